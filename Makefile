@@ -1,0 +1,53 @@
+# `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench faults chaos clean
+# Started by name: a package's script cannot name its Python when this folder has moved since.
+PYTHON := .venv/bin/python
+ARGS ?=
+BENCH ?=
+SECONDS ?= 60
+SEED ?= 1
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+run: .venv/.installed ## start everything, say where it is, stop it at Ctrl-C
+	@exec $(PYTHON) -m devstack.leash -- $(PYTHON) -m devstack run
+
+test: .venv/.installed ## run the whole suite; ARGS="-k ledger" runs a part
+	$(PYTHON) -m pytest $(ARGS)
+
+check: .venv/.installed ## lint, format, types, import contracts
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
+
+bench: .venv/.installed ## measure; BENCH=ledger or BENCH=commands for one of them
+	$(PYTHON) -m benchmarks $(BENCH) $(ARGS)
+
+faults: .venv/.installed ## play each failure of the database over the wire, and print what becomes of it
+	$(PYTHON) -m tests.conformance
+
+chaos: .venv/.installed ## break everything for SECONDS=60 by SEED=1, and audit what is left
+	$(PYTHON) -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+clean: ## remove .venv and caches; the data in .ballast stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# One make at a time installs (the lock is on this file); the next finds the stamp. A .venv that works is brought up to date.
+.venv/.installed: requirements.txt requirements-dev.txt
+	@flock Makefile sh -eu -c '\
+	  test .venv/.installed -nt requirements.txt && test .venv/.installed -nt requirements-dev.txt && exit 0; \
+	  right="import sys; sys.exit(sys.version_info < (3, 11))"; \
+	  if ! $(PYTHON) -c "$$right" 2>/dev/null; then \
+	    for found in python3.11 python3 ""; do \
+	      if test -n "$$found" && "$$found" -c "$$right" 2>/dev/null; then break; fi; \
+	    done; \
+	    if test -z "$$found"; then echo "Python 3.11 or newer is needed, and python3 is not one" >&2; exit 1; fi; \
+	    "$$found" -m venv --clear .venv \
+	      || { echo "$$found cannot make a venv (Debian: install python3-venv)" >&2; exit 1; }; \
+	  fi; \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt; \
+	  touch .venv/.installed'

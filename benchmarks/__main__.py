@@ -1,0 +1,88 @@
+"""`make bench`: measures on servers of its own, prints a table to read and one line of JSON to keep.
+
+python -m benchmarks [ledger] [commands] [--seconds 10] [--commands 1000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import commands, ledger
+from dbcore.migrate import upgrade
+from devstack.ports import free_port
+from devstack.postgres import EmbeddedPostgres
+
+BENCHES = ("ledger", "commands")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measures Ballast on servers of its own.")
+    parser.add_argument("bench", nargs="*", choices=BENCHES, help="which; all if none is named")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each row of `ledger`")
+    parser.add_argument("--commands", type=int, default=1_000, help="in each turn of `commands`")
+    options = parser.parse_args()
+    chosen = options.bench or BENCHES
+    results: dict[str, Any] = {"machine": _machine()}
+    print("{cpu}, {cores} cores, Python {python}\n".format(**results["machine"]))
+    if "ledger" in chosen:
+        results["ledger"] = _with_database(options.seconds)
+        _print_ledger(results["ledger"])
+    if "commands" in chosen:
+        results["commands"] = commands.run(options.commands)
+        _print_commands(results["commands"])
+    print(json.dumps(results))
+
+
+def _with_database(seconds: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="ballast-bench-") as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL runs as another user where we are root
+        server = EmbeddedPostgres(Path(folder) / "postgres", free_port())
+        server.start()
+        try:
+            upgrade(server.url)
+            return ledger.run(server.url, seconds)
+        finally:
+            server.stop()
+
+
+def _print_ledger(found: dict[str, Any]) -> None:
+    print("ledger.transfer, one round trip each, fsync on")
+    print(f"  {'connections':>11} {'psycopg2/s':>11} {'guarded/s':>11} {'ratio':>6}")
+    for threads in (1, 8):
+        row = found[f"connections_{threads}"]
+        print(
+            f"  {threads:>11} {row['bare_per_second']:>11,} {row['guarded_per_second']:>11,} {row['ratio']:>6.3f}"
+        )
+    print()
+
+
+def _print_commands(found: dict[str, Any]) -> None:
+    print(
+        f"commands end to end, update in to reply out, {found['commands']:,} each, {found['users']} users, fsync on"
+    )
+    print(f"  {'command':>11} {'Ballast/s':>11} {'no inbox/s':>11} {'ratio':>6}")
+    for name in ("balance", "credit"):
+        row = found[name]
+        print(
+            f"  {name:>11} {row['per_second']:>11.1f} {row['without_inbox_per_second']:>11.1f} {row['ratio']:>6.3f}"
+        )
+    print()
+
+
+def _machine() -> dict[str, Any]:
+    cpu = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.partition(":")[2].strip()
+            break
+    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version()}
+
+
+if __name__ == "__main__":
+    main()

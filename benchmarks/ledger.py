@@ -1,0 +1,141 @@
+"""`ledger.transfer` through the guarded engine against bare psycopg2 calling the same SQL function.
+
+Both run in this process, in turns of a fraction of a second, so that what else the machine does hits both alike. Bare
+psycopg2 waits in libpq as it does by default: the wait callback is taken out for its turns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+from pydantic import SecretStr
+
+from dbcore import deadline, ledger, users
+from dbcore.engine import GuardedEngine
+from dbcore.fingerprints import fingerprint
+from dbcore.settings import Settings, psycopg2_url
+
+ACCOUNTS = 1_000
+OPENING_BALANCE = 10**12
+_FIRST_TELEGRAM_ID = 7_000_000_000
+_TURN_SECONDS = 0.5
+
+Transfer = Callable[[int, str, int, int], None]
+
+
+def run(database_url: str, seconds: float) -> dict[str, Any]:
+    """Transfers a second for 1 and 8 threads, each with a connection of its own.
+
+    database_url -- a migrated database; accounts are added to it.
+    seconds -- for each combination.
+    """
+    engine = GuardedEngine(
+        Settings(
+            _env_file=None,
+            database_url=SecretStr(psycopg2_url(database_url)),
+            db_pool_size=8,
+            db_max_overflow=0,
+            db_deadline_seconds=30,
+        )
+    )
+    people = _open_accounts(engine)
+    plain_url = psycopg2_url(database_url).replace("+psycopg2", "")
+    results: dict[str, Any] = {"accounts": len(people)}
+    for threads in (1, 8):
+        bare = _bare_transfers(plain_url, threads)
+        guarded = _guarded_transfers(engine)
+        done = {"bare": 0, "guarded": 0}
+        spent = {"bare": 0.0, "guarded": 0.0}
+        _turn(guarded, people, threads, _TURN_SECONDS)  # warm both: plans, pools, caches
+        _bare_turn(bare, people, threads, _TURN_SECONDS)
+        for _ in range(max(1, round(seconds / _TURN_SECONDS))):
+            for name in ("bare", "guarded"):
+                turn = _bare_turn if name == "bare" else _turn
+                count, elapsed = turn(bare if name == "bare" else guarded, people, threads, _TURN_SECONDS)
+                done[name] += count
+                spent[name] += elapsed
+        rates = {name: done[name] / spent[name] for name in done}
+        results[f"connections_{threads}"] = {
+            "bare_per_second": round(rates["bare"]),
+            "guarded_per_second": round(rates["guarded"]),
+            "ratio": round(rates["guarded"] / rates["bare"], 3),
+        }
+    engine.dispose()
+    return results
+
+
+def _open_accounts(engine: GuardedEngine) -> list[int]:
+    people = list(range(_FIRST_TELEGRAM_ID, _FIRST_TELEGRAM_ID + ACCOUNTS))
+    for telegram_id in people:
+        users.get_or_create(engine, profile=users.Profile(telegram_id, None, "Bench"))
+        ledger.adjust(
+            engine,
+            key=f"bench-opening-{telegram_id}",
+            target=users.UserRef(telegram_id=telegram_id),
+            amount=OPENING_BALANCE,
+            memo="",
+            actor="benchmark",
+        )
+    return people
+
+
+def _guarded_transfers(engine: GuardedEngine) -> Transfer:
+    def transfer(_thread: int, key: str, sender: int, recipient: int) -> None:
+        ledger.transfer(
+            engine, key=key, sender_telegram_id=sender, recipient_telegram_id=recipient, amount=1, memo=""
+        )
+
+    return transfer
+
+
+def _bare_transfers(url: str, threads: int) -> Transfer:
+    connections = [psycopg2.connect(url) for _ in range(threads)]
+    for connection in connections:
+        connection.autocommit = True
+
+    def transfer(thread: int, key: str, sender: int, recipient: int) -> None:
+        # The fingerprint is part of the request, so it is computed on both sides.
+        mark = fingerprint("transfer", sender, recipient, 1, "CREDIT", "", "transfer")
+        with connections[thread].cursor() as cursor:
+            cursor.execute(ledger.TRANSFER_SQL, (key, mark, sender, recipient, 1, "CREDIT", "transfer", ""))
+            cursor.fetchone()
+
+    return transfer
+
+
+def _bare_turn(transfer: Transfer, people: list[int], threads: int, seconds: float) -> tuple[int, float]:
+    deadline.uninstall()
+    try:
+        return _turn(transfer, people, threads, seconds)
+    finally:
+        deadline.install()
+
+
+def _turn(transfer: Transfer, people: list[int], threads: int, seconds: float) -> tuple[int, float]:
+    counts = [0] * threads
+    started = time.perf_counter()
+    until = started + seconds
+
+    def work(thread: int) -> None:
+        prefix = f"bench-{uuid.uuid4().hex}"
+        chance = random.Random(thread)
+        for number in itertools.count():
+            if time.perf_counter() >= until:
+                return
+            sender, recipient = chance.sample(people, 2)
+            transfer(thread, f"{prefix}-{number}", sender, recipient)
+            counts[thread] += 1
+
+    workers = [threading.Thread(target=work, args=(thread,)) for thread in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(counts), time.perf_counter() - started

@@ -1,0 +1,102 @@
+"""`python -m bot_frontend`: the process that listens to Telegram and serves the pages."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import redis
+import structlog
+import uvicorn
+from celery import Celery
+
+from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.intake import Intake
+from bot_frontend.polling import Poller
+from bot_frontend.registration import register
+from bot_frontend.web.app import make_app
+from bot_frontend.web.monitor import Monitor
+from bot_frontend.web.webhook import Webhook
+from dbcore.settings import Settings, SettingsError, load_settings
+from workers.inbox import Inbox, Publisher
+from workers.logs import configure_logging
+from workers.telegram.bot import make_bot
+
+log = structlog.get_logger("bot_frontend")
+
+REDIS_CALL_SECONDS_MAX = 1.0
+CONNECTIONS_MAX = 64
+SHUTDOWN_SECONDS_MAX = 5
+
+
+async def serve(settings: Settings) -> None:
+    """Build everything, run it until the server is told to stop, and end the rest with it."""
+    client = redis.Redis.from_url(
+        settings.require("redis_url"),
+        socket_connect_timeout=REDIS_CALL_SECONDS_MAX,
+        socket_timeout=REDIS_CALL_SECONDS_MAX,
+        retry=None,
+    )
+    sender = Celery("ballast")
+    sender.config_from_object("celeryconfig")
+    sender.conf.broker_transport_options = {
+        **sender.conf.broker_transport_options,
+        "socket_timeout": REDIS_CALL_SECONDS_MAX,
+    }
+    monitor = Monitor(client)
+    intake = Intake(settings, Inbox(client), Publisher(sender), lambda: monitor.latest.database_is_away)
+
+    bot = make_bot(settings, connections=CONNECTIONS_MAX)
+    callbacks = CallbackAnswers(bot)
+    webhook = None
+    if settings.telegram_webhook_url is not None:
+        assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
+        webhook = Webhook(settings.telegram_webhook_secret.get_secret_value(), intake, callbacks)
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(settings, monitor, webhook),
+            host=settings.ops_host,
+            port=settings.ops_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
+        )
+    )
+    beside = [asyncio.create_task(monitor.run()), asyncio.create_task(register(bot, settings))]
+    if webhook is None:
+        beside.append(asyncio.create_task(Poller(bot, intake, callbacks).run()))
+    for task in beside:
+        task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
+    log.info("frontend_started", mode="polling" if webhook is None else "webhook", port=settings.ops_port)
+    try:
+        await server.serve()
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        await bot.request.shutdown()
+    for task in beside:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+def _stop_after_crash(ended: asyncio.Task[None], server: uvicorn.Server) -> None:
+    """A frontend that no longer listens must not look alive: it ends, and whoever supervises it starts another."""
+    if not ended.cancelled() and ended.exception() is not None:
+        server.should_exit = True
+
+
+def main() -> None:
+    configure_logging()
+    try:
+        settings = load_settings()
+        settings.require("redis_url")
+        settings.require("telegram_bot_token")
+    except SettingsError as error:
+        sys.exit(f"ballast: {error}")
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Answers callback queries, so that a pressed button stops spinning, whatever becomes of the job."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from telegram import Bot
+from telegram.error import TelegramError
+
+log = structlog.get_logger(__name__)
+
+OUTSTANDING_MAX = 50
+
+
+class CallbackAnswers:
+    """Best effort, and beside the job: a lost one costs a spinner, the outcome comes as a message."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def answer(self, callback_id: str) -> None:
+        if len(self._tasks) >= OUTSTANDING_MAX:
+            log.warning("callback_answer_skipped", outstanding=len(self._tasks))
+            return
+        task = asyncio.create_task(self._answer(callback_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, callback_id: str) -> None:
+        try:
+            await self._bot.answer_callback_query(callback_id)
+        except TelegramError as error:
+            log.info("callback_answer_failed", error=str(error))

@@ -1,0 +1,220 @@
+"""Durable intake: an update is on record in the inbox before Telegram is told "got it".
+
+What Telegram was told is gone there; what is on record here survives the death of any process. In between stands
+one atomic step in Redis, so an update that comes again, after a crash on either side, is recognised by its id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+import structlog
+
+from bot_frontend import texts
+from bot_frontend.commands import interpret
+from bot_frontend.dialogue import Dialogue
+from bot_frontend.updates import ButtonPress, Reading, TextMessage, UpdateUnreadable, read
+from dbcore.money import format_amount
+from dbcore.settings import Settings
+from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
+from workers.inbox.inbox import SIZE_MAX
+from workers.jobs import (
+    AdjustBalance,
+    CreateTransfer,
+    DecideTransfer,
+    DeliverReply,
+    Envelope,
+    GetOrCreateUser,
+    Job,
+    Quarantine,
+    ShowBalance,
+    ShowHistory,
+    job_id_of_update,
+    reference_of,
+)
+from workers.messages import Message
+
+log = structlog.get_logger(__name__)
+
+DIALOGUE_RACES_MAX = 10
+"""Times an intake is decided again because another update of the same dialogue came in between (webhooks only)."""
+
+RAW_KEPT_MAX = 8192
+
+TOLD_TO_WAIT = frozenset(
+    job_type.kind
+    for job_type in (GetOrCreateUser, ShowBalance, AdjustBalance, CreateTransfer, DecideTransfer, ShowHistory)
+)
+"""Kinds whose people are told "queued" while the database is away: those that need it and answer somebody."""
+
+
+class IntakeFull(Exception):
+    """Not even a refusal can be recorded any more. Telegram must not be told "got it"."""
+
+
+class Intake:
+    """Synchronous, and bounded by the inbox's time-outs: called from a thread. Raises redis.RedisError where an
+    update could not be recorded, and IntakeFull where there is no room: Telegram must then not be told "got it".
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        inbox: Inbox,
+        publisher: Publisher,
+        database_is_away: Callable[[], bool],
+    ) -> None:
+        """database_is_away -- what is known of it, without asking: then people are told at once that they wait."""
+        self._settings = settings
+        self._database_is_away = database_is_away
+        self._inbox = inbox
+        self._publisher = publisher
+        self._bot_id = int(settings.require("telegram_bot_token").partition(":")[0])
+
+    def take(self, raw: dict[str, Any]) -> str | None:
+        """Record one update and publish its job. Returns the callback query to be answered, where it is one."""
+        try:
+            reading = read(raw)
+        except UpdateUnreadable as error:
+            self._quarantine(raw, str(error))
+            return None
+        if reading is None:
+            log.info("update_not_for_us", update_id=raw.get("update_id"))
+            return None
+        try:
+            self._record(reading)
+        except (redis.RedisError, IntakeFull):
+            raise
+        except Exception as error:  # the edge: an update that trips a defect must not be polled for ever
+            log.exception("update_tripped", update_id=reading.update_id)
+            self._quarantine(
+                raw, f"{type(error).__name__}: {error}", chat_id=getattr(reading, "chat_id", None)
+            )
+        return reading.callback_id if isinstance(reading, ButtonPress) else None
+
+    def _record(self, reading: Reading) -> None:
+        job_id = job_id_of_update(self._bot_id, reading.update_id, reading.date)
+        chat_id = getattr(reading, "chat_id", reading.sender.telegram_id)
+        key = dialogue_key(chat_id, reading.sender.telegram_id)
+        # Only bare words are read as an answer. For the rest nobody is taken to be in a dialogue, which spares a look;
+        # where that is wrong the inbox says so.
+        before = self._inbox.dialogue(key) if _may_answer_a_question(reading) else None
+        for _ in range(DIALOGUE_RACES_MAX):
+            intention = interpret(
+                reading, Dialogue.model_validate_json(before) if before else None, self._settings
+            )
+            if intention is None:
+                return
+            after = intention.dialogue.model_dump_json() if intention.dialogue else None
+            away = self._database_is_away()
+            job = self._answer_from_memory(intention.job, chat_id) if away else intention.job
+            told_to_wait = away and job.kind in TOLD_TO_WAIT
+            envelope = _envelope(job, reading, job_id, told_to_wait=told_to_wait)
+            receipt = self._accept(envelope, DialogueStep(key, before, after))
+            if receipt.status is Acceptance.CONFLICT:
+                before = receipt.dialogue
+                continue
+            if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
+                self._refuse(reading, chat_id, job_id, receipt.status)
+            elif told_to_wait and receipt.status is Acceptance.ACCEPTED:
+                self._say_queued(envelope)
+            return
+        # Ten others of the same person within one step: taken without the dialogue rather than not at all.
+        log.warning("dialogue_contended", update_id=reading.update_id)
+        receipt = self._accept(envelope, None)
+        if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
+            self._refuse(reading, chat_id, job_id, receipt.status)
+
+    def _accept(
+        self,
+        envelope: Envelope,
+        step: DialogueStep | None,
+        failure: str | None = None,
+        *,
+        bounded: bool = True,
+    ) -> Receipt:
+        """bounded -- False for what says that there is no room, which needs little room and leaves soon."""
+        receipt = self._inbox.accept(
+            envelope, dialogue=step, failure=failure, size_max=SIZE_MAX if bounded else 2 * SIZE_MAX
+        )
+        log.info(
+            "taken",
+            job_id=envelope.job_id,
+            update_id=envelope.update_id,
+            kind=envelope.kind,
+            how=receipt.status,
+        )
+        if not bounded and receipt.status is Acceptance.CROWDED:
+            raise IntakeFull(f"more than {2 * SIZE_MAX} jobs are waiting")
+        if receipt.ticket is not None:
+            self._publisher.publish(receipt.ticket)
+        return receipt
+
+    def _answer_from_memory(self, job: Job, chat_id: int) -> Job:
+        """A balance that is known is told at once, with its time; everything else stays what it is."""
+        if not isinstance(job, ShowBalance):
+            return job
+        known = self._inbox.known_balance(job.telegram_id)
+        if known is None:
+            return job
+        balance, seen_at = known
+        money = format_amount(balance, self._settings.currency_exponent, self._settings.currency)
+        text = texts.last_known_balance(money, datetime.fromtimestamp(seen_at, UTC))
+        return DeliverReply(messages=(Message(chat_id=chat_id, text=text),))
+
+    def _say_queued(self, envelope: Envelope) -> None:
+        """Best effort, beside the job's lane: the promise is the job's own record."""
+        if envelope.chat_id is None:
+            return
+        text = texts.queued(reference_of(envelope.job_id))
+        message = Message(chat_id=envelope.chat_id, text=text)
+        notice_id = f"{envelope.job_id}-queued"
+        notice = DeliverReply(messages=(message,), notice_of=envelope.job_id)
+        self._accept(
+            Envelope.of(notice, job_id=notice_id, lane=notice_id, chat_id=envelope.chat_id),
+            None,
+            bounded=False,
+        )
+
+    def _refuse(self, reading: Reading, chat_id: int, job_id: str, why: Acceptance) -> None:
+        """There is no room for the job: say so, past the lane. If even that is full, they were told already."""
+        text = texts.TOO_MANY_WAITING if why is Acceptance.FULL else texts.TOO_MANY_IN_ALL
+        refusal = DeliverReply(messages=(Message(chat_id=chat_id, text=text),))
+        lane = f"full:{reading.sender.telegram_id}"
+        self._accept(
+            Envelope.of(refusal, job_id=job_id, lane=lane, chat_id=chat_id, update_id=reading.update_id),
+            None,
+            bounded=False,
+        )
+
+    def _quarantine(self, raw: dict[str, Any], error: str, *, chat_id: int | None = None) -> None:
+        """An unreadable update becomes a dead letter and is passed; Telegram would send it for ever otherwise."""
+        text = json.dumps(raw)[:RAW_KEPT_MAX]
+        update_id = raw.get("update_id")
+        known_id = update_id if isinstance(update_id, int) else None
+        job_id = f"{self._bot_id}-unreadable-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        job = Quarantine(raw=text, error=error[:2000])
+        log.warning("update_unreadable", job_id=job_id, update_id=known_id, error=error)
+        envelope = Envelope.of(job, job_id=job_id, lane=job_id, chat_id=chat_id, update_id=known_id)
+        self._accept(envelope, None, failure=f"unreadable update: {error}"[:2000], bounded=False)
+
+
+def _may_answer_a_question(reading: Reading) -> bool:
+    return isinstance(reading, TextMessage) and not reading.text.startswith("/")
+
+
+def _envelope(job: Job, reading: Reading, job_id: str, *, told_to_wait: bool) -> Envelope:
+    return Envelope.of(
+        job,
+        job_id=job_id,
+        lane=f"user:{reading.sender.telegram_id}",
+        chat_id=getattr(reading, "chat_id", None),
+        message_id=reading.message_id if isinstance(reading, ButtonPress) else None,
+        update_id=reading.update_id,
+        told_to_wait=told_to_wait,
+    )

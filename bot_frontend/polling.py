@@ -1,0 +1,87 @@
+"""Long polling with durable intake. The offset is Telegram's acknowledgement: it moves past an update only when
+that is on record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import urlencode
+
+import redis
+import structlog
+from telegram import Bot
+from telegram.error import Conflict, RetryAfter, TelegramError
+
+from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.intake import Intake, IntakeFull
+from bot_frontend.updates import ALLOWED_UPDATES
+
+log = structlog.get_logger(__name__)
+
+LONG_POLL_SECONDS = 25
+BATCH = 100
+BACK_OFF_SECONDS_MIN = 0.5  # Telegram cuts `limit` to 1 for an offset that is repeated sooner
+BACK_OFF_SECONDS_MAX = 5.0
+
+
+class Poller:
+    """Runs until cancelled. While Redis is away it asks Telegram for nothing new, and forgets nothing."""
+
+    def __init__(self, bot: Bot, intake: Intake, callbacks: CallbackAnswers) -> None:
+        self._bot = bot
+        self._intake = intake
+        self._callbacks = callbacks
+        self._offset: int | None = None
+        self._back_off_seconds = BACK_OFF_SECONDS_MIN
+
+    async def run(self) -> None:
+        webhook_removed = False
+        while True:
+            try:
+                if not webhook_removed:
+                    await self._bot.delete_webhook(drop_pending_updates=False)
+                    webhook_removed = True
+                updates = await self._get_updates()
+                await self._take(updates)
+                self._back_off_seconds = BACK_OFF_SECONDS_MIN
+            except RetryAfter as error:
+                seconds = error.retry_after
+                await asyncio.sleep(seconds if isinstance(seconds, int) else seconds.total_seconds())
+            except Conflict as error:
+                log.error("another_poller", error=str(error))
+                await self._back_off()
+            except TelegramError as error:
+                log.warning("telegram_away", error=str(error))
+                await self._back_off()
+            except (redis.RedisError, IntakeFull) as error:
+                log.warning("intake_waits", error=type(error).__name__)
+                await self._back_off()
+
+    async def _get_updates(self) -> list[dict[str, Any]]:
+        """The updates as they came. `Bot.get_updates` parses them all at once, so a malformed one would take the
+        whole batch down, for ever.
+        """
+        query: dict[str, Any] = {
+            "timeout": LONG_POLL_SECONDS,
+            "limit": BATCH,
+            "allowed_updates": "[" + ",".join(f'"{kind}"' for kind in ALLOWED_UPDATES) + "]",
+        }
+        if self._offset is not None:
+            query["offset"] = self._offset
+        url = f"{self._bot.base_url}/getUpdates?{urlencode(query)}"
+        answer = await self._bot.request.post(url, read_timeout=LONG_POLL_SECONDS + 10)
+        return answer if isinstance(answer, list) else []
+
+    async def _take(self, updates: list[dict[str, Any]]) -> None:
+        for update in updates:
+            callback_id = await asyncio.to_thread(self._intake.take, update)
+            update_id = update.get("update_id")
+            if isinstance(update_id, int):
+                self._offset = update_id + 1
+            if callback_id is not None:
+                self._callbacks.answer(callback_id)
+
+    async def _back_off(self) -> None:
+        await asyncio.sleep(self._back_off_seconds)
+        self._back_off_seconds = min(2 * self._back_off_seconds, BACK_OFF_SECONDS_MAX)

@@ -1,0 +1,63 @@
+"""What the frontend itself says: help, questions, corrections. Telegram's HTML; what people wrote is escaped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from html import escape
+
+from workers.jobs import MEMO_LENGTH_MAX
+
+COMMANDS = (
+    ("start", "Register, or say hello again"),
+    ("balance", "Show your balance"),
+    ("send", "Send money: /send @name 5.50 [memo]"),
+    ("history", "Show what happened on your account"),
+    ("cancel", "Leave what I am asking you"),
+    ("help", "Explain the commands"),
+)
+
+ADMIN_COMMANDS = (
+    ("credit", "Credit a user: /credit @name 5.50 [reason]"),
+    ("debit", "Debit a user: /debit @name 5.50 [reason]"),
+)
+
+SEND_USAGE = "It goes like this: /send @name 5.50 for lunch"
+ASK_RECIPIENT = "Whom do you want to send to? Give me their @name or numeric id. /cancel leaves."
+MEMO_TOO_LONG = f"The memo is too long: at most {MEMO_LENGTH_MAX} characters."
+LEFT_DIALOGUE = "Left. Nothing was moved."
+NOTHING_TO_CANCEL = "There is nothing to cancel."
+NOT_A_COMMAND = "I understand commands alone. /help lists them."
+UNKNOWN_BUTTON = "I do not know this button any more. Please start again."
+TOO_MANY_WAITING = "You have too many commands waiting already. This one was not taken; try again in a while."
+TOO_MANY_IN_ALL = "Too many commands are waiting for the database. This one was not taken; try again later."
+
+
+def queued(reference: str) -> str:
+    return (
+        f"The database is away. This is queued, reference {reference}: it will be done once the database is back, "
+        "and you will read here what came of it."
+    )
+
+
+def last_known_balance(money: str, seen_at: datetime) -> str:
+    return (
+        f"Your last known balance is <b>{escape(money)}</b>, as of {seen_at:%Y-%m-%d %H:%M} UTC. "
+        "The database is away, so I cannot look again right now."
+    )
+
+
+def help_text(is_admin: bool) -> str:
+    commands = (*COMMANDS, *(ADMIN_COMMANDS if is_admin else ()))
+    return "\n".join(f"/{name} – {escape(description)}" for name, description in commands)
+
+
+def ask_amount(recipient: str) -> str:
+    return f"How much do you want to send to {escape(recipient)}? For example 5.50. /cancel leaves."
+
+
+def unknown_command(name: str) -> str:
+    return f"I do not know /{escape(name[:40])}. /help lists the commands."
+
+
+def adjust_usage(name: str) -> str:
+    return f"It goes like this: /{name} @name 5.50 [reason]"

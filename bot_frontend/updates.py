@@ -1,0 +1,173 @@
+"""Telegram's updates, read: the few fields Ballast uses, checked, in its own words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member")
+"""Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""
+
+
+class UpdateUnreadable(Exception):
+    """An update is not what the Bot API documents. The message says where."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class _User(_Part):
+    id: int = Field(gt=0, lt=2**52)
+    is_bot: bool = False
+    first_name: str = ""
+    username: str | None = Field(default=None, max_length=64)
+
+
+class _Chat(_Part):
+    id: int
+    type: str = "private"
+
+
+class _Message(_Part):
+    message_id: int
+    date: int
+    chat: _Chat
+    sender: _User | None = Field(default=None, alias="from")
+    text: str | None = None
+
+
+class _CallbackQuery(_Part):
+    id: str
+    sender: _User = Field(alias="from")
+    message: _Message | None = None
+    data: str | None = None
+
+
+class _Member(_Part):
+    status: str
+
+
+class _Membership(_Part):
+    date: int
+    chat: _Chat
+    sender: _User = Field(alias="from")
+    new_chat_member: _Member
+
+
+class _Update(_Part):
+    update_id: int
+    message: _Message | None = None
+    callback_query: _CallbackQuery | None = None
+    my_chat_member: _Membership | None = None
+
+
+@dataclass(frozen=True)
+class Sender:
+    telegram_id: int
+    username: str | None
+    first_name: str
+
+
+@dataclass(frozen=True)
+class TextMessage:
+    """Somebody wrote. `text` is empty for photos and the like."""
+
+    update_id: int
+    date: int
+    chat_id: int
+    is_private: bool
+    sender: Sender
+    text: str
+
+
+@dataclass(frozen=True)
+class ButtonPress:
+    """Somebody pressed an inline button.
+
+    message_id -- the message the button hangs on; None where Telegram no longer tells.
+    """
+
+    update_id: int
+    date: int
+    chat_id: int
+    message_id: int | None
+    sender: Sender
+    callback_id: str
+    data: str
+
+
+@dataclass(frozen=True)
+class MembershipChange:
+    """A user blocked the bot in their private chat with it, or came back."""
+
+    update_id: int
+    date: int
+    sender: Sender
+    is_blocked: bool
+
+
+Reading = TextMessage | ButtonPress | MembershipChange
+
+
+def read(raw: dict[str, Any]) -> Reading | None:
+    """What an update says; None for one that concerns nobody here, such as a channel's post.
+
+    Raises UpdateUnreadable where a documented field is missing or of another type.
+    """
+    try:
+        update = _Update.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UpdateUnreadable(f"{where}: {first['msg']}") from None
+    if update.message is not None:
+        return _message(update.update_id, update.message)
+    if update.callback_query is not None:
+        return _press(update.update_id, update.callback_query)
+    if update.my_chat_member is not None:
+        return _membership(update.update_id, update.my_chat_member)
+    return None
+
+
+def _message(update_id: int, message: _Message) -> TextMessage | None:
+    if message.sender is None or message.sender.is_bot:
+        return None
+    return TextMessage(
+        update_id=update_id,
+        date=message.date,
+        chat_id=message.chat.id,
+        is_private=message.chat.type == "private",
+        sender=_sender(message.sender),
+        text=message.text or "",
+    )
+
+
+def _press(update_id: int, query: _CallbackQuery) -> ButtonPress:
+    message = query.message
+    return ButtonPress(
+        update_id=update_id,
+        date=message.date if message else 0,
+        chat_id=message.chat.id if message else query.sender.id,
+        message_id=message.message_id if message else None,
+        sender=_sender(query.sender),
+        callback_id=query.id,
+        data=query.data or "",
+    )
+
+
+def _membership(update_id: int, change: _Membership) -> MembershipChange | None:
+    if change.chat.type != "private":
+        return None
+    return MembershipChange(
+        update_id=update_id,
+        date=change.date,
+        sender=_sender(change.sender),
+        is_blocked=change.new_chat_member.status == "kicked",
+    )
+
+
+def _sender(user: _User) -> Sender:
+    return Sender(telegram_id=user.id, username=user.username, first_name=user.first_name[:256])

@@ -1,0 +1,58 @@
+"""Telegram's webhook: 200 only once the update is on record, 503 while it cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+
+import redis
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.intake import Intake, IntakeFull
+
+log = structlog.get_logger(__name__)
+
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105  a header's name
+BODY_BYTES_MAX = 1_000_000
+RETRY_AFTER_SECONDS = 2
+
+
+class Webhook:
+    """secret -- what Telegram was given at setWebhook, and must say with every update."""
+
+    def __init__(self, secret: str, intake: Intake, callbacks: CallbackAnswers) -> None:
+        self._secret = secret.encode()
+        self._intake = intake
+        self._callbacks = callbacks
+
+    async def receive(self, request: Request) -> Response:
+        given = request.headers.get(SECRET_HEADER, "")
+        if not hmac.compare_digest(given.encode(), self._secret):
+            return JSONResponse({"error": f"wrong or missing {SECRET_HEADER}"}, status_code=401)
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                return JSONResponse({"error": f"more than {BODY_BYTES_MAX} bytes"}, status_code=413)
+        try:
+            update = json.loads(body)
+        except ValueError:
+            return JSONResponse({"error": "expected JSON"}, status_code=400)
+        if not isinstance(update, dict):
+            return JSONResponse({"error": "expected an Update object"}, status_code=400)
+        try:
+            callback_id = await asyncio.to_thread(self._intake.take, update)
+        except (redis.RedisError, IntakeFull) as error:
+            log.warning("intake_waits", error=type(error).__name__)
+            return JSONResponse(
+                {"error": "cannot record updates now"},
+                status_code=503,
+                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+            )
+        if callback_id is not None:
+            self._callbacks.answer(callback_id)
+        return Response(status_code=200)

@@ -1,0 +1,70 @@
+"""Celery's settings. Each one that differs from Celery's default says what would break without it."""
+
+from __future__ import annotations
+
+import sys
+
+from dbcore.settings import SettingsError, load_settings
+from workers.jobs import QUEUES
+
+try:
+    _settings = load_settings()
+    broker_url = _settings.require("redis_url")
+except SettingsError as _error:  # a process boundary: `celery -A workers …` ends here with one line an option
+    sys.exit(f"ballast: {_error}")
+
+broker_transport_options = {
+    "socket_connect_timeout": 1,
+    "socket_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 5,  # 25 by default: a half-open BRPOP is then noticed after 51 s
+    "visibility_timeout": 600,  # longer than any job; a dead process's jobs come back by its heartbeat, not by this
+    "max_retries": 1,  # a publish against a hung Redis blocks without bound otherwise
+    "interval_start": 0.1,
+    "interval_step": 0.2,
+    "interval_max": 0.5,
+}
+broker_pool_acquire_timeout = 2
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # 100 by default, then the worker gives up
+broker_channel_error_retry = True  # READONLY, OOM and MISCONF answers of Redis are channel errors
+
+task_acks_late = True
+task_reject_on_worker_lost = True
+task_acks_on_failure = True  # False would delete the message on Redis
+task_acks_on_timeout = False
+worker_prefetch_multiplier = 1
+worker_disable_rate_limits = True
+# True would kill children with their answers under way; what it guards against the inbox sees to.
+worker_cancel_long_running_tasks_on_connection_loss = False
+task_soft_time_limit = 60
+task_time_limit = 90
+
+# Answers go to Telegram and outcomes to PostgreSQL: nobody reads Celery's results.
+task_ignore_result = True
+task_store_errors_even_if_ignored = False
+
+# JSON alone: a pickle from Redis would be code from Redis.
+accept_content = ["json"]
+task_serializer = "json"
+result_serializer = "json"
+
+task_default_queue = "users"
+task_create_missing_queues = False
+task_queues = {name: {"exchange": name, "routing_key": name} for name in QUEUES}
+task_routes = {f"workers.{name}.*": {"queue": name} for name in QUEUES}
+
+# Two beats are harmless: the probe takes a lease for each period.
+beat_schedule = {
+    "health-probe": {
+        "task": "workers.health.probe",
+        "schedule": _settings.health_probe_seconds,
+        "options": {"queue": "health", "expires": max(1, _settings.health_probe_seconds - 5)},
+    },
+}
+beat_max_loop_interval = 5
+
+worker_send_task_events = False  # a running Flower turns them on; until then nobody pays for them
+worker_hijack_root_logger = False
+enable_utc = True
+timezone = "UTC"

@@ -1,0 +1,82 @@
+"""`python -m dbcore migrate|audit|status|breaker`, for operators.
+
+Exit status: 0 all well, 1 the audit found something wrong, 2 it could not be done; then one line on stderr says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import redis
+from sqlalchemy.exc import SQLAlchemyError
+
+from dbcore import audit, migrate, status
+from dbcore.fleet import operate
+from dbcore.settings import Settings, SettingsError, load_settings
+
+_DONE, _WRONG, _IMPOSSIBLE = 0, 1, 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dbcore", description="Look after Ballast's database.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("migrate", help="bring the schema to this release")
+    commands.add_parser("audit", help="prove that the ledger is right")
+    commands.add_parser("status", help="version, tables, connections, size, latency")
+    breaker = commands.add_parser("breaker", help="show the fleet's breaker, or tell it what to be")
+    breaker.add_argument(
+        "word",
+        nargs="?",
+        choices=operate.WORDS,
+        help="open: let nothing through; close: let everything through and judge nothing; auto: as the calls go",
+    )
+    options = parser.parse_args(arguments)
+    command = options.command
+    try:
+        settings = load_settings()
+        if command == "breaker":
+            return _breaker(settings, options.word)
+        return _run(command, settings.require("database_url"))
+    except redis.RedisError as error:
+        print(f"{command} failed: Redis does not answer: {error}", file=sys.stderr)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+    except SQLAlchemyError as error:
+        print(f"{command} failed: {_one_line(error)}", file=sys.stderr)
+    return _IMPOSSIBLE
+
+
+def _run(command: str, url: str) -> int:
+    if command == "migrate":
+        migrate.upgrade(url)
+        print(f"The schema is at revision {migrate.newest_revision()}.")
+        return _DONE
+    if command == "status":
+        print(status.status(url))
+        return _DONE
+    findings = audit.audit(url)
+    print(audit.report(findings))
+    return _DONE if all(finding.ok for finding in findings) else _WRONG
+
+
+def _breaker(settings: Settings, word: str | None) -> int:
+    client = redis.Redis.from_url(
+        settings.require("redis_url"), socket_connect_timeout=2, socket_timeout=2, retry=None
+    )
+    with client:
+        if word is not None:
+            operate.tell(client, word)
+        print(operate.describe(client))
+    return _DONE
+
+
+def _one_line(error: SQLAlchemyError) -> str:
+    """The driver's words. SQLAlchemy's add the statement and a link, and neither helps whoever typed the command."""
+    cause = getattr(error, "orig", None) or error
+    line = " ".join(str(cause).split())
+    return f"{line} (is the schema migrated?)" if getattr(cause, "pgcode", None) == "42P01" else line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""Proves that the ledger is right, on any live database, without stopping it.
+
+Each check is a query for offenders; all of them see one moment, by one repeatable-read transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from dbcore import connections
+
+OFFENDERS_SHOWN = 5
+_STATEMENT_TIMEOUT = "10min"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`counted` counts what is looked at; `offenders` gives one text a row for what is wrong."""
+
+    name: str
+    counted: str
+    offenders: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    counted: int
+    wrong: int
+    offenders: tuple[str, ...]  # the first few
+
+    @property
+    def ok(self) -> bool:
+        return self.wrong == 0
+
+
+_USER_ACCOUNTS = "SELECT count(*) FROM accounts WHERE user_id IS NOT NULL"
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "entries sum to zero per currency",
+        "SELECT count(*) FROM entries",
+        "SELECT format('%s: sum %s', a.currency, sum(e.amount)) FROM entries e JOIN accounts a ON a.id = "
+        "e.account_id "
+        "GROUP BY a.currency HAVING sum(e.amount) <> 0",
+    ),
+    Check(
+        "each balance is the sum of its account's entries",
+        _USER_ACCOUNTS,
+        "SELECT format('account %s: balance %s, entries %s', a.id, a.balance, coalesce(s.total, 0)) FROM "
+        "accounts a "
+        "LEFT JOIN (SELECT account_id, sum(amount) AS total FROM entries GROUP BY account_id) s ON "
+        "s.account_id = a.id "
+        "WHERE a.user_id IS NOT NULL AND a.balance <> coalesce(s.total, 0) ORDER BY a.id",
+    ),
+    Check(
+        "each balance is its last entry's balance_after",
+        _USER_ACCOUNTS,
+        "SELECT format('account %s: balance %s, last entry %s', a.id, a.balance, l.balance_after) FROM "
+        "accounts a "
+        "JOIN (SELECT DISTINCT ON (account_id) account_id, balance_after FROM entries "
+        "      ORDER BY account_id, account_version DESC NULLS LAST) l ON l.account_id = a.id "
+        "WHERE a.user_id IS NOT NULL AND l.balance_after IS DISTINCT FROM a.balance ORDER BY a.id",
+    ),
+    Check(
+        "each balance_after is the one before plus the amount",
+        "SELECT count(*) FROM entries WHERE account_version IS NOT NULL",
+        "SELECT format('account %s version %s: %s after %s and %s', account_id, account_version, "
+        "balance_after, before, "
+        "amount) FROM (SELECT *, coalesce(lag(balance_after) OVER (PARTITION BY account_id ORDER BY "
+        "account_version), 0) "
+        "AS before FROM entries WHERE account_version IS NOT NULL) e WHERE balance_after <> before + amount "
+        "ORDER BY account_id, account_version",
+    ),
+    Check(
+        "versions are gapless and end with the account's",
+        _USER_ACCOUNTS,
+        "SELECT format('account %s: version %s, %s entries of versions %s to %s', a.id, a.version, "
+        "coalesce(v.entries, 0), "
+        "v.lowest, v.highest) FROM accounts a "
+        "LEFT JOIN (SELECT account_id, count(DISTINCT account_version) AS versions, count(*) AS entries, "
+        "           min(account_version) AS lowest, max(account_version) AS highest FROM entries GROUP BY "
+        "account_id) v "
+        "ON v.account_id = a.id WHERE a.user_id IS NOT NULL AND NOT (a.version = coalesce(v.entries, 0) "
+        "AND (v.entries IS NULL OR v.versions = v.entries AND v.lowest = 1 AND v.highest = v.entries)) "
+        "ORDER BY a.id",
+    ),
+    Check(
+        "no balance is below its floor, now or ever",
+        _USER_ACCOUNTS,
+        "SELECT format('account %s: balance %s, floor %s', id, balance, floor) FROM accounts "
+        "WHERE user_id IS NOT NULL AND balance < floor "
+        "UNION ALL SELECT format('account %s version %s: balance_after %s, floor %s', a.id, "
+        "e.account_version, "
+        "e.balance_after, a.floor) FROM entries e JOIN accounts a ON a.id = e.account_id WHERE "
+        "e.balance_after < a.floor",
+    ),
+    Check(
+        "the house keeps no balance",
+        "SELECT count(*) FROM accounts WHERE user_id IS NULL",
+        "SELECT format('account %s: house %s, but balance %s, version %s', a.id, a.user_id IS NULL, "
+        "a.balance, a.version) "
+        "FROM accounts a WHERE (a.user_id IS NULL) <> (a.balance IS NULL) OR (a.user_id IS NULL) <> "
+        "(a.version IS NULL) "
+        "UNION ALL SELECT format('entry %s: house %s, but balance_after %s', e.id, a.user_id IS NULL, "
+        "e.balance_after) "
+        "FROM entries e JOIN accounts a ON a.id = e.account_id WHERE (a.user_id IS NULL) <> "
+        "(e.balance_after IS NULL) "
+        "OR (a.user_id IS NULL) <> (e.account_version IS NULL)",
+    ),
+    Check(
+        "each applied transfer has its two entries",
+        "SELECT count(*) FROM transfers WHERE status = 'applied'",
+        "SELECT format('transfer %s: %s entries, sum %s, amount %s', t.id, coalesce(e.entries, 0), "
+        "e.total, t.amount) "
+        "FROM transfers t LEFT JOIN (SELECT transfer_id, count(*) AS entries, sum(amount) AS total FROM "
+        "entries "
+        "GROUP BY transfer_id) e ON e.transfer_id = t.id "
+        "LEFT JOIN entries f ON f.transfer_id = t.id AND f.account_id = t.from_account_id "
+        "LEFT JOIN entries g ON g.transfer_id = t.id AND g.account_id = t.to_account_id "
+        "WHERE t.status = 'applied' AND NOT coalesce(e.entries = 2 AND e.total = 0 "
+        "AND f.amount = -t.amount AND g.amount = t.amount, false) ORDER BY t.id",
+    ),
+    Check(
+        "no rejected transfer has entries",
+        "SELECT count(*) FROM transfers WHERE status = 'rejected'",
+        "SELECT format('transfer %s: %s entries', t.id, count(*)) FROM transfers t JOIN entries e ON "
+        "e.transfer_id = t.id "
+        "WHERE t.status <> 'applied' GROUP BY t.id ORDER BY t.id",
+    ),
+    Check(
+        "currencies match",
+        "SELECT count(*) FROM transfers",
+        "SELECT format('transfer %s: %s on account %s of %s', t.id, t.currency, a.id, a.currency) FROM "
+        "transfers t "
+        "JOIN accounts a ON a.id IN (t.from_account_id, t.to_account_id) WHERE a.currency <> t.currency "
+        "ORDER BY t.id",
+    ),
+    Check(
+        "each confirmed request has its transfer",
+        "SELECT count(*) FROM pending_transfers WHERE status IN ('confirmed', 'failed')",
+        "SELECT format('pending transfer %s: %s, transfer %s', p.id, p.status, p.transfer_id) FROM "
+        "pending_transfers p "
+        "LEFT JOIN transfers t ON t.id = p.transfer_id LEFT JOIN accounts f ON f.id = t.from_account_id "
+        "LEFT JOIN accounts g ON g.id = t.to_account_id "
+        "WHERE (p.status IN ('confirmed', 'failed')) <> (p.transfer_id IS NOT NULL) "
+        "OR p.status IN ('confirmed', 'failed') AND NOT coalesce(t.amount = p.amount AND t.currency = "
+        "p.currency "
+        "AND t.idempotency_key = 'pending:' || p.id AND f.user_id = p.sender_user_id AND g.user_id = "
+        "p.recipient_user_id "
+        "AND t.status = CASE p.status WHEN 'confirmed' THEN 'applied' ELSE 'rejected' END, false) "
+        "UNION ALL SELECT format('transfer %s: no pending transfer %s', t.id, t.idempotency_key) FROM "
+        "transfers t "
+        "WHERE t.idempotency_key LIKE 'pending:%' AND NOT EXISTS (SELECT FROM pending_transfers p "
+        "WHERE p.transfer_id = t.id)",
+    ),
+)
+
+
+def audit(url: str) -> list[Finding]:
+    """Run every check. Raises SQLAlchemy's errors where the database is away or was never migrated."""
+    engine = connections.single(url, application_name="ballast audit").execution_options(
+        isolation_level="REPEATABLE READ", postgresql_readonly=True
+    )
+    with engine.begin() as connection:
+        connection.execute(
+            text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": _STATEMENT_TIMEOUT}
+        )
+        findings = []
+        for check in CHECKS:
+            # no_parameters: the queries' percent signs are SQL's.
+            plain = connection.execution_options(no_parameters=True)
+            counted = plain.exec_driver_sql(check.counted).scalar_one()
+            wrong = [str(row[0]) for row in plain.exec_driver_sql(check.offenders)]
+            findings.append(Finding(check.name, counted, len(wrong), tuple(wrong[:OFFENDERS_SHOWN])))
+    return findings
+
+
+def report(findings: list[Finding]) -> str:
+    """One line a check, with the first offenders under it."""
+    lines = []
+    for finding in findings:
+        verdict = "ok  " if finding.ok else "FAIL"
+        wrong = "" if finding.ok else f", {finding.wrong} wrong"
+        lines.append(f"{verdict}  {finding.name} ({finding.counted:,} checked{wrong})")
+        lines += [f"      {offender}" for offender in finding.offenders]
+        if finding.wrong > len(finding.offenders):
+            lines.append(f"      and {finding.wrong - len(finding.offenders):,} more")
+    passed = sum(finding.ok for finding in findings)
+    lines.append(f"{passed} of {len(findings)} checks passed")
+    return "\n".join(lines)

@@ -1,0 +1,84 @@
+"""What the breaker goes by: its states and reasons, which failures count, and its limits. The breaker of a process
+and that of the fleet share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dbcore.failures import FailureKind
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    FORCED_OPEN = "forced_open"
+    DISABLED = "disabled"
+
+
+class BreakerReason(StrEnum):
+    """Why it opened; each has its own open interval."""
+
+    OUTAGE = "outage"
+    SATURATION = "saturation"
+    QUOTA = "quota"
+    STORAGE = "storage"
+    CONFIGURATION = "configuration"
+
+
+REASONS: Mapping[FailureKind, BreakerReason] = {
+    FailureKind.OUTAGE: BreakerReason.OUTAGE,
+    FailureKind.UNKNOWN_OUTCOME: BreakerReason.OUTAGE,
+    FailureKind.SLOW: BreakerReason.SATURATION,
+    FailureKind.SATURATION: BreakerReason.SATURATION,
+    # The provider hints at quotas: back off as long, though one such answer proves nothing yet.
+    FailureKind.AMBIGUOUS: BreakerReason.QUOTA,
+    FailureKind.QUOTA: BreakerReason.QUOTA,
+    FailureKind.STORAGE: BreakerReason.STORAGE,
+    FailureKind.CONFIGURATION: BreakerReason.CONFIGURATION,
+}
+"""Kinds that count against the database. Conflicts and data errors are not here: a server that says no is
+well.
+"""
+
+DEFINITE = frozenset({FailureKind.QUOTA, FailureKind.STORAGE})
+"""One of these is enough: the server said in so many words that the next call will fare no better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """How long it stays open: the first time, and at most, doubling in between."""
+
+    first_seconds: float
+    longest_seconds: float
+
+
+# An outage's is short, because a probe is cheap and people wait: service is to be back 2 s after the database.
+# Supavisor locks an address out after 10 failed logins in 150 s: hence configuration's.
+_INTERVALS: Mapping[BreakerReason, Interval] = {
+    BreakerReason.OUTAGE: Interval(0.5, 1.5),
+    BreakerReason.SATURATION: Interval(2.0, 30.0),
+    BreakerReason.QUOTA: Interval(60.0, 900.0),
+    BreakerReason.STORAGE: Interval(10.0, 120.0),
+    BreakerReason.CONFIGURATION: Interval(30.0, 300.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerLimits:
+    """When it opens and closes."""
+
+    window_calls: int = 20
+    window_seconds: float = 30.0
+    minimum_calls: int = 5
+    failure_rate: float = 0.5
+    slow_rate: float = 0.8
+    slow_call_seconds: float = 3.0
+    probes_at_once: int = 2
+    probes_to_close: int = 2
+    probe_lease_seconds: float = 10.0
+    jitter: float = 0.2
+    intervals: Mapping[BreakerReason, Interval] = field(default_factory=lambda: _INTERVALS)

@@ -1,0 +1,151 @@
+"""How connections to PostgreSQL are made and kept, for the guarded engine and for the operator's commands.
+
+Nothing is asked of the server at startup that a transaction pooler refuses (`options`, `statement_timeout`):
+time limits are the client's deadline, a `lock_timeout` on the functions that wait for rows, and what the
+operator sets on the role.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Any, cast
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from dbcore import deadline, encryption
+from dbcore.settings import Settings, psycopg2_url
+
+POOL_TIMEOUT_SECONDS = 2.5
+PING_SECONDS_MAX = 1.0
+
+# libpq's own options. A proxy or firewall that dropped the connection is noticed within seconds, not by TCP's
+# two hours.
+_LIBPQ: dict[str, str | int] = {
+    "connect_timeout": 2,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    # A retry should not go first to the one dead address of several.
+    "load_balance_hosts": "random",
+}
+
+
+class GuardedPool(QueuePool):
+    """Waits for a free connection no longer than the caller's deadline allows, and tries a connection before it is
+    relied on where there is reason to doubt it.
+    """
+
+    ping_after_idle_seconds = 15.0
+    _suspect_before = 0.0
+
+    # SQLAlchemy reads its own `_timeout` at each checkout, and has no other way in; a test pins it.
+    @property
+    def _timeout(self) -> float:
+        return min(self._configured_timeout, deadline.remaining_seconds())
+
+    @_timeout.setter
+    def _timeout(self, seconds: float) -> None:
+        self._configured_timeout = seconds
+
+    def limit(self, most: int) -> None:
+        """Hold at most as many connections from now on, but no fewer than it keeps."""
+        # As with `_timeout`: read by SQLAlchemy whenever it opens one, and a test pins it.
+        self._max_overflow = max(0, most - self.size())
+
+    def suspect(self) -> None:
+        """A connection was lost: try each of the others before it is used again. Most often they are lost too, and
+        then a restart of the server costs one failed call instead of one a connection.
+        """
+        self._suspect_before = time.monotonic()
+
+    def doubts(self, idle_since: float) -> bool:
+        """Whether a connection that came back at this time wants trying."""
+        return (
+            idle_since < self._suspect_before or time.monotonic() - idle_since >= self.ping_after_idle_seconds
+        )
+
+
+def _something_came(connection: Any) -> bool:
+    """Whether an idle connection has something to read: the server's farewell, or the end. Costs no round trip,
+    and turns most of what would be an unknown outcome into a connection replaced before anything was sent.
+    """
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def _options(url: str, application_name: str) -> dict[str, Any]:
+    """libpq's options, the URL's own being stronger."""
+    given = make_url(url).query
+    options = {"application_name": application_name, **_LIBPQ}
+    return {name: value for name, value in options.items() if name not in given}
+
+
+def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds: float) -> Engine:
+    """The engine of a process that lives on. Every statement commits by itself: one round trip.
+
+    Does not connect yet.
+    """
+    url = settings.require("database_url")
+    engine = create_engine(
+        url,
+        poolclass=GuardedPool,
+        pool_size=settings.db_pool_size,
+        max_overflow=settings.db_max_overflow,
+        pool_recycle=settings.db_pool_recycle_seconds,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        pool_use_lifo=True,
+        pool_reset_on_return=None,  # nothing is open under AUTOCOMMIT; `_checkin` throws away what is not so
+        isolation_level="AUTOCOMMIT",
+        use_native_hstore=False,  # would ask the server for it on each connect
+        connect_args=_options(url, application_name),
+    )
+    encryption.listen(engine)
+
+    pool = cast(GuardedPool, engine.pool)
+    pool.ping_after_idle_seconds = ping_after_idle_seconds
+
+    @event.listens_for(engine, "checkin")
+    def _checkin(connection: Any, record: ConnectionPoolEntry) -> None:
+        if connection is None:
+            return
+        if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+            record.invalidate()  # lost; or someone opened a transaction by hand and left it
+            return
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _checkout(connection: Any, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+        """A connection that was cut off while it lay idle is replaced, and is no outage."""
+        idle_since = record.info.get("idle_since")
+        if idle_since is None or not (pool.doubts(idle_since) or _something_came(connection)):
+            return
+        try:
+            with deadline.Deadline(PING_SECONDS_MAX), connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except psycopg2.Error as error:
+            pool.suspect()
+            raise DisconnectionError from error
+
+    return engine
+
+
+def single(url: str, *, application_name: str) -> Engine:
+    """An engine of an operator's command: a connection when one is asked for, ordinary transactions."""
+    url = psycopg2_url(url)
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        use_native_hstore=False,
+        connect_args=_options(url, application_name),
+    )
+    encryption.listen(engine)
+    return engine

@@ -1,0 +1,352 @@
+"""The guarded engine: the one doorway to the database. It alone owns pool, deadline, retries and breaker.
+
+    call ──▶ breaker ──▶ pool ──▶ one statement, AUTOCOMMIT ──▶ result
+               ▲ refused: Unavailable at once     │ failed
+               └── again, on this kind's budget ◀─┘ what is left rises as Unavailable or OutcomeUnknown
+
+Build it in the process that uses it, after the fork: neither connections nor locks survive one.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar, cast
+
+import psycopg2
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from dbcore import attempts, connections, deadline
+from dbcore.attempts import Failed
+from dbcore.breaker import (
+    REASONS,
+    Breaker,
+    BreakerLimits,
+    BreakerReason,
+    BreakerState,
+    Permit,
+    Refusal,
+    Transition,
+)
+from dbcore.deadline import Deadline
+from dbcore.errors import OutcomeUnknown, Unavailable
+from dbcore.failures import FailureKind, Phase
+from dbcore.retries import RetryBudget, RetryPurse
+from dbcore.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+PROBE_SECONDS_MAX = 2.5
+"""A probe that takes longer has failed. Above libpq's connect_timeout of 2 s."""
+
+# After a failure that opened nothing, the first interval of an outage is as good a guess as any.
+_RETRY_AFTER_SECONDS = 1.0
+
+_READING_PROBE: tuple[str, tuple[Any, ...]] = ("SELECT 1", ())
+_WRITING_PROBE: tuple[str, tuple[Any, ...]] = (
+    "SELECT r_server_ms FROM health_probe(%s, %s)",
+    ("breaker", []),
+)
+
+_KINDS: Mapping[BreakerReason | None, FailureKind] = {
+    BreakerReason.OUTAGE: FailureKind.OUTAGE,
+    BreakerReason.SATURATION: FailureKind.SATURATION,
+    BreakerReason.QUOTA: FailureKind.QUOTA,
+    BreakerReason.STORAGE: FailureKind.STORAGE,
+    BreakerReason.CONFIGURATION: FailureKind.CONFIGURATION,
+    None: FailureKind.OUTAGE,  # forced open
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSnapshot:
+    """What the engine is now, in values that JSON knows."""
+
+    state: BreakerState
+    reason: BreakerReason | None
+    since: float  # unix time
+    retry_after_seconds: float
+    pool_size: int
+    pool_max: int
+    pool_in_use: int
+    pool_idle: int
+    failed_operations: int  # calls in a row that ended without an answer; the next answer sets it to 0
+    failed_operations_total: int
+    calls_total: int
+    retries_total: int
+    refused_total: int  # by the breaker, without trying
+    unknown_outcomes_total: int  # attempts whose outcome was open; most are resolved by the retry
+    transitions_total: int
+    failures_by_kind: dict[str, int]
+
+
+class GuardedEngine:
+    """All SQL passes here. One per process, for all of its threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        limits: BreakerLimits | None = None,
+        application_name: str = "ballast",
+        ping_after_idle_seconds: float = 15.0,
+    ) -> None:
+        """Does not connect.
+
+        limits -- of the breaker.
+        ping_after_idle_seconds -- a connection unused for longer is tried before it is relied on.
+        Raises SettingsError where DATABASE_URL is unset.
+        """
+        deadline.install()
+        self.currency = settings.currency
+        self._deadline_seconds = settings.db_deadline_seconds
+        self._clock = clock
+        self._sleep = sleep
+        self._uniform = random.uniform
+        self._engine = connections.pooled(
+            settings, application_name=application_name, ping_after_idle_seconds=ping_after_idle_seconds
+        )
+        self._pool = cast(connections.GuardedPool, self._engine.pool)
+        attempts.listen(self._engine)
+        self._pool_max = settings.db_pool_size + settings.db_max_overflow
+        self.breaker = Breaker(clock=clock, limits=limits, on_transition=self._transition)
+        self.retries = RetryPurse(clock)
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._consecutive_failures = 0
+        self._counts: Counter[str] = Counter()
+        self._kinds: Counter[str] = Counter()
+
+    def call(
+        self,
+        operation: Callable[[Connection], T],
+        *,
+        name: str,
+        replayable: bool = True,
+        writes: bool = True,
+        deadline_seconds: float | None = None,
+    ) -> T:
+        """Run `operation` on a connection where each statement commits by itself.
+
+        name -- for the log, such as `ledger.transfer`.
+        replayable -- running it twice has the effect of once (an idempotency key, or a read). What is not is
+            never run again once its statement was sent.
+        writes -- False for what a read-only server can answer, and what is known not applied when it fails.
+        deadline_seconds -- for everything: waiting for a connection, attempts, waits between them. Default
+            DB_DEADLINE_SECONDS.
+
+        Raises Unavailable, OutcomeUnknown; the statement's own errors rise as SQLAlchemy raises them.
+        """
+        return self._run(
+            lambda: attempts.through_sqlalchemy(self._engine, operation),
+            name=name,
+            replayable=replayable,
+            writes=writes,
+            deadline_seconds=deadline_seconds,
+        )
+
+    def fetch_row(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        name: str,
+        writes: bool = True,
+        deadline_seconds: float | None = None,
+    ) -> tuple[Any, ...]:
+        """The one row of a replayable statement in the driver's own placeholders (%s), guarded like `call`.
+
+        Uses the driver's cursor: SQLAlchemy's execution would add a tenth to the time of a transfer
+        (docs/adr/0003-ledger-in-one-function.md). Errors of the statement's own rise as psycopg2's.
+        """
+        return self._run(
+            lambda: attempts.fetch_row(self._pool, statement, parameters),
+            name=name,
+            replayable=True,
+            writes=writes,
+            deadline_seconds=deadline_seconds,
+        )
+
+    def probe(self, *, writes: bool) -> FailureKind | None:
+        """Whether the database answers now: None, or how it failed. Passes by the breaker and tells it nothing: for
+        whoever holds the fleet's leave to probe (fleet/link.py).
+
+        writes -- try whether it can be written to, which a full or read-only one refuses.
+        """
+        statement, parameters = _WRITING_PROBE if writes else _READING_PROBE
+        try:
+            with Deadline(PROBE_SECONDS_MAX):
+                attempts.fetch_row(self._pool, statement, parameters)
+        except Failed as failed:
+            if failed.disconnect:
+                self._pool.suspect()
+            return failed.kind if failed.kind in REASONS else None
+        except (DBAPIError, psycopg2.Error) as error:
+            log.warning("probe_failed_strangely", error=type(error).__name__)
+            return FailureKind.OUTAGE
+        return None
+
+    def limit_connections(self, most: int) -> None:
+        """Hold at most as many from now on; those that are open beyond are closed as they come back."""
+        self._pool.limit(most)
+        self._pool_max = most
+
+    @property
+    def connections_open(self) -> int:
+        return self._pool.checkedout() + self._pool.checkedin()
+
+    def _run(
+        self,
+        attempt: Callable[[], T],
+        *,
+        name: str,
+        replayable: bool,
+        writes: bool,
+        deadline_seconds: float | None,
+    ) -> T:
+        seconds = self._deadline_seconds if deadline_seconds is None else deadline_seconds
+        started = self._clock()
+        budget: RetryBudget | None = None
+        maybe_applied = False
+        with Deadline(seconds):
+            while True:
+                permit = self.breaker.admit(writes=writes)
+                if isinstance(permit, Refusal):
+                    self._refused(permit, maybe_applied=maybe_applied)
+                attempted = self._clock()
+                try:
+                    result = attempt()
+                except Failed as failed:
+                    kind = failed.kind
+                    if kind is FailureKind.UNKNOWN_OUTCOME and not writes:
+                        kind = FailureKind.OUTAGE  # nothing to be unsure about
+                    maybe_applied = maybe_applied or (failed.maybe_applied and writes)
+                    self._report(permit, kind, failed, attempted, writes=writes)
+                    if budget is None:
+                        budget = RetryBudget(self._uniform)
+                    wait = budget.wait_seconds(kind) if replayable or not maybe_applied else None
+                    if (
+                        wait is None
+                        or self._clock() + wait - started >= seconds
+                        or wait >= deadline.remaining_seconds()  # a caller's own may be nearer than ours
+                        or not self.retries.pays(kind)
+                    ):
+                        self._give_up(kind, name, failed, maybe_applied=maybe_applied)
+                    with self._lock:
+                        self._counts["retries"] += 1
+                    log.info("database_retry", operation=name, kind=kind.value, wait_seconds=round(wait, 3))
+                    self._sleep(wait)
+                except (DBAPIError, psycopg2.Error) as error:
+                    if getattr(getattr(error, "orig", error), "pgcode", None) is not None:
+                        self._answered(permit, attempted)  # it answered, if only no
+                    else:
+                        self.breaker.withdrawn(permit)
+                    raise
+                except BaseException:
+                    self.breaker.withdrawn(permit)
+                    raise
+                else:
+                    self._answered(permit, attempted)
+                    return result
+
+    def _answered(self, permit: Permit, attempted: float) -> None:
+        self.breaker.succeeded(permit, self._clock() - attempted)
+        with self._lock:
+            self._calls += 1
+            self._consecutive_failures = 0
+
+    def _report(
+        self, permit: Permit, kind: FailureKind, failed: Failed, attempted: float, *, writes: bool
+    ) -> None:
+        if failed.disconnect:
+            self._pool.suspect()
+        with self._lock:
+            self._kinds[kind.value] += 1
+            self._counts["unknown_outcomes"] += failed.maybe_applied and writes
+        if kind in REASONS:
+            # Refused at the door for who we are: so would the next login be, and too many may lock us out.
+            definite = kind is FailureKind.CONFIGURATION and failed.phase is Phase.CONNECT
+            self.breaker.failed(permit, kind, definite=definite)
+        else:
+            self.breaker.succeeded(permit, self._clock() - attempted)
+
+    def _refused(self, refusal: Refusal, *, maybe_applied: bool) -> NoReturn:
+        with self._lock:
+            self._calls += 1
+            self._counts["refused"] += 1
+            self._consecutive_failures += 1
+            self._counts["failed"] += 1
+        raised = OutcomeUnknown if maybe_applied else Unavailable
+        kind = FailureKind.UNKNOWN_OUTCOME if maybe_applied else _KINDS[refusal.reason]
+        raise raised(kind, refusal.retry_after_seconds)
+
+    def _give_up(self, kind: FailureKind, name: str, failed: Failed, *, maybe_applied: bool) -> NoReturn:
+        with self._lock:
+            self._calls += 1
+            self._consecutive_failures += 1
+            self._counts["failed"] += 1
+        retry_after = self.breaker.snapshot().retry_after_seconds or _RETRY_AFTER_SECONDS
+        log.warning(
+            "database_away",
+            operation=name,
+            kind=kind.value,
+            maybe_applied=maybe_applied,
+            cause=_cause(failed),
+        )
+        raised = OutcomeUnknown if maybe_applied else Unavailable
+        raise raised(kind, retry_after) from failed.__cause__
+
+    def _transition(self, transition: Transition) -> None:
+        with self._lock:
+            self._counts["transitions"] += 1
+        log.warning(
+            "breaker_transition",
+            before=transition.before.value,
+            after=transition.after.value,
+            reason=transition.reason.value if transition.reason else None,
+            open_seconds=round(transition.open_seconds, 2),
+        )
+
+    def snapshot(self) -> EngineSnapshot:
+        """Without I/O, and without waiting for a call that is under way."""
+        breaker = self.breaker.snapshot()
+        pool = self._pool
+        with self._lock:
+            return EngineSnapshot(
+                state=breaker.state,
+                reason=breaker.reason,
+                since=time.time() - breaker.since_seconds,
+                retry_after_seconds=breaker.retry_after_seconds,
+                pool_size=pool.size(),
+                pool_max=self._pool_max,
+                pool_in_use=pool.checkedout(),
+                pool_idle=pool.checkedin(),
+                failed_operations=self._consecutive_failures,
+                failed_operations_total=self._counts["failed"],
+                calls_total=self._calls,
+                retries_total=self._counts["retries"],
+                refused_total=self._counts["refused"],
+                unknown_outcomes_total=self._counts["unknown_outcomes"],
+                transitions_total=self._counts["transitions"],
+                failures_by_kind=dict(self._kinds),
+            )
+
+    def dispose(self) -> None:
+        """Close the idle connections. The engine is not used again."""
+        self._engine.dispose()
+
+
+def _cause(failed: Failed) -> str:
+    """The driver's words in one line, for the log. They hold host and role, never a password or a parameter."""
+    cause = failed.__cause__
+    return " ".join(str(cause).split())[:300] if cause is not None else ""

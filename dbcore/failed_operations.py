@@ -1,0 +1,108 @@
+"""What could not be carried out, kept for an operator to retry or discard."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from dbcore.engine import GuardedEngine
+from dbcore.text import storable
+
+_ERROR_LENGTH_MAX = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class FailedOperation:
+    """One of them.
+
+    reference -- what its user was told.
+    status -- open, retried or discarded.
+    created_at -- when it failed, the last time.
+    """
+
+    id: int
+    job_id: str
+    kind: str
+    reference: str
+    telegram_id: int | None
+    error: str
+    payload: dict[str, Any]
+    status: str
+    created_at: datetime
+
+
+def record(
+    engine: GuardedEngine,
+    *,
+    job_id: str,
+    kind: str,
+    reference: str,
+    telegram_id: int | None,
+    error: str,
+    payload: dict[str, Any],
+) -> bool:
+    """Write it down once for its job. False where it was there already, and open.
+
+    A job that was retried or discarded before and fails again is opened again, with the new error.
+    payload -- JSON values. The error's text is cut to what is useful.
+    """
+    # ensure_ascii turns a lone surrogate into \udXXX and NUL into \u0000; jsonb takes neither.
+    document = json.dumps(_storable(payload))
+    (was_open,) = engine.fetch_row(
+        "WITH before AS (SELECT status FROM failed_operations WHERE job_id = %s), recorded AS ("
+        "INSERT INTO failed_operations (job_id, kind, reference, telegram_id, error, payload) "
+        "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (job_id) DO UPDATE "
+        "SET status = 'open', resolved_at = NULL, error = excluded.error, created_at = clock_timestamp()) "
+        "SELECT EXISTS (SELECT FROM before WHERE status = 'open')",
+        (job_id, job_id, kind, reference, telegram_id, storable(error[:_ERROR_LENGTH_MAX]), document),
+        name="failed_operations.record",
+    )
+    return not was_open
+
+
+def list_open(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
+    """The oldest that nobody dealt with yet."""
+    return _select(engine, "WHERE status = 'open' ORDER BY id LIMIT %s", limit)
+
+
+def find(engine: GuardedEngine, reference: str) -> FailedOperation | None:
+    """The one that its user quotes, whatever became of it; the newest, should two share a reference."""
+    found = _select(engine, "WHERE reference = %s ORDER BY id DESC LIMIT 1", reference)
+    return found[0] if found else None
+
+
+def resolve(engine: GuardedEngine, letter: FailedOperation, status: Literal["retried", "discarded"]) -> bool:
+    """Close it. False where it is not open (any more), or failed once more since `letter` was read."""
+    (resolved,) = engine.fetch_row(
+        "WITH resolved AS (UPDATE failed_operations SET status = %s, resolved_at = now() "
+        "WHERE id = %s AND created_at = %s AND status = 'open' RETURNING 1) SELECT count(*) FROM resolved",
+        (status, letter.id, letter.created_at),
+        name="failed_operations.resolve",
+    )
+    return bool(resolved)
+
+
+def _select(engine: GuardedEngine, condition: str, parameter: int | str) -> list[FailedOperation]:
+    def operation(connection: Connection) -> list[FailedOperation]:
+        rows = connection.exec_driver_sql(
+            "SELECT id, job_id, kind, reference, telegram_id, error, payload, status, created_at "  # noqa: S608  ours
+            f"FROM failed_operations {condition}",
+            (parameter,),
+        )
+        return [FailedOperation(*row) for row in rows]
+
+    return engine.call(operation, name="failed_operations.select", writes=False)
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(str(name)): _storable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    return value

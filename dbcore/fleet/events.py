@@ -1,0 +1,35 @@
+"""The fleet's transitions in the table `breaker_events`: written once the database is back, each once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from dbcore.engine import GuardedEngine
+from dbcore.fleet.store import Event
+
+_INSERT = """
+WITH given AS (
+    SELECT * FROM jsonb_to_recordset(%s::jsonb)
+        AS event(id text, before text, after text, reason text, open_seconds float8, by text, at float8)
+), written AS (
+    INSERT INTO breaker_events (event_id, before, after, reason, open_seconds, by_whom, created_at)
+    SELECT id, before, after, reason, open_seconds, by, to_timestamp(at) FROM given
+    ON CONFLICT (event_id) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM written
+"""
+
+_DEADLINE_SECONDS = 2.0  # the link waits for it, and has better to do
+
+
+def write(engine: GuardedEngine, events: Sequence[Event]) -> int:
+    """Returns how many were not there yet. Raises like any call where the database gives no answer."""
+    (count,) = engine.fetch_row(
+        _INSERT,
+        (json.dumps([asdict(event) for event in events]),),
+        name="fleet.events.write",
+        deadline_seconds=_DEADLINE_SECONDS,
+    )
+    return int(count)

@@ -1,0 +1,61 @@
+"""The fleet's breaker in an operator's hands: `python -m dbcore breaker [open|close|auto]`."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import redis
+
+from dbcore.breaker_rules import BreakerState
+from dbcore.fleet.store import FleetStore
+from dbcore.fleet.view import read
+
+WORDS: Mapping[str, BreakerState] = {
+    "open": BreakerState.FORCED_OPEN,
+    "close": BreakerState.DISABLED,
+    "auto": BreakerState.CLOSED,
+}
+"""`close` holds it closed whatever happens, which is resilience4j's disabled; `auto` gives it back to the calls."""
+
+_SHOWN_EVENTS = 5
+
+
+def tell(client: redis.Redis, word: str) -> None:
+    """It stands until the next word, across restarts of everything. Processes hear it within about a second."""
+    state = WORDS[word]
+    FleetStore(client).change(lambda fleet, now: fleet.told(state, now=now), f"{_who()} (operator)")
+
+
+def describe(client: redis.Redis) -> str:
+    """State, reason, since, until, who probes, and the last transitions, as text."""
+    now = read(client)
+    lines = [f"state        {now.state.value}"]
+    if now.reason is not None:
+        lines.append(f"reason       {now.reason.value}")
+    if now.since:
+        lines.append(f"since        {_time(now.since)}")
+    if now.until is not None:
+        lines.append(f"until        {_time(now.until)} (next probe in {now.retry_after_seconds:.1f} s)")
+    if now.probers:
+        lines.append(f"probed by    {', '.join(now.probers)}")
+    store = FleetStore(client)
+    for number, event in enumerate(store.recent()[:_SHOWN_EVENTS]):
+        what = f"{event.before.value} -> {event.after.value}"
+        why = f" ({event.reason.value})" if event.reason else ""
+        lines.append(f"{'lately' if number == 0 else '':<13}{_time(event.at)}  {what}{why}  by {event.by}")
+    return "\n".join(lines)
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "unnamed"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,157 @@
+"""For bots that are not built on Celery: the same engine and ledger, and never an exception for a database failure.
+
+    outcome = bot_safe_adjust_balance(12345, 500, key=f"bonus-{update_id}", memo="Welcome", actor="bonus")
+    if outcome.status is OutcomeStatus.APPLIED: ...
+
+Module-level functions, because the bots they are for have no place to keep an object. The engine behind them is
+made by the first call from DATABASE_URL, not at import, and anew in a forked child. All of them are safe from any
+thread; they block, so an asyncio bot calls them by `asyncio.to_thread`.
+
+What each can answer, beside what the ledger says (dbcore/outcomes.py):
+
+    UNAVAILABLE  nothing was applied; `failure` says why, `retry_after_seconds` when to ask again
+    UNKNOWN      it may have been applied: call again with the same key, and the answer tells
+
+What is not the database's fault does raise: ValueError for arguments that make no sense, SettingsError where
+DATABASE_URL is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+
+import psycopg2
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from dbcore import ledger, users
+from dbcore.engine import GuardedEngine
+from dbcore.errors import DatabaseAway, OutcomeUnknown
+from dbcore.failures import FailureKind
+from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, TransferOutcome
+from dbcore.settings import load_settings
+
+log = structlog.get_logger(__name__)
+
+_RETRY_AFTER_SECONDS = 30.0  # after an error that no retry mends by itself
+
+_lock = threading.Lock()
+_made: tuple[int, GuardedEngine] | None = None  # with the process it was made in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserOutcome(Outcome):
+    """`account` is there with APPLIED (made now) and REPLAYED (known before)."""
+
+    account: users.UserAccount | None = None
+
+
+def bot_safe_get_or_create_user(telegram_id: int, username: str | None, first_name: str) -> UserOutcome:
+    """The user with their account and balance."""
+    _require_telegram_id(telegram_id)
+    engine = _engine()
+    profile = users.Profile(telegram_id, username, first_name)
+    try:
+        account = users.get_or_create(engine, profile=profile)
+    except _DATABASE_ERRORS as error:
+        status, failure, retry_after_seconds = _judge(error, "get_or_create_user")
+        return UserOutcome(status=status, failure=failure, retry_after_seconds=retry_after_seconds)
+    return UserOutcome(
+        status=OutcomeStatus.APPLIED if account.created else OutcomeStatus.REPLAYED, account=account
+    )
+
+
+def bot_safe_adjust_balance(
+    telegram_id: int, amount: int, *, key: str, memo: str = "", actor: str = "bot"
+) -> AdjustOutcome:
+    """Credit (amount above zero) or debit (below), in minor units. The same key is applied once, for ever."""
+    _require_telegram_id(telegram_id)
+    engine = _engine()
+    try:
+        return ledger.adjust(
+            engine,
+            key=key,
+            target=users.UserRef(telegram_id=telegram_id),
+            amount=amount,
+            memo=memo,
+            actor=actor,
+        )
+    except _DATABASE_ERRORS as error:
+        status, failure, retry_after_seconds = _judge(error, "adjust_balance")
+        return AdjustOutcome(
+            status=status,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
+            amount=amount,
+            currency=engine.currency,
+        )
+
+
+def bot_safe_create_transaction(
+    sender_telegram_id: int, recipient_telegram_id: int, amount: int, *, key: str, memo: str = ""
+) -> TransferOutcome:
+    """Move minor units from one user to another, at once. The same key is applied once, for ever."""
+    _require_telegram_id(sender_telegram_id)
+    _require_telegram_id(recipient_telegram_id)
+    engine = _engine()
+    try:
+        return ledger.transfer(
+            engine,
+            key=key,
+            sender_telegram_id=sender_telegram_id,
+            recipient_telegram_id=recipient_telegram_id,
+            amount=amount,
+            memo=memo,
+        )
+    except _DATABASE_ERRORS as error:
+        status, failure, retry_after_seconds = _judge(error, "create_transaction")
+        return TransferOutcome(
+            status=status,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
+            amount=amount,
+            currency=engine.currency,
+            memo=memo,
+        )
+
+
+def close() -> None:
+    """Close the connections. The next call opens new ones."""
+    global _made
+    with _lock:
+        if _made is not None and _made[0] == os.getpid():
+            _made[1].dispose()
+        _made = None
+
+
+_DATABASE_ERRORS = (DatabaseAway, SQLAlchemyError, psycopg2.Error)
+
+
+def _judge(
+    error: DatabaseAway | SQLAlchemyError | psycopg2.Error, name: str
+) -> tuple[OutcomeStatus, FailureKind, float]:
+    if isinstance(error, DatabaseAway):
+        status = OutcomeStatus.UNKNOWN if isinstance(error, OutcomeUnknown) else OutcomeStatus.UNAVAILABLE
+        return status, error.kind, error.retry_after_seconds
+    # Not a failure the table knows: a schema that was not migrated, a bug. Loud in the log, and still an answer.
+    log.error("unexpected_database_error", operation=name, exc_info=error)
+    answered = getattr(getattr(error, "orig", error), "pgcode", None) is not None
+    # The server's no rolled the statement back; without one we cannot say.
+    status = OutcomeStatus.UNAVAILABLE if answered else OutcomeStatus.UNKNOWN
+    return status, FailureKind.DATA if answered else FailureKind.UNKNOWN_OUTCOME, _RETRY_AFTER_SECONDS
+
+
+def _require_telegram_id(telegram_id: int) -> None:
+    if isinstance(telegram_id, bool) or not isinstance(telegram_id, int) or not 0 < telegram_id < 2**63:
+        raise ValueError(f"a Telegram user id is a positive integer, got {telegram_id!r}")
+
+
+def _engine() -> GuardedEngine:
+    global _made
+    with _lock:
+        if _made is None or _made[0] != os.getpid():
+            # A parent's engine is left alone: closing its sockets here would end its sessions.
+            _made = (os.getpid(), GuardedEngine(load_settings(), application_name="ballast integration"))
+        return _made[1]

@@ -1,0 +1,125 @@
+"""What became of a request about money. A typed answer, so that an outage is never mistaken for a balance of
+zero.
+
+APPLIED, REPLAYED and REJECTED come from the ledger. UNAVAILABLE and UNKNOWN are what `dbcore.integration`
+makes of the errors in `dbcore.errors`; the functions of the ledger raise those errors instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dbcore.failures import FailureKind
+
+
+class OutcomeStatus(StrEnum):
+    """How a request ended."""
+
+    APPLIED = "applied"
+    REPLAYED = (
+        "replayed"  # the same key was applied before; nothing moved now, and the answer is that of then
+    )
+    REJECTED = (
+        "rejected"  # refused, and recorded as refused: the same key is refused again for the same reason
+    )
+    UNAVAILABLE = "unavailable"  # nothing was applied
+    UNKNOWN = "unknown"  # it may have been applied; the same key again resolves it
+
+
+class RejectionReason(StrEnum):
+    """Why a request was refused."""
+
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    UNKNOWN_USER = "unknown_user"
+    AMBIGUOUS_USER = "ambiguous_user"  # usernames change hands, so two people may carry one in our records
+    SAME_ACCOUNT = "same_account"
+    KEY_REUSED = "key_reused"  # the key was used before, for a different request
+    AMOUNT_TOO_LARGE = "amount_too_large"
+    BALANCE_OVERFLOW = "balance_overflow"  # the receiving account would pass the largest balance kept
+    EXPIRED = "expired"
+    NOT_YOURS = "not_yours"
+    ALREADY_CONFIRMED = "already_confirmed"
+    ALREADY_CANCELLED = "already_cancelled"
+    UNKNOWN_TRANSFER = "unknown_transfer"
+
+
+class Decision(StrEnum):
+    """What the sender pressed."""
+
+    CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Someone as others may see them. The names are as Telegram says them, not escaped for anything."""
+
+    telegram_id: int
+    username: str | None
+    first_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What every outcome says. `failure` and `retry_after_seconds` are set with UNAVAILABLE and UNKNOWN only."""
+
+    status: OutcomeStatus
+    reason: RejectionReason | None = None
+    failure: FailureKind | None = None
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdjustOutcome(Outcome):
+    """An adjustment against the house. `amount` is signed; `balance_after` of a refusal is the balance that
+    refused.
+    """
+
+    transfer_id: int | None = None
+    target: Party | None = None
+    amount: int
+    currency: str
+    balance_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferOutcome(Outcome):
+    """A transfer between two users. Balances are those right after it; of a refusal, the one that refused it."""
+
+    transfer_id: int | None = None
+    sender: Party | None = None
+    recipient: Party | None = None
+    amount: int
+    currency: str
+    memo: str
+    sender_balance: int | None = None
+    recipient_balance: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingOutcome(Outcome):
+    """A transfer put before its sender. No money has moved; `token` is empty where it was refused."""
+
+    token: str
+    sender: Party
+    recipient: Party | None
+    amount: int
+    currency: str
+    balance: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionOutcome(Outcome):
+    """What a press of Confirm or Cancel led to. Nothing of the transfer is told to someone it does not belong
+    to.
+    """
+
+    decision: Decision | None
+    sender: Party | None
+    recipient: Party | None
+    amount: int | None
+    currency: str | None
+    memo: str | None
+    sender_balance: int | None
+    recipient_balance: int | None

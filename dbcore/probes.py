@@ -1,0 +1,51 @@
+"""The probe: what the database is and how it does, asked and written down in one round trip."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from dbcore.engine import GuardedEngine
+from dbcore.schema import TABLE_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One look. `latency_ms` is the whole round trip with any wait for a connection, `server_ms` the server's
+    part of it.
+    """
+
+    ok: bool
+    latency_ms: float
+    server_ms: float
+    server_version: str
+    tables: int
+    missing_tables: tuple[str, ...]
+    connections: int
+    max_connections: int
+    database_bytes: int
+
+
+def probe(engine: GuardedEngine, *, trigger: str) -> ProbeResult:
+    """Look, and add a row to `health_probes`. Not ok where a table is missing.
+
+    trigger -- who wanted to know: `beat`, `operator`. Raises like any call where the database gives no
+    answer.
+    """
+    started = time.perf_counter()
+    row = engine.fetch_row(
+        "SELECT * FROM health_probe(%s, %s)", (trigger, list(TABLE_NAMES)), name="probes.probe"
+    )
+    latency_ms = (time.perf_counter() - started) * 1000
+    server_ms, server_version, missing, connections, max_connections, database_bytes = row
+    return ProbeResult(
+        ok=not missing,
+        latency_ms=round(latency_ms, 2),
+        server_ms=round(server_ms, 2),
+        server_version=server_version,
+        tables=len(TABLE_NAMES) - len(missing),
+        missing_tables=tuple(missing),
+        connections=connections,
+        max_connections=max_connections,
+        database_bytes=database_bytes,
+    )

@@ -1,0 +1,229 @@
+"""The tables as SQLAlchemy Core knows them. Migrations make them; a test holds the two against each other.
+
+Money moves through the SQL functions in `migrations/sql/`, so these tables are for reading, reports and
+tests.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+
+MAX_BALANCE = 10**18
+"""No account holds more, so that a balance plus the largest amount still fits a BIGINT."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _time(name: str, *, nullable: bool = False, default_now: bool = True) -> Column[object]:
+    default = func.now() if default_now else None
+    return Column(name, TIMESTAMP(timezone=True), nullable=nullable, server_default=default)
+
+
+def _check(name: str, condition: str) -> CheckConstraint:
+    return CheckConstraint(condition, name=name)
+
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("telegram_id", BigInteger, nullable=False, unique=True),
+    Column("username", Text),
+    Column("first_name", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="active"),
+    _time("created_at"),
+    _time("last_seen_at"),
+    _check("users_status_known", "status IN ('active', 'blocked', 'deactivated')"),
+)
+Index("users_username_idx", func.lower(users.c.username))
+
+accounts = Table(
+    "accounts",
+    metadata,
+    _id(),
+    Column("user_id", BigInteger, ForeignKey("users.id")),
+    Column("currency", Text, nullable=False),
+    Column("balance", BigInteger),
+    Column("version", BigInteger),
+    Column("floor", BigInteger, nullable=False, server_default="0"),
+    _time("created_at"),
+    UniqueConstraint("id", "currency"),
+    UniqueConstraint("user_id", "currency"),
+    _check(
+        "accounts_house_keeps_no_balance",
+        "(user_id IS NULL) = (balance IS NULL) AND (user_id IS NULL) = (version IS NULL)",
+    ),
+    _check("accounts_balance_within_bounds", f"balance >= floor AND balance <= {MAX_BALANCE}"),
+    _check("accounts_version_counts_up", "version >= 0"),
+)
+Index("accounts_house_idx", accounts.c.currency, unique=True, postgresql_where=accounts.c.user_id.is_(None))
+
+transfers = Table(
+    "transfers",
+    metadata,
+    _id(),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("from_account_id", BigInteger),
+    Column("to_account_id", BigInteger),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("refused_balance", BigInteger),
+    Column("memo", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    _time("created_at"),
+    ForeignKeyConstraint(
+        ["from_account_id", "currency"],
+        ["accounts.id", "accounts.currency"],
+        name="transfers_from_account_fkey",
+    ),
+    ForeignKeyConstraint(
+        ["to_account_id", "currency"], ["accounts.id", "accounts.currency"], name="transfers_to_account_fkey"
+    ),
+    _check("transfers_amount_within_bounds", "amount > 0 AND amount <= 1000000000000000"),
+    _check("transfers_status_known", "status IN ('applied', 'rejected')"),
+    _check("transfers_refusal_has_reason", "(status = 'rejected') = (reason IS NOT NULL)"),
+    _check(
+        "transfers_applied_has_accounts",
+        "status <> 'applied' OR coalesce(from_account_id <> to_account_id, false)",
+    ),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    _id(),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), nullable=False),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("balance_after", BigInteger),
+    Column("account_version", BigInteger),
+    UniqueConstraint("transfer_id", "account_id"),
+    UniqueConstraint("account_id", "account_version"),
+    _check("entries_amount_moves_something", "amount <> 0"),
+    _check("entries_version_with_balance", "(balance_after IS NULL) = (account_version IS NULL)"),
+    _check("entries_version_counts_up", "account_version >= 1"),
+)
+
+pending_transfers = Table(
+    "pending_transfers",
+    metadata,
+    _id(),
+    Column("token", Text, nullable=False, unique=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("sender_user_id", BigInteger, ForeignKey("users.id"), nullable=False),
+    Column("recipient_user_id", BigInteger, ForeignKey("users.id")),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("memo", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("sender_balance", BigInteger, nullable=False),
+    Column("decided_key", Text),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    _time("created_at"),
+    _time("expires_at", default_now=False),
+    _time("decided_at", nullable=True, default_now=False),
+    _check("pending_transfers_amount_within_bounds", "amount > 0 AND amount <= 1000000000000000"),
+    _check(
+        "pending_transfers_status_known",
+        "status IN ('refused', 'pending', 'confirmed', 'failed', 'cancelled', 'expired')",
+    ),
+    _check(
+        "pending_transfers_refusal_has_reason", "(status IN ('refused', 'failed')) = (reason IS NOT NULL)"
+    ),
+    _check(
+        "pending_transfers_transfer_iff_confirmed",
+        "(status IN ('confirmed', 'failed')) = (transfer_id IS NOT NULL)",
+    ),
+    _check("pending_transfers_recipient_known", "status = 'refused' OR recipient_user_id IS NOT NULL"),
+    _check(
+        "pending_transfers_decision_has_key",
+        "(status IN ('refused', 'pending')) = (decided_key IS NULL) "
+        "AND (decided_key IS NULL) = (decided_at IS NULL)",
+    ),
+)
+
+failed_operations = Table(
+    "failed_operations",
+    metadata,
+    _id(),
+    Column("job_id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("telegram_id", BigInteger),
+    Column("error", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("status", Text, nullable=False, server_default="open"),
+    _time("created_at"),
+    _time("resolved_at", nullable=True, default_now=False),
+    _check("failed_operations_status_known", "status IN ('open', 'retried', 'discarded')"),
+    _check("failed_operations_resolved_has_time", "(status = 'open') = (resolved_at IS NULL)"),
+)
+Index("failed_operations_open_idx", failed_operations.c.id, postgresql_where=text("status = 'open'"))
+Index("failed_operations_reference_idx", failed_operations.c.reference)
+
+health_probes = Table(
+    "health_probes",
+    metadata,
+    _id(),
+    Column("trigger", Text, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("server_ms", Double, nullable=False),
+    Column("server_version", Text, nullable=False),
+    Column("missing_tables", ARRAY(Text), nullable=False),
+    Column("connections", Integer, nullable=False),
+    Column("max_connections", Integer, nullable=False),
+    Column("database_bytes", BigInteger, nullable=False),
+    _time("created_at"),
+)
+Index("health_probes_created_at_idx", health_probes.c.created_at)
+
+breaker_events = Table(
+    "breaker_events",
+    metadata,
+    _id(),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("reason", Text),
+    Column("open_seconds", Double, nullable=False),
+    Column("by_whom", Text, nullable=False),
+    _time("created_at", default_now=False),
+)
+Index("breaker_events_created_at_idx", breaker_events.c.created_at)
+
+TABLE_NAMES: tuple[str, ...] = (*sorted(metadata.tables), "alembic_version")
+"""Every table a migrated database has."""

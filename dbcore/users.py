@@ -1,0 +1,127 @@
+"""Users: Telegram's id is the truth about who someone is; names are what Telegram said last."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dbcore.engine import GuardedEngine
+from dbcore.text import storable
+
+_USERNAME = re.compile(r"@([A-Za-z0-9_]{1,32})", re.ASCII)
+_TELEGRAM_ID = re.compile(r"[0-9]{1,16}", re.ASCII)
+TELEGRAM_ID_LIMIT = 2**52
+"""Telegram promises at most 52 significant bits."""
+
+
+class UserStatus(StrEnum):
+    """Whether our messages reach them. Any message of theirs makes them active again."""
+
+    ACTIVE = "active"
+    BLOCKED = "blocked"
+    DEACTIVATED = "deactivated"
+
+
+class UserRefError(ValueError):
+    """The text names no user. The message is a sentence for the person who wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Someone as Telegram describes them. Names are untouched: not trimmed, not escaped."""
+
+    telegram_id: int
+    username: str | None
+    first_name: str
+
+    def parameters(self) -> tuple[int, str | None, str]:
+        """As the SQL functions take them."""
+        return (
+            self.telegram_id,
+            storable(self.username) if self.username else None,
+            storable(self.first_name),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UserRef:
+    """How a person names another: by numeric id or by username (without the @), never both."""
+
+    telegram_id: int | None = None
+    username: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.telegram_id is None) == (self.username is None):
+            raise ValueError("a UserRef takes either telegram_id or username")
+
+    @classmethod
+    def parse(cls, text: str) -> UserRef:
+        """Read `@bob` or `12345`. Raises UserRefError."""
+        text = text.strip()
+        if match := _USERNAME.fullmatch(text):
+            return cls(username=match[1])
+        if _TELEGRAM_ID.fullmatch(text) and 0 < int(text) < TELEGRAM_ID_LIMIT:
+            return cls(telegram_id=int(text))
+        raise UserRefError("Name the user as @username or by their numeric id, such as 12345.")
+
+    def __str__(self) -> str:
+        return f"@{self.username}" if self.username is not None else str(self.telegram_id)
+
+    def parameters(self) -> tuple[int | None, str | None]:
+        """As the SQL functions take them. Usernames are compared without regard to case."""
+        return self.telegram_id, None if self.username is None else storable(self.username.removeprefix("@"))
+
+
+@dataclass(frozen=True, slots=True)
+class UserAccount:
+    """A user with their account in this bot's currency."""
+
+    user_id: int
+    telegram_id: int
+    username: str | None
+    first_name: str
+    status: UserStatus
+    account_id: int
+    balance: int
+    currency: str
+    version: int
+    created: bool
+
+
+def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
+    """The user of this profile, made with an empty account where there was none; safe to call at once.
+
+    Writes only when a name changed, to revive someone who had blocked us, and once an hour to note that they
+    are still there. On a read-only server known users are answered.
+    """
+    parameters = profile.parameters()
+    row = engine.fetch_row(
+        "SELECT * FROM users_touch(%s, %s, %s, %s)",
+        (*parameters, engine.currency),
+        name="users.get_or_create",
+        writes=False,  # made twice, it is still made once: nothing is ever left unknown
+    )
+    user_id, status, account_id, balance, version, created = row
+    return UserAccount(
+        user_id=user_id,
+        telegram_id=profile.telegram_id,
+        username=profile.username or None,
+        first_name=profile.first_name,
+        status=UserStatus(status),
+        account_id=account_id,
+        balance=balance,
+        currency=engine.currency,
+        version=version,
+        created=created,
+    )
+
+
+def set_status(engine: GuardedEngine, *, telegram_id: int, status: UserStatus) -> None:
+    """Note what a send told us. Someone we do not know stays unknown."""
+    engine.fetch_row(
+        "WITH changed AS (UPDATE users SET status = %s WHERE telegram_id = %s AND status <> %s RETURNING 1) "
+        "SELECT count(*) FROM changed",
+        (status.value, telegram_id, status.value),
+        name="users.set_status",
+    )

@@ -1,0 +1,97 @@
+"""The lines `make run` prints: one a service, with its URL.
+
+A terminal that has gone does not stop the work: then nobody reads these lines, and the logs have what matters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TextIO
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from devstack.plan import Plan
+from devstack.programs import WORKERS
+from devstack.readiness import reachable_host
+
+
+def database(plan: Plan) -> None:
+    given = plan.settings.database_url
+    _line("PostgreSQL", plan.postgres.url if plan.postgres else _given(given, "DATABASE_URL"))
+
+
+def redis(plan: Plan) -> None:
+    _line("Redis", plan.redis.url if plan.redis else _given(plan.settings.redis_url, "REDIS_URL"))
+
+
+def telegram(plan: Plan) -> None:
+    if plan.telegram_token is None:
+        _line("Telegram", f"{plan.settings.telegram_api_url}  (the real one, as TELEGRAM_BOT_TOKEN is set)")
+        return
+    admin = f"; the admin is user {plan.admin_id}" if plan.admin_id is not None else ""
+    _line("Telegram", f"http://127.0.0.1:{plan.settings.simulator_port}/  (talk to the bot here{admin})")
+
+
+def frontend(plan: Plan) -> None:
+    _line("Frontend", f"http://{reachable_host(plan.settings.ops_host)}:{plan.settings.ops_port}/")
+
+
+def worker(name: str) -> None:
+    queues, concurrency = WORKERS[name]
+    _line("Worker", f"{name}: {queues.replace(',', ', ')}  ({concurrency} at a time)")
+
+
+def beat(plan: Plan) -> None:
+    _line("Beat", f"a health probe every {plan.settings.health_probe_seconds} s")
+
+
+def flower(plan: Plan) -> None:
+    user, _, password = plan.flower_auth.partition(":")
+    entry = f"user {user}, password {password}"
+    if plan.settings.flower_basic_auth is not None:
+        entry = "user and password as FLOWER_BASIC_AUTH says"
+    _line("Flower", f"http://127.0.0.1:{plan.settings.flower_port}/  ({entry})")
+
+
+def ready() -> None:
+    _say("Ballast is ready")
+
+
+def restarted(name: str, log: str) -> None:
+    _say(f"{name} had ended and was started again; see {log}")
+
+
+def given_up(name: str, log: str) -> None:
+    _say(f"{name} does not stay up; see {log}; trying again")
+
+
+def stopping() -> None:
+    _say("Stopping; the workers finish what they have at hand … ", end="")
+
+
+def stopped() -> None:
+    _say("Ballast has stopped")
+
+
+def refusal(text: object) -> None:
+    _say(str(text), to=sys.stderr)
+
+
+def _say(text: str, *, end: str = "\n", to: TextIO | None = None) -> None:
+    with contextlib.suppress(OSError):
+        print(text, end=end, file=to, flush=True)
+
+
+def _line(service: str, text: str) -> None:
+    _say(f"{service:<11} {text}")
+
+
+def _given(url: SecretStr | None, option: str) -> str:
+    """Where the server of an option is, without user and password."""
+    parts = urlsplit(url.get_secret_value() if url else "")
+    address = parts.hostname or "a local socket"
+    if parts.port:
+        address += f":{parts.port}"
+    return f"{parts.scheme.partition('+')[0]}://{address}{parts.path}  (given by {option})"

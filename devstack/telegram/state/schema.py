@@ -1,0 +1,137 @@
+"""The tables. JSON columns hold Bot API objects as they went over the wire."""
+
+from __future__ import annotations
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+
+CREATE TABLE IF NOT EXISTS users (
+    id INTEGER PRIMARY KEY,
+    first_name TEXT NOT NULL,
+    last_name TEXT,
+    username TEXT COLLATE NOCASE UNIQUE,
+    language_code TEXT,
+    is_admin INTEGER NOT NULL DEFAULT 0,
+    deactivated INTEGER NOT NULL DEFAULT 0,
+    created_at REAL NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS chats (
+    id INTEGER PRIMARY KEY,
+    type TEXT NOT NULL,
+    title TEXT,
+    bot_status TEXT NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0,
+    migrated_to INTEGER
+);
+CREATE TABLE IF NOT EXISTS members (
+    chat_id INTEGER NOT NULL,
+    user_id INTEGER NOT NULL,
+    PRIMARY KEY (chat_id, user_id)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS messages (
+    message_id INTEGER PRIMARY KEY,
+    chat_id INTEGER NOT NULL,
+    from_bot INTEGER NOT NULL,
+    date INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    keyboard TEXT,
+    silent INTEGER NOT NULL DEFAULT 0,
+    edits INTEGER NOT NULL DEFAULT 0,
+    deleted INTEGER NOT NULL DEFAULT 0,
+    revision INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS messages_by_chat ON messages (chat_id, revision);
+CREATE INDEX IF NOT EXISTS messages_by_revision ON messages (revision);
+
+CREATE TABLE IF NOT EXISTS updates (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    update_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    out_of_order INTEGER NOT NULL DEFAULT 0,
+    handed_out_count INTEGER NOT NULL DEFAULT 0,
+    first_handed_out_at REAL,
+    last_handed_out_at REAL,
+    acknowledged_at REAL,
+    acknowledged_by TEXT
+);
+CREATE INDEX IF NOT EXISTS updates_by_id ON updates (update_id);
+CREATE INDEX IF NOT EXISTS updates_pending ON updates (seq) WHERE acknowledged_at IS NULL;
+
+CREATE TABLE IF NOT EXISTS callback_queries (
+    id TEXT PRIMARY KEY,
+    user_id INTEGER NOT NULL,
+    chat_id INTEGER NOT NULL,
+    message_id INTEGER NOT NULL,
+    data TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    answered_at REAL,
+    answer TEXT
+);
+CREATE INDEX IF NOT EXISTS callback_queries_by_chat ON callback_queries (chat_id, created_at);
+
+CREATE TABLE IF NOT EXISTS files (
+    file_id TEXT PRIMARY KEY,
+    file_unique_id TEXT NOT NULL,
+    name TEXT,
+    mime_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    width INTEGER,
+    height INTEGER
+);
+
+CREATE TABLE IF NOT EXISTS commands (
+    scope TEXT NOT NULL,
+    language_code TEXT NOT NULL,
+    commands TEXT NOT NULL,
+    PRIMARY KEY (scope, language_code)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    method TEXT NOT NULL,
+    chat_id INTEGER,
+    params TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    finished_at REAL NOT NULL,
+    outcome TEXT NOT NULL,
+    error_code INTEGER,
+    description TEXT,
+    took_effect INTEGER NOT NULL,
+    message_id INTEGER,
+    fault_id INTEGER,
+    fault_kind TEXT
+);
+CREATE INDEX IF NOT EXISTS requests_by_method ON requests (method, id);
+CREATE INDEX IF NOT EXISTS requests_by_chat ON requests (chat_id, id);
+
+CREATE TABLE IF NOT EXISTS webhook_deliveries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER NOT NULL,
+    update_id INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    at REAL NOT NULL,
+    status INTEGER,
+    error TEXT
+);
+"""
+
+# `counters` stays: ids are never used twice. What the bot itself set goes only when asked for.
+EMPTIED_BY_RESET = (
+    "members",
+    "chats",
+    "users",
+    "messages",
+    "updates",
+    "callback_queries",
+    "files",
+    "requests",
+    "webhook_deliveries",
+)
+SET_BY_THE_BOT = ("commands", "facts")

@@ -1,0 +1,63 @@
+"""What the simulated people do and expect, in words the tests share."""
+
+from __future__ import annotations
+
+import asyncio
+
+from devstack.stack import ADMIN_ID, Stack
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.control_objects import SeenMessage
+
+ANSWER_SECONDS_MAX = 60.0
+
+
+async def say(telegram: TelegramControl, user_id: int, text: str) -> SeenMessage:
+    """Write to the bot and return its next answer to that chat."""
+    sent = await telegram.send_text(user_id, text)
+    return await telegram.wait_for_message(
+        user_id, after=sent.message.revision, timeout_seconds=ANSWER_SECONDS_MAX
+    )
+
+
+async def register(telegram: TelegramControl, *names: str, credit: str | None = None) -> list[int]:
+    """Users who said /start, called by their names in lower case; each with `credit` on the account."""
+    people = []
+    for name in names:
+        user = await telegram.create_user(name, username=name.lower())
+        await say(telegram, user.id, "/start")
+        people.append(user.id)
+        if credit is not None:
+            await say(telegram, ADMIN_ID, f"/credit {user.id} {credit}")
+    return people
+
+
+async def answers(telegram: TelegramControl, chat_id: int) -> list[str]:
+    """The texts of all that the bot has in this chat now."""
+    return [message.text for message in await telegram.messages(chat_id, from_bot=True)]
+
+
+async def all_settled(stack: Stack, telegram: TelegramControl) -> None:
+    """Every update is acknowledged, and no job is on record any more."""
+    await telegram.wait_until_acknowledged(timeout_seconds=ANSWER_SECONDS_MAX)
+    await asyncio.to_thread(
+        stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") == 0, "the inbox is empty"
+    )
+
+
+def balances(stack: Stack) -> dict[int, int]:
+    """Minor units by Telegram id, from the database itself."""
+    return dict(
+        stack.query("SELECT u.telegram_id, a.balance FROM users u JOIN accounts a ON a.user_id = u.id")
+    )
+
+
+def transfers(stack: Stack, kind: str = "transfer") -> int:
+    """How many were applied."""
+    return int(
+        stack.query("SELECT count(*) FROM transfers WHERE status = 'applied' AND kind = %s", kind)[0][0]
+    )
+
+
+def assert_audit_passes(stack: Stack) -> None:
+    audit = stack.audit()
+    assert audit.returncode == 0, audit.stdout + audit.stderr

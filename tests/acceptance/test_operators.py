@@ -1,0 +1,214 @@
+"""What operators start by hand, with Celery's own commands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from devstack import programs
+from devstack.ports import free_port
+from devstack.stack import ADMIN_ID, Stack
+from devstack.telegram.control import TelegramControl
+from tests.acceptance.conftest import MakeStack
+from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register, say
+
+
+def call(stack: Stack, task: str, arguments: dict[str, Any]) -> str:
+    """`celery -A workers call`; returns the task's id."""
+    done = stack.command("celery", "-A", "workers", "call", task, "--kwargs", json.dumps(arguments))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.split()[-1]
+
+
+async def test_an_operator_credits_from_the_command_line(stack: Stack, telegram: TelegramControl) -> None:
+    (alice,) = await register(telegram, "Alice")
+    call(stack, "workers.balances.adjust", {"telegram_id": alice, "amount": 550, "reason": "sorry"})
+    told = await telegram.wait_for_message(alice, lambda message: "You were credited 5.50" in message.text)
+    assert "sorry" in told.text
+    await all_settled(stack, telegram)
+    assert balances(stack)[alice] == 550
+    assert_audit_passes(stack)
+
+
+async def test_a_worker_without_a_bots_token_does_its_jobs_and_leaves_the_answers_to_one_that_has_it(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    alice = (await telegram.create_user("Alice", started=True)).id
+    lone = make_stack(TELEGRAM_BOT_TOKEN="")
+    lone.start("main")
+    call(lone, "workers.users.get_or_create", {"telegram_id": alice, "first_name": "Alice"})
+    await asyncio.to_thread(lone.wait_until, lambda: alice in balances(lone), "the user is registered")
+    call(lone, "workers.balances.adjust", {"telegram_id": alice, "amount": 550})
+    await asyncio.to_thread(lone.wait_until, lambda: balances(lone)[alice] == 550, "the credit is applied")
+    await asyncio.to_thread(lone.wait_until, lambda: "answer_waits" in lone.log("main"), "its answer waits")
+    stack = make_stack()
+    stack.start("light")
+    for waiting in lone.redis.zrange("ballast:inbox:due", 0, -1):
+        lone.redis.zadd("ballast:inbox:due", {bytes(waiting): 0})  # type: ignore[arg-type]  # bytes, as no decoding is set
+    await telegram.wait_for_message(alice, lambda message: "You were credited 5.50" in message.text)
+    await all_settled(stack, telegram)
+    assert balances(stack)[alice] == 550
+
+
+async def test_the_same_idempotency_key_again_takes_effect_once(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (alice,) = await register(telegram, "Alice")
+    refund = {"telegram_id": alice, "amount": 100, "idempotency_key": "refund-2026-11"}
+    for _ in range(3):
+        call(stack, "workers.balances.adjust", refund)
+    await telegram.wait_for_message(alice, lambda message: "You were credited" in message.text)
+    call(stack, "workers.balances.adjust", refund | {"idempotency_key": "another"})
+    await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[alice] == 200, "the other key's credit")
+    await all_settled(stack, telegram)
+    assert balances(stack)[alice] == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"telegram_id": 5, "amuont": 100}, "amuont: Extra inputs are not permitted"),
+        ({"amount": 100}, "expected either telegram_id or username"),
+        ({"telegram_id": 5, "amount": "100"}, "amount: Input should be a valid integer, got '100'"),
+        ({"telegram_id": 5, "amount": 100, "idempotency_key": "a b"}, "idempotency_key: expected 1 to 64"),
+        ({"job_id": 17}, "job_id: Extra inputs are not permitted"),
+    ],
+)
+async def test_a_wrong_argument_gets_a_clear_error_and_a_dead_letter(
+    make_stack: MakeStack, telegram: TelegramControl, arguments: dict[str, Any], complaint: str
+) -> None:
+    stack = make_stack()
+    stack.start("frontend", "main")
+    stack.wait_ready(processes=2)
+    task_id = call(stack, "workers.balances.adjust", arguments)
+    letters = "SELECT job_id, kind, error, payload FROM failed_operations"
+    await asyncio.to_thread(stack.wait_until, lambda: bool(stack.query(letters)), "the dead letter")
+    ((job_id, kind, error, payload),) = stack.query(letters)
+    assert (job_id, kind) == (task_id, "balances.adjust")
+    assert complaint in error
+    assert payload["fields"].items() <= arguments.items()
+    await asyncio.to_thread(stack.wait_until, lambda: complaint in stack.log("main"), "the error in the log")
+    await all_settled(stack, telegram)
+
+
+async def test_beat_has_the_probe_run_and_the_pages_show_it(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    stack = make_stack(HEALTH_PROBE_SECONDS="1")
+    stack.start("frontend", "main", "light", "beat")
+    stack.wait_ready(processes=3)
+
+    def probed() -> bool:
+        return stack.get("/db-status")[1]["probe"] is not None
+
+    await asyncio.to_thread(stack.wait_until, probed, "a probe is shown")
+    status = stack.get("/db-status")[1]
+    assert status["state"] == "ok"
+    assert status["probe"]["server_version"]
+    assert status["probe"]["missing_tables"] in ([], None)
+    assert stack.get("/health")[1]["status"] == "ok"
+    ((rows,),) = stack.query("SELECT count(*) FROM health_probes")
+    assert rows >= 1
+    assert "Database stability monitoring started" in stack.log("main")
+
+
+async def test_two_beats_probe_once_a_period_and_one_carries_on_alone(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    stack = make_stack(HEALTH_PROBE_SECONDS="2")
+    stack.start("frontend", "light")
+    for beat in ("one", "two"):
+        folder = stack.folder / beat
+        folder.mkdir()
+        stack.run(beat, programs.beat(folder))
+    stack.wait_ready(processes=1)
+
+    def probes() -> int:
+        return int(stack.query("SELECT count(*) FROM health_probes")[0][0])
+
+    await asyncio.to_thread(stack.wait_until, lambda: probes() >= 4, "both beats have asked for probes")
+    ((seconds,),) = stack.query(
+        "SELECT extract(epoch FROM max(created_at) - min(created_at)) FROM health_probes"
+    )
+    assert probes() <= float(seconds) / 2 + 2  # one a period, and one more for each end
+    stack.kill("one")
+    alone = probes()
+    await asyncio.to_thread(stack.wait_until, lambda: probes() >= alone + 2, "the other beat carries on")
+
+
+async def test_flower_shows_the_workers_and_starts_a_task(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    port = free_port()
+    stack = make_stack(FLOWER_PORT=str(port), FLOWER_BASIC_AUTH="ops:pass")
+    stack.start("frontend", "main", "light", "flower")
+    stack.wait_ready(processes=3)
+    (alice,) = await register(telegram, "Alice")
+
+    def flower(path: str, body: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": "Basic " + b64encode(b"ops:pass").decode()},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  our own http address
+            return json.load(answer)
+
+    def sees_workers() -> bool:
+        try:
+            return len(flower("/api/workers?refresh=1")) == 2
+        except OSError:
+            return False
+
+    await asyncio.to_thread(stack.wait_until, sees_workers, "Flower sees both workers")
+    body = {"kwargs": {"telegram_id": alice, "amount": 700, "reason": "by flower"}}
+    await asyncio.to_thread(flower, "/api/task/async-apply/workers.balances.adjust", body)
+    await telegram.wait_for_message(alice, lambda message: "by flower" in message.text)
+    assert balances(stack)[alice] == 700
+
+
+async def test_by_webhook_the_bot_is_the_same(make_stack: MakeStack, telegram: TelegramControl) -> None:
+    stack = make_stack()
+    stack.env["TELEGRAM_WEBHOOK_URL"] = f"http://127.0.0.1:{stack.ops_port}/telegram"
+    stack.start("frontend", "main", "light")
+    stack.wait_ready(processes=3)
+    alice, boris = await register(telegram, "Alice", "Boris", credit="10")
+    question = await say(telegram, alice, "/send @boris 4")
+    await telegram.press_button(alice, question, "Confirm")
+    await telegram.wait_for_message(boris, lambda message: "sent you 4.00" in message.text)
+    stack.kill("frontend")
+    for _ in range(5):
+        await telegram.send_text(ADMIN_ID, "/credit @alice 1")
+    stack.start("frontend")
+    await all_settled(stack, telegram)
+    assert balances(stack)[alice] == 1100
+    assert sum("You were credited 1.00" in text for text in await answers(telegram, alice)) == 5
+    deliveries = await telegram.webhook_deliveries()
+    assert deliveries
+    assert_audit_passes(stack)
+
+
+async def test_the_command_menu_is_set_for_everybody_and_fuller_for_admins(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (alice,) = await register(telegram, "Alice")
+    await say(telegram, ADMIN_ID, "/start")
+    stack.stop("frontend")
+    stack.start("frontend")
+    stack.wait_ready(processes=3)
+
+    async def has_credit(user_id: int) -> bool:
+        return "credit" in {command["command"] for command in await telegram.menu(user_id)}
+
+    for _ in range(600):
+        if await has_credit(ADMIN_ID):
+            break
+        await asyncio.sleep(0.05)
+    assert await has_credit(ADMIN_ID)
+    assert not await has_credit(alice)
+    assert "send" in {command["command"] for command in await telegram.menu(alice)}

@@ -1,0 +1,49 @@
+"""A database that is paid for by the hour awake: an idle Ballast lets it sleep."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+from devstack.proxy import FaultProxy
+from devstack.telegram.control import TelegramControl
+from tests.acceptance.conftest import MakeStack
+from tests.acceptance.people import all_settled, register, say
+
+PROBES_WAITED_FOR = 8
+
+
+async def test_an_idle_thrifty_ballast_opens_no_session_and_sends_no_statement(
+    make_stack: MakeStack, telegram: TelegramControl, database_url: str
+) -> None:
+    server = urlsplit(database_url)
+    assert server.hostname is not None
+    assert server.port is not None
+    with FaultProxy(server.hostname, server.port) as proxy:
+        stack = make_stack(
+            database_url=proxy.url_of(server.path.lstrip("/")),
+            HEALTH_PROBE_MODE="thrifty",
+            HEALTH_PROBE_SECONDS="1",
+        )
+        stack.start("frontend", "main", "light", "beat")
+        stack.wait_ready(processes=3)
+        (alice,) = await register(telegram, "Alice")
+        await all_settled(stack, telegram)
+
+        def probed_by(how: str) -> bool:
+            probe = stack.get("/db-status")[1]["probe"]
+            return probe is not None and probe["by"] == how
+
+        await asyncio.to_thread(stack.wait_until, lambda: probed_by("tcp"), "the traffic is over")
+        proxy.forget()
+
+        def looked() -> bool:
+            return proxy.connections >= PROBES_WAITED_FOR
+
+        await asyncio.to_thread(stack.wait_until, looked, "it was looked at many times")
+        assert proxy.messages() == []  # not even a start of a session
+        assert stack.get("/db-status")[1]["state"] == "reachable"
+        assert stack.get("/health")[1]["status"] == "ok"
+        await say(telegram, alice, "/balance")
+        await asyncio.to_thread(stack.wait_until, lambda: probed_by("traffic"), "traffic counts as the probe")
+        assert stack.get("/db-status")[1]["state"] == "ok"

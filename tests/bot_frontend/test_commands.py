@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot_frontend.commands import Intention, interpret
+from bot_frontend.dialogue import Dialogue
+from bot_frontend.updates import ButtonPress, Sender, TextMessage
+from dbcore.settings import Settings
+from tests.conftest import MakeSettings
+from workers.jobs import (
+    AdjustBalance,
+    CreateTransfer,
+    DecideTransfer,
+    DeliverReply,
+    GetOrCreateUser,
+    ShowBalance,
+    ShowHistory,
+)
+
+ADMIN = Sender(1001, "ada", "Ada")
+BOB = Sender(8, "bob", "Bob")
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> Settings:
+    return make_settings(admin_ids="1001")
+
+
+def text(words: str, sender: Sender = BOB, *, update_id: int = 5, is_private: bool = True) -> TextMessage:
+    return TextMessage(update_id, 1, sender.telegram_id if is_private else -100, is_private, sender, words)
+
+
+def press(data: str, sender: Sender = BOB) -> ButtonPress:
+    return ButtonPress(5, 1, 8, 3, sender, "q", data)
+
+
+def said(intention: Intention | None) -> str:
+    assert intention is not None
+    assert isinstance(intention.job, DeliverReply)
+    return intention.job.messages[0].text
+
+
+@pytest.mark.parametrize(
+    ("command", "job_type"),
+    [
+        ("/start", GetOrCreateUser),
+        ("/start deep-link", GetOrCreateUser),
+        ("/balance", ShowBalance),
+        ("/BALANCE", ShowBalance),
+        ("/balance@ballast_bot", ShowBalance),
+        ("/history", ShowHistory),
+    ],
+)
+def test_a_command_becomes_its_job_on_behalf_of_the_sender(
+    settings: Settings, command: str, job_type: type[Any]
+) -> None:
+    intention = interpret(text(command), None, settings)
+    assert intention is not None
+    assert isinstance(intention.job, job_type)
+    assert (intention.job.telegram_id, intention.job.username, intention.job.first_name) == (8, "bob", "Bob")
+
+
+def test_send_with_everything_asks_nothing(settings: Settings) -> None:
+    intention = interpret(text("/send  @carol   5,50  for  lunch "), None, settings)
+    assert intention is not None
+    assert isinstance(intention.job, CreateTransfer)
+    assert (intention.job.recipient, intention.job.amount, intention.job.memo) == (
+        "@carol",
+        550,
+        "for  lunch",
+    )
+    assert intention.dialogue is None
+
+
+def test_send_asks_for_what_is_missing_one_by_one(settings: Settings) -> None:
+    first = interpret(text("/send", update_id=1), None, settings)
+    assert "Whom" in said(first)
+    assert first is not None
+    second = interpret(text("@carol", update_id=2), first.dialogue, settings)
+    assert "How much" in said(second)
+    assert second is not None
+    third = interpret(text("7 coffee", update_id=3), second.dialogue, settings)
+    assert third is not None
+    assert isinstance(third.job, CreateTransfer)
+    assert (third.job.recipient, third.job.amount, third.job.memo) == ("@carol", 700, "coffee")
+    assert third.dialogue is None
+
+
+def test_send_with_a_recipient_asks_only_for_the_amount(settings: Settings) -> None:
+    assert "How much" in said(interpret(text("/send 12345"), None, settings))
+
+
+def test_a_wrong_answer_is_corrected_and_asked_again(settings: Settings) -> None:
+    asked = Dialogue(recipient="@carol", asked_by=1)
+    again = interpret(text("a lot", update_id=2), asked, settings)
+    assert "How much" in said(again)
+    assert again is not None
+    assert again.dialogue == Dialogue(recipient="@carol", asked_by=2)
+
+
+def test_cancel_leaves_the_dialogue(settings: Settings) -> None:
+    left = interpret(text("/cancel"), Dialogue(asked_by=1), settings)
+    assert "Left" in said(left)
+    assert left is not None
+    assert left.dialogue is None
+    assert "nothing to cancel" in said(interpret(text("/cancel"), None, settings))
+
+
+def test_another_command_leaves_the_dialogue_and_is_done(settings: Settings) -> None:
+    intention = interpret(text("/balance"), Dialogue(asked_by=1), settings)
+    assert intention is not None
+    assert isinstance(intention.job, ShowBalance)
+    assert intention.dialogue is None
+
+
+@pytest.mark.parametrize(
+    "amount", ["0", "-1", "1e9", "NaN", "5.555", "99999999999999999", "five", "", "+5", "1.000,50"]
+)
+def test_each_wrong_amount_gets_a_sentence_and_moves_nothing(settings: Settings, amount: str) -> None:
+    assert len(said(interpret(text(f"/send @carol {amount}"), None, settings))) > 20
+
+
+def test_admins_credit_and_debit(settings: Settings) -> None:
+    credit = interpret(text("/credit @carol 5 gift", ADMIN), None, settings)
+    assert credit is not None
+    assert credit.job == AdjustBalance(username="carol", amount=500, reason="gift", actor="telegram:1001")
+    debit = interpret(text("/debit 12345 0.5", ADMIN), None, settings)
+    assert debit is not None
+    assert debit.job == AdjustBalance(telegram_id=12345, amount=-50, actor="telegram:1001")
+
+
+@pytest.mark.parametrize("command", ["/credit @bob 1000000", "/debit @carol 5"])
+def test_to_others_the_admin_commands_do_not_exist(settings: Settings, command: str) -> None:
+    assert "do not know" in said(interpret(text(command), None, settings))
+    assert "/credit" not in said(interpret(text("/help"), None, settings))
+    assert "/credit" in said(interpret(text("/help", ADMIN), None, settings))
+
+
+@pytest.mark.parametrize("command", ["/credit", "/credit @bob", "/debit @bob x"])
+def test_an_incomplete_admin_command_is_explained(settings: Settings, command: str) -> None:
+    assert "It goes like this" in said(interpret(text(command, ADMIN), None, settings))
+
+
+def test_buttons_become_jobs_of_whoever_pressed(settings: Settings) -> None:
+    confirm = interpret(press("c:abc-123"), None, settings)
+    assert confirm is not None
+    assert isinstance(confirm.job, DecideTransfer)
+    assert (confirm.job.token, confirm.job.confirm, confirm.job.telegram_id) == ("abc-123", True, 8)
+    cancel = interpret(press("x:abc-123"), None, settings)
+    assert cancel is not None
+    assert isinstance(cancel.job, DecideTransfer)
+    assert not cancel.job.confirm
+    page = interpret(press("h:9:16"), None, settings)
+    assert page is not None
+    assert isinstance(page.job, ShowHistory)
+    assert (page.job.owner_telegram_id, page.job.upto_version, page.job.telegram_id) == (9, 16, 8)
+
+
+@pytest.mark.parametrize("data", ["", "c:", "c:" + "a" * 61, "h:9:0", "h:9:-1", "z:1", "c:a b"])
+def test_an_unknown_button_says_so(settings: Settings, data: str) -> None:
+    assert "do not know this button" in said(interpret(press(data), None, settings))
+
+
+def test_a_press_does_not_end_the_dialogue(settings: Settings) -> None:
+    asked = Dialogue(recipient="@carol", asked_by=1)
+    intention = interpret(press("c:abc"), asked, settings)
+    assert intention is not None
+    assert intention.dialogue == asked
+
+
+def test_small_talk_is_answered_in_private_alone(settings: Settings) -> None:
+    assert "commands" in said(interpret(text("hello"), None, settings))
+    assert interpret(text("hello", is_private=False), None, settings) is None

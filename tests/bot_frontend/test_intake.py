@@ -1,0 +1,121 @@
+"""What intake puts on record, on a real Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot_frontend.intake import Intake
+from tests.conftest import MakeSettings
+from tests.queueing import Queueing
+from workers.inbox import SeenBalance
+from workers.inbox.inbox import LANE_LENGTH_MAX
+from workers.jobs import DeliverReply, ShowBalance, reference_of
+
+DATE = 1_700_000_000
+OWNER = "host:1:aa"
+
+
+def written(text: str, update_id: int = 5, user_id: int = 8) -> dict[str, Any]:
+    sender = {"id": user_id, "is_bot": False, "first_name": "Bob", "username": "bob"}
+    chat = {"id": user_id, "type": "private"}
+    return {
+        "update_id": update_id,
+        "message": {"message_id": 3, "date": DATE, "chat": chat, "from": sender, "text": text},
+    }
+
+
+class Weather:
+    """Whether the database is known to be away."""
+
+    away = False
+
+
+@pytest.fixture
+def weather() -> Weather:
+    return Weather()
+
+
+@pytest.fixture
+def intake(make_settings: MakeSettings, queueing: Queueing, weather: Weather) -> Intake:
+    settings = make_settings(telegram_bot_token="123456:LOCAL", redis_url=queueing.redis_url)
+    return Intake(settings, queueing.inbox, queueing.publisher, lambda: weather.away)
+
+
+def replies(queueing: Queueing, job_id: str) -> list[str]:
+    """The texts of a reply job that is on record."""
+    claim = queueing.inbox.claim(job_id, OWNER)
+    assert claim is not None
+    return [message.text for message in DeliverReply.decode(claim.envelope.fields).messages]
+
+
+def test_an_update_is_on_record_and_published_when_it_is_taken(intake: Intake, queueing: Queueing) -> None:
+    intake.take(written("/balance"))
+    assert queueing.client.llen("balances") == 1
+    claim = queueing.inbox.claim(f"123456-5-{DATE}", OWNER)
+    assert claim is not None
+    assert ShowBalance.decode(claim.envelope.fields).telegram_id == 8
+    assert (claim.envelope.chat_id, claim.envelope.update_id) == (8, 5)
+
+
+def test_a_dialogue_goes_on_from_update_to_update(intake: Intake, queueing: Queueing) -> None:
+    intake.take(written("/send", 1))
+    intake.take(written("@carol", 2))
+    intake.take(written("@carol", 2))  # came again: the dialogue has not moved twice
+    intake.take(written("5 tea", 3))
+    for job_id in (f"123456-1-{DATE}", f"123456-2-{DATE}"):
+        queueing.inbox.finish(job_id)
+    claim = queueing.inbox.claim(f"123456-3-{DATE}", OWNER)
+    assert claim is not None
+    assert claim.envelope.kind == "transactions.create"
+    assert claim.envelope.fields["recipient"] == "@carol"
+
+
+def test_past_the_bound_of_one_user_the_command_is_refused_in_words(
+    intake: Intake, queueing: Queueing
+) -> None:
+    for number in range(LANE_LENGTH_MAX + 1):
+        intake.take(written("/balance", number))
+    assert queueing.inbox.size() == LANE_LENGTH_MAX + 1
+    assert "too many commands waiting" in replies(queueing, f"123456-{LANE_LENGTH_MAX}-{DATE}")[0]
+
+
+def test_with_the_database_away_people_are_told_that_they_wait(
+    intake: Intake, queueing: Queueing, weather: Weather
+) -> None:
+    weather.away = True
+    intake.take(written("/history"))
+    job_id = f"123456-5-{DATE}"
+    (told,) = replies(queueing, f"{job_id}-queued")
+    assert reference_of(job_id) in told
+    assert queueing.inbox.claim(job_id, OWNER) is not None
+
+
+def test_with_the_database_away_a_known_balance_is_told_with_its_time_and_nothing_waits(
+    intake: Intake, queueing: Queueing, weather: Weather
+) -> None:
+    intake.take(written("/balance", 1))
+    queueing.inbox.finish(f"123456-1-{DATE}", [SeenBalance(8, 1450, version=3)], seen_at_ms=1_700_000_000_000)
+    weather.away = True
+    intake.take(written("/balance", 2))
+    (told,) = replies(queueing, f"123456-2-{DATE}")
+    assert "14.50 CREDIT" in told
+    assert "as of 2023-11-14 22:13 UTC" in told
+    assert queueing.inbox.size() == 1
+
+
+def test_what_needs_no_database_is_answered_as_ever(
+    intake: Intake, queueing: Queueing, weather: Weather
+) -> None:
+    weather.away = True
+    intake.take(written("/help"))
+    assert "/send" in replies(queueing, f"123456-5-{DATE}")[0]
+    assert queueing.inbox.size() == 1
+
+
+def test_small_talk_in_a_group_makes_no_job(intake: Intake, queueing: Queueing) -> None:
+    update = written("hello")
+    update["message"]["chat"] = {"id": -100, "type": "group"}
+    intake.take(update)
+    assert queueing.inbox.size() == 0

@@ -1,0 +1,194 @@
+"""The pages, asked over HTTP of a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+import redis
+import uvicorn
+
+from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.intake import Intake
+from bot_frontend.web.app import make_app
+from bot_frontend.web.monitor import Monitor
+from bot_frontend.web.webhook import BODY_BYTES_MAX, SECRET_HEADER, Webhook
+from dbcore.settings import Settings
+from devstack.ports import free_port
+from tests.conftest import MakeSettings
+from tests.queueing import Queueing
+from workers.telegram.bot import make_bot
+
+TOKEN = "123456:LOCAL"
+SECRET = "s3cret"
+UPDATE = {
+    "update_id": 5,
+    "message": {
+        "message_id": 3,
+        "date": 1_700_000_000,
+        "chat": {"id": 8, "type": "private"},
+        "from": {"id": 8, "is_bot": False, "first_name": "Bob"},
+        "text": "/balance",
+    },
+}
+
+
+@asynccontextmanager
+async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
+    """The frontend's web server with its monitor, at the URL given."""
+    port = free_port()
+    monitor = Monitor(queueing.client)
+    bot = make_bot(settings, connections=2)
+    intake = Intake(settings, queueing.inbox, queueing.publisher, lambda: monitor.latest.database_is_away)
+    webhook = Webhook(SECRET, intake, CallbackAnswers(bot))
+    config = uvicorn.Config(
+        make_app(settings, monitor, webhook), port=port, log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    tasks = [asyncio.create_task(server.serve()), asyncio.create_task(monitor.run())]
+    while not server.started or (
+        not monitor.latest.seen_at and monitor.latest.redis_error == "not looked yet"
+    ):
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        tasks[1].cancel()
+        await tasks[0]
+        await bot.request.shutdown()
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings, redis_url: str) -> Settings:
+    return make_settings(
+        redis_url=redis_url, telegram_bot_token=TOKEN, telegram_webhook_url="https://bot.example/hook"
+    )
+
+
+async def test_a_webhook_without_the_secret_is_turned_away(settings: Settings, queueing: Queueing) -> None:
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        for headers in ({}, {SECRET_HEADER: "wrong"}, {SECRET_HEADER: ""}, {SECRET_HEADER: SECRET + "x"}):
+            async with http.post(f"{url}/hook", json=UPDATE, headers=headers) as answer:
+                assert answer.status == 401
+    assert queueing.inbox.size() == 0
+
+
+async def test_a_webhook_update_is_on_record_when_telegram_is_told_so(
+    settings: Settings, queueing: Queueing
+) -> None:
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        for _ in range(2):  # Telegram repeats what it is not sure of
+            async with http.post(f"{url}/hook", json=UPDATE, headers={SECRET_HEADER: SECRET}) as answer:
+                assert answer.status == 200
+    assert queueing.inbox.size() == 1
+
+
+async def test_a_malformed_webhook_body_gets_a_clear_error(settings: Settings, queueing: Queueing) -> None:
+    headers = {SECRET_HEADER: SECRET}
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        async with http.post(f"{url}/hook", data=b"{", headers=headers) as answer:
+            assert (answer.status, (await answer.json())["error"]) == (400, "expected JSON")
+        async with http.post(f"{url}/hook", data=b"[]", headers=headers) as answer:
+            assert answer.status == 400
+        async with http.post(f"{url}/hook", data=b" " * (BODY_BYTES_MAX + 1), headers=headers) as answer:
+            assert answer.status == 413
+    assert queueing.inbox.size() == 0
+
+
+async def test_an_update_that_cannot_be_read_is_quarantined_and_passed(
+    settings: Settings, queueing: Queueing
+) -> None:
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        broken = {"update_id": 6, "message": {"text": "\ud800"}}
+        async with http.post(f"{url}/hook", json=broken, headers={SECRET_HEADER: SECRET}) as answer:
+            assert answer.status == 200
+    assert queueing.inbox.size() == 1
+
+
+async def test_with_redis_away_the_webhook_asks_telegram_to_come_again(
+    make_settings: MakeSettings, queueing_without_redis: Queueing
+) -> None:
+    settings = make_settings(
+        redis_url=queueing_without_redis.redis_url,
+        telegram_bot_token=TOKEN,
+        telegram_webhook_url="https://bot.example/hook",
+    )
+    async with serving(settings, queueing_without_redis) as url, aiohttp.ClientSession() as http:
+        async with http.post(f"{url}/hook", json=UPDATE, headers={SECRET_HEADER: SECRET}) as answer:
+            assert answer.status == 503
+            assert int(answer.headers["Retry-After"]) > 0
+        async with http.get(f"{url}/health") as answer:
+            assert answer.status == 200
+            health = await answer.json()
+            assert health["status"] == "down"
+            assert health["redis"] == {"ok": False, "error": "ConnectionError"}
+        async with http.get(f"{url}/health/ready") as answer:
+            assert answer.status == 503
+        async with http.get(f"{url}/health/live") as answer:
+            assert answer.status == 200
+
+
+async def test_the_pages_say_what_they_do_not_know_and_how_old_they_are(
+    settings: Settings, queueing: Queueing
+) -> None:
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        async with http.get(f"{url}/health") as answer:
+            health = await answer.json()
+        assert health["status"] == "degraded"  # nobody works
+        assert health["workers"] == {"alive": 0}
+        assert health["database"] == {"state": "unknown", "breaker": "closed"}
+        assert 0 <= health["age_seconds"] < 60
+        async with http.get(f"{url}/db-status") as answer:
+            assert (await answer.json())["probe"] is None
+        async with http.get(f"{url}/db-stability") as answer:
+            stability = await answer.json()
+        assert stability["breaker"]["state"] == "unknown"
+        assert stability["failed_operations"] is None
+
+
+async def test_details_need_the_token_where_one_is_set(
+    make_settings: MakeSettings, redis_url: str, queueing: Queueing
+) -> None:
+    settings = make_settings(redis_url=redis_url, telegram_bot_token=TOKEN, ops_token="t0ken")
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        for path in ("/db-status", "/db-stability"):
+            async with http.get(url + path) as answer:
+                assert answer.status == 401
+            async with http.get(url + path, headers={"Authorization": "Bearer wrong"}) as answer:
+                assert answer.status == 401
+            async with http.get(url + path, headers={"Authorization": "Bearer t0ken"}) as answer:
+                assert answer.status == 200
+        async with http.get(f"{url}/health") as answer:
+            assert answer.status == 200
+
+
+async def test_details_are_not_for_those_who_come_by_a_proxy_on_this_host(
+    settings: Settings, queueing: Queueing
+) -> None:
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        for headers in ({"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=203.0.113.7"}):
+            async with http.get(f"{url}/db-status", headers=headers) as answer:
+                assert answer.status == 401
+        async with http.get(f"{url}/db-status") as answer:
+            assert answer.status == 200
+
+
+async def test_pages_answer_at_once_while_redis_hangs(
+    make_settings: MakeSettings, silent_redis: Queueing
+) -> None:
+    settings = make_settings(redis_url=silent_redis.redis_url, telegram_bot_token=TOKEN)
+    async with serving(settings, silent_redis) as url, aiohttp.ClientSession() as http:
+        slowest = 0.0
+        for path in ("/health", "/db-status", "/db-stability", "/health/live") * 5:
+            before = time.perf_counter()
+            async with http.get(url + path) as answer:
+                await answer.json()
+            slowest = max(slowest, time.perf_counter() - before)
+        # The client gives a silent Redis a second; a page that waited for it would take at least that long.
+        assert slowest < 1.0
+    assert isinstance(silent_redis.client, redis.Redis)

@@ -1,0 +1,181 @@
+"""What must have come of each command: the money it moves and the answers it gets, from the command alone.
+
+An answer is named by its chat and a few words of it, so that the same answer twice has the same name twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from tests.chaos.truth import Asked, Record, Said
+
+Answer = tuple[int, str, str]
+"""Chat, what kind of answer, and what tells it from others of its kind."""
+
+NOTICE = "notice"
+"""Not an answer: it says that one will come, and where."""
+
+_AMOUNT = r"(?P<amount>[\d.]+) CREDIT"
+_SHAPES = (
+    ("balance", re.compile(rf"Your balance is {_AMOUNT}\.")),
+    ("balance", re.compile(rf"Your last known balance is {_AMOUNT}, as of .*")),
+    (NOTICE, re.compile(r"The database is away\. This is queued, reference .*")),
+    ("welcome", re.compile(r"Welcome.*", re.DOTALL)),
+    ("credited", re.compile(rf"Credited {_AMOUNT} to .*\n“(?P<memo>.*)”\n.*")),
+    ("was credited", re.compile(rf"You were credited {_AMOUNT}\.\n“(?P<memo>.*)”\n.*")),
+    ("question", re.compile(rf"Send {_AMOUNT} to .*\?\n“(?P<memo>.*)”\n.*")),
+    ("sent", re.compile(rf"Sent {_AMOUNT} to .*\.\n“(?P<memo>.*)”\n.*")),
+    ("received", re.compile(rf".* sent you {_AMOUNT}\.\n“(?P<memo>.*)”\n.*")),
+    ("has less", re.compile(rf"You do not have {_AMOUNT}\. Your balance is .*")),
+    ("unknown", re.compile(r"I do not know (?P<memo>\S+)\. .*")),
+    ("cancelled", re.compile(r"Cancelled\. Nothing was moved\.")),
+    ("confirmed before", re.compile(r"This transfer was confirmed before\. .*")),
+    ("cancelled before", re.compile(r"This transfer was cancelled before\. .*")),
+)
+_COMMON = frozenset({"balance", "welcome", "confirmed before", "cancelled before"})
+"""Two of one chat cannot be told apart: the balance they name depends on the moment."""
+
+
+def name_of(said: Said) -> Answer:
+    for kind, shape in _SHAPES:
+        found = shape.fullmatch(said.text)
+        if found is None:
+            continue
+        parts = found.groupdict()
+        if kind in _COMMON:
+            return said.chat, kind, ""
+        if kind == "cancelled":
+            return said.chat, kind, str(said.edited)
+        return said.chat, kind, " ".join(parts[key] for key in ("amount", "memo") if parts.get(key))
+    return said.chat, "strange", said.text
+
+
+@dataclass(frozen=True)
+class Move:
+    """Money that must have moved, once. `sender` is None for the house."""
+
+    memo: str
+    sender: int | None
+    recipient: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A /send that must have been refused, for this reason."""
+
+    memo: str
+    sender: int
+    reason: str
+
+
+@dataclass
+class Expected:
+    """asked_at -- when an answer that cannot be mistaken for another was asked for."""
+
+    answers: Counter[Answer] = field(default_factory=Counter)
+    asked_at: dict[Answer, float] = field(default_factory=dict)
+    credits: list[Move] = field(default_factory=list)
+    confirmed: list[Move] = field(default_factory=list)
+    undecided: list[Move] = field(default_factory=list)
+    cancelled: list[Move] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+    """Commands that no plan has: the auditor does not know what they should come to."""
+
+    def answer(self, asked: Asked, chat: int, kind: str, what: str = "") -> None:
+        name = (chat, kind, what)
+        self.answers[name] += 1
+        if kind not in _COMMON:
+            self.asked_at.setdefault(name, asked.at)
+
+
+def expect(record: Record) -> Expected:
+    expected = Expected()
+    sends: dict[str, tuple[Asked, Move]] = {}
+    presses: defaultdict[str, list[Asked]] = defaultdict(list)
+    tokens = {pending.token: pending.memo for pending in record.pendings}
+    for asked in sorted(record.asked, key=lambda asked: asked.place):
+        if asked.data is not None:
+            presses[tokens.get(asked.data.partition(":")[2], "")].append(asked)
+            continue
+        words = (asked.text or "").split()
+        match words:
+            case ["/start"]:
+                expected.answer(asked, asked.sender, "welcome")
+            case ["/balance", _]:
+                expected.answer(asked, asked.sender, "balance")
+            case ["/credit", whom, amount, reason] if asked.sender in record.admins:
+                _credit(expected, record, asked, whom, amount, reason)
+            case ["/send", whom, amount, memo]:
+                move = _send(expected, record, asked, whom, amount, memo)
+                if move is not None:
+                    sends[memo] = (asked, move)
+            case _:
+                expected.odd.append(f"update {asked.update_id}: {asked.text!r}")
+    for memo, (_, move) in sends.items():
+        _decide(expected, move, presses.pop(memo, []))
+    for strays in presses.values():
+        expected.odd += [f"update {stray.update_id}: pressed {stray.data!r}" for stray in strays]
+    return expected
+
+
+def _texts(record: Record) -> list[str]:
+    return [asked.text for asked in record.asked if asked.text is not None]
+
+
+def minor(amount: str) -> int:
+    return int(Decimal(amount) * 100)
+
+
+def _credit(expected: Expected, record: Record, asked: Asked, whom: str, amount: str, reason: str) -> None:
+    target = record.people[whom.lower()]
+    what = f"{_shown(amount)} {reason}"
+    expected.credits.append(Move(reason, None, target, minor(amount)))
+    expected.answer(asked, asked.sender, "credited", what)
+    if target != asked.sender:
+        expected.answer(asked, target, "was credited", what)
+
+
+def _send(expected: Expected, record: Record, asked: Asked, whom: str, amount: str, memo: str) -> Move | None:
+    """The move that waits for a press, or None for a refusal."""
+    recipient = record.people.get(whom.lower())
+    if recipient is None:
+        expected.refusals.append(Refusal(memo, asked.sender, "unknown_user"))
+        expected.answer(asked, asked.sender, "unknown", whom)
+        return None
+    everything = sum(minor(text.split()[2]) for text in _texts(record) if text.startswith("/credit "))
+    if minor(amount) > everything:
+        expected.refusals.append(Refusal(memo, asked.sender, "insufficient_funds"))
+        expected.answer(asked, asked.sender, "has less", _shown(amount))
+        return None
+    expected.answer(asked, asked.sender, "question", f"{_shown(amount)} {memo}")
+    return Move(memo, asked.sender, recipient, minor(amount))
+
+
+def _decide(expected: Expected, move: Move, presses: Sequence[Asked]) -> None:
+    """The first press decides, in the order in which Telegram queued them; each later one is told so."""
+    if not presses:
+        expected.undecided.append(move)
+        return
+    first, *later = presses
+    assert first.data is not None
+    assert move.sender is not None
+    confirmed = first.data.startswith("c:")
+    (expected.confirmed if confirmed else expected.cancelled).append(move)
+    if confirmed:
+        what = f"{_shown(str(Decimal(move.amount) / 100))} {move.memo}"
+        expected.answer(first, move.sender, "sent", what)
+        expected.answer(first, move.recipient, "received", what)
+    else:
+        expected.answer(first, move.sender, "cancelled", str(first.message_id))
+    for press in later:
+        expected.answer(press, move.sender, "confirmed before" if confirmed else "cancelled before")
+
+
+def _shown(amount: str) -> str:
+    return f"{Decimal(amount):.2f}"

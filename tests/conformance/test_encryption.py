@@ -1,0 +1,98 @@
+"""Behind TLS, as every provider is."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dbcore.errors import Unavailable
+from dbcore.failures import FailureKind
+from devstack.postgres import DATABASE, EmbeddedPostgres
+from devstack.proxy import Answer, FaultProxy, On, Rule, ServerError
+from devstack.proxy.wire import SSL_QUESTION, STARTUP
+from tests.conformance.cases import CASES, Case
+from tests.conformance.playing import ANSWER, ask, engine_through, play
+
+TLS_CASES = [pytest.param(case, id=str(case)) for case in CASES if case.source != "PostgreSQL"]
+
+
+@pytest.fixture
+def tls_proxy(postgres_server: EmbeddedPostgres) -> Iterator[FaultProxy]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
+    with FaultProxy("127.0.0.1", postgres_server.port, tls=context) as proxy:
+        yield proxy
+
+
+def encrypted(proxy: FaultProxy) -> bool:
+    """A client that was told yes sends its startup message second, and nothing of it in clear."""
+    return all(message.position == 2 for message in proxy.messages() if message.kind == STARTUP)
+
+
+@pytest.mark.parametrize("case", TLS_CASES)
+def test_a_failure_behind_tls_is_told_by_the_same_kind(case: Case, tls_proxy: FaultProxy) -> None:
+    played = play(case, tls_proxy, DATABASE)
+    assert (played.kind, played.tries, played.breaker, played.end) == (
+        case.kind,
+        case.expected.tries,
+        case.expected.breaker,
+        case.expected.end,
+    )
+    assert encrypted(tls_proxy)
+
+
+def test_a_refused_login_is_one_login(tls_proxy: FaultProxy) -> None:
+    refusal = ServerError("password authentication failed for user", "28P01", "FATAL")
+    tls_proxy.add(Rule(On(kind="Startup"), Answer(refusal), times=None))
+    with engine_through(tls_proxy, DATABASE) as engine, pytest.raises(Unavailable):
+        ask(engine)
+    assert tls_proxy.connections == 1
+
+
+def test_an_outage_is_not_hidden_behind_a_login_in_clear(tls_proxy: FaultProxy) -> None:
+    """The first message of a connection in clear would be its startup."""
+    required = Answer(ServerError("SSL required", "08P01", "FATAL"))
+    away = Answer(ServerError("pgbouncer cannot connect to server", "08P01", "FATAL"))
+    tls_proxy.add(Rule(On(kind="Startup", position=1), required, times=None))
+    tls_proxy.add(Rule(On(kind="Startup", position=2), away, times=None))
+    with engine_through(tls_proxy, DATABASE) as engine:
+        with pytest.raises(Unavailable) as unavailable:
+            ask(engine)
+        assert unavailable.value.kind is FailureKind.OUTAGE
+
+
+def test_a_server_without_tls_is_asked_once_an_engine(proxy: FaultProxy, database: str) -> None:
+    with engine_through(proxy, database) as engine:
+        assert ask(engine) == ANSWER
+        assert proxy.connections == 2
+        proxy.forget()
+        proxy.sever()
+        assert ask(engine) == ANSWER
+        assert (proxy.connections, proxy.count(STARTUP), proxy.count(SSL_QUESTION)) == (1, 1, 0)
+
+
+def test_a_server_that_got_tls_since_is_found_again(
+    proxy: FaultProxy, tls_proxy: FaultProxy, database: str
+) -> None:
+    with engine_through(proxy, database) as engine:
+        ask(engine)
+        port = proxy.port
+        proxy.stop()
+        target = tls_proxy.target
+        with FaultProxy(*target, port=port, tls=tls_proxy.tls) as successor:
+            required = Answer(ServerError("SSL required", "08P01", "FATAL"))
+            successor.add(Rule(On(kind="Startup", position=1), required, times=None))
+            with pytest.raises(Unavailable):
+                ask(engine)
+            engine.breaker.reset()
+            assert ask(engine) == ANSWER
+
+
+@pytest.mark.parametrize("mode", ["disable", "require", "prefer"])
+def test_the_url_s_own_word_is_stronger(mode: str, tls_proxy: FaultProxy) -> None:
+    with engine_through(tls_proxy, DATABASE, sslmode=mode) as engine:
+        assert ask(engine) == ANSWER
+    assert encrypted(tls_proxy) is (mode != "disable")

@@ -1,0 +1,51 @@
+"""docs/failures.md says what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dbcore.breaker import REASONS, BreakerLimits
+from dbcore.failures import FailureKind
+from dbcore.fleet.store import RETRIES_MAX, RETRIES_PER_SECOND
+from dbcore.retries import PURSE_MOST, RETRIES
+from tests.conformance.cases import EXPECTED
+from workers.execution import DELIVERIES_MAX
+
+PAGE = (Path(__file__).parents[2] / "docs" / "failures.md").read_text()
+
+
+def rows() -> dict[str, list[str]]:
+    """The table of kinds: its other columns by kind."""
+    lines = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE, flags=re.MULTILINE)
+    return {kind: rest.split(" | ") for kind, rest in lines}
+
+
+def test_the_page_has_each_kind_with_its_tries() -> None:
+    assert rows().keys() == set(FailureKind)
+    for kind in FailureKind:
+        retries = RETRIES.get(kind)
+        assert int(rows()[kind][2]) == 1 + (retries.most if retries else 0) == EXPECTED[kind].tries
+
+
+def test_the_page_has_each_kind_with_its_open_interval() -> None:
+    intervals = BreakerLimits().intervals
+    for kind in FailureKind:
+        reason = REASONS.get(kind)
+        told = rows()[kind][4]
+        if reason is None:
+            assert told == "-"
+        else:
+            interval = intervals[reason]
+            assert told == f"{interval.first_seconds:g} to {interval.longest_seconds:g}"
+
+
+def test_the_page_has_the_bounds_of_one_job() -> None:
+    assert 1 + sum(retries.most for retries in set(RETRIES.values())) == 16
+    assert "16 if every kind had its turn" in PAGE
+    assert f"{DELIVERIES_MAX} deliveries that never finished" in PAGE
+    limits = BreakerLimits()
+    assert f"(of {limits.window_calls}, and of no less than {limits.minimum_calls})" in PAGE
+    assert f"only leased probes, {limits.probes_at_once} at once" in PAGE
+    assert f"a purse of {PURSE_MOST}" in PAGE
+    assert f"one bucket of {RETRIES_MAX} that grows by {RETRIES_PER_SECOND:g} a second" in PAGE

@@ -1,0 +1,216 @@
+"""Each failure of the table, over the wire, through psycopg2 and SQLAlchemy as they are pinned."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection
+
+from dbcore.breaker import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.errors import OutcomeUnknown, Unavailable
+from dbcore.failures import TABLE, FailureKind
+from devstack.postgres import DATABASE, EmbeddedPostgres
+from devstack.proxy import Answer, Cut, Delay, FaultProxy, On, Rule, ServerError, Side, Silence
+from devstack.proxy.wire import STARTUP
+from tests.conformance.cases import CASES, MARK, Case, End, Place
+from tests.conformance.playing import ANSWER, Via, ask, engine_through, play
+
+WAYS = [
+    pytest.param(case, via, id=f"{case}-{via}")
+    for case in CASES
+    for via in (Via if case.place is Place.QUERY else (Via.DRIVER,))
+]
+RETRIED = [pytest.param(case, id=str(case)) for case in CASES if case.retried]
+OPEN_OUTCOMES = [
+    pytest.param(case, id=str(case)) for case in CASES if case.expected.end is End.OUTCOME_UNKNOWN
+]
+STAYS_OPEN = BreakerLimits(intervals={reason: Interval(600.0, 600.0) for reason in BreakerReason})
+
+
+@pytest.mark.parametrize(("case", "via"), WAYS)
+def test_a_failure_that_lasts_is_told_by_its_kind(case: Case, via: Via, proxy: FaultProxy) -> None:
+    played = play(case, proxy, DATABASE, via=via)
+    untouched = case.expected.end is End.UNTOUCHED
+    assert played.end == case.expected.end
+    assert played.kind is (None if untouched else case.kind)
+    assert played.tries == case.expected.tries
+    assert played.breaker == case.expected.breaker
+    assert played.kinds == ({} if untouched else {case.kind: case.expected.tries})
+
+
+@pytest.mark.parametrize("case", RETRIED)
+def test_a_failure_that_passes_is_not_seen_by_the_caller(case: Case, proxy: FaultProxy) -> None:
+    played = play(case, proxy, DATABASE, times=1)
+    assert (played.end, played.tries) == (ANSWER, 2)
+
+
+@pytest.mark.parametrize("case", OPEN_OUTCOMES)
+def test_a_read_has_no_open_outcome(case: Case, proxy: FaultProxy) -> None:
+    played = play(case, proxy, DATABASE, writes=False)
+    assert played.end is End.UNAVAILABLE
+    assert played.kind is (FailureKind.SLOW if case.kind is FailureKind.SLOW else FailureKind.OUTAGE)
+    assert played.tries == case.expected.tries
+
+
+def test_every_row_of_the_table_is_played() -> None:
+    """Where a code or a message is in the table, some case has it; a code of two characters is a class."""
+    words = [case.words.lower() for case in CASES]
+    answers = [case.fault.content for case in CASES if isinstance(case.fault, Answer)]
+    sqlstates = {answer.sqlstate for answer in answers if isinstance(answer, ServerError) and answer.sqlstate}
+    played = {row.kind for row in TABLE} - {case.kind for case in CASES}
+    assert not played
+    missing_codes = {
+        state
+        for row in TABLE
+        for state in row.sqlstates
+        if not any(sqlstate.startswith(state) for sqlstate in sqlstates)
+    }
+    # Codes with which no server of ours was ever seen to answer: a client's library, or a standby, makes them.
+    assert missing_codes <= {"08000", "08001", "08003"}
+    said_by_others = {
+        message
+        for row in TABLE
+        if row.kind in {FailureKind.QUOTA, FailureKind.SATURATION, FailureKind.AMBIGUOUS, FailureKind.STORAGE}
+        for message in row.messages
+        if not any(message in word for word in words)
+    }
+    assert not said_by_others
+
+
+# --- the breaker
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (FailureKind.OUTAGE, BreakerReason.OUTAGE),
+        (FailureKind.SATURATION, BreakerReason.SATURATION),
+        (FailureKind.AMBIGUOUS, BreakerReason.QUOTA),
+        (FailureKind.QUOTA, BreakerReason.QUOTA),
+        (FailureKind.CONFIGURATION, BreakerReason.CONFIGURATION),
+    ],
+)
+def test_an_open_breaker_sends_nothing(kind: FailureKind, reason: BreakerReason, proxy: FaultProxy) -> None:
+    case = next(case for case in CASES if case.kind is kind and case.place is Place.CONNECT)
+    proxy.add(case.rule(times=None))
+    with engine_through(proxy, DATABASE, limits=STAYS_OPEN) as engine:
+        for _ in range(STAYS_OPEN.minimum_calls):
+            with pytest.raises(Unavailable):
+                ask(engine)
+        snapshot = engine.snapshot()
+        assert (snapshot.state, snapshot.reason) == (BreakerState.OPEN, reason)
+        proxy.forget()
+        for _ in range(20):
+            with pytest.raises(Unavailable) as refused:
+                ask(engine)
+        assert refused.value.retry_after_seconds > 0
+        assert (proxy.connections, proxy.statements()) == (0, [])
+
+
+def test_a_lost_answer_is_unknown_also_when_the_breaker_forbids_the_retry(proxy: FaultProxy) -> None:
+    """The write may have been applied before the breaker opened: refusing the retry makes that no less open."""
+    limits = BreakerLimits(minimum_calls=1, failure_rate=0.01, intervals=STAYS_OPEN.intervals)
+    with engine_through(proxy, DATABASE, limits=limits) as engine:
+        ask(engine)
+        proxy.add(Rule(On(Side.SERVER, kind="C", statement=MARK), Cut()))
+        with pytest.raises(OutcomeUnknown) as unknown:
+            ask(engine)
+        assert unknown.value.retry_after_seconds > 0
+        assert engine.snapshot().state is BreakerState.OPEN
+        assert len(proxy.statements(MARK)) == 2
+
+
+def test_conflicts_and_bad_statements_never_open_the_breaker(proxy: FaultProxy) -> None:
+    neutral = [case for case in CASES if case.expected.breaker == "neutral"]
+    for case in neutral * 2:
+        assert play(case, proxy, DATABASE).breaker == "neutral"
+
+
+# --- a transaction of the operation's own
+
+
+@pytest.mark.parametrize(
+    ("on", "applied"),
+    [
+        pytest.param(On(statement="COMMIT"), False, id="before COMMIT"),
+        pytest.param(On(Side.SERVER, kind="C", statement="COMMIT"), True, id="before its answer"),
+    ],
+)
+def test_a_connection_lost_around_commit_leaves_the_outcome_open(
+    on: On, applied: bool, proxy: FaultProxy, database: str
+) -> None:
+    with engine_through(proxy, database) as engine:
+        engine.fetch_row("CREATE TABLE marks (mark int); SELECT 1", name="prepare")
+        proxy.add(Rule(on, Cut()))
+
+        def mark(connection: Connection) -> None:
+            for statement in ("BEGIN", "INSERT INTO marks VALUES (1)", "COMMIT"):
+                connection.exec_driver_sql(statement)
+
+        with pytest.raises(OutcomeUnknown):
+            engine.call(mark, name="mark", replayable=False)
+        assert len(proxy.statements("COMMIT")) == 1
+        assert engine.fetch_row("SELECT count(*) FROM marks", name="count") == (int(applied),)
+
+
+# --- a connection that is new, or was idle
+
+
+@pytest.mark.parametrize("via", Via)
+def test_a_connection_lost_during_the_first_questions_of_sqlalchemy_is_an_outage(
+    via: Via, proxy: FaultProxy
+) -> None:
+    """Our statement was not sent yet: the outcome is not open, however often it happens."""
+    with engine_through(proxy, DATABASE) as engine:
+        ask(engine, via)
+    questions = [statement for statement in proxy.statements() if MARK not in statement]
+    for question in questions:
+        proxy.clear()
+        proxy.forget()
+        with engine_through(proxy, DATABASE) as engine:
+            proxy.add(Rule(On(Side.SERVER, kind="Z", statement=question), Cut(), times=None))
+            with pytest.raises(Unavailable) as away:
+                ask(engine, via)
+            assert away.value.kind is FailureKind.OUTAGE
+            assert proxy.count(STARTUP) == 3
+            proxy.clear()
+            assert ask(engine, via) == ANSWER
+
+
+@pytest.mark.parametrize("fault", [Cut(), Cut(1.0), Silence()], ids=["cut", "lost", "silence"])
+def test_an_idle_connection_that_is_gone_costs_no_failed_call(
+    fault: Cut | Silence, proxy: FaultProxy
+) -> None:
+    with engine_through(proxy, DATABASE, ping_after_idle_seconds=0.0) as engine:
+        ask(engine)
+        proxy.add(Rule(On(statement="SELECT 1"), fault))
+        assert ask(engine) == ANSWER
+        assert engine.snapshot().failures_by_kind == {}
+        assert proxy.count(STARTUP) == 2
+
+
+def test_a_pooler_s_farewell_to_an_idle_connection_costs_no_failed_call(
+    proxy: FaultProxy, postgres_server: EmbeddedPostgres
+) -> None:
+    with engine_through(proxy, DATABASE) as engine:
+        ask(engine)
+        proxy.sever()
+        assert ask(engine) == ANSWER
+        assert engine.snapshot().failures_by_kind == {}
+
+
+def test_a_refusal_comes_back_when_the_listener_does(proxy: FaultProxy) -> None:
+    with engine_through(proxy, DATABASE) as engine:
+        proxy.refuse()
+        with pytest.raises(Unavailable) as away:
+            ask(engine)
+        assert away.value.kind is FailureKind.OUTAGE
+        assert engine.snapshot().retries_total == 2
+        proxy.accept()
+        assert ask(engine) == ANSWER
+
+
+def test_a_slow_network_is_no_failure(proxy: FaultProxy) -> None:
+    with engine_through(proxy, DATABASE) as engine:
+        proxy.add(Rule(On(Side.SERVER), Delay(0.02), times=None))
+        assert ask(engine) == ANSWER
+        assert engine.snapshot().failures_by_kind == {}

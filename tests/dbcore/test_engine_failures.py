@@ -1,0 +1,450 @@
+"""The guarded engine against real failures of a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from dbcore import ledger, users
+from dbcore.breaker import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.engine import GuardedEngine
+from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable
+from dbcore.failures import FailureKind
+from dbcore.outcomes import OutcomeStatus, TransferOutcome
+from dbcore.users import Profile, UserRef
+from devstack.ports import free_port
+from devstack.postgres import EmbeddedPostgres
+from tests.dbcore.conftest import MakeEngine, Person, Sql, eventually
+
+LONG = {reason: Interval(600.0, 600.0) for reason in BreakerReason}
+STAYS_OPEN = BreakerLimits(intervals=LONG)
+ONE = {"db_pool_size": 1, "db_max_overflow": 0}
+
+
+def touch(engine: GuardedEngine, **options: Any) -> Any:
+    return engine.fetch_row("SELECT 1", name="touch", writes=False, **options)
+
+
+def send(engine: GuardedEngine, sender: Profile, recipient: Profile, key: str) -> TransferOutcome:
+    return ledger.transfer(
+        engine,
+        key=key,
+        sender_telegram_id=sender.telegram_id,
+        recipient_telegram_id=recipient.telegram_id,
+        amount=10,
+        memo="",
+    )
+
+
+@contextmanager
+def row_locked(database_url: str, profile: Profile) -> Iterator[Any]:
+    """Someone else's transaction holds the account, so that a transfer of theirs waits inside its statement."""
+    holder = psycopg2.connect(database_url)
+    with holder.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM accounts a JOIN users u ON u.id = a.user_id WHERE u.telegram_id = %s FOR UPDATE OF a",
+            (profile.telegram_id,),
+        )
+    try:
+        yield holder
+    finally:
+        holder.close()
+
+
+def waiting_backends(sql: Sql) -> list[int]:
+    return [
+        pid
+        for (pid,) in sql(
+            "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+    ]
+
+
+def backends(sql: Sql, name: str) -> list[int]:
+    return [
+        pid
+        for (pid,) in sql(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()",
+            name,
+        )
+    ]
+
+
+# --- the server dies
+
+
+def test_a_killed_server_opens_the_breaker_and_is_back_after_its_restart(
+    victim: EmbeddedPostgres, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(victim.url)
+    touch(engine)
+    victim.kill()
+    for _ in range(3):
+        with pytest.raises(Unavailable) as away:
+            touch(engine)
+        assert away.value.kind is FailureKind.OUTAGE
+        assert away.value.retry_after_seconds > 0
+    snapshot = engine.snapshot()
+    assert (snapshot.state, snapshot.reason) == (BreakerState.OPEN, BreakerReason.OUTAGE)
+    assert snapshot.failed_operations == 3
+    victim.start()
+
+    def answers() -> bool:
+        with suppress(DatabaseAway):
+            touch(engine)
+        return engine.snapshot().state is BreakerState.CLOSED
+
+    eventually(answers)
+    assert engine.snapshot().failed_operations == 0
+    assert engine.snapshot().failed_operations_total >= 3
+
+
+def test_no_statement_is_sent_while_the_breaker_is_open(
+    victim: EmbeddedPostgres, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(victim.url, limits=STAYS_OPEN, application_name="watched")
+    victim.kill()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            touch(engine)
+    assert engine.snapshot().state is BreakerState.OPEN
+    victim.start()
+    for _ in range(20):
+        with pytest.raises(Unavailable):
+            touch(engine)
+    assert engine.snapshot().refused_total >= 20
+    with psycopg2.connect(victim.url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'watched'")
+        assert cursor.fetchone() == (0,)
+    connection.close()
+
+
+def test_a_restart_while_connections_lie_idle_is_no_outage(
+    victim: EmbeddedPostgres, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(victim.url)
+    touch(engine)
+    victim.stop()
+    victim.start()
+    touch(engine)
+    snapshot = engine.snapshot()
+    assert (snapshot.retries_total, snapshot.failures_by_kind) == (0, {})
+
+
+# --- the server freezes
+
+
+def test_the_deadline_holds_while_the_backend_is_frozen(
+    engine: GuardedEngine, make_engine: MakeEngine, sql: Sql
+) -> None:
+    frozen = make_engine(settings=ONE, application_name="frozen")
+    touch(frozen)
+    (pid,) = backends(sql, "frozen")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        with pytest.raises(Unavailable) as slow:
+            touch(frozen, deadline_seconds=0.5)
+        assert slow.value.kind is FailureKind.SLOW
+        assert time.monotonic() - started < 10
+        touch(frozen)  # on a new connection
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_write_cut_off_by_the_deadline_is_unknown_and_its_replay_tells(
+    make_engine: MakeEngine, person: Person, database_url: str, sql: Sql
+) -> None:
+    engine = make_engine()
+    ann, bob = person(100), person()
+    with row_locked(database_url, ann) as holder:
+        cut_off = make_engine(settings={"db_deadline_seconds": 0.5})
+        with pytest.raises(OutcomeUnknown) as unknown:
+            send(cut_off, ann, bob, "k")
+        assert unknown.value.kind is FailureKind.SLOW
+        assert cut_off.snapshot().unknown_outcomes_total == 1
+        holder.rollback()
+    eventually(lambda: not waiting_backends(sql))
+    outcome = send(engine, ann, bob, "k")
+    assert outcome.status in {OutcomeStatus.APPLIED, OutcomeStatus.REPLAYED}
+    assert outcome.sender_balance == 90
+
+
+def test_a_server_that_accepts_and_says_nothing_is_an_outage_within_the_connect_time_out(
+    victim: EmbeddedPostgres, make_engine: MakeEngine
+) -> None:
+    assert victim.pid is not None
+    engine = make_engine(victim.url, settings={"db_deadline_seconds": 30})
+    os.kill(victim.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable) as away:
+            touch(engine)
+    finally:
+        os.kill(victim.pid, signal.SIGCONT)
+    assert away.value.kind is FailureKind.OUTAGE
+
+
+# --- a connection is lost
+
+
+def test_a_connection_lost_inside_the_statement_is_retried_with_its_key_and_applied_once(
+    engine: GuardedEngine, person: Person, database_url: str, sql: Sql
+) -> None:
+    ann, bob = person(100), person()
+    with row_locked(database_url, ann) as holder, ThreadPoolExecutor(1) as thread:
+        sending: Future[TransferOutcome] = thread.submit(send, engine, ann, bob, "k")
+        (pid,) = eventually(lambda: waiting_backends(sql))
+        sql("SELECT pg_terminate_backend(%s)", pid)
+        eventually(lambda: pid not in waiting_backends(sql) and waiting_backends(sql))
+        holder.rollback()
+        outcome = sending.result(timeout=60)
+    assert (outcome.status, outcome.sender_balance) == (OutcomeStatus.APPLIED, 90)
+    snapshot = engine.snapshot()
+    assert snapshot.unknown_outcomes_total == 1
+    assert snapshot.failures_by_kind == {"unknown_outcome": 1}
+    assert sql("SELECT count(*) FROM transfers WHERE idempotency_key = 'k'") == [(1,)]
+
+
+def test_what_cannot_be_replayed_is_not_sent_twice(
+    engine: GuardedEngine, person: Person, database_url: str, sql: Sql
+) -> None:
+    ann = person(100)
+    with row_locked(database_url, ann), ThreadPoolExecutor(1) as thread:
+        changing = thread.submit(
+            engine.call,
+            lambda connection: connection.execute(text("UPDATE accounts SET floor = floor - 1")),
+            name="once",
+            replayable=False,
+        )
+        (pid,) = eventually(lambda: waiting_backends(sql))
+        sql("SELECT pg_terminate_backend(%s)", pid)
+        with pytest.raises(OutcomeUnknown):
+            changing.result(timeout=60)
+    assert engine.snapshot().retries_total == 0
+
+
+def test_a_connection_ended_while_idle_is_replaced_unnoticed(make_engine: MakeEngine, sql: Sql) -> None:
+    engine = make_engine(application_name="idle")
+    touch(engine)
+    (pid,) = backends(sql, "idle")
+    sql("SELECT pg_terminate_backend(%s)", pid)
+    eventually(lambda: not backends(sql, "idle"))
+    touch(engine)
+    assert engine.snapshot().failures_by_kind == {}
+
+
+def test_a_connection_with_a_forgotten_transaction_is_thrown_away(make_engine: MakeEngine, sql: Sql) -> None:
+    engine = make_engine(settings=ONE, application_name="forgetful")
+    engine.call(lambda connection: connection.exec_driver_sql("BEGIN"), name="forget")
+    touch(engine)
+    assert sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'") == [(0,)]
+
+
+# --- the server refuses
+
+
+def test_a_wrong_password_is_not_tried_twice(make_engine: MakeEngine, servers_folder: Any) -> None:
+    server = EmbeddedPostgres(servers_folder / "guarded", free_port(), durable=False)
+    server.start()
+    try:
+        with psycopg2.connect(server.url) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW hba_file")
+            row = cursor.fetchone()
+            assert row is not None
+            with open(row[0], "w") as file:  # noqa: PTH123  the cluster is not ours to walk
+                file.write("host all all 127.0.0.1/32 scram-sha-256\n")
+            cursor.execute("SELECT pg_reload_conf()")
+        connection.close()
+        eventually(lambda: not server.accepts())
+        engine = make_engine(server.url.replace("ballast@", "ballast:wrong@"))
+        with pytest.raises(Unavailable) as refused:
+            touch(engine)
+    finally:
+        server.stop()
+    assert refused.value.kind is FailureKind.CONFIGURATION
+    snapshot = engine.snapshot()
+    assert (snapshot.retries_total, snapshot.state) == (0, BreakerState.OPEN)
+    assert snapshot.reason is BreakerReason.CONFIGURATION
+
+
+def test_a_database_that_is_not_there_is_configuration(make_engine: MakeEngine, database_url: str) -> None:
+    engine = make_engine(database_url + "_not_there")
+    with pytest.raises(Unavailable) as refused:
+        touch(engine)
+    assert refused.value.kind is FailureKind.CONFIGURATION
+
+
+def test_too_many_connections_are_saturation_and_back_off(
+    make_engine: MakeEngine, sql: Sql, database_url: str
+) -> None:
+    role = "narrow_" + database_url.rsplit("_", 1)[1]
+    sql(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
+    url = database_url.replace("ballast@", f"{role}@")
+    waits: list[float] = []
+    try:
+        first = make_engine(url, settings=ONE)
+        touch(first)
+        second = make_engine(url, sleep=waits.append)
+        with pytest.raises(Unavailable) as full:
+            touch(second)
+        assert full.value.kind is FailureKind.SATURATION
+        assert len(waits) == 2
+        first.dispose()
+        eventually(lambda: sql("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", role) == [(0,)])
+        touch(second)
+        second.dispose()
+    finally:
+        sql(f"DROP ROLE {role}")
+
+
+def test_a_server_s_statement_time_out_is_slow_and_tried_once_more(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    with pytest.raises(Unavailable) as slow:
+        engine.call(
+            lambda connection: (
+                connection.exec_driver_sql("SELECT set_config('statement_timeout', '50ms', false)")
+                and connection.exec_driver_sql("SELECT pg_sleep(30)")
+            ),
+            name="slow",
+        )
+    assert slow.value.kind is FailureKind.SLOW
+    assert engine.snapshot().retries_total == 1
+
+
+def test_a_read_only_server_refuses_writes_and_answers_reads(
+    make_engine: MakeEngine, person: Person, database_url: str
+) -> None:
+    ann, bob = person(100), person()
+    engine = make_engine(f"{database_url}?options=-c%20default_transaction_read_only%3Don", limits=STAYS_OPEN)
+    with pytest.raises(Unavailable) as refused:
+        send(engine, ann, bob, "k")
+    assert refused.value.kind is FailureKind.STORAGE
+    assert engine.snapshot().reason is BreakerReason.STORAGE
+    with pytest.raises(Unavailable):
+        send(engine, ann, bob, "k2")
+    assert engine.snapshot().refused_total == 1
+    assert users.get_or_create(engine, profile=ann).balance == 100
+
+
+# --- the call itself fails
+
+
+def test_a_deadlock_is_resolved_without_anyone_noticing(
+    make_engine: MakeEngine, person: Person, sql: Sql
+) -> None:
+    ann, bob = person(), person()
+    engine = make_engine(settings={"db_deadline_seconds": 60})
+    barrier = threading.Barrier(2)
+    tries: list[str] = []
+
+    def crosswise(first: Profile, second: Profile) -> None:
+        def operation(connection: Any) -> None:
+            tries.append(first.first_name)
+            connection.exec_driver_sql("BEGIN")
+            try:
+                lock = "SELECT 1 FROM users WHERE telegram_id = %s FOR UPDATE"
+                connection.exec_driver_sql(lock, (first.telegram_id,))
+                if len(tries) <= 2:
+                    barrier.wait(30)
+                connection.exec_driver_sql(lock, (second.telegram_id,))
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+
+        engine.call(operation, name="crosswise")
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(crosswise, ann, bob), threads.submit(crosswise, bob, ann)]:
+            done.result(timeout=90)
+    snapshot = engine.snapshot()
+    conflicts = snapshot.failures_by_kind[
+        "conflict"
+    ]  # most often one; the victim may run into the other again
+    assert snapshot.failures_by_kind == {"conflict": conflicts}
+    assert snapshot.state is BreakerState.CLOSED
+    assert len(tries) == 2 + conflicts
+
+
+def test_an_exhausted_pool_is_saturation_within_the_deadline(make_engine: MakeEngine) -> None:
+    engine = make_engine(settings=ONE)
+    taken, release = threading.Event(), threading.Event()
+
+    def hold(_connection: Any) -> None:
+        taken.set()
+        release.wait(60)
+
+    with ThreadPoolExecutor(1) as thread:
+        holding = thread.submit(engine.call, hold, name="hold", deadline_seconds=120)
+        assert taken.wait(30)
+        started = time.monotonic()
+        with pytest.raises(Unavailable) as full:
+            touch(engine, deadline_seconds=0.3)
+        waited = time.monotonic() - started
+        assert engine.snapshot().pool_in_use == 1
+        release.set()
+        holding.result(timeout=30)
+    assert full.value.kind is FailureKind.SATURATION
+    assert 0.25 < waited < 2.4  # the pool's own time-out is 2.5 s
+    assert engine.snapshot().pool_in_use == 0
+
+
+def test_the_caller_s_own_errors_rise_untouched_and_prove_the_server_well(engine: GuardedEngine) -> None:
+    for _ in range(30):
+        with pytest.raises(ProgrammingError):
+            engine.call(lambda connection: connection.exec_driver_sql("SELECT nothing_such"), name="wrong")
+        with pytest.raises(psycopg2.ProgrammingError):
+            engine.fetch_row("SELECT nothing_such", name="wrong")
+        with pytest.raises(IntegrityError):
+            engine.call(
+                lambda connection: connection.exec_driver_sql(
+                    "INSERT INTO users (telegram_id, first_name, status) VALUES (1, '', 'undead')"
+                ),
+                name="wrong",
+            )
+        with pytest.raises(ZeroDivisionError):
+            engine.call(lambda _connection: 1 // 0, name="wrong")
+    snapshot = engine.snapshot()
+    assert snapshot.state is BreakerState.CLOSED
+    assert (snapshot.retries_total, snapshot.failures_by_kind, snapshot.pool_in_use) == (0, {}, 0)
+
+
+def test_an_idle_connection_is_tried_before_it_is_relied_on(make_engine: MakeEngine, sql: Sql) -> None:
+    engine = make_engine(ping_after_idle_seconds=0.0, application_name="pinged")
+    touch(engine)
+    engine.fetch_row("SELECT 2", name="second")
+    assert sql("SELECT query FROM pg_stat_activity WHERE application_name = 'pinged'") == [("SELECT 2",)]
+
+
+def test_refusals_of_an_operator_s_forced_open_door_name_a_time(engine: GuardedEngine) -> None:
+    engine.breaker.force_open()
+    with pytest.raises(Unavailable) as refused:
+        touch(engine)
+    assert refused.value.retry_after_seconds == 60
+    engine.breaker.reset()
+    touch(engine)
+
+
+def test_an_adjustment_retried_after_a_lost_answer_is_a_replay(
+    make_engine: MakeEngine, person: Person, sql: Sql
+) -> None:
+    """The server committed and then died before it said so: simulated by ending the session after the commit."""
+    engine = make_engine(settings=ONE, application_name="lost answer")
+    ann = person()
+    target = UserRef(telegram_id=ann.telegram_id)
+    first = ledger.adjust(engine, key="k", target=target, amount=5, memo="", actor="t")
+    (pid,) = backends(sql, "lost answer")
+    sql("SELECT pg_terminate_backend(%s)", pid)
+    again = ledger.adjust(engine, key="k", target=target, amount=5, memo="", actor="t")
+    assert (again.status, again.balance_after) == (OutcomeStatus.REPLAYED, first.balance_after)

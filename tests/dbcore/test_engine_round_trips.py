@@ -1,0 +1,51 @@
+"""What the engine says on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dbcore import ledger, pending_transfers, users
+from dbcore.users import UserRef
+from devstack.postgres import EmbeddedPostgres
+from devstack.proxy import FaultProxy
+from tests.dbcore.conftest import MakeEngine, Person
+
+
+@pytest.fixture
+def proxy(postgres_server: EmbeddedPostgres) -> Iterator[FaultProxy]:
+    with FaultProxy("127.0.0.1", postgres_server.port) as proxy:
+        yield proxy
+
+
+def test_each_operation_on_money_is_one_statement(
+    make_engine: MakeEngine, person: Person, proxy: FaultProxy, database_url: str
+) -> None:
+    ann, bob = person(1_000), person()
+    engine = make_engine(
+        proxy.url_of(database_url.rsplit("/", 1)[1]),
+        settings={"db_pool_size": 1, "db_deadline_seconds": 60},
+    )
+    users.get_or_create(engine, profile=ann)
+    proxy.forget()
+
+    users.get_or_create(engine, profile=ann)
+    target = UserRef(telegram_id=ann.telegram_id)
+    ledger.adjust(engine, key="a", target=target, amount=5, memo="", actor="t")
+    ledger.transfer(
+        engine,
+        key="t",
+        sender_telegram_id=ann.telegram_id,
+        recipient_telegram_id=bob.telegram_id,
+        amount=5,
+        memo="",
+    )
+    asked = pending_transfers.create(
+        engine, key="p", sender=ann, recipient=UserRef(telegram_id=bob.telegram_id), amount=5, memo=""
+    )
+    pending_transfers.decide(engine, key="d", token=asked.token, presser=ann, confirm=True)
+    engine.call(lambda connection: connection.exec_driver_sql("SELECT 1").one(), name="through SQLAlchemy")
+    statements = proxy.statements()
+    assert len(statements) == 6
+    assert all(statement.startswith("SELECT") for statement in statements)

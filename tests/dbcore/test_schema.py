@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg2
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from psycopg2 import errors
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError
+
+from dbcore import connections, migrate
+from dbcore.engine import GuardedEngine
+from dbcore.schema import TABLE_NAMES, metadata
+from devstack.postgres import EmbeddedPostgres
+from tests.dbcore.conftest import Person, Sql
+
+
+def test_the_models_say_what_the_migrations_make(database_url: str) -> None:
+    with connections.single(database_url, application_name="test").connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def checks_of(connection: Connection) -> dict[str, set[str]]:
+    inspector = inspect(connection)
+    return {
+        table: {f"{check['name']}: {check['sqltext']}" for check in inspector.get_check_constraints(table)}
+        for table in metadata.tables
+    }
+
+
+def test_the_models_checks_are_the_migrations(database_url: str, sql: Sql) -> None:
+    """Alembic compares no CHECK constraints, so the models are built in a schema beside and read back."""
+    with connections.single(database_url, application_name="test").connect() as connection:
+        migrated = checks_of(connection)
+        connection.execute(text("CREATE SCHEMA beside"))
+        connection.execute(text("SET LOCAL search_path = beside"))
+        metadata.create_all(connection)
+        built = {
+            table: {f"{check['name']}: {check['sqltext']}" for check in found}
+            for table, found in (
+                (table, inspect(connection).get_check_constraints(table, schema="beside"))
+                for table in metadata.tables
+            )
+        }
+        connection.rollback()
+    assert built == migrated
+    assert migrated["accounts"]
+
+
+def test_every_table_is_there(sql: Sql) -> None:
+    present = {name for (name,) in sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+    assert present == set(TABLE_NAMES)
+
+
+def test_two_migrators_at_once_are_safe(postgres_server: EmbeddedPostgres) -> None:
+    name = "migrated_twice"
+    connection = psycopg2.connect(postgres_server.url_of("postgres"))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+            with ThreadPoolExecutor(4) as threads:
+                list(threads.map(lambda _: migrate.upgrade(postgres_server.url_of(name)), range(4)))
+            migrate.upgrade(postgres_server.url_of(name))
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        connection.close()
+
+
+def test_a_migration_gives_up_on_a_table_that_is_held(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", "100ms")
+    holder = psycopg2.connect(database_url)
+    with holder.cursor() as cursor:
+        cursor.execute("DELETE FROM alembic_version")
+        cursor.execute("LOCK alembic_version IN ACCESS EXCLUSIVE MODE")
+    with pytest.raises(OperationalError) as refused:
+        migrate.upgrade(database_url)
+    holder.close()
+    assert isinstance(refused.value.orig, errors.LockNotAvailable)
+
+
+@pytest.mark.parametrize("table", ["transfers", "entries"])
+@pytest.mark.parametrize("statement", ["UPDATE {} SET amount = 1", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+def test_what_was_written_down_stays(
+    engine: GuardedEngine, person: Person, sql: Sql, table: str, statement: str
+) -> None:
+    person(100)
+    with pytest.raises(errors.RestrictViolation, match="append-only"):
+        sql(statement.format(table))
+
+
+def test_the_owner_without_superpowers_may_not_even_try(
+    postgres_server: EmbeddedPostgres, sql: Sql, database_url: str
+) -> None:
+    """Where the triggers are off, the revoked privileges still hold; and the foreign keys still work."""
+    role = "owner_" + database_url.rsplit("_", 1)[1]
+    database = database_url.rsplit("/", 1)[1] + "_owned"
+    admin = psycopg2.connect(postgres_server.url_of("postgres"))
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {role} LOGIN")
+        cursor.execute(f"CREATE DATABASE {database} OWNER {role}")
+    url = postgres_server.url_of(database).replace("ballast@", f"{role}@")
+    try:
+        migrate.upgrade(url)
+        owner = psycopg2.connect(url)
+        owner.autocommit = True
+        with owner.cursor() as cursor:
+            cursor.execute("SELECT users_touch(1, NULL, 'A', 'CREDIT')")
+            cursor.execute("SELECT (ledger_adjust('k', 'f', 1, NULL, 5, 'CREDIT', '', 't')).r_status")
+            assert cursor.fetchone() == ("applied",)
+            for statement in (
+                "DELETE FROM entries",
+                "UPDATE entries SET amount = 1",
+                "DELETE FROM transfers",
+            ):
+                with pytest.raises(errors.InsufficientPrivilege):
+                    cursor.execute(statement)
+        owner.close()
+    finally:
+        with admin.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {database} WITH (FORCE)")
+            cursor.execute(f"DROP ROLE {role}")
+        admin.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("UPDATE accounts SET balance = -1 WHERE user_id IS NOT NULL", "accounts_balance_within_bounds"),
+        ("UPDATE accounts SET balance = 0 WHERE user_id IS NULL", "accounts_house_keeps_no_balance"),
+        (
+            "INSERT INTO transfers (idempotency_key, fingerprint, from_account_id, amount, currency, kind, status, "
+            "memo, actor) SELECT 'x', '', id, 1, currency, '', 'applied', '', '' FROM accounts LIMIT 1",
+            "transfers_applied_has_accounts",
+        ),
+        (
+            "INSERT INTO transfers (idempotency_key, fingerprint, amount, currency, kind, status, reason, memo, actor) "
+            "VALUES ('x', '', 0, 'CREDIT', '', 'rejected', 'r', '', '')",
+            "transfers_amount_within_bounds",
+        ),
+        (
+            "INSERT INTO transfers (idempotency_key, fingerprint, from_account_id, amount, currency, kind, status, "
+            "reason, memo, actor) SELECT 'x', '', id, 1, 'OTHER', '', 'rejected', 'r', '', '' FROM accounts LIMIT 1",
+            "transfers_from_account_fkey",
+        ),
+        (
+            "INSERT INTO entries (transfer_id, account_id, amount) SELECT t.id, a.id, 0 FROM transfers t, accounts a",
+            "entries_amount_moves_something",
+        ),
+    ],
+)
+def test_the_database_itself_refuses_what_cannot_be(
+    engine: GuardedEngine, person: Person, sql: Sql, statement: str, constraint: str
+) -> None:
+    person(100)
+    with pytest.raises(psycopg2.IntegrityError) as refused:
+        sql(statement)
+    assert refused.value.diag.constraint_name == constraint

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dbcore import users
+from dbcore.engine import GuardedEngine
+from dbcore.users import Profile, UserRef, UserRefError, UserStatus
+from tests.dbcore.conftest import MakeEngine, Person, Sql
+
+
+def test_someone_new_gets_one_empty_account(engine: GuardedEngine) -> None:
+    account = users.get_or_create(engine, profile=Profile(7, "ann", "Ann"))
+    assert (account.created, account.balance, account.version) == (True, 0, 0)
+    assert account.currency == "CREDIT"
+    again = users.get_or_create(engine, profile=Profile(7, "ann", "Ann"))
+    assert (again.created, again.user_id, again.account_id) == (False, account.user_id, account.account_id)
+
+
+def test_someone_new_from_eight_threads_is_made_once(make_engine: MakeEngine, sql: Sql) -> None:
+    engine = make_engine(settings={"db_pool_size": 8, "db_deadline_seconds": 30})
+    for telegram_id in range(1, 11):
+        profile = Profile(telegram_id, None, "New")
+        with ThreadPoolExecutor(8) as threads:
+            accounts = list(threads.map(lambda _: users.get_or_create(engine, profile=profile), range(8)))  # noqa: B023
+        assert [account.created for account in accounts].count(True) == 1
+        assert len({(account.user_id, account.account_id) for account in accounts}) == 1
+    assert sql("SELECT count(*) FROM users") == [(10,)]
+    assert sql("SELECT count(*) FROM accounts WHERE user_id IS NOT NULL") == [(10,)]
+
+
+def test_an_unchanged_user_is_not_written(engine: GuardedEngine, person: Person, sql: Sql) -> None:
+    profile = person()
+    row = "SELECT xmin, last_seen_at FROM users WHERE telegram_id = %s"
+    before = sql(row, profile.telegram_id)
+    users.get_or_create(engine, profile=profile)
+    assert sql(row, profile.telegram_id) == before
+
+
+def test_a_user_seen_again_after_an_hour_is_noted(engine: GuardedEngine, person: Person, sql: Sql) -> None:
+    profile = person()
+    sql("UPDATE users SET last_seen_at = now() - interval '61 minutes'")
+    users.get_or_create(engine, profile=profile)
+    assert sql("SELECT last_seen_at > now() - interval '1 minute' FROM users") == [(True,)]
+
+
+def test_a_new_name_is_kept(engine: GuardedEngine, person: Person, sql: Sql) -> None:
+    profile = person(username="old")
+    users.get_or_create(engine, profile=Profile(profile.telegram_id, None, "<b>New</b>"))
+    assert sql("SELECT username, first_name FROM users") == [(None, "<b>New</b>")]
+
+
+def test_who_writes_has_not_blocked_us(engine: GuardedEngine, person: Person, sql: Sql) -> None:
+    profile = person()
+    for status in (UserStatus.BLOCKED, UserStatus.DEACTIVATED):
+        users.set_status(engine, telegram_id=profile.telegram_id, status=status)
+        assert sql("SELECT status FROM users") == [(status.value,)]
+        assert users.get_or_create(engine, profile=profile).status is UserStatus.ACTIVE
+
+
+def test_the_status_of_a_stranger_is_not_kept(engine: GuardedEngine, sql: Sql) -> None:
+    users.set_status(engine, telegram_id=404, status=UserStatus.BLOCKED)
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_a_known_user_is_answered_on_a_read_only_server(
+    engine: GuardedEngine, person: Person, sql: Sql, make_engine: MakeEngine, database_url: str
+) -> None:
+    profile = person(50)
+    sql("UPDATE users SET last_seen_at = now() - interval '1 day'")
+    read_only = make_engine(f"{database_url}?options=-c%20default_transaction_read_only%3Don")
+    assert users.get_or_create(read_only, profile=profile).balance == 50
+
+
+@pytest.mark.parametrize(
+    ("text", "ref"),
+    [
+        ("@bob", UserRef(username="bob")),
+        (" @Bob_99 ", UserRef(username="Bob_99")),
+        ("12345", UserRef(telegram_id=12345)),
+    ],
+)
+def test_a_user_is_named_by_username_or_id(text: str, ref: UserRef) -> None:
+    assert UserRef.parse(text) == ref
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@", "bob", "0", "-5", "1.5", "@bo b", "@böb", "9" * 17, "١٢٣", "@" + "x" * 33]
+)
+def test_what_names_nobody_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(UserRefError, match=r"\.$"):
+        UserRef.parse(text)

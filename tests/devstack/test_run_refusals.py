@@ -1,0 +1,125 @@
+"""What `make run` cannot start with is told in one line, and nothing is started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from devstack.leash import leashed
+from devstack.options import StartRefused, check_ports
+from devstack.ports import free_port
+from devstack.workplace import Workplace
+from tests.devstack.conftest import ORDINARY_USER
+
+PORTS = ["OPS_PORT", "FLOWER_PORT", "SIMULATOR_PORT", "BALLAST_POSTGRES_PORT", "BALLAST_REDIS_PORT"]
+RUN = ["-m", "devstack", "run"]
+
+
+def refused(
+    folder: Path, environment: dict[str, str], options: dict[str, str], command: list[str] | None = None
+) -> list[str]:
+    """The lines of a run that was refused."""
+    done = subprocess.run(
+        command or [sys.executable, *RUN],
+        cwd=folder,
+        env=environment | options,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert not (folder / ".ballast" / "supervisord.pid").exists()
+    here = str(folder / ".ballast")
+    assert not [
+        process for process in psutil.process_iter(["cmdline"]) if here in str(process.info["cmdline"])
+    ]
+    return done.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expectation"),
+    [
+        ("OPS_PORT", "none", "OPS_PORT: Input should be a valid integer"),
+        ("BALLAST_POSTGRES_PORT", "0", "BALLAST_POSTGRES_PORT: Input should be greater than or equal to 1"),
+        ("BALLAST_REDIS_PORT", "x", "BALLAST_REDIS_PORT: Input should be a valid integer"),
+        ("ADMIN_IDS", "bob", "ADMIN_IDS: expected Telegram user ids"),
+        ("DATABASE_URL", "mysql://h/d", "DATABASE_URL: expected postgresql://"),
+        ("TELEGRAM_API_URL", "http://h", "TELEGRAM_API_URL: expected together with TELEGRAM_BOT_TOKEN"),
+    ],
+)
+def test_a_bad_setting_is_one_line_naming_it(
+    option: str, value: str, expectation: str, open_folder: Path, bare_environment: dict[str, str]
+) -> None:
+    (line,) = refused(open_folder, bare_environment, {option: value})
+    assert line.startswith(expectation)
+
+
+@pytest.mark.parametrize("option", PORTS)
+def test_a_taken_port_is_one_line_naming_its_option(
+    option: str, open_folder: Path, bare_environment: dict[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = {name: str(free_port()) for name in PORTS} | {option: str(port)}
+        (line,) = refused(open_folder, bare_environment, ports)
+    assert line.startswith(f"{option}: cannot listen on 127.0.0.1:{port} (Address already in use)")
+
+
+def test_one_port_for_two_services_is_refused() -> None:
+    with pytest.raises(StartRefused, match=r"^FLOWER_PORT: port 8080 is OPS_PORT's already"):
+        check_ports({"OPS_PORT": ("127.0.0.1", 8080), "FLOWER_PORT": ("127.0.0.1", 8080)})
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(StartRefused, match=r"^OPS_PORT: cannot listen on 203\.0\.113\.1:8080"):
+        check_ports({"OPS_PORT": ("203.0.113.1", 8080)})
+
+
+def test_a_second_run_in_the_folder_is_one_line_naming_the_first(
+    open_folder: Path, bare_environment: dict[str, str]
+) -> None:
+    with Workplace(open_folder).held():
+        (line,) = refused(open_folder, bare_environment, {})
+    assert line.startswith(f"Ballast is running in this folder already (process {os.getpid()})")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    open_folder: Path, bare_environment: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    command = [sys.executable, *RUN]
+    if os.geteuid() == 0:  # root may write everywhere
+        command = leashed([request.getfixturevalue("ordinary_user_python"), *RUN], user=ORDINARY_USER)
+    open_folder.chmod(0o511)
+    (line,) = refused(open_folder, bare_environment, {}, command)
+    open_folder.chmod(0o711)
+    assert line.startswith(f"{open_folder}/.ballast cannot be written (Permission denied)")
+
+
+def test_a_file_in_the_folders_place_is_one_line(open_folder: Path, bare_environment: dict[str, str]) -> None:
+    (open_folder / ".ballast").touch()
+    (line,) = refused(open_folder, bare_environment, {})
+    assert line.startswith(f"{open_folder}/.ballast cannot be written (")
+
+
+def test_the_local_telegrams_token_is_made_up_once(open_folder: Path) -> None:
+    workplace = Workplace(open_folder)
+    with workplace.held():
+        token = workplace.telegram_token()
+        assert Workplace(open_folder).telegram_token() == token
+        assert (workplace.folder / "telegram-token").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_run_left_behind_is_not_taken_for_settings(open_folder: Path) -> None:
+    workplace = Workplace(open_folder)
+    with workplace.held():
+        workplace.remember_running({"REDIS_URL": "redis://127.0.0.1:1/0"})
+        assert (workplace.folder / "running.env").stat().st_mode & 0o777 == 0o600
+    with workplace.held():
+        assert not (workplace.folder / "running.env").exists()

@@ -1,0 +1,34 @@
+"""What the frontend queues with: an inbox and a publisher on one Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import redis
+from celery import Celery
+
+from workers.inbox import Inbox, Publisher
+
+
+@dataclass(frozen=True)
+class Queueing:
+    redis_url: str
+    client: redis.Redis
+    inbox: Inbox
+    publisher: Publisher
+
+
+@contextmanager
+def queueing_at(redis_url: str) -> Iterator[Queueing]:
+    sender = Celery("tests", broker=redis_url, set_as_current=False)
+    sender.conf.broker_transport_options = {
+        "socket_connect_timeout": 1,
+        "socket_timeout": 1,
+        "max_retries": 1,
+        "interval_start": 0.1,
+    }
+    with redis.Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1, retry=None) as client:
+        yield Queueing(redis_url, client, Inbox(client), Publisher(sender))
+    sender.close()

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dbcore import failed_operations
+from dbcore.engine import GuardedEngine
+from dbcore.failed_operations import FailedOperation
+from tests.conftest import MakeSettings
+from tests.queueing import Queueing, queueing_at
+from workers import dead_letters
+from workers.dead_letters import DeadLetterRefused
+from workers.inbox import Acceptance
+from workers.jobs import Envelope, ShowBalance, reference_of
+
+JOB = Envelope.of(ShowBalance(telegram_id=7), job_id="1-2-3", lane="user:7", chat_id=7)
+REFERENCE = reference_of(JOB.job_id)
+
+
+@pytest.fixture
+def engine(database_url: str, make_settings: MakeSettings) -> Iterator[GuardedEngine]:
+    made = GuardedEngine(make_settings(database_url=database_url))
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def queueing(redis_url: str) -> Iterator[Queueing]:
+    with queueing_at(redis_url) as ready:
+        yield ready
+
+
+def bury(engine: GuardedEngine, error: str = "boom") -> FailedOperation:
+    failed_operations.record(
+        engine,
+        job_id=JOB.job_id,
+        kind=JOB.kind,
+        reference=REFERENCE,
+        telegram_id=7,
+        error=error,
+        payload=JOB.model_dump(mode="json"),
+    )
+    (letter,) = dead_letters.open_ones(engine, 10)
+    return letter
+
+
+def test_a_retried_letter_is_queued_under_its_own_id_and_closed(
+    engine: GuardedEngine, queueing: Queueing
+) -> None:
+    queueing.inbox.accept(JOB)
+    queueing.inbox.finish(JOB.job_id)
+    assert queueing.inbox.accept(JOB).status is Acceptance.DONE
+    bury(engine)
+    dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE.lower())
+    assert dead_letters.open_ones(engine, 10) == []
+    assert queueing.client.llen("balances") == 1
+    claim = queueing.inbox.claim(JOB.job_id, "host:1:aa")
+    assert claim is not None
+    assert claim.envelope == JOB
+
+
+def test_a_letter_that_fails_again_is_open_again_with_the_new_error(
+    engine: GuardedEngine, queueing: Queueing
+) -> None:
+    bury(engine)
+    dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE)
+    assert bury(engine, "worse").error == "worse"
+
+
+def test_a_letter_that_failed_again_meanwhile_is_not_closed_by_the_earlier_look(
+    engine: GuardedEngine,
+) -> None:
+    seen = bury(engine)
+    bury(engine, "worse")
+    assert not failed_operations.resolve(engine, seen, "retried")
+    assert len(dead_letters.open_ones(engine, 10)) == 1
+
+
+def test_a_discarded_letter_is_closed_and_not_retried(engine: GuardedEngine, queueing: Queueing) -> None:
+    bury(engine)
+    dead_letters.discard(engine, REFERENCE)
+    assert dead_letters.open_ones(engine, 10) == []
+    assert dead_letters.described(engine, REFERENCE)["status"] == "discarded"
+    with pytest.raises(DeadLetterRefused, match="was discarded already"):
+        dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE)
+    assert queueing.inbox.size() == 0
+
+
+def test_a_reference_nobody_has_is_said_to_be_one(engine: GuardedEngine) -> None:
+    with pytest.raises(DeadLetterRefused, match="there is no dead letter 'NOPE'"):
+        dead_letters.discard(engine, "NOPE")

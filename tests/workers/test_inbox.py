@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+import redis
+
+from workers.inbox import Acceptance, DialogueStep, Inbox, Receipt, SeenBalance, Ticket
+from workers.inbox.inbox import LANE_LENGTH_MAX
+from workers.jobs import Envelope, ShowBalance
+
+OWNER, OTHER = "host:1:aa", "host:2:bb"
+
+
+def envelope(job_id: str, lane: str = "user:7") -> Envelope:
+    return Envelope.of(ShowBalance(telegram_id=7), job_id=job_id, lane=lane, chat_id=7)
+
+
+def make_due(client: redis.Redis, job_id: str) -> None:
+    """As if the time until the rescuer looks at the job were over."""
+    client.zadd("ballast:inbox:due", {job_id: 0})
+
+
+def silence(client: redis.Redis, owner: str) -> None:
+    """As if the process had not beaten for an hour."""
+    client.zadd("ballast:inbox:owners", {owner: 0})
+
+
+def test_an_accepted_job_is_handed_out_for_publishing(inbox: Inbox) -> None:
+    assert inbox.accept(envelope("a")) == Receipt(
+        Acceptance.ACCEPTED, Ticket("a", "balances", "balances.show", place="1")
+    )
+    assert inbox.size() == 1
+
+
+def test_the_same_update_again_makes_no_second_job(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    inbox.claim("a", OWNER)
+    assert inbox.accept(envelope("a")) == Receipt(Acceptance.KNOWN)
+    assert inbox.size() == 1
+
+
+def test_an_update_recorded_but_perhaps_not_published_is_left_to_the_rescuer(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    inbox.accept(envelope("a"))
+    assert inbox.accept(envelope("a")) == Receipt(Acceptance.KNOWN)
+    make_due(client, "a")
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+
+
+def test_the_same_update_after_its_answer_does_nothing(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    inbox.claim("a", OWNER)
+    inbox.finish("a")
+    assert inbox.accept(envelope("a")) == Receipt(Acceptance.DONE)
+    assert inbox.size() == 0
+
+
+def test_yesterdays_update_is_still_known(inbox: Inbox, client: redis.Redis) -> None:
+    inbox.accept(envelope("a"))
+    inbox.finish("a")
+    (today,) = (str(key, "ascii") for key in client.keys("ballast:inbox:done:*") if isinstance(key, bytes))
+    day = int(today.rsplit(":", 1)[1])
+    client.rename(today, f"ballast:inbox:done:{day - 1}")
+    assert inbox.accept(envelope("a")).status is Acceptance.DONE
+    client.rename(f"ballast:inbox:done:{day - 1}", f"ballast:inbox:done:{day - 2}")
+    assert inbox.accept(envelope("a")).status is Acceptance.ACCEPTED
+
+
+def test_one_job_of_a_user_is_in_flight_and_the_next_follows_in_order(inbox: Inbox) -> None:
+    assert inbox.accept(envelope("a")).ticket is not None
+    assert inbox.accept(envelope("b")).ticket is None
+    assert inbox.accept(envelope("c")).ticket is None
+    assert inbox.claim("b", OWNER) is None
+    assert inbox.claim("a", OWNER) is not None
+    following = inbox.finish("a").following
+    assert following is not None
+    assert following.job_id == "b"
+    assert inbox.claim("c", OWNER) is None
+    assert inbox.claim("b", OWNER) is not None
+
+
+def test_users_do_not_wait_for_each_other(inbox: Inbox) -> None:
+    inbox.accept(envelope("a", lane="user:7"))
+    assert inbox.accept(envelope("b", lane="user:8")).ticket is not None
+
+
+def test_a_second_copy_of_a_message_finds_the_job_held(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    claim = inbox.claim("a", OWNER)
+    assert claim is not None
+    assert claim.envelope == envelope("a")
+    assert claim.deliveries == 1
+    assert inbox.claim("a", OTHER) is None
+    assert inbox.claim("a", OWNER) is None
+
+
+def test_only_one_of_many_claims_at_once_wins(inbox: Inbox, redis_url: str) -> None:
+    inbox.accept(envelope("a"))
+    wins = []
+
+    def compete(owner: str) -> None:
+        with redis.Redis.from_url(redis_url) as client:
+            if Inbox(client).claim("a", owner) is not None:
+                wins.append(owner)
+
+    threads = [threading.Thread(target=compete, args=(f"o{n}",)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wins) == 1
+
+
+def test_the_jobs_of_a_dead_process_are_published_again(inbox: Inbox, client: redis.Redis) -> None:
+    inbox.accept(envelope("a"))
+    inbox.beat(OWNER, {})
+    inbox.beat(OTHER, {})
+    inbox.claim("a", OWNER)
+    assert inbox.rescue(10)[1] == []
+    silence(client, OWNER)
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+    second = inbox.claim("a", OTHER)
+    assert second is not None
+    assert second.deliveries == 2
+
+
+def test_a_long_job_of_a_living_process_stays_its_own(inbox: Inbox, client: redis.Redis) -> None:
+    inbox.accept(envelope("a"))
+    inbox.beat(OWNER, {})
+    inbox.claim("a", OWNER)
+    make_due(client, "a")
+    assert inbox.rescue(10)[1] == []
+    assert inbox.claim("a", OTHER) is None
+
+
+def test_a_process_that_wakes_after_its_job_was_given_away_cannot_give_it_back(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    inbox.accept(envelope("a"))
+    inbox.beat(OWNER, {})
+    inbox.beat(OTHER, {})
+    inbox.claim("a", OWNER)
+    silence(client, OWNER)
+    inbox.rescue(10)
+    inbox.claim("a", OTHER)
+    assert not inbox.release("a", OWNER, delay_seconds=0)
+    assert inbox.claim("a", OWNER) is None
+
+
+def test_a_message_that_fell_out_of_an_empty_queue_is_published_again(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    inbox.accept(envelope("a"))
+    assert inbox.rescue(10)[1] == []
+    make_due(client, "a")
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+
+
+def test_a_job_that_waits_in_a_long_queue_gets_no_second_copy(inbox: Inbox, client: redis.Redis) -> None:
+    for number in range(50):
+        inbox.accept(envelope(f"j{number}", lane=f"user:{number}"))
+        client.lpush("balances", f"message {number}")
+        make_due(client, f"j{number}")
+    assert inbox.rescue(100)[1] == []
+    assert inbox.rescue(100)[1] == []
+
+
+def test_a_job_overtaken_by_a_later_one_fell_out_however_long_the_queue(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    for number in range(3):
+        inbox.accept(envelope(f"j{number}", lane=f"user:{number}"))
+    client.lpush("balances", "message 2", "more")
+    inbox.claim("j1", OWNER, queue="balances", place="2")
+    for number in (0, 2):
+        make_due(client, f"j{number}")
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["j0"]
+
+
+def test_a_released_job_keeps_its_answer_and_goes_on_as_a_reply(inbox: Inbox, client: redis.Redis) -> None:
+    inbox.accept(envelope("a"))
+    inbox.claim("a", OWNER)
+    inbox.note_sent("a", 1)
+    assert inbox.release("a", OWNER, delay_seconds=60, reply="[1,2]", count_delivery=False)
+    assert inbox.rescue(10)[1] == []
+    make_due(client, "a")
+    _, (ticket,) = inbox.rescue(10)
+    assert (ticket.queue, ticket.task_kind) == ("replies", "replies.deliver")
+    claim = inbox.claim("a", OTHER)
+    assert claim is not None
+    assert (claim.reply, claim.sent, claim.deliveries) == ("[1,2]", 1, 1)
+
+
+def test_a_job_published_twice_makes_none_of_those_between_look_lost(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    for number in range(20):
+        inbox.accept(envelope(f"j{number}", lane=f"user:{number}"))
+        client.lpush("balances", f"message {number}")
+    make_due(client, "j0")
+    client.delete(
+        "balances"
+    )  # as if it were empty for a moment: the rescuer publishes j0 once more, behind the others
+    _, (again,) = inbox.rescue(10)
+    assert again.place == "21"
+    client.lpush("balances", *(f"message {number}" for number in range(20)))
+    assert inbox.claim("j0", OWNER, queue="balances", place="1") is not None  # by its first message
+    for number in range(1, 20):
+        make_due(client, f"j{number}")
+    assert inbox.rescue(100) == (19, [])
+
+
+def test_after_redis_stood_still_nobody_is_taken_for_dead_at_once(inbox: Inbox, client: redis.Redis) -> None:
+    for owner, job_id in ((OWNER, "a"), (OTHER, "b")):
+        inbox.accept(envelope(job_id, lane=job_id))
+        inbox.beat(owner, {})
+        inbox.claim(job_id, owner)
+        silence(client, owner)
+    assert inbox.rescue(10)[1] == []
+    inbox.beat(OWNER, {})
+    assert inbox.rescue(10)[1] == []
+    client.delete("ballast:inbox:amnesty")  # its time is over, and the other has not been heard of since
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["b"]
+
+
+def test_of_two_readings_of_a_balance_the_newer_version_stays(inbox: Inbox) -> None:
+    for job_id in ("a", "b"):
+        inbox.accept(envelope(job_id, lane=job_id))
+    inbox.finish("b", [SeenBalance(7, 1_000, version=5)], seen_at_ms=1_700_000_060_000)
+    inbox.finish("a", [SeenBalance(7, 500, version=4)], seen_at_ms=1_700_000_000_000)
+    assert inbox.known_balance(7) == (1_000, 1_700_000_060)
+
+
+def test_a_record_that_cannot_be_read_is_claimed_as_a_failure(inbox: Inbox, client: redis.Redis) -> None:
+    inbox.accept(envelope("a"))
+    client.hset("ballast:inbox:job:a", "envelope", '{"kind": 5}')
+    claim = inbox.claim("a", OWNER)
+    assert claim is not None
+    assert claim.failure is not None
+    assert claim.failure.startswith("unreadable record: ")
+    assert claim.envelope.job_id == "a"
+
+
+def test_a_field_that_a_newer_release_writes_is_passed_over(inbox: Inbox, client: redis.Redis) -> None:
+    inbox.accept(envelope("a"))
+    written = json.loads(client.hget("ballast:inbox:job:a", "envelope") or "")
+    client.hset("ballast:inbox:job:a", "envelope", json.dumps(written | {"of_tomorrow": 1}))
+    claim = inbox.claim("a", OWNER)
+    assert claim is not None
+    assert claim.failure is None
+    assert claim.envelope == envelope("a")
+
+
+def test_a_notice_is_handed_to_the_answer_or_to_the_finish_or_is_untrue(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    assert inbox.notice_of("a") is None
+    assert inbox.awaits_notice("a")
+    assert inbox.note_notice("a", 77)
+    assert not inbox.awaits_notice("a")
+    assert inbox.notice_of("a") == 77
+    assert inbox.finish("a").notice == 77
+    assert not inbox.note_notice("a", 78)
+
+
+def test_a_process_that_leaves_gives_back_what_it_holds_at_once(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    inbox.beat(OWNER, {"pid": 1})
+    inbox.claim("a", OWNER)
+    inbox.leave(OWNER)
+    assert inbox.processes() == {}
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+
+
+def test_a_beat_tells_a_process_what_it_holds(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    inbox.claim("a", OWNER)
+    assert inbox.beat(OWNER, {"pid": 5}) == {"a"}
+    assert inbox.processes() == {OWNER: {"pid": 5}}
+
+
+@pytest.mark.parametrize("waiting", [LANE_LENGTH_MAX - 1, LANE_LENGTH_MAX])
+def test_a_lane_takes_up_to_its_bound_and_refuses_past_it(inbox: Inbox, waiting: int) -> None:
+    for number in range(waiting):
+        assert inbox.accept(envelope(f"j{number}")).status is Acceptance.ACCEPTED
+    expected = Acceptance.ACCEPTED if waiting < LANE_LENGTH_MAX else Acceptance.FULL
+    assert inbox.accept(envelope("last")).status is expected
+
+
+def test_a_dialogue_changes_with_its_job_or_not_at_all(inbox: Inbox) -> None:
+    key = "ballast:dialogue:7:7"
+    assert inbox.accept(envelope("a"), dialogue=DialogueStep(key, None, "one")).status is Acceptance.ACCEPTED
+    assert inbox.dialogue(key) == "one"
+    conflict = inbox.accept(envelope("b"), dialogue=DialogueStep(key, None, "two"))
+    assert conflict == Receipt(Acceptance.CONFLICT, dialogue="one")
+    assert inbox.dialogue(key) == "one"
+    assert inbox.size() == 1
+    assert inbox.accept(envelope("a"), dialogue=DialogueStep(key, "one", "again")).status is Acceptance.KNOWN
+    assert inbox.dialogue(key) == "one"
+    assert inbox.accept(envelope("b"), dialogue=DialogueStep(key, "one", None)).status is Acceptance.ACCEPTED
+    assert inbox.dialogue(key) is None
+
+
+def test_nothing_is_left_in_redis_of_a_finished_job_but_its_id(inbox: Inbox, client: redis.Redis) -> None:
+    inbox.accept(envelope("a"))
+    inbox.claim("a", OWNER)
+    inbox.finish("a")
+    inbox.leave(OWNER)
+    today = int(client.time()[0]) // 86_400
+    left = {str(key, "ascii").removesuffix(f":{today}") for key in client.keys("*") if isinstance(key, bytes)}
+    assert left <= {"ballast:inbox:done", "ballast:inbox:sequence", "ballast:inbox:claimed"}
+    assert client.zcard("ballast:inbox:due") == 0

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from workers.jobs import (
+    JOB_TYPES,
+    QUEUES,
+    AdjustBalance,
+    CreateTransfer,
+    DeliverReply,
+    Envelope,
+    JobInvalid,
+    ShowBalance,
+    job_id_of_update,
+    queue_of,
+    reference_of,
+)
+from workers.messages import Button, Message
+
+
+def test_every_kind_belongs_to_a_queue_that_workers_consume() -> None:
+    assert {queue_of(kind) for kind in JOB_TYPES} <= set(QUEUES)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({}, "telegram_id: Field required"),
+        ({"telegram_id": "7"}, "telegram_id: Input should be a valid integer, got '7'"),
+        ({"telegram_id": 7, "amuont": 5}, "amuont: Extra inputs are not permitted, got 5"),
+        ({"telegram_id": -7}, "telegram_id: Input should be greater than 0"),
+        ({"telegram_id": 2**52}, "telegram_id: Input should be less than"),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_was_expected_and_what_came(
+    fields: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(JobInvalid, match=r"^workers\.balances\.show: ") as error:
+        ShowBalance.decode(fields)
+    assert complaint in str(error.value)
+
+
+def test_an_adjustment_names_exactly_one_user_and_a_real_amount() -> None:
+    assert AdjustBalance.decode({"telegram_id": 7, "amount": -5}).amount == -5
+    for fields in (
+        {"amount": 5},
+        {"amount": 5, "telegram_id": 7, "username": "bob"},
+        {"amount": 0, "telegram_id": 7},
+        {"amount": 5.5, "telegram_id": 7},
+        {"amount": True, "telegram_id": 7},
+    ):
+        with pytest.raises(JobInvalid):
+            AdjustBalance.decode(fields)
+
+
+@pytest.mark.parametrize("amount", [0, -1, 10**15 + 1])
+def test_a_transfer_of_nothing_or_of_too_much_is_no_job(amount: int) -> None:
+    with pytest.raises(JobInvalid, match="amount"):
+        CreateTransfer.decode({"telegram_id": 7, "recipient": "@bob", "amount": amount})
+
+
+def test_a_job_survives_the_way_through_its_envelope() -> None:
+    job = DeliverReply(messages=(Message(chat_id=1, text="hi", buttons=((Button(text="a", data="b"),),)),))
+    envelope = Envelope.of(job, job_id="1-2-3", lane="user:1", chat_id=1)
+    again = Envelope.model_validate_json(envelope.model_dump_json())
+    assert again == envelope
+    assert DeliverReply.decode(again.fields) == job
+
+
+def test_an_update_id_that_comes_again_after_a_quiet_week_makes_another_job() -> None:
+    assert job_id_of_update(1, 2, 1_700_000_000) == job_id_of_update(1, 2, 1_700_000_000)
+    assert job_id_of_update(1, 2, 1_700_000_000) != job_id_of_update(1, 2, 1_700_700_000)
+
+
+def test_a_reference_is_short_enough_to_be_read_out() -> None:
+    assert len(reference_of("1-2-3")) == 8
+    assert reference_of("1-2-3") != reference_of("1-2-4")

@@ -1,0 +1,149 @@
+"""While the database's queues are shut, what is due for them is held back, and comes first when they open. That the
+valve itself shuts and opens them is shown with whole workers: tests/acceptance/test_outage.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from dbcore import fleet
+from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.fleet import FleetStore
+from dbcore.fleet.state import FleetState
+from devstack.ports import free_port
+from devstack.redis import EmbeddedRedis
+from tests.queueing import Queueing, queueing_at
+from workers.inbox import Inbox
+from workers.jobs import DATABASE_QUEUES, DeliverReply, Envelope, GetOrCreateUser
+from workers.messages import Message
+from workers.rescuer import Rescuer
+from workers.valve import Watch
+
+OWNER = "host:1:a"
+
+
+@pytest.fixture
+def queueing(redis_url: str) -> Iterator[Queueing]:
+    with queueing_at(redis_url) as ready:
+        yield ready
+
+
+def accept_job(inbox: Inbox, job_id: str) -> None:
+    inbox.accept(Envelope.of(GetOrCreateUser(telegram_id=1), job_id=job_id, lane=job_id))
+
+
+def accept_reply(inbox: Inbox, job_id: str) -> None:
+    reply = DeliverReply(messages=(Message(chat_id=1, text="hello"),))
+    inbox.accept(Envelope.of(reply, job_id=job_id, lane=job_id))
+
+
+def give_back(inbox: Inbox, job_id: str) -> None:
+    """As a task does that met an open breaker."""
+    assert inbox.claim(job_id, OWNER) is not None
+    assert inbox.release(job_id, OWNER, delay_seconds=0, count_delivery=False)
+
+
+def tell(client: redis.Redis, state: BreakerState) -> None:
+    FleetStore(client).change(lambda fleet, now: fleet.told(state, now=now), "test")
+
+
+def ids(inbox: Inbox, *, shut: bool, limit: int = 100) -> list[str]:
+    return [ticket.job_id for ticket in inbox.rescue(limit, shut=DATABASE_QUEUES if shut else ())[1]]
+
+
+def test_due_jobs_are_held_back_while_shut_and_looked_at_once(inbox: Inbox, client: redis.Redis) -> None:
+    for job_id in ("a", "b", "c"):
+        accept_job(inbox, job_id)
+        give_back(inbox, job_id)
+    accept_reply(inbox, "reply")
+    inbox.claim("reply", OWNER)
+    inbox.release("reply", OWNER, delay_seconds=0)
+    inbox.beat(OWNER, {})
+    assert ids(inbox, shut=True) == ["reply"]
+    assert client.zcard("ballast:inbox:held_back") == 3
+    assert ids(inbox, shut=True) == []
+    assert ids(inbox, shut=False) == ["a", "b", "c"]
+    assert client.zcard("ballast:inbox:held_back") == 0
+
+
+def test_held_back_jobs_come_before_what_fell_due_later(inbox: Inbox) -> None:
+    for job_id in ("old", "new"):
+        accept_job(inbox, job_id)
+        time.sleep(0.002)  # ages are told apart by milliseconds
+    give_back(inbox, "old")
+    assert ids(inbox, shut=True) == []
+    give_back(inbox, "new")
+    assert ids(inbox, shut=False, limit=1) == ["old"]
+
+
+def test_a_held_back_job_that_was_done_meanwhile_is_forgotten(inbox: Inbox, client: redis.Redis) -> None:
+    accept_job(inbox, "a")
+    give_back(inbox, "a")
+    assert ids(inbox, shut=True) == []
+    assert inbox.claim("a", OWNER) is not None  # its message was still in the queue
+    inbox.beat(OWNER, {})
+    assert ids(inbox, shut=False) == []
+    inbox.finish("a")
+    assert ids(inbox, shut=False) == []
+    assert client.zcard("ballast:inbox:held_back") == 0
+
+
+def test_jobs_of_a_process_that_died_while_shut_are_not_lost(inbox: Inbox, client: redis.Redis) -> None:
+    accept_job(inbox, "a")
+    inbox.beat(OWNER, {})
+    inbox.beat("host:9:living", {})
+    assert inbox.claim("a", OWNER) is not None
+    client.zadd("ballast:inbox:owners", {OWNER: 0})  # it has not been heard of for long
+    assert ids(inbox, shut=True) == []
+    assert ids(inbox, shut=False) == ["a"]
+
+
+def test_the_rescuer_goes_by_the_fleet(queueing: Queueing) -> None:
+    accept_job(queueing.inbox, "a")
+    give_back(queueing.inbox, "a")
+    rescuer = Rescuer(queueing.client, queueing.inbox, queueing.publisher)
+    tell(queueing.client, BreakerState.FORCED_OPEN)
+    assert rescuer.look() == 0
+    tell(queueing.client, BreakerState.CLOSED)
+    assert rescuer.look() == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "shut"),
+    [
+        (BreakerState.CLOSED, None, False),
+        (BreakerState.DISABLED, None, False),
+        (BreakerState.FORCED_OPEN, None, True),
+        (BreakerState.OPEN, BreakerReason.OUTAGE, True),
+        (BreakerState.HALF_OPEN, BreakerReason.QUOTA, True),
+        (BreakerState.OPEN, BreakerReason.STORAGE, False),  # a full disk can still be read
+    ],
+)
+def test_the_valve_is_shut_when_nothing_can_succeed(
+    client: redis.Redis, state: BreakerState, reason: BreakerReason | None, shut: bool
+) -> None:
+    def become(before: FleetState, now: float) -> FleetState:
+        return FleetState(version=before.version + 1, epoch=1, state=state, reason=reason, since=now)
+
+    FleetStore(client).change(become, "test")
+    watch = Watch(client)
+    watch.look()
+    assert watch.shut is shut
+    assert fleet.read(client).state is state
+
+
+def test_without_redis_the_valve_stays_as_it_was(tmp_path: Path) -> None:
+    server = EmbeddedRedis(tmp_path / "redis", free_port())
+    server.start()
+    with redis.Redis.from_url(server.url, socket_timeout=1, retry=None) as client:
+        tell(client, BreakerState.FORCED_OPEN)
+        watch = Watch(client)
+        watch.look()
+        server.stop()
+        watch.look()
+        assert watch.shut

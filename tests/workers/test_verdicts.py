@@ -1,0 +1,67 @@
+"""What each answer of Telegram means, asked of a real server through the real client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from devstack.ports import free_port
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.process import TelegramProcess
+from tests.conftest import MakeSettings
+from workers.messages import Message
+from workers.telegram.bot import make_bot
+from workers.telegram.courier import send
+from workers.telegram.verdicts import Meaning
+
+TOKEN = "123456:LOCAL"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
+    process = TelegramProcess(tmp_path_factory.mktemp("telegram"), free_port(), TOKEN)
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest_asyncio.fixture
+async def telegram(server: TelegramProcess) -> AsyncIterator[TelegramControl]:
+    async with TelegramControl(server.url) as control:
+        yield control
+
+
+async def attempt(make_settings: MakeSettings, url: str, message: Message) -> Meaning:
+    bot = make_bot(make_settings(telegram_api_url=url, telegram_bot_token=TOKEN), connections=2)
+    try:
+        return (await send(bot, message)).meaning
+    finally:
+        await bot.request.shutdown()
+
+
+async def test_answers_mean_what_the_bot_api_says(
+    server: TelegramProcess, telegram: TelegramControl, make_settings: MakeSettings
+) -> None:
+    user = (await telegram.create_user("Bob", started=True)).id
+
+    async def sent(message: Message) -> Meaning:
+        return await attempt(make_settings, server.url, message)
+
+    hello = Message(chat_id=user, text="hello <b>Bob</b>")
+    assert await sent(hello) is Meaning.DELIVERED
+    seen = (await telegram.messages(user, from_bot=True))[-1]
+    edit = Message(chat_id=user, text="hello again", edit_message_id=seen.message_id)
+    assert await sent(edit) is Meaning.DELIVERED
+    assert await sent(edit) is Meaning.DELIVERED  # "message is not modified"
+    assert await sent(edit.model_copy(update={"edit_message_id": 999_999})) is Meaning.EDIT_IMPOSSIBLE
+    assert await sent(Message(chat_id=user, text="<b>")) is Meaning.BAD_PAYLOAD
+    assert await sent(Message(chat_id=987_654_321, text="x")) is Meaning.CHAT_GONE
+    await telegram.block(user)
+    assert await sent(hello) is Meaning.BLOCKED
+
+
+async def test_a_server_that_is_not_there_took_nothing(make_settings: MakeSettings) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    assert await attempt(make_settings, away, Message(chat_id=1, text="x")) is Meaning.WAIT

@@ -1,0 +1,75 @@
+"""`python -m workers dead-letters list|show|retry|discard`: what could not be done, in an operator's hands."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+
+import redis
+
+from dbcore.engine import GuardedEngine
+from dbcore.errors import DatabaseAway
+from dbcore.settings import SettingsError, load_settings
+from workers import dead_letters
+from workers.dead_letters import DeadLetterRefused
+from workers.inbox import Inbox, Publisher
+from workers.logs import configure_logging
+from workers.process import connect_redis
+
+LISTED_MAX = 100
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    configure_logging()
+    logging.getLogger().setLevel(logging.ERROR)  # the one line at the end says it
+    try:
+        settings = load_settings()
+        engine = GuardedEngine(settings)
+        if options.action == "list":
+            for letter in dead_letters.open_ones(engine, LISTED_MAX):
+                print(
+                    f"{letter.reference}  {letter.created_at:%Y-%m-%d %H:%M}  {letter.kind:<22}  {letter.error[:80]}"
+                )
+        elif options.action == "show":
+            print(json.dumps(dead_letters.described(engine, options.reference), indent=2))
+        elif options.action == "discard":
+            dead_letters.discard(engine, options.reference)
+            print(f"{options.reference} is discarded")
+        else:
+            from workers.celery import app
+
+            inbox = Inbox(connect_redis(settings))
+            dead_letters.retry(engine, inbox, Publisher(app), options.reference)
+            print(f"{options.reference} is queued again")
+    except (SettingsError, DeadLetterRefused) as error:
+        sys.exit(f"workers: {error}")
+    except DatabaseAway as error:
+        sys.exit(f"workers: the database does not answer ({error}); nothing was changed")
+    except redis.RedisError as error:
+        sys.exit(f"workers: Redis does not answer ({error}); nothing was changed")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="workers", description="Dead letters: what could not be done.")
+    actions = (
+        parser.add_subparsers(required=True)
+        .add_parser("dead-letters")
+        .add_subparsers(dest="action", required=True, metavar="list|show|retry|discard")
+    )
+    actions.add_parser("list", help=f"the oldest {LISTED_MAX} that are open")
+    for action, does in (
+        ("show", "all that is known of one"),
+        ("retry", "queue it again, under its own id: what took effect does not do so twice"),
+        ("discard", "close it without doing it"),
+    ):
+        actions.add_parser(action, help=does).add_argument(
+            "reference", help="what its user was told, such as 7F3KQ2MA"
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""How an answer goes out and ends its job: send, remember what is out, finish; or keep it where Telegram is away.
+
+Runs on the courier's event loop. Whatever talks to Redis or PostgreSQL does so from a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import redis
+import structlog
+from pydantic import TypeAdapter
+
+from dbcore import users
+from dbcore.errors import DatabaseAway
+from workers.failures import record_failure
+from workers.inbox import Claim, SeenBalance
+from workers.jobs import Envelope
+from workers.messages import Message
+from workers.telegram.courier import send, withdraw
+from workers.telegram.verdicts import MISCONFIGURED_SECONDS, Meaning, Verdict
+
+if TYPE_CHECKING:
+    from telegram import Bot
+
+    from workers.process import WorkerProcess
+
+log = structlog.get_logger(__name__)
+
+INSIST_ATTEMPTS_MAX = 300
+INSIST_SECONDS = 0.2
+
+UNCERTAIN_SENDS_MAX = 4
+"""Times that a message is sent whose arrival nobody knows: after 2, 8 and 32 s once more, then it counts as out."""
+
+_NO_BOT = Verdict(Meaning.WAIT, MISCONFIGURED_SECONDS, description="this worker has no TELEGRAM_BOT_TOKEN")
+
+T = TypeVar("T")
+
+_MESSAGES = TypeAdapter(tuple[Message, ...])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The messages that end a job, in order.
+
+    balances -- what the job read of them; kept for when the database is away.
+    """
+
+    messages: list[Message]
+    balances: tuple[SeenBalance, ...] = ()
+
+    @classmethod
+    def kept(cls, reply: str) -> Answer:
+        """An answer that had to wait on its job's record."""
+        return cls(list(_MESSAGES.validate_json(reply)))
+
+    def to_keep(self) -> str:
+        return _MESSAGES.dump_json(tuple(self.messages)).decode()
+
+
+async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: Answer) -> None:
+    """Send what is still to be sent, then finish the job. Runs on the courier's loop."""
+    envelope = claim.envelope
+    try:
+        if bot is None and len(answer.messages) > claim.sent:
+            await _insist(partial(_keep, worker, claim, answer, _NO_BOT))
+            return
+        if envelope.told_to_wait and claim.sent == 0:
+            answer = await asyncio.to_thread(_in_place_of_notice, worker, envelope, answer)
+        messages = answer.messages
+        for position, message in enumerate(messages[claim.sent :], start=claim.sent + 1):
+            assert bot is not None  # noqa: S101  without one there is nothing left to send here
+            verdict = await _send_one(bot, message)
+            if verdict.meaning is Meaning.WAIT or (
+                verdict.meaning is Meaning.UNKNOWN and claim.uncertain + 1 < UNCERTAIN_SENDS_MAX
+            ):
+                await _insist(partial(_keep, worker, claim, answer, verdict))
+                return
+            if verdict.meaning is not Meaning.DELIVERED:
+                await asyncio.to_thread(_note_undelivered, worker, claim, message, verdict)
+            elif notice_of := envelope.fields.get("notice_of"):
+                await _note_notice(bot, worker, notice_of, message.chat_id, verdict.message_id)
+            if position < len(messages):
+                await _insist(partial(worker.inbox.note_sent, envelope.job_id, position))
+        notice = await _insist(partial(_finish, worker, claim, answer))
+        log.info("job_done", job_id=envelope.job_id)
+        replaced = {message.edit_message_id for message in messages}
+        if bot is not None and notice is not None and notice not in replaced and envelope.chat_id is not None:
+            await withdraw(bot, envelope.chat_id, notice)
+    finally:
+        worker.in_hand.drop(envelope.job_id)
+
+
+async def _insist(step: Callable[[], T]) -> T | None:
+    """Have a step written down although Redis may be away: a message is out, and forgotten it would go out again."""
+    for attempt in range(INSIST_ATTEMPTS_MAX):
+        try:
+            return await asyncio.to_thread(step)
+        except redis.RedisError as error:
+            log.warning("redis_away_after_sending", attempt=attempt, error=type(error).__name__)
+            await asyncio.sleep(INSIST_SECONDS)
+    return None
+
+
+def _in_place_of_notice(worker: WorkerProcess, envelope: Envelope, answer: Answer) -> Answer:
+    """Where the user was told "queued", the answer takes that message's place."""
+    first = answer.messages[0] if answer.messages else None
+    if first is None or first.edit_message_id is not None or first.chat_id != envelope.chat_id:
+        return answer
+    in_place = first.model_copy(update={"edit_message_id": worker.inbox.notice_of(envelope.job_id)})
+    return replace(answer, messages=[in_place, *answer.messages[1:]])
+
+
+async def _note_notice(
+    bot: Bot, worker: WorkerProcess, job_id: str, chat_id: int, message_id: int | None
+) -> None:
+    """ "Queued" is out: its job's answer will find it. Where the answer was quicker, it is untrue and goes."""
+    if message_id is None:
+        return
+    if not await asyncio.to_thread(worker.inbox.note_notice, job_id, message_id):
+        await withdraw(bot, chat_id, message_id)
+
+
+async def _send_one(bot: Bot, message: Message) -> Verdict:
+    verdict = await send(bot, message)
+    if verdict.meaning is Meaning.UNKNOWN and message.edit_message_id is not None:
+        return replace(verdict, meaning=Meaning.WAIT)  # the same edit twice is one edit
+    if verdict.meaning is Meaning.EDIT_IMPOSSIBLE:
+        verdict = await send(bot, message.model_copy(update={"edit_message_id": None}))
+    elif verdict.meaning is Meaning.MIGRATED:
+        verdict = await send(
+            bot, message.model_copy(update={"chat_id": verdict.migrated_to, "edit_message_id": None})
+        )
+    return verdict
+
+
+def _keep(worker: WorkerProcess, claim: Claim, answer: Answer, verdict: Verdict) -> None:
+    """Telegram did not take it, or nobody knows: the answer waits on the record, and goes on as a reply, which needs
+    no database. What may have arrived is sent again after ever longer waits, and not for ever.
+    """
+    uncertain = claim.uncertain + (verdict.meaning is Meaning.UNKNOWN)
+    log.warning(
+        "answer_waits",
+        job_id=claim.envelope.job_id,
+        meaning=verdict.meaning,
+        uncertain=uncertain,
+        why=verdict.description,
+    )
+    worker.inbox.release(
+        claim.envelope.job_id,
+        worker.owner,
+        delay_seconds=verdict.retry_after_seconds * 4 ** max(0, uncertain - 1),
+        reply=answer.to_keep(),
+        uncertain=uncertain,
+        count_delivery=False,
+    )
+
+
+def _note_undelivered(worker: WorkerProcess, claim: Claim, message: Message, verdict: Verdict) -> None:
+    """The message is given up. Somebody who is gone is marked; anything else is a dead letter for an operator."""
+    log.warning(
+        "answer_undeliverable", job_id=claim.envelope.job_id, meaning=verdict.meaning, why=verdict.description
+    )
+    try:
+        if verdict.meaning is Meaning.BLOCKED and message.chat_id > 0:
+            users.set_status(worker.engine, telegram_id=message.chat_id, status=users.UserStatus.BLOCKED)
+        elif verdict.meaning in {Meaning.BAD_PAYLOAD, Meaning.UNKNOWN}:
+            reason = f"the answer may not have arrived: {verdict.meaning}, {verdict.description}"
+            record_failure(worker, claim.envelope, reason)
+    except DatabaseAway:
+        # The job itself is done, and its log line stands above; the mark is set by the next refusal.
+        log.warning("undelivered_not_recorded", job_id=claim.envelope.job_id)
+
+
+def _finish(worker: WorkerProcess, claim: Claim, answer: Answer) -> int | None:
+    """Drop the record and publish the user's next job; the "queued" message that is on the record."""
+    finish = worker.inbox.finish(claim.envelope.job_id, answer.balances, seen_at_ms=claim.claimed_at_ms)
+    if finish.following is not None:
+        worker.publisher.publish(finish.following)
+    return finish.notice

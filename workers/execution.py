@@ -1,0 +1,212 @@
+"""How a task carries out a job: claim, one call into dbcore, answer, finish.
+
+Every way out is written on the inbox record, so whatever dies in between, another process goes on from there:
+
+    claimed ── done ──▶ answer under way ──▶ finished
+       │                      └─ Telegram away ──▶ the answer waits on the record, queue `replies`
+       ├─ database away ──▶ given back, due again once the breaker lets calls through
+       └─ cannot succeed ──▶ recorded in failed_operations, its user told with a reference, finished
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import redis
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+
+from dbcore.engine import GuardedEngine
+from dbcore.errors import DatabaseAway
+from dbcore.settings import Settings
+from workers import process
+from workers.answers import Answer, deliver
+from workers.failures import record_failure
+from workers.inbox import Acceptance, Claim, SeenBalance
+from workers.jobs import Envelope, Job, JobInvalid
+from workers.messages import Message
+
+log = structlog.get_logger(__name__)
+
+J = TypeVar("J", bound=Job)
+
+DELIVERIES_MAX = 5
+"""A job that was claimed this often and never finished kills its workers: it is parked."""
+
+RECORD_AGAIN_SECONDS_MAX = 60
+
+GIVEN_BACK_SECONDS_MAX = 5.0
+"""While the fleet's breaker is open the rescuer holds it back anyway, until it closes and not until a time."""
+
+_IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+class NotOnRecord(Exception):
+    """An operator's job could not be taken on record now: Celery's message is all there is of it, and must stay."""
+
+
+class JobFailed(Exception):
+    """Ends a task that an operator started with arguments that cannot work; the dead letter is written."""
+
+
+@dataclass(frozen=True)
+class Work(Generic[J]):
+    """What a task's function receives: the job, where its answer goes, and the doorway to the database."""
+
+    job: J
+    job_id: str
+    chat_id: int | None
+    message_id: int | None
+    engine: GuardedEngine
+    settings: Settings
+    awaits_notice: Callable[[str], bool]
+    balances: list[SeenBalance] = field(default_factory=list)
+    """What the job read of balances: the last known ones while the database is away."""
+
+    def answer(
+        self, text: str, buttons: Sequence[Sequence[Any]] = (), *, edit: bool = False
+    ) -> list[Message]:
+        """One message to where the job came from; empty where nobody waits there.
+
+        edit -- put it in place of the message whose button was pressed.
+        """
+        if self.chat_id is None:
+            return []
+        return [
+            Message(
+                chat_id=self.chat_id,
+                text=text,
+                buttons=tuple(tuple(row) for row in buttons),
+                edit_message_id=self.message_id if edit else None,
+            )
+        ]
+
+
+def carry_out(
+    job_type: type[J],
+    apply: Callable[[Work[J]], list[Message]],
+    task_id: str,
+    queue: str,
+    arguments: dict[str, Any],
+) -> None:
+    """Carry out the job that a Celery message stands for.
+
+    queue -- the one that the message came by.
+    arguments -- `{"job_id": …, "place": …}` from the inbox, or the job's own fields from an operator. The latter are
+    taken on record first and are a job like any other from there on; with an `idempotency_key` among them, any
+    number of calls with the same key are one job.
+    Raises NotOnRecord where an operator's job could not be taken on record now.
+    """
+    worker = process.current()
+    job_id, refused = _on_record(worker, job_type, task_id, arguments)
+    worker.in_hand.take(job_id)  # before the claim, or the heart might give back what was just claimed
+    answering = False
+    try:
+        claim = worker.inbox.claim(job_id, worker.owner, queue=queue, place=str(arguments.get("place", "")))
+        if claim is None:
+            log.info("copy_dropped", job_id=job_id)
+            return
+        structlog.contextvars.bind_contextvars(
+            job_id=job_id, update_id=claim.envelope.update_id, attempt=claim.deliveries
+        )
+        answer = _answer_of(worker, job_type, apply, claim)
+        if answer is not None:
+            worker.courier.carry(lambda bot: deliver(bot, worker, claim, answer))
+            answering = True
+    finally:
+        structlog.contextvars.clear_contextvars()
+        if not answering:
+            worker.in_hand.drop(job_id)
+    if refused is not None:
+        raise JobFailed(refused)
+
+
+def _on_record(
+    worker: process.WorkerProcess, job_type: type[J], task_id: str, arguments: dict[str, Any]
+) -> tuple[str, str | None]:
+    """The job's id, and why it is refused where an operator's arguments make no job."""
+    if arguments.keys() <= {"job_id", "place"} and isinstance(arguments.get("job_id"), str):
+        return arguments["job_id"], None
+    fields = dict(arguments)
+    key = fields.pop("idempotency_key", None)
+    job_id, refused = task_id, None
+    try:
+        job_type.decode(fields)
+        if key is not None:
+            job_id = _job_id_of_key(key)
+    except JobInvalid as error:
+        refused = str(error)
+        log.error("arguments_refused", job_id=job_id, error=refused)
+    envelope = Envelope(job_id=job_id, lane=f"task:{job_id}", kind=job_type.kind, fields=fields)
+    try:
+        status = worker.inbox.accept(envelope, failure=refused).status
+    except redis.RedisError as error:
+        raise NotOnRecord(f"Redis does not answer ({type(error).__name__})") from error
+    if status in {Acceptance.FULL, Acceptance.CROWDED}:
+        raise NotOnRecord(f"the inbox is {status}")
+    if status is not Acceptance.ACCEPTED:
+        log.info("taken_before", job_id=job_id, how=status)
+    return job_id, refused
+
+
+def _job_id_of_key(key: object) -> str:
+    if not isinstance(key, str) or not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise JobInvalid("idempotency_key: expected 1 to 64 letters, digits or any of . _ : -")
+    return f"operator-{key}"
+
+
+def _answer_of(
+    worker: process.WorkerProcess, job_type: type[J], apply: Callable[[Work[J]], list[Message]], claim: Claim
+) -> Answer | None:
+    """Do what the record says is next. None where the job was given back instead."""
+    envelope = claim.envelope
+    failure = claim.failure
+    try:
+        if failure is None and claim.deliveries > DELIVERIES_MAX:
+            failure = f"parked after {DELIVERIES_MAX} deliveries that never finished"
+        if failure is not None:
+            return Answer(record_failure(worker, envelope, failure))
+        if claim.reply is not None:
+            return Answer.kept(claim.reply)
+        work = Work(
+            job=job_type.decode(envelope.fields),
+            job_id=envelope.job_id,
+            chat_id=envelope.chat_id,
+            message_id=envelope.message_id,
+            engine=worker.engine,
+            settings=worker.settings,
+            awaits_notice=worker.inbox.awaits_notice,
+        )
+        return Answer(apply(work), tuple(work.balances))
+    except DatabaseAway as away:
+        log.warning("database_away", kind=away.kind, retry_after_seconds=round(away.retry_after_seconds, 3))
+        worker.inbox.release(
+            envelope.job_id,
+            worker.owner,
+            delay_seconds=min(away.retry_after_seconds, GIVEN_BACK_SECONDS_MAX),
+            failure=failure,
+            count_delivery=False,
+        )
+        return None
+    except redis.RedisError:
+        raise  # the record stays as it is, and the heart gives the job back
+    except SoftTimeLimitExceeded:
+        # The clock ran, not the job: a frozen host, say. What it did is found by its key.
+        log.warning("time_limit", deliveries=claim.deliveries)
+        worker.inbox.release(envelope.job_id, worker.owner, delay_seconds=0)
+        return None
+    except Exception as error:
+        log.exception("job_failed")
+        # Given back with its failure, and due at once: recording that is a step of its own, which may wait too. Should
+        # the recording be what fails, the first failure stays, and the next try waits longer each time.
+        again = 0 if claim.failure is None else min(2**claim.deliveries, RECORD_AGAIN_SECONDS_MAX)
+        worker.inbox.release(
+            envelope.job_id,
+            worker.owner,
+            delay_seconds=again,
+            failure=claim.failure or f"{type(error).__name__}: {error}"[:2000],
+        )
+        return None

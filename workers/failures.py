@@ -1,0 +1,41 @@
+"""Dead letters are written here: what could not be done, with a reference its user can quote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from dbcore import failed_operations
+from dbcore.users import TELEGRAM_ID_LIMIT
+from workers import texts
+from workers.jobs import Envelope, reference_of
+from workers.messages import Message
+
+if TYPE_CHECKING:
+    from workers.process import WorkerProcess
+
+log = structlog.get_logger(__name__)
+
+
+def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> list[Message]:
+    """Write the dead letter; what its user is told."""
+    reference = reference_of(envelope.job_id)
+    failed_operations.record(
+        worker.engine,
+        job_id=envelope.job_id,
+        kind=envelope.kind,
+        reference=reference,
+        telegram_id=_telegram_id(envelope),
+        error=failure,
+        payload=envelope.model_dump(mode="json"),
+    )
+    log.error("dead_letter", reference=reference, kind=envelope.kind)
+    if envelope.chat_id is None:
+        return []
+    return [Message(chat_id=envelope.chat_id, text=texts.failed(reference))]
+
+
+def _telegram_id(envelope: Envelope) -> int | None:
+    value = envelope.fields.get("telegram_id")
+    return value if type(value) is int and 0 < value < TELEGRAM_ID_LIMIT else None

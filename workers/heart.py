@@ -1,0 +1,59 @@
+"""The heartbeat of a worker process: while it beats, what the process holds in the inbox stays its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import structlog
+
+from workers.in_hand import InHand
+from workers.inbox import Inbox
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 0.5
+
+
+class Heart:
+    """A daemon thread that beats twice a second and carries the process's report along.
+
+    It also gives back claims that the process knows nothing of: a claim whose answer was lost, or one that Redis was
+    away to release. Without that they would stand for as long as the process lives.
+    """
+
+    def __init__(
+        self, inbox: Inbox, owner: str, in_hand: InHand, report: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._inbox = inbox
+        self._owner = owner
+        self._in_hand = in_hand
+        self._report = report
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+
+    def start(self) -> None:
+        self._beat()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=2 * BEAT_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(BEAT_SECONDS):
+            self._beat()
+
+    def _beat(self) -> None:
+        try:
+            held = self._inbox.beat(self._owner, self._report())
+            for job_id in self._in_hand.without(held):
+                if self._inbox.release(job_id, self._owner, delay_seconds=0):
+                    log.warning("forgotten_claim_given_back", job_id=job_id)
+        except redis.RedisError as error:
+            # Not beating is what a process without Redis should do: others take its jobs, and doubles are harmless.
+            log.warning("beat_failed", error=type(error).__name__)
+        except Exception:  # the edge of a thread: a process without a heart would count as dead for ever
+            log.exception("beat_tripped")

@@ -1,0 +1,375 @@
+"""The inbox: one record in Redis for each job, from before Telegram is told "got it" until the user has the answer.
+
+Celery's message is only the fast path and carries nothing but the job's id. The record is the truth: it says whether
+the job is still to be done, whose turn it is in the user's lane, which process holds it and what of it is done. A
+message that Celery loses is published again from here; a second copy of one finds the record held or gone, and is
+dropped.
+
+Every step is one Lua script, so each is atomic and one round trip. Keys (all below `ballast:inbox:`):
+
+    job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, reply, failure,
+                         sent, uncertain, notice
+    lane:<lane>   list   ids in the order they came; the head is the one in flight
+    all           zset   id -> time of intake, for size and age
+    due           zset   id -> when the rescuer looks at it again
+    held_back     zset   id -> time of intake; looked at again once the database's queues are open
+    owners        zset   process -> its last beat
+    held:<owner>  set    ids that a process holds
+    done:<day>    set    ids finished that day; looked at today and tomorrow, for Telegram repeats an update for a day
+    sequence      hash   queue -> the number of its last message
+    claimed       hash   queue -> the highest number that was claimed
+    amnesty       string there while nobody is taken for dead, for Redis itself stood still
+
+and beside them `ballast:balances`, a hash of the last balances read: one entry a user.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+from pydantic import ValidationError
+
+from workers.jobs import Envelope, Quarantine, queue_of
+
+LANE_LENGTH_MAX = 200
+"""Jobs that one user may have waiting. Past it the frontend says so instead of taking more."""
+
+SIZE_MAX = 200_000
+"""Jobs that may wait in all: a bound on Redis's memory, about 1.5 kB each."""
+
+PUBLISH_GRACE_MS = 2_000
+"""How long a published job may stay unclaimed before the rescuer looks whether it fell out of its queue."""
+
+CLAIM_LEASE_MS = 30_000
+"""How long a claim stands before the rescuer looks whether its owner still beats."""
+
+OWNER_DEAD_AFTER_MS = 2_000
+"""A process beats twice a second; after this long without a beat its jobs are given to others. Taken for dead by
+mistake it costs an answer that comes twice, and nothing else (docs/chaos.md has the measurements)."""
+
+DIALOGUE_TTL_SECONDS = 600
+
+
+class Acceptance(StrEnum):
+    """What became of a job that was brought to the inbox."""
+
+    ACCEPTED = "accepted"
+    KNOWN = "known"
+    """On record already: the same update came again."""
+    DONE = "done"
+    """Finished already, within the last day."""
+    CONFLICT = "conflict"
+    """The dialogue stands elsewhere than was thought: decide again. Nothing was recorded."""
+    FULL = "full"
+    """The lane has LANE_LENGTH_MAX jobs waiting. Nothing was recorded."""
+    CROWDED = "crowded"
+    """The inbox has SIZE_MAX jobs waiting. Nothing was recorded."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A job that is to be published to Celery now."""
+
+    job_id: str
+    queue: str
+    kind: str
+    place: str
+    """Its number in the queue, counted from the first message ever: messages are claimed in this order."""
+
+    @property
+    def task_kind(self) -> str:
+        """Once only the answer is left, the job goes on as a reply, which needs no database."""
+        return "replies.deliver" if self.queue == "replies" else self.kind
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of a job at the inbox.
+
+    dialogue -- with CONFLICT, where the dialogue really stands; None for no dialogue.
+    """
+
+    status: Acceptance
+    ticket: Ticket | None = None
+    dialogue: str | None = None
+
+
+@dataclass(frozen=True)
+class DialogueStep:
+    """The change of a dialogue that goes with a job, applied in the same step or not at all.
+
+    expected -- what the dialogue was when the job was decided on; None for no dialogue.
+    following -- what it becomes; None ends it.
+    """
+
+    key: str
+    expected: str | None
+    following: str | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this process now holds.
+
+    deliveries -- how many times it was claimed, this one included.
+    reply -- the finished answer's messages as JSON, where only sending them is left.
+    failure -- why it cannot succeed, where only saying so is left.
+    sent -- how many messages of the answer are out already.
+    uncertain -- how many times a message was sent and nobody knows whether it arrived.
+    claimed_at_ms -- Redis's time of the claim, milliseconds since 1970.
+    """
+
+    envelope: Envelope
+    deliveries: int
+    reply: str | None
+    failure: str | None
+    sent: int
+    uncertain: int
+    claimed_at_ms: int
+
+
+@dataclass(frozen=True)
+class SeenBalance:
+    """A user's balance as a job read it, with the account's version, which grows with every entry."""
+
+    telegram_id: int
+    minor_units: int
+    version: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What is left to do when a job is finished.
+
+    following -- the lane's next job, to be published now.
+    notice -- the message that told the user the job is queued, if one did by now.
+    """
+
+    following: Ticket | None
+    notice: int | None
+
+
+def dialogue_key(chat_id: int, telegram_id: int) -> str:
+    return f"ballast:dialogue:{chat_id}:{telegram_id}"
+
+
+class Inbox:
+    """Raises redis.RedisError wherever Redis cannot be asked; nothing is assumed then."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        folder = files("workers.inbox").joinpath("lua")
+        prelude = folder.joinpath("prelude.lua").read_text()
+
+        def script(name: str) -> Any:
+            return client.register_script(prelude + folder.joinpath(f"{name}.lua").read_text())
+
+        self._accept = script("accept")
+        self._claim = script("claim")
+        self._release = script("release")
+        self._note = script("note")
+        self._revive = script("revive")
+        self._finish = script("finish")
+        self._rescue = script("rescue")
+        self._beat = script("beat")
+        self._leave = script("leave")
+
+    def accept(
+        self,
+        envelope: Envelope,
+        *,
+        failure: str | None = None,
+        dialogue: DialogueStep | None = None,
+        size_max: int = SIZE_MAX,
+    ) -> Receipt:
+        """Put a job on record; the receipt's ticket, where there is one, is to be published now.
+
+        failure -- the job is wrong from the start: it is recorded as failed, not done.
+        size_max -- jobs the inbox may hold for this one still to be taken.
+        """
+        step = dialogue or DialogueStep("", None, None)
+        answer = self._accept(
+            args=[
+                envelope.job_id,
+                envelope.lane,
+                queue_of(envelope.kind),
+                envelope.kind,
+                envelope.model_dump_json(),
+                PUBLISH_GRACE_MS,
+                LANE_LENGTH_MAX,
+                size_max,
+                failure or "",
+                step.key,
+                step.expected or "",
+                step.following or "",
+                DIALOGUE_TTL_SECONDS,
+            ]
+        )
+        status, *rest = _texts(answer)
+        if status == Acceptance.CONFLICT:
+            return Receipt(Acceptance.CONFLICT, dialogue=rest[0] or None)
+        return Receipt(Acceptance(status), Ticket(*rest) if rest else None)
+
+    def dialogue(self, key: str) -> str | None:
+        """Where the dialogue under this key stands, or None."""
+        value = self._redis.get(key)
+        return None if value is None else cast(bytes, value).decode()
+
+    def claim(self, job_id: str, owner: str, *, queue: str = "", place: str = "") -> Claim | None:
+        """Hold a job on behalf of a process; None where it is not to be done now (finished, held, not its turn).
+
+        queue, place -- of the message that brought it, where it says so.
+        """
+        if not (queue and place.isdecimal()):
+            queue = place = ""
+        answer = self._claim(args=[job_id, owner, CLAIM_LEASE_MS, queue, place])
+        if not answer:
+            return None
+        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms = answer
+        envelope, unreadable = _envelope(job_id, record)
+        return Claim(
+            envelope=envelope,
+            deliveries=int(deliveries),
+            reply=reply.decode() or None,
+            failure=failure.decode() or unreadable,
+            sent=int(sent),
+            uncertain=int(uncertain),
+            claimed_at_ms=int(claimed_at_ms),
+        )
+
+    def release(
+        self,
+        job_id: str,
+        owner: str,
+        *,
+        delay_seconds: float,
+        reply: str | None = None,
+        failure: str | None = None,
+        uncertain: int | None = None,
+        count_delivery: bool = True,
+    ) -> bool:
+        """Give a held job back, due after a delay, with what of it is done. False where it was not held by `owner`.
+
+        count_delivery -- False where the delivery says nothing about the job itself, such as a database that is away.
+        """
+        changes = {"reply": reply, "failure": failure, "uncertain": uncertain}
+        kept = [item for pair in changes.items() if pair[1] is not None for item in pair]
+        return bool(
+            self._release(args=[job_id, owner, round(delay_seconds * 1000), int(not count_delivery), *kept])
+        )
+
+    def note_sent(self, job_id: str, sent: int) -> None:
+        """Remember how many messages of an answer are out, so that a replay does not send those again."""
+        self._note(args=[job_id, "sent", sent])
+
+    def note_notice(self, job_id: str, message_id: int) -> bool:
+        """Remember the message that told the user their job is queued: the answer will take its place.
+
+        False where the job is finished by now, and the message therefore untrue.
+        """
+        return bool(self._note(args=[job_id, "notice", message_id]))
+
+    def notice_of(self, job_id: str) -> int | None:
+        """The message that told the user this job is queued, if one did yet."""
+        value = self._redis.hget(f"ballast:inbox:job:{job_id}", "notice")
+        return None if value is None else int(value)
+
+    def awaits_notice(self, job_id: str) -> bool:
+        """Whether the job is still on record, and its user was not told yet that it is queued."""
+        key = f"ballast:inbox:job:{job_id}"
+        return bool(self._redis.exists(key)) and not self._redis.hexists(key, "notice")
+
+    def finish(self, job_id: str, balances: Iterable[SeenBalance] = (), *, seen_at_ms: int = 0) -> Finish:
+        """The answer is out: drop the record.
+
+        balances -- what the job read of them at `seen_at_ms` or right after; kept for when the database is away.
+        """
+        seen = [
+            item
+            for balance in balances
+            for item in (balance.telegram_id, balance.minor_units, balance.version)
+        ]
+        answer = self._finish(args=[job_id, PUBLISH_GRACE_MS, seen_at_ms, *seen])
+        notice, *ticket = _texts(answer) if answer else [""]
+        return Finish(Ticket(*ticket) if ticket else None, int(notice) if notice else None)
+
+    def revive(self, envelope: Envelope) -> Receipt:
+        """Put a job on record again that had ended as a dead letter, under its own id.
+
+        Its idempotency key is the same as then, so whatever of it had taken effect does not do so twice.
+        """
+        self._revive(args=[envelope.job_id])
+        return self.accept(envelope)
+
+    def known_balance(self, telegram_id: int) -> tuple[int, int] | None:
+        """The last balance that a job read, and when: minor units, seconds since 1970. None where none is known."""
+        value = self._redis.hget("ballast:balances", str(telegram_id))
+        if value is None:
+            return None
+        balance, _, seen_at = value.split()
+        return int(balance), int(seen_at)
+
+    def rescue(self, limit: int, *, shut: Sequence[str] = ()) -> tuple[int, list[Ticket]]:
+        """Look at up to `limit` jobs that are due: how many were looked at, and those to be published again now.
+
+        shut -- queues that nobody works on for now. Their jobs are held back until a call where none is shut, and then
+        come first.
+        """
+        answer = self._rescue(args=[limit, PUBLISH_GRACE_MS, CLAIM_LEASE_MS, OWNER_DEAD_AFTER_MS, *shut])
+        looked_at, tickets = answer
+        return int(looked_at), [Ticket(*_texts(ticket)) for ticket in tickets]
+
+    def beat(self, owner: str, report: dict[str, Any]) -> set[str]:
+        """Say that the process `owner` lives, and how it is. Returns the ids of the jobs it holds."""
+        return set(_texts(self._beat(args=[owner, json.dumps(report), 3 * OWNER_DEAD_AFTER_MS])))
+
+    def leave(self, owner: str) -> None:
+        """The process ends on purpose: what it holds is due at once."""
+        self._leave(args=[owner])
+
+    def size(self) -> int:
+        return self._redis.zcard("ballast:inbox:all")
+
+    def oldest_age_seconds(self) -> float | None:
+        """Age of the job that waits the longest, by Redis's clock; None where none waits."""
+        oldest = cast(
+            list[tuple[bytes, float]], self._redis.zrange("ballast:inbox:all", 0, 0, withscores=True)
+        )
+        if not oldest:
+            return None
+        seconds, microseconds = self._redis.time()
+        return max(0.0, seconds + microseconds / 1e6 - oldest[0][1] / 1000)
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        """The last report of every worker process that beats."""
+        owners = [
+            owner.decode() for owner in cast(list[bytes], self._redis.zrange("ballast:inbox:owners", 0, 999))
+        ]
+        if not owners:
+            return {}
+        reports = cast(list[bytes | None], self._redis.mget([f"ballast:worker:{owner}" for owner in owners]))
+        return {owner: json.loads(report) for owner, report in zip(owners, reports, strict=True) if report}
+
+
+def _envelope(job_id: str, record: bytes) -> tuple[Envelope, str | None]:
+    """The job's envelope; where it cannot be read, one that stands in for it, and why."""
+    try:
+        return Envelope.model_validate_json(record), None
+    except ValidationError as error:
+        stand_in = Envelope(
+            job_id=job_id,
+            lane="",
+            kind=Quarantine.kind,
+            fields={"raw": record[:8192].decode(errors="replace")},
+        )
+        return stand_in, f"unreadable record: {error.errors()[0]['loc']} {error.errors()[0]['msg']}"
+
+
+def _texts(values: Sequence[bytes]) -> list[str]:
+    return [value.decode() for value in values]

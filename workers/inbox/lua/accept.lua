@@ -1,0 +1,34 @@
+-- Take a job on record.
+-- ARGV: id, lane, queue, kind, envelope, grace_ms, lane_max, total_max, failure ('' = none),
+--       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), dialogue_ttl_seconds
+-- Returns {status}, or {status, id, queue, kind, place} where the job is to be published now, or {'conflict', dialogue}.
+local id, lane, queue, kind, envelope = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local grace_ms, lane_max, total_max, failure = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local dialogue, expected, following, dialogue_ttl = ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
+
+local today = math.floor(time[1] / DAY)
+if redis.call('SISMEMBER', done_key(today), id) == 1 or redis.call('SISMEMBER', done_key(today - 1), id) == 1 then
+  return {'done'}
+end
+if redis.call('EXISTS', job_key(id)) == 1 then
+  return {'known'} -- should its first intake have died before the publish, the rescuer does it
+end
+if redis.call('LLEN', lane_key(lane)) >= lane_max then return {'full'} end
+if redis.call('ZCARD', ALL) >= total_max then return {'crowded'} end
+if dialogue ~= '' then
+  local current = redis.call('GET', dialogue) or ''
+  if current ~= expected then return {'conflict', current} end
+  if following == '' then
+    redis.call('DEL', dialogue)
+  else
+    redis.call('SET', dialogue, following, 'EX', dialogue_ttl)
+  end
+end
+redis.call('HSET', job_key(id), 'lane', lane, 'queue', queue, 'kind', kind, 'envelope', envelope)
+if failure ~= '' then redis.call('HSET', job_key(id), 'failure', failure) end
+redis.call('ZADD', ALL, now, id)
+if redis.call('RPUSH', lane_key(lane), id) == 1 then
+  local ticket = mark_published(id, grace_ms)
+  return {'accepted', ticket[1], ticket[2], ticket[3], ticket[4]}
+end
+return {'accepted'}

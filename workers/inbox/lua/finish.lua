@@ -1,0 +1,28 @@
+-- The user has the answer: remove the record, remember the id, and hand out the lane's next job.
+-- ARGV: id, grace_ms, seen_at_ms, then telegram_id, balance, account version of what was seen then.
+-- Returns {notice} or, with the next job to be published now, {notice, id, queue, kind, place}; {} where there was no record.
+local id, grace_ms = ARGV[1], tonumber(ARGV[2])
+local lane = redis.call('HGET', job_key(id), 'lane')
+local notice = redis.call('HGET', job_key(id), 'notice') or ''
+if not lane then return {} end
+let_go(id)
+for i = 4, #ARGV, 3 do
+  -- Jobs of different users touch one account and finish in any order: the newer version stays.
+  local known = redis.call('HGET', 'ballast:balances', ARGV[i])
+  local version = known and tonumber(string.match(known, '^%S+ (%d+)')) or -1
+  if tonumber(ARGV[i + 2]) >= version then
+    redis.call('HSET', 'ballast:balances', ARGV[i], ARGV[i + 1] .. ' ' .. ARGV[i + 2] .. ' ' .. math.floor(ARGV[3] / 1000))
+  end
+end
+local today = done_key(math.floor(time[1] / DAY))
+redis.call('SADD', today, id)
+redis.call('EXPIRE', today, 2 * DAY)
+redis.call('DEL', job_key(id))
+redis.call('ZREM', ALL, id)
+redis.call('ZREM', DUE, id)
+local was_head = redis.call('LINDEX', lane_key(lane), 0) == id
+redis.call('LREM', lane_key(lane), 1, id)
+local head = redis.call('LINDEX', lane_key(lane), 0)
+if not head or not was_head then return {notice} end
+local ticket = mark_published(head, grace_ms)
+return {notice, ticket[1], ticket[2], ticket[3], ticket[4]}

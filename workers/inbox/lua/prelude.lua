@@ -1,0 +1,35 @@
+-- Shared by every script of the inbox. Time is Redis's own: hosts' clocks may differ.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local DAY = 86400
+
+local function job_key(id) return 'ballast:inbox:job:' .. id end
+local function lane_key(lane) return 'ballast:inbox:lane:' .. lane end
+local function held_key(owner) return 'ballast:inbox:held:' .. owner end
+local function done_key(day) return 'ballast:inbox:done:' .. day end
+local ALL, DUE, OWNERS = 'ballast:inbox:all', 'ballast:inbox:due', 'ballast:inbox:owners'
+local HELD_BACK = 'ballast:inbox:held_back'
+local SEQUENCE, CLAIMED = 'ballast:inbox:sequence', 'ballast:inbox:claimed'
+
+-- Where a job goes next: its own queue, or `replies` once only the answer is left.
+local function queue_of(id)
+  if redis.call('HEXISTS', job_key(id), 'reply') == 1 then return 'replies' end
+  return redis.call('HGET', job_key(id), 'queue')
+end
+
+-- The caller publishes it right after; should that get lost, it is looked at again after the grace.
+local function mark_published(id, grace_ms)
+  local queue = queue_of(id)
+  local place = redis.call('HINCRBY', SEQUENCE, queue, 1)
+  redis.call('HSET', job_key(id), 'published', place, 'waits_in', queue)
+  redis.call('ZADD', DUE, now + grace_ms, id)
+  return {id, queue, redis.call('HGET', job_key(id), 'kind'), tostring(place)}
+end
+
+local function let_go(id)
+  local owner = redis.call('HGET', job_key(id), 'owner')
+  if owner then
+    redis.call('SREM', held_key(owner), id)
+    redis.call('HDEL', job_key(id), 'owner')
+  end
+end

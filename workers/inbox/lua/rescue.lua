@@ -1,0 +1,59 @@
+-- What is to be published again: jobs of dead owners, jobs whose delay is over, jobs that fell out of a queue.
+-- ARGV: limit, grace_ms, lease_ms, owner_dead_after_ms, then the queues that are shut.
+-- Returns {how many were looked at, tickets}.
+local limit, grace_ms, lease_ms, dead_after_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local shut = {}
+for i = 5, #ARGV do shut[ARGV[i]] = true end
+
+-- Where nobody at all has beaten lately it was Redis that stood still, not they: give them time to be heard.
+local newest = redis.call('ZREVRANGE', OWNERS, 0, 0, 'WITHSCORES')
+if newest[2] and now - tonumber(newest[2]) > dead_after_ms / 2 then
+  redis.call('SET', 'ballast:inbox:amnesty', 1, 'PX', dead_after_ms)
+end
+local dead = {}
+if redis.call('EXISTS', 'ballast:inbox:amnesty') == 0 then
+  dead = redis.call('ZRANGEBYSCORE', OWNERS, '-inf', now - dead_after_ms, 'LIMIT', 0, 10)
+end
+for _, owner in ipairs(dead) do
+  for _, id in ipairs(redis.call('SMEMBERS', held_key(owner))) do
+    if redis.call('HGET', job_key(id), 'owner') == owner then
+      redis.call('HDEL', job_key(id), 'owner')
+      redis.call('ZADD', DUE, 0, id) -- before all others: its user waits already
+    end
+  end
+  redis.call('DEL', held_key(owner))
+  redis.call('ZREM', OWNERS, owner)
+end
+
+if #ARGV < 5 then
+  -- Nothing is shut: what was held back is due, and by its age before all others.
+  for _, id in ipairs(redis.call('ZRANGE', HELD_BACK, 0, limit - 1)) do
+    redis.call('ZREM', HELD_BACK, id)
+    local taken = redis.call('ZSCORE', ALL, id)
+    if taken and redis.call('HEXISTS', job_key(id), 'owner') == 0 then redis.call('ZADD', DUE, taken, id) end
+  end
+end
+
+local tickets = {}
+local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
+for _, id in ipairs(due) do
+  local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'published', 'waits_in')
+  if not fields[1] then
+    redis.call('ZREM', DUE, id)
+  elseif fields[2] and redis.call('ZSCORE', OWNERS, fields[2]) then
+    redis.call('ZADD', DUE, now + lease_ms, id) -- a long job of a live process
+  else
+    if fields[2] then let_go(id) end
+    local queue = fields[4]
+    local overtaken = queue and tonumber(redis.call('HGET', CLAIMED, queue) or '0') > tonumber(fields[3])
+    if shut[queue_of(id)] then
+      redis.call('ZREM', DUE, id)
+      redis.call('ZADD', HELD_BACK, redis.call('ZSCORE', ALL, id) or now, id)
+    elseif fields[3] and not overtaken and redis.call('LLEN', queue) > 0 then
+      redis.call('ZADD', DUE, now + grace_ms, id) -- it waits its turn in a long queue: no second copy
+    else
+      tickets[#tickets + 1] = mark_published(id, grace_ms)
+    end
+  end
+end
+return {#due, tickets}

@@ -1,0 +1,42 @@
+"""Hands a job's id to Celery, by the task's name: the fast path from the inbox to a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import kombu.exceptions
+import structlog
+
+from workers.jobs import task_name
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from workers.inbox.inbox import Ticket
+
+log = structlog.get_logger(__name__)
+
+
+class Publisher:
+    """Never raises for a broker that is away: the job is on record, and the rescuer publishes it later."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def publish(self, ticket: Ticket) -> bool:
+        """Whether Redis confirmed the message. A publish that failed may still have landed; a copy does no harm."""
+        try:
+            self._app.send_task(
+                task_name(ticket.task_kind),
+                kwargs={"job_id": ticket.job_id, "place": ticket.place},
+                task_id=ticket.job_id,
+                queue=ticket.queue,
+                ignore_result=True,
+                retry=False,
+            )
+        except (kombu.exceptions.OperationalError, OSError) as error:
+            log.warning(
+                "publish_failed", job_id=ticket.job_id, queue=ticket.queue, error=type(error).__name__
+            )
+            return False
+        return True

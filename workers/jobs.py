@@ -1,0 +1,243 @@
+"""The queue's contract: what can be asked of the workers, as small frozen JSON values.
+
+A job's `kind` never changes once released, for jobs of the last release may still wait in Redis. It names the
+task (`workers.<kind>`) and, by its first word, the queue.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dbcore.money import MAX_AMOUNT
+from dbcore.users import TELEGRAM_ID_LIMIT
+from workers.messages import Message
+
+QUEUES = ("users", "balances", "transactions", "broadcasts", "replies", "health")
+DATABASE_QUEUES = ("users", "balances", "transactions", "broadcasts")
+
+MEMO_LENGTH_MAX = 200
+
+TelegramId = Field(gt=0, lt=TELEGRAM_ID_LIMIT)
+
+
+class JobInvalid(Exception):
+    """A job's fields are not what its kind expects. The message says which, what was expected and what came."""
+
+
+class Job(BaseModel):
+    """What a worker is asked to do. Subclasses carry the arguments, in Celery's terms the keyword arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: ClassVar[str]
+
+    @classmethod
+    def decode(cls, fields: dict[str, Any]) -> Self:
+        """Raises JobInvalid with one sentence for every wrong field."""
+        try:
+            # Through JSON, so that tuples and enums may arrive as JSON has them while numbers stay strict.
+            return cls.model_validate_json(json.dumps(fields))
+        except ValidationError as error:
+            raise JobInvalid(
+                f"{task_name(cls.kind)}: " + "; ".join(_sentence(e) for e in error.errors())
+            ) from None
+
+
+def _sentence(error: Any) -> str:
+    field = ".".join(str(part) for part in error["loc"]) or "arguments"
+    came = "" if error["type"] == "missing" else f", got {_shortened(error['input'])}"
+    return f"{field}: {error['msg'].removeprefix('Value error, ')}{came}"
+
+
+def _shortened(value: object, length_max: int = 60) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= length_max else shown[:length_max] + "…"
+
+
+class UserJob(Job):
+    """A job on behalf of one Telegram user, as Telegram described them in the update."""
+
+    telegram_id: int = TelegramId
+    username: str | None = Field(default=None, max_length=64)
+    first_name: str = Field(default="", max_length=256)
+
+
+class GetOrCreateUser(UserJob):
+    """/start, or an operator who registers somebody."""
+
+    kind = "users.get_or_create"
+
+
+class SetUserStatus(Job):
+    """The user blocked the bot, or came back (`my_chat_member`)."""
+
+    kind = "users.set_status"
+    telegram_id: int = TelegramId
+    status: Literal["active", "blocked"]
+
+
+class ShowBalance(UserJob):
+    kind = "balances.show"
+
+
+class AdjustBalance(Job):
+    """Credit (`amount` > 0) or debit (`amount` < 0) a user known by id or by username.
+
+    amount -- signed minor units of the currency: 550 is 5.50 CREDIT.
+    actor -- who decided it, such as `telegram:1001`; for the books.
+    """
+
+    kind = "balances.adjust"
+    telegram_id: int | None = Field(default=None, gt=0, lt=TELEGRAM_ID_LIMIT)
+    username: str | None = Field(default=None, max_length=64)
+    amount: int = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
+    reason: str = Field(default="", max_length=MEMO_LENGTH_MAX)
+    actor: str = Field(default="operator", max_length=64)
+
+    @model_validator(mode="after")
+    def _whom_and_what(self) -> Self:
+        if (self.telegram_id is None) == (self.username is None):
+            raise ValueError("expected either telegram_id or username")
+        if self.amount == 0:
+            raise ValueError("amount: expected minor units other than 0")
+        return self
+
+
+class CreateTransfer(UserJob):
+    """/send: look the recipient up and ask the sender to confirm. Moves nothing yet.
+
+    recipient -- `@name` or a numeric Telegram id.
+    amount -- minor units.
+    """
+
+    kind = "transactions.create"
+    recipient: str = Field(min_length=1, max_length=64)
+    amount: int = Field(gt=0, le=MAX_AMOUNT)
+    memo: str = Field(default="", max_length=MEMO_LENGTH_MAX)
+
+
+class DecideTransfer(UserJob):
+    """A press on Confirm or Cancel. `token` is the pending transfer's opaque id."""
+
+    kind = "transactions.confirm"
+    token: str = Field(min_length=1, max_length=60)
+    confirm: bool
+
+
+class ShowHistory(UserJob):
+    """A page of the user's entries: the newest, or those up to an account version.
+
+    owner_telegram_id -- whose history the pressed button belongs to.
+    """
+
+    kind = "transactions.history"
+    upto_version: int | None = Field(default=None, ge=1)
+    owner_telegram_id: int | None = None
+
+
+class DeliverReply(Job):
+    """What the frontend itself has to say: help, questions, corrections. Needs no database.
+
+    notice_of -- the job that the message says is queued; where that is done by now, or was said before, nothing is
+        said.
+    """
+
+    kind = "replies.deliver"
+    notice_of: str | None = None
+    messages: tuple[Message, ...] = Field(min_length=1, max_length=10)
+
+
+class Quarantine(Job):
+    """An update that could not be read, kept for an operator. `raw` is the update as it came, cut at 8 KiB."""
+
+    kind = "users.quarantine"
+    raw: str = Field(max_length=8192)
+    error: str = Field(max_length=2048)
+
+
+JOB_TYPES: dict[str, type[Job]] = {
+    job_type.kind: job_type
+    for job_type in (
+        GetOrCreateUser,
+        SetUserStatus,
+        ShowBalance,
+        AdjustBalance,
+        CreateTransfer,
+        DecideTransfer,
+        ShowHistory,
+        DeliverReply,
+        Quarantine,
+    )
+}
+
+
+def task_name(kind: str) -> str:
+    return f"workers.{kind}"
+
+
+def queue_of(kind: str) -> str:
+    return kind.partition(".")[0]
+
+
+class Envelope(BaseModel):
+    """A job with what is known about where it came from and where its answer goes; the inbox keeps these.
+
+    job_id -- the Celery task id and the root of every idempotency key.
+    lane -- jobs of one lane run one after the other, in the order they came in.
+    chat_id -- where the answer goes; None when nobody waits for one.
+    message_id -- the message whose button was pressed; the answer is edited into it.
+    told_to_wait -- the user is told "queued" in a message of its own, whose place the answer takes.
+    """
+
+    # A newer release's record must be readable by an older one, while both run: what is unknown is passed over.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    job_id: str
+    lane: str
+    kind: str
+    fields: dict[str, Any]
+    chat_id: int | None = None
+    message_id: int | None = None
+    update_id: int | None = None
+    told_to_wait: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        job: Job,
+        *,
+        job_id: str,
+        lane: str,
+        chat_id: int | None = None,
+        message_id: int | None = None,
+        update_id: int | None = None,
+        told_to_wait: bool = False,
+    ) -> Self:
+        return cls(
+            job_id=job_id,
+            lane=lane,
+            kind=job.kind,
+            fields=job.model_dump(mode="json"),
+            chat_id=chat_id,
+            message_id=message_id,
+            update_id=update_id,
+            told_to_wait=told_to_wait,
+        )
+
+
+def job_id_of_update(bot_id: int, update_id: int, date: int) -> str:
+    """The same update always makes the same id.
+
+    The date is in it because update ids start again at a random number after a week without updates.
+    """
+    return f"{bot_id}-{update_id}-{date}"
+
+
+def reference_of(job_id: str) -> str:
+    """What a user is told to quote: eight letters and digits that stand for the job."""
+    return base64.b32encode(hashlib.sha256(job_id.encode()).digest()[:5]).decode()

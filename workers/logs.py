@@ -1,0 +1,54 @@
+"""Logs as events with fields: JSON lines where machines read them, columns on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+
+def configure_logging(**_celery: Any) -> None:
+    """Send structlog's events and the libraries' records through one handler to stderr.
+
+    Connected to Celery's `setup_logging` signal, whose arguments it has no use for.
+    """
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: list[Any] = (
+        [structlog.dev.ConsoleRenderer()]
+        if sys.stderr.isatty()
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    # httpx logs each request with its URL, and Telegram's URLs contain the bot's token.
+    # Celery tells each task twice over; our own events tell it once, with the job's id.
+    for noisy in (
+        "httpx",
+        "httpcore",
+        "telegram",
+        "uvicorn.access",
+        "celery.worker.strategy",
+        "celery.app.trace",
+    ):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

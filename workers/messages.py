@@ -1,0 +1,29 @@
+"""What goes out to people: messages with buttons, as JSON values that can wait in Redis."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Button(BaseModel):
+    """An inline button. `data` comes back when it is pressed: opaque, at most 64 bytes, never an amount."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    text: str = Field(min_length=1, max_length=64)
+    data: str = Field(min_length=1, max_length=64)
+
+
+class Message(BaseModel):
+    """One message to one chat.
+
+    text -- Telegram's HTML; whatever came from people is escaped already.
+    edit_message_id -- the bot's message to replace; where that is gone a new one is sent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    chat_id: int
+    text: str = Field(min_length=1, max_length=4096)
+    buttons: tuple[tuple[Button, ...], ...] = ()
+    edit_message_id: int | None = None

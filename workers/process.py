@@ -1,0 +1,125 @@
+"""What a worker process has: one engine with its link to the fleet, one Redis client, one Telegram courier, one heart.
+
+Made after the fork and never shared across one: a connection or an event loop that two processes hold belongs to
+neither. `current()` is the only way in; it also serves pools that do not fork (threads, solo).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import redis
+import structlog
+
+from dbcore.engine import GuardedEngine
+from dbcore.fleet.budget import wanted_by, within_budget
+from dbcore.fleet.link import FleetLink
+from dbcore.settings import Settings, load_settings
+from workers.heart import Heart
+from workers.in_hand import InHand
+from workers.inbox import Inbox, Publisher
+from workers.telegram.courier import Courier
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+log = structlog.get_logger(__name__)
+
+REDIS_CALL_SECONDS_MAX = 2.0
+DRAIN_SECONDS_MAX = 5.0
+
+
+class WorkerProcess:
+    """Everything a task reaches for. `owner` names this process in the inbox's claims."""
+
+    def __init__(self, settings: Settings, app: Celery, *, forked: bool) -> None:
+        """forked -- it is a prefork pool's child, which runs one task at a time."""
+        self.settings = settings
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.redis = connect_redis(settings)
+        self.inbox = Inbox(self.redis)
+        self.publisher = Publisher(app)
+        self.queues = sorted(app.amqp.queues.consume_from)
+        wanted = wanted_by(settings, forked=forked)
+        self.engine = GuardedEngine(within_budget(wanted, self.redis, self.owner))
+        self.link = FleetLink(
+            self.redis,
+            self.engine,
+            self.owner,
+            connection_budget=settings.db_connection_budget,
+            connections_wanted=wanted.db_pool_size + wanted.db_max_overflow,
+        )
+        self.courier = Courier(settings)
+        self.in_hand = InHand()
+        self.heart = Heart(self.inbox, self.owner, self.in_hand, self._report)
+
+    def start(self) -> None:
+        self.link.start()
+        self.heart.start()
+        log.info("Database stability monitoring started", owner=self.owner)
+
+    def stop(self) -> None:
+        """Let answers under way go out, then give back what is still held."""
+        self.courier.close(DRAIN_SECONDS_MAX)
+        self.heart.stop()
+        self.link.stop()
+        try:
+            self.inbox.leave(self.owner)
+        except redis.RedisError as error:
+            # Without the farewell the rescuer finds out by the missing heartbeat, some seconds later.
+            log.warning("farewell_failed", error=type(error).__name__)
+        self.engine.dispose()
+
+    def _report(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "queues": self.queues,
+            "database": asdict(self.engine.snapshot()),
+        }
+
+
+def connect_redis(settings: Settings) -> redis.Redis:
+    """A client whose every call ends within seconds, and which does not retry behind our back."""
+    return redis.Redis.from_url(
+        settings.require("redis_url"),
+        socket_connect_timeout=1,
+        socket_timeout=REDIS_CALL_SECONDS_MAX,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=None,
+    )
+
+
+_lock = threading.Lock()
+_current: WorkerProcess | None = None
+_current_pid: int | None = None
+
+
+def current(*, forked: bool = False) -> WorkerProcess:
+    """This process's own, made at the first call."""
+    global _current, _current_pid
+    with _lock:
+        if _current is None or _current_pid != os.getpid():
+            from workers.celery import app
+
+            _current = WorkerProcess(load_settings(), app, forked=forked)
+            _current_pid = os.getpid()
+            _current.start()
+        return _current
+
+
+def start(**_celery: Any) -> None:
+    """Celery's `worker_process_init`: the child is forked, and may be waited for by nobody yet."""
+    current(forked=True)
+
+
+def stop(**_celery: Any) -> None:
+    """Celery's `worker_process_shutdown`."""
+    if _current is not None and _current_pid == os.getpid():
+        _current.stop()

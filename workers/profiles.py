@@ -1,0 +1,10 @@
+"""A job's sender in dbcore's terms."""
+
+from __future__ import annotations
+
+from dbcore.users import Profile
+from workers.jobs import UserJob
+
+
+def profile_of(job: UserJob) -> Profile:
+    return Profile(telegram_id=job.telegram_id, username=job.username, first_name=job.first_name)

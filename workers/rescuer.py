@@ -1,0 +1,108 @@
+"""The rescuer brings back jobs that were lost on the way: their process died, or Celery dropped the message.
+
+A bootstep in every worker; the one that holds the lease works, the others stand by. Two at work at once would do no
+harm: each job is handed out by one atomic script, and a second copy of a message is dropped by the claim.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+import redis
+import structlog
+from celery import bootsteps
+
+from dbcore import fleet
+from dbcore.settings import load_settings
+from workers.inbox import Inbox, Publisher
+from workers.jobs import DATABASE_QUEUES
+from workers.process import connect_redis
+from workers.quota_alarm import QuotaAlarm
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.25
+BATCH = 500
+BATCHES_PER_TICK_MAX = 5
+LEASE_KEY = "ballast:rescuer"
+LEASE_MS = 1_500
+
+_RENEW_LEASE = """
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+"""
+
+
+class Rescuer:
+    """Looks four times a second, while it holds the lease."""
+
+    def __init__(
+        self, client: redis.Redis, inbox: Inbox, publisher: Publisher, admin_ids: Collection[int] = ()
+    ) -> None:
+        """admin_ids -- who is told of what nobody but a person can mend."""
+        self._redis = client
+        self._alarm = QuotaAlarm(client, inbox, publisher, admin_ids)
+        self._name = uuid.uuid4().hex
+        self._renew = client.register_script(_RENEW_LEASE)
+        self._inbox = inbox
+        self._publisher = publisher
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rescuer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def look(self) -> int:
+        """Publish what is due again, if the lease is ours. Returns how many jobs."""
+        if not self._renew(keys=[LEASE_KEY], args=[self._name, LEASE_MS]):
+            return 0
+        # Held back until it closes: published now they would only be given back, over and over.
+        view = fleet.read(self._redis)
+        self._alarm.look(view)
+        shut = DATABASE_QUEUES if view.admits_nothing else ()
+        published = 0
+        for _ in range(BATCHES_PER_TICK_MAX):
+            looked_at, tickets = self._inbox.rescue(BATCH, shut=shut)
+            published += sum(self._publisher.publish(ticket) for ticket in tickets)
+            if looked_at < BATCH:
+                break
+        return published
+
+    def _run(self) -> None:
+        while not self._stopped.wait(TICK_SECONDS):
+            try:
+                count = self.look()
+            except redis.RedisError as error:
+                log.warning("rescuer_without_redis", error=type(error).__name__)
+                continue
+            except Exception:  # the edge of a thread: one bad record must not end one rescuer after the other
+                log.exception("rescuer_tripped")
+                continue
+            if count:
+                log.info("rescued", jobs=count)
+
+
+class RescuerStep(bootsteps.StartStopStep):
+    """Runs a Rescuer beside the worker's consumer, in the parent process."""
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._rescuer: Rescuer | None = None
+
+    def start(self, worker: Any) -> None:
+        settings = load_settings()
+        client = connect_redis(settings)
+        self._rescuer = Rescuer(client, Inbox(client), Publisher(worker.app), settings.admin_ids)
+        self._rescuer.start()
+
+    def stop(self, worker: Any) -> None:
+        if self._rescuer is not None:
+            self._rescuer.stop()

@@ -1,0 +1,71 @@
+"""The probe: once each period, however many beats ask for it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+from sqlalchemy import make_url
+
+from dbcore import probes
+from dbcore.errors import DatabaseAway
+from dbcore.failures import FailureKind
+from workers import probe_record, process
+from workers.celery import app
+
+log = structlog.get_logger(__name__)
+
+TCP_SECONDS_MAX = 2.0
+
+
+@app.task(name="workers.health.probe")
+def probe(trigger: str = "beat") -> None:
+    """Ask the database how it is; leave the answer in `health_probes` and in Redis.
+
+    trigger -- `beat`, or `operator` to probe now, whatever was probed this period.
+    """
+    worker = process.current()
+    period = worker.settings.health_probe_seconds
+    if trigger == "beat" and not probe_record.claim_slot(worker.redis, int(time.time()) // period, period):
+        return
+    if trigger == "beat" and worker.settings.health_probe_mode == "thrifty":
+        finding = _without_waking_it(worker)
+    else:
+        finding = _asked(worker, trigger)
+    finding["probed_at"] = time.time()
+    probe_record.keep(worker.redis, finding)
+    log.info("probed", ok=finding["ok"], latency_ms=finding.get("latency_ms"))
+
+
+def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:
+    try:
+        return {"by": "statement", **asdict(probes.probe(worker.engine, trigger=trigger))}
+    except DatabaseAway as away:
+        return {
+            "by": "statement",
+            "ok": False,
+            "kind": str(away.kind),
+            "retry_after_seconds": away.retry_after_seconds,
+        }
+
+
+def _without_waking_it(worker: process.WorkerProcess) -> dict[str, Any]:
+    """For a database that sleeps while nobody uses it, and is paid for by the hour that it is awake: traffic since the
+    last look is as good as a probe, and without any it is only looked whether somebody listens there.
+    """
+    engines = {owner: report["database"] for owner, report in worker.inbox.processes().items()}
+    calls = {owner: int(engine["calls_total"]) for owner, engine in engines.items()}
+    before = probe_record.exchange_calls(worker.redis, calls)
+    busy = [engines[owner] for owner, count in calls.items() if count > before.get(owner, 0)]
+    if busy:
+        return {"by": "traffic", "ok": any(engine["failed_operations"] == 0 for engine in busy)}
+    address = make_url(worker.settings.require("database_url"))
+    started = time.perf_counter()
+    try:
+        socket.create_connection((address.host or "", address.port or 5432), TCP_SECONDS_MAX).close()
+    except OSError as error:
+        return {"by": "tcp", "ok": False, "kind": FailureKind.OUTAGE.value, "error": type(error).__name__}
+    return {"by": "tcp", "ok": True, "latency_ms": round(1000 * (time.perf_counter() - started), 2)}

@@ -1,0 +1,42 @@
+"""The decorator that makes a Celery task out of a function from a job to the messages of its answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+from celery.exceptions import Reject
+
+from workers.celery import app
+from workers.execution import JobFailed, NotOnRecord, Work, carry_out
+from workers.jobs import Job, task_name
+from workers.messages import Message
+
+log = structlog.get_logger(__name__)
+
+J = TypeVar("J", bound=Job)
+
+NOT_ON_RECORD_SECONDS = 1.0
+
+
+def job_task(job_type: type[J]) -> Callable[[Callable[[Work[J]], list[Message]]], Any]:
+    """Register `workers.<kind>`. The function makes one call into dbcore and survives being run twice."""
+
+    def register(apply: Callable[[Work[J]], list[Message]]) -> Any:
+        # Positional arguments are taken only to be refused with a dead letter: Celery itself would drop the job.
+        def run(task: Any, *positional: Any, **arguments: Any) -> None:
+            if positional:
+                arguments = {**arguments, "positional_arguments": list(positional)}
+            queue = (task.request.delivery_info or {}).get("routing_key") or ""
+            try:
+                carry_out(job_type, apply, task.request.id, queue, arguments)
+            except NotOnRecord as error:
+                log.warning("operators_job_waits", task_id=task.request.id, why=str(error))
+                time.sleep(NOT_ON_RECORD_SECONDS)  # not in a hot loop; the message goes back to its queue
+                raise Reject(str(error), requeue=True) from error
+
+        return app.task(name=task_name(job_type.kind), bind=True, throws=(JobFailed,), typing=False)(run)
+
+    return register

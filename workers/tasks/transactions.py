@@ -1,0 +1,66 @@
+"""Tasks that move money between users, and show what was moved."""
+
+from __future__ import annotations
+
+from dbcore import history as history_pages
+from dbcore import pending_transfers, users
+from workers import texts
+from workers.execution import Work
+from workers.inbox import SeenBalance
+from workers.jobs import CreateTransfer, DecideTransfer, ShowHistory
+from workers.messages import Message
+from workers.profiles import profile_of
+from workers.tasks.job_task import job_task
+
+HISTORY_PAGE_LENGTH = 8
+
+
+@job_task(CreateTransfer)
+def create(work: Work[CreateTransfer]) -> list[Message]:
+    outcome = pending_transfers.create(
+        work.engine,
+        key=work.job_id,
+        sender=profile_of(work.job),
+        recipient=users.UserRef.parse(work.job.recipient),
+        amount=work.job.amount,
+        memo=work.job.memo,
+    )
+    if outcome.reason is not None:
+        return work.answer(texts.transfer_refused(outcome, work.job, work.settings))
+    return work.answer(
+        texts.transfer_to_confirm(outcome, work.job, work.settings), texts.transfer_buttons(outcome.token)
+    )
+
+
+@job_task(DecideTransfer)
+def confirm(work: Work[DecideTransfer]) -> list[Message]:
+    outcome = pending_transfers.decide(
+        work.engine,
+        key=work.job_id,
+        token=work.job.token,
+        presser=profile_of(work.job),
+        confirm=work.job.confirm,
+    )
+    edit = texts.closes_the_question(outcome)
+    messages = work.answer(texts.decided(outcome, work.settings), edit=edit)
+    if outcome.recipient is not None and texts.money_moved(outcome):
+        messages.append(
+            Message(chat_id=outcome.recipient.telegram_id, text=texts.received(outcome, work.settings))
+        )
+    return messages
+
+
+@job_task(ShowHistory)
+def history(work: Work[ShowHistory]) -> list[Message]:
+    job = work.job
+    if job.owner_telegram_id not in {None, job.telegram_id}:
+        return work.answer(texts.NOT_YOUR_HISTORY)
+    page = history_pages.page(
+        work.engine, profile=profile_of(job), upto_version=job.upto_version, limit=HISTORY_PAGE_LENGTH
+    )
+    work.balances.append(SeenBalance(job.telegram_id, page.balance, page.newest_version))
+    return work.answer(
+        texts.history(page, work.settings),
+        texts.history_buttons(page, job.telegram_id, HISTORY_PAGE_LENGTH),
+        edit=work.message_id is not None,
+    )

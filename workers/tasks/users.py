@@ -1,0 +1,31 @@
+"""Tasks about who a user is."""
+
+from __future__ import annotations
+
+from dbcore import users
+from workers import texts
+from workers.execution import JobFailed, Work
+from workers.inbox import SeenBalance
+from workers.jobs import GetOrCreateUser, Quarantine, SetUserStatus
+from workers.messages import Message
+from workers.profiles import profile_of
+from workers.tasks.job_task import job_task
+
+
+@job_task(GetOrCreateUser)
+def get_or_create(work: Work[GetOrCreateUser]) -> list[Message]:
+    account = users.get_or_create(work.engine, profile=profile_of(work.job))
+    work.balances.append(SeenBalance(account.telegram_id, account.balance, account.version))
+    return work.answer(texts.welcome(account, work.settings))
+
+
+@job_task(SetUserStatus)
+def set_status(work: Work[SetUserStatus]) -> list[Message]:
+    users.set_status(work.engine, telegram_id=work.job.telegram_id, status=users.UserStatus(work.job.status))
+    return []
+
+
+@job_task(Quarantine)
+def quarantine(work: Work[Quarantine]) -> list[Message]:
+    """An unreadable update has no effect but its own dead letter, which the failure writes."""
+    raise JobFailed(work.job.error)

@@ -1,0 +1,21 @@
+"""python-telegram-bot's Bot, as Ballast sets it up."""
+
+from __future__ import annotations
+
+from telegram import Bot
+
+from dbcore.settings import Settings
+from workers.telegram.transport import AiohttpRequest
+
+
+def make_bot(settings: Settings, *, connections: int) -> Bot:
+    """python-telegram-bot's Bot against the configured server.
+
+    It is not `initialize()`d: that would ask `getMe`, and a worker must start while Telegram is away.
+    """
+    return Bot(
+        settings.require("telegram_bot_token"),
+        base_url=f"{settings.telegram_api_url}/bot",
+        base_file_url=f"{settings.telegram_api_url}/file/bot",
+        request=AiohttpRequest(connections=connections),
+    )

@@ -1,0 +1,120 @@
+"""The courier carries answers to Telegram, from one event loop per worker process.
+
+A task hands its messages over and goes on: a slow Telegram holds neither the task's slot nor a database connection.
+The job's record stays in the inbox until the last message is out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+
+import structlog
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup
+from telegram.constants import ParseMode
+from telegram.error import TelegramError
+
+from dbcore.settings import Settings
+from workers.messages import Message
+from workers.telegram.bot import make_bot
+from workers.telegram.verdicts import Meaning, Verdict, judge
+
+log = structlog.get_logger(__name__)
+
+OUTSTANDING_MAX = 64
+"""Answers under way at once in one process. Past it, tasks wait for one to leave."""
+
+
+class Courier:
+    """Owns the event loop's thread and the Bot. Made after the fork; `close()` ends both."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._bot: Bot | None = None
+        if settings.telegram_bot_token is not None:
+            self._bot = make_bot(settings, connections=OUTSTANDING_MAX)
+        else:
+            log.warning(
+                "no_bot_token",
+                meaning="this worker does its jobs, and their answers wait for one that has it",
+            )
+        self._room = threading.BoundedSemaphore(OUTSTANDING_MAX)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="courier", daemon=True)
+        self._thread.start()
+
+    def carry(self, errand: Callable[[Bot | None], Coroutine[None, None, None]]) -> None:
+        """Start an errand on the loop. It gets the bot, where there is one.
+
+        Blocks while OUTSTANDING_MAX are under way.
+        """
+        self._room.acquire()
+        future = asyncio.run_coroutine_threadsafe(errand(self._bot), self._loop)
+        future.add_done_callback(self._arrived)
+
+    def close(self, seconds_max: float) -> None:
+        """Wait for errands under way, then end the loop. What is not out by then is given back by the inbox."""
+        deadline = time.monotonic() + seconds_max
+        waited = [
+            self._room.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(OUTSTANDING_MAX)
+        ]
+        if not all(waited):
+            log.warning("answers_left_behind", count=waited.count(False))
+        closing = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        closing.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._loop.stop))
+        self._thread.join(timeout=seconds_max)
+
+    async def _end(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        if self._bot is not None:
+            await self._bot.request.shutdown()
+
+    def _arrived(self, future: Future[None]) -> None:
+        self._room.release()
+        if not future.cancelled() and (error := future.exception()) is not None:
+            log.error("errand_failed", exc_info=error)
+
+
+async def send(bot: Bot, message: Message) -> Verdict:
+    """Send or edit one message, and say what Telegram's answer means."""
+    keyboard = _keyboard(message)
+    try:
+        if message.edit_message_id is not None:
+            await bot.edit_message_text(
+                message.text,
+                chat_id=message.chat_id,
+                message_id=message.edit_message_id,
+                reply_markup=keyboard,
+                parse_mode=ParseMode.HTML,
+            )
+            return Verdict(Meaning.DELIVERED, message_id=message.edit_message_id)
+        sent = await bot.send_message(
+            message.chat_id, message.text, reply_markup=keyboard, parse_mode=ParseMode.HTML
+        )
+    except TelegramError as error:
+        return judge(error)
+    return Verdict(Meaning.DELIVERED, message_id=sent.message_id)
+
+
+async def withdraw(bot: Bot, chat_id: int, message_id: int) -> None:
+    """Delete a message that is untrue by now. Best effort: it is beside the answer, not the answer."""
+    try:
+        await bot.delete_message(chat_id, message_id)
+    except TelegramError as error:
+        log.info("withdrawal_failed", error=str(error))
+
+
+def _keyboard(message: Message) -> InlineKeyboardMarkup | None:
+    if not message.buttons:
+        return None
+    return InlineKeyboardMarkup(
+        [
+            [InlineKeyboardButton(button.text, callback_data=button.data) for button in row]
+            for row in message.buttons
+        ]
+    )

@@ -1,0 +1,85 @@
+"""What Telegram's answer to a send means: one table from python-telegram-bot's errors to what is to be done.
+
+`BadRequest` and `TimedOut` both subclass `NetworkError` there; the order of the questions below matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Conflict,
+    EndPointNotFound,
+    Forbidden,
+    InvalidToken,
+    RetryAfter,
+    TelegramError,
+)
+
+from workers.telegram.transport import NeverSent
+
+
+class Meaning(StrEnum):
+    DELIVERED = "delivered"
+    BLOCKED = "blocked"
+    """The user blocked the bot, or is gone: nobody is there to answer."""
+    CHAT_GONE = "chat_gone"
+    MIGRATED = "migrated"
+    EDIT_IMPOSSIBLE = "edit_impossible"
+    """The message to edit is gone or too old: send a new one."""
+    BAD_PAYLOAD = "bad_payload"
+    WAIT = "wait"
+    """Not taken: try again after `retry_after_seconds`."""
+    UNKNOWN = "unknown"
+    """The request may have been written and no good answer came: it may have been delivered."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    meaning: Meaning
+    retry_after_seconds: float = 0.0
+    migrated_to: int | None = None
+    description: str = ""
+    message_id: int | None = None
+
+
+_EDIT_IMPOSSIBLE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+_CHAT_GONE = ("chat not found", "peer_id_invalid", "group chat was deactivated", "chat_write_forbidden")
+AWAY_SECONDS = 2.0
+MISCONFIGURED_SECONDS = 30.0
+"""A wrong token mends by an operator's hand, not by trying."""
+
+
+def judge(error: TelegramError) -> Verdict:
+    text = str(error)
+    lowered = text.lower()
+    if isinstance(error, RetryAfter):
+        seconds = error.retry_after
+        return Verdict(
+            Meaning.WAIT, float(seconds if isinstance(seconds, int) else seconds.total_seconds()), None, text
+        )
+    if isinstance(error, ChatMigrated):
+        return Verdict(Meaning.MIGRATED, migrated_to=error.new_chat_id, description=text)
+    if isinstance(error, Forbidden):
+        gone = Meaning.BLOCKED if "blocked" in lowered or "deactivated" in lowered else Meaning.CHAT_GONE
+        return Verdict(gone, description=text)
+    if isinstance(error, BadRequest):
+        if "message is not modified" in lowered:
+            return Verdict(Meaning.DELIVERED, description=text)
+        if any(part in lowered for part in _EDIT_IMPOSSIBLE):
+            return Verdict(Meaning.EDIT_IMPOSSIBLE, description=text)
+        if any(part in lowered for part in _CHAT_GONE):
+            return Verdict(Meaning.CHAT_GONE, description=text)
+        return Verdict(Meaning.BAD_PAYLOAD, description=text)
+    if isinstance(error, InvalidToken | EndPointNotFound | Conflict):
+        return Verdict(Meaning.WAIT, MISCONFIGURED_SECONDS, None, text)
+    if isinstance(error, NeverSent):
+        return Verdict(Meaning.WAIT, AWAY_SECONDS, None, text)
+    if error.__cause__ is None:
+        # An HTTP answer, 5xx: Telegram says itself that it did not do it.
+        return Verdict(Meaning.WAIT, AWAY_SECONDS, None, text)
+    # A time-out or reset after connecting: the message may be in the chat.
+    return Verdict(Meaning.UNKNOWN, AWAY_SECONDS, None, text)

@@ -1,0 +1,212 @@
+"""What the workers say to people: one function an outcome, Telegram's HTML, names and memos escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape as escape_html
+
+from dbcore.history import HistoryEntry, HistoryPage
+from dbcore.money import format_amount
+from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, Party, PendingOutcome, RejectionReason
+from dbcore.settings import Settings
+from dbcore.users import UserAccount
+from workers.jobs import AdjustBalance, CreateTransfer
+from workers.messages import Button
+
+NOT_YOUR_HISTORY = "These buttons belong to somebody else. Send /history to see yours."
+
+QUOTA_EXHAUSTED = (
+    "The database says that its quota is used up. Nothing is lost: commands wait in Redis and are done once it answers "
+    "again. Nothing mends this by itself before the plan renews: raise the plan at your database's provider, then run "
+    "<code>python -m dbcore breaker auto</code> to be back at once."
+)
+
+EXPIRES_AFTER_MINUTES = 10
+
+NAME_SHOWN_MAX = 32
+"""A first name may have 64 characters and a username 32; a page of history shows eight of each."""
+
+
+def escape(text: str) -> str:
+    """For Telegram's HTML, where quotes need no escape and would only make a message too long."""
+    return escape_html(text, quote=False)
+
+
+def _money(minor: int, settings: Settings) -> str:
+    return f"<b>{format_amount(minor, settings.currency_exponent, settings.currency)}</b>"
+
+
+def _name(party: Party | UserAccount) -> str:
+    """First name and @username, or the id: enough to tell two people of one name apart."""
+    called = escape(party.first_name[:NAME_SHOWN_MAX]) or "a user without a name"
+    return f"{called} (@{escape(party.username)})" if party.username else f"{called} (id {party.telegram_id})"
+
+
+def _memo(memo: str) -> str:
+    return f"\n“{escape(memo)}”" if memo else ""
+
+
+def welcome(account: UserAccount, settings: Settings) -> str:
+    greeting = "Welcome" if account.created else "Welcome back"
+    name = f", {escape(account.first_name)}" if account.first_name else ""
+    return (
+        f"{greeting}{name}! Your balance is {_money(account.balance, settings)}.\n\n"
+        "/balance shows it, /send moves it to somebody else, /history shows what happened, /help explains."
+    )
+
+
+def balance(account: UserAccount, settings: Settings) -> str:
+    return f"Your balance is {_money(account.balance, settings)}."
+
+
+def adjusted(outcome: AdjustOutcome, job: AdjustBalance, settings: Settings) -> str:
+    asked = f"@{job.username}" if job.username else str(job.telegram_id)
+    amount = _money(abs(job.amount), settings)
+    match outcome.reason:
+        case None:
+            assert outcome.target is not None and outcome.balance_after is not None  # noqa: S101
+            did = "Credited" if job.amount > 0 else "Debited"
+            preposition = "to" if job.amount > 0 else "from"
+            return (
+                f"{did} {amount} {preposition} {_name(outcome.target)}.{_memo(job.reason)}\n"
+                f"Their balance is {_money(outcome.balance_after, settings)}."
+            )
+        case RejectionReason.INSUFFICIENT_FUNDS:
+            return f"Nothing was debited: {escape(asked)} has less than {amount}."
+        case reason:
+            return _refusal(reason, asked)
+
+
+def adjusted_for_you(outcome: AdjustOutcome, job: AdjustBalance, settings: Settings) -> str:
+    assert outcome.balance_after is not None  # noqa: S101  asked for applied outcomes alone
+    what = "You were credited" if job.amount > 0 else "You were debited"
+    return (
+        f"{what} {_money(abs(job.amount), settings)}.{_memo(job.reason)}\n"
+        f"Your balance is {_money(outcome.balance_after, settings)}."
+    )
+
+
+def transfer_refused(outcome: PendingOutcome, job: CreateTransfer, settings: Settings) -> str:
+    if outcome.reason is RejectionReason.INSUFFICIENT_FUNDS:
+        has = "" if outcome.balance is None else f" Your balance is {_money(outcome.balance, settings)}."
+        return f"You do not have {_money(job.amount, settings)}.{has}"
+    assert outcome.reason is not None  # noqa: S101
+    return _refusal(outcome.reason, job.recipient)
+
+
+def _refusal(reason: RejectionReason, asked: str) -> str:
+    shown = escape(asked)
+    match reason:
+        case RejectionReason.UNKNOWN_USER:
+            return (
+                f"I do not know {shown}. They have to send me /start once before they can receive anything."
+            )
+        case RejectionReason.AMBIGUOUS_USER:
+            return f"More than one person I know has used {shown}. Give the numeric id instead."
+        case RejectionReason.SAME_ACCOUNT:
+            return "You cannot send to yourself."
+        case RejectionReason.EXPIRED:
+            return f"Too late: this expired after {EXPIRES_AFTER_MINUTES} minutes. Nothing was moved."
+        case RejectionReason.NOT_YOURS:
+            return "This transfer belongs to somebody else. Nothing was moved."
+        case RejectionReason.ALREADY_CONFIRMED:
+            return "This transfer was confirmed before. It was made once, and is not made again."
+        case RejectionReason.ALREADY_CANCELLED:
+            return "This transfer was cancelled before. Nothing was moved."
+        case RejectionReason.UNKNOWN_TRANSFER:
+            return "I do not know this transfer. Nothing was moved."
+        case _:
+            return f"Refused: {reason.value.replace('_', ' ')}. Nothing was moved."
+
+
+def transfer_to_confirm(outcome: PendingOutcome, job: CreateTransfer, settings: Settings) -> str:
+    assert outcome.recipient is not None  # noqa: S101  a transfer without one is refused
+    return (
+        f"Send {_money(outcome.amount, settings)} to {_name(outcome.recipient)}?{_memo(job.memo)}\n"
+        f"<i>Good for {EXPIRES_AFTER_MINUTES} minutes.</i>"
+    )
+
+
+def transfer_buttons(token: str) -> Sequence[Sequence[Button]]:
+    return [[Button(text="Confirm", data=f"c:{token}"), Button(text="Cancel", data=f"x:{token}")]]
+
+
+def decided(outcome: DecisionOutcome, settings: Settings) -> str:
+    if outcome.reason is RejectionReason.INSUFFICIENT_FUNDS:
+        return "Your balance is too low for this by now. Nothing was moved."
+    if outcome.reason is not None:
+        return _refusal(outcome.reason, "")
+    if outcome.decision is Decision.CANCELLED:
+        return "Cancelled. Nothing was moved."
+    return _moved("Sent {amount} to {name}.", outcome, outcome.recipient, outcome.sender_balance, settings)
+
+
+def closes_the_question(outcome: DecisionOutcome) -> bool:
+    """Whether the message with the buttons is replaced: not by what a stranger or a second press brings."""
+    return outcome.reason not in {
+        RejectionReason.NOT_YOURS,
+        RejectionReason.ALREADY_CONFIRMED,
+        RejectionReason.ALREADY_CANCELLED,
+    }
+
+
+def money_moved(outcome: DecisionOutcome) -> bool:
+    return outcome.decision is Decision.CONFIRMED and outcome.reason is None
+
+
+def received(outcome: DecisionOutcome, settings: Settings) -> str:
+    return _moved("{name} sent you {amount}.", outcome, outcome.sender, outcome.recipient_balance, settings)
+
+
+def _moved(
+    sentence: str,
+    outcome: DecisionOutcome,
+    other: Party | None,
+    balance_after: int | None,
+    settings: Settings,
+) -> str:
+    # A confirmed transfer tells all of it; only refusals leave something out.
+    assert other is not None and outcome.amount is not None and balance_after is not None  # noqa: S101
+    did = sentence.format(amount=_money(outcome.amount, settings), name=_name(other))
+    return f"{did}{_memo(outcome.memo or '')}\nYour balance is {_money(balance_after, settings)}."
+
+
+def history(page: HistoryPage, settings: Settings) -> str:
+    if not page.entries:
+        return "Nothing has happened on your account yet."
+    lines = [_entry(entry, settings) for entry in page.entries]
+    return f"Your balance is {_money(page.balance, settings)}. Times are UTC.\n\n" + "\n".join(lines)
+
+
+def _entry(entry: HistoryEntry, settings: Settings) -> str:
+    sign = "+" if entry.amount > 0 else "−"
+    amount = format_amount(abs(entry.amount), settings.currency_exponent, settings.currency)
+    if entry.counterparty is None:
+        with_whom = "credit" if entry.amount > 0 else "debit"
+    else:
+        with_whom = f"{'from' if entry.amount > 0 else 'to'} {_name(entry.counterparty)}"
+    memo = f" · {escape(entry.memo[:40])}" if entry.memo else ""
+    return f"{entry.created_at:%Y-%m-%d %H:%M} <b>{sign}{amount}</b> {with_whom}{memo}"
+
+
+def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Sequence[Sequence[Button]]:
+    if not page.entries:
+        return []
+    newest_shown, oldest_shown = page.entries[0].version, page.entries[-1].version
+    row = []
+    if newest_shown < page.newest_version:
+        row.append(
+            Button(
+                text="◀ Newer", data=f"h:{telegram_id}:{min(page.newest_version, newest_shown + page_length)}"
+            )
+        )
+    if oldest_shown > 1:
+        row.append(Button(text="Older ▶", data=f"h:{telegram_id}:{oldest_shown - 1}"))
+    return [row] if row else []
+
+
+def failed(reference: str) -> str:
+    return (
+        f"Something went wrong, and it is our fault. It is on record as {reference}; quote it if you ask about it. "
+        "/history shows whether money moved."
+    )

@@ -1,0 +1,102 @@
+"""The valve: while the fleet's breaker lets nothing through, this worker takes no job that needs the database.
+
+They wait in Redis, in order, instead of being taken, refused and given back over and over. `replies` and `health` flow
+on. A job that was at hand already meets the breaker at once and goes back to the inbox (execution.py), from where the
+rescuer brings it again once the breaker is closed.
+
+    breaker ──▶ watch (thread, asks Redis) ──▶ a flag ──▶ valve (worker's event loop) ──▶ which queues are consumed
+
+When it opens again all queues open at once: a prefork pool takes no more jobs at a time than it has children, so the
+database meets as many calls as before the outage, however many jobs wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import redis
+import structlog
+from celery import bootsteps
+
+from dbcore import fleet
+from dbcore.settings import load_settings
+from workers.jobs import DATABASE_QUEUES
+from workers.process import connect_redis
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.2
+
+
+class Watch:
+    """Knows whether the fleet lets nothing through, without asking whoever wants to know to wait.
+
+    While Redis is away the last answer stands; there are no jobs to take then.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self.shut = False
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="valve-watch", daemon=True)
+
+    def start(self) -> None:
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def look(self) -> None:
+        try:
+            self.shut = fleet.read(self._redis).admits_nothing
+        except redis.RedisError as error:
+            log.debug("valve_without_redis", error=type(error).__name__)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(LOOK_SECONDS):
+            self.look()
+
+
+class ValveStep(bootsteps.StartStopStep):
+    """In the worker's consumer, which is stopped and started again with each connection to Redis."""
+
+    # After the step that makes the consumer, and before the first message is taken.
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._closed: list[str] = []  # outlives a connection: Celery goes on without these queues then
+        self._watch: Watch | None = None
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        self._watch = Watch(connect_redis(load_settings()))
+        self._watch.start()
+        self._turn(consumer)
+        self._timer = consumer.timer.call_repeatedly(LOOK_SECONDS, self._turn, (consumer,))
+
+    def stop(self, consumer: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _turn(self, consumer: Any) -> None:
+        assert self._watch is not None  # noqa: S101  start() made it
+        if self._watch.shut:
+            flowing = [name for name in DATABASE_QUEUES if name in consumer.app.amqp.queues.consume_from]
+            for name in flowing:
+                self._closed.append(
+                    name
+                )  # first: should the connection go in between, it is closed all the same
+                consumer.cancel_task_queue(name)
+            if flowing:
+                log.warning("valve_closed", queues=flowing)
+        elif self._closed:
+            for name in self._closed:
+                consumer.add_task_queue(name)
+            log.warning("valve_opened", queues=self._closed)
+            self._closed = []
