@@ -111,7 +111,7 @@ def fetch_row(pool: GuardedPool, statement: str, parameters: Sequence[Any]) -> t
     Raises Failed; every other error untouched.
     """
     try:
-        pooled = pool.connect()
+        entry = pool.lend()
     except Failed as early:
         raise _nothing_sent(early) from early.__cause__
     except PoolTimeoutError as error:
@@ -123,7 +123,7 @@ def fetch_row(pool: GuardedPool, statement: str, parameters: Sequence[Any]) -> t
             raise
         raise failed from driver_error
     try:
-        cursor = pooled.cursor()
+        cursor = cast(psycopg2.extensions.connection, entry.dbapi_connection).cursor()
         cursor.execute(statement, parameters)
         row = cursor.fetchone()
         cursor.close()
@@ -132,8 +132,8 @@ def fetch_row(pool: GuardedPool, statement: str, parameters: Sequence[Any]) -> t
         if failed is None:
             raise
         if failed.disconnect:
-            pooled.invalidate(error)
+            entry.invalidate(error)
         raise failed from error
     finally:
-        pooled.close()
+        pool.hand_in(entry)
     return cast(tuple[Any, ...], row)

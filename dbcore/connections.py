@@ -16,7 +16,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from dbcore import deadline, encryption
 from dbcore.settings import Settings, psycopg2_url
@@ -66,8 +66,55 @@ class GuardedPool(QueuePool):
         """
         self._suspect_before = time.monotonic()
 
-    def doubts(self, idle_since: float) -> bool:
-        """Whether a connection that came back at this time wants trying."""
+    def lend(self) -> ConnectionPoolEntry:
+        """A connection for one statement by the driver's own cursor, to be handed in again by `hand_in`.
+
+        What SQLAlchemy's `connect()` puts around one (a proxy, a weak reference, events) takes longer than the rest of
+        a guarded call. Raises like `connect()`.
+        """
+        entry = self._do_get()
+        try:
+            connection = entry.get_connection()  # type: ignore[attr-defined]  # public on the record itself
+            if not self._is_good(connection, entry):
+                entry.invalidate()
+                entry.get_connection()  # type: ignore[attr-defined]
+        except BaseException:
+            self._do_return_conn(entry)
+            raise
+        return entry
+
+    def hand_in(self, entry: ConnectionPoolEntry) -> None:
+        self.note_idle(entry.dbapi_connection, entry)
+        self._do_return_conn(entry)
+
+    def note_idle(self, connection: Any, entry: ConnectionPoolEntry) -> None:
+        """A connection comes back. One that is lost, or left in a transaction that someone opened by hand, goes."""
+        if connection is None:
+            return
+        if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+            entry.invalidate()
+            return
+        entry.info["idle_since"] = time.monotonic()
+
+    def require_good(self, connection: Any, entry: ConnectionPoolEntry) -> None:
+        """Raises DisconnectionError, upon which SQLAlchemy connects anew, for one that was cut off as it lay idle."""
+        if not self._is_good(connection, entry):
+            raise DisconnectionError
+
+    def _is_good(self, connection: Any, entry: ConnectionPoolEntry) -> bool:
+        """Tried where there is reason to doubt it. One that was cut off is replaced, and is no outage."""
+        idle_since = entry.info.get("idle_since")
+        if idle_since is None or not (self._doubts(idle_since) or _something_came(connection)):
+            return True
+        try:
+            with deadline.Deadline(PING_SECONDS_MAX), connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except psycopg2.Error:
+            self.suspect()
+            return False
+        return True
+
+    def _doubts(self, idle_since: float) -> bool:
         return (
             idle_since < self._suspect_before or time.monotonic() - idle_since >= self.ping_after_idle_seconds
         )
@@ -113,28 +160,8 @@ def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds
     pool = cast(GuardedPool, engine.pool)
     pool.ping_after_idle_seconds = ping_after_idle_seconds
 
-    @event.listens_for(engine, "checkin")
-    def _checkin(connection: Any, record: ConnectionPoolEntry) -> None:
-        if connection is None:
-            return
-        if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
-            record.invalidate()  # lost; or someone opened a transaction by hand and left it
-            return
-        record.info["idle_since"] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def _checkout(connection: Any, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
-        """A connection that was cut off while it lay idle is replaced, and is no outage."""
-        idle_since = record.info.get("idle_since")
-        if idle_since is None or not (pool.doubts(idle_since) or _something_came(connection)):
-            return
-        try:
-            with deadline.Deadline(PING_SECONDS_MAX), connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-        except psycopg2.Error as error:
-            pool.suspect()
-            raise DisconnectionError from error
-
+    event.listen(pool, "checkin", pool.note_idle)
+    event.listen(pool, "checkout", lambda connection, entry, _proxy: pool.require_good(connection, entry))
     return engine
 
 

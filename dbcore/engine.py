@@ -218,12 +218,12 @@ class GuardedEngine:
         started = self._clock()
         budget: RetryBudget | None = None
         maybe_applied = False
+        attempted = started
         with Deadline(seconds):
             while True:
                 permit = self.breaker.admit(writes=writes)
                 if isinstance(permit, Refusal):
                     self._refused(permit, maybe_applied=maybe_applied)
-                attempted = self._clock()
                 try:
                     result = attempt()
                 except Failed as failed:
@@ -246,6 +246,7 @@ class GuardedEngine:
                         self._counts["retries"] += 1
                     log.info("database_retry", operation=name, kind=kind.value, wait_seconds=round(wait, 3))
                     self._sleep(wait)
+                    attempted = self._clock()
                 except (DBAPIError, psycopg2.Error) as error:
                     if getattr(getattr(error, "orig", error), "pgcode", None) is not None:
                         self._answered(permit, attempted)  # it answered, if only no
