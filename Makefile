@@ -24,7 +24,7 @@ check: .venv/.installed ## lint, format, types, import contracts
 	$(PYTHON) -m mypy
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
 
-bench: .venv/.installed ## measure; BENCH=ledger or BENCH=commands for one of them
+bench: .venv/.installed ## measure; BENCH=ledger, breaker or commands for one of them
 	$(PYTHON) -m benchmarks $(BENCH) $(ARGS)
 
 faults: .venv/.installed ## play each failure of the database over the wire, and print what becomes of it

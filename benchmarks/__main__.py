@@ -1,6 +1,6 @@
 """`make bench`: measures on servers of its own, prints a table to read and one line of JSON to keep.
 
-python -m benchmarks [ledger] [commands] [--seconds 10] [--commands 1000]
+python -m benchmarks [ledger] [breaker] [commands] [--seconds 10] [--commands 1000]
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import commands, ledger
+from benchmarks import breaker, commands, ledger
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 
-BENCHES = ("ledger", "commands")
+BENCHES = ("ledger", "breaker", "commands")
 
 
 def main() -> None:
@@ -33,6 +33,9 @@ def main() -> None:
     if "ledger" in chosen:
         results["ledger"] = _with_database(options.seconds)
         _print_ledger(results["ledger"])
+    if "breaker" in chosen:
+        results["breaker"] = breaker.run()
+        _print_breaker(results["breaker"])
     if "commands" in chosen:
         results["commands"] = commands.run(options.commands)
         _print_commands(results["commands"])
@@ -52,12 +55,24 @@ def _with_database(seconds: float) -> dict[str, Any]:
 
 
 def _print_ledger(found: dict[str, Any]) -> None:
-    print("ledger.transfer, one round trip each, fsync on")
+    print("the ledger's transfer, one round trip each, fsync on")
     print(f"  {'connections':>11} {'psycopg2/s':>11} {'guarded/s':>11} {'ratio':>6}")
     for threads in (1, 8):
         row = found[f"connections_{threads}"]
         print(
             f"  {threads:>11} {row['bare_per_second']:>11,} {row['guarded_per_second']:>11,} {row['ratio']:>6.3f}"
+        )
+    print()
+
+
+def _print_breaker(found: dict[str, Any]) -> None:
+    print("what a breaker adds to a call, in nanoseconds")
+    print(f"  {'':>11} {'Ballast':>9} {'pybreaker':>9} {'interlock-cb':>12} {'times faster':>12}")
+    for state in ("closed", "open"):
+        row = found[state]
+        print(
+            f"  {state:>11} {row['ballast']:>9,} {row['pybreaker']:>9,} {row['interlock']:>12,} "
+            f"{row['times_faster']:>12.1f}"
         )
     print()
 

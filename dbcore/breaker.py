@@ -56,10 +56,10 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No leave to try."""
+    """No leave to try. The same for all calls of an open interval, which cost next to nothing so."""
 
     reason: BreakerReason | None  # None: forced open by an operator
-    retry_after_seconds: float
+    retry_at: float  # on the breaker's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,8 @@ FOLLOW_SECONDS = 6.0
 """How long the fleet's word holds without being said again. Should its messenger hang, the process goes by its own."""
 
 _UNCOUNTED = Permit(epoch=-1)
+_OPEN = BreakerState.OPEN  # an enum's member costs a look-up that a call can do without
+_STORAGE = BreakerReason.STORAGE
 
 
 class Breaker:
@@ -146,12 +148,19 @@ class Breaker:
         self._openings = 0  # in a row, without having been closed in between
         self._epochs = itertools.count(1)
         self._permit = Permit(epoch=0)
+        self.free_permit: Permit | None = self._permit
+        """While closed: leave for any call, without asking. None: ask `admit`."""
+        self._refusal = Refusal(None, 0.0)  # while open
         self._leases: dict[int, float] = {}
         self._lease_ids = itertools.count(1)
         self._probes_succeeded = 0
         self._window: deque[tuple[float, bool, bool]] = deque()
         self._failures = 0
         self._slow = 0
+        self._slow_seconds = self.limits.slow_call_seconds
+        # Moments of successes that are not in the window and among the calls yet: noting one takes no lock.
+        self._successes: deque[float] = deque(maxlen=self.limits.window_calls)
+        self._note_success = self._successes.append
         # The last calls, kept across our own transitions: what the fleet judges by.
         self._calls: deque[tuple[float, bool, bool, BreakerReason | None, bool]] = deque(
             maxlen=self.limits.window_calls
@@ -160,13 +169,18 @@ class Breaker:
         self._following = False
         self._fleet_retry_at = 0.0
 
-    def admit(self, *, writes: bool) -> Permit | Refusal:
+    def admit(self, writes: bool) -> Permit | Refusal:
         """May this call try? Whoever gets a permit reports back by `succeeded`, `failed` or `withdrawn`."""
-        permit = self._permit
-        if (
-            self._state is BreakerState.CLOSED
-        ):  # the hot path takes no lock; a stale permit only does not count
+        # The hot paths take no lock: what they read may be of a moment ago, as any answer is when it is used.
+        permit = self.free_permit
+        if permit is not None:
             return permit
+        if (
+            self._state is _OPEN
+            and (writes or self._reason is not _STORAGE)
+            and self._clock() < self._open_until
+        ):
+            return self._refusal
         with self._lock:
             answer, transition = self._admit(writes)
         self._tell(transition)
@@ -180,25 +194,32 @@ class Breaker:
         if self._state is BreakerState.DISABLED:
             return _UNCOUNTED, None
         if self._state is BreakerState.FORCED_OPEN:
-            return Refusal(None, FORCED_RETRY_AFTER_SECONDS), None
+            return Refusal(None, now + FORCED_RETRY_AFTER_SECONDS), None
         if self._reason is BreakerReason.STORAGE and not writes:
             return _UNCOUNTED, None  # a full disk can still be read
         if self._state is BreakerState.OPEN:
             if now < self._open_until:
-                return Refusal(self._reason, self._seconds_left(now)), None
+                return self._refusal, None
             self._following = False
             transition = self._become(BreakerState.HALF_OPEN, self._reason)
         for lease in [lease for lease, until in self._leases.items() if until <= now]:
             del self._leases[lease]  # its prober died, or hangs
         if len(self._leases) >= self.limits.probes_at_once:
-            return Refusal(self._reason, max(0.0, min(self._leases.values()) - now)), transition
+            return Refusal(self._reason, min(self._leases.values())), transition
         lease = next(self._lease_ids)
         self._leases[lease] = now + self.limits.probe_lease_seconds
         return Permit(self._permit.epoch, lease), transition
 
-    def succeeded(self, permit: Permit, seconds: float) -> None:
-        """The database answered; also when it answered no."""
-        slow = seconds >= self.limits.slow_call_seconds
+    def succeeded(self, permit: Permit, started: float) -> None:
+        """The database answered; also when it answered no.
+
+        started -- when the attempt began, on the breaker's clock.
+        """
+        now = self._clock()
+        if permit is self.free_permit and now - started < self._slow_seconds:
+            self._note_success(now)
+            return
+        slow = now - started >= self._slow_seconds
         with self._lock:
             transition = self._record(permit, FailureKind.SLOW if slow else None, failure=False)
         if transition is not None:
@@ -224,6 +245,7 @@ class Breaker:
     ) -> Transition | None:
         if permit.epoch != self._permit.epoch:
             return None
+        self._gather_successes()
         now = self._clock()
         if self._state is BreakerState.HALF_OPEN and (
             permit.lease is None or self._leases.pop(permit.lease, None) is None
@@ -241,18 +263,10 @@ class Breaker:
                 return self._become(BreakerState.CLOSED, None)
             return None
 
-        window = self._window
-        window.append((now, failure, slow))
-        self._failures += failure
-        self._slow += slow
-        oldest = now - self.limits.window_seconds
-        while len(window) > self.limits.window_calls or window[0][0] < oldest:
-            _, was_failure, was_slow = window.popleft()
-            self._failures -= was_failure
-            self._slow -= was_slow
+        self._count(now, failure=failure, slow=slow)
         if kind is None:
             return None
-        calls = len(window)
+        calls = len(self._window)
         if definite or (
             calls >= self.limits.minimum_calls
             and (
@@ -262,6 +276,24 @@ class Breaker:
         ):
             return self._open(REASONS[kind])
         return None
+
+    def _gather_successes(self) -> None:
+        while self._successes:
+            at = self._successes.popleft()
+            self._calls.append((at, False, False, None, False))
+            self._count(at, failure=False, slow=False)
+
+    def _count(self, at: float, *, failure: bool, slow: bool) -> None:
+        """A call of this moment joins the window, and what is too old or too many leaves it."""
+        window = self._window
+        window.append((at, failure, slow))
+        self._failures += failure
+        self._slow += slow
+        oldest = at - self.limits.window_seconds
+        while len(window) > self.limits.window_calls or window[0][0] < oldest:
+            _, was_failure, was_slow = window.popleft()
+            self._failures -= was_failure
+            self._slow -= was_slow
 
     def _open(self, reason: BreakerReason) -> Transition:
         interval = self.limits.intervals[reason]
@@ -278,7 +310,10 @@ class Breaker:
         self, state: BreakerState, reason: BreakerReason | None, open_seconds: float = 0.0
     ) -> Transition:
         transition = Transition(self._state, state, reason, open_seconds)
+        self._gather_successes()
         self._permit = Permit(next(self._epochs))
+        self.free_permit = self._permit if state is BreakerState.CLOSED else None
+        self._refusal = Refusal(reason, self._fleet_retry_at if self._following else self._open_until)
         self._state = state
         self._reason = reason
         self._since = self._clock()
@@ -298,6 +333,7 @@ class Breaker:
     def calls(self) -> list[Call]:
         """The last calls that told something about the database, oldest first."""
         with self._lock:
+            self._gather_successes()
             now = self._clock()
             oldest = now - self.limits.window_seconds
             return [
@@ -318,6 +354,7 @@ class Breaker:
     def _follow(self, order: FleetOrder) -> Transition | None:
         if order.epoch != self._fleet_epoch:
             self._fleet_epoch = order.epoch
+            self._gather_successes()
             self._calls.clear()
         if order.state is BreakerState.CLOSED:
             if not self._following:
@@ -331,6 +368,7 @@ class Breaker:
         self._fleet_retry_at = now + order.retry_after_seconds
         self._open_until = max(self._fleet_retry_at, now + FOLLOW_SECONDS)
         if self._state is BreakerState.OPEN and self._reason is order.reason:
+            self._refusal = Refusal(order.reason, self._fleet_retry_at)
             return None
         return self._become(BreakerState.OPEN, order.reason, order.retry_after_seconds)
 
@@ -340,10 +378,6 @@ class Breaker:
             if self._following and self._state is BreakerState.OPEN:
                 self._following = False
                 self._open_until = self._fleet_retry_at
-
-    def _seconds_left(self, now: float) -> float:
-        until = self._fleet_retry_at if self._following else self._open_until
-        return max(0.0, until - now)
 
     def force_open(self) -> None:
         """By an operator's word: admit nothing until `reset`."""
@@ -364,10 +398,11 @@ class Breaker:
 
     def snapshot(self) -> BreakerSnapshot:
         with self._lock:
+            self._gather_successes()
             now = self._clock()
             retry_after = 0.0
             if self._state is BreakerState.OPEN:
-                retry_after = self._seconds_left(now)
+                retry_after = max(0.0, self._refusal.retry_at - now)
             elif self._state is BreakerState.FORCED_OPEN:
                 retry_after = FORCED_RETRY_AFTER_SECONDS
             return BreakerSnapshot(

@@ -221,9 +221,7 @@ class GuardedEngine:
         attempted = started
         with Deadline(seconds):
             while True:
-                permit = self.breaker.admit(writes=writes)
-                if isinstance(permit, Refusal):
-                    self._refused(permit, maybe_applied=maybe_applied)
+                permit = self.breaker.free_permit or self._asked(writes, maybe_applied=maybe_applied)
                 try:
                     result = attempt()
                 except Failed as failed:
@@ -261,7 +259,7 @@ class GuardedEngine:
                     return result
 
     def _answered(self, permit: Permit, attempted: float) -> None:
-        self.breaker.succeeded(permit, self._clock() - attempted)
+        self.breaker.succeeded(permit, attempted)
         with self._lock:
             self._calls += 1
             self._consecutive_failures = 0
@@ -279,7 +277,13 @@ class GuardedEngine:
             definite = kind is FailureKind.CONFIGURATION and failed.phase is Phase.CONNECT
             self.breaker.failed(permit, kind, definite=definite)
         else:
-            self.breaker.succeeded(permit, self._clock() - attempted)
+            self.breaker.succeeded(permit, attempted)
+
+    def _asked(self, writes: bool, *, maybe_applied: bool) -> Permit:
+        answer = self.breaker.admit(writes)
+        if isinstance(answer, Refusal):
+            self._refused(answer, maybe_applied=maybe_applied)
+        return answer
 
     def _refused(self, refusal: Refusal, *, maybe_applied: bool) -> NoReturn:
         with self._lock:
@@ -289,7 +293,7 @@ class GuardedEngine:
             self._counts["failed"] += 1
         raised = OutcomeUnknown if maybe_applied else Unavailable
         kind = FailureKind.UNKNOWN_OUTCOME if maybe_applied else _KINDS[refusal.reason]
-        raise raised(kind, refusal.retry_after_seconds)
+        raise raised(kind, max(0.0, refusal.retry_at - self._clock()))
 
     def _give_up(self, kind: FailureKind, name: str, failed: Failed, *, maybe_applied: bool) -> NoReturn:
         with self._lock:

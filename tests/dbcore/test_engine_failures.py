@@ -431,7 +431,7 @@ def test_refusals_of_an_operator_s_forced_open_door_name_a_time(engine: GuardedE
     engine.breaker.force_open()
     with pytest.raises(Unavailable) as refused:
         touch(engine)
-    assert refused.value.retry_after_seconds == 60
+    assert 50 < refused.value.retry_after_seconds <= 60
     engine.breaker.reset()
     touch(engine)
 

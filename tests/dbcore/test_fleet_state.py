@@ -188,7 +188,7 @@ class FleetMachine(RuleBasedStateMachine):
         if not isinstance(permit, Permit):
             return
         if kind is None or kind in {FailureKind.CONFLICT, FailureKind.DATA}:
-            breaker.succeeded(permit, 0.01)
+            breaker.succeeded(permit, self.clock.now)
         else:
             breaker.failed(permit, kind)
 
