@@ -94,6 +94,11 @@ class FaultProxy:
             self._placed.append(placed)
         return placed
 
+    def remove(self, placed: Placed) -> None:
+        """Take one rule off. Taken off already is fine."""
+        with self._lock:
+            self._placed = [other for other in self._placed if other is not placed]
+
     def clear(self) -> None:
         """Take all rules off. What is silent stays silent; what is cut stays cut."""
         with self._lock:

@@ -17,6 +17,7 @@ import psutil
 import psycopg2
 import redis
 
+from devstack.proxy import Cut, Delay, On, Rule, Side, Silence
 from devstack.telegram.control import ControlRefusedError, TelegramControl
 from tests.chaos.house import House
 from tests.chaos.people import NETWORK_ERRORS
@@ -144,6 +145,54 @@ async def terminate_backends(site: Site, fault: Fault) -> bool:
     return await asyncio.to_thread(terminate)
 
 
+async def sever(site: Site, fault: Fault) -> bool:
+    """Every connection of Ballast to a server ends at once, by FIN or by RST."""
+    proxy = site.house.proxies[fault.target]
+    struck = proxy.connections_open > 0
+    await asyncio.to_thread(proxy.sever, reset=fault.pick < 0.5)
+    return struck
+
+
+async def refuse(site: Site, fault: Fault) -> bool:
+    """What is connected is cut, and nobody is let in for a while."""
+    proxy = site.house.proxies[fault.target]
+    await asyncio.to_thread(proxy.refuse)
+    try:
+        await asyncio.to_thread(proxy.sever)
+        await asyncio.sleep(fault.seconds)
+    finally:
+        await asyncio.to_thread(proxy.accept)
+    return True
+
+
+def on_the_wire(on: On, do: Cut | Silence) -> Strike:
+    """The next one to four messages of a kind meet their fate, where they come within the fault's time."""
+
+    async def strike(site: Site, fault: Fault) -> bool:
+        return await _with_rule(site, fault, Rule(on, do, times=1 + int(fault.pick * 4)))
+
+    return strike
+
+
+def slow_wire(on: On, seconds_max: float) -> Strike:
+    """Each such message comes late, for a while."""
+
+    async def strike(site: Site, fault: Fault) -> bool:
+        return await _with_rule(site, fault, Rule(on, Delay(fault.pick * seconds_max), times=None))
+
+    return strike
+
+
+async def skew_clock(site: Site, fault: Fault) -> bool:
+    """A process's clock jumps by up to a minute either way, and back after a while."""
+    site.house.set_clock(fault.target, 120 * (fault.pick - 0.5))
+    try:
+        await asyncio.sleep(fault.seconds)
+    finally:
+        site.house.set_clock(fault.target, 0.0)
+    return True
+
+
 def telegram_fault(kind: str, **order: object) -> Strike:
     """A fault that the local Telegram plays, for the methods and as often as the order says."""
 
@@ -156,6 +205,16 @@ def telegram_fault(kind: str, **order: object) -> Strike:
         return True
 
     return strike
+
+
+async def _with_rule(site: Site, fault: Fault, rule: Rule) -> bool:
+    proxy = site.house.proxies[fault.target]
+    placed = proxy.add(rule)
+    try:
+        await asyncio.sleep(fault.seconds)
+    finally:
+        proxy.remove(placed)
+    return placed.struck > 0
 
 
 def _signal(pid: int, number: signal.Signals) -> bool:
@@ -178,6 +237,11 @@ async def _freeze(processes: Sequence[psutil.Process], seconds: float) -> bool:
 
 
 _SENDS = ["sendMessage", "editMessageText"]
+_STATEMENT = On(kind="Q")
+_STATEMENT_DONE = On(Side.SERVER, kind="C")
+_ANSWER_COMPLETE = On(Side.SERVER, kind="Z")
+_ASKED = On()
+_ANSWERED = On(Side.SERVER)
 _WORKERS = ("main", "main", "second", "second", "light")
 
 KINDS = {
@@ -199,6 +263,18 @@ KINDS = {
         Kind("freeze_telegram", 1, ("telegram",), freeze, 0.5, 6.0),
         Kind("cut_redis_clients", 6, ("redis",), cut_redis_clients),
         Kind("terminate_backends", 4, ("postgres",), terminate_backends),
+        Kind("sever", 6, ("postgres", "redis", "redis", "telegram"), sever),
+        Kind("refuse", 2, ("postgres", "redis", "telegram"), refuse, 0.5, 5.0),
+        Kind("statement_torn", 3, ("postgres",), on_the_wire(_STATEMENT, Cut(0.5)), 1.0, 3.0),
+        Kind("outcome_unheard", 5, ("postgres",), on_the_wire(_STATEMENT_DONE, Cut()), 1.0, 3.0),
+        Kind("database_silent", 2, ("postgres",), on_the_wire(_STATEMENT, Silence()), 1.0, 3.0),
+        Kind("database_slow", 2, ("postgres",), slow_wire(_ANSWER_COMPLETE, 0.3), 1.0, 6.0),
+        Kind("redis_torn", 3, ("redis",), on_the_wire(_ASKED, Cut(0.5)), 0.5, 1.0),
+        Kind("redis_unheard", 4, ("redis",), on_the_wire(_ANSWERED, Cut()), 0.5, 1.0),
+        Kind("redis_silent", 3, ("redis",), on_the_wire(_ASKED, Silence()), 0.5, 1.0),
+        Kind("redis_slow", 2, ("redis",), slow_wire(_ANSWERED, 0.2), 1.0, 6.0),
+        Kind("telegram_torn", 2, ("telegram",), on_the_wire(_ANSWERED, Cut(0.5)), 0.5, 2.0),
+        Kind("skew_clock", 4, (*_WORKERS, "frontend", "beat"), skew_clock, 1.0, 8.0),
         Kind("telegram_reset_before", 2, ("telegram",), telegram_fault("reset", when="before")),
         Kind("telegram_reset_after", 2, ("telegram",), telegram_fault("reset", when="after", methods=_SENDS)),
         Kind(

@@ -24,17 +24,19 @@ from dbcore.migrate import upgrade
 from devstack import programs
 from devstack.leash import leashed
 from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
+from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.programs import Program
+from devstack.proxy import FaultProxy, Wire
 from devstack.redis import EmbeddedRedis
 from devstack.stack import TOKEN, Stack
 from devstack.telegram.process import TelegramProcess
+from tests.chaos.clocks.sitecustomize import SECONDS as CLOCK_SECONDS
 
 ADMIN_IDS = (1001, 1002, 1003)
 WORKERS = ("main", "second", "light")
 SERVERS = ("postgres", "redis", "telegram")
 STOP_ORDER = ("beat", "beat2", "frontend", *WORKERS, "telegram", "redis", "postgres")
-WORKER_PROCESSES = 5
+CLOCKS = Path(__file__).with_name("clocks")
 
 # A program that cannot start yet (PostgreSQL, while backends of the last one hold its memory) is tried so often.
 RESTART_PAUSE_SECONDS = 0.1
@@ -115,10 +117,21 @@ class House:
     """Open it, strike it, close it. `folder` holds everything: data and logs.
 
     parts -- the programs beside the servers, a subset of STOP_ORDER. `second` is a second `main` worker.
+    proxied -- Ballast's processes reach the servers through `proxies`, which can cut, delay and silence; what looks at
+        them from outside does so directly.
+    webhook -- updates come by webhook, not by polling.
     options -- settings for every process, such as HEALTH_PROBE_SECONDS="1".
     """
 
-    def __init__(self, folder: Path, *, parts: Iterable[str] = STOP_ORDER, **options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        parts: Iterable[str] = STOP_ORDER,
+        proxied: bool = False,
+        webhook: bool = False,
+        **options: str,
+    ) -> None:
         folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
         self.folder = folder
         self.postgres = EmbeddedPostgres(folder / "postgres", free_port())
@@ -133,6 +146,11 @@ class House:
             telegram_url=self.telegram.url,
             **{"ADMIN_IDS": ",".join(map(str, ADMIN_IDS)), **options},
         )
+        if webhook:
+            self.stack.env["TELEGRAM_WEBHOOK_URL"] = f"http://127.0.0.1:{self.stack.ops_port}/telegram"
+        self.proxies: dict[str, FaultProxy] = {}
+        if proxied:
+            self._put_proxies_between()
         self._parts = [name for name in STOP_ORDER if name in set(parts) and name not in SERVERS]
         self._kept: dict[str, Kept] = {}
 
@@ -156,7 +174,14 @@ class House:
         for name in STOP_ORDER:
             if name in self._kept:
                 self._kept.pop(name).stop()
+        for proxy in self.proxies.values():
+            proxy.stop()
         return self._leftovers()
+
+    def set_clock(self, name: str, seconds: float) -> None:
+        """Have the clock of a program and its children be off by so much, from now on."""
+        with self._clock(name).open("r+b") as file:
+            file.write(CLOCK_SECONDS.pack(seconds))
 
     def servers_accept(self) -> bool:
         return self.postgres.accepts() and self.redis.accepts() and self.telegram.accepts()
@@ -184,8 +209,32 @@ class House:
         except psutil.NoSuchProcess:
             return []
 
+    def _put_proxies_between(self) -> None:
+        self.proxies = {
+            "postgres": FaultProxy("127.0.0.1", self.postgres.port),
+            "redis": FaultProxy("127.0.0.1", self.redis.port, wire=Wire.BYTES),
+            "telegram": FaultProxy("127.0.0.1", self.telegram.port, wire=Wire.BYTES),
+        }
+        for proxy in self.proxies.values():
+            proxy.start()
+        self.stack.env |= {
+            "DATABASE_URL": self.proxies["postgres"].url_of(DATABASE),
+            "REDIS_URL": f"{self.proxies['redis'].url}/0",
+            "TELEGRAM_API_URL": f"http://127.0.0.1:{self.proxies['telegram'].port}",
+        }
+
+    def _clock(self, name: str) -> Path:
+        return self.folder / f"{name}.clock"
+
+    def _env(self, name: str) -> dict[str, str]:
+        if name in SERVERS:
+            return dict(os.environ)
+        self._clock(name).write_bytes(CLOCK_SECONDS.pack(0.0))
+        path = os.pathsep.join([str(CLOCKS), self.stack.env["PYTHONPATH"]])
+        return {**self.stack.env, "PYTHONPATH": path, "CHAOS_CLOCK": str(self._clock(name))}
+
     def _keep(self, name: str, program: Program, cwd: Path | None = None) -> None:
-        env = dict(os.environ) if name in SERVERS else self.stack.env
+        env = self._env(name)
         kept = Kept(program, env=env, cwd=cwd or self.stack.folder, log=self.stack.folder / f"{name}.log")
         self._kept[name] = kept
         kept.start()

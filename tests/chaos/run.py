@@ -16,7 +16,7 @@ from devstack.telegram.control import MessageMissingError, TelegramControl
 from tests.chaos.adversary import Damage, attack, schedule
 from tests.chaos.auditor import Verdict, audit
 from tests.chaos.faults import Fault, Site
-from tests.chaos.house import ADMIN_IDS, STOP_ORDER, WORKERS, House
+from tests.chaos.house import ADMIN_IDS, WORKERS, House
 from tests.chaos.people import Crowd, insist
 from tests.chaos.plan import plans
 from tests.chaos.truth import Record, read_database, read_telegram
@@ -50,9 +50,12 @@ class Outcome:
 
 
 def run(folder: Path, *, seconds: float, seed: int, faults: Sequence[Fault] | None = None) -> Outcome:
-    """Build a house in `folder`, let people and adversary at it, judge. `faults` in place of the seed's own."""
+    """Build a house in `folder`, let people and adversary at it, judge. `faults` in place of the seed's own.
+
+    Every third seed has its updates brought by webhook, the others poll.
+    """
     chosen = schedule(seed, seconds) if faults is None else faults
-    house = House(folder, parts=STOP_ORDER, HEALTH_PROBE_SECONDS="5")
+    house = House(folder, proxied=True, webhook=seed % 3 == 0, HEALTH_PROBE_SECONDS="5")
     left: list[str] = []
     try:
         house.open()
