@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults chaos clean
+.PHONY: help run test check bench faults chaos outages clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -32,6 +32,9 @@ faults: .venv/.installed ## play each failure of the database over the wire, and
 
 chaos: .venv/.installed ## break everything for SECONDS=60 by SEED=1, and audit what is left
 	$(PYTHON) -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+outages: .venv/.installed ## an outage of SECONDS=60 under 50 commands a second; ARGS="--kind frozen --times 20"
+	$(PYTHON) -m tests.outages --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 clean: ## remove .venv and caches; the data in .ballast stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

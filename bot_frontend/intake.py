@@ -24,20 +24,15 @@ from dbcore.settings import Settings
 from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
 from workers.inbox.inbox import SIZE_MAX
 from workers.jobs import (
-    AdjustBalance,
-    CreateTransfer,
-    DecideTransfer,
     DeliverReply,
     Envelope,
-    GetOrCreateUser,
     Job,
     Quarantine,
     ShowBalance,
-    ShowHistory,
     job_id_of_update,
-    reference_of,
 )
 from workers.messages import Message
+from workers.notices import TOLD_TO_WAIT, queued_notice
 
 log = structlog.get_logger(__name__)
 
@@ -45,12 +40,6 @@ DIALOGUE_RACES_MAX = 10
 """Times an intake is decided again because another update of the same dialogue came in between (webhooks only)."""
 
 RAW_KEPT_MAX = 8192
-
-TOLD_TO_WAIT = frozenset(
-    job_type.kind
-    for job_type in (GetOrCreateUser, ShowBalance, AdjustBalance, CreateTransfer, DecideTransfer, ShowHistory)
-)
-"""Kinds whose people are told "queued" while the database is away: those that need it and answer somebody."""
 
 
 class IntakeFull(Exception):
@@ -168,18 +157,10 @@ class Intake:
         return DeliverReply(messages=(Message(chat_id=chat_id, text=text),))
 
     def _say_queued(self, envelope: Envelope) -> None:
-        """Best effort, beside the job's lane: the promise is the job's own record."""
-        if envelope.chat_id is None:
-            return
-        text = texts.queued(reference_of(envelope.job_id))
-        message = Message(chat_id=envelope.chat_id, text=text)
-        notice_id = f"{envelope.job_id}-queued"
-        notice = DeliverReply(messages=(message,), notice_of=envelope.job_id)
-        self._accept(
-            Envelope.of(notice, job_id=notice_id, lane=notice_id, chat_id=envelope.chat_id),
-            None,
-            bounded=False,
-        )
+        """Best effort: the promise is the job's own record."""
+        notice = queued_notice(envelope)
+        if notice is not None:
+            self._accept(notice, None, bounded=False)
 
     def _refuse(self, reading: Reading, chat_id: int, job_id: str, why: Acceptance) -> None:
         """There is no room for the job: say so, past the lane. If even that is full, they were told already."""

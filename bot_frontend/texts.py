@@ -32,13 +32,6 @@ TOO_MANY_WAITING = "You have too many commands waiting already. This one was not
 TOO_MANY_IN_ALL = "Too many commands are waiting for the database. This one was not taken; try again later."
 
 
-def queued(reference: str) -> str:
-    return (
-        f"The database is away. This is queued, reference {reference}: it will be done once the database is back, "
-        "and you will read here what came of it."
-    )
-
-
 def last_known_balance(money: str, seen_at: datetime) -> str:
     return (
         f"Your last known balance is <b>{escape(money)}</b>, as of {seen_at:%Y-%m-%d %H:%M} UTC. "

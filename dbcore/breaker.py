@@ -297,12 +297,12 @@ class Breaker:
 
     def _open(self, reason: BreakerReason) -> Transition:
         interval = self.limits.intervals[reason]
-        # The exponent is bounded: 2.0 ** 1024 would overflow after a long outage.
-        seconds = min(interval.longest_seconds, interval.first_seconds * 2.0 ** min(self._openings, 32))
+        probed = self._state is BreakerState.HALF_OPEN
+        seconds = interval.open_seconds(self._openings, probed=probed)
         # Downwards only, so that the longest interval is the longest. Processes must not all come back at
         # once.
         seconds *= 1.0 - self._uniform(0.0, self.limits.jitter)
-        self._openings += 1
+        self._openings += interval.counts(probed=probed)
         self._open_until = self._clock() + seconds
         return self._become(BreakerState.OPEN, reason, seconds)
 

@@ -50,19 +50,38 @@ DEFINITE = frozenset({FailureKind.QUOTA, FailureKind.STORAGE})
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """How long it stays open: the first time, and at most, doubling in between."""
+    """How long it stays open: the first time, and at most, doubling in between.
+
+    between_probes_seconds -- at most so long from one failed probe to the next, which then does not count as one more
+        opening; only closing too early does. None: a failed probe is as bad as any opening.
+    """
 
     first_seconds: float
     longest_seconds: float
+    between_probes_seconds: float | None = None
+
+    def open_seconds(self, openings: int, *, probed: bool) -> float:
+        """After so many openings in a row; `probed` where a failed probe is why it opens again."""
+        # The exponent is bounded: 2.0 ** 1024 would overflow after a long outage.
+        seconds = min(self.longest_seconds, self.first_seconds * 2.0 ** min(openings, 32))
+        if probed and self.between_probes_seconds is not None:
+            return min(seconds, self.between_probes_seconds)
+        return seconds
+
+    def counts(self, *, probed: bool) -> bool:
+        """Whether this opening makes the next one longer."""
+        return not probed or self.between_probes_seconds is None
 
 
-# An outage's is short, because a probe is cheap and people wait: service is to be back 2 s after the database.
-# Supavisor locks an address out after 10 failed logins in 150 s: hence configuration's.
+# Short between probes where one is cheap and people wait: service is to be back 2 s after the database. A database that
+# is crowded or full can well bear one every second or so, while the calls are held back. A quota mends by a person's
+# hand, and asking costs some of it. Supavisor locks an address out after 10 failed logins in 150 s: hence
+# configuration's.
 _INTERVALS: Mapping[BreakerReason, Interval] = {
     BreakerReason.OUTAGE: Interval(0.5, 1.5),
-    BreakerReason.SATURATION: Interval(2.0, 30.0),
+    BreakerReason.SATURATION: Interval(1.0, 30.0, between_probes_seconds=1.5),
     BreakerReason.QUOTA: Interval(60.0, 900.0),
-    BreakerReason.STORAGE: Interval(10.0, 120.0),
+    BreakerReason.STORAGE: Interval(1.0, 120.0, between_probes_seconds=1.5),
     BreakerReason.CONFIGURATION: Interval(30.0, 300.0),
 }
 

@@ -28,8 +28,9 @@ class Program:
 
 
 WORKERS = {
-    "main": ("users,balances,transactions,broadcasts", 2),
-    # Replies and the probe go out while the database queues are shut, and behind no backlog.
+    # Replies too: while the database's queues are shut, all hands are free for them.
+    "main": ("users,balances,transactions,broadcasts,replies", 2),
+    # Behind no backlog of the database's.
     "light": ("replies,health", 1),
 }
 

@@ -19,6 +19,7 @@ from dbcore import fleet
 from dbcore.settings import load_settings
 from workers.inbox import Inbox, Publisher
 from workers.jobs import DATABASE_QUEUES
+from workers.notices import queued_notice
 from workers.process import connect_redis
 from workers.quota_alarm import QuotaAlarm
 
@@ -74,7 +75,16 @@ class Rescuer:
             published += sum(self._publisher.publish(ticket) for ticket in tickets)
             if looked_at < BATCH:
                 break
+        self._tell_those_who_wait()
         return published
+
+    def _tell_those_who_wait(self) -> None:
+        """Their commands were taken before anybody knew that the database is away."""
+        for waiting in self._inbox.take_untold(BATCH):
+            notice = queued_notice(waiting)
+            ticket = None if notice is None else self._inbox.accept(notice).ticket
+            if ticket is not None:
+                self._publisher.publish(ticket)
 
     def _run(self) -> None:
         while not self._stopped.wait(TICK_SECONDS):

@@ -146,14 +146,14 @@ class FleetState:
         steady = self.state is BreakerState.CLOSED and now - self.since >= STEADY_SECONDS
         openings = 0 if steady else self.openings
         interval = limits.intervals[reason]
-        # The exponent is bounded: 2.0 ** 1024 would overflow after a long outage.
-        seconds = min(interval.longest_seconds, interval.first_seconds * 2.0 ** min(openings, 32))
+        probed = self.state is BreakerState.HALF_OPEN
+        seconds = interval.open_seconds(openings, probed=probed)
         return self._become(
             BreakerState.OPEN,
             reason,
             now,
             until=now + seconds * (1.0 - jitter),
-            openings=openings + 1,
+            openings=openings + interval.counts(probed=probed),
         )
 
     def _become(

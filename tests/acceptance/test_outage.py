@@ -10,7 +10,6 @@ import asyncio
 import os
 import re
 import socket
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -36,7 +35,6 @@ from workers.messages import Message
 JOBS = int(os.environ.get("BALLAST_OUTAGE_JOBS", "2000"))
 LANE_LENGTH = 100
 OUTAGE_SECONDS = 6.0
-REPETITIONS = 5
 GROWTH_BYTES_MAX = 40_000_000
 BACK_SECONDS_MAX = 15.0
 """Generous: the machine is shared. What is measured is printed."""
@@ -210,43 +208,6 @@ def outage(stack: Stack, server: EmbeddedPostgres, queueing: Queueing, people: i
         lambda: stack.query("SELECT count(*) FROM breaker_events WHERE after = 'closed'") == [(1,)],
         "the transitions are written down",
     )
-
-
-async def test_service_is_back_soon_after_the_database(
-    make_stack: MakeStack, own_postgres: EmbeddedPostgres, redis_url: str
-) -> None:
-    stack = make_stack(database_url=own_postgres.url)
-    stack.start("frontend", "main", "light")
-    stack.wait_ready(processes=3)
-    with queueing_at(redis_url) as queueing:
-        waits = await asyncio.to_thread(repeated, stack, own_postgres, queueing)
-    print(
-        f"\nback after: {', '.join(f'{wait:.2f}' for wait in waits)} s, p50 {statistics.median(waits):.2f} s"
-    )
-    assert statistics.median(waits) < BACK_SECONDS_MAX
-    assert_audit_passes(stack)
-
-
-def repeated(stack: Stack, server: EmbeddedPostgres, queueing: Queueing) -> list[float]:
-    register_lanes(stack, queueing, 20)
-    return [one_outage(stack, server, queueing, number) for number in range(REPETITIONS)]
-
-
-def one_outage(stack: Stack, server: EmbeddedPostgres, queueing: Queueing, number: int) -> float:
-    server.stop()
-    opened = counts(stack).get("closed>open", 0)
-    for person in range(20):
-        credit(queueing, f"credit-{number}-{person}", person, "")
-    stack.wait_until(lambda: counts(stack).get("closed>open", 0) > opened, "it opened")
-    # Not always at the same point of an interval, and long enough that the interval has grown.
-    pass_seconds(stack, 3.0 + 0.37 * number)
-    server.start()
-    back = ready_at(server)
-    stack.wait_until(lambda: first_applied_after(stack, back) is not None, "the first job is applied")
-    first = first_applied_after(stack, back)
-    assert first is not None
-    stack.wait_until(lambda: queueing.inbox.size() == 0, "all jobs are done")
-    return first - back
 
 
 async def test_forced_open_holds_jobs_and_auto_lets_them_go(

@@ -113,6 +113,29 @@ def test_the_rescuer_goes_by_the_fleet(queueing: Queueing) -> None:
     assert rescuer.look() == 1
 
 
+def test_who_asked_before_anybody_knew_is_told_once_that_they_wait(queueing: Queueing) -> None:
+    """`a` was in a worker's hands, `b` in the queue, when the database went."""
+    inbox = queueing.inbox
+    for number, job_id in enumerate(("a", "b"), start=1):
+        job = GetOrCreateUser(telegram_id=number)
+        inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id, chat_id=number))
+    give_back(inbox, "a")
+    queueing.client.zadd("ballast:inbox:due", {"b": 0})  # its time in the queue is over
+    rescuer = Rescuer(queueing.client, inbox, queueing.publisher)
+    tell(queueing.client, BreakerState.FORCED_OPEN)
+    for _ in range(3):
+        rescuer.look()
+    told = [inbox.claim(f"{job_id}-queued", OWNER) for job_id in ("a", "b")]
+    assert [claim and claim.envelope.chat_id for claim in told] == [1, 2]
+    assert all(
+        claim and "queued, reference" in claim.envelope.fields["messages"][0]["text"] for claim in told
+    )
+    assert inbox.size() == 4
+    again = inbox.claim("a", OWNER)
+    assert again is not None
+    assert again.envelope.told_to_wait  # so that the answer takes the notice's place
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "shut"),
     [

@@ -8,11 +8,12 @@ dropped.
 Every step is one Lua script, so each is atomic and one round trip. Keys (all below `ballast:inbox:`):
 
     job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, reply, failure,
-                         sent, uncertain, notice
+                         sent, uncertain, told, notice
     lane:<lane>   list   ids in the order they came; the head is the one in flight
     all           zset   id -> time of intake, for size and age
     due           zset   id -> when the rescuer looks at it again
     held_back     zset   id -> time of intake; looked at again once the database's queues are open
+    untold        list   held back, and their users were not told yet that they wait
     owners        zset   process -> its last beat
     held:<owner>  set    ids that a process holds
     done:<day>    set    ids finished that day; looked at today and tomorrow, for Telegram repeats an update for a day
@@ -231,8 +232,10 @@ class Inbox:
         answer = self._claim(args=[job_id, owner, CLAIM_LEASE_MS, queue, place])
         if not answer:
             return None
-        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms = answer
+        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms, told = answer
         envelope, unreadable = _envelope(job_id, record)
+        if told:
+            envelope = envelope.model_copy(update={"told_to_wait": True})
         return Claim(
             envelope=envelope,
             deliveries=int(deliveries),
@@ -324,6 +327,20 @@ class Inbox:
         answer = self._rescue(args=[limit, PUBLISH_GRACE_MS, CLAIM_LEASE_MS, OWNER_DEAD_AFTER_MS, *shut])
         looked_at, tickets = answer
         return int(looked_at), [Ticket(*_texts(ticket)) for ticket in tickets]
+
+    def take_untold(self, limit: int) -> list[Envelope]:
+        """Up to `limit` jobs that were held back since, and whose users do not know yet. Each is handed out once."""
+        ids = cast(list[bytes] | None, self._redis.lpop("ballast:inbox:untold", limit)) or []
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for job_id in ids:
+                pipeline.hget(f"ballast:inbox:job:{job_id.decode()}", "envelope")
+            records = pipeline.execute()
+        known = [
+            _envelope(job_id.decode(), record)[0]
+            for job_id, record in zip(ids, records, strict=True)
+            if record
+        ]
+        return [envelope for envelope in known if not envelope.told_to_wait]
 
     def beat(self, owner: str, report: dict[str, Any]) -> set[str]:
         """Say that the process `owner` lives, and how it is. Returns the ids of the jobs it holds."""

@@ -8,7 +8,7 @@ local function lane_key(lane) return 'ballast:inbox:lane:' .. lane end
 local function held_key(owner) return 'ballast:inbox:held:' .. owner end
 local function done_key(day) return 'ballast:inbox:done:' .. day end
 local ALL, DUE, OWNERS = 'ballast:inbox:all', 'ballast:inbox:due', 'ballast:inbox:owners'
-local HELD_BACK = 'ballast:inbox:held_back'
+local HELD_BACK, UNTOLD = 'ballast:inbox:held_back', 'ballast:inbox:untold'
 local SEQUENCE, CLAIMED = 'ballast:inbox:sequence', 'ballast:inbox:claimed'
 
 -- Where a job goes next: its own queue, or `replies` once only the answer is left.
@@ -32,4 +32,9 @@ local function let_go(id)
     redis.call('SREM', held_key(owner), id)
     redis.call('HDEL', job_key(id), 'owner')
   end
+end
+
+-- Their user is to be told that they wait, once.
+local function note_untold(id)
+  if redis.call('HSETNX', job_key(id), 'told', 1) == 1 then redis.call('RPUSH', UNTOLD, id) end
 end

@@ -6,4 +6,5 @@ let_go(id)
 if ARGV[4] == '1' then redis.call('HINCRBY', job_key(id), 'deliveries', -1) end
 for i = 5, #ARGV, 2 do redis.call('HSET', job_key(id), ARGV[i], ARGV[i + 1]) end
 redis.call('ZADD', DUE, now + delay_ms, id)
+if ARGV[4] == '1' and redis.call('HEXISTS', job_key(id), 'reply') == 0 then note_untold(id) end -- the database is away
 return 1

@@ -1,0 +1,44 @@
+"""`python -m tests.outages --kind stopped --times 20`: how Ballast lives through outages of the database."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from tests.chaos.house import temporary_folder
+from tests.chaos.report import machine, percentile
+from tests.outages.kinds import KINDS
+from tests.outages.measure import measure
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.outages", description=__doc__)
+    parser.add_argument("--kind", choices=KINDS, default="stopped")
+    parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long each (default %(default)s)")
+    parser.add_argument("--per-second", type=float, default=50.0, help="commands (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    print(f"{options.kind}, {options.seconds:.0f} s, {options.per_second:.0f} commands/s, {machine()}")
+    with temporary_folder() as folder:
+        found = measure(
+            folder,
+            options.kind,
+            times=options.times,
+            seconds=options.seconds,
+            per_second=options.per_second,
+            seed=options.seed,
+        )
+    for outage in found:
+        print(json.dumps(outage.facts()))
+    waits = [outage.first_applied for outage in found]
+    print(
+        f"first write applied after the return: p50 {percentile(waits, 0.5):.2f} s, "
+        f"p99 {percentile(waits, 0.99):.2f} s of {len(waits)}"
+    )
+    return 1 if any(outage.wrong for outage in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

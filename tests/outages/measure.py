@@ -1,0 +1,250 @@
+"""One outage after the other: what people heard meanwhile, what the database was asked, and how soon all was done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from devstack.stack import Stack
+from devstack.telegram.control import TelegramControl
+from tests.chaos.report import percentile
+from tests.outages.crowd import PURSE_ID, Written, register, write
+from tests.outages.kinds import KINDS
+from tests.outages.site import Site
+
+PAGE = 1000
+WARM_SECONDS = 3.0
+KNOWN_SECONDS = 1.0
+"""So long after the breaker opened every process has heard of it."""
+SETTLED_SECONDS_MAX = 300.0
+PROBES = ("SELECT 1", "health_probe")
+LOGINS_PER_PROBE = 4
+"""Two leases at once, and libpq may come twice."""
+
+
+@dataclass
+class Found:
+    """One outage. Times are seconds.
+
+    answers -- from each command written during the outage to what its writer then read first.
+    strays -- statements that were sent while the breaker was open, and that no lease allows.
+    first_applied -- from the database's return to the first write that it has.
+    """
+
+    kind: str
+    commands: int = 0
+    answers: list[float] = field(default_factory=list)
+    answers_before: list[float] = field(default_factory=list)
+    unanswered: int = 0
+    opened_after: float | None = None
+    strays: list[str] = field(default_factory=list)
+    logins: int = 0
+    half_opens: int = 0
+    first_applied: float = 0.0
+    drained: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "commands": self.commands,
+            "answer_seconds": {
+                "p50": round(percentile(self.answers, 0.5), 3),
+                "p99": round(percentile(self.answers, 0.99), 3),
+                "max": round(max(self.answers), 3),
+            },
+            "answer_seconds_before_p50": round(percentile(self.answers_before, 0.5), 3),
+            "unanswered": self.unanswered,
+            "opened_after_seconds": self.opened_after and round(self.opened_after, 2),
+            "strays": len(self.strays),
+            "logins": self.logins,
+            "half_opens": self.half_opens,
+            "first_applied_seconds": round(self.first_applied, 3),
+            "drained_seconds": round(self.drained, 1),
+            "wrong": self.wrong,
+        }
+
+
+def measure(
+    folder: Path, kind: str, *, times: int, seconds: float, per_second: float, seed: int
+) -> list[Found]:
+    """So many outages of a kind on one site."""
+    site = Site(folder)
+    with site.open() as stack:
+        return asyncio.run(_measure(site, stack, kind, times, seconds, per_second, seed))
+
+
+async def _measure(
+    site: Site, stack: Stack, kind: str, times: int, seconds: float, per_second: float, seed: int
+) -> list[Found]:
+    found = []
+    async with TelegramControl(site.telegram.url) as telegram:
+        await register(telegram)
+        await _settled(stack, telegram)
+        ear = Ear(telegram)
+        await ear.catch_up()
+        for number in range(times):
+            found.append(
+                await _one(site, stack, telegram, ear, kind, seconds, per_second, f"{seed}-{number}")
+            )
+            audited = await asyncio.to_thread(stack.audit)
+            if audited.returncode != 0:
+                found[-1].wrong.append(f"python -m dbcore audit: {audited.stdout}{audited.stderr}")
+    return found
+
+
+async def _one(
+    site: Site,
+    stack: Stack,
+    telegram: TelegramControl,
+    ear: Ear,
+    kind: str,
+    seconds: float,
+    per_second: float,
+    seed: str,
+) -> Found:
+    loop = asyncio.get_running_loop()
+    found, written, stop = Found(kind), Written(), asyncio.Event()
+    site.sent.clear()
+    half_opens = _half_opens(stack)
+    writing = asyncio.create_task(write(telegram, written, seed=seed, per_second=per_second, stop=stop))
+    await asyncio.sleep(WARM_SECONDS)
+    outage = KINDS[kind](site, stack)
+    began = time.time()
+    back = await asyncio.to_thread(outage.__enter__)
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(outage.__exit__, None, None, None)
+    returned = loop.time()
+    stop.set()
+    await writing
+    await _settled(stack, telegram)
+    found.drained = loop.time() - returned
+    found.commands = written.commands
+    asked, said = await ear.catch_up()
+    _hear(found, asked, said, began, back.at)
+    await asyncio.to_thread(_read, stack, site, found, written, began, back.at)
+    found.half_opens = _half_opens(stack) - half_opens
+    if found.logins > LOGINS_PER_PROBE * (found.half_opens + 1):
+        found.wrong.append(f"{found.logins} logins for {found.half_opens} half-opens")
+    return found
+
+
+def _half_opens(stack: Stack) -> int:
+    counts = stack.get("/db-stability")[1]["breaker"]["transitions"]
+    return int(counts.get("open>half_open", 0))
+
+
+async def _settled(stack: Stack, telegram: TelegramControl) -> None:
+    """Every update is acknowledged and no job is on record any more. Raises TimeoutError."""
+    async with asyncio.timeout(SETTLED_SECONDS_MAX):
+        await telegram.wait_until_acknowledged(timeout_seconds=SETTLED_SECONDS_MAX)
+        while stack.redis.zcard("ballast:inbox:all"):
+            await asyncio.sleep(0.1)
+
+
+class Ear:
+    """What was written and what was sent, since last time, as the local Telegram has it."""
+
+    def __init__(self, telegram: TelegramControl) -> None:
+        self._telegram = telegram
+        self._update = 0
+        self._request = 0
+
+    async def catch_up(self) -> tuple[dict[int, list[float]], dict[int, list[float]]]:
+        """Moments of commands and of new messages of the bot, by chat, oldest first."""
+        asked: dict[int, list[float]] = {}
+        said: dict[int, list[float]] = {}
+        while page := await self._telegram.updates(after=self._update, limit=PAGE):
+            for update in page:
+                asked.setdefault(update.update["message"]["from"]["id"], []).append(update.created_at)
+            self._update = page[-1].seq
+        while sends := await self._telegram.requests(
+            method="sendMessage", took_effect=True, after=self._request, limit=PAGE
+        ):
+            for send in sends:
+                said.setdefault(int(send.params["chat_id"]), []).append(send.finished_at)
+            self._request = sends[-1].id
+        return asked, said
+
+
+def _hear(
+    found: Found,
+    asked: dict[int, list[float]],
+    said: dict[int, list[float]],
+    began: float,
+    back: float,
+) -> None:
+    """Each command is answered by the first message after it that answers none before it."""
+    for chat, moments in asked.items():
+        answers = iter(sorted(said.get(chat, [])))
+        for at in sorted(moments):
+            answer = next((moment for moment in answers if moment >= at), None)
+            if answer is None:
+                found.unanswered += 1
+            elif at < began:
+                found.answers_before.append(answer - at)
+            elif at < back:
+                found.answers.append(answer - at)
+
+
+def _read(stack: Stack, site: Site, found: Found, written: Written, began: float, back: float) -> None:
+    """What the database has to say about it."""
+    ((first,),) = stack.query(
+        "SELECT extract(epoch FROM min(created_at))::float FROM"
+        " (SELECT created_at FROM transfers UNION ALL SELECT created_at FROM pending_transfers) AS written"
+        " WHERE created_at > to_timestamp(%s)",
+        back,
+    )
+    found.first_applied = first - back
+    events = stack.query(
+        "SELECT extract(epoch FROM created_at)::float, before, after FROM breaker_events"
+        " WHERE created_at > to_timestamp(%s) ORDER BY created_at, id",
+        began,
+    )
+    openings = [at for at, before, after in events if before == "closed" and after == "open"]
+    if openings:
+        found.opened_after = openings[0] - began
+        meanwhile = [sql for at, sql in site.sent if openings[0] + KNOWN_SECONDS <= at < back]
+        found.logins = meanwhile.count("login")
+        found.strays = [
+            sql for sql in meanwhile if sql != "login" and not any(probe in sql for probe in PROBES)
+        ]
+        found.wrong += [f"sent while open: {sql[:80]}" for sql in found.strays[:5]]
+    else:
+        found.wrong.append("the breaker never opened")
+    if len([at for at in openings if at > back]):
+        found.wrong.append("the burst after the return opened it again")
+    if found.unanswered:
+        found.wrong.append(f"{found.unanswered} commands were never answered")
+    drafts = stack.query(
+        "SELECT s.telegram_id, p.memo FROM pending_transfers p JOIN users s ON s.id = p.sender_user_id"
+        " WHERE p.created_at > to_timestamp(%s) ORDER BY p.id",
+        began - 2 * WARM_SECONDS,
+    )
+    _compare(found, "asked to confirm", written.drafts, drafts)
+    credits = stack.query(
+        "SELECT split_part(t.actor, ':', 2)::bigint, t.memo FROM transfers t"
+        " JOIN accounts a ON a.id = t.to_account_id JOIN users u ON u.id = a.user_id"
+        " WHERE t.status = 'applied' AND u.telegram_id = %s AND t.created_at > to_timestamp(%s) ORDER BY t.id",
+        PURSE_ID,
+        began - 2 * WARM_SECONDS,
+    )
+    _compare(found, "credited", written.credits, credits)
+    ((dead,),) = stack.query("SELECT count(*) FROM failed_operations")
+    if dead:
+        found.wrong.append(f"{dead} dead letters")
+
+
+def _compare(found: Found, what: str, written: dict[int, list[str]], done: list[tuple[Any, ...]]) -> None:
+    """Exactly once, and in the order each person wrote."""
+    by_person: dict[int, list[str]] = {}
+    marks = {mark for marks in written.values() for mark in marks}
+    for person, mark in done:
+        if mark in marks:
+            by_person.setdefault(int(person), []).append(mark)
+    if by_person != written:
+        wrong = [person for person in written if by_person.get(person) != written[person]]
+        found.wrong.append(f"{what} otherwise than written: {wrong[:5]}")
