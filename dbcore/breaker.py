@@ -78,6 +78,7 @@ class Call:
 
     reason -- what a failed or slow call speaks for; None for one that went well.
     definite -- it leaves no doubt, and speaks for a server that all share.
+    stuck -- it has not ended yet, though it takes longer than the slowest should.
     """
 
     age_seconds: float
@@ -85,6 +86,7 @@ class Call:
     slow: bool
     reason: BreakerReason | None
     definite: bool
+    stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)

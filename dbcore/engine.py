@@ -123,6 +123,7 @@ class GuardedEngine:
         self.retries = RetryPurse(clock)
         self._lock = threading.Lock()
         self._calls = 0
+        self._under_way: dict[int, float] = {}  # thread -> when its call began
         self._consecutive_failures = 0
         self._counts: Counter[str] = Counter()
         self._kinds: Counter[str] = Counter()
@@ -201,6 +202,11 @@ class GuardedEngine:
         self._pool.limit(most)
         self._pool_max = most
 
+    def stuck_calls(self, seconds: float) -> int:
+        """How many calls have been under way for longer than that, not counting those that asked for longer."""
+        now = self._clock()
+        return sum(now - began >= seconds for began in list(self._under_way.values()))
+
     @property
     def connections_open(self) -> int:
         return self._pool.checkedout() + self._pool.checkedin()
@@ -219,44 +225,52 @@ class GuardedEngine:
         budget: RetryBudget | None = None
         maybe_applied = False
         attempted = started
-        with Deadline(seconds):
-            while True:
-                permit = self.breaker.free_permit or self._asked(writes, maybe_applied=maybe_applied)
-                try:
-                    result = attempt()
-                except Failed as failed:
-                    kind = failed.kind
-                    if kind is FailureKind.UNKNOWN_OUTCOME and not writes:
-                        kind = FailureKind.OUTAGE  # nothing to be unsure about
-                    maybe_applied = maybe_applied or (failed.maybe_applied and writes)
-                    self._report(permit, kind, failed, attempted, writes=writes)
-                    if budget is None:
-                        budget = RetryBudget(self._uniform)
-                    wait = budget.wait_seconds(kind) if replayable or not maybe_applied else None
-                    if (
-                        wait is None
-                        or self._clock() + wait - started >= seconds
-                        or wait >= deadline.remaining_seconds()  # a caller's own may be nearer than ours
-                        or not self.retries.pays(kind)
-                    ):
-                        self._give_up(kind, name, failed, maybe_applied=maybe_applied)
-                    with self._lock:
-                        self._counts["retries"] += 1
-                    log.info("database_retry", operation=name, kind=kind.value, wait_seconds=round(wait, 3))
-                    self._sleep(wait)
-                    attempted = self._clock()
-                except (DBAPIError, psycopg2.Error) as error:
-                    if getattr(getattr(error, "orig", error), "pgcode", None) is not None:
-                        self._answered(permit, attempted)  # it answered, if only no
-                    else:
+        thread = threading.get_ident()
+        if deadline_seconds is None:
+            self._under_way[thread] = started
+        try:
+            with Deadline(seconds):
+                while True:
+                    permit = self.breaker.free_permit or self._asked(writes, maybe_applied=maybe_applied)
+                    try:
+                        result = attempt()
+                    except Failed as failed:
+                        kind = failed.kind
+                        if kind is FailureKind.UNKNOWN_OUTCOME and not writes:
+                            kind = FailureKind.OUTAGE  # nothing to be unsure about
+                        maybe_applied = maybe_applied or (failed.maybe_applied and writes)
+                        self._report(permit, kind, failed, attempted, writes=writes)
+                        if budget is None:
+                            budget = RetryBudget(self._uniform)
+                        wait = budget.wait_seconds(kind) if replayable or not maybe_applied else None
+                        if (
+                            wait is None
+                            or self._clock() + wait - started >= seconds
+                            or wait >= deadline.remaining_seconds()  # a caller's own may be nearer than ours
+                            or not self.retries.pays(kind)
+                        ):
+                            self._give_up(kind, name, failed, maybe_applied=maybe_applied)
+                        with self._lock:
+                            self._counts["retries"] += 1
+                        log.info(
+                            "database_retry", operation=name, kind=kind.value, wait_seconds=round(wait, 3)
+                        )
+                        self._sleep(wait)
+                        attempted = self._clock()
+                    except (DBAPIError, psycopg2.Error) as error:
+                        if getattr(getattr(error, "orig", error), "pgcode", None) is not None:
+                            self._answered(permit, attempted)  # it answered, if only no
+                        else:
+                            self.breaker.withdrawn(permit)
+                        raise
+                    except BaseException:
                         self.breaker.withdrawn(permit)
-                    raise
-                except BaseException:
-                    self.breaker.withdrawn(permit)
-                    raise
-                else:
-                    self._answered(permit, attempted)
-                    return result
+                        raise
+                    else:
+                        self._answered(permit, attempted)
+                        return result
+        finally:
+            self._under_way.pop(thread, None)
 
     def _answered(self, permit: Permit, attempted: float) -> None:
         self.breaker.succeeded(permit, attempted)

@@ -21,6 +21,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from dbcore.breaker import Call
 from dbcore.breaker_rules import REASONS, BreakerReason, BreakerState
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
@@ -37,6 +38,11 @@ SHORTEST_SECONDS = 0.05
 
 FAR_SECONDS = 3.0
 """An interval that ends later than this is not watched closely."""
+
+STUCK_SECONDS = 2.0
+"""A call under way for so long is told of before it ends. Others wait behind it."""
+
+_STUCK = Call(0.0, failed=True, slow=True, reason=BreakerReason.OUTAGE, definite=False, stuck=True)
 
 EVENTS_AT_ONCE = 100
 SCRIBE_SECONDS = 5.0
@@ -117,7 +123,7 @@ class FleetLink:
         return self._pause(fleet, seen.now)
 
     def _report(self) -> Report:
-        calls = self._engine.breaker.calls()
+        calls = self._engine.breaker.calls() + [_STUCK] * self._engine.stuck_calls(STUCK_SECONDS)
         return Report(
             process=self._process,
             epoch=self._epoch,

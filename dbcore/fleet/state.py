@@ -25,6 +25,9 @@ RECENT_SECONDS = 2.0
 that has had no work since says nothing against failures of now.
 """
 
+STUCK_CALLS_MIN = 2
+"""So many calls that hang at once, while no other is answered, are a frozen server: nobody waits for deadlines."""
+
 LEASE_SECONDS = 4.0
 """How long a prober may take. Longer than a probe's deadline (link.py): who holds a lease for longer is dead."""
 
@@ -187,8 +190,12 @@ def failing(calls: Iterable[Call], limits: BreakerLimits) -> BreakerReason | Non
     """What the fleet's calls say: why it must open, or None.
 
     All recent calls count, and of the older ones as many of the youngest as fill the window up. One definite failure
-    is enough.
+    is enough, and so are calls that hang while none is answered.
     """
+    calls = list(calls)
+    stuck = sum(call.stuck for call in calls)
+    if stuck >= STUCK_CALLS_MIN and all(call.failed or call.age_seconds > RECENT_SECONDS for call in calls):
+        return BreakerReason.OUTAGE
     window: list[Call] = []
     for call in sorted(calls, key=lambda call: call.age_seconds):
         if call.age_seconds > limits.window_seconds:

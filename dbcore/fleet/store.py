@@ -236,6 +236,7 @@ def _dump_calls(calls: Sequence[Call]) -> str:
             int(call.slow),
             call.reason,
             int(call.definite),
+            int(call.stuck),
         )
         for call in calls
     )
@@ -247,7 +248,7 @@ def _load_calls(window: bytes, now: float) -> list[Call]:
     since = max(0.0, now - float(seen))
     return [
         call
-        for age, failed, slow, reason, definite, count in json.loads(entries)
+        for age, failed, slow, reason, definite, stuck, count in json.loads(entries)
         for call in [
             Call(
                 age + since,
@@ -255,6 +256,7 @@ def _load_calls(window: bytes, now: float) -> list[Call]:
                 bool(slow),
                 BreakerReason(reason) if reason else None,
                 bool(definite),
+                bool(stuck),
             )
         ]
         * count

@@ -38,9 +38,16 @@ def opened(fleet: FleetState, now: float, reason: BreakerReason = R.OUTAGE) -> F
     return after
 
 
+def stuck(count: int) -> list[Call]:
+    return [Call(0.0, failed=True, slow=True, reason=R.OUTAGE, definite=False, stuck=True)] * count
+
+
 @pytest.mark.parametrize(
     ("window", "expected"),
     [
+        (stuck(2) + calls(50, age=RECENT_SECONDS + 0.1), R.OUTAGE),  # nobody is answered any more
+        (stuck(2) + calls(1, age=RECENT_SECONDS) + calls(19, age=RECENT_SECONDS + 1), None),  # somebody is
+        (stuck(1) + calls(4, age=RECENT_SECONDS + 0.1), None),  # one call alone may be a hard one
         (calls(4, failed=R.OUTAGE), None),
         (calls(5, failed=R.OUTAGE), R.OUTAGE),
         (calls(10, failed=R.OUTAGE) + calls(11), None),

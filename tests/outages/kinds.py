@@ -57,16 +57,17 @@ def frozen(site: Site, _stack: Stack) -> Iterator[Return]:
 
 @contextmanager
 def crowded(site: Site, _stack: Stack) -> Iterator[Return]:
-    """An outsider has all the connections, ours too: they are ended, and the outsider is quicker."""
+    """An outsider has all the connections: first those that are free, then ours, which are ended."""
     back = Return()
     taken: list[psycopg2.extensions.connection] = []
-    leaving = threading.Event()
+    leaving, full = threading.Event(), threading.Event()
 
     def crowd() -> None:
         while not leaving.is_set():
             try:
                 taken.append(psycopg2.connect(site.postgres.url, application_name="outsider"))
             except psycopg2.OperationalError:
+                full.set()
                 time.sleep(_CROWD_PAUSE_SECONDS)
 
     outsider = psycopg2.connect(site.postgres.url, application_name="outsider")
@@ -74,11 +75,9 @@ def crowded(site: Site, _stack: Stack) -> Iterator[Return]:
     thread = threading.Thread(target=crowd)
     thread.start()
     try:
-        with outsider.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE backend_type = 'client backend' AND application_name <> 'outsider'"
-            )
+        full.wait()
+        while _end_of_others(outsider):
+            time.sleep(_CROWD_PAUSE_SECONDS)
         yield back
     finally:
         leaving.set()
@@ -86,6 +85,16 @@ def crowded(site: Site, _stack: Stack) -> Iterator[Return]:
         for connection in (*taken, outsider):
             connection.close()
     back.at = time.time()
+
+
+def _end_of_others(outsider: psycopg2.extensions.connection) -> int:
+    """End the sessions of Ballast; how many there were."""
+    with outsider.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND application_name <> 'outsider'"
+        )
+        return cursor.rowcount
 
 
 @contextmanager

@@ -20,7 +20,10 @@ WARM_SECONDS = 3.0
 KNOWN_SECONDS = 1.0
 """So long after the breaker opened every process has heard of it."""
 SETTLED_SECONDS_MAX = 300.0
-PROBES = ("SELECT 1", "health_probe")
+PROBES = ("SELECT 1", "health_probe", "pg_catalog.version", "current_schema", "show ")
+"""What a probe says, with what SQLAlchemy asks a process's first connection."""
+READS = ("users_touch", "history_page")
+"""A database that is full or read-only is still read."""
 LOGINS_PER_PROBE = 4
 """Two leases at once, and libpq may come twice."""
 
@@ -138,10 +141,10 @@ def _half_opens(stack: Stack) -> int:
 
 
 async def _settled(stack: Stack, telegram: TelegramControl) -> None:
-    """Every update is acknowledged and no job is on record any more. Raises TimeoutError."""
+    """Every update is acknowledged, no job is on record, the breaker's steps are written down. Raises TimeoutError."""
     async with asyncio.timeout(SETTLED_SECONDS_MAX):
         await telegram.wait_until_acknowledged(timeout_seconds=SETTLED_SECONDS_MAX)
-        while stack.redis.zcard("ballast:inbox:all"):
+        while stack.redis.zcard("ballast:inbox:all") or stack.redis.llen("ballast:breaker:events"):
             await asyncio.sleep(0.1)
 
 
@@ -207,10 +210,13 @@ def _read(stack: Stack, site: Site, found: Found, written: Written, began: float
     openings = [at for at, before, after in events if before == "closed" and after == "open"]
     if openings:
         found.opened_after = openings[0] - began
-        meanwhile = [sql for at, sql in site.sent if openings[0] + KNOWN_SECONDS <= at < back]
+        closed = next((at for at, _, after in events if at > openings[0] and after == "closed"), back)
+        until = min(back, closed)
+        meanwhile = [sql for at, sql in site.sent if openings[0] + KNOWN_SECONDS <= at < until]
         found.logins = meanwhile.count("login")
+        allowed = PROBES + (READS if found.kind == "read-only" else ())
         found.strays = [
-            sql for sql in meanwhile if sql != "login" and not any(probe in sql for probe in PROBES)
+            sql for sql in meanwhile if sql != "login" and not any(words in sql for words in allowed)
         ]
         found.wrong += [f"sent while open: {sql[:80]}" for sql in found.strays[:5]]
     else:
