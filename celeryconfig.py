@@ -54,12 +54,18 @@ task_create_missing_queues = False
 task_queues = {name: {"exchange": name, "routing_key": name} for name in QUEUES}
 task_routes = {f"workers.{name}.*": {"queue": name} for name in QUEUES}
 
-# Two beats are harmless: the probe takes a lease for each period.
+# Two beats are harmless: the probe takes a lease for each period, and a broadcast is woken once.
 beat_schedule = {
     "health-probe": {
         "task": "workers.health.probe",
         "schedule": _settings.health_probe_seconds,
         "options": {"queue": "health", "expires": max(1, _settings.health_probe_seconds - 5)},
+    },
+    # On the probe's queue, for it needs no database and must not wait behind what does.
+    "broadcasts-watch": {
+        "task": "workers.broadcasts.watch",
+        "schedule": 5.0,
+        "options": {"queue": "health", "expires": 5},
     },
 }
 beat_max_loop_interval = 5

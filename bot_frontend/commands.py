@@ -152,4 +152,5 @@ def _who(sender: Sender) -> dict[str, Any]:
         "telegram_id": sender.telegram_id,
         "username": sender.username,
         "first_name": sender.first_name,
+        "language_code": sender.language_code,
     }

@@ -24,6 +24,7 @@ class _User(_Part):
     is_bot: bool = False
     first_name: str = ""
     username: str | None = Field(default=None, max_length=64)
+    language_code: str | None = Field(default=None, max_length=35)
 
 
 class _Chat(_Part):
@@ -69,6 +70,7 @@ class Sender:
     telegram_id: int
     username: str | None
     first_name: str
+    language_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,4 +172,9 @@ def _membership(update_id: int, change: _Membership) -> MembershipChange | None:
 
 
 def _sender(user: _User) -> Sender:
-    return Sender(telegram_id=user.id, username=user.username, first_name=user.first_name[:256])
+    return Sender(
+        telegram_id=user.id,
+        username=user.username,
+        first_name=user.first_name[:256],
+        language_code=user.language_code,
+    )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -61,6 +62,9 @@ users = Table(
     Column("status", Text, nullable=False, server_default="active"),
     _time("created_at"),
     _time("last_seen_at"),
+    Column("language_code", Text),
+    _time("broadcasts_stopped_at", nullable=True, default_now=False),
+    Column("strikes", SmallInteger, nullable=False, server_default="0"),
     _check("users_status_known", "status IN ('active', 'blocked', 'deactivated')"),
 )
 Index("users_username_idx", func.lower(users.c.username))
@@ -224,6 +228,73 @@ breaker_events = Table(
     _time("created_at", default_now=False),
 )
 Index("breaker_events_created_at_idx", breaker_events.c.created_at)
+
+broadcasts = Table(
+    "broadcasts",
+    metadata,
+    _id(),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("status", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("segment", JSONB, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("paid", Boolean, nullable=False),
+    Column("stars_max", Integer),
+    Column("canary", Integer, nullable=False),
+    _time("scheduled_for", nullable=True, default_now=False),
+    Column("quiet_hours", JSONB),
+    Column("audience", BigInteger),
+    Column("sent", BigInteger, nullable=False, server_default="0"),
+    Column("blocked", BigInteger, nullable=False, server_default="0"),
+    Column("failed", BigInteger, nullable=False, server_default="0"),
+    Column("unknown", BigInteger, nullable=False, server_default="0"),
+    Column("halted_reason", Text),
+    Column("admin_chat_id", BigInteger),
+    Column("card_message_id", BigInteger),
+    Column("run", Integer, nullable=False, server_default="0"),
+    Column("settled_user_id", BigInteger, nullable=False, server_default="0"),
+    Column("cursor_user_id", BigInteger, nullable=False, server_default="0"),
+    Column("frontier_user_id", BigInteger, nullable=False, server_default="0"),
+    _time("created_at"),
+    _time("started_at", nullable=True, default_now=False),
+    _time("finished_at", nullable=True, default_now=False),
+    _check(
+        "broadcasts_status_known",
+        "status IN ('draft', 'scheduled', 'sending', 'paused', 'halted', 'cancelled', 'finished')",
+    ),
+    _check("broadcasts_scheduled_has_time", "status <> 'scheduled' OR scheduled_for IS NOT NULL"),
+    _check("broadcasts_started_has_audience", "(audience IS NULL) = (started_at IS NULL)"),
+    _check("broadcasts_ended_has_time", "(status IN ('cancelled', 'finished')) = (finished_at IS NOT NULL)"),
+    _check("broadcasts_halt_has_reason", "status <> 'halted' OR halted_reason IS NOT NULL"),
+    _check(
+        "broadcasts_counts_add_up",
+        "least(sent, blocked, failed, unknown) >= 0 "
+        "AND sent + blocked + failed + unknown <= coalesce(audience, 0)",
+    ),
+)
+
+broadcast_deliveries = Table(
+    "broadcast_deliveries",
+    metadata,
+    Column("broadcast_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("telegram_id", BigInteger, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("lease", BigInteger),
+    _time("leased_until", nullable=True, default_now=False),
+    Column("message_id", BigInteger),
+    Column("more_message_ids", ARRAY(BigInteger)),
+    Column("error", Text),
+    _time("updated_at"),
+    _check(
+        "broadcast_deliveries_status_known",
+        "status IN ('pending', 'leased', 'sent', 'unknown', 'blocked', 'failed')",
+    ),
+    _check(
+        "broadcast_deliveries_lease_has_end",
+        "(status = 'leased') = (lease IS NOT NULL) AND (lease IS NULL) = (leased_until IS NULL)",
+    ),
+)
 
 TABLE_NAMES: tuple[str, ...] = (*sorted(metadata.tables), "alembic_version")
 """Every table a migrated database has."""

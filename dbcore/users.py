@@ -29,14 +29,18 @@ class UserRefError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Someone as Telegram describes them. Names are untouched: not trimmed, not escaped."""
+    """Someone as Telegram describes them. Names are untouched: not trimmed, not escaped.
+
+    language_code -- such as `de` or `pt-br`; None where Telegram said nothing of it.
+    """
 
     telegram_id: int
     username: str | None
     first_name: str
+    language_code: str | None = None
 
     def parameters(self) -> tuple[int, str | None, str]:
-        """As the SQL functions take them."""
+        """The names as the SQL functions take them."""
         return (
             self.telegram_id,
             storable(self.username) if self.username else None,
@@ -92,13 +96,13 @@ class UserAccount:
 def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
     """The user of this profile, made with an empty account where there was none; safe to call at once.
 
-    Writes only when a name changed, to revive someone who had blocked us, and once an hour to note that they
-    are still there. On a read-only server known users are answered.
+    Writes only when a name or the language changed, to revive someone who had blocked us, and once an hour to note
+    that they are still there. On a read-only server known users are answered.
     """
-    parameters = profile.parameters()
+    language = storable(profile.language_code) if profile.language_code else None
     row = engine.fetch_row(
-        "SELECT * FROM users_touch(%s, %s, %s, %s)",
-        (*parameters, engine.currency),
+        "SELECT * FROM users_touch(%s, %s, %s, %s, %s)",
+        (*profile.parameters(), engine.currency, language),
         name="users.get_or_create",
         writes=False,  # made twice, it is still made once: nothing is ever left unknown
     )
@@ -125,3 +129,15 @@ def set_status(engine: GuardedEngine, *, telegram_id: int, status: UserStatus) -
         (status.value, telegram_id, status.value),
         name="users.set_status",
     )
+
+
+def choose_broadcasts(engine: GuardedEngine, *, profile: Profile, wanted: bool) -> UserAccount:
+    """The user's own /stop (not wanted) or /resume, for broadcasts alone. Returns them, made where they were new."""
+    account = get_or_create(engine, profile=profile)
+    engine.fetch_row(
+        "WITH changed AS (UPDATE users SET broadcasts_stopped_at = CASE WHEN %s THEN NULL ELSE now() END "
+        "WHERE id = %s AND (broadcasts_stopped_at IS NULL) <> %s RETURNING 1) SELECT count(*) FROM changed",
+        (wanted, account.user_id, wanted),
+        name="users.choose_broadcasts",
+    )
+    return account

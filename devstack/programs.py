@@ -29,7 +29,9 @@ class Program:
 
 WORKERS = {
     # Replies too: while the database's queues are shut, all hands are free for them.
-    "main": ("users,balances,transactions,broadcasts,replies", 2),
+    "main": ("users,balances,transactions,replies", 2),
+    # Apart, so that a million messages keep nobody's balance waiting.
+    "bulk": ("broadcasts", 1),
     # Behind no backlog of the database's.
     "light": ("replies,health", 1),
 }

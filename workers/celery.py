@@ -16,6 +16,7 @@ app = Celery(
         "workers.tasks.users",
         "workers.tasks.balances",
         "workers.tasks.transactions",
+        "workers.tasks.broadcasts",
         "workers.tasks.replies",
         "workers.tasks.health",
     ],

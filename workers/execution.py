@@ -4,16 +4,19 @@ Every way out is written on the inbox record, so whatever dies in between, anoth
 
     claimed ── done ──▶ answer under way ──▶ finished
        │                      └─ Telegram away ──▶ the answer waits on the record, queue `replies`
+       ├─ an errand is left ──▶ under way on the courier's loop, while the task's slot is free again ──▶ done
        ├─ database away ──▶ given back, due again once the breaker lets calls through
+       ├─ not now ──▶ given back, due again after a while
        └─ cannot succeed ──▶ recorded in failed_operations, its user told with a reference, finished
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import redis
 import structlog
@@ -28,10 +31,17 @@ from workers.failures import record_failure
 from workers.inbox import Acceptance, Claim, SeenBalance
 from workers.jobs import Envelope, Job, JobInvalid
 from workers.messages import Message
+from workers.not_now import NotNow
+
+if TYPE_CHECKING:
+    from telegram import Bot
 
 log = structlog.get_logger(__name__)
 
 J = TypeVar("J", bound=Job)
+
+Errand = Callable[["Bot | None"], Coroutine[None, None, list[Message]]]
+"""What is left of a job for the courier's event loop: it gets the bot, where there is one, and returns the answer."""
 
 DELIVERIES_MAX = 5
 """A job that was claimed this often and never finished kills its workers: it is parked."""
@@ -87,7 +97,7 @@ class Work(Generic[J]):
 
 def carry_out(
     job_type: type[J],
-    apply: Callable[[Work[J]], list[Message]],
+    apply: Callable[[Work[J]], list[Message] | Errand],
     task_id: str,
     queue: str,
     arguments: dict[str, Any],
@@ -112,9 +122,12 @@ def carry_out(
         structlog.contextvars.bind_contextvars(
             job_id=job_id, update_id=claim.envelope.update_id, attempt=claim.deliveries
         )
-        answer = _answer_of(worker, job_type, apply, claim)
-        if answer is not None:
-            worker.courier.carry(lambda bot: deliver(bot, worker, claim, answer))
+        outcome = _outcome_of(worker, job_type, apply, claim)
+        if isinstance(outcome, Answer):
+            worker.courier.carry(lambda bot: deliver(bot, worker, claim, outcome))
+            answering = True
+        elif outcome is not None:
+            worker.courier.carry(lambda bot: _run_errand(bot, worker, claim, outcome))
             answering = True
     finally:
         structlog.contextvars.clear_contextvars()
@@ -158,9 +171,12 @@ def _job_id_of_key(key: object) -> str:
     return f"operator-{key}"
 
 
-def _answer_of(
-    worker: process.WorkerProcess, job_type: type[J], apply: Callable[[Work[J]], list[Message]], claim: Claim
-) -> Answer | None:
+def _outcome_of(
+    worker: process.WorkerProcess,
+    job_type: type[J],
+    apply: Callable[[Work[J]], list[Message] | Errand],
+    claim: Claim,
+) -> Answer | Errand | None:
     """Do what the record says is next. None where the job was given back instead."""
     envelope = claim.envelope
     failure = claim.failure
@@ -180,33 +196,63 @@ def _answer_of(
             settings=worker.settings,
             awaits_notice=worker.inbox.awaits_notice,
         )
-        return Answer(apply(work), tuple(work.balances))
-    except DatabaseAway as away:
-        log.warning("database_away", kind=away.kind, retry_after_seconds=round(away.retry_after_seconds, 3))
-        worker.inbox.release(
-            envelope.job_id,
-            worker.owner,
-            delay_seconds=min(away.retry_after_seconds, GIVEN_BACK_SECONDS_MAX),
-            failure=failure,
-            count_delivery=False,
-        )
+        result = apply(work)
+        return Answer(result, tuple(work.balances)) if isinstance(result, list) else result
+    except Exception as error:  # noqa: BLE001  the edge of a job, logged there
+        _give_back(worker, claim, error, failure)
         return None
-    except redis.RedisError:
-        raise  # the record stays as it is, and the heart gives the job back
-    except SoftTimeLimitExceeded:
-        # The clock ran, not the job: a frozen host, say. What it did is found by its key.
-        log.warning("time_limit", deliveries=claim.deliveries)
-        worker.inbox.release(envelope.job_id, worker.owner, delay_seconds=0)
-        return None
-    except Exception as error:
-        log.exception("job_failed")
-        # Given back with its failure, and due at once: recording that is a step of its own, which may wait too. Should
-        # the recording be what fails, the first failure stays, and the next try waits longer each time.
-        again = 0 if claim.failure is None else min(2**claim.deliveries, RECORD_AGAIN_SECONDS_MAX)
-        worker.inbox.release(
-            envelope.job_id,
-            worker.owner,
-            delay_seconds=again,
-            failure=claim.failure or f"{type(error).__name__}: {error}"[:2000],
-        )
-        return None
+
+
+async def _run_errand(bot: Bot | None, worker: process.WorkerProcess, claim: Claim, errand: Errand) -> None:
+    try:
+        messages = await errand(bot)
+    except Exception as error:  # noqa: BLE001  the edge of a job, logged there
+        try:
+            await asyncio.to_thread(_give_back, worker, claim, error, None)
+        finally:
+            worker.in_hand.drop(claim.envelope.job_id)
+    except BaseException:  # the process ends: what it holds is given back by its farewell
+        worker.in_hand.drop(claim.envelope.job_id)
+        raise
+    else:
+        await deliver(bot, worker, claim, Answer(messages))
+
+
+def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, failure: str | None) -> None:
+    """A step of the job ended with `error`: what becomes of it now.
+
+    failure -- of the job, where recording that was the step. Raises redis.RedisError: the record stays as it is then,
+    and the heart gives the job back.
+    """
+    job_id = claim.envelope.job_id
+    match error:
+        case DatabaseAway():
+            log.warning(
+                "database_away", kind=error.kind, retry_after_seconds=round(error.retry_after_seconds, 3)
+            )
+            worker.inbox.release(
+                job_id,
+                worker.owner,
+                delay_seconds=min(error.retry_after_seconds, GIVEN_BACK_SECONDS_MAX),
+                failure=failure,
+                count_delivery=False,
+            )
+        case NotNow():
+            worker.inbox.release(job_id, worker.owner, delay_seconds=error.seconds, count_delivery=False)
+        case redis.RedisError():
+            raise error
+        case SoftTimeLimitExceeded():
+            # The clock ran, not the job: a frozen host, say. What it did is found by its key.
+            log.warning("time_limit", deliveries=claim.deliveries)
+            worker.inbox.release(job_id, worker.owner, delay_seconds=0)
+        case _:
+            log.error("job_failed", exc_info=error)
+            # Given back with its failure, and due at once: recording that is a step of its own, which may wait too.
+            # Should the recording be what fails, the first failure stays, and the next try waits longer each time.
+            again = 0 if claim.failure is None else min(2**claim.deliveries, RECORD_AGAIN_SECONDS_MAX)
+            worker.inbox.release(
+                job_id,
+                worker.owner,
+                delay_seconds=again,
+                failure=claim.failure or f"{type(error).__name__}: {error}"[:2000],
+            )

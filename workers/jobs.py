@@ -9,9 +9,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from dbcore.money import MAX_AMOUNT
 from dbcore.users import TELEGRAM_ID_LIMIT
@@ -65,6 +74,7 @@ class UserJob(Job):
     telegram_id: int = TelegramId
     username: str | None = Field(default=None, max_length=64)
     first_name: str = Field(default="", max_length=256)
+    language_code: str | None = Field(default=None, max_length=35)
 
 
 class GetOrCreateUser(UserJob):
@@ -152,6 +162,138 @@ class DeliverReply(Job):
     messages: tuple[Message, ...] = Field(min_length=1, max_length=10)
 
 
+class Segment(BaseModel):
+    """Who a broadcast is for: all parts that are given must hold; none is everybody who can be reached.
+
+    balance_min -- minor units.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    active_days: int | None = Field(default=None, ge=1, le=3650)
+    balance_min: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
+    language: str | None = Field(default=None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    telegram_ids: tuple[Annotated[int, TelegramId], ...] | None = Field(default=None, max_length=100_000)
+
+    def parts(self) -> dict[str, Any]:
+        """Those that are given, as dbcore takes them."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class QuietHours(BaseModel):
+    """Nothing goes out from `begin` to `end`, HH:MM by the clocks of `zone`; past midnight where `end` is earlier."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    begin: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    end: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    zone: str = Field(default="UTC", max_length=64)
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("expected a time zone such as Europe/Berlin") from None
+
+    @model_validator(mode="after")
+    def _some_hours(self) -> Self:
+        if self.begin == self.end:
+            raise ValueError("expected an end other than the beginning")
+        return self
+
+
+class Original(BaseModel):
+    """The message that a broadcast copies, or the messages of an album."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    chat_id: int
+    message_ids: tuple[int, ...] = Field(min_length=1, max_length=10)
+
+
+class BroadcastJob(Job):
+    """A job on one broadcast."""
+
+    broadcast_id: int = Field(ge=1)
+
+
+class StartBroadcast(Job):
+    """Send a text, or a copy of a message, to everybody in a segment; or begin one that is written down already.
+
+    text -- Telegram's HTML.
+    stars_max -- what a paid one may cost; it is refused where its cost would be above.
+    canary -- so many go out first, and alone.
+    """
+
+    # `copy` is what Telegram and operators call it, and a method of pydantic's.
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    kind = "broadcasts.start"
+    broadcast_id: int | None = Field(default=None, ge=1)
+    text: str | None = Field(default=None, min_length=1, max_length=4096)
+    original: Original | None = Field(default=None, alias="copy")
+    segment: Segment = Segment()
+    paid: bool = False
+    stars_max: int | None = Field(default=None, ge=0, le=10_000_000)
+    canary: int = Field(default=20, ge=1, le=1000)
+    scheduled_for: AwareDatetime | None = None
+    quiet_hours: QuietHours | None = None
+    actor: str = Field(default="operator", max_length=64)
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Self:
+        if [self.broadcast_id, self.text, self.original].count(None) != 2:
+            raise ValueError("expected one of text, copy and broadcast_id")
+        return self
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """As dbcore keeps it."""
+        if self.original is not None:
+            return {"copy": self.original.model_dump(mode="json")}
+        return {"text": self.text}
+
+
+class SendChunk(BroadcastJob):
+    """Send to the next few recipients of a broadcast, and see to it that the next such job follows.
+
+    run -- the broadcast's run that this belongs to. None: an operator's own, which sends one chunk and has no follower.
+    lane -- several go on side by side.
+    number -- counts the chunks of a lane; 0 is the canary.
+    """
+
+    kind = "broadcasts.send_chunk"
+    run: int | None = Field(default=None, ge=0)
+    lane: int = Field(default=0, ge=0)
+    number: int = Field(default=0, ge=0)
+
+
+class WakeBroadcast(BroadcastJob):
+    """Its time has come: begin a scheduled one, go on with one that rested or whose jobs are gone."""
+
+    kind = "broadcasts.wake"
+
+
+class PauseBroadcast(BroadcastJob):
+    kind = "broadcasts.pause"
+
+
+class ResumeBroadcast(BroadcastJob):
+    kind = "broadcasts.resume"
+
+
+class CancelBroadcast(BroadcastJob):
+    kind = "broadcasts.cancel"
+
+
+class ResendUnknown(BroadcastJob):
+    """Send once more to those of whom nobody knows whether they got it. Some will get it twice."""
+
+    kind = "broadcasts.resend_unknown"
+
+
 class Quarantine(Job):
     """An update that could not be read, kept for an operator. `raw` is the update as it came, cut at 8 KiB."""
 
@@ -171,6 +313,13 @@ JOB_TYPES: dict[str, type[Job]] = {
         DecideTransfer,
         ShowHistory,
         DeliverReply,
+        StartBroadcast,
+        SendChunk,
+        WakeBroadcast,
+        PauseBroadcast,
+        ResumeBroadcast,
+        CancelBroadcast,
+        ResendUnknown,
         Quarantine,
     )
 }

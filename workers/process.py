@@ -20,6 +20,7 @@ from dbcore.engine import GuardedEngine
 from dbcore.fleet.budget import wanted_by, within_budget
 from dbcore.fleet.link import FleetLink
 from dbcore.settings import Settings, load_settings
+from workers.broadcasts.broadcaster import Broadcaster
 from workers.heart import Heart
 from workers.in_hand import InHand
 from workers.inbox import Inbox, Publisher
@@ -55,6 +56,7 @@ class WorkerProcess:
             connections_wanted=wanted.db_pool_size + wanted.db_max_overflow,
         )
         self.courier = Courier(settings)
+        self.broadcaster = Broadcaster(self.redis, self.engine, self.inbox, self.publisher, self.courier)
         self.in_hand = InHand()
         self.heart = Heart(self.inbox, self.owner, self.in_hand, self._report)
 

@@ -7,4 +7,9 @@ from workers.jobs import UserJob
 
 
 def profile_of(job: UserJob) -> Profile:
-    return Profile(telegram_id=job.telegram_id, username=job.username, first_name=job.first_name)
+    return Profile(
+        telegram_id=job.telegram_id,
+        username=job.username,
+        first_name=job.first_name,
+        language_code=job.language_code,
+    )

@@ -25,7 +25,7 @@ from tests.devstack.processes import family, gone, until_all_gone
 
 pytestmark = pytest.mark.timeout(600)
 
-SERVICES = ["PostgreSQL", "Redis", "Telegram", "Frontend", "Worker", "Worker", "Beat", "Flower"]
+SERVICES = ["PostgreSQL", "Redis", "Telegram", "Frontend", "Worker", "Worker", "Worker", "Beat", "Flower"]
 
 
 class Running:

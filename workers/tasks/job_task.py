@@ -1,4 +1,4 @@
-"""The decorator that makes a Celery task out of a function from a job to the messages of its answer."""
+"""The decorator that makes a Celery task out of a function from a job to its answer, or to an errand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 from celery.exceptions import Reject
 
 from workers.celery import app
-from workers.execution import JobFailed, NotOnRecord, Work, carry_out
+from workers.execution import Errand, JobFailed, NotOnRecord, Work, carry_out
 from workers.jobs import Job, task_name
 from workers.messages import Message
 
@@ -21,10 +21,10 @@ J = TypeVar("J", bound=Job)
 NOT_ON_RECORD_SECONDS = 1.0
 
 
-def job_task(job_type: type[J]) -> Callable[[Callable[[Work[J]], list[Message]]], Any]:
+def job_task(job_type: type[J]) -> Callable[[Callable[[Work[J]], list[Message] | Errand]], Any]:
     """Register `workers.<kind>`. The function makes one call into dbcore and survives being run twice."""
 
-    def register(apply: Callable[[Work[J]], list[Message]]) -> Any:
+    def register(apply: Callable[[Work[J]], list[Message] | Errand]) -> Any:
         # Positional arguments are taken only to be refused with a dead letter: Celery itself would drop the job.
         def run(task: Any, *positional: Any, **arguments: Any) -> None:
             if positional:

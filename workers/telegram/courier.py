@@ -40,6 +40,8 @@ class Courier:
                 "no_bot_token",
                 meaning="this worker does its jobs, and their answers wait for one that has it",
             )
+        self.closing = threading.Event()
+        """The process ends: an errand that can begin less should."""
         self._room = threading.BoundedSemaphore(OUTSTANDING_MAX)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="courier", daemon=True)
@@ -56,6 +58,7 @@ class Courier:
 
     def close(self, seconds_max: float) -> None:
         """Wait for errands under way, then end the loop. What is not out by then is given back by the inbox."""
+        self.closing.set()
         deadline = time.monotonic() + seconds_max
         waited = [
             self._room.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(OUTSTANDING_MAX)

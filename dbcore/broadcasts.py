@@ -1,0 +1,355 @@
+"""Broadcasts: one message to everybody in a segment, at most once each. What they are and what becomes of them as a
+whole; how their recipients are handed out to senders is in `broadcast_leases`.
+
+    draft ──▶ (scheduled) ──▶ sending ──▶ finished
+                                │ ▲
+                  paused, halted ┘ └ resume            any but finished ──▶ cancelled
+
+`halted` is a broadcast that stopped itself, for a reason that needs an operator.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import psycopg2
+
+from dbcore.engine import GuardedEngine
+from dbcore.text import storable
+
+SNAPSHOT_SECONDS_MAX = 50.0
+"""For taking down the audience, 6 s for a million on a slow machine, in one statement. Below a task's time limit."""
+
+_AUDIENCE_TOO_LARGE = "BL001"
+
+
+class BroadcastStatus(StrEnum):
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    SENDING = "sending"
+    PAUSED = "paused"
+    HALTED = "halted"
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+
+    @property
+    def is_over(self) -> bool:
+        return self in {BroadcastStatus.CANCELLED, BroadcastStatus.FINISHED}
+
+
+class BroadcastRefused(Exception):
+    """What was asked cannot be done with this broadcast now. The message is a sentence for whoever asked."""
+
+
+class AudienceTooLarge(BroadcastRefused):
+    """More people than the order allows for. Nobody was taken down."""
+
+    def __init__(self, audience: int) -> None:
+        super().__init__(f"the audience is {audience} people, more than was allowed for")
+        self.audience = audience
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcast:
+    """A broadcast and how far it is.
+
+    payload -- `{"text": html}` or `{"copy": {"chat_id": …, "message_ids": […]}}`.
+    segment -- `active_days`, `balance_min` (minor units), `language`, `telegram_ids`; all that are given must hold.
+    canary -- so many go out first, and alone.
+    quiet_hours -- `{"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}`: nothing goes out between these.
+    audience -- how many were taken down when it began; None before.
+    run -- counts its starts and resumptions.
+    """
+
+    id: int
+    idempotency_key: str
+    status: BroadcastStatus
+    payload: dict[str, Any]
+    segment: dict[str, Any]
+    actor: str
+    paid: bool
+    stars_max: int | None
+    canary: int
+    scheduled_for: datetime | None
+    quiet_hours: dict[str, str] | None
+    audience: int | None
+    sent: int
+    blocked: int
+    failed: int
+    unknown: int
+    halted_reason: str | None
+    admin_chat_id: int | None
+    card_message_id: int | None
+    run: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def done(self) -> int:
+        """Recipients with a final state."""
+        return self.sent + self.blocked + self.failed + self.unknown
+
+    @property
+    def left(self) -> int:
+        return (self.audience or 0) - self.done
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How a broadcast stands after it was told to begin or to go on."""
+
+    status: BroadcastStatus
+    run: int
+    audience: int | None = None
+
+
+_COLUMNS = ", ".join(field.name for field in fields(Broadcast))
+
+
+def create(
+    engine: GuardedEngine,
+    *,
+    key: str,
+    payload: Mapping[str, Any],
+    segment: Mapping[str, Any],
+    actor: str,
+    paid: bool = False,
+    stars_max: int | None = None,
+    canary: int = 20,
+    scheduled_for: datetime | None = None,
+    quiet_hours: Mapping[str, str] | None = None,
+    admin_chat_id: int | None = None,
+    draft: bool = False,
+) -> Broadcast:
+    """Write a broadcast down; `begin` sends it. The same key again answers with the broadcast of the first time.
+
+    draft -- it waits for a word even where it has a time.
+    admin_chat_id -- where its card is shown.
+    Raises BroadcastRefused where the key was used for something else.
+    """
+    status = BroadcastStatus.SCHEDULED if scheduled_for and not draft else BroadcastStatus.DRAFT
+    row = engine.fetch_row(
+        "WITH made AS (INSERT INTO broadcasts (idempotency_key, status, payload, segment, actor, paid, stars_max, "
+        "canary, scheduled_for, quiet_hours, admin_chat_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id) SELECT max(id) FROM made",
+        (
+            key,
+            status.value,
+            _jsonb(payload),
+            _jsonb(segment),
+            storable(actor),
+            paid,
+            stars_max,
+            canary,
+            scheduled_for,
+            None if quiet_hours is None else _jsonb(quiet_hours),
+            admin_chat_id,
+        ),
+        name="broadcasts.create",
+    )
+    broadcast = find_by_key(engine, key) if row[0] is None else progress(engine, row[0])
+    assert broadcast is not None  # noqa: S101  made right above, or before
+    if (broadcast.payload, broadcast.segment, broadcast.paid) != (_stored(payload), _stored(segment), paid):
+        raise BroadcastRefused(f"the key {key!r} was used before, for another broadcast ({broadcast.id})")
+    return broadcast
+
+
+def change_draft(engine: GuardedEngine, broadcast_id: int, **changes: Any) -> Broadcast:
+    """Change `segment`, `paid`, `stars_max`, `scheduled_for` or `quiet_hours` of one that was not begun yet."""
+    allowed = {"segment", "paid", "stars_max", "scheduled_for", "quiet_hours"}
+    if not changes or not changes.keys() <= allowed:
+        raise ValueError(f"of a draft one changes {', '.join(sorted(allowed))}, not {', '.join(changes)}")
+    assignments = ", ".join(f"{name} = %s" for name in changes)
+    values = [_jsonb(value) if isinstance(value, Mapping) else value for value in changes.values()]
+    row = engine.fetch_row(
+        f"WITH changed AS (UPDATE broadcasts SET {assignments} WHERE id = %s AND status = 'draft' RETURNING 1) "  # noqa: S608
+        "SELECT count(*) FROM changed",
+        (*values, broadcast_id),
+        name="broadcasts.change_draft",
+    )
+    broadcast = require(engine, broadcast_id)
+    if not row[0]:
+        raise BroadcastRefused(
+            f"broadcast {broadcast_id} is {broadcast.status}: it cannot be changed any more"
+        )
+    return broadcast
+
+
+def schedule(engine: GuardedEngine, broadcast_id: int) -> Broadcast:
+    """A draft with a time is to begin at that time, without another word."""
+    row = engine.fetch_row(
+        "WITH changed AS (UPDATE broadcasts SET status = 'scheduled' WHERE id = %s AND scheduled_for IS NOT NULL "
+        "AND status IN ('draft', 'scheduled') RETURNING 1) SELECT count(*) FROM changed",
+        (broadcast_id,),
+        name="broadcasts.schedule",
+    )
+    broadcast = require(engine, broadcast_id)
+    if not row[0]:
+        raise BroadcastRefused(f"broadcast {broadcast_id} is {broadcast.status}: it cannot be scheduled")
+    return broadcast
+
+
+def place_card(engine: GuardedEngine, broadcast_id: int, *, chat_id: int, message_id: int) -> None:
+    """Remember the message in which an admin sees how far it is."""
+    engine.fetch_row(
+        "WITH changed AS (UPDATE broadcasts SET admin_chat_id = %s, card_message_id = %s WHERE id = %s RETURNING 1) "
+        "SELECT count(*) FROM changed",
+        (chat_id, message_id, broadcast_id),
+        name="broadcasts.place_card",
+    )
+
+
+def audience_size(engine: GuardedEngine, segment: Mapping[str, Any]) -> int:
+    """How many people a broadcast to this segment would reach now."""
+    row = engine.fetch_row(
+        "SELECT count(*) FROM broadcast_reachable(%s, %s)",
+        (_jsonb(segment), engine.currency),
+        name="broadcasts.audience_size",
+        writes=False,
+        deadline_seconds=SNAPSHOT_SECONDS_MAX,
+    )
+    return int(row[0])
+
+
+def begin(engine: GuardedEngine, broadcast_id: int, *, audience_max: int | None = None) -> Begun:
+    """Take the audience down, in one statement, and let the sending begin. Twice is as once.
+
+    Raises AudienceTooLarge, BroadcastRefused.
+    """
+    try:
+        row = engine.fetch_row(
+            # Both in one transaction; the time-out is for the second alone, and ends with it.
+            "SELECT set_config('statement_timeout', %s, true); SELECT * FROM broadcast_begin(%s, %s, %s)",
+            (f"{SNAPSHOT_SECONDS_MAX:.0f}s", broadcast_id, engine.currency, audience_max),
+            name="broadcasts.begin",
+            deadline_seconds=SNAPSHOT_SECONDS_MAX,
+        )
+    except psycopg2.Error as error:
+        if error.pgcode == _AUDIENCE_TOO_LARGE:
+            raise AudienceTooLarge(int(error.diag.message_primary or 0)) from error
+        raise
+    status, run, audience = row
+    if status is None:
+        raise _unknown(broadcast_id)
+    return Begun(BroadcastStatus(status), run, audience)
+
+
+def pause(engine: GuardedEngine, broadcast_id: int) -> Begun:
+    """Nothing new is sent; what is under way ends. Raises BroadcastRefused."""
+    return _order(engine, broadcast_id, "pause")
+
+
+def resume(engine: GuardedEngine, broadcast_id: int) -> Begun:
+    """Go on, with a new run: also where a broadcast that is sending lost its jobs. Raises BroadcastRefused."""
+    return _order(engine, broadcast_id, "resume")
+
+
+def cancel(engine: GuardedEngine, broadcast_id: int) -> Begun:
+    """For ever. What is out stays out. Raises BroadcastRefused."""
+    return _order(engine, broadcast_id, "cancel")
+
+
+def halt(engine: GuardedEngine, broadcast_id: int, reason: str) -> Begun:
+    """Stop until an operator resumes or cancels it. Raises BroadcastRefused."""
+    return _order(engine, broadcast_id, "halt", reason)
+
+
+def _order(engine: GuardedEngine, broadcast_id: int, order: str, reason: str | None = None) -> Begun:
+    status, run, obeyed = engine.fetch_row(
+        "SELECT * FROM broadcast_order(%s, %s, %s)",
+        (broadcast_id, order, reason and storable(reason)),
+        name=f"broadcasts.{order}",
+    )
+    if status is None:
+        raise _unknown(broadcast_id)
+    if not obeyed:
+        raise BroadcastRefused(f"broadcast {broadcast_id} is {status}: {order} does nothing to it")
+    return Begun(BroadcastStatus(status), run)
+
+
+def resend_unknown(engine: GuardedEngine, broadcast_id: int) -> tuple[Begun, int]:
+    """Send once more to those of whom nobody knows whether they got it: some get it twice. Returns how many they are.
+
+    A finished broadcast is sending again then. Raises BroadcastRefused.
+    """
+    status, run, obeyed, resent = engine.fetch_row(
+        "SELECT * FROM broadcast_resend_unknown(%s)",
+        (broadcast_id,),
+        name="broadcasts.resend_unknown",
+        deadline_seconds=SNAPSHOT_SECONDS_MAX,
+    )
+    if status is None:
+        raise _unknown(broadcast_id)
+    if not obeyed:
+        raise BroadcastRefused(f"broadcast {broadcast_id} is {status}: nothing of it can be sent again")
+    return Begun(BroadcastStatus(status), run), resent
+
+
+def progress(engine: GuardedEngine, broadcast_id: int) -> Broadcast | None:
+    """One broadcast as it stands now; None where there is none of this id."""
+    return _one(engine, "id = %s", broadcast_id, "broadcasts.progress")
+
+
+def find_by_key(engine: GuardedEngine, key: str) -> Broadcast | None:
+    return _one(engine, "idempotency_key = %s", key, "broadcasts.find_by_key")
+
+
+def require(engine: GuardedEngine, broadcast_id: int) -> Broadcast:
+    """Raises BroadcastRefused where there is none of this id."""
+    broadcast = progress(engine, broadcast_id)
+    if broadcast is None:
+        raise _unknown(broadcast_id)
+    return broadcast
+
+
+def listed(engine: GuardedEngine, limit: int) -> list[Broadcast]:
+    """The newest, newest first."""
+    (rows,) = engine.fetch_row(
+        f"SELECT coalesce(jsonb_agg(b ORDER BY b.id DESC), '[]') FROM "  # noqa: S608  our own column names
+        f"(SELECT {_COLUMNS} FROM broadcasts ORDER BY id DESC LIMIT %s) AS b",
+        (limit,),
+        name="broadcasts.listed",
+        writes=False,
+    )
+    return [_read(row) for row in rows]
+
+
+def _one(engine: GuardedEngine, condition: str, value: object, name: str) -> Broadcast | None:
+    (row,) = engine.fetch_row(
+        f"SELECT (SELECT to_jsonb(b) FROM (SELECT {_COLUMNS} FROM broadcasts WHERE {condition}) AS b)",  # noqa: S608
+        (value,),
+        name=name,
+        writes=False,
+    )
+    return None if row is None else _read(row)
+
+
+def _read(row: dict[str, Any]) -> Broadcast:
+    times = ("scheduled_for", "created_at", "started_at", "finished_at")
+    read = {name: datetime.fromisoformat(row[name]) for name in times if row[name] is not None}
+    return Broadcast(**{**row, **read, "status": BroadcastStatus(row["status"])})
+
+
+def _unknown(broadcast_id: int) -> BroadcastRefused:
+    return BroadcastRefused(f"there is no broadcast {broadcast_id}; `broadcast list` shows those there are")
+
+
+def _jsonb(value: Mapping[str, Any]) -> str:
+    return json.dumps(_stored(value))
+
+
+def _stored(value: object) -> Any:
+    """The value as PostgreSQL keeps and answers it: plain JSON, and no text that cannot be stored."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {key: _stored(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_stored(item) for item in value]
+    return value

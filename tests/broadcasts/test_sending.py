@@ -1,0 +1,34 @@
+"""A broadcast reaches each of its people once, whatever becomes of each of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dbcore.broadcasts import BroadcastStatus
+from devstack.telegram.control import TelegramControl
+from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
+from workers.jobs import StartBroadcast
+
+
+async def test_everybody_gets_one_final_state(house: House, telegram: TelegramControl) -> None:
+    people = await telegram.create_users(200, first_id=10_000)
+    house.register(people.start, len(people))
+    blocked, gone, no_chat, hanging, reached_and_hanging = (list(people[n : n + 5]) for n in range(50, 75, 5))
+    for person in blocked:
+        await telegram.block(person)
+    for person in gone:
+        await telegram.change_user(person, deactivated=True)
+    for person in no_chat:
+        await telegram.add_fault("chat_not_found", chat_id=person)
+    for person in hanging:
+        await telegram.add_fault("hang", chat_id=person, seconds=60)
+    for person in reached_and_hanging:
+        await telegram.add_fault("hang", chat_id=person, seconds=60, when="after")
+    broadcast_id = await asyncio.to_thread(house.started, StartBroadcast(text="<b>Hello</b>"))
+    broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
+    states = house.states(broadcast_id)
+    assert_each_got_what_the_table_says(broadcast, states, await received(telegram, people.start), people)
+    assert {states[person] for person in (*blocked, *gone)} == {"blocked"}
+    assert {states[person] for person in no_chat} == {"failed"}
+    assert {states[person] for person in (*hanging, *reached_and_hanging)} == {"unknown"}
+    assert broadcast.sent == 175

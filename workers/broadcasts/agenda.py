@@ -1,0 +1,56 @@
+"""When each broadcast is to be looked at next: its scheduled time, the end of its quiet hours, or half a minute after
+its last sign of life.
+
+In Redis, so that a database that sleeps while nothing is to be done stays asleep. By Redis's clock.
+
+    ballast:broadcasts:due    zset   broadcast id -> unix time
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import redis
+
+LOOKED_AT_ONCE = 50
+
+_DUE = "ballast:broadcasts:due"
+
+_POSTPONE = """
+local time = redis.call('TIME')
+return redis.call('ZADD', KEYS[1], time[1] + time[2] / 1e6 + ARGV[2], ARGV[1])
+"""
+_TAKE_DUE = """
+local time = redis.call('TIME')
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', time[1], 'LIMIT', 0, ARGV[1], 'WITHSCORES')
+for i = 1, #due, 2 do redis.call('ZADD', KEYS[1], time[1] + ARGV[2], due[i]) end
+return due
+"""
+
+
+class Agenda:
+    """Raises redis.RedisError."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._postpone: Any = client.register_script(_POSTPONE)
+        self._take_due: Any = client.register_script(_TAKE_DUE)
+
+    def now(self) -> datetime:
+        seconds, microseconds = self._redis.time()
+        return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
+
+    def at(self, broadcast_id: int, unix_time: float) -> None:
+        self._redis.zadd(_DUE, {str(broadcast_id): unix_time})
+
+    def after(self, broadcast_id: int, seconds: float) -> None:
+        self._postpone(keys=[_DUE], args=[broadcast_id, seconds])
+
+    def strike_out(self, broadcast_id: int) -> None:
+        self._redis.zrem(_DUE, broadcast_id)
+
+    def take_due(self, again_after_seconds: float) -> list[tuple[int, float]]:
+        """Those whose time has come, with that time. They are due again later, in case this caller dies."""
+        answer = cast(list[bytes], self._take_due(keys=[_DUE], args=[LOOKED_AT_ONCE, again_after_seconds]))
+        return [(int(each), float(score)) for each, score in zip(answer[::2], answer[1::2], strict=True)]

@@ -1,0 +1,84 @@
+"""What a worker process needs to send broadcasts: its share of the pace, and bounds on what it has under way."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import redis
+import structlog
+
+from dbcore import fleet
+from dbcore.breaker_rules import BreakerReason, BreakerState
+from workers.broadcasts.lanes import LANES, Lanes
+from workers.broadcasts.orders import Orders
+from workers.broadcasts.pace import Pace
+from workers.broadcasts.record import LeaseRecord
+
+if TYPE_CHECKING:
+    from dbcore.broadcasts import Broadcast
+    from dbcore.engine import GuardedEngine
+    from workers.inbox import Inbox, Publisher
+    from workers.telegram.courier import Courier
+
+log = structlog.get_logger(__name__)
+
+SENDS_AT_ONCE = 200
+"""In one process. At a thousand a second, one in a hundred of them hanging for ten seconds, half of these hang."""
+
+STARTING_AT_ONCE = 2
+"""Chunks in one process of which not everybody is being sent to yet: one that is recorded, and one that sends."""
+
+CHUNK_SECONDS = 3.0
+"""What a chunk is meant to take, so that a pause or the end of the process is heeded soon."""
+
+CHUNK_SIZE_MIN, CHUNK_SIZE_MAX = 5, 1000
+
+SHED_SECONDS = 10.0
+"""How long no chunk starts after the database had no connection for one."""
+
+_SHED = "ballast:broadcasts:shed"
+
+
+class Broadcaster:
+    """One per worker process."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        engine: GuardedEngine,
+        inbox: Inbox,
+        publisher: Publisher,
+        courier: Courier,
+    ) -> None:
+        self._redis = client
+        self.engine = engine
+        self.lanes = Lanes(client, inbox, publisher)
+        self.orders = Orders(engine, self.lanes)
+        self.record = LeaseRecord(client)
+        self.pace = Pace()
+        self.courier = courier
+        self.starting = threading.BoundedSemaphore(STARTING_AT_ONCE)
+        self.sends = asyncio.Semaphore(SENDS_AT_ONCE)  # of the courier's loop, from its first use on
+
+    def chunk_size(self, broadcast: Broadcast) -> int:
+        """How many recipients a chunk takes at the rate of now."""
+        share = self.pace.rate(paid=broadcast.paid) / LANES
+        return max(CHUNK_SIZE_MIN, min(CHUNK_SIZE_MAX, round(share * CHUNK_SECONDS)))
+
+    def shed(self) -> None:
+        """The database has no connections to spare: the whole fleet starts no chunk for a while."""
+        log.warning("broadcasts_shed", seconds=SHED_SECONDS)
+        self._redis.set(_SHED, 1, px=round(1000 * SHED_SECONDS))
+
+    def is_shed(self) -> bool:
+        """Whether bulk work is to leave the database alone."""
+        if self._redis.exists(_SHED):
+            return True
+        view = fleet.read(self._redis)
+        return view.reason is BreakerReason.SATURATION and view.state is not BreakerState.CLOSED
+
+    def database_is_shut(self) -> bool:
+        """Whether no job on a broadcast can do anything now."""
+        return fleet.read(self._redis).admits_nothing

@@ -1,0 +1,103 @@
+"""What a sender did with its lease, in Redis: the intent before each send, the result after it.
+
+So that, when a sender died, whoever comes next can tell apart the three that the table cannot: a known result is that
+result, an intent without one may have been delivered and is unknown, and who has neither was not sent to. Where the
+whole record is gone (Redis lost its data) everything the lease holds is unknown.
+
+A record has one holder. Who takes it over gets all that is in it, and from then on the one before writes nothing more
+and, since nobody is sent to without an intent, sends nothing more either: a process that was taken for dead and is not
+does no harm.
+
+    ballast:broadcast:lease:<number>    hash   "" -> the holder; user id -> "sending", or the result as JSON
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import redis
+
+from dbcore.broadcast_leases import DeliveryStatus, Mark, Result
+
+KEPT_SECONDS = 7 * 24 * 3600
+"""After a death it is read within seconds, or when the database is back."""
+
+_INTENT = "sending"
+
+_TAKE = """
+local before = redis.call('HGETALL', KEYS[1])
+redis.call('HSET', KEYS[1], '', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return before
+"""
+_WRITE = """
+if redis.call('HGET', KEYS[1], '') ~= ARGV[1] then return 0 end
+for i = 2, #ARGV, 2 do
+  if ARGV[i + 1] == '' then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  else
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  end
+end
+return 1
+"""
+_FORGET = """
+if redis.call('HGET', KEYS[1], '') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+def lease_number(job_id: str) -> int:
+    """The lease that a job's sender asks for: the same each time the job runs."""
+    return int.from_bytes(hashlib.blake2b(job_id.encode(), digest_size=8).digest()) >> 1
+
+
+class LeaseRecord:
+    """Raises redis.RedisError wherever Redis cannot be asked; what was to be written may be written then."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._take = client.register_script(_TAKE)
+        self._write = client.register_script(_WRITE)
+        self._forget = client.register_script(_FORGET)
+
+    def take(self, number: int, holder: str) -> dict[int, Result] | None:
+        """Become the holder. Returns what became of those that were begun by holders before; None without a record."""
+        answer = cast(list[bytes], self._take(keys=[_key(number)], args=[holder, KEPT_SECONDS]))
+        fields = dict(zip(answer[::2], answer[1::2], strict=True))
+        if fields.pop(b"", None) is None:
+            return None
+        return {int(user_id): _read(int(user_id), value.decode()) for user_id, value in fields.items()}
+
+    def intend(self, number: int, holder: str, user_ids: Iterable[int]) -> bool:
+        """They are about to be sent to. False where another holds the record by now: then nobody may be sent to."""
+        pairs = [item for user_id in user_ids for item in (user_id, _INTENT)]
+        return bool(self._write(keys=[_key(number)], args=[holder, *pairs]))
+
+    def note(self, number: int, holder: str, results: Mapping[int, Result]) -> bool:
+        """What became of them; PENDING says that they were certainly not sent to. False where another holds it."""
+        pairs = [item for user_id, result in results.items() for item in (user_id, _written(result))]
+        return bool(self._write(keys=[_key(number)], args=[holder, *pairs]))
+
+    def forget(self, number: int, holder: str) -> None:
+        """The results are in the table."""
+        self._forget(keys=[_key(number)], args=[holder])
+
+
+def _key(number: int) -> str:
+    return f"ballast:broadcast:lease:{number}"
+
+
+def _written(result: Result) -> str:
+    if result.status is DeliveryStatus.PENDING:
+        return ""
+    return json.dumps([result.status, result.message_ids, result.error, result.mark])
+
+
+def _read(user_id: int, value: str) -> Result:
+    if value == _INTENT:
+        return Result(user_id, DeliveryStatus.UNKNOWN, error="the sender died before it knew")
+    status, message_ids, error, mark = json.loads(value)
+    return Result(user_id, DeliveryStatus(status), tuple(message_ids), error, mark and Mark(mark))

@@ -1,0 +1,11 @@
+"""How a task says that its job is to be done later."""
+
+from __future__ import annotations
+
+
+class NotNow(Exception):
+    """A job is put off: it goes back to the inbox, due after `seconds`. That says nothing against it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
