@@ -104,6 +104,9 @@ class Intake:
             job = self._answer_from_memory(intention.job, chat_id) if away else intention.job
             told_to_wait = away and job.kind in TOLD_TO_WAIT
             envelope = _envelope(job, reading, job_id, told_to_wait=told_to_wait)
+            if away and isinstance(job, DeliverReply):
+                # Or it would wait behind the user's queued commands for the database, which it does not need.
+                envelope = envelope.model_copy(update={"lane": job_id})
             receipt = self._accept(envelope, DialogueStep(key, before, after))
             if receipt.status is Acceptance.CONFLICT:
                 before = receipt.dialogue

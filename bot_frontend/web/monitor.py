@@ -17,7 +17,7 @@ from workers import probe_record
 from workers.inbox import Inbox
 from workers.jobs import QUEUES
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Look:
 
 
 class Monitor:
-    """Looks once a second, in a thread; `latest` is always there at once."""
+    """Looks twice a second, in a thread; `latest` is always there at once."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client

@@ -114,6 +114,15 @@ def test_what_needs_no_database_is_answered_as_ever(
     assert queueing.inbox.size() == 1
 
 
+def test_what_needs_no_database_does_not_wait_behind_what_does(
+    intake: Intake, queueing: Queueing, weather: Weather
+) -> None:
+    weather.away = True
+    intake.take(written("/history", 1))
+    intake.take(written("/help", 2))
+    assert "/send" in replies(queueing, f"123456-2-{DATE}")[0]
+
+
 def test_small_talk_in_a_group_makes_no_job(intake: Intake, queueing: Queueing) -> None:
     update = written("hello")
     update["message"]["chat"] = {"id": -100, "type": "group"}

@@ -29,8 +29,8 @@ async def register(telegram: TelegramControl) -> None:
     for person in people:
         await telegram.create_user(f"Person {person}", user_id=person, username=f"person{person}")
         await telegram.send_text(person, "/start")
-    await telegram.wait_until_acknowledged()
     for person in people:
+        await telegram.wait_for_message(person, lambda message: "Welcome" in message.text, timeout_seconds=60)
         await telegram.send_text(ADMIN_IDS[0], f"/credit {person} 1000 start-{person}")
 
 

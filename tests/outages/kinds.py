@@ -57,27 +57,26 @@ def frozen(site: Site, _stack: Stack) -> Iterator[Return]:
 
 @contextmanager
 def crowded(site: Site, _stack: Stack) -> Iterator[Return]:
-    """An outsider has all the connections: first those that are free, then ours, which are ended."""
+    """An outsider takes all connections, ends the sessions of others, and takes theirs too, as long as it is there."""
     back = Return()
     taken: list[psycopg2.extensions.connection] = []
-    leaving, full = threading.Event(), threading.Event()
+    leaving, alone = threading.Event(), threading.Event()
+    outsider = psycopg2.connect(site.postgres.url, application_name="outsider")
+    outsider.autocommit = True
 
     def crowd() -> None:
         while not leaving.is_set():
             try:
                 taken.append(psycopg2.connect(site.postgres.url, application_name="outsider"))
             except psycopg2.OperationalError:
-                full.set()
+                if _end_of_others(outsider) == 0:
+                    alone.set()
                 time.sleep(_CROWD_PAUSE_SECONDS)
 
-    outsider = psycopg2.connect(site.postgres.url, application_name="outsider")
-    outsider.autocommit = True
     thread = threading.Thread(target=crowd)
     thread.start()
     try:
-        full.wait()
-        while _end_of_others(outsider):
-            time.sleep(_CROWD_PAUSE_SECONDS)
+        alone.wait()
         yield back
     finally:
         leaving.set()

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devstack.stack import Stack
+from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from tests.chaos.report import percentile
 from tests.outages.crowd import PURSE_ID, Written, register, write
 from tests.outages.kinds import KINDS
 from tests.outages.site import Site
+from workers.jobs import job_id_of_update, reference_of
 
 PAGE = 1000
+BOT_ID = int(TOKEN.partition(":")[0])
 WARM_SECONDS = 3.0
 KNOWN_SECONDS = 1.0
 """So long after the breaker opened every process has heard of it."""
@@ -148,6 +150,21 @@ async def _settled(stack: Stack, telegram: TelegramControl) -> None:
             await asyncio.sleep(0.1)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A command. mark -- what ends its text, of a write; reference -- what its writer is told to quote."""
+
+    at: float
+    mark: str | None
+    reference: str
+
+
+@dataclass(frozen=True)
+class Said:
+    at: float
+    text: str
+
+
 class Ear:
     """What was written and what was sent, since last time, as the local Telegram has it."""
 
@@ -156,41 +173,60 @@ class Ear:
         self._update = 0
         self._request = 0
 
-    async def catch_up(self) -> tuple[dict[int, list[float]], dict[int, list[float]]]:
-        """Moments of commands and of new messages of the bot, by chat, oldest first."""
-        asked: dict[int, list[float]] = {}
-        said: dict[int, list[float]] = {}
+    async def catch_up(self) -> tuple[dict[int, list[Asked]], dict[int, list[Said]]]:
+        """Commands and new messages of the bot, by chat, oldest first."""
+        asked: dict[int, list[Asked]] = {}
+        said: dict[int, list[Said]] = {}
         while page := await self._telegram.updates(after=self._update, limit=PAGE):
             for update in page:
-                asked.setdefault(update.update["message"]["from"]["id"], []).append(update.created_at)
+                message = update.update["message"]
+                job_id = job_id_of_update(BOT_ID, update.update_id, message["date"])
+                words = message["text"].split()
+                mark = words[-1] if words[0] != "/balance" else None
+                asked.setdefault(message["from"]["id"], []).append(
+                    Asked(update.created_at, mark, reference_of(job_id))
+                )
             self._update = page[-1].seq
         while sends := await self._telegram.requests(
             method="sendMessage", took_effect=True, after=self._request, limit=PAGE
         ):
             for send in sends:
-                said.setdefault(int(send.params["chat_id"]), []).append(send.finished_at)
+                said.setdefault(int(send.params["chat_id"]), []).append(
+                    Said(send.finished_at, str(send.params["text"]))
+                )
             self._request = sends[-1].id
         return asked, said
 
 
 def _hear(
     found: Found,
-    asked: dict[int, list[float]],
-    said: dict[int, list[float]],
+    asked: dict[int, list[Asked]],
+    said: dict[int, list[Said]],
     began: float,
     back: float,
 ) -> None:
-    """Each command is answered by the first message after it that answers none before it."""
-    for chat, moments in asked.items():
-        answers = iter(sorted(said.get(chat, [])))
-        for at in sorted(moments):
-            answer = next((moment for moment in answers if moment >= at), None)
-            if answer is None:
+    """A command's answer is the first message that names it; of balances, which name nothing, the next one's."""
+    for chat, commands in asked.items():
+        messages = said.get(chat, [])
+        balances = iter([message.at for message in messages if "alance is" in message.text])
+        unnamed = 0
+        for command in commands:
+            at = next((message.at for message in messages if command.reference in message.text), None)
+            if at is None and command.mark is not None:
+                at = next((message.at for message in messages if command.mark in message.text), None)
+            elif at is None:
+                unnamed += 1
+                at = next((moment for moment in balances if moment >= command.at), None)
+                if at is None:
+                    continue
+            if at is None:
                 found.unanswered += 1
-            elif at < began:
-                found.answers_before.append(answer - at)
-            elif at < back:
-                found.answers.append(answer - at)
+            elif command.at < began:
+                found.answers_before.append(at - command.at)
+            elif command.at < back:
+                found.answers.append(at - command.at)
+        unheard = max(0, unnamed - sum("alance is" in message.text for message in messages))
+        found.unanswered += unheard
 
 
 def _read(stack: Stack, site: Site, found: Found, written: Written, began: float, back: float) -> None:

@@ -34,7 +34,9 @@ local function let_go(id)
   end
 end
 
--- Their user is to be told that they wait, once.
+-- The job waits for the database, and so does what is behind it in its lane: their user is to be told, once for each.
 local function note_untold(id)
-  if redis.call('HSETNX', job_key(id), 'told', 1) == 1 then redis.call('RPUSH', UNTOLD, id) end
+  for _, waiting in ipairs(redis.call('LRANGE', lane_key(redis.call('HGET', job_key(id), 'lane')), 0, -1)) do
+    if redis.call('HSETNX', job_key(waiting), 'told', 1) == 1 then redis.call('RPUSH', UNTOLD, waiting) end
+  end
 end

@@ -35,7 +35,12 @@ if #ARGV < 5 then
 end
 
 local tickets = {}
-local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
+-- While queues are shut, what was published for them a moment ago is looked at before its time, so that its user hears.
+local horizon = #ARGV < 5 and now or now + grace_ms
+local due = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', horizon, 'LIMIT', 0, limit)) do
+  if tonumber(redis.call('ZSCORE', DUE, id)) <= now or shut[queue_of(id)] then due[#due + 1] = id end
+end
 for _, id in ipairs(due) do
   local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'published', 'waits_in')
   if not fields[1] then
