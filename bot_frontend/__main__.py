@@ -43,7 +43,7 @@ async def serve(settings: Settings) -> None:
         **sender.conf.broker_transport_options,
         "socket_timeout": REDIS_CALL_SECONDS_MAX,
     }
-    monitor = Monitor(client)
+    monitor = Monitor(client, settings)
     intake = Intake(settings, Inbox(client), Publisher(sender), lambda: monitor.latest.database_is_away)
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)

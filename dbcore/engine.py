@@ -202,6 +202,11 @@ class GuardedEngine:
         self._pool.limit(most)
         self._pool_max = most
 
+    @property
+    def calls_sent(self) -> int:
+        """Calls that reached for the database: all but those the breaker refused."""
+        return self._calls - self._counts["refused"]
+
     def stuck_calls(self, seconds: float) -> int:
         """How many calls have been under way for longer than that, not counting those that asked for longer."""
         now = self._clock()

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
 
     health_probe_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     health_probe_mode: Literal["always", "thrifty"] = "always"
+    quota_compute_hours: Annotated[float | None, Field(gt=0)] = None
+    quota_renews_on_day: Annotated[int, Field(ge=1, le=28)] = 1
+    quota_sleeps_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")] = "CREDIT"
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
 

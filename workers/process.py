@@ -17,6 +17,7 @@ import redis
 import structlog
 
 from dbcore.engine import GuardedEngine
+from dbcore.fleet.awake import awake_time
 from dbcore.fleet.budget import wanted_by, within_budget
 from dbcore.fleet.link import FleetLink
 from dbcore.settings import Settings, load_settings
@@ -54,6 +55,7 @@ class WorkerProcess:
             self.owner,
             connection_budget=settings.db_connection_budget,
             connections_wanted=wanted.db_pool_size + wanted.db_max_overflow,
+            awake=awake_time(self.redis, settings),
         )
         self.courier = Courier(settings)
         self.broadcaster = Broadcaster(self.redis, self.engine, self.inbox, self.publisher, self.courier)

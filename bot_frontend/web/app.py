@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from bot_frontend.web import reports
 from bot_frontend.web.monitor import Look, Monitor
+from bot_frontend.web.openapi import DOCUMENT
 from bot_frontend.web.webhook import Webhook
 from dbcore.settings import Settings
 
@@ -44,7 +45,11 @@ def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None) -> S
 
         return endpoint
 
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(DOCUMENT)
+
     routes = [
+        Route("/openapi.json", openapi),
         Route("/health/live", live),
         Route("/health/ready", ready),
         Route("/health", page(reports.health, open_to_all=True)),

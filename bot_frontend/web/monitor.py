@@ -12,7 +12,10 @@ import redis
 from dbcore import fleet
 from dbcore.breaker_rules import BreakerState
 from dbcore.fleet import FleetStore, FleetView
+from dbcore.fleet.awake import awake_time
 from dbcore.fleet.budget import FleetConnections, read_connections
+from dbcore.quota import Forecast, forecast
+from dbcore.settings import Settings
 from workers import probe_record
 from workers.inbox import Inbox
 from workers.jobs import QUEUES
@@ -38,6 +41,7 @@ class Look:
     fleet: FleetView | None = None
     transitions: dict[str, int] = field(default_factory=dict)
     connections: FleetConnections | None = None
+    quota: Forecast | None = None
     seen_at: float | None = None
 
     @property
@@ -53,9 +57,11 @@ class Look:
 class Monitor:
     """Looks twice a second, in a thread; `latest` is always there at once."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._redis = client
+        self._settings = settings
         self._inbox = Inbox(client)
+        self._awake = awake_time(client, settings)
         self._fleet = FleetStore(client)
         self.latest = Look(looked_at=time.time(), redis_ok=False, redis_error="not looked yet")
 
@@ -79,6 +85,12 @@ class Monitor:
                 fleet=fleet.read(self._redis),
                 transitions=self._fleet.counts(),
                 connections=read_connections(self._redis),
+                quota=forecast(
+                    self._settings.quota_compute_hours,
+                    self._awake.usage(now),
+                    now=now,
+                    renews_on_day=self._settings.quota_renews_on_day,
+                ),
                 seen_at=now,
             )
         except redis.RedisError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot_frontend.web.monitor import Look
+from dbcore.quota import QuotaState
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
 
@@ -69,12 +70,25 @@ def stability(look: Look, now: float) -> dict[str, Any]:
             "possible": look.connections.possible if look.connections else None,
             "open": look.connections.open if look.connections else None,
         },
+        "quota": _quota(look),
         # Failures since the last success, of the process that has most: an outage seen by many is still one.
         "failed_operations": max((engine["failed_operations"] for engine in engines.values()), default=None),
         "total_failed_operations": sum(engine["failed_operations_total"] for engine in engines.values()),
         "total_operations": sum(engine["calls_total"] for engine in engines.values()),
         "engines": engines,
         "age_seconds": _age(look, now),
+    }
+
+
+def _quota(look: Look) -> dict[str, Any]:
+    quota = look.quota
+    return {
+        "state": quota.state.value if quota else QuotaState.UNKNOWN.value,
+        "compute_hours": quota.compute_hours if quota else None,
+        "used_hours": quota.used_hours if quota else None,
+        "observed_since": quota.observed_since if quota else None,
+        "used_up_at": quota.used_up_at if quota else None,
+        "renews_at": quota.renews_at if quota else None,
     }
 
 

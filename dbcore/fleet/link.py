@@ -26,6 +26,7 @@ from dbcore.breaker_rules import REASONS, BreakerReason, BreakerState
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.fleet import events
+from dbcore.fleet.awake import AwakeTime
 from dbcore.fleet.state import FleetState
 from dbcore.fleet.store import FleetStore, Report, Seen
 
@@ -59,16 +60,19 @@ class FleetLink:
         *,
         connection_budget: int | None = None,
         connections_wanted: int | None = None,
+        awake: AwakeTime | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         """process -- this one's name in the fleet.
 
         connections_wanted -- what the engine may grow to, where the budget has room; default: what it has.
+        awake -- who counts how long the database is kept awake.
         """
         self.store = FleetStore(client)
         self._engine = engine
         self._process = process
         self._budget = connection_budget
+        self._awake = awake
         snapshot = engine.snapshot()
         self._wanted = connections_wanted or snapshot.pool_max
         self._granted = snapshot.pool_max
@@ -114,6 +118,8 @@ class FleetLink:
             seen = self.store.exchange(self._report())
             self._redis_returned()
             self._take_shares(seen)
+            if self._awake is not None:
+                self._awake.note(self._engine.calls_sent)
             fleet = self._advance(seen)
             if fleet.state is BreakerState.CLOSED and seen.events_waiting:
                 self._write_events_down()

@@ -41,7 +41,7 @@ UPDATE = {
 async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
     """The frontend's web server with its monitor, at the URL given."""
     port = free_port()
-    monitor = Monitor(queueing.client)
+    monitor = Monitor(queueing.client, settings)
     bot = make_bot(settings, connections=2)
     intake = Intake(settings, queueing.inbox, queueing.publisher, lambda: monitor.latest.database_is_away)
     webhook = Webhook(SECRET, intake, CallbackAnswers(bot))
