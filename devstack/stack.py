@@ -92,7 +92,7 @@ class Stack:
         return self._running[name].pid
 
     def alive(self, name: str) -> bool:
-        return self._running[name].poll() is None
+        return name in self._running and self._running[name].poll() is None
 
     def kill(self, name: str) -> None:
         """kill -9, and wait until it is gone."""

@@ -26,6 +26,14 @@ def test_a_message_is_read() -> None:
     assert (reading.sender.telegram_id, reading.sender.username) == (8, "bob")
 
 
+def test_the_language_is_read_where_telegram_tells_it() -> None:
+    told = read({"update_id": 5, "message": {**MESSAGE, "from": {**BOB, "language_code": "pt-br"}}})
+    untold = read({"update_id": 5, "message": MESSAGE})
+    assert isinstance(told, TextMessage)
+    assert isinstance(untold, TextMessage)
+    assert (told.sender.language_code, untold.sender.language_code) == ("pt-br", None)
+
+
 def test_a_photo_is_a_message_without_text() -> None:
     photo = {key: value for key, value in MESSAGE.items() if key != "text"} | {"photo": []}
     reading = read({"update_id": 5, "message": photo})

@@ -16,9 +16,9 @@ from devstack.telegram.process import TelegramProcess
 from tests.broadcasts.house import House
 
 
-@pytest.fixture(scope="module")
-def house(servers_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Two bulk workers, the light one and beat, for all tests of a module."""
+@pytest.fixture(scope="package")
+def shared_house(servers_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Two bulk workers, the light one and beat, for all tests here."""
     folder = tmp_path_factory.mktemp("broadcasts")
     port = free_port()
     postgres = EmbeddedPostgres(servers_folder / f"postgres-{port}", port)
@@ -31,7 +31,7 @@ def house(servers_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             server.start()
         upgrade(postgres.url)
         made = House(folder, postgres, redis, telegram)
-        made.start_workers()
+        made.start_missing()
         yield made
     finally:
         if made is not None:
@@ -39,6 +39,17 @@ def house(servers_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             made.engine.dispose()
         for server in servers:
             server.stop()
+
+
+@pytest.fixture
+def house(shared_house: House) -> House:
+    """All of it running, whatever a test before left dead."""
+    for server in (shared_house.postgres, shared_house.redis):
+        if not server.accepts():
+            server.kill()
+            server.start()
+    shared_house.start_missing()
+    return shared_house
 
 
 @pytest_asyncio.fixture

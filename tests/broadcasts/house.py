@@ -18,6 +18,7 @@ from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.queueing import queueing_at
+from workers.broadcasts.lanes import Lanes
 from workers.jobs import Envelope, Job
 
 SENDING_SECONDS_MAX = 120.0
@@ -42,20 +43,17 @@ class House:
         self.engine = GuardedEngine(Settings(_env_file=None, database_url=postgres.url))
         self._jobs = 0
 
-    def start_workers(self) -> None:
-        for name in ("bulk", "bulk2"):
-            self.start(name)
-        self.start("light")
-        self.start("beat")
-        self.stack.wait_until(lambda: self._beating() >= 3, "the workers beat")
+    def start_missing(self) -> None:
+        """Two bulk workers, the light one and beat: those of them that do not run."""
+        for name in ("bulk", "bulk2", "light", "beat"):
+            if not self.stack.alive(name):
+                self.start(name)
+        self.stack.wait_until(lambda: self.stack.redis.zcard("ballast:inbox:owners") >= 3, "the workers beat")
 
     def start(self, name: str) -> None:
-        """`bulk`, `bulk2` (a second one), `light` or `beat`."""
+        """`bulk2` is a second `bulk`."""
         kind = "bulk" if name.startswith("bulk") else name
         self.stack.run(name, self.stack.program(kind, node=name))
-
-    def _beating(self) -> int:
-        return self.stack.redis.zcard("ballast:inbox:owners")
 
     def ask(self, job: Job) -> str:
         """Have a job done, as an operator does; its id."""
@@ -66,6 +64,11 @@ class House:
             assert receipt.ticket is not None
             queueing.publisher.publish(receipt.ticket)
         return job_id
+
+    def open_lanes(self, broadcast_id: int, run: int) -> None:
+        """What an operator's `resume` does after the change in the database."""
+        with queueing_at(self.redis.url) as queueing:
+            Lanes(queueing.client, queueing.inbox, queueing.publisher).open(broadcast_id, run)
 
     def started(self, job: Job) -> int:
         """The broadcast that `job` started; its id."""

@@ -1,0 +1,118 @@
+"""What dies while a broadcast is under way: it goes on by itself, and nobody gets it twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from dbcore import broadcasts
+from dbcore.broadcasts import Broadcast, BroadcastStatus
+from devstack.telegram.control import TelegramControl
+from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
+from workers.jobs import Segment, StartBroadcast
+
+BULK = ("bulk", "bulk2")
+
+
+async def under_way(house: House, telegram: TelegramControl, first_id: int, count: int) -> tuple[int, range]:
+    """A broadcast of which a part is out, and its people."""
+    people = house.register(first_id, len(await telegram.create_users(count, first_id=first_id)))
+    job = StartBroadcast(text="Hello", segment=Segment(telegram_ids=tuple(people)))
+    broadcast_id = await asyncio.to_thread(house.started, job)
+    await asyncio.to_thread(house.wait_until_done, broadcast_id, 40)
+    return broadcast_id, people
+
+
+async def assert_it_ends_with_nobody_served_twice(
+    house: House, telegram: TelegramControl, broadcast_id: int, people: range
+) -> Broadcast:
+    broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
+    assert_each_got_what_the_table_says(
+        broadcast, house.states(broadcast_id), await received(telegram, people.start), people
+    )
+    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    return broadcast
+
+
+async def test_kill_9_of_the_workers_at_any_moment(house: House, telegram: TelegramControl) -> None:
+    await telegram.add_fault(
+        "latency", methods=["sendMessage"], seconds=0.2
+    )  # so that sends are always under way
+    broadcast_id, people = await under_way(house, telegram, 30_000, 400)
+    for victim in ("bulk", "bulk2", "bulk"):
+        house.stack.kill(victim)
+        house.start(victim)
+        done = broadcasts.require(house.engine, broadcast_id).done
+        await asyncio.to_thread(house.wait_until_done, broadcast_id, min(done + 40, len(people)))
+    broadcast = await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+    assert broadcast.unknown <= 60  # at most what was under way in the killed ones, not what they had leased
+
+
+async def test_a_worker_that_is_told_to_stop_leaves_nothing_unknown(
+    house: House, telegram: TelegramControl
+) -> None:
+    await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
+    broadcast_id, people = await under_way(house, telegram, 31_000, 500)
+    for name in BULK:
+        house.stack.send_signal(name, signal.SIGTERM)
+    for name in BULK:
+        await asyncio.to_thread(house.stack.stop, name)
+    assert broadcasts.require(house.engine, broadcast_id).status is BroadcastStatus.SENDING
+    house.start_missing()
+    broadcast = await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+    assert broadcast.unknown == 0
+
+
+async def test_redis_killed(house: House, telegram: TelegramControl) -> None:
+    broadcast_id, people = await under_way(house, telegram, 32_000, 250)
+    house.redis.kill()
+    await asyncio.sleep(3)  # long enough for every send under way to end without it
+    house.redis.start()
+    broadcast = await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+    assert broadcast.unknown == 0  # whoever sent was there to tell
+
+
+async def test_the_database_stopped_for_some_seconds(house: House, telegram: TelegramControl) -> None:
+    broadcast_id, people = await under_way(house, telegram, 33_000, 250)
+    house.postgres.kill()
+    await asyncio.sleep(8)  # the chunks under way end meanwhile, and nothing new starts
+    before = sum((await received(telegram, people.start)).values())
+    await asyncio.sleep(2)
+    assert sum((await received(telegram, people.start)).values()) == before
+    house.postgres.start()
+    broadcast = await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+    assert broadcast.unknown == 0
+
+
+async def test_both_stores_and_a_worker_killed_at_once(house: House, telegram: TelegramControl) -> None:
+    broadcast_id, people = await under_way(house, telegram, 34_000, 200)
+    house.postgres.kill()
+    house.redis.kill()
+    house.stack.kill("bulk")
+    house.redis.start()
+    house.postgres.start()
+    house.start("bulk")
+    await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+
+
+async def test_when_redis_lost_everything_whoever_was_leased_is_unknown_and_a_resume_goes_on(
+    house: House, telegram: TelegramControl
+) -> None:
+    await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
+    broadcast_id, people = await under_way(house, telegram, 35_000, 200)
+    for name in BULK:
+        house.stack.kill(name)
+    leased = [person for person, state in house.states(broadcast_id).items() if state == "leased"]
+    assert leased
+    house.stack.redis.flushall()
+    house.stack.query(
+        "UPDATE broadcast_deliveries SET leased_until = now() WHERE broadcast_id = %s AND status = 'leased' "
+        "RETURNING 1",
+        broadcast_id,
+    )
+    house.start_missing()
+    begun = broadcasts.resume(house.engine, broadcast_id)
+    house.open_lanes(broadcast_id, begun.run)
+    await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+    states = house.states(broadcast_id)
+    assert {states[person] for person in leased} == {"unknown"}

@@ -1,0 +1,199 @@
+"""What operators ask for happens, and what cannot be is refused with a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dbcore import broadcasts
+from dbcore.broadcasts import BroadcastStatus
+from devstack.telegram.control import TelegramControl
+from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
+from workers.jobs import (
+    CancelBroadcast,
+    PauseBroadcast,
+    QuietHours,
+    ResendUnknown,
+    ResumeBroadcast,
+    Segment,
+    SendChunk,
+    StartBroadcast,
+)
+
+
+async def people_of(house: House, telegram: TelegramControl, first_id: int, count: int) -> range:
+    people = await telegram.create_users(count, first_id=first_id)
+    return house.register(people.start, len(people))
+
+
+def to(people: range, **options: Any) -> StartBroadcast:
+    return StartBroadcast(text="Hello", segment=Segment(telegram_ids=tuple(people)), **options)
+
+
+async def failures(house: House, kind: str) -> list[str]:
+    rows = house.stack.query("SELECT error FROM failed_operations WHERE kind = %s ORDER BY id", kind)
+    return [error for (error,) in rows]
+
+
+async def test_paused_nothing_is_sent_and_resumed_the_rest_is_and_cancelled_never(
+    house: House, telegram: TelegramControl
+) -> None:
+    people = await people_of(house, telegram, 20_000, 250)
+    broadcast_id = await asyncio.to_thread(house.started, to(people))
+    await asyncio.to_thread(house.wait_until_done, broadcast_id, 30)
+    house.ask(PauseBroadcast(broadcast_id=broadcast_id))
+    await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.PAUSED)
+    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    paused = broadcasts.require(house.engine, broadcast_id)
+    assert 30 <= paused.done < 250
+    assert sum((await received(telegram, people.start)).values()) == paused.sent
+    house.ask(ResumeBroadcast(broadcast_id=broadcast_id))
+    await asyncio.to_thread(house.wait_until_done, broadcast_id, paused.done + 30)
+    house.ask(CancelBroadcast(broadcast_id=broadcast_id))
+    cancelled = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.CANCELLED)
+    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    cancelled = broadcasts.require(house.engine, broadcast_id)
+    assert cancelled.done < 250
+    got = await received(telegram, people.start)
+    assert sum(got.values()) == cancelled.sent
+    assert set(got.values()) == {1}
+    house.ask(ResumeBroadcast(broadcast_id=broadcast_id))
+    await asyncio.to_thread(
+        house.stack.wait_until,
+        lambda: bool(house.stack.query("SELECT 1 FROM failed_operations WHERE kind = 'broadcasts.resume'")),
+        "the refusal is a dead letter",
+    )
+    assert await failures(house, "broadcasts.resume") == [
+        f"JobFailed: broadcast {broadcast_id} is cancelled: resume does nothing to it"
+    ]
+
+
+async def test_a_bad_payload_halts_after_the_canary_and_marks_nobody(
+    house: House, telegram: TelegramControl
+) -> None:
+    people = await people_of(house, telegram, 21_000, 60)
+    job = StartBroadcast(text="<b>never closed", segment=Segment(telegram_ids=tuple(people)), canary=5)
+    broadcast_id = await asyncio.to_thread(house.started, job)
+    broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.HALTED)
+    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    assert "parse entities" in (broadcast.halted_reason or "")
+    assert 1 <= broadcast.failed <= 5
+    assert not await received(telegram, people.start)
+    marked = house.stack.query(
+        "SELECT count(*) FROM users WHERE telegram_id BETWEEN %s AND %s AND (status, strikes) <> ('active', 0)",
+        people.start,
+        people.stop - 1,
+    )
+    assert marked == [(0,)]
+
+
+async def test_a_scheduled_one_starts_at_its_time_and_not_in_its_quiet_hours(
+    house: House, telegram: TelegramControl
+) -> None:
+    people = await people_of(house, telegram, 22_000, 10)
+    soon = datetime.now(UTC) + timedelta(seconds=4)
+    broadcast_id = await asyncio.to_thread(house.started, to(people, scheduled_for=soon))
+    assert broadcasts.require(house.engine, broadcast_id).status is BroadcastStatus.SCHEDULED
+    broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
+    assert broadcast.started_at is not None
+    assert broadcast.started_at >= soon
+    assert broadcast.sent == 10
+
+    now = datetime.now(UTC)
+    quiet = QuietHours(begin=f"{now:%H:%M}", end=f"{now + timedelta(hours=2):%H:%M}")
+    broadcast_id = await asyncio.to_thread(house.started, to(people, quiet_hours=quiet))
+    await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.SENDING)
+    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "it rests")
+    resting = broadcasts.require(house.engine, broadcast_id)
+    assert (resting.status, resting.done) == (BroadcastStatus.SENDING, 0)
+    due = house.stack.redis.zscore("ballast:broadcasts:due", str(broadcast_id))
+    assert due is not None
+    assert timedelta(0) < datetime.fromtimestamp(due, UTC) - now <= timedelta(hours=2)
+    # The hours are over: what beat does at their end.
+    house.stack.query("UPDATE broadcasts SET quiet_hours = NULL WHERE id = %s RETURNING 1", broadcast_id)
+    house.stack.redis.zadd("ballast:broadcasts:due", {str(broadcast_id): 0})
+    assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 10
+
+
+async def test_a_paid_one_that_costs_too_much_is_refused_with_its_cost(
+    house: House, telegram: TelegramControl
+) -> None:
+    people = await people_of(house, telegram, 23_000, 100)
+    house.ask(to(people, paid=True, stars_max=9))
+    await asyncio.to_thread(
+        house.stack.wait_until,
+        lambda: bool(house.stack.query("SELECT 1 FROM failed_operations WHERE kind = 'broadcasts.start'")),
+        "the refusal is a dead letter",
+    )
+    assert await failures(house, "broadcasts.start") == [
+        "JobFailed: to 100 people it may cost 10 Stars, and stars_max is 9"
+    ]
+    broadcast_id = await asyncio.to_thread(house.started, to(people, paid=True, stars_max=10))
+    assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 100
+    requests = await telegram.requests(method="sendMessage", chat_id=people.start)
+    assert [request.params["allow_paid_broadcast"] for request in requests] == ["true"]
+
+
+async def test_any_message_can_be_copied(house: House, telegram: TelegramControl) -> None:
+    people = await people_of(house, telegram, 24_000, 5)
+    original = await telegram.send_document(1001, b"a,b\n", "news.csv", "look")
+    copy = {"chat_id": 1001, "message_ids": [original.message.message_id]}
+    fields = {"copy": copy, "segment": {"telegram_ids": list(people)}}
+    broadcast_id = await asyncio.to_thread(house.started, StartBroadcast.decode(fields))
+    assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 5
+    (message,) = await telegram.messages(people.start, from_bot=True)
+    assert (message.text, message.message["document"]["file_name"]) == ("look", "news.csv")
+
+
+async def test_the_unknown_get_it_again_by_an_operators_word_alone(
+    house: House, telegram: TelegramControl
+) -> None:
+    people = await people_of(house, telegram, 25_000, 10)
+    for person in people[:3]:
+        await telegram.add_fault("reset", chat_id=person, when="after")
+    broadcast_id = await asyncio.to_thread(house.started, to(people))
+    broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
+    assert (broadcast.sent, broadcast.unknown) == (7, 3)
+    assert_each_got_what_the_table_says(
+        broadcast, house.states(broadcast_id), await received(telegram, people.start), people
+    )
+    await telegram.clear_faults()
+    house.ask(ResendUnknown(broadcast_id=broadcast_id))
+    await asyncio.to_thread(
+        house.stack.wait_until,
+        lambda: broadcasts.require(house.engine, broadcast_id).sent == 10,
+        "all have it",
+    )
+    assert sorted((await received(telegram, people.start)).values()) == [1] * 7 + [2] * 3
+
+
+async def test_a_429_makes_everybody_wait_and_nobody_is_lost_or_marked(
+    house: House, telegram: TelegramControl
+) -> None:
+    people = await people_of(house, telegram, 26_000, 60)
+    await telegram.add_fault("flood", methods=["sendMessage"], skip=25, count=4, retry_after=2)
+    broadcast_id = await asyncio.to_thread(house.started, to(people))
+    broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
+    assert (broadcast.sent, broadcast.done) == (60, 60)
+    assert_each_got_what_the_table_says(
+        broadcast, house.states(broadcast_id), await received(telegram, people.start), people
+    )
+
+
+async def test_an_operators_chunk_by_hand_sends_a_few_and_has_no_follower(
+    house: House, telegram: TelegramControl
+) -> None:
+    people = await people_of(house, telegram, 27_000, 60)
+    broadcast_id = await asyncio.to_thread(house.started, to(people))
+    house.ask(PauseBroadcast(broadcast_id=broadcast_id))
+    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    house.stack.query("UPDATE broadcasts SET status = 'sending' WHERE id = %s RETURNING 1", broadcast_id)
+    house.stack.redis.delete("ballast:broadcasts:due")
+    before = broadcasts.require(house.engine, broadcast_id).done
+    house.ask(SendChunk(broadcast_id=broadcast_id))
+    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    after = broadcasts.require(house.engine, broadcast_id).done
+    assert 0 < after - before <= 20
+    house.ask(CancelBroadcast(broadcast_id=broadcast_id))
+    await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.CANCELLED)

@@ -1,0 +1,137 @@
+"""What a sender leaves in Redis, for whoever comes after it; and when a broadcast's time has come."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+
+from dbcore.broadcast_leases import DeliveryStatus, Lease, Mark, Recipient, Result
+from dbcore.broadcasts import BroadcastStatus
+from workers.broadcasts.agenda import Agenda
+from workers.broadcasts.chunk import settled
+from workers.broadcasts.cost import audience_for, stars_for
+from workers.broadcasts.quiet_hours import quiet_until
+from workers.broadcasts.record import LeaseRecord, lease_number
+
+SENT = Result(1, DeliveryStatus.SENT, (5, 6), mark=Mark.REACHED)
+BLOCKED = Result(2, DeliveryStatus.BLOCKED, error="Forbidden: bot was blocked by the user", mark=Mark.BLOCKED)
+
+
+def test_a_known_result_an_open_intent_and_nothing_at_all_are_told_apart(client: redis.Redis) -> None:
+    record = LeaseRecord(client)
+    assert record.take(7, "first") is None
+    assert record.intend(7, "first", [1, 2, 3])
+    assert record.note(7, "first", {1: SENT, 2: BLOCKED})
+    before = record.take(7, "second")
+    assert before is not None
+    assert (before[1], before[2]) == (SENT, BLOCKED)
+    assert before[3].status is DeliveryStatus.UNKNOWN
+    assert 4 not in before
+
+
+def test_whoever_was_taken_for_dead_begins_with_nobody_any_more(client: redis.Redis) -> None:
+    record = LeaseRecord(client)
+    record.take(7, "first")
+    record.take(7, "second")
+    assert not record.intend(7, "first", [1])
+    assert not record.note(7, "first", {1: SENT})
+    record.forget(7, "first")
+    assert record.take(7, "third") == {}
+
+
+def test_who_was_certainly_not_sent_to_leaves_no_trace(client: redis.Redis) -> None:
+    record = LeaseRecord(client)
+    record.take(7, "first")
+    record.intend(7, "first", [1])
+    record.note(7, "first", {1: Result(1, DeliveryStatus.PENDING)})
+    assert record.take(7, "second") == {}
+
+
+def test_a_record_that_is_forgotten_or_lost_is_none(client: redis.Redis) -> None:
+    record = LeaseRecord(client)
+    record.take(7, "first")
+    record.forget(7, "first")
+    assert record.take(7, "second") is None
+
+
+def leased(*, again: bool) -> Lease:
+    recipients = (Recipient(1, 11), Recipient(2, 12))
+    return Lease(7, BroadcastStatus.SENDING, 1, datetime.now(UTC), again, recipients, ())
+
+
+def test_without_a_record_everybody_that_a_dead_sender_held_is_unknown() -> None:
+    known = settled(leased(again=True), None)
+    assert {result.status for result in known.values()} == {DeliveryStatus.UNKNOWN}
+    assert settled(leased(again=True), {}) == {}
+    assert settled(leased(again=True), {1: SENT, 9: SENT}) == {1: SENT}
+    assert settled(leased(again=False), {1: SENT}) == {}
+
+
+def test_a_job_s_lease_has_the_same_number_each_time_and_fits_the_column() -> None:
+    numbers = {lease_number(f"broadcast-1-1-0-{number}") for number in range(1000)}
+    assert len(numbers) == 1000
+    assert all(0 <= number < 2**63 for number in numbers)
+    assert lease_number("a") == lease_number("a")
+
+
+def test_what_is_due_is_handed_out_once_and_comes_again_later(client: redis.Redis) -> None:
+    agenda = Agenda(client)
+    now = agenda.now().timestamp()
+    agenda.at(1, now - 5)
+    agenda.at(2, now + 60)
+    agenda.after(3, 60)
+    ((broadcast_id, due),) = agenda.take_due(30)
+    assert (broadcast_id, due) == (1, pytest.approx(now - 5, abs=0.01))
+    assert agenda.take_due(30) == []
+    agenda.after(1, -1)
+    assert [broadcast_id for broadcast_id, _ in agenda.take_due(30)] == [1]
+    agenda.strike_out(1)
+    agenda.after(2, -1)
+    assert [broadcast_id for broadcast_id, _ in agenda.take_due(30)] == [2]
+
+
+BERLIN = {"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}
+
+
+@pytest.mark.parametrize(
+    ("hours", "now", "until"),
+    [
+        (BERLIN, "2026-01-10T20:59:59+00:00", None),
+        (BERLIN, "2026-01-10T21:00:00+00:00", "2026-01-11T07:00:00+00:00"),
+        (BERLIN, "2026-01-11T06:59:59+00:00", "2026-01-11T07:00:00+00:00"),
+        (BERLIN, "2026-01-11T07:00:00+00:00", None),
+        (BERLIN, "2026-07-10T20:30:00+00:00", "2026-07-11T06:00:00+00:00"),  # summer time
+        (BERLIN, "2026-03-28T23:00:00+00:00", "2026-03-29T06:00:00+00:00"),  # the night it begins
+        (
+            {"begin": "12:00", "end": "14:00", "zone": "UTC"},
+            "2026-01-10T13:00:00+00:00",
+            "2026-01-10T14:00:00+00:00",
+        ),
+        ({"begin": "12:00", "end": "14:00", "zone": "UTC"}, "2026-01-10T14:00:00+00:00", None),
+        (None, "2026-01-10T13:00:00+00:00", None),
+    ],
+)
+def test_quiet_hours_are_by_the_clocks_of_their_zone(
+    hours: dict[str, str] | None, now: str, until: str | None
+) -> None:
+    found = quiet_until(hours, datetime.fromisoformat(now))
+    assert found == (None if until is None else datetime.fromisoformat(until))
+    if found is not None:
+        assert quiet_until(hours, found) is None
+        assert quiet_until(hours, found - timedelta(seconds=1)) == found
+
+
+def test_a_cap_in_stars_allows_exactly_the_audience_that_it_pays_for() -> None:
+    assert [stars_for(audience) for audience in (0, 30, 31, 100, 1000, 1_000_000)] == [
+        0,
+        0,
+        4,
+        10,
+        97,
+        97_000,
+    ]
+    for stars in (0, 3, 9, 10, 97, 12_345):
+        assert stars_for(audience_for(stars)) <= stars
+        assert stars_for(audience_for(stars) + 1) > stars
