@@ -1,13 +1,14 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults chaos outages clean
+.PHONY: help run test check bench faults chaos outages fuzz clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
 BENCH ?=
 SECONDS ?= 60
 SEED ?= 1
+UPDATES ?= 1000000
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -35,6 +36,9 @@ chaos: .venv/.installed ## break everything for SECONDS=60 by SEED=1, and audit 
 
 outages: .venv/.installed ## an outage of SECONDS=60 under 50 commands a second; ARGS="--kind frozen --times 20"
 	$(PYTHON) -m tests.outages --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+fuzz: .venv/.installed ## UPDATES=1000000 updates of every bad shape, by SEED=1, through reading, commands and intake
+	$(PYTHON) -m tests.fuzz --updates $(UPDATES) --seed $(SEED)
 
 clean: ## remove .venv and caches; the data in .ballast stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

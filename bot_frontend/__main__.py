@@ -13,7 +13,7 @@ from celery import Celery
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
-from bot_frontend.registration import register
+from bot_frontend.registration import Identity, register
 from bot_frontend.web.app import make_app
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import Webhook
@@ -44,7 +44,14 @@ async def serve(settings: Settings) -> None:
         "socket_timeout": REDIS_CALL_SECONDS_MAX,
     }
     monitor = Monitor(client, settings)
-    intake = Intake(settings, Inbox(client), Publisher(sender), lambda: monitor.latest.database_is_away)
+    identity = Identity()
+    intake = Intake(
+        settings,
+        Inbox(client),
+        Publisher(sender),
+        lambda: monitor.latest.database_is_away,
+        lambda: identity.username,
+    )
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
     callbacks = CallbackAnswers(bot)
@@ -63,7 +70,7 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
         )
     )
-    beside = [asyncio.create_task(monitor.run()), asyncio.create_task(register(bot, settings))]
+    beside = [asyncio.create_task(monitor.run()), asyncio.create_task(register(bot, settings, identity))]
     if webhook is None:
         beside.append(asyncio.create_task(Poller(bot, intake, callbacks).run()))
     for task in beside:

@@ -27,8 +27,7 @@ from workers.jobs import (
 )
 from workers.messages import Message
 
-# `/balance@some_bot` is ours whatever the name: in a group Telegram hands a bot no command that names another one.
-_COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@\w+)?(?:\s+(?P<arguments>.*))?", re.DOTALL)
+_COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>\w+))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
 _HISTORY_BUTTON = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
 _TRANSFER_BUTTON = re.compile(r"(?P<decision>[cx]):(?P<token>[\w-]{1,60})")
 
@@ -56,6 +55,17 @@ def interpret(reading: Reading, dialogue: Dialogue | None, settings: Settings) -
                 ),
                 dialogue,
             )
+
+
+def is_for_another_bot(reading: Reading, our_username: str | None) -> bool:
+    """Whether a command in a group names another bot. Where ours sees every message of the group, it sees these too.
+
+    our_username -- None where Telegram has not said it yet: then every name is taken for ours.
+    """
+    if our_username is None or not isinstance(reading, TextMessage) or reading.is_private:
+        return False
+    command = _COMMAND.fullmatch(reading.text.strip())
+    return command is not None and (command["bot"] or our_username).lower() != our_username.lower()
 
 
 def _text(message: TextMessage, dialogue: Dialogue | None, settings: Settings) -> Intention | None:

@@ -16,7 +16,7 @@ import redis
 import structlog
 
 from bot_frontend import texts
-from bot_frontend.commands import interpret
+from bot_frontend.commands import interpret, is_for_another_bot
 from bot_frontend.dialogue import Dialogue
 from bot_frontend.updates import ButtonPress, Reading, TextMessage, UpdateUnreadable, read
 from dbcore.money import format_amount
@@ -57,23 +57,27 @@ class Intake:
         inbox: Inbox,
         publisher: Publisher,
         database_is_away: Callable[[], bool],
+        username: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """database_is_away -- what is known of it, without asking: then people are told at once that they wait."""
+        """database_is_away -- what is known of it, without asking: then people are told at once that they wait.
+        username -- the bot's own, where it is known by now.
+        """
         self._settings = settings
         self._database_is_away = database_is_away
+        self._username = username
         self._inbox = inbox
         self._publisher = publisher
         self._bot_id = int(settings.require("telegram_bot_token").partition(":")[0])
 
-    def take(self, raw: dict[str, Any]) -> str | None:
+    def take(self, raw: Any) -> str | None:
         """Record one update and publish its job. Returns the callback query to be answered, where it is one."""
         try:
             reading = read(raw)
         except UpdateUnreadable as error:
             self._quarantine(raw, str(error))
             return None
-        if reading is None:
-            log.info("update_not_for_us", update_id=raw.get("update_id"))
+        if reading is None or is_for_another_bot(reading, self._username()):
+            log.info("update_not_for_us", update_id=_update_id(raw))
             return None
         try:
             self._record(reading)
@@ -176,16 +180,27 @@ class Intake:
             bounded=False,
         )
 
-    def _quarantine(self, raw: dict[str, Any], error: str, *, chat_id: int | None = None) -> None:
+    def _quarantine(self, raw: Any, error: str, *, chat_id: int | None = None) -> None:
         """An unreadable update becomes a dead letter and is passed; Telegram would send it for ever otherwise."""
-        text = json.dumps(raw)[:RAW_KEPT_MAX]
-        update_id = raw.get("update_id")
-        known_id = update_id if isinstance(update_id, int) else None
+        text = _as_json(raw)[:RAW_KEPT_MAX]
+        known_id = _update_id(raw)
         job_id = f"{self._bot_id}-unreadable-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
         job = Quarantine(raw=text, error=error[:2000])
         log.warning("update_unreadable", job_id=job_id, update_id=known_id, error=error)
         envelope = Envelope.of(job, job_id=job_id, lane=job_id, chat_id=chat_id, update_id=known_id)
         self._accept(envelope, None, failure=f"unreadable update: {error}"[:2000], bounded=False)
+
+
+def _as_json(raw: Any) -> str:
+    try:
+        return json.dumps(raw)
+    except RecursionError:
+        return '"nested too deep to be kept"'
+
+
+def _update_id(raw: Any) -> int | None:
+    update_id = raw.get("update_id") if isinstance(raw, dict) else None
+    return update_id if type(update_id) is int else None
 
 
 def _may_answer_a_question(reading: Reading) -> bool:

@@ -1,4 +1,4 @@
-"""What Telegram is told once at start: the command menus, and the webhook where there is one."""
+"""What passes once at start: who we are, and to Telegram the command menus, and the webhook where there is one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,22 @@ RETRY_SECONDS_MAX = 30.0
 WEBHOOK_CONNECTIONS_MAX = 40
 
 
-async def register(bot: Bot, settings: Settings) -> None:
+class Identity:
+    """Who the bot is to people; None until Telegram has said it."""
+
+    username: str | None = None
+
+
+async def register(bot: Bot, settings: Settings, identity: Identity) -> None:
     """Beside the bot's work, for as long as it takes: a bot without a menu is a bot all the same."""
+    await _insist("get_me", lambda: _ask_who_we_are(bot, identity))
     if settings.telegram_webhook_url is not None:
         await _insist("set_webhook", lambda: _set_webhook(bot, settings))
     await _insist("set_commands", lambda: _set_commands(bot, settings))
+
+
+async def _ask_who_we_are(bot: Bot, identity: Identity) -> None:
+    identity.username = (await bot.get_me()).username
 
 
 async def _set_webhook(bot: Bot, settings: Settings) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from dbcore.text import storable
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member")
 """Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""
@@ -15,6 +17,12 @@ class UpdateUnreadable(Exception):
     """An update is not what the Bot API documents. The message says where."""
 
 
+# Half of a surrogate pair in a name must not keep its bearer from their balance.
+_Text = Annotated[str, AfterValidator(storable)]
+# What Telegram counts with, and PostgreSQL and Redis still hold.
+_Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -22,44 +30,44 @@ class _Part(BaseModel):
 class _User(_Part):
     id: int = Field(gt=0, lt=2**52)
     is_bot: bool = False
-    first_name: str = ""
-    username: str | None = Field(default=None, max_length=64)
-    language_code: str | None = Field(default=None, max_length=35)
+    first_name: _Text = ""
+    username: _Text | None = Field(default=None, max_length=64)
+    language_code: _Text | None = Field(default=None, max_length=35)
 
 
 class _Chat(_Part):
-    id: int
-    type: str = "private"
+    id: _Integer
+    type: _Text = "private"
 
 
 class _Message(_Part):
-    message_id: int
-    date: int
+    message_id: _Integer
+    date: _Integer
     chat: _Chat
     sender: _User | None = Field(default=None, alias="from")
-    text: str | None = None
+    text: _Text | None = None
 
 
 class _CallbackQuery(_Part):
-    id: str
+    id: _Text
     sender: _User = Field(alias="from")
     message: _Message | None = None
-    data: str | None = None
+    data: _Text | None = None
 
 
 class _Member(_Part):
-    status: str
+    status: _Text
 
 
 class _Membership(_Part):
-    date: int
+    date: _Integer
     chat: _Chat
     sender: _User = Field(alias="from")
     new_chat_member: _Member
 
 
 class _Update(_Part):
-    update_id: int
+    update_id: _Integer
     message: _Message | None = None
     callback_query: _CallbackQuery | None = None
     my_chat_member: _Membership | None = None
@@ -114,7 +122,7 @@ class MembershipChange:
 Reading = TextMessage | ButtonPress | MembershipChange
 
 
-def read(raw: dict[str, Any]) -> Reading | None:
+def read(raw: Any) -> Reading | None:
     """What an update says; None for one that concerns nobody here, such as a channel's post.
 
     Raises UpdateUnreadable where a documented field is missing or of another type.

@@ -9,7 +9,7 @@ from dbcore import failed_operations
 from dbcore.engine import GuardedEngine
 from dbcore.failed_operations import FailedOperation
 from workers.inbox import Acceptance, Inbox, Publisher
-from workers.jobs import Envelope
+from workers.jobs import Envelope, Quarantine
 
 
 class DeadLetterRefused(Exception):
@@ -35,6 +35,11 @@ def retry(engine: GuardedEngine, inbox: Inbox, publisher: Publisher, reference: 
     is closed, the letter stays open.
     """
     letter = _open(engine, reference)
+    if letter.kind == Quarantine.kind:
+        raise DeadLetterRefused(
+            f"{reference} is an update that could not be read, so there is no job to queue; ask its sender to write "
+            "again, and discard it"
+        )
     receipt = inbox.revive(Envelope.model_validate(letter.payload))
     if receipt.status is not Acceptance.ACCEPTED:
         raise DeadLetterRefused(

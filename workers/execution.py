@@ -24,6 +24,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
+from dbcore.fingerprints import fingerprint
 from dbcore.settings import Settings
 from workers import process
 from workers.answers import Answer, deliver
@@ -147,17 +148,19 @@ def _on_record(
     key = fields.pop("idempotency_key", None)
     job_id, refused = task_id, None
     try:
-        job_type.decode(fields)
+        job = job_type.decode(fields)
         if key is not None:
-            job_id = _job_id_of_key(key)
+            job_id = _bound(worker, key, job)
     except JobInvalid as error:
         refused = str(error)
         log.error("arguments_refused", job_id=job_id, error=refused)
+    except redis.RedisError as error:
+        raise _unreachable(error) from error
     envelope = Envelope(job_id=job_id, lane=f"task:{job_id}", kind=job_type.kind, fields=fields)
     try:
         status = worker.inbox.accept(envelope, failure=refused).status
     except redis.RedisError as error:
-        raise NotOnRecord(f"Redis does not answer ({type(error).__name__})") from error
+        raise _unreachable(error) from error
     if status in {Acceptance.FULL, Acceptance.CROWDED}:
         raise NotOnRecord(f"the inbox is {status}")
     if status is not Acceptance.ACCEPTED:
@@ -165,9 +168,18 @@ def _on_record(
     return job_id, refused
 
 
-def _job_id_of_key(key: object) -> str:
+def _unreachable(error: redis.RedisError) -> NotOnRecord:
+    return NotOnRecord(f"Redis does not answer ({type(error).__name__})")
+
+
+def _bound(worker: process.WorkerProcess, key: object, job: Job) -> str:
+    """The id of the one job that `key` stands for. Raises JobInvalid where that is another one."""
     if not isinstance(key, str) or not _IDEMPOTENCY_KEY.fullmatch(key):
         raise JobInvalid("idempotency_key: expected 1 to 64 letters, digits or any of . _ : -")
+    if not worker.inbox.binds(key, fingerprint(job.kind, job.model_dump_json())):
+        raise JobInvalid(
+            f"idempotency_key: {key} came before with other arguments; expected the same ones, or a key of its own"
+        )
     return f"operator-{key}"
 
 

@@ -40,7 +40,7 @@ class Webhook:
                 return JSONResponse({"error": f"more than {BODY_BYTES_MAX} bytes"}, status_code=413)
         try:
             update = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter: brackets without end
             return JSONResponse({"error": "expected JSON"}, status_code=400)
         if not isinstance(update, dict):
             return JSONResponse({"error": "expected an Update object"}, status_code=400)

@@ -59,6 +59,45 @@ def test_an_update_is_on_record_and_published_when_it_is_taken(intake: Intake, q
     assert (claim.envelope.chat_id, claim.envelope.update_id) == (8, 5)
 
 
+@pytest.mark.parametrize(
+    ("text", "chat_type", "taken"),
+    [
+        ("/balance@other_bot", "supergroup", False),
+        ("/balance@Ballast_Bot", "supergroup", True),
+        ("/balance", "supergroup", True),
+        ("/balance@other_bot", "private", True),
+    ],
+)
+def test_in_a_group_a_command_for_another_bot_is_left_to_it(
+    make_settings: MakeSettings, queueing: Queueing, text: str, chat_type: str, taken: bool
+) -> None:
+    settings = make_settings(telegram_bot_token="123456:LOCAL", redis_url=queueing.redis_url)
+    intake = Intake(settings, queueing.inbox, queueing.publisher, lambda: False, lambda: "ballast_bot")
+    update = written(text)
+    update["message"]["chat"]["type"] = chat_type
+    intake.take(update)
+    assert queueing.inbox.size() == taken
+
+
+@pytest.mark.parametrize("raw", [[], "text", None, 7, {}, {"update_id": True}])
+def test_what_is_no_update_at_all_is_kept_for_an_operator(
+    intake: Intake, queueing: Queueing, raw: Any
+) -> None:
+    assert intake.take(raw) is None
+    assert queueing.inbox.size() == 1
+
+
+def test_half_a_character_in_a_name_keeps_nobody_from_their_balance(
+    intake: Intake, queueing: Queueing
+) -> None:
+    update = written("/balance")
+    update["message"]["from"]["first_name"] = "Bob\ud800\x00"
+    intake.take(update)
+    claim = queueing.inbox.claim(f"123456-5-{DATE}", OWNER)
+    assert claim is not None
+    assert ShowBalance.decode(claim.envelope.fields).first_name == "Bob?"
+
+
 def test_a_dialogue_goes_on_from_update_to_update(intake: Intake, queueing: Queueing) -> None:
     intake.take(written("/send", 1))
     intake.take(written("@carol", 2))

@@ -93,6 +93,9 @@ async def test_a_malformed_webhook_body_gets_a_clear_error(settings: Settings, q
     async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
         async with http.post(f"{url}/hook", data=b"{", headers=headers) as answer:
             assert (answer.status, (await answer.json())["error"]) == (400, "expected JSON")
+        for body in (b"\xff", b"[" * 200_000, b"9" * 5000):
+            async with http.post(f"{url}/hook", data=body, headers=headers) as answer:
+                assert answer.status == 400
         async with http.post(f"{url}/hook", data=b"[]", headers=headers) as answer:
             assert answer.status == 400
         async with http.post(f"{url}/hook", data=b" " * (BODY_BYTES_MAX + 1), headers=headers) as answer:

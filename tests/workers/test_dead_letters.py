@@ -12,7 +12,7 @@ from tests.queueing import Queueing, queueing_at
 from workers import dead_letters
 from workers.dead_letters import DeadLetterRefused
 from workers.inbox import Acceptance
-from workers.jobs import Envelope, ShowBalance, reference_of
+from workers.jobs import Envelope, Quarantine, ShowBalance, reference_of
 
 JOB = Envelope.of(ShowBalance(telegram_id=7), job_id="1-2-3", lane="user:7", chat_id=7)
 REFERENCE = reference_of(JOB.job_id)
@@ -84,6 +84,25 @@ def test_a_discarded_letter_is_closed_and_not_retried(engine: GuardedEngine, que
     assert dead_letters.described(engine, REFERENCE)["status"] == "discarded"
     with pytest.raises(DeadLetterRefused, match="was discarded already"):
         dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE)
+    assert queueing.inbox.size() == 0
+
+
+def test_an_unreadable_update_is_not_queued_again_and_stays_open(
+    engine: GuardedEngine, queueing: Queueing
+) -> None:
+    job = Envelope.of(Quarantine(raw="{}", error="no"), job_id="1-unreadable-2", lane="1")
+    failed_operations.record(
+        engine,
+        job_id=job.job_id,
+        kind=job.kind,
+        reference=reference_of(job.job_id),
+        telegram_id=None,
+        error="unreadable update: no",
+        payload=job.model_dump(mode="json"),
+    )
+    with pytest.raises(DeadLetterRefused, match="could not be read"):
+        dead_letters.retry(engine, queueing.inbox, queueing.publisher, reference_of(job.job_id))
+    assert len(dead_letters.open_ones(engine, 10)) == 1
     assert queueing.inbox.size() == 0
 
 

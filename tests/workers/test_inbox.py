@@ -312,3 +312,10 @@ def test_nothing_is_left_in_redis_of_a_finished_job_but_its_id(inbox: Inbox, cli
     left = {str(key, "ascii").removesuffix(f":{today}") for key in client.keys("*") if isinstance(key, bytes)}
     assert left <= {"ballast:inbox:done", "ballast:inbox:sequence", "ballast:inbox:claimed"}
     assert client.zcard("ballast:inbox:due") == 0
+
+
+def test_a_callers_key_stands_for_the_arguments_it_came_with_first(inbox: Inbox) -> None:
+    assert inbox.binds("refund-42", "aa")
+    assert inbox.binds("refund-42", "aa")
+    assert not inbox.binds("refund-42", "bb")
+    assert inbox.binds("refund-43", "bb")

@@ -17,6 +17,7 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     owners        zset   process -> its last beat
     held:<owner>  set    ids that a process holds
     done:<day>    set    ids finished that day; looked at today and tomorrow, for Telegram repeats an update for a day
+    key:<key>     string what an operator's idempotency key stands for, for two days
     sequence      hash   queue -> the number of its last message
     claimed       hash   queue -> the highest number that was claimed
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
@@ -55,6 +56,7 @@ OWNER_DEAD_AFTER_MS = 2_000
 mistake it costs an answer that comes twice, and nothing else (docs/chaos.md has the measurements)."""
 
 DIALOGUE_TTL_SECONDS = 600
+KEY_TTL_SECONDS = 2 * 86_400
 
 
 class Acceptance(StrEnum):
@@ -309,6 +311,15 @@ class Inbox:
         """
         self._revive(args=[envelope.job_id])
         return self.accept(envelope)
+
+    def binds(self, key: str, fingerprint: str) -> bool:
+        """Whether a caller's key stands for these arguments: those it came with first, for as long as done jobs are
+        known.
+        """
+        name = f"ballast:inbox:key:{key}"
+        if self._redis.set(name, fingerprint, nx=True, ex=KEY_TTL_SECONDS):
+            return True
+        return cast("bytes | None", self._redis.get(name)) in {None, fingerprint.encode()}
 
     def known_balance(self, telegram_id: int) -> tuple[int, int] | None:
         """The last balance that a job read, and when: minor units, seconds since 1970. None where none is known."""

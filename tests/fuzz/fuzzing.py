@@ -1,0 +1,94 @@
+"""What must hold for any update whatever, looked at one by one."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+from pydantic import SecretStr
+
+from bot_frontend.commands import Intention, interpret
+from bot_frontend.dialogue import Dialogue
+from bot_frontend.intake import Intake
+from bot_frontend.updates import UpdateUnreadable, read
+from dbcore.settings import Settings
+from devstack.telegram.text import parse_html
+from tests.fuzz.updates import ADMIN_ID, update
+from tests.queueing import Queueing
+from workers.inbox import Inbox
+from workers.jobs import AdjustBalance, DeliverReply, Envelope
+
+_DIALOGUES = (None, Dialogue(asked_by=1), Dialogue(recipient="@carol", asked_by=2))
+
+
+def fuzzer_at(queueing: Queueing, *, every: int) -> Fuzzer:
+    """With the settings of a real bot that has one admin."""
+    settings = Settings(
+        _env_file=None,
+        redis_url=SecretStr(queueing.redis_url),
+        telegram_bot_token=SecretStr("123456:LOCAL"),
+        admin_ids=frozenset({ADMIN_ID}),
+    )
+    intake = Intake(settings, queueing.inbox, queueing.publisher, lambda: False)
+    return Fuzzer(settings, intake, queueing.inbox, every=every)
+
+
+class Fuzzer:
+    """Feeds `count` updates of a seed to the frontend. Raises AssertionError naming the first that broke a promise.
+
+    every -- each so manieth update also goes through the intake, to a real inbox.
+    """
+
+    def __init__(self, settings: Settings, intake: Intake, inbox: Inbox, *, every: int) -> None:
+        self._settings = settings
+        self._intake = intake
+        self._inbox = inbox
+        self._every = every
+        self.seen: Counter[str] = Counter()
+
+    def run(self, seed: int, count: int) -> None:
+        for number in range(count):
+            numbers = random.Random(f"{seed}:{number}")
+            raw = update(numbers)
+            try:
+                self._interpreted(raw, numbers)
+                if number % self._every == 0:
+                    self._taken(raw)
+            except Exception as error:
+                raise AssertionError(f"seed {seed}, update {number}: {ascii(raw)[:2000]}") from error
+
+    def _interpreted(self, raw: Any, numbers: random.Random) -> None:
+        try:
+            reading = read(raw)
+        except UpdateUnreadable:
+            self.seen["unreadable"] += 1
+            return
+        if reading is None:
+            self.seen["not for us"] += 1
+            return
+        intention = interpret(reading, numbers.choice(_DIALOGUES), self._settings)
+        if intention is None:
+            self.seen["small talk"] += 1
+            return
+        self.seen[intention.job.kind] += 1
+        self._sound(intention, reading.sender.telegram_id)
+
+    def _sound(self, intention: Intention, sender: int) -> None:
+        """The workers can read the job, only admins change balances, and Telegram can read what is said."""
+        job = intention.job
+        envelope = Envelope.of(job, job_id="1-2-3", lane=f"user:{sender}", chat_id=sender)
+        again = Envelope.model_validate_json(envelope.model_dump_json())
+        assert type(job).decode(again.fields) == job
+        assert not isinstance(job, AdjustBalance) or sender == ADMIN_ID
+        if isinstance(job, DeliverReply):
+            for message in job.messages:
+                parse_html(message.text)
+
+    def _taken(self, raw: Any) -> None:
+        """The intake neither raises nor keeps an update waiting; what came again is one."""
+        self._intake.take(raw)
+        before = self._inbox.size()
+        self._intake.take(raw)
+        assert self._inbox.size() == before
+        self.seen["taken"] += 1
