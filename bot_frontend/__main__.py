@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 
-import redis
 import structlog
 import uvicorn
 from celery import Celery
@@ -17,6 +16,7 @@ from bot_frontend.registration import Identity, register
 from bot_frontend.web.app import make_app
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import Webhook
+from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
 from workers.inbox import Inbox, Publisher
 from workers.logs import configure_logging
@@ -31,12 +31,7 @@ SHUTDOWN_SECONDS_MAX = 5
 
 async def serve(settings: Settings) -> None:
     """Build everything, run it until the server is told to stop, and end the rest with it."""
-    client = redis.Redis.from_url(
-        settings.require("redis_url"),
-        socket_connect_timeout=REDIS_CALL_SECONDS_MAX,
-        socket_timeout=REDIS_CALL_SECONDS_MAX,
-        retry=None,
-    )
+    client = connect_redis(settings, call_seconds_max=REDIS_CALL_SECONDS_MAX)
     sender = Celery("ballast")
     sender.config_from_object("celeryconfig")
     sender.conf.broker_transport_options = {

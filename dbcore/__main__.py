@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dbcore import audit, migrate, status
 from dbcore.fleet import operate
+from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
 
 _DONE, _WRONG, _IMPOSSIBLE = 0, 1, 2
@@ -61,10 +62,7 @@ def _run(command: str, url: str) -> int:
 
 
 def _breaker(settings: Settings, word: str | None) -> int:
-    client = redis.Redis.from_url(
-        settings.require("redis_url"), socket_connect_timeout=2, socket_timeout=2, retry=None
-    )
-    with client:
+    with connect_redis(settings) as client:
         if word is not None:
             operate.tell(client, word)
         print(operate.describe(client))

@@ -4,8 +4,9 @@
     if outcome.status is OutcomeStatus.APPLIED: ...
 
 Module-level functions, because the bots they are for have no place to keep an object. The engine behind them is
-made by the first call from DATABASE_URL, not at import, and anew in a forked child. All of them are safe from any
-thread; they block, so an asyncio bot calls them by `asyncio.to_thread`.
+made by the first call from DATABASE_URL, not at import, and anew in a forked child. With REDIS_URL set it is one of the
+fleet: breaker, retries and connection budget are those of all processes; without, it goes by its own calls. All of them
+are safe from any thread; they block, so an asyncio bot calls them by `asyncio.to_thread`.
 
 What each can answer, beside what the ledger says (dbcore/outcomes.py):
 
@@ -30,15 +31,33 @@ from dbcore import ledger, users
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
+from dbcore.fleet.link import FleetLink
+from dbcore.fleet.membership import join, name_of_this_process
 from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, TransferOutcome
-from dbcore.settings import load_settings
+from dbcore.redis_client import connect_redis
+from dbcore.settings import Settings, load_settings
 
 log = structlog.get_logger(__name__)
 
 _RETRY_AFTER_SECONDS = 30.0  # after an error that no retry mends by itself
 
+
+@dataclass(frozen=True)
+class _Doorway:
+    """What the functions share. pid -- the process it was made in."""
+
+    pid: int
+    engine: GuardedEngine
+    link: FleetLink | None
+
+    def close(self) -> None:
+        if self.link is not None:
+            self.link.stop()
+        self.engine.dispose()
+
+
 _lock = threading.Lock()
-_made: tuple[int, GuardedEngine] | None = None  # with the process it was made in
+_made: _Doorway | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +140,8 @@ def close() -> None:
     """Close the connections. The next call opens new ones."""
     global _made
     with _lock:
-        if _made is not None and _made[0] == os.getpid():
-            _made[1].dispose()
+        if _made is not None and _made.pid == os.getpid():
+            _made.close()
         _made = None
 
 
@@ -151,7 +170,16 @@ def _require_telegram_id(telegram_id: int) -> None:
 def _engine() -> GuardedEngine:
     global _made
     with _lock:
-        if _made is None or _made[0] != os.getpid():
+        if _made is None or _made.pid != os.getpid():
             # A parent's engine is left alone: closing its sockets here would end its sessions.
-            _made = (os.getpid(), GuardedEngine(load_settings(), application_name="ballast integration"))
-        return _made[1]
+            _made = _doorway(load_settings())
+        return _made.engine
+
+
+def _doorway(settings: Settings) -> _Doorway:
+    name = "ballast integration"
+    if settings.redis_url is None:
+        return _Doorway(os.getpid(), GuardedEngine(settings, application_name=name), None)
+    engine, link = join(settings, connect_redis(settings), name_of_this_process(), application_name=name)
+    link.start()
+    return _Doorway(os.getpid(), engine, link)

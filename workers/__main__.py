@@ -11,12 +11,12 @@ import redis
 
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
+from dbcore.redis_client import connect_redis
 from dbcore.settings import SettingsError, load_settings
 from workers import dead_letters
 from workers.dead_letters import DeadLetterRefused
 from workers.inbox import Inbox, Publisher
 from workers.logs import configure_logging
-from workers.process import connect_redis
 
 LISTED_MAX = 100
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import redis
 import structlog
 
-from dbcore.engine import GuardedEngine
-from dbcore.fleet.awake import awake_time
-from dbcore.fleet.budget import wanted_by, within_budget
-from dbcore.fleet.link import FleetLink
+from dbcore.fleet.membership import join, name_of_this_process
+from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, load_settings
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.heart import Heart
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-REDIS_CALL_SECONDS_MAX = 2.0
 DRAIN_SECONDS_MAX = 5.0
 
 
@@ -42,21 +38,12 @@ class WorkerProcess:
     def __init__(self, settings: Settings, app: Celery, *, forked: bool) -> None:
         """forked -- it is a prefork pool's child, which runs one task at a time."""
         self.settings = settings
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.owner = name_of_this_process()
         self.redis = connect_redis(settings)
         self.inbox = Inbox(self.redis)
         self.publisher = Publisher(app)
         self.queues = sorted(app.amqp.queues.consume_from)
-        wanted = wanted_by(settings, forked=forked)
-        self.engine = GuardedEngine(within_budget(wanted, self.redis, self.owner))
-        self.link = FleetLink(
-            self.redis,
-            self.engine,
-            self.owner,
-            connection_budget=settings.db_connection_budget,
-            connections_wanted=wanted.db_pool_size + wanted.db_max_overflow,
-            awake=awake_time(self.redis, settings),
-        )
+        self.engine, self.link = join(settings, self.redis, self.owner, forked=forked)
         self.courier = Courier(settings)
         self.broadcaster = Broadcaster(self.redis, self.engine, self.inbox, self.publisher, self.courier)
         self.in_hand = InHand()
@@ -86,18 +73,6 @@ class WorkerProcess:
             "queues": self.queues,
             "database": asdict(self.engine.snapshot()),
         }
-
-
-def connect_redis(settings: Settings) -> redis.Redis:
-    """A client whose every call ends within seconds, and which does not retry behind our back."""
-    return redis.Redis.from_url(
-        settings.require("redis_url"),
-        socket_connect_timeout=1,
-        socket_timeout=REDIS_CALL_SECONDS_MAX,
-        socket_keepalive=True,
-        health_check_interval=15,
-        retry=None,
-    )
 
 
 _lock = threading.Lock()

@@ -16,11 +16,11 @@ import structlog
 from celery import bootsteps
 
 from dbcore import fleet
+from dbcore.redis_client import connect_redis
 from dbcore.settings import load_settings
 from workers.inbox import Inbox, Publisher
 from workers.jobs import DATABASE_QUEUES
 from workers.notices import queued_notice
-from workers.process import connect_redis
 from workers.quota_alarm import QuotaAlarm
 
 log = structlog.get_logger(__name__)

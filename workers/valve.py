@@ -20,9 +20,9 @@ import structlog
 from celery import bootsteps
 
 from dbcore import fleet
+from dbcore.redis_client import connect_redis
 from dbcore.settings import load_settings
 from workers.jobs import DATABASE_QUEUES
-from workers.process import connect_redis
 
 log = structlog.get_logger(__name__)
 

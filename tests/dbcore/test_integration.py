@@ -4,9 +4,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from dbcore import integration
 from dbcore.failures import FailureKind
+from dbcore.fleet import operate
+from dbcore.fleet.budget import read_connections
 from dbcore.integration import (
     bot_safe_adjust_balance,
     bot_safe_create_transaction,
@@ -15,7 +18,7 @@ from dbcore.integration import (
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from dbcore.settings import SettingsError
 from devstack.ports import free_port
-from tests.dbcore.conftest import Sql
+from tests.dbcore.conftest import Sql, eventually
 
 
 @pytest.fixture
@@ -44,6 +47,19 @@ def test_a_bot_of_another_make_uses_the_same_ledger() -> None:
     assert (sent.sender_balance, sent.recipient_balance) == (70, 30)
     assert bot_safe_create_transaction(1, 2, 30, key="t").status is OutcomeStatus.REPLAYED
     assert bot_safe_create_transaction(1, 2, 300, key="u").reason is RejectionReason.INSUFFICIENT_FUNDS
+
+
+@pytest.mark.usefixtures("bot")
+def test_with_redis_it_is_one_of_the_fleet(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("DB_CONNECTION_BUDGET", "2")
+    assert bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.APPLIED
+    with redis.Redis.from_url(redis_url) as client:
+        assert read_connections(client).possible == 2  # of the 8 that it would open by itself
+        operate.tell(client, "open")
+        eventually(lambda: bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.UNAVAILABLE)
+        operate.tell(client, "auto")
+        eventually(lambda: bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.REPLAYED)
 
 
 @pytest.mark.usefixtures("bot_without_database")

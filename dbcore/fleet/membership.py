@@ -1,0 +1,45 @@
+"""How a process becomes one of the fleet: an engine within the budget, and a link that tells it what the rest is."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+
+import redis
+
+from dbcore.engine import GuardedEngine
+from dbcore.fleet.awake import awake_time
+from dbcore.fleet.budget import wanted_by, within_budget
+from dbcore.fleet.link import FleetLink
+from dbcore.settings import Settings
+
+
+def name_of_this_process() -> str:
+    """Unlike any other's, also after a restart under the same pid."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def join(
+    settings: Settings,
+    client: redis.Redis,
+    process: str,
+    *,
+    forked: bool = False,
+    application_name: str = "ballast",
+) -> tuple[GuardedEngine, FleetLink]:
+    """The engine, and its link, not started yet. Where Redis is away it starts with one connection.
+
+    process -- its name in the fleet. forked -- it runs one task at a time, as a prefork pool's child.
+    """
+    wanted = wanted_by(settings, forked=forked)
+    engine = GuardedEngine(within_budget(wanted, client, process), application_name=application_name)
+    link = FleetLink(
+        client,
+        engine,
+        process,
+        connection_budget=settings.db_connection_budget,
+        connections_wanted=wanted.db_pool_size + wanted.db_max_overflow,
+        awake=awake_time(client, settings),
+    )
+    return engine, link

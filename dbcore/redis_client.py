@@ -1,0 +1,21 @@
+"""How Redis is asked: every call ends within seconds, and nothing is tried again behind our back."""
+
+from __future__ import annotations
+
+import redis
+
+from dbcore.settings import Settings
+
+CALL_SECONDS_MAX = 2.0
+
+
+def connect_redis(settings: Settings, *, call_seconds_max: float = CALL_SECONDS_MAX) -> redis.Redis:
+    """Does not connect yet. Raises SettingsError where REDIS_URL is unset."""
+    return redis.Redis.from_url(
+        settings.require("redis_url"),
+        socket_connect_timeout=min(1.0, call_seconds_max),
+        socket_timeout=call_seconds_max,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=None,
+    )
