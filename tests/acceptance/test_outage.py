@@ -32,7 +32,7 @@ from workers.inbox import Acceptance
 from workers.jobs import AdjustBalance, DeliverReply, Envelope, GetOrCreateUser
 from workers.messages import Message
 
-JOBS = int(os.environ.get("BALLAST_OUTAGE_JOBS", "2000"))
+JOBS = int(os.environ.get("BALLAST_OUTAGE_JOBS", "1000"))
 LANE_LENGTH = 100
 OUTAGE_SECONDS = 6.0
 GROWTH_BYTES_MAX = 40_000_000

@@ -8,7 +8,7 @@ from tests.chaos.house import temporary_folder
 from tests.chaos.report import lines
 from tests.chaos.run import run
 
-SECONDS = 20
+SECONDS = 12
 
 
 @pytest.mark.timeout(900)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
 
 from devstack.telegram.control import TelegramControl
 from tests.outages.site import ADMIN_IDS
@@ -13,15 +12,6 @@ USERS = 60
 FIRST_USER_ID = 6001
 PURSE_ID = 7001
 """Whom the admins credit: somebody who never writes, so that each message in another's chat answers a command."""
-
-
-@dataclass
-class Written:
-    """What was asked for. Texts of writes end in a mark of their own, in the order they were sent by each person."""
-
-    commands: int = 0
-    drafts: dict[int, list[str]] = field(default_factory=dict)
-    credits: dict[int, list[str]] = field(default_factory=dict)
 
 
 async def register(telegram: TelegramControl) -> None:
@@ -34,10 +24,8 @@ async def register(telegram: TelegramControl) -> None:
         await telegram.send_text(ADMIN_IDS[0], f"/credit {person} 1000 start-{person}")
 
 
-async def write(
-    telegram: TelegramControl, written: Written, *, seed: str, per_second: float, stop: asyncio.Event
-) -> None:
-    """Send commands at an even pace until told to stop; everybody in turn, an admin each tenth time."""
+async def write(telegram: TelegramControl, *, seed: str, per_second: float, stop: asyncio.Event) -> int:
+    """Send commands at an even pace until told to stop; everybody in turn, an admin each tenth time. How many."""
     draw = random.Random(seed)
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -45,24 +33,15 @@ async def write(
     async with asyncio.TaskGroup() as sending:
         while not stop.is_set():
             await asyncio.sleep(max(0.0, started + number / per_second - loop.time()))
-            sending.create_task(_say(telegram, written, draw, number, seed))
+            person, text = _command(draw, number, f"{seed}-{number}")
+            sending.create_task(telegram.send_text(person, text))
             number += 1
-            written.commands += 1
+    return number
 
 
-async def _say(
-    telegram: TelegramControl, written: Written, draw: random.Random, number: int, seed: str
-) -> None:
+def _command(draw: random.Random, number: int, mark: str) -> tuple[int, str]:
+    """Who says what. Writes end in a mark of their own."""
     if number % 10 == 9:
-        admin = ADMIN_IDS[number // 10 % len(ADMIN_IDS)]
-        mark = f"{seed}-{number}"
-        written.credits.setdefault(admin, []).append(mark)
-        await telegram.send_text(admin, f"/credit {PURSE_ID} 0.01 {mark}")
-        return
+        return ADMIN_IDS[number // 10 % len(ADMIN_IDS)], f"/credit {PURSE_ID} 0.01 {mark}"
     person = FIRST_USER_ID + number % USERS
-    if draw.random() < 0.5:
-        await telegram.send_text(person, "/balance")
-    else:
-        mark = f"{seed}-{number}"
-        written.drafts.setdefault(person, []).append(mark)
-        await telegram.send_text(person, f"/send {PURSE_ID} 0.01 {mark}")
+    return person, "/balance" if draw.random() < 0.5 else f"/send {PURSE_ID} 0.01 {mark}"

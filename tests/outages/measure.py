@@ -11,9 +11,9 @@ from typing import Any
 from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from tests.chaos.report import percentile
-from tests.outages.crowd import PURSE_ID, Written, register, write
+from tests.outages.crowd import PURSE_ID, register, write
 from tests.outages.kinds import KINDS
-from tests.outages.site import Site
+from tests.outages.site import ADMIN_IDS, Site
 from workers.jobs import job_id_of_update, reference_of
 
 PAGE = 1000
@@ -112,10 +112,10 @@ async def _one(
     seed: str,
 ) -> Found:
     loop = asyncio.get_running_loop()
-    found, written, stop = Found(kind), Written(), asyncio.Event()
+    found, stop = Found(kind), asyncio.Event()
     site.sent.clear()
     half_opens = _half_opens(stack)
-    writing = asyncio.create_task(write(telegram, written, seed=seed, per_second=per_second, stop=stop))
+    writing = asyncio.create_task(write(telegram, seed=seed, per_second=per_second, stop=stop))
     await asyncio.sleep(WARM_SECONDS)
     outage = KINDS[kind](site, stack)
     began = time.time()
@@ -124,13 +124,12 @@ async def _one(
     await asyncio.to_thread(outage.__exit__, None, None, None)
     returned = loop.time()
     stop.set()
-    await writing
+    found.commands = await writing
     await _settled(stack, telegram)
     found.drained = loop.time() - returned
-    found.commands = written.commands
     asked, said = await ear.catch_up()
     _hear(found, asked, said, began, back.at)
-    await asyncio.to_thread(_read, stack, site, found, written, began, back.at)
+    await asyncio.to_thread(_read, stack, site, found, asked, began, back.at)
     found.half_opens = _half_opens(stack) - half_opens
     if found.logins > LOGINS_PER_PROBE * (found.half_opens + 1):
         found.wrong.append(f"{found.logins} logins for {found.half_opens} half-opens")
@@ -229,7 +228,9 @@ def _hear(
         found.unanswered += unheard
 
 
-def _read(stack: Stack, site: Site, found: Found, written: Written, began: float, back: float) -> None:
+def _read(
+    stack: Stack, site: Site, found: Found, asked: dict[int, list[Asked]], began: float, back: float
+) -> None:
     """What the database has to say about it."""
     ((first,),) = stack.query(
         "SELECT extract(epoch FROM min(created_at))::float FROM"
@@ -266,7 +267,7 @@ def _read(stack: Stack, site: Site, found: Found, written: Written, began: float
         " WHERE p.created_at > to_timestamp(%s) ORDER BY p.id",
         began - 2 * WARM_SECONDS,
     )
-    _compare(found, "asked to confirm", written.drafts, drafts)
+    _compare(found, "asked to confirm", _marks(asked, admins=False), drafts)
     credits = stack.query(
         "SELECT split_part(t.actor, ':', 2)::bigint, t.memo FROM transfers t"
         " JOIN accounts a ON a.id = t.to_account_id JOIN users u ON u.id = a.user_id"
@@ -274,10 +275,20 @@ def _read(stack: Stack, site: Site, found: Found, written: Written, began: float
         PURSE_ID,
         began - 2 * WARM_SECONDS,
     )
-    _compare(found, "credited", written.credits, credits)
+    _compare(found, "credited", _marks(asked, admins=True), credits)
     ((dead,),) = stack.query("SELECT count(*) FROM failed_operations")
     if dead:
         found.wrong.append(f"{dead} dead letters")
+
+
+def _marks(asked: dict[int, list[Asked]], *, admins: bool) -> dict[int, list[str]]:
+    """The writes of each person, in the order Telegram has them."""
+    marks = {
+        person: [command.mark for command in commands if command.mark is not None]
+        for person, commands in asked.items()
+        if (person in ADMIN_IDS) is admins
+    }
+    return {person: found for person, found in marks.items() if found}
 
 
 def _compare(found: Found, what: str, written: dict[int, list[str]], done: list[tuple[Any, ...]]) -> None:
