@@ -21,19 +21,23 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg2
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore import ledger, users
+from dbcore import broadcast_loop, broadcasts, ledger, users
+from dbcore.broadcast_loop import Send
+from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
 from dbcore.fleet.link import FleetLink
 from dbcore.fleet.membership import join, name_of_this_process
-from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, TransferOutcome
+from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, RejectionReason, TransferOutcome
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, load_settings
 
@@ -65,6 +69,15 @@ class UserOutcome(Outcome):
     """`account` is there with APPLIED (made now) and REPLAYED (known before)."""
 
     account: users.UserAccount | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastOutcome(Outcome):
+    """APPLIED: it went out now, REPLAYED: it was over before. `broadcast` says how many got it; None where nothing is
+    known of it. Where `broadcast.left` is above 0 others hold them, or died: call again after some minutes.
+    """
+
+    broadcast: Broadcast | None = None
 
 
 def bot_safe_get_or_create_user(telegram_id: int, username: str | None, first_name: str) -> UserOutcome:
@@ -133,6 +146,41 @@ def bot_safe_create_transaction(
             amount=amount,
             currency=engine.currency,
             memo=memo,
+        )
+
+
+def bot_safe_broadcast(
+    send: Send,
+    *,
+    key: str,
+    payload: Mapping[str, Any],
+    segment: Mapping[str, Any] | None = None,
+    actor: str = "bot",
+) -> BroadcastOutcome:
+    """Send to everybody in the segment, at most once each, and return when all is done: minutes, for thousands.
+
+    send -- gets a Telegram id, sends at the pace that Telegram allows, and says what became of it.
+    payload -- what is sent, for the record: `{"text": html}`.
+    The same key again goes on with whom it did not come to: after the database was away (UNAVAILABLE, UNKNOWN), or
+    this program died. Whom it was sending to just then are `unknown`, and not sent to again.
+    """
+    engine = _engine()
+    broadcast: Broadcast | None = None
+    try:
+        broadcast = broadcasts.create(engine, key=key, payload=payload, segment=segment or {}, actor=actor)
+        if broadcast.status.is_over:
+            return BroadcastOutcome(status=OutcomeStatus.REPLAYED, broadcast=broadcast)
+        if broadcasts.begin(engine, broadcast.id).status is BroadcastStatus.SENDING:
+            broadcast_loop.send_all(engine, broadcast.id, send)
+        return BroadcastOutcome(
+            status=OutcomeStatus.APPLIED, broadcast=broadcasts.require(engine, broadcast.id)
+        )
+    except BroadcastRefused:
+        return BroadcastOutcome(status=OutcomeStatus.REJECTED, reason=RejectionReason.KEY_REUSED)
+    except _DATABASE_ERRORS as error:
+        status, failure, retry_after_seconds = _judge(error, "broadcast")
+        return BroadcastOutcome(
+            status=status, failure=failure, retry_after_seconds=retry_after_seconds, broadcast=broadcast
         )
 
 

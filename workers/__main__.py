@@ -1,4 +1,4 @@
-"""`python -m workers dead-letters list|show|retry|discard`: what could not be done, in an operator's hands."""
+"""`python -m workers dead-letters|broadcast …`: what could not be done, and what goes to many, for operators."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import sys
 
 import redis
 
+from dbcore.broadcasts import BroadcastRefused
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.redis_client import connect_redis
-from dbcore.settings import SettingsError, load_settings
+from dbcore.settings import Settings, SettingsError, load_settings
 from workers import dead_letters
+from workers.broadcasts import command
+from workers.broadcasts.lanes import Lanes
+from workers.broadcasts.orders import Orders
 from workers.dead_letters import DeadLetterRefused
 from workers.inbox import Inbox, Publisher
+from workers.jobs import JobInvalid
 from workers.logs import configure_logging
 
 LISTED_MAX = 100
@@ -28,23 +33,11 @@ def main() -> None:
     try:
         settings = load_settings()
         engine = GuardedEngine(settings)
-        if options.action == "list":
-            for letter in dead_letters.open_ones(engine, LISTED_MAX):
-                print(
-                    f"{letter.reference}  {letter.created_at:%Y-%m-%d %H:%M}  {letter.kind:<22}  {letter.error[:80]}"
-                )
-        elif options.action == "show":
-            print(json.dumps(dead_letters.described(engine, options.reference), indent=2))
-        elif options.action == "discard":
-            dead_letters.discard(engine, options.reference)
-            print(f"{options.reference} is discarded")
+        if options.command == "broadcast":
+            command.run(options, _orders(engine, settings))
         else:
-            from workers.celery import app
-
-            inbox = Inbox(connect_redis(settings))
-            dead_letters.retry(engine, inbox, Publisher(app), options.reference)
-            print(f"{options.reference} is queued again")
-    except (SettingsError, DeadLetterRefused) as error:
+            _dead_letters(options, engine, settings)
+    except (SettingsError, DeadLetterRefused, BroadcastRefused, JobInvalid) as error:
         sys.exit(f"workers: {error}")
     except DatabaseAway as error:
         sys.exit(f"workers: the database does not answer ({error}); nothing was changed")
@@ -52,12 +45,40 @@ def main() -> None:
         sys.exit(f"workers: Redis does not answer ({error}); nothing was changed")
 
 
+def _dead_letters(options: argparse.Namespace, engine: GuardedEngine, settings: Settings) -> None:
+    if options.action == "list":
+        for letter in dead_letters.open_ones(engine, LISTED_MAX):
+            print(
+                f"{letter.reference}  {letter.created_at:%Y-%m-%d %H:%M}  {letter.kind:<22}  {letter.error[:80]}"
+            )
+    elif options.action == "show":
+        print(json.dumps(dead_letters.described(engine, options.reference), indent=2))
+    elif options.action == "discard":
+        dead_letters.discard(engine, options.reference)
+        print(f"{options.reference} is discarded")
+    else:
+        from workers.celery import app
+
+        inbox = Inbox(connect_redis(settings))
+        dead_letters.retry(engine, inbox, Publisher(app), options.reference)
+        print(f"{options.reference} is queued again")
+
+
+def _orders(engine: GuardedEngine, settings: Settings) -> Orders:
+    from workers.celery import app
+
+    client = connect_redis(settings)
+    return Orders(engine, Lanes(client, Inbox(client), Publisher(app)))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="workers", description="Dead letters: what could not be done.")
-    actions = (
-        parser.add_subparsers(required=True)
-        .add_parser("dead-letters")
-        .add_subparsers(dest="action", required=True, metavar="list|show|retry|discard")
+    parser = argparse.ArgumentParser(
+        prog="python -m workers", description="Ballast's workers, in an operator's hands."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    command.add_to(commands)
+    actions = commands.add_parser("dead-letters", help="what could not be done").add_subparsers(
+        dest="action", required=True, metavar="list|show|retry|discard"
     )
     actions.add_parser("list", help=f"the oldest {LISTED_MAX} that are open")
     for action, does in (

@@ -12,7 +12,7 @@ from dbcore import broadcasts
 from dbcore.broadcasts import AudienceTooLarge, Begun, Broadcast, BroadcastRefused, BroadcastStatus
 from dbcore.engine import GuardedEngine
 from workers.broadcasts.cost import audience_for, stars_for
-from workers.broadcasts.lanes import Lanes
+from workers.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.jobs import StartBroadcast
 
@@ -107,6 +107,7 @@ class Orders:
         audience_max = None
         if broadcast.paid and broadcast.stars_max is not None:
             audience_max = audience_for(broadcast.stars_max)
+        self.lanes.agenda.after(broadcast.id, SILENCE_SECONDS_MAX)  # should this end right after it began
         try:
             begun = broadcasts.begin(self.engine, broadcast.id, audience_max=audience_max)
         except AudienceTooLarge as error:

@@ -1,0 +1,107 @@
+"""Broadcasts from outside: the command line, and Celery's own `call`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from dbcore import broadcasts
+from dbcore.broadcasts import BroadcastStatus
+from devstack.telegram.control import TelegramControl
+from tests.broadcasts.house import House, received
+
+
+async def test_the_command_starts_one_and_shows_how_far_it_is(
+    house: House, telegram: TelegramControl, tmp_path: Path
+) -> None:
+    people = house.register(40_000, len(await telegram.create_users(30, first_id=40_000)))
+    ids = tmp_path / "ids.txt"
+    ids.write_text("\n".join(map(str, people)))
+    arguments = ("broadcast", "start", "--text", "<i>News</i>", "--ids-file", str(ids), "--key", "news-1")
+    started = await asyncio.to_thread(house.stack.command, "workers", *arguments)
+    assert started.returncode == 0, started.stderr
+    assert "100%  30 of 30  sent 30, blocked 0, failed 0, unknown 0  finished" in started.stdout
+    again = await asyncio.to_thread(house.stack.command, "workers", *arguments)
+    assert again.returncode == 0, again.stderr
+    assert set((await received(telegram, people.start)).values()) == {1}
+    (number,) = {
+        line.split()[1] for line in (started.stdout + again.stdout).splitlines() if line.startswith("broad")
+    }
+    listed = await asyncio.to_thread(house.stack.command, "workers", "broadcast", "list")
+    assert "<i>News</i>" in listed.stdout
+    shown = await asyncio.to_thread(house.stack.command, "workers", "broadcast", "show", number)
+    assert json.loads(shown.stdout)["status"] == "finished"
+    refused = await asyncio.to_thread(house.stack.command, "workers", "broadcast", "pause", number)
+    assert refused.returncode == 1
+    assert refused.stderr.strip() == f"workers: broadcast {number} is finished: pause does nothing to it"
+
+
+async def test_a_scheduled_one_is_paused_resumed_and_cancelled_by_command(
+    house: House, telegram: TelegramControl
+) -> None:
+    options = ("--at", "2999-01-01T00:00:00+00:00", "--quiet", "22:00-08:00", "--zone", "Europe/Berlin")
+    started = await asyncio.to_thread(
+        house.stack.command,
+        "workers",
+        "broadcast",
+        "start",
+        "--text",
+        "later",
+        "--active-days",
+        "5",
+        *options,
+    )
+    assert started.stdout.endswith("scheduled for 2999-01-01 00:00 UTC\n"), started.stderr
+    number = started.stdout.split()[1]
+    for order, status in (("pause", "paused"), ("resume", "scheduled"), ("cancel", "cancelled")):
+        told = await asyncio.to_thread(house.stack.command, "workers", "broadcast", order, number)
+        assert told.stdout == f"broadcast {number} is {status}\n", told.stderr
+
+
+async def test_what_makes_no_sense_is_refused_in_one_line(house: House, telegram: TelegramControl) -> None:
+    for arguments, complaint in (
+        (("start", "--text", "a", "--quiet", "22-08"), "quiet_hours.begin: "),
+        (("start", "--text", "a", "--ids-file", "/nowhere"), "/nowhere: expected a text to read"),
+        (("show", "4711"), "there is no broadcast 4711"),
+    ):
+        refused = await asyncio.to_thread(house.stack.command, "workers", "broadcast", *arguments)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("workers: ")
+        assert complaint in refused.stderr
+        assert refused.stderr.count("\n") == 1
+
+
+async def test_celery_s_own_call_starts_one_once(house: House, telegram: TelegramControl) -> None:
+    people = house.register(41_000, len(await telegram.create_users(5, first_id=41_000)))
+    fields = {"text": "by call", "segment": {"telegram_ids": list(people)}, "idempotency_key": "by-call"}
+    for _ in range(2):
+        called = await asyncio.to_thread(
+            house.stack.command,
+            "celery",
+            *("-A", "workers", "call", "workers.broadcasts.start", "--kwargs", json.dumps(fields)),
+        )
+        assert called.returncode == 0, called.stderr
+
+    def over() -> bool:
+        broadcast = broadcasts.find_by_key(house.engine, "operator-by-call")
+        return broadcast is not None and broadcast.status is BroadcastStatus.FINISHED
+
+    await asyncio.to_thread(house.stack.wait_until, over, "it is finished")
+    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    assert await received(telegram, people.start) == dict.fromkeys(people, 1)
+    wrong = json.dumps({"text": "a", "segment": {"activ_days": 5}})
+    await asyncio.to_thread(
+        house.stack.command,
+        "celery",
+        *("-A", "workers", "call", "workers.broadcasts.start", "--kwargs", wrong),
+    )
+    await asyncio.to_thread(
+        house.stack.wait_until,
+        lambda: bool(
+            house.stack.query(
+                "SELECT 1 FROM failed_operations WHERE error LIKE '%%segment.activ_days: Extra%%'"
+            )
+        ),
+        "the refusal is a dead letter",
+    )
