@@ -77,7 +77,7 @@ class Plan:
             programs.frontend(),
             *(programs.worker(name) for name in programs.WORKERS),
             programs.beat(self._subfolder("beat")),
-            programs.flower(port=self.settings.flower_port),
+            programs.flower(self._subfolder("flower"), port=self.settings.flower_port),
         ]
 
     def _subfolder(self, name: str) -> Path:

@@ -76,10 +76,19 @@ def beat(folder: Path) -> Program:
     return Program("beat", [*_celery("beat"), "-s", str(folder / "schedule")], stop_seconds=10)
 
 
-def flower(*, port: int) -> Program:
-    """Its password comes by FLOWER_BASIC_AUTH in the environment: arguments are for everybody to see."""
-    argv = [*_celery("flower"), "--address=127.0.0.1", f"--port={port}", "--max_tasks=10000"]
-    return Program("flower", argv, stop_seconds=10)
+def flower(folder: Path, *, port: int, address: str = "127.0.0.1") -> Program:
+    """Its password comes by FLOWER_BASIC_AUTH in the environment: arguments are for everybody to see. What it saw of
+    tasks is kept in `folder`, saved each minute.
+    """
+    listens = [f"--address={address}", f"--port={port}"]
+    # 100,000 tasks by default, which is where Flower's memory goes.
+    keeps = [
+        "--max_tasks=10000",
+        "--persistent=True",
+        "--state_save_interval=60000",
+        f"--db={folder / 'flower'}",
+    ]
+    return Program("flower", [*_celery("flower"), *listens, *keeps], stop_seconds=10)
 
 
 def _celery(command: str) -> list[str]:

@@ -82,7 +82,7 @@ class Stack:
             case "beat":
                 return programs.beat(self.folder)
             case "flower":
-                return programs.flower(port=int(self.env["FLOWER_PORT"]))
+                return programs.flower(self.folder, port=int(self.env["FLOWER_PORT"]))
             case _:
                 worker = programs.worker(name)
                 argv = [f"{node}@%h" if node and part == f"{name}@%h" else part for part in worker.argv]
