@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults chaos outages fuzz clean
+.PHONY: help run test check bench faults chaos outages fuzz compose-test clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -11,7 +11,7 @@ SEED ?= 1
 UPDATES ?= 1000000
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 run: .venv/.installed ## start everything, say where it is, stop it at Ctrl-C
 	@exec $(PYTHON) -m devstack.leash -- $(PYTHON) -m devstack run
@@ -39,6 +39,10 @@ outages: .venv/.installed ## an outage of SECONDS=60 under 50 commands a second;
 
 fuzz: .venv/.installed ## UPDATES=1000000 updates of every bad shape, by SEED=1, through reading, commands and intake
 	$(PYTHON) -m tests.fuzz --updates $(UPDATES) --seed $(SEED)
+
+compose-test: .venv/.installed ## the fleet of docker-compose.yml on a Docker engine: killed, cut off, restarted, audited
+	docker build --tag ballast $(ARGS) .
+	$(PYTHON) -m tests.compose
 
 clean: ## remove .venv and caches; the data in .ballast stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
