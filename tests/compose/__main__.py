@@ -152,7 +152,8 @@ def balance_of(fleet: Fleet, telegram_id: int) -> int:
         "SELECT a.balance FROM accounts a JOIN users u ON u.id = a.user_id "
         f"WHERE u.telegram_id = {telegram_id}"
     )
-    return int(fleet.compose("exec", "-T", "postgres", "psql", "-U", "ballast", "-tAc", query) or 0)
+    shell = f'PGPASSWORD=$POSTGRES_PASSWORD psql -U ballast -tAc "{query}"'
+    return int(fleet.compose("exec", "-T", "postgres", "sh", "-c", shell) or 0)
 
 
 def main() -> int:
