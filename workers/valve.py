@@ -73,7 +73,13 @@ class ValveStep(bootsteps.StartStopStep):
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        self._watch = Watch(connect_redis(load_settings()))
+        settings = load_settings()
+        if settings.telegram_bot_token is None and "replies" in consumer.app.amqp.queues.consume_from:
+            consumer.cancel_task_queue(
+                "replies"
+            )  # or answers would wander between us and those who can send them
+            log.warning("replies_left_to_others", meaning="this worker has no TELEGRAM_BOT_TOKEN")
+        self._watch = Watch(connect_redis(settings))
         self._watch.start()
         self._turn(consumer)
         self._timer = consumer.timer.call_repeatedly(LOOK_SECONDS, self._turn, (consumer,))
