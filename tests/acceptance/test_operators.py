@@ -6,9 +6,8 @@ import asyncio
 import json
 import urllib.request
 from base64 import b64encode
+from functools import partial
 from typing import Any
-
-import pytest
 
 from devstack import programs
 from devstack.ports import free_port
@@ -69,31 +68,38 @@ async def test_the_same_idempotency_key_again_takes_effect_once(
     assert balances(stack)[alice] == 200
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        ({"telegram_id": 5, "amuont": 100}, "amuont: Extra inputs are not permitted"),
-        ({"amount": 100}, "expected either telegram_id or username"),
-        ({"telegram_id": 5, "amount": "100"}, "amount: Input should be a valid integer, got '100'"),
-        ({"telegram_id": 5, "amount": 100, "idempotency_key": "a b"}, "idempotency_key: expected 1 to 64"),
-        ({"job_id": 17}, "job_id: Extra inputs are not permitted"),
-    ],
-)
+WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
+    ({"telegram_id": 5, "amuont": 100}, "amuont: Extra inputs are not permitted"),
+    ({"amount": 100}, "expected either telegram_id or username"),
+    ({"telegram_id": 5, "amount": "100"}, "amount: Input should be a valid integer, got '100'"),
+    ({"telegram_id": 5, "amount": 100, "idempotency_key": "a b"}, "idempotency_key: expected 1 to 64"),
+    ({"job_id": 17}, "job_id: Extra inputs are not permitted"),
+]
+
+
 async def test_a_wrong_argument_gets_a_clear_error_and_a_dead_letter(
-    make_stack: MakeStack, telegram: TelegramControl, arguments: dict[str, Any], complaint: str
+    make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
     stack = make_stack()
     stack.start("frontend", "main")
     stack.wait_ready(processes=2)
-    task_id = call(stack, "workers.balances.adjust", arguments)
+    task_ids = [call(stack, "workers.balances.adjust", arguments) for arguments, _ in WRONG_ARGUMENTS]
     letters = "SELECT job_id, kind, error, payload FROM failed_operations"
-    await asyncio.to_thread(stack.wait_until, lambda: bool(stack.query(letters)), "the dead letter")
-    ((job_id, kind, error, payload),) = stack.query(letters)
-    assert (job_id, kind) == (task_id, "balances.adjust")
-    assert complaint in error
-    assert payload["fields"].items() <= arguments.items()
-    await asyncio.to_thread(stack.wait_until, lambda: complaint in stack.log("main"), "the error in the log")
+    await asyncio.to_thread(
+        stack.wait_until, lambda: len(stack.query(letters)) == len(WRONG_ARGUMENTS), "the dead letters"
+    )
+    found = {job_id: (kind, error, payload) for job_id, kind, error, payload in stack.query(letters)}
+    for task_id, (arguments, complaint) in zip(task_ids, WRONG_ARGUMENTS, strict=True):
+        kind, error, payload = found[task_id]
+        assert kind == "balances.adjust"
+        assert complaint in error
+        assert payload["fields"].items() <= arguments.items()
+        await asyncio.to_thread(stack.wait_until, partial(_logged, stack, complaint), "the error in the log")
     await all_settled(stack, telegram)
+
+
+def _logged(stack: Stack, complaint: str) -> bool:
+    return complaint in stack.log("main")
 
 
 async def test_beat_has_the_probe_run_and_the_pages_show_it(

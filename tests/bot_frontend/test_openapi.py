@@ -6,37 +6,39 @@ import asyncio
 import sys
 from pathlib import Path
 
-import pytest
-
 from bot_frontend.web.openapi import DOCUMENT
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 
-OPTIONS = ("--seed=1", "--max-examples=5", "--no-color", "--generation-database=none", "--wait-for-schema=30")
+OPTIONS = (
+    "--seed=1",
+    "--max-examples=20",
+    "--no-color",
+    "--generation-database=none",
+    "--wait-for-schema=30",
+)
 
 
-@pytest.mark.parametrize("ops_token", [None, "sesame"])
 async def test_a_fuzzer_finds_nothing_that_the_document_does_not_say(
-    make_settings: MakeSettings, queueing: Queueing, ops_token: str | None, tmp_path: Path
+    make_settings: MakeSettings, queueing: Queueing, tmp_path: Path
 ) -> None:
     settings = make_settings(
-        redis_url=queueing.redis_url, telegram_bot_token="123456:LOCAL", ops_token=ops_token
+        redis_url=queueing.redis_url, telegram_bot_token="123456:LOCAL", ops_token="sesame"
     )
-    header = [f"--header=Authorization: Bearer {ops_token}"] if ops_token else []
     async with serving(settings, queueing) as url:
         fuzzer = await asyncio.create_subprocess_exec(
-            str(Path(sys.executable).with_name("python")),
+            sys.executable,
             "-m",
             "schemathesis.cli",
             "run",
             f"{url}/openapi.json",
             *OPTIONS,
-            *header,
+            "--header=Authorization: Bearer sesame",
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         said, _ = await fuzzer.communicate()
     assert fuzzer.returncode == 0, said.decode()
-    assert f"{len(DOCUMENT['paths'])} selected" in said.decode() or "5 tested" in said.decode(), said.decode()
+    assert f"Tested: {len(DOCUMENT['paths'])}" in said.decode(), said.decode()
