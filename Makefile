@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults chaos outages fuzz compose-test clean
+.PHONY: help run test check bench faults chaos broadcasts outages fuzz compose-test clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -33,6 +33,9 @@ faults: .venv/.installed ## play each failure of the database over the wire, and
 
 chaos: .venv/.installed ## break everything for SECONDS=60 by SEED=1, and audit what is left
 	$(PYTHON) -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+broadcasts: .venv/.installed ## send broadcasts with whole processes, and kill these meanwhile
+	$(PYTHON) -m pytest tests/broadcasts/test_*.py $(ARGS)
 
 outages: .venv/.installed ## an outage of SECONDS=60 under 50 commands a second; ARGS="--kind frozen --times 20"
 	$(PYTHON) -m tests.outages --seconds $(SECONDS) --seed $(SEED) $(ARGS)
