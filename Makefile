@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults chaos broadcasts outages fuzz compose-test clean
+.PHONY: help run test check bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -25,7 +25,7 @@ check: .venv/.installed ## lint, format, types, import contracts
 	$(PYTHON) -m mypy
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
 
-bench: .venv/.installed ## measure; BENCH=ledger, breaker or commands for one of them
+bench: .venv/.installed ## measure; BENCH=ledger, breaker, commands or broadcast for one of them
 	$(PYTHON) -m benchmarks $(BENCH) $(ARGS)
 
 faults: .venv/.installed ## play each failure of the database over the wire, and print what becomes of it
@@ -46,6 +46,9 @@ fuzz: .venv/.installed ## UPDATES=1000000 updates of every bad shape, by SEED=1,
 compose-test: .venv/.installed ## the fleet of docker-compose.yml on a Docker engine: killed, cut off, restarted, audited
 	docker build --tag ballast $(ARGS) .
 	$(PYTHON) -m tests.compose
+
+broadcast-chaos: .venv/.installed ## a broadcast to 20,000 while everything dies; ARGS="--recipients 2000" for fewer
+	$(PYTHON) -m tests.broadcasts.chaos $(ARGS)
 
 clean: ## remove .venv and caches; the data in .ballast stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,6 +1,6 @@
 """`make bench`: measures on servers of its own, prints a table to read and one line of JSON to keep.
 
-python -m benchmarks [ledger] [breaker] [commands] [--seconds 10] [--commands 1000]
+python -m benchmarks [ledger] [breaker] [commands] [broadcast] [--seconds 10] [--commands 1000] [--audience 1000000]
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import breaker, commands, ledger
+from benchmarks import breaker, broadcast, commands, ledger
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 
-BENCHES = ("ledger", "breaker", "commands")
+BENCHES = ("ledger", "breaker", "commands", "broadcast")
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("bench", nargs="*", choices=BENCHES, help="which; all if none is named")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each row of `ledger`")
     parser.add_argument("--commands", type=int, default=1_000, help="in each turn of `commands`")
+    parser.add_argument("--audience", type=int, default=1_000_000, help="of `broadcast`")
     options = parser.parse_args()
     chosen = options.bench or BENCHES
     results: dict[str, Any] = {"machine": _machine()}
@@ -39,6 +40,9 @@ def main() -> None:
     if "commands" in chosen:
         results["commands"] = commands.run(options.commands)
         _print_commands(results["commands"])
+    if "broadcast" in chosen:
+        results["broadcast"] = broadcast.run(options.audience)
+        _print_broadcast(results["broadcast"])
     print(json.dumps(results))
 
 
@@ -87,6 +91,21 @@ def _print_commands(found: dict[str, Any]) -> None:
         print(
             f"  {name:>11} {row['per_second']:>11.1f} {row['without_inbox_per_second']:>11.1f} {row['ratio']:>6.3f}"
         )
+    print()
+
+
+def _print_broadcast(found: dict[str, Any]) -> None:
+    print(f"a broadcast to {found['audience']:,}, sent to a sink, fsync on")
+    print(f"  snapshot                {found['snapshot_seconds']:>9.2f} s")
+    print(f"  all of it               {found['sending_seconds']:>9.1f} s in {found['chunks']:,} chunks")
+    print(f"  a chunk at the start    {found['chunk_ms_at_start']:>9.1f} ms")
+    print(
+        f"  a chunk at the end      {found['chunk_ms_at_end']:>9.1f} ms  ({found['chunk_ratio']:.3f} times)"
+    )
+    print(
+        f"  the sender's memory     {found['megabytes']:>9.1f} MB "
+        f"({found['megabytes_more']:+.1f} MB to {broadcast.FEW:,})"
+    )
     print()
 
 

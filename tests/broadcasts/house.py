@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import psycopg2
 from dbcore import broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.engine import GuardedEngine
+from dbcore.migrate import upgrade
 from dbcore.settings import Settings
+from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from devstack.stack import Stack
+from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.queueing import queueing_at
@@ -25,11 +29,20 @@ SENDING_SECONDS_MAX = 120.0
 
 
 class House:
-    """The servers are its own and may be killed; whoever does starts them again."""
+    """The servers are its own and may be killed; whoever does starts them again.
+
+    bulk -- its broadcast workers.
+    """
 
     def __init__(
-        self, folder: Path, postgres: EmbeddedPostgres, redis: EmbeddedRedis, telegram: TelegramProcess
+        self,
+        folder: Path,
+        postgres: EmbeddedPostgres,
+        redis: EmbeddedRedis,
+        telegram: TelegramProcess,
+        bulk: tuple[str, ...] = ("bulk", "bulk2"),
     ) -> None:
+        self.bulk = bulk
         self.postgres = postgres
         self.redis = redis
         self.telegram = telegram
@@ -44,14 +57,17 @@ class House:
         self._jobs = 0
 
     def start_missing(self) -> None:
-        """Two bulk workers, the light one and beat: those of them that do not run."""
-        for name in ("bulk", "bulk2", "light", "beat"):
+        """The bulk workers, the light one and beat: those of them that do not run."""
+        for name in (*self.bulk, "light", "beat"):
             if not self.stack.alive(name):
                 self.start(name)
-        self.stack.wait_until(lambda: self.stack.redis.zcard("ballast:inbox:owners") >= 3, "the workers beat")
+        processes = len(self.bulk) + 1
+        self.stack.wait_until(
+            lambda: self.stack.redis.zcard("ballast:inbox:owners") >= processes, "the workers beat"
+        )
 
     def start(self, name: str) -> None:
-        """`bulk2` is a second `bulk`."""
+        """`bulk2` is a second `bulk`, and so on."""
         kind = "bulk" if name.startswith("bulk") else name
         self.stack.run(name, self.stack.program(kind, node=name))
 
@@ -115,6 +131,11 @@ class House:
         found: list[bytes] = self.stack.redis.zrange("ballast:inbox:all", 0, -1)  # type: ignore[assignment]
         return [job_id.decode() for job_id in found]
 
+    def stop(self) -> None:
+        """End all processes but the servers."""
+        self.stack.stop_all()
+        self.engine.dispose()
+
     def register(self, first_id: int, count: int) -> range:
         """People whom the bot knows."""
         connection = psycopg2.connect(self.postgres.url)
@@ -125,6 +146,24 @@ class House:
             )
         connection.close()
         return range(first_id, first_id + count)
+
+
+@contextmanager
+def house_in(folder: Path, postgres_folder: Path, **options: Any) -> Iterator[House]:
+    """A house on servers of its own, migrated and running."""
+    postgres = EmbeddedPostgres(postgres_folder, free_port())
+    redis = EmbeddedRedis(folder / "redis", free_port())
+    telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(ADMIN_ID,))
+    with ExitStack() as closing:
+        servers: tuple[EmbeddedPostgres | EmbeddedRedis | TelegramProcess, ...] = (postgres, redis, telegram)
+        for server in servers:
+            server.start()
+            closing.callback(server.stop)
+        upgrade(postgres.url)
+        house = House(folder, postgres, redis, telegram, **options)
+        closing.callback(house.stop)
+        house.start_missing()
+        yield house
 
 
 async def received(telegram: TelegramControl, first_id: int) -> Counter[int]:

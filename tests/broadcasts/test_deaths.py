@@ -11,8 +11,6 @@ from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
 from workers.jobs import Segment, StartBroadcast
 
-BULK = ("bulk", "bulk2")
-
 
 async def under_way(house: House, telegram: TelegramControl, first_id: int, count: int) -> tuple[int, range]:
     """A broadcast of which a part is out, and its people."""
@@ -53,9 +51,9 @@ async def test_a_worker_that_is_told_to_stop_leaves_nothing_unknown(
 ) -> None:
     await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
     broadcast_id, people = await under_way(house, telegram, 31_000, 500)
-    for name in BULK:
+    for name in house.bulk:
         house.stack.send_signal(name, signal.SIGTERM)
-    for name in BULK:
+    for name in house.bulk:
         await asyncio.to_thread(house.stack.stop, name)
     assert broadcasts.require(house.engine, broadcast_id).status is BroadcastStatus.SENDING
     house.start_missing()
@@ -100,7 +98,7 @@ async def test_when_redis_lost_everything_whoever_was_leased_is_unknown_and_a_re
 ) -> None:
     await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
     broadcast_id, people = await under_way(house, telegram, 35_000, 200)
-    for name in BULK:
+    for name in house.bulk:
         house.stack.kill(name)
     leased = [person for person, state in house.states(broadcast_id).items() if state == "leased"]
     assert leased

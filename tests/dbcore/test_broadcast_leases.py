@@ -291,3 +291,28 @@ def test_results_stay_on_their_rows_page_and_grow_no_index(
 
     total, in_place = eventually(updates)
     assert in_place / total > 0.8
+
+
+def test_a_chunk_reads_its_own_rows_whatever_the_planner_believes(
+    engine: GuardedEngine, audience: Audience, sql: Sql
+) -> None:
+    """Statistics from before a large snapshot say that the new broadcast has one row."""
+    first = audience(200)
+    told(engine, first, leased(engine, first, 1, 200), DeliveryStatus.SENT)
+    sql("ANALYZE users, broadcast_deliveries")
+    sql("INSERT INTO users (telegram_id, first_name) SELECT 5000 + n, 'P' FROM generate_series(1, 20000) n")
+    second = broadcasts.create(engine, key="c", payload={"text": "hi"}, segment={}, actor="test").id
+    broadcasts.begin(engine, second)
+    for number in range(2, 12):
+        told(engine, second, leased(engine, second, number, 50), DeliveryStatus.SENT)
+    engine.dispose()  # a session's statistics are there for others once it ended
+
+    def read() -> int | None:
+        (row,) = sql(
+            "SELECT n_tup_upd, (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid), "
+            "seq_tup_read FROM pg_stat_user_tables t WHERE relname = 'broadcast_deliveries'"
+        )
+        return int(row[1] + row[2]) if row[0] >= 400 + 1000 else None
+
+    # 500 people, each looked up a few times; reading all of the broadcast once would be 20,000.
+    assert eventually(read) < 15_000

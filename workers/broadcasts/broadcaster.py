@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from dbcore.broadcasts import Broadcast
     from dbcore.engine import GuardedEngine
     from workers.inbox import Inbox, Publisher
-    from workers.telegram.courier import Courier
 
 log = structlog.get_logger(__name__)
 
@@ -50,15 +49,17 @@ class Broadcaster:
         engine: GuardedEngine,
         inbox: Inbox,
         publisher: Publisher,
-        courier: Courier,
+        closing: threading.Event,
+        pace: Pace,
     ) -> None:
+        """closing -- set when the process is to end: nobody else is begun with then."""
         self._redis = client
         self.engine = engine
         self.lanes = Lanes(client, inbox, publisher)
         self.orders = Orders(engine, self.lanes)
         self.record = LeaseRecord(client)
-        self.pace = Pace()
-        self.courier = courier
+        self.pace = pace
+        self.closing = closing
         self.starting = threading.BoundedSemaphore(STARTING_AT_ONCE)
         self.sends = asyncio.Semaphore(SENDS_AT_ONCE)  # of the courier's loop, from its first use on
 

@@ -1,7 +1,7 @@
 """One chunk of a broadcast: people are leased, sent to from the courier's event loop, and recorded all at once.
 
-    lease ──▶ pace grants ──▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … all ended ──▶ table, in one batch
-                                    │
+    lease ──▶ pace grants ──▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
+                                    │                                            └─ those that hang: in a second one
                                     └─ everybody is being sent to: the follower is accepted, and does not wait for
                                        those whose answer hangs
 
@@ -11,6 +11,7 @@ Whoever takes over a dead sender's chunk begins with what the record in Redis sa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections import deque
 from typing import TYPE_CHECKING
@@ -36,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 STARTING_SECONDS_MAX = 8.0
 """After that nobody else is begun: who is left is given back."""
+
+HANGING_AFTER_SECONDS = 1.5
+"""After everybody was begun with: who has no answer by then is not waited for by the others."""
 
 TROUBLES_MAX = 5
 """Sends in a row that Telegram did not take, or left unknown: then it is left alone for a while."""
@@ -66,6 +70,7 @@ class Chunk:
         self._results = settled(lease, before)
         self._unsent = deque(self._to_send())
         self._sends: set[asyncio.Task[None]] = set()
+        self._recorded: set[int] = set()
         self._to_note: dict[int, Result] = {}
         self._noting: asyncio.Task[None] | None = None
         self._troubles = 0
@@ -95,11 +100,10 @@ class Chunk:
             self._home.starting.release()
         if self._job.number > 0 and not self._unsent and self._may_go_on():
             followed = await self._follow_early()
-        if self._sends:
-            await asyncio.gather(*self._sends)
+        await self._until_ended()
         if self._superseded:
             raise NotNow(0)  # another process sends and records what is left
-        recorded = await self._record()
+        recorded = await self._record_all()
         if recorded.status is BroadcastStatus.SENDING and not followed:
             if not self._may_go_on():
                 raise NotNow(self._rest_seconds)
@@ -108,7 +112,7 @@ class Chunk:
 
     def _may_go_on(self) -> bool:
         return not (
-            self._bad_payload or self._rest_seconds or self._superseded or self._home.courier.closing.is_set()
+            self._bad_payload or self._rest_seconds or self._superseded or self._home.closing.is_set()
         )
 
     async def _follow_early(self) -> bool:
@@ -200,21 +204,28 @@ class Chunk:
                 self._to_note = {**noted, **self._to_note}
                 await asyncio.sleep(WITHOUT_REDIS_SECONDS)
 
-    async def _record(self) -> Recorded:
-        """Bring all results to the table. Where it is away they are in Redis, and the job comes back to them."""
-        recipients = self._lease.recipients
-        results = [
+    async def _until_ended(self) -> None:
+        """Wait for all sends. Should some of them hang, what became of the others is brought to the table meanwhile."""
+        if not self._sends:
+            return
+        _, hanging = await asyncio.wait(self._sends, timeout=HANGING_AFTER_SECONDS)
+        if hanging and self._results and not self._superseded:
+            with contextlib.suppress(DatabaseAway):  # it is tried again at the end
+                await self._record(list(self._results.values()))
+        await asyncio.gather(*self._sends)
+
+    async def _record_all(self) -> Recorded:
+        """Bring what is not there yet to the table, and give back whom nobody was begun with.
+
+        Where the database is away the results are in Redis, and the job comes back to them.
+        """
+        known = [
             self._results.get(each.user_id, Result(each.user_id, DeliveryStatus.PENDING))
-            for each in recipients
+            for each in self._lease.recipients
         ]
         try:
-            recorded = await asyncio.to_thread(
-                broadcast_leases.record,
-                self._home.engine,
-                self._broadcast.id,
-                self._lease,
-                results,
-                halt=self._bad_payload,
+            recorded = await self._record(
+                [result for result in known if result.user_id not in self._recorded]
             )
         except DatabaseAway as away:
             if self._noting is not None:
@@ -222,9 +233,21 @@ class Chunk:
             if away.kind is FailureKind.SATURATION:
                 await asyncio.to_thread(self._home.shed)
             raise
+        await asyncio.to_thread(self._home.record.forget, self._lease.number, self._holder)
+        return recorded
+
+    async def _record(self, results: list[Result]) -> Recorded:
+        recorded = await asyncio.to_thread(
+            broadcast_leases.record,
+            self._home.engine,
+            self._broadcast.id,
+            self._lease,
+            results,
+            halt=self._bad_payload,
+        )
+        self._recorded.update(result.user_id for result in results)
         if self._bad_payload is not None:
             log.error("broadcast_halted", broadcast_id=self._broadcast.id, reason=self._bad_payload)
-        await asyncio.to_thread(self._home.record.forget, self._lease.number, self._holder)
         if recorded.has_card:
             over = recorded.status is not BroadcastStatus.SENDING
             await asyncio.to_thread(self._home.lanes.show_card, self._broadcast.id, at_once=over)

@@ -83,8 +83,8 @@ $$;
 -- is for its holder to settle. r_wanted is false for those who stopped broadcasts, or blocked us, since the snapshot.
 -- Where nothing is pending any more, r_expired are leases whose time is over.
 --
--- The planner is told to walk the primary key: right after the snapshot it knows no statistics, and would rather sort
--- the whole broadcast for each chunk.
+-- The planner is told to walk the primary key, row by row. After a snapshot of a million its statistics know nothing
+-- of this broadcast, it takes it for one row, and whatever it then thinks up reads all of it for each chunk.
 CREATE FUNCTION broadcast_lease(
     p_id bigint, p_run integer, p_lease bigint, p_limit integer, p_seconds double precision,
     OUT r_status text, OUT r_run integer, OUT r_until timestamptz, OUT r_again boolean,
@@ -120,7 +120,7 @@ BEGIN
 
     FOR round IN 1..2 LOOP
         WITH picked AS MATERIALIZED (
-            SELECT user_id FROM broadcast_deliveries
+            SELECT ctid AS place FROM broadcast_deliveries
              WHERE broadcast_id = p_id AND user_id > v.cursor_user_id AND status = 'pending'
              ORDER BY user_id LIMIT p_limit
                FOR UPDATE SKIP LOCKED
@@ -128,7 +128,7 @@ BEGIN
             UPDATE broadcast_deliveries d
                SET status = 'leased', lease = p_lease, leased_until = r_until, updated_at = now()
               FROM picked
-             WHERE d.broadcast_id = p_id AND d.user_id = picked.user_id
+             WHERE d.ctid = picked.place
             RETURNING d.user_id, d.telegram_id
         )
         SELECT array_agg(h.user_id ORDER BY h.user_id), array_agg(h.telegram_id ORDER BY h.user_id),
@@ -181,14 +181,21 @@ BEGIN
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(p_user_ids, p_statuses, p_message_ids, p_more_message_ids, p_errors, p_marks)
                AS g (user_id, status, message_id, more_message_ids, error, mark)
+    ), found AS MATERIALIZED (
+        SELECT given.*, held.place
+          FROM given CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM broadcast_deliveries
+             WHERE broadcast_id = p_id AND user_id = given.user_id
+               AND status = 'leased' AND lease = p_lease AND leased_until = p_until
+               FOR UPDATE
+          ) AS held
     ), changed AS (
         UPDATE broadcast_deliveries d
-           SET status = g.status, lease = NULL, leased_until = NULL, message_id = g.message_id,
-               more_message_ids = g.more_message_ids::bigint[], error = g.error, updated_at = now()
-          FROM given g
-         WHERE d.broadcast_id = p_id AND d.user_id = g.user_id
-           AND d.status = 'leased' AND d.lease = p_lease AND d.leased_until = p_until
-        RETURNING d.user_id, d.status, g.mark
+           SET status = f.status, lease = NULL, leased_until = NULL, message_id = f.message_id,
+               more_message_ids = f.more_message_ids::bigint[], error = f.error, updated_at = now()
+          FROM found f
+         WHERE d.ctid = f.place
+        RETURNING d.user_id, d.status, f.mark
     ), marked AS (
         -- Two strikes, for "chat not found" can be false.
         UPDATE users u

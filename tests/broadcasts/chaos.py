@@ -1,0 +1,149 @@
+"""`make broadcast-chaos`: a broadcast to many while everything it needs dies, and then both records are compared.
+
+The local Telegram keeps its limits; one in twenty has blocked the bot, one in a hundred hangs (half of them after the
+message is in the chat). While it is under way: three kill -9 of workers, a storm of 429s, a kill -9 of Redis, and
+PostgreSQL away for half a minute. In the end every recipient has one final state, nobody got it twice, and the counts
+are those of the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from dbcore import broadcasts
+from dbcore.broadcasts import BroadcastStatus
+from devstack.telegram.control import TelegramControl
+from tests.broadcasts.house import House, assert_each_got_what_the_table_says, house_in, received
+from workers.broadcasts.progress import duration
+from workers.jobs import StartBroadcast
+
+FIRST_ID = 1_000_000
+HANG_SECONDS = 30.0
+POSTGRES_AWAY_SECONDS = 30.0
+REDIS_AWAY_SECONDS = 3.0
+STORM = 200
+STORM_RETRY_AFTER = 3
+SECONDS_MAX = 3600.0
+WORKERS = ("bulk", "bulk2", "bulk3", "bulk4")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.broadcasts.chaos", description=__doc__)
+    parser.add_argument("--recipients", type=int, default=20_000)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="ballast-broadcast-"))
+    folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
+    work = folder / "work"
+    work.mkdir()
+    try:
+        with house_in(work, folder / "postgres", bulk=WORKERS) as house:
+            asyncio.run(_Chaos(house, options.recipients).run())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+class _Chaos:
+    def __init__(self, house: House, recipients: int) -> None:
+        self.house = house
+        self.recipients = recipients
+        self.started = time.monotonic()
+
+    def say(self, text: str) -> None:
+        print(f"{time.monotonic() - self.started:7.1f} s  {text}", flush=True)
+
+    async def run(self) -> None:
+        async with TelegramControl(self.house.telegram.url) as telegram:
+            people = await self._people(telegram)
+            await telegram.set_limits(enabled=True)
+            broadcast_id = self.house.started(StartBroadcast(text="<b>Hello</b>", paid=True))
+            self.started = time.monotonic()
+            self.say(f"broadcast {broadcast_id} to {len(people):,} people is under way")
+            for share, what in (
+                (0.1, self._kill_worker),
+                (0.25, self._kill_worker),
+                (0.4, self._storm),
+                (0.55, self._kill_redis),
+                (0.7, self._stop_postgres),
+                (0.85, self._kill_worker),
+            ):
+                await self._until(broadcast_id, round(share * len(people)))
+                await what(telegram)
+            broadcast = self.house.wait_for(broadcast_id, BroadcastStatus.FINISHED, SECONDS_MAX)
+            self.say(f"finished: {_counts(broadcast)}")
+            got = await received(telegram, FIRST_ID)
+            requests = await telegram.request_counts()
+            floods = sum(row["count"] for row in requests if row["error_code"] == 429)
+            states = self.house.states(broadcast_id)
+            doubles = sum(count > 1 for count in got.values())
+            arrived_unknown = sum(got[person] > 0 for person, state in states.items() if state == "unknown")
+            self.say(
+                f"Telegram's record: {sum(got.values()):,} arrived, {doubles} of them twice, {floods} 429s"
+            )
+            self.say(f"of the {broadcast.unknown:,} unknown {arrived_unknown:,} had arrived")
+            assert_each_got_what_the_table_says(broadcast, states, got, people)
+            self.house.stack.wait_until(lambda: not self.house.jobs(), "no job is left")
+            letters = self.house.stack.query("SELECT kind, error FROM failed_operations")
+            self.say(f"dead letters: {letters or 'none'}")
+            assert not letters
+        took = duration(time.monotonic() - self.started)
+        self.say(f"every recipient has one final state, nobody got it twice, the counts add up ({took})")
+
+    async def _people(self, telegram: TelegramControl) -> range:
+        people = await telegram.create_users(self.recipients, first_id=FIRST_ID)
+        self.house.register(people.start, len(people))
+        for person in people[7::20]:
+            await telegram.block(person)
+        for number, person in enumerate(people[13::100]):
+            when = "after" if number % 2 else "before"
+            await telegram.add_fault("hang", chat_id=person, seconds=HANG_SECONDS, when=when)
+        return people
+
+    async def _until(self, broadcast_id: int, count: int) -> None:
+        def reached() -> bool:
+            return broadcasts.require(self.house.engine, broadcast_id).done >= count
+
+        self.house.stack.wait_until(reached, f"{count:,} are done", SECONDS_MAX)
+        self.say(f"{count:,} done: {_counts(broadcasts.require(self.house.engine, broadcast_id))}")
+
+    async def _kill_worker(self, _: TelegramControl) -> None:
+        victim = self.house.bulk[0]
+        self.house.bulk = (*self.house.bulk[1:], victim)  # another one the next time
+        self.house.stack.kill(victim)
+        self.house.start(victim)
+        self.say(f"kill -9 of {victim}; started again")
+
+    async def _storm(self, telegram: TelegramControl) -> None:
+        await telegram.add_fault("flood", methods=["sendMessage"], count=STORM, retry_after=STORM_RETRY_AFTER)
+        self.say(f"the next {STORM} sends are answered by 429, retry after {STORM_RETRY_AFTER}")
+
+    async def _kill_redis(self, _: TelegramControl) -> None:
+        self.house.redis.kill()
+        await asyncio.sleep(REDIS_AWAY_SECONDS)
+        self.house.redis.start()
+        self.say(f"kill -9 of Redis; started again after {REDIS_AWAY_SECONDS:.0f} s")
+
+    async def _stop_postgres(self, _: TelegramControl) -> None:
+        self.house.postgres.stop()
+        self.say("PostgreSQL stopped")
+        await asyncio.sleep(POSTGRES_AWAY_SECONDS)
+        self.house.postgres.start()
+        self.say(f"PostgreSQL started again after {POSTGRES_AWAY_SECONDS:.0f} s")
+
+
+def _counts(broadcast: broadcasts.Broadcast) -> str:
+    tally = Counter(
+        sent=broadcast.sent, blocked=broadcast.blocked, failed=broadcast.failed, unknown=broadcast.unknown
+    )
+    return ", ".join(f"{state} {count:,}" for state, count in tally.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""What a chunk's job finds to do: people to send to, a dead sender's lease to settle, or a reason to wait or to end."""
+
+from __future__ import annotations
+
+import structlog
+
+from dbcore import broadcast_leases, broadcasts
+from dbcore.broadcast_leases import DeliveryStatus, Result
+from dbcore.broadcasts import BroadcastStatus
+from workers.broadcasts.broadcaster import SHED_SECONDS, Broadcaster
+from workers.broadcasts.chunk import Chunk, new_holder, settled
+from workers.broadcasts.record import lease_number
+from workers.jobs import SendChunk
+from workers.not_now import NotNow
+
+log = structlog.get_logger(__name__)
+
+
+def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
+    """None where the job's lane ends here. Raises NotNow where it goes on later, BroadcastRefused, DatabaseAway."""
+    broadcast = broadcasts.require(home.engine, job.broadcast_id)
+    shed = home.is_shed()
+    rests = broadcast.status is BroadcastStatus.SENDING and home.orders.rests(broadcast)
+    limit = broadcast.canary if job.number == 0 else home.chunk_size(broadcast)
+    number, holder = lease_number(job_id), new_holder()
+    before = home.record.take(number, holder)
+    lease = broadcast_leases.lease(
+        home.engine, broadcast.id, number, run=job.run, limit=0 if shed or rests else limit
+    )
+    if lease.recipients:
+        return Chunk(home, broadcast, job, lease, holder, before)
+    home.record.forget(number, holder)
+    if lease.status is not BroadcastStatus.SENDING or rests or job.run not in {lease.run, None}:
+        return None
+    if shed:
+        raise NotNow(SHED_SECONDS)
+    if lease.expired:
+        for each in lease.expired:
+            _settle(home, broadcast.id, each)
+        raise NotNow(0)
+    return None  # the rest is with other lanes
+
+
+def _settle(home: Broadcaster, broadcast_id: int, number: int) -> None:
+    """A lease whose sender and job are both gone: what is known of it is recorded, the rest given back."""
+    holder = new_holder()
+    before = home.record.take(number, holder)
+    lease = broadcast_leases.lease(home.engine, broadcast_id, number, run=None, limit=0)
+    known = settled(lease, before)
+    results = [
+        known.get(each.user_id, Result(each.user_id, DeliveryStatus.PENDING)) for each in lease.recipients
+    ]
+    broadcast_leases.record(home.engine, broadcast_id, lease, results)
+    home.record.forget(number, holder)
+    log.warning("broadcast_lease_settled", broadcast_id=broadcast_id, recipients=len(results))
