@@ -78,7 +78,7 @@ class _Chaos:
                 await what(telegram)
             broadcast = self.house.wait_for(broadcast_id, BroadcastStatus.FINISHED, SECONDS_MAX)
             self.say(f"finished: {_counts(broadcast)}")
-            got = await received(telegram, FIRST_ID)
+            got = await received(telegram, people)
             requests = await telegram.request_counts()
             floods = sum(row["count"] for row in requests if row["error_code"] == 429)
             states = self.house.states(broadcast_id)

@@ -166,17 +166,14 @@ def house_in(folder: Path, postgres_folder: Path, **options: Any) -> Iterator[Ho
         yield house
 
 
-async def received(telegram: TelegramControl, first_id: int) -> Counter[int]:
-    """How often each person from `first_id` on got something, by Telegram's own record."""
+async def received(telegram: TelegramControl, people: range) -> Counter[int]:
+    """How often each of these people got something, by Telegram's own record."""
     counts: Counter[int] = Counter()
     for method in ("sendMessage", "copyMessage"):
         after = 0
         while requests := await telegram.requests(method=method, took_effect=True, after=after, limit=1000):
-            counts.update(
-                request.chat_id
-                for request in requests
-                if request.chat_id is not None and request.chat_id >= first_id
-            )
+            chats = (request.chat_id for request in requests if request.chat_id is not None)
+            counts.update(chat_id for chat_id in chats if chat_id in people)
             after = requests[-1].id
     return counts
 

@@ -24,7 +24,7 @@ async def test_the_command_starts_one_and_shows_how_far_it_is(
     assert "100%  30 of 30  sent 30, blocked 0, failed 0, unknown 0  finished" in started.stdout
     again = await asyncio.to_thread(house.stack.command, "workers", *arguments)
     assert again.returncode == 0, again.stderr
-    assert set((await received(telegram, people.start)).values()) == {1}
+    assert set((await received(telegram, people)).values()) == {1}
     (number,) = {
         line.split()[1] for line in (started.stdout + again.stdout).splitlines() if line.startswith("broad")
     }
@@ -89,7 +89,7 @@ async def test_celery_s_own_call_starts_one_once(house: House, telegram: Telegra
 
     await asyncio.to_thread(house.stack.wait_until, over, "it is finished")
     await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
-    assert await received(telegram, people.start) == dict.fromkeys(people, 1)
+    assert await received(telegram, people) == dict.fromkeys(people, 1)
     wrong = json.dumps({"text": "a", "segment": {"activ_days": 5}})
     await asyncio.to_thread(
         house.stack.command,

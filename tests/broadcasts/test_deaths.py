@@ -26,7 +26,7 @@ async def assert_it_ends_with_nobody_served_twice(
 ) -> Broadcast:
     broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
     assert_each_got_what_the_table_says(
-        broadcast, house.states(broadcast_id), await received(telegram, people.start), people
+        broadcast, house.states(broadcast_id), await received(telegram, people), people
     )
     await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
     return broadcast
@@ -74,9 +74,9 @@ async def test_the_database_stopped_for_some_seconds(house: House, telegram: Tel
     broadcast_id, people = await under_way(house, telegram, 33_000, 250)
     house.postgres.kill()
     await asyncio.sleep(8)  # the chunks under way end meanwhile, and nothing new starts
-    before = sum((await received(telegram, people.start)).values())
+    before = sum((await received(telegram, people)).values())
     await asyncio.sleep(2)
-    assert sum((await received(telegram, people.start)).values()) == before
+    assert sum((await received(telegram, people)).values()) == before
     house.postgres.start()
     broadcast = await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
     assert broadcast.unknown == 0

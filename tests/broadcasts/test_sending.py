@@ -7,7 +7,7 @@ import asyncio
 from dbcore.broadcasts import BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
-from workers.jobs import StartBroadcast
+from workers.jobs import Segment, StartBroadcast
 
 
 async def test_everybody_gets_one_final_state(house: House, telegram: TelegramControl) -> None:
@@ -24,10 +24,13 @@ async def test_everybody_gets_one_final_state(house: House, telegram: TelegramCo
         await telegram.add_fault("hang", chat_id=person, seconds=60)
     for person in reached_and_hanging:
         await telegram.add_fault("hang", chat_id=person, seconds=60, when="after")
-    broadcast_id = await asyncio.to_thread(house.started, StartBroadcast(text="<b>Hello</b>"))
+    everyone = Segment(telegram_ids=tuple(people))
+    broadcast_id = await asyncio.to_thread(
+        house.started, StartBroadcast(text="<b>Hello</b>", segment=everyone)
+    )
     broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
     states = house.states(broadcast_id)
-    assert_each_got_what_the_table_says(broadcast, states, await received(telegram, people.start), people)
+    assert_each_got_what_the_table_says(broadcast, states, await received(telegram, people), people)
     assert {states[person] for person in (*blocked, *gone)} == {"blocked"}
     assert {states[person] for person in no_chat} == {"failed"}
     assert {states[person] for person in (*hanging, *reached_and_hanging)} == {"unknown"}
