@@ -37,20 +37,20 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.leasing import take_chunk
-from workers.broadcasts.pace import BulkGrant, Pace
 from workers.inbox import Inbox, Publisher
 from workers.jobs import SendChunk
 from workers.not_now import NotNow
+from workers.telegram.pacer import BulkGrant, Pacer
 
 FEW = 10_000
 EDGE = 0.1
 """The chunks at the start and at the end that are compared: this share of all, each."""
 
 
-class _FreePace(Pace):
+class _FreePacer(Pacer):
     """Grants everybody, and says the paid rate, which makes the largest chunks in use."""
 
-    def bulk(self, chat_ids: Sequence[int], *, paid: bool, intents: str | None = None) -> BulkGrant:
+    def bulk(self, chat_ids: Sequence[int], *, paid: bool) -> BulkGrant:
         return BulkGrant(tuple(chat_ids), 0.0)
 
     def rate(self, *, paid: bool) -> float:
@@ -130,7 +130,7 @@ def _send(database_url: str, redis_url: str, answer: Connection) -> None:
     client = redis.Redis.from_url(redis_url)
     inbox = Inbox(client)
     publisher = Publisher(Celery("bench", broker=redis_url, set_as_current=False))
-    home = Broadcaster(client, engine, inbox, publisher, threading.Event(), _FreePace())
+    home = Broadcaster(client, engine, inbox, publisher, threading.Event(), _FreePacer(client))
     made = broadcasts.create(
         engine, key=f"bench-{time.time()}", payload={"text": "x"}, segment={}, actor="bench"
     )

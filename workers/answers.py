@@ -6,6 +6,7 @@ Runs on the courier's event loop. Whatever talks to Redis or PostgreSQL does so 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 INSIST_ATTEMPTS_MAX = 300
 INSIST_SECONDS = 0.2
+
+HELD_FOR_TURN_SECONDS_MAX = 1.5
+"""An answer that has to wait longer for the fleet's pace goes back to its job's record."""
 
 UNCERTAIN_SENDS_MAX = 4
 """Times that a message is sent whose arrival nobody knows: after 2, 8 and 32 s once more, then it counts as out."""
@@ -75,7 +79,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         messages = answer.messages
         for position, message in enumerate(messages[claim.sent :], start=claim.sent + 1):
             assert bot is not None  # noqa: S101  without one there is nothing left to send here
-            verdict = await _send_one(bot, message)
+            verdict = await _send_in_turn(bot, worker, message)
             if verdict.meaning is Meaning.WAIT or (
                 verdict.meaning is Meaning.UNKNOWN and claim.uncertain + 1 < UNCERTAIN_SENDS_MAX
             ):
@@ -124,6 +128,28 @@ async def _note_notice(
         return
     if not await asyncio.to_thread(worker.inbox.note_notice, job_id, message_id):
         await withdraw(bot, chat_id, message_id)
+
+
+async def _send_in_turn(bot: Bot, worker: WorkerProcess, message: Message) -> Verdict:
+    """Send it when the fleet's pace lets it. What has to wait for long waits on its job's record."""
+    held_seconds = 0.0
+    while wait_seconds := await asyncio.to_thread(_turn, worker, message.chat_id):
+        held_seconds += wait_seconds
+        if held_seconds > HELD_FOR_TURN_SECONDS_MAX:
+            return Verdict(Meaning.WAIT, wait_seconds, description="it is not this chat's turn yet")
+        await asyncio.sleep(wait_seconds)
+    verdict = await _send_one(bot, message)
+    if verdict.flood:
+        with contextlib.suppress(redis.RedisError):  # this answer waits, and the next asks Telegram itself
+            await asyncio.to_thread(worker.pacer.halt, verdict.retry_after_seconds, chat_id=message.chat_id)
+    return verdict
+
+
+def _turn(worker: WorkerProcess, chat_id: int) -> float:
+    try:
+        return worker.pacer.interactive(chat_id)
+    except redis.RedisError:
+        return 0.0  # an answer is owed, and the pace is only politeness until Telegram says otherwise
 
 
 async def _send_one(bot: Bot, message: Message) -> Verdict:

@@ -19,11 +19,11 @@ from dbcore.fleet.membership import join, name_of_this_process
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, load_settings
 from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.pace import Pace
 from workers.heart import Heart
 from workers.in_hand import InHand
 from workers.inbox import Inbox, Publisher
 from workers.telegram.courier import Courier
+from workers.telegram.pacer import Pacer
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -46,8 +46,9 @@ class WorkerProcess:
         self.queues = sorted(app.amqp.queues.consume_from)
         self.engine, self.link = join(settings, self.redis, self.owner, forked=forked)
         self.courier = Courier(settings)
+        self.pacer = Pacer(self.redis)
         self.broadcaster = Broadcaster(
-            self.redis, self.engine, self.inbox, self.publisher, self.courier.closing, Pace()
+            self.redis, self.engine, self.inbox, self.publisher, self.courier.closing, self.pacer
         )
         self.in_hand = InHand()
         self.heart = Heart(self.inbox, self.owner, self.in_hand, self._report)

@@ -235,6 +235,31 @@ async def test_a_429_is_waited_for_and_the_answer_comes_once(stack: Stack, teleg
     assert sum("Your balance is" in text for text in await answers(telegram, alice)) == 2
 
 
+async def floods(telegram: TelegramControl) -> int:
+    """How many requests were answered by 429."""
+    return sum(row["count"] for row in await telegram.request_counts() if row["error_code"] == 429)
+
+
+async def test_a_429_is_waited_for_by_everybody_and_each_answer_comes_once(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    people = await register(telegram, "Dora", "Emil", "Finn")
+    dora, *others = people
+    before = await floods(telegram)
+    await telegram.add_fault("flood", methods=["sendMessage"], chat_id=dora, retry_after=4, count=1)
+    await telegram.send_text(dora, "/balance")
+    async with asyncio.timeout(ANSWER_SECONDS_MAX):
+        while await floods(telegram) == before:
+            await asyncio.sleep(0.05)
+    flooded_at = time.monotonic()
+    await asyncio.gather(*(say(telegram, person, "/balance") for person in others))
+    assert time.monotonic() - flooded_at > 2  # Telegram would have taken these at once
+    await all_settled(stack, telegram)
+    for person in people:
+        assert sum("Your balance is" in text for text in await answers(telegram, person)) == 2  # one of them for /start
+    assert await floods(telegram) == before + 1
+
+
 async def test_a_malformed_update_is_kept_for_an_operator_and_does_not_stop_the_rest(
     stack: Stack, telegram: TelegramControl
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a worker process needs to send broadcasts: its share of the pace, and bounds on what it has under way."""
+"""What a worker process needs to send broadcasts: the fleet's pace, and bounds on what it has under way."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dbcore import fleet
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from workers.broadcasts.lanes import LANES, Lanes
 from workers.broadcasts.orders import Orders
-from workers.broadcasts.pace import Pace
 from workers.broadcasts.record import LeaseRecord
+from workers.telegram.pacer import Pacer
 
 if TYPE_CHECKING:
     from dbcore.broadcasts import Broadcast
@@ -50,7 +50,7 @@ class Broadcaster:
         inbox: Inbox,
         publisher: Publisher,
         closing: threading.Event,
-        pace: Pace,
+        pacer: Pacer,
     ) -> None:
         """closing -- set when the process is to end: nobody else is begun with then."""
         self._redis = client
@@ -58,14 +58,14 @@ class Broadcaster:
         self.lanes = Lanes(client, inbox, publisher)
         self.orders = Orders(engine, self.lanes)
         self.record = LeaseRecord(client)
-        self.pace = pace
+        self.pacer = pacer
         self.closing = closing
         self.starting = threading.BoundedSemaphore(STARTING_AT_ONCE)
         self.sends = asyncio.Semaphore(SENDS_AT_ONCE)  # of the courier's loop, from its first use on
 
     def chunk_size(self, broadcast: Broadcast) -> int:
         """How many recipients a chunk takes at the rate of now."""
-        share = self.pace.rate(paid=broadcast.paid) / LANES
+        share = self.pacer.rate(paid=broadcast.paid) / LANES
         return max(CHUNK_SIZE_MIN, min(CHUNK_SIZE_MAX, round(share * CHUNK_SECONDS)))
 
     def shed(self) -> None:

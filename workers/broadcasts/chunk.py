@@ -1,6 +1,6 @@
 """One chunk of a broadcast: people are leased, sent to from the courier's event loop, and recorded all at once.
 
-    lease ──▶ pace grants ──▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
+    lease ──▶ pacer grants ─▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
                                     │                                            └─ those that hang: in a second one
                                     └─ everybody is being sent to: the follower is accepted, and does not wait for
                                        those whose answer hangs
@@ -163,7 +163,7 @@ class Chunk:
     def _granted(self, room: int) -> tuple[set[int], float]:
         """The user ids of those who are sent to now, their intents written; and how long to wait for others."""
         asked = {each.telegram_id: each.user_id for each in list(self._unsent)[:room]}
-        grant = self._home.pace.bulk(list(asked), paid=self._broadcast.paid)
+        grant = self._home.pacer.bulk(list(asked), paid=self._broadcast.paid)
         begun = {asked[chat_id] for chat_id in grant.granted}
         if begun and not self._home.record.intend(self._lease.number, self._holder, begun):
             self._superseded = True
@@ -175,19 +175,20 @@ class Chunk:
             posted = await post(bot, self._broadcast.payload, recipient, paid=self._broadcast.paid)
         finally:
             self._home.sends.release()
-        self._heed(posted)
+        await self._heed(posted)
         self._results[recipient.user_id] = posted.result
         self._to_note[recipient.user_id] = posted.result
         if self._noting is None or self._noting.done():
             self._noting = asyncio.create_task(self._note())
 
-    def _heed(self, posted: Posted) -> None:
+    async def _heed(self, posted: Posted) -> None:
         self._troubles = self._troubles + 1 if posted.troubled else 0
         if posted.bad_payload is not None and self._bad_payload is None:
             self._bad_payload = posted.bad_payload
         if posted.flood:
-            self._home.pace.halt(posted.wait_seconds)
             self._rest_seconds = max(self._rest_seconds, posted.wait_seconds)
+            with contextlib.suppress(redis.RedisError):  # without Redis nobody begins a send anyway
+                await asyncio.to_thread(self._home.pacer.halt, posted.wait_seconds)
         elif self._troubles >= TROUBLES_MAX:
             self._rest_seconds = max(self._rest_seconds, REST_SECONDS, posted.wait_seconds)
 

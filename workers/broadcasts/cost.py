@@ -5,8 +5,8 @@ Counted for the top speed, where the free share is smallest: at a lower speed it
 
 from __future__ import annotations
 
-FREE_PER_SECOND = 30
-PAID_PER_SECOND = 1000
+from workers.telegram.pacer import FREE_PER_SECOND, PAID_PER_SECOND
+
 MESSAGES_A_STAR = 10
 
 _PAID_IN_A_SECOND = PAID_PER_SECOND - FREE_PER_SECOND

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from telegram.constants import ParseMode
-from telegram.error import BadRequest, NetworkError, RetryAfter, TelegramError
+from telegram.error import BadRequest, NetworkError, TelegramError
 
 from dbcore.broadcast_leases import DeliveryStatus, Mark, Recipient, Result
 from workers.telegram.transport import NeverSent
@@ -97,8 +97,8 @@ def _judged(user_id: int, verdict: Verdict, error: TelegramError) -> Posted:
         case Meaning.WAIT if _may_be_delivered(error):
             return Posted(ended(DeliveryStatus.UNKNOWN))
         case Meaning.WAIT:
-            flood = isinstance(error, RetryAfter)
-            return Posted(Result(user_id, DeliveryStatus.PENDING), verdict.retry_after_seconds, flood)
+            waiting = Result(user_id, DeliveryStatus.PENDING)
+            return Posted(waiting, verdict.retry_after_seconds, verdict.flood)
         case _:
             return Posted(ended(DeliveryStatus.FAILED), bad_payload=verdict.description)
 

@@ -39,11 +39,14 @@ class Meaning(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
+    """flood -- Telegram said 429: everybody has to wait."""
+
     meaning: Meaning
     retry_after_seconds: float = 0.0
     migrated_to: int | None = None
     description: str = ""
     message_id: int | None = None
+    flood: bool = False
 
 
 _EDIT_IMPOSSIBLE = ("message to edit not found", "message can't be edited", "message_id_invalid")
@@ -58,9 +61,8 @@ def judge(error: TelegramError) -> Verdict:
     lowered = text.lower()
     if isinstance(error, RetryAfter):
         seconds = error.retry_after
-        return Verdict(
-            Meaning.WAIT, float(seconds if isinstance(seconds, int) else seconds.total_seconds()), None, text
-        )
+        wait = float(seconds if isinstance(seconds, int) else seconds.total_seconds())
+        return Verdict(Meaning.WAIT, wait, description=text, flood=True)
     if isinstance(error, ChatMigrated):
         return Verdict(Meaning.MIGRATED, migrated_to=error.new_chat_id, description=text)
     if isinstance(error, Forbidden):

@@ -1,0 +1,194 @@
+"""The pacer: one budget of sends for the whole fleet, in Redis, with Redis's own clock.
+
+A reply to somebody's own message is not bulk, and Telegram publishes no limit for it: it goes at once until Telegram
+says 429. Bulk stays below the published ceilings from the start, and gives way to replies, which take their part of the
+same budget first.
+
+After a 429 everybody waits until its end. Then all go on with a smaller share of the pace, replies too, and the share
+grows back. A chat that was answered too fast gets one message a second for a while.
+
+    ballast:pace                 hash     halted_until, share, share_at; of each budget its tokens, and when it had them
+    ballast:pace:chat:<id>       string   sent to within the last second
+    ballast:pace:group:<id>      list     when the last twenty were sent to this group
+    ballast:pace:flooded:<id>    string   Telegram refused a reply to this chat for its pace
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+
+FREE_PER_SECOND = 30
+PAID_PER_SECOND = 1000
+"""Telegram's ceilings for bulk, for one bot."""
+
+MARGIN = 0.99
+"""Of a ceiling that is aimed for: Telegram's clock and ours drift, and requests bunch up on the way."""
+
+SHARE_MIN = 0.25
+SHARE_AFTER_FLOOD = 0.8
+SHARE_REGAINED_A_MINUTE = 0.2
+
+FLOODED_CHAT_SECONDS = 600
+GROUP_MESSAGES_A_MINUTE = 20
+
+WAIT_MS_MIN = 10
+"""A shorter wait is not worth a question."""
+
+_KEY = "ballast:pace"
+
+_PRELUDE = f"""
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local stored = redis.call('HMGET', '{_KEY}', 'halted_until', 'share', 'share_at')
+local halted_until = tonumber(stored[1]) or 0
+local share = math.min(1, (tonumber(stored[2]) or 1)
+  + math.max(0, now - (tonumber(stored[3]) or now)) * {SHARE_REGAINED_A_MINUTE} / 60000)
+
+-- a token is one message; a quarter of a second's worth is the most that gathers, and never less than four
+local function tokens_of(budget, rate)
+  local kept = redis.call('HMGET', '{_KEY}', budget, budget .. '_at')
+  local gathered = math.max(0, now - (tonumber(kept[2]) or 0)) * rate / 1000
+  return math.min(math.max(4, rate / 4), (tonumber(kept[1]) or 0) + gathered)
+end
+local function keep_tokens(budget, tokens)
+  redis.call('HSET', '{_KEY}', budget, tokens, budget .. '_at', now)
+end
+local function group_wait(group)
+  if redis.call('LLEN', group) < {GROUP_MESSAGES_A_MINUTE} then return 0 end
+  return math.max(0, tonumber(redis.call('LINDEX', group, 0)) + 60000 - now)
+end
+local function note_sent(chat_id)
+  redis.call('SET', '{_KEY}:chat:' .. chat_id, 1, 'PX', 1000)
+  if tonumber(chat_id) < 0 then
+    local group = '{_KEY}:group:' .. chat_id
+    redis.call('RPUSH', group, now)
+    redis.call('LTRIM', group, -{GROUP_MESSAGES_A_MINUTE}, -1)
+    redis.call('PEXPIRE', group, 60000)
+  end
+end
+"""
+
+# ARGV: chat, the free rate. Answers the wait in ms (0: go), and the share in thousandths.
+_INTERACTIVE = f"""
+local chat_id, rate = ARGV[1], ARGV[2] * share
+local wait = math.max(0, halted_until - now)
+if wait == 0 and tonumber(chat_id) < 0 then wait = group_wait('{_KEY}:group:' .. chat_id) end
+if wait == 0 and redis.call('EXISTS', '{_KEY}:flooded:' .. chat_id) == 1 then
+  wait = math.max(0, redis.call('PTTL', '{_KEY}:chat:' .. chat_id))
+end
+if wait == 0 then
+  local tokens = tokens_of('free', rate)
+  if share < 1 and tokens < 1 then
+    wait = math.ceil((1 - tokens) * 1000 / rate)
+  else
+    keep_tokens('free', math.max(-rate, tokens - 1))
+    note_sent(chat_id)
+    return {{0, math.floor(share * 1000)}}
+  end
+end
+return {{math.max({WAIT_MS_MIN}, wait), math.floor(share * 1000)}}
+"""
+
+# ARGV: budget, its rate, what of it is left to replies, then the chats.
+# Answers the wait in ms for those not granted, the share in thousandths, then the places of those granted.
+_BULK = f"""
+local budget, rate, reserve = ARGV[1], ARGV[2] * share, tonumber(ARGV[3])
+local answer = {{0, math.floor(share * 1000)}}
+if halted_until > now then
+  answer[1] = halted_until - now
+  return answer
+end
+local tokens = tokens_of(budget, rate)
+local wait = 0
+for i = 4, #ARGV do
+  local chat_id = ARGV[i]
+  if tokens - reserve < 1 then
+    wait = math.max(20, math.ceil((1 + reserve - tokens) * 1000 / rate))
+    break
+  end
+  local turn = math.max(0, redis.call('PTTL', '{_KEY}:chat:' .. chat_id))
+  if tonumber(chat_id) < 0 then turn = math.max(turn, group_wait('{_KEY}:group:' .. chat_id)) end
+  if turn > 0 then
+    wait = wait == 0 and turn or math.min(wait, turn)
+  else
+    tokens = tokens - 1
+    note_sent(chat_id)
+    answer[#answer + 1] = i - 4
+  end
+end
+keep_tokens(budget, tokens)
+answer[1] = wait > 0 and math.max({WAIT_MS_MIN}, wait) or 0
+return answer
+"""
+
+# ARGV: how many ms, and the chat whose reply was refused or ''. Many hear one 429 at once: it costs the share once.
+_HALT = f"""
+if halted_until <= now then
+  share = math.max({SHARE_MIN}, share * {SHARE_AFTER_FLOOD})
+end
+local till = math.max(halted_until, now + ARGV[1])
+redis.call('HSET', '{_KEY}', 'halted_until', till, 'share', share, 'share_at', till)
+if ARGV[2] ~= '' then
+  redis.call('SET', '{_KEY}:flooded:' .. ARGV[2], 1, 'EX', {FLOODED_CHAT_SECONDS})
+end
+return math.floor(share * 1000)
+"""
+
+_REPLIES_RESERVE = 2
+"""Tokens of the free budget that bulk leaves for replies."""
+
+
+@dataclass(frozen=True)
+class BulkGrant:
+    """Who may be sent to now, and after how long to ask for the others."""
+
+    granted: tuple[int, ...]
+    retry_after_seconds: float
+
+
+class Pacer:
+    """Raises redis.RedisError wherever Redis cannot be asked. Replies go without it then; bulk does not."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._interactive = client.register_script(_PRELUDE + _INTERACTIVE)
+        self._bulk = client.register_script(_PRELUDE + _BULK)
+        self._halt = client.register_script(_PRELUDE + _HALT)
+        self._share = 1.0
+
+    def interactive(self, chat_id: int) -> float:
+        """0.0 where a reply may go to this chat now (it is counted then), else after how many seconds to ask again."""
+        rate = MARGIN * FREE_PER_SECOND
+        wait_ms, share = cast(list[int], self._interactive(args=[chat_id, rate]))
+        self._share = share / 1000
+        return wait_ms / 1000
+
+    def bulk(self, chat_ids: Sequence[int], *, paid: bool) -> BulkGrant:
+        """Whom of these a broadcast may send to now; they are counted. One message a second to a chat.
+
+        paid -- sent with `allow_paid_broadcast`, which has a budget of its own.
+        """
+        budget = ["paid", MARGIN * PAID_PER_SECOND, 0] if paid else self._free_budget()
+        answer = cast(list[int], self._bulk(args=[*budget, *chat_ids]))
+        wait_ms, share, *places = answer
+        self._share = share / 1000
+        return BulkGrant(tuple(chat_ids[place] for place in places), wait_ms / 1000)
+
+    def halt(self, seconds: float, *, chat_id: int | None = None) -> None:
+        """Telegram said 429: nobody sends for so long.
+
+        chat_id -- where it was a reply that was refused: this chat gets one message a second from now on, for a while.
+        """
+        share = cast(int, self._halt(args=[round(1000 * seconds), "" if chat_id is None else chat_id]))
+        self._share = share / 1000
+
+    def rate(self, *, paid: bool) -> float:
+        """Messages a second of the whole fleet, at the share that this process heard of last."""
+        return self._share * MARGIN * (PAID_PER_SECOND if paid else FREE_PER_SECOND)
+
+    @staticmethod
+    def _free_budget() -> list[str | float]:
+        return ["free", MARGIN * FREE_PER_SECOND, _REPLIES_RESERVE]
