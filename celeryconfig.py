@@ -17,6 +17,8 @@ broker_transport_options = {
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
     "socket_keepalive": True,
+    # How long a worker asks Redis for its queues of before, and so how soon it takes from one that was opened again.
+    "polling_interval": 0.25,
     "health_check_interval": 5,  # 25 by default: a half-open BRPOP is then noticed after 51 s
     "visibility_timeout": 600,  # longer than any job; a dead process's jobs come back by its heartbeat, not by this
     "max_retries": 1,  # a publish against a hung Redis blocks without bound otherwise

@@ -136,6 +136,25 @@ def test_who_asked_before_anybody_knew_is_told_once_that_they_wait(queueing: Que
     assert again.envelope.told_to_wait  # so that the answer takes the notice's place
 
 
+def test_who_asks_behind_a_job_that_is_held_back_is_told_too(inbox: Inbox) -> None:
+    """The frontend that took `b` had not heard yet that the database is away; the one that took `c` had."""
+
+    def accept(job_id: str, *, told: bool = False) -> None:
+        envelope = Envelope.of(GetOrCreateUser(telegram_id=1), job_id=job_id, lane="1", chat_id=1)
+        inbox.accept(envelope.model_copy(update={"told_to_wait": told}))
+
+    accept("a")
+    give_back(inbox, "a")
+    assert ids(inbox, shut=True) == []
+    assert [waiting.job_id for waiting in inbox.take_untold(10)] == ["a"]
+    accept("b")
+    accept("c", told=True)
+    assert [waiting.job_id for waiting in inbox.take_untold(10)] == ["b"]
+    assert ids(inbox, shut=False) == ["a"]
+    accept("d")
+    assert inbox.take_untold(10) == []  # the database is back, and soon answers
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "shut"),
     [

@@ -31,4 +31,7 @@ if redis.call('RPUSH', lane_key(lane), id) == 1 then
   local ticket = mark_published(id, grace_ms)
   return {'accepted', ticket[1], ticket[2], ticket[3], ticket[4]}
 end
+-- It came behind a job that waits for the database, from a frontend that may not know of that yet.
+local head = redis.call('LINDEX', lane_key(lane), 0)
+if redis.call('ZSCORE', HELD_BACK, head) then note_untold(head) end
 return {'accepted'}
