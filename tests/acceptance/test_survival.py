@@ -256,7 +256,9 @@ async def test_a_429_is_waited_for_by_everybody_and_each_answer_comes_once(
     assert time.monotonic() - flooded_at > 2  # Telegram would have taken these at once
     await all_settled(stack, telegram)
     for person in people:
-        assert sum("Your balance is" in text for text in await answers(telegram, person)) == 2  # one of them for /start
+        assert (
+            sum("Your balance is" in text for text in await answers(telegram, person)) == 2
+        )  # one of them for /start
     assert await floods(telegram) == before + 1
 
 
