@@ -16,6 +16,7 @@ from dbcore.users import UserRef, UserRefError
 from workers.jobs import (
     MEMO_LENGTH_MAX,
     AdjustBalance,
+    ChooseBroadcasts,
     CreateTransfer,
     DecideTransfer,
     DeliverReply,
@@ -94,6 +95,8 @@ def _command(
             return Intention(ShowBalance(**_who(sender)))
         case "history":
             return Intention(ShowHistory(**_who(sender)))
+        case "stop" | "resume":
+            return Intention(ChooseBroadcasts(**_who(sender), wanted=name == "resume"))
         case "send":
             return _after(dialogues.begin(arguments, message.update_id, settings.currency_exponent), message)
         case "cancel":

@@ -12,6 +12,8 @@ COMMANDS = (
     ("balance", "Show your balance"),
     ("send", "Send money: /send @name 5.50 [memo]"),
     ("history", "Show what happened on your account"),
+    ("stop", "Get no broadcasts any more; all else goes on"),
+    ("resume", "Get broadcasts again"),
     ("cancel", "Leave what I am asking you"),
     ("help", "Explain the commands"),
 )

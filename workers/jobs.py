@@ -91,6 +91,13 @@ class SetUserStatus(Job):
     status: Literal["active", "blocked"]
 
 
+class ChooseBroadcasts(UserJob):
+    """/stop (not wanted) or /resume: for broadcasts alone."""
+
+    kind = "users.choose_broadcasts"
+    wanted: bool
+
+
 class ShowBalance(UserJob):
     kind = "balances.show"
 
@@ -307,6 +314,7 @@ JOB_TYPES: dict[str, type[Job]] = {
     for job_type in (
         GetOrCreateUser,
         SetUserStatus,
+        ChooseBroadcasts,
         ShowBalance,
         AdjustBalance,
         CreateTransfer,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from workers.jobs import (
     AdjustBalance,
+    ChooseBroadcasts,
     CreateTransfer,
     DecideTransfer,
     DeliverReply,
@@ -19,7 +20,15 @@ from workers.messages import Message
 
 TOLD_TO_WAIT = frozenset(
     job_type.kind
-    for job_type in (GetOrCreateUser, ShowBalance, AdjustBalance, CreateTransfer, DecideTransfer, ShowHistory)
+    for job_type in (
+        GetOrCreateUser,
+        ChooseBroadcasts,
+        ShowBalance,
+        AdjustBalance,
+        CreateTransfer,
+        DecideTransfer,
+        ShowHistory,
+    )
 )
 """Kinds whose people are told "queued" while the database is away: those that need it and answer somebody."""
 

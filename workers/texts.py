@@ -21,6 +21,11 @@ QUOTA_EXHAUSTED = (
     "<code>python -m dbcore breaker auto</code> to be back at once."
 )
 
+BROADCASTS_STOPPED = (
+    "You get no broadcasts any more. Everything else goes on as before; /resume brings them back."
+)
+BROADCASTS_WANTED = "You get broadcasts again. /stop ends them."
+
 EXPIRES_AFTER_MINUTES = 10
 
 NAME_SHOWN_MAX = 32

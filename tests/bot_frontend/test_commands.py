@@ -11,6 +11,7 @@ from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from workers.jobs import (
     AdjustBalance,
+    ChooseBroadcasts,
     CreateTransfer,
     DecideTransfer,
     DeliverReply,
@@ -60,6 +61,16 @@ def test_a_command_becomes_its_job_on_behalf_of_the_sender(
     assert intention is not None
     assert isinstance(intention.job, job_type)
     assert (intention.job.telegram_id, intention.job.username, intention.job.first_name) == (8, "bob", "Bob")
+
+
+@pytest.mark.parametrize(("command", "wanted"), [("/stop", False), ("/resume", True)])
+def test_stop_and_resume_choose_whether_broadcasts_come(
+    settings: Settings, command: str, wanted: bool
+) -> None:
+    intention = interpret(text(command), None, settings)
+    assert intention is not None
+    assert intention.job == ChooseBroadcasts(telegram_id=8, username="bob", first_name="Bob", wanted=wanted)
+    assert "Get no broadcasts any more; all else goes on" in said(interpret(text("/help"), None, settings))
 
 
 def test_send_with_everything_asks_nothing(settings: Settings) -> None:
