@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import secrets
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -155,6 +156,21 @@ class TelegramControl:
         encoded = base64.b64encode(photo).decode()
         answer = await self._post("/messages", user_id=user_id, photo=encoded, text=caption)
         return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
+
+    async def send_album(self, user_id: int, photos: list[bytes], caption: str = "") -> list[Sent]:
+        """Several photos as one message; the caption hangs on the first."""
+        album = str(secrets.randbits(53))
+        sent = []
+        for number, photo in enumerate(photos):
+            answer = await self._post(
+                "/messages",
+                user_id=user_id,
+                photo=base64.b64encode(photo).decode(),
+                text=caption if number == 0 else "",
+                media_group_id=album,
+            )
+            sent.append(Sent(SeenMessage.read(answer["message"]), answer["update_id"]))
+        return sent
 
     async def send_document(self, user_id: int, document: bytes, file_name: str, caption: str = "") -> Sent:
         encoded = base64.b64encode(document).decode()

@@ -62,8 +62,12 @@ class People:
         photo: str | None = None,
         document: str | None = None,
         file_name: str | None = None,
+        album: str | None = None,
     ) -> tuple[StoredMessage, int | None]:
-        """Send a message as a user; returns it and its update's id (None when the bot does not get it)."""
+        """Send a message as a user; returns it and its update's id (None when the bot does not get it).
+
+        album -- the media_group_id that makes it one piece of an album.
+        """
         telegram = self._telegram
         user, chat = self._present(user_id, chat_id)
         if chat.type is ChatType.PRIVATE and chat.bot_status is BotStatus.KICKED:
@@ -83,6 +87,8 @@ class People:
             "date": telegram.clock.date(),
             **content,
         }
+        if album is not None:
+            payload["media_group_id"] = album
         answered: StoredMessage | None = None
         if reply_to_message_id is not None:
             answered = telegram.messages.get(chat_id, reply_to_message_id)

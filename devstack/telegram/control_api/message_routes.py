@@ -75,6 +75,7 @@ class MessageRoutes:
             photo=body.optional_text("photo"),
             document=body.optional_text("document"),
             file_name=body.optional_text("file_name"),
+            album=body.optional_text("media_group_id"),
         )
         await self._telegram.store.committed()
         return web.json_response({"message": message.described(), "update_id": update_id})

@@ -1,4 +1,4 @@
-"""editMessageText, editMessageReplyMarkup, deleteMessage."""
+"""editMessageText, editMessageReplyMarkup, deleteMessage, deleteMessages."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from typing import Any
 
 from devstack.telegram.errors import bad_request
 from devstack.telegram.keyboards import read_markup
+from devstack.telegram.methods.copying import read_message_ids
 from devstack.telegram.methods.recipients import named_chat, writable_chat
 from devstack.telegram.methods.sending import read_text
 from devstack.telegram.parameters import Parameters
-from devstack.telegram.state.chats import ChatType
+from devstack.telegram.state.chats import Chat, ChatType
 from devstack.telegram.state.messages import StoredMessage
 from devstack.telegram.telegram import Telegram
 
 DELETABLE_SECONDS = 48 * 3600
+DELETIONS_MAX = 100
 
 NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same"
@@ -40,12 +42,30 @@ def delete_message(telegram: Telegram, params: Parameters) -> bool:
     message = telegram.messages.get(chat.id, params.integer("message_id"))
     if message is None:
         raise bad_request("message to delete not found")
-    too_old = telegram.clock.date() - message.date > DELETABLE_SECONDS
-    someone_elses = not message.from_bot and chat.type is not ChatType.PRIVATE
-    if too_old or someone_elses:
-        raise bad_request("message can't be deleted for everyone" if too_old else "message can't be deleted")
+    if _is_too_old(telegram, message):
+        raise bad_request("message can't be deleted for everyone")
+    if _is_someone_elses(chat, message):
+        raise bad_request("message can't be deleted")
     telegram.messages.delete(message)
     return True
+
+
+def delete_messages(telegram: Telegram, params: Parameters) -> bool:
+    """What cannot be found or deleted is passed over."""
+    chat = named_chat(telegram, params)
+    for message_id in read_message_ids(params, DELETIONS_MAX):
+        message = telegram.messages.get(chat.id, message_id)
+        if message is not None and not (_is_too_old(telegram, message) or _is_someone_elses(chat, message)):
+            telegram.messages.delete(message)
+    return True
+
+
+def _is_too_old(telegram: Telegram, message: StoredMessage) -> bool:
+    return telegram.clock.date() - message.date > DELETABLE_SECONDS
+
+
+def _is_someone_elses(chat: Chat, message: StoredMessage) -> bool:
+    return not message.from_bot and chat.type is not ChatType.PRIVATE
 
 
 def _editable(telegram: Telegram, params: Parameters) -> StoredMessage:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from devstack.telegram.methods import chats, commands, editing, sending
+from devstack.telegram.methods import chats, commands, copying, editing, sending
 from devstack.telegram.parameters import Parameters
 from devstack.telegram.telegram import Telegram
 
@@ -28,10 +28,12 @@ _METHODS = (
     Method("sendMessage", sending.send_message, limited=True),
     Method("sendPhoto", sending.send_photo, limited=True),
     Method("sendDocument", sending.send_document, limited=True),
-    Method("copyMessage", sending.copy_message, limited=True),
+    Method("copyMessage", copying.copy_message, limited=True),
+    Method("copyMessages", copying.copy_messages, limited=True),
     Method("editMessageText", editing.edit_message_text, limited=True),
     Method("editMessageReplyMarkup", editing.edit_message_reply_markup, limited=True),
     Method("deleteMessage", editing.delete_message),
+    Method("deleteMessages", editing.delete_messages),
     Method("setMyCommands", commands.set_my_commands),
     Method("getMyCommands", commands.get_my_commands),
     Method("deleteMyCommands", commands.delete_my_commands),

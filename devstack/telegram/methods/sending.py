@@ -1,4 +1,4 @@
-"""sendMessage, sendPhoto, sendDocument, copyMessage."""
+"""sendMessage, sendPhoto, sendDocument."""
 
 from __future__ import annotations
 
@@ -7,50 +7,31 @@ from typing import Any
 from devstack.telegram.errors import bad_request
 from devstack.telegram.images import image_size, image_type
 from devstack.telegram.keyboards import read_markup
-from devstack.telegram.methods.recipients import named_chat, writable_chat
+from devstack.telegram.methods.recipients import writable_chat
 from devstack.telegram.parameters import Parameters
 from devstack.telegram.state.chats import Chat
 from devstack.telegram.state.files import StoredFile
 from devstack.telegram.telegram import Telegram
 from devstack.telegram.text import CAPTION_LENGTH_MAX, TEXT_LENGTH_MAX, check_length, parse_text
 
-# What a copy takes over from the original.
-COPIED = ("text", "entities", "caption", "caption_entities", "photo", "document", "link_preview_options")
-
 
 def send_message(telegram: Telegram, params: Parameters) -> dict[str, Any]:
     chat = writable_chat(telegram, params)
-    return _send(telegram, params, chat, read_text(params))
+    return add_message(telegram, params, chat, read_text(params))
 
 
 def send_photo(telegram: Telegram, params: Parameters) -> dict[str, Any]:
     chat = writable_chat(telegram, params)
-    content = _caption(params)
+    content = read_caption(params)
     file = _file(telegram, params, "photo", picture=True)
-    return _send(telegram, params, chat, {"photo": [photo_size(file)], **content})
+    return add_message(telegram, params, chat, {"photo": [photo_size(file)], **content})
 
 
 def send_document(telegram: Telegram, params: Parameters) -> dict[str, Any]:
     chat = writable_chat(telegram, params)
-    content = _caption(params)
+    content = read_caption(params)
     file = _file(telegram, params, "document", picture=False)
-    return _send(telegram, params, chat, {"document": document(file), **content})
-
-
-def copy_message(telegram: Telegram, params: Parameters) -> dict[str, Any]:
-    chat = writable_chat(telegram, params)
-    source = named_chat(telegram, params, "from_chat_id")
-    original = telegram.messages.get(source.id, params.integer("message_id"))
-    if original is None:
-        raise bad_request("message to copy not found")
-    content = {field: original.payload[field] for field in COPIED if field in original.payload}
-    if not content:
-        raise bad_request("message can't be copied")
-    if params.has("caption") and "text" not in content:
-        content = {key: item for key, item in content.items() if not key.startswith("caption")}
-        content.update(_caption(params))
-    sent = _send(telegram, params, chat, content)
-    return {"message_id": sent["message_id"]}
+    return add_message(telegram, params, chat, {"document": document(file), **content})
 
 
 def read_text(params: Parameters) -> dict[str, Any]:
@@ -84,7 +65,7 @@ def document(file: StoredFile) -> dict[str, Any]:
     }
 
 
-def _caption(params: Parameters) -> dict[str, Any]:
+def read_caption(params: Parameters) -> dict[str, Any]:
     if not params.text("caption"):
         return {}
     text, entities = parse_text(
@@ -125,7 +106,9 @@ def _file(telegram: Telegram, params: Parameters, kind: str, *, picture: bool) -
     )
 
 
-def _send(telegram: Telegram, params: Parameters, chat: Chat, content: dict[str, Any]) -> dict[str, Any]:
+def add_message(
+    telegram: Telegram, params: Parameters, chat: Chat, content: dict[str, Any]
+) -> dict[str, Any]:
     markup = read_markup(params)
     answered = _replied_to(telegram, params, chat)
     payload: dict[str, Any] = {

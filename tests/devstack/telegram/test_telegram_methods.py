@@ -19,6 +19,7 @@ from telegram import (
     MessageEntity,
     ReplyParameters,
 )
+from telegram.error import BadRequest
 
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.demo import BOB_ID, CAROL_ID
@@ -135,6 +136,42 @@ async def test_any_message_can_be_copied(bot: Bot, control: TelegramControl) -> 
     assert seen.text == "look"
     assert "photo" in seen.message
     assert "forward_origin" not in seen.message
+
+
+async def test_an_album_is_copied_as_one_and_what_is_missing_is_passed_over(
+    bot: Bot, control: TelegramControl
+) -> None:
+    await control.send_text(CAROL_ID, "/start")
+    album = await control.send_album(BOB_ID, [png(3, 3), png(4, 4)], caption="two")
+    originals = [piece.message for piece in album]
+    assert len({each.message["media_group_id"] for each in originals}) == 1
+    update = (await bot.get_updates())[-1]
+    assert update.message is not None
+    assert update.message.media_group_id == originals[0].message["media_group_id"]
+    ids = [originals[0].message_id, 999_999, originals[1].message_id]
+    copies = await bot.copy_messages(CAROL_ID, BOB_ID, ids)
+    seen = await control.messages(CAROL_ID, from_bot=True)
+    assert [each.message_id for each in seen] == [copy.message_id for copy in copies]
+    assert [each.text for each in seen] == ["two", ""]
+    (name,) = {each.message["media_group_id"] for each in seen}
+    assert name != originals[0].message["media_group_id"]
+    with pytest.raises(BadRequest, match="(?i)no messages to copy"):
+        await bot.copy_messages(CAROL_ID, BOB_ID, [999_999])
+
+
+async def test_several_messages_are_deleted_at_once_and_what_is_missing_is_passed_over(
+    bot: Bot, control: TelegramControl
+) -> None:
+    await control.send_text(BOB_ID, "/start")
+    sent = [await bot.send_message(BOB_ID, str(number)) for number in range(3)]
+    ids = [sent[0].message_id, 999_999, sent[2].message_id]
+    assert await bot.delete_messages(BOB_ID, ids)
+    assert [each.text for each in await control.messages(BOB_ID, from_bot=True)] == ["1"]
+    await control.advance_clock(49 * 3600)
+    assert await bot.delete_messages(BOB_ID, [sent[1].message_id])
+    assert [each.text for each in await control.messages(BOB_ID, from_bot=True)] == ["1"]
+    with pytest.raises(BadRequest, match="Too many"):
+        await bot.delete_messages(BOB_ID, list(range(101)))
 
 
 async def test_the_menu_of_the_narrowest_scope_is_shown(bot: Bot, control: TelegramControl) -> None:
