@@ -18,6 +18,7 @@ from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import Webhook
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
+from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox, Publisher
 from workers.logs import configure_logging
 from workers.telegram.bot import make_bot
@@ -44,6 +45,7 @@ async def serve(settings: Settings) -> None:
         settings,
         Inbox(client),
         Publisher(sender),
+        Albums(client),
         lambda: monitor.latest.database_is_away,
         lambda: identity.username,
     )

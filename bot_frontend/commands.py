@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot_frontend import dialogue as dialogues
-from bot_frontend import texts
-from bot_frontend.dialogue import Dialogue, Question, Refusal, SendRequest
+from bot_frontend import draft_questions, texts
+from bot_frontend.dialogue import Dialogue, DraftQuestion, Question, Refusal, SendRequest
 from bot_frontend.updates import ButtonPress, MembershipChange, Reading, Sender, TextMessage
 from dbcore.money import AmountError, parse_amount
 from dbcore.settings import Settings
@@ -16,12 +16,17 @@ from dbcore.users import UserRef, UserRefError
 from workers.jobs import (
     MEMO_LENGTH_MAX,
     AdjustBalance,
+    CardButton,
+    CardQuestion,
     ChooseBroadcasts,
     CreateTransfer,
     DecideTransfer,
     DeliverReply,
+    DraftBroadcast,
     GetOrCreateUser,
     Job,
+    ListBroadcasts,
+    PressBroadcast,
     SetUserStatus,
     ShowBalance,
     ShowHistory,
@@ -30,6 +35,9 @@ from workers.messages import Message
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>\w+))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
 _HISTORY_BUTTON = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
+_CARD_BUTTON = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(?P<shown>[0-9a-f]{1,16}))?")
+_CARD_BUTTONS = frozenset(button.value for button in CardButton)
+_QUESTIONS = frozenset(question.value for question in CardQuestion)
 _TRANSFER_BUTTON = re.compile(r"(?P<decision>[cx]):(?P<token>[\w-]{1,60})")
 
 
@@ -46,6 +54,8 @@ def interpret(reading: Reading, dialogue: Dialogue | None, settings: Settings) -
     match reading:
         case TextMessage():
             return _text(reading, dialogue, settings)
+        case ButtonPress() if card := _CARD_BUTTON.fullmatch(reading.data):
+            return _card_button(reading, int(card["id"]), card["what"], card["shown"], dialogue, settings)
         case ButtonPress():
             return Intention(_button(reading), dialogue)
         case MembershipChange():
@@ -72,6 +82,15 @@ def is_for_another_bot(reading: Reading, our_username: str | None) -> bool:
 def _text(message: TextMessage, dialogue: Dialogue | None, settings: Settings) -> Intention | None:
     command = _COMMAND.fullmatch(message.text.strip())
     if command is None:
+        is_admin = message.sender.telegram_id in settings.admin_ids
+        if is_admin and message.is_private and message.posting is not None and message.posting.album:
+            return None  # a piece of an album: an answer to each would be ten
+        if dialogue is not None and dialogue.draft is not None:
+            return (
+                _card_answer(message, dialogue.draft, settings)
+                if is_admin
+                else _say(message, texts.ADMINS_ONLY)
+            )
         if dialogue is not None:
             step = dialogues.proceed(dialogue, message.text, message.update_id, settings.currency_exponent)
             return _after(step, message)
@@ -103,6 +122,10 @@ def _command(
             return _say(message, texts.LEFT_DIALOGUE if dialogue else texts.NOTHING_TO_CANCEL)
         case "credit" | "debit" if is_admin:
             return _adjust(name, arguments, message, settings)
+        case "broadcast" if is_admin:
+            return _broadcast(arguments, message)
+        case "broadcasts" if is_admin:
+            return Intention(ListBroadcasts(telegram_id=sender.telegram_id))
         case _:
             return _say(message, texts.unknown_command(name))
 
@@ -144,6 +167,49 @@ def _adjust(name: str, arguments: str, message: TextMessage, settings: Settings)
     )
 
 
+def _broadcast(arguments: str, message: TextMessage) -> Intention:
+    if not message.is_private:
+        return _say(message, texts.BROADCASTS_IN_PRIVATE)
+    admin = message.sender.telegram_id
+    if arguments:
+        return Intention(DraftBroadcast(telegram_id=admin, text=arguments))
+    if message.replied_to is None:
+        return _say(message, texts.BROADCAST_USAGE)
+    original = message.replied_to
+    return Intention(DraftBroadcast(telegram_id=admin, message_id=original.message_id, album=original.album))
+
+
+def _card_button(
+    press: ButtonPress,
+    broadcast_id: int,
+    what: str,
+    shown: str | None,
+    dialogue: Dialogue | None,
+    settings: Settings,
+) -> Intention:
+    """A button of a broadcast's card: a job, or a question that is answered in words."""
+    admin = press.sender.telegram_id
+    if admin not in settings.admin_ids or press.chat_id != admin:
+        return Intention(_reply(press.chat_id, texts.ADMINS_ONLY), dialogue)
+    if what in _QUESTIONS:
+        asked = DraftQuestion(broadcast_id=broadcast_id, asks=CardQuestion(what))
+        question = _reply(press.chat_id, draft_questions.question(asked, settings))
+        return Intention(question, Dialogue(draft=asked, asked_by=press.update_id))
+    if what not in _CARD_BUTTONS:
+        return Intention(_reply(press.chat_id, texts.UNKNOWN_BUTTON), dialogue)
+    pressed = PressBroadcast(broadcast_id=broadcast_id, telegram_id=admin, what=CardButton(what), shown=shown)
+    return Intention(pressed, dialogue)
+
+
+def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings) -> Intention:
+    try:
+        change = draft_questions.answered(asked, message.text, message.sender.telegram_id, settings)
+    except draft_questions.AnswerError as error:
+        again = f"{error} {draft_questions.question(asked, settings)}"
+        return _say(message, again, Dialogue(draft=asked, asked_by=message.update_id))
+    return Intention(change)
+
+
 def _button(press: ButtonPress) -> Job:
     if transfer := _TRANSFER_BUTTON.fullmatch(press.data):
         return DecideTransfer(
@@ -153,11 +219,15 @@ def _button(press: ButtonPress) -> Job:
         return ShowHistory(
             **_who(press.sender), owner_telegram_id=int(page["owner"]), upto_version=int(page["version"])
         )
-    return DeliverReply(messages=(Message(chat_id=press.chat_id, text=texts.UNKNOWN_BUTTON),))
+    return _reply(press.chat_id, texts.UNKNOWN_BUTTON)
 
 
 def _say(message: TextMessage, text: str, dialogue: Dialogue | None = None) -> Intention:
-    return Intention(DeliverReply(messages=(Message(chat_id=message.chat_id, text=text),)), dialogue)
+    return Intention(_reply(message.chat_id, text), dialogue)
+
+
+def _reply(chat_id: int, text: str) -> DeliverReply:
+    return DeliverReply(messages=(Message(chat_id=chat_id, text=text),))
 
 
 def _who(sender: Sender) -> dict[str, Any]:

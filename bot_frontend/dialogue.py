@@ -1,4 +1,5 @@
-"""The dialogue of /send: what is still missing is asked for, one thing at a time.
+"""The dialogue of /send: what is still missing is asked for, one thing at a time. What a broadcast's card asks is
+in draft_questions.py.
 
 Pure: a state and a text make the next state, or a complete request, or a correction. Where the state is kept, and
 that it changes together with the job or not at all, is the inbox's business.
@@ -13,19 +14,30 @@ from pydantic import BaseModel, ConfigDict
 from bot_frontend import texts
 from dbcore.money import AmountError, parse_amount
 from dbcore.users import UserRef, UserRefError
-from workers.jobs import MEMO_LENGTH_MAX
+from workers.jobs import MEMO_LENGTH_MAX, CardQuestion
+
+
+class DraftQuestion(BaseModel):
+    """What an admin is asked about a broadcast."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    broadcast_id: int
+    asks: CardQuestion
 
 
 class Dialogue(BaseModel):
     """Asked so far.
 
     recipient -- as the user gave it; None while that is the question.
+    draft -- the question is not of /send at all, but a broadcast's card's.
     asked_by -- the update that brought it here, so that no two states are equal by chance.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     recipient: str | None = None
+    draft: DraftQuestion | None = None
     asked_by: int
 
 

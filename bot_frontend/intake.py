@@ -21,6 +21,7 @@ from bot_frontend.dialogue import Dialogue
 from bot_frontend.updates import ButtonPress, Reading, TextMessage, UpdateUnreadable, read
 from dbcore.money import format_amount
 from dbcore.settings import Settings
+from workers.broadcasts.albums import Albums
 from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
 from workers.inbox.inbox import SIZE_MAX
 from workers.jobs import (
@@ -56,6 +57,7 @@ class Intake:
         settings: Settings,
         inbox: Inbox,
         publisher: Publisher,
+        albums: Albums,
         database_is_away: Callable[[], bool],
         username: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -67,6 +69,7 @@ class Intake:
         self._username = username
         self._inbox = inbox
         self._publisher = publisher
+        self._albums = albums
         self._bot_id = int(settings.require("telegram_bot_token").partition(":")[0])
 
     def take(self, raw: Any) -> str | None:
@@ -80,6 +83,7 @@ class Intake:
             log.info("update_not_for_us", update_id=_update_id(raw))
             return None
         try:
+            self._note_album(reading)
             self._record(reading)
         except (redis.RedisError, IntakeFull):
             raise
@@ -125,6 +129,13 @@ class Intake:
         receipt = self._accept(envelope, None)
         if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
             self._refuse(reading, chat_id, job_id, receipt.status)
+
+    def _note_album(self, reading: Reading) -> None:
+        """An album comes piece by piece, and an admin's /broadcast names one piece: the others are noted for then."""
+        if not isinstance(reading, TextMessage) or reading.posting is None or reading.posting.album is None:
+            return
+        if reading.is_private and reading.sender.telegram_id in self._settings.admin_ids:
+            self._albums.note(reading.chat_id, reading.posting.album, reading.posting.message_id)
 
     def _accept(
         self,

@@ -21,8 +21,17 @@ COMMANDS = (
 ADMIN_COMMANDS = (
     ("credit", "Credit a user: /credit @name 5.50 [reason]"),
     ("debit", "Debit a user: /debit @name 5.50 [reason]"),
+    ("broadcast", "Write to many: /broadcast text, or as a reply to any message"),
+    ("broadcasts", "Show the newest broadcasts"),
 )
 
+BROADCAST_USAGE = (
+    "It goes like this: reply /broadcast to any message of this chat, and it is copied just as it is. Or give a "
+    "text in Telegram's HTML: /broadcast <code>&lt;b&gt;News!&lt;/b&gt; …</code> You see it first, and nothing is sent "
+    "before you confirm."
+)
+BROADCASTS_IN_PRIVATE = "Broadcasts are drawn up in my private chat with you."
+ADMINS_ONLY = "That is for admins, in their own chat with me."
 SEND_USAGE = "It goes like this: /send @name 5.50 for lunch"
 ASK_RECIPIENT = "Whom do you want to send to? Give me their @name or numeric id. /cancel leaves."
 MEMO_TOO_LONG = f"The memo is too long: at most {MEMO_LENGTH_MAX} characters."

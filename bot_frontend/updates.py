@@ -40,12 +40,17 @@ class _Chat(_Part):
     type: _Text = "private"
 
 
-class _Message(_Part):
+class _Original(_Part):
     message_id: _Integer
+    media_group_id: _Text | None = Field(default=None, max_length=64)
+
+
+class _Message(_Original):
     date: _Integer
     chat: _Chat
     sender: _User | None = Field(default=None, alias="from")
     text: _Text | None = None
+    reply_to_message: _Original | None = None
 
 
 class _CallbackQuery(_Part):
@@ -82,8 +87,19 @@ class Sender:
 
 
 @dataclass(frozen=True)
+class Posting:
+    """A message of a chat. `album` is Telegram's name for the album it is a piece of, where it is one."""
+
+    message_id: int
+    album: str | None = None
+
+
+@dataclass(frozen=True)
 class TextMessage:
-    """Somebody wrote. `text` is empty for photos and the like."""
+    """Somebody wrote. `text` is empty for photos and the like.
+
+    replied_to -- the message of the same chat that this one answers.
+    """
 
     update_id: int
     date: int
@@ -91,6 +107,8 @@ class TextMessage:
     is_private: bool
     sender: Sender
     text: str
+    posting: Posting | None = None
+    replied_to: Posting | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +170,13 @@ def _message(update_id: int, message: _Message) -> TextMessage | None:
         is_private=message.chat.type == "private",
         sender=_sender(message.sender),
         text=message.text or "",
+        posting=_posting(message),
+        replied_to=_posting(message.reply_to_message) if message.reply_to_message else None,
     )
+
+
+def _posting(message: _Original) -> Posting:
+    return Posting(message.message_id, message.media_group_id)
 
 
 def _press(update_id: int, query: _CallbackQuery) -> ButtonPress:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -220,6 +221,38 @@ class Original(BaseModel):
     message_ids: tuple[int, ...] = Field(min_length=1, max_length=10)
 
 
+class CardButton(StrEnum):
+    """What a button of a broadcast's card stands for, as its callback data says it: `b:<broadcast>:<button>`."""
+
+    SHOW = "show"
+    MAIN = "main"
+    SEGMENT = "segment"
+    EVERYBODY = "all"
+    WHEN = "when"
+    NOW = "now"
+    ANY_HOUR = "loud"
+    FREE = "free"
+    GO = "go"
+    DISCARD = "drop"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    CANCEL_SURELY = "stop"
+    REPORT = "csv"
+
+
+class CardQuestion(StrEnum):
+    """Buttons that are answered by a question, and that by the admin in words."""
+
+    ACTIVE = "active"
+    BALANCE = "balance"
+    LANGUAGE = "language"
+    IDS = "ids"
+    TIME = "at"
+    QUIET = "quiet"
+    STARS = "stars"
+
+
 class BroadcastJob(Job):
     """A job on one broadcast."""
 
@@ -301,6 +334,87 @@ class ResendUnknown(BroadcastJob):
     kind = "broadcasts.resend_unknown"
 
 
+class DraftBroadcast(Job):
+    """An admin's /broadcast: draw it up, show it to them, and send nothing yet.
+
+    telegram_id -- the admin, whose private chat it is drawn up in.
+    text -- Telegram's HTML.
+    message_id -- instead of it, the message of that chat to copy.
+    album -- where that message belongs to one, Telegram's name for it.
+    """
+
+    kind = "broadcasts.draft"
+    telegram_id: int = TelegramId
+    text: str | None = Field(default=None, min_length=1, max_length=4096)
+    message_id: int | None = None
+    album: str | None = Field(default=None, max_length=64)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.text is None) == (self.message_id is None):
+            raise ValueError("expected either text or message_id")
+        return self
+
+
+class ChangeDraft(BroadcastJob):
+    """An admin's answer to what the card asked.
+
+    segment -- parts to be added to those chosen before.
+    stars_max -- it is paid, and may cost at most so much.
+    """
+
+    kind = "broadcasts.change"
+    telegram_id: int = TelegramId
+    segment: Segment | None = None
+    scheduled_for: AwareDatetime | None = None
+    quiet_hours: QuietHours | None = None
+    stars_max: int | None = Field(default=None, ge=0, le=10_000_000)
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if [self.segment, self.scheduled_for, self.quiet_hours, self.stars_max].count(None) != 3:
+            raise ValueError("expected one of segment, scheduled_for, quiet_hours and stars_max")
+        return self
+
+
+class PressBroadcast(BroadcastJob):
+    """An admin pressed a button of a card.
+
+    shown -- with "go", the fingerprint of the draft as the card showed it: nothing else is begun.
+    """
+
+    kind = "broadcasts.press"
+    telegram_id: int = TelegramId
+    what: CardButton
+    shown: str | None = Field(default=None, max_length=16)
+
+
+class ShowCard(BroadcastJob):
+    """Edit the card to say how the broadcast stands.
+
+    at_once -- an admin pressed a button, and waits.
+    anew_in -- send it as a new message to this chat instead.
+    """
+
+    kind = "broadcasts.show_card"
+    at_once: bool = False
+    anew_in: int | None = None
+
+
+class ListBroadcasts(Job):
+    """An admin's /broadcasts: the newest, each with a button that shows its card."""
+
+    kind = "broadcasts.list"
+    telegram_id: int = TelegramId
+
+
+class ReportBroadcast(BroadcastJob):
+    """Send what became of each recipient to a chat, as a CSV document."""
+
+    kind = "broadcasts.report"
+    chat_id: int
+
+
 class Quarantine(Job):
     """An update that could not be read, kept for an operator. `raw` is the update as it came, cut at 8 KiB."""
 
@@ -328,6 +442,12 @@ JOB_TYPES: dict[str, type[Job]] = {
         ResumeBroadcast,
         CancelBroadcast,
         ResendUnknown,
+        DraftBroadcast,
+        ChangeDraft,
+        PressBroadcast,
+        ShowCard,
+        ListBroadcasts,
+        ReportBroadcast,
         Quarantine,
     )
 }

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from workers.jobs import (
     AdjustBalance,
+    ChangeDraft,
     ChooseBroadcasts,
     CreateTransfer,
     DecideTransfer,
     DeliverReply,
+    DraftBroadcast,
     Envelope,
     GetOrCreateUser,
+    ListBroadcasts,
+    PressBroadcast,
     ShowBalance,
     ShowHistory,
     reference_of,
@@ -28,6 +32,10 @@ TOLD_TO_WAIT = frozenset(
         CreateTransfer,
         DecideTransfer,
         ShowHistory,
+        DraftBroadcast,
+        ChangeDraft,
+        PressBroadcast,
+        ListBroadcasts,
     )
 )
 """Kinds whose people are told "queued" while the database is away: those that need it and answer somebody."""

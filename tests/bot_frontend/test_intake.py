@@ -9,6 +9,7 @@ import pytest
 from bot_frontend.intake import Intake
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
+from workers.broadcasts.albums import Albums
 from workers.inbox import SeenBalance
 from workers.inbox.inbox import LANE_LENGTH_MAX
 from workers.jobs import DeliverReply, ShowBalance, reference_of
@@ -40,7 +41,7 @@ def weather() -> Weather:
 @pytest.fixture
 def intake(make_settings: MakeSettings, queueing: Queueing, weather: Weather) -> Intake:
     settings = make_settings(telegram_bot_token="123456:LOCAL", redis_url=queueing.redis_url)
-    return Intake(settings, queueing.inbox, queueing.publisher, lambda: weather.away)
+    return Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: weather.away)
 
 
 def replies(queueing: Queueing, job_id: str) -> list[str]:
@@ -72,7 +73,14 @@ def test_in_a_group_a_command_for_another_bot_is_left_to_it(
     make_settings: MakeSettings, queueing: Queueing, text: str, chat_type: str, taken: bool
 ) -> None:
     settings = make_settings(telegram_bot_token="123456:LOCAL", redis_url=queueing.redis_url)
-    intake = Intake(settings, queueing.inbox, queueing.publisher, lambda: False, lambda: "ballast_bot")
+    intake = Intake(
+        settings,
+        queueing.inbox,
+        queueing.publisher,
+        Albums(queueing.client),
+        lambda: False,
+        lambda: "ballast_bot",
+    )
     update = written(text)
     update["message"]["chat"]["type"] = chat_type
     intake.take(update)

@@ -21,6 +21,7 @@ from dbcore.settings import Settings
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
+from workers.broadcasts.albums import Albums
 from workers.telegram.bot import make_bot
 
 TOKEN = "123456:LOCAL"
@@ -43,7 +44,13 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
     port = free_port()
     monitor = Monitor(queueing.client, settings)
     bot = make_bot(settings, connections=2)
-    intake = Intake(settings, queueing.inbox, queueing.publisher, lambda: monitor.latest.database_is_away)
+    intake = Intake(
+        settings,
+        queueing.inbox,
+        queueing.publisher,
+        Albums(queueing.client),
+        lambda: monitor.latest.database_is_away,
+    )
     webhook = Webhook(SECRET, intake, CallbackAnswers(bot))
     config = uvicorn.Config(
         make_app(settings, monitor, webhook), port=port, log_config=None, access_log=False

@@ -16,6 +16,7 @@ from dbcore.settings import Settings
 from devstack.telegram.text import parse_html
 from tests.fuzz.updates import ADMIN_ID, update
 from tests.queueing import Queueing
+from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox
 from workers.jobs import AdjustBalance, DeliverReply, Envelope
 
@@ -30,7 +31,7 @@ def fuzzer_at(queueing: Queueing, *, every: int) -> Fuzzer:
         telegram_bot_token=SecretStr("123456:LOCAL"),
         admin_ids=frozenset({ADMIN_ID}),
     )
-    intake = Intake(settings, queueing.inbox, queueing.publisher, lambda: False)
+    intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
     return Fuzzer(settings, intake, queueing.inbox, every=every)
 
 

@@ -11,10 +11,12 @@ is finished, paused or halted has no jobs.
 from __future__ import annotations
 
 import redis
+import structlog
 
 from workers.broadcasts.agenda import Agenda
+from workers.broadcasts.cards import Cards
 from workers.inbox import Acceptance, Inbox, Publisher
-from workers.jobs import JOB_TYPES, Envelope, Job, SendChunk, WakeBroadcast
+from workers.jobs import Envelope, Job, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
 from workers.not_now import NotNow
 
 LANES = 4
@@ -23,22 +25,19 @@ LANES = 4
 SILENCE_SECONDS_MAX = 30.0
 """A broadcast that is sending and was not heard of for so long has lost its jobs, and is woken."""
 
-CARD_SECONDS = 3
-"""Between two edits of a progress card."""
-
 NO_ROOM_SECONDS = 5.0
 
-_CARD_KIND = "broadcasts.show_card"
+log = structlog.get_logger(__name__)
 
 
 class Lanes:
     """Raises redis.RedisError."""
 
     def __init__(self, client: redis.Redis, inbox: Inbox, publisher: Publisher) -> None:
-        self._redis = client
         self._inbox = inbox
         self._publisher = publisher
         self.agenda = Agenda(client)
+        self.cards = Cards(client)
 
     def open(self, broadcast_id: int, run: int) -> None:
         """Begin a run: its canary goes first, and lets the other lanes follow."""
@@ -62,20 +61,28 @@ class Lanes:
         """due -- what it was due at: several that wake it for the same reason wake it once."""
         self._accept(WakeBroadcast(broadcast_id=broadcast_id), f"broadcast-{broadcast_id}-wake-{due:.3f}")
 
-    def show_card(self, broadcast_id: int, *, at_once: bool = False) -> None:
-        """Have the progress card shown anew: every CARD_SECONDS at most, but `at_once` where something ended."""
-        if _CARD_KIND not in JOB_TYPES:
-            return
-        free = self._redis.set(f"ballast:broadcast:card:{broadcast_id}", 1, nx=True, ex=CARD_SECONDS)
-        if free or at_once:
-            count = self._redis.incr("ballast:broadcasts:cards")
-            card = Envelope(
-                job_id=f"broadcast-{broadcast_id}-card-{count}",
-                lane=f"broadcast:{broadcast_id}:card",
-                kind=_CARD_KIND,
-                fields={"broadcast_id": broadcast_id},
-            )
-            self._take(card)
+    def show_card(self, broadcast_id: int, *, at_once: bool = False, anew_in: int | None = None) -> None:
+        """Have the card shown as the broadcast stands then. Never raises: the card is beside the sending, and the
+        next change brings it again.
+
+        at_once -- an admin pressed a button, and waits.
+        anew_in -- in a new message of this chat, which is the card from then on.
+        """
+        how = "anew" if anew_in is not None else "at-once" if at_once else "soon"
+        job = ShowCard(broadcast_id=broadcast_id, at_once=at_once, anew_in=anew_in)
+        try:
+            job_id = f"broadcast-{broadcast_id}-card-{self.cards.turn(broadcast_id)}-{how}"
+            # One lane: no edit overtakes another, so a card never goes backwards.
+            self._take(Envelope.of(job, job_id=job_id, lane=f"broadcast:{broadcast_id}:card"))
+        except (redis.RedisError, NotNow) as error:
+            log.warning("card_skipped", broadcast_id=broadcast_id, error=type(error).__name__)
+
+    def report(self, broadcast_id: int, chat_id: int, name: str) -> None:
+        """Have the report sent to a chat, once for each name."""
+        self._accept(
+            ReportBroadcast(broadcast_id=broadcast_id, chat_id=chat_id),
+            f"broadcast-{broadcast_id}-report-{name}",
+        )
 
     def _accept(self, job: Job, job_id: str) -> None:
         self._take(Envelope.of(job, job_id=job_id, lane=job_id))

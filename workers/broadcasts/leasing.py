@@ -31,6 +31,8 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
         return Chunk(home, broadcast, job, lease, holder, before)
     home.record.forget(number, holder)
     if lease.status is not BroadcastStatus.SENDING or rests or job.run not in {lease.run, None}:
+        if broadcast.card_message_id is not None:
+            home.lanes.show_card(broadcast.id)  # whoever ended it may have died before it could say so
         return None
     if shed:
         raise NotNow(SHED_SECONDS)

@@ -1,4 +1,6 @@
-"""Tasks that start, send, stop and resume broadcasts. `start`, `pause`, `resume` and `cancel` are operators' too."""
+"""Tasks that draw up, start, send, stop and resume broadcasts, and show them. `start`, `pause`, `resume` and `cancel`
+are operators' too.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +9,34 @@ from typing import TypeVar
 
 import structlog
 
+from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from workers import process
+from workers import process, texts
+from workers.broadcasts import card, drafting
+from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.broadcasts.leasing import take_chunk
+from workers.broadcasts.report import report
+from workers.broadcasts.showing import show
 from workers.celery import app
 from workers.execution import Errand, JobFailed, Work
 from workers.jobs import (
     BroadcastJob,
     CancelBroadcast,
+    ChangeDraft,
+    DraftBroadcast,
+    Job,
+    ListBroadcasts,
     PauseBroadcast,
+    PressBroadcast,
+    ReportBroadcast,
     ResendUnknown,
     ResumeBroadcast,
     SendChunk,
+    ShowCard,
     StartBroadcast,
     WakeBroadcast,
 )
@@ -31,8 +45,11 @@ from workers.tasks.job_task import job_task
 
 log = structlog.get_logger(__name__)
 
-J = TypeVar("J", bound=BroadcastJob)
+J = TypeVar("J", bound=Job)
+B = TypeVar("B", bound=BroadcastJob)
 T = TypeVar("T")
+
+LISTED_MAX = 10
 
 
 @job_task(StartBroadcast)
@@ -89,6 +106,39 @@ def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
     return _ordered(work, _broadcaster().orders.resend_unknown)
 
 
+@job_task(DraftBroadcast)
+def draft(work: Work[DraftBroadcast]) -> list[Message] | Errand:
+    albums = Albums(process.current().redis)
+    return _answered(work, lambda: drafting.draft(_broadcaster(), albums, work.job, work.job_id).run)
+
+
+@job_task(ChangeDraft)
+def change(work: Work[ChangeDraft]) -> list[Message] | Errand:
+    return _answered(work, lambda: drafting.change(_broadcaster(), work.job))
+
+
+@job_task(PressBroadcast)
+def press(work: Work[PressBroadcast]) -> list[Message] | Errand:
+    return _answered(work, lambda: drafting.press(_broadcaster(), work.job, work.job_id, work.message_id))
+
+
+@job_task(ShowCard)
+def show_card(work: Work[ShowCard]) -> list[Message] | Errand:
+    showing = _obeyed(lambda: show(_broadcaster(), work.job, work.settings))
+    return [] if showing is None else showing.run
+
+
+@job_task(ListBroadcasts)
+def list_newest(work: Work[ListBroadcasts]) -> list[Message]:
+    newest = broadcasts.listed(work.engine, LISTED_MAX)
+    return work.answer(card.list_text(newest), card.list_buttons(newest))
+
+
+@job_task(ReportBroadcast)
+def send_report(work: Work[ReportBroadcast]) -> Errand:
+    return _obeyed(lambda: report(_broadcaster(), work.job.broadcast_id, work.job.chat_id)).run
+
+
 @app.task(name="workers.broadcasts.watch")
 def watch() -> None:
     """Wake the broadcasts whose time has come. Asks Redis alone, so an idle database stays asleep."""
@@ -103,9 +153,17 @@ def _broadcaster() -> Broadcaster:
     return process.current().broadcaster
 
 
-def _ordered(work: Work[J], order: Callable[[int], object]) -> list[Message]:
+def _ordered(work: Work[B], order: Callable[[int], object]) -> list[Message]:
     _obeyed(lambda: order(work.job.broadcast_id))
     return []
+
+
+def _answered(work: Work[J], order: Callable[[], Errand | None]) -> list[Message] | Errand:
+    """A refusal is the admin's to read."""
+    try:
+        return order() or []
+    except BroadcastRefused as refused:
+        return work.answer(texts.escape(f"{str(refused)[:1].upper()}{str(refused)[1:]}."))
 
 
 def _obeyed(order: Callable[[], T]) -> T:

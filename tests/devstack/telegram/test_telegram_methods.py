@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from typing import Any
 
 import aiohttp
@@ -25,18 +23,9 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.demo import BOB_ID, CAROL_ID
 from devstack.telegram.process import TelegramProcess
 from tests.devstack.telegram.conftest import method_url
+from tests.pictures import png
 
 KEYBOARD = InlineKeyboardMarkup([[InlineKeyboardButton("Confirm", callback_data="confirm:1")]])
-
-
-def png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        body = kind + content
-        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    rows = zlib.compress(b"".join(b"\0" + b"\x80" * width for _ in range(height)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 async def test_get_me_names_the_bot_of_the_token(bot: Bot) -> None:

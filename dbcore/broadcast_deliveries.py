@@ -1,0 +1,74 @@
+"""What became of a broadcast's recipients one by one, read page by page: each page begins after the last one's end, so
+the millionth is as quick as the first, and none is held longer than it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dbcore.engine import GuardedEngine
+
+DELETABLE_HOURS = 48
+"""Telegram deletes a message for everybody within that time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One recipient's state. `sent_at` is ISO 8601 in UTC, None where nothing was sent."""
+
+    user_id: int
+    telegram_id: int
+    status: str
+    error: str | None
+    sent_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What somebody has of a broadcast in their chat: several messages for an album."""
+
+    user_id: int
+    telegram_id: int
+    message_ids: tuple[int, ...]
+
+
+def page(engine: GuardedEngine, broadcast_id: int, *, after_user_id: int, limit: int) -> list[Delivery]:
+    """The next recipients in the order of their user ids; none behind the last."""
+    (rows,) = engine.fetch_row(
+        "SELECT coalesce(jsonb_agg(jsonb_build_array(user_id, telegram_id, status, error, sent_at) ORDER BY user_id), "
+        "'[]') FROM (SELECT user_id, telegram_id, status, error, CASE WHEN status = 'sent' THEN "
+        "to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') END AS sent_at "
+        "FROM broadcast_deliveries WHERE broadcast_id = %s AND user_id > %s ORDER BY user_id LIMIT %s) AS d",
+        (broadcast_id, after_user_id, limit),
+        name="broadcasts.page",
+        writes=False,
+    )
+    return [Delivery(*row) for row in rows]
+
+
+def arrived(engine: GuardedEngine, broadcast_id: int, *, after_user_id: int, limit: int) -> list[Arrived]:
+    """The next ones whose messages can be deleted still."""
+    (rows,) = engine.fetch_row(
+        "SELECT coalesce(jsonb_agg(jsonb_build_array(user_id, telegram_id, message_id, more_message_ids) "
+        "ORDER BY user_id), '[]') FROM (SELECT user_id, telegram_id, message_id, more_message_ids "
+        "FROM broadcast_deliveries WHERE broadcast_id = %s AND user_id > %s AND message_id IS NOT NULL "
+        "AND updated_at > now() - make_interval(hours => %s) ORDER BY user_id LIMIT %s) AS d",
+        (broadcast_id, after_user_id, DELETABLE_HOURS, limit),
+        name="broadcasts.arrived",
+        writes=False,
+    )
+    return [
+        Arrived(user_id, telegram_id, (first, *(more or ()))) for user_id, telegram_id, first, more in rows
+    ]
+
+
+def forget_messages(engine: GuardedEngine, broadcast_id: int, user_ids: Sequence[int]) -> None:
+    """Their messages are deleted. That they were sent stays as it was."""
+    engine.fetch_row(
+        "WITH changed AS (UPDATE broadcast_deliveries SET message_id = NULL, more_message_ids = NULL "
+        "WHERE broadcast_id = %s AND user_id = ANY(%s::bigint[]) AND message_id IS NOT NULL RETURNING 1) "
+        "SELECT count(*) FROM changed",
+        (broadcast_id, list(user_ids)),
+        name="broadcasts.forget_messages",
+    )

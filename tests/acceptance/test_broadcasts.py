@@ -1,0 +1,230 @@
+"""An admin broadcasts from Telegram: drawn up, seen, confirmed, watched, and reported."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+
+import aiohttp
+import pytest
+
+from devstack.stack import ADMIN_ID, Stack
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.control_objects import SeenMessage
+from tests.acceptance.conftest import MakeStack
+from tests.acceptance.people import all_settled, answers, register, say
+from tests.pictures import png
+
+CARD_SECONDS_MAX = 60.0
+
+
+@pytest.fixture
+def stack(make_stack: MakeStack) -> Stack:
+    """With the worker that broadcasts, and beat."""
+    ready = make_stack()
+    ready.start("frontend", "main", "light", "bulk", "beat")
+    ready.wait_ready(processes=4)
+    return ready
+
+
+async def card(telegram: TelegramControl, *said: str, after: int = 0) -> SeenMessage:
+    """The admin's card, once it says all of this."""
+    return await telegram.wait_for_message(
+        ADMIN_ID,
+        lambda message: message.text.startswith("Broadcast ") and all(part in message.text for part in said),
+        after=after,
+        timeout_seconds=CARD_SECONDS_MAX,
+    )
+
+
+async def press(telegram: TelegramControl, shown: SeenMessage, button: str) -> None:
+    await telegram.press_button(ADMIN_ID, shown, button)
+
+
+async def crowd(stack: Stack, telegram: TelegramControl, count: int) -> range:
+    """People whom the bot knows, and who were never seen to write."""
+    people = await telegram.create_users(count, first_id=50_000)
+    stack.query(
+        "INSERT INTO users (telegram_id, first_name) SELECT n, 'P' FROM generate_series(%s, %s) AS n RETURNING 1",
+        people.start,
+        people.stop - 1,
+    )
+    return people
+
+
+async def report(telegram: TelegramControl) -> list[dict[str, str]]:
+    """The CSV that came to the admin, read."""
+    message = await telegram.wait_for_message(
+        ADMIN_ID, lambda message: "document" in message.message, timeout_seconds=CARD_SECONDS_MAX
+    )
+    file_id = message.message["document"]["file_id"]
+    async with aiohttp.ClientSession() as http, http.get(f"{telegram.url}/control/files/{file_id}") as answer:
+        return list(csv.DictReader(io.StringIO(await answer.text())))
+
+
+async def test_an_admin_broadcasts_from_the_command_to_the_report(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (alice, boris, dora) = await register(telegram, "Alice", "Boris", "Dora")
+    people = await crowd(stack, telegram, 150)
+    assert "no broadcasts any more" in (await say(telegram, boris, "/stop")).text
+    await telegram.change_user(people[0], deactivated=True)
+    asked = await telegram.send_text(ADMIN_ID, "/broadcast <b>News</b> for all")
+    preview = await telegram.wait_for_message(ADMIN_ID, after=asked.message.revision)
+    assert preview.text == "News for all"
+    drawn_up = await card(telegram, "draft", "everybody", "That is 152 people", "free")
+    # A stranger's press does nothing, and a confirmation of what was changed since neither.
+    stale = next(data for label, data in drawn_up.buttons if label == "Confirm")
+    assert stale is not None
+    await telegram.press(dora, drawn_up.message_id, stale, force=True)
+    await telegram.wait_for_message(dora, lambda message: "for admins" in message.text)
+    await press(telegram, drawn_up, "To whom")
+    chosen = await card(telegram, "draft", after=drawn_up.revision)
+    await press(telegram, chosen, "Active")
+    await telegram.wait_for_message(ADMIN_ID, lambda message: "how many days" in message.text)
+    await telegram.send_text(ADMIN_ID, "30")
+    narrowed = await card(telegram, "draft", "seen within 30 days", "That is 152 people")
+    await telegram.press(ADMIN_ID, narrowed.message_id, stale, force=True)
+    await telegram.wait_for_message(ADMIN_ID, lambda message: "changed after you were shown" in message.text)
+    narrowed = await card(telegram, "draft", after=narrowed.revision - 1)
+    # Pressed three times it begins once.
+    go = next(data for label, data in narrowed.buttons if label == "Confirm")
+    assert go is not None
+    await telegram.press(ADMIN_ID, narrowed.message_id, go, deliveries=3)
+    done = await card(telegram, "finished", "152 of 152", "blocked 1 ")
+    assert "sent 151 " in done.text
+    await all_settled(stack, telegram)
+
+    for person in (alice, dora, *people[1:]):
+        assert (await answers(telegram, person)).count("News for all") == 1
+    assert "News for all" not in await answers(telegram, boris)
+    lines = {int(line["telegram_id"]): line for line in await report(telegram)}
+    assert set(lines) == {alice, dora, *people}
+    assert lines[alice]["status"] == "sent"
+    assert lines[alice]["sent_at"].endswith("Z")
+    assert (lines[people[0]]["status"], lines[people[0]]["sent_at"]) == ("blocked", "")
+    assert "deactivated" in lines[people[0]]["error"]
+    assert_the_card_went_forwards(await edits(telegram, done.message_id), audience=152)
+
+
+async def edits(telegram: TelegramControl, message_id: int) -> list[tuple[float, str]]:
+    """When the card was edited to say what, by Telegram's record."""
+    made = await telegram.requests(method="editMessageText", chat_id=ADMIN_ID, took_effect=True, limit=1000)
+    return [
+        (request.started_at, str(request.params["text"]))
+        for request in made
+        if int(request.params["message_id"]) == message_id
+    ]
+
+
+def assert_the_card_went_forwards(made: list[tuple[float, str]], *, audience: int) -> None:
+    """It never went backwards, and was edited every three seconds at most while it was sent."""
+    progress = [
+        (at, int(line.partition(" of ")[0].replace(",", "")))
+        for at, text in made
+        for line in text.splitlines()
+        if line.endswith(f" of {audience:,}")
+    ]
+    counts = [count for _, count in progress]
+    assert counts == sorted(counts)
+    assert counts[-1] == audience
+    unhurried = [at for at, _ in progress[1:]]
+    gaps = [after - before for before, after in zip(unhurried, unhurried[1:], strict=False)]
+    assert all(gap >= 3.0 for gap in gaps), gaps
+
+
+async def test_an_album_is_copied_and_stops_goes_on_and_is_cancelled_by_button(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    people = await crowd(stack, telegram, 400)
+    await telegram.send_text(ADMIN_ID, "/help")
+    pieces = await telegram.send_album(ADMIN_ID, [png(3, 3), png(4, 4)], caption="The trip")
+    asked = await telegram.send_text(ADMIN_ID, "/broadcast", reply_to_message_id=pieces[1].message.message_id)
+    drawn_up = await card(telegram, "draft", after=asked.message.revision)
+    previewed = await telegram.messages(ADMIN_ID, after=asked.message.revision, from_bot=True)
+    assert [each.text for each in previewed if "media_group_id" in each.message] == ["The trip", ""]
+    await press(telegram, drawn_up, "Confirm")
+    sending = await card(telegram, "sending", "0 of 400")
+    await press(telegram, sending, "Pause")
+    paused = await card(telegram, "paused", after=sending.revision)
+    await all_settled(stack, telegram)
+    paused = (await telegram.messages(ADMIN_ID, from_bot=True, after=paused.revision - 1))[-1]
+    assert "paused" in paused.text
+    before = pairs(await telegram.messages(from_bot=True), people)
+    await press(telegram, paused, "Resume")
+    going_on = await card(telegram, "sending", "/s, ", after=paused.revision)
+    await press(telegram, going_on, "Cancel")
+    asked_again = await telegram.wait_for_message(
+        ADMIN_ID, lambda message: "Yes" in str(message.buttons), after=going_on.revision
+    )
+    await press(telegram, asked_again, "Yes")
+    await card(telegram, "cancelled", after=asked_again.revision)
+    lines = await report(telegram)
+    await all_settled(stack, telegram)
+    after = pairs(await telegram.messages(from_bot=True), people)
+    assert len(before) < len(after) < 400
+    assert set(after.values()) == {2}
+    assert {int(line["telegram_id"]) for line in lines} == set(people)
+    assert {int(line["telegram_id"]) for line in lines if line["status"] == "sent"} == set(after)
+    assert {line["status"] for line in lines} == {"sent", "pending"}
+
+
+async def test_a_draft_is_scheduled_priced_and_discarded_and_what_is_not_there_is_refused(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    people = await crowd(stack, telegram, 40)
+    await telegram.send_text(ADMIN_ID, "/broadcast <b>never closed")
+    await telegram.wait_for_message(ADMIN_ID, lambda message: "does not take this" in message.text)
+    asked = await telegram.send_text(ADMIN_ID, "/broadcast later")
+    shown = await card(telegram, "draft", after=asked.message.revision)
+
+    async def answer(button: str, words: str, *said: str) -> SeenMessage:
+        await press(telegram, shown, button)
+        question = await telegram.wait_for_message(
+            ADMIN_ID, lambda message: "/cancel" in message.text, after=shown.revision
+        )
+        written = await telegram.send_text(ADMIN_ID, words)
+        return await card(telegram, "draft", *said, after=max(question.revision, written.message.revision))
+
+    async def turned(button: str) -> SeenMessage:
+        await press(telegram, shown, button)
+        return await card(telegram, "draft", after=shown.revision)
+
+    shown = await turned("To whom")
+    shown = await answer("List of ids", f"{people[0]} {people[1]} 999999", "a list of 3", "That is 2 people")
+    shown = await answer("Pay for speed", "0", "at most 0 Stars (you allow 0)")
+    shown = await turned("When")
+    shown = await answer("At a time", "2999-12-01 18:00 Europe/Berlin", "When: 2999-12-01 17:00 UTC")
+    shown = await turned("When")
+    shown = await answer("Quiet hours", "22:00-08:00 Europe/Berlin", "Quiet: 22:00–08:00 Europe/Berlin")
+    await press(telegram, shown, "Confirm")
+    scheduled = await card(telegram, "scheduled", "begins 2999-12-01", after=shown.revision)
+    listed = await say(telegram, ADMIN_ID, "/broadcasts")
+    assert "scheduled" in listed.text
+    assert "cancelled" in listed.text
+    await press(telegram, scheduled, "Cancel")
+    sure = await telegram.wait_for_message(
+        ADMIN_ID, lambda message: "Yes" in str(message.buttons), after=scheduled.revision
+    )
+    await press(telegram, sure, "No")
+    kept = await card(telegram, "scheduled", after=sure.revision)
+    await telegram.press(ADMIN_ID, kept.message_id, "b:999:pause", force=True)
+    await telegram.wait_for_message(ADMIN_ID, lambda message: "There is no broadcast 999" in message.text)
+    again = await telegram.send_text(ADMIN_ID, "/broadcast never")
+    drawn_up = await card(telegram, "draft", after=again.message.revision)
+    await press(telegram, drawn_up, "Discard")
+    gone = await card(telegram, "cancelled", after=drawn_up.revision)
+    assert gone.buttons == []
+    await all_settled(stack, telegram)
+    assert stack.query("SELECT status FROM broadcasts ORDER BY id") == [
+        ("cancelled",),
+        ("scheduled",),
+        ("cancelled",),
+    ]
+    assert stack.query("SELECT count(*) FROM failed_operations") == [(0,)]
+
+
+def pairs(messages: list[SeenMessage], people: range) -> Counter[int]:
+    """How many pieces of the album each of these people has."""
+    return Counter(each.chat_id for each in messages if each.chat_id in people)

@@ -1,0 +1,233 @@
+"""What admins say and press about broadcasts becomes jobs; what others press becomes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot_frontend.commands import Intention, interpret
+from bot_frontend.dialogue import Dialogue, DraftQuestion
+from bot_frontend.intake import Intake
+from bot_frontend.updates import ButtonPress, Posting, Sender, TextMessage
+from dbcore.settings import Settings
+from tests.conftest import MakeSettings
+from tests.queueing import Queueing
+from workers.broadcasts.albums import Albums
+from workers.jobs import (
+    CardButton,
+    CardQuestion,
+    ChangeDraft,
+    DeliverReply,
+    DraftBroadcast,
+    ListBroadcasts,
+    PressBroadcast,
+    Segment,
+)
+
+ADMIN = Sender(1001, "ada", "Ada")
+BOB = Sender(8, "bob", "Bob")
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> Settings:
+    return make_settings(admin_ids="1001")
+
+
+def text(
+    words: str, sender: Sender = ADMIN, *, is_private: bool = True, replied_to: Posting | None = None
+) -> TextMessage:
+    chat_id = sender.telegram_id if is_private else -100
+    return TextMessage(5, 1, chat_id, is_private, sender, words, Posting(3), replied_to)
+
+
+def press(data: str, sender: Sender = ADMIN, chat_id: int | None = None) -> ButtonPress:
+    return ButtonPress(5, 1, chat_id or sender.telegram_id, 3, sender, "q", data)
+
+
+def said(intention: Intention | None) -> str:
+    assert intention is not None
+    assert isinstance(intention.job, DeliverReply)
+    return intention.job.messages[0].text
+
+
+def asking(asks: CardQuestion) -> Dialogue:
+    return Dialogue(draft=DraftQuestion(broadcast_id=7, asks=asks), asked_by=1)
+
+
+@pytest.mark.parametrize(
+    ("message", "job"),
+    [
+        (text("/broadcast <b>Hi</b> all"), DraftBroadcast(telegram_id=1001, text="<b>Hi</b> all")),
+        (text("/broadcast", replied_to=Posting(9)), DraftBroadcast(telegram_id=1001, message_id=9)),
+        (
+            text("/broadcast", replied_to=Posting(9, "album")),
+            DraftBroadcast(telegram_id=1001, message_id=9, album="album"),
+        ),
+        (text("/broadcasts"), ListBroadcasts(telegram_id=1001)),
+    ],
+)
+def test_an_admin_draws_up_a_text_or_a_copy(settings: Settings, message: TextMessage, job: object) -> None:
+    intention = interpret(message, None, settings)
+    assert intention is not None
+    assert intention.job == job
+
+
+def test_a_broadcast_of_nothing_and_one_in_a_group_are_explained(settings: Settings) -> None:
+    assert "reply /broadcast" in said(interpret(text("/broadcast"), None, settings))
+    assert "private chat" in said(interpret(text("/broadcast x", is_private=False), None, settings))
+
+
+@pytest.mark.parametrize("words", ["/broadcast hello", "/broadcasts"])
+def test_to_others_broadcasts_do_not_exist(settings: Settings, words: str) -> None:
+    assert "do not know" in said(interpret(text(words, BOB), None, settings))
+    assert "/broadcast" not in said(interpret(text("/help", BOB), None, settings))
+
+
+@pytest.mark.parametrize("data", ["b:7:go:0123abcd", "b:7:pause", "b:7:stop", "b:7:active"])
+@pytest.mark.parametrize(("sender", "chat_id"), [(BOB, None), (BOB, 1001), (ADMIN, -100)])
+def test_a_strangers_press_is_refused(
+    settings: Settings, data: str, sender: Sender, chat_id: int | None
+) -> None:
+    refused = interpret(press(data, sender, chat_id), None, settings)
+    assert "for admins" in said(refused)
+    assert refused is not None
+    assert refused.dialogue is None
+
+
+def test_an_admins_press_becomes_its_job_and_keeps_the_dialogue(settings: Settings) -> None:
+    intention = interpret(press("b:7:go:0123abcd"), asking(CardQuestion.IDS), settings)
+    assert intention is not None
+    assert intention.job == PressBroadcast(
+        broadcast_id=7, telegram_id=1001, what=CardButton.GO, shown="0123abcd"
+    )
+    assert intention.dialogue == asking(CardQuestion.IDS)
+
+
+@pytest.mark.parametrize(
+    "data", ["b:0:go", "b:7:", "b:7:nonsense", "b:x:go", "b:7:go:xyz", "b:" + "9" * 30 + ":go"]
+)
+def test_an_unknown_button_of_a_card_says_so(settings: Settings, data: str) -> None:
+    assert "do not know this button" in said(interpret(press(data), None, settings))
+
+
+@pytest.mark.parametrize(
+    ("asks", "words", "change"),
+    [
+        (CardQuestion.ACTIVE, "30", {"segment": Segment(active_days=30)}),
+        (CardQuestion.BALANCE, "5,50", {"segment": Segment(balance_min=550)}),
+        (CardQuestion.LANGUAGE, "pt-br", {"segment": Segment(language="pt-br")}),
+        (CardQuestion.IDS, "1 2,3\n4", {"segment": Segment(telegram_ids=(1, 2, 3, 4))}),
+        (CardQuestion.STARS, "500", {"stars_max": 500}),
+    ],
+)
+def test_what_a_card_asks_is_answered_in_words(
+    settings: Settings, asks: CardQuestion, words: str, change: dict[str, Any]
+) -> None:
+    asked = interpret(press(f"b:7:{asks}"), None, settings)
+    assert "/cancel" in said(asked)
+    assert asked is not None
+    assert asked.dialogue is not None
+    intention = interpret(text(words), asked.dialogue, settings)
+    assert intention is not None
+    assert intention.job == ChangeDraft(broadcast_id=7, telegram_id=1001, **change)
+    assert intention.dialogue is None
+
+
+@pytest.mark.parametrize(
+    ("words", "moment"),
+    [
+        ("2026-12-01 18:00 Europe/Berlin", "2026-12-01T18:00:00+01:00"),
+        ("2026-07-01 9:05 Europe/Berlin", "2026-07-01T09:05:00+02:00"),
+        ("2026-12-01T18:00", "2026-12-01T18:00:00+00:00"),
+    ],
+)
+def test_a_time_is_read_by_the_clocks_of_its_place(settings: Settings, words: str, moment: str) -> None:
+    intention = interpret(text(words), asking(CardQuestion.TIME), settings)
+    assert intention is not None
+    assert isinstance(intention.job, ChangeDraft)
+    assert intention.job.scheduled_for is not None
+    assert intention.job.scheduled_for.isoformat() == moment
+
+
+def test_quiet_hours_are_read_with_their_zone(settings: Settings) -> None:
+    intention = interpret(text("22:00-8:00 Europe/Berlin"), asking(CardQuestion.QUIET), settings)
+    assert intention is not None
+    assert isinstance(intention.job, ChangeDraft)
+    assert intention.job.quiet_hours is not None
+    assert intention.job.quiet_hours.model_dump() == {
+        "begin": "22:00",
+        "end": "08:00",
+        "zone": "Europe/Berlin",
+    }
+
+
+@pytest.mark.parametrize(
+    ("asks", "words"),
+    [
+        (CardQuestion.ACTIVE, "0"),
+        (CardQuestion.ACTIVE, "<b>a few</b>"),
+        (CardQuestion.BALANCE, "-5"),
+        (CardQuestion.LANGUAGE, "klingon!"),
+        (CardQuestion.IDS, ""),
+        (CardQuestion.IDS, "1 bob"),
+        (CardQuestion.TIME, "tomorrow"),
+        (CardQuestion.TIME, "2026-13-01 18:00"),
+        (CardQuestion.TIME, "2026-12-01 18:00 Berlin/Europe"),
+        (CardQuestion.QUIET, "at night"),
+        (CardQuestion.QUIET, "22:00-22:00"),
+        (CardQuestion.QUIET, "22:00-08:00 Europe"),
+        (CardQuestion.STARS, "99999999999"),
+    ],
+)
+def test_a_wrong_answer_is_corrected_and_asked_again_with_its_question(
+    settings: Settings, asks: CardQuestion, words: str
+) -> None:
+    again = interpret(text(words), asking(asks), settings)
+    assert "/cancel" in said(again)
+    assert again is not None
+    assert again.dialogue is not None
+    assert again.dialogue.draft == DraftQuestion(broadcast_id=7, asks=asks)
+
+
+def test_who_is_no_admin_any_more_answers_nothing(settings: Settings) -> None:
+    refused = interpret(text("30", BOB), asking(CardQuestion.ACTIVE), settings)
+    assert "for admins" in said(refused)
+    assert refused is not None
+    assert refused.dialogue is None
+
+
+def test_the_pieces_of_an_admins_album_are_noted_and_not_answered(
+    make_settings: MakeSettings, queueing: Queueing
+) -> None:
+    albums = Albums(queueing.client)
+    settings = make_settings(
+        telegram_bot_token="123456:LOCAL", redis_url=queueing.redis_url, admin_ids="1001"
+    )
+    intake = Intake(settings, queueing.inbox, queueing.publisher, albums, lambda: False)
+    for sender in (1001, 8):
+        for number in (11, 12, 13):
+            intake.take(
+                {
+                    "update_id": sender * 100 + number,
+                    "message": {
+                        "message_id": number,
+                        "date": 1_700_000_000,
+                        "chat": {"id": sender, "type": "private"},
+                        "from": {"id": sender, "is_bot": False, "first_name": "A"},
+                        "media_group_id": "trip",
+                        "photo": [],
+                    },
+                }
+            )
+    assert albums.with_piece(1001, "trip", 12) == (11, 12, 13)
+    assert albums.with_piece(8, "trip", 12) == (12,)
+    assert albums.with_piece(1001, "other", 5) == (5,)
+    assert queueing.client.zcard("ballast:inbox:all") == 3  # the stranger's alone
+
+
+def test_an_album_has_ten_pieces_at_most_and_the_one_replied_to(queueing: Queueing) -> None:
+    albums = Albums(queueing.client)
+    for number in range(20):
+        albums.note(1001, "trip", number)
+    assert albums.with_piece(1001, "trip", 19) == (*range(9), 19)

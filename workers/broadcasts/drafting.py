@@ -1,0 +1,156 @@
+"""What admins do by command and button: draw a broadcast up, change it, begin it, stop it.
+
+Each change stands in the database first; the card, which shows it, follows by its own lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dbcore import broadcasts
+from dbcore.broadcast_leases import Recipient
+from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
+from workers.broadcasts import card
+from workers.broadcasts.albums import Albums
+from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.cards import View
+from workers.broadcasts.post import post
+from workers.jobs import CardButton, ChangeDraft, DraftBroadcast, PressBroadcast, StartBroadcast
+from workers.messages import Message
+from workers.not_now import NotNow
+from workers.texts import escape
+
+if TYPE_CHECKING:
+    from telegram import Bot
+
+NO_BOT_SECONDS = 30.0
+
+_VIEWS = {
+    CardButton.MAIN: View.MAIN,
+    CardButton.SEGMENT: View.SEGMENT,
+    CardButton.WHEN: View.WHEN,
+    CardButton.CANCEL: View.CANCEL,
+}
+_CHANGES: dict[CardButton, dict[str, Any]] = {
+    CardButton.EVERYBODY: {"segment": {}},
+    CardButton.NOW: {"scheduled_for": None},
+    CardButton.ANY_HOUR: {"quiet_hours": None},
+    CardButton.FREE: {"paid": False, "stars_max": None},
+}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The admin gets what everybody would get, by the same way; then the card comes below it.
+
+    Telegram refuses a bad payload here already.
+    """
+
+    home: Broadcaster
+    broadcast: Broadcast
+    chat_id: int
+
+    async def run(self, bot: Bot | None) -> list[Message]:
+        if bot is None:
+            raise NotNow(NO_BOT_SECONDS)
+        to_admin = Recipient(user_id=0, telegram_id=self.chat_id)
+        posted = await post(bot, self.broadcast.payload, to_admin, paid=False)
+        if posted.bad_payload is not None:
+            await asyncio.to_thread(broadcasts.cancel, self.home.engine, self.broadcast.id)
+            return [Message(chat_id=self.chat_id, text=_refused_by_telegram(posted.bad_payload))]
+        if posted.wait_seconds:
+            raise NotNow(posted.wait_seconds)
+        await asyncio.to_thread(self.home.lanes.show_card, self.broadcast.id, anew_in=self.chat_id)
+        return []
+
+
+def draft(home: Broadcaster, albums: Albums, job: DraftBroadcast, key: str) -> Preview:
+    """Write it down under `key`, for everybody and at once until the admin says otherwise."""
+    payload: dict[str, Any] = {"text": job.text}
+    if job.message_id is not None:
+        message_ids: tuple[int, ...] = (job.message_id,)
+        if job.album is not None:
+            message_ids = albums.with_piece(job.telegram_id, job.album, job.message_id)
+        payload = {"copy": {"chat_id": job.telegram_id, "message_ids": list(message_ids)}}
+    made = broadcasts.create(
+        home.engine,
+        key=key,
+        payload=payload,
+        segment={},
+        actor=f"telegram:{job.telegram_id}",
+        admin_chat_id=job.telegram_id,
+        draft=True,
+    )
+    return Preview(home, made, job.telegram_id)
+
+
+def change(home: Broadcaster, job: ChangeDraft) -> None:
+    """Raises BroadcastRefused."""
+    changes: dict[str, Any] = {}
+    if job.segment is not None:
+        before = broadcasts.require(home.engine, job.broadcast_id)
+        changes["segment"] = {**before.segment, **job.segment.parts()}
+    if job.scheduled_for is not None:
+        changes["scheduled_for"] = job.scheduled_for
+    if job.quiet_hours is not None:
+        changes["quiet_hours"] = job.quiet_hours.model_dump()
+    if job.stars_max is not None:
+        changes |= {"paid": True, "stars_max": job.stars_max}
+    broadcasts.change_draft(home.engine, job.broadcast_id, **changes)
+    home.lanes.cards.turn_to(job.broadcast_id, View.MAIN)
+    # Below the admin's words, where they look.
+    home.lanes.show_card(job.broadcast_id, anew_in=job.telegram_id)
+
+
+def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int | None) -> None:
+    """message_id -- the message whose button it was: the card from now on. Raises BroadcastRefused."""
+    broadcast = broadcasts.require(home.engine, job.broadcast_id)
+    if job.what is CardButton.SHOW:
+        home.lanes.show_card(broadcast.id, anew_in=job.telegram_id)
+        return
+    if job.what is CardButton.REPORT:
+        home.lanes.report(broadcast.id, job.telegram_id, job_id)
+        return
+    if message_id is not None and message_id != broadcast.card_message_id:
+        broadcasts.place_card(home.engine, broadcast.id, chat_id=job.telegram_id, message_id=message_id)
+    home.lanes.cards.turn_to(broadcast.id, _VIEWS.get(job.what, View.MAIN))
+    try:
+        _obey(home, job, broadcast)
+    finally:
+        home.lanes.show_card(broadcast.id, at_once=True)
+
+
+def _obey(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
+    match job.what:
+        case CardButton.GO:
+            _go(home, job, broadcast)
+        case CardButton.DISCARD if broadcast.status is not BroadcastStatus.DRAFT:
+            raise BroadcastRefused(f"broadcast {broadcast.id} is {broadcast.status}: it is no draft any more")
+        case CardButton.DISCARD | CardButton.CANCEL_SURELY:
+            home.orders.cancel(broadcast.id)
+        case CardButton.PAUSE:
+            home.orders.pause(broadcast.id)
+        case CardButton.RESUME:
+            home.orders.resume(broadcast.id)
+        case what if what in _CHANGES:
+            broadcasts.change_draft(home.engine, broadcast.id, **_CHANGES[what])
+
+
+def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
+    """Begin what the card showed, once: a second press finds that it is no draft any more."""
+    if broadcast.status is not BroadcastStatus.DRAFT:
+        return
+    if job.shown != card.fingerprint(broadcast):
+        raise BroadcastRefused(
+            f"broadcast {broadcast.id} was changed after you were shown it; look at its card and confirm once more"
+        )
+    home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="")
+
+
+def _refused_by_telegram(reason: str) -> str:
+    return (
+        f"Telegram does not take this: {escape(reason)}\n"
+        "A text is read as Telegram's HTML. To send a message just as it is, reply /broadcast to it."
+    )

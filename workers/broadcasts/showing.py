@@ -1,0 +1,114 @@
+"""Shows a card: reads how the broadcast stands, and edits the one message that says so.
+
+All edits of a card go by one lane, one after the other, and each reads anew when its turn comes: so it never goes
+backwards, and an edit that had to wait says what is true by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from dbcore import broadcasts
+from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.settings import Settings
+from workers.broadcasts import card
+from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.quiet_hours import quiet_until
+from workers.jobs import ShowCard
+from workers.messages import Message
+from workers.not_now import NotNow
+from workers.telegram.courier import send, withdraw
+from workers.telegram.verdicts import Meaning
+
+if TYPE_CHECKING:
+    from telegram import Bot
+
+log = structlog.get_logger(__name__)
+
+NO_BOT_SECONDS = 30.0
+
+REPORTED_WITHIN = timedelta(hours=12)
+"""After its end the report is sent by itself. The inbox remembers for a day that it was, so it is sent once."""
+
+_ENDED_BY_ITSELF = {BroadcastStatus.FINISHED, BroadcastStatus.HALTED}
+
+
+@dataclass(frozen=True)
+class Showing:
+    """One edit. `placed` is where the card is now, None where it was nowhere."""
+
+    home: Broadcaster
+    broadcast_id: int
+    message: Message
+    placed: int | None
+
+    async def run(self, bot: Bot | None) -> list[Message]:
+        if bot is None:
+            raise NotNow(NO_BOT_SECONDS)
+        verdict = await send(bot, self.message)
+        if verdict.meaning is Meaning.EDIT_IMPOSSIBLE:
+            verdict = await send(bot, self.message.model_copy(update={"edit_message_id": None}))
+        if verdict.meaning in {Meaning.WAIT, Meaning.UNKNOWN}:
+            raise NotNow(verdict.retry_after_seconds)
+        if verdict.meaning is not Meaning.DELIVERED or verdict.message_id is None:
+            log.warning("card_not_shown", broadcast_id=self.broadcast_id, why=verdict.description)
+            return []
+        if verdict.message_id != self.placed:
+            await asyncio.to_thread(
+                broadcasts.place_card,
+                self.home.engine,
+                self.broadcast_id,
+                chat_id=self.message.chat_id,
+                message_id=verdict.message_id,
+            )
+            if self.placed is not None:
+                await withdraw(bot, self.message.chat_id, self.placed)
+        return []
+
+
+def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None:
+    """None where there is no card to show. Raises NotNow where the last edit was just now, BroadcastRefused."""
+    broadcast = broadcasts.require(home.engine, job.broadcast_id)
+    chat_id = job.anew_in if job.anew_in is not None else broadcast.admin_chat_id
+    edited = None if job.anew_in is not None else broadcast.card_message_id
+    if chat_id is None or (edited is None and job.anew_in is None):
+        return None
+    cards = home.lanes.cards
+    hurried = job.anew_in is not None or (job.at_once and broadcast.status not in _ENDED_BY_ITSELF)
+    if wait_seconds := cards.seconds_to_wait(broadcast.id, at_once=hurried):
+        raise NotNow(wait_seconds)
+    cards.begin_turn(broadcast.id)
+    broadcast = broadcasts.require(home.engine, job.broadcast_id)  # as it is now: later requests join no more
+    message = Message(
+        chat_id=chat_id,
+        text=_text(home, broadcast, settings),
+        buttons=card.buttons(broadcast, cards.view(broadcast.id)),
+        edit_message_id=edited,
+    )
+    _report_once(home, broadcast)
+    same_chat = broadcast.admin_chat_id == chat_id
+    return Showing(home, broadcast.id, message, broadcast.card_message_id if same_chat else None)
+
+
+def _text(home: Broadcaster, broadcast: Broadcast, settings: Settings) -> str:
+    if broadcast.status is BroadcastStatus.DRAFT:
+        audience = broadcasts.audience_size(home.engine, broadcast.segment)
+        return card.draft_text(broadcast, audience, home.pace.rate(paid=broadcast.paid), settings)
+    rate = home.lanes.cards.measured_rate(broadcast.id, broadcast.done)
+    rests = quiet_until(broadcast.quiet_hours, home.lanes.agenda.now())
+    return card.progress_text(broadcast, rate, rests)
+
+
+def _report_once(home: Broadcaster, broadcast: Broadcast) -> None:
+    """The report follows the last card by itself."""
+    if not (broadcast.status.is_over and broadcast.audience and broadcast.finished_at):
+        return
+    if broadcast.admin_chat_id is None:
+        return
+    if home.lanes.agenda.now() - broadcast.finished_at.astimezone(UTC) < REPORTED_WITHIN:
+        home.lanes.report(broadcast.id, broadcast.admin_chat_id, f"run-{broadcast.run}")
