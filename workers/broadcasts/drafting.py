@@ -13,19 +13,17 @@ from dbcore import broadcasts
 from dbcore.broadcast_leases import Recipient
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
 from workers.broadcasts import card
+from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.cards import View
 from workers.broadcasts.post import post
 from workers.jobs import CardButton, ChangeDraft, DraftBroadcast, PressBroadcast, StartBroadcast
 from workers.messages import Message
-from workers.not_now import NotNow
 from workers.texts import escape
 
 if TYPE_CHECKING:
     from telegram import Bot
-
-NO_BOT_SECONDS = 30.0
 
 _VIEWS = {
     CardButton.MAIN: View.MAIN,
@@ -40,6 +38,15 @@ _CHANGES: dict[CardButton, dict[str, Any]] = {
     CardButton.FREE: {"paid": False, "stars_max": None},
 }
 
+_ORDERS = {
+    CardButton.GO,
+    CardButton.DISCARD,
+    CardButton.PAUSE,
+    CardButton.RESUME,
+    CardButton.CANCEL_SURELY,
+}
+"""These have the card shown at once themselves, where they change anything."""
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -52,16 +59,15 @@ class Preview:
     broadcast: Broadcast
     chat_id: int
 
-    async def run(self, bot: Bot | None) -> list[Message]:
-        if bot is None:
-            raise NotNow(NO_BOT_SECONDS)
+    async def run(self, maybe_bot: Bot | None) -> list[Message]:
+        bot = await await_turn(self.home, maybe_bot, self.chat_id)
         to_admin = Recipient(user_id=0, telegram_id=self.chat_id)
         posted = await post(bot, self.broadcast.payload, to_admin, paid=False)
         if posted.bad_payload is not None:
             await asyncio.to_thread(broadcasts.cancel, self.home.engine, self.broadcast.id)
             return [Message(chat_id=self.chat_id, text=_refused_by_telegram(posted.bad_payload))]
         if posted.wait_seconds:
-            raise NotNow(posted.wait_seconds)
+            raise await put_off(self.home, posted.wait_seconds, self.chat_id, flood=posted.flood)
         await asyncio.to_thread(self.home.lanes.show_card, self.broadcast.id, anew_in=self.chat_id)
         return []
 
@@ -118,8 +124,10 @@ def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int |
     home.lanes.cards.turn_to(broadcast.id, _VIEWS.get(job.what, View.MAIN))
     try:
         _obey(home, job, broadcast)
-    finally:
+    except BroadcastRefused:
         home.lanes.show_card(broadcast.id, at_once=True)
+        raise
+    home.lanes.show_card(broadcast.id, at_once=job.what not in _ORDERS)
 
 
 def _obey(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:

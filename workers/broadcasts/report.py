@@ -20,6 +20,7 @@ from telegram.error import TelegramError
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.engine import GuardedEngine
+from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
 from workers.messages import Message
 from workers.not_now import NotNow
@@ -37,7 +38,6 @@ PAGE_ROWS = 5_000
 """Half a megabyte of JSON, some ten milliseconds of the database."""
 
 UPLOAD_SECONDS_MAX = 120.0
-NO_BOT_SECONDS = 30.0
 SETTLING_SECONDS = 4 * CHUNK_SECONDS
 """After a cancel: what was under way is recorded by then."""
 
@@ -50,9 +50,8 @@ class Report:
     broadcast: Broadcast
     chat_id: int
 
-    async def run(self, bot: Bot | None) -> list[Message]:
-        if bot is None:
-            raise NotNow(NO_BOT_SECONDS)
+    async def run(self, maybe_bot: Bot | None) -> list[Message]:
+        bot = await await_turn(self.home, maybe_bot, self.chat_id)
         with tempfile.TemporaryFile() as file:
             lines = await asyncio.to_thread(write, self.home.engine, self.broadcast.id, file)
             file.seek(0)
@@ -69,7 +68,8 @@ class Report:
                 verdict = judge(error)
                 log.warning("report_not_sent", broadcast_id=self.broadcast.id, why=verdict.description)
                 if verdict.meaning is Meaning.WAIT:
-                    raise NotNow(verdict.retry_after_seconds) from error
+                    seconds = verdict.retry_after_seconds
+                    raise await put_off(self.home, seconds, self.chat_id, flood=verdict.flood) from error
         return []
 
 
@@ -83,13 +83,20 @@ def report(home: Broadcaster, broadcast_id: int, chat_id: int) -> Report:
     return Report(home, broadcast, chat_id)
 
 
-def write(engine: GuardedEngine, broadcast_id: int, file: IO[bytes], bytes_max: int = BYTES_MAX) -> int:
-    """Write the CSV; returns how many recipients are in it."""
+def write(
+    engine: GuardedEngine,
+    broadcast_id: int,
+    file: IO[bytes],
+    *,
+    page_rows: int = PAGE_ROWS,
+    bytes_max: int = BYTES_MAX,
+) -> int:
+    """Write the CSV, and no more pages after so many bytes; returns how many recipients are in it."""
     lines, after = 0, 0
     with _as_text(file) as text:
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
-        while rows := broadcast_deliveries.page(engine, broadcast_id, after_user_id=after, limit=PAGE_ROWS):
+        while rows := broadcast_deliveries.page(engine, broadcast_id, after_user_id=after, limit=page_rows):
             writer.writerows(
                 (row.telegram_id, row.status, row.error or "", row.sent_at or "") for row in rows
             )

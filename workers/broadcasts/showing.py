@@ -17,6 +17,7 @@ from dbcore import broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.settings import Settings
 from workers.broadcasts import card
+from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.jobs import ShowCard
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from telegram import Bot
 
 log = structlog.get_logger(__name__)
-
-NO_BOT_SECONDS = 30.0
 
 REPORTED_WITHIN = timedelta(hours=12)
 """After its end the report is sent by itself. The inbox remembers for a day that it was, so it is sent once."""
@@ -47,14 +46,14 @@ class Showing:
     message: Message
     placed: int | None
 
-    async def run(self, bot: Bot | None) -> list[Message]:
-        if bot is None:
-            raise NotNow(NO_BOT_SECONDS)
+    async def run(self, maybe_bot: Bot | None) -> list[Message]:
+        bot = await await_turn(self.home, maybe_bot, self.message.chat_id)
         verdict = await send(bot, self.message)
         if verdict.meaning is Meaning.EDIT_IMPOSSIBLE:
             verdict = await send(bot, self.message.model_copy(update={"edit_message_id": None}))
         if verdict.meaning in {Meaning.WAIT, Meaning.UNKNOWN}:
-            raise NotNow(verdict.retry_after_seconds)
+            seconds = verdict.retry_after_seconds
+            raise await put_off(self.home, seconds, self.message.chat_id, flood=verdict.flood)
         if verdict.meaning is not Meaning.DELIVERED or verdict.message_id is None:
             log.warning("card_not_shown", broadcast_id=self.broadcast_id, why=verdict.description)
             return []
@@ -98,7 +97,7 @@ def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None
 def _text(home: Broadcaster, broadcast: Broadcast, settings: Settings) -> str:
     if broadcast.status is BroadcastStatus.DRAFT:
         audience = broadcasts.audience_size(home.engine, broadcast.segment)
-        return card.draft_text(broadcast, audience, home.pace.rate(paid=broadcast.paid), settings)
+        return card.draft_text(broadcast, audience, home.pacer.rate(paid=broadcast.paid), settings)
     rate = home.lanes.cards.measured_rate(broadcast.id, broadcast.done)
     rests = quiet_until(broadcast.quiet_hours, home.lanes.agenda.now())
     return card.progress_text(broadcast, rate, rests)

@@ -1,0 +1,71 @@
+"""What became of recipients is read page by page, and what they have can be taken back within two days."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from dbcore import broadcast_deliveries, broadcasts
+from dbcore.engine import GuardedEngine
+from tests.dbcore.conftest import Person, Sql
+from workers.broadcasts import report
+
+
+def sent_to(engine: GuardedEngine, person: Person, sql: Sql, count: int) -> int:
+    """A broadcast to so many people, all of them sent to; its id."""
+    for _ in range(count):
+        person()
+    made = broadcasts.create(engine, key="b", payload={"text": "x"}, segment={}, actor="test")
+    broadcasts.begin(engine, made.id)
+    sql("UPDATE broadcast_deliveries SET status = 'sent', message_id = 1000 + user_id")
+    return made.id
+
+
+def test_pages_hold_everybody_once_in_order(engine: GuardedEngine, person: Person, sql: Sql) -> None:
+    broadcast_id = sent_to(engine, person, sql, 7)
+    after, seen = 0, []
+    while page := broadcast_deliveries.page(engine, broadcast_id, after_user_id=after, limit=3):
+        assert len(page) <= 3
+        seen += [each.telegram_id for each in page]
+        after = page[-1].user_id
+    known = [telegram_id for (telegram_id,) in sql("SELECT telegram_id FROM users ORDER BY id")]
+    assert seen == known
+
+
+def test_the_report_has_a_line_each_and_ends_where_it_grows_too_large(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    broadcast_id = sent_to(engine, person, sql, 7)
+    sql(
+        "UPDATE broadcast_deliveries SET status = 'failed', error = 'no, \"never\"', message_id = NULL "
+        "WHERE user_id = (SELECT max(user_id) FROM broadcast_deliveries)"
+    )
+    whole = io.BytesIO()
+    assert report.write(engine, broadcast_id, whole, page_rows=2) == 7
+    lines = list(csv.DictReader(io.StringIO(whole.getvalue().decode())))
+    assert [line["status"] for line in lines] == 6 * ["sent"] + ["failed"]
+    assert (lines[-1]["error"], lines[-1]["sent_at"]) == ('no, "never"', "")
+    assert lines[0]["sent_at"].endswith("Z")
+    bounded = io.BytesIO()
+    assert report.write(engine, broadcast_id, bounded, page_rows=2, bytes_max=60) == 2
+
+
+def test_what_is_older_than_two_days_or_deleted_already_is_not_found_to_delete(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    broadcast_id = sent_to(engine, person, sql, 4)
+    old, album, gone, last = (
+        user_id for (user_id,) in sql("SELECT user_id FROM broadcast_deliveries ORDER BY user_id")
+    )
+    sql("UPDATE broadcast_deliveries SET updated_at = now() - interval '49 hours' WHERE user_id = %s", old)
+    sql("UPDATE broadcast_deliveries SET more_message_ids = '{5,6}' WHERE user_id = %s", album)
+    broadcast_deliveries.forget_messages(engine, broadcast_id, [gone])
+    found = broadcast_deliveries.arrived(engine, broadcast_id, after_user_id=0, limit=10)
+    assert {each.user_id: each.message_ids for each in found} == {
+        album: (1000 + album, 5, 6),
+        last: (1000 + last,),
+    }
+    assert [
+        each.user_id
+        for each in broadcast_deliveries.arrived(engine, broadcast_id, after_user_id=album, limit=1)
+    ] == [last]

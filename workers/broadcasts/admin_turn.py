@@ -1,0 +1,37 @@
+"""What is sent to an admin about a broadcast keeps the fleet's pace, as answers do: previews, cards, reports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import redis
+
+from workers.broadcasts.broadcaster import Broadcaster
+from workers.not_now import NotNow
+
+if TYPE_CHECKING:
+    from telegram import Bot
+
+NO_BOT_SECONDS = 30.0
+
+
+async def await_turn(home: Broadcaster, bot: Bot | None, chat_id: int) -> Bot:
+    """The bot, where a message may go to this chat now. Raises NotNow otherwise: the job begins anew then."""
+    if bot is None:
+        raise NotNow(NO_BOT_SECONDS)
+    wait_seconds = 0.0
+    with contextlib.suppress(redis.RedisError):  # it is owed, as an answer is
+        wait_seconds = await asyncio.to_thread(home.pacer.interactive, chat_id)
+    if wait_seconds:
+        raise NotNow(wait_seconds)
+    return bot
+
+
+async def put_off(home: Broadcaster, seconds: float, chat_id: int, *, flood: bool) -> NotNow:
+    """Telegram did not take it: what to raise. flood -- it said 429, so everybody has to wait."""
+    if flood:
+        with contextlib.suppress(redis.RedisError):
+            await asyncio.to_thread(home.pacer.halt, seconds, chat_id=chat_id)
+    return NotNow(seconds)
