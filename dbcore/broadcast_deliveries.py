@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dbcore.broadcasts import SNAPSHOT_SECONDS_MAX
 from dbcore.engine import GuardedEngine
 
 DELETABLE_HOURS = 48
@@ -72,3 +73,15 @@ def forget_messages(engine: GuardedEngine, broadcast_id: int, user_ids: Sequence
         (broadcast_id, list(user_ids)),
         name="broadcasts.forget_messages",
     )
+
+
+def count_messages(engine: GuardedEngine, broadcast_id: int) -> int:
+    """How many people have messages of it that were not deleted, as far as is on record."""
+    row = engine.fetch_row(
+        "SELECT count(*) FROM broadcast_deliveries WHERE broadcast_id = %s AND message_id IS NOT NULL",
+        (broadcast_id,),
+        name="broadcasts.count_messages",
+        writes=False,
+        deadline_seconds=SNAPSHOT_SECONDS_MAX,
+    )
+    return int(row[0])

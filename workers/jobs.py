@@ -239,6 +239,10 @@ class CardButton(StrEnum):
     CANCEL = "cancel"
     CANCEL_SURELY = "stop"
     REPORT = "csv"
+    ERASE = "del"
+    ERASE_SHOWN = "dellast"
+    """The same, pressed under a list: the card comes with the question."""
+    ERASE_SURELY = "erase"
 
 
 class CardQuestion(StrEnum):
@@ -415,6 +419,19 @@ class ReportBroadcast(BroadcastJob):
     chat_id: int
 
 
+class EraseChunk(BroadcastJob):
+    """Delete what the next few recipients have of a broadcast, and see to it that the next such job follows.
+
+    found -- how many had something of it at first.
+    chat_id -- who is told when it is done.
+    """
+
+    kind = "broadcasts.erase"
+    chat_id: int
+    found: int = Field(ge=0)
+    after_user_id: int = Field(default=0, ge=0)
+
+
 class Quarantine(Job):
     """An update that could not be read, kept for an operator. `raw` is the update as it came, cut at 8 KiB."""
 
@@ -448,6 +465,7 @@ JOB_TYPES: dict[str, type[Job]] = {
         ShowCard,
         ListBroadcasts,
         ReportBroadcast,
+        EraseChunk,
         Quarantine,
     )
 }

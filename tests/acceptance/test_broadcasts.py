@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
-import itertools
 from collections import Counter
 
 import aiohttp
@@ -15,6 +15,7 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import all_settled, answers, register, say
+from tests.card_edits import assert_the_card_went_forwards
 from tests.pictures import png
 
 CARD_SECONDS_MAX = 60.0
@@ -106,33 +107,45 @@ async def test_an_admin_broadcasts_from_the_command_to_the_report(
     assert lines[alice]["sent_at"].endswith("Z")
     assert (lines[people[0]]["status"], lines[people[0]]["sent_at"]) == ("blocked", "")
     assert "deactivated" in lines[people[0]]["error"]
-    assert_the_card_went_forwards(await edits(telegram, done.message_id), audience=92)
+    await assert_the_card_went_forwards(telegram, audience=92)
 
 
-async def edits(telegram: TelegramControl, message_id: int) -> list[tuple[float, str]]:
-    """When the card was edited to say what, by Telegram's record."""
-    made = await telegram.requests(method="editMessageText", chat_id=ADMIN_ID, took_effect=True, limit=1000)
-    return [
-        (request.started_at, str(request.params["text"]))
-        for request in made
-        if int(request.params["message_id"]) == message_id
-    ]
+async def test_what_was_sent_of_the_last_broadcast_is_deleted_although_workers_die(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    people = await crowd(stack, telegram, 150)
+    await telegram.send_text(ADMIN_ID, "/help")
+    pieces = await telegram.send_album(ADMIN_ID, [png(3, 3), png(4, 4)])
+    asked = await telegram.send_text(ADMIN_ID, "/broadcast", reply_to_message_id=pieces[0].message.message_id)
+    await press(telegram, await card(telegram, "draft", after=asked.message.revision), "Confirm")
+    await card(telegram, "finished", "sent 150 ")
+    await report(telegram)
+    listed = await telegram.send_text(ADMIN_ID, "/broadcasts")
+    shown = await telegram.wait_for_message(
+        ADMIN_ID, lambda message: "Delete" in str(message.buttons), after=listed.message.revision
+    )
+    await press(telegram, shown, "Delete what was sent of")
+    question = await card(telegram, "finished", after=shown.revision)
+    await press(telegram, question, "Yes")
+    await asyncio.to_thread(stack.wait_until, lambda: gone(stack) >= 20, "some are deleted")
+    stack.kill("bulk")
+    assert gone(stack) < 150
+    stack.start("bulk")
+    await telegram.wait_for_message(
+        ADMIN_ID,
+        lambda message: "deleted from 150 chats." in message.text,
+        timeout_seconds=CARD_SECONDS_MAX,
+    )
+    assert not pairs(await telegram.messages(from_bot=True), people)
+    await all_settled(stack, telegram)
+    # In the books it stands as it was sent.
+    assert stack.query("SELECT DISTINCT status FROM broadcast_deliveries") == [("sent",)]
 
 
-def assert_the_card_went_forwards(made: list[tuple[float, str]], *, audience: int) -> None:
-    """It never went backwards, and was edited every three seconds at most while it was sent."""
-    progress = [
-        (at, int(line.partition(" of ")[0].replace(",", "")))
-        for at, text in made
-        for line in text.splitlines()
-        if line.endswith(f" of {audience:,}")
-    ]
-    counts = [count for _, count in progress]
-    assert counts == sorted(counts)
-    assert counts[-1] == audience
-    unhurried = [at for at, _ in progress[1:]]
-    gaps = [after - before for before, after in itertools.pairwise(unhurried)]
-    assert all(gap >= 3.0 for gap in gaps), gaps
+def gone(stack: Stack) -> int:
+    """How many people have nothing of it any more, by the table."""
+    ((count,),) = stack.query("SELECT count(*) FROM broadcast_deliveries WHERE message_id IS NULL")
+    return int(count)
 
 
 async def test_an_album_is_copied_and_stops_goes_on_and_is_cancelled_by_button(

@@ -3,7 +3,7 @@
 The local Telegram keeps its limits; one in twenty has blocked the bot, one in a hundred hangs (half of them after the
 message is in the chat). While it is under way: three kill -9 of workers, a storm of 429s, a kill -9 of Redis, and
 PostgreSQL away for half a minute. In the end every recipient has one final state, nobody got it twice, and the counts
-are those of the rows.
+are those of the rows. An admin's card is watched meanwhile: it must never go backwards.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from pathlib import Path
 
 from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastStatus
+from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, house_in, received
+from tests.card_edits import assert_the_card_went_forwards
 from workers.broadcasts.progress import duration
-from workers.jobs import StartBroadcast
+from workers.jobs import ShowCard, StartBroadcast
 
 FIRST_ID = 1_000_000
 HANG_SECONDS = 30.0
@@ -63,7 +65,9 @@ class _Chaos:
         async with TelegramControl(self.house.telegram.url) as telegram:
             people = await self._people(telegram)
             await telegram.set_limits(enabled=True)
+            await telegram.send_text(ADMIN_ID, "/start")
             broadcast_id = self.house.started(StartBroadcast(text="<b>Hello</b>", paid=True))
+            self.house.ask(ShowCard(broadcast_id=broadcast_id, anew_in=ADMIN_ID))
             self.started = time.monotonic()
             self.say(f"broadcast {broadcast_id} to {len(people):,} people is under way")
             for share, what in (
@@ -93,6 +97,8 @@ class _Chaos:
             letters = self.house.stack.query("SELECT kind, error FROM failed_operations")
             self.say(f"dead letters: {letters or 'none'}")
             assert not letters
+            edits = await assert_the_card_went_forwards(telegram, audience=len(people))
+            self.say(f"the card was edited {edits} times, three seconds apart, and never went backwards")
         took = duration(time.monotonic() - self.started)
         self.say(f"every recipient has one final state, nobody got it twice, the counts add up ({took})")
 

@@ -174,7 +174,17 @@ def test_progress_is_a_bar_the_counts_the_rate_and_the_time_that_is_left() -> No
         (sending(), View.CANCEL, ["Yes, cancel it for ever", "No"]),
         (sending(status=BroadcastStatus.PAUSED), View.MAIN, ["Resume", "Cancel"]),
         (sending(status=BroadcastStatus.HALTED, halted_reason="x"), View.MAIN, ["Resume", "Cancel"]),
-        (sending(status=BroadcastStatus.FINISHED, finished_at=NOW), View.CANCEL, ["Report"]),
+        (
+            sending(status=BroadcastStatus.FINISHED, finished_at=NOW),
+            View.CANCEL,
+            ["Report", "Delete what was sent…"],
+        ),
+        (
+            sending(status=BroadcastStatus.FINISHED, finished_at=NOW),
+            View.ERASE,
+            ["Yes, delete it from all chats", "No"],
+        ),
+        (sending(status=BroadcastStatus.FINISHED, finished_at=NOW, sent=0), View.MAIN, ["Report"]),
         (broadcast(status=BroadcastStatus.CANCELLED, finished_at=NOW), View.MAIN, []),
     ],
 )
@@ -216,4 +226,6 @@ def test_the_list_has_a_line_and_a_button_each() -> None:
         "<b>7</b> 2026-12-01 · sending · 400 of 1,000 · &lt;b&gt;",
     ]
     assert labels(card.list_buttons(newest)) == ["8", "7"]
+    over = sending(id=6, status=BroadcastStatus.FINISHED, finished_at=NOW)
+    assert labels(card.list_buttons([*newest, over]))[-1] == "Delete what was sent of 6…"
     assert "no broadcasts yet" in card.list_text([])

@@ -76,7 +76,7 @@ def buttons(broadcast: Broadcast, view: View) -> Rows:
         case BroadcastStatus.DRAFT, _:
             return _draft_buttons(broadcast)
         case ((BroadcastStatus.FINISHED | BroadcastStatus.CANCELLED), _):
-            return ((_button("Report", broadcast.id, CardButton.REPORT),),) if broadcast.audience else ()
+            return _last_buttons(broadcast, view)
         case _, View.CANCEL:
             return (
                 (
@@ -99,7 +99,11 @@ def list_text(newest: Sequence[Broadcast]) -> str:
 
 def list_buttons(newest: Sequence[Broadcast]) -> Rows:
     shown = [_button(str(each.id), each.id, CardButton.SHOW) for each in newest]
-    return tuple(tuple(shown[first : first + 5]) for first in range(0, len(shown), 5))
+    rows = tuple(tuple(shown[first : first + 5]) for first in range(0, len(shown), 5))
+    last = next((each for each in newest if each.status.is_over and each.sent), None)
+    if last is None:
+        return rows
+    return (*rows, (_button(f"Delete what was sent of {last.id}…", last.id, CardButton.ERASE_SHOWN),))
 
 
 def fingerprint(broadcast: Broadcast) -> str:
@@ -197,6 +201,17 @@ def _when_buttons(broadcast: Broadcast) -> Rows:
         (quiet,),
         (_button("Back", broadcast.id, CardButton.MAIN),),
     )
+
+
+def _last_buttons(broadcast: Broadcast, view: View) -> Rows:
+    if not broadcast.audience:
+        return ()
+    if view is View.ERASE:
+        surely = _button("Yes, delete it from all chats", broadcast.id, CardButton.ERASE_SURELY)
+        return ((surely, _button("No", broadcast.id, CardButton.MAIN)),)
+    report = _button("Report", broadcast.id, CardButton.REPORT)
+    erase = _button("Delete what was sent…", broadcast.id, CardButton.ERASE)
+    return ((report, erase),) if broadcast.sent else ((report,),)
 
 
 def _button(text: str, broadcast_id: int, what: CardButton | CardQuestion) -> Button:

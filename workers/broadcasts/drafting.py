@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dbcore import broadcasts
 from dbcore.broadcast_leases import Recipient
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
-from workers.broadcasts import card
+from workers.broadcasts import card, erasing
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
@@ -30,6 +30,7 @@ _VIEWS = {
     CardButton.SEGMENT: View.SEGMENT,
     CardButton.WHEN: View.WHEN,
     CardButton.CANCEL: View.CANCEL,
+    CardButton.ERASE: View.ERASE,
 }
 _CHANGES: dict[CardButton, dict[str, Any]] = {
     CardButton.EVERYBODY: {"segment": {}},
@@ -113,7 +114,9 @@ def change(home: Broadcaster, job: ChangeDraft) -> None:
 def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int | None) -> None:
     """message_id -- the message whose button it was: the card from now on. Raises BroadcastRefused."""
     broadcast = broadcasts.require(home.engine, job.broadcast_id)
-    if job.what is CardButton.SHOW:
+    if job.what in {CardButton.SHOW, CardButton.ERASE_SHOWN}:
+        view = View.MAIN if job.what is CardButton.SHOW else View.ERASE
+        home.lanes.cards.turn_to(broadcast.id, view)
         home.lanes.show_card(broadcast.id, anew_in=job.telegram_id)
         return
     if job.what is CardButton.REPORT:
@@ -142,6 +145,8 @@ def _obey(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
             home.orders.pause(broadcast.id)
         case CardButton.RESUME:
             home.orders.resume(broadcast.id)
+        case CardButton.ERASE_SURELY:
+            erasing.begin(home, broadcast.id, job.telegram_id)
         case what if what in _CHANGES:
             broadcasts.change_draft(home.engine, broadcast.id, **_CHANGES[what])
 

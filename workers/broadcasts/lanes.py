@@ -16,7 +16,7 @@ import structlog
 from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.cards import Cards
 from workers.inbox import Acceptance, Inbox, Publisher
-from workers.jobs import Envelope, Job, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
+from workers.jobs import Envelope, EraseChunk, Job, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
 from workers.not_now import NotNow
 
 LANES = 4
@@ -83,6 +83,10 @@ class Lanes:
             ReportBroadcast(broadcast_id=broadcast_id, chat_id=chat_id),
             f"broadcast-{broadcast_id}-report-{name}",
         )
+
+    def erase(self, chunk: EraseChunk) -> None:
+        """The next deletion. The same order twice is one chain of jobs."""
+        self._accept(chunk, f"broadcast-{chunk.broadcast_id}-erase-{chunk.found}-{chunk.after_user_id}")
 
     def _accept(self, job: Job, job_id: str) -> None:
         self._take(Envelope.of(job, job_id=job_id, lane=job_id))

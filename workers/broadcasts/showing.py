@@ -7,10 +7,12 @@ backwards, and an edit that had to wait says what is true by then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
+import redis
 import structlog
 
 from dbcore import broadcasts
@@ -49,6 +51,8 @@ class Showing:
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
         bot = await await_turn(self.home, maybe_bot, self.message.chat_id)
         verdict = await send(bot, self.message)
+        with contextlib.suppress(redis.RedisError):
+            await asyncio.to_thread(self.home.lanes.cards.edited, self.broadcast_id)
         if verdict.meaning is Meaning.EDIT_IMPOSSIBLE:
             verdict = await send(bot, self.message.model_copy(update={"edit_message_id": None}))
         if verdict.meaning in {Meaning.WAIT, Meaning.UNKNOWN}:

@@ -14,7 +14,7 @@ from dbcore.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers import process, texts
-from workers.broadcasts import card, drafting
+from workers.broadcasts import card, drafting, erasing
 from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
@@ -28,6 +28,7 @@ from workers.jobs import (
     CancelBroadcast,
     ChangeDraft,
     DraftBroadcast,
+    EraseChunk,
     Job,
     ListBroadcasts,
     PauseBroadcast,
@@ -137,6 +138,11 @@ def list_newest(work: Work[ListBroadcasts]) -> list[Message]:
 @job_task(ReportBroadcast)
 def send_report(work: Work[ReportBroadcast]) -> Errand:
     return _obeyed(lambda: report(_broadcaster(), work.job.broadcast_id, work.job.chat_id)).run
+
+
+@job_task(EraseChunk)
+def erase(work: Work[EraseChunk]) -> Errand:
+    return erasing.take_chunk(_broadcaster(), work.job).run
 
 
 @app.task(name="workers.broadcasts.watch")

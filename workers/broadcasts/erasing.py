@@ -1,0 +1,130 @@
+"""Takes back what was sent of a broadcast: its messages are deleted from people's chats, as long as Telegram allows.
+
+Bounded jobs, each accepting its follower, as the sending's. Deleting twice is deleting once, so whatever dies, the
+inbox brings back the job it died of, and that begins with those whose messages are on record still.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import redis
+import structlog
+from telegram.error import TelegramError
+
+from dbcore import broadcast_deliveries, broadcasts
+from dbcore.broadcast_deliveries import DELETABLE_HOURS, Arrived
+from dbcore.broadcasts import BroadcastRefused
+from workers.broadcasts.admin_turn import NO_BOT_SECONDS, put_off
+from workers.broadcasts.broadcaster import Broadcaster
+from workers.jobs import EraseChunk
+from workers.messages import Message
+from workers.not_now import NotNow
+from workers.telegram.verdicts import Meaning, judge
+
+if TYPE_CHECKING:
+    from telegram import Bot
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 100
+CHUNK_SECONDS_MAX = 8.0
+WAIT_SECONDS_MIN = 0.05
+
+
+@dataclass
+class Erasing:
+    """One chunk. `people` are those whose messages it deletes."""
+
+    home: Broadcaster
+    job: EraseChunk
+    people: deque[Arrived]
+    erased: list[int] = field(default_factory=list)
+
+    async def run(self, bot: Bot | None) -> list[Message]:
+        if bot is None:
+            raise NotNow(NO_BOT_SECONDS)
+        if not self.people:
+            return await self._told()
+        last = self.people[-1].user_id
+        put_off_by: NotNow | None = None
+        try:
+            await self._delete_all(bot)
+        except NotNow as not_now:
+            put_off_by = not_now
+        await asyncio.to_thread(
+            broadcast_deliveries.forget_messages, self.home.engine, self.job.broadcast_id, self.erased
+        )
+        if put_off_by is not None:
+            raise put_off_by
+        after = min((each.user_id for each in self.people), default=last + 1) - 1
+        following = self.job.model_copy(update={"after_user_id": after})
+        await asyncio.to_thread(self.home.lanes.erase, following)
+        return []
+
+    async def _delete_all(self, bot: Bot) -> None:
+        """Until all are done or the time is up. Raises NotNow where Telegram or the pace has us wait for long."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + CHUNK_SECONDS_MAX
+        while self.people and (left := until - loop.time()) > 0:
+            try:
+                asked = [each.telegram_id for each in self.people]
+                grant = await asyncio.to_thread(self.home.pacer.bulk, asked, paid=False)
+            except redis.RedisError as error:
+                raise NotNow(CHUNK_SECONDS_MAX) from error
+            granted = set(grant.granted)
+            begun = [each for each in self.people if each.telegram_id in granted]
+            outcomes = await asyncio.gather(*(self._delete(bot, each) for each in begun))
+            for not_now in filter(None, outcomes):
+                raise not_now
+            if self.people:
+                if grant.retry_after_seconds > left:
+                    raise NotNow(grant.retry_after_seconds)
+                await asyncio.sleep(max(WAIT_SECONDS_MIN, grant.retry_after_seconds))
+
+    async def _delete(self, bot: Bot, arrived: Arrived) -> NotNow | None:
+        """What to raise where Telegram has us wait."""
+        try:
+            await bot.delete_messages(arrived.telegram_id, arrived.message_ids)
+        except TelegramError as error:
+            verdict = judge(error)
+            if verdict.meaning is Meaning.WAIT:
+                seconds = verdict.retry_after_seconds
+                return await put_off(self.home, seconds, arrived.telegram_id, flood=verdict.flood)
+            log.info("broadcast_not_erased", broadcast_id=self.job.broadcast_id, why=verdict.description)
+        else:
+            self.erased.append(arrived.user_id)
+        self.people.remove(arrived)
+        return None
+
+    async def _told(self) -> list[Message]:
+        left = await asyncio.to_thread(
+            broadcast_deliveries.count_messages, self.home.engine, self.job.broadcast_id
+        )
+        text = f"Broadcast {self.job.broadcast_id} is deleted from {self.job.found - left:,} chats."
+        if left:
+            text += (
+                f" In {left:,} it stays: there Telegram does not let me, or {DELETABLE_HOURS} hours are over."
+            )
+        return [Message(chat_id=self.job.chat_id, text=text)]
+
+
+def begin(home: Broadcaster, broadcast_id: int, chat_id: int) -> None:
+    """Have it done, and the chat told when it is. Raises BroadcastRefused."""
+    broadcast = broadcasts.require(home.engine, broadcast_id)
+    if not broadcast.status.is_over:
+        raise BroadcastRefused(f"broadcast {broadcast_id} is {broadcast.status}: cancel it first")
+    found = broadcast_deliveries.count_messages(home.engine, broadcast_id)
+    if not found:
+        raise BroadcastRefused(f"of broadcast {broadcast_id} there is nothing left to delete")
+    home.lanes.erase(EraseChunk(broadcast_id=broadcast_id, chat_id=chat_id, found=found))
+
+
+def take_chunk(home: Broadcaster, job: EraseChunk) -> Erasing:
+    people = broadcast_deliveries.arrived(
+        home.engine, job.broadcast_id, after_user_id=job.after_user_id, limit=CHUNK
+    )
+    return Erasing(home, job, deque(people))
