@@ -25,7 +25,7 @@ check: .venv/.installed ## lint, format, types, import contracts
 	$(PYTHON) -m mypy
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
 
-bench: .venv/.installed ## measure; BENCH=ledger, breaker, commands or broadcast for one of them
+bench: .venv/.installed ## measure; BENCH=ledger, breaker, commands, broadcast or sending for one of them
 	$(PYTHON) -m benchmarks $(BENCH) $(ARGS)
 
 faults: .venv/.installed ## play each failure of the database over the wire, and print what becomes of it

@@ -1,6 +1,7 @@
 """`make bench`: measures on servers of its own, prints a table to read and one line of JSON to keep.
 
-python -m benchmarks [ledger] [breaker] [commands] [broadcast] [--seconds 10] [--commands 1000] [--audience 1000000]
+python -m benchmarks [ledger] [breaker] [commands] [broadcast] [sending] [--seconds 10] [--commands 1000]
+    [--audience 1000000] [--sending-seconds 60]
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import breaker, broadcast, commands, ledger
+from benchmarks import breaker, broadcast, commands, ledger, sending
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 
-BENCHES = ("ledger", "breaker", "commands", "broadcast")
+BENCHES = ("ledger", "breaker", "commands", "broadcast", "sending")
 
 
 def main() -> None:
@@ -27,6 +28,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="for each row of `ledger`")
     parser.add_argument("--commands", type=int, default=1_000, help="in each turn of `commands`")
     parser.add_argument("--audience", type=int, default=1_000_000, help="of `broadcast`")
+    parser.add_argument(
+        "--sending-seconds", type=float, default=60.0, help="of `sending`, for the free broadcast"
+    )
     options = parser.parse_args()
     chosen = options.bench or BENCHES
     results: dict[str, Any] = {"machine": _machine()}
@@ -43,6 +47,9 @@ def main() -> None:
     if "broadcast" in chosen:
         results["broadcast"] = broadcast.run(options.audience)
         _print_broadcast(results["broadcast"])
+    if "sending" in chosen:
+        results["sending"] = sending.run(options.sending_seconds)
+        _print_sending(results["sending"])
     print(json.dumps(results))
 
 
@@ -106,6 +113,31 @@ def _print_broadcast(found: dict[str, Any]) -> None:
         f"  the sender's memory     {found['megabytes']:>9.1f} MB "
         f"({found['megabytes_more']:+.1f} MB to {broadcast.FEW:,})"
     )
+    print()
+
+
+def _print_sending(found: dict[str, Any]) -> None:
+    free, paid = found["free"], found["paid"]
+    print(f"free, for {free['seconds']:.0f} s, two bulk workers, a local Telegram that enforces its limits")
+    print(
+        f"  messages a second   {free['per_second']:>9.2f}, of them {free['of_them_news']:.2f} of the broadcast; "
+        f"429s: {free['too_many_requests']}"
+    )
+    print(
+        f"  {free['replies']} replies meanwhile    p50 {free['reply_seconds_p50']:.3f} s, "
+        f"p99 {free['reply_seconds_p99']:.3f} s"
+    )
+    print(
+        f"paid, messages a second to a sink that answers after {found['latency_ms']} ms, on {os.cpu_count()} cores"
+    )
+    for name, what in (
+        ("workers_1", "Ballast, one bulk worker"),
+        ("workers_2", "Ballast, two bulk workers"),
+        ("bot_aiohttp", "the Bot alone, Ballast's transport"),
+        ("bot_default", "the Bot alone, its default transport"),
+        ("bot_rate_limiter", "the same with AIORateLimiter"),
+    ):
+        print(f"  {what:<38} {paid[name]:>9.1f}")
     print()
 
 

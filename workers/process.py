@@ -18,7 +18,7 @@ import structlog
 from dbcore.fleet.membership import join, name_of_this_process
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, load_settings
-from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
 from workers.heart import Heart
 from workers.in_hand import InHand
 from workers.inbox import Inbox, Publisher
@@ -45,7 +45,7 @@ class WorkerProcess:
         self.publisher = Publisher(app)
         self.queues = sorted(app.amqp.queues.consume_from)
         self.engine, self.link = join(settings, self.redis, self.owner, forked=forked)
-        self.courier = Courier(settings)
+        self.courier = Courier(settings, bulk_sends_max=SENDS_AT_ONCE)
         self.pacer = Pacer(self.redis)
         self.broadcaster = Broadcaster(
             self.redis, self.engine, self.inbox, self.publisher, self.courier.closing, self.pacer

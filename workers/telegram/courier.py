@@ -31,10 +31,11 @@ OUTSTANDING_MAX = 64
 class Courier:
     """Owns the event loop's thread and the Bot. Made after the fork; `close()` ends both."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, bulk_sends_max: int = 0) -> None:
+        """bulk_sends_max -- how many sends of broadcasts may be under way beside the answers."""
         self._bot: Bot | None = None
         if settings.telegram_bot_token is not None:
-            self._bot = make_bot(settings, connections=OUTSTANDING_MAX)
+            self._bot = make_bot(settings, connections=OUTSTANDING_MAX + bulk_sends_max)
         else:
             log.warning(
                 "no_bot_token",
