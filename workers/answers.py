@@ -41,6 +41,11 @@ HELD_FOR_TURN_SECONDS_MAX = 1.5
 UNCERTAIN_SENDS_MAX = 4
 """Times that a message is sent whose arrival nobody knows: after 2, 8 and 32 s once more, then it counts as out."""
 
+_GONE = {
+    Meaning.BLOCKED: users.UserStatus.BLOCKED,
+    Meaning.DEACTIVATED: users.UserStatus.DEACTIVATED,
+}
+
 _NO_BOT = Verdict(Meaning.WAIT, MISCONFIGURED_SECONDS, description="this worker has no TELEGRAM_BOT_TOKEN")
 
 T = TypeVar("T")
@@ -193,8 +198,8 @@ def _note_undelivered(worker: WorkerProcess, claim: Claim, message: Message, ver
         "answer_undeliverable", job_id=claim.envelope.job_id, meaning=verdict.meaning, why=verdict.description
     )
     try:
-        if verdict.meaning is Meaning.BLOCKED and message.chat_id > 0:
-            users.set_status(worker.engine, telegram_id=message.chat_id, status=users.UserStatus.BLOCKED)
+        if (status := _GONE.get(verdict.meaning)) is not None and message.chat_id > 0:
+            users.set_status(worker.engine, telegram_id=message.chat_id, status=status)
         elif verdict.meaning in {Meaning.BAD_PAYLOAD, Meaning.UNKNOWN}:
             reason = f"the answer may not have arrived: {verdict.meaning}, {verdict.description}"
             record_failure(worker, claim.envelope, reason)

@@ -1,4 +1,6 @@
-"""The fleet's transitions in the table `breaker_events`: written once the database is back, each once."""
+"""The fleet's transitions in the table `breaker_events`: written once the database is back, each once. They are
+kept for 90 days; each writing deletes more of the older ones than it can bring.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,10 @@ WITH given AS (
     INSERT INTO breaker_events (event_id, before, after, reason, open_seconds, by_whom, created_at)
     SELECT id, before, after, reason, open_seconds, by, to_timestamp(at) FROM given
     ON CONFLICT (event_id) DO NOTHING RETURNING 1
+), outdated AS (
+    DELETE FROM breaker_events WHERE id IN (
+        SELECT id FROM breaker_events WHERE created_at < now() - interval '90 days' ORDER BY created_at LIMIT 200
+        FOR UPDATE SKIP LOCKED)
 )
 SELECT count(*) FROM written
 """

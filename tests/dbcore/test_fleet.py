@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -20,10 +21,11 @@ from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Int
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.fleet import FleetStore
+from dbcore.fleet import FleetStore, events
 from dbcore.fleet.budget import read_connections, wanted_by, within_budget
 from dbcore.fleet.link import FleetLink
 from dbcore.fleet.state import LEASE_SECONDS, FleetState
+from dbcore.fleet.store import Event
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
@@ -466,6 +468,22 @@ def test_a_forked_child_wants_what_it_can_use(make_settings: MakeSettings) -> No
     assert (forked.db_pool_size, forked.db_max_overflow) == (1, 1)
     alone = wanted_by(make_settings(), forked=False)
     assert (alone.db_pool_size, alone.db_max_overflow) == (3, 5)
+
+
+def test_transitions_of_long_ago_are_deleted_as_new_ones_are_written(
+    make_engine: MakeEngine, sql: Sql
+) -> None:
+    engine = make_engine()
+    now = time.time()
+    days = {"today": 0, "a quarter ago": 89, "long ago": 91, "before that": 400}
+
+    def event(name: str) -> Event:
+        return Event(name, BreakerState.CLOSED, BreakerState.OPEN, None, 0.5, "a", now - 86_400 * days[name])
+
+    assert events.write(engine, [event(name) for name in days if name != "today"]) == 3
+    assert events.write(engine, [event("today")]) == 1
+    kept = sql("SELECT event_id FROM breaker_events ORDER BY created_at")
+    assert kept == [("a quarter ago",), ("today",)]
 
 
 def test_a_full_disk_is_probed_by_writing(

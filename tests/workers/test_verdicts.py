@@ -58,6 +58,8 @@ async def test_answers_mean_what_the_bot_api_says(
     assert await sent(edit.model_copy(update={"edit_message_id": 999_999})) is Meaning.EDIT_IMPOSSIBLE
     assert await sent(Message(chat_id=user, text="<b>")) is Meaning.BAD_PAYLOAD
     assert await sent(Message(chat_id=987_654_321, text="x")) is Meaning.CHAT_GONE
+    await telegram.add_fault("deactivated", methods=["sendMessage"], chat_id=user, count=1)
+    assert await sent(hello) is Meaning.DEACTIVATED
     await telegram.block(user)
     assert await sent(hello) is Meaning.BLOCKED
 

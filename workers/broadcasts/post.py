@@ -88,8 +88,9 @@ def _judged(user_id: int, verdict: Verdict, error: TelegramError) -> Posted:
         case Meaning.DELIVERED:
             return Posted(ended(DeliveryStatus.SENT, Mark.REACHED))
         case Meaning.BLOCKED:
-            gone = "deactivated" in verdict.description.lower()
-            return Posted(ended(DeliveryStatus.BLOCKED, Mark.DEACTIVATED if gone else Mark.BLOCKED))
+            return Posted(ended(DeliveryStatus.BLOCKED, Mark.BLOCKED))
+        case Meaning.DEACTIVATED:
+            return Posted(ended(DeliveryStatus.BLOCKED, Mark.DEACTIVATED))
         case Meaning.CHAT_GONE:
             return Posted(ended(DeliveryStatus.FAILED, Mark.STRIKE))
         case Meaning.UNKNOWN:

@@ -25,7 +25,8 @@ from workers.telegram.transport import NeverSent
 class Meaning(StrEnum):
     DELIVERED = "delivered"
     BLOCKED = "blocked"
-    """The user blocked the bot, or is gone: nobody is there to answer."""
+    DEACTIVATED = "deactivated"
+    """The account is gone."""
     CHAT_GONE = "chat_gone"
     MIGRATED = "migrated"
     EDIT_IMPOSSIBLE = "edit_impossible"
@@ -66,7 +67,8 @@ def judge(error: TelegramError) -> Verdict:
     if isinstance(error, ChatMigrated):
         return Verdict(Meaning.MIGRATED, migrated_to=error.new_chat_id, description=text)
     if isinstance(error, Forbidden):
-        gone = Meaning.BLOCKED if "blocked" in lowered or "deactivated" in lowered else Meaning.CHAT_GONE
+        words = {"blocked": Meaning.BLOCKED, "deactivated": Meaning.DEACTIVATED}
+        gone = next((meaning for word, meaning in words.items() if word in lowered), Meaning.CHAT_GONE)
         return Verdict(gone, description=text)
     if isinstance(error, BadRequest):
         if "message is not modified" in lowered:
