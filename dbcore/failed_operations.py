@@ -69,6 +69,16 @@ def list_open(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
     return _select(engine, "WHERE status = 'open' ORDER BY id LIMIT %s", limit)
 
 
+def count_open(engine: GuardedEngine) -> int:
+    """How many nobody dealt with yet."""
+    (count,) = engine.fetch_row(
+        "SELECT count(*) FROM failed_operations WHERE status = 'open'",
+        name="failed_operations.count_open",
+        writes=False,
+    )
+    return int(count)
+
+
 def find(engine: GuardedEngine, reference: str) -> FailedOperation | None:
     """The one that its user quotes, whatever became of it; the newest, should two share a reference."""
     found = _select(engine, "WHERE reference = %s ORDER BY id DESC LIMIT 1", reference)

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> list[Message]:
     """Write the dead letter; what its user is told."""
     reference = reference_of(envelope.job_id)
-    failed_operations.record(
+    is_new = failed_operations.record(
         worker.engine,
         job_id=envelope.job_id,
         kind=envelope.kind,
@@ -30,6 +30,8 @@ def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> l
         error=failure,
         payload=envelope.model_dump(mode="json"),
     )
+    if is_new:
+        worker.tally.count("dead_letters")
     log.error("dead_letter", reference=reference, kind=envelope.kind)
     if envelope.chat_id is None:
         return []

@@ -25,12 +25,20 @@ class Heart:
     """
 
     def __init__(
-        self, inbox: Inbox, owner: str, in_hand: InHand, report: Callable[[], dict[str, Any]]
+        self,
+        inbox: Inbox,
+        owner: str,
+        in_hand: InHand,
+        report: Callable[[], dict[str, Any]],
+        counts: Callable[[], dict[str, int]],
     ) -> None:
+        """counts -- what the process counted since it began (totals.py)."""
         self._inbox = inbox
         self._owner = owner
         self._in_hand = in_hand
         self._report = report
+        self._counts = counts
+        self._told: dict[str, int] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
 
@@ -41,6 +49,7 @@ class Heart:
     def stop(self) -> None:
         self._stopped.set()
         self._thread.join(timeout=2 * BEAT_SECONDS)
+        self._beat()  # what was counted since the last one
 
     def _run(self) -> None:
         while not self._stopped.wait(BEAT_SECONDS):
@@ -48,7 +57,10 @@ class Heart:
 
     def _beat(self) -> None:
         try:
-            held = self._inbox.beat(self._owner, self._report())
+            counts = self._counts()
+            new = dict(counts.items() - self._told.items())
+            held = self._inbox.beat(self._owner, self._report(), new)
+            self._told = counts
             for job_id in self._in_hand.without(held):
                 if self._inbox.release(job_id, self._owner, delay_seconds=0):
                     log.warning("forgotten_claim_given_back", job_id=job_id)

@@ -24,6 +24,7 @@ from workers.in_hand import InHand
 from workers.inbox import Inbox, Publisher
 from workers.telegram.courier import Courier
 from workers.telegram.pacer import Pacer
+from workers.totals import Tally, name_of
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -45,13 +46,14 @@ class WorkerProcess:
         self.publisher = Publisher(app)
         self.queues = sorted(app.amqp.queues.consume_from)
         self.engine, self.link = join(settings, self.redis, self.owner, forked=forked)
-        self.courier = Courier(settings, bulk_sends_max=SENDS_AT_ONCE)
+        self.tally = Tally()
+        self.courier = Courier(settings, self.tally, bulk_sends_max=SENDS_AT_ONCE)
         self.pacer = Pacer(self.redis)
         self.broadcaster = Broadcaster(
             self.redis, self.engine, self.inbox, self.publisher, self.courier.closing, self.pacer
         )
         self.in_hand = InHand()
-        self.heart = Heart(self.inbox, self.owner, self.in_hand, self._report)
+        self.heart = Heart(self.inbox, self.owner, self.in_hand, self._report, self._counts)
 
     def start(self) -> None:
         self.link.start()
@@ -76,6 +78,19 @@ class WorkerProcess:
             "host": socket.gethostname(),
             "queues": self.queues,
             "database": asdict(self.engine.snapshot()),
+        }
+
+    def _counts(self) -> dict[str, int]:
+        """Since the process began, by the names that totals are kept under."""
+        database = self.engine.snapshot()
+        return {
+            **self.tally.counts(),
+            "database|calls": database.calls_total,
+            "database|failed": database.failed_operations_total,
+            "database|refused": database.refused_total,
+            "database|retries": database.retries_total,
+            "database|unknown_outcomes": database.unknown_outcomes_total,
+            **{name_of("failures", kind): count for kind, count in database.failures_by_kind.items()},
         }
 
 

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bot_frontend.web import reports
+from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Look, Monitor
 from bot_frontend.web.openapi import DOCUMENT
 from bot_frontend.web.webhook import Webhook
@@ -33,14 +34,16 @@ def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None) -> S
             {"status": "ok" if can_take_jobs else "down"}, status_code=200 if can_take_jobs else 503
         )
 
+    async def metrics(request: Request) -> Response:
+        if not _may_see_details(request, settings):
+            return _turned_away()
+        body = exposition(monitor.latest, time.time())
+        return Response(body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
     def page(report: Callable[[Look, float], dict[str, Any]], *, open_to_all: bool) -> Callable[..., Any]:
         async def endpoint(request: Request) -> Response:
             if not open_to_all and not _may_see_details(request, settings):
-                return JSONResponse(
-                    {"error": "expected the header Authorization: Bearer <OPS_TOKEN>"},
-                    status_code=401,
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
+                return _turned_away()
             return JSONResponse(report(monitor.latest, time.time()), headers={"Cache-Control": "no-store"})
 
         return endpoint
@@ -54,12 +57,21 @@ def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None) -> S
         Route("/health/ready", ready),
         Route("/health", page(reports.health, open_to_all=True)),
         Route("/db-status", page(reports.database_status, open_to_all=False)),
+        Route("/metrics", metrics),
         Route("/db-stability", page(reports.stability, open_to_all=False)),
     ]
     if webhook is not None and settings.telegram_webhook_url is not None:
         path = urlsplit(settings.telegram_webhook_url).path or "/"
         routes.append(Route(path, webhook.receive, methods=["POST"]))
     return Starlette(routes=routes)
+
+
+def _turned_away() -> Response:
+    return JSONResponse(
+        {"error": "expected the header Authorization: Bearer <OPS_TOKEN>"},
+        status_code=401,
+        headers={"WWW-Authenticate": "Bearer"},
+    )
 
 
 def _may_see_details(request: Request, settings: Settings) -> bool:

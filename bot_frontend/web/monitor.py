@@ -16,7 +16,8 @@ from dbcore.fleet.awake import awake_time
 from dbcore.fleet.budget import FleetConnections, read_connections
 from dbcore.quota import Forecast, forecast
 from dbcore.settings import Settings
-from workers import probe_record
+from workers import probe_record, totals
+from workers.broadcasts.agenda import Agenda
 from workers.inbox import Inbox
 from workers.jobs import QUEUES
 
@@ -36,11 +37,17 @@ class Look:
     queues: dict[str, int] = field(default_factory=dict)
     inbox_size: int | None = None
     inbox_oldest_seconds: float | None = None
+    inbox_held_back: int | None = None
+    published: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    broadcasts_under_way: int | None = None
+    broadcasts_stuck: int | None = None
     processes: dict[str, dict[str, Any]] = field(default_factory=dict)
     probe: dict[str, Any] | None = None
     fleet: FleetView | None = None
     transitions: dict[str, int] = field(default_factory=dict)
     connections: FleetConnections | None = None
+    connection_budget: int | None = None
     quota: Forecast | None = None
     seen_at: float | None = None
 
@@ -63,6 +70,7 @@ class Monitor:
         self._inbox = Inbox(client)
         self._awake = awake_time(client, settings)
         self._fleet = FleetStore(client)
+        self._agenda = Agenda(client)
         self.latest = Look(looked_at=time.time(), redis_ok=False, redis_error="not looked yet")
 
     async def run(self) -> None:
@@ -80,11 +88,17 @@ class Monitor:
                 queues=lengths,
                 inbox_size=self._inbox.size(),
                 inbox_oldest_seconds=self._inbox.oldest_age_seconds(),
+                inbox_held_back=self._inbox.held_back(),
+                published=self._inbox.published(),
+                totals=totals.read(self._redis),
+                broadcasts_under_way=self._agenda.size(),
+                broadcasts_stuck=len(self._agenda.stuck()),
                 processes=self._inbox.processes(),
                 probe=probe_record.last(self._redis),
                 fleet=fleet.read(self._redis),
                 transitions=self._fleet.counts(),
                 connections=read_connections(self._redis),
+                connection_budget=self._settings.db_connection_budget,
                 quota=forecast(
                     self._settings.quota_compute_hours,
                     self._awake.usage(now),

@@ -104,6 +104,12 @@ def _page(summary: str, schema: Schema, *, details: bool = False) -> dict[str, A
 _ready = _page("Whether jobs can be taken", _READY)
 _ready["get"]["responses"]["503"] = _answer("Redis does not answer.", _READY)
 
+_metrics = _page("The same as figures for Prometheus", _TEXT, details=True)
+_metrics["get"]["responses"]["200"] = {
+    "description": "What was seen last, in Prometheus's text format.",
+    "content": {"text/plain": {"schema": _TEXT}},
+}
+
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {
@@ -117,6 +123,7 @@ DOCUMENT: dict[str, Any] = {
         "/health": _page("Basic connectivity", _HEALTH),
         "/db-status": _page("PostgreSQL as the last probe found it", _DATABASE_STATUS, details=True),
         "/db-stability": _page("The stability system", _STABILITY, details=True),
+        "/metrics": _metrics,
     },
     "components": {"securitySchemes": {"opsToken": {"type": "http", "scheme": "bearer"}}},
 }

@@ -3,7 +3,8 @@ its last sign of life.
 
 In Redis, so that a database that sleeps while nothing is to be done stays asleep. By Redis's clock.
 
-    ballast:broadcasts:due    zset   broadcast id -> unix time
+    ballast:broadcasts:due      zset   broadcast id -> unix time
+    ballast:broadcasts:wakes    hash   broadcast id -> how often it was woken since a chunk of it last ended
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import redis
 
 LOOKED_AT_ONCE = 50
 
+WAKES_STUCK = 6
+"""Woken so often, twice a minute, without a chunk that ended and had a follower: it does not get on."""
+
 _DUE = "ballast:broadcasts:due"
+_WAKES = "ballast:broadcasts:wakes"
 
 _POSTPONE = """
 local time = redis.call('TIME')
@@ -24,7 +29,10 @@ return redis.call('ZADD', KEYS[1], time[1] + time[2] / 1e6 + ARGV[2], ARGV[1])
 _TAKE_DUE = """
 local time = redis.call('TIME')
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', time[1], 'LIMIT', 0, ARGV[1], 'WITHSCORES')
-for i = 1, #due, 2 do redis.call('ZADD', KEYS[1], time[1] + ARGV[2], due[i]) end
+for i = 1, #due, 2 do
+  redis.call('ZADD', KEYS[1], time[1] + ARGV[2], due[i])
+  redis.call('HINCRBY', KEYS[2], due[i], 1)
+end
 return due
 """
 
@@ -47,10 +55,27 @@ class Agenda:
     def after(self, broadcast_id: int, seconds: float) -> None:
         self._postpone(keys=[_DUE], args=[broadcast_id, seconds])
 
+    def went_on(self, broadcast_id: int, seconds: float) -> None:
+        """A chunk of it has ended, and another follows."""
+        self._redis.hdel(_WAKES, str(broadcast_id))
+        self.after(broadcast_id, seconds)
+
     def strike_out(self, broadcast_id: int) -> None:
         self._redis.zrem(_DUE, broadcast_id)
+        self._redis.hdel(_WAKES, str(broadcast_id))
+
+    def size(self) -> int:
+        """Broadcasts that are sending, or will at their time."""
+        return self._redis.zcard(_DUE)
+
+    def stuck(self) -> list[int]:
+        """Those that do not get on."""
+        wakes = cast(dict[bytes, bytes], self._redis.hgetall(_WAKES))
+        return sorted(int(each) for each, count in wakes.items() if int(count) >= WAKES_STUCK)
 
     def take_due(self, again_after_seconds: float) -> list[tuple[int, float]]:
         """Those whose time has come, with that time. They are due again later, in case this caller dies."""
-        answer = cast(list[bytes], self._take_due(keys=[_DUE], args=[LOOKED_AT_ONCE, again_after_seconds]))
+        answer = cast(
+            list[bytes], self._take_due(keys=[_DUE, _WAKES], args=[LOOKED_AT_ONCE, again_after_seconds])
+        )
         return [(int(each), float(score)) for each, score in zip(answer[::2], answer[1::2], strict=True)]

@@ -247,6 +247,7 @@ class Chunk:
             halt=self._bad_payload,
         )
         self._recorded.update(result.user_id for result in results)
+        await asyncio.to_thread(self._home.record.count, results)
         if self._bad_payload is not None:
             log.error("broadcast_halted", broadcast_id=self._broadcast.id, reason=self._bad_payload)
         if recorded.has_card:

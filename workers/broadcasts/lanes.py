@@ -51,7 +51,7 @@ class Lanes:
         """
         if chunk.run is None:
             return
-        self.agenda.after(chunk.broadcast_id, SILENCE_SECONDS_MAX)
+        self.agenda.went_on(chunk.broadcast_id, SILENCE_SECONDS_MAX)
         number = chunk.number + 1
         for lane in range(LANES) if chunk.number == 0 else (chunk.lane,):
             following = chunk.model_copy(update={"lane": lane, "number": number})

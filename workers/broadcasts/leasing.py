@@ -53,5 +53,6 @@ def _settle(home: Broadcaster, broadcast_id: int, number: int) -> None:
         known.get(each.user_id, Result(each.user_id, DeliveryStatus.PENDING)) for each in lease.recipients
     ]
     broadcast_leases.record(home.engine, broadcast_id, lease, results)
+    home.record.count(results)
     home.record.forget(number, holder)
     log.warning("broadcast_lease_settled", broadcast_id=broadcast_id, recipients=len(results))

@@ -15,12 +15,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import cast
 
 import redis
+import structlog
 
 from dbcore.broadcast_leases import DeliveryStatus, Mark, Result
+from workers import totals
+
+log = structlog.get_logger(__name__)
 
 KEPT_SECONDS = 7 * 24 * 3600
 """After a death it is read within seconds, or when the database is back."""
@@ -59,6 +64,7 @@ class LeaseRecord:
     """Raises redis.RedisError wherever Redis cannot be asked; what was to be written may be written then."""
 
     def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
         self._take = client.register_script(_TAKE)
         self._write = client.register_script(_WRITE)
         self._forget = client.register_script(_FORGET)
@@ -84,6 +90,17 @@ class LeaseRecord:
     def forget(self, number: int, holder: str) -> None:
         """The results are in the table."""
         self._forget(keys=[_key(number)], args=[holder])
+
+    def count(self, results: Iterable[Result]) -> None:
+        """They are in the table: add them to the fleet's totals. For the eye alone, so without Redis it is left."""
+        ended = Counter(result.status for result in results if result.status is not DeliveryStatus.PENDING)
+        try:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for status, number in ended.items():
+                    pipeline.hincrby(totals.KEY, totals.name_of("recipients", status), number)
+                pipeline.execute()
+        except redis.RedisError as error:
+            log.warning("recipients_not_counted", error=type(error).__name__)
 
 
 def _key(number: int) -> str:

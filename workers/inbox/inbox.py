@@ -22,13 +22,13 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     claimed       hash   queue -> the highest number that was claimed
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
 
-and beside them `ballast:balances`, a hash of the last balances read: one entry a user.
+and beside them `ballast:balances`, a hash of the last balances read: one entry a user; and the totals of totals.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
@@ -37,6 +37,7 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
+from workers import totals
 from workers.jobs import Envelope, Quarantine, queue_of
 
 LANE_LENGTH_MAX = 200
@@ -168,7 +169,8 @@ class Inbox:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         folder = files("workers.inbox").joinpath("lua")
-        prelude = folder.joinpath("prelude.lua").read_text()
+        bounds = ", ".join(map(str, totals.ANSWER_MS))
+        prelude = folder.joinpath("prelude.lua").read_text() + f"local ANSWER_MS = {{{bounds}}}\n"
 
         def script(name: str) -> Any:
             return client.register_script(prelude + folder.joinpath(f"{name}.lua").read_text())
@@ -353,9 +355,13 @@ class Inbox:
         ]
         return [envelope for envelope in known if not envelope.told_to_wait]
 
-    def beat(self, owner: str, report: dict[str, Any]) -> set[str]:
-        """Say that the process `owner` lives, and how it is. Returns the ids of the jobs it holds."""
-        return set(_texts(self._beat(args=[owner, json.dumps(report), 3 * OWNER_DEAD_AFTER_MS])))
+    def beat(self, owner: str, report: dict[str, Any], counts: Mapping[str, int] | None = None) -> set[str]:
+        """Say that the process `owner` lives, and how it is. Returns the ids of the jobs it holds.
+
+        counts -- what it counted since it began (totals.py): what is new of it is added to the fleet's.
+        """
+        pairs = [item for pair in (counts or {}).items() for item in pair]
+        return set(_texts(self._beat(args=[owner, json.dumps(report), 3 * OWNER_DEAD_AFTER_MS, *pairs])))
 
     def leave(self, owner: str) -> None:
         """The process ends on purpose: what it holds is due at once."""
@@ -363,6 +369,15 @@ class Inbox:
 
     def size(self) -> int:
         return self._redis.zcard("ballast:inbox:all")
+
+    def held_back(self) -> int:
+        """Jobs that wait for the database's queues to open."""
+        return self._redis.zcard("ballast:inbox:held_back")
+
+    def published(self) -> dict[str, int]:
+        """Messages handed to each of Celery's queues, ever since Redis was empty."""
+        found = cast(dict[bytes, bytes], self._redis.hgetall("ballast:inbox:sequence"))
+        return {queue.decode(): int(count) for queue, count in found.items()}
 
     def oldest_age_seconds(self) -> float | None:
         """Age of the job that waits the longest, by Redis's clock; None where none waits."""

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import make_url
 
-from dbcore import probes
+from dbcore import failed_operations, probes
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers import probe_record, process
@@ -42,7 +42,10 @@ def probe(trigger: str = "beat") -> None:
 
 def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:
     try:
-        return {"by": "statement", **asdict(probes.probe(worker.engine, trigger=trigger))}
+        found = probes.probe(worker.engine, trigger=trigger)
+        # Only where all tables are there, and while it is awake anyway.
+        letters = failed_operations.count_open(worker.engine) if found.ok else None
+        return {"by": "statement", **asdict(found), "open_dead_letters": letters}
     except DatabaseAway as away:
         return {
             "by": "statement",

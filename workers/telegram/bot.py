@@ -6,9 +6,10 @@ from telegram import Bot
 
 from dbcore.settings import Settings
 from workers.telegram.transport import AiohttpRequest
+from workers.totals import Tally
 
 
-def make_bot(settings: Settings, *, connections: int) -> Bot:
+def make_bot(settings: Settings, *, connections: int, tally: Tally | None = None) -> Bot:
     """python-telegram-bot's Bot against the configured server.
 
     It is not `initialize()`d: that would ask `getMe`, and a worker must start while Telegram is away.
@@ -17,5 +18,5 @@ def make_bot(settings: Settings, *, connections: int) -> Bot:
         settings.require("telegram_bot_token"),
         base_url=f"{settings.telegram_api_url}/bot",
         base_file_url=f"{settings.telegram_api_url}/file/bot",
-        request=AiohttpRequest(connections=connections),
+        request=AiohttpRequest(connections=connections, tally=tally),
     )

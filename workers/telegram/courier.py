@@ -21,6 +21,7 @@ from dbcore.settings import Settings
 from workers.messages import Message
 from workers.telegram.bot import make_bot
 from workers.telegram.verdicts import Meaning, Verdict, judge
+from workers.totals import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +32,13 @@ OUTSTANDING_MAX = 64
 class Courier:
     """Owns the event loop's thread and the Bot. Made after the fork; `close()` ends both."""
 
-    def __init__(self, settings: Settings, *, bulk_sends_max: int = 0) -> None:
-        """bulk_sends_max -- how many sends of broadcasts may be under way beside the answers."""
+    def __init__(self, settings: Settings, tally: Tally | None = None, *, bulk_sends_max: int = 0) -> None:
+        """tally -- counts the requests to Telegram.
+        bulk_sends_max -- how many sends of broadcasts may be under way beside the answers.
+        """
         self._bot: Bot | None = None
         if settings.telegram_bot_token is not None:
-            self._bot = make_bot(settings, connections=OUTSTANDING_MAX + bulk_sends_max)
+            self._bot = make_bot(settings, connections=OUTSTANDING_MAX + bulk_sends_max, tally=tally)
         else:
             log.warning(
                 "no_bot_token",

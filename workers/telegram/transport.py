@@ -15,6 +15,8 @@ import aiohttp
 from telegram.error import NetworkError, TimedOut
 from telegram.request import BaseRequest, RequestData
 
+from workers.totals import Tally
+
 KEEPALIVE_SECONDS = 30.0
 
 
@@ -30,6 +32,7 @@ class AiohttpRequest(BaseRequest):
     read_seconds -- for each read of the answer.
     write_seconds -- for sending the request, on top of the others.
     proxy -- its URL; unset, HTTPS_PROXY and HTTP_PROXY are heeded.
+    tally -- counts each request as `telegram|<method>|<HTTP status, or how it failed>`.
     """
 
     def __init__(
@@ -40,12 +43,14 @@ class AiohttpRequest(BaseRequest):
         read_seconds: float = 10.0,
         write_seconds: float = 10.0,
         proxy: str | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self._connections = connections
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._write_seconds = write_seconds
         self._proxy = proxy
+        self._tally = tally
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -93,13 +98,22 @@ class AiohttpRequest(BaseRequest):
             async with self._session.request(
                 method, url, data=_body(request_data), timeout=timeout, proxy=self._proxy
             ) as answer:
-                return answer.status, await answer.read()
+                body = await answer.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            self._count(url, "never_sent")
             raise NeverSent(type(error).__name__) from error
         except (TimeoutError, aiohttp.ServerTimeoutError) as error:
+            self._count(url, "timeout")
             raise TimedOut(f"no answer within {read} s") from error
         except aiohttp.ClientError as error:
+            self._count(url, "broken")
             raise NetworkError(type(error).__name__) from error
+        self._count(url, str(answer.status))
+        return answer.status, body
+
+    def _count(self, url: str, outcome: str) -> None:
+        if self._tally is not None:
+            self._tally.count("telegram", url.rpartition("/")[2], outcome)
 
 
 def _given(timeout: Any, own: float) -> Any:

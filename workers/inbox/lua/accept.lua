@@ -13,8 +13,14 @@ end
 if redis.call('EXISTS', job_key(id)) == 1 then
   return {'known'} -- should its first intake have died before the publish, the rescuer does it
 end
-if redis.call('LLEN', lane_key(lane)) >= lane_max then return {'full'} end
-if redis.call('ZCARD', ALL) >= total_max then return {'crowded'} end
+if redis.call('LLEN', lane_key(lane)) >= lane_max then
+  redis.call('HINCRBY', TOTALS, 'jobs_refused|full', 1)
+  return {'full'}
+end
+if redis.call('ZCARD', ALL) >= total_max then
+  redis.call('HINCRBY', TOTALS, 'jobs_refused|crowded', 1)
+  return {'crowded'}
+end
 if dialogue ~= '' then
   local current = redis.call('GET', dialogue) or ''
   if current ~= expected then return {'conflict', current} end
@@ -27,6 +33,7 @@ end
 redis.call('HSET', job_key(id), 'lane', lane, 'queue', queue, 'kind', kind, 'envelope', envelope)
 if failure ~= '' then redis.call('HSET', job_key(id), 'failure', failure) end
 redis.call('ZADD', ALL, now, id)
+redis.call('HINCRBY', TOTALS, 'jobs_accepted|' .. kind, 1)
 if redis.call('RPUSH', lane_key(lane), id) == 1 then
   local ticket = mark_published(id, grace_ms)
   return {'accepted', ticket[1], ticket[2], ticket[3], ticket[4]}

@@ -17,6 +17,18 @@ end
 local today = done_key(math.floor(time[1] / DAY))
 redis.call('SADD', today, id)
 redis.call('EXPIRE', today, 2 * DAY)
+local kind, queue = unpack(redis.call('HMGET', job_key(id), 'kind', 'queue'))
+local took_ms = math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now))
+local bucket = 'inf'
+for _, bound in ipairs(ANSWER_MS) do
+  if took_ms <= bound then
+    bucket = bound
+    break
+  end
+end
+redis.call('HINCRBY', TOTALS, 'jobs_done|' .. (kind or ''), 1)
+redis.call('HINCRBY', TOTALS, 'answers|' .. (queue or '') .. '|' .. bucket, 1)
+redis.call('HINCRBY', TOTALS, 'answers_ms|' .. (queue or ''), took_ms)
 redis.call('DEL', job_key(id))
 redis.call('ZREM', ALL, id)
 redis.call('ZREM', DUE, id)

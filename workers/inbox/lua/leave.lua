@@ -6,6 +6,6 @@ for _, id in ipairs(redis.call('SMEMBERS', held_key(owner))) do
     redis.call('ZADD', DUE, now, id)
   end
 end
-redis.call('DEL', held_key(owner), 'ballast:worker:' .. owner)
+redis.call('DEL', held_key(owner), 'ballast:worker:' .. owner, TOTALS .. ':' .. owner)
 redis.call('ZREM', OWNERS, owner)
 return 1

@@ -9,6 +9,7 @@ local function held_key(owner) return 'ballast:inbox:held:' .. owner end
 local function done_key(day) return 'ballast:inbox:done:' .. day end
 local ALL, DUE, OWNERS = 'ballast:inbox:all', 'ballast:inbox:due', 'ballast:inbox:owners'
 local HELD_BACK, UNTOLD = 'ballast:inbox:held_back', 'ballast:inbox:untold'
+local TOTALS = 'ballast:totals'
 local SEQUENCE, CLAIMED = 'ballast:inbox:sequence', 'ballast:inbox:claimed'
 
 -- Where a job goes next: its own queue, or `replies` once only the answer is left.

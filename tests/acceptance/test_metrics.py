@@ -1,0 +1,58 @@
+"""One scrape of the frontend shows what the whole fleet does."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from devstack.stack import Stack
+from devstack.telegram.control import TelegramControl
+from tests.acceptance.conftest import MakeStack
+from tests.acceptance.people import all_settled, register, say
+
+
+def scraped(stack: Stack) -> dict[str, float]:
+    """Sums over the labels, by the sample's name."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.ops_port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    return sums
+
+
+async def test_one_scrape_shows_the_work_of_all_processes(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    stack = make_stack(HEALTH_PROBE_SECONDS="1", DB_CONNECTION_BUDGET="20")
+    stack.start("frontend", "main", "light", "beat")
+    stack.wait_ready(processes=3)
+    (alice,) = await register(telegram, "Alice")
+    for _ in range(3):
+        await say(telegram, alice, "/balance")
+    await all_settled(stack, telegram)
+
+    def shown() -> bool:
+        seen = scraped(stack)
+        return "ballast_probe_latency_seconds" in seen and seen["ballast_jobs_done_total"] >= 4
+
+    await asyncio.to_thread(stack.wait_until, shown, "the probe and the jobs are shown")
+    seen = scraped(stack)
+    assert seen["ballast_worker_processes"] == 3
+    assert seen["ballast_breaker_state"] == 1
+    assert seen["ballast_database_calls_total"] >= 4
+    assert seen["ballast_telegram_requests_total"] >= 4
+    assert 1 <= seen["db_client_connection_count"] <= seen["db_client_connection_max"] <= 20
+    assert seen["ballast_database_connection_budget"] == 20
+    assert seen["ballast_dead_letters_open"] == 0
+    assert seen["ballast_probe_success"] == 1
+    assert seen["ballast_job_duration_seconds_count"] == seen["ballast_jobs_done_total"]
+
+    calls = seen["ballast_database_calls_total"]
+    stack.kill("main")
+    stack.start("main")
+    stack.wait_ready(processes=3)
+    assert scraped(stack)["ballast_database_calls_total"] >= calls, "a counter outlives its process"
