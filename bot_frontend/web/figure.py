@@ -78,10 +78,14 @@ def total(name: str, meaning: str, *, key: str) -> Figure:
 
 
 def totals(name: str, key: str, labels: dict[str, Collection[str]], meaning: str) -> Figure:
-    """labels -- with the values they may take, in the order of the field `key|value|…`."""
+    """labels -- with the values they may take, in the order of the field `key|value|…`.
+
+    Of a single label all values are there from the start: what begins at 1 Prometheus does not see rise.
+    """
+    single = next(iter(labels.values())) if len(labels) == 1 else ()
 
     def values(look: Look, _: float) -> Values:
-        found: dict[tuple[str, ...], float] = {}
+        found: dict[tuple[str, ...], float] = {(word,): 0.0 for word in single} if look.seen_at else {}
         for field, count in look.totals.items():
             first, *parts = field.split("|")
             if first == key and len(parts) == len(labels):
