@@ -123,6 +123,7 @@ def carry_out(
         structlog.contextvars.bind_contextvars(
             job_id=job_id, update_id=claim.envelope.update_id, attempt=claim.deliveries
         )
+        log.info("claimed", kind=claim.envelope.kind)
         outcome = _outcome_of(worker, job_type, apply, claim)
         if isinstance(outcome, Answer):
             worker.courier.carry(lambda bot: deliver(bot, worker, claim, outcome))

@@ -89,6 +89,13 @@ class Courier:
 
 async def send(bot: Bot, message: Message) -> Verdict:
     """Send or edit one message, and say what Telegram's answer means."""
+    verdict = await _sent(bot, message)
+    if verdict.meaning is Meaning.DELIVERED:
+        log.info("answer_sent", message_id=verdict.message_id, edited=message.edit_message_id is not None)
+    return verdict
+
+
+async def _sent(bot: Bot, message: Message) -> Verdict:
     keyboard = _keyboard(message)
     try:
         if message.edit_message_id is not None:
