@@ -29,6 +29,7 @@ from workers.jobs import (
     PressBroadcast,
     SetUserStatus,
     ShowBalance,
+    ShowDatabaseStatus,
     ShowHistory,
 )
 from workers.messages import Message
@@ -120,6 +121,8 @@ def _command(
             return _after(dialogues.begin(arguments, message.update_id, settings.currency_exponent), message)
         case "cancel":
             return _say(message, texts.LEFT_DIALOGUE if dialogue else texts.NOTHING_TO_CANCEL)
+        case "dbstatus" if is_admin:
+            return Intention(ShowDatabaseStatus())
         case "credit" | "debit" if is_admin:
             return _adjust(name, arguments, message, settings)
         case "broadcast" if is_admin:

@@ -25,12 +25,14 @@ from workers.broadcasts.albums import Albums
 from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
 from workers.inbox.inbox import SIZE_MAX
 from workers.jobs import (
+    DATABASE_QUEUES,
     DeliverReply,
     Envelope,
     Job,
     Quarantine,
     ShowBalance,
     job_id_of_update,
+    queue_of,
 )
 from workers.messages import Message
 from workers.notices import TOLD_TO_WAIT, queued_notice
@@ -112,7 +114,7 @@ class Intake:
             job = self._answer_from_memory(intention.job, chat_id) if away else intention.job
             told_to_wait = away and job.kind in TOLD_TO_WAIT
             envelope = _envelope(job, reading, job_id, told_to_wait=told_to_wait)
-            if away and isinstance(job, DeliverReply):
+            if away and queue_of(job.kind) not in DATABASE_QUEUES:
                 # Or it would wait behind the user's queued commands for the database, which it does not need.
                 envelope = envelope.model_copy(update={"lane": job_id})
             receipt = self._accept(envelope, DialogueStep(key, before, after))

@@ -23,6 +23,7 @@ ADMIN_COMMANDS = (
     ("debit", "Debit a user: /debit @name 5.50 [reason]"),
     ("broadcast", "Write to many: /broadcast text, or as a reply to any message"),
     ("broadcasts", "Show the newest broadcasts"),
+    ("dbstatus", "Show how the database, the queue and the workers are"),
 )
 
 BROADCAST_USAGE = (

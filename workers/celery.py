@@ -34,6 +34,7 @@ app = Celery(
         "workers.tasks.broadcasts",
         "workers.tasks.replies",
         "workers.tasks.health",
+        "workers.tasks.status",
     ],
 )
 app.config_from_object("celeryconfig")

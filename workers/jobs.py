@@ -170,6 +170,12 @@ class DeliverReply(Job):
     messages: tuple[Message, ...] = Field(min_length=1, max_length=10)
 
 
+class ShowDatabaseStatus(Job):
+    """/dbstatus. From what Redis holds, so it needs no database."""
+
+    kind = "health.database_status"
+
+
 class Segment(BaseModel):
     """Who a broadcast is for: all parts that are given must hold; none is everybody who can be reached.
 
@@ -452,6 +458,7 @@ JOB_TYPES: dict[str, type[Job]] = {
         DecideTransfer,
         ShowHistory,
         DeliverReply,
+        ShowDatabaseStatus,
         StartBroadcast,
         SendChunk,
         WakeBroadcast,

@@ -19,6 +19,7 @@ class Message(BaseModel):
 
     text -- Telegram's HTML; whatever came from people is escaped already.
     edit_message_id -- the bot's message to replace; where that is gone a new one is sent.
+    picture -- a PNG in base64; the text then stands under it, and has at most 1024 characters.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -27,3 +28,4 @@ class Message(BaseModel):
     text: str = Field(min_length=1, max_length=4096)
     buttons: tuple[tuple[Button, ...], ...] = ()
     edit_message_id: int | None = None
+    picture: str | None = Field(default=None, max_length=200_000)

@@ -1,4 +1,6 @@
-"""The last probe's finding in Redis, for the pages. All findings are in the table `health_probes`."""
+"""What the probes found, in Redis, for the pages: the last finding, and the last hours in short. All that a statement
+found are in the table `health_probes`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ from typing import Any, cast
 import redis
 
 _LAST = "ballast:probe:last"
+_SERVER = "ballast:probe:server"
 _CALLS = "ballast:probe:calls"
+_RECENT = "ballast:probe:recent"
+
+RECENT_MAX = 720
+"""Half a day of a probe a minute; about 100 bytes each."""
 
 
 def claim_slot(client: redis.Redis, slot: int, period_seconds: int) -> bool:
@@ -17,7 +24,14 @@ def claim_slot(client: redis.Redis, slot: int, period_seconds: int) -> bool:
 
 
 def keep(client: redis.Redis, finding: dict[str, Any]) -> None:
-    client.set(_LAST, json.dumps(finding, default=str))
+    short = {name: finding.get(name) for name in ("probed_at", "ok", "by", "latency_ms", "kind")}
+    with client.pipeline(transaction=False) as pipeline:
+        pipeline.set(_LAST, json.dumps(finding, default=str))
+        if "server_version" in finding:
+            pipeline.set(_SERVER, json.dumps(finding, default=str))
+        pipeline.lpush(_RECENT, json.dumps(short))
+        pipeline.ltrim(_RECENT, 0, RECENT_MAX - 1)
+        pipeline.execute()
 
 
 def exchange_calls(client: redis.Redis, calls: dict[str, int]) -> dict[str, int]:
@@ -27,5 +41,20 @@ def exchange_calls(client: redis.Redis, calls: dict[str, int]) -> dict[str, int]
 
 
 def last(client: redis.Redis) -> dict[str, Any] | None:
-    line = cast(bytes | None, client.get(_LAST))
+    return _finding(client, _LAST)
+
+
+def last_of_server(client: redis.Redis) -> dict[str, Any] | None:
+    """The last finding that says what the server is, however many probes failed since."""
+    return _finding(client, _SERVER)
+
+
+def recent(client: redis.Redis) -> list[dict[str, Any]]:
+    """The last findings in short, oldest first: probed_at, ok, by, latency_ms where it was measured, kind."""
+    lines = cast(list[bytes], client.lrange(_RECENT, 0, RECENT_MAX - 1))
+    return [json.loads(line) for line in reversed(lines)]
+
+
+def _finding(client: redis.Redis, key: str) -> dict[str, Any] | None:
+    line = cast(bytes | None, client.get(key))
     return None if line is None else cast(dict[str, Any], json.loads(line))

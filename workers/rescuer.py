@@ -18,10 +18,11 @@ from celery import bootsteps
 from dbcore import fleet
 from dbcore.redis_client import connect_redis
 from dbcore.settings import load_settings
+from workers.alarms.bell import Bell
+from workers.alarms.watch import AlarmWatch
 from workers.inbox import Inbox, Publisher
 from workers.jobs import DATABASE_QUEUES
 from workers.notices import queued_notice
-from workers.quota_alarm import QuotaAlarm
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +45,9 @@ class Rescuer:
     def __init__(
         self, client: redis.Redis, inbox: Inbox, publisher: Publisher, admin_ids: Collection[int] = ()
     ) -> None:
-        """admin_ids -- who is told of what nobody but a person can mend."""
+        """admin_ids -- who is told of what a person should know."""
         self._redis = client
-        self._alarm = QuotaAlarm(client, inbox, publisher, admin_ids)
+        self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids))
         self._name = uuid.uuid4().hex
         self._renew = client.register_script(_RENEW_LEASE)
         self._inbox = inbox
@@ -67,7 +68,6 @@ class Rescuer:
             return 0
         # Held back until it closes: published now they would only be given back, over and over.
         view = fleet.read(self._redis)
-        self._alarm.look(view)
         shut = DATABASE_QUEUES if view.admits_nothing else ()
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
@@ -76,6 +76,7 @@ class Rescuer:
             if looked_at < BATCH:
                 break
         self._tell_those_who_wait()
+        self._alarms.look(view)
         return published
 
     def _tell_those_who_wait(self) -> None:

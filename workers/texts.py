@@ -15,12 +15,6 @@ from workers.messages import Button
 
 NOT_YOUR_HISTORY = "These buttons belong to somebody else. Send /history to see yours."
 
-QUOTA_EXHAUSTED = (
-    "The database says that its quota is used up. Nothing is lost: commands wait in Redis and are done once it answers "
-    "again. Nothing mends this by itself before the plan renews: raise the plan at your database's provider, then run "
-    "<code>python -m dbcore breaker auto</code> to be back at once."
-)
-
 BROADCASTS_STOPPED = (
     "You get no broadcasts any more. Everything else goes on as before; /resume brings them back."
 )

@@ -12,10 +12,13 @@ ANSWER_SECONDS_MAX = 60.0
 
 
 async def say(telegram: TelegramControl, user_id: int, text: str) -> SeenMessage:
-    """Write to the bot and return its next answer to that chat."""
+    """Write to the bot and return its next answer to that chat; an alarm that comes meanwhile is none."""
     sent = await telegram.send_text(user_id, text)
     return await telegram.wait_for_message(
-        user_id, after=sent.message.revision, timeout_seconds=ANSWER_SECONDS_MAX
+        user_id,
+        lambda message: not message.text.startswith("Alarm"),
+        after=sent.message.revision,
+        timeout_seconds=ANSWER_SECONDS_MAX,
     )
 
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.expectations import NOTICE, Expected, Move, expect, name_of
+from tests.chaos.expectations import ALARM, NOTICE, Expected, Move, expect, name_of
 from tests.chaos.truth import Entry, Pending, Record, Transfer
 
 
@@ -136,6 +136,8 @@ def _answers(verdict: Verdict, record: Record, expected: Expected) -> None:
         name = name_of(said)
         if name[1] == NOTICE:
             verdict.notices += 1
+            continue
+        if name[1] == ALARM:
             continue
         came[name] += 1
         if name in expected.asked_at and came[name] == 1:

@@ -19,11 +19,15 @@ Answer = tuple[int, str, str]
 NOTICE = "notice"
 """Not an answer: it says that one will come, and where."""
 
+ALARM = "alarm"
+"""Not an answer either: admins are told of what goes on."""
+
 _AMOUNT = r"(?P<amount>[\d.]+) CREDIT"
 _SHAPES = (
     ("balance", re.compile(rf"Your balance is {_AMOUNT}\.")),
     ("balance", re.compile(rf"Your last known balance is {_AMOUNT}, as of .*")),
     (NOTICE, re.compile(r"The database is away\. This is queued, reference .*")),
+    (ALARM, re.compile(r"Alarm( over)?: .*", re.DOTALL)),
     ("welcome", re.compile(r"Welcome.*", re.DOTALL)),
     ("credited", re.compile(rf"Credited {_AMOUNT} to .*\n“(?P<memo>.*)”\n.*")),
     ("was credited", re.compile(rf"You were credited {_AMOUNT}\.\n“(?P<memo>.*)”\n.*")),

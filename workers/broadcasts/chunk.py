@@ -250,6 +250,9 @@ class Chunk:
         await asyncio.to_thread(self._home.record.count, results)
         if self._bad_payload is not None:
             log.error("broadcast_halted", broadcast_id=self._broadcast.id, reason=self._bad_payload)
+            await asyncio.to_thread(
+                self._home.lanes.tell_of_halt, self._broadcast.id, self._lease.run, self._bad_payload
+            )
         if recorded.has_card:
             over = recorded.status is not BroadcastStatus.SENDING
             await asyncio.to_thread(self._home.lanes.show_card, self._broadcast.id, at_once=over)

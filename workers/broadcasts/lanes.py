@@ -10,14 +10,19 @@ is finished, paused or halted has no jobs.
 
 from __future__ import annotations
 
+from html import escape
+
 import redis
 import structlog
 
+from workers.alarms import bell
 from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.cards import Cards
 from workers.inbox import Acceptance, Inbox, Publisher
 from workers.jobs import Envelope, EraseChunk, Job, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
 from workers.not_now import NotNow
+
+log = structlog.get_logger(__name__)
 
 LANES = 4
 """Chunks of one broadcast at work at once, in however many processes."""
@@ -87,6 +92,17 @@ class Lanes:
     def erase(self, chunk: EraseChunk) -> None:
         """The next deletion. The same order twice is one chain of jobs."""
         self._accept(chunk, f"broadcast-{chunk.broadcast_id}-erase-{chunk.found}-{chunk.after_user_id}")
+
+    def tell_of_halt(self, broadcast_id: int, run: int, reason: str) -> None:
+        """Have the admins told that it stopped itself. Best effort: its card and its status say so as well."""
+        try:
+            bell.leave(
+                self._redis,
+                f"broadcast-{broadcast_id}-halted-{run}",
+                f"Broadcast {broadcast_id} stopped itself: {escape(reason, quote=False)}",
+            )
+        except redis.RedisError as error:
+            log.warning("halt_not_told", broadcast_id=broadcast_id, error=type(error).__name__)
 
     def _accept(self, job: Job, job_id: str) -> None:
         self._take(Envelope.of(job, job_id=job_id, lane=job_id))

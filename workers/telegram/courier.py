@@ -7,6 +7,7 @@ The job's record stays in the inbox until the last message is out.
 from __future__ import annotations
 
 import asyncio
+import base64
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -107,6 +108,15 @@ async def _sent(bot: Bot, message: Message) -> Verdict:
                 parse_mode=ParseMode.HTML,
             )
             return Verdict(Meaning.DELIVERED, message_id=message.edit_message_id)
+        if message.picture is not None:
+            sent = await bot.send_photo(
+                message.chat_id,
+                base64.b64decode(message.picture),
+                caption=message.text,
+                reply_markup=keyboard,
+                parse_mode=ParseMode.HTML,
+            )
+            return Verdict(Meaning.DELIVERED, message_id=sent.message_id)
         sent = await bot.send_message(
             message.chat_id, message.text, reply_markup=keyboard, parse_mode=ParseMode.HTML
         )

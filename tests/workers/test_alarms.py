@@ -1,0 +1,169 @@
+"""Admins are told of an event once, by however many on watch, and not by a storm. On a real Redis, with its jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+import redis
+
+from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.fleet import FleetView
+from tests.queueing import Queueing, queueing_at
+from workers import totals
+from workers.alarms import bell, watch
+from workers.alarms.bell import AN_HOUR_MAX, Bell
+from workers.alarms.watch import AlarmWatch
+from workers.broadcasts.agenda import WAKES_STUCK, Agenda
+from workers.jobs import DeliverReply, Envelope
+from workers.messages import Message
+
+ADMINS = frozenset({1001, 1002})
+CLOSED = FleetView(BreakerState.CLOSED, None, 0.0, None, 0.0, ())
+
+
+@pytest.fixture
+def queueing(redis_url: str) -> Iterator[Queueing]:
+    with queueing_at(redis_url) as ready:
+        yield ready
+
+
+def not_closed(reason: BreakerReason | None, state: BreakerState = BreakerState.OPEN) -> FleetView:
+    return FleetView(state, reason, 0.0, None, 0.0, ())
+
+
+class Guard:
+    """One that is on watch. Its clock runs on by itself; `told` is what one admin was sent, oldest first."""
+
+    def __init__(self, queueing: Queueing) -> None:
+        self._queueing = queueing
+        ringing = Bell(queueing.client, queueing.inbox, queueing.publisher, ADMINS)
+        self._ticks = 0.0
+        self._watch = AlarmWatch(queueing.client, ringing, clock=self._tick)
+
+    def _tick(self) -> float:
+        self._ticks += watch.LOOK_SECONDS
+        return self._ticks
+
+    def look(self, view: FleetView = CLOSED) -> None:
+        self._watch.look(view)
+
+
+def messages(queueing: Queueing, admin_id: int = 1001) -> list[str]:
+    """What waits to be sent to an admin; the other has the same."""
+    found: dict[int, list[str]] = {admin: [] for admin in ADMINS}
+    for job_id in cast(list[bytes], queueing.client.zrange("ballast:inbox:all", 0, -1)):
+        envelope = queueing.client.hget(f"ballast:inbox:job:{job_id.decode()}", "envelope")
+        assert isinstance(envelope, bytes)
+        for message in told_by(envelope):
+            found[message.chat_id].append(message.text)
+    assert sorted(found[1001]) == sorted(found[1002])
+    return found[admin_id]
+
+
+def told_by(envelope: bytes) -> tuple[Message, ...]:
+    return DeliverReply.decode(Envelope.model_validate_json(envelope).fields).messages
+
+
+def let_time_pass(client: redis.Redis, seconds: float) -> None:
+    """What stands has stood for longer."""
+    for name, event in client.hgetall("ballast:alarms").items():
+        fields = json.loads(event)
+        client.hset("ballast:alarms", name, json.dumps({**fields, "since": fields["since"] - seconds}))
+
+
+def test_an_outage_is_told_once_with_its_reason_and_its_end_with_how_long(queueing: Queueing) -> None:
+    first, second = Guard(queueing), Guard(queueing)
+    outage = not_closed(BreakerReason.OUTAGE)
+    first.look(outage)
+    assert messages(queueing) == []
+    let_time_pass(queueing.client, 240)
+    for guard in (first, second, first, second):
+        guard.look(outage)
+        guard.look(not_closed(BreakerReason.OUTAGE, BreakerState.HALF_OPEN))
+    (opened,) = messages(queueing)
+    assert opened.startswith("Alarm: The database does not answer (reason: outage).")
+    for guard in (second, first):
+        guard.look()
+    _, closed = messages(queueing)
+    assert closed.startswith("Alarm over: The database is back after 4 min (reason: outage).")
+    first.look(outage)
+    let_time_pass(queueing.client, 60)
+    first.look(outage)
+    assert len(messages(queueing)) == 3
+
+
+def test_an_outage_that_is_over_in_a_moment_wakes_nobody(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    for _ in range(5):
+        guard.look(not_closed(BreakerReason.OUTAGE))
+        guard.look()
+    assert messages(queueing) == []
+
+
+def test_a_quota_is_told_at_once_with_what_to_do(queueing: Queueing) -> None:
+    for guard in (Guard(queueing), Guard(queueing)):
+        guard.look(not_closed(BreakerReason.QUOTA))
+    (told,) = messages(queueing)
+    assert "python -m dbcore breaker auto" in told
+
+
+def test_an_operators_word_is_told_as_one(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    shut = not_closed(None, BreakerState.FORCED_OPEN)
+    guard.look(shut)
+    let_time_pass(queueing.client, 60)
+    guard.look(shut)
+    assert "An operator has shut the database off" in messages(queueing)[0]
+
+
+def test_dead_letters_that_follow_each_other_are_one_event(queueing: Queueing) -> None:
+    guard, other = Guard(queueing), Guard(queueing)
+    guard.look()
+    for _ in range(3):
+        queueing.client.hincrby(totals.KEY, "dead_letters", 2)
+        guard.look()
+        other.look()
+    assert len(messages(queueing)) == 1
+    assert "dead-letters list" in messages(queueing)[0]
+    queueing.client.hincrbyfloat("ballast:alarms:letters", "at", -watch.QUIET_SECONDS)
+    guard.look()
+    queueing.client.hincrby(totals.KEY, "dead_letters", 1)
+    guard.look()
+    assert len(messages(queueing)) == 2
+
+
+def test_a_stuck_broadcast_is_told_once_and_that_it_goes_on(queueing: Queueing) -> None:
+    agenda, guard = Agenda(queueing.client), Guard(queueing)
+    for _ in range(WAKES_STUCK):
+        agenda.after(7, -1)
+        agenda.take_due(30)
+    guard.look()
+    guard.look()
+    (stuck,) = messages(queueing)
+    assert "Broadcast 7 does not get on" in stuck
+    agenda.went_on(7, 30)
+    guard.look()
+    assert messages(queueing)[1].startswith("Alarm over: Broadcast 7 goes on")
+
+
+def test_what_a_process_left_is_told_once_by_whoever_is_on_watch(queueing: Queueing) -> None:
+    for _ in range(3):  # as its lanes see it one after the other
+        bell.leave(queueing.client, "broadcast-7-halted-1", "Broadcast 7 stopped itself: bad &lt;b&gt;")
+    for guard in (Guard(queueing), Guard(queueing)):
+        guard.look()
+    assert messages(queueing) == ["Alarm: Broadcast 7 stopped itself: bad &lt;b&gt;"]
+
+
+def test_a_storm_ends_after_so_many_an_hour(queueing: Queueing) -> None:
+    for number in range(3 * AN_HOUR_MAX):
+        bell.leave(queueing.client, f"event-{number}", f"number {number}")
+    guard = Guard(queueing)
+    for _ in range(3 * AN_HOUR_MAX // bell.TAKEN_AT_ONCE + 1):
+        guard.look()
+    told = messages(queueing)
+    # The test may run across the turn of an hour.
+    assert AN_HOUR_MAX <= len(told) <= 2 * AN_HOUR_MAX
+    assert any("the last of" in text for text in told)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+from workers.latency_chart import FAILED, HEIGHT, LINE, POINTS_MAX, WIDTH, Probed, draw
+
+BYTES_MAX = 100_000
+"""A picture may have to wait in Redis for Telegram."""
+
+
+def colours(png: bytes) -> set[tuple[int, int, int]]:
+    with Image.open(io.BytesIO(png)) as image:
+        assert (image.format, image.size) == ("PNG", (WIDTH, HEIGHT))
+        counted = image.convert("RGB").getcolors(WIDTH * HEIGHT)
+    assert counted is not None
+    return {colour for _, colour in counted if isinstance(colour, tuple)}  # type: ignore[misc]  # of an RGB image
+
+
+def test_latencies_are_a_line_and_failures_red_marks() -> None:
+    well = [Probed(60.0 * number, ok=True, latency_ms=3.0 + number % 5) for number in range(100)]
+    assert LINE in colours(draw(well))
+    assert FAILED not in colours(draw(well))
+    assert FAILED in colours(draw([*well, Probed(6000.0, ok=False, latency_ms=None)]))
+
+
+@pytest.mark.parametrize(
+    "probes",
+    [
+        [],
+        [Probed(0.0, ok=True, latency_ms=0.0)],
+        [Probed(0.0, ok=True, latency_ms=None)],
+        [Probed(0.0, ok=False, latency_ms=None)] * 2,
+        [Probed(0.0, ok=True, latency_ms=5.0), Probed(-60.0, ok=True, latency_ms=5.0)],
+        [Probed(60.0 * number, ok=True, latency_ms=1e7 * number) for number in range(3 * POINTS_MAX)],
+    ],
+)
+def test_whatever_was_probed_can_be_drawn_and_is_small(probes: list[Probed]) -> None:
+    png = draw(probes)
+    assert len(png) < BYTES_MAX
+    colours(png)

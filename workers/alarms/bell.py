@@ -1,0 +1,83 @@
+"""Tells every admin of an event in Telegram: once for the whole fleet, and never as a storm.
+
+The message goes out as a job like any other, under an id made of the event, so that two who tell of the same event tell
+it once. Past so many an hour the rest is in the log alone.
+
+    ballast:alarms:hour:<hour>   string   how many events were told in that hour
+    ballast:alarms:left          list     events that processes left for whoever is on watch, newest first
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import cast
+
+import redis
+import structlog
+
+from workers.inbox import Inbox, Publisher
+from workers.inbox.inbox import SIZE_MAX
+from workers.jobs import DeliverReply, Envelope
+from workers.messages import Message
+
+log = structlog.get_logger(__name__)
+
+AN_HOUR_MAX = 30
+LEFT_MAX = 100
+TAKEN_AT_ONCE = 20
+
+PREFIX, PREFIX_OVER = "Alarm: ", "Alarm over: "
+
+_LEFT = "ballast:alarms:left"
+_HOUR = 3600
+
+
+class Bell:
+    """admin_ids -- Telegram ids of those who are told. Raises redis.RedisError."""
+
+    def __init__(
+        self, client: redis.Redis, inbox: Inbox, publisher: Publisher, admin_ids: Collection[int]
+    ) -> None:
+        self._redis = client
+        self._inbox = inbox
+        self._publisher = publisher
+        self._admin_ids = sorted(admin_ids)
+
+    def ring(self, event_id: str, text: str, *, over: bool = False) -> None:
+        """text -- Telegram's HTML. over -- it is good news: what was told under this id has ended."""
+        if over:
+            event_id = f"{event_id}-over"
+        log.error("alarm", event_id=event_id, text=text)
+        hour = self._redis.time()[0] // _HOUR
+        told = self._redis.incr(f"ballast:alarms:hour:{hour}")
+        self._redis.expire(f"ballast:alarms:hour:{hour}", 2 * _HOUR)
+        if told == AN_HOUR_MAX:
+            text += f"\n\nThat was the last of {AN_HOUR_MAX} this hour. The rest is in the logs, as <code>alarm</code>."
+        if told <= AN_HOUR_MAX:
+            for admin_id in self._admin_ids:
+                self._tell(admin_id, f"alarm-{event_id}-{admin_id}", (PREFIX_OVER if over else PREFIX) + text)
+
+    def ring_what_was_left(self) -> None:
+        for _ in range(TAKEN_AT_ONCE):
+            line = cast("bytes | None", self._redis.lindex(_LEFT, -1))
+            if line is None:
+                return
+            self.ring(**json.loads(line))
+            self._redis.lrem(_LEFT, -1, line.decode())
+
+    def _tell(self, admin_id: int, job_id: str, text: str) -> None:
+        message = DeliverReply(messages=(Message(chat_id=admin_id, text=text),))
+        envelope = Envelope.of(message, job_id=job_id, lane=job_id, chat_id=admin_id)
+        # There is room for it where there is none for commands: it may say why.
+        ticket = self._inbox.accept(envelope, size_max=2 * SIZE_MAX).ticket
+        if ticket is not None:
+            self._publisher.publish(ticket)
+
+
+def leave(client: redis.Redis, event_id: str, text: str) -> None:
+    """For a process that sees an event and knows no admins: whoever is on watch tells them."""
+    with client.pipeline() as pipeline:
+        pipeline.lpush(_LEFT, json.dumps({"event_id": event_id, "text": text}))
+        pipeline.ltrim(_LEFT, 0, LEFT_MAX - 1)
+        pipeline.execute()

@@ -1,0 +1,170 @@
+"""What the admins are told of without asking: that something stands which needs them, and that it is over.
+
+Looked at by the rescuer, so by one worker at a time. What stands is remembered in Redis, so that the next on watch
+neither tells it again nor forgets that it was told.
+
+    ballast:alarms           hash   condition -> the event as JSON: its id, since when, whether told, what to say after
+    ballast:alarms:letters   hash   seen: dead letters counted so far; at: when the last one was
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import cast
+
+import redis
+
+from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.fleet import FleetView
+from workers import totals
+from workers.alarms.bell import Bell
+from workers.broadcasts.agenda import Agenda
+from workers.broadcasts.progress import duration
+
+LOOK_SECONDS = 1.0
+
+BREAKER_SECONDS = 10.0
+"""An outage that is over sooner is in the log and on the pages, and nobody is woken for it."""
+
+QUIET_SECONDS = 600.0
+"""Dead letters that come within so long of each other are one event."""
+
+STUCK_TOLD_MAX = 10
+
+LASTED = "{lasted}"
+
+_STANDING = "ballast:alarms"
+_LETTERS = "ballast:alarms:letters"
+
+_WHAT: dict[BreakerReason | None, str] = {
+    BreakerReason.OUTAGE: "The database does not answer",
+    BreakerReason.SATURATION: "The database is overloaded",
+    BreakerReason.QUOTA: "The database's quota is used up",
+    BreakerReason.STORAGE: "The database cannot be written to",
+    BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong",
+    None: "An operator has shut the database off",
+}
+
+_QUOTA = (
+    "The database says that its quota is used up. Nothing is lost: commands wait in Redis and are done once it answers "
+    "again. Nothing mends this by itself before the plan renews: raise the plan at your database's provider, then run "
+    "<code>python -m dbcore breaker auto</code> to be back at once."
+)
+_LETTER = (
+    "A job could not be done and waits for you as a dead letter. <code>python -m workers dead-letters list</code> "
+    "shows all that are open. Others that follow within ten minutes of each other are not told one by one."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that stands now.
+
+    after_seconds -- it is told once it has stood for so long.
+    over -- what to say when it no longer stands, with LASTED for how long it did; None for nothing.
+    """
+
+    name: str
+    text: str
+    over: str | None = None
+    after_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A condition from when it was first seen. since -- by Redis's clock."""
+
+    id: str
+    since: float
+    told: bool = False
+    over: str | None = None
+
+
+class AlarmWatch:
+    """Raises redis.RedisError."""
+
+    def __init__(
+        self, client: redis.Redis, bell: Bell, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._redis = client
+        self._bell = bell
+        self._agenda = Agenda(client)
+        self._clock = clock
+        self._looked_at = float("-inf")
+
+    def look(self, fleet: FleetView) -> None:
+        """Tell what is new and what is over. Does nothing where that was done a moment ago."""
+        if self._clock() - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = self._clock()
+        now = self._now()
+        self._bell.ring_what_was_left()
+        known = self._known()
+        standing = {condition.name: condition for condition in self._standing(fleet, now)}
+        for condition in standing.values():
+            self._heed(condition, known.get(condition.name), now)
+        for name, event in known.items():
+            if name not in standing:
+                self._end(name, event, now)
+
+    def _heed(self, condition: Condition, event: Event | None, now: float) -> None:
+        if event is None:
+            event = Event(uuid.uuid4().hex, now)
+            if not self._redis.hsetnx(_STANDING, condition.name, _written(event)):
+                return  # somebody else is on watch too, for a moment
+        if not event.told and now - event.since >= condition.after_seconds:
+            self._bell.ring(event.id, condition.text)
+            told = replace(event, told=True, over=condition.over)
+            self._redis.hset(_STANDING, condition.name, _written(told))
+
+    def _end(self, name: str, event: Event, now: float) -> None:
+        if event.told and event.over is not None:
+            lasted = duration(max(0.0, now - event.since))
+            self._bell.ring(event.id, event.over.replace(LASTED, lasted), over=True)
+        self._redis.hdel(_STANDING, name)
+
+    def _standing(self, fleet: FleetView, now: float) -> Iterator[Condition]:
+        if fleet.state not in {BreakerState.CLOSED, BreakerState.DISABLED}:
+            reason = f" (reason: {fleet.reason})" if fleet.reason else ""
+            yield Condition(
+                "breaker",
+                f"{_WHAT[fleet.reason]}{reason}. The breaker is open; commands wait in Redis, and people are told so. "
+                "/dbstatus shows more.",
+                over=f"The database is back after {LASTED}{reason}. What waited is being done.",
+                after_seconds=BREAKER_SECONDS,
+            )
+            if fleet.reason is BreakerReason.QUOTA:
+                yield Condition("quota", _QUOTA)
+        for broadcast_id in self._agenda.stuck()[:STUCK_TOLD_MAX]:
+            yield Condition(
+                f"broadcast-{broadcast_id}",
+                f"Broadcast {broadcast_id} does not get on: no part of it has ended for three minutes. "
+                f"<code>python -m workers broadcast show {broadcast_id}</code> says where it stands.",
+                over=f"Broadcast {broadcast_id} goes on, or is over; it was stuck for {LASTED}.",
+            )
+        if self._last_letter_at(now) > now - QUIET_SECONDS:
+            yield Condition("dead-letters", _LETTER)
+
+    def _last_letter_at(self, now: float) -> float:
+        counted = int(cast("bytes | None", self._redis.hget(totals.KEY, "dead_letters")) or 0)
+        seen, at = cast("list[bytes | None]", self._redis.hmget(_LETTERS, "seen", "at"))
+        if counted > int(seen or 0):
+            self._redis.hset(_LETTERS, mapping={"seen": counted, "at": now})
+            return now
+        return float(at or 0)
+
+    def _known(self) -> dict[str, Event]:
+        found = cast(dict[bytes, bytes], self._redis.hgetall(_STANDING))
+        return {name.decode(): Event(**json.loads(event)) for name, event in found.items()}
+
+    def _now(self) -> float:
+        seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6
+
+
+def _written(event: Event) -> str:
+    return json.dumps(asdict(event))

@@ -1,0 +1,147 @@
+"""What /dbstatus tells an admin: how the database, the queue and the workers are, from what Redis holds. It asks the
+database nothing, so it answers while that is away, and wakes none that sleeps.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import redis
+
+from dbcore import fleet
+from dbcore.breaker_rules import BreakerState
+from dbcore.fleet import FleetView
+from dbcore.fleet.budget import FleetConnections, read_connections
+from workers import latency_chart, probe_record
+from workers.broadcasts.agenda import Agenda
+from workers.broadcasts.progress import duration
+from workers.inbox import Inbox
+from workers.latency_chart import Probed
+
+_NAMES = {
+    BreakerState.CLOSED: "closed, all is let through",
+    BreakerState.OPEN: "open, nothing is let through",
+    BreakerState.HALF_OPEN: "half-open, one probe is let through",
+    BreakerState.FORCED_OPEN: "held open by an operator",
+    BreakerState.DISABLED: "held closed by an operator",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """now -- by Redis's clock, seconds since 1970. probes -- in short, oldest first; probe -- the last in full."""
+
+    now: float
+    breaker: FleetView
+    probe: dict[str, Any] | None
+    probes: list[dict[str, Any]]
+    waiting: int
+    oldest_seconds: float | None
+    processes: int
+    connections: FleetConnections
+    budget: int | None
+    broadcasts: int
+    stuck: list[int]
+
+
+def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
+    """Raises redis.RedisError."""
+    seconds, microseconds = client.time()
+    inbox, agenda = Inbox(client), Agenda(client)
+    return StatusReport(
+        now=seconds + microseconds / 1e6,
+        breaker=fleet.read(client),
+        probe=probe_record.last(client),
+        probes=probe_record.recent(client),
+        waiting=inbox.size(),
+        oldest_seconds=inbox.oldest_age_seconds(),
+        processes=len(inbox.processes()),
+        connections=read_connections(client),
+        budget=budget,
+        broadcasts=agenda.size(),
+        stuck=agenda.stuck(),
+    )
+
+
+def text(report: StatusReport) -> str:
+    """Telegram's HTML, short enough to stand under a picture."""
+    return "\n".join(
+        (
+            f"<b>{_verdict(report)}</b>",
+            f"Breaker: {_breaker(report)}",
+            f"Last probe: {_probe(report)}",
+            f"Waiting: {report.waiting:,} jobs" + _oldest(report),
+            f"Workers: {report.processes} processes, {_connections(report)}",
+            f"Broadcasts: {report.broadcasts} under way or scheduled" + _stuck(report),
+        )
+    )
+
+
+def picture(report: StatusReport) -> str:
+    """The latencies of the last hours: a PNG in base64."""
+    probes = [
+        Probed(each["probed_at"], each["ok"], each["latency_ms"])
+        for each in report.probes
+        if each["probed_at"]
+    ]
+    return base64.b64encode(latency_chart.draw(probes)).decode()
+
+
+def _verdict(report: StatusReport) -> str:
+    if report.breaker.state not in {BreakerState.CLOSED, BreakerState.DISABLED}:
+        return "The database is away."
+    if report.probe is None:
+        return "The database was not probed yet."
+    if not report.probe["ok"]:
+        return "The last probe of the database failed."
+    return "The database is well." if report.probe.get("by") != "tcp" else "The database can be reached."
+
+
+def _breaker(report: StatusReport) -> str:
+    view = report.breaker
+    parts = [_NAMES[view.state]]
+    if view.reason is not None:
+        parts.append(f"reason {view.reason}")
+    if view.since:
+        parts.append(f"since {_time(view.since)}, {duration(max(0.0, report.now - view.since))}")
+    if view.state is BreakerState.OPEN:
+        parts.append(f"next probe in {duration(view.retry_after_seconds)}")
+    return "; ".join(parts)
+
+
+def _probe(report: StatusReport) -> str:
+    probe = report.probe
+    if probe is None:
+        return "none yet"
+    ago = f"{duration(max(0.0, report.now - probe['probed_at']))} ago"
+    if not probe["ok"]:
+        return f"failed {ago} ({escape(str(probe.get('kind') or 'tables are missing'))})"
+    parts = [f"{ago}"]
+    if probe.get("latency_ms") is not None:
+        parts.append(f"{probe['latency_ms']:g} ms")
+    if probe.get("server_version"):
+        parts.append(f"PostgreSQL {escape(probe['server_version'])}")
+        parts.append(f"{probe['connections']} of {probe['max_connections']} connections")
+        parts.append(f"{probe['database_bytes'] / 1e6:,.0f} MB")
+    return ", ".join(parts)
+
+
+def _oldest(report: StatusReport) -> str:
+    return "" if report.oldest_seconds is None else f", the oldest for {duration(report.oldest_seconds)}"
+
+
+def _connections(report: StatusReport) -> str:
+    of_budget = f", budget {report.budget}" if report.budget is not None else ""
+    return f"{report.connections.open} of {report.connections.possible} connections open{of_budget}"
+
+
+def _stuck(report: StatusReport) -> str:
+    return f"; stuck: {', '.join(map(str, report.stuck[:5]))}" if report.stuck else ""
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
