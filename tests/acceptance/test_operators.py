@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
+import sys
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from functools import partial
@@ -11,7 +15,8 @@ from typing import Any
 
 from devstack import programs
 from devstack.ports import free_port
-from devstack.stack import ADMIN_ID, Stack
+from devstack.programs import Program
+from devstack.stack import ADMIN_ID, ROOT, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register, say
@@ -147,6 +152,38 @@ async def test_two_beats_probe_once_a_period_and_one_carries_on_alone(
     await asyncio.to_thread(stack.wait_until, lambda: probes() >= alone + 2, "the other beat carries on")
 
 
+class Flower:
+    """Its API, as `user:password`."""
+
+    def __init__(self, port: int, auth: str | None) -> None:
+        self._root = f"http://127.0.0.1:{port}/api"
+        self._headers = (
+            {} if auth is None else {"Authorization": "Basic " + b64encode(auth.encode()).decode()}
+        )
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Raises OSError, of which urllib.error.HTTPError is one."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._root + path, data=data, headers=self._headers)  # noqa: S310  ours
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def sees_workers(self, count: int) -> bool:
+        try:
+            return len(self.ask("/workers?refresh=1")) == count
+        except OSError:
+            return False
+
+    def start(self, task: str, **arguments: Any) -> str:
+        """Start a task by name; its id."""
+        return str(self.ask(f"/task/async-apply/{task}", {"kwargs": arguments})["task-id"])
+
+    def tasks(self, name: str) -> dict[str, dict[str, Any]]:
+        found = self.ask(f"/tasks?taskname={name}&limit=50")
+        assert isinstance(found, dict)
+        return found
+
+
 async def test_flower_shows_the_workers_and_starts_a_task(
     make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
@@ -155,27 +192,72 @@ async def test_flower_shows_the_workers_and_starts_a_task(
     stack.start("frontend", "main", "light", "flower")
     stack.wait_ready(processes=3)
     (alice,) = await register(telegram, "Alice")
-
-    def flower(path: str, body: dict[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": "Basic " + b64encode(b"ops:pass").decode()},
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  our own http address
-            return json.load(answer)
-
-    def sees_workers() -> bool:
-        try:
-            return len(flower("/api/workers?refresh=1")) == 2
-        except OSError:
-            return False
-
-    await asyncio.to_thread(stack.wait_until, sees_workers, "Flower sees both workers")
-    body = {"kwargs": {"telegram_id": alice, "amount": 700, "reason": "by flower"}}
-    await asyncio.to_thread(flower, "/api/task/async-apply/workers.balances.adjust", body)
+    flower = Flower(port, "ops:pass")
+    await asyncio.to_thread(stack.wait_until, lambda: flower.sees_workers(2), "Flower sees both workers")
+    flower.start("workers.balances.adjust", telegram_id=alice, amount=700, reason="by flower")
     await telegram.wait_for_message(alice, lambda message: "by flower" in message.text)
     assert balances(stack)[alice] == 700
+
+
+async def test_an_operator_starts_a_broadcast_from_flower_and_sees_its_tasks(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    port = free_port()
+    stack = make_stack(FLOWER_PORT=str(port), FLOWER_BASIC_AUTH="ops:pass")
+    stack.start("frontend", "main", "bulk", "light", "flower")
+    stack.wait_ready(processes=4)
+    people = await register(telegram, "Alice", "Boris", "Clara")
+    flower = Flower(port, "ops:pass")
+    await asyncio.to_thread(stack.wait_until, lambda: flower.sees_workers(3), "Flower sees all workers")
+    turned_on = "Events of group {task} enabled by remote"
+    await asyncio.to_thread(
+        stack.wait_until, lambda: turned_on in stack.log("bulk"), "Flower has turned the workers' events on"
+    )
+
+    secret = "the office is closed on Friday"
+    task_id = flower.start("workers.broadcasts.start", text=secret, idempotency_key="friday")
+    for person in people:
+        await telegram.wait_for_message(person, lambda message: message.text == secret, timeout_seconds=60)
+
+    def sees_the_tasks() -> bool:
+        started = flower.tasks("workers.broadcasts.start")
+        chunks = flower.tasks("workers.broadcasts.send_chunk")
+        done = [task["state"] == "SUCCESS" for task in (*started.values(), *chunks.values())]
+        return task_id in started and len(chunks) > 0 and all(done)
+
+    await asyncio.to_thread(stack.wait_until, sees_the_tasks, "Flower shows the broadcast's tasks as done")
+    await all_settled(stack, telegram)
+    statuses = stack.query("SELECT status, sent FROM broadcasts")
+    assert statuses == [("finished", len(people))]
+    shown = json.dumps(flower.ask("/tasks?limit=1000"))
+    assert secret not in shown, "a task's arguments show nobody's text"
+
+
+async def test_flower_started_by_itself_has_a_password_and_says_which(make_stack: MakeStack) -> None:
+    port = free_port()
+    stack = make_stack()
+    shutil.copy(ROOT / "flowerconfig.py", stack.folder)
+    argv = [sys.executable, "-m", "celery", "-A", "workers", "flower", f"--port={port}"]
+    stack.run("flower", Program("flower", argv, stop_seconds=10))
+    said = re.compile(r"user (\S+), password (\S+)")
+    await asyncio.to_thread(
+        stack.wait_until, lambda: said.search(stack.log("flower")) is not None, "the password is printed"
+    )
+    found = said.search(stack.log("flower"))
+    assert found is not None
+
+    def refused(auth: str | None) -> bool:
+        try:
+            Flower(port, auth).ask("/workers")
+        except urllib.error.HTTPError as error:
+            return error.code == 401
+        except OSError:
+            return False  # not up yet
+        return False
+
+    await asyncio.to_thread(stack.wait_until, lambda: refused(None), "nobody is let in without it")
+    assert refused("admin:wrong")
+    assert Flower(port, ":".join(found.groups())).ask("/workers") is not None
 
 
 async def test_by_webhook_the_bot_is_the_same(make_stack: MakeStack, telegram: TelegramControl) -> None:
