@@ -19,11 +19,12 @@ run: .venv/.installed ## start everything, say where it is, stop it at Ctrl-C
 test: .venv/.installed ## run the whole suite; ARGS="-k ledger" runs a part
 	$(PYTHON) -m pytest $(ARGS)
 
-check: .venv/.installed ## lint, format, types, import contracts
+check: .venv/.installed ## lint, format, types, import contracts, known vulnerabilities
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
+	$(PYTHON) -m devstack.advisories
 
 bench: .venv/.installed ## measure; BENCH=ledger, breaker, commands, broadcast or sending for one of them
 	$(PYTHON) -m benchmarks $(BENCH) $(ARGS)

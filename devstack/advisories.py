@@ -1,0 +1,60 @@
+"""`python -m devstack.advisories`: whether any pinned package has a known vulnerability, by pip-audit.
+
+Fails where one has. Where the service that knows of them is not reached, or does not know a package, that is said and
+is no failure: a checkout behind a mirror must be buildable, and CI with the open network finds out.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = (ROOT / "requirements.txt", ROOT / "requirements-dev.txt")
+SECONDS_MAX = 180
+SOCKET_SECONDS = 5
+NAMED_MAX = 5
+
+
+def audit(requirements: Sequence[Path], options: Sequence[str] = ()) -> tuple[bool, str]:
+    """Whether all is well as far as is known, and what to say. options -- of pip-audit."""
+    files = [part for file in requirements for part in ("-r", str(file))]
+    command = [sys.executable, "-m", "pip_audit", *files, "--no-deps", "--disable-pip"]
+    quiet = ["--format", "json", "--progress-spinner", "off", "--timeout", str(SOCKET_SECONDS)]
+    try:
+        done = subprocess.run(
+            [*command, *quiet, *options], capture_output=True, text=True, check=False, timeout=SECONDS_MAX
+        )
+    except subprocess.TimeoutExpired:
+        return True, f"not audited: no answer within {SECONDS_MAX} s"
+    try:
+        packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+    except ValueError:
+        words = done.stderr.strip().splitlines()
+        return True, f"not audited: {words[-1][:200] if words else f'pip-audit ended with {done.returncode}'}"
+    found = [
+        f"{package['name']} {package['version']}: {vulnerability['id']}, mended in "
+        f"{', '.join(vulnerability['fix_versions']) or 'no release yet'}"
+        for package in packages
+        for vulnerability in package.get("vulns", ())
+    ]
+    unknown = [package["name"] for package in packages if "skip_reason" in package]
+    said = f"{len(packages) - len(unknown)} of {len(packages)} packages audited"
+    if unknown:
+        more = ", …" if len(unknown) > NAMED_MAX else ""
+        said += f"; the service does not know {', '.join(unknown[:NAMED_MAX])}{more}"
+    return not found, "\n".join([said, *found])
+
+
+def main() -> None:
+    well, said = audit(REQUIREMENTS, sys.argv[1:])
+    print(f"advisories: {said}")
+    sys.exit(0 if well else 1)
+
+
+if __name__ == "__main__":
+    main()
