@@ -9,6 +9,7 @@ from dbcore import broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
+from tests.outages.kinds import crowd
 from workers.jobs import Segment, StartBroadcast
 
 
@@ -114,3 +115,17 @@ async def test_when_redis_lost_everything_whoever_was_leased_is_unknown_and_a_re
     await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
     states = house.states(broadcast_id)
     assert {states[person] for person in leased} == {"unknown"}
+
+
+async def test_where_no_connection_is_to_spare_broadcasts_start_nothing_and_go_on_later(
+    house: House, telegram: TelegramControl
+) -> None:
+    await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
+    broadcast_id, people = await under_way(house, telegram, 36_000, 400)
+
+    def given_way() -> bool:
+        return "broadcasts_shed" in "".join(house.stack.log(name) for name in house.bulk)
+
+    with crowd(house.postgres.url):
+        await asyncio.to_thread(house.stack.wait_until, given_way, "broadcasts give way")
+    await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)

@@ -59,31 +59,38 @@ def frozen(site: Site, _stack: Stack) -> Iterator[Return]:
 def crowded(site: Site, _stack: Stack) -> Iterator[Return]:
     """An outsider takes all connections, ends the sessions of others, and takes theirs too, as long as it is there."""
     back = Return()
+    with crowd(site.postgres.url):
+        yield back
+    back.at = time.time()
+
+
+@contextmanager
+def crowd(url: str) -> Iterator[None]:
+    """Inside the block all connections of this server are the outsider's."""
     taken: list[psycopg2.extensions.connection] = []
     leaving, alone = threading.Event(), threading.Event()
-    outsider = psycopg2.connect(site.postgres.url, application_name="outsider")
+    outsider = psycopg2.connect(url, application_name="outsider")
     outsider.autocommit = True
 
-    def crowd() -> None:
+    def take() -> None:
         while not leaving.is_set():
             try:
-                taken.append(psycopg2.connect(site.postgres.url, application_name="outsider"))
+                taken.append(psycopg2.connect(url, application_name="outsider"))
             except psycopg2.OperationalError:
                 if _end_of_others(outsider) == 0:
                     alone.set()
                 time.sleep(_CROWD_PAUSE_SECONDS)
 
-    thread = threading.Thread(target=crowd)
+    thread = threading.Thread(target=take)
     thread.start()
     try:
         alone.wait()
-        yield back
+        yield
     finally:
         leaving.set()
         thread.join()
         for connection in (*taken, outsider):
             connection.close()
-    back.at = time.time()
 
 
 def _end_of_others(outsider: psycopg2.extensions.connection) -> int:
