@@ -32,13 +32,12 @@ SILENCE_SECONDS_MAX = 30.0
 
 NO_ROOM_SECONDS = 5.0
 
-log = structlog.get_logger(__name__)
-
 
 class Lanes:
     """Raises redis.RedisError."""
 
     def __init__(self, client: redis.Redis, inbox: Inbox, publisher: Publisher) -> None:
+        self._redis = client
         self._inbox = inbox
         self._publisher = publisher
         self.agenda = Agenda(client)
