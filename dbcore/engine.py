@@ -254,7 +254,9 @@ class GuardedEngine:
                             or wait >= deadline.remaining_seconds()  # a caller's own may be nearer than ours
                             or not self.retries.pays(kind)
                         ):
-                            self._give_up(kind, name, failed, maybe_applied=maybe_applied)
+                            self._give_up(
+                                kind, name, failed.__cause__, _words(failed), maybe_applied=maybe_applied
+                            )
                         with self._lock:
                             self._counts["retries"] += 1
                         log.info(
@@ -263,6 +265,11 @@ class GuardedEngine:
                         self._sleep(wait)
                         attempted = self._clock()
                     except (DBAPIError, psycopg2.Error) as error:
+                        if maybe_applied:
+                            # It is about this attempt, and says nothing of the one whose answer was lost.
+                            self.breaker.withdrawn(permit)
+                            words = type(getattr(error, "orig", error)).__name__  # the rest may quote a user
+                            self._give_up(FailureKind.UNKNOWN_OUTCOME, name, error, words, maybe_applied=True)
                         if getattr(getattr(error, "orig", error), "pgcode", None) is not None:
                             self._answered(permit, attempted)  # it answered, if only no
                         else:
@@ -314,7 +321,9 @@ class GuardedEngine:
         kind = FailureKind.UNKNOWN_OUTCOME if maybe_applied else _KINDS[refusal.reason]
         raise raised(kind, max(0.0, refusal.retry_at - self._clock()))
 
-    def _give_up(self, kind: FailureKind, name: str, failed: Failed, *, maybe_applied: bool) -> NoReturn:
+    def _give_up(
+        self, kind: FailureKind, name: str, cause: BaseException | None, words: str, *, maybe_applied: bool
+    ) -> NoReturn:
         with self._lock:
             self._calls += 1
             self._consecutive_failures += 1
@@ -325,10 +334,10 @@ class GuardedEngine:
             operation=name,
             kind=kind.value,
             maybe_applied=maybe_applied,
-            cause=_cause(failed),
+            cause=words,
         )
         raised = OutcomeUnknown if maybe_applied else Unavailable
-        raise raised(kind, retry_after) from failed.__cause__
+        raise raised(kind, retry_after) from cause
 
     def _transition(self, transition: Transition) -> None:
         with self._lock:
@@ -370,7 +379,7 @@ class GuardedEngine:
         self._engine.dispose()
 
 
-def _cause(failed: Failed) -> str:
+def _words(failed: Failed) -> str:
     """The driver's words in one line, for the log. They hold host and role, never a password or a parameter."""
     cause = failed.__cause__
     return " ".join(str(cause).split())[:300] if cause is not None else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg2
 import pytest
 from sqlalchemy import Connection
 
@@ -117,6 +118,40 @@ def test_a_lost_answer_is_unknown_also_when_the_breaker_forbids_the_retry(proxy:
         assert unknown.value.retry_after_seconds > 0
         assert engine.snapshot().state is BreakerState.OPEN
         assert len(proxy.statements(MARK)) == 2
+
+
+@pytest.mark.parametrize("via", Via)
+@pytest.mark.parametrize(
+    "strange",
+    [
+        pytest.param(ServerError("could not read block 7: Input/output error", "58030"), id="an answer"),
+        pytest.param(ServerError("something that nobody has seen yet", "P0001"), id="a function's error"),
+    ],
+)
+def test_a_lost_answer_is_unknown_also_when_the_retry_meets_what_the_table_does_not_know(
+    strange: ServerError, via: Via, proxy: FaultProxy
+) -> None:
+    """The driver's error would say that nothing was applied, which only the same key can tell now."""
+    with engine_through(proxy, DATABASE) as engine:
+        ask(engine, via)
+        proxy.add(Rule(On(Side.SERVER, kind="C", statement=MARK), Cut()))
+        proxy.add(Rule(On(statement=MARK, nth=2), Answer(strange), times=None))
+        with pytest.raises(OutcomeUnknown) as unknown:
+            ask(engine, via)
+        assert unknown.value.kind is FailureKind.UNKNOWN_OUTCOME
+        assert unknown.value.retry_after_seconds > 0
+        assert engine.snapshot().failed_operations == 1
+        proxy.clear()
+        assert ask(engine, via) == ANSWER
+
+
+def test_a_read_whose_answer_was_lost_hears_what_the_retry_met(proxy: FaultProxy) -> None:
+    with engine_through(proxy, DATABASE) as engine:
+        ask(engine)
+        proxy.add(Rule(On(Side.SERVER, kind="C", statement=MARK), Cut()))
+        proxy.add(Rule(On(statement=MARK, nth=2), Answer(ServerError("could not read block 7", "58030"))))
+        with pytest.raises(psycopg2.errors.IoError):
+            ask(engine, writes=False)
 
 
 def test_conflicts_and_bad_statements_never_open_the_breaker(proxy: FaultProxy) -> None:
