@@ -59,6 +59,7 @@ _WRITING_PROBE: tuple[str, tuple[Any, ...]] = (
 _KINDS: Mapping[BreakerReason | None, FailureKind] = {
     BreakerReason.OUTAGE: FailureKind.OUTAGE,
     BreakerReason.SATURATION: FailureKind.SATURATION,
+    BreakerReason.AMBIGUOUS: FailureKind.AMBIGUOUS,
     BreakerReason.QUOTA: FailureKind.QUOTA,
     BreakerReason.STORAGE: FailureKind.STORAGE,
     BreakerReason.CONFIGURATION: FailureKind.CONFIGURATION,

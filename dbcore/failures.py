@@ -32,7 +32,7 @@ class FailureKind(StrEnum):
     SATURATION = "saturation"  # too many of us: back off
     QUOTA = "quota"  # the plan is used up: never again, tell the operator
     STORAGE = "storage"  # cannot write: refuse writes, keep reads
-    AMBIGUOUS = "ambiguous"  # the provider does not say which: a long back-off
+    AMBIGUOUS = "ambiguous"  # the provider does not say which: a back-off of seconds
     CONFIGURATION = "configuration"  # we are wrong: never again, tell the operator
     DATA = "data"  # the statement is wrong: the database is well
     UNKNOWN_OUTCOME = "unknown_outcome"  # lost after the statement was sent: the same key again
@@ -93,6 +93,7 @@ TABLE: tuple[Row, ...] = (
             "no password supplied",
             "authentication failed",  # SASL, GSSAPI, peer, PgBouncer's own
             "no pg_hba.conf entry",
+            "pg_hba.conf rejects",
             "is not permitted to log in",
             "permission denied for database",
             "tenant or user not found",
@@ -109,12 +110,20 @@ TABLE: tuple[Row, ...] = (
             "no such database",
             "server does not support ssl",
             "certificate verify failed",
-            "root certificate file",
+            "certificate file",  # the root's or our own, that libpq cannot read
+            "private key file",
             "server certificate for",
+            "requires a valid client certificate",
+            "channel binding",
             "does not match host name",
             "is not currently accepting connections",  # a database with ALLOW_CONNECTIONS false
+            "cannot connect to invalid database",  # its DROP was broken off
+            # DATABASE_URL says what libpq cannot take
             "invalid connection option",
             "invalid port number",
+            "invalid sslmode value",
+            "invalid channel_binding value",
+            "invalid target_session_attrs value",
         ),
     ),
     Row(K.STORAGE, sqlstates=("53100", "25006"), messages=("project size limit",)),
@@ -140,6 +149,7 @@ TABLE: tuple[Row, ...] = (
             "could not fork new process",
             "too many connections attempts",
             "failed to acquire permit to connect",
+            "too many open files",  # of this process or this host
         ),
     ),
     Row(
@@ -186,6 +196,10 @@ TABLE: tuple[Row, ...] = (
             "connection reset by peer",
             "no route to host",
             "network is unreachable",
+            "network is down",
+            "host is down",
+            "cannot assign requested address",  # an IPv6 address where there is none, or no port is free
+            "invalid response to ssl negotiation",  # who answers is no PostgreSQL
             "broken pipe",
             "no such file or directory",  # the Unix socket of a server that is not running
         ),
@@ -226,7 +240,7 @@ def classify(error: BaseException, phase: Phase) -> FailureKind | None:
         return None
     if kind is None and phase is Phase.CONNECT:
         # No connection came to be, whatever the server's language says about it. Nothing was sent.
-        return K.AMBIGUOUS
+        return K.OUTAGE
     if kind is None and sqlstate == "08P01":
         return _lost(K.OUTAGE, error, phase)
     return _lost(kind, error, phase) if kind is K.OUTAGE else kind

@@ -172,7 +172,11 @@ POSTGRES_REFUSES = (
     _refused(_PG, K.CONFIGURATION, 'database "bot" is not currently accepting connections', "55000"),
     _refused(_PG, K.CONFIGURATION, 'permission denied for database "bot"', "42501"),
     _refused(_PG, K.CONFIGURATION, 'unrecognized configuration parameter "nonsense"', "42704"),
-    _refused(_PG, K.AMBIGUOUS, "Passwort-Authentifizierung fehlgeschlagen", "28P01"),
+    _refused(_PG, K.CONFIGURATION, 'pg_hba.conf rejects connection for host "10.0.0.9", user "bot"', "28000"),
+    _refused(_PG, K.CONFIGURATION, "connection requires a valid client certificate", "28000"),
+    _refused(_PG, K.CONFIGURATION, 'cannot connect to invalid database "bot"', "55000"),
+    # In words that are in no table, such as another language's: nobody there is the best guess.
+    _refused(_PG, K.OUTAGE, "Passwort-Authentifizierung fehlgeschlagen", "28P01"),
 )
 
 POSTGRES_ANSWERS = (
@@ -394,12 +398,15 @@ NETWORK = (
         _STATEMENT,
         Answer(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"),
     ),
-    _network(
-        K.AMBIGUOUS,
-        "a greeting that is no PostgreSQL",
-        Place.CONNECT,
-        On(kind="Startup"),
-        Answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    *(
+        _network(
+            K.OUTAGE,
+            f"an answer to {name} that is no PostgreSQL",
+            Place.CONNECT,
+            On(kind=name),
+            Answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        )
+        for name in ("SSLRequest", "Startup")
     ),
 )
 

@@ -74,7 +74,7 @@ def test_every_row_of_the_table_is_played() -> None:
         for message in row.messages
         if not any(message in word for word in words)
     }
-    assert not said_by_others
+    assert said_by_others == {"too many open files"}  # the client's own system says it
 
 
 # --- the breaker
@@ -85,7 +85,7 @@ def test_every_row_of_the_table_is_played() -> None:
     [
         (FailureKind.OUTAGE, BreakerReason.OUTAGE),
         (FailureKind.SATURATION, BreakerReason.SATURATION),
-        (FailureKind.AMBIGUOUS, BreakerReason.QUOTA),
+        (FailureKind.AMBIGUOUS, BreakerReason.AMBIGUOUS),
         (FailureKind.QUOTA, BreakerReason.QUOTA),
         (FailureKind.CONFIGURATION, BreakerReason.CONFIGURATION),
     ],
