@@ -119,6 +119,8 @@ TABLE: tuple[Row, ...] = (
             "is not currently accepting connections",  # a database with ALLOW_CONNECTIONS false
             "cannot connect to invalid database",  # its DROP was broken off
             # DATABASE_URL says what libpq cannot take
+            "invalid dsn",
+            "for connection option",
             "invalid connection option",
             "invalid port number",
             "invalid sslmode value",
@@ -213,8 +215,8 @@ _BORROWED_SQLSTATES = frozenset({"08P01", "XX000"})
 # matter of the statement.
 _MISSING_ON_CONNECT = "does not exist"
 
-# What psycopg2 raises without a SQLSTATE when a connection fails; a bare DatabaseError too, when libpq itself
-# is lost for words.
+# What psycopg2 raises without a SQLSTATE when a connection that was up fails; a bare DatabaseError too, when libpq
+# itself is lost for words. While connecting it may be any: a DSN that cannot be read is a ProgrammingError.
 _CODELESS = (psycopg2.OperationalError, psycopg2.InternalError, psycopg2.InterfaceError)
 
 _BY_SQLSTATE = {state: row.kind for row in TABLE for state in row.sqlstates}
@@ -234,7 +236,12 @@ def classify(error: BaseException, phase: Phase) -> FailureKind | None:
     sqlstate = error.pgcode
     if sqlstate is not None and sqlstate not in _BORROWED_SQLSTATES:
         kind = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2])
-    elif sqlstate is not None or isinstance(error, _CODELESS) or type(error) is psycopg2.DatabaseError:
+    elif (
+        sqlstate is not None
+        or phase is Phase.CONNECT
+        or isinstance(error, _CODELESS)
+        or type(error) is psycopg2.DatabaseError
+    ):
         kind = _by_message(str(error).lower(), phase)
     else:
         return None

@@ -285,6 +285,23 @@ def test_a_database_that_is_not_there_is_configuration(make_engine: MakeEngine, 
     assert refused.value.kind is FailureKind.CONFIGURATION
 
 
+@pytest.mark.parametrize("via", ["driver", "sqlalchemy"])
+@pytest.mark.parametrize("options", ["nonsense=1", "connect_timeout=soon", "sslmode=nonsense"])
+def test_a_url_that_libpq_cannot_take_is_configuration(
+    options: str, via: str, make_engine: MakeEngine, database_url: str
+) -> None:
+    """It is each job's answer until someone mends it: none of them may end as a dead letter."""
+    engine = make_engine(f"{database_url}?{options}")
+    with pytest.raises(Unavailable) as refused:
+        if via == "driver":
+            touch(engine)
+        else:
+            engine.call(lambda connection: connection.execute(text("SELECT 1")), name="touch")
+    assert refused.value.kind is FailureKind.CONFIGURATION
+    snapshot = engine.snapshot()
+    assert (snapshot.retries_total, snapshot.reason) == (0, BreakerReason.CONFIGURATION)
+
+
 def test_too_many_connections_are_saturation_and_back_off(
     make_engine: MakeEngine, sql: Sql, database_url: str
 ) -> None:
