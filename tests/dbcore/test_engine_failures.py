@@ -293,14 +293,14 @@ def test_a_url_that_libpq_cannot_take_is_configuration(
 ) -> None:
     """It is each job's answer until someone mends it: none of them may end as a dead letter."""
     engine = make_engine(f"{database_url}?{options}")
-    ways = {
-        "driver": lambda: touch(engine),
-        "sqlalchemy": lambda: engine.call(
-            lambda connection: connection.execute(text("SELECT 1")), name="touch"
-        ),
-    }
+
+    def ask() -> Any:
+        if via == "driver":
+            return touch(engine)
+        return engine.call(lambda connection: connection.execute(text("SELECT 1")), name="touch")
+
     with pytest.raises(Unavailable) as refused:
-        ways[via]()
+        ask()
     assert refused.value.kind is FailureKind.CONFIGURATION
     snapshot = engine.snapshot()
     assert (snapshot.retries_total, snapshot.reason) == (0, BreakerReason.CONFIGURATION)
