@@ -76,6 +76,7 @@ class Transition:
 class Call:
     """What a call told about the database, for the fleet's window.
 
+    failed -- it got no answer. slow -- it took too long, answered or not: such a call counts as slow alone.
     reason -- what a failed or slow call speaks for; None for one that went well.
     definite -- it leaves no doubt, and speaks for a server that all share.
     stuck -- it has not ended yet, though it takes longer than the slowest should.
@@ -265,7 +266,7 @@ class Breaker:
                 return self._become(BreakerState.CLOSED, None)
             return None
 
-        self._count(now, failure=failure, slow=slow)
+        self._count(now, failure=failure and not slow, slow=slow)
         if kind is None:
             return None
         calls = len(self._window)
