@@ -169,6 +169,8 @@ class Breaker:
             maxlen=self.limits.window_calls
         )
         self._fleet_epoch = 0
+        self.epoch_began = float("-inf")
+        """When the fleet's last change of state was heard here."""
         self._following = False
         self._fleet_retry_at = 0.0
 
@@ -357,6 +359,7 @@ class Breaker:
     def _follow(self, order: FleetOrder) -> Transition | None:
         if order.epoch != self._fleet_epoch:
             self._fleet_epoch = order.epoch
+            self.epoch_began = self._clock()
             self._gather_successes()
             self._calls.clear()
         if order.state is BreakerState.CLOSED:

@@ -209,9 +209,11 @@ class GuardedEngine:
         return self._calls - self._counts["refused"]
 
     def stuck_calls(self, seconds: float) -> int:
-        """How many calls have been under way for longer than that, not counting those that asked for longer."""
-        now = self._clock()
-        return sum(now - began >= seconds for began in list(self._under_way.values()))
+        """How many calls have been under way for longer than that, not counting those that asked for longer, and those
+        begun before the fleet's breaker became what it is: they hang in the trouble of then.
+        """
+        latest, earliest = self._clock() - seconds, self.breaker.epoch_began
+        return sum(earliest <= began <= latest for began in list(self._under_way.values()))
 
     @property
     def connections_open(self) -> int:

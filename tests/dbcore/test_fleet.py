@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,7 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import MakeEngine, Sql, eventually
+from tests.dbcore.test_breaker import Clock
 
 ROOT = Path(__file__).parents[2]
 SHORT = BreakerLimits(intervals=dict.fromkeys(BreakerReason, Interval(0.2, 0.2)))
@@ -225,6 +228,47 @@ def test_one_process_in_trouble_among_many_stays_out_alone(
     link.step()
     assert state_of(client) is BreakerState.CLOSED
     assert ill.breaker.snapshot().state is BreakerState.OPEN
+
+
+def test_calls_that_hang_since_before_it_closed_do_not_open_it_again(
+    make_engine: MakeEngine, client: redis.Redis
+) -> None:
+    """A network split is over, and what was sent into it still waits for its deadline."""
+    clock = Clock()
+    engine = make_engine(clock=clock, settings={"db_deadline_seconds": 60})
+    link = FleetLink(client, engine, "p1")
+    link.step()
+
+    with ThreadPoolExecutor(4) as threads:
+        release = threading.Event()
+
+        def hang(count: int) -> None:
+            held = threading.Barrier(count + 1)
+
+            def wait(_connection: object) -> None:
+                held.wait(30)
+                release.wait(60)
+
+            for _ in range(count):
+                threads.submit(engine.call, wait, name="hang")
+            held.wait(30)
+
+        try:
+            hang(2)
+            clock.now += 3
+            link.step()
+            assert state_of(client) is BreakerState.OPEN
+            FleetStore(client).change(lambda state, now: state.told(BreakerState.CLOSED, now=now), "test")
+            link.step()
+            clock.now += 3
+            link.step()
+            assert state_of(client) is BreakerState.CLOSED
+            hang(2)  # in this epoch
+            clock.now += 3
+            link.step()
+            assert state_of(client) is BreakerState.OPEN
+        finally:
+            release.set()
 
 
 def test_without_redis_each_goes_by_its_own_calls_and_right_after_by_the_fleets(
