@@ -360,12 +360,13 @@ def test_a_read_only_server_refuses_writes_and_answers_reads(
 
 @contextmanager
 def disk_full(sql: Sql) -> Iterator[None]:
-    """Nothing can be written to `users` any more, as where the disk or a plan's size is used up."""
+    """Neither users nor probes can be written any more, as where the disk or a plan's size is used up."""
     sql(
         """
         CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
         CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON users EXECUTE FUNCTION full_disk();
+        CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON health_probes EXECUTE FUNCTION full_disk();
         """
     )
     yield
@@ -391,6 +392,20 @@ def test_a_full_disk_answers_reads_of_those_whose_visit_it_cannot_note(
     assert sql("SELECT first_name FROM users WHERE telegram_id = %s", ann.telegram_id) == [(ann.first_name,)]
     users.get_or_create(engine, profile=replace(ann, first_name="Anna"))
     assert sql("SELECT first_name FROM users WHERE telegram_id = %s", ann.telegram_id) == [("Anna",)]
+
+
+def test_whether_it_can_be_written_to_is_tried_by_one_write_that_leaves_nothing(
+    make_engine: MakeEngine, sql: Sql
+) -> None:
+    """Not by the health probe, which measures the whole database and may take longer than a probe has."""
+    engine = make_engine(settings=ONE)
+    sql("ALTER FUNCTION health_probe RENAME TO elsewhere")
+    assert engine.probe(writes=True) is None
+    with disk_full(sql):
+        assert engine.probe(writes=True) is FailureKind.STORAGE
+        assert engine.probe(writes=False) is None
+    assert engine.probe(writes=True) is None
+    assert sql("SELECT count(*) FROM health_probes") == [(0,)]
 
 
 # --- the call itself fails
