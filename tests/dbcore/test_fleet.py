@@ -230,6 +230,19 @@ def test_one_process_in_trouble_among_many_stays_out_alone(
     assert ill.breaker.snapshot().state is BreakerState.OPEN
 
 
+def test_of_a_killed_process_nothing_is_left_though_all_go_well(
+    make_engine: MakeEngine, client: redis.Redis
+) -> None:
+    """Each restart has a new name, and nobody looks at the others' calls while none of their own fails."""
+    gone = FleetLink(client, make_engine(), "gone")
+    gone.step()
+    silent = f"1 0 {time.time() - 60:.3f}"
+    client.hset("ballast:connections", "gone", silent)
+    FleetLink(client, make_engine(), "here").step()
+    for key in ("ballast:breaker:windows", "ballast:connections"):
+        assert client.hkeys(key) == [b"here"]
+
+
 def test_calls_that_hang_since_before_it_closed_do_not_open_it_again(
     make_engine: MakeEngine, client: redis.Redis
 ) -> None:
