@@ -42,17 +42,36 @@ class End(StrEnum):
     UNTOUCHED = "the driver's error"
 
 
+class Told(StrEnum):
+    """What people read."""
+
+    QUEUED = "queued, by reference"  # at once; the result takes its place later
+    LAST_KNOWN = "the last known balance and its time"
+    RESULT = "the result"
+    FAILED = "that it failed, by reference"  # and an operator has the dead letter
+
+
+_WAITS = (Told.QUEUED, Told.RESULT)
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What happens as long as the failure lasts. tries -- how often it is tried in one call."""
+    """What happens as long as the failure lasts.
+
+    tries -- how often it is tried in one call. write, read -- what those are told who ask for either, in order.
+    """
 
     tries: int
     breaker: Effect
     end: End
+    write: tuple[Told, ...] = _WAITS
+    read: tuple[Told, ...] = (Told.LAST_KNOWN,)
 
 
+_FAILED = (Told.FAILED,)
 EXPECTED: dict[K | None, Expected] = {
-    K.CONFLICT: Expected(11, Effect.NEUTRAL, End.UNAVAILABLE),
+    # The breaker stays closed, so a read is a job like any other.
+    K.CONFLICT: Expected(11, Effect.NEUTRAL, End.UNAVAILABLE, read=_WAITS),
     K.SLOW: Expected(2, Effect.SLOW, End.UNAVAILABLE),
     K.OUTAGE: Expected(3, Effect.COUNTED, End.UNAVAILABLE),
     K.SATURATION: Expected(3, Effect.COUNTED, End.UNAVAILABLE),
@@ -61,8 +80,8 @@ EXPECTED: dict[K | None, Expected] = {
     K.AMBIGUOUS: Expected(1, Effect.COUNTED, End.UNAVAILABLE),
     K.CONFIGURATION: Expected(1, Effect.COUNTED, End.UNAVAILABLE),
     K.UNKNOWN_OUTCOME: Expected(3, Effect.COUNTED, End.OUTCOME_UNKNOWN),
-    K.DATA: Expected(1, Effect.NEUTRAL, End.UNTOUCHED),
-    None: Expected(1, Effect.NEUTRAL, End.UNTOUCHED),
+    K.DATA: Expected(1, Effect.NEUTRAL, End.UNTOUCHED, _FAILED, _FAILED),
+    None: Expected(1, Effect.NEUTRAL, End.UNTOUCHED, _FAILED, _FAILED),
 }
 
 
