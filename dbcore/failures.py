@@ -124,6 +124,7 @@ TABLE: tuple[Row, ...] = (
             "invalid connection option",
             "invalid port number",
             "invalid sslmode value",
+            "weak sslmode",  # for sslrootcert=system
             "invalid channel_binding value",
             "invalid target_session_attrs value",
         ),
@@ -190,7 +191,6 @@ TABLE: tuple[Row, ...] = (
             "the database system is",
             "server conn crashed",
             "pgbouncer cannot connect to server",
-            "database shutting down",
             "could not receive data from server",
             "could not send data to server",
             "could not translate host name",
