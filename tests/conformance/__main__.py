@@ -15,9 +15,9 @@ from devstack.ports import free_port
 from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import FaultProxy
 from devstack.redis import EmbeddedRedis
-from tests.conformance.cases import CASES, EXPECTED, Case, Told
+from tests.conformance.cases import CASES, EXPECTED, Case, Told, example
 from tests.conformance.playing import Played, play
-from tests.conformance.telling import as_expected, example, house
+from tests.conformance.telling import as_expected, house
 
 
 def _as_expected(case: Case, played: Played) -> bool:

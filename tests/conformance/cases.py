@@ -7,7 +7,7 @@ refusals come while connecting; a pooler accepts the client and refuses at the f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -133,6 +133,12 @@ class Case:
     def rule(self, times: int | None) -> Rule:
         assert self.fault is not None and not isinstance(self.fault, Closed)
         return Rule(self.on, self.fault, times)
+
+    def about(self, statement: str) -> Case:
+        """The same failure, of another statement."""
+        if self.place is Place.CONNECT:
+            return self
+        return replace(self, on=replace(self.on, statement=statement))
 
     def __str__(self) -> str:
         return f"{self.source}, {self.place}: {self.words}"
@@ -544,3 +550,13 @@ CASES: tuple[Case, ...] = (
     *NETWORK,
     *MISSTATED,
 )
+
+
+def example(kind: K | None) -> Case:
+    """The failure that stands for its kind: the first while connecting, where there is one."""
+    cases = [case for case in CASES if case.kind is kind]
+    if kind is K.UNKNOWN_OUTCOME:
+        return next(
+            case for case in cases if case.words == "cut before CommandComplete"
+        )  # done, and nobody heard
+    return next((case for case in cases if case.place is Place.CONNECT), cases[0])

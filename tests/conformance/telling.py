@@ -7,19 +7,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dbcore.failures import FailureKind as K
 from dbcore.fleet import operate
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
-from devstack.proxy import FaultProxy, Rule
+from devstack.proxy import FaultProxy
 from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from devstack.telegram.process import TelegramProcess
-from tests.conformance.cases import CASES, EXPECTED, Case, Effect, Place, Told
+from tests.conformance.cases import EXPECTED, Effect, Place, Told, example
 from workers.inbox import Inbox
 
 EARLY, ADMIN = 1001, 1002
@@ -101,7 +101,7 @@ class House:
         if kind in {K.SLOW, K.UNKNOWN_OUTCOME}:
             statements.append("SELECT 1")
         for statement in statements:
-            self._proxy.add(Rule(replace(case.on, statement=statement), case.fault, None))
+            self._proxy.add(case.about(statement).rule(None))
 
     async def _mend(self, kind: K | None) -> None:
         self._proxy.clear()
@@ -147,16 +147,6 @@ def as_expected(kind: K | None, heard: Heard) -> bool:
     expected = EXPECTED[kind]
     credited = 0 if Told.FAILED in expected.write else 100
     return (heard.write, heard.read, heard.credited) == (expected.write, expected.read, credited)
-
-
-def example(kind: K | None) -> Case:
-    """The failure that stands for its kind: the first while connecting, where there is one."""
-    cases = [case for case in CASES if case.kind is kind]
-    if kind is K.UNKNOWN_OUTCOME:
-        return next(
-            case for case in cases if case.words == "cut before CommandComplete"
-        )  # done, and nobody heard
-    return next((case for case in cases if case.place is Place.CONNECT), cases[0])
 
 
 def _told(message: SeenMessage) -> Told:
