@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from dbcore import fleet
 from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Interval
@@ -498,6 +499,28 @@ def test_processes_share_the_connection_budget_and_get_back_what_others_leave(
     finally:
         for engine in engines:
             engine.dispose()
+
+
+def test_a_process_for_which_there_is_no_room_says_so_and_starts_with_one(
+    client: redis.Redis, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(db_connection_budget=9, database_url="postgresql://h/d")
+    with capture_logs() as first:
+        assert within_budget(settings, client, "first").db_max_overflow == settings.db_max_overflow
+    assert first == []
+    with capture_logs() as second:
+        granted = within_budget(settings, client, "second")
+    assert (granted.db_pool_size, granted.db_max_overflow) == (1, 0)
+    assert second == [
+        {
+            "event": "connection_budget_exceeded",
+            "log_level": "error",
+            "option": "DB_CONNECTION_BUDGET",
+            "budget": 9,
+            "wanted": 8,
+            "starts_with": 1,
+        }
+    ]
 
 
 def test_a_limit_holds_for_connections_that_are_opened_later(
