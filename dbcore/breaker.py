@@ -76,6 +76,7 @@ class Transition:
 class Call:
     """What a call told about the database, for the fleet's window.
 
+    failed -- it got no answer. slow -- it took too long, answered or not: such a call counts as slow alone.
     reason -- what a failed or slow call speaks for; None for one that went well.
     definite -- it leaves no doubt, and speaks for a server that all share.
     stuck -- it has not ended yet, though it takes longer than the slowest should.
@@ -168,6 +169,8 @@ class Breaker:
             maxlen=self.limits.window_calls
         )
         self._fleet_epoch = 0
+        self.epoch_began = float("-inf")
+        """When the fleet's last change of state was heard here."""
         self._following = False
         self._fleet_retry_at = 0.0
 
@@ -265,7 +268,7 @@ class Breaker:
                 return self._become(BreakerState.CLOSED, None)
             return None
 
-        self._count(now, failure=failure, slow=slow)
+        self._count(now, failure=failure and not slow, slow=slow)
         if kind is None:
             return None
         calls = len(self._window)
@@ -356,6 +359,7 @@ class Breaker:
     def _follow(self, order: FleetOrder) -> Transition | None:
         if order.epoch != self._fleet_epoch:
             self._fleet_epoch = order.epoch
+            self.epoch_began = self._clock()
             self._gather_successes()
             self._calls.clear()
         if order.state is BreakerState.CLOSED:

@@ -24,6 +24,7 @@ class BreakerReason(StrEnum):
 
     OUTAGE = "outage"
     SATURATION = "saturation"
+    AMBIGUOUS = "ambiguous"
     QUOTA = "quota"
     STORAGE = "storage"
     CONFIGURATION = "configuration"
@@ -34,8 +35,7 @@ REASONS: Mapping[FailureKind, BreakerReason] = {
     FailureKind.UNKNOWN_OUTCOME: BreakerReason.OUTAGE,
     FailureKind.SLOW: BreakerReason.SATURATION,
     FailureKind.SATURATION: BreakerReason.SATURATION,
-    # The provider hints at quotas: back off as long, though one such answer proves nothing yet.
-    FailureKind.AMBIGUOUS: BreakerReason.QUOTA,
+    FailureKind.AMBIGUOUS: BreakerReason.AMBIGUOUS,
     FailureKind.QUOTA: BreakerReason.QUOTA,
     FailureKind.STORAGE: BreakerReason.STORAGE,
     FailureKind.CONFIGURATION: BreakerReason.CONFIGURATION,
@@ -74,12 +74,13 @@ class Interval:
 
 
 # Short between probes where one is cheap and people wait: service is to be back 2 s after the database. A database that
-# is crowded or full can well bear one every second or so, while the calls are held back. A quota mends by a person's
-# hand, and asking costs some of it. Supavisor locks an address out after 10 failed logins in 150 s: hence
-# configuration's.
+# is crowded or full can well bear one every second or so, while the calls are held back. A provider that does not say
+# why may be over it in a moment, or out of quota. A quota mends by a person's hand, and asking costs some of it.
+# Supavisor locks an address out after 10 failed logins in 150 s: hence configuration's.
 _INTERVALS: Mapping[BreakerReason, Interval] = {
     BreakerReason.OUTAGE: Interval(0.5, 1.2),
     BreakerReason.SATURATION: Interval(1.0, 30.0, between_probes_seconds=1.5),
+    BreakerReason.AMBIGUOUS: Interval(5.0, 60.0),
     BreakerReason.QUOTA: Interval(60.0, 900.0),
     BreakerReason.STORAGE: Interval(1.0, 120.0, between_probes_seconds=1.5),
     BreakerReason.CONFIGURATION: Interval(30.0, 300.0),

@@ -78,8 +78,17 @@ def uninstall() -> None:
 
 
 def _connect_timeout_seconds(connection: Any) -> float:
-    """What whoever connects asked of libpq; like there, unset and 0 wait for ever."""
-    return float(connection.info.dsn_parameters.get("connect_timeout", 0)) or _FOREVER
+    """What whoever connects asked of libpq; like there, unset and 0 wait for ever.
+
+    Raises psycopg2.OperationalError in libpq's words, which connecting so does not look at it itself.
+    """
+    asked = connection.info.dsn_parameters.get("connect_timeout", "0")
+    try:
+        return float(asked) or _FOREVER
+    except ValueError as error:
+        raise psycopg2.OperationalError(
+            f'invalid integer value "{asked}" for connection option "connect_timeout"'
+        ) from error
 
 
 def wait(connection: Any) -> None:

@@ -50,15 +50,17 @@ PROBE_SECONDS_MAX = 2.5
 # After a failure that opened nothing, the first interval of an outage is as good a guess as any.
 _RETRY_AFTER_SECONDS = 1.0
 
-_READING_PROBE: tuple[str, tuple[Any, ...]] = ("SELECT 1", ())
-_WRITING_PROBE: tuple[str, tuple[Any, ...]] = (
-    "SELECT r_server_ms FROM health_probe(%s, %s)",
-    ("breaker", []),
+_READING_PROBE = "SELECT 1"
+_WRITING_PROBE = (
+    "BEGIN; INSERT INTO health_probes (trigger, ok, server_ms, server_version, missing_tables, connections, "
+    "max_connections, database_bytes) VALUES ('breaker', true, 0, '', '{}', 0, 0, 0); ROLLBACK; SELECT 1"
 )
+"""One message. Where the write fails the connection is left in the middle of it, and goes (attempts.py)."""
 
 _KINDS: Mapping[BreakerReason | None, FailureKind] = {
     BreakerReason.OUTAGE: FailureKind.OUTAGE,
     BreakerReason.SATURATION: FailureKind.SATURATION,
+    BreakerReason.AMBIGUOUS: FailureKind.AMBIGUOUS,
     BreakerReason.QUOTA: FailureKind.QUOTA,
     BreakerReason.STORAGE: FailureKind.STORAGE,
     BreakerReason.CONFIGURATION: FailureKind.CONFIGURATION,
@@ -184,10 +186,10 @@ class GuardedEngine:
 
         writes -- try whether it can be written to, which a full or read-only one refuses.
         """
-        statement, parameters = _WRITING_PROBE if writes else _READING_PROBE
+        statement = _WRITING_PROBE if writes else _READING_PROBE
         try:
             with Deadline(PROBE_SECONDS_MAX):
-                attempts.fetch_row(self._pool, statement, parameters)
+                attempts.fetch_row(self._pool, statement, ())
         except Failed as failed:
             if failed.disconnect:
                 self._pool.suspect()
@@ -208,9 +210,11 @@ class GuardedEngine:
         return self._calls - self._counts["refused"]
 
     def stuck_calls(self, seconds: float) -> int:
-        """How many calls have been under way for longer than that, not counting those that asked for longer."""
-        now = self._clock()
-        return sum(now - began >= seconds for began in list(self._under_way.values()))
+        """How many calls have been under way for longer than that, not counting those that asked for longer, and those
+        begun before the fleet's breaker became what it is: they hang in the trouble of then.
+        """
+        latest, earliest = self._clock() - seconds, self.breaker.epoch_began
+        return sum(earliest <= began <= latest for began in list(self._under_way.values()))
 
     @property
     def connections_open(self) -> int:
@@ -254,7 +258,9 @@ class GuardedEngine:
                             or wait >= deadline.remaining_seconds()  # a caller's own may be nearer than ours
                             or not self.retries.pays(kind)
                         ):
-                            self._give_up(kind, name, failed, maybe_applied=maybe_applied)
+                            self._give_up(
+                                kind, name, failed.__cause__, _words(failed), maybe_applied=maybe_applied
+                            )
                         with self._lock:
                             self._counts["retries"] += 1
                         log.info(
@@ -263,6 +269,11 @@ class GuardedEngine:
                         self._sleep(wait)
                         attempted = self._clock()
                     except (DBAPIError, psycopg2.Error) as error:
+                        if maybe_applied:
+                            # It is about this attempt, and says nothing of the one whose answer was lost.
+                            self.breaker.withdrawn(permit)
+                            words = type(getattr(error, "orig", error)).__name__  # the rest may quote a user
+                            self._give_up(FailureKind.UNKNOWN_OUTCOME, name, error, words, maybe_applied=True)
                         if getattr(getattr(error, "orig", error), "pgcode", None) is not None:
                             self._answered(permit, attempted)  # it answered, if only no
                         else:
@@ -314,7 +325,9 @@ class GuardedEngine:
         kind = FailureKind.UNKNOWN_OUTCOME if maybe_applied else _KINDS[refusal.reason]
         raise raised(kind, max(0.0, refusal.retry_at - self._clock()))
 
-    def _give_up(self, kind: FailureKind, name: str, failed: Failed, *, maybe_applied: bool) -> NoReturn:
+    def _give_up(
+        self, kind: FailureKind, name: str, cause: BaseException | None, words: str, *, maybe_applied: bool
+    ) -> NoReturn:
         with self._lock:
             self._calls += 1
             self._consecutive_failures += 1
@@ -325,10 +338,10 @@ class GuardedEngine:
             operation=name,
             kind=kind.value,
             maybe_applied=maybe_applied,
-            cause=_cause(failed),
+            cause=words,
         )
         raised = OutcomeUnknown if maybe_applied else Unavailable
-        raise raised(kind, retry_after) from failed.__cause__
+        raise raised(kind, retry_after) from cause
 
     def _transition(self, transition: Transition) -> None:
         with self._lock:
@@ -370,7 +383,7 @@ class GuardedEngine:
         self._engine.dispose()
 
 
-def _cause(failed: Failed) -> str:
+def _words(failed: Failed) -> str:
     """The driver's words in one line, for the log. They hold host and role, never a password or a parameter."""
     cause = failed.__cause__
     return " ".join(str(cause).split())[:300] if cause is not None else ""

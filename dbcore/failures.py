@@ -32,7 +32,7 @@ class FailureKind(StrEnum):
     SATURATION = "saturation"  # too many of us: back off
     QUOTA = "quota"  # the plan is used up: never again, tell the operator
     STORAGE = "storage"  # cannot write: refuse writes, keep reads
-    AMBIGUOUS = "ambiguous"  # the provider does not say which: a long back-off
+    AMBIGUOUS = "ambiguous"  # the provider does not say which: a back-off of seconds
     CONFIGURATION = "configuration"  # we are wrong: never again, tell the operator
     DATA = "data"  # the statement is wrong: the database is well
     UNKNOWN_OUTCOME = "unknown_outcome"  # lost after the statement was sent: the same key again
@@ -93,6 +93,7 @@ TABLE: tuple[Row, ...] = (
             "no password supplied",
             "authentication failed",  # SASL, GSSAPI, peer, PgBouncer's own
             "no pg_hba.conf entry",
+            "pg_hba.conf rejects",
             "is not permitted to log in",
             "permission denied for database",
             "tenant or user not found",
@@ -109,12 +110,23 @@ TABLE: tuple[Row, ...] = (
             "no such database",
             "server does not support ssl",
             "certificate verify failed",
-            "root certificate file",
+            "certificate file",  # the root's or our own, that libpq cannot read
+            "private key file",
             "server certificate for",
+            "requires a valid client certificate",
+            "channel binding",
             "does not match host name",
             "is not currently accepting connections",  # a database with ALLOW_CONNECTIONS false
+            "cannot connect to invalid database",  # its DROP was broken off
+            # DATABASE_URL says what libpq cannot take
+            "invalid dsn",
+            "for connection option",
             "invalid connection option",
             "invalid port number",
+            "invalid sslmode value",
+            "weak sslmode",  # for sslrootcert=system
+            "invalid channel_binding value",
+            "invalid target_session_attrs value",
         ),
     ),
     Row(K.STORAGE, sqlstates=("53100", "25006"), messages=("project size limit",)),
@@ -140,6 +152,7 @@ TABLE: tuple[Row, ...] = (
             "could not fork new process",
             "too many connections attempts",
             "failed to acquire permit to connect",
+            "too many open files",  # of this process or this host
         ),
     ),
     Row(
@@ -178,7 +191,6 @@ TABLE: tuple[Row, ...] = (
             "the database system is",
             "server conn crashed",
             "pgbouncer cannot connect to server",
-            "database shutting down",
             "could not receive data from server",
             "could not send data to server",
             "could not translate host name",
@@ -186,6 +198,10 @@ TABLE: tuple[Row, ...] = (
             "connection reset by peer",
             "no route to host",
             "network is unreachable",
+            "network is down",
+            "host is down",
+            "cannot assign requested address",  # an IPv6 address where there is none, or no port is free
+            "invalid response to ssl negotiation",  # who answers is no PostgreSQL
             "broken pipe",
             "no such file or directory",  # the Unix socket of a server that is not running
         ),
@@ -199,8 +215,8 @@ _BORROWED_SQLSTATES = frozenset({"08P01", "XX000"})
 # matter of the statement.
 _MISSING_ON_CONNECT = "does not exist"
 
-# What psycopg2 raises without a SQLSTATE when a connection fails; a bare DatabaseError too, when libpq itself
-# is lost for words.
+# What psycopg2 raises without a SQLSTATE when a connection that was up fails; a bare DatabaseError too, when libpq
+# itself is lost for words. While connecting it may be any: a DSN that cannot be read is a ProgrammingError.
 _CODELESS = (psycopg2.OperationalError, psycopg2.InternalError, psycopg2.InterfaceError)
 
 _BY_SQLSTATE = {state: row.kind for row in TABLE for state in row.sqlstates}
@@ -220,13 +236,18 @@ def classify(error: BaseException, phase: Phase) -> FailureKind | None:
     sqlstate = error.pgcode
     if sqlstate is not None and sqlstate not in _BORROWED_SQLSTATES:
         kind = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2])
-    elif sqlstate is not None or isinstance(error, _CODELESS) or type(error) is psycopg2.DatabaseError:
+    elif (
+        sqlstate is not None
+        or phase is Phase.CONNECT
+        or isinstance(error, _CODELESS)
+        or type(error) is psycopg2.DatabaseError
+    ):
         kind = _by_message(str(error).lower(), phase)
     else:
         return None
     if kind is None and phase is Phase.CONNECT:
         # No connection came to be, whatever the server's language says about it. Nothing was sent.
-        return K.AMBIGUOUS
+        return K.OUTAGE
     if kind is None and sqlstate == "08P01":
         return _lost(K.OUTAGE, error, phase)
     return _lost(kind, error, phase) if kind is K.OUTAGE else kind

@@ -8,7 +8,7 @@ from datetime import datetime
 from dbcore.engine import GuardedEngine
 from dbcore.ledger import party
 from dbcore.outcomes import Party
-from dbcore.users import Profile
+from dbcore.users import Profile, read_and_note
 
 LIMIT_MAX = 100
 
@@ -42,11 +42,11 @@ def page(engine: GuardedEngine, *, profile: Profile, upto_version: int | None, l
     """
     if not 1 <= limit <= LIMIT_MAX:
         raise ValueError(f"a page has 1 to {LIMIT_MAX} entries, not {limit}")
-    newest, balance, rows = engine.fetch_row(
+    newest, balance, rows = read_and_note(
+        engine,
         "SELECT * FROM history_page(%s, %s, %s, %s, %s, %s)",
         (*profile.parameters(), engine.currency, upto_version, limit),
         name="history.page",
-        writes=False,
     )
     return HistoryPage(
         entries=[

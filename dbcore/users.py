@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from dbcore.engine import GuardedEngine
+from dbcore.errors import Unavailable
+from dbcore.failures import FailureKind
 from dbcore.text import storable
 
 _USERNAME = re.compile(r"@([A-Za-z0-9_]{1,32})", re.ASCII)
@@ -97,14 +101,14 @@ def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
     """The user of this profile, made with an empty account where there was none; safe to call at once.
 
     Writes only when a name or the language changed, to revive someone who had blocked us, and once an hour to note
-    that they are still there. On a read-only server known users are answered.
+    that they are still there. Where the database cannot be written to, known users are answered.
     """
     language = storable(profile.language_code) if profile.language_code else None
-    row = engine.fetch_row(
+    row = read_and_note(
+        engine,
         "SELECT * FROM users_touch(%s, %s, %s, %s, %s)",
         (*profile.parameters(), engine.currency, language),
         name="users.get_or_create",
-        writes=False,  # made twice, it is still made once: nothing is ever left unknown
     )
     user_id, status, account_id, balance, version, created = row
     return UserAccount(
@@ -119,6 +123,20 @@ def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
         version=version,
         created=created,
     )
+
+
+def read_and_note(
+    engine: GuardedEngine, statement: str, parameters: Sequence[Any], *, name: str
+) -> tuple[Any, ...]:
+    """The row of a read that also notes its user's visit by `users_touch`; on a full disk, of the read alone."""
+    try:
+        # Made twice, a user is still made once: nothing is ever left unknown.
+        return engine.fetch_row(statement, parameters, name=name, writes=False)
+    except Unavailable as away:
+        if away.kind is not FailureKind.STORAGE:
+            raise
+    # Both are one message and so one transaction, in which `users_touch` does not try to write to a known user.
+    return engine.fetch_row(f"SET TRANSACTION READ ONLY; {statement}", parameters, name=name, writes=False)
 
 
 def set_status(engine: GuardedEngine, *, telegram_id: int, status: UserStatus) -> None:

@@ -57,7 +57,7 @@ _MESSAGES = TypeAdapter(tuple[Message, ...])
 class Answer:
     """The messages that end a job, in order.
 
-    balances -- what the job read of them; kept for when the database is away.
+    balances -- what the job knows of them; kept for when the database is away.
     """
 
     messages: list[Message]

@@ -25,6 +25,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.fingerprints import fingerprint
+from dbcore.outcomes import OutcomeStatus, Party
 from dbcore.settings import Settings
 from workers import process
 from workers.answers import Answer, deliver
@@ -75,7 +76,13 @@ class Work(Generic[J]):
     settings: Settings
     awaits_notice: Callable[[str], bool]
     balances: list[SeenBalance] = field(default_factory=list)
-    """What the job read of balances: the last known ones while the database is away."""
+    """What the job read and changed of balances: the last known ones while the database is away."""
+
+    def note_changed(self, party: Party | None, balance: int | None, status: OutcomeStatus) -> None:
+        """Somebody's balance was changed. A replay tells what it became then, which says nothing of now."""
+        if party is not None:
+            now = balance if status is OutcomeStatus.APPLIED else None
+            self.balances.append(SeenBalance(party.telegram_id, now, version=None))
 
     def answer(
         self, text: str, buttons: Sequence[Sequence[Any]] = (), *, edit: bool = False

@@ -208,7 +208,7 @@ def failing(calls: Iterable[Call], limits: BreakerLimits) -> BreakerReason | Non
     reasons = Counter(call.reason for call in window if call.reason is not None)
     if not reasons or len(window) < limits.minimum_calls:
         return None
-    failed = sum(call.failed for call in window) / len(window)
+    failed = sum(call.failed and not call.slow for call in window) / len(window)
     slow = sum(call.slow for call in window) / len(window)
     if failed >= limits.failure_rate or slow >= limits.slow_rate:
         return reasons.most_common(1)[0][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import tempfile
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import structlog
 
+from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import FaultProxy
-from tests.conformance.cases import CASES, Case
+from devstack.redis import EmbeddedRedis
+from tests.conformance.cases import CASES, EXPECTED, Case, Told, example
 from tests.conformance.playing import Played, play
+from tests.conformance.telling import as_expected, house
 
 
 def _as_expected(case: Case, played: Played) -> bool:
@@ -25,6 +29,34 @@ def _as_expected(case: Case, played: Played) -> bool:
         expected.breaker,
         expected.end,
     )
+
+
+async def _tell(server: EmbeddedPostgres, folder: Path) -> int:
+    """What people are told, by the bot's own processes. Returns how many kinds went otherwise than they should."""
+    redis = EmbeddedRedis(folder / "redis", free_port())
+    redis.start()
+    wrong = 0
+    try:
+        async with house(folder, server, DATABASE, redis.url) as bot:
+            print(
+                f"{'':2}{'kind':16}{'who moves money is told':42}{'who asks for a balance':42}by the example of"
+            )
+            for kind in EXPECTED:
+                heard = await bot.hear(kind)
+                right = as_expected(kind, heard)
+                wrong += not right
+                print(
+                    f"{'  ' if right else '! '}{kind or '-':16}{_in_words(heard.write):42}"
+                    f"{_in_words(heard.read):42}{example(kind)}",
+                    flush=True,
+                )
+    finally:
+        redis.stop()
+    return wrong
+
+
+def _in_words(told: tuple[Told, ...]) -> str:
+    return ", then ".join(told)
 
 
 def main() -> int:
@@ -49,9 +81,11 @@ def main() -> int:
                         f"{played.end:20}{case}",
                         flush=True,
                     )
+            print(f"{len(CASES)} failures played, {len(CASES) - wrong} as expected\n")
+            upgrade(server.url)
+            wrong += asyncio.run(_tell(server, Path(folder)))
         finally:
             server.stop()
-    print(f"{len(CASES)} failures played, {len(CASES) - wrong} as expected")
     return 1 if wrong else 0
 
 

@@ -7,11 +7,12 @@ refusals come while connecting; a pooler accepts the client and refuses at the f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 from dbcore.failures import FailureKind as K
-from devstack.proxy import Answer, Cut, Fault, On, Rule, ServerError, Side
+from devstack.proxy import Answer, Cut, Fault, On, Rule, ServerError, Side, Silence
 
 MARK = "42 AS played"  # part of the statement that is played, and of no other
 
@@ -42,17 +43,36 @@ class End(StrEnum):
     UNTOUCHED = "the driver's error"
 
 
+class Told(StrEnum):
+    """What people read."""
+
+    QUEUED = "queued, by reference"  # at once; the result takes its place later
+    LAST_KNOWN = "the last known balance and its time"
+    RESULT = "the result"
+    FAILED = "that it failed, by reference"  # and an operator has the dead letter
+
+
+_WAITS = (Told.QUEUED, Told.RESULT)
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What happens as long as the failure lasts. tries -- how often it is tried in one call."""
+    """What happens as long as the failure lasts.
+
+    tries -- how often it is tried in one call. write, read -- what those are told who ask for either, in order.
+    """
 
     tries: int
     breaker: Effect
     end: End
+    write: tuple[Told, ...] = _WAITS
+    read: tuple[Told, ...] = (Told.LAST_KNOWN,)
 
 
+_FAILED = (Told.FAILED,)
 EXPECTED: dict[K | None, Expected] = {
-    K.CONFLICT: Expected(11, Effect.NEUTRAL, End.UNAVAILABLE),
+    # The breaker stays closed, so a read is a job like any other.
+    K.CONFLICT: Expected(11, Effect.NEUTRAL, End.UNAVAILABLE, read=_WAITS),
     K.SLOW: Expected(2, Effect.SLOW, End.UNAVAILABLE),
     K.OUTAGE: Expected(3, Effect.COUNTED, End.UNAVAILABLE),
     K.SATURATION: Expected(3, Effect.COUNTED, End.UNAVAILABLE),
@@ -61,22 +81,35 @@ EXPECTED: dict[K | None, Expected] = {
     K.AMBIGUOUS: Expected(1, Effect.COUNTED, End.UNAVAILABLE),
     K.CONFIGURATION: Expected(1, Effect.COUNTED, End.UNAVAILABLE),
     K.UNKNOWN_OUTCOME: Expected(3, Effect.COUNTED, End.OUTCOME_UNKNOWN),
-    K.DATA: Expected(1, Effect.NEUTRAL, End.UNTOUCHED),
-    None: Expected(1, Effect.NEUTRAL, End.UNTOUCHED),
+    K.DATA: Expected(1, Effect.NEUTRAL, End.UNTOUCHED, _FAILED, _FAILED),
+    None: Expected(1, Effect.NEUTRAL, End.UNTOUCHED, _FAILED, _FAILED),
 }
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """One failure. kind -- None: not ours to judge."""
+    """One failure.
+
+    fault -- None: nothing happens on the wire, it is DATABASE_URL that asks for what cannot be.
+    kind -- None: not ours to judge. url -- options of DATABASE_URL.
+    said -- what libpq says of it, where those are no words of the server's.
+    """
 
     source: str
     words: str
     place: Place
     on: On
-    fault: Fault
+    fault: Fault | Closed | None
     kind: K | None
     outcome_open: bool = False  # a kind that as a rule leaves no doubt, here does
+    url: str = ""
+    said: str = ""
+    deadline_seconds: float | None = None  # the call ends by it, at the first try
 
     @property
     def expected(self) -> Expected:
@@ -84,15 +117,28 @@ class Case:
         if self.kind is K.CONFIGURATION and self.place is Place.CONNECT:
             return Expected(1, Effect.CONFIGURATION, End.UNAVAILABLE)
         if self.outcome_open:
-            return Expected(plain.tries, plain.breaker, End.OUTCOME_UNKNOWN)
+            tries = plain.tries if self.deadline_seconds is None else 1
+            return Expected(tries, plain.breaker, End.OUTCOME_UNKNOWN)
         return plain
 
     @property
     def retried(self) -> bool:
         return self.expected.tries > 1
 
+    @property
+    def on_the_wire(self) -> bool:
+        """Whether the proxy makes it, and can make it once."""
+        return self.fault is not None and not isinstance(self.fault, Closed)
+
     def rule(self, times: int | None) -> Rule:
+        assert self.fault is not None and not isinstance(self.fault, Closed)
         return Rule(self.on, self.fault, times)
+
+    def about(self, statement: str) -> Case:
+        """The same failure, of another statement."""
+        if self.place is Place.CONNECT:
+            return self
+        return replace(self, on=replace(self.on, statement=statement))
 
     def __str__(self) -> str:
         return f"{self.source}, {self.place}: {self.words}"
@@ -121,8 +167,21 @@ def _ended(
     return Case(source, words, Place.QUERY, _STATEMENT, Answer(error, ends=True), kind, outcome_open=open_)
 
 
-def _network(kind: K, words: str, place: Place, on: On, fault: Fault) -> Case:
-    return Case("network", words, place, on, fault, kind)
+def _network(
+    kind: K,
+    words: str,
+    place: Place,
+    on: On,
+    fault: Fault | Closed,
+    said: str = "server closed the connection unexpectedly",
+    url: str = "",
+) -> Case:
+    return Case("network", words, place, on, fault, kind, url=url, said=said)
+
+
+def _misstated(words: str, url: str, kind: K = K.CONFIGURATION) -> Case:
+    """What libpq itself says to what DATABASE_URL asks for."""
+    return Case("DATABASE_URL", url, Place.CONNECT, On(), None, kind, url=url, said=words)
 
 
 def _answer(kind: str) -> On:
@@ -163,6 +222,7 @@ POSTGRES_REFUSES = (
         # libpq 17 does not show such words to anybody, because nobody has proved who speaks.
         Answer(b"Ecould not fork new process for connection: Resource temporarily unavailable\n\0"),
         K.OUTAGE,
+        said="server sent an error response during SSL exchange",
     ),
     _refused(_PG, K.CONFIGURATION, 'password authentication failed for user "bot"', "28P01"),
     _refused(_PG, K.CONFIGURATION, 'no pg_hba.conf entry for host "10.0.0.9", user "bot"', "28000"),
@@ -172,7 +232,20 @@ POSTGRES_REFUSES = (
     _refused(_PG, K.CONFIGURATION, 'database "bot" is not currently accepting connections', "55000"),
     _refused(_PG, K.CONFIGURATION, 'permission denied for database "bot"', "42501"),
     _refused(_PG, K.CONFIGURATION, 'unrecognized configuration parameter "nonsense"', "42704"),
-    _refused(_PG, K.AMBIGUOUS, "Passwort-Authentifizierung fehlgeschlagen", "28P01"),
+    Case(
+        _PG,
+        "a password is asked for, and there is none",
+        Place.CONNECT,
+        On(kind="Startup"),
+        Answer(b"R\0\0\0\x08\0\0\0\x03"),  # AuthenticationCleartextPassword
+        K.CONFIGURATION,
+        said="no password supplied",
+    ),
+    _refused(_PG, K.CONFIGURATION, 'pg_hba.conf rejects connection for host "10.0.0.9", user "bot"', "28000"),
+    _refused(_PG, K.CONFIGURATION, "connection requires a valid client certificate", "28000"),
+    _refused(_PG, K.CONFIGURATION, 'cannot connect to invalid database "bot"', "55000"),
+    # In words that are in no table, such as another language's: nobody there is the best guess.
+    _refused(_PG, K.OUTAGE, "Passwort-Authentifizierung fehlgeschlagen", "28P01"),
 )
 
 POSTGRES_ANSWERS = (
@@ -278,6 +351,12 @@ SUPAVISOR = (
     _refused(_SUPAVISOR, K.CONFIGURATION, "(ENOTFOUND) tenant/user postgres.abc not found", "XX000"),
     _refused(_SUPAVISOR, K.CONFIGURATION, "(EBANNED) tenant is banned: abuse", "XX000"),
     _refused(_SUPAVISOR, K.CONFIGURATION, 'password authentication failed for user "bot"', "28P01"),
+    _refused(
+        _SUPAVISOR,
+        K.CONFIGURATION,
+        '(EINVALIDUSERINFO) Authentication error, reason: "Invalid format for user or db_name"',
+        "XX000",
+    ),
     _refused(_SUPAVISOR, K.CONFIGURATION, "SSL connection is required", "XX000"),
     _refused(_SUPAVISOR, K.CONFIGURATION, "Address not in tenant allow_list: {10, 0, 0, 9}", "XX000"),
     _refused(_SUPAVISOR, K.OUTAGE, "connection failure during authentication", "08006"),
@@ -393,13 +472,72 @@ NETWORK = (
         Place.QUERY,
         _STATEMENT,
         Answer(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"),
+        "lost synchronization with server",
     ),
+    *(
+        _network(
+            K.OUTAGE,
+            f"an answer to {name} that is no PostgreSQL",
+            Place.CONNECT,
+            On(kind=name),
+            Answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+            said,
+        )
+        for name, said in (
+            ("SSLRequest", "received invalid response to SSL negotiation"),
+            ("Startup", "expected authentication request from server"),
+        )
+    ),
+    _network(K.OUTAGE, "nobody listens", Place.CONNECT, On(), Closed(), "Connection refused"),
     _network(
-        K.AMBIGUOUS,
-        "a greeting that is no PostgreSQL",
+        K.OUTAGE,
+        "silence before SSLRequest",
         Place.CONNECT,
-        On(kind="Startup"),
-        Answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        On(kind="SSLRequest"),
+        Silence(),
+        "timeout expired",
+        url="connect_timeout=0.2",
+    ),
+    Case(
+        "network",
+        "silence until the deadline",
+        Place.QUERY,
+        _STATEMENT,
+        Silence(),
+        K.SLOW,
+        outcome_open=True,
+        said="timeout expired: the server did not answer before the deadline",
+        deadline_seconds=0.5,
+    ),
+)
+
+MISSTATED = (
+    _misstated('invalid dsn: invalid connection option "nonsense"', "nonsense=1"),
+    _misstated(
+        'invalid integer value "soon" for connection option "connect_timeout"', "connect_timeout=soon"
+    ),
+    _misstated('invalid port number: "99999"', "port=99999"),
+    _misstated('invalid sslmode value: "nonsense"', "sslmode=nonsense"),
+    _misstated('invalid channel_binding value: "nonsense"', "channel_binding=nonsense"),
+    _misstated('invalid target_session_attrs value: "nonsense"', "target_session_attrs=nonsense"),
+    _misstated(
+        "channel binding required, but server authenticated client without", "channel_binding=require"
+    ),
+    _misstated("server does not support SSL, but SSL was required", "sslmode=require"),
+    _misstated('weak sslmode "require" may not be used', "sslmode=require&sslrootcert=system"),
+    _misstated("No such file or directory", "host=/nowhere", K.OUTAGE),
+    _misstated('could not translate host name "a..b" to address', "host=a..b", K.OUTAGE),
+)
+
+_PEM = Path(__file__).with_name("self_signed.pem")
+MISSTATED_BEHIND_TLS = (
+    _misstated('root certificate file "/nowhere" does not exist', "sslmode=verify-ca&sslrootcert=/nowhere"),
+    _misstated("certificate verify failed", "sslmode=verify-full&sslrootcert=system"),
+    _misstated('could not read certificate file "/etc/hostname"', "sslmode=require&sslcert=/etc/hostname"),
+    _misstated('not private key file "/nowhere"', f"sslmode=require&sslcert={_PEM}&sslkey=/nowhere"),
+    _misstated(
+        'server certificate for "fault proxy of Ballast\'s tests" does not match host name "127.0.0.1"',
+        f"sslmode=verify-full&sslrootcert={_PEM}",
     ),
 )
 
@@ -410,4 +548,15 @@ CASES: tuple[Case, ...] = (
     *SUPAVISOR,
     *NEON,
     *NETWORK,
+    *MISSTATED,
 )
+
+
+def example(kind: K | None) -> Case:
+    """The failure that stands for its kind: the first while connecting, where there is one."""
+    cases = [case for case in CASES if case.kind is kind]
+    if kind is K.UNKNOWN_OUTCOME:
+        return next(
+            case for case in cases if case.words == "cut before CommandComplete"
+        )  # done, and nobody heard
+    return next((case for case in cases if case.place is Place.CONNECT), cases[0])

@@ -19,7 +19,7 @@ from dbcore.failures import FailureKind
 from dbcore.settings import Settings
 from devstack.proxy import FaultProxy
 from devstack.proxy.wire import SSL_QUESTION, STARTUP
-from tests.conformance.cases import MARK, Case, Effect, End, Place
+from tests.conformance.cases import MARK, Case, Closed, Effect, End, Place
 
 STATEMENT = f"SELECT {MARK}"
 ANSWER = 42
@@ -42,19 +42,25 @@ class Played:
     breaker: Effect | str
     end: End | int  # the answer, where it succeeded
     kinds: dict[str, int]
+    said: str  # by the driver
 
 
 @contextmanager
 def engine_through(
-    proxy: FaultProxy, database: str, *, sslmode: str | None = None, **options: Any
+    proxy: FaultProxy,
+    database: str,
+    *,
+    url: str = "",
+    deadline_seconds: float = DEADLINE_SECONDS,
+    **options: Any,
 ) -> Iterator[GuardedEngine]:
-    """An engine that does not wait between tries."""
+    """An engine that does not wait between tries. url -- options of DATABASE_URL."""
     settings = Settings(
         _env_file=None,
-        database_url=proxy.url_of(database) + (f"?sslmode={sslmode}" if sslmode else ""),
+        database_url=proxy.url_of(database) + (f"?{url}" if url else ""),
         db_pool_size=1,
         db_max_overflow=0,
-        db_deadline_seconds=DEADLINE_SECONDS,
+        db_deadline_seconds=deadline_seconds,
     )
     engine = GuardedEngine(settings, sleep=lambda _seconds: None, **options)
     try:
@@ -89,19 +95,34 @@ def play(
     times -- how often it happens; None: for as long as the call tries.
     """
     proxy.clear()
-    with engine_through(proxy, database) as engine:
+    with engine_through(proxy, database, url=case.url) as engine:
         if case.place is Place.QUERY:
             ask(engine)
         proxy.forget()
-        proxy.add(case.rule(times))
-        end, kind = _outcome(lambda: ask(engine, via, writes=writes))
-        tries = _tries(case, proxy)
-        played = Played(kind, tries, effect_on(engine), end, engine.snapshot().failures_by_kind)
-        proxy.clear()
+        with _happening(case, proxy, times):
+            end, kind, said = _outcome(
+                lambda: ask(engine, via, writes=writes, deadline_seconds=case.deadline_seconds)
+            )
+        tries = _tries(case, proxy) if case.on_the_wire else 1 + engine.snapshot().retries_total
+        played = Played(kind, tries, effect_on(engine), end, engine.snapshot().failures_by_kind, said)
         engine.breaker.reset()
-        if ask(engine, via) != ANSWER:
+        if case.fault is not None and ask(engine, via) != ANSWER:
             raise AssertionError("the engine did not recover")
         return played
+
+
+@contextmanager
+def _happening(case: Case, proxy: FaultProxy, times: int | None) -> Iterator[None]:
+    if isinstance(case.fault, Closed):
+        proxy.refuse()
+        yield
+        proxy.accept()
+    elif case.fault is not None:
+        proxy.add(case.rule(times))
+        yield
+        proxy.clear()
+    else:
+        yield
 
 
 def _tries(case: Case, proxy: FaultProxy) -> int:
@@ -110,14 +131,14 @@ def _tries(case: Case, proxy: FaultProxy) -> int:
     return proxy.count(SSL_QUESTION if case.on.kind == SSL_QUESTION else STARTUP)
 
 
-def _outcome(call: Callable[[], int]) -> tuple[End | int, FailureKind | None]:
+def _outcome(call: Callable[[], int]) -> tuple[End | int, FailureKind | None, str]:
     try:
-        return call(), None
+        return call(), None, ""
     except DatabaseAway as away:
         unknown = isinstance(away, OutcomeUnknown)
-        return (End.OUTCOME_UNKNOWN if unknown else End.UNAVAILABLE), away.kind
-    except (DBAPIError, psycopg2.Error):
-        return End.UNTOUCHED, None
+        return (End.OUTCOME_UNKNOWN if unknown else End.UNAVAILABLE), away.kind, str(away.__cause__)
+    except (DBAPIError, psycopg2.Error) as error:
+        return End.UNTOUCHED, None, str(error)
 
 
 _OPENS = {

@@ -13,10 +13,12 @@ from dbcore.failures import FailureKind
 from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import Answer, FaultProxy, On, Rule, ServerError
 from devstack.proxy.wire import SSL_QUESTION, STARTUP
-from tests.conformance.cases import CASES, Case
+from tests.conformance.cases import CASES, MISSTATED_BEHIND_TLS, Case
 from tests.conformance.playing import ANSWER, ask, engine_through, play
 
-TLS_CASES = [pytest.param(case, id=str(case)) for case in CASES if case.source != "PostgreSQL"]
+TLS_CASES = [
+    pytest.param(case, id=str(case)) for case in CASES if case.source not in {"PostgreSQL", "DATABASE_URL"}
+]
 
 
 @pytest.fixture
@@ -42,6 +44,18 @@ def test_a_failure_behind_tls_is_told_by_the_same_kind(case: Case, tls_proxy: Fa
         case.expected.end,
     )
     assert encrypted(tls_proxy)
+
+
+@pytest.mark.parametrize("case", MISSTATED_BEHIND_TLS, ids=str)
+def test_a_certificate_that_does_not_do_is_configuration(case: Case, tls_proxy: FaultProxy) -> None:
+    played = play(case, tls_proxy, DATABASE)
+    assert case.said in played.said
+    assert (played.kind, played.tries, played.breaker) == (case.kind, 1, case.expected.breaker)
+
+
+def test_a_connection_that_is_lost_behind_tls_is_told_in_words_of_its_own(tls_proxy: FaultProxy) -> None:
+    case = next(case for case in CASES if case.words == "cut before the statement")
+    assert "SSL SYSCALL error" in play(case, tls_proxy, DATABASE).said
 
 
 def test_a_refused_login_is_one_login(tls_proxy: FaultProxy) -> None:
@@ -93,6 +107,6 @@ def test_a_server_that_got_tls_since_is_found_again(
 
 @pytest.mark.parametrize("mode", ["disable", "require", "prefer"])
 def test_the_url_s_own_word_is_stronger(mode: str, tls_proxy: FaultProxy) -> None:
-    with engine_through(tls_proxy, DATABASE, sslmode=mode) as engine:
+    with engine_through(tls_proxy, DATABASE, url=f"sslmode={mode}") as engine:
         assert ask(engine) == ANSWER
     assert encrypted(tls_proxy) is (mode != "disable")

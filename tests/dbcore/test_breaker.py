@@ -90,6 +90,15 @@ def test_slow_calls_open_it_though_they_succeed(breaker: Breaker, clock: Clock) 
     assert breaker.snapshot().reason is BreakerReason.SATURATION
 
 
+def test_time_outs_open_it_as_slow_calls_and_not_as_failures(breaker: Breaker, clock: Clock) -> None:
+    for _ in range(3):
+        breaker.succeeded(admitted(breaker), clock.now)
+    fail(breaker, 11, FailureKind.SLOW)  # of 14: beyond half, short of four in five
+    assert breaker.snapshot().state is BreakerState.CLOSED
+    fail(breaker, 1, FailureKind.SLOW)
+    assert breaker.snapshot().reason is BreakerReason.SATURATION
+
+
 def test_it_closes_after_enough_probes(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 1.0

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
@@ -16,7 +17,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from dbcore import ledger, users
+from dbcore import history, ledger, users
 from dbcore.breaker import BreakerLimits, BreakerReason, BreakerState, Interval
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable
@@ -285,6 +286,26 @@ def test_a_database_that_is_not_there_is_configuration(make_engine: MakeEngine, 
     assert refused.value.kind is FailureKind.CONFIGURATION
 
 
+@pytest.mark.parametrize("via", ["driver", "sqlalchemy"])
+@pytest.mark.parametrize("options", ["nonsense=1", "connect_timeout=soon", "sslmode=nonsense"])
+def test_a_url_that_libpq_cannot_take_is_configuration(
+    options: str, via: str, make_engine: MakeEngine, database_url: str
+) -> None:
+    """It is each job's answer until someone mends it: none of them may end as a dead letter."""
+    engine = make_engine(f"{database_url}?{options}")
+
+    def ask() -> Any:
+        if via == "driver":
+            return touch(engine)
+        return engine.call(lambda connection: connection.execute(text("SELECT 1")), name="touch")
+
+    with pytest.raises(Unavailable) as refused:
+        ask()
+    assert refused.value.kind is FailureKind.CONFIGURATION
+    snapshot = engine.snapshot()
+    assert (snapshot.retries_total, snapshot.reason) == (0, BreakerReason.CONFIGURATION)
+
+
 def test_too_many_connections_are_saturation_and_back_off(
     make_engine: MakeEngine, sql: Sql, database_url: str
 ) -> None:
@@ -335,6 +356,56 @@ def test_a_read_only_server_refuses_writes_and_answers_reads(
         send(engine, ann, bob, "k2")
     assert engine.snapshot().refused_total == 1
     assert users.get_or_create(engine, profile=ann).balance == 100
+
+
+@contextmanager
+def disk_full(sql: Sql) -> Iterator[None]:
+    """Neither users nor probes can be written any more, as where the disk or a plan's size is used up."""
+    sql(
+        """
+        CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON users EXECUTE FUNCTION full_disk();
+        CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON health_probes EXECUTE FUNCTION full_disk();
+        """
+    )
+    yield
+    sql("DROP FUNCTION full_disk CASCADE")
+
+
+def test_a_full_disk_answers_reads_of_those_whose_visit_it_cannot_note(
+    make_engine: MakeEngine, person: Person, sql: Sql
+) -> None:
+    """Whoever was not seen for an hour, or has a new name, is noted as they read: that alone is what fails."""
+    ann = person(100)
+    engine = make_engine(limits=STAYS_OPEN)
+    sql("UPDATE users SET last_seen_at = now() - interval '2 hours'")
+    with disk_full(sql):
+        for _ in range(2):  # also once the breaker is open for writes
+            assert users.get_or_create(engine, profile=replace(ann, first_name="Anna")).balance == 100
+            page = history.page(engine, profile=ann, upto_version=None, limit=5)
+            assert (page.balance, len(page.entries)) == (100, 1)
+        assert engine.snapshot().reason is BreakerReason.STORAGE
+        with pytest.raises(Unavailable) as refused:
+            users.get_or_create(engine, profile=Profile(999, None, "New"))
+        assert refused.value.kind is FailureKind.STORAGE
+    assert sql("SELECT first_name FROM users WHERE telegram_id = %s", ann.telegram_id) == [(ann.first_name,)]
+    users.get_or_create(engine, profile=replace(ann, first_name="Anna"))
+    assert sql("SELECT first_name FROM users WHERE telegram_id = %s", ann.telegram_id) == [("Anna",)]
+
+
+def test_whether_it_can_be_written_to_is_tried_by_one_write_that_leaves_nothing(
+    make_engine: MakeEngine, sql: Sql
+) -> None:
+    """Not by the health probe, which measures the whole database and may take longer than a probe has."""
+    engine = make_engine(settings=ONE)
+    sql("ALTER FUNCTION health_probe RENAME TO elsewhere")
+    assert engine.probe(writes=True) is None
+    with disk_full(sql):
+        assert engine.probe(writes=True) is FailureKind.STORAGE
+        assert engine.probe(writes=False) is None
+    assert engine.probe(writes=True) is None
+    assert sql("SELECT count(*) FROM health_probes") == [(0,)]
 
 
 # --- the call itself fails

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from dbcore import fleet
 from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Interval
@@ -31,6 +34,7 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import MakeEngine, Sql, eventually
+from tests.dbcore.test_breaker import Clock
 
 ROOT = Path(__file__).parents[2]
 SHORT = BreakerLimits(intervals=dict.fromkeys(BreakerReason, Interval(0.2, 0.2)))
@@ -225,6 +229,60 @@ def test_one_process_in_trouble_among_many_stays_out_alone(
     link.step()
     assert state_of(client) is BreakerState.CLOSED
     assert ill.breaker.snapshot().state is BreakerState.OPEN
+
+
+def test_of_a_killed_process_nothing_is_left_though_all_go_well(
+    make_engine: MakeEngine, client: redis.Redis
+) -> None:
+    """Each restart has a new name, and nobody looks at the others' calls while none of their own fails."""
+    gone = FleetLink(client, make_engine(), "gone")
+    gone.step()
+    silent = f"1 0 {time.time() - 60:.3f}"
+    client.hset("ballast:connections", "gone", silent)
+    FleetLink(client, make_engine(), "here").step()
+    for key in ("ballast:breaker:windows", "ballast:connections"):
+        assert client.hkeys(key) == [b"here"]
+
+
+def test_calls_that_hang_since_before_it_closed_do_not_open_it_again(
+    make_engine: MakeEngine, client: redis.Redis
+) -> None:
+    """A network split is over, and what was sent into it still waits for its deadline."""
+    clock = Clock()
+    engine = make_engine(clock=clock, settings={"db_deadline_seconds": 60})
+    link = FleetLink(client, engine, "p1")
+    link.step()
+
+    with ThreadPoolExecutor(4) as threads:
+        release = threading.Event()
+
+        def hang(count: int) -> None:
+            held = threading.Barrier(count + 1)
+
+            def wait(_connection: object) -> None:
+                held.wait(30)
+                release.wait(60)
+
+            for _ in range(count):
+                threads.submit(engine.call, wait, name="hang")
+            held.wait(30)
+
+        try:
+            hang(2)
+            clock.now += 3
+            link.step()
+            assert state_of(client) is BreakerState.OPEN
+            FleetStore(client).change(lambda state, now: state.told(BreakerState.CLOSED, now=now), "test")
+            link.step()
+            clock.now += 3
+            link.step()
+            assert state_of(client) is BreakerState.CLOSED
+            hang(2)  # in this epoch
+            clock.now += 3
+            link.step()
+            assert state_of(client) is BreakerState.OPEN
+        finally:
+            release.set()
 
 
 def test_without_redis_each_goes_by_its_own_calls_and_right_after_by_the_fleets(
@@ -441,6 +499,28 @@ def test_processes_share_the_connection_budget_and_get_back_what_others_leave(
     finally:
         for engine in engines:
             engine.dispose()
+
+
+def test_a_process_for_which_there_is_no_room_says_so_and_starts_with_one(
+    client: redis.Redis, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(db_connection_budget=9, database_url="postgresql://h/d")
+    with capture_logs() as first:
+        assert within_budget(settings, client, "first").db_max_overflow == settings.db_max_overflow
+    assert first == []
+    with capture_logs() as second:
+        granted = within_budget(settings, client, "second")
+    assert (granted.db_pool_size, granted.db_max_overflow) == (1, 0)
+    assert second == [
+        {
+            "event": "connection_budget_exceeded",
+            "log_level": "error",
+            "option": "DB_CONNECTION_BUDGET",
+            "budget": 9,
+            "wanted": 8,
+            "starts_with": 1,
+        }
+    ]
 
 
 def test_a_limit_holds_for_connections_that_are_opened_later(

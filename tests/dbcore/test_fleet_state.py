@@ -59,6 +59,8 @@ def stuck(count: int) -> list[Call]:
         (calls(4, slow=True), None),
         (calls(8, slow=True) + calls(2), R.SATURATION),
         (calls(7, slow=True) + calls(3), None),
+        (calls(7, failed=R.SATURATION, slow=True) + calls(3), None),  # time-outs are slow calls
+        (calls(8, failed=R.SATURATION, slow=True) + calls(2), R.SATURATION),
         (calls(1, failed=R.QUOTA, definite=True) + calls(99), R.QUOTA),
         (calls(3, failed=R.OUTAGE) + calls(2, failed=R.SATURATION), R.OUTAGE),
         ([], None),

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 import redis
@@ -12,12 +13,16 @@ from dbcore.fleet import operate
 from dbcore.fleet.budget import read_connections
 from dbcore.integration import (
     bot_safe_adjust_balance,
+    bot_safe_broadcast,
     bot_safe_create_transaction,
     bot_safe_get_or_create_user,
 )
-from dbcore.outcomes import OutcomeStatus, RejectionReason
+from dbcore.outcomes import Outcome, OutcomeStatus, RejectionReason
 from dbcore.settings import SettingsError
 from devstack.ports import free_port
+from devstack.postgres import EmbeddedPostgres
+from devstack.proxy import FaultProxy
+from tests.conformance.cases import EXPECTED, End, Place, example
 from tests.dbcore.conftest import Sql, eventually
 
 
@@ -74,6 +79,78 @@ def test_without_a_database_each_answers_unavailable_and_nothing_raises() -> Non
         assert outcome.failure is FailureKind.OUTAGE
         assert outcome.retry_after_seconds is not None
         assert outcome.retry_after_seconds > 0
+
+
+@dataclass(frozen=True)
+class Function:
+    """One of the four, called with a key of its own. statement -- a part of the SQL that it begins with."""
+
+    statement: str
+    call: Callable[[], Outcome]
+    writes: bool = True
+
+
+FUNCTIONS = {
+    "get_or_create_user": Function(
+        "users_touch", lambda: bot_safe_get_or_create_user(3, None, "Cid"), writes=False
+    ),
+    "adjust_balance": Function("ledger_adjust", lambda: bot_safe_adjust_balance(1, 5, key="adjusted")),
+    "create_transaction": Function(
+        "ledger_transfer", lambda: bot_safe_create_transaction(1, 2, 5, key="transferred")
+    ),
+    "broadcast": Function(
+        "INTO broadcasts", lambda: bot_safe_broadcast(lambda _: None, key="sent", payload={"text": "Hi"})
+    ),
+}
+
+
+@pytest.fixture
+def proxy(postgres_server: EmbeddedPostgres) -> Iterator[FaultProxy]:
+    with FaultProxy("127.0.0.1", postgres_server.port) as standing_between:
+        yield standing_between
+
+
+@pytest.fixture
+def bot_behind_the_proxy(
+    proxy: FaultProxy, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Ann with 100, and Bob."""
+    monkeypatch.setenv("DATABASE_URL", proxy.url_of(database_url.rsplit("/", 1)[1]))
+    bot_safe_get_or_create_user(1, None, "Ann")
+    bot_safe_get_or_create_user(2, None, "Bob")
+    bot_safe_adjust_balance(1, 100, key="opening")
+    yield
+    integration.close()
+
+
+@pytest.mark.usefixtures("bot_behind_the_proxy")
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("kind", EXPECTED, ids=str)
+def test_no_failure_of_the_database_raises_and_the_same_call_afterwards_is_applied_once(
+    kind: FailureKind | None, name: str, proxy: FaultProxy, sql: Sql
+) -> None:
+    function, case = FUNCTIONS[name], example(kind)
+    if case.place is Place.CONNECT:
+        integration.close()
+    proxy.add(case.about(function.statement).rule(None))
+    failed = function.call()
+    open_outcome = function.writes and case.expected.end is End.OUTCOME_UNKNOWN
+    assert failed.status is (OutcomeStatus.UNKNOWN if open_outcome else OutcomeStatus.UNAVAILABLE)
+    answered = FailureKind.DATA if case.expected.end is End.UNTOUCHED else kind
+    lost_read = kind is FailureKind.UNKNOWN_OUTCOME and not function.writes
+    assert failed.failure is (FailureKind.OUTAGE if lost_read else answered)
+    assert failed.retry_after_seconds is not None
+    proxy.clear()
+    integration.close()  # as after the interval of its breaker
+    done = {OutcomeStatus.APPLIED, OutcomeStatus.REPLAYED}
+    assert function.call().status in done
+    assert function.call().status is OutcomeStatus.REPLAYED
+    counts = sql(
+        "SELECT (SELECT count(*) FROM transfers WHERE status = 'applied'), (SELECT count(*) FROM broadcasts), "
+        "(SELECT count(*) FROM users)"
+    )
+    ours = {"adjust_balance": (2, 0, 2), "create_transaction": (2, 0, 2), "broadcast": (1, 1, 2)}
+    assert counts == [ours.get(name, (1, 0, 3))]
 
 
 @pytest.mark.usefixtures("bot")

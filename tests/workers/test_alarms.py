@@ -110,6 +110,28 @@ def test_a_quota_is_told_at_once_with_what_to_do(queueing: Queueing) -> None:
     assert "python -m dbcore breaker auto" in told
 
 
+def test_a_provider_that_does_not_say_why_is_no_quota(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    refused = not_closed(BreakerReason.AMBIGUOUS)
+    guard.look(refused)
+    assert messages(queueing) == []
+    let_time_pass(queueing.client, 60)
+    guard.look(refused)
+    (told,) = messages(queueing)
+    assert told.startswith(
+        "Alarm: The database's provider refuses us, and does not say why (reason: ambiguous)."
+    )
+
+
+@pytest.mark.parametrize("reason", BreakerReason)
+def test_every_reason_has_its_words(reason: BreakerReason, queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    guard.look(not_closed(reason))
+    let_time_pass(queueing.client, 60)
+    guard.look(not_closed(reason))
+    assert any(f"(reason: {reason})" in text for text in messages(queueing))
+
+
 def test_an_operators_word_is_told_as_one(queueing: Queueing) -> None:
     guard = Guard(queueing)
     shut = not_closed(None, BreakerState.FORCED_OPEN)

@@ -234,6 +234,45 @@ def test_of_two_readings_of_a_balance_the_newer_version_stays(inbox: Inbox) -> N
     assert inbox.known_balance(7) == (1_000, 1_700_000_060)
 
 
+EARLIER, LATER = 1_700_000_000_000, 1_700_000_060_000
+
+
+def finish_with(inbox: Inbox, balance: SeenBalance, seen_at_ms: int) -> None:
+    """A job of its own ends, and knows this balance."""
+    job_id = f"job-{seen_at_ms}-{balance.version}-{balance.minor_units}"
+    inbox.accept(envelope(job_id, lane=job_id))
+    inbox.finish(job_id, [balance], seen_at_ms=seen_at_ms)
+
+
+def test_a_balance_that_was_changed_is_the_one_known_until_it_is_read_again(inbox: Inbox) -> None:
+    finish_with(inbox, SeenBalance(7, 1_000, version=5), EARLIER)
+    finish_with(inbox, SeenBalance(7, 500, version=None), LATER)
+    assert inbox.known_balance(7) == (500, LATER // 1000)
+    finish_with(
+        inbox, SeenBalance(7, 1_000, version=5), LATER
+    )  # was read before the change, and ends after it
+    assert inbox.known_balance(7) == (500, LATER // 1000)
+    finish_with(inbox, SeenBalance(7, 700, version=6), LATER)
+    assert inbox.known_balance(7) == (700, LATER // 1000)
+
+
+def test_a_change_makes_a_balance_known_where_none_was(inbox: Inbox) -> None:
+    finish_with(inbox, SeenBalance(7, 500, version=None), EARLIER)
+    assert inbox.known_balance(7) == (500, EARLIER // 1000)
+
+
+def test_of_changes_whose_order_nobody_knows_none_is_told(inbox: Inbox) -> None:
+    finish_with(inbox, SeenBalance(7, 500, version=None), LATER)
+    finish_with(inbox, SeenBalance(7, 600, version=None), EARLIER)
+    assert inbox.known_balance(7) is None
+
+
+def test_a_change_of_some_time_ago_makes_the_balance_unknown(inbox: Inbox) -> None:
+    finish_with(inbox, SeenBalance(7, 1_000, version=5), EARLIER)
+    finish_with(inbox, SeenBalance(7, None, version=None), LATER)
+    assert inbox.known_balance(7) is None
+
+
 def test_a_record_that_cannot_be_read_is_claimed_as_a_failure(inbox: Inbox, client: redis.Redis) -> None:
     inbox.accept(envelope("a"))
     client.hset("ballast:inbox:job:a", "envelope", '{"kind": 5}')

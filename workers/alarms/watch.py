@@ -43,6 +43,7 @@ _LETTERS = "ballast:alarms:letters"
 _WHAT: dict[BreakerReason | None, str] = {
     BreakerReason.OUTAGE: "The database does not answer",
     BreakerReason.SATURATION: "The database is overloaded",
+    BreakerReason.AMBIGUOUS: "The database's provider refuses us, and does not say why",
     BreakerReason.QUOTA: "The database's quota is used up",
     BreakerReason.STORAGE: "The database cannot be written to",
     BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong",

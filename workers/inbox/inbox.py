@@ -22,7 +22,7 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     claimed       hash   queue -> the highest number that was claimed
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
 
-and beside them `ballast:balances`, a hash of the last balances read: one entry a user; and the totals of totals.py.
+and beside them `ballast:balances`, a hash of the last balances known: one entry a user; and the totals of totals.py.
 """
 
 from __future__ import annotations
@@ -140,11 +140,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class SeenBalance:
-    """A user's balance as a job read it, with the account's version, which grows with every entry."""
+    """A user's balance as a job read or changed it.
+
+    minor_units -- None: it was changed at some time, and what it is now is not known.
+    version -- the account's, which grows with every entry; None where it was not read but changed.
+    """
 
     telegram_id: int
-    minor_units: int
-    version: int
+    minor_units: int | None
+    version: int | None
 
 
 @dataclass(frozen=True)
@@ -295,10 +299,10 @@ class Inbox:
     def finish(self, job_id: str, balances: Iterable[SeenBalance] = (), *, seen_at_ms: int = 0) -> Finish:
         """The answer is out: drop the record.
 
-        balances -- what the job read of them at `seen_at_ms` or right after; kept for when the database is away.
+        balances -- what the job knows of them, as of `seen_at_ms` or right after; kept for when the database is away.
         """
         seen = [
-            item
+            "" if item is None else item
             for balance in balances
             for item in (balance.telegram_id, balance.minor_units, balance.version)
         ]
@@ -324,7 +328,10 @@ class Inbox:
         return cast("bytes | None", self._redis.get(name)) in {None, fingerprint.encode()}
 
     def known_balance(self, telegram_id: int) -> tuple[int, int] | None:
-        """The last balance that a job read, and when: minor units, seconds since 1970. None where none is known."""
+        """The last balance that a job read or left behind, and when: minor units, seconds since 1970.
+
+        None where none is known.
+        """
         value = self._redis.hget("ballast:balances", str(telegram_id))
         if value is None:
             return None

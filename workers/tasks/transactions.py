@@ -44,6 +44,8 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
     edit = texts.closes_the_question(outcome)
     messages = work.answer(texts.decided(outcome, work.settings), edit=edit)
     if outcome.recipient is not None and texts.money_moved(outcome):
+        work.note_changed(outcome.sender, outcome.sender_balance, outcome.status)
+        work.note_changed(outcome.recipient, outcome.recipient_balance, outcome.status)
         messages.append(
             Message(chat_id=outcome.recipient.telegram_id, text=texts.received(outcome, work.settings))
         )

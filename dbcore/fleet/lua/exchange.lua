@@ -28,11 +28,7 @@ if look == '1' then
   local all = redis.call('HGETALL', WINDOWS)
   for i = 1, #all, 2 do
     local seen = tonumber(string.match(all[i + 1], '^[%d.]+'))
-    if now - seen > silent_after then
-      redis.call('HDEL', WINDOWS, all[i])
-    else
-      answer[#answer + 1] = all[i + 1]
-    end
+    if now - seen <= silent_after then answer[#answer + 1] = all[i + 1] end
   end
 end
 return answer

@@ -20,6 +20,7 @@ local function reserve(process, wanted, least, open, budget, silent_after)
     local theirs, seen = string.match(all[i + 1], '(%d+) %d+ ([%d.]+)')
     if now - tonumber(seen) > silent_after then
       redis.call('HDEL', CONNECTIONS, all[i])
+      redis.call('HDEL', WINDOWS, all[i])
     elseif all[i] ~= process then
       possible = possible + tonumber(theirs)
     end
