@@ -12,6 +12,7 @@ from celery import Celery
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
+from bot_frontend.reception import Receiver
 from bot_frontend.registration import Identity, register
 from bot_frontend.web.app import make_app
 from bot_frontend.web.monitor import Monitor
@@ -39,7 +40,8 @@ async def serve(settings: Settings) -> None:
         **sender.conf.broker_transport_options,
         "socket_timeout": REDIS_CALL_SECONDS_MAX,
     }
-    monitor = Monitor(client, settings)
+    receiver = Receiver("polling" if settings.telegram_webhook_url is None else "webhook")
+    monitor = Monitor(client, settings, receiver.now)
     identity = Identity()
     intake = Intake(
         settings,
@@ -55,7 +57,7 @@ async def serve(settings: Settings) -> None:
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
-        webhook = Webhook(settings.telegram_webhook_secret.get_secret_value(), intake, callbacks)
+        webhook = Webhook(settings.telegram_webhook_secret.get_secret_value(), intake, callbacks, receiver)
 
     server = uvicorn.Server(
         uvicorn.Config(
@@ -67,15 +69,17 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
         )
     )
-    beside = [asyncio.create_task(monitor.run()), asyncio.create_task(register(bot, settings, identity))]
+    beside = [asyncio.create_task(register(bot, settings, identity, receiver))]
     if webhook is None:
-        beside.append(asyncio.create_task(Poller(bot, intake, callbacks).run()))
+        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver).run()))
     for task in beside:
         task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
+    monitor.start()
     log.info("frontend_started", mode="polling" if webhook is None else "webhook", port=settings.ops_port)
     try:
         await server.serve()
     finally:
+        await asyncio.to_thread(monitor.stop)
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)

@@ -29,7 +29,7 @@ def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None) -> S
         return JSONResponse({"status": "ok"})
 
     async def ready(_: Request) -> Response:
-        can_take_jobs = monitor.latest.redis_ok
+        can_take_jobs = monitor.latest.takes_jobs(time.time())
         return JSONResponse(
             {"status": "ok" if can_take_jobs else "down"}, status_code=200 if can_take_jobs else 503
         )
@@ -85,7 +85,20 @@ def _may_see_details(request: Request, settings: Settings) -> bool:
     # Behind a proxy on this host all the world comes from here; most say in a header for whom they ask.
     if any(name == "forwarded" or name.startswith("x-forwarded-") for name in request.headers):
         return False
+    # The others, and a page elsewhere whose name was made to lead here, give themselves away by the name they ask for.
+    return _is_loopback(request.client.host) and _names_loopback(request.headers.get("Host", ""))
+
+
+def _names_loopback(authority: str) -> bool:
     try:
-        return ipaddress.ip_address(request.client.host).is_loopback
+        host = urlsplit(f"//{authority}").hostname or ""
+    except ValueError:
+        return False
+    return host == "localhost" or _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -6,6 +6,7 @@ from typing import Any
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.quota import QuotaState
+from workers.verdict import DatabaseState
 
 Schema = dict[str, Any]
 
@@ -29,12 +30,11 @@ def _one_of(*words: str) -> Schema:
 
 
 _COUNT: Schema = {"type": "integer", "minimum": 0}
-_NUMBER: Schema = {"type": "number"}
 _SECONDS: Schema = {"type": "number", "minimum": 0}
 _TEXT: Schema = {"type": "string"}
 _BOOLEAN: Schema = {"type": "boolean"}
 _COUNTS: Schema = {"type": "object", "additionalProperties": _COUNT}
-_DATABASE = _one_of("ok", "unavailable", "unknown", "reachable")
+_DATABASE = _one_of(*DatabaseState)
 _BREAKER = _one_of(*BreakerState, "unknown")
 
 _ERROR = _object(error=_TEXT)
@@ -43,6 +43,12 @@ _READY = _object(status=_one_of("ok", "down"))
 _HEALTH = _object(
     status=_one_of("ok", "degraded", "down"),
     redis=_object(ok=_BOOLEAN, error=_or_null(_TEXT)),
+    telegram=_object(
+        mode=_or_null(_one_of("polling", "webhook")),
+        ok=_or_null(_BOOLEAN),
+        error=_or_null(_TEXT),
+        age_seconds=_or_null(_SECONDS),
+    ),
     database=_object(state=_DATABASE, breaker=_BREAKER),
     workers=_object(alive=_or_null(_COUNT)),
     inbox=_object(size=_or_null(_COUNT), oldest_seconds=_or_null(_SECONDS)),
@@ -53,7 +59,7 @@ _HEALTH = _object(
 _DATABASE_STATUS = _object(
     state=_DATABASE,
     probe=_or_null({"type": "object"}),
-    probe_age_seconds=_or_null(_NUMBER),  # by the clock of the process that probed: may be off by that
+    probe_age_seconds=_or_null(_SECONDS),
     age_seconds=_or_null(_SECONDS),
 )
 _STABILITY = _object(

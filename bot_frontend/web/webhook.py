@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake, IntakeFull
+from bot_frontend.reception import Receiver
 
 log = structlog.get_logger(__name__)
 
@@ -24,10 +25,11 @@ RETRY_AFTER_SECONDS = 2
 class Webhook:
     """secret -- what Telegram was given at setWebhook, and must say with every update."""
 
-    def __init__(self, secret: str, intake: Intake, callbacks: CallbackAnswers) -> None:
+    def __init__(self, secret: str, intake: Intake, callbacks: CallbackAnswers, receiver: Receiver) -> None:
         self._secret = secret.encode()
         self._intake = intake
         self._callbacks = callbacks
+        self._receiver = receiver
 
     async def receive(self, request: Request) -> Response:
         given = request.headers.get(SECRET_HEADER, "")
@@ -48,11 +50,13 @@ class Webhook:
             callback_id = await asyncio.to_thread(self._intake.take, update)
         except (redis.RedisError, IntakeFull) as error:
             log.warning("intake_waits", error=type(error).__name__)
+            self._receiver.failed(type(error).__name__)
             return JSONResponse(
                 {"error": "cannot record updates now"},
                 status_code=503,
                 headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
+        self._receiver.heard()
         if callback_id is not None:
             self._callbacks.answer(callback_id)
         return Response(status_code=200)
