@@ -19,26 +19,10 @@ from dbcore.fleet.budget import FleetConnections, read_connections
 from dbcore.redis_client import redis_time
 from workers import latency_chart, probe_record
 from workers.broadcasts.agenda import Agenda
-from workers.broadcasts.progress import duration
+from workers.durations import duration
 from workers.inbox import Inbox
 from workers.latency_chart import Probed
-from workers.verdict import DatabaseState, database_state, last_answered_at
-
-_NAMES = {
-    BreakerState.CLOSED: "closed, all is let through",
-    BreakerState.OPEN: "open, nothing is let through",
-    BreakerState.HALF_OPEN: "half-open, one probe is let through",
-    BreakerState.FORCED_OPEN: "held open by an operator",
-    BreakerState.DISABLED: "held closed by an operator",
-}
-
-
-_STATES = {
-    DatabaseState.OK: "The database is well.",
-    DatabaseState.UNAVAILABLE: "The database is away.",
-    DatabaseState.UNKNOWN: "The database was not probed yet.",
-    DatabaseState.REACHABLE: "The database can be reached.",
-}
+from workers.verdict import BREAKER_WORDS, database_sentence, database_state, last_answered_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +92,12 @@ def picture(report: StatusReport) -> str:
 
 def _verdict(report: StatusReport) -> str:
     state = database_state(report.breaker, report.probe, report.answered_at)
-    if state is DatabaseState.UNAVAILABLE and report.breaker.state in {
-        BreakerState.CLOSED,
-        BreakerState.DISABLED,
-    }:
-        return "The last probe of the database failed."
-    return _STATES[state]
+    return database_sentence(state, report.breaker)
 
 
 def _breaker(report: StatusReport) -> str:
     view = report.breaker
-    parts = [_NAMES[view.state]]
+    parts = [BREAKER_WORDS[view.state]]
     if view.reason is not None:
         parts.append(f"reason {view.reason}")
     if view.since:
