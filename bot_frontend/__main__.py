@@ -14,11 +14,13 @@ from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
 from bot_frontend.reception import Receiver
 from bot_frontend.registration import Identity, register
+from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import Webhook
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
+from workers import board
 from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox, Publisher
 from workers.logs import configure_logging
@@ -41,12 +43,13 @@ async def serve(settings: Settings) -> None:
         "socket_timeout": REDIS_CALL_SECONDS_MAX,
     }
     receiver = Receiver("polling" if settings.telegram_webhook_url is None else "webhook")
-    monitor = Monitor(client, settings, receiver.now)
+    monitor = Monitor(client, settings, receiver.now, lambda: board.ask(sender))
     identity = Identity()
+    inbox, publisher = Inbox(client), Publisher(sender)
     intake = Intake(
         settings,
-        Inbox(client),
-        Publisher(sender),
+        inbox,
+        publisher,
         Albums(client),
         lambda: monitor.latest.database_is_away,
         lambda: identity.username,
@@ -61,7 +64,7 @@ async def serve(settings: Settings) -> None:
 
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(settings, monitor, webhook),
+            make_app(settings, monitor, webhook, Actions(client, inbox, publisher)),
             host=settings.ops_host,
             port=settings.ops_port,
             log_config=None,

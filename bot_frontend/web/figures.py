@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bot_frontend.web.figure import Figure, Kind, Spread, Values, gauge, gauges, one_of, total, totals
-from bot_frontend.web.monitor import Look
+from bot_frontend.web.look import Look
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
@@ -65,8 +65,7 @@ def _transitions(look: Look, _: float) -> Values:
 
 
 def _unattended(look: Look) -> dict[str, float]:
-    attended = {queue for report in look.processes.values() for queue in report.get("queues", ())}
-    return {queue: float(length > 0 and queue not in attended) for queue, length in look.queues.items()}
+    return {queue: float(queue in look.unattended_queues) for queue in look.queues}
 
 
 def _answers(look: Look) -> Iterator[tuple[tuple[str, ...], Spread]]:
@@ -83,7 +82,7 @@ FIGURES: tuple[Figure, ...] = (
     gauge(
         "ballast_look_age_seconds",
         "Since Redis was last asked for all of this.",
-        lambda look, now: None if look.seen_at is None else max(0.0, now - look.seen_at),
+        lambda look, now: look.age_seconds(now),
     ),
     gauge(
         "ballast_redis_up",
@@ -274,7 +273,7 @@ FIGURES: tuple[Figure, ...] = (
     gauge(
         "ballast_broadcasts_stuck",
         "Of these, without a finished chunk through six looks, three minutes.",
-        lambda look, _: look.broadcasts_stuck,
+        lambda look, _: None if look.broadcasts_stuck is None else float(len(look.broadcasts_stuck)),
     ),
     totals(
         "ballast_broadcast_recipients_total",

@@ -5,91 +5,44 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import redis
 import structlog
 
 from bot_frontend.reception import Reception
+from bot_frontend.web.look import Look
+from bot_frontend.web.throughput import LastMinute
 from dbcore import fleet
-from dbcore.fleet import FleetStore, FleetView
+from dbcore.fleet import FleetStore
 from dbcore.fleet.awake import awake_time
-from dbcore.fleet.budget import FleetConnections, read_connections
-from dbcore.quota import Forecast, forecast
+from dbcore.fleet.budget import read_connections
+from dbcore.quota import forecast
 from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
-from workers import probe_record, totals
+from workers import action_record, board, probe_record, totals
+from workers.alarms import standing
 from workers.broadcasts.agenda import Agenda
 from workers.inbox import Inbox
 from workers.jobs import QUEUES
-from workers.verdict import DatabaseState, database_state, last_answered_at
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.5
 
-FRESH_SECONDS = 5.0
-"""A look that is older says nothing of now: whoever looks hangs, and so would what it looks at."""
+PROBES_SECONDS = 5.0
+"""Between two readings of the last hours' probes: seldom news, and not small."""
 
+TRANSITIONS_SHOWN = 20
+ACTIONS_SHOWN = 20
 
-@dataclass(frozen=True)
-class Look:
-    """What was seen at one look. Times are seconds since 1970.
+WATCHED_SECONDS = 10.0
+"""So long after the page was last asked for somebody still watches it."""
 
-    redis_error -- why Redis could not be asked, or what it holds not be read; everything below it is then of the look
-        before.
-    redis_ahead_seconds -- how far Redis's clock is ahead of ours: what is kept in Redis has its times by that one.
-    telegram -- where updates come in; None where nobody listens to Telegram.
-    """
-
-    looked_at: float
-    redis_ok: bool
-    redis_error: str | None = None
-    queues: dict[str, int] = field(default_factory=dict)
-    inbox_size: int | None = None
-    inbox_oldest_seconds: float | None = None
-    inbox_held_back: int | None = None
-    published: dict[str, int] = field(default_factory=dict)
-    totals: dict[str, int] = field(default_factory=dict)
-    broadcasts_under_way: int | None = None
-    broadcasts_stuck: int | None = None
-    processes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    probe: dict[str, Any] | None = None
-    fleet: FleetView | None = None
-    transitions: dict[str, int] = field(default_factory=dict)
-    connections: FleetConnections | None = None
-    connection_budget: int | None = None
-    quota: Forecast | None = None
-    seen_at: float | None = None
-    redis_ahead_seconds: float = 0.0
-    telegram: Reception | None = None
-
-    @property
-    def engines(self) -> dict[str, dict[str, Any]]:
-        """What the engines of the worker processes say; another release's report may have none."""
-        return {name: report["database"] for name, report in self.processes.items() if report.get("database")}
-
-    @property
-    def breaker(self) -> FleetView | None:
-        """The fleet's; None where no process ever followed one."""
-        return self.fleet if self.fleet is not None and (self.engines or self.fleet.since) else None
-
-    @property
-    def database(self) -> DatabaseState:
-        return database_state(self.fleet, self.probe, last_answered_at(self.processes.values()))
-
-    @property
-    def database_is_away(self) -> bool:
-        return self.database is DatabaseState.UNAVAILABLE
-
-    def takes_jobs(self, now: float) -> bool:
-        """Whether jobs can be taken on record, as far as was seen lately."""
-        return self.redis_ok and now - self.looked_at <= FRESH_SECONDS
-
-    def by_redis_clock(self, now: float) -> float:
-        """What Redis's clock shows when ours shows `now`."""
-        return now + self.redis_ahead_seconds
+BOARD_SECONDS = 3.0
+BOARD_WAITS_SECONDS = 15.0
+"""After asking in vain: whoever should read it is busy, and a second message would not help."""
 
 
 class Monitor:
@@ -103,10 +56,15 @@ class Monitor:
         client: redis.Redis,
         settings: Settings,
         reception: Callable[[], Reception | None] = lambda: None,
+        ask_for_board: Callable[[], None] = lambda: None,
     ) -> None:
+        """ask_for_board -- has a worker read the board; may take as long as Redis lets it."""
         self._redis = client
         self._settings = settings
         self._reception = reception
+        self._ask_for_board = ask_for_board
+        self._watched_at = self._asked_at = self._probes_at = float("-inf")
+        self._last_minute = LastMinute()
         self._inbox = Inbox(client)
         self._awake = awake_time(client, settings)
         self._fleet = FleetStore(client)
@@ -119,6 +77,10 @@ class Monitor:
     def latest(self) -> Look:
         return replace(self._seen, telegram=self._reception())
 
+    def watched(self) -> None:
+        """Somebody looks at the page."""
+        self._watched_at = time.monotonic()
+
     def start(self) -> None:
         self._thread.start()
 
@@ -129,8 +91,25 @@ class Monitor:
     def _run(self) -> None:
         while True:
             self._seen = self._looked()
+            self._have_board_read()
             if self._stopped.wait(LOOK_SECONDS):
                 return
+
+    def _have_board_read(self) -> None:
+        """Where somebody watches, it is no longer fresh, and there is somebody to read it."""
+        look, now = self._seen, time.monotonic()
+        since_asked = now - self._asked_at
+        if now - self._watched_at > WATCHED_SECONDS or since_asked < BOARD_SECONDS:
+            return
+        if look.redis_error or "health" not in look.attended_queues:
+            return
+        if look.fleet is None or look.fleet.admits_nothing:
+            return
+        age = float("inf") if look.board is None else look.by_redis_clock(time.time()) - look.board["at"]
+        if age > since_asked and since_asked < BOARD_WAITS_SECONDS:
+            return
+        self._asked_at = now
+        self._ask_for_board()
 
     def _looked(self) -> Look:
         try:
@@ -154,6 +133,7 @@ class Monitor:
         lengths = {queue: self._redis.llen(queue) for queue in QUEUES}
         now = time.time()
         redis_now = redis_time(self._redis)
+        counts = totals.read(self._redis)
         return Look(
             looked_at=now,
             redis_ok=True,
@@ -162,13 +142,17 @@ class Monitor:
             inbox_oldest_seconds=self._inbox.oldest_age_seconds(),
             inbox_held_back=self._inbox.held_back(),
             published=self._inbox.published(),
-            totals=totals.read(self._redis),
+            totals=counts,
             broadcasts_under_way=self._agenda.size(),
-            broadcasts_stuck=len(self._agenda.stuck()),
+            broadcasts_stuck=self._agenda.stuck(),
             processes=self._inbox.processes(),
             probe=probe_record.last(self._redis),
+            server=probe_record.last_of_server(self._redis),
+            probes=self._probes(),
             fleet=fleet.read(self._redis),
             transitions=self._fleet.counts(),
+            recent_transitions=self._fleet.recent()[:TRANSITIONS_SHOWN],
+            alarms={name: event.since for name, event in standing.read(self._redis).items()},
             connections=read_connections(self._redis),
             connection_budget=self._settings.db_connection_budget,
             quota=forecast(
@@ -177,6 +161,16 @@ class Monitor:
                 now=redis_now,
                 renews_on_day=self._settings.quota_renews_on_day,
             ),
+            throughput=self._last_minute.see(counts, time.monotonic()),
+            board=board.read(self._redis),
+            actions=action_record.recent(self._redis, ACTIONS_SHOWN),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,
         )
+
+    def _probes(self) -> list[dict[str, Any]]:
+        if not self._seen.probes or time.monotonic() - self._probes_at >= PROBES_SECONDS:
+            probes = probe_record.recent(self._redis)
+            self._probes_at = time.monotonic()
+            return probes
+        return self._seen.probes

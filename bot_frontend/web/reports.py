@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot_frontend.web.monitor import Look
+from bot_frontend.web.look import Look
 from dbcore.quota import QuotaState
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
@@ -16,25 +16,23 @@ def health(look: Look, now: float) -> dict[str, Any]:
     """Basic connectivity. `status`: ok, degraded (jobs are taken, but somebody waits), down (no job can be taken)."""
     takes_jobs = look.takes_jobs(now)
     alive = len(look.processes) if takes_jobs else None
-    attended = {queue for report in look.processes.values() for queue in report.get("queues", ())}
-    unattended = sorted(queue for queue, length in look.queues.items() if length and queue not in attended)
     deaf = look.telegram is not None and look.telegram.ok is False
     if not takes_jobs:
         status = "down"
-    elif look.database_is_away or not alive or unattended or deaf or look.redis_error:
+    elif look.database_is_away or not alive or look.unattended_queues or deaf or look.redis_error:
         status = "degraded"
     else:
         status = "ok"
     return {
         "status": status,
-        "redis": {"ok": takes_jobs, "error": _redis_error(look, now)},
-        "telegram": _telegram(look),
+        "redis": {"ok": takes_jobs, "error": redis_error(look, now)},
+        "telegram": telegram(look),
         "database": {"state": look.database, "breaker": look.breaker.state if look.breaker else "unknown"},
         "workers": {"alive": alive},
         "inbox": {"size": look.inbox_size, "oldest_seconds": look.inbox_oldest_seconds},
         "queues": look.queues,
-        "unattended_queues": unattended,
-        "age_seconds": _age(look, now),
+        "unattended_queues": look.unattended_queues,
+        "age_seconds": look.age_seconds(now),
     }
 
 
@@ -48,7 +46,7 @@ def database_status(look: Look, now: float) -> dict[str, Any]:
         "probe_age_seconds": None
         if probed_at is None
         else round(max(0.0, look.by_redis_clock(now) - probed_at), 3),
-        "age_seconds": _age(look, now),
+        "age_seconds": look.age_seconds(now),
     }
 
 
@@ -83,7 +81,7 @@ def stability(look: Look, now: float) -> dict[str, Any]:
         ),
         "total_operations": sum(engine.get("calls_total", 0) for engine in engines.values()),
         "engines": engines,
-        "age_seconds": _age(look, now),
+        "age_seconds": look.age_seconds(now),
     }
 
 
@@ -99,7 +97,7 @@ def _quota(look: Look) -> dict[str, Any]:
     }
 
 
-def _telegram(look: Look) -> dict[str, Any]:
+def telegram(look: Look) -> dict[str, Any]:
     heard = look.telegram
     ago = None if heard is None or heard.heard_ago_seconds is None else round(heard.heard_ago_seconds, 3)
     return {
@@ -110,12 +108,7 @@ def _telegram(look: Look) -> dict[str, Any]:
     }
 
 
-def _redis_error(look: Look, now: float) -> str | None:
+def redis_error(look: Look, now: float) -> str | None:
     if look.redis_ok and not look.takes_jobs(now):
         return "the last look does not end"
     return look.redis_error
-
-
-def _age(look: Look, now: float) -> float | None:
-    """Seconds since what is said here was seen; None where nothing was ever seen."""
-    return None if look.seen_at is None else round(max(0.0, now - look.seen_at), 3)

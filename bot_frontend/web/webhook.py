@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.reception import Receiver
+from bot_frontend.web.body import body_of
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +36,9 @@ class Webhook:
         given = request.headers.get(SECRET_HEADER, "")
         if not hmac.compare_digest(given.encode(), self._secret):
             return JSONResponse({"error": f"wrong or missing {SECRET_HEADER}"}, status_code=401)
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                return JSONResponse({"error": f"more than {BODY_BYTES_MAX} bytes"}, status_code=413)
+        body = await body_of(request, BODY_BYTES_MAX)
+        if body is None:
+            return JSONResponse({"error": f"more than {BODY_BYTES_MAX} bytes"}, status_code=413)
         try:
             update = json.loads(body)
         except (ValueError, RecursionError):  # the latter: brackets without end

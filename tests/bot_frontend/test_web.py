@@ -17,8 +17,10 @@ from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake
 from bot_frontend.reception import Receiver
 from bot_frontend.web import reports
+from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
-from bot_frontend.web.monitor import FRESH_SECONDS, Look, Monitor
+from bot_frontend.web.look import FRESH_SECONDS, Look
+from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import BODY_BYTES_MAX, SECRET_HEADER, Webhook
 from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
@@ -58,8 +60,9 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
         lambda: monitor.latest.database_is_away,
     )
     webhook = Webhook(SECRET, intake, CallbackAnswers(bot), receiver)
+    actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     config = uvicorn.Config(
-        make_app(settings, monitor, webhook), port=port, log_config=None, access_log=False
+        make_app(settings, monitor, webhook, actions), port=port, log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     served = asyncio.create_task(server.serve())
