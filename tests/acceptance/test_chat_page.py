@@ -5,42 +5,29 @@ SCREENSHOTS=docs/images makes the README's pictures on the way.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
 import pytest_asyncio
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.demo import BOB_ID, CAROL_ID
 from devstack.telegram.process import TelegramProcess
 from tests.acceptance.people import assert_audit_passes
+from tests.browser import chromium, needs_chromium, picture, watched_page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ANSWER_MS_MAX = 60_000
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+pytestmark = needs_chromium
 
 
 @pytest_asyncio.fixture
-async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        page = await browser.new_page(viewport={"width": 1100, "height": 720})
-        page.set_default_timeout(ANSWER_MS_MAX)
+async def page(telegram_server: TelegramProcess) -> AsyncIterator[Page]:
+    async with (
+        chromium() as browser,
+        watched_page(browser, telegram_server.url, timeout_ms=ANSWER_MS_MAX) as page,
+    ):
         yield page
-        await browser.close()
-
-
-async def picture(page: Page, name: str) -> None:
-    if folder := os.environ.get("SCREENSHOTS"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
 
 
 async def test_the_story_of_the_readme(stack: Stack, telegram_server: TelegramProcess, page: Page) -> None:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from telegram import Bot, BotCommand, InlineKeyboardButton, InlineKeyboardMarkup
 
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.demo import BOB_ID
 from devstack.telegram.process import TelegramProcess
+from tests.browser import LAYOUT_SHIFT_MAX, chromium, layout_shift, needs_chromium, watched_page
 from tests.devstack.telegram.conftest import make_bot
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 # One event loop for the module, so that the browser is started once.
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
+    needs_chromium,
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
@@ -34,14 +32,6 @@ KEYBOARD = InlineKeyboardMarkup(
         ]
     ]
 )
-# What a page that moves under one's finger scores; web.dev calls below 0.1 good.
-LAYOUT_SHIFT_MAX = 0.1
-WATCH_SHIFTS = """
-window.shifts = 0;
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
-}).observe({ type: "layout-shift", buffered: true });
-"""
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -59,37 +49,14 @@ async def bot(telegram_process: TelegramProcess, control: TelegramControl) -> As
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, control: TelegramControl) -> AsyncIterator[Page]:
-    """A page that fails its test when anything goes wrong in it, or anything is fetched from elsewhere."""
-    page = await browser.new_page(viewport={"width": 1100, "height": 720})
-    page.set_default_timeout(20_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    # The browser logs every refusal (409) as an error; the page tells the person, and a test looks at that.
-    page.on(
-        "console",
-        lambda message: (
-            problems.append(message.text) if message.type == "error" and "409" not in message.text else None
-        ),
-    )
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith(control.url) else problems.append(request.url),
-    )
-    await page.add_init_script(WATCH_SHIFTS)
-    yield page
-    await page.close()
-    assert problems == []
+    async with watched_page(browser, control.url, forgiven=["409"]) as page:
+        yield page
 
 
 class DemoBot:
@@ -143,7 +110,7 @@ async def test_a_person_starts_the_bot_writes_and_presses(page: Page, control: T
     await expect(messages.last.locator("b")).to_have_text("Sent")
     await expect(messages).to_have_count(4)
     await expect(page.get_by_test_id("inline-button")).to_have_count(0)
-    assert await page.evaluate("window.shifts") < LAYOUT_SHIFT_MAX
+    assert await layout_shift(page) < LAYOUT_SHIFT_MAX
 
 
 async def test_nothing_in_a_message_becomes_markup(page: Page, control: TelegramControl, bot: Bot) -> None:

@@ -1,0 +1,136 @@
+// What an operator does from here. Each is asked about first, in words that say what will happen, and is sent with an id
+// of its own: however often a click or a request comes, it counts once.
+
+import { $, headingOf, mark, write } from "/static/dom.js";
+
+const TIMEOUT_MS = 15_000;
+
+const QUESTIONS = {
+  "breaker.open": () => ({
+    title: "Hold all calls back?",
+    words: "No call reaches the database until somebody says otherwise, across restarts of everything. Commands wait in Redis in order, and people are told that they wait. Nothing is lost.",
+    go: "Hold all back",
+  }),
+  "breaker.close": () => ({
+    title: "Let all calls through?",
+    words: "The breaker judges nothing any more: every call goes to the database, however ill it is, until somebody says otherwise. For when the breaker itself is in the way.",
+    go: "Let all through",
+  }),
+  "breaker.auto": () => ({
+    title: "Let the breaker decide?",
+    words: "It opens and closes as the calls go, which is the normal state. If it is open now, the database is tried at once.",
+    go: "Back to automatic",
+  }),
+  "dead_letter.retry": (target, about) => ({
+    title: `Do ${target} again?`,
+    words: `The job (${about}) is queued again under its own id: what already took effect does not do so twice. If it fails again, it comes back here.`,
+    go: "Do it again",
+  }),
+  "dead_letter.discard": (target, about) => ({
+    title: `Discard ${target}?`,
+    words: `The job (${about}) is closed without being done, and cannot be done again from here. Whoever asked for it hears nothing more.`,
+    go: "Discard",
+  }),
+  "broadcast.pause": (target, about) => ({
+    title: `Pause broadcast ${target}?`,
+    words: `Sending stops within a few seconds. ${about} have it; the others wait until somebody resumes it.`,
+    go: "Pause",
+  }),
+  "broadcast.resume": (target, about) => ({
+    title: `Resume broadcast ${target}?`,
+    words: `Sending goes on with those who are left. ${about} have it, and do not get it again.`,
+    go: "Resume",
+  }),
+  "broadcast.cancel": (target, about) => ({
+    title: `Cancel broadcast ${target}?`,
+    words: `It ends for good. ${about} have it and keep it; the others never get it.`,
+    go: "Cancel it",
+  }),
+};
+
+// What a button acts on, and what tells it from its likes when it is read aloud.
+export function nameButton(button, target, about) {
+  mark(button, "data-target", target);
+  mark(button, "data-about", about);
+  mark(button, "aria-label", `${button.textContent}: ${target}`);
+}
+
+export class Actions {
+  constructor(dialog, onActed) {
+    Object.assign(this, { dialog, onActed });
+    this.csrf = null;
+    this.asked = null;
+    this.isBusy = false;
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-action]");
+      if (button) this.#open(button);
+    });
+    $("confirm-go").addEventListener("click", () => this.#go());
+    $("confirm-leave").addEventListener("click", () => { if (!this.isBusy) dialog.close(); });
+    dialog.addEventListener("cancel", (event) => { if (this.isBusy) event.preventDefault(); });
+    dialog.addEventListener("close", () => this.#giveFocusBack());
+  }
+
+  show({ allowed, why_not: whyNot, csrf, signed_in_as: name }) {
+    this.csrf = csrf;
+    mark(document.body, "data-acting", allowed ? "yes" : "no");
+    for (const sentence of document.querySelectorAll(".why-not")) write(sentence, allowed ? "" : whyNot ?? "");
+    $("account").hidden = name === null;
+    write($("signed-in-as"), name ?? "");
+  }
+
+  #open(button) {
+    if (this.dialog.open) return;
+    const { action, target = "", about = "" } = button.dataset;
+    const { title, words, go } = QUESTIONS[action](target, about);
+    this.asked = { action, target, id: crypto.randomUUID() };
+    this.opener = button;
+    this.heading = headingOf(button);
+    write($("confirm-title"), title);
+    write($("confirm-words"), words);
+    write($("confirm-go"), go);
+    this.#say("", "Leave it as it is", true);
+    this.dialog.showModal();
+    $("confirm-leave").focus();
+  }
+
+  async #go() {
+    if (this.isBusy) return;
+    this.isBusy = true;
+    mark(this.dialog, "aria-busy", "true");
+    this.#say("Asking…", "Leave it as it is", true);
+    const { words, isFinal } = await this.#send();
+    this.isBusy = false;
+    mark(this.dialog, "aria-busy", "false");
+    this.#say(words, "Close", !isFinal);
+    $(isFinal ? "confirm-leave" : "confirm-go").focus();
+    this.onActed();
+  }
+
+  async #send() {
+    try {
+      const response = await fetch("/actions", {
+        method: "POST",
+        headers: { "Content-Type": "application/json", "X-CSRF-Token": this.csrf ?? "" },
+        body: JSON.stringify(this.asked),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      const answer = await response.json();
+      if (response.ok) return { words: `${answer.state === "done" ? "Done" : "Queued"}. ${answer.words}`, isFinal: true };
+      return { words: `Refused: ${answer.error}`, isFinal: response.status < 500 };
+    } catch {
+      return { words: "No answer came, so nobody knows whether it was taken. Asking again is safe: it counts once.", isFinal: false };
+    }
+  }
+
+  #say(outcome, leave, canGo) {
+    write($("confirm-outcome"), outcome);
+    write($("confirm-leave"), leave);
+    $("confirm-go").hidden = !canGo;
+  }
+
+  // The browser gives the focus back to the button; where that is gone by now, its section's heading takes it.
+  #giveFocusBack() {
+    if (!this.opener.isConnected || this.opener.hidden) this.heading?.focus();
+  }
+}

@@ -1,0 +1,34 @@
+// The fleet's breaker: whether calls reach the database, why not, and when it is tried again.
+
+import { $, mark, write } from "/static/dom.js";
+import { ago, at, count, duration, older, plain, UNKNOWN } from "/static/words.js";
+
+export const BREAKER_LEVEL = {
+  closed: "ok", open: "down", half_open: "working_through", forced_open: "away", disabled: "degraded", unknown: "unknown",
+};
+
+// Which of the three words to an operator stands now.
+const WORD = { forced_open: "breaker.open", disabled: "breaker.close" };
+
+export function showBreaker(status, elapsed) {
+  const { breaker } = status;
+  mark($("breaker-state"), "data-state", BREAKER_LEVEL[breaker.state] ?? "unknown");
+  write($("breaker-state"), plain(breaker.state));
+  write($("breaker-words"), breaker.words);
+  write($("breaker-reason"), breaker.reason ? plain(breaker.reason) : breaker.state === "unknown" ? UNKNOWN : "none");
+  const never = breaker.state === "unknown" ? UNKNOWN : "the beginning";
+  write($("breaker-since"), breaker.since === null ? never : at(breaker.since, status.now));
+  write($("breaker-for"), duration(older(breaker.for_seconds, elapsed)));
+  write($("breaker-next"), nextProbe(breaker, elapsed));
+  write($("breaker-processes"), count(breaker.processes_open));
+  write($("breaker-age"), ago(older(status.age_seconds, elapsed)));
+  for (const button of $("breaker-actions").children) {
+    mark(button, "aria-pressed", String(button.dataset.action === (WORD[breaker.state] ?? "breaker.auto")));
+  }
+}
+
+function nextProbe(breaker, elapsed) {
+  if (breaker.next_probe_seconds === null) return "as scheduled";
+  const left = breaker.next_probe_seconds - elapsed;
+  return left < 1 ? "now" : `in ${duration(left)}`;
+}

@@ -1,0 +1,133 @@
+// The last hours' probes as a chart, and the same in a sentence. uPlot draws the line; failures are crosses on the floor.
+
+/* global uPlot */
+
+import { $, write } from "/static/dom.js";
+import { ago, at, count, counted, duration, fine, older } from "/static/words.js";
+
+const LATENCY_MS_MIN = 5;
+const CROSS = 3.5;
+const CROSSES_APART = 9;
+// So much longer than usual between two probes, and the line is broken: nobody looked meanwhile.
+const PAUSE_FACTOR = 4;
+
+const HOURS = [
+  [86400, "{D} {MMM}", null, null, null, null, null, null, 1],
+  [3600, "{HH}:{mm}", null, null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", null, null, null, null, null, null, 1],
+  [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
+];
+
+export class ProbeChart {
+  constructor(place) {
+    this.place = place;
+    this.probes = [];
+    this.plot = null;
+    new ResizeObserver(() => this.plot?.setSize({ width: place.clientWidth, height: place.clientHeight })).observe(place);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.plot?.redraw());
+    place.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  draw(probes) {
+    this.probes = withPauses(probes);
+    const data = [this.probes.map((probe) => probe.at), this.probes.map((probe) => probe.latency)];
+    if (this.plot) this.plot.setData(data);
+    else if (this.probes.length && window.uPlot) this.plot = new uPlot(this.#options(), data, this.place);
+  }
+
+  show(status, elapsed) {
+    const { probe_age_seconds: age } = status.database;
+    write($("probe-age"), age === null ? "no probe yet" : `probed ${ago(older(age, elapsed))}`);
+    write($("probes-summary"), summary(this.probes.filter((probe) => !probe.isPause), status.now + elapsed));
+  }
+
+  #options() {
+    const axis = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false } };
+    return {
+      width: this.place.clientWidth,
+      height: this.place.clientHeight,
+      padding: [10, 12, 0, 0],
+      legend: { show: false },
+      cursor: { y: false, drag: { x: false, y: false } },
+      scales: { y: { range: (_, __, most) => [0, Math.max(LATENCY_MS_MIN, (most ?? 0) * 1.15)] } },
+      axes: [{ ...axis, values: HOURS, size: 30, space: 70 }, { ...axis, size: 48, space: 36 }],
+      series: [
+        {},
+        { stroke: () => colour("--chart"), fill: () => colour("--chart-area"), width: 1.75, points: { size: 5, fill: () => colour("--chart") } },
+      ],
+      hooks: { draw: [(plot) => this.#drawFailures(plot)], setCursor: [(plot) => this.#readOut(plot.cursor.idx)] },
+    };
+  }
+
+  #drawFailures(plot) {
+    const { ctx, bbox } = plot;
+    const pixel = devicePixelRatio;
+    const floor = bbox.top + bbox.height - 8 * pixel;
+    let last = -Infinity;
+    ctx.save();
+    ctx.strokeStyle = colour("--failed");
+    ctx.lineWidth = 2 * pixel;
+    for (const probe of this.probes) {
+      if (probe.ok || probe.isPause) continue;
+      const x = plot.valToPos(probe.at, "x", true);
+      if (x - last < CROSSES_APART * pixel) continue;
+      last = x;
+      const arm = CROSS * pixel;
+      ctx.beginPath();
+      ctx.moveTo(x - arm, floor - arm);
+      ctx.lineTo(x + arm, floor + arm);
+      ctx.moveTo(x + arm, floor - arm);
+      ctx.lineTo(x - arm, floor + arm);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  #readOut(index) {
+    const probe = this.probes[index];
+    write($("probe-readout"), probe && !probe.isPause ? `${at(probe.at, Date.now() / 1000)}: ${inWords(probe)}` : "");
+  }
+
+  #key(event) {
+    const last = this.probes.length - 1;
+    const now = this.plot?.cursor.idx ?? last;
+    const next = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last }[event.key];
+    if (!this.plot || next === undefined) return;
+    event.preventDefault();
+    const probe = this.probes[Math.max(0, Math.min(last, next))];
+    this.plot.setCursor({ left: this.plot.valToPos(probe.at, "x"), top: 0 });
+  }
+}
+
+function withPauses(answer) {
+  const probes = answer.map(([time, ok, by, latency, kind]) => ({ at: time, ok, by, latency: ok ? latency : null, kind }));
+  const usual = middle(probes.slice(1).map((probe, index) => probe.at - probes[index].at)) ?? 0;
+  return probes.flatMap((probe, index) => {
+    const before = probes[index - 1];
+    if (!before || probe.at - before.at <= PAUSE_FACTOR * Math.max(usual, 1)) return [probe];
+    return [{ at: before.at + usual, ok: false, latency: null, isPause: true }, probe];
+  });
+}
+
+function summary(probes, now) {
+  if (!probes.length) return "No probe has been yet. One comes every HEALTH_PROBE_SECONDS.";
+  const failed = probes.filter((probe) => !probe.ok);
+  const latencies = probes.flatMap((probe) => (probe.latency === null ? [] : [probe.latency]));
+  const last = failed.at(-1);
+  const failures = last ? `${count(failed.length)} failed, the last ${ago(now - last.at)} (${last.kind ?? "no reason known"})` : "none failed";
+  const speed = latencies.length ? ` Half within ${fine(middle(latencies))} ms, the slowest ${fine(Math.max(...latencies))} ms.` : "";
+  return `${counted(probes.length, "probe", "probes")} in ${duration(now - probes[0].at)}: ${failures}.${speed}`;
+}
+
+function inWords(probe) {
+  if (!probe.ok) return `failed, ${probe.kind ?? "no reason known"}`;
+  return probe.latency === null ? "reachable, left asleep" : `${fine(probe.latency)} ms`;
+}
+
+function middle(values) {
+  return values.length ? [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] : null;
+}
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}

@@ -1,0 +1,34 @@
+// What waits: Celery's queues, the jobs on record, and how fast they are done.
+
+import { $, fill, mark, reach, rows, write } from "/static/dom.js";
+import { ago, count, duration, fine, moments, older, UNKNOWN } from "/static/words.js";
+
+// So that three jobs do not look like a full queue.
+const FULL_BAR_MIN = 20;
+
+export function showQueues(status, elapsed) {
+  const { inbox, queues, throughput } = status;
+  const most = Math.max(FULL_BAR_MIN, ...queues.map((queue) => queue.length));
+  rows($("queues"), queues, {
+    template: "queue-row",
+    key: (queue) => queue.name,
+    show: (element, queue) => {
+      const isLeft = queue.length > 0 && !queue.attended;
+      mark(element, "data-state", isLeft ? "degraded" : "ok");
+      fill(element, { name: queue.name, length: count(queue.length), note: isLeft ? "nobody takes from it" : "" });
+      reach(element.querySelector("i"), queue.length / most);
+    },
+  });
+  write($("inbox-size"), count(inbox.size));
+  write($("inbox-held"), count(inbox.held_back));
+  write($("inbox-oldest"), inbox.oldest_seconds === null ? (inbox.size === null ? UNKNOWN : "none") : duration(older(inbox.oldest_seconds, elapsed)));
+  write($("commands-rate"), fine(throughput.commands_per_minute));
+  write($("answers-rate"), fine(throughput.answers_per_minute));
+  write($("answers-half"), within(throughput.answer_p50_seconds, throughput));
+  write($("answers-most"), within(throughput.answer_p95_seconds, throughput));
+  write($("queues-age"), ago(older(status.age_seconds, elapsed)));
+}
+
+function within(seconds, { answers_per_minute: rate }) {
+  return seconds === null && rate !== null ? "none lately" : moments(seconds);
+}

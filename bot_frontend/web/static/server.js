@@ -1,0 +1,36 @@
+// The database as a server: the fleet's connections beside what they may be, its size, and what is left of its plan.
+
+import { $, mark, reach, write } from "/static/dom.js";
+import { ago, at, bytes, count, counted, fine, older, UNKNOWN } from "/static/words.js";
+
+const QUOTA = { enough: "enough until it renews", short: "will not last", used_up: "used up" };
+
+export function showServer(status, elapsed) {
+  const { connections, database, quota } = status;
+  const { open, possible, budget } = connections;
+  const most = Math.max(budget ?? possible ?? 0, open ?? 0, 1);
+  reach($("connections-open"), open / most);
+  reach($("connections-possible"), possible / most);
+  mark($("connections-open").parentElement, "data-state", budget !== null && possible > budget ? "degraded" : "ok");
+  write($("connections-words"), inWords(connections));
+  write($("server-version"), database.version ?? UNKNOWN);
+  const { server_connections: taken, server_connections_max: room } = database;
+  write($("server-connections"), taken === null ? UNKNOWN : room === null ? count(taken) : `${count(taken)} of ${count(room)}`);
+  write($("server-bytes"), bytes(database.bytes));
+  write($("quota-state"), QUOTA[quota.state] ?? (quota.compute_hours === null ? "no plan is set" : "too early to say"));
+  $("quota").hidden = quota.compute_hours === null;
+  write($("quota-used"), used(quota));
+  write($("quota-end"), quota.used_up_at === null ? "not foreseen" : at(quota.used_up_at, status.now));
+  write($("quota-renews"), at(quota.renews_at, status.now));
+  write($("server-age"), ago(older(database.probe_age_seconds, elapsed)));
+}
+
+function inWords({ open, possible, budget }) {
+  if (open === null) return "No worker says how many connections it has.";
+  const bound = budget === null ? "no budget is set" : `the budget is ${count(budget)}`;
+  return `${counted(open, "connection", "connections")} open, ${count(possible)} possible; ${bound}.`;
+}
+
+function used({ used_hours: hours, compute_hours: plan }) {
+  return `${hours === null ? UNKNOWN : `${fine(hours)} h`} of ${fine(plan)} h`;
+}

@@ -1,0 +1,108 @@
+// Eight things in one glance, each with a state, a word and how old it is.
+
+import { $, fill, icon, mark, rows } from "/static/dom.js";
+import { ago, count, counted, duration, fine, moments, older } from "/static/words.js";
+
+const DATABASE = {
+  ok: ["ok", "Answers"],
+  reachable: ["ok", "Reachable"],
+  unavailable: ["down", "No answer"],
+  unknown: ["unknown", "Not probed yet"],
+};
+
+// What the frontend knows by itself; all else is from Redis.
+const BESIDE_REDIS = ["Redis", "Telegram"];
+
+export function showSignals(status, elapsed) {
+  const signals = [
+    database(status, elapsed), redis(status, elapsed), telegram(status, elapsed), workers(status, elapsed),
+    waiting(status, elapsed), answers(status), deadLetters(status), broadcasts(status),
+  ];
+  rows($("signals"), signals, {
+    template: "signal-row",
+    key: (signal) => signal.name,
+    show: (element, { name, state, value, detail }) => {
+      mark(element, "data-state", state);
+      element.classList.toggle("past", !status.redis.ok && !BESIDE_REDIS.includes(name));
+      mark(element, "data-testid", `signal-${name.toLowerCase().replace(" ", "-")}`);
+      icon(element.querySelector("use"), state);
+      fill(element, { name, value, detail });
+    },
+  });
+}
+
+function database({ database }, elapsed) {
+  const [state, value] = DATABASE[database.state];
+  const probed = database.probe_age_seconds === null ? "no probe yet" : `probed ${ago(older(database.probe_age_seconds, elapsed))}`;
+  const latency = database.probe_ok && database.latency_ms !== null ? `${fine(database.latency_ms)} ms, ` : "";
+  const failure = database.probe_ok === false && database.probe_kind ? `${database.probe_kind}, ` : "";
+  return { name: "Database", state, value, detail: latency + failure + probed };
+}
+
+function redis({ redis, age_seconds }, elapsed) {
+  if (redis.ok) return { name: "Redis", state: "ok", value: "Answers", detail: `asked ${ago(older(age_seconds, elapsed))}` };
+  return { name: "Redis", state: "down", value: "No answer", detail: `${redis.error}, ${age_seconds === null ? "never seen" : `seen ${ago(older(age_seconds, elapsed))}`}` };
+}
+
+function telegram({ telegram }, elapsed) {
+  const state = telegram.ok === null ? "unknown" : telegram.ok ? "ok" : "degraded";
+  const heard = `heard ${ago(older(telegram.age_seconds, elapsed))}`;
+  if (telegram.ok === false) return { name: "Telegram", state, value: "Trouble", detail: `${telegram.error}, ${heard}` };
+  const value = telegram.ok ? (telegram.mode === "polling" ? "Polled" : "Delivers") : "Nothing heard yet";
+  return { name: "Telegram", state, value, detail: telegram.ok ? heard : `by ${telegram.mode}` };
+}
+
+function workers({ workers, age_seconds }, elapsed) {
+  const beat = workers.length ? Math.max(...workers.map((worker) => worker.beat_age_seconds)) : null;
+  const busy = workers.reduce((sum, worker) => sum + worker.doing.length, 0);
+  return {
+    name: "Workers",
+    state: age_seconds === null ? "unknown" : workers.length ? "ok" : "down",
+    value: workers.length ? counted(workers.length, "process", "processes") : age_seconds === null ? "Unknown" : "None",
+    detail: age_seconds === null ? "" : workers.length ? `${counted(busy, "job", "jobs")} in hand, beat ${ago(older(beat, elapsed))}` : "nobody does any job",
+  };
+}
+
+function waiting({ inbox, queues }, elapsed) {
+  const unattended = queues.filter((queue) => queue.length && !queue.attended);
+  const state = inbox.size === null ? "unknown" : unattended.length || inbox.held_back ? "degraded" : "ok";
+  const oldest = inbox.size ? `oldest ${duration(older(inbox.oldest_seconds, elapsed))}` : inbox.size === 0 ? "nobody waits" : "";
+  return {
+    name: "Jobs",
+    state,
+    value: inbox.size ? `${count(inbox.size)} waiting` : inbox.size === 0 ? "None waiting" : "Unknown",
+    detail: unattended.length ? `nobody takes ${unattended.map((queue) => queue.name).join(", ")}` : oldest,
+  };
+}
+
+function answers({ throughput }) {
+  const { answer_p50_seconds: half, answer_p95_seconds: most, commands_per_minute: rate } = throughput;
+  return {
+    name: "Answers",
+    state: rate === null ? "unknown" : "ok",
+    value: half === null ? (rate === null ? "Not known yet" : "None lately") : `in ${moments(half)}`,
+    detail: rate === null ? "after a minute" : `${most === null ? "" : `95% in ${moments(most)}, `}${fine(rate)} commands a min`,
+  };
+}
+
+function deadLetters({ dead_letters: letters }) {
+  const { open } = letters;
+  return {
+    name: "Dead letters",
+    state: open === null ? "unknown" : open ? "degraded" : "ok",
+    value: open === null ? "Unknown" : open ? `${count(open)} open` : "None",
+    detail: open ? "they need a person" : open === 0 ? "all was done" : "the database was not asked yet",
+  };
+}
+
+function broadcasts({ broadcasts }) {
+  const sending = broadcasts.items.filter((item) => item.status === "sending").length;
+  const halted = broadcasts.items.filter((item) => item.status === "halted").length;
+  const stuck = broadcasts.stuck.length;
+  return {
+    name: "Broadcasts",
+    state: stuck || halted ? "degraded" : broadcasts.age_seconds === null ? "unknown" : "ok",
+    value: broadcasts.age_seconds === null ? "Unknown" : stuck ? `${count(stuck)} stuck` : halted ? `${count(halted)} stopped` : sending ? `${count(sending)} sending` : "None sending",
+    detail: broadcasts.age_seconds === null ? "the database was not asked yet" : stuck || halted ? "see below" : counted(broadcasts.items.length, "is listed", "are listed"),
+  };
+}

@@ -1,0 +1,115 @@
+"""What is said of the database, from what Redis holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.fleet import FleetView
+from workers.verdict import (
+    Circumstances,
+    DatabaseState,
+    Standing,
+    database_state,
+    judge,
+    last_answered_at,
+)
+
+FAILED: dict[str, Any] = {"ok": False, "by": "statement", "kind": "outage", "probed_at": 100.0}
+
+
+def breaker(state: BreakerState = BreakerState.CLOSED, since: float = 0.0) -> FleetView:
+    reason = BreakerReason.OUTAGE if state is BreakerState.OPEN else None
+    return FleetView(state, reason, since, None, 0.0, ())
+
+
+@pytest.mark.parametrize(
+    ("answered_at", "closed_since", "expected"),
+    [
+        (None, 0.0, DatabaseState.UNAVAILABLE),
+        (99.0, 50.0, DatabaseState.UNAVAILABLE),
+        (101.0, 50.0, DatabaseState.OK),
+        (None, 101.0, DatabaseState.OK),
+    ],
+)
+def test_a_failed_probe_counts_until_anybody_has_an_answer(
+    answered_at: float | None, closed_since: float, expected: DatabaseState
+) -> None:
+    assert database_state(breaker(since=closed_since), FAILED, answered_at) is expected
+
+
+def test_an_open_breaker_outweighs_an_answer_of_a_moment_ago() -> None:
+    well = {**FAILED, "ok": True}
+    assert database_state(breaker(BreakerState.OPEN), well, 200.0) is DatabaseState.UNAVAILABLE
+    assert database_state(breaker(BreakerState.DISABLED), well, 200.0) is DatabaseState.OK
+
+
+def test_missing_tables_stand_though_the_database_answers() -> None:
+    unmigrated = {**FAILED, "kind": None, "missing_tables": ["users"]}
+    assert database_state(breaker(), unmigrated, 200.0) is DatabaseState.UNAVAILABLE
+
+
+def test_the_youngest_answer_counts_and_a_report_without_one_is_passed_over() -> None:
+    reports: list[dict[str, Any]] = [
+        {"beat_at": 100.0, "database": {"answered_ago_seconds": 3.0}},
+        {"beat_at": 90.0, "database": {"answered_ago_seconds": 0.5}},
+        {"beat_at": 120.0, "database": {"answered_ago_seconds": None}},
+        {"beat_at": 120.0, "database": {}},
+        {"beat_at": 120.0},
+    ]
+    assert last_answered_at(reports) == 97.0
+    assert last_answered_at([]) is None
+
+
+WELL = Circumstances(
+    takes_jobs=True,
+    seen=True,
+    database=DatabaseState.OK,
+    breaker=breaker(),
+    probe_kind=None,
+    deaf=None,
+    processes=3,
+    unattended=(),
+    waiting=0,
+    held_back=0,
+    oldest_seconds=0.0,
+)
+AWAY: dict[str, Any] = {
+    "database": DatabaseState.UNAVAILABLE,
+    "breaker": breaker(BreakerState.OPEN, since=1.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({}, Standing.OK, "the database is well"),
+        ({"database": DatabaseState.REACHABLE}, Standing.OK, "was not woken"),
+        ({"waiting": 900, "held_back": 800}, Standing.WORKING_THROUGH, "900 jobs are on record"),
+        ({"waiting": 1, "oldest_seconds": 40.0}, Standing.WORKING_THROUGH, "1 job is on record"),
+        ({"deaf": "Conflict"}, Standing.DEGRADED, "another process asks with the same token"),
+        ({"deaf": "TimedOut"}, Standing.DEGRADED, "TimedOut"),
+        ({"unattended": ("users",)}, Standing.DEGRADED, "Jobs wait in users"),
+        ({"processes": 0, "unattended": ("users",)}, Standing.DEGRADED, "Start the workers"),
+        (AWAY, Standing.AWAY, "see to its server"),
+        (AWAY | {"processes": 0}, Standing.AWAY, "Commands wait in Redis"),
+        (AWAY | {"breaker": breaker(BreakerState.FORCED_OPEN)}, Standing.AWAY, "release it when done"),
+        (
+            AWAY | {"breaker": breaker(), "probe_kind": "slow"},
+            Standing.AWAY,
+            "nobody had an answer since (slow)",
+        ),
+        (AWAY | {"breaker": breaker()}, Standing.AWAY, "is the schema migrated?"),
+        ({"seen": False}, Standing.UNKNOWN, "of another release"),
+        (AWAY | {"takes_jobs": False, "seen": False}, Standing.DOWN, "see to Redis"),
+    ],
+)
+def test_the_worst_of_what_holds_is_said(changes: dict[str, Any], state: Standing, words: str) -> None:
+    verdict = judge(replace(WELL, **changes))
+    assert verdict.state is state
+    assert words in verdict.words
+    assert verdict.title
+    assert not verdict.title.endswith(".")
