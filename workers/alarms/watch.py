@@ -55,7 +55,9 @@ _QUOTA = (
     "again. Nothing mends this by itself before the plan renews: raise the plan at your database's provider, then run "
     "<code>python -m dbcore breaker auto</code> to be back at once."
 )
-_QUOTA_OVER = f"The database's quota is there again after {LASTED}. What waited is done as soon as it answers."
+_QUOTA_OVER = (
+    f"The database's quota is there again after {LASTED}. What waited is done as soon as it answers."
+)
 _LETTER = (
     "A job could not be done and waits for you as a dead letter. <code>python -m workers dead-letters list</code> "
     "shows all that are open. Others that follow within ten minutes of each other are not told one by one."
