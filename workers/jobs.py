@@ -73,8 +73,8 @@ def _can_be_said(error: Any) -> bool:
         case dict() | list():
             return False
         case str():
-            return error["type"] != "extra_forbidden" and not TEXTS & set(error["loc"])
-    return error["type"] != "missing"
+            return error["type"] != "extra_forbidden" and TEXTS.isdisjoint(error["loc"])
+    return bool(error["type"] != "missing")
 
 
 def _shortened(value: object, length_max: int = 60) -> str:
