@@ -71,6 +71,8 @@ beat_schedule = {
     },
 }
 beat_max_loop_interval = 5
+beat_scheduler = "workers.beat:Scheduler"
+beat_sync_every = 1  # how often it says that it goes round; every three minutes by default
 
 worker_send_task_events = False  # a running Flower turns them on; until then nobody pays for them
 worker_hijack_root_logger = False

@@ -1,13 +1,18 @@
-"""What `celery -A workers flower` goes by where nobody says otherwise: Flower reads this file in the current folder,
-and its arguments go before it. Who is in Flower may start any task, so it never runs without a password.
+"""What `celery -A workers flower` goes by where nobody says otherwise: Flower reads this file in the current folder.
+Its arguments go before this; its FLOWER_ variables would not, so those of what is set here are asked for.
+
+Who is in Flower may start any task, so it never runs without a password. The secret of its cookies it draws at each
+start, unless FLOWER_COOKIE_SECRET says one: that only matters to those who sign in by a provider (`--auth`).
 """
 
 import secrets
 import sys
+from os import environ
 
 from dbcore.settings import load_settings
 
-_given = load_settings().flower_basic_auth
+_settings = load_settings()
+_given = _settings.flower_basic_auth
 
 if _given is None:
     basic_auth = [f"admin:{secrets.token_urlsafe(12)}"]
@@ -20,5 +25,8 @@ if _given is None:
 else:
     basic_auth = _given.get_secret_value().split(",")
 
-address = "127.0.0.1"  # all addresses by default
-max_tasks = 10_000  # 100,000 by default, which is where its memory goes
+port = _settings.flower_port
+address = environ.get("FLOWER_ADDRESS", "127.0.0.1")  # all addresses by default
+max_tasks = int(
+    environ.get("FLOWER_MAX_TASKS", "10000")
+)  # 100,000 by default, which is where its memory goes

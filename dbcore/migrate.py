@@ -29,8 +29,8 @@ def _config() -> Config:
     return config
 
 
-def upgrade(url: str) -> None:
-    """Apply what is missing, all of it in one transaction.
+def upgrade(url: str, *, to: str = "head") -> None:
+    """Apply what is missing up to a revision, all of it in one transaction.
 
     Raises SQLAlchemy's errors: OperationalError where the server is away or a lock was not to be had in time.
     """
@@ -42,7 +42,7 @@ def upgrade(url: str) -> None:
         _limit(connection, lock_timeout=_LOCK_TIMEOUT, statement_timeout=_STATEMENT_TIMEOUT)
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def _limit(connection: Connection, *, lock_timeout: str, statement_timeout: str) -> None:
@@ -58,6 +58,14 @@ def newest_revision() -> str:
     if head is None:
         raise LookupError(f"there are no migrations in {_SCRIPTS}")
     return head
+
+
+def oldest_revision() -> str:
+    """The one that the first release made."""
+    base = ScriptDirectory.from_config(_config()).get_base()
+    if base is None:
+        raise LookupError(f"there are no migrations in {_SCRIPTS}")
+    return base
 
 
 def current_revision(connection: Connection) -> str | None:

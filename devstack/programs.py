@@ -81,13 +81,7 @@ def flower(folder: Path, *, port: int, address: str = "127.0.0.1") -> Program:
     tasks is kept in `folder`, saved each minute.
     """
     listens = [f"--address={address}", f"--port={port}"]
-    # 100,000 tasks by default, which is where Flower's memory goes.
-    keeps = [
-        "--max_tasks=10000",
-        "--persistent=True",
-        "--state_save_interval=60000",
-        f"--db={folder / 'flower'}",
-    ]
+    keeps = ["--persistent=True", "--state_save_interval=60000", f"--db={folder / 'flower'}"]
     return Program("flower", [*_celery("flower"), *listens, *keeps], stop_seconds=10)
 
 

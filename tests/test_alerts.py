@@ -77,7 +77,9 @@ def test_each_alert_has_its_runbook_and_each_runbook_its_alert() -> None:
     runbooks = re.findall(r"^### (\w+)$", page.partition("\n## Alerts\n")[2], re.MULTILINE)
     assert sorted(runbooks) == sorted(alert["alert"] for alert in ALERTS)
     for alert in ALERTS:
-        assert alert["annotations"]["runbook_url"] == f"docs/operations.md#{alert['alert'].lower()}"
+        anchor = alert["alert"].lower()
+        page_url = "https://ballast.example.org/docs/operations.md"
+        assert alert["annotations"]["runbook_url"] == f"{page_url}#{anchor}"
         assert alert["annotations"]["summary"]
         assert alert["labels"]["severity"] in {"page", "ticket"}
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # publishes no types
 
 from devstack import programs
 from devstack.programs import Program
@@ -19,6 +25,7 @@ SERVICES = dict(
         r"^  ([a-z-]+):(?: &\w+)?\n((?:    .*\n|\n)+)", COMPOSE[COMPOSE.index("\nservices:") :], re.MULTILINE
     )
 )
+CONTAINERS: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
 OF_RUN = {
     "frontend": programs.frontend(),
     "worker": programs.worker("main"),
@@ -51,6 +58,51 @@ def test_no_port_is_published_beyond_the_host_itself() -> None:
     assert len(published) == 2
     assert all(port.startswith('"127.0.0.1:') for port in published)
     assert "ports" not in SERVICES["postgres"] + SERVICES["redis"]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["read_only"] is True
+    assert "/tmp" in container["tmpfs"]
+    assert container["cap_drop"] == ["ALL"]
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    # The servers' own entry points begin as root; ours do not.
+    assert ("cap_add" in container) == (name in {"postgres", "redis"})
+    for limit in ("mem_limit", "pids_limit"):
+        assert limit in container, limit
+    assert container["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("name", [name for name in CONTAINERS if name != "migrate"])
+def test_what_is_to_stay_up_is_looked_at_and_started_again(name: str) -> None:
+    assert CONTAINERS[name]["restart"] == "unless-stopped"
+    assert CONTAINERS[name]["healthcheck"].keys() >= {"test", "interval", "timeout", "retries"}
+
+
+def test_a_beat_says_that_it_goes_round_as_its_health_check_asks(tmp_path: Path, redis_url: str) -> None:
+    """Not only at its start."""
+    assert "find /tmp/schedule.round -mmin -1 " in str(CONTAINERS["beat"]["healthcheck"]["test"])
+    settings = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "REDIS_URL": redis_url}
+    beat = programs.beat(tmp_path)
+    sign = tmp_path / "schedule.round"
+    with subprocess.Popen(beat.argv, env=settings, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert wait_until(sign.exists)
+            for _ in range(2):
+                os.utime(sign, (0, 0))
+                assert wait_until(lambda: sign.stat().st_mtime > 0)
+        finally:
+            process.kill()
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def test_redis_keeps_what_it_said_it_has() -> None:

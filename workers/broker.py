@@ -6,6 +6,9 @@ not count as a lost connection: it says "Unrecoverable error" and exits. Said as
 
 A message that is no message: kombu and Celery trip over what they cannot take apart, the worker ends, the message goes
 back to its queue, and ends the next one. Said as what it is, the message is dropped with a line in the log.
+
+What a task was called with: events, Flower and `celery inspect` show it, and an operator's call carries people's text.
+Its arguments' names are enough; a job from the inbox has but its id.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from celery.worker.request import Request as CeleryRequest
 from kombu.transport import redis as kombu_redis
 
 log = structlog.get_logger(__name__)
+
+ARGUMENTS_SHOWN_MAX = 200
 
 _MALFORMED = (ValueError, TypeError, KeyError)
 
@@ -43,8 +48,20 @@ class Request(CeleryRequest):
     def __init__(self, message: Any, **options: Any) -> None:
         try:
             super().__init__(message, **options)
+            self._argsrepr, self._kwargsrepr = describe(self._args, self._kwargs)
         except (*_MALFORMED, AttributeError) as error:
             raise InvalidTaskError(f"the message cannot be taken apart ({type(error).__name__})") from error
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """What Flower shows of a running or waiting task. Celery itself always asks for the arguments' values."""
+        found: dict[str, Any] = super().info(safe=True)
+        return found
+
+
+def describe(positional: Any, named: Any) -> tuple[str, str]:
+    """What may be shown of a task's arguments: how many, and the names."""
+    count = f"{len(positional)} positional" if positional else ""
+    return count, ", ".join(map(str, named))[:ARGUMENTS_SHOWN_MAX]
 
 
 class Task(CeleryTask):

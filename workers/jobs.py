@@ -33,6 +33,9 @@ DATABASE_QUEUES = ("users", "balances", "transactions", "broadcasts")
 
 MEMO_LENGTH_MAX = 200
 
+TEXTS = frozenset({"text", "reason", "memo", "first_name", "username", "recipient", "error", "raw"})
+"""Fields that hold what people wrote, or are called."""
+
 TelegramId = Field(gt=0, lt=TELEGRAM_ID_LIMIT)
 
 
@@ -61,8 +64,18 @@ class Job(BaseModel):
 
 def _sentence(error: Any) -> str:
     field = ".".join(str(part) for part in error["loc"]) or "arguments"
-    came = "" if error["type"] == "missing" else f", got {_shortened(error['input'])}"
+    came = f", got {_shortened(error['input'])}" if _can_be_said(error) else ""
     return f"{field}: {error['msg'].removeprefix('Value error, ')}{came}"
+
+
+def _can_be_said(error: Any) -> bool:
+    """Whether what came is no text of people: the sentence goes to the logs and to Flower."""
+    match error["input"]:
+        case dict() | list():
+            return False
+        case str():
+            return error["type"] != "extra_forbidden" and TEXTS.isdisjoint(error["loc"])
+    return bool(error["type"] != "missing")
 
 
 def _shortened(value: object, length_max: int = 60) -> str:

@@ -10,8 +10,12 @@ import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
+
+import psutil
 
 from devstack import programs
 from devstack.ports import free_port
@@ -155,8 +159,8 @@ async def test_two_beats_probe_once_a_period_and_one_carries_on_alone(
 class Flower:
     """Its API, as `user:password`."""
 
-    def __init__(self, port: int, auth: str | None) -> None:
-        self._root = f"http://127.0.0.1:{port}/api"
+    def __init__(self, port: int, auth: str | None, *, host: str = "127.0.0.1") -> None:
+        self._root = f"http://{host}:{port}/api"
         self._headers = (
             {} if auth is None else {"Authorization": "Basic " + b64encode(auth.encode()).decode()}
         )
@@ -167,6 +171,16 @@ class Flower:
         request = urllib.request.Request(self._root + path, data=data, headers=self._headers)  # noqa: S310  ours
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.load(answer)
+
+    def status(self, path: str, body: dict[str, Any] | None = None) -> int:
+        """HTTP's; 0 while nobody listens."""
+        try:
+            self.ask(path, body)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+        return 200
 
     def sees_workers(self, count: int) -> bool:
         try:
@@ -184,22 +198,20 @@ class Flower:
         return found
 
 
-async def test_flower_shows_the_workers_and_starts_a_task(
-    make_stack: MakeStack, telegram: TelegramControl
-) -> None:
-    port = free_port()
-    stack = make_stack(FLOWER_PORT=str(port), FLOWER_BASIC_AUTH="ops:pass")
-    stack.start("frontend", "main", "light", "flower")
-    stack.wait_ready(processes=3)
-    (alice,) = await register(telegram, "Alice")
-    flower = Flower(port, "ops:pass")
-    await asyncio.to_thread(stack.wait_until, lambda: flower.sees_workers(2), "Flower sees both workers")
-    flower.start("workers.balances.adjust", telegram_id=alice, amount=700, reason="by flower")
-    await telegram.wait_for_message(alice, lambda message: "by flower" in message.text)
-    assert balances(stack)[alice] == 700
+@contextmanager
+def tasks_wait_in(stack: Stack, name: str) -> Iterator[None]:
+    """A worker takes tasks and begins with none until the end of the block: its children are frozen."""
+    children = psutil.Process(stack.pid(name)).children()
+    for child in children:
+        child.suspend()
+    try:
+        yield
+    finally:
+        for child in children:
+            child.resume()
 
 
-async def test_an_operator_starts_a_broadcast_from_flower_and_sees_its_tasks(
+async def test_an_operator_sees_and_starts_work_in_flower_and_nobodys_text(
     make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
     port = free_port()
@@ -207,11 +219,14 @@ async def test_an_operator_starts_a_broadcast_from_flower_and_sees_its_tasks(
     stack.start("frontend", "main", "bulk", "light", "flower")
     stack.wait_ready(processes=4)
     people = await register(telegram, "Alice", "Boris", "Clara")
+    alice = people[0]
     flower = Flower(port, "ops:pass")
     await asyncio.to_thread(stack.wait_until, lambda: flower.sees_workers(3), "Flower sees all workers")
     turned_on = "Events of group {task} enabled by remote"
     await asyncio.to_thread(
-        stack.wait_until, lambda: turned_on in stack.log("bulk"), "Flower has turned the workers' events on"
+        stack.wait_until,
+        lambda: all(turned_on in stack.log(name) for name in ("main", "bulk")),
+        "Flower has turned the workers' events on",
     )
 
     secret = "the office is closed on Friday"
@@ -229,15 +244,56 @@ async def test_an_operator_starts_a_broadcast_from_flower_and_sees_its_tasks(
     await all_settled(stack, telegram)
     statuses = stack.query("SELECT status, sent FROM broadcasts")
     assert statuses == [("finished", len(people))]
-    shown = json.dumps(flower.ask("/tasks?limit=1000"))
-    assert secret not in shown, "a task's arguments show nobody's text"
+
+    (main,) = (name for name in flower.ask("/workers") if name.startswith("main@"))
+
+    def adjustment() -> dict[str, Any] | None:
+        """The task as the page of its worker shows it."""
+        worker = flower.ask(f"/workers?refresh=1&workername={main}")[main]
+        at_hand = [*worker.get("active", ()), *worker.get("reserved", ())]
+        return next((task for task in at_hand if task["name"] == "workers.balances.adjust"), None)
+
+    with tasks_wait_in(stack, "main"):
+        call(stack, "workers.balances.adjust", {"telegram_id": alice, "amount": 700, "reason": secret})
+        await asyncio.to_thread(
+            stack.wait_until, lambda: adjustment() is not None, "the worker's task is shown"
+        )
+        waiting = adjustment()
+    assert waiting is not None
+    assert waiting["kwargs"] == "telegram_id, amount, reason"
+    await telegram.wait_for_message(alice, lambda message: "You were credited 7.00" in message.text)
+
+    wrong = call(stack, "workers.balances.adjust", {"amount": 5, "reason": secret})
+
+    def failure() -> str:
+        return str(flower.tasks("workers.balances.adjust").get(wrong, {}).get("exception"))
+
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: "expected either telegram_id or username" in failure(),
+        "Flower says what was wrong",
+    )
+    shown = json.dumps([flower.ask("/tasks?limit=1000"), waiting, flower.ask("/workers?refresh=1")])
+    assert secret not in shown
+    assert all(secret not in stack.log(name) for name in ("frontend", "main", "bulk", "light", "flower"))
+
+    stack.stop("flower")
+    stack.env["FLOWER_READ_ONLY"] = "True"
+    stack.start("flower")
+    await asyncio.to_thread(stack.wait_until, lambda: flower.sees_workers(3), "Flower is back")
+    assert task_id in flower.tasks("workers.broadcasts.start"), "what it saw before is kept"
+    adjust = {"kwargs": {"telegram_id": alice, "amount": 1}}
+    for path in ("async-apply", "apply", "send-task"):
+        assert flower.status(f"/task/{path}/workers.balances.adjust", adjust) == 403, path
+    assert flower.status(f"/worker/shutdown/{main}", {}) == 403
+    assert balances(stack)[alice] == 700
 
 
 async def test_flower_started_by_itself_has_a_password_and_says_which(make_stack: MakeStack) -> None:
     port = free_port()
-    stack = make_stack()
+    stack = make_stack(FLOWER_PORT=str(port), FLOWER_ADDRESS="127.0.0.2")
     shutil.copy(ROOT / "flowerconfig.py", stack.folder)
-    argv = [sys.executable, "-m", "celery", "-A", "workers", "flower", f"--port={port}"]
+    argv = [sys.executable, "-m", "celery", "-A", "workers", "flower"]
     stack.run("flower", Program("flower", argv, stop_seconds=10))
     said = re.compile(r"user (\S+), password (\S+)")
     await asyncio.to_thread(
@@ -245,19 +301,15 @@ async def test_flower_started_by_itself_has_a_password_and_says_which(make_stack
     )
     found = said.search(stack.log("flower"))
     assert found is not None
-
-    def refused(auth: str | None) -> bool:
-        try:
-            Flower(port, auth).ask("/workers")
-        except urllib.error.HTTPError as error:
-            return error.code == 401
-        except OSError:
-            return False  # not up yet
-        return False
-
-    await asyncio.to_thread(stack.wait_until, lambda: refused(None), "nobody is let in without it")
-    assert refused("admin:wrong")
-    assert Flower(port, ":".join(found.groups())).ask("/workers") is not None
+    nobody, guesser, reader = (
+        Flower(port, auth, host="127.0.0.2") for auth in (None, "admin:wrong", ":".join(found.groups()))
+    )
+    await asyncio.to_thread(
+        stack.wait_until, lambda: nobody.status("/workers") == 401, "nobody is let in without it"
+    )
+    assert guesser.status("/workers") == 401
+    assert reader.status("/workers") == 200
+    assert Flower(port, None).status("/workers") == 0, "it listens where it was told to, alone"
 
 
 async def test_by_webhook_the_bot_is_the_same(make_stack: MakeStack, telegram: TelegramControl) -> None:

@@ -103,11 +103,36 @@ def test_an_outage_that_is_over_in_a_moment_wakes_nobody(queueing: Queueing) -> 
     assert messages(queueing) == []
 
 
-def test_a_quota_is_told_at_once_with_what_to_do(queueing: Queueing) -> None:
-    for guard in (Guard(queueing), Guard(queueing)):
+def test_a_quota_is_told_at_once_with_what_to_do_and_once_more_when_it_is_over(queueing: Queueing) -> None:
+    guards = (Guard(queueing), Guard(queueing))
+    for guard in guards:
         guard.look(not_closed(BreakerReason.QUOTA))
     (told,) = messages(queueing)
     assert "python -m dbcore breaker auto" in told
+    let_time_pass(queueing.client, 240)
+    for guard in guards:
+        guard.look(not_closed(BreakerReason.QUOTA))
+    assert messages(queueing) == [told]
+    for guard in guards:
+        guard.look()
+    _, over = messages(queueing)
+    assert over.startswith("Alarm over: The database's quota is there again after 4 min.")
+
+
+def test_an_outage_that_turns_out_to_be_the_quota_is_not_said_to_be_over(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    let_time_pass(queueing.client, 60)
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    guard.look(not_closed(BreakerReason.QUOTA))
+    outage, quota = messages(queueing)
+    assert "does not answer" in outage
+    assert "python -m dbcore breaker auto" in quota
+    guard.look()
+    assert sorted(text.partition(" after ")[0] for text in messages(queueing)[2:]) == [
+        "Alarm over: The database is back",
+        "Alarm over: The database's quota is there again",
+    ]
 
 
 def test_a_provider_that_does_not_say_why_is_no_quota(queueing: Queueing) -> None:

@@ -43,6 +43,23 @@ def test_a_wrong_field_is_named_with_what_was_expected_and_what_came(
     assert complaint in str(error.value)
 
 
+def test_what_people_wrote_is_not_in_what_is_said_of_a_wrong_field() -> None:
+    texts = {"reason": "marked " * 50, "username": "marked " * 50, "telegram_id": 7, "amount": 5}
+    for job_type, fields in (
+        (AdjustBalance, texts),
+        (AdjustBalance, {"amount": 5, "reason": "marked"}),
+        (AdjustBalance, {"telegram_id": 7, "amount": 5, "raeson": "marked"}),
+        (AdjustBalance, {"positional_arguments": ["marked"], "amount": 5}),
+        (CreateTransfer, {"telegram_id": 7, "amount": 5, "recipient": "marked " * 50}),
+        (StartBroadcast, {"text": "marked " * 1000}),
+        (StartBroadcast, {"text": {"marked": "marked"}}),
+        (StartBroadcast, {"text": "marked", "broadcast_id": 1}),
+    ):
+        with pytest.raises(JobInvalid) as error:
+            job_type.decode(fields)
+        assert "marked" not in str(error.value)
+
+
 def test_an_adjustment_names_exactly_one_user_and_a_real_amount() -> None:
     assert AdjustBalance.decode({"telegram_id": 7, "amount": -5}).amount == -5
     for fields in (

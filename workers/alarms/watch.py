@@ -9,6 +9,7 @@ neither tells it again nor forgets that it was told.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -55,6 +56,9 @@ _QUOTA = (
     "The database says that its quota is used up. Nothing is lost: commands wait in Redis and are done once it answers "
     "again. Nothing mends this by itself before the plan renews: raise the plan at your database's provider, then run "
     "<code>python -m dbcore breaker auto</code> to be back at once."
+)
+_QUOTA_OVER = (
+    f"The database's quota is there again after {LASTED}. What waited is done as soon as it answers."
 )
 _LETTER = (
     "A job could not be done and waits for you as a dead letter. <code>python -m workers dead-letters list</code> "
@@ -122,15 +126,17 @@ class AlarmWatch:
     def _standing(self, fleet: FleetView, now: float) -> Iterator[Condition]:
         if fleet.state not in {BreakerState.CLOSED, BreakerState.DISABLED}:
             reason = f" (reason: {fleet.reason})" if fleet.reason else ""
+            quota = fleet.reason is BreakerReason.QUOTA
             yield Condition(
                 "breaker",
                 f"{_WHAT[fleet.reason]}{reason}. The breaker is open; commands wait in Redis, and people are told so. "
                 "/dbstatus shows more.",
                 over=f"The database is back after {LASTED}{reason}. What waited is being done.",
-                after_seconds=BREAKER_SECONDS,
+                # A quota is an event of its own. An outage that was told before it became one is not over yet.
+                after_seconds=math.inf if quota else BREAKER_SECONDS,
             )
-            if fleet.reason is BreakerReason.QUOTA:
-                yield Condition("quota", _QUOTA)
+            if quota:
+                yield Condition("quota", _QUOTA, over=_QUOTA_OVER)
         for broadcast_id in self._agenda.stuck()[:STUCK_TOLD_MAX]:
             yield Condition(
                 f"broadcast-{broadcast_id}",
