@@ -46,7 +46,7 @@ class Rescuer:
         self, client: redis.Redis, inbox: Inbox, publisher: Publisher, admin_ids: Collection[int] = ()
     ) -> None:
         """admin_ids -- who is told of what a person should know."""
-        self._redis = client
+        self._onlooker = fleet.Onlooker(client)
         self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids))
         self._name = uuid.uuid4().hex
         self._renew = client.register_script(_RENEW_LEASE)
@@ -67,7 +67,7 @@ class Rescuer:
         if not self._renew(keys=[LEASE_KEY], args=[self._name, LEASE_MS]):
             return 0
         # Held back until it closes: published now they would only be given back, over and over.
-        view = fleet.read(self._redis)
+        view = self._onlooker.read()
         shut = DATABASE_QUEUES if view.admits_nothing else ()
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):

@@ -36,7 +36,7 @@ class Watch:
     """
 
     def __init__(self, client: redis.Redis) -> None:
-        self._redis = client
+        self._onlooker = fleet.Onlooker(client)
         self.shut = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="valve-watch", daemon=True)
@@ -51,9 +51,11 @@ class Watch:
 
     def look(self) -> None:
         try:
-            self.shut = fleet.read(self._redis).admits_nothing
+            self.shut = self._onlooker.read().admits_nothing
         except redis.RedisError as error:
             log.debug("valve_without_redis", error=type(error).__name__)
+        except Exception:  # the edge of a thread: without it the valve would stay as it is for ever
+            log.exception("valve_watch_tripped")
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_SECONDS):

@@ -70,6 +70,7 @@ class Monitor:
         self._inbox = Inbox(client)
         self._awake = awake_time(client, settings)
         self._fleet = FleetStore(client)
+        self._onlooker = fleet.Onlooker(client)
         self._agenda = Agenda(client)
         self.latest = Look(looked_at=time.time(), redis_ok=False, redis_error="not looked yet")
 
@@ -95,7 +96,7 @@ class Monitor:
                 broadcasts_stuck=len(self._agenda.stuck()),
                 processes=self._inbox.processes(),
                 probe=probe_record.last(self._redis),
-                fleet=fleet.read(self._redis),
+                fleet=self._onlooker.read(),
                 transitions=self._fleet.counts(),
                 connections=read_connections(self._redis),
                 connection_budget=self._settings.db_connection_budget,

@@ -17,6 +17,7 @@ from dbcore.fleet import FleetStore
 from dbcore.fleet.state import FleetState
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
+from tests.dbcore.conftest import eventually
 from tests.queueing import Queueing, queueing_at
 from workers.inbox import Inbox
 from workers.jobs import DATABASE_QUEUES, DeliverReply, Envelope, GetOrCreateUser
@@ -189,3 +190,29 @@ def test_without_redis_the_valve_stays_as_it_was(tmp_path: Path) -> None:
         server.stop()
         watch.look()
         assert watch.shut
+
+
+def test_a_state_that_a_newer_release_wrote_leaves_the_valve_as_it_was_and_the_watch_at_work(
+    client: redis.Redis,
+) -> None:
+    tell(client, BreakerState.FORCED_OPEN)
+    watch = Watch(client)
+    watch.start()
+    try:
+        assert watch.shut
+        kept = client.get("ballast:breaker")
+        assert isinstance(kept, bytes)
+        client.set("ballast:breaker", kept.replace(b"forced_open", b"half_shut"))
+        watch.look()
+        assert watch.shut
+        client.set("ballast:breaker", kept.replace(b"forced_open", b"closed"))
+        eventually(lambda: not watch.shut)
+    finally:
+        watch.stop()
+
+
+def test_a_state_that_a_newer_release_wrote_stops_no_rescue(queueing: Queueing) -> None:
+    accept_job(queueing.inbox, "a")
+    give_back(queueing.inbox, "a")
+    queueing.client.set("ballast:breaker", b'{"state": "half_shut", "version": 9}')
+    assert Rescuer(queueing.client, queueing.inbox, queueing.publisher).look() == 1

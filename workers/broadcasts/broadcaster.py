@@ -54,6 +54,7 @@ class Broadcaster:
     ) -> None:
         """closing -- set when the process is to end: nobody else is begun with then."""
         self._redis = client
+        self._onlooker = fleet.Onlooker(client)
         self.engine = engine
         self.lanes = Lanes(client, inbox, publisher)
         self.orders = Orders(engine, self.lanes)
@@ -77,9 +78,9 @@ class Broadcaster:
         """Whether bulk work is to leave the database alone."""
         if self._redis.exists(_SHED):
             return True
-        view = fleet.read(self._redis)
+        view = self._onlooker.read()
         return view.reason is BreakerReason.SATURATION and view.state is not BreakerState.CLOSED
 
     def database_is_shut(self) -> bool:
         """Whether no job on a broadcast can do anything now."""
-        return fleet.read(self._redis).admits_nothing
+        return self._onlooker.read().admits_nothing
