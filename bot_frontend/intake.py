@@ -116,7 +116,7 @@ class Intake:
             envelope = _envelope(job, reading, job_id, told_to_wait=told_to_wait)
             if away and queue_of(job.kind) not in DATABASE_QUEUES:
                 # Or it would wait behind the user's queued commands for the database, which it does not need.
-                envelope = envelope.model_copy(update={"lane": job_id})
+                envelope = envelope.model_copy(update={"lane": f"replies:{reading.sender.telegram_id}"})
             receipt = self._accept(envelope, DialogueStep(key, before, after))
             if receipt.status is Acceptance.CONFLICT:
                 before = receipt.dialogue

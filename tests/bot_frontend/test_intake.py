@@ -170,6 +170,17 @@ def test_what_needs_no_database_does_not_wait_behind_what_does(
     assert "/send" in replies(queueing, f"123456-2-{DATE}")[0]
 
 
+def test_one_user_cannot_fill_the_inbox_by_what_needs_no_database(
+    intake: Intake, queueing: Queueing, weather: Weather
+) -> None:
+    weather.away = True
+    for number in range(LANE_LENGTH_MAX + 1):
+        intake.take(written("/help", number))
+    assert "too many commands waiting" in replies(queueing, f"123456-{LANE_LENGTH_MAX}-{DATE}")[0]
+    intake.take(written("/help", LANE_LENGTH_MAX + 1, user_id=9))
+    assert "/send" in replies(queueing, f"123456-{LANE_LENGTH_MAX + 1}-{DATE}")[0]
+
+
 def test_small_talk_in_a_group_makes_no_job(intake: Intake, queueing: Queueing) -> None:
     update = written("hello")
     update["message"]["chat"] = {"id": -100, "type": "group"}
