@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot_frontend.intake import Intake
+from bot_frontend import texts
+from bot_frontend.intake import Intake, IntakeFull
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.broadcasts.albums import Albums
@@ -179,6 +180,20 @@ def test_one_user_cannot_fill_the_inbox_by_what_needs_no_database(
     assert "too many commands waiting" in replies(queueing, f"123456-{LANE_LENGTH_MAX}-{DATE}")[0]
     intake.take(written("/help", LANE_LENGTH_MAX + 1, user_id=9))
     assert "/send" in replies(queueing, f"123456-{LANE_LENGTH_MAX + 1}-{DATE}")[0]
+
+
+def test_with_room_for_nobody_the_command_is_refused_in_words(
+    intake: Intake, queueing: Queueing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_frontend.intake.SIZE_MAX", 2)
+    for number, user_id in enumerate((7, 8, 9)):
+        intake.take(written("/balance", number, user_id))
+    (told,) = replies(queueing, f"123456-2-{DATE}")
+    assert told == texts.TOO_MANY_IN_ALL
+    assert queueing.inbox.size() == 3
+    intake.take(written("/balance", 3))
+    with pytest.raises(IntakeFull):  # not even the refusal: Telegram keeps the update
+        intake.take(written("/balance", 4))
 
 
 def test_small_talk_in_a_group_makes_no_job(intake: Intake, queueing: Queueing) -> None:
