@@ -13,6 +13,7 @@ Every way out is written on the inbox record, so whatever dies in between, anoth
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
+from dbcore.failures import FailureKind
 from dbcore.fingerprints import fingerprint
 from dbcore.settings import Settings
 from workers import process
@@ -51,6 +53,11 @@ RECORD_AGAIN_SECONDS_MAX = 60
 
 GIVEN_BACK_SECONDS_MAX = 5.0
 """While the fleet's breaker is open the rescuer holds it back anyway, until it closes and not until a time."""
+
+UNWRITABLE_SECONDS = (2.0, 5.0)
+"""A full or read-only database leaves the queues open, for it can be read: what it refused all the same, such as the
+balance of somebody new, comes again after a while that is drawn from these.
+"""
 
 _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -216,6 +223,12 @@ def _outcome_of(
         return None
 
 
+def _again_after(away: DatabaseAway) -> float:
+    if away.kind is FailureKind.STORAGE:
+        return random.uniform(*UNWRITABLE_SECONDS)  # noqa: S311  no secret
+    return min(away.retry_after_seconds, GIVEN_BACK_SECONDS_MAX)
+
+
 async def _run_errand(bot: Bot | None, worker: process.WorkerProcess, claim: Claim, errand: Errand) -> None:
     try:
         messages = await errand(bot)
@@ -246,7 +259,7 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
             worker.inbox.release(
                 job_id,
                 worker.owner,
-                delay_seconds=min(error.retry_after_seconds, GIVEN_BACK_SECONDS_MAX),
+                delay_seconds=_again_after(error),
                 failure=failure,
                 count_delivery=False,
             )

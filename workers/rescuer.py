@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import redis
@@ -21,7 +21,7 @@ from dbcore.settings import load_settings
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
 from workers.inbox import Inbox, Publisher
-from workers.jobs import DATABASE_QUEUES
+from workers.jobs import DATABASE_QUEUES, WRITING_KINDS
 from workers.notices import queued_notice
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,11 @@ class Rescuer:
             return 0
         # Held back until it closes: published now they would only be given back, over and over.
         view = self._onlooker.read()
-        shut = DATABASE_QUEUES if view.admits_nothing else ()
+        shut: Sequence[str] = ()
+        if view.admits_nothing:
+            shut = DATABASE_QUEUES
+        elif view.admits_only_reads:
+            shut = WRITING_KINDS
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
             looked_at, tickets = self._inbox.rescue(BATCH, shut=shut)

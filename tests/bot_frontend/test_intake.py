@@ -32,6 +32,7 @@ class Weather:
     """Whether the database is known to be away."""
 
     away = False
+    readable = False
 
 
 @pytest.fixture
@@ -42,7 +43,14 @@ def weather() -> Weather:
 @pytest.fixture
 def intake(make_settings: MakeSettings, queueing: Queueing, weather: Weather) -> Intake:
     settings = make_settings(telegram_bot_token="123456:LOCAL", redis_url=queueing.redis_url)
-    return Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: weather.away)
+    return Intake(
+        settings,
+        queueing.inbox,
+        queueing.publisher,
+        Albums(queueing.client),
+        lambda: weather.away,
+        database_is_readable=lambda: weather.readable,
+    )
 
 
 def replies(queueing: Queueing, job_id: str) -> list[str]:
@@ -194,6 +202,20 @@ def test_with_room_for_nobody_the_command_is_refused_in_words(
     intake.take(written("/balance", 3))
     with pytest.raises(IntakeFull):  # not even the refusal: Telegram keeps the update
         intake.take(written("/balance", 4))
+
+
+def test_a_full_database_is_still_read(intake: Intake, queueing: Queueing, weather: Weather) -> None:
+    weather.away = weather.readable = True
+    intake.take(written("/send @carol 5", 1))
+    assert replies(queueing, f"123456-1-{DATE}-queued")
+    for number, text in enumerate(("/history", "/balance"), start=2):
+        intake.take(written(text, number))
+        # Not behind the /send, which waits until there is room again.
+        claim = queueing.inbox.claim(f"123456-{number}-{DATE}", OWNER)
+        assert claim is not None
+        assert not claim.envelope.told_to_wait
+        assert claim.envelope.kind in {"transactions.history", "balances.show"}
+        queueing.inbox.finish(claim.envelope.job_id)
 
 
 def test_small_talk_in_a_group_makes_no_job(intake: Intake, queueing: Queueing) -> None:

@@ -20,7 +20,15 @@ from devstack.redis import EmbeddedRedis
 from tests.dbcore.conftest import eventually
 from tests.queueing import Queueing, queueing_at
 from workers.inbox import Inbox
-from workers.jobs import DATABASE_QUEUES, DeliverReply, Envelope, GetOrCreateUser
+from workers.jobs import (
+    DATABASE_QUEUES,
+    WRITING_KINDS,
+    AdjustBalance,
+    DeliverReply,
+    Envelope,
+    GetOrCreateUser,
+    ShowBalance,
+)
 from workers.messages import Message
 from workers.rescuer import Rescuer
 from workers.valve import Watch
@@ -47,6 +55,15 @@ def give_back(inbox: Inbox, job_id: str) -> None:
     """As a task does that met an open breaker."""
     assert inbox.claim(job_id, OWNER) is not None
     assert inbox.release(job_id, OWNER, delay_seconds=0, count_delivery=False)
+
+
+def become(client: redis.Redis, state: BreakerState, reason: BreakerReason | None = None) -> None:
+    """As the fleet's processes make it."""
+
+    def step(before: FleetState, now: float) -> FleetState:
+        return FleetState(version=before.version + 1, epoch=1, state=state, reason=reason, since=now)
+
+    FleetStore(client).change(step, "test")
 
 
 def tell(client: redis.Redis, state: BreakerState) -> None:
@@ -170,10 +187,7 @@ def test_who_asks_behind_a_job_that_is_held_back_is_told_too(inbox: Inbox) -> No
 def test_the_valve_is_shut_when_nothing_can_succeed(
     client: redis.Redis, state: BreakerState, reason: BreakerReason | None, shut: bool
 ) -> None:
-    def become(before: FleetState, now: float) -> FleetState:
-        return FleetState(version=before.version + 1, epoch=1, state=state, reason=reason, since=now)
-
-    FleetStore(client).change(become, "test")
+    become(client, state, reason)
     watch = Watch(client)
     watch.look()
     assert watch.shut is shut
@@ -190,6 +204,41 @@ def test_without_redis_the_valve_stays_as_it_was(tmp_path: Path) -> None:
         server.stop()
         watch.look()
         assert watch.shut
+
+
+def test_of_a_full_database_the_writes_are_held_back_and_the_reads_flow(queueing: Queueing) -> None:
+    """Published again they would only be refused again, four times a second, each lane's first."""
+    inbox = queueing.inbox
+    inbox.accept(Envelope.of(ShowBalance(telegram_id=1), job_id="read", lane="reads"))
+    adjust = AdjustBalance(telegram_id=2, amount=1)
+    inbox.accept(Envelope.of(adjust, job_id="write", lane="writes"))
+    for job_id in ("read", "write"):
+        give_back(inbox, job_id)
+    rescuer = Rescuer(queueing.client, inbox, queueing.publisher)
+    become(queueing.client, BreakerState.OPEN, BreakerReason.STORAGE)
+    assert [rescuer.look(), rescuer.look()] == [1, 0]
+    assert inbox.claim("read", OWNER) is not None
+    assert inbox.held_back() == 1
+    tell(queueing.client, BreakerState.CLOSED)
+    assert rescuer.look() == 1
+
+
+def test_reads_that_an_outage_held_back_go_on_where_the_database_comes_back_full(inbox: Inbox) -> None:
+    """The rescuer may not have looked in the moment between, when nothing was shut."""
+    inbox.accept(Envelope.of(ShowBalance(telegram_id=1), job_id="read", lane="reads"))
+    inbox.accept(Envelope.of(AdjustBalance(telegram_id=2, amount=1), job_id="write", lane="writes"))
+    for job_id in ("read", "write"):
+        give_back(inbox, job_id)
+    assert ids(inbox, shut=True) == []
+    assert [ticket.job_id for ticket in inbox.rescue(100, shut=WRITING_KINDS)[1]] == ["read"]
+    assert inbox.held_back() == 1
+
+
+def test_an_answer_that_is_left_of_a_write_is_not_held_back(inbox: Inbox) -> None:
+    inbox.accept(Envelope.of(AdjustBalance(telegram_id=2, amount=1), job_id="write", lane="writes"))
+    inbox.claim("write", OWNER)
+    inbox.release("write", OWNER, delay_seconds=0, reply="[]")
+    assert [ticket.queue for ticket in inbox.rescue(100, shut=WRITING_KINDS)[1]] == ["replies"]
 
 
 def test_a_state_that_a_newer_release_wrote_leaves_the_valve_as_it_was_and_the_watch_at_work(
