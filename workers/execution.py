@@ -72,12 +72,16 @@ class JobFailed(Exception):
 
 @dataclass(frozen=True)
 class Work(Generic[J]):
-    """What a task's function receives: the job, where its answer goes, and the doorway to the database."""
+    """What a task's function receives: the job, where its answer goes, and the doorway to the database.
+
+    waited_seconds -- from its intake until this process took it.
+    """
 
     job: J
     job_id: str
     chat_id: int | None
     message_id: int | None
+    waited_seconds: float
     engine: GuardedEngine
     settings: Settings
     awaits_notice: Callable[[str], bool]
@@ -212,6 +216,7 @@ def _outcome_of(
             job_id=envelope.job_id,
             chat_id=envelope.chat_id,
             message_id=envelope.message_id,
+            waited_seconds=claim.waited_ms / 1000,
             engine=worker.engine,
             settings=worker.settings,
             awaits_notice=worker.inbox.awaits_notice,

@@ -128,6 +128,7 @@ class Claim:
     sent -- how many messages of the answer are out already.
     uncertain -- how many times a message was sent and nobody knows whether it arrived.
     claimed_at_ms -- Redis's time of the claim, milliseconds since 1970.
+    waited_ms -- from its intake until then.
     """
 
     envelope: Envelope
@@ -137,6 +138,7 @@ class Claim:
     sent: int
     uncertain: int
     claimed_at_ms: int
+    waited_ms: int
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ class Inbox:
         answer = self._claim(args=[job_id, owner, CLAIM_LEASE_MS, queue, place])
         if not answer:
             return None
-        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms, told = answer
+        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms, told, waited_ms = answer
         envelope, unreadable = _envelope(job_id, record)
         if told:
             envelope = envelope.model_copy(update={"told_to_wait": True})
@@ -249,6 +251,7 @@ class Inbox:
             sent=int(sent),
             uncertain=int(uncertain),
             claimed_at_ms=int(claimed_at_ms),
+            waited_ms=int(waited_ms),
         )
 
     def release(
