@@ -78,7 +78,7 @@ class Interval:
 # hand, and asking costs some of it. Supavisor locks an address out after 10 failed logins in 150 s: hence
 # configuration's.
 _INTERVALS: Mapping[BreakerReason, Interval] = {
-    BreakerReason.OUTAGE: Interval(0.5, 1.2),
+    BreakerReason.OUTAGE: Interval(0.5, 0.8),
     BreakerReason.SATURATION: Interval(1.0, 30.0, between_probes_seconds=1.5),
     BreakerReason.QUOTA: Interval(60.0, 900.0),
     BreakerReason.STORAGE: Interval(1.0, 120.0, between_probes_seconds=1.5),

@@ -4,9 +4,9 @@ process's breaker what the fleet is. No call to the database ever waits for it.
     calls ──▶ breaker ◀──follow── link ──one script──▶ Redis ◀── the other processes
                  └──how they went──▶┘└──leased probe──▶ database
 
-It speaks once a second while all is well, four times a second while something is wrong, and at once when a call
-failed. While the fleet is open it takes a lease when it is time and one is free, and probes by itself: no job has to be
-risked for it, and none has to come.
+It speaks once a second while all is well, four times a second while something is wrong, ten times while the fleet is
+open, and at once when a call failed. While the fleet is open it takes a lease when it is time and one is free, and
+probes by itself: no job has to be risked for it, and none has to come.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 QUIET_SECONDS = 1.0
 BUSY_SECONDS = 0.25
+NEAR_SECONDS = 0.1
+"""While it may close any moment. A process that has not heard of it gives back the jobs that it takes."""
+
 SHORTEST_SECONDS = 0.05
 """Between two exchanges at the least, however many calls fail."""
 
@@ -228,9 +231,9 @@ class FleetLink:
                 return BUSY_SECONDS if troubled else QUIET_SECONDS
             case BreakerState.OPEN:
                 left = fleet.until - now
-                return QUIET_SECONDS if left > FAR_SECONDS else max(SHORTEST_SECONDS, min(BUSY_SECONDS, left))
+                return QUIET_SECONDS if left > FAR_SECONDS else max(SHORTEST_SECONDS, min(NEAR_SECONDS, left))
             case BreakerState.HALF_OPEN:
-                return BUSY_SECONDS
+                return NEAR_SECONDS
         return QUIET_SECONDS
 
     def _jitter(self) -> float:

@@ -36,7 +36,7 @@ STEADY_SECONDS = 30.0
 and fails under work would otherwise be tried at the shortest interval for ever.
 """
 
-_HALF_OPEN_RETRY_AFTER_SECONDS = 0.5
+_HALF_OPEN_RETRY_AFTER_SECONDS = 0.2
 _FORCED_RETRY_AFTER_SECONDS = 60.0
 
 
