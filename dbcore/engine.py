@@ -50,9 +50,10 @@ PROBE_SECONDS_MAX = 2.5
 # After a failure that opened nothing, the first interval of an outage is as good a guess as any.
 _RETRY_AFTER_SECONDS = 1.0
 
-_READING_PROBE: tuple[str, tuple[Any, ...]] = ("SELECT 1", ())
+# The comment tells them from other statements, on the wire and in the server's own log.
+_READING_PROBE: tuple[str, tuple[Any, ...]] = ("SELECT 1 /* leased probe */", ())
 _WRITING_PROBE: tuple[str, tuple[Any, ...]] = (
-    "SELECT r_server_ms FROM health_probe(%s, %s)",
+    "SELECT r_server_ms FROM health_probe(%s, %s) /* leased probe */",
     ("breaker", []),
 )
 

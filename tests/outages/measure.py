@@ -20,12 +20,14 @@ PAGE = 1000
 BOT_ID = int(TOKEN.partition(":")[0])
 WARM_SECONDS = 3.0
 KNOWN_SECONDS = 1.0
-"""So long after the breaker opened every process has heard of it."""
+"""So long after the breaker opened every process has heard of it: one that calls at once, an idle one within a second.
+What was sent until then is counted apart, and shown.
+"""
 SETTLED_SECONDS_MAX = 300.0
-PROBES = ("SELECT 1", "health_probe", "pg_catalog.version", "current_schema", "show ")
-"""What a probe says, with what SQLAlchemy asks a process's first connection."""
-READS = ("users_touch", "history_page")
-"""A database that is full or read-only is still read."""
+PROBES = ("/* leased probe */", "pg_catalog.version", "current_schema", "show ")
+"""What a leased probe says, with what SQLAlchemy asks a process's first connection."""
+READS = ("users_touch", "history_page", "SELECT 1")
+"""A database that is full or read-only is still read, by connections that are tried where they are doubted."""
 LOGINS_PER_PROBE = 4
 """Two leases at once, and libpq may come twice."""
 
@@ -36,6 +38,8 @@ class Found:
 
     answers -- from each command written during the outage to what its writer then read first.
     strays -- statements that were sent while the breaker was open, and that no lease allows.
+    late -- the same before everybody had heard that it is open: when each was sent, from the opening on.
+    closed -- from the database's return to when the breaker closed for good.
     first_applied -- from the database's return to the first write that it has.
     """
 
@@ -46,8 +50,10 @@ class Found:
     unanswered: int = 0
     opened_after: float | None = None
     strays: list[str] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
     logins: int = 0
     half_opens: int = 0
+    closed: float = 0.0
     first_applied: float = 0.0
     drained: float = 0.0
     wrong: list[str] = field(default_factory=list)
@@ -65,8 +71,11 @@ class Found:
             "unanswered": self.unanswered,
             "opened_after_seconds": self.opened_after and round(self.opened_after, 2),
             "strays": len(self.strays),
+            "late": len(self.late),
+            "last_late_seconds": round(max(self.late, default=0.0), 2),
             "logins": self.logins,
             "half_opens": self.half_opens,
+            "closed_seconds": round(self.closed, 3),
             "first_applied_seconds": round(self.first_applied, 3),
             "drained_seconds": round(self.drained, 1),
             "wrong": self.wrong,
@@ -129,6 +138,13 @@ async def _one(
     found.drained = loop.time() - returned
     asked, said = await ear.catch_up()
     _hear(found, asked, said, began, back.at)
+    if kind == "quota":
+        for admin in ADMIN_IDS:
+            alarms = sum(
+                "quota is used up. Nothing is lost" in message.text for message in said.get(admin, [])
+            )
+            if alarms != 1:
+                found.wrong.append(f"{alarms} alarms of the quota for an admin")
     await asyncio.to_thread(_read, stack, site, found, asked, began, back.at)
     found.half_opens = _half_opens(stack) - half_opens
     if found.logins > LOGINS_PER_PROBE * (found.half_opens + 1):
@@ -245,17 +261,11 @@ def _read(
         began,
     )
     openings = [at for at, before, after in events if before == "closed" and after == "open"]
+    closings = [at for at, _, after in events if after == "closed"]
     if openings:
         found.opened_after = openings[0] - began
-        closed = next((at for at, _, after in events if at > openings[0] and after == "closed"), back)
-        until = min(back, closed)
-        meanwhile = [sql for at, sql in site.sent if openings[0] + KNOWN_SECONDS <= at < until]
-        found.logins = meanwhile.count("login")
-        allowed = PROBES + (READS if found.kind == "read-only" else ())
-        found.strays = [
-            sql for sql in meanwhile if sql != "login" and not any(words in sql for words in allowed)
-        ]
-        found.wrong += [f"sent while open: {sql[:80]}" for sql in found.strays[:5]]
+        found.closed = closings[-1] - back
+        _count_strays(found, site.sent, openings, closings)
     else:
         found.wrong.append("the breaker never opened")
     if len([at for at in openings if at > back]):
@@ -279,6 +289,25 @@ def _read(
     ((dead,),) = stack.query("SELECT count(*) FROM failed_operations")
     if dead:
         found.wrong.append(f"{dead} dead letters")
+
+
+def _count_strays(
+    found: Found, sent: list[tuple[float, str]], openings: list[float], closings: list[float]
+) -> None:
+    """In each time that it was open, whatever became of the database in that."""
+    allowed = PROBES + (READS if found.kind == "read-only" else ())
+    for opened in openings:
+        closed = next(at for at in closings if at > opened)
+        meanwhile = [(at - opened, sql) for at, sql in sent if opened <= at < closed]
+        found.logins += sum(sql == "login" for _, sql in meanwhile)
+        strays = [
+            (after, sql)
+            for after, sql in meanwhile
+            if sql != "login" and not any(words in sql for words in allowed)
+        ]
+        found.late += [after for after, _ in strays if after < KNOWN_SECONDS]
+        found.strays += [sql for after, sql in strays if after >= KNOWN_SECONDS]
+    found.wrong += [f"sent while open: {sql[:80]}" for sql in found.strays[:5]]
 
 
 def _marks(asked: dict[int, list[Asked]], *, admins: bool) -> dict[int, list[str]]:
