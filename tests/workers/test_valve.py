@@ -154,6 +154,28 @@ def test_who_asked_before_anybody_knew_is_told_once_that_they_wait(queueing: Que
     assert again.envelope.told_to_wait  # so that the answer takes the notice's place
 
 
+def test_whose_call_hangs_is_told_once_that_they_wait(inbox: Inbox, client: redis.Redis) -> None:
+    """A frozen server keeps them until their deadline. `b` was taken just now, of `c` only the answer is left."""
+    for number, job_id in enumerate(("a", "b", "c"), start=1):
+        job = ShowBalance(telegram_id=number)
+        inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id, chat_id=number))
+    inbox.claim("c", OWNER)
+    inbox.release("c", OWNER, delay_seconds=0, reply="[]")
+    for job_id in ("a", "b", "c"):
+        inbox.claim(job_id, OWNER)
+    for job_id in ("a", "c"):
+        client.zincrby("ballast:inbox:due", -2_000, job_id)
+    inbox.beat(OWNER, {})
+    assert ids(inbox, shut=False) == []
+    assert inbox.take_untold(10) == []
+    assert ids(inbox, shut=True) == []
+    assert [waiting.job_id for waiting in inbox.take_untold(10)] == ["a"]
+    assert ids(inbox, shut=True) == []
+    assert inbox.take_untold(10) == []
+    inbox.finish("a")  # it was answered after all: the notice finds nobody who waits
+    assert not inbox.awaits_notice("a")
+
+
 def test_who_asks_behind_a_job_that_is_held_back_is_told_too(inbox: Inbox) -> None:
     """The frontend that took `b` had not heard yet that the database is away; the one that took `c` had."""
 

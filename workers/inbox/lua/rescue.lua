@@ -2,6 +2,7 @@
 -- ARGV: limit, grace_ms, lease_ms, owner_dead_after_ms, then the queues and kinds that are shut.
 -- Returns {how many were looked at, tickets}.
 local limit, grace_ms, lease_ms, dead_after_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local HANGING_MS = 2000
 local shut = {}
 for i = 5, #ARGV do shut[ARGV[i]] = true end
 
@@ -37,6 +38,16 @@ if (redis.call('GET', SHUT) or '') ~= shut_now then
   redis.call('ZUNIONSTORE', DUE, 2, DUE, HELD_BACK, 'AGGREGATE', 'MIN')
   redis.call('DEL', HELD_BACK)
   redis.call('SET', SHUT, shut_now)
+end
+
+if #ARGV >= 5 then
+  -- Who waits for a call that hangs is told too, and not only once its deadline is over.
+  for _, owner in ipairs(redis.call('ZRANGE', OWNERS, 0, -1)) do
+    for _, id in ipairs(redis.call('SMEMBERS', held_key(owner))) do
+      local again = redis.call('ZSCORE', DUE, id) -- the lease's end
+      if again and tonumber(again) - lease_ms <= now - HANGING_MS and is_shut(id) then note_untold(id) end
+    end
+  end
 end
 
 local tickets = {}
