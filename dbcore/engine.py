@@ -203,6 +203,10 @@ class GuardedEngine:
         self._pool.limit(most)
         self._pool_max = most
 
+    def drop_idle_connections(self) -> int:
+        """Close those that nobody uses now; how many there were. The next call opens one."""
+        return self._pool.drop_idle()
+
     @property
     def calls_sent(self) -> int:
         """Calls that reached for the database: all but those the breaker refused."""

@@ -27,7 +27,7 @@ from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.fleet import events
 from dbcore.fleet.awake import AwakeTime
-from dbcore.fleet.state import FleetState
+from dbcore.fleet.state import RECENT_SECONDS, FleetState
 from dbcore.fleet.store import FleetStore, Report, Seen
 
 log = structlog.get_logger(__name__)
@@ -64,18 +64,21 @@ class FleetLink:
         connection_budget: int | None = None,
         connections_wanted: int | None = None,
         awake: AwakeTime | None = None,
+        bulk: bool = False,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         """process -- this one's name in the fleet.
 
         connections_wanted -- what the engine may grow to, where the budget has room; default: what it has.
         awake -- who counts how long the database is kept awake.
+        bulk -- nobody waits for what it does: it keeps no idle connection while others find none to be had.
         """
         self.store = FleetStore(client)
         self._engine = engine
         self._process = process
         self._budget = connection_budget
         self._awake = awake
+        self._bulk = bulk
         snapshot = engine.snapshot()
         self._wanted = connections_wanted or snapshot.pool_max
         self._granted = snapshot.pool_max
@@ -143,6 +146,12 @@ class FleetLink:
             connections_least=self._least,
             connections_open=self._engine.connections_open,
             connection_budget=self._budget,
+            saturated=any(
+                call.reason is BreakerReason.SATURATION
+                and not call.slow
+                and call.age_seconds <= RECENT_SECONDS
+                for call in calls
+            ),
         )
 
     def _take_shares(self, seen: Seen) -> None:
@@ -151,6 +160,8 @@ class FleetLink:
             log.info("connections_granted", before=self._granted, after=seen.connections_granted)
             self._granted = seen.connections_granted
             self._engine.limit_connections(seen.connections_granted)
+        if self._bulk and seen.saturated and (dropped := self._engine.drop_idle_connections()):
+            log.warning("bulk_connections_dropped", connections=dropped)
 
     def _advance(self, seen: Seen) -> FleetState:
         """Follow the fleet, having opened it or probed for it where that is ours to do."""
