@@ -24,8 +24,7 @@ def main() -> int:
     with temporary_folder() as folder:
         found = measure(
             folder,
-            options.kind,
-            times=options.times,
+            [options.kind] * options.times,
             seconds=options.seconds,
             per_second=options.per_second,
             seed=options.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.chaos.report import percentile
 from tests.outages.crowd import PURSE_ID, register, write
 from tests.outages.kinds import KINDS
 from tests.outages.site import ADMIN_IDS, Site
+from workers.alarms.bell import PREFIX
 from workers.jobs import job_id_of_update, reference_of
 
 PAGE = 1000
@@ -83,16 +85,19 @@ class Found:
 
 
 def measure(
-    folder: Path, kind: str, *, times: int, seconds: float, per_second: float, seed: int
+    folder: Path, kinds: Sequence[str], *, seconds: float, per_second: float, seed: int, children: int = 2
 ) -> list[Found]:
-    """So many outages of a kind on one site."""
+    """An outage of each of these kinds, one after the other, on one site.
+
+    children -- of the second worker.
+    """
     site = Site(folder)
-    with site.open() as stack:
-        return asyncio.run(_measure(site, stack, kind, times, seconds, per_second, seed))
+    with site.open(children) as stack:
+        return asyncio.run(_measure(site, stack, kinds, seconds, per_second, seed))
 
 
 async def _measure(
-    site: Site, stack: Stack, kind: str, times: int, seconds: float, per_second: float, seed: int
+    site: Site, stack: Stack, kinds: Sequence[str], seconds: float, per_second: float, seed: int
 ) -> list[Found]:
     found = []
     async with TelegramControl(site.telegram.url) as telegram:
@@ -100,7 +105,7 @@ async def _measure(
         await _settled(stack, telegram)
         ear = Ear(telegram)
         await ear.catch_up()
-        for number in range(times):
+        for number, kind in enumerate(kinds):
             found.append(
                 await _one(site, stack, telegram, ear, kind, seconds, per_second, f"{seed}-{number}")
             )
@@ -140,11 +145,9 @@ async def _one(
     _hear(found, asked, said, began, back.at)
     if kind == "quota":
         for admin in ADMIN_IDS:
-            alarms = sum(
-                "quota is used up. Nothing is lost" in message.text for message in said.get(admin, [])
-            )
+            alarms = sum(message.text.startswith(PREFIX) for message in said.get(admin, []))
             if alarms != 1:
-                found.wrong.append(f"{alarms} alarms of the quota for an admin")
+                found.wrong.append(f"{alarms} alarms for admin {admin}, expected one, of the quota")
     await asyncio.to_thread(_read, stack, site, found, asked, began, back.at)
     found.half_opens = _half_opens(stack) - half_opens
     if found.logins > LOGINS_PER_PROBE * (found.half_opens + 1):
