@@ -32,7 +32,7 @@ for _, owner in ipairs(dead) do
 end
 
 -- Where something else is shut than the last time, all that was held back is due, and by its age before all others.
--- One step for all of it: 20,000 are moved in about 20 ms.
+-- One step for all of it, which is one job a lane: those of 20,000 people took 50 ms on a busy machine.
 local shut_now = table.concat(ARGV, ' ', 5)
 if (redis.call('GET', SHUT) or '') ~= shut_now then
   redis.call('ZUNIONSTORE', DUE, 2, DUE, HELD_BACK, 'AGGREGATE', 'MIN')
