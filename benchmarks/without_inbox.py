@@ -46,6 +46,7 @@ class NoInbox(Inbox):
             sent=0,
             uncertain=0,
             claimed_at_ms=0,
+            waited_ms=0,
         )
 
     def note_sent(self, job_id: str, sent: int) -> None:

@@ -53,6 +53,7 @@ async def serve(settings: Settings) -> None:
         Albums(client),
         lambda: monitor.latest.database_is_away,
         lambda: identity.username,
+        lambda: monitor.latest.fleet is not None and monitor.latest.fleet.admits_only_reads,
     )
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)

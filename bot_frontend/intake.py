@@ -26,6 +26,7 @@ from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, d
 from workers.inbox.inbox import SIZE_MAX
 from workers.jobs import (
     DATABASE_QUEUES,
+    READING_KINDS,
     DeliverReply,
     Envelope,
     Job,
@@ -62,12 +63,15 @@ class Intake:
         albums: Albums,
         database_is_away: Callable[[], bool],
         username: Callable[[], str | None] = lambda: None,
+        database_is_readable: Callable[[], bool] = lambda: False,
     ) -> None:
         """database_is_away -- what is known of it, without asking: then people are told at once that they wait.
         username -- the bot's own, where it is known by now.
+        database_is_readable -- though it is away: it is full or read-only, and no more than that.
         """
         self._settings = settings
         self._database_is_away = database_is_away
+        self._database_is_readable = database_is_readable
         self._username = username
         self._inbox = inbox
         self._publisher = publisher
@@ -111,12 +115,16 @@ class Intake:
                 return
             after = intention.dialogue.model_dump_json() if intention.dialogue else None
             away = self._database_is_away()
-            job = self._answer_from_memory(intention.job, chat_id) if away else intention.job
-            told_to_wait = away and job.kind in TOLD_TO_WAIT
-            envelope = _envelope(job, reading, job_id, told_to_wait=told_to_wait)
-            if away and queue_of(job.kind) not in DATABASE_QUEUES:
-                # Or it would wait behind the user's queued commands for the database, which it does not need.
-                envelope = envelope.model_copy(update={"lane": job_id})
+            reads = away and intention.job.kind in READING_KINDS and self._database_is_readable()
+            job = intention.job
+            if away and not reads:
+                job = self._answer_from_memory(job, chat_id)
+            told_to_wait = away and not reads and job.kind in TOLD_TO_WAIT
+            lane = "user"
+            if reads or (away and queue_of(job.kind) not in DATABASE_QUEUES):
+                # Or it would wait behind the user's queued commands, though it needs not what they wait for.
+                lane = "replies"
+            envelope = _envelope(job, reading, job_id, lane, told_to_wait=told_to_wait)
             receipt = self._accept(envelope, DialogueStep(key, before, after))
             if receipt.status is Acceptance.CONFLICT:
                 before = receipt.dialogue
@@ -220,11 +228,11 @@ def _may_answer_a_question(reading: Reading) -> bool:
     return isinstance(reading, TextMessage) and not reading.text.startswith("/")
 
 
-def _envelope(job: Job, reading: Reading, job_id: str, *, told_to_wait: bool) -> Envelope:
+def _envelope(job: Job, reading: Reading, job_id: str, lane: str, *, told_to_wait: bool) -> Envelope:
     return Envelope.of(
         job,
         job_id=job_id,
-        lane=f"user:{reading.sender.telegram_id}",
+        lane=f"{lane}:{reading.sender.telegram_id}",
         chat_id=getattr(reading, "chat_id", None),
         message_id=reading.message_id if isinstance(reading, ButtonPress) else None,
         update_id=reading.update_id,

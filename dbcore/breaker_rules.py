@@ -76,9 +76,11 @@ class Interval:
 # Short between probes where one is cheap and people wait: service is to be back 2 s after the database. A database that
 # is crowded or full can well bear one every second or so, while the calls are held back. A provider that does not say
 # why may be over it in a moment, or out of quota. A quota mends by a person's hand, and asking costs some of it.
-# Supavisor locks an address out after 10 failed logins in 150 s: hence configuration's.
+# Supavisor locks an address out after 10 failed logins in 150 s: hence configuration's. An outage's failed probes must
+# not count: the disk that is full when the server is back would be tried again after two minutes for the length of the
+# outage before.
 _INTERVALS: Mapping[BreakerReason, Interval] = {
-    BreakerReason.OUTAGE: Interval(0.5, 1.2),
+    BreakerReason.OUTAGE: Interval(0.5, 0.8, between_probes_seconds=0.8),
     BreakerReason.SATURATION: Interval(1.0, 30.0, between_probes_seconds=1.5),
     BreakerReason.AMBIGUOUS: Interval(5.0, 60.0),
     BreakerReason.QUOTA: Interval(60.0, 900.0),

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util.queue import Empty
 
 from dbcore import deadline, encryption
 from dbcore.settings import Settings, psycopg2_url
@@ -59,6 +60,22 @@ class GuardedPool(QueuePool):
         """Hold at most as many connections from now on, but no fewer than it keeps."""
         # As with `_timeout`: read by SQLAlchemy whenever it opens one, and a test pins it.
         self._max_overflow = max(0, most - self.size())
+
+    def drop_idle(self) -> int:
+        """Close the connections that lie idle; how many there were."""
+        dropped = 0
+        for _ in range(self.checkedin()):
+            # As SQLAlchemy lets go of one too many that comes back; a test pins it.
+            try:
+                entry = self._pool.get(False)
+            except Empty:
+                break
+            try:
+                entry.close()
+            finally:
+                self._dec_overflow()
+            dropped += 1
+        return dropped
 
     def suspect(self) -> None:
         """A connection was lost: try each of the others before it is used again. Most often they are lost too, and

@@ -50,10 +50,12 @@ PROBE_SECONDS_MAX = 2.5
 # After a failure that opened nothing, the first interval of an outage is as good a guess as any.
 _RETRY_AFTER_SECONDS = 1.0
 
-_READING_PROBE = "SELECT 1"
+# The comment tells them from other statements, on the wire and in the server's own log.
+_READING_PROBE = "SELECT 1 /* leased probe */"
 _WRITING_PROBE = (
     "BEGIN; INSERT INTO health_probes (trigger, ok, server_ms, server_version, missing_tables, connections, "
-    "max_connections, database_bytes) VALUES ('breaker', true, 0, '', '{}', 0, 0, 0); ROLLBACK; SELECT 1"
+    "max_connections, database_bytes) VALUES ('breaker', true, 0, '', '{}', 0, 0, 0); ROLLBACK; "
+    "SELECT 1 /* leased probe */"
 )
 """One message. Where the write fails the connection is left in the middle of it, and goes (attempts.py)."""
 
@@ -208,6 +210,10 @@ class GuardedEngine:
         """Hold at most as many from now on; those that are open beyond are closed as they come back."""
         self._pool.limit(most)
         self._pool_max = most
+
+    def drop_idle_connections(self) -> int:
+        """Close those that nobody uses now; how many there were. The next call opens one."""
+        return self._pool.drop_idle()
 
     @property
     def calls_sent(self) -> int:

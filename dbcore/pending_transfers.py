@@ -17,7 +17,7 @@ from dbcore.users import Profile, UserRef
 _CREATE_SQL = (
     "SELECT * FROM pending_create(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
 )
-_DECIDE_SQL = "SELECT * FROM pending_decide(%s, %s, %s, %s, %s, %s)"
+_DECIDE_SQL = "SELECT * FROM pending_decide(%s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
 _TOKEN_BYTES = 12  # 16 characters: guessing is hopeless, and a button's data holds 64 bytes with more to say
 
 
@@ -90,17 +90,24 @@ def create(
 
 
 def decide(
-    engine: GuardedEngine, *, key: str, token: str, presser: Profile, confirm: bool
+    engine: GuardedEngine,
+    *,
+    key: str,
+    token: str,
+    presser: Profile,
+    confirm: bool,
+    waited_seconds: float = 0.0,
 ) -> DecisionOutcome:
     """Carry out the sender's press, in one transaction with the transfer.
 
     key -- the job's. The same job again is answered as the first time; another press after the decision is
     refused with what was decided; someone else's press changes nothing and is told nothing.
+    waited_seconds -- for how long the press has waited to be carried out: one made in time counts.
     """
     require_key(key)
     row = engine.fetch_row(
         _DECIDE_SQL,
-        (key, storable(token), *presser.parameters(), confirm),
+        (key, storable(token), *presser.parameters(), confirm, waited_seconds),
         name="pending_transfers.decide",
     )
     return DecisionOutcome(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from psycopg2.errors import InvalidSchemaName, UndefinedColumn, UndefinedFunction, UndefinedTable
+
 from dbcore.engine import GuardedEngine
 from dbcore.schema import TABLE_NAMES
 
@@ -26,16 +28,23 @@ class ProbeResult:
     database_bytes: int
 
 
+class SchemaMissing(Exception):
+    """The database answers, but was not migrated for this release. The message says what it lacks, in its own words."""
+
+
 def probe(engine: GuardedEngine, *, trigger: str) -> ProbeResult:
     """Look, and add a row to `health_probes`. Not ok where a table is missing.
 
-    trigger -- who wanted to know: `beat`, `operator`. Raises like any call where the database gives no
-    answer.
+    trigger -- who wanted to know: `beat`, `operator`. Raises SchemaMissing, and like any call where the database
+    gives no answer.
     """
     started = time.perf_counter()
-    row = engine.fetch_row(
-        "SELECT * FROM health_probe(%s, %s)", (trigger, list(TABLE_NAMES)), name="probes.probe"
-    )
+    try:
+        row = engine.fetch_row(
+            "SELECT * FROM health_probe(%s, %s)", (trigger, list(TABLE_NAMES)), name="probes.probe"
+        )
+    except (UndefinedFunction, UndefinedTable, UndefinedColumn, InvalidSchemaName) as error:
+        raise SchemaMissing(str(error).partition("\n")[0]) from error
     latency_ms = (time.perf_counter() - started) * 1000
     server_ms, server_version, missing, connections, max_connections, database_bytes = row
     return ProbeResult(

@@ -13,6 +13,7 @@ Every way out is written on the inbox record, so whatever dies in between, anoth
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
+from dbcore.failures import FailureKind
 from dbcore.fingerprints import fingerprint
 from dbcore.outcomes import OutcomeStatus, Party
 from dbcore.settings import Settings
@@ -53,6 +55,11 @@ RECORD_AGAIN_SECONDS_MAX = 60
 GIVEN_BACK_SECONDS_MAX = 5.0
 """While the fleet's breaker is open the rescuer holds it back anyway, until it closes and not until a time."""
 
+UNWRITABLE_SECONDS = (2.0, 5.0)
+"""A full or read-only database leaves the queues open, for it can be read: what it refused all the same, such as the
+balance of somebody new, comes again after a while that is drawn from these.
+"""
+
 _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -66,12 +73,16 @@ class JobFailed(Exception):
 
 @dataclass(frozen=True)
 class Work(Generic[J]):
-    """What a task's function receives: the job, where its answer goes, and the doorway to the database."""
+    """What a task's function receives: the job, where its answer goes, and the doorway to the database.
+
+    waited_seconds -- from its intake until this process took it.
+    """
 
     job: J
     job_id: str
     chat_id: int | None
     message_id: int | None
+    waited_seconds: float
     engine: GuardedEngine
     settings: Settings
     awaits_notice: Callable[[str], bool]
@@ -214,6 +225,7 @@ def _outcome_of(
             job_id=envelope.job_id,
             chat_id=envelope.chat_id,
             message_id=envelope.message_id,
+            waited_seconds=claim.waited_ms / 1000,
             engine=worker.engine,
             settings=worker.settings,
             awaits_notice=worker.inbox.awaits_notice,
@@ -223,6 +235,12 @@ def _outcome_of(
     except Exception as error:  # noqa: BLE001  the edge of a job, logged there
         _give_back(worker, claim, error, failure)
         return None
+
+
+def _again_after(away: DatabaseAway) -> float:
+    if away.kind is FailureKind.STORAGE:
+        return random.uniform(*UNWRITABLE_SECONDS)  # noqa: S311  no secret
+    return min(away.retry_after_seconds, GIVEN_BACK_SECONDS_MAX)
 
 
 async def _run_errand(bot: Bot | None, worker: process.WorkerProcess, claim: Claim, errand: Errand) -> None:
@@ -255,7 +273,7 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
             worker.inbox.release(
                 job_id,
                 worker.owner,
-                delay_seconds=min(error.retry_after_seconds, GIVEN_BACK_SECONDS_MAX),
+                delay_seconds=_again_after(error),
                 failure=failure,
                 count_delivery=False,
             )

@@ -539,12 +539,22 @@ JOB_TYPES: dict[str, type[Job]] = {
 }
 
 
-def task_name(kind: str) -> str:
-    return f"workers.{kind}"
-
-
 def queue_of(kind: str) -> str:
     return kind.partition(".")[0]
+
+
+READING_KINDS = frozenset(
+    job_type.kind for job_type in (ShowBalance, ShowHistory, ListBroadcasts, ReportBroadcast)
+)
+"""What a database that is full or read-only can still do."""
+
+WRITING_KINDS = tuple(
+    kind for kind in JOB_TYPES if queue_of(kind) in DATABASE_QUEUES and kind not in READING_KINDS
+)
+
+
+def task_name(kind: str) -> str:
+    return f"workers.{kind}"
 
 
 class Envelope(BaseModel):

@@ -22,6 +22,7 @@ from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
 from workers.heart import Heart
 from workers.in_hand import InHand
 from workers.inbox import Inbox, Publisher
+from workers.jobs import DATABASE_QUEUES
 from workers.telegram.courier import Courier
 from workers.telegram.pacer import Pacer
 from workers.totals import Tally, name_of
@@ -45,7 +46,8 @@ class WorkerProcess:
         self.inbox = Inbox(self.redis)
         self.publisher = Publisher(app)
         self.queues = sorted(app.amqp.queues.consume_from)
-        self.engine, self.link = join(settings, self.redis, self.owner, forked=forked)
+        bulk = {"broadcasts"} == {*self.queues} & {*DATABASE_QUEUES}
+        self.engine, self.link = join(settings, self.redis, self.owner, forked=forked, bulk=bulk)
         self.tally = Tally()
         self.courier = Courier(settings, self.tally, bulk_sends_max=SENDS_AT_ONCE)
         self.pacer = Pacer(self.redis)

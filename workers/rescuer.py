@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import redis
@@ -21,12 +21,15 @@ from dbcore.settings import load_settings
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
 from workers.inbox import Inbox, Publisher
-from workers.jobs import DATABASE_QUEUES
+from workers.jobs import DATABASE_QUEUES, WRITING_KINDS
 from workers.notices import queued_notice
 
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.25
+NEAR_TICK_SECONDS = 0.1
+"""While something is shut: what it held back is to go on as soon as it no longer is."""
+
 BATCH = 500
 BATCHES_PER_TICK_MAX = 5
 LEASE_KEY = "ballast:rescuer"
@@ -40,18 +43,19 @@ return 0
 
 
 class Rescuer:
-    """Looks four times a second, while it holds the lease."""
+    """Looks four times a second, while it holds the lease; ten times while something is shut."""
 
     def __init__(
         self, client: redis.Redis, inbox: Inbox, publisher: Publisher, admin_ids: Collection[int] = ()
     ) -> None:
         """admin_ids -- who is told of what a person should know."""
-        self._redis = client
+        self._onlooker = fleet.Onlooker(client)
         self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids))
         self._name = uuid.uuid4().hex
         self._renew = client.register_script(_RENEW_LEASE)
         self._inbox = inbox
         self._publisher = publisher
+        self._pause = TICK_SECONDS
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rescuer", daemon=True)
 
@@ -67,8 +71,13 @@ class Rescuer:
         if not self._renew(keys=[LEASE_KEY], args=[self._name, LEASE_MS]):
             return 0
         # Held back until it closes: published now they would only be given back, over and over.
-        view = fleet.read(self._redis)
-        shut = DATABASE_QUEUES if view.admits_nothing else ()
+        view = self._onlooker.read()
+        shut: Sequence[str] = ()
+        if view.admits_nothing:
+            shut = DATABASE_QUEUES
+        elif view.admits_only_reads:
+            shut = WRITING_KINDS
+        self._pause = NEAR_TICK_SECONDS if shut else TICK_SECONDS
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
             looked_at, tickets = self._inbox.rescue(BATCH, shut=shut)
@@ -88,7 +97,7 @@ class Rescuer:
                 self._publisher.publish(ticket)
 
     def _run(self) -> None:
-        while not self._stopped.wait(TICK_SECONDS):
+        while not self._stopped.wait(self._pause):
             try:
                 count = self.look()
             except redis.RedisError as error:

@@ -27,6 +27,8 @@ from workers.jobs import DATABASE_QUEUES
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.2
+NEAR_SECONDS = 0.1
+"""While it is shut, for then people wait: how often it looks, turns, and asks Redis for what is in its other queues."""
 
 
 class Watch:
@@ -36,7 +38,7 @@ class Watch:
     """
 
     def __init__(self, client: redis.Redis) -> None:
-        self._redis = client
+        self._onlooker = fleet.Onlooker(client)
         self.shut = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="valve-watch", daemon=True)
@@ -51,12 +53,14 @@ class Watch:
 
     def look(self) -> None:
         try:
-            self.shut = fleet.read(self._redis).admits_nothing
+            self.shut = self._onlooker.read().admits_nothing
         except redis.RedisError as error:
             log.debug("valve_without_redis", error=type(error).__name__)
+        except Exception:  # the edge of a thread: without it the valve would stay as it is for ever
+            log.exception("valve_watch_tripped")
 
     def _run(self) -> None:
-        while not self._stopped.wait(LOOK_SECONDS):
+        while not self._stopped.wait(NEAR_SECONDS if self.shut else LOOK_SECONDS):
             self.look()
 
 
@@ -82,7 +86,7 @@ class ValveStep(bootsteps.StartStopStep):
         self._watch = Watch(connect_redis(settings))
         self._watch.start()
         self._turn(consumer)
-        self._timer = consumer.timer.call_repeatedly(LOOK_SECONDS, self._turn, (consumer,))
+        self._timer = consumer.timer.call_repeatedly(NEAR_SECONDS, self._turn, (consumer,))
 
     def stop(self, consumer: Any) -> None:
         if self._timer is not None:
@@ -92,6 +96,9 @@ class ValveStep(bootsteps.StartStopStep):
 
     def _turn(self, consumer: Any) -> None:
         assert self._watch is not None  # noqa: S101  start() made it
+        # A queue that is opened is asked for only once Redis has answered for the others.
+        ordinary = consumer.connection.transport.brpop_timeout
+        consumer.task_consumer.channel.brpop_timeout = NEAR_SECONDS if self._watch.shut else ordinary
         if self._watch.shut:
             flowing = [name for name in DATABASE_QUEUES if name in consumer.app.amqp.queues.consume_from]
             for name in flowing:

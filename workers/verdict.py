@@ -27,6 +27,7 @@ BREAKER_WORDS = {
 _REMEDIES: dict[BreakerReason | None, str] = {
     BreakerReason.OUTAGE: "The database does not answer: see to its server.",
     BreakerReason.SATURATION: "The database is overloaded: look for others' connections and slow statements.",
+    BreakerReason.AMBIGUOUS: "The database's provider refuses us, and does not say why: see its status and your quotas.",
     BreakerReason.QUOTA: "The database's quota is used up: raise the plan, then release the breaker.",
     BreakerReason.STORAGE: "The database cannot be written to: make room. Balances can still be read.",
     BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong.",
@@ -169,7 +170,7 @@ def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
             return "The database was not probed yet."
     if breaker is None or breaker.state in _LETS_THROUGH:
         return "The last probe of the database failed."
-    return "The database is away."
+    return "The database can only be read." if breaker.admits_only_reads else "The database is away."
 
 
 def database_state(

@@ -4,6 +4,6 @@ What has an engine takes `dbcore.fleet.link`, which is not imported here: the fr
 """
 
 from dbcore.fleet.store import Event, FleetStore
-from dbcore.fleet.view import FleetView, read
+from dbcore.fleet.view import FleetView, Onlooker, read
 
-__all__ = ["Event", "FleetStore", "FleetView", "read"]
+__all__ = ["Event", "FleetStore", "FleetView", "Onlooker", "read"]

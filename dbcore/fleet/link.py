@@ -4,9 +4,9 @@ process's breaker what the fleet is. No call to the database ever waits for it.
     calls ──▶ breaker ◀──follow── link ──one script──▶ Redis ◀── the other processes
                  └──how they went──▶┘└──leased probe──▶ database
 
-It speaks once a second while all is well, four times a second while something is wrong, and at once when a call
-failed. While the fleet is open it takes a lease when it is time and one is free, and probes by itself: no job has to be
-risked for it, and none has to come.
+It speaks once a second while all is well, four times a second while something is wrong, ten times while the fleet is
+open, and at once when a call failed. While the fleet is open it takes a lease when it is time and one is free, and
+probes by itself: no job has to be risked for it, and none has to come.
 """
 
 from __future__ import annotations
@@ -27,13 +27,16 @@ from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.fleet import events
 from dbcore.fleet.awake import AwakeTime
-from dbcore.fleet.state import FleetState
+from dbcore.fleet.state import RECENT_SECONDS, FleetState
 from dbcore.fleet.store import FleetStore, Report, Seen
 
 log = structlog.get_logger(__name__)
 
 QUIET_SECONDS = 1.0
 BUSY_SECONDS = 0.25
+NEAR_SECONDS = 0.1
+"""While it may close any moment. A process that has not heard of it gives back the jobs that it takes."""
+
 SHORTEST_SECONDS = 0.05
 """Between two exchanges at the least, however many calls fail."""
 
@@ -61,18 +64,21 @@ class FleetLink:
         connection_budget: int | None = None,
         connections_wanted: int | None = None,
         awake: AwakeTime | None = None,
+        bulk: bool = False,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         """process -- this one's name in the fleet.
 
         connections_wanted -- what the engine may grow to, where the budget has room; default: what it has.
         awake -- who counts how long the database is kept awake.
+        bulk -- nobody waits for what it does: it keeps no idle connection while others find none to be had.
         """
         self.store = FleetStore(client)
         self._engine = engine
         self._process = process
         self._budget = connection_budget
         self._awake = awake
+        self._bulk = bulk
         snapshot = engine.snapshot()
         self._wanted = connections_wanted or snapshot.pool_max
         self._granted = snapshot.pool_max
@@ -140,6 +146,12 @@ class FleetLink:
             connections_least=self._least,
             connections_open=self._engine.connections_open,
             connection_budget=self._budget,
+            saturated=any(
+                call.reason is BreakerReason.SATURATION
+                and not call.slow
+                and call.age_seconds <= RECENT_SECONDS
+                for call in calls
+            ),
         )
 
     def _take_shares(self, seen: Seen) -> None:
@@ -148,6 +160,8 @@ class FleetLink:
             log.info("connections_granted", before=self._granted, after=seen.connections_granted)
             self._granted = seen.connections_granted
             self._engine.limit_connections(seen.connections_granted)
+        if self._bulk and seen.saturated and (dropped := self._engine.drop_idle_connections()):
+            log.warning("bulk_connections_dropped", connections=dropped)
 
     def _advance(self, seen: Seen) -> FleetState:
         """Follow the fleet, having opened it or probed for it where that is ours to do."""
@@ -228,9 +242,9 @@ class FleetLink:
                 return BUSY_SECONDS if troubled else QUIET_SECONDS
             case BreakerState.OPEN:
                 left = fleet.until - now
-                return QUIET_SECONDS if left > FAR_SECONDS else max(SHORTEST_SECONDS, min(BUSY_SECONDS, left))
+                return QUIET_SECONDS if left > FAR_SECONDS else max(SHORTEST_SECONDS, min(NEAR_SECONDS, left))
             case BreakerState.HALF_OPEN:
-                return BUSY_SECONDS
+                return NEAR_SECONDS
         return QUIET_SECONDS
 
     def _jitter(self) -> float:

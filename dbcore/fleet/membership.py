@@ -26,11 +26,13 @@ def join(
     process: str,
     *,
     forked: bool = False,
+    bulk: bool = False,
     application_name: str = "ballast",
 ) -> tuple[GuardedEngine, FleetLink]:
     """The engine, and its link, not started yet. Where Redis is away it starts with one connection.
 
     process -- its name in the fleet. forked -- it runs one task at a time, as a prefork pool's child.
+    bulk -- nobody waits for what it does.
     """
     wanted = wanted_by(settings, forked=forked)
     engine = GuardedEngine(within_budget(wanted, client, process), application_name=application_name)
@@ -41,5 +43,6 @@ def join(
         connection_budget=settings.db_connection_budget,
         connections_wanted=wanted.db_pool_size + wanted.db_max_overflow,
         awake=awake_time(client, settings),
+        bulk=bulk,
     )
     return engine, link

@@ -36,8 +36,12 @@ STEADY_SECONDS = 30.0
 and fails under work would otherwise be tried at the shortest interval for ever.
 """
 
-_HALF_OPEN_RETRY_AFTER_SECONDS = 0.5
+_HALF_OPEN_RETRY_AFTER_SECONDS = 0.2
 _FORCED_RETRY_AFTER_SECONDS = 60.0
+
+
+class StateUnreadable(Exception):
+    """What is kept in Redis makes no state of this release: a newer one's, most likely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,16 @@ class FleetState:
 
     @classmethod
     def from_json(cls, text: str) -> FleetState:
-        """What another release wrote may lack fields, or have some of its own."""
-        values = json.loads(text)
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        known["state"] = BreakerState(values["state"])
-        known["reason"] = BreakerReason(values["reason"]) if values.get("reason") else None
-        known["leases"] = tuple(Lease(**lease) for lease in values.get("leases", ()))
-        return cls(**known)
+        """What another release wrote may lack fields, or have some of its own. Raises StateUnreadable."""
+        try:
+            values = json.loads(text)
+            known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+            known["state"] = BreakerState(values["state"])
+            known["reason"] = BreakerReason(values["reason"]) if values.get("reason") else None
+            known["leases"] = tuple(Lease(**lease) for lease in values.get("leases", ()))
+            return cls(**known)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StateUnreadable(f"{type(error).__name__}: {error}") from error
 
     def retry_after_seconds(self, now: float) -> float:
         match self.state:

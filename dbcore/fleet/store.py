@@ -6,6 +6,7 @@ ballast:breaker:events    list    transitions still to be written to breaker_eve
 ballast:breaker:recent    list    the last transitions, for the pages
 ballast:breaker:counts    hash    how many transitions of each sort
 ballast:breaker:retries   hash    the fleet's bucket of retries
+ballast:breaker:saturated string  there for a while after any process found no connection to be had
 ballast:connections       hash    process -> connections it may have and has, and when it said so
 """
 
@@ -34,6 +35,9 @@ RETRIES_PER_SECOND = 10.0
 coming up, however many processes there are.
 """
 
+SATURATED_SECONDS = 10.0
+"""So long after the last time that a process found no connection to be had, bulk work leaves them to the others."""
+
 EVENTS_MAX = 5_000
 RECENT_MAX = 50
 TRIES_MAX = 10
@@ -45,6 +49,7 @@ _EVENTS = f"{_KEY}:events"
 _RECENT = f"{_KEY}:recent"
 _COUNTS = f"{_KEY}:counts"
 _SCRIBE = f"{_KEY}:scribe"
+_SATURATED = f"{_KEY}:saturated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Report:
 
     epoch -- of the state its calls were made in.
     look -- whether it wants to hear of the others' calls too.
+    saturated -- whether it found no connection to be had just now.
     """
 
     process: str
@@ -64,17 +70,22 @@ class Report:
     connections_least: int
     connections_open: int
     connection_budget: int | None
+    saturated: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What it hears. `now` is Redis's clock; `calls` are the fleet's, its own among them."""
+    """What it hears. `now` is Redis's clock; `calls` are the fleet's, its own among them.
+
+    saturated -- whether any process found no connection to be had lately.
+    """
 
     now: float
     fleet: FleetState
     retries_granted: int
     connections_granted: int
     events_waiting: int
+    saturated: bool
     calls: list[Call]
 
 
@@ -124,15 +135,17 @@ class FleetStore:
                 report.connections_least,
                 report.connections_open,
                 "" if budget is None else budget,
+                round(1000 * SATURATED_SECONDS) if report.saturated else 0,
             ]
         )
-        now, state, retries, granted, events, *windows = answer
+        now, state, retries, granted, events, saturated, *windows = answer
         return Seen(
             now=float(now),
             fleet=_state_of(state),
             retries_granted=int(retries),
             connections_granted=int(granted),
             events_waiting=int(events),
+            saturated=bool(saturated),
             calls=[call for window in windows for call in _load_calls(window, float(now))],
         )
 
@@ -174,6 +187,14 @@ class FleetStore:
     def reserve(self, process: str, wanted: int, budget: int) -> int:
         """How many connections a process that starts may have, at least one. It is held by its exchanges."""
         return int(self._reserve(args=[process, wanted, budget, SILENT_AFTER_SECONDS]))
+
+    def note_saturation(self) -> None:
+        """No connection was to be had: for a while the fleet's bulk work leaves them to the others."""
+        self._redis.set(_SATURATED, 1, px=round(1000 * SATURATED_SECONDS))
+
+    def is_saturated(self) -> bool:
+        """Whether any process found no connection to be had lately."""
+        return bool(self._redis.exists(_SATURATED))
 
     def leave(self, process: str) -> None:
         """The process ends on purpose."""

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import redis
+import structlog
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.fleet.state import FleetState, StateUnreadable
 from dbcore.fleet.store import read_state
+
+log = structlog.get_logger(__name__)
+
+
+_SHUT = frozenset({BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.FORCED_OPEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +34,43 @@ class FleetView:
 
     @property
     def admits_nothing(self) -> bool:
-        """Whether no job that needs the database can succeed now. Of a full one the reads still do."""
-        return (
-            self.state in {BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.FORCED_OPEN}
-            and self.reason is not BreakerReason.STORAGE
-        )
+        """Whether no job that needs the database can succeed now."""
+        return self.state in _SHUT and not self.admits_only_reads
+
+    @property
+    def admits_only_reads(self) -> bool:
+        """Whether the database is full or read-only, and no more than that."""
+        return self.state in _SHUT and self.reason is BreakerReason.STORAGE
 
 
 def read(client: redis.Redis) -> FleetView:
-    """One round trip. Raises redis.RedisError where Redis cannot be asked."""
-    fleet, now = read_state(client)
+    """One round trip. Raises redis.RedisError where Redis cannot be asked, StateUnreadable."""
+    return _view(*read_state(client))
+
+
+class Onlooker:
+    """For whoever looks again and again: what a newer release wrote, and this one cannot read, leaves its last view
+    standing.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._last = _view(FleetState(), 0.0)
+        self._reads = True
+
+    def read(self) -> FleetView:
+        """One round trip. Raises redis.RedisError where Redis cannot be asked."""
+        try:
+            self._last = read(self._redis)
+            self._reads = True
+        except StateUnreadable as error:
+            if self._reads:
+                log.error("fleet_state_unreadable", error=str(error), kept=self._last.state.value)
+            self._reads = False
+        return self._last
+
+
+def _view(fleet: FleetState, now: float) -> FleetView:
     return FleetView(
         state=fleet.state,
         reason=fleet.reason,

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import psutil
+import psycopg2
 
 from devstack import programs
 from devstack.ports import free_port
@@ -130,6 +131,18 @@ async def test_beat_has_the_probe_run_and_the_pages_show_it(
     ((rows,),) = stack.query("SELECT count(*) FROM health_probes")
     assert rows >= 1
     assert "Database stability monitoring started" in stack.log("main")
+
+    # A database that was not migrated for this release answers, and the page says what it lacks.
+    with psycopg2.connect(stack.database_url) as connection, connection.cursor() as cursor:
+        cursor.execute("ALTER FUNCTION health_probe RENAME TO elsewhere")
+    connection.close()
+
+    def lacks_it() -> bool:
+        probe = stack.get("/db-status")[1]["probe"]
+        return probe["kind"] == "schema" and "health_probe" in probe["error"] if not probe["ok"] else False
+
+    await asyncio.to_thread(stack.wait_until, lacks_it, "what is missing is shown")
+    assert stack.get("/db-status")[1]["state"] == "unavailable"
 
 
 async def test_two_beats_probe_once_a_period_and_one_carries_on_alone(

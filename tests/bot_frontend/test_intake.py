@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot_frontend.intake import Intake
+from bot_frontend import texts
+from bot_frontend.intake import Intake, IntakeFull
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.broadcasts.albums import Albums
@@ -31,6 +32,7 @@ class Weather:
     """Whether the database is known to be away."""
 
     away = False
+    readable = False
 
 
 @pytest.fixture
@@ -41,7 +43,14 @@ def weather() -> Weather:
 @pytest.fixture
 def intake(make_settings: MakeSettings, queueing: Queueing, weather: Weather) -> Intake:
     settings = make_settings(telegram_bot_token="123456:LOCAL", redis_url=queueing.redis_url)
-    return Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: weather.away)
+    return Intake(
+        settings,
+        queueing.inbox,
+        queueing.publisher,
+        Albums(queueing.client),
+        lambda: weather.away,
+        database_is_readable=lambda: weather.readable,
+    )
 
 
 def replies(queueing: Queueing, job_id: str) -> list[str]:
@@ -168,6 +177,45 @@ def test_what_needs_no_database_does_not_wait_behind_what_does(
     intake.take(written("/history", 1))
     intake.take(written("/help", 2))
     assert "/send" in replies(queueing, f"123456-2-{DATE}")[0]
+
+
+def test_one_user_cannot_fill_the_inbox_by_what_needs_no_database(
+    intake: Intake, queueing: Queueing, weather: Weather
+) -> None:
+    weather.away = True
+    for number in range(LANE_LENGTH_MAX + 1):
+        intake.take(written("/help", number))
+    assert "too many commands waiting" in replies(queueing, f"123456-{LANE_LENGTH_MAX}-{DATE}")[0]
+    intake.take(written("/help", LANE_LENGTH_MAX + 1, user_id=9))
+    assert "/send" in replies(queueing, f"123456-{LANE_LENGTH_MAX + 1}-{DATE}")[0]
+
+
+def test_with_room_for_nobody_the_command_is_refused_in_words(
+    intake: Intake, queueing: Queueing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_frontend.intake.SIZE_MAX", 2)
+    for number, user_id in enumerate((7, 8, 9)):
+        intake.take(written("/balance", number, user_id))
+    (told,) = replies(queueing, f"123456-2-{DATE}")
+    assert told == texts.TOO_MANY_IN_ALL
+    assert queueing.inbox.size() == 3
+    intake.take(written("/balance", 3))
+    with pytest.raises(IntakeFull):  # not even the refusal: Telegram keeps the update
+        intake.take(written("/balance", 4))
+
+
+def test_a_full_database_is_still_read(intake: Intake, queueing: Queueing, weather: Weather) -> None:
+    weather.away = weather.readable = True
+    intake.take(written("/send @carol 5", 1))
+    assert replies(queueing, f"123456-1-{DATE}-queued")
+    for number, text in enumerate(("/history", "/balance"), start=2):
+        intake.take(written(text, number))
+        # Not behind the /send, which waits until there is room again.
+        claim = queueing.inbox.claim(f"123456-{number}-{DATE}", OWNER)
+        assert claim is not None
+        assert not claim.envelope.told_to_wait
+        assert claim.envelope.kind in {"transactions.history", "balances.show"}
+        queueing.inbox.finish(claim.envelope.job_id)
 
 
 def test_small_talk_in_a_group_makes_no_job(intake: Intake, queueing: Queueing) -> None:

@@ -105,7 +105,7 @@ class House:
 
     async def _mend(self, kind: K | None) -> None:
         self._proxy.clear()
-        operate.tell(self._stack.redis, "auto")
+        operate.tell(self._stack.redis, "auto", "test")
         if kind is K.CONFIGURATION:  # each process stays out for half a minute by itself
             for name in ("main", "light"):
                 await asyncio.to_thread(self._stack.stop, name)

@@ -115,7 +115,7 @@ def test_each_failed_probe_doubles_the_interval_up_to_the_longest(breaker: Break
         intervals.append(breaker.snapshot().retry_after_seconds)
         clock.now += intervals[-1]
         fail(breaker)
-    assert intervals == pytest.approx([0.5, 1, 1.2, 1.2, 1.2])
+    assert intervals == pytest.approx([0.5, 0.8, 0.8, 0.8, 0.8])
 
 
 def test_years_of_outage_do_not_overflow_the_interval(breaker: Breaker, clock: Clock) -> None:
@@ -123,7 +123,7 @@ def test_years_of_outage_do_not_overflow_the_interval(breaker: Breaker, clock: C
     for _ in range(2_000):
         clock.now += 5
         fail(breaker)
-    assert breaker.snapshot().retry_after_seconds == pytest.approx(1.2)
+    assert breaker.snapshot().retry_after_seconds == pytest.approx(0.8)
 
 
 def test_half_open_admits_a_bounded_number_of_probes(breaker: Breaker, clock: Clock) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import redis
 from structlog.testing import capture_logs
 
 from dbcore import fleet
+from dbcore.breaker import Permit
 from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Interval
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
@@ -645,3 +646,47 @@ def test_what_the_command_cannot_do_is_said_in_one_line() -> None:
     unset = breaker_command(None)
     assert (unset.returncode, len(unset.stderr.splitlines())) == (2, 1)
     assert "REDIS_URL is not set" in unset.stderr
+
+
+@contextmanager
+def all_but_ours_taken(url: str) -> Iterator[None]:
+    """An outsider takes every connection that is free when it comes."""
+    taken: list[psycopg2.extensions.connection] = []
+    try:
+        with suppress(psycopg2.OperationalError):
+            while True:
+                taken.append(psycopg2.connect(url))
+        yield
+    finally:
+        for connection in taken:
+            connection.close()
+
+
+def test_where_anybody_finds_no_connection_the_bulk_worker_gives_up_its_idle_one(
+    make_engine: MakeEngine, client: redis.Redis, victim: EmbeddedPostgres
+) -> None:
+    bulk, people = make_engine(victim.url), make_engine(victim.url)
+    bulk_link = FleetLink(client, bulk, "bulk", bulk=True)
+    people_link = FleetLink(client, people, "people")
+    assert bulk.fetch_row("SELECT 1", name="touch") == (1,)
+    with all_but_ours_taken(victim.url):
+        bulk_link.step()
+        assert bulk.connections_open == 1  # nobody misses it
+        with pytest.raises(DatabaseAway) as away:
+            people.fetch_row("SELECT 1", name="touch")
+        assert away.value.kind is FailureKind.SATURATION
+        people_link.step()
+        assert bulk_link.store.is_saturated()
+        bulk_link.step()
+        assert bulk.connections_open == 0
+        assert people.fetch_row("SELECT 1", name="touch") == (1,)
+    assert bulk.fetch_row("SELECT 1", name="touch") == (1,)
+    assert bulk.connections_open == 1
+
+
+def test_a_slow_call_takes_no_connection_from_anybody(make_engine: MakeEngine, client: redis.Redis) -> None:
+    engine = make_engine()
+    link = FleetLink(client, engine, "slow")
+    engine.breaker.failed(engine.breaker.free_permit or Permit(0), FailureKind.SLOW)
+    link.step()
+    assert not link.store.is_saturated()

@@ -111,6 +111,23 @@ def test_intervals_grow_by_their_reason_and_shrink_after_a_steady_time() -> None
     assert later.until - later.since == pytest.approx(0.8)
 
 
+def test_what_comes_right_after_a_long_outage_has_its_own_first_interval() -> None:
+    """A server that went down for its full disk comes back read-only."""
+    fleet = opened(FleetState(), 1000.0)
+    for _ in range(20):
+        now = fleet.until
+        fleet = fleet.leased("a", "p", now=now, limits=LIMITS)
+        fleet = fleet.answered("a", R.OUTAGE, now=now, limits=LIMITS, jitter=0.0)
+    for name in ("b", "c"):
+        now = fleet.until
+        fleet = fleet.leased(name, "p", now=now, limits=LIMITS)
+        fleet = fleet.answered(name, None, now=now, limits=LIMITS, jitter=0.0)
+    assert fleet.state is BreakerState.CLOSED
+    full = calls(1, failed=R.STORAGE, definite=True)
+    fleet = fleet.judged(full, now=now + 1, limits=LIMITS, jitter=0.0)
+    assert fleet.until - fleet.since <= 2 * LIMITS.intervals[R.STORAGE].first_seconds
+
+
 def test_years_of_outage_do_not_overflow_the_interval() -> None:
     fleet = opened(FleetState(openings=100_000), 0.0)
     assert fleet.until == pytest.approx(LIMITS.intervals[R.OUTAGE].longest_seconds)

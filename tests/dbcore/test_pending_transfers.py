@@ -105,6 +105,50 @@ def test_a_press_after_the_time_is_refused_for_good(engine: GuardedEngine, perso
     assert balance(engine, ann) == 100
 
 
+def test_a_press_in_time_counts_however_long_the_database_was_away(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    ann, bob = person(100), person()
+    token = ask(engine, ann, bob).token
+    sql("UPDATE pending_transfers SET expires_at = clock_timestamp() - interval '1 hour'")
+    sql("UPDATE pending_transfers SET created_at = expires_at - interval '10 minutes'")
+
+    def pressed(waited_seconds: float) -> DecisionOutcome:
+        return pending_transfers.decide(
+            engine, key="press", token=token, presser=ann, confirm=True, waited_seconds=waited_seconds
+        )
+
+    first = pressed(3_700)
+    assert (first.status, first.decision) == (OutcomeStatus.APPLIED, Decision.CONFIRMED)
+    assert pressed(7_300) == replace(first, status=OutcomeStatus.REPLAYED)
+    assert balance(engine, bob) == 30
+
+
+@pytest.mark.parametrize("waited_seconds", [-7_200.0, 0.0, 3_590.0])
+def test_a_press_too_late_stays_too_late(
+    engine: GuardedEngine, person: Person, sql: Sql, waited_seconds: float
+) -> None:
+    ann, bob = person(100), person()
+    token = ask(engine, ann, bob).token
+    sql("UPDATE pending_transfers SET expires_at = clock_timestamp() - interval '1 hour'")
+    outcome = pending_transfers.decide(
+        engine, key="press", token=token, presser=ann, confirm=True, waited_seconds=waited_seconds
+    )
+    assert outcome.reason is RejectionReason.EXPIRED
+    assert balance(engine, ann) == 100
+
+
+def test_the_release_before_presses_by_the_function_it_knows(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    ann, bob = person(100), person()
+    token, late = ask(engine, ann, bob).token, ask(engine, ann, bob, 20, "late").token
+    sql("UPDATE pending_transfers SET expires_at = clock_timestamp() WHERE token = %s", late)
+    decide = "SELECT r_status, r_reason, r_sender_balance FROM pending_decide(%s, %s, %s, NULL, 'Ann', true)"
+    assert sql(decide, "press", token, ann.telegram_id) == [("applied", None, 70)]
+    assert sql(decide, "press late", late, ann.telegram_id) == [("rejected", "expired", None)]
+
+
 def test_money_spent_meanwhile_is_noticed_when_confirming(engine: GuardedEngine, person: Person) -> None:
     ann, bob = person(100), person()
     one, other = ask(engine, ann, bob, 80, "one"), ask(engine, ann, bob, 80, "other")

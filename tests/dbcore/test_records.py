@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+import pytest
+
 from dbcore import failed_operations, probes
 from dbcore.engine import GuardedEngine
 from dbcore.schema import TABLE_NAMES
@@ -55,6 +57,14 @@ def test_a_missing_table_is_not_ok(engine: GuardedEngine, sql: Sql) -> None:
     sql("ALTER TABLE pending_transfers RENAME TO elsewhere")
     result = probes.probe(engine, trigger="beat")
     assert (result.ok, result.missing_tables) == (False, ("pending_transfers",))
+
+
+def test_a_database_that_was_not_migrated_is_told_from_one_that_is_away(
+    engine: GuardedEngine, sql: Sql
+) -> None:
+    sql("ALTER FUNCTION health_probe RENAME TO elsewhere")
+    with pytest.raises(probes.SchemaMissing, match="health_probe"):
+        probes.probe(engine, trigger="beat")
 
 
 def test_old_probes_go(engine: GuardedEngine, sql: Sql) -> None:

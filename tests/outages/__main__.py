@@ -24,20 +24,30 @@ def main() -> int:
     with temporary_folder() as folder:
         found = measure(
             folder,
-            options.kind,
-            times=options.times,
+            [options.kind] * options.times,
             seconds=options.seconds,
             per_second=options.per_second,
             seed=options.seed,
         )
     for outage in found:
         print(json.dumps(outage.facts()))
-    waits = [outage.first_applied for outage in found]
+    _print_spread("first write applied after the return", [outage.first_applied for outage in found])
+    _print_spread("breaker closed after the return", [outage.closed for outage in found])
+    _print_spread("breaker opened after the begin", [outage.opened_after or 0.0 for outage in found])
+    _print_spread("a command's first answer", [answer for outage in found for answer in outage.answers])
+    late = [after for outage in found for after in outage.late]
     print(
-        f"first write applied after the return: p50 {percentile(waits, 0.5):.2f} s, "
-        f"p99 {percentile(waits, 0.99):.2f} s of {len(waits)}"
+        f"statements while open that no lease allows: {sum(len(outage.strays) for outage in found)}; "
+        f"before every process had heard: {len(late)}, the last {max(late, default=0.0):.2f} s after the opening"
     )
     return 1 if any(outage.wrong for outage in found) else 0
+
+
+def _print_spread(what: str, seconds: list[float]) -> None:
+    print(
+        f"{what}: p50 {percentile(seconds, 0.5):.2f} s, p99 {percentile(seconds, 0.99):.2f} s, "
+        f"max {max(seconds):.2f} s of {len(seconds)}"
+    )
 
 
 if __name__ == "__main__":

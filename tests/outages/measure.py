@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,21 @@ from tests.chaos.report import percentile
 from tests.outages.crowd import PURSE_ID, register, write
 from tests.outages.kinds import KINDS
 from tests.outages.site import ADMIN_IDS, Site
+from workers.alarms.bell import PREFIX
 from workers.jobs import job_id_of_update, reference_of
 
 PAGE = 1000
 BOT_ID = int(TOKEN.partition(":")[0])
 WARM_SECONDS = 3.0
 KNOWN_SECONDS = 1.0
-"""So long after the breaker opened every process has heard of it."""
+"""So long after the breaker opened every process has heard of it: one that calls at once, an idle one within a second.
+What was sent until then is counted apart, and shown.
+"""
 SETTLED_SECONDS_MAX = 300.0
-PROBES = ("SELECT 1", "health_probe", "pg_catalog.version", "current_schema", "show ")
-"""What a probe says, with what SQLAlchemy asks a process's first connection."""
-READS = ("users_touch", "history_page")
-"""A database that is full or read-only is still read."""
+PROBES = ("/* leased probe */", "pg_catalog.version", "current_schema", "show ")
+"""What a leased probe says, with what SQLAlchemy asks a process's first connection."""
+READS = ("users_touch", "history_page", "SELECT 1")
+"""A database that is full or read-only is still read, by connections that are tried where they are doubted."""
 LOGINS_PER_PROBE = 4
 """Two leases at once, and libpq may come twice."""
 
@@ -36,6 +40,8 @@ class Found:
 
     answers -- from each command written during the outage to what its writer then read first.
     strays -- statements that were sent while the breaker was open, and that no lease allows.
+    late -- the same before everybody had heard that it is open: when each was sent, from the opening on.
+    closed -- from the database's return to when the breaker closed for good.
     first_applied -- from the database's return to the first write that it has.
     """
 
@@ -46,8 +52,10 @@ class Found:
     unanswered: int = 0
     opened_after: float | None = None
     strays: list[str] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
     logins: int = 0
     half_opens: int = 0
+    closed: float = 0.0
     first_applied: float = 0.0
     drained: float = 0.0
     wrong: list[str] = field(default_factory=list)
@@ -65,8 +73,11 @@ class Found:
             "unanswered": self.unanswered,
             "opened_after_seconds": self.opened_after and round(self.opened_after, 2),
             "strays": len(self.strays),
+            "late": len(self.late),
+            "last_late_seconds": round(max(self.late, default=0.0), 2),
             "logins": self.logins,
             "half_opens": self.half_opens,
+            "closed_seconds": round(self.closed, 3),
             "first_applied_seconds": round(self.first_applied, 3),
             "drained_seconds": round(self.drained, 1),
             "wrong": self.wrong,
@@ -74,16 +85,19 @@ class Found:
 
 
 def measure(
-    folder: Path, kind: str, *, times: int, seconds: float, per_second: float, seed: int
+    folder: Path, kinds: Sequence[str], *, seconds: float, per_second: float, seed: int, children: int = 2
 ) -> list[Found]:
-    """So many outages of a kind on one site."""
+    """An outage of each of these kinds, one after the other, on one site.
+
+    children -- of the second worker.
+    """
     site = Site(folder)
-    with site.open() as stack:
-        return asyncio.run(_measure(site, stack, kind, times, seconds, per_second, seed))
+    with site.open(children) as stack:
+        return asyncio.run(_measure(site, stack, kinds, seconds, per_second, seed))
 
 
 async def _measure(
-    site: Site, stack: Stack, kind: str, times: int, seconds: float, per_second: float, seed: int
+    site: Site, stack: Stack, kinds: Sequence[str], seconds: float, per_second: float, seed: int
 ) -> list[Found]:
     found = []
     async with TelegramControl(site.telegram.url) as telegram:
@@ -91,7 +105,7 @@ async def _measure(
         await _settled(stack, telegram)
         ear = Ear(telegram)
         await ear.catch_up()
-        for number in range(times):
+        for number, kind in enumerate(kinds):
             found.append(
                 await _one(site, stack, telegram, ear, kind, seconds, per_second, f"{seed}-{number}")
             )
@@ -129,6 +143,11 @@ async def _one(
     found.drained = loop.time() - returned
     asked, said = await ear.catch_up()
     _hear(found, asked, said, began, back.at)
+    if kind == "quota":
+        for admin in ADMIN_IDS:
+            alarms = sum(message.text.startswith(PREFIX) for message in said.get(admin, []))
+            if alarms != 1:
+                found.wrong.append(f"{alarms} alarms for admin {admin}, expected one, of the quota")
     await asyncio.to_thread(_read, stack, site, found, asked, began, back.at)
     found.half_opens = _half_opens(stack) - half_opens
     if found.logins > LOGINS_PER_PROBE * (found.half_opens + 1):
@@ -245,17 +264,11 @@ def _read(
         began,
     )
     openings = [at for at, before, after in events if before == "closed" and after == "open"]
+    closings = [at for at, _, after in events if after == "closed"]
     if openings:
         found.opened_after = openings[0] - began
-        closed = next((at for at, _, after in events if at > openings[0] and after == "closed"), back)
-        until = min(back, closed)
-        meanwhile = [sql for at, sql in site.sent if openings[0] + KNOWN_SECONDS <= at < until]
-        found.logins = meanwhile.count("login")
-        allowed = PROBES + (READS if found.kind == "read-only" else ())
-        found.strays = [
-            sql for sql in meanwhile if sql != "login" and not any(words in sql for words in allowed)
-        ]
-        found.wrong += [f"sent while open: {sql[:80]}" for sql in found.strays[:5]]
+        found.closed = closings[-1] - back
+        _count_strays(found, site.sent, openings, closings)
     else:
         found.wrong.append("the breaker never opened")
     if len([at for at in openings if at > back]):
@@ -279,6 +292,25 @@ def _read(
     ((dead,),) = stack.query("SELECT count(*) FROM failed_operations")
     if dead:
         found.wrong.append(f"{dead} dead letters")
+
+
+def _count_strays(
+    found: Found, sent: list[tuple[float, str]], openings: list[float], closings: list[float]
+) -> None:
+    """In each time that it was open, whatever became of the database in that."""
+    allowed = PROBES + (READS if found.kind == "read-only" else ())
+    for opened in openings:
+        closed = next(at for at in closings if at > opened)
+        meanwhile = [(at - opened, sql) for at, sql in sent if opened <= at < closed]
+        found.logins += sum(sql == "login" for _, sql in meanwhile)
+        strays = [
+            (after, sql)
+            for after, sql in meanwhile
+            if sql != "login" and not any(words in sql for words in allowed)
+        ]
+        found.late += [after for after, _ in strays if after < KNOWN_SECONDS]
+        found.strays += [sql for after, sql in strays if after >= KNOWN_SECONDS]
+    found.wrong += [f"sent while open: {sql[:80]}" for sql in found.strays[:5]]
 
 
 def _marks(asked: dict[int, list[Asked]], *, admins: bool) -> dict[int, list[str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from dbcore.migrate import upgrade
@@ -18,7 +19,7 @@ from devstack.stack import TOKEN, Stack
 from devstack.telegram.process import TelegramProcess
 
 ADMIN_IDS = (1001, 1002)
-PROCESSES = 5
+FIRST_PROCESSES = 3
 
 
 class Site:
@@ -38,8 +39,8 @@ class Site:
         self._work.mkdir()
 
     @contextmanager
-    def open(self) -> Iterator[Stack]:
-        """Everything runs inside the `with` block."""
+    def open(self, children: int = 2) -> Iterator[Stack]:
+        """Everything runs inside the `with` block. children -- of the second worker."""
         with ExitStack() as closing:
             for server in (self.postgres, self.redis, self.telegram):
                 server.start()
@@ -56,8 +57,9 @@ class Site:
             stack.env["DATABASE_URL"] = self.proxy.url_of(DATABASE)
             closing.callback(stack.stop_all)
             stack.start("frontend", "main", "light", "beat")
-            stack.run("second", stack.program("main", node="second"))
-            stack.wait_ready(processes=PROCESSES)
+            second = stack.program("main", node="second")
+            stack.run("second", replace(second, argv=[*second.argv[:-1], str(children)]))
+            stack.wait_ready(processes=FIRST_PROCESSES + children)
             yield stack
 
     def _note(self, message: Message) -> None:

@@ -17,9 +17,18 @@ from dbcore.fleet import FleetStore
 from dbcore.fleet.state import FleetState
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
+from tests.dbcore.conftest import eventually
 from tests.queueing import Queueing, queueing_at
 from workers.inbox import Inbox
-from workers.jobs import DATABASE_QUEUES, DeliverReply, Envelope, GetOrCreateUser
+from workers.jobs import (
+    DATABASE_QUEUES,
+    WRITING_KINDS,
+    AdjustBalance,
+    DeliverReply,
+    Envelope,
+    GetOrCreateUser,
+    ShowBalance,
+)
 from workers.messages import Message
 from workers.rescuer import Rescuer
 from workers.valve import Watch
@@ -46,6 +55,15 @@ def give_back(inbox: Inbox, job_id: str) -> None:
     """As a task does that met an open breaker."""
     assert inbox.claim(job_id, OWNER) is not None
     assert inbox.release(job_id, OWNER, delay_seconds=0, count_delivery=False)
+
+
+def become(client: redis.Redis, state: BreakerState, reason: BreakerReason | None = None) -> None:
+    """As the fleet's processes make it."""
+
+    def step(before: FleetState, now: float) -> FleetState:
+        return FleetState(version=before.version + 1, epoch=1, state=state, reason=reason, since=now)
+
+    FleetStore(client).change(step, "test")
 
 
 def tell(client: redis.Redis, state: BreakerState) -> None:
@@ -136,6 +154,28 @@ def test_who_asked_before_anybody_knew_is_told_once_that_they_wait(queueing: Que
     assert again.envelope.told_to_wait  # so that the answer takes the notice's place
 
 
+def test_whose_call_hangs_is_told_once_that_they_wait(inbox: Inbox, client: redis.Redis) -> None:
+    """A frozen server keeps them until their deadline. `b` was taken just now, of `c` only the answer is left."""
+    for number, job_id in enumerate(("a", "b", "c"), start=1):
+        job = ShowBalance(telegram_id=number)
+        inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id, chat_id=number))
+    inbox.claim("c", OWNER)
+    inbox.release("c", OWNER, delay_seconds=0, reply="[]")
+    for job_id in ("a", "b", "c"):
+        inbox.claim(job_id, OWNER)
+    for job_id in ("a", "c"):
+        client.zincrby("ballast:inbox:due", -2_000, job_id)
+    inbox.beat(OWNER, {})
+    assert ids(inbox, shut=False) == []
+    assert inbox.take_untold(10) == []
+    assert ids(inbox, shut=True) == []
+    assert [waiting.job_id for waiting in inbox.take_untold(10)] == ["a"]
+    assert ids(inbox, shut=True) == []
+    assert inbox.take_untold(10) == []
+    inbox.finish("a")  # it was answered after all: the notice finds nobody who waits
+    assert not inbox.awaits_notice("a")
+
+
 def test_who_asks_behind_a_job_that_is_held_back_is_told_too(inbox: Inbox) -> None:
     """The frontend that took `b` had not heard yet that the database is away; the one that took `c` had."""
 
@@ -169,10 +209,7 @@ def test_who_asks_behind_a_job_that_is_held_back_is_told_too(inbox: Inbox) -> No
 def test_the_valve_is_shut_when_nothing_can_succeed(
     client: redis.Redis, state: BreakerState, reason: BreakerReason | None, shut: bool
 ) -> None:
-    def become(before: FleetState, now: float) -> FleetState:
-        return FleetState(version=before.version + 1, epoch=1, state=state, reason=reason, since=now)
-
-    FleetStore(client).change(become, "test")
+    become(client, state, reason)
     watch = Watch(client)
     watch.look()
     assert watch.shut is shut
@@ -189,3 +226,64 @@ def test_without_redis_the_valve_stays_as_it_was(tmp_path: Path) -> None:
         server.stop()
         watch.look()
         assert watch.shut
+
+
+def test_of_a_full_database_the_writes_are_held_back_and_the_reads_flow(queueing: Queueing) -> None:
+    """Published again they would only be refused again, four times a second, each lane's first."""
+    inbox = queueing.inbox
+    inbox.accept(Envelope.of(ShowBalance(telegram_id=1), job_id="read", lane="reads"))
+    adjust = AdjustBalance(telegram_id=2, amount=1)
+    inbox.accept(Envelope.of(adjust, job_id="write", lane="writes"))
+    for job_id in ("read", "write"):
+        give_back(inbox, job_id)
+    rescuer = Rescuer(queueing.client, inbox, queueing.publisher)
+    become(queueing.client, BreakerState.OPEN, BreakerReason.STORAGE)
+    assert [rescuer.look(), rescuer.look()] == [1, 0]
+    assert inbox.claim("read", OWNER) is not None
+    assert inbox.held_back() == 1
+    tell(queueing.client, BreakerState.CLOSED)
+    assert rescuer.look() == 1
+
+
+def test_reads_that_an_outage_held_back_go_on_where_the_database_comes_back_full(inbox: Inbox) -> None:
+    """The rescuer may not have looked in the moment between, when nothing was shut."""
+    inbox.accept(Envelope.of(ShowBalance(telegram_id=1), job_id="read", lane="reads"))
+    inbox.accept(Envelope.of(AdjustBalance(telegram_id=2, amount=1), job_id="write", lane="writes"))
+    for job_id in ("read", "write"):
+        give_back(inbox, job_id)
+    assert ids(inbox, shut=True) == []
+    assert [ticket.job_id for ticket in inbox.rescue(100, shut=WRITING_KINDS)[1]] == ["read"]
+    assert inbox.held_back() == 1
+
+
+def test_an_answer_that_is_left_of_a_write_is_not_held_back(inbox: Inbox) -> None:
+    inbox.accept(Envelope.of(AdjustBalance(telegram_id=2, amount=1), job_id="write", lane="writes"))
+    inbox.claim("write", OWNER)
+    inbox.release("write", OWNER, delay_seconds=0, reply="[]")
+    assert [ticket.queue for ticket in inbox.rescue(100, shut=WRITING_KINDS)[1]] == ["replies"]
+
+
+def test_a_state_that_a_newer_release_wrote_leaves_the_valve_as_it_was_and_the_watch_at_work(
+    client: redis.Redis,
+) -> None:
+    tell(client, BreakerState.FORCED_OPEN)
+    watch = Watch(client)
+    watch.start()
+    try:
+        assert watch.shut
+        kept = client.get("ballast:breaker")
+        assert isinstance(kept, bytes)
+        client.set("ballast:breaker", kept.replace(b"forced_open", b"half_shut"))
+        watch.look()
+        assert watch.shut
+        client.set("ballast:breaker", kept.replace(b"forced_open", b"closed"))
+        eventually(lambda: not watch.shut)
+    finally:
+        watch.stop()
+
+
+def test_a_state_that_a_newer_release_wrote_stops_no_rescue(queueing: Queueing) -> None:
+    accept_job(queueing.inbox, "a")
+    give_back(queueing.inbox, "a")
+    queueing.client.set("ballast:breaker", b'{"state": "half_shut", "version": 9}')
+    assert Rescuer(queueing.client, queueing.inbox, queueing.publisher).look() == 1

@@ -113,3 +113,11 @@ def test_the_worst_of_what_holds_is_said(changes: dict[str, Any], state: Standin
     assert words in verdict.words
     assert verdict.title
     assert not verdict.title.endswith(".")
+
+
+@pytest.mark.parametrize("reason", BreakerReason)
+def test_each_reason_of_the_breaker_comes_with_what_to_do(reason: BreakerReason) -> None:
+    opened = FleetView(BreakerState.OPEN, reason, 1.0, None, 0.0, ())
+    verdict = judge(replace(WELL, database=DatabaseState.UNAVAILABLE, breaker=opened))
+    assert verdict.state is Standing.AWAY
+    assert ("can only be read" in verdict.title) == (reason is BreakerReason.STORAGE)

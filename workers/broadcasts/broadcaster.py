@@ -11,6 +11,7 @@ import structlog
 
 from dbcore import fleet
 from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.fleet.store import SATURATED_SECONDS
 from workers.broadcasts.lanes import LANES, Lanes
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.record import LeaseRecord
@@ -34,11 +35,6 @@ CHUNK_SECONDS = 3.0
 
 CHUNK_SIZE_MIN, CHUNK_SIZE_MAX = 5, 1000
 
-SHED_SECONDS = 10.0
-"""How long no chunk starts after the database had no connection for one."""
-
-_SHED = "ballast:broadcasts:shed"
-
 
 class Broadcaster:
     """One per worker process."""
@@ -53,7 +49,8 @@ class Broadcaster:
         pacer: Pacer,
     ) -> None:
         """closing -- set when the process is to end: nobody else is begun with then."""
-        self._redis = client
+        self._fleet = fleet.FleetStore(client)
+        self._onlooker = fleet.Onlooker(client)
         self.engine = engine
         self.lanes = Lanes(client, inbox, publisher)
         self.orders = Orders(engine, self.lanes)
@@ -70,16 +67,16 @@ class Broadcaster:
 
     def shed(self) -> None:
         """The database has no connections to spare: the whole fleet starts no chunk for a while."""
-        log.warning("broadcasts_shed", seconds=SHED_SECONDS)
-        self._redis.set(_SHED, 1, px=round(1000 * SHED_SECONDS))
+        log.warning("broadcasts_shed", seconds=SATURATED_SECONDS)
+        self._fleet.note_saturation()
 
     def is_shed(self) -> bool:
-        """Whether bulk work is to leave the database alone."""
-        if self._redis.exists(_SHED):
+        """Whether bulk work is to leave the database alone: some process found no connection to be had."""
+        if self._fleet.is_saturated():
             return True
-        view = fleet.read(self._redis)
+        view = self._onlooker.read()
         return view.reason is BreakerReason.SATURATION and view.state is not BreakerState.CLOSED
 
     def database_is_shut(self) -> bool:
         """Whether no job on a broadcast can do anything now."""
-        return fleet.read(self._redis).admits_nothing
+        return self._onlooker.read().admits_nothing

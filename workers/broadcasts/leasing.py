@@ -7,7 +7,8 @@ import structlog
 from dbcore import broadcast_leases, broadcasts
 from dbcore.broadcast_leases import DeliveryStatus, Result
 from dbcore.broadcasts import BroadcastStatus
-from workers.broadcasts.broadcaster import SHED_SECONDS, Broadcaster
+from dbcore.fleet.store import SATURATED_SECONDS
+from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
 from workers.broadcasts.record import lease_number
 from workers.jobs import SendChunk
@@ -18,14 +19,15 @@ log = structlog.get_logger(__name__)
 
 def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
     """None where the job's lane ends here. Raises NotNow where it goes on later, BroadcastRefused, DatabaseAway."""
+    if home.is_shed():
+        raise NotNow(SATURATED_SECONDS)
     broadcast = broadcasts.require(home.engine, job.broadcast_id)
-    shed = home.is_shed()
     rests = broadcast.status is BroadcastStatus.SENDING and home.orders.rests(broadcast)
     limit = broadcast.canary if job.number == 0 else home.chunk_size(broadcast)
     number, holder = lease_number(job_id), new_holder()
     before = home.record.take(number, holder)
     lease = broadcast_leases.lease(
-        home.engine, broadcast.id, number, run=job.run, limit=0 if shed or rests else limit
+        home.engine, broadcast.id, number, run=job.run, limit=0 if rests else limit
     )
     if lease.recipients:
         return Chunk(home, broadcast, job, lease, holder, before)
@@ -34,8 +36,6 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
         if broadcast.card_message_id is not None:
             home.lanes.show_card(broadcast.id)  # whoever ended it may have died before it could say so
         return None
-    if shed:
-        raise NotNow(SHED_SECONDS)
     if lease.expired:
         for each in lease.expired:
             _settle(home, broadcast.id, each)

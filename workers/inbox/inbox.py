@@ -12,7 +12,8 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     lane:<lane>   list   ids in the order they came; the head is the one in flight
     all           zset   id -> time of intake, for size and age
     due           zset   id -> when the rescuer looks at it again
-    held_back     zset   id -> time of intake; looked at again once the database's queues are open
+    held_back     zset   id -> time of intake; looked at again once something else is shut, or nothing
+    shut          string the queues and kinds that were shut at the last look
     untold        list   held back, and their users were not told yet that they wait
     owners        zset   process -> its last beat
     held:<owner>  set    ids that a process holds
@@ -130,6 +131,7 @@ class Claim:
     sent -- how many messages of the answer are out already.
     uncertain -- how many times a message was sent and nobody knows whether it arrived.
     claimed_at_ms -- Redis's time of the claim, milliseconds since 1970.
+    waited_ms -- from its intake until then.
     """
 
     envelope: Envelope
@@ -139,6 +141,7 @@ class Claim:
     sent: int
     uncertain: int
     claimed_at_ms: int
+    waited_ms: int
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ class Inbox:
         answer = self._claim(args=[job_id, owner, CLAIM_LEASE_MS, queue, place])
         if not answer:
             return None
-        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms, told = answer
+        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms, told, waited_ms = answer
         envelope, unreadable = _envelope(job_id, record)
         if told:
             envelope = envelope.model_copy(update={"told_to_wait": True})
@@ -255,6 +258,7 @@ class Inbox:
             sent=int(sent),
             uncertain=int(uncertain),
             claimed_at_ms=int(claimed_at_ms),
+            waited_ms=int(waited_ms),
         )
 
     def release(
@@ -344,8 +348,8 @@ class Inbox:
     def rescue(self, limit: int, *, shut: Sequence[str] = ()) -> tuple[int, list[Ticket]]:
         """Look at up to `limit` jobs that are due: how many were looked at, and those to be published again now.
 
-        shut -- queues that nobody works on for now. Their jobs are held back until a call where none is shut, and then
-        come first.
+        shut -- queues that nobody works on for now, and kinds that cannot be done. Their jobs are held back until a
+        call where something else is shut, and then come first.
         """
         answer = self._rescue(args=[limit, PUBLISH_GRACE_MS, CLAIM_LEASE_MS, OWNER_DEAD_AFTER_MS, *shut])
         looked_at, tickets = answer

@@ -21,6 +21,9 @@ log = structlog.get_logger(__name__)
 
 TCP_SECONDS_MAX = 2.0
 
+SCHEMA = "schema"
+"""Beside the kinds of failures: the database answers, and `python -m dbcore migrate` was not run for this release."""
+
 
 @app.task(name="workers.health.probe")
 def probe(trigger: str = "beat") -> None:
@@ -50,6 +53,9 @@ def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:
         # Only where all tables are there, and while it is awake anyway.
         letters = failed_operations.count_open(worker.engine) if found.ok else None
         return {"by": "statement", **asdict(found), "open_dead_letters": letters}
+    except probes.SchemaMissing as missing:
+        log.error("schema_missing", lacks=str(missing), repair="python -m dbcore migrate")
+        return {"by": "statement", "ok": False, "kind": SCHEMA, "error": str(missing)}
     except DatabaseAway as away:
         return {
             "by": "statement",

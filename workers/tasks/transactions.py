@@ -40,6 +40,7 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
         token=work.job.token,
         presser=profile_of(work.job),
         confirm=work.job.confirm,
+        waited_seconds=work.waited_seconds,
     )
     edit = texts.closes_the_question(outcome)
     messages = work.answer(texts.decided(outcome, work.settings), edit=edit)

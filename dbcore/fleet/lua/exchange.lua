@@ -1,8 +1,9 @@
 -- A process says how its calls went, and hears what the fleet is.
 -- ARGV: process, epoch its calls are of, its calls as JSON, look (1: also the others' calls), silent_after,
 --       retries wanted, retries kept at most, retries a second,
---       connections wanted, at least, and open; connection budget ('' = none)
--- Returns {now, state JSON or '', retries granted, connections granted, events waiting, then, with look,
+--       connections wanted, at least, and open; connection budget ('' = none);
+--       saturated_ms (0: it found connections to be had)
+-- Returns {now, state JSON or '', retries granted, connections granted, events waiting, saturated, then, with look,
 --          'seen calls' of each process}
 local process, epoch, calls, look, silent_after = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local retries_wanted, retries_most, retries_a_second = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -20,9 +21,11 @@ redis.call('HSET', RETRIES, 'tokens', tokens - granted_retries, 'at', string.for
 
 local granted = reserve(process, wanted, least, open, budget, silent_after)
 
+if tonumber(ARGV[13]) > 0 then redis.call('SET', SATURATED, 1, 'PX', ARGV[13]) end
+
 local answer = {
   string.format('%.6f', now), redis.call('GET', STATE) or '', granted_retries, granted,
-  redis.call('LLEN', EVENTS),
+  redis.call('LLEN', EVENTS), redis.call('EXISTS', SATURATED),
 }
 if look == '1' then
   local all = redis.call('HGETALL', WINDOWS)

@@ -17,4 +17,4 @@ redis.call('SADD', held_key(owner), id)
 redis.call('ZADD', DUE, now + lease_ms, id)
 local deliveries = redis.call('HINCRBY', job_key(id), 'deliveries', 1)
 return {fields[3], deliveries, fields[4] or '', fields[5] or '', tonumber(fields[6] or '0'), tonumber(fields[7] or '0'), now,
-  tonumber(fields[8] or '0')}
+  tonumber(fields[8] or '0'), math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now))}

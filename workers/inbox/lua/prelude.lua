@@ -8,7 +8,7 @@ local function lane_key(lane) return 'ballast:inbox:lane:' .. lane end
 local function held_key(owner) return 'ballast:inbox:held:' .. owner end
 local function done_key(day) return 'ballast:inbox:done:' .. day end
 local ALL, DUE, OWNERS = 'ballast:inbox:all', 'ballast:inbox:due', 'ballast:inbox:owners'
-local HELD_BACK, UNTOLD = 'ballast:inbox:held_back', 'ballast:inbox:untold'
+local HELD_BACK, UNTOLD, SHUT = 'ballast:inbox:held_back', 'ballast:inbox:untold', 'ballast:inbox:shut'
 local TOTALS = 'ballast:totals'
 local SEQUENCE, CLAIMED = 'ballast:inbox:sequence', 'ballast:inbox:claimed'
 

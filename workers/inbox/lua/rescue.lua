@@ -1,9 +1,15 @@
 -- What is to be published again: jobs of dead owners, jobs whose delay is over, jobs that fell out of a queue.
--- ARGV: limit, grace_ms, lease_ms, owner_dead_after_ms, then the queues that are shut.
+-- ARGV: limit, grace_ms, lease_ms, owner_dead_after_ms, then the queues and kinds that are shut.
 -- Returns {how many were looked at, tickets}.
 local limit, grace_ms, lease_ms, dead_after_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local HANGING_MS = 2000
 local shut = {}
 for i = 5, #ARGV do shut[ARGV[i]] = true end
+
+local function is_shut(id)
+  local queue = queue_of(id)
+  return shut[queue] or (queue ~= 'replies' and shut[redis.call('HGET', job_key(id), 'kind')])
+end
 
 -- Where nobody at all has beaten lately it was Redis that stood still, not they: give them time to be heard.
 local newest = redis.call('ZREVRANGE', OWNERS, 0, 0, 'WITHSCORES')
@@ -25,12 +31,22 @@ for _, owner in ipairs(dead) do
   redis.call('ZREM', OWNERS, owner)
 end
 
-if #ARGV < 5 then
-  -- Nothing is shut: what was held back is due, and by its age before all others.
-  for _, id in ipairs(redis.call('ZRANGE', HELD_BACK, 0, limit - 1)) do
-    redis.call('ZREM', HELD_BACK, id)
-    local taken = redis.call('ZSCORE', ALL, id)
-    if taken and redis.call('HEXISTS', job_key(id), 'owner') == 0 then redis.call('ZADD', DUE, taken, id) end
+-- Where something else is shut than the last time, all that was held back is due, and by its age before all others.
+-- One step for all of it, which is one job a lane: those of 20,000 people took 50 ms on a busy machine.
+local shut_now = table.concat(ARGV, ' ', 5)
+if (redis.call('GET', SHUT) or '') ~= shut_now then
+  redis.call('ZUNIONSTORE', DUE, 2, DUE, HELD_BACK, 'AGGREGATE', 'MIN')
+  redis.call('DEL', HELD_BACK)
+  redis.call('SET', SHUT, shut_now)
+end
+
+if #ARGV >= 5 then
+  -- Who waits for a call that hangs is told too, and not only once its deadline is over.
+  for _, owner in ipairs(redis.call('ZRANGE', OWNERS, 0, -1)) do
+    for _, id in ipairs(redis.call('SMEMBERS', held_key(owner))) do
+      local again = redis.call('ZSCORE', DUE, id) -- the lease's end
+      if again and tonumber(again) - lease_ms <= now - HANGING_MS and is_shut(id) then note_untold(id) end
+    end
   end
 end
 
@@ -39,7 +55,7 @@ local tickets = {}
 local horizon = #ARGV < 5 and now or now + grace_ms
 local due = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', horizon, 'LIMIT', 0, limit)) do
-  if tonumber(redis.call('ZSCORE', DUE, id)) <= now or shut[queue_of(id)] then due[#due + 1] = id end
+  if tonumber(redis.call('ZSCORE', DUE, id)) <= now or is_shut(id) then due[#due + 1] = id end
 end
 for _, id in ipairs(due) do
   local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'published', 'waits_in')
@@ -51,7 +67,7 @@ for _, id in ipairs(due) do
     if fields[2] then let_go(id) end
     local queue = fields[4]
     local overtaken = queue and tonumber(redis.call('HGET', CLAIMED, queue) or '0') > tonumber(fields[3])
-    if shut[queue_of(id)] then
+    if is_shut(id) then
       redis.call('ZREM', DUE, id)
       redis.call('ZADD', HELD_BACK, redis.call('ZSCORE', ALL, id) or now, id)
       note_untold(id)
