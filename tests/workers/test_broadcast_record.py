@@ -19,13 +19,18 @@ SENT = Result(1, DeliveryStatus.SENT, (5, 6), mark=Mark.REACHED)
 BLOCKED = Result(2, DeliveryStatus.BLOCKED, error="Forbidden: bot was blocked by the user", mark=Mark.BLOCKED)
 
 
+def begun(record: LeaseRecord, holder: str) -> tuple[int, dict[int, Result]]:
+    return record.begin("job", holder)
+
+
 def test_a_known_result_an_open_intent_and_nothing_at_all_are_told_apart(client: redis.Redis) -> None:
     record = LeaseRecord(client)
-    assert record.take(7, "first") is None
-    assert record.intend(7, "first", [1, 2, 3])
-    assert record.note(7, "first", {1: SENT, 2: BLOCKED})
-    before = record.take(7, "second")
-    assert before is not None
+    number, before = begun(record, "first")
+    assert before == {}
+    assert record.intend(number, "first", [1, 2, 3])
+    assert record.note(number, "first", {1: SENT, 2: BLOCKED})
+    assert begun(record, "second")[0] == number
+    before = record.take_over(number, "third") or {}
     assert (before[1], before[2]) == (SENT, BLOCKED)
     assert before[3].status is DeliveryStatus.UNKNOWN
     assert 4 not in before
@@ -33,27 +38,40 @@ def test_a_known_result_an_open_intent_and_nothing_at_all_are_told_apart(client:
 
 def test_whoever_was_taken_for_dead_begins_with_nobody_any_more(client: redis.Redis) -> None:
     record = LeaseRecord(client)
-    record.take(7, "first")
-    record.take(7, "second")
-    assert not record.intend(7, "first", [1])
-    assert not record.note(7, "first", {1: SENT})
-    record.forget(7, "first")
-    assert record.take(7, "third") == {}
+    number, _ = begun(record, "first")
+    assert record.holds(number, "first")
+    begun(record, "second")
+    assert not record.holds(number, "first")
+    assert not record.intend(number, "first", [1])
+    assert not record.note(number, "first", {1: SENT})
+    record.forget(number, "first")
+    assert record.take_over(number, "third") == {}
 
 
 def test_who_was_certainly_not_sent_to_leaves_no_trace(client: redis.Redis) -> None:
     record = LeaseRecord(client)
-    record.take(7, "first")
-    record.intend(7, "first", [1])
-    record.note(7, "first", {1: Result(1, DeliveryStatus.PENDING)})
-    assert record.take(7, "second") == {}
+    number, _ = begun(record, "first")
+    record.intend(number, "first", [1])
+    record.note(number, "first", {1: Result(1, DeliveryStatus.PENDING)})
+    assert begun(record, "second") == (number, {})
 
 
-def test_a_record_that_is_forgotten_or_lost_is_none(client: redis.Redis) -> None:
+def test_a_record_that_is_forgotten_or_lost_is_none_however_often_one_asks(client: redis.Redis) -> None:
     record = LeaseRecord(client)
-    record.take(7, "first")
-    record.forget(7, "first")
-    assert record.take(7, "second") is None
+    number, _ = begun(record, "first")
+    record.forget(number, "first")
+    assert record.take_over(number, "second") is None
+    assert record.take_over(number, "third") is None
+
+
+def test_once_redis_lost_its_data_the_same_job_asks_for_another_lease(client: redis.Redis) -> None:
+    record = LeaseRecord(client)
+    number, _ = begun(record, "first")
+    client.flushdb()
+    after, before = begun(record, "second")
+    assert after != number
+    assert before == {}
+    assert record.take_over(number, "third") is None
 
 
 def leased(*, again: bool) -> Lease:
@@ -70,10 +88,10 @@ def test_without_a_record_everybody_that_a_dead_sender_held_is_unknown() -> None
 
 
 def test_a_job_s_lease_has_the_same_number_each_time_and_fits_the_column() -> None:
-    numbers = {lease_number(f"broadcast-1-1-0-{number}") for number in range(1000)}
+    numbers = {lease_number(f"broadcast-1-1-0-{number}", "epoch") for number in range(1000)}
     assert len(numbers) == 1000
     assert all(0 <= number < 2**63 for number in numbers)
-    assert lease_number("a") == lease_number("a")
+    assert lease_number("a", "epoch") == lease_number("a", "epoch")
 
 
 def test_what_is_due_is_handed_out_once_and_comes_again_later(client: redis.Redis) -> None:

@@ -59,9 +59,9 @@ class Chunk:
         job: SendChunk,
         lease: Lease,
         holder: str,
-        before: dict[int, Result] | None,
+        before: dict[int, Result],
     ) -> None:
-        """before -- what the record says of the holders before; None where there was no record."""
+        """before -- what the record says of those whom holders before began with."""
         self._home = broadcaster
         self._broadcast = broadcast
         self._job = job
@@ -71,6 +71,7 @@ class Chunk:
         self._unsent = deque(self._to_send())
         self._sends: set[asyncio.Task[None]] = set()
         self._recorded: set[int] = set()
+        self._accepted = 0
         self._to_note: dict[int, Result] = {}
         self._noting: asyncio.Task[None] | None = None
         self._troubles = 0
@@ -234,7 +235,9 @@ class Chunk:
             if away.kind is FailureKind.SATURATION:
                 await asyncio.to_thread(self._home.shed)
             raise
-        await asyncio.to_thread(self._home.record.forget, self._lease.number, self._holder)
+        if self._accepted == len(self._lease.recipients):
+            # Otherwise the lease is another's by now, who needs the record to know whom this one sent to.
+            await asyncio.to_thread(self._home.record.forget, self._lease.number, self._holder)
         return recorded
 
     async def _record(self, results: list[Result]) -> Recorded:
@@ -247,7 +250,9 @@ class Chunk:
             halt=self._bad_payload,
         )
         self._recorded.update(result.user_id for result in results)
-        await asyncio.to_thread(self._home.record.count, results)
+        self._accepted += recorded.recorded
+        if recorded.recorded:  # all of them, or none
+            await asyncio.to_thread(self._home.record.count, results)
         if self._bad_payload is not None:
             log.error("broadcast_halted", broadcast_id=self._broadcast.id, reason=self._bad_payload)
             await asyncio.to_thread(
@@ -264,7 +269,10 @@ def new_holder() -> str:
 
 
 def settled(lease: Lease, before: dict[int, Result] | None) -> dict[int, Result]:
-    """What is known of a lease that a sender before held. Who is not in it was not begun with."""
+    """What is known of a lease that a sender before held. Who is not in it was not begun with.
+
+    before -- what the record says; None where there is none.
+    """
     if not lease.again:
         return {}
     if before is None:

@@ -9,7 +9,6 @@ from dbcore.broadcast_leases import DeliveryStatus, Result
 from dbcore.broadcasts import BroadcastStatus
 from workers.broadcasts.broadcaster import SHED_SECONDS, Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
-from workers.broadcasts.record import lease_number
 from workers.jobs import SendChunk
 from workers.not_now import NotNow
 
@@ -22,8 +21,8 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
     shed = home.is_shed()
     rests = broadcast.status is BroadcastStatus.SENDING and home.orders.rests(broadcast)
     limit = broadcast.canary if job.number == 0 else home.chunk_size(broadcast)
-    number, holder = lease_number(job_id), new_holder()
-    before = home.record.take(number, holder)
+    holder = new_holder()
+    number, before = home.record.begin(job_id, holder)
     lease = broadcast_leases.lease(
         home.engine, broadcast.id, number, run=job.run, limit=0 if shed or rests else limit
     )
@@ -46,13 +45,19 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
 def _settle(home: Broadcaster, broadcast_id: int, number: int) -> None:
     """A lease whose sender and job are both gone: what is known of it is recorded, the rest given back."""
     holder = new_holder()
-    before = home.record.take(number, holder)
+    before = home.record.take_over(number, holder)
     lease = broadcast_leases.lease(home.engine, broadcast_id, number, run=None, limit=0)
+    if before is not None and not home.record.holds(number, holder):
+        return  # whoever took it over may have sent since, and settles it
     known = settled(lease, before)
     results = [
         known.get(each.user_id, Result(each.user_id, DeliveryStatus.PENDING)) for each in lease.recipients
     ]
-    broadcast_leases.record(home.engine, broadcast_id, lease, results)
-    home.record.count(results)
-    home.record.forget(number, holder)
-    log.warning("broadcast_lease_settled", broadcast_id=broadcast_id, recipients=len(results))
+    recorded = broadcast_leases.record(home.engine, broadcast_id, lease, results).recorded
+    if recorded:
+        home.record.count(results)
+    if recorded == len(
+        results
+    ):  # otherwise the lease is another's by now, and so is what the record says of it
+        home.record.forget(number, holder)
+    log.warning("broadcast_lease_settled", broadcast_id=broadcast_id, recipients=recorded)
