@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import psycopg2
 import pytest
+import pytest_asyncio
+from telegram import Bot
 
 from dbcore import broadcast_leases, broadcasts
 from dbcore.broadcast_leases import DeliveryStatus, Lease, Result
+from dbcore.broadcasts import BroadcastStatus
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from devstack.ports import free_port
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.process import TelegramProcess
+from tests.broadcasts.house import received
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers import totals
@@ -24,6 +32,7 @@ from workers.broadcasts.record import LeaseRecord
 from workers.jobs import SendChunk
 from workers.not_now import NotNow
 from workers.telegram.pacer import Pacer
+from workers.telegram.transport import AiohttpRequest
 
 PEOPLE = range(1001, 1011)
 
@@ -62,17 +71,52 @@ def home(queueing: Queueing, engine: GuardedEngine) -> Home:
 
 
 @pytest.fixture
-def broadcast_id(engine: GuardedEngine, database_url: str) -> int:
-    """A broadcast to PEOPLE that is being sent."""
-    query(
-        database_url,
-        "INSERT INTO users (telegram_id, first_name) SELECT n, 'P' FROM generate_series(%s, %s) n RETURNING 1",
-        PEOPLE.start,
-        PEOPLE.stop - 1,
-    )
-    made = broadcasts.create(engine, key="b", payload={"text": "hi"}, segment={}, actor="test")
-    broadcasts.begin(engine, made.id)
-    return made.id
+def begun(engine: GuardedEngine, database_url: str) -> Callable[[range], int]:
+    """Makes a broadcast to these people that is being sent; its id."""
+
+    def make(people: range) -> int:
+        query(
+            database_url,
+            "INSERT INTO users (telegram_id, first_name) SELECT n, 'P' FROM generate_series(%s, %s) n RETURNING 1",
+            people.start,
+            people.stop - 1,
+        )
+        made = broadcasts.create(engine, key="b", payload={"text": "hi"}, segment={}, actor="test")
+        broadcasts.begin(engine, made.id)
+        return made.id
+
+    return make
+
+
+@pytest.fixture
+def broadcast_id(begun: Callable[[range], int]) -> int:
+    return begun(PEOPLE)
+
+
+ANSWER_SECONDS_MAX = 0.5
+
+
+@pytest.fixture(scope="module")
+def telegram_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
+    server = TelegramProcess(tmp_path_factory.mktemp("senders") / "telegram", free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest_asyncio.fixture
+async def telegram(telegram_server: TelegramProcess) -> AsyncIterator[TelegramControl]:
+    async with TelegramControl(telegram_server.url) as control:
+        yield control
+        await control.clear_faults()
+
+
+@pytest_asyncio.fixture
+async def bot(telegram_server: TelegramProcess) -> AsyncIterator[Bot]:
+    """It waits for an answer only a moment."""
+    request = AiohttpRequest(connections=200, read_seconds=ANSWER_SECONDS_MAX)
+    yield Bot(telegram_server.token, base_url=f"{telegram_server.url}/bot", request=request)
+    await request.shutdown()
 
 
 def query(url: str, statement: str, *parameters: object) -> list[tuple[object, ...]]:
@@ -186,3 +230,73 @@ def test_a_record_is_kept_where_the_table_took_nothing_of_it(
     assert states(database_url) == Counter(unknown=len(PEOPLE))
     counted = settler._redis.hget(totals.KEY, totals.name_of("recipients", DeliveryStatus.UNKNOWN))
     assert counted == b"10"
+
+
+async def ran(home: Broadcaster, bot: Bot, broadcast_id: int, job_id: str, *, run: int = 1) -> NotNow | None:
+    """One job's turn; what puts it off."""
+    await asyncio.to_thread(home.starting.acquire)
+    try:
+        job = SendChunk(broadcast_id=broadcast_id, run=run, number=1)
+        chunk = await asyncio.to_thread(take_chunk, home, job, job_id)
+    except NotNow as not_now:
+        home.starting.release()
+        return not_now
+    if chunk is None:
+        home.starting.release()
+        return None
+    try:
+        await chunk.run(bot)
+    except NotNow as not_now:
+        return not_now
+    return None
+
+
+async def test_while_telegram_hangs_one_at_a_time_is_tried_and_then_all_goes_on(
+    home: Home,
+    begun: Callable[[range], int],
+    engine: GuardedEngine,
+    bot: Bot,
+    telegram: TelegramControl,
+    database_url: str,
+) -> None:
+    people = await telegram.create_users(160, first_id=50_000)
+    broadcast_id = begun(people)
+    over = asyncio.Event()
+
+    def ended() -> bool:
+        return broadcasts.require(engine, broadcast_id).status is BroadcastStatus.FINISHED
+
+    async def lane(home: Broadcaster, name: str) -> None:
+        """Whatever puts its job off, it is back in no time: so minutes pass in seconds."""
+        number = 0
+        while not ended():
+            put_off = await ran(home, bot, broadcast_id, f"{name}-{number}")
+            number += put_off is None
+            if put_off is not None:
+                await asyncio.sleep(min(put_off.seconds, 0.05 if not over.is_set() else 0.5))
+
+    async def outage() -> None:
+        while broadcasts.require(engine, broadcast_id).sent < 30:
+            await asyncio.sleep(0.05)
+        hanging = await telegram.add_fault("hang", methods=["sendMessage"], seconds=600)
+        while (tried(first) or 0) < 2 and not ended():
+            await asyncio.sleep(0.05)
+        await telegram.clear_faults(hanging.id)
+        over.set()
+
+    first, second = home(), home()
+    await asyncio.gather(
+        outage(), *(lane(each, f"{n}-{m}") for n, each in enumerate((first, second)) for m in range(2))
+    )
+    broadcast = broadcasts.require(engine, broadcast_id)
+    # What four chunks had begun with, at the free pace for as long as an answer is waited for, and two trials.
+    assert broadcast.unknown <= 4 * 22 + 2
+    assert broadcast.sent == 160 - broadcast.unknown
+    assert tried(first) is None
+    assert set((await received(telegram, people)).values()) == {1}
+
+
+def tried(home: Broadcaster) -> int | None:
+    """How many recipients were tried one by one; None where Telegram is not in trouble."""
+    count = home._redis.hget("ballast:broadcasts:trouble", "tried")
+    return None if count is None else int(count)

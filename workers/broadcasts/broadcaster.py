@@ -14,6 +14,7 @@ from dbcore.breaker_rules import BreakerReason, BreakerState
 from workers.broadcasts.lanes import LANES, Lanes
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.record import LeaseRecord
+from workers.broadcasts.trouble import Trouble
 from workers.telegram.pacer import Pacer
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Broadcaster:
         self.lanes = Lanes(client, inbox, publisher)
         self.orders = Orders(engine, self.lanes)
         self.record = LeaseRecord(client)
+        self.trouble = Trouble(client)
+        self.troubles_in_a_row = 0  # of the sends of this process
         self.pacer = pacer
         self.closing = closing
         self.starting = threading.BoundedSemaphore(STARTING_AT_ONCE)

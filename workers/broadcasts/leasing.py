@@ -18,14 +18,16 @@ log = structlog.get_logger(__name__)
 def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
     """None where the job's lane ends here. Raises NotNow where it goes on later, BroadcastRefused, DatabaseAway."""
     broadcast = broadcasts.require(home.engine, job.broadcast_id)
-    shed = home.is_shed()
+    shed, trouble_seconds = home.is_shed(), home.trouble.wait_seconds()
     rests = broadcast.status is BroadcastStatus.SENDING and home.orders.rests(broadcast)
     limit = broadcast.canary if job.number == 0 else home.chunk_size(broadcast)
+    if shed or rests or trouble_seconds:
+        limit = 0
+    elif trouble_seconds is not None:
+        limit = 1
     holder = new_holder()
     number, before = home.record.begin(job_id, holder)
-    lease = broadcast_leases.lease(
-        home.engine, broadcast.id, number, run=job.run, limit=0 if shed or rests else limit
-    )
+    lease = broadcast_leases.lease(home.engine, broadcast.id, number, run=job.run, limit=limit)
     if lease.recipients:
         return Chunk(home, broadcast, job, lease, holder, before)
     home.record.forget(number, holder)
@@ -35,6 +37,8 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
         return None
     if shed:
         raise NotNow(SHED_SECONDS)
+    if trouble_seconds:
+        raise NotNow(trouble_seconds)
     if lease.expired:
         for each in lease.expired:
             _settle(home, broadcast.id, each)
