@@ -26,7 +26,7 @@ from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers import totals
 from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.chunk import Chunk
+from workers.broadcasts.chunk import REST_SECONDS, Chunk
 from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.record import LeaseRecord
 from workers.jobs import SendChunk
@@ -259,7 +259,7 @@ async def test_while_telegram_hangs_one_at_a_time_is_tried_and_then_all_goes_on(
     telegram: TelegramControl,
     database_url: str,
 ) -> None:
-    people = await telegram.create_users(160, first_id=50_000)
+    people = await telegram.create_users(240, first_id=50_000)
     broadcast_id = begun(people)
     over = asyncio.Event()
 
@@ -291,7 +291,7 @@ async def test_while_telegram_hangs_one_at_a_time_is_tried_and_then_all_goes_on(
     broadcast = broadcasts.require(engine, broadcast_id)
     # What four chunks had begun with, at the free pace for as long as an answer is waited for, and two trials.
     assert broadcast.unknown <= 4 * 22 + 2
-    assert broadcast.sent == 160 - broadcast.unknown
+    assert broadcast.sent == 240 - broadcast.unknown
     assert tried(first) is None
     assert set((await received(telegram, people)).values()) == {1}
 
@@ -300,3 +300,20 @@ def tried(home: Broadcaster) -> int | None:
     """How many recipients were tried one by one; None where Telegram is not in trouble."""
     count = home._redis.hget("ballast:broadcasts:trouble", "tried")
     return None if count is None else int(count)
+
+
+async def test_with_few_left_and_telegram_away_its_job_rests_and_nothing_says_that_it_goes_on(
+    home: Home, begun: Callable[[range], int], database_url: str
+) -> None:
+    broadcast_id = begun(range(1001, 1004))
+    nowhere = Bot(
+        "1:x", base_url=f"http://127.0.0.1:{free_port()}/bot", request=AiohttpRequest(connections=9)
+    )
+    sender = home()
+    sender.lanes.agenda.after(broadcast_id, -1)
+    sender.lanes.agenda.take_due(-1)  # it was woken once
+    put_off = await ran(sender, nowhere, broadcast_id, "one")
+    assert put_off is not None
+    assert put_off.seconds >= REST_SECONDS
+    assert states(database_url) == Counter(pending=3)
+    assert sender._redis.hget("ballast:broadcasts:wakes", str(broadcast_id)) == b"1"

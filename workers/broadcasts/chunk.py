@@ -88,6 +88,7 @@ class Chunk:
         self._to_note: dict[int, Result] = {}
         self._noting: asyncio.Task[None] | None = None
         self._answered = False
+        self._put_off_seconds = 0.0
         self._rest_seconds = 0.0
         self._bad_payload: str | None = None
         self._superseded = False
@@ -115,8 +116,8 @@ class Chunk:
         if self._job.number > 0 and not self._unsent and self._may_go_on():
             followed = await self._follow_early()
         await self._until_ended()
-        if self._superseded:
-            raise NotNow(0)  # another process sends and records what is left
+        if self._put_off_seconds and not self._answered:
+            self._rest_seconds = max(self._rest_seconds, REST_SECONDS, self._put_off_seconds)
         recorded = await self._record_all()
         if recorded.status is BroadcastStatus.SENDING and not followed:
             if not self._may_go_on():
@@ -215,6 +216,8 @@ class Chunk:
             self._rest_seconds = max(self._rest_seconds, posted.wait_seconds)
         self._home.troubles_in_a_row = self._home.troubles_in_a_row + 1 if posted.troubled else 0
         self._answered = self._answered or not posted.troubled
+        if posted.troubled:
+            self._put_off_seconds = max(self._put_off_seconds, posted.wait_seconds)
         enough = self._home.troubles_in_a_row >= IN_A_ROW
         if enough:
             self._home.troubles_in_a_row = 0
