@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 
 import psycopg2
 import pytest
@@ -116,6 +118,14 @@ async def bot(telegram_server: TelegramProcess) -> AsyncIterator[Bot]:
     """It waits for an answer only a moment."""
     request = AiohttpRequest(connections=200, read_seconds=ANSWER_SECONDS_MAX)
     yield Bot(telegram_server.token, base_url=f"{telegram_server.url}/bot", request=request)
+    await request.shutdown()
+
+
+@pytest_asyncio.fixture
+async def away() -> AsyncIterator[Bot]:
+    """Nobody listens where it sends to."""
+    request = AiohttpRequest(connections=200)
+    yield Bot("1:x", base_url=f"http://127.0.0.1:{free_port()}/bot", request=request)
     await request.shutdown()
 
 
@@ -303,17 +313,31 @@ def tried(home: Broadcaster) -> int | None:
 
 
 async def test_with_few_left_and_telegram_away_its_job_rests_and_nothing_says_that_it_goes_on(
-    home: Home, begun: Callable[[range], int], database_url: str
+    home: Home, begun: Callable[[range], int], away: Bot, database_url: str
 ) -> None:
     broadcast_id = begun(range(1001, 1004))
-    nowhere = Bot(
-        "1:x", base_url=f"http://127.0.0.1:{free_port()}/bot", request=AiohttpRequest(connections=9)
-    )
     sender = home()
     sender.lanes.agenda.after(broadcast_id, -1)
     sender.lanes.agenda.take_due(-1)  # it was woken once
-    put_off = await ran(sender, nowhere, broadcast_id, "one")
+    put_off = await ran(sender, away, broadcast_id, "one")
     assert put_off is not None
     assert put_off.seconds >= REST_SECONDS
     assert states(database_url) == Counter(pending=3)
     assert sender._redis.hget("ballast:broadcasts:wakes", str(broadcast_id)) == b"1"
+
+
+async def test_who_comes_back_in_quiet_hours_is_not_sent_to_before_their_end(
+    home: Home, broadcast_id: int, engine: GuardedEngine, away: Bot, database_url: str
+) -> None:
+    dead, sender = home(), home()
+    number, _ = dead.record.begin("one", "dead")
+    lease = leased(engine, broadcast_id, number)
+    dead.record.intend(number, "dead", [lease.recipients[0].user_id])
+    now = sender.lanes.agenda.now()
+    quiet = {"begin": f"{now:%H:%M}", "end": f"{now + timedelta(hours=2):%H:%M}", "zone": "UTC"}
+    query(database_url, "UPDATE broadcasts SET quiet_hours = %s RETURNING 1", json.dumps(quiet))
+    assert await ran(sender, away, broadcast_id, "one") is None
+    assert states(database_url) == Counter(unknown=1, pending=len(PEOPLE) - 1)
+    assert sender.lanes.agenda.take_due(30) == []
+    assert sender.lanes.agenda.size() == 1
+    assert sender._redis.zcard("ballast:inbox:all") == 0

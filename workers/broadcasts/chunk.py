@@ -73,13 +73,18 @@ class Chunk:
         lease: Lease,
         holder: str,
         before: dict[int, Result],
+        *,
+        rests: bool,
     ) -> None:
-        """before -- what the record says of those whom holders before began with."""
+        """before -- what the record says of those whom holders before began with.
+        rests -- it is in its quiet hours: who was not begun with is given back, and the lane ends.
+        """
         self._home = broadcaster
         self._broadcast = broadcast
         self._job = job
         self._lease = lease
         self._holder = holder
+        self._rests = rests
         self._results = settled(lease, before)
         self._unsent = deque(self._to_send())
         self._sends: set[asyncio.Task[None]] = set()
@@ -94,8 +99,8 @@ class Chunk:
         self._superseded = False
 
     def _to_send(self) -> list[Recipient]:
-        """Whom nobody was begun with yet. Where the broadcast was stopped meanwhile, nobody."""
-        if self._lease.status is not BroadcastStatus.SENDING:
+        """Whom nobody was begun with yet. Where the broadcast was stopped meanwhile or rests, nobody."""
+        if self._lease.status is not BroadcastStatus.SENDING or self._rests:
             return []
         for recipient in self._lease.recipients:
             if not recipient.wanted and recipient.user_id not in self._results:
@@ -113,13 +118,13 @@ class Chunk:
             await self._begin_all(bot)
         finally:
             self._home.starting.release()
-        if self._job.number > 0 and not self._unsent and self._may_go_on():
+        if self._job.number > 0 and not self._unsent and not self._rests and self._may_go_on():
             followed = await self._follow_early()
         await self._until_ended()
         if self._put_off_seconds and not self._answered:
             self._rest_seconds = max(self._rest_seconds, REST_SECONDS, self._put_off_seconds)
         recorded = await self._record_all()
-        if recorded.status is BroadcastStatus.SENDING and not followed:
+        if recorded.status is BroadcastStatus.SENDING and not followed and not self._rests:
             if not self._may_go_on():
                 raise NotNow(self._rest_seconds)
             await asyncio.to_thread(self._home.lanes.follow, self._job)

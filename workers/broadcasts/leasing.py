@@ -29,7 +29,7 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
     number, before = home.record.begin(job_id, holder)
     lease = broadcast_leases.lease(home.engine, broadcast.id, number, run=job.run, limit=limit)
     if lease.recipients:
-        return Chunk(home, broadcast, job, lease, holder, before)
+        return Chunk(home, broadcast, job, lease, holder, before, rests=rests)
     home.record.forget(number, holder)
     if lease.status is not BroadcastStatus.SENDING or rests or job.run not in {lease.run, None}:
         if broadcast.card_message_id is not None:
