@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import timedelta
 
 import psycopg2
@@ -341,3 +341,47 @@ async def test_who_comes_back_in_quiet_hours_is_not_sent_to_before_their_end(
     assert sender.lanes.agenda.take_due(30) == []
     assert sender.lanes.agenda.size() == 1
     assert sender._redis.zcard("ballast:inbox:all") == 0
+
+
+async def test_what_a_superseded_sender_knows_is_recorded_and_nobody_else_is_begun_with(
+    home: Home, begun: Callable[[range], int], bot: Bot, telegram: TelegramControl, database_url: str
+) -> None:
+    people = await telegram.create_users(20, first_id=51_000)
+    broadcast_id = begun(people)
+    sender = home()
+
+    class TakenOver(LeaseRecord):
+        """By another process, after some sends."""
+
+        turns = 0
+
+        def intend(self, number: int, holder: str, user_ids: Iterable[int]) -> bool:
+            self.turns += 1
+            if self.turns == 2:
+                self.begin("one", "other")
+            return super().intend(number, holder, user_ids)
+
+    sender.record = TakenOver(sender._redis)
+    put_off = await ran(sender, bot, broadcast_id, "one")
+    assert put_off is not None
+    assert put_off.seconds == 0
+    got = await received(telegram, people)
+    assert 0 < len(got) < 20
+    assert states(database_url) == Counter(sent=len(got), pending=20 - len(got))
+
+
+async def test_in_a_long_429_nobody_wakes_a_broadcast_or_takes_it_for_stuck(
+    home: Home, broadcast_id: int, away: Bot
+) -> None:
+    sender = home()
+    agenda = sender.lanes.agenda
+    agenda.after(broadcast_id, -1)
+    sender.pacer.halt(600)
+    put_off = await ran(sender, away, broadcast_id, "one")
+    assert put_off is not None
+    assert 590 < put_off.seconds <= 600
+    assert agenda.take_due(30) == []
+    assert agenda.stuck() == []
+    agenda.strike_out(broadcast_id)  # paused meanwhile, it stays so
+    await ran(sender, away, broadcast_id, "one")
+    assert agenda.size() == 0

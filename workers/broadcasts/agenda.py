@@ -26,6 +26,10 @@ _POSTPONE = """
 local time = redis.call('TIME')
 return redis.call('ZADD', KEYS[1], time[1] + time[2] / 1e6 + ARGV[2], ARGV[1])
 """
+_REST = """
+local time = redis.call('TIME')
+return redis.call('ZADD', KEYS[1], 'XX', 'GT', time[1] + time[2] / 1e6 + ARGV[2], ARGV[1])
+"""
 _TAKE_DUE = """
 local time = redis.call('TIME')
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', time[1], 'LIMIT', 0, ARGV[1], 'WITHSCORES')
@@ -43,6 +47,7 @@ class Agenda:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._postpone: Any = client.register_script(_POSTPONE)
+        self._rest: Any = client.register_script(_REST)
         self._take_due: Any = client.register_script(_TAKE_DUE)
 
     def now(self) -> datetime:
@@ -54,6 +59,10 @@ class Agenda:
 
     def after(self, broadcast_id: int, seconds: float) -> None:
         self._postpone(keys=[_DUE], args=[broadcast_id, seconds])
+
+    def rest(self, broadcast_id: int, seconds: float) -> None:
+        """Telegram has us wait: it is not looked at sooner."""
+        self._rest(keys=[_DUE], args=[broadcast_id, seconds])
 
     def went_on(self, broadcast_id: int, seconds: float) -> None:
         """A chunk of it has ended, and another follows."""

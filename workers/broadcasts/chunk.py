@@ -26,6 +26,7 @@ from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.broadcasts.post import Posted, post
 from workers.broadcasts.trouble import IN_A_ROW
 from workers.jobs import SendChunk
@@ -45,7 +46,8 @@ HANGING_AFTER_SECONDS = 1.5
 
 REST_SECONDS = 5.0
 WITHOUT_REDIS_SECONDS = 0.3
-NOTING_ATTEMPTS_MAX = 200
+NOTING_FAILURES_MAX = 200
+"""In a row of results: a minute without Redis. They are in the process still, and go to the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Chunk:
         self._answered = False
         self._put_off_seconds = 0.0
         self._rest_seconds = 0.0
+        self._paced_seconds = 0.0
         self._bad_payload: str | None = None
         self._superseded = False
 
@@ -126,6 +129,9 @@ class Chunk:
         recorded = await self._record_all()
         if recorded.status is BroadcastStatus.SENDING and not followed and not self._rests:
             if not self._may_go_on():
+                if self._paced_seconds:  # everybody waits: that nothing is heard of it says nothing
+                    until = self._paced_seconds + SILENCE_SECONDS_MAX
+                    await asyncio.to_thread(self._home.lanes.agenda.rest, self._broadcast.id, until)
                 raise NotNow(self._rest_seconds)
             await asyncio.to_thread(self._home.lanes.follow, self._job)
         return []
@@ -174,7 +180,7 @@ class Chunk:
             if begun.trial and begun.user_ids:
                 await asyncio.wait(self._sends)
             if begun.wait_seconds > left:
-                self._rest_seconds = begun.wait_seconds
+                self._rest_seconds = self._paced_seconds = begun.wait_seconds
             elif self._unsent and begun.wait_seconds > 0:
                 await asyncio.sleep(begun.wait_seconds)
 
@@ -218,6 +224,7 @@ class Chunk:
         if posted.bad_payload is not None and self._bad_payload is None:
             self._bad_payload = posted.bad_payload
         if posted.flood:
+            self._paced_seconds = max(self._paced_seconds, posted.wait_seconds)
             self._rest_seconds = max(self._rest_seconds, posted.wait_seconds)
         self._home.troubles_in_a_row = self._home.troubles_in_a_row + 1 if posted.troubled else 0
         self._answered = self._answered or not posted.troubled
@@ -238,14 +245,14 @@ class Chunk:
 
     async def _note(self) -> None:
         """Bring the results of ended sends to Redis, as many at a time as have come together."""
-        for _ in range(NOTING_ATTEMPTS_MAX):
-            if not self._to_note:
-                return
+        failures = 0
+        while self._to_note and failures < NOTING_FAILURES_MAX:
             noted, self._to_note = self._to_note, {}
             try:
                 await asyncio.to_thread(self._home.record.note, self._lease.number, self._holder, noted)
             except redis.RedisError as error:
                 log.warning("broadcast_without_redis", error=type(error).__name__)
+                failures += 1
                 self._to_note = {**noted, **self._to_note}
                 await asyncio.sleep(WITHOUT_REDIS_SECONDS)
 
@@ -254,7 +261,7 @@ class Chunk:
         if not self._sends:
             return
         _, hanging = await asyncio.wait(self._sends, timeout=HANGING_AFTER_SECONDS)
-        if hanging and self._results and not self._superseded:
+        if hanging and self._results:
             with contextlib.suppress(DatabaseAway):  # it is tried again at the end
                 await self._record(list(self._results.values()))
         await asyncio.gather(*self._sends)
@@ -262,6 +269,7 @@ class Chunk:
     async def _record_all(self) -> Recorded:
         """Bring what is not there yet to the table, and give back whom nobody was begun with.
 
+        Also where another took the record over: the table takes it only as long as the lease is still this one.
         Where the database is away the results are in Redis, and the job comes back to them.
         """
         known = [
