@@ -320,6 +320,17 @@ def listed(engine: GuardedEngine, limit: int) -> list[Broadcast]:
     return [_read(row) for row in rows]
 
 
+def under_way(engine: GuardedEngine) -> dict[int, datetime | None]:
+    """All that are sending, and those that are scheduled with their time."""
+    (rows,) = engine.fetch_row(
+        "SELECT coalesce(jsonb_agg(jsonb_build_array(id, CASE status WHEN 'scheduled' THEN scheduled_for END)), '[]') "
+        "FROM broadcasts WHERE status IN ('scheduled', 'sending')",
+        name="broadcasts.under_way",
+        writes=False,
+    )
+    return {broadcast_id: time and datetime.fromisoformat(time) for broadcast_id, time in rows}
+
+
 def _one(engine: GuardedEngine, condition: str, value: object, name: str) -> Broadcast | None:
     (row,) = engine.fetch_row(
         f"SELECT (SELECT to_jsonb(b) FROM (SELECT {_COLUMNS} FROM broadcasts WHERE {condition}) AS b)",  # noqa: S608

@@ -7,11 +7,13 @@ import json
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import psycopg2
 import pytest
 import pytest_asyncio
+import redis
 from telegram import Bot
 
 from dbcore import broadcast_leases, broadcasts
@@ -27,11 +29,12 @@ from tests.broadcasts.house import received
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers import totals
+from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import REST_SECONDS, Chunk
 from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.record import LeaseRecord
-from workers.jobs import SendChunk
+from workers.jobs import SendChunk, StartBroadcast
 from workers.not_now import NotNow
 from workers.telegram.pacer import Pacer
 from workers.telegram.transport import AiohttpRequest
@@ -385,3 +388,62 @@ async def test_in_a_long_429_nobody_wakes_a_broadcast_or_takes_it_for_stuck(
     agenda.strike_out(broadcast_id)  # paused meanwhile, it stays so
     await ran(sender, away, broadcast_id, "one")
     assert agenda.size() == 0
+
+
+def test_nothing_is_scheduled_or_sending_that_the_agenda_does_not_know_of(
+    home: Home, broadcast_id: int, engine: GuardedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that whatever dies in the middle of an order, somebody comes back to it."""
+    orders = home().orders
+    later = datetime.now(UTC) + timedelta(days=1)
+    orders.pause(broadcast_id)
+    drawn_up = broadcasts.create(
+        engine, key="d", payload={"text": "hi"}, segment={}, actor="test", scheduled_for=later, draft=True
+    )
+    whole = broadcasts.create(engine, key="e", payload={"text": "hi"}, segment={}, actor="test", draft=True)
+    for order in (
+        lambda: orders.start(StartBroadcast(broadcast_id=drawn_up.id), key=""),
+        lambda: orders.start(StartBroadcast(broadcast_id=whole.id), key=""),
+        lambda: orders.start(StartBroadcast(text="hi", scheduled_for=later), key="f"),
+        lambda: orders.start(StartBroadcast(text="hi"), key="g"),
+        lambda: orders.resume(broadcast_id),
+        lambda: orders.resend_unknown(broadcast_id),
+    ):
+        before = broadcasts.under_way(engine)
+        with monkeypatch.context() as patch:
+            patch.setattr(orders.lanes, "agenda", Agenda(redis.Redis(port=1)))
+            with pytest.raises(redis.RedisError):
+                order()
+        assert broadcasts.under_way(engine) == before
+        order()
+        assert {each for each, _ in _due(orders.lanes.agenda)} >= broadcasts.under_way(engine).keys()
+    assert len(broadcasts.under_way(engine)) == 5
+
+
+def _due(agenda: Agenda) -> list[tuple[int, float]]:
+    """All of it, whenever it is due."""
+    found = cast(
+        list[tuple[bytes, float]], agenda._redis.zrange("ballast:broadcasts:due", 0, -1, withscores=True)
+    )
+    return [(int(each), score) for each, score in found]
+
+
+def test_an_agenda_that_redis_lost_is_made_anew_from_the_table(
+    home: Home, broadcast_id: int, engine: GuardedEngine
+) -> None:
+    orders = home().orders
+    agenda = orders.lanes.agenda
+    later = datetime.now(UTC) + timedelta(days=1)
+    scheduled = orders.start(StartBroadcast(text="hi", scheduled_for=later), key="s").id
+    paused = orders.start(StartBroadcast(text="hi"), key="p").id
+    orders.pause(paused)
+    agenda._redis.flushdb()
+    assert not agenda.is_whole()
+    orders.recall()
+    assert agenda.is_whole()
+    found = dict(_due(agenda))
+    assert set(found) == {broadcast_id, scheduled}
+    assert found[scheduled] == pytest.approx(later.timestamp())
+    assert [each for each, _ in agenda.take_due(30)] == [broadcast_id]
+    orders.recall()  # what it knows stays as it is
+    assert agenda.take_due(30) == []

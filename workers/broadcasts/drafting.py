@@ -152,10 +152,13 @@ def _obey(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
 
 
 def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
-    """Begin what the card showed, once: a second press finds that it is no draft any more."""
-    if broadcast.status is not BroadcastStatus.DRAFT:
+    """Begin what the card showed, once: a second press finds that it is no draft any more.
+
+    One that is scheduled may be so by this very press, which died right after it.
+    """
+    if broadcast.status not in {BroadcastStatus.DRAFT, BroadcastStatus.SCHEDULED}:
         return
-    if job.shown != card.fingerprint(broadcast):
+    if broadcast.status is BroadcastStatus.DRAFT and job.shown != card.fingerprint(broadcast):
         raise BroadcastRefused(
             f"broadcast {broadcast.id} was changed after you were shown it; look at its card and confirm once more"
         )

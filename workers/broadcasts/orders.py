@@ -1,7 +1,8 @@
-"""What operators and admins can have done with a broadcast: the change in the database first, its jobs after it.
+"""What operators and admins can have done with a broadcast: a place in the agenda first, then the change in the
+database, its jobs after it.
 
-Should something die in between, the change stands and the same order again sees to the jobs; for what is sending,
-the agenda does.
+Should something die in between, the agenda sees to what is left. There is no broadcast that is scheduled or sending and
+has no place there: but where Redis lost its data, and then `recall` makes it whole.
 """
 
 from __future__ import annotations
@@ -40,8 +41,10 @@ class Orders:
                 canary=job.canary,
                 scheduled_for=job.scheduled_for,
                 quiet_hours=None if job.quiet_hours is None else job.quiet_hours.model_dump(),
+                draft=True,
             )
         if broadcast.status is BroadcastStatus.DRAFT and broadcast.scheduled_for is not None:
+            self.lanes.agenda.at(broadcast.id, broadcast.scheduled_for.timestamp())
             broadcast = broadcasts.schedule(self.engine, broadcast.id)
         if broadcast.status is BroadcastStatus.SCHEDULED and not self._is_time(broadcast):
             return broadcast
@@ -73,13 +76,19 @@ class Orders:
         return self._told(broadcast_id, broadcasts.cancel(self.engine, broadcast_id))
 
     def resume(self, broadcast_id: int) -> Begun:
+        self.lanes.agenda.within(broadcast_id, SILENCE_SECONDS_MAX)
         return self._told(broadcast_id, broadcasts.resume(self.engine, broadcast_id))
 
     def resend_unknown(self, broadcast_id: int) -> int:
         """How many are sent to once more."""
+        self.lanes.agenda.within(broadcast_id, SILENCE_SECONDS_MAX)
         begun, resent = broadcasts.resend_unknown(self.engine, broadcast_id)
         self._told(broadcast_id, begun)
         return resent
+
+    def recall(self) -> None:
+        """Take up in the agenda whatever it has forgotten."""
+        self.lanes.agenda.make_whole(broadcasts.under_way(self.engine))
 
     def rests(self, broadcast: Broadcast) -> bool:
         """Whether it is in its quiet hours; it is woken at their end then."""

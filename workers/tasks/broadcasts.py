@@ -147,10 +147,15 @@ def erase(work: Work[EraseChunk]) -> Errand:
 
 @app.task(name="workers.broadcasts.watch")
 def watch() -> None:
-    """Wake the broadcasts whose time has come. Asks Redis alone, so an idle database stays asleep."""
+    """Wake the broadcasts whose time has come. Asks Redis alone, so an idle database stays asleep; but where Redis lost
+    its data.
+    """
     home = _broadcaster()
     if home.database_is_shut():
         return
+    if not home.lanes.agenda.is_whole():
+        log.warning("agenda_made_anew")
+        home.orders.recall()
     for broadcast_id, due in home.lanes.agenda.take_due(SILENCE_SECONDS_MAX):
         home.lanes.wake(broadcast_id, due)
 

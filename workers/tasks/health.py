@@ -38,6 +38,16 @@ def probe(trigger: str = "beat") -> None:
     finding["probed_at"] = time.time()
     probe_record.keep(worker.redis, finding)
     log.info("probed", ok=finding["ok"], latency_ms=finding.get("latency_ms"))
+    if finding["ok"] and finding["by"] != "tcp":
+        _tend(worker)
+
+
+def _tend(worker: process.WorkerProcess) -> None:
+    """What is to be looked after now and then, while the database is awake anyway."""
+    try:
+        worker.broadcaster.orders.recall()
+    except DatabaseAway as away:
+        log.info("not_tended", kind=away.kind)
 
 
 def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:
