@@ -112,6 +112,7 @@ def test_what_is_due_is_handed_out_once_and_comes_again_later(client: redis.Redi
 
 
 BERLIN = {"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}
+LATE = {**BERLIN, "end": "02:30"}
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,8 @@ BERLIN = {"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}
         (BERLIN, "2026-01-11T07:00:00+00:00", None),
         (BERLIN, "2026-07-10T20:30:00+00:00", "2026-07-11T06:00:00+00:00"),  # summer time
         (BERLIN, "2026-03-28T23:00:00+00:00", "2026-03-29T06:00:00+00:00"),  # the night it begins
+        (LATE, "2026-10-25T00:10:00+00:00", "2026-10-25T00:30:00+00:00"),  # 02:10, for the first time
+        (LATE, "2026-10-25T01:10:00+00:00", "2026-10-25T01:30:00+00:00"),  # and again
         (
             {"begin": "12:00", "end": "14:00", "zone": "UTC"},
             "2026-01-10T13:00:00+00:00",
@@ -136,10 +139,11 @@ def test_quiet_hours_are_by_the_clocks_of_their_zone(
     hours: dict[str, str] | None, now: str, until: str | None
 ) -> None:
     found = quiet_until(hours, datetime.fromisoformat(now))
-    assert found == (None if until is None else datetime.fromisoformat(until))
+    assert (found and found.astimezone(UTC)) == (until and datetime.fromisoformat(until))
     if found is not None:
-        assert quiet_until(hours, found) is None
-        assert quiet_until(hours, found - timedelta(seconds=1)) == found
+        moment = found.astimezone(UTC)
+        assert quiet_until(hours, moment) is None
+        assert quiet_until(hours, moment - timedelta(seconds=1)) == found
 
 
 def test_a_cap_in_stars_allows_exactly_the_audience_that_it_pays_for() -> None:
