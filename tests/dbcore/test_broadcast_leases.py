@@ -230,6 +230,15 @@ def test_what_a_delivery_says_of_a_user_is_marked_and_not_found_takes_two_strike
     ]
 
 
+def test_who_comes_back_begins_without_strikes(engine: GuardedEngine, audience: Audience, sql: Sql) -> None:
+    audience(2)
+    sql("UPDATE users SET strikes = 2, status = 'blocked' WHERE telegram_id = 1001")
+    sql("UPDATE users SET strikes = 1 WHERE telegram_id = 1002")
+    for telegram_id in (1001, 1002):
+        users.set_status(engine, telegram_id=telegram_id, status=users.UserStatus.ACTIVE)
+    assert sql("SELECT DISTINCT status, strikes FROM users") == [("active", 0)]
+
+
 def test_who_stops_broadcasts_while_one_is_under_way_is_told_apart(
     engine: GuardedEngine, audience: Audience
 ) -> None:
