@@ -137,7 +137,7 @@ async def test_a_paid_one_that_costs_too_much_is_refused_with_its_cost(
 ) -> None:
     people = await people_of(house, telegram, 23_000, 100)
     refused = house.ask(to(people, paid=True, stars_max=9))
-    await assert_refused(house, refused, "JobFailed: to 100 people it may cost 10 Stars, and stars_max is 9")
+    await assert_refused(house, refused, "JobFailed: 100 messages may cost 10 Stars, and stars_max is 9")
     broadcast_id = await asyncio.to_thread(house.started, to(people, paid=True, stars_max=10))
     assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 100
     requests = await telegram.requests(method="sendMessage", chat_id=people.start)

@@ -11,7 +11,7 @@ from dbcore.broadcast_leases import DeliveryStatus, Lease, Mark, Recipient, Resu
 from dbcore.broadcasts import BroadcastStatus
 from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.chunk import settled
-from workers.broadcasts.cost import audience_for, stars_for
+from workers.broadcasts.cost import messages_for, stars_for
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.broadcasts.record import LeaseRecord, lease_number
 
@@ -146,15 +146,9 @@ def test_quiet_hours_are_by_the_clocks_of_their_zone(
         assert quiet_until(hours, moment - timedelta(seconds=1)) == found
 
 
-def test_a_cap_in_stars_allows_exactly_the_audience_that_it_pays_for() -> None:
-    assert [stars_for(audience) for audience in (0, 30, 31, 100, 1000, 1_000_000)] == [
-        0,
-        0,
-        4,
-        10,
-        97,
-        97_000,
-    ]
+def test_a_cap_in_stars_allows_exactly_the_messages_that_it_pays_for_were_none_of_them_free() -> None:
+    counts = (0, 1, 10, 30, 31, 1000, 1_000_000)
+    assert [stars_for(messages) for messages in counts] == [0, 1, 1, 3, 4, 100, 100_000]
     for stars in (0, 3, 9, 10, 97, 12_345):
-        assert stars_for(audience_for(stars)) <= stars
-        assert stars_for(audience_for(stars) + 1) > stars
+        assert stars_for(messages_for(stars)) <= stars
+        assert stars_for(messages_for(stars) + 1) > stars

@@ -18,7 +18,7 @@ from telegram import Bot
 
 from dbcore import broadcast_leases, broadcasts
 from dbcore.broadcast_leases import DeliveryStatus, Lease, Result
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
@@ -407,11 +407,13 @@ def test_nothing_is_scheduled_or_sending_that_the_agenda_does_not_know_of(
         lambda: orders.start(StartBroadcast(text="hi", scheduled_for=later), key="f"),
         lambda: orders.start(StartBroadcast(text="hi"), key="g"),
         lambda: orders.resume(broadcast_id),
-        lambda: orders.resend_unknown(broadcast_id),
+        lambda: orders.resend_unknown(broadcast_id, "word"),
     ):
         before = broadcasts.under_way(engine)
         with monkeypatch.context() as patch:
-            patch.setattr(orders.lanes, "agenda", Agenda(redis.Redis(port=1)))
+            patch.setattr(
+                orders.lanes, "agenda", Agenda(redis.Redis.from_url("redis://127.0.0.1:1", retry=None))
+            )
             with pytest.raises(redis.RedisError):
                 order()
         assert broadcasts.under_way(engine) == before
@@ -447,3 +449,42 @@ def test_an_agenda_that_redis_lost_is_made_anew_from_the_table(
     assert [each for each, _ in agenda.take_due(30)] == [broadcast_id]
     orders.recall()  # what it knows stays as it is
     assert agenda.take_due(30) == []
+
+
+def test_what_a_program_sends_the_workers_do_not(
+    home: Home, broadcast_id: int, engine: GuardedEngine, database_url: str
+) -> None:
+    sender = home()
+    orders = sender.orders
+    query(database_url, "UPDATE broadcasts SET by_program = true RETURNING 1")
+    for order in (
+        lambda: orders.start(StartBroadcast(broadcast_id=broadcast_id), key=""),
+        lambda: orders.resume(broadcast_id),
+        lambda: orders.resend_unknown(broadcast_id, "word"),
+        lambda: taken(sender, broadcast_id, "by-hand"),
+    ):
+        with pytest.raises(BroadcastRefused, match="a program of its own"):
+            order()
+    orders.pause(broadcast_id)
+    assert orders.resume(broadcast_id).status is BroadcastStatus.SENDING  # for the program, called again
+    orders.recall()
+    orders.wake(broadcast_id)
+    assert sender.lanes.agenda.size() == 0
+    jobs = cast(list[bytes], sender._redis.zrange("ballast:inbox:all", 0, -1))
+    assert [job for job in jobs if b"-card-" not in job] == []
+
+
+def test_what_is_sent_once_more_counts_against_the_cap_in_stars(
+    home: Home, begun: Callable[[range], int], engine: GuardedEngine, database_url: str
+) -> None:
+    broadcast_id = begun(range(2001, 2011))
+    query(database_url, "UPDATE broadcasts SET paid = true, stars_max = 1 RETURNING 1")
+    lease = leased(engine, broadcast_id, 1)
+    results = [Result(each.user_id, DeliveryStatus.UNKNOWN) for each in lease.recipients]
+    broadcast_leases.record(engine, broadcast_id, lease, results)
+    orders = home().orders
+    with pytest.raises(BroadcastRefused, match="20 messages may cost 2 Stars, and stars_max is 1"):
+        orders.resend_unknown(broadcast_id, "word")
+    query(database_url, "UPDATE broadcasts SET stars_max = 2 RETURNING 1")
+    assert orders.resend_unknown(broadcast_id, "word") == 10
+    assert orders.resend_unknown(broadcast_id, "word") == 0  # the same word, delivered twice

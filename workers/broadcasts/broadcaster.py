@@ -18,7 +18,7 @@ from workers.broadcasts.trouble import Trouble
 from workers.telegram.pacer import Pacer
 
 if TYPE_CHECKING:
-    from dbcore.broadcasts import Broadcast
+    from dbcore.broadcasts import Progress
     from dbcore.engine import GuardedEngine
     from workers.inbox import Inbox, Publisher
 
@@ -66,7 +66,7 @@ class Broadcaster:
         self.starting = threading.BoundedSemaphore(STARTING_AT_ONCE)
         self.sends = asyncio.Semaphore(SENDS_AT_ONCE)  # of the courier's loop, from its first use on
 
-    def chunk_size(self, broadcast: Broadcast) -> int:
+    def chunk_size(self, broadcast: Progress) -> int:
         """How many recipients a chunk takes at the rate of now."""
         share = self.pacer.rate(paid=broadcast.paid) / LANES
         return max(CHUNK_SIZE_MIN, min(CHUNK_SIZE_MAX, round(share * CHUNK_SECONDS)))

@@ -22,7 +22,7 @@ import structlog
 
 from dbcore import broadcast_leases
 from dbcore.broadcast_leases import DeliveryStatus, Lease, Recipient, Recorded, Result
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers.broadcasts.broadcaster import Broadcaster
@@ -70,7 +70,7 @@ class Chunk:
     def __init__(
         self,
         broadcaster: Broadcaster,
-        broadcast: Broadcast,
+        broadcast: Progress,
         job: SendChunk,
         lease: Lease,
         holder: str,

@@ -6,7 +6,7 @@ import structlog
 
 from dbcore import broadcast_leases, broadcasts
 from dbcore.broadcast_leases import DeliveryStatus, Result
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
 from workers.broadcasts.broadcaster import SHED_SECONDS, Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
 from workers.jobs import SendChunk
@@ -17,7 +17,9 @@ log = structlog.get_logger(__name__)
 
 def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
     """None where the job's lane ends here. Raises NotNow where it goes on later, BroadcastRefused, DatabaseAway."""
-    broadcast = broadcasts.require(home.engine, job.broadcast_id)
+    broadcast = broadcasts.require_progress(home.engine, job.broadcast_id)
+    if broadcast.by_program:
+        raise BroadcastRefused(f"broadcast {broadcast.id} is sent by a program of its own")
     shed, trouble_seconds = home.is_shed(), home.trouble.wait_seconds()
     rests = broadcast.status is BroadcastStatus.SENDING and home.orders.rests(broadcast)
     limit = broadcast.canary if job.number == 0 else home.chunk_size(broadcast)

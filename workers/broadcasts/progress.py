@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import BroadcastStatus, Progress
 
 MEASURED_SECONDS = 30.0
 BAR_LENGTH = 24
@@ -39,7 +39,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def line(broadcast: Broadcast, rate: float | None = None) -> str:
+def line(broadcast: Progress, rate: float | None = None) -> str:
     """rate -- recipients a second, where it was measured."""
     audience = broadcast.audience
     if audience is None:

@@ -104,7 +104,8 @@ def cancel(work: Work[CancelBroadcast]) -> list[Message]:
 
 @job_task(ResendUnknown)
 def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
-    return _ordered(work, _broadcaster().orders.resend_unknown)
+    orders = _broadcaster().orders
+    return _ordered(work, lambda broadcast_id: orders.resend_unknown(broadcast_id, work.job_id))
 
 
 @job_task(DraftBroadcast)

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import make_url
 
-from dbcore import failed_operations, probes
+from dbcore import broadcast_deliveries, failed_operations, probes
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers import probe_record, process
@@ -46,6 +46,8 @@ def _tend(worker: process.WorkerProcess) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
         worker.broadcaster.orders.recall()
+        if forgotten := broadcast_deliveries.forget_old(worker.engine):
+            log.info("deliveries_forgotten", recipients=forgotten)
     except DatabaseAway as away:
         log.info("not_tended", kind=away.kind)
 
