@@ -47,7 +47,7 @@ HANGING_AFTER_SECONDS = 1.5
 REST_SECONDS = 5.0
 WITHOUT_REDIS_SECONDS = 0.3
 NOTING_FAILURES_MAX = 200
-"""In a row of results: a minute without Redis. They are in the process still, and go to the table."""
+"""A minute without Redis. The results are in the process still, and go to the table."""
 
 
 @dataclass(frozen=True, slots=True)
