@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 TCP_SECONDS_MAX = 2.0
 
+TENDED_EVERY_SECONDS = 3600
+"""At most, where the database is asked as little as can be."""
+
 
 @app.task(name="workers.health.probe")
 def probe(trigger: str = "beat") -> None:
@@ -38,8 +41,13 @@ def probe(trigger: str = "beat") -> None:
     finding["probed_at"] = time.time()
     probe_record.keep(worker.redis, finding)
     log.info("probed", ok=finding["ok"], latency_ms=finding.get("latency_ms"))
-    if finding["ok"] and finding["by"] != "tcp":
+    if finding["ok"] and (finding["by"] == "statement" or _is_awake_and_untended(worker, finding["by"])):
         _tend(worker)
+
+
+def _is_awake_and_untended(worker: process.WorkerProcess, by: str) -> bool:
+    """Not each time that there is traffic: tending is traffic too, and would keep the database awake for ever."""
+    return by == "traffic" and probe_record.claim_tending(worker.redis, TENDED_EVERY_SECONDS)
 
 
 def _tend(worker: process.WorkerProcess) -> None:
