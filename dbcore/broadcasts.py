@@ -11,11 +11,12 @@ whole; how their recipients are handed out to senders is in `broadcast_leases`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 
@@ -25,6 +26,9 @@ from dbcore.text import storable
 
 SNAPSHOT_SECONDS_MAX = 50.0
 """For taking down the audience, 6 s for a million on a slow machine, in one statement. Below a task's time limit."""
+
+KEPT_DAYS = 90
+"""After its end what became of a broadcast's recipients one by one is kept so long; its counts are for ever."""
 
 _AUDIENCE_TOO_LARGE = "BL001"
 
@@ -56,22 +60,21 @@ class AudienceTooLarge(BroadcastRefused):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Broadcast:
+class Progress:
     """A broadcast and how far it is.
 
     payload -- `{"text": html}` or `{"copy": {"chat_id": …, "message_ids": […]}}`.
-    segment -- `active_days`, `balance_min` (minor units), `language`, `telegram_ids`; all that are given must hold.
     canary -- so many go out first, and alone.
     quiet_hours -- `{"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}`: nothing goes out between these.
     audience -- how many were taken down when it began; None before.
     run -- counts its starts and resumptions.
+    by_program -- a plain program sends it (broadcast_loop), and the workers leave it alone.
     """
 
     id: int
     idempotency_key: str
     status: BroadcastStatus
     payload: dict[str, Any]
-    segment: dict[str, Any]
     actor: str
     paid: bool
     stars_max: int | None
@@ -90,6 +93,7 @@ class Broadcast:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    by_program: bool
 
     @property
     def done(self) -> int:
@@ -101,6 +105,16 @@ class Broadcast:
         return (self.audience or 0) - self.done
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcast(Progress):
+    """With whom it is for, which may be a long list: for who has to know that.
+
+    segment -- `active_days`, `balance_min` (minor units), `language`, `telegram_ids`; all that are given must hold.
+    """
+
+    segment: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Begun:
     """How a broadcast stands after it was told to begin or to go on."""
@@ -110,7 +124,7 @@ class Begun:
     audience: int | None = None
 
 
-_COLUMNS = ", ".join(field.name for field in fields(Broadcast))
+B = TypeVar("B", bound=Progress)
 
 
 def create(
@@ -127,6 +141,7 @@ def create(
     quiet_hours: Mapping[str, str] | None = None,
     admin_chat_id: int | None = None,
     draft: bool = False,
+    by_program: bool = False,
 ) -> Broadcast:
     """Write a broadcast down; `begin` sends it. The same key again answers with the broadcast of the first time.
 
@@ -137,7 +152,8 @@ def create(
     status = BroadcastStatus.SCHEDULED if scheduled_for and not draft else BroadcastStatus.DRAFT
     row = engine.fetch_row(
         "WITH made AS (INSERT INTO broadcasts (idempotency_key, status, payload, segment, actor, paid, stars_max, "
-        "canary, scheduled_for, quiet_hours, admin_chat_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "canary, scheduled_for, quiet_hours, admin_chat_id, by_program) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id) SELECT max(id) FROM made",
         (
             key,
@@ -151,12 +167,18 @@ def create(
             scheduled_for,
             None if quiet_hours is None else _jsonb(quiet_hours),
             admin_chat_id,
+            by_program,
         ),
         name="broadcasts.create",
     )
-    broadcast = find_by_key(engine, key) if row[0] is None else progress(engine, row[0])
+    broadcast = find_by_key(engine, key) if row[0] is None else require(engine, row[0])
     assert broadcast is not None  # noqa: S101  made right above, or before
-    if (broadcast.payload, broadcast.segment, broadcast.paid) != (_stored(payload), _stored(segment), paid):
+    same = (broadcast.payload, broadcast.segment, broadcast.paid) == (
+        _stored(payload),
+        _stored(segment),
+        paid,
+    )
+    if not same or (broadcast.by_program and not by_program):
         raise BroadcastRefused(f"the key {key!r} was used before, for another broadcast ({broadcast.id})")
     return broadcast
 
@@ -223,7 +245,7 @@ def begin(engine: GuardedEngine, broadcast_id: int, *, audience_max: int | None 
 
     Raises AudienceTooLarge, BroadcastRefused.
     """
-    try:
+    with _too_large():
         row = engine.fetch_row(
             # Both in one transaction; the time-out is for the second alone, and ends with it.
             "SELECT set_config('statement_timeout', %s, true); SELECT * FROM broadcast_begin(%s, %s, %s)",
@@ -231,10 +253,6 @@ def begin(engine: GuardedEngine, broadcast_id: int, *, audience_max: int | None 
             name="broadcasts.begin",
             deadline_seconds=SNAPSHOT_SECONDS_MAX,
         )
-    except psycopg2.Error as error:
-        if error.pgcode == _AUDIENCE_TOO_LARGE:
-            raise AudienceTooLarge(int(error.diag.message_primary or 0)) from error
-        raise
     status, run, audience = row
     if status is None:
         raise _unknown(broadcast_id)
@@ -283,17 +301,22 @@ def _ordered(
     return Begun(BroadcastStatus(status), run)
 
 
-def resend_unknown(engine: GuardedEngine, broadcast_id: int) -> tuple[Begun, int]:
-    """Send once more to those of whom nobody knows whether they got it: some get it twice. Returns how many they are.
+def resend_unknown(
+    engine: GuardedEngine, broadcast_id: int, key: str, *, audience_max: int | None = None
+) -> tuple[Begun, int]:
+    """Send once more to those of whom nobody knows whether they got it: some get it twice. Returns how many they are,
+    and by the same key again none.
 
-    A finished broadcast is sending again then. Raises BroadcastRefused.
+    audience_max -- how many messages it may be in all, those of before and these.
+    A finished broadcast is sending again then. Raises AudienceTooLarge, BroadcastRefused.
     """
-    status, run, obeyed, resent = engine.fetch_row(
-        "SELECT * FROM broadcast_resend_unknown(%s)",
-        (broadcast_id,),
-        name="broadcasts.resend_unknown",
-        deadline_seconds=SNAPSHOT_SECONDS_MAX,
-    )
+    with _too_large():
+        status, run, obeyed, resent = engine.fetch_row(
+            "SELECT * FROM broadcast_resend_unknown(%s, %s, %s, %s)",
+            (broadcast_id, key, audience_max, KEPT_DAYS),
+            name="broadcasts.resend_unknown",
+            deadline_seconds=SNAPSHOT_SECONDS_MAX,
+        )
     if status is None:
         raise _unknown(broadcast_id)
     if not obeyed:
@@ -301,49 +324,82 @@ def resend_unknown(engine: GuardedEngine, broadcast_id: int) -> tuple[Begun, int
     return Begun(BroadcastStatus(status), run), resent
 
 
-def progress(engine: GuardedEngine, broadcast_id: int) -> Broadcast | None:
+def progress(engine: GuardedEngine, broadcast_id: int) -> Progress | None:
     """One broadcast as it stands now; None where there is none of this id."""
-    return _one(engine, "id = %s", broadcast_id, "broadcasts.progress")
+    return _one(engine, Progress, "id = %s", broadcast_id, "broadcasts.progress")
 
 
 def find_by_key(engine: GuardedEngine, key: str) -> Broadcast | None:
-    return _one(engine, "idempotency_key = %s", key, "broadcasts.find_by_key")
+    return _one(engine, Broadcast, "idempotency_key = %s", key, "broadcasts.find_by_key")
+
+
+def require_progress(engine: GuardedEngine, broadcast_id: int) -> Progress:
+    """Raises BroadcastRefused where there is none of this id."""
+    found = progress(engine, broadcast_id)
+    if found is None:
+        raise _unknown(broadcast_id)
+    return found
 
 
 def require(engine: GuardedEngine, broadcast_id: int) -> Broadcast:
     """Raises BroadcastRefused where there is none of this id."""
-    broadcast = progress(engine, broadcast_id)
+    broadcast = _one(engine, Broadcast, "id = %s", broadcast_id, "broadcasts.require")
     if broadcast is None:
         raise _unknown(broadcast_id)
     return broadcast
 
 
-def listed(engine: GuardedEngine, limit: int) -> list[Broadcast]:
+def listed(engine: GuardedEngine, limit: int) -> list[Progress]:
     """The newest, newest first."""
     (rows,) = engine.fetch_row(
         f"SELECT coalesce(jsonb_agg(b ORDER BY b.id DESC), '[]') FROM "  # noqa: S608  our own column names
-        f"(SELECT {_COLUMNS} FROM broadcasts ORDER BY id DESC LIMIT %s) AS b",
+        f"(SELECT {_columns(Progress)} FROM broadcasts ORDER BY id DESC LIMIT %s) AS b",
         (limit,),
         name="broadcasts.listed",
         writes=False,
     )
-    return [_read(row) for row in rows]
+    return [_read(Progress, row) for row in rows]
 
 
-def _one(engine: GuardedEngine, condition: str, value: object, name: str) -> Broadcast | None:
+def under_way(engine: GuardedEngine) -> dict[int, datetime | None]:
+    """All that the workers are sending, and those that are scheduled with their time."""
+    (rows,) = engine.fetch_row(
+        "SELECT coalesce(jsonb_agg(jsonb_build_array(id, CASE status WHEN 'scheduled' THEN scheduled_for END)), '[]') "
+        "FROM broadcasts WHERE status IN ('scheduled', 'sending') AND NOT by_program",
+        name="broadcasts.under_way",
+        writes=False,
+    )
+    return {broadcast_id: time and datetime.fromisoformat(time) for broadcast_id, time in rows}
+
+
+def _one(engine: GuardedEngine, kind: type[B], condition: str, value: object, name: str) -> B | None:
     (row,) = engine.fetch_row(
-        f"SELECT (SELECT to_jsonb(b) FROM (SELECT {_COLUMNS} FROM broadcasts WHERE {condition}) AS b)",  # noqa: S608
+        f"SELECT (SELECT to_jsonb(b) FROM (SELECT {_columns(kind)} FROM broadcasts WHERE {condition}) AS b)",  # noqa: S608
         (value,),
         name=name,
         writes=False,
     )
-    return None if row is None else _read(row)
+    return None if row is None else _read(kind, row)
 
 
-def _read(row: dict[str, Any]) -> Broadcast:
+def _columns(kind: type[Progress]) -> str:
+    return ", ".join(field.name for field in fields(kind))
+
+
+def _read(kind: type[B], row: dict[str, Any]) -> B:
     times = ("scheduled_for", "created_at", "started_at", "finished_at")
     read = {name: datetime.fromisoformat(row[name]) for name in times if row[name] is not None}
-    return Broadcast(**{**row, **read, "status": BroadcastStatus(row["status"])})
+    return kind(**{**row, **read, "status": BroadcastStatus(row["status"])})
+
+
+@contextmanager
+def _too_large() -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.Error as error:
+        if error.pgcode == _AUDIENCE_TOO_LARGE:
+            raise AudienceTooLarge(int(error.diag.message_primary or 0)) from error
+        raise
 
 
 def _unknown(broadcast_id: int) -> BroadcastRefused:

@@ -167,7 +167,9 @@ def bot_safe_broadcast(
     engine = _engine()
     broadcast: Broadcast | None = None
     try:
-        broadcast = broadcasts.create(engine, key=key, payload=payload, segment=segment or {}, actor=actor)
+        broadcast = broadcasts.create(
+            engine, key=key, payload=payload, segment=segment or {}, actor=actor, by_program=True
+        )
         if broadcast.status.is_over:
             return BroadcastOutcome(status=OutcomeStatus.REPLAYED, broadcast=broadcast)
         if broadcasts.begin(engine, broadcast.id).status is BroadcastStatus.SENDING:

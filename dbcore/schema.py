@@ -258,6 +258,10 @@ broadcasts = Table(
     _time("created_at"),
     _time("started_at", nullable=True, default_now=False),
     _time("finished_at", nullable=True, default_now=False),
+    Column("by_program", Boolean, nullable=False, server_default="false"),
+    Column("resent", BigInteger, nullable=False, server_default="0"),
+    Column("resent_by", Text),
+    Column("deliveries_kept", Boolean, nullable=False, server_default="true"),
     _check(
         "broadcasts_status_known",
         "status IN ('draft', 'scheduled', 'sending', 'paused', 'halted', 'cancelled', 'finished')",

@@ -140,11 +140,11 @@ def read_and_note(
 
 
 def set_status(engine: GuardedEngine, *, telegram_id: int, status: UserStatus) -> None:
-    """Note what a send told us. Someone we do not know stays unknown."""
+    """Note what a send or an update told us; who is active has no strikes. Someone we do not know stays unknown."""
     engine.fetch_row(
-        "WITH changed AS (UPDATE users SET status = %s WHERE telegram_id = %s AND status <> %s RETURNING 1) "
-        "SELECT count(*) FROM changed",
-        (status.value, telegram_id, status.value),
+        "WITH changed AS (UPDATE users SET status = %s, strikes = CASE WHEN %s THEN 0 ELSE strikes END "
+        "WHERE telegram_id = %s AND (status <> %s OR %s AND strikes > 0) RETURNING 1) SELECT count(*) FROM changed",
+        (status.value, active := status is UserStatus.ACTIVE, telegram_id, status.value, active),
         name="users.set_status",
     )
 

@@ -23,6 +23,11 @@ def claim_slot(client: redis.Redis, slot: int, period_seconds: int) -> bool:
     return bool(client.set(f"ballast:probe:slot:{slot}", 1, nx=True, ex=2 * period_seconds))
 
 
+def claim_tending(client: redis.Redis, period_seconds: int) -> bool:
+    """Whether this caller is the first for so long."""
+    return bool(client.set("ballast:probe:tended", 1, nx=True, ex=period_seconds))
+
+
 def keep(client: redis.Redis, finding: dict[str, Any]) -> None:
     short = {name: finding.get(name) for name in ("probed_at", "ok", "by", "latency_ms", "kind")}
     with client.pipeline(transaction=False) as pipeline:

@@ -27,7 +27,7 @@ BREAKER_WORDS = {
 _REMEDIES: dict[BreakerReason | None, str] = {
     BreakerReason.OUTAGE: "The database does not answer: see to its server.",
     BreakerReason.SATURATION: "The database is overloaded: look for others' connections and slow statements.",
-    BreakerReason.AMBIGUOUS: "The database's provider refuses us, and does not say why: see its status and your quotas.",
+    BreakerReason.AMBIGUOUS: "The database's provider refuses us, and does not say why: see its status page.",
     BreakerReason.QUOTA: "The database's quota is used up: raise the plan, then release the breaker.",
     BreakerReason.STORAGE: "The database cannot be written to: make room. Balances can still be read.",
     BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong.",

@@ -207,7 +207,7 @@ async def test_a_draft_is_scheduled_priced_and_discarded_and_what_is_not_there_i
 
     shown = await turned("To whom")
     shown = await answer("List of ids", f"{people[0]} {people[1]} 999999", "a list of 3", "That is 2 people")
-    shown = await answer("Pay for speed", "0", "at most 0 Stars (you allow 0)")
+    shown = await answer("Pay for speed", "1", "at most 1 Stars (you allow 1)")
     shown = await turned("When")
     shown = await answer("At a time", "2999-12-01 18:00 Europe/Berlin", "When: 2999-12-01 17:00 UTC")
     shown = await turned("When")

@@ -22,7 +22,6 @@ from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.queueing import queueing_at
-from workers.broadcasts.lanes import Lanes
 from workers.jobs import Envelope, Job
 
 SENDING_SECONDS_MAX = 120.0
@@ -80,11 +79,6 @@ class House:
             assert receipt.ticket is not None
             queueing.publisher.publish(receipt.ticket)
         return job_id
-
-    def open_lanes(self, broadcast_id: int, run: int) -> None:
-        """What an operator's `resume` does after the change in the database."""
-        with queueing_at(self.redis.url) as queueing:
-            Lanes(queueing.client, queueing.inbox, queueing.publisher).open(broadcast_id, run)
 
     def started(self, job: Job) -> int:
         """The broadcast that `job` started; its id."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastStatus
@@ -105,3 +108,37 @@ async def test_celery_s_own_call_starts_one_once(house: House, telegram: Telegra
         ),
         "the refusal is a dead letter",
     )
+
+
+@pytest.mark.parametrize(
+    ("order", "first_id", "ends"),
+    [
+        ("pause", 42_000, BroadcastStatus.PAUSED),
+        ("resume", 43_000, BroadcastStatus.FINISHED),
+        ("cancel", 44_000, BroadcastStatus.CANCELLED),
+    ],
+)
+async def test_celery_s_own_call_pauses_resumes_and_cancels(
+    house: House, telegram: TelegramControl, order: str, first_id: int, ends: BroadcastStatus
+) -> None:
+    people = house.register(first_id, len(await telegram.create_users(5, first_id=first_id)))
+    made = broadcasts.create(
+        house.engine,
+        key=f"for-{order}",
+        payload={"text": "by call"},
+        segment={"telegram_ids": list(people)},
+        actor="test",
+        scheduled_for=datetime.now(UTC) + timedelta(days=1),
+    )
+    if order == "resume":
+        broadcasts.begin(house.engine, made.id)
+        broadcasts.pause(house.engine, made.id)
+    called = await asyncio.to_thread(
+        house.stack.command,
+        "celery",
+        *("-A", "workers", "call", f"workers.broadcasts.{order}"),
+        *("--kwargs", json.dumps({"broadcast_id": made.id})),
+    )
+    assert called.returncode == 0, called.stderr
+    await asyncio.to_thread(house.wait_for, made.id, ends)
+    assert sum((await received(telegram, people)).values()) == (5 if order == "resume" else 0)

@@ -9,6 +9,7 @@ from typing import Any
 from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastStatus
 from devstack.telegram.control import TelegramControl
+from devstack.telegram.control_objects import ApiRequest
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
 from workers.jobs import (
     CancelBroadcast,
@@ -21,6 +22,9 @@ from workers.jobs import (
     StartBroadcast,
 )
 
+UNDER_WAY_SECONDS = 1.5
+"""How long a send that was begun before everybody heard of a 429 may take to arrive at Telegram."""
+
 
 async def people_of(house: House, telegram: TelegramControl, first_id: int, count: int) -> range:
     people = await telegram.create_users(count, first_id=first_id)
@@ -29,6 +33,16 @@ async def people_of(house: House, telegram: TelegramControl, first_id: int, coun
 
 def to(people: range, **options: Any) -> StartBroadcast:
     return StartBroadcast(text="Hello", segment=Segment(telegram_ids=tuple(people)), **options)
+
+
+async def all_sends(telegram: TelegramControl, people: range) -> list[ApiRequest]:
+    """Telegram's record of what was sent to them, whatever it answered."""
+    found: list[ApiRequest] = []
+    after = 0
+    while requests := await telegram.requests(method="sendMessage", after=after, limit=1000):
+        found += [request for request in requests if request.chat_id in people]
+        after = requests[-1].id
+    return found
 
 
 async def assert_refused(house: House, job_id: str, why: str) -> None:
@@ -123,7 +137,7 @@ async def test_a_paid_one_that_costs_too_much_is_refused_with_its_cost(
 ) -> None:
     people = await people_of(house, telegram, 23_000, 100)
     refused = house.ask(to(people, paid=True, stars_max=9))
-    await assert_refused(house, refused, "JobFailed: to 100 people it may cost 10 Stars, and stars_max is 9")
+    await assert_refused(house, refused, "JobFailed: 100 messages may cost 10 Stars, and stars_max is 9")
     broadcast_id = await asyncio.to_thread(house.started, to(people, paid=True, stars_max=10))
     assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 100
     requests = await telegram.requests(method="sendMessage", chat_id=people.start)
@@ -167,10 +181,15 @@ async def test_a_429_makes_everybody_wait_and_nobody_is_lost_or_marked(
     house: House, telegram: TelegramControl
 ) -> None:
     people = await people_of(house, telegram, 26_000, 60)
-    await telegram.add_fault("flood", methods=["sendMessage"], skip=25, count=4, retry_after=2)
+    await telegram.add_fault("flood", methods=["sendMessage"], skip=25, count=4, retry_after=4)
     broadcast_id = await asyncio.to_thread(house.started, to(people))
     broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
     assert (broadcast.sent, broadcast.done) == (60, 60)
+    asked = await all_sends(telegram, people)
+    refused = min(request.finished_at for request in asked if request.error_code == 429)
+    # What was on its way when the first was refused arrives still.
+    halt = (refused + UNDER_WAY_SECONDS, refused + 4)
+    assert [request for request in asked if halt[0] < request.started_at < halt[1]] == []
     assert_each_got_what_the_table_says(
         broadcast, house.states(broadcast_id), await received(telegram, people), people
     )
@@ -183,8 +202,9 @@ async def test_an_operators_chunk_by_hand_sends_a_few_and_has_no_follower(
     broadcast_id = await asyncio.to_thread(house.started, to(people))
     house.ask(PauseBroadcast(broadcast_id=broadcast_id))
     await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    an_hour = datetime.now(UTC) + timedelta(hours=1)  # until then nobody looks at it
+    house.stack.redis.zadd("ballast:broadcasts:due", {str(broadcast_id): an_hour.timestamp()})
     house.stack.query("UPDATE broadcasts SET status = 'sending' WHERE id = %s RETURNING 1", broadcast_id)
-    house.stack.redis.delete("ballast:broadcasts:due")
     before = broadcasts.require(house.engine, broadcast_id).done
     house.ask(SendChunk(broadcast_id=broadcast_id))
     await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")

@@ -1,11 +1,17 @@
-"""What became of recipients is read page by page, and what they have can be taken back within two days."""
+"""What became of recipients is read page by page, what they have can be taken back within two days, and it is forgotten
+in the end.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime
+
+import pytest
 
 from dbcore import broadcast_deliveries, broadcasts
+from dbcore.broadcasts import BroadcastRefused
 from dbcore.engine import GuardedEngine
 from tests.dbcore.conftest import Person, Sql
 from workers.broadcasts import report
@@ -68,3 +74,28 @@ def test_what_is_older_than_two_days_or_deleted_already_is_not_found_to_delete(
     }
     (rest,) = broadcast_deliveries.arrived(engine, broadcast_id, after_user_id=album, limit=1)
     assert rest.user_id == last
+
+
+def test_what_ended_long_ago_is_forgotten_bit_by_bit_and_its_counts_stay(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    broadcast_id = sent_to(engine, person, sql, 5)
+    young = broadcasts.create(engine, key="c", payload={"text": "x"}, segment={}, actor="test").id
+    broadcasts.begin(engine, young)
+    for number, days in ((broadcast_id, 91), (young, 89)):
+        sql(
+            "UPDATE broadcasts SET status = 'finished', unknown = 2, finished_at = now() - make_interval(days => %s) "
+            "WHERE id = %s",
+            days,
+            number,
+        )
+    assert [broadcast_deliveries.forget_old(engine, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+    assert sql("SELECT broadcast_id, count(*) FROM broadcast_deliveries GROUP BY 1") == [(young, 5)]
+    old = broadcasts.require_progress(engine, broadcast_id)
+    assert (old.audience, old.unknown) == (5, 2)
+    now = datetime.now(UTC)
+    with pytest.raises(BroadcastRefused, match="more than 90 days ago"):
+        broadcast_deliveries.require_kept(old, now)
+    with pytest.raises(BroadcastRefused, match="nothing of it can be sent again"):
+        broadcasts.resend_unknown(engine, broadcast_id, "word")
+    broadcast_deliveries.require_kept(broadcasts.require_progress(engine, young), now)

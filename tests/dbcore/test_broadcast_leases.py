@@ -11,7 +11,7 @@ import pytest
 
 from dbcore import broadcast_leases, broadcasts, users
 from dbcore.broadcast_leases import DeliveryStatus, Lease, Mark, Result
-from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts import AudienceTooLarge, BroadcastRefused, BroadcastStatus
 from dbcore.engine import GuardedEngine
 from tests.dbcore.conftest import Sql, eventually
 
@@ -230,6 +230,15 @@ def test_what_a_delivery_says_of_a_user_is_marked_and_not_found_takes_two_strike
     ]
 
 
+def test_who_comes_back_begins_without_strikes(engine: GuardedEngine, audience: Audience, sql: Sql) -> None:
+    audience(2)
+    sql("UPDATE users SET strikes = 2, status = 'blocked' WHERE telegram_id = 1001")
+    sql("UPDATE users SET strikes = 1 WHERE telegram_id = 1002")
+    for telegram_id in (1001, 1002):
+        users.set_status(engine, telegram_id=telegram_id, status=users.UserStatus.ACTIVE)
+    assert sql("SELECT DISTINCT status, strikes FROM users") == [("active", 0)]
+
+
 def test_who_stops_broadcasts_while_one_is_under_way_is_told_apart(
     engine: GuardedEngine, audience: Audience
 ) -> None:
@@ -259,7 +268,7 @@ def test_the_unknown_are_sent_again_only_by_an_operators_word(
     told(engine, broadcast_id, leased(engine, broadcast_id, 1, 2), DeliveryStatus.UNKNOWN)
     told(engine, broadcast_id, leased(engine, broadcast_id, 2, 4), DeliveryStatus.SENT)
     assert broadcasts.require(engine, broadcast_id).status is BroadcastStatus.FINISHED
-    begun, resent = broadcasts.resend_unknown(engine, broadcast_id)
+    begun, resent = broadcasts.resend_unknown(engine, broadcast_id, "word")
     assert (begun.status, resent) == (BroadcastStatus.SENDING, 2)
     lease = leased(engine, broadcast_id, 3, 10)
     assert len(lease.recipients) == 2
@@ -267,6 +276,21 @@ def test_the_unknown_are_sent_again_only_by_an_operators_word(
     broadcast = broadcasts.require(engine, broadcast_id)
     assert (broadcast.status, broadcast.sent, broadcast.unknown) == (BroadcastStatus.FINISHED, 6, 0)
     assert_counts_add_up(engine, sql, broadcast_id)
+
+
+def test_one_word_sends_the_unknown_again_once_however_often_it_comes(
+    engine: GuardedEngine, audience: Audience, sql: Sql
+) -> None:
+    broadcast_id = audience(3)
+    told(engine, broadcast_id, leased(engine, broadcast_id, 1, 3), DeliveryStatus.UNKNOWN)
+    begun, resent = broadcasts.resend_unknown(engine, broadcast_id, "first")
+    assert resent == 3
+    told(engine, broadcast_id, leased(engine, broadcast_id, 2, 3), DeliveryStatus.UNKNOWN)
+    again, resent = broadcasts.resend_unknown(engine, broadcast_id, "first")
+    assert (again.status, again.run, resent) == (BroadcastStatus.FINISHED, begun.run, 0)
+    with pytest.raises(AudienceTooLarge, match="9 people"):
+        broadcasts.resend_unknown(engine, broadcast_id, "second", audience_max=8)
+    assert broadcasts.resend_unknown(engine, broadcast_id, "second", audience_max=9)[1] == 3
 
 
 def test_there_is_nothing_to_lease_of_what_is_not_there(engine: GuardedEngine) -> None:

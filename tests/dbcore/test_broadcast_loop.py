@@ -73,6 +73,8 @@ def test_everybody_gets_it_once_and_the_same_key_sends_nothing_more(sql: Sql) ->
     outcome = bot_safe_broadcast(outbox, key="b", payload=TEXT)
     assert outcome.status is OutcomeStatus.APPLIED
     assert counts(outcome) == (47, 1, 1, 1)
+    assert outcome.broadcast is not None
+    assert outcome.broadcast.by_program  # so that no worker sends it too
     again = bot_safe_broadcast(outbox, key="b", payload=TEXT)
     assert (again.status, counts(again)) == (OutcomeStatus.REPLAYED, (47, 1, 1, 1))
     assert outbox.sent == Counter(PEOPLE)

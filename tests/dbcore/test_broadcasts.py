@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -51,7 +52,7 @@ def test_a_broadcast_is_kept_as_it_was_given(engine: GuardedEngine) -> None:
     )
     assert (made.paid, made.stars_max, made.canary, made.scheduled_for) == (True, 50, 5, tomorrow)
     assert (made.audience, made.done, made.left) == (None, 0, 0)
-    assert broadcasts.listed(engine, 10) == [made]
+    assert broadcasts.listed(engine, 10) == [broadcasts.require_progress(engine, made.id)]
 
 
 def test_the_same_key_is_the_same_broadcast_and_another_one_is_refused(engine: GuardedEngine) -> None:
@@ -153,13 +154,17 @@ def test_the_snapshot_has_a_time_out_of_its_own(engine: GuardedEngine, person: P
     assert broadcasts.begin(engine, draft(engine).id).status is BroadcastStatus.SENDING
 
 
+def resend_unknown(engine: GuardedEngine, broadcast_id: int) -> object:
+    return broadcasts.resend_unknown(engine, broadcast_id, "word")
+
+
 @pytest.mark.parametrize(
     ("order", "allowed"),
     [
         (broadcasts.pause, {"scheduled", "sending", "paused"}),
         (broadcasts.resume, {"paused", "halted", "sending"}),
         (broadcasts.cancel, {"draft", "scheduled", "sending", "paused", "halted", "cancelled"}),
-        (broadcasts.resend_unknown, {"sending", "paused", "halted", "finished"}),
+        (resend_unknown, {"sending", "paused", "halted", "finished"}),
     ],
 )
 def test_each_order_is_obeyed_where_it_makes_sense_and_refused_elsewhere(
@@ -220,8 +225,22 @@ def test_a_draft_can_be_changed_until_it_begins(engine: GuardedEngine) -> None:
     assert broadcasts.require(engine, made.id).card_message_id == 8
 
 
+def test_how_far_it_is_is_read_without_whom_it_is_for(engine: GuardedEngine) -> None:
+    """Each chunk reads it, and a list of ids may have a hundred thousand."""
+    made = draft(engine, segment={"telegram_ids": list(range(1, 1000))})
+    found = broadcasts.require_progress(engine, made.id)
+    assert not hasattr(found, "segment")
+    assert {name: getattr(made, name) for name in (field.name for field in fields(found))} == asdict(found)
+
+
+def test_a_key_that_a_program_used_is_not_the_workers(engine: GuardedEngine) -> None:
+    draft(engine, by_program=True)
+    with pytest.raises(BroadcastRefused, match="used before"):
+        draft(engine)
+
+
 def test_what_there_is_not_is_refused_by_its_number(engine: GuardedEngine) -> None:
-    for order in (broadcasts.require, broadcasts.begin, broadcasts.pause, broadcasts.resend_unknown):
+    for order in (broadcasts.require, broadcasts.begin, broadcasts.pause, resend_unknown):
         with pytest.raises(BroadcastRefused, match="no broadcast 77"):
             order(engine, 77)
     assert broadcasts.progress(engine, 77) is None

@@ -44,6 +44,7 @@ def broadcast(**changes: Any) -> Broadcast:
         "created_at": NOW,
         "started_at": None,
         "finished_at": None,
+        "by_program": False,
     }
     return Broadcast(**{**fields, **changes})
 
@@ -141,7 +142,7 @@ def test_a_draft_says_whom_it_reaches_when_how_long_and_for_what(make_settings: 
         "seen within 30 days and a balance of 5.50 CREDIT or more and language de and in a list of 2",
         "When: 2026-12-01 12:00 UTC",
         "Quiet: 22:00–08:00 Europe/Berlin",
-        "at most 97 Stars (you allow 100)",
+        "at most 100 Stars (you allow 100)",
     ):
         assert part in narrowed
 

@@ -11,7 +11,7 @@ from dbcore.broadcast_leases import DeliveryStatus, Lease, Mark, Recipient, Resu
 from dbcore.broadcasts import BroadcastStatus
 from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.chunk import settled
-from workers.broadcasts.cost import audience_for, stars_for
+from workers.broadcasts.cost import messages_for, stars_for
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.broadcasts.record import LeaseRecord, lease_number
 
@@ -19,13 +19,18 @@ SENT = Result(1, DeliveryStatus.SENT, (5, 6), mark=Mark.REACHED)
 BLOCKED = Result(2, DeliveryStatus.BLOCKED, error="Forbidden: bot was blocked by the user", mark=Mark.BLOCKED)
 
 
+def begun(record: LeaseRecord, holder: str) -> tuple[int, dict[int, Result]]:
+    return record.begin("job", holder)
+
+
 def test_a_known_result_an_open_intent_and_nothing_at_all_are_told_apart(client: redis.Redis) -> None:
     record = LeaseRecord(client)
-    assert record.take(7, "first") is None
-    assert record.intend(7, "first", [1, 2, 3])
-    assert record.note(7, "first", {1: SENT, 2: BLOCKED})
-    before = record.take(7, "second")
-    assert before is not None
+    number, before = begun(record, "first")
+    assert before == {}
+    assert record.intend(number, "first", [1, 2, 3])
+    assert record.note(number, "first", {1: SENT, 2: BLOCKED})
+    assert begun(record, "second")[0] == number
+    before = record.take_over(number, "third") or {}
     assert (before[1], before[2]) == (SENT, BLOCKED)
     assert before[3].status is DeliveryStatus.UNKNOWN
     assert 4 not in before
@@ -33,27 +38,40 @@ def test_a_known_result_an_open_intent_and_nothing_at_all_are_told_apart(client:
 
 def test_whoever_was_taken_for_dead_begins_with_nobody_any_more(client: redis.Redis) -> None:
     record = LeaseRecord(client)
-    record.take(7, "first")
-    record.take(7, "second")
-    assert not record.intend(7, "first", [1])
-    assert not record.note(7, "first", {1: SENT})
-    record.forget(7, "first")
-    assert record.take(7, "third") == {}
+    number, _ = begun(record, "first")
+    assert record.holds(number, "first")
+    begun(record, "second")
+    assert not record.holds(number, "first")
+    assert not record.intend(number, "first", [1])
+    assert not record.note(number, "first", {1: SENT})
+    record.forget(number, "first")
+    assert record.take_over(number, "third") == {}
 
 
 def test_who_was_certainly_not_sent_to_leaves_no_trace(client: redis.Redis) -> None:
     record = LeaseRecord(client)
-    record.take(7, "first")
-    record.intend(7, "first", [1])
-    record.note(7, "first", {1: Result(1, DeliveryStatus.PENDING)})
-    assert record.take(7, "second") == {}
+    number, _ = begun(record, "first")
+    record.intend(number, "first", [1])
+    record.note(number, "first", {1: Result(1, DeliveryStatus.PENDING)})
+    assert begun(record, "second") == (number, {})
 
 
-def test_a_record_that_is_forgotten_or_lost_is_none(client: redis.Redis) -> None:
+def test_a_record_that_is_forgotten_or_lost_is_none_however_often_one_asks(client: redis.Redis) -> None:
     record = LeaseRecord(client)
-    record.take(7, "first")
-    record.forget(7, "first")
-    assert record.take(7, "second") is None
+    number, _ = begun(record, "first")
+    record.forget(number, "first")
+    assert record.take_over(number, "second") is None
+    assert record.take_over(number, "third") is None
+
+
+def test_once_redis_lost_its_data_the_same_job_asks_for_another_lease(client: redis.Redis) -> None:
+    record = LeaseRecord(client)
+    number, _ = begun(record, "first")
+    client.flushdb()
+    after, before = begun(record, "second")
+    assert after != number
+    assert before == {}
+    assert record.take_over(number, "third") is None
 
 
 def leased(*, again: bool) -> Lease:
@@ -70,10 +88,10 @@ def test_without_a_record_everybody_that_a_dead_sender_held_is_unknown() -> None
 
 
 def test_a_job_s_lease_has_the_same_number_each_time_and_fits_the_column() -> None:
-    numbers = {lease_number(f"broadcast-1-1-0-{number}") for number in range(1000)}
+    numbers = {lease_number(f"broadcast-1-1-0-{number}", "epoch") for number in range(1000)}
     assert len(numbers) == 1000
     assert all(0 <= number < 2**63 for number in numbers)
-    assert lease_number("a") == lease_number("a")
+    assert lease_number("a", "epoch") == lease_number("a", "epoch")
 
 
 def test_what_is_due_is_handed_out_once_and_comes_again_later(client: redis.Redis) -> None:
@@ -94,6 +112,7 @@ def test_what_is_due_is_handed_out_once_and_comes_again_later(client: redis.Redi
 
 
 BERLIN = {"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}
+LATE = {**BERLIN, "end": "02:30"}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +124,8 @@ BERLIN = {"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}
         (BERLIN, "2026-01-11T07:00:00+00:00", None),
         (BERLIN, "2026-07-10T20:30:00+00:00", "2026-07-11T06:00:00+00:00"),  # summer time
         (BERLIN, "2026-03-28T23:00:00+00:00", "2026-03-29T06:00:00+00:00"),  # the night it begins
+        (LATE, "2026-10-25T00:10:00+00:00", "2026-10-25T00:30:00+00:00"),  # 02:10, for the first time
+        (LATE, "2026-10-25T01:10:00+00:00", "2026-10-25T01:30:00+00:00"),  # and again
         (
             {"begin": "12:00", "end": "14:00", "zone": "UTC"},
             "2026-01-10T13:00:00+00:00",
@@ -118,21 +139,16 @@ def test_quiet_hours_are_by_the_clocks_of_their_zone(
     hours: dict[str, str] | None, now: str, until: str | None
 ) -> None:
     found = quiet_until(hours, datetime.fromisoformat(now))
-    assert found == (None if until is None else datetime.fromisoformat(until))
+    assert (found and found.astimezone(UTC)) == (until and datetime.fromisoformat(until))
     if found is not None:
-        assert quiet_until(hours, found) is None
-        assert quiet_until(hours, found - timedelta(seconds=1)) == found
+        moment = found.astimezone(UTC)
+        assert quiet_until(hours, moment) is None
+        assert quiet_until(hours, moment - timedelta(seconds=1)) == found
 
 
-def test_a_cap_in_stars_allows_exactly_the_audience_that_it_pays_for() -> None:
-    assert [stars_for(audience) for audience in (0, 30, 31, 100, 1000, 1_000_000)] == [
-        0,
-        0,
-        4,
-        10,
-        97,
-        97_000,
-    ]
+def test_a_cap_in_stars_allows_exactly_the_messages_that_it_pays_for_were_none_of_them_free() -> None:
+    counts = (0, 1, 10, 30, 31, 1000, 1_000_000)
+    assert [stars_for(messages) for messages in counts] == [0, 1, 1, 3, 4, 100, 100_000]
     for stars in (0, 3, 9, 10, 97, 12_345):
-        assert stars_for(audience_for(stars)) <= stars
-        assert stars_for(audience_for(stars) + 1) > stars
+        assert stars_for(messages_for(stars)) <= stars
+        assert stars_for(messages_for(stars) + 1) > stars

@@ -3,12 +3,14 @@ its last sign of life.
 
 In Redis, so that a database that sleeps while nothing is to be done stays asleep. By Redis's clock.
 
-    ballast:broadcasts:due      zset   broadcast id -> unix time
-    ballast:broadcasts:wakes    hash   broadcast id -> how often it was woken since a chunk of it last ended
+    ballast:broadcasts:due      zset     broadcast id -> unix time
+    ballast:broadcasts:wakes    hash     broadcast id -> how often it was woken since a chunk of it last ended
+    ballast:broadcasts:whole    string   gone where Redis lost its data: then it is made anew from the table
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -21,10 +23,15 @@ WAKES_STUCK = 6
 
 _DUE = "ballast:broadcasts:due"
 _WAKES = "ballast:broadcasts:wakes"
+_WHOLE = "ballast:broadcasts:whole"
 
-_POSTPONE = """
+_SET = """
 local time = redis.call('TIME')
-return redis.call('ZADD', KEYS[1], time[1] + time[2] / 1e6 + ARGV[2], ARGV[1])
+local score = time[1] + time[2] / 1e6 + ARGV[2]
+local arguments = {unpack(ARGV, 3)}
+arguments[#arguments + 1] = score
+arguments[#arguments + 1] = ARGV[1]
+return redis.call('ZADD', KEYS[1], unpack(arguments))
 """
 _TAKE_DUE = """
 local time = redis.call('TIME')
@@ -42,7 +49,7 @@ class Agenda:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._postpone: Any = client.register_script(_POSTPONE)
+        self._set: Any = client.register_script(_SET)
         self._take_due: Any = client.register_script(_TAKE_DUE)
 
     def now(self) -> datetime:
@@ -53,7 +60,32 @@ class Agenda:
         self._redis.zadd(_DUE, {str(broadcast_id): unix_time})
 
     def after(self, broadcast_id: int, seconds: float) -> None:
-        self._postpone(keys=[_DUE], args=[broadcast_id, seconds])
+        self._set(keys=[_DUE], args=[broadcast_id, seconds])
+
+    def within(self, broadcast_id: int, seconds: float) -> None:
+        """Sooner, where it is due sooner."""
+        self._set(keys=[_DUE], args=[broadcast_id, seconds, "LT"])
+
+    def rest(self, broadcast_id: int, seconds: float) -> None:
+        """Telegram has us wait: it is not looked at sooner."""
+        self._set(keys=[_DUE], args=[broadcast_id, seconds, "XX", "GT"])
+
+    def is_whole(self) -> bool:
+        """Whether Redis has kept its data since it was made whole."""
+        return bool(self._redis.exists(_WHOLE))
+
+    def make_whole(self, broadcasts: Mapping[int, datetime | None]) -> None:
+        """Take up those that it does not know of.
+
+        broadcasts -- all that are to be looked at, with the time of those that have one; the others are due now.
+        """
+        now = self.now().replace(microsecond=0)  # due by now
+        due = {str(each): (time or now).timestamp() for each, time in broadcasts.items()}
+        with self._redis.pipeline() as pipeline:
+            if due:
+                pipeline.zadd(_DUE, due, nx=True)
+            pipeline.set(_WHOLE, 1)
+            pipeline.execute()
 
     def went_on(self, broadcast_id: int, seconds: float) -> None:
         """A chunk of it has ended, and another follows."""

@@ -15,10 +15,11 @@ from dbcore.fleet.store import SATURATED_SECONDS
 from workers.broadcasts.lanes import LANES, Lanes
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.record import LeaseRecord
+from workers.broadcasts.trouble import Trouble
 from workers.telegram.pacer import Pacer
 
 if TYPE_CHECKING:
-    from dbcore.broadcasts import Broadcast
+    from dbcore.broadcasts import Progress
     from dbcore.engine import GuardedEngine
     from workers.inbox import Inbox, Publisher
 
@@ -55,12 +56,14 @@ class Broadcaster:
         self.lanes = Lanes(client, inbox, publisher)
         self.orders = Orders(engine, self.lanes)
         self.record = LeaseRecord(client)
+        self.trouble = Trouble(client)
+        self.troubles_in_a_row = 0  # of the sends of this process
         self.pacer = pacer
         self.closing = closing
         self.starting = threading.BoundedSemaphore(STARTING_AT_ONCE)
         self.sends = asyncio.Semaphore(SENDS_AT_ONCE)  # of the courier's loop, from its first use on
 
-    def chunk_size(self, broadcast: Broadcast) -> int:
+    def chunk_size(self, broadcast: Progress) -> int:
         """How many recipients a chunk takes at the rate of now."""
         share = self.pacer.rate(paid=broadcast.paid) / LANES
         return max(CHUNK_SIZE_MIN, min(CHUNK_SIZE_MAX, round(share * CHUNK_SECONDS)))

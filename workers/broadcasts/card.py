@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.money import format_amount
 from dbcore.settings import Settings
 from workers.broadcasts.cards import View
@@ -42,7 +42,7 @@ def draft_text(broadcast: Broadcast, audience: int, rate: float, settings: Setti
     return "\n".join(lines)
 
 
-def progress_text(broadcast: Broadcast, rate: float | None, quiet_until: datetime | None) -> str:
+def progress_text(broadcast: Progress, rate: float | None, quiet_until: datetime | None) -> str:
     """rate -- recipients a second as measured. quiet_until -- where it rests now."""
     lines = [f"<b>Broadcast {broadcast.id}</b> · {broadcast.status}"]
     if broadcast.status is BroadcastStatus.SCHEDULED and broadcast.scheduled_for is not None:
@@ -68,13 +68,14 @@ def progress_text(broadcast: Broadcast, rate: float | None, quiet_until: datetim
     return "\n".join(lines)
 
 
-def buttons(broadcast: Broadcast, view: View) -> Rows:
+def buttons(broadcast: Progress, view: View) -> Rows:
     match broadcast.status, view:
         case BroadcastStatus.DRAFT, View.SEGMENT:
             return _segment_buttons(broadcast.id)
         case BroadcastStatus.DRAFT, View.WHEN:
             return _when_buttons(broadcast)
         case BroadcastStatus.DRAFT, _:
+            assert isinstance(broadcast, Broadcast)  # noqa: S101  what is confirmed is whom it is for, too
             return _draft_buttons(broadcast)
         case ((BroadcastStatus.FINISHED | BroadcastStatus.CANCELLED), _):
             return _last_buttons(broadcast, view)
@@ -92,13 +93,13 @@ def buttons(broadcast: Broadcast, view: View) -> Rows:
     return ((first, _button("Cancel", broadcast.id, CardButton.CANCEL)),)
 
 
-def list_text(newest: Sequence[Broadcast]) -> str:
+def list_text(newest: Sequence[Progress]) -> str:
     if not newest:
         return "There are no broadcasts yet. /broadcast draws one up."
     return "\n".join(f"<b>{each.id}</b> {_listed(each)}" for each in newest)
 
 
-def list_buttons(newest: Sequence[Broadcast]) -> Rows:
+def list_buttons(newest: Sequence[Progress]) -> Rows:
     shown = [_button(str(each.id), each.id, CardButton.SHOW) for each in newest]
     rows = tuple(tuple(shown[first : first + 5]) for first in range(0, len(shown), 5))
     last = next((each for each in newest if each.status.is_over and each.sent), None)
@@ -134,7 +135,7 @@ def segment_text(segment: Mapping[str, Any], settings: Settings) -> str:
     return " and ".join(parts) or "everybody"
 
 
-def _listed(broadcast: Broadcast) -> str:
+def _listed(broadcast: Progress) -> str:
     words = " ".join(broadcast.payload.get("text", "a copied message").split())
     reached = "" if broadcast.audience is None else f" · {broadcast.sent:,} of {broadcast.audience:,}"
     return f"{broadcast.created_at:%Y-%m-%d} · {broadcast.status}{reached} · {escape(words[:40])}"
@@ -147,7 +148,7 @@ def _cost(broadcast: Broadcast, audience: int) -> str:
     return f"at most {stars_for(audience):,} Stars{limit}"
 
 
-def _quiet_lines(broadcast: Broadcast) -> list[str]:
+def _quiet_lines(broadcast: Progress) -> list[str]:
     hours = broadcast.quiet_hours
     return [] if hours is None else [f"Quiet: {hours['begin']}–{hours['end']} {escape(hours['zone'])}"]
 
@@ -188,7 +189,7 @@ def _segment_buttons(broadcast_id: int) -> Rows:
     )
 
 
-def _when_buttons(broadcast: Broadcast) -> Rows:
+def _when_buttons(broadcast: Progress) -> Rows:
     quiet = (
         _button("Quiet hours…", broadcast.id, CardQuestion.QUIET)
         if broadcast.quiet_hours is None
@@ -204,7 +205,7 @@ def _when_buttons(broadcast: Broadcast) -> Rows:
     )
 
 
-def _last_buttons(broadcast: Broadcast, view: View) -> Rows:
+def _last_buttons(broadcast: Progress, view: View) -> Rows:
     if not broadcast.audience:
         return ()
     if view is View.ERASE:

@@ -2,8 +2,8 @@
 
     lease ──▶ pacer grants ─▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
                                     │                                            └─ those that hang: in a second one
-                                    └─ everybody is being sent to: the follower is accepted, and does not wait for
-                                       those whose answer hangs
+                                    └─ everybody is being sent to, and somebody answered: the follower is accepted,
+                                       and does not wait for those whose answer hangs
 
 Whoever takes over a dead sender's chunk begins with what the record in Redis says of it (record.py).
 """
@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import uuid
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import redis
@@ -21,11 +22,13 @@ import structlog
 
 from dbcore import broadcast_leases
 from dbcore.broadcast_leases import DeliveryStatus, Lease, Recipient, Recorded, Result
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.broadcasts.post import Posted, post
+from workers.broadcasts.trouble import IN_A_ROW
 from workers.jobs import SendChunk
 from workers.messages import Message
 from workers.not_now import NotNow
@@ -41,12 +44,24 @@ STARTING_SECONDS_MAX = 8.0
 HANGING_AFTER_SECONDS = 1.5
 """After everybody was begun with: who has no answer by then is not waited for by the others."""
 
-TROUBLES_MAX = 5
-"""Sends in a row that Telegram did not take, or left unknown: then it is left alone for a while."""
-
 REST_SECONDS = 5.0
 WITHOUT_REDIS_SECONDS = 0.3
-NOTING_ATTEMPTS_MAX = 200
+NOTING_FAILURES_MAX = 200
+"""A minute without Redis. The results are in the process still, and go to the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Whom a send may be started for now.
+
+    user_ids -- their intents are written.
+    wait_seconds -- after how long to ask for others.
+    trial -- Telegram is in trouble, and this one recipient is to tell whether it still is.
+    """
+
+    user_ids: frozenset[int] = frozenset()
+    wait_seconds: float = 0.0
+    trial: bool = False
 
 
 class Chunk:
@@ -55,32 +70,40 @@ class Chunk:
     def __init__(
         self,
         broadcaster: Broadcaster,
-        broadcast: Broadcast,
+        broadcast: Progress,
         job: SendChunk,
         lease: Lease,
         holder: str,
-        before: dict[int, Result] | None,
+        before: dict[int, Result],
+        *,
+        rests: bool,
     ) -> None:
-        """before -- what the record says of the holders before; None where there was no record."""
+        """before -- what the record says of those whom holders before began with.
+        rests -- it is in its quiet hours: who was not begun with is given back, and the lane ends.
+        """
         self._home = broadcaster
         self._broadcast = broadcast
         self._job = job
         self._lease = lease
         self._holder = holder
+        self._rests = rests
         self._results = settled(lease, before)
         self._unsent = deque(self._to_send())
         self._sends: set[asyncio.Task[None]] = set()
         self._recorded: set[int] = set()
+        self._accepted = 0
         self._to_note: dict[int, Result] = {}
         self._noting: asyncio.Task[None] | None = None
-        self._troubles = 0
+        self._answered = False
+        self._put_off_seconds = 0.0
         self._rest_seconds = 0.0
+        self._paced_seconds = 0.0
         self._bad_payload: str | None = None
         self._superseded = False
 
     def _to_send(self) -> list[Recipient]:
-        """Whom nobody was begun with yet. Where the broadcast was stopped meanwhile, nobody."""
-        if self._lease.status is not BroadcastStatus.SENDING:
+        """Whom nobody was begun with yet. Where the broadcast was stopped meanwhile or rests, nobody."""
+        if self._lease.status is not BroadcastStatus.SENDING or self._rests:
             return []
         for recipient in self._lease.recipients:
             if not recipient.wanted and recipient.user_id not in self._results:
@@ -98,14 +121,17 @@ class Chunk:
             await self._begin_all(bot)
         finally:
             self._home.starting.release()
-        if self._job.number > 0 and not self._unsent and self._may_go_on():
+        if self._job.number > 0 and not self._unsent and not self._rests and self._may_go_on():
             followed = await self._follow_early()
         await self._until_ended()
-        if self._superseded:
-            raise NotNow(0)  # another process sends and records what is left
+        if self._put_off_seconds and not self._answered:
+            self._rest_seconds = max(self._rest_seconds, REST_SECONDS, self._put_off_seconds)
         recorded = await self._record_all()
-        if recorded.status is BroadcastStatus.SENDING and not followed:
+        if recorded.status is BroadcastStatus.SENDING and not followed and not self._rests:
             if not self._may_go_on():
+                if self._paced_seconds:  # everybody waits: that nothing is heard of it says nothing
+                    until = self._paced_seconds + SILENCE_SECONDS_MAX
+                    await asyncio.to_thread(self._home.lanes.agenda.rest, self._broadcast.id, until)
                 raise NotNow(self._rest_seconds)
             await asyncio.to_thread(self._home.lanes.follow, self._job)
         return []
@@ -116,7 +142,13 @@ class Chunk:
         )
 
     async def _follow_early(self) -> bool:
-        """Whether the follower is on record: it need not wait for those whose answer hangs."""
+        """Whether the follower is on record: it need not wait for those whose answer hangs, where not all do."""
+        if self._sends:
+            await asyncio.wait(
+                self._sends, timeout=HANGING_AFTER_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+        if not self._answered or not self._may_go_on():
+            return False
         try:
             await asyncio.to_thread(self._home.lanes.follow, self._job)
         except (redis.RedisError, NotNow):
@@ -132,24 +164,25 @@ class Chunk:
         until = loop.time() + STARTING_SECONDS_MAX
         while self._unsent and self._may_go_on() and (left := until - loop.time()) > 0:
             room = await self._room(len(self._unsent))
-            begun: set[int] = set()
-            wait_seconds = 0.0
+            begun = Begun()
             try:
-                begun, wait_seconds = await asyncio.to_thread(self._granted, room)
+                begun = await asyncio.to_thread(self._granted, room)
             except redis.RedisError as error:
                 # Without Redis nobody is begun: there would be no intent to find.
                 log.warning("broadcast_without_redis", error=type(error).__name__)
-                wait_seconds = WITHOUT_REDIS_SECONDS
+                begun = Begun(wait_seconds=WITHOUT_REDIS_SECONDS)
             finally:
-                for _ in range(room - len(begun)):
+                for _ in range(room - len(begun.user_ids)):
                     self._home.sends.release()
-            for recipient in [each for each in self._unsent if each.user_id in begun]:
+            for recipient in [each for each in self._unsent if each.user_id in begun.user_ids]:
                 self._unsent.remove(recipient)
-                self._sends.add(asyncio.create_task(self._send(bot, recipient)))
-            if wait_seconds > left:
-                self._rest_seconds = wait_seconds
-            elif self._unsent and wait_seconds > 0:
-                await asyncio.sleep(wait_seconds)
+                self._sends.add(asyncio.create_task(self._send(bot, recipient, trial=begun.trial)))
+            if begun.trial and begun.user_ids:
+                await asyncio.wait(self._sends)
+            if begun.wait_seconds > left:
+                self._rest_seconds = self._paced_seconds = begun.wait_seconds
+            elif self._unsent and begun.wait_seconds > 0:
+                await asyncio.sleep(begun.wait_seconds)
 
     async def _room(self, wanted: int) -> int:
         """How many of the process's sends this chunk may begin now; waits for one at least."""
@@ -160,48 +193,66 @@ class Chunk:
             room += 1
         return room
 
-    def _granted(self, room: int) -> tuple[set[int], float]:
-        """The user ids of those who are sent to now, their intents written; and how long to wait for others."""
-        asked = {each.telegram_id: each.user_id for each in list(self._unsent)[:room]}
+    def _granted(self, room: int) -> Begun:
+        trouble_seconds = self._home.trouble.wait_seconds()
+        if trouble_seconds:
+            self._rest_seconds = trouble_seconds
+            return Begun()
+        trial = trouble_seconds is not None
+        asked = {each.telegram_id: each.user_id for each in list(self._unsent)[: 1 if trial else room]}
         grant = self._home.pacer.bulk(list(asked), paid=self._broadcast.paid)
-        begun = {asked[chat_id] for chat_id in grant.granted}
+        begun = frozenset(asked[chat_id] for chat_id in grant.granted)
+        if begun and trial and not self._home.trouble.try_one():
+            return Begun(wait_seconds=grant.retry_after_seconds)  # another was quicker, or it is over
         if begun and not self._home.record.intend(self._lease.number, self._holder, begun):
             self._superseded = True
-            return set(), 0.0
-        return begun, grant.retry_after_seconds
+            return Begun()
+        return Begun(begun, grant.retry_after_seconds, trial)
 
-    async def _send(self, bot: Bot, recipient: Recipient) -> None:
+    async def _send(self, bot: Bot, recipient: Recipient, *, trial: bool) -> None:
         try:
             posted = await post(bot, self._broadcast.payload, recipient, paid=self._broadcast.paid)
         finally:
             self._home.sends.release()
-        await self._heed(posted)
         self._results[recipient.user_id] = posted.result
         self._to_note[recipient.user_id] = posted.result
         if self._noting is None or self._noting.done():
             self._noting = asyncio.create_task(self._note())
+        await self._heed(posted, trial=trial)
 
-    async def _heed(self, posted: Posted) -> None:
-        self._troubles = self._troubles + 1 if posted.troubled else 0
+    async def _heed(self, posted: Posted, *, trial: bool) -> None:
         if posted.bad_payload is not None and self._bad_payload is None:
             self._bad_payload = posted.bad_payload
         if posted.flood:
+            self._paced_seconds = max(self._paced_seconds, posted.wait_seconds)
             self._rest_seconds = max(self._rest_seconds, posted.wait_seconds)
-            with contextlib.suppress(redis.RedisError):  # without Redis nobody begins a send anyway
-                await asyncio.to_thread(self._home.pacer.halt, posted.wait_seconds)
-        elif self._troubles >= TROUBLES_MAX:
+        self._home.troubles_in_a_row = self._home.troubles_in_a_row + 1 if posted.troubled else 0
+        self._answered = self._answered or not posted.troubled
+        if posted.troubled:
+            self._put_off_seconds = max(self._put_off_seconds, posted.wait_seconds)
+        enough = self._home.troubles_in_a_row >= IN_A_ROW
+        if enough:
+            self._home.troubles_in_a_row = 0
             self._rest_seconds = max(self._rest_seconds, REST_SECONDS, posted.wait_seconds)
+        with contextlib.suppress(redis.RedisError):  # without Redis nobody begins a send anyway
+            if posted.flood:
+                await asyncio.to_thread(self._home.pacer.halt, posted.wait_seconds)
+            if trial:
+                trouble = self._home.trouble
+                await asyncio.to_thread(trouble.go_on if posted.troubled else trouble.end)
+            elif enough:
+                await asyncio.to_thread(self._home.trouble.begin)
 
     async def _note(self) -> None:
         """Bring the results of ended sends to Redis, as many at a time as have come together."""
-        for _ in range(NOTING_ATTEMPTS_MAX):
-            if not self._to_note:
-                return
+        failures = 0
+        while self._to_note and failures < NOTING_FAILURES_MAX:
             noted, self._to_note = self._to_note, {}
             try:
                 await asyncio.to_thread(self._home.record.note, self._lease.number, self._holder, noted)
             except redis.RedisError as error:
                 log.warning("broadcast_without_redis", error=type(error).__name__)
+                failures += 1
                 self._to_note = {**noted, **self._to_note}
                 await asyncio.sleep(WITHOUT_REDIS_SECONDS)
 
@@ -210,7 +261,7 @@ class Chunk:
         if not self._sends:
             return
         _, hanging = await asyncio.wait(self._sends, timeout=HANGING_AFTER_SECONDS)
-        if hanging and self._results and not self._superseded:
+        if hanging and self._results:
             with contextlib.suppress(DatabaseAway):  # it is tried again at the end
                 await self._record(list(self._results.values()))
         await asyncio.gather(*self._sends)
@@ -218,6 +269,7 @@ class Chunk:
     async def _record_all(self) -> Recorded:
         """Bring what is not there yet to the table, and give back whom nobody was begun with.
 
+        Also where another took the record over: the table takes it only as long as the lease is still this one.
         Where the database is away the results are in Redis, and the job comes back to them.
         """
         known = [
@@ -234,7 +286,9 @@ class Chunk:
             if away.kind is FailureKind.SATURATION:
                 await asyncio.to_thread(self._home.shed)
             raise
-        await asyncio.to_thread(self._home.record.forget, self._lease.number, self._holder)
+        if self._accepted == len(self._lease.recipients):
+            # Otherwise the lease is another's by now, who needs the record to know whom this one sent to.
+            await asyncio.to_thread(self._home.record.forget, self._lease.number, self._holder)
         return recorded
 
     async def _record(self, results: list[Result]) -> Recorded:
@@ -247,7 +301,9 @@ class Chunk:
             halt=self._bad_payload,
         )
         self._recorded.update(result.user_id for result in results)
-        await asyncio.to_thread(self._home.record.count, results)
+        self._accepted += recorded.recorded
+        if recorded.recorded:  # all of them, or none
+            await asyncio.to_thread(self._home.record.count, results)
         if self._bad_payload is not None:
             log.error("broadcast_halted", broadcast_id=self._broadcast.id, reason=self._bad_payload)
             await asyncio.to_thread(
@@ -264,7 +320,10 @@ def new_holder() -> str:
 
 
 def settled(lease: Lease, before: dict[int, Result] | None) -> dict[int, Result]:
-    """What is known of a lease that a sender before held. Who is not in it was not begun with."""
+    """What is known of a lease that a sender before held. Who is not in it was not begun with.
+
+    before -- what the record says; None where there is none.
+    """
     if not lease.again:
         return {}
     if before is None:

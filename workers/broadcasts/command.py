@@ -13,7 +13,7 @@ from typing import Any
 
 from dbcore import admin_actions, broadcasts
 from dbcore.admin_actions import DONE, Order
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.operate import user_here
 from workers.broadcasts.orders import Orders
@@ -84,13 +84,13 @@ def run(options: argparse.Namespace, orders: Orders) -> None:
                     f"{broadcast.id:>6}  {broadcast.created_at:%Y-%m-%d %H:%M}  {_what(broadcast)}  {line(broadcast)}"
                 )
         case "show" if options.watch:
-            _watch(orders, broadcasts.require(orders.engine, options.broadcast_id).id)
+            _watch(orders, broadcasts.require_progress(orders.engine, options.broadcast_id).id)
         case "show":
             described = asdict(broadcasts.require(orders.engine, options.broadcast_id))
             print(json.dumps(described, indent=2, default=str, ensure_ascii=False))
         case "resend-unknown":
-            count = orders.resend_unknown(options.broadcast_id)
             order = order_here("broadcast.resend_unknown", str(options.broadcast_id))
+            count = orders.resend_unknown(options.broadcast_id, uuid.uuid4().hex)
             admin_actions.record(orders.engine, order, DONE)
             print(f"broadcast {options.broadcast_id} is sent once more to {count:,} people")
         case word:
@@ -145,7 +145,7 @@ def _ids_in(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _what(broadcast: Broadcast) -> str:
+def _what(broadcast: Progress) -> str:
     text = broadcast.payload.get("text")
     return " ".join(text.split())[:30].ljust(30) if text else "a copied message".ljust(30)
 
@@ -159,7 +159,7 @@ def _watch(orders: Orders, broadcast_id: int) -> None:
         while True:
             now = time.monotonic()
             try:
-                broadcast = broadcasts.require(orders.engine, broadcast_id)
+                broadcast = broadcasts.require_progress(orders.engine, broadcast_id)
                 shown = line(broadcast, meter.see(broadcast.done, now))
                 over = broadcast.status is not BroadcastStatus.SENDING
             except DatabaseAway:

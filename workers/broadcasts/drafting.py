@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dbcore import broadcasts
+from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_leases import Recipient
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
 from workers.broadcasts import card, erasing
@@ -120,6 +120,7 @@ def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int |
         home.lanes.show_card(broadcast.id, anew_in=job.telegram_id)
         return
     if job.what is CardButton.REPORT:
+        broadcast_deliveries.require_kept(broadcast, home.lanes.agenda.now())
         home.lanes.report(broadcast.id, job.telegram_id, job_id)
         return
     if message_id is not None and message_id != broadcast.card_message_id:
@@ -152,10 +153,13 @@ def _obey(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
 
 
 def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
-    """Begin what the card showed, once: a second press finds that it is no draft any more."""
-    if broadcast.status is not BroadcastStatus.DRAFT:
+    """Begin what the card showed, once: a second press finds that it is no draft any more.
+
+    One that is scheduled may be so by this very press, which died right after it.
+    """
+    if broadcast.status not in {BroadcastStatus.DRAFT, BroadcastStatus.SCHEDULED}:
         return
-    if job.shown != card.fingerprint(broadcast):
+    if broadcast.status is BroadcastStatus.DRAFT and job.shown != card.fingerprint(broadcast):
         raise BroadcastRefused(
             f"broadcast {broadcast.id} was changed after you were shown it; look at its card and confirm once more"
         )

@@ -114,9 +114,10 @@ class Erasing:
 
 def begin(home: Broadcaster, broadcast_id: int, chat_id: int) -> None:
     """Have it done, and the chat told when it is. Raises BroadcastRefused."""
-    broadcast = broadcasts.require(home.engine, broadcast_id)
+    broadcast = broadcasts.require_progress(home.engine, broadcast_id)
     if not broadcast.status.is_over:
         raise BroadcastRefused(f"broadcast {broadcast_id} is {broadcast.status}: cancel it first")
+    broadcast_deliveries.require_kept(broadcast, home.lanes.agenda.now())
     found = broadcast_deliveries.count_messages(home.engine, broadcast_id)
     if not found:
         raise BroadcastRefused(f"of broadcast {broadcast_id} there is nothing left to delete")

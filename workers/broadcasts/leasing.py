@@ -6,11 +6,10 @@ import structlog
 
 from dbcore import broadcast_leases, broadcasts
 from dbcore.broadcast_leases import DeliveryStatus, Result
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
 from dbcore.fleet.store import SATURATED_SECONDS
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
-from workers.broadcasts.record import lease_number
 from workers.jobs import SendChunk
 from workers.not_now import NotNow
 
@@ -21,21 +20,28 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
     """None where the job's lane ends here. Raises NotNow where it goes on later, BroadcastRefused, DatabaseAway."""
     if home.is_shed():
         raise NotNow(SATURATED_SECONDS)
-    broadcast = broadcasts.require(home.engine, job.broadcast_id)
+    broadcast = broadcasts.require_progress(home.engine, job.broadcast_id)
+    if broadcast.by_program:
+        raise BroadcastRefused(f"broadcast {broadcast.id} is sent by a program of its own")
+    trouble_seconds = home.trouble.wait_seconds()
     rests = broadcast.status is BroadcastStatus.SENDING and home.orders.rests(broadcast)
     limit = broadcast.canary if job.number == 0 else home.chunk_size(broadcast)
-    number, holder = lease_number(job_id), new_holder()
-    before = home.record.take(number, holder)
-    lease = broadcast_leases.lease(
-        home.engine, broadcast.id, number, run=job.run, limit=0 if rests else limit
-    )
+    if rests or trouble_seconds:
+        limit = 0
+    elif trouble_seconds is not None:
+        limit = 1
+    holder = new_holder()
+    number, before = home.record.begin(job_id, holder)
+    lease = broadcast_leases.lease(home.engine, broadcast.id, number, run=job.run, limit=limit)
     if lease.recipients:
-        return Chunk(home, broadcast, job, lease, holder, before)
+        return Chunk(home, broadcast, job, lease, holder, before, rests=rests)
     home.record.forget(number, holder)
     if lease.status is not BroadcastStatus.SENDING or rests or job.run not in {lease.run, None}:
         if broadcast.card_message_id is not None:
             home.lanes.show_card(broadcast.id)  # whoever ended it may have died before it could say so
         return None
+    if trouble_seconds:
+        raise NotNow(trouble_seconds)
     if lease.expired:
         for each in lease.expired:
             _settle(home, broadcast.id, each)
@@ -46,13 +52,19 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
 def _settle(home: Broadcaster, broadcast_id: int, number: int) -> None:
     """A lease whose sender and job are both gone: what is known of it is recorded, the rest given back."""
     holder = new_holder()
-    before = home.record.take(number, holder)
+    before = home.record.take_over(number, holder)
     lease = broadcast_leases.lease(home.engine, broadcast_id, number, run=None, limit=0)
+    if before is not None and not home.record.holds(number, holder):
+        return  # whoever took it over may have sent since, and settles it
     known = settled(lease, before)
     results = [
         known.get(each.user_id, Result(each.user_id, DeliveryStatus.PENDING)) for each in lease.recipients
     ]
-    broadcast_leases.record(home.engine, broadcast_id, lease, results)
-    home.record.count(results)
-    home.record.forget(number, holder)
-    log.warning("broadcast_lease_settled", broadcast_id=broadcast_id, recipients=len(results))
+    recorded = broadcast_leases.record(home.engine, broadcast_id, lease, results).recorded
+    if recorded:
+        home.record.count(results)
+    if recorded == len(
+        results
+    ):  # otherwise the lease is another's by now, and so is what the record says of it
+        home.record.forget(number, holder)
+    log.warning("broadcast_lease_settled", broadcast_id=broadcast_id, recipients=recorded)

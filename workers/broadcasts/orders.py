@@ -1,18 +1,21 @@
-"""What operators and admins can have done with a broadcast: the change in the database first, its jobs after it.
+"""What operators and admins can have done with a broadcast: a place in the agenda first, then the change in the
+database, its jobs after it.
 
-Should something die in between, the change stands and the same order again sees to the jobs; for what is sending,
-the agenda does.
+Should something die in between, the agenda sees to what is left. There is no broadcast that is scheduled or sending and
+has no place there: but where Redis lost its data, and then `recall` makes it whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dbcore import broadcasts
 from dbcore.admin_actions import Order
-from dbcore.broadcasts import AudienceTooLarge, Begun, Broadcast, BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts import AudienceTooLarge, Begun, BroadcastRefused, BroadcastStatus, Progress
 from dbcore.engine import GuardedEngine
-from workers.broadcasts.cost import audience_for, stars_for
+from workers.broadcasts.cost import messages_for, stars_for
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.jobs import StartBroadcast
@@ -25,10 +28,11 @@ class Orders:
     engine: GuardedEngine
     lanes: Lanes
 
-    def start(self, job: StartBroadcast, key: str) -> Broadcast:
+    def start(self, job: StartBroadcast, key: str) -> Progress:
         """Write it down under `key` and send it, or have it sent at its time."""
+        broadcast: Progress
         if job.broadcast_id is not None:
-            broadcast = broadcasts.require(self.engine, job.broadcast_id)
+            broadcast = self._ours(job.broadcast_id)
         else:
             broadcast = broadcasts.create(
                 self.engine,
@@ -41,8 +45,10 @@ class Orders:
                 canary=job.canary,
                 scheduled_for=job.scheduled_for,
                 quiet_hours=None if job.quiet_hours is None else job.quiet_hours.model_dump(),
+                draft=True,
             )
         if broadcast.status is BroadcastStatus.DRAFT and broadcast.scheduled_for is not None:
+            self.lanes.agenda.at(broadcast.id, broadcast.scheduled_for.timestamp())
             broadcast = broadcasts.schedule(self.engine, broadcast.id)
         if broadcast.status is BroadcastStatus.SCHEDULED and not self._is_time(broadcast):
             return broadcast
@@ -53,15 +59,17 @@ class Orders:
             if job.broadcast_id is None:
                 broadcasts.cancel(self.engine, broadcast.id)
             raise
-        return broadcasts.require(self.engine, broadcast.id)
+        return broadcasts.require_progress(self.engine, broadcast.id)
 
     def wake(self, broadcast_id: int) -> None:
         """Its time has come, or nothing was heard of it."""
         broadcast = broadcasts.progress(self.engine, broadcast_id)
-        if broadcast is not None and broadcast.status is BroadcastStatus.SCHEDULED:
+        if broadcast is None or broadcast.by_program:
+            self.lanes.agenda.strike_out(broadcast_id)
+        elif broadcast.status is BroadcastStatus.SCHEDULED:
             if self._is_time(broadcast):
                 self._begin_or_pause(broadcast)
-        elif broadcast is not None and broadcast.status is BroadcastStatus.SENDING:
+        elif broadcast.status is BroadcastStatus.SENDING:
             if not self.rests(broadcast):
                 self._go_on(broadcast_id, broadcasts.resume(self.engine, broadcast_id))
         else:
@@ -75,20 +83,36 @@ class Orders:
         return self._told(broadcast_id, broadcasts.cancel(self.engine, broadcast_id, order))
 
     def resume(self, broadcast_id: int, order: Order | None = None) -> Begun:
+        """One that a program sends goes on when that is called again, which is not for the workers to do."""
+        broadcast = broadcasts.require_progress(self.engine, broadcast_id)
+        if broadcast.by_program and broadcast.status is not BroadcastStatus.SENDING:
+            return broadcasts.resume(self.engine, broadcast_id, order)
+        self._ours(broadcast_id)
+        self.lanes.agenda.within(broadcast_id, SILENCE_SECONDS_MAX)
         return self._told(broadcast_id, broadcasts.resume(self.engine, broadcast_id, order))
 
     def take_up(self, broadcast_id: int) -> None:
         """See to the jobs of one that was changed, by whoever died right after it."""
-        broadcast = broadcasts.require(self.engine, broadcast_id)
-        self._told(broadcast_id, Begun(broadcast.status, broadcast.run))
+        broadcast = broadcasts.require_progress(self.engine, broadcast_id)
+        if not broadcast.by_program:
+            self._told(broadcast_id, Begun(broadcast.status, broadcast.run))
 
-    def resend_unknown(self, broadcast_id: int) -> int:
-        """How many are sent to once more."""
-        begun, resent = broadcasts.resend_unknown(self.engine, broadcast_id)
+    def resend_unknown(self, broadcast_id: int, key: str) -> int:
+        """How many are sent to once more. The same key again is the same order."""
+        broadcast = self._ours(broadcast_id)
+        self.lanes.agenda.within(broadcast_id, SILENCE_SECONDS_MAX)
+        with _within_its_cost(broadcast) as messages_max:
+            begun, resent = broadcasts.resend_unknown(
+                self.engine, broadcast_id, key, audience_max=messages_max
+            )
         self._told(broadcast_id, begun)
         return resent
 
-    def rests(self, broadcast: Broadcast) -> bool:
+    def recall(self) -> None:
+        """Take up in the agenda whatever it has forgotten."""
+        self.lanes.agenda.make_whole(broadcasts.under_way(self.engine))
+
+    def rests(self, broadcast: Progress) -> bool:
         """Whether it is in its quiet hours; it is woken at their end then."""
         now = self.lanes.agenda.now()
         until = quiet_until(broadcast.quiet_hours, now)
@@ -97,32 +121,33 @@ class Orders:
         self.lanes.agenda.at(broadcast.id, until.timestamp())
         return True
 
-    def _is_time(self, broadcast: Broadcast) -> bool:
+    def _is_time(self, broadcast: Progress) -> bool:
         """Whether a scheduled broadcast is to begin now; it is woken at its time otherwise."""
         assert broadcast.scheduled_for is not None  # noqa: S101  the database's own rule for this status
         self.lanes.agenda.at(broadcast.id, broadcast.scheduled_for.timestamp())
         return broadcast.scheduled_for <= self.lanes.agenda.now()
 
-    def _begin_or_pause(self, broadcast: Broadcast) -> None:
+    def _begin_or_pause(self, broadcast: Progress) -> None:
         try:
             self._begin(broadcast)
         except BroadcastRefused:
             self.pause(broadcast.id)  # or it would be refused again twice a minute
             raise
 
-    def _begin(self, broadcast: Broadcast) -> None:
-        audience_max = None
-        if broadcast.paid and broadcast.stars_max is not None:
-            audience_max = audience_for(broadcast.stars_max)
+    def _begin(self, broadcast: Progress) -> None:
         self.lanes.agenda.after(broadcast.id, SILENCE_SECONDS_MAX)  # should this end right after it began
-        try:
-            begun = broadcasts.begin(self.engine, broadcast.id, audience_max=audience_max)
-        except AudienceTooLarge as error:
-            raise BroadcastRefused(
-                f"to {error.audience} people it may cost {stars_for(error.audience)} Stars, "
-                f"and stars_max is {broadcast.stars_max}"
-            ) from error
+        with _within_its_cost(broadcast) as messages_max:
+            begun = broadcasts.begin(self.engine, broadcast.id, audience_max=messages_max)
         self._told(broadcast.id, begun)
+
+    def _ours(self, broadcast_id: int) -> Progress:
+        """Raises BroadcastRefused where the workers must not send it: somebody else does."""
+        broadcast = broadcasts.require_progress(self.engine, broadcast_id)
+        if broadcast.by_program:
+            raise BroadcastRefused(
+                f"broadcast {broadcast_id} is sent by a program of its own; called again with the same key it goes on"
+            )
+        return broadcast
 
     def _told(self, broadcast_id: int, begun: Begun) -> Begun:
         self._go_on(broadcast_id, begun)
@@ -134,6 +159,19 @@ class Orders:
             case BroadcastStatus.SENDING:
                 self.lanes.open(broadcast_id, begun.run)
             case BroadcastStatus.SCHEDULED:
-                self._is_time(broadcasts.require(self.engine, broadcast_id))
+                self._is_time(broadcasts.require_progress(self.engine, broadcast_id))
             case _:
                 self.lanes.agenda.strike_out(broadcast_id)
+
+
+@contextmanager
+def _within_its_cost(broadcast: Progress) -> Iterator[int | None]:
+    """How many messages it may be, if there is a limit. Refuses what would be more."""
+    limited = broadcast.paid and broadcast.stars_max is not None
+    try:
+        yield messages_for(broadcast.stars_max or 0) if limited else None
+    except AudienceTooLarge as error:
+        raise BroadcastRefused(
+            f"{error.audience} messages may cost {stars_for(error.audience)} Stars, "
+            f"and stars_max is {broadcast.stars_max}"
+        ) from error

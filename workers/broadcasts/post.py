@@ -34,8 +34,8 @@ class Posted:
 
     @property
     def troubled(self) -> bool:
-        """Telegram is away, or not itself."""
-        return self.wait_seconds > 0 or self.result.status is DeliveryStatus.UNKNOWN
+        """Telegram is away, or not itself. That it has too much of us is an answer."""
+        return not self.flood and (self.wait_seconds > 0 or self.result.status is DeliveryStatus.UNKNOWN)
 
 
 async def post(bot: Bot, payload: Mapping[str, Any], recipient: Recipient, *, paid: bool) -> Posted:

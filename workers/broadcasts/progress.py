@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import BroadcastStatus, Progress
 from workers.durations import duration
 
 MEASURED_SECONDS = 30.0
@@ -32,7 +32,7 @@ def bar(share: float, length: int = BAR_LENGTH) -> str:
     return "█" * full + "░" * (length - full)
 
 
-def line(broadcast: Broadcast, rate: float | None = None) -> str:
+def line(broadcast: Progress, rate: float | None = None) -> str:
     """rate -- recipients a second, where it was measured."""
     audience = broadcast.audience
     if audience is None:

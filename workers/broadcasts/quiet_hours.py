@@ -23,4 +23,7 @@ def quiet_until(hours: Mapping[str, str] | None, now: datetime) -> datetime | No
     if not quiet:
         return None
     ends_on = local.date() if clock < end else local.date() + timedelta(days=1)
-    return datetime.combine(ends_on, end, zone)
+    ends = datetime.combine(ends_on, end, zone)
+    return (
+        ends if ends > now else ends.replace(fold=1)
+    )  # in an hour that the clocks show twice, the second time

@@ -1,20 +1,24 @@
 """What a sender did with its lease, in Redis: the intent before each send, the result after it.
 
 So that, when a sender died, whoever comes next can tell apart the three that the table cannot: a known result is that
-result, an intent without one may have been delivered and is unknown, and who has neither was not sent to. Where the
-whole record is gone (Redis lost its data) everything the lease holds is unknown.
+result, an intent without one may have been delivered and is unknown, and who has neither was not sent to. A record is
+there before its lease is, and goes once all that the lease held is in the table. So a lease without one is from before
+Redis lost its data, or of a program that keeps none, and everything it holds is unknown. That no job makes a new record
+for an old lease, the epoch sees to: a word that is lost with the data, and is part of a lease's number.
 
 A record has one holder. Who takes it over gets all that is in it, and from then on the one before writes nothing more
 and, since nobody is sent to without an intent, sends nothing more either: a process that was taken for dead and is not
 does no harm.
 
-    ballast:broadcast:lease:<number>    hash   "" -> the holder; user id -> "sending", or the result as JSON
+    ballast:broadcast:lease:<number>    hash     "" -> the holder; user id -> "sending", or the result as JSON
+    ballast:broadcast:epoch             string   drawn when Redis was empty
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import cast
@@ -31,8 +35,19 @@ KEPT_SECONDS = 7 * 24 * 3600
 """After a death it is read within seconds, or when the database is back."""
 
 _INTENT = "sending"
+_EPOCH = "ballast:broadcast:epoch"
 
+_DRAW_EPOCH = """
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
+"""
+# ARGV: holder, seconds, and the epoch where a record is to be made; without it, false where there is none.
 _TAKE = """
+if ARGV[3] then
+  if redis.call('GET', KEYS[2]) ~= ARGV[3] then return false end
+elseif redis.call('EXISTS', KEYS[1]) == 0 then
+  return false
+end
 local before = redis.call('HGETALL', KEYS[1])
 redis.call('HSET', KEYS[1], '', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
@@ -55,9 +70,9 @@ return 0
 """
 
 
-def lease_number(job_id: str) -> int:
-    """The lease that a job's sender asks for: the same each time the job runs."""
-    return int.from_bytes(hashlib.blake2b(job_id.encode(), digest_size=8).digest()) >> 1
+def lease_number(job_id: str, epoch: str) -> int:
+    """The lease that a job's sender asks for: the same each time the job runs, until Redis loses its data."""
+    return int.from_bytes(hashlib.blake2b(f"{epoch} {job_id}".encode(), digest_size=8).digest()) >> 1
 
 
 class LeaseRecord:
@@ -65,17 +80,30 @@ class LeaseRecord:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
+        self._draw_epoch = client.register_script(_DRAW_EPOCH)
         self._take = client.register_script(_TAKE)
         self._write = client.register_script(_WRITE)
         self._forget = client.register_script(_FORGET)
 
-    def take(self, number: int, holder: str) -> dict[int, Result] | None:
-        """Become the holder. Returns what became of those that were begun by holders before; None without a record."""
-        answer = cast(list[bytes], self._take(keys=[_key(number)], args=[holder, KEPT_SECONDS]))
-        fields = dict(zip(answer[::2], answer[1::2], strict=True))
-        if fields.pop(b"", None) is None:
-            return None
-        return {int(user_id): _read(int(user_id), value.decode()) for user_id, value in fields.items()}
+    def begin(self, job_id: str, holder: str) -> tuple[int, dict[int, Result]]:
+        """Become the holder of a job's record, new or not. Returns the job's lease, and what became of those that were
+        begun by holders before.
+        """
+        epoch = cast(bytes, self._draw_epoch(keys=[_EPOCH], args=[uuid.uuid4().hex])).decode()
+        number = lease_number(job_id, epoch)
+        answer = self._take(keys=[_key(number), _EPOCH], args=[holder, KEPT_SECONDS, epoch])
+        if answer is None:
+            raise redis.ConnectionError("Redis lost its data just now")
+        return number, _results(answer)
+
+    def take_over(self, number: int, holder: str) -> dict[int, Result] | None:
+        """Become the holder of a record that another's job began. None where there is no record, and none is made."""
+        answer = self._take(keys=[_key(number)], args=[holder, KEPT_SECONDS])
+        return None if answer is None else _results(answer)
+
+    def holds(self, number: int, holder: str) -> bool:
+        """Whether nobody took it over since: then nobody was begun with that `holder` does not know of."""
+        return bool(self._write(keys=[_key(number)], args=[holder]))
 
     def intend(self, number: int, holder: str, user_ids: Iterable[int]) -> bool:
         """They are about to be sent to. False where another holds the record by now: then nobody may be sent to."""
@@ -105,6 +133,12 @@ class LeaseRecord:
 
 def _key(number: int) -> str:
     return f"ballast:broadcast:lease:{number}"
+
+
+def _results(answer: list[bytes]) -> dict[int, Result]:
+    fields = dict(zip(answer[::2], answer[1::2], strict=True))
+    fields.pop(b"", None)
+    return {int(user_id): _read(int(user_id), value.decode()) for user_id, value in fields.items()}
 
 
 def _written(result: Result) -> str:

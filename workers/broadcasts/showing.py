@@ -16,7 +16,7 @@ import redis
 import structlog
 
 from dbcore import broadcasts
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
 from workers.broadcasts import card
 from workers.broadcasts.admin_turn import await_turn, put_off
@@ -76,7 +76,7 @@ class Showing:
 
 def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None:
     """None where there is no card to show. Raises NotNow where the last edit was just now, BroadcastRefused."""
-    broadcast = broadcasts.require(home.engine, job.broadcast_id)
+    broadcast = broadcasts.require_progress(home.engine, job.broadcast_id)
     chat_id = job.anew_in if job.anew_in is not None else broadcast.admin_chat_id
     edited = None if job.anew_in is not None else broadcast.card_message_id
     if chat_id is None or (edited is None and job.anew_in is None):
@@ -86,7 +86,9 @@ def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None
     if wait_seconds := cards.seconds_to_wait(broadcast.id, at_once=hurried):
         raise NotNow(wait_seconds)
     cards.begin_turn(broadcast.id)
-    broadcast = broadcasts.require(home.engine, job.broadcast_id)  # as it is now: later requests join no more
+    # As it is now: later requests join no more. Of a draft it is shown whom it is for.
+    read = broadcasts.require if broadcast.status is BroadcastStatus.DRAFT else broadcasts.require_progress
+    broadcast = read(home.engine, job.broadcast_id)
     message = Message(
         chat_id=chat_id,
         text=_text(home, broadcast, settings),
@@ -98,8 +100,8 @@ def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None
     return Showing(home, broadcast.id, message, broadcast.card_message_id if same_chat else None)
 
 
-def _text(home: Broadcaster, broadcast: Broadcast, settings: Settings) -> str:
-    if broadcast.status is BroadcastStatus.DRAFT:
+def _text(home: Broadcaster, broadcast: Progress, settings: Settings) -> str:
+    if isinstance(broadcast, Broadcast) and broadcast.status is BroadcastStatus.DRAFT:
         audience = broadcasts.audience_size(home.engine, broadcast.segment)
         return card.draft_text(broadcast, audience, home.pacer.rate(paid=broadcast.paid), settings)
     rate = home.lanes.cards.measured_rate(broadcast.id, broadcast.done)
@@ -107,7 +109,7 @@ def _text(home: Broadcaster, broadcast: Broadcast, settings: Settings) -> str:
     return card.progress_text(broadcast, rate, rests)
 
 
-def _report_once(home: Broadcaster, broadcast: Broadcast) -> None:
+def _report_once(home: Broadcaster, broadcast: Progress) -> None:
     """The report follows the last card by itself."""
     if not (broadcast.status.is_over and broadcast.audience and broadcast.finished_at):
         return

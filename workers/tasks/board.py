@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from dbcore import admin_actions, broadcasts, failed_operations
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.awake import awake_time
 from dbcore.redis_client import redis_time
@@ -75,7 +75,7 @@ def _read(worker: WorkerProcess) -> dict[str, Any]:
     }
 
 
-def _described(worker: WorkerProcess, broadcast: Broadcast) -> dict[str, Any]:
+def _described(worker: WorkerProcess, broadcast: Progress) -> dict[str, Any]:
     rate = None
     if broadcast.status is BroadcastStatus.SENDING:
         rate = worker.broadcaster.lanes.cards.measured_rate(broadcast.id, broadcast.done)

@@ -104,7 +104,8 @@ def cancel(work: Work[CancelBroadcast]) -> list[Message]:
 
 @job_task(ResendUnknown)
 def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
-    return _ordered(work, _broadcaster().orders.resend_unknown)
+    orders = _broadcaster().orders
+    return _ordered(work, lambda broadcast_id: orders.resend_unknown(broadcast_id, work.job_id))
 
 
 @job_task(DraftBroadcast)
@@ -147,10 +148,15 @@ def erase(work: Work[EraseChunk]) -> Errand:
 
 @app.task(name="workers.broadcasts.watch")
 def watch() -> None:
-    """Wake the broadcasts whose time has come. Asks Redis alone, so an idle database stays asleep."""
+    """Wake the broadcasts whose time has come. Asks Redis alone, so an idle database stays asleep; but where Redis lost
+    its data.
+    """
     home = _broadcaster()
     if home.database_is_shut():
         return
+    if not home.lanes.agenda.is_whole():
+        log.warning("agenda_made_anew")
+        home.orders.recall()
     for broadcast_id, due in home.lanes.agenda.take_due(SILENCE_SECONDS_MAX):
         home.lanes.wake(broadcast_id, due)
 

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import make_url
 
-from dbcore import failed_operations, probes
+from dbcore import broadcast_deliveries, failed_operations, probes
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from dbcore.redis_client import redis_time
@@ -23,6 +23,9 @@ TCP_SECONDS_MAX = 2.0
 
 SCHEMA = "schema"
 """Beside the kinds of failures: the database answers, and `python -m dbcore migrate` was not run for this release."""
+
+TENDED_EVERY_SECONDS = 3600
+"""At most, where the database is asked as little as can be."""
 
 
 @app.task(name="workers.health.probe")
@@ -45,6 +48,23 @@ def probe(trigger: str = "beat") -> None:
     finding["probed_at"] = began_at
     probe_record.keep(worker.redis, finding)
     log.info("probed", ok=finding["ok"], latency_ms=finding.get("latency_ms"))
+    if finding["ok"] and (finding["by"] == "statement" or _is_awake_and_untended(worker, finding["by"])):
+        _tend(worker)
+
+
+def _is_awake_and_untended(worker: process.WorkerProcess, by: str) -> bool:
+    """Not each time that there is traffic: tending is traffic too, and would keep the database awake for ever."""
+    return by == "traffic" and probe_record.claim_tending(worker.redis, TENDED_EVERY_SECONDS)
+
+
+def _tend(worker: process.WorkerProcess) -> None:
+    """What is to be looked after now and then, while the database is awake anyway."""
+    try:
+        worker.broadcaster.orders.recall()
+        if forgotten := broadcast_deliveries.forget_old(worker.engine):
+            log.info("deliveries_forgotten", recipients=forgotten)
+    except DatabaseAway as away:
+        log.info("not_tended", kind=away.kind)
 
 
 def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:

@@ -1,0 +1,496 @@
+"""Senders in this process, on real stores: who takes over what from whom, step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import psycopg2
+import pytest
+import pytest_asyncio
+import redis
+from telegram import Bot
+
+from dbcore import broadcast_leases, broadcasts
+from dbcore.broadcast_leases import DeliveryStatus, Lease, Result
+from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
+from dbcore.engine import GuardedEngine
+from dbcore.errors import DatabaseAway
+from dbcore.failures import FailureKind
+from devstack.ports import free_port
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.process import TelegramProcess
+from tests.broadcasts.house import received
+from tests.conftest import MakeSettings
+from tests.queueing import Queueing, queueing_at
+from workers import totals
+from workers.broadcasts.agenda import Agenda
+from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.chunk import REST_SECONDS, Chunk
+from workers.broadcasts.leasing import take_chunk
+from workers.broadcasts.record import LeaseRecord
+from workers.jobs import SendChunk, StartBroadcast
+from workers.not_now import NotNow
+from workers.telegram.pacer import Pacer
+from workers.telegram.transport import AiohttpRequest
+
+PEOPLE = range(1001, 1011)
+
+
+@pytest.fixture
+def queueing(redis_url: str) -> Iterator[Queueing]:
+    with queueing_at(redis_url) as ready:
+        yield ready
+
+
+@pytest.fixture
+def engine(make_settings: MakeSettings, database_url: str) -> Iterator[GuardedEngine]:
+    made = GuardedEngine(make_settings(database_url=database_url))
+    yield made
+    made.dispose()
+
+
+Home = Callable[[], Broadcaster]
+
+
+@pytest.fixture
+def home(queueing: Queueing, engine: GuardedEngine) -> Home:
+    """What each worker process has."""
+
+    def make() -> Broadcaster:
+        return Broadcaster(
+            queueing.client,
+            engine,
+            queueing.inbox,
+            queueing.publisher,
+            threading.Event(),
+            Pacer(queueing.client),
+        )
+
+    return make
+
+
+@pytest.fixture
+def begun(engine: GuardedEngine, database_url: str) -> Callable[[range], int]:
+    """Makes a broadcast to these people that is being sent; its id."""
+
+    def make(people: range) -> int:
+        query(
+            database_url,
+            "INSERT INTO users (telegram_id, first_name) SELECT n, 'P' FROM generate_series(%s, %s) n RETURNING 1",
+            people.start,
+            people.stop - 1,
+        )
+        made = broadcasts.create(engine, key="b", payload={"text": "hi"}, segment={}, actor="test")
+        broadcasts.begin(engine, made.id)
+        return made.id
+
+    return make
+
+
+@pytest.fixture
+def broadcast_id(begun: Callable[[range], int]) -> int:
+    return begun(PEOPLE)
+
+
+ANSWER_SECONDS_MAX = 0.5
+
+
+@pytest.fixture(scope="module")
+def telegram_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
+    server = TelegramProcess(tmp_path_factory.mktemp("senders") / "telegram", free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest_asyncio.fixture
+async def telegram(telegram_server: TelegramProcess) -> AsyncIterator[TelegramControl]:
+    async with TelegramControl(telegram_server.url) as control:
+        yield control
+        await control.clear_faults()
+
+
+@pytest_asyncio.fixture
+async def bot(telegram_server: TelegramProcess) -> AsyncIterator[Bot]:
+    """It waits for an answer only a moment."""
+    request = AiohttpRequest(connections=200, read_seconds=ANSWER_SECONDS_MAX)
+    yield Bot(telegram_server.token, base_url=f"{telegram_server.url}/bot", request=request)
+    await request.shutdown()
+
+
+@pytest_asyncio.fixture
+async def away() -> AsyncIterator[Bot]:
+    """Nobody listens where it sends to."""
+    request = AiohttpRequest(connections=200)
+    yield Bot("1:x", base_url=f"http://127.0.0.1:{free_port()}/bot", request=request)
+    await request.shutdown()
+
+
+def query(url: str, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        rows = cursor.fetchall()
+    connection.close()
+    return rows
+
+
+def states(url: str) -> Counter[object]:
+    return Counter(dict(query(url, "SELECT status, count(*) FROM broadcast_deliveries GROUP BY 1")))  # type: ignore[arg-type]
+
+
+def leased(
+    engine: GuardedEngine, broadcast_id: int, number: int, *, limit: int = 100, seconds: float = 60
+) -> Lease:
+    return broadcast_leases.lease(engine, broadcast_id, number, run=None, limit=limit, seconds=seconds)
+
+
+def taken(home: Broadcaster, broadcast_id: int, job_id: str) -> Chunk | None:
+    return take_chunk(home, SendChunk(broadcast_id=broadcast_id, run=1, number=1), job_id)
+
+
+class Interrupted(LeaseRecord):
+    """Somebody else is quicker, right after a record was taken over."""
+
+    def __init__(self, client: redis.Redis, meanwhile: Callable[[], object]) -> None:
+        super().__init__(client)
+        self._meanwhile = meanwhile
+
+    def take_over(self, number: int, holder: str) -> dict[int, Result] | None:
+        before = super().take_over(number, holder)
+        self._meanwhile()
+        return before
+
+
+def settle(home: Broadcaster, broadcast_id: int, job_id: str) -> None:
+    """Nothing is left but what a dead sender held."""
+    with pytest.raises(NotNow):
+        taken(home, broadcast_id, job_id)
+
+
+def test_two_that_settle_a_lease_without_a_record_at_once_give_nobody_back(
+    home: Home, queueing: Queueing, engine: GuardedEngine, broadcast_id: int, database_url: str
+) -> None:
+    leased(
+        engine, broadcast_id, 99, seconds=0
+    )  # of a program without Redis, or from before Redis lost its data
+    slow, quick = home(), home()
+    slow.record = Interrupted(queueing.client, lambda: settle(quick, broadcast_id, "quick"))
+    settle(slow, broadcast_id, "slow")
+    assert states(database_url) == Counter(unknown=len(PEOPLE))
+
+
+def test_settled_by_one_who_stopped_half_way_a_lease_without_a_record_is_unknown_still(
+    home: Home, queueing: Queueing, engine: GuardedEngine, broadcast_id: int, database_url: str
+) -> None:
+    leased(engine, broadcast_id, 99, seconds=0)
+    dying = home()
+
+    def die() -> None:
+        raise DatabaseAway(FailureKind.OUTAGE, 1.0)
+
+    dying.record = Interrupted(queueing.client, die)
+    with pytest.raises(DatabaseAway):
+        taken(dying, broadcast_id, "dying")
+    settle(home(), broadcast_id, "next")
+    assert states(database_url) == Counter(unknown=len(PEOPLE))
+
+
+def test_whose_lease_comes_back_while_it_is_settled_sends_alone(
+    home: Home, queueing: Queueing, engine: GuardedEngine, broadcast_id: int, database_url: str
+) -> None:
+    """Its sends are known to the record alone, and the one who settles read that before."""
+    sender, settler = home(), home()
+    number, _ = sender.record.begin("slow", "first")
+    lease = leased(engine, broadcast_id, number, seconds=0)
+    begun = [each.user_id for each in lease.recipients[:3]]
+
+    def come_back() -> None:
+        assert sender.record.begin("slow", "second")[0] == number
+        leased(engine, broadcast_id, number)
+        assert sender.record.intend(number, "second", begun)
+
+    settler.record = Interrupted(queueing.client, come_back)
+    settle(settler, broadcast_id, "settler")
+    assert states(database_url) == Counter(leased=len(PEOPLE))
+    assert set(sender.record.begin("slow", "third")[1]) == set(begun)
+
+
+def test_a_record_is_kept_where_the_table_took_nothing_of_it(
+    home: Home, queueing: Queueing, engine: GuardedEngine, broadcast_id: int, database_url: str
+) -> None:
+    """Its rows are leased anew by then, and whoever holds them needs to know whom they were sent to."""
+    dead, settler = home(), home()
+    number, _ = dead.record.begin("dead", "first")
+    lease = leased(engine, broadcast_id, number, seconds=0)
+    dead.record.intend(number, "first", [each.user_id for each in lease.recipients])
+
+    class Overtaken(LeaseRecord):
+        def holds(self, number: int, holder: str) -> bool:
+            held = super().holds(number, holder)
+            leased(engine, broadcast_id, number, seconds=0)
+            return held
+
+    settler.record = Overtaken(queueing.client)
+    settle(settler, broadcast_id, "settler")
+    settle(home(), broadcast_id, "next")
+    assert states(database_url) == Counter(unknown=len(PEOPLE))
+    counted = queueing.client.hget(totals.KEY, totals.name_of("recipients", DeliveryStatus.UNKNOWN))
+    assert counted == b"10"
+
+
+async def ran(home: Broadcaster, bot: Bot, broadcast_id: int, job_id: str, *, run: int = 1) -> NotNow | None:
+    """One job's turn; what puts it off."""
+    await asyncio.to_thread(home.starting.acquire)
+    try:
+        job = SendChunk(broadcast_id=broadcast_id, run=run, number=1)
+        chunk = await asyncio.to_thread(take_chunk, home, job, job_id)
+    except NotNow as not_now:
+        home.starting.release()
+        return not_now
+    if chunk is None:
+        home.starting.release()
+        return None
+    try:
+        await chunk.run(bot)
+    except NotNow as not_now:
+        return not_now
+    return None
+
+
+async def test_while_telegram_hangs_one_at_a_time_is_tried_and_then_all_goes_on(
+    home: Home,
+    queueing: Queueing,
+    begun: Callable[[range], int],
+    engine: GuardedEngine,
+    bot: Bot,
+    telegram: TelegramControl,
+    database_url: str,
+) -> None:
+    people = await telegram.create_users(240, first_id=50_000)
+    broadcast_id = begun(people)
+    over = asyncio.Event()
+
+    def ended() -> bool:
+        return broadcasts.require(engine, broadcast_id).status is BroadcastStatus.FINISHED
+
+    async def lane(home: Broadcaster, name: str) -> None:
+        """Whatever puts its job off, it is back in no time: so minutes pass in seconds."""
+        number = 0
+        while not ended():
+            put_off = await ran(home, bot, broadcast_id, f"{name}-{number}")
+            number += put_off is None
+            if put_off is not None:
+                await asyncio.sleep(min(put_off.seconds, 0.05 if not over.is_set() else 0.5))
+
+    async def outage() -> None:
+        while broadcasts.require(engine, broadcast_id).sent < 30:
+            await asyncio.sleep(0.05)
+        hanging = await telegram.add_fault("hang", methods=["sendMessage"], seconds=600)
+        while (tried(queueing.client) or 0) < 2 and not ended():
+            await asyncio.sleep(0.05)
+        await telegram.clear_faults(hanging.id)
+        over.set()
+
+    first, second = home(), home()
+    await asyncio.gather(
+        outage(), *(lane(each, f"{n}-{m}") for n, each in enumerate((first, second)) for m in range(2))
+    )
+    broadcast = broadcasts.require(engine, broadcast_id)
+    # What four chunks had begun with, at the free pace for as long as an answer is waited for, and two trials.
+    assert broadcast.unknown <= 4 * 22 + 2
+    assert broadcast.sent == 240 - broadcast.unknown
+    assert tried(queueing.client) is None
+    assert set((await received(telegram, people)).values()) == {1}
+
+
+def tried(client: redis.Redis) -> int | None:
+    """How many recipients were tried one by one; None where Telegram is not in trouble."""
+    count = client.hget("ballast:broadcasts:trouble", "tried")
+    return None if count is None else int(count)
+
+
+async def test_with_few_left_and_telegram_away_its_job_rests_and_nothing_says_that_it_goes_on(
+    home: Home, queueing: Queueing, begun: Callable[[range], int], away: Bot, database_url: str
+) -> None:
+    broadcast_id = begun(range(1001, 1004))
+    sender = home()
+    sender.lanes.agenda.after(broadcast_id, -1)
+    sender.lanes.agenda.take_due(-1)  # it was woken once
+    put_off = await ran(sender, away, broadcast_id, "one")
+    assert put_off is not None
+    assert put_off.seconds >= REST_SECONDS
+    assert states(database_url) == Counter(pending=3)
+    assert queueing.client.hget("ballast:broadcasts:wakes", str(broadcast_id)) == b"1"
+
+
+async def test_who_comes_back_in_quiet_hours_is_not_sent_to_before_their_end(
+    home: Home, queueing: Queueing, broadcast_id: int, engine: GuardedEngine, away: Bot, database_url: str
+) -> None:
+    dead, sender = home(), home()
+    number, _ = dead.record.begin("one", "dead")
+    lease = leased(engine, broadcast_id, number)
+    dead.record.intend(number, "dead", [lease.recipients[0].user_id])
+    now = sender.lanes.agenda.now()
+    quiet = {"begin": f"{now:%H:%M}", "end": f"{now + timedelta(hours=2):%H:%M}", "zone": "UTC"}
+    query(database_url, "UPDATE broadcasts SET quiet_hours = %s RETURNING 1", json.dumps(quiet))
+    assert await ran(sender, away, broadcast_id, "one") is None
+    assert states(database_url) == Counter(unknown=1, pending=len(PEOPLE) - 1)
+    assert sender.lanes.agenda.take_due(30) == []
+    assert sender.lanes.agenda.size() == 1
+    assert queueing.client.zcard("ballast:inbox:all") == 0
+
+
+async def test_what_a_superseded_sender_knows_is_recorded_and_nobody_else_is_begun_with(
+    home: Home,
+    queueing: Queueing,
+    begun: Callable[[range], int],
+    bot: Bot,
+    telegram: TelegramControl,
+    database_url: str,
+) -> None:
+    people = await telegram.create_users(20, first_id=51_000)
+    broadcast_id = begun(people)
+    sender = home()
+
+    class TakenOver(LeaseRecord):
+        """By another process, after some sends."""
+
+        turns = 0
+
+        def intend(self, number: int, holder: str, user_ids: Iterable[int]) -> bool:
+            self.turns += 1
+            if self.turns == 2:
+                self.begin("one", "other")
+            return super().intend(number, holder, user_ids)
+
+    sender.record = TakenOver(queueing.client)
+    put_off = await ran(sender, bot, broadcast_id, "one")
+    assert put_off is not None
+    assert put_off.seconds == 0
+    got = await received(telegram, people)
+    assert 0 < len(got) < 20
+    assert states(database_url) == Counter(sent=len(got), pending=20 - len(got))
+
+
+async def test_in_a_long_429_nobody_wakes_a_broadcast_or_takes_it_for_stuck(
+    home: Home, broadcast_id: int, away: Bot
+) -> None:
+    sender = home()
+    agenda = sender.lanes.agenda
+    agenda.after(broadcast_id, -1)
+    sender.pacer.halt(600)
+    put_off = await ran(sender, away, broadcast_id, "one")
+    assert put_off is not None
+    assert 590 < put_off.seconds <= 600
+    assert agenda.take_due(30) == []
+    assert agenda.stuck() == []
+    agenda.strike_out(broadcast_id)  # paused meanwhile, it stays so
+    await ran(sender, away, broadcast_id, "one")
+    assert agenda.size() == 0
+
+
+def test_nothing_is_scheduled_or_sending_that_the_agenda_does_not_know_of(
+    home: Home, broadcast_id: int, engine: GuardedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that whatever dies in the middle of an order, somebody comes back to it."""
+    orders = home().orders
+    later = datetime.now(UTC) + timedelta(days=1)
+    orders.pause(broadcast_id)
+    drawn_up = broadcasts.create(
+        engine, key="d", payload={"text": "hi"}, segment={}, actor="test", scheduled_for=later, draft=True
+    )
+    whole = broadcasts.create(engine, key="e", payload={"text": "hi"}, segment={}, actor="test", draft=True)
+    for order in (
+        lambda: orders.start(StartBroadcast(broadcast_id=drawn_up.id), key=""),
+        lambda: orders.start(StartBroadcast(broadcast_id=whole.id), key=""),
+        lambda: orders.start(StartBroadcast(text="hi", scheduled_for=later), key="f"),
+        lambda: orders.start(StartBroadcast(text="hi"), key="g"),
+        lambda: orders.resume(broadcast_id),
+        lambda: orders.resend_unknown(broadcast_id, "word"),
+    ):
+        before = broadcasts.under_way(engine)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                orders.lanes, "agenda", Agenda(redis.Redis.from_url("redis://127.0.0.1:1", retry=None))
+            )
+            with pytest.raises(redis.RedisError):
+                order()
+        assert broadcasts.under_way(engine) == before
+        order()
+        assert {each for each, _ in _due(orders.lanes.agenda)} >= broadcasts.under_way(engine).keys()
+    assert len(broadcasts.under_way(engine)) == 5
+
+
+def _due(agenda: Agenda) -> list[tuple[int, float]]:
+    """All of it, whenever it is due."""
+    found = cast(
+        list[tuple[bytes, float]], agenda._redis.zrange("ballast:broadcasts:due", 0, -1, withscores=True)
+    )
+    return [(int(each), score) for each, score in found]
+
+
+def test_an_agenda_that_redis_lost_is_made_anew_from_the_table(
+    home: Home, broadcast_id: int, engine: GuardedEngine
+) -> None:
+    orders = home().orders
+    agenda = orders.lanes.agenda
+    later = datetime.now(UTC) + timedelta(days=1)
+    scheduled = orders.start(StartBroadcast(text="hi", scheduled_for=later), key="s").id
+    paused = orders.start(StartBroadcast(text="hi"), key="p").id
+    orders.pause(paused)
+    agenda._redis.flushdb()
+    assert not agenda.is_whole()
+    orders.recall()
+    assert agenda.is_whole()
+    found = dict(_due(agenda))
+    assert set(found) == {broadcast_id, scheduled}
+    assert found[scheduled] == pytest.approx(later.timestamp())
+    assert [each for each, _ in agenda.take_due(30)] == [broadcast_id]
+    orders.recall()  # what it knows stays as it is
+    assert agenda.take_due(30) == []
+
+
+def test_what_a_program_sends_the_workers_do_not(
+    home: Home, queueing: Queueing, broadcast_id: int, engine: GuardedEngine, database_url: str
+) -> None:
+    sender = home()
+    orders = sender.orders
+    query(database_url, "UPDATE broadcasts SET by_program = true RETURNING 1")
+    for order in (
+        lambda: orders.start(StartBroadcast(broadcast_id=broadcast_id), key=""),
+        lambda: orders.resume(broadcast_id),
+        lambda: orders.resend_unknown(broadcast_id, "word"),
+        lambda: taken(sender, broadcast_id, "by-hand"),
+    ):
+        with pytest.raises(BroadcastRefused, match="a program of its own"):
+            order()
+    orders.pause(broadcast_id)
+    assert orders.resume(broadcast_id).status is BroadcastStatus.SENDING  # for the program, called again
+    orders.recall()
+    orders.wake(broadcast_id)
+    assert sender.lanes.agenda.size() == 0
+    jobs = cast(list[bytes], queueing.client.zrange("ballast:inbox:all", 0, -1))
+    assert [job for job in jobs if b"-card-" not in job] == []
+
+
+def test_what_is_sent_once_more_counts_against_the_cap_in_stars(
+    home: Home, begun: Callable[[range], int], engine: GuardedEngine, database_url: str
+) -> None:
+    broadcast_id = begun(range(2001, 2011))
+    query(database_url, "UPDATE broadcasts SET paid = true, stars_max = 1 RETURNING 1")
+    lease = leased(engine, broadcast_id, 1)
+    results = [Result(each.user_id, DeliveryStatus.UNKNOWN) for each in lease.recipients]
+    broadcast_leases.record(engine, broadcast_id, lease, results)
+    orders = home().orders
+    with pytest.raises(BroadcastRefused, match="20 messages may cost 2 Stars, and stars_max is 1"):
+        orders.resend_unknown(broadcast_id, "word")
+    query(database_url, "UPDATE broadcasts SET stars_max = 2 RETURNING 1")
+    assert orders.resend_unknown(broadcast_id, "word") == 10
+    assert orders.resend_unknown(broadcast_id, "word") == 0  # the same word, delivered twice
