@@ -200,7 +200,7 @@ def _note_undelivered(worker: WorkerProcess, claim: Claim, message: Message, ver
     try:
         if (status := _GONE.get(verdict.meaning)) is not None and message.chat_id > 0:
             users.set_status(worker.engine, telegram_id=message.chat_id, status=status)
-        elif verdict.meaning in {Meaning.BAD_PAYLOAD, Meaning.UNKNOWN}:
+        elif verdict.meaning in {Meaning.BAD_PAYLOAD, Meaning.REFUSED, Meaning.UNKNOWN}:
             reason = f"the answer may not have arrived: {verdict.meaning}, {verdict.description}"
             record_failure(worker, claim.envelope, reason)
     except DatabaseAway:

@@ -93,6 +93,8 @@ def _judged(user_id: int, verdict: Verdict, error: TelegramError) -> Posted:
             return Posted(ended(DeliveryStatus.BLOCKED, Mark.DEACTIVATED))
         case Meaning.CHAT_GONE:
             return Posted(ended(DeliveryStatus.FAILED, Mark.STRIKE))
+        case Meaning.REFUSED:
+            return Posted(ended(DeliveryStatus.FAILED))
         case Meaning.UNKNOWN:
             return Posted(ended(DeliveryStatus.UNKNOWN))
         case Meaning.WAIT if _may_be_delivered(error):
