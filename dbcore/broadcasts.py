@@ -96,6 +96,11 @@ class Broadcast:
         return self.sent + self.blocked + self.failed + self.unknown
 
     @property
+    def pieces(self) -> int:
+        """Messages that each recipient gets: several of an album."""
+        return len(self.payload["copy"]["message_ids"]) if "copy" in self.payload else 1
+
+    @property
     def left(self) -> int:
         return (self.audience or 0) - self.done
 

@@ -296,6 +296,10 @@ class StartBroadcast(Job):
     def _one_of_three(self) -> Self:
         if [self.broadcast_id, self.text, self.original].count(None) != 2:
             raise ValueError("expected one of text, copy and broadcast_id")
+        if self.paid and self.original is not None and len(self.original.message_ids) > 1:
+            raise ValueError(
+                "paid: expected a text or one message to copy, for Telegram takes no Stars for an album"
+            )
         return self
 
     @property

@@ -16,6 +16,7 @@ from workers.broadcasts.cards import CARD_SECONDS, VIEW_SECONDS, Cards, View
 from workers.broadcasts.lanes import Lanes
 from workers.messages import Button
 
+ALBUM = {"copy": {"chat_id": 1001, "message_ids": [1, 2, 3]}}
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
@@ -169,6 +170,7 @@ def test_progress_is_a_bar_the_counts_the_rate_and_the_time_that_is_left() -> No
             View.SEGMENT,
             ["Everybody", "Active…", "Balance…", "Language…", "List of ids…", "Back"],
         ),
+        (broadcast(payload=ALBUM), View.MAIN, ["To whom…", "When…", "Confirm", "Discard"]),
         (broadcast(paid=True), View.CANCEL, ["To whom…", "When…", "Send free", "Confirm", "Discard"]),
         (sending(), View.SEGMENT, ["Pause", "Cancel"]),
         (sending(), View.CANCEL, ["Yes, cancel it for ever", "No"]),

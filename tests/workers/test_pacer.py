@@ -63,6 +63,18 @@ def test_replies_take_their_part_of_the_budget_before_bulk(pacer: Pacer) -> None
     assert grant.retry_after_seconds > 0.5  # their debt is paid by bulk alone
 
 
+def test_an_album_takes_as_much_of_the_budget_as_it_has_pieces(pacer: Pacer, client: redis.Redis) -> None:
+    assert pacer.bulk(PEOPLE[:10], paid=False, pieces=10).granted == (1,)
+    full = 30 * MARGIN
+    # What one album took beyond the quarter of a second that had gathered is waited for.
+    wait_seconds = pacer.bulk(PEOPLE[1:10], paid=False, pieces=10).retry_after_seconds
+    assert (10 - full / 4) / full < wait_seconds < 10 / full
+    group = -100
+    assert [pacer.interactive(group, pieces=9) for _ in range(2)] == [0.0, 0.0]
+    assert pacer.interactive(group, pieces=9) > 50
+    assert pacer.interactive(group, pieces=2) == 0.0
+
+
 def test_bulk_sends_nobody_two_messages_within_a_second(pacer: Pacer, client: redis.Redis) -> None:
     assert pacer.bulk([1, 2], paid=False).granted == (1, 2)
     again = pacer.bulk([1, 2, 3], paid=True)

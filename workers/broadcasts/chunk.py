@@ -163,7 +163,7 @@ class Chunk:
     def _granted(self, room: int) -> tuple[set[int], float]:
         """The user ids of those who are sent to now, their intents written; and how long to wait for others."""
         asked = {each.telegram_id: each.user_id for each in list(self._unsent)[:room]}
-        grant = self._home.pacer.bulk(list(asked), paid=self._broadcast.paid)
+        grant = self._home.pacer.bulk(list(asked), paid=self._broadcast.paid, pieces=self._broadcast.pieces)
         begun = {asked[chat_id] for chat_id in grant.granted}
         if begun and not self._home.record.intend(self._lease.number, self._holder, begun):
             self._superseded = True

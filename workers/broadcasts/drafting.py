@@ -17,6 +17,7 @@ from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.cards import View
+from workers.broadcasts.cost import refuse_paid_album
 from workers.broadcasts.post import post
 from workers.jobs import CardButton, ChangeDraft, DraftBroadcast, PressBroadcast, StartBroadcast
 from workers.messages import Message
@@ -61,7 +62,7 @@ class Preview:
     chat_id: int
 
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
-        bot = await await_turn(self.home, maybe_bot, self.chat_id)
+        bot = await await_turn(self.home, maybe_bot, self.chat_id, pieces=self.broadcast.pieces)
         to_admin = Recipient(user_id=0, telegram_id=self.chat_id)
         posted = await post(bot, self.broadcast.payload, to_admin, paid=False)
         if posted.bad_payload is not None:
@@ -96,14 +97,15 @@ def draft(home: Broadcaster, albums: Albums, job: DraftBroadcast, key: str) -> P
 def change(home: Broadcaster, job: ChangeDraft) -> None:
     """Raises BroadcastRefused."""
     changes: dict[str, Any] = {}
+    before = broadcasts.require(home.engine, job.broadcast_id)
     if job.segment is not None:
-        before = broadcasts.require(home.engine, job.broadcast_id)
         changes["segment"] = {**before.segment, **job.segment.parts()}
     if job.scheduled_for is not None:
         changes["scheduled_for"] = job.scheduled_for
     if job.quiet_hours is not None:
         changes["quiet_hours"] = job.quiet_hours.model_dump()
     if job.stars_max is not None:
+        refuse_paid_album(before.pieces)
         changes |= {"paid": True, "stars_max": job.stars_max}
     broadcasts.change_draft(home.engine, job.broadcast_id, **changes)
     home.lanes.cards.turn_to(job.broadcast_id, View.MAIN)

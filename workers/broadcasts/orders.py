@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dbcore import broadcasts
 from dbcore.broadcasts import AudienceTooLarge, Begun, Broadcast, BroadcastRefused, BroadcastStatus
 from dbcore.engine import GuardedEngine
-from workers.broadcasts.cost import audience_for, stars_for
+from workers.broadcasts.cost import audience_for, refuse_paid_album, stars_for
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.jobs import StartBroadcast
@@ -104,6 +104,8 @@ class Orders:
             raise
 
     def _begin(self, broadcast: Broadcast) -> None:
+        if broadcast.paid:
+            refuse_paid_album(broadcast.pieces)
         audience_max = None
         if broadcast.paid and broadcast.stars_max is not None:
             audience_max = audience_for(broadcast.stars_max)

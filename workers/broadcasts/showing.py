@@ -101,7 +101,7 @@ def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None
 def _text(home: Broadcaster, broadcast: Broadcast, settings: Settings) -> str:
     if broadcast.status is BroadcastStatus.DRAFT:
         audience = broadcasts.audience_size(home.engine, broadcast.segment)
-        return card.draft_text(broadcast, audience, home.pacer.rate(paid=broadcast.paid), settings)
+        return card.draft_text(broadcast, audience, home.rate(broadcast), settings)
     rate = home.lanes.cards.measured_rate(broadcast.id, broadcast.done)
     rests = quiet_until(broadcast.quiet_hours, home.lanes.agenda.now())
     return card.progress_text(broadcast, rate, rests)
