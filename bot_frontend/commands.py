@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from bot_frontend import dialogue as dialogues
@@ -205,8 +206,9 @@ def _card_button(
 
 
 def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings) -> Intention:
+    now = datetime.fromtimestamp(message.date, UTC)
     try:
-        change = draft_questions.answered(asked, message.text, message.sender.telegram_id, settings)
+        change = draft_questions.answered(asked, message.text, message.sender.telegram_id, settings, now=now)
     except draft_questions.AnswerError as error:
         again = f"{error} {draft_questions.question(asked, settings)}"
         return _say(message, again, Dialogue(draft=asked, asked_by=message.update_id))

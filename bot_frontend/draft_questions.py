@@ -43,16 +43,21 @@ def question(asked: DraftQuestion, settings: Settings) -> str:
     return f"{_QUESTIONS[asked.asks].removesuffix('.')}{unit}. /cancel leaves it as it is."
 
 
-def answered(asked: DraftQuestion, text: str, admin_id: int, settings: Settings) -> ChangeDraft:
-    """Raises AnswerError."""
+def answered(
+    asked: DraftQuestion, text: str, admin_id: int, settings: Settings, *, now: datetime
+) -> ChangeDraft:
+    """now -- when it was said. Raises AnswerError."""
     try:
-        change = _change(asked.asks, text.strip(), settings)
-        return ChangeDraft.decode({"broadcast_id": asked.broadcast_id, "telegram_id": admin_id, **change})
+        fields = _change(asked.asks, text.strip(), settings)
+        change = ChangeDraft.decode({"broadcast_id": asked.broadcast_id, "telegram_id": admin_id, **fields})
     except AmountError as error:
         raise AnswerError(str(error)) from error
     except JobInvalid as error:
         # Named by its field, for a person: "quiet_hours.zone: expected a time zone such as Europe/Berlin, got 'x'".
         raise AnswerError(f"{escape(str(error).partition(': ')[2][:300], quote=False)}.") from error
+    if change.objection(now) is not None:
+        raise AnswerError(f"I expected a time to come, and it is {now:%Y-%m-%d %H:%M} UTC now.")
+    return change
 
 
 def _change(asks: CardQuestion, text: str, settings: Settings) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -31,6 +32,9 @@ QUEUES = ("users", "balances", "transactions", "broadcasts", "replies", "health"
 DATABASE_QUEUES = ("users", "balances", "transactions", "broadcasts")
 
 MEMO_LENGTH_MAX = 200
+
+LATE_MAX = timedelta(minutes=1)
+"""A time may be past by so much: clocks differ, and words take a while."""
 
 TelegramId = Field(gt=0, lt=TELEGRAM_ID_LIMIT)
 
@@ -57,11 +61,23 @@ class Job(BaseModel):
                 f"{task_name(cls.kind)}: " + "; ".join(_sentence(e) for e in error.errors())
             ) from None
 
+    def objection(self, now: datetime) -> str | None:
+        """Why it is not to be taken when it is asked for, though its fields are well. Once on record nobody objects:
+        what was asked in time may be done late.
+        """
+        return None
+
 
 def _sentence(error: Any) -> str:
     field = ".".join(str(part) for part in error["loc"]) or "arguments"
     came = "" if error["type"] == "missing" else f", got {_shortened(error['input'])}"
     return f"{field}: {error['msg'].removeprefix('Value error, ')}{came}"
+
+
+def _past(scheduled_for: datetime | None, now: datetime) -> str | None:
+    if scheduled_for is None or scheduled_for >= now - LATE_MAX:
+        return None
+    return f"scheduled_for: expected a time to come, got {scheduled_for.isoformat()}; it is {now:%Y-%m-%d %H:%M} UTC"
 
 
 def _shortened(value: object, length_max: int = 60) -> str:
@@ -302,6 +318,9 @@ class StartBroadcast(Job):
             )
         return self
 
+    def objection(self, now: datetime) -> str | None:
+        return _past(self.scheduled_for, now)
+
     @property
     def payload(self) -> dict[str, Any]:
         """As dbcore keeps it."""
@@ -389,6 +408,9 @@ class ChangeDraft(BroadcastJob):
         if [self.segment, self.scheduled_for, self.quiet_hours, self.stars_max].count(None) != 3:
             raise ValueError("expected one of segment, scheduled_for, quiet_hours and stars_max")
         return self
+
+    def objection(self, now: datetime) -> str | None:
+        return _past(self.scheduled_for, now)
 
 
 class PressBroadcast(BroadcastJob):

@@ -150,6 +150,13 @@ def test_a_time_is_read_by_the_clocks_of_its_place(settings: Settings, words: st
     assert intention.job.scheduled_for.isoformat() == moment
 
 
+def test_a_time_that_is_past_by_a_minute_is_still_taken(settings: Settings) -> None:
+    on_time = interpret(text("1969-12-31 23:59"), asking(CardQuestion.TIME), settings)
+    assert on_time is not None
+    late = interpret(text("1969-12-31 23:58"), asking(CardQuestion.TIME), settings)
+    assert "a time to come, and it is 1970-01-01 00:00 UTC" in said(late)
+
+
 def test_quiet_hours_are_read_with_their_zone(settings: Settings) -> None:
     intention = interpret(text("22:00-8:00 Europe/Berlin"), asking(CardQuestion.QUIET), settings)
     assert intention is not None
@@ -174,6 +181,7 @@ def test_quiet_hours_are_read_with_their_zone(settings: Settings) -> None:
         (CardQuestion.TIME, "tomorrow"),
         (CardQuestion.TIME, "2026-13-01 18:00"),
         (CardQuestion.TIME, "2026-12-01 18:00 Berlin/Europe"),
+        (CardQuestion.TIME, "1969-12-31 23:58"),
         (CardQuestion.QUIET, "at night"),
         (CardQuestion.QUIET, "22:00-22:00"),
         (CardQuestion.QUIET, "22:00-08:00 Europe"),

@@ -63,6 +63,10 @@ async def test_what_makes_no_sense_is_refused_in_one_line(house: House, telegram
     for arguments, complaint in (
         (("start", "--text", "a", "--quiet", "22-08"), "quiet_hours.begin: "),
         (("start", "--text", "a", "--ids-file", "/nowhere"), "/nowhere: expected a text to read"),
+        (
+            ("start", "--text", "a", "--at", "2020-01-01T00:00:00+00:00"),
+            "scheduled_for: expected a time to come",
+        ),
         (("show", "4711"), "there is no broadcast 4711"),
     ):
         refused = await asyncio.to_thread(house.stack.command, "workers", "broadcast", *arguments)
@@ -90,18 +94,19 @@ async def test_celery_s_own_call_starts_one_once(house: House, telegram: Telegra
     await asyncio.to_thread(house.stack.wait_until, over, "it is finished")
     await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
     assert await received(telegram, people) == dict.fromkeys(people, 1)
-    wrong = json.dumps({"text": "a", "segment": {"activ_days": 5}})
-    await asyncio.to_thread(
-        house.stack.command,
-        "celery",
-        *("-A", "workers", "call", "workers.broadcasts.start", "--kwargs", wrong),
-    )
-    await asyncio.to_thread(
-        house.stack.wait_until,
-        lambda: bool(
-            house.stack.query(
-                "SELECT 1 FROM failed_operations WHERE error LIKE '%%segment.activ_days: Extra%%'"
-            )
-        ),
-        "the refusal is a dead letter",
-    )
+    wrong = {"text": "a", "segment": {"activ_days": 5}}
+    past = {"text": "a", "scheduled_for": "2020-01-01T00:00:00+00:00"}
+    for fields in (wrong, past):
+        await asyncio.to_thread(
+            house.stack.command,
+            "celery",
+            *("-A", "workers", "call", "workers.broadcasts.start", "--kwargs", json.dumps(fields)),
+        )
+    for complaint in ("%segment.activ_days: Extra%", "%scheduled_for: expected a time to come%"):
+        await asyncio.to_thread(
+            house.stack.wait_until,
+            lambda like=complaint: bool(
+                house.stack.query("SELECT 1 FROM failed_operations WHERE error LIKE %s", like)
+            ),
+            "the refusal is a dead letter",
+        )

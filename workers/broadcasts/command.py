@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,12 @@ def run(options: argparse.Namespace, orders: Orders) -> None:
     """Raises JobInvalid and BroadcastRefused with a sentence, DatabaseAway, redis.RedisError."""
     match options.action:
         case "start":
-            key = options.key or uuid.uuid4().hex
-            broadcast = orders.start(StartBroadcast.decode(_fields(options)), f"operator-{key}")
+            key = f"operator-{options.key or uuid.uuid4().hex}"
+            job = StartBroadcast.decode(_fields(options))
+            objection = job.objection(datetime.now(UTC))
+            if objection is not None and broadcasts.find_by_key(orders.engine, key) is None:
+                raise JobInvalid(objection)
+            broadcast = orders.start(job, key)
             print(f"broadcast {broadcast.id}")
             if not options.detach:
                 _watch(orders, broadcast.id)
