@@ -16,6 +16,8 @@ from telegram.error import Conflict, RetryAfter, TelegramError
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.updates import ALLOWED_UPDATES
+from workers.telegram.floods import heed_flood
+from workers.telegram.pacer import Pacer
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +30,9 @@ BACK_OFF_SECONDS_MAX = 5.0
 class Poller:
     """Runs until cancelled. While Redis is away it asks Telegram for nothing new, and forgets nothing."""
 
-    def __init__(self, bot: Bot, intake: Intake, callbacks: CallbackAnswers) -> None:
+    def __init__(self, bot: Bot, intake: Intake, callbacks: CallbackAnswers, pacer: Pacer) -> None:
         self._bot = bot
+        self._pacer = pacer
         self._intake = intake
         self._callbacks = callbacks
         self._offset: int | None = None
@@ -46,8 +49,7 @@ class Poller:
                 await self._take(updates)
                 self._back_off_seconds = BACK_OFF_SECONDS_MIN
             except RetryAfter as error:
-                seconds = error.retry_after
-                await asyncio.sleep(seconds if isinstance(seconds, int) else seconds.total_seconds())
+                await asyncio.sleep(await heed_flood(self._pacer, error))
             except Conflict as error:
                 log.error("another_poller", error=str(error))
                 await self._back_off()

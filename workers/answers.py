@@ -100,7 +100,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         log.info("job_done", job_id=envelope.job_id)
         replaced = {message.edit_message_id for message in messages}
         if bot is not None and notice is not None and notice not in replaced and envelope.chat_id is not None:
-            await withdraw(bot, envelope.chat_id, notice)
+            await withdraw(bot, worker.pacer, envelope.chat_id, notice)
     finally:
         worker.in_hand.drop(envelope.job_id)
 
@@ -132,7 +132,7 @@ async def _note_notice(
     if message_id is None:
         return
     if not await asyncio.to_thread(worker.inbox.note_notice, job_id, message_id):
-        await withdraw(bot, chat_id, message_id)
+        await withdraw(bot, worker.pacer, chat_id, message_id)
 
 
 async def _send_in_turn(bot: Bot, worker: WorkerProcess, message: Message) -> Verdict:

@@ -23,6 +23,7 @@ from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.broadcasts.albums import Albums
 from workers.telegram.bot import make_bot
+from workers.telegram.pacer import Pacer
 
 TOKEN = "123456:LOCAL"
 SECRET = "s3cret"
@@ -51,7 +52,7 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
         Albums(queueing.client),
         lambda: monitor.latest.database_is_away,
     )
-    webhook = Webhook(SECRET, intake, CallbackAnswers(bot))
+    webhook = Webhook(SECRET, intake, CallbackAnswers(bot, Pacer(queueing.client)))
     config = uvicorn.Config(
         make_app(settings, monitor, webhook), port=port, log_config=None, access_log=False
     )

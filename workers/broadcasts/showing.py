@@ -70,7 +70,7 @@ class Showing:
                 message_id=verdict.message_id,
             )
             if self.placed is not None:
-                await withdraw(bot, self.message.chat_id, self.placed)
+                await withdraw(bot, self.home.pacer, self.message.chat_id, self.placed)
         return []
 
 
