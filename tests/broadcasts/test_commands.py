@@ -8,6 +8,8 @@ from pathlib import Path
 
 from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastStatus
+from devstack.ports import free_port
+from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, received
 
@@ -74,6 +76,20 @@ async def test_what_makes_no_sense_is_refused_in_one_line(house: House, telegram
         assert refused.stderr.startswith("workers: ")
         assert complaint in refused.stderr
         assert refused.stderr.count("\n") == 1
+
+
+def test_without_redis_an_order_says_that_it_may_stand(house: House, tmp_path: Path) -> None:
+    away = Stack(
+        tmp_path,
+        database_url=house.postgres.url,
+        redis_url=f"redis://127.0.0.1:{free_port()}/0",
+        telegram_url=house.telegram.url,
+    )
+    ordered = away.command("workers", "broadcast", "start", "--text", "stands", "--key", "stands", "--detach")
+    assert ordered.returncode == 1
+    assert "Redis does not answer" in ordered.stderr
+    assert "may stand all the same" in ordered.stderr
+    assert "stands" in away.command("workers", "broadcast", "list").stdout
 
 
 async def test_celery_s_own_call_starts_one_once(house: House, telegram: TelegramControl) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
 from tests.pictures import png
+from tests.queueing import queueing_at
+from workers.broadcasts.lanes import Lanes
+from workers.broadcasts.orders import Orders
 from workers.jobs import (
     CancelBroadcast,
     ChangeDraft,
@@ -133,6 +136,18 @@ async def test_a_paid_one_that_costs_too_much_is_refused_with_its_cost(
     assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 100
     requests = await telegram.requests(method="sendMessage", chat_id=people.start)
     assert [request.params["allow_paid_broadcast"] for request in requests] == ["true"]
+
+
+def test_what_was_refused_once_is_refused_when_it_comes_again(house: House) -> None:
+    house.register(23_500, 40)
+    job = StartBroadcast(
+        text="dear", segment=Segment(telegram_ids=tuple(range(23_500, 23_540))), paid=True, stars_max=1
+    )
+    with queueing_at(house.redis.url) as queueing:
+        orders = Orders(house.engine, Lanes(queueing.client, queueing.inbox, queueing.publisher))
+        for why in ("it may cost 4 Stars", "was refused or cancelled before it began"):
+            with pytest.raises(BroadcastRefused, match=why):
+                orders.start(job, "dear")
 
 
 async def test_any_message_can_be_copied(house: House, telegram: TelegramControl) -> None:

@@ -24,8 +24,11 @@ class Orders:
     engine: GuardedEngine
     lanes: Lanes
 
-    def start(self, job: StartBroadcast, key: str) -> Broadcast:
-        """Write it down under `key` and send it, or have it sent at its time."""
+    def start(self, job: StartBroadcast, key: str, *, agreed: Broadcast | None = None) -> Broadcast:
+        """Write it down under `key` and send it, or have it sent at its time.
+
+        agreed -- the draft that is to be begun as it was when somebody agreed to it, and not as anything else.
+        """
         if job.broadcast_id is not None:
             broadcast = broadcasts.require(self.engine, job.broadcast_id)
         else:
@@ -41,12 +44,14 @@ class Orders:
                 scheduled_for=job.scheduled_for,
                 quiet_hours=None if job.quiet_hours is None else job.quiet_hours.model_dump(),
             )
+        if job.broadcast_id is None and broadcast.status is BroadcastStatus.CANCELLED:
+            raise BroadcastRefused(_cancelled_before(broadcast))
         if broadcast.status is BroadcastStatus.DRAFT and broadcast.scheduled_for is not None:
-            broadcast = broadcasts.schedule(self.engine, broadcast.id)
+            broadcast = broadcasts.schedule(self.engine, broadcast.id, agreed=agreed)
         if broadcast.status is BroadcastStatus.SCHEDULED and not self._is_time(broadcast):
             return broadcast
         try:
-            self._begin(broadcast)
+            self._begin(broadcast, agreed)
         except BroadcastRefused:
             # Nobody will come back to this one. What an admin drew up stays theirs to change.
             if job.broadcast_id is None:
@@ -103,7 +108,7 @@ class Orders:
             self.pause(broadcast.id)  # or it would be refused again twice a minute
             raise
 
-    def _begin(self, broadcast: Broadcast) -> None:
+    def _begin(self, broadcast: Broadcast, agreed: Broadcast | None = None) -> None:
         if broadcast.paid:
             refuse_paid_album(broadcast.pieces)
         audience_max = None
@@ -111,7 +116,7 @@ class Orders:
             audience_max = audience_for(broadcast.stars_max)
         self.lanes.agenda.after(broadcast.id, SILENCE_SECONDS_MAX)  # should this end right after it began
         try:
-            begun = broadcasts.begin(self.engine, broadcast.id, audience_max=audience_max)
+            begun = broadcasts.begin(self.engine, broadcast.id, audience_max=audience_max, agreed=agreed)
         except AudienceTooLarge as error:
             raise BroadcastRefused(
                 f"to {error.audience} people it may cost {stars_for(error.audience)} Stars, "
@@ -132,3 +137,13 @@ class Orders:
                 self._is_time(broadcasts.require(self.engine, broadcast_id))
             case _:
                 self.lanes.agenda.strike_out(broadcast_id)
+
+
+def _cancelled_before(broadcast: Broadcast) -> str:
+    """Its order came before: it was refused then, or somebody cancelled it since."""
+    begun = (
+        "before it began"
+        if broadcast.audience is None
+        else f"after {broadcast.done:,} of {broadcast.audience:,}"
+    )
+    return f"broadcast {broadcast.id} of this key was refused or cancelled {begun}; a key of its own starts another"
