@@ -445,10 +445,16 @@ class ListBroadcasts(Job):
 
 
 class ReportBroadcast(BroadcastJob):
-    """Send what became of each recipient to a chat, as a CSV document."""
+    """Send what became of each recipient to a chat, as a CSV document.
+
+    part -- of a report that is too long for one: it begins behind a user, and so many recipients were in those before.
+    """
 
     kind = "broadcasts.report"
     chat_id: int
+    part: int = Field(default=1, ge=1)
+    after_user_id: int = Field(default=0, ge=0)
+    reported: int = Field(default=0, ge=0)
 
 
 class EraseChunk(BroadcastJob):

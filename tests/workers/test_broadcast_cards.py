@@ -85,6 +85,12 @@ def test_however_often_a_card_is_asked_for_one_edit_waits(lanes: Lanes, queueing
     assert queueing.inbox.size() == 2
 
 
+def test_two_admins_who_ask_for_a_card_at_once_get_one_each(lanes: Lanes, queueing: Queueing) -> None:
+    for admin in (1001, 1002, 1001):
+        lanes.show_card(7, anew_in=admin)
+    assert queueing.inbox.size() == 2
+
+
 def test_without_redis_a_card_is_skipped_and_the_sending_goes_on() -> None:
     with queueing_at("redis://127.0.0.1:1/0") as away:
         Lanes(away.client, away.inbox, away.publisher).show_card(7, at_once=True)

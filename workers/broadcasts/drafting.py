@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbcore import broadcasts
 from dbcore.broadcast_leases import Recipient
-from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
 from workers.broadcasts import card, erasing
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.albums import Albums
@@ -128,14 +128,14 @@ def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int |
         broadcasts.place_card(home.engine, broadcast.id, chat_id=job.telegram_id, message_id=message_id)
     home.lanes.cards.turn_to(broadcast.id, _VIEWS.get(job.what, View.MAIN))
     try:
-        _obey(home, job, broadcast)
+        _obey(home, job, job_id, broadcast)
     except BroadcastRefused:
         home.lanes.show_card(broadcast.id, at_once=True)
         raise
     home.lanes.show_card(broadcast.id, at_once=job.what not in _ORDERS)
 
 
-def _obey(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
+def _obey(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadcast) -> None:
     match job.what:
         case CardButton.GO:
             _go(home, job, broadcast)
@@ -148,7 +148,7 @@ def _obey(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
         case CardButton.RESUME:
             home.orders.resume(broadcast.id)
         case CardButton.ERASE_SURELY:
-            erasing.begin(home, broadcast.id, job.telegram_id)
+            erasing.begin(home, broadcast.id, job.telegram_id, job_id)
         case what if what in _CHANGES:
             broadcasts.change_draft(home.engine, broadcast.id, **_CHANGES[what])
 
@@ -158,10 +158,8 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
     if broadcast.status is not BroadcastStatus.DRAFT:
         return
     if job.shown != card.fingerprint(broadcast):
-        raise BroadcastRefused(
-            f"broadcast {broadcast.id} was changed after you were shown it; look at its card and confirm once more"
-        )
-    home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="")
+        raise DraftChanged(broadcast.id)
+    home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="", agreed=broadcast)
 
 
 def _refused_by_telegram(reason: str) -> str:
