@@ -204,7 +204,7 @@ def _workers_alone(workers: int, seconds: float) -> dict[str, Any]:
         for number in range(workers):
             stack.run(f"bulk{number}", stack.program("bulk", node=f"bulk{number}"))
         stack.wait_until(lambda: stack.redis.zcard("ballast:inbox:owners") >= workers, "the workers beat")
-        _start(stack, people, "--paid")
+        _start(stack, people, "--paid", "--yes")
         first = _when(sink, stack, round(people * EDGE))
         cores = Cores(
             {

@@ -319,6 +319,8 @@ class StartBroadcast(Job):
         return self
 
     def objection(self, now: datetime) -> str | None:
+        if self.paid and self.stars_max is None:
+            return "stars_max: expected how many Stars a paid broadcast may cost at most, got none"
         return _past(self.scheduled_for, now)
 
     @property
