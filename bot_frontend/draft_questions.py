@@ -20,7 +20,9 @@ _QUESTIONS = {
     CardQuestion.ACTIVE: "To those seen within how many days? For example 30.",
     CardQuestion.BALANCE: "To those with which balance or more? For example 5.50.",
     CardQuestion.LANGUAGE: "To those whose Telegram speaks which language? For example de, which is de-at too.",
-    CardQuestion.IDS: "To whom? Send me their numeric Telegram ids, with spaces or new lines between them.",
+    CardQuestion.IDS: (
+        "To whom? Send me their numeric Telegram ids, with spaces or new lines between them. Several lists add up."
+    ),
     CardQuestion.TIME: (
         "When is it to begin? For example 2026-12-01 18:00 Europe/Berlin; without a time zone it is UTC."
     ),

@@ -143,7 +143,7 @@ async def _send_in_turn(bot: Bot, worker: WorkerProcess, message: Message) -> Ve
         if held_seconds > HELD_FOR_TURN_SECONDS_MAX:
             return Verdict(Meaning.WAIT, wait_seconds, description="it is not this chat's turn yet")
         await asyncio.sleep(wait_seconds)
-    verdict = await _send_one(bot, message)
+    verdict = await send_one(bot, message)
     if verdict.flood:
         with contextlib.suppress(redis.RedisError):  # this answer waits, and the next asks Telegram itself
             await asyncio.to_thread(worker.pacer.halt, verdict.retry_after_seconds, chat_id=message.chat_id)
@@ -157,7 +157,8 @@ def _turn(worker: WorkerProcess, chat_id: int) -> float:
         return 0.0  # an answer is owed, and the pace is only politeness until Telegram says otherwise
 
 
-async def _send_one(bot: Bot, message: Message) -> Verdict:
+async def send_one(bot: Bot, message: Message) -> Verdict:
+    """Send it; where the message to edit is gone, as a new one, and where the group became a supergroup, there."""
     verdict = await send(bot, message)
     if verdict.meaning is Meaning.UNKNOWN and message.edit_message_id is not None:
         return replace(verdict, meaning=Meaning.WAIT)  # the same edit twice is one edit

@@ -33,6 +33,9 @@ DATABASE_QUEUES = ("users", "balances", "transactions", "broadcasts")
 
 MEMO_LENGTH_MAX = 200
 
+TELEGRAM_IDS_MAX = 100_000
+"""In a broadcast's segment."""
+
 LATE_MAX = timedelta(minutes=1)
 """A time may be past by so much: clocks differ, and words take a while."""
 
@@ -203,7 +206,9 @@ class Segment(BaseModel):
     active_days: int | None = Field(default=None, ge=1, le=3650)
     balance_min: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
     language: str | None = Field(default=None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
-    telegram_ids: tuple[Annotated[int, TelegramId], ...] | None = Field(default=None, max_length=100_000)
+    telegram_ids: tuple[Annotated[int, TelegramId], ...] | None = Field(
+        default=None, max_length=TELEGRAM_IDS_MAX
+    )
 
     def parts(self) -> dict[str, Any]:
         """Those that are given, as dbcore takes them."""

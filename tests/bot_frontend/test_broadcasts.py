@@ -117,7 +117,6 @@ def test_an_unknown_button_of_a_card_says_so(settings: Settings, data: str) -> N
         (CardQuestion.ACTIVE, "30", {"segment": Segment(active_days=30)}),
         (CardQuestion.BALANCE, "5,50", {"segment": Segment(balance_min=550)}),
         (CardQuestion.LANGUAGE, "pt-br", {"segment": Segment(language="pt-br")}),
-        (CardQuestion.IDS, "1 2,3\n4", {"segment": Segment(telegram_ids=(1, 2, 3, 4))}),
         (CardQuestion.STARS, "500", {"stars_max": 500}),
     ],
 )
@@ -132,6 +131,21 @@ def test_what_a_card_asks_is_answered_in_words(
     assert intention is not None
     assert intention.job == ChangeDraft(broadcast_id=7, telegram_id=1001, **change)
     assert intention.dialogue is None
+
+
+def test_ids_may_come_in_several_messages_and_anything_else_ends_them(settings: Settings) -> None:
+    dialogue: Dialogue | None = asking(CardQuestion.IDS)
+    for words, ids in (("1 2,3\n4", (1, 2, 3, 4)), ("5", (5,))):
+        intention = interpret(text(words), dialogue, settings)
+        assert intention is not None
+        assert intention.job == ChangeDraft(
+            broadcast_id=7, telegram_id=1001, segment=Segment(telegram_ids=ids)
+        )
+        dialogue = intention.dialogue
+    ended = interpret(text("thanks"), dialogue, settings)
+    assert "number" not in said(ended)
+    assert ended is not None
+    assert ended.dialogue is None
 
 
 @pytest.mark.parametrize(

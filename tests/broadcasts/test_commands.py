@@ -12,7 +12,9 @@ import struct
 import subprocess
 import sys
 import termios
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastStatus
@@ -178,14 +180,14 @@ async def test_celery_s_own_call_starts_one_once(house: House, telegram: Telegra
     await asyncio.to_thread(house.stack.wait_until, over, "it is finished")
     await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
     assert await received(telegram, people) == dict.fromkeys(people, 1)
-    wrong = {"text": "a", "segment": {"activ_days": 5}}
+    wrong: dict[str, Any] = {"text": "a", "segment": {"activ_days": 5}}
     past = {"text": "a", "scheduled_for": "2020-01-01T00:00:00+00:00"}
     unbounded = {"text": "a", "paid": True}
-    for fields in (wrong, past, unbounded):
+    for refused in (wrong, past, unbounded):
         await asyncio.to_thread(
             house.stack.command,
             "celery",
-            *("-A", "workers", "call", "workers.broadcasts.start", "--kwargs", json.dumps(fields)),
+            *("-A", "workers", "call", "workers.broadcasts.start", "--kwargs", json.dumps(refused)),
         )
     for complaint in (
         "%segment.activ_days: Extra%",
@@ -194,8 +196,10 @@ async def test_celery_s_own_call_starts_one_once(house: House, telegram: Telegra
     ):
         await asyncio.to_thread(
             house.stack.wait_until,
-            lambda like=complaint: bool(
-                house.stack.query("SELECT 1 FROM failed_operations WHERE error LIKE %s", like)
-            ),
+            partial(is_a_dead_letter, house, complaint),
             "the refusal is a dead letter",
         )
+
+
+def is_a_dead_letter(house: House, like: str) -> bool:
+    return bool(house.stack.query("SELECT 1 FROM failed_operations WHERE error LIKE %s", like))

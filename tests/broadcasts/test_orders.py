@@ -150,15 +150,24 @@ def test_what_was_refused_once_is_refused_when_it_comes_again(house: House) -> N
                 orders.start(job, "dear")
 
 
-async def test_any_message_can_be_copied(house: House, telegram: TelegramControl) -> None:
-    people = await people_of(house, telegram, 24_000, 5)
-    original = await telegram.send_document(1001, b"a,b\n", "news.csv", "look")
-    copy = {"chat_id": 1001, "message_ids": [original.message.message_id]}
-    fields = {"copy": copy, "segment": {"telegram_ids": list(people)}}
-    broadcast_id = await asyncio.to_thread(house.started, StartBroadcast.decode(fields))
-    assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 5
-    (message,) = await telegram.messages(people.start, from_bot=True)
-    assert (message.text, message.message["document"]["file_name"]) == ("look", "news.csv")
+async def test_a_photo_a_video_and_a_document_can_be_copied(house: House, telegram: TelegramControl) -> None:
+    people = await people_of(house, telegram, 24_000, 3)
+    originals = [
+        await telegram.send_photo(1001, png(3, 4), "look"),
+        await telegram.send_video(1001, b"moving", "trip.mp4", "look"),
+        await telegram.send_document(1001, b"a,b\n", "news.csv", "look"),
+    ]
+    for original in originals:
+        copy = {"chat_id": 1001, "message_ids": [original.message.message_id]}
+        fields = {"copy": copy, "segment": {"telegram_ids": list(people)}}
+        broadcast_id = await asyncio.to_thread(house.started, StartBroadcast.decode(fields))
+        assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 3
+    for person in people:
+        photo, video, document = await telegram.messages(person, from_bot=True)
+        assert {photo.text, video.text, document.text} == {"look"}
+        assert (photo.message["photo"][0]["width"], photo.message["photo"][0]["height"]) == (3, 4)
+        assert video.message["video"]["file_name"] == "trip.mp4"
+        assert document.message["document"]["file_name"] == "news.csv"
 
 
 async def test_an_album_keeps_the_pace_of_all_its_messages(house: House, telegram: TelegramControl) -> None:

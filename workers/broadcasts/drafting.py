@@ -19,7 +19,14 @@ from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.cards import View
 from workers.broadcasts.cost import refuse_paid_album
 from workers.broadcasts.post import post
-from workers.jobs import CardButton, ChangeDraft, DraftBroadcast, PressBroadcast, StartBroadcast
+from workers.jobs import (
+    TELEGRAM_IDS_MAX,
+    CardButton,
+    ChangeDraft,
+    DraftBroadcast,
+    PressBroadcast,
+    StartBroadcast,
+)
 from workers.messages import Message
 from workers.texts import escape
 
@@ -99,7 +106,7 @@ def change(home: Broadcaster, job: ChangeDraft) -> None:
     changes: dict[str, Any] = {}
     before = broadcasts.require(home.engine, job.broadcast_id)
     if job.segment is not None:
-        changes["segment"] = {**before.segment, **job.segment.parts()}
+        changes["segment"] = _added(before.segment, job.segment.parts())
     if job.scheduled_for is not None:
         changes["scheduled_for"] = job.scheduled_for
     if job.quiet_hours is not None:
@@ -111,6 +118,21 @@ def change(home: Broadcaster, job: ChangeDraft) -> None:
     home.lanes.cards.turn_to(job.broadcast_id, View.MAIN)
     # Below the admin's words, where they look.
     home.lanes.show_card(job.broadcast_id, anew_in=job.telegram_id)
+
+
+def _added(before: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    """A part takes the place of the one before, but ids join those before: one message holds some 350 of them.
+
+    Raises BroadcastRefused.
+    """
+    if "telegram_ids" in before and "telegram_ids" in parts:
+        ids = list(dict.fromkeys([*before["telegram_ids"], *parts["telegram_ids"]]))
+        if len(ids) > TELEGRAM_IDS_MAX:
+            raise BroadcastRefused(
+                f"a list has {TELEGRAM_IDS_MAX:,} ids at most, and this would be {len(ids):,}"
+            )
+        parts = {**parts, "telegram_ids": ids}
+    return {**before, **parts}
 
 
 def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int | None) -> None:
