@@ -50,7 +50,7 @@ EDGE = 0.1
 class _FreePacer(Pacer):
     """Grants everybody, and says the paid rate, which makes the largest chunks in use."""
 
-    def bulk(self, chat_ids: Sequence[int], *, paid: bool) -> BulkGrant:
+    def bulk(self, chat_ids: Sequence[int], *, paid: bool, pieces: int = 1) -> BulkGrant:
         return BulkGrant(tuple(chat_ids), 0.0)
 
     def rate(self, *, paid: bool) -> float:

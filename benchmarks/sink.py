@@ -90,6 +90,10 @@ class Sink:
         self._process.terminate()
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def count(self) -> int:
         """Messages taken so far."""
         with urllib.request.urlopen(f"{self.url}/count", timeout=10) as answer:  # noqa: S310  our own sink

@@ -25,6 +25,7 @@ from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox, Publisher
 from workers.logs import configure_logging
 from workers.telegram.bot import make_bot
+from workers.telegram.pacer import Pacer
 
 log = structlog.get_logger("bot_frontend")
 
@@ -57,7 +58,8 @@ async def serve(settings: Settings) -> None:
     )
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
-    callbacks = CallbackAnswers(bot)
+    pacer = Pacer(client)
+    callbacks = CallbackAnswers(bot, pacer)
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
@@ -73,9 +75,9 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
         )
     )
-    beside = [asyncio.create_task(register(bot, settings, identity, receiver))]
+    beside = [asyncio.create_task(register(bot, settings, identity, receiver, pacer))]
     if webhook is None:
-        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver).run()))
+        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer).run()))
     for task in beside:
         task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
     monitor.start()

@@ -8,6 +8,9 @@ import structlog
 from telegram import Bot
 from telegram.error import TelegramError
 
+from workers.telegram.floods import heed_flood
+from workers.telegram.pacer import Pacer
+
 log = structlog.get_logger(__name__)
 
 OUTSTANDING_MAX = 50
@@ -16,8 +19,9 @@ OUTSTANDING_MAX = 50
 class CallbackAnswers:
     """Best effort, and beside the job: a lost one costs a spinner, the outcome comes as a message."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, pacer: Pacer) -> None:
         self._bot = bot
+        self._pacer = pacer
         self._tasks: set[asyncio.Task[None]] = set()
 
     def answer(self, callback_id: str) -> None:
@@ -32,4 +36,5 @@ class CallbackAnswers:
         try:
             await self._bot.answer_callback_query(callback_id)
         except TelegramError as error:
+            await heed_flood(self._pacer, error)
             log.info("callback_answer_failed", error=str(error))

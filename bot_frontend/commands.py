@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from bot_frontend import dialogue as dialogues
@@ -204,13 +205,19 @@ def _card_button(
     return Intention(pressed, dialogue)
 
 
-def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings) -> Intention:
+def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings) -> Intention | None:
+    now = datetime.fromtimestamp(message.date, UTC)
     try:
-        change = draft_questions.answered(asked, message.text, message.sender.telegram_id, settings)
+        change = draft_questions.answered(asked, message.text, message.sender.telegram_id, settings, now=now)
     except draft_questions.AnswerError as error:
+        if asked.more:
+            return _text(message, None, settings)
         again = f"{error} {draft_questions.question(asked, settings)}"
         return _say(message, again, Dialogue(draft=asked, asked_by=message.update_id))
-    return Intention(change)
+    if asked.asks is not CardQuestion.IDS:
+        return Intention(change)
+    more = asked.model_copy(update={"more": True})
+    return Intention(change, Dialogue(draft=more, asked_by=message.update_id))
 
 
 def _button(press: ButtonPress) -> Job:

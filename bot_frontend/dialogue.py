@@ -18,12 +18,16 @@ from workers.jobs import MEMO_LENGTH_MAX, CardQuestion
 
 
 class DraftQuestion(BaseModel):
-    """What an admin is asked about a broadcast."""
+    """What an admin is asked about a broadcast.
+
+    more -- it was answered, and may be again: an app cuts what is too long for one message.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     broadcast_id: int
     asks: CardQuestion
+    more: bool = False
 
 
 class Dialogue(BaseModel):

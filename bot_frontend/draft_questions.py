@@ -20,7 +20,9 @@ _QUESTIONS = {
     CardQuestion.ACTIVE: "To those seen within how many days? For example 30.",
     CardQuestion.BALANCE: "To those with which balance or more? For example 5.50.",
     CardQuestion.LANGUAGE: "To those whose Telegram speaks which language? For example de, which is de-at too.",
-    CardQuestion.IDS: "To whom? Send me their numeric Telegram ids, with spaces or new lines between them.",
+    CardQuestion.IDS: (
+        "To whom? Send me their numeric Telegram ids, with spaces or new lines between them. Several lists add up."
+    ),
     CardQuestion.TIME: (
         "When is it to begin? For example 2026-12-01 18:00 Europe/Berlin; without a time zone it is UTC."
     ),
@@ -43,16 +45,21 @@ def question(asked: DraftQuestion, settings: Settings) -> str:
     return f"{_QUESTIONS[asked.asks].removesuffix('.')}{unit}. /cancel leaves it as it is."
 
 
-def answered(asked: DraftQuestion, text: str, admin_id: int, settings: Settings) -> ChangeDraft:
-    """Raises AnswerError."""
+def answered(
+    asked: DraftQuestion, text: str, admin_id: int, settings: Settings, *, now: datetime
+) -> ChangeDraft:
+    """now -- when it was said. Raises AnswerError."""
     try:
-        change = _change(asked.asks, text.strip(), settings)
-        return ChangeDraft.decode({"broadcast_id": asked.broadcast_id, "telegram_id": admin_id, **change})
+        fields = _change(asked.asks, text.strip(), settings)
+        change = ChangeDraft.decode({"broadcast_id": asked.broadcast_id, "telegram_id": admin_id, **fields})
     except AmountError as error:
         raise AnswerError(str(error)) from error
     except JobInvalid as error:
         # Named by its field, for a person: "quiet_hours.zone: expected a time zone such as Europe/Berlin, got 'x'".
         raise AnswerError(f"{escape(str(error).partition(': ')[2][:300], quote=False)}.") from error
+    if change.objection(now) is not None:
+        raise AnswerError(f"I expected a time to come, and it is {now:%Y-%m-%d %H:%M} UTC now.")
+    return change
 
 
 def _change(asks: CardQuestion, text: str, settings: Settings) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.reception import Receiver
 from bot_frontend.updates import ALLOWED_UPDATES
+from workers.telegram.floods import heed_flood
+from workers.telegram.pacer import Pacer
 
 log = structlog.get_logger(__name__)
 
@@ -29,9 +31,12 @@ BACK_OFF_SECONDS_MAX = 5.0
 class Poller:
     """Runs until cancelled. While Redis is away it asks Telegram for nothing new, and forgets nothing."""
 
-    def __init__(self, bot: Bot, intake: Intake, callbacks: CallbackAnswers, receiver: Receiver) -> None:
+    def __init__(
+        self, bot: Bot, intake: Intake, callbacks: CallbackAnswers, receiver: Receiver, pacer: Pacer
+    ) -> None:
         self._bot = bot
         self._receiver = receiver
+        self._pacer = pacer
         self._intake = intake
         self._callbacks = callbacks
         self._offset: int | None = None
@@ -50,8 +55,7 @@ class Poller:
                 self._back_off_seconds = BACK_OFF_SECONDS_MIN
             except RetryAfter as error:
                 self._receiver.failed(type(error).__name__)
-                seconds = error.retry_after
-                await asyncio.sleep(seconds if isinstance(seconds, int) else seconds.total_seconds())
+                await asyncio.sleep(await heed_flood(self._pacer, error))
             except Conflict as error:
                 log.error("another_poller", error=str(error))
                 self._receiver.failed("Conflict")

@@ -13,6 +13,8 @@ from bot_frontend.reception import Receiver
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
 from bot_frontend.updates import ALLOWED_UPDATES
 from dbcore.settings import Settings
+from workers.telegram.floods import heed_flood
+from workers.telegram.pacer import Pacer
 
 log = structlog.get_logger(__name__)
 
@@ -27,12 +29,14 @@ class Identity:
     username: str | None = None
 
 
-async def register(bot: Bot, settings: Settings, identity: Identity, receiver: Receiver) -> None:
+async def register(
+    bot: Bot, settings: Settings, identity: Identity, receiver: Receiver, pacer: Pacer
+) -> None:
     """Beside the bot's work, for as long as it takes: a bot without a menu is a bot all the same."""
-    await _insist("get_me", lambda: _ask_who_we_are(bot, identity))
+    await _insist("get_me", lambda: _ask_who_we_are(bot, identity), pacer)
     if settings.telegram_webhook_url is not None:
-        await _insist("set_webhook", lambda: _set_webhook(bot, settings, receiver))
-    await _insist("set_commands", lambda: _set_commands(bot, settings))
+        await _insist("set_webhook", lambda: _set_webhook(bot, settings, receiver), pacer)
+    await _insist("set_commands", lambda: _set_commands(bot, settings), pacer)
 
 
 async def _ask_who_we_are(bot: Bot, identity: Identity) -> None:
@@ -68,14 +72,14 @@ async def _set_commands(bot: Bot, settings: Settings) -> None:
             log.info("admin_menu_skipped", admin_id=admin_id, error=str(error))
 
 
-async def _insist(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
+async def _insist(what: str, attempt: Callable[[], Awaitable[None]], pacer: Pacer) -> None:
     seconds = RETRY_SECONDS_MIN
     while True:
         try:
             await attempt()
         except TelegramError as error:
             log.warning("registration_failed", what=what, error=str(error))
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(max(seconds, await heed_flood(pacer, error)))
             seconds = min(2 * seconds, RETRY_SECONDS_MAX)
         else:
             return

@@ -21,6 +21,7 @@ class UpdateUnreadable(Exception):
 _Text = Annotated[str, AfterValidator(storable)]
 # What Telegram counts with, and PostgreSQL and Redis still hold.
 _Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_Date = Annotated[int, Field(ge=0, lt=253_402_300_800)]  # Unix time, to the end of the year 9999
 
 
 class _Part(BaseModel):
@@ -46,7 +47,7 @@ class _Original(_Part):
 
 
 class _Message(_Original):
-    date: _Integer
+    date: _Date
     chat: _Chat
     sender: _User | None = Field(default=None, alias="from")
     text: _Text | None = None
@@ -65,7 +66,7 @@ class _Member(_Part):
 
 
 class _Membership(_Part):
-    date: _Integer
+    date: _Date
     chat: _Chat
     sender: _User = Field(alias="from")
     new_chat_member: _Member

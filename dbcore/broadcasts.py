@@ -51,6 +51,15 @@ class BroadcastRefused(Exception):
     """What was asked cannot be done with this broadcast now. The message is a sentence for whoever asked."""
 
 
+class DraftChanged(BroadcastRefused):
+    """It is not what was agreed to any more. Nothing was begun."""
+
+    def __init__(self, broadcast_id: int) -> None:
+        super().__init__(
+            f"broadcast {broadcast_id} was changed after you were shown it; look at its card and confirm once more"
+        )
+
+
 class AudienceTooLarge(BroadcastRefused):
     """More people than the order allows for. Nobody was taken down."""
 
@@ -101,6 +110,11 @@ class Progress:
         return self.sent + self.blocked + self.failed + self.unknown
 
     @property
+    def pieces(self) -> int:
+        """Messages that each recipient gets: several of an album."""
+        return len(self.payload["copy"]["message_ids"]) if "copy" in self.payload else 1
+
+    @property
     def left(self) -> int:
         return (self.audience or 0) - self.done
 
@@ -125,6 +139,12 @@ class Begun:
 
 
 B = TypeVar("B", bound=Progress)
+
+_AGREED = (
+    "(status <> 'draft' OR (payload, segment, paid) = (%s::jsonb, %s::jsonb, %s) "
+    "AND (stars_max, scheduled_for, quiet_hours) IS NOT DISTINCT FROM (%s::integer, %s::timestamptz, %s::jsonb))"
+)
+"""Whether a draft is what somebody agreed to still."""
 
 
 def create(
@@ -204,15 +224,21 @@ def change_draft(engine: GuardedEngine, broadcast_id: int, **changes: Any) -> Br
     return broadcast
 
 
-def schedule(engine: GuardedEngine, broadcast_id: int) -> Broadcast:
-    """A draft with a time is to begin at that time, without another word."""
+def schedule(engine: GuardedEngine, broadcast_id: int, *, agreed: Broadcast | None = None) -> Broadcast:
+    """A draft with a time is to begin at that time, without another word.
+
+    agreed -- what it was when somebody agreed to it: raises DraftChanged where it is not that any more.
+    """
+    condition, values = _condition(agreed)
     row = engine.fetch_row(
-        "WITH changed AS (UPDATE broadcasts SET status = 'scheduled' WHERE id = %s AND scheduled_for IS NOT NULL "
-        "AND status IN ('draft', 'scheduled') RETURNING 1) SELECT count(*) FROM changed",
-        (broadcast_id,),
+        f"WITH changed AS (UPDATE broadcasts SET status = 'scheduled' WHERE id = %s AND scheduled_for IS NOT NULL "  # noqa: S608
+        f"AND status IN ('draft', 'scheduled') AND {condition} RETURNING 1) SELECT count(*) FROM changed",
+        (broadcast_id, *values),
         name="broadcasts.schedule",
     )
     broadcast = require(engine, broadcast_id)
+    if not row[0] and agreed is not None and broadcast.status is BroadcastStatus.DRAFT:
+        raise DraftChanged(broadcast_id)
     if not row[0]:
         raise BroadcastRefused(f"broadcast {broadcast_id} is {broadcast.status}: it cannot be scheduled")
     return broadcast
@@ -240,23 +266,49 @@ def audience_size(engine: GuardedEngine, segment: Mapping[str, Any]) -> int:
     return int(row[0])
 
 
-def begin(engine: GuardedEngine, broadcast_id: int, *, audience_max: int | None = None) -> Begun:
+def begin(
+    engine: GuardedEngine,
+    broadcast_id: int,
+    *,
+    audience_max: int | None = None,
+    agreed: Broadcast | None = None,
+) -> Begun:
     """Take the audience down, in one statement, and let the sending begin. Twice is as once.
 
-    Raises AudienceTooLarge, BroadcastRefused.
+    agreed -- what it was when somebody agreed to it: nothing else is begun.
+    Raises AudienceTooLarge, DraftChanged, BroadcastRefused.
     """
+    condition, values = _condition(agreed)
     with _too_large():
         row = engine.fetch_row(
             # Both in one transaction; the time-out is for the second alone, and ends with it.
-            "SELECT set_config('statement_timeout', %s, true); SELECT * FROM broadcast_begin(%s, %s, %s)",
-            (f"{SNAPSHOT_SECONDS_MAX:.0f}s", broadcast_id, engine.currency, audience_max),
+            "SELECT set_config('statement_timeout', %s, true); "  # noqa: S608  our own condition
+            "SELECT r_status, r_run, r_audience FROM (VALUES (1)) AS one LEFT JOIN LATERAL (SELECT begun.* FROM "
+            f"(SELECT id FROM broadcasts WHERE id = %s AND {condition} FOR UPDATE) AS found, "
+            "LATERAL broadcast_begin(found.id, %s, %s) AS begun) AS begun ON true",
+            (f"{SNAPSHOT_SECONDS_MAX:.0f}s", broadcast_id, *values, engine.currency, audience_max),
             name="broadcasts.begin",
             deadline_seconds=SNAPSHOT_SECONDS_MAX,
         )
     status, run, audience = row
     if status is None:
-        raise _unknown(broadcast_id)
+        require(engine, broadcast_id)
+        raise DraftChanged(broadcast_id)
     return Begun(BroadcastStatus(status), run, audience)
+
+
+def _condition(agreed: Broadcast | None) -> tuple[str, tuple[Any, ...]]:
+    if agreed is None:
+        return "true", ()
+    quiet_hours = None if agreed.quiet_hours is None else _jsonb(agreed.quiet_hours)
+    return _AGREED, (
+        _jsonb(agreed.payload),
+        _jsonb(agreed.segment),
+        agreed.paid,
+        agreed.stars_max,
+        agreed.scheduled_for,
+        quiet_hours,
+    )
 
 
 def pause(engine: GuardedEngine, broadcast_id: int, order: Order | None = None) -> Begun:

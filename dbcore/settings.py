@@ -54,6 +54,7 @@ class Settings(BaseSettings):
 
     telegram_bot_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"
+    telegram_proxy_url: SecretStr | None = None
     telegram_webhook_url: str | None = None
     telegram_webhook_secret: SecretStr | None = None
     admin_ids: Annotated[frozenset[int], NoDecode] = frozenset()
@@ -109,6 +110,15 @@ class Settings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("expected http://host:port or https://host")
         return value.rstrip("/")
+
+    @field_validator("telegram_proxy_url")
+    @classmethod
+    def _http_proxy_only(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("expected http://user:password@host:port, or https:// to a proxy behind TLS")
+        return value
 
     @field_validator("telegram_webhook_secret")
     @classmethod

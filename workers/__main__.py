@@ -41,9 +41,16 @@ def main() -> None:
     except (SettingsError, DeadLetterRefused, BroadcastRefused, JobInvalid) as error:
         sys.exit(f"workers: {error}")
     except DatabaseAway as error:
-        sys.exit(f"workers: the database does not answer ({error}); nothing was changed")
+        sys.exit(f"workers: the database does not answer ({error}); {_what_stands(options)}")
     except redis.RedisError as error:
-        sys.exit(f"workers: Redis does not answer ({error}); nothing was changed")
+        sys.exit(f"workers: Redis does not answer ({error}); {_what_stands(options)}")
+
+
+def _what_stands(options: argparse.Namespace) -> str:
+    """A broadcast's change is in the database before its jobs are in Redis: it stands where only these are missing."""
+    if options.command == "broadcast" and options.action not in {"list", "show"}:
+        return "what was ordered may stand all the same: look at `broadcast list` before you order it again"
+    return "nothing was changed"
 
 
 def _dead_letters(options: argparse.Namespace, engine: GuardedEngine, settings: Settings) -> None:

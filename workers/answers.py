@@ -100,7 +100,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         log.info("job_done", job_id=envelope.job_id)
         replaced = {message.edit_message_id for message in messages}
         if bot is not None and notice is not None and notice not in replaced and envelope.chat_id is not None:
-            await withdraw(bot, envelope.chat_id, notice)
+            await withdraw(bot, worker.pacer, envelope.chat_id, notice)
     finally:
         worker.in_hand.drop(envelope.job_id)
 
@@ -132,7 +132,7 @@ async def _note_notice(
     if message_id is None:
         return
     if not await asyncio.to_thread(worker.inbox.note_notice, job_id, message_id):
-        await withdraw(bot, chat_id, message_id)
+        await withdraw(bot, worker.pacer, chat_id, message_id)
 
 
 async def _send_in_turn(bot: Bot, worker: WorkerProcess, message: Message) -> Verdict:
@@ -143,7 +143,7 @@ async def _send_in_turn(bot: Bot, worker: WorkerProcess, message: Message) -> Ve
         if held_seconds > HELD_FOR_TURN_SECONDS_MAX:
             return Verdict(Meaning.WAIT, wait_seconds, description="it is not this chat's turn yet")
         await asyncio.sleep(wait_seconds)
-    verdict = await _send_one(bot, message)
+    verdict = await send_one(bot, message)
     if verdict.flood:
         with contextlib.suppress(redis.RedisError):  # this answer waits, and the next asks Telegram itself
             await asyncio.to_thread(worker.pacer.halt, verdict.retry_after_seconds, chat_id=message.chat_id)
@@ -157,7 +157,8 @@ def _turn(worker: WorkerProcess, chat_id: int) -> float:
         return 0.0  # an answer is owed, and the pace is only politeness until Telegram says otherwise
 
 
-async def _send_one(bot: Bot, message: Message) -> Verdict:
+async def send_one(bot: Bot, message: Message) -> Verdict:
+    """Send it; where the message to edit is gone, as a new one, and where the group became a supergroup, there."""
     verdict = await send(bot, message)
     if verdict.meaning is Meaning.UNKNOWN and message.edit_message_id is not None:
         return replace(verdict, meaning=Meaning.WAIT)  # the same edit twice is one edit
@@ -200,7 +201,7 @@ def _note_undelivered(worker: WorkerProcess, claim: Claim, message: Message, ver
     try:
         if (status := _GONE.get(verdict.meaning)) is not None and message.chat_id > 0:
             users.set_status(worker.engine, telegram_id=message.chat_id, status=status)
-        elif verdict.meaning in {Meaning.BAD_PAYLOAD, Meaning.UNKNOWN}:
+        elif verdict.meaning in {Meaning.BAD_PAYLOAD, Meaning.REFUSED, Meaning.UNKNOWN}:
             reason = f"the answer may not have arrived: {verdict.meaning}, {verdict.description}"
             record_failure(worker, claim.envelope, reason)
     except DatabaseAway:

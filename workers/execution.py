@@ -17,6 +17,7 @@ import random
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import redis
@@ -167,11 +168,12 @@ def _on_record(
         return arguments["job_id"], None
     fields = dict(arguments)
     key = fields.pop("idempotency_key", None)
-    job_id, refused = task_id, None
+    job_id, refused, objection = task_id, None, None
     try:
         job = job_type.decode(fields)
         if key is not None:
             job_id = _bound(worker, key, job)
+        objection = job.objection(datetime.now(UTC))
     except JobInvalid as error:
         refused = str(error)
         log.error("arguments_refused", job_id=job_id, error=refused)
@@ -179,14 +181,15 @@ def _on_record(
         raise _unreachable(error) from error
     envelope = Envelope(job_id=job_id, lane=f"task:{job_id}", kind=job_type.kind, fields=fields)
     try:
-        status = worker.inbox.accept(envelope, failure=refused).status
+        status = worker.inbox.accept(envelope, failure=refused or objection).status
     except redis.RedisError as error:
         raise _unreachable(error) from error
     if status in {Acceptance.FULL, Acceptance.CROWDED}:
         raise NotOnRecord(f"the inbox is {status}")
     if status is not Acceptance.ACCEPTED:
         log.info("taken_before", job_id=job_id, how=status)
-    return job_id, refused
+        return job_id, refused  # what was no objection then is none now
+    return job_id, refused or objection
 
 
 def _unreachable(error: redis.RedisError) -> NotOnRecord:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -36,6 +37,12 @@ MEMO_LENGTH_MAX = 200
 TEXTS = frozenset({"text", "reason", "memo", "first_name", "username", "recipient", "error", "raw"})
 """Fields that hold what people wrote, or are called."""
 
+TELEGRAM_IDS_MAX = 100_000
+"""In a broadcast's segment."""
+
+LATE_MAX = timedelta(minutes=1)
+"""A time may be past by so much: clocks differ, and words take a while."""
+
 TelegramId = Field(gt=0, lt=TELEGRAM_ID_LIMIT)
 
 
@@ -61,6 +68,12 @@ class Job(BaseModel):
                 f"{task_name(cls.kind)}: " + "; ".join(_sentence(e) for e in error.errors())
             ) from None
 
+    def objection(self, now: datetime) -> str | None:
+        """Why it is not to be taken when it is asked for, though its fields are well. Once on record nobody objects:
+        what was asked in time may be done late.
+        """
+        return None
+
 
 def _sentence(error: Any) -> str:
     field = ".".join(str(part) for part in error["loc"]) or "arguments"
@@ -76,6 +89,12 @@ def _can_be_said(error: Any) -> bool:
         case str():
             return error["type"] != "extra_forbidden" and TEXTS.isdisjoint(error["loc"])
     return bool(error["type"] != "missing")
+
+
+def _past(scheduled_for: datetime | None, now: datetime) -> str | None:
+    if scheduled_for is None or scheduled_for >= now - LATE_MAX:
+        return None
+    return f"scheduled_for: expected a time to come, got {scheduled_for.isoformat()}; it is {now:%Y-%m-%d %H:%M} UTC"
 
 
 def _shortened(value: object, length_max: int = 60) -> str:
@@ -247,7 +266,9 @@ class Segment(BaseModel):
     active_days: int | None = Field(default=None, ge=1, le=3650)
     balance_min: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
     language: str | None = Field(default=None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
-    telegram_ids: tuple[Annotated[int, TelegramId], ...] | None = Field(default=None, max_length=100_000)
+    telegram_ids: tuple[Annotated[int, TelegramId], ...] | None = Field(
+        default=None, max_length=TELEGRAM_IDS_MAX
+    )
 
     def parts(self) -> dict[str, Any]:
         """Those that are given, as dbcore takes them."""
@@ -356,7 +377,16 @@ class StartBroadcast(Job):
     def _one_of_three(self) -> Self:
         if [self.broadcast_id, self.text, self.original].count(None) != 2:
             raise ValueError("expected one of text, copy and broadcast_id")
+        if self.paid and self.original is not None and len(self.original.message_ids) > 1:
+            raise ValueError(
+                "paid: expected a text or one message to copy, for Telegram takes no Stars for an album"
+            )
         return self
+
+    def objection(self, now: datetime) -> str | None:
+        if self.paid and self.stars_max is None:
+            return "stars_max: expected how many Stars a paid broadcast may cost at most, got none"
+        return _past(self.scheduled_for, now)
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -446,6 +476,9 @@ class ChangeDraft(BroadcastJob):
             raise ValueError("expected one of segment, scheduled_for, quiet_hours and stars_max")
         return self
 
+    def objection(self, now: datetime) -> str | None:
+        return _past(self.scheduled_for, now)
+
 
 class PressBroadcast(BroadcastJob):
     """An admin pressed a button of a card.
@@ -479,10 +512,16 @@ class ListBroadcasts(Job):
 
 
 class ReportBroadcast(BroadcastJob):
-    """Send what became of each recipient to a chat, as a CSV document."""
+    """Send what became of each recipient to a chat, as a CSV document.
+
+    part -- of a report that is too long for one: it begins behind a user, and so many recipients were in those before.
+    """
 
     kind = "broadcasts.report"
     chat_id: int
+    part: int = Field(default=1, ge=1)
+    after_user_id: int = Field(default=0, ge=0)
+    reported: int = Field(default=0, ge=0)
 
 
 class EraseChunk(BroadcastJob):

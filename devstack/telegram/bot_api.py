@@ -15,7 +15,7 @@ from aiohttp import web
 
 from devstack.telegram.errors import ApiError, too_many_requests
 from devstack.telegram.faults import Fault
-from devstack.telegram.methods import receiving
+from devstack.telegram.methods import copying, receiving
 from devstack.telegram.methods.registry import METHODS, RECEIVING
 from devstack.telegram.parameters import Parameters, read_parameters
 from devstack.telegram.telegram import Telegram
@@ -138,7 +138,12 @@ class BotApi:
         chat_id = params.optional_integer("chat_id")
         if method is None or not method.limited or chat_id is None:
             return
-        wait = self._telegram.limits.wait_seconds(chat_id, paid=params.flag("allow_paid_broadcast"))
+        wait = self._telegram.limits.wait_seconds(
+            chat_id,
+            # Telegram knows no payment for an album, and passes over what it does not know.
+            paid=params.flag("allow_paid_broadcast") and name != "copyMessages",
+            pieces=len(copying.read_message_ids(params, copying.COPIES_MAX)) if name == "copyMessages" else 1,
+        )
         if wait:
             raise too_many_requests(wait)
 

@@ -157,6 +157,13 @@ class TelegramControl:
         answer = await self._post("/messages", user_id=user_id, photo=encoded, text=caption)
         return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
 
+    async def send_video(self, user_id: int, video: bytes, file_name: str, caption: str = "") -> Sent:
+        encoded = base64.b64encode(video).decode()
+        answer = await self._post(
+            "/messages", user_id=user_id, video=encoded, file_name=file_name, text=caption
+        )
+        return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
+
     async def send_album(self, user_id: int, photos: list[bytes], caption: str = "") -> list[Sent]:
         """Several photos as one message; the caption hangs on the first."""
         album = str(secrets.randbits(53))

@@ -38,8 +38,11 @@ class Limits:
         self._buckets: dict[str, _Bucket] = {}
         self._groups: dict[int, deque[float]] = {}
 
-    def wait_seconds(self, chat_id: int, *, paid: bool) -> int:
-        """0 when the send may go on (and is counted), else for how many whole seconds it must wait."""
+    def wait_seconds(self, chat_id: int, *, paid: bool, pieces: int = 1) -> int:
+        """0 when the send may go on (and is counted), else for how many whole seconds it must wait.
+
+        pieces -- messages that it makes: each counts overall and in a group's minute. In its chat an album is one.
+        """
         if not self.settings.enabled:
             return 0
         now = self._monotonic()
@@ -48,16 +51,16 @@ class Limits:
         overall = self._refilled("paid" if paid else "overall", overall_rate, overall_rate, now)
         chat = self._refilled(f"chat:{chat_id}", limits.chat_per_second, float(limits.chat_burst), now)
         wait = max(
-            (1.0 - overall.tokens) / overall_rate,
+            (min(pieces, overall_rate) - overall.tokens) / overall_rate,
             (1.0 - chat.tokens) / limits.chat_per_second,
-            self._group_wait(chat_id, now) if chat_id < 0 else 0.0,
+            self._group_wait(chat_id, pieces, now) if chat_id < 0 else 0.0,
         )
         if wait > 1e-9:
             return max(1, math.ceil(wait))
-        overall.tokens -= 1.0
+        overall.tokens -= pieces
         chat.tokens -= 1.0
         if chat_id < 0:
-            self._groups[chat_id].append(now)
+            self._groups[chat_id].extend([now] * pieces)
         return 0
 
     def forget(self) -> None:
@@ -76,9 +79,11 @@ class Limits:
         bucket.at = now
         return bucket
 
-    def _group_wait(self, chat_id: int, now: float) -> float:
-        """Until the oldest send of the last minute is a minute old, when there are as many as allowed."""
+    def _group_wait(self, chat_id: int, pieces: int, now: float) -> float:
+        """Until as many of the last minute's sends are a minute old as must be, for these pieces to be allowed."""
         sends = self._groups.setdefault(chat_id, deque())
         while sends and now - sends[0] >= MINUTE_SECONDS:
             sends.popleft()
-        return MINUTE_SECONDS - (now - sends[0]) if len(sends) >= self.settings.group_per_minute else 0.0
+        allowed = self.settings.group_per_minute
+        excess = len(sends) + min(pieces, allowed) - allowed
+        return MINUTE_SECONDS - (now - sends[excess - 1]) if excess > 0 else 0.0

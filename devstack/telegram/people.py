@@ -11,7 +11,7 @@ from typing import Any
 from devstack.telegram.errors import ControlError
 from devstack.telegram.images import image_size, image_type
 from devstack.telegram.keyboards import find_button
-from devstack.telegram.methods.sending import document, photo_size
+from devstack.telegram.methods.sending import document, photo_size, video
 from devstack.telegram.state.chats import BotStatus, Chat, ChatType
 from devstack.telegram.state.messages import StoredMessage
 from devstack.telegram.state.users import User
@@ -60,6 +60,7 @@ class People:
         *,
         reply_to_message_id: int | None = None,
         photo: str | None = None,
+        video: str | None = None,
         document: str | None = None,
         file_name: str | None = None,
         album: str | None = None,
@@ -76,7 +77,7 @@ class People:
         plain, entities = parse_text(text, "", None)
         if len(plain) > TEXT_LENGTH_MAX:
             raise ControlError(400, f"text: at most {TEXT_LENGTH_MAX} characters, got {len(plain)}")
-        content = self._content(plain, entities, photo, document, file_name)
+        content = self._content(plain, entities, photo, video, document, file_name)
         if chat.bot_status is BotStatus.STRANGER:
             telegram.chats.set_bot_status(chat_id, BotStatus.MEMBER)
             telegram.live.tell("chats", chat_id=chat_id)
@@ -267,23 +268,27 @@ class People:
         text: str,
         entities: list[dict[str, Any]],
         photo: str | None,
+        moving: str | None,
         attached: str | None,
         file_name: str | None,
     ) -> dict[str, Any]:
         files = self._telegram.files
-        source = photo if photo is not None else attached
+        source = next((each for each in (photo, moving, attached) if each is not None), None)
         if source is None:
             if not text:
-                raise ControlError(400, "text: a message needs a text, a photo or a document")
+                raise ControlError(400, "text: a message needs a text, a photo, a video or a document")
             return {"text": text, "entities": entities} if entities else {"text": text}
         try:
             content = base64.b64decode(source, validate=True)
         except binascii.Error:
-            raise ControlError(400, "photo, document: expected base64") from None
+            raise ControlError(400, "photo, video, document: expected base64") from None
         size = image_size(content)
         caption: dict[str, Any] = {"caption": text} if text else {}
         if text and entities:
             caption["caption_entities"] = entities
+        if photo is None and moving is not None:
+            file = files.add(content, name=file_name or "video.mp4", mime_type="video/mp4")
+            return {"video": video(file), **caption}
         if photo is None:
             file = files.add(content, name=file_name or "file", mime_type="application/octet-stream")
             return {"document": document(file), **caption}

@@ -242,6 +242,11 @@ async def test_an_answer_to_somebody_who_blocked_the_bot_ends_the_job_and_marks_
     await all_settled(stack, telegram)
     status = "SELECT status FROM users WHERE telegram_id = %s"
     assert stack.query(status, bob) == [("blocked",)]
-    await telegram.unblock(bob)
+    await telegram.unblock(bob)  # which Telegram tells by `my_chat_member`; he writes nothing
+    await all_settled(stack, telegram)
+    assert stack.query(status, bob) == [("active",)]
+    await telegram.block(bob)
+    await all_settled(stack, telegram)
+    assert stack.query(status, bob) == [("blocked",)]
     await say(telegram, bob, "/balance")
     assert stack.query(status, bob) == [("active",)]

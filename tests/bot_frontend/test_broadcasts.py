@@ -117,7 +117,6 @@ def test_an_unknown_button_of_a_card_says_so(settings: Settings, data: str) -> N
         (CardQuestion.ACTIVE, "30", {"segment": Segment(active_days=30)}),
         (CardQuestion.BALANCE, "5,50", {"segment": Segment(balance_min=550)}),
         (CardQuestion.LANGUAGE, "pt-br", {"segment": Segment(language="pt-br")}),
-        (CardQuestion.IDS, "1 2,3\n4", {"segment": Segment(telegram_ids=(1, 2, 3, 4))}),
         (CardQuestion.STARS, "500", {"stars_max": 500}),
     ],
 )
@@ -134,6 +133,21 @@ def test_what_a_card_asks_is_answered_in_words(
     assert intention.dialogue is None
 
 
+def test_ids_may_come_in_several_messages_and_anything_else_ends_them(settings: Settings) -> None:
+    dialogue: Dialogue | None = asking(CardQuestion.IDS)
+    for words, ids in (("1 2,3\n4", (1, 2, 3, 4)), ("5", (5,))):
+        intention = interpret(text(words), dialogue, settings)
+        assert intention is not None
+        assert intention.job == ChangeDraft(
+            broadcast_id=7, telegram_id=1001, segment=Segment(telegram_ids=ids)
+        )
+        dialogue = intention.dialogue
+    ended = interpret(text("thanks"), dialogue, settings)
+    assert "number" not in said(ended)
+    assert ended is not None
+    assert ended.dialogue is None
+
+
 @pytest.mark.parametrize(
     ("words", "moment"),
     [
@@ -148,6 +162,13 @@ def test_a_time_is_read_by_the_clocks_of_its_place(settings: Settings, words: st
     assert isinstance(intention.job, ChangeDraft)
     assert intention.job.scheduled_for is not None
     assert intention.job.scheduled_for.isoformat() == moment
+
+
+def test_a_time_that_is_past_by_a_minute_is_still_taken(settings: Settings) -> None:
+    on_time = interpret(text("1969-12-31 23:59"), asking(CardQuestion.TIME), settings)
+    assert on_time is not None
+    late = interpret(text("1969-12-31 23:58"), asking(CardQuestion.TIME), settings)
+    assert "a time to come, and it is 1970-01-01 00:00 UTC" in said(late)
 
 
 def test_quiet_hours_are_read_with_their_zone(settings: Settings) -> None:
@@ -174,6 +195,7 @@ def test_quiet_hours_are_read_with_their_zone(settings: Settings) -> None:
         (CardQuestion.TIME, "tomorrow"),
         (CardQuestion.TIME, "2026-13-01 18:00"),
         (CardQuestion.TIME, "2026-12-01 18:00 Berlin/Europe"),
+        (CardQuestion.TIME, "1969-12-31 23:58"),
         (CardQuestion.QUIET, "at night"),
         (CardQuestion.QUIET, "22:00-22:00"),
         (CardQuestion.QUIET, "22:00-08:00 Europe"),

@@ -16,6 +16,7 @@ from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.broadcasts.albums import Albums
 from workers.telegram.bot import make_bot
+from workers.telegram.pacer import Pacer
 
 TOKEN = "123456:LOCAL"
 
@@ -36,10 +37,10 @@ async def test_the_poller_says_whether_telegram_answers(
         telegram_api_url=f"http://127.0.0.1:{port}",
     )
     bot = make_bot(settings, connections=2)
-    receiver = Receiver("polling")
+    receiver, pacer = Receiver("polling"), Pacer(queueing.client)
     intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
     assert receiver.now() == Reception("polling", None, None, None)
-    polling = asyncio.create_task(Poller(bot, intake, CallbackAnswers(bot), receiver).run())
+    polling = asyncio.create_task(Poller(bot, intake, CallbackAnswers(bot, pacer), receiver, pacer).run())
     server = TelegramProcess(tmp_path / "telegram", port, TOKEN, admin_ids=())
     try:
         away = await heard(receiver, lambda now: now.ok is False)

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastStatus
+from devstack.ports import free_port
+from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, received
 
@@ -66,6 +78,10 @@ async def test_what_makes_no_sense_is_refused_in_one_line(house: House, telegram
     for arguments, complaint in (
         (("start", "--text", "a", "--quiet", "22-08"), "quiet_hours.begin: "),
         (("start", "--text", "a", "--ids-file", "/nowhere"), "/nowhere: expected a text to read"),
+        (
+            ("start", "--text", "a", "--at", "2020-01-01T00:00:00+00:00"),
+            "scheduled_for: expected a time to come",
+        ),
         (("show", "4711"), "there is no broadcast 4711"),
     ):
         refused = await asyncio.to_thread(house.stack.command, "workers", "broadcast", *arguments)
@@ -73,6 +89,80 @@ async def test_what_makes_no_sense_is_refused_in_one_line(house: House, telegram
         assert refused.stderr.startswith("workers: ")
         assert complaint in refused.stderr
         assert refused.stderr.count("\n") == 1
+
+
+def test_what_is_paid_for_tells_its_cost_first_and_is_bounded_by_it(house: House, tmp_path: Path) -> None:
+    people = house.register(42_000, 100)
+    ids = tmp_path / "ids.txt"
+    ids.write_text(" ".join(map(str, people)))
+    order = (
+        "broadcast",
+        "start",
+        "--text",
+        "dear",
+        "--paid",
+        "--ids-file",
+        str(ids),
+        "--key",
+        "dear",
+        "--detach",
+    )
+    asked = house.stack.command("workers", *order)
+    assert asked.returncode == 1
+    assert asked.stdout == "to 100 people it costs at most 10 Stars\n"
+    assert "--paid: expected --stars-max N, a yes to this cost, or --yes; nothing was started" in asked.stderr
+    assert broadcasts.find_by_key(house.engine, "operator-dear") is None
+    later = house.stack.command("workers", *order, "--yes", "--at", "2999-01-01T00:00:00+00:00")
+    assert "stars_max: expected how many Stars" in later.stderr
+    agreed = house.stack.command("workers", *order, "--yes")
+    assert agreed.returncode == 0, agreed.stderr
+    started = broadcasts.find_by_key(house.engine, "operator-dear")
+    assert started is not None
+    assert (started.paid, started.stars_max) == (True, 10)
+    house.wait_for(started.id, BroadcastStatus.FINISHED)
+
+
+def test_the_bar_fits_the_terminal_so_that_it_is_drawn_over(house: House) -> None:
+    people = house.register(43_000, 3)
+    made = broadcasts.create(
+        house.engine, key="bar", payload={"text": "x"}, segment={"telegram_ids": list(people)}, actor="test"
+    )
+    broadcasts.begin(house.engine, made.id)  # nobody has it sent: it stays as it is
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "workers", "broadcast", "show", str(made.id), "--watch"],
+        env=house.stack.env,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    while seen.count(b"\r\x1b[K") < 3:
+        seen += os.read(ours, 4096)
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(60) == 0
+    drawn = seen.decode().split("\r\x1b[K")[1:3]
+    assert all(line.startswith("░░░") and "0 of 3  sent 0" in line and len(line) < 60 for line in drawn), (
+        drawn
+    )
+    os.close(ours)
+    broadcasts.cancel(house.engine, made.id)
+
+
+def test_without_redis_an_order_says_that_it_may_stand(house: House, tmp_path: Path) -> None:
+    away = Stack(
+        tmp_path,
+        database_url=house.postgres.url,
+        redis_url=f"redis://127.0.0.1:{free_port()}/0",
+        telegram_url=house.telegram.url,
+    )
+    ordered = away.command("workers", "broadcast", "start", "--text", "stands", "--key", "stands", "--detach")
+    assert ordered.returncode == 1
+    assert "Redis does not answer" in ordered.stderr
+    assert "may stand all the same" in ordered.stderr
+    assert "stands" in away.command("workers", "broadcast", "list").stdout
 
 
 async def test_celery_s_own_call_starts_one_once(house: House, telegram: TelegramControl) -> None:
@@ -93,21 +183,25 @@ async def test_celery_s_own_call_starts_one_once(house: House, telegram: Telegra
     await asyncio.to_thread(house.stack.wait_until, over, "it is finished")
     await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
     assert await received(telegram, people) == dict.fromkeys(people, 1)
-    wrong = json.dumps({"text": "a", "segment": {"activ_days": 5}})
-    await asyncio.to_thread(
-        house.stack.command,
-        "celery",
-        *("-A", "workers", "call", "workers.broadcasts.start", "--kwargs", wrong),
-    )
-    await asyncio.to_thread(
-        house.stack.wait_until,
-        lambda: bool(
-            house.stack.query(
-                "SELECT 1 FROM failed_operations WHERE error LIKE '%%segment.activ_days: Extra%%'"
-            )
-        ),
-        "the refusal is a dead letter",
-    )
+    wrong: dict[str, Any] = {"text": "a", "segment": {"activ_days": 5}}
+    past = {"text": "a", "scheduled_for": "2020-01-01T00:00:00+00:00"}
+    unbounded = {"text": "a", "paid": True}
+    for refused in (wrong, past, unbounded):
+        await asyncio.to_thread(
+            house.stack.command,
+            "celery",
+            *("-A", "workers", "call", "workers.broadcasts.start", "--kwargs", json.dumps(refused)),
+        )
+    for complaint in (
+        "%segment.activ_days: Extra%",
+        "%scheduled_for: expected a time to come%",
+        "%stars_max: expected how%",
+    ):
+        await asyncio.to_thread(
+            house.stack.wait_until,
+            partial(is_a_dead_letter, house, complaint),
+            "the refusal is a dead letter",
+        )
 
 
 @pytest.mark.parametrize(
@@ -142,3 +236,7 @@ async def test_celery_s_own_call_pauses_resumes_and_cancels(
     assert called.returncode == 0, called.stderr
     await asyncio.to_thread(house.wait_for, made.id, ends)
     assert sum((await received(telegram, people)).values()) == (5 if order == "resume" else 0)
+
+
+def is_a_dead_letter(house: House, like: str) -> bool:
+    return bool(house.stack.query("SELECT 1 FROM failed_operations WHERE error LIKE %s", like))

@@ -6,13 +6,21 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import ApiRequest
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
+from tests.pictures import png
+from tests.queueing import queueing_at
+from workers.broadcasts.lanes import Lanes
+from workers.broadcasts.orders import Orders
 from workers.jobs import (
     CancelBroadcast,
+    ChangeDraft,
+    JobInvalid,
     PauseBroadcast,
     QuietHours,
     ResendUnknown,
@@ -144,15 +152,69 @@ async def test_a_paid_one_that_costs_too_much_is_refused_with_its_cost(
     assert [request.params["allow_paid_broadcast"] for request in requests] == ["true"]
 
 
-async def test_any_message_can_be_copied(house: House, telegram: TelegramControl) -> None:
-    people = await people_of(house, telegram, 24_000, 5)
-    original = await telegram.send_document(1001, b"a,b\n", "news.csv", "look")
-    copy = {"chat_id": 1001, "message_ids": [original.message.message_id]}
+def test_what_was_refused_once_is_refused_when_it_comes_again(house: House) -> None:
+    house.register(23_500, 40)
+    job = StartBroadcast(
+        text="dear", segment=Segment(telegram_ids=tuple(range(23_500, 23_540))), paid=True, stars_max=1
+    )
+    with queueing_at(house.redis.url) as queueing:
+        orders = Orders(house.engine, Lanes(queueing.client, queueing.inbox, queueing.publisher))
+        for why in ("it may cost 4 Stars", "was refused or cancelled before it began"):
+            with pytest.raises(BroadcastRefused, match=why):
+                orders.start(job, "dear")
+
+
+async def test_a_photo_a_video_and_a_document_can_be_copied(house: House, telegram: TelegramControl) -> None:
+    people = await people_of(house, telegram, 24_000, 3)
+    originals = [
+        await telegram.send_photo(1001, png(3, 4), "look"),
+        await telegram.send_video(1001, b"moving", "trip.mp4", "look"),
+        await telegram.send_document(1001, b"a,b\n", "news.csv", "look"),
+    ]
+    for original in originals:
+        copy = {"chat_id": 1001, "message_ids": [original.message.message_id]}
+        fields = {"copy": copy, "segment": {"telegram_ids": list(people)}}
+        broadcast_id = await asyncio.to_thread(house.started, StartBroadcast.decode(fields))
+        assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 3
+    for person in people:
+        photo, video, document = await telegram.messages(person, from_bot=True)
+        assert {photo.text, video.text, document.text} == {"look"}
+        assert (photo.message["photo"][0]["width"], photo.message["photo"][0]["height"]) == (3, 4)
+        assert video.message["video"]["file_name"] == "trip.mp4"
+        assert document.message["document"]["file_name"] == "news.csv"
+
+
+async def test_an_album_keeps_the_pace_of_all_its_messages(house: House, telegram: TelegramControl) -> None:
+    people = await people_of(house, telegram, 28_000, 30)
+    pieces = await telegram.send_album(1001, [png(3, 3)] * 5)
+    copy = {"chat_id": 1001, "message_ids": [piece.message.message_id for piece in pieces]}
     fields = {"copy": copy, "segment": {"telegram_ids": list(people)}}
+    await telegram.set_limits(enabled=True)
     broadcast_id = await asyncio.to_thread(house.started, StartBroadcast.decode(fields))
-    assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 5
-    (message,) = await telegram.messages(people.start, from_bot=True)
-    assert (message.text, message.message["document"]["file_name"]) == ("look", "news.csv")
+    assert (await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 30
+    counts = await telegram.request_counts()
+    assert [row["error_code"] for row in counts if row["method"] == "copyMessages"] == [None]
+    assert len(await telegram.messages(people.start, from_bot=True)) == 5
+
+
+async def test_an_album_is_not_paid_for(house: House, telegram: TelegramControl) -> None:
+    copy = {"chat_id": 1001, "message_ids": [1, 2]}
+    with pytest.raises(JobInvalid, match="no Stars for an album"):
+        StartBroadcast.decode({"copy": copy, "paid": True})
+    made = broadcasts.create(
+        house.engine, key="album", payload={"copy": copy}, segment={}, actor="test", draft=True
+    )
+    asked = house.ask(ChangeDraft(broadcast_id=made.id, telegram_id=1001, stars_max=5))
+    await asyncio.to_thread(house.stack.wait_until, lambda: asked not in house.jobs(), "it is answered")
+    assert not broadcasts.require(house.engine, made.id).paid
+    broadcasts.change_draft(house.engine, made.id, paid=True)  # as a release before let it be
+    begun = house.ask(StartBroadcast(broadcast_id=made.id))
+    await assert_refused(
+        house,
+        begun,
+        "JobFailed: an album cannot be paid for: Telegram takes Stars for single messages only; "
+        "send it free, or one piece of it",
+    )
 
 
 async def test_the_unknown_get_it_again_by_an_operators_word_alone(

@@ -13,11 +13,17 @@ from workers.jobs import Segment, StartBroadcast
 async def test_everybody_gets_one_final_state(house: House, telegram: TelegramControl) -> None:
     people = await telegram.create_users(200, first_id=10_000)
     house.register(people.start, len(people))
-    blocked, gone, no_chat, hanging, reached_and_hanging = (list(people[n : n + 5]) for n in range(50, 75, 5))
+    blocked, gone, no_chat, refusing, hanging, reached_and_hanging = (
+        list(people[n : n + 5]) for n in range(50, 80, 5)
+    )
     for person in blocked:
         await telegram.block(person)
     for person in gone:
         await telegram.change_user(person, deactivated=True)
+    for person in refusing:
+        await telegram.add_fault(
+            "error", chat_id=person, error_code=400, description="Bad Request: VOICE_MESSAGES_FORBIDDEN"
+        )
     for person in no_chat:
         await telegram.add_fault("chat_not_found", chat_id=person)
     for person in hanging:
@@ -32,6 +38,6 @@ async def test_everybody_gets_one_final_state(house: House, telegram: TelegramCo
     states = house.states(broadcast_id)
     assert_each_got_what_the_table_says(broadcast, states, await received(telegram, people), people)
     assert {states[person] for person in (*blocked, *gone)} == {"blocked"}
-    assert {states[person] for person in no_chat} == {"failed"}
+    assert {states[person] for person in (*no_chat, *refusing)} == {"failed"}
     assert {states[person] for person in (*hanging, *reached_and_hanging)} == {"unknown"}
-    assert broadcast.sent == 175
+    assert broadcast.sent == 170

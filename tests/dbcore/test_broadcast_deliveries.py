@@ -38,7 +38,7 @@ def test_pages_hold_everybody_once_in_order(engine: GuardedEngine, person: Perso
     assert seen == known
 
 
-def test_the_report_has_a_line_each_and_ends_where_it_grows_too_large(
+def test_the_report_has_a_line_each_and_goes_on_in_another_part_where_it_grows_too_large(
     engine: GuardedEngine, person: Person, sql: Sql
 ) -> None:
     broadcast_id = sent_to(engine, person, sql, 7)
@@ -47,13 +47,20 @@ def test_the_report_has_a_line_each_and_ends_where_it_grows_too_large(
         "WHERE user_id = (SELECT max(user_id) FROM broadcast_deliveries)"
     )
     whole = io.BytesIO()
-    assert report.write(engine, broadcast_id, whole, page_rows=2) == 7
+    assert report.write(engine, broadcast_id, whole, page_rows=2) == report.Written(7)
     lines = list(csv.DictReader(io.StringIO(whole.getvalue().decode())))
     assert [line["status"] for line in lines] == 6 * ["sent"] + ["failed"]
     assert (lines[-1]["error"], lines[-1]["sent_at"]) == ('no, "never"', "")
     assert lines[0]["sent_at"].endswith("Z")
-    bounded = io.BytesIO()
-    assert report.write(engine, broadcast_id, bounded, page_rows=2, bytes_max=60) == 2
+    parts: list[str] = []
+    last: int | None = 0
+    while last is not None:
+        part = io.BytesIO()
+        written = report.write(engine, broadcast_id, part, after_user_id=last, page_rows=2, bytes_max=150)
+        last = written.last_user_id
+        parts += [line["telegram_id"] for line in csv.DictReader(io.StringIO(part.getvalue().decode()))]
+        assert written.lines < 7
+    assert parts == [line["telegram_id"] for line in lines]
 
 
 def test_what_is_older_than_two_days_or_deleted_already_is_not_found_to_delete(

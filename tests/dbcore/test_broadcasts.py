@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dbcore import broadcasts, ledger, users
-from dbcore.broadcasts import AudienceTooLarge, Broadcast, BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts import AudienceTooLarge, Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
 from dbcore.engine import GuardedEngine
 from tests.dbcore.conftest import Person, Sql
 
@@ -75,6 +75,32 @@ def test_the_audience_are_those_who_can_be_reached_and_want_it(
     started = broadcasts.begin(engine, draft(engine).id)
     assert (started.status, started.audience) == (BroadcastStatus.SENDING, 2)
     assert taken_down(sql) == {reached.telegram_id, back.telegram_id}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"segment": {"language": "de"}},
+        {"paid": True},
+        {"stars_max": 5},
+        {"scheduled_for": None},
+        {"quiet_hours": {"begin": "22:00", "end": "08:00", "zone": "UTC"}},
+    ],
+)
+def test_what_was_agreed_to_is_begun_and_nothing_else(
+    engine: GuardedEngine, person: Person, sql: Sql, change: dict[str, Any]
+) -> None:
+    person()
+    agreed = draft(engine, draft=True, scheduled_for=datetime.now(UTC) + timedelta(days=1))
+    broadcasts.change_draft(engine, agreed.id, **change)
+    for begin in (broadcasts.begin, broadcasts.schedule):
+        with pytest.raises(DraftChanged):
+            begin(engine, agreed.id, agreed=agreed)
+    as_it_is = broadcasts.require(engine, agreed.id)
+    assert as_it_is.status is BroadcastStatus.DRAFT
+    assert not taken_down(sql)
+    assert broadcasts.begin(engine, agreed.id, agreed=as_it_is).run == 1
+    assert broadcasts.begin(engine, agreed.id, agreed=agreed).run == 1  # begun once, it is no draft any more
 
 
 def test_every_part_of_a_segment_must_hold(engine: GuardedEngine, person: Person, sql: Sql) -> None:

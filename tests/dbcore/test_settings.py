@@ -64,6 +64,7 @@ def test_a_bad_value_is_told_in_one_line_with_option_expectation_and_what_came(
         ("DATABASE_URL", "mysql://u:hunter2@h/d", "expected postgresql://"),
         ("REDIS_URL", "http://:hunter2@h", "expected redis://"),
         ("TELEGRAM_BOT_TOKEN", "hunter2", "expected a bot token"),
+        ("TELEGRAM_PROXY_URL", "socks5://:hunter2@h:1080", "expected http://user:password@host:port"),
         ("TELEGRAM_WEBHOOK_SECRET", "hunter2 ", "expected 1 to 256 characters"),
     ],
 )

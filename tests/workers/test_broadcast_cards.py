@@ -16,6 +16,7 @@ from workers.broadcasts.cards import CARD_SECONDS, VIEW_SECONDS, Cards, View
 from workers.broadcasts.lanes import Lanes
 from workers.messages import Button
 
+ALBUM = {"copy": {"chat_id": 1001, "message_ids": [1, 2, 3]}}
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
@@ -82,6 +83,12 @@ def test_however_often_a_card_is_asked_for_one_edit_waits(lanes: Lanes, queueing
     lanes.cards.begin_turn(7)  # the edit under way has read how it stands: a later change needs another
     for _ in range(300):
         lanes.show_card(7)
+    assert queueing.inbox.size() == 2
+
+
+def test_two_admins_who_ask_for_a_card_at_once_get_one_each(lanes: Lanes, queueing: Queueing) -> None:
+    for admin in (1001, 1002, 1001):
+        lanes.show_card(7, anew_in=admin)
     assert queueing.inbox.size() == 2
 
 
@@ -170,6 +177,7 @@ def test_progress_is_a_bar_the_counts_the_rate_and_the_time_that_is_left() -> No
             View.SEGMENT,
             ["Everybody", "Active…", "Balance…", "Language…", "List of ids…", "Back"],
         ),
+        (broadcast(payload=ALBUM), View.MAIN, ["To whom…", "When…", "Confirm", "Discard"]),
         (broadcast(paid=True), View.CANCEL, ["To whom…", "When…", "Send free", "Confirm", "Discard"]),
         (sending(), View.SEGMENT, ["Pause", "Cancel"]),
         (sending(), View.CANCEL, ["Yes, cancel it for ever", "No"]),

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from devstack.ports import free_port
-from workers.telegram.pacer import GROUP_MESSAGES_A_MINUTE, MARGIN, SHARE_AFTER_FLOOD, SHARE_MIN, Pacer
+from workers.telegram.pacer import FREE_MARGIN, GROUP_MESSAGES_A_MINUTE, SHARE_AFTER_FLOOD, SHARE_MIN, Pacer
 
 KEY = "ballast:pace"
 PEOPLE = list(range(1, 2001))
@@ -50,7 +50,7 @@ def test_bulk_of_two_processes_together_stays_below_the_ceiling(client: redis.Re
         sender.start()
     for sender in senders:
         sender.join()
-    rate = 30 * MARGIN
+    rate = 30 * FREE_MARGIN
     # What gathered before, a quarter of a second's worth, may go at once.
     assert 10 < len(granted) <= rate * (time.monotonic() - started) + rate / 4
 
@@ -61,6 +61,18 @@ def test_replies_take_their_part_of_the_budget_before_bulk(pacer: Pacer) -> None
     grant = pacer.bulk(PEOPLE[:10], paid=False)
     assert grant.granted == ()
     assert grant.retry_after_seconds > 0.5  # their debt is paid by bulk alone
+
+
+def test_an_album_takes_as_much_of_the_budget_as_it_has_pieces(pacer: Pacer, client: redis.Redis) -> None:
+    assert pacer.bulk(PEOPLE[:10], paid=False, pieces=10).granted == (1,)
+    full = 30 * FREE_MARGIN
+    # What one album took beyond the quarter of a second that had gathered is waited for.
+    wait_seconds = pacer.bulk(PEOPLE[1:10], paid=False, pieces=10).retry_after_seconds
+    assert (10 - full / 4) / full < wait_seconds < 10 / full
+    group = -100
+    assert [pacer.interactive(group, pieces=9) for _ in range(2)] == [0.0, 0.0]
+    assert pacer.interactive(group, pieces=9) > 50
+    assert pacer.interactive(group, pieces=2) == 0.0
 
 
 def test_bulk_sends_nobody_two_messages_within_a_second(pacer: Pacer, client: redis.Redis) -> None:

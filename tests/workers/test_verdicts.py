@@ -67,3 +67,31 @@ async def test_answers_mean_what_the_bot_api_says(
 async def test_a_server_that_is_not_there_took_nothing(make_settings: MakeSettings) -> None:
     away = f"http://127.0.0.1:{free_port()}"
     assert await attempt(make_settings, away, Message(chat_id=1, text="x")) is Meaning.WAIT
+
+
+@pytest.mark.parametrize(
+    ("description", "meaning"),
+    [
+        ("Bad Request: VOICE_MESSAGES_FORBIDDEN", Meaning.REFUSED),
+        ("Bad Request: user restricted receiving of voice note messages", Meaning.REFUSED),
+        ("Bad Request: not enough rights to send text messages to the chat", Meaning.REFUSED),
+        ("Bad Request: have no rights to send a message", Meaning.REFUSED),
+        ("Bad Request: CHAT_RESTRICTED", Meaning.REFUSED),
+        ("Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN", Meaning.REFUSED),
+        ("Bad Request: TOPIC_CLOSED", Meaning.REFUSED),
+        ("Bad Request: USER_IS_BLOCKED", Meaning.REFUSED),
+        ("Bad Request: CHAT_WRITE_FORBIDDEN", Meaning.CHAT_GONE),
+        ("Bad Request: message text is empty", Meaning.BAD_PAYLOAD),
+        ("Bad Request: MEDIA_EMPTY", Meaning.BAD_PAYLOAD),
+    ],
+)
+async def test_a_400_is_about_the_message_or_about_this_chat_alone(
+    server: TelegramProcess,
+    telegram: TelegramControl,
+    make_settings: MakeSettings,
+    description: str,
+    meaning: Meaning,
+) -> None:
+    user = (await telegram.create_user("Cy", started=True)).id
+    await telegram.add_fault("error", chat_id=user, error_code=400, description=description, count=1)
+    assert await attempt(make_settings, server.url, Message(chat_id=user, text="x")) is meaning

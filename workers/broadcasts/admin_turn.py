@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 NO_BOT_SECONDS = 30.0
 
 
-async def await_turn(home: Broadcaster, bot: Bot | None, chat_id: int) -> Bot:
-    """The bot, where a message may go to this chat now. Raises NotNow otherwise: the job begins anew then."""
+async def await_turn(home: Broadcaster, bot: Bot | None, chat_id: int, *, pieces: int = 1) -> Bot:
+    """The bot, where a message, or an album of so many, may go to this chat now.
+
+    Raises NotNow otherwise: the job begins anew then.
+    """
     if bot is None:
         raise NotNow(NO_BOT_SECONDS)
     wait_seconds = 0.0
     with contextlib.suppress(redis.RedisError):  # it is owed, as an answer is
-        wait_seconds = await asyncio.to_thread(home.pacer.interactive, chat_id)
+        wait_seconds = await asyncio.to_thread(home.pacer.interactive, chat_id, pieces=pieces)
     if wait_seconds:
         raise NotNow(wait_seconds)
     return bot

@@ -65,8 +65,12 @@ class Broadcaster:
 
     def chunk_size(self, broadcast: Progress) -> int:
         """How many recipients a chunk takes at the rate of now."""
-        share = self.pacer.rate(paid=broadcast.paid) / LANES
+        share = self.rate(broadcast) / LANES
         return max(CHUNK_SIZE_MIN, min(CHUNK_SIZE_MAX, round(share * CHUNK_SECONDS)))
+
+    def rate(self, broadcast: Progress) -> float:
+        """Recipients a second that it may go out to."""
+        return self.pacer.rate(paid=broadcast.paid) / broadcast.pieces
 
     def shed(self) -> None:
         """The database has no connections to spare: the whole fleet starts no chunk for a while."""

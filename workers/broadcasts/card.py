@@ -158,18 +158,18 @@ def _time(when: datetime) -> str:
 
 
 def _draft_buttons(broadcast: Broadcast) -> Rows:
-    pay = (
-        _button("Send free", broadcast.id, CardButton.FREE)
-        if broadcast.paid
-        else _button("Pay for speed…", broadcast.id, CardQuestion.STARS)
-    )
+    pay: Rows = ()
+    if broadcast.paid:
+        pay = ((_button("Send free", broadcast.id, CardButton.FREE),),)
+    elif broadcast.pieces == 1:
+        pay = ((_button("Pay for speed…", broadcast.id, CardQuestion.STARS),),)
     confirm = Button(text="Confirm", data=f"b:{broadcast.id}:{CardButton.GO}:{fingerprint(broadcast)}")
     return (
         (
             _button("To whom…", broadcast.id, CardButton.SEGMENT),
             _button("When…", broadcast.id, CardButton.WHEN),
         ),
-        (pay,),
+        *pay,
         (confirm, _button("Discard", broadcast.id, CardButton.DISCARD)),
     )
 

@@ -200,7 +200,7 @@ class Chunk:
             return Begun()
         trial = trouble_seconds is not None
         asked = {each.telegram_id: each.user_id for each in list(self._unsent)[: 1 if trial else room]}
-        grant = self._home.pacer.bulk(list(asked), paid=self._broadcast.paid)
+        grant = self._home.pacer.bulk(list(asked), paid=self._broadcast.paid, pieces=self._broadcast.pieces)
         begun = frozenset(asked[chat_id] for chat_id in grant.granted)
         if begun and trial and not self._home.trouble.try_one():
             return Begun(wait_seconds=grant.retry_after_seconds)  # another was quicker, or it is over

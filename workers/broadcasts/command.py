@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 import uuid
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from dbcore.admin_actions import DONE, Order
 from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.operate import user_here
+from workers.broadcasts.cost import stars_for
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
 from workers.jobs import JobInvalid, StartBroadcast
@@ -61,6 +64,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ids-file", type=Path, help="a file of Telegram ids, between white space")
     parser.add_argument("--paid", action="store_true", help="up to 1,000 a second, for Stars")
     parser.add_argument("--stars-max", type=int, metavar="N", help="refuse where it may cost more")
+    parser.add_argument("--yes", action="store_true", help="agree to what --paid costs as things are")
     parser.add_argument("--canary", type=int, metavar="N", help="so many first, and alone")
     parser.add_argument("--at", metavar="TIME", help="such as 2026-12-01T18:00:00+01:00")
     parser.add_argument("--quiet", metavar="HH:MM-HH:MM", help="nothing goes out between these")
@@ -73,8 +77,12 @@ def run(options: argparse.Namespace, orders: Orders) -> None:
     """Raises JobInvalid and BroadcastRefused with a sentence, DatabaseAway, redis.RedisError."""
     match options.action:
         case "start":
-            key = options.key or uuid.uuid4().hex
-            broadcast = orders.start(StartBroadcast.decode(_fields(options)), f"operator-{key}")
+            key = f"operator-{options.key or uuid.uuid4().hex}"
+            job = _agreed(StartBroadcast.decode(_fields(options)), options, orders)
+            objection = job.objection(datetime.now(UTC))
+            if objection is not None and broadcasts.find_by_key(orders.engine, key) is None:
+                raise JobInvalid(objection)
+            broadcast = orders.start(job, key)
             print(f"broadcast {broadcast.id}")
             if not options.detach:
                 _watch(orders, broadcast.id)
@@ -102,6 +110,20 @@ def run(options: argparse.Namespace, orders: Orders) -> None:
 def order_here(action: str, target: str) -> Order:
     """What is ordered from this command line, for the books."""
     return Order(uuid.uuid4().hex, user_here(), action, target.strip().upper(), time.time())
+
+
+def _agreed(job: StartBroadcast, options: argparse.Namespace, orders: Orders) -> StartBroadcast:
+    """What is paid for without a bound is bounded by what it costs as things are, once somebody agreed to that."""
+    if not job.paid or job.stars_max is not None or job.scheduled_for is not None:
+        return job
+    audience = broadcasts.audience_size(orders.engine, job.segment.parts())
+    stars = stars_for(audience)
+    print(f"to {audience:,} people it costs at most {stars:,} Stars")
+    if not options.yes and not (
+        sys.stdin.isatty() and input("send it? [y/N] ").strip().lower() in {"y", "yes"}
+    ):
+        raise JobInvalid("--paid: expected --stars-max N, a yes to this cost, or --yes; nothing was started")
+    return job.model_copy(update={"stars_max": stars})
 
 
 def _fields(options: argparse.Namespace) -> dict[str, Any]:
@@ -168,7 +190,9 @@ def _watch(orders: Orders, broadcast_id: int) -> None:
                     False,
                 )
             if on_terminal:
-                print(f"\r\x1b[K{shown}", end="\n" if over else "", flush=True)
+                print(
+                    f"\r\x1b[K{shown if over else _in_one_line(shown)}", end="\n" if over else "", flush=True
+                )
             elif over or now - printed_at >= LINE_SECONDS:
                 printed_at = now
                 print(shown, flush=True)
@@ -177,3 +201,8 @@ def _watch(orders: Orders, broadcast_id: int) -> None:
             time.sleep(LOOK_EVERY_SECONDS)
     except KeyboardInterrupt:
         print(f"\nit goes on; `python -m workers broadcast show {broadcast_id} --watch` looks again")
+
+
+def _in_one_line(shown: str) -> str:
+    """Cut to the terminal's width: one that wraps cannot be drawn over."""
+    return shown[: shutil.get_terminal_size().columns - 1]

@@ -5,6 +5,8 @@ Counted as if none of it were free, for replies and other broadcasts use the fre
 
 from __future__ import annotations
 
+from dbcore.broadcasts import BroadcastRefused
+
 MESSAGES_A_STAR = 10
 
 
@@ -16,3 +18,12 @@ def stars_for(messages: int) -> int:
 def messages_for(stars: int) -> int:
     """The most messages that cost no more than so many Stars."""
     return stars * MESSAGES_A_STAR
+
+
+def refuse_paid_album(pieces: int) -> None:
+    """Raises BroadcastRefused where a paid broadcast is an album: Telegram's copyMessages takes no payment."""
+    if pieces > 1:
+        raise BroadcastRefused(
+            "an album cannot be paid for: Telegram takes Stars for single messages only; "
+            "send it free, or one piece of it"
+        )

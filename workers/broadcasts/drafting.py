@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_leases import Recipient
-from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
 from workers.broadcasts import card, erasing
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.cards import View
+from workers.broadcasts.cost import refuse_paid_album
 from workers.broadcasts.post import post
-from workers.jobs import CardButton, ChangeDraft, DraftBroadcast, PressBroadcast, StartBroadcast
+from workers.jobs import (
+    TELEGRAM_IDS_MAX,
+    CardButton,
+    ChangeDraft,
+    DraftBroadcast,
+    PressBroadcast,
+    StartBroadcast,
+)
 from workers.messages import Message
 from workers.texts import escape
 
@@ -61,7 +69,7 @@ class Preview:
     chat_id: int
 
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
-        bot = await await_turn(self.home, maybe_bot, self.chat_id)
+        bot = await await_turn(self.home, maybe_bot, self.chat_id, pieces=self.broadcast.pieces)
         to_admin = Recipient(user_id=0, telegram_id=self.chat_id)
         posted = await post(bot, self.broadcast.payload, to_admin, paid=False)
         if posted.bad_payload is not None:
@@ -96,19 +104,35 @@ def draft(home: Broadcaster, albums: Albums, job: DraftBroadcast, key: str) -> P
 def change(home: Broadcaster, job: ChangeDraft) -> None:
     """Raises BroadcastRefused."""
     changes: dict[str, Any] = {}
+    before = broadcasts.require(home.engine, job.broadcast_id)
     if job.segment is not None:
-        before = broadcasts.require(home.engine, job.broadcast_id)
-        changes["segment"] = {**before.segment, **job.segment.parts()}
+        changes["segment"] = _added(before.segment, job.segment.parts())
     if job.scheduled_for is not None:
         changes["scheduled_for"] = job.scheduled_for
     if job.quiet_hours is not None:
         changes["quiet_hours"] = job.quiet_hours.model_dump()
     if job.stars_max is not None:
+        refuse_paid_album(before.pieces)
         changes |= {"paid": True, "stars_max": job.stars_max}
     broadcasts.change_draft(home.engine, job.broadcast_id, **changes)
     home.lanes.cards.turn_to(job.broadcast_id, View.MAIN)
     # Below the admin's words, where they look.
     home.lanes.show_card(job.broadcast_id, anew_in=job.telegram_id)
+
+
+def _added(before: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    """A part takes the place of the one before, but ids join those before: one message holds some 350 of them.
+
+    Raises BroadcastRefused.
+    """
+    if "telegram_ids" in before and "telegram_ids" in parts:
+        ids = list(dict.fromkeys([*before["telegram_ids"], *parts["telegram_ids"]]))
+        if len(ids) > TELEGRAM_IDS_MAX:
+            raise BroadcastRefused(
+                f"a list has {TELEGRAM_IDS_MAX:,} ids at most, and this would be {len(ids):,}"
+            )
+        parts = {**parts, "telegram_ids": ids}
+    return {**before, **parts}
 
 
 def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int | None) -> None:
@@ -127,14 +151,14 @@ def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int |
         broadcasts.place_card(home.engine, broadcast.id, chat_id=job.telegram_id, message_id=message_id)
     home.lanes.cards.turn_to(broadcast.id, _VIEWS.get(job.what, View.MAIN))
     try:
-        _obey(home, job, broadcast)
+        _obey(home, job, job_id, broadcast)
     except BroadcastRefused:
         home.lanes.show_card(broadcast.id, at_once=True)
         raise
     home.lanes.show_card(broadcast.id, at_once=job.what not in _ORDERS)
 
 
-def _obey(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
+def _obey(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadcast) -> None:
     match job.what:
         case CardButton.GO:
             _go(home, job, broadcast)
@@ -147,7 +171,7 @@ def _obey(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
         case CardButton.RESUME:
             home.orders.resume(broadcast.id)
         case CardButton.ERASE_SURELY:
-            erasing.begin(home, broadcast.id, job.telegram_id)
+            erasing.begin(home, broadcast.id, job.telegram_id, job_id)
         case what if what in _CHANGES:
             broadcasts.change_draft(home.engine, broadcast.id, **_CHANGES[what])
 
@@ -160,10 +184,8 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
     if broadcast.status not in {BroadcastStatus.DRAFT, BroadcastStatus.SCHEDULED}:
         return
     if broadcast.status is BroadcastStatus.DRAFT and job.shown != card.fingerprint(broadcast):
-        raise BroadcastRefused(
-            f"broadcast {broadcast.id} was changed after you were shown it; look at its card and confirm once more"
-        )
-    home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="")
+        raise DraftChanged(broadcast.id)
+    home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="", agreed=broadcast)
 
 
 def _refused_by_telegram(reason: str) -> str:

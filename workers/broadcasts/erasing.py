@@ -7,7 +7,7 @@ inbox brings back the job it died of, and that begins with those whose messages 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from dbcore.broadcast_deliveries import DELETABLE_HOURS, Arrived
 from dbcore.broadcasts import BroadcastRefused
 from workers.broadcasts.admin_turn import NO_BOT_SECONDS, put_off
 from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.post import may_be_delivered
 from workers.jobs import EraseChunk
 from workers.messages import Message
 from workers.not_now import NotNow
@@ -32,6 +33,16 @@ log = structlog.get_logger(__name__)
 
 CHUNK = 100
 CHUNK_SECONDS_MAX = 8.0
+DELETE_SECONDS_MAX = 2.5
+"""An answer is waited for so long, and then it is deleted once more, which is the same."""
+
+TRIES_MAX = 3
+"""A chat that gives no good answer so often is passed over. Ordered again, it is tried again."""
+
+TROUBLES_MAX = 5
+"""So many chats without a good answer, and nobody with one: it is Telegram, and not they."""
+
+REST_SECONDS = 5.0
 WAIT_SECONDS_MIN = 0.05
 
 
@@ -41,8 +52,11 @@ class Erasing:
 
     home: Broadcaster
     job: EraseChunk
+    job_id: str
     people: deque[Arrived]
     erased: list[int] = field(default_factory=list)
+    troubles: Counter[int] = field(default_factory=Counter)
+    """By user id: how often there was no good answer."""
 
     async def run(self, bot: Bot | None) -> list[Message]:
         if bot is None:
@@ -60,9 +74,14 @@ class Erasing:
         )
         if put_off_by is not None:
             raise put_off_by
-        after = min((each.user_id for each in self.people), default=last + 1) - 1
+        if not self.erased and len(self.troubles) >= TROUBLES_MAX:
+            raise NotNow(REST_SECONDS)
+        untried = [each.user_id for each in self.people if each.user_id not in self.troubles]
+        after = min(untried, default=last + 1) - 1
+        if after == self.job.after_user_id:
+            raise NotNow(REST_SECONDS)  # not even the first one's turn came
         following = self.job.model_copy(update={"after_user_id": after})
-        await asyncio.to_thread(self.home.lanes.erase, following)
+        await asyncio.to_thread(self.home.lanes.erase_on, following, self.job, self.job_id)
         return []
 
     async def _delete_all(self, bot: Bot) -> None:
@@ -88,10 +107,16 @@ class Erasing:
     async def _delete(self, bot: Bot, arrived: Arrived) -> NotNow | None:
         """What to raise where Telegram has us wait."""
         try:
-            await bot.delete_messages(arrived.telegram_id, arrived.message_ids)
+            await bot.delete_messages(
+                arrived.telegram_id, arrived.message_ids, read_timeout=DELETE_SECONDS_MAX
+            )
         except TelegramError as error:
             verdict = judge(error)
-            if verdict.meaning is Meaning.WAIT:
+            if verdict.meaning is Meaning.UNKNOWN or may_be_delivered(error):
+                self.troubles[arrived.user_id] += 1
+                if self.troubles[arrived.user_id] < TRIES_MAX:
+                    return None
+            elif verdict.meaning is Meaning.WAIT:
                 seconds = verdict.retry_after_seconds
                 return await put_off(self.home, seconds, arrived.telegram_id, flood=verdict.flood)
             log.info("broadcast_not_erased", broadcast_id=self.job.broadcast_id, why=verdict.description)
@@ -107,13 +132,17 @@ class Erasing:
         text = f"Broadcast {self.job.broadcast_id} is deleted from {self.job.found - left:,} chats."
         if left:
             text += (
-                f" In {left:,} it stays: there Telegram does not let me, or {DELETABLE_HOURS} hours are over."
+                f" In {left:,} it stays: there Telegram does not let me or gave no good answer, or {DELETABLE_HOURS} "
+                "hours are over. Ordered once more, I try once more."
             )
         return [Message(chat_id=self.job.chat_id, text=text)]
 
 
-def begin(home: Broadcaster, broadcast_id: int, chat_id: int) -> None:
-    """Have it done, and the chat told when it is. Raises BroadcastRefused."""
+def begin(home: Broadcaster, broadcast_id: int, chat_id: int, order: str) -> None:
+    """Have it done, and the chat told when it is. order -- the id of the job that asks for it.
+
+    Raises BroadcastRefused.
+    """
     broadcast = broadcasts.require_progress(home.engine, broadcast_id)
     if not broadcast.status.is_over:
         raise BroadcastRefused(f"broadcast {broadcast_id} is {broadcast.status}: cancel it first")
@@ -121,11 +150,11 @@ def begin(home: Broadcaster, broadcast_id: int, chat_id: int) -> None:
     found = broadcast_deliveries.count_messages(home.engine, broadcast_id)
     if not found:
         raise BroadcastRefused(f"of broadcast {broadcast_id} there is nothing left to delete")
-    home.lanes.erase(EraseChunk(broadcast_id=broadcast_id, chat_id=chat_id, found=found))
+    home.lanes.erase(EraseChunk(broadcast_id=broadcast_id, chat_id=chat_id, found=found), order)
 
 
-def take_chunk(home: Broadcaster, job: EraseChunk) -> Erasing:
+def take_chunk(home: Broadcaster, job: EraseChunk, job_id: str) -> Erasing:
     people = broadcast_deliveries.arrived(
         home.engine, job.broadcast_id, after_user_id=job.after_user_id, limit=CHUNK
     )
-    return Erasing(home, job, deque(people))
+    return Erasing(home, job, job_id, deque(people))

@@ -72,7 +72,7 @@ class Lanes:
         at_once -- an admin pressed a button, and waits.
         anew_in -- in a new message of this chat, which is the card from then on.
         """
-        how = "anew" if anew_in is not None else "at-once" if at_once else "soon"
+        how = f"anew-{anew_in}" if anew_in is not None else "at-once" if at_once else "soon"
         job = ShowCard(broadcast_id=broadcast_id, at_once=at_once, anew_in=anew_in)
         try:
             job_id = f"broadcast-{broadcast_id}-card-{self.cards.turn(broadcast_id)}-{how}"
@@ -88,9 +88,19 @@ class Lanes:
             f"broadcast-{broadcast_id}-report-{name}",
         )
 
-    def erase(self, chunk: EraseChunk) -> None:
-        """The next deletion. The same order twice is one chain of jobs."""
-        self._accept(chunk, f"broadcast-{chunk.broadcast_id}-erase-{chunk.found}-{chunk.after_user_id}")
+    def report_on(self, following: ReportBroadcast, job_id: str) -> None:
+        """The next part of a report. job_id -- of the part before."""
+        first = job_id.removesuffix(f"-part-{following.part - 1}")
+        self._accept(following, f"{first}-part-{following.part}")
+
+    def erase(self, chunk: EraseChunk, order: str) -> None:
+        """Begin to delete. order -- the id of the job that ordered it: the same order twice is one chain of jobs."""
+        self._accept(chunk, f"broadcast-{chunk.broadcast_id}-erase-{order}-{chunk.after_user_id}")
+
+    def erase_on(self, following: EraseChunk, before: EraseChunk, job_id: str) -> None:
+        """The next deletion. job_id -- of the one before."""
+        chain = job_id.removesuffix(f"-{before.after_user_id}")
+        self._accept(following, f"{chain}-{following.after_user_id}")
 
     def tell_of_halt(self, broadcast_id: int, run: int, reason: str) -> None:
         """Have the admins told that it stopped itself. Best effort: its card and its status say so as well."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from dbcore import broadcasts
 from dbcore.admin_actions import Order
-from dbcore.broadcasts import AudienceTooLarge, Begun, BroadcastRefused, BroadcastStatus, Progress
+from dbcore.broadcasts import AudienceTooLarge, Begun, Broadcast, BroadcastRefused, BroadcastStatus, Progress
 from dbcore.engine import GuardedEngine
-from workers.broadcasts.cost import messages_for, stars_for
+from workers.broadcasts.cost import messages_for, refuse_paid_album, stars_for
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.jobs import StartBroadcast
@@ -28,8 +28,11 @@ class Orders:
     engine: GuardedEngine
     lanes: Lanes
 
-    def start(self, job: StartBroadcast, key: str) -> Progress:
-        """Write it down under `key` and send it, or have it sent at its time."""
+    def start(self, job: StartBroadcast, key: str, *, agreed: Broadcast | None = None) -> Progress:
+        """Write it down under `key` and send it, or have it sent at its time.
+
+        agreed -- the draft that is to be begun as it was when somebody agreed to it, and not as anything else.
+        """
         broadcast: Progress
         if job.broadcast_id is not None:
             broadcast = self._ours(job.broadcast_id)
@@ -47,13 +50,15 @@ class Orders:
                 quiet_hours=None if job.quiet_hours is None else job.quiet_hours.model_dump(),
                 draft=True,
             )
+        if job.broadcast_id is None and broadcast.status is BroadcastStatus.CANCELLED:
+            raise BroadcastRefused(_cancelled_before(broadcast))
         if broadcast.status is BroadcastStatus.DRAFT and broadcast.scheduled_for is not None:
             self.lanes.agenda.at(broadcast.id, broadcast.scheduled_for.timestamp())
-            broadcast = broadcasts.schedule(self.engine, broadcast.id)
+            broadcast = broadcasts.schedule(self.engine, broadcast.id, agreed=agreed)
         if broadcast.status is BroadcastStatus.SCHEDULED and not self._is_time(broadcast):
             return broadcast
         try:
-            self._begin(broadcast)
+            self._begin(broadcast, agreed)
         except BroadcastRefused:
             # Nobody will come back to this one. What an admin drew up stays theirs to change.
             if job.broadcast_id is None:
@@ -134,10 +139,12 @@ class Orders:
             self.pause(broadcast.id)  # or it would be refused again twice a minute
             raise
 
-    def _begin(self, broadcast: Progress) -> None:
+    def _begin(self, broadcast: Progress, agreed: Broadcast | None = None) -> None:
+        if broadcast.paid:
+            refuse_paid_album(broadcast.pieces)
         self.lanes.agenda.after(broadcast.id, SILENCE_SECONDS_MAX)  # should this end right after it began
         with _within_its_cost(broadcast) as messages_max:
-            begun = broadcasts.begin(self.engine, broadcast.id, audience_max=messages_max)
+            begun = broadcasts.begin(self.engine, broadcast.id, audience_max=messages_max, agreed=agreed)
         self._told(broadcast.id, begun)
 
     def _ours(self, broadcast_id: int) -> Progress:
@@ -175,3 +182,13 @@ def _within_its_cost(broadcast: Progress) -> Iterator[int | None]:
             f"{error.audience} messages may cost {stars_for(error.audience)} Stars, "
             f"and stars_max is {broadcast.stars_max}"
         ) from error
+
+
+def _cancelled_before(broadcast: Progress) -> str:
+    """Its order came before: it was refused then, or somebody cancelled it since."""
+    begun = (
+        "before it began"
+        if broadcast.audience is None
+        else f"after {broadcast.done:,} of {broadcast.audience:,}"
+    )
+    return f"broadcast {broadcast.id} of this key was refused or cancelled {begun}; a key of its own starts another"

@@ -93,9 +93,11 @@ def _judged(user_id: int, verdict: Verdict, error: TelegramError) -> Posted:
             return Posted(ended(DeliveryStatus.BLOCKED, Mark.DEACTIVATED))
         case Meaning.CHAT_GONE:
             return Posted(ended(DeliveryStatus.FAILED, Mark.STRIKE))
+        case Meaning.REFUSED:
+            return Posted(ended(DeliveryStatus.FAILED))
         case Meaning.UNKNOWN:
             return Posted(ended(DeliveryStatus.UNKNOWN))
-        case Meaning.WAIT if _may_be_delivered(error):
+        case Meaning.WAIT if may_be_delivered(error):
             return Posted(ended(DeliveryStatus.UNKNOWN))
         case Meaning.WAIT:
             waiting = Result(user_id, DeliveryStatus.PENDING)
@@ -104,6 +106,6 @@ def _judged(user_id: int, verdict: Verdict, error: TelegramError) -> Posted:
             return Posted(ended(DeliveryStatus.FAILED), bad_payload=verdict.description)
 
 
-def _may_be_delivered(error: TelegramError) -> bool:
+def may_be_delivered(error: TelegramError) -> bool:
     """Telegram's 5xx: an answer may be sent again after one, for it is owed. A broadcast is not."""
     return type(error) is NetworkError and not isinstance(error, NeverSent)

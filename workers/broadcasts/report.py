@@ -1,5 +1,5 @@
 """A broadcast's report: a CSV with one line a recipient, sent as a document. Written to a file page by page, so memory
-does not grow with the audience; above what Telegram takes, it ends and says so.
+does not grow with the audience. What is more than Telegram takes in one document comes in several, by a job each.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.engine import GuardedEngine
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
+from workers.jobs import ReportBroadcast
 from workers.messages import Message
 from workers.not_now import NotNow
-from workers.telegram.verdicts import Meaning, judge
+from workers.telegram.verdicts import Meaning, Verdict, judge
+from workers.texts import escape
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -41,6 +43,15 @@ UPLOAD_SECONDS_MAX = 120.0
 SETTLING_SECONDS = 4 * CHUNK_SECONDS
 """After a cancel: what was under way is recorded by then."""
 
+
+@dataclass(frozen=True)
+class Written:
+    """How many recipients are in it; and where it ended for its size, behind whom the next part begins."""
+
+    lines: int
+    last_user_id: int | None = None
+
+
 COLUMNS = ("telegram_id", "status", "error", "sent_at")
 
 
@@ -48,19 +59,25 @@ COLUMNS = ("telegram_id", "status", "error", "sent_at")
 class Report:
     home: Broadcaster
     broadcast: Broadcast
-    chat_id: int
+    job: ReportBroadcast
+    job_id: str
 
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
-        bot = await await_turn(self.home, maybe_bot, self.chat_id)
+        chat_id = self.job.chat_id
+        bot = await await_turn(self.home, maybe_bot, chat_id)
         with tempfile.TemporaryFile() as file:
-            lines = await asyncio.to_thread(write, self.home.engine, self.broadcast.id, file)
+            written = await asyncio.to_thread(
+                write, self.home.engine, self.broadcast.id, file, after_user_id=self.job.after_user_id
+            )
+            if not written.lines and self.job.part > 1:
+                return []  # the part before was the last, and full
             file.seek(0)
-            document = InputFile(file, f"broadcast-{self.broadcast.id}.csv", read_file_handle=False)
+            document = InputFile(file, _file_name(self.job), read_file_handle=False)
             try:
                 await bot.send_document(
-                    self.chat_id,
+                    chat_id,
                     document,
-                    caption=_caption(self.broadcast, lines),
+                    caption=_caption(self.broadcast, self.job, written),
                     write_timeout=UPLOAD_SECONDS_MAX,
                     read_timeout=UPLOAD_SECONDS_MAX,
                 )
@@ -69,18 +86,28 @@ class Report:
                 log.warning("report_not_sent", broadcast_id=self.broadcast.id, why=verdict.description)
                 if verdict.meaning is Meaning.WAIT:
                     seconds = verdict.retry_after_seconds
-                    raise await put_off(self.home, seconds, self.chat_id, flood=verdict.flood) from error
+                    raise await put_off(self.home, seconds, chat_id, flood=verdict.flood) from error
+                return [Message(chat_id=chat_id, text=_not_sent(self.broadcast.id, verdict))]
+        if written.last_user_id is not None:
+            following = self.job.model_copy(
+                update={
+                    "part": self.job.part + 1,
+                    "after_user_id": written.last_user_id,
+                    "reported": self.job.reported + written.lines,
+                }
+            )
+            await asyncio.to_thread(self.home.lanes.report_on, following, self.job_id)
         return []
 
 
-def report(home: Broadcaster, broadcast_id: int, chat_id: int) -> Report:
+def report(home: Broadcaster, job: ReportBroadcast, job_id: str) -> Report:
     """Raises BroadcastRefused; NotNow where what was under way at a cancel is not recorded yet."""
-    broadcast = broadcasts.require(home.engine, broadcast_id)
+    broadcast = broadcasts.require(home.engine, job.broadcast_id)
     if broadcast.status is BroadcastStatus.CANCELLED and broadcast.finished_at is not None:
         settling = SETTLING_SECONDS - (home.lanes.agenda.now() - broadcast.finished_at).total_seconds()
         if settling > 0:
             raise NotNow(settling)
-    return Report(home, broadcast, chat_id)
+    return Report(home, broadcast, job, job_id)
 
 
 def write(
@@ -88,11 +115,12 @@ def write(
     broadcast_id: int,
     file: IO[bytes],
     *,
+    after_user_id: int = 0,
     page_rows: int = PAGE_ROWS,
     bytes_max: int = BYTES_MAX,
-) -> int:
-    """Write the CSV, and no more pages after so many bytes; returns how many recipients are in it."""
-    lines, after = 0, 0
+) -> Written:
+    """Write the CSV of those behind a user, and no more pages after so many bytes."""
+    lines, after = 0, after_user_id
     with _as_text(file) as text:
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
@@ -103,8 +131,8 @@ def write(
             text.flush()
             lines, after = lines + len(rows), rows[-1].user_id
             if file.tell() > bytes_max:
-                break
-    return lines
+                return Written(lines, after)
+    return Written(lines)
 
 
 @contextmanager
@@ -116,8 +144,26 @@ def _as_text(file: IO[bytes]) -> Iterator[TextIOWrapper]:
         text.detach()
 
 
-def _caption(broadcast: Broadcast, lines: int) -> str:
+def _file_name(job: ReportBroadcast) -> str:
+    part = "" if job.part == 1 else f"-part-{job.part}"
+    return f"broadcast-{job.broadcast_id}{part}.csv"
+
+
+def _caption(broadcast: Broadcast, job: ReportBroadcast, written: Written) -> str:
     audience = broadcast.audience or 0
-    if lines < audience:
-        return f"Broadcast {broadcast.id}: the first {lines:,} of {audience:,} recipients; more do not fit."
-    return f"Broadcast {broadcast.id}: all {audience:,} recipients."
+    if job.part == 1 and written.last_user_id is None:
+        return f"Broadcast {broadcast.id}: all {audience:,} recipients."
+    first, last = job.reported + 1, job.reported + written.lines
+    more = " More follows." if last < audience else ""
+    return (
+        f"Broadcast {broadcast.id}, part {job.part}: recipients {first:,} to {last:,} of {audience:,}.{more}"
+    )
+
+
+def _not_sent(broadcast_id: int, verdict: Verdict) -> str:
+    if verdict.meaning is Meaning.UNKNOWN:
+        return (
+            f"The report of broadcast {broadcast_id} may not have arrived: Telegram did not say. "
+            "The button Report sends it again."
+        )
+    return f"Telegram does not take the report of broadcast {broadcast_id}: {escape(verdict.description)}"

@@ -70,7 +70,7 @@ class Showing:
                 message_id=verdict.message_id,
             )
             if self.placed is not None:
-                await withdraw(bot, self.message.chat_id, self.placed)
+                await withdraw(bot, self.home.pacer, self.message.chat_id, self.placed)
         return []
 
 
@@ -103,7 +103,7 @@ def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None
 def _text(home: Broadcaster, broadcast: Progress, settings: Settings) -> str:
     if isinstance(broadcast, Broadcast) and broadcast.status is BroadcastStatus.DRAFT:
         audience = broadcasts.audience_size(home.engine, broadcast.segment)
-        return card.draft_text(broadcast, audience, home.pacer.rate(paid=broadcast.paid), settings)
+        return card.draft_text(broadcast, audience, home.rate(broadcast), settings)
     rate = home.lanes.cards.measured_rate(broadcast.id, broadcast.done)
     rests = quiet_until(broadcast.quiet_hours, home.lanes.agenda.now())
     return card.progress_text(broadcast, rate, rests)

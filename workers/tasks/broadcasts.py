@@ -138,12 +138,12 @@ def list_newest(work: Work[ListBroadcasts]) -> list[Message]:
 
 @job_task(ReportBroadcast)
 def send_report(work: Work[ReportBroadcast]) -> Errand:
-    return _obeyed(lambda: report(_broadcaster(), work.job.broadcast_id, work.job.chat_id)).run
+    return _obeyed(lambda: report(_broadcaster(), work.job, work.job_id)).run
 
 
 @job_task(EraseChunk)
 def erase(work: Work[EraseChunk]) -> Errand:
-    return erasing.take_chunk(_broadcaster(), work.job).run
+    return erasing.take_chunk(_broadcaster(), work.job, work.job_id).run
 
 
 @app.task(name="workers.broadcasts.watch")

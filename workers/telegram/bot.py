@@ -14,9 +14,14 @@ def make_bot(settings: Settings, *, connections: int, tally: Tally | None = None
 
     It is not `initialize()`d: that would ask `getMe`, and a worker must start while Telegram is away.
     """
+    proxy = settings.telegram_proxy_url
     return Bot(
         settings.require("telegram_bot_token"),
         base_url=f"{settings.telegram_api_url}/bot",
         base_file_url=f"{settings.telegram_api_url}/file/bot",
-        request=AiohttpRequest(connections=connections, tally=tally),
+        request=AiohttpRequest(
+            connections=connections,
+            proxy=None if proxy is None else proxy.get_secret_value(),
+            tally=tally,
+        ),
     )

@@ -21,6 +21,8 @@ from telegram.error import TelegramError
 from dbcore.settings import Settings
 from workers.messages import Message
 from workers.telegram.bot import make_bot
+from workers.telegram.floods import heed_flood
+from workers.telegram.pacer import Pacer
 from workers.telegram.verdicts import Meaning, Verdict, judge
 from workers.totals import Tally
 
@@ -125,11 +127,12 @@ async def _sent(bot: Bot, message: Message) -> Verdict:
     return Verdict(Meaning.DELIVERED, message_id=sent.message_id)
 
 
-async def withdraw(bot: Bot, chat_id: int, message_id: int) -> None:
+async def withdraw(bot: Bot, pacer: Pacer, chat_id: int, message_id: int) -> None:
     """Delete a message that is untrue by now. Best effort: it is beside the answer, not the answer."""
     try:
         await bot.delete_message(chat_id, message_id)
     except TelegramError as error:
+        await heed_flood(pacer, error)
         log.info("withdrawal_failed", error=str(error))
 
 

@@ -1,23 +1,32 @@
 """python-telegram-bot's transport over aiohttp. It knows what the default one forgets: whether a request that failed
 can have reached Telegram.
 
-    telegram.error.NetworkError
-    ├── NeverSent     no connection was had: certainly not delivered
-    ├── TimedOut      connected and written, and no answer in time: may be delivered
-    └── NetworkError  the connection broke: may be delivered
+    telegram.error.TelegramError
+    ├── RetryAfter    429, also one that does not say for how long
+    └── NetworkError
+        ├── NeverSent     no connection was had: certainly not delivered
+        ├── TimedOut      connected, and no answer in time: may be delivered
+        └── NetworkError  the connection broke: may be delivered
 """
 
 from __future__ import annotations
 
+import json
+import ssl
+from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-from telegram.error import NetworkError, TimedOut
+from telegram.error import NetworkError, RetryAfter, TelegramError, TimedOut
 from telegram.request import BaseRequest, RequestData
 
 from workers.totals import Tally
 
 KEEPALIVE_SECONDS = 30.0
+
+FLOOD_SECONDS = 5
+"""What a 429 that names no time is taken to mean. A proxy's own may have no body at all."""
 
 
 class NeverSent(NetworkError):
@@ -27,11 +36,14 @@ class NeverSent(NetworkError):
 class AiohttpRequest(BaseRequest):
     """Belongs to the event loop of its first request.
 
-    connections -- at most so many at once; more requests wait `connect_seconds` for one.
-    connect_seconds -- for a free connection, name look-up, TCP and TLS together.
+    connections -- at most so many at once.
+    pool_seconds -- for one of them to become free, on top of `connect_seconds`.
+    connect_seconds -- for name look-up, TCP, the proxy and TLS together.
     read_seconds -- for each read of the answer.
-    write_seconds -- for sending the request, on top of the others.
-    proxy -- its URL; unset, HTTPS_PROXY and HTTP_PROXY are heeded.
+    write_seconds -- for sending the request. aiohttp has no clock for this alone: a request that cannot be written ends
+        with the sum of all four.
+    proxy -- its URL, `http://user:password@host:port`; unset, HTTPS_PROXY and HTTP_PROXY are heeded.
+    tls -- whom to believe; unset, the system's authorities.
     tally -- counts each request as `telegram|<method>|<HTTP status, or how it failed>`.
     """
 
@@ -39,17 +51,21 @@ class AiohttpRequest(BaseRequest):
         self,
         *,
         connections: int,
+        pool_seconds: float = 3.0,
         connect_seconds: float = 3.0,
         read_seconds: float = 10.0,
         write_seconds: float = 10.0,
         proxy: str | None = None,
+        tls: ssl.SSLContext | None = None,
         tally: Tally | None = None,
     ) -> None:
         self._connections = connections
+        self._pool_seconds = pool_seconds
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._write_seconds = write_seconds
         self._proxy = proxy
+        self._tls = tls
         self._tally = tally
         self._session: aiohttp.ClientSession | None = None
 
@@ -60,9 +76,14 @@ class AiohttpRequest(BaseRequest):
     async def initialize(self) -> None:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_SECONDS),
+                connector=aiohttp.TCPConnector(
+                    limit=self._connections,
+                    keepalive_timeout=KEEPALIVE_SECONDS,
+                    ssl=True if self._tls is None else self._tls,
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": self.USER_AGENT},
+                trace_configs=[_tracing()],
                 trust_env=True,
             )
 
@@ -86,34 +107,75 @@ class AiohttpRequest(BaseRequest):
         assert self._session is not None  # noqa: S101  initialized right above
         connect = _given(connect_timeout, self._connect_seconds)
         read = _given(read_timeout, self._read_seconds)
-        write = _given(write_timeout, self._write_seconds)
+        until_had = _sum(_given(pool_timeout, self._pool_seconds), connect)
         timeout = aiohttp.ClientTimeout(
-            total=None if None in (connect, read, write) else connect + read + write,
-            connect=connect,
+            total=_sum(until_had, _given(write_timeout, self._write_seconds), read),
+            connect=until_had,
             sock_connect=connect,
             sock_read=read,
         )
-        # Their words are left out of ours: some name the URL, and Telegram's URLs contain the bot's token.
+        connection = SimpleNamespace(was_had=False)
         try:
             async with self._session.request(
-                method, url, data=_body(request_data), timeout=timeout, proxy=self._proxy
+                method,
+                url,
+                data=_body(request_data),
+                timeout=timeout,
+                proxy=self._proxy,
+                trace_request_ctx=connection,
             ) as answer:
                 body = await answer.read()
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            self._count(url, "never_sent")
-            raise NeverSent(type(error).__name__) from error
-        except (TimeoutError, aiohttp.ServerTimeoutError) as error:
-            self._count(url, "timeout")
-            raise TimedOut(f"no answer within {read} s") from error
-        except aiohttp.ClientError as error:
-            self._count(url, "broken")
-            raise NetworkError(type(error).__name__) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            outcome, telling = _told(error, was_had=connection.was_had)
+            self._count(url, outcome)
+            raise telling from error
         self._count(url, str(answer.status))
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise RetryAfter(_flood_seconds(body))
         return answer.status, body
 
     def _count(self, url: str, outcome: str) -> None:
         if self._tally is not None:
             self._tally.count("telegram", url.rpartition("/")[2], outcome)
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Notes when a request has its connection: past the proxy and TLS, before the first byte of it is written."""
+
+    async def had(_: aiohttp.ClientSession, context: SimpleNamespace, __: Any) -> None:
+        context.trace_request_ctx.was_had = True
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(had)
+    tracing.on_connection_reuseconn.append(had)
+    return tracing
+
+
+def _told(error: Exception, *, was_had: bool) -> tuple[str, TelegramError]:
+    """How a failure is counted, and what is raised for it.
+
+    Its words are left out of ours: some name the URL, and Telegram's URLs contain the bot's token.
+    """
+    if not was_had:
+        return "never_sent", NeverSent(type(error).__name__)
+    if isinstance(error, TimeoutError):
+        return "timeout", TimedOut("no answer in time")
+    return "broken", NetworkError(type(error).__name__)
+
+
+def _flood_seconds(body: bytes) -> int:
+    """How long Telegram has us wait. A bot that is banned from sending for hours is told so, and waits for hours."""
+    try:
+        seconds = json.loads(body)["parameters"]["retry_after"]
+    except (ValueError, KeyError, TypeError):
+        return FLOOD_SECONDS
+    return seconds if isinstance(seconds, int) and seconds > 0 else FLOOD_SECONDS
+
+
+def _sum(*seconds: float | None) -> float | None:
+    """None, which is for ever, where one of them is."""
+    known = [each for each in seconds if each is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 def _given(timeout: Any, own: float) -> Any:

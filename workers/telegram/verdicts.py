@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,6 +32,8 @@ class Meaning(StrEnum):
     MIGRATED = "migrated"
     EDIT_IMPOSSIBLE = "edit_impossible"
     """The message to edit is gone or too old: send a new one."""
+    REFUSED = "refused"
+    """By this chat alone, which does not take such messages. Others may."""
     BAD_PAYLOAD = "bad_payload"
     WAIT = "wait"
     """Not taken: try again after `retry_after_seconds`."""
@@ -52,6 +55,16 @@ class Verdict:
 
 _EDIT_IMPOSSIBLE = ("message to edit not found", "message can't be edited", "message_id_invalid")
 _CHAT_GONE = ("chat not found", "peer_id_invalid", "group chat was deactivated", "chat_write_forbidden")
+_REFUSED = re.compile(
+    # a user's own settings
+    r"voice_messages_forbidden|restricted receiving of|privacy_premium_required|allow_payment_required"
+    # a chat's rules for what may be sent to it
+    r"|(not enough|have no) rights to send|chat_restricted|chat_(guest_)?send_(\w+_)?forbidden"
+    r"|chat_admin_required|user_banned_in_channel|topic_(closed|deleted)|message thread not found"
+    # who cannot be written to at all, in the words that come with a 400
+    r"|user not found|user_is_bot|user_is_blocked|you_blocked_user|user_deactivated"
+)
+"""400s that tell of one chat, and nothing of the message. Any other is taken to be about the message."""
 AWAY_SECONDS = 2.0
 MISCONFIGURED_SECONDS = 30.0
 """A wrong token mends by an operator's hand, not by trying."""
@@ -77,6 +90,8 @@ def judge(error: TelegramError) -> Verdict:
             return Verdict(Meaning.EDIT_IMPOSSIBLE, description=text)
         if any(part in lowered for part in _CHAT_GONE):
             return Verdict(Meaning.CHAT_GONE, description=text)
+        if _REFUSED.search(lowered):
+            return Verdict(Meaning.REFUSED, description=text)
         return Verdict(Meaning.BAD_PAYLOAD, description=text)
     if isinstance(error, InvalidToken | EndPointNotFound | Conflict):
         return Verdict(Meaning.WAIT, MISCONFIGURED_SECONDS, None, text)

@@ -73,6 +73,7 @@ class MessageRoutes:
             body.text("text", ""),
             reply_to_message_id=body.optional_integer("reply_to_message_id"),
             photo=body.optional_text("photo"),
+            video=body.optional_text("video"),
             document=body.optional_text("document"),
             file_name=body.optional_text("file_name"),
             album=body.optional_text("media_group_id"),

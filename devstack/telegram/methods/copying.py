@@ -12,7 +12,16 @@ from devstack.telegram.parameters import Parameters
 from devstack.telegram.telegram import Telegram
 
 # What a copy takes over from the original.
-COPIED = ("text", "entities", "caption", "caption_entities", "photo", "document", "link_preview_options")
+COPIED = (
+    "text",
+    "entities",
+    "caption",
+    "caption_entities",
+    "photo",
+    "video",
+    "document",
+    "link_preview_options",
+)
 
 COPIES_MAX = 100
 

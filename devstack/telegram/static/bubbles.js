@@ -28,6 +28,7 @@ export function messageElement(seen, { userId, inGroup, onCommand, onPress }) {
   if (inGroup && !mine) bubble.append(make("span", "sender", message.from.first_name));
   if (message.reply_to_message) bubble.append(make("span", "quote", excerpt(message.reply_to_message)));
   if (message.photo) bubble.append(picture(message.photo.at(-1)));
+  if (message.video) bubble.append(documentLink(message.video));
   if (message.document) bubble.append(documentLink(message.document));
   const text = message.text ?? message.caption;
   const when = `${seen.edits && message.edit_date && message.text ? "edited " : ""}${TIME.format(new Date(seen.date * 1000))}`;
@@ -98,7 +99,7 @@ function serviceText(message) {
 }
 
 function excerpt(message) {
-  return message.text ?? message.caption ?? (message.photo ? "Photo" : "Document");
+  return message.text ?? message.caption ?? (message.photo ? "Photo" : message.video ? "Video" : "Document");
 }
 
 export function make(tag, className, text) {

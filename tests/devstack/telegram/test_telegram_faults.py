@@ -167,6 +167,20 @@ def test_all_chats_together_get_thirty_a_second_and_paid_ones_more() -> None:
     assert all(limits.wait_seconds(chat_id, paid=True) == 0 for chat_id in range(100, 200))
 
 
+def test_each_piece_of_an_album_counts() -> None:
+    hand = Hand()
+    limits = Limits(LimitSettings(enabled=True), hand)
+    assert [limits.wait_seconds(chat_id, paid=False, pieces=10) for chat_id in range(1, 5)] == [0, 0, 0, 1]
+    hand.at += 1.0
+    assert [limits.wait_seconds(-5, paid=False, pieces=10) for _ in range(3)] == [0, 0, 60]
+    hand.at += 59.0
+    assert limits.wait_seconds(-5, paid=False, pieces=10) == 1
+    hand.at += 1.0
+    assert limits.wait_seconds(-5, paid=False, pieces=10) == 0
+    hand.at += 60.0
+    assert limits.wait_seconds(-5, paid=False, pieces=100) == 0
+
+
 def test_a_group_gets_twenty_a_minute() -> None:
     hand = Hand()
     limits = Limits(LimitSettings(enabled=True), hand)
