@@ -33,6 +33,11 @@ log = structlog.get_logger(__name__)
 
 CHUNK = 100
 CHUNK_SECONDS_MAX = 8.0
+"""After that nobody else is begun with."""
+
+TRYING_AGAIN_SECONDS_MAX = 15.0
+"""After that, who was begun with and gave no good answer is passed over."""
+
 DELETE_SECONDS_MAX = 2.5
 """An answer is waited for so long, and then it is deleted once more, which is the same."""
 
@@ -88,21 +93,29 @@ class Erasing:
         """Until all are done or the time is up. Raises NotNow where Telegram or the pace has us wait for long."""
         loop = asyncio.get_running_loop()
         until = loop.time() + CHUNK_SECONDS_MAX
-        while self.people and (left := until - loop.time()) > 0:
+        while asked := self._to_ask(late_seconds=loop.time() - until):
             try:
-                asked = [each.telegram_id for each in self.people]
-                grant = await asyncio.to_thread(self.home.pacer.bulk, asked, paid=False)
+                grant = await asyncio.to_thread(
+                    self.home.pacer.bulk, [each.telegram_id for each in asked], paid=False
+                )
             except redis.RedisError as error:
                 raise NotNow(CHUNK_SECONDS_MAX) from error
             granted = set(grant.granted)
-            begun = [each for each in self.people if each.telegram_id in granted]
+            begun = [each for each in asked if each.telegram_id in granted]
             outcomes = await asyncio.gather(*(self._delete(bot, each) for each in begun))
             for not_now in filter(None, outcomes):
                 raise not_now
             if self.people:
-                if grant.retry_after_seconds > left:
+                if grant.retry_after_seconds > CHUNK_SECONDS_MAX:
                     raise NotNow(grant.retry_after_seconds)
                 await asyncio.sleep(max(WAIT_SECONDS_MIN, grant.retry_after_seconds))
+
+    def _to_ask(self, *, late_seconds: float) -> list[Arrived]:
+        if late_seconds < 0:
+            return list(self.people)
+        if late_seconds < TRYING_AGAIN_SECONDS_MAX:
+            return [each for each in self.people if each.user_id in self.troubles]
+        return []
 
     async def _delete(self, bot: Bot, arrived: Arrived) -> NotNow | None:
         """What to raise where Telegram has us wait."""
