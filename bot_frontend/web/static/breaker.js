@@ -1,7 +1,7 @@
 // The fleet's breaker: whether calls reach the database, why not, and when it is tried again.
 
 import { $, mark, write } from "/static/dom.js";
-import { ago, at, count, duration, older, plain, UNKNOWN } from "/static/words.js";
+import { ago, at, count, duration, older, plain, sentence, UNKNOWN } from "/static/words.js";
 
 export const BREAKER_LEVEL = {
   closed: "ok", open: "down", half_open: "working_through", forced_open: "away", disabled: "degraded", unknown: "unknown",
@@ -13,12 +13,12 @@ const WORD = { forced_open: "breaker.open", disabled: "breaker.close" };
 export function showBreaker(status, elapsed) {
   const { breaker } = status;
   mark($("breaker-state"), "data-state", BREAKER_LEVEL[breaker.state] ?? "unknown");
-  write($("breaker-state"), plain(breaker.state));
-  write($("breaker-words"), breaker.words);
-  write($("breaker-reason"), breaker.reason ? plain(breaker.reason) : breaker.state === "unknown" ? UNKNOWN : "none");
-  const never = breaker.state === "unknown" ? UNKNOWN : "the beginning";
-  write($("breaker-since"), breaker.since === null ? never : at(breaker.since, status.now));
-  write($("breaker-for"), duration(older(breaker.for_seconds, elapsed)));
+  write($("breaker-state"), sentence(breaker.words));
+  const { since, reason } = breaker;
+  const [none, never, always] = breaker.state === "unknown" ? [UNKNOWN, UNKNOWN, UNKNOWN] : ["none", "never changed", "always"];
+  write($("breaker-reason"), reason === null ? none : plain(reason));
+  write($("breaker-since"), since === null ? never : at(since, status.now));
+  write($("breaker-for"), since === null ? always : duration(older(breaker.for_seconds, elapsed)));
   write($("breaker-next"), nextProbe(breaker, elapsed));
   write($("breaker-processes"), count(breaker.processes_open));
   write($("breaker-age"), ago(older(status.age_seconds, elapsed)));

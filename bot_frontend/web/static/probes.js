@@ -11,11 +11,16 @@ const CROSSES_APART = 9;
 // So much longer than usual between two probes, and the line is broken: nobody looked meanwhile.
 const PAUSE_FACTOR = 4;
 
+const SECOND = 1;
+const MINUTE = 60;
+const HOUR = 3600;
+const STEPS = [SECOND, 2, 5, 10, 15, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR];
+
 const HOURS = [
-  [86400, "{D} {MMM}", null, null, null, null, null, null, 1],
-  [3600, "{HH}:{mm}", null, null, null, null, null, null, 1],
-  [60, "{HH}:{mm}", null, null, null, null, null, null, 1],
-  [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
+  [24 * HOUR, "{D} {MMM}", null, null, null, null, null, null, 1],
+  [HOUR, "{HH}:{mm}", null, null, null, null, null, null, 1],
+  [MINUTE, "{HH}:{mm}", null, null, null, null, null, null, 1],
+  [SECOND, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
 ];
 
 export class ProbeChart {
@@ -50,7 +55,7 @@ export class ProbeChart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_, __, most) => [0, Math.max(LATENCY_MS_MIN, (most ?? 0) * 1.15)] } },
-      axes: [{ ...axis, values: HOURS, size: 30, space: 70 }, { ...axis, size: 48, space: 36 }],
+      axes: [{ ...axis, values: HOURS, incrs: STEPS, size: 30, space: 70 }, { ...axis, size: 48, space: 36 }],
       series: [
         {},
         { stroke: () => colour("--chart"), fill: () => colour("--chart-area"), width: 1.75, points: { size: 5, fill: () => colour("--chart") } },

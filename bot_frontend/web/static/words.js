@@ -64,6 +64,10 @@ export function plain(word) {
   return word.replaceAll("_", " ");
 }
 
+export function sentence(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 export function zone() {
   return `Times are those of this browser, ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
 }
