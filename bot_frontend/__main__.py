@@ -12,12 +12,15 @@ from celery import Celery
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
+from bot_frontend.reception import Receiver
 from bot_frontend.registration import Identity, register
+from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import Webhook
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
+from workers import board
 from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox, Publisher
 from workers.logs import configure_logging
@@ -39,12 +42,14 @@ async def serve(settings: Settings) -> None:
         **sender.conf.broker_transport_options,
         "socket_timeout": REDIS_CALL_SECONDS_MAX,
     }
-    monitor = Monitor(client, settings)
+    receiver = Receiver("polling" if settings.telegram_webhook_url is None else "webhook")
+    monitor = Monitor(client, settings, receiver.now, lambda: board.ask(sender))
     identity = Identity()
+    inbox, publisher = Inbox(client), Publisher(sender)
     intake = Intake(
         settings,
-        Inbox(client),
-        Publisher(sender),
+        inbox,
+        publisher,
         Albums(client),
         lambda: monitor.latest.database_is_away,
         lambda: identity.username,
@@ -55,11 +60,11 @@ async def serve(settings: Settings) -> None:
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
-        webhook = Webhook(settings.telegram_webhook_secret.get_secret_value(), intake, callbacks)
+        webhook = Webhook(settings.telegram_webhook_secret.get_secret_value(), intake, callbacks, receiver)
 
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(settings, monitor, webhook),
+            make_app(settings, monitor, webhook, Actions(client, inbox, publisher)),
             host=settings.ops_host,
             port=settings.ops_port,
             log_config=None,
@@ -67,15 +72,17 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
         )
     )
-    beside = [asyncio.create_task(monitor.run()), asyncio.create_task(register(bot, settings, identity))]
+    beside = [asyncio.create_task(register(bot, settings, identity, receiver))]
     if webhook is None:
-        beside.append(asyncio.create_task(Poller(bot, intake, callbacks).run()))
+        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver).run()))
     for task in beside:
         task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
+    monitor.start()
     log.info("frontend_started", mode="polling" if webhook is None else "webhook", port=settings.ops_port)
     try:
         await server.serve()
     finally:
+        await asyncio.to_thread(monitor.stop)
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)

@@ -15,6 +15,7 @@ from telegram.error import Conflict, RetryAfter, TelegramError
 
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake, IntakeFull
+from bot_frontend.reception import Receiver
 from bot_frontend.updates import ALLOWED_UPDATES
 
 log = structlog.get_logger(__name__)
@@ -28,8 +29,9 @@ BACK_OFF_SECONDS_MAX = 5.0
 class Poller:
     """Runs until cancelled. While Redis is away it asks Telegram for nothing new, and forgets nothing."""
 
-    def __init__(self, bot: Bot, intake: Intake, callbacks: CallbackAnswers) -> None:
+    def __init__(self, bot: Bot, intake: Intake, callbacks: CallbackAnswers, receiver: Receiver) -> None:
         self._bot = bot
+        self._receiver = receiver
         self._intake = intake
         self._callbacks = callbacks
         self._offset: int | None = None
@@ -43,16 +45,20 @@ class Poller:
                     await self._bot.delete_webhook(drop_pending_updates=False)
                     webhook_removed = True
                 updates = await self._get_updates()
+                self._receiver.heard()
                 await self._take(updates)
                 self._back_off_seconds = BACK_OFF_SECONDS_MIN
             except RetryAfter as error:
+                self._receiver.failed(type(error).__name__)
                 seconds = error.retry_after
                 await asyncio.sleep(seconds if isinstance(seconds, int) else seconds.total_seconds())
             except Conflict as error:
                 log.error("another_poller", error=str(error))
+                self._receiver.failed("Conflict")
                 await self._back_off()
             except TelegramError as error:
                 log.warning("telegram_away", error=str(error))
+                self._receiver.failed(type(error).__name__)
                 await self._back_off()
             except (redis.RedisError, IntakeFull) as error:
                 log.warning("intake_waits", error=type(error).__name__)
@@ -63,7 +69,8 @@ class Poller:
         whole batch down, for ever.
         """
         query: dict[str, Any] = {
-            "timeout": LONG_POLL_SECONDS,
+            # Answered at once where we do not know whether we are heard: else that would be known half a minute late.
+            "timeout": LONG_POLL_SECONDS if self._receiver.now().ok else 0,
             "limit": BATCH,
             "allowed_updates": "[" + ",".join(f'"{kind}"' for kind in ALLOWED_UPDATES) + "]",
         }

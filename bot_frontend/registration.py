@@ -9,6 +9,7 @@ import structlog
 from telegram import Bot, BotCommand, BotCommandScopeChat
 from telegram.error import BadRequest, TelegramError
 
+from bot_frontend.reception import Receiver
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
 from bot_frontend.updates import ALLOWED_UPDATES
 from dbcore.settings import Settings
@@ -26,11 +27,11 @@ class Identity:
     username: str | None = None
 
 
-async def register(bot: Bot, settings: Settings, identity: Identity) -> None:
+async def register(bot: Bot, settings: Settings, identity: Identity, receiver: Receiver) -> None:
     """Beside the bot's work, for as long as it takes: a bot without a menu is a bot all the same."""
     await _insist("get_me", lambda: _ask_who_we_are(bot, identity))
     if settings.telegram_webhook_url is not None:
-        await _insist("set_webhook", lambda: _set_webhook(bot, settings))
+        await _insist("set_webhook", lambda: _set_webhook(bot, settings, receiver))
     await _insist("set_commands", lambda: _set_commands(bot, settings))
 
 
@@ -38,15 +39,20 @@ async def _ask_who_we_are(bot: Bot, identity: Identity) -> None:
     identity.username = (await bot.get_me()).username
 
 
-async def _set_webhook(bot: Bot, settings: Settings) -> None:
+async def _set_webhook(bot: Bot, settings: Settings, receiver: Receiver) -> None:
     assert settings.telegram_webhook_url is not None  # noqa: S101
     assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
-    await bot.set_webhook(
-        settings.telegram_webhook_url,
-        secret_token=settings.telegram_webhook_secret.get_secret_value(),
-        allowed_updates=ALLOWED_UPDATES,
-        max_connections=WEBHOOK_CONNECTIONS_MAX,
-    )
+    try:
+        await bot.set_webhook(
+            settings.telegram_webhook_url,
+            secret_token=settings.telegram_webhook_secret.get_secret_value(),
+            allowed_updates=ALLOWED_UPDATES,
+            max_connections=WEBHOOK_CONNECTIONS_MAX,
+        )
+    except TelegramError as error:
+        receiver.failed(type(error).__name__)
+        raise
+    receiver.registered()
 
 
 async def _set_commands(bot: Bot, settings: Settings) -> None:

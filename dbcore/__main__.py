@@ -64,7 +64,7 @@ def _run(command: str, url: str) -> int:
 def _breaker(settings: Settings, word: str | None) -> int:
     with connect_redis(settings) as client:
         if word is not None:
-            operate.tell(client, word)
+            operate.tell(client, word, operate.user_here())
         print(operate.describe(client))
     return _DONE
 

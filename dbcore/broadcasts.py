@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg2
 
+from dbcore.admin_actions import DONE, Order, booking
 from dbcore.engine import GuardedEngine
 from dbcore.text import storable
 
@@ -240,36 +241,45 @@ def begin(engine: GuardedEngine, broadcast_id: int, *, audience_max: int | None 
     return Begun(BroadcastStatus(status), run, audience)
 
 
-def pause(engine: GuardedEngine, broadcast_id: int) -> Begun:
-    """Nothing new is sent; what is under way ends. Raises BroadcastRefused."""
-    return _order(engine, broadcast_id, "pause")
+def pause(engine: GuardedEngine, broadcast_id: int, order: Order | None = None) -> Begun:
+    """Nothing new is sent; what is under way ends. Raises BroadcastRefused.
+
+    order -- written down with it, where it is obeyed; so for the next two.
+    """
+    return _ordered(engine, broadcast_id, "pause", order=order)
 
 
-def resume(engine: GuardedEngine, broadcast_id: int) -> Begun:
+def resume(engine: GuardedEngine, broadcast_id: int, order: Order | None = None) -> Begun:
     """Go on, with a new run: also where a broadcast that is sending lost its jobs. Raises BroadcastRefused."""
-    return _order(engine, broadcast_id, "resume")
+    return _ordered(engine, broadcast_id, "resume", order=order)
 
 
-def cancel(engine: GuardedEngine, broadcast_id: int) -> Begun:
+def cancel(engine: GuardedEngine, broadcast_id: int, order: Order | None = None) -> Begun:
     """For ever. What is out stays out. Raises BroadcastRefused."""
-    return _order(engine, broadcast_id, "cancel")
+    return _ordered(engine, broadcast_id, "cancel", order=order)
 
 
 def halt(engine: GuardedEngine, broadcast_id: int, reason: str) -> Begun:
     """Stop until an operator resumes or cancels it. Raises BroadcastRefused."""
-    return _order(engine, broadcast_id, "halt", reason)
+    return _ordered(engine, broadcast_id, "halt", reason)
 
 
-def _order(engine: GuardedEngine, broadcast_id: int, order: str, reason: str | None = None) -> Begun:
-    status, run, obeyed = engine.fetch_row(
-        "SELECT * FROM broadcast_order(%s, %s, %s)",
-        (broadcast_id, order, reason and storable(reason)),
-        name=f"broadcasts.{order}",
-    )
+def _ordered(
+    engine: GuardedEngine, broadcast_id: int, word: str, reason: str | None = None, order: Order | None = None
+) -> Begun:
+    statement = "SELECT * FROM broadcast_order(%s, %s, %s)"
+    parameters: tuple[Any, ...] = (broadcast_id, word, reason and storable(reason))
+    if order is not None:
+        booked, booking_parameters = booking(
+            order, DONE, where="FROM ordered WHERE r_obeyed AND r_status IS NOT NULL"
+        )
+        statement = f"WITH ordered AS ({statement}), booked AS ({booked}) SELECT * FROM ordered"  # noqa: S608  ours
+        parameters += booking_parameters
+    status, run, obeyed = engine.fetch_row(statement, parameters, name=f"broadcasts.{word}")
     if status is None:
         raise _unknown(broadcast_id)
     if not obeyed:
-        raise BroadcastRefused(f"broadcast {broadcast_id} is {status}: {order} does nothing to it")
+        raise BroadcastRefused(f"broadcast {broadcast_id} is {status}: {word} does nothing to it")
     return Begun(BroadcastStatus(status), run)
 
 

@@ -86,6 +86,9 @@ class EngineSnapshot:
     unknown_outcomes_total: int  # attempts whose outcome was open; most are resolved by the retry
     transitions_total: int
     failures_by_kind: dict[str, int]
+    answered_ago_seconds: (
+        float | None
+    )  # since the database last answered, if only no; None where it never did
 
 
 class GuardedEngine:
@@ -125,6 +128,7 @@ class GuardedEngine:
         self._calls = 0
         self._under_way: dict[int, float] = {}  # thread -> when its call began
         self._consecutive_failures = 0
+        self._answered_at: float | None = None
         self._counts: Counter[str] = Counter()
         self._kinds: Counter[str] = Counter()
 
@@ -195,6 +199,7 @@ class GuardedEngine:
         except (DBAPIError, psycopg2.Error) as error:
             log.warning("probe_failed_strangely", error=type(error).__name__)
             return FailureKind.OUTAGE
+        self._answered_at = self._clock()
         return None
 
     def limit_connections(self, most: int) -> None:
@@ -282,6 +287,7 @@ class GuardedEngine:
         with self._lock:
             self._calls += 1
             self._consecutive_failures = 0
+            self._answered_at = self._clock()
 
     def _report(
         self, permit: Permit, kind: FailureKind, failed: Failed, attempted: float, *, writes: bool
@@ -345,6 +351,7 @@ class GuardedEngine:
         """Without I/O, and without waiting for a call that is under way."""
         breaker = self.breaker.snapshot()
         pool = self._pool
+        answered_at = self._answered_at
         with self._lock:
             return EngineSnapshot(
                 state=breaker.state,
@@ -363,6 +370,7 @@ class GuardedEngine:
                 unknown_outcomes_total=self._counts["unknown_outcomes"],
                 transitions_total=self._counts["transitions"],
                 failures_by_kind=dict(self._kinds),
+                answered_ago_seconds=None if answered_at is None else max(0.0, self._clock() - answered_at),
             )
 
     def dispose(self) -> None:

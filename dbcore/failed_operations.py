@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from dbcore.admin_actions import DONE, Order, booking
 from dbcore.engine import GuardedEngine
 from dbcore.text import storable
 
@@ -85,12 +86,18 @@ def find(engine: GuardedEngine, reference: str) -> FailedOperation | None:
     return found[0] if found else None
 
 
-def resolve(engine: GuardedEngine, letter: FailedOperation, status: Literal["retried", "discarded"]) -> bool:
-    """Close it. False where it is not open (any more), or failed once more since `letter` was read."""
+def resolve(
+    engine: GuardedEngine, letter: FailedOperation, status: Literal["retried", "discarded"], order: Order
+) -> bool:
+    """Close it, and write the order down with that. False where it is not open (any more), or failed once more since
+    `letter` was read.
+    """
+    booked, parameters = booking(order, DONE, where="FROM resolved")
     (resolved,) = engine.fetch_row(
-        "WITH resolved AS (UPDATE failed_operations SET status = %s, resolved_at = now() "
-        "WHERE id = %s AND created_at = %s AND status = 'open' RETURNING 1) SELECT count(*) FROM resolved",
-        (status, letter.id, letter.created_at),
+        "WITH resolved AS (UPDATE failed_operations SET status = %s, resolved_at = now() "  # noqa: S608  ours
+        f"WHERE id = %s AND created_at = %s AND status = 'open' RETURNING 1), booked AS ({booked}) "
+        "SELECT count(*) FROM resolved",
+        (status, letter.id, letter.created_at, *parameters),
         name="failed_operations.resolve",
     )
     return bool(resolved)

@@ -19,3 +19,9 @@ def connect_redis(settings: Settings, *, call_seconds_max: float = CALL_SECONDS_
         health_check_interval=15,
         retry=None,
     )
+
+
+def redis_time(client: redis.Redis) -> float:
+    """Redis's clock, seconds since 1970: the one that all hosts share. Raises redis.RedisError."""
+    seconds, microseconds = client.time()
+    return float(seconds + microseconds / 1e6)

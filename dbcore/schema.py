@@ -296,5 +296,18 @@ broadcast_deliveries = Table(
     ),
 )
 
+admin_actions = Table(
+    "admin_actions",
+    metadata,
+    _id(),
+    Column("action_id", Text, nullable=False, unique=True),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    _time("created_at", default_now=False),
+)
+Index("admin_actions_created_at_idx", admin_actions.c.created_at)
+
 TABLE_NAMES: tuple[str, ...] = (*sorted(metadata.tables), "alembic_version")
 """Every table a migrated database has."""

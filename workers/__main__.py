@@ -16,6 +16,7 @@ from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
 from workers import dead_letters
 from workers.broadcasts import command
+from workers.broadcasts.command import order_here
 from workers.broadcasts.lanes import Lanes
 from workers.broadcasts.orders import Orders
 from workers.dead_letters import DeadLetterRefused
@@ -54,13 +55,15 @@ def _dead_letters(options: argparse.Namespace, engine: GuardedEngine, settings: 
     elif options.action == "show":
         print(json.dumps(dead_letters.described(engine, options.reference), indent=2))
     elif options.action == "discard":
-        dead_letters.discard(engine, options.reference)
+        order = order_here("dead_letter.discard", options.reference)
+        dead_letters.discard(engine, options.reference, order)
         print(f"{options.reference} is discarded")
     else:
         from workers.celery import app
 
         inbox = Inbox(connect_redis(settings))
-        dead_letters.retry(engine, inbox, Publisher(app), options.reference)
+        order = order_here("dead_letter.retry", options.reference)
+        dead_letters.retry(engine, inbox, Publisher(app), options.reference, order)
         print(f"{options.reference} is queued again")
 
 

@@ -35,6 +35,8 @@ app = Celery(
         "workers.tasks.replies",
         "workers.tasks.health",
         "workers.tasks.status",
+        "workers.tasks.operators",
+        "workers.tasks.board",
     ],
 )
 app.config_from_object("celeryconfig")
@@ -43,5 +45,6 @@ app.steps["consumer"].add(ValveStep)
 
 signals.before_task_publish.connect(hide_arguments, weak=False)
 signals.setup_logging.connect(configure_logging, weak=False)
+signals.celeryd_init.connect(process.note_node, weak=False)
 signals.worker_process_init.connect(process.start, weak=False)
 signals.worker_process_shutdown.connect(process.stop, weak=False)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dbcore import failed_operations
+from dbcore.admin_actions import Order
 from dbcore.engine import GuardedEngine
 from dbcore.failed_operations import FailedOperation
 from workers.inbox import Acceptance, Inbox, Publisher
@@ -27,7 +28,7 @@ def described(engine: GuardedEngine, reference: str) -> dict[str, Any]:
     return {**asdict(letter), "created_at": letter.created_at.isoformat()}
 
 
-def retry(engine: GuardedEngine, inbox: Inbox, publisher: Publisher, reference: str) -> None:
+def retry(engine: GuardedEngine, inbox: Inbox, publisher: Publisher, reference: str, order: Order) -> None:
     """Queue the job again, under its own id and so its own idempotency key.
 
     On record first, closed after: should this end in between, the job is done and the letter still open, and a
@@ -45,14 +46,14 @@ def retry(engine: GuardedEngine, inbox: Inbox, publisher: Publisher, reference: 
         raise DeadLetterRefused(
             f"{reference} could not be queued ({receipt.status}), and stays open; try again later"
         )
-    failed_operations.resolve(engine, letter, "retried")
+    failed_operations.resolve(engine, letter, "retried", order)
     if receipt.ticket is not None:
         publisher.publish(receipt.ticket)
 
 
-def discard(engine: GuardedEngine, reference: str) -> None:
+def discard(engine: GuardedEngine, reference: str, order: Order) -> None:
     """Close it without doing it."""
-    if not failed_operations.resolve(engine, _open(engine, reference), "discarded"):
+    if not failed_operations.resolve(engine, _open(engine, reference), "discarded", order):
         raise DeadLetterRefused(f"{reference} failed again just now; look at it once more")
 
 

@@ -113,7 +113,9 @@ def carry_out(
     """
     worker = process.current()
     job_id, refused = _on_record(worker, job_type, task_id, arguments)
-    worker.in_hand.take(job_id)  # before the claim, or the heart might give back what was just claimed
+    worker.in_hand.take(
+        job_id, job_type.kind
+    )  # before the claim, or the heart might give back what was just claimed
     answering = False
     try:
         claim = worker.inbox.claim(job_id, worker.owner, queue=queue, place=str(arguments.get("place", "")))

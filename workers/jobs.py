@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -174,6 +175,52 @@ class ShowDatabaseStatus(Job):
     """/dbstatus. From what Redis holds, so it needs no database."""
 
     kind = "health.database_status"
+
+
+ACTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+REFERENCE = r"^[A-Z2-7]{8}$"
+BROADCAST_ID = r"^[1-9][0-9]{0,17}$"
+
+
+class OperatorAction(Job):
+    """What an operator ordered on the status page. A word for the breaker has taken effect by then, and is only written
+    down.
+
+    action_id -- drawn by the page: by it the order takes effect once.
+    target -- a dead letter's reference, or a broadcast's id; the breaker needs none.
+    at -- when it was ordered, seconds since 1970 by Redis's clock.
+    """
+
+    kind = "health.act"
+    action_id: str = Field(pattern=ACTION_ID)
+    actor: str = Field(min_length=1, max_length=80)
+    action: Literal[
+        "breaker.open",
+        "breaker.close",
+        "breaker.auto",
+        "dead_letter.retry",
+        "dead_letter.discard",
+        "broadcast.pause",
+        "broadcast.resume",
+        "broadcast.cancel",
+    ]
+    target: str = Field(default="", max_length=20)
+    at: float
+
+    @model_validator(mode="after")
+    def _target_of_its_sort(self) -> Self:
+        sort = self.action.partition(".")[0]
+        if not re.fullmatch(_TARGETS[sort], self.target):
+            raise ValueError(f"target: expected {_TARGETS_MEANT[sort]}")
+        return self
+
+
+_TARGETS = {"breaker": "^$", "dead_letter": REFERENCE, "broadcast": BROADCAST_ID}
+_TARGETS_MEANT = {
+    "breaker": "nothing",
+    "dead_letter": "a reference of eight letters and digits",
+    "broadcast": "a broadcast's id",
+}
 
 
 class Segment(BaseModel):
@@ -459,6 +506,7 @@ JOB_TYPES: dict[str, type[Job]] = {
         ShowHistory,
         DeliverReply,
         ShowDatabaseStatus,
+        OperatorAction,
         StartBroadcast,
         SendChunk,
         WakeBroadcast,

@@ -74,9 +74,11 @@ class WorkerProcess:
 
     def _report(self) -> dict[str, Any]:
         return {
+            "name": _node.partition("@")[0],
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "queues": self.queues,
+            "doing": self.in_hand.doing(),
             "database": asdict(self.engine.snapshot()),
         }
 
@@ -95,6 +97,7 @@ class WorkerProcess:
 
 
 _lock = threading.Lock()
+_node = ""  # the worker's name in Celery, `main@host`; its children have it by the fork
 _current: WorkerProcess | None = None
 _current_pid: int | None = None
 
@@ -110,6 +113,12 @@ def current(*, forked: bool = False) -> WorkerProcess:
             _current_pid = os.getpid()
             _current.start()
         return _current
+
+
+def note_node(sender: str, **_celery: Any) -> None:
+    """Celery's `celeryd_init`: before any child is forked."""
+    global _node
+    _node = sender
 
 
 def start(**_celery: Any) -> None:

@@ -16,28 +16,26 @@ from dbcore import fleet
 from dbcore.breaker_rules import BreakerState
 from dbcore.fleet import FleetView
 from dbcore.fleet.budget import FleetConnections, read_connections
+from dbcore.redis_client import redis_time
 from workers import latency_chart, probe_record
 from workers.broadcasts.agenda import Agenda
-from workers.broadcasts.progress import duration
+from workers.durations import duration
 from workers.inbox import Inbox
 from workers.latency_chart import Probed
-
-_NAMES = {
-    BreakerState.CLOSED: "closed, all is let through",
-    BreakerState.OPEN: "open, nothing is let through",
-    BreakerState.HALF_OPEN: "half-open, one probe is let through",
-    BreakerState.FORCED_OPEN: "held open by an operator",
-    BreakerState.DISABLED: "held closed by an operator",
-}
+from workers.verdict import BREAKER_WORDS, database_sentence, database_state, last_answered_at
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """now -- by Redis's clock, seconds since 1970. probes -- in short, oldest first; probe -- the last in full."""
+    """Times are seconds since 1970, by Redis's clock.
+
+    probes -- in short, oldest first; probe -- the last in full. answered_at -- when anybody last had an answer.
+    """
 
     now: float
     breaker: FleetView
     probe: dict[str, Any] | None
+    answered_at: float | None
     probes: list[dict[str, Any]]
     waiting: int
     oldest_seconds: float | None
@@ -50,16 +48,17 @@ class StatusReport:
 
 def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
     """Raises redis.RedisError."""
-    seconds, microseconds = client.time()
     inbox, agenda = Inbox(client), Agenda(client)
+    processes = inbox.processes()
     return StatusReport(
-        now=seconds + microseconds / 1e6,
+        now=redis_time(client),
         breaker=fleet.read(client),
         probe=probe_record.last(client),
+        answered_at=last_answered_at(processes.values()),
         probes=probe_record.recent(client),
         waiting=inbox.size(),
         oldest_seconds=inbox.oldest_age_seconds(),
-        processes=len(inbox.processes()),
+        processes=len(processes),
         connections=read_connections(client),
         budget=budget,
         broadcasts=agenda.size(),
@@ -92,18 +91,13 @@ def picture(report: StatusReport) -> str:
 
 
 def _verdict(report: StatusReport) -> str:
-    if report.breaker.state not in {BreakerState.CLOSED, BreakerState.DISABLED}:
-        return "The database is away."
-    if report.probe is None:
-        return "The database was not probed yet."
-    if not report.probe["ok"]:
-        return "The last probe of the database failed."
-    return "The database is well." if report.probe.get("by") != "tcp" else "The database can be reached."
+    state = database_state(report.breaker, report.probe, report.answered_at)
+    return database_sentence(state, report.breaker)
 
 
 def _breaker(report: StatusReport) -> str:
     view = report.breaker
-    parts = [_NAMES[view.state]]
+    parts = [BREAKER_WORDS[view.state]]
     if view.reason is not None:
         parts.append(f"reason {view.reason}")
     if view.since:

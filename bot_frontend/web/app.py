@@ -1,50 +1,74 @@
-"""The frontend's web server: the health endpoints, and Telegram's webhook where it is used."""
+"""The frontend's web server: the status page, the endpoints, and Telegram's webhook where it is used."""
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bot_frontend.web import reports
+from bot_frontend.web import reports, status
+from bot_frontend.web.access import Access, Sessions
+from bot_frontend.web.actions import Actions
+from bot_frontend.web.look import Look
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
-from bot_frontend.web.monitor import Look, Monitor
+from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.openapi import DOCUMENT
+from bot_frontend.web.page import Page
 from bot_frontend.web.webhook import Webhook
 from dbcore.settings import Settings
 
 
-def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None) -> Starlette:
+def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None, actions: Actions) -> Starlette:
     """webhook -- None where updates are polled for."""
+    access = Access(settings)
+    page = Page(access, actions)
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def ready(_: Request) -> Response:
-        can_take_jobs = monitor.latest.redis_ok
+        can_take_jobs = monitor.latest.takes_jobs(time.time())
         return JSONResponse(
             {"status": "ok" if can_take_jobs else "down"}, status_code=200 if can_take_jobs else 503
         )
 
     async def metrics(request: Request) -> Response:
-        if not _may_see_details(request, settings):
+        if not access.may_see(request):
             return _turned_away()
         body = exposition(monitor.latest, time.time())
         return Response(body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
-    def page(report: Callable[[Look, float], dict[str, Any]], *, open_to_all: bool) -> Callable[..., Any]:
+    def status_of_now(request: Request) -> Response:
+        monitor.watched()
+        may_act = access.described(access.operator(request))
+        return _told(status.status(monitor.latest, time.time(), may_act))
+
+    async def index(request: Request) -> Response:
+        by_browser = "text/html" in request.headers.get("Accept", "")
+        if not access.may_see(request):
+            return page.asks_to_sign_in() if by_browser else _turned_away()
+        return page.index() if by_browser else status_of_now(request)
+
+    async def status_json(request: Request) -> Response:
+        return status_of_now(request) if access.may_see(request) else _turned_away()
+
+    async def probes(request: Request) -> Response:
+        return _told(status.probes(monitor.latest)) if access.may_see(request) else _turned_away()
+
+    def report_of(
+        report: Callable[[Look, float], dict[str, Any]], *, open_to_all: bool
+    ) -> Callable[..., Any]:
         async def endpoint(request: Request) -> Response:
-            if not open_to_all and not _may_see_details(request, settings):
+            if not open_to_all and not access.may_see(request):
                 return _turned_away()
-            return JSONResponse(report(monitor.latest, time.time()), headers={"Cache-Control": "no-store"})
+            return _told(report(monitor.latest, time.time()))
 
         return endpoint
 
@@ -52,18 +76,27 @@ def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None) -> S
         return JSONResponse(DOCUMENT)
 
     routes = [
+        Route("/", index),
+        Route("/status.json", status_json),
+        Route("/status/probes.json", probes),
+        *page.routes(),
         Route("/openapi.json", openapi),
         Route("/health/live", live),
         Route("/health/ready", ready),
-        Route("/health", page(reports.health, open_to_all=True)),
-        Route("/db-status", page(reports.database_status, open_to_all=False)),
+        Route("/health", report_of(reports.health, open_to_all=True)),
+        Route("/db-status", report_of(reports.database_status, open_to_all=False)),
         Route("/metrics", metrics),
-        Route("/db-stability", page(reports.stability, open_to_all=False)),
+        Route("/db-stability", report_of(reports.stability, open_to_all=False)),
     ]
     if webhook is not None and settings.telegram_webhook_url is not None:
         path = urlsplit(settings.telegram_webhook_url).path or "/"
         routes.append(Route(path, webhook.receive, methods=["POST"]))
-    return Starlette(routes=routes)
+    secret = access.session_secret
+    return Starlette(routes=routes, middleware=[Middleware(Sessions, secret)] if secret else [])
+
+
+def _told(report: dict[str, Any]) -> Response:
+    return JSONResponse(report, headers={"Cache-Control": "no-store"})
 
 
 def _turned_away() -> Response:
@@ -72,20 +105,3 @@ def _turned_away() -> Response:
         status_code=401,
         headers={"WWW-Authenticate": "Bearer"},
     )
-
-
-def _may_see_details(request: Request, settings: Settings) -> bool:
-    """By OPS_TOKEN; without one, from the loopback address alone."""
-    if settings.ops_token is not None:
-        expected = f"Bearer {settings.ops_token.get_secret_value()}"
-        given = request.headers.get("Authorization", "")
-        return hmac.compare_digest(given.encode(), expected.encode())
-    if request.client is None:
-        return False
-    # Behind a proxy on this host all the world comes from here; most say in a header for whom they ask.
-    if any(name == "forwarded" or name.startswith("x-forwarded-") for name in request.headers):
-        return False
-    try:
-        return ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot_frontend.web.monitor import Look
+from bot_frontend.web.look import Look
 from workers.totals import ANSWER_MS
 
 OTHER = "_OTHER"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bot_frontend.web.figure import Figure, Kind, Spread, Values, gauge, gauges, one_of, total, totals
-from bot_frontend.web.monitor import Look
+from bot_frontend.web.look import Look
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
@@ -33,15 +33,15 @@ REFUSALS = ("full", "crowded")
 
 
 def _engines(look: Look) -> Iterator[dict[str, Any]]:
-    return (report["database"] for report in look.processes.values())
+    return iter(look.engines.values())
 
 
 def _processes_open(look: Look) -> float:
-    return float(sum(engine["state"] not in {"closed", "disabled"} for engine in _engines(look)))
+    return float(sum(engine.get("state") not in {"closed", "disabled"} for engine in _engines(look)))
 
 
 def _sum(look: Look, field: str) -> float:
-    return float(sum(engine[field] for engine in _engines(look)))
+    return float(sum(engine.get(field, 0) for engine in _engines(look)))
 
 
 def _probed(look: Look, field: str, factor: float = 1.0) -> float | None:
@@ -50,11 +50,11 @@ def _probed(look: Look, field: str, factor: float = 1.0) -> float | None:
 
 
 def _breaker_state(look: Look) -> str | None:
-    return look.fleet.state.value if look.fleet else None
+    return look.breaker.state.value if look.breaker else None
 
 
 def _breaker_reason(look: Look) -> str | None:
-    return (look.fleet.reason.value if look.fleet.reason else "none") if look.fleet else None
+    return (look.breaker.reason.value if look.breaker.reason else "none") if look.breaker else None
 
 
 def _transitions(look: Look, _: float) -> Values:
@@ -65,8 +65,7 @@ def _transitions(look: Look, _: float) -> Values:
 
 
 def _unattended(look: Look) -> dict[str, float]:
-    attended = {queue for report in look.processes.values() for queue in report.get("queues", ())}
-    return {queue: float(length > 0 and queue not in attended) for queue, length in look.queues.items()}
+    return {queue: float(queue in look.unattended_queues) for queue in look.queues}
 
 
 def _answers(look: Look) -> Iterator[tuple[tuple[str, ...], Spread]]:
@@ -83,9 +82,13 @@ FIGURES: tuple[Figure, ...] = (
     gauge(
         "ballast_look_age_seconds",
         "Since Redis was last asked for all of this.",
-        lambda look, now: None if look.seen_at is None else max(0.0, now - look.seen_at),
+        lambda look, now: look.age_seconds(now),
     ),
-    gauge("ballast_redis_up", "Whether Redis answered the last look.", lambda look, _: float(look.redis_ok)),
+    gauge(
+        "ballast_redis_up",
+        "Whether Redis answered the last look, a moment ago.",
+        lambda look, now: float(look.takes_jobs(now)),
+    ),
     gauge(
         "ballast_database_away",
         "Whether the database is taken to be away: by the breaker, or by the last probe.",
@@ -153,7 +156,9 @@ FIGURES: tuple[Figure, ...] = (
     gauge(
         "ballast_database_failures_in_a_row",
         "Failures since the last success, of the process that has most.",
-        lambda look, _: max((float(engine["failed_operations"]) for engine in _engines(look)), default=None),
+        lambda look, _: max(
+            (float(engine.get("failed_operations", 0)) for engine in _engines(look)), default=None
+        ),
     ),
     # Connections
     gauges(
@@ -238,6 +243,22 @@ FIGURES: tuple[Figure, ...] = (
         lambda look, _: _probed(look, "open_dead_letters"),
     ),
     # Telegram
+    gauge(
+        "ballast_telegram_intake_up",
+        "Whether updates reach this frontend: Telegram answered its last question, or delivered what could be taken.",
+        lambda look, _: (
+            None if look.telegram is None or look.telegram.ok is None else float(look.telegram.ok)
+        ),
+    ),
+    gauge(
+        "ballast_telegram_heard_timestamp_seconds",
+        "When Telegram last answered this frontend, or delivered an update to it.",
+        lambda look, now: (
+            None
+            if look.telegram is None or look.telegram.heard_ago_seconds is None
+            else now - look.telegram.heard_ago_seconds
+        ),
+    ),
     totals(
         "ballast_telegram_requests_total",
         "telegram",
@@ -252,7 +273,7 @@ FIGURES: tuple[Figure, ...] = (
     gauge(
         "ballast_broadcasts_stuck",
         "Of these, without a finished chunk through six looks, three minutes.",
-        lambda look, _: look.broadcasts_stuck,
+        lambda look, _: None if look.broadcasts_stuck is None else float(len(look.broadcasts_stuck)),
     ),
     totals(
         "ballast_broadcast_recipients_total",

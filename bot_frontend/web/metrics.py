@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from bot_frontend.web.figure import Figure, Kind
 from bot_frontend.web.figures import FIGURES
-from bot_frontend.web.monitor import Look
+from bot_frontend.web.look import Look
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

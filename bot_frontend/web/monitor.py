@@ -2,112 +2,175 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import redis
+import structlog
 
+from bot_frontend.reception import Reception
+from bot_frontend.web.look import Look
+from bot_frontend.web.throughput import LastMinute
 from dbcore import fleet
-from dbcore.breaker_rules import BreakerState
-from dbcore.fleet import FleetStore, FleetView
+from dbcore.fleet import FleetStore
 from dbcore.fleet.awake import awake_time
-from dbcore.fleet.budget import FleetConnections, read_connections
-from dbcore.quota import Forecast, forecast
+from dbcore.fleet.budget import read_connections
+from dbcore.quota import forecast
+from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
-from workers import probe_record, totals
+from workers import action_record, board, probe_record, totals
+from workers.alarms import standing
 from workers.broadcasts.agenda import Agenda
 from workers.inbox import Inbox
 from workers.jobs import QUEUES
 
+log = structlog.get_logger(__name__)
+
 LOOK_SECONDS = 0.5
 
+PROBES_SECONDS = 5.0
+"""Between two readings of the last hours' probes: seldom news, and not small."""
 
-@dataclass(frozen=True)
-class Look:
-    """What was seen at one look. Times are seconds since 1970.
+TRANSITIONS_SHOWN = 20
+ACTIONS_SHOWN = 20
 
-    redis_error -- why Redis could not be asked; everything below it is then of the look before.
-    """
+WATCHED_SECONDS = 10.0
+"""So long after the page was last asked for somebody still watches it."""
 
-    looked_at: float
-    redis_ok: bool
-    redis_error: str | None = None
-    queues: dict[str, int] = field(default_factory=dict)
-    inbox_size: int | None = None
-    inbox_oldest_seconds: float | None = None
-    inbox_held_back: int | None = None
-    published: dict[str, int] = field(default_factory=dict)
-    totals: dict[str, int] = field(default_factory=dict)
-    broadcasts_under_way: int | None = None
-    broadcasts_stuck: int | None = None
-    processes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    probe: dict[str, Any] | None = None
-    fleet: FleetView | None = None
-    transitions: dict[str, int] = field(default_factory=dict)
-    connections: FleetConnections | None = None
-    connection_budget: int | None = None
-    quota: Forecast | None = None
-    seen_at: float | None = None
-
-    @property
-    def database_is_away(self) -> bool:
-        """Whether the fleet's breaker lets calls through only as an exception, or a later probe found nobody there."""
-        if self.fleet is not None and self.fleet.state not in {BreakerState.CLOSED, BreakerState.DISABLED}:
-            return True
-        if self.probe is None or self.probe["ok"]:
-            return False
-        return self.fleet is None or self.probe.get("probed_at", 0.0) > self.fleet.since
+BOARD_SECONDS = 3.0
+BOARD_WAITS_SECONDS = 15.0
+"""After asking in vain: whoever should read it is busy, and a second message would not help."""
 
 
 class Monitor:
-    """Looks twice a second, in a thread; `latest` is always there at once."""
+    """Looks twice a second, in a thread of its own: the pages must not wait behind a webhook's threads either.
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    `latest` is always there at once.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        settings: Settings,
+        reception: Callable[[], Reception | None] = lambda: None,
+        ask_for_board: Callable[[], None] = lambda: None,
+    ) -> None:
+        """ask_for_board -- has a worker read the board; may take as long as Redis lets it."""
         self._redis = client
         self._settings = settings
+        self._reception = reception
+        self._ask_for_board = ask_for_board
+        self._watched_at = self._asked_at = self._probes_at = float("-inf")
+        self._last_minute = LastMinute()
         self._inbox = Inbox(client)
         self._awake = awake_time(client, settings)
         self._fleet = FleetStore(client)
         self._agenda = Agenda(client)
-        self.latest = Look(looked_at=time.time(), redis_ok=False, redis_error="not looked yet")
+        self._seen = Look(looked_at=time.time(), redis_ok=False, redis_error="not looked yet")
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
 
-    async def run(self) -> None:
+    @property
+    def latest(self) -> Look:
+        return replace(self._seen, telegram=self._reception())
+
+    def watched(self) -> None:
+        """Somebody looks at the page."""
+        self._watched_at = time.monotonic()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
         while True:
-            self.latest = await asyncio.to_thread(self._look)
-            await asyncio.sleep(LOOK_SECONDS)
+            self._seen = self._looked()
+            self._have_board_read()
+            if self._stopped.wait(LOOK_SECONDS):
+                return
 
-    def _look(self) -> Look:
+    def _have_board_read(self) -> None:
+        """Where somebody watches, it is no longer fresh, and there is somebody to read it."""
+        look, now = self._seen, time.monotonic()
+        since_asked = now - self._asked_at
+        if now - self._watched_at > WATCHED_SECONDS or since_asked < BOARD_SECONDS:
+            return
+        if look.redis_error or "health" not in look.attended_queues:
+            return
+        if look.fleet is None or look.fleet.admits_nothing:
+            return
+        age = float("inf") if look.board is None else look.by_redis_clock(time.time()) - look.board["at"]
+        if age > since_asked and since_asked < BOARD_WAITS_SECONDS:
+            return
+        self._asked_at = now
+        self._ask_for_board()
+
+    def _looked(self) -> Look:
         try:
-            lengths = {queue: self._redis.llen(queue) for queue in QUEUES}
-            now = time.time()
-            return Look(
-                looked_at=now,
-                redis_ok=True,
-                queues=lengths,
-                inbox_size=self._inbox.size(),
-                inbox_oldest_seconds=self._inbox.oldest_age_seconds(),
-                inbox_held_back=self._inbox.held_back(),
-                published=self._inbox.published(),
-                totals=totals.read(self._redis),
-                broadcasts_under_way=self._agenda.size(),
-                broadcasts_stuck=len(self._agenda.stuck()),
-                processes=self._inbox.processes(),
-                probe=probe_record.last(self._redis),
-                fleet=fleet.read(self._redis),
-                transitions=self._fleet.counts(),
-                connections=read_connections(self._redis),
-                connection_budget=self._settings.db_connection_budget,
-                quota=forecast(
-                    self._settings.quota_compute_hours,
-                    self._awake.usage(now),
-                    now=now,
-                    renews_on_day=self._settings.quota_renews_on_day,
-                ),
-                seen_at=now,
-            )
+            return self._look()
         except redis.RedisError as error:
             return replace(
-                self.latest, looked_at=time.time(), redis_ok=False, redis_error=type(error).__name__
+                self._seen, looked_at=time.time(), redis_ok=False, redis_error=type(error).__name__
             )
+        except (
+            Exception
+        ) as error:  # the edge of a thread: another release may write what this one cannot read
+            log.exception("look_unreadable")
+            return replace(
+                self._seen,
+                looked_at=time.time(),
+                redis_ok=True,
+                redis_error=f"unreadable: {type(error).__name__}",
+            )
+
+    def _look(self) -> Look:
+        lengths = {queue: self._redis.llen(queue) for queue in QUEUES}
+        now = time.time()
+        redis_now = redis_time(self._redis)
+        counts = totals.read(self._redis)
+        return Look(
+            looked_at=now,
+            redis_ok=True,
+            queues=lengths,
+            inbox_size=self._inbox.size(),
+            inbox_oldest_seconds=self._inbox.oldest_age_seconds(),
+            inbox_held_back=self._inbox.held_back(),
+            published=self._inbox.published(),
+            totals=counts,
+            broadcasts_under_way=self._agenda.size(),
+            broadcasts_stuck=self._agenda.stuck(),
+            processes=self._inbox.processes(),
+            probe=probe_record.last(self._redis),
+            server=probe_record.last_of_server(self._redis),
+            probes=self._probes(),
+            fleet=fleet.read(self._redis),
+            transitions=self._fleet.counts(),
+            recent_transitions=self._fleet.recent()[:TRANSITIONS_SHOWN],
+            alarms={name: event.since for name, event in standing.read(self._redis).items()},
+            connections=read_connections(self._redis),
+            connection_budget=self._settings.db_connection_budget,
+            quota=forecast(
+                self._settings.quota_compute_hours,
+                self._awake.usage(redis_now),
+                now=redis_now,
+                renews_on_day=self._settings.quota_renews_on_day,
+            ),
+            throughput=self._last_minute.see(counts, time.monotonic()),
+            board=board.read(self._redis),
+            actions=action_record.recent(self._redis, ACTIONS_SHOWN),
+            seen_at=now,
+            redis_ahead_seconds=redis_now - now,
+        )
+
+    def _probes(self) -> list[dict[str, Any]]:
+        if not self._seen.probes or time.monotonic() - self._probes_at >= PROBES_SECONDS:
+            probes = probe_record.recent(self._redis)
+            self._probes_at = time.monotonic()
+            return probes
+        return self._seen.probes

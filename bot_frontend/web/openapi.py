@@ -6,6 +6,8 @@ from typing import Any
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.quota import QuotaState
+from workers.jobs import ACTION_ID, BROADCAST_ID, REFERENCE
+from workers.verdict import DatabaseState, Standing
 
 Schema = dict[str, Any]
 
@@ -24,36 +26,47 @@ def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
 def _one_of(*words: str) -> Schema:
     return {"type": "string", "enum": list(words)}
 
 
 _COUNT: Schema = {"type": "integer", "minimum": 0}
-_NUMBER: Schema = {"type": "number"}
 _SECONDS: Schema = {"type": "number", "minimum": 0}
 _TEXT: Schema = {"type": "string"}
 _BOOLEAN: Schema = {"type": "boolean"}
 _COUNTS: Schema = {"type": "object", "additionalProperties": _COUNT}
-_DATABASE = _one_of("ok", "unavailable", "unknown", "reachable")
+_DATABASE = _one_of(*DatabaseState)
 _BREAKER = _one_of(*BreakerState, "unknown")
 
 _ERROR = _object(error=_TEXT)
 _LIVE = _object(status=_one_of("ok"))
 _READY = _object(status=_one_of("ok", "down"))
+_REDIS = _object(ok=_BOOLEAN, error=_or_null(_TEXT))
+_TELEGRAM = _object(
+    mode=_or_null(_one_of("polling", "webhook")),
+    ok=_or_null(_BOOLEAN),
+    error=_or_null(_TEXT),
+    age_seconds=_or_null(_SECONDS),
+)
 _HEALTH = _object(
     status=_one_of("ok", "degraded", "down"),
-    redis=_object(ok=_BOOLEAN, error=_or_null(_TEXT)),
+    redis=_REDIS,
+    telegram=_TELEGRAM,
     database=_object(state=_DATABASE, breaker=_BREAKER),
     workers=_object(alive=_or_null(_COUNT)),
     inbox=_object(size=_or_null(_COUNT), oldest_seconds=_or_null(_SECONDS)),
     queues=_COUNTS,
-    unattended_queues={"type": "array", "items": _TEXT},
+    unattended_queues=_list(_TEXT),
     age_seconds=_or_null(_SECONDS),
 )
 _DATABASE_STATUS = _object(
     state=_DATABASE,
     probe=_or_null({"type": "object"}),
-    probe_age_seconds=_or_null(_NUMBER),  # by the clock of the process that probed: may be off by that
+    probe_age_seconds=_or_null(_SECONDS),
     age_seconds=_or_null(_SECONDS),
 )
 _STABILITY = _object(
@@ -64,7 +77,7 @@ _STABILITY = _object(
         since=_or_null(_SECONDS),
         until=_or_null(_SECONDS),
         retry_after_seconds=_or_null(_SECONDS),
-        probed_by={"type": "array", "items": _TEXT},
+        probed_by=_list(_TEXT),
         processes_open=_COUNT,
         processes=_COUNT,
         transitions=_COUNTS,
@@ -86,6 +99,111 @@ _STABILITY = _object(
 )
 
 
+_STATUS = _object(
+    now=_SECONDS,
+    age_seconds=_or_null(_SECONDS),
+    verdict=_object(state=_one_of(*Standing), title=_TEXT, words=_TEXT),
+    redis=_REDIS,
+    telegram=_TELEGRAM,
+    database=_object(
+        state=_DATABASE,
+        version=_or_null(_TEXT),
+        bytes=_or_null(_COUNT),
+        latency_ms=_or_null(_SECONDS),
+        probe_ok=_or_null(_BOOLEAN),
+        probe_kind=_or_null(_TEXT),
+        probe_age_seconds=_or_null(_SECONDS),
+        server_connections=_or_null(_COUNT),
+        server_connections_max=_or_null(_COUNT),
+    ),
+    breaker=_object(
+        state=_BREAKER,
+        reason=_or_null(_one_of(*BreakerReason)),
+        since=_or_null(_SECONDS),
+        for_seconds=_or_null(_SECONDS),
+        next_probe_seconds=_or_null(_SECONDS),
+        words=_TEXT,
+        processes_open=_COUNT,
+    ),
+    queues=_list(_object(name=_TEXT, length=_COUNT, attended=_BOOLEAN)),
+    inbox=_object(size=_or_null(_COUNT), held_back=_or_null(_COUNT), oldest_seconds=_or_null(_SECONDS)),
+    throughput=_object(
+        commands_per_minute=_or_null(_SECONDS),
+        answers_per_minute=_or_null(_SECONDS),
+        answer_p50_seconds=_or_null(_SECONDS),
+        answer_p95_seconds=_or_null(_SECONDS),
+    ),
+    dead_letters=_object(
+        open=_or_null(_COUNT),
+        age_seconds=_or_null(_SECONDS),
+        items=_list(_object(reference=_TEXT, kind=_TEXT, at=_SECONDS, error=_TEXT)),
+    ),
+    workers=_list(
+        _object(
+            name=_TEXT,
+            host=_or_null(_TEXT),
+            pid=_or_null(_COUNT),
+            queues=_list(_TEXT),
+            beat_age_seconds=_SECONDS,
+            breaker=_TEXT,
+            doing=_list(_object(kind=_TEXT, seconds=_SECONDS)),
+        )
+    ),
+    connections=_object(open=_or_null(_COUNT), possible=_or_null(_COUNT), budget=_or_null(_COUNT)),
+    quota=_object(
+        state=_one_of(*QuotaState),
+        used_hours=_or_null(_SECONDS),
+        compute_hours=_or_null(_SECONDS),
+        used_up_at=_or_null(_SECONDS),
+        renews_at=_or_null(_SECONDS),
+    ),
+    broadcasts=_object(
+        age_seconds=_or_null(_SECONDS),
+        stuck=_list(_COUNT),
+        items=_list(
+            _object(
+                id=_COUNT,
+                status=_TEXT,
+                audience=_or_null(_COUNT),
+                sent=_COUNT,
+                blocked=_COUNT,
+                failed=_COUNT,
+                unknown=_COUNT,
+                rate=_or_null(_SECONDS),
+                eta_seconds=_or_null(_SECONDS),
+                halted_reason=_or_null(_TEXT),
+                scheduled_for=_or_null(_SECONDS),
+            )
+        ),
+    ),
+    transitions=_list(
+        _object(
+            at=_SECONDS,
+            before=_one_of(*BreakerState),
+            after=_one_of(*BreakerState),
+            reason=_or_null(_one_of(*BreakerReason)),
+            by=_TEXT,
+        )
+    ),
+    alarms=_list(_object(name=_TEXT, since=_SECONDS)),
+    recent_actions=_list(_object(at=_SECONDS, actor=_TEXT, action=_TEXT, target=_TEXT, outcome=_TEXT)),
+    actions=_object(
+        allowed=_BOOLEAN, why_not=_or_null(_TEXT), csrf=_or_null(_TEXT), signed_in_as=_or_null(_TEXT)
+    ),
+)
+_PROBES = _object(
+    probes=_list(
+        {
+            "type": "array",
+            # Each of its own sort, in this order; prefixItems would say so, and few tools read it.
+            "items": {"anyOf": [_SECONDS, _BOOLEAN, _TEXT, {"type": "null"}]},
+            "minItems": 5,
+            "maxItems": 5,
+        }
+    )
+)
+
+
 def _answer(description: str, schema: Schema) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
@@ -100,6 +218,40 @@ def _page(summary: str, schema: Schema, *, details: bool = False) -> dict[str, A
         operation["responses"]["401"] = _answer("Without OPS_TOKEN's value.", _ERROR)
     return {"get": operation}
 
+
+def _order(target: Schema, *actions: str) -> Schema:
+    return _object(action=_one_of(*actions), target=target, id={"type": "string", "pattern": ACTION_ID})
+
+
+_ORDERS = {
+    "oneOf": [
+        _order(_one_of(""), "breaker.open", "breaker.close", "breaker.auto"),
+        _order({"type": "string", "pattern": REFERENCE}, "dead_letter.retry", "dead_letter.discard"),
+        _order(
+            {"type": "string", "pattern": BROADCAST_ID},
+            "broadcast.pause",
+            "broadcast.resume",
+            "broadcast.cancel",
+        ),
+    ]
+}
+_actions = {
+    "post": {
+        "summary": "Order something; the same id again orders it once",
+        "security": [{"opsToken": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ORDERS}}},
+        "responses": {
+            "202": _answer(
+                "Done, or queued.", _object(id=_TEXT, state=_one_of("done", "queued"), words=_TEXT)
+            ),
+            "400": _answer("No such order.", _ERROR),
+            "401": _answer("Without OPS_TOKEN's value.", _ERROR),
+            "403": _answer("OPS_TOKEN is not set, or a page of another address sent it.", _ERROR),
+            "409": _answer("The id came before, with another order.", _ERROR),
+            "503": _answer("It cannot be taken now.", _ERROR),
+        },
+    }
+}
 
 _ready = _page("Whether jobs can be taken", _READY)
 _ready["get"]["responses"]["503"] = _answer("Redis does not answer.", _READY)
@@ -124,6 +276,13 @@ DOCUMENT: dict[str, Any] = {
         "/db-status": _page("PostgreSQL as the last probe found it", _DATABASE_STATUS, details=True),
         "/db-stability": _page("The stability system", _STABILITY, details=True),
         "/metrics": _metrics,
+        "/status.json": _page("All that the status page shows", _STATUS, details=True),
+        "/status/probes.json": _page(
+            "The last hours' probes: time, whether well, how asked, latency in ms, kind of failure",
+            _PROBES,
+            details=True,
+        ),
+        "/actions": _actions,
     },
     "components": {"securitySchemes": {"opsToken": {"type": "http", "scheme": "bearer"}}},
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot_frontend.web.monitor import Look
+from bot_frontend.web.look import Look
 from dbcore.quota import QuotaState
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
@@ -14,25 +14,25 @@ _LETS_THROUGH = frozenset({"closed", "disabled"})
 
 def health(look: Look, now: float) -> dict[str, Any]:
     """Basic connectivity. `status`: ok, degraded (jobs are taken, but somebody waits), down (no job can be taken)."""
-    database = _database_word(look)
-    alive = len(look.processes) if look.redis_ok else None
-    attended = {queue for report in look.processes.values() for queue in report.get("queues", ())}
-    unattended = sorted(queue for queue, length in look.queues.items() if length and queue not in attended)
-    if not look.redis_ok:
+    takes_jobs = look.takes_jobs(now)
+    alive = len(look.processes) if takes_jobs else None
+    deaf = look.telegram is not None and look.telegram.ok is False
+    if not takes_jobs:
         status = "down"
-    elif database == "unavailable" or not alive or unattended:
+    elif look.database_is_away or not alive or look.unattended_queues or deaf or look.redis_error:
         status = "degraded"
     else:
         status = "ok"
     return {
         "status": status,
-        "redis": {"ok": look.redis_ok, "error": look.redis_error},
-        "database": {"state": database, "breaker": look.fleet.state.value if look.fleet else "unknown"},
+        "redis": {"ok": takes_jobs, "error": redis_error(look, now)},
+        "telegram": telegram(look),
+        "database": {"state": look.database, "breaker": look.breaker.state if look.breaker else "unknown"},
         "workers": {"alive": alive},
         "inbox": {"size": look.inbox_size, "oldest_seconds": look.inbox_oldest_seconds},
         "queues": look.queues,
-        "unattended_queues": unattended,
-        "age_seconds": _age(look, now),
+        "unattended_queues": look.unattended_queues,
+        "age_seconds": look.age_seconds(now),
     }
 
 
@@ -41,17 +41,18 @@ def database_status(look: Look, now: float) -> dict[str, Any]:
     probe = dict(look.probe or {})
     probed_at = probe.pop("probed_at", None)
     return {
-        "state": _database_word(look),
+        "state": look.database,
         "probe": probe or None,
-        "probe_age_seconds": None if probed_at is None else round(now - probed_at, 3),
-        "age_seconds": _age(look, now),
+        "probe_age_seconds": None
+        if probed_at is None
+        else round(max(0.0, look.by_redis_clock(now) - probed_at), 3),
+        "age_seconds": look.age_seconds(now),
     }
 
 
 def stability(look: Look, now: float) -> dict[str, Any]:
     """The stability system: the fleet's breaker, its connections, and what each process's engine says."""
-    engines = {name: report["database"] for name, report in look.processes.items()}
-    breaker = look.fleet if engines or (look.fleet and look.fleet.since) else None
+    engines, breaker = look.engines, look.breaker
     return {
         "monitoring": "active" if engines else "unknown",
         "breaker": {
@@ -62,7 +63,7 @@ def stability(look: Look, now: float) -> dict[str, Any]:
             "retry_after_seconds": round(breaker.retry_after_seconds, 3) if breaker else None,
             "probed_by": list(breaker.probers) if breaker else [],
             # Beside the fleet's word: a process in trouble of its own stays out while the others go on.
-            "processes_open": sum(engine["state"] not in _LETS_THROUGH for engine in engines.values()),
+            "processes_open": sum(engine.get("state") not in _LETS_THROUGH for engine in engines.values()),
             "processes": len(engines),
             "transitions": look.transitions,
         },
@@ -72,11 +73,15 @@ def stability(look: Look, now: float) -> dict[str, Any]:
         },
         "quota": _quota(look),
         # Failures since the last success, of the process that has most: an outage seen by many is still one.
-        "failed_operations": max((engine["failed_operations"] for engine in engines.values()), default=None),
-        "total_failed_operations": sum(engine["failed_operations_total"] for engine in engines.values()),
-        "total_operations": sum(engine["calls_total"] for engine in engines.values()),
+        "failed_operations": max(
+            (engine.get("failed_operations", 0) for engine in engines.values()), default=None
+        ),
+        "total_failed_operations": sum(
+            engine.get("failed_operations_total", 0) for engine in engines.values()
+        ),
+        "total_operations": sum(engine.get("calls_total", 0) for engine in engines.values()),
         "engines": engines,
-        "age_seconds": _age(look, now),
+        "age_seconds": look.age_seconds(now),
     }
 
 
@@ -92,15 +97,18 @@ def _quota(look: Look) -> dict[str, Any]:
     }
 
 
-def _database_word(look: Look) -> str:
-    """ok, unavailable, unknown before the first probe, or reachable where a sleeping database was not woken to ask."""
-    if look.database_is_away:
-        return "unavailable"
-    if look.probe is None:
-        return "unknown"
-    return "reachable" if look.probe.get("by") == "tcp" else "ok"
+def telegram(look: Look) -> dict[str, Any]:
+    heard = look.telegram
+    ago = None if heard is None or heard.heard_ago_seconds is None else round(heard.heard_ago_seconds, 3)
+    return {
+        "mode": heard.mode if heard else None,
+        "ok": heard.ok if heard else None,
+        "error": heard.error if heard else None,
+        "age_seconds": ago,
+    }
 
 
-def _age(look: Look, now: float) -> float | None:
-    """Seconds since what is said here was seen; None where nothing was ever seen."""
-    return None if look.seen_at is None else round(max(0.0, now - look.seen_at), 3)
+def redis_error(look: Look, now: float) -> str | None:
+    if look.redis_ok and not look.takes_jobs(now):
+        return "the last look does not end"
+    return look.redis_error

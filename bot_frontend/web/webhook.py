@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake, IntakeFull
+from bot_frontend.reception import Receiver
+from bot_frontend.web.body import body_of
 
 log = structlog.get_logger(__name__)
 
@@ -24,20 +26,19 @@ RETRY_AFTER_SECONDS = 2
 class Webhook:
     """secret -- what Telegram was given at setWebhook, and must say with every update."""
 
-    def __init__(self, secret: str, intake: Intake, callbacks: CallbackAnswers) -> None:
+    def __init__(self, secret: str, intake: Intake, callbacks: CallbackAnswers, receiver: Receiver) -> None:
         self._secret = secret.encode()
         self._intake = intake
         self._callbacks = callbacks
+        self._receiver = receiver
 
     async def receive(self, request: Request) -> Response:
         given = request.headers.get(SECRET_HEADER, "")
         if not hmac.compare_digest(given.encode(), self._secret):
             return JSONResponse({"error": f"wrong or missing {SECRET_HEADER}"}, status_code=401)
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                return JSONResponse({"error": f"more than {BODY_BYTES_MAX} bytes"}, status_code=413)
+        body = await body_of(request, BODY_BYTES_MAX)
+        if body is None:
+            return JSONResponse({"error": f"more than {BODY_BYTES_MAX} bytes"}, status_code=413)
         try:
             update = json.loads(body)
         except (ValueError, RecursionError):  # the latter: brackets without end
@@ -48,11 +49,13 @@ class Webhook:
             callback_id = await asyncio.to_thread(self._intake.take, update)
         except (redis.RedisError, IntakeFull) as error:
             log.warning("intake_waits", error=type(error).__name__)
+            self._receiver.failed(type(error).__name__)
             return JSONResponse(
                 {"error": "cannot record updates now"},
                 status_code=503,
                 headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
+        self._receiver.heard()
         if callback_id is not None:
             self._callbacks.answer(callback_id)
         return Response(status_code=200)

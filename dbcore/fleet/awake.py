@@ -69,6 +69,11 @@ class AwakeTime:
         ahead = max(0.0, float(found[b"until"]) - now)  # counted already, though it has not passed
         return Usage(max(0.0, float(found[b"total"]) - ahead), float(found[b"since"]))
 
+    def is_awake(self, now: float) -> bool:
+        """Whether somebody's use keeps it awake now, as far as is known. now -- by Redis's clock."""
+        until = cast("bytes | None", self._redis.hget(self._key(now), "until"))
+        return until is not None and now < float(until)
+
     def _key(self, now: float) -> str:
         return f"ballast:awake:{int(period(now, self._day)[0])}"
 

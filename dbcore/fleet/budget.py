@@ -8,7 +8,8 @@ from typing import cast
 import redis
 import structlog
 
-from dbcore.fleet.store import CONNECTIONS_KEY, FleetStore
+from dbcore.fleet.store import CONNECTIONS_KEY, SILENT_AFTER_SECONDS, FleetStore
+from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -66,10 +67,11 @@ def within_budget(settings: Settings, client: redis.Redis, process: str) -> Sett
 
 
 def read_connections(client: redis.Redis) -> FleetConnections:
-    """As the processes last said. Raises redis.RedisError where Redis cannot be asked."""
+    """As the processes last said; those long silent are gone. Raises redis.RedisError where Redis cannot be asked."""
     lines = cast(dict[bytes, bytes], client.hgetall(CONNECTIONS_KEY)).values()
+    oldest = redis_time(client) - SILENT_AFTER_SECONDS
     numbers = [line.split() for line in lines]
+    heard = [(int(possible), int(is_open)) for possible, is_open, seen in numbers if float(seen) >= oldest]
     return FleetConnections(
-        possible=sum(int(possible) for possible, _, _ in numbers),
-        open=sum(int(is_open) for _, is_open, _ in numbers),
+        possible=sum(possible for possible, _ in heard), open=sum(is_open for _, is_open in heard)
     )

@@ -1,4 +1,4 @@
-"""The fleet's breaker in an operator's hands: `python -m dbcore breaker [open|close|auto]`."""
+"""The fleet's breaker in an operator's hands: `python -m dbcore breaker [open|close|auto]`, and the status page."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ WORDS: Mapping[str, BreakerState] = {
 _SHOWN_EVENTS = 5
 
 
-def tell(client: redis.Redis, word: str) -> None:
-    """It stands until the next word, across restarts of everything. Processes hear it within about a second."""
+def tell(client: redis.Redis, word: str, actor: str) -> None:
+    """It stands until the next word, across restarts of everything. Processes hear it within about a second.
+
+    actor -- whose word it is. Raises redis.RedisError.
+    """
     state = WORDS[word]
-    FleetStore(client).change(lambda fleet, now: fleet.told(state, now=now), f"{_who()} (operator)")
+    FleetStore(client).change(lambda fleet, now: fleet.told(state, now=now), f"{actor} (operator)")
 
 
 def describe(client: redis.Redis) -> str:
@@ -49,7 +52,8 @@ def describe(client: redis.Redis) -> str:
     return "\n".join(lines)
 
 
-def _who() -> str:
+def user_here() -> str:
+    """Who is at this command line: `user@host`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -37,14 +37,21 @@ async def test_one_scrape_shows_the_work_of_all_processes(
 
     def shown() -> bool:
         seen = scraped(stack)
-        return "ballast_probe_latency_seconds" in seen and seen["ballast_jobs_done_total"] >= 4
+        # Redis counts the jobs; the rest is told by each process with its next heartbeats.
+        return "ballast_probe_latency_seconds" in seen and all(
+            seen[name] >= 4
+            for name in (
+                "ballast_jobs_done_total",
+                "ballast_database_calls_total",
+                "ballast_telegram_requests_total",
+            )
+        )
 
     await asyncio.to_thread(stack.wait_until, shown, "the probe and the jobs are shown")
     seen = scraped(stack)
     assert seen["ballast_worker_processes"] == 3
     assert seen["ballast_breaker_state"] == 1
-    assert seen["ballast_database_calls_total"] >= 4
-    assert seen["ballast_telegram_requests_total"] >= 4
+    assert seen["ballast_telegram_intake_up"] == 1
     assert 1 <= seen["db_client_connection_count"] <= seen["db_client_connection_max"] <= 20
     assert seen["ballast_database_connection_budget"] == 20
     assert seen["ballast_dead_letters_open"] == 0

@@ -1,286 +1,246 @@
-"""The operators' status page in a real browser, on all of Ballast: well, and with its database, its Redis or its frontend
-away.
-
-SCREENSHOTS=docs/images makes the README's pictures on the way.
-"""
+"""What operators see and do on the status page, with the real processes; it answers while all else is frozen."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+import json
+import os
+import signal
+import statistics
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, expect
 
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from devstack.stack import ADMIN_ID, TOKEN, Stack
+from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from devstack.telegram.process import TelegramProcess
-from tests.acceptance.people import ANSWER_SECONDS_MAX, register
-from tests.acceptance.test_operators import call
-from tests.browser import LAYOUT_SHIFT_MAX, chromium, layout_shift, needs_chromium, picture, watched_page
+from tests.acceptance.conftest import MakeStack
+from tests.acceptance.people import all_settled, register, say
 
-# One event loop and one stack for the module; each test leaves the stack as it found it.
-pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
-
-OPS_TOKEN = "a token for tests"
-ANSWER_MS_MAX = 60_000
-PHONE = {"width": 360, "height": 740}
-TABS_MAX = 60
-
-# What the browser logs by itself where a test turns a request away, or takes the frontend away.
-FORGIVEN = ("401", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
-
-
-@dataclass(frozen=True)
-class Site:
-    stack: Stack
-    postgres: EmbeddedPostgres
-    redis: EmbeddedRedis
-    telegram: TelegramProcess
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.stack.ops_port}"
+OPS_TOKEN = "sesame"
+PAGES = (
+    "/",
+    "/status.json",
+    "/status/probes.json",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/db-status",
+    "/db-stability",
+    "/metrics",
+)
+ANSWER_SECONDS_MAX = 0.1
 
 
-@pytest.fixture(scope="module")
-def site(servers_folder: Path) -> Iterator[Site]:
-    """The whole fleet on servers of its own, which tests may stop, with a probe a second."""
-    folder = servers_folder / "status-page"
-    folder.mkdir(mode=0o711)
-    (folder / "stack").mkdir()
-    postgres = EmbeddedPostgres(folder / "postgres", free_port(), durable=False)
-    redis = EmbeddedRedis(folder / "redis", free_port())
-    telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(ADMIN_ID,))
-    with ExitStack() as closing:
-        for server in (postgres, redis, telegram):
-            server.start()
-            closing.callback(server.stop)
-        upgrade(postgres.url)
-        stack = Stack(
-            folder / "stack",
-            database_url=postgres.url,
-            redis_url=redis.url,
-            telegram_url=telegram.url,
-            OPS_TOKEN=OPS_TOKEN,
-            HEALTH_PROBE_SECONDS="1",
-            DB_CONNECTION_BUDGET="20",
-        )
-        closing.callback(stack.stop_all)
-        stack.start("frontend", "main", "light", "beat")
-        stack.wait_ready(processes=3)
-        yield Site(stack, postgres, redis, telegram)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    expect.set_options(timeout=ANSWER_MS_MAX)
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
-    """Signed in, with all well, and never loaded again: at the end it has not moved by itself."""
-    async with watched_page(
-        browser, site.url, viewport={"width": 1280, "height": 800}, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN
-    ) as page:
-        await sign_in(page, site)
-        await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
-        await page.evaluate("window.isTheSame = true")
-        yield page
-        assert await page.evaluate("window.isTheSame"), "the page was loaded again"
-        assert await layout_shift(page) < LAYOUT_SHIFT_MAX
-
-
-async def sign_in(page: Page, site: Site, token: str = OPS_TOKEN) -> None:
-    await page.goto(site.url)
-    await page.get_by_label("Operator token").fill(token)
-    await page.get_by_label("Your name").fill("Maren")
-    await page.get_by_role("button", name="Sign in").click()
-
-
-async def age_seconds(page: Page) -> int:
-    """Of the figures, as the page says it; for less than an hour."""
-    words = await page.get_by_test_id("freshness").inner_text()
-    if words == "As of now":
-        return 0
-    found = re.fullmatch(r"As of (?:(\d+) min )?(\d+) s ago", words)
-    assert found, words
-    return int(found[1] or 0) * 60 + int(found[2])
-
-
-async def assert_reads_well(page: Page) -> None:
-    """What axe finds: contrast, names, order and roles, by WCAG and beyond."""
-    found = (await Axe().run(page)).response["violations"]
-    assert not found, [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
-
-
-async def test_the_page_says_that_all_is_well_with_the_figures_as_they_are(page: Page, site: Site) -> None:
-    async with TelegramControl(site.telegram.url) as telegram:
-        await register(telegram, "Alice", "Dora", credit="20")
-    version = site.stack.query("SHOW server_version")[0][0].split()[0]
-    await expect(page.get_by_test_id("server-version")).to_contain_text(version)
-    await expect(page.get_by_test_id("signal-database")).to_contain_text("Answers")
-    await expect(page.get_by_test_id("signal-redis")).to_contain_text("Answers")
-    await expect(page.get_by_test_id("signal-workers")).to_contain_text("3 processes")
-    await expect(page.get_by_test_id("signal-dead-letters")).to_contain_text("None")
-    await expect(page.get_by_test_id("worker").filter(has_text="light")).to_have_count(1)
-    await expect(page.get_by_test_id("inbox-size")).to_have_text("0")
-    await expect(page.get_by_test_id("connections-words")).to_contain_text("the budget is 20")
-    await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
-    await expect(page.get_by_test_id("probes-summary")).to_contain_text("none failed")
-    # Six commands and more were taken just now.
-    await expect(page.get_by_test_id("commands-rate")).to_have_text(re.compile(r"^[1-9]\d*$"))
-    assert await age_seconds(page) < ANSWER_SECONDS_MAX
-
-
-async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itself(
-    page: Page, site: Site
-) -> None:
-    site.postgres.stop()
+def asked(stack: Stack, path: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{stack.ops_port}{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {OPS_TOKEN}"},
+    )
     try:
-        await expect(page.get_by_test_id("verdict-title")).to_have_text("The database is away")
-        await expect(page.get_by_test_id("verdict-words")).to_contain_text("nothing is lost")
-        async with TelegramControl(site.telegram.url) as telegram:
-            for amount in ("1", "2", "3"):
-                await telegram.send_text(ADMIN_ID, f"/credit @alice {amount}")
-        await expect(page.get_by_test_id("signal-jobs")).to_contain_text("3 waiting")
-        await expect(page.get_by_test_id("breaker-state")).to_contain_text("Open")
-        await expect(page.get_by_test_id("breaker-reason")).to_have_text("outage")
-        await expect(page.get_by_test_id("signal-database")).to_contain_text("No answer")
-        # What is of the database alone says how old it has become.
-        await expect(page.locator("#letters-age")).to_have_text(re.compile(r"^\d+ s ago|min"))
-        await expect(page.get_by_test_id("server-version")).not_to_have_text("unknown")
-        await expect(page.get_by_test_id("alarms")).to_contain_text("breaker")
-        await expect(page.get_by_test_id("probes-summary")).to_contain_text("failed, the last")
-        await picture(page, "status-outage")
-    finally:
-        site.postgres.start()
-    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
-    await expect(page.get_by_test_id("signal-jobs")).to_contain_text("None waiting")
-    await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
-    await expect(page.locator("#transitions")).to_contain_text("open: outage")
-    await picture(page, "status")
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
 
 
-async def test_while_redis_is_away_the_page_keeps_what_it_saw_and_says_how_old_it_is(
-    page: Page, site: Site
+def status(stack: Stack) -> dict[str, Any]:
+    code, page = asked(stack, "/status.json")
+    assert code == 200
+    shown: dict[str, Any] = json.loads(page)
+    return shown
+
+
+async def shows(stack: Stack, told: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+    """The page once it says so; asking for it is watching it."""
+    page: dict[str, Any] = {}
+
+    def says_so() -> bool:
+        nonlocal page
+        page = status(stack)
+        return told(page)
+
+    await asyncio.to_thread(stack.wait_until, says_so, f"the page shows {what}")
+    return page
+
+
+def order(stack: Stack, action: str, target: str = "") -> str:
+    """Its id."""
+    action_id = str(uuid.uuid4())
+    for _ in range(2):  # as a browser does that had no answer
+        code, answer = asked(stack, "/actions", {"id": action_id, "action": action, "target": target})
+        assert code == 202, answer
+    return action_id
+
+
+def outcomes(page: dict[str, Any]) -> dict[tuple[str, str], str]:
+    return {(each["action"], each["target"]): each["outcome"] for each in page["recent_actions"]}
+
+
+async def test_an_operator_sees_the_fleet_and_acts_and_it_is_in_the_books(
+    make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
-    workers = await page.get_by_test_id("worker").count()
-    site.redis.stop()
-    try:
-        await expect(page.get_by_test_id("verdict-title")).to_have_text("Redis does not answer")
-        await expect(page.get_by_test_id("freshness")).to_have_text(re.compile(r"([4-9]|\d\d+) s ago"))
-        await expect(page.get_by_test_id("worker")).to_have_count(workers)
-        await expect(page.get_by_test_id("server-version")).not_to_have_text("unknown")
-    finally:
-        site.redis.start()
-    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+    stack = make_stack(OPS_TOKEN=OPS_TOKEN, HEALTH_PROBE_SECONDS="1", DB_CONNECTION_BUDGET="20")
+    stack.start("frontend", "main", "light", "bulk", "beat")
+    stack.wait_ready(processes=4)
+    alice, boris = await register(telegram, "Alice", "Boris")
+    await telegram.inject({"message": {"text": "no sender and no chat"}})
+    await say(telegram, ADMIN_ID, "/start")
 
+    page = await shows(stack, lambda page: page["dead_letters"]["items"], "a dead letter")
+    assert page["verdict"]["title"] == "All is well", page["verdict"]
+    assert (page["database"]["state"], page["breaker"]["state"]) == ("ok", "closed")
+    assert page["database"]["version"]
+    assert page["telegram"]["ok"] is True
+    assert {worker["name"] for worker in page["workers"]} == {"main", "light", "bulk"}
+    assert all(worker["beat_age_seconds"] < 60 for worker in page["workers"])
+    assert all(queue["attended"] for queue in page["queues"])
+    assert (
+        1 <= page["connections"]["open"] <= page["connections"]["possible"] <= page["connections"]["budget"]
+    )
+    assert page["dead_letters"]["open"] == 1
+    (letter,) = page["dead_letters"]["items"]
+    *_, (at, ok, by, latency_ms, kind) = json.loads(asked(stack, "/status/probes.json")[1])["probes"]
+    assert (ok, by, kind) == (True, "statement", None)
+    assert at > 0 and latency_ms > 0
 
-async def test_when_the_frontend_itself_is_away_the_page_says_so_and_counts_on(page: Page, site: Site) -> None:
-    site.stack.kill("frontend")
-    await expect(page.get_by_test_id("verdict-title")).to_have_text("The frontend does not answer this page")
-    before = await age_seconds(page)
-    await expect(page.get_by_test_id("worker").first).to_be_visible()
-    await expect(page.get_by_test_id("freshness")).not_to_have_text(f"As of {before} s ago")
-    assert await age_seconds(page) > before
-    site.stack.start("frontend")
-    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+    # A refusal is an outcome, and no dead letter of its own; discarding it then is done once.
+    order(stack, "dead_letter.retry", letter["reference"])
+    order(stack, "dead_letter.discard", letter["reference"])
+    page = await shows(stack, lambda page: page["dead_letters"]["open"] == 0, "no dead letter")
+    page = await shows(stack, lambda page: "queued" not in outcomes(page).values(), "what came of both")
+    assert "could not be read" in outcomes(page)["dead_letter.retry", letter["reference"]]
+    assert outcomes(page)["dead_letter.discard", letter["reference"]] == "done"
 
+    # One that can be done again is.
+    stack.query(
+        "WITH made AS (INSERT INTO failed_operations (job_id, kind, reference, telegram_id, error, payload) VALUES "
+        "('lost-1', 'balances.adjust', 'AAAA2222', %s, 'boom', %s) RETURNING 1) SELECT count(*) FROM made",
+        alice,
+        json.dumps(
+            {
+                "job_id": "lost-1",
+                "lane": "lost-1",
+                "kind": "balances.adjust",
+                "fields": {"telegram_id": alice, "amount": 700, "reason": "found again"},
+            }
+        ),
+    )
+    await shows(stack, lambda page: page["dead_letters"]["open"] == 1, "the other dead letter")
+    order(stack, "dead_letter.retry", "AAAA2222")
+    await telegram.wait_for_message(alice, lambda message: "found again" in message.text)
+    order(stack, "dead_letter.retry", "AAAA2222")
 
-async def test_a_dead_letter_is_discarded_by_keyboard_alone_and_once(page: Page, site: Site) -> None:
-    await asyncio.to_thread(call, site.stack, "workers.balances.adjust", {"amount": 100})
-    letter = page.get_by_test_id("dead-letter")
-    await expect(letter).to_contain_text("expected either telegram_id or username")
-    reference = await letter.locator(".reference").inner_text()
-    focused = page.locator(":focus")
-    for _ in range(TABS_MAX):
-        await page.keyboard.press("Tab")
-        if await focused.get_attribute("aria-label") == f"Discard: {reference}":
-            break
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_test_id("confirm-dialog")).to_contain_text("closed without being done")
-    await expect(focused).to_have_text("Leave it as it is")
-    await page.keyboard.press("Tab")
-    await page.keyboard.press("Enter")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_test_id("confirm-outcome")).to_contain_text("Queued.")
-    await expect(letter).to_have_count(0)
-    await expect(focused).to_have_text("Close")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_test_id("confirm-dialog")).to_be_hidden()
-    await expect(focused).to_have_text("Dead letters")
-    await expect(page.locator("#books")).to_contain_text(f"dead_letter.discard {reference}: done")
-    assert site.stack.query("SELECT status FROM failed_operations WHERE reference = %s", reference) == [
-        ("discarded",)
+    # A word for the breaker holds at once, and is in the books once they can be reached.
+    order(stack, "breaker.open")
+    page = await shows(stack, lambda page: page["verdict"]["state"] == "away", "the database away")
+    assert page["breaker"]["state"] == "forced_open"
+    assert page["transitions"][0]["by"] == "token (operator)"
+    assert outcomes(page)["breaker.open", ""] == "done"
+    assert page["dead_letters"]["age_seconds"] is not None
+    order(stack, "breaker.auto")
+    await shows(stack, lambda page: page["verdict"]["state"] in {"ok", "working_through"}, "all well again")
+
+    # A broadcast stops at an operator's word.
+    await asyncio.to_thread(
+        stack.command,
+        "workers",
+        *("broadcast", "start", "--text", "later", "--at", "2036-01-01T00:00:00+00:00", "--detach"),
+    )
+    page = await shows(stack, lambda page: page["broadcasts"]["items"], "the broadcast")
+    (broadcast,) = page["broadcasts"]["items"]
+    assert (broadcast["status"], broadcast["scheduled_for"]) == ("scheduled", 2082758400.0)
+    order(stack, "broadcast.pause", str(broadcast["id"]))
+    order(stack, "broadcast.cancel", "999")
+    page = await shows(
+        stack, lambda page: page["broadcasts"]["items"][0]["status"] == "paused", "the broadcast paused"
+    )
+    await asyncio.to_thread(stack.command, "workers", "broadcast", "cancel", str(broadcast["id"]))
+
+    await all_settled(stack, telegram)
+    booked = stack.query("SELECT actor, action, target, outcome FROM admin_actions ORDER BY created_at")
+    assert [(action, target, outcome.partition(":")[0]) for _, action, target, outcome in booked] == [
+        ("dead_letter.retry", letter["reference"], "refused"),
+        ("dead_letter.discard", letter["reference"], "done"),
+        ("dead_letter.retry", "AAAA2222", "done"),
+        ("dead_letter.retry", "AAAA2222", "refused"),
+        ("breaker.open", "", "done"),
+        ("breaker.auto", "", "done"),
+        ("broadcast.pause", str(broadcast["id"]), "done"),
+        ("broadcast.cancel", "999", "refused"),
+        ("broadcast.cancel", str(broadcast["id"]), "done"),
     ]
-    assert site.stack.query("SELECT actor FROM admin_actions WHERE target = %s", reference) == [("web:Maren",)]
+    assert {actor for actor, *_ in booked[:-1]} == {"token"}
+    assert "@" in booked[-1][0], "the command line's orders are in the books too"
+    assert len(stack.query("SELECT 1 FROM failed_operations")) == 2, "no order became a dead letter"
+    assert boris
 
 
-async def test_what_another_page_forges_is_refused(page: Page, site: Site) -> None:
-    order = {"id": "00000000-0000-4000-8000-000000000001", "action": "breaker.open", "target": ""}
-    csrf = (await (await page.request.get(f"{site.url}/status.json")).json())["actions"]["csrf"]
-    for headers in ({}, {"X-CSRF-Token": "guessed"}, {"X-CSRF-Token": csrf, "Origin": "https://elsewhere.example"}):
-        # With the session's cookie, as a browser would send it along.
-        answer = await page.request.post(f"{site.url}/actions", data=order, headers=headers)
-        assert answer.status == 403
-    await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
+@pytest.fixture
+def own_servers(servers_folder: Path) -> Iterator[tuple[EmbeddedPostgres, EmbeddedRedis]]:
+    port = free_port()
+    postgres = EmbeddedPostgres(servers_folder / f"postgres-{port}", port, durable=False)
+    postgres.start()
+    upgrade(postgres.url)
+    other = EmbeddedRedis(servers_folder / f"redis-{port}", free_port())
+    other.start()
+    yield postgres, other
+    other.stop()
+    postgres.stop()
 
 
-async def test_an_operator_holds_all_calls_back_and_lets_the_breaker_decide_again(page: Page) -> None:
-    for button, state in (("Hold all back", "Held open by an operator"), ("Automatic", "Closed")):
-        await page.get_by_role("button", name=button).click()
-        await page.get_by_test_id("confirm-go").dblclick()
-        await expect(page.get_by_test_id("confirm-outcome")).to_contain_text("Done.")
-        await page.get_by_test_id("confirm-leave").click()
-        await expect(page.get_by_test_id("breaker-state")).to_contain_text(state)
-    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
-    await expect(page.locator("#books")).to_contain_text("breaker.auto: done")
+def signal_all_of(pid: int, number: signal.Signals) -> None:
+    """The process and its children: PostgreSQL's backends go on without their postmaster."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for each in (pid, *map(int, children)):
+        os.kill(each, number)
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-async def test_the_page_reads_well(page: Page, scheme: str) -> None:
-    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its words
-    await assert_reads_well(page)
-    await page.get_by_role("button", name="Let all through").click()
-    await assert_reads_well(page)
-
-
-async def test_a_wrong_token_is_told_and_the_right_one_signs_in(browser: Browser, site: Site) -> None:
-    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
-        await sign_in(page, site, "no token")
-        await expect(page.get_by_test_id("sign-in-error")).to_have_text("That is not the operators' token.")
-        await assert_reads_well(page)
-        await sign_in(page, site)
-        await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
-        await page.get_by_role("button", name="Sign out").click()
-        await expect(page.get_by_label("Operator token")).to_be_visible()
-
-
-async def test_the_page_fits_a_phone(page: Page) -> None:
-    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a dict of its two fields
-    assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    await expect(page.get_by_test_id("verdict-title")).to_be_in_viewport()
-    await page.get_by_role("button", name="Hold all back").click()
-    await expect(page.get_by_test_id("confirm-go")).to_be_in_viewport()
-    await page.keyboard.press("Escape")
-
-
-async def test_the_page_names_no_outside_address() -> None:
-    static = Path(__file__).parents[2] / "bot_frontend" / "web" / "static"
-    for file in static.iterdir():
-        if file.is_file():
-            outside = set(re.findall(r"https?://[^\s\"'`)]+", file.read_text())) - {"http://www.w3.org/2000/svg"}
-            assert outside == set(), file.name
+async def test_every_page_answers_at_once_while_postgresql_and_redis_are_frozen(
+    make_stack: MakeStack, telegram: TelegramControl, own_servers: tuple[EmbeddedPostgres, EmbeddedRedis]
+) -> None:
+    postgres, other = own_servers
+    assert postgres.pid is not None
+    assert other.pid is not None
+    stack = make_stack(
+        database_url=postgres.url, redis_url=other.url, OPS_TOKEN=OPS_TOKEN, HEALTH_PROBE_SECONDS="1"
+    )
+    stack.start("frontend", "main", "light", "beat")
+    stack.wait_ready(processes=3)
+    await register(telegram, "Alice")
+    await shows(stack, lambda page: page["database"]["state"] == "ok", "the probe")
+    for pid in (postgres.pid, other.pid):
+        signal_all_of(pid, signal.SIGSTOP)
+    try:
+        seconds: dict[str, list[float]] = {path: [] for path in PAGES}
+        for _ in range(7):
+            for path in PAGES:
+                before = time.perf_counter()
+                code, _ = await asyncio.to_thread(asked, stack, path)
+                seconds[path].append(time.perf_counter() - before)
+                assert code in {200, 503}
+            await asyncio.to_thread(asked, stack, "/actions", {"id": "x", "action": "", "target": ""})
+        medians = {path: statistics.median(took) for path, took in seconds.items()}
+        assert max(medians.values()) < ANSWER_SECONDS_MAX, medians
+        page = await shows(stack, lambda page: page["verdict"]["state"] == "down", "Redis away")
+        assert page["redis"]["ok"] is False
+        assert page["database"]["version"], "what was known is still shown"
+        code, answer = await asyncio.to_thread(
+            asked, stack, "/actions", {"id": str(uuid.uuid4()), "action": "breaker.open", "target": ""}
+        )
+        assert (code, "Redis does not answer" in answer) == (503, True)
+    finally:
+        for pid in (other.pid, postgres.pid):
+            signal_all_of(pid, signal.SIGCONT)
+    await shows(stack, lambda page: page["verdict"]["state"] in {"ok", "working_through"}, "all well again")
+    await all_settled(stack, telegram)

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot_frontend.web.figures import FIGURES
+from bot_frontend.web.look import Look
 from bot_frontend.web.metrics import exposition
-from bot_frontend.web.monitor import Look
 from dbcore.settings import Settings
 from devstack.stack import ROOT
 from tests.bot_frontend.test_web import TOKEN, serving

@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 from bot_frontend.web.openapi import DOCUMENT
+from dbcore.fleet import operate
+from dbcore.redis_client import redis_time
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
+from workers import board, probe_record
+from workers.alarms import standing
+from workers.jobs import Envelope, ShowBalance
 
 OPTIONS = (
     "--seed=1",
@@ -20,12 +25,81 @@ OPTIONS = (
 )
 
 
+def have_something_to_tell(queueing: Queueing) -> None:
+    """A fleet at work, as it leaves its records in Redis."""
+    client, now = queueing.client, redis_time(queueing.client)
+    engine = {"state": "closed", "failed_operations": 0, "failed_operations_total": 1, "calls_total": 9}
+    report = {
+        "name": "main",
+        "host": "h",
+        "pid": 7,
+        "queues": ["users"],
+        "doing": [{"kind": "balances.show", "seconds": 0.2}],
+        "database": {**engine, "answered_ago_seconds": 0.1},
+    }
+    queueing.inbox.beat("h:7:aa", report, {"answers|users|50": 3})
+    queueing.inbox.beat("h:8:bb", report)
+    client.persist("ballast:worker:h:7:aa")
+    queueing.inbox.accept(Envelope.of(ShowBalance(telegram_id=9), job_id="c", lane="user:9"))
+    probe_record.keep(
+        client,
+        {
+            "ok": True,
+            "by": "statement",
+            "probed_at": now,
+            "latency_ms": 1.5,
+            "server_version": "18.4",
+            "connections": 3,
+            "max_connections": 100,
+            "database_bytes": 9_000_000,
+            "open_dead_letters": 1,
+        },
+    )
+    operate.tell(client, "open", "somebody")
+    operate.tell(client, "auto", "somebody")
+    client.hset(standing.KEY, "breaker", standing.Event("e", now).to_json())
+    client.hset("ballast:connections", "h:7:aa", f"2 1 {now:.3f}")
+    letter = {"reference": "7F3KQ2MA", "kind": "balances.show", "at": now, "error": "boom"}
+    broadcast = {
+        "id": 7,
+        "status": "sending",
+        "audience": 100,
+        "sent": 1,
+        "blocked": 0,
+        "failed": 0,
+        "unknown": 0,
+        "rate": 12.5,
+        "eta_seconds": 8.0,
+        "halted_reason": None,
+        "scheduled_for": None,
+    }
+    booked = {
+        "action_id": "x",
+        "at": now,
+        "actor": "a",
+        "action": "broadcast.pause",
+        "target": "7",
+        "outcome": "done",
+    }
+    board.keep(
+        client,
+        {
+            "at": now,
+            "work": 1,
+            "dead_letters": {"open": 1, "items": [letter]},
+            "broadcasts": [broadcast],
+            "actions": [booked],
+        },
+    )
+
+
 async def test_a_fuzzer_finds_nothing_that_the_document_does_not_say(
     make_settings: MakeSettings, queueing: Queueing, tmp_path: Path
 ) -> None:
     settings = make_settings(
         redis_url=queueing.redis_url, telegram_bot_token="123456:LOCAL", ops_token="sesame"
     )
+    have_something_to_tell(queueing)
     async with serving(settings, queueing) as url:
         fuzzer = await asyncio.create_subprocess_exec(
             sys.executable,

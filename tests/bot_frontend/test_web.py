@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -14,13 +15,19 @@ import uvicorn
 
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake
+from bot_frontend.reception import Receiver
+from bot_frontend.web import reports
+from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
+from bot_frontend.web.look import FRESH_SECONDS, Look
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import BODY_BYTES_MAX, SECRET_HEADER, Webhook
+from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
+from workers import probe_record
 from workers.broadcasts.albums import Albums
 from workers.telegram.bot import make_bot
 
@@ -42,7 +49,8 @@ UPDATE = {
 async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
     """The frontend's web server with its monitor, at the URL given."""
     port = free_port()
-    monitor = Monitor(queueing.client, settings)
+    receiver = Receiver("webhook")
+    monitor = Monitor(queueing.client, settings, receiver.now)
     bot = make_bot(settings, connections=2)
     intake = Intake(
         settings,
@@ -51,12 +59,14 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
         Albums(queueing.client),
         lambda: monitor.latest.database_is_away,
     )
-    webhook = Webhook(SECRET, intake, CallbackAnswers(bot))
+    webhook = Webhook(SECRET, intake, CallbackAnswers(bot), receiver)
+    actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     config = uvicorn.Config(
-        make_app(settings, monitor, webhook), port=port, log_config=None, access_log=False
+        make_app(settings, monitor, webhook, actions), port=port, log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
-    tasks = [asyncio.create_task(server.serve()), asyncio.create_task(monitor.run())]
+    served = asyncio.create_task(server.serve())
+    monitor.start()
     while not server.started or (
         not monitor.latest.seen_at and monitor.latest.redis_error == "not looked yet"
     ):
@@ -65,8 +75,8 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        tasks[1].cancel()
-        await tasks[0]
+        await served
+        await asyncio.to_thread(monitor.stop)
         await bot.request.shutdown()
 
 
@@ -151,7 +161,7 @@ async def test_the_pages_say_what_they_do_not_know_and_how_old_they_are(
             health = await answer.json()
         assert health["status"] == "degraded"  # nobody works
         assert health["workers"] == {"alive": 0}
-        assert health["database"] == {"state": "unknown", "breaker": "closed"}
+        assert health["database"] == {"state": "unknown", "breaker": "unknown"}
         assert 0 <= health["age_seconds"] < 60
         async with http.get(f"{url}/db-status") as answer:
             assert (await answer.json())["probe"] is None
@@ -186,6 +196,117 @@ async def test_details_are_not_for_those_who_come_by_a_proxy_on_this_host(
                 assert answer.status == 401
         async with http.get(f"{url}/db-status") as answer:
             assert answer.status == 200
+
+
+async def test_details_are_not_for_those_who_ask_for_another_name(
+    settings: Settings, queueing: Queueing
+) -> None:
+    """As behind a proxy that says for nobody whom it asks, or in a browser that was led here under another name."""
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        for host in ("bot.example", "evil.example:8080", "127.0.0.1.evil.example", "203.0.113.7", "[::1", ""):
+            async with http.get(f"{url}/db-status", headers={"Host": host}) as answer:
+                assert answer.status == 401, host
+        for host in ("localhost", "localhost:8080", "127.0.0.1", "127.0.0.2:80", "[::1]:8080"):
+            async with http.get(f"{url}/db-status", headers={"Host": host}) as answer:
+                assert answer.status == 200, host
+
+
+async def seen(url: str, http: aiohttp.ClientSession, path: str, told: Callable[[Any], bool]) -> Any:
+    """The page's JSON once it says so; the monitor looks twice a second."""
+    while True:
+        async with http.get(url + path) as answer:
+            assert answer.status == 200
+            page = await answer.json()
+        if told(page):
+            return page
+        await asyncio.sleep(0.05)
+
+
+async def test_one_failed_probe_is_outweighed_by_the_next_answer_of_any_process(
+    settings: Settings, queueing: Queueing
+) -> None:
+    probe_record.keep(
+        queueing.client, {"ok": False, "by": "statement", "probed_at": redis_time(queueing.client)}
+    )
+    engine = {"state": "closed", "answered_ago_seconds": 60.0}
+    queueing.inbox.beat("host:1:aa", {"queues": [], "database": engine})
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        page = await seen(url, http, "/db-status", lambda page: page["probe"] is not None)
+        assert page["state"] == "unavailable"
+        queueing.inbox.beat("host:1:aa", {"queues": [], "database": engine | {"answered_ago_seconds": 0.0}})
+        page = await seen(url, http, "/db-status", lambda page: page["state"] != "unavailable")
+        assert page["state"] == "ok"
+        assert page["probe_age_seconds"] < 60
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ballast:breaker", '{"state": "resting"}'),
+        ("ballast:breaker", '{"state": "open", "reason": "weather", "since": 1, "until": 2}'),
+        ("ballast:probe:last", "no JSON"),
+        ("ballast:worker:host:1:aa", "[]"),
+    ],
+)
+async def test_what_this_release_cannot_read_in_redis_ends_no_page(
+    settings: Settings, queueing: Queueing, key: str, value: str
+) -> None:
+    queueing.inbox.beat("host:1:aa", {"queues": []})
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        queueing.client.set(key, value)
+        health = await seen(url, http, "/health", lambda page: page["redis"]["error"] is not None)
+        assert health["redis"]["error"].startswith("unreadable: ")
+        assert health["status"] == "degraded"
+        async with http.get(f"{url}/health/ready") as answer:
+            assert answer.status == 200  # jobs can be taken
+        for path in ("/db-status", "/db-stability"):
+            async with http.get(url + path) as answer:
+                assert answer.status == 200
+        queueing.client.delete(key)
+        await seen(url, http, "/health", lambda page: page["redis"]["error"] is None)
+
+
+async def test_a_report_of_another_release_is_shown_as_far_as_it_goes(
+    settings: Settings, queueing: Queueing
+) -> None:
+    queueing.inbox.beat("host:1:aa", {"queues": ["users"]})
+    queueing.inbox.beat("host:2:bb", {"database": {"state": "resting"}})
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        page = await seen(url, http, "/db-stability", lambda page: page["engines"])
+        assert page["engines"] == {"host:2:bb": {"state": "resting"}}
+        assert (page["breaker"]["state"], page["total_operations"]) == ("closed", 0)
+        async with http.get(f"{url}/health") as answer:
+            assert (await answer.json())["database"]["breaker"] == "closed"
+        async with http.get(f"{url}/metrics") as answer:
+            assert answer.status == 200
+
+
+def test_a_look_that_does_not_end_takes_no_jobs() -> None:
+    look = Look(looked_at=100.0, redis_ok=True, seen_at=100.0)
+    assert look.takes_jobs(100.0 + FRESH_SECONDS)
+    assert not look.takes_jobs(101.0 + FRESH_SECONDS)
+    health = reports.health(look, 101.0 + FRESH_SECONDS)
+    assert (health["status"], health["redis"]["ok"]) == ("down", False)
+
+
+async def test_health_says_when_updates_do_not_reach_us(settings: Settings, queueing: Queueing) -> None:
+    for number in range(2):
+        queueing.inbox.beat(f"host:{number}:aa", {"queues": []})
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        health = await seen(url, http, "/health", lambda page: page["workers"]["alive"] == 2)
+        assert health["telegram"] == {"mode": "webhook", "ok": None, "error": None, "age_seconds": None}
+        async with http.post(f"{url}/hook", json=UPDATE, headers={SECRET_HEADER: SECRET}) as answer:
+            assert answer.status == 200
+        health = await seen(url, http, "/health", lambda page: page["telegram"]["ok"] is not None)
+        assert health["telegram"]["ok"] is True
+        assert health["telegram"]["age_seconds"] < 60
+        queueing.client.set("ballast:totals", "not a hash")  # no update can be recorded so
+        async with http.post(
+            f"{url}/hook", json=UPDATE | {"update_id": 9}, headers={SECRET_HEADER: SECRET}
+        ) as answer:
+            assert answer.status == 503
+        async with http.get(f"{url}/health") as answer:
+            assert (await answer.json())["telegram"]["ok"] is False
 
 
 async def test_pages_answer_at_once_while_redis_hangs(

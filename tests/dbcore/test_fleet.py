@@ -438,6 +438,13 @@ def test_processes_share_the_connection_budget_and_get_back_what_others_leave(
             link.step()
         assert engines[1].snapshot().pool_max == 8
         assert read_connections(client).possible <= 10
+        silent = client.hget("ballast:connections", "c")
+        assert isinstance(silent, bytes)
+        possible, is_open, _ = silent.decode().split()
+        before = read_connections(client)
+        client.hset("ballast:connections", "c", f"{possible} {is_open} {time.time() - 60:.3f}")
+        # Whoever is left to say so may be nobody: what a dead process had is not shown for ever.
+        assert read_connections(client).possible == before.possible - int(possible)
     finally:
         for engine in engines:
             engine.dispose()

@@ -56,9 +56,9 @@ def test_with_redis_it_is_one_of_the_fleet(redis_url: str, monkeypatch: pytest.M
     assert bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.APPLIED
     with redis.Redis.from_url(redis_url) as client:
         assert read_connections(client).possible == 2  # of the 8 that it would open by itself
-        operate.tell(client, "open")
+        operate.tell(client, "open", "test")
         eventually(lambda: bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.UNAVAILABLE)
-        operate.tell(client, "auto")
+        operate.tell(client, "auto", "test")
         eventually(lambda: bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.REPLAYED)
 
 

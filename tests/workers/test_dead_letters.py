@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from dbcore import failed_operations
+from dbcore.admin_actions import Order
 from dbcore.engine import GuardedEngine
 from dbcore.failed_operations import FailedOperation
 from tests.conftest import MakeSettings
@@ -31,6 +33,10 @@ def queueing(redis_url: str) -> Iterator[Queueing]:
         yield ready
 
 
+def an_order() -> Order:
+    return Order(uuid.uuid4().hex, "test", "dead_letter.retry", REFERENCE, 1_700_000_000.0)
+
+
 def bury(engine: GuardedEngine, error: str = "boom") -> FailedOperation:
     failed_operations.record(
         engine,
@@ -52,7 +58,7 @@ def test_a_retried_letter_is_queued_under_its_own_id_and_closed(
     queueing.inbox.finish(JOB.job_id)
     assert queueing.inbox.accept(JOB).status is Acceptance.DONE
     bury(engine)
-    dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE.lower())
+    dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE.lower(), an_order())
     assert dead_letters.open_ones(engine, 10) == []
     assert queueing.client.llen("balances") == 1
     claim = queueing.inbox.claim(JOB.job_id, "host:1:aa")
@@ -64,7 +70,7 @@ def test_a_letter_that_fails_again_is_open_again_with_the_new_error(
     engine: GuardedEngine, queueing: Queueing
 ) -> None:
     bury(engine)
-    dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE)
+    dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE, an_order())
     assert bury(engine, "worse").error == "worse"
 
 
@@ -73,17 +79,17 @@ def test_a_letter_that_failed_again_meanwhile_is_not_closed_by_the_earlier_look(
 ) -> None:
     seen = bury(engine)
     bury(engine, "worse")
-    assert not failed_operations.resolve(engine, seen, "retried")
+    assert not failed_operations.resolve(engine, seen, "retried", an_order())
     assert len(dead_letters.open_ones(engine, 10)) == 1
 
 
 def test_a_discarded_letter_is_closed_and_not_retried(engine: GuardedEngine, queueing: Queueing) -> None:
     bury(engine)
-    dead_letters.discard(engine, REFERENCE)
+    dead_letters.discard(engine, REFERENCE, an_order())
     assert dead_letters.open_ones(engine, 10) == []
     assert dead_letters.described(engine, REFERENCE)["status"] == "discarded"
     with pytest.raises(DeadLetterRefused, match="was discarded already"):
-        dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE)
+        dead_letters.retry(engine, queueing.inbox, queueing.publisher, REFERENCE, an_order())
     assert queueing.inbox.size() == 0
 
 
@@ -101,11 +107,11 @@ def test_an_unreadable_update_is_not_queued_again_and_stays_open(
         payload=job.model_dump(mode="json"),
     )
     with pytest.raises(DeadLetterRefused, match="could not be read"):
-        dead_letters.retry(engine, queueing.inbox, queueing.publisher, reference_of(job.job_id))
+        dead_letters.retry(engine, queueing.inbox, queueing.publisher, reference_of(job.job_id), an_order())
     assert len(dead_letters.open_ones(engine, 10)) == 1
     assert queueing.inbox.size() == 0
 
 
 def test_a_reference_nobody_has_is_said_to_be_one(engine: GuardedEngine) -> None:
     with pytest.raises(DeadLetterRefused, match="there is no dead letter 'NOPE'"):
-        dead_letters.discard(engine, "NOPE")
+        dead_letters.discard(engine, "NOPE", an_order())

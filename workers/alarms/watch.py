@@ -3,27 +3,29 @@
 Looked at by the rescuer, so by one worker at a time. What stands is remembered in Redis, so that the next on watch
 neither tells it again nor forgets that it was told.
 
-    ballast:alarms           hash   condition -> the event as JSON: its id, since when, whether told, what to say after
+    ballast:alarms           hash   what stands (standing.py)
     ballast:alarms:letters   hash   seen: dead letters counted so far; at: when the last one was
 """
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import redis
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
+from dbcore.redis_client import redis_time
 from workers import totals
+from workers.alarms import standing
 from workers.alarms.bell import Bell
+from workers.alarms.standing import Event
 from workers.broadcasts.agenda import Agenda
-from workers.broadcasts.progress import duration
+from workers.durations import duration
 
 LOOK_SECONDS = 1.0
 
@@ -37,7 +39,6 @@ STUCK_TOLD_MAX = 10
 
 LASTED = "{lasted}"
 
-_STANDING = "ballast:alarms"
 _LETTERS = "ballast:alarms:letters"
 
 _WHAT: dict[BreakerReason | None, str] = {
@@ -74,16 +75,6 @@ class Condition:
     after_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A condition from when it was first seen. since -- by Redis's clock."""
-
-    id: str
-    since: float
-    told: bool = False
-    over: str | None = None
-
-
 class AlarmWatch:
     """Raises redis.RedisError."""
 
@@ -101,31 +92,31 @@ class AlarmWatch:
         if self._clock() - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = self._clock()
-        now = self._now()
+        now = redis_time(self._redis)
         self._bell.ring_what_was_left()
-        known = self._known()
-        standing = {condition.name: condition for condition in self._standing(fleet, now)}
-        for condition in standing.values():
+        known = standing.read(self._redis)
+        conditions = {condition.name: condition for condition in self._standing(fleet, now)}
+        for condition in conditions.values():
             self._heed(condition, known.get(condition.name), now)
         for name, event in known.items():
-            if name not in standing:
+            if name not in conditions:
                 self._end(name, event, now)
 
     def _heed(self, condition: Condition, event: Event | None, now: float) -> None:
         if event is None:
             event = Event(uuid.uuid4().hex, now)
-            if not self._redis.hsetnx(_STANDING, condition.name, _written(event)):
+            if not self._redis.hsetnx(standing.KEY, condition.name, event.to_json()):
                 return  # somebody else is on watch too, for a moment
         if not event.told and now - event.since >= condition.after_seconds:
             self._bell.ring(event.id, condition.text)
             told = replace(event, told=True, over=condition.over)
-            self._redis.hset(_STANDING, condition.name, _written(told))
+            self._redis.hset(standing.KEY, condition.name, told.to_json())
 
     def _end(self, name: str, event: Event, now: float) -> None:
         if event.told and event.over is not None:
             lasted = duration(max(0.0, now - event.since))
             self._bell.ring(event.id, event.over.replace(LASTED, lasted), over=True)
-        self._redis.hdel(_STANDING, name)
+        self._redis.hdel(standing.KEY, name)
 
     def _standing(self, fleet: FleetView, now: float) -> Iterator[Condition]:
         if fleet.state not in {BreakerState.CLOSED, BreakerState.DISABLED}:
@@ -156,15 +147,3 @@ class AlarmWatch:
             self._redis.hset(_LETTERS, mapping={"seen": counted, "at": now})
             return now
         return float(at or 0)
-
-    def _known(self) -> dict[str, Event]:
-        found = cast(dict[bytes, bytes], self._redis.hgetall(_STANDING))
-        return {name.decode(): Event(**json.loads(event)) for name, event in found.items()}
-
-    def _now(self) -> float:
-        seconds, microseconds = self._redis.time()
-        return seconds + microseconds / 1e6
-
-
-def _written(event: Event) -> str:
-    return json.dumps(asdict(event))

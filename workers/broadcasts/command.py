@@ -11,9 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dbcore import broadcasts
+from dbcore import admin_actions, broadcasts
+from dbcore.admin_actions import DONE, Order
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.errors import DatabaseAway
+from dbcore.fleet.operate import user_here
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
 from workers.jobs import JobInvalid, StartBroadcast
@@ -88,10 +90,18 @@ def run(options: argparse.Namespace, orders: Orders) -> None:
             print(json.dumps(described, indent=2, default=str, ensure_ascii=False))
         case "resend-unknown":
             count = orders.resend_unknown(options.broadcast_id)
+            order = order_here("broadcast.resend_unknown", str(options.broadcast_id))
+            admin_actions.record(orders.engine, order, DONE)
             print(f"broadcast {options.broadcast_id} is sent once more to {count:,} people")
-        case order:
-            begun = getattr(orders, order)(options.broadcast_id)
+        case word:
+            order = order_here(f"broadcast.{word}", str(options.broadcast_id))
+            begun = getattr(orders, word)(options.broadcast_id, order)
             print(f"broadcast {options.broadcast_id} is {begun.status}")
+
+
+def order_here(action: str, target: str) -> Order:
+    """What is ordered from this command line, for the books."""
+    return Order(uuid.uuid4().hex, user_here(), action, target.strip().upper(), time.time())
 
 
 def _fields(options: argparse.Namespace) -> dict[str, Any]:

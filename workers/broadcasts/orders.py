@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dbcore import broadcasts
+from dbcore.admin_actions import Order
 from dbcore.broadcasts import AudienceTooLarge, Begun, Broadcast, BroadcastRefused, BroadcastStatus
 from dbcore.engine import GuardedEngine
 from workers.broadcasts.cost import audience_for, stars_for
@@ -66,14 +67,20 @@ class Orders:
         else:
             self.lanes.agenda.strike_out(broadcast_id)
 
-    def pause(self, broadcast_id: int) -> Begun:
-        return self._told(broadcast_id, broadcasts.pause(self.engine, broadcast_id))
+    def pause(self, broadcast_id: int, order: Order | None = None) -> Begun:
+        """order -- an operator's, written down with it; so for the next two."""
+        return self._told(broadcast_id, broadcasts.pause(self.engine, broadcast_id, order))
 
-    def cancel(self, broadcast_id: int) -> Begun:
-        return self._told(broadcast_id, broadcasts.cancel(self.engine, broadcast_id))
+    def cancel(self, broadcast_id: int, order: Order | None = None) -> Begun:
+        return self._told(broadcast_id, broadcasts.cancel(self.engine, broadcast_id, order))
 
-    def resume(self, broadcast_id: int) -> Begun:
-        return self._told(broadcast_id, broadcasts.resume(self.engine, broadcast_id))
+    def resume(self, broadcast_id: int, order: Order | None = None) -> Begun:
+        return self._told(broadcast_id, broadcasts.resume(self.engine, broadcast_id, order))
+
+    def take_up(self, broadcast_id: int) -> None:
+        """See to the jobs of one that was changed, by whoever died right after it."""
+        broadcast = broadcasts.require(self.engine, broadcast_id)
+        self._told(broadcast_id, Begun(broadcast.status, broadcast.run))
 
     def resend_unknown(self, broadcast_id: int) -> int:
         """How many are sent to once more."""

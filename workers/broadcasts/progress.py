@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from dbcore.broadcasts import Broadcast, BroadcastStatus
+from workers.durations import duration
 
 MEASURED_SECONDS = 30.0
 BAR_LENGTH = 24
@@ -29,14 +30,6 @@ def bar(share: float, length: int = BAR_LENGTH) -> str:
     """share -- from 0 to 1."""
     full = int(share * length)
     return "█" * full + "░" * (length - full)
-
-
-def duration(seconds: float) -> str:
-    """Rounded as people say it: 40 s, 12 min, 3 h 20 min."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def line(broadcast: Broadcast, rate: float | None = None) -> str:

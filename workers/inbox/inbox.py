@@ -56,6 +56,9 @@ OWNER_DEAD_AFTER_MS = 2_000
 """A process beats twice a second; after this long without a beat its jobs are given to others. Taken for dead by
 mistake it costs an answer that comes twice, and nothing else (docs/chaos.md has the measurements)."""
 
+PROCESSES_MAX = 1_000
+"""Looked at, of those that beat."""
+
 DIALOGUE_TTL_SECONDS = 600
 KEY_TTL_SECONDS = 2 * 86_400
 
@@ -390,14 +393,22 @@ class Inbox:
         return max(0.0, seconds + microseconds / 1e6 - oldest[0][1] / 1000)
 
     def processes(self) -> dict[str, dict[str, Any]]:
-        """The last report of every worker process that beats."""
-        owners = [
-            owner.decode() for owner in cast(list[bytes], self._redis.zrange("ballast:inbox:owners", 0, 999))
-        ]
-        if not owners:
+        """The last report of every worker process that beats, with `beat_at`: when, by Redis's clock, seconds."""
+        beats = {
+            owner.decode(): at_ms / 1000
+            for owner, at_ms in cast(
+                list[tuple[bytes, float]],
+                self._redis.zrange("ballast:inbox:owners", 0, PROCESSES_MAX - 1, withscores=True),
+            )
+        }
+        if not beats:
             return {}
-        reports = cast(list[bytes | None], self._redis.mget([f"ballast:worker:{owner}" for owner in owners]))
-        return {owner: json.loads(report) for owner, report in zip(owners, reports, strict=True) if report}
+        reports = cast(list[bytes | None], self._redis.mget([f"ballast:worker:{owner}" for owner in beats]))
+        return {
+            owner: {**json.loads(report), "beat_at": at}
+            for (owner, at), report in zip(beats.items(), reports, strict=True)
+            if report
+        }
 
 
 def _envelope(job_id: str, record: bytes) -> tuple[Envelope, str | None]:

@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from dbcore import failed_operations, probes
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.redis_client import redis_time
 from workers import probe_record, process
 from workers.celery import app
 
@@ -29,13 +30,16 @@ def probe(trigger: str = "beat") -> None:
     """
     worker = process.current()
     period = worker.settings.health_probe_seconds
-    if trigger == "beat" and not probe_record.claim_slot(worker.redis, int(time.time()) // period, period):
+    # By Redis's clock, as all that it is compared with; and when it began, for an answer that another call got
+    # meanwhile is newer than a failure that took five seconds.
+    began_at = redis_time(worker.redis)
+    if trigger == "beat" and not probe_record.claim_slot(worker.redis, int(began_at) // period, period):
         return
     if trigger == "beat" and worker.settings.health_probe_mode == "thrifty":
         finding = _without_waking_it(worker)
     else:
         finding = _asked(worker, trigger)
-    finding["probed_at"] = time.time()
+    finding["probed_at"] = began_at
     probe_record.keep(worker.redis, finding)
     log.info("probed", ok=finding["ok"], latency_ms=finding.get("latency_ms"))
 
@@ -59,7 +63,11 @@ def _without_waking_it(worker: process.WorkerProcess) -> dict[str, Any]:
     """For a database that sleeps while nobody uses it, and is paid for by the hour that it is awake: traffic since the
     last look is as good as a probe, and without any it is only looked whether somebody listens there.
     """
-    engines = {owner: report["database"] for owner, report in worker.inbox.processes().items()}
+    engines = {
+        owner: report["database"]
+        for owner, report in worker.inbox.processes().items()
+        if "database" in report
+    }
     calls = {owner: int(engine["calls_total"]) for owner, engine in engines.items()}
     before = probe_record.exchange_calls(worker.redis, calls)
     busy = [engines[owner] for owner, count in calls.items() if count > before.get(owner, 0)]

@@ -1,0 +1,85 @@
+"""What operators order on the status page: a word for the breaker at once, in Redis; the rest as a job of the inbox,
+for it needs the database. Each takes effect once by its id, however often it is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from dbcore.fleet import operate
+from dbcore.redis_client import redis_time
+from workers import action_record
+from workers.inbox import Acceptance, Inbox, Publisher
+from workers.jobs import Envelope, OperatorAction
+
+LANE = "operators"
+"""One for all: in the order in which they were given."""
+
+DONE, QUEUED = "done", action_record.QUEUED
+
+_WORDS = {
+    "breaker.open": "All calls are held back; every process hears of it within a second.",
+    "breaker.close": "All calls are let through; every process hears of it within a second.",
+    "breaker.auto": "The breaker goes by the calls again; every process hears of it within a second.",
+}
+_WAITS = "A worker does it in a moment, or once the database is back. What came of it is shown under what was done."
+
+
+class ActionConflict(Exception):
+    """The id stands for another order."""
+
+
+class NoRoom(Exception):
+    """It cannot be taken on record now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """state -- done, or queued."""
+
+    state: str
+    words: str
+
+
+class Actions:
+    """Synchronous, and bounded by the client's time-outs. Raises redis.RedisError."""
+
+    def __init__(self, client: redis.Redis, inbox: Inbox, publisher: Publisher) -> None:
+        self._redis = client
+        self._inbox = inbox
+        self._publisher = publisher
+
+    def take(self, action_id: str, actor: str, action: str, target: str) -> Taken:
+        """Raises workers.jobs.JobInvalid with a sentence, ActionConflict, NoRoom."""
+        fields: dict[str, Any] = {"action_id": action_id, "actor": actor, "action": action, "target": target}
+        order = OperatorAction.decode({**fields, "at": redis_time(self._redis)})
+        known = action_record.known(self._redis, action_id)
+        if known is not None:
+            if (known["action"], known["target"]) != (action, target):
+                raise ActionConflict
+            return _told(known["action"], known["outcome"])
+        kind, _, word = order.action.partition(".")
+        if kind == "breaker":
+            operate.tell(self._redis, word, order.actor)
+            outcome = DONE
+        else:
+            outcome = QUEUED
+        self._have_it_done(order, outcome)
+        return _told(order.action, outcome)
+
+    def _have_it_done(self, order: OperatorAction, outcome: str) -> None:
+        receipt = self._inbox.accept(Envelope.of(order, job_id=f"action-{order.action_id}", lane=LANE))
+        if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
+            raise NoRoom
+        action_record.note(self._redis, order, outcome, first=True)
+        if receipt.ticket is not None:
+            self._publisher.publish(receipt.ticket)
+
+
+def _told(action: str, outcome: str) -> Taken:
+    if outcome == QUEUED:
+        return Taken(QUEUED, _WAITS)
+    return Taken(DONE, _WORDS[action] if outcome == DONE and action in _WORDS else f"It is {outcome}.")

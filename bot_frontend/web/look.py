@@ -1,0 +1,103 @@
+"""What the monitor saw of the whole fleet at one look: what every page and figure is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot_frontend.reception import Reception
+from bot_frontend.web.throughput import Throughput
+from dbcore.fleet import Event, FleetView
+from dbcore.fleet.budget import FleetConnections
+from dbcore.quota import Forecast
+from workers.verdict import DatabaseState, database_state, last_answered_at
+
+FRESH_SECONDS = 5.0
+"""A look that is older says nothing of now: whoever looks hangs, and so would what it looks at."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen at one look. Times are seconds since 1970.
+
+    redis_error -- why Redis could not be asked, or what it holds not be read; everything below it is then of the look
+        before.
+    redis_ahead_seconds -- how far Redis's clock is ahead of ours: what is kept in Redis has its times by that one.
+    server -- the last probe that says what the server is; probes -- the last hours' in short, oldest first.
+    alarms -- what stands, and since when. board -- what a worker read of the tables (workers/board.py).
+    actions -- what operators ordered on the page lately, newest first.
+    telegram -- where updates come in; None where nobody listens to Telegram.
+    """
+
+    looked_at: float
+    redis_ok: bool
+    redis_error: str | None = None
+    queues: dict[str, int] = field(default_factory=dict)
+    inbox_size: int | None = None
+    inbox_oldest_seconds: float | None = None
+    inbox_held_back: int | None = None
+    published: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    broadcasts_under_way: int | None = None
+    broadcasts_stuck: list[int] | None = None
+    processes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    probe: dict[str, Any] | None = None
+    server: dict[str, Any] | None = None
+    probes: list[dict[str, Any]] = field(default_factory=list)
+    fleet: FleetView | None = None
+    transitions: dict[str, int] = field(default_factory=dict)
+    recent_transitions: list[Event] = field(default_factory=list)
+    alarms: dict[str, float] = field(default_factory=dict)
+    connections: FleetConnections | None = None
+    connection_budget: int | None = None
+    quota: Forecast | None = None
+    throughput: Throughput | None = None
+    board: dict[str, Any] | None = None
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    seen_at: float | None = None
+    redis_ahead_seconds: float = 0.0
+    telegram: Reception | None = None
+
+    @property
+    def engines(self) -> dict[str, dict[str, Any]]:
+        """What the engines of the worker processes say; another release's report may have none."""
+        return {name: report["database"] for name, report in self.processes.items() if report.get("database")}
+
+    @property
+    def attended_queues(self) -> set[str]:
+        """Those that a living worker takes from."""
+        return {queue for report in self.processes.values() for queue in report.get("queues", ())}
+
+    @property
+    def unattended_queues(self) -> list[str]:
+        """Those where messages wait and nobody takes them."""
+        attended = self.attended_queues
+        return sorted(queue for queue, length in self.queues.items() if length and queue not in attended)
+
+    @property
+    def breaker(self) -> FleetView | None:
+        """The fleet's; None where no process ever followed one."""
+        return self.fleet if self.fleet is not None and (self.engines or self.fleet.since) else None
+
+    @property
+    def database(self) -> DatabaseState:
+        return database_state(self.fleet, self.probe, last_answered_at(self.processes.values()))
+
+    @property
+    def database_is_away(self) -> bool:
+        return self.database is DatabaseState.UNAVAILABLE
+
+    def takes_jobs(self, now: float) -> bool:
+        """Whether jobs can be taken on record, as far as was seen lately."""
+        return self.redis_ok and now - self.looked_at <= FRESH_SECONDS
+
+    def by_redis_clock(self, now: float) -> float:
+        """What Redis's clock shows when ours shows `now`."""
+        return now + self.redis_ahead_seconds
+
+    def by_our_clock(self, redis_time: float) -> float:
+        return redis_time - self.redis_ahead_seconds
+
+    def age_seconds(self, now: float) -> float | None:
+        """Since what is said here was seen; None where nothing was ever seen."""
+        return None if self.seen_at is None else round(max(0.0, now - self.seen_at), 3)

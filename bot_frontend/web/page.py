@@ -1,0 +1,179 @@
+"""The status page in a browser: its files, the sign-in, and what an operator orders there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import redis
+import structlog
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from bot_frontend.web.access import TO_ACT, Access, Operator, comes_from_elsewhere
+from bot_frontend.web.actions import ActionConflict, Actions, NoRoom, Taken
+from bot_frontend.web.body import body_of
+from workers.jobs import JobInvalid
+
+log = structlog.get_logger(__name__)
+
+STATIC = Path(__file__).with_name("static")
+
+BODY_BYTES_MAX = 4_096
+
+ORDERS_AT_ONCE = 4
+ORDER_SECONDS_MAX = 10.0
+"""Above what Redis may take for all of an order's steps, each at most a second where it hangs at the first."""
+
+_SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+_SAFE_PAGE = {
+    **_SAFE,
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+}
+
+ERROR_MARK = "<!-- error -->"
+
+
+class Files(StaticFiles):
+    """Asked for anew each time, and sent where they changed: a release's page must not run the last one's script."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update({**_SAFE, "Cache-Control": "no-cache"})
+        return response
+
+
+class Page:
+    def __init__(self, access: Access, actions: Actions) -> None:
+        self._access = access
+        self._actions = actions
+        self._threads = ThreadPoolExecutor(ORDERS_AT_ONCE, thread_name_prefix="orders")
+        self._index = (STATIC / "index.html").read_text(encoding="utf-8")
+        self._sign_in = (STATIC / "sign-in.html").read_text(encoding="utf-8")
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Mount("/static", Files(directory=STATIC)),
+            Route("/sign-in", self.sign_in, methods=["POST"]),
+            Route("/sign-out", self.sign_out, methods=["POST"]),
+            Route("/actions", self.act, methods=["POST"]),
+        ]
+
+    def index(self) -> Response:
+        return HTMLResponse(self._index, headers=_SAFE_PAGE)
+
+    def asks_to_sign_in(self, error: str = "", status: int = 401, **headers: str) -> Response:
+        """error -- one sentence, where the last try was in vain."""
+        page = self._sign_in.replace(ERROR_MARK, escape(error))
+        return HTMLResponse(page, status_code=status, headers={**_SAFE_PAGE, **headers})
+
+    async def sign_in(self, request: Request) -> Response:
+        if not self._access.has_token:
+            return self.asks_to_sign_in(
+                "No OPS_TOKEN is set, so nobody can sign in. Without one this page answers on its own host alone."
+            )
+        if comes_from_elsewhere(request):
+            return self.asks_to_sign_in("That came from a page of another address.", 403)
+        wait = self._access.tries.seconds_to_wait(request)
+        if wait:
+            return self.asks_to_sign_in(
+                f"Too many wrong tokens. Wait {math.ceil(wait)} seconds.",
+                429,
+                **{"Retry-After": str(math.ceil(wait))},
+            )
+        body = await body_of(request, BODY_BYTES_MAX)
+        fields = parse_qs((body or b"").decode(errors="replace"), max_num_fields=10)
+        token, name = (fields.get(field, [""])[0] for field in ("token", "name"))
+        if not self._access.sign_in(request, token, name):
+            self._access.tries.failed(request)
+            log.warning("sign_in_refused", address=request.client.host if request.client else None)
+            return self.asks_to_sign_in("That is not the operators' token.")
+        log.info("signed_in", actor=request.session["name"])
+        return RedirectResponse("/", status_code=303)
+
+    async def sign_out(self, request: Request) -> Response:
+        if self._access.has_token and not comes_from_elsewhere(request):
+            request.session.clear()
+        return RedirectResponse("/", status_code=303)
+
+    async def act(self, request: Request) -> Response:
+        if not self._access.has_token:
+            return _refused(403, TO_ACT)
+        operator = self._access.operator(request)
+        if operator is None:
+            return _refused(401, "expected a session, or the header Authorization: Bearer <OPS_TOKEN>")
+        if not _is_the_pages_own(request, operator):
+            return _refused(
+                403, "expected the X-CSRF-Token of this session, and no other address's page to send it"
+            )
+        body = await body_of(request, BODY_BYTES_MAX)
+        order = _order(body)
+        if isinstance(order, str):
+            return _refused(400, order)
+        try:
+            taken = await self._taken(operator, **order)
+        except JobInvalid as error:
+            return _refused(400, str(error))
+        except ActionConflict:
+            return _refused(409, "this id came before, with another order")
+        except NoRoom:
+            return _refused(503, "no more jobs can be taken now; nothing was changed")
+        except (redis.RedisError, TimeoutError) as error:
+            log.warning("order_failed", error=type(error).__name__)
+            return _refused(
+                503,
+                "Redis does not answer, so nobody knows whether it took effect; the same order again does no harm",
+            )
+        log.info(
+            "ordered", actor=operator.actor, action=order["action"], target=order["target"], state=taken.state
+        )
+        return JSONResponse(
+            {"id": order["action_id"], "state": taken.state, "words": taken.words}, status_code=202
+        )
+
+    async def _taken(self, operator: Operator, *, action_id: str, action: str, target: str) -> Taken:
+        loop = asyncio.get_running_loop()
+        ordering = loop.run_in_executor(
+            self._threads, self._actions.take, action_id, operator.actor, action, target
+        )
+        return await asyncio.wait_for(ordering, ORDER_SECONDS_MAX)
+
+
+def _is_the_pages_own(request: Request, operator: Operator) -> bool:
+    """Whether it was sent by our page, or by a machine, which no page can make send its token."""
+    if comes_from_elsewhere(request):
+        return False
+    given = request.headers.get("X-CSRF-Token", "")
+    return operator.csrf is None or Access.is_right(given, operator.csrf)
+
+
+def _order(body: bytes | None) -> dict[str, str] | str:
+    """The order's fields, or what is wrong with it. What they may hold the job says (workers/jobs.py)."""
+    try:
+        given: Any = json.loads(body or b"")
+    except (ValueError, RecursionError):
+        given = None
+    expected = {"id": "action_id", "action": "action", "target": "target"}
+    if not isinstance(given, dict) or given.keys() != expected.keys():
+        return "expected a JSON object with id, action and target"
+    wrong = [name for name in expected if not isinstance(given[name], str)]
+    if wrong:
+        return f"{wrong[0]}: expected a text"
+    return {field: given[name] for name, field in expected.items()}
+
+
+def _refused(status: int, error: str) -> Response:
+    return JSONResponse({"error": error}, status_code=status, headers=_SAFE)

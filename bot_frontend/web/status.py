@@ -1,0 +1,221 @@
+"""The JSON that the status page is drawn from. Pure; docs/endpoints.md lists every field.
+
+Times are seconds since 1970 by this frontend's clock: what Redis keeps by its own is moved by what the two differ.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot_frontend.web import reports
+from bot_frontend.web.look import Look
+from dbcore.breaker_rules import BreakerState
+from dbcore.quota import QuotaState
+from workers.verdict import BREAKER_WORDS, Circumstances, judge
+
+WORKERS_SHOWN_MAX = 200
+ACTIONS_SHOWN_MAX = 20
+
+
+def status(look: Look, now: float, actions: dict[str, Any]) -> dict[str, Any]:
+    """actions -- whether the asker may act from the page, as access.py says."""
+    verdict = judge(_circumstances(look, now))
+    forecast = look.quota
+    return {
+        "now": now,
+        "age_seconds": look.age_seconds(now),
+        "verdict": {"state": verdict.state, "title": verdict.title, "words": verdict.words},
+        "redis": {"ok": look.takes_jobs(now), "error": reports.redis_error(look, now)},
+        "telegram": reports.telegram(look),
+        "database": _database(look, now),
+        "breaker": _breaker(look, now),
+        "queues": [
+            {"name": name, "length": length, "attended": name in look.attended_queues}
+            for name, length in look.queues.items()
+        ],
+        "inbox": {
+            "size": look.inbox_size,
+            "held_back": look.inbox_held_back,
+            "oldest_seconds": look.inbox_oldest_seconds,
+        },
+        "throughput": _throughput(look),
+        "dead_letters": _dead_letters(look, now),
+        "workers": _workers(look, now),
+        "connections": {
+            "open": look.connections.open if look.connections else None,
+            "possible": look.connections.possible if look.connections else None,
+            "budget": look.connection_budget,
+        },
+        "quota": {
+            "state": forecast.state if forecast else QuotaState.UNKNOWN,
+            "used_hours": forecast.used_hours if forecast else None,
+            "compute_hours": forecast.compute_hours if forecast else None,
+            "used_up_at": forecast.used_up_at if forecast else None,
+            "renews_at": forecast.renews_at if forecast else None,
+        },
+        "broadcasts": {
+            "age_seconds": _board_age(look, now),
+            "stuck": look.broadcasts_stuck or [],
+            "items": look.board["broadcasts"] if look.board else [],
+        },
+        "transitions": [
+            {
+                "at": look.by_our_clock(event.at),
+                "before": event.before,
+                "after": event.after,
+                "reason": event.reason,
+                "by": event.by,
+            }
+            for event in look.recent_transitions
+        ],
+        "alarms": [
+            {"name": name, "since": look.by_our_clock(since)}
+            for name, since in sorted(look.alarms.items(), key=lambda alarm: alarm[1])
+        ],
+        "recent_actions": _recent_actions(look),
+        "actions": actions,
+    }
+
+
+def probes(look: Look) -> dict[str, Any]:
+    """The last hours', oldest first: time, whether it went well, how it was asked, latency and kind where known."""
+    return {
+        "probes": [
+            [
+                look.by_our_clock(each["probed_at"]),
+                bool(each.get("ok")),
+                each.get("by"),
+                each.get("latency_ms"),
+                each.get("kind"),
+            ]
+            for each in look.probes
+            if each.get("probed_at")
+        ]
+    }
+
+
+def _circumstances(look: Look, now: float) -> Circumstances:
+    return Circumstances(
+        takes_jobs=look.takes_jobs(now),
+        seen=look.seen_at is not None and look.redis_error is None,
+        database=look.database,
+        breaker=look.fleet,
+        probe_kind=(look.probe or {}).get("kind"),
+        deaf=look.telegram.error if look.telegram and look.telegram.ok is False else None,
+        processes=len(look.processes),
+        unattended=look.unattended_queues,
+        waiting=look.inbox_size or 0,
+        held_back=look.inbox_held_back or 0,
+        oldest_seconds=look.inbox_oldest_seconds or 0.0,
+    )
+
+
+def _database(look: Look, now: float) -> dict[str, Any]:
+    probe, server = look.probe or {}, look.server or {}
+    return {
+        "state": look.database,
+        "version": server.get("server_version"),
+        "bytes": server.get("database_bytes"),
+        "latency_ms": probe.get("latency_ms"),
+        "probe_ok": probe.get("ok"),
+        "probe_kind": probe.get("kind"),
+        "probe_age_seconds": _since(look, now, probe.get("probed_at")),
+        "server_connections": server.get("connections"),
+        "server_connections_max": server.get("max_connections"),
+    }
+
+
+def _breaker(look: Look, now: float) -> dict[str, Any]:
+    breaker = look.breaker
+    if breaker is None:
+        return {
+            "state": "unknown",
+            "reason": None,
+            "since": None,
+            "for_seconds": None,
+            "next_probe_seconds": None,
+            "words": "unknown: no worker has followed one yet",
+            "processes_open": 0,
+        }
+    since = breaker.since or None
+    return {
+        "state": breaker.state,
+        "reason": breaker.reason,
+        "since": None if since is None else look.by_our_clock(since),
+        "for_seconds": _since(look, now, since),
+        "next_probe_seconds": None
+        if breaker.until is None
+        else round(max(0.0, breaker.until - look.by_redis_clock(now)), 3),
+        "words": BREAKER_WORDS[breaker.state],
+        # Beside the fleet's word: a process in trouble of its own stays out while the others go on.
+        "processes_open": sum(
+            engine.get("state") not in {BreakerState.CLOSED, BreakerState.DISABLED}
+            for engine in look.engines.values()
+        ),
+    }
+
+
+def _throughput(look: Look) -> dict[str, Any]:
+    seen = look.throughput
+    return {
+        "commands_per_minute": seen.commands_per_minute if seen else None,
+        "answers_per_minute": seen.answers_per_minute if seen else None,
+        "answer_p50_seconds": seen.answer_p50_seconds if seen else None,
+        "answer_p95_seconds": seen.answer_p95_seconds if seen else None,
+    }
+
+
+def _dead_letters(look: Look, now: float) -> dict[str, Any]:
+    """From the board, or their number from the last probe where that is all there is."""
+    if look.board is not None:
+        letters = look.board["dead_letters"]
+        return {"open": letters["open"], "age_seconds": _board_age(look, now), "items": letters["items"]}
+    server = look.server or {}
+    counted = server.get("open_dead_letters")
+    return {
+        "open": counted,
+        "age_seconds": None if counted is None else _since(look, now, server.get("probed_at")),
+        "items": [],
+    }
+
+
+def _workers(look: Look, now: float) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = [
+        {
+            "name": report.get("name") or owner,
+            "host": report.get("host"),
+            "pid": report.get("pid"),
+            "queues": report.get("queues", []),
+            "beat_age_seconds": _since(look, now, report["beat_at"]),
+            "breaker": (report.get("database") or {}).get("state", "unknown"),
+            "doing": report.get("doing", []),
+        }
+        for owner, report in look.processes.items()
+    ]
+    shown.sort(key=lambda each: (str(each["name"]), str(each["host"]), str(each["pid"])))
+    return shown[:WORKERS_SHOWN_MAX]
+
+
+def _recent_actions(look: Look) -> list[dict[str, Any]]:
+    """What the books have, and what waits to be written there."""
+    booked = look.board["actions"] if look.board else []
+    found = {each["action_id"]: each for each in (*look.actions, *booked)}
+    newest = sorted(found.values(), key=lambda each: -float(each["at"]))[:ACTIONS_SHOWN_MAX]
+    return [
+        {
+            "at": look.by_our_clock(each["at"]),
+            "actor": each["actor"],
+            "action": each["action"],
+            "target": each["target"],
+            "outcome": each["outcome"],
+        }
+        for each in newest
+    ]
+
+
+def _board_age(look: Look, now: float) -> float | None:
+    return None if look.board is None else _since(look, now, look.board["at"])
+
+
+def _since(look: Look, now: float, redis_time: float | None) -> float | None:
+    return None if redis_time is None else round(max(0.0, look.by_redis_clock(now) - redis_time), 3)

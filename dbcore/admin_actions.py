@@ -1,0 +1,89 @@
+"""What operators did, in the books: who, what, to what, and what came of it. Append-only by the database's own rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dbcore.engine import GuardedEngine
+from dbcore.text import storable
+
+DONE = "done"
+
+_OUTCOME_LENGTH_MAX = 500
+_COLUMNS = "action_id, actor, action, target, outcome, created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody ordered.
+
+    action_id -- by which it takes effect once. action -- such as `dead_letter.retry`; target -- what it is about, or
+    nothing. at -- when it was ordered, seconds since 1970.
+    """
+
+    action_id: str
+    actor: str
+    action: str
+    target: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAction:
+    """One that is written down. outcome -- `done`, or why not."""
+
+    action_id: str
+    actor: str
+    action: str
+    target: str
+    outcome: str
+    created_at: datetime
+
+
+def booking(order: Order, outcome: str, *, where: str = "") -> tuple[str, tuple[Any, ...]]:
+    """The statement that writes an order down once, with its parameters: for whoever writes it down in the same
+    transaction as what it did.
+
+    where -- `FROM …` and a condition, of ours: only then it is written.
+    """
+    statement = (
+        f"INSERT INTO admin_actions ({_COLUMNS}) SELECT %s, %s, %s, %s, %s, to_timestamp(%s) {where} "
+        "ON CONFLICT (action_id) DO NOTHING RETURNING 1"
+    )
+    texts = (order.actor, order.action, order.target, outcome[:_OUTCOME_LENGTH_MAX])
+    return statement, (order.action_id, *map(storable, texts), order.at)
+
+
+def record(engine: GuardedEngine, order: Order, outcome: str) -> None:
+    """Write it down, once for its id."""
+    statement, parameters = booking(order, outcome)
+    engine.fetch_row(
+        f"WITH booked AS ({statement}) SELECT count(*) FROM booked",  # noqa: S608  from right above
+        parameters,
+        name="admin_actions.record",
+    )
+
+
+def outcome_of(engine: GuardedEngine, action_id: str) -> str | None:
+    """What came of it; None where it is not written down."""
+    (outcome,) = engine.fetch_row(
+        "SELECT (SELECT outcome FROM admin_actions WHERE action_id = %s)",
+        (action_id,),
+        name="admin_actions.outcome_of",
+        writes=False,
+    )
+    return None if outcome is None else str(outcome)
+
+
+def recent(engine: GuardedEngine, limit: int) -> list[AdminAction]:
+    """The last ones, newest first."""
+    (rows,) = engine.fetch_row(
+        f"SELECT coalesce(jsonb_agg(a), '[]') FROM "  # noqa: S608  our own column names
+        f"(SELECT {_COLUMNS} FROM admin_actions ORDER BY created_at DESC, id DESC LIMIT %s) AS a",
+        (limit,),
+        name="admin_actions.recent",
+        writes=False,
+    )
+    return [AdminAction(**{**row, "created_at": datetime.fromisoformat(row["created_at"])}) for row in rows]

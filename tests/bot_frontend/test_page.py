@@ -1,0 +1,258 @@
+"""Who sees the status page, who may act from it, and that nobody else can."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot_frontend.web.access import TRIES_MAX
+from dbcore import fleet
+from dbcore.breaker_rules import BreakerState
+from dbcore.fleet import FleetStore
+from dbcore.settings import Settings
+from tests.bot_frontend.test_web import TOKEN, serving
+from tests.conftest import MakeSettings
+from tests.queueing import Queueing
+from workers.jobs import Envelope, OperatorAction
+
+OPS_TOKEN = "sesame"
+BY_BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+BEARER = {"Authorization": f"Bearer {OPS_TOKEN}"}
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings, redis_url: str) -> Settings:
+    return make_settings(redis_url=redis_url, telegram_bot_token=TOKEN, ops_token=OPS_TOKEN)
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        yield session
+
+
+async def sign_in(http: aiohttp.ClientSession, url: str, token: str = OPS_TOKEN, **headers: str) -> int:
+    form = {"token": token, "name": "Ada"}
+    async with http.post(f"{url}/sign-in", data=form, headers=headers, allow_redirects=False) as answer:
+        return answer.status
+
+
+async def status(http: aiohttp.ClientSession, url: str, **headers: str) -> dict[str, Any]:
+    async with http.get(f"{url}/status.json", headers=headers) as answer:
+        assert answer.status == 200
+        page: dict[str, Any] = await answer.json()
+        return page
+
+
+async def order(
+    http: aiohttp.ClientSession,
+    url: str,
+    headers: dict[str, str],
+    action: str = "breaker.open",
+    target: str = "",
+    action_id: str | None = None,
+) -> tuple[int, dict[str, Any]]:
+    body = {"action": action, "target": target, "id": action_id or str(uuid.uuid4())}
+    async with http.post(f"{url}/actions", json=body, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_browser_is_asked_to_sign_in_and_a_machine_for_the_token(
+    settings: Settings, queueing: Queueing
+) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        async with http.get(url, headers=BY_BROWSER) as answer:
+            assert (answer.status, answer.content_type) == (401, "text/html")
+            assert 'action="/sign-in"' in await answer.text()
+        for path in ("/", "/status.json", "/status/probes.json"):
+            async with http.get(url + path) as answer:
+                assert (answer.status, answer.content_type) == (401, "application/json")
+        async with http.get(url, headers=BEARER) as answer:
+            assert (await answer.json())["verdict"]["state"] == "degraded"
+
+
+async def test_who_signs_in_sees_the_page_and_may_act(settings: Settings, queueing: Queueing) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        assert await sign_in(http, url, token="wrong") == 401
+        assert await sign_in(http, url) == 303
+        async with http.get(url, headers=BY_BROWSER) as answer:
+            assert answer.status == 200
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        actions = (await status(http, url))["actions"]
+        assert (actions["allowed"], actions["signed_in_as"]) == (True, "Ada")
+        assert (await order(http, url, {"X-CSRF-Token": actions["csrf"]}))[0] == 202
+        (event,) = FleetStore(queueing.client).recent()
+        assert event.by == "web:Ada (operator)"
+        async with http.post(f"{url}/sign-out", headers=BY_BROWSER) as answer:
+            assert answer.status == 401
+        async with http.get(f"{url}/status.json") as answer:
+            assert answer.status == 401
+
+
+async def test_the_cookie_is_for_this_page_alone(settings: Settings, queueing: Queueing) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        for headers, secure in (({}, False), ({"X-Forwarded-Proto": "https"}, True)):
+            form = {"token": OPS_TOKEN}
+            async with http.post(
+                f"{url}/sign-in", data=form, headers=headers, allow_redirects=False
+            ) as answer:
+                cookie = answer.headers["Set-Cookie"].lower()
+            assert "httponly" in cookie
+            assert "samesite=strict" in cookie
+            assert ("secure" in cookie) is secure
+            assert OPS_TOKEN not in cookie
+
+
+async def test_a_session_ends_when_the_token_changes(
+    settings: Settings, make_settings: MakeSettings, queueing: Queueing
+) -> None:
+    async with browser() as http:
+        async with serving(settings, queueing) as url:
+            assert await sign_in(http, url) == 303
+        async with serving(settings, queueing) as url:
+            await status(http, url)  # cookies know no ports; the session holds on every frontend
+        changed = make_settings(redis_url=queueing.redis_url, telegram_bot_token=TOKEN, ops_token="another")
+        async with serving(changed, queueing) as url, http.get(f"{url}/status.json") as answer:
+            assert answer.status == 401
+
+
+async def test_guessing_the_token_is_slow_work(settings: Settings, queueing: Queueing) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        for _ in range(TRIES_MAX):
+            assert await sign_in(http, url, token="guess") == 401
+        async with http.post(f"{url}/sign-in", data={"token": OPS_TOKEN}) as answer:
+            assert answer.status == 429
+            assert 0 < int(answer.headers["Retry-After"]) <= 60
+        await status(http, url, **BEARER)  # who has it already is not kept out
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": f"Basic {OPS_TOKEN}"}, 401),
+        ({**BEARER, "Origin": "https://evil.example"}, 403),
+        ({**BEARER, "Origin": "null"}, 403),
+    ],
+)
+async def test_nobody_else_acts(
+    settings: Settings, queueing: Queueing, headers: dict[str, str], expected: int
+) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        assert (await order(http, url, headers))[0] == expected
+    assert fleet.read(queueing.client).state is BreakerState.CLOSED
+    assert queueing.inbox.size() == 0
+
+
+async def test_a_session_acts_by_its_own_page_alone(settings: Settings, queueing: Queueing) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        assert await sign_in(http, url, Origin="https://evil.example") == 403
+        assert await sign_in(http, url) == 303
+        csrf = {"X-CSRF-Token": (await status(http, url))["actions"]["csrf"]}
+        for headers in (
+            {},
+            {"X-CSRF-Token": "wrong"},
+            {**csrf, "Origin": "https://evil.example"},
+            {**csrf, "Origin": url.replace("127.0.0.1", "localhost")},
+        ):
+            assert (await order(http, url, headers))[0] == 403
+        assert fleet.read(queueing.client).state is BreakerState.CLOSED
+        assert (await order(http, url, {**csrf, "Origin": url}))[0] == 202
+        assert fleet.read(queueing.client).state is BreakerState.FORCED_OPEN
+
+
+async def test_without_a_token_set_nobody_acts(
+    make_settings: MakeSettings, redis_url: str, queueing: Queueing
+) -> None:
+    settings = make_settings(redis_url=redis_url, telegram_bot_token=TOKEN)
+    async with serving(settings, queueing) as url, browser() as http:
+        assert (await status(http, url))["actions"]["allowed"] is False
+        answer = await order(http, url, BEARER)
+        assert answer == (403, {"error": "Set OPS_TOKEN and sign in to act from here."})
+        assert await sign_in(http, url) == 401
+
+
+async def test_an_order_that_comes_twice_is_obeyed_once(settings: Settings, queueing: Queueing) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        opened = str(uuid.uuid4())
+        for _ in range(2):
+            code, answer = await order(http, url, BEARER, action_id=opened)
+            assert (code, answer["state"], answer["id"]) == (202, "done", opened)
+        await order(http, url, BEARER, "breaker.auto")
+        code, _ = await order(http, url, BEARER, action_id=opened)  # a copy that took its time
+        assert code == 202
+        assert fleet.read(queueing.client).state is BreakerState.CLOSED
+        assert len(FleetStore(queueing.client).recent()) == 2
+        code, answer = await order(http, url, BEARER, "breaker.close", action_id=opened)
+        assert code == 409
+        letter = str(uuid.uuid4())
+        for _ in range(2):
+            code, answer = await order(http, url, BEARER, "dead_letter.retry", "7F3KQ2MA", letter)
+            assert (code, answer["state"]) == (202, "queued")
+    record = queueing.client.hget(f"ballast:inbox:job:action-{letter}", "envelope")
+    assert isinstance(record, bytes)
+    job = OperatorAction.decode(Envelope.model_validate_json(record).fields)
+    assert (job.actor, job.action, job.target) == ("token", "dead_letter.retry", "7F3KQ2MA")
+    assert queueing.inbox.size() == 3  # two words for the books, one letter
+
+
+@pytest.mark.parametrize(
+    ("action", "target"),
+    [
+        ("breaker.explode", ""),
+        ("breaker.open", "x"),
+        ("dead_letter.retry", ""),
+        ("dead_letter.retry", "7F3KQ2MA\n"),
+        ("broadcast.pause", "-1"),
+        ("broadcast.pause", "1; DROP TABLE users"),
+    ],
+)
+async def test_an_order_that_makes_no_sense_gets_a_clear_error(
+    settings: Settings, queueing: Queueing, action: str, target: str
+) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        code, answer = await order(http, url, BEARER, action, target)
+        assert code == 400
+        assert answer["error"].startswith("workers.health.act: ")
+        assert (await order(http, url, BEARER, action_id="not-a-uuid"))[0] == 400
+        for body in (b"", b"[]", b'{"id": 1}', b"[" * 4000, b" " * 5000):
+            async with http.post(f"{url}/actions", data=body, headers=BEARER) as refused:
+                assert refused.status == 400
+    assert queueing.inbox.size() == 0
+
+
+async def test_an_order_while_redis_hangs_is_honestly_refused_and_no_page_waits_for_it(
+    make_settings: MakeSettings, silent_redis: Queueing
+) -> None:
+    settings = make_settings(redis_url=silent_redis.redis_url, telegram_bot_token=TOKEN, ops_token=OPS_TOKEN)
+    async with serving(settings, silent_redis) as url, browser() as http:
+        ordering = [asyncio.create_task(order(http, url, BEARER)) for _ in range(10)]
+        page = await status(http, url, **BEARER)
+        assert page["verdict"]["state"] == "down"
+        assert not any(each.done() for each in ordering), "a page is there before Redis's second is over"
+        for code, answer in await asyncio.gather(*ordering):
+            assert code == 503
+            assert "Redis does not answer" in answer["error"]
+
+
+async def test_the_pages_files_are_open_and_nothing_beside_them_is(
+    settings: Settings, queueing: Queueing
+) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        async with http.get(f"{url}/static/status.js") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/javascript")
+            assert answer.headers["Cache-Control"] == "no-cache"
+            etag = answer.headers["ETag"]
+        async with http.get(f"{url}/static/status.js", headers={"If-None-Match": etag}) as answer:
+            assert answer.status == 304
+        for path in ("/static/", "/static/nothing.js", "/static/..%2fapp.py", "/static/%2e%2e/app.py"):
+            async with http.get(url + path) as answer:
+                assert answer.status == 404, path

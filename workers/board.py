@@ -1,0 +1,57 @@
+"""What the status page shows of the database's own tables: open dead letters, broadcasts, what operators did. A worker
+reads them, where somebody watches the page; in Redis they stay readable while the database is away.
+
+    ballast:board   string   as JSON: at, when it was read, by Redis's clock; work, see below; dead_letters, broadcasts,
+                             actions
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import kombu.exceptions
+import redis
+import structlog
+
+from workers.jobs import DATABASE_QUEUES, JOB_TYPES, OperatorAction, queue_of
+from workers.totals import name_of
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+log = structlog.get_logger(__name__)
+
+TASK = "workers.health.board"
+
+FRESH_SECONDS = 2.5
+"""However many pages ask, it is read no more often."""
+
+EXPIRES_SECONDS = 10
+
+_KEY = "ballast:board"
+
+
+def ask(sender: Celery) -> None:
+    """Have a worker read it anew. Never raises for a broker that is away: whoever watches asks again."""
+    try:
+        sender.send_task(TASK, queue="health", expires=EXPIRES_SECONDS, ignore_result=True, retry=False)
+    except (kombu.exceptions.OperationalError, OSError) as error:
+        log.warning("board_not_asked_for", error=type(error).__name__)
+
+
+def read(client: redis.Redis) -> dict[str, Any] | None:
+    """The board as it was read last. Raises redis.RedisError."""
+    board = cast("bytes | None", client.get(_KEY))
+    return None if board is None else cast(dict[str, Any], json.loads(board))
+
+
+def keep(client: redis.Redis, board: dict[str, Any]) -> None:
+    client.set(_KEY, json.dumps(board, default=str))
+
+
+def work_done(counts: Mapping[str, int]) -> int:
+    """Jobs on the database that ended ever since (totals.py): without new ones, the board is as it was."""
+    kinds = [kind for kind in JOB_TYPES if queue_of(kind) in DATABASE_QUEUES or kind == OperatorAction.kind]
+    return sum(counts.get(name_of("jobs_done", kind), 0) for kind in kinds)

@@ -1,0 +1,109 @@
+"""The task that reads the status page's board. The frontend asks for it while somebody watches; it is on the probe's
+queue, and beside everything: while the breaker lets nothing through it leaves the last board as it is.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from dbcore import admin_actions, broadcasts, failed_operations, fleet
+from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.errors import DatabaseAway
+from dbcore.fleet.awake import awake_time
+from dbcore.redis_client import redis_time
+from workers import board, process, totals
+from workers.celery import app
+from workers.process import WorkerProcess
+
+log = structlog.get_logger(__name__)
+
+SHOWN_MAX = 20
+ERROR_LENGTH_MAX = 200
+
+
+@app.task(name=board.TASK)
+def read_board() -> None:
+    """Read it, where it is not fresh and the database may be asked; leave it in Redis."""
+    worker = process.current()
+    now = redis_time(worker.redis)
+    work = board.work_done(totals.read(worker.redis))
+    if not _is_due(worker, now, work):
+        return
+    try:
+        board.keep(worker.redis, {"at": now, "work": work, **_read(worker)})
+    except DatabaseAway as away:
+        log.info("board_waits", kind=away.kind)
+
+
+def _is_due(worker: WorkerProcess, now: float, work: int) -> bool:
+    last = board.read(worker.redis)
+    if last is not None and now - last["at"] < board.FRESH_SECONDS:
+        return False
+    if fleet.read(worker.redis).admits_nothing:
+        return False
+    if worker.settings.health_probe_mode != "thrifty":
+        return True
+    # Looking must neither wake it nor keep it awake: only where others use it, and there is something new to see.
+    news = last is None or last["work"] != work
+    return news and awake_time(worker.redis, worker.settings).is_awake(now)
+
+
+def _read(worker: WorkerProcess) -> dict[str, Any]:
+    engine = worker.engine
+    letters = failed_operations.list_open(engine, SHOWN_MAX)
+    return {
+        "dead_letters": {
+            "open": failed_operations.count_open(engine) if len(letters) == SHOWN_MAX else len(letters),
+            "items": [
+                {
+                    "reference": letter.reference,
+                    "kind": letter.kind,
+                    "at": letter.created_at.timestamp(),
+                    "error": letter.error[:ERROR_LENGTH_MAX],
+                }
+                for letter in letters
+            ],
+        },
+        "broadcasts": [
+            _described(worker, each)
+            for each in broadcasts.listed(engine, SHOWN_MAX)
+            if each.status is not BroadcastStatus.DRAFT
+        ],
+        "actions": [
+            {
+                "action_id": each.action_id,
+                "at": each.created_at.timestamp(),
+                "actor": each.actor,
+                "action": each.action,
+                "target": each.target,
+                "outcome": each.outcome,
+            }
+            for each in admin_actions.recent(engine, SHOWN_MAX)
+        ],
+    }
+
+
+def _described(worker: WorkerProcess, broadcast: Broadcast) -> dict[str, Any]:
+    rate = None
+    if broadcast.status is BroadcastStatus.SENDING:
+        rate = worker.broadcaster.lanes.cards.measured_rate(broadcast.id, broadcast.done)
+    return {
+        "id": broadcast.id,
+        "status": broadcast.status.value,
+        "audience": broadcast.audience,
+        "sent": broadcast.sent,
+        "blocked": broadcast.blocked,
+        "failed": broadcast.failed,
+        "unknown": broadcast.unknown,
+        "rate": rate,
+        "eta_seconds": broadcast.left / rate if rate else None,
+        "halted_reason": broadcast.halted_reason,
+        "scheduled_for": _seconds(broadcast.scheduled_for),
+    }
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()

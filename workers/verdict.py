@@ -1,0 +1,205 @@
+"""How all is, in plain words, from what Redis holds. Pure; for the frontend's pages and for /dbstatus alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.fleet import FleetView
+from workers.durations import duration
+
+_LETS_THROUGH = frozenset({BreakerState.CLOSED, BreakerState.DISABLED})
+
+BEHIND_SECONDS = 30.0
+"""A job that waits for longer is behind, and not only under way."""
+
+BREAKER_WORDS = {
+    BreakerState.CLOSED: "closed, all is let through",
+    BreakerState.OPEN: "open, nothing is let through",
+    BreakerState.HALF_OPEN: "half-open, one probe is let through",
+    BreakerState.FORCED_OPEN: "held open by an operator",
+    BreakerState.DISABLED: "held closed by an operator",
+}
+
+_REMEDIES: dict[BreakerReason | None, str] = {
+    BreakerReason.OUTAGE: "The database does not answer: see to its server.",
+    BreakerReason.SATURATION: "The database is overloaded: look for others' connections and slow statements.",
+    BreakerReason.QUOTA: "The database's quota is used up: raise the plan, then release the breaker.",
+    BreakerReason.STORAGE: "The database cannot be written to: make room. Balances can still be read.",
+    BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong.",
+    None: "An operator holds the breaker open: release it when done.",
+}
+
+_DEAF = {"Conflict": "another process asks with the same token, so stop one of the two"}
+
+
+class DatabaseState(StrEnum):
+    """REACHABLE -- somebody listens there; one that may sleep was not woken to ask more."""
+
+    OK = "ok"
+    UNAVAILABLE = "unavailable"
+    UNKNOWN = "unknown"
+    REACHABLE = "reachable"
+
+
+class Standing(StrEnum):
+    """How all is, the worst last."""
+
+    UNKNOWN = "unknown"
+    OK = "ok"
+    WORKING_THROUGH = "working_through"
+    DEGRADED = "degraded"
+    AWAY = "away"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """words -- a sentence or two: what people notice, and what to do."""
+
+    state: Standing
+    title: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a verdict goes by.
+
+    takes_jobs -- whether Redis answers. seen -- whether what it holds was ever seen, and could be read.
+    deaf -- why updates do not reach us, where they do not.
+    """
+
+    takes_jobs: bool
+    seen: bool
+    database: DatabaseState
+    breaker: FleetView | None
+    probe_kind: str | None
+    deaf: str | None
+    processes: int
+    unattended: Sequence[str]
+    waiting: int
+    held_back: int
+    oldest_seconds: float
+
+
+def judge(now: Circumstances) -> Verdict:
+    """The worst of what holds."""
+    if not now.takes_jobs:
+        return Verdict(
+            Standing.DOWN,
+            "Redis does not answer",
+            "No command can be taken, and people get no answers. Telegram keeps what they write for a day: see to "
+            "Redis, and all goes on by itself.",
+        )
+    if not now.seen:
+        return Verdict(
+            Standing.UNKNOWN,
+            "Nothing is known yet",
+            "Redis answers, but what it holds was not read yet, or is of another release. The frontend's log says "
+            "more.",
+        )
+    if now.database is DatabaseState.UNAVAILABLE:
+        return Verdict(Standing.AWAY, *_away(now))
+    return _troubled(now) or _behind(now) or Verdict(Standing.OK, "All is well", _well(now))
+
+
+def _away(now: Circumstances) -> tuple[str, str]:
+    title = database_sentence(now.database, now.breaker).removesuffix(".")
+    if now.breaker is not None and now.breaker.state not in _LETS_THROUGH:
+        remedy = _REMEDIES[now.breaker.reason]
+    else:
+        why = now.probe_kind or "tables are missing: is the schema migrated?"
+        remedy = f"It was let through, but nobody had an answer since ({why})."
+    return title, f"{remedy} Commands wait in Redis and people are told so; nothing is lost."
+
+
+def _troubled(now: Circumstances) -> Verdict | None:
+    if not now.processes:
+        title, words = (
+            "No worker is running",
+            "Commands are taken and wait in Redis, and nobody answers them. Start the workers.",
+        )
+    elif now.unattended:
+        title, words = (
+            "A queue has no worker",
+            f"Jobs wait in {', '.join(now.unattended)}, and no worker takes from there. Start one for it.",
+        )
+    elif now.deaf is not None:
+        why = _DEAF.get(now.deaf, f"the last try ended with {now.deaf}")
+        title, words = (
+            "Telegram's messages do not reach us",
+            f"What people write is not heard: {why}. Telegram keeps it for a day.",
+        )
+    else:
+        return None
+    return Verdict(Standing.DEGRADED, title, words)
+
+
+def _behind(now: Circumstances) -> Verdict | None:
+    if not now.held_back and now.oldest_seconds < BEHIND_SECONDS:
+        return None
+    jobs = "1 job is" if now.waiting == 1 else f"{now.waiting:,} jobs are"
+    return Verdict(
+        Standing.WORKING_THROUGH,
+        "Working through what waited",
+        f"All is there again; {jobs} on record, the oldest for {duration(now.oldest_seconds)}. Nothing is to be done, "
+        "unless it does not get shorter: then add workers.",
+    )
+
+
+def _well(now: Circumstances) -> str:
+    if now.database is DatabaseState.UNKNOWN:
+        return "Commands are answered. The database was not probed yet."
+    if now.database is DatabaseState.REACHABLE:
+        return "Commands are answered. The database sleeps, or may, and was not woken to ask how it is."
+    return "Commands are answered as they come, and the database is well."
+
+
+def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
+    match state:
+        case DatabaseState.OK:
+            return "The database is well."
+        case DatabaseState.REACHABLE:
+            return "The database can be reached."
+        case DatabaseState.UNKNOWN:
+            return "The database was not probed yet."
+    if breaker is None or breaker.state in _LETS_THROUGH:
+        return "The last probe of the database failed."
+    return "The database is away."
+
+
+def database_state(
+    breaker: FleetView | None, probe: Mapping[str, Any] | None, answered_at: float | None
+) -> DatabaseState:
+    """UNKNOWN before the first probe.
+
+    probe -- the last one. answered_at -- when the database last answered any process, by Redis's clock: one probe that
+    failed says nothing once somebody else was answered.
+    """
+    if breaker is not None and breaker.state not in _LETS_THROUGH:
+        return DatabaseState.UNAVAILABLE
+    if probe is None:
+        return DatabaseState.UNKNOWN
+    if probe.get("ok"):
+        return DatabaseState.REACHABLE if probe.get("by") == "tcp" else DatabaseState.OK
+    if probe.get("missing_tables"):
+        return DatabaseState.UNAVAILABLE  # it answers, and nothing works
+    well_since = max(answered_at or 0.0, breaker.since if breaker else 0.0)
+    return DatabaseState.UNAVAILABLE if probe.get("probed_at", 0.0) > well_since else DatabaseState.OK
+
+
+def last_answered_at(processes: Iterable[Mapping[str, Any]]) -> float | None:
+    """When the database last answered any of them, by Redis's clock; None where nobody says so.
+
+    processes -- their reports, as the inbox has them.
+    """
+    answered = [
+        report["beat_at"] - ago
+        for report in processes
+        if isinstance(ago := (report.get("database") or {}).get("answered_ago_seconds"), int | float)
+    ]
+    return max(answered, default=None)
