@@ -28,8 +28,6 @@ const probes = new Poller("/status/probes.json", PROBES_MS, () => { if (probes.a
 const chart = new ProbeChart($("chart"));
 const actions = new Actions($("confirm"), () => figures.ask());
 
-let wasWell = null;
-
 function show() {
   const status = figures.answer;
   const { elapsed } = figures;
@@ -39,9 +37,6 @@ function show() {
   for (const section of SECTIONS) section(status, elapsed);
   actions.show(status.actions);
   chart.show(status, elapsed);
-  // The chart must not say that none failed when the first has.
-  if (wasWell !== null && wasWell !== status.database.probe_ok) probes.ask();
-  wasWell = status.database.probe_ok;
   document.body.dataset.redis = status.redis.ok ? "ok" : "away";
   document.body.dataset.ready = "yes";
 }

@@ -37,7 +37,7 @@ export function moments(seconds) {
 
 export function ago(seconds) {
   if (seconds === null) return "never";
-  return seconds < 1 ? "now" : `${duration(seconds)} ago`;
+  return seconds < 1 ? "just now" : `${duration(seconds)} ago`;
 }
 
 export function older(age, elapsed) {
