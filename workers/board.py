@@ -15,6 +15,8 @@ import kombu.exceptions
 import redis
 import structlog
 
+from dbcore import fleet
+from dbcore.fleet.awake import AwakeTime
 from workers.jobs import DATABASE_QUEUES, JOB_TYPES, OperatorAction, queue_of
 from workers.totals import name_of
 
@@ -31,6 +33,7 @@ FRESH_SECONDS = 2.5
 EXPIRES_SECONDS = 10
 
 _KEY = "ballast:board"
+_PARTS = {"at", "work", "dead_letters", "broadcasts", "actions"}
 
 
 def ask(sender: Celery) -> None:
@@ -42,13 +45,31 @@ def ask(sender: Celery) -> None:
 
 
 def read(client: redis.Redis) -> dict[str, Any] | None:
-    """The board as it was read last. Raises redis.RedisError."""
-    board = cast("bytes | None", client.get(_KEY))
-    return None if board is None else cast(dict[str, Any], json.loads(board))
+    """The board as it was read last; None where another release wrote it. Raises redis.RedisError."""
+    kept = cast("bytes | None", client.get(_KEY))
+    board = {} if kept is None else cast(dict[str, Any], json.loads(kept))
+    return board if board.keys() >= _PARTS else None
 
 
 def keep(client: redis.Redis, board: dict[str, Any]) -> None:
     client.set(_KEY, json.dumps(board, default=str))
+
+
+def is_due(client: redis.Redis, *, now: float, work: int, awake: AwakeTime | None) -> bool:
+    """Whether it is not fresh, and the database may be asked.
+
+    now -- by Redis's clock. work -- as `work_done` says.
+    awake -- of a database that sleeps while nobody uses it: looking must neither wake it nor keep it awake, so it is
+    asked only where others use it, and there is something new to see. Raises redis.RedisError.
+    """
+    last = read(client)
+    if last is not None and now - last["at"] < FRESH_SECONDS:
+        return False
+    if fleet.read(client).admits_nothing:
+        return False
+    if awake is None:
+        return True
+    return (last is None or last["work"] != work) and awake.is_awake(now)
 
 
 def work_done(counts: Mapping[str, int]) -> int:

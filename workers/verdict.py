@@ -98,7 +98,7 @@ def judge(now: Circumstances) -> Verdict:
     if not now.seen:
         return Verdict(
             Standing.UNKNOWN,
-            "Nothing is known yet",
+            "It is not known how all is",
             "Redis answers, but what it holds was not read yet, or is of another release. The frontend's log says "
             "more.",
         )

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
+import structlog
 
 from dbcore.fleet import operate
 from dbcore.redis_client import redis_time
 from workers import action_record
 from workers.inbox import Acceptance, Inbox, Publisher
 from workers.jobs import Envelope, OperatorAction
+
+log = structlog.get_logger(__name__)
 
 LANE = "operators"
 """One for all: in the order in which they were given."""
@@ -33,7 +36,7 @@ class ActionConflict(Exception):
 
 
 class NoRoom(Exception):
-    """It cannot be taken on record now."""
+    """It cannot be taken on record now. Nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,16 @@ class Actions:
                 raise ActionConflict
             return _told(known["action"], known["outcome"])
         kind, _, word = order.action.partition(".")
-        if kind == "breaker":
-            operate.tell(self._redis, word, order.actor)
-            outcome = DONE
-        else:
-            outcome = QUEUED
-        self._have_it_done(order, outcome)
-        return _told(order.action, outcome)
+        if kind != "breaker":
+            self._have_it_done(order, QUEUED)
+            return _told(order.action, QUEUED)
+        operate.tell(self._redis, word, order.actor)
+        try:
+            self._have_it_done(order, DONE)
+        except NoRoom:
+            log.error("not_in_the_books", action=order.action, actor=order.actor, action_id=order.action_id)
+            action_record.note(self._redis, order, DONE, first=True)
+        return _told(order.action, DONE)
 
     def _have_it_done(self, order: OperatorAction, outcome: str) -> None:
         receipt = self._inbox.accept(Envelope.of(order, job_id=f"action-{order.action_id}", lane=LANE))

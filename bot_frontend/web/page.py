@@ -46,6 +46,10 @@ _SAFE_PAGE = {
 
 ERROR_MARK = "<!-- error -->"
 
+_NOBODY_CAN = (
+    "No OPS_TOKEN is set, so nobody can sign in. Without one this page answers on its own host alone."
+)
+
 
 class Files(StaticFiles):
     """Asked for anew each time, and sent where they changed: a release's page must not run the last one's script."""
@@ -77,14 +81,13 @@ class Page:
 
     def asks_to_sign_in(self, error: str = "", status: int = 401, **headers: str) -> Response:
         """error -- one sentence, where the last try was in vain."""
+        error = error or ("" if self._access.has_token else _NOBODY_CAN)
         page = self._sign_in.replace(ERROR_MARK, escape(error))
         return HTMLResponse(page, status_code=status, headers={**_SAFE_PAGE, **headers})
 
     async def sign_in(self, request: Request) -> Response:
         if not self._access.has_token:
-            return self.asks_to_sign_in(
-                "No OPS_TOKEN is set, so nobody can sign in. Without one this page answers on its own host alone."
-            )
+            return self.asks_to_sign_in()
         if comes_from_elsewhere(request):
             return self.asks_to_sign_in("That came from a page of another address.", 403)
         wait = self._access.tries.seconds_to_wait(request)

@@ -38,7 +38,6 @@ def have_something_to_tell(queueing: Queueing) -> None:
         "database": {**engine, "answered_ago_seconds": 0.1},
     }
     queueing.inbox.beat("h:7:aa", report, {"answers|users|50": 3})
-    queueing.inbox.beat("h:8:bb", report)
     client.persist("ballast:worker:h:7:aa")
     queueing.inbox.accept(Envelope.of(ShowBalance(telegram_id=9), job_id="c", lane="user:9"))
     probe_record.keep(

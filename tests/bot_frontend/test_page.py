@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,11 +13,12 @@ import aiohttp
 import pytest
 
 from bot_frontend.web.access import TRIES_MAX
+from bot_frontend.web.monitor import Monitor
 from dbcore import fleet
 from dbcore.breaker_rules import BreakerState
 from dbcore.fleet import FleetStore
 from dbcore.settings import Settings
-from tests.bot_frontend.test_web import TOKEN, serving
+from tests.bot_frontend.test_web import TOKEN, beaten, serving
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.jobs import Envelope, OperatorAction
@@ -256,3 +258,30 @@ async def test_the_pages_files_are_open_and_nothing_beside_them_is(
         for path in ("/static/", "/static/nothing.js", "/static/..%2fapp.py", "/static/%2e%2e/app.py"):
             async with http.get(url + path) as answer:
                 assert answer.status == 404, path
+
+
+async def test_a_worker_is_asked_for_the_board_only_while_somebody_watches(
+    settings: Settings, queueing: Queueing
+) -> None:
+    asked: list[float] = []
+    monitor = Monitor(queueing.client, settings, ask_for_board=lambda: asked.append(time.monotonic()))
+    beaten(queueing, "host:1:aa", {"queues": ["health"]})
+
+    async def looks(count: int) -> None:
+        for _ in range(count):
+            before = monitor.latest.seen_at
+            while monitor.latest.seen_at == before:
+                await asyncio.sleep(0.02)
+
+    monitor.start()
+    try:
+        await looks(3)
+        assert asked == []
+        monitor.watched()
+        await looks(3)
+        assert len(asked) == 1
+        monitor.watched()
+        await looks(3)
+        assert len(asked) == 1, "nobody answered yet, and another message would not help"
+    finally:
+        await asyncio.to_thread(monitor.stop)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
-from workers.verdict import DatabaseState, database_state, last_answered_at
+from workers.verdict import (
+    Circumstances,
+    DatabaseState,
+    Standing,
+    database_state,
+    judge,
+    last_answered_at,
+)
 
 FAILED: dict[str, Any] = {"ok": False, "by": "statement", "kind": "outage", "probed_at": 100.0}
 
@@ -54,3 +62,54 @@ def test_the_youngest_answer_counts_and_a_report_without_one_is_passed_over() ->
     ]
     assert last_answered_at(reports) == 97.0
     assert last_answered_at([]) is None
+
+
+WELL = Circumstances(
+    takes_jobs=True,
+    seen=True,
+    database=DatabaseState.OK,
+    breaker=breaker(),
+    probe_kind=None,
+    deaf=None,
+    processes=3,
+    unattended=(),
+    waiting=0,
+    held_back=0,
+    oldest_seconds=0.0,
+)
+AWAY: dict[str, Any] = {
+    "database": DatabaseState.UNAVAILABLE,
+    "breaker": breaker(BreakerState.OPEN, since=1.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({}, Standing.OK, "the database is well"),
+        ({"database": DatabaseState.REACHABLE}, Standing.OK, "was not woken"),
+        ({"waiting": 900, "held_back": 800}, Standing.WORKING_THROUGH, "900 jobs are on record"),
+        ({"waiting": 1, "oldest_seconds": 40.0}, Standing.WORKING_THROUGH, "1 job is on record"),
+        ({"deaf": "Conflict"}, Standing.DEGRADED, "another process asks with the same token"),
+        ({"deaf": "TimedOut"}, Standing.DEGRADED, "TimedOut"),
+        ({"unattended": ("users",)}, Standing.DEGRADED, "Jobs wait in users"),
+        ({"processes": 0, "unattended": ("users",)}, Standing.DEGRADED, "Start the workers"),
+        (AWAY, Standing.AWAY, "see to its server"),
+        (AWAY | {"processes": 0}, Standing.AWAY, "Commands wait in Redis"),
+        (AWAY | {"breaker": breaker(BreakerState.FORCED_OPEN)}, Standing.AWAY, "release it when done"),
+        (
+            AWAY | {"breaker": breaker(), "probe_kind": "slow"},
+            Standing.AWAY,
+            "nobody had an answer since (slow)",
+        ),
+        (AWAY | {"breaker": breaker()}, Standing.AWAY, "is the schema migrated?"),
+        ({"seen": False}, Standing.UNKNOWN, "of another release"),
+        (AWAY | {"takes_jobs": False, "seen": False}, Standing.DOWN, "see to Redis"),
+    ],
+)
+def test_the_worst_of_what_holds_is_said(changes: dict[str, Any], state: Standing, words: str) -> None:
+    verdict = judge(replace(WELL, **changes))
+    assert verdict.state is state
+    assert words in verdict.words
+    assert verdict.title
+    assert not verdict.title.endswith(".")

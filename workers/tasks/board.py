@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from dbcore import admin_actions, broadcasts, failed_operations, fleet
+from dbcore import admin_actions, broadcasts, failed_operations
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.awake import awake_time
@@ -30,25 +30,14 @@ def read_board() -> None:
     worker = process.current()
     now = redis_time(worker.redis)
     work = board.work_done(totals.read(worker.redis))
-    if not _is_due(worker, now, work):
+    is_thrifty = worker.settings.health_probe_mode == "thrifty"
+    awake = awake_time(worker.redis, worker.settings) if is_thrifty else None
+    if not board.is_due(worker.redis, now=now, work=work, awake=awake):
         return
     try:
         board.keep(worker.redis, {"at": now, "work": work, **_read(worker)})
     except DatabaseAway as away:
         log.info("board_waits", kind=away.kind)
-
-
-def _is_due(worker: WorkerProcess, now: float, work: int) -> bool:
-    last = board.read(worker.redis)
-    if last is not None and now - last["at"] < board.FRESH_SECONDS:
-        return False
-    if fleet.read(worker.redis).admits_nothing:
-        return False
-    if worker.settings.health_probe_mode != "thrifty":
-        return True
-    # Looking must neither wake it nor keep it awake: only where others use it, and there is something new to see.
-    news = last is None or last["work"] != work
-    return news and awake_time(worker.redis, worker.settings).is_awake(now)
 
 
 def _read(worker: WorkerProcess) -> dict[str, Any]:
