@@ -72,6 +72,7 @@ class Page:
         return [
             Mount("/static", Files(directory=STATIC)),
             Route("/sign-in", self.sign_in, methods=["POST"]),
+            Route("/sign-in", self.back, methods=["GET"]),
             Route("/sign-out", self.sign_out, methods=["POST"]),
             Route("/actions", self.act, methods=["POST"]),
         ]
@@ -105,6 +106,10 @@ class Page:
             log.warning("sign_in_refused", address=request.client.host if request.client else None)
             return self.asks_to_sign_in("That is not the operators' token.")
         log.info("signed_in", actor=request.session["name"])
+        return RedirectResponse("/", status_code=303)
+
+    async def back(self, _: Request) -> Response:
+        """The address that a browser shows after a try in vain, opened anew."""
         return RedirectResponse("/", status_code=303)
 
     async def sign_out(self, request: Request) -> Response:

@@ -58,7 +58,14 @@ async def test_one_scrape_shows_the_work_of_all_processes(
     assert seen["ballast_probe_success"] == 1
     assert seen["ballast_job_duration_seconds_count"] == seen["ballast_jobs_done_total"]
 
-    calls = seen["ballast_database_calls_total"]
+    def all_told() -> bool:
+        told = stack.get("/db-stability")[1]["total_operations"]
+        return bool(scraped(stack)["ballast_database_calls_total"] == told)
+
+    stack.stop("beat")
+    await asyncio.to_thread(stack.wait_until, all_told, "each call is counted, and once")
+
+    calls = scraped(stack)["ballast_database_calls_total"]
     stack.kill("main")
     stack.start("main")
     stack.wait_ready(processes=3)

@@ -72,6 +72,8 @@ async def test_a_browser_is_asked_to_sign_in_and_a_machine_for_the_token(
         async with http.get(url, headers=BY_BROWSER) as answer:
             assert (answer.status, answer.content_type) == (401, "text/html")
             assert 'action="/sign-in"' in await answer.text()
+        async with http.get(f"{url}/sign-in", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/")
         for path in ("/", "/status.json", "/status/probes.json"):
             async with http.get(url + path) as answer:
                 assert (answer.status, answer.content_type) == (401, "application/json")

@@ -116,7 +116,13 @@ def test_the_owner_without_superpowers_may_not_even_try(
             cursor.execute("SELECT users_touch(1, NULL, 'A', 'CREDIT')")
             cursor.execute("SELECT (ledger_adjust('k', 'f', 1, NULL, 5, 'CREDIT', '', 't')).r_status")
             assert cursor.fetchone() == ("applied",)
+            cursor.execute(
+                "INSERT INTO admin_actions (action_id, actor, action, target, outcome, created_at) "
+                "VALUES ('a', '', '', '', '', now()) ON CONFLICT (action_id) DO NOTHING"
+            )
             for statement in (
+                "DELETE FROM admin_actions",
+                "UPDATE admin_actions SET actor = 'x'",
                 "DELETE FROM entries",
                 "UPDATE entries SET amount = 1",
                 "DELETE FROM transfers",
