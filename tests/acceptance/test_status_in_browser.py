@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, StorageState, expect
 
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
@@ -89,17 +89,26 @@ async def browser() -> AsyncIterator[Browser]:
         yield browser
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session(browser: Browser, site: Site) -> StorageState:
+    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+        await sign_in(page, site)
+        await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+        return await page.context.storage_state()
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
+async def page(browser: Browser, site: Site, session: StorageState) -> AsyncIterator[Page]:
     """Signed in, with all well, and never loaded again: at the end it has not moved by itself."""
     async with watched_page(
         browser,
         site.url,
         viewport={"width": 1280, "height": 800},
         timeout_ms=ANSWER_MS_MAX,
+        signed_in=session,
         forgiven=FORGIVEN,
     ) as page:
-        await sign_in(page, site)
+        await page.goto(site.url)
         await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
         await page.evaluate("window.isTheSame = true")
         yield page
@@ -213,7 +222,7 @@ async def test_when_the_frontend_itself_is_away_the_page_says_so_and_counts_on(
     await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
 
 
-async def test_a_dead_letter_is_discarded_by_keyboard_alone_and_once(page: Page, site: Site) -> None:
+async def test_a_dead_letter_is_discarded_by_keyboard_alone(page: Page, site: Site) -> None:
     await asyncio.to_thread(call, site.stack, "workers.balances.adjust", {"amount": 100})
     letter = page.get_by_test_id("dead-letter")
     await expect(letter).to_contain_text("expected either telegram_id or username")
@@ -227,7 +236,6 @@ async def test_a_dead_letter_is_discarded_by_keyboard_alone_and_once(page: Page,
     await expect(page.get_by_test_id("confirm-dialog")).to_contain_text("closed without being done")
     await expect(focused).to_have_text("Leave it as it is")
     await page.keyboard.press("Tab")
-    await page.keyboard.press("Enter")
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("confirm-outcome")).to_contain_text("Queued.")
     await expect(letter).to_have_count(0)
@@ -258,7 +266,9 @@ async def test_what_another_page_forges_is_refused(page: Page, site: Site) -> No
     await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
 
 
-async def test_an_operator_holds_all_calls_back_and_lets_the_breaker_decide_again(page: Page) -> None:
+async def test_a_double_click_holds_all_calls_back_once_and_the_breaker_decides_again(
+    page: Page, site: Site
+) -> None:
     for button, state in (("Hold all back", "Held open by an operator"), ("Automatic", "Closed")):
         await page.get_by_role("button", name=button).click()
         await page.get_by_test_id("confirm-go").dblclick()
@@ -267,6 +277,14 @@ async def test_an_operator_holds_all_calls_back_and_lets_the_breaker_decide_agai
         await expect(page.get_by_test_id("breaker-state")).to_contain_text(state)
     await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
     await expect(page.locator("#books")).to_contain_text("breaker.auto: done")
+
+    def booked() -> list[tuple[str, ...]]:
+        return site.stack.query(
+            "SELECT action FROM admin_actions WHERE action LIKE 'breaker.%%' ORDER BY created_at"
+        )
+
+    await asyncio.to_thread(site.stack.wait_until, lambda: len(booked()) >= 2, "both are in the books")
+    assert booked() == [("breaker.open",), ("breaker.auto",)]
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])

@@ -75,7 +75,8 @@ export class Actions {
       if (button) this.#open(button);
     });
     $("confirm-go").addEventListener("click", () => this.#go());
-    $("confirm-leave").addEventListener("click", () => { if (!this.isBusy) dialog.close(); });
+    // The second click of a double click must not close what the first had answered.
+    $("confirm-leave").addEventListener("click", ({ detail: clicks }) => { if (!this.isBusy && clicks < 2) dialog.close(); });
     dialog.addEventListener("cancel", (event) => { if (this.isBusy) event.preventDefault(); });
     dialog.addEventListener("close", () => this.#giveFocusBack());
   }

@@ -42,8 +42,8 @@ function alarms(status, elapsed, isLost) {
   if (status.age_seconds === null) return "";
   if (!status.alarms.length) return isLost || !status.redis.ok ? "No alarm stood when it was last seen." : "No alarm stands.";
   const now = status.now + elapsed;
-  const standing = status.alarms.map((alarm) => `${inWords(alarm.name)} since ${at(alarm.since, now)}`);
-  return `${standing.length === 1 ? "Alarm" : "Alarms"}: ${standing.join(", ")}`;
+  const standing = status.alarms.map((alarm) => `since ${at(alarm.since, now)}: ${inWords(alarm.name)}`);
+  return `${standing.length === 1 ? "Alarm" : "Alarms"} ${standing.join("; ")}`;
 }
 
 function inWords(name) {
