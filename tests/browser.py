@@ -11,7 +11,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, ViewportSize, async_playwright
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    StorageState,
+    ViewportSize,
+    async_playwright,
+)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -48,14 +56,16 @@ async def watched_page(
     *,
     viewport: ViewportSize = DESKTOP,
     timeout_ms: float = 20_000,
+    signed_in: StorageState | None = None,
     forgiven: Collection[str] = (),
 ) -> AsyncIterator[Page]:
     """A page of its own visitor. Fails at the end when anything went wrong in it, or was fetched from elsewhere.
 
+    signed_in -- the cookies of a visitor who was here before.
     forgiven -- parts of the errors that the browser logs by itself and the test brings about, such as a refusal's
         status; the page tells the person, and the test looks at that.
     """
-    page = await browser.new_page(viewport=viewport)
+    page = await browser.new_page(viewport=viewport, storage_state=signed_in)
     page.set_default_timeout(timeout_ms)
     problems: list[str] = []
 

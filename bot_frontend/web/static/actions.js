@@ -48,6 +48,15 @@ const QUESTIONS = {
   }),
 };
 
+// crypto.randomUUID is there by https and on localhost alone, and operators have networks of their own.
+function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
 // What a button acts on, and what tells it from its likes when it is read aloud.
 export function nameButton(button, target, about) {
   mark(button, "data-target", target);
@@ -66,7 +75,8 @@ export class Actions {
       if (button) this.#open(button);
     });
     $("confirm-go").addEventListener("click", () => this.#go());
-    $("confirm-leave").addEventListener("click", () => { if (!this.isBusy) dialog.close(); });
+    // The second click of a double click must not close what the first had answered.
+    $("confirm-leave").addEventListener("click", ({ detail: clicks }) => { if (!this.isBusy && clicks < 2) dialog.close(); });
     dialog.addEventListener("cancel", (event) => { if (this.isBusy) event.preventDefault(); });
     dialog.addEventListener("close", () => this.#giveFocusBack());
   }
@@ -83,7 +93,7 @@ export class Actions {
     if (this.dialog.open) return;
     const { action, target = "", about = "" } = button.dataset;
     const { title, words, go } = QUESTIONS[action](target, about);
-    this.asked = { action, target, id: crypto.randomUUID() };
+    this.asked = { action, target, id: uuid() };
     this.opener = button;
     this.heading = headingOf(button);
     write($("confirm-title"), title);

@@ -1,7 +1,7 @@
 // The fleet's breaker: whether calls reach the database, why not, and when it is tried again.
 
 import { $, mark, write } from "/static/dom.js";
-import { ago, at, count, duration, older, plain, UNKNOWN } from "/static/words.js";
+import { ago, at, count, duration, older, plain, sentence, UNKNOWN } from "/static/words.js";
 
 export const BREAKER_LEVEL = {
   closed: "ok", open: "down", half_open: "working_through", forced_open: "away", disabled: "degraded", unknown: "unknown",
@@ -13,18 +13,25 @@ const WORD = { forced_open: "breaker.open", disabled: "breaker.close" };
 export function showBreaker(status, elapsed) {
   const { breaker } = status;
   mark($("breaker-state"), "data-state", BREAKER_LEVEL[breaker.state] ?? "unknown");
-  write($("breaker-state"), plain(breaker.state));
-  write($("breaker-words"), breaker.words);
-  write($("breaker-reason"), breaker.reason ? plain(breaker.reason) : breaker.state === "unknown" ? UNKNOWN : "none");
-  const never = breaker.state === "unknown" ? UNKNOWN : "the beginning";
-  write($("breaker-since"), breaker.since === null ? never : at(breaker.since, status.now));
-  write($("breaker-for"), duration(older(breaker.for_seconds, elapsed)));
+  write($("breaker-state"), sentence(breaker.words));
+  const { reason } = breaker;
+  const since = notClosedSince(status);
+  const [none, never, always] = breaker.state === "unknown" ? [UNKNOWN, UNKNOWN, UNKNOWN] : ["none", "never changed", "always"];
+  write($("breaker-reason"), reason === null ? none : plain(reason));
+  write($("breaker-since"), since === null ? never : at(since, status.now));
+  write($("breaker-for"), since === null ? always : duration(status.now + elapsed - since));
   write($("breaker-next"), nextProbe(breaker, elapsed));
   write($("breaker-processes"), count(breaker.processes_open));
   write($("breaker-age"), ago(older(status.age_seconds, elapsed)));
   for (const button of $("breaker-actions").children) {
     mark(button, "aria-pressed", String(button.dataset.action === (WORD[breaker.state] ?? "breaker.auto")));
   }
+}
+
+// Each probe that fails opens it anew; what a person asks is since when nothing is let through, and the alarm knows.
+function notClosedSince({ alarms, breaker }) {
+  const alarm = ["open", "half_open"].includes(breaker.state) && alarms.find(({ name }) => name === "breaker");
+  return alarm ? Math.min(alarm.since, breaker.since) : breaker.since;
 }
 
 function nextProbe(breaker, elapsed) {

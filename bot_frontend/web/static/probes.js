@@ -10,17 +10,27 @@ const CROSS = 3.5;
 const CROSSES_APART = 9;
 // So much longer than usual between two probes, and the line is broken: nobody looked meanwhile.
 const PAUSE_FACTOR = 4;
+// As many as Redis keeps.
+const PROBES_MAX = 720;
+// Its time comes by two ways, which do not agree to the last digit.
+const SAME_PROBE_SECONDS = 0.25;
+
+const SECOND = 1;
+const MINUTE = 60;
+const HOUR = 3600;
+const STEPS = [SECOND, 2, 5, 10, 15, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR];
 
 const HOURS = [
-  [86400, "{D} {MMM}", null, null, null, null, null, null, 1],
-  [3600, "{HH}:{mm}", null, null, null, null, null, null, 1],
-  [60, "{HH}:{mm}", null, null, null, null, null, null, 1],
-  [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
+  [24 * HOUR, "{D} {MMM}", null, null, null, null, null, null, 1],
+  [HOUR, "{HH}:{mm}", null, null, null, null, null, null, 1],
+  [MINUTE, "{HH}:{mm}", null, null, null, null, null, null, 1],
+  [SECOND, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
 ];
 
 export class ProbeChart {
   constructor(place) {
     this.place = place;
+    this.known = [];
     this.probes = [];
     this.plot = null;
     new ResizeObserver(() => this.plot?.setSize({ width: place.clientWidth, height: place.clientHeight })).observe(place);
@@ -28,17 +38,35 @@ export class ProbeChart {
     place.addEventListener("keydown", (event) => this.#key(event));
   }
 
+  // The list comes seldom; a probe that came since is in the figures themselves.
   draw(probes) {
-    this.probes = withPauses(probes);
+    const listed = probes.map(([time, ok, by, latency, kind]) => ({ at: time, ok, latency: ok ? latency : null, kind }));
+    const newest = listed.at(-1)?.at ?? -Infinity;
+    this.known = [...listed, ...this.known.filter((probe) => probe.at > newest + SAME_PROBE_SECONDS)];
+    this.#plot();
+  }
+
+  #add({ database, now }) {
+    if (database.probe_age_seconds === null) return;
+    const { latency_ms: latency, probe_age_seconds: age, probe_kind: kind, probe_ok: ok } = database;
+    const time = now - age;
+    if (time <= (this.known.at(-1)?.at ?? -Infinity) + SAME_PROBE_SECONDS) return;
+    this.known = [...this.known.slice(1 - PROBES_MAX), { at: time, ok, latency: ok ? latency : null, kind }];
+    this.#plot();
+  }
+
+  #plot() {
+    this.probes = withPauses(this.known);
     const data = [this.probes.map((probe) => probe.at), this.probes.map((probe) => probe.latency)];
     if (this.plot) this.plot.setData(data);
     else if (this.probes.length && window.uPlot) this.plot = new uPlot(this.#options(), data, this.place);
   }
 
   show(status, elapsed) {
+    this.#add(status);
     const { probe_age_seconds: age } = status.database;
     write($("probe-age"), age === null ? "no probe yet" : `probed ${ago(older(age, elapsed))}`);
-    write($("probes-summary"), summary(this.probes.filter((probe) => !probe.isPause), status.now + elapsed));
+    write($("probes-summary"), summary(this.known, status.now + elapsed));
   }
 
   #options() {
@@ -46,11 +74,11 @@ export class ProbeChart {
     return {
       width: this.place.clientWidth,
       height: this.place.clientHeight,
-      padding: [10, 12, 0, 0],
+      padding: [10, 28, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_, __, most) => [0, Math.max(LATENCY_MS_MIN, (most ?? 0) * 1.15)] } },
-      axes: [{ ...axis, values: HOURS, size: 30, space: 70 }, { ...axis, size: 48, space: 36 }],
+      axes: [{ ...axis, values: HOURS, incrs: STEPS, size: 30, space: 70 }, { ...axis, size: 48, space: 36 }],
       series: [
         {},
         { stroke: () => colour("--chart"), fill: () => colour("--chart-area"), width: 1.75, points: { size: 5, fill: () => colour("--chart") } },
@@ -99,8 +127,7 @@ export class ProbeChart {
   }
 }
 
-function withPauses(answer) {
-  const probes = answer.map(([time, ok, by, latency, kind]) => ({ at: time, ok, by, latency: ok ? latency : null, kind }));
+function withPauses(probes) {
   const usual = middle(probes.slice(1).map((probe, index) => probe.at - probes[index].at)) ?? 0;
   return probes.flatMap((probe, index) => {
     const before = probes[index - 1];

@@ -103,6 +103,6 @@ function broadcasts({ broadcasts }) {
     name: "Broadcasts",
     state: stuck || halted ? "degraded" : broadcasts.age_seconds === null ? "unknown" : "ok",
     value: broadcasts.age_seconds === null ? "Unknown" : stuck ? `${count(stuck)} stuck` : halted ? `${count(halted)} stopped` : sending ? `${count(sending)} sending` : "None sending",
-    detail: broadcasts.age_seconds === null ? "the database was not asked yet" : stuck || halted ? "see below" : counted(broadcasts.items.length, "is listed", "are listed"),
+    detail: broadcasts.age_seconds === null ? "the database was not asked yet" : stuck || halted ? "see below" : broadcasts.items.length ? counted(broadcasts.items.length, "is listed", "are listed") : "none lately",
   };
 }

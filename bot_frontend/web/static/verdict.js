@@ -1,7 +1,7 @@
 // What state the bot is in, in words; and how old all that is said here is.
 
 import { $, icon, mark, write } from "/static/dom.js";
-import { ago, at, duration, older, plain } from "/static/words.js";
+import { ago, at, duration, older } from "/static/words.js";
 
 // One answer that does not come is a hiccup, not news.
 const FAILURES_TO_BE_LOST = 2;
@@ -42,8 +42,14 @@ function alarms(status, elapsed, isLost) {
   if (status.age_seconds === null) return "";
   if (!status.alarms.length) return isLost || !status.redis.ok ? "No alarm stood when it was last seen." : "No alarm stands.";
   const now = status.now + elapsed;
-  const standing = status.alarms.map((alarm) => `${plain(alarm.name)} since ${at(alarm.since, now)}`);
-  return `${standing.length === 1 ? "Alarm" : "Alarms"}: ${standing.join(", ")}`;
+  const standing = status.alarms.map((alarm) => `since ${at(alarm.since, now)}: ${inWords(alarm.name)}`);
+  return `${standing.length === 1 ? "Alarm" : "Alarms"} ${standing.join("; ")}`;
+}
+
+function inWords(name) {
+  const [what, id] = name.split(/-(?=\d)/);
+  return { breaker: "the breaker is not closed", quota: "the quota is used up", "dead-letters": "a dead letter waits" }[what]
+    ?? (id ? `${what} ${id} does not get on` : name);
 }
 
 export function showFreshness(figures) {

@@ -37,7 +37,7 @@ export function moments(seconds) {
 
 export function ago(seconds) {
   if (seconds === null) return "never";
-  return seconds < 1 ? "now" : `${duration(seconds)} ago`;
+  return seconds < 1 ? "just now" : `${duration(seconds)} ago`;
 }
 
 export function older(age, elapsed) {
@@ -62,6 +62,10 @@ export function bytes(value) {
 
 export function plain(word) {
   return word.replaceAll("_", " ");
+}
+
+export function sentence(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 export function zone() {

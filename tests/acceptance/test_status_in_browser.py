@@ -1,0 +1,325 @@
+"""The operators' status page in a real browser, on all of Ballast: well, and with its database, its Redis or its
+frontend away.
+
+SCREENSHOTS=docs/images makes the README's pictures on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, StorageState, expect
+
+from dbcore.migrate import upgrade
+from devstack.ports import free_port
+from devstack.postgres import EmbeddedPostgres
+from devstack.redis import EmbeddedRedis
+from devstack.stack import ADMIN_ID, TOKEN, Stack
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.process import TelegramProcess
+from tests.acceptance.people import ANSWER_SECONDS_MAX, register
+from tests.acceptance.test_operators import call
+from tests.browser import LAYOUT_SHIFT_MAX, chromium, layout_shift, needs_chromium, picture, watched_page
+
+# One event loop and one stack for the module; each test leaves the stack as it found it.
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+
+OPS_TOKEN = "a token for tests"
+ANSWER_MS_MAX = 60_000
+PHONE = {"width": 360, "height": 740}
+TABS_MAX = 60
+
+# What the browser logs by itself where a test turns a request away, or takes the frontend away.
+FORGIVEN = ("401", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+
+
+@dataclass(frozen=True)
+class Site:
+    stack: Stack
+    postgres: EmbeddedPostgres
+    redis: EmbeddedRedis
+    telegram: TelegramProcess
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.stack.ops_port}"
+
+
+@pytest.fixture(scope="module")
+def site(servers_folder: Path) -> Iterator[Site]:
+    """The whole fleet on servers of its own, which tests may stop, with a probe a second."""
+    folder = servers_folder / "status-page"
+    folder.mkdir(mode=0o711)
+    (folder / "stack").mkdir()
+    postgres = EmbeddedPostgres(folder / "postgres", free_port(), durable=False)
+    redis = EmbeddedRedis(folder / "redis", free_port())
+    telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(ADMIN_ID,))
+    with ExitStack() as closing:
+        for server in (postgres, redis, telegram):
+            server.start()
+            closing.callback(server.stop)
+        upgrade(postgres.url)
+        stack = Stack(
+            folder / "stack",
+            database_url=postgres.url,
+            redis_url=redis.url,
+            telegram_url=telegram.url,
+            OPS_TOKEN=OPS_TOKEN,
+            HEALTH_PROBE_SECONDS="1",
+            DB_CONNECTION_BUDGET="20",
+        )
+        closing.callback(stack.stop_all)
+        stack.start("frontend", "main", "light", "beat")
+        stack.wait_ready(processes=3)
+        yield Site(stack, postgres, redis, telegram)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    expect.set_options(timeout=ANSWER_MS_MAX)
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session(browser: Browser, site: Site) -> StorageState:
+    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+        await sign_in(page, site)
+        await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+        return await page.context.storage_state()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, site: Site, session: StorageState) -> AsyncIterator[Page]:
+    """Signed in, with all well, and never loaded again: at the end it has not moved by itself."""
+    async with watched_page(
+        browser,
+        site.url,
+        viewport={"width": 1280, "height": 800},
+        timeout_ms=ANSWER_MS_MAX,
+        signed_in=session,
+        forgiven=FORGIVEN,
+    ) as page:
+        await page.goto(site.url)
+        await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+        await page.evaluate("window.isTheSame = true")
+        yield page
+        assert await page.evaluate("window.isTheSame"), "the page was loaded again"
+        assert await layout_shift(page) < LAYOUT_SHIFT_MAX
+
+
+async def sign_in(page: Page, site: Site, token: str = OPS_TOKEN) -> None:
+    await page.goto(site.url)
+    await page.get_by_label("Operator token").fill(token)
+    await page.get_by_label("Your name").fill("Maren")
+    await page.get_by_role("button", name="Sign in").click()
+
+
+async def age_seconds(page: Page) -> int:
+    """Of the figures, as the page says it; for less than an hour."""
+    words = await page.get_by_test_id("freshness").inner_text()
+    if words == "As of just now":
+        return 0
+    found = re.fullmatch(r"As of (?:(\d+) min )?(\d+) s ago", words)
+    assert found, words
+    return int(found[1] or 0) * 60 + int(found[2])
+
+
+async def drawn_anew(page: Page, summary: re.Pattern[str]) -> None:
+    """Until the chart has all probes: it asks for them when somebody comes back to the page."""
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(page.get_by_test_id("probes-summary")).to_have_text(summary)
+
+
+async def assert_reads_well(page: Page) -> None:
+    """What axe finds: contrast, names, order and roles, by WCAG and beyond."""
+    found = (await Axe().run(page)).response["violations"]
+    assert not found, [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
+
+
+async def test_the_page_says_that_all_is_well_with_the_figures_as_they_are(page: Page, site: Site) -> None:
+    async with TelegramControl(site.telegram.url) as telegram:
+        await register(telegram, "Alice", "Dora", credit="20")
+    version = site.stack.query("SHOW server_version")[0][0].split()[0]
+    await expect(page.get_by_test_id("server-version")).to_contain_text(version)
+    await expect(page.get_by_test_id("signal-database")).to_contain_text("Answers")
+    await expect(page.get_by_test_id("signal-redis")).to_contain_text("Answers")
+    await expect(page.get_by_test_id("signal-workers")).to_contain_text("3 processes")
+    await expect(page.get_by_test_id("signal-dead-letters")).to_contain_text("None")
+    await expect(page.get_by_test_id("worker").filter(has_text="light")).to_have_count(1)
+    await expect(page.get_by_test_id("inbox-size")).to_have_text("0")
+    await expect(page.get_by_test_id("connections-words")).to_contain_text("the budget is 20")
+    await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
+    await expect(page.get_by_test_id("probes-summary")).to_contain_text("none failed")
+    # Six commands and more were taken just now.
+    await expect(page.get_by_test_id("commands-rate")).to_have_text(re.compile(r"^[1-9]\d*$"))
+    assert await age_seconds(page) < ANSWER_SECONDS_MAX
+
+
+async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itself(
+    page: Page, site: Site
+) -> None:
+    site.postgres.stop()
+    try:
+        await expect(page.get_by_test_id("verdict-title")).to_have_text("The database is away")
+        await expect(page.get_by_test_id("verdict-words")).to_contain_text("nothing is lost")
+        async with TelegramControl(site.telegram.url) as telegram:
+            for amount in ("1", "2", "3"):
+                await telegram.send_text(ADMIN_ID, f"/credit @alice {amount}")
+        await expect(page.get_by_test_id("signal-jobs")).to_contain_text("3 waiting")
+        await expect(page.get_by_test_id("breaker-state")).to_contain_text("Open")
+        await expect(page.get_by_test_id("breaker-reason")).to_have_text("outage")
+        await expect(page.get_by_test_id("signal-database")).to_contain_text("No answer")
+        # What is of the database alone says how old it has become.
+        await expect(page.locator("#letters-age")).to_have_text(re.compile(r"^\d+ s ago|min"))
+        await expect(page.get_by_test_id("server-version")).not_to_have_text("unknown")
+        await expect(page.get_by_test_id("alarms")).to_contain_text("the breaker is not closed")
+        await expect(page.get_by_test_id("probes-summary")).to_contain_text("failed, the last")
+        await drawn_anew(page, re.compile(r"([5-9]|\d\d) failed"))
+        await picture(page, "status-outage")
+    finally:
+        site.postgres.start()
+    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+    await expect(page.get_by_test_id("signal-jobs")).to_contain_text("None waiting")
+    await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
+    await expect(page.locator("#transitions")).to_contain_text("open: outage")
+    await picture(page, "status")
+
+
+async def test_while_redis_is_away_the_page_keeps_what_it_saw_and_says_how_old_it_is(
+    page: Page, site: Site
+) -> None:
+    workers = await page.get_by_test_id("worker").count()
+    site.redis.stop()
+    try:
+        await expect(page.get_by_test_id("verdict-title")).to_have_text("Redis does not answer")
+        await expect(page.get_by_test_id("freshness")).to_have_text(re.compile(r"([4-9]|\d\d+) s ago"))
+        await expect(page.get_by_test_id("worker")).to_have_count(workers)
+        await expect(page.get_by_test_id("server-version")).not_to_have_text("unknown")
+    finally:
+        site.redis.start()
+    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+
+
+async def test_when_the_frontend_itself_is_away_the_page_says_so_and_counts_on(
+    page: Page, site: Site
+) -> None:
+    site.stack.kill("frontend")
+    await expect(page.get_by_test_id("verdict-title")).to_have_text("The frontend does not answer this page")
+    before = await age_seconds(page)
+    await expect(page.get_by_test_id("worker").first).to_be_visible()
+    await expect(page.get_by_test_id("freshness")).not_to_have_text(f"As of {before} s ago")
+    assert await age_seconds(page) > before
+    site.stack.start("frontend")
+    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+
+
+async def test_a_dead_letter_is_discarded_by_keyboard_alone(page: Page, site: Site) -> None:
+    await asyncio.to_thread(call, site.stack, "workers.balances.adjust", {"amount": 100})
+    letter = page.get_by_test_id("dead-letter")
+    await expect(letter).to_contain_text("expected either telegram_id or username")
+    reference = await letter.locator(".reference").inner_text()
+    focused = page.locator(":focus")
+    for _ in range(TABS_MAX):
+        await page.keyboard.press("Tab")
+        if await focused.get_attribute("aria-label") == f"Discard: {reference}":
+            break
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("confirm-dialog")).to_contain_text("closed without being done")
+    await expect(focused).to_have_text("Leave it as it is")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("confirm-outcome")).to_contain_text("Queued.")
+    await expect(letter).to_have_count(0)
+    await expect(focused).to_have_text("Close")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("confirm-dialog")).to_be_hidden()
+    await expect(focused).to_have_text("Dead letters")
+    await expect(page.locator("#books")).to_contain_text(f"dead_letter.discard {reference}: done")
+    assert site.stack.query("SELECT status FROM failed_operations WHERE reference = %s", reference) == [
+        ("discarded",)
+    ]
+    assert site.stack.query("SELECT actor FROM admin_actions WHERE target = %s", reference) == [
+        ("web:Maren",)
+    ]
+
+
+async def test_what_another_page_forges_is_refused(page: Page, site: Site) -> None:
+    order = {"id": "00000000-0000-4000-8000-000000000001", "action": "breaker.open", "target": ""}
+    csrf = (await (await page.request.get(f"{site.url}/status.json")).json())["actions"]["csrf"]
+    for headers in (
+        {},
+        {"X-CSRF-Token": "guessed"},
+        {"X-CSRF-Token": csrf, "Origin": "https://elsewhere.example"},
+    ):
+        # With the session's cookie, as a browser would send it along.
+        answer = await page.request.post(f"{site.url}/actions", data=order, headers=headers)
+        assert answer.status == 403
+    await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
+
+
+async def test_a_double_click_holds_all_calls_back_once_and_the_breaker_decides_again(
+    page: Page, site: Site
+) -> None:
+    for button, state in (("Hold all back", "Held open by an operator"), ("Automatic", "Closed")):
+        await page.get_by_role("button", name=button).click()
+        await page.get_by_test_id("confirm-go").dblclick()
+        await expect(page.get_by_test_id("confirm-outcome")).to_contain_text("Done.")
+        await page.get_by_test_id("confirm-leave").click()
+        await expect(page.get_by_test_id("breaker-state")).to_contain_text(state)
+    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+    await expect(page.locator("#books")).to_contain_text("breaker.auto: done")
+
+    def booked() -> list[tuple[str, ...]]:
+        return site.stack.query(
+            "SELECT action FROM admin_actions WHERE action LIKE 'breaker.%%' ORDER BY created_at"
+        )
+
+    await asyncio.to_thread(site.stack.wait_until, lambda: len(booked()) >= 2, "both are in the books")
+    assert booked() == [("breaker.open",), ("breaker.auto",)]
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_the_page_reads_well(page: Page, scheme: str) -> None:
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its words
+    await assert_reads_well(page)
+    await page.get_by_role("button", name="Let all through").click()
+    await assert_reads_well(page)
+
+
+async def test_a_wrong_token_is_told_and_the_right_one_signs_in(browser: Browser, site: Site) -> None:
+    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+        await sign_in(page, site, "no token")
+        await expect(page.get_by_test_id("sign-in-error")).to_have_text("That is not the operators' token.")
+        await assert_reads_well(page)
+        await sign_in(page, site)
+        await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_label("Operator token")).to_be_visible()
+
+
+async def test_the_page_fits_a_phone(page: Page) -> None:
+    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a dict of its two fields
+    assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    await expect(page.get_by_test_id("verdict-title")).to_be_in_viewport()
+    await page.get_by_role("button", name="Hold all back").click()
+    await expect(page.get_by_test_id("confirm-go")).to_be_in_viewport()
+    await page.keyboard.press("Escape")
+
+
+async def test_the_page_names_no_outside_address() -> None:
+    static = Path(__file__).parents[2] / "bot_frontend" / "web" / "static"
+    for file in static.iterdir():
+        if file.is_file():
+            outside = set(re.findall(r"https?://[^\s\"'`)]+", file.read_text())) - {
+                "http://www.w3.org/2000/svg"
+            }
+            assert outside == set(), file.name
