@@ -18,7 +18,7 @@ run: .venv/.installed ## start everything, say where it is, stop it at Ctrl-C
 
 # A process a core, each with servers of its own: most of the time is waiting, for processes and for time-outs.
 test: .venv/.installed ## run the whole suite; ARGS="-k ledger" runs a part, ARGS="-n 0" one test at a time
-	$(PYTHON) -m pytest -n logical --dist loadfile $(ARGS)
+	$(PYTHON) -m pytest -n logical --dist worksteal $(ARGS)
 
 check: .venv/.installed ## lint, format, types, import contracts, known vulnerabilities
 	$(PYTHON) -m ruff check .

@@ -68,7 +68,6 @@ class Monitor:
         self._inbox = Inbox(client)
         self._awake = awake_time(client, settings)
         self._fleet = FleetStore(client)
-        self._onlooker = fleet.Onlooker(client)
         self._agenda = Agenda(client)
         self._seen = Look(looked_at=time.time(), redis_ok=False, redis_error="not looked yet")
         self._stopped = threading.Event()
@@ -150,7 +149,7 @@ class Monitor:
             probe=probe_record.last(self._redis),
             server=probe_record.last_of_server(self._redis),
             probes=self._probes(),
-            fleet=self._onlooker.read(),
+            fleet=fleet.read(self._redis),
             transitions=self._fleet.counts(),
             recent_transitions=self._fleet.recent()[:TRANSITIONS_SHOWN],
             alarms={name: event.since for name, event in standing.read(self._redis).items()},
