@@ -93,6 +93,7 @@ class EngineSnapshot:
     answered_ago_seconds: (
         float | None
     )  # since the database last answered, if only no; None where it never did
+    failed_ago_seconds: float | None  # since a call last ended without an answer
 
 
 class GuardedEngine:
@@ -133,6 +134,7 @@ class GuardedEngine:
         self._under_way: dict[int, float] = {}  # thread -> when its call began
         self._consecutive_failures = 0
         self._answered_at: float | None = None
+        self._failed_at: float | None = None
         self._counts: Counter[str] = Counter()
         self._kinds: Counter[str] = Counter()
 
@@ -332,6 +334,7 @@ class GuardedEngine:
             self._calls += 1
             self._counts["refused"] += 1
             self._consecutive_failures += 1
+            self._failed_at = self._clock()
             self._counts["failed"] += 1
         raised = OutcomeUnknown if maybe_applied else Unavailable
         kind = FailureKind.UNKNOWN_OUTCOME if maybe_applied else _KINDS[refusal.reason]
@@ -343,6 +346,7 @@ class GuardedEngine:
         with self._lock:
             self._calls += 1
             self._consecutive_failures += 1
+            self._failed_at = self._clock()
             self._counts["failed"] += 1
         retry_after = self.breaker.snapshot().retry_after_seconds or _RETRY_AFTER_SECONDS
         log.warning(
@@ -370,7 +374,8 @@ class GuardedEngine:
         """Without I/O, and without waiting for a call that is under way."""
         breaker = self.breaker.snapshot()
         pool = self._pool
-        answered_at = self._answered_at
+        now = self._clock()
+        answered_at, failed_at = self._answered_at, self._failed_at
         with self._lock:
             return EngineSnapshot(
                 state=breaker.state,
@@ -389,7 +394,8 @@ class GuardedEngine:
                 unknown_outcomes_total=self._counts["unknown_outcomes"],
                 transitions_total=self._counts["transitions"],
                 failures_by_kind=dict(self._kinds),
-                answered_ago_seconds=None if answered_at is None else max(0.0, self._clock() - answered_at),
+                answered_ago_seconds=None if answered_at is None else max(0.0, now - answered_at),
+                failed_ago_seconds=None if failed_at is None else max(0.0, now - failed_at),
             )
 
     def dispose(self) -> None:

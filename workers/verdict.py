@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -198,9 +198,27 @@ def last_answered_at(processes: Iterable[Mapping[str, Any]]) -> float | None:
 
     processes -- their reports, as the inbox has them.
     """
-    answered = [
-        report["beat_at"] - ago
+    return max((at for report in processes if (at := _when(report, "answered_ago_seconds"))), default=None)
+
+
+def failures_in_a_row(processes: Collection[Mapping[str, Any]]) -> int | None:
+    """Of the process that has most, whatever failed before the database last answered any of them being forgotten;
+    None where there is no process.
+
+    processes -- as above. An outage seen by many is still one, and who had nothing to ask since is no longer in it.
+    """
+    answered_at = last_answered_at(processes) or 0.0
+    rows = [
+        report["database"].get("failed_operations", 0)
+        if _when(report, "failed_ago_seconds") > answered_at
+        else 0
         for report in processes
-        if isinstance(ago := (report.get("database") or {}).get("answered_ago_seconds"), int | float)
+        if report.get("database")
     ]
-    return max(answered, default=None)
+    return max(rows, default=None)
+
+
+def _when(report: Mapping[str, Any], ago: str) -> float:
+    """When that was, by Redis's clock; 0 where the process does not say."""
+    seconds = (report.get("database") or {}).get(ago)
+    return report["beat_at"] - seconds if isinstance(seconds, int | float) else 0.0

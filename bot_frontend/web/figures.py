@@ -14,6 +14,7 @@ from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
 from workers.jobs import JOB_TYPES, QUEUES
 from workers.totals import ANSWER_MS
+from workers.verdict import failures_in_a_row
 
 METHODS = (
     "answerCallbackQuery",
@@ -155,10 +156,8 @@ FIGURES: tuple[Figure, ...] = (
     ),
     gauge(
         "ballast_database_failures_in_a_row",
-        "Failures since the last success, of the process that has most.",
-        lambda look, _: max(
-            (float(engine.get("failed_operations", 0)) for engine in _engines(look)), default=None
-        ),
+        "Failures since any process last had an answer, of the process that has most.",
+        lambda look, _: failures_in_a_row(look.processes.values()),
     ),
     # Connections
     gauges(

@@ -8,6 +8,7 @@ from typing import Any
 
 from bot_frontend.web.look import Look
 from dbcore.quota import QuotaState
+from workers.verdict import failures_in_a_row
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
 
@@ -72,14 +73,9 @@ def stability(look: Look, now: float) -> dict[str, Any]:
             "open": look.connections.open if look.connections else None,
         },
         "quota": _quota(look),
-        # Failures since the last success, of the process that has most: an outage seen by many is still one.
-        "failed_operations": max(
-            (engine.get("failed_operations", 0) for engine in engines.values()), default=None
-        ),
-        "total_failed_operations": sum(
-            engine.get("failed_operations_total", 0) for engine in engines.values()
-        ),
-        "total_operations": sum(engine.get("calls_total", 0) for engine in engines.values()),
+        "failed_operations": failures_in_a_row(look.processes.values()),
+        "total_failed_operations": look.totals.get("database|failed", 0),
+        "total_operations": look.totals.get("database|calls", 0),
         "engines": engines,
         "age_seconds": look.age_seconds(now),
     }

@@ -36,6 +36,10 @@ STEADY_SECONDS = 30.0
 and fails under work would otherwise be tried at the shortest interval for ever.
 """
 
+_PROBED = frozenset({BreakerState.OPEN, BreakerState.HALF_OPEN})
+SHUT = _PROBED | {BreakerState.FORCED_OPEN}
+"""Those in which no call is let through, but as a probe."""
+
 _HALF_OPEN_RETRY_AFTER_SECONDS = 0.2
 _FORCED_RETRY_AFTER_SECONDS = 60.0
 
@@ -58,6 +62,8 @@ class FleetState:
     """All times are seconds since 1970 on Redis's clock.
 
     version -- grows with every step; epoch -- only with those that change `state` or `reason`.
+    since -- when it became so; a probe that fails makes it open anew.
+    shut_since -- when calls were last let through; 0 while they are.
     openings -- in a row, without having been closed for long in between.
     """
 
@@ -66,6 +72,7 @@ class FleetState:
     state: BreakerState = BreakerState.CLOSED
     reason: BreakerReason | None = None
     since: float = 0.0
+    shut_since: float = 0.0
     until: float = 0.0
     openings: int = 0
     probes_succeeded: int = 0
@@ -176,17 +183,23 @@ class FleetState:
         openings: int | None = None,
         leases: tuple[Lease, ...] = (),
     ) -> FleetState:
-        kept = state in {BreakerState.OPEN, BreakerState.HALF_OPEN}
+        kept = state in _PROBED
         return FleetState(
             version=self.version + 1,
             epoch=self.epoch + 1,
             state=state,
             reason=reason,
             since=now,
+            shut_since=self._shut_since(state, now),
             until=until if until is not None else (self.until if kept else 0.0),
             openings=openings if openings is not None else (self.openings if kept else 0),
             leases=leases,
         )
+
+    def _shut_since(self, state: BreakerState, now: float) -> float:
+        if state not in SHUT:
+            return 0.0
+        return (self.shut_since or now) if state in _PROBED and self.state in _PROBED else now
 
 
 def _lease(lease_id: str, process: str, now: float) -> Lease:

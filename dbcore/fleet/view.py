@@ -8,19 +8,17 @@ import redis
 import structlog
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
-from dbcore.fleet.state import FleetState, StateUnreadable
+from dbcore.fleet.state import SHUT, FleetState, StateUnreadable
 from dbcore.fleet.store import read_state
 
 log = structlog.get_logger(__name__)
-
-
-_SHUT = frozenset({BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.FORCED_OPEN})
 
 
 @dataclass(frozen=True, slots=True)
 class FleetView:
     """What it is now. Times are seconds since 1970 on Redis's clock.
 
+    since -- when calls were last let through, or held back: probes in between, and their failures, do not count.
     until -- when the next probe is due, while it is open.
     probers -- the processes that hold a lease now.
     """
@@ -35,12 +33,12 @@ class FleetView:
     @property
     def admits_nothing(self) -> bool:
         """Whether no job that needs the database can succeed now."""
-        return self.state in _SHUT and not self.admits_only_reads
+        return self.state in SHUT and not self.admits_only_reads
 
     @property
     def admits_only_reads(self) -> bool:
         """Whether the database is full or read-only, and no more than that."""
-        return self.state in _SHUT and self.reason is BreakerReason.STORAGE
+        return self.state in SHUT and self.reason is BreakerReason.STORAGE
 
 
 def read(client: redis.Redis) -> FleetView:
@@ -74,7 +72,7 @@ def _view(fleet: FleetState, now: float) -> FleetView:
     return FleetView(
         state=fleet.state,
         reason=fleet.reason,
-        since=fleet.since,
+        since=fleet.shut_since or fleet.since,
         until=fleet.until if fleet.state is BreakerState.OPEN else None,
         retry_after_seconds=fleet.retry_after_seconds(now),
         probers=tuple(lease.process for lease in fleet.leases if lease.until > now),

@@ -119,7 +119,7 @@ async def page(browser: Browser, site: Site, session: StorageState) -> AsyncIter
 async def sign_in(page: Page, site: Site, token: str = OPS_TOKEN) -> None:
     await page.goto(site.url)
     await page.get_by_label("Operator token").fill(token)
-    await page.get_by_label("Your name").fill("Maren")
+    await page.get_by_label("Your name").fill("on call")
     await page.get_by_role("button", name="Sign in").click()
 
 
@@ -248,7 +248,7 @@ async def test_a_dead_letter_is_discarded_by_keyboard_alone(page: Page, site: Si
         ("discarded",)
     ]
     assert site.stack.query("SELECT actor FROM admin_actions WHERE target = %s", reference) == [
-        ("web:Maren",)
+        ("web:on call",)
     ]
 
 

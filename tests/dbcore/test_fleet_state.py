@@ -128,6 +128,17 @@ def test_what_comes_right_after_a_long_outage_has_its_own_first_interval() -> No
     assert fleet.until - fleet.since <= 2 * LIMITS.intervals[R.STORAGE].first_seconds
 
 
+def test_probes_that_fail_leave_the_time_since_when_it_is_shut() -> None:
+    fleet = opened(FleetState(), 100.0)
+    for now in (110.0, 120.0, 130.0):
+        leased = fleet.leased(f"at {now}", "a", now=now, limits=LIMITS)
+        assert leased.shut_since == 100.0
+        fleet = leased.answered(f"at {now}", R.OUTAGE, now=now, limits=LIMITS, jitter=0.0)
+        assert (fleet.since, fleet.shut_since) == (now, 100.0)
+    assert fleet.told(BreakerState.FORCED_OPEN, now=140.0).shut_since == 140.0
+    assert fleet.told(BreakerState.CLOSED, now=150.0).shut_since == 0.0
+
+
 def test_years_of_outage_do_not_overflow_the_interval() -> None:
     fleet = opened(FleetState(openings=100_000), 0.0)
     assert fleet.until == pytest.approx(LIMITS.intervals[R.OUTAGE].longest_seconds)

@@ -14,6 +14,7 @@ from workers.verdict import (
     DatabaseState,
     Standing,
     database_state,
+    failures_in_a_row,
     judge,
     last_answered_at,
 )
@@ -62,6 +63,22 @@ def test_the_youngest_answer_counts_and_a_report_without_one_is_passed_over() ->
     ]
     assert last_answered_at(reports) == 97.0
     assert last_answered_at([]) is None
+
+
+@pytest.mark.parametrize(
+    ("answered_ago", "expected"),
+    [(None, 7), (5.0, 7), (1.0, 0)],  # seconds; the failures ended two seconds ago
+)
+def test_a_success_of_any_process_ends_the_row_of_failures(answered_ago: float | None, expected: int) -> None:
+    idle = {"failed_operations": 7, "failed_ago_seconds": 2.0, "answered_ago_seconds": 60.0}
+    busy = {"failed_operations": 0, "failed_ago_seconds": None, "answered_ago_seconds": answered_ago}
+    reports: list[dict[str, Any]] = [
+        {"beat_at": 100.0, "database": idle},
+        {"beat_at": 100.0, "database": busy},
+        {"beat_at": 100.0},
+    ]
+    assert failures_in_a_row(reports) == expected
+    assert failures_in_a_row([]) is None
 
 
 WELL = Circumstances(

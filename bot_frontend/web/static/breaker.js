@@ -14,8 +14,7 @@ export function showBreaker(status, elapsed) {
   const { breaker } = status;
   mark($("breaker-state"), "data-state", BREAKER_LEVEL[breaker.state] ?? "unknown");
   write($("breaker-state"), sentence(breaker.words));
-  const { reason } = breaker;
-  const since = notClosedSince(status);
+  const { reason, since } = breaker;
   const [none, never, always] = breaker.state === "unknown" ? [UNKNOWN, UNKNOWN, UNKNOWN] : ["none", "never changed", "always"];
   write($("breaker-reason"), reason === null ? none : plain(reason));
   write($("breaker-since"), since === null ? never : at(since, status.now));
@@ -26,12 +25,6 @@ export function showBreaker(status, elapsed) {
   for (const button of $("breaker-actions").children) {
     mark(button, "aria-pressed", String(button.dataset.action === (WORD[breaker.state] ?? "breaker.auto")));
   }
-}
-
-// Each probe that fails opens it anew; what a person asks is since when nothing is let through, and the alarm knows.
-function notClosedSince({ alarms, breaker }) {
-  const alarm = ["open", "half_open"].includes(breaker.state) && alarms.find(({ name }) => name === "breaker");
-  return alarm ? Math.min(alarm.since, breaker.since) : breaker.since;
 }
 
 function nextProbe(breaker, elapsed) {
