@@ -17,6 +17,9 @@ _RECENT = "ballast:probe:recent"
 RECENT_MAX = 720
 """Half a day of a probe a minute; about 100 bytes each."""
 
+SCHEMA = "schema"
+"""A finding's kind, beside those of failures: the database answers, and was not migrated for this release."""
+
 
 def claim_slot(client: redis.Redis, slot: int, period_seconds: int) -> bool:
     """Whether this caller is the first of the period. Several beats ask for the same probe."""

@@ -10,6 +10,7 @@ from typing import Any
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
 from workers.durations import duration
+from workers.probe_record import SCHEMA
 
 _LETS_THROUGH = frozenset({BreakerState.CLOSED, BreakerState.DISABLED})
 
@@ -113,7 +114,8 @@ def _away(now: Circumstances) -> tuple[str, str]:
     if now.breaker is not None and now.breaker.state not in _LETS_THROUGH:
         remedy = _REMEDIES[now.breaker.reason]
     else:
-        why = now.probe_kind or "tables are missing: is the schema migrated?"
+        unmigrated = now.probe_kind in {None, SCHEMA}
+        why = "tables or functions are missing: is the schema migrated?" if unmigrated else now.probe_kind
         remedy = f"It was let through, but nobody had an answer since ({why})."
     return title, f"{remedy} Commands wait in Redis and people are told so; nothing is lost."
 
@@ -187,7 +189,7 @@ def database_state(
         return DatabaseState.UNKNOWN
     if probe.get("ok"):
         return DatabaseState.REACHABLE if probe.get("by") == "tcp" else DatabaseState.OK
-    if probe.get("missing_tables"):
+    if probe.get("missing_tables") or probe.get("kind") == SCHEMA:
         return DatabaseState.UNAVAILABLE  # it answers, and nothing works
     well_since = max(answered_at or 0.0, breaker.since if breaker else 0.0)
     return DatabaseState.UNAVAILABLE if probe.get("probed_at", 0.0) > well_since else DatabaseState.OK

@@ -35,6 +35,8 @@ async def test_an_idle_thrifty_ballast_opens_no_session_and_sends_no_statement(
             probe = stack.get("/db-status")[1]["probe"]
             return probe is not None and probe["by"] == how
 
+        # What is to be tended is, once, while it is awake; that is traffic too.
+        await asyncio.to_thread(stack.wait_until, lambda: probed_by("traffic"), "the traffic is noticed")
         await asyncio.to_thread(stack.wait_until, lambda: probed_by("tcp"), "the traffic is over")
         proxy.forget()
 

@@ -77,7 +77,7 @@ EXPECTED: dict[K | None, Expected] = {
     K.OUTAGE: Expected(3, Effect.COUNTED, End.UNAVAILABLE),
     K.SATURATION: Expected(3, Effect.COUNTED, End.UNAVAILABLE),
     K.QUOTA: Expected(1, Effect.QUOTA, End.UNAVAILABLE),
-    K.STORAGE: Expected(1, Effect.STORAGE, End.UNAVAILABLE),
+    K.STORAGE: Expected(1, Effect.STORAGE, End.UNAVAILABLE, read=(Told.RESULT,)),
     K.AMBIGUOUS: Expected(1, Effect.COUNTED, End.UNAVAILABLE),
     K.CONFIGURATION: Expected(1, Effect.COUNTED, End.UNAVAILABLE),
     K.UNKNOWN_OUTCOME: Expected(3, Effect.COUNTED, End.OUTCOME_UNKNOWN),

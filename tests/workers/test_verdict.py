@@ -51,6 +51,7 @@ def test_an_open_breaker_outweighs_an_answer_of_a_moment_ago() -> None:
 def test_missing_tables_stand_though_the_database_answers() -> None:
     unmigrated = {**FAILED, "kind": None, "missing_tables": ["users"]}
     assert database_state(breaker(), unmigrated, 200.0) is DatabaseState.UNAVAILABLE
+    assert database_state(breaker(), {**FAILED, "kind": "schema"}, 200.0) is DatabaseState.UNAVAILABLE
 
 
 def test_the_youngest_answer_counts_and_a_report_without_one_is_passed_over() -> None:

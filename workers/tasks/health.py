@@ -21,9 +21,6 @@ log = structlog.get_logger(__name__)
 
 TCP_SECONDS_MAX = 2.0
 
-SCHEMA = "schema"
-"""Beside the kinds of failures: the database answers, and `python -m dbcore migrate` was not run for this release."""
-
 TENDED_EVERY_SECONDS = 3600
 """At most, where the database is asked as little as can be."""
 
@@ -75,7 +72,7 @@ def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:
         return {"by": "statement", **asdict(found), "open_dead_letters": letters}
     except probes.SchemaMissing as missing:
         log.error("schema_missing", lacks=str(missing), repair="python -m dbcore migrate")
-        return {"by": "statement", "ok": False, "kind": SCHEMA, "error": str(missing)}
+        return {"by": "statement", "ok": False, "kind": probe_record.SCHEMA, "error": str(missing)}
     except DatabaseAway as away:
         return {
             "by": "statement",
