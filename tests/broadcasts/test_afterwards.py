@@ -25,7 +25,7 @@ async def sent_to(house: House, telegram: TelegramControl, first_id: int, count:
 async def test_a_chat_that_gives_no_answer_keeps_nobody_else_from_being_deleted_and_is_tried_again(
     house: House, telegram: TelegramControl
 ) -> None:
-    broadcast_id, people = await sent_to(house, telegram, 30_000, 12)
+    broadcast_id, people = await sent_to(house, telegram, 50_000, 12)
     await telegram.add_fault("unavailable", methods=["deleteMessages"], chat_id=people[0])
     await telegram.add_fault("hang", methods=["deleteMessages"], chat_id=people[1], seconds=60)
     # This one has no answer once: deleted twice is deleted once.
@@ -53,7 +53,7 @@ async def test_a_chat_that_gives_no_answer_keeps_nobody_else_from_being_deleted_
 async def test_a_report_of_which_nobody_knows_whether_it_arrived_is_told_of(
     house: House, telegram: TelegramControl
 ) -> None:
-    broadcast_id, _ = await sent_to(house, telegram, 31_000, 3)
+    broadcast_id, _ = await sent_to(house, telegram, 51_000, 3)
     job = ReportBroadcast(broadcast_id=broadcast_id, chat_id=ADMIN_ID)
     await telegram.add_fault("reset", methods=["sendDocument"], when="after", count=1)
     house.ask(job)

@@ -207,9 +207,9 @@ async def test_celery_s_own_call_starts_one_once(house: House, telegram: Telegra
 @pytest.mark.parametrize(
     ("order", "first_id", "ends"),
     [
-        ("pause", 42_000, BroadcastStatus.PAUSED),
-        ("resume", 43_000, BroadcastStatus.FINISHED),
-        ("cancel", 44_000, BroadcastStatus.CANCELLED),
+        ("pause", 45_000, BroadcastStatus.PAUSED),
+        ("resume", 46_000, BroadcastStatus.FINISHED),
+        ("cancel", 47_000, BroadcastStatus.CANCELLED),
     ],
 )
 async def test_celery_s_own_call_pauses_resumes_and_cancels(
