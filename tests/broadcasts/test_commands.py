@@ -124,10 +124,17 @@ def test_what_is_paid_for_tells_its_cost_first_and_is_bounded_by_it(house: House
 
 def test_the_bar_fits_the_terminal_so_that_it_is_drawn_over(house: House) -> None:
     people = house.register(43_000, 3)
+    now = datetime.now(UTC)
+    begin, end = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (-1, 2))
     made = broadcasts.create(
-        house.engine, key="bar", payload={"text": "x"}, segment={"telegram_ids": list(people)}, actor="test"
+        house.engine,
+        key="bar",
+        payload={"text": "x"},
+        segment={"telegram_ids": list(people)},
+        actor="test",
+        quiet_hours={"begin": begin, "end": end, "zone": "UTC"},  # so that it stays as it is
     )
-    broadcasts.begin(house.engine, made.id)  # nobody has it sent: it stays as it is
+    broadcasts.begin(house.engine, made.id)
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     watching = subprocess.Popen(
