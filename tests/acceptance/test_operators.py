@@ -145,6 +145,15 @@ async def test_beat_has_the_probe_run_and_the_pages_show_it(
     assert stack.get("/db-status")[1]["state"] == "unavailable"
 
 
+async def test_beat_asks_for_a_probe_as_it_starts_and_not_a_period_later(make_stack: MakeStack) -> None:
+    stack = make_stack(HEALTH_PROBE_SECONDS="3600")
+    stack.start("frontend", "light", "beat")
+    stack.wait_ready(processes=1)
+    await asyncio.to_thread(
+        stack.wait_until, lambda: stack.get("/db-status")[1]["probe"] is not None, "a probe is shown"
+    )
+
+
 async def test_two_beats_probe_once_a_period_and_one_carries_on_alone(
     make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
