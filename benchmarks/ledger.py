@@ -1,8 +1,7 @@
 """The ledger's statement through the guarded engine against the same statement on bare psycopg2.
 
 Both run in this process, in turns of a fraction of a second, so that what else the machine does hits both alike; the
-ratio is the median of those of neighbouring turns. Bare psycopg2 waits in libpq as it does by default: the wait
-callback is taken out for its turns.
+ratio is the median of those of neighbouring turns.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any
 import psycopg2
 from pydantic import SecretStr
 
-from dbcore import deadline, ledger, users
+from dbcore import ledger, users
 from dbcore.engine import GuardedEngine
 from dbcore.fingerprints import fingerprint
 from dbcore.settings import Settings, psycopg2_url
@@ -55,11 +54,10 @@ def run(database_url: str, seconds: float) -> dict[str, Any]:
         guarded = _guarded_transfers(engine)
         rates: dict[str, list[float]] = {"bare": [], "guarded": []}
         _turn(guarded, people, threads, _TURN_SECONDS)  # warm both: plans, pools, caches
-        _bare_turn(bare, people, threads, _TURN_SECONDS)
+        _turn(bare, people, threads, _TURN_SECONDS)
         for _ in range(max(1, round(seconds / _TURN_SECONDS))):
-            for name in ("bare", "guarded"):
-                turn = _bare_turn if name == "bare" else _turn
-                count, elapsed = turn(bare if name == "bare" else guarded, people, threads, _TURN_SECONDS)
+            for name, transfer in (("bare", bare), ("guarded", guarded)):
+                count, elapsed = _turn(transfer, people, threads, _TURN_SECONDS)
                 rates[name].append(count / elapsed)
         ratios = [guarded / bare for guarded, bare in zip(rates["guarded"], rates["bare"], strict=True)]
         results[f"connections_{threads}"] = {
@@ -108,14 +106,6 @@ def _bare_transfers(url: str, threads: int) -> Transfer:
             cursor.fetchone()
 
     return transfer
-
-
-def _bare_turn(transfer: Transfer, people: list[int], threads: int, seconds: float) -> tuple[int, float]:
-    deadline.uninstall()
-    try:
-        return _turn(transfer, people, threads, seconds)
-    finally:
-        deadline.install()
 
 
 def _turn(transfer: Transfer, people: list[int], threads: int, seconds: float) -> tuple[int, float]:

@@ -24,6 +24,8 @@ from dbcore.settings import Settings, psycopg2_url
 
 POOL_TIMEOUT_SECONDS = 2.5
 PING_SECONDS_MAX = 1.0
+LOOK_AFTER_IDLE_SECONDS = 0.01
+"""A connection that lay idle for less is not looked at: a look costs more than what it finds out of such a moment."""
 
 # libpq's own options. A proxy or firewall that dropped the connection is noticed within seconds, not by TCP's
 # two hours.
@@ -121,7 +123,7 @@ class GuardedPool(QueuePool):
     def _is_good(self, connection: Any, entry: ConnectionPoolEntry) -> bool:
         """Tried where there is reason to doubt it. One that was cut off is replaced, and is no outage."""
         idle_since = entry.info.get("idle_since")
-        if idle_since is None or not (self._doubts(idle_since) or _something_came(connection)):
+        if idle_since is None or not self._doubts(connection, idle_since):
             return True
         try:
             with deadline.Deadline(PING_SECONDS_MAX), connection.cursor() as cursor:
@@ -131,9 +133,12 @@ class GuardedPool(QueuePool):
             return False
         return True
 
-    def _doubts(self, idle_since: float) -> bool:
-        return (
-            idle_since < self._suspect_before or time.monotonic() - idle_since >= self.ping_after_idle_seconds
+    def _doubts(self, connection: Any, idle_since: float) -> bool:
+        if idle_since < self._suspect_before:
+            return True
+        idle_seconds = time.monotonic() - idle_since
+        return idle_seconds >= self.ping_after_idle_seconds or (
+            idle_seconds >= LOOK_AFTER_IDLE_SECONDS and _something_came(connection)
         )
 
 

@@ -15,6 +15,8 @@ import psycopg2
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import Dialect
 
+from dbcore import deadline
+
 _HAS_NO_TLS = "server does not support SSL"
 _WANTS_TLS = ("ssl", "tls", "encryption", "insecure")
 
@@ -25,17 +27,17 @@ class PreferTls:
     def __init__(self) -> None:
         self._has_tls = True
 
-    def connect(self, dialect: Dialect, arguments: Any, parameters: dict[str, Any]) -> Any:
+    def connect(self, arguments: Any, parameters: dict[str, Any]) -> deadline.Connection:
         """A new connection. Raises as the driver does."""
         if self._has_tls:
             try:
-                return dialect.connect(*arguments, **{**parameters, "sslmode": "require"})
+                return deadline.connect(*arguments, **{**parameters, "sslmode": "require"})
             except psycopg2.OperationalError as error:
                 if _HAS_NO_TLS not in str(error):
                     raise
             self._has_tls = False
         try:
-            return dialect.connect(*arguments, **{**parameters, "sslmode": "disable"})
+            return deadline.connect(*arguments, **{**parameters, "sslmode": "disable"})
         except psycopg2.OperationalError as error:
             # It may have got TLS since, and now insist on it.
             self._has_tls = any(word in str(error).lower() for word in _WANTS_TLS)
@@ -43,11 +45,14 @@ class PreferTls:
 
 
 def listen(engine: Engine) -> None:
-    """Make the engine's connections so, unless the URL or libpq's environment says which sslmode to use."""
+    """Make the engine's connections so, and such that they keep deadlines.
+
+    Where the URL or libpq's environment says which sslmode to use, that is the one.
+    """
     preference = PreferTls()
 
     @event.listens_for(engine, "do_connect")
-    def _connect(dialect: Dialect, _record: object, arguments: Any, parameters: dict[str, Any]) -> Any:
+    def _connect(_dialect: Dialect, _record: object, arguments: Any, parameters: dict[str, Any]) -> Any:
         if "sslmode" in parameters or os.environ.get("PGSSLMODE"):
-            return None
-        return preference.connect(dialect, arguments, parameters)
+            return deadline.connect(*arguments, **parameters)
+        return preference.connect(arguments, parameters)

@@ -115,7 +115,6 @@ class GuardedEngine:
         ping_after_idle_seconds -- a connection unused for longer is tried before it is relied on.
         Raises SettingsError where DATABASE_URL is unset.
         """
-        deadline.install()
         self.currency = settings.currency
         self._deadline_seconds = settings.db_deadline_seconds
         self._clock = clock

@@ -4,7 +4,7 @@ A row matches by SQLSTATE or by message, never by both:
 
 - An error with a SQLSTATE of the server's own is judged by it alone. Its message may quote what a user wrote.
 - While connecting, psycopg2 gives no SQLSTATE at all; and after FATAL-then-close libpq gives none in a query
-  either. There the message tells: under our wait callback it still begins with the server's last words, and
+  either. There the message tells: on our connections (deadline.py) it begins with the server's last words, and
   ends with "server closed the connection unexpectedly".
 - Poolers and proxies speak with borrowed codes (PgBouncer 08P01, Neon and Supavisor XX000): there too only
   the message tells.

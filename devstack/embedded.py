@@ -41,6 +41,14 @@ class Command(NamedTuple):
     user: str | None
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that it started and that live; none where it is not there itself."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 class ServerProcess:
     """One start of a server: from `start` to `stop` or `kill`, never longer than the thread that started
     it.

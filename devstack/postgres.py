@@ -11,13 +11,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
 
-from devstack.embedded import Command, EmbeddedServerError, FolderRefused, ServerProcess
+from devstack.embedded import Command, EmbeddedServerError, FolderRefused, ServerProcess, children_of
 from devstack.leash import leashed
 from devstack.reachable import ids_of, sheltered_data, sheltered_programs
 
@@ -149,9 +150,14 @@ class EmbeddedPostgres:
             self._process = None
 
     def kill(self) -> None:
-        """As a power cut would: the next start recovers from the write-ahead log."""
+        """As a power cut would: nobody answers any more, and the next start recovers from the write-ahead log."""
         if self._process is not None:
+            backends = children_of(self._process.pid)
             self._process.kill()
+            # They would live on for a moment, and answer.
+            for pid in backends:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process = None
 
     def _user(self) -> str | None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from devstack.embedded import children_of
+
 # The thaw hangs on a pipe of ours, so that it comes also after our death by kill -9: a stopped process ignores
 # its leash, and would stay for good.
 _GUARD = (
@@ -41,9 +43,8 @@ def frozen_server(postmaster_pid: int) -> Iterator[None]:
         # First, so that the list of its children stays true while they are stopped one by one.
         if not _stop(guard, postmaster_pid):
             raise ProcessLookupError(f"there is no process {postmaster_pid} to be stopped")
-        children = Path(f"/proc/{postmaster_pid}/task/{postmaster_pid}/children").read_text()
-        for pid in children.split():
-            _stop(guard, int(pid))
+        for pid in children_of(postmaster_pid):
+            _stop(guard, pid)
         yield
 
 

@@ -496,7 +496,7 @@ NETWORK = (
         On(kind="SSLRequest"),
         Silence(),
         "timeout expired",
-        url="connect_timeout=0.2",
+        url="connect_timeout=1",
     ),
     Case(
         "network",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from dbcore.breaker import BreakerReason, BreakerState
+from dbcore.connections import LOOK_AFTER_IDLE_SECONDS
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
@@ -43,6 +45,11 @@ class Played:
     end: End | int  # the answer, where it succeeded
     kinds: dict[str, int]
     said: str  # by the driver
+
+
+def lie_idle() -> None:
+    """Until the engine looks at its connections before it uses them."""
+    time.sleep(LOOK_AFTER_IDLE_SECONDS)
 
 
 @contextmanager

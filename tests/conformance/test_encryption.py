@@ -14,7 +14,7 @@ from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import Answer, FaultProxy, On, Rule, ServerError
 from devstack.proxy.wire import SSL_QUESTION, STARTUP
 from tests.conformance.cases import CASES, MISSTATED_BEHIND_TLS, Case
-from tests.conformance.playing import ANSWER, ask, engine_through, play
+from tests.conformance.playing import ANSWER, ask, engine_through, lie_idle, play
 
 TLS_CASES = [
     pytest.param(case, id=str(case)) for case in CASES if case.source not in {"PostgreSQL", "DATABASE_URL"}
@@ -99,6 +99,7 @@ def test_a_server_that_got_tls_since_is_found_again(
         with FaultProxy(*target, port=port, tls=tls_proxy.tls) as successor:
             required = Answer(ServerError("SSL required", "08P01", "FATAL"))
             successor.add(Rule(On(kind="Startup", position=1), required, times=None))
+            lie_idle()
             with pytest.raises(Unavailable):
                 ask(engine)
             engine.breaker.reset()

@@ -32,8 +32,18 @@ LOST = "server closed the connection unexpectedly"
 WAIT_SECONDS = 60.0
 
 
+Connect = Callable[[str], Any]
+
+
 def connect(url: str, **options: Any) -> Any:
-    connection = psycopg2.connect(url, **options)
+    """As every process of Ballast."""
+    connection = deadline.connect(url, **options)
+    connection.autocommit = True
+    return connection
+
+
+def connect_plainly(url: str) -> Any:
+    connection = psycopg2.connect(url)
     connection.autocommit = True
     return connection
 
@@ -50,27 +60,15 @@ def failure(call: Callable[[], object]) -> psycopg2.Error:
     return raised.value
 
 
-@pytest.fixture(params=["deadlines installed", "libpq's own waiting"])
-def waiting(request: pytest.FixtureRequest) -> Iterator[bool]:
-    """Both ways psycopg2 can wait; True: by our callback, as in every process of Ballast."""
-    ours = request.param == "deadlines installed"
-    if not ours:
-        deadline.uninstall()
-    else:
-        deadline.install()
-    yield ours
-    deadline.install()
-
-
 # --- the session ends: FATAL, then close
 
 
-def ended_inside_a_statement(url: str) -> None:
+def ended_inside_a_statement(connect: Connect, url: str) -> None:
     connection = connect(url)
     run(connection, "SELECT pg_terminate_backend(pg_backend_pid())")
 
 
-def ended_while_idle(url: str) -> None:
+def ended_while_idle(connect: Connect, url: str) -> None:
     connection = connect(url)
     pid = run(connection, "SELECT pg_backend_pid()")
     other = connect(url)
@@ -79,8 +77,8 @@ def ended_while_idle(url: str) -> None:
     run(connection, "SELECT 1")
 
 
-def timed_out(setting: str, begin: str, sleep: str) -> Callable[[str], None]:
-    def session(url: str) -> None:
+def timed_out(setting: str, begin: str, sleep: str) -> Callable[[Connect, str], None]:
+    def session(connect: Connect, url: str) -> None:
         connection = connect(url)
         watch = connect(url)
         pid = run(connection, "SELECT pg_backend_pid()")
@@ -133,15 +131,24 @@ ENDINGS = [
 
 @pytest.mark.parametrize(("end", "words", "kind"), ENDINGS)
 def test_the_last_words_of_a_session_arrive_without_their_code(
-    end: Callable[[str], None], words: str, kind: FailureKind, waiting: bool, database_url: str
+    end: Callable[[Connect, str], None], words: str, kind: FailureKind, database_url: str
 ) -> None:
-    """With our callback the words arrive; with libpq's own waiting they are lost too, and only the end is seen."""
-    error = failure(lambda: end(database_url))
+    error = failure(lambda: end(connect, database_url))
     assert type(error) is psycopg2.OperationalError
     assert error.pgcode is None
-    assert (words in str(error)) is waiting
+    assert words in str(error)
     assert LOST in str(error)
-    assert classify(error, Phase.QUERY) is (kind if waiting else K.UNKNOWN_OUTCOME)
+    assert classify(error, Phase.QUERY) is kind
+
+
+@pytest.mark.parametrize(("end", "words", "kind"), ENDINGS)
+def test_psycopg2_by_itself_raises_but_the_end_of_a_session(
+    end: Callable[[Connect, str], None], words: str, kind: FailureKind, database_url: str
+) -> None:
+    error = failure(lambda: end(connect_plainly, database_url))
+    assert error.pgcode is None
+    assert words not in str(error)
+    assert LOST in str(error)
 
 
 def test_a_protocol_violation_is_fatal_and_closes(
@@ -172,7 +179,7 @@ def test_a_protocol_violation_is_fatal_and_closes(
     ],
 )
 def test_an_error_that_leaves_the_session_keeps_its_code(
-    prepare: str, statement: str, sqlstate: str, kind: FailureKind, waiting: bool, database_url: str
+    prepare: str, statement: str, sqlstate: str, kind: FailureKind, database_url: str
 ) -> None:
     connection = connect(database_url)
     if prepare:
@@ -182,7 +189,7 @@ def test_an_error_that_leaves_the_session_keeps_its_code(
     connection.close()
 
 
-def test_a_lock_time_out_keeps_its_code(waiting: bool, database_url: str) -> None:
+def test_a_lock_time_out_keeps_its_code(database_url: str) -> None:
     holder, waiter = connect(database_url), connect(database_url)
     run(holder, "BEGIN; LOCK users")
     run(waiter, "SET lock_timeout = '50ms'")
@@ -216,7 +223,6 @@ def test_a_wrong_configuration_is_told_by_words_alone(
     setup: str,
     options: dict[str, str],
     words: str,
-    waiting: bool,
     database_url: str,
     postgres_server: EmbeddedPostgres,
 ) -> None:
@@ -268,10 +274,9 @@ def running(small: SmallPostgres) -> SmallPostgres:
 
 
 def refused(url: str) -> psycopg2.Error | None:
-    """How a connect fails, under the callback; None where it does not."""
-    deadline.install()
+    """How a connect fails; None where it does not."""
     try:
-        psycopg2.connect(url, connect_timeout=10).close()
+        connect(url, connect_timeout=10).close()
     except psycopg2.OperationalError as error:
         return error
     return None

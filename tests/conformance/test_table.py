@@ -13,7 +13,7 @@ from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import Answer, Cut, Delay, FaultProxy, On, Rule, ServerError, Side, Silence
 from devstack.proxy.wire import STARTUP
 from tests.conformance.cases import CASES, MARK, MISSTATED_BEHIND_TLS, Case, End, Place
-from tests.conformance.playing import ANSWER, Via, ask, engine_through, play
+from tests.conformance.playing import ANSWER, Via, ask, engine_through, lie_idle, play
 
 WAYS = [pytest.param(case, via, id=f"{case}-{via}") for case in CASES for via in Via]
 RETRIED = [pytest.param(case, id=str(case)) for case in CASES if case.retried and case.on_the_wire]
@@ -246,6 +246,7 @@ def test_a_pooler_s_farewell_to_an_idle_connection_costs_no_failed_call(
     with engine_through(proxy, DATABASE) as engine:
         ask(engine)
         proxy.sever()
+        lie_idle()
         assert ask(engine) == ANSWER
         assert engine.snapshot().failures_by_kind == {}
 

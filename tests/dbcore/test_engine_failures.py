@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from dbcore import history, ledger, users
 from dbcore.breaker import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.connections import LOOK_AFTER_IDLE_SECONDS
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable
 from dbcore.failures import FailureKind
@@ -241,6 +242,7 @@ def test_a_connection_ended_while_idle_is_replaced_unnoticed(make_engine: MakeEn
     (pid,) = backends(sql, "idle")
     sql("SELECT pg_terminate_backend(%s)", pid)
     eventually(lambda: not backends(sql, "idle"))
+    time.sleep(LOOK_AFTER_IDLE_SECONDS)
     touch(engine)
     assert engine.snapshot().failures_by_kind == {}
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from dbcore import deadline
@@ -39,17 +38,10 @@ def server(open_folder: Path) -> Iterator[EmbeddedPostgres]:
     server.stop()
 
 
-@pytest.fixture
-def kept_deadlines() -> Iterator[None]:
-    deadline.install()
-    yield
-    deadline.uninstall()
-
-
 def test_a_frozen_postgresql_answers_nobody_and_goes_on_at_the_end(
-    server: EmbeddedPostgres, open_folder: Path, kept_deadlines: None
+    server: EmbeddedPostgres, open_folder: Path
 ) -> None:
-    connection = psycopg2.connect(server.url)
+    connection = deadline.connect(server.url)
     standing = freezing(open_folder, 600)
     assert standing.stdout is not None
     assert standing.stdout.readline() == "PostgreSQL stands still for 600 s, or until Ctrl-C\n"
@@ -57,7 +49,7 @@ def test_a_frozen_postgresql_answers_nobody_and_goes_on_at_the_end(
         cursor.execute("SELECT 1")
     standing.kill()  # also then it is thawed
     standing.communicate()
-    connection = psycopg2.connect(server.url)
+    connection = deadline.connect(server.url)
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     connection.close()
