@@ -65,6 +65,7 @@ class FleetState:
     since -- when it became so; a probe that fails makes it open anew.
     shut_since -- when calls were last let through; 0 while they are.
     openings -- in a row, without having been closed for long in between.
+    told_at -- when an operator last said a word; 0: never.
     """
 
     version: int = 0
@@ -77,6 +78,7 @@ class FleetState:
     openings: int = 0
     probes_succeeded: int = 0
     leases: tuple[Lease, ...] = ()
+    told_at: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -106,7 +108,7 @@ class FleetState:
 
     def order(self, now: float) -> FleetOrder:
         """What each process of the fleet is to be."""
-        return FleetOrder(self.epoch, self.state, self.reason, self.retry_after_seconds(now))
+        return FleetOrder(self.epoch, self.state, self.reason, self.retry_after_seconds(now), self.told_at)
 
     def judged(
         self, calls: Iterable[Call], *, now: float, limits: BreakerLimits, jitter: float
@@ -157,7 +159,7 @@ class FleetState:
 
     def told(self, state: BreakerState, *, now: float) -> FleetState:
         """By an operator's word: FORCED_OPEN, DISABLED, or CLOSED for as the calls will have it."""
-        return self._become(state, None, now)
+        return replace(self._become(state, None, now), told_at=now)
 
     def _opened(self, reason: BreakerReason, now: float, limits: BreakerLimits, jitter: float) -> FleetState:
         steady = self.state is BreakerState.CLOSED and now - self.since >= STEADY_SECONDS
@@ -194,6 +196,7 @@ class FleetState:
             until=until if until is not None else (self.until if kept else 0.0),
             openings=openings if openings is not None else (self.openings if kept else 0),
             leases=leases,
+            told_at=self.told_at,
         )
 
     def _shut_since(self, state: BreakerState, now: float) -> float:

@@ -25,7 +25,7 @@ from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Int
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.fleet import FleetStore, events
+from dbcore.fleet import FleetStore, events, operate
 from dbcore.fleet.budget import read_connections, wanted_by, within_budget
 from dbcore.fleet.link import FleetLink
 from dbcore.fleet.state import LEASE_SECONDS, FleetState
@@ -216,7 +216,7 @@ def test_failures_too_few_for_one_process_open_it_together(
         assert engine.breaker.snapshot().state is BreakerState.OPEN
 
 
-def test_one_process_in_trouble_among_many_stays_out_alone(
+def test_one_process_in_trouble_among_many_stays_out_alone_until_an_operators_word(
     make_engine: MakeEngine, client: redis.Redis, nowhere: str
 ) -> None:
     well = [make_engine(limits=LONG) for _ in range(3)]
@@ -230,6 +230,11 @@ def test_one_process_in_trouble_among_many_stays_out_alone(
     link.step()
     assert state_of(client) is BreakerState.CLOSED
     assert ill.breaker.snapshot().state is BreakerState.OPEN
+    operate.tell(client, "auto", "test")
+    link.step()
+    assert ill.breaker.snapshot().state is BreakerState.CLOSED
+    link.step()  # the calls of before were forgotten with it
+    assert state_of(client) is BreakerState.CLOSED
 
 
 def test_of_a_killed_process_nothing_is_left_though_all_go_well(
