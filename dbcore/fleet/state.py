@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
+from pydantic import TypeAdapter, ValidationError
+
 from dbcore.breaker import Call, FleetOrder
 from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState
 
@@ -84,17 +86,14 @@ class FleetState:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> FleetState:
+    def from_json(cls, text: str | bytes) -> FleetState:
         """What another release wrote may lack fields, or have some of its own. Raises StateUnreadable."""
         try:
-            values = json.loads(text)
-            known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-            known["state"] = BreakerState(values["state"])
-            known["reason"] = BreakerReason(values["reason"]) if values.get("reason") else None
-            known["leases"] = tuple(Lease(**lease) for lease in values.get("leases", ()))
-            return cls(**known)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StateUnreadable(f"{type(error).__name__}: {error}") from error
+            return _STATE.validate_json(text, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = "".join(f"{part}: " for part in first["loc"])
+            raise StateUnreadable(f"{where}{first['msg']}") from error
 
     def retry_after_seconds(self, now: float) -> float:
         match self.state:
@@ -203,6 +202,9 @@ class FleetState:
         if state not in SHUT:
             return 0.0
         return (self.shut_since or now) if state in _PROBED and self.state in _PROBED else now
+
+
+_STATE = TypeAdapter(FleetState)
 
 
 def _lease(lease_id: str, process: str, now: float) -> Lease:

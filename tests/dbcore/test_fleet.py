@@ -653,6 +653,50 @@ def test_what_the_command_cannot_do_is_said_in_one_line() -> None:
     assert "REDIS_URL is not set" in unset.stderr
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (b"\xff", "Invalid JSON"),
+        (b"", "Invalid JSON"),
+        (b"[]", "Input should be an object"),
+        (b'{"state": "resting"}', "state: Input should be 'closed'"),
+        (b'{"version": "many"}', "version: Input should be a valid integer"),
+        (b'{"state": "open", "until": "later"}', "until: Input should be a valid number"),
+        (None, "not a string"),
+    ],
+)
+def test_a_state_that_cannot_be_read_gives_way_to_an_operators_word(
+    make_engine: MakeEngine, client: redis.Redis, kept: bytes | None, said: str
+) -> None:
+    engine = make_engine()
+    link = FleetLink(client, engine, "a")
+    onlooker = fleet.Onlooker(client)
+    if kept is None:
+        client.rpush("ballast:breaker", "closed")
+    else:
+        client.set("ballast:breaker", kept)
+    with pytest.raises(fleet.StateUnreadable, match=said):
+        operate.describe(client)
+    assert onlooker.read().state is BreakerState.CLOSED
+    operate.tell(client, "open", "test")
+    assert onlooker.read().state is BreakerState.FORCED_OPEN
+    link.step()
+    assert engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
+
+
+def test_the_command_says_that_it_cannot_read_the_state_and_what_to_do(
+    redis_url: str, client: redis.Redis
+) -> None:
+    client.rpush("ballast:breaker", "closed")
+    unreadable = breaker_command(redis_url)
+    assert (unreadable.returncode, len(unreadable.stderr.splitlines())) == (2, 1)
+    assert "cannot read (not a string)" in unreadable.stderr
+    assert unreadable.stderr.endswith("python -m dbcore breaker auto\n")
+    replaced = breaker_command(redis_url, "auto")
+    assert replaced.returncode == 0
+    assert "state        closed" in replaced.stdout
+
+
 @contextmanager
 def all_but_ours_taken(url: str) -> Iterator[None]:
     """An outsider takes every connection that is free when it comes."""
