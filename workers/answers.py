@@ -18,8 +18,9 @@ from pydantic import TypeAdapter
 
 from dbcore import users
 from dbcore.errors import DatabaseAway
+from dbcore.known_balances import SeenBalance
 from workers.failures import record_failure
-from workers.inbox import Claim, SeenBalance
+from workers.inbox import Claim
 from workers.jobs import Envelope
 from workers.messages import Message
 from workers.telegram.courier import send, withdraw
