@@ -66,7 +66,7 @@ class Answer:
 
     @classmethod
     def kept(cls, reply: str) -> Answer:
-        """An answer that had to wait on its job's record."""
+        """An answer that had to wait on its job's record. Its balances were noted when it began to wait."""
         return cls(list(_MESSAGES.validate_json(reply)))
 
     def to_keep(self) -> str:
@@ -191,6 +191,8 @@ def _keep(worker: WorkerProcess, claim: Claim, answer: Answer, verdict: Verdict)
         reply=answer.to_keep(),
         uncertain=uncertain,
         count_delivery=False,
+        balances=answer.balances,
+        seen_at_ms=claim.claimed_at_ms,
     )
 
 

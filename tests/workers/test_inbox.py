@@ -195,6 +195,22 @@ def test_a_released_job_keeps_its_answer_and_goes_on_as_a_reply(inbox: Inbox, cl
     assert (claim.reply, claim.sent, claim.deliveries) == ("[1,2]", 1, 1)
 
 
+def test_the_balances_of_a_job_whose_answer_waits_are_known_at_once(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    inbox.claim("a", OWNER)
+
+    def keep_answer(owner: str) -> bool:
+        seen = [SeenBalance(7, "CREDIT", 500, version=None)]
+        return inbox.release(
+            "a", owner, delay_seconds=60, reply="[]", uncertain=0, balances=seen, seen_at_ms=1_700_000_060_999
+        )
+
+    assert not keep_answer(OTHER)
+    assert inbox.known_balance(7, "CREDIT") is None
+    assert keep_answer(OWNER)
+    assert inbox.known_balance(7, "CREDIT") == (500, 1_700_000_060)
+
+
 def test_a_job_published_twice_makes_none_of_those_between_look_lost(
     inbox: Inbox, client: redis.Redis
 ) -> None:

@@ -176,7 +176,7 @@ class Inbox:
 
         self._accept = script("accept")
         self._claim = script("claim")
-        self._release = script("release")
+        self._release = script("release", NOTE_LUA)
         self._note = script("note")
         self._revive = script("revive")
         self._finish = script("finish", NOTE_LUA)
@@ -260,15 +260,29 @@ class Inbox:
         failure: str | None = None,
         uncertain: int | None = None,
         count_delivery: bool = True,
+        balances: Iterable[SeenBalance] = (),
+        seen_at_ms: int = 0,
     ) -> bool:
         """Give a held job back, due after a delay, with what of it is done. False where it was not held by `owner`.
 
         count_delivery -- False where the delivery says nothing about the job itself, such as a database that is away.
+        balances, seen_at_ms -- as with `finish`: of a job that is done but for its answer.
         """
         changes = {"reply": reply, "failure": failure, "uncertain": uncertain}
-        kept = [item for pair in changes.items() if pair[1] is not None for item in pair]
+        kept = {name: value for name, value in changes.items() if value is not None}
         return bool(
-            self._release(args=[job_id, owner, round(delay_seconds * 1000), int(not count_delivery), *kept])
+            self._release(
+                args=[
+                    job_id,
+                    owner,
+                    round(delay_seconds * 1000),
+                    int(not count_delivery),
+                    seen_at_ms,
+                    len(kept),
+                    *(item for pair in kept.items() for item in pair),
+                    *as_arguments(balances),
+                ]
+            )
         )
 
     def note_sent(self, job_id: str, sent: int) -> None:
