@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bot_frontend import __main__ as frontend
+from dbcore.known_balances import SeenBalance
 from workers import process
 from workers.celery import app
-from workers.inbox import Acceptance, Claim, DialogueStep, Inbox, Receipt, SeenBalance, Ticket
+from workers.inbox import Acceptance, Claim, DialogueStep, Inbox, Receipt, Ticket
 from workers.inbox.inbox import Finish
 from workers.jobs import Envelope, queue_of
 from workers.rescuer import RescuerStep

@@ -12,7 +12,7 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from dbcore import audit, migrate, status
-from dbcore.fleet import operate
+from dbcore.fleet import StateUnreadable, operate
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
 
@@ -41,6 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(command, settings.require("database_url"))
     except redis.RedisError as error:
         print(f"{command} failed: Redis does not answer: {error}", file=sys.stderr)
+    except StateUnreadable as error:
+        print(
+            f"{command} failed: Redis holds a state of it that this release cannot read ({error}). Ask by the release "
+            f"that wrote it, or have a word take its place: python -m dbcore breaker auto",
+            file=sys.stderr,
+        )
     except SettingsError as error:
         print(error, file=sys.stderr)
     except SQLAlchemyError as error:

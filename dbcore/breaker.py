@@ -95,12 +95,14 @@ class FleetOrder:
     """What the fleet's breaker is, as one of its processes must know it.
 
     epoch -- grows with every change of state; calls of an earlier one are history.
+    told_at -- when an operator last said a word, by whatever clock: only whether it is another one counts. 0: never.
     """
 
     epoch: int
     state: BreakerState
     reason: BreakerReason | None
     retry_after_seconds: float
+    told_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ class Breaker:
             maxlen=self.limits.window_calls
         )
         self._fleet_epoch = 0
+        self._told_at: float | None = None  # None: nothing was heard of the fleet yet
         self.epoch_began = float("-inf")
         """When the fleet's last change of state was heard here."""
         self._following = False
@@ -348,7 +351,8 @@ class Breaker:
             ]
 
     def follow(self, order: FleetOrder) -> None:
-        """Be what the fleet is. Where the fleet is closed, this process may still be open for reasons of its own.
+        """Be what the fleet is. Where the fleet is closed, this process may still be open for reasons of its own, until
+        an operator's next word.
 
         While the fleet is open or half-open nothing is admitted here: whoever holds one of its leases probes.
         """
@@ -362,8 +366,10 @@ class Breaker:
             self.epoch_began = self._clock()
             self._gather_successes()
             self._calls.clear()
+        told = self._told_at is not None and order.told_at not in {self._told_at, 0.0}
+        self._told_at = order.told_at
         if order.state is BreakerState.CLOSED:
-            if not self._following:
+            if not self._following and (not told or self._state is BreakerState.CLOSED):
                 return None
             self._following = False
             return self._become(BreakerState.CLOSED, None)

@@ -5,8 +5,9 @@
 
 Module-level functions, because the bots they are for have no place to keep an object. The engine behind them is
 made by the first call from DATABASE_URL, not at import, and anew in a forked child. With REDIS_URL set it is one of the
-fleet: breaker, retries and connection budget are those of all processes; without, it goes by its own calls. All of them
-are safe from any thread; they block, so an asyncio bot calls them by `asyncio.to_thread`.
+fleet: breaker, retries and connection budget are those of all processes, and the balances it sees are those that the
+fleet's bot tells while the database is away; without, it goes by its own calls. All of them are safe from any thread;
+they block, so an asyncio bot calls them by `asyncio.to_thread`.
 
 What each can answer, beside what the ledger says (dbcore/outcomes.py):
 
@@ -21,11 +22,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
+import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,6 +40,7 @@ from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
 from dbcore.fleet.link import FleetLink
 from dbcore.fleet.membership import join, name_of_this_process
+from dbcore.known_balances import KnownBalances, SeenBalance
 from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, RejectionReason, TransferOutcome
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, load_settings
@@ -47,16 +51,37 @@ _RETRY_AFTER_SECONDS = 30.0  # after an error that no retry mends by itself
 
 
 @dataclass(frozen=True)
+class _Fleet:
+    """What a doorway has of the fleet, with Redis."""
+
+    link: FleetLink
+    balances: KnownBalances
+
+
+@dataclass(frozen=True)
 class _Doorway:
     """What the functions share. pid -- the process it was made in."""
 
     pid: int
     engine: GuardedEngine
-    link: FleetLink | None
+    fleet: _Fleet | None
+
+    def note(self, *balances: SeenBalance, since: float) -> None:
+        """Tell the fleet what balances are now. Redis that is known to be away is not waited for: the bot then tells
+        older ones, with their time.
+
+        since -- when the call for them began, by time.monotonic.
+        """
+        if self.fleet is None or not self.fleet.link.hears:
+            return
+        try:
+            self.fleet.balances.note(*balances, ago_seconds=time.monotonic() - since)
+        except redis.RedisError as error:
+            log.warning("balances_not_noted", error=type(error).__name__)
 
     def close(self) -> None:
-        if self.link is not None:
-            self.link.stop()
+        if self.fleet is not None:
+            self.fleet.link.stop()
         self.engine.dispose()
 
 
@@ -83,13 +108,14 @@ class BroadcastOutcome(Outcome):
 def bot_safe_get_or_create_user(telegram_id: int, username: str | None, first_name: str) -> UserOutcome:
     """The user with their account and balance."""
     _require_telegram_id(telegram_id)
-    engine = _engine()
+    door, began = _door(), time.monotonic()
     profile = users.Profile(telegram_id, username, first_name)
     try:
-        account = users.get_or_create(engine, profile=profile)
+        account = users.get_or_create(door.engine, profile=profile)
     except _DATABASE_ERRORS as error:
         status, failure, retry_after_seconds = _judge(error, "get_or_create_user")
         return UserOutcome(status=status, failure=failure, retry_after_seconds=retry_after_seconds)
+    door.note(SeenBalance(telegram_id, account.currency, account.balance, account.version), since=began)
     return UserOutcome(
         status=OutcomeStatus.APPLIED if account.created else OutcomeStatus.REPLAYED, account=account
     )
@@ -100,10 +126,10 @@ def bot_safe_adjust_balance(
 ) -> AdjustOutcome:
     """Credit (amount above zero) or debit (below), in minor units. The same key is applied once, for ever."""
     _require_telegram_id(telegram_id)
-    engine = _engine()
+    door, began = _door(), time.monotonic()
     try:
-        return ledger.adjust(
-            engine,
+        outcome = ledger.adjust(
+            door.engine,
             key=key,
             target=users.UserRef(telegram_id=telegram_id),
             amount=amount,
@@ -117,8 +143,14 @@ def bot_safe_adjust_balance(
             failure=failure,
             retry_after_seconds=retry_after_seconds,
             amount=amount,
-            currency=engine.currency,
+            currency=door.engine.currency,
         )
+    if outcome.reason is None and outcome.target is not None:
+        door.note(
+            SeenBalance.changed(outcome.target, outcome.currency, outcome.balance_after, outcome.status),
+            since=began,
+        )
+    return outcome
 
 
 def bot_safe_create_transaction(
@@ -127,10 +159,10 @@ def bot_safe_create_transaction(
     """Move minor units from one user to another, at once. The same key is applied once, for ever."""
     _require_telegram_id(sender_telegram_id)
     _require_telegram_id(recipient_telegram_id)
-    engine = _engine()
+    door, began = _door(), time.monotonic()
     try:
-        return ledger.transfer(
-            engine,
+        outcome = ledger.transfer(
+            door.engine,
             key=key,
             sender_telegram_id=sender_telegram_id,
             recipient_telegram_id=recipient_telegram_id,
@@ -144,9 +176,18 @@ def bot_safe_create_transaction(
             failure=failure,
             retry_after_seconds=retry_after_seconds,
             amount=amount,
-            currency=engine.currency,
+            currency=door.engine.currency,
             memo=memo,
         )
+    if outcome.reason is None and outcome.sender is not None and outcome.recipient is not None:
+        door.note(
+            SeenBalance.changed(outcome.sender, outcome.currency, outcome.sender_balance, outcome.status),
+            SeenBalance.changed(
+                outcome.recipient, outcome.currency, outcome.recipient_balance, outcome.status
+            ),
+            since=began,
+        )
+    return outcome
 
 
 def bot_safe_broadcast(
@@ -164,7 +205,7 @@ def bot_safe_broadcast(
     The same key again goes on with whom it did not come to: after the database was away (UNAVAILABLE, UNKNOWN), or
     this program died. Whom it was sending to just then are `unknown`, and not sent to again.
     """
-    engine = _engine()
+    engine = _door().engine
     broadcast: Broadcast | None = None
     try:
         broadcast = broadcasts.create(
@@ -217,19 +258,20 @@ def _require_telegram_id(telegram_id: int) -> None:
         raise ValueError(f"a Telegram user id is a positive integer, got {telegram_id!r}")
 
 
-def _engine() -> GuardedEngine:
+def _door() -> _Doorway:
     global _made
     with _lock:
         if _made is None or _made.pid != os.getpid():
             # A parent's engine is left alone: closing its sockets here would end its sessions.
-            _made = _doorway(load_settings())
-        return _made.engine
+            _made = _made_of(load_settings())
+        return _made
 
 
-def _doorway(settings: Settings) -> _Doorway:
+def _made_of(settings: Settings) -> _Doorway:
     name = "ballast integration"
     if settings.redis_url is None:
         return _Doorway(os.getpid(), GuardedEngine(settings, application_name=name), None)
-    engine, link = join(settings, connect_redis(settings), name_of_this_process(), application_name=name)
+    client = connect_redis(settings)
+    engine, link = join(settings, client, name_of_this_process(), application_name=name)
     link.start()
-    return _Doorway(os.getpid(), engine, link)
+    return _Doorway(os.getpid(), engine, _Fleet(link, KnownBalances(client)))

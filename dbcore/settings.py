@@ -12,12 +12,17 @@ import hashlib
 import hmac
 import re
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 RUNNING_ENV_FILE = ".ballast/running.env"
+
+_DATABASE_URL = re.compile(
+    r"postgresql\+psycopg2://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^/?]+\]|[^/:?]+)?(?::\d+)?(?:[/?].*)?", re.DOTALL
+)
+"""As SQLAlchemy takes it apart. It fails over a port that is no number, and shows it: a password's end, after an @."""
 
 
 class SettingsError(Exception):
@@ -90,8 +95,14 @@ class Settings(BaseSettings):
         if value is None:
             return None
         url = psycopg2_url(value.get_secret_value())
-        if not url.startswith("postgresql+psycopg2://"):
-            raise ValueError("expected postgresql://user:password@host:port/database")
+        if not _DATABASE_URL.fullmatch(url):
+            raise ValueError(
+                "expected postgresql://user:password@host:port/database, an @ in the password written %40"
+            )
+        if "\0" in unquote(url):
+            raise ValueError(
+                "expected postgresql://user:password@host:port/database without %00, which no part of it can hold"
+            )
         return SecretStr(url)
 
     @field_validator("redis_url")

@@ -18,8 +18,9 @@ from pydantic import TypeAdapter
 
 from dbcore import users
 from dbcore.errors import DatabaseAway
+from dbcore.known_balances import SeenBalance
 from workers.failures import record_failure
-from workers.inbox import Claim, SeenBalance
+from workers.inbox import Claim
 from workers.jobs import Envelope
 from workers.messages import Message
 from workers.telegram.courier import send, withdraw
@@ -65,7 +66,7 @@ class Answer:
 
     @classmethod
     def kept(cls, reply: str) -> Answer:
-        """An answer that had to wait on its job's record."""
+        """An answer that had to wait on its job's record. Its balances were noted when it began to wait."""
         return cls(list(_MESSAGES.validate_json(reply)))
 
     def to_keep(self) -> str:
@@ -190,6 +191,8 @@ def _keep(worker: WorkerProcess, claim: Claim, answer: Answer, verdict: Verdict)
         reply=answer.to_keep(),
         uncertain=uncertain,
         count_delivery=False,
+        balances=answer.balances,
+        seen_at_ms=claim.claimed_at_ms,
     )
 
 

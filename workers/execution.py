@@ -28,12 +28,13 @@ from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from dbcore.fingerprints import fingerprint
+from dbcore.known_balances import SeenBalance
 from dbcore.outcomes import OutcomeStatus, Party
 from dbcore.settings import Settings
 from workers import process
 from workers.answers import Answer, deliver
 from workers.failures import record_failure
-from workers.inbox import Acceptance, Claim, SeenBalance
+from workers.inbox import Acceptance, Claim
 from workers.jobs import Envelope, Job, JobInvalid
 from workers.messages import Message
 from workers.not_now import NotNow
@@ -90,11 +91,14 @@ class Work(Generic[J]):
     balances: list[SeenBalance] = field(default_factory=list)
     """What the job read and changed of balances: the last known ones while the database is away."""
 
+    def note_read(self, telegram_id: int, balance: int, version: int) -> None:
+        """Somebody's balance was read."""
+        self.balances.append(SeenBalance(telegram_id, self.settings.currency, balance, version))
+
     def note_changed(self, party: Party | None, balance: int | None, status: OutcomeStatus) -> None:
-        """Somebody's balance was changed. A replay tells what it became then, which says nothing of now."""
+        """Somebody's balance was changed."""
         if party is not None:
-            now = balance if status is OutcomeStatus.APPLIED else None
-            self.balances.append(SeenBalance(party.telegram_id, now, version=None))
+            self.balances.append(SeenBalance.changed(party, self.settings.currency, balance, status))
 
     def answer(
         self, text: str, buttons: Sequence[Sequence[Any]] = (), *, edit: bool = False

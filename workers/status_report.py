@@ -29,11 +29,12 @@ from workers.verdict import BREAKER_WORDS, database_sentence, database_state, la
 class StatusReport:
     """Times are seconds since 1970, by Redis's clock.
 
+    breaker -- None where what Redis holds of it cannot be read.
     probes -- in short, oldest first; probe -- the last in full. answered_at -- when anybody last had an answer.
     """
 
     now: float
-    breaker: FleetView
+    breaker: FleetView | None
     probe: dict[str, Any] | None
     answered_at: float | None
     probes: list[dict[str, Any]]
@@ -52,7 +53,7 @@ def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
     processes = inbox.processes()
     return StatusReport(
         now=redis_time(client),
-        breaker=fleet.read(client),
+        breaker=_view(client),
         probe=probe_record.last(client),
         answered_at=last_answered_at(processes.values()),
         probes=probe_record.recent(client),
@@ -64,6 +65,13 @@ def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
         broadcasts=agenda.size(),
         stuck=agenda.stuck(),
     )
+
+
+def _view(client: redis.Redis) -> FleetView | None:
+    try:
+        return fleet.read(client)
+    except fleet.StateUnreadable:
+        return None
 
 
 def text(report: StatusReport) -> str:
@@ -97,6 +105,8 @@ def _verdict(report: StatusReport) -> str:
 
 def _breaker(report: StatusReport) -> str:
     view = report.breaker
+    if view is None:
+        return "unknown, for what Redis holds of it cannot be read: see <code>python -m dbcore breaker</code>"
     parts = [BREAKER_WORDS[view.state]]
     if view.reason is not None:
         parts.append(f"reason {view.reason}")

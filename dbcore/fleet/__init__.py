@@ -3,7 +3,8 @@
 What has an engine takes `dbcore.fleet.link`, which is not imported here: the frontend needs no SQLAlchemy to look.
 """
 
+from dbcore.fleet.state import StateUnreadable
 from dbcore.fleet.store import Event, FleetStore
 from dbcore.fleet.view import FleetView, Onlooker, read
 
-__all__ = ["Event", "FleetStore", "FleetView", "Onlooker", "read"]
+__all__ = ["Event", "FleetStore", "FleetView", "Onlooker", "StateUnreadable", "read"]

@@ -105,6 +105,11 @@ class FleetLink:
             # Without the farewell it is forgotten some seconds later.
             log.warning("fleet_farewell_failed", error=type(error).__name__)
 
+    @property
+    def hears(self) -> bool:
+        """Whether Redis answered when it last spoke."""
+        return self._redis_ok
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:

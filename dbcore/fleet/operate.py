@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import redis
+import structlog
 
 from dbcore.breaker_rules import BreakerState
+from dbcore.fleet.state import FleetState, StateUnreadable
 from dbcore.fleet.store import FleetStore
 from dbcore.fleet.view import read
+
+log = structlog.get_logger(__name__)
 
 WORDS: Mapping[str, BreakerState] = {
     "open": BreakerState.FORCED_OPEN,
@@ -24,16 +28,29 @@ _SHOWN_EVENTS = 5
 
 
 def tell(client: redis.Redis, word: str, actor: str) -> None:
-    """It stands until the next word, across restarts of everything. Processes hear it within about a second.
+    """It stands until the next word, across restarts of everything. Processes hear it within about a second. A state
+    that cannot be read gives way to it.
 
     actor -- whose word it is. Raises redis.RedisError.
     """
-    state = WORDS[word]
-    FleetStore(client).change(lambda fleet, now: fleet.told(state, now=now), f"{actor} (operator)")
+    store, by = FleetStore(client), f"{actor} (operator)"
+
+    def told(fleet: FleetState, now: float) -> FleetState:
+        return fleet.told(WORDS[word], now=now)
+
+    try:
+        store.change(told, by)
+    except StateUnreadable as error:
+        log.warning("fleet_state_replaced", was=str(error))
+        store.forget_state()
+        store.change(told, by)
 
 
 def describe(client: redis.Redis) -> str:
-    """State, reason, since, until, who probes, and the last transitions, as text."""
+    """State, reason, since, until, who probes, and the last transitions, as text.
+
+    Raises redis.RedisError, StateUnreadable.
+    """
     now = read(client)
     lines = [f"state        {now.state.value}"]
     if now.reason is not None:

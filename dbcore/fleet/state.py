@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
+from pydantic import TypeAdapter, ValidationError
+
 from dbcore.breaker import Call, FleetOrder
 from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState
 
@@ -65,6 +67,7 @@ class FleetState:
     since -- when it became so; a probe that fails makes it open anew.
     shut_since -- when calls were last let through; 0 while they are.
     openings -- in a row, without having been closed for long in between.
+    told_at -- when an operator last said a word; 0: never.
     """
 
     version: int = 0
@@ -77,22 +80,20 @@ class FleetState:
     openings: int = 0
     probes_succeeded: int = 0
     leases: tuple[Lease, ...] = ()
+    told_at: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> FleetState:
+    def from_json(cls, text: str | bytes) -> FleetState:
         """What another release wrote may lack fields, or have some of its own. Raises StateUnreadable."""
         try:
-            values = json.loads(text)
-            known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-            known["state"] = BreakerState(values["state"])
-            known["reason"] = BreakerReason(values["reason"]) if values.get("reason") else None
-            known["leases"] = tuple(Lease(**lease) for lease in values.get("leases", ()))
-            return cls(**known)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StateUnreadable(f"{type(error).__name__}: {error}") from error
+            return _STATE.validate_json(text, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = "".join(f"{part}: " for part in first["loc"])
+            raise StateUnreadable(f"{where}{first['msg']}") from error
 
     def retry_after_seconds(self, now: float) -> float:
         match self.state:
@@ -106,7 +107,7 @@ class FleetState:
 
     def order(self, now: float) -> FleetOrder:
         """What each process of the fleet is to be."""
-        return FleetOrder(self.epoch, self.state, self.reason, self.retry_after_seconds(now))
+        return FleetOrder(self.epoch, self.state, self.reason, self.retry_after_seconds(now), self.told_at)
 
     def judged(
         self, calls: Iterable[Call], *, now: float, limits: BreakerLimits, jitter: float
@@ -157,7 +158,7 @@ class FleetState:
 
     def told(self, state: BreakerState, *, now: float) -> FleetState:
         """By an operator's word: FORCED_OPEN, DISABLED, or CLOSED for as the calls will have it."""
-        return self._become(state, None, now)
+        return replace(self._become(state, None, now), told_at=now)
 
     def _opened(self, reason: BreakerReason, now: float, limits: BreakerLimits, jitter: float) -> FleetState:
         steady = self.state is BreakerState.CLOSED and now - self.since >= STEADY_SECONDS
@@ -194,12 +195,16 @@ class FleetState:
             until=until if until is not None else (self.until if kept else 0.0),
             openings=openings if openings is not None else (self.openings if kept else 0),
             leases=leases,
+            told_at=self.told_at,
         )
 
     def _shut_since(self, state: BreakerState, now: float) -> float:
         if state not in SHUT:
             return 0.0
         return (self.shut_since or now) if state in _PROBED and self.state in _PROBED else now
+
+
+_STATE = TypeAdapter(FleetState)
 
 
 def _lease(lease_id: str, process: str, now: float) -> Lease:

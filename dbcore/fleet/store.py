@@ -24,7 +24,7 @@ import redis
 
 from dbcore.breaker import Call
 from dbcore.breaker_rules import BreakerReason, BreakerState
-from dbcore.fleet.state import FleetState
+from dbcore.fleet.state import FleetState, StateUnreadable
 
 SILENT_AFTER_SECONDS = 10.0
 """A process that said nothing for as long is gone: neither its calls nor its connections count."""
@@ -103,7 +103,9 @@ class Event:
 
 
 class FleetStore:
-    """Raises redis.RedisError wherever Redis cannot be asked; nothing is assumed then."""
+    """Raises redis.RedisError wherever Redis cannot be asked; nothing is assumed then. What needs the state raises
+    StateUnreadable where it makes none of this release.
+    """
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
@@ -141,7 +143,7 @@ class FleetStore:
         now, state, retries, granted, events, saturated, *windows = answer
         return Seen(
             now=float(now),
-            fleet=_state_of(state),
+            fleet=_state_of(state or None),
             retries_granted=int(retries),
             connections_granted=int(granted),
             events_waiting=int(events),
@@ -183,6 +185,10 @@ class FleetStore:
                 return after
         # Each lost round was another's step: the state moves on, with or without ours.
         return read_state(self._redis)[0]
+
+    def forget_state(self) -> None:
+        """It is closed, as where Redis is empty."""
+        self._redis.delete(_KEY)
 
     def reserve(self, process: str, wanted: int, budget: int) -> int:
         """How many connections a process that starts may have, at least one. It is held by its exchanges."""
@@ -229,16 +235,21 @@ class FleetStore:
 
 
 def read_state(client: redis.Redis) -> tuple[FleetState, float]:
-    """The state and Redis's time, in one round trip."""
+    """The state and Redis's time, in one round trip. Raises redis.RedisError, StateUnreadable."""
     pipeline = client.pipeline(transaction=False)
     pipeline.get(_KEY)
     pipeline.time()
-    text, (seconds, microseconds) = pipeline.execute()
+    try:
+        text, (seconds, microseconds) = pipeline.execute()
+    except redis.ResponseError as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+        raise StateUnreadable("not a string") from error
     return _state_of(text), seconds + microseconds / 1e6
 
 
 def _state_of(text: bytes | None) -> FleetState:
-    return FleetState.from_json(text.decode()) if text else FleetState()
+    return FleetState() if text is None else FleetState.from_json(text)
 
 
 def _event_of(line: bytes) -> Event:

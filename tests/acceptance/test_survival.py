@@ -34,7 +34,7 @@ from tests.acceptance.people import (
 )
 from tests.queueing import queueing_at
 from workers.answers import UNCERTAIN_SENDS_MAX
-from workers.inbox import Ticket
+from workers.inbox import Inbox, Ticket
 
 
 @pytest.fixture
@@ -224,6 +224,8 @@ async def test_while_telegram_is_away_the_answers_wait_and_then_go_out(
     )
     await all_settled(stack, telegram)
     assert transfers(stack) == 1
+    known = [Inbox(stack.redis).known_balance(person, "CREDIT") for person in (alice, boris)]
+    assert [last and last[0] for last in known] == [900, 1_100]
     assert_audit_passes(stack)
 
 

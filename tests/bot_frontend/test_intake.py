@@ -8,10 +8,10 @@ import pytest
 
 from bot_frontend import texts
 from bot_frontend.intake import Intake, IntakeFull
+from dbcore.known_balances import SeenBalance
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.broadcasts.albums import Albums
-from workers.inbox import SeenBalance
 from workers.inbox.inbox import LANE_LENGTH_MAX
 from workers.jobs import DeliverReply, ShowBalance, reference_of
 
@@ -152,7 +152,9 @@ def test_with_the_database_away_a_known_balance_is_told_with_its_time_and_nothin
     intake: Intake, queueing: Queueing, weather: Weather
 ) -> None:
     intake.take(written("/balance", 1))
-    queueing.inbox.finish(f"123456-1-{DATE}", [SeenBalance(8, 1450, version=3)], seen_at_ms=1_700_000_000_000)
+    queueing.inbox.finish(
+        f"123456-1-{DATE}", [SeenBalance(8, "CREDIT", 1450, version=3)], seen_at_ms=1_700_000_000_000
+    )
     weather.away = True
     intake.take(written("/balance", 2))
     (told,) = replies(queueing, f"123456-2-{DATE}")

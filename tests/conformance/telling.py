@@ -118,7 +118,9 @@ class House:
             asked = await self._telegram.send_text(who, text)
             await self._next(who, asked.message.revision)
         inbox = Inbox(self._stack.redis)
-        await self._until(lambda: (inbox.known_balance(user) or (0, 0))[0] == 1_000, "the balance is known")
+        await self._until(
+            lambda: (inbox.known_balance(user, "CREDIT") or (0, 0))[0] == 1_000, "the balance is known"
+        )
         return user
 
     async def _next(self, chat: int, after: int) -> SeenMessage:

@@ -10,6 +10,7 @@ from dbcore.breaker import (
     BreakerLimits,
     BreakerReason,
     BreakerState,
+    FleetOrder,
     Permit,
     Refusal,
     Transition,
@@ -178,6 +179,38 @@ def test_forced_open_and_disabled_stay_until_reset(breaker: Breaker, clock: Cloc
     assert breaker.snapshot().state is BreakerState.DISABLED
     breaker.reset()
     assert breaker.snapshot().state is BreakerState.CLOSED
+
+
+def closed_fleet(told_at: float) -> FleetOrder:
+    return FleetOrder(0, BreakerState.CLOSED, None, 0.0, told_at)
+
+
+@pytest.mark.parametrize("before", [0.0, 5.0])
+def test_an_operators_word_frees_a_process_that_is_out_alone(breaker: Breaker, before: float) -> None:
+    breaker.follow(closed_fleet(before))
+    fail(breaker, 5, FailureKind.CONFIGURATION)
+    breaker.follow(closed_fleet(before))
+    refused(breaker)
+    breaker.follow(closed_fleet(7.0))
+    assert breaker.snapshot().state is BreakerState.CLOSED
+    fail(breaker, 5, FailureKind.CONFIGURATION)
+    breaker.follow(closed_fleet(7.0))
+    assert breaker.snapshot().retry_after_seconds == pytest.approx(
+        30.0
+    )  # it began as new, and hears a word once
+
+
+def test_a_word_from_before_it_was_there_frees_no_process(breaker: Breaker) -> None:
+    fail(breaker, 5)
+    breaker.follow(closed_fleet(7.0))
+    refused(breaker)
+
+
+def test_a_state_that_was_lost_is_no_operators_word(breaker: Breaker) -> None:
+    breaker.follow(closed_fleet(7.0))
+    fail(breaker, 5)
+    breaker.follow(closed_fleet(0.0))
+    refused(breaker)
 
 
 def test_each_transition_is_told_once_and_outside_the_lock(clock: Clock) -> None:

@@ -25,7 +25,7 @@ from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Int
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.fleet import FleetStore, events
+from dbcore.fleet import FleetStore, events, operate
 from dbcore.fleet.budget import read_connections, wanted_by, within_budget
 from dbcore.fleet.link import FleetLink
 from dbcore.fleet.state import LEASE_SECONDS, FleetState
@@ -216,7 +216,7 @@ def test_failures_too_few_for_one_process_open_it_together(
         assert engine.breaker.snapshot().state is BreakerState.OPEN
 
 
-def test_one_process_in_trouble_among_many_stays_out_alone(
+def test_one_process_in_trouble_among_many_stays_out_alone_until_an_operators_word(
     make_engine: MakeEngine, client: redis.Redis, nowhere: str
 ) -> None:
     well = [make_engine(limits=LONG) for _ in range(3)]
@@ -230,6 +230,11 @@ def test_one_process_in_trouble_among_many_stays_out_alone(
     link.step()
     assert state_of(client) is BreakerState.CLOSED
     assert ill.breaker.snapshot().state is BreakerState.OPEN
+    operate.tell(client, "auto", "test")
+    link.step()
+    assert ill.breaker.snapshot().state is BreakerState.CLOSED
+    link.step()  # the calls of before were forgotten with it
+    assert state_of(client) is BreakerState.CLOSED
 
 
 def test_of_a_killed_process_nothing_is_left_though_all_go_well(
@@ -646,6 +651,50 @@ def test_what_the_command_cannot_do_is_said_in_one_line() -> None:
     unset = breaker_command(None)
     assert (unset.returncode, len(unset.stderr.splitlines())) == (2, 1)
     assert "REDIS_URL is not set" in unset.stderr
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (b"\xff", "Invalid JSON"),
+        (b"", "Invalid JSON"),
+        (b"[]", "Input should be an object"),
+        (b'{"state": "resting"}', "state: Input should be 'closed'"),
+        (b'{"version": "many"}', "version: Input should be a valid integer"),
+        (b'{"state": "open", "until": "later"}', "until: Input should be a valid number"),
+        (None, "not a string"),
+    ],
+)
+def test_a_state_that_cannot_be_read_gives_way_to_an_operators_word(
+    make_engine: MakeEngine, client: redis.Redis, kept: bytes | None, said: str
+) -> None:
+    engine = make_engine()
+    link = FleetLink(client, engine, "a")
+    onlooker = fleet.Onlooker(client)
+    if kept is None:
+        client.rpush("ballast:breaker", "closed")
+    else:
+        client.set("ballast:breaker", kept)
+    with pytest.raises(fleet.StateUnreadable, match=said):
+        operate.describe(client)
+    assert onlooker.read().state is BreakerState.CLOSED
+    operate.tell(client, "open", "test")
+    assert onlooker.read().state is BreakerState.FORCED_OPEN
+    link.step()
+    assert engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
+
+
+def test_the_command_says_that_it_cannot_read_the_state_and_what_to_do(
+    redis_url: str, client: redis.Redis
+) -> None:
+    client.rpush("ballast:breaker", "closed")
+    unreadable = breaker_command(redis_url)
+    assert (unreadable.returncode, len(unreadable.stderr.splitlines())) == (2, 1)
+    assert "cannot read (not a string)" in unreadable.stderr
+    assert unreadable.stderr.endswith("python -m dbcore breaker auto\n")
+    replaced = breaker_command(redis_url, "auto")
+    assert replaced.returncode == 0
+    assert "state        closed" in replaced.stdout
 
 
 @contextmanager

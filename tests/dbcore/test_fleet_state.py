@@ -205,6 +205,7 @@ class FleetMachine(RuleBasedStateMachine):
             name: Breaker(clock=self.clock, uniform=lambda low, _high: low) for name in PROCESSES
         }
         self.known = dict.fromkeys(PROCESSES, self.kept)
+        self.heard: dict[str, float] = {}  # when an operator's last word was said that it knows of
         self.leases: list[str] = []
         self.granted: dict[str, float] = {}
         self.numbers = 0
@@ -234,6 +235,10 @@ class FleetMachine(RuleBasedStateMachine):
         self.known[name] = self.kept
         breaker = self.breakers[name]
         breaker.follow(self.kept.order(self.clock.now))
+        word = self.heard.get(name, self.kept.told_at) != self.kept.told_at
+        self.heard[name] = self.kept.told_at
+        if word and self.kept.state is BreakerState.CLOSED:
+            assert breaker.free_permit is not None
         answer = breaker.admit(writes=True)
         if self.kept.state in {BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.FORCED_OPEN}:
             assert isinstance(answer, Refusal)

@@ -17,6 +17,7 @@ from dbcore.integration import (
     bot_safe_create_transaction,
     bot_safe_get_or_create_user,
 )
+from dbcore.known_balances import KnownBalances
 from dbcore.outcomes import Outcome, OutcomeStatus, RejectionReason
 from dbcore.settings import SettingsError
 from devstack.ports import free_port
@@ -65,6 +66,39 @@ def test_with_redis_it_is_one_of_the_fleet(redis_url: str, monkeypatch: pytest.M
         eventually(lambda: bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.UNAVAILABLE)
         operate.tell(client, "auto", "test")
         eventually(lambda: bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.REPLAYED)
+
+
+@pytest.mark.usefixtures("bot")
+def test_with_redis_what_it_sees_is_what_the_fleet_s_bot_knows_of_balances(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        balances = KnownBalances(client)
+
+        def known() -> list[int | None]:
+            return [last and last[0] for last in (balances.last(person, "CREDIT") for person in (1, 2))]
+
+        bot_safe_get_or_create_user(1, "ann", "Ann")
+        assert known() == [0, None]
+        bot_safe_get_or_create_user(2, None, "Bob")
+        bot_safe_adjust_balance(1, 100, key="a")
+        assert known() == [100, 0]
+        bot_safe_create_transaction(1, 2, 30, key="t")
+        assert known() == [70, 30]
+        bot_safe_adjust_balance(1, -500, key="b")  # refused
+        assert known() == [70, 30]
+        bot_safe_create_transaction(1, 2, 30, key="t")  # says what it was then
+        assert known() == [None, None]
+        bot_safe_get_or_create_user(2, None, "Bob")
+        assert known() == [None, 30]
+
+
+@pytest.mark.usefixtures("bot")
+def test_without_its_redis_it_answers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+    bot_safe_get_or_create_user(1, "ann", "Ann")
+    assert bot_safe_adjust_balance(1, 100, key="a").balance_after == 100
 
 
 @pytest.mark.usefixtures("bot_without_database")

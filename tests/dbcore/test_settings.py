@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy.engine import make_url
 
 from dbcore.settings import RUNNING_ENV_FILE, Settings, SettingsError, load_settings
 from tests.conftest import MakeSettings
@@ -28,6 +29,27 @@ def test_every_usual_scheme_of_a_database_url_names_the_pinned_driver(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{scheme}://u:p@h:1/d?sslmode=require")
     assert clear(load_settings().database_url) == "postgresql+psycopg2://u:p@h:1/d?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        "h",
+        "h/d",
+        "u@h/d",
+        "u:p/w:x@h:1/d",
+        "u:p%40@h:1/d",
+        "[::1]:1/d",
+        "/d?host=/run/pg&user=u",
+        "h?user=u",
+    ],
+)
+def test_every_shape_of_a_database_url_that_the_driver_takes_is_taken(
+    rest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{rest}")
+    make_url(clear(load_settings().database_url))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +84,11 @@ def test_a_bad_value_is_told_in_one_line_with_option_expectation_and_what_came(
     ("option", "value", "expectation"),
     [
         ("DATABASE_URL", "mysql://u:hunter2@h/d", "expected postgresql://"),
+        ("DATABASE_URL", "postgresql://u:%00hunter2@h/d", "without %00"),
+        ("DATABASE_URL", "postgresql://u:hunter2@h/d%00", "without %00"),
+        ("DATABASE_URL", "postgresql://u:hunter2@h/d?options=%00", "without %00"),
+        ("DATABASE_URL", "postgresql://u:a@hunter2:b@h/d", "an @ in the password written %40"),
+        ("DATABASE_URL", "postgresql://u:hunter2@h:port/d", "expected postgresql://user:password@host:port/"),
         ("REDIS_URL", "http://:hunter2@h", "expected redis://"),
         ("TELEGRAM_BOT_TOKEN", "hunter2", "expected a bot token"),
         ("TELEGRAM_PROXY_URL", "socks5://:hunter2@h:1080", "expected http://user:password@host:port"),

@@ -6,7 +6,8 @@ import threading
 import pytest
 import redis
 
-from workers.inbox import Acceptance, DialogueStep, Inbox, Receipt, SeenBalance, Ticket
+from dbcore.known_balances import SeenBalance
+from workers.inbox import Acceptance, DialogueStep, Inbox, Receipt, Ticket
 from workers.inbox.inbox import LANE_LENGTH_MAX
 from workers.jobs import Envelope, ShowBalance
 
@@ -194,6 +195,22 @@ def test_a_released_job_keeps_its_answer_and_goes_on_as_a_reply(inbox: Inbox, cl
     assert (claim.reply, claim.sent, claim.deliveries) == ("[1,2]", 1, 1)
 
 
+def test_the_balances_of_a_job_whose_answer_waits_are_known_at_once(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    inbox.claim("a", OWNER)
+
+    def keep_answer(owner: str) -> bool:
+        seen = [SeenBalance(7, "CREDIT", 500, version=None)]
+        return inbox.release(
+            "a", owner, delay_seconds=60, reply="[]", uncertain=0, balances=seen, seen_at_ms=1_700_000_060_999
+        )
+
+    assert not keep_answer(OTHER)
+    assert inbox.known_balance(7, "CREDIT") is None
+    assert keep_answer(OWNER)
+    assert inbox.known_balance(7, "CREDIT") == (500, 1_700_000_060)
+
+
 def test_a_job_published_twice_makes_none_of_those_between_look_lost(
     inbox: Inbox, client: redis.Redis
 ) -> None:
@@ -226,51 +243,12 @@ def test_after_redis_stood_still_nobody_is_taken_for_dead_at_once(inbox: Inbox, 
     assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["b"]
 
 
-def test_of_two_readings_of_a_balance_the_newer_version_stays(inbox: Inbox) -> None:
-    for job_id in ("a", "b"):
-        inbox.accept(envelope(job_id, lane=job_id))
-    inbox.finish("b", [SeenBalance(7, 1_000, version=5)], seen_at_ms=1_700_000_060_000)
-    inbox.finish("a", [SeenBalance(7, 500, version=4)], seen_at_ms=1_700_000_000_000)
-    assert inbox.known_balance(7) == (1_000, 1_700_000_060)
-
-
-EARLIER, LATER = 1_700_000_000_000, 1_700_000_060_000
-
-
-def finish_with(inbox: Inbox, balance: SeenBalance, seen_at_ms: int) -> None:
-    """A job of its own ends, and knows this balance."""
-    job_id = f"job-{seen_at_ms}-{balance.version}-{balance.minor_units}"
-    inbox.accept(envelope(job_id, lane=job_id))
-    inbox.finish(job_id, [balance], seen_at_ms=seen_at_ms)
-
-
-def test_a_balance_that_was_changed_is_the_one_known_until_it_is_read_again(inbox: Inbox) -> None:
-    finish_with(inbox, SeenBalance(7, 1_000, version=5), EARLIER)
-    finish_with(inbox, SeenBalance(7, 500, version=None), LATER)
-    assert inbox.known_balance(7) == (500, LATER // 1000)
-    finish_with(
-        inbox, SeenBalance(7, 1_000, version=5), LATER
-    )  # was read before the change, and ends after it
-    assert inbox.known_balance(7) == (500, LATER // 1000)
-    finish_with(inbox, SeenBalance(7, 700, version=6), LATER)
-    assert inbox.known_balance(7) == (700, LATER // 1000)
-
-
-def test_a_change_makes_a_balance_known_where_none_was(inbox: Inbox) -> None:
-    finish_with(inbox, SeenBalance(7, 500, version=None), EARLIER)
-    assert inbox.known_balance(7) == (500, EARLIER // 1000)
-
-
-def test_of_changes_whose_order_nobody_knows_none_is_told(inbox: Inbox) -> None:
-    finish_with(inbox, SeenBalance(7, 500, version=None), LATER)
-    finish_with(inbox, SeenBalance(7, 600, version=None), EARLIER)
-    assert inbox.known_balance(7) is None
-
-
-def test_a_change_of_some_time_ago_makes_the_balance_unknown(inbox: Inbox) -> None:
-    finish_with(inbox, SeenBalance(7, 1_000, version=5), EARLIER)
-    finish_with(inbox, SeenBalance(7, None, version=None), LATER)
-    assert inbox.known_balance(7) is None
+def test_a_job_that_ends_leaves_the_balances_it_saw(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    seen = [SeenBalance(7, "CREDIT", 1_000, version=5), SeenBalance(8, "CREDIT", 500, version=None)]
+    inbox.finish("a", seen, seen_at_ms=1_700_000_060_999)
+    assert inbox.known_balance(7, "CREDIT") == (1_000, 1_700_000_060)
+    assert inbox.known_balance(8, "CREDIT") == (500, 1_700_000_060)
 
 
 def test_a_record_that_cannot_be_read_is_claimed_as_a_failure(inbox: Inbox, client: redis.Redis) -> None:

@@ -6,7 +6,6 @@ from workers.inbox.inbox import (
     DialogueStep,
     Inbox,
     Receipt,
-    SeenBalance,
     Ticket,
     dialogue_key,
 )
@@ -19,7 +18,6 @@ __all__ = [
     "Inbox",
     "Publisher",
     "Receipt",
-    "SeenBalance",
     "Ticket",
     "dialogue_key",
 ]

@@ -23,7 +23,7 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     claimed       hash   queue -> the highest number that was claimed
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
 
-and beside them `ballast:balances`, a hash of the last balances known: one entry a user; and the totals of totals.py.
+and beside them the last balances known (dbcore/known_balances.py), and the totals of totals.py.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
+from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
 from workers import totals
 from workers.jobs import Envelope, Quarantine, queue_of
 
@@ -145,19 +146,6 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class SeenBalance:
-    """A user's balance as a job read or changed it.
-
-    minor_units -- None: it was changed at some time, and what it is now is not known.
-    version -- the account's, which grows with every entry; None where it was not read but changed.
-    """
-
-    telegram_id: int
-    minor_units: int | None
-    version: int | None
-
-
-@dataclass(frozen=True)
 class Finish:
     """What is left to do when a job is finished.
 
@@ -178,19 +166,20 @@ class Inbox:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
+        self._balances = KnownBalances(client)
         folder = files("workers.inbox").joinpath("lua")
         bounds = ", ".join(map(str, totals.ANSWER_MS))
         prelude = folder.joinpath("prelude.lua").read_text() + f"local ANSWER_MS = {{{bounds}}}\n"
 
-        def script(name: str) -> Any:
-            return client.register_script(prelude + folder.joinpath(f"{name}.lua").read_text())
+        def script(name: str, shared: str = "") -> Any:
+            return client.register_script(prelude + shared + folder.joinpath(f"{name}.lua").read_text())
 
         self._accept = script("accept")
         self._claim = script("claim")
-        self._release = script("release")
+        self._release = script("release", NOTE_LUA)
         self._note = script("note")
         self._revive = script("revive")
-        self._finish = script("finish")
+        self._finish = script("finish", NOTE_LUA)
         self._rescue = script("rescue")
         self._beat = script("beat")
         self._leave = script("leave")
@@ -271,15 +260,29 @@ class Inbox:
         failure: str | None = None,
         uncertain: int | None = None,
         count_delivery: bool = True,
+        balances: Iterable[SeenBalance] = (),
+        seen_at_ms: int = 0,
     ) -> bool:
         """Give a held job back, due after a delay, with what of it is done. False where it was not held by `owner`.
 
         count_delivery -- False where the delivery says nothing about the job itself, such as a database that is away.
+        balances, seen_at_ms -- as with `finish`: of a job that is done but for its answer.
         """
         changes = {"reply": reply, "failure": failure, "uncertain": uncertain}
-        kept = [item for pair in changes.items() if pair[1] is not None for item in pair]
+        kept = {name: value for name, value in changes.items() if value is not None}
         return bool(
-            self._release(args=[job_id, owner, round(delay_seconds * 1000), int(not count_delivery), *kept])
+            self._release(
+                args=[
+                    job_id,
+                    owner,
+                    round(delay_seconds * 1000),
+                    int(not count_delivery),
+                    seen_at_ms,
+                    len(kept),
+                    *(item for pair in kept.items() for item in pair),
+                    *as_arguments(balances),
+                ]
+            )
         )
 
     def note_sent(self, job_id: str, sent: int) -> None:
@@ -308,12 +311,7 @@ class Inbox:
 
         balances -- what the job knows of them, as of `seen_at_ms` or right after; kept for when the database is away.
         """
-        seen = [
-            "" if item is None else item
-            for balance in balances
-            for item in (balance.telegram_id, balance.minor_units, balance.version)
-        ]
-        answer = self._finish(args=[job_id, PUBLISH_GRACE_MS, seen_at_ms, *seen])
+        answer = self._finish(args=[job_id, PUBLISH_GRACE_MS, seen_at_ms, *as_arguments(balances)])
         notice, *ticket = _texts(answer) if answer else [""]
         return Finish(Ticket(*ticket) if ticket else None, int(notice) if notice else None)
 
@@ -334,16 +332,12 @@ class Inbox:
             return True
         return cast("bytes | None", self._redis.get(name)) in {None, fingerprint.encode()}
 
-    def known_balance(self, telegram_id: int) -> tuple[int, int] | None:
-        """The last balance that a job read or left behind, and when: minor units, seconds since 1970.
+    def known_balance(self, telegram_id: int, currency: str) -> tuple[int, int] | None:
+        """The last balance that somebody read or left behind, and when: minor units, seconds since 1970.
 
         None where none is known.
         """
-        value = self._redis.hget("ballast:balances", str(telegram_id))
-        if value is None:
-            return None
-        balance, _, seen_at = value.split()
-        return int(balance), int(seen_at)
+        return self._balances.last(telegram_id, currency)
 
     def rescue(self, limit: int, *, shut: Sequence[str] = ()) -> tuple[int, list[Ticket]]:
         """Look at up to `limit` jobs that are due: how many were looked at, and those to be published again now.

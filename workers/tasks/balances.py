@@ -7,7 +7,6 @@ import structlog
 from dbcore import ledger, users
 from workers import texts
 from workers.execution import Work
-from workers.inbox import SeenBalance
 from workers.jobs import AdjustBalance, ShowBalance
 from workers.messages import Message
 from workers.profiles import profile_of
@@ -19,7 +18,7 @@ log = structlog.get_logger(__name__)
 @job_task(ShowBalance)
 def show(work: Work[ShowBalance]) -> list[Message]:
     account = users.get_or_create(work.engine, profile=profile_of(work.job))
-    work.balances.append(SeenBalance(account.telegram_id, account.balance, account.version))
+    work.note_read(account.telegram_id, account.balance, account.version)
     return work.answer(texts.balance(account, work.settings))
 
 

@@ -6,7 +6,6 @@ from dbcore import history as history_pages
 from dbcore import pending_transfers, users
 from workers import texts
 from workers.execution import Work
-from workers.inbox import SeenBalance
 from workers.jobs import CreateTransfer, DecideTransfer, ShowHistory
 from workers.messages import Message
 from workers.profiles import profile_of
@@ -61,7 +60,7 @@ def history(work: Work[ShowHistory]) -> list[Message]:
     page = history_pages.page(
         work.engine, profile=profile_of(job), upto_version=job.upto_version, limit=HISTORY_PAGE_LENGTH
     )
-    work.balances.append(SeenBalance(job.telegram_id, page.balance, page.newest_version))
+    work.note_read(job.telegram_id, page.balance, page.newest_version)
     return work.answer(
         texts.history(page, work.settings),
         texts.history_buttons(page, job.telegram_id, HISTORY_PAGE_LENGTH),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dbcore import users
 from workers import texts
 from workers.execution import JobFailed, Work
-from workers.inbox import SeenBalance
 from workers.jobs import ChooseBroadcasts, GetOrCreateUser, Quarantine, SetUserStatus
 from workers.messages import Message
 from workers.profiles import profile_of
@@ -15,7 +14,7 @@ from workers.tasks.job_task import job_task
 @job_task(GetOrCreateUser)
 def get_or_create(work: Work[GetOrCreateUser]) -> list[Message]:
     account = users.get_or_create(work.engine, profile=profile_of(work.job))
-    work.balances.append(SeenBalance(account.telegram_id, account.balance, account.version))
+    work.note_read(account.telegram_id, account.balance, account.version)
     return work.answer(texts.welcome(account, work.settings))
 
 
@@ -28,7 +27,7 @@ def set_status(work: Work[SetUserStatus]) -> list[Message]:
 @job_task(ChooseBroadcasts)
 def choose_broadcasts(work: Work[ChooseBroadcasts]) -> list[Message]:
     account = users.choose_broadcasts(work.engine, profile=profile_of(work.job), wanted=work.job.wanted)
-    work.balances.append(SeenBalance(account.telegram_id, account.balance, account.version))
+    work.note_read(account.telegram_id, account.balance, account.version)
     return work.answer(texts.BROADCASTS_WANTED if work.job.wanted else texts.BROADCASTS_STOPPED)
 
 

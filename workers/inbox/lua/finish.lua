@@ -1,26 +1,12 @@
 -- The user has the answer: remove the record, remember the id, and hand out the lane's next job.
--- ARGV: id, grace_ms, seen_at_ms, then telegram_id, balance, account version of what was seen then. A balance that was
--- changed has no version ('': we did not read it), or is itself not known any more ('').
+-- ARGV: id, grace_ms, seen_at_ms, then the balances that were seen then, as note_balances takes them.
 -- Returns {notice} or, with the next job to be published now, {notice, id, queue, kind, place}; {} where there was no record.
 local id, grace_ms = ARGV[1], tonumber(ARGV[2])
 local lane = redis.call('HGET', job_key(id), 'lane')
 local notice = redis.call('HGET', job_key(id), 'notice') or ''
 if not lane then return {} end
 let_go(id)
-local seen_at = math.floor(ARGV[3] / 1000)
-for i = 4, #ARGV, 3 do
-  -- Jobs of different users touch one account and finish in any order: the newer version stays.
-  local telegram_id, balance, version = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  local known = redis.call('HGET', 'ballast:balances', telegram_id)
-  local known_version, known_at = string.match(known or '', '^%S+ (%d+) (%d+)')
-  known_version, known_at = tonumber(known_version) or -1, tonumber(known_at) or -1
-  if not version and (balance == '' or known_at > seen_at) then
-    redis.call('HDEL', 'ballast:balances', telegram_id) -- of two whose jobs overlapped nobody knows which came first
-  elseif not version or version >= known_version then
-    -- A change made a version of its own: at the least the one after what was known before.
-    redis.call('HSET', 'ballast:balances', telegram_id, balance .. ' ' .. (version or known_version + 1) .. ' ' .. seen_at)
-  end
-end
+note_balances(ARGV[3] / 1000, 4)
 local today = done_key(math.floor(time[1] / DAY))
 redis.call('SADD', today, id)
 redis.call('EXPIRE', today, 2 * DAY)
