@@ -19,10 +19,9 @@ run: .venv/.installed ## start everything, say where it is, stop it at Ctrl-C
 freeze: .venv/.installed ## let the PostgreSQL of `make run` stand still for SECONDS=60, to see what becomes of it
 	@$(PYTHON) -m devstack freeze --seconds $(SECONDS)
 
-# One process more than there are cores, each with servers of its own: most of the time is waiting, for processes and
-# for time-outs.
+# Two processes a core, each with servers of its own: most of the time is waiting, for processes and for time-outs.
 test: .venv/.installed ## run the whole suite; ARGS="-k ledger" runs a part, ARGS="-n 0" one test at a time
-	$(PYTHON) -m pytest -n $$(($$(nproc) + 1)) --dist worksteal $(ARGS)
+	$(PYTHON) -m pytest -n $$((2 * $$(nproc))) --dist worksteal $(ARGS)
 
 check: .venv/.installed ## lint, format, types, import contracts, known vulnerabilities
 	$(PYTHON) -m ruff check .
