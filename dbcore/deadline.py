@@ -12,6 +12,7 @@ process a twentieth of what they do.)
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import threading
@@ -29,6 +30,8 @@ from psycopg2 import extensions
 CONNECT_THREAD = "database-connect"
 
 _FOREVER = float("inf")
+_EXIT_SECONDS_MAX = 0.2
+_FATAL = ("FATAL: ", "PANIC: ")
 _LATE = "timeout expired: the server did not answer before the deadline"
 
 
@@ -71,7 +74,25 @@ def remaining_seconds() -> float:
 
 
 class Connection(extensions.connection):
-    """psycopg2's, but what it asks of the server ends by the deadline of the thread that asks."""
+    """psycopg2's, but what it asks of the server by these methods ends by the deadline of the thread that asks."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # The same socket by a number of our own: libpq closes its own at any moment, and then it is soon another's.
+        try:
+            self._shutter = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, os.dup(self.fileno()))
+        except OSError as error:
+            super().close()
+            raise psycopg2.OperationalError(str(error)) from error
+
+    def close(self) -> None:
+        super().close()
+        self._shutter.close()
+
+    def shut(self) -> None:
+        """Whoever waits on it sees it end."""
+        with suppress(OSError):  # ended by itself
+            self._shutter.shutdown(socket.SHUT_RDWR)
 
     def commit(self) -> None:
         _bounded(self, super().commit)
@@ -81,7 +102,7 @@ class Connection(extensions.connection):
 
 
 class Cursor(extensions.cursor):
-    """Of such a connection. COPY and what a named cursor fetches are not bounded."""
+    """Of such a connection. What else psycopg2 can do, procedures, COPY, named cursors, is not bounded."""
 
     def execute(self, query: Any, vars: Any = None) -> None:
         _bounded(self.connection, super().execute, query, vars)
@@ -93,23 +114,26 @@ class Cursor(extensions.cursor):
 def connect(*arguments: Any, **options: Any) -> Connection:
     """`psycopg2.connect`, in the time of this thread's deadline, which bounds finding the host's address too.
 
-    A connect that nobody waits for any more ends by its own `connect_timeout`, and what came of it is closed.
-    Raises like psycopg2, and DeadlineExceeded.
+    A connect that nobody waits for any more goes on until the address is found or not, and then for its own
+    `connect_timeout`; what came of it is closed. Raises like psycopg2, and DeadlineExceeded.
     """
-
     make: Callable[[], Connection] = partial(
         psycopg2.connect, *arguments, **options, connection_factory=Connection, cursor_factory=Cursor
     )
     if _thread.until == _FOREVER:
         return make()
+    if not remaining_seconds():
+        raise DeadlineExceeded(_LATE)
     made: Future[Connection] = Future()
-    threading.Thread(target=_settle, args=(made, make), name=CONNECT_THREAD, daemon=True).start()
     try:
+        _start(CONNECT_THREAD, _settle, made, make)
         return made.result(remaining_seconds())
     except TimeoutError:
         if made.cancel():
             raise DeadlineExceeded(_LATE) from None
         return made.result()
+    finally:
+        del made  # an error holds this frame, and must not be held by it
 
 
 def _settle(made: Future[Connection], make: Callable[[], Connection]) -> None:
@@ -125,85 +149,86 @@ def _settle(made: Future[Connection], make: Callable[[], Connection]) -> None:
         connection.close()
 
 
+def _start(name: str, target: Callable[..., None], *arguments: Any) -> None:
+    try:
+        threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
+    except RuntimeError as error:  # "can't start new thread"
+        raise psycopg2.OperationalError(str(error)) from error
+
+
+@atexit.register
+def _let_connects_end() -> None:
+    """OpenSSL is taken down with the process, under the feet of a handshake that is under way."""
+    until = time.monotonic() + _EXIT_SECONDS_MAX
+    for thread in threading.enumerate():
+        if thread.name == CONNECT_THREAD:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
 class _Call:
     __slots__ = ("connection", "until")
 
-    def __init__(self, connection: Any, until: float) -> None:
+    def __init__(self, connection: Connection, until: float) -> None:
         self.connection = connection
         self.until = until
 
 
 class _Watch:
-    """Knows the calls under way, and ends those that are late.
+    """Ends the calls that are late.
 
-    It is asked twice a call, so it takes a lock only for a late one: whoever removes a call from the set has the say.
+    It is told of each call twice, so that takes no lock: whoever takes a call out of `calls` has the say.
     """
 
     _LINGER_SECONDS = 1.0  # after the last call, so that calls one by one need not wake the thread each
 
     def __init__(self) -> None:
-        self._calls: set[_Call] = set()
-        self._looks_at = _FOREVER  # when the thread looks next, unless it is woken
+        self.calls: dict[_Call, bool] = {}
+        """Those under way."""
+        self.looks_at = _FOREVER
+        """When it looks next by itself. For a call that ends sooner it must be woken."""
         self._woken = threading.Event()
-        self._ending = threading.Lock()
+        self._shutting = threading.Lock()
         self._starting = threading.Lock()
-        self._started = False
+        self._runs = False
 
-    def begin(self, call: _Call) -> None:
-        self._calls.add(call)
-        if call.until < self._looks_at:
-            if not self._started:
-                self._start()
-            self._woken.set()
+    def wake(self) -> None:
+        """Raises psycopg2.OperationalError where no thread can be started."""
+        if not self._runs:
+            with self._starting:
+                if not self._runs:
+                    _start("database-deadlines", self._run)
+                    self._runs = True
+        self._woken.set()
 
-    def end(self, call: _Call) -> bool:
-        """The call has returned. Whether in time: if not, its socket is shut by now."""
-        try:
-            self._calls.remove(call)
-        except KeyError:
-            with self._ending:
-                return False
-        return True
-
-    def _start(self) -> None:
-        with self._starting:
-            if not self._started:
-                threading.Thread(target=self._run, name="database-deadlines", daemon=True).start()
-                self._started = True
+    def let_shut(self) -> None:
+        """Return when what it took out is shut."""
+        with self._shutting:
+            pass
 
     def _run(self) -> None:
-        was_woken = False
-        while True:
-            self._woken.clear()
-            self._looks_at = (
-                _FOREVER  # until it is known: who comes meanwhile wakes us, and is seen in the next round
-            )
-            now = time.monotonic()
-            nearest = now + self._LINGER_SECONDS if was_woken else _FOREVER
-            under_way = list(self._calls)
-            if under_way:
-                nearest = min(call.until for call in under_way)
-            if nearest <= now:
-                for call in under_way:
-                    if call.until <= now:
-                        self._shut(call)
-                continue
-            self._looks_at = nearest
-            was_woken = self._woken.wait(None if nearest == _FOREVER else nearest - now)
+        try:
+            while True:
+                self._look()
+        finally:  # never seen; the next call begins it anew
+            self._runs, self.looks_at = False, _FOREVER
 
-    def _shut(self, call: _Call) -> None:
-        with self._ending:
-            try:
-                self._calls.remove(call)
-            except KeyError:
-                return
-            # Lent, not owned: the descriptor stays libpq's. It ends by itself where it is closed already.
-            with suppress(psycopg2.Error, OSError):
-                lent = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, call.connection.fileno())
-                try:
-                    lent.shutdown(socket.SHUT_RDWR)
-                finally:
-                    lent.detach()
+    def _look(self) -> None:
+        was_woken = self._woken.is_set()
+        self._woken.clear()
+        self.looks_at = _FOREVER  # until it is known: who comes meanwhile wakes us, and is seen the next time
+        now = time.monotonic()
+        under_way = list(self.calls)
+        nothing_until = now + self._LINGER_SECONDS if was_woken else _FOREVER
+        nearest = min((call.until for call in under_way), default=nothing_until)
+        if nearest <= now:
+            for call in under_way:
+                if call.until <= now:
+                    with self._shutting:
+                        if self.calls.pop(call, False):
+                            call.connection.shut()
+            return
+        self.looks_at = nearest
+        self._woken.wait(None if nearest == _FOREVER else nearest - now)
 
 
 _watch = _Watch()
@@ -221,27 +246,33 @@ os.register_at_fork(after_in_child=_watch_anew)
 def _bounded(connection: Any, ask: Callable[..., None], *arguments: Any) -> None:
     watch = _watch
     call = _Call(connection, _thread.until)
-    watch.begin(call)
     failure = None
     try:
+        watch.calls[call] = True
+        if call.until < watch.looks_at:
+            watch.wake()
         ask(*arguments)
     except psycopg2.Error as error:
         failure = error
     finally:
-        in_time = watch.end(call)
+        # Nothing of Python's own before it is out: there an exception of a signal's could come between.
+        in_time = watch.calls.pop(call, False)
+        if not in_time:
+            watch.let_shut()
+            connection.close()
     if not in_time:
-        connection.close()
         raise DeadlineExceeded(_LATE) from failure
     if failure is not None:
-        raise _in_all_its_words(failure, connection)
+        raise _in_its_last_words(failure, connection)
 
 
-def _in_all_its_words(error: psycopg2.Error, connection: Any) -> psycopg2.Error:
-    """Of a server that says why before it hangs up, libpq reports but the hanging up; its words lie beside."""
-    if error.pgcode is not None or not connection.closed:
+def _in_its_last_words(error: psycopg2.Error, connection: Connection) -> psycopg2.Error:
+    """Of a server that says why before it hangs up, psycopg2 raises but the hanging up; its words lie beside."""
+    if error.pgcode is not None or isinstance(error, psycopg2.InterfaceError) or not connection.closed:
         return error
-    words = connection.info.error_message
-    if not words or str(error) == words:
+    words = connection.info.error_message or ""
+    # An error that is not fatal may stand before the end too, and quote what a user wrote.
+    if not words.startswith(_FATAL) or words == str(error):
         return error
     told = type(error)(words)
     told.__cause__ = error

@@ -153,6 +153,7 @@ TABLE: tuple[Row, ...] = (
             "too many connections attempts",
             "failed to acquire permit to connect",
             "too many open files",  # of this process or this host
+            "can't start new thread",
         ),
     ),
     Row(
