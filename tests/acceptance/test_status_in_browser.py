@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, StorageState, expect
+from playwright.async_api import Browser, Page, StorageState, ViewportSize, expect
 
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
@@ -35,8 +35,13 @@ pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module"), pytest.m
 
 OPS_TOKEN = "a token for tests"
 ANSWER_MS_MAX = 60_000
-PHONE = {"width": 360, "height": 740}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+NARROW: ViewportSize = {"width": 920, "height": 740}
+"""Of four columns the narrowest."""
 TABS_MAX = 60
+CUT_OFF = """() => [...document.querySelectorAll("#signals p")]
+  .filter((words) => words.scrollWidth > words.clientWidth || words.scrollHeight > words.clientHeight)
+  .map((words) => words.textContent)"""
 CROWD = 3000
 """As many as a broadcast takes two minutes for: what is pressed meanwhile comes before its end."""
 
@@ -194,6 +199,9 @@ async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itsel
     await expect(page.get_by_test_id("signal-jobs")).to_contain_text("None waiting")
     await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
     await expect(page.locator("#transitions")).to_contain_text("open: outage")
+    await expect(page.get_by_test_id("alarms")).to_have_text("No alarm stands.")
+    await expect(page.get_by_test_id("signal-database")).to_contain_text("ms, probed")
+    await drawn_anew(page, re.compile(r"failed, the last .*\d s ago"))
     await picture(page, "status")
 
 
@@ -348,12 +356,18 @@ async def test_a_wrong_token_is_told_and_the_right_one_signs_in(browser: Browser
 
 
 async def test_the_page_fits_a_phone(page: Page) -> None:
-    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a dict of its two fields
+    await page.set_viewport_size(PHONE)
     assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     await expect(page.get_by_test_id("verdict-title")).to_be_in_viewport()
     await page.get_by_role("button", name="Hold all back").click()
     await expect(page.get_by_test_id("confirm-go")).to_be_in_viewport()
     await page.keyboard.press("Escape")
+
+
+async def test_of_the_signals_no_word_is_cut_off(page: Page) -> None:
+    for size in (PHONE, NARROW):
+        await page.set_viewport_size(size)
+        assert await page.evaluate(CUT_OFF) == []
 
 
 async def test_the_page_names_no_outside_address() -> None:
