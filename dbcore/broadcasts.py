@@ -64,7 +64,7 @@ class AudienceTooLarge(BroadcastRefused):
     """More people than the order allows for. Nobody was taken down."""
 
     def __init__(self, audience: int) -> None:
-        super().__init__(f"the audience is {audience} people, more than was allowed for")
+        super().__init__(f"an audience of {audience:,} is more than was allowed for")
         self.audience = audience
 
 

@@ -51,5 +51,5 @@ def _tables(connection: Connection) -> list[str]:
             lines.append(f"  {name:<{width}}  missing")
             continue
         rows = connection.exec_driver_sql(f'SELECT count(*) FROM "{name}"').scalar_one()  # noqa: S608  our own names
-        lines.append(f"  {name:<{width}}  {rows:>12,} rows")
+        lines.append(f"  {name:<{width}}  {rows:>12,} {'row' if rows == 1 else 'rows'}")
     return lines

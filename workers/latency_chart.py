@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 from PIL import Image, ImageDraw, ImageFont
 
+from workers.counts import counted
+
 WIDTH, HEIGHT = 800, 360
 LEFT, RIGHT, TOP, BOTTOM = 76, 20, 46, 40
 POINTS_MAX = 720
@@ -38,7 +40,8 @@ def draw(probes: Sequence[Probed]) -> bytes:
     font = ImageFont.load_default(FONT_PIXELS)
     measured = [probe.latency_ms for probe in probes if probe.ok and probe.latency_ms is not None]
     failed = sum(not probe.ok for probe in probes)
-    title = f"Probe latency, ms: {len(probes)} probes, {failed} failed" if probes else "No probe has been yet"
+    seen = counted(len(probes), "probe", "probes")
+    title = f"Probe latency, ms: {seen}, {failed} failed" if probes else "No probe has been yet"
     pen.text((LEFT, 14), title, INK, font)
     if probes:
         top = _round_above(max(measured, default=1.0))

@@ -19,6 +19,7 @@ from dbcore.fleet.budget import FleetConnections, read_connections
 from dbcore.redis_client import redis_time
 from workers import latency_chart, probe_record
 from workers.broadcasts.agenda import Agenda
+from workers.counts import counted
 from workers.durations import duration
 from workers.inbox import Inbox
 from workers.latency_chart import Probed
@@ -81,8 +82,8 @@ def text(report: StatusReport) -> str:
             f"<b>{_verdict(report)}</b>",
             f"Breaker: {_breaker(report)}",
             f"Last probe: {_probe(report)}",
-            f"Waiting: {report.waiting:,} jobs" + _oldest(report),
-            f"Workers: {report.processes} processes, {_connections(report)}",
+            f"Waiting: {counted(report.waiting, 'job', 'jobs')}" + _oldest(report),
+            f"Workers: {counted(report.processes, 'process', 'processes')}, {_connections(report)}",
             f"Broadcasts: {report.broadcasts} under way or scheduled" + _stuck(report),
         )
     )

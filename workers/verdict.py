@@ -9,6 +9,7 @@ from typing import Any
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
+from workers.counts import counted
 from workers.durations import duration
 from workers.probe_record import SCHEMA
 
@@ -145,7 +146,7 @@ def _troubled(now: Circumstances) -> Verdict | None:
 def _behind(now: Circumstances) -> Verdict | None:
     if not now.held_back and now.oldest_seconds < BEHIND_SECONDS:
         return None
-    jobs = "1 job is" if now.waiting == 1 else f"{now.waiting:,} jobs are"
+    jobs = counted(now.waiting, "job is", "jobs are")
     return Verdict(
         Standing.WORKING_THROUGH,
         "Working through what waited",

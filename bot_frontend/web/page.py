@@ -22,6 +22,7 @@ from starlette.types import Scope
 from bot_frontend.web.access import TO_ACT, Access, Operator, comes_from_elsewhere
 from bot_frontend.web.actions import ActionConflict, Actions, NoRoom, Taken
 from bot_frontend.web.body import body_of
+from workers.counts import counted
 from workers.jobs import JobInvalid
 
 log = structlog.get_logger(__name__)
@@ -94,7 +95,7 @@ class Page:
         wait = self._access.tries.seconds_to_wait(request)
         if wait:
             return self.asks_to_sign_in(
-                f"Too many wrong tokens. Wait {math.ceil(wait)} seconds.",
+                f"Too many wrong tokens. Wait {counted(math.ceil(wait), 'second', 'seconds')}.",
                 429,
                 **{"Retry-After": str(math.ceil(wait))},
             )

@@ -206,10 +206,10 @@ async def test_a_draft_is_scheduled_priced_and_discarded_and_what_is_not_there_i
         return await card(telegram, "draft", after=shown.revision)
 
     shown = await turned("To whom")
-    shown = await answer("List of ids", f"{people[0]} 999999", "a list of 2", "That is 1 people")
+    shown = await answer("List of ids", f"{people[0]} 999999", "a list of 2", "That is 1 person now")
     further = await telegram.send_text(ADMIN_ID, f"{people[1]} {people[0]}")
     shown = await card(telegram, "draft", "a list of 3", "That is 2 people", after=further.message.revision)
-    shown = await answer("Pay for speed", "1", "at most 1 Stars (you allow 1)")
+    shown = await answer("Pay for speed", "1", "at most 1 Star (you allow 1)")
     shown = await turned("When")
     shown = await answer("At a time", "2999-12-01 18:00 Europe/Berlin", "When: 2999-12-01 17:00 UTC")
     shown = await turned("When")

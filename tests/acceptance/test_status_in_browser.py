@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, StorageState, expect
+from playwright.async_api import Browser, Page, StorageState, ViewportSize, expect
 
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
@@ -26,6 +26,7 @@ from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.acceptance.people import ANSWER_SECONDS_MAX, register
+from tests.acceptance.test_broadcasts import crowd
 from tests.acceptance.test_operators import call
 from tests.browser import LAYOUT_SHIFT_MAX, chromium, layout_shift, needs_chromium, picture, watched_page
 
@@ -34,8 +35,15 @@ pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module"), pytest.m
 
 OPS_TOKEN = "a token for tests"
 ANSWER_MS_MAX = 60_000
-PHONE = {"width": 360, "height": 740}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+NARROW: ViewportSize = {"width": 920, "height": 740}
+"""Of four columns the narrowest."""
 TABS_MAX = 60
+CUT_OFF = """() => [...document.querySelectorAll("#signals p")]
+  .filter((words) => words.scrollWidth > words.clientWidth || words.scrollHeight > words.clientHeight)
+  .map((words) => words.textContent)"""
+CROWD = 3000
+"""As many as a broadcast takes two minutes for: what is pressed meanwhile comes before its end."""
 
 # What the browser logs by itself where a test turns a request away, or takes the frontend away.
 FORGIVEN = ("401", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
@@ -77,8 +85,8 @@ def site(servers_folder: Path) -> Iterator[Site]:
             DB_CONNECTION_BUDGET="20",
         )
         closing.callback(stack.stop_all)
-        stack.start("frontend", "main", "light", "beat")
-        stack.wait_ready(processes=3)
+        stack.start("frontend", "main", "light", "bulk", "beat")
+        stack.wait_ready(processes=4)
         yield Site(stack, postgres, redis, telegram)
 
 
@@ -152,7 +160,7 @@ async def test_the_page_says_that_all_is_well_with_the_figures_as_they_are(page:
     await expect(page.get_by_test_id("server-version")).to_contain_text(version)
     await expect(page.get_by_test_id("signal-database")).to_contain_text("Answers")
     await expect(page.get_by_test_id("signal-redis")).to_contain_text("Answers")
-    await expect(page.get_by_test_id("signal-workers")).to_contain_text("3 processes")
+    await expect(page.get_by_test_id("signal-workers")).to_contain_text("4 processes")
     await expect(page.get_by_test_id("signal-dead-letters")).to_contain_text("None")
     await expect(page.get_by_test_id("worker").filter(has_text="light")).to_have_count(1)
     await expect(page.get_by_test_id("inbox-size")).to_have_text("0")
@@ -191,6 +199,9 @@ async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itsel
     await expect(page.get_by_test_id("signal-jobs")).to_contain_text("None waiting")
     await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
     await expect(page.locator("#transitions")).to_contain_text("open: outage")
+    await expect(page.get_by_test_id("alarms")).to_have_text("No alarm stands.")
+    await expect(page.get_by_test_id("signal-database")).to_contain_text("ms, probed")
+    await drawn_anew(page, re.compile(r"failed, the last .*\d s ago"))
     await picture(page, "status")
 
 
@@ -252,6 +263,44 @@ async def test_a_dead_letter_is_discarded_by_keyboard_alone(page: Page, site: Si
     ]
 
 
+async def test_a_broadcast_is_paused_resumed_and_cancelled_by_its_buttons(page: Page, site: Site) -> None:
+    async with TelegramControl(site.telegram.url) as telegram:
+        await crowd(site.stack, telegram, CROWD)
+    start = ("broadcast", "start", "--text", "News", "--detach")
+    started = await asyncio.to_thread(site.stack.command, "workers", *start)
+    assert started.returncode == 0, started.stdout + started.stderr
+    row = page.get_by_test_id("broadcast")
+    status = row.locator("[data-field=status]")
+    await expect(status).to_have_text("sending")
+
+    async def press(button: str, question: str, becomes: str) -> None:
+        await row.get_by_role("button", name=button).click()
+        await expect(page.get_by_test_id("confirm-dialog")).to_contain_text(question)
+        await page.get_by_test_id("confirm-go").click()
+        await expect(page.get_by_test_id("confirm-outcome")).to_contain_text("Queued.")
+        await page.get_by_test_id("confirm-leave").click()
+        await expect(status).to_have_text(becomes)
+
+    def left_in_hand() -> int:
+        query = "SELECT count(*) FROM broadcast_deliveries WHERE status = 'leased'"
+        return int(site.stack.query(query)[0][0])
+
+    def sent() -> int:
+        return int(site.stack.query("SELECT sent FROM broadcasts")[0][0])
+
+    await press("Pause", "Sending stops within a few seconds", "paused")
+    await asyncio.to_thread(site.stack.wait_until, lambda: left_in_hand() == 0, "nothing is being sent")
+    sent_by_then = sent()
+    await press("Resume", "do not get it again", "sending")
+    await asyncio.to_thread(site.stack.wait_until, lambda: sent() > sent_by_then, "it goes on")
+    await press("Cancel", "It ends for good", "cancelled")
+    await expect(row.get_by_role("button")).to_have_count(0)
+    assert sent() < CROWD
+    assert site.stack.query(
+        "SELECT actor, action, outcome FROM admin_actions WHERE action LIKE 'broadcast.%%' ORDER BY created_at"
+    ) == [("web:on call", f"broadcast.{word}", "done") for word in ("pause", "resume", "cancel")]
+
+
 async def test_what_another_page_forges_is_refused(page: Page, site: Site) -> None:
     order = {"id": "00000000-0000-4000-8000-000000000001", "action": "breaker.open", "target": ""}
     csrf = (await (await page.request.get(f"{site.url}/status.json")).json())["actions"]["csrf"]
@@ -307,12 +356,18 @@ async def test_a_wrong_token_is_told_and_the_right_one_signs_in(browser: Browser
 
 
 async def test_the_page_fits_a_phone(page: Page) -> None:
-    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a dict of its two fields
+    await page.set_viewport_size(PHONE)
     assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     await expect(page.get_by_test_id("verdict-title")).to_be_in_viewport()
     await page.get_by_role("button", name="Hold all back").click()
     await expect(page.get_by_test_id("confirm-go")).to_be_in_viewport()
     await page.keyboard.press("Escape")
+
+
+async def test_of_the_signals_no_word_is_cut_off(page: Page) -> None:
+    for size in (PHONE, NARROW):
+        await page.set_viewport_size(size)
+        assert await page.evaluate(CUT_OFF) == []
 
 
 async def test_the_page_names_no_outside_address() -> None:

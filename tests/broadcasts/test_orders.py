@@ -15,12 +15,9 @@ from devstack.telegram.control_objects import ApiRequest
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
 from tests.pictures import png
 from tests.queueing import queueing_at
-from workers.broadcasts.lanes import Lanes
-from workers.broadcasts.orders import Orders
-from workers.jobs import (
+from workers.broadcast_jobs import (
     CancelBroadcast,
     ChangeDraft,
-    JobInvalid,
     PauseBroadcast,
     QuietHours,
     ResendUnknown,
@@ -29,6 +26,9 @@ from workers.jobs import (
     SendChunk,
     StartBroadcast,
 )
+from workers.broadcasts.lanes import Lanes
+from workers.broadcasts.orders import Orders
+from workers.jobs import JobInvalid
 
 UNDER_WAY_SECONDS = 1.5
 """How long a send that was begun before everybody heard of a 429 may take to arrive at Telegram."""

@@ -288,7 +288,7 @@ def test_one_word_sends_the_unknown_again_once_however_often_it_comes(
     told(engine, broadcast_id, leased(engine, broadcast_id, 2, 3), DeliveryStatus.UNKNOWN)
     again, resent = broadcasts.resend_unknown(engine, broadcast_id, "first")
     assert (again.status, again.run, resent) == (BroadcastStatus.FINISHED, begun.run, 0)
-    with pytest.raises(AudienceTooLarge, match="9 people"):
+    with pytest.raises(AudienceTooLarge, match="an audience of 9 is more"):
         broadcasts.resend_unknown(engine, broadcast_id, "second", audience_max=8)
     assert broadcasts.resend_unknown(engine, broadcast_id, "second", audience_max=9)[1] == 3
 

@@ -55,7 +55,16 @@ def test_status_names_server_revision_and_tables(database_url: str, tmp_path: Pa
     done = dbcore("status", database_url, tmp_path)
     assert done.returncode == 0
     revision = f"revision     {newest_revision()}"
-    for part in ("PostgreSQL", revision, "connections", "size", "latency", "entries", "0 rows"):
+    for part in (
+        "PostgreSQL",
+        revision,
+        "connections",
+        "size",
+        "latency",
+        "entries",
+        " 0 rows\n",
+        " 1 row\n",
+    ):
         assert part in done.stdout
 
 

@@ -131,7 +131,7 @@ def test_a_draft_says_whom_it_reaches_when_how_long_and_for_what(make_settings: 
     settings = make_settings()
     plain = card.draft_text(broadcast(), 1_000, 30.0, settings)
     assert "everybody" in plain
-    assert "<b>1,000</b> people" in plain
+    assert "<b>1,000 people</b>" in plain
     assert "Takes about 33 s, free." in plain
     narrowed = card.draft_text(
         broadcast(
@@ -152,6 +152,15 @@ def test_a_draft_says_whom_it_reaches_when_how_long_and_for_what(make_settings: 
         "at most 100 Stars (you allow 100)",
     ):
         assert part in narrowed
+
+
+def test_of_one_the_card_speaks_in_the_singular(make_settings: MakeSettings) -> None:
+    one = broadcast(segment={"active_days": 1}, paid=True, stars_max=1)
+    shown = card.draft_text(one, 1, 990.0, make_settings())
+    for part in ("seen within 1 day\n", "That is <b>1 person</b> now.", "at most 1 Star (you allow 1)."):
+        assert part in shown
+    two_stars = card.draft_text(one, 11, 990.0, make_settings())
+    assert "at most 2 Stars" in two_stars
 
 
 def test_progress_is_a_bar_the_counts_the_rate_and_the_time_that_is_left() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import redis
 
-from dbcore.fleet import operate
+from dbcore.breaker_rules import BreakerState
+from dbcore.fleet import FleetView, operate
+from dbcore.fleet.budget import FleetConnections
 from workers import status_report
+from workers.status_report import StatusReport
 
 
 def told(client: redis.Redis) -> str:
@@ -23,3 +26,23 @@ def test_a_breaker_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: r
     assert told(client).splitlines() == lines
     operate.tell(client, "open", "test")
     assert "Breaker: held open by an operator" in told(client)
+
+
+def test_one_job_and_one_process_are_told_of_in_the_singular() -> None:
+    report = StatusReport(
+        now=100.0,
+        breaker=FleetView(BreakerState.CLOSED, None, 0.0, None, 0.0, ()),
+        probe=None,
+        answered_at=None,
+        probes=[],
+        waiting=1,
+        oldest_seconds=2.0,
+        processes=1,
+        connections=FleetConnections(open=0, possible=8),
+        budget=None,
+        broadcasts=0,
+        stuck=[],
+    )
+    said = status_report.text(report)
+    assert "Waiting: 1 job, the oldest for 2 s" in said
+    assert "Workers: 1 process, 0 of 8 connections open" in said

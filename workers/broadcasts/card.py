@@ -14,11 +14,12 @@ from typing import Any
 from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.money import format_amount
 from dbcore.settings import Settings
+from workers.broadcast_jobs import CardButton, CardQuestion
 from workers.broadcasts.cards import View
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.progress import bar
+from workers.counts import counted
 from workers.durations import duration
-from workers.jobs import CardButton, CardQuestion
 from workers.messages import Button
 from workers.texts import escape
 
@@ -33,7 +34,7 @@ def draft_text(broadcast: Broadcast, audience: int, rate: float, settings: Setti
     lines = [
         f"<b>Broadcast {broadcast.id}</b> · draft",
         f"To: {segment_text(broadcast.segment, settings)}",
-        f"That is <b>{audience:,}</b> people now.",
+        f"That is <b>{counted(audience, 'person', 'people')}</b> now.",
         f"When: {_time(broadcast.scheduled_for) if broadcast.scheduled_for else 'once you confirm'}",
         *_quiet_lines(broadcast),
         f"Takes about {duration(audience / rate)}, {_cost(broadcast, audience)}.",
@@ -124,7 +125,7 @@ def fingerprint(broadcast: Broadcast) -> str:
 def segment_text(segment: Mapping[str, Any], settings: Settings) -> str:
     parts = []
     if "active_days" in segment:
-        parts.append(f"seen within {segment['active_days']} days")
+        parts.append(f"seen within {counted(segment['active_days'], 'day', 'days')}")
     if "balance_min" in segment:
         amount = format_amount(segment["balance_min"], settings.currency_exponent, settings.currency)
         parts.append(f"a balance of {amount} or more")
@@ -145,7 +146,7 @@ def _cost(broadcast: Broadcast, audience: int) -> str:
     if not broadcast.paid:
         return "free"
     limit = "" if broadcast.stars_max is None else f" (you allow {broadcast.stars_max:,})"
-    return f"at most {stars_for(audience):,} Stars{limit}"
+    return f"at most {counted(stars_for(audience), 'Star', 'Stars')}{limit}"
 
 
 def _quiet_lines(broadcast: Progress) -> list[str]:

@@ -18,10 +18,12 @@ from dbcore.admin_actions import DONE, Order
 from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.operate import user_here
+from workers.broadcast_jobs import StartBroadcast
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
-from workers.jobs import JobInvalid, StartBroadcast
+from workers.counts import counted
+from workers.jobs import JobInvalid
 
 LISTED_MAX = 50
 LOOK_EVERY_SECONDS = 0.5
@@ -100,7 +102,9 @@ def run(options: argparse.Namespace, orders: Orders) -> None:
             order = order_here("broadcast.resend_unknown", str(options.broadcast_id))
             count = orders.resend_unknown(options.broadcast_id, uuid.uuid4().hex)
             admin_actions.record(orders.engine, order, DONE)
-            print(f"broadcast {options.broadcast_id} is sent once more to {count:,} people")
+            print(
+                f"broadcast {options.broadcast_id} is sent once more to {counted(count, 'person', 'people')}"
+            )
         case word:
             order = order_here(f"broadcast.{word}", str(options.broadcast_id))
             begun = getattr(orders, word)(options.broadcast_id, order)
@@ -118,7 +122,8 @@ def _agreed(job: StartBroadcast, options: argparse.Namespace, orders: Orders) ->
         return job
     audience = broadcasts.audience_size(orders.engine, job.segment.parts())
     stars = stars_for(audience)
-    print(f"to {audience:,} people it costs at most {stars:,} Stars")
+    people, most = counted(audience, "person", "people"), counted(stars, "Star", "Stars")
+    print(f"to {people} it costs at most {most}")
     if not options.yes and not (
         sys.stdin.isatty() and input("send it? [y/N] ").strip().lower() in {"y", "yes"}
     ):

@@ -18,10 +18,11 @@ from telegram.error import TelegramError
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_deliveries import DELETABLE_HOURS, Arrived
 from dbcore.broadcasts import BroadcastRefused
+from workers.broadcast_jobs import EraseChunk
 from workers.broadcasts.admin_turn import NO_BOT_SECONDS, put_off
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.post import may_be_delivered
-from workers.jobs import EraseChunk
+from workers.counts import counted
 from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.verdicts import Meaning, judge
@@ -142,7 +143,7 @@ class Erasing:
         left = await asyncio.to_thread(
             broadcast_deliveries.count_messages, self.home.engine, self.job.broadcast_id
         )
-        text = f"Broadcast {self.job.broadcast_id} is deleted from {self.job.found - left:,} chats."
+        text = f"Broadcast {self.job.broadcast_id} is deleted from {counted(self.job.found - left, 'chat', 'chats')}."
         if left:
             text += (
                 f" In {left:,} it stays: there Telegram does not let me or gave no good answer, or {DELETABLE_HOURS} "

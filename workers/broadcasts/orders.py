@@ -15,10 +15,11 @@ from dbcore import broadcasts
 from dbcore.admin_actions import Order
 from dbcore.broadcasts import AudienceTooLarge, Begun, Broadcast, BroadcastRefused, BroadcastStatus, Progress
 from dbcore.engine import GuardedEngine
+from workers.broadcast_jobs import StartBroadcast
 from workers.broadcasts.cost import messages_for, refuse_paid_album, stars_for
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
 from workers.broadcasts.quiet_hours import quiet_until
-from workers.jobs import StartBroadcast
+from workers.counts import counted
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,10 @@ def _within_its_cost(broadcast: Progress) -> Iterator[int | None]:
     try:
         yield messages_for(broadcast.stars_max or 0) if limited else None
     except AudienceTooLarge as error:
+        messages = counted(error.audience, "message", "messages")
+        cost = counted(stars_for(error.audience), "Star", "Stars")
         raise BroadcastRefused(
-            f"{error.audience} messages may cost {stars_for(error.audience)} Stars, "
-            f"and stars_max is {broadcast.stars_max}"
+            f"{messages} may cost {cost}, and stars_max is {broadcast.stars_max}"
         ) from error
 
 

@@ -20,9 +20,9 @@ from telegram.error import TelegramError
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.engine import GuardedEngine
+from workers.broadcast_jobs import ReportBroadcast
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
-from workers.jobs import ReportBroadcast
 from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.verdicts import Meaning, Verdict, judge
@@ -152,7 +152,8 @@ def _file_name(job: ReportBroadcast) -> str:
 def _caption(broadcast: Broadcast, job: ReportBroadcast, written: Written) -> str:
     audience = broadcast.audience or 0
     if job.part == 1 and written.last_user_id is None:
-        return f"Broadcast {broadcast.id}: all {audience:,} recipients."
+        everybody = "its one recipient" if audience == 1 else f"all {audience:,} recipients"
+        return f"Broadcast {broadcast.id}: {everybody}."
     first, last = job.reported + 1, job.reported + written.lines
     more = " More follows." if last < audience else ""
     return (

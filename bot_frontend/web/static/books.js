@@ -11,7 +11,7 @@ export function showTransitions(status, elapsed) {
     show: (element, event) => {
       mark(element, "data-state", BREAKER_LEVEL[event.after] ?? "unknown");
       const reason = event.reason ? `: ${plain(event.reason)}` : "";
-      const by = event.failed ? `${counted(event.failed, "probe", "probes")} in a row failed` : event.by ? `by ${event.by}` : "";
+      const by = event.failed ? counted(event.failed, "probe failed", "probes in a row failed") : event.by ? `by ${event.by}` : "";
       fill(element, { what: `${plain(event.after)}${reason}`, at: at(event.at, status.now), by });
     },
   });

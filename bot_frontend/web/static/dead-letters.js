@@ -2,7 +2,7 @@
 
 import { nameButton } from "/static/actions.js";
 import { $, fill, rows, write } from "/static/dom.js";
-import { ago, at, count, older } from "/static/words.js";
+import { ago, at, count, counted, older } from "/static/words.js";
 
 export function showDeadLetters(status, elapsed) {
   const { dead_letters: letters } = status;
@@ -23,6 +23,6 @@ export function showDeadLetters(status, elapsed) {
 
 function none({ open, items }) {
   if (open === null) return "Unknown: the database was not asked yet.";
-  if (!items.length) return open ? `${count(open)} are open.` : "None is open: whatever was taken was done.";
+  if (!items.length) return open ? `${counted(open, "is", "are")} open.` : "None is open: whatever was taken was done.";
   return open > items.length ? `The oldest ${count(items.length)} of ${count(open)}.` : "";
 }

@@ -33,7 +33,10 @@ export function showSignals(status, elapsed) {
 
 function database({ database }, elapsed) {
   const [state, value] = DATABASE[database.state];
-  const probed = database.probe_age_seconds === null ? "no probe yet" : `probed ${ago(older(database.probe_age_seconds, elapsed))}`;
+  const when = ago(older(database.probe_age_seconds, elapsed));
+  // Somebody else was answered since: both are so, and the one would look like the other's mistake.
+  if (state === "ok" && database.probe_ok === false) return { name: "Database", state, value, detail: `but its last probe failed ${when}` };
+  const probed = database.probe_age_seconds === null ? "no probe yet" : `probed ${when}`;
   const latency = database.probe_ok && database.latency_ms !== null ? `${fine(database.latency_ms)} ms, ` : "";
   const failure = database.probe_ok === false && database.probe_kind ? `${database.probe_kind}, ` : "";
   return { name: "Database", state, value, detail: latency + failure + probed };
@@ -77,11 +80,12 @@ function waiting({ inbox, queues }, elapsed) {
 
 function answers({ throughput }) {
   const { answer_p50_seconds: half, answer_p95_seconds: most, commands_per_minute: rate } = throughput;
+  const commands = fine(rate);
   return {
     name: "Answers",
     state: rate === null ? "unknown" : "ok",
     value: half === null ? (rate === null ? "Not known yet" : "None lately") : `in ${moments(half)}`,
-    detail: rate === null ? "after a minute" : `${most === null ? "" : `95% in ${moments(most)}, `}${fine(rate)} commands a min`,
+    detail: rate === null ? "after a minute" : `${most === null ? "" : `95% in ${moments(most)}, `}${commands} ${commands === "1" ? "command" : "commands"} a min`,
   };
 }
 
