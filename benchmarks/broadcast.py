@@ -35,10 +35,10 @@ from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from workers.broadcast_jobs import SendChunk
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.leasing import take_chunk
 from workers.inbox import Inbox, Publisher
+from workers.jobs import SendChunk
 from workers.not_now import NotNow
 from workers.telegram.pacer import BulkGrant, Pacer
 

@@ -14,16 +14,20 @@ from bot_frontend.updates import ButtonPress, MembershipChange, Reading, Sender,
 from dbcore.money import AmountError, parse_amount
 from dbcore.settings import Settings
 from dbcore.users import UserRef, UserRefError
-from workers.broadcast_jobs import CardButton, CardQuestion, DraftBroadcast, ListBroadcasts, PressBroadcast
 from workers.jobs import (
     MEMO_LENGTH_MAX,
     AdjustBalance,
+    CardButton,
+    CardQuestion,
     ChooseBroadcasts,
     CreateTransfer,
     DecideTransfer,
     DeliverReply,
+    DraftBroadcast,
     GetOrCreateUser,
     Job,
+    ListBroadcasts,
+    PressBroadcast,
     SetUserStatus,
     ShowBalance,
     ShowDatabaseStatus,

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from bot_frontend import texts
 from dbcore.money import AmountError, parse_amount
 from dbcore.users import UserRef, UserRefError
-from workers.broadcast_jobs import CardQuestion
-from workers.jobs import MEMO_LENGTH_MAX
+from workers.jobs import MEMO_LENGTH_MAX, CardQuestion
 
 
 class DraftQuestion(BaseModel):

@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bot_frontend.dialogue import DraftQuestion
 from dbcore.money import AmountError, parse_amount
 from dbcore.settings import Settings
-from workers.broadcast_jobs import CardQuestion, ChangeDraft
-from workers.jobs import JobInvalid
+from workers.jobs import CardQuestion, ChangeDraft, JobInvalid
 
 _QUIET = re.compile(r"(?P<begin>\d{1,2}:\d\d)\s*(?:-|–|to)\s*(?P<end>\d{1,2}:\d\d)(?:\s+(?P<zone>\S+))?")
 _TIME = re.compile(r"(?P<date>\d{4}-\d\d-\d\d)[ T]+(?P<time>\d{1,2}:\d\d)(?:\s*(?P<zone>\S+))?")

@@ -24,9 +24,9 @@ from dbcore.settings import Settings
 from workers.broadcasts.albums import Albums
 from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
 from workers.inbox.inbox import SIZE_MAX
-from workers.job_kinds import READING_KINDS
 from workers.jobs import (
     DATABASE_QUEUES,
+    READING_KINDS,
     DeliverReply,
     Envelope,
     Job,

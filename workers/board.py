@@ -17,8 +17,7 @@ import structlog
 
 from dbcore import fleet
 from dbcore.fleet.awake import AwakeTime
-from workers.job_kinds import JOB_TYPES
-from workers.jobs import DATABASE_QUEUES, OperatorAction, queue_of
+from workers.jobs import DATABASE_QUEUES, JOB_TYPES, OperatorAction, queue_of
 from workers.totals import name_of
 
 if TYPE_CHECKING:

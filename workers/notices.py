@@ -4,15 +4,18 @@ database is away, and by the rescuer for what was under way when it went.
 
 from __future__ import annotations
 
-from workers.broadcast_jobs import ChangeDraft, DraftBroadcast, ListBroadcasts, PressBroadcast
 from workers.jobs import (
     AdjustBalance,
+    ChangeDraft,
     ChooseBroadcasts,
     CreateTransfer,
     DecideTransfer,
     DeliverReply,
+    DraftBroadcast,
     Envelope,
     GetOrCreateUser,
+    ListBroadcasts,
+    PressBroadcast,
     ShowBalance,
     ShowHistory,
     reference_of,

@@ -21,8 +21,7 @@ from dbcore.settings import load_settings
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
 from workers.inbox import Inbox, Publisher
-from workers.job_kinds import WRITING_KINDS
-from workers.jobs import DATABASE_QUEUES
+from workers.jobs import DATABASE_QUEUES, WRITING_KINDS
 from workers.notices import queued_notice
 
 log = structlog.get_logger(__name__)

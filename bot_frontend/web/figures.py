@@ -12,8 +12,7 @@ from bot_frontend.web.look import Look
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
-from workers.job_kinds import JOB_TYPES
-from workers.jobs import QUEUES
+from workers.jobs import JOB_TYPES, QUEUES
 from workers.totals import ANSWER_MS
 from workers.verdict import failures_in_a_row
 

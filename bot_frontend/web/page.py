@@ -170,7 +170,7 @@ def _is_the_pages_own(request: Request, operator: Operator) -> bool:
 
 
 def _order(body: bytes | None) -> dict[str, str] | str:
-    """The order's fields, or what is wrong with it. What they may hold the job says (workers/jobs.py)."""
+    """The order's fields, or what is wrong with it. What they may hold the job says (workers/jobs/)."""
     try:
         given: Any = json.loads(body or b"")
     except (ValueError, RecursionError):

@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workers.job_kinds import JOB_TYPES
-from workers.jobs import Quarantine, SetUserStatus, queue_of
+from workers.jobs import JOB_TYPES, Quarantine, SetUserStatus, queue_of
 from workers.totals import ANSWER_MS, name_of
 
 MEASURED_SECONDS = 60.0

@@ -13,17 +13,17 @@ from bot_frontend.updates import ButtonPress, Posting, Sender, TextMessage
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.broadcast_jobs import (
+from workers.broadcasts.albums import Albums
+from workers.jobs import (
     CardButton,
     CardQuestion,
     ChangeDraft,
+    DeliverReply,
     DraftBroadcast,
     ListBroadcasts,
     PressBroadcast,
     Segment,
 )
-from workers.broadcasts.albums import Albums
-from workers.jobs import DeliverReply
 
 ADMIN = Sender(1001, "ada", "Ada")
 BOB = Sender(8, "bob", "Bob")

@@ -8,7 +8,7 @@ from dbcore.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House
-from workers.broadcast_jobs import CardButton, PressBroadcast, ReportBroadcast, Segment, StartBroadcast
+from workers.jobs import CardButton, PressBroadcast, ReportBroadcast, Segment, StartBroadcast
 
 
 async def sent_to(house: House, telegram: TelegramControl, first_id: int, count: int) -> tuple[int, range]:

@@ -10,7 +10,7 @@ from dbcore.broadcasts import Broadcast, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
 from tests.outages.kinds import crowd
-from workers.broadcast_jobs import Segment, StartBroadcast
+from workers.jobs import Segment, StartBroadcast
 
 
 async def under_way(house: House, telegram: TelegramControl, first_id: int, count: int) -> tuple[int, range]:

@@ -15,9 +15,12 @@ from devstack.telegram.control_objects import ApiRequest
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
 from tests.pictures import png
 from tests.queueing import queueing_at
-from workers.broadcast_jobs import (
+from workers.broadcasts.lanes import Lanes
+from workers.broadcasts.orders import Orders
+from workers.jobs import (
     CancelBroadcast,
     ChangeDraft,
+    JobInvalid,
     PauseBroadcast,
     QuietHours,
     ResendUnknown,
@@ -26,9 +29,6 @@ from workers.broadcast_jobs import (
     SendChunk,
     StartBroadcast,
 )
-from workers.broadcasts.lanes import Lanes
-from workers.broadcasts.orders import Orders
-from workers.jobs import JobInvalid
 
 UNDER_WAY_SECONDS = 1.5
 """How long a send that was begun before everybody heard of a 429 may take to arrive at Telegram."""

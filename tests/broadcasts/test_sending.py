@@ -7,7 +7,7 @@ import asyncio
 from dbcore.broadcasts import BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
-from workers.broadcast_jobs import Segment, StartBroadcast
+from workers.jobs import Segment, StartBroadcast
 
 
 async def test_everybody_gets_one_final_state(house: House, telegram: TelegramControl) -> None:

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from workers.broadcast_jobs import StartBroadcast
-from workers.jobs import Envelope, JobInvalid
+from workers.jobs import Envelope, JobInvalid, StartBroadcast
 
 
 def test_a_broadcast_survives_the_way_through_its_envelope() -> None:

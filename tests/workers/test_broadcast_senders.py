@@ -29,12 +29,12 @@ from tests.broadcasts.house import received
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers import totals
-from workers.broadcast_jobs import SendChunk, StartBroadcast
 from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import REST_SECONDS, Chunk
 from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.record import LeaseRecord
+from workers.jobs import SendChunk, StartBroadcast
 from workers.not_now import NotNow
 from workers.telegram.pacer import Pacer
 from workers.telegram.transport import AiohttpRequest

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from workers.broadcast_jobs import StartBroadcast
-from workers.job_kinds import JOB_TYPES
 from workers.jobs import (
+    JOB_TYPES,
     QUEUES,
     AdjustBalance,
     CreateTransfer,
@@ -14,6 +13,7 @@ from workers.jobs import (
     Envelope,
     JobInvalid,
     ShowBalance,
+    StartBroadcast,
     job_id_of_update,
     queue_of,
     reference_of,

@@ -13,9 +13,9 @@ from dbcore.fleet import FleetStore
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
-from workers.broadcast_jobs import SendChunk
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.leasing import take_chunk
+from workers.jobs import SendChunk
 from workers.not_now import NotNow
 from workers.telegram.pacer import Pacer
 

@@ -20,8 +20,15 @@ from devstack.redis import EmbeddedRedis
 from tests.dbcore.conftest import eventually
 from tests.queueing import Queueing, queueing_at
 from workers.inbox import Inbox
-from workers.job_kinds import WRITING_KINDS
-from workers.jobs import DATABASE_QUEUES, AdjustBalance, DeliverReply, Envelope, GetOrCreateUser, ShowBalance
+from workers.jobs import (
+    DATABASE_QUEUES,
+    WRITING_KINDS,
+    AdjustBalance,
+    DeliverReply,
+    Envelope,
+    GetOrCreateUser,
+    ShowBalance,
+)
 from workers.messages import Message
 from workers.rescuer import Rescuer
 from workers.valve import Watch

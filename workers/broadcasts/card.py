@@ -14,12 +14,12 @@ from typing import Any
 from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.money import format_amount
 from dbcore.settings import Settings
-from workers.broadcast_jobs import CardButton, CardQuestion
 from workers.broadcasts.cards import View
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.progress import bar
 from workers.counts import counted
 from workers.durations import duration
+from workers.jobs import CardButton, CardQuestion
 from workers.messages import Button
 from workers.texts import escape
 

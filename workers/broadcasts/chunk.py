@@ -25,11 +25,11 @@ from dbcore.broadcast_leases import DeliveryStatus, Lease, Recipient, Recorded, 
 from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from workers.broadcast_jobs import SendChunk
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.broadcasts.post import Posted, post
 from workers.broadcasts.trouble import IN_A_ROW
+from workers.jobs import SendChunk
 from workers.messages import Message
 from workers.not_now import NotNow
 

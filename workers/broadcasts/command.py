@@ -18,12 +18,11 @@ from dbcore.admin_actions import DONE, Order
 from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.operate import user_here
-from workers.broadcast_jobs import StartBroadcast
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
 from workers.counts import counted
-from workers.jobs import JobInvalid
+from workers.jobs import JobInvalid, StartBroadcast
 
 LISTED_MAX = 50
 LOOK_EVERY_SECONDS = 0.5

@@ -12,14 +12,6 @@ from typing import TYPE_CHECKING, Any
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_leases import Recipient
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
-from workers.broadcast_jobs import (
-    TELEGRAM_IDS_MAX,
-    CardButton,
-    ChangeDraft,
-    DraftBroadcast,
-    PressBroadcast,
-    StartBroadcast,
-)
 from workers.broadcasts import card, erasing
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.albums import Albums
@@ -27,6 +19,14 @@ from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.cards import View
 from workers.broadcasts.cost import refuse_paid_album
 from workers.broadcasts.post import post
+from workers.jobs import (
+    TELEGRAM_IDS_MAX,
+    CardButton,
+    ChangeDraft,
+    DraftBroadcast,
+    PressBroadcast,
+    StartBroadcast,
+)
 from workers.messages import Message
 from workers.texts import escape
 

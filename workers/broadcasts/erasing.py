@@ -18,11 +18,11 @@ from telegram.error import TelegramError
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_deliveries import DELETABLE_HOURS, Arrived
 from dbcore.broadcasts import BroadcastRefused
-from workers.broadcast_jobs import EraseChunk
 from workers.broadcasts.admin_turn import NO_BOT_SECONDS, put_off
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.post import may_be_delivered
 from workers.counts import counted
+from workers.jobs import EraseChunk
 from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.verdicts import Meaning, judge

@@ -16,11 +16,10 @@ import redis
 import structlog
 
 from workers.alarms import bell
-from workers.broadcast_jobs import EraseChunk, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
 from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.cards import Cards
 from workers.inbox import Acceptance, Inbox, Publisher
-from workers.jobs import Envelope, Job
+from workers.jobs import Envelope, EraseChunk, Job, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
 from workers.not_now import NotNow
 
 log = structlog.get_logger(__name__)

@@ -8,9 +8,9 @@ from dbcore import broadcast_leases, broadcasts
 from dbcore.broadcast_leases import DeliveryStatus, Result
 from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
 from dbcore.fleet.store import SATURATED_SECONDS
-from workers.broadcast_jobs import SendChunk
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
+from workers.jobs import SendChunk
 from workers.not_now import NotNow
 
 log = structlog.get_logger(__name__)

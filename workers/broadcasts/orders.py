@@ -15,11 +15,11 @@ from dbcore import broadcasts
 from dbcore.admin_actions import Order
 from dbcore.broadcasts import AudienceTooLarge, Begun, Broadcast, BroadcastRefused, BroadcastStatus, Progress
 from dbcore.engine import GuardedEngine
-from workers.broadcast_jobs import StartBroadcast
 from workers.broadcasts.cost import messages_for, refuse_paid_album, stars_for
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.counts import counted
+from workers.jobs import StartBroadcast
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from telegram.error import TelegramError
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.engine import GuardedEngine
-from workers.broadcast_jobs import ReportBroadcast
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
+from workers.jobs import ReportBroadcast
 from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.verdicts import Meaning, Verdict, judge

@@ -18,11 +18,11 @@ import structlog
 from dbcore import broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
-from workers.broadcast_jobs import ShowCard
 from workers.broadcasts import card
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.quiet_hours import quiet_until
+from workers.jobs import ShowCard
 from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.courier import send, withdraw

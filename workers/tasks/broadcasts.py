@@ -14,12 +14,22 @@ from dbcore.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers import process, texts
-from workers.broadcast_jobs import (
+from workers.broadcasts import card, drafting, erasing
+from workers.broadcasts.albums import Albums
+from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
+from workers.broadcasts.leasing import take_chunk
+from workers.broadcasts.report import report
+from workers.broadcasts.showing import show
+from workers.celery import app
+from workers.execution import Errand, JobFailed, Work
+from workers.jobs import (
     BroadcastJob,
     CancelBroadcast,
     ChangeDraft,
     DraftBroadcast,
     EraseChunk,
+    Job,
     ListBroadcasts,
     PauseBroadcast,
     PressBroadcast,
@@ -31,16 +41,6 @@ from workers.broadcast_jobs import (
     StartBroadcast,
     WakeBroadcast,
 )
-from workers.broadcasts import card, drafting, erasing
-from workers.broadcasts.albums import Albums
-from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
-from workers.broadcasts.leasing import take_chunk
-from workers.broadcasts.report import report
-from workers.broadcasts.showing import show
-from workers.celery import app
-from workers.execution import Errand, JobFailed, Work
-from workers.jobs import Job
 from workers.messages import Message
 from workers.tasks.job_task import job_task
 

@@ -1,9 +1,4 @@
-"""The queue's contract: what can be asked of the workers, as small frozen JSON values.
-
-A job's `kind` never changes once released, for jobs of the last release may still wait in Redis. It names the
-task (`workers.<kind>`) and, by its first word, the queue. The broadcasts' jobs are in broadcast_jobs.py, and
-job_kinds.py lists every kind.
-"""
+"""A job and its envelope, and the jobs about people and their money."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.broadcast_jobs import (
+from workers.jobs.broadcasts import (
     CancelBroadcast,
     ChangeDraft,
     DraftBroadcast,
@@ -18,7 +18,7 @@ from workers.broadcast_jobs import (
     StartBroadcast,
     WakeBroadcast,
 )
-from workers.jobs import (
+from workers.jobs.jobs import (
     DATABASE_QUEUES,
     AdjustBalance,
     ChooseBroadcasts,

@@ -1,6 +1,6 @@
 """What can be asked of the workers about broadcasts, and what the buttons of their cards stand for.
 
-The contract is that of jobs.py: a `kind`, and a button's word, never change once released.
+A button's word, like a kind, never changes once released.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dbcore.money import MAX_AMOUNT
-from workers.jobs import Job, TelegramId
+from workers.jobs.jobs import Job, TelegramId
 
 TELEGRAM_IDS_MAX = 100_000
 """In a broadcast's segment."""
