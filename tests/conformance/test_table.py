@@ -51,6 +51,7 @@ def test_a_read_has_no_open_outcome(case: Case, proxy: FaultProxy) -> None:
 
 NOT_PLAYED = {
     "too many open files": "this process's or this host's own limit",
+    "can't start new thread": "so is this",
     "timed out": "the kernel's, after minutes of its own",
     "connection reset by peer": "the kernel's, where libpq has not read the end before",
     "broken pipe": "the same",

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import random
+import signal
 import socket
 import subprocess
 import sys
@@ -171,6 +173,88 @@ def test_deadlines_hold_in_a_child_of_a_process_that_kept_some(database_url: str
         [sys.executable, "-c", forking, database_url], capture_output=True, text=True, timeout=60, check=True
     )
     assert asked.stdout == "7\n"
+
+
+def test_a_server_that_hangs_up_at_the_very_deadline_leaves_the_watch_awake(database_url: str) -> None:
+    """libpq closes its socket then by itself, and the number may be somebody else's already."""
+    stop = time.monotonic() + 4
+
+    def ask(_: int) -> int:
+        ended, chance = 0, random.Random(_)
+        while time.monotonic() < stop:
+            connection = deadline.connect(database_url)
+            run(connection, "SET transaction_timeout = '60ms'; SELECT 1")
+            connection.commit()
+            with pytest.raises(psycopg2.OperationalError), Deadline(0.06 + chance.uniform(0, 0.004)):
+                run(connection, "SELECT pg_sleep(60)")
+            connection.close()
+            ended += 1
+        return ended
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(ask, range(4))) > 20
+    connection = deadline.connect(database_url)
+    with Deadline(0.2), pytest.raises(DeadlineExceeded):
+        run(connection, "SELECT pg_sleep(60)")
+
+
+class Interrupted(Exception):
+    """What a handler of a signal raises, as Celery's soft time limit does."""
+
+
+def test_an_exception_of_a_signal_s_leaves_no_call_behind(connection: deadline.Connection) -> None:
+    """A call that were left would be ended when its time is up, and with it whatever its connection does by then."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    connection.autocommit = True
+    interrupted, until = 0, time.monotonic() + 3
+    try:
+        while time.monotonic() < until:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.001))
+                with Deadline(5):
+                    while True:
+                        connection.rollback()  # nothing is open, so it asks nothing of the server
+            except Interrupted:
+                interrupted += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 100
+    assert run(connection, "SELECT pg_sleep(5.5), 7") == ("", 7)
+
+
+def test_without_room_for_a_thread_nothing_is_sent_and_the_failure_is_the_driver_s(database_url: str) -> None:
+    asking = textwrap.dedent("""
+        import sys, threading
+        from dbcore import deadline
+        from dbcore.deadline import Deadline
+        from dbcore.failures import Phase, classify
+
+        def failure(ask):
+            try:
+                with Deadline(60):
+                    ask()
+            except Exception as error:
+                return classify(error, Phase.QUERY)
+
+        def refuse(*_):
+            raise RuntimeError("can't start new thread")
+
+        connection = deadline.connect(sys.argv[1])
+        start, threading.Thread.start = threading.Thread.start, refuse
+        print(failure(lambda: connection.cursor().execute("CREATE TABLE sent ()")))
+        print(failure(lambda: deadline.connect(sys.argv[1])))
+        threading.Thread.start = start
+        print(failure(lambda: connection.cursor().execute("CREATE TABLE sent ()")))
+    """)
+    asked = subprocess.run(
+        [sys.executable, "-c", asking, database_url], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert asked.stdout.split() == ["saturation", "saturation", "None"]
 
 
 def test_other_connections_of_the_process_are_psycopg2_s_own(database_url: str) -> None:
