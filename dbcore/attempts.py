@@ -15,7 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from dbcore.connections import GuardedPool
+from dbcore.connections import PING, GuardedPool
 from dbcore.failures import DISCONNECTED, FailureKind, Phase, classify
 
 T = TypeVar("T")
@@ -105,13 +105,15 @@ def through_sqlalchemy(engine: Engine, operation: Callable[[Connection], T]) -> 
         raise failed from error
 
 
-def fetch_row(pool: GuardedPool, statement: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
+def fetch_row(
+    pool: GuardedPool, statement: str, parameters: Sequence[Any], *, ping: str = PING
+) -> tuple[Any, ...]:
     """One statement and its first row by the driver's own cursor, for a third of the time on our side.
 
-    Raises Failed; every other error untouched.
+    ping -- as `GuardedPool.lend` takes it. Raises Failed; every other error untouched.
     """
     try:
-        entry = pool.lend()
+        entry = pool.lend(ping)
     except Failed as early:
         raise _nothing_sent(early) from early.__cause__
     except PoolTimeoutError as error:

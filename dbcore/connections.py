@@ -23,6 +23,7 @@ from dbcore import deadline, encryption
 from dbcore.settings import Settings, psycopg2_url
 
 POOL_TIMEOUT_SECONDS = 2.5
+PING = "SELECT 1"
 PING_SECONDS_MAX = 1.0
 LOOK_AFTER_IDLE_SECONDS = 0.01
 """A connection that lay idle for less is not looked at: a look costs more than what it finds out of such a moment."""
@@ -85,8 +86,10 @@ class GuardedPool(QueuePool):
         """
         self._suspect_before = time.monotonic()
 
-    def lend(self) -> ConnectionPoolEntry:
+    def lend(self, ping: str = PING) -> ConnectionPoolEntry:
         """A connection for one statement by the driver's own cursor, to be handed in again by `hand_in`.
+
+        ping -- the statement by which it is tried, where there is reason to doubt it.
 
         What SQLAlchemy's `connect()` puts around one (a proxy, a weak reference, events) takes longer than the rest of
         a guarded call. Raises like `connect()`.
@@ -94,7 +97,7 @@ class GuardedPool(QueuePool):
         entry = self._do_get()
         try:
             connection = entry.get_connection()  # type: ignore[attr-defined]  # public on the record itself
-            if not self._is_good(connection, entry):
+            if not self._is_good(connection, entry, ping):
                 entry.invalidate()
                 entry.get_connection()  # type: ignore[attr-defined]
         except BaseException:
@@ -117,17 +120,17 @@ class GuardedPool(QueuePool):
 
     def require_good(self, connection: Any, entry: ConnectionPoolEntry) -> None:
         """Raises DisconnectionError, upon which SQLAlchemy connects anew, for one that was cut off as it lay idle."""
-        if not self._is_good(connection, entry):
+        if not self._is_good(connection, entry, PING):
             raise DisconnectionError
 
-    def _is_good(self, connection: Any, entry: ConnectionPoolEntry) -> bool:
+    def _is_good(self, connection: Any, entry: ConnectionPoolEntry, ping: str) -> bool:
         """Tried where there is reason to doubt it. One that was cut off is replaced, and is no outage."""
         idle_since = entry.info.get("idle_since")
         if idle_since is None or not self._doubts(connection, idle_since):
             return True
         try:
             with deadline.Deadline(PING_SECONDS_MAX), connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+                cursor.execute(ping)
         except psycopg2.Error:
             self.suspect()
             return False

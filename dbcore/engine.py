@@ -196,7 +196,7 @@ class GuardedEngine:
         statement = _WRITING_PROBE if writes else _READING_PROBE
         try:
             with Deadline(PROBE_SECONDS_MAX):
-                attempts.fetch_row(self._pool, statement, ())
+                attempts.fetch_row(self._pool, statement, (), ping=_READING_PROBE)
         except Failed as failed:
             if failed.disconnect:
                 self._pool.suspect()

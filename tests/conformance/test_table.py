@@ -241,6 +241,17 @@ def test_an_idle_connection_that_is_gone_costs_no_failed_call(
         assert proxy.count(STARTUP) == 2
 
 
+def test_all_that_a_probe_says_is_marked_as_one_s(proxy: FaultProxy) -> None:
+    """Also where it tries a connection first: while the breaker is open nothing else may be said."""
+    with engine_through(proxy, DATABASE, ping_after_idle_seconds=0.0) as engine:
+        ask(engine)
+        proxy.forget()
+        assert engine.probe(writes=False) is None
+        statements = proxy.statements()
+        assert len(statements) == 2
+        assert all("/* leased probe */" in statement for statement in statements)
+
+
 def test_a_pooler_s_farewell_to_an_idle_connection_costs_no_failed_call(
     proxy: FaultProxy, postgres_server: EmbeddedPostgres
 ) -> None:
