@@ -142,11 +142,13 @@ def _settle(made: Future[Connection], make: Callable[[], Connection]) -> None:
     except Exception as error:  # noqa: BLE001  rises where it is waited for
         with suppress(InvalidStateError):
             made.set_exception(error)
-        return
-    try:
-        made.set_result(connection)
-    except InvalidStateError:
-        connection.close()
+    else:
+        try:
+            made.set_result(connection)
+        except InvalidStateError:
+            connection.close()
+    finally:
+        del made  # as above
 
 
 def _start(name: str, target: Callable[..., None], *arguments: Any) -> None:

@@ -182,9 +182,7 @@ def test_a_connection_lost_after_sending_leaves_the_outcome_open(phase: Phase) -
     ],
 )
 def test_fatal_then_close_is_read_by_its_farewell(farewell: str, kind: FailureKind) -> None:
-    """As PostgreSQL 18.4 was seen to say it through libpq 17: without the wait callback nothing of the farewell
-    arrives, with it the text, and in neither case the code.
-    """
+    """As PostgreSQL 18.4 was seen to say it through libpq 17 on a connection of ours: the text, never the code."""
     message = (
         f"{farewell}server closed the connection unexpectedly\n\tThis probably means the server terminated"
     )
