@@ -262,10 +262,13 @@ def _bounded(connection: Any, ask: Callable[..., None], *arguments: Any) -> None
         if not in_time:
             watch.let_shut()
             connection.close()
-    if not in_time:
-        raise DeadlineExceeded(_LATE) from failure
-    if failure is not None:
-        raise _in_its_last_words(failure, connection)
+    try:
+        if not in_time:
+            raise DeadlineExceeded(_LATE) from failure
+        if failure is not None:
+            raise _in_its_last_words(failure, connection)
+    finally:
+        del failure  # as in `connect`
 
 
 def _in_its_last_words(error: psycopg2.Error, connection: Connection) -> psycopg2.Error:
