@@ -21,6 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
@@ -188,7 +189,8 @@ class _Watch:
         """Those under way."""
         self.looks_at = _FOREVER
         """When it looks next by itself. For a call that ends sooner it must be woken."""
-        self._woken = threading.Event()
+        # Not an Event: an exception of a signal's in the middle of setting one would leave it locked for ever.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._shutting = threading.Lock()
         self._starting = threading.Lock()
         self._runs = False
@@ -200,7 +202,7 @@ class _Watch:
                 if not self._runs:
                     _start("database-deadlines", self._run)
                     self._runs = True
-        self._woken.set()
+        self._wakes.put(None)
 
     def let_shut(self) -> None:
         """Return when what it took out is shut."""
@@ -208,29 +210,34 @@ class _Watch:
             pass
 
     def _run(self) -> None:
+        was_woken = True
         try:
             while True:
-                self._look()
+                was_woken = self._look(was_woken)
         finally:  # never seen; the next call begins it anew
             self._runs, self.looks_at = False, _FOREVER
 
-    def _look(self) -> None:
-        was_woken = self._woken.is_set()
-        self._woken.clear()
+    def _look(self, was_woken: bool) -> bool:
+        """End what is late and sleep until the next may be; whether it was woken before."""
         self.looks_at = _FOREVER  # until it is known: who comes meanwhile wakes us, and is seen the next time
         now = time.monotonic()
         under_way = list(self.calls)
+        for call in under_way:
+            if call.until <= now:
+                with self._shutting:
+                    if self.calls.pop(call, False):
+                        call.connection.shut()
         nothing_until = now + self._LINGER_SECONDS if was_woken else _FOREVER
-        nearest = min((call.until for call in under_way), default=nothing_until)
-        if nearest <= now:
-            for call in under_way:
-                if call.until <= now:
-                    with self._shutting:
-                        if self.calls.pop(call, False):
-                            call.connection.shut()
-            return
+        nearest = min((call.until for call in under_way if call.until > now), default=nothing_until)
         self.looks_at = nearest
-        self._woken.wait(None if nearest == _FOREVER else nearest - now)
+        try:
+            self._wakes.get(timeout=None if nearest == _FOREVER else max(0.0, nearest - time.monotonic()))
+        except Empty:
+            return False
+        with suppress(Empty):
+            while True:
+                self._wakes.get_nowait()
+        return True
 
 
 _watch = _Watch()
