@@ -202,7 +202,9 @@ class Interrupted(Exception):
     """What a handler of a signal raises, as Celery's soft time limit does."""
 
 
-def test_an_exception_of_a_signal_s_leaves_no_call_behind(connection: deadline.Connection) -> None:
+def test_an_exception_of_a_signal_s_leaves_no_call_behind_and_the_watch_awake(
+    connection: deadline.Connection,
+) -> None:
     """A call that were left would be ended when its time is up, and with it whatever its connection does by then."""
 
     def interrupt(_signal: int, _frame: object) -> None:
@@ -215,7 +217,7 @@ def test_an_exception_of_a_signal_s_leaves_no_call_behind(connection: deadline.C
         while time.monotonic() < until:
             try:
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.001))
-                with Deadline(5):
+                with Deadline(0.5):  # nearer than when the watch would look, so that each call wakes it
                     while True:
                         connection.rollback()  # nothing is open, so it asks nothing of the server
             except Interrupted:
@@ -224,7 +226,9 @@ def test_an_exception_of_a_signal_s_leaves_no_call_behind(connection: deadline.C
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert interrupted > 100
-    assert run(connection, "SELECT pg_sleep(5.5), 7") == ("", 7)
+    assert run(connection, "SELECT pg_sleep(1), 7") == ("", 7)
+    with Deadline(0.2), pytest.raises(DeadlineExceeded):
+        run(connection, "SELECT pg_sleep(60)")
 
 
 def test_without_room_for_a_thread_nothing_is_sent_and_the_failure_is_the_driver_s(database_url: str) -> None:
