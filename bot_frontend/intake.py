@@ -176,7 +176,7 @@ class Intake:
         """A balance that is known is told at once, with its time; everything else stays what it is."""
         if not isinstance(job, ShowBalance):
             return job
-        known = self._inbox.known_balance(job.telegram_id, self._settings.currency)
+        known = self._inbox.balances.last(job.telegram_id, self._settings.currency)
         if known is None:
             return job
         balance, seen_at = known

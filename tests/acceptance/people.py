@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from dbcore.known_balances import KnownBalances
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
@@ -52,6 +53,12 @@ def balances(stack: Stack) -> dict[int, int]:
     return dict(
         stack.query("SELECT u.telegram_id, a.balance FROM users u JOIN accounts a ON a.user_id = u.id")
     )
+
+
+def last_known(stack: Stack, *people: int) -> list[int | None]:
+    """Minor units that each of them would be told while the database is away; None where none is known."""
+    known = KnownBalances(stack.redis)
+    return [last and last[0] for last in (known.last(person, "CREDIT") for person in people)]
 
 
 def transfers(stack: Stack, kind: str = "transfer") -> int:

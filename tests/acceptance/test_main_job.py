@@ -9,11 +9,11 @@ from tests.acceptance.people import (
     answers,
     assert_audit_passes,
     balances,
+    last_known,
     register,
     say,
     transfers,
 )
-from workers.inbox import Inbox
 
 
 async def test_a_user_moves_money_to_another_and_both_see_it(stack: Stack, telegram: TelegramControl) -> None:
@@ -53,19 +53,12 @@ async def test_what_a_transfer_left_is_what_is_known_of_both(stack: Stack, teleg
     for name in ("@alice", "@boris"):
         await say(telegram, ADMIN_ID, f"/credit {name} 10")
     await all_settled(stack, telegram)
-    inbox = Inbox(stack.redis)
-    assert [known[0] for person in (alice, bob) if (known := inbox.known_balance(person, "CREDIT"))] == [
-        1_000,
-        1_000,
-    ]
+    assert last_known(stack, alice, bob) == [1_000, 1_000]
     question = await say(telegram, alice, "/send @boris 4")
     await telegram.press_button(alice, question, "Confirm")
     await telegram.wait_for_message(bob, lambda message: "sent you 4.00" in message.text)
     await all_settled(stack, telegram)
-    assert [known[0] for person in (alice, bob) if (known := inbox.known_balance(person, "CREDIT"))] == [
-        600,
-        1_400,
-    ]
+    assert last_known(stack, alice, bob) == [600, 1_400]
 
 
 async def test_send_asks_for_what_is_missing(stack: Stack, telegram: TelegramControl) -> None:

@@ -28,13 +28,14 @@ from tests.acceptance.people import (
     answers,
     assert_audit_passes,
     balances,
+    last_known,
     register,
     say,
     transfers,
 )
 from tests.queueing import queueing_at
 from workers.answers import UNCERTAIN_SENDS_MAX
-from workers.inbox import Inbox, Ticket
+from workers.inbox import Ticket
 
 
 @pytest.fixture
@@ -224,8 +225,7 @@ async def test_while_telegram_is_away_the_answers_wait_and_then_go_out(
     )
     await all_settled(stack, telegram)
     assert transfers(stack) == 1
-    known = [Inbox(stack.redis).known_balance(person, "CREDIT") for person in (alice, boris)]
-    assert [last and last[0] for last in known] == [900, 1_100]
+    assert last_known(stack, alice, boris) == [900, 1_100]
     assert_audit_passes(stack)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dbcore.failures import FailureKind as K
 from dbcore.fleet import operate
+from dbcore.known_balances import KnownBalances
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import FaultProxy
@@ -20,7 +21,6 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from devstack.telegram.process import TelegramProcess
 from tests.conformance.cases import EXPECTED, Effect, Place, Told, example
-from workers.inbox import Inbox
 
 EARLY, ADMIN = 1001, 1002
 """Two admins: who writes before anybody knows that the database fails, and who writes then."""
@@ -117,9 +117,9 @@ class House:
         for who, text in ((user, "/start"), (ADMIN, f"/credit {user} 10"), (user, "/balance")):
             asked = await self._telegram.send_text(who, text)
             await self._next(who, asked.message.revision)
-        inbox = Inbox(self._stack.redis)
+        balances = KnownBalances(self._stack.redis)
         await self._until(
-            lambda: (inbox.known_balance(user, "CREDIT") or (0, 0))[0] == 1_000, "the balance is known"
+            lambda: (balances.last(user, "CREDIT") or (0, 0))[0] == 1_000, "the balance is known"
         )
         return user
 

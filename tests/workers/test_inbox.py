@@ -206,9 +206,9 @@ def test_the_balances_of_a_job_whose_answer_waits_are_known_at_once(inbox: Inbox
         )
 
     assert not keep_answer(OTHER)
-    assert inbox.known_balance(7, "CREDIT") is None
+    assert inbox.balances.last(7, "CREDIT") is None
     assert keep_answer(OWNER)
-    assert inbox.known_balance(7, "CREDIT") == (500, 1_700_000_060)
+    assert inbox.balances.last(7, "CREDIT") == (500, 1_700_000_060)
 
 
 def test_a_job_published_twice_makes_none_of_those_between_look_lost(
@@ -247,8 +247,8 @@ def test_a_job_that_ends_leaves_the_balances_it_saw(inbox: Inbox) -> None:
     inbox.accept(envelope("a"))
     seen = [SeenBalance(7, "CREDIT", 1_000, version=5), SeenBalance(8, "CREDIT", 500, version=None)]
     inbox.finish("a", seen, seen_at_ms=1_700_000_060_999)
-    assert inbox.known_balance(7, "CREDIT") == (1_000, 1_700_000_060)
-    assert inbox.known_balance(8, "CREDIT") == (500, 1_700_000_060)
+    assert inbox.balances.last(7, "CREDIT") == (1_000, 1_700_000_060)
+    assert inbox.balances.last(8, "CREDIT") == (500, 1_700_000_060)
 
 
 def test_a_record_that_cannot_be_read_is_claimed_as_a_failure(inbox: Inbox, client: redis.Redis) -> None:

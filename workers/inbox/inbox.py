@@ -166,7 +166,8 @@ class Inbox:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._balances = KnownBalances(client)
+        self.balances = KnownBalances(client)
+        """What jobs that ended, and others, left known."""
         folder = files("workers.inbox").joinpath("lua")
         bounds = ", ".join(map(str, totals.ANSWER_MS))
         prelude = folder.joinpath("prelude.lua").read_text() + f"local ANSWER_MS = {{{bounds}}}\n"
@@ -331,13 +332,6 @@ class Inbox:
         if self._redis.set(name, fingerprint, nx=True, ex=KEY_TTL_SECONDS):
             return True
         return cast("bytes | None", self._redis.get(name)) in {None, fingerprint.encode()}
-
-    def known_balance(self, telegram_id: int, currency: str) -> tuple[int, int] | None:
-        """The last balance that somebody read or left behind, and when: minor units, seconds since 1970.
-
-        None where none is known.
-        """
-        return self._balances.last(telegram_id, currency)
 
     def rescue(self, limit: int, *, shut: Sequence[str] = ()) -> tuple[int, list[Ticket]]:
         """Look at up to `limit` jobs that are due: how many were looked at, and those to be published again now.
