@@ -1,18 +1,26 @@
 """Proves that the ledger is right, on any live database, without stopping it.
 
-Each check is a query for offenders; all of them see one moment, by one repeatable-read transaction.
+Most checks are a query for offenders; the last ones compare the database with what the migrations made and with what
+the last successful audit saw. All of them see one moment, by one repeatable-read transaction.
+
+What it cannot see: a rewrite that is consistent in itself by somebody who may change the schema and these tables alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
-from dbcore import connections
+from dbcore import connections, migrate, privileges, structure
 
 OFFENDERS_SHOWN = 5
 _STATEMENT_TIMEOUT = "10min"
+
+KEPT_TABLES = ("transfers", "entries", "pending_transfers", "admin_actions")
+"""Tables that only grow: rows that an audit saw are there at every later one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,7 @@ class Finding:
     counted: int
     wrong: int
     offenders: tuple[str, ...]  # the first few
+    skipped: str = ""  # why it could not be judged
 
     @property
     def ok(self) -> bool:
@@ -158,15 +167,50 @@ CHECKS: tuple[Check, ...] = (
         "WHERE t.idempotency_key LIKE 'pending:%' AND NOT EXISTS (SELECT FROM pending_transfers p "
         "WHERE p.transfer_id = t.id)",
     ),
+    Check(
+        "each entry has its transfer",
+        "SELECT count(*) FROM entries",
+        "SELECT format('entry %s: no transfer %s', e.id, e.transfer_id) FROM entries e "
+        "LEFT JOIN transfers t ON t.id = e.transfer_id WHERE t.id IS NULL ORDER BY e.id",
+    ),
+    Check(
+        "each account has its user",
+        _USER_ACCOUNTS,
+        "SELECT format('account %s: no user %s', a.id, a.user_id) FROM accounts a "
+        "LEFT JOIN users u ON u.id = a.user_id WHERE a.user_id IS NOT NULL AND u.id IS NULL ORDER BY a.id",
+    ),
+    Check(
+        "each transfer's kind fits its accounts",
+        "SELECT count(*) FROM transfers WHERE status = 'applied'",
+        "SELECT format('transfer %s: %s from %s to %s', t.id, t.kind, "
+        "CASE WHEN f.user_id IS NULL THEN 'the house' ELSE 'a user' END, "
+        "CASE WHEN g.user_id IS NULL THEN 'the house' ELSE 'a user' END) FROM transfers t "
+        "LEFT JOIN accounts f ON f.id = t.from_account_id LEFT JOIN accounts g ON g.id = t.to_account_id "
+        "WHERE t.status = 'applied' AND ((t.kind = 'credit') <> (f.user_id IS NULL) "
+        "OR (t.kind = 'debit') <> (g.user_id IS NULL)) ORDER BY t.id",
+    ),
+    Check(
+        "no account's floor was moved",
+        "SELECT count(*) FROM accounts",
+        "SELECT format('account %s: floor %s', id, floor) FROM accounts WHERE floor <> 0 ORDER BY id",
+    ),
 )
+
+_STRUCTURE = "the schema is what the migrations made"
+_PRIVATE = "tables and functions are closed to others"
+_KEPT = "what the last audit saw is still there"
+
+CHECK_NAMES: tuple[str, ...] = (*(check.name for check in CHECKS), _STRUCTURE, _PRIVATE, _KEPT)
 
 
 def audit(url: str) -> list[Finding]:
-    """Run every check. Raises SQLAlchemy's errors where the database is away or was never migrated."""
-    engine = connections.single(url, application_name="ballast audit").execution_options(
-        isolation_level="REPEATABLE READ", postgresql_readonly=True
-    )
-    with engine.begin() as connection:
+    """Run every check, and remember what was seen if all of them passed.
+
+    Raises SQLAlchemy's errors where the database is away or was never migrated.
+    """
+    engine = connections.single(url, application_name="ballast audit")
+    snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    with snapshot.begin() as connection:
         connection.execute(
             text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": _STATEMENT_TIMEOUT}
         )
@@ -176,20 +220,86 @@ def audit(url: str) -> list[Finding]:
             plain = connection.execution_options(no_parameters=True)
             counted = plain.exec_driver_sql(check.counted).scalar_one()
             wrong = [str(row[0]) for row in plain.exec_driver_sql(check.offenders)]
-            findings.append(Finding(check.name, counted, len(wrong), tuple(wrong[:OFFENDERS_SHOWN])))
+            findings.append(_finding(check.name, counted, wrong))
+        revision, newest = migrate.current_revision(connection), migrate.newest_revision()
+        if revision != newest:
+            why = f"the schema is at revision {revision}, this release expects {newest}: migrate first"
+            return findings + [Finding(name, 0, 0, (), why) for name in (_STRUCTURE, _PRIVATE, _KEPT)]
+        findings.append(_finding(_STRUCTURE, _parts(), structure.differences(connection)))
+        findings.append(_finding(_PRIVATE, _parts(), privileges.open_to_others(connection)))
+        seen = {table: _seen(connection, table) for table in KEPT_TABLES}
+        findings.append(_finding(_KEPT, sum(count for _, count in seen.values()), _gone(connection)))
+    if all(finding.ok for finding in findings):
+        _remember(engine, seen)
     return findings
+
+
+def _finding(name: str, counted: int, wrong: Sequence[str]) -> Finding:
+    return Finding(name, counted, len(wrong), tuple(wrong[:OFFENDERS_SHOWN]))
+
+
+def _parts() -> int:
+    wanted = structure.expected()
+    return len(wanted.functions) + len(wanted.triggers) + len(wanted.constraints) + len(wanted.indexes)
+
+
+def _seen(connection: Connection, table: str) -> tuple[int, int]:
+    """The newest id and how many rows there are."""
+    row = connection.exec_driver_sql(f"SELECT coalesce(max(id), 0), count(*) FROM {table}").one()  # noqa: S608
+    return row[0], row[1]
+
+
+def _gone(connection: Connection) -> list[str]:
+    """What the last audit saw and is not there now. A transfer with an older id may have been committed since, so
+    more is no fault.
+    """
+    gone = []
+    for table, newest_id, row_count in connection.execute(
+        text(
+            "SELECT DISTINCT ON (table_name) table_name, newest_id, row_count FROM audit_runs "
+            "WHERE table_name = ANY(:tables) ORDER BY table_name, id DESC"
+        ),
+        {"tables": list(KEPT_TABLES)},
+    ).all():
+        now = connection.execute(
+            text(f"SELECT count(*) FROM {table} WHERE id <= :newest"),  # noqa: S608  one of KEPT_TABLES
+            {"newest": newest_id},
+        ).scalar_one()
+        if now < row_count:
+            gone.append(f"{table}: {row_count:,} rows up to id {newest_id} at the last audit, {now:,} now")
+    return gone
+
+
+def _remember(engine: Engine, seen: dict[str, tuple[int, int]]) -> None:
+    """On a server or by a role that cannot write, the audit proves what it proves and leaves no trace."""
+    rows = [{"table": table, "newest": newest, "count": count} for table, (newest, count) in seen.items()]
+    try:
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO audit_runs (table_name, newest_id, row_count) VALUES (:table, :newest, :count)"
+                ),
+                rows,
+            )
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) not in {"25006", "42501"}:  # read-only; no right to
+            raise
 
 
 def report(findings: list[Finding]) -> str:
     """One line a check, with the first offenders under it."""
     lines = []
     for finding in findings:
+        if finding.skipped:
+            lines.append(f"skip  {finding.name} ({finding.skipped})")
+            continue
         verdict = "ok  " if finding.ok else "FAIL"
         wrong = "" if finding.ok else f", {finding.wrong} wrong"
         lines.append(f"{verdict}  {finding.name} ({finding.counted:,} checked{wrong})")
         lines += [f"      {offender}" for offender in finding.offenders]
         if finding.wrong > len(finding.offenders):
             lines.append(f"      and {finding.wrong - len(finding.offenders):,} more")
-    passed = sum(finding.ok for finding in findings)
-    lines.append(f"{passed} of {len(findings)} checks passed")
+    judged = [finding for finding in findings if not finding.skipped]
+    passed = sum(finding.ok for finding in judged)
+    lines.append(f"{passed} of {len(judged)} checks passed")
     return "\n".join(lines)

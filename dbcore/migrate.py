@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from dbcore import connections
+from dbcore import connections, privileges
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x62616C6C617374  # "ballast"
@@ -43,6 +43,8 @@ def upgrade(url: str, *, to: str = "head") -> None:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, to)
+        if to == "head":
+            privileges.close_to_others(connection)
 
 
 def _limit(connection: Connection, *, lock_timeout: str, statement_timeout: str) -> None:

@@ -313,5 +313,17 @@ admin_actions = Table(
 )
 Index("admin_actions_created_at_idx", admin_actions.c.created_at)
 
+audit_runs = Table(
+    "audit_runs",
+    metadata,
+    _id(),
+    Column("table_name", Text, nullable=False),
+    Column("newest_id", BigInteger, nullable=False),
+    Column("row_count", BigInteger, nullable=False),
+    _time("created_at"),
+    _check("audit_runs_count_fits_ids", "row_count >= 0 AND newest_id >= 0"),
+)
+Index("audit_runs_table_name_idx", audit_runs.c.table_name, audit_runs.c.id)
+
 TABLE_NAMES: tuple[str, ...] = (*sorted(metadata.tables), "alembic_version")
 """Every table a migrated database has."""

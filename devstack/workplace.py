@@ -19,6 +19,7 @@ from pathlib import Path
 
 from dbcore.settings import RUNNING_ENV_FILE
 from devstack.options import StartRefused
+from devstack.secret_files import write_secret
 
 
 class Workplace:
@@ -63,13 +64,13 @@ class Workplace:
         """The bot token of the local Telegram: made up at the first start, the same ever after."""
         path = self.folder / "telegram-token"
         if not path.exists():
-            self._write_secret(path, f"{secrets.randbelow(9 * 10**8) + 10**8}:{secrets.token_urlsafe(26)}\n")
+            write_secret(path, f"{secrets.randbelow(9 * 10**8) + 10**8}:{secrets.token_urlsafe(26)}\n")
         return path.read_text().strip()
 
     def remember_running(self, variables: Mapping[str, str]) -> None:
         """Write running.env, so that a second terminal finds the servers of this run."""
         lines = [f"{name}='{value}'\n" for name, value in variables.items()]
-        self._write_secret(self._running_env, "".join(lines))
+        write_secret(self._running_env, "".join(lines))
 
     def forget_running(self) -> None:
         self._running_env.unlink(missing_ok=True)
@@ -81,11 +82,3 @@ class Workplace:
     def shown(self, path: Path) -> str:
         """`path` as people type it here."""
         return str(path.relative_to(self.project))
-
-    def _write_secret(self, path: Path, text: str) -> None:
-        """Readable by the owner only, and either whole or not there."""
-        growing = path.with_name(f"{path.name}.new")
-        growing.unlink(missing_ok=True)
-        with os.fdopen(os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        growing.rename(path)

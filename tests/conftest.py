@@ -19,7 +19,7 @@ import redis
 
 from dbcore.settings import Settings
 from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
+from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 
 # Shared machines are slow at times; what hypothesis finds matters, not how fast it looks.
@@ -65,7 +65,7 @@ def redis_server(servers_folder: Path) -> Iterator[EmbeddedRedis]:
 
 
 def _run(server: EmbeddedPostgres, statement: str) -> None:
-    connection = psycopg2.connect(server.url_of("postgres"))
+    connection = psycopg2.connect(server.admin_url_of("postgres"))
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -79,7 +79,7 @@ def template_database(postgres_server: EmbeddedPostgres) -> str:
     """The name of a migrated, empty database, to be cloned."""
     from dbcore.migrate import upgrade  # not at the top: tests without a database need none of it
 
-    _run(postgres_server, f"CREATE DATABASE {TEMPLATE}")
+    _run(postgres_server, f"CREATE DATABASE {TEMPLATE} OWNER {ROLE}")
     upgrade(postgres_server.url_of(TEMPLATE))
     return TEMPLATE
 
@@ -88,7 +88,7 @@ def template_database(postgres_server: EmbeddedPostgres) -> str:
 def database_url(postgres_server: EmbeddedPostgres, template_database: str) -> Iterator[str]:
     """A migrated database of the test's own; dropped after it, whoever is still connected."""
     name = f"test_{next(_numbers)}"
-    _run(postgres_server, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    _run(postgres_server, f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER {ROLE}")
     yield postgres_server.url_of(name)
     _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -99,7 +99,7 @@ def redis_url(redis_server: EmbeddedRedis) -> Iterator[str]:
     this one's.
     """
     index = 1 + next(_numbers) % 15
-    url = f"redis://127.0.0.1:{redis_server.port}/{index}"
+    url = redis_server.url_of(index)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
         yield url

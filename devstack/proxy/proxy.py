@@ -34,19 +34,20 @@ class FaultProxy:
         *,
         port: int = 0,
         wire: Wire = Wire.POSTGRES,
-        role: str = "ballast",
+        login: str = "",
         tls: ssl.SSLContext | None = None,
         on_message: Callable[[Message], None] | None = None,
     ) -> None:
         """port -- 0: a free one, known after `start`.
 
-        role -- who `url_of` connects as. tls -- what a PostgreSQL client that asks for encryption gets; default: no
-            encryption. Never used towards the server. on_message -- told of each message, in the proxy's thread.
+        login -- `user:password` for `url` and `url_of`, as a URL has it. tls -- what a PostgreSQL client
+            that asks for encryption gets; default: no encryption. Never used towards the server.
+        on_message -- told of each message, in the proxy's thread.
         """
         self.target = (target_host, target_port)
         self.port = port
         self.wire = wire
-        self._role = role
+        self._login = f"{login}@" if login else ""
         self.tls = tls
         self._on_message = on_message
         self._loop = asyncio.new_event_loop()
@@ -157,11 +158,11 @@ class FaultProxy:
     def url(self) -> str:
         """Where a client finds us, without a database: for Redis `{url}/0`."""
         scheme = "postgresql" if self.wire is Wire.POSTGRES else "redis"
-        return f"{scheme}://{_HOST}:{self.port}"
+        return f"{scheme}://{self._login}{_HOST}:{self.port}"
 
     def url_of(self, database: str) -> str:
         """A PostgreSQL database through us."""
-        return f"postgresql://{quote(self._role)}@{_HOST}:{self.port}/{quote(database)}"
+        return f"{self.url}/{quote(database)}"
 
     # --- in the loop
 

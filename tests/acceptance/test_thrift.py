@@ -9,6 +9,7 @@ from devstack.proxy import FaultProxy
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import all_settled, register, say
+from tests.logins import login_of
 
 PROBES_WAITED_FOR = 60
 """An hour of a probe a minute, here of one a second."""
@@ -20,7 +21,7 @@ async def test_an_idle_thrifty_ballast_opens_no_session_and_sends_no_statement(
     server = urlsplit(database_url)
     assert server.hostname is not None
     assert server.port is not None
-    with FaultProxy(server.hostname, server.port) as proxy:
+    with FaultProxy(server.hostname, server.port, login=login_of(database_url)) as proxy:
         stack = make_stack(
             database_url=proxy.url_of(server.path.lstrip("/")),
             HEALTH_PROBE_MODE="thrifty",

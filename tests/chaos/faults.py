@@ -102,7 +102,7 @@ async def cut_redis_clients(site: Site, fault: Fault) -> bool:
     """CLIENT KILL of one to three connections; their owners see a reset."""
 
     def cut() -> bool:
-        client = redis.Redis(port=site.house.redis.port, socket_timeout=CONNECT_SECONDS_MAX)
+        client = redis.Redis.from_url(site.house.redis.url, socket_timeout=CONNECT_SECONDS_MAX)
         with client, suppress(redis.RedisError):
             mine = client.client_id()
             others = [entry["id"] for entry in client.client_list() if entry["id"] != str(mine)]

@@ -211,8 +211,8 @@ class House:
 
     def _put_proxies_between(self) -> None:
         self.proxies = {
-            "postgres": FaultProxy("127.0.0.1", self.postgres.port),
-            "redis": FaultProxy("127.0.0.1", self.redis.port, wire=Wire.BYTES),
+            "postgres": FaultProxy("127.0.0.1", self.postgres.port, login=self.postgres.login),
+            "redis": FaultProxy("127.0.0.1", self.redis.port, wire=Wire.BYTES, login=self.redis.login),
             "telegram": FaultProxy("127.0.0.1", self.telegram.port, wire=Wire.BYTES),
         }
         for proxy in self.proxies.values():

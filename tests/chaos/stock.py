@@ -54,7 +54,7 @@ class Peer:
         self._postgres = EmbeddedPostgres(folder / "postgres", free_port())
         self.redis_server = EmbeddedRedis(folder / "redis", free_port())
         self._workers: dict[str, Kept] = {}
-        self.redis = redis.Redis(port=self.redis_server.port)
+        self.redis = redis.Redis.from_url(self.redis_server.url)
 
     def open(self) -> None:
         self._postgres.start()
@@ -116,7 +116,9 @@ class Peer:
 
     @contextmanager
     def publisher(self, port: int | None = None) -> Iterator[Callable[..., None]]:
-        sender = Celery("sender", broker=f"redis://127.0.0.1:{port or self.redis_server.port}/0")
+        sender = Celery(
+            "sender", broker=f"redis://{self.redis_server.login}@127.0.0.1:{port or self.redis_server.port}/0"
+        )
         sender.set_current()
 
         def publish(task: str, **arguments: Any) -> None:

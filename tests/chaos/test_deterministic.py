@@ -155,7 +155,11 @@ def test_a_publish_that_raised_but_landed_is_done_once(yard: Yard, redis_server:
     ticket = yard.queueing.inbox.accept(envelope).ticket
     assert ticket is not None
     with answer_thief(redis_server.port) as (port, armed):
-        behind = urlsplit(yard.queueing.redis_url)._replace(netloc=f"127.0.0.1:{port}").geturl()
+        behind = (
+            urlsplit(yard.queueing.redis_url)
+            ._replace(netloc=f"{redis_server.login}@127.0.0.1:{port}")
+            .geturl()
+        )
         with queueing_at(behind) as robbed:
             armed.set()
             assert not robbed.publisher.publish(ticket)

@@ -69,7 +69,7 @@ def main() -> int:
         server = EmbeddedPostgres(Path(folder) / "postgres", free_port(), durable=False)
         server.start()
         try:
-            with FaultProxy("127.0.0.1", server.port) as proxy:
+            with FaultProxy("127.0.0.1", server.port, login=server.login) as proxy:
                 print(f"{'':2}{'kind':16}{'tries':>5}  {'breaker':22}{'the caller gets':20}case")
                 for case in CASES:
                     played = play(case, proxy, DATABASE)

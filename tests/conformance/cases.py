@@ -232,15 +232,6 @@ POSTGRES_REFUSES = (
     _refused(_PG, K.CONFIGURATION, 'database "bot" is not currently accepting connections', "55000"),
     _refused(_PG, K.CONFIGURATION, 'permission denied for database "bot"', "42501"),
     _refused(_PG, K.CONFIGURATION, 'unrecognized configuration parameter "nonsense"', "42704"),
-    Case(
-        _PG,
-        "a password is asked for, and there is none",
-        Place.CONNECT,
-        On(kind="Startup"),
-        Answer(b"R\0\0\0\x08\0\0\0\x03"),  # AuthenticationCleartextPassword
-        K.CONFIGURATION,
-        said="no password supplied",
-    ),
     _refused(_PG, K.CONFIGURATION, 'pg_hba.conf rejects connection for host "10.0.0.9", user "bot"', "28000"),
     _refused(_PG, K.CONFIGURATION, "connection requires a valid client certificate", "28000"),
     _refused(_PG, K.CONFIGURATION, 'cannot connect to invalid database "bot"', "55000"),
@@ -520,9 +511,7 @@ MISSTATED = (
     _misstated('invalid sslmode value: "nonsense"', "sslmode=nonsense"),
     _misstated('invalid channel_binding value: "nonsense"', "channel_binding=nonsense"),
     _misstated('invalid target_session_attrs value: "nonsense"', "target_session_attrs=nonsense"),
-    _misstated(
-        "channel binding required, but server authenticated client without", "channel_binding=require"
-    ),
+    _misstated("channel binding required, but SSL not in use", "channel_binding=require"),
     _misstated("server does not support SSL, but SSL was required", "sslmode=require"),
     _misstated('weak sslmode "require" may not be used', "sslmode=require&sslrootcert=system"),
     _misstated("No such file or directory", "host=/nowhere", K.OUTAGE),

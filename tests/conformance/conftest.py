@@ -12,7 +12,7 @@ from devstack.proxy import FaultProxy
 
 @pytest.fixture
 def proxy(postgres_server: EmbeddedPostgres) -> Iterator[FaultProxy]:
-    with FaultProxy("127.0.0.1", postgres_server.port) as proxy:
+    with FaultProxy("127.0.0.1", postgres_server.port, login=postgres_server.login) as proxy:
         yield proxy
 
 

@@ -167,7 +167,7 @@ async def house(
         telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(EARLY, ADMIN))
         telegram.start()
         closing.callback(telegram.stop)
-        proxy = closing.enter_context(FaultProxy("127.0.0.1", server.port))
+        proxy = closing.enter_context(FaultProxy("127.0.0.1", server.port, login=server.login))
         stack = Stack(
             folder,
             database_url=server.url_of(database),

@@ -15,6 +15,7 @@ from devstack.proxy import Answer, FaultProxy, On, Rule, ServerError
 from devstack.proxy.wire import SSL_QUESTION, STARTUP
 from tests.conformance.cases import CASES, MISSTATED_BEHIND_TLS, Case
 from tests.conformance.playing import ANSWER, ask, engine_through, lie_idle, play
+from tests.logins import login_of
 
 TLS_CASES = [
     pytest.param(case, id=str(case)) for case in CASES if case.source not in {"PostgreSQL", "DATABASE_URL"}
@@ -25,7 +26,7 @@ TLS_CASES = [
 def tls_proxy(postgres_server: EmbeddedPostgres) -> Iterator[FaultProxy]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
-    with FaultProxy("127.0.0.1", postgres_server.port, tls=context) as proxy:
+    with FaultProxy("127.0.0.1", postgres_server.port, tls=context, login=postgres_server.login) as proxy:
         yield proxy
 
 
@@ -89,14 +90,14 @@ def test_a_server_without_tls_is_asked_once_an_engine(proxy: FaultProxy, databas
 
 
 def test_a_server_that_got_tls_since_is_found_again(
-    proxy: FaultProxy, tls_proxy: FaultProxy, database: str
+    proxy: FaultProxy, tls_proxy: FaultProxy, database: str, database_url: str
 ) -> None:
     with engine_through(proxy, database) as engine:
         ask(engine)
         port = proxy.port
         proxy.stop()
         target = tls_proxy.target
-        with FaultProxy(*target, port=port, tls=tls_proxy.tls) as successor:
+        with FaultProxy(*target, port=port, tls=tls_proxy.tls, login=login_of(database_url)) as successor:
             required = Answer(ServerError("SSL required", "08P01", "FATAL"))
             successor.add(Rule(On(kind="Startup", position=1), required, times=None))
             lie_idle()

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import frozen
 from devstack.proxy.wire import message
+from tests.logins import as_role, raw_session
 
 K = FailureKind
 LOST = "server closed the connection unexpectedly"
@@ -151,14 +150,10 @@ def test_psycopg2_by_itself_raises_but_the_end_of_a_session(
     assert LOST in str(error)
 
 
-def test_a_protocol_violation_is_fatal_and_closes(
-    database_url: str, postgres_server: EmbeddedPostgres
-) -> None:
+def test_a_protocol_violation_is_fatal_and_closes(database_url: str) -> None:
     """08P01 of the server's own. libpq never violates the protocol, so this speaks it by hand."""
-    database = database_url.rsplit("/", 1)[1]
-    parameters = f"user\0ballast\0database\0{database}\0\0".encode()
-    with socket.create_connection(("127.0.0.1", postgres_server.port), timeout=WAIT_SECONDS) as client:
-        client.sendall(struct.pack("!II", len(parameters) + 8, 196608) + parameters + message("x", b""))
+    with raw_session(database_url, WAIT_SECONDS) as client:
+        client.sendall(message("x", b""))
         received = b""
         while piece := client.recv(65536):
             received += piece
@@ -173,7 +168,7 @@ def test_a_protocol_violation_is_fatal_and_closes(
     [
         ("SET statement_timeout = '50ms'", "SELECT pg_sleep(60)", "57014", K.SLOW),
         ("SET default_transaction_read_only = on", "DELETE FROM users", "25006", K.STORAGE),
-        ("SET ROLE pg_monitor", "DELETE FROM users", "42501", K.CONFIGURATION),
+        ("", "SELECT * FROM pg_authid", "42501", K.CONFIGURATION),
         ("", "SELECT 1 / 0", "22012", K.DATA),
         ("", "SELECT nothing", "42703", K.DATA),
     ],
@@ -206,11 +201,16 @@ def test_a_lock_time_out_keeps_its_code(database_url: str) -> None:
     ("role", "setup", "options", "words"),
     [
         ("ballast", "", {"dbname": "nowhere"}, 'database "nowhere" does not exist'),
-        ("nobody_such", "", {}, 'role "nobody_such" does not exist'),
-        ("locked_out", "CREATE ROLE locked_out NOLOGIN", {}, "is not permitted to log in"),
+        ("nobody_such", "", {}, 'password authentication failed for user "nobody_such"'),
+        (
+            "locked_out",
+            "CREATE ROLE locked_out NOLOGIN PASSWORD 'locked_out'",
+            {},
+            "is not permitted to log in",
+        ),
         (
             "stranger",
-            "CREATE ROLE stranger LOGIN; REVOKE CONNECT ON DATABASE {database} FROM PUBLIC",
+            "CREATE ROLE stranger LOGIN PASSWORD 'stranger'; REVOKE CONNECT ON DATABASE {database} FROM PUBLIC",
             {},
             "permission denied for database",
         ),
@@ -227,14 +227,25 @@ def test_a_wrong_configuration_is_told_by_words_alone(
     postgres_server: EmbeddedPostgres,
 ) -> None:
     database = database_url.rsplit("/", 1)[1]
-    admin = connect(postgres_server.url_of("postgres"))
+    admin = connect(postgres_server.admin_url_of("postgres"))
     for statement in filter(None, setup.split("; ")):
         with suppress(psycopg2.errors.DuplicateObject):  # roles outlive the test
             run(admin, statement.format(database=database))
-    error = failure(lambda: connect(database_url.replace("ballast@", f"{role}@"), **options))
+    url = database_url if role == "ballast" else as_role(database_url, role)
+    error = failure(lambda: connect(url, **options))
     admin.close()
     assert error.pgcode is None
     assert words in str(error)
+    assert classify(error, Phase.CONNECT) is K.CONFIGURATION
+
+
+def test_a_missing_password_is_a_wrong_configuration(
+    database_url: str, postgres_server: EmbeddedPostgres
+) -> None:
+    without = database_url.replace(postgres_server.login, "ballast")
+    error = failure(lambda: connect(without, passfile="/dev/null"))
+    assert error.pgcode is None
+    assert "no password supplied" in str(error)
     assert classify(error, Phase.CONNECT) is K.CONFIGURATION
 
 
@@ -256,8 +267,8 @@ class SmallPostgres(EmbeddedPostgres):
 def small(servers_folder: Path) -> Iterator[SmallPostgres]:
     server = SmallPostgres(servers_folder / "small", free_port(), durable=False)
     server.start()
-    admin = connect(server.url)
-    run(admin, "CREATE ROLE guest LOGIN")
+    admin = connect(server.admin_url_of("postgres"))
+    run(admin, "CREATE ROLE guest LOGIN PASSWORD 'guest'")
     admin.close()
     yield server
     server.kill()
@@ -306,7 +317,7 @@ def eventually_refused(url: str) -> psycopg2.Error:
 
 def test_a_full_server_is_saturation_and_told_by_words_alone(running: SmallPostgres) -> None:
     """53300, for whom the last slots are reserved and for whom not even those are left."""
-    guest_url = running.url.replace("ballast@", "guest@")
+    guest_url = as_role(running.url, "guest")
     held = []
     with suppress(psycopg2.OperationalError):
         for _ in range(10):
@@ -316,8 +327,8 @@ def test_a_full_server_is_saturation_and_told_by_words_alone(running: SmallPostg
     assert (error.pgcode, classify(error, Phase.CONNECT)) == (None, K.SATURATION)
     with suppress(psycopg2.OperationalError):
         for _ in range(10):
-            held.append(connect(running.url))  # noqa: PERF401
-    error = eventually_refused(running.url)
+            held.append(connect(running.admin_url_of("postgres")))  # noqa: PERF401
+    error = eventually_refused(running.admin_url_of("postgres"))
     assert "sorry, too many clients already" in str(error)
     assert (error.pgcode, classify(error, Phase.CONNECT)) == (None, K.SATURATION)
     for connection in held:
@@ -333,7 +344,7 @@ def process_of(url: str, kind: str) -> int:
 
 def test_a_server_that_shuts_down_is_an_outage(running: SmallPostgres) -> None:
     """57P03. The checkpointer is held, so that the shutdown takes as long as we look."""
-    checkpointer = process_of(running.url, "checkpointer")
+    checkpointer = process_of(running.admin_url_of("postgres"), "checkpointer")
     connection = connect(running.url)
     assert running.pid is not None
     with frozen(checkpointer):
@@ -389,7 +400,7 @@ def test_a_server_that_starts_up_is_an_outage(running: SmallPostgres) -> None:
 @contextmanager
 def standing_by(server: SmallPostgres) -> Iterator[None]:
     """A standby that lets nobody in."""
-    connection = connect(server.url)
+    connection = connect(server.admin_url_of("postgres"))
     signal_file = Path(run(connection, "SHOW data_directory")) / "standby.signal"
     run(connection, "ALTER SYSTEM SET hot_standby = off")
     connection.close()

@@ -18,6 +18,7 @@ from dbcore.migrate import upgrade
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
+from tests.logins import as_admin
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 Person = Callable[..., users.Profile]
@@ -71,9 +72,9 @@ def person(engine: GuardedEngine) -> Person:
 
 
 @pytest.fixture
-def sql(database_url: str) -> Iterator[Sql]:
-    """Runs a statement on the test's database, past the engine."""
-    connection = psycopg2.connect(database_url)
+def sql(database_url: str, postgres_server: EmbeddedPostgres) -> Iterator[Sql]:
+    """Runs a statement on the test's database as the superuser, past the engine."""
+    connection = psycopg2.connect(as_admin(database_url, postgres_server.admin_url_of("postgres")))
     connection.autocommit = True
 
     def run(statement: str, *parameters: object) -> list[tuple[Any, ...]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import psycopg2
 import pytest
 
 from dbcore import ledger, pending_transfers
-from dbcore.audit import CHECKS, audit, report
+from dbcore.audit import CHECK_NAMES, audit, report
 from dbcore.engine import GuardedEngine
 from dbcore.users import UserRef
 from tests.dbcore.conftest import Person, Sql
@@ -19,6 +20,10 @@ UNLOCK = """
     ALTER TABLE entries DROP CONSTRAINT entries_version_with_balance;
 """
 ANN = "(SELECT a.id FROM accounts a JOIN users u ON u.id = a.user_id WHERE u.username = 'ann')"
+
+STRUCTURE = "the schema is what the migrations made"
+PRIVATE = "tables and functions are closed to others"
+EMPTIED = "what the last audit saw is still there"
 
 CORRUPTIONS = [
     ("entries sum to zero per currency", "UPDATE entries SET amount = amount + 1 WHERE id = 1"),
@@ -67,6 +72,56 @@ CORRUPTIONS = [
         "each confirmed request has its transfer",
         "UPDATE pending_transfers SET status = 'cancelled', transfer_id = NULL WHERE status = 'confirmed'",
     ),
+    (
+        "each entry has its transfer",
+        "DELETE FROM transfers WHERE id = (SELECT max(id) FROM transfers WHERE status = 'applied')",
+    ),
+    (
+        "each entry has its transfer",
+        "INSERT INTO entries (transfer_id, account_id, amount) "
+        "SELECT 987654, id, 1 FROM accounts WHERE user_id IS NULL",
+    ),
+    (
+        "each account has its user",
+        "ALTER TABLE users DISABLE TRIGGER ALL; ALTER TABLE pending_transfers DISABLE TRIGGER ALL; "
+        "DELETE FROM users WHERE username = 'ann'",
+    ),
+    (
+        "each transfer's kind fits its accounts",
+        "UPDATE transfers SET kind = 'transfer' WHERE kind = 'credit'",
+    ),
+    ("each transfer's kind fits its accounts", "UPDATE transfers SET kind = 'debit' WHERE kind = 'transfer'"),
+    ("no account's floor was moved", f"UPDATE accounts SET floor = -100 WHERE id = {ANN}"),
+    (STRUCTURE, "DROP TRIGGER entries_append_only ON entries"),
+    (
+        STRUCTURE,
+        "ALTER TABLE admin_actions DISABLE TRIGGER admin_actions_append_only",
+    ),
+    (
+        STRUCTURE,
+        "ALTER TABLE transfers ENABLE TRIGGER transfers_append_only",
+    ),
+    (
+        STRUCTURE,
+        "ALTER TABLE transfers DROP CONSTRAINT transfers_idempotency_key_key",
+    ),
+    (STRUCTURE, "DROP INDEX accounts_house_idx"),
+    (
+        STRUCTURE,
+        "CREATE OR REPLACE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RETURN NEW; END $$",
+    ),
+    (PRIVATE, "GRANT SELECT ON users TO PUBLIC"),
+    (
+        PRIVATE,
+        "GRANT EXECUTE ON FUNCTION ledger_adjust TO PUBLIC",
+    ),
+    (EMPTIED, "DELETE FROM transfers WHERE status = 'rejected'"),
+    (
+        EMPTIED,
+        "TRUNCATE entries, transfers, pending_transfers; UPDATE accounts SET balance = 0, version = 0 "
+        "WHERE user_id IS NOT NULL",
+    ),
 ]
 
 
@@ -95,13 +150,15 @@ def test_a_ledger_that_was_used_as_meant_passes(database_url: str) -> None:
     findings = audit(database_url)
     assert all(finding.ok for finding in findings)
     assert all(finding.counted for finding in findings)
-    assert report(findings).endswith(f"{len(CHECKS)} of {len(CHECKS)} checks passed")
+    assert report(findings).endswith(f"{len(CHECK_NAMES)} of {len(CHECK_NAMES)} checks passed")
 
 
 @pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize(("check", "corruption"), CORRUPTIONS)
 def test_a_corruption_is_found_and_named(database_url: str, sql: Sql, check: str, corruption: str) -> None:
-    sql(UNLOCK)
+    assert all(finding.ok for finding in audit(database_url))
+    if check not in {STRUCTURE, PRIVATE}:
+        sql(UNLOCK)
     sql(corruption)
     findings = {finding.name: finding for finding in audit(database_url)}
     assert not findings[check].ok
@@ -110,7 +167,7 @@ def test_a_corruption_is_found_and_named(database_url: str, sql: Sql, check: str
 
 
 def test_each_check_is_shown_to_fail() -> None:
-    assert {check for check, _ in CORRUPTIONS} == {check.name for check in CHECKS}
+    assert {check for check, _ in CORRUPTIONS} == set(CHECK_NAMES)
 
 
 @pytest.mark.usefixtures("busy")
@@ -121,3 +178,39 @@ def test_many_offenders_are_counted_and_the_first_shown(database_url: str, sql: 
     )
     text = report(audit(database_url))
     assert "more" in text
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_superuser_in_replica_mode_cannot_change_what_was_written(sql: Sql) -> None:
+    sql("SET session_replication_role = replica")
+    for table in ("transfers", "entries", "admin_actions"):
+        with pytest.raises(psycopg2.errors.RestrictViolation, match="append-only"):
+            sql(f"TRUNCATE {table} CASCADE")
+    with pytest.raises(psycopg2.errors.RestrictViolation, match="append-only"):
+        sql("UPDATE entries SET amount = 1")
+
+
+@pytest.mark.usefixtures("busy")
+def test_an_audit_that_finds_fault_is_not_what_the_next_one_compares_with(
+    database_url: str, sql: Sql
+) -> None:
+    audit(database_url)
+    sql(UNLOCK)
+    sql("DELETE FROM transfers WHERE status = 'rejected'")
+    for _ in range(2):
+        findings = {finding.name: finding for finding in audit(database_url)}
+        assert not findings[EMPTIED].ok
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_schema_of_another_revision_is_said_to_be_and_not_judged(database_url: str, sql: Sql) -> None:
+    sql("UPDATE alembic_version SET version_num = '0001'")
+    findings = audit(database_url)
+    assert "skip  the schema is what the migrations made (the schema is at revision 0001" in report(findings)
+    assert all(finding.ok for finding in findings)
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_read_only_server_is_audited_all_the_same(database_url: str, sql: Sql) -> None:
+    sql(f"ALTER DATABASE {database_url.rsplit('/', 1)[1]} SET default_transaction_read_only = on")
+    assert all(finding.ok for finding in audit(database_url))

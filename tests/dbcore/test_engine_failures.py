@@ -28,6 +28,7 @@ from dbcore.users import Profile, UserRef
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from tests.dbcore.conftest import MakeEngine, Person, Sql, eventually
+from tests.logins import as_role
 
 LONG = {reason: Interval(600.0, 600.0) for reason in BreakerReason}
 STAYS_OPEN = BreakerLimits(intervals=LONG)
@@ -261,16 +262,7 @@ def test_a_wrong_password_is_not_tried_twice(make_engine: MakeEngine, servers_fo
     server = EmbeddedPostgres(servers_folder / "guarded", free_port(), durable=False)
     server.start()
     try:
-        with psycopg2.connect(server.url) as connection, connection.cursor() as cursor:
-            cursor.execute("SHOW hba_file")
-            row = cursor.fetchone()
-            assert row is not None
-            with open(row[0], "w") as file:  # noqa: PTH123  the cluster is not ours to walk
-                file.write("host all all 127.0.0.1/32 scram-sha-256\n")
-            cursor.execute("SELECT pg_reload_conf()")
-        connection.close()
-        eventually(lambda: not server.accepts())
-        engine = make_engine(server.url.replace("ballast@", "ballast:wrong@"))
+        engine = make_engine(as_role(server.url, "ballast"))
         with pytest.raises(Unavailable) as refused:
             touch(engine)
     finally:
@@ -312,8 +304,8 @@ def test_too_many_connections_are_saturation_and_back_off(
     make_engine: MakeEngine, sql: Sql, database_url: str
 ) -> None:
     role = "narrow_" + database_url.rsplit("_", 1)[1]
-    sql(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
-    url = database_url.replace("ballast@", f"{role}@")
+    sql(f"CREATE ROLE {role} LOGIN PASSWORD '{role}' CONNECTION LIMIT 1")
+    url = as_role(database_url, role)
     waits: list[float] = []
     try:
         first = make_engine(url, settings=ONE)

@@ -15,7 +15,7 @@ from tests.dbcore.conftest import MakeEngine, Person
 
 @pytest.fixture
 def proxy(postgres_server: EmbeddedPostgres) -> Iterator[FaultProxy]:
-    with FaultProxy("127.0.0.1", postgres_server.port) as proxy:
+    with FaultProxy("127.0.0.1", postgres_server.port, login=postgres_server.login) as proxy:
         yield proxy
 
 

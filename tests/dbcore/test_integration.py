@@ -140,7 +140,7 @@ FUNCTIONS = {
 
 @pytest.fixture
 def proxy(postgres_server: EmbeddedPostgres) -> Iterator[FaultProxy]:
-    with FaultProxy("127.0.0.1", postgres_server.port) as standing_between:
+    with FaultProxy("127.0.0.1", postgres_server.port, login=postgres_server.login) as standing_between:
         yield standing_between
 
 

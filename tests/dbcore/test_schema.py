@@ -15,6 +15,7 @@ from dbcore.engine import GuardedEngine
 from dbcore.schema import TABLE_NAMES, metadata
 from devstack.postgres import EmbeddedPostgres
 from tests.dbcore.conftest import Person, Sql
+from tests.logins import as_role
 
 
 def test_the_models_say_what_the_migrations_make(database_url: str) -> None:
@@ -102,12 +103,12 @@ def test_the_owner_without_superpowers_may_not_even_try(
     """Where the triggers are off, the revoked privileges still hold; and the foreign keys still work."""
     role = "owner_" + database_url.rsplit("_", 1)[1]
     database = database_url.rsplit("/", 1)[1] + "_owned"
-    admin = psycopg2.connect(postgres_server.url_of("postgres"))
+    admin = psycopg2.connect(postgres_server.admin_url_of("postgres"))
     admin.autocommit = True
     with admin.cursor() as cursor:
-        cursor.execute(f"CREATE ROLE {role} LOGIN")
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'")
         cursor.execute(f"CREATE DATABASE {database} OWNER {role}")
-    url = postgres_server.url_of(database).replace("ballast@", f"{role}@")
+    url = as_role(postgres_server.url_of(database), role)
     try:
         migrate.upgrade(url)
         owner = psycopg2.connect(url)

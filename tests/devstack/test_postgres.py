@@ -13,11 +13,13 @@ from typing import Any
 import psycopg2
 import pytest
 
+from dbcore.audit import audit
+from dbcore.migrate import upgrade
 from devstack import reachable
 from devstack.embedded import EmbeddedServerError, FolderRefused
 from devstack.leash import leashed
 from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
+from devstack.postgres import DATABASE, ROLE, SUPERUSER, EmbeddedPostgres
 from devstack.reachable import sheltered_programs
 from tests.devstack.conftest import ORDINARY_USER, psycopg2_folder
 from tests.devstack.processes import family, until, until_all_gone
@@ -25,8 +27,8 @@ from tests.devstack.processes import family, until, until_all_gone
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="is about root's own folders")
 
 
-def ask(server: EmbeddedPostgres, statement: str) -> list[tuple[Any, ...]]:
-    connection = psycopg2.connect(server.url)
+def ask(server: EmbeddedPostgres, statement: str, *, admin: bool = False) -> list[tuple[Any, ...]]:
+    connection = psycopg2.connect(server.admin_url_of(DATABASE) if admin else server.url)
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -56,7 +58,10 @@ def test_it_is_durable_utf8_and_the_same_on_every_machine(server: EmbeddedPostgr
         "max_connections": "100",
     }
     names = ",".join(f"'{name}'" for name in wanted)
-    assert dict(ask(server, f"SELECT name, setting FROM pg_settings WHERE name IN ({names})")) == wanted
+    assert (
+        dict(ask(server, f"SELECT name, setting FROM pg_settings WHERE name IN ({names})", admin=True))
+        == wanted
+    )
     assert ask(
         server, "SELECT datlocprovider::text, datlocale FROM pg_database WHERE datname = 'ballast'"
     ) == [("b", "C.UTF-8")]
@@ -65,6 +70,65 @@ def test_it_is_durable_utf8_and_the_same_on_every_machine(server: EmbeddedPostgr
 def test_the_postmaster_is_not_root(server: EmbeddedPostgres) -> None:
     assert server.pid is not None
     assert 0 not in family(server.pid)[0].uids()
+
+
+def test_nobody_comes_in_without_a_password_and_ballast_is_no_superuser(server: EmbeddedPostgres) -> None:
+    for role in (ROLE, SUPERUSER):
+        for password in ("", ":wrong"):
+            address = f"postgresql://{role}{password}@127.0.0.1:{server.port}/ballast"
+            with pytest.raises(psycopg2.OperationalError, match="password"):
+                psycopg2.connect(address, passfile="/dev/null")
+    assert ask(server, "SELECT current_user::text, rolsuper FROM pg_roles WHERE rolname = current_user") == [
+        (ROLE, False)
+    ]
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        ask(server, "COPY (SELECT 1) TO PROGRAM 'id'")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        ask(server, "SET session_replication_role = replica")
+    assert server.password_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_with_new_passwords_drawn_the_server_takes_these(server: EmbeddedPostgres) -> None:
+    before = server.url
+    server.stop()
+    server.password_file.unlink()
+    server.start()
+    assert server.url != before
+    assert ask(server, "SELECT 1") == [(1,)]
+
+
+def test_a_cluster_of_the_release_before_keeps_its_data_and_is_closed(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It let everybody in as `ballast`, who was its superuser."""
+    server = EmbeddedPostgres(open_folder / "postgres", free_port())
+    with monkeypatch.context() as before:
+        before.setattr("devstack.postgres.SUPERUSER", ROLE)
+        before.setattr(EmbeddedPostgres, "_close", let_everybody_in)
+        server.start()
+        upgrade(server.url)
+        ask(server, "SELECT users_touch(7, 'bob', 'Bob', 'CREDIT')")
+        ask(server, "SELECT ledger_adjust('k', 'f', 7, NULL, 500, 'CREDIT', '', 'test')")
+        server.kill()
+        server.password_file.unlink()
+    server.start()
+    try:
+        assert ask(server, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == [(False,)]
+        assert ask(server, "SELECT DISTINCT tableowner::text FROM pg_tables WHERE schemaname = 'public'") == [
+            (ROLE,)
+        ]
+        upgrade(server.url)
+        ask(server, "SELECT ledger_adjust('k2', 'f', 7, NULL, 1, 'CREDIT', '', 'test')")
+        assert ask(server, "SELECT balance FROM accounts WHERE user_id IS NOT NULL") == [(501,)]
+        assert all(finding.ok for finding in audit(server.url))
+        with pytest.raises(psycopg2.OperationalError, match="password"):
+            psycopg2.connect(f"postgresql://{ROLE}@127.0.0.1:{server.port}/ballast", passfile="/dev/null")
+    finally:
+        server.stop()
+
+
+def let_everybody_in(_server: EmbeddedPostgres, cluster: Path, _user: str | None) -> None:
+    (cluster / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
 
 
 def test_data_survives_a_stop_and_a_kill(server: EmbeddedPostgres) -> None:
@@ -110,7 +174,7 @@ def test_a_start_cut_short_leaves_no_half_made_cluster(
     server = EmbeddedPostgres(open_folder / "postgres", free_port(), durable=False)
     with monkeypatch.context() as patched:
         patched.setenv("LD_LIBRARY_PATH", str(open_folder))
-        patched.setattr("devstack.postgres.ROLE", "pg_not_allowed")  # initdb refuses names that begin so
+        patched.setattr("devstack.postgres.SUPERUSER", "pg_not_allowed")  # initdb refuses names that begin so
         with pytest.raises(EmbeddedServerError, match="could not make its data folder"):
             server.start()
     assert not [path for path in open_folder.iterdir() if path.is_dir()]

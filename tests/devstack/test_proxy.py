@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -38,6 +37,7 @@ from devstack.proxy import (
 )
 from devstack.proxy.wire import message
 from devstack.redis import EmbeddedRedis
+from tests.logins import raw_session
 
 INSERT = "INSERT INTO marks VALUES (1)"
 WAIT_SECONDS = 30.0
@@ -45,7 +45,7 @@ WAIT_SECONDS = 30.0
 
 @pytest.fixture
 def proxy(postgres_server: EmbeddedPostgres) -> Iterator[FaultProxy]:
-    with FaultProxy("127.0.0.1", postgres_server.port) as proxy:
+    with FaultProxy("127.0.0.1", postgres_server.port, login=postgres_server.login) as proxy:
         yield proxy
 
 
@@ -220,15 +220,6 @@ def test_a_delay_holds_back_and_loses_nothing(proxy: FaultProxy, database: str) 
     connection.close()
 
 
-def raw_startup(proxy: FaultProxy, database: str) -> socket.socket:
-    """A connection that speaks for itself, up to the server's first ReadyForQuery."""
-    client = socket.create_connection(("127.0.0.1", proxy.port), timeout=WAIT_SECONDS)
-    parameters = f"user\0ballast\0database\0{database}\0\0".encode()
-    client.sendall(struct.pack("!II", len(parameters) + 8, 196608) + parameters)
-    until_ready(client)
-    return client
-
-
 def until_ready(client: socket.socket) -> bytes:
     received = b""
     while not re.search(rb"Z\0\0\0\x05[ITE]$", received):
@@ -240,7 +231,7 @@ def until_ready(client: socket.socket) -> bytes:
 
 def test_a_reset_is_a_reset(proxy: FaultProxy, database: str) -> None:
     proxy.add(Rule(On(kind="Q"), Cut(reset=True)))
-    client = raw_startup(proxy, database)
+    client = raw_session(proxy.url_of(database), WAIT_SECONDS)
     with client:
         client.sendall(message("Q", b"SELECT 1\0"))
         with pytest.raises(ConnectionResetError):
@@ -263,7 +254,7 @@ def test_the_extended_protocol_is_answered_once_a_question(
 ) -> None:
     error = Answer(ServerError("no", "40001"), server_does_it=server_does_it)
     proxy.add(Rule(On(kind="P", statement="INSERT"), error))
-    with raw_startup(proxy, database) as client:
+    with raw_session(proxy.url_of(database), WAIT_SECONDS) as client:
         client.sendall(extended(INSERT))
         refused = until_ready(client)
         assert (refused.count(b"C40001"), refused[:1]) == (1, b"E")
@@ -294,7 +285,7 @@ def test_a_server_that_is_not_there_ends_the_client_s_connection(postgres_server
 
 
 def test_it_breaks_redis_too(redis_server: EmbeddedRedis) -> None:
-    with FaultProxy("127.0.0.1", redis_server.port, wire=Wire.BYTES) as proxy:
+    with FaultProxy("127.0.0.1", redis_server.port, wire=Wire.BYTES, login=redis_server.login) as proxy:
         client = redis.Redis.from_url(f"{proxy.url}/0", socket_timeout=WAIT_SECONDS, retry=None)
         client.set("proxied", "1")
         assert client.get("proxied") == b"1"
@@ -371,7 +362,7 @@ def test_by_hand_it_prints_what_passes_and_breaks_it(
     assert proxy.stdout is not None
     with proxy:
         port = proxy.stdout.readline().split()[0].rpartition(":")[2]
-        url = f"postgresql://ballast@127.0.0.1:{port}/{database}"
+        url = f"postgresql://{postgres_server.login}@127.0.0.1:{port}/{database}"
         with pytest.raises(psycopg2.OperationalError):
             past(url, INSERT)
         past(url, "SELECT 'through'")

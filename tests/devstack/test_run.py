@@ -21,6 +21,8 @@ import pytest
 import redis
 
 from devstack.ports import free_port
+from devstack.postgres import EmbeddedPostgres
+from devstack.redis import EmbeddedRedis
 from tests.devstack.processes import family, gone, until_all_gone
 
 pytestmark = pytest.mark.timeout(600)
@@ -103,6 +105,14 @@ def test_up_found_crashed_stopped_killed_and_up_again(
         check=False,
     )
     assert status.returncode == 0, status.stderr
+    # No password is printed, and nobody comes in without one.
+    assert not [line for line in lines if re.search(r"://\S*:\S+@", line)]
+    postgres, store = stores(open_folder, own_ports)
+    assert postgres.password_file.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(psycopg2.OperationalError, match="password"):
+        psycopg2.connect(postgres.url.replace(postgres.login, "ballast:"), passfile="")
+    with redis.Redis(port=store.port) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
     health = json.loads(page(f"http://127.0.0.1:{own_ports['OPS_PORT']}/health"))
     assert health["workers"]["alive"] >= 2
 
@@ -130,7 +140,7 @@ def test_up_found_crashed_stopped_killed_and_up_again(
     assert first.lines_until("worker-light")[-1].startswith("worker-light had ended and was started again")
 
     # Ctrl-C stops all and leaves nothing but the data.
-    remember(own_ports)
+    remember(open_folder, own_ports)
     processes = first.family()
     (line,) = first.stop()
     assert line.endswith("Ballast has stopped")
@@ -141,7 +151,7 @@ def test_up_found_crashed_stopped_killed_and_up_again(
     third = Running(open_folder, own_ports)
     runs.append(third)
     assert third.lines_until("Ballast is ready")[-1] == "Ballast is ready"
-    assert remembered(own_ports) == (1, b"kept")
+    assert remembered(open_folder, own_ports) == (1, b"kept")
     processes = third.family()
     third.process.kill()
     killed_at = time.monotonic()
@@ -215,28 +225,35 @@ def page(url: str, user: str = "", password: str = "") -> bytes:
         return content
 
 
-def remember(environment: dict[str, str]) -> None:
+def remember(folder: Path, environment: dict[str, str]) -> None:
     """Leave a mark in both stores."""
-    connection = psycopg2.connect(postgres_url(environment))
+    postgres, store = stores(folder, environment)
+    connection = psycopg2.connect(postgres.url)
     with connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE mark (number int); INSERT INTO mark VALUES (1)")
     connection.close()
-    with redis.Redis(port=int(environment["BALLAST_REDIS_PORT"])) as client:
+    with redis.Redis.from_url(store.url) as client:
         client.set("mark", "kept")
 
 
-def remembered(environment: dict[str, str]) -> tuple[int, bytes]:
-    connection = psycopg2.connect(postgres_url(environment))
+def remembered(folder: Path, environment: dict[str, str]) -> tuple[int, bytes]:
+    postgres, store = stores(folder, environment)
+    connection = psycopg2.connect(postgres.url)
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT number FROM mark")
         row = cursor.fetchone()
     connection.close()
     assert row is not None
-    with redis.Redis(port=int(environment["BALLAST_REDIS_PORT"])) as client:
+    with redis.Redis.from_url(store.url) as client:
         mark = client.get("mark")
     assert isinstance(mark, bytes)
     return row[0], mark
 
 
-def postgres_url(environment: dict[str, str]) -> str:
-    return f"postgresql://ballast@127.0.0.1:{environment['BALLAST_POSTGRES_PORT']}/ballast"
+def stores(folder: Path, environment: dict[str, str]) -> tuple[EmbeddedPostgres, EmbeddedRedis]:
+    """The two of a run in `folder`, for their addresses."""
+    data = folder / ".ballast"
+    return (
+        EmbeddedPostgres(data / "postgres", int(environment["BALLAST_POSTGRES_PORT"])),
+        EmbeddedRedis(data / "redis", int(environment["BALLAST_REDIS_PORT"])),
+    )

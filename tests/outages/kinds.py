@@ -108,11 +108,11 @@ def _end_of_others(outsider: psycopg2.extensions.connection) -> int:
 def read_only(site: Site, _stack: Stack) -> Iterator[Return]:
     """Every transaction is read-only, as on a standby or a plan whose storage is full."""
     back = Return()
-    _configure(site.postgres.url, "ALTER SYSTEM SET default_transaction_read_only = on")
+    _configure(site.postgres.admin_url_of("ballast"), "ALTER SYSTEM SET default_transaction_read_only = on")
     try:
         yield back
     finally:
-        _configure(site.postgres.url, "ALTER SYSTEM RESET default_transaction_read_only")
+        _configure(site.postgres.admin_url_of("ballast"), "ALTER SYSTEM RESET default_transaction_read_only")
     back.at = time.time()
 
 

@@ -34,7 +34,9 @@ class Site:
         self.redis = EmbeddedRedis(folder / "redis", free_port())
         self.telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=ADMIN_IDS)
         self.sent: list[tuple[float, str]] = []
-        self.proxy = FaultProxy("127.0.0.1", self.postgres.port, on_message=self._note)
+        self.proxy = FaultProxy(
+            "127.0.0.1", self.postgres.port, login=self.postgres.login, on_message=self._note
+        )
         self._work = folder / "work"
         self._work.mkdir()
 

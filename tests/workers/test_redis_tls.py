@@ -48,7 +48,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def door(papers: Path, redis_server: EmbeddedRedis) -> Iterator[int]:
+def door(papers: Path, redis_server: EmbeddedRedis) -> Iterator[str]:
     """The port of a Redis that speaks TLS and lets in who has a certificate of the authority's."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(papers / "server.pem", papers / "server.key")
@@ -75,13 +75,13 @@ def door(papers: Path, redis_server: EmbeddedRedis) -> Iterator[int]:
                 threading.Thread(target=let_in, args=(plain,), daemon=True).start()
 
     threading.Thread(target=stand, daemon=True).start()
-    yield int(listener.getsockname()[1])
+    yield f"{redis_server.login}@127.0.0.1:{listener.getsockname()[1]}"
     listener.close()
 
 
-def address(door: int, papers: Path, *parts: str) -> str:
+def address(door: str, papers: Path, *parts: str) -> str:
     files = {"ssl_ca_certs": "ca.pem", "ssl_certfile": "client.pem", "ssl_keyfile": "client.key"}
-    return f"rediss://127.0.0.1:{door}/0?" + urlencode({part: papers / files[part] for part in parts})
+    return f"rediss://{door}/0?" + urlencode({part: papers / files[part] for part in parts})
 
 
 def ping_as_broker(url: str) -> None:
@@ -90,7 +90,7 @@ def ping_as_broker(url: str) -> None:
 
 
 def test_the_authority_and_the_clients_certificate_come_by_the_address(
-    door: int, papers: Path, make_settings: MakeSettings
+    door: str, papers: Path, make_settings: MakeSettings
 ) -> None:
     url = address(door, papers, "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
     assert connect_redis(make_settings(redis_url=url)).ping()
@@ -99,7 +99,7 @@ def test_the_authority_and_the_clients_certificate_come_by_the_address(
 
 @pytest.mark.parametrize("parts", [("ssl_ca_certs",), ("ssl_certfile", "ssl_keyfile")])
 def test_without_the_one_or_the_other_nobody_talks(
-    parts: tuple[str, ...], door: int, papers: Path, make_settings: MakeSettings
+    parts: tuple[str, ...], door: str, papers: Path, make_settings: MakeSettings
 ) -> None:
     url = address(door, papers, *parts)
     with pytest.raises(redis.ConnectionError):

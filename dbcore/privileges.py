@@ -1,0 +1,78 @@
+"""Nobody but the owner, and whom an operator granted it by hand, reads a table of Ballast's or calls a function of it.
+
+Some hosts serve the schema `public` as a web API and grant each new table to the roles of that API by default; and
+PostgreSQL lets everybody call a new function. Both are taken back after each migration.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from dbcore.schema import TABLE_NAMES
+from dbcore.structure import expected
+
+API_ROLES = ("anon", "anonymous", "authenticated", "service_role", "web_anon")
+"""The roles of Supabase's, Neon's and PostgREST's web APIs, as their documentation names them."""
+
+_RELATIONS = """
+    SELECT c.oid, c.relkind::text, c.relname, c.relowner, c.relacl FROM pg_class c
+     WHERE c.relnamespace = current_schema()::regnamespace
+       AND (c.relkind = 'r' AND c.relname = ANY(:tables)
+            OR c.relkind = 'S' AND EXISTS (
+               SELECT FROM pg_depend d JOIN pg_class owner ON owner.oid = d.refobjid
+                WHERE d.objid = c.oid AND d.deptype IN ('a', 'i') AND owner.relname = ANY(:tables)))
+"""
+_FUNCTIONS = """
+    SELECT p.oid, p.oid::regprocedure::text AS signature, p.proowner, p.proacl FROM pg_proc p
+     WHERE p.pronamespace = current_schema()::regnamespace AND p.proname = ANY(:functions)
+"""
+OPEN = f"""
+    SELECT format('%s: open to %s', relation.relname, coalesce(nullif(g.grantee, 0)::regrole::text, 'PUBLIC'))
+      FROM ({_RELATIONS}) AS relation, aclexplode(relation.relacl) AS g
+     WHERE g.grantee = 0 OR g.grantee IN (SELECT oid FROM pg_roles WHERE rolname = ANY(:roles))
+    UNION
+    SELECT format('%s: open to %s', function.signature, coalesce(nullif(g.grantee, 0)::regrole::text, 'PUBLIC'))
+      FROM ({_FUNCTIONS}) AS function,
+           aclexplode(coalesce(function.proacl, acldefault('f', function.proowner))) AS g
+     WHERE g.grantee = 0 OR g.grantee IN (SELECT oid FROM pg_roles WHERE rolname = ANY(:roles))
+     ORDER BY 1
+"""  # noqa: S608  our own text
+_HAND_GRANTED = f"""
+    SELECT DISTINCT quote_ident(r.rolname) FROM ({_RELATIONS}) AS relation, aclexplode(relation.relacl) AS g
+      JOIN pg_roles r ON r.oid = g.grantee
+     WHERE relation.relname = 'transfers' AND g.privilege_type = 'INSERT' AND g.grantee <> relation.relowner
+       AND r.rolname <> ALL(:roles)
+"""  # noqa: S608
+
+
+def _names() -> dict[str, list[str]]:
+    return {"tables": list(TABLE_NAMES), "functions": list(expected().functions), "roles": list(API_ROLES)}
+
+
+def open_to_others(connection: Connection) -> list[str]:
+    """Each table, sequence and function that everybody or a web API's role may use, a line each."""
+    return [line for (line,) in connection.execute(text(OPEN), _names())]
+
+
+def close_to_others(connection: Connection) -> None:
+    """Take it back. A role that an operator let write to the ledger may go on calling its functions."""
+    if not open_to_others(connection):
+        return
+    names = _names()
+    roles = [
+        role
+        for (role,) in connection.execute(
+            text("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = ANY(:roles)"), names
+        )
+    ]
+    others = ", ".join(["PUBLIC", *roles])
+    for (signature,) in connection.execute(text(f"SELECT signature FROM ({_FUNCTIONS}) AS f"), names).all():  # noqa: S608
+        for (writer,) in connection.execute(text(_HAND_GRANTED), names).all():
+            connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {writer}")
+        connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM {others}")
+    for kind, relation in connection.execute(
+        text(f"SELECT relkind, oid::regclass::text FROM ({_RELATIONS}) AS r"),  # noqa: S608
+        names,
+    ).all():
+        sort = "SEQUENCE" if kind == "S" else "TABLE"
+        connection.exec_driver_sql(f"REVOKE ALL ON {sort} {relation} FROM {others}")
