@@ -70,6 +70,7 @@ NOT_PLAYED = {
     "could not receive data from server": "libpq's, around the kernel's words",
     "could not send data to server": "the same",
     "could not connect to server": "libpq's before version 14",
+    "no password supplied": "libpq's, of an address without one: test_real_server.py",
 }
 """Words of the table that no case says, and why: what the client's own system says when it cannot be made to."""
 
