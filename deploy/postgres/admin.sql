@@ -1,0 +1,2 @@
+\getenv password POSTGRES_ADMIN_PASSWORD
+CREATE ROLE postgres WITH SUPERUSER LOGIN PASSWORD :'password';
