@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg2
+
 from devstack.ports import free_port
+from devstack.postgres import EmbeddedPostgres
+from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import all_settled, assert_audit_passes, balances, register, say
+from tests.logins import as_admin
 
 
 def on_record(stack: Stack, job_id: str, kind: str, envelope: str) -> None:
@@ -102,17 +107,26 @@ async def test_forged_jobs_are_refused_and_kept_and_end_no_worker(
 
 
 @contextmanager
-def watched_role(stack: Stack, password: str) -> Iterator[Callable[[], object]]:
-    """A role of its own for the stack's processes, which then log in with a password. Calling it shuts them out."""
-    stack.query(f"CREATE ROLE watched LOGIN SUPERUSER PASSWORD '{password}'; SELECT")
-    stack.env["DATABASE_URL"] = stack.database_url.replace("://ballast@", f"://watched:{password}@")
+def watched_role(stack: Stack, server: EmbeddedPostgres, password: str) -> Iterator[Callable[[], object]]:
+    """A role of its own for the stack's processes, which then log in by its password. Calling it shuts them out."""
+    admin = psycopg2.connect(as_admin(stack.database_url, server.admin_url_of("postgres")))
+    admin.autocommit = True
+
+    def tell(*statements: str) -> None:
+        with admin.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    tell(f"CREATE ROLE watched LOGIN PASSWORD '{password}' IN ROLE ballast")
+    stack.env["DATABASE_URL"] = stack.database_url.replace(server.login, f"watched:{password}")
     assert password in stack.env["DATABASE_URL"]
     end_sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'watched'"
     try:
-        yield lambda: stack.query(f"ALTER ROLE watched NOLOGIN; {end_sessions}")
+        yield lambda: tell("ALTER ROLE watched NOLOGIN", end_sessions)
     finally:
         stack.stop_all()
-        stack.query("DROP ROLE watched; SELECT")
+        tell("DROP ROLE watched")
+        admin.close()
 
 
 def asked(url: str, headers: dict[str, str], body: bytes | None = None) -> tuple[int, str]:
@@ -128,7 +142,11 @@ def asked(url: str, headers: dict[str, str], body: bytes | None = None) -> tuple
 
 
 async def test_no_secret_is_in_a_log_a_page_or_flower(
-    make_stack: MakeStack, telegram: TelegramControl, redis_url: str
+    make_stack: MakeStack,
+    telegram: TelegramControl,
+    redis_url: str,
+    postgres_server: EmbeddedPostgres,
+    redis_server: EmbeddedRedis,
 ) -> None:
     """Also where things go wrong, for errors like to quote what they were given."""
     port = free_port()
@@ -149,7 +167,7 @@ async def test_no_secret_is_in_a_log_a_page_or_flower(
         channels=["*"],
         categories=["+@all"],
     )
-    stack.env["REDIS_URL"] = redis_url.replace("://", "://marked:marked-redis-password@")
+    stack.env["REDIS_URL"] = redis_url.replace(f"{redis_server.login}@", "marked:marked-redis-password@")
     token = {"Authorization": "Bearer marked-ops-token"}
     login = {"Authorization": "Basic " + b64encode(b"ops:marked-flower-password").decode()}
     processes = ("frontend", "main", "bulk", "light", "beat", "flower")
@@ -157,7 +175,7 @@ async def test_no_secret_is_in_a_log_a_page_or_flower(
     async def logged(event: str, name: str = "main") -> None:
         await asyncio.to_thread(stack.wait_until, lambda: event in stack.log(name), f"{name} says {event}")
 
-    with watched_role(stack, "marked-database-password") as shut_out_of_the_database:
+    with watched_role(stack, postgres_server, "marked-database-password") as shut_out_of_the_database:
         stack.start(*processes)
         stack.wait_ready(processes=4)
         (alice,) = await register(telegram, "Alice")
