@@ -36,6 +36,8 @@ _LONGEST_READING = 20
 # After an amount these are a part of it: of a price (5 - 3), a fraction (1 / 2), decimals (5 .50).
 _SIGNS = frozenset(".,'’`´·٫٬:+-−–—*/×%")
 
+_QUOTES = frozenset({'""', "“”", "„“", "«»"})
+
 _MULTIPLIERS = frozenset(
     """
     k к kk m mn mm mln mio mil bn mrd hundred hundreds thousand thousands grand million millions billion billions dozen
@@ -112,7 +114,7 @@ def parse_amount_and_note(text: str, exponent: int, currency: str | None = None)
     elif following.strip(".,;:!?").casefold() in _MULTIPLIERS:
         raise AmbiguousAmount("Please write the whole amount in digits, such as 5000.")
     _refuse_note_with_number(number, rest.strip(), exponent)
-    return _minor_units(number, exponent), rest.strip()
+    return _minor_units(number, exponent), _without_quotes(rest.strip())
 
 
 def _minor_units(number: str, exponent: int) -> int:
@@ -161,6 +163,13 @@ def _refuse_note_with_number(number: str, note: str, exponent: int) -> None:
         "A second number follows the amount, so it can be read two ways. Please write the amount without spaces, such "
         "as 1000. If the note begins with a number, put it in quotes: 5 “2 tickets”."
     )
+
+
+def _without_quotes(note: str) -> str:
+    """A note in quotes without them: they may have been put there because it begins with a number."""
+    if len(note) < 3 or f"{note[0]}{note[-1]}" not in _QUOTES or {note[0], note[-1]} & set(note[1:-1]):
+        return note
+    return note[1:-1].strip()
 
 
 def _is_amount(number: str, exponent: int) -> bool:

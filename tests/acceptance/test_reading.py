@@ -23,7 +23,10 @@ async def test_what_somebody_else_wrote_moves_no_money_and_makes_nobody(
     await say(telegram, ADMIN_ID, "/start")
     known = balances(stack)
     admins_chat = {"id": ADMIN_ID, "type": "private"}
-    group = {"id": (await telegram.create_group("Friends", [mallory])).id, "type": "supergroup"}
+    group: dict[str, Any] = {
+        "id": (await telegram.create_group("Friends", [mallory])).id,
+        "type": "supergroup",
+    }
     by_mallory = {
         "type": "user",
         "date": DATE,

@@ -114,8 +114,11 @@ def test_an_amount_is_never_cut_at_a_space(text: str, says: str, space: str) -> 
     [
         ("5 for lunch", "for lunch"),
         ("5 no. 000", "no. 000"),
-        ('5 "2 pizzas"', '"2 pizzas"'),
-        ("5 “2 pizzas”", "“2 pizzas”"),
+        ('5 "2 pizzas"', "2 pizzas"),
+        ("5 “2 pizzas”", "2 pizzas"),
+        ("5 “one” and “two”", "“one” and “two”"),
+        ('5 "', '"'),
+        ('5 ""', '""'),
         ("5 #12", "#12"),
         ("5 - lunch", "- lunch"),
         ("5  two  words ", "two  words"),

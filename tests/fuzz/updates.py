@@ -58,7 +58,7 @@ def _kind(numbers: random.Random) -> dict[str, Any]:
 
 def _message(numbers: random.Random) -> dict[str, Any]:
     sender = _user(numbers)
-    message = {
+    message: dict[str, Any] = {
         "message_id": numbers.randrange(1, 2**31),
         "date": DATE + numbers.randrange(10**6),
         "chat": _chat(numbers, sender["id"]),
