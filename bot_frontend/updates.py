@@ -52,8 +52,8 @@ class _Entity(_Part):
     """Offset and length count UTF-16 code units."""
 
     type: _Text
-    offset: int
-    length: int
+    offset: _Integer
+    length: _Integer
     user: _User | None = None
 
 
@@ -81,7 +81,7 @@ class _Message(_Original):
     date: _Date
     chat: _Chat
     text: _Text | None = None
-    entities: list[_Entity] | None = None
+    entities: list[_Entity] = []
     reply_to_message: _Original | None = None
     external_reply: _ExternalReply | None = None
     via_bot: Any = None
@@ -253,7 +253,7 @@ def _message(update_id: int, message: _Message) -> TextMessage | None:
         posting=_posting(message),
         replied_to=_posting(message.reply_to_message) if message.reply_to_message else None,
         words_of=_whose_words(message),
-        mentions=_mentions(text, message.entities or []),
+        mentions=_mentions(text, message.entities),
         replied_author=_replied_author(message),
     )
 

@@ -87,7 +87,7 @@ def parse_amount(text: str, exponent: int, currency: str | None = None) -> int:
     currency -- may stand beside the number; None where none may.
     Raises an AmountError whose message can be shown to the person.
     """
-    minor, note = parse_amount_and_note(text, exponent, currency)
+    minor, note = _read(text, exponent, currency, takes_note=False)
     if note:
         raise _not_a_number()
     return minor
@@ -98,6 +98,10 @@ def parse_amount_and_note(text: str, exponent: int, currency: str | None = None)
 
     Raises an AmountError whose message can be shown to the person.
     """
+    return _read(text, exponent, currency, takes_note=True)
+
+
+def _read(text: str, exponent: int, currency: str | None, *, takes_note: bool) -> tuple[int, str]:
     word, rest = _first_word(text)
     if _is_currency(word, currency):
         word, rest = _first_word(rest)
@@ -113,7 +117,7 @@ def parse_amount_and_note(text: str, exponent: int, currency: str | None = None)
         rest = behind
     elif following.strip(".,;:!?").casefold() in _MULTIPLIERS:
         raise AmbiguousAmount("Please write the whole amount in digits, such as 5000.")
-    _refuse_note_with_number(number, rest.strip(), exponent)
+    _refuse_number_behind(number, rest.strip(), exponent, takes_note=takes_note)
     return _minor_units(number, exponent), _without_quotes(rest.strip())
 
 
@@ -147,22 +151,25 @@ def _minor_units(number: str, exponent: int) -> int:
     return minor
 
 
-def _refuse_note_with_number(number: str, note: str, exponent: int) -> None:
-    visible = (character for character in note if unicodedata.category(character)[0] not in "CMZ")
+def _refuse_number_behind(number: str, rest: str, exponent: int, *, takes_note: bool) -> None:
+    """What follows an amount may be its end, unless it begins with a word."""
+    visible = (character for character in rest if unicodedata.category(character)[0] not in "CMZ")
     first = next((character for character in visible if character not in _SIGNS), "")
     if not first or unicodedata.category(first)[0] != "N":
         return
-    goes_on = _NUMBER_GOES_ON.match(note)
+    goes_on = _NUMBER_GOES_ON.match(rest)
     joined = number + re.sub(r"[\s'’]", "", goes_on[0]) if goes_on else ""
     if goes_on and _is_amount(number, exponent) and _is_amount(joined, exponent):
-        raise AmbiguousAmount(
-            f"Did you mean {number} or {joined}? Please write the amount without spaces, such as {joined}. If the note "
-            f"begins with a number, put it in quotes: {number} “{goes_on[0].split()[0]}”."
+        said = f"Did you mean {number} or {joined}? Please write the amount without spaces, such as {joined}."
+        note = f"{number} “{goes_on[0].split()[0]}”"
+    else:
+        said = (
+            "A second number follows the amount, so it can be read two ways. "
+            "Please write the amount without spaces, such as 1000."
         )
-    raise AmbiguousAmount(
-        "A second number follows the amount, so it can be read two ways. Please write the amount without spaces, such "
-        "as 1000. If the note begins with a number, put it in quotes: 5 “2 tickets”."
-    )
+        note = "5 “2 tickets”"
+    quoted = f" If the note begins with a number, put it in quotes: {note}." if takes_note else ""
+    raise AmbiguousAmount(f"{said}{quoted}")
 
 
 def _without_quotes(note: str) -> str:

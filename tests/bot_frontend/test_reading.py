@@ -18,8 +18,8 @@ BOB = {"id": 8, "is_bot": False, "first_name": "Bob", "username": "bob"}
 CAROL = {"id": 9, "is_bot": False, "first_name": "Carol", "username": "carol"}
 A_BOT = {"id": 5001, "is_bot": True, "first_name": "Helper"}
 ANONYMOUS = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
-FORWARDED = {"forward_origin": {"type": "user", "date": 1, "sender_user": CAROL}}
-VIA_A_BOT = {"via_bot": A_BOT}
+FORWARDED: dict[str, Any] = {"forward_origin": {"type": "user", "date": 1, "sender_user": CAROL}}
+VIA_A_BOT: dict[str, Any] = {"via_bot": A_BOT}
 
 
 @pytest.fixture

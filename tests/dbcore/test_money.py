@@ -109,6 +109,11 @@ def test_an_amount_is_never_cut_at_a_space(text: str, says: str, space: str) -> 
         parse_amount_and_note(text.replace(" ", space), 2, "CREDIT")
 
 
+def test_where_no_note_is_asked_for_none_is_spoken_of() -> None:
+    with pytest.raises(money.AmbiguousAmount, match=r"Did you mean 1 or 1000\?.* such as 1000\.$"):
+        parse_amount("1 000", 2)
+
+
 @pytest.mark.parametrize(
     ("text", "note"),
     [

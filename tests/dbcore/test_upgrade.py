@@ -138,6 +138,18 @@ def test_a_database_of_the_first_release_is_migrated_under_its_processes_and_pas
     old.close()
 
 
+def test_telegram_s_own_account_is_sent_nothing_more(old_database_url: str) -> None:
+    old = psycopg2.connect(old_database_url)
+    old.autocommit = True
+    with old.cursor() as cursor:
+        for telegram_id in (8, 777000):
+            cursor.execute("INSERT INTO users (telegram_id, first_name) VALUES (%s, 'X')", (telegram_id,))
+        upgrade(old_database_url)
+        cursor.execute("SELECT telegram_id, status FROM users ORDER BY 1")
+        assert cursor.fetchall() == [(8, "active"), (777000, "deactivated")]
+    old.close()
+
+
 def test_a_username_that_two_carry_is_left_to_whom_we_saw_last(old_database_url: str) -> None:
     old = psycopg2.connect(old_database_url)
     old.autocommit = True

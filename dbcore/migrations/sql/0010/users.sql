@@ -83,6 +83,9 @@ BEGIN
 END
 $$;
 
+-- Telegram's own account and its stand-ins for anonymous admins and for channels: no people, and no broadcast reaches them.
+UPDATE users SET status = 'deactivated' WHERE telegram_id IN (777000, 1087968824, 136817688);
+
 -- Two who carried one name until now: it stays with the one seen last.
 UPDATE users SET username = NULL
  WHERE id IN (SELECT ranked.id
