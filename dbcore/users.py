@@ -140,7 +140,8 @@ def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
     """The user of this profile, made with an empty account where there was none; safe to call at once.
 
     Writes only when a name or the language changed, to revive someone who had blocked us, and once an hour to note
-    that they are still there. Where the database cannot be written to, known users are answered.
+    that they are still there. A username is taken from whoever had it. A profile without a first name, as operators
+    give it by id, changes no name. Where the database cannot be written to, known users are answered.
     """
     language = storable(profile.language_code) if profile.language_code else None
     row = read_and_note(

@@ -153,6 +153,22 @@ def test_a_username_belongs_to_whom_telegram_showed_it_with_last(
     assert sql("SELECT count(*) FROM users WHERE username = ''") == [(0,)]
 
 
+def test_an_operator_s_look_by_id_changes_no_name(engine: GuardedEngine, person: Person, sql: Sql) -> None:
+    holder, other = person(username="coin"), person(username="other")
+    names = "SELECT username, first_name FROM users ORDER BY telegram_id"
+    before = sql(names)
+    sql("UPDATE users SET last_seen_at = now() - interval '61 minutes'")
+    for username in (None, "coin"):
+        for each in (holder, other):
+            users.get_or_create(engine, profile=Profile(each.telegram_id, username, ""))
+    assert sql(names) == before
+    users.get_or_create(engine, profile=Profile(5, "Coin", ""))
+    users.get_or_create(engine, profile=Profile(6, "free", ""))
+    assert (held_by(sql, "coin"), held_by(sql, "free")) == ([holder.telegram_id], [6])
+    users.get_or_create(engine, profile=Profile(7, "Free", "Free"))
+    assert held_by(sql, "free") == [7]
+
+
 def test_two_who_swap_their_names_at_once_both_get_them(
     make_engine: MakeEngine, person: Person, sql: Sql
 ) -> None:
