@@ -10,10 +10,11 @@ from typing import Any
 from bot_frontend import dialogue as dialogues
 from bot_frontend import draft_questions, texts
 from bot_frontend.dialogue import Dialogue, DraftQuestion, Question, Refusal, SendRequest
-from bot_frontend.updates import ButtonPress, MembershipChange, Reading, Sender, TextMessage
-from dbcore.money import AmountError, parse_amount
+from bot_frontend.naming import Arguments, names_somebody, person_named
+from bot_frontend.updates import ButtonPress, MembershipChange, Reading, Sender, TextMessage, WordsOf
+from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
-from dbcore.users import UserRef, UserRefError
+from dbcore.users import UserRefError
 from workers.jobs import (
     MEMO_LENGTH_MAX,
     AdjustBalance,
@@ -40,6 +41,8 @@ _HISTORY_BUTTON = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})"
 _CARD_BUTTON = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(?P<shown>[0-9a-f]{1,16}))?")
 _CARD_BUTTONS = frozenset(button.value for button in CardButton)
 _QUESTIONS = frozenset(question.value for question in CardQuestion)
+_NAMING_COMMANDS = frozenset({"send", "credit", "debit"})
+_PUBLIC_COMMANDS = frozenset(name for name, _ in texts.COMMANDS)
 _TRANSFER_BUTTON = re.compile(r"(?P<decision>[cx]):(?P<token>[\w-]{1,60})")
 
 
@@ -51,11 +54,16 @@ class Intention:
     dialogue: Dialogue | None = None
 
 
-def interpret(reading: Reading, dialogue: Dialogue | None, settings: Settings) -> Intention | None:
-    """None where nothing is wanted: small talk in a group."""
+def interpret(
+    reading: Reading, dialogue: Dialogue | None, settings: Settings, our_username: str | None = None
+) -> Intention | None:
+    """None where nothing is wanted: small talk in a group.
+
+    our_username -- None where Telegram has not said it yet.
+    """
     match reading:
         case TextMessage():
-            return _text(reading, dialogue, settings)
+            return _text(reading, dialogue, settings, our_username)
         case ButtonPress() if card := _CARD_BUTTON.fullmatch(reading.data):
             return _card_button(reading, int(card["id"]), card["what"], card["shown"], dialogue, settings)
         case ButtonPress():
@@ -78,11 +86,37 @@ def is_for_another_bot(reading: Reading, our_username: str | None) -> bool:
     if our_username is None or not isinstance(reading, TextMessage) or reading.is_private:
         return False
     command = _COMMAND.fullmatch(reading.text.strip())
-    return command is not None and (command["bot"] or our_username).lower() != our_username.lower()
+    if command is None or _names_a_person(command, our_username):
+        return False
+    return (command["bot"] or our_username).lower() != our_username.lower()
 
 
-def _text(message: TextMessage, dialogue: Dialogue | None, settings: Settings) -> Intention | None:
+def _names_a_person(command: re.Match[str], our_username: str | None) -> bool:
+    """Whether it is `/send@carol 5`, with the space forgotten. Usernames of bots alone end in `bot`."""
+    addressed = (command["bot"] or "").lower()
+    if command["name"].lower() not in _NAMING_COMMANDS or addressed in {"", (our_username or "").lower()}:
+        return False
+    return not addressed.endswith("bot")
+
+
+def _said(message: TextMessage) -> Arguments:
+    """All of a message's text."""
+    return Arguments(message.text, message.mentions, message.replied_author).part(0)
+
+
+def _arguments(command: re.Match[str], message: TextMessage, our_username: str | None) -> Arguments:
+    if _names_a_person(command, our_username):
+        return _said(message).part(command.start("bot") - 1)
+    begin = command.start("arguments")
+    return _said(message).part(begin if begin >= 0 else command.end())
+
+
+def _text(
+    message: TextMessage, dialogue: Dialogue | None, settings: Settings, our_username: str | None = None
+) -> Intention | None:
     command = _COMMAND.fullmatch(message.text.strip())
+    if message.words_of is not WordsOf.SENDER:
+        return _not_own_words(message, command, dialogue, settings)
     if command is None:
         is_admin = message.sender.telegram_id in settings.admin_ids
         if is_admin and message.is_private and message.posting is not None and message.posting.album:
@@ -94,20 +128,41 @@ def _text(message: TextMessage, dialogue: Dialogue | None, settings: Settings) -
                 else _say(message, texts.ADMINS_ONLY)
             )
         if dialogue is not None:
-            step = dialogues.proceed(dialogue, message.text, message.update_id, settings.currency_exponent)
+            step = dialogues.proceed(dialogue, _said(message), message.update_id, settings)
             return _after(step, message)
         return _say(message, texts.NOT_A_COMMAND) if message.is_private else None
     return _command(
-        command["name"].lower(), (command["arguments"] or "").strip(), message, dialogue, settings
+        command["name"].lower(), _arguments(command, message, our_username), message, dialogue, settings
     )
 
 
+def _not_own_words(
+    message: TextMessage, command: re.Match[str] | None, dialogue: Dialogue | None, settings: Settings
+) -> Intention | None:
+    """What somebody else wrote is never a command or an answer, whoever brings it."""
+    if message.words_of is WordsOf.CHAT:
+        is_for_us = command is not None and command["name"].lower() in _PUBLIC_COMMANDS
+        return _say(message, texts.NOT_AS_A_CHAT) if is_for_us else None
+    if not message.is_private:
+        return None
+    is_admin = message.sender.telegram_id in settings.admin_ids
+    if is_admin and message.posting is not None and message.posting.album:
+        return None  # as of the admin's own albums
+    if command is None and dialogue is None:
+        return _say(message, texts.FORWARDED_POST if is_admin else texts.NOT_A_COMMAND)
+    return _say(message, texts.NOT_YOUR_WORDS, dialogue)
+
+
 def _command(
-    name: str, arguments: str, message: TextMessage, dialogue: Dialogue | None, settings: Settings
+    name: str, arguments: Arguments, message: TextMessage, dialogue: Dialogue | None, settings: Settings
 ) -> Intention:
     sender = message.sender
     is_admin = sender.telegram_id in settings.admin_ids
     match name:
+        case "balance" | "history" if arguments.text:
+            return _say(message, texts.only_your_own(name, is_admin))
+        case "stop" | "resume" if names_somebody(arguments):
+            return _say(message, texts.only_your_own(name, is_admin))
         case "start":
             return Intention(GetOrCreateUser(**_who(sender)))
         case "help":
@@ -119,7 +174,7 @@ def _command(
         case "stop" | "resume":
             return Intention(ChooseBroadcasts(**_who(sender), wanted=name == "resume"))
         case "send":
-            return _after(dialogues.begin(arguments, message.update_id, settings.currency_exponent), message)
+            return _after(dialogues.begin(arguments, message.update_id, settings), message)
         case "cancel":
             return _say(message, texts.LEFT_DIALOGUE if dialogue else texts.NOTHING_TO_CANCEL)
         case "dbstatus" if is_admin:
@@ -127,7 +182,7 @@ def _command(
         case "credit" | "debit" if is_admin:
             return _adjust(name, arguments, message, settings)
         case "broadcast" if is_admin:
-            return _broadcast(arguments, message)
+            return _broadcast(arguments.text, message)
         case "broadcasts" if is_admin:
             return Intention(ListBroadcasts(telegram_id=sender.telegram_id))
         case _:
@@ -148,22 +203,20 @@ def _after(step: Question | Refusal | SendRequest, message: TextMessage) -> Inte
             )
 
 
-def _adjust(name: str, arguments: str, message: TextMessage, settings: Settings) -> Intention:
-    whom, _, rest = arguments.partition(" ")
-    amount_text, _, reason = rest.strip().partition(" ")
-    if not whom or not amount_text:
-        return _say(message, texts.adjust_usage(name))
+def _adjust(name: str, arguments: Arguments, message: TextMessage, settings: Settings) -> Intention:
     try:
-        target = UserRef.parse(whom)
-        amount = parse_amount(amount_text, settings.currency_exponent)
+        target = person_named(arguments, settings)
+        if target is None or not target.rest:
+            return _say(message, texts.adjust_usage(name))
+        amount, reason = parse_amount_and_note(target.rest, settings.currency_exponent, settings.currency)
     except (UserRefError, AmountError) as error:
         return _say(message, f"{error} {texts.adjust_usage(name)}")
     if len(reason.strip()) > MEMO_LENGTH_MAX:
         return _say(message, texts.MEMO_TOO_LONG)
     return Intention(
         AdjustBalance(
-            telegram_id=target.telegram_id,
-            username=target.username,
+            telegram_id=target.user.telegram_id,
+            username=target.user.username,
             amount=amount if name == "credit" else -amount,
             reason=reason.strip(),
             actor=f"telegram:{message.sender.telegram_id}",

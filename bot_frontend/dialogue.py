@@ -7,12 +7,14 @@ that it changes together with the job or not at all, is the inbox's business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict
 
 from bot_frontend import texts
-from dbcore.money import AmountError, parse_amount
+from bot_frontend.naming import Arguments, person_named
+from dbcore.money import AmountError, parse_amount_and_note
+from dbcore.settings import Settings
 from dbcore.users import UserRef, UserRefError
 from workers.jobs import MEMO_LENGTH_MAX, CardQuestion
 
@@ -33,7 +35,7 @@ class DraftQuestion(BaseModel):
 class Dialogue(BaseModel):
     """Asked so far.
 
-    recipient -- as the user gave it; None while that is the question.
+    recipient -- `@name` or an id; None while that is the question.
     draft -- the question is not of /send at all, but a broadcast's card's.
     asked_by -- the update that brought it here, so that no two states are equal by chance.
     """
@@ -69,42 +71,61 @@ class SendRequest:
     memo: str
 
 
-def begin(arguments: str, update_id: int, currency_exponent: int) -> Question | Refusal | SendRequest:
-    """/send with none, some or all of `<@user or id> <amount> [memo]`."""
-    recipient, _, rest = arguments.strip().partition(" ")
-    if not recipient:
-        return Question(texts.ASK_RECIPIENT, Dialogue(asked_by=update_id))
+def begin(arguments: Arguments, update_id: int, settings: Settings) -> Question | Refusal | SendRequest:
+    """/send with none, some or all of whom, how much and a note."""
     try:
-        UserRef.parse(recipient)
+        named = person_named(arguments, settings)
     except UserRefError as error:
         return Refusal(f"{error} {texts.SEND_USAGE}")
-    if not rest.strip():
-        return Question(texts.ask_amount(recipient), Dialogue(recipient=recipient, asked_by=update_id))
-    return _request(recipient, rest, currency_exponent)
+    if named is None:
+        return Question(texts.ASK_RECIPIENT, Dialogue(asked_by=update_id))
+    if not named.rest:
+        return _ask_amount(named.user, update_id)
+    return _request(named.user, named.rest, settings)
 
 
-def proceed(dialogue: Dialogue, text: str, update_id: int, currency_exponent: int) -> Question | SendRequest:
-    """The answer to the question that was open. A wrong one is corrected and asked again."""
-    answer = text.strip()
+def proceed(
+    dialogue: Dialogue, answer: Arguments, update_id: int, settings: Settings
+) -> Question | SendRequest:
+    """The answer to the question that was open. A wrong one is corrected and asked again.
+
+    An answer may reply to the question, so whose message it replies to says nothing.
+    """
+    answer = replace(answer, author=None)
     if dialogue.recipient is None:
-        try:
-            UserRef.parse(answer)
-        except UserRefError as error:
-            return Question(f"{error} {texts.ASK_RECIPIENT}", Dialogue(asked_by=update_id))
-        return Question(texts.ask_amount(answer), Dialogue(recipient=answer, asked_by=update_id))
-    outcome = _request(dialogue.recipient, answer, currency_exponent)
-    if isinstance(outcome, Refusal):
-        again = Dialogue(recipient=dialogue.recipient, asked_by=update_id)
-        return Question(f"{outcome.text} {texts.ask_amount(dialogue.recipient)}", again)
-    return outcome
+        return _whom(answer, update_id, settings)
+    recipient = UserRef.parse(dialogue.recipient)
+    outcome = _request(recipient, answer.text, settings)
+    return _ask_amount(recipient, update_id, outcome.text) if isinstance(outcome, Refusal) else outcome
 
 
-def _request(recipient: str, rest: str, currency_exponent: int) -> SendRequest | Refusal:
-    amount_text, _, memo = rest.strip().partition(" ")
+def _whom(answer: Arguments, update_id: int, settings: Settings) -> Question | SendRequest:
+    ask_again = Question(f"{UserRefError()} {texts.ASK_RECIPIENT}", Dialogue(asked_by=update_id))
     try:
-        amount = parse_amount(amount_text, currency_exponent)
+        named = person_named(answer, settings)
+    except UserRefError as error:
+        return Question(f"{error} {texts.ASK_RECIPIENT}", Dialogue(asked_by=update_id))
+    if named is None:
+        return ask_again
+    if not named.rest:
+        return _ask_amount(named.user, update_id)
+    outcome = _request(named.user, named.rest, settings)
+    if not isinstance(outcome, Refusal):
+        return outcome
+    # Of `the usual` nobody is meant; of `@carol a lot` she is.
+    return _ask_amount(named.user, update_id, outcome.text) if named.is_certain else ask_again
+
+
+def _ask_amount(recipient: UserRef, update_id: int, correction: str = "") -> Question:
+    asked = f"{correction} {texts.ask_amount(str(recipient))}".strip()
+    return Question(asked, Dialogue(recipient=str(recipient), asked_by=update_id))
+
+
+def _request(recipient: UserRef, rest: str, settings: Settings) -> SendRequest | Refusal:
+    try:
+        amount, memo = parse_amount_and_note(rest, settings.currency_exponent, settings.currency)
     except AmountError as error:
         return Refusal(str(error))
-    if len(memo.strip()) > MEMO_LENGTH_MAX:
+    if len(memo) > MEMO_LENGTH_MAX:
         return Refusal(texts.MEMO_TOO_LONG)
-    return SendRequest(recipient=recipient, amount=amount, memo=memo.strip())
+    return SendRequest(recipient=str(recipient), amount=amount, memo=memo)

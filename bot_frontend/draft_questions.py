@@ -67,7 +67,9 @@ def _change(asks: CardQuestion, text: str, settings: Settings) -> dict[str, Any]
         case CardQuestion.ACTIVE:
             return {"segment": {"active_days": _number(text)}}
         case CardQuestion.BALANCE:
-            return {"segment": {"balance_min": parse_amount(text, settings.currency_exponent)}}
+            return {
+                "segment": {"balance_min": parse_amount(text, settings.currency_exponent, settings.currency)}
+            }
         case CardQuestion.LANGUAGE:
             return {"segment": {"language": text}}
         case CardQuestion.IDS:

@@ -109,7 +109,10 @@ class Intake:
         before = self._inbox.dialogue(key) if _may_answer_a_question(reading) else None
         for _ in range(DIALOGUE_RACES_MAX):
             intention = interpret(
-                reading, Dialogue.model_validate_json(before) if before else None, self._settings
+                reading,
+                Dialogue.model_validate_json(before) if before else None,
+                self._settings,
+                self._username(),
             )
             if intention is None:
                 return

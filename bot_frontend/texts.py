@@ -33,8 +33,22 @@ BROADCAST_USAGE = (
 )
 BROADCASTS_IN_PRIVATE = "Broadcasts are drawn up in my private chat with you."
 ADMINS_ONLY = "That is for admins, in their own chat with me."
-SEND_USAGE = "It goes like this: /send @name 5.50 for lunch"
+SEND_USAGE = "Write it like this: /send @name 5.50 for lunch. Or reply to a message of theirs: /send 5.50"
 ASK_RECIPIENT = "Whom do you want to send to? Give me their @name or numeric id. /cancel leaves."
+MENTIONS_A_BOT = "That is a bot, and bots have no balance here. Name a person instead."
+REPLY_NAMES_NOBODY = (
+    "I cannot tell whom you mean: the message you replied to was forwarded, or a bot, a channel or an anonymous admin "
+    "wrote it. Name the person by @name or numeric id instead."
+)
+NOT_YOUR_WORDS = (
+    "This message was forwarded or written through another bot, so I did not run it, and no money was moved. "
+    "If you want this, write it yourself."
+)
+FORWARDED_POST = "To send this message to many people, reply to it with /broadcast."
+NOT_AS_A_CHAT = (
+    "I cannot tell who you are, because you write anonymously or as a channel. No money was moved. "
+    "Send the command from your own account, or in a private chat with me."
+)
 MEMO_TOO_LONG = f"The memo is too long: at most {MEMO_LENGTH_MAX} characters."
 LEFT_DIALOGUE = "Left. Nothing was moved."
 NOTHING_TO_CANCEL = (
@@ -60,7 +74,22 @@ def help_text(is_admin: bool) -> str:
 
 
 def ask_amount(recipient: str) -> str:
-    return f"How much do you want to send to {escape(recipient)}? For example 5.50. /cancel leaves."
+    whom = f"the user with id {recipient}" if recipient.isdecimal() else escape(recipient)
+    return f"How much do you want to send to {whom}? For example 5.50. /cancel leaves."
+
+
+def two_people(named: str) -> str:
+    return (
+        f"Did you mean {named} or the person you replied to? No money was moved. Write {named} before the amount, or "
+        "reply without another name."
+    )
+
+
+def only_your_own(command: str, is_admin: bool) -> str:
+    """For what is given to a command that answers about its sender alone."""
+    if is_admin:
+        return f"/{command} cannot look up other users yet. It works for your own account only: send /{command} alone."
+    return f"/{command} works for your own account only. Send /{command} alone, without a name."
 
 
 def unknown_command(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum, auto
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +12,12 @@ from dbcore.text import storable
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member")
 """Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""
+
+
+TELEGRAM = 777000
+"""Telegram's own account. It posts in a group what the channel linked to it posts."""
+NOBODY = frozenset({TELEGRAM, 1087968824, 136817688})
+"""No persons: beside that one those that stand for anonymous admins, and for channels that write in groups."""
 
 
 class UpdateUnreadable(Exception):
@@ -41,17 +48,51 @@ class _Chat(_Part):
     type: _Text = "private"
 
 
+class _Entity(_Part):
+    """Offset and length count UTF-16 code units."""
+
+    type: _Text
+    offset: _Integer
+    length: _Integer
+    user: _User | None = None
+
+
+class _Origin(_Part):
+    """Of a forwarded message, or of one in another chat. Channels and people who hide themselves have no user."""
+
+    sender_user: _User | None = None
+
+
+class _ExternalReply(_Part):
+    origin: _Origin
+
+
 class _Original(_Part):
     message_id: _Integer
     media_group_id: _Text | None = Field(default=None, max_length=64)
+    sender: _User | None = Field(default=None, alias="from")
+    sender_chat: Any = None
+    forward_origin: _Origin | None = None
+    # What topics begin with. Each message of a topic says that it replies to this one, if it replies to no other.
+    forum_topic_created: Any = None
 
 
 class _Message(_Original):
     date: _Date
     chat: _Chat
-    sender: _User | None = Field(default=None, alias="from")
     text: _Text | None = None
+    entities: list[_Entity] = []
     reply_to_message: _Original | None = None
+    external_reply: _ExternalReply | None = None
+    via_bot: Any = None
+    # How forwards were told before Bot API 7.0, by which an own Bot API server may still go.
+    forward_date: Any = None
+    is_automatic_forward: bool = False
+    # Of chats that the bot is no member of.
+    business_connection_id: Any = None
+    guest_query_id: Any = None
+    guest_bot_caller_user: Any = None
+    guest_bot_caller_chat: Any = None
 
 
 class _CallbackQuery(_Part):
@@ -95,11 +136,45 @@ class Posting:
     album: str | None = None
 
 
+class WordsOf(StrEnum):
+    """Whose words a message has. Only its sender's own are ever a command, or an answer."""
+
+    SENDER = auto()
+    OTHERS = auto()
+    """Forwarded, or put together by another bot that the sender chose a result of."""
+    CHAT = auto()
+    """Written as a group (an anonymous admin) or as a channel: Telegram does not say by whom."""
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A person whom Telegram names by id in a text, at text[begin:end].
+
+    telegram_id -- None for a bot.
+    """
+
+    begin: int
+    end: int
+    telegram_id: int | None
+
+
+@dataclass(frozen=True)
+class Author:
+    """Of the message that another replies to.
+
+    telegram_id -- None where that is no person, or where it was forwarded, so that two may be meant.
+    """
+
+    telegram_id: int | None
+    username: str | None = None
+
+
 @dataclass(frozen=True)
 class TextMessage:
     """Somebody wrote. `text` is empty for photos and the like.
 
     replied_to -- the message of the same chat that this one answers.
+    replied_author -- of that one, or of one in another chat; None where it replies to nothing.
     """
 
     update_id: int
@@ -110,6 +185,9 @@ class TextMessage:
     text: str
     posting: Posting | None = None
     replied_to: Posting | None = None
+    words_of: WordsOf = WordsOf.SENDER
+    mentions: tuple[Mention, ...] = ()
+    replied_author: Author | None = None
 
 
 @dataclass(frozen=True)
@@ -162,25 +240,91 @@ def read(raw: Any) -> Reading | None:
 
 
 def _message(update_id: int, message: _Message) -> TextMessage | None:
-    if message.sender is None or message.sender.is_bot:
+    if message.sender is None or not _is_heard(message):
         return None
+    text = message.text or ""
     return TextMessage(
         update_id=update_id,
         date=message.date,
         chat_id=message.chat.id,
         is_private=message.chat.type == "private",
         sender=_sender(message.sender),
-        text=message.text or "",
+        text=text,
         posting=_posting(message),
         replied_to=_posting(message.reply_to_message) if message.reply_to_message else None,
+        words_of=_whose_words(message),
+        mentions=_mentions(text, message.entities),
+        replied_author=_replied_author(message),
     )
+
+
+def _is_heard(message: _Message) -> bool:
+    if message.sender is None or message.sender.id == TELEGRAM or message.is_automatic_forward:
+        return False
+    if message.business_connection_id is not None or message.guest_query_id is not None:
+        return False
+    if message.guest_bot_caller_user is not None or message.guest_bot_caller_chat is not None:
+        return False
+    return message.sender_chat is not None or _is_person(message.sender)
+
+
+def _whose_words(message: _Message) -> WordsOf:
+    if message.sender_chat is not None:
+        return WordsOf.CHAT
+    if message.forward_origin is not None or message.forward_date is not None or message.via_bot is not None:
+        return WordsOf.OTHERS
+    return WordsOf.SENDER
+
+
+def _is_person(user: _User | None) -> bool:
+    return user is not None and not user.is_bot and user.id not in NOBODY
+
+
+def _mentions(text: str, entities: list[_Entity]) -> tuple[Mention, ...]:
+    units = text.encode("utf-16-le")
+
+    def index(offset: int) -> int:
+        return len(units[: 2 * offset].decode("utf-16-le", "ignore"))
+
+    return tuple(
+        Mention(
+            index(entity.offset),
+            index(entity.offset + entity.length),
+            entity.user.id if _is_person(entity.user) else None,
+        )
+        for entity in entities
+        if entity.type == "text_mention"
+        and entity.user is not None
+        and entity.offset >= 0
+        and entity.length > 0
+    )
+
+
+def _replied_author(message: _Message) -> Author | None:
+    replied = message.reply_to_message
+    if replied is None:
+        return None if message.external_reply is None else _author(message.external_reply.origin.sender_user)
+    if replied.forum_topic_created is not None:
+        return None
+    if replied.sender_chat is not None:
+        return Author(None)
+    if replied.forward_origin is None:
+        return _author(replied.sender)
+    # In private one forwards somebody's message to name them; in a group who forwarded it may be meant as well.
+    return _author(replied.forward_origin.sender_user) if message.chat.type == "private" else Author(None)
+
+
+def _author(user: _User | None) -> Author:
+    return Author(user.id, user.username) if user is not None and _is_person(user) else Author(None)
 
 
 def _posting(message: _Original) -> Posting:
     return Posting(message.message_id, message.media_group_id)
 
 
-def _press(update_id: int, query: _CallbackQuery) -> ButtonPress:
+def _press(update_id: int, query: _CallbackQuery) -> ButtonPress | None:
+    if not _is_person(query.sender):
+        return None
     message = query.message
     return ButtonPress(
         update_id=update_id,
@@ -194,7 +338,7 @@ def _press(update_id: int, query: _CallbackQuery) -> ButtonPress:
 
 
 def _membership(update_id: int, change: _Membership) -> MembershipChange | None:
-    if change.chat.type != "private":
+    if change.chat.type != "private" or not _is_person(change.sender):
         return None
     return MembershipChange(
         update_id=update_id,

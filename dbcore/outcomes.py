@@ -32,7 +32,9 @@ class RejectionReason(StrEnum):
 
     INSUFFICIENT_FUNDS = "insufficient_funds"
     UNKNOWN_USER = "unknown_user"
-    AMBIGUOUS_USER = "ambiguous_user"  # usernames change hands, so two people may carry one in our records
+    AMBIGUOUS_USER = (
+        "ambiguous_user"  # no longer given; requests refused before say it when they are replayed
+    )
     SAME_ACCOUNT = "same_account"
     KEY_REUSED = "key_reused"  # the key was used before, for a different request
     AMOUNT_TOO_LARGE = "amount_too_large"

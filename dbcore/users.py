@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +15,15 @@ from dbcore.failures import FailureKind
 from dbcore.text import storable
 
 _USERNAME = re.compile(r"@([A-Za-z0-9_]{1,32})", re.ASCII)
+_BARE_USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}", re.ASCII)
 _TELEGRAM_ID = re.compile(r"[0-9]{1,16}", re.ASCII)
+_LINK = re.compile(
+    r"(?:(?:https?://)?(?:www\.)?(?:t\.me|telegram\.me|telegram\.dog)/@?(?P<name>[a-z][a-z0-9_]{0,31})/?(?:[?#].*)?"
+    r"|(?:https?://)?(?P<host>[a-z][a-z0-9_]{3,31})\.t\.me/?"
+    r"|tg://resolve/?\?domain=(?P<domain>[a-z][a-z0-9_]{0,31})(?:&.*)?"
+    r"|tg://user/?\?id=(?P<id>[0-9]{1,16}))",
+    re.ASCII | re.IGNORECASE,
+)
 TELEGRAM_ID_LIMIT = 2**52
 """Telegram promises at most 52 significant bits."""
 
@@ -29,6 +38,11 @@ class UserStatus(StrEnum):
 
 class UserRefError(ValueError):
     """The text names no user. The message is a sentence for the person who wrote it."""
+
+    def __init__(
+        self, message: str = "Name the user as @username or by their numeric id, such as 12345."
+    ) -> None:
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +79,33 @@ class UserRef:
 
     @classmethod
     def parse(cls, text: str) -> UserRef:
-        """Read `@bob` or `12345`. Raises UserRefError."""
-        text = text.strip()
+        """Read `@bob`, `bob`, a link such as `t.me/bob`, or `12345`. Raises UserRefError."""
+        text = _without_invisible(text)
+        if ref := cls.certain(text):
+            return ref
+        if _BARE_USERNAME.fullmatch(text):
+            return cls(username=text)
+        if ref := cls._of_id(text):
+            return ref
+        raise UserRefError
+
+    @classmethod
+    def certain(cls, text: str) -> UserRef | None:
+        """Read `@bob` or a link: what can be nothing but a user. None for anything else, a bare `bob` or `5` too."""
+        text = _without_invisible(text)
         if match := _USERNAME.fullmatch(text):
             return cls(username=match[1])
-        if _TELEGRAM_ID.fullmatch(text) and 0 < int(text) < TELEGRAM_ID_LIMIT:
-            return cls(telegram_id=int(text))
-        raise UserRefError("Name the user as @username or by their numeric id, such as 12345.")
+        link = _LINK.fullmatch(text)
+        if link is None:
+            return None
+        if link["id"]:
+            return cls._of_id(link["id"])
+        return cls(username=link["name"] or link["host"] or link["domain"])
+
+    @classmethod
+    def _of_id(cls, text: str) -> UserRef | None:
+        known = _TELEGRAM_ID.fullmatch(text) and 0 < int(text) < TELEGRAM_ID_LIMIT
+        return cls(telegram_id=int(text)) if known else None
 
     def __str__(self) -> str:
         return f"@{self.username}" if self.username is not None else str(self.telegram_id)
@@ -79,6 +113,11 @@ class UserRef:
     def parameters(self) -> tuple[int | None, str | None]:
         """As the SQL functions take them. Usernames are compared without regard to case."""
         return self.telegram_id, None if self.username is None else storable(self.username.removeprefix("@"))
+
+
+def _without_invisible(text: str) -> str:
+    """What is copied out of a message may bring marks of direction along."""
+    return "".join(character for character in text if unicodedata.category(character) != "Cf").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +140,8 @@ def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
     """The user of this profile, made with an empty account where there was none; safe to call at once.
 
     Writes only when a name or the language changed, to revive someone who had blocked us, and once an hour to note
-    that they are still there. Where the database cannot be written to, known users are answered.
+    that they are still there. A username is taken from whoever had it. A profile without a first name, as operators
+    give it by id, changes no name. Where the database cannot be written to, known users are answered.
     """
     language = storable(profile.language_code) if profile.language_code else None
     row = read_and_note(

@@ -123,11 +123,27 @@ def test_an_adjustment_s_replay_names_who_had_the_username_then(
     assert again.target.telegram_id == first.target.telegram_id == ann.telegram_id
 
 
-def test_a_username_that_two_carry_is_ambiguous(engine: GuardedEngine, person: Person) -> None:
-    person(username="Coin")
-    person(username="coin")
+def test_a_released_username_pays_its_new_holder(engine: GuardedEngine, person: Person) -> None:
+    old, new = person(username="coin"), person(username="Coin")
     outcome = ledger.adjust(engine, key="k", target=UserRef.parse("@coin"), amount=5, memo="", actor="t")
-    assert (outcome.reason, outcome.target) == (RejectionReason.AMBIGUOUS_USER, None)
+    assert outcome.target is not None
+    assert (outcome.reason, outcome.target.telegram_id) == (None, new.telegram_id)
+    users.get_or_create(engine, profile=old)
+    back = ledger.adjust(engine, key="l", target=UserRef.parse("@COIN"), amount=5, memo="", actor="t")
+    assert back.target is not None
+    assert back.target.telegram_id == old.telegram_id
+
+
+def test_a_username_that_two_still_carry_pays_whom_we_saw_last(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    """As a database may be left where a process of the release before ran on."""
+    seen, gone = person(), person(username="coin")
+    sql("UPDATE users SET last_seen_at = now() - interval '1 day' WHERE telegram_id = %s", gone.telegram_id)
+    sql("UPDATE users SET username = 'Coin' WHERE telegram_id = %s", seen.telegram_id)
+    outcome = ledger.adjust(engine, key="k", target=UserRef.parse("@coin"), amount=5, memo="", actor="t")
+    assert outcome.target is not None
+    assert outcome.target.telegram_id == seen.telegram_id
 
 
 def test_amounts_and_balances_past_the_bounds_are_refusals(

@@ -136,3 +136,37 @@ def test_a_database_of_the_first_release_is_migrated_under_its_processes_and_pas
     # Of each round a credit, a transfer and a confirmed request.
     assert old.number("SELECT count(*) FROM transfers WHERE status = 'applied'") == 3 * old.rounds + 1
     old.close()
+
+
+def test_telegram_s_own_account_is_sent_nothing_more(old_database_url: str) -> None:
+    old = psycopg2.connect(old_database_url)
+    old.autocommit = True
+    with old.cursor() as cursor:
+        for telegram_id in (8, 777000):
+            cursor.execute("INSERT INTO users (telegram_id, first_name) VALUES (%s, 'X')", (telegram_id,))
+        upgrade(old_database_url)
+        cursor.execute("SELECT telegram_id, status FROM users ORDER BY 1")
+        assert cursor.fetchall() == [(8, "active"), (777000, "deactivated")]
+    old.close()
+
+
+def test_a_username_that_two_carry_is_left_to_whom_we_saw_last(old_database_url: str) -> None:
+    old = psycopg2.connect(old_database_url)
+    old.autocommit = True
+    with old.cursor() as cursor:
+        for telegram_id, name, days in (
+            (1, "coin", 3),
+            (2, "Coin", 1),
+            (3, "COIN", 2),
+            (4, "ann", 9),
+            (5, None, 9),
+        ):
+            cursor.execute(
+                "INSERT INTO users (telegram_id, username, first_name, last_seen_at)"
+                " VALUES (%s, %s, 'X', now() - make_interval(days => %s))",
+                (telegram_id, name, days),
+            )
+        upgrade(old_database_url)
+        cursor.execute("SELECT telegram_id, username FROM users WHERE username IS NOT NULL ORDER BY 1")
+        assert cursor.fetchall() == [(2, "Coin"), (4, "ann")]
+    old.close()

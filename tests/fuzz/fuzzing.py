@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from bot_frontend.commands import Intention, interpret
 from bot_frontend.dialogue import Dialogue
 from bot_frontend.intake import Intake
-from bot_frontend.updates import UpdateUnreadable, read
+from bot_frontend.updates import TextMessage, UpdateUnreadable, WordsOf, read
 from dbcore.settings import Settings
 from devstack.telegram.text import parse_html
 from tests.fuzz.updates import ADMIN_ID, update
@@ -73,6 +73,9 @@ class Fuzzer:
             self.seen["small talk"] += 1
             return
         self.seen[intention.job.kind] += 1
+        if isinstance(reading, TextMessage) and reading.words_of is not WordsOf.SENDER:
+            assert isinstance(intention.job, DeliverReply)
+            self.seen["not their own words"] += 1
         self._sound(intention, reading.sender.telegram_id)
 
     def _sound(self, intention: Intention, sender: int) -> None:

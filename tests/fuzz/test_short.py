@@ -15,6 +15,7 @@ def test_no_update_whatever_trips_the_frontend_or_makes_an_admin_of_anybody(redi
         "unreadable",
         "not for us",
         "small talk",
+        "not their own words",
         "replies.deliver",
         "balances.adjust",
         "transactions.create",

@@ -19,7 +19,8 @@ _COMMANDS = (
 _WORDS = (
     "@bob", "@carol", "12345", "0", "-1", "5", "5,50", "5.555", "1e9", "NaN", "99999999999999999999", "٣", "for lunch",
     "<b>", "</b>", "&amp;", "<a href='tg://user?id=1'>x</a>", "'; DROP TABLE users; --", "{}", "%s", "\x00", "\u202e",
-    "\ud800", "😀", "\n", "\t", "@", "@other_bot", "/send", "a" * 300,
+    "\ud800", "😀", "\n", "\t", "@", "@other_bot", "carol", "t.me/carol", "tg://user?id=9", "10\u00a0000", "$5", "EUR",
+    "/send", "a" * 300,
 )  # fmt: skip
 _BUTTONS = (
     "c:abc", "x:abc-_9", "h:8:1", "h:9:99999", "h:8:0", "h:٣:1", "c:", "c:" + "a" * 61, "", "b:1:go", "z", "\x00",
@@ -57,17 +58,49 @@ def _kind(numbers: random.Random) -> dict[str, Any]:
 
 def _message(numbers: random.Random) -> dict[str, Any]:
     sender = _user(numbers)
-    message = {
+    message: dict[str, Any] = {
         "message_id": numbers.randrange(1, 2**31),
         "date": DATE + numbers.randrange(10**6),
         "chat": _chat(numbers, sender["id"]),
         "from": sender,
         "text": _text(numbers),
     }
+    message |= _whose_words(numbers) | _names(numbers, message["text"])
     if numbers.randrange(10) == 0:
         del message["text"]
         message["photo"] = [{"file_id": "x", "width": 1, "height": 1}]
     return message
+
+
+def _whose_words(numbers: random.Random) -> dict[str, Any]:
+    match numbers.randrange(20):
+        case 0:
+            return {"forward_origin": _origin(numbers), "forward_date": DATE}
+        case 1:
+            return {"via_bot": _user(numbers)}
+        case 2:
+            return {"sender_chat": _chat(numbers, 8), "is_automatic_forward": numbers.randrange(2) == 0}
+        case _:
+            return {}
+
+
+def _origin(numbers: random.Random) -> dict[str, Any]:
+    if numbers.randrange(2):
+        return {"type": "user", "date": DATE, "sender_user": _user(numbers)}
+    return {"type": "hidden_user", "date": DATE, "sender_user_name": "Carol"}
+
+
+def _names(numbers: random.Random, text: str) -> dict[str, Any]:
+    """A person mentioned somewhere, which may not be in the text, and a message that is replied to."""
+    fields: dict[str, Any] = {}
+    if numbers.randrange(5) == 0:
+        place = {"offset": numbers.randrange(-1, len(text) + 3), "length": numbers.randrange(12)}
+        fields["entities"] = [{"type": "text_mention", "user": _user(numbers), **place}]
+    if numbers.randrange(5) == 0:
+        fields["reply_to_message"] = {"message_id": 3, "from": _user(numbers), **_whose_words(numbers)}
+    if numbers.randrange(20) == 0:
+        fields["external_reply"] = {"origin": _origin(numbers)}
+    return fields
 
 
 def _press(numbers: random.Random) -> dict[str, Any]:

@@ -43,6 +43,16 @@ def test_a_wrong_field_is_named_with_what_was_expected_and_what_came(
     assert complaint in str(error.value)
 
 
+@pytest.mark.parametrize("amount", ["550", "5.50", "1 000", "1,000", "$5", 5.5, 5.0, 1e3, True, None])
+@pytest.mark.parametrize(("job_type", "whom"), [(AdjustBalance, {}), (CreateTransfer, {"recipient": "@bob"})])
+def test_an_operator_s_amount_is_a_whole_number_of_minor_units_or_refused(
+    job_type: type[AdjustBalance | CreateTransfer], whom: dict[str, Any], amount: object
+) -> None:
+    assert job_type.decode({"telegram_id": 7, "amount": 550, **whom}).amount == 550
+    with pytest.raises(JobInvalid, match="amount: "):
+        job_type.decode({"telegram_id": 7, "amount": amount, **whom})
+
+
 def test_what_people_wrote_is_not_in_what_is_said_of_a_wrong_field() -> None:
     texts = {"reason": "marked " * 50, "username": "marked " * 50, "telegram_id": 7, "amount": 5}
     for job_type, fields in (
