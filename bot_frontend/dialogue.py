@@ -36,6 +36,7 @@ class Dialogue(BaseModel):
     recipient -- as the user gave it; None while that is the question.
     draft -- the question is not of /send at all, but a broadcast's card's.
     asked_by -- the update that brought it here, so that no two states are equal by chance.
+    command_id -- the message that the question answers; in a group, only a reply to something newer is an answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -43,6 +44,7 @@ class Dialogue(BaseModel):
     recipient: str | None = None
     draft: DraftQuestion | None = None
     asked_by: int
+    command_id: int | None = None
 
 
 @dataclass(frozen=True)

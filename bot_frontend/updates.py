@@ -8,9 +8,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from dbcore.text import storable
+from workers.origins import Origin
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member")
 """Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""
+
+
+GENERAL_THREAD_ID = 1
 
 
 class UpdateUnreadable(Exception):
@@ -43,14 +47,16 @@ class _Chat(_Part):
 
 class _Original(_Part):
     message_id: _Integer
+    sender: _User | None = Field(default=None, alias="from")
     media_group_id: _Text | None = Field(default=None, max_length=64)
 
 
 class _Message(_Original):
     date: _Date
     chat: _Chat
-    sender: _User | None = Field(default=None, alias="from")
     text: _Text | None = None
+    message_thread_id: _Integer | None = None
+    is_topic_message: bool = False
     reply_to_message: _Original | None = None
 
 
@@ -89,10 +95,14 @@ class Sender:
 
 @dataclass(frozen=True)
 class Posting:
-    """A message of a chat. `album` is Telegram's name for the album it is a piece of, where it is one."""
+    """A message of a chat. `album` is Telegram's name for the album it is a piece of, where it is one.
+
+    author_id -- who wrote it, as far as Telegram tells.
+    """
 
     message_id: int
     album: str | None = None
+    author_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ class TextMessage:
     """Somebody wrote. `text` is empty for photos and the like.
 
     replied_to -- the message of the same chat that this one answers.
+    thread_id -- the topic; None for General, and where there are none.
     """
 
     update_id: int
@@ -110,6 +121,12 @@ class TextMessage:
     text: str
     posting: Posting | None = None
     replied_to: Posting | None = None
+    thread_id: int | None = None
+
+    @property
+    def origin(self) -> Origin:
+        command_id = None if self.posting is None else self.posting.message_id
+        return Origin(self.chat_id, self.sender.telegram_id, command_id, self.thread_id)
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,11 @@ class ButtonPress:
     sender: Sender
     callback_id: str
     data: str
+    thread_id: int | None = None
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.chat_id, self.sender.telegram_id, None, self.thread_id)
 
 
 @dataclass(frozen=True)
@@ -173,11 +195,20 @@ def _message(update_id: int, message: _Message) -> TextMessage | None:
         text=message.text or "",
         posting=_posting(message),
         replied_to=_posting(message.reply_to_message) if message.reply_to_message else None,
+        thread_id=_thread(message),
     )
 
 
+def _thread(message: _Message) -> int | None:
+    """The topic to answer in. Telegram does not take General's number back, and elsewhere it is one of replies."""
+    if not message.is_topic_message or message.message_thread_id == GENERAL_THREAD_ID:
+        return None
+    return message.message_thread_id
+
+
 def _posting(message: _Original) -> Posting:
-    return Posting(message.message_id, message.media_group_id)
+    author_id = None if message.sender is None else message.sender.id
+    return Posting(message.message_id, message.media_group_id, author_id)
 
 
 def _press(update_id: int, query: _CallbackQuery) -> ButtonPress:
@@ -190,6 +221,7 @@ def _press(update_id: int, query: _CallbackQuery) -> ButtonPress:
         sender=_sender(query.sender),
         callback_id=query.id,
         data=query.data or "",
+        thread_id=_thread(message) if message else None,
     )
 
 
