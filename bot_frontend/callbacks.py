@@ -1,4 +1,4 @@
-"""Ends the spinner of a pressed button: at once if the job has to wait, else only if no worker answered it in two seconds.
+"""Ends the spinner of a pressed button: at once if the job has to wait, else if no worker answered it in two seconds.
 What the presser is told is the worker's to say (workers/telegram/presses.py).
 """
 

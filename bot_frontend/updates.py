@@ -57,7 +57,22 @@ class _Message(_Original):
     text: _Text | None = None
     message_thread_id: _Integer | None = None
     is_topic_message: bool = False
+    forum_topic_created: object = None
+    forum_topic_edited: object = None
+    forum_topic_closed: object = None
+    forum_topic_reopened: object = None
     reply_to_message: _Original | None = None
+
+    @property
+    def tells_of_a_topic(self) -> bool:
+        """It is Telegram's own message that a topic was made or changed."""
+        changes = (
+            self.forum_topic_created,
+            self.forum_topic_edited,
+            self.forum_topic_closed,
+            self.forum_topic_reopened,
+        )
+        return any(change is not None for change in changes)
 
 
 class _CallbackQuery(_Part):
@@ -184,7 +199,7 @@ def read(raw: Any) -> Reading | None:
 
 
 def _message(update_id: int, message: _Message) -> TextMessage | None:
-    if message.sender is None or message.sender.is_bot:
+    if message.sender is None or message.sender.is_bot or message.tells_of_a_topic:
         return None
     return TextMessage(
         update_id=update_id,
@@ -194,9 +209,17 @@ def _message(update_id: int, message: _Message) -> TextMessage | None:
         sender=_sender(message.sender),
         text=message.text or "",
         posting=_posting(message),
-        replied_to=_posting(message.reply_to_message) if message.reply_to_message else None,
+        replied_to=_replied_to(message),
         thread_id=_thread(message),
     )
+
+
+def _replied_to(message: _Message) -> Posting | None:
+    """The message that it answers. One that answers nothing comes as an answer to the first message of its topic."""
+    original = message.reply_to_message
+    if original is None or (message.is_topic_message and original.message_id == message.message_thread_id):
+        return None
+    return _posting(original)
 
 
 def _thread(message: _Message) -> int | None:

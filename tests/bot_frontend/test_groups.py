@@ -1,4 +1,4 @@
-"""In a group: private answers go to the private chat, others quote the command in its topic, and the rest is silence."""
+"""In a group: private answers go to the private chat, others quote the command in its topic, the rest is silence."""
 
 from __future__ import annotations
 
@@ -112,19 +112,28 @@ def test_the_topic_is_answered_and_general_is_not_named(settings: Settings) -> N
     assert threads == [None, None, 9]
 
 
+def private(text: str) -> TextMessage:
+    message = {"message_id": 5, "date": 1, "chat": {"id": 8, "type": "private"}, "from": BOB, "text": text}
+    reading = read({"update_id": 1, "message": message})
+    assert isinstance(reading, TextMessage)
+    return reading
+
+
 def test_in_private_nothing_is_quoted_and_nothing_is_told_twice(settings: Settings) -> None:
-    message = {"message_id": 5, "date": 1, "chat": {"id": 8, "type": "private"}, "from": BOB, "text": "/help"}
-    (answer,) = said(interpret(read({"update_id": 1, "message": message}), None, settings)).messages  # type: ignore[arg-type]
+    (answer,) = said(interpret(private("/help"), None, settings)).messages
     assert (answer.chat_id, answer.quotes, answer.opens) == (8, None, None)
 
 
 def test_the_link_to_the_private_chat_asks_for_what_was_asked(settings: Settings) -> None:
-    message = {"message_id": 5, "date": 1, "chat": {"id": 8, "type": "private"}, "from": BOB}
-    intention = interpret(
-        read({"update_id": 1, "message": message | {"text": "/start balance"}}), None, settings
-    )  # type: ignore[arg-type]
+    intention = interpret(private("/start balance"), None, settings)
     assert intention is not None
     assert isinstance(intention.job, ShowBalance)
+
+
+def test_a_message_that_answers_nothing_is_not_taken_as_a_reply_to_its_topic() -> None:
+    assert written("/send 5", replied_to={"message_id": TOPIC}).replied_to is None
+    topic = {"message_id": 9, "date": 1, "chat": {"id": 8, "type": "private"}, "from": BOB}
+    assert read({"update_id": 1, "message": topic | {"forum_topic_created": {"name": "Bills"}}}) is None
 
 
 def test_a_press_in_a_topic_is_answered_there() -> None:
