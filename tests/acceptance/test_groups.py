@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from dbcore.fleet import operate
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
@@ -27,7 +30,8 @@ async def say_there(
 
 
 def quoted(message: SeenMessage) -> int | None:
-    return message.message.get("reply_to_message", {}).get("message_id")
+    original = message.message.get("reply_to_message")
+    return None if original is None else int(original["message_id"])
 
 
 async def test_a_group_reads_no_balance_and_hears_of_nothing_but_its_own_commands(
@@ -134,3 +138,52 @@ async def test_a_question_in_a_group_is_answered_by_a_reply_alone(
     )
     await all_settled(stack, telegram)
     assert stack.query("SELECT count(*) FROM failed_operations")[0][0] == 0
+
+
+async def test_a_press_that_has_to_wait_spins_for_no_longer_than_others(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    """While the database is shut, a group hears that its command waits, and reads no balance then either."""
+    alice, boris = await register(telegram, "Alice", "Boris", credit="10")
+    group = (await telegram.create_group("Friends", [alice, boris], supergroup=True)).id
+    card = await say_there(telegram, alice, group, "/send @boris 4")
+    await say(telegram, alice, "/balance")
+    await all_settled(stack, telegram)
+    operate.tell(stack.redis, "open", "test")
+    await asyncio.to_thread(
+        stack.wait_until, lambda: stack.get("/health")[1]["database"]["state"] == "unavailable", "it is known"
+    )
+    line = await say_there(telegram, alice, group, "/balance")
+    assert line.text == "I answered you in our private chat."
+    assert "Your last known balance is 10.00 CREDIT" in (await answers(telegram, alice))[-1]
+
+    press = await telegram.press_button(alice, card, "Confirm")
+    assert await toast(telegram, press) == ""
+    queued = await telegram.wait_for_message(
+        group, lambda message: "reference" in message.text, after=line.revision
+    )
+    (foreign,) = await telegram.press(boris, card.message_id, "h:1:1", chat_id=group, force=True)
+    assert "belong to somebody else" in await toast(telegram, foreign)
+    assert transfers(stack) == 0
+    operate.tell(stack.redis, "auto", "test")
+    done = await telegram.wait_for_message(group, lambda message: "sent Boris" in message.text)
+    await all_settled(stack, telegram)
+    assert (done.message_id, transfers(stack)) == (card.message_id, 1)
+    assert queued.text not in await answers(telegram, group)
+
+
+async def test_the_frontend_ends_a_spinner_that_no_worker_ends(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    alice, _ = await register(telegram, "Alice", "Boris", credit="10")
+    card = await say(telegram, alice, "/send @boris 4")
+    await all_settled(stack, telegram)
+    stack.kill("main")
+    press = await telegram.press_button(alice, card, "Confirm")
+    assert await toast(telegram, press) == ""
+    stack.start("main")
+    await telegram.wait_for_message(alice, lambda message: "Sent 4.00" in message.text)
+    await all_settled(stack, telegram)
+    assert transfers(stack) == 1
+    answered = await telegram.requests(method="answerCallbackQuery")
+    assert len(answered) == 1, "the worker does not answer what is answered"
