@@ -1,5 +1,5 @@
-"""Ends the spinner of a pressed button: at once if the job has to wait, else if no worker answered it in two seconds.
-What the presser is told is the worker's to say (workers/telegram/presses.py).
+"""Ends the spinner of a pressed button: at once if the job has to wait, else if no worker answered the press within
+three seconds. What the presser is told is the worker's to say (workers/telegram/presses.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 OUTSTANDING_MAX = 1_000
 ANSWERED_AT_ONCE_MAX = 50
 
-WORKER_SECONDS_MAX = 2.0
+WORKER_SECONDS_MAX = 3.0
 """Most presses are carried out within half a second. Telegram takes no answer after some fifteen."""
 
 
