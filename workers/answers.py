@@ -99,9 +99,11 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
             verdict = await _shown_to_presser(bot, worker, envelope, message) or await _send_in_turn(
                 bot, worker, message, reached=reached
             )
-            if verdict.meaning is Meaning.WAIT or (
+            must_wait = verdict.meaning is Meaning.WAIT or (
                 verdict.meaning is Meaning.UNKNOWN and claim.uncertain + 1 < UNCERTAIN_SENDS_MAX
-            ):
+            )
+            # The asker has the answer in private. What the group is told of it must not hold up their next command.
+            if must_wait and not (message.opens is not None and reached):
                 await _insist(partial(_keep, worker, claim, answer, verdict))
                 return
             reached = verdict.meaning not in _CANNOT_BE_WRITTEN_TO
@@ -116,10 +118,10 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         replaced = {message.edit_message_id for message in messages}
         if bot is not None and notice is not None and notice not in replaced and envelope.chat_id is not None:
             await withdraw(bot, worker.pacer, envelope.chat_id, notice)
-        if pressing is not None:
-            await pressing
     finally:
         worker.in_hand.drop(envelope.job_id)
+        if pressing is not None:
+            await pressing
 
 
 def _end_spinner(bot: Bot, worker: WorkerProcess, envelope: Envelope) -> asyncio.Task[bool] | None:

@@ -9,6 +9,7 @@ from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.people import all_settled, answers, balances, register, say, toast, transfers
+from workers.telegram.pacer import GROUP_MESSAGES_A_MINUTE
 
 BOT = "https://t.me/ballast_local_bot"
 
@@ -138,6 +139,19 @@ async def test_a_question_in_a_group_is_answered_by_a_reply_alone(
     )
     await all_settled(stack, telegram)
     assert stack.query("SELECT count(*) FROM failed_operations")[0][0] == 0
+
+
+async def test_a_group_that_takes_no_more_messages_holds_up_no_private_answer(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    """A group takes twenty messages a minute. The twenty-first would wait for up to a minute."""
+    (alice,) = await register(telegram, "Alice")
+    group = (await telegram.create_group("Friends", [alice], supergroup=True)).id
+    for _ in range(25):
+        await telegram.send_text(alice, "/help", chat_id=group)
+    await all_settled(stack, telegram)
+    assert len(await answers(telegram, group)) <= GROUP_MESSAGES_A_MINUTE
+    assert sum("/balance" in text for text in await answers(telegram, alice)) == 25 + 1
 
 
 async def test_a_press_that_has_to_wait_spins_for_no_longer_than_others(
