@@ -26,6 +26,7 @@ from workers.inbox import Inbox, Publisher
 from workers.logs import configure_logging
 from workers.telegram.bot import make_bot
 from workers.telegram.pacer import Pacer
+from workers.telegram.presses import Presses
 
 log = structlog.get_logger("bot_frontend")
 
@@ -59,7 +60,7 @@ async def serve(settings: Settings) -> None:
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
     pacer = Pacer(client)
-    callbacks = CallbackAnswers(bot, pacer)
+    callbacks = CallbackAnswers(bot, pacer, Presses(client))
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given

@@ -1,40 +1,58 @@
-"""Answers callback queries, so that a pressed button stops spinning, whatever becomes of the job."""
+"""Ends the spinner of a pressed button: at once if the job has to wait, else if no worker answered the press within
+three seconds. What the presser is told is the worker's to say (workers/telegram/presses.py).
+"""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 from telegram import Bot
-from telegram.error import TelegramError
 
-from workers.telegram.floods import heed_flood
 from workers.telegram.pacer import Pacer
+from workers.telegram.presses import Presses, answer_press
 
 log = structlog.get_logger(__name__)
 
-OUTSTANDING_MAX = 50
+OUTSTANDING_MAX = 1_000
+ANSWERED_AT_ONCE_MAX = 50
+
+WORKER_SECONDS_MAX = 3.0
+"""Most presses are carried out within half a second. Telegram takes no answer after some fifteen."""
+
+
+@dataclass(frozen=True)
+class PressReply:
+    """What the frontend does about a press.
+
+    by_worker -- a worker is to answer it, unless it is late.
+    """
+
+    callback_id: str
+    by_worker: bool = False
 
 
 class CallbackAnswers:
     """Best effort, and beside the job: a lost one costs a spinner, the outcome comes as a message."""
 
-    def __init__(self, bot: Bot, pacer: Pacer) -> None:
+    def __init__(self, bot: Bot, pacer: Pacer, presses: Presses) -> None:
         self._bot = bot
         self._pacer = pacer
+        self._presses = presses
+        self._room = asyncio.Semaphore(ANSWERED_AT_ONCE_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def answer(self, callback_id: str) -> None:
+    def answer(self, reply: PressReply) -> None:
         if len(self._tasks) >= OUTSTANDING_MAX:
             log.warning("callback_answer_skipped", outstanding=len(self._tasks))
             return
-        task = asyncio.create_task(self._answer(callback_id))
+        task = asyncio.create_task(self._answer(reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, callback_id: str) -> None:
-        try:
-            await self._bot.answer_callback_query(callback_id)
-        except TelegramError as error:
-            await heed_flood(self._pacer, error)
-            log.info("callback_answer_failed", error=str(error))
+    async def _answer(self, reply: PressReply) -> None:
+        if reply.by_worker:
+            await asyncio.sleep(WORKER_SECONDS_MAX)
+        async with self._room:
+            await answer_press(self._bot, self._presses, self._pacer, reply.callback_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from dbcore.users import UserRefError
 from workers.jobs import (
     MEMO_LENGTH_MAX,
     AdjustBalance,
+    CancelTransfers,
     CardButton,
     CardQuestion,
     ChooseBroadcasts,
@@ -34,7 +35,7 @@ from workers.jobs import (
     ShowDatabaseStatus,
     ShowHistory,
 )
-from workers.messages import Message
+from workers.origins import Origin
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>\w+))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
 _HISTORY_BUTTON = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
@@ -44,6 +45,10 @@ _QUESTIONS = frozenset(question.value for question in CardQuestion)
 _NAMING_COMMANDS = frozenset({"send", "credit", "debit"})
 _PUBLIC_COMMANDS = frozenset(name for name, _ in texts.COMMANDS)
 _TRANSFER_BUTTON = re.compile(r"(?P<decision>[cx]):(?P<token>[\w-]{1,60})")
+_STARTED_WITH = frozenset({"balance", "history", "help", "dbstatus"})
+"""What a link to the private chat may ask for: /start with it is that command."""
+
+_LEAVING_A_DIALOGUE = frozenset({"start", "send", "cancel"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Intention:
 def interpret(
     reading: Reading, dialogue: Dialogue | None, settings: Settings, our_username: str | None = None
 ) -> Intention | None:
-    """None where nothing is wanted: small talk in a group.
+    """None where nothing is wanted: small talk in a group, or a command of another bot there.
 
     our_username -- None where Telegram has not said it yet.
     """
@@ -67,7 +72,7 @@ def interpret(
         case ButtonPress() if card := _CARD_BUTTON.fullmatch(reading.data):
             return _card_button(reading, int(card["id"]), card["what"], card["shown"], dialogue, settings)
         case ButtonPress():
-            return Intention(_button(reading), dialogue)
+            return _button(reading, dialogue)
         case MembershipChange():
             return Intention(
                 SetUserStatus(
@@ -118,6 +123,8 @@ def _text(
     if message.words_of is not WordsOf.SENDER:
         return _not_own_words(message, command, dialogue, settings)
     if command is None:
+        if not message.is_private and not _answers_a_question(message, dialogue, settings):
+            return None
         is_admin = message.sender.telegram_id in settings.admin_ids
         if is_admin and message.is_private and message.posting is not None and message.posting.album:
             return None  # a piece of an album: an answer to each would be ten
@@ -131,9 +138,26 @@ def _text(
             step = dialogues.proceed(dialogue, _said(message), message.update_id, settings)
             return _after(step, message)
         return _say(message, texts.NOT_A_COMMAND) if message.is_private else None
-    return _command(
+    intention = _command(
         command["name"].lower(), _arguments(command, message, our_username), message, dialogue, settings
     )
+    if intention is None and (message.is_private or command["bot"]):
+        intention = _say(message, texts.unknown_command(command["name"].lower()))
+    if intention is not None and command["name"].lower() not in _LEAVING_A_DIALOGUE:
+        # Whoever looks something up in the middle is still asked the same.
+        intention = replace(intention, dialogue=intention.dialogue or dialogue)
+    return intention
+
+
+def _answers_a_question(message: TextMessage, dialogue: Dialogue | None, settings: Settings) -> bool:
+    """Whether a group's message answers what the bot asks its author: it is a reply to the bot, and to nothing older
+    than the command that the question belongs to.
+    """
+    if dialogue is None or message.replied_to is None:
+        return False
+    our_id = int(settings.require("telegram_bot_token").partition(":")[0])
+    is_newer = message.replied_to.message_id > (dialogue.command_id or 0)
+    return message.replied_to.author_id == our_id and is_newer
 
 
 def _not_own_words(
@@ -155,9 +179,12 @@ def _not_own_words(
 
 def _command(
     name: str, arguments: Arguments, message: TextMessage, dialogue: Dialogue | None, settings: Settings
-) -> Intention:
+) -> Intention | None:
+    """None for a command that there is not, or not for this sender."""
     sender = message.sender
     is_admin = sender.telegram_id in settings.admin_ids
+    if name == "start" and arguments.text in _STARTED_WITH:
+        name, arguments = arguments.text, Arguments("")
     match name:
         case "balance" | "history" if arguments.text:
             return _say(message, texts.only_your_own(name, is_admin))
@@ -166,7 +193,7 @@ def _command(
         case "start":
             return Intention(GetOrCreateUser(**_who(sender)))
         case "help":
-            return _say(message, texts.help_text(is_admin))
+            return _say_privately(message, texts.help_text(is_admin), opens="help")
         case "balance":
             return Intention(ShowBalance(**_who(sender)))
         case "history":
@@ -176,7 +203,9 @@ def _command(
         case "send":
             return _after(dialogues.begin(arguments, message.update_id, settings), message)
         case "cancel":
-            return _say(message, texts.LEFT_DIALOGUE if dialogue else texts.NOTHING_TO_CANCEL)
+            if dialogue is not None:
+                return _say(message, texts.LEFT_DIALOGUE)
+            return Intention(CancelTransfers(**_who(sender)))
         case "dbstatus" if is_admin:
             return Intention(ShowDatabaseStatus())
         case "credit" | "debit" if is_admin:
@@ -186,13 +215,13 @@ def _command(
         case "broadcasts" if is_admin:
             return Intention(ListBroadcasts(telegram_id=sender.telegram_id))
         case _:
-            return _say(message, texts.unknown_command(name))
+            return None
 
 
 def _after(step: Question | Refusal | SendRequest, message: TextMessage) -> Intention:
     match step:
         case Question():
-            return _say(message, step.text, step.dialogue)
+            return _ask(message, step)
         case Refusal():
             return _say(message, step.text)
         case SendRequest():
@@ -207,12 +236,12 @@ def _adjust(name: str, arguments: Arguments, message: TextMessage, settings: Set
     try:
         target = person_named(arguments, settings)
         if target is None or not target.rest:
-            return _say(message, texts.adjust_usage(name))
+            return _say_privately(message, texts.adjust_usage(name))
         amount, reason = parse_amount_and_note(target.rest, settings.currency_exponent, settings.currency)
     except (UserRefError, AmountError) as error:
-        return _say(message, f"{error} {texts.adjust_usage(name)}")
+        return _say_privately(message, f"{error} {texts.adjust_usage(name)}")
     if len(reason.strip()) > MEMO_LENGTH_MAX:
-        return _say(message, texts.MEMO_TOO_LONG)
+        return _say_privately(message, texts.MEMO_TOO_LONG)
     return Intention(
         AdjustBalance(
             telegram_id=target.user.telegram_id,
@@ -226,7 +255,7 @@ def _adjust(name: str, arguments: Arguments, message: TextMessage, settings: Set
 
 def _broadcast(arguments: str, message: TextMessage) -> Intention:
     if not message.is_private:
-        return _say(message, texts.BROADCASTS_IN_PRIVATE)
+        return _say_privately(message, texts.BROADCASTS_IN_PRIVATE)
     admin = message.sender.telegram_id
     if arguments:
         return Intention(DraftBroadcast(telegram_id=admin, text=arguments))
@@ -247,13 +276,13 @@ def _card_button(
     """A button of a broadcast's card: a job, or a question that is answered in words."""
     admin = press.sender.telegram_id
     if admin not in settings.admin_ids or press.chat_id != admin:
-        return Intention(_reply(press.chat_id, texts.ADMINS_ONLY), dialogue)
+        return _toast(press, texts.ADMINS_ONLY, dialogue)
     if what in _QUESTIONS:
         asked = DraftQuestion(broadcast_id=broadcast_id, asks=CardQuestion(what))
-        question = _reply(press.chat_id, draft_questions.question(asked, settings))
+        question = _reply(press.origin, draft_questions.question(asked, settings))
         return Intention(question, Dialogue(draft=asked, asked_by=press.update_id))
     if what not in _CARD_BUTTONS:
-        return Intention(_reply(press.chat_id, texts.UNKNOWN_BUTTON), dialogue)
+        return _toast(press, texts.UNKNOWN_BUTTON, dialogue)
     pressed = PressBroadcast(broadcast_id=broadcast_id, telegram_id=admin, what=CardButton(what), shown=shown)
     return Intention(pressed, dialogue)
 
@@ -273,24 +302,46 @@ def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings)
     return Intention(change, Dialogue(draft=more, asked_by=message.update_id))
 
 
-def _button(press: ButtonPress) -> Job:
+def _button(press: ButtonPress, dialogue: Dialogue | None) -> Intention:
     if transfer := _TRANSFER_BUTTON.fullmatch(press.data):
-        return DecideTransfer(
+        decision = DecideTransfer(
             **_who(press.sender), token=transfer["token"], confirm=transfer["decision"] == "c"
         )
+        return Intention(decision, dialogue)
     if page := _HISTORY_BUTTON.fullmatch(press.data):
-        return ShowHistory(
-            **_who(press.sender), owner_telegram_id=int(page["owner"]), upto_version=int(page["version"])
-        )
-    return _reply(press.chat_id, texts.UNKNOWN_BUTTON)
+        owner = int(page["owner"])
+        if owner != press.sender.telegram_id:
+            return _toast(press, texts.NOT_YOUR_HISTORY, dialogue)
+        shown = ShowHistory(**_who(press.sender), owner_telegram_id=owner, upto_version=int(page["version"]))
+        return Intention(shown, dialogue)
+    return _toast(press, texts.UNKNOWN_BUTTON, dialogue)
 
 
 def _say(message: TextMessage, text: str, dialogue: Dialogue | None = None) -> Intention:
-    return Intention(_reply(message.chat_id, text), dialogue)
+    """What everybody in the chat may read."""
+    return Intention(_reply(message.origin, text), dialogue)
 
 
-def _reply(chat_id: int, text: str) -> DeliverReply:
-    return DeliverReply(messages=(Message(chat_id=chat_id, text=text),))
+def _say_privately(message: TextMessage, text: str, *, opens: str = "start") -> Intention:
+    return Intention(DeliverReply(messages=tuple(message.origin.privately(text, opens=opens))))
+
+
+def _ask(message: TextMessage, question: Question) -> Intention:
+    """In a group the question is shown as one to be replied to, for the bot may see nothing else there."""
+    origin = message.origin
+    asked = DeliverReply(messages=(origin.publicly(question.text, asks=True),))
+    return Intention(asked, question.dialogue.model_copy(update={"command_id": origin.command_id}))
+
+
+def _toast(press: ButtonPress, text: str, dialogue: Dialogue | None) -> Intention:
+    """What only the presser needs to know, and only now: it is shown, and no message is sent."""
+    message = press.origin.publicly(text)
+    shown = message.model_copy(update={"toast": press.callback_id, "matters": False})
+    return Intention(DeliverReply(messages=(shown,)), dialogue)
+
+
+def _reply(origin: Origin, text: str) -> DeliverReply:
+    return DeliverReply(messages=(origin.publicly(text),))
 
 
 def _who(sender: Sender) -> dict[str, Any]:

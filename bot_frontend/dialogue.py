@@ -38,6 +38,7 @@ class Dialogue(BaseModel):
     recipient -- `@name` or an id; None while that is the question.
     draft -- the question is not of /send at all, but a broadcast's card's.
     asked_by -- the update that brought it here, so that no two states are equal by chance.
+    command_id -- the message that the question answers; in a group, only a reply to something newer is an answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -45,6 +46,7 @@ class Dialogue(BaseModel):
     recipient: str | None = None
     draft: DraftQuestion | None = None
     asked_by: int
+    command_id: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ import redis
 import structlog
 
 from bot_frontend import texts
+from bot_frontend.callbacks import PressReply
 from bot_frontend.commands import interpret, is_for_another_bot
 from bot_frontend.dialogue import Dialogue
-from bot_frontend.updates import ButtonPress, Reading, TextMessage, UpdateUnreadable, read
+from bot_frontend.updates import ButtonPress, MembershipChange, Reading, TextMessage, UpdateUnreadable, read
 from dbcore.money import format_amount
 from dbcore.settings import Settings
 from workers.broadcasts.albums import Albums
@@ -35,7 +36,6 @@ from workers.jobs import (
     job_id_of_update,
     queue_of,
 )
-from workers.messages import Message
 from workers.notices import TOLD_TO_WAIT, queued_notice
 
 log = structlog.get_logger(__name__)
@@ -78,8 +78,8 @@ class Intake:
         self._albums = albums
         self._bot_id = int(settings.require("telegram_bot_token").partition(":")[0])
 
-    def take(self, raw: Any) -> str | None:
-        """Record one update and publish its job. Returns the callback query to be answered, where it is one."""
+    def take(self, raw: Any) -> PressReply | None:
+        """Record one update and publish its job. Returns what is to be done about the press, where it is one."""
         try:
             reading = read(raw)
         except UpdateUnreadable as error:
@@ -88,9 +88,10 @@ class Intake:
         if reading is None or is_for_another_bot(reading, self._username()):
             log.info("update_not_for_us", update_id=_update_id(raw))
             return None
+        by_worker = False
         try:
             self._note_album(reading)
-            self._record(reading)
+            by_worker = self._record(reading)
         except (redis.RedisError, IntakeFull):
             raise
         except Exception as error:  # the edge: an update that trips a defect must not be polled for ever
@@ -98,9 +99,10 @@ class Intake:
             self._quarantine(
                 raw, f"{type(error).__name__}: {error}", chat_id=getattr(reading, "chat_id", None)
             )
-        return reading.callback_id if isinstance(reading, ButtonPress) else None
+        return PressReply(reading.callback_id, by_worker) if isinstance(reading, ButtonPress) else None
 
-    def _record(self, reading: Reading) -> None:
+    def _record(self, reading: Reading) -> bool:
+        """Whether a worker is to answer it soon."""
         job_id = job_id_of_update(self._bot_id, reading.update_id, reading.date)
         chat_id = getattr(reading, "chat_id", reading.sender.telegram_id)
         key = dialogue_key(chat_id, reading.sender.telegram_id)
@@ -115,13 +117,13 @@ class Intake:
                 self._username(),
             )
             if intention is None:
-                return
+                return False
             after = intention.dialogue.model_dump_json() if intention.dialogue else None
             away = self._database_is_away()
             reads = away and intention.job.kind in READING_KINDS and self._database_is_readable()
             job = intention.job
             if away and not reads:
-                job = self._answer_from_memory(job, chat_id)
+                job = self._answer_from_memory(job, reading)
             told_to_wait = away and not reads and job.kind in TOLD_TO_WAIT
             lane = "user"
             if reads or (away and queue_of(job.kind) not in DATABASE_QUEUES):
@@ -133,15 +135,16 @@ class Intake:
                 before = receipt.dialogue
                 continue
             if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
-                self._refuse(reading, chat_id, job_id, receipt.status)
+                self._refuse(reading, job_id, receipt.status)
             elif told_to_wait and receipt.status is Acceptance.ACCEPTED:
                 self._say_queued(envelope)
-            return
+            return receipt.status is Acceptance.ACCEPTED and not told_to_wait
         # Ten others of the same person within one step: taken without the dialogue rather than not at all.
         log.warning("dialogue_contended", update_id=reading.update_id)
         receipt = self._accept(envelope, None)
         if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
-            self._refuse(reading, chat_id, job_id, receipt.status)
+            self._refuse(reading, job_id, receipt.status)
+        return False
 
     def _note_album(self, reading: Reading) -> None:
         """An album comes piece by piece, and an admin's /broadcast names one piece: the others are noted for then."""
@@ -175,9 +178,9 @@ class Intake:
             self._publisher.publish(receipt.ticket)
         return receipt
 
-    def _answer_from_memory(self, job: Job, chat_id: int) -> Job:
+    def _answer_from_memory(self, job: Job, reading: Reading) -> Job:
         """A balance that is known is told at once, with its time; everything else stays what it is."""
-        if not isinstance(job, ShowBalance):
+        if not isinstance(job, ShowBalance) or isinstance(reading, MembershipChange):
             return job
         known = self._inbox.balances.last(job.telegram_id, self._settings.currency)
         if known is None:
@@ -185,7 +188,7 @@ class Intake:
         balance, seen_at = known
         money = format_amount(balance, self._settings.currency_exponent, self._settings.currency)
         text = texts.last_known_balance(money, datetime.fromtimestamp(seen_at, UTC))
-        return DeliverReply(messages=(Message(chat_id=chat_id, text=text),))
+        return DeliverReply(messages=tuple(reading.origin.privately(text, opens="balance")))
 
     def _say_queued(self, envelope: Envelope) -> None:
         """Best effort: the promise is the job's own record."""
@@ -193,13 +196,17 @@ class Intake:
         if notice is not None:
             self._accept(notice, None, bounded=False)
 
-    def _refuse(self, reading: Reading, chat_id: int, job_id: str, why: Acceptance) -> None:
+    def _refuse(self, reading: Reading, job_id: str, why: Acceptance) -> None:
         """There is no room for the job: say so, past the lane. If even that is full, they were told already."""
+        if isinstance(reading, MembershipChange):
+            return  # nobody asked for anything
         text = texts.TOO_MANY_WAITING if why is Acceptance.FULL else texts.TOO_MANY_IN_ALL
-        refusal = DeliverReply(messages=(Message(chat_id=chat_id, text=text),))
+        refusal = DeliverReply(messages=(reading.origin.publicly(text),))
         lane = f"full:{reading.sender.telegram_id}"
         self._accept(
-            Envelope.of(refusal, job_id=job_id, lane=lane, chat_id=chat_id, update_id=reading.update_id),
+            Envelope.of(
+                refusal, job_id=job_id, lane=lane, origin=reading.origin, update_id=reading.update_id
+            ),
             None,
             bounded=False,
         )
@@ -228,7 +235,9 @@ def _update_id(raw: Any) -> int | None:
 
 
 def _may_answer_a_question(reading: Reading) -> bool:
-    return isinstance(reading, TextMessage) and not reading.text.startswith("/")
+    if not isinstance(reading, TextMessage) or reading.text.startswith("/"):
+        return False
+    return reading.is_private or reading.replied_to is not None
 
 
 def _envelope(job: Job, reading: Reading, job_id: str, lane: str, *, told_to_wait: bool) -> Envelope:
@@ -236,8 +245,9 @@ def _envelope(job: Job, reading: Reading, job_id: str, lane: str, *, told_to_wai
         job,
         job_id=job_id,
         lane=f"{lane}:{reading.sender.telegram_id}",
-        chat_id=getattr(reading, "chat_id", None),
+        origin=None if isinstance(reading, MembershipChange) else reading.origin,
         message_id=reading.message_id if isinstance(reading, ButtonPress) else None,
         update_id=reading.update_id,
         told_to_wait=told_to_wait,
+        callback_id=reading.callback_id if isinstance(reading, ButtonPress) else None,
     )

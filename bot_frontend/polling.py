@@ -86,12 +86,12 @@ class Poller:
 
     async def _take(self, updates: list[dict[str, Any]]) -> None:
         for update in updates:
-            callback_id = await asyncio.to_thread(self._intake.take, update)
+            press = await asyncio.to_thread(self._intake.take, update)
             update_id = update.get("update_id")
             if isinstance(update_id, int):
                 self._offset = update_id + 1
-            if callback_id is not None:
-                self._callbacks.answer(callback_id)
+            if press is not None:
+                self._callbacks.answer(press)
 
     async def _back_off(self) -> None:
         await asyncio.sleep(self._back_off_seconds)

@@ -14,7 +14,7 @@ COMMANDS = (
     ("history", "Show what happened on your account"),
     ("stop", "Get no broadcasts any more; all else goes on"),
     ("resume", "Get broadcasts again"),
-    ("cancel", "Leave what I am asking you"),
+    ("cancel", "Cancel what I am asking you, or your open transfers"),
     ("help", "Explain the commands"),
 )
 
@@ -51,11 +51,8 @@ NOT_AS_A_CHAT = (
 )
 MEMO_TOO_LONG = f"The memo is too long: at most {MEMO_LENGTH_MAX} characters."
 LEFT_DIALOGUE = "Left. Nothing was moved."
-NOTHING_TO_CANCEL = (
-    "I am asking you nothing, so there is nothing to cancel. "
-    "A transfer that waits for your Confirm is left by the Cancel button under it."
-)
 NOT_A_COMMAND = "I understand commands alone. /help lists them."
+NOT_YOUR_HISTORY = "These buttons belong to somebody else. Send /history to see your own."
 UNKNOWN_BUTTON = "I do not know this button any more. Please start again."
 TOO_MANY_WAITING = "You have too many commands waiting already. This one was not taken; try again in a while."
 TOO_MANY_IN_ALL = "Too many commands are waiting for the database. This one was not taken; try again later."

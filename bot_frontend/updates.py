@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from dbcore.text import storable
+from workers.origins import Origin
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member")
 """Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""
@@ -18,6 +19,7 @@ TELEGRAM = 777000
 """Telegram's own account. It posts in a group what the channel linked to it posts."""
 NOBODY = frozenset({TELEGRAM, 1087968824, 136817688})
 """No persons: beside that one those that stand for anonymous admins, and for channels that write in groups."""
+GENERAL_THREAD_ID = 1
 
 
 class UpdateUnreadable(Exception):
@@ -69,8 +71,8 @@ class _ExternalReply(_Part):
 
 class _Original(_Part):
     message_id: _Integer
-    media_group_id: _Text | None = Field(default=None, max_length=64)
     sender: _User | None = Field(default=None, alias="from")
+    media_group_id: _Text | None = Field(default=None, max_length=64)
     sender_chat: Any = None
     forward_origin: _Origin | None = None
     # What topics begin with. Each message of a topic says that it replies to this one, if it replies to no other.
@@ -82,6 +84,11 @@ class _Message(_Original):
     chat: _Chat
     text: _Text | None = None
     entities: list[_Entity] = []
+    message_thread_id: _Integer | None = None
+    is_topic_message: bool = False
+    forum_topic_edited: object = None
+    forum_topic_closed: object = None
+    forum_topic_reopened: object = None
     reply_to_message: _Original | None = None
     external_reply: _ExternalReply | None = None
     via_bot: Any = None
@@ -93,6 +100,17 @@ class _Message(_Original):
     guest_query_id: Any = None
     guest_bot_caller_user: Any = None
     guest_bot_caller_chat: Any = None
+
+    @property
+    def tells_of_a_topic(self) -> bool:
+        """It is Telegram's own message that a topic was made or changed."""
+        changes = (
+            self.forum_topic_created,
+            self.forum_topic_edited,
+            self.forum_topic_closed,
+            self.forum_topic_reopened,
+        )
+        return any(change is not None for change in changes)
 
 
 class _CallbackQuery(_Part):
@@ -130,10 +148,14 @@ class Sender:
 
 @dataclass(frozen=True)
 class Posting:
-    """A message of a chat. `album` is Telegram's name for the album it is a piece of, where it is one."""
+    """A message of a chat. `album` is Telegram's name for the album it is a piece of, where it is one.
+
+    author_id -- who wrote it, as far as Telegram tells.
+    """
 
     message_id: int
     album: str | None = None
+    author_id: int | None = None
 
 
 class WordsOf(StrEnum):
@@ -175,6 +197,7 @@ class TextMessage:
 
     replied_to -- the message of the same chat that this one answers.
     replied_author -- of that one, or of one in another chat; None where it replies to nothing.
+    thread_id -- the topic; None for General, and where there are none.
     """
 
     update_id: int
@@ -188,6 +211,12 @@ class TextMessage:
     words_of: WordsOf = WordsOf.SENDER
     mentions: tuple[Mention, ...] = ()
     replied_author: Author | None = None
+    thread_id: int | None = None
+
+    @property
+    def origin(self) -> Origin:
+        command_id = None if self.posting is None else self.posting.message_id
+        return Origin(self.chat_id, self.sender.telegram_id, command_id, self.thread_id)
 
 
 @dataclass(frozen=True)
@@ -204,6 +233,11 @@ class ButtonPress:
     sender: Sender
     callback_id: str
     data: str
+    thread_id: int | None = None
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.chat_id, self.sender.telegram_id, None, self.thread_id)
 
 
 @dataclass(frozen=True)
@@ -240,7 +274,7 @@ def read(raw: Any) -> Reading | None:
 
 
 def _message(update_id: int, message: _Message) -> TextMessage | None:
-    if message.sender is None or not _is_heard(message):
+    if message.sender is None or not _is_heard(message) or message.tells_of_a_topic:
         return None
     text = message.text or ""
     return TextMessage(
@@ -251,10 +285,11 @@ def _message(update_id: int, message: _Message) -> TextMessage | None:
         sender=_sender(message.sender),
         text=text,
         posting=_posting(message),
-        replied_to=_posting(message.reply_to_message) if message.reply_to_message else None,
+        replied_to=_replied_to(message),
         words_of=_whose_words(message),
         mentions=_mentions(text, message.entities),
         replied_author=_replied_author(message),
+        thread_id=_thread(message),
     )
 
 
@@ -318,8 +353,24 @@ def _author(user: _User | None) -> Author:
     return Author(user.id, user.username) if user is not None and _is_person(user) else Author(None)
 
 
+def _replied_to(message: _Message) -> Posting | None:
+    """The message that it answers. One that answers nothing comes as an answer to the first message of its topic."""
+    original = message.reply_to_message
+    if original is None or (message.is_topic_message and original.message_id == message.message_thread_id):
+        return None
+    return _posting(original)
+
+
+def _thread(message: _Message) -> int | None:
+    """The topic to answer in. Telegram does not take General's number back, and elsewhere it is one of replies."""
+    if not message.is_topic_message or message.message_thread_id == GENERAL_THREAD_ID:
+        return None
+    return message.message_thread_id
+
+
 def _posting(message: _Original) -> Posting:
-    return Posting(message.message_id, message.media_group_id)
+    author_id = None if message.sender is None else message.sender.id
+    return Posting(message.message_id, message.media_group_id, author_id)
 
 
 def _press(update_id: int, query: _CallbackQuery) -> ButtonPress | None:
@@ -334,6 +385,7 @@ def _press(update_id: int, query: _CallbackQuery) -> ButtonPress | None:
         sender=_sender(query.sender),
         callback_id=query.id,
         data=query.data or "",
+        thread_id=_thread(message) if message else None,
     )
 
 

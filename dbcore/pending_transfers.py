@@ -18,6 +18,24 @@ _CREATE_SQL = (
     "SELECT * FROM pending_create(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
 )
 _DECIDE_SQL = "SELECT * FROM pending_decide(%s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
+_CANCEL_ALL_SQL = """
+WITH mine AS (
+    SELECT p.id, p.status, p.decided_key, p.expires_at
+      FROM pending_transfers p JOIN users u ON u.id = p.sender_user_id
+     WHERE u.telegram_id = %s AND p.id > (SELECT max(id) FROM pending_transfers) - %s
+), cancelled AS (
+    UPDATE pending_transfers p SET status = 'cancelled', decided_key = %s, decided_at = clock_timestamp()
+      FROM mine
+     WHERE p.id = mine.id AND p.status = 'pending' AND p.expires_at > clock_timestamp()
+ RETURNING p.id
+)
+SELECT (SELECT count(*) FROM cancelled)
+     + (SELECT count(*) FROM mine WHERE status = 'cancelled' AND decided_key = %s)
+"""
+NEWEST_SEARCHED = 20_000
+"""Transfers that `cancel_all` looks through, for they have no index by sender. One expires after ten minutes, so this
+is enough for 33 a second.
+"""
 _TOKEN_BYTES = 12  # 16 characters: guessing is hopeless, and a button's data holds 64 bytes with more to say
 
 
@@ -122,3 +140,12 @@ def decide(
         sender_balance=row[12],
         recipient_balance=row[13],
     )
+
+
+def cancel_all(engine: GuardedEngine, *, key: str, sender_id: int) -> int:
+    """Cancel every transfer of this sender that can still be confirmed. Returns how many this key has cancelled."""
+    require_key(key)
+    (count,) = engine.fetch_row(
+        _CANCEL_ALL_SQL, (sender_id, NEWEST_SEARCHED, key, key), name="pending_transfers.cancel_all"
+    )
+    return int(count)

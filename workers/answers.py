@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from html import unescape
 from typing import TYPE_CHECKING, TypeVar
 
 import redis
@@ -23,7 +24,9 @@ from workers.failures import record_failure
 from workers.inbox import Claim
 from workers.jobs import Envelope
 from workers.messages import Message
+from workers.origins import PRIVATE_CHAT_CLOSED
 from workers.telegram.courier import send, withdraw
+from workers.telegram.presses import answer_press
 from workers.telegram.verdicts import MISCONFIGURED_SECONDS, Meaning, Verdict
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ _GONE = {
     Meaning.BLOCKED: users.UserStatus.BLOCKED,
     Meaning.DEACTIVATED: users.UserStatus.DEACTIVATED,
 }
+
+_CANNOT_BE_WRITTEN_TO = {*_GONE, Meaning.CHAT_GONE}
 
 _NO_BOT = Verdict(Meaning.WAIT, MISCONFIGURED_SECONDS, description="this worker has no TELEGRAM_BOT_TOKEN")
 
@@ -76,6 +81,7 @@ class Answer:
 async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: Answer) -> None:
     """Send what is still to be sent, then finish the job. Runs on the courier's loop."""
     envelope = claim.envelope
+    pressing: asyncio.Task[bool] | None = None
     try:
         if bot is None and len(answer.messages) > claim.sent:
             await _insist(partial(_keep, worker, claim, answer, _NO_BOT))
@@ -83,14 +89,24 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         if envelope.told_to_wait and claim.sent == 0:
             answer = await asyncio.to_thread(_in_place_of_notice, worker, envelope, answer)
         messages = answer.messages
+        if bot is not None and not any(message.toast for message in messages):
+            pressing = _end_spinner(bot, worker, envelope)
+        reached = True
         for position, message in enumerate(messages[claim.sent :], start=claim.sent + 1):
             assert bot is not None  # noqa: S101  without one there is nothing left to send here
-            verdict = await _send_in_turn(bot, worker, message)
-            if verdict.meaning is Meaning.WAIT or (
+            if message.opens is not None and not reached:
+                message = message.model_copy(update={"text": PRIVATE_CHAT_CLOSED})
+            verdict = await _shown_to_presser(bot, worker, envelope, message) or await _send_in_turn(
+                bot, worker, message, reached=reached
+            )
+            must_wait = verdict.meaning is Meaning.WAIT or (
                 verdict.meaning is Meaning.UNKNOWN and claim.uncertain + 1 < UNCERTAIN_SENDS_MAX
-            ):
+            )
+            # The asker has the answer in private. What the group is told of it must not hold up their next command.
+            if must_wait and not (message.opens is not None and reached):
                 await _insist(partial(_keep, worker, claim, answer, verdict))
                 return
+            reached = verdict.meaning not in _CANNOT_BE_WRITTEN_TO
             if verdict.meaning is not Meaning.DELIVERED:
                 await asyncio.to_thread(_note_undelivered, worker, claim, message, verdict)
             elif notice_of := envelope.fields.get("notice_of"):
@@ -104,6 +120,27 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
             await withdraw(bot, worker.pacer, envelope.chat_id, notice)
     finally:
         worker.in_hand.drop(envelope.job_id)
+        if pressing is not None:
+            await pressing
+
+
+def _end_spinner(bot: Bot, worker: WorkerProcess, envelope: Envelope) -> asyncio.Task[bool] | None:
+    """Answer the press, if the job is one, beside the messages. Who was told to wait was answered by the frontend."""
+    if envelope.callback_id is None or envelope.told_to_wait:
+        return None
+    return asyncio.create_task(answer_press(bot, worker.presses, worker.pacer, envelope.callback_id))
+
+
+async def _shown_to_presser(
+    bot: Bot, worker: WorkerProcess, envelope: Envelope, message: Message
+) -> Verdict | None:
+    """Show a toast. None if the message is to be sent: it is no toast, or one that matters and cannot be shown."""
+    if message.toast is None or envelope.told_to_wait:
+        return None
+    text = unescape(message.text)
+    if await answer_press(bot, worker.presses, worker.pacer, message.toast, text) or not message.matters:
+        return Verdict(Meaning.DELIVERED)
+    return None
 
 
 async def _insist(step: Callable[[], T]) -> T | None:
@@ -136,7 +173,9 @@ async def _note_notice(
         await withdraw(bot, worker.pacer, chat_id, message_id)
 
 
-async def _send_in_turn(bot: Bot, worker: WorkerProcess, message: Message) -> Verdict:
+async def _send_in_turn(
+    bot: Bot, worker: WorkerProcess, message: Message, *, reached: bool = True
+) -> Verdict:
     """Send it when the fleet's pace lets it. What has to wait for long waits on its job's record."""
     held_seconds = 0.0
     while wait_seconds := await asyncio.to_thread(_turn, worker, message.chat_id):
@@ -144,7 +183,7 @@ async def _send_in_turn(bot: Bot, worker: WorkerProcess, message: Message) -> Ve
         if held_seconds > HELD_FOR_TURN_SECONDS_MAX:
             return Verdict(Meaning.WAIT, wait_seconds, description="it is not this chat's turn yet")
         await asyncio.sleep(wait_seconds)
-    verdict = await send_one(bot, message)
+    verdict = await send_one(bot, message, reached=reached)
     if verdict.flood:
         with contextlib.suppress(redis.RedisError):  # this answer waits, and the next asks Telegram itself
             await asyncio.to_thread(worker.pacer.halt, verdict.retry_after_seconds, chat_id=message.chat_id)
@@ -158,17 +197,32 @@ def _turn(worker: WorkerProcess, chat_id: int) -> float:
         return 0.0  # an answer is owed, and the pace is only politeness until Telegram says otherwise
 
 
-async def send_one(bot: Bot, message: Message) -> Verdict:
-    """Send it; where the message to edit is gone, as a new one, and where the group became a supergroup, there."""
-    verdict = await send(bot, message)
+async def send_one(bot: Bot, message: Message, *, reached: bool = True) -> Verdict:
+    """Send it; where the message to edit is gone, as a new one, and where the group became a supergroup, there. What a
+    group does not take goes to the private chat.
+
+    reached -- the message before it was taken by the private chat.
+    """
+    verdict = await send(bot, message, reached=reached)
     if verdict.meaning is Meaning.UNKNOWN and message.edit_message_id is not None:
         return replace(verdict, meaning=Meaning.WAIT)  # the same edit twice is one edit
     if verdict.meaning is Meaning.EDIT_IMPOSSIBLE:
-        verdict = await send(bot, message.model_copy(update={"edit_message_id": None}))
+        message = message.model_copy(update={"edit_message_id": None})
+        verdict = await send(bot, message, reached=reached)
     elif verdict.meaning is Meaning.MIGRATED:
-        verdict = await send(
-            bot, message.model_copy(update={"chat_id": verdict.migrated_to, "edit_message_id": None})
+        # Its messages and topics have other ids there, or none.
+        message = message.model_copy(
+            update={
+                "chat_id": verdict.migrated_to,
+                "edit_message_id": None,
+                "quotes": None,
+                "thread_id": None,
+            }
         )
+        verdict = await send(bot, message, reached=reached)
+    if verdict.meaning in {Meaning.REFUSED, Meaning.CHAT_GONE} and message.private_chat_id is not None:
+        log.info("group_refused", meaning=verdict.meaning, why=verdict.description)
+        verdict = await send(bot, message.to_private_chat())
     return verdict
 
 
@@ -204,6 +258,8 @@ def _note_undelivered(worker: WorkerProcess, claim: Claim, message: Message, ver
     try:
         if (status := _GONE.get(verdict.meaning)) is not None and message.chat_id > 0:
             users.set_status(worker.engine, telegram_id=message.chat_id, status=status)
+        elif message.opens is not None:
+            pass  # the answer itself is in the private chat
         elif verdict.meaning in {Meaning.BAD_PAYLOAD, Meaning.REFUSED, Meaning.UNKNOWN}:
             reason = f"the answer may not have arrived: {verdict.meaning}, {verdict.description}"
             record_failure(worker, claim.envelope, reason)

@@ -35,9 +35,12 @@ from workers import process
 from workers.answers import Answer, deliver
 from workers.failures import record_failure
 from workers.inbox import Acceptance, Claim
-from workers.jobs import Envelope, Job, JobInvalid
+from workers.jobs import Envelope, Job, JobInvalid, ShowBalance, ShowDatabaseStatus, ShowHistory
 from workers.messages import Message
 from workers.not_now import NotNow
+from workers.origins import Origin
+from workers.telegram.presses import TOAST_LENGTH_MAX
+from workers.texts import escape
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -62,6 +65,13 @@ UNWRITABLE_SECONDS = (2.0, 5.0)
 balance of somebody new, comes again after a while that is drawn from these.
 """
 
+_STARTED_WITH = {
+    ShowBalance.kind: "balance",
+    ShowHistory.kind: "history",
+    ShowDatabaseStatus.kind: "dbstatus",
+}
+"""What a link to the private chat asks for, by the kind of job whose answer could not be sent there."""
+
 _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -77,13 +87,17 @@ class JobFailed(Exception):
 class Work(Generic[J]):
     """What a task's function receives: the job, where its answer goes, and the doorway to the database.
 
+    origin -- where the job came from; None if nobody waits for an answer.
+    message_id -- the message whose button was pressed.
+    callback_id -- the press that is to be answered.
     waited_seconds -- from its intake until this process took it.
     """
 
     job: J
     job_id: str
-    chat_id: int | None
+    origin: Origin | None
     message_id: int | None
+    callback_id: str | None
     waited_seconds: float
     engine: GuardedEngine
     settings: Settings
@@ -101,21 +115,48 @@ class Work(Generic[J]):
             self.balances.append(SeenBalance.changed(party, self.settings.currency, balance, status))
 
     def answer(
-        self, text: str, buttons: Sequence[Sequence[Any]] = (), *, edit: bool = False
+        self,
+        text: str,
+        buttons: Sequence[Sequence[Any]] = (),
+        *,
+        edit: bool = False,
+        picture: str | None = None,
     ) -> list[Message]:
-        """One message to where the job came from; empty where nobody waits there.
+        """The answer, for the asker alone: a command in a group is answered in the private chat. Empty if nobody waits.
 
         edit -- put it in place of the message whose button was pressed.
         """
-        if self.chat_id is None:
+        if self.origin is None:
+            return []
+        return self.origin.privately(
+            text,
+            buttons,
+            edit_message_id=self.message_id if edit else None,
+            picture=picture,
+            opens=_STARTED_WITH.get(self.job.kind, "start"),
+        )
+
+    def answer_publicly(
+        self, text: str, buttons: Sequence[Sequence[Any]] = (), *, edit: bool = False
+    ) -> list[Message]:
+        """The answer, for everybody in the chat to read: no balance, and nothing else that is private."""
+        if self.origin is None:
             return []
         return [
-            Message(
-                chat_id=self.chat_id,
-                text=text,
-                buttons=tuple(tuple(row) for row in buttons),
-                edit_message_id=self.message_id if edit else None,
-            )
+            self.origin.publicly(text, buttons, edit_message_id=self.message_id if edit else None),
+        ]
+
+    def toast(self, text: str, *, matters: bool) -> list[Message]:
+        """The answer to a press, shown to the presser alone and not sent.
+
+        text -- plain, at most 200 characters, or it is sent as a message.
+        matters -- send it as a message if it can no longer be shown.
+        """
+        if self.callback_id is None or len(text) > TOAST_LENGTH_MAX:
+            return self.answer(escape(text))
+        return [
+            message.model_copy(update={"toast": self.callback_id, "matters": matters})
+            for message in self.answer(escape(text))[:1]
         ]
 
 
@@ -230,8 +271,9 @@ def _outcome_of(
         work = Work(
             job=job_type.decode(envelope.fields),
             job_id=envelope.job_id,
-            chat_id=envelope.chat_id,
+            origin=envelope.origin,
             message_id=envelope.message_id,
+            callback_id=envelope.callback_id,
             waited_seconds=claim.waited_ms / 1000,
             engine=worker.engine,
             settings=worker.settings,

@@ -33,9 +33,8 @@ def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> l
     if is_new:
         worker.tally.count("dead_letters")
     log.error("dead_letter", reference=reference, kind=envelope.kind)
-    if envelope.chat_id is None:
-        return []
-    return [Message(chat_id=envelope.chat_id, text=texts.failed(reference))]
+    origin = envelope.origin
+    return [] if origin is None else [origin.publicly(texts.failed(reference))]
 
 
 def _telegram_id(envelope: Envelope) -> int | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from workers.jobs import (
     AdjustBalance,
+    CancelTransfers,
     ChangeDraft,
     ChooseBroadcasts,
     CreateTransfer,
@@ -20,7 +21,6 @@ from workers.jobs import (
     ShowHistory,
     reference_of,
 )
-from workers.messages import Message
 
 TOLD_TO_WAIT = frozenset(
     job_type.kind
@@ -31,6 +31,7 @@ TOLD_TO_WAIT = frozenset(
         AdjustBalance,
         CreateTransfer,
         DecideTransfer,
+        CancelTransfers,
         ShowHistory,
         DraftBroadcast,
         ChangeDraft,
@@ -46,12 +47,13 @@ def queued_notice(envelope: Envelope) -> Envelope | None:
 
     It goes beside the job's lane and by an id of its own: said twice, it is said once.
     """
-    if envelope.chat_id is None or envelope.kind not in TOLD_TO_WAIT:
+    origin = envelope.origin
+    if origin is None or envelope.kind not in TOLD_TO_WAIT:
         return None
     text = (
         f"The database is away. This is queued, reference {reference_of(envelope.job_id)}: it will be done once the "
         "database is back, and you will read here what came of it."
     )
     notice_id = f"{envelope.job_id}-queued"
-    notice = DeliverReply(messages=(Message(chat_id=envelope.chat_id, text=text),), notice_of=envelope.job_id)
-    return Envelope.of(notice, job_id=notice_id, lane=notice_id, chat_id=envelope.chat_id)
+    notice = DeliverReply(messages=(origin.publicly(text),), notice_of=envelope.job_id)
+    return Envelope.of(notice, job_id=notice_id, lane=notice_id, origin=origin)

@@ -25,6 +25,7 @@ from workers.inbox import Inbox, Publisher
 from workers.jobs import DATABASE_QUEUES
 from workers.telegram.courier import Courier
 from workers.telegram.pacer import Pacer
+from workers.telegram.presses import Presses
 from workers.totals import Tally, name_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class WorkerProcess:
         self.tally = Tally()
         self.courier = Courier(settings, self.tally, bulk_sends_max=SENDS_AT_ONCE)
         self.pacer = Pacer(self.redis)
+        self.presses = Presses(self.redis)
         self.broadcaster = Broadcaster(
             self.redis, self.engine, self.inbox, self.publisher, self.courier.closing, self.pacer
         )

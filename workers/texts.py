@@ -140,12 +140,34 @@ def decided(outcome: DecisionOutcome, settings: Settings) -> str:
     return _moved("Sent {amount} to {name}.", outcome, outcome.recipient, outcome.sender_balance, settings)
 
 
+def decided_in_group(outcome: DecisionOutcome, settings: Settings) -> str:
+    """What the whole group reads: who sent whom how much, and nobody's balance."""
+    if not money_moved(outcome):
+        return decided(outcome, settings) if not is_private(outcome) else "Nothing was sent."
+    assert outcome.sender is not None and outcome.recipient is not None and outcome.amount is not None  # noqa: S101
+    amount = _money(outcome.amount, settings)
+    return f"{_name(outcome.sender)} sent {_name(outcome.recipient)} {amount}."
+
+
+def is_private(outcome: DecisionOutcome) -> bool:
+    """Whether the sender's answer tells of their balance."""
+    return money_moved(outcome) or outcome.reason is RejectionReason.INSUFFICIENT_FUNDS
+
+
+def cancelled(count: int) -> str:
+    if count == 0:
+        return "Nothing is waiting for your Confirm, so there is nothing to cancel."
+    what = "Your transfer is" if count == 1 else f"Your {count} transfers are"
+    return f"{what} cancelled. Nothing was moved."
+
+
 def closes_the_question(outcome: DecisionOutcome) -> bool:
-    """Whether the message with the buttons is replaced: not by what a stranger or a second press brings."""
+    """Whether the message with the buttons is replaced: not by a stranger's press, or a second one."""
     return outcome.reason not in {
         RejectionReason.NOT_YOURS,
         RejectionReason.ALREADY_CONFIRMED,
         RejectionReason.ALREADY_CANCELLED,
+        RejectionReason.UNKNOWN_TRANSFER,
     }
 
 

@@ -46,7 +46,7 @@ class Webhook:
         if not isinstance(update, dict):
             return JSONResponse({"error": "expected an Update object"}, status_code=400)
         try:
-            callback_id = await asyncio.to_thread(self._intake.take, update)
+            press = await asyncio.to_thread(self._intake.take, update)
         except (redis.RedisError, IntakeFull) as error:
             log.warning("intake_waits", error=type(error).__name__)
             self._receiver.failed(type(error).__name__)
@@ -56,6 +56,6 @@ class Webhook:
                 headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
         self._receiver.heard()
-        if callback_id is not None:
-            self._callbacks.answer(callback_id)
+        if press is not None:
+            self._callbacks.answer(press)
         return Response(status_code=200)

@@ -123,6 +123,16 @@ class TelegramControl:
     async def upgrade_group(self, chat_id: int) -> Group:
         return Group.read((await self._post(f"/chats/{chat_id}/upgrade"))["chat"])
 
+    async def create_topic(self, chat_id: int, user_id: int, name: str) -> int:
+        """Its thread id. The first topic makes a supergroup a forum."""
+        answer = await self._post(f"/chats/{chat_id}/topics", user_id=user_id, name=name)
+        return int(answer["topic"]["thread_id"])
+
+    async def close_topic(self, chat_id: int, thread_id: int, *, closed: bool = True) -> None:
+        """Close it, or open it again. General is topic 1."""
+        fields = {"thread_id": thread_id, "closed": closed}
+        await self._request("PATCH", f"/chats/{chat_id}/topics", fields)
+
     async def delete_group(self, chat_id: int) -> Group:
         return Group.read((await self._post(f"/chats/{chat_id}/delete"))["chat"])
 
@@ -142,6 +152,7 @@ class TelegramControl:
         *,
         chat_id: int | None = None,
         reply_to_message_id: int | None = None,
+        thread_id: int | None = None,
     ) -> Sent:
         answer = await self._post(
             "/messages",
@@ -149,6 +160,7 @@ class TelegramControl:
             chat_id=chat_id,
             text=text,
             reply_to_message_id=reply_to_message_id,
+            thread_id=thread_id,
         )
         return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
 

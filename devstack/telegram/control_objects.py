@@ -60,6 +60,12 @@ class SeenMessage(_Read):
         rows = self.message.get("reply_markup", {}).get("inline_keyboard", [])
         return [(button["text"], button.get("callback_data")) for row in rows for button in row]
 
+    @property
+    def links(self) -> list[tuple[str, str]]:
+        """Label and address of every inline button that opens one."""
+        rows = self.message.get("reply_markup", {}).get("inline_keyboard", [])
+        return [(button["text"], button["url"]) for row in rows for button in row if "url" in button]
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:

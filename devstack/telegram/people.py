@@ -11,9 +11,10 @@ from typing import Any
 from devstack.telegram.errors import ControlError
 from devstack.telegram.images import image_size, image_type
 from devstack.telegram.keyboards import find_button
-from devstack.telegram.methods.sending import document, photo_size, video
+from devstack.telegram.methods.sending import document, photo_size, thread_fields, video
 from devstack.telegram.state.chats import BotStatus, Chat, ChatType
 from devstack.telegram.state.messages import StoredMessage
+from devstack.telegram.state.topics import GENERAL_ID, Topic
 from devstack.telegram.state.users import User
 from devstack.telegram.telegram import Telegram
 from devstack.telegram.text import TEXT_LENGTH_MAX, parse_text
@@ -59,6 +60,7 @@ class People:
         text: str,
         *,
         reply_to_message_id: int | None = None,
+        thread_id: int | None = None,
         photo: str | None = None,
         video: str | None = None,
         document: str | None = None,
@@ -67,6 +69,7 @@ class People:
     ) -> tuple[StoredMessage, int | None]:
         """Send a message as a user; returns it and its update's id (None when the bot does not get it).
 
+        thread_id -- the topic; General if it is left out.
         album -- the media_group_id that makes it one piece of an album.
         """
         telegram = self._telegram
@@ -90,6 +93,8 @@ class People:
         }
         if album is not None:
             payload["media_group_id"] = album
+        if thread_id is not None:
+            payload |= self._in_topic(telegram.topics.require(chat_id, thread_id))
         answered: StoredMessage | None = None
         if reply_to_message_id is not None:
             answered = telegram.messages.get(chat_id, reply_to_message_id)
@@ -119,6 +124,34 @@ class People:
         if not self._is_heard(chat, plain, None):
             return None
         return telegram.updates.add("edited_message", payload, f"chat:{chat_id}")
+
+    def create_topic(self, user_id: int, chat_id: int, name: str) -> Topic:
+        """Add a topic to a supergroup or a private chat; a service message tells of it."""
+        telegram = self._telegram
+        user, chat = self._present(user_id, chat_id)
+        if chat.type is ChatType.GROUP:
+            raise ControlError(409, f"chat {chat_id} is a basic group, which has no topics; upgrade it first")
+        thread_id = telegram.messages.draw_id()
+        if thread_id == GENERAL_ID:
+            thread_id = telegram.messages.draw_id()
+        topic = telegram.topics.add(chat_id, thread_id, name)
+        payload: dict[str, Any] = {
+            "message_id": thread_id,
+            "from": user.api(),
+            "chat": telegram.chats.api(chat),
+            "date": telegram.clock.date(),
+            **thread_fields(topic),
+            "forum_topic_created": {"name": name, "icon_color": 7322096},
+        }
+        telegram.messages.add(payload, from_bot=False)
+        telegram.updates.add("message", payload, f"chat:{chat_id}")
+        telegram.live.tell("chats", chat_id=chat_id)
+        return topic
+
+    def close_topic(self, chat_id: int, thread_id: int, *, closed: bool) -> Topic:
+        topic = self._telegram.topics.set_closed(self._telegram.topics.require(chat_id, thread_id), closed)
+        self._telegram.live.tell("chats", chat_id=chat_id)
+        return topic
 
     def press(
         self,
@@ -221,6 +254,12 @@ class People:
             telegram.updates.add("message", payload, f"chat:{where.id}")
         telegram.live.tell("chats", chat_id=new.id)
         return new
+
+    def _in_topic(self, topic: Topic) -> dict[str, Any]:
+        """Of a message in a topic that answers nothing, Telegram says that it answers the topic's first message."""
+        fields = thread_fields(topic)
+        first = self._telegram.messages.get(topic.chat_id, topic.thread_id)
+        return fields if first is None else {**fields, "reply_to_message": first.payload}
 
     def _present(self, user_id: int, chat_id: int) -> tuple[User, Chat]:
         user = self._telegram.users.require(user_id)

@@ -19,6 +19,7 @@ from devstack.telegram.state.files import Files
 from devstack.telegram.state.messages import Messages
 from devstack.telegram.state.record import Record
 from devstack.telegram.state.store import Store
+from devstack.telegram.state.topics import Topics
 from devstack.telegram.state.updates import Updates
 from devstack.telegram.state.users import Users
 
@@ -50,7 +51,8 @@ class Telegram:
         self.store = Store(data_dir)
         self.live = Live()
         self.users = Users(self.store, self.clock)
-        self.chats = Chats(self.store, self.users)
+        self.topics = Topics(self.store)
+        self.chats = Chats(self.store, self.users, self.topics)
         self.messages = Messages(self.store, self.live)
         self.updates = Updates(self.store, self.clock, self.live)
         self.callback_queries = CallbackQueries(self.store, self.clock, self.live)

@@ -7,7 +7,7 @@ import asyncio
 from dbcore.known_balances import KnownBalances
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from devstack.telegram.control_objects import SeenMessage
+from devstack.telegram.control_objects import Press, SeenMessage
 
 ANSWER_SECONDS_MAX = 60.0
 
@@ -38,6 +38,13 @@ async def register(telegram: TelegramControl, *names: str, credit: str | None = 
 async def answers(telegram: TelegramControl, chat_id: int) -> list[str]:
     """The texts of all that the bot has in this chat now."""
     return [message.text for message in await telegram.messages(chat_id, from_bot=True)]
+
+
+async def toast(telegram: TelegramControl, press: Press) -> str:
+    """What the presser was shown; empty if only the spinner ended."""
+    query = await telegram.callback_query(press.callback_query_id, wait_seconds=ANSWER_SECONDS_MAX)
+    assert query.answer is not None, f"the press of {query.data!r} was not answered"
+    return str(query.answer["text"])
 
 
 async def all_settled(stack: Stack, telegram: TelegramControl) -> None:

@@ -11,6 +11,7 @@ from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from workers.jobs import (
     AdjustBalance,
+    CancelTransfers,
     ChooseBroadcasts,
     CreateTransfer,
     DecideTransfer,
@@ -116,13 +117,26 @@ def test_cancel_leaves_the_dialogue(settings: Settings) -> None:
     assert "Left" in said(left)
     assert left is not None
     assert left.dialogue is None
-    assert "nothing to cancel" in said(interpret(text("/cancel"), None, settings))
 
 
-def test_another_command_leaves_the_dialogue_and_is_done(settings: Settings) -> None:
-    intention = interpret(text("/balance"), Dialogue(asked_by=1), settings)
+def test_cancel_outside_a_dialogue_cancels_what_waits_for_confirm(settings: Settings) -> None:
+    intention = interpret(text("/cancel"), None, settings)
     assert intention is not None
-    assert isinstance(intention.job, ShowBalance)
+    assert intention.job == CancelTransfers(telegram_id=8, username="bob", first_name="Bob")
+
+
+@pytest.mark.parametrize("command", ["/balance", "/history", "/help", "/blance"])
+def test_who_looks_something_up_in_a_dialogue_is_still_asked(settings: Settings, command: str) -> None:
+    asked = Dialogue(recipient="@carol", asked_by=1)
+    intention = interpret(text(command), asked, settings)
+    assert intention is not None
+    assert intention.dialogue == asked
+
+
+@pytest.mark.parametrize("command", ["/start", "/cancel", "/send @carol 5"])
+def test_who_begins_anew_or_cancels_is_asked_no_more(settings: Settings, command: str) -> None:
+    intention = interpret(text(command), Dialogue(recipient="@carol", asked_by=1), settings)
+    assert intention is not None
     assert intention.dialogue is None
 
 
@@ -163,10 +177,20 @@ def test_buttons_become_jobs_of_whoever_pressed(settings: Settings) -> None:
     assert cancel is not None
     assert isinstance(cancel.job, DecideTransfer)
     assert not cancel.job.confirm
-    page = interpret(press("h:9:16"), None, settings)
+    page = interpret(press("h:8:16"), None, settings)
     assert page is not None
     assert isinstance(page.job, ShowHistory)
-    assert (page.job.owner_telegram_id, page.job.upto_version, page.job.telegram_id) == (9, 16, 8)
+    assert (page.job.owner_telegram_id, page.job.upto_version, page.job.telegram_id) == (8, 16, 8)
+
+
+@pytest.mark.parametrize("data", ["z:1", "h:9:16", "b:1:go", "b:1:time"])
+def test_a_foreign_or_unknown_button_is_answered_to_its_presser_and_sends_nothing(
+    settings: Settings, data: str
+) -> None:
+    intention = interpret(press(data), None, settings)
+    assert intention is not None
+    assert isinstance(intention.job, DeliverReply)
+    assert [(message.toast, message.matters) for message in intention.job.messages] == [("q", False)]
 
 
 @pytest.mark.parametrize("data", ["", "c:", "c:" + "a" * 61, "h:9:0", "h:9:-1", "z:1", "c:a b"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.callbacks import CallbackAnswers, PressReply
 from bot_frontend.reception import Receiver
 from bot_frontend.registration import Identity, register
 from devstack.ports import free_port
@@ -18,6 +18,7 @@ from tests.queueing import Queueing
 from workers.telegram.bot import make_bot
 from workers.telegram.courier import withdraw
 from workers.telegram.pacer import Pacer
+from workers.telegram.presses import Presses
 
 TOKEN = "123456:LOCAL"
 
@@ -42,7 +43,7 @@ async def test_whoever_hears_a_429_tells_everybody(
         await telegram.add_fault("flood", methods=[method], retry_after=30)
         match method:
             case "answerCallbackQuery":
-                CallbackAnswers(bot, pacer).answer("1")
+                CallbackAnswers(bot, pacer, Presses(queueing.client)).answer(PressReply("1"))
             case "getMe":
                 registering = asyncio.create_task(
                     register(bot, settings, Identity(), Receiver("polling"), pacer)

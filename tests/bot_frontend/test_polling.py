@@ -17,6 +17,7 @@ from tests.queueing import Queueing
 from workers.broadcasts.albums import Albums
 from workers.telegram.bot import make_bot
 from workers.telegram.pacer import Pacer
+from workers.telegram.presses import Presses
 
 TOKEN = "123456:LOCAL"
 
@@ -40,7 +41,9 @@ async def test_the_poller_says_whether_telegram_answers(
     receiver, pacer = Receiver("polling"), Pacer(queueing.client)
     intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
     assert receiver.now() == Reception("polling", None, None, None)
-    polling = asyncio.create_task(Poller(bot, intake, CallbackAnswers(bot, pacer), receiver, pacer).run())
+    polling = asyncio.create_task(
+        Poller(bot, intake, CallbackAnswers(bot, pacer, Presses(queueing.client)), receiver, pacer).run()
+    )
     server = TelegramProcess(tmp_path / "telegram", port, TOKEN, admin_ids=())
     try:
         away = await heard(receiver, lambda now: now.ok is False)

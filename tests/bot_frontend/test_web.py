@@ -31,6 +31,7 @@ from workers import probe_record
 from workers.broadcasts.albums import Albums
 from workers.telegram.bot import make_bot
 from workers.telegram.pacer import Pacer
+from workers.telegram.presses import Presses
 
 TOKEN = "123456:LOCAL"
 SECRET = "s3cret"
@@ -60,7 +61,9 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
         Albums(queueing.client),
         lambda: monitor.latest.database_is_away,
     )
-    webhook = Webhook(SECRET, intake, CallbackAnswers(bot, Pacer(queueing.client)), receiver)
+    webhook = Webhook(
+        SECRET, intake, CallbackAnswers(bot, Pacer(queueing.client), Presses(queueing.client)), receiver
+    )
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     config = uvicorn.Config(
         make_app(settings, monitor, webhook, actions), port=port, log_config=None, access_log=False

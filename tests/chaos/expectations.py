@@ -22,6 +22,9 @@ NOTICE = "notice"
 ALARM = "alarm"
 """Not an answer either: admins are told of what goes on."""
 
+SHOWN_ALONE = "confirmed before"
+"""Shown to whoever pressed again, and never sent as a message; unless they were told to wait."""
+
 _AMOUNT = r"(?P<amount>[\d.]+) CREDIT"
 _SHAPES = (
     ("balance", re.compile(rf"Your balance is {_AMOUNT}\.")),
@@ -37,7 +40,7 @@ _SHAPES = (
     ("has less", re.compile(rf"You do not have {_AMOUNT}\. Your balance is .*")),
     ("unknown", re.compile(r"I do not know (?P<memo>\S+)\. .*")),
     ("cancelled", re.compile(r"Cancelled\. Nothing was moved\.")),
-    ("confirmed before", re.compile(r"This transfer was confirmed before\. .*")),
+    (SHOWN_ALONE, re.compile(r"This transfer was confirmed before\. .*")),
     ("cancelled before", re.compile(r"This transfer was cancelled before\. .*")),
 )
 _COMMON = frozenset({"balance", "welcome", "confirmed before", "cancelled before"})

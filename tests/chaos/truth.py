@@ -40,7 +40,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """A message of the bot that reached its chat, or an edit of one (`edited` is its id). Plain text."""
+    """A message that reached its chat, an edit of one (`edited` is its id), or what a presser was shown. Plain text."""
 
     at: float
     chat: int
@@ -145,6 +145,12 @@ async def read_telegram(telegram: TelegramControl, record: Record) -> None:
         while sends := await telegram.requests(method=method, took_effect=True, after=last, limit=PAGE):
             record.said += [_said(send.params, send.finished_at) for send in sends]
             last = sends[-1].id
+    for chat in {asked.sender for asked in record.asked if asked.data is not None}:
+        record.said += [
+            Said(query.answered_at, chat, query.answer["text"])
+            for query in await telegram.callback_queries(chat)
+            if query.answered_at is not None and query.answer is not None and query.answer["text"]
+        ]
     record.said.sort(key=lambda said: said.at)
     revision = 0
     while messages := await telegram.messages(after=revision, from_bot=True, limit=PAGE):

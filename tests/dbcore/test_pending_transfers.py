@@ -194,3 +194,25 @@ def test_eight_presses_at_once_decide_once(make_engine: MakeEngine, person: Pers
             )
         assert [outcome.status for outcome in outcomes].count(OutcomeStatus.APPLIED) == 1
     assert balance(engine, ann) + balance(engine, bob) == 100
+
+
+def test_all_that_waits_is_cancelled_once_and_nothing_else(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    ann, bob = person(100), person(100)
+    mine = [ask(engine, ann, bob, key=f"mine {number}").token for number in range(2)]
+    confirmed = ask(engine, ann, bob, key="confirmed").token
+    press(engine, confirmed, ann, "confirms")
+    expired = ask(engine, ann, bob, key="expired").token
+    sql("UPDATE pending_transfers SET expires_at = clock_timestamp() WHERE token = %s", expired)
+    others = ask(engine, bob, ann, key="others").token
+
+    def cancel_all(key: str) -> int:
+        return pending_transfers.cancel_all(engine, key=key, sender_id=ann.telegram_id)
+
+    assert [cancel_all("first"), cancel_all("first"), cancel_all("second")] == [2, 2, 0]
+    assert [press(engine, token, ann, f"late {token}").reason for token in mine] == [
+        RejectionReason.ALREADY_CANCELLED
+    ] * 2
+    assert press(engine, expired, ann, "late").reason is RejectionReason.EXPIRED
+    assert press(engine, others, bob, "bob confirms").decision is Decision.CONFIRMED

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dbcore.money import MAX_AMOUNT
 from dbcore.users import TELEGRAM_ID_LIMIT
 from workers.messages import Message
+from workers.origins import Origin
 
 QUEUES = ("users", "balances", "transactions", "broadcasts", "replies", "health")
 DATABASE_QUEUES = ("users", "balances", "transactions", "broadcasts")
@@ -154,6 +155,12 @@ class DecideTransfer(UserJob):
     confirm: bool
 
 
+class CancelTransfers(UserJob):
+    """/cancel: cancel every transfer of the sender that waits for Confirm."""
+
+    kind = "transactions.cancel"
+
+
 class ShowHistory(UserJob):
     """A page of the user's entries: the newest, or those up to an account version.
 
@@ -253,6 +260,10 @@ class Envelope(BaseModel):
     chat_id -- where the answer goes; None when nobody waits for one.
     message_id -- the message whose button was pressed; the answer is edited into it.
     told_to_wait -- the user is told "queued" in a message of its own, whose place the answer takes.
+    asker_id -- who wrote or pressed; in a group, what is private goes to their private chat.
+    command_id -- the message that is the command; answers in a group quote it.
+    thread_id -- the topic that the answer goes to.
+    callback_id -- the press that the worker answers.
     """
 
     # A newer release's record must be readable by an older one, while both run: what is unknown is passed over.
@@ -266,6 +277,17 @@ class Envelope(BaseModel):
     message_id: int | None = None
     update_id: int | None = None
     told_to_wait: bool = False
+    asker_id: int | None = None
+    command_id: int | None = None
+    thread_id: int | None = None
+    callback_id: str | None = None
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where its answer goes; None if nobody waits for one."""
+        if self.chat_id is None:
+            return None
+        return Origin(self.chat_id, self.asker_id, self.command_id, self.thread_id)
 
     @classmethod
     def of(
@@ -278,16 +300,23 @@ class Envelope(BaseModel):
         message_id: int | None = None,
         update_id: int | None = None,
         told_to_wait: bool = False,
+        origin: Origin | None = None,
+        callback_id: str | None = None,
     ) -> Self:
+        """origin -- instead of `chat_id`: everything that is known of where it came from."""
         return cls(
             job_id=job_id,
             lane=lane,
             kind=job.kind,
             fields=job.model_dump(mode="json"),
-            chat_id=chat_id,
+            chat_id=chat_id if origin is None else origin.chat_id,
             message_id=message_id,
             update_id=update_id,
             told_to_wait=told_to_wait,
+            asker_id=None if origin is None else origin.asker_id,
+            command_id=None if origin is None else origin.command_id,
+            thread_id=None if origin is None else origin.thread_id,
+            callback_id=callback_id,
         )
 
 

@@ -21,6 +21,7 @@ from workers.jobs.broadcasts import (
 from workers.jobs.jobs import (
     DATABASE_QUEUES,
     AdjustBalance,
+    CancelTransfers,
     ChooseBroadcasts,
     CreateTransfer,
     DecideTransfer,
@@ -46,6 +47,7 @@ JOB_TYPES: dict[str, type[Job]] = {
         AdjustBalance,
         CreateTransfer,
         DecideTransfer,
+        CancelTransfers,
         ShowHistory,
         DeliverReply,
         ShowDatabaseStatus,

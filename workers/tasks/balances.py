@@ -38,7 +38,8 @@ def adjust(work: Work[AdjustBalance]) -> list[Message]:
     else:
         work.note_changed(outcome.target, outcome.balance_after, outcome.status)
     messages = work.answer(texts.adjusted(outcome, job, work.settings))
-    if outcome.target is not None and outcome.reason is None and outcome.target.telegram_id != work.chat_id:
+    told = {message.chat_id for message in messages}
+    if outcome.target is not None and outcome.reason is None and outcome.target.telegram_id not in told:
         messages.append(
             Message(
                 chat_id=outcome.target.telegram_id, text=texts.adjusted_for_you(outcome, job, work.settings)

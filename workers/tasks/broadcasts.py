@@ -13,7 +13,7 @@ from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from workers import process, texts
+from workers import process
 from workers.broadcasts import card, drafting, erasing
 from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
@@ -175,7 +175,7 @@ def _answered(work: Work[J], order: Callable[[], Errand | None]) -> list[Message
     try:
         return order() or []
     except BroadcastRefused as refused:
-        return work.answer(texts.escape(f"{str(refused)[:1].upper()}{str(refused)[1:]}."))
+        return work.toast(f"{str(refused)[:1].upper()}{str(refused)[1:]}.", matters=True)
 
 
 def _obeyed(order: Callable[[], T]) -> T:

@@ -11,9 +11,7 @@ from workers.tasks.job_task import job_task
 
 @job_task(ShowDatabaseStatus)
 def database_status(work: Work[ShowDatabaseStatus]) -> list[Message]:
-    if work.chat_id is None:
+    if work.origin is None:
         return []
     report = status_report.read(process.current().redis, budget=work.settings.db_connection_budget)
-    return [
-        Message(chat_id=work.chat_id, text=status_report.text(report), picture=status_report.picture(report))
-    ]
+    return work.answer(status_report.text(report), picture=status_report.picture(report))

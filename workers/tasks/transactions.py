@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dbcore import history as history_pages
 from dbcore import pending_transfers, users
+from dbcore.outcomes import RejectionReason
 from workers import texts
 from workers.execution import Work
-from workers.jobs import CreateTransfer, DecideTransfer, ShowHistory
+from workers.jobs import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
 from workers.messages import Message
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
@@ -25,8 +26,10 @@ def create(work: Work[CreateTransfer]) -> list[Message]:
         memo=work.job.memo,
     )
     if outcome.reason is not None:
-        return work.answer(texts.transfer_refused(outcome, work.job, work.settings))
-    return work.answer(
+        refused = texts.transfer_refused(outcome, work.job, work.settings)
+        is_private = outcome.reason is RejectionReason.INSUFFICIENT_FUNDS
+        return work.answer(refused) if is_private else work.answer_publicly(refused)
+    return work.answer_publicly(
         texts.transfer_to_confirm(outcome, work.job, work.settings), texts.transfer_buttons(outcome.token)
     )
 
@@ -41,8 +44,14 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
         confirm=work.job.confirm,
         waited_seconds=work.waited_seconds,
     )
-    edit = texts.closes_the_question(outcome)
-    messages = work.answer(texts.decided(outcome, work.settings), edit=edit)
+    told = texts.decided(outcome, work.settings)
+    if not texts.closes_the_question(outcome):
+        # A stranger, or a second press. That somebody pressed Confirm on what /cancel ended must not go unsaid.
+        return work.toast(told, matters=outcome.reason is RejectionReason.ALREADY_CANCELLED)
+    messages = work.answer(told, edit=True)
+    if work.origin is not None and work.origin.is_group:
+        messages = work.answer_publicly(texts.decided_in_group(outcome, work.settings), edit=True)
+        messages += work.answer(told)[:1] if texts.is_private(outcome) else []
     if outcome.recipient is not None and texts.money_moved(outcome):
         work.note_changed(outcome.sender, outcome.sender_balance, outcome.status)
         work.note_changed(outcome.recipient, outcome.recipient_balance, outcome.status)
@@ -52,11 +61,17 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
     return messages
 
 
+@job_task(CancelTransfers)
+def cancel(work: Work[CancelTransfers]) -> list[Message]:
+    cancelled = pending_transfers.cancel_all(work.engine, key=work.job_id, sender_id=work.job.telegram_id)
+    return work.answer_publicly(texts.cancelled(cancelled))
+
+
 @job_task(ShowHistory)
 def history(work: Work[ShowHistory]) -> list[Message]:
     job = work.job
     if job.owner_telegram_id not in {None, job.telegram_id}:
-        return work.answer(texts.NOT_YOUR_HISTORY)
+        return work.toast(texts.NOT_YOUR_HISTORY, matters=False)
     page = history_pages.page(
         work.engine, profile=profile_of(job), upto_version=job.upto_version, limit=HISTORY_PAGE_LENGTH
     )

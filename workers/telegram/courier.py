@@ -14,12 +14,13 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 
 import structlog
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup
+from telegram import Bot, ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
 from dbcore.settings import Settings
 from workers.messages import Message
+from workers.origins import OPEN_PRIVATE_CHAT, START_PRIVATE_CHAT
 from workers.telegram.bot import make_bot
 from workers.telegram.floods import heed_flood
 from workers.telegram.pacer import Pacer
@@ -90,26 +91,32 @@ class Courier:
             log.error("errand_failed", exc_info=error)
 
 
-async def send(bot: Bot, message: Message) -> Verdict:
-    """Send or edit one message, and say what Telegram's answer means."""
-    verdict = await _sent(bot, message)
+async def send(bot: Bot, message: Message, *, reached: bool = True) -> Verdict:
+    """Send or edit one message, and say what Telegram's answer means.
+
+    reached -- the message before it was taken by the private chat: the button that opens that chat need not start it.
+    """
+    verdict = await _sent(bot, message, reached)
     if verdict.meaning is Meaning.DELIVERED:
         log.info("answer_sent", message_id=verdict.message_id, edited=message.edit_message_id is not None)
     return verdict
 
 
-async def _sent(bot: Bot, message: Message) -> Verdict:
-    keyboard = _keyboard(message)
+async def _sent(bot: Bot, message: Message, reached: bool) -> Verdict:
     try:
+        keyboard = await _keyboard(bot, message, reached)
         if message.edit_message_id is not None:
             await bot.edit_message_text(
                 message.text,
                 chat_id=message.chat_id,
                 message_id=message.edit_message_id,
-                reply_markup=keyboard,
+                reply_markup=keyboard if isinstance(keyboard, InlineKeyboardMarkup) else None,
                 parse_mode=ParseMode.HTML,
             )
             return Verdict(Meaning.DELIVERED, message_id=message.edit_message_id)
+        quoted = None
+        if message.quotes is not None:
+            quoted = ReplyParameters(message.quotes, allow_sending_without_reply=True)
         if message.picture is not None:
             sent = await bot.send_photo(
                 message.chat_id,
@@ -117,10 +124,17 @@ async def _sent(bot: Bot, message: Message) -> Verdict:
                 caption=message.text,
                 reply_markup=keyboard,
                 parse_mode=ParseMode.HTML,
+                reply_parameters=quoted,
+                message_thread_id=message.thread_id,
             )
             return Verdict(Meaning.DELIVERED, message_id=sent.message_id)
         sent = await bot.send_message(
-            message.chat_id, message.text, reply_markup=keyboard, parse_mode=ParseMode.HTML
+            message.chat_id,
+            message.text,
+            reply_markup=keyboard,
+            parse_mode=ParseMode.HTML,
+            reply_parameters=quoted,
+            message_thread_id=message.thread_id,
         )
     except TelegramError as error:
         return judge(error)
@@ -136,12 +150,26 @@ async def withdraw(bot: Bot, pacer: Pacer, chat_id: int, message_id: int) -> Non
         log.info("withdrawal_failed", error=str(error))
 
 
-def _keyboard(message: Message) -> InlineKeyboardMarkup | None:
-    if not message.buttons:
-        return None
-    return InlineKeyboardMarkup(
-        [
-            [InlineKeyboardButton(button.text, callback_data=button.data) for button in row]
-            for row in message.buttons
-        ]
-    )
+async def _keyboard(bot: Bot, message: Message, reached: bool) -> InlineKeyboardMarkup | ForceReply | None:
+    if message.asks:
+        return ForceReply(selective=True)
+    rows = [
+        [InlineKeyboardButton(button.text, callback_data=button.data) for button in row]
+        for row in message.buttons
+    ]
+    if message.opens is not None:
+        address = f"https://t.me/{await _username(bot)}"
+        rows.append(
+            [InlineKeyboardButton(OPEN_PRIVATE_CHAT, url=address)]
+            if reached
+            else [InlineKeyboardButton(START_PRIVATE_CHAT, url=f"{address}?start={message.opens}")]
+        )
+    return InlineKeyboardMarkup(rows) if rows else None
+
+
+async def _username(bot: Bot) -> str:
+    """The bot's own, which is asked for once in a process."""
+    try:
+        return bot.username
+    except RuntimeError:  # it did not ask yet
+        return (await bot.get_me()).username or ""

@@ -72,6 +72,7 @@ class MessageRoutes:
             body.integer("chat_id", user_id),
             body.text("text", ""),
             reply_to_message_id=body.optional_integer("reply_to_message_id"),
+            thread_id=body.optional_integer("thread_id"),
             photo=body.optional_text("photo"),
             video=body.optional_text("video"),
             document=body.optional_text("document"),

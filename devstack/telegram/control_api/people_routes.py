@@ -36,6 +36,8 @@ class PeopleRoutes:
         router.add_post("/control/chats/{id}/bot", self.set_bot_status)
         router.add_post("/control/chats/{id}/upgrade", self.upgrade)
         router.add_post("/control/chats/{id}/delete", self.delete)
+        router.add_post("/control/chats/{id}/topics", self.add_topic)
+        router.add_patch("/control/chats/{id}/topics", self.close_topic)
         router.add_get("/control/commands", self.commands)
 
     async def users(self, request: web.Request) -> web.Response:
@@ -130,6 +132,20 @@ class PeopleRoutes:
         await self._telegram.store.committed()
         return web.json_response({"chat": self._chat(chat)})
 
+    async def add_topic(self, request: web.Request) -> web.Response:
+        body = await read_body(request)
+        topic = self._people.create_topic(body.integer("user_id"), path_integer(request), body.text("name"))
+        await self._telegram.store.committed()
+        return web.json_response({"topic": asdict(topic)})
+
+    async def close_topic(self, request: web.Request) -> web.Response:
+        body = await read_body(request)
+        topic = self._people.close_topic(
+            path_integer(request), body.integer("thread_id"), closed=body.flag("closed")
+        )
+        await self._telegram.store.committed()
+        return web.json_response({"topic": asdict(topic)})
+
     async def delete(self, request: web.Request) -> web.Response:
         chat = self._telegram.chats.require(path_integer(request))
         if chat.type is ChatType.PRIVATE:
@@ -161,4 +177,5 @@ class PeopleRoutes:
             "deleted": chat.deleted,
             "migrated_to": chat.migrated_to,
             "member_ids": self._telegram.chats.member_ids(chat.id),
+            "topics": [asdict(topic) for topic in self._telegram.topics.listed(chat.id)],
         }

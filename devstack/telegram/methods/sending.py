@@ -11,6 +11,7 @@ from devstack.telegram.methods.recipients import writable_chat
 from devstack.telegram.parameters import Parameters
 from devstack.telegram.state.chats import Chat
 from devstack.telegram.state.files import StoredFile
+from devstack.telegram.state.topics import GENERAL_ID, Topic
 from devstack.telegram.telegram import Telegram
 from devstack.telegram.text import CAPTION_LENGTH_MAX, TEXT_LENGTH_MAX, check_length, parse_text
 
@@ -122,6 +123,7 @@ def add_message(
         "chat": telegram.chats.api(chat),
         "date": telegram.clock.date(),
     }
+    payload.update(_thread(telegram, params, chat, answered))
     if answered is not None:
         payload["reply_to_message"] = answered
     payload.update(content)
@@ -133,6 +135,31 @@ def add_message(
         payload, from_bot=True, keyboard=markup.other, silent=params.flag("disable_notification")
     )
     return payload
+
+
+def _thread(
+    telegram: Telegram, params: Parameters, chat: Chat, answered: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The fields that name the topic: the one that is given, or that of the message that it answers, or General."""
+    thread_id = params.optional_integer("message_thread_id")
+    topic = None if thread_id is None else telegram.topics.get(chat.id, thread_id)
+    if thread_id is not None and (topic is None or thread_id == GENERAL_ID):
+        raise bad_request("message thread not found")
+    if topic is None:
+        answered_in = (answered or {}).get("message_thread_id", GENERAL_ID)
+        topic = telegram.topics.get(chat.id, answered_in)
+    if topic is None:
+        return {}
+    if topic.closed:
+        raise bad_request("TOPIC_CLOSED")
+    return thread_fields(topic)
+
+
+def thread_fields(topic: Topic) -> dict[str, Any]:
+    """What a message of this topic carries; nothing in General."""
+    if topic.thread_id == GENERAL_ID:
+        return {}
+    return {"message_thread_id": topic.thread_id, "is_topic_message": True}
 
 
 def _replied_to(telegram: Telegram, params: Parameters, chat: Chat) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from devstack.telegram.errors import ControlError
 from devstack.telegram.state.store import Store
+from devstack.telegram.state.topics import Topics
 from devstack.telegram.state.users import Users
 
 
@@ -38,9 +39,10 @@ class Chat:
 
 
 class Chats:
-    def __init__(self, store: Store, users: Users) -> None:
+    def __init__(self, store: Store, users: Users, topics: Topics) -> None:
         self._store = store
         self._users = users
+        self._topics = topics
 
     def get(self, chat_id: int) -> Chat | None:
         row = self._store.read_one("SELECT * FROM chats WHERE id = ?", chat_id)
@@ -136,6 +138,8 @@ class Chats:
             described["title"] = chat.title
             if chat.type is ChatType.GROUP:
                 described["all_members_are_administrators"] = False
+            elif self._topics.listed(chat.id):
+                described["is_forum"] = True
         return described
 
 

@@ -31,6 +31,14 @@ CREATE TABLE IF NOT EXISTS members (
     PRIMARY KEY (chat_id, user_id)
 ) WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS topics (
+    chat_id INTEGER NOT NULL,
+    thread_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    closed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (chat_id, thread_id)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS messages (
     message_id INTEGER PRIMARY KEY,
     chat_id INTEGER NOT NULL,
@@ -125,6 +133,7 @@ CREATE TABLE IF NOT EXISTS webhook_deliveries (
 # `counters` stays: ids are never used twice. What the bot itself set goes only when asked for.
 EMPTIED_BY_RESET = (
     "members",
+    "topics",
     "chats",
     "users",
     "messages",

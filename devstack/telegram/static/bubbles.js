@@ -9,7 +9,7 @@ export function dayOf(seen) {
   return DAY.format(new Date(seen.date * 1000));
 }
 
-export function messageElement(seen, { userId, inGroup, onCommand, onPress }) {
+export function messageElement(seen, { userId, inGroup, onCommand, onPress, onOwnLink }) {
   const message = seen.message;
   const element = document.createElement("article");
   element.dataset.testid = "message";
@@ -26,7 +26,7 @@ export function messageElement(seen, { userId, inGroup, onCommand, onPress }) {
   const bubble = document.createElement("div");
   bubble.className = "bubble";
   if (inGroup && !mine) bubble.append(make("span", "sender", message.from.first_name));
-  if (message.reply_to_message) bubble.append(make("span", "quote", excerpt(message.reply_to_message)));
+  if (message.reply_to_message && !message.reply_to_message.forum_topic_created) bubble.append(make("span", "quote", excerpt(message.reply_to_message)));
   if (message.photo) bubble.append(picture(message.photo.at(-1)));
   if (message.video) bubble.append(documentLink(message.video));
   if (message.document) bubble.append(documentLink(message.document));
@@ -44,22 +44,22 @@ export function messageElement(seen, { userId, inGroup, onCommand, onPress }) {
   element.append(bubble);
   if (message.reply_markup?.inline_keyboard) {
     element.classList.add("has-keyboard");
-    element.append(inlineKeyboard(seen, message.reply_markup.inline_keyboard, onPress));
+    element.append(inlineKeyboard(seen, message.reply_markup.inline_keyboard, onPress, onOwnLink));
   }
   return element;
 }
 
-function inlineKeyboard(seen, rows, onPress) {
+function inlineKeyboard(seen, rows, onPress, onOwnLink) {
   const keyboard = make("div", "inline-keyboard");
   for (const row of rows) {
     const line = make("div", "inline-row");
-    for (const button of row) line.append(inlineButton(seen, button, onPress));
+    for (const button of row) line.append(inlineButton(seen, button, onPress, onOwnLink));
     keyboard.append(line);
   }
   return keyboard;
 }
 
-function inlineButton(seen, button, onPress) {
+function inlineButton(seen, button, onPress, onOwnLink) {
   const address = button.url ? safeAddress(button.url) : null;
   const element = make(address ? "a" : "button", "inline-button", button.text);
   element.dataset.testid = "inline-button";
@@ -68,6 +68,7 @@ function inlineButton(seen, button, onPress) {
     element.href = address;
     element.target = "_blank";
     element.rel = "noopener noreferrer";
+    element.addEventListener("click", (event) => { if (onOwnLink(address)) event.preventDefault(); });
   } else {
     element.type = "button";
     element.disabled = button.callback_data === undefined;
@@ -94,6 +95,7 @@ function documentLink(file) {
 
 function serviceText(message) {
   if (message.migrate_to_chat_id) return "This group was upgraded to a supergroup";
+  if (message.forum_topic_created) return `Topic “${message.forum_topic_created.name}” was created`;
   if (message.migrate_from_chat_id) return "This supergroup was a group before";
   return null;
 }

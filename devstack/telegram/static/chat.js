@@ -3,7 +3,7 @@
 import { ask, listen, Refused } from "/static/api.js";
 import { make } from "/static/bubbles.js";
 import { Composer } from "/static/composer.js";
-import { Conversation } from "/static/conversation.js";
+import { Conversation, GENERAL } from "/static/conversation.js";
 import { fullName, People } from "/static/people.js";
 
 const TYPING_MS = 5000; // as long as Telegram shows an action
@@ -12,7 +12,7 @@ const TOAST_MS = 4000;
 const HISTORY = 300;
 
 const $ = (id) => document.getElementById(id);
-const state = { bot: null, userId: null, chatId: null, chats: [], connected: false, typing: null };
+const state = { bot: null, userId: null, chatId: null, threadId: null, unasked: null, startWord: null, chats: [], connected: false, typing: null };
 const presses = new Map();
 let stopListening = () => {};
 let typingTimer;
@@ -24,6 +24,7 @@ const conversation = new Conversation({
   newer: $("newer"),
   onCommand: (text) => write(text),
   onPress: (seen, button, element) => press(seen, button, element),
+  onOwnLink: (address) => followOwnLink(address),
 });
 const composer = new Composer({
   form: $("composer"),
@@ -44,12 +45,13 @@ async function guarded(action) {
   }
 }
 
-async function choose(userId, chatId = userId) {
-  Object.assign(state, { userId, chatId, connected: false, typing: null });
-  history.replaceState(null, "", `#user=${userId}${chatId === userId ? "" : `&chat=${chatId}`}`);
+async function choose(userId, chatId = userId, threadId = null) {
+  Object.assign(state, { userId, chatId, threadId, startWord: null, connected: false, typing: null });
+  const topic = threadId === null ? "" : `&topic=${threadId}`;
+  history.replaceState(null, "", `#user=${userId}${chatId === userId ? "" : `&chat=${chatId}`}${topic}`);
   composer.clear();
   people.show(userId);
-  conversation.open(userId, chatId);
+  conversation.open(userId, chatId, threadId);
   stopListening();
   stopListening = listen(userId, chatId, {
     onEvent,
@@ -103,11 +105,33 @@ function onEvent(event) {
 }
 
 async function write(text) {
-  const { userId, chatId } = state;
-  const sent = await guarded(() => ask("POST", "/messages", { user_id: userId, chat_id: chatId, text }));
+  const body = { user_id: state.userId, chat_id: state.chatId, text };
+  if (state.threadId !== null && state.threadId !== GENERAL) body.thread_id = state.threadId;
+  const question = openQuestion();
+  if (question) body.reply_to_message_id = question.message_id;
+  const sent = await guarded(() => ask("POST", "/messages", body));
   if (sent) conversation.put(sent.message);
   else if (!$("text").value) $("text").value = text;
   showAll();
+}
+
+// The bot's question that what is written next is a reply to.
+function openQuestion() {
+  const question = conversation.question;
+  return question?.message_id === state.unasked ? null : question;
+}
+
+// A link to the bot's own chat stays on this page. Its word is what Start would send.
+function followOwnLink(address) {
+  const url = new URL(address);
+  if (url.host !== "t.me" || url.pathname !== `/${state.bot.username}`) return false;
+  const word = url.searchParams.get("start");
+  const started = state.chats.find((chat) => chat.id === state.userId)?.bot_status === "member";
+  choose(state.userId).then(() => {
+    state.startWord = word;
+    if (word && started) write(`/start ${word}`);
+  });
+  return true;
 }
 
 async function press(seen, button, element) {
@@ -152,6 +176,9 @@ function showAll() {
   showHead();
   showFoot();
   showReplyKeyboard();
+  const question = openQuestion();
+  $("reply").hidden = !question || $("composer").hidden;
+  $("reply-text").textContent = question?.text ?? "";
 }
 
 function showHead() {
@@ -164,12 +191,22 @@ function showHead() {
   const as = person ? `as ${fullName(person)}${person.is_admin ? " · admin" : ""}` : "";
   $("status").textContent = !state.connected ? "connecting…" : typing ?? as;
   $("status").classList.toggle("busy", Boolean(typing) || !state.connected);
-  $("chats").hidden = state.chats.length < 2;
+  $("chats").hidden = state.chats.flatMap(chatOptions).length < 2;
   $("chats").replaceChildren(
-    ...state.chats.map((each) => new Option(each.id > 0 ? state.bot.first_name : each.title, each.id, false, each.id === state.chatId)),
+    ...state.chats.flatMap(chatOptions),
   );
   $("block").hidden = inGroup || !chat || chat.bot_status === "stranger";
   $("block").textContent = chat?.bot_status === "kicked" ? "Unblock" : "Block";
+}
+
+// One for the chat, or one for each of its topics.
+function chatOptions(chat) {
+  const name = chat.id > 0 ? state.bot.first_name : chat.title;
+  const here = chat.id === state.chatId;
+  if (!chat.topics?.length) return [new Option(name, chat.id, false, here)];
+  return chat.topics.map((topic) =>
+    new Option(`${name} · ${topic.name}${topic.closed ? " (closed)" : ""}`, `${chat.id}:${topic.thread_id}`, false, here && topic.thread_id === (state.threadId ?? GENERAL)),
+  );
 }
 
 function showFoot() {
@@ -214,12 +251,16 @@ document.addEventListener("keydown", (event) => { if (event.key === "Escape") cl
 document.querySelector("main").addEventListener("pointerdown", (event) => {
   if (!event.target.closest("#sidebar-open")) closeSidebar();
 });
-$("start").addEventListener("click", () => write("/start").then(() => $("text").focus()));
+$("start").addEventListener("click", () => write(state.startWord ? `/start ${state.startWord}` : "/start").then(() => $("text").focus()));
 $("block").addEventListener("click", () => {
   const act = currentChat()?.bot_status === "kicked" ? "unblock" : "block";
   guarded(() => ask("POST", `/users/${state.userId}/${act}`));
 });
-$("chats").addEventListener("change", (event) => choose(state.userId, Number(event.target.value)));
+$("chats").addEventListener("change", (event) => {
+  const [chatId, threadId] = event.target.value.split(":").map(Number);
+  choose(state.userId, chatId, threadId ?? null);
+});
+$("reply-cancel").addEventListener("click", () => { state.unasked = conversation.question?.message_id ?? null; showAll(); });
 new ResizeObserver(([entry]) => {
   document.documentElement.style.setProperty("--foot-height", `${entry.target.offsetHeight}px`);
 }).observe($("foot"));
@@ -230,5 +271,5 @@ await guarded(async () => {
   const wanted = new URLSearchParams(location.hash.slice(1));
   const userId = Number(wanted.get("user"));
   const person = people.get(userId) ?? people.all.find((each) => !each.is_admin) ?? people.all[0];
-  if (person) choose(person.id, person.id === userId ? Number(wanted.get("chat")) || person.id : person.id);
+  if (person) choose(person.id, person.id === userId ? Number(wanted.get("chat")) || person.id : person.id, Number(wanted.get("topic")) || null);
 });

@@ -2,14 +2,15 @@
 
 import { dayOf, make, messageElement } from "/static/bubbles.js";
 
+export const GENERAL = 1; // the topic whose messages carry no thread id
 const NEAR_END_PIXELS = 80;
 
 export class Conversation {
-  constructor({ scroller, list, newer, onCommand, onPress }) {
+  constructor({ scroller, list, newer, onCommand, onPress, onOwnLink }) {
     this.scroller = scroller;
     this.list = list;
     this.newer = newer;
-    this.callbacks = { onCommand, onPress };
+    this.callbacks = { onCommand, onPress, onOwnLink };
     this.seen = new Map();
     this.atEnd = true;
     scroller.addEventListener("scroll", () => this.#look());
@@ -20,9 +21,9 @@ export class Conversation {
     observer.observe(scroller);
   }
 
-  open(userId, chatId) {
-    this.userId = userId;
-    this.chatId = chatId;
+  // threadId: the topic that is shown; null for all there is.
+  open(userId, chatId, threadId) {
+    Object.assign(this, { userId, chatId, threadId });
     this.seen.clear();
     this.list.replaceChildren();
     this.toEnd();
@@ -41,6 +42,7 @@ export class Conversation {
 
   put(message, fresh = true) {
     if (message.chat_id !== this.chatId) return;
+    if (this.threadId !== null && (message.message.message_thread_id ?? GENERAL) !== this.threadId) return;
     if (message.deleted) return this.#remove(message.message_id);
     const before = this.seen.get(message.message_id);
     if (before && before.revision >= message.revision) return;
@@ -75,6 +77,17 @@ export class Conversation {
       else if (message.keyboard?.remove_keyboard) keyboard = null;
     }
     return keyboard;
+  }
+
+  // The question that this person is to reply to, unless they wrote since.
+  get question() {
+    let question = null;
+    for (const { message } of [...this.seen.values()].sort((a, b) => a.message.message_id - b.message.message_id)) {
+      const asked = message.message.reply_to_message?.from?.id;
+      if (message.keyboard?.force_reply && (!message.keyboard.selective || asked === this.userId)) question = message;
+      else if (!message.from_bot && message.message.from.id === this.userId) question = null;
+    }
+    return question;
   }
 
   toEnd() {

@@ -55,6 +55,48 @@ async def test_a_message_is_shown_to_its_recipient_with_entities_and_buttons(
     assert (seen.text, seen.buttons, seen.silent) == (sent.text, [("Confirm", "confirm:1")], True)
 
 
+async def test_a_topic_is_written_to_by_its_id_or_by_a_reply_and_general_by_neither(
+    bot: Bot, control: TelegramControl
+) -> None:
+    group = (await control.create_group("Team", [BOB_ID], supergroup=True)).id
+    with pytest.raises(BadRequest, match="Message thread not found"):
+        await bot.send_message(group, "no forum yet", message_thread_id=7)
+    topic = await control.create_topic(group, BOB_ID, "Bills")
+    asked = (await control.send_text(BOB_ID, "/x", chat_id=group, thread_id=topic)).message
+    # As Telegram has it: what answers nothing comes as an answer to the topic's first message.
+    assert asked.message["reply_to_message"]["message_id"] == topic
+    assert asked.message["chat"]["is_forum"]
+    by_id = await bot.send_message(group, "1", message_thread_id=topic)
+    by_reply = await bot.send_message(group, "2", reply_parameters=ReplyParameters(asked.message_id))
+    general = await bot.send_message(group, "3")
+    assert [sent.message_thread_id for sent in (by_id, by_reply, general)] == [topic, topic, None]
+    assert [bool(sent.is_topic_message) for sent in (by_id, by_reply, general)] == [True, True, False]
+    for missing in (1, 999):
+        with pytest.raises(BadRequest, match="Message thread not found"):
+            await bot.send_message(group, "?", message_thread_id=missing)
+
+
+async def test_a_closed_topic_takes_nothing_of_the_bot(bot: Bot, control: TelegramControl) -> None:
+    group = (await control.create_group("Team", [BOB_ID], supergroup=True)).id
+    topic = await control.create_topic(group, BOB_ID, "Bills")
+    await control.close_topic(group, topic)
+    with pytest.raises(BadRequest, match="Topic_closed"):
+        await bot.send_message(group, "?", message_thread_id=topic)
+    await bot.send_message(group, "General is open")
+    await control.close_topic(group, 1)
+    with pytest.raises(BadRequest, match="Topic_closed"):
+        await bot.send_message(group, "?")
+    await control.close_topic(group, topic, closed=False)
+    await bot.send_message(group, "open again", message_thread_id=topic)
+
+
+async def test_a_private_chat_has_topics_too(bot: Bot, control: TelegramControl) -> None:
+    await control.send_text(BOB_ID, "/start")
+    topic = await control.create_topic(BOB_ID, BOB_ID, "Notes")
+    sent = await bot.send_message(BOB_ID, "here", message_thread_id=topic)
+    assert (sent.message_thread_id, sent.is_topic_message) == (topic, True)
+
+
 async def test_a_reply_carries_the_message_it_answers(bot: Bot, control: TelegramControl) -> None:
     asked = (await control.send_text(BOB_ID, "how much?")).message
     sent = await bot.send_message(BOB_ID, "3", reply_parameters=ReplyParameters(asked.message_id))

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
-from telegram import Bot, BotCommand, InlineKeyboardButton, InlineKeyboardMarkup
+from telegram import Bot, BotCommand, ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
 
 from devstack.telegram.control import TelegramControl
-from devstack.telegram.demo import BOB_ID
+from devstack.telegram.demo import BOB_ID, CAROL_ID
 from devstack.telegram.process import TelegramProcess
 from tests.browser import LAYOUT_SHIFT_MAX, chromium, layout_shift, needs_chromium, watched_page
 from tests.devstack.telegram.conftest import make_bot
@@ -190,3 +190,53 @@ async def test_the_page_names_no_outside_address() -> None:
     for file in static.iterdir():
         outside = set(re.findall(r"https?://[^\s\"'`)]+", file.read_text())) - {"http://www.w3.org/2000/svg"}
         assert outside == set(), file.name
+
+
+async def test_a_question_is_replied_to_by_whom_it_asks_alone(
+    page: Page, bot: Bot, control: TelegramControl
+) -> None:
+    group = (await control.create_group("Team", [BOB_ID, CAROL_ID], supergroup=True)).id
+    topic = await control.create_topic(group, BOB_ID, "Bills")
+    command = (await control.send_text(BOB_ID, "/send", chat_id=group, thread_id=topic)).message
+    question = await bot.send_message(
+        group,
+        "Whom?",
+        reply_markup=ForceReply(selective=True),
+        reply_parameters=ReplyParameters(command.message_id),
+    )
+    await page.goto(f"{control.url}/#user={CAROL_ID}&chat={group}&topic={topic}")
+    await expect(page.get_by_test_id("message").filter(has_text="Whom?")).to_be_visible()
+    await expect(page.get_by_test_id("reply")).to_be_hidden()
+    await page.goto("about:blank")
+    await page.goto(f"{control.url}/#user={BOB_ID}&chat={group}&topic={topic}")
+    await expect(page.get_by_test_id("reply")).to_contain_text("Whom?")
+    await page.get_by_test_id("text").fill("@carol")
+    await page.get_by_test_id("send").click()
+    answer = await control.wait_for_message(group, lambda seen: seen.text == "@carol", from_bot=False)
+    assert answer.message["reply_to_message"]["message_id"] == question.message_id
+    assert answer.message["message_thread_id"] == topic
+    await expect(page.get_by_test_id("reply")).to_be_hidden()
+
+
+async def test_a_link_to_the_bot_opens_its_chat_on_the_page(
+    page: Page, bot: Bot, control: TelegramControl
+) -> None:
+    ann = (await control.create_user("Ann")).id
+    group = (await control.create_group("Team", [ann])).id
+    link = InlineKeyboardButton("Start it", url="https://t.me/ballast_local_bot?start=balance")
+    await bot.send_message(group, "Press the button", reply_markup=InlineKeyboardMarkup([[link]]))
+    await page.goto(f"{control.url}/#user={ann}&chat={group}")
+    await page.get_by_test_id("inline-button").click()
+    await page.get_by_test_id("start").click()
+    await control.wait_for_message(ann, lambda seen: seen.text == "/start balance", from_bot=False)
+
+
+async def test_on_a_phone_the_menu_and_the_page_have_their_names(
+    page: Page, bot: Bot, control: TelegramControl
+) -> None:
+    await control.send_text(BOB_ID, "/start")
+    await bot.set_my_commands([BotCommand("balance", "Show it")])
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.goto(f"{control.url}/#user={BOB_ID}")
+    await expect(page.get_by_role("button", name="Menu", exact=True)).to_be_visible()
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()

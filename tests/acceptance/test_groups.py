@@ -1,0 +1,203 @@
+"""In groups: what the whole group reads, what goes to the private chat, and what is said to the presser alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dbcore.fleet import operate
+from devstack.stack import ADMIN_ID, Stack
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.control_objects import SeenMessage
+from tests.acceptance.people import all_settled, answers, balances, register, say, toast, transfers
+from workers.telegram.pacer import GROUP_MESSAGES_A_MINUTE
+
+BOT = "https://t.me/ballast_local_bot"
+
+
+async def say_there(
+    telegram: TelegramControl,
+    user_id: int,
+    chat_id: int,
+    text: str,
+    *,
+    thread_id: int | None = None,
+    reply_to_message_id: int | None = None,
+) -> SeenMessage:
+    """Write to a group; the bot's next message there."""
+    sent = await telegram.send_text(
+        user_id, text, chat_id=chat_id, thread_id=thread_id, reply_to_message_id=reply_to_message_id
+    )
+    return await telegram.wait_for_message(chat_id, after=sent.message.revision)
+
+
+def quoted(message: SeenMessage) -> int | None:
+    original = message.message.get("reply_to_message")
+    return None if original is None else int(original["message_id"])
+
+
+async def test_a_group_reads_no_balance_and_hears_of_nothing_but_its_own_commands(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    alice, boris = await register(telegram, "Alice", "Boris", credit="10")
+    await say(telegram, ADMIN_ID, "/start")
+    erin = (await telegram.create_user("Erin", username="erin")).id  # she never started the bot
+    group = (await telegram.create_group("Friends", [alice, boris, erin, ADMIN_ID], supergroup=True)).id
+
+    for foreign in ("/ban 10m", "/warn", "lunch anyone?"):
+        await telegram.send_text(alice, foreign, chat_id=group)
+    line = await say_there(telegram, alice, group, "/balance")
+    assert (line.text, line.links) == (
+        "I answered you in our private chat.",
+        [("Open the private chat", BOT)],
+    )
+    assert quoted(line) is not None
+    assert (await answers(telegram, alice))[-1] == "Your balance is 10.00 CREDIT."
+
+    unreached = await say_there(telegram, erin, group, "/history")
+    assert "I cannot write to you yet" in unreached.text
+    assert unreached.links == [("Start the private chat", f"{BOT}?start=history")]
+    assert "Nothing has happened" in (await say(telegram, erin, "/start history")).text
+
+    for command in ("/credit @boris 5.50", "/dbstatus", "/help"):
+        line = await say_there(telegram, ADMIN_ID, group, command)
+        assert line.text == "I answered you in our private chat."
+    await all_settled(stack, telegram)
+    assert any("Their balance is 15.50" in text for text in await answers(telegram, ADMIN_ID))
+
+    refused = await say_there(telegram, alice, group, "/send @boris 99")
+    assert refused.text == "I answered you in our private chat."
+    card = await say_there(telegram, alice, group, "/send @boris 4 lunch")
+    assert "Send 4.00 CREDIT to Boris (@boris)?" in card.text
+    (confirm, _) = [data for _, data in card.buttons]
+    assert confirm is not None
+    presses = await telegram.press(alice, card.message_id, confirm, chat_id=group, deliveries=5)
+    presses += await telegram.press(boris, card.message_id, confirm, chat_id=group, force=True)
+    presses += await telegram.press(boris, card.message_id, "h:1:1", chat_id=group, force=True)
+    presses += await telegram.press(boris, card.message_id, "gone", chat_id=group, force=True)
+    shown = [await toast(telegram, press) for press in presses]
+    await all_settled(stack, telegram)
+    assert (transfers(stack), balances(stack)[alice]) == (1, 600)
+    assert [text.partition(".")[0] for text in shown] == [
+        "",
+        *4 * ["This transfer was confirmed before"],
+        "This transfer belongs to somebody else",
+        "These buttons belong to somebody else",
+        "I do not know this button any more",
+    ]
+    said = await answers(telegram, group)
+    assert said.count("Alice (@alice) sent Boris (@boris) 4.00 CREDIT.") == 1
+    assert len(said) == 7  # a line for each of six commands, and the transfer
+    assert not any("balance" in text.lower() for text in said)
+    receipts = await answers(telegram, alice)
+    assert (
+        sum("Sent 4.00 CREDIT to Boris" in text and "Your balance is 6.00" in text for text in receipts) == 1
+    )
+
+
+async def test_a_question_in_a_group_is_answered_by_a_reply_alone(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    """A topic's command is answered in the topic, and in private once it is closed."""
+    alice, boris = await register(telegram, "Alice", "Boris", credit="10")
+    group = (await telegram.create_group("Friends", [alice, boris], supergroup=True)).id
+    topic = await telegram.create_topic(group, alice, "Bills")
+    asked = await say_there(telegram, alice, group, "/send", thread_id=topic)
+    assert asked.keyboard == {"force_reply": True, "selective": True}
+    assert (asked.message["message_thread_id"], quoted(asked)) == (topic, asked.message_id - 1)
+    # It mentions the bot, so that the bot sees it; and it is no reply to the question.
+    await telegram.send_text(alice, "@ballast_local_bot lunch?", chat_id=group, thread_id=topic)
+    how_much = await say_there(
+        telegram, alice, group, "@boris", thread_id=topic, reply_to_message_id=asked.message_id
+    )
+    assert "How much do you want to send to @boris?" in how_much.text
+    card = await say_there(
+        telegram, alice, group, "3.5", thread_id=topic, reply_to_message_id=how_much.message_id
+    )
+    assert "Send 3.50 CREDIT to Boris" in card.text
+    assert card.message["message_thread_id"] == topic
+
+    # General's id is never sent: Telegram would not find that topic.
+    assert "message_thread_id" not in (await say_there(telegram, alice, group, "/balance")).message
+    await all_settled(stack, telegram)
+    revision = (await telegram.messages(alice))[-1].revision
+    await telegram.close_topic(group, topic)
+    await telegram.send_text(alice, "/send @boris 1", chat_id=group, thread_id=topic)
+    private = await telegram.wait_for_message(
+        alice, lambda message: "Send 1.00" in message.text, after=revision
+    )
+    await telegram.press_button(alice, private, "Confirm")
+    await telegram.wait_for_message(boris, lambda message: "sent you 1.00" in message.text)
+    await telegram.send_text(alice, "/send", chat_id=group, thread_id=topic)
+    await telegram.wait_for_message(alice, lambda message: "Please send it here" in message.text)
+
+    own_topic = await telegram.create_topic(alice, alice, "Notes")
+    sent = await telegram.send_text(alice, "/balance", thread_id=own_topic)
+    answer = await telegram.wait_for_message(alice, after=sent.message.revision)
+    assert (answer.text, answer.message["message_thread_id"]) == (
+        "Your balance is 9.00 CREDIT.",
+        own_topic,
+    )
+    await all_settled(stack, telegram)
+    assert stack.query("SELECT count(*) FROM failed_operations")[0][0] == 0
+
+
+async def test_a_group_that_takes_no_more_messages_holds_up_no_private_answer(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    """A group takes twenty messages a minute. The twenty-first would wait for up to a minute."""
+    (alice,) = await register(telegram, "Alice")
+    group = (await telegram.create_group("Friends", [alice], supergroup=True)).id
+    for _ in range(25):
+        await telegram.send_text(alice, "/help", chat_id=group)
+    await all_settled(stack, telegram)
+    assert len(await answers(telegram, group)) <= GROUP_MESSAGES_A_MINUTE
+    assert sum("/balance" in text for text in await answers(telegram, alice)) == 25 + 1
+
+
+async def test_a_press_that_has_to_wait_spins_for_no_longer_than_others(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    """While the database is shut, a group hears that its command waits, and reads no balance then either."""
+    alice, boris = await register(telegram, "Alice", "Boris", credit="10")
+    group = (await telegram.create_group("Friends", [alice, boris], supergroup=True)).id
+    card = await say_there(telegram, alice, group, "/send @boris 4")
+    await say(telegram, alice, "/balance")
+    await all_settled(stack, telegram)
+    operate.tell(stack.redis, "open", "test")
+    await asyncio.to_thread(
+        stack.wait_until, lambda: stack.get("/health")[1]["database"]["state"] == "unavailable", "it is known"
+    )
+    line = await say_there(telegram, alice, group, "/balance")
+    assert line.text == "I answered you in our private chat."
+    assert "Your last known balance is 10.00 CREDIT" in (await answers(telegram, alice))[-1]
+
+    press = await telegram.press_button(alice, card, "Confirm")
+    assert await toast(telegram, press) == ""
+    queued = await telegram.wait_for_message(
+        group, lambda message: "reference" in message.text, after=line.revision
+    )
+    (foreign,) = await telegram.press(boris, card.message_id, "h:1:1", chat_id=group, force=True)
+    assert "belong to somebody else" in await toast(telegram, foreign)
+    assert transfers(stack) == 0
+    operate.tell(stack.redis, "auto", "test")
+    done = await telegram.wait_for_message(group, lambda message: "sent Boris" in message.text)
+    await all_settled(stack, telegram)
+    assert (done.message_id, transfers(stack)) == (card.message_id, 1)
+    assert queued.text not in await answers(telegram, group)
+
+
+async def test_the_frontend_ends_a_spinner_that_no_worker_ends(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    alice, _ = await register(telegram, "Alice", "Boris", credit="10")
+    card = await say(telegram, alice, "/send @boris 4")
+    await all_settled(stack, telegram)
+    stack.kill("main")
+    press = await telegram.press_button(alice, card, "Confirm")
+    assert await toast(telegram, press) == ""
+    stack.start("main")
+    await telegram.wait_for_message(alice, lambda message: "Sent 4.00" in message.text)
+    await all_settled(stack, telegram)
+    assert transfers(stack) == 1
+    answered = await telegram.requests(method="answerCallbackQuery")
+    assert len(answered) == 1, "the worker does not answer what is answered"
