@@ -90,7 +90,7 @@ async def test_people_are_paid_by_mention_by_reply_and_by_the_name_they_have_now
     await telegram.change_user(old.id, username=None)
     new = await telegram.create_user("New", username="Coin")
     await say(telegram, new.id, "/start")
-    assert "Send 4.00 CREDIT to New (@Coin)?" in (await say(telegram, alice, "/send t.me/coin 4")).text
+    assert "Send 4.00 CREDIT to New" in (await say(telegram, alice, "/send t.me/coin 4")).text
     assert stack.query(
         "SELECT u.telegram_id, p.amount FROM pending_transfers p JOIN users u ON u.id = p.recipient_user_id"
         " ORDER BY p.id"
