@@ -336,7 +336,7 @@ def _mentions(text: str, entities: list[_Entity]) -> tuple[Mention, ...]:
 
 
 def _replied_author(message: _Message) -> Author | None:
-    replied = message.reply_to_message
+    replied = message.reply_to_message if _replied_to(message) is not None else None
     if replied is None:
         return None if message.external_reply is None else _author(message.external_reply.origin.sender_user)
     if replied.forum_topic_created is not None:

@@ -73,7 +73,7 @@ def test_an_answer_that_can_be_read_two_ways_is_asked_again(settings: Settings, 
     again = interpret(text(amount, update_id=2), asked, settings)
     assert "How much do you want to send to @carol?" in said(again)
     assert again is not None
-    assert again.dialogue == Dialogue(recipient="@carol", asked_by=2)
+    assert again.dialogue == Dialogue(recipient="@carol", asked_by=2, command_id=900)
 
 
 @pytest.mark.parametrize("amount", ["5 EUR lunch", "€5 lunch", "5€ lunch", "EUR 5 lunch"])
@@ -191,7 +191,7 @@ def test_the_question_whom_takes_every_name(settings: Settings, answer: str, rec
     asked = interpret(reply, Dialogue(asked_by=1), settings)
     assert "How much" in said(asked)
     assert asked is not None
-    assert asked.dialogue == Dialogue(recipient=recipient, asked_by=2)
+    assert asked.dialogue == Dialogue(recipient=recipient, asked_by=2, command_id=900)
 
 
 def test_the_question_whom_may_be_answered_with_the_amount_too(settings: Settings) -> None:
@@ -199,7 +199,7 @@ def test_the_question_whom_may_be_answered_with_the_amount_too(settings: Setting
     mention = mentioning("Carol Smith", "Carol Smith")
     asked = interpret(mention, Dialogue(asked_by=1), settings)
     assert asked is not None
-    assert asked.dialogue == Dialogue(recipient="9", asked_by=5)
+    assert asked.dialogue == Dialogue(recipient="9", asked_by=5, command_id=900)
 
 
 @pytest.mark.parametrize("answer", ["the usual", "lunch anyone?", "5.50", ""])
@@ -207,7 +207,7 @@ def test_small_talk_names_nobody(settings: Settings, answer: str) -> None:
     again = interpret(text(answer, update_id=2), Dialogue(asked_by=1), settings)
     assert "Whom do you want to send to?" in said(again)
     assert again is not None
-    assert again.dialogue == Dialogue(asked_by=2)
+    assert again.dialogue == Dialogue(asked_by=2, command_id=900)
 
 
 @pytest.mark.parametrize(
