@@ -29,7 +29,7 @@ from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from dbcore.fingerprints import fingerprint
 from dbcore.known_balances import SeenBalance
-from dbcore.outcomes import OutcomeStatus, Party
+from dbcore.outcomes import Outcome
 from dbcore.settings import Settings
 from workers import process
 from workers.answers import Answer, deliver
@@ -89,16 +89,15 @@ class Work(Generic[J]):
     settings: Settings
     awaits_notice: Callable[[str], bool]
     balances: list[SeenBalance] = field(default_factory=list)
-    """What the job read and changed of balances: the last known ones while the database is away."""
+    """What the job saw of balances: the last known ones while the database is unavailable."""
 
     def note_read(self, telegram_id: int, balance: int, version: int) -> None:
         """Somebody's balance was read."""
         self.balances.append(SeenBalance(telegram_id, self.settings.currency, balance, version))
 
-    def note_changed(self, party: Party | None, balance: int | None, status: OutcomeStatus) -> None:
-        """Somebody's balance was changed."""
-        if party is not None:
-            self.balances.append(SeenBalance.changed(party, self.settings.currency, balance, status))
+    def note(self, outcome: Outcome) -> None:
+        """The balances of those whom it concerns."""
+        self.balances.extend(outcome.balances_now)
 
     def answer(
         self, text: str, buttons: Sequence[Sequence[Any]] = (), *, edit: bool = False

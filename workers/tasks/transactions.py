@@ -24,6 +24,7 @@ def create(work: Work[CreateTransfer]) -> list[Message]:
         amount=work.job.amount,
         memo=work.job.memo,
     )
+    work.note(outcome)
     if outcome.reason is not None:
         return work.answer(texts.transfer_refused(outcome, work.job, work.settings))
     return work.answer(
@@ -43,9 +44,8 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
     )
     edit = texts.closes_the_question(outcome)
     messages = work.answer(texts.decided(outcome, work.settings), edit=edit)
+    work.note(outcome)
     if outcome.recipient is not None and texts.money_moved(outcome):
-        work.note_changed(outcome.sender, outcome.sender_balance, outcome.status)
-        work.note_changed(outcome.recipient, outcome.recipient_balance, outcome.status)
         messages.append(
             Message(chat_id=outcome.recipient.telegram_id, text=texts.received(outcome, work.settings))
         )
