@@ -55,6 +55,7 @@ async def serve(settings: Settings) -> None:
         lambda: monitor.latest.database_is_away,
         lambda: identity.username,
         lambda: monitor.latest.fleet is not None and monitor.latest.fleet.admits_only_reads,
+        lambda: monitor.latest.fleet is not None and monitor.latest.fleet.paused,
     )
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)

@@ -26,6 +26,7 @@ _DECIDE_SQL = (
     "ledger_account_now(done.r_sender_id, done.r_currency) AS sender, "
     "ledger_account_now(done.r_recipient_id, done.r_currency) AS recipient"
 )
+EXPIRES_AFTER_SECONDS = 600.0
 _TOKEN_BYTES = 12  # 16 characters: guessing is hopeless, and a button's data holds 64 bytes with more to say
 
 
@@ -37,7 +38,7 @@ def create(
     recipient: UserRef,
     amount: int,
     memo: str,
-    expires_after_seconds: float = 600,
+    expires_after_seconds: float = EXPIRES_AFTER_SECONDS,
 ) -> PendingOutcome:
     """Check what can be checked and ask the sender to confirm. No money moves.
 
@@ -97,6 +98,22 @@ def create(
         currency=engine.currency,
         balance=balance,
         balances_now=balances_now(engine.currency, (sender.telegram_id, balance_now, version_now)),
+    )
+
+
+def restart_expiry(
+    engine: GuardedEngine, *, key: str, expires_after_seconds: float = EXPIRES_AFTER_SECONDS
+) -> None:
+    """The question came to its sender only now: the time to answer it begins now, by the database's clock.
+
+    key -- of the request's `create`. What was decided already stays decided.
+    """
+    engine.fetch_row(
+        "WITH restarted AS (UPDATE pending_transfers "
+        "SET expires_at = clock_timestamp() + make_interval(secs => %s) "
+        "WHERE idempotency_key = %s AND status = 'pending' RETURNING 1) SELECT count(*) FROM restarted",
+        (expires_after_seconds, key),
+        name="pending_transfers.restart_expiry",
     )
 
 

@@ -24,6 +24,7 @@ import redis
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
+from dbcore.breaker_rules import BreakerState
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
@@ -36,8 +37,9 @@ from workers.answers import Answer, deliver
 from workers.failures import record_failure
 from workers.inbox import Acceptance, Claim
 from workers.jobs import Envelope, Job, JobInvalid
-from workers.messages import Message
+from workers.messages import Message, to_json
 from workers.not_now import NotNow
+from workers.notices import balance_from_memory
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -249,6 +251,13 @@ def _again_after(away: DatabaseAway) -> float:
     return min(away.retry_after_seconds, GIVEN_BACK_SECONDS_MAX)
 
 
+def _from_memory(worker: process.WorkerProcess, envelope: Envelope) -> str | None:
+    """The answer that needs no database, where there is one: the job is then done but for sending it."""
+    paused = worker.engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
+    answer = balance_from_memory(envelope, worker.inbox.balances, worker.settings, paused=paused)
+    return None if answer is None else to_json(answer)
+
+
 async def _run_errand(bot: Bot | None, worker: process.WorkerProcess, claim: Claim, errand: Errand) -> None:
     try:
         messages = await errand(bot)
@@ -282,6 +291,7 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
                 delay_seconds=_again_after(error),
                 failure=failure,
                 count_delivery=False,
+                reply=_from_memory(worker, claim.envelope),
             )
         case NotNow():
             worker.inbox.release(job_id, worker.owner, delay_seconds=error.seconds, count_delivery=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
 class Button(BaseModel):
@@ -29,3 +31,16 @@ class Message(BaseModel):
     buttons: tuple[tuple[Button, ...], ...] = ()
     edit_message_id: int | None = None
     picture: str | None = Field(default=None, max_length=200_000)
+
+
+_MESSAGES = TypeAdapter(tuple[Message, ...])
+
+
+def to_json(messages: Iterable[Message]) -> str:
+    """An answer as it waits on its job's record."""
+    return _MESSAGES.dump_json(tuple(messages)).decode()
+
+
+def from_json(text: str) -> list[Message]:
+    """What `to_json` made, by whatever release."""
+    return list(_MESSAGES.validate_json(text))

@@ -17,12 +17,13 @@ from celery import bootsteps
 
 from dbcore import fleet
 from dbcore.redis_client import connect_redis
-from dbcore.settings import load_settings
+from dbcore.settings import Settings, load_settings
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
 from workers.inbox import Inbox, Publisher
 from workers.jobs import DATABASE_QUEUES, WRITING_KINDS
-from workers.notices import queued_notice
+from workers.messages import to_json
+from workers.notices import balance_from_memory, queued_notice
 
 log = structlog.get_logger(__name__)
 
@@ -46,9 +47,15 @@ class Rescuer:
     """Looks four times a second, while it holds the lease; ten times while something is shut."""
 
     def __init__(
-        self, client: redis.Redis, inbox: Inbox, publisher: Publisher, admin_ids: Collection[int] = ()
+        self,
+        client: redis.Redis,
+        inbox: Inbox,
+        publisher: Publisher,
+        settings: Settings,
+        admin_ids: Collection[int] = (),
     ) -> None:
         """admin_ids -- who is told of what a person should know."""
+        self._settings = settings
         self._onlooker = fleet.Onlooker(client)
         self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids))
         self._name = uuid.uuid4().hex
@@ -84,15 +91,19 @@ class Rescuer:
             published += sum(self._publisher.publish(ticket) for ticket in tickets)
             if looked_at < BATCH:
                 break
-        self._tell_those_who_wait()
+        self._tell_those_who_wait(paused=view.paused)
         self._alarms.look(view)
         return published
 
-    def _tell_those_who_wait(self) -> None:
-        """Their commands were taken before anybody knew that the database is away."""
+    def _tell_those_who_wait(self, *, paused: bool) -> None:
+        """Their commands were taken before anybody knew that the database is unavailable."""
         for waiting in self._inbox.take_untold(BATCH):
-            notice = queued_notice(waiting)
-            ticket = None if notice is None else self._inbox.accept(notice).ticket
+            answer = balance_from_memory(waiting, self._inbox.balances, self._settings, paused=paused)
+            if answer is not None:
+                ticket = self._inbox.answer(waiting.job_id, to_json(answer))
+            else:
+                notice = queued_notice(waiting, self._settings, paused=paused)
+                ticket = None if notice is None else self._inbox.accept(notice).ticket
             if ticket is not None:
                 self._publisher.publish(ticket)
 
@@ -120,7 +131,7 @@ class RescuerStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         settings = load_settings()
         client = connect_redis(settings)
-        self._rescuer = Rescuer(client, Inbox(client), Publisher(worker.app), settings.admin_ids)
+        self._rescuer = Rescuer(client, Inbox(client), Publisher(worker.app), settings, settings.admin_ids)
         self._rescuer.start()
 
     def stop(self, worker: Any) -> None:

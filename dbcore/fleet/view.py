@@ -29,6 +29,13 @@ class FleetView:
     until: float | None
     retry_after_seconds: float
     probers: tuple[str, ...]
+    paused_by: str | None = None
+    """Who holds it open; None where nobody does, or an older release noted no name."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether an operator holds it open: nothing is known to be broken."""
+        return self.state is BreakerState.FORCED_OPEN
 
     @property
     def admits_nothing(self) -> bool:
@@ -76,4 +83,5 @@ def _view(fleet: FleetState, now: float) -> FleetView:
         until=fleet.until if fleet.state is BreakerState.OPEN else None,
         retry_after_seconds=fleet.retry_after_seconds(now),
         probers=tuple(lease.process for lease in fleet.leases if lease.until > now),
+        paused_by=(fleet.told_by or None) if fleet.state is BreakerState.FORCED_OPEN else None,
     )

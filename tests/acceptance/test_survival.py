@@ -142,9 +142,9 @@ async def test_with_the_database_stopped_pages_answer_at_once_and_jobs_wait_and_
     # An answer that waited for the database would take its connect time-out of two seconds at least.
     assert slowest < 1.0
     assert credits_told(await answers(telegram, alice)) == 0
-    assert "last known balance is 0.00 CREDIT" in (await say(telegram, alice, "/balance")).text
+    assert "your balance was 0.00 CREDIT" in (await say(telegram, alice, "/balance")).text
     queued = await say(telegram, alice, "/history")
-    assert "queued, reference" in queued.text
+    assert "is saved, and" in queued.text
 
     own_postgres.start()
     answered = await telegram.wait_for_message(

@@ -178,6 +178,7 @@ class Inbox:
         self._accept = script("accept")
         self._claim = script("claim")
         self._release = script("release", NOTE_LUA)
+        self._answer = script("answer")
         self._note = script("note")
         self._revive = script("revive")
         self._finish = script("finish", NOTE_LUA)
@@ -285,6 +286,15 @@ class Inbox:
                 ]
             )
         )
+
+    def answer(self, job_id: str, reply: str) -> Ticket | None:
+        """Answer a job that waits without doing it, whoever holds it; what is to be published now. None where it is
+        gone, or answered already.
+
+        reply -- the answer's messages as JSON.
+        """
+        ticket = self._answer(args=[job_id, reply, PUBLISH_GRACE_MS])
+        return Ticket(*_texts(ticket)) if ticket else None
 
     def note_sent(self, job_id: str, sent: int) -> None:
         """Remember how many messages of an answer are out, so that a replay does not send those again."""
