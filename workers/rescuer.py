@@ -16,14 +16,15 @@ import structlog
 from celery import bootsteps
 
 from dbcore import fleet
+from dbcore.fleet import FleetView, outages
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, load_settings
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
-from workers.inbox import Inbox, Publisher
+from workers.inbox import Inbox, Publisher, Ticket
 from workers.jobs import DATABASE_QUEUES, WRITING_KINDS
 from workers.messages import to_json
-from workers.notices import balance_from_memory, queued_notice
+from workers.notices import balance_from_memory, queued_notice, waits_for_the_database
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Rescuer:
         admin_ids: Collection[int] = (),
     ) -> None:
         """admin_ids -- who is told of what a person should know."""
+        self._redis = client
         self._settings = settings
         self._onlooker = fleet.Onlooker(client)
         self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids))
@@ -91,21 +93,35 @@ class Rescuer:
             published += sum(self._publisher.publish(ticket) for ticket in tickets)
             if looked_at < BATCH:
                 break
-        self._tell_those_who_wait(paused=view.paused)
+        self._heed_those_who_wait(view)
         self._alarms.look(view)
         return published
 
-    def _tell_those_who_wait(self, *, paused: bool) -> None:
-        """Their commands were taken before anybody knew that the database is unavailable."""
-        for waiting in self._inbox.take_untold(BATCH):
-            answer = balance_from_memory(waiting, self._inbox.balances, self._settings, paused=paused)
+    def _heed_those_who_wait(self, view: FleetView) -> None:
+        """Tell those whose commands were taken before anybody knew that the database is unavailable, and count all."""
+        waited_since = []
+        for waiting in self._inbox.take_waiting(BATCH):
+            envelope = waiting.envelope
+            answer = None
+            if not envelope.told_to_wait:
+                answer = balance_from_memory(
+                    envelope, self._inbox.balances, self._settings, paused=view.paused
+                )
             if answer is not None:
-                ticket = self._inbox.answer(waiting.job_id, to_json(answer))
-            else:
-                notice = queued_notice(waiting, self._settings, paused=paused)
-                ticket = None if notice is None else self._inbox.accept(notice).ticket
-            if ticket is not None:
-                self._publisher.publish(ticket)
+                self._publish(self._inbox.answer(envelope.job_id, to_json(answer)))
+                continue
+            if waits_for_the_database(envelope):
+                waited_since.append(waiting.taken_at)
+            notice = queued_notice(envelope, self._settings, paused=view.paused)
+            if notice is not None and not envelope.told_to_wait:
+                self._publish(self._inbox.accept(notice).ticket)
+        if waited_since:
+            is_on = view.admits_nothing or view.admits_only_reads
+            outages.note_waiting(self._redis, len(waited_since), min(waited_since), is_on=is_on)
+
+    def _publish(self, ticket: Ticket | None) -> None:
+        if ticket is not None:
+            self._publisher.publish(ticket)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._pause):

@@ -50,7 +50,7 @@ class FleetView:
 
 def read(client: redis.Redis) -> FleetView:
     """One round trip. Raises redis.RedisError where Redis cannot be asked, StateUnreadable."""
-    return _view(*read_state(client))
+    return view_of(*read_state(client))
 
 
 class Onlooker:
@@ -60,7 +60,7 @@ class Onlooker:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._last = _view(FleetState(), 0.0)
+        self._last = view_of(FleetState(), 0.0)
         self._reads = True
 
     def read(self) -> FleetView:
@@ -75,7 +75,8 @@ class Onlooker:
         return self._last
 
 
-def _view(fleet: FleetState, now: float) -> FleetView:
+def view_of(fleet: FleetState, now: float) -> FleetView:
+    """now -- on Redis's clock."""
     return FleetView(
         state=fleet.state,
         reason=fleet.reason,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from dbcore.known_balances import KnownBalances
 from devstack.stack import Stack
@@ -39,6 +40,10 @@ async def pause(stack: Stack) -> None:
 
 async def resume(stack: Stack) -> None:
     await asyncio.to_thread(stack.command, "dbcore", "breaker", "auto")
+
+
+def on_record(stack: Stack) -> list[str]:
+    return [job_id.decode() for job_id in cast(list[bytes], stack.redis.zrange("ballast:inbox:all", 0, -1))]
 
 
 async def heard(telegram: TelegramControl, user: int, text: str) -> SeenMessage:
@@ -79,7 +84,7 @@ async def confirmed_during_a_long_pause(
     await pause(stack)
     await telegram.press_button(ann, question, "Confirm")
     notice = await heard(telegram, ann, "Your confirmation is saved")
-    for job_id in stack.redis.zrange("ballast:inbox:all", 0, -1):
+    for job_id in on_record(stack):
         stack.redis.zincrby("ballast:inbox:all", -120_000, job_id)
     await resume(stack)
     result = await telegram.wait_for_message(
@@ -102,8 +107,7 @@ async def asked_while_telegram_was_unreachable(stack: Stack, telegram: TelegramC
     await asyncio.to_thread(
         stack.wait_until,
         lambda: any(
-            stack.redis.hexists(f"ballast:inbox:job:{job_id.decode()}", "reply")
-            for job_id in stack.redis.zrange("ballast:inbox:all", 0, -1)
+            stack.redis.hexists(f"ballast:inbox:job:{job_id}", "reply") for job_id in on_record(stack)
         ),
         "the question waits for Telegram",
     )

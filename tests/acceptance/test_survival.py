@@ -121,6 +121,8 @@ async def test_with_the_database_stopped_pages_answer_at_once_and_jobs_wait_and_
     (alice,) = await register(telegram, "Alice")
     await all_settled(stack, telegram)
     own_postgres.kill()
+    first = await say(telegram, alice, "/balance")  # it finds the outage
+    assert "your balance was 0.00 CREDIT. I can't check it right now" in first.text
     for _ in range(10):
         await telegram.send_text(ADMIN_ID, "/credit @alice 1")
 

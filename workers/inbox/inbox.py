@@ -146,6 +146,17 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A job that waits for the database.
+
+    taken_at -- when it was taken on record, seconds since 1970 by Redis's clock.
+    """
+
+    envelope: Envelope
+    taken_at: float
+
+
+@dataclass(frozen=True)
 class Finish:
     """What is left to do when a job is finished.
 
@@ -353,19 +364,19 @@ class Inbox:
         looked_at, tickets = answer
         return int(looked_at), [Ticket(*_texts(ticket)) for ticket in tickets]
 
-    def take_untold(self, limit: int) -> list[Envelope]:
-        """Up to `limit` jobs that were held back since, and whose users do not know yet. Each is handed out once."""
+    def take_waiting(self, limit: int) -> list[Waiting]:
+        """Up to `limit` jobs that wait for the database since this was asked last. Each is handed out once."""
         ids = cast(list[bytes] | None, self._redis.lpop("ballast:inbox:untold", limit)) or []
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
                 pipeline.hget(f"ballast:inbox:job:{job_id.decode()}", "envelope")
-            records = pipeline.execute()
-        known = [
-            _envelope(job_id.decode(), record)[0]
-            for job_id, record in zip(ids, records, strict=True)
-            if record
+                pipeline.zscore("ballast:inbox:all", job_id)
+            found = pipeline.execute()
+        return [
+            Waiting(_envelope(job_id.decode(), record)[0], float(taken_ms) / 1000)
+            for job_id, record, taken_ms in zip(ids, found[::2], found[1::2], strict=True)
+            if record and taken_ms is not None
         ]
-        return [envelope for envelope in known if not envelope.told_to_wait]
 
     def beat(self, owner: str, report: dict[str, Any], counts: Mapping[str, int] | None = None) -> set[str]:
         """Say that the process `owner` lives, and how it is. Returns the ids of the jobs it holds.
