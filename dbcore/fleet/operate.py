@@ -36,7 +36,7 @@ def tell(client: redis.Redis, word: str, actor: str) -> None:
     store, by = FleetStore(client), f"{actor} (operator)"
 
     def told(fleet: FleetState, now: float) -> FleetState:
-        return fleet.told(WORDS[word], now=now, by=actor)
+        return fleet.told(WORDS[word], now=now, by=actor.removeprefix("web:"))
 
     try:
         store.change(told, by)

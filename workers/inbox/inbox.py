@@ -38,9 +38,10 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
+from dbcore.fleet import FleetView
 from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
 from workers import totals
-from workers.jobs import Envelope, Quarantine, queue_of
+from workers.jobs import Envelope, EraseChunk, Quarantine, SendChunk, queue_of
 
 LANE_LENGTH_MAX = 200
 """Jobs that one user may have waiting. Past it the frontend says so instead of taking more."""
@@ -57,6 +58,13 @@ CLAIM_LEASE_MS = 30_000
 OWNER_DEAD_AFTER_MS = 2_000
 """A process beats twice a second; after this long without a beat its jobs are given to others. Taken for dead by
 mistake it costs an answer that comes twice, and nothing else (docs/chaos.md has the measurements)."""
+
+OVERDUE_SECONDS = 15.0
+"""A job that waits for longer, and not for the database, waits for workers that take nothing or are too few."""
+
+_LOOKED_AT_MAX = 500
+_TAKE_THEIR_TIME = (SendChunk.kind, EraseChunk.kind)
+"""Nobody waits for their answer, and they take as long as the pace wants."""
 
 PROCESSES_MAX = 1_000
 """Looked at, of those that beat."""
@@ -196,6 +204,7 @@ class Inbox:
         self._rescue = script("rescue")
         self._beat = script("beat")
         self._leave = script("leave")
+        self._overdue = script("overdue")
 
     def accept(
         self,
@@ -411,6 +420,23 @@ class Inbox:
             return None
         seconds, microseconds = self._redis.time()
         return max(0.0, seconds + microseconds / 1e6 - oldest[0][1] / 1000)
+
+    def overdue_seconds(self, view: FleetView | None) -> float | None:
+        """For how long the oldest job waits that is not held back, where that is OVERDUE_SECONDS or more.
+
+        view -- the breaker's: while it holds calls back None is answered, and what it held back waits since it closed.
+        """
+        if view is not None and (view.admits_nothing or view.admits_only_reads):
+            return None
+        waits_ms = self._overdue(
+            args=[
+                int(1000 * view.since) if view is not None else 0,
+                int(1000 * OVERDUE_SECONDS),
+                _LOOKED_AT_MAX,
+                *_TAKE_THEIR_TIME,
+            ]
+        )
+        return int(waits_ms) / 1000 or None
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """The last report of every worker process that beats, with `beat_at`: when, by Redis's clock, seconds."""

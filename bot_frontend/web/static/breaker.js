@@ -3,7 +3,7 @@
 import { $, mark, write } from "/static/dom.js";
 import { ago, at, count, duration, older, plain, sentence, UNKNOWN } from "/static/words.js";
 
-export const BREAKER_LEVEL = {
+const BREAKER_LEVEL = {
   closed: "ok", open: "down", half_open: "working_through", forced_open: "away", disabled: "degraded", unknown: "unknown",
 };
 
@@ -16,7 +16,7 @@ export function showBreaker(status, elapsed) {
   write($("breaker-state"), sentence(breaker.words));
   const { reason, since } = breaker;
   const [none, never, always] = breaker.state === "unknown" ? [UNKNOWN, UNKNOWN, UNKNOWN] : ["none", "never changed", "always"];
-  write($("breaker-reason"), reason === null ? none : plain(reason));
+  write($("breaker-reason"), breaker.paused_by ? `paused by ${breaker.paused_by}` : reason === null ? none : plain(reason));
   write($("breaker-since"), since === null ? never : at(since, status.now));
   write($("breaker-for"), since === null ? always : duration(status.now + elapsed - since));
   write($("breaker-next"), nextProbe(breaker, elapsed));
