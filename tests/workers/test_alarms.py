@@ -235,7 +235,7 @@ def test_commands_that_nobody_answers_are_an_alarm_until_somebody_does(queueing:
     assert "Commands are not being answered: the oldest has waited for 1 min" in told
     inbox.finish("a")
     guard.look()
-    assert "Commands are answered again" in messages(queueing)[-1]
+    assert "Commands are being answered again" in messages(queueing)[-1]
 
 
 def messages_but(queueing: Queueing, job_id: str) -> list[str]:

@@ -163,7 +163,7 @@ class AlarmWatch:
                 "overdue",
                 f"Commands are not being answered: the oldest has waited for {duration(overdue)}, though the database "
                 "can be asked. The workers take nothing, or are too few. See Workers on the status page.",
-                over=f"Commands are answered again. They were not for {LASTED}.",
+                over=f"Commands are being answered again, {LASTED} after the alarm.",
             )
 
     def _all_resolved(self, since: float) -> bool:

@@ -3,7 +3,7 @@
 import { $, mark, write } from "/static/dom.js";
 import { ago, at, count, duration, older, plain, sentence, UNKNOWN } from "/static/words.js";
 
-const BREAKER_LEVEL = {
+export const BREAKER_LEVEL = {
   closed: "ok", open: "down", half_open: "working_through", forced_open: "away", disabled: "degraded", unknown: "unknown",
 };
 
