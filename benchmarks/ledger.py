@@ -87,7 +87,7 @@ def _open_accounts(engine: GuardedEngine) -> list[int]:
 def _guarded_transfers(engine: GuardedEngine) -> Transfer:
     def transfer(_thread: int, key: str, sender: int, recipient: int) -> None:
         mark = fingerprint("transfer", sender, recipient, 1, "CREDIT", "", "transfer")
-        parameters = (key, mark, sender, recipient, 1, "CREDIT", "transfer", "")
+        parameters = (key, mark, sender, recipient, 1, "CREDIT", "transfer", "", "CREDIT", "CREDIT")
         engine.fetch_row(ledger.TRANSFER_SQL, parameters, name="ledger.transfer")
 
     return transfer
@@ -102,7 +102,8 @@ def _bare_transfers(url: str, threads: int) -> Transfer:
         # The fingerprint is part of the request, so it is computed on both sides.
         mark = fingerprint("transfer", sender, recipient, 1, "CREDIT", "", "transfer")
         with connections[thread].cursor() as cursor:
-            cursor.execute(ledger.TRANSFER_SQL, (key, mark, sender, recipient, 1, "CREDIT", "transfer", ""))
+            parameters = (key, mark, sender, recipient, 1, "CREDIT", "transfer", "", "CREDIT", "CREDIT")
+            cursor.execute(ledger.TRANSFER_SQL, parameters)
             cursor.fetchone()
 
     return transfer

@@ -16,6 +16,7 @@ from bot_frontend.reception import Receiver
 from bot_frontend.registration import Identity, register
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
+from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import Webhook
 from dbcore.redis_client import connect_redis
@@ -56,6 +57,7 @@ async def serve(settings: Settings) -> None:
         lambda: monitor.latest.database_is_away,
         lambda: identity.username,
         lambda: monitor.latest.fleet is not None and monitor.latest.fleet.admits_only_reads,
+        lambda: monitor.latest.fleet is not None and monitor.latest.fleet.paused,
     )
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
@@ -68,7 +70,7 @@ async def serve(settings: Settings) -> None:
 
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(settings, monitor, webhook, Actions(client, inbox, publisher)),
+            make_app(settings, monitor, webhook, Actions(client, inbox, publisher), Jobs(client)),
             host=settings.ops_host,
             port=settings.ops_port,
             log_config=None,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -20,7 +19,6 @@ from bot_frontend.callbacks import PressReply
 from bot_frontend.commands import interpret, is_for_another_bot
 from bot_frontend.dialogue import Dialogue
 from bot_frontend.updates import ButtonPress, MembershipChange, Reading, TextMessage, UpdateUnreadable, read
-from dbcore.money import format_amount
 from dbcore.settings import Settings
 from workers.broadcasts.albums import Albums
 from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
@@ -36,7 +34,7 @@ from workers.jobs import (
     job_id_of_update,
     queue_of,
 )
-from workers.notices import TOLD_TO_WAIT, queued_notice
+from workers.notices import TOLD_TO_WAIT, balance_from_memory, queued_notice
 
 log = structlog.get_logger(__name__)
 
@@ -64,14 +62,17 @@ class Intake:
         database_is_away: Callable[[], bool],
         username: Callable[[], str | None] = lambda: None,
         database_is_readable: Callable[[], bool] = lambda: False,
+        database_is_paused: Callable[[], bool] = lambda: False,
     ) -> None:
         """database_is_away -- what is known of it, without asking: then people are told at once that they wait.
         username -- the bot's own, where it is known by now.
         database_is_readable -- though it is away: it is full or read-only, and no more than that.
+        database_is_paused -- it is away by an operator's word.
         """
         self._settings = settings
         self._database_is_away = database_is_away
         self._database_is_readable = database_is_readable
+        self._database_is_paused = database_is_paused
         self._username = username
         self._inbox = inbox
         self._publisher = publisher
@@ -182,17 +183,15 @@ class Intake:
         """A balance that is known is told at once, with its time; everything else stays what it is."""
         if not isinstance(job, ShowBalance) or isinstance(reading, MembershipChange):
             return job
-        known = self._inbox.balances.last(job.telegram_id, self._settings.currency)
-        if known is None:
-            return job
-        balance, seen_at = known
-        money = format_amount(balance, self._settings.currency_exponent, self._settings.currency)
-        text = texts.last_known_balance(money, datetime.fromtimestamp(seen_at, UTC))
-        return DeliverReply(messages=tuple(reading.origin.privately(text, opens="balance")))
+        asked = Envelope.of(job, job_id="", lane="", origin=reading.origin)
+        messages = balance_from_memory(
+            asked, self._inbox.balances, self._settings, paused=self._database_is_paused()
+        )
+        return job if messages is None else DeliverReply(messages=messages)
 
     def _say_queued(self, envelope: Envelope) -> None:
         """Best effort: the promise is the job's own record."""
-        notice = queued_notice(envelope)
+        notice = queued_notice(envelope, self._settings, paused=self._database_is_paused())
         if notice is not None:
             self._accept(notice, None, bounded=False)
 

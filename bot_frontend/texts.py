@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from html import escape
 
 from workers.jobs import MEMO_LENGTH_MAX
@@ -56,13 +55,6 @@ NOT_YOUR_HISTORY = "These buttons belong to somebody else. Send /history to see 
 UNKNOWN_BUTTON = "I do not know this button any more. Please start again."
 TOO_MANY_WAITING = "You have too many commands waiting already. This one was not taken; try again in a while."
 TOO_MANY_IN_ALL = "Too many commands are waiting for the database. This one was not taken; try again later."
-
-
-def last_known_balance(money: str, seen_at: datetime) -> str:
-    return (
-        f"Your last known balance is <b>{escape(money)}</b>, as of {seen_at:%Y-%m-%d %H:%M} UTC. "
-        "The database is away, so I cannot look again right now."
-    )
 
 
 def help_text(is_admin: bool) -> str:

@@ -72,7 +72,7 @@ class _Doorway:
 
         since -- when the call for them began, by time.monotonic.
         """
-        if self.fleet is None or not self.fleet.link.hears:
+        if not balances or self.fleet is None or not self.fleet.link.hears:
             return
         try:
             self.fleet.balances.note(*balances, ago_seconds=time.monotonic() - since)
@@ -145,11 +145,7 @@ def bot_safe_adjust_balance(
             amount=amount,
             currency=door.engine.currency,
         )
-    if outcome.reason is None and outcome.target is not None:
-        door.note(
-            SeenBalance.changed(outcome.target, outcome.currency, outcome.balance_after, outcome.status),
-            since=began,
-        )
+    door.note(*outcome.balances_now, since=began)
     return outcome
 
 
@@ -179,14 +175,7 @@ def bot_safe_create_transaction(
             currency=door.engine.currency,
             memo=memo,
         )
-    if outcome.reason is None and outcome.sender is not None and outcome.recipient is not None:
-        door.note(
-            SeenBalance.changed(outcome.sender, outcome.currency, outcome.sender_balance, outcome.status),
-            SeenBalance.changed(
-                outcome.recipient, outcome.currency, outcome.recipient_balance, outcome.status
-            ),
-            since=began,
-        )
+    door.note(*outcome.balances_now, since=began)
     return outcome
 
 

@@ -2,8 +2,7 @@
 
 ballast:balances:<currency>   hash   Telegram id -> balance, the account's version, when it was so; one entry a user
 
-Jobs of different users, and programs beside them, touch one account and end in any order. Of two readings the newer
-version stays; of two changes that overlapped nobody knows which came first, so none is known.
+Jobs of different users, and programs beside them, touch one account and end in any order: the newer version stays.
 """
 
 from __future__ import annotations
@@ -14,23 +13,17 @@ from typing import cast
 
 import redis
 
-from dbcore.outcomes import OutcomeStatus, Party
-
 NOTE_LUA = """
--- ARGV from `first` on, for each: currency, Telegram id, balance, account version. A balance that was changed has no
--- version ('': we did not read it), or is itself not known any more (''). seen_at is in seconds: it was so then, or
--- right after.
+-- ARGV from `first` on, for each: currency, Telegram id, balance, account version. seen_at is in seconds: it was so
+-- then, or right after.
 local function note_balances(seen_at, first)
   seen_at = math.floor(seen_at)
   for i = first, #ARGV, 4 do
     local key, user, balance, version = 'ballast:balances:' .. ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
     local known_version, known_at = string.match(redis.call('HGET', key, user) or '', '^%S+ (%d+) (%d+)')
     known_version, known_at = tonumber(known_version) or -1, tonumber(known_at) or -1
-    if not version and (balance == '' or known_at > seen_at) then
-      redis.call('HDEL', key, user)
-    elseif not version or version >= known_version then
-      -- A change made a version of its own: at the least the one after what was known before.
-      redis.call('HSET', key, user, balance .. ' ' .. (version or known_version + 1) .. ' ' .. seen_at)
+    if version > known_version or (version == known_version and seen_at > known_at) then
+      redis.call('HSET', key, user, balance .. ' ' .. version .. ' ' .. seen_at)
     end
   end
 end
@@ -45,31 +38,21 @@ note_balances(time[1] + time[2] / 1e6 - ARGV[1], 2)
 
 @dataclass(frozen=True, slots=True)
 class SeenBalance:
-    """A user's balance as somebody read or changed it, in minor units.
+    """A user's balance as somebody saw it in the database, in minor units.
 
-    balance -- None: it was changed at some time, and what it is now is not known.
-    version -- the account's, which grows with every entry; None where it was not read but changed.
+    version -- the account's, which grows with every entry.
     """
 
     telegram_id: int
     currency: str
-    balance: int | None
-    version: int | None
-
-    @classmethod
-    def changed(cls, party: Party, currency: str, balance: int | None, status: OutcomeStatus) -> SeenBalance:
-        """After a change. A replay tells what it became then, which says nothing of now."""
-        return cls(
-            party.telegram_id, currency, balance if status is OutcomeStatus.APPLIED else None, version=None
-        )
+    balance: int
+    version: int
 
 
 def as_arguments(balances: Iterable[SeenBalance]) -> list[str | int]:
     """For a script with NOTE_LUA."""
     return [
-        "" if item is None else item
-        for seen in balances
-        for item in (seen.currency, seen.telegram_id, seen.balance, seen.version)
+        item for seen in balances for item in (seen.currency, seen.telegram_id, seen.balance, seen.version)
     ]
 
 

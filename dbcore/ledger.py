@@ -10,13 +10,20 @@ from typing import Any
 
 from dbcore.engine import GuardedEngine
 from dbcore.fingerprints import fingerprint
+from dbcore.known_balances import SeenBalance
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, Party, RejectionReason, TransferOutcome
 from dbcore.text import storable
 from dbcore.users import UserRef
 
-TRANSFER_SQL = "SELECT * FROM ledger_transfer(%s, %s, %s, %s, %s, %s, %s, %s)"
-ADJUST_SQL = "SELECT * FROM ledger_adjust(%s, %s, %s, %s, %s, %s, %s, %s)"
+TRANSFER_SQL = (
+    "SELECT done.*, sender.*, recipient.* FROM ledger_transfer(%s, %s, %s, %s, %s, %s, %s, %s) AS done, "
+    "ledger_account_now(done.r_sender_id, %s) AS sender, ledger_account_now(done.r_recipient_id, %s) AS recipient"
+)
+ADJUST_SQL = (
+    "SELECT done.*, target.* FROM ledger_adjust(%s, %s, %s, %s, %s, %s, %s, %s) AS done, "
+    "ledger_account_now(done.r_target_id, %s) AS target"
+)
 _KEY_LENGTH_MAX = 200  # an index entry may hold 2,700 bytes
 
 
@@ -33,6 +40,15 @@ def party(telegram_id: int | None, username: str | None, first_name: str | None)
     if telegram_id is None or first_name is None:
         return None
     return Party(telegram_id, username, first_name)
+
+
+def balances_now(currency: str, *seen: tuple[int | None, int | None, int | None]) -> tuple[SeenBalance, ...]:
+    """Of each who is known: Telegram id, balance and version, as ledger_account_now answers."""
+    return tuple(
+        SeenBalance(telegram_id, currency, balance, version)
+        for telegram_id, balance, version in seen
+        if telegram_id is not None and balance is not None and version is not None
+    )
 
 
 def adjust(
@@ -58,10 +74,20 @@ def adjust(
     )
     row = engine.fetch_row(
         ADJUST_SQL,
-        (key, mark, telegram_id, username, amount, engine.currency, storable(memo), storable(actor)),
+        (
+            key,
+            mark,
+            telegram_id,
+            username,
+            amount,
+            engine.currency,
+            storable(memo),
+            storable(actor),
+            engine.currency,
+        ),
         name="ledger.adjust",
     )
-    transfer_id, status, reason, target_id, target_username, target_first_name, balance = row
+    transfer_id, status, reason, target_id, target_username, target_first_name, balance, *now = row
     return AdjustOutcome(
         status=OutcomeStatus(status),
         reason=_reason(reason),
@@ -70,6 +96,7 @@ def adjust(
         amount=amount,
         currency=engine.currency,
         balance_after=balance,
+        balances_now=balances_now(engine.currency, (target_id, *now)),
     )
 
 
@@ -100,7 +127,18 @@ def transfer(
     )
     row: tuple[Any, ...] = engine.fetch_row(
         TRANSFER_SQL,
-        (key, mark, sender_telegram_id, recipient_telegram_id, amount, engine.currency, kind, storable(memo)),
+        (
+            key,
+            mark,
+            sender_telegram_id,
+            recipient_telegram_id,
+            amount,
+            engine.currency,
+            kind,
+            storable(memo),
+            engine.currency,
+            engine.currency,
+        ),
         name="ledger.transfer",
     )
     return TransferOutcome(
@@ -114,6 +152,7 @@ def transfer(
         memo=memo,
         sender_balance=row[9],
         recipient_balance=row[10],
+        balances_now=balances_now(engine.currency, (row[3], row[11], row[12]), (row[6], row[13], row[14])),
     )
 
 

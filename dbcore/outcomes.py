@@ -7,10 +7,11 @@ makes of the errors in `dbcore.errors`; the functions of the ledger raise those 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dbcore.failures import FailureKind
+from dbcore.known_balances import SeenBalance
 
 
 class OutcomeStatus(StrEnum):
@@ -64,12 +65,17 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What every outcome says. `failure` and `retry_after_seconds` are set with UNAVAILABLE and UNKNOWN only."""
+    """What every outcome says. `failure` and `retry_after_seconds` are set with UNAVAILABLE and UNKNOWN only.
+
+    balances_now -- of those concerned, as they are now: also on a replay and a refusal, whose own balances are those of
+    the first time.
+    """
 
     status: OutcomeStatus
     reason: RejectionReason | None = None
     failure: FailureKind | None = None
     retry_after_seconds: float | None = None
+    balances_now: tuple[SeenBalance, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,16 +8,24 @@ import secrets
 
 from dbcore.engine import GuardedEngine
 from dbcore.fingerprints import fingerprint
-from dbcore.ledger import party, require_key
+from dbcore.ledger import balances_now, party, require_key
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Decision, DecisionOutcome, OutcomeStatus, Party, PendingOutcome, RejectionReason
 from dbcore.text import storable
 from dbcore.users import Profile, UserRef
 
 _CREATE_SQL = (
-    "SELECT * FROM pending_create(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
+    "SELECT done.*, sender.* FROM pending_create("
+    "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s)) AS done, "
+    # Of what is answered, so that it is asked after it.
+    "ledger_account_now(CASE WHEN done.r_status IS NOT NULL THEN %s::bigint END, %s) AS sender"
 )
-_DECIDE_SQL = "SELECT * FROM pending_decide(%s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
+_DECIDE_SQL = (
+    "SELECT done.*, sender.*, recipient.* FROM pending_decide("
+    "%s, %s, %s, %s, %s, %s, make_interval(secs => %s)) AS done, "
+    "ledger_account_now(done.r_sender_id, done.r_currency) AS sender, "
+    "ledger_account_now(done.r_recipient_id, done.r_currency) AS recipient"
+)
 _CANCEL_ALL_SQL = """
 WITH mine AS (
     SELECT p.id, p.status, p.decided_key, p.expires_at
@@ -36,6 +44,7 @@ NEWEST_SEARCHED = 20_000
 """Transfers that `cancel_all` looks through, for they have no index by sender. One expires after ten minutes, so this
 is enough for 33 a second.
 """
+EXPIRES_AFTER_SECONDS = 600.0
 _TOKEN_BYTES = 12  # 16 characters: guessing is hopeless, and a button's data holds 64 bytes with more to say
 
 
@@ -47,7 +56,7 @@ def create(
     recipient: UserRef,
     amount: int,
     memo: str,
-    expires_after_seconds: float = 600,
+    expires_after_seconds: float = EXPIRES_AFTER_SECONDS,
 ) -> PendingOutcome:
     """Check what can be checked and ask the sender to confirm. No money moves.
 
@@ -91,10 +100,12 @@ def create(
             engine.currency,
             storable(memo),
             expires_after_seconds,
+            sender.telegram_id,
+            engine.currency,
         ),
         name="pending_transfers.create",
     )
-    status, reason, token, *recipient_row, balance = row
+    status, reason, token, *recipient_row, balance, balance_now, version_now = row
     return PendingOutcome(
         status=OutcomeStatus(status),
         reason=None if reason is None else RejectionReason(reason),
@@ -104,6 +115,23 @@ def create(
         amount=amount,
         currency=engine.currency,
         balance=balance,
+        balances_now=balances_now(engine.currency, (sender.telegram_id, balance_now, version_now)),
+    )
+
+
+def restart_expiry(
+    engine: GuardedEngine, *, key: str, expires_after_seconds: float = EXPIRES_AFTER_SECONDS
+) -> None:
+    """The question came to its sender only now: the time to answer it begins now, by the database's clock.
+
+    key -- of the request's `create`. What was decided already stays decided.
+    """
+    engine.fetch_row(
+        "WITH restarted AS (UPDATE pending_transfers "
+        "SET expires_at = clock_timestamp() + make_interval(secs => %s) "
+        "WHERE idempotency_key = %s AND status = 'pending' RETURNING 1) SELECT count(*) FROM restarted",
+        (expires_after_seconds, key),
+        name="pending_transfers.restart_expiry",
     )
 
 
@@ -139,6 +167,7 @@ def decide(
         memo=row[11],
         sender_balance=row[12],
         recipient_balance=row[13],
+        balances_now=balances_now(row[10] or engine.currency, (row[3], *row[14:16]), (row[6], *row[16:18])),
     )
 
 

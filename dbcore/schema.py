@@ -229,6 +229,22 @@ breaker_events = Table(
 )
 Index("breaker_events_created_at_idx", breaker_events.c.created_at)
 
+outages = Table(
+    "outages",
+    metadata,
+    _id(),
+    Column("outage_id", Text, nullable=False, unique=True),
+    _time("began_at", default_now=False),
+    _time("ended_at", default_now=False),
+    Column("reason", Text),
+    Column("paused_by", Text),
+    Column("failed_probes", BigInteger, nullable=False),
+    Column("jobs_waited", BigInteger, nullable=False),
+    Column("longest_wait_seconds", Double, nullable=False),
+    _check("outages_ends_after_its_beginning", "ended_at >= began_at"),
+)
+Index("outages_began_at_idx", outages.c.began_at)
+
 broadcasts = Table(
     "broadcasts",
     metadata,

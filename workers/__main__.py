@@ -1,4 +1,6 @@
-"""`python -m workers dead-letters|broadcast …`: what could not be done, and what goes to many, for operators."""
+"""`python -m workers job|dead-letters|broadcast …`: where a job is, what could not be done, and what goes to many, for
+operators.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,18 @@ import argparse
 import json
 import logging
 import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 import redis
 
+from dbcore import fleet
 from dbcore.broadcasts import BroadcastRefused
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
-from workers import dead_letters
+from workers import dead_letters, lookup
 from workers.broadcasts import command
 from workers.broadcasts.command import order_here
 from workers.broadcasts.lanes import Lanes
@@ -34,7 +39,9 @@ def main() -> None:
     try:
         settings = load_settings()
         engine = GuardedEngine(settings)
-        if options.command == "broadcast":
+        if options.command == "job":
+            _job(options.reference, engine, settings)
+        elif options.command == "broadcast":
             command.run(options, _orders(engine, settings))
         else:
             _dead_letters(options, engine, settings)
@@ -74,6 +81,36 @@ def _dead_letters(options: argparse.Namespace, engine: GuardedEngine, settings: 
         print(f"{options.reference} is queued again")
 
 
+def _job(reference: str, engine: GuardedEngine, settings: Settings) -> None:
+    """Where it is, as JSON: on record, finished, or failed, which only the database knows."""
+    wanted = lookup.normal(reference)
+    if wanted is None:
+        sys.exit(
+            f"workers: expected a reference of eight letters and digits, such as 7F3KQ2MA; got {reference!r}"
+        )
+    client = connect_redis(settings)
+    found = lookup.find(client, wanted, fleet.Onlooker(client).read())
+    answer = {} if found is None else {name: value for name, value in asdict(found).items() if value != ""}
+    if found is None or found.state == "finished":
+        try:
+            letter = dead_letters.described(engine, wanted)
+            answer |= {"reference": wanted, "state": "failed", "dead_letter": letter}
+        except DeadLetterRefused:
+            pass
+        except DatabaseAway as away:
+            print(
+                f"workers: the database does not answer ({away}): failed jobs were not searched",
+                file=sys.stderr,
+            )
+    if not answer:
+        sys.exit(
+            f"workers: no job has the reference {wanted}: none on record, finished since yesterday, or failed"
+        )
+    if (since := answer.get("since")) is not None:
+        answer["since"] = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
+    print(json.dumps(answer, indent=2))
+
+
 def _orders(engine: GuardedEngine, settings: Settings) -> Orders:
     from workers.celery import app
 
@@ -87,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     command.add_to(commands)
+    commands.add_parser("job", help="where a job is, and what it waits for").add_argument(
+        "reference", help="what its user was told, such as 7F3KQ2MA"
+    )
     actions = commands.add_parser("dead-letters", help="what could not be done").add_subparsers(
         dest="action", required=True, metavar="list|show|retry|discard"
     )

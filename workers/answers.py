@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import redis
 import structlog
-from pydantic import TypeAdapter
 
-from dbcore import users
+from dbcore import pending_transfers, users
 from dbcore.errors import DatabaseAway
 from dbcore.known_balances import SeenBalance
 from workers.failures import record_failure
 from workers.inbox import Claim
-from workers.jobs import Envelope
-from workers.messages import Message
+from workers.jobs import CreateTransfer, Envelope
+from workers.messages import Message, from_json, to_json
+from workers.notices import TOLD_TO_WAIT
 from workers.origins import PRIVATE_CHAT_CLOSED
 from workers.telegram.courier import send, withdraw
 from workers.telegram.presses import answer_press
@@ -42,6 +42,11 @@ INSIST_SECONDS = 0.2
 HELD_FOR_TURN_SECONDS_MAX = 1.5
 """An answer that has to wait longer for the fleet's pace goes back to its job's record."""
 
+READ_SOON_SECONDS = 60.0
+"""Telegram notifies nobody of an edit. An answer that comes later than this after its command is a new message."""
+
+RESTART_EXPIRY_SECONDS_MAX = 5.0
+
 UNCERTAIN_SENDS_MAX = 4
 """Times that a message is sent whose arrival nobody knows: after 2, 8 and 32 s once more, then it counts as out."""
 
@@ -55,8 +60,6 @@ _CANNOT_BE_WRITTEN_TO = {*_GONE, Meaning.CHAT_GONE}
 _NO_BOT = Verdict(Meaning.WAIT, MISCONFIGURED_SECONDS, description="this worker has no TELEGRAM_BOT_TOKEN")
 
 T = TypeVar("T")
-
-_MESSAGES = TypeAdapter(tuple[Message, ...])
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,10 @@ class Answer:
     @classmethod
     def kept(cls, reply: str) -> Answer:
         """An answer that had to wait on its job's record. Its balances were noted when it began to wait."""
-        return cls(list(_MESSAGES.validate_json(reply)))
+        return cls(from_json(reply))
 
     def to_keep(self) -> str:
-        return _MESSAGES.dump_json(tuple(self.messages)).decode()
+        return to_json(self.messages)
 
 
 async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: Answer) -> None:
@@ -88,7 +91,8 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
             return
         if envelope.told_to_wait and claim.sent == 0:
             answer = await asyncio.to_thread(_in_place_of_notice, worker, envelope, answer)
-        messages = answer.messages
+        question = _question_that_closes(claim, answer)
+        messages = _as_new_messages(envelope, answer) if _is_late(claim) else answer.messages
         if bot is not None and not any(message.toast for message in messages):
             pressing = _end_spinner(bot, worker, envelope)
         reached = True
@@ -113,9 +117,15 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
                 await _note_notice(bot, worker, notice_of, message.chat_id, verdict.message_id)
             if position < len(messages):
                 await _insist(partial(worker.inbox.note_sent, envelope.job_id, position))
+        if _was_read_late(claim, answer) and not await _insist(
+            partial(_restart_expiry, worker, claim, answer)
+        ):
+            return
         notice = await _insist(partial(_finish, worker, claim, answer))
         log.info("job_done", job_id=envelope.job_id)
         replaced = {message.edit_message_id for message in messages}
+        if bot is not None and question is not None:
+            await send(bot, question)
         if bot is not None and notice is not None and notice not in replaced and envelope.chat_id is not None:
             await withdraw(bot, worker.pacer, envelope.chat_id, notice)
     finally:
@@ -154,10 +164,70 @@ async def _insist(step: Callable[[], T]) -> T | None:
     return None
 
 
-def _in_place_of_notice(worker: WorkerProcess, envelope: Envelope, answer: Answer) -> Answer:
-    """Where the user was told "queued", the answer takes that message's place."""
+def _is_late(claim: Claim) -> bool:
+    """Whether the user may have closed the chat since, and hears of a new message alone."""
+    return claim.envelope.kind in TOLD_TO_WAIT and claim.waited_ms > 1000 * READ_SOON_SECONDS
+
+
+def _as_new_messages(envelope: Envelope, answer: Answer) -> list[Message]:
+    """What was to replace a message of this chat comes below it instead."""
+    return [
+        message.model_copy(update={"edit_message_id": None})
+        if message.chat_id == envelope.chat_id
+        else message
+        for message in answer.messages
+    ]
+
+
+def _question_that_closes(claim: Claim, answer: Answer) -> Message | None:
+    """The edit that takes the buttons off the question that was pressed, where its result comes as a new message."""
+    if not _is_late(claim) or claim.envelope.message_id is None:
+        return None
     first = answer.messages[0] if answer.messages else None
-    if first is None or first.edit_message_id is not None or first.chat_id != envelope.chat_id:
+    closes = first is not None and first.edit_message_id == claim.envelope.message_id and not first.buttons
+    return first if closes else None
+
+
+def _was_read_late(claim: Claim, answer: Answer) -> bool:
+    """Whether the answer is a question that had to wait for Telegram."""
+    return (
+        claim.reply is not None
+        and claim.envelope.kind == CreateTransfer.kind
+        and any(message.buttons for message in answer.messages)
+    )
+
+
+def _restart_expiry(worker: WorkerProcess, claim: Claim, answer: Answer) -> bool:
+    """The time in which a question can be answered begins now that it can be read. False where the database does not
+    answer: nothing is left of the job but this, and what its user presses meanwhile waits behind it.
+    """
+    job_id, messages = claim.envelope.job_id, len(answer.messages)
+    try:
+        pending_transfers.restart_expiry(worker.engine, key=job_id)
+    except DatabaseAway as away:
+        log.warning("question_expires_early", job_id=job_id, kind=away.kind)
+        worker.inbox.note_sent(job_id, messages)
+        worker.inbox.release(
+            job_id,
+            worker.owner,
+            delay_seconds=min(away.retry_after_seconds, RESTART_EXPIRY_SECONDS_MAX),
+            count_delivery=False,
+        )
+        return False
+    return True
+
+
+def _in_place_of_notice(worker: WorkerProcess, envelope: Envelope, answer: Answer) -> Answer:
+    """Where the user was told that their command is saved, the answer takes that message's place; not one that asks
+    for something, for Telegram notifies nobody of an edit.
+    """
+    first = answer.messages[0] if answer.messages else None
+    if (
+        first is None
+        or first.buttons
+        or first.edit_message_id is not None
+        or first.chat_id != envelope.chat_id
+    ):
         return answer
     in_place = first.model_copy(update={"edit_message_id": worker.inbox.notice_of(envelope.job_id)})
     return replace(answer, messages=[in_place, *answer.messages[1:]])

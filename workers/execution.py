@@ -24,20 +24,22 @@ import redis
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
+from dbcore.breaker_rules import BreakerState
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from dbcore.fingerprints import fingerprint
 from dbcore.known_balances import SeenBalance
-from dbcore.outcomes import OutcomeStatus, Party
+from dbcore.outcomes import Outcome
 from dbcore.settings import Settings
 from workers import process
 from workers.answers import Answer, deliver
 from workers.failures import record_failure
 from workers.inbox import Acceptance, Claim
 from workers.jobs import Envelope, Job, JobInvalid, ShowBalance, ShowDatabaseStatus, ShowHistory
-from workers.messages import Message
+from workers.messages import Message, to_json
 from workers.not_now import NotNow
+from workers.notices import balance_from_memory
 from workers.origins import Origin
 from workers.telegram.presses import TOAST_LENGTH_MAX
 from workers.texts import escape
@@ -103,16 +105,15 @@ class Work(Generic[J]):
     settings: Settings
     awaits_notice: Callable[[str], bool]
     balances: list[SeenBalance] = field(default_factory=list)
-    """What the job read and changed of balances: the last known ones while the database is away."""
+    """What the job saw of balances: the last known ones while the database is unavailable."""
 
     def note_read(self, telegram_id: int, balance: int, version: int) -> None:
         """Somebody's balance was read."""
         self.balances.append(SeenBalance(telegram_id, self.settings.currency, balance, version))
 
-    def note_changed(self, party: Party | None, balance: int | None, status: OutcomeStatus) -> None:
-        """Somebody's balance was changed."""
-        if party is not None:
-            self.balances.append(SeenBalance.changed(party, self.settings.currency, balance, status))
+    def note(self, outcome: Outcome) -> None:
+        """The balances of those whom it concerns."""
+        self.balances.extend(outcome.balances_now)
 
     def answer(
         self,
@@ -292,6 +293,13 @@ def _again_after(away: DatabaseAway) -> float:
     return min(away.retry_after_seconds, GIVEN_BACK_SECONDS_MAX)
 
 
+def _from_memory(worker: process.WorkerProcess, envelope: Envelope) -> str | None:
+    """The answer that needs no database, where there is one: the job is then done but for sending it."""
+    paused = worker.engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
+    answer = balance_from_memory(envelope, worker.inbox.balances, worker.settings, paused=paused)
+    return None if answer is None else to_json(answer)
+
+
 async def _run_errand(bot: Bot | None, worker: process.WorkerProcess, claim: Claim, errand: Errand) -> None:
     try:
         messages = await errand(bot)
@@ -325,6 +333,7 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
                 delay_seconds=_again_after(error),
                 failure=failure,
                 count_delivery=False,
+                reply=_from_memory(worker, claim.envelope),
             )
         case NotNow():
             worker.inbox.release(job_id, worker.owner, delay_seconds=error.seconds, count_delivery=False)

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+from workers.jobs import reference_of
+
+
+def _with_reference(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Each line about a job has the reference that its user was told."""
+    job_id = event.get("job_id")
+    if isinstance(job_id, str):
+        event.setdefault("reference", reference_of(job_id))
+    return event
 
 
 def configure_logging(**_celery: Any) -> None:
@@ -19,6 +30,7 @@ def configure_logging(**_celery: Any) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_reference,
     ]
     renderer: list[Any] = (
         [structlog.dev.ConsoleRenderer()]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 CANNOT_ASK_THERE = "I cannot write where you sent your command. Please send it here."
 
@@ -62,3 +64,16 @@ class Message(BaseModel):
                 "asks": False,
             }
         )
+
+
+_MESSAGES = TypeAdapter(tuple[Message, ...])
+
+
+def to_json(messages: Iterable[Message]) -> str:
+    """An answer as it waits on its job's record."""
+    return _MESSAGES.dump_json(tuple(messages)).decode()
+
+
+def from_json(text: str) -> list[Message]:
+    """What `to_json` made, by whatever release."""
+    return list(_MESSAGES.validate_json(text))

@@ -1,9 +1,18 @@
 """What people are told while their command waits for the database: at once, by the frontend where it knows that the
-database is away, and by the rescuer for what was under way when it went.
+database is unavailable, and by the rescuer for what was under way when that began. Whoever asks for a balance that is
+known does not wait: they are told that one, with its time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from dbcore.known_balances import KnownBalances
+from dbcore.money import format_amount
+from dbcore.settings import Settings
 from workers.jobs import (
     AdjustBalance,
     CancelTransfers,
@@ -21,6 +30,7 @@ from workers.jobs import (
     ShowHistory,
     reference_of,
 )
+from workers.messages import Message
 
 TOLD_TO_WAIT = frozenset(
     job_type.kind
@@ -39,21 +49,108 @@ TOLD_TO_WAIT = frozenset(
         ListBroadcasts,
     )
 )
-"""Kinds whose people are told "queued" while the database is away: those that need it and answer somebody."""
+"""Kinds whose people are told that their command is saved: those that need the database and answer somebody."""
 
 
-def queued_notice(envelope: Envelope) -> Envelope | None:
-    """The job that says that this one is queued; None where nobody waits for its answer.
+def waits_for_the_database(envelope: Envelope) -> bool:
+    """Whether somebody waits for its answer, and it needs the database."""
+    return envelope.chat_id is not None and envelope.kind in TOLD_TO_WAIT
+
+
+def queued_notice(envelope: Envelope, settings: Settings, *, paused: bool) -> Envelope | None:
+    """The job that says that this one is saved; None where nobody waits for its answer.
 
     It goes beside the job's lane and by an id of its own: said twice, it is said once.
+    paused -- by an operator: nothing is broken.
     """
     origin = envelope.origin
-    if origin is None or envelope.kind not in TOLD_TO_WAIT:
+    if origin is None or not waits_for_the_database(envelope):
         return None
-    text = (
-        f"The database is away. This is queued, reference {reference_of(envelope.job_id)}: it will be done once the "
-        "database is back, and you will read here what came of it."
+    saved, promise = _saved(envelope.kind, envelope.fields, settings)
+    why, until = (
+        ("The bot is paused for maintenance.", "as soon as it is back")
+        if paused
+        else ("We have a technical problem.", "as soon as it is fixed")
     )
+    text = f"{why} {saved} is saved, and I'll {promise} {until}. (Ref. {reference_of(envelope.job_id)})"
     notice_id = f"{envelope.job_id}-queued"
     notice = DeliverReply(messages=(origin.publicly(text),), notice_of=envelope.job_id)
     return Envelope.of(notice, job_id=notice_id, lane=notice_id, origin=origin)
+
+
+def balance_from_memory(
+    envelope: Envelope, balances: KnownBalances, settings: Settings, *, paused: bool
+) -> tuple[Message, ...] | None:
+    """The answer to a question for a balance, where one is known; None for whatever else.
+
+    Raises redis.RedisError.
+    """
+    telegram_id = envelope.fields.get("telegram_id")
+    origin = envelope.origin
+    if envelope.kind != ShowBalance.kind or origin is None or not isinstance(telegram_id, int):
+        return None
+    known = balances.last(telegram_id, settings.currency)
+    if known is None:
+        return None
+    balance, seen_at = known
+    money = format_amount(balance, settings.currency_exponent, settings.currency)
+    why = "the bot is paused for maintenance" if paused else "of a technical problem"
+    text = (
+        f"{_when(datetime.fromtimestamp(seen_at, UTC))} your balance was <b>{escape(money, quote=False)}</b>. "
+        f"I can't check it right now because {why}."
+    )
+    return tuple(origin.privately(text, opens="balance"))
+
+
+def _when(moment: datetime) -> str:
+    if moment.date() == datetime.now(UTC).date():
+        return f"At {moment:%H:%M} UTC"
+    return f"On {moment:%Y-%m-%d} at {moment:%H:%M} UTC"
+
+
+def _saved(kind: str, fields: Mapping[str, Any], settings: Settings) -> tuple[str, str]:
+    """What is saved, and what will be done about it."""
+    words = _WORDS.get(kind)
+    return ("Your command", "write to you here") if words is None else words(fields, settings)
+
+
+def _transfer(fields: Mapping[str, Any], settings: Settings) -> tuple[str, str]:
+    what = f"Your transfer of {_money(fields, settings)} to {_shown(fields.get('recipient'))}"
+    return what, "ask you here to confirm it"
+
+
+def _adjustment(fields: Mapping[str, Any], settings: Settings) -> tuple[str, str]:
+    did, preposition = ("credit", "to") if int(fields.get("amount") or 0) > 0 else ("debit", "from")
+    username = fields.get("username")
+    whom = f"@{_shown(username)}" if username else _shown(fields.get("telegram_id"))
+    return f"Your {did} of {_money(fields, settings)} {preposition} {whom}", "write to you here"
+
+
+def _decision(fields: Mapping[str, Any], _: Settings) -> tuple[str, str]:
+    return ("Your confirmation" if fields.get("confirm") else "Your cancellation"), "tell you the result here"
+
+
+def _money(fields: Mapping[str, Any], settings: Settings) -> str:
+    return format_amount(
+        abs(int(fields.get("amount") or 0)), settings.currency_exponent, escape(settings.currency)
+    )
+
+
+def _shown(value: object) -> str:
+    return escape(str(value), quote=False)
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any], Settings], tuple[str, str]]] = {
+    GetOrCreateUser.kind: lambda *_: ("Your /start", "answer it here"),
+    ChooseBroadcasts.kind: lambda *_: ("Your choice about announcements", "confirm it here"),
+    ShowBalance.kind: lambda *_: ("Your question about your balance", "answer it here"),
+    ShowHistory.kind: lambda *_: ("Your request for your transactions", "send them here"),
+    AdjustBalance.kind: _adjustment,
+    CreateTransfer.kind: _transfer,
+    CancelTransfers.kind: lambda *_: ("Your /cancel", "write to you here"),
+    DecideTransfer.kind: _decision,
+    **{
+        job_type.kind: lambda *_: ("Your broadcast command", "write to you here")
+        for job_type in (DraftBroadcast, ChangeDraft, PressBroadcast, ListBroadcasts)
+    },
+}

@@ -16,13 +16,15 @@ import structlog
 from celery import bootsteps
 
 from dbcore import fleet
+from dbcore.fleet import FleetView, outages
 from dbcore.redis_client import connect_redis
-from dbcore.settings import load_settings
+from dbcore.settings import Settings, load_settings
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
-from workers.inbox import Inbox, Publisher
+from workers.inbox import Inbox, Publisher, Ticket
 from workers.jobs import DATABASE_QUEUES, WRITING_KINDS
-from workers.notices import queued_notice
+from workers.messages import to_json
+from workers.notices import balance_from_memory, queued_notice, waits_for_the_database
 
 log = structlog.get_logger(__name__)
 
@@ -46,9 +48,16 @@ class Rescuer:
     """Looks four times a second, while it holds the lease; ten times while something is shut."""
 
     def __init__(
-        self, client: redis.Redis, inbox: Inbox, publisher: Publisher, admin_ids: Collection[int] = ()
+        self,
+        client: redis.Redis,
+        inbox: Inbox,
+        publisher: Publisher,
+        settings: Settings,
+        admin_ids: Collection[int] = (),
     ) -> None:
         """admin_ids -- who is told of what a person should know."""
+        self._redis = client
+        self._settings = settings
         self._onlooker = fleet.Onlooker(client)
         self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids))
         self._name = uuid.uuid4().hex
@@ -84,17 +93,35 @@ class Rescuer:
             published += sum(self._publisher.publish(ticket) for ticket in tickets)
             if looked_at < BATCH:
                 break
-        self._tell_those_who_wait()
+        self._heed_those_who_wait(view)
         self._alarms.look(view)
         return published
 
-    def _tell_those_who_wait(self) -> None:
-        """Their commands were taken before anybody knew that the database is away."""
-        for waiting in self._inbox.take_untold(BATCH):
-            notice = queued_notice(waiting)
-            ticket = None if notice is None else self._inbox.accept(notice).ticket
-            if ticket is not None:
-                self._publisher.publish(ticket)
+    def _heed_those_who_wait(self, view: FleetView) -> None:
+        """Tell those whose commands were taken before anybody knew that the database is unavailable, and count all."""
+        waited_since = []
+        for waiting in self._inbox.take_waiting(BATCH):
+            envelope = waiting.envelope
+            answer = None
+            if not envelope.told_to_wait:
+                answer = balance_from_memory(
+                    envelope, self._inbox.balances, self._settings, paused=view.paused
+                )
+            if answer is not None:
+                self._publish(self._inbox.answer(envelope.job_id, to_json(answer)))
+                continue
+            if waits_for_the_database(envelope):
+                waited_since.append(waiting.taken_at)
+            notice = queued_notice(envelope, self._settings, paused=view.paused)
+            if notice is not None and not envelope.told_to_wait:
+                self._publish(self._inbox.accept(notice).ticket)
+        if waited_since:
+            is_on = view.admits_nothing or view.admits_only_reads
+            outages.note_waiting(self._redis, len(waited_since), min(waited_since), is_on=is_on)
+
+    def _publish(self, ticket: Ticket | None) -> None:
+        if ticket is not None:
+            self._publisher.publish(ticket)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._pause):
@@ -120,7 +147,7 @@ class RescuerStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         settings = load_settings()
         client = connect_redis(settings)
-        self._rescuer = Rescuer(client, Inbox(client), Publisher(worker.app), settings.admin_ids)
+        self._rescuer = Rescuer(client, Inbox(client), Publisher(worker.app), settings, settings.admin_ids)
         self._rescuer.start()
 
     def stop(self, worker: Any) -> None:

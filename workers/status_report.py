@@ -101,7 +101,7 @@ def picture(report: StatusReport) -> str:
 
 def _verdict(report: StatusReport) -> str:
     state = database_state(report.breaker, report.probe, report.answered_at)
-    return database_sentence(state, report.breaker)
+    return escape(database_sentence(state, report.breaker), quote=False)
 
 
 def _breaker(report: StatusReport) -> str:
@@ -109,6 +109,8 @@ def _breaker(report: StatusReport) -> str:
     if view is None:
         return "unknown, for what Redis holds of it cannot be read: see <code>python -m dbcore breaker</code>"
     parts = [BREAKER_WORDS[view.state]]
+    if view.paused_by is not None:
+        parts.append(f"by {escape(view.paused_by)}")
     if view.reason is not None:
         parts.append(f"reason {view.reason}")
     if view.since:

@@ -18,6 +18,9 @@ _LETS_THROUGH = frozenset({BreakerState.CLOSED, BreakerState.DISABLED})
 BEHIND_SECONDS = 30.0
 """A job that waits for longer is behind, and not only under way."""
 
+SLOW_ANSWERS_SECONDS = 10.0
+"""Answers of the last minute that took longer are no good state, whatever else is."""
+
 BREAKER_WORDS = {
     BreakerState.CLOSED: "closed, all is let through",
     BreakerState.OPEN: "open, nothing is let through",
@@ -33,7 +36,7 @@ _REMEDIES: dict[BreakerReason | None, str] = {
     BreakerReason.QUOTA: "The database's quota is used up: raise the plan, then release the breaker.",
     BreakerReason.STORAGE: "The database cannot be written to: make room. Balances can still be read.",
     BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong.",
-    None: "An operator holds the breaker open: release it when done.",
+    None: "Set the breaker to Automatic when done, here or by python -m dbcore breaker auto.",
 }
 
 _DEAF = {"Conflict": "another process asks with the same token, so stop one of the two"}
@@ -74,6 +77,10 @@ class Circumstances:
 
     takes_jobs -- whether Redis answers. seen -- whether what it holds was ever seen, and could be read.
     deaf -- why updates do not reach us, where they do not.
+    overdue_seconds -- of the oldest job that is not held back, where it waits for too long.
+    paused_seconds -- since an operator paused the bot, where one did.
+    failed_jobs -- open ones, as last seen. alarms -- how many are active.
+    answers_seconds -- within which 95% of the last minute's answers came.
     """
 
     takes_jobs: bool
@@ -87,6 +94,11 @@ class Circumstances:
     waiting: int
     held_back: int
     oldest_seconds: float
+    overdue_seconds: float = 0.0
+    paused_seconds: float | None = None
+    failed_jobs: int = 0
+    alarms: int = 0
+    answers_seconds: float = 0.0
 
 
 def judge(now: Circumstances) -> Verdict:
@@ -107,11 +119,16 @@ def judge(now: Circumstances) -> Verdict:
         )
     if now.database is DatabaseState.UNAVAILABLE:
         return Verdict(Standing.AWAY, *_away(now))
-    return _troubled(now) or _behind(now) or Verdict(Standing.OK, "All is well", _well(now))
+    return _troubled(now) or _behind(now) or _flawed(now) or Verdict(Standing.OK, "All is well", _well(now))
 
 
 def _away(now: Circumstances) -> tuple[str, str]:
     title = database_sentence(now.database, now.breaker).removesuffix(".")
+    if now.breaker is not None and now.breaker.paused:
+        return title, (
+            f"{title} for {duration(now.paused_seconds or 0.0)}. Commands wait in Redis, and people are told that the "
+            f"bot is paused for maintenance; nothing is lost. {_REMEDIES[None]}"
+        )
     if now.breaker is not None and now.breaker.state not in _LETS_THROUGH:
         remedy = _REMEDIES[now.breaker.reason]
     else:
@@ -131,6 +148,12 @@ def _troubled(now: Circumstances) -> Verdict | None:
         title, words = (
             "A queue has no worker",
             f"Jobs wait in {', '.join(now.unattended)}, and no worker takes from there. Start one for it.",
+        )
+    elif now.overdue_seconds:
+        title, words = (
+            "Commands are not being answered",
+            f"The oldest has waited for {duration(now.overdue_seconds)}, though the database can be asked: the workers "
+            "take nothing, or are too few. See Workers below.",
         )
     elif now.deaf is not None:
         why = _DEAF.get(now.deaf, f"the last try ended with {now.deaf}")
@@ -155,6 +178,25 @@ def _behind(now: Circumstances) -> Verdict | None:
     )
 
 
+def _flawed(now: Circumstances) -> Verdict | None:
+    """Commands are answered, and all the same somebody should look."""
+    if now.failed_jobs:
+        title = f"Running, but {counted(now.failed_jobs, 'failed job needs', 'failed jobs need')} you"
+        words = "Commands are answered. Retry or discard each under Dead letters below."
+    elif now.alarms:
+        title = f"Running, but {counted(now.alarms, 'alarm is', 'alarms are')} active"
+        words = "Commands are answered. The line below says what the alarm is about."
+    elif now.answers_seconds > SLOW_ANSWERS_SECONDS:
+        title = "Running, but answers are slow"
+        words = (
+            f"In the last minute some answers took {duration(now.answers_seconds)}. After an outage that passes; "
+            "otherwise add workers."
+        )
+    else:
+        return None
+    return Verdict(Standing.DEGRADED, title, words)
+
+
 def _well(now: Circumstances) -> str:
     if now.database is DatabaseState.UNKNOWN:
         return "Commands are answered. The database was not probed yet."
@@ -173,6 +215,8 @@ def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
             return "The database was not probed yet."
     if breaker is None or breaker.state in _LETS_THROUGH:
         return "The last probe of the database failed."
+    if breaker.paused:
+        return f"Paused by {breaker.paused_by or 'an operator'}."
     return "The database can only be read." if breaker.admits_only_reads else "The database is away."
 
 

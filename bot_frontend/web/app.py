@@ -16,6 +16,7 @@ from starlette.routing import Route
 from bot_frontend.web import reports, status
 from bot_frontend.web.access import Access, Sessions
 from bot_frontend.web.actions import Actions
+from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.look import Look
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Monitor
@@ -25,7 +26,9 @@ from bot_frontend.web.webhook import Webhook
 from dbcore.settings import Settings
 
 
-def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None, actions: Actions) -> Starlette:
+def make_app(
+    settings: Settings, monitor: Monitor, webhook: Webhook | None, actions: Actions, jobs: Jobs
+) -> Starlette:
     """webhook -- None where updates are polled for."""
     access = Access(settings)
     page = Page(access, actions)
@@ -62,6 +65,11 @@ def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None, acti
     async def probes(request: Request) -> Response:
         return _told(status.probes(monitor.latest)) if access.may_see(request) else _turned_away()
 
+    async def job(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        return await jobs.find(request, monitor.latest)
+
     def report_of(
         report: Callable[[Look, float], dict[str, Any]], *, open_to_all: bool
     ) -> Callable[..., Any]:
@@ -79,6 +87,7 @@ def make_app(settings: Settings, monitor: Monitor, webhook: Webhook | None, acti
         Route("/", index),
         Route("/status.json", status_json),
         Route("/status/probes.json", probes),
+        Route("/jobs/{reference}", job),
         *page.routes(),
         Route("/openapi.json", openapi),
         Route("/health/live", live),

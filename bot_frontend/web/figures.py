@@ -213,6 +213,11 @@ FIGURES: tuple[Figure, ...] = (
         "Age of the oldest job on record; 0 where there is none.",
         lambda look, _: None if look.inbox_size is None else look.inbox_oldest_seconds or 0.0,
     ),
+    gauge(
+        "ballast_inbox_overdue_seconds",
+        "For how long the oldest job waits that is not held back; 0 below 15 s, and while the breaker is open.",
+        lambda look, _: None if look.inbox_size is None else look.inbox_overdue_seconds or 0.0,
+    ),
     totals(
         "ballast_jobs_accepted_total", "jobs_accepted", {"kind": JOB_TYPES.keys()}, "Jobs taken on record."
     ),

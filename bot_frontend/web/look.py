@@ -9,6 +9,7 @@ from bot_frontend.reception import Reception
 from bot_frontend.web.throughput import Throughput
 from dbcore.fleet import Event, FleetView
 from dbcore.fleet.budget import FleetConnections
+from dbcore.fleet.outages import Outage
 from dbcore.quota import Forecast
 from workers.verdict import DatabaseState, database_state, last_answered_at
 
@@ -24,6 +25,8 @@ class Look:
         before.
     redis_ahead_seconds -- how far Redis's clock is ahead of ours: what is kept in Redis has its times by that one.
     server -- the last probe that says what the server is; probes -- the last hours' in short, oldest first.
+    inbox_overdue_seconds -- of the oldest job that is not held back, where it waits for too long.
+    outages -- the one that is on, then the last ones, newest first.
     alarms -- what stands, and since when. board -- what a worker read of the tables (workers/board.py).
     actions -- what operators ordered on the page lately, newest first.
     telegram -- where updates come in; None where nobody listens to Telegram.
@@ -36,6 +39,7 @@ class Look:
     inbox_size: int | None = None
     inbox_oldest_seconds: float | None = None
     inbox_held_back: int | None = None
+    inbox_overdue_seconds: float | None = None
     published: dict[str, int] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     broadcasts_under_way: int | None = None
@@ -47,6 +51,7 @@ class Look:
     fleet: FleetView | None = None
     transitions: dict[str, int] = field(default_factory=dict)
     recent_transitions: list[Event] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
     alarms: dict[str, float] = field(default_factory=dict)
     connections: FleetConnections | None = None
     connection_budget: int | None = None

@@ -14,10 +14,11 @@ import structlog
 from bot_frontend.reception import Reception
 from bot_frontend.web.look import Look
 from bot_frontend.web.throughput import LastMinute
-from dbcore import fleet
-from dbcore.fleet import FleetStore
+from dbcore.fleet import FleetStore, outages
 from dbcore.fleet.awake import awake_time
 from dbcore.fleet.budget import read_connections
+from dbcore.fleet.store import read_state
+from dbcore.fleet.view import view_of
 from dbcore.quota import forecast
 from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
@@ -134,6 +135,8 @@ class Monitor:
         now = time.time()
         redis_now = redis_time(self._redis)
         counts = totals.read(self._redis)
+        state, state_at = read_state(self._redis)
+        view = view_of(state, state_at)
         return Look(
             looked_at=now,
             redis_ok=True,
@@ -141,6 +144,7 @@ class Monitor:
             inbox_size=self._inbox.size(),
             inbox_oldest_seconds=self._inbox.oldest_age_seconds(),
             inbox_held_back=self._inbox.held_back(),
+            inbox_overdue_seconds=self._inbox.overdue_seconds(view),
             published=self._inbox.published(),
             totals=counts,
             broadcasts_under_way=self._agenda.size(),
@@ -149,9 +153,10 @@ class Monitor:
             probe=probe_record.last(self._redis),
             server=probe_record.last_of_server(self._redis),
             probes=self._probes(),
-            fleet=fleet.read(self._redis),
+            fleet=view,
             transitions=self._fleet.counts(),
             recent_transitions=self._fleet.recent()[:TRANSITIONS_SHOWN],
+            outages=outages.read(self._redis, state, state_at),
             alarms={name: event.since for name, event in standing.read(self._redis).items()},
             connections=read_connections(self._redis),
             connection_budget=self._settings.db_connection_budget,

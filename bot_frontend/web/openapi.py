@@ -58,7 +58,9 @@ _HEALTH = _object(
     telegram=_TELEGRAM,
     database=_object(state=_DATABASE, breaker=_BREAKER),
     workers=_object(alive=_or_null(_COUNT)),
-    inbox=_object(size=_or_null(_COUNT), oldest_seconds=_or_null(_SECONDS)),
+    inbox=_object(
+        size=_or_null(_COUNT), oldest_seconds=_or_null(_SECONDS), overdue_seconds=_or_null(_SECONDS)
+    ),
     queues=_COUNTS,
     unattended_queues=_list(_TEXT),
     age_seconds=_or_null(_SECONDS),
@@ -122,11 +124,17 @@ _STATUS = _object(
         since=_or_null(_SECONDS),
         for_seconds=_or_null(_SECONDS),
         next_probe_seconds=_or_null(_SECONDS),
+        paused_by=_or_null(_TEXT),
         words=_TEXT,
         processes_open=_COUNT,
     ),
     queues=_list(_object(name=_TEXT, length=_COUNT, attended=_BOOLEAN)),
-    inbox=_object(size=_or_null(_COUNT), held_back=_or_null(_COUNT), oldest_seconds=_or_null(_SECONDS)),
+    inbox=_object(
+        size=_or_null(_COUNT),
+        held_back=_or_null(_COUNT),
+        oldest_seconds=_or_null(_SECONDS),
+        overdue_seconds=_or_null(_SECONDS),
+    ),
     throughput=_object(
         commands_per_minute=_or_null(_SECONDS),
         answers_per_minute=_or_null(_SECONDS),
@@ -183,6 +191,18 @@ _STATUS = _object(
             after=_one_of(*BreakerState),
             reason=_or_null(_one_of(*BreakerReason)),
             by=_TEXT,
+        )
+    ),
+    outages=_list(
+        _object(
+            began_at=_SECONDS,
+            ended_at=_or_null(_SECONDS),
+            duration_seconds=_SECONDS,
+            reason=_or_null(_one_of(*BreakerReason)),
+            paused_by=_or_null(_TEXT),
+            failed_probes=_COUNT,
+            jobs_waited=_COUNT,
+            longest_wait_seconds=_SECONDS,
         )
     ),
     alarms=_list(_object(name=_TEXT, since=_SECONDS)),
@@ -253,6 +273,28 @@ _actions = {
     }
 }
 
+_FOUND_JOB = _object(
+    reference=_TEXT,
+    job_id=_or_null(_TEXT),
+    state=_one_of("held_back", "queued", "running", "behind", "delayed", "answering", "finished", "failed"),
+    kind=_or_null(_TEXT),
+    telegram_id=_or_null(_COUNT),
+    username=_or_null(_TEXT),
+    since=_or_null(_SECONDS),
+    age_seconds=_or_null(_SECONDS),
+    deliveries=_COUNT,
+    waits_for=_TEXT,
+)
+_job = _page("Where a job is, by the reference that its user was told", _FOUND_JOB, details=True)
+_job["get"]["parameters"] = [
+    {"name": "reference", "in": "path", "required": True, "schema": {"type": "string", "pattern": REFERENCE}}
+]
+_job["get"]["responses"] |= {
+    "400": _answer("It is no reference.", _ERROR),
+    "404": _answer("No job on record, finished since yesterday or listed as failed has it.", _ERROR),
+    "503": _answer("Redis does not answer.", _ERROR),
+}
+
 _ready = _page("Whether jobs can be taken", _READY)
 _ready["get"]["responses"]["503"] = _answer("Redis does not answer.", _READY)
 
@@ -282,6 +324,7 @@ DOCUMENT: dict[str, Any] = {
             _PROBES,
             details=True,
         ),
+        "/jobs/{reference}": _job,
         "/actions": _actions,
     },
     "components": {"securitySchemes": {"opsToken": {"type": "http", "scheme": "bearer"}}},

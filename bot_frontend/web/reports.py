@@ -20,7 +20,14 @@ def health(look: Look, now: float) -> dict[str, Any]:
     deaf = look.telegram is not None and look.telegram.ok is False
     if not takes_jobs:
         status = "down"
-    elif look.database_is_away or not alive or look.unattended_queues or deaf or look.redis_error:
+    elif (
+        look.database_is_away
+        or not alive
+        or look.unattended_queues
+        or look.inbox_overdue_seconds
+        or deaf
+        or look.redis_error
+    ):
         status = "degraded"
     else:
         status = "ok"
@@ -30,7 +37,11 @@ def health(look: Look, now: float) -> dict[str, Any]:
         "telegram": telegram(look),
         "database": {"state": look.database, "breaker": look.breaker.state if look.breaker else "unknown"},
         "workers": {"alive": alive},
-        "inbox": {"size": look.inbox_size, "oldest_seconds": look.inbox_oldest_seconds},
+        "inbox": {
+            "size": look.inbox_size,
+            "oldest_seconds": look.inbox_oldest_seconds,
+            "overdue_seconds": look.inbox_overdue_seconds,
+        },
         "queues": look.queues,
         "unattended_queues": look.unattended_queues,
         "age_seconds": look.age_seconds(now),

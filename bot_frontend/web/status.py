@@ -10,6 +10,7 @@ from typing import Any
 from bot_frontend.web import reports
 from bot_frontend.web.look import Look
 from dbcore.breaker_rules import BreakerState
+from dbcore.fleet.outages import Outage
 from dbcore.quota import QuotaState
 from workers.verdict import BREAKER_WORDS, Circumstances, judge
 
@@ -37,6 +38,7 @@ def status(look: Look, now: float, actions: dict[str, Any]) -> dict[str, Any]:
             "size": look.inbox_size,
             "held_back": look.inbox_held_back,
             "oldest_seconds": look.inbox_oldest_seconds,
+            "overdue_seconds": look.inbox_overdue_seconds,
         },
         "throughput": _throughput(look),
         "dead_letters": _dead_letters(look, now),
@@ -68,12 +70,28 @@ def status(look: Look, now: float, actions: dict[str, Any]) -> dict[str, Any]:
             }
             for event in look.recent_transitions
         ],
+        "outages": [_outage(look, outage, now) for outage in look.outages],
         "alarms": [
             {"name": name, "since": look.by_our_clock(since)}
             for name, since in sorted(look.alarms.items(), key=lambda alarm: alarm[1])
         ],
         "recent_actions": _recent_actions(look),
         "actions": actions,
+    }
+
+
+def _outage(look: Look, outage: Outage, now: float) -> dict[str, Any]:
+    ended_at = outage.ended_at
+    until = look.by_redis_clock(now) if ended_at is None else ended_at
+    return {
+        "began_at": look.by_our_clock(outage.began_at),
+        "ended_at": None if ended_at is None else look.by_our_clock(ended_at),
+        "duration_seconds": round(max(0.0, until - outage.began_at), 3),
+        "reason": outage.reason,
+        "paused_by": outage.paused_by,
+        "failed_probes": outage.failed_probes,
+        "jobs_waited": outage.jobs_waited,
+        "longest_wait_seconds": round(outage.longest_wait_seconds, 3),
     }
 
 
@@ -107,6 +125,11 @@ def _circumstances(look: Look, now: float) -> Circumstances:
         waiting=look.inbox_size or 0,
         held_back=look.inbox_held_back or 0,
         oldest_seconds=look.inbox_oldest_seconds or 0.0,
+        overdue_seconds=look.inbox_overdue_seconds or 0.0,
+        paused_seconds=_since(look, now, look.fleet.since) if look.fleet and look.fleet.paused else None,
+        failed_jobs=_dead_letters(look, now)["open"] or 0,
+        alarms=len(look.alarms),
+        answers_seconds=(look.throughput.answer_p95_seconds if look.throughput else None) or 0.0,
     )
 
 
@@ -134,6 +157,7 @@ def _breaker(look: Look, now: float) -> dict[str, Any]:
             "since": None,
             "for_seconds": None,
             "next_probe_seconds": None,
+            "paused_by": None,
             "words": "unknown: no worker has followed one yet",
             "processes_open": 0,
         }
@@ -146,6 +170,7 @@ def _breaker(look: Look, now: float) -> dict[str, Any]:
         "next_probe_seconds": None
         if breaker.until is None
         else round(max(0.0, breaker.until - look.by_redis_clock(now)), 3),
+        "paused_by": breaker.paused_by,
         "words": BREAKER_WORDS[breaker.state],
         # Beside the fleet's word: a process in trouble of its own stays out while the others go on.
         "processes_open": sum(

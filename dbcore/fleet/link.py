@@ -15,6 +15,7 @@ import random
 import threading
 import uuid
 from collections.abc import Callable
+from typing import TypeVar
 
 import psycopg2
 import redis
@@ -25,7 +26,7 @@ from dbcore.breaker import Call
 from dbcore.breaker_rules import REASONS, BreakerReason, BreakerState
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
-from dbcore.fleet import events
+from dbcore.fleet import events, outages
 from dbcore.fleet.awake import AwakeTime
 from dbcore.fleet.state import RECENT_SECONDS, FleetState
 from dbcore.fleet.store import FleetStore, Report, Seen
@@ -51,6 +52,8 @@ _STUCK = Call(0.0, failed=True, slow=True, reason=BreakerReason.OUTAGE, definite
 EVENTS_AT_ONCE = 100
 SCRIBE_SECONDS = 5.0
 
+T = TypeVar("T")
+
 
 class FleetLink:
     """One per process that has an engine."""
@@ -74,6 +77,7 @@ class FleetLink:
         bulk -- nobody waits for what it does: it keeps no idle connection while others find none to be had.
         """
         self.store = FleetStore(client)
+        self._redis = client
         self._engine = engine
         self._process = process
         self._budget = connection_budget
@@ -132,8 +136,8 @@ class FleetLink:
             if self._awake is not None:
                 self._awake.note(self._engine.calls_sent)
             fleet = self._advance(seen)
-            if fleet.state is BreakerState.CLOSED and seen.events_waiting:
-                self._write_events_down()
+            if fleet.state is BreakerState.CLOSED and seen.rows_waiting:
+                self._write_down()
         except redis.RedisError as error:
             self._redis_left(error)
             return BUSY_SECONDS
@@ -225,20 +229,29 @@ class FleetLink:
             open_seconds=round(max(0.0, after.until - after.since), 2),
         )
 
-    def _write_events_down(self) -> None:
+    def _write_down(self) -> None:
         if not self.store.become_scribe(self._process, SCRIBE_SECONDS):
             return
-        waiting = self.store.oldest_events(EVENTS_AT_ONCE)
+        happened = self.store.oldest_events(EVENTS_AT_ONCE)
+        if self._is_written("breaker_events", events.write, list(happened.values())):
+            self.store.drop_events(happened)
+        over = outages.unwritten(self._redis, EVENTS_AT_ONCE)
+        if self._is_written("outages", events.write_outages, list(over.values())):
+            outages.drop(self._redis, over)
+
+    def _is_written(self, table: str, write: Callable[[GuardedEngine, list[T]], int], rows: list[T]) -> bool:
+        if not rows:
+            return False
         try:
-            events.write(self._engine, list(waiting.values()))
+            write(self._engine, rows)
         except DatabaseAway as away:
-            log.info("breaker_events_wait", events=len(waiting), kind=away.kind.value)
-            return
+            log.info(f"{table}_wait", rows=len(rows), kind=away.kind.value)
+            return False
         except (psycopg2.Error, SQLAlchemyError) as error:
             # Such as a schema that is not migrated yet. They wait in Redis, and that is no reason to stop speaking.
-            log.warning("breaker_events_refused", events=len(waiting), error=type(error).__name__)
-            return
-        self.store.drop_events(waiting)
+            log.warning(f"{table}_refused", rows=len(rows), error=type(error).__name__)
+            return False
+        return True
 
     def _pause(self, fleet: FleetState, now: float) -> float:
         match fleet.state:

@@ -11,9 +11,11 @@ import redis
 import structlog
 
 from dbcore.breaker_rules import BreakerState
+from dbcore.fleet import outages
+from dbcore.fleet.outages import Outage
 from dbcore.fleet.state import FleetState, StateUnreadable
-from dbcore.fleet.store import FleetStore
-from dbcore.fleet.view import read
+from dbcore.fleet.store import FleetStore, read_state
+from dbcore.fleet.view import view_of
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +25,6 @@ WORDS: Mapping[str, BreakerState] = {
     "auto": BreakerState.CLOSED,
 }
 """`close` holds it closed whatever happens, which is resilience4j's disabled; `auto` gives it back to the calls."""
-
-_SHOWN_EVENTS = 5
 
 
 def tell(client: redis.Redis, word: str, actor: str) -> None:
@@ -36,7 +36,7 @@ def tell(client: redis.Redis, word: str, actor: str) -> None:
     store, by = FleetStore(client), f"{actor} (operator)"
 
     def told(fleet: FleetState, now: float) -> FleetState:
-        return fleet.told(WORDS[word], now=now)
+        return fleet.told(WORDS[word], now=now, by=actor.removeprefix("web:"))
 
     try:
         store.change(told, by)
@@ -47,12 +47,15 @@ def tell(client: redis.Redis, word: str, actor: str) -> None:
 
 
 def describe(client: redis.Redis) -> str:
-    """State, reason, since, until, who probes, and the last transitions, as text.
+    """State, reason, since, until, who probes, and the last outages, as text.
 
     Raises redis.RedisError, StateUnreadable.
     """
-    now = read(client)
+    fleet, time = read_state(client)
+    now = view_of(fleet, time)
     lines = [f"state        {now.state.value}"]
+    if now.paused_by is not None:
+        lines.append(f"paused by    {now.paused_by}")
     if now.reason is not None:
         lines.append(f"reason       {now.reason.value}")
     if now.since:
@@ -61,12 +64,19 @@ def describe(client: redis.Redis) -> str:
         lines.append(f"until        {_time(now.until)} (next probe in {now.retry_after_seconds:.1f} s)")
     if now.probers:
         lines.append(f"probed by    {', '.join(now.probers)}")
-    store = FleetStore(client)
-    for number, event in enumerate(store.recent()[:_SHOWN_EVENTS]):
-        what = f"{event.before.value} -> {event.after.value}"
-        why = f" ({event.reason.value})" if event.reason else ""
-        lines.append(f"{'lately' if number == 0 else '':<13}{_time(event.at)}  {what}{why}  by {event.by}")
+    for number, outage in enumerate(outages.read(client, fleet, time)):
+        lines.append(f"{'outages' if number == 0 else '':<13}{_described(outage, time)}")
     return "\n".join(lines)
+
+
+def _described(outage: Outage, now: float) -> str:
+    seconds = (outage.ended_at or now) - outage.began_at
+    what = outage.reason.value if outage.reason else f"pause by {outage.paused_by or 'an operator'}"
+    parts = [what, f"{outage.jobs_waited} waited, the longest {outage.longest_wait_seconds:.0f} s"]
+    if outage.failed_probes:
+        parts.append(f"{outage.failed_probes} probes failed")
+    lasts = "" if outage.ended_at else " so far"
+    return f"{_time(outage.began_at)}  {seconds:,.0f} s{lasts}  {', '.join(parts)}"
 
 
 def user_here() -> str:

@@ -67,7 +67,8 @@ class FleetState:
     since -- when it became so; a probe that fails makes it open anew.
     shut_since -- when calls were last let through; 0 while they are.
     openings -- in a row, without having been closed for long in between.
-    told_at -- when an operator last said a word; 0: never.
+    told_at, told_by -- when an operator last said a word, and who; 0: never.
+    shut_reason -- the first one since calls were last let through.
     """
 
     version: int = 0
@@ -81,6 +82,8 @@ class FleetState:
     probes_succeeded: int = 0
     leases: tuple[Lease, ...] = ()
     told_at: float = 0.0
+    told_by: str = ""
+    shut_reason: BreakerReason | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -156,9 +159,12 @@ class FleetState:
         rest = tuple(lease for lease in self.leases if lease.id != lease_id)
         return replace(self, version=self.version + 1, leases=rest, probes_succeeded=succeeded)
 
-    def told(self, state: BreakerState, *, now: float) -> FleetState:
-        """By an operator's word: FORCED_OPEN, DISABLED, or CLOSED for as the calls will have it."""
-        return replace(self._become(state, None, now), told_at=now)
+    def told(self, state: BreakerState, *, now: float, by: str = "") -> FleetState:
+        """By an operator's word: FORCED_OPEN, DISABLED, or CLOSED for as the calls will have it.
+
+        by -- whose word it is.
+        """
+        return replace(self._become(state, None, now), told_at=now, told_by=by)
 
     def _opened(self, reason: BreakerReason, now: float, limits: BreakerLimits, jitter: float) -> FleetState:
         steady = self.state is BreakerState.CLOSED and now - self.since >= STEADY_SECONDS
@@ -185,17 +191,20 @@ class FleetState:
         leases: tuple[Lease, ...] = (),
     ) -> FleetState:
         kept = state in _PROBED
+        shut_since = self._shut_since(state, now)
         return FleetState(
             version=self.version + 1,
             epoch=self.epoch + 1,
             state=state,
             reason=reason,
             since=now,
-            shut_since=self._shut_since(state, now),
+            shut_since=shut_since,
             until=until if until is not None else (self.until if kept else 0.0),
             openings=openings if openings is not None else (self.openings if kept else 0),
             leases=leases,
             told_at=self.told_at,
+            told_by=self.told_by,
+            shut_reason=reason if shut_since == now else self.shut_reason if shut_since else None,
         )
 
     def _shut_since(self, state: BreakerState, now: float) -> float:

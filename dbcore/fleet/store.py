@@ -24,6 +24,7 @@ import redis
 
 from dbcore.breaker import Call
 from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.fleet import outages
 from dbcore.fleet.state import FleetState, StateUnreadable
 
 SILENT_AFTER_SECONDS = 10.0
@@ -77,6 +78,7 @@ class Report:
 class Seen:
     """What it hears. `now` is Redis's clock; `calls` are the fleet's, its own among them.
 
+    rows_waiting -- events and outages still to be written to their tables.
     saturated -- whether any process found no connection to be had lately.
     """
 
@@ -84,7 +86,7 @@ class Seen:
     fleet: FleetState
     retries_granted: int
     connections_granted: int
-    events_waiting: int
+    rows_waiting: int
     saturated: bool
     calls: list[Call]
 
@@ -140,13 +142,13 @@ class FleetStore:
                 round(1000 * SATURATED_SECONDS) if report.saturated else 0,
             ]
         )
-        now, state, retries, granted, events, saturated, *windows = answer
+        now, state, retries, granted, rows, saturated, *windows = answer
         return Seen(
             now=float(now),
             fleet=_state_of(state or None),
             retries_granted=int(retries),
             connections_granted=int(granted),
-            events_waiting=int(events),
+            rows_waiting=int(rows),
             saturated=bool(saturated),
             calls=[call for window in windows for call in _load_calls(window, float(now))],
         )
@@ -167,12 +169,17 @@ class FleetStore:
                 at=after.since,
             )
             between_probes = {before.state, after.state} == {BreakerState.OPEN, BreakerState.HALF_OPEN}
+            ended = outages.ended_by(before, after)
             args += [
                 json.dumps(asdict(event)),
                 f"{before.state}>{after.state}",
                 int(not between_probes),
                 EVENTS_MAX,
                 RECENT_MAX,
+                "" if ended is None else outages.to_json(ended),
+                int(after.shut_since not in {0.0, before.shut_since}),
+                outages.KEPT_MAX,
+                outages.UNWRITTEN_MAX,
             ]
         return bool(self._commit(args=args))
 

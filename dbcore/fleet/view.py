@@ -29,6 +29,13 @@ class FleetView:
     until: float | None
     retry_after_seconds: float
     probers: tuple[str, ...]
+    paused_by: str | None = None
+    """Who holds it open; None where nobody does, or an older release noted no name."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether an operator holds it open: nothing is known to be broken."""
+        return self.state is BreakerState.FORCED_OPEN
 
     @property
     def admits_nothing(self) -> bool:
@@ -43,7 +50,7 @@ class FleetView:
 
 def read(client: redis.Redis) -> FleetView:
     """One round trip. Raises redis.RedisError where Redis cannot be asked, StateUnreadable."""
-    return _view(*read_state(client))
+    return view_of(*read_state(client))
 
 
 class Onlooker:
@@ -53,7 +60,7 @@ class Onlooker:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._last = _view(FleetState(), 0.0)
+        self._last = view_of(FleetState(), 0.0)
         self._reads = True
 
     def read(self) -> FleetView:
@@ -68,7 +75,8 @@ class Onlooker:
         return self._last
 
 
-def _view(fleet: FleetState, now: float) -> FleetView:
+def view_of(fleet: FleetState, now: float) -> FleetView:
+    """now -- on Redis's clock."""
     return FleetView(
         state=fleet.state,
         reason=fleet.reason,
@@ -76,4 +84,5 @@ def _view(fleet: FleetState, now: float) -> FleetView:
         until=fleet.until if fleet.state is BreakerState.OPEN else None,
         retry_after_seconds=fleet.retry_after_seconds(now),
         probers=tuple(lease.process for lease in fleet.leases if lease.until > now),
+        paused_by=(fleet.told_by or None) if fleet.state is BreakerState.FORCED_OPEN else None,
     )

@@ -234,7 +234,7 @@ async def pressed_in_time(stack: Stack, telegram: TelegramControl) -> None:
     await asyncio.to_thread(stack.command, "dbcore", "breaker", "open")
     await asyncio.to_thread(stack.wait_until, lambda: says_away(stack), "the frontend knows")
     await telegram.press_button(ann, question, "Confirm")
-    await telegram.wait_for_message(ann, lambda message: "queued, reference" in message.text)
+    await telegram.wait_for_message(ann, lambda message: "paused for maintenance. Your conf" in message.text)
     execute(stack, "UPDATE pending_transfers SET expires_at = clock_timestamp()")
     await asyncio.to_thread(stack.command, "dbcore", "breaker", "auto")
     await telegram.wait_for_message(

@@ -19,9 +19,11 @@ from bot_frontend.reception import Receiver
 from bot_frontend.web import reports
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
+from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.look import FRESH_SECONDS, Look
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import BODY_BYTES_MAX, SECRET_HEADER, Webhook
+from dbcore.fleet import operate
 from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 from devstack.ports import free_port
@@ -29,6 +31,7 @@ from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers import probe_record
 from workers.broadcasts.albums import Albums
+from workers.jobs import QUEUES, CreateTransfer, Envelope, ShowBalance, reference_of
 from workers.telegram.bot import make_bot
 from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses
@@ -66,7 +69,10 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
     )
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     config = uvicorn.Config(
-        make_app(settings, monitor, webhook, actions), port=port, log_config=None, access_log=False
+        make_app(settings, monitor, webhook, actions, Jobs(queueing.client)),
+        port=port,
+        log_config=None,
+        access_log=False,
     )
     server = uvicorn.Server(config)
     served = asyncio.create_task(server.serve())
@@ -333,3 +339,53 @@ async def test_pages_answer_at_once_while_redis_hangs(
         # The client gives a silent Redis a second; a page that waited for it would take at least that long.
         assert slowest < 1.0
     assert isinstance(silent_redis.client, redis.Redis)
+
+
+async def test_health_is_degraded_once_a_job_that_nobody_holds_back_waits_for_fifteen_seconds(
+    settings: Settings, queueing: Queueing
+) -> None:
+    """The workers beat and take nothing."""
+    beaten(queueing, "host:1:aa", {"queues": list(QUEUES)})
+    client = queueing.client
+    queueing.inbox.accept(Envelope.of(ShowBalance(telegram_id=9), job_id="young", lane="user:9", chat_id=9))
+    queueing.inbox.accept(Envelope.of(ShowBalance(telegram_id=8), job_id="old", lane="user:8", chat_id=8))
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+        health = await seen(url, http, "/health", lambda page: page["inbox"]["size"] == 2)
+        assert (health["status"], health["inbox"]["overdue_seconds"]) == ("ok", None)
+        client.zincrby("ballast:inbox:all", -20_000, "old")
+        health = await seen(url, http, "/health", lambda page: page["inbox"]["overdue_seconds"])
+        assert health["status"] == "degraded"
+        assert 15 <= health["inbox"]["overdue_seconds"] < health["inbox"]["oldest_seconds"] + 1
+        client.zadd("ballast:inbox:held_back", {"old": 1})
+        await seen(url, http, "/health", lambda page: page["status"] == "ok")
+
+
+async def test_a_job_is_found_by_the_reference_that_its_user_was_told(
+    settings: Settings, queueing: Queueing
+) -> None:
+    inbox = queueing.inbox
+    transfer = CreateTransfer(telegram_id=7, username="bob", recipient="@carol", amount=200, memo="secret")
+    for job_id in ("first", "second"):
+        inbox.accept(Envelope.of(transfer, job_id=job_id, lane="user:7", chat_id=7))
+    inbox.accept(Envelope.of(ShowBalance(telegram_id=8), job_id="done", lane="user:8", chat_id=8))
+    inbox.finish("done")
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+
+        async def asked(reference: str) -> tuple[int, dict[str, Any]]:
+            async with http.get(f"{url}/jobs/{reference}") as answer:
+                assert "secret" not in await answer.text()
+                return answer.status, await answer.json()
+
+        code, first = await asked(reference_of("first").lower())
+        assert (code, first["state"], first["job_id"]) == (200, "queued", "first")
+        assert (first["kind"], first["telegram_id"], first["username"]) == ("transactions.create", 7, "bob")
+        assert first["age_seconds"] < 60
+        code, second = await asked(reference_of("second"))
+        assert (code, second["state"]) == (200, "behind")
+        assert reference_of("first") in second["waits_for"]
+        operate.tell(queueing.client, "open", "web:Nadia")
+        await seen(url, http, "/status.json", lambda page: page["breaker"]["paused_by"] == "Nadia")
+        assert (await asked(reference_of("first")))[1]["state"] == "held_back"
+        assert (await asked(reference_of("done")))[1]["state"] == "finished"
+        assert (await asked(reference_of("never")))[0] == 404
+        assert (await asked("short"))[0] == 400

@@ -28,8 +28,11 @@ SHOWN_ALONE = "confirmed before"
 _AMOUNT = r"(?P<amount>[\d.]+) CREDIT"
 _SHAPES = (
     ("balance", re.compile(rf"Your balance is {_AMOUNT}\.")),
-    ("balance", re.compile(rf"Your last known balance is {_AMOUNT}, as of .*")),
-    (NOTICE, re.compile(r"The database is away\. This is queued, reference .*")),
+    ("balance", re.compile(rf"(At|On) .* UTC your balance was {_AMOUNT}\. .*")),
+    (
+        NOTICE,
+        re.compile(r"We have a technical problem\. Your .* is saved, and I'll .* \(Ref\. [A-Z2-7]{8}\)"),
+    ),
     (ALARM, re.compile(r"Alarm( over)?: .*", re.DOTALL)),
     ("welcome", re.compile(r"Welcome.*", re.DOTALL)),
     ("credited", re.compile(rf"Credited {_AMOUNT} to .*\n“(?P<memo>.*)”\n.*")),

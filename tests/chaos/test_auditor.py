@@ -138,7 +138,11 @@ def say_something_strange(record: Record) -> None:
 
 def leave_a_notice_standing(record: Record) -> None:
     record.standing.append(
-        Said(121.0, ALICE, "The database is away. This is queued, reference ABCDEFGH: it will be done.")
+        Said(
+            121.0,
+            ALICE,
+            "We have a technical problem. Your /start is saved, and I'll answer it here. (Ref. ABCDEFGH)",
+        )
     )
 
 

@@ -71,8 +71,7 @@ class Expected:
 
 _FAILED = (Told.FAILED,)
 EXPECTED: dict[K | None, Expected] = {
-    # The breaker stays closed, so a read is a job like any other.
-    K.CONFLICT: Expected(11, Effect.NEUTRAL, End.UNAVAILABLE, read=_WAITS),
+    K.CONFLICT: Expected(11, Effect.NEUTRAL, End.UNAVAILABLE),
     K.SLOW: Expected(2, Effect.SLOW, End.UNAVAILABLE),
     K.OUTAGE: Expected(3, Effect.COUNTED, End.UNAVAILABLE),
     K.SATURATION: Expected(3, Effect.COUNTED, End.UNAVAILABLE),

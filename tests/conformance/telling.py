@@ -28,8 +28,8 @@ EARLY, ADMIN = 1001, 1002
 ANSWER_SECONDS_MAX = 90.0
 
 _WORDS = (
-    ("The database is away. This is queued, reference ", Told.QUEUED),
-    ("Your last known balance is 10.00 CREDIT, as of ", Told.LAST_KNOWN),
+    ("We have a technical problem. Your ", Told.QUEUED),
+    ("At ", Told.LAST_KNOWN),
     ("Something went wrong, and it is our fault. It is on record as ", Told.FAILED),
     ("Credited 1.00 CREDIT to ", Told.RESULT),
     ("Your balance is 10.00 CREDIT", Told.RESULT),

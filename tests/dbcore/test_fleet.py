@@ -20,16 +20,17 @@ import redis
 from structlog.testing import capture_logs
 
 from dbcore import fleet
-from dbcore.breaker import Permit
+from dbcore.breaker import Call, Permit
 from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Interval
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.fleet import FleetStore, events, operate
+from dbcore.fleet import FleetStore, events, operate, outages
 from dbcore.fleet.budget import read_connections, wanted_by, within_budget
 from dbcore.fleet.link import FleetLink
 from dbcore.fleet.state import LEASE_SECONDS, FleetState
-from dbcore.fleet.store import Event
+from dbcore.fleet.store import Event, read_state
+from dbcore.redis_client import redis_time
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
@@ -414,6 +415,72 @@ def test_the_database_back_its_transitions_are_in_the_table_once(
     assert len(rows) == sum(FleetStore(client).counts().values())
 
 
+def test_an_outage_is_one_row_however_often_a_probe_failed_and_is_written_once(
+    make_engine: MakeEngine, client: redis.Redis, sql: Sql, nowhere: str
+) -> None:
+    ill = make_engine(nowhere, limits=SHORT)
+    ill_link = FleetLink(client, ill, "ill")
+    asked_at = redis_time(client) - 5
+    outages.note_waiting(client, 2, asked_at, is_on=False)  # who met it before it was known
+    fail(ill)
+    ill_link.step()
+    assert state_of(client) is BreakerState.OPEN
+    outages.note_waiting(client, 1, asked_at + 5, is_on=True)
+
+    def probes_failed() -> bool:
+        ill_link.step()
+        return FleetStore(client).counts().get("half_open>open", 0) >= 30
+
+    eventually(probes_failed)
+    (lasting,) = outages.read(client, *read_state(client))
+    assert (lasting.ended_at, lasting.reason, lasting.jobs_waited) == (None, BreakerReason.OUTAGE, 3)
+    well_links = [FleetLink(client, make_engine(limits=SHORT), name) for name in ("well", "well too")]
+
+    def written() -> list[tuple[object, ...]]:
+        for link in well_links:
+            link.step()
+        return sql(
+            "SELECT reason, failed_probes, jobs_waited, longest_wait_seconds, paused_by, "
+            "extract(epoch FROM began_at), extract(epoch FROM ended_at) FROM outages"
+        )
+
+    (row,) = eventually(written)
+    (over,) = outages.read(client, *read_state(client))
+    assert row[:3] == ("outage", FleetStore(client).counts()["half_open>open"], 3)
+    assert row[4] is None
+    assert over.ended_at is not None
+    assert abs(over.longest_wait_seconds - (over.ended_at - asked_at)) < 0.01
+    assert abs(float(str(row[5])) - lasting.began_at) < 0.01
+    client.lpush("ballast:outages:unwritten", outages.to_json(over))  # its writer died before it said so
+    client.delete("ballast:breaker:scribe")
+
+    def written_again() -> bool:
+        rows.append(written())
+        return not client.llen("ballast:outages:unwritten")
+
+    rows: list[list[tuple[object, ...]]] = []
+    eventually(written_again)
+    assert rows[-1] == [row]
+
+
+def test_a_pause_is_an_outage_of_its_own_by_whoever_ordered_it(client: redis.Redis) -> None:
+    def opened(state: FleetState, now: float) -> FleetState:
+        definite = [Call(0.0, failed=True, slow=False, reason=BreakerReason.QUOTA, definite=True)]
+        return state.judged(definite, now=now, limits=BreakerLimits(), jitter=0.0)
+
+    FleetStore(client).change(opened, "test")
+    operate.tell(client, "open", "Nadia")
+    operate.tell(client, "auto", "Otto")
+    pause, outage = outages.read(client, *read_state(client))
+    assert (outage.reason, outage.paused_by, outage.ended_at) == (BreakerReason.QUOTA, None, pause.began_at)
+    assert (pause.reason, pause.paused_by) == (None, "Nadia")
+    assert "pause by Nadia" in operate.describe(client)
+    for _ in range(2 * outages.KEPT_MAX):
+        operate.tell(client, "open", "Nadia")
+        operate.tell(client, "auto", "Nadia")
+    assert len(outages.read(client, *read_state(client))) == outages.KEPT_MAX
+
+
 def test_events_wait_where_the_table_is_not_there_yet(
     make_engine: MakeEngine, client: redis.Redis, sql: Sql
 ) -> None:
@@ -632,7 +699,7 @@ def test_an_operator_opens_it_holds_it_closed_and_gives_it_back(
     said = breaker_command(redis_url, "open")
     assert said.returncode == 0
     assert "state        forced_open" in said.stdout
-    assert "(operator)" in said.stdout
+    assert f"paused by    {operate.user_here()}" in said.stdout
     eventually(lambda: member.tell("state") == "forced_open -")
     assert member.tell("call") == "outage"
     restarted = make_member("b")

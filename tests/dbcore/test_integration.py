@@ -88,10 +88,9 @@ def test_with_redis_what_it_sees_is_what_the_fleet_s_bot_knows_of_balances(
         assert known() == [70, 30]
         bot_safe_adjust_balance(1, -500, key="b")  # refused
         assert known() == [70, 30]
-        bot_safe_create_transaction(1, 2, 30, key="t")  # says what it was then
-        assert known() == [None, None]
-        bot_safe_get_or_create_user(2, None, "Bob")
-        assert known() == [None, 30]
+        bot_safe_adjust_balance(1, 5, key="c")
+        bot_safe_create_transaction(1, 2, 30, key="t")  # answers as then, and sees what is now
+        assert known() == [75, 30]
 
 
 @pytest.mark.usefixtures("bot")

@@ -9,7 +9,7 @@ import pytest
 from dbcore import ledger, users
 from dbcore.engine import GuardedEngine
 from dbcore.money import MAX_AMOUNT
-from dbcore.outcomes import OutcomeStatus, RejectionReason, TransferOutcome
+from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, RejectionReason, TransferOutcome
 from dbcore.schema import MAX_BALANCE
 from dbcore.users import Profile, UserRef
 from tests.dbcore.conftest import MakeEngine, Person, Sql
@@ -247,3 +247,35 @@ def test_adjustments_at_once_share_the_house_without_waiting_for_each_other(
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(credit, people))
+
+
+def test_whatever_became_of_a_request_the_balances_of_now_come_with_it(
+    engine: GuardedEngine, person: Person
+) -> None:
+    ann, bob = person(100), person()
+
+    def now(outcome: Outcome) -> dict[int, tuple[int, int]]:
+        return {seen.telegram_id: (seen.balance, seen.version) for seen in outcome.balances_now}
+
+    def send(amount: int, key: str) -> TransferOutcome:
+        return ledger.transfer(
+            engine,
+            key=key,
+            sender_telegram_id=ann.telegram_id,
+            recipient_telegram_id=bob.telegram_id,
+            amount=amount,
+            memo="",
+        )
+
+    def credit(amount: int, key: str) -> AdjustOutcome:
+        return ledger.adjust(
+            engine, key=key, target=UserRef(telegram_id=ann.telegram_id), amount=amount, memo="", actor="t"
+        )
+
+    assert now(send(30, "one")) == {ann.telegram_id: (70, 2), bob.telegram_id: (30, 1)}
+    assert now(credit(5, "two")) == {ann.telegram_id: (75, 3)}
+    replayed, refused = send(30, "one"), send(1_000, "three")
+    assert (replayed.status, replayed.sender_balance) == (OutcomeStatus.REPLAYED, 70)
+    assert (refused.status, now(credit(5, "two"))) == (OutcomeStatus.REJECTED, {ann.telegram_id: (75, 3)})
+    for outcome in (replayed, refused):
+        assert now(outcome) == {ann.telegram_id: (75, 3), bob.telegram_id: (30, 1)}

@@ -216,3 +216,20 @@ def test_all_that_waits_is_cancelled_once_and_nothing_else(
     ] * 2
     assert press(engine, expired, ann, "late").reason is RejectionReason.EXPIRED
     assert press(engine, others, bob, "bob confirms").decision is Decision.CONFIRMED
+
+
+def test_a_question_and_its_answers_tell_the_balances_of_now(engine: GuardedEngine, person: Person) -> None:
+    ann, bob, new = person(100), person(), Profile(5_000_005, None, "New")
+
+    def now(outcome: PendingOutcome | DecisionOutcome) -> list[int]:
+        return [seen.balance for seen in outcome.balances_now]
+
+    assert now(ask(engine, new, bob, key="new")) == [0]
+    asked = ask(engine, ann, bob)
+    assert now(asked) == [100]
+    assert now(press(engine, asked.token, bob, "not theirs")) == []
+    assert now(press(engine, asked.token, ann)) == [70, 30]
+    ledger.adjust(engine, key="x", target=UserRef(telegram_id=ann.telegram_id), amount=5, memo="", actor="t")
+    assert now(press(engine, asked.token, ann)) == [75, 30]
+    assert now(press(engine, asked.token, ann, "again")) == [75, 30]
+    assert now(ask(engine, ann, bob)) == [75]

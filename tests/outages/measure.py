@@ -226,7 +226,7 @@ def _hear(
     """A command's answer is the first message that names it; of balances, which name nothing, the next one's."""
     for chat, commands in asked.items():
         messages = said.get(chat, [])
-        balances = iter([message.at for message in messages if "alance is" in message.text])
+        balances = iter([message.at for message in messages if _tells_a_balance(message)])
         unnamed = 0
         for command in commands:
             at = next((message.at for message in messages if command.reference in message.text), None)
@@ -243,8 +243,12 @@ def _hear(
                 found.answers_before.append(at - command.at)
             elif command.at < back:
                 found.answers.append(at - command.at)
-        unheard = max(0, unnamed - sum("alance is" in message.text for message in messages))
+        unheard = max(0, unnamed - sum(_tells_a_balance(message) for message in messages))
         found.unanswered += unheard
+
+
+def _tells_a_balance(message: Said) -> bool:
+    return "alance is" in message.text or "your balance was" in message.text
 
 
 def _read(

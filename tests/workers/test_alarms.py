@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -12,12 +14,12 @@ import redis
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
 from tests.queueing import Queueing, queueing_at
-from workers import totals
+from workers import board, totals
 from workers.alarms import bell, watch
 from workers.alarms.bell import AN_HOUR_MAX, Bell
 from workers.alarms.watch import AlarmWatch
 from workers.broadcasts.agenda import WAKES_STUCK, Agenda
-from workers.jobs import DeliverReply, Envelope
+from workers.jobs import DeliverReply, Envelope, ShowBalance
 from workers.messages import Message
 
 ADMINS = frozenset({1001, 1002})
@@ -165,7 +167,7 @@ def test_an_operators_word_is_told_as_one(queueing: Queueing) -> None:
     guard.look(shut)
     let_time_pass(queueing.client, 60)
     guard.look(shut)
-    assert "An operator has shut the database off" in messages(queueing)[0]
+    assert "An operator has paused the bot" in messages(queueing)[0]
 
 
 def test_dead_letters_that_follow_each_other_are_one_event(queueing: Queueing) -> None:
@@ -216,3 +218,53 @@ def test_a_storm_ends_after_so_many_an_hour(queueing: Queueing) -> None:
     # The test may run across the turn of an hour.
     assert AN_HOUR_MAX <= len(told) <= 2 * AN_HOUR_MAX
     assert any("the last of" in text for text in told)
+
+
+def test_commands_that_nobody_answers_are_an_alarm_until_somebody_does(queueing: Queueing) -> None:
+    """Workers that beat and take nothing; not what waits for the database, or waited for it a moment ago."""
+    guard, inbox, client = Guard(queueing), queueing.inbox, queueing.client
+    inbox.accept(Envelope.of(ShowBalance(telegram_id=7), job_id="a", lane="user:7"))
+    client.zincrby("ballast:inbox:all", -60_000, "a")
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    assert messages_but(queueing, "a") == []
+    guard.look(FleetView(BreakerState.CLOSED, None, time.time() - 5, None, 0.0, ()))
+    assert messages_but(queueing, "a") == []
+    guard.look()
+    guard.look()
+    (told,) = messages_but(queueing, "a")
+    assert "Commands are not being answered: the oldest has waited for 1 min" in told
+    inbox.finish("a")
+    guard.look()
+    assert "Commands are being answered again" in messages(queueing)[-1]
+
+
+def messages_but(queueing: Queueing, job_id: str) -> list[str]:
+    """What waits for an admin, beside that job."""
+    taken = queueing.client.zscore("ballast:inbox:all", job_id)
+    queueing.client.zrem("ballast:inbox:all", job_id)
+    found = messages(queueing)
+    queueing.client.zadd("ballast:inbox:all", {job_id: cast(float, taken)})
+    return found
+
+
+def test_the_alarm_of_a_failed_job_ends_once_none_is_open(queueing: Queueing) -> None:
+    guard, client = Guard(queueing), queueing.client
+    client.hincrby(totals.KEY, "dead_letters", 1)
+    guard.look()
+    assert client.hexists("ballast:alarms", "dead-letters")
+    board.keep(
+        client,
+        {"at": time.time() + 60, "work": 1, "dead_letters": {"open": 0}, "broadcasts": [], "actions": []},
+    )
+    guard.look()
+    assert not client.hexists("ballast:alarms", "dead-letters")
+
+
+def test_a_pause_is_told_with_the_name_of_whoever_ordered_it(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    paused = replace(not_closed(None, BreakerState.FORCED_OPEN), paused_by="Nadia")
+    guard.look(paused)
+    let_time_pass(queueing.client, watch.BREAKER_SECONDS)
+    guard.look(paused)
+    (told,) = messages(queueing)
+    assert "Nadia has paused the bot" in told

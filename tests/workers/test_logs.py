@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from devstack.stack import ROOT
+from workers.jobs import reference_of
 
 PROGRAM = """
 import logging, structlog
@@ -31,6 +32,7 @@ def test_a_machine_gets_one_json_object_a_line_from_us_and_from_libraries() -> N
     ours, library, tripped = map(json.loads, done.stderr.splitlines())
     for line in (ours, library, tripped):
         assert (line["job_id"], line["update_id"], line["attempt"]) == ("123-4-5", 4, 2)
+    assert ours["reference"] == reference_of("123-4-5")
     assert (ours["event"], ours["kind"], ours["level"]) == ("claimed", "balances.show", "info")
     assert (library["event"], library["logger"]) == ("it says something", "a.library")
     assert "ValueError: a defect" in tripped["exception"]

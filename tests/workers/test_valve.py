@@ -15,8 +15,11 @@ from dbcore import fleet
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetStore
 from dbcore.fleet.state import FleetState
+from dbcore.known_balances import SeenBalance
+from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
+from tests.conftest import MakeSettings
 from tests.dbcore.conftest import eventually
 from tests.queueing import Queueing, queueing_at
 from workers.inbox import Inbox
@@ -24,6 +27,7 @@ from workers.jobs import (
     DATABASE_QUEUES,
     WRITING_KINDS,
     AdjustBalance,
+    CreateTransfer,
     DeliverReply,
     Envelope,
     GetOrCreateUser,
@@ -40,6 +44,11 @@ OWNER = "host:1:a"
 def queueing(redis_url: str) -> Iterator[Queueing]:
     with queueing_at(redis_url) as ready:
         yield ready
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> Settings:
+    return make_settings()
 
 
 def accept_job(inbox: Inbox, job_id: str) -> None:
@@ -68,6 +77,13 @@ def become(client: redis.Redis, state: BreakerState, reason: BreakerReason | Non
 
 def tell(client: redis.Redis, state: BreakerState) -> None:
     FleetStore(client).change(lambda fleet, now: fleet.told(state, now=now), "test")
+
+
+def untold(inbox: Inbox) -> list[str]:
+    """Those who wait since the last time, and were not told so by the frontend."""
+    return [
+        waiting.envelope.job_id for waiting in inbox.take_waiting(10) if not waiting.envelope.told_to_wait
+    ]
 
 
 def ids(inbox: Inbox, *, shut: bool, limit: int = 100) -> list[str]:
@@ -121,17 +137,19 @@ def test_jobs_of_a_process_that_died_while_shut_are_not_lost(inbox: Inbox, clien
     assert ids(inbox, shut=False) == ["a"]
 
 
-def test_the_rescuer_goes_by_the_fleet(queueing: Queueing) -> None:
+def test_the_rescuer_goes_by_the_fleet(queueing: Queueing, settings: Settings) -> None:
     accept_job(queueing.inbox, "a")
     give_back(queueing.inbox, "a")
-    rescuer = Rescuer(queueing.client, queueing.inbox, queueing.publisher)
+    rescuer = Rescuer(queueing.client, queueing.inbox, queueing.publisher, settings)
     tell(queueing.client, BreakerState.FORCED_OPEN)
     assert rescuer.look() == 0
     tell(queueing.client, BreakerState.CLOSED)
     assert rescuer.look() == 1
 
 
-def test_who_asked_before_anybody_knew_is_told_once_that_they_wait(queueing: Queueing) -> None:
+def test_who_asked_before_anybody_knew_is_told_once_that_they_wait(
+    queueing: Queueing, settings: Settings
+) -> None:
     """`a` was in a worker's hands, `b` in the queue, when the database went."""
     inbox = queueing.inbox
     for number, job_id in enumerate(("a", "b"), start=1):
@@ -139,19 +157,57 @@ def test_who_asked_before_anybody_knew_is_told_once_that_they_wait(queueing: Que
         inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id, chat_id=number))
     give_back(inbox, "a")
     queueing.client.zadd("ballast:inbox:due", {"b": 0})  # its time in the queue is over
-    rescuer = Rescuer(queueing.client, inbox, queueing.publisher)
+    rescuer = Rescuer(queueing.client, inbox, queueing.publisher, settings)
     tell(queueing.client, BreakerState.FORCED_OPEN)
     for _ in range(3):
         rescuer.look()
     told = [inbox.claim(f"{job_id}-queued", OWNER) for job_id in ("a", "b")]
     assert [claim and claim.envelope.chat_id for claim in told] == [1, 2]
     assert all(
-        claim and "queued, reference" in claim.envelope.fields["messages"][0]["text"] for claim in told
+        claim and "Your /start is saved" in claim.envelope.fields["messages"][0]["text"] for claim in told
     )
     assert inbox.size() == 4
     again = inbox.claim("a", OWNER)
     assert again is not None
     assert again.envelope.told_to_wait  # so that the answer takes the notice's place
+
+
+def test_a_balance_that_was_asked_for_before_anybody_knew_is_answered_with_the_last_known_one(
+    queueing: Queueing, settings: Settings
+) -> None:
+    """`hangs` is in a worker's hands, `behind` is behind a transfer that waits; of `unknown` no balance is known."""
+    inbox, client = queueing.inbox, queueing.client
+    client.delete("ballast:breaker")
+    for number, job_id in enumerate(("hangs", "behind", "unknown"), start=1):
+        if job_id == "behind":
+            transfer = CreateTransfer(telegram_id=2, recipient="@carol", amount=200)
+            inbox.accept(Envelope.of(transfer, job_id="transfer", lane="user:2", chat_id=2))
+        job = ShowBalance(telegram_id=number)
+        inbox.accept(Envelope.of(job, job_id=job_id, lane=f"user:{number}", chat_id=number))
+    inbox.balances.note(
+        SeenBalance(1, "CREDIT", 150, 3), SeenBalance(2, "CREDIT", 250, 4), ago_seconds=90 * 86_400
+    )
+    assert inbox.claim("hangs", OWNER) is not None
+    client.zincrby("ballast:inbox:due", -2_000, "hangs")
+    inbox.beat(OWNER, {})
+    rescuer = Rescuer(client, inbox, queueing.publisher, settings)
+    become(client, BreakerState.OPEN, BreakerReason.OUTAGE)
+    for _ in range(3):
+        rescuer.look()
+    for job_id, balance in (("hangs", "1.50"), ("behind", "2.50")):
+        answered = inbox.claim(job_id, "host:2:b")
+        assert answered is not None
+        assert answered.reply is not None
+        assert f"your balance was <b>{balance} CREDIT</b>" in answered.reply
+        assert "technical problem" in answered.reply
+        inbox.finish(job_id)
+    # Who took it and waits for the database in vain has nothing more to say of it.
+    assert not inbox.release("hangs", OWNER, delay_seconds=0, count_delivery=False)
+    told = [inbox.claim(f"{job_id}-queued", OWNER) for job_id in ("transfer", "unknown")]
+    texts = [claim.envelope.fields["messages"][0]["text"] for claim in told if claim]
+    assert "Your transfer of 2.00 CREDIT to @carol is saved" in texts[0]
+    assert "Your question about your balance is saved" in texts[1]
+    assert inbox.claim("behind-queued", OWNER) is None
 
 
 def test_whose_call_hangs_is_told_once_that_they_wait(inbox: Inbox, client: redis.Redis) -> None:
@@ -167,11 +223,11 @@ def test_whose_call_hangs_is_told_once_that_they_wait(inbox: Inbox, client: redi
         client.zincrby("ballast:inbox:due", -2_000, job_id)
     inbox.beat(OWNER, {})
     assert ids(inbox, shut=False) == []
-    assert inbox.take_untold(10) == []
+    assert untold(inbox) == []
     assert ids(inbox, shut=True) == []
-    assert [waiting.job_id for waiting in inbox.take_untold(10)] == ["a"]
+    assert untold(inbox) == ["a"]
     assert ids(inbox, shut=True) == []
-    assert inbox.take_untold(10) == []
+    assert untold(inbox) == []
     inbox.finish("a")  # it was answered after all: the notice finds nobody who waits
     assert not inbox.awaits_notice("a")
 
@@ -186,13 +242,13 @@ def test_who_asks_behind_a_job_that_is_held_back_is_told_too(inbox: Inbox) -> No
     accept("a")
     give_back(inbox, "a")
     assert ids(inbox, shut=True) == []
-    assert [waiting.job_id for waiting in inbox.take_untold(10)] == ["a"]
+    assert untold(inbox) == ["a"]
     accept("b")
     accept("c", told=True)
-    assert [waiting.job_id for waiting in inbox.take_untold(10)] == ["b"]
+    assert untold(inbox) == ["b"]
     assert ids(inbox, shut=False) == ["a"]
     accept("d")
-    assert inbox.take_untold(10) == []  # the database is back, and soon answers
+    assert untold(inbox) == []  # the database is back, and soon answers
 
 
 @pytest.mark.parametrize(
@@ -228,7 +284,9 @@ def test_without_redis_the_valve_stays_as_it_was(tmp_path: Path) -> None:
         assert watch.shut
 
 
-def test_of_a_full_database_the_writes_are_held_back_and_the_reads_flow(queueing: Queueing) -> None:
+def test_of_a_full_database_the_writes_are_held_back_and_the_reads_flow(
+    queueing: Queueing, settings: Settings
+) -> None:
     """Published again they would only be refused again, four times a second, each lane's first."""
     inbox = queueing.inbox
     inbox.accept(Envelope.of(ShowBalance(telegram_id=1), job_id="read", lane="reads"))
@@ -236,7 +294,7 @@ def test_of_a_full_database_the_writes_are_held_back_and_the_reads_flow(queueing
     inbox.accept(Envelope.of(adjust, job_id="write", lane="writes"))
     for job_id in ("read", "write"):
         give_back(inbox, job_id)
-    rescuer = Rescuer(queueing.client, inbox, queueing.publisher)
+    rescuer = Rescuer(queueing.client, inbox, queueing.publisher, settings)
     become(queueing.client, BreakerState.OPEN, BreakerReason.STORAGE)
     assert [rescuer.look(), rescuer.look()] == [1, 0]
     assert inbox.claim("read", OWNER) is not None
@@ -282,8 +340,8 @@ def test_a_state_that_a_newer_release_wrote_leaves_the_valve_as_it_was_and_the_w
         watch.stop()
 
 
-def test_a_state_that_a_newer_release_wrote_stops_no_rescue(queueing: Queueing) -> None:
+def test_a_state_that_a_newer_release_wrote_stops_no_rescue(queueing: Queueing, settings: Settings) -> None:
     accept_job(queueing.inbox, "a")
     give_back(queueing.inbox, "a")
     queueing.client.set("ballast:breaker", b'{"state": "half_shut", "version": 9}')
-    assert Rescuer(queueing.client, queueing.inbox, queueing.publisher).look() == 1
+    assert Rescuer(queueing.client, queueing.inbox, queueing.publisher, settings).look() == 1

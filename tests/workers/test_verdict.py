@@ -114,7 +114,20 @@ AWAY: dict[str, Any] = {
         ({"processes": 0, "unattended": ("users",)}, Standing.DEGRADED, "Start the workers"),
         (AWAY, Standing.AWAY, "see to its server"),
         (AWAY | {"processes": 0}, Standing.AWAY, "Commands wait in Redis"),
-        (AWAY | {"breaker": breaker(BreakerState.FORCED_OPEN)}, Standing.AWAY, "release it when done"),
+        (
+            AWAY
+            | {
+                "breaker": replace(breaker(BreakerState.FORCED_OPEN), paused_by="web:Nadia"),
+                "paused_seconds": 35.0,
+            },
+            Standing.AWAY,
+            "Paused by web:Nadia for 35 s. ",
+        ),
+        ({"overdue_seconds": 29.0, "oldest_seconds": 40.0}, Standing.DEGRADED, "has waited for 29 s"),
+        ({"failed_jobs": 500}, Standing.DEGRADED, "Retry or discard"),
+        ({"alarms": 1}, Standing.DEGRADED, "The line below says"),
+        ({"answers_seconds": 45.0}, Standing.DEGRADED, "some answers took 45 s"),
+        ({"answers_seconds": 9.0}, Standing.OK, "the database is well"),
         (
             AWAY | {"breaker": breaker(), "probe_kind": "slow"},
             Standing.AWAY,

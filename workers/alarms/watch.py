@@ -14,19 +14,21 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from html import escape
 from typing import cast
 
 import redis
 
-from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.breaker_rules import BreakerReason
 from dbcore.fleet import FleetView
 from dbcore.redis_client import redis_time
-from workers import totals
+from workers import board, probe_record, totals
 from workers.alarms import standing
 from workers.alarms.bell import Bell
 from workers.alarms.standing import Event
 from workers.broadcasts.agenda import Agenda
 from workers.durations import duration
+from workers.inbox import Inbox
 
 LOOK_SECONDS = 1.0
 
@@ -42,14 +44,13 @@ LASTED = "{lasted}"
 
 _LETTERS = "ballast:alarms:letters"
 
-_WHAT: dict[BreakerReason | None, str] = {
+_WHAT: dict[BreakerReason, str] = {
     BreakerReason.OUTAGE: "The database does not answer",
     BreakerReason.SATURATION: "The database is overloaded",
     BreakerReason.AMBIGUOUS: "The database's provider refuses us, and does not say why",
     BreakerReason.QUOTA: "The database's quota is used up",
     BreakerReason.STORAGE: "The database cannot be written to",
     BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong",
-    None: "An operator has shut the database off",
 }
 
 _QUOTA = (
@@ -89,6 +90,7 @@ class AlarmWatch:
         self._redis = client
         self._bell = bell
         self._agenda = Agenda(client)
+        self._inbox = Inbox(client)
         self._clock = clock
         self._looked_at = float("-inf")
 
@@ -124,8 +126,17 @@ class AlarmWatch:
         self._redis.hdel(standing.KEY, name)
 
     def _standing(self, fleet: FleetView, now: float) -> Iterator[Condition]:
-        if fleet.state not in {BreakerState.CLOSED, BreakerState.DISABLED}:
-            reason = f" (reason: {fleet.reason})" if fleet.reason else ""
+        if fleet.paused:
+            who = escape(fleet.paused_by or "An operator", quote=False)
+            yield Condition(
+                "breaker",
+                f"{who} has paused the bot. Commands wait in Redis, and people are told that it is paused for "
+                "maintenance. <code>python -m dbcore breaker auto</code> ends the pause.",
+                over=f"The pause is over after {LASTED}. What waited is being done.",
+                after_seconds=BREAKER_SECONDS,
+            )
+        elif fleet.reason is not None:
+            reason = f" (reason: {fleet.reason})"
             quota = fleet.reason is BreakerReason.QUOTA
             yield Condition(
                 "breaker",
@@ -144,8 +155,23 @@ class AlarmWatch:
                 f"<code>python -m workers broadcast show {broadcast_id}</code> says where it stands.",
                 over=f"Broadcast {broadcast_id} goes on, or is over; it was stuck for {LASTED}.",
             )
-        if self._last_letter_at(now) > now - QUIET_SECONDS:
+        letter_at = self._last_letter_at(now)
+        if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
             yield Condition("dead-letters", _LETTER)
+        if overdue := self._inbox.overdue_seconds(fleet):
+            yield Condition(
+                "overdue",
+                f"Commands are not being answered: the oldest has waited for {duration(overdue)}, though the database "
+                "can be asked. The workers take nothing, or are too few. See Workers on the status page.",
+                over=f"Commands are being answered again, {LASTED} after the alarm.",
+            )
+
+    def _all_resolved(self, since: float) -> bool:
+        """Whether somebody counted the open dead letters after this time, and found none."""
+        counted = [(shown["at"], shown["dead_letters"]["open"])] if (shown := board.read(self._redis)) else []
+        if probe := probe_record.last_of_server(self._redis):
+            counted.append((probe.get("probed_at") or 0.0, probe.get("open_dead_letters")))
+        return any(at > since and number == 0 for at, number in counted)
 
     def _last_letter_at(self, now: float) -> float:
         counted = int(cast("bytes | None", self._redis.hget(totals.KEY, "dead_letters")) or 0)

@@ -38,9 +38,10 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
+from dbcore.fleet import FleetView
 from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
 from workers import totals
-from workers.jobs import Envelope, Quarantine, queue_of
+from workers.jobs import Envelope, EraseChunk, Quarantine, SendChunk, queue_of
 
 LANE_LENGTH_MAX = 200
 """Jobs that one user may have waiting. Past it the frontend says so instead of taking more."""
@@ -57,6 +58,13 @@ CLAIM_LEASE_MS = 30_000
 OWNER_DEAD_AFTER_MS = 2_000
 """A process beats twice a second; after this long without a beat its jobs are given to others. Taken for dead by
 mistake it costs an answer that comes twice, and nothing else (docs/chaos.md has the measurements)."""
+
+OVERDUE_SECONDS = 15.0
+"""A job that waits for longer, and not for the database, waits for workers that take nothing or are too few."""
+
+_LOOKED_AT_MAX = 500
+_TAKE_THEIR_TIME = (SendChunk.kind, EraseChunk.kind)
+"""Nobody waits for their answer, and they take as long as the pace wants."""
 
 PROCESSES_MAX = 1_000
 """Looked at, of those that beat."""
@@ -146,6 +154,17 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A job that waits for the database.
+
+    taken_at -- when it was taken on record, seconds since 1970 by Redis's clock.
+    """
+
+    envelope: Envelope
+    taken_at: float
+
+
+@dataclass(frozen=True)
 class Finish:
     """What is left to do when a job is finished.
 
@@ -178,12 +197,14 @@ class Inbox:
         self._accept = script("accept")
         self._claim = script("claim")
         self._release = script("release", NOTE_LUA)
+        self._answer = script("answer")
         self._note = script("note")
         self._revive = script("revive")
         self._finish = script("finish", NOTE_LUA)
         self._rescue = script("rescue")
         self._beat = script("beat")
         self._leave = script("leave")
+        self._overdue = script("overdue")
 
     def accept(
         self,
@@ -286,6 +307,15 @@ class Inbox:
             )
         )
 
+    def answer(self, job_id: str, reply: str) -> Ticket | None:
+        """Answer a job that waits without doing it, whoever holds it; what is to be published now. None where it is
+        gone, or answered already.
+
+        reply -- the answer's messages as JSON.
+        """
+        ticket = self._answer(args=[job_id, reply, PUBLISH_GRACE_MS])
+        return Ticket(*_texts(ticket)) if ticket else None
+
     def note_sent(self, job_id: str, sent: int) -> None:
         """Remember how many messages of an answer are out, so that a replay does not send those again."""
         self._note(args=[job_id, "sent", sent])
@@ -343,19 +373,19 @@ class Inbox:
         looked_at, tickets = answer
         return int(looked_at), [Ticket(*_texts(ticket)) for ticket in tickets]
 
-    def take_untold(self, limit: int) -> list[Envelope]:
-        """Up to `limit` jobs that were held back since, and whose users do not know yet. Each is handed out once."""
+    def take_waiting(self, limit: int) -> list[Waiting]:
+        """Up to `limit` jobs that wait for the database since this was asked last. Each is handed out once."""
         ids = cast(list[bytes] | None, self._redis.lpop("ballast:inbox:untold", limit)) or []
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
                 pipeline.hget(f"ballast:inbox:job:{job_id.decode()}", "envelope")
-            records = pipeline.execute()
-        known = [
-            _envelope(job_id.decode(), record)[0]
-            for job_id, record in zip(ids, records, strict=True)
-            if record
+                pipeline.zscore("ballast:inbox:all", job_id)
+            found = pipeline.execute()
+        return [
+            Waiting(_envelope(job_id.decode(), record)[0], float(taken_ms) / 1000)
+            for job_id, record, taken_ms in zip(ids, found[::2], found[1::2], strict=True)
+            if record and taken_ms is not None
         ]
-        return [envelope for envelope in known if not envelope.told_to_wait]
 
     def beat(self, owner: str, report: dict[str, Any], counts: Mapping[str, int] | None = None) -> set[str]:
         """Say that the process `owner` lives, and how it is. Returns the ids of the jobs it holds.
@@ -390,6 +420,23 @@ class Inbox:
             return None
         seconds, microseconds = self._redis.time()
         return max(0.0, seconds + microseconds / 1e6 - oldest[0][1] / 1000)
+
+    def overdue_seconds(self, view: FleetView | None) -> float | None:
+        """For how long the oldest job waits that is not held back, where that is OVERDUE_SECONDS or more.
+
+        view -- the breaker's: while it holds calls back None is answered, and what it held back waits since it closed.
+        """
+        if view is not None and (view.admits_nothing or view.admits_only_reads):
+            return None
+        waits_ms = self._overdue(
+            args=[
+                int(1000 * view.since) if view is not None else 0,
+                int(1000 * OVERDUE_SECONDS),
+                _LOOKED_AT_MAX,
+                *_TAKE_THEIR_TIME,
+            ]
+        )
+        return int(waits_ms) / 1000 or None
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """The last report of every worker process that beats, with `beat_at`: when, by Redis's clock, seconds."""

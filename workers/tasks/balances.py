@@ -35,8 +35,7 @@ def adjust(work: Work[AdjustBalance]) -> list[Message]:
     )
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, actor=job.actor)
-    else:
-        work.note_changed(outcome.target, outcome.balance_after, outcome.status)
+    work.note(outcome)
     messages = work.answer(texts.adjusted(outcome, job, work.settings))
     told = {message.chat_id for message in messages}
     if outcome.target is not None and outcome.reason is None and outcome.target.telegram_id not in told:

@@ -25,6 +25,7 @@ def create(work: Work[CreateTransfer]) -> list[Message]:
         amount=work.job.amount,
         memo=work.job.memo,
     )
+    work.note(outcome)
     if outcome.reason is not None:
         refused = texts.transfer_refused(outcome, work.job, work.settings)
         is_private = outcome.reason is RejectionReason.INSUFFICIENT_FUNDS
@@ -44,6 +45,7 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
         confirm=work.job.confirm,
         waited_seconds=work.waited_seconds,
     )
+    work.note(outcome)
     told = texts.decided(outcome, work.settings)
     if not texts.closes_the_question(outcome):
         # A stranger, or a second press. That somebody pressed Confirm on what /cancel ended must not go unsaid.
@@ -53,8 +55,6 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
         messages = work.answer_publicly(texts.decided_in_group(outcome, work.settings), edit=True)
         messages += work.answer(told)[:1] if texts.is_private(outcome) else []
     if outcome.recipient is not None and texts.money_moved(outcome):
-        work.note_changed(outcome.sender, outcome.sender_balance, outcome.status)
-        work.note_changed(outcome.recipient, outcome.recipient_balance, outcome.status)
         messages.append(
             Message(chat_id=outcome.recipient.telegram_id, text=texts.received(outcome, work.settings))
         )

@@ -1,37 +1,7 @@
-// What happened: the breaker's transitions, and what operators did. Newest first.
+// What operators did, newest first.
 
 import { $, fill, mark, rows, write } from "/static/dom.js";
-import { BREAKER_LEVEL } from "/static/breaker.js";
-import { ago, at, counted, older, plain } from "/static/words.js";
-
-export function showTransitions(status, elapsed) {
-  rows($("transitions"), withoutTries(status.transitions), {
-    template: "event-row",
-    key: (event) => event.key,
-    show: (element, event) => {
-      mark(element, "data-state", BREAKER_LEVEL[event.after] ?? "unknown");
-      const reason = event.reason ? `: ${plain(event.reason)}` : "";
-      const by = event.failed ? counted(event.failed, "probe failed", "probes in a row failed") : event.by ? `by ${event.by}` : "";
-      fill(element, { what: `${plain(event.after)}${reason}`, at: at(event.at, status.now), by });
-    },
-  });
-  $("transitions").hidden = status.transitions.length === 0;
-  write($("transitions-none"), status.transitions.length ? "" : status.age_seconds === null ? "Unknown yet." : "It has never opened.");
-  write($("transitions-age"), ago(older(status.age_seconds, elapsed)));
-}
-
-// In an outage it is tried every second or so. Tries that fail are one row, so that what came before stays in sight.
-function withoutTries(transitions) {
-  const shown = [];
-  for (const event of transitions) {
-    const last = shown.at(-1);
-    if (event.after === "half_open") continue;
-    if (event.before !== "half_open" || event.after !== "open") shown.push({ ...event, key: `${event.at} ${event.after}` });
-    else if (last?.failed) last.failed += 1;
-    else shown.push({ ...event, failed: 1, key: `tries ${shown.length}` });
-  }
-  return shown;
-}
+import { ago, at, older } from "/static/words.js";
 
 export function showBooks(status, elapsed) {
   rows($("books"), status.recent_actions, {

@@ -16,7 +16,7 @@ export function showBreaker(status, elapsed) {
   write($("breaker-state"), sentence(breaker.words));
   const { reason, since } = breaker;
   const [none, never, always] = breaker.state === "unknown" ? [UNKNOWN, UNKNOWN, UNKNOWN] : ["none", "never changed", "always"];
-  write($("breaker-reason"), reason === null ? none : plain(reason));
+  write($("breaker-reason"), breaker.paused_by ? `paused by ${breaker.paused_by}` : reason === null ? none : plain(reason));
   write($("breaker-since"), since === null ? never : at(since, status.now));
   write($("breaker-for"), since === null ? always : duration(status.now + elapsed - since));
   write($("breaker-next"), nextProbe(breaker, elapsed));

@@ -32,6 +32,8 @@ export class ProbeChart {
     this.place = place;
     this.known = [];
     this.probes = [];
+    this.outages = [];
+    this.now = 0;
     this.plot = null;
     new ResizeObserver(() => this.plot?.setSize({ width: place.clientWidth, height: place.clientHeight })).observe(place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.plot?.redraw());
@@ -63,10 +65,15 @@ export class ProbeChart {
   }
 
   show(status, elapsed) {
+    const isNews = JSON.stringify(this.outages) !== JSON.stringify(status.outages);
+    this.outages = status.outages;
+    this.now = status.now + elapsed;
     this.#add(status);
+    // One that is on grows with time.
+    if (this.plot && (isNews || this.outages.some((outage) => outage.ended_at === null))) this.#plot();
     const { probe_age_seconds: age } = status.database;
     write($("probe-age"), age === null ? "no probe yet" : `probed ${ago(older(age, elapsed))}`);
-    write($("probes-summary"), summary(this.known, status.now + elapsed));
+    write($("probes-summary"), summary(this.known, this.outages, this.now));
   }
 
   #options() {
@@ -77,14 +84,33 @@ export class ProbeChart {
       padding: [10, 28, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
-      scales: { y: { range: (_, __, most) => [0, Math.max(LATENCY_MS_MIN, (most ?? 0) * 1.15)] } },
+      scales: { x: { range: (_, first, last) => [first, this.#lastTime(last)] }, y: { range: (_, __, most) => [0, Math.max(LATENCY_MS_MIN, (most ?? 0) * 1.15)] } },
       axes: [{ ...axis, values: HOURS, incrs: STEPS, size: 30, space: 70 }, { ...axis, size: 48, space: 36 }],
       series: [
         {},
         { stroke: () => colour("--chart"), fill: () => colour("--chart-area"), width: 1.75, points: { size: 5, fill: () => colour("--chart") } },
       ],
-      hooks: { draw: [(plot) => this.#drawFailures(plot)], setCursor: [(plot) => this.#readOut(plot.cursor.idx)] },
+      hooks: { drawClear: [(plot) => this.#shadeOutages(plot)], draw: [(plot) => this.#drawFailures(plot)], setCursor: [(plot) => this.#readOut(plot.cursor.idx)] },
     };
+  }
+
+  // While an outage is on the chart reaches to now, for the next scheduled probe may be a minute away.
+  #lastTime(last) {
+    return this.outages.some((outage) => outage.ended_at === null) ? Math.max(last, this.now) : last;
+  }
+
+  #shadeOutages(plot) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.fillStyle = colour("--outage");
+    for (const { began_at: began, ended_at: ended } of this.outages) {
+      const left = Math.max(bbox.left, plot.valToPos(began, "x", true));
+      const right = Math.min(bbox.left + bbox.width, plot.valToPos(ended ?? this.now, "x", true));
+      if (right >= bbox.left && left <= bbox.left + bbox.width) {
+        ctx.fillRect(left, bbox.top, Math.max(right - left, 2 * devicePixelRatio), bbox.height);
+      }
+    }
+    ctx.restore();
   }
 
   #drawFailures(plot) {
@@ -136,14 +162,22 @@ function withPauses(probes) {
   });
 }
 
-function summary(probes, now) {
+function summary(probes, outages, now) {
   if (!probes.length) return "No probe has been yet. One comes every HEALTH_PROBE_SECONDS.";
   const failed = probes.filter((probe) => !probe.ok);
   const latencies = probes.flatMap((probe) => (probe.latency === null ? [] : [probe.latency]));
   const last = failed.at(-1);
   const failures = last ? `${count(failed.length)} failed, the last ${ago(now - last.at)} (${last.kind ?? "no reason known"})` : "none failed";
   const speed = latencies.length ? ` Half within ${fine(middle(latencies))} ms, the slowest ${fine(Math.max(...latencies))} ms.` : "";
-  return `${counted(probes.length, "probe", "probes")} in ${duration(now - probes[0].at)}: ${failures}.${speed}`;
+  const since = probes[0].at;
+  return `${counted(probes.length, "probe", "probes")} in ${duration(now - since)}: ${failures}.${speed}${ofTheBreaker(outages, since)}`;
+}
+
+// In an outage the breaker probes by itself, far more often than the schedule.
+function ofTheBreaker(outages, since) {
+  const shown = outages.filter((outage) => outage.failed_probes && (outage.ended_at ?? Infinity) >= since);
+  const failed = shown.reduce((sum, outage) => sum + outage.failed_probes, 0);
+  return failed ? ` The breaker's own probes failed ${count(failed)} times in ${counted(shown.length, "outage", "outages")}.` : "";
 }
 
 function inWords(probe) {

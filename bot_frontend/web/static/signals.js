@@ -1,7 +1,9 @@
 // Eight things in one glance, each with a state, a word and how old it is.
 
 import { $, fill, icon, mark, rows } from "/static/dom.js";
-import { ago, count, counted, duration, fine, moments, older } from "/static/words.js";
+import { ago, count, counted, duration, fine, moments, older, plain } from "/static/words.js";
+
+const HOLDS_BACK = ["open", "half_open"];
 
 const DATABASE = {
   ok: ["ok", "Answers"],
@@ -31,8 +33,18 @@ export function showSignals(status, elapsed) {
   });
 }
 
-function database({ database }, elapsed) {
+// Slower than this, and the tile says so.
+const SLOW_SECONDS = 2;
+const TOO_SLOW_SECONDS = 10;
+
+function database({ database, breaker, now }, elapsed) {
   const [state, value] = DATABASE[database.state];
+  const since = breaker.since === null ? "" : `for ${duration(now + elapsed - breaker.since)}`;
+  if (breaker.state === "forced_open") return { name: "Database", state: "away", value: "Paused", detail: `by ${breaker.paused_by ?? "an operator"} ${since}` };
+  // What the last probe before it took says nothing of an outage.
+  if (HOLDS_BACK.includes(breaker.state)) {
+    return { name: "Database", state: "down", value: breaker.reason === "storage" ? "Read-only" : "No answer", detail: `${plain(breaker.reason ?? "")} ${since}`.trim() };
+  }
   const when = ago(older(database.probe_age_seconds, elapsed));
   // Somebody else was answered since: both are so, and the one would look like the other's mistake.
   if (state === "ok" && database.probe_ok === false) return { name: "Database", state, value, detail: `but its last probe failed ${when}` };
@@ -68,7 +80,8 @@ function workers({ workers, age_seconds }, elapsed) {
 
 function waiting({ inbox, queues }, elapsed) {
   const unattended = queues.filter((queue) => queue.length && !queue.attended);
-  const state = inbox.size === null ? "unknown" : unattended.length || inbox.held_back ? "degraded" : "ok";
+  const isTrouble = unattended.length || inbox.held_back || inbox.overdue_seconds;
+  const state = inbox.size === null ? "unknown" : isTrouble ? "degraded" : "ok";
   const oldest = inbox.size ? `oldest ${duration(older(inbox.oldest_seconds, elapsed))}` : inbox.size === 0 ? "nobody waits" : "";
   return {
     name: "Jobs",
@@ -78,12 +91,16 @@ function waiting({ inbox, queues }, elapsed) {
   };
 }
 
+function speed(seconds) {
+  return seconds > TOO_SLOW_SECONDS ? "down" : seconds > SLOW_SECONDS ? "degraded" : "ok";
+}
+
 function answers({ throughput }) {
   const { answer_p50_seconds: half, answer_p95_seconds: most, commands_per_minute: rate } = throughput;
   const commands = fine(rate);
   return {
     name: "Answers",
-    state: rate === null ? "unknown" : "ok",
+    state: rate === null ? "unknown" : speed(most ?? half ?? 0),
     value: half === null ? (rate === null ? "Not known yet" : "None lately") : `in ${moments(half)}`,
     detail: rate === null ? "after a minute" : `${most === null ? "" : `95% in ${moments(most)}, `}${commands} ${commands === "1" ? "command" : "commands"} a min`,
   };

@@ -1,11 +1,13 @@
 // The status page: asks, and shows what came in every section. All ages grow by the second, whatever comes.
 
 import { Actions } from "/static/actions.js";
-import { showBooks, showTransitions } from "/static/books.js";
+import { showBooks } from "/static/books.js";
 import { showBreaker } from "/static/breaker.js";
 import { showBroadcasts } from "/static/broadcasts.js";
 import { showDeadLetters } from "/static/dead-letters.js";
 import { $, write } from "/static/dom.js";
+import { lookUpByReference } from "/static/lookup.js";
+import { showOutages } from "/static/outages.js";
 import { Poller } from "/static/poller.js";
 import { ProbeChart } from "/static/probes.js";
 import { showQueues } from "/static/queues.js";
@@ -20,7 +22,7 @@ const PROBES_MS = 30_000;
 const TICK_MS = 1_000;
 
 const SECTIONS = [
-  showSignals, showBreaker, showQueues, showWorkers, showServer, showDeadLetters, showTransitions, showBroadcasts, showBooks,
+  showSignals, showBreaker, showQueues, showWorkers, showServer, showDeadLetters, showOutages, showBroadcasts, showBooks,
 ];
 
 const figures = new Poller("/status.json", STATUS_MS, show);
@@ -41,6 +43,7 @@ function show() {
   document.body.dataset.ready = "yes";
 }
 
+lookUpByReference();
 write($("zone"), zone());
 setInterval(show, TICK_MS);
 figures.ask();

@@ -40,7 +40,7 @@ function lost(figures) {
 
 function alarms(status, elapsed, isLost) {
   if (status.age_seconds === null) return "";
-  if (!status.alarms.length) return isLost || !status.redis.ok ? "No alarm stood when it was last seen." : "No alarm stands.";
+  if (!status.alarms.length) return isLost || !status.redis.ok ? "No active alarms when last seen." : "No active alarms.";
   const now = status.now + elapsed;
   const standing = status.alarms.map((alarm) => `since ${at(alarm.since, now)}: ${inWords(alarm.name)}`);
   return `${standing.length === 1 ? "Alarm" : "Alarms"} ${standing.join("; ")}`;
@@ -48,7 +48,9 @@ function alarms(status, elapsed, isLost) {
 
 function inWords(name) {
   const [what, id] = name.split(/-(?=\d)/);
-  return { breaker: "the breaker is not closed", quota: "the quota is used up", "dead-letters": "a dead letter came lately" }[what]
+  return {
+    breaker: "the breaker is not closed", quota: "the quota is used up", "dead-letters": "a job failed", overdue: "commands are not being answered",
+  }[what]
     ?? (id ? `${what} ${id} does not get on` : name);
 }
 

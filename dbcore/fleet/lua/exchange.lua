@@ -3,7 +3,7 @@
 --       retries wanted, retries kept at most, retries a second,
 --       connections wanted, at least, and open; connection budget ('' = none);
 --       saturated_ms (0: it found connections to be had)
--- Returns {now, state JSON or '', retries granted, connections granted, events waiting, saturated, then, with look,
+-- Returns {now, state JSON or '', retries granted, connections granted, rows waiting to be written, saturated, then, with look,
 --          'seen calls' of each process}
 local process, epoch, calls, look, silent_after = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local retries_wanted, retries_most, retries_a_second = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -25,7 +25,7 @@ if tonumber(ARGV[13]) > 0 then redis.call('SET', SATURATED, 1, 'PX', ARGV[13]) e
 
 local answer = {
   string.format('%.6f', now), redis.call('GET', STATE) or '', granted_retries, granted,
-  redis.call('LLEN', EVENTS), redis.call('EXISTS', SATURATED),
+  redis.call('LLEN', EVENTS) + redis.call('LLEN', UNWRITTEN), redis.call('EXISTS', SATURATED),
 }
 if look == '1' then
   local all = redis.call('HGETALL', WINDOWS)

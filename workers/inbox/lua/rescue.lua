@@ -2,7 +2,7 @@
 -- ARGV: limit, grace_ms, lease_ms, owner_dead_after_ms, then the queues and kinds that are shut.
 -- Returns {how many were looked at, tickets}.
 local limit, grace_ms, lease_ms, dead_after_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local HANGING_MS = 2000
+local HANGING_MS = 500
 local shut = {}
 for i = 5, #ARGV do shut[ARGV[i]] = true end
 

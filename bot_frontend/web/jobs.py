@@ -1,0 +1,73 @@
+"""Where a job is, by the reference that its user was told."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import redis
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from bot_frontend.web.look import Look
+from workers import lookup
+
+log = structlog.get_logger(__name__)
+
+LOOKUPS_AT_ONCE = 2
+LOOKUP_SECONDS_MAX = 20.0
+FINISHED_MAX = 200_000
+
+
+class Jobs:
+    """Looks through what Redis holds, and through the dead letters that the page has."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="lookups")
+
+    async def find(self, request: Request, look: Look) -> Response:
+        """404 where nothing is known of it."""
+        reference = lookup.normal(request.path_params["reference"])
+        if reference is None:
+            return _told(400, {"error": "expected a reference of eight letters and digits"})
+        looking = asyncio.get_running_loop().run_in_executor(self._threads, self._found, reference, look)
+        try:
+            found = await asyncio.wait_for(looking, LOOKUP_SECONDS_MAX)
+        except (redis.RedisError, TimeoutError) as error:
+            log.warning("lookup_failed", error=type(error).__name__)
+            return _told(503, {"error": "Redis does not answer; try again"})
+        if found is None:
+            return _told(
+                404,
+                {
+                    "error": "no job on record or finished since yesterday has this reference; "
+                    "python -m workers job looks among all failed jobs too"
+                },
+            )
+        return _told(200, found)
+
+    def _found(self, reference: str, look: Look) -> dict[str, Any] | None:
+        found = lookup.find(self._redis, reference, look.fleet, finished_max=FINISHED_MAX)
+        letters = look.board["dead_letters"]["items"] if look.board else []
+        failed = next((letter for letter in letters if letter["reference"] == reference), None)
+        if failed is not None and (found is None or found.state == "finished"):
+            found = lookup.FoundJob(
+                reference,
+                found.job_id if found else "",
+                "failed",
+                failed["kind"],
+                since=failed["at"],
+                waits_for="an operator: retry or discard it",
+            )
+        if found is None:
+            return None
+        since = None if found.since is None else look.by_our_clock(found.since)
+        return {**asdict(found), "since": since, "job_id": found.job_id or None}
+
+
+def _told(status: int, answer: dict[str, Any]) -> Response:
+    return JSONResponse(answer, status_code=status, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,40 @@
+// Where a job is, by the reference that its user was told.
+
+import { $, write } from "/static/dom.js";
+import { at, duration } from "/static/words.js";
+
+const TIMEOUT_MS = 25_000;
+
+const STATES = {
+  held_back: "Held back", queued: "Queued", running: "Running", behind: "Waiting", delayed: "Waiting",
+  answering: "Done, not answered yet", finished: "Finished today or yesterday", failed: "Failed",
+};
+
+export function lookUpByReference() {
+  $("lookup").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const reference = $("lookup-reference").value.trim();
+    if (!reference) return;
+    write($("lookup-result"), "Looking…");
+    write($("lookup-result"), await found(reference));
+  });
+}
+
+async function found(reference) {
+  try {
+    const answer = await fetch(`/jobs/${encodeURIComponent(reference)}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const job = await answer.json();
+    return answer.ok ? described(job) : `${job.error.charAt(0).toUpperCase()}${job.error.slice(1)}.`;
+  } catch {
+    return "No answer came. Try again.";
+  }
+}
+
+function described(job) {
+  const parts = [STATES[job.state] ?? job.state];
+  if (job.waits_for) parts[0] += `: it waits for ${job.waits_for}`;
+  if (job.kind) parts.push(job.kind);
+  if (job.telegram_id) parts.push(`of ${job.username ? `@${job.username}, ` : ""}id ${job.telegram_id}`);
+  if (job.since !== null) parts.push(`since ${at(job.since, Date.now() / 1000)}${job.age_seconds === null ? "" : ` (${duration(job.age_seconds)})`}`);
+  return `${job.reference}: ${parts.join("; ")}.`;
+}
