@@ -8,12 +8,14 @@ import structlog
 from telegram import Bot
 from telegram.error import TelegramError
 
-from workers.telegram.floods import heed_flood
+from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.pacer import Pacer
 
 log = structlog.get_logger(__name__)
 
 OUTSTANDING_MAX = 50
+
+METHOD = "answerCallbackQuery"
 
 
 class CallbackAnswers:
@@ -33,8 +35,11 @@ class CallbackAnswers:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, callback_id: str) -> None:
+        if await method_wait(self._pacer, METHOD):
+            log.info("callback_answer_skipped", why="Telegram wants none for now")
+            return
         try:
             await self._bot.answer_callback_query(callback_id)
         except TelegramError as error:
-            await heed_flood(self._pacer, error)
+            await refuse_method(self._pacer, METHOD, error)
             log.info("callback_answer_failed", error=str(error))

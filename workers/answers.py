@@ -6,7 +6,6 @@ Runs on the courier's event loop. Whatever talks to Redis or PostgreSQL does so 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +23,7 @@ from workers.inbox import Claim
 from workers.jobs import Envelope
 from workers.messages import Message
 from workers.telegram.courier import send, withdraw
+from workers.telegram.floods import refuse_chat
 from workers.telegram.verdicts import MISCONFIGURED_SECONDS, Meaning, Verdict
 
 if TYPE_CHECKING:
@@ -146,8 +146,7 @@ async def _send_in_turn(bot: Bot, worker: WorkerProcess, message: Message) -> Ve
         await asyncio.sleep(wait_seconds)
     verdict = await send_one(bot, message)
     if verdict.flood:
-        with contextlib.suppress(redis.RedisError):  # this answer waits, and the next asks Telegram itself
-            await asyncio.to_thread(worker.pacer.halt, verdict.retry_after_seconds, chat_id=message.chat_id)
+        await refuse_chat(worker.pacer, message.chat_id, verdict.retry_after_seconds)
     return verdict
 
 

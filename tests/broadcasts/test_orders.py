@@ -239,7 +239,7 @@ async def test_the_unknown_get_it_again_by_an_operators_word_alone(
     assert sorted((await received(telegram, people)).values()) == [1] * 7 + [2] * 3
 
 
-async def test_a_429_makes_everybody_wait_and_nobody_is_lost_or_marked(
+async def test_429s_of_several_chats_make_everybody_wait_and_nobody_is_lost_or_marked(
     house: House, telegram: TelegramControl
 ) -> None:
     people = await people_of(house, telegram, 26_000, 60)

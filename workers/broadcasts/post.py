@@ -23,7 +23,7 @@ class Posted:
 
     result -- PENDING where Telegram certainly did not take it.
     wait_seconds -- how long to leave Telegram alone.
-    flood -- Telegram said so itself: everybody has to wait.
+    flood -- Telegram said so itself, by a 429: this chat has to wait.
     bad_payload -- why it can be delivered to nobody.
     """
 
