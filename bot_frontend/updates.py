@@ -41,9 +41,29 @@ class _Chat(_Part):
     type: _Text = "private"
 
 
+class _InlineButton(_Part):
+    text: _Text = ""
+    url: _Text | None = None
+
+
+class _Keyboard(_Part):
+    inline_keyboard: list[list[_InlineButton]] = []
+
+
+class _Entity(_Part):
+    type: _Text
+    offset: _Integer
+    length: _Integer
+    url: _Text | None = None
+    language: _Text | None = None
+    custom_emoji_id: _Text | None = None
+    user: _User | None = None
+
+
 class _Original(_Part):
     message_id: _Integer
     media_group_id: _Text | None = Field(default=None, max_length=64)
+    reply_markup: _Keyboard | None = None
 
 
 class _Message(_Original):
@@ -51,6 +71,7 @@ class _Message(_Original):
     chat: _Chat
     sender: _User | None = Field(default=None, alias="from")
     text: _Text | None = None
+    entities: list[_Entity] = []
     reply_to_message: _Original | None = None
 
 
@@ -88,17 +109,50 @@ class Sender:
 
 
 @dataclass(frozen=True)
+class Entity:
+    """A part of a text that is formatted, or means something: Telegram's MessageEntity.
+
+    offset, length -- in UTF-16 code units.
+    user -- with a text_mention, who is named.
+    """
+
+    type: str
+    offset: int
+    length: int
+    url: str | None = None
+    language: str | None = None
+    custom_emoji_id: str | None = None
+    user: Sender | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """A button that opens a link."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Posting:
-    """A message of a chat. `album` is Telegram's name for the album it is a piece of, where it is one."""
+    """A message of a chat.
+
+    album -- Telegram's name for the album it is a piece of, where it is one.
+    links -- the buttons below it that open a link, row by row.
+    other_buttons -- it has buttons that do something else, too.
+    """
 
     message_id: int
     album: str | None = None
+    links: tuple[tuple[Link, ...], ...] = ()
+    other_buttons: bool = False
 
 
 @dataclass(frozen=True)
 class TextMessage:
     """Somebody wrote. `text` is empty for photos and the like.
 
+    entities -- of `text`, in Telegram's order.
     replied_to -- the message of the same chat that this one answers.
     """
 
@@ -110,6 +164,7 @@ class TextMessage:
     text: str
     posting: Posting | None = None
     replied_to: Posting | None = None
+    entities: tuple[Entity, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,11 +228,28 @@ def _message(update_id: int, message: _Message) -> TextMessage | None:
         text=message.text or "",
         posting=_posting(message),
         replied_to=_posting(message.reply_to_message) if message.reply_to_message else None,
+        entities=tuple(_entity(each) for each in message.entities),
+    )
+
+
+def _entity(entity: _Entity) -> Entity:
+    user = None if entity.user is None else _sender(entity.user)
+    return Entity(
+        entity.type,
+        entity.offset,
+        entity.length,
+        entity.url,
+        entity.language,
+        entity.custom_emoji_id,
+        user,
     )
 
 
 def _posting(message: _Original) -> Posting:
-    return Posting(message.message_id, message.media_group_id)
+    keyboard = message.reply_markup.inline_keyboard if message.reply_markup else []
+    links = [tuple(Link(each.text, each.url) for each in row if each.url) for row in keyboard]
+    others = any(not button.url for row in keyboard for button in row)
+    return Posting(message.message_id, message.media_group_id, tuple(filter(None, links)), others)
 
 
 def _press(update_id: int, query: _CallbackQuery) -> ButtonPress:

@@ -35,7 +35,7 @@ def main() -> None:
         settings = load_settings()
         engine = GuardedEngine(settings)
         if options.command == "broadcast":
-            command.run(options, _orders(engine, settings))
+            command.run(options, _orders(engine, settings), settings)
         else:
             _dead_letters(options, engine, settings)
     except (SettingsError, DeadLetterRefused, BroadcastRefused, JobInvalid) as error:

@@ -260,7 +260,8 @@ async def test_a_429_of_one_chat_is_waited_for_by_that_chat_and_by_nobody_else(
     assert stack.redis.zcard("ballast:inbox:all") == 1
     await telegram.clear_faults()
     stack.redis.delete(f"ballast:pace:waits:{dora}")
-    stack.redis.zadd("ballast:inbox:due", dict.fromkeys(stack.redis.zrange("ballast:inbox:due", 0, -1), 0))
+    due: list[bytes] = stack.redis.zrange("ballast:inbox:due", 0, -1)  # type: ignore[assignment]
+    stack.redis.zadd("ballast:inbox:due", dict.fromkeys(due, 0))
     await all_settled(stack, telegram)
     for person in people:
         assert (

@@ -410,7 +410,8 @@ async def test_a_recipient_whose_chat_is_refused_holds_up_nobody_and_gets_it_onc
     for chat_id in (first, second):
         queueing.client.delete(f"ballast:pace:waits:{chat_id}")
     waiting = f"ballast:broadcasts:waiting:{broadcast_id}"
-    queueing.client.zadd(waiting, dict.fromkeys(queueing.client.zrange(waiting, 0, -1), 1))
+    leases: list[bytes] = queueing.client.zrange(waiting, 0, -1)  # type: ignore[assignment]
+    queueing.client.zadd(waiting, dict.fromkeys(leases, 1))
     while broadcasts.require(engine, broadcast_id).status is BroadcastStatus.SENDING and number < 40:
         assert await ran(sender, bot, broadcast_id, f"lane-{number}") is None
         number += 1
