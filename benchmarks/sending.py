@@ -319,7 +319,7 @@ def _start(stack: Stack, people: int, *options: str) -> None:
     ids = stack.folder / "ids.txt"
     ids.write_text(" ".join(map(str, range(FIRST_ID, FIRST_ID + people))))
     started = stack.command(
-        "workers", "broadcast", "start", "--text", NEWS, "--ids-file", str(ids), "--detach", *options
+        "workers", "broadcast", "start", "--text", NEWS, "--ids-file", str(ids), "--detach", "--yes", *options
     )
     if started.returncode != 0:
         raise RuntimeError(started.stderr)

@@ -13,6 +13,7 @@ from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
 from bot_frontend.reception import Receiver
+from bot_frontend.registered import Registered
 from bot_frontend.registration import Identity, register
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
@@ -78,7 +79,8 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
         )
     )
-    beside = [asyncio.create_task(register(bot, settings, identity, receiver, pacer))]
+    registered = Registered(client, settings.require("telegram_bot_token").partition(":")[0])
+    beside = [asyncio.create_task(register(bot, settings, identity, receiver, pacer, registered))]
     if webhook is None:
         beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer).run()))
     for task in beside:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot_frontend import dialogue as dialogues
-from bot_frontend import draft_questions, texts
+from bot_frontend import draft_questions, formatting, texts
 from bot_frontend.dialogue import Dialogue, DraftQuestion, Question, Refusal, SendRequest
 from bot_frontend.naming import Arguments, names_somebody, person_named
 from bot_frontend.updates import ButtonPress, MembershipChange, Reading, Sender, TextMessage, WordsOf
@@ -28,6 +28,7 @@ from workers.jobs import (
     DraftBroadcast,
     GetOrCreateUser,
     Job,
+    LinkButton,
     ListBroadcasts,
     PressBroadcast,
     SetUserStatus,
@@ -36,6 +37,7 @@ from workers.jobs import (
     ShowHistory,
 )
 from workers.origins import Origin
+from workers.telegram.html import is_html
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>\w+))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
 _HISTORY_BUTTON = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
@@ -258,11 +260,25 @@ def _broadcast(arguments: str, message: TextMessage) -> Intention:
         return _say_privately(message, texts.BROADCASTS_IN_PRIVATE)
     admin = message.sender.telegram_id
     if arguments:
-        return Intention(DraftBroadcast(telegram_id=admin, text=arguments))
+        start = len(message.text.rstrip()) - len(arguments)
+        entities = formatting.of_part(message.text, start, arguments, message.entities)
+        as_html = not entities and is_html(arguments)
+        return Intention(
+            DraftBroadcast(telegram_id=admin, text=arguments, entities=None if as_html else entities)
+        )
     if message.replied_to is None:
         return _say(message, texts.BROADCAST_USAGE)
     original = message.replied_to
-    return Intention(DraftBroadcast(telegram_id=admin, message_id=original.message_id, album=original.album))
+    buttons = tuple(tuple(LinkButton(text=each.text, url=each.url) for each in row) for row in original.links)
+    return Intention(
+        DraftBroadcast(
+            telegram_id=admin,
+            message_id=original.message_id,
+            album=original.album,
+            buttons=buttons,
+            buttons_lost=original.other_buttons,
+        )
+    )
 
 
 def _card_button(

@@ -17,8 +17,9 @@ from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.reception import Receiver
 from bot_frontend.updates import ALLOWED_UPDATES
-from workers.telegram.floods import heed_flood
+from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.pacer import Pacer
+from workers.telegram.verdicts import judge
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,8 @@ LONG_POLL_SECONDS = 25
 BATCH = 100
 BACK_OFF_SECONDS_MIN = 0.5  # Telegram cuts `limit` to 1 for an offset that is repeated sooner
 BACK_OFF_SECONDS_MAX = 5.0
+
+DELETE_WEBHOOK = "deleteWebhook"
 
 
 class Poller:
@@ -43,22 +46,21 @@ class Poller:
         self._back_off_seconds = BACK_OFF_SECONDS_MIN
 
     async def run(self) -> None:
-        webhook_removed = False
         while True:
             try:
-                if not webhook_removed:
-                    await self._bot.delete_webhook(drop_pending_updates=False)
-                    webhook_removed = True
                 updates = await self._get_updates()
                 self._receiver.heard()
                 await self._take(updates)
                 self._back_off_seconds = BACK_OFF_SECONDS_MIN
             except RetryAfter as error:
                 self._receiver.failed(type(error).__name__)
-                await asyncio.sleep(await heed_flood(self._pacer, error))
+                await asyncio.sleep(judge(error).retry_after_seconds)
             except Conflict as error:
-                log.error("another_poller", error=str(error))
                 self._receiver.failed("Conflict")
+                if "webhook is active" in str(error):
+                    await self._remove_webhook()
+                else:
+                    log.error("another_poller", error=str(error))
                 await self._back_off()
             except TelegramError as error:
                 log.warning("telegram_away", error=str(error))
@@ -92,6 +94,16 @@ class Poller:
                 self._offset = update_id + 1
             if press is not None:
                 self._callbacks.answer(press)
+
+    async def _remove_webhook(self) -> None:
+        """One that was set before keeps the updates from us until it is gone."""
+        if await method_wait(self._pacer, DELETE_WEBHOOK):
+            return
+        try:
+            await self._bot.delete_webhook(drop_pending_updates=False)
+        except TelegramError as error:
+            log.warning("webhook_not_removed", error=str(error))
+            await refuse_method(self._pacer, DELETE_WEBHOOK, error)
 
     async def _back_off(self) -> None:
         await asyncio.sleep(self._back_off_seconds)

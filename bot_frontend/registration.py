@@ -1,19 +1,22 @@
-"""What passes once at start: who we are, and to Telegram the command menus, and the webhook where there is one."""
+"""What passes at start: who we are, and to Telegram the command menus, and the webhook where there is one. What is set
+already is not set again (registered.py).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from telegram import Bot, BotCommand, BotCommandScopeChat
 from telegram.error import BadRequest, TelegramError
 
 from bot_frontend.reception import Receiver
+from bot_frontend.registered import Registered, fingerprint
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
 from bot_frontend.updates import ALLOWED_UPDATES
 from dbcore.settings import Settings
-from workers.telegram.floods import heed_flood
+from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.pacer import Pacer
 
 log = structlog.get_logger(__name__)
@@ -30,56 +33,91 @@ class Identity:
 
 
 async def register(
-    bot: Bot, settings: Settings, identity: Identity, receiver: Receiver, pacer: Pacer
+    bot: Bot, settings: Settings, identity: Identity, receiver: Receiver, pacer: Pacer, registered: Registered
 ) -> None:
-    """Beside the bot's work, for as long as it takes: a bot without a menu is a bot all the same."""
-    await _insist("get_me", lambda: _ask_who_we_are(bot, identity), pacer)
+    """Beside the bot's work, for as long as it takes: a bot without a menu is a bot all the same.
+
+    Each step waits for itself alone: a menu that Telegram refuses for minutes holds up nothing else.
+    """
+    steps = [
+        _insist("getMe", lambda: _ask_who_we_are(bot, identity), pacer),
+        _insist("setMyCommands", lambda: _set_commands(bot, settings, registered), pacer),
+    ]
     if settings.telegram_webhook_url is not None:
-        await _insist("set_webhook", lambda: _set_webhook(bot, settings, receiver), pacer)
-    await _insist("set_commands", lambda: _set_commands(bot, settings), pacer)
+        steps.append(_insist("setWebhook", lambda: _set_webhook(bot, settings, receiver, registered), pacer))
+    await asyncio.gather(*steps)
 
 
 async def _ask_who_we_are(bot: Bot, identity: Identity) -> None:
     identity.username = (await bot.get_me()).username
 
 
-async def _set_webhook(bot: Bot, settings: Settings, receiver: Receiver) -> None:
+async def _set_webhook(bot: Bot, settings: Settings, receiver: Receiver, registered: Registered) -> None:
     assert settings.telegram_webhook_url is not None  # noqa: S101
     assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
+    url, secret = settings.telegram_webhook_url, settings.telegram_webhook_secret.get_secret_value()
+    wanted = fingerprint(settings.telegram_api_url, url, secret, ALLOWED_UPDATES, WEBHOOK_CONNECTIONS_MAX)
     try:
+        if await registered.knows("webhook", wanted) and (await bot.get_webhook_info()).url == url:
+            receiver.registered()
+            return
         await bot.set_webhook(
-            settings.telegram_webhook_url,
-            secret_token=settings.telegram_webhook_secret.get_secret_value(),
+            url,
+            secret_token=secret,
             allowed_updates=ALLOWED_UPDATES,
             max_connections=WEBHOOK_CONNECTIONS_MAX,
         )
     except TelegramError as error:
         receiver.failed(type(error).__name__)
         raise
+    await registered.note("webhook", wanted)
     receiver.registered()
 
 
-async def _set_commands(bot: Bot, settings: Settings) -> None:
-    await bot.set_my_commands([BotCommand(*command) for command in COMMANDS])
+async def _set_commands(bot: Bot, settings: Settings, registered: Registered) -> None:
+    await _set_menu(bot, settings, registered, COMMANDS, admin_id=None)
     for admin_id in sorted(settings.admin_ids):
-        try:
-            await bot.set_my_commands(
-                [BotCommand(*command) for command in (*COMMANDS, *ADMIN_COMMANDS)],
-                scope=BotCommandScopeChat(admin_id),
-            )
-        except BadRequest as error:
-            # An admin who never wrote to the bot has no chat with it yet; the menu is theirs after the next start.
-            log.info("admin_menu_skipped", admin_id=admin_id, error=str(error))
+        await _set_menu(bot, settings, registered, (*COMMANDS, *ADMIN_COMMANDS), admin_id=admin_id)
 
 
-async def _insist(what: str, attempt: Callable[[], Awaitable[None]], pacer: Pacer) -> None:
+async def _set_menu(
+    bot: Bot,
+    settings: Settings,
+    registered: Registered,
+    commands: Sequence[tuple[str, str]],
+    *,
+    admin_id: int | None,
+) -> None:
+    """admin_id -- whose chat has this menu; None for everybody's."""
+    what = "menu" if admin_id is None else f"menu:{admin_id}"
+    wanted = fingerprint(settings.telegram_api_url, commands)
+    if await registered.knows(what, wanted):
+        return
+    refused = False
+    try:
+        await bot.set_my_commands(
+            [BotCommand(*command) for command in commands],
+            scope=None if admin_id is None else BotCommandScopeChat(admin_id),
+        )
+    except BadRequest as error:
+        if admin_id is None:
+            raise
+        # An admin who never wrote to the bot has no chat with it yet.
+        log.info("admin_menu_skipped", admin_id=admin_id, error=str(error))
+        refused = True
+    await registered.note(what, wanted, refused=refused)
+
+
+async def _insist(method: str, attempt: Callable[[], Awaitable[None]], pacer: Pacer) -> None:
+    """Until it is done. What Telegram refused by a 429, to whichever process, is not asked for before its time."""
     seconds = RETRY_SECONDS_MIN
     while True:
+        await asyncio.sleep(await method_wait(pacer, method))
         try:
             await attempt()
         except TelegramError as error:
-            log.warning("registration_failed", what=what, error=str(error))
-            await asyncio.sleep(max(seconds, await heed_flood(pacer, error)))
+            log.warning("registration_failed", what=method, error=str(error))
+            await asyncio.sleep(max(seconds, await refuse_method(pacer, method, error)))
             seconds = min(2 * seconds, RETRY_SECONDS_MAX)
         else:
             return

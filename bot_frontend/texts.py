@@ -26,9 +26,9 @@ ADMIN_COMMANDS = (
 )
 
 BROADCAST_USAGE = (
-    "It goes like this: reply /broadcast to any message of this chat, and it is copied just as it is. Or give a "
-    "text in Telegram's HTML: /broadcast <code>&lt;b&gt;News!&lt;/b&gt; …</code> You see it first, and nothing is sent "
-    "before you confirm."
+    "Reply /broadcast to any message of this chat to send a copy of it. Or write a text, formatted in the app or in "
+    "Telegram's HTML: /broadcast <code>&lt;b&gt;News!&lt;/b&gt; …</code> You see it first. Nothing is sent before you "
+    "confirm."
 )
 BROADCASTS_IN_PRIVATE = "Broadcasts are drawn up in my private chat with you."
 ADMINS_ONLY = "That is for admins, in their own chat with me."

@@ -50,12 +50,24 @@ class _Chat(_Part):
     type: _Text = "private"
 
 
+class _InlineButton(_Part):
+    text: _Text = ""
+    url: _Text | None = None
+
+
+class _Keyboard(_Part):
+    inline_keyboard: list[list[_InlineButton]] = []
+
+
 class _Entity(_Part):
     """Offset and length count UTF-16 code units."""
 
     type: _Text
     offset: _Integer
     length: _Integer
+    url: _Text | None = None
+    language: _Text | None = None
+    custom_emoji_id: _Text | None = None
     user: _User | None = None
 
 
@@ -77,6 +89,7 @@ class _Original(_Part):
     forward_origin: _Origin | None = None
     # What topics begin with. Each message of a topic says that it replies to this one, if it replies to no other.
     forum_topic_created: Any = None
+    reply_markup: _Keyboard | None = None
 
 
 class _Message(_Original):
@@ -147,15 +160,45 @@ class Sender:
 
 
 @dataclass(frozen=True)
-class Posting:
-    """A message of a chat. `album` is Telegram's name for the album it is a piece of, where it is one.
+class Entity:
+    """A part of a text that is formatted, or means something: Telegram's MessageEntity.
 
+    offset, length -- in UTF-16 code units.
+    user -- with a text_mention, who is named.
+    """
+
+    type: str
+    offset: int
+    length: int
+    url: str | None = None
+    language: str | None = None
+    custom_emoji_id: str | None = None
+    user: Sender | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """A button that opens a link."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Posting:
+    """A message of a chat.
+
+    album -- Telegram's name for the album it is a piece of, where it is one.
     author_id -- who wrote it, as far as Telegram tells.
+    links -- the buttons below it that open a link, row by row.
+    other_buttons -- it has buttons that do something else, too.
     """
 
     message_id: int
     album: str | None = None
     author_id: int | None = None
+    links: tuple[tuple[Link, ...], ...] = ()
+    other_buttons: bool = False
 
 
 class WordsOf(StrEnum):
@@ -195,6 +238,7 @@ class Author:
 class TextMessage:
     """Somebody wrote. `text` is empty for photos and the like.
 
+    entities -- of `text`, in Telegram's order.
     replied_to -- the message of the same chat that this one answers.
     replied_author -- of that one, or of one in another chat; None where it replies to nothing.
     thread_id -- the topic; None for General, and where there are none.
@@ -208,6 +252,7 @@ class TextMessage:
     text: str
     posting: Posting | None = None
     replied_to: Posting | None = None
+    entities: tuple[Entity, ...] = ()
     words_of: WordsOf = WordsOf.SENDER
     mentions: tuple[Mention, ...] = ()
     replied_author: Author | None = None
@@ -286,10 +331,24 @@ def _message(update_id: int, message: _Message) -> TextMessage | None:
         text=text,
         posting=_posting(message),
         replied_to=_replied_to(message),
+        entities=tuple(_entity(each) for each in message.entities),
         words_of=_whose_words(message),
         mentions=_mentions(text, message.entities),
         replied_author=_replied_author(message),
         thread_id=_thread(message),
+    )
+
+
+def _entity(entity: _Entity) -> Entity:
+    user = None if entity.user is None else _sender(entity.user)
+    return Entity(
+        entity.type,
+        entity.offset,
+        entity.length,
+        entity.url,
+        entity.language,
+        entity.custom_emoji_id,
+        user,
     )
 
 
@@ -369,8 +428,15 @@ def _thread(message: _Message) -> int | None:
 
 
 def _posting(message: _Original) -> Posting:
-    author_id = None if message.sender is None else message.sender.id
-    return Posting(message.message_id, message.media_group_id, author_id)
+    keyboard = message.reply_markup.inline_keyboard if message.reply_markup else []
+    links = [tuple(Link(each.text, each.url) for each in row if each.url) for row in keyboard]
+    return Posting(
+        message.message_id,
+        message.media_group_id,
+        author_id=None if message.sender is None else message.sender.id,
+        links=tuple(filter(None, links)),
+        other_buttons=any(not button.url for row in keyboard for button in row),
+    )
 
 
 def _press(update_id: int, query: _CallbackQuery) -> ButtonPress | None:

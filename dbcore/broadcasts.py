@@ -72,7 +72,9 @@ class AudienceTooLarge(BroadcastRefused):
 class Progress:
     """A broadcast and how far it is.
 
-    payload -- `{"text": html}` or `{"copy": {"chat_id": …, "message_ids": […]}}`.
+    payload -- `{"text": html}`, `{"text": plain, "entities": […]}` or `{"copy": {"chat_id": …, "message_ids": […]}}`;
+        a copy may have `buttons`, rows of `{"text": …, "url": …}`, and says with `of` which messages the admin meant,
+        where `message_ids` are the bot's own copies of them.
     canary -- so many go out first, and alone.
     quiet_hours -- `{"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}`: nothing goes out between these.
     audience -- how many were taken down when it began; None before.
@@ -204,8 +206,8 @@ def create(
 
 
 def change_draft(engine: GuardedEngine, broadcast_id: int, **changes: Any) -> Broadcast:
-    """Change `segment`, `paid`, `stars_max`, `scheduled_for` or `quiet_hours` of one that was not begun yet."""
-    allowed = {"segment", "paid", "stars_max", "scheduled_for", "quiet_hours"}
+    """Change `payload`, `segment`, `paid`, `stars_max`, `scheduled_for` or `quiet_hours` of a draft."""
+    allowed = {"payload", "segment", "paid", "stars_max", "scheduled_for", "quiet_hours"}
     if not changes or not changes.keys() <= allowed:
         raise ValueError(f"of a draft one changes {', '.join(sorted(allowed))}, not {', '.join(changes)}")
     assignments = ", ".join(f"{name} = %s" for name in changes)

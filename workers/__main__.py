@@ -42,7 +42,7 @@ def main() -> None:
         if options.command == "job":
             _job(options.reference, engine, settings)
         elif options.command == "broadcast":
-            command.run(options, _orders(engine, settings))
+            command.run(options, _orders(engine, settings), settings)
         else:
             _dead_letters(options, engine, settings)
     except (SettingsError, DeadLetterRefused, BroadcastRefused, JobInvalid) as error:

@@ -6,7 +6,6 @@ Runs on the courier's event loop. Whatever talks to Redis or PostgreSQL does so 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +25,7 @@ from workers.messages import Message, from_json, to_json
 from workers.notices import TOLD_TO_WAIT
 from workers.origins import PRIVATE_CHAT_CLOSED
 from workers.telegram.courier import send, withdraw
+from workers.telegram.floods import refuse_chat
 from workers.telegram.presses import answer_press
 from workers.telegram.verdicts import MISCONFIGURED_SECONDS, Meaning, Verdict
 
@@ -255,8 +255,7 @@ async def _send_in_turn(
         await asyncio.sleep(wait_seconds)
     verdict = await send_one(bot, message, reached=reached)
     if verdict.flood:
-        with contextlib.suppress(redis.RedisError):  # this answer waits, and the next asks Telegram itself
-            await asyncio.to_thread(worker.pacer.halt, verdict.retry_after_seconds, chat_id=message.chat_id)
+        await refuse_chat(worker.pacer, message.chat_id, verdict.retry_after_seconds)
     return verdict
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import time
 from collections import Counter
 
 import aiohttp
 import pytest
 
-from devstack.stack import ADMIN_ID, Stack
+from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.conftest import MakeStack
@@ -184,12 +185,98 @@ async def test_an_album_is_copied_and_stops_goes_on_and_is_cancelled_by_button(
     assert {line["status"] for line in lines} == {"sent", "pending"}
 
 
+async def drawn_up_from(telegram: TelegramControl, message: dict[str, object]) -> SeenMessage:
+    """The card of what an admin's message draws up; what Telegram brings of it is given as it is."""
+    sender = {"id": ADMIN_ID, "is_bot": False, "first_name": "Admin"}
+    chat = {"id": ADMIN_ID, "type": "private", "first_name": "Admin"}
+    so_far = max((each.revision for each in await telegram.messages(ADMIN_ID)), default=0)
+    about = {"message_id": 4_000_000, "date": int(time.time()), "from": sender, "chat": chat}
+    await telegram.inject({"message": {**about, **message}})
+    return await card(telegram, "draft", after=so_far)
+
+
+async def test_what_is_sent_is_what_was_previewed_whatever_becomes_of_the_original(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    people = await crowd(stack, telegram, 60)
+    await telegram.send_text(ADMIN_ID, "/help")
+    original = (await telegram.send_text(ADMIN_ID, "Coffee: 5.00")).message
+    links = [[{"text": "Shop", "url": "https://e.org"}, {"text": "Vote", "callback_data": "x"}]]
+    drawn_up = await drawn_up_from(
+        telegram,
+        {
+            "text": "/broadcast",
+            "reply_to_message": {**original.message, "reply_markup": {"inline_keyboard": links}},
+        },
+    )
+    assert "They get a copy of the message above." in drawn_up.text
+    assert "Its buttons are left out" in drawn_up.text
+    await telegram.edit_text(ADMIN_ID, original.message_id, "ALL FREE")
+    await press(telegram, drawn_up, "Confirm")
+    await card(telegram, "finished", f"of {len(people)}", "sent ")
+    got = [each for each in await telegram.messages(from_bot=True) if each.chat_id in people]
+    assert {each.chat_id for each in got} == set(people)
+    assert {each.text for each in got} == {"Coffee: 5.00"}
+    assert {str(each.message["reply_markup"]["inline_keyboard"]) for each in got} == {
+        str([[{"text": "Shop", "url": "https://e.org"}]])
+    }
+    await all_settled(stack, telegram)
+
+
+async def test_what_an_admin_formatted_in_the_app_reaches_people_as_it_was(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    people = await crowd(stack, telegram, 3)
+    await telegram.send_text(ADMIN_ID, "/help")
+    formatting = [
+        {"type": "bot_command", "offset": 0, "length": 10},
+        {"type": "bold", "offset": 11, "length": 4},
+        {"type": "text_link", "offset": 16, "length": 5, "url": "https://e.org"},
+    ]
+    drawn_up = await drawn_up_from(
+        telegram, {"text": "/broadcast Sale today & 1 < 2", "entities": formatting}
+    )
+    await press(telegram, drawn_up, "Confirm")
+    await card(telegram, "finished", f"of {len(people)}")
+    got = [each for each in await telegram.messages(from_bot=True) if each.chat_id in people]
+    assert len(got) == 3
+    for each in got:
+        assert each.text == "Sale today & 1 < 2"
+        assert each.message["entities"] == [
+            {"type": "bold", "offset": 0, "length": 4},
+            {"type": "text_link", "offset": 5, "length": 5, "url": "https://e.org"},
+        ]
+    await all_settled(stack, telegram)
+
+
+async def test_a_preview_that_was_deleted_halts_the_broadcast_before_anybody_gets_anything(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    people = await crowd(stack, telegram, 60)
+    await telegram.send_text(ADMIN_ID, "/help")
+    original = (await telegram.send_text(ADMIN_ID, "Coffee: 5.00")).message
+    asked = await telegram.send_text(ADMIN_ID, "/broadcast", reply_to_message_id=original.message_id)
+    drawn_up = await card(telegram, "draft", after=asked.message.revision)
+    (preview,) = [
+        each
+        for each in await telegram.messages(ADMIN_ID, after=asked.message.revision, from_bot=True)
+        if each.text == "Coffee: 5.00"
+    ]
+    async with aiohttp.ClientSession() as http:
+        ids = {"chat_id": ADMIN_ID, "message_id": preview.message_id}
+        await http.post(f"{telegram.url}/bot{TOKEN}/deleteMessage", json=ids)
+    await press(telegram, drawn_up, "Confirm")
+    await card(telegram, "halted", "the message that it copies was deleted", "sent 0")
+    assert not [each for each in await telegram.messages(from_bot=True) if each.chat_id in people]
+    await all_settled(stack, telegram)
+
+
 async def test_a_draft_is_scheduled_priced_and_discarded_and_what_is_not_there_is_refused(
     stack: Stack, telegram: TelegramControl
 ) -> None:
     people = await crowd(stack, telegram, 40)
     await telegram.send_text(ADMIN_ID, "/broadcast <b>never closed")
-    await telegram.wait_for_message(ADMIN_ID, lambda message: "does not take this" in message.text)
+    await telegram.wait_for_message(ADMIN_ID, lambda message: "refuses this message" in message.text)
     asked = await telegram.send_text(ADMIN_ID, "/broadcast later")
     shown = await card(telegram, "draft", after=asked.message.revision)
 

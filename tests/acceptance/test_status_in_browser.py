@@ -273,7 +273,7 @@ async def test_a_dead_letter_is_discarded_by_keyboard_alone(page: Page, site: Si
 async def test_a_broadcast_is_paused_resumed_and_cancelled_by_its_buttons(page: Page, site: Site) -> None:
     async with TelegramControl(site.telegram.url) as telegram:
         await crowd(site.stack, telegram, CROWD)
-    start = ("broadcast", "start", "--text", "News", "--detach")
+    start = ("broadcast", "start", "--text", "News", "--detach", "--yes")
     started = await asyncio.to_thread(site.stack.command, "workers", *start)
     assert started.returncode == 0, started.stdout + started.stderr
     row = page.get_by_test_id("broadcast")

@@ -157,7 +157,7 @@ async def test_an_operator_sees_the_fleet_and_acts_and_it_is_in_the_books(
     await asyncio.to_thread(
         stack.command,
         "workers",
-        *("broadcast", "start", "--text", "later", "--at", "2036-01-01T00:00:00+00:00", "--detach"),
+        *("broadcast", "start", "--text", "later", "--at", "2036-01-01T00:00:00+00:00", "--detach", "--yes"),
     )
     page = await shows(stack, lambda page: page["broadcasts"]["items"], "the broadcast")
     (broadcast,) = page["broadcasts"]["items"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bot_frontend.commands import Intention, interpret
 from bot_frontend.dialogue import Dialogue, DraftQuestion
 from bot_frontend.intake import Intake
-from bot_frontend.updates import ButtonPress, Posting, Sender, TextMessage
+from bot_frontend.updates import ButtonPress, Entity, Posting, Sender, TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
@@ -20,6 +21,9 @@ from workers.jobs import (
     ChangeDraft,
     DeliverReply,
     DraftBroadcast,
+    Envelope,
+    Formatting,
+    LinkButton,
     ListBroadcasts,
     PressBroadcast,
     Segment,
@@ -71,6 +75,95 @@ def test_an_admin_draws_up_a_text_or_a_copy(settings: Settings, message: TextMes
     intention = interpret(message, None, settings)
     assert intention is not None
     assert intention.job == job
+
+
+BOLD = Entity("bold", 11, 4)
+LINK = Entity("text_link", 16, 5, url="https://e.org")
+COMMAND = Entity("bot_command", 0, 10)
+
+
+@pytest.mark.parametrize(
+    ("words", "entities", "drawn_up", "formatted"),
+    [
+        (  # what the app formatted is kept, and no tag is looked for
+            "/broadcast Sale today & 1 < 2",
+            (COMMAND, BOLD, LINK),
+            "Sale today & 1 < 2",
+            (
+                {"type": "bold", "offset": 0, "length": 4},
+                {"type": "text_link", "offset": 5, "length": 5, "url": "https://e.org"},
+            ),
+        ),
+        (  # 👍 is two units, and a thing that the app finds by itself is no formatting
+            "/broadcast 👍👍 <b>@ada</b>",
+            (COMMAND, Entity("custom_emoji", 11, 2, custom_emoji_id="5"), Entity("mention", 19, 4)),
+            "👍👍 <b>@ada</b>",
+            ({"type": "custom_emoji", "offset": 0, "length": 2, "custom_emoji_id": "5"},),
+        ),
+        (  # what begins before the text, and ends after it, is cut
+            "  /broadcast \n Hi all  ",
+            (Entity("italic", 0, 23),),
+            "Hi all",
+            ({"type": "italic", "offset": 0, "length": 6},),
+        ),
+        (
+            "/broadcast Hi Ada",
+            (Entity("text_mention", 14, 3, user=ADMIN),),
+            "Hi Ada",
+            ({"type": "text_mention", "offset": 3, "length": 3, "user_id": 1001},),
+        ),
+        ("/broadcast 1 < 2 & 3", (COMMAND,), "1 < 2 & 3", ()),
+        ("/broadcast <b>Hi</b> @ada", (COMMAND, Entity("mention", 21, 4)), "<b>Hi</b> @ada", None),
+    ],
+)
+def test_a_text_keeps_its_formatting_and_is_html_only_where_it_has_tags_and_none(
+    settings: Settings,
+    words: str,
+    entities: tuple[Entity, ...],
+    drawn_up: str,
+    formatted: tuple[dict[str, Any], ...] | None,
+) -> None:
+    intention = interpret(replace(text(words), entities=entities), None, settings)
+    assert intention is not None
+    kept = None if formatted is None else tuple(Formatting(**each) for each in formatted)
+    assert intention.job == DraftBroadcast(telegram_id=1001, text=drawn_up, entities=kept)
+    envelope = Envelope.of(intention.job, job_id="a", lane="b")
+    assert DraftBroadcast.decode(envelope.fields) == intention.job
+
+
+def test_the_links_below_a_message_are_kept_and_its_other_buttons_are_known_to_be_lost(
+    settings: Settings,
+) -> None:
+    message = {
+        "message_id": 4,
+        "date": 1,
+        "chat": {"id": 1001, "type": "private"},
+        "from": {"id": 1001, "first_name": "Ada"},
+        "text": "/broadcast",
+        "entities": [{"type": "bot_command", "offset": 0, "length": 10}],
+        "reply_to_message": {
+            "message_id": 3,
+            "date": 1,
+            "chat": {"id": 1001, "type": "private"},
+            "reply_markup": {
+                "inline_keyboard": [
+                    [{"text": "Shop", "url": "https://e.org"}, {"text": "More", "callback_data": "x"}],
+                    [{"text": "Share", "switch_inline_query": ""}],
+                ]
+            },
+        },
+    }
+    reading = read({"update_id": 5, "message": message})
+    assert isinstance(reading, TextMessage)
+    assert reading.entities == (COMMAND,)
+    intention = interpret(reading, None, settings)
+    assert intention is not None
+    assert intention.job == DraftBroadcast(
+        telegram_id=1001,
+        message_id=3,
+        buttons=((LinkButton(text="Shop", url="https://e.org"),),),
+        buttons_lost=True,
+    )
 
 
 def test_a_broadcast_of_nothing_and_one_in_a_group_are_explained(settings: Settings) -> None:

@@ -25,6 +25,7 @@ from devstack.ports import free_port
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, received
+from workers.broadcasts import card
 
 
 async def test_the_command_starts_one_and_shows_how_far_it_is(
@@ -33,7 +34,17 @@ async def test_the_command_starts_one_and_shows_how_far_it_is(
     people = house.register(40_000, len(await telegram.create_users(30, first_id=40_000)))
     ids = tmp_path / "ids.txt"
     ids.write_text("\n".join(map(str, people)))
-    arguments = ("broadcast", "start", "--text", "<i>News</i>", "--ids-file", str(ids), "--key", "news-1")
+    arguments = (
+        "broadcast",
+        "start",
+        "--text",
+        "<i>News</i>",
+        "--ids-file",
+        str(ids),
+        "--key",
+        "news-1",
+        "--yes",
+    )
     started = await asyncio.to_thread(house.stack.command, "workers", *arguments)
     assert started.returncode == 0, started.stderr
     assert "100%  30 of 30  sent 30, blocked 0, failed 0, unknown 0  finished" in started.stdout
@@ -65,10 +76,13 @@ async def test_a_scheduled_one_is_paused_resumed_and_cancelled_by_command(
         "later",
         "--active-days",
         "5",
+        "--yes",
         *options,
     )
     assert started.stdout.endswith("scheduled for 2999-01-01 00:00 UTC\n"), started.stderr
-    number = started.stdout.split()[1]
+    assert "To:     seen within 5 days; that is " in started.stdout
+    assert "When:   2999-01-01T00:00:00+00:00\nQuiet:  22:00-08:00 Europe/Berlin\n" in started.stdout
+    (number,) = (line.split()[1] for line in started.stdout.splitlines() if line.startswith("broadcast "))
     for order, status in (("pause", "paused"), ("resume", "scheduled"), ("cancel", "cancelled")):
         told = await asyncio.to_thread(house.stack.command, "workers", "broadcast", order, number)
         assert told.stdout == f"broadcast {number} is {status}\n", told.stderr
@@ -77,6 +91,12 @@ async def test_a_scheduled_one_is_paused_resumed_and_cancelled_by_command(
 async def test_what_makes_no_sense_is_refused_in_one_line(house: House, telegram: TelegramControl) -> None:
     for arguments, complaint in (
         (("start", "--text", "a", "--quiet", "22-08"), "quiet_hours.begin: "),
+        (
+            ("start", "--text", "Hello\n<b>you", "--yes"),
+            "expected Telegram's HTML: <b> is never closed (line 2, character 1)",
+        ),
+        (("start", "--text", "<p>Hello</p>", "--yes"), "<p> is no tag that Telegram knows"),
+        (("start", "--text", "Hello"), "there is no terminal to ask at. Add --yes"),
         (("start", "--text", "a", "--ids-file", "/nowhere"), "/nowhere: expected a text to read"),
         (
             ("start", "--text", "a", "--at", "2020-01-01T00:00:00+00:00"),
@@ -109,8 +129,11 @@ def test_what_is_paid_for_tells_its_cost_first_and_is_bounded_by_it(house: House
     )
     asked = house.stack.command("workers", *order)
     assert asked.returncode == 1
-    assert asked.stdout == "to 100 people it costs at most 10 Stars\n"
-    assert "--paid: expected --stars-max N, a yes to this cost, or --yes; nothing was started" in asked.stderr
+    assert "To:     in a list of 100; that is 100 people now\n" in asked.stdout
+    assert "Takes:  about 1 s, at most 10 Stars\n" in asked.stdout
+    assert asked.stderr == (
+        "workers: nothing was sent: there is no terminal to ask at. Add --yes to send without a question\n"
+    )
     assert broadcasts.find_by_key(house.engine, "operator-dear") is None
     later = house.stack.command("workers", *order, "--yes", "--at", "2999-01-01T00:00:00+00:00")
     assert "stars_max: expected how many Stars" in later.stderr
@@ -120,6 +143,61 @@ def test_what_is_paid_for_tells_its_cost_first_and_is_bounded_by_it(house: House
     assert started is not None
     assert (started.paid, started.stars_max) == (True, 10)
     house.wait_for(started.id, BroadcastStatus.FINISHED)
+
+
+@pytest.mark.parametrize(
+    ("answer", "begun"), [(b"\n", False), (b"n\n", False), (b"\x04", False), (b"y\n", True)]
+)
+def test_a_start_shows_whom_it_reaches_and_what_they_get_and_asks(
+    house: House, answer: bytes, begun: bool
+) -> None:
+    people = house.register(44_000 + 10 * len(answer) + answer[0], 2)
+    key = f"asked-{answer[0]}-{len(answer)}"
+    ours, theirs = pty.openpty()
+    command = ("broadcast", "start", "--text", "<b>Sale</b> &amp; more", "--key", key, "--detach", "--ids")
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "workers", *command, *map(str, people)],
+        env=house.stack.env,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    while b"[y/N] " not in seen:
+        seen += os.read(ours, 4096)
+    assert b"in a list of 2; that is 2 people now" in seen
+    assert b"Text:   11 characters, without tags:" in seen
+    assert b"    Sale & more" in seen
+    assert b"    <b>Sale</b> &amp; more" in seen
+    assert broadcasts.find_by_key(house.engine, f"operator-{key}") is None
+    os.write(ours, answer)
+    assert starting.wait(60) == (0 if begun else 1)
+    os.close(ours)
+    assert (broadcasts.find_by_key(house.engine, f"operator-{key}") is not None) is begun
+
+
+async def test_a_halt_says_why_in_the_shell_and_in_the_chat_and_both_count_alike(
+    house: House, telegram: TelegramControl
+) -> None:
+    people = house.register(48_000, len(await telegram.create_users(6, first_id=48_000)))
+    await telegram.add_fault("bad_request", methods=["sendMessage"], skip=3, description="Bad Request: no")
+    started = await asyncio.to_thread(
+        house.stack.command,
+        "workers",
+        *("broadcast", "start", "--text", "half", "--yes", "--key", "half", "--ids", *map(str, people)),
+    )
+    broadcast = broadcasts.find_by_key(house.engine, "operator-half")
+    assert broadcast is not None
+    assert (broadcast.status, broadcast.sent) == (BroadcastStatus.HALTED, 3)
+    listed = await asyncio.to_thread(house.stack.command, "workers", "broadcast", "list")
+    in_shell = next(line for line in listed.stdout.splitlines() if "half" in line)
+    for shown in (started.stdout, in_shell):
+        assert "halted: no" in shown.lower().replace("bad request: ", "")
+    count = f"{broadcast.done} of 6"
+    assert count in in_shell
+    assert f"halted · {count}, sent 3" in card.list_text([broadcast])
+    broadcasts.cancel(house.engine, broadcast.id)
 
 
 def test_the_bar_fits_the_terminal_so_that_it_is_drawn_over(house: House) -> None:
@@ -165,7 +243,9 @@ def test_without_redis_an_order_says_that_it_may_stand(house: House, tmp_path: P
         redis_url=f"redis://127.0.0.1:{free_port()}/0",
         telegram_url=house.telegram.url,
     )
-    ordered = away.command("workers", "broadcast", "start", "--text", "stands", "--key", "stands", "--detach")
+    ordered = away.command(
+        "workers", "broadcast", "start", "--text", "stands", "--key", "stands", "--detach", "--yes"
+    )
     assert ordered.returncode == 1
     assert "Redis does not answer" in ordered.stderr
     assert "may stand all the same" in ordered.stderr

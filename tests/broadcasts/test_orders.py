@@ -97,11 +97,12 @@ async def test_a_bad_payload_halts_after_the_canary_and_marks_nobody(
     house: House, telegram: TelegramControl
 ) -> None:
     people = await people_of(house, telegram, 21_000, 60)
-    job = StartBroadcast(text="<b>never closed", segment=Segment(telegram_ids=tuple(people)), canary=5)
+    await telegram.add_fault("bad_request", methods=["sendMessage"])
+    job = to(people, canary=5)
     broadcast_id = await asyncio.to_thread(house.started, job)
     broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.HALTED)
     await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
-    assert "parse entities" in (broadcast.halted_reason or "")
+    assert "wrong payload" in (broadcast.halted_reason or "").lower()
     assert 1 <= broadcast.failed <= 5
     assert not await received(telegram, people)
     marked = house.stack.query(
@@ -239,7 +240,7 @@ async def test_the_unknown_get_it_again_by_an_operators_word_alone(
     assert sorted((await received(telegram, people)).values()) == [1] * 7 + [2] * 3
 
 
-async def test_a_429_makes_everybody_wait_and_nobody_is_lost_or_marked(
+async def test_429s_of_several_chats_make_everybody_wait_and_nobody_is_lost_or_marked(
     house: House, telegram: TelegramControl
 ) -> None:
     people = await people_of(house, telegram, 26_000, 60)

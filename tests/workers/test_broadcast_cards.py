@@ -241,7 +241,7 @@ def test_the_list_has_a_line_and_a_button_each() -> None:
     ]
     assert card.list_text(newest).splitlines() == [
         "<b>8</b> 2026-12-01 · draft · a copied message",
-        "<b>7</b> 2026-12-01 · sending · 400 of 1,000 · &lt;b&gt;",
+        "<b>7</b> 2026-12-01 · sending · 450 of 1,000, sent 400 · &lt;b&gt;",
     ]
     assert labels(card.list_buttons(newest)) == ["8", "7"]
     over = sending(id=6, status=BroadcastStatus.FINISHED, finished_at=NOW)

@@ -20,6 +20,12 @@ def test_a_broadcast_survives_the_way_through_its_envelope() -> None:
     assert job.segment.parts() == fields["segment"]
 
 
+def test_a_text_is_as_long_as_people_see_it() -> None:
+    links = "".join(f'<a href="https://example.org/{"x" * 60}">{n % 10}</a>' for n in range(300))
+    assert len(links) > 4096
+    assert StartBroadcast.decode({"text": links + "a" * 3796}).text is not None
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
@@ -30,6 +36,12 @@ def test_a_broadcast_survives_the_way_through_its_envelope() -> None:
         ({"text": "a", "segment": {"activ_days": 1}}, "segment.activ_days: Extra inputs are not permitted"),
         ({"text": "a", "segment": {"language": "klingon!"}}, "segment.language: "),
         ({"text": "a", "canary": 0}, "canary: "),
+        (
+            {"text": "<b>Hi</i>"},
+            "expected Telegram's HTML: </i> stands where </b> was expected (line 1, character 6)",
+        ),
+        ({"text": "<b> </b>"}, "expected 1 to 4,096 characters without tags, got 0"),
+        ({"text": "a" * 4097}, "expected 1 to 4,096 characters without tags, got 4,097"),
         (
             {"text": "a", "scheduled_for": "2026-12-01T18:00:00"},
             "scheduled_for: Input should have timezone info",

@@ -36,7 +36,7 @@ from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.record import LeaseRecord
 from workers.jobs import SendChunk, StartBroadcast
 from workers.not_now import NotNow
-from workers.telegram.pacer import Pacer
+from workers.telegram.pacer import HALT_SECONDS_MAX, SEVERAL_CHATS, Pacer
 from workers.telegram.transport import AiohttpRequest
 
 PEOPLE = range(1001, 1011)
@@ -379,16 +379,83 @@ async def test_what_a_superseded_sender_knows_is_recorded_and_nobody_else_is_beg
     assert states(database_url) == Counter(sent=len(got), pending=20 - len(got))
 
 
-async def test_in_a_long_429_nobody_wakes_a_broadcast_or_takes_it_for_stuck(
+async def test_a_recipient_whose_chat_is_refused_holds_up_nobody_and_gets_it_once_when_the_wait_is_over(
+    home: Home,
+    queueing: Queueing,
+    begun: Callable[[range], int],
+    engine: GuardedEngine,
+    bot: Bot,
+    telegram: TelegramControl,
+    database_url: str,
+) -> None:
+    people = await telegram.create_users(40, first_id=60_000)
+    first, second = people[0], people[7]
+    broadcast_id = begun(people)
+    for chat_id in (first, second):
+        await telegram.add_fault("flood", methods=["sendMessage"], chat_id=chat_id, retry_after=600)
+    sender = home()
+    sender.lanes.agenda.after(broadcast_id, -1)
+    put_off, number = None, 0
+    while put_off is None and number < 20:
+        put_off = await ran(sender, bot, broadcast_id, f"lane-{number}")
+        number += 1
+    # All others have it, none of them later for these two; and the lane comes back for them, not before.
+    assert put_off is not None
+    assert 500 < put_off.seconds <= 600
+    assert states(database_url) == Counter(sent=38, leased=2)
+    assert sender.lanes.agenda.take_due(30) == []
+    assert len(await telegram.requests(method="sendMessage", chat_id=first)) == 1
+    # Ten minutes later.
+    await telegram.clear_faults()
+    for chat_id in (first, second):
+        queueing.client.delete(f"ballast:pace:waits:{chat_id}")
+    waiting = f"ballast:broadcasts:waiting:{broadcast_id}"
+    leases: list[bytes] = queueing.client.zrange(waiting, 0, -1)  # type: ignore[assignment]
+    queueing.client.zadd(waiting, dict.fromkeys(leases, 1))
+    while broadcasts.require(engine, broadcast_id).status is BroadcastStatus.SENDING and number < 40:
+        assert await ran(sender, bot, broadcast_id, f"lane-{number}") is None
+        number += 1
+    assert states(database_url) == Counter(sent=40)
+    assert set((await received(telegram, people)).values()) == {1}
+
+
+async def test_who_waits_for_their_chat_is_found_although_redis_lost_its_data(
+    home: Home,
+    queueing: Queueing,
+    begun: Callable[[range], int],
+    bot: Bot,
+    telegram: TelegramControl,
+    database_url: str,
+) -> None:
+    people = await telegram.create_users(3, first_id=61_000)
+    broadcast_id = begun(people)
+    await telegram.add_fault("flood", methods=["sendMessage"], chat_id=people[0], retry_after=1, count=1)
+    sender = home()
+    assert await ran(sender, bot, broadcast_id, "one") is None
+    assert states(database_url) == Counter(sent=2, leased=1)
+    queueing.client.flushall()
+    query(
+        database_url,
+        "UPDATE broadcast_deliveries SET leased_until = now() - interval '1 s' WHERE status = 'leased' RETURNING 1",
+    )
+    put_off = await ran(sender, bot, broadcast_id, "two")
+    assert put_off is not None
+    assert put_off.seconds == 0
+    # Nobody knows any more that it was not sent to.
+    assert states(database_url) == Counter(sent=2, unknown=1)
+
+
+async def test_while_the_fleet_pauses_nobody_wakes_a_broadcast_or_takes_it_for_stuck(
     home: Home, broadcast_id: int, away: Bot
 ) -> None:
     sender = home()
     agenda = sender.lanes.agenda
     agenda.after(broadcast_id, -1)
-    sender.pacer.halt(600)
+    for chat_id in range(1, SEVERAL_CHATS + 1):
+        sender.pacer.refuse_chat(chat_id, 600)
     put_off = await ran(sender, away, broadcast_id, "one")
     assert put_off is not None
-    assert 590 < put_off.seconds <= 600
+    assert 20 < put_off.seconds <= HALT_SECONDS_MAX
     assert agenda.take_due(30) == []
     assert agenda.stuck() == []
     agenda.strike_out(broadcast_id)  # paused meanwhile, it stays so

@@ -9,7 +9,15 @@ import pytest
 import redis
 
 from devstack.ports import free_port
-from workers.telegram.pacer import FREE_MARGIN, GROUP_MESSAGES_A_MINUTE, SHARE_AFTER_FLOOD, SHARE_MIN, Pacer
+from workers.telegram.pacer import (
+    FREE_MARGIN,
+    GROUP_MESSAGES_A_MINUTE,
+    HALT_SECONDS_MAX,
+    SEVERAL_CHATS,
+    SHARE_AFTER_FLOOD,
+    SHARE_MIN,
+    Pacer,
+)
 
 KEY = "ballast:pace"
 PEOPLE = list(range(1, 2001))
@@ -103,35 +111,91 @@ def test_a_group_gets_twenty_a_minute(pacer: Pacer, client: redis.Redis) -> None
     assert pacer.interactive(group) == 0.0
 
 
-def test_a_429_makes_every_process_wait_until_its_end(client: redis.Redis) -> None:
-    Pacer(client).halt(5)
+def flood(pacer: Pacer, seconds: float, *, first_chat: int = 10_001) -> float:
+    """Telegram refuses several chats at once; for how long the fleet pauses."""
+    return [pacer.refuse_chat(first_chat + each, seconds) for each in range(SEVERAL_CHATS)][-1]
+
+
+def test_a_429_of_one_chat_makes_that_chat_wait_and_nobody_else(client: redis.Redis) -> None:
+    assert Pacer(client).refuse_chat(8, 36_000) == 0.0
+    other = Pacer(client)
+    assert other.interactive(9) == 0.0
+    assert 35_990 < other.interactive(8) <= 36_000
+    grant = other.bulk([8, 9, 10], paid=True)
+    assert grant.granted == (10,)  # 9 was answered just now
+    assert set(grant.refused) == {8}
+    assert 35_990 < grant.refused[8] <= 36_000
+    assert grant.retry_after_seconds <= 1  # for 9, and not for 8
+    assert other.rate(paid=True) == pytest.approx(999, rel=0.01)
+    client.delete(f"{KEY}:waits:8")
+    assert other.interactive(8) == 0.0
+
+
+def test_a_shorter_429_does_not_end_a_longer_one(pacer: Pacer) -> None:
+    pacer.refuse_chat(8, 30)
+    pacer.refuse_chat(8, 1)
+    assert pacer.interactive(8) > 20
+
+
+def test_one_chat_that_is_refused_over_and_over_does_not_pause_the_fleet(pacer: Pacer) -> None:
+    assert [pacer.refuse_chat(8, 600) for _ in range(20)] == [0.0] * 20
+    assert pacer.interactive(9) == 0.0
+
+
+def test_several_chats_refused_within_a_moment_pause_the_fleet_until_the_first_may_be_sent_to(
+    client: redis.Redis,
+) -> None:
+    assert 4 < flood(Pacer(client), 5) <= 5
     other = Pacer(client)
     assert 4 < other.interactive(1) <= 5
     assert other.bulk([1], paid=False).granted == ()
     assert 4 < other.bulk([1], paid=True).retry_after_seconds <= 5
     end_the_halt(client)
     assert other.bulk([1], paid=True).granted == (1,)
+    assert other.interactive(10_001) > 4  # its own wait is not over
 
 
-def test_a_shorter_429_does_not_end_a_longer_one(pacer: Pacer) -> None:
-    pacer.halt(30)
-    pacer.halt(1)
-    assert pacer.interactive(1) > 20
+def test_refusals_of_several_chats_that_are_not_of_one_moment_pause_nobody(
+    pacer: Pacer, client: redis.Redis
+) -> None:
+    for chat_id in range(1, 20):
+        assert pacer.refuse_chat(chat_id, 600) == 0.0
+        client.zadd(f"{KEY}:refused", {str(chat_id): 1})  # long ago
+    assert pacer.interactive(100) == 0.0
 
 
-def test_one_429_heard_by_many_costs_the_share_once_and_the_share_grows_back(
+def test_however_long_the_429s_are_the_fleet_pauses_for_half_a_minute_at_most(
+    pacer: Pacer, client: redis.Redis
+) -> None:
+    assert flood(pacer, 36_000) <= HALT_SECONDS_MAX
+    assert pacer.refuse_chat(99, 36_000) <= HALT_SECONDS_MAX  # heard during the pause, it does not prolong it
+    end_the_halt(client)
+    assert pacer.interactive(1) == 0.0
+    assert flood(pacer, 36_000, first_chat=20_001) > 20
+
+
+def test_a_method_that_was_refused_waits_and_no_other(client: redis.Redis) -> None:
+    Pacer(client).refuse_method("setMyCommands", 490)
+    other = Pacer(client)
+    assert 480 < other.method_wait("setMyCommands") <= 490
+    assert other.method_wait("setWebhook") == 0.0
+    assert other.interactive(8) == 0.0
+    assert other.bulk([1], paid=True).granted == (1,)
+
+
+def test_one_flood_heard_by_many_costs_the_share_once_and_the_share_grows_back(
     pacer: Pacer, client: redis.Redis
 ) -> None:
     full = pacer.rate(paid=True)
     for _ in range(50):
-        pacer.halt(3)
+        flood(pacer, 3)
     assert pacer.rate(paid=True) == pytest.approx(full * SHARE_AFTER_FLOOD)
     end_the_halt(client)
-    pacer.halt(3)
+    flood(pacer, 3)
     assert pacer.rate(paid=True) == pytest.approx(full * SHARE_AFTER_FLOOD**2, rel=0.01)
     for _ in range(20):
         end_the_halt(client)
-        pacer.halt(3)
+        flood(pacer, 3)
     assert pacer.rate(paid=True) == pytest.approx(full * SHARE_MIN, rel=0.01)
     end_the_halt(client)
     age_the_share(client, 3600)
@@ -142,13 +206,13 @@ def test_one_429_heard_by_many_costs_the_share_once_and_the_share_grows_back(
 def test_at_the_smallest_share_bulk_still_goes_on(pacer: Pacer, client: redis.Redis) -> None:
     for _ in range(20):
         end_the_halt(client)
-        pacer.halt(3)
+        flood(pacer, 3)
     end_the_halt(client)
     assert pacer.bulk(PEOPLE[:10], paid=False).granted == (1, 2)
 
 
-def test_after_a_429_replies_keep_the_pace_too(pacer: Pacer, client: redis.Redis) -> None:
-    pacer.halt(3)
+def test_after_a_flood_replies_keep_the_pace_too(pacer: Pacer, client: redis.Redis) -> None:
+    flood(pacer, 3)
     end_the_halt(client)
     waits = [pacer.interactive(person) for person in PEOPLE[:60]]
     assert waits[0] == 0.0
@@ -156,9 +220,9 @@ def test_after_a_429_replies_keep_the_pace_too(pacer: Pacer, client: redis.Redis
 
 
 def test_a_chat_that_was_answered_too_fast_gets_one_a_second(pacer: Pacer, client: redis.Redis) -> None:
-    pacer.halt(3, chat_id=7)
-    end_the_halt(client)
-    age_the_share(client, 3600)
+    pacer.refuse_chat(7, 900)
+    assert client.ttl(f"{KEY}:flooded:7") > 900
+    client.delete(f"{KEY}:waits:7")
     assert pacer.interactive(7) == 0.0
     assert 0 < pacer.interactive(7) <= 1
     assert [pacer.interactive(8) for _ in range(5)] == [0.0] * 5

@@ -10,6 +10,7 @@ import redis
 
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.not_now import NotNow
+from workers.telegram.floods import refuse_chat
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -33,8 +34,7 @@ async def await_turn(home: Broadcaster, bot: Bot | None, chat_id: int, *, pieces
 
 
 async def put_off(home: Broadcaster, seconds: float, chat_id: int, *, flood: bool) -> NotNow:
-    """Telegram did not take it: what to raise. flood -- it said 429, so everybody has to wait."""
+    """Telegram did not take it: what to raise. flood -- it said 429, so the chat has to wait."""
     if flood:
-        with contextlib.suppress(redis.RedisError):
-            await asyncio.to_thread(home.pacer.halt, seconds, chat_id=chat_id)
+        await refuse_chat(home.pacer, chat_id, seconds)
     return NotNow(seconds)

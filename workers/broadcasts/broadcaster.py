@@ -16,6 +16,7 @@ from workers.broadcasts.lanes import LANES, Lanes
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.record import LeaseRecord
 from workers.broadcasts.trouble import Trouble
+from workers.broadcasts.waiting import WaitingLeases
 from workers.telegram.pacer import Pacer
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Broadcaster:
         self.lanes = Lanes(client, inbox, publisher)
         self.orders = Orders(engine, self.lanes)
         self.record = LeaseRecord(client)
+        self.waiting = WaitingLeases(client)
         self.trouble = Trouble(client)
         self.troubles_in_a_row = 0  # of the sends of this process
         self.pacer = pacer

@@ -38,7 +38,7 @@ def draft_text(broadcast: Broadcast, audience: int, rate: float, settings: Setti
         f"When: {_time(broadcast.scheduled_for) if broadcast.scheduled_for else 'once you confirm'}",
         *_quiet_lines(broadcast),
         f"Takes about {duration(audience / rate)}, {_cost(broadcast, audience)}.",
-        "Above is what they get.",
+        *_payload_lines(broadcast),
     ]
     return "\n".join(lines)
 
@@ -67,6 +67,14 @@ def progress_text(broadcast: Progress, rate: float | None, quiet_until: datetime
         took = (broadcast.finished_at - broadcast.started_at).total_seconds()
         lines.append(f"Over after {duration(took)}.")
     return "\n".join(lines)
+
+
+def _payload_lines(broadcast: Broadcast) -> list[str]:
+    copy = broadcast.payload.get("copy")
+    if copy is None:
+        return ["They get the message above."]
+    lost = ["Its buttons are left out: only links can be sent along."] if copy.get("buttons_lost") else []
+    return ["They get a copy of the message above. Do not delete it before the broadcast is over.", *lost]
 
 
 def buttons(broadcast: Progress, view: View) -> Rows:
@@ -138,7 +146,9 @@ def segment_text(segment: Mapping[str, Any], settings: Settings) -> str:
 
 def _listed(broadcast: Progress) -> str:
     words = " ".join(broadcast.payload.get("text", "a copied message").split())
-    reached = "" if broadcast.audience is None else f" · {broadcast.sent:,} of {broadcast.audience:,}"
+    reached = "" if broadcast.audience is None else f" · {broadcast.done:,} of {broadcast.audience:,}"
+    if broadcast.sent != broadcast.done:
+        reached += f", sent {broadcast.sent:,}"
     return f"{broadcast.created_at:%Y-%m-%d} · {broadcast.status}{reached} · {escape(words[:40])}"
 
 

@@ -5,6 +5,9 @@
                                     └─ everybody is being sent to, and somebody answered: the follower is accepted,
                                        and does not wait for those whose answer hangs
 
+A recipient whose chat Telegram refuses by a 429 stays leased until that chat may be sent to again (waiting.py), and
+holds up nobody else.
+
 Whoever takes over a dead sender's chunk begins with what the record in Redis says of it (record.py).
 """
 
@@ -14,7 +17,8 @@ import asyncio
 import contextlib
 import uuid
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import redis
@@ -32,6 +36,7 @@ from workers.broadcasts.trouble import IN_A_ROW
 from workers.jobs import SendChunk
 from workers.messages import Message
 from workers.not_now import NotNow
+from workers.telegram.floods import refuse_chat
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -43,6 +48,9 @@ STARTING_SECONDS_MAX = 8.0
 
 HANGING_AFTER_SECONDS = 1.5
 """After everybody was begun with: who has no answer by then is not waited for by the others."""
+
+WAITING_SECONDS_MIN = 1.0
+"""For which recipients are left waiting for their chats, at least."""
 
 REST_SECONDS = 5.0
 WITHOUT_REDIS_SECONDS = 0.3
@@ -57,11 +65,13 @@ class Begun:
     user_ids -- their intents are written.
     wait_seconds -- after how long to ask for others.
     trial -- Telegram is in trouble, and this one recipient is to tell whether it still is.
+    refused -- user ids whose chats Telegram wants nothing for, and for how many seconds still.
     """
 
     user_ids: frozenset[int] = frozenset()
     wait_seconds: float = 0.0
     trial: bool = False
+    refused: Mapping[int, float] = field(default_factory=dict)
 
 
 class Chunk:
@@ -91,6 +101,8 @@ class Chunk:
         self._unsent = deque(self._to_send())
         self._sends: set[asyncio.Task[None]] = set()
         self._recorded: set[int] = set()
+        self._waiting: dict[int, float] = {}
+        """By user id: for how many seconds Telegram wants nothing for their chat."""
         self._accepted = 0
         self._to_note: dict[int, Result] = {}
         self._noting: asyncio.Task[None] | None = None
@@ -174,6 +186,9 @@ class Chunk:
             finally:
                 for _ in range(room - len(begun.user_ids)):
                     self._home.sends.release()
+            for recipient in [each for each in self._unsent if each.user_id in begun.refused]:
+                self._unsent.remove(recipient)
+                self._waiting[recipient.user_id] = begun.refused[recipient.user_id]
             for recipient in [each for each in self._unsent if each.user_id in begun.user_ids]:
                 self._unsent.remove(recipient)
                 self._sends.add(asyncio.create_task(self._send(bot, recipient, trial=begun.trial)))
@@ -202,30 +217,36 @@ class Chunk:
         asked = {each.telegram_id: each.user_id for each in list(self._unsent)[: 1 if trial else room]}
         grant = self._home.pacer.bulk(list(asked), paid=self._broadcast.paid, pieces=self._broadcast.pieces)
         begun = frozenset(asked[chat_id] for chat_id in grant.granted)
+        refused = {asked[chat_id]: seconds for chat_id, seconds in grant.refused.items()}
         if begun and trial and not self._home.trouble.try_one():
-            return Begun(wait_seconds=grant.retry_after_seconds)  # another was quicker, or it is over
+            # another was quicker, or it is over
+            return Begun(wait_seconds=grant.retry_after_seconds, refused=refused)
         if begun and not self._home.record.intend(self._lease.number, self._holder, begun):
             self._superseded = True
             return Begun()
-        return Begun(begun, grant.retry_after_seconds, trial)
+        return Begun(begun, grant.retry_after_seconds, trial, refused)
 
     async def _send(self, bot: Bot, recipient: Recipient, *, trial: bool) -> None:
         try:
             posted = await post(bot, self._broadcast.payload, recipient, paid=self._broadcast.paid)
         finally:
             self._home.sends.release()
-        self._results[recipient.user_id] = posted.result
+        if posted.flood:
+            self._waiting[recipient.user_id] = posted.wait_seconds
+        else:
+            self._results[recipient.user_id] = posted.result
         self._to_note[recipient.user_id] = posted.result
         if self._noting is None or self._noting.done():
             self._noting = asyncio.create_task(self._note())
-        await self._heed(posted, trial=trial)
+        await self._heed(posted, recipient, trial=trial)
 
-    async def _heed(self, posted: Posted, *, trial: bool) -> None:
+    async def _heed(self, posted: Posted, recipient: Recipient, *, trial: bool) -> None:
         if posted.bad_payload is not None and self._bad_payload is None:
             self._bad_payload = posted.bad_payload
         if posted.flood:
-            self._paced_seconds = max(self._paced_seconds, posted.wait_seconds)
-            self._rest_seconds = max(self._rest_seconds, posted.wait_seconds)
+            pause = await refuse_chat(self._home.pacer, recipient.telegram_id, posted.wait_seconds)
+            self._paced_seconds = max(self._paced_seconds, pause)
+            self._rest_seconds = max(self._rest_seconds, pause)
         self._home.troubles_in_a_row = self._home.troubles_in_a_row + 1 if posted.troubled else 0
         self._answered = self._answered or not posted.troubled
         if posted.troubled:
@@ -235,8 +256,6 @@ class Chunk:
             self._home.troubles_in_a_row = 0
             self._rest_seconds = max(self._rest_seconds, REST_SECONDS, posted.wait_seconds)
         with contextlib.suppress(redis.RedisError):  # without Redis nobody begins a send anyway
-            if posted.flood:
-                await asyncio.to_thread(self._home.pacer.halt, posted.wait_seconds)
             if trial:
                 trouble = self._home.trouble
                 await asyncio.to_thread(trouble.go_on if posted.troubled else trouble.end)
@@ -275,6 +294,7 @@ class Chunk:
         known = [
             self._results.get(each.user_id, Result(each.user_id, DeliveryStatus.PENDING))
             for each in self._lease.recipients
+            if each.user_id not in self._waiting
         ]
         try:
             recorded = await self._record(
@@ -286,10 +306,33 @@ class Chunk:
             if away.kind is FailureKind.SATURATION:
                 await asyncio.to_thread(self._home.shed)
             raise
-        if self._accepted == len(self._lease.recipients):
+        if self._waiting:
+            await self._leave_waiting()
+        elif self._accepted == len(self._lease.recipients):
             # Otherwise the lease is another's by now, who needs the record to know whom this one sent to.
             await asyncio.to_thread(self._home.record.forget, self._lease.number, self._holder)
         return recorded
+
+    async def _leave_waiting(self) -> None:
+        """Who waits for their chat stays leased until the first of these chats may be sent to."""
+        if self._noting is not None:
+            await self._noting  # an intent that stayed would make them unknown
+        seconds = max(WAITING_SECONDS_MIN, min(self._waiting.values()))
+        if not await asyncio.to_thread(self._home.record.holds, self._lease.number, self._holder):
+            return
+        await asyncio.to_thread(self._home.waiting.add, self._broadcast.id, self._lease.number, seconds)
+        await asyncio.to_thread(
+            broadcast_leases.lease,
+            self._home.engine,
+            self._broadcast.id,
+            self._lease.number,
+            run=None,
+            limit=0,
+            seconds=seconds,
+        )
+        log.info(
+            "recipients_wait", broadcast_id=self._broadcast.id, count=len(self._waiting), seconds=seconds
+        )
 
     async def _record(self, results: list[Result]) -> Recorded:
         recorded = await asyncio.to_thread(

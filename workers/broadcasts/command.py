@@ -9,7 +9,6 @@ import sys
 import time
 import uuid
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from dbcore.admin_actions import DONE, Order
 from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.operate import user_here
-from workers.broadcasts.cost import stars_for
+from dbcore.settings import Settings
+from workers.broadcasts import confirmation
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
 from workers.counts import counted
@@ -65,7 +65,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ids-file", type=Path, help="a file of Telegram ids, between white space")
     parser.add_argument("--paid", action="store_true", help="up to 1,000 a second, for Stars")
     parser.add_argument("--stars-max", type=int, metavar="N", help="refuse where it may cost more")
-    parser.add_argument("--yes", action="store_true", help="agree to what --paid costs as things are")
+    parser.add_argument("--yes", action="store_true", help="do not ask: for scripts, which have no terminal")
     parser.add_argument("--canary", type=int, metavar="N", help="so many first, and alone")
     parser.add_argument("--at", metavar="TIME", help="such as 2026-12-01T18:00:00+01:00")
     parser.add_argument("--quiet", metavar="HH:MM-HH:MM", help="nothing goes out between these")
@@ -74,15 +74,14 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help="do not watch it")
 
 
-def run(options: argparse.Namespace, orders: Orders) -> None:
+def run(options: argparse.Namespace, orders: Orders, settings: Settings) -> None:
     """Raises JobInvalid and BroadcastRefused with a sentence, DatabaseAway, redis.RedisError."""
     match options.action:
         case "start":
             key = f"operator-{options.key or uuid.uuid4().hex}"
-            job = _agreed(StartBroadcast.decode(_fields(options)), options, orders)
-            objection = job.objection(datetime.now(UTC))
-            if objection is not None and broadcasts.find_by_key(orders.engine, key) is None:
-                raise JobInvalid(objection)
+            job = StartBroadcast.decode(_fields(options))
+            if broadcasts.find_by_key(orders.engine, key) is None:
+                job = confirmation.confirmed(job, orders.engine, settings, yes=options.yes)
             broadcast = orders.start(job, key)
             print(f"broadcast {broadcast.id}")
             if not options.detach:
@@ -113,21 +112,6 @@ def run(options: argparse.Namespace, orders: Orders) -> None:
 def order_here(action: str, target: str) -> Order:
     """What is ordered from this command line, for the books."""
     return Order(uuid.uuid4().hex, user_here(), action, target.strip().upper(), time.time())
-
-
-def _agreed(job: StartBroadcast, options: argparse.Namespace, orders: Orders) -> StartBroadcast:
-    """What is paid for without a bound is bounded by what it costs as things are, once somebody agreed to that."""
-    if not job.paid or job.stars_max is not None or job.scheduled_for is not None:
-        return job
-    audience = broadcasts.audience_size(orders.engine, job.segment.parts())
-    stars = stars_for(audience)
-    people, most = counted(audience, "person", "people"), counted(stars, "Star", "Stars")
-    print(f"to {people} it costs at most {most}")
-    if not options.yes and not (
-        sys.stdin.isatty() and input("send it? [y/N] ").strip().lower() in {"y", "yes"}
-    ):
-        raise JobInvalid("--paid: expected --stars-max N, a yes to this cost, or --yes; nothing was started")
-    return job.model_copy(update={"stars_max": stars})
 
 
 def _fields(options: argparse.Namespace) -> dict[str, Any]:

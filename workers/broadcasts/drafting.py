@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dbcore import broadcast_deliveries, broadcasts
-from dbcore.broadcast_leases import Recipient
+from dbcore.broadcast_leases import DeliveryStatus, Recipient
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
 from workers.broadcasts import card, erasing
 from workers.broadcasts.admin_turn import await_turn, put_off
@@ -28,6 +28,8 @@ from workers.jobs import (
     StartBroadcast,
 )
 from workers.messages import Message
+from workers.not_now import NotNow
+from workers.telegram.verdicts import AWAY_SECONDS
 from workers.texts import escape
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ _ORDERS = {
 class Preview:
     """The admin gets what everybody would get, by the same way; then the card comes below it.
 
-    Telegram refuses a bad payload here already.
+    Telegram refuses a bad payload here already. Where it is a copy, everybody gets a copy of this one: it is the bot's
+    own message, which nobody can edit, so what is sent is what was previewed, whatever becomes of the original.
     """
 
     home: Broadcaster
@@ -69,26 +72,61 @@ class Preview:
     chat_id: int
 
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
+        if "of" not in self.broadcast.payload.get("copy", {}):
+            refused = await self._show(maybe_bot)
+            if refused is not None:
+                await asyncio.to_thread(broadcasts.cancel, self.home.engine, self.broadcast.id)
+                return [Message(chat_id=self.chat_id, text=_refused_by_telegram(refused))]
+        await asyncio.to_thread(self.home.lanes.show_card, self.broadcast.id, anew_in=self.chat_id)
+        return []
+
+    async def _show(self, maybe_bot: Bot | None) -> str | None:
+        """Why it cannot be sent, in Telegram's words; None where the admin has it."""
         bot = await await_turn(self.home, maybe_bot, self.chat_id, pieces=self.broadcast.pieces)
         to_admin = Recipient(user_id=0, telegram_id=self.chat_id)
         posted = await post(bot, self.broadcast.payload, to_admin, paid=False)
         if posted.bad_payload is not None:
-            await asyncio.to_thread(broadcasts.cancel, self.home.engine, self.broadcast.id)
-            return [Message(chat_id=self.chat_id, text=_refused_by_telegram(posted.bad_payload))]
+            return posted.bad_payload
         if posted.wait_seconds:
             raise await put_off(self.home, posted.wait_seconds, self.chat_id, flood=posted.flood)
-        await asyncio.to_thread(self.home.lanes.show_card, self.broadcast.id, anew_in=self.chat_id)
-        return []
+        copy = self.broadcast.payload.get("copy")
+        if copy is None:
+            return None
+        shown = posted.result
+        if shown.status is DeliveryStatus.UNKNOWN:
+            raise NotNow(AWAY_SECONDS)  # its id is not known, so it cannot be copied: another one is
+        if not shown.message_ids:
+            return shown.error or "the preview was not delivered"
+        previewed = {
+            **copy,
+            "chat_id": self.chat_id,
+            "message_ids": list(shown.message_ids),
+            "of": copy["message_ids"],
+        }
+        await asyncio.to_thread(
+            broadcasts.change_draft, self.home.engine, self.broadcast.id, payload={"copy": previewed}
+        )
+        return None
 
 
 def draft(home: Broadcaster, albums: Albums, job: DraftBroadcast, key: str) -> Preview:
     """Write it down under `key`, for everybody and at once until the admin says otherwise."""
+    before = broadcasts.find_by_key(home.engine, key)
+    if before is not None:  # the job died in the middle of it
+        return Preview(home, before, job.telegram_id)
     payload: dict[str, Any] = {"text": job.text}
+    if job.entities is not None:
+        payload["entities"] = [each.model_dump(exclude_none=True) for each in job.entities]
     if job.message_id is not None:
         message_ids: tuple[int, ...] = (job.message_id,)
         if job.album is not None:
             message_ids = albums.with_piece(job.telegram_id, job.album, job.message_id)
-        payload = {"copy": {"chat_id": job.telegram_id, "message_ids": list(message_ids)}}
+        copy: dict[str, Any] = {"chat_id": job.telegram_id, "message_ids": list(message_ids)}
+        if job.buttons:
+            copy["buttons"] = [[each.model_dump() for each in row] for row in job.buttons]
+        if job.buttons_lost:
+            copy["buttons_lost"] = True
+        payload = {"copy": copy}
     made = broadcasts.create(
         home.engine,
         key=key,
@@ -190,6 +228,6 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
 
 def _refused_by_telegram(reason: str) -> str:
     return (
-        f"Telegram does not take this: {escape(reason)}\n"
-        "A text is read as Telegram's HTML. To send a message just as it is, reply /broadcast to it."
+        f"Nothing was sent. Telegram refuses this message: {escape(reason)}\n"
+        "A text with tags is read as Telegram's HTML. To send a message as it is, reply /broadcast to it."
     )

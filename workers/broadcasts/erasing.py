@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,14 @@ from telegram.error import TelegramError
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_deliveries import DELETABLE_HOURS, Arrived
 from dbcore.broadcasts import BroadcastRefused
-from workers.broadcasts.admin_turn import NO_BOT_SECONDS, put_off
+from workers.broadcasts.admin_turn import NO_BOT_SECONDS
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.post import may_be_delivered
 from workers.counts import counted
 from workers.jobs import EraseChunk
 from workers.messages import Message
 from workers.not_now import NotNow
+from workers.telegram.floods import refuse_chat
 from workers.telegram.verdicts import Meaning, judge
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ class Erasing:
                 )
             except redis.RedisError as error:
                 raise NotNow(CHUNK_SECONDS_MAX) from error
+            self._pass_over(grant.refused)
             granted = set(grant.granted)
             begun = [each for each in asked if each.telegram_id in granted]
             outcomes = await asyncio.gather(*(self._delete(bot, each) for each in begun))
@@ -109,7 +112,14 @@ class Erasing:
             if self.people:
                 if grant.retry_after_seconds > CHUNK_SECONDS_MAX:
                     raise NotNow(grant.retry_after_seconds)
-                await asyncio.sleep(max(WAIT_SECONDS_MIN, grant.retry_after_seconds))
+                wait_seconds = grant.retry_after_seconds or min(grant.refused.values(), default=0.0)
+                await asyncio.sleep(max(WAIT_SECONDS_MIN, min(wait_seconds, CHUNK_SECONDS_MAX)))
+
+    def _pass_over(self, refused: Mapping[int, float]) -> None:
+        """Chats that have to wait for longer than this chunk takes. refused -- seconds by Telegram id."""
+        for each in [each for each in self.people if refused.get(each.telegram_id, 0) > CHUNK_SECONDS_MAX]:
+            self.people.remove(each)
+            log.info("broadcast_not_erased", broadcast_id=self.job.broadcast_id, why="its chat has to wait")
 
     def _to_ask(self, *, late_seconds: float) -> list[Arrived]:
         if late_seconds < 0:
@@ -131,8 +141,10 @@ class Erasing:
                 if self.troubles[arrived.user_id] < TRIES_MAX:
                     return None
             elif verdict.meaning is Meaning.WAIT:
-                seconds = verdict.retry_after_seconds
-                return await put_off(self.home, seconds, arrived.telegram_id, flood=verdict.flood)
+                if not verdict.flood:
+                    return NotNow(verdict.retry_after_seconds)
+                pause = await refuse_chat(self.home.pacer, arrived.telegram_id, verdict.retry_after_seconds)
+                return NotNow(pause) if pause else None
             log.info("broadcast_not_erased", broadcast_id=self.job.broadcast_id, why=verdict.description)
         else:
             self.erased.append(arrived.user_id)

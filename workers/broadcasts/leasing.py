@@ -10,6 +10,7 @@ from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
 from dbcore.fleet.store import SATURATED_SECONDS
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
+from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.jobs import SendChunk
 from workers.not_now import NotNow
 
@@ -30,6 +31,8 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
         limit = 0
     elif trouble_seconds is not None:
         limit = 1
+    for due in home.waiting.take_due(broadcast.id):
+        _settle(home, broadcast.id, due)
     holder = new_holder()
     number, before = home.record.begin(job_id, holder)
     lease = broadcast_leases.lease(home.engine, broadcast.id, number, run=job.run, limit=limit)
@@ -46,11 +49,17 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
         for each in lease.expired:
             _settle(home, broadcast.id, each)
         raise NotNow(0)
+    waiting_seconds = home.waiting.next_seconds(broadcast.id)
+    if waiting_seconds is not None:  # that nothing is heard of it until then says nothing
+        home.lanes.agenda.rest(broadcast.id, waiting_seconds + SILENCE_SECONDS_MAX)
+        raise NotNow(waiting_seconds)
     return None  # the rest is with other lanes
 
 
 def _settle(home: Broadcaster, broadcast_id: int, number: int) -> None:
-    """A lease whose sender and job are both gone: what is known of it is recorded, the rest given back."""
+    """A lease whose sender and job are both gone, or whose recipients waited for their chats: what is known of it is
+    recorded, the rest given back.
+    """
     holder = new_holder()
     before = home.record.take_over(number, holder)
     lease = broadcast_leases.lease(home.engine, broadcast_id, number, run=None, limit=0)
@@ -67,4 +76,4 @@ def _settle(home: Broadcaster, broadcast_id: int, number: int) -> None:
         results
     ):  # otherwise the lease is another's by now, and so is what the record says of it
         home.record.forget(number, holder)
-    log.warning("broadcast_lease_settled", broadcast_id=broadcast_id, recipients=recorded)
+    log.info("broadcast_lease_settled", broadcast_id=broadcast_id, recipients=recorded)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity, User
 from telegram.constants import ParseMode
 from telegram.error import BadRequest, NetworkError, TelegramError
 
@@ -16,6 +18,8 @@ from workers.telegram.verdicts import Meaning, Verdict, judge
 if TYPE_CHECKING:
     from telegram import Bot
 
+_NOT_FOUND = re.compile(r"messages? to copy not found|there are no messages to copy|message_id_invalid")
+
 
 @dataclass(frozen=True)
 class Posted:
@@ -23,7 +27,7 @@ class Posted:
 
     result -- PENDING where Telegram certainly did not take it.
     wait_seconds -- how long to leave Telegram alone.
-    flood -- Telegram said so itself: everybody has to wait.
+    flood -- Telegram said so itself, by a 429: this chat has to wait.
     bad_payload -- why it can be delivered to nobody.
     """
 
@@ -66,18 +70,50 @@ async def _send(bot: Bot, payload: Mapping[str, Any], chat_id: int, *, paid: boo
     """The ids of what Telegram made of it."""
     allowed = True if paid else None
     if "text" in payload:
+        entities = payload.get("entities")
         sent = await bot.send_message(
-            chat_id, payload["text"], parse_mode=ParseMode.HTML, allow_paid_broadcast=allowed
+            chat_id,
+            payload["text"],
+            parse_mode=ParseMode.HTML if entities is None else None,
+            entities=None if entities is None else [_entity(each) for each in entities],
+            allow_paid_broadcast=allowed,
         )
         return (sent.message_id,)
-    source, message_ids = payload["copy"]["chat_id"], payload["copy"]["message_ids"]
+    copy = payload["copy"]
+    source, message_ids = copy["chat_id"], copy["message_ids"]
     if len(message_ids) == 1:
-        copied = await bot.copy_message(chat_id, source, message_ids[0], allow_paid_broadcast=allowed)
+        copied = await bot.copy_message(
+            chat_id,
+            source,
+            message_ids[0],
+            reply_markup=_links(copy["buttons"]) if copy.get("buttons") else None,
+            allow_paid_broadcast=allowed,
+        )
         return (copied.message_id,)
     album = await bot.copy_messages(chat_id, source, message_ids)
     if not album:  # Telegram passes over what it cannot copy
         raise BadRequest("messages to copy not found")
     return tuple(piece.message_id for piece in album)
+
+
+def _entity(entity: Mapping[str, Any]) -> MessageEntity:
+    user_id = entity.get("user_id")
+    return MessageEntity(
+        type=entity["type"],
+        offset=entity["offset"],
+        length=entity["length"],
+        url=entity.get("url"),
+        user=None if user_id is None else User(user_id, first_name="", is_bot=False),
+        language=entity.get("language"),
+        custom_emoji_id=entity.get("custom_emoji_id"),
+    )
+
+
+def _links(buttons: Sequence[Sequence[Mapping[str, str]]]) -> InlineKeyboardMarkup:
+    """A copy has no buttons of its own accord."""
+    return InlineKeyboardMarkup(
+        [[InlineKeyboardButton(each["text"], url=each["url"]) for each in row] for row in buttons]
+    )
 
 
 def _judged(user_id: int, verdict: Verdict, error: TelegramError) -> Posted:
@@ -103,7 +139,10 @@ def _judged(user_id: int, verdict: Verdict, error: TelegramError) -> Posted:
             waiting = Result(user_id, DeliveryStatus.PENDING)
             return Posted(waiting, verdict.retry_after_seconds, verdict.flood)
         case _:
-            return Posted(ended(DeliveryStatus.FAILED), bad_payload=verdict.description)
+            reason = verdict.description
+            if _NOT_FOUND.search(reason.lower()):
+                reason += ": the message that it copies was deleted. Draw the broadcast up again for those who are left"
+            return Posted(ended(DeliveryStatus.FAILED), bad_payload=reason)
 
 
 def may_be_delivered(error: TelegramError) -> bool:

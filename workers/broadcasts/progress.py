@@ -44,7 +44,9 @@ def line(broadcast: Progress, rate: float | None = None) -> str:
         f"sent {broadcast.sent:,}, blocked {broadcast.blocked:,}, failed {broadcast.failed:,}, "
         f"unknown {broadcast.unknown:,}",
     ]
-    if broadcast.status is not BroadcastStatus.SENDING:
+    if broadcast.status is BroadcastStatus.HALTED and broadcast.halted_reason:
+        parts.append(f"{broadcast.status}: {broadcast.halted_reason}")
+    elif broadcast.status is not BroadcastStatus.SENDING:
         parts.append(str(broadcast.status))
     elif rate:
         parts.append(f"{rate:.1f}/s, {duration(broadcast.left / rate)} left")

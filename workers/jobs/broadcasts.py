@@ -14,6 +14,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 
 from dbcore.money import MAX_AMOUNT
 from workers.jobs.jobs import Job, TelegramId
+from workers.telegram.html import HtmlError, plain_text
+
+TEXT_LENGTH_MAX = 4096
+"""Of what people see, which is what Telegram counts: tags and addresses of links are not in it."""
+
+SOURCE_LENGTH_MAX = 32_768
+"""Of a text with its tags."""
 
 TELEGRAM_IDS_MAX = 100_000
 """In a broadcast's segment."""
@@ -75,6 +82,29 @@ class Original(BaseModel):
     message_ids: tuple[int, ...] = Field(min_length=1, max_length=10)
 
 
+class Formatting(BaseModel):
+    """One of Telegram's entities of a text. `offset` and `length` count UTF-16 code units, as Telegram does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    type: str
+    offset: int = Field(ge=0)
+    length: int = Field(ge=1)
+    url: str | None = None
+    language: str | None = None
+    custom_emoji_id: str | None = None
+    user_id: int | None = None
+
+
+class LinkButton(BaseModel):
+    """A button below a message that opens a link."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    text: str
+    url: str
+
+
 class CardButton(StrEnum):
     """What a button of a broadcast's card stands for, as its callback data says it: `b:<broadcast>:<button>`."""
 
@@ -130,7 +160,7 @@ class StartBroadcast(Job):
 
     kind = "broadcasts.start"
     broadcast_id: int | None = Field(default=None, ge=1)
-    text: str | None = Field(default=None, min_length=1, max_length=4096)
+    text: str | None = Field(default=None, min_length=1, max_length=SOURCE_LENGTH_MAX)
     original: Original | None = Field(default=None, alias="copy")
     segment: Segment = Segment()
     paid: bool = False
@@ -139,6 +169,19 @@ class StartBroadcast(Job):
     scheduled_for: AwareDatetime | None = None
     quiet_hours: QuietHours | None = None
     actor: str = Field(default="operator", max_length=64)
+
+    @field_validator("text")
+    @classmethod
+    def _taken_by_telegram(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            length = len(plain_text(value))
+        except HtmlError as error:
+            raise ValueError(f"expected Telegram's HTML: {error}") from None
+        if not 1 <= length <= TEXT_LENGTH_MAX:
+            raise ValueError(f"expected 1 to {TEXT_LENGTH_MAX:,} characters without tags, got {length:,}")
+        return value
 
     @model_validator(mode="after")
     def _one_of_three(self) -> Self:
@@ -205,16 +248,22 @@ class DraftBroadcast(Job):
     """An admin's /broadcast: draw it up, show it to them, and send nothing yet.
 
     telegram_id -- the admin, whose private chat it is drawn up in.
-    text -- Telegram's HTML.
+    text -- as the admin wrote it, without the command.
+    entities -- how it was formatted in the app; empty for a plain text, None where it is Telegram's HTML.
     message_id -- instead of it, the message of that chat to copy.
     album -- where that message belongs to one, Telegram's name for it.
+    buttons -- the links below that message, row by row.
+    buttons_lost -- it has other buttons as well, which a copy cannot have.
     """
 
     kind = "broadcasts.draft"
     telegram_id: int = TelegramId
     text: str | None = Field(default=None, min_length=1, max_length=4096)
+    entities: tuple[Formatting, ...] | None = None
     message_id: int | None = None
     album: str | None = Field(default=None, max_length=64)
+    buttons: tuple[tuple[LinkButton, ...], ...] = ()
+    buttons_lost: bool = False
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

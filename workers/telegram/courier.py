@@ -22,7 +22,7 @@ from dbcore.settings import Settings
 from workers.messages import Message
 from workers.origins import OPEN_PRIVATE_CHAT, START_PRIVATE_CHAT
 from workers.telegram.bot import make_bot
-from workers.telegram.floods import heed_flood
+from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.pacer import Pacer
 from workers.telegram.verdicts import Meaning, Verdict, judge
 from workers.totals import Tally
@@ -143,10 +143,13 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> Verdict:
 
 async def withdraw(bot: Bot, pacer: Pacer, chat_id: int, message_id: int) -> None:
     """Delete a message that is untrue by now. Best effort: it is beside the answer, not the answer."""
+    deletion = f"deleteMessage:{chat_id}"  # nobody waits for it, and what is sent to the chat was not refused
+    if await method_wait(pacer, deletion):
+        return
     try:
         await bot.delete_message(chat_id, message_id)
     except TelegramError as error:
-        await heed_flood(pacer, error)
+        await refuse_method(pacer, deletion, error)
         log.info("withdrawal_failed", error=str(error))
 
 

@@ -1,4 +1,7 @@
-"""A 429 concerns everybody: whoever hears one, at whatever call, has the whole fleet wait until its end."""
+"""What follows from a 429: what was refused waits, and nothing else (pacer.py).
+
+None of these raises: without Redis the others hear of it from Telegram itself.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,33 @@ from workers.telegram.verdicts import judge
 log = structlog.get_logger(__name__)
 
 
-async def heed_flood(pacer: Pacer, error: TelegramError, *, chat_id: int | None = None) -> float:
-    """For how many seconds Telegram will have nothing of us; 0.0 where the error is no 429.
+async def refuse_chat(pacer: Pacer, chat_id: int, seconds: float) -> float:
+    """Telegram refused a send to this chat. For how long the whole fleet pauses; 0.0 where only the chat waits."""
+    try:
+        pause_seconds = await asyncio.to_thread(pacer.refuse_chat, chat_id, seconds)
+    except redis.RedisError as away:
+        log.warning("flood_not_told", error=type(away).__name__)
+        return 0.0
+    log.warning("flood", what="chat", retry_after_seconds=seconds, fleet_pauses_seconds=pause_seconds)
+    return pause_seconds
 
-    chat_id -- where it was a reply to this chat.
-    Never raises: without Redis the others hear of it from Telegram itself.
-    """
+
+async def refuse_method(pacer: Pacer, method: str, error: TelegramError) -> float:
+    """For how many seconds nobody is to ask for this method; 0.0 where the error is no 429."""
     verdict = judge(error)
     if not verdict.flood:
         return 0.0
+    log.warning("flood", what=method.partition(":")[0], retry_after_seconds=verdict.retry_after_seconds)
     try:
-        await asyncio.to_thread(pacer.halt, verdict.retry_after_seconds, chat_id=chat_id)
+        await asyncio.to_thread(pacer.refuse_method, method, verdict.retry_after_seconds)
     except redis.RedisError as away:
         log.warning("flood_not_told", error=type(away).__name__)
     return verdict.retry_after_seconds
+
+
+async def method_wait(pacer: Pacer, method: str) -> float:
+    """For how many seconds Telegram wants no request of this method still."""
+    try:
+        return await asyncio.to_thread(pacer.method_wait, method)
+    except redis.RedisError:
+        return 0.0

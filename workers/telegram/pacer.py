@@ -4,19 +4,25 @@ A reply to somebody's own message is not bulk, and Telegram publishes no limit f
 says 429. Bulk stays below the published ceilings from the start, and gives way to replies, which take their part of the
 same budget first.
 
-After a 429 everybody waits until its end. Then all go on with a smaller share of the pace, replies too, and the share
-grows back. A chat that was answered too fast gets one message a second for a while.
+A 429 concerns what was refused. A chat that was refused waits, and gets one message a second for a while after that. A
+method that nobody waits for, such as setMyCommands, waits. Only if several chats are refused within a moment is it the
+bot that sends too much: then the whole fleet pauses, for half a minute at most, and goes on with a smaller share of the
+pace, replies too, and the share grows back.
 
     ballast:pace                 hash     halted_until, share, share_at; of each budget its tokens, and when it had them
     ballast:pace:chat:<id>       string   sent to within the last second
     ballast:pace:group:<id>      list     when the last twenty were sent to this group
-    ballast:pace:flooded:<id>    string   Telegram refused a reply to this chat for its pace
+    ballast:pace:waits:<id>      string   there for as long as Telegram wants nothing for this chat
+    ballast:pace:flooded:<id>    string   Telegram refused a message to this chat for its pace
+    ballast:pace:refused         zset     chats refused within the last moment -> when
+    ballast:pace:method:<name>   string   there for as long as Telegram wants no request of this method
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 import redis
@@ -37,6 +43,15 @@ minute at nine tenths, as much as this margin does in two hours; without it ther
 SHARE_MIN = 0.25
 SHARE_AFTER_FLOOD = 0.8
 SHARE_REGAINED_A_MINUTE = 0.2
+
+SEVERAL_CHATS = 3
+REFUSED_MOMENT_SECONDS = 3.0
+"""So many chats refused within so long: Telegram refuses the bot, and not its chats."""
+
+HALT_SECONDS_MIN, HALT_SECONDS_MAX = 1.0, 30.0
+"""For which the whole fleet pauses. If Telegram names a longer time, the refused chats wait that long; the others are
+tried after this, and another few refusals pause the fleet again at a smaller share.
+"""
 
 FLOODED_CHAT_SECONDS = 600
 GROUP_MESSAGES_A_MINUTE = 20
@@ -68,6 +83,9 @@ local function group_wait(group, pieces)
   if excess <= 0 then return 0 end
   return math.max(0, tonumber(redis.call('LINDEX', group, excess - 1)) + 60000 - now)
 end
+local function chat_wait(chat_id)
+  return math.max(0, redis.call('PTTL', '{_KEY}:waits:' .. chat_id))
+end
 local function note_sent(chat_id, pieces)
   redis.call('SET', '{_KEY}:chat:' .. chat_id, 1, 'PX', 1000)
   if tonumber(chat_id) < 0 then
@@ -82,7 +100,7 @@ end
 # ARGV: chat, the free rate, its pieces. Answers the wait in ms (0: go), and the share in thousandths.
 _INTERACTIVE = f"""
 local chat_id, rate, pieces = ARGV[1], ARGV[2] * share, tonumber(ARGV[3])
-local wait = math.max(0, halted_until - now)
+local wait = math.max(0, halted_until - now, chat_wait(chat_id))
 if wait == 0 and tonumber(chat_id) < 0 then wait = group_wait('{_KEY}:group:' .. chat_id, pieces) end
 if wait == 0 and redis.call('EXISTS', '{_KEY}:flooded:' .. chat_id) == 1 then
   wait = math.max(0, redis.call('PTTL', '{_KEY}:chat:' .. chat_id))
@@ -102,11 +120,13 @@ return {{math.max({WAIT_MS_MIN}, wait), math.floor(share * 1000)}}
 
 # ARGV: budget, its rate, what of it is left to replies, the pieces that each gets, then the chats. An album is granted
 # where one message would be, and the budget waits off what the others cost.
-# Answers the wait in ms for those not granted, the share in thousandths, then the places of those granted.
+# Answers the wait in ms for those not granted, the share in thousandths, the places of those granted, and the places of
+# those whose chat Telegram refused, each with its wait in ms.
 _BULK = f"""
 local budget, rate, reserve = ARGV[1], ARGV[2] * share, tonumber(ARGV[3])
 local pieces = tonumber(ARGV[4])
-local answer = {{0, math.floor(share * 1000)}}
+local granted, refused = {{}}, {{}}
+local answer = {{0, math.floor(share * 1000), granted, refused}}
 if halted_until > now then
   answer[1] = halted_until - now
   return answer
@@ -115,18 +135,23 @@ local tokens = tokens_of(budget, rate)
 local wait = 0
 for i = 5, #ARGV do
   local chat_id = ARGV[i]
-  if tokens - reserve < 1 then
+  local refusal = chat_wait(chat_id)
+  if refusal > 0 then
+    refused[#refused + 1] = i - 5
+    refused[#refused + 1] = refusal
+  elseif tokens - reserve < 1 then
     wait = math.max(20, math.ceil((1 + reserve - tokens) * 1000 / rate))
     break
-  end
-  local turn = math.max(0, redis.call('PTTL', '{_KEY}:chat:' .. chat_id))
-  if tonumber(chat_id) < 0 then turn = math.max(turn, group_wait('{_KEY}:group:' .. chat_id, pieces)) end
-  if turn > 0 then
-    wait = wait == 0 and turn or math.min(wait, turn)
   else
-    tokens = tokens - pieces
-    note_sent(chat_id, pieces)
-    answer[#answer + 1] = i - 5
+    local turn = math.max(0, redis.call('PTTL', '{_KEY}:chat:' .. chat_id))
+    if tonumber(chat_id) < 0 then turn = math.max(turn, group_wait('{_KEY}:group:' .. chat_id, pieces)) end
+    if turn > 0 then
+      wait = wait == 0 and turn or math.min(wait, turn)
+    else
+      tokens = tokens - pieces
+      note_sent(chat_id, pieces)
+      granted[#granted + 1] = i - 5
+    end
   end
 end
 keep_tokens(budget, tokens)
@@ -134,17 +159,28 @@ answer[1] = wait > 0 and math.max({WAIT_MS_MIN}, wait) or 0
 return answer
 """
 
-# ARGV: how many ms, and the chat whose reply was refused or ''. Many hear one 429 at once: it costs the share once.
-_HALT = f"""
+# ARGV: how many ms, and the chat that was refused. Many hear one 429 at once: it pauses the fleet, and costs the share,
+# once. Answers how many ms the fleet pauses for, 0 where it goes on, and the share in thousandths.
+_REFUSE_CHAT = f"""
+local ms, chat_id = tonumber(ARGV[1]), ARGV[2]
+if chat_wait(chat_id) < ms then redis.call('SET', '{_KEY}:waits:' .. chat_id, 1, 'PX', ms) end
+redis.call('SET', '{_KEY}:flooded:' .. chat_id, 1, 'PX', ms + {1000 * FLOODED_CHAT_SECONDS})
 if halted_until <= now then
-  share = math.max({SHARE_MIN}, share * {SHARE_AFTER_FLOOD})
+  local moment = {1000 * REFUSED_MOMENT_SECONDS:.0f}
+  redis.call('ZREMRANGEBYSCORE', '{_KEY}:refused', '-inf', now - moment)
+  redis.call('ZADD', '{_KEY}:refused', now, chat_id)
+  redis.call('PEXPIRE', '{_KEY}:refused', moment)
+  local chats = redis.call('ZRANGE', '{_KEY}:refused', 0, -1)
+  if #chats >= {SEVERAL_CHATS} then
+    local pause = {1000 * HALT_SECONDS_MAX:.0f}
+    for _, each in ipairs(chats) do pause = math.min(pause, chat_wait(each)) end
+    halted_until = now + math.max({1000 * HALT_SECONDS_MIN:.0f}, pause)
+    share = math.max({SHARE_MIN}, share * {SHARE_AFTER_FLOOD})
+    redis.call('HSET', '{_KEY}', 'halted_until', halted_until, 'share', share, 'share_at', halted_until)
+    redis.call('DEL', '{_KEY}:refused')
+  end
 end
-local till = math.max(halted_until, now + ARGV[1])
-redis.call('HSET', '{_KEY}', 'halted_until', till, 'share', share, 'share_at', till)
-if ARGV[2] ~= '' then
-  redis.call('SET', '{_KEY}:flooded:' .. ARGV[2], 1, 'EX', {FLOODED_CHAT_SECONDS})
-end
-return math.floor(share * 1000)
+return {{math.max(0, halted_until - now), math.floor(share * 1000)}}
 """
 
 _REPLIES_RESERVE = 2
@@ -153,10 +189,14 @@ _REPLIES_RESERVE = 2
 
 @dataclass(frozen=True)
 class BulkGrant:
-    """Who may be sent to now, and after how long to ask for the others."""
+    """Who may be sent to now, and after how long to ask for the others.
+
+    refused -- chats that Telegram wants nothing for, and for how many seconds still.
+    """
 
     granted: tuple[int, ...]
     retry_after_seconds: float
+    refused: Mapping[int, float] = field(default_factory=dict)
 
 
 class Pacer:
@@ -165,7 +205,8 @@ class Pacer:
     def __init__(self, client: redis.Redis) -> None:
         self._interactive = client.register_script(_PRELUDE + _INTERACTIVE)
         self._bulk = client.register_script(_PRELUDE + _BULK)
-        self._halt = client.register_script(_PRELUDE + _HALT)
+        self._refuse_chat = client.register_script(_PRELUDE + _REFUSE_CHAT)
+        self._redis = client
         self._share = 1.0
 
     def interactive(self, chat_id: int, *, pieces: int = 1) -> float:
@@ -185,18 +226,33 @@ class Pacer:
         paid -- sent with `allow_paid_broadcast`, which has a budget of its own.
         """
         budget = ["paid", PAID_MARGIN * PAID_PER_SECOND, 0] if paid else self._free_budget()
-        answer = cast(list[int], self._bulk(args=[*budget, pieces, *chat_ids]))
-        wait_ms, share, *places = answer
+        wait_ms, share, granted, refused = cast(
+            "tuple[int, int, list[int], list[int]]", self._bulk(args=[*budget, pieces, *chat_ids])
+        )
         self._share = share / 1000
-        return BulkGrant(tuple(chat_ids[place] for place in places), wait_ms / 1000)
+        waits = zip(refused[::2], refused[1::2], strict=True)
+        return BulkGrant(
+            tuple(chat_ids[place] for place in granted),
+            wait_ms / 1000,
+            {chat_ids[place]: refusal_ms / 1000 for place, refusal_ms in waits},
+        )
 
-    def halt(self, seconds: float, *, chat_id: int | None = None) -> None:
-        """Telegram said 429: nobody sends for so long.
+    def refuse_chat(self, chat_id: int, seconds: float) -> float:
+        """Telegram answered 429 to a send to this chat: it waits for so long.
 
-        chat_id -- where it was a reply that was refused: this chat gets one message a second from now on, for a while.
+        Returns for how many seconds the whole fleet pauses, because several chats were refused; 0.0 where it goes on.
         """
-        share = cast(int, self._halt(args=[round(1000 * seconds), "" if chat_id is None else chat_id]))
+        pause_ms, share = cast(list[int], self._refuse_chat(args=[math.ceil(1000 * seconds), chat_id]))
         self._share = share / 1000
+        return pause_ms / 1000
+
+    def refuse_method(self, method: str, seconds: float) -> None:
+        """Telegram answered 429 to a request that nobody waits for: no process asks it again for so long."""
+        self._redis.set(f"{_KEY}:method:{method}", 1, px=math.ceil(1000 * seconds))
+
+    def method_wait(self, method: str) -> float:
+        """For how many seconds no request of this method is to be made."""
+        return max(0, self._redis.pttl(f"{_KEY}:method:{method}")) / 1000
 
     def rate(self, *, paid: bool) -> float:
         """Messages a second of the whole fleet, at the share that this process heard of last."""

@@ -15,11 +15,12 @@ import structlog
 from telegram import Bot
 from telegram.error import TelegramError
 
-from workers.telegram.floods import heed_flood
+from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.pacer import Pacer
 
 log = structlog.get_logger(__name__)
 
+METHOD = "answerCallbackQuery"
 TOAST_LENGTH_MAX = 200
 
 _KEPT_SECONDS = 60
@@ -42,10 +43,13 @@ async def answer_press(bot: Bot, presses: Presses, pacer: Pacer, callback_id: st
             return False
     except redis.RedisError as error:
         log.warning("press_taken_without_redis", error=type(error).__name__)  # a second answer does no harm
+    if await method_wait(pacer, METHOD):
+        log.info("press_answer_skipped", why="Telegram wants none for now")
+        return False
     try:
         await bot.answer_callback_query(callback_id, text or None)
     except TelegramError as error:
-        await heed_flood(pacer, error)
+        await refuse_method(pacer, METHOD, error)
         log.info("press_answer_failed", error=str(error))
         return False
     return True

@@ -43,7 +43,7 @@ class Meaning(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """flood -- Telegram said 429: everybody has to wait."""
+    """flood -- Telegram said 429: what was refused has to wait (pacer.py)."""
 
     meaning: Meaning
     retry_after_seconds: float = 0.0
