@@ -167,7 +167,7 @@ def test_the_links_below_a_message_are_kept_and_its_other_buttons_are_known_to_b
 
 
 def test_a_broadcast_of_nothing_and_one_in_a_group_are_explained(settings: Settings) -> None:
-    assert "reply /broadcast" in said(interpret(text("/broadcast"), None, settings))
+    assert "Reply /broadcast" in said(interpret(text("/broadcast"), None, settings))
     assert "private chat" in said(interpret(text("/broadcast x", is_private=False), None, settings))
 
 
