@@ -85,7 +85,8 @@ async def confirmed_during_a_long_pause(
     await telegram.press_button(ann, question, "Confirm")
     notice = await heard(telegram, ann, "Your confirmation is saved")
     for job_id in on_record(stack):
-        stack.redis.zincrby("ballast:inbox:all", -120_000, job_id)
+        # Only what is still there: a notice may have gone out since.
+        stack.redis.zadd("ballast:inbox:all", {job_id: -120_000}, xx=True, incr=True)
     await resume(stack)
     result = await telegram.wait_for_message(
         ann,
