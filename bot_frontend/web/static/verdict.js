@@ -48,7 +48,7 @@ function alarms(status, elapsed, isLost) {
 
 function inWords(name) {
   const [what, id] = name.split(/-(?=\d)/);
-  return { breaker: "the breaker is not closed", quota: "the quota is used up", "dead-letters": "a dead letter came lately" }[what]
+  return { breaker: "the breaker is not closed", quota: "the quota is used up", "dead-letters": "a dead letter came lately", corruption: "PostgreSQL reports damaged data" }[what]
     ?? (id ? `${what} ${id} does not get on` : name);
 }
 
