@@ -18,10 +18,11 @@ from celery import bootsteps
 from dbcore import fleet
 from dbcore.redis_client import connect_redis
 from dbcore.settings import load_settings
+from workers import unknown_kinds
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
-from workers.inbox import Inbox, Publisher
-from workers.jobs import DATABASE_QUEUES, WRITING_KINDS
+from workers.inbox import Inbox, Publisher, Ticket
+from workers.jobs import DATABASE_QUEUES, QUEUES, WRITING_KINDS
 from workers.notices import queued_notice
 
 log = structlog.get_logger(__name__)
@@ -81,12 +82,17 @@ class Rescuer:
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
             looked_at, tickets = self._inbox.rescue(BATCH, shut=shut)
-            published += sum(self._publisher.publish(ticket) for ticket in tickets)
+            published += sum(self._publish(ticket) for ticket in tickets)
             if looked_at < BATCH:
                 break
         self._tell_those_who_wait()
         self._alarms.look(view)
         return published
+
+    def _publish(self, ticket: Ticket) -> bool:
+        if ticket.queue in QUEUES:
+            return self._publisher.publish(ticket)
+        return unknown_kinds.see_to(self._inbox, self._publisher, ticket.job_id, ticket.kind)
 
     def _tell_those_who_wait(self) -> None:
         """Their commands were taken before anybody knew that the database is away."""
