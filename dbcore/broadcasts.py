@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import psycopg2
 
+from dbcore import keys
 from dbcore.admin_actions import DONE, Order, booking
 from dbcore.engine import GuardedEngine
 from dbcore.text import storable
@@ -164,36 +165,40 @@ def create(
     admin_chat_id: int | None = None,
     draft: bool = False,
     by_program: bool = False,
+    earlier_key: str | None = None,
 ) -> Broadcast:
     """Write a broadcast down; `begin` sends it. The same key again answers with the broadcast of the first time.
 
+    earlier_key -- under which an earlier release may have written it down (keys.py).
     draft -- it waits for a word even where it has a time.
     admin_chat_id -- where its card is shown.
     Raises BroadcastRefused where the key was used for something else.
     """
     status = BroadcastStatus.SCHEDULED if scheduled_for and not draft else BroadcastStatus.DRAFT
-    row = engine.fetch_row(
-        "WITH made AS (INSERT INTO broadcasts (idempotency_key, status, payload, segment, actor, paid, stars_max, "
-        "canary, scheduled_for, quiet_hours, admin_chat_id, by_program) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
-        "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id) SELECT max(id) FROM made",
-        (
-            key,
-            status.value,
-            _jsonb(payload),
-            _jsonb(segment),
-            storable(actor),
-            paid,
-            stars_max,
-            canary,
-            scheduled_for,
-            None if quiet_hours is None else _jsonb(quiet_hours),
-            admin_chat_id,
-            by_program,
-        ),
-        name="broadcasts.create",
-    )
-    broadcast = find_by_key(engine, key) if row[0] is None else require(engine, row[0])
+    broadcast = None if earlier_key is None else find_by_key(engine, earlier_key)
+    if broadcast is None:
+        row = engine.fetch_row(
+            "WITH made AS (INSERT INTO broadcasts (idempotency_key, status, payload, segment, actor, paid, stars_max, "
+            "canary, scheduled_for, quiet_hours, admin_chat_id, by_program) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+            "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id) SELECT max(id) FROM made",
+            (
+                key,
+                status.value,
+                _jsonb(payload),
+                _jsonb(segment),
+                storable(actor),
+                paid,
+                stars_max,
+                canary,
+                scheduled_for,
+                None if quiet_hours is None else _jsonb(quiet_hours),
+                admin_chat_id,
+                by_program,
+            ),
+            name="broadcasts.create",
+        )
+        broadcast = find_by_key(engine, key) if row[0] is None else require(engine, row[0])
     assert broadcast is not None  # noqa: S101  made right above, or before
     same = (broadcast.payload, broadcast.segment, broadcast.paid) == (
         _stored(payload),
@@ -384,7 +389,10 @@ def progress(engine: GuardedEngine, broadcast_id: int) -> Progress | None:
 
 
 def find_by_key(engine: GuardedEngine, key: str) -> Broadcast | None:
-    return _one(engine, Broadcast, "idempotency_key = %s", key, "broadcasts.find_by_key")
+    """By a caller's key, or the id of the job that an operator's key stands for."""
+    known = [key, keys.of_job(key).key]
+    condition = "idempotency_key = ANY(%s) ORDER BY id LIMIT 1"
+    return _one(engine, Broadcast, condition, known, "broadcasts.find_by_key")
 
 
 def require_progress(engine: GuardedEngine, broadcast_id: int) -> Progress:

@@ -3,6 +3,10 @@
 Nothing is asked of the server at startup that a transaction pooler refuses (`options`, `statement_timeout`):
 time limits are the client's deadline, a `lock_timeout` on the functions that wait for rows, and what the
 operator sets on the role.
+
+A pooled connection lies idle in autocommit, so that one statement by the driver's cursor costs one round trip. While
+SQLAlchemy has it, its transactions are real, so that `begin()` and `rollback()` are what they say. What its user did to
+the session (SET, temporary tables, advisory locks) is undone before the next one gets it.
 """
 
 from __future__ import annotations
@@ -13,9 +17,9 @@ from typing import Any, cast
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, ResourceClosedError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
@@ -25,6 +29,12 @@ from dbcore.settings import Settings, psycopg2_url
 POOL_TIMEOUT_SECONDS = 2.5
 PING = "SELECT 1"
 PING_SECONDS_MAX = 1.0
+FORGET = (
+    "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
+    "DISCARD TEMP; DEALLOCATE ALL"
+)
+"""DISCARD ALL, but for the plans of the ledger's functions, which are everybody's and slow to make."""
+
 LOOK_AFTER_IDLE_SECONDS = 0.01
 """A connection that lay idle for less is not looked at: a look costs more than what it finds out of such a moment."""
 
@@ -40,6 +50,19 @@ _LIBPQ: dict[str, str | int] = {
     # A retry should not go first to the one dead address of several.
     "load_balance_hosts": "random",
 }
+
+
+class CallConnection(Connection):
+    """SQLAlchemy's, which says what is wrong when it is used after its call."""
+
+    def _revalidate_connection(self) -> Any:
+        try:
+            return super()._revalidate_connection()
+        except ResourceClosedError:
+            raise ResourceClosedError(
+                "the guarded call of this connection is over; load all that is needed of it inside the call, such as "
+                "by selectinload"
+            ) from None
 
 
 class GuardedPool(QueuePool):
@@ -118,10 +141,23 @@ class GuardedPool(QueuePool):
             return
         entry.info["idle_since"] = time.monotonic()
 
-    def require_good(self, connection: Any, entry: ConnectionPoolEntry) -> None:
-        """Raises DisconnectionError, upon which SQLAlchemy connects anew, for one that was cut off as it lay idle."""
+    def begin_use(self, connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+        """SQLAlchemy takes one. Raises DisconnectionError, upon which it connects anew, for one that was cut off."""
         if not self._is_good(connection, entry, PING):
             raise DisconnectionError
+        connection.set_session(isolation_level="READ COMMITTED", autocommit=False)  # with the next BEGIN
+
+    def end_use(self, connection: Any, entry: ConnectionPoolEntry) -> None:
+        """SQLAlchemy brings one back; the session is made as new."""
+        self.note_idle(connection, entry)
+        if entry.dbapi_connection is None:
+            return
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(FORGET)
+        except psycopg2.Error:
+            entry.invalidate()
 
     def _is_good(self, connection: Any, entry: ConnectionPoolEntry, ping: str) -> bool:
         """Tried where there is reason to doubt it. One that was cut off is replaced, and is no outage."""
@@ -162,10 +198,7 @@ def _options(url: str, application_name: str) -> dict[str, Any]:
 
 
 def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds: float) -> Engine:
-    """The engine of a process that lives on. Every statement commits by itself: one round trip.
-
-    Does not connect yet.
-    """
+    """The engine of a process that lives on. Does not connect yet."""
     url = settings.require("database_url")
     engine = create_engine(
         url,
@@ -175,19 +208,24 @@ def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds
         pool_recycle=settings.db_pool_recycle_seconds,
         pool_timeout=POOL_TIMEOUT_SECONDS,
         pool_use_lifo=True,
-        pool_reset_on_return=None,  # nothing is open under AUTOCOMMIT; `_checkin` throws away what is not so
-        isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,  # who uses it ends its transaction; `note_idle` throws away what is not so
         use_native_hstore=False,  # would ask the server for it on each connect
         connect_args=_options(url, application_name),
     )
     encryption.listen(engine)
+    engine._connection_cls = CallConnection  # SQLAlchemy has no other way in; a test pins it
 
     pool = cast(GuardedPool, engine.pool)
     pool.ping_after_idle_seconds = ping_after_idle_seconds
 
-    event.listen(pool, "checkin", pool.note_idle)
-    event.listen(pool, "checkout", lambda connection, entry, _proxy: pool.require_good(connection, entry))
+    event.listen(pool, "connect", _autocommit)
+    event.listen(pool, "checkin", pool.end_use)
+    event.listen(pool, "checkout", pool.begin_use)
     return engine
+
+
+def _autocommit(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.autocommit = True
 
 
 def single(url: str, *, application_name: str) -> Engine:

@@ -1,6 +1,6 @@
 """The guarded engine: the one doorway to the database. It alone owns pool, deadline, retries and breaker.
 
-    call ──▶ breaker ──▶ pool ──▶ one statement, AUTOCOMMIT ──▶ result
+    call ──▶ breaker ──▶ pool ──▶ one statement, or a transaction ──▶ result
                ▲ refused: Unavailable at once     │ failed
                └── again, on this kind's budget ◀─┘ what is left rises as Unavailable or OutcomeUnknown
 
@@ -36,7 +36,7 @@ from dbcore.breaker import (
 )
 from dbcore.deadline import Deadline
 from dbcore.errors import OutcomeUnknown, Unavailable
-from dbcore.failures import FailureKind, Phase
+from dbcore.failures import FailureKind, Phase, classify
 from dbcore.retries import RetryBudget, RetryPurse
 from dbcore.settings import Settings
 
@@ -142,25 +142,35 @@ class GuardedEngine:
         operation: Callable[[Connection], T],
         *,
         name: str,
-        replayable: bool = True,
+        replayable: bool | None = None,
         writes: bool = True,
         deadline_seconds: float | None = None,
     ) -> T:
-        """Run `operation` on a connection where each statement commits by itself.
+        """Run `operation` on a SQLAlchemy connection, in one transaction: committed when it returns, rolled back when
+        it raises. `begin()`, `commit()`, `rollback()`, savepoints and a `Session` on it do what they say; errors inside
+        it are SQLAlchemy's own. The connection ends with the call, and so does what was SET in its session.
 
-        name -- for the log, such as `ledger.transfer`.
-        replayable -- running it twice has the effect of once (an idempotency key, or a read). What is not is
-            never run again once its statement was sent.
+        name -- for the log, such as `shop.redeem`.
+        replayable -- running it twice has the effect of once: it has an idempotency key, or only reads. By default what
+            does not write is. What is not replayable runs again only if nothing of it can have been applied.
         writes -- False for what a read-only server can answer, and what is known not applied when it fails.
         deadline_seconds -- for everything: waiting for a connection, attempts, waits between them. Default
             DB_DEADLINE_SECONDS.
 
         Raises Unavailable, OutcomeUnknown; the statement's own errors rise as SQLAlchemy raises them.
+
+            def redeem(connection: Connection) -> int:
+                with Session(connection) as session, session.begin():
+                    code = session.scalars(select(Code).where(Code.text == text).with_for_update()).one()
+                    code.uses += 1
+                    return code.value
+
+            value = engine.call(redeem, name="shop.redeem")
         """
         return self._run(
             lambda: attempts.through_sqlalchemy(self._engine, operation),
             name=name,
-            replayable=replayable,
+            replayable=not writes if replayable is None else replayable,
             writes=writes,
             deadline_seconds=deadline_seconds,
         )
@@ -174,7 +184,8 @@ class GuardedEngine:
         writes: bool = True,
         deadline_seconds: float | None = None,
     ) -> tuple[Any, ...]:
-        """The one row of a replayable statement in the driver's own placeholders (%s), guarded like `call`.
+        """The one row of a replayable statement in the driver's own placeholders (%s), guarded like `call`. The
+        statement commits by itself: one round trip.
 
         Uses the driver's cursor: SQLAlchemy's execution would add a tenth to the time of a transfer
         (docs/adr/0003-ledger-in-one-function.md). Errors of the statement's own rise as psycopg2's.
@@ -281,6 +292,7 @@ class GuardedEngine:
                         self._sleep(wait)
                         attempted = self._clock()
                     except (DBAPIError, psycopg2.Error) as error:
+                        self._look_for_damage(name, error)
                         if maybe_applied:
                             # It is about this attempt, and says nothing of the one whose answer was lost.
                             self.breaker.withdrawn(permit)
@@ -299,6 +311,15 @@ class GuardedEngine:
                         return result
         finally:
             self._under_way.pop(thread, None)
+
+    def _look_for_damage(self, name: str, error: DBAPIError | psycopg2.Error) -> None:
+        """The caller gets the error as it is. That a page or an index is damaged concerns the operator too."""
+        driver_error = getattr(error, "orig", error)
+        if classify(driver_error, Phase.QUERY) is FailureKind.CORRUPTION:
+            with self._lock:
+                self._kinds[FailureKind.CORRUPTION.value] += 1
+            words = " ".join(str(driver_error).split())[:300]  # name files, blocks and indexes, no values
+            log.error("database_corrupted", operation=name, cause=words)
 
     def _answered(self, permit: Permit, attempted: float) -> None:
         self.breaker.succeeded(permit, attempted)

@@ -8,6 +8,13 @@ A row matches by SQLSTATE or by message, never by both:
   ends with "server closed the connection unexpectedly".
 - Poolers and proxies speak with borrowed codes (PgBouncer 08P01, Neon and Supavisor XX000): there too only
   the message tells.
+- One code stands for two things: 54000 is a statement that is too large, or a database that takes no writes until
+  its transaction ids are vacuumed. The server's own words tell them apart.
+
+Every SQLSTATE that PostgreSQL documents has its row (tests/conformance/test_sqlstates.py). Class 58 is the server's
+own trouble with its disk, or with what a provider has in place of one: it passes, or a person is told by the breaker.
+Damaged data (XX001, XX002) does not pass by waiting, and the same job again meets the same page: that job fails at
+once, with an alarm, and what is undamaged goes on.
 
 Messages are searched in lower case and in the table's order, so that of several addresses tried, one refused
 and one with a bad password, the password is what we hear of.
@@ -35,6 +42,7 @@ class FailureKind(StrEnum):
     AMBIGUOUS = "ambiguous"  # the provider does not say which: a back-off of seconds
     CONFIGURATION = "configuration"  # we are wrong: never again, tell the operator
     DATA = "data"  # the statement is wrong: the database is well
+    CORRUPTION = "corruption"  # a page or an index is damaged: never again, tell the operator
     UNKNOWN_OUTCOME = "unknown_outcome"  # lost after the statement was sent: the same key again
 
 
@@ -48,8 +56,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table: a kind, and what it is recognised by. A SQLSTATE of two characters is a whole
-    class.
+    """One row of the table: a kind, and what it is recognised by. A SQLSTATE of two characters is what is left of a
+    whole class.
     """
 
     kind: FailureKind
@@ -59,7 +67,7 @@ class Row:
 
 K = FailureKind
 TABLE: tuple[Row, ...] = (
-    Row(K.CONFLICT, sqlstates=("40001", "40P01")),
+    Row(K.CONFLICT, sqlstates=("40000", "40001", "40P01", "72000")),
     Row(
         K.SLOW,
         sqlstates=("57014", "55P03", "25P04"),
@@ -82,7 +90,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         K.CONFIGURATION,
-        sqlstates=("28P01", "28000", "3D000", "42501"),
+        sqlstates=("28", "3D", "42501", "F0"),
         messages=(
             "endpoint is disabled",
             "cannot be found",
@@ -132,7 +140,7 @@ TABLE: tuple[Row, ...] = (
     Row(K.STORAGE, sqlstates=("53100", "25006"), messages=("project size limit",)),
     Row(
         K.SATURATION,
-        sqlstates=("53300", "53200", "53000"),
+        sqlstates=("53", "HV001"),
         messages=(
             "too many clients already",
             "remaining connection slots are reserved",
@@ -166,9 +174,10 @@ TABLE: tuple[Row, ...] = (
     Row(K.UNKNOWN_OUTCOME, sqlstates=("08007", "40003")),
     Row(
         K.OUTAGE,
-        sqlstates=("08000", "08001", "08003", "08006", "57P01", "57P02", "57P03", "57P05", "25P03"),
+        sqlstates=("08", "25P03", "57", "58", "HV00N"),
         messages=(
             "couldn't connect to compute node",
+            "[neon_smgr]",  # its page server; most of these have 58030, some XX000
             "connection refused",
             "timeout expired",
             "timed out",
@@ -207,11 +216,56 @@ TABLE: tuple[Row, ...] = (
             "no such file or directory",  # the Unix socket of a server that is not running
         ),
     ),
-    Row(K.DATA, sqlstates=("22", "23", "42")),
+    Row(K.CORRUPTION, sqlstates=("XX001", "XX002")),
+    Row(
+        K.DATA,
+        sqlstates=(
+            *(
+                "01",
+                "02",
+                "03",
+                "09",
+                "0A",
+                "0B",
+                "0F",
+                "0L",
+                "0P",
+                "0Z",
+                "10",
+                "20",
+                "21",
+                "22",
+                "23",
+                "24",
+                "25",
+            ),
+            *(
+                "26",
+                "27",
+                "2B",
+                "2D",
+                "2F",
+                "34",
+                "38",
+                "39",
+                "3B",
+                "3F",
+                "40002",
+                "42",
+                "44",
+                "54",
+                "55",
+                "HV",
+                "P0",
+            ),
+        ),
+    ),
 )
 
 # Codes that poolers and proxies borrow for errors of their own.
-_BORROWED_SQLSTATES = frozenset({"08P01", "XX000"})
+BORROWED_SQLSTATES = frozenset({"08P01", "XX000"})
+# "database is not accepting commands that assign new transaction IDs to avoid wraparound data loss": it can be read.
+_WRAPAROUND = ("54000", "is not accepting commands")
 # `database "x" does not exist` and `role "x" does not exist`, while connecting only: in a query they are a
 # matter of the statement.
 _MISSING_ON_CONNECT = "does not exist"
@@ -235,7 +289,9 @@ def classify(error: BaseException, phase: Phase) -> FailureKind | None:
     if not isinstance(error, psycopg2.Error):
         return None
     sqlstate = error.pgcode
-    if sqlstate is not None and sqlstate not in _BORROWED_SQLSTATES:
+    if sqlstate == _WRAPAROUND[0] and _WRAPAROUND[1] in str(error):
+        return K.STORAGE
+    if sqlstate is not None and sqlstate not in BORROWED_SQLSTATES:
         kind = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2])
     elif (
         sqlstate is not None
@@ -263,13 +319,15 @@ def _by_message(message: str, phase: Phase) -> FailureKind | None:
     return None
 
 
+# The server says that it could not do this statement, and goes on: it rolled back what there was of it.
+_ROLLED_BACK = ("57P03", "58", "HV00N")
 # Psycopg2 noticed before it sent anything, or the server said it had not begun.
 _NOTHING_SENT = ("connection already closed", "connection not open", "pgbouncer cannot connect to server")
 
 
 def _lost(kind: FailureKind, error: psycopg2.Error, phase: Phase) -> FailureKind:
     """An outage after the statement was sent leaves open whether it was applied."""
-    if phase is Phase.CONNECT or error.pgcode == "57P03":
+    if phase is Phase.CONNECT or (error.pgcode or "").startswith(_ROLLED_BACK):
         return kind
     message = str(error).lower()
     return kind if any(part in message for part in _NOTHING_SENT) else K.UNKNOWN_OUTCOME
@@ -277,3 +335,6 @@ def _lost(kind: FailureKind, error: psycopg2.Error, phase: Phase) -> FailureKind
 
 DISCONNECTED = frozenset({K.OUTAGE, K.UNKNOWN_OUTCOME, K.SATURATION, K.QUOTA, K.AMBIGUOUS})
 """Kinds after which a connection is not used again."""
+
+RISES = frozenset({K.DATA, K.CORRUPTION})
+"""Kinds whose error rises to the caller as the driver's own."""

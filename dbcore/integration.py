@@ -32,7 +32,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore import broadcast_loop, broadcasts, ledger, users
+from dbcore import broadcast_loop, broadcasts, keys, ledger, users
 from dbcore.broadcast_loop import Send
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
 from dbcore.engine import GuardedEngine
@@ -124,13 +124,18 @@ def bot_safe_get_or_create_user(telegram_id: int, username: str | None, first_na
 def bot_safe_adjust_balance(
     telegram_id: int, amount: int, *, key: str, memo: str = "", actor: str = "bot"
 ) -> AdjustOutcome:
-    """Credit (amount above zero) or debit (below), in minor units. The same key is applied once, for ever."""
+    """Credit (amount above zero) or debit (below), in minor units. The same key is applied once, for ever.
+
+    So it is if `workers.balances.adjust` is called with it as `idempotency_key`, before or after: what is
+    UNAVAILABLE or UNKNOWN can be left to the workers.
+    """
     _require_telegram_id(telegram_id)
     door, began = _door(), time.monotonic()
     try:
         outcome = ledger.adjust(
             door.engine,
             key=key,
+            earlier_key=keys.of_caller(key).earlier,
             target=users.UserRef(telegram_id=telegram_id),
             amount=amount,
             memo=memo,
@@ -198,7 +203,13 @@ def bot_safe_broadcast(
     broadcast: Broadcast | None = None
     try:
         broadcast = broadcasts.create(
-            engine, key=key, payload=payload, segment=segment or {}, actor=actor, by_program=True
+            engine,
+            key=key,
+            earlier_key=keys.of_caller(key).earlier,
+            payload=payload,
+            segment=segment or {},
+            actor=actor,
+            by_program=True,
         )
         if broadcast.status.is_over:
             return BroadcastOutcome(status=OutcomeStatus.REPLAYED, broadcast=broadcast)

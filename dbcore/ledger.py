@@ -10,6 +10,7 @@ from typing import Any
 
 from dbcore.engine import GuardedEngine
 from dbcore.fingerprints import fingerprint
+from dbcore.keys import RESERVED
 from dbcore.known_balances import SeenBalance
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, Party, RejectionReason, TransferOutcome
@@ -21,7 +22,8 @@ TRANSFER_SQL = (
     "ledger_account_now(done.r_sender_id, %s) AS sender, ledger_account_now(done.r_recipient_id, %s) AS recipient"
 )
 ADJUST_SQL = (
-    "SELECT done.*, target.* FROM ledger_adjust(%s, %s, %s, %s, %s, %s, %s, %s) AS done, "
+    "SELECT done.*, target.* FROM ledger_find_key(%s, %s, %s, %s, %s, %s, %s, %s) AS found, "
+    "ledger_adjust(found.r_key, found.r_fingerprint, %s, %s, %s, %s, %s, %s) AS done, "
     "ledger_account_now(done.r_target_id, %s) AS target"
 )
 _KEY_LENGTH_MAX = 200  # an index entry may hold 2,700 bytes
@@ -31,8 +33,10 @@ def require_key(key: str) -> None:
     """Raises ValueError for what cannot be an idempotency key."""
     if not key or len(key) > _KEY_LENGTH_MAX or key != storable(key):
         raise ValueError(f"an idempotency key has 1 to {_KEY_LENGTH_MAX} characters, got {key[:80]!r}")
-    if key.startswith("pending:"):
-        raise ValueError("keys that begin with 'pending:' belong to confirmed transfers")
+    if key.startswith(RESERVED):
+        raise ValueError(
+            f"keys that begin with {' or '.join(map(repr, RESERVED))} belong to what was confirmed"
+        )
 
 
 def party(telegram_id: int | None, username: str | None, first_name: str | None) -> Party | None:
@@ -52,11 +56,20 @@ def balances_now(currency: str, *seen: tuple[int | None, int | None, int | None]
 
 
 def adjust(
-    engine: GuardedEngine, *, key: str, target: UserRef, amount: int, memo: str, actor: str
+    engine: GuardedEngine,
+    *,
+    key: str,
+    target: UserRef,
+    amount: int,
+    memo: str,
+    actor: str,
+    earlier_key: str | None = None,
 ) -> AdjustOutcome:
     """Credit (amount above zero) or debit (below) one user against the house.
 
-    amount -- signed minor units. actor -- who ordered it, for the record.
+    amount -- signed minor units. actor -- who ordered it, for the record: another actor with the same key, amount, memo
+        and target is a repetition.
+    earlier_key -- under which an earlier release may have applied the same (keys.py).
     """
     require_key(key)
     if amount == 0:
@@ -72,21 +85,12 @@ def adjust(
     mark = fingerprint(
         "adjust", telegram_id, username.lower() if username else None, amount, engine.currency, memo, actor
     )
-    row = engine.fetch_row(
-        ADJUST_SQL,
-        (
-            key,
-            mark,
-            telegram_id,
-            username,
-            amount,
-            engine.currency,
-            storable(memo),
-            storable(actor),
-            engine.currency,
-        ),
-        name="ledger.adjust",
-    )
+    asked = (telegram_id, username, amount, engine.currency, storable(memo))
+    parameters = (key, earlier_key, mark, *asked, *asked, storable(actor), engine.currency)
+    row = engine.fetch_row(ADJUST_SQL, parameters, name="ledger.adjust")
+    if row[2] == RejectionReason.KEY_REUSED:
+        # Or the same request was committed by somebody else, after this one looked for it. Now it is found.
+        row = engine.fetch_row(ADJUST_SQL, parameters, name="ledger.adjust")
     transfer_id, status, reason, target_id, target_username, target_first_name, balance, *now = row
     return AdjustOutcome(
         status=OutcomeStatus(status),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Celery, signals
 
-from workers import broker, process
+from workers import broker, process, unknown_kinds
 from workers.logs import configure_logging
 from workers.rescuer import RescuerStep
 from workers.valve import ValveStep
@@ -31,5 +31,6 @@ app.steps["consumer"].add(ValveStep)
 
 signals.setup_logging.connect(configure_logging, weak=False)
 signals.celeryd_init.connect(process.note_node, weak=False)
+signals.task_unknown.connect(unknown_kinds.on_unknown_task, weak=False)
 signals.worker_process_init.connect(process.start, weak=False)
 signals.worker_process_shutdown.connect(process.stop, weak=False)

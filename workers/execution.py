@@ -6,6 +6,7 @@ Every way out is written on the inbox record, so whatever dies in between, anoth
        │                      └─ Telegram away ──▶ the answer waits on the record, queue `replies`
        ├─ an errand is left ──▶ under way on the courier's loop, while the task's slot is free again ──▶ done
        ├─ database away ──▶ given back, due again once the breaker lets calls through
+       ├─ too slow, and the database is not ──▶ given back, due again later each time; that counts as a try
        ├─ not now ──▶ given back, due again after a while
        └─ cannot succeed ──▶ recorded in failed_operations, its user told with a reference, finished
 """
@@ -24,6 +25,7 @@ import redis
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
+from dbcore import keys
 from dbcore.breaker_rules import BreakerState
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
@@ -59,6 +61,8 @@ DELIVERIES_MAX = 5
 
 RECORD_AGAIN_SECONDS_MAX = 60
 
+SLOW_AGAIN_SECONDS_MAX = 60
+
 GIVEN_BACK_SECONDS_MAX = 5.0
 """While the fleet's breaker is open the rescuer holds it back anyway, until it closes and not until a time."""
 
@@ -73,6 +77,9 @@ _STARTED_WITH = {
     ShowDatabaseStatus.kind: "dbstatus",
 }
 """What a link to the private chat asks for, by the kind of job whose answer could not be sent there."""
+
+OPERATOR = "operator"
+ACTOR_LENGTH_MAX = 64
 
 _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -225,7 +232,9 @@ def _on_record(
         log.error("arguments_refused", job_id=job_id, error=refused)
     except redis.RedisError as error:
         raise _unreachable(error) from error
-    envelope = Envelope(job_id=job_id, lane=f"task:{job_id}", kind=job_type.kind, fields=fields)
+    envelope = Envelope(
+        job_id=job_id, lane=f"task:{job_id}", kind=job_type.kind, fields=_as_an_operator_s(fields)
+    )
     try:
         status = worker.inbox.accept(envelope, failure=refused or objection).status
     except redis.RedisError as error:
@@ -236,6 +245,16 @@ def _on_record(
         log.info("taken_before", job_id=job_id, how=status)
         return job_id, refused  # what was no objection then is none now
     return job_id, refused or objection
+
+
+def _as_an_operator_s(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a call, with an `actor` that says that an operator named it: else the audit log would show whomever
+    they please, such as an admin of the chat.
+    """
+    actor = fields.get("actor")
+    if not isinstance(actor, str) or actor == OPERATOR or actor.startswith(f"{OPERATOR}:"):
+        return fields
+    return {**fields, "actor": f"{OPERATOR}:{actor}"[:ACTOR_LENGTH_MAX]}
 
 
 def _unreachable(error: redis.RedisError) -> NotOnRecord:
@@ -250,7 +269,7 @@ def _bound(worker: process.WorkerProcess, key: object, job: Job) -> str:
         raise JobInvalid(
             f"idempotency_key: {key} came before with other arguments; expected the same ones, or a key of its own"
         )
-    return f"operator-{key}"
+    return keys.job_id_of(key)
 
 
 def _outcome_of(
@@ -285,6 +304,17 @@ def _outcome_of(
     except Exception as error:  # noqa: BLE001  the edge of a job, logged there
         _give_back(worker, claim, error, failure)
         return None
+
+
+def _is_slow_itself(worker: process.WorkerProcess, away: DatabaseAway) -> bool:
+    """Whether it is the job that took too long: the breaker lets calls through, and the database answers another
+    statement at once. A server that froze just now does not.
+    """
+    return (
+        away.kind is FailureKind.SLOW
+        and worker.engine.snapshot().state in {BreakerState.CLOSED, BreakerState.DISABLED}
+        and worker.engine.probe(writes=False) is None
+    )
 
 
 def _again_after(away: DatabaseAway) -> float:
@@ -323,6 +353,20 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
     """
     job_id = claim.envelope.job_id
     match error:
+        case DatabaseAway() if _is_slow_itself(worker, error):
+            given_up = claim.failure is None and failure is None and claim.deliveries >= DELIVERIES_MAX
+            log.warning("job_too_slow", deliveries=claim.deliveries, given_up=given_up)
+            if given_up:
+                failure = (
+                    f"gave up after {DELIVERIES_MAX} tries that each took too long, while the database was well "
+                    f"(DB_DEADLINE_SECONDS is {worker.settings.db_deadline_seconds:g})"
+                )
+            worker.inbox.release(
+                job_id,
+                worker.owner,
+                delay_seconds=0 if given_up else min(2**claim.deliveries, SLOW_AGAIN_SECONDS_MAX),
+                failure=failure,
+            )
         case DatabaseAway():
             log.warning(
                 "database_away", kind=error.kind, retry_after_seconds=round(error.retry_after_seconds, 3)

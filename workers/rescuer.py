@@ -19,10 +19,11 @@ from dbcore import fleet
 from dbcore.fleet import FleetView, outages
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, load_settings
+from workers import unknown_kinds
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
 from workers.inbox import Inbox, Publisher, Ticket
-from workers.jobs import DATABASE_QUEUES, WRITING_KINDS
+from workers.jobs import DATABASE_QUEUES, QUEUES, WRITING_KINDS
 from workers.messages import to_json
 from workers.notices import balance_from_memory, queued_notice, waits_for_the_database
 
@@ -90,7 +91,7 @@ class Rescuer:
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
             looked_at, tickets = self._inbox.rescue(BATCH, shut=shut)
-            published += sum(self._publisher.publish(ticket) for ticket in tickets)
+            published += sum(self._publish(ticket) for ticket in tickets)
             if looked_at < BATCH:
                 break
         self._heed_those_who_wait(view)
@@ -119,9 +120,12 @@ class Rescuer:
             is_on = view.admits_nothing or view.admits_only_reads
             outages.note_waiting(self._redis, len(waited_since), min(waited_since), is_on=is_on)
 
-    def _publish(self, ticket: Ticket | None) -> None:
-        if ticket is not None:
-            self._publisher.publish(ticket)
+    def _publish(self, ticket: Ticket | None) -> bool:
+        if ticket is None:
+            return False
+        if ticket.queue in QUEUES:
+            return self._publisher.publish(ticket)
+        return unknown_kinds.see_to(self._inbox, self._publisher, ticket.job_id, ticket.kind)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._pause):

@@ -17,7 +17,11 @@ from typing import Any
 
 import psutil
 import psycopg2
+import pytest
 
+from dbcore import integration
+from dbcore.integration import bot_safe_adjust_balance
+from dbcore.outcomes import OutcomeStatus
 from devstack import programs
 from devstack.ports import free_port
 from devstack.programs import Program
@@ -76,6 +80,34 @@ async def test_the_same_idempotency_key_again_takes_effect_once(
     await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[alice] == 200, "the other key's credit")
     await all_settled(stack, telegram)
     assert balances(stack)[alice] == 200
+
+
+async def test_a_direct_call_and_the_same_call_queued_are_one_effect_in_the_operator_s_name(
+    stack: Stack, telegram: TelegramControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bot beside Ballast leaves what was UNAVAILABLE or UNKNOWN to the workers, by the same key."""
+    (ann,) = await register(telegram, "Ann")
+    await all_settled(stack, telegram)
+    monkeypatch.setenv("DATABASE_URL", stack.database_url)
+    task = {"telegram_id": ann, "amount": 100, "actor": "telegram:1001"}
+    try:
+        assert bot_safe_adjust_balance(ann, 100, key="direct-first").status is OutcomeStatus.APPLIED
+        call(stack, "workers.balances.adjust", task | {"idempotency_key": "direct-first"})
+        call(stack, "workers.balances.adjust", task | {"idempotency_key": "queued-first"})
+        await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[ann] == 200, "both are applied")
+        await all_settled(stack, telegram)
+        assert bot_safe_adjust_balance(ann, 100, key="queued-first").status is OutcomeStatus.REPLAYED
+    finally:
+        integration.close()
+    assert balances(stack)[ann] == 200
+    made = stack.query("SELECT idempotency_key, actor FROM transfers ORDER BY id")
+    assert made == [("direct-first", "bot"), ("queued-first", "operator:telegram:1001")]
+    # Nor by way of a dead letter that is retried.
+    call(stack, "workers.balances.adjust", task | {"amount": 5, "idempotency_key": "queued-first"})
+    letters = "SELECT payload #>> '{fields,actor}' FROM failed_operations"
+    await asyncio.to_thread(stack.wait_until, lambda: bool(stack.query(letters)), "it is refused")
+    assert stack.query(letters) == [("operator:telegram:1001",)]
+    assert_audit_passes(stack)
 
 
 WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [

@@ -81,6 +81,7 @@ EXPECTED: dict[K | None, Expected] = {
     K.CONFIGURATION: Expected(1, Effect.COUNTED, End.UNAVAILABLE),
     K.UNKNOWN_OUTCOME: Expected(3, Effect.COUNTED, End.OUTCOME_UNKNOWN),
     K.DATA: Expected(1, Effect.NEUTRAL, End.UNTOUCHED, _FAILED, _FAILED),
+    K.CORRUPTION: Expected(1, Effect.NEUTRAL, End.UNTOUCHED, _FAILED, _FAILED),
     None: Expected(1, Effect.NEUTRAL, End.UNTOUCHED, _FAILED, _FAILED),
 }
 
@@ -119,6 +120,12 @@ class Case:
             tries = plain.tries if self.deadline_seconds is None else 1
             return Expected(tries, plain.breaker, End.OUTCOME_UNKNOWN)
         return plain
+
+    @property
+    def loses_the_session(self) -> bool:
+        """Whether the statement was sent, and what there is of its answer leaves it open what became of it."""
+        answered = isinstance(self.fault, Answer) and not self.fault.ends_connection
+        return self.place is Place.QUERY and self.expected.end is End.OUTCOME_UNKNOWN and not answered
 
     @property
     def retried(self) -> bool:
@@ -238,6 +245,40 @@ POSTGRES_REFUSES = (
     _refused(_PG, K.OUTAGE, "Passwort-Authentifizierung fehlgeschlagen", "28P01"),
 )
 
+_STATEMENTS_WRONG = {
+    "01000": "a function raised a warning as an error",
+    "02000": "no data",
+    "03000": "SQL statement not yet complete",
+    "09000": "triggered action exception",
+    "0A000": "cached plan must not change result type",
+    "0B000": "invalid transaction initiation",
+    "0F001": "invalid large-object descriptor",
+    "0LP01": "invalid grant operation",
+    "0P000": "invalid role specification",
+    "0Z002": "GET STACKED DIAGNOSTICS cannot be used outside an exception handler",
+    "10608": "invalid argument for xquery",
+    "20000": "case not found",
+    "21000": "more than one row returned by a subquery used as an expression",
+    "24000": "invalid cursor state",
+    "25P02": "current transaction is aborted, commands ignored until end of transaction block",
+    "26000": 'prepared statement "s1" does not exist',
+    "27000": "tuple to be updated was already modified",
+    "2BP01": "cannot drop table: other objects depend on it",
+    "2D000": "invalid transaction termination",
+    "2F005": "control reached end of function without RETURN",
+    "34000": 'cursor "c" does not exist',
+    "38000": "external routine exception",
+    "39P01": "trigger protocol violated",
+    "3B001": 'savepoint "s" does not exist',
+    "3F000": 'schema "nothing" does not exist',
+    "40002": "transaction integrity constraint violation",
+    "44000": "new row violates check option for view",
+    "54000": "index row size 3000 exceeds btree version 4 maximum 2704",
+    "55000": "object not in prerequisite state",
+    "HV000": "foreign data wrapper error",
+    "P0001": "raised by a function",
+}
+
 POSTGRES_ANSWERS = (
     _answered(_PG, K.CONFLICT, "40001", "could not serialize access due to concurrent update"),
     _answered(_PG, K.CONFLICT, "40P01", "deadlock detected"),
@@ -254,11 +295,33 @@ POSTGRES_ANSWERS = (
     _answered(_PG, K.DATA, "23505", 'duplicate key value violates unique constraint "transfers_key"'),
     _answered(_PG, K.DATA, "23514", 'new row violates check constraint "accounts_floor"'),
     _answered(_PG, K.DATA, "42P01", 'relation "nothing" does not exist'),
-    _answered(_PG, None, "P0001", "raised by a function"),
-    _answered(_PG, None, "XX001", "invalid page in block 7"),
+    _answered(_PG, K.CONFLICT, "40000", "transaction rolled back"),
+    _answered(_PG, K.CONFLICT, "72000", "snapshot too old"),
+    _answered(_PG, K.OUTAGE, "58030", "could not read block 7 in file: Input/output error"),
+    _answered(_PG, K.OUTAGE, "58000", "could not fsync the directory"),
+    _answered(_PG, K.OUTAGE, "58P01", "could not open file: No such file or directory"),
+    _answered(_PG, K.UNKNOWN_OUTCOME, "57000", "an operator intervened"),
+    _answered(_PG, K.UNKNOWN_OUTCOME, "08006", "connection to the server behind was lost"),
+    _answered(_PG, K.SATURATION, "53400", "temporary file size exceeds temp_file_limit"),
+    _answered(
+        _PG,
+        K.STORAGE,
+        "54000",
+        "database is not accepting commands that assign new transaction IDs to avoid wraparound data loss",
+    ),
+    _answered(_PG, K.CONFIGURATION, "28000", "a role may not do that"),
+    _answered(_PG, K.CONFIGURATION, "3D000", "there is no such database"),
+    _answered(_PG, K.CONFIGURATION, "F0000", "a setting in postgresql.conf cannot be read"),
+    _answered(_PG, K.OUTAGE, "HV00N", "a foreign server cannot be reached"),
+    _answered(_PG, K.SATURATION, "HV001", "a foreign server is out of memory"),
+    _answered(_PG, K.CORRUPTION, "XX001", "invalid page in block 7 of relation base/5/1234"),
+    _answered(_PG, K.CORRUPTION, "XX002", 'index "transfers_key" contains unexpected zero page at block 7'),
     _answered(_PG, None, "XX000", "cache lookup failed for type 4711"),
+    # One of each class in which the statement is wrong, or a function that it calls.
+    *(_answered(_PG, K.DATA, sqlstate, words) for sqlstate, words in _STATEMENTS_WRONG.items()),
     _ended(_PG, K.UNKNOWN_OUTCOME, "57P01", "terminating connection due to administrator command"),
     _ended(_PG, K.UNKNOWN_OUTCOME, "57P02", "terminating connection due to crash of another server process"),
+    _ended(_PG, K.UNKNOWN_OUTCOME, "57P04", "terminating connection due to conflict with recovery"),
     _ended(_PG, K.UNKNOWN_OUTCOME, "57P05", "terminating connection due to idle-session timeout"),
     _ended(_PG, K.UNKNOWN_OUTCOME, "25P03", "terminating connection due to idle-in-transaction timeout"),
     _ended(_PG, K.SLOW, "25P04", "terminating connection due to transaction timeout", open_=True),
@@ -423,6 +486,10 @@ NEON = (
         "53100",
         "could not extend file because project size limit (512 MB) has been exceeded",
     ),
+    _answered(
+        _NEON, K.OUTAGE, "58030", "[NEON_SMGR] could not read block 0 in rel 1663/5/16390.0 from page server"
+    ),
+    _answered(_NEON, K.UNKNOWN_OUTCOME, "XX000", "[NEON_SMGR] failed to send page request"),
     _ended(_NEON, K.UNKNOWN_OUTCOME, "57P01", "terminating connection due to administrator command"),
 )
 

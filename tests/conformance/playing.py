@@ -84,6 +84,7 @@ def ask(engine: GuardedEngine, via: Via = Via.DRIVER, **options: Any) -> int:
     return engine.call(
         lambda connection: int(connection.execute(text(STATEMENT)).scalar_one()),
         name="conformance",
+        replayable=True,
         **options,
     )
 

@@ -11,6 +11,7 @@ from dbcore.fleet.store import RETRIES_MAX, RETRIES_PER_SECOND
 from dbcore.retries import PURSE_MOST, RETRIES
 from tests.conformance.cases import EXPECTED
 from workers.execution import DELIVERIES_MAX
+from workers.inbox.inbox import UNKNOWN_KIND_AGAIN_SECONDS, UNKNOWN_KIND_SECONDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "failures.md").read_text()
 
@@ -47,5 +48,7 @@ def test_the_page_has_the_bounds_of_one_job() -> None:
     limits = BreakerLimits()
     assert f"(of {limits.window_calls}, and of no less than {limits.minimum_calls})" in PAGE
     assert f"only leased probes, {limits.probes_at_once} at once" in PAGE
+    assert f"for {UNKNOWN_KIND_SECONDS} s from when a worker was first handed it" in PAGE
+    assert f"due again after {UNKNOWN_KIND_AGAIN_SECONDS} s |" in PAGE
     assert f"a purse of {PURSE_MOST}" in PAGE
     assert f"one bucket of {RETRIES_MAX} that grows by {RETRIES_PER_SECOND:g} a second" in PAGE

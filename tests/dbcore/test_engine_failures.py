@@ -219,22 +219,25 @@ def test_a_connection_lost_inside_the_statement_is_retried_with_its_key_and_appl
     assert sql("SELECT count(*) FROM transfers WHERE idempotency_key = 'k'") == [(1,)]
 
 
-def test_what_cannot_be_replayed_is_not_sent_twice(
+def test_what_was_lost_inside_its_transaction_was_not_applied_and_runs_again(
     engine: GuardedEngine, person: Person, database_url: str, sql: Sql
 ) -> None:
+    """It has no key, and needs none: what was not committed is rolled back."""
     ann = person(100)
-    with row_locked(database_url, ann), ThreadPoolExecutor(1) as thread:
+    with row_locked(database_url, ann) as holder, ThreadPoolExecutor(1) as thread:
         changing = thread.submit(
             engine.call,
             lambda connection: connection.execute(text("UPDATE accounts SET floor = floor - 1")),
             name="once",
-            replayable=False,
         )
         (pid,) = eventually(lambda: waiting_backends(sql))
         sql("SELECT pg_terminate_backend(%s)", pid)
-        with pytest.raises(OutcomeUnknown):
-            changing.result(timeout=60)
-    assert engine.snapshot().retries_total == 0
+        eventually(lambda: pid not in waiting_backends(sql) and waiting_backends(sql))
+        holder.rollback()
+        changing.result(timeout=60)
+    assert sql("SELECT DISTINCT floor FROM accounts WHERE user_id IS NOT NULL") == [(-1,)]
+    snapshot = engine.snapshot()
+    assert (snapshot.failures_by_kind, snapshot.unknown_outcomes_total) == ({"outage": 1}, 0)
 
 
 def test_a_connection_ended_while_idle_is_replaced_unnoticed(make_engine: MakeEngine, sql: Sql) -> None:
@@ -250,7 +253,7 @@ def test_a_connection_ended_while_idle_is_replaced_unnoticed(make_engine: MakeEn
 
 def test_a_connection_with_a_forgotten_transaction_is_thrown_away(make_engine: MakeEngine, sql: Sql) -> None:
     engine = make_engine(settings=ONE, application_name="forgetful")
-    engine.call(lambda connection: connection.exec_driver_sql("BEGIN"), name="forget")
+    engine.fetch_row("BEGIN; SELECT 1", name="forget")
     touch(engine)
     assert sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'") == [(0,)]
 
@@ -400,6 +403,48 @@ def test_whether_it_can_be_written_to_is_tried_by_one_write_that_leaves_nothing(
         assert engine.probe(writes=False) is None
     assert engine.probe(writes=True) is None
     assert sql("SELECT count(*) FROM health_probes") == [(0,)]
+
+
+@contextmanager
+def raising(sql: Sql, sqlstate: str) -> Iterator[None]:
+    """Each transfer fails in this way."""
+    sql(
+        f"""
+        CREATE FUNCTION boom() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'could not read block 0 in rel 1663/5/16390.0' USING ERRCODE = '{sqlstate}'; END $$;
+        CREATE TRIGGER boom BEFORE INSERT ON transfers FOR EACH ROW EXECUTE FUNCTION boom();
+        """
+    )
+    yield
+    sql("DROP FUNCTION boom CASCADE")
+
+
+@pytest.mark.parametrize("sqlstate", ["58000", "58030"])
+def test_a_disk_that_does_not_answer_is_an_outage_and_no_failed_job(
+    sqlstate: str, make_engine: MakeEngine, person: Person, sql: Sql
+) -> None:
+    ann, bob = person(100), person()
+    engine = make_engine(sleep=lambda _seconds: None, limits=STAYS_OPEN)
+    with raising(sql, sqlstate):
+        for _ in range(2):
+            with pytest.raises(Unavailable) as away:
+                send(engine, ann, bob, "k")
+            assert away.value.kind is FailureKind.OUTAGE
+        assert engine.snapshot().reason is BreakerReason.OUTAGE
+    engine.breaker.reset()
+    assert send(engine, ann, bob, "k").status is OutcomeStatus.APPLIED
+
+
+def test_damaged_data_is_counted_and_rises_as_it_is(
+    make_engine: MakeEngine, person: Person, sql: Sql
+) -> None:
+    ann, bob = person(100), person()
+    engine = make_engine()
+    with raising(sql, "XX001"), pytest.raises(psycopg2.errors.DataCorrupted):
+        send(engine, ann, bob, "k")
+    snapshot = engine.snapshot()
+    assert (snapshot.failures_by_kind, snapshot.state) == ({"corruption": 1}, BreakerState.CLOSED)
+    assert send(engine, ann, bob, "k").status is OutcomeStatus.APPLIED
 
 
 # --- the call itself fails

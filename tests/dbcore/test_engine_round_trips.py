@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dbcore import ledger, pending_transfers, users
+from dbcore.connections import FORGET
 from dbcore.users import UserRef
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import FaultProxy
@@ -45,7 +46,19 @@ def test_each_operation_on_money_is_one_statement(
         engine, key="p", sender=ann, recipient=UserRef(telegram_id=bob.telegram_id), amount=5, memo=""
     )
     pending_transfers.decide(engine, key="d", token=asked.token, presser=ann, confirm=True)
-    engine.call(lambda connection: connection.exec_driver_sql("SELECT 1").one(), name="through SQLAlchemy")
     statements = proxy.statements()
-    assert len(statements) == 6
+    assert len(statements) == 5
     assert all(statement.startswith("SELECT") for statement in statements)
+
+
+def test_an_operation_through_sqlalchemy_is_one_transaction_and_leaves_its_session_clean(
+    make_engine: MakeEngine, proxy: FaultProxy, database_url: str
+) -> None:
+    engine = make_engine(
+        proxy.url_of(database_url.rsplit("/", 1)[1]),
+        settings={"db_pool_size": 1, "db_deadline_seconds": 60},
+    )
+    engine.fetch_row("SELECT 1", name="connects")
+    proxy.forget()
+    engine.call(lambda connection: connection.exec_driver_sql("SELECT 1").one(), name="through SQLAlchemy")
+    assert proxy.statements() == ["BEGIN ISOLATION LEVEL READ COMMITTED", "SELECT 1", "COMMIT", FORGET]

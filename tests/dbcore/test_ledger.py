@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dbcore import ledger, users
+from dbcore import keys, ledger, users
 from dbcore.engine import GuardedEngine
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, RejectionReason, TransferOutcome
@@ -66,6 +66,58 @@ def test_a_refusal_is_refused_again_though_the_money_came(engine: GuardedEngine,
     ledger.adjust(engine, key="gift", target=ref(ann), amount=100, memo="", actor="test")
     again = send(engine, ann, bob, 50, "k")
     assert again == first
+
+
+def credit(
+    engine: GuardedEngine, target: UserRef, key: keys.Key, actor: str, amount: int = 100
+) -> AdjustOutcome:
+    return ledger.adjust(
+        engine, key=key.key, earlier_key=key.earlier, target=target, amount=amount, memo="", actor=actor
+    )
+
+
+DIRECT, QUEUED = keys.of_caller("k"), keys.of_job(keys.job_id_of("k"))
+OF_THE_RELEASE_BEFORE = keys.Key(keys.job_id_of("k"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(DIRECT, QUEUED), (QUEUED, DIRECT), (OF_THE_RELEASE_BEFORE, QUEUED), (OF_THE_RELEASE_BEFORE, DIRECT)],
+)
+def test_one_key_is_one_credit_however_it_comes(
+    first: keys.Key, second: keys.Key, engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    """Also where who ordered it is called otherwise, and the target is named by username."""
+    ann = person(username="Ann_k")
+    applied = credit(engine, ref(ann), first, "bot")
+    again = credit(engine, UserRef(username="ann_K"), second, "operator:telegram:1001")
+    assert (applied.status, again.status) == (OutcomeStatus.APPLIED, OutcomeStatus.REPLAYED)
+    assert again.transfer_id == applied.transfer_id
+    assert users.get_or_create(engine, profile=ann).balance == 100
+    other = credit(engine, ref(ann), second, "bot", amount=101)
+    assert other.reason is RejectionReason.KEY_REUSED
+    assert credit(engine, ref(person()), second, "bot").reason is RejectionReason.KEY_REUSED
+    assert sql("SELECT actor FROM transfers WHERE id = %s", applied.transfer_id) == [("bot",)]
+
+
+def test_a_refusal_is_the_same_by_either_way(engine: GuardedEngine) -> None:
+    nobody = UserRef(telegram_id=4711)
+    for key, actor in ((DIRECT, "bot"), (QUEUED, "operator")):
+        assert credit(engine, nobody, key, actor).reason is RejectionReason.UNKNOWN_USER
+
+
+def test_the_same_key_by_both_ways_at_once_is_one_credit_and_nobody_hears_otherwise(
+    engine: GuardedEngine, person: Person
+) -> None:
+    """As after a freeze: the direct call's statement and the job that was left to the workers are done together."""
+    ann = person()
+    for number in range(10):
+        ways = ((keys.of_caller(f"r{number}"), "bot"), (keys.of_job(f"operator-r{number}"), "operator"))
+        with ThreadPoolExecutor(2) as threads:
+            done = [threads.submit(credit, engine, ref(ann), key, actor) for key, actor in ways]
+            statuses = sorted(each.result(timeout=120).status for each in done)
+        assert statuses == [OutcomeStatus.APPLIED, OutcomeStatus.REPLAYED]
+    assert users.get_or_create(engine, profile=ann).balance == 1_000
 
 
 def test_a_key_used_for_something_else_is_refused(engine: GuardedEngine, person: Person) -> None:

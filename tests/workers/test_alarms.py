@@ -186,6 +186,18 @@ def test_dead_letters_that_follow_each_other_are_one_event(queueing: Queueing) -
     assert len(messages(queueing)) == 2
 
 
+def test_damaged_data_is_told_at_once_and_once(queueing: Queueing) -> None:
+    guard, other = Guard(queueing), Guard(queueing)
+    guard.look()
+    assert messages(queueing) == []
+    for _ in range(3):
+        queueing.client.hincrby(totals.KEY, totals.name_of("failures", "corruption"), 2)
+        guard.look()
+        other.look()
+    (told,) = messages(queueing)
+    assert "PostgreSQL reports damaged data" in told
+
+
 def test_a_stuck_broadcast_is_told_once_and_that_it_goes_on(queueing: Queueing) -> None:
     agenda, guard = Agenda(queueing.client), Guard(queueing)
     for _ in range(WAKES_STUCK):

@@ -8,7 +8,7 @@ import redis
 
 from dbcore.known_balances import SeenBalance
 from workers.inbox import Acceptance, DialogueStep, Inbox, Receipt, Ticket
-from workers.inbox.inbox import LANE_LENGTH_MAX
+from workers.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
 from workers.jobs import Envelope, ShowBalance
 
 OWNER, OTHER = "host:1:aa", "host:2:bb"
@@ -189,7 +189,7 @@ def test_a_released_job_keeps_its_answer_and_goes_on_as_a_reply(inbox: Inbox, cl
     assert inbox.rescue(10)[1] == []
     make_due(client, "a")
     _, (ticket,) = inbox.rescue(10)
-    assert (ticket.queue, ticket.task_kind) == ("replies", "replies.deliver")
+    assert (ticket.queue, ticket.kind) == ("replies", "replies.deliver")
     claim = inbox.claim("a", OTHER)
     assert claim is not None
     assert (claim.reply, claim.sent, claim.deliveries) == ("[1,2]", 1, 1)
@@ -337,3 +337,60 @@ def test_a_callers_key_stands_for_the_arguments_it_came_with_first(inbox: Inbox)
     assert inbox.binds("refund-42", "aa")
     assert not inbox.binds("refund-42", "bb")
     assert inbox.binds("refund-43", "bb")
+
+
+# --- kinds and queues that this release does not have
+
+
+def unknown(job_id: str, kind: str = "shop.redeem") -> Envelope:
+    return Envelope(job_id=job_id, lane="user:7", kind=kind, fields={}, chat_id=7)
+
+
+def test_an_unknown_kind_waits_for_workers_that_know_it_and_then_fails(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    inbox.accept(unknown("a", "balances.newfangled"))
+    assert inbox.unknown_kind("a", "balances.newfangled") is None
+    assert inbox.rescue(10)[1] == []  # not at once again
+    make_due(client, "a")
+    (again,) = inbox.rescue(10)[1]
+    assert (again.queue, again.kind) == ("balances", "balances.newfangled")
+    client.hincrby("ballast:inbox:job:a", "unknown_since", -1000 * UNKNOWN_KIND_SECONDS)
+    ticket = inbox.unknown_kind("a", "balances.newfangled")
+    assert ticket is not None
+    assert (ticket.queue, ticket.kind) == ("users", "users.quarantine")
+    claim = inbox.claim("a", OWNER)
+    assert claim is not None
+    assert claim.envelope.kind == "balances.newfangled"
+    assert claim.failure is not None
+    assert "no worker knows" in claim.failure
+
+
+def test_a_worker_that_knows_the_kind_does_the_job_within_the_grace(inbox: Inbox) -> None:
+    inbox.accept(unknown("a"))
+    inbox.unknown_kind("a", "shop.redeem")
+    claim = inbox.claim("a", OWNER)
+    assert claim is not None
+    assert claim.failure is None
+    assert inbox.unknown_kind("a", "shop.redeem") is None  # a late copy, at another worker
+
+
+def test_a_job_in_a_queue_that_nobody_works_on_is_looked_at_however_long_the_queue(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    inbox.accept(unknown("a"))
+    client.lpush("shop", "its message")
+    make_due(client, "a")
+    (ticket,) = inbox.rescue(10)[1]
+    assert ticket.queue == "shop"
+
+
+def test_a_task_that_is_no_job_on_record_is_nobody_s_unknown_kind(inbox: Inbox) -> None:
+    assert inbox.unknown_kind("a-typing-error", "balances.ajust") is None
+    assert inbox.size() == 0
+
+
+def test_a_job_in_the_replies_queue_is_run_by_its_own_kind(inbox: Inbox) -> None:
+    ticket = inbox.accept(unknown("a", "replies.referrals")).ticket
+    assert ticket is not None
+    assert (ticket.queue, ticket.kind) == ("replies", "replies.referrals")

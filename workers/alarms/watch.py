@@ -5,6 +5,7 @@ neither tells it again nor forgets that it was told.
 
     ballast:alarms           hash   what stands (standing.py)
     ballast:alarms:letters   hash   seen: dead letters counted so far; at: when the last one was
+    ballast:alarms:corruption hash  the same, of errors that say that data or an index is damaged
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import cast
 import redis
 
 from dbcore.breaker_rules import BreakerReason
+from dbcore.failures import FailureKind
 from dbcore.fleet import FleetView
 from dbcore.redis_client import redis_time
 from workers import board, probe_record, totals
@@ -36,13 +38,15 @@ BREAKER_SECONDS = 10.0
 """An outage that is over sooner is in the log and on the pages, and nobody is woken for it."""
 
 QUIET_SECONDS = 600.0
-"""Dead letters that come within so long of each other are one event."""
+"""Dead letters that come within so long of each other are one event, and so are reports of damage."""
 
 STUCK_TOLD_MAX = 10
 
 LASTED = "{lasted}"
 
 _LETTERS = "ballast:alarms:letters"
+_CORRUPTION = "ballast:alarms:corruption"
+_CORRUPTIONS_COUNTED = totals.name_of("failures", FailureKind.CORRUPTION.value)
 
 _WHAT: dict[BreakerReason, str] = {
     BreakerReason.OUTAGE: "The database does not answer",
@@ -64,6 +68,12 @@ _QUOTA_OVER = (
 _LETTER = (
     "A job could not be done and waits for you as a dead letter. <code>python -m workers dead-letters list</code> "
     "shows all that are open. Others that follow within ten minutes of each other are not told one by one."
+)
+_DAMAGED = (
+    "PostgreSQL reports damaged data (SQLSTATE XX001 or XX002). Jobs that meet it fail and are on record; all others "
+    "go on. Back up the database now, before anything else. PostgreSQL's log names the table or index: a damaged index "
+    "is rebuilt by <code>REINDEX</code>, a damaged table is restored from a backup. Then run <code>python -m dbcore "
+    "audit</code> and retry the failed jobs (<code>python -m workers dead-letters list</code>)."
 )
 
 
@@ -155,9 +165,11 @@ class AlarmWatch:
                 f"<code>python -m workers broadcast show {broadcast_id}</code> says where it stands.",
                 over=f"Broadcast {broadcast_id} goes on, or is over; it was stuck for {LASTED}.",
             )
-        letter_at = self._last_letter_at(now)
+        letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
             yield Condition("dead-letters", _LETTER)
+        if self._last_at(_CORRUPTIONS_COUNTED, _CORRUPTION, now) > now - QUIET_SECONDS:
+            yield Condition("corruption", _DAMAGED)
         if overdue := self._inbox.overdue_seconds(fleet):
             yield Condition(
                 "overdue",
@@ -173,10 +185,11 @@ class AlarmWatch:
             counted.append((probe.get("probed_at") or 0.0, probe.get("open_dead_letters")))
         return any(at > since and number == 0 for at, number in counted)
 
-    def _last_letter_at(self, now: float) -> float:
-        counted = int(cast("bytes | None", self._redis.hget(totals.KEY, "dead_letters")) or 0)
-        seen, at = cast("list[bytes | None]", self._redis.hmget(_LETTERS, "seen", "at"))
+    def _last_at(self, total: str, key: str, now: float) -> float:
+        """When this total last grew, as far as `key` remembers."""
+        counted = int(cast("bytes | None", self._redis.hget(totals.KEY, total)) or 0)
+        seen, at = cast("list[bytes | None]", self._redis.hmget(key, "seen", "at"))
         if counted > int(seen or 0):
-            self._redis.hset(_LETTERS, mapping={"seen": counted, "at": now})
+            self._redis.hset(key, mapping={"seen": counted, "at": now})
             return now
         return float(at or 0)

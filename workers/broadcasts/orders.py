@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dbcore import broadcasts
+from dbcore import broadcasts, keys
 from dbcore.admin_actions import Order
 from dbcore.broadcasts import AudienceTooLarge, Begun, Broadcast, BroadcastRefused, BroadcastStatus, Progress
 from dbcore.engine import GuardedEngine
@@ -30,7 +30,7 @@ class Orders:
     lanes: Lanes
 
     def start(self, job: StartBroadcast, key: str, *, agreed: Broadcast | None = None) -> Progress:
-        """Write it down under `key` and send it, or have it sent at its time.
+        """Write it down once for `key`, a job's id, and send it, or have it sent at its time.
 
         agreed -- the draft that is to be begun as it was when somebody agreed to it, and not as anything else.
         """
@@ -38,9 +38,11 @@ class Orders:
         if job.broadcast_id is not None:
             broadcast = self._ours(job.broadcast_id)
         else:
+            own, earlier = keys.of_job(key)
             broadcast = broadcasts.create(
                 self.engine,
-                key=key,
+                key=own,
+                earlier_key=earlier,
                 payload=job.payload,
                 segment=job.segment.parts(),
                 actor=job.actor,

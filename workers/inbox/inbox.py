@@ -8,7 +8,7 @@ dropped.
 Every step is one Lua script, so each is atomic and one round trip. Keys (all below `ballast:inbox:`):
 
     job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, reply, failure,
-                         sent, uncertain, told, notice
+                         sent, uncertain, told, notice, unknown_since
     lane:<lane>   list   ids in the order they came; the head is the one in flight
     all           zset   id -> time of intake, for size and age
     due           zset   id -> when the rescuer looks at it again
@@ -41,7 +41,7 @@ from pydantic import ValidationError
 from dbcore.fleet import FleetView
 from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
 from workers import totals
-from workers.jobs import Envelope, EraseChunk, Quarantine, SendChunk, queue_of
+from workers.jobs import QUEUES, Envelope, EraseChunk, Quarantine, SendChunk, queue_of
 
 LANE_LENGTH_MAX = 200
 """Jobs that one user may have waiting. Past it the frontend says so instead of taking more."""
@@ -65,6 +65,14 @@ OVERDUE_SECONDS = 15.0
 _LOOKED_AT_MAX = 500
 _TAKE_THEIR_TIME = (SendChunk.kind, EraseChunk.kind)
 """Nobody waits for their answer, and they take as long as the pace wants."""
+
+UNKNOWN_KIND_SECONDS = 300
+"""How long a job of a kind that no worker knows waits for workers that do, from when one was first handed it: a
+frontend may be deployed before them. Then it has failed.
+"""
+
+UNKNOWN_KIND_AGAIN_SECONDS = 10
+"""How often it is tried until then."""
 
 PROCESSES_MAX = 1_000
 """Looked at, of those that beat."""
@@ -91,18 +99,17 @@ class Acceptance(StrEnum):
 
 @dataclass(frozen=True)
 class Ticket:
-    """A job that is to be published to Celery now."""
+    """A job that is to be published to Celery now.
+
+    kind -- what carries on with it: its own kind, or `replies.deliver` once only the answer is left, which needs no
+        database.
+    place -- its number in the queue, counted from the first message ever: messages are claimed in this order.
+    """
 
     job_id: str
     queue: str
     kind: str
     place: str
-    """Its number in the queue, counted from the first message ever: messages are claimed in this order."""
-
-    @property
-    def task_kind(self) -> str:
-        """Once only the answer is left, the job goes on as a reply, which needs no database."""
-        return "replies.deliver" if self.queue == "replies" else self.kind
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,11 @@ class Inbox:
         """What jobs that ended, and others, left known."""
         folder = files("workers.inbox").joinpath("lua")
         bounds = ", ".join(map(str, totals.ANSWER_MS))
-        prelude = folder.joinpath("prelude.lua").read_text() + f"local ANSWER_MS = {{{bounds}}}\n"
+        queues = ", ".join(f"{name} = true" for name in QUEUES)
+        prelude = (
+            folder.joinpath("prelude.lua").read_text()
+            + f"local ANSWER_MS = {{{bounds}}}\nlocal QUEUES = {{{queues}}}\n"
+        )
 
         def script(name: str, shared: str = "") -> Any:
             return client.register_script(prelude + shared + folder.joinpath(f"{name}.lua").read_text())
@@ -202,6 +213,7 @@ class Inbox:
         self._revive = script("revive")
         self._finish = script("finish", NOTE_LUA)
         self._rescue = script("rescue")
+        self._unknown = script("unknown")
         self._beat = script("beat")
         self._leave = script("leave")
         self._overdue = script("overdue")
@@ -372,6 +384,25 @@ class Inbox:
         answer = self._rescue(args=[limit, PUBLISH_GRACE_MS, CLAIM_LEASE_MS, OWNER_DEAD_AFTER_MS, *shut])
         looked_at, tickets = answer
         return int(looked_at), [Ticket(*_texts(ticket)) for ticket in tickets]
+
+    def unknown_kind(self, job_id: str, kind: str) -> Ticket | None:
+        """A worker was handed this job and does not know its kind, or nobody works on its queue.
+
+        For UNKNOWN_KIND_SECONDS it is only tried again later, for workers that do may be on their way. Then it gets the
+        ticket by which it fails.
+        """
+        answer = self._unknown(
+            args=[
+                job_id,
+                UNKNOWN_KIND_SECONDS * 1000,
+                UNKNOWN_KIND_AGAIN_SECONDS * 1000,
+                PUBLISH_GRACE_MS,
+                f"no worker knows the kind {kind!r}, after {UNKNOWN_KIND_SECONDS} seconds",
+                Quarantine.kind,  # its task, like any, records a failure without a look at the job's fields
+                queue_of(Quarantine.kind),
+            ]
+        )
+        return Ticket(*_texts(answer)) if answer else None
 
     def take_waiting(self, limit: int) -> list[Waiting]:
         """Up to `limit` jobs that wait for the database since this was asked last. Each is handed out once."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import kombu.exceptions
 import structlog
+from celery.exceptions import QueueNotFound
 
 from workers.jobs import task_name
 
@@ -18,7 +19,9 @@ log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Never raises for a broker that is away: the job is on record, and the rescuer publishes it later."""
+    """Never raises for a broker that is away, or a queue that only another release has: the job is on record, and the
+    rescuer sees to it later.
+    """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
@@ -27,14 +30,14 @@ class Publisher:
         """Whether Redis confirmed the message. A publish that failed may still have landed; a copy does no harm."""
         try:
             self._app.send_task(
-                task_name(ticket.task_kind),
+                task_name(ticket.kind),
                 kwargs={"job_id": ticket.job_id, "place": ticket.place},
                 task_id=ticket.job_id,
                 queue=ticket.queue,
                 ignore_result=True,
                 retry=False,
             )
-        except (kombu.exceptions.OperationalError, OSError) as error:
+        except (kombu.exceptions.OperationalError, OSError, QueueNotFound) as error:
             log.warning(
                 "publish_failed", job_id=ticket.job_id, queue=ticket.queue, error=type(error).__name__
             )

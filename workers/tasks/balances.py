@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from dbcore import ledger, users
+from dbcore import keys, ledger, users
 from workers import texts
 from workers.execution import Work
 from workers.jobs import AdjustBalance, ShowBalance
@@ -25,9 +25,11 @@ def show(work: Work[ShowBalance]) -> list[Message]:
 @job_task(AdjustBalance)
 def adjust(work: Work[AdjustBalance]) -> list[Message]:
     job = work.job
+    key, earlier_key = keys.of_job(work.job_id)
     outcome = ledger.adjust(
         work.engine,
-        key=work.job_id,
+        key=key,
+        earlier_key=earlier_key,
         target=users.UserRef(telegram_id=job.telegram_id, username=job.username),
         amount=job.amount,
         memo=job.reason,

@@ -49,7 +49,8 @@ function alarms(status, elapsed, isLost) {
 function inWords(name) {
   const [what, id] = name.split(/-(?=\d)/);
   return {
-    breaker: "the breaker is not closed", quota: "the quota is used up", "dead-letters": "a job failed", overdue: "commands are not being answered",
+    breaker: "the breaker is not closed", quota: "the quota is used up", "dead-letters": "a job failed",
+    overdue: "commands are not being answered", corruption: "PostgreSQL reports damaged data",
   }[what]
     ?? (id ? `${what} ${id} does not get on` : name);
 }

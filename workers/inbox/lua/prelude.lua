@@ -18,13 +18,19 @@ local function queue_of(id)
   return redis.call('HGET', job_key(id), 'queue')
 end
 
+-- What carries on with a job: its own kind, or what sends an answer.
+local function kind_of(id)
+  if redis.call('HEXISTS', job_key(id), 'reply') == 1 then return 'replies.deliver' end
+  return redis.call('HGET', job_key(id), 'kind')
+end
+
 -- The caller publishes it right after; should that get lost, it is looked at again after the grace.
 local function mark_published(id, grace_ms)
   local queue = queue_of(id)
   local place = redis.call('HINCRBY', SEQUENCE, queue, 1)
   redis.call('HSET', job_key(id), 'published', place, 'waits_in', queue)
   redis.call('ZADD', DUE, now + grace_ms, id)
-  return {id, queue, redis.call('HGET', job_key(id), 'kind'), tostring(place)}
+  return {id, queue, kind_of(id), tostring(place)}
 end
 
 local function let_go(id)

@@ -71,7 +71,7 @@ for _, id in ipairs(due) do
       redis.call('ZREM', DUE, id)
       redis.call('ZADD', HELD_BACK, redis.call('ZSCORE', ALL, id) or now, id)
       note_untold(id)
-    elseif fields[3] and not overtaken and redis.call('LLEN', queue) > 0 then
+    elseif fields[3] and not overtaken and QUEUES[queue] and redis.call('LLEN', queue) > 0 then
       redis.call('ZADD', DUE, now + grace_ms, id) -- it waits its turn in a long queue: no second copy
     else
       tickets[#tickets + 1] = mark_published(id, grace_ms)

@@ -1,0 +1,40 @@
+"""One idempotency key is one effect, however its request comes: by a call of dbcore.integration, by an operator's
+call of a task, or from the command line.
+
+The release before kept operators' keys with a prefix of their own, so that one key could take effect twice. What it did
+under a prefixed key is found too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+RESERVED = ("pending:", "pending_adjustment:")
+"""Keys that begin so are made by the ledger itself, for what somebody confirmed."""
+
+_OPERATORS = "operator-"
+
+
+class Key(NamedTuple):
+    """earlier -- under which the release before may have kept the same request."""
+
+    key: str
+    earlier: str | None = None
+
+
+def of_caller(key: str) -> Key:
+    """Of a direct call."""
+    return Key(key, _OPERATORS + key)
+
+
+def job_id_of(key: str) -> str:
+    """Of the one job that an operator's key stands for."""
+    return _OPERATORS + key
+
+
+def of_job(job_id: str) -> Key:
+    """Of a job: an operator's own key where they gave one, else the job's id."""
+    key = job_id.removeprefix(_OPERATORS)
+    if key == job_id or not key or key.startswith(RESERVED):
+        return Key(job_id)
+    return Key(key, job_id)

@@ -1,0 +1,35 @@
+"""What becomes of a job whose kind this release does not know: it waits for workers that do, and not for ever.
+
+Such jobs come from a frontend that was deployed before its workers, and stay behind a release that was rolled back.
+Celery drops the message; the record stays, and its user's lane with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+import structlog
+
+from dbcore.redis_client import connect_redis
+from dbcore.settings import load_settings
+from workers.inbox import Inbox, Publisher
+
+log = structlog.get_logger(__name__)
+
+
+def on_unknown_task(sender: Any, name: str, id: str, **_celery: Any) -> None:
+    """Celery's `task_unknown`: this worker, in its parent process, was handed a message of a task it does not have."""
+    try:
+        with connect_redis(load_settings()) as client:
+            see_to(Inbox(client), Publisher(sender.app), id, name.removeprefix("workers."))
+    except redis.RedisError as error:
+        # It was published a moment ago, and the rescuer looks at it again.
+        log.warning("unknown_kind_not_noted", job_id=id, error=type(error).__name__)
+
+
+def see_to(inbox: Inbox, publisher: Publisher, job_id: str, kind: str) -> bool:
+    """Have it tried again later, or failed now; whether it was failed."""
+    ticket = inbox.unknown_kind(job_id, kind)
+    log.error("unknown_kind", job_id=job_id, kind=kind, failed=ticket is not None)
+    return ticket is not None and publisher.publish(ticket)
