@@ -98,8 +98,10 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         reached = True
         for position, message in enumerate(messages[claim.sent :], start=claim.sent + 1):
             assert bot is not None  # noqa: S101  without one there is nothing left to send here
-            if message.opens is not None and not reached:
+            if message.opens is not None and (not reached or message.text == PRIVATE_CHAT_CLOSED):
+                reached = False  # found out just now, or before this had to wait
                 message = message.model_copy(update={"text": PRIVATE_CHAT_CLOSED})
+                answer = replace(answer, messages=[*messages[: position - 1], message, *messages[position:]])
             verdict = await _shown_to_presser(bot, worker, envelope, message) or await _send_in_turn(
                 bot, worker, message, reached=reached
             )

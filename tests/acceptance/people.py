@@ -10,6 +10,7 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import Press, SeenMessage
 
 ANSWER_SECONDS_MAX = 60.0
+PRESSES_MAX = 20
 
 
 async def say(telegram: TelegramControl, user_id: int, text: str) -> SeenMessage:
@@ -45,6 +46,21 @@ async def toast(telegram: TelegramControl, press: Press) -> str:
     query = await telegram.callback_query(press.callback_query_id, wait_seconds=ANSWER_SECONDS_MAX)
     assert query.answer is not None, f"the press of {query.data!r} was not answered"
     return str(query.answer["text"])
+
+
+async def assert_shown(
+    telegram: TelegramControl, user_id: int, message: SeenMessage, data: str | None, words: str
+) -> None:
+    """A press shows these words to its presser. It is made again if only the spinner ended, for a worker was late."""
+    assert data is not None
+    for _ in range(PRESSES_MAX):
+        (press,) = await telegram.press(
+            user_id, message.message_id, data, chat_id=message.chat_id, force=True
+        )
+        if text := await toast(telegram, press):
+            assert words in text
+            return
+    raise AssertionError(f"{PRESSES_MAX} presses showed nothing")
 
 
 async def all_settled(stack: Stack, telegram: TelegramControl) -> None:

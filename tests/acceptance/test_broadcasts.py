@@ -7,6 +7,7 @@ import csv
 import io
 import time
 from collections import Counter
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -15,7 +16,7 @@ from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, register, say
+from tests.acceptance.people import all_settled, answers, assert_shown, register, say
 from tests.card_edits import assert_the_card_went_forwards
 from tests.pictures import png
 
@@ -80,16 +81,15 @@ async def test_an_admin_broadcasts_from_the_command_to_the_report(
     # A stranger's press does nothing, and a confirmation of what was changed since neither.
     stale = next(data for label, data in drawn_up.buttons if label == "Confirm")
     assert stale is not None
-    await telegram.press(dora, drawn_up.message_id, stale, force=True)
-    await telegram.wait_for_message(dora, lambda message: "for admins" in message.text)
+    to_dora = replace(drawn_up, chat_id=dora)
+    await assert_shown(telegram, dora, to_dora, stale, "for admins")
     await press(telegram, drawn_up, "To whom")
     chosen = await card(telegram, "draft", after=drawn_up.revision)
     await press(telegram, chosen, "Active")
     await telegram.wait_for_message(ADMIN_ID, lambda message: "how many days" in message.text)
     await telegram.send_text(ADMIN_ID, "30")
     narrowed = await card(telegram, "draft", "seen within 30 days", "That is 92 people")
-    await telegram.press(ADMIN_ID, narrowed.message_id, stale, force=True)
-    await telegram.wait_for_message(ADMIN_ID, lambda message: "changed after you were shown" in message.text)
+    await assert_shown(telegram, ADMIN_ID, narrowed, stale, "changed after you were shown")
     narrowed = await card(telegram, "draft", after=narrowed.revision - 1)
     # Pressed three times it begins once.
     go = next(data for label, data in narrowed.buttons if label == "Confirm")
@@ -312,8 +312,7 @@ async def test_a_draft_is_scheduled_priced_and_discarded_and_what_is_not_there_i
     )
     await press(telegram, sure, "No")
     kept = await card(telegram, "scheduled", after=sure.revision)
-    await telegram.press(ADMIN_ID, kept.message_id, "b:999:pause", force=True)
-    await telegram.wait_for_message(ADMIN_ID, lambda message: "There is no broadcast 999" in message.text)
+    await assert_shown(telegram, ADMIN_ID, kept, "b:999:pause", "There is no broadcast 999")
     again = await telegram.send_text(ADMIN_ID, "/broadcast never")
     drawn_up = await card(telegram, "draft", after=again.message.revision)
     await press(telegram, drawn_up, "Discard")
