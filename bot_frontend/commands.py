@@ -13,6 +13,7 @@ from bot_frontend.dialogue import Dialogue, DraftQuestion, Question, Refusal, Se
 from bot_frontend.updates import ButtonPress, MembershipChange, Reading, Sender, TextMessage
 from dbcore.money import AmountError, parse_amount
 from dbcore.settings import Settings
+from dbcore.text import one_line
 from dbcore.users import UserRef, UserRefError
 from workers.jobs import (
     MEMO_LENGTH_MAX,
@@ -143,7 +144,10 @@ def _after(step: Question | Refusal | SendRequest, message: TextMessage) -> Inte
         case SendRequest():
             return Intention(
                 CreateTransfer(
-                    **_who(message.sender), recipient=step.recipient, amount=step.amount, memo=step.memo
+                    **_who(message.sender),
+                    recipient=step.recipient,
+                    amount=step.amount,
+                    memo=one_line(step.memo),
                 )
             )
 
@@ -165,7 +169,7 @@ def _adjust(name: str, arguments: str, message: TextMessage, settings: Settings)
             telegram_id=target.telegram_id,
             username=target.username,
             amount=amount if name == "credit" else -amount,
-            reason=reason.strip(),
+            reason=one_line(reason),
             actor=f"telegram:{message.sender.telegram_id}",
         )
     )

@@ -8,6 +8,16 @@ from typing import Any
 
 import structlog
 
+from dbcore.text import one_line
+
+
+def _on_one_line(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """For a terminal, which obeys escape sequences; JSON escapes them. The event itself is always ours."""
+    return {
+        key: one_line(value) if isinstance(value, str) and key != "event" else value
+        for key, value in event.items()
+    }
+
 
 def configure_logging(**_celery: Any) -> None:
     """Send structlog's events and the libraries' records through one handler to stderr.
@@ -21,7 +31,7 @@ def configure_logging(**_celery: Any) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        [_on_one_line, structlog.dev.ConsoleRenderer()]
         if sys.stderr.isatty()
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -1,7 +1,8 @@
-"""What the workers say to people: one function an outcome, Telegram's HTML, names and memos escaped."""
+"""What the workers say to people: one function an outcome, Telegram's HTML, names and memos made harmless."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape as escape_html
 
@@ -9,6 +10,7 @@ from dbcore.history import HistoryEntry, HistoryPage
 from dbcore.money import format_amount
 from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, Party, PendingOutcome, RejectionReason
 from dbcore.settings import Settings
+from dbcore.text import isolated, one_line, shows_something
 from dbcore.users import UserAccount
 from workers.jobs import AdjustBalance, CreateTransfer
 from workers.messages import Button
@@ -25,6 +27,13 @@ EXPIRES_AFTER_MINUTES = 10
 NAME_SHOWN_MAX = 32
 """A first name may have 64 characters and a username 32; a page of history shows eight of each."""
 
+MEMO_SHOWN_MAX = 40
+"""In a page of history; elsewhere a memo is shown whole."""
+
+_QUOTATION_MARKS = str.maketrans(dict.fromkeys("“”„‟", '"'))
+
+_USERNAME = re.compile(r"\w{1,32}", re.ASCII)
+
 
 def escape(text: str) -> str:
     """For Telegram's HTML, where quotes need no escape and would only make a message too long."""
@@ -35,19 +44,45 @@ def _money(minor: int, settings: Settings) -> str:
     return f"<b>{format_amount(minor, settings.currency_exponent, settings.currency)}</b>"
 
 
+def _shown(text: str, length_max: int | None = None) -> str:
+    """What somebody wrote, as it may stand in a sentence of ours; empty where nothing of it is seen."""
+    line = one_line(text, length_max)
+    return isolated(escape(line)) if shows_something(line) else ""
+
+
+def _first_name(party: Party | UserAccount) -> str:
+    return _shown(party.first_name, NAME_SHOWN_MAX) or "a user without a name"
+
+
+def _username(party: Party | UserAccount) -> str | None:
+    """As Telegram gives them: Latin letters, digits and underscores. Anything else is no username to show."""
+    return party.username if party.username and _USERNAME.fullmatch(party.username) else None
+
+
 def _name(party: Party | UserAccount) -> str:
     """First name and @username, or the id: enough to tell two people of one name apart."""
-    called = escape(party.first_name[:NAME_SHOWN_MAX]) or "a user without a name"
-    return f"{called} (@{escape(party.username)})" if party.username else f"{called} (id {party.telegram_id})"
+    username = _username(party)
+    handle = f"@{username}" if username else f"id {party.telegram_id}"
+    return f"{_first_name(party)} ({handle})"
+
+
+def identified(party: Party) -> str:
+    """Who it is, on a line of its own in fixed-width letters, which no name can have: for whoever is to confirm."""
+    username = _username(party)
+    handle = f"<code>@{username}</code> · " if username else ""
+    return f"{handle}ID <code>{party.telegram_id}</code>"
 
 
 def _memo(memo: str) -> str:
-    return f"\n“{escape(memo)}”" if memo else ""
+    """On a line of its own, between quotation marks that it has none of, so that it cannot end before its end."""
+    shown = _shown(memo.translate(_QUOTATION_MARKS))
+    return f"\n“{shown}”" if shown else ""
 
 
 def welcome(account: UserAccount, settings: Settings) -> str:
     greeting = "Welcome" if account.created else "Welcome back"
-    name = f", {escape(account.first_name)}" if account.first_name else ""
+    called = _shown(account.first_name, NAME_SHOWN_MAX)
+    name = f", {called}" if called else ""
     return (
         f"{greeting}{name}! Your balance is {_money(account.balance, settings)}.\n\n"
         "/balance shows it, /send moves it to somebody else, /history shows what happened, /help explains."
@@ -71,7 +106,7 @@ def adjusted(outcome: AdjustOutcome, job: AdjustBalance, settings: Settings) -> 
                 f"Their balance is {_money(outcome.balance_after, settings)}."
             )
         case RejectionReason.INSUFFICIENT_FUNDS:
-            return f"Nothing was debited: {escape(asked)} has less than {amount}."
+            return f"Nothing was debited: {_shown(asked)} has less than {amount}."
         case reason:
             return _refusal(reason, asked)
 
@@ -94,7 +129,7 @@ def transfer_refused(outcome: PendingOutcome, job: CreateTransfer, settings: Set
 
 
 def _refusal(reason: RejectionReason, asked: str) -> str:
-    shown = escape(asked)
+    shown = _shown(asked)
     match reason:
         case RejectionReason.UNKNOWN_USER:
             return (
@@ -121,8 +156,9 @@ def _refusal(reason: RejectionReason, asked: str) -> str:
 def transfer_to_confirm(outcome: PendingOutcome, job: CreateTransfer, settings: Settings) -> str:
     assert outcome.recipient is not None  # noqa: S101  a transfer without one is refused
     return (
-        f"Send {_money(outcome.amount, settings)} to {_name(outcome.recipient)}?{_memo(job.memo)}\n"
-        f"<i>Good for {EXPIRES_AFTER_MINUTES} minutes.</i>"
+        f"Send {_money(outcome.amount, settings)} to {_first_name(outcome.recipient)}?\n"
+        f"{identified(outcome.recipient)}{_memo(job.memo)}\n"
+        f"<i>Confirm within {EXPIRES_AFTER_MINUTES} minutes.</i>"
     )
 
 
@@ -184,7 +220,8 @@ def _entry(entry: HistoryEntry, settings: Settings) -> str:
         with_whom = "credit" if entry.amount > 0 else "debit"
     else:
         with_whom = f"{'from' if entry.amount > 0 else 'to'} {_name(entry.counterparty)}"
-    memo = f" · {escape(entry.memo[:40])}" if entry.memo else ""
+    said = _shown(entry.memo, MEMO_SHOWN_MAX)
+    memo = f" · {said}" if said else ""
     return f"{entry.created_at:%Y-%m-%d %H:%M} <b>{sign}{amount}</b> {with_whom}{memo}"
 
 

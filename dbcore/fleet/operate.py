@@ -14,6 +14,7 @@ from dbcore.breaker_rules import BreakerState
 from dbcore.fleet.state import FleetState, StateUnreadable
 from dbcore.fleet.store import FleetStore
 from dbcore.fleet.view import read
+from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +76,7 @@ def user_here() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = "unnamed"
-    return f"{user}@{socket.gethostname()}"
+    return one_line(f"{user}@{socket.gethostname()}")
 
 
 def _time(seconds: float) -> str:

@@ -29,7 +29,7 @@ async def test_a_user_moves_money_to_another_and_both_see_it(stack: Stack, teleg
     assert "birthday" in told.text
 
     question = await say(telegram, alice, "/send @boris 5.5 for <b>lunch</b>")
-    assert "Send 5.50 CREDIT to Boris (@Boris)?" in question.text
+    assert "Send 5.50 CREDIT to Boris?\n@Boris · ID " in question.text
     assert "for <b>lunch</b>" in question.text
     await telegram.press_button(alice, question, "Confirm")
     done = await telegram.wait_for_message(alice, lambda message: "Sent 5.50 CREDIT to Boris" in message.text)

@@ -80,7 +80,7 @@ def test_send_with_everything_asks_nothing(settings: Settings) -> None:
     assert (intention.job.recipient, intention.job.amount, intention.job.memo) == (
         "@carol",
         550,
-        "for  lunch",
+        "for lunch",
     )
     assert intention.dialogue is None
 

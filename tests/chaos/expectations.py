@@ -31,7 +31,7 @@ _SHAPES = (
     ("welcome", re.compile(r"Welcome.*", re.DOTALL)),
     ("credited", re.compile(rf"Credited {_AMOUNT} to .*\n“(?P<memo>.*)”\n.*")),
     ("was credited", re.compile(rf"You were credited {_AMOUNT}\.\n“(?P<memo>.*)”\n.*")),
-    ("question", re.compile(rf"Send {_AMOUNT} to .*\?\n“(?P<memo>.*)”\n.*")),
+    ("question", re.compile(rf"Send {_AMOUNT} to .*\?\n.*\n“(?P<memo>.*)”\n.*")),
     ("sent", re.compile(rf"Sent {_AMOUNT} to .*\.\n“(?P<memo>.*)”\n.*")),
     ("received", re.compile(rf".* sent you {_AMOUNT}\.\n“(?P<memo>.*)”\n.*")),
     ("has less", re.compile(rf"You do not have {_AMOUNT}\. Your balance is .*")),

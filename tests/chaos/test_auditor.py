@@ -37,8 +37,8 @@ def honest() -> Record:
     answers = [
         (ADMIN, "Credited 10.00 CREDIT to Alice (@alice).\n“reason-1”\nTheir balance is 10.00 CREDIT.", None),
         (ALICE, "You were credited 10.00 CREDIT.\n“reason-1”\nYour balance is 10.00 CREDIT.", None),
-        (ALICE, "Send 4.00 CREDIT to Boris (@boris)?\n“memo-1”\nGood for 10 minutes.", None),
-        (ALICE, "Send 1.00 CREDIT to Boris (@boris)?\n“memo-2”\nGood for 10 minutes.", None),
+        (ALICE, "Send 4.00 CREDIT to Boris?\n@boris · ID 5002\n“memo-1”\nConfirm within 10 minutes.", None),
+        (ALICE, "Send 1.00 CREDIT to Boris?\n@boris · ID 5002\n“memo-2”\nConfirm within 10 minutes.", None),
         (ALICE, "You do not have 99.00 CREDIT. Your balance is 10.00 CREDIT.", None),
         (ALICE, "I do not know @ghost. They have to send me /start once before they can receive.", None),
         (ALICE, "Your balance is 10.00 CREDIT.", None),

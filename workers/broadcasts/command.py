@@ -18,6 +18,7 @@ from dbcore.admin_actions import DONE, Order
 from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.operate import user_here
+from dbcore.text import one_line
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
@@ -173,7 +174,7 @@ def _ids_in(text: str) -> list[int]:
 
 def _what(broadcast: Progress) -> str:
     text = broadcast.payload.get("text")
-    return " ".join(text.split())[:30].ljust(30) if text else "a copied message".ljust(30)
+    return (one_line(text, 30) if text else "a copied message").ljust(30)
 
 
 def _watch(orders: Orders, broadcast_id: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_leases import Recipient
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
+from dbcore.text import one_line
 from workers.broadcasts import card, erasing
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.albums import Albums
@@ -190,6 +191,6 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
 
 def _refused_by_telegram(reason: str) -> str:
     return (
-        f"Telegram does not take this: {escape(reason)}\n"
+        f"Telegram does not take this: {escape(one_line(reason))}\n"
         "A text is read as Telegram's HTML. To send a message just as it is, reply /broadcast to it."
     )
