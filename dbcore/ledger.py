@@ -24,8 +24,10 @@ def require_key(key: str) -> None:
     """Raises ValueError for what cannot be an idempotency key."""
     if not key or len(key) > _KEY_LENGTH_MAX or key != storable(key):
         raise ValueError(f"an idempotency key has 1 to {_KEY_LENGTH_MAX} characters, got {key[:80]!r}")
-    if key.startswith("pending:"):
-        raise ValueError("keys that begin with 'pending:' belong to confirmed transfers")
+    if key.startswith(("pending:", "pending_adjustment:")):
+        raise ValueError(
+            "keys that begin with 'pending:' or 'pending_adjustment:' belong to what was confirmed"
+        )
 
 
 def party(telegram_id: int | None, username: str | None, first_name: str | None) -> Party | None:

@@ -18,7 +18,7 @@ _CREATE_SQL = (
     "SELECT * FROM pending_create(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
 )
 _DECIDE_SQL = "SELECT * FROM pending_decide(%s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
-_TOKEN_BYTES = 12  # 16 characters: guessing is hopeless, and a button's data holds 64 bytes with more to say
+TOKEN_BYTES = 12  # 16 characters: guessing is hopeless, and a button's data holds 64 bytes with more to say
 
 
 def create(
@@ -65,7 +65,7 @@ def create(
         (
             key,
             mark,
-            secrets.token_urlsafe(_TOKEN_BYTES),
+            secrets.token_urlsafe(TOKEN_BYTES),
             *sender.parameters(),
             recipient_id,
             recipient_username,

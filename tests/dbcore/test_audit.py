@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dbcore import ledger, pending_transfers
+from dbcore import ledger, pending_adjustments, pending_transfers
 from dbcore.audit import CHECKS, audit, report
 from dbcore.engine import GuardedEngine
+from dbcore.pending_adjustments import Limits
 from dbcore.users import UserRef
 from tests.dbcore.conftest import Person, Sql
 
@@ -67,6 +68,22 @@ CORRUPTIONS = [
         "each confirmed request has its transfer",
         "UPDATE pending_transfers SET status = 'cancelled', transfer_id = NULL WHERE status = 'confirmed'",
     ),
+    (
+        "each confirmed adjustment has its transfer",
+        "UPDATE pending_adjustments SET amount = -amount WHERE status = 'confirmed'",
+    ),
+    (
+        "each confirmed adjustment has its transfer",
+        "UPDATE pending_adjustments SET status = 'cancelled', transfer_id = NULL WHERE status = 'confirmed'",
+    ),
+    (
+        "each confirmed adjustment has its transfer",
+        "UPDATE pending_adjustments SET status = 'failed', reason = 'r' WHERE status = 'confirmed'",
+    ),
+    (
+        "each confirmed adjustment has its transfer",
+        f"UPDATE pending_adjustments SET target_user_id = (SELECT user_id FROM accounts WHERE id = {ANN})",
+    ),
 ]
 
 
@@ -88,6 +105,19 @@ def busy(engine: GuardedEngine, person: Person) -> None:
             engine, key=f"p{number}", sender=bob, recipient=UserRef.parse("@ann"), amount=50, memo=""
         )
         pending_transfers.decide(engine, key=f"d{number}", token=asked.token, presser=bob, confirm=confirm)
+    for number, amount in enumerate((70, -20, -30)):
+        put = pending_adjustments.create(
+            engine,
+            key=f"a{number}",
+            admin_id=1001,
+            target=UserRef.parse("@bob"),
+            amount=amount,
+            memo="",
+            limits=Limits(),
+        )
+        pending_adjustments.decide(
+            engine, key=f"b{number}", token=put.token, presser_id=1001, confirm=True, limits=Limits()
+        )
 
 
 @pytest.mark.usefixtures("busy")
