@@ -10,6 +10,7 @@ import uvicorn
 from celery import Celery
 
 from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
 from bot_frontend.reception import Receiver
@@ -59,11 +60,12 @@ async def serve(settings: Settings) -> None:
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
     pacer = Pacer(client)
-    callbacks = CallbackAnswers(bot, pacer)
+    callbacks, checkouts = CallbackAnswers(bot, pacer), Checkouts(bot)
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
-        webhook = Webhook(settings.telegram_webhook_secret.get_secret_value(), intake, callbacks, receiver)
+        secret = settings.telegram_webhook_secret.get_secret_value()
+        webhook = Webhook(secret, intake, callbacks, receiver, checkouts)
 
     server = uvicorn.Server(
         uvicorn.Config(
@@ -77,7 +79,7 @@ async def serve(settings: Settings) -> None:
     )
     beside = [asyncio.create_task(register(bot, settings, identity, receiver, pacer))]
     if webhook is None:
-        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer).run()))
+        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer, checkouts).run()))
     for task in beside:
         task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
     monitor.start()

@@ -10,7 +10,7 @@ from typing import Any
 from bot_frontend import dialogue as dialogues
 from bot_frontend import draft_questions, texts
 from bot_frontend.dialogue import Dialogue, DraftQuestion, Question, Refusal, SendRequest
-from bot_frontend.updates import ButtonPress, MembershipChange, Reading, Sender, TextMessage
+from bot_frontend.updates import ButtonPress, MembershipChange, Payment, Reading, Sender, TextMessage
 from dbcore.money import AmountError, parse_amount
 from dbcore.settings import Settings
 from dbcore.text import one_line
@@ -29,6 +29,7 @@ from workers.jobs import (
     Job,
     ListBroadcasts,
     PressBroadcast,
+    RecordPayment,
     SetUserStatus,
     ShowBalance,
     ShowDatabaseStatus,
@@ -61,6 +62,8 @@ def interpret(reading: Reading, dialogue: Dialogue | None, settings: Settings) -
             return _card_button(reading, int(card["id"]), card["what"], card["shown"], dialogue, settings)
         case ButtonPress():
             return Intention(_button(reading), dialogue)
+        case Payment():
+            return Intention(_payment(reading), dialogue)
         case MembershipChange():
             return Intention(
                 SetUserStatus(
@@ -234,6 +237,19 @@ def _button(press: ButtonPress) -> Job:
             **_who(press.sender), owner_telegram_id=int(page["owner"]), upto_version=int(page["version"])
         )
     return _reply(press.chat_id, texts.UNKNOWN_BUTTON)
+
+
+def _payment(payment: Payment) -> RecordPayment:
+    return RecordPayment(
+        **_who(payment.sender),
+        event=payment.kind.value,
+        charge_id=payment.charge_id,
+        amount=payment.amount,
+        currency=payment.currency,
+        payload=payment.payload,
+        details=payment.details,
+        said_at=payment.date,
+    )
 
 
 def _say(message: TextMessage, text: str, dialogue: Dialogue | None = None) -> Intention:

@@ -42,6 +42,7 @@ NOTHING_TO_CANCEL = (
     "A transfer that waits for your Confirm is left by the Cancel button under it."
 )
 NOT_A_COMMAND = "I understand commands alone. /help lists them."
+CHECKOUT_REFUSED = "This bot does not accept payments yet. You have not been charged."
 UNKNOWN_BUTTON = "I do not know this button any more. Please start again."
 TOO_MANY_WAITING = "You have too many commands waiting already. This one was not taken; try again in a while."
 TOO_MANY_IN_ALL = "Too many commands are waiting for the database. This one was not taken; try again later."

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
 from bot_frontend.reception import Receiver, Reception
@@ -40,7 +41,9 @@ async def test_the_poller_says_whether_telegram_answers(
     receiver, pacer = Receiver("polling"), Pacer(queueing.client)
     intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
     assert receiver.now() == Reception("polling", None, None, None)
-    polling = asyncio.create_task(Poller(bot, intake, CallbackAnswers(bot, pacer), receiver, pacer).run())
+    polling = asyncio.create_task(
+        Poller(bot, intake, CallbackAnswers(bot, pacer), receiver, pacer, Checkouts(bot)).run()
+    )
     server = TelegramProcess(tmp_path / "telegram", port, TOKEN, admin_ids=())
     try:
         away = await heard(receiver, lambda now: now.ok is False)

@@ -18,5 +18,6 @@ def test_no_update_whatever_trips_the_frontend_or_makes_an_admin_of_anybody(redi
         "replies.deliver",
         "balances.adjust",
         "transactions.create",
+        "transactions.record_payment",
     }
     assert kinds | {"transactions.confirm", "users.set_status", "transactions.history"} <= fuzzer.seen.keys()

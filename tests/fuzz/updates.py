@@ -51,6 +51,8 @@ def _kind(numbers: random.Random) -> dict[str, Any]:
             return {"my_chat_member": _membership(numbers)}
         case 3 | 4 | 5 | 6:
             return {"callback_query": _press(numbers)}
+        case 7:
+            return {"message": _payment(numbers)}
         case _:
             return {"message": _message(numbers)}
 
@@ -68,6 +70,17 @@ def _message(numbers: random.Random) -> dict[str, Any]:
         del message["text"]
         message["photo"] = [{"file_id": "x", "width": 1, "height": 1}]
     return message
+
+
+def _payment(numbers: random.Random) -> dict[str, Any]:
+    paid = {
+        "currency": numbers.choice(("XTR", "EUR", "")),
+        "total_amount": numbers.choice(_INTEGERS),
+        "invoice_payload": _text(numbers)[:128],
+        "telegram_payment_charge_id": numbers.choice(("charge", "", "x" * 300)),
+        "order_info": {"name": _text(numbers)},
+    }
+    return {**_message(numbers), numbers.choice(("successful_payment", "refunded_payment")): paid}
 
 
 def _press(numbers: random.Random) -> dict[str, Any]:

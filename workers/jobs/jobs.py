@@ -154,6 +154,23 @@ class DecideTransfer(UserJob):
     confirm: bool
 
 
+class RecordPayment(UserJob):
+    """Telegram says that this user paid, or was refunded: keep it, tell the admins, give a receipt. Credits nothing.
+
+    charge_id -- Telegram's; each is recorded once. amount -- in the currency's smallest units; XTR is whole Stars.
+    details -- Telegram's object, whole. said_at -- seconds since 1970.
+    """
+
+    kind = "transactions.record_payment"
+    event: Literal["paid", "refunded"]
+    charge_id: str = Field(min_length=1, max_length=256)
+    amount: int = Field(ge=0, lt=2**63)
+    currency: str = Field(min_length=1, max_length=16)
+    payload: str = Field(default="", max_length=512)
+    details: dict[str, Any] = {}
+    said_at: int = Field(ge=0)
+
+
 class ShowHistory(UserJob):
     """A page of the user's entries: the newest, or those up to an account version.
 

@@ -1,5 +1,6 @@
-"""/credit and /debit ask first, within limits, and what Telegram says of payments is kept. New tables and functions only,
-so the release before runs on beside them.
+"""/credit and /debit ask first, within limits, and what Telegram says of payments is kept.
+
+New tables and functions only, so the release before runs on beside them.
 """
 
 from __future__ import annotations
