@@ -17,11 +17,12 @@ from dbcore.text import one_line
 from dbcore.users import UserRef, UserRefError
 from workers.jobs import (
     MEMO_LENGTH_MAX,
-    AdjustBalance,
+    AskAdjustment,
     CardButton,
     CardQuestion,
     ChooseBroadcasts,
     CreateTransfer,
+    DecideAdjustment,
     DecideTransfer,
     DeliverReply,
     DraftBroadcast,
@@ -42,6 +43,7 @@ _HISTORY_BUTTON = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})"
 _CARD_BUTTON = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(?P<shown>[0-9a-f]{1,16}))?")
 _CARD_BUTTONS = frozenset(button.value for button in CardButton)
 _QUESTIONS = frozenset(question.value for question in CardQuestion)
+_ADJUSTMENT_BUTTON = re.compile(r"a(?P<decision>[cx]):(?P<token>[\w-]{1,60})")
 _TRANSFER_BUTTON = re.compile(r"(?P<decision>[cx]):(?P<token>[\w-]{1,60})")
 
 
@@ -61,7 +63,7 @@ def interpret(reading: Reading, dialogue: Dialogue | None, settings: Settings) -
         case ButtonPress() if card := _CARD_BUTTON.fullmatch(reading.data):
             return _card_button(reading, int(card["id"]), card["what"], card["shown"], dialogue, settings)
         case ButtonPress():
-            return Intention(_button(reading), dialogue)
+            return Intention(_button(reading, settings), dialogue)
         case Payment():
             return Intention(_payment(reading), dialogue)
         case MembershipChange():
@@ -168,12 +170,12 @@ def _adjust(name: str, arguments: str, message: TextMessage, settings: Settings)
     if len(reason.strip()) > MEMO_LENGTH_MAX:
         return _say(message, texts.MEMO_TOO_LONG)
     return Intention(
-        AdjustBalance(
+        AskAdjustment(
             telegram_id=target.telegram_id,
             username=target.username,
             amount=amount if name == "credit" else -amount,
             reason=one_line(reason),
-            actor=f"telegram:{message.sender.telegram_id}",
+            admin_id=message.sender.telegram_id,
         )
     )
 
@@ -227,7 +229,13 @@ def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings)
     return Intention(change, Dialogue(draft=more, asked_by=message.update_id))
 
 
-def _button(press: ButtonPress) -> Job:
+def _button(press: ButtonPress, settings: Settings) -> Job:
+    if adjustment := _ADJUSTMENT_BUTTON.fullmatch(press.data):
+        if press.sender.telegram_id not in settings.admin_ids:
+            return _reply(press.chat_id, texts.ADMINS_ONLY)
+        return DecideAdjustment(
+            **_who(press.sender), token=adjustment["token"], confirm=adjustment["decision"] == "c"
+        )
     if transfer := _TRANSFER_BUTTON.fullmatch(press.data):
         return DecideTransfer(
             **_who(press.sender), token=transfer["token"], confirm=transfer["decision"] == "c"

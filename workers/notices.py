@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from workers.jobs import (
     AdjustBalance,
+    AskAdjustment,
     ChangeDraft,
     ChooseBroadcasts,
     CreateTransfer,
+    DecideAdjustment,
     DecideTransfer,
     DeliverReply,
     DraftBroadcast,
@@ -30,6 +32,8 @@ TOLD_TO_WAIT = frozenset(
         ChooseBroadcasts,
         ShowBalance,
         AdjustBalance,
+        AskAdjustment,
+        DecideAdjustment,
         CreateTransfer,
         DecideTransfer,
         RecordPayment,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dbcore.payments import PaymentKind
 from dbcore.text import one_line
 from workers.jobs import RecordPayment
-from workers.texts import escape
+from workers.phrases import escape
 
 STARS = "XTR"
 

@@ -16,7 +16,8 @@ def test_no_update_whatever_trips_the_frontend_or_makes_an_admin_of_anybody(redi
         "not for us",
         "small talk",
         "replies.deliver",
-        "balances.adjust",
+        "balances.ask_adjustment",
+        "balances.decide_adjustment",
         "transactions.create",
         "transactions.record_payment",
     }

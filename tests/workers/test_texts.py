@@ -10,15 +10,18 @@ import pytest
 
 from dbcore.history import HistoryEntry, HistoryPage
 from dbcore.outcomes import (
+    AdjustmentDecisionOutcome,
     Decision,
     DecisionOutcome,
     OutcomeStatus,
     Party,
+    PendingAdjustmentOutcome,
     PendingOutcome,
+    RejectionReason,
 )
 from tests.conftest import MakeSettings
-from workers import texts
-from workers.jobs import CreateTransfer
+from workers import adjustment_texts, texts
+from workers.jobs import AskAdjustment, CreateTransfer
 
 HOSTILE = (
     "\u202e?)lorac@( loraC",
@@ -113,3 +116,75 @@ def test_no_memo_and_no_name_makes_a_line_of_history(make_settings: MakeSettings
     assert len(lines) == len(HOSTILE)
     assert all(line.startswith("2026-11-26 00:00 <b>+0.01 CREDIT</b> from ") for line in lines)
     assert all(line.endswith("…") for line in lines)
+
+
+CAROL = Party(4002, "carol", "Carol\nSmith")
+
+
+@pytest.mark.parametrize(
+    ("amount", "question", "after"),
+    [(2_000, "Credit <b>20.00 CREDIT</b> to", "30.00"), (-500, "Debit <b>5.00 CREDIT</b> from", "5.00")],
+)
+def test_an_admin_is_asked_with_who_how_much_before_after_and_why(
+    make_settings: MakeSettings, amount: int, question: str, after: str
+) -> None:
+    outcome = PendingAdjustmentOutcome(
+        status=OutcomeStatus.APPLIED,
+        token="t",
+        target=CAROL,
+        amount=amount,
+        currency="CREDIT",
+        balance=1_000,
+        balance_now=1_000,
+        version=1,
+        left_today=None,
+    )
+    job = AskAdjustment(username="carol", amount=amount, reason="birthday", admin_id=1001)
+    assert adjustment_texts.to_confirm(outcome, job, make_settings()).split("\n") == [
+        f"{question} Carol Smith?",
+        "<code>@carol</code> · ID <code>4002</code>",
+        "Balance now: <b>10.00 CREDIT</b>",
+        f"Balance after: <b>{after} CREDIT</b>",
+        "“birthday”",
+        "<i>Confirm within 10 minutes.</i>",
+    ]
+
+
+def decision(**changes: object) -> AdjustmentDecisionOutcome:
+    fields: dict[str, object] = {
+        "status": OutcomeStatus.APPLIED,
+        "decision": Decision.CONFIRMED,
+        "target": CAROL,
+        "amount": 2_000,
+        "currency": "CREDIT",
+        "memo": "birthday",
+        "card_balance": 1_000,
+        "balance_after": 3_000,
+        "balance_now": 3_000,
+        "version": 2,
+        "left_today": None,
+    }
+    return AdjustmentDecisionOutcome(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_a_balance_that_changed_before_confirm_is_said(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    assert "It had changed" not in adjustment_texts.decided(decision(), settings)
+    told = adjustment_texts.decided(decision(balance_after=2_500), settings)
+    assert "Their balance is <b>25.00 CREDIT</b>." in told
+    assert "It had changed from <b>10.00 CREDIT</b> to <b>5.00 CREDIT</b> before you confirmed." in told
+
+
+@pytest.mark.parametrize("reason", list(RejectionReason))
+def test_every_refusal_of_an_adjustment_says_that_nothing_moved(
+    make_settings: MakeSettings, reason: RejectionReason
+) -> None:
+    settings = make_settings(credit_limit="10", credit_limit_per_day="50")
+    refused = decision(status=OutcomeStatus.REJECTED, decision=None, reason=reason, left_today=100)
+    told = adjustment_texts.decided(refused, settings)
+    assert "Nothing was" in told or "done once" in told
+    if reason is RejectionReason.OVER_LIMIT:
+        assert "at most <b>10.00 CREDIT</b> (CREDIT_LIMIT)" in told
+    if reason is RejectionReason.OVER_DAILY_LIMIT:
+        assert "at most <b>50.00 CREDIT</b> in 24 hours" in told
+        assert "<b>1.00 CREDIT</b> left" in told

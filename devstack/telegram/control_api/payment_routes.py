@@ -5,6 +5,8 @@ Neither depends on the other here, so that a test can have a payment that was re
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from devstack.telegram.control_api.requests import Body, query_wait_seconds, read_body
@@ -56,7 +58,7 @@ class PaymentRoutes:
         return web.json_response({"message": message.described(), "update_id": update_id})
 
 
-def _price(body: Body) -> dict[str, str | int]:
+def _price(body: Body) -> dict[str, Any]:
     return {
         "currency": body.text("currency", STARS),
         "total_amount": body.integer("total_amount"),
