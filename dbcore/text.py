@@ -6,6 +6,7 @@ else's words begin and end: a name with a line break, a direction mark or an esc
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from typing import Any
@@ -78,6 +79,16 @@ def isolated(line: str) -> str:
     if any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in line):
         return f"{FIRST_STRONG_ISOLATE}{line}{POP_DIRECTIONAL_ISOLATE}"
     return line
+
+
+def visible_json(document: str) -> str:
+    """A JSON text with what a terminal would obey or hide written as escapes; other letters are left readable."""
+    return "".join(
+        json.dumps(letter)[1:-1]
+        if letter != "\n" and unicodedata.category(letter) in {"Cc", "Cf", "Zl", "Zp"}
+        else letter
+        for letter in document
+    )
 
 
 def csv_cell(text: str) -> str:

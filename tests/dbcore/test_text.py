@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbcore.text import csv_cell, isolated, one_line, shows_something
+from dbcore.text import csv_cell, isolated, one_line, shows_something, visible_json
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,10 @@ def test_no_cell_of_a_csv_begins_a_formula(formula: str) -> None:
 
 def test_a_plain_cell_of_a_csv_is_left_alone() -> None:
     assert csv_cell("Forbidden: bot was blocked") == "Forbidden: bot was blocked"
+
+
+def test_json_for_a_terminal_hides_and_orders_nothing() -> None:
+    value = {"text": "привет\u202e \x9b31m \u200b\U000e0041"}
+    shown = visible_json(json.dumps(value, ensure_ascii=False, indent=2))
+    assert "привет\\u202e \\u009b31m \\u200b\\udb40\\udc41" in shown
+    assert json.loads(shown) == value

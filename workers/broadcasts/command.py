@@ -18,7 +18,7 @@ from dbcore.admin_actions import DONE, Order
 from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.operate import user_here
-from dbcore.text import one_line
+from dbcore.text import one_line, visible_json
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace, orders: Orders) -> None:
             _watch(orders, broadcasts.require_progress(orders.engine, options.broadcast_id).id)
         case "show":
             described = asdict(broadcasts.require(orders.engine, options.broadcast_id))
-            print(json.dumps(described, indent=2, default=str, ensure_ascii=False))
+            print(visible_json(json.dumps(described, indent=2, default=str, ensure_ascii=False)))
         case "resend-unknown":
             order = order_here("broadcast.resend_unknown", str(options.broadcast_id))
             count = orders.resend_unknown(options.broadcast_id, uuid.uuid4().hex)

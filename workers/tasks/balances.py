@@ -94,11 +94,10 @@ def decide_adjustment(work: Work[DecideAdjustment]) -> list[Message]:
         adjustment_texts.decided(outcome, work.settings), edit=adjustment_texts.closes_the_card(outcome)
     )
     if outcome.decision is Decision.CONFIRMED and outcome.target is not None:
-        told = outcome.target.telegram_id
-        if told != work.chat_id:
-            messages.append(
-                Message(chat_id=told, text=adjustment_texts.adjusted_for_you(outcome, work.settings))
-            )
+        target_id = outcome.target.telegram_id
+        if target_id not in {message.chat_id for message in messages}:
+            told = adjustment_texts.adjusted_for_you(outcome, work.settings)
+            messages.append(Message(chat_id=target_id, text=told))
     return messages
 
 
