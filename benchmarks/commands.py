@@ -10,6 +10,7 @@ import asyncio
 import shutil
 import signal
 import tempfile
+from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +27,13 @@ from devstack.telegram.process import TelegramProcess
 USERS = 50
 REPLIES_SECONDS_MAX = 300.0
 LOOK_EVERY_SECONDS = 0.05
+SENDING = frozenset({"sendMessage", "editMessageText"})
 PEER = {"workers": "benchmarks.without_inbox", "bot_frontend": "benchmarks.without_inbox"}
 """Where the peer's processes differ: the Celery application and the frontend's module."""
 
 
 def run(commands: int, rounds: int = 2) -> dict[str, Any]:
-    """Measure `/balance` (a read) and `/credit` (a ledger write), with the inbox and without, in turns.
+    """Measure `/balance` (a read) and Confirm under a /credit (a ledger write), with the inbox and without, in turns.
 
     commands -- of each, a multiple of USERS.
     rounds -- how often each side has its turn; what else the machine does hits both alike.
@@ -88,49 +90,50 @@ def _one_stack(commands: int, *, without_inbox: bool) -> dict[str, float]:
 async def _measure(stack: Stack, telegram_url: str, commands: int) -> dict[str, float]:
     async with TelegramControl(telegram_url) as telegram:
         people = list(await telegram.create_users(USERS, first_id=ADMIN_ID + 1, first_name="Person"))
-        await _burst(stack, telegram, people, "/start", len(people))
-        return {
-            "balance": await _burst(stack, telegram, people, "/balance", commands),
-            # The one who is credited is told too, except where they credit themselves.
-            "credit": await _burst(
-                stack,
-                telegram,
-                people,
-                f"/credit {people[0]} 1",
-                commands,
-                replies=2 * commands - commands // USERS,
-            ),
-        }
+        turns = [people[number % len(people)] for number in range(commands)]
+        await _burst(stack, telegram, [telegram.send_text(person, "/start") for person in people])
+        balance = await _burst(stack, telegram, [telegram.send_text(person, "/balance") for person in turns])
+        await _burst(
+            stack, telegram, [telegram.send_text(person, f"/credit {people[0]} 1") for person in turns]
+        )
+        cards = [
+            card
+            for person in people
+            for card in await telegram.messages(person, from_bot=True)
+            if card.buttons
+        ]
+        # The one who is credited is told too, except where they credit themselves.
+        replies = 2 * commands - commands // USERS
+        presses = [telegram.press_button(card.chat_id, card, "Confirm") for card in cards]
+        return {"balance": balance, "credit": await _burst(stack, telegram, presses, replies=replies)}
 
 
 async def _burst(
     stack: Stack,
     telegram: TelegramControl,
-    people: list[int],
-    text: str,
-    count: int,
+    asked: Sequence[Awaitable[object]],
+    *,
     replies: int | None = None,
 ) -> float:
-    """Queue `count` commands at Telegram, let the frontend go, and wait for all replies (one each if not given).
+    """Queue what people ask at Telegram, let the frontend go, and wait for all replies (one each if not given).
 
     Returns seconds.
     """
-    expected = await _replies(telegram) + (count if replies is None else replies)
+    expected = await _replies(telegram) + (len(asked) if replies is None else replies)
     stack.send_signal("frontend", signal.SIGSTOP)
-    for number in range(count):
-        await telegram.send_text(people[number % len(people)], text)
+    for ask in asked:
+        await ask
     loop = asyncio.get_running_loop()
     stack.send_signal("frontend", signal.SIGCONT)
     started = loop.time()
     while (answered := await _replies(telegram)) < expected:
         if loop.time() - started > REPLIES_SECONDS_MAX:
-            raise TimeoutError(
-                f"{expected - answered} replies are missing: {text}\n{stack.log('main')[-3000:]}"
-            )
+            raise TimeoutError(f"{expected - answered} replies are missing\n{stack.log('main')[-3000:]}")
         await asyncio.sleep(LOOK_EVERY_SECONDS)
     return loop.time() - started
 
 
 async def _replies(telegram: TelegramControl) -> int:
+    """Messages that were sent, or edited: a card becomes its own answer."""
     counts = await telegram.request_counts()
-    return sum(row["count"] for row in counts if row["method"] == "sendMessage" and row["outcome"] == "ok")
+    return sum(row["count"] for row in counts if row["method"] in SENDING and row["outcome"] == "ok")

@@ -10,6 +10,7 @@ import uvicorn
 from celery import Celery
 
 from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
 from bot_frontend.reception import Receiver
@@ -63,11 +64,12 @@ async def serve(settings: Settings) -> None:
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
     pacer = Pacer(client)
-    callbacks = CallbackAnswers(bot, pacer, Presses(client))
+    callbacks, checkouts = CallbackAnswers(bot, pacer, Presses(client)), Checkouts(bot)
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
-        webhook = Webhook(settings.telegram_webhook_secret.get_secret_value(), intake, callbacks, receiver)
+        secret = settings.telegram_webhook_secret.get_secret_value()
+        webhook = Webhook(secret, intake, callbacks, receiver, checkouts)
 
     server = uvicorn.Server(
         uvicorn.Config(
@@ -82,7 +84,7 @@ async def serve(settings: Settings) -> None:
     registered = Registered(client, settings.require("telegram_bot_token").partition(":")[0])
     beside = [asyncio.create_task(register(bot, settings, identity, receiver, pacer, registered))]
     if webhook is None:
-        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer).run()))
+        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer, checkouts).run()))
     for task in beside:
         task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
     monitor.start()

@@ -11,18 +11,28 @@ from bot_frontend import dialogue as dialogues
 from bot_frontend import draft_questions, formatting, texts
 from bot_frontend.dialogue import Dialogue, DraftQuestion, Question, Refusal, SendRequest
 from bot_frontend.naming import Arguments, names_somebody, person_named
-from bot_frontend.updates import ButtonPress, MembershipChange, Reading, Sender, TextMessage, WordsOf
+from bot_frontend.updates import (
+    ButtonPress,
+    MembershipChange,
+    Payment,
+    Reading,
+    Sender,
+    TextMessage,
+    WordsOf,
+)
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
+from dbcore.text import one_line
 from dbcore.users import UserRefError
 from workers.jobs import (
     MEMO_LENGTH_MAX,
-    AdjustBalance,
+    AskAdjustment,
     CancelTransfers,
     CardButton,
     CardQuestion,
     ChooseBroadcasts,
     CreateTransfer,
+    DecideAdjustment,
     DecideTransfer,
     DeliverReply,
     DraftBroadcast,
@@ -31,6 +41,7 @@ from workers.jobs import (
     LinkButton,
     ListBroadcasts,
     PressBroadcast,
+    RecordPayment,
     SetUserStatus,
     ShowBalance,
     ShowDatabaseStatus,
@@ -46,6 +57,7 @@ _CARD_BUTTONS = frozenset(button.value for button in CardButton)
 _QUESTIONS = frozenset(question.value for question in CardQuestion)
 _NAMING_COMMANDS = frozenset({"send", "credit", "debit"})
 _PUBLIC_COMMANDS = frozenset(name for name, _ in texts.COMMANDS)
+_ADJUSTMENT_BUTTON = re.compile(r"a(?P<decision>[cx]):(?P<token>[\w-]{1,60})")
 _TRANSFER_BUTTON = re.compile(r"(?P<decision>[cx]):(?P<token>[\w-]{1,60})")
 _STARTED_WITH = frozenset({"balance", "history", "help", "dbstatus"})
 """What a link to the private chat may ask for: /start with it is that command."""
@@ -74,7 +86,9 @@ def interpret(
         case ButtonPress() if card := _CARD_BUTTON.fullmatch(reading.data):
             return _card_button(reading, int(card["id"]), card["what"], card["shown"], dialogue, settings)
         case ButtonPress():
-            return _button(reading, dialogue)
+            return _button(reading, dialogue, settings)
+        case Payment():
+            return Intention(_payment(reading), dialogue)
         case MembershipChange():
             return Intention(
                 SetUserStatus(
@@ -229,7 +243,10 @@ def _after(step: Question | Refusal | SendRequest, message: TextMessage) -> Inte
         case SendRequest():
             return Intention(
                 CreateTransfer(
-                    **_who(message.sender), recipient=step.recipient, amount=step.amount, memo=step.memo
+                    **_who(message.sender),
+                    recipient=step.recipient,
+                    amount=step.amount,
+                    memo=one_line(step.memo),
                 )
             )
 
@@ -245,12 +262,12 @@ def _adjust(name: str, arguments: Arguments, message: TextMessage, settings: Set
     if len(reason.strip()) > MEMO_LENGTH_MAX:
         return _say_privately(message, texts.MEMO_TOO_LONG)
     return Intention(
-        AdjustBalance(
+        AskAdjustment(
             telegram_id=target.user.telegram_id,
             username=target.user.username,
             amount=amount if name == "credit" else -amount,
-            reason=reason.strip(),
-            actor=f"telegram:{message.sender.telegram_id}",
+            reason=one_line(reason),
+            admin_id=message.sender.telegram_id,
         )
     )
 
@@ -318,7 +335,14 @@ def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings)
     return Intention(change, Dialogue(draft=more, asked_by=message.update_id))
 
 
-def _button(press: ButtonPress, dialogue: Dialogue | None) -> Intention:
+def _button(press: ButtonPress, dialogue: Dialogue | None, settings: Settings) -> Intention:
+    if adjustment := _ADJUSTMENT_BUTTON.fullmatch(press.data):
+        if press.sender.telegram_id not in settings.admin_ids:
+            return _toast(press, texts.ADMINS_ONLY, dialogue)
+        adjusting = DecideAdjustment(
+            **_who(press.sender), token=adjustment["token"], confirm=adjustment["decision"] == "c"
+        )
+        return Intention(adjusting, dialogue)
     if transfer := _TRANSFER_BUTTON.fullmatch(press.data):
         decision = DecideTransfer(
             **_who(press.sender), token=transfer["token"], confirm=transfer["decision"] == "c"
@@ -331,6 +355,19 @@ def _button(press: ButtonPress, dialogue: Dialogue | None) -> Intention:
         shown = ShowHistory(**_who(press.sender), owner_telegram_id=owner, upto_version=int(page["version"]))
         return Intention(shown, dialogue)
     return _toast(press, texts.UNKNOWN_BUTTON, dialogue)
+
+
+def _payment(payment: Payment) -> RecordPayment:
+    return RecordPayment(
+        **_who(payment.sender),
+        event=payment.kind.value,
+        charge_id=payment.charge_id,
+        amount=payment.amount,
+        currency=payment.currency,
+        payload=payment.payload,
+        details=payment.details,
+        said_at=payment.date,
+    )
 
 
 def _say(message: TextMessage, text: str, dialogue: Dialogue | None = None) -> Intention:

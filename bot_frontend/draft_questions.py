@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bot_frontend.dialogue import DraftQuestion
 from dbcore.money import AmountError, parse_amount
 from dbcore.settings import Settings
+from dbcore.text import isolated, one_line
 from workers.jobs import CardQuestion, ChangeDraft, JobInvalid
 
 _QUIET = re.compile(r"(?P<begin>\d{1,2}:\d\d)\s*(?:-|–|to)\s*(?P<end>\d{1,2}:\d\d)(?:\s+(?P<zone>\S+))?")
@@ -85,7 +86,9 @@ def _change(asks: CardQuestion, text: str, settings: Settings) -> dict[str, Any]
 
 def _number(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,16}", text):
-        raise AnswerError(f"I expected a whole number, and got “{escape(text[:40], quote=False)}”.")
+        raise AnswerError(
+            f"I expected a whole number, and got “{escape(isolated(one_line(text, 40)), quote=False)}”."
+        )
     return int(text)
 
 

@@ -18,7 +18,15 @@ from bot_frontend import texts
 from bot_frontend.callbacks import PressReply
 from bot_frontend.commands import interpret, is_for_another_bot
 from bot_frontend.dialogue import Dialogue
-from bot_frontend.updates import ButtonPress, MembershipChange, Reading, TextMessage, UpdateUnreadable, read
+from bot_frontend.updates import (
+    ButtonPress,
+    MembershipChange,
+    Payment,
+    Reading,
+    TextMessage,
+    UpdateUnreadable,
+    read,
+)
 from dbcore.settings import Settings
 from workers.broadcasts.albums import Albums
 from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
@@ -131,7 +139,10 @@ class Intake:
                 # Or it would wait behind the user's queued commands, though it needs not what they wait for.
                 lane = "replies"
             envelope = _envelope(job, reading, job_id, lane, told_to_wait=told_to_wait)
-            receipt = self._accept(envelope, DialogueStep(key, before, after))
+            # Money has moved: of a payment there is no "try again later", so it goes past every queue.
+            receipt = self._accept(
+                envelope, DialogueStep(key, before, after), bounded=not isinstance(reading, Payment)
+            )
             if receipt.status is Acceptance.CONFLICT:
                 before = receipt.dialogue
                 continue
@@ -142,7 +153,7 @@ class Intake:
             return receipt.status is Acceptance.ACCEPTED and not told_to_wait
         # Ten others of the same person within one step: taken without the dialogue rather than not at all.
         log.warning("dialogue_contended", update_id=reading.update_id)
-        receipt = self._accept(envelope, None)
+        receipt = self._accept(envelope, None, bounded=not isinstance(reading, Payment))
         if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
             self._refuse(reading, job_id, receipt.status)
         return False
@@ -162,7 +173,7 @@ class Intake:
         *,
         bounded: bool = True,
     ) -> Receipt:
-        """bounded -- False for what says that there is no room, which needs little room and leaves soon."""
+        """bounded -- False for what is owed whatever the load: payments, and the word that there is no room."""
         receipt = self._inbox.accept(
             envelope, dialogue=step, failure=failure, size_max=SIZE_MAX if bounded else 2 * SIZE_MAX
         )
@@ -243,10 +254,17 @@ def _envelope(job: Job, reading: Reading, job_id: str, lane: str, *, told_to_wai
     return Envelope.of(
         job,
         job_id=job_id,
-        lane=f"{lane}:{reading.sender.telegram_id}",
+        lane=_lane(reading, lane),
         origin=None if isinstance(reading, MembershipChange) else reading.origin,
         message_id=reading.message_id if isinstance(reading, ButtonPress) else None,
         update_id=reading.update_id,
         told_to_wait=told_to_wait,
         callback_id=reading.callback_id if isinstance(reading, ButtonPress) else None,
     )
+
+
+def _lane(reading: Reading, lane: str) -> str:
+    """A payment has one of its own: it neither waits for what its payer ordered nor counts against how much may."""
+    if isinstance(reading, Payment):
+        return f"payment:{reading.sender.telegram_id}:{reading.update_id}"
+    return f"{lane}:{reading.sender.telegram_id}"

@@ -14,6 +14,7 @@ from telegram import Bot
 from telegram.error import Conflict, RetryAfter, TelegramError
 
 from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.reception import Receiver
 from bot_frontend.updates import ALLOWED_UPDATES
@@ -35,9 +36,16 @@ class Poller:
     """Runs until cancelled. While Redis is away it asks Telegram for nothing new, and forgets nothing."""
 
     def __init__(
-        self, bot: Bot, intake: Intake, callbacks: CallbackAnswers, receiver: Receiver, pacer: Pacer
+        self,
+        bot: Bot,
+        intake: Intake,
+        callbacks: CallbackAnswers,
+        receiver: Receiver,
+        pacer: Pacer,
+        checkouts: Checkouts,
     ) -> None:
         self._bot = bot
+        self._checkouts = checkouts
         self._receiver = receiver
         self._pacer = pacer
         self._intake = intake
@@ -87,6 +95,7 @@ class Poller:
         return answer if isinstance(answer, list) else []
 
     async def _take(self, updates: list[dict[str, Any]]) -> None:
+        self._checkouts.refuse(updates)  # before the first that may have to wait for Redis
         for update in updates:
             press = await asyncio.to_thread(self._intake.take, update)
             update_id = update.get("update_id")

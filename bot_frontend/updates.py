@@ -8,11 +8,17 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from dbcore.text import storable
+from dbcore.payments import PaymentKind
+from dbcore.text import storable, storable_json
 from workers.origins import Origin
 
-ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member")
+ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
 """Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""
+
+CHARGE_ID_LENGTH_MAX = 256
+CURRENCY_LENGTH_MAX = 16
+PAYLOAD_LENGTH_MAX = 512
+"""Telegram allows 128 bytes."""
 
 
 TELEGRAM = 777000
@@ -92,6 +98,17 @@ class _Original(_Part):
     reply_markup: _Keyboard | None = None
 
 
+class _Payment(_Part):
+    """Paid or refunded. What else Telegram says of it, such as a subscription's end, is kept as it came."""
+
+    model_config = ConfigDict(extra="allow")
+
+    telegram_payment_charge_id: _Text = Field(min_length=1, max_length=CHARGE_ID_LENGTH_MAX)
+    total_amount: int = Field(ge=0, lt=2**63)
+    currency: _Text = Field(min_length=1, max_length=CURRENCY_LENGTH_MAX)
+    invoice_payload: _Text = Field(default="", max_length=PAYLOAD_LENGTH_MAX)
+
+
 class _Message(_Original):
     date: _Date
     chat: _Chat
@@ -113,6 +130,8 @@ class _Message(_Original):
     guest_query_id: Any = None
     guest_bot_caller_user: Any = None
     guest_bot_caller_chat: Any = None
+    successful_payment: _Payment | None = None
+    refunded_payment: _Payment | None = None
 
     @property
     def tells_of_a_topic(self) -> bool:
@@ -295,7 +314,31 @@ class MembershipChange:
     is_blocked: bool
 
 
-Reading = TextMessage | ButtonPress | MembershipChange
+@dataclass(frozen=True)
+class Payment:
+    """Telegram says that somebody paid, or got their money back. It is owed a record and a receipt.
+
+    chat_id -- the payer's own chat, wherever they paid.
+    amount -- in the currency's smallest units. details -- all that Telegram said.
+    """
+
+    update_id: int
+    date: int
+    chat_id: int
+    sender: Sender
+    kind: PaymentKind
+    charge_id: str
+    amount: int
+    currency: str
+    payload: str
+    details: dict[str, Any]
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.chat_id, self.sender.telegram_id)
+
+
+Reading = TextMessage | ButtonPress | MembershipChange | Payment
 
 
 def read(raw: Any) -> Reading | None:
@@ -318,7 +361,11 @@ def read(raw: Any) -> Reading | None:
     return None
 
 
-def _message(update_id: int, message: _Message) -> TextMessage | None:
+def _message(update_id: int, message: _Message) -> TextMessage | Payment | None:
+    if message.successful_payment is not None:
+        return _payment(update_id, message, PaymentKind.PAID, message.successful_payment)
+    if message.refunded_payment is not None:
+        return _payment(update_id, message, PaymentKind.REFUNDED, message.refunded_payment)
     if message.sender is None or not _is_heard(message) or message.tells_of_a_topic:
         return None
     text = message.text or ""
@@ -425,6 +472,23 @@ def _thread(message: _Message) -> int | None:
     if not message.is_topic_message or message.message_thread_id == GENERAL_THREAD_ID:
         return None
     return message.message_thread_id
+
+
+def _payment(update_id: int, message: _Message, kind: PaymentKind, payment: _Payment) -> Payment:
+    if message.sender is None:
+        raise UpdateUnreadable("message.from: a payment names its payer")
+    return Payment(
+        update_id=update_id,
+        date=message.date,
+        chat_id=message.sender.id,
+        sender=_sender(message.sender),
+        kind=kind,
+        charge_id=payment.telegram_payment_charge_id,
+        amount=payment.total_amount,
+        currency=payment.currency,
+        payload=payment.invoice_payload,
+        details=storable_json(payment.model_dump()),
+    )
 
 
 def _posting(message: _Original) -> Posting:

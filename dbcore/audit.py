@@ -19,7 +19,14 @@ from dbcore import connections, migrate, privileges, structure
 OFFENDERS_SHOWN = 5
 _STATEMENT_TIMEOUT = "10min"
 
-KEPT_TABLES = ("transfers", "entries", "pending_transfers", "admin_actions")
+KEPT_TABLES = (
+    "transfers",
+    "entries",
+    "pending_transfers",
+    "pending_adjustments",
+    "payment_events",
+    "admin_actions",
+)
 """Tables that only grow: rows that an audit saw are there at every later one."""
 
 
@@ -193,6 +200,23 @@ CHECKS: tuple[Check, ...] = (
         "no account's floor was moved",
         "SELECT count(*) FROM accounts",
         "SELECT format('account %s: floor %s', id, floor) FROM accounts WHERE floor <> 0 ORDER BY id",
+    ),
+    Check(
+        "each confirmed adjustment has its transfer",
+        "SELECT count(*) FROM pending_adjustments WHERE transfer_id IS NOT NULL",
+        "SELECT format('pending adjustment %s: %s, transfer %s', p.id, p.status, p.transfer_id) FROM "
+        "pending_adjustments p "
+        "LEFT JOIN transfers t ON t.id = p.transfer_id LEFT JOIN accounts f ON f.id = t.from_account_id "
+        "LEFT JOIN accounts g ON g.id = t.to_account_id "
+        "WHERE (p.status = 'confirmed' OR p.transfer_id IS NOT NULL) AND NOT coalesce(t.amount = abs(p.amount) "
+        "AND t.currency = p.currency AND t.idempotency_key = 'pending_adjustment:' || p.id "
+        "AND t.actor = 'telegram:' || p.admin_id AND t.status = CASE p.status WHEN 'confirmed' THEN 'applied' "
+        "WHEN 'failed' THEN 'rejected' END "
+        "AND CASE WHEN p.amount > 0 THEN t.kind = 'credit' AND f.user_id IS NULL AND g.user_id = p.target_user_id "
+        "ELSE t.kind = 'debit' AND g.user_id IS NULL AND f.user_id = p.target_user_id END, false) "
+        "UNION ALL SELECT format('transfer %s: no pending adjustment %s', t.id, t.idempotency_key) FROM "
+        "transfers t WHERE t.idempotency_key LIKE 'pending\\_adjustment:%' AND NOT EXISTS "
+        "(SELECT FROM pending_adjustments p WHERE p.transfer_id = t.id)",
     ),
 )
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from dbcore.admin_actions import DONE, Order, booking
 from dbcore.engine import GuardedEngine
-from dbcore.text import storable
+from dbcore.text import storable, storable_json
 
 _ERROR_LENGTH_MAX = 4_000
 
@@ -52,7 +52,7 @@ def record(
     payload -- JSON values. The error's text is cut to what is useful.
     """
     # ensure_ascii turns a lone surrogate into \udXXX and NUL into \u0000; jsonb takes neither.
-    document = json.dumps(_storable(payload))
+    document = json.dumps(storable_json(payload))
     (was_open,) = engine.fetch_row(
         "WITH before AS (SELECT status FROM failed_operations WHERE job_id = %s), recorded AS ("
         "INSERT INTO failed_operations (job_id, kind, reference, telegram_id, error, payload) "
@@ -113,13 +113,3 @@ def _select(engine: GuardedEngine, condition: str, parameter: int | str) -> list
         return [FailedOperation(*row) for row in rows]
 
     return engine.call(operation, name="failed_operations.select", writes=False)
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, dict):
-        return {storable(str(name)): _storable(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(item) for item in value]
-    return value

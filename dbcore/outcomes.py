@@ -45,10 +45,12 @@ class RejectionReason(StrEnum):
     ALREADY_CONFIRMED = "already_confirmed"
     ALREADY_CANCELLED = "already_cancelled"
     UNKNOWN_TRANSFER = "unknown_transfer"
+    OVER_LIMIT = "over_limit"  # more than one adjustment may move
+    OVER_DAILY_LIMIT = "over_daily_limit"  # more than is left to this admin for 24 hours
 
 
 class Decision(StrEnum):
-    """What the sender pressed."""
+    """What was pressed, by whoever was asked."""
 
     CONFIRMED = "confirmed"
     CANCELLED = "cancelled"
@@ -131,3 +133,42 @@ class DecisionOutcome(Outcome):
     memo: str | None
     sender_balance: int | None
     recipient_balance: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingAdjustmentOutcome(Outcome):
+    """A credit or debit put before the admin who asked for it. No money has moved.
+
+    token -- empty where it was refused. amount -- signed. balance -- the target's, that the admin is shown.
+    balance_now, version -- of the target's account as it is. left_today -- what the admin may still move, where that is
+    limited and the limit refused it.
+    """
+
+    token: str
+    target: Party | None
+    amount: int
+    currency: str
+    balance: int | None
+    balance_now: int | None
+    version: int | None
+    left_today: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdjustmentDecisionOutcome(Outcome):
+    """What an admin's press led to. Nothing of the adjustment is told to someone it does not belong to.
+
+    card_balance -- the target's, that the admin was shown. balance_after -- right after the transfer; of a refusal by
+    the ledger, the one that refused it. balance_now, version -- of the target's account as it is, on replays too.
+    """
+
+    decision: Decision | None
+    target: Party | None
+    amount: int | None
+    currency: str | None
+    memo: str | None
+    card_balance: int | None
+    balance_after: int | None
+    balance_now: int | None
+    version: int | None
+    left_today: int | None

@@ -45,7 +45,7 @@ NEWEST_SEARCHED = 20_000
 is enough for 33 a second.
 """
 EXPIRES_AFTER_SECONDS = 600.0
-_TOKEN_BYTES = 12  # 16 characters: guessing is hopeless, and a button's data holds 64 bytes with more to say
+TOKEN_BYTES = 12  # 16 characters: guessing is hopeless, and a button's data holds 64 bytes with more to say
 
 
 def create(
@@ -92,7 +92,7 @@ def create(
         (
             key,
             mark,
-            secrets.token_urlsafe(_TOKEN_BYTES),
+            secrets.token_urlsafe(TOKEN_BYTES),
             *sender.parameters(),
             recipient_id,
             recipient_username,
@@ -126,12 +126,16 @@ def restart_expiry(
 
     key -- of the request's `create`. What was decided already stays decided.
     """
+    restart_expiry_in(engine, "pending_transfers", key, expires_after_seconds)
+
+
+def restart_expiry_in(engine: GuardedEngine, table: str, key: str, seconds: float) -> None:
+    """Of any table of questions that expire."""
     engine.fetch_row(
-        "WITH restarted AS (UPDATE pending_transfers "
-        "SET expires_at = clock_timestamp() + make_interval(secs => %s) "
+        f"WITH restarted AS (UPDATE {table} SET expires_at = clock_timestamp() + make_interval(secs => %s) "  # noqa: S608
         "WHERE idempotency_key = %s AND status = 'pending' RETURNING 1) SELECT count(*) FROM restarted",
-        (expires_after_seconds, key),
-        name="pending_transfers.restart_expiry",
+        (seconds, key),
+        name=f"{table}.restart_expiry",
     )
 
 

@@ -180,6 +180,78 @@ pending_transfers = Table(
     ),
 )
 
+pending_adjustments = Table(
+    "pending_adjustments",
+    metadata,
+    _id(),
+    Column("token", Text, nullable=False, unique=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("admin_id", BigInteger, nullable=False),
+    Column("target_user_id", BigInteger, ForeignKey("users.id")),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("memo", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("target_balance", BigInteger),
+    Column("decided_key", Text),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    _time("created_at"),
+    _time("expires_at", default_now=False),
+    _time("decided_at", nullable=True, default_now=False),
+    _check(
+        "pending_adjustments_amount_within_bounds",
+        "amount <> 0 AND amount >= -1000000000000000 AND amount <= 1000000000000000",
+    ),
+    _check(
+        "pending_adjustments_status_known",
+        "status IN ('refused', 'pending', 'confirmed', 'failed', 'cancelled', 'expired')",
+    ),
+    _check(
+        "pending_adjustments_refusal_has_reason", "(status IN ('refused', 'failed')) = (reason IS NOT NULL)"
+    ),
+    _check(
+        "pending_adjustments_transfer_of_confirmed",
+        "CASE status WHEN 'confirmed' THEN transfer_id IS NOT NULL WHEN 'failed' THEN true "
+        "ELSE transfer_id IS NULL END",
+    ),
+    _check(
+        "pending_adjustments_target_known",
+        "status = 'refused' OR target_user_id IS NOT NULL AND target_balance IS NOT NULL",
+    ),
+    _check(
+        "pending_adjustments_decision_has_key",
+        "(status IN ('refused', 'pending')) = (decided_key IS NULL) "
+        "AND (decided_key IS NULL) = (decided_at IS NULL)",
+    ),
+)
+Index(
+    "pending_adjustments_day_idx",
+    pending_adjustments.c.admin_id,
+    pending_adjustments.c.currency,
+    pending_adjustments.c.decided_at,
+    postgresql_where=text("status = 'confirmed'"),
+)
+
+payment_events = Table(
+    "payment_events",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    Column("charge_id", Text, nullable=False),
+    Column("telegram_id", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("details", JSONB, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    _time("said_at", default_now=False),
+    _time("created_at"),
+    UniqueConstraint("charge_id", "kind"),
+    _check("payment_events_kind_known", "kind IN ('paid', 'refunded')"),
+)
+
 failed_operations = Table(
     "failed_operations",
     metadata,

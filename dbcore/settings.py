@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from dbcore.money import MAX_AMOUNT
 
 RUNNING_ENV_FILE = ".ballast/running.env"
 
@@ -78,6 +81,8 @@ class Settings(BaseSettings):
     quota_sleeps_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")] = "CREDIT"
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
+    credit_limit: Annotated[Decimal | None, Field(gt=0)] = None
+    credit_limit_per_day: Annotated[Decimal | None, Field(gt=0)] = None
 
     @field_validator("admin_ids", mode="before")
     @classmethod
@@ -88,6 +93,20 @@ class Settings(BaseSettings):
         if not all(part.isdecimal() for part in parts):
             raise ValueError("expected Telegram user ids, comma separated, such as 12345,67890")
         return frozenset(int(part) for part in parts)
+
+    @field_validator("credit_limit", "credit_limit_per_day")
+    @classmethod
+    def _amount_of_the_currency(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        exponent = info.data.get("currency_exponent")
+        if value is None or exponent is None:  # the latter: refused itself
+            return value
+        minor = value.scaleb(exponent)
+        if minor != minor.to_integral_value() or minor > MAX_AMOUNT:
+            raise ValueError(
+                f"expected an amount such as 1000 or 99.50, with no more decimals than CURRENCY_EXPONENT ({exponent}) "
+                f"and at most {MAX_AMOUNT // 10**exponent}"
+            )
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -154,6 +173,10 @@ class Settings(BaseSettings):
             ).hexdigest()
             object.__setattr__(self, "telegram_webhook_secret", SecretStr(digest))
         return self
+
+    def minor_units(self, amount: Decimal | None) -> int | None:
+        """An option's amount as the ledger counts; None where it is unset."""
+        return None if amount is None else int(amount.scaleb(self.currency_exponent))
 
     def require(self, option: Literal["database_url", "redis_url", "telegram_bot_token"]) -> str:
         """The value of an option this process cannot do without, in clear.

@@ -19,6 +19,7 @@ from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
+from dbcore.text import one_line
 from workers import dead_letters, lookup
 from workers.broadcasts import command
 from workers.broadcasts.command import order_here
@@ -63,9 +64,8 @@ def _what_stands(options: argparse.Namespace) -> str:
 def _dead_letters(options: argparse.Namespace, engine: GuardedEngine, settings: Settings) -> None:
     if options.action == "list":
         for letter in dead_letters.open_ones(engine, LISTED_MAX):
-            print(
-                f"{letter.reference}  {letter.created_at:%Y-%m-%d %H:%M}  {letter.kind:<22}  {letter.error[:80]}"
-            )
+            error = one_line(letter.error, 80)
+            print(f"{letter.reference}  {letter.created_at:%Y-%m-%d %H:%M}  {letter.kind:<22}  {error}")
     elif options.action == "show":
         print(json.dumps(dead_letters.described(engine, options.reference), indent=2))
     elif options.action == "discard":

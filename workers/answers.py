@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, TypeVar
 import redis
 import structlog
 
-from dbcore import pending_transfers, users
+from dbcore import pending_adjustments, pending_transfers, users
 from dbcore.errors import DatabaseAway
 from dbcore.known_balances import SeenBalance
 from workers.failures import record_failure
 from workers.inbox import Claim
-from workers.jobs import CreateTransfer, Envelope
+from workers.jobs import AskAdjustment, CreateTransfer, Envelope
 from workers.messages import Message, from_json, to_json
 from workers.notices import TOLD_TO_WAIT
 from workers.origins import PRIVATE_CHAT_CLOSED
@@ -46,6 +46,12 @@ READ_SOON_SECONDS = 60.0
 """Telegram notifies nobody of an edit. An answer that comes later than this after its command is a new message."""
 
 RESTART_EXPIRY_SECONDS_MAX = 5.0
+
+_RESTART_EXPIRY = {
+    CreateTransfer.kind: pending_transfers.restart_expiry,
+    AskAdjustment.kind: pending_adjustments.restart_expiry,
+}
+"""What gives a question its whole time again, by the kind of job that asks it."""
 
 UNCERTAIN_SENDS_MAX = 4
 """Times that a message is sent whose arrival nobody knows: after 2, 8 and 32 s once more, then it counts as out."""
@@ -194,7 +200,7 @@ def _was_read_late(claim: Claim, answer: Answer) -> bool:
     """Whether the answer is a question that had to wait for Telegram."""
     return (
         claim.reply is not None
-        and claim.envelope.kind == CreateTransfer.kind
+        and claim.envelope.kind in _RESTART_EXPIRY
         and any(message.buttons for message in answer.messages)
     )
 
@@ -205,7 +211,7 @@ def _restart_expiry(worker: WorkerProcess, claim: Claim, answer: Answer) -> bool
     """
     job_id, messages = claim.envelope.job_id, len(answer.messages)
     try:
-        pending_transfers.restart_expiry(worker.engine, key=job_id)
+        _RESTART_EXPIRY[claim.envelope.kind](worker.engine, key=job_id)
     except DatabaseAway as away:
         log.warning("question_expires_early", job_id=job_id, kind=away.kind)
         worker.inbox.note_sent(job_id, messages)

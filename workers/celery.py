@@ -17,6 +17,7 @@ app = Celery(
         "workers.tasks.users",
         "workers.tasks.balances",
         "workers.tasks.transactions",
+        "workers.tasks.payments",
         "workers.tasks.broadcasts",
         "workers.tasks.replies",
         "workers.tasks.health",

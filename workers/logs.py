@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from dbcore.text import one_line
 from workers.jobs import reference_of
 
 
@@ -18,6 +19,14 @@ def _with_reference(_: Any, __: str, event: MutableMapping[str, Any]) -> Mutable
     if isinstance(job_id, str):
         event.setdefault("reference", reference_of(job_id))
     return event
+
+
+def _on_one_line(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """For a terminal, which obeys escape sequences; JSON escapes them. The event itself is always ours."""
+    return {
+        key: one_line(value) if isinstance(value, str) and key != "event" else value
+        for key, value in event.items()
+    }
 
 
 def configure_logging(**_celery: Any) -> None:
@@ -33,7 +42,7 @@ def configure_logging(**_celery: Any) -> None:
         _with_reference,
     ]
     renderer: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        [_on_one_line, structlog.dev.ConsoleRenderer()]
         if sys.stderr.isatty()
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -15,10 +15,12 @@ from dbcore.money import format_amount
 from dbcore.settings import Settings
 from workers.jobs import (
     AdjustBalance,
+    AskAdjustment,
     CancelTransfers,
     ChangeDraft,
     ChooseBroadcasts,
     CreateTransfer,
+    DecideAdjustment,
     DecideTransfer,
     DeliverReply,
     DraftBroadcast,
@@ -26,6 +28,7 @@ from workers.jobs import (
     GetOrCreateUser,
     ListBroadcasts,
     PressBroadcast,
+    RecordPayment,
     ShowBalance,
     ShowHistory,
     reference_of,
@@ -39,9 +42,12 @@ TOLD_TO_WAIT = frozenset(
         ChooseBroadcasts,
         ShowBalance,
         AdjustBalance,
+        AskAdjustment,
+        DecideAdjustment,
         CreateTransfer,
         DecideTransfer,
         CancelTransfers,
+        RecordPayment,
         ShowHistory,
         DraftBroadcast,
         ChangeDraft,
@@ -126,6 +132,11 @@ def _adjustment(fields: Mapping[str, Any], settings: Settings) -> tuple[str, str
     return f"Your {did} of {_money(fields, settings)} {preposition} {whom}", "write to you here"
 
 
+def _asked_adjustment(fields: Mapping[str, Any], settings: Settings) -> tuple[str, str]:
+    what, _ = _adjustment(fields, settings)
+    return what, "ask you here to confirm it"
+
+
 def _decision(fields: Mapping[str, Any], _: Settings) -> tuple[str, str]:
     return ("Your confirmation" if fields.get("confirm") else "Your cancellation"), "tell you the result here"
 
@@ -146,6 +157,9 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], Settings], tuple[str, str]]] =
     ShowBalance.kind: lambda *_: ("Your question about your balance", "answer it here"),
     ShowHistory.kind: lambda *_: ("Your request for your transactions", "send them here"),
     AdjustBalance.kind: _adjustment,
+    AskAdjustment.kind: _asked_adjustment,
+    DecideAdjustment.kind: _decision,
+    RecordPayment.kind: lambda *_: ("Your payment", "send you a receipt"),
     CreateTransfer.kind: _transfer,
     CancelTransfers.kind: lambda *_: ("Your /cancel", "write to you here"),
     DecideTransfer.kind: _decision,

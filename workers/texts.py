@@ -1,17 +1,20 @@
-"""What the workers say to people: one function an outcome, Telegram's HTML, names and memos escaped."""
+"""What the workers say to people: one function an outcome, Telegram's HTML, names and memos made harmless."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape as escape_html
 
 from dbcore.history import HistoryEntry, HistoryPage
 from dbcore.money import format_amount
 from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, Party, PendingOutcome, RejectionReason
 from dbcore.settings import Settings
 from dbcore.users import UserAccount
+from workers import phrases
 from workers.jobs import AdjustBalance, CreateTransfer
 from workers.messages import Button
+from workers.phrases import first_name, identified, shown
+
+escape, _money, _name, _memo = phrases.escape, phrases.money, phrases.name, phrases.memo_line
 
 NOT_YOUR_HISTORY = "These buttons belong to somebody else. Send /history to see yours."
 
@@ -22,32 +25,13 @@ BROADCASTS_WANTED = "You get broadcasts again. /stop ends them."
 
 EXPIRES_AFTER_MINUTES = 10
 
-NAME_SHOWN_MAX = 32
-"""A first name may have 64 characters and a username 32; a page of history shows eight of each."""
-
-
-def escape(text: str) -> str:
-    """For Telegram's HTML, where quotes need no escape and would only make a message too long."""
-    return escape_html(text, quote=False)
-
-
-def _money(minor: int, settings: Settings) -> str:
-    return f"<b>{format_amount(minor, settings.currency_exponent, settings.currency)}</b>"
-
-
-def _name(party: Party | UserAccount) -> str:
-    """First name and @username, or the id: enough to tell two people of one name apart."""
-    called = escape(party.first_name[:NAME_SHOWN_MAX]) or "a user without a name"
-    return f"{called} (@{escape(party.username)})" if party.username else f"{called} (id {party.telegram_id})"
-
-
-def _memo(memo: str) -> str:
-    return f"\n“{escape(memo)}”" if memo else ""
+MEMO_SHOWN_MAX = 40
+"""In a page of history; elsewhere a memo is shown whole."""
 
 
 def welcome(account: UserAccount, settings: Settings) -> str:
     greeting = "Welcome" if account.created else "Welcome back"
-    name = f", {escape(account.first_name)}" if account.first_name else ""
+    name = f", {first_name(account)}" if shown(account.first_name) else ""
     return (
         f"{greeting}{name}! Your balance is {_money(account.balance, settings)}.\n\n"
         "/balance shows it, /send moves it to somebody else, /history shows what happened, /help explains."
@@ -71,7 +55,7 @@ def adjusted(outcome: AdjustOutcome, job: AdjustBalance, settings: Settings) -> 
                 f"Their balance is {_money(outcome.balance_after, settings)}."
             )
         case RejectionReason.INSUFFICIENT_FUNDS:
-            return f"Nothing was debited: {escape(asked)} has less than {amount}."
+            return f"Nothing was debited: {shown(asked)} has less than {amount}."
         case reason:
             return _refusal(reason, asked)
 
@@ -94,14 +78,12 @@ def transfer_refused(outcome: PendingOutcome, job: CreateTransfer, settings: Set
 
 
 def _refusal(reason: RejectionReason, asked: str) -> str:
-    shown = escape(asked)
+    whom = shown(asked)
     match reason:
         case RejectionReason.UNKNOWN_USER:
-            return (
-                f"I do not know {shown}. They have to send me /start once before they can receive anything."
-            )
+            return f"I do not know {whom}. They have to send me /start once before they can receive anything."
         case RejectionReason.AMBIGUOUS_USER:
-            return f"More than one person I know has used {shown}. Give the numeric id instead."
+            return f"More than one person I know has used {whom}. Give the numeric id instead."
         case RejectionReason.SAME_ACCOUNT:
             return "You cannot send to yourself."
         case RejectionReason.EXPIRED:
@@ -121,8 +103,9 @@ def _refusal(reason: RejectionReason, asked: str) -> str:
 def transfer_to_confirm(outcome: PendingOutcome, job: CreateTransfer, settings: Settings) -> str:
     assert outcome.recipient is not None  # noqa: S101  a transfer without one is refused
     return (
-        f"Send {_money(outcome.amount, settings)} to {_name(outcome.recipient)}?{_memo(job.memo)}\n"
-        f"<i>Good for {EXPIRES_AFTER_MINUTES} minutes.</i>"
+        f"Send {_money(outcome.amount, settings)} to {first_name(outcome.recipient)}?\n"
+        f"{identified(outcome.recipient)}{_memo(job.memo)}\n"
+        f"<i>Confirm within {EXPIRES_AFTER_MINUTES} minutes.</i>"
     )
 
 
@@ -206,7 +189,8 @@ def _entry(entry: HistoryEntry, settings: Settings) -> str:
         with_whom = "credit" if entry.amount > 0 else "debit"
     else:
         with_whom = f"{'from' if entry.amount > 0 else 'to'} {_name(entry.counterparty)}"
-    memo = f" · {escape(entry.memo[:40])}" if entry.memo else ""
+    said = shown(entry.memo, MEMO_SHOWN_MAX)
+    memo = f" · {said}" if said else ""
     return f"{entry.created_at:%Y-%m-%d %H:%M} <b>{sign}{amount}</b> {with_whom}{memo}"
 
 

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dbcore.settings import Settings
+from dbcore.text import one_line, shows_something
 
 SESSION_SECONDS = 12 * 3600
 NAME_LENGTH_MAX = 64
@@ -89,8 +90,10 @@ class Access:
         """Whether the token was right; then a session begins."""
         if self._token is None or not self.is_right(token, self._token):
             return False
-        name = "".join(letter for letter in name if letter.isprintable()).strip()[:NAME_LENGTH_MAX]
-        request.session.update(name=name or NO_NAME, csrf=secrets.token_urlsafe(24))
+        line = one_line(name, NAME_LENGTH_MAX)
+        request.session.update(
+            name=line if shows_something(line) else NO_NAME, csrf=secrets.token_urlsafe(24)
+        )
         return True
 
     @property

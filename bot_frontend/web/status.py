@@ -12,6 +12,7 @@ from bot_frontend.web.look import Look
 from dbcore.breaker_rules import BreakerState
 from dbcore.fleet.outages import Outage
 from dbcore.quota import QuotaState
+from dbcore.text import isolated, one_line
 from workers.verdict import BREAKER_WORDS, Circumstances, judge
 
 WORKERS_SHOWN_MAX = 200
@@ -66,7 +67,7 @@ def status(look: Look, now: float, actions: dict[str, Any]) -> dict[str, Any]:
                 "before": event.before,
                 "after": event.after,
                 "reason": event.reason,
-                "by": event.by,
+                "by": event.by and isolated(one_line(event.by)),
             }
             for event in look.recent_transitions
         ],
@@ -229,7 +230,7 @@ def _recent_actions(look: Look) -> list[dict[str, Any]]:
     return [
         {
             "at": look.by_our_clock(each["at"]),
-            "actor": each["actor"],
+            "actor": isolated(one_line(each["actor"])),
             "action": each["action"],
             "target": each["target"],
             "outcome": each["outcome"],

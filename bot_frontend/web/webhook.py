@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.reception import Receiver
 from bot_frontend.web.body import body_of
@@ -26,8 +27,16 @@ RETRY_AFTER_SECONDS = 2
 class Webhook:
     """secret -- what Telegram was given at setWebhook, and must say with every update."""
 
-    def __init__(self, secret: str, intake: Intake, callbacks: CallbackAnswers, receiver: Receiver) -> None:
+    def __init__(
+        self,
+        secret: str,
+        intake: Intake,
+        callbacks: CallbackAnswers,
+        receiver: Receiver,
+        checkouts: Checkouts,
+    ) -> None:
         self._secret = secret.encode()
+        self._checkouts = checkouts
         self._intake = intake
         self._callbacks = callbacks
         self._receiver = receiver
@@ -45,6 +54,7 @@ class Webhook:
             return JSONResponse({"error": "expected JSON"}, status_code=400)
         if not isinstance(update, dict):
             return JSONResponse({"error": "expected an Update object"}, status_code=400)
+        self._checkouts.refuse([update])
         try:
             press = await asyncio.to_thread(self._intake.take, update)
         except (redis.RedisError, IntakeFull) as error:

@@ -16,6 +16,7 @@ from dbcore.fleet.outages import Outage
 from dbcore.fleet.state import FleetState, StateUnreadable
 from dbcore.fleet.store import FleetStore, read_state
 from dbcore.fleet.view import view_of
+from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +86,7 @@ def user_here() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = "unnamed"
-    return f"{user}@{socket.gethostname()}"
+    return one_line(f"{user}@{socket.gethostname()}")
 
 
 def _time(seconds: float) -> str:

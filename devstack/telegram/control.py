@@ -238,6 +238,43 @@ class TelegramControl:
                 return pressed[0]
         raise MessageMissingError(f"no button {text!r} under {message.text!r}: {message.buttons}")
 
+    async def check_out(
+        self, user_id: int, total_amount: int, *, currency: str = "XTR", payload: str = "an invoice"
+    ) -> str:
+        """Press Pay on an invoice; returns the pre-checkout query's id."""
+        answer = await self._post(
+            "/checkouts", user_id=user_id, total_amount=total_amount, currency=currency, payload=payload
+        )
+        return str(answer["pre_checkout_query_id"])
+
+    async def checkout(self, query_id: str, *, wait_seconds: float = 0.0) -> dict[str, Any]:
+        """A pre-checkout query and its answer; `wait_seconds` waits for the answer."""
+        answer = await self._get(f"/checkouts/{query_id}", wait_seconds=wait_seconds)
+        checkout: dict[str, Any] = answer["checkout"]
+        return checkout
+
+    async def pay(
+        self,
+        user_id: int,
+        total_amount: int,
+        charge_id: str,
+        *,
+        currency: str = "XTR",
+        payload: str = "an invoice",
+        refunded: bool = False,
+    ) -> Sent:
+        """Telegram says that they paid, or were refunded, whatever the bot said to the question before."""
+        answer = await self._post(
+            "/payments",
+            user_id=user_id,
+            total_amount=total_amount,
+            charge_id=charge_id,
+            currency=currency,
+            payload=payload,
+            refunded=refunded,
+        )
+        return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
+
     # What people see
 
     async def messages(

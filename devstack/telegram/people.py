@@ -200,6 +200,53 @@ class People:
             pressed.append((query_id, telegram.updates.add("callback_query", query, f"user:{user_id}")))
         return pressed
 
+    def check_out(
+        self, user_id: int, *, currency: str, total_amount: int, payload: str
+    ) -> tuple[str, int | None]:
+        """Press Pay on an invoice; returns (pre-checkout query id, update id)."""
+        telegram = self._telegram
+        query_id = telegram.checkouts.add(
+            user_id=user_id, currency=currency, total_amount=total_amount, payload=payload
+        )
+        query = {
+            "id": query_id,
+            "from": telegram.users.require(user_id).api(),
+            "currency": currency,
+            "total_amount": total_amount,
+            "invoice_payload": payload,
+        }
+        return query_id, telegram.updates.add("pre_checkout_query", query, f"user:{user_id}")
+
+    def pay(
+        self,
+        user_id: int,
+        *,
+        currency: str,
+        total_amount: int,
+        payload: str,
+        charge_id: str,
+        is_refund: bool,
+    ) -> tuple[StoredMessage, int | None]:
+        """Money has moved: the service message that says so, and its update's id."""
+        telegram = self._telegram
+        user, chat = self._present(user_id, user_id)
+        paid = {
+            "currency": currency,
+            "total_amount": total_amount,
+            "invoice_payload": payload,
+            "telegram_payment_charge_id": charge_id,
+            "provider_payment_charge_id": "",
+        }
+        payload_of_message: dict[str, Any] = {
+            "message_id": telegram.messages.draw_id(),
+            "from": user.api(),
+            "chat": telegram.chats.api(chat),
+            "date": telegram.clock.date(),
+            "refunded_payment" if is_refund else "successful_payment": paid,
+        }
+        message = telegram.messages.add(payload_of_message, from_bot=False)
+        return message, telegram.updates.add("message", payload_of_message, f"chat:{user_id}")
+
     def block(self, user_id: int) -> int | None:
         return self._set_private_status(user_id, BotStatus.KICKED)
 

@@ -14,6 +14,7 @@ from devstack.telegram.live import Live
 from devstack.telegram.polling import Poller
 from devstack.telegram.state.callbacks import CallbackQueries
 from devstack.telegram.state.chats import Chats
+from devstack.telegram.state.checkouts import Checkouts
 from devstack.telegram.state.commands import Commands
 from devstack.telegram.state.files import Files
 from devstack.telegram.state.messages import Messages
@@ -56,6 +57,7 @@ class Telegram:
         self.messages = Messages(self.store, self.live)
         self.updates = Updates(self.store, self.clock, self.live)
         self.callback_queries = CallbackQueries(self.store, self.clock, self.live)
+        self.checkouts = Checkouts(self.store, self.clock, self.live)
         self.commands = Commands(self.store)
         self.files = Files(self.store)
         self.record = Record(self.store)

@@ -11,6 +11,7 @@ from devstack.telegram.control_objects import Press, SeenMessage
 
 ANSWER_SECONDS_MAX = 60.0
 PRESSES_MAX = 20
+LOOK_SECONDS = 0.1
 
 
 async def say(telegram: TelegramControl, user_id: int, text: str) -> SeenMessage:
@@ -32,8 +33,43 @@ async def register(telegram: TelegramControl, *names: str, credit: str | None = 
         await say(telegram, user.id, "/start")
         people.append(user.id)
         if credit is not None:
-            await say(telegram, ADMIN_ID, f"/credit {user.id} {credit}")
+            await credit_once(telegram, user.id, credit)
     return people
+
+
+async def credit_once(
+    telegram: TelegramControl, whom: int | str, amount: str, reason: str = ""
+) -> SeenMessage:
+    """/credit and Confirm by the admin; the card, as it says what was done."""
+    card = await say(telegram, ADMIN_ID, f"/credit {whom} {amount} {reason}")
+    await confirm(telegram, card)
+    return await telegram.wait_for_message(
+        ADMIN_ID,
+        lambda message: message.message_id == card.message_id and message.text.startswith("Credited"),
+        after=card.revision,
+        timeout_seconds=ANSWER_SECONDS_MAX,
+    )
+
+
+async def ask_credits(
+    telegram: TelegramControl, count: int, whom: str = "@alice", amount: str = "1"
+) -> list[SeenMessage]:
+    """So many /credit by the admin; their cards, none of which is confirmed yet."""
+    known = {message.message_id for message in await telegram.messages(ADMIN_ID, from_bot=True)}
+    for _ in range(count):
+        await telegram.send_text(ADMIN_ID, f"/credit {whom} {amount}")
+    cards: dict[int, SeenMessage] = {}
+    async with asyncio.timeout(ANSWER_SECONDS_MAX + count):
+        while len(cards) < count:
+            for message in await telegram.messages(ADMIN_ID, from_bot=True):
+                if message.message_id not in known and message.text.startswith("Credit "):
+                    cards[message.message_id] = message
+            await asyncio.sleep(LOOK_SECONDS)
+    return list(cards.values())
+
+
+async def confirm(telegram: TelegramControl, card: SeenMessage) -> Press:
+    return await telegram.press_button(ADMIN_ID, card, "Confirm")
 
 
 async def answers(telegram: TelegramControl, chat_id: int) -> list[str]:

@@ -51,10 +51,12 @@ async def test_the_story_of_the_readme(stack: Stack, telegram_server: TelegramPr
 
     await become(ADMIN_ID)
     await page.get_by_test_id("start").click()
-    await say("/credit @bob 20 birthday", "Credited 20.00 CREDIT to Bob (@bob)")
+    await say("/credit @bob 20 birthday", "Credit 20.00 CREDIT to Bob?")
+    await page.get_by_test_id("inline-button").filter(has_text="Confirm").click()
+    await expect(last).to_contain_text("Credited 20.00 CREDIT to Bob (@bob)")
 
     await become(BOB_ID)
-    await say("/send @carol 5,50 for lunch", "Send 5.50 CREDIT to Carol (@carol)?")
+    await say("/send @carol 5,50 for lunch", "Send 5.50 CREDIT to Carol?")
     await picture(page, "confirm")
     await page.get_by_test_id("inline-button").filter(has_text="Confirm").click()
     await expect(last).to_contain_text("Sent 5.50 CREDIT to Carol")

@@ -8,7 +8,7 @@ from typing import Any
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import all_settled, register
+from tests.acceptance.people import all_settled, confirm, register, say
 
 SECRETIVE = "a memo that is nobody's business"
 
@@ -27,14 +27,14 @@ async def test_one_id_follows_a_command_through_frontend_worker_and_reply(
     stack: Stack, telegram: TelegramControl
 ) -> None:
     (alice,) = await register(telegram, "Alice")
-    sent = await telegram.send_text(ADMIN_ID, f"/credit {alice} 5 {SECRETIVE}")
+    sent = await confirm(telegram, await say(telegram, ADMIN_ID, f"/credit {alice} 5 {SECRETIVE}"))
     assert sent.update_id is not None
     answered = await telegram.wait_for_message(alice, lambda message: SECRETIVE in message.text)
     await all_settled(stack, telegram)
 
     (at_intake,) = taken(stack, sent.update_id)
     job_id = at_intake["job_id"]
-    assert (at_intake["kind"], at_intake["how"]) == ("balances.adjust", "accepted")
+    assert (at_intake["kind"], at_intake["how"]) == ("balances.decide_adjustment", "accepted")
     await asyncio.to_thread(
         stack.wait_until,
         lambda: any(line["event"] == "job_done" for line in lines_of(stack, "main", job_id)),

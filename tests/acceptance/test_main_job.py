@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
+from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import (
     all_settled,
     answers,
     assert_audit_passes,
     assert_shown,
     balances,
+    confirm,
+    credit_once,
     last_known,
     register,
     say,
     transfers,
 )
+
+OTHER_ADMIN_ID = 1002
 
 
 async def test_a_user_moves_money_to_another_and_both_see_it(stack: Stack, telegram: TelegramControl) -> None:
@@ -24,13 +29,19 @@ async def test_a_user_moves_money_to_another_and_both_see_it(stack: Stack, teleg
     await say(telegram, bob, "/start")
     await say(telegram, ADMIN_ID, "/start")
 
-    credited = await say(telegram, ADMIN_ID, "/credit @alice 20,50 birthday")
+    card = await say(telegram, ADMIN_ID, "/credit @alice 20,50 birthday")
+    assert "Credit 20.50 CREDIT to Alice?\n@alice · ID " in card.text
+    assert "Balance now: 0.00 CREDIT\nBalance after: 20.50 CREDIT\n“birthday”" in card.text
+    assert balances(stack)[alice] == 0
+    await confirm(telegram, card)
+    credited = await telegram.wait_for_message(ADMIN_ID, lambda message: "Credited" in message.text)
+    assert (credited.message_id, credited.buttons) == (card.message_id, [])
     assert "Credited 20.50 CREDIT to Alice (@alice)" in credited.text
     told = await telegram.wait_for_message(alice, lambda message: "You were credited 20.50" in message.text)
     assert "birthday" in told.text
 
     question = await say(telegram, alice, "/send @boris 5.5 for <b>lunch</b>")
-    assert "Send 5.50 CREDIT to Boris (@Boris)?" in question.text
+    assert "Send 5.50 CREDIT to Boris?\n@Boris · ID " in question.text
     assert "for <b>lunch</b>" in question.text
     await telegram.press_button(alice, question, "Confirm")
     done = await telegram.wait_for_message(alice, lambda message: "Sent 5.50 CREDIT to Boris" in message.text)
@@ -52,7 +63,7 @@ async def test_what_a_transfer_left_is_what_is_known_of_both(stack: Stack, teleg
     """Told while the database is away, an older balance would be wrong."""
     alice, bob = await register(telegram, "Alice", "Boris")
     for name in ("@alice", "@boris"):
-        await say(telegram, ADMIN_ID, f"/credit {name} 10")
+        await credit_once(telegram, name, "10")
     await all_settled(stack, telegram)
     assert last_known(stack, alice, bob) == [1_000, 1_000]
     question = await say(telegram, alice, "/send @boris 4")
@@ -69,7 +80,7 @@ async def test_send_asks_for_what_is_missing(stack: Stack, telegram: TelegramCon
     assert "How much" in (await say(telegram, alice, "boris")).text
     assert "plain number" in (await say(telegram, alice, "much")).text
     question = await say(telegram, alice, "3,5 tea")
-    assert "Send 3.50 CREDIT to Boris (@boris)?" in question.text
+    assert "Send 3.50 CREDIT to Boris?" in question.text
     await say(telegram, alice, "/send")
     assert "Left" in (await say(telegram, alice, "/cancel")).text
     # The question above is still open, and /cancel is for that too.
@@ -174,7 +185,7 @@ async def test_a_late_press_moves_nothing_and_says_so(stack: Stack, telegram: Te
 async def test_history_pages_by_buttons(stack: Stack, telegram: TelegramControl) -> None:
     (alice,) = await register(telegram, "Alice")
     for number in range(1, 21):
-        await telegram.send_text(ADMIN_ID, f"/credit @alice {number}")
+        await credit_once(telegram, "@alice", str(number))
     await all_settled(stack, telegram)
     newest = await say(telegram, alice, "/history")
     assert "+20.00" in newest.text
@@ -195,7 +206,7 @@ async def test_an_update_that_is_polled_again_takes_effect_once(
     stack: Stack, telegram: TelegramControl
 ) -> None:
     (alice,) = await register(telegram, "Alice")
-    sent = await telegram.send_text(ADMIN_ID, "/credit @alice 5")
+    sent = await confirm(telegram, await say(telegram, ADMIN_ID, "/credit @alice 5"))
     assert sent.update_id is not None
     await telegram.wait_for_message(alice, lambda message: "credited" in message.text)
     for _ in range(3):
@@ -250,3 +261,54 @@ async def test_an_answer_to_somebody_who_blocked_the_bot_ends_the_job_and_marks_
     assert stack.query(status, bob) == [("blocked",)]
     await say(telegram, bob, "/balance")
     assert stack.query(status, bob) == [("active",)]
+
+
+async def test_an_adjustment_is_done_once_by_the_admin_who_asked_however_often_it_is_pressed(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    stack = make_stack(
+        ADMIN_IDS=f"{ADMIN_ID},{OTHER_ADMIN_ID}",
+        CREDIT_LIMIT="50",
+        CREDIT_LIMIT_PER_DAY="60.50",
+    )
+    stack.start("frontend", "main", "light")
+    stack.wait_ready(processes=3)
+    await telegram.create_user("Nadia", user_id=OTHER_ADMIN_ID, started=True)
+    alice, mallory = await register(telegram, "Alice", "Mallory", credit="10")
+
+    refused = await say(telegram, ADMIN_ID, "/credit @alice 50.01")
+    assert "One /credit or /debit may move at most 50.00 CREDIT (CREDIT_LIMIT)" in refused.text
+    refused = await say(telegram, ADMIN_ID, "/credit @alice 41")
+    assert (
+        "at most 60.50 CREDIT in 24 hours (CREDIT_LIMIT_PER_DAY). You have 40.50 CREDIT left" in refused.text
+    )
+
+    card = await say(telegram, ADMIN_ID, "/credit @alice 40.50 birthday")
+    data = card.buttons[0][1]
+    assert data is not None
+    # A stranger with the button's data, and another admin.
+    await telegram.press(mallory, card.message_id, data, force=True)
+    await telegram.press(OTHER_ADMIN_ID, card.message_id, data, force=True)
+    await telegram.wait_for_message(OTHER_ADMIN_ID, lambda message: "another admin" in message.text)
+    # The name changes hands, and the balance changes, before the press.
+    await telegram.change_user(alice, username="alice_was")
+    await telegram.change_user(mallory, username="alice")
+    for person in (alice, mallory):
+        await say(telegram, person, "/balance")
+    await telegram.press(ADMIN_ID, card.message_id, data, deliveries=3)
+    done = await telegram.wait_for_message(ADMIN_ID, lambda message: "Credited 40.50" in message.text)
+    assert (done.message_id, done.buttons) == (card.message_id, [])
+    assert "to Alice (@alice_was)." in done.text
+    await telegram.wait_for_message(alice, lambda message: "You were credited 40.50" in message.text)
+    await all_settled(stack, telegram)
+    assert (balances(stack)[alice], balances(stack)[mallory]) == (5_050, 1_000)
+    assert transfers(stack, "credit") == 3
+
+    debit = await say(telegram, OTHER_ADMIN_ID, "/debit @alice_was 5 refund")
+    assert "Debit 5.00 CREDIT from Alice?" in debit.text
+    assert "Balance now: 50.50 CREDIT\nBalance after: 45.50 CREDIT\n“refund”" in debit.text
+    await telegram.press_button(OTHER_ADMIN_ID, debit, "Cancel")
+    cancelled = await telegram.wait_for_message(OTHER_ADMIN_ID, lambda message: "Cancelled" in message.text)
+    assert (cancelled.message_id, cancelled.text) == (debit.message_id, "Cancelled. Nothing was changed.")
+    assert balances(stack)[alice] == 5_050
+    assert_audit_passes(stack)

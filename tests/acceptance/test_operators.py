@@ -28,7 +28,16 @@ from devstack.programs import Program
 from devstack.stack import ADMIN_ID, ROOT, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register, say
+from tests.acceptance.people import (
+    all_settled,
+    answers,
+    ask_credits,
+    assert_audit_passes,
+    balances,
+    confirm,
+    register,
+    say,
+)
 
 
 def call(stack: Stack, task: str, arguments: dict[str, Any]) -> str:
@@ -375,9 +384,10 @@ async def test_by_webhook_the_bot_is_the_same(make_stack: MakeStack, telegram: T
     question = await say(telegram, alice, "/send @boris 4")
     await telegram.press_button(alice, question, "Confirm")
     await telegram.wait_for_message(boris, lambda message: "sent you 4.00" in message.text)
+    cards = await ask_credits(telegram, 5)
     stack.kill("frontend")
-    for _ in range(5):
-        await telegram.send_text(ADMIN_ID, "/credit @alice 1")
+    for card in cards:
+        await confirm(telegram, card)
     stack.start("frontend")
     await all_settled(stack, telegram)
     assert balances(stack)[alice] == 1100

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
-from devstack.stack import ADMIN_ID, Stack
+from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register
+from tests.acceptance.people import (
+    all_settled,
+    answers,
+    ask_credits,
+    assert_audit_passes,
+    balances,
+    confirm,
+    register,
+)
 
 STOP_SECONDS_MAX = 30.0
 """Three times what `docker stop` waits before it kills: this machine may be slow, and a hang lasts for ever."""
@@ -18,12 +27,12 @@ async def test_a_rolling_restart_under_load_loses_and_doubles_nothing(
     (alice,) = await register(telegram, "Alice")
     stack.run("second", stack.program("main", node="second"))
     stack.wait_ready(processes=5)
-    sent = 0
+    sent = 60
+    cards = iter(await ask_credits(telegram, sent))
     loop = asyncio.get_running_loop()
     for name in ("main", "second", "light", "frontend"):
-        for _ in range(15):
-            await telegram.send_text(ADMIN_ID, "/credit @alice 1")
-            sent += 1
+        for card in itertools.islice(cards, sent // 4):
+            await confirm(telegram, card)
         before = loop.time()
         status = await asyncio.to_thread(stack.stop, name)
         assert status in (0, -15), stack.log(name)[-2000:]
@@ -43,8 +52,9 @@ async def test_a_stopping_worker_gives_back_what_it_cannot_finish(
 ) -> None:
     """Telegram does not answer: the worker ends in time all the same, and another delivers the answer later."""
     (alice,) = await register(telegram, "Alice")
-    await telegram.add_fault("hang", methods=["sendMessage"], when="before", seconds=60)
-    await telegram.send_text(ADMIN_ID, "/credit @alice 1")
+    (card,) = await ask_credits(telegram, 1)
+    await telegram.add_fault("hang", methods=["sendMessage", "editMessageText"], when="before", seconds=60)
+    await confirm(telegram, card)
     await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[alice] == 100, "the credit is applied")
     loop = asyncio.get_running_loop()
     before = loop.time()

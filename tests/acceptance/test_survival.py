@@ -26,8 +26,10 @@ from tests.acceptance.people import (
     ANSWER_SECONDS_MAX,
     all_settled,
     answers,
+    ask_credits,
     assert_audit_passes,
     balances,
+    confirm,
     last_known,
     register,
     say,
@@ -66,11 +68,11 @@ async def test_kill_9_of_the_frontend_at_any_moment_loses_and_doubles_nothing(
 ) -> None:
     (alice,) = await register(telegram, "Alice")
     moments = random.Random(seed)
-    sent = 0
-    for _ in range(6):
-        for _ in range(10):
-            await telegram.send_text(ADMIN_ID, "/credit @alice 1")
-            sent += 1
+    sent = 60
+    cards = await ask_credits(telegram, sent)
+    for first in range(0, sent, 10):
+        for card in cards[first : first + 10]:
+            await confirm(telegram, card)
         await asyncio.sleep(moments.uniform(0, 0.15))
         stack.kill("frontend")
         stack.start("frontend")
@@ -91,6 +93,7 @@ async def test_redis_stopped_nothing_is_acknowledged_and_back_everything_is_answ
     stack.start("frontend", "main", "light")
     stack.wait_ready(processes=3)
     (alice,) = await register(telegram, "Alice")
+    cards = await ask_credits(telegram, 10)
     await all_settled(stack, telegram)
     own_redis.kill()
 
@@ -100,8 +103,8 @@ async def test_redis_stopped_nothing_is_acknowledged_and_back_everything_is_answ
     await asyncio.to_thread(stack.wait_until, says_down, "/health says down")
     assert stack.get("/health/ready")[0] == 503
     assert stack.get("/health/live")[0] == 200
-    for _ in range(10):
-        await telegram.send_text(ADMIN_ID, "/credit @alice 1")
+    for card in cards:
+        await confirm(telegram, card)
     await asyncio.sleep(2)
     assert stack.alive("frontend")
     assert len(await telegram.updates(state="pending")) == 10
@@ -119,12 +122,13 @@ async def test_with_the_database_stopped_pages_answer_at_once_and_jobs_wait_and_
     stack.start("frontend", "main", "light", "beat")
     stack.wait_ready(processes=3)
     (alice,) = await register(telegram, "Alice")
+    cards = await ask_credits(telegram, 10)
     await all_settled(stack, telegram)
     own_postgres.kill()
     first = await say(telegram, alice, "/balance")  # it finds the outage
     assert "your balance was 0.00 CREDIT. I can't check it right now" in first.text
-    for _ in range(10):
-        await telegram.send_text(ADMIN_ID, "/credit @alice 1")
+    for card in cards:
+        await confirm(telegram, card)
 
     def says_unavailable() -> bool:
         return bool(stack.get("/db-status")[1]["state"] == "unavailable")
@@ -174,8 +178,8 @@ async def test_kill_9_of_a_worker_and_of_its_children_loses_and_doubles_nothing(
     stack: Stack, telegram: TelegramControl
 ) -> None:
     (alice,) = await register(telegram, "Alice")
-    for number in range(40):
-        await telegram.send_text(ADMIN_ID, "/credit @alice 1")
+    for number, card in enumerate(await ask_credits(telegram, 40)):
+        await confirm(telegram, card)
         if number == 10:
             children = psutil.Process(stack.pid("main")).children()
             children[0].kill()
@@ -195,11 +199,13 @@ async def test_a_frozen_worker_delays_nobody_for_long_and_doubles_nothing(
     stack.start("frontend", "main", "light")
     stack.wait_ready(processes=3)
     (alice,) = await register(telegram, "Alice")
+    cards = await ask_credits(telegram, 5)
+    await all_settled(stack, telegram)
     frozen = [psutil.Process(stack.pid("main")), *psutil.Process(stack.pid("main")).children()]
     for process in frozen:
         os.kill(process.pid, signal.SIGSTOP)
-    for _ in range(5):
-        await telegram.send_text(ADMIN_ID, "/credit @alice 1")
+    for card in cards:
+        await confirm(telegram, card)
     stack.run("second", stack.program("main", node="second"))
     await all_settled(stack, telegram)
     assert balances(stack)[alice] == 500

@@ -10,10 +10,11 @@ from bot_frontend.updates import ButtonPress, Sender, TextMessage
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from workers.jobs import (
-    AdjustBalance,
+    AskAdjustment,
     CancelTransfers,
     ChooseBroadcasts,
     CreateTransfer,
+    DecideAdjustment,
     DecideTransfer,
     DeliverReply,
     GetOrCreateUser,
@@ -81,7 +82,7 @@ def test_send_with_everything_asks_nothing(settings: Settings) -> None:
     assert (intention.job.recipient, intention.job.amount, intention.job.memo) == (
         "@carol",
         550,
-        "for  lunch",
+        "for lunch",
     )
     assert intention.dialogue is None
 
@@ -150,10 +151,30 @@ def test_each_wrong_amount_gets_a_sentence_and_moves_nothing(settings: Settings,
 def test_admins_credit_and_debit(settings: Settings) -> None:
     credit = interpret(text("/credit @carol 5 gift", ADMIN), None, settings)
     assert credit is not None
-    assert credit.job == AdjustBalance(username="carol", amount=500, reason="gift", actor="telegram:1001")
+    assert credit.job == AskAdjustment(username="carol", amount=500, reason="gift", admin_id=1001)
     debit = interpret(text("/debit 12345 0.5", ADMIN), None, settings)
     assert debit is not None
-    assert debit.job == AdjustBalance(telegram_id=12345, amount=-50, actor="telegram:1001")
+    assert debit.job == AskAdjustment(telegram_id=12345, amount=-50, admin_id=1001)
+
+
+def test_only_admins_decide_adjustments(settings: Settings) -> None:
+    for data, confirm in (("ac:abc-123", True), ("ax:abc-123", False)):
+        pressed = interpret(press(data, ADMIN), None, settings)
+        assert pressed is not None
+        assert isinstance(pressed.job, DecideAdjustment)
+        assert (pressed.job.token, pressed.job.confirm, pressed.job.telegram_id) == ("abc-123", confirm, 1001)
+        assert "for admins" in said(interpret(press(data), None, settings))
+
+
+def test_a_reason_and_a_memo_are_taken_as_one_line(settings: Settings) -> None:
+    credit = interpret(text("/credit @carol 5 x\nfor\u202e you", ADMIN), None, settings)
+    assert credit is not None
+    assert isinstance(credit.job, AskAdjustment)
+    assert credit.job.reason == "x for you"
+    send = interpret(text("/send @carol 5 x\nYour balance is 9"), None, settings)
+    assert send is not None
+    assert isinstance(send.job, CreateTransfer)
+    assert send.job.memo == "x Your balance is 9"
 
 
 @pytest.mark.parametrize("command", ["/credit @bob 1000000", "/debit @carol 5"])

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from telegram import Bot
 
 from bot_frontend.callbacks import CallbackAnswers, PressReply
+from bot_frontend.checkouts import Checkouts
 from bot_frontend.polling import Poller
 from bot_frontend.reception import Receiver
 from bot_frontend.registered import Registered
@@ -151,7 +152,8 @@ async def test_a_poller_removes_a_webhook_only_where_there_is_one_and_goes_on_wi
 ) -> None:
 
     receiver, pacer = Receiver("polling"), Pacer(queueing.client)
-    poller = Poller(bot, None, CallbackAnswers(bot, pacer, Presses(queueing.client)), receiver, pacer)  # type: ignore[arg-type]
+    callbacks = CallbackAnswers(bot, pacer, Presses(queueing.client))
+    poller = Poller(bot, None, callbacks, receiver, pacer, Checkouts(bot))  # type: ignore[arg-type]  # takes no update
     polling = asyncio.create_task(poller.run())
     try:
         await until(lambda: bool(receiver.now().ok))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
 from bot_frontend.reception import Receiver, Reception
@@ -42,7 +43,14 @@ async def test_the_poller_says_whether_telegram_answers(
     intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
     assert receiver.now() == Reception("polling", None, None, None)
     polling = asyncio.create_task(
-        Poller(bot, intake, CallbackAnswers(bot, pacer, Presses(queueing.client)), receiver, pacer).run()
+        Poller(
+            bot,
+            intake,
+            CallbackAnswers(bot, pacer, Presses(queueing.client)),
+            receiver,
+            pacer,
+            Checkouts(bot),
+        ).run()
     )
     server = TelegramProcess(tmp_path / "telegram", port, TOKEN, admin_ids=())
     try:

@@ -14,6 +14,7 @@ import redis
 import uvicorn
 
 from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
 from bot_frontend.reception import Receiver
 from bot_frontend.web import reports
@@ -64,9 +65,8 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
         Albums(queueing.client),
         lambda: monitor.latest.database_is_away,
     )
-    webhook = Webhook(
-        SECRET, intake, CallbackAnswers(bot, Pacer(queueing.client), Presses(queueing.client)), receiver
-    )
+    callbacks = CallbackAnswers(bot, Pacer(queueing.client), Presses(queueing.client))
+    webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot))
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     config = uvicorn.Config(
         make_app(settings, monitor, webhook, actions, Jobs(queueing.client)),

@@ -96,12 +96,12 @@ def _moves(verdict: Verdict, record: Record, expected: Expected) -> None:
 
 
 def _questions(verdict: Verdict, record: Record, expected: Expected) -> None:
-    """Each /send was put before its sender once, or refused for the right reason, and decided as pressed."""
+    """Each /send and /credit was put before its writer once, or refused for the right reason, and as pressed."""
     pendings: defaultdict[str, list[Pending]] = defaultdict(list)
     for pending in record.pendings:
         pendings[pending.memo].append(pending)
     wanted: Iterable[tuple[str, Sequence[Move]]] = (
-        ("confirmed", expected.confirmed),
+        ("confirmed", [*expected.credits, *expected.confirmed]),
         ("cancelled", expected.cancelled),
         ("pending", expected.undecided),
     )

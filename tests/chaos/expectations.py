@@ -35,18 +35,23 @@ _SHAPES = (
     ),
     (ALARM, re.compile(r"Alarm( over)?: .*", re.DOTALL)),
     ("welcome", re.compile(r"Welcome.*", re.DOTALL)),
+    (
+        "credit question",
+        re.compile(rf"Credit {_AMOUNT} to .*\?\n.*\nBalance now: .*\nBalance after: .*\n“(?P<memo>.*)”\n.*"),
+    ),
     ("credited", re.compile(rf"Credited {_AMOUNT} to .*\n“(?P<memo>.*)”\n.*")),
     ("was credited", re.compile(rf"You were credited {_AMOUNT}\.\n“(?P<memo>.*)”\n.*")),
-    ("question", re.compile(rf"Send {_AMOUNT} to .*\?\n“(?P<memo>.*)”\n.*")),
+    ("question", re.compile(rf"Send {_AMOUNT} to .*\?\n.*\n“(?P<memo>.*)”\n.*")),
     ("sent", re.compile(rf"Sent {_AMOUNT} to .*\.\n“(?P<memo>.*)”\n.*")),
     ("received", re.compile(rf".* sent you {_AMOUNT}\.\n“(?P<memo>.*)”\n.*")),
     ("has less", re.compile(rf"You do not have {_AMOUNT}\. Your balance is .*")),
     ("unknown", re.compile(r"I do not know (?P<memo>\S+)\. .*")),
     ("cancelled", re.compile(r"Cancelled\. Nothing was moved\.")),
     (SHOWN_ALONE, re.compile(r"This transfer was confirmed before\. .*")),
+    ("credited before", re.compile(r"This was already confirmed, and was done once\.")),
     ("cancelled before", re.compile(r"This transfer was cancelled before\. .*")),
 )
-_COMMON = frozenset({"balance", "welcome", "confirmed before", "cancelled before"})
+_COMMON = frozenset({"balance", "welcome", "confirmed before", "credited before", "cancelled before"})
 """Two of one chat cannot be told apart: the balance they name depends on the moment."""
 
 
@@ -120,7 +125,7 @@ def expect(record: Record) -> Expected:
             case ["/balance", _]:
                 expected.answer(asked, asked.sender, "balance")
             case ["/credit", whom, amount, reason] if asked.sender in record.admins:
-                _credit(expected, record, asked, whom, amount, reason)
+                sends[reason] = (asked, _credit(expected, record, asked, whom, amount, reason))
             case ["/send", whom, amount, memo]:
                 move = _send(expected, record, asked, whom, amount, memo)
                 if move is not None:
@@ -142,13 +147,10 @@ def minor(amount: str) -> int:
     return int(Decimal(amount) * 100)
 
 
-def _credit(expected: Expected, record: Record, asked: Asked, whom: str, amount: str, reason: str) -> None:
-    target = record.people[whom.lower()]
-    what = f"{_shown(amount)} {reason}"
-    expected.credits.append(Move(reason, None, target, minor(amount)))
-    expected.answer(asked, asked.sender, "credited", what)
-    if target != asked.sender:
-        expected.answer(asked, target, "was credited", what)
+def _credit(expected: Expected, record: Record, asked: Asked, whom: str, amount: str, reason: str) -> Move:
+    """The move that waits for the admin's press."""
+    expected.answer(asked, asked.sender, "credit question", f"{_shown(amount)} {reason}")
+    return Move(reason, None, record.people[whom.lower()], minor(amount))
 
 
 def _send(expected: Expected, record: Record, asked: Asked, whom: str, amount: str, memo: str) -> Move | None:
@@ -174,11 +176,18 @@ def _decide(expected: Expected, move: Move, presses: Sequence[Asked]) -> None:
         return
     first, *later = presses
     assert first.data is not None
-    assert move.sender is not None
+    what = f"{_shown(str(Decimal(move.amount) / 100))} {move.memo}"
+    if move.sender is None:
+        expected.credits.append(move)
+        expected.answer(first, first.sender, "credited", what)
+        if move.recipient != first.sender:
+            expected.answer(first, move.recipient, "was credited", what)
+        for press in later:
+            expected.answer(press, press.sender, "credited before")
+        return
     confirmed = first.data.startswith("c:")
     (expected.confirmed if confirmed else expected.cancelled).append(move)
     if confirmed:
-        what = f"{_shown(str(Decimal(move.amount) / 100))} {move.memo}"
         expected.answer(first, move.sender, "sent", what)
         expected.answer(first, move.recipient, "received", what)
     else:

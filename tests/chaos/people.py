@@ -43,7 +43,9 @@ class Crowd:
             await self._say(person, "/start")
         for number, user in enumerate(user_ids()):
             admin = ADMIN_IDS[number % len(ADMIN_IDS)]
-            await self._say(admin, f"/credit {user} {START_CREDIT} reason-start-{user}")
+            text = f"/credit {user} {START_CREDIT} reason-start-{user}"
+            revision = await self._say(admin, text)
+            await self._decide(admin, Act(0.0, ActKind.CREDIT, text, button="Confirm"), revision)
 
     async def live(self, plans: Mapping[int, Sequence[Act]]) -> None:
         """Until everybody did all that they planned, and pressed every button they meant to."""

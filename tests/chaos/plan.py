@@ -79,7 +79,9 @@ def _admin(draw: random.Random, admin: int, seconds: float) -> list[Act]:
         target = draw.choice(user_ids())
         whom = str(target) if draw.random() < 0.5 else f"@{username(target)}"
         amount = f"{draw.randint(1, 99999) / 100:.2f}"
-        acts.append(Act(at, ActKind.CREDIT, f"/credit {whom} {amount} reason-{admin}-{number}"))
+        text = f"/credit {whom} {amount} reason-{admin}-{number}"
+        deliveries = 2 if draw.random() < 0.25 else 1
+        acts.append(Act(at, ActKind.CREDIT, text, button="Confirm", deliveries=deliveries))
     return acts
 
 

@@ -26,19 +26,21 @@ def honest() -> Record:
         (ALICE, "/send @ghost 1.00 memo-4"),
         (ALICE, "/balance 5"),
     ]
-    presses = [("c:one", 21), ("c:one", 21), ("x:two", 22)]
+    presses = [(ADMIN, "ac:zero", 20), (ALICE, "c:one", 21), (ALICE, "c:one", 21), (ALICE, "x:two", 22)]
     asked = [
         Asked(place, place, 100.0 + place, sender, acknowledged=True, text=text)
         for place, (sender, text) in enumerate(texts, start=1)
     ] + [
-        Asked(place, place, 100.0 + place, ALICE, acknowledged=True, data=data, message_id=message)
-        for place, (data, message) in enumerate(presses, start=7)
+        Asked(place, place, 100.0 + place, presser, acknowledged=True, data=data, message_id=message)
+        for place, (presser, data, message) in enumerate(presses, start=7)
     ]
+    card = "Credit 10.00 CREDIT to Alice?\n@alice · ID 5001\nBalance now: 0.00 CREDIT\nBalance after: 10.00 CREDIT"
     answers = [
+        (ADMIN, f"{card}\n“reason-1”\nConfirm within 10 minutes.", None),
         (ADMIN, "Credited 10.00 CREDIT to Alice (@alice).\n“reason-1”\nTheir balance is 10.00 CREDIT.", None),
         (ALICE, "You were credited 10.00 CREDIT.\n“reason-1”\nYour balance is 10.00 CREDIT.", None),
-        (ALICE, "Send 4.00 CREDIT to Boris (@boris)?\n“memo-1”\nGood for 10 minutes.", None),
-        (ALICE, "Send 1.00 CREDIT to Boris (@boris)?\n“memo-2”\nGood for 10 minutes.", None),
+        (ALICE, "Send 4.00 CREDIT to Boris?\n@boris · ID 5002\n“memo-1”\nConfirm within 10 minutes.", None),
+        (ALICE, "Send 1.00 CREDIT to Boris?\n@boris · ID 5002\n“memo-2”\nConfirm within 10 minutes.", None),
         (ALICE, "You do not have 99.00 CREDIT. Your balance is 10.00 CREDIT.", None),
         (ALICE, "I do not know @ghost. They have to send me /start once before they can receive.", None),
         (ALICE, "Your balance is 10.00 CREDIT.", None),
@@ -61,6 +63,7 @@ def honest() -> Record:
             Entry(2, BORIS, 400, 400, 1),
         ],
         pendings=[
+            Pending("zero", None, ALICE, 1000, "reason-1", "confirmed", None, 1),
             Pending("one", ALICE, BORIS, 400, "memo-1", "confirmed", None, 2),
             Pending("two", ALICE, BORIS, 100, "memo-2", "cancelled", None, None),
             Pending("t", ALICE, BORIS, 9900, "memo-3", "refused", "insufficient_funds", None),
@@ -76,7 +79,7 @@ def honest() -> Record:
 def test_an_honest_record_is_found_to_be_right() -> None:
     verdict = audit(honest())
     assert verdict.findings == []
-    assert (verdict.commands, verdict.lost, verdict.doubled, verdict.replies_doubled) == (9, 0, 0, 0)
+    assert (verdict.commands, verdict.lost, verdict.doubled, verdict.replies_doubled) == (10, 0, 0, 0)
 
 
 def double_a_transfer(record: Record) -> None:
@@ -121,11 +124,11 @@ def move_without_being_asked(record: Record) -> None:
 
 
 def confirm_what_was_cancelled(record: Record) -> None:
-    record.pendings[1] = replace(record.pendings[1], status="confirmed")
+    record.pendings[2] = replace(record.pendings[2], status="confirmed")
 
 
 def refuse_for_the_wrong_reason(record: Record) -> None:
-    record.pendings[3] = replace(record.pendings[3], reason="same_account")
+    record.pendings[4] = replace(record.pendings[4], reason="same_account")
 
 
 def answer_twice_in_fair_weather(record: Record) -> None:

@@ -75,10 +75,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pending:
-    """A transfer that was put before its sender."""
+    """A transfer that was put before its sender, or a credit before an admin: the house is its sender."""
 
     token: str
-    sender: int
+    sender: int | None
     recipient: int | None
     amount: int
     memo: str
@@ -202,6 +202,10 @@ def read_database(url: str, record: Record) -> None:
                     "SELECT p.token, s.telegram_id, r.telegram_id, p.amount, p.memo, p.status, p.reason,"
                     " p.transfer_id FROM pending_transfers p JOIN users s ON s.id = p.sender_user_id"
                     " LEFT JOIN users r ON r.id = p.recipient_user_id ORDER BY p.id"
+                )
+                + rows(
+                    "SELECT p.token, NULL, r.telegram_id, p.amount, p.memo, p.status, p.reason, p.transfer_id"
+                    " FROM pending_adjustments p LEFT JOIN users r ON r.id = p.target_user_id ORDER BY p.id"
                 )
             ]
             record.balances = dict(

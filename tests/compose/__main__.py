@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -143,24 +143,48 @@ def fleet_up(simulator_port: int) -> Iterator[Fleet]:
             env_file.unlink()
 
 
-async def storm(telegram: TelegramControl, user_id: int, name: str, harm: Callable[[], object]) -> int:
-    """Credits go on coming in while harm is done. Returns how many."""
+async def storm(
+    telegram: TelegramControl, user_id: int, name: str, harm: Callable[[], object], pressed: set[int]
+) -> int:
+    """Credits go on coming in, and are confirmed, while harm is done. Returns how many."""
     doing = asyncio.create_task(asyncio.to_thread(harm))
     sent = 0
     while sent < CREDITS_A_STORM or not doing.done():
         if await unanswered(telegram) < UNANSWERED_MAX:
             await telegram.send_text(ADMIN_ID, f"/credit {user_id} 1 {name}")
             sent += 1
+        await confirm_all(telegram, pressed)
         await asyncio.sleep(1)  # nobody is answered faster than that
     await doing
     print(f"{name}: {sent} credits came in meanwhile", flush=True)
     return sent
 
 
+async def confirm_all(telegram: TelegramControl, pressed: set[int]) -> int:
+    """Press Confirm under each card of the admin that was not pressed yet. Returns how many cards there were so far."""
+    for message in await telegram.messages(ADMIN_ID, from_bot=True):
+        if "Balance after" in message.text and message.buttons and message.message_id not in pressed:
+            await telegram.press_button(ADMIN_ID, message, "Confirm")
+            pressed.add(message.message_id)
+    return len(pressed)
+
+
 async def unanswered(telegram: TelegramControl) -> int:
     """Commands of the admin that wait; one that is told to wait counts as answered."""
     messages = await telegram.messages(ADMIN_ID)
     return sum(-1 if message.from_bot else 1 for message in messages)
+
+
+async def confirmed(telegram: TelegramControl, pressed: set[int], credits: int) -> bool:
+    return await confirm_all(telegram, pressed) >= credits
+
+
+async def until_async(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    for _ in range(720):
+        if await condition():
+            return
+        await asyncio.sleep(0.5)
+    raise AssertionError(f"not within six minutes: {what}")
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -177,7 +201,9 @@ async def main_job(telegram: TelegramControl) -> int:
     alice, boris = (person.id for person in people)
     for person in (ADMIN_ID, alice, boris):
         print((await say(telegram, person, "/start")).text.splitlines()[0], flush=True)
-    await say(telegram, ADMIN_ID, f"/credit {alice} 20")
+    card = await say(telegram, ADMIN_ID, f"/credit {alice} 20")
+    await telegram.press_button(ADMIN_ID, card, "Confirm")
+    await telegram.wait_for_message(ADMIN_ID, lambda message: "Credited 20.00" in message.text)
     await telegram.wait_for_message(alice, lambda message: "20.00" in message.text)
     question = await say(telegram, alice, "/send @boris 4")
     await telegram.press_button(alice, question, "Confirm")
@@ -262,9 +288,11 @@ def restore_beside(fleet: Fleet) -> None:
 async def play(fleet: Fleet, port: int) -> None:
     async with TelegramControl(f"http://127.0.0.1:{port}") as telegram:
         boris = await main_job(telegram)
-        credits = 0
+        credits, pressed = 0, set[int]()
         for name, harm in harms(fleet):
-            credits += await storm(telegram, boris, name, harm)
+            credits += await storm(telegram, boris, name, harm, pressed)
+        # What is answered after its storm is confirmed after all of them.
+        await until_async(lambda: confirmed(telegram, pressed, credits), "every card is there, and confirmed")
 
         await telegram.wait_until_acknowledged(timeout_seconds=120)
         await until(lambda: fleet.jobs_on_record() == 0, "no job is on record any more")

@@ -39,7 +39,7 @@ _WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """All that was told, in order, to the admin who credits 1.00 and to the user who asks for their balance of 10.00.
+    """All that was told, in order, to the admin who confirms a credit of 1.00, and to the user who has 10.00 and asks.
 
     credited -- what came of it in the end, in minor units.
     """
@@ -66,12 +66,14 @@ class House:
         if self._other is None:
             self._other = await self._someone()
         other, before = self._other, self._balance(self._other)
+        early, card = await self._asked(EARLY, other), await self._asked(ADMIN, user)
         self._fail(kind)
         if shuts:
-            await self._telegram.send_text(EARLY, f"/credit {other} 1")
+            await self._telegram.press_button(EARLY, early, "Confirm")
             await self._until(lambda: self._database() == "unavailable", "the bot knows")
+        await self._telegram.press_button(ADMIN, card, "Confirm")
         asked = {
-            ADMIN: (await self._telegram.send_text(ADMIN, f"/credit {user} 1")).message.revision,
+            ADMIN: card.revision,
             user: (await self._telegram.send_text(user, "/balance")).message.revision,
         }
         told: dict[int, list[Told]] = {}
@@ -93,7 +95,7 @@ class House:
             self._proxy.add(case.rule(None))
             self._proxy.sever()
             return
-        statements = ["ledger_adjust"]
+        statements = ["pending_adjust_decide"]
         if EXPECTED[kind].breaker is not Effect.NEUTRAL:
             statements.append("health_probe")  # which the breaker's own probe writes to, too
         if kind is not K.STORAGE:
@@ -114,14 +116,22 @@ class House:
     async def _someone(self) -> int:
         """A user with 10.00, who was told so."""
         user = (await self._telegram.create_user("Ann")).id
-        for who, text in ((user, "/start"), (ADMIN, f"/credit {user} 10"), (user, "/balance")):
-            asked = await self._telegram.send_text(who, text)
-            await self._next(who, asked.message.revision)
+        for text in ("/start", "/balance"):
+            asked = await self._telegram.send_text(user, text)
+            await self._next(user, asked.message.revision)
+        card = await self._asked(ADMIN, user, "10")
+        await self._telegram.press_button(ADMIN, card, "Confirm")
+        await self._next(ADMIN, card.revision)
         balances = KnownBalances(self._stack.redis)
         await self._until(
             lambda: (balances.last(user, "CREDIT") or (0, 0))[0] == 1_000, "the balance is known"
         )
         return user
+
+    async def _asked(self, admin: int, user: int, amount: str = "1") -> SeenMessage:
+        """The card of a /credit."""
+        sent = await self._telegram.send_text(admin, f"/credit {user} {amount}")
+        return await self._next(admin, sent.message.revision)
 
     async def _next(self, chat: int, after: int) -> SeenMessage:
         """The next answer there, new or in the place of another."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import psycopg2
 import pytest
 
-from dbcore import ledger, pending_transfers
+from dbcore import ledger, pending_adjustments, pending_transfers
 from dbcore.audit import CHECK_NAMES, audit, report
 from dbcore.engine import GuardedEngine
+from dbcore.pending_adjustments import Limits
 from dbcore.users import UserRef
 from tests.dbcore.conftest import Person, Sql
 
@@ -119,8 +120,24 @@ CORRUPTIONS = [
     (EMPTIED, "DELETE FROM transfers WHERE status = 'rejected'"),
     (
         EMPTIED,
-        "TRUNCATE entries, transfers, pending_transfers; UPDATE accounts SET balance = 0, version = 0 "
+        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments; UPDATE accounts SET balance = 0, version = 0 "
         "WHERE user_id IS NOT NULL",
+    ),
+    (
+        "each confirmed adjustment has its transfer",
+        "UPDATE pending_adjustments SET amount = -amount WHERE status = 'confirmed'",
+    ),
+    (
+        "each confirmed adjustment has its transfer",
+        "UPDATE pending_adjustments SET status = 'cancelled', transfer_id = NULL WHERE status = 'confirmed'",
+    ),
+    (
+        "each confirmed adjustment has its transfer",
+        "UPDATE pending_adjustments SET status = 'failed', reason = 'r' WHERE status = 'confirmed'",
+    ),
+    (
+        "each confirmed adjustment has its transfer",
+        f"UPDATE pending_adjustments SET target_user_id = (SELECT user_id FROM accounts WHERE id = {ANN})",
     ),
 ]
 
@@ -143,6 +160,19 @@ def busy(engine: GuardedEngine, person: Person) -> None:
             engine, key=f"p{number}", sender=bob, recipient=UserRef.parse("@ann"), amount=50, memo=""
         )
         pending_transfers.decide(engine, key=f"d{number}", token=asked.token, presser=bob, confirm=confirm)
+    for number, amount in enumerate((70, -20, -30)):
+        put = pending_adjustments.create(
+            engine,
+            key=f"a{number}",
+            admin_id=1001,
+            target=UserRef.parse("@bob"),
+            amount=amount,
+            memo="",
+            limits=Limits(),
+        )
+        pending_adjustments.decide(
+            engine, key=f"b{number}", token=put.token, presser_id=1001, confirm=True, limits=Limits()
+        )
 
 
 @pytest.mark.usefixtures("busy")

@@ -63,6 +63,18 @@ def test_the_report_has_a_line_each_and_goes_on_in_another_part_where_it_grows_t
     assert parts == [line["telegram_id"] for line in lines]
 
 
+def test_no_error_in_the_report_is_a_formula_or_a_line_of_its_own(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    broadcast_id = sent_to(engine, person, sql, 1)
+    forged = '=HYPERLINK("x")\u202e\n1,sent,,'
+    sql("UPDATE broadcast_deliveries SET status = 'failed', error = %s, message_id = NULL", forged)
+    file = io.BytesIO()
+    report.write(engine, broadcast_id, file)
+    (line,) = csv.DictReader(io.StringIO(file.getvalue().decode()))
+    assert line["error"] == '\'=HYPERLINK("x") 1,sent,,'
+
+
 def test_what_is_older_than_two_days_or_deleted_already_is_not_found_to_delete(
     engine: GuardedEngine, person: Person, sql: Sql
 ) -> None:

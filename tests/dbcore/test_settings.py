@@ -178,3 +178,25 @@ def test_a_trailing_slash_of_a_url_does_not_matter(make_settings: MakeSettings) 
 def test_what_a_process_cannot_do_without_is_asked_for_by_name(option: str) -> None:
     with pytest.raises(SettingsError, match=f"^{option.upper()} is not set"):
         Settings().require(option)  # type: ignore[arg-type]  # the three names it takes
+
+
+@pytest.mark.parametrize(
+    ("exponent", "limit", "minor"),
+    [(2, "1000", 100_000), (2, "99.5", 9_950), (0, "7", 7), (8, "0.00000001", 1)],
+)
+def test_a_limit_is_an_amount_of_the_currency(
+    make_settings: MakeSettings, exponent: int, limit: str, minor: int
+) -> None:
+    settings = make_settings(currency_exponent=exponent, credit_limit=limit, credit_limit_per_day=limit)
+    assert settings.minor_units(settings.credit_limit) == minor
+    assert settings.minor_units(settings.credit_limit_per_day) == minor
+    assert settings.minor_units(make_settings().credit_limit) is None
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "five", "NaN", "Infinity", "1.001", "1e400", "1,000", "9" * 30])
+@pytest.mark.parametrize("option", ["CREDIT_LIMIT", "CREDIT_LIMIT_PER_DAY"])
+def test_what_is_no_amount_is_no_limit(monkeypatch: pytest.MonkeyPatch, option: str, limit: str) -> None:
+    monkeypatch.setenv(option, limit)
+    with pytest.raises(SettingsError, match=f"^{option}: ") as refused:
+        load_settings()
+    assert len(str(refused.value).splitlines()) == 1

@@ -18,7 +18,7 @@ from tests.fuzz.updates import ADMIN_ID, update
 from tests.queueing import Queueing
 from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox
-from workers.jobs import AdjustBalance, DeliverReply, Envelope
+from workers.jobs import AdjustBalance, AskAdjustment, DecideAdjustment, DeliverReply, Envelope
 
 _DIALOGUES = (None, Dialogue(asked_by=1), Dialogue(recipient="@carol", asked_by=2))
 
@@ -84,7 +84,8 @@ class Fuzzer:
         envelope = Envelope.of(job, job_id="1-2-3", lane=f"user:{sender}", chat_id=sender)
         again = Envelope.model_validate_json(envelope.model_dump_json())
         assert type(job).decode(again.fields) == job
-        assert not isinstance(job, AdjustBalance) or sender == ADMIN_ID
+        assert not isinstance(job, AdjustBalance)
+        assert not isinstance(job, AskAdjustment | DecideAdjustment) or sender == ADMIN_ID
         if isinstance(job, DeliverReply):
             for message in job.messages:
                 parse_html(message.text)

@@ -24,7 +24,7 @@ _WORDS = (
 )  # fmt: skip
 _BUTTONS = (
     "c:abc", "x:abc-_9", "h:8:1", "h:9:99999", "h:8:0", "h:٣:1", "c:", "c:" + "a" * 61, "", "b:1:go", "z", "\x00",
-    "c:\ud800", "h:" + "9" * 16 + ":" + "9" * 16, "a" * 5000,
+    "c:\ud800", "ac:abc", "ax:abc", "a:", "h:" + "9" * 16 + ":" + "9" * 16, "a" * 5000,
 )  # fmt: skip
 _INTEGERS = (0, 1, -1, 8, 2**31, 2**52, 2**53, -(2**63), 2**63, 10**30, 10**4000)
 _LEAVES: tuple[Any, ...] = (
@@ -52,6 +52,8 @@ def _kind(numbers: random.Random) -> dict[str, Any]:
             return {"my_chat_member": _membership(numbers)}
         case 3 | 4 | 5 | 6:
             return {"callback_query": _press(numbers)}
+        case 7:
+            return {"message": _payment(numbers)}
         case _:
             return {"message": _message(numbers)}
 
@@ -101,6 +103,17 @@ def _names(numbers: random.Random, text: str) -> dict[str, Any]:
     if numbers.randrange(20) == 0:
         fields["external_reply"] = {"origin": _origin(numbers)}
     return fields
+
+
+def _payment(numbers: random.Random) -> dict[str, Any]:
+    paid = {
+        "currency": numbers.choice(("XTR", "EUR", "")),
+        "total_amount": numbers.choice(_INTEGERS),
+        "invoice_payload": _text(numbers)[:128],
+        "telegram_payment_charge_id": numbers.choice(("charge", "", "x" * 300)),
+        "order_info": {"name": _text(numbers)},
+    }
+    return {**_message(numbers), numbers.choice(("successful_payment", "refunded_payment")): paid}
 
 
 def _press(numbers: random.Random) -> dict[str, Any]:

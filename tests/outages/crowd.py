@@ -21,7 +21,14 @@ async def register(telegram: TelegramControl) -> None:
         await telegram.send_text(person, "/start")
     for person in people:
         await telegram.wait_for_message(person, lambda message: "Welcome" in message.text, timeout_seconds=60)
-        await telegram.send_text(ADMIN_IDS[0], f"/credit {person} 1000 start-{person}")
+        asked = await telegram.send_text(ADMIN_IDS[0], f"/credit {person} 1000 start-{person}")
+        card = await telegram.wait_for_message(
+            ADMIN_IDS[0],
+            lambda message: "Balance after" in message.text,
+            after=asked.message.revision,
+            timeout_seconds=60,
+        )
+        await telegram.press_button(ADMIN_IDS[0], card, "Confirm")
 
 
 async def write(telegram: TelegramControl, *, seed: str, per_second: float, stop: asyncio.Event) -> int:

@@ -286,13 +286,12 @@ def _read(
     )
     _compare(found, "asked to confirm", _marks(asked, admins=False), drafts)
     credits = stack.query(
-        "SELECT split_part(t.actor, ':', 2)::bigint, t.memo FROM transfers t"
-        " JOIN accounts a ON a.id = t.to_account_id JOIN users u ON u.id = a.user_id"
-        " WHERE t.status = 'applied' AND u.telegram_id = %s AND t.created_at > to_timestamp(%s) ORDER BY t.id",
+        "SELECT p.admin_id, p.memo FROM pending_adjustments p JOIN users u ON u.id = p.target_user_id"
+        " WHERE p.status = 'pending' AND u.telegram_id = %s AND p.created_at > to_timestamp(%s) ORDER BY p.id",
         PURSE_ID,
         began - 2 * WARM_SECONDS,
     )
-    _compare(found, "credited", _marks(asked, admins=True), credits)
+    _compare(found, "asked to confirm a credit", _marks(asked, admins=True), credits)
     ((dead,),) = stack.query("SELECT count(*) FROM failed_operations")
     if dead:
         found.wrong.append(f"{dead} dead letters")

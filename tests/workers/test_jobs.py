@@ -17,6 +17,7 @@ from workers.jobs import (
     job_id_of_update,
     queue_of,
     reference_of,
+    task_name,
 )
 from workers.messages import Button, Message
 
@@ -81,6 +82,16 @@ def test_an_adjustment_names_exactly_one_user_and_a_real_amount() -> None:
     ):
         with pytest.raises(JobInvalid):
             AdjustBalance.decode(fields)
+
+
+def test_an_adjustment_that_the_release_before_queued_is_still_one() -> None:
+    fields = {"telegram_id": None, "username": "bob", "amount": 5, "reason": "a\nb", "actor": "telegram:1001"}
+    job = AdjustBalance.decode(fields)
+    assert (task_name(job.kind), job.reason, job.actor) == (
+        "workers.balances.adjust",
+        "a\nb",
+        "telegram:1001",
+    )
 
 
 @pytest.mark.parametrize("amount", [0, -1, 10**15 + 1])

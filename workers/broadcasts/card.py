@@ -14,6 +14,7 @@ from typing import Any
 from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.money import format_amount
 from dbcore.settings import Settings
+from dbcore.text import isolated, one_line
 from workers.broadcasts.cards import View
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.progress import bar
@@ -25,6 +26,9 @@ from workers.texts import escape
 
 CARD_BAR_LENGTH = 16
 """As wide as a phone shows it in one line with the share behind it."""
+
+LISTED_LENGTH_MAX = 40
+"""Of a broadcast's text, in the list of the newest."""
 
 Rows = tuple[tuple[Button, ...], ...]
 
@@ -49,7 +53,7 @@ def progress_text(broadcast: Progress, rate: float | None, quiet_until: datetime
     if broadcast.status is BroadcastStatus.SCHEDULED and broadcast.scheduled_for is not None:
         lines += [f"It begins {_time(broadcast.scheduled_for)}.", *_quiet_lines(broadcast)]
     if broadcast.status is BroadcastStatus.HALTED:
-        lines.append(f"It stopped itself: {escape(broadcast.halted_reason or '')}")
+        lines.append(f"It stopped itself: {escape(one_line(broadcast.halted_reason or ''))}")
     if broadcast.audience is None:
         return "\n".join(lines)
     share = broadcast.done / broadcast.audience if broadcast.audience else 1.0
@@ -145,11 +149,11 @@ def segment_text(segment: Mapping[str, Any], settings: Settings) -> str:
 
 
 def _listed(broadcast: Progress) -> str:
-    words = " ".join(broadcast.payload.get("text", "a copied message").split())
+    words = isolated(one_line(broadcast.payload.get("text", "a copied message"), LISTED_LENGTH_MAX))
     reached = "" if broadcast.audience is None else f" · {broadcast.done:,} of {broadcast.audience:,}"
     if broadcast.sent != broadcast.done:
         reached += f", sent {broadcast.sent:,}"
-    return f"{broadcast.created_at:%Y-%m-%d} · {broadcast.status}{reached} · {escape(words[:40])}"
+    return f"{broadcast.created_at:%Y-%m-%d} · {broadcast.status}{reached} · {escape(words)}"
 
 
 def _cost(broadcast: Broadcast, audience: int) -> str:

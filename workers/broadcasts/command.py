@@ -18,6 +18,7 @@ from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.operate import user_here
 from dbcore.settings import Settings
+from dbcore.text import one_line, visible_json
 from workers.broadcasts import confirmation
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
@@ -95,7 +96,7 @@ def run(options: argparse.Namespace, orders: Orders, settings: Settings) -> None
             _watch(orders, broadcasts.require_progress(orders.engine, options.broadcast_id).id)
         case "show":
             described = asdict(broadcasts.require(orders.engine, options.broadcast_id))
-            print(json.dumps(described, indent=2, default=str, ensure_ascii=False))
+            print(visible_json(json.dumps(described, indent=2, default=str, ensure_ascii=False)))
         case "resend-unknown":
             order = order_here("broadcast.resend_unknown", str(options.broadcast_id))
             count = orders.resend_unknown(options.broadcast_id, uuid.uuid4().hex)
@@ -157,7 +158,7 @@ def _ids_in(text: str) -> list[int]:
 
 def _what(broadcast: Progress) -> str:
     text = broadcast.payload.get("text")
-    return " ".join(text.split())[:30].ljust(30) if text else "a copied message".ljust(30)
+    return (one_line(text, 30) if text else "a copied message").ljust(30)
 
 
 def _watch(orders: Orders, broadcast_id: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_leases import DeliveryStatus, Recipient
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
+from dbcore.text import one_line
 from workers.broadcasts import card, erasing
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.albums import Albums
@@ -228,6 +229,6 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
 
 def _refused_by_telegram(reason: str) -> str:
     return (
-        f"Nothing was sent. Telegram refuses this message: {escape(reason)}\n"
+        f"Nothing was sent. Telegram refuses this message: {escape(one_line(reason))}\n"
         "A text with tags is read as Telegram's HTML. To send a message as it is, reply /broadcast to it."
     )

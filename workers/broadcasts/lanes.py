@@ -15,6 +15,7 @@ from html import escape
 import redis
 import structlog
 
+from dbcore.text import one_line
 from workers.alarms import bell
 from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.cards import Cards
@@ -108,7 +109,7 @@ class Lanes:
             bell.leave(
                 self._redis,
                 f"broadcast-{broadcast_id}-halted-{run}",
-                f"Broadcast {broadcast_id} stopped itself: {escape(reason, quote=False)}",
+                f"Broadcast {broadcast_id} stopped itself: {escape(one_line(reason), quote=False)}",
             )
         except redis.RedisError as error:
             log.warning("halt_not_told", broadcast_id=broadcast_id, error=type(error).__name__)

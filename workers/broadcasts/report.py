@@ -20,6 +20,7 @@ from telegram.error import TelegramError
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.engine import GuardedEngine
+from dbcore.text import csv_cell, one_line
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
 from workers.jobs import ReportBroadcast
@@ -126,7 +127,7 @@ def write(
         writer.writerow(COLUMNS)
         while rows := broadcast_deliveries.page(engine, broadcast_id, after_user_id=after, limit=page_rows):
             writer.writerows(
-                (row.telegram_id, row.status, row.error or "", row.sent_at or "") for row in rows
+                (row.telegram_id, row.status, csv_cell(row.error or ""), row.sent_at or "") for row in rows
             )
             text.flush()
             lines, after = lines + len(rows), rows[-1].user_id
@@ -167,4 +168,4 @@ def _not_sent(broadcast_id: int, verdict: Verdict) -> str:
             f"The report of broadcast {broadcast_id} may not have arrived: Telegram did not say. "
             "The button Report sends it again."
         )
-    return f"Telegram does not take the report of broadcast {broadcast_id}: {escape(verdict.description)}"
+    return f"Telegram does not take the report of broadcast {broadcast_id}: {escape(one_line(verdict.description))}"

@@ -111,19 +111,16 @@ class ShowBalance(UserJob):
     kind = "balances.show"
 
 
-class AdjustBalance(Job):
-    """Credit (`amount` > 0) or debit (`amount` < 0) a user known by id or by username.
+class _Adjustment(Job):
+    """A credit (`amount` > 0) or debit (`amount` < 0) of a user known by id or by username.
 
     amount -- signed minor units of the currency: 550 is 5.50 CREDIT.
-    actor -- who decided it, such as `telegram:1001`; for the books.
     """
 
-    kind = "balances.adjust"
     telegram_id: int | None = Field(default=None, gt=0, lt=TELEGRAM_ID_LIMIT)
     username: str | None = Field(default=None, max_length=64)
     amount: int = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
     reason: str = Field(default="", max_length=MEMO_LENGTH_MAX)
-    actor: str = Field(default="operator", max_length=64)
 
     @model_validator(mode="after")
     def _whom_and_what(self) -> Self:
@@ -132,6 +129,31 @@ class AdjustBalance(Job):
         if self.amount == 0:
             raise ValueError("amount: expected minor units other than 0")
         return self
+
+
+class AdjustBalance(_Adjustment):
+    """Do it at once: an operator's order, without limits.
+
+    actor -- who decided it, such as `operator`; for the books.
+    """
+
+    kind = "balances.adjust"
+    actor: str = Field(default="operator", max_length=64)
+
+
+class AskAdjustment(_Adjustment):
+    """/credit or /debit: put it before the admin who asked for it. Moves nothing yet."""
+
+    kind = "balances.ask_adjustment"
+    admin_id: int = TelegramId
+
+
+class DecideAdjustment(UserJob):
+    """An admin's press on Confirm or Cancel. `token` is the pending adjustment's opaque id."""
+
+    kind = "balances.decide_adjustment"
+    token: str = Field(min_length=1, max_length=60)
+    confirm: bool
 
 
 class CreateTransfer(UserJob):
@@ -159,6 +181,23 @@ class CancelTransfers(UserJob):
     """/cancel: cancel every transfer of the sender that waits for Confirm."""
 
     kind = "transactions.cancel"
+
+
+class RecordPayment(UserJob):
+    """Telegram says that this user paid, or was refunded: keep it, tell the admins, give a receipt. Credits nothing.
+
+    charge_id -- Telegram's; each is recorded once. amount -- in the currency's smallest units; XTR is whole Stars.
+    details -- Telegram's object, whole. said_at -- seconds since 1970.
+    """
+
+    kind = "transactions.record_payment"
+    event: Literal["paid", "refunded"]
+    charge_id: str = Field(min_length=1, max_length=256)
+    amount: int = Field(ge=0, lt=2**63)
+    currency: str = Field(min_length=1, max_length=16)
+    payload: str = Field(default="", max_length=512)
+    details: dict[str, Any] = {}
+    said_at: int = Field(ge=0)
 
 
 class ShowHistory(UserJob):

@@ -14,6 +14,7 @@ from dbcore.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.awake import awake_time
 from dbcore.redis_client import redis_time
+from dbcore.text import one_line
 from workers import board, process, totals
 from workers.celery import app
 from workers.process import WorkerProcess
@@ -51,7 +52,7 @@ def _read(worker: WorkerProcess) -> dict[str, Any]:
                     "reference": letter.reference,
                     "kind": letter.kind,
                     "at": letter.created_at.timestamp(),
-                    "error": letter.error[:ERROR_LENGTH_MAX],
+                    "error": one_line(letter.error, ERROR_LENGTH_MAX),
                 }
                 for letter in letters
             ],
@@ -68,7 +69,7 @@ def _read(worker: WorkerProcess) -> dict[str, Any]:
                 "actor": each.actor,
                 "action": each.action,
                 "target": each.target,
-                "outcome": each.outcome,
+                "outcome": one_line(each.outcome),
             }
             for each in admin_actions.recent(engine, SHOWN_MAX)
         ],
@@ -89,7 +90,7 @@ def _described(worker: WorkerProcess, broadcast: Progress) -> dict[str, Any]:
         "unknown": broadcast.unknown,
         "rate": rate,
         "eta_seconds": broadcast.left / rate if rate else None,
-        "halted_reason": broadcast.halted_reason,
+        "halted_reason": broadcast.halted_reason and one_line(broadcast.halted_reason),
         "scheduled_for": _seconds(broadcast.scheduled_for),
     }
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from devstack.telegram.bot_api import BotApi
 from devstack.telegram.control_api.event_routes import EventRoutes
 from devstack.telegram.control_api.message_routes import MessageRoutes
+from devstack.telegram.control_api.payment_routes import PaymentRoutes
 from devstack.telegram.control_api.people_routes import PeopleRoutes
 from devstack.telegram.control_api.truth_routes import TruthRoutes
 from devstack.telegram.control_api.weather_routes import WeatherRoutes
@@ -28,6 +29,7 @@ def add_control_routes(
 ) -> None:
     PeopleRoutes(telegram, people).add_to(router)
     MessageRoutes(telegram, people).add_to(router)
+    PaymentRoutes(telegram, people).add_to(router)
     TruthRoutes(telegram).add_to(router)
     WeatherRoutes(telegram, bot_api, people_anew).add_to(router)
     EventRoutes(telegram).add_to(router)

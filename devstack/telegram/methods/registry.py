@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from devstack.telegram.methods import chats, commands, copying, editing, sending
+from devstack.telegram.methods import chats, commands, copying, editing, payments, sending
 from devstack.telegram.parameters import Parameters
 from devstack.telegram.telegram import Telegram
 
@@ -25,6 +25,7 @@ _METHODS = (
     Method("getChat", chats.get_chat),
     Method("sendChatAction", chats.send_chat_action),
     Method("answerCallbackQuery", chats.answer_callback_query),
+    Method("answerPreCheckoutQuery", payments.answer_pre_checkout_query),
     Method("sendMessage", sending.send_message, limited=True),
     Method("sendPhoto", sending.send_photo, limited=True),
     Method("sendDocument", sending.send_document, limited=True),

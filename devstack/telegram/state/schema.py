@@ -84,6 +84,17 @@ CREATE TABLE IF NOT EXISTS callback_queries (
 );
 CREATE INDEX IF NOT EXISTS callback_queries_by_chat ON callback_queries (chat_id, created_at);
 
+CREATE TABLE IF NOT EXISTS checkouts (
+    id TEXT PRIMARY KEY,
+    user_id INTEGER NOT NULL,
+    currency TEXT NOT NULL,
+    total_amount INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    answered_at REAL,
+    answer TEXT
+);
+
 CREATE TABLE IF NOT EXISTS files (
     file_id TEXT PRIMARY KEY,
     file_unique_id TEXT NOT NULL,
@@ -139,6 +150,7 @@ EMPTIED_BY_RESET = (
     "messages",
     "updates",
     "callback_queries",
+    "checkouts",
     "files",
     "requests",
     "webhook_deliveries",

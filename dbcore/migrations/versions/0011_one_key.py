@@ -8,12 +8,12 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0012"
-down_revision = "0006"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-_SQL = Path(__file__).parents[1] / "sql" / "0012"
+_SQL = Path(__file__).parents[1] / "sql" / "0011"
 
 
 def upgrade() -> None:

@@ -1,0 +1,74 @@
+"""Answers Telegram's question before a payment, from memory: it wants the answer within ten seconds, and once.
+
+Until this bot sells something the answer is no, so that nobody is charged by an invoice that should not be there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from telegram import Bot
+from telegram.error import BadRequest, RetryAfter, TelegramError
+
+from bot_frontend.texts import CHECKOUT_REFUSED
+
+log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS_MAX = 10.0
+TRIES_MAX = 3
+RETRY_SECONDS = 0.5
+OUTSTANDING_MAX = 200
+REMEMBERED_MAX = 1_000
+"""Queries that were answered. While updates cannot be recorded, the same ones come again and again."""
+
+
+class Checkouts:
+    """Beside everything: needs neither Redis nor the database, and waits for no other update."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._answered: OrderedDict[str, None] = OrderedDict()
+
+    def refuse(self, updates: Iterable[Any]) -> None:
+        """Refuse every checkout among these updates, each once."""
+        for update in updates:
+            query = update.get("pre_checkout_query") if isinstance(update, dict) else None
+            query_id = query.get("id") if isinstance(query, dict) else None
+            if isinstance(query_id, str) and query_id not in self._answered:
+                self._refuse(query_id)
+
+    def _refuse(self, query_id: str) -> None:
+        if len(self._tasks) >= OUTSTANDING_MAX:
+            log.warning("checkout_not_refused", outstanding=len(self._tasks))
+            return  # unanswered it fails too, without our sentence
+        self._answered[query_id] = None
+        if len(self._answered) > REMEMBERED_MAX:
+            self._answered.popitem(last=False)
+        task = asyncio.create_task(self._answer(query_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, query_id: str) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                for _ in range(TRIES_MAX):
+                    if await self._try(query_id):
+                        return
+                    await asyncio.sleep(RETRY_SECONDS)
+        except TimeoutError:
+            log.warning("checkout_not_refused", query_id=query_id, error="too late")
+
+    async def _try(self, query_id: str) -> bool:
+        """Whether that was all: it is answered, or Telegram takes no answer from us now."""
+        try:
+            await self._bot.answer_pre_checkout_query(query_id, ok=False, error_message=CHECKOUT_REFUSED)
+        except TelegramError as error:
+            log.warning("checkout_not_refused", query_id=query_id, error=str(error))
+            return isinstance(error, BadRequest | RetryAfter)
+        log.warning("checkout_refused", query_id=query_id)
+        return True

@@ -1,0 +1,151 @@
+"""Payments on their way in: never lost, never small talk; and the question before one, answered beside everything."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot_frontend.callbacks import CallbackAnswers
+from bot_frontend.checkouts import Checkouts
+from bot_frontend.intake import Intake
+from bot_frontend.polling import Poller
+from bot_frontend.reception import Receiver
+from devstack.ports import free_port
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.process import TelegramProcess
+from tests.conftest import MakeSettings
+from tests.queueing import Queueing
+from workers.broadcasts.albums import Albums
+from workers.inbox.inbox import LANE_LENGTH_MAX, SIZE_MAX
+from workers.jobs import DeliverReply, Envelope, RecordPayment
+from workers.telegram.bot import make_bot
+from workers.telegram.pacer import Pacer
+from workers.telegram.presses import Presses
+
+TOKEN = "123456:LOCAL"
+DATE = 1_700_000_000
+OWNER = "host:1:aa"
+
+
+def payment(kind: str = "successful_payment", update_id: int = 5, **message: Any) -> dict[str, Any]:
+    paid = {
+        "currency": "XTR",
+        "total_amount": 100,
+        "invoice_payload": "order 7",
+        "telegram_payment_charge_id": "charge-1",
+        "provider_payment_charge_id": "",
+        "subscription_expiration_date": DATE + 5,
+    }
+    return {
+        "update_id": update_id,
+        "message": {
+            "message_id": 3,
+            "date": DATE,
+            "chat": {"id": 8, "type": "private"},
+            "from": {"id": 8, "is_bot": False, "first_name": "Bob"},
+            kind: paid,
+            **message,
+        },
+    }
+
+
+@pytest.fixture
+def intake(make_settings: MakeSettings, queueing: Queueing) -> Intake:
+    settings = make_settings(telegram_bot_token=TOKEN, redis_url=queueing.redis_url)
+    return Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
+
+
+def taken(queueing: Queueing, update_id: int = 5) -> Envelope:
+    claim = queueing.inbox.claim(f"123456-{update_id}-{DATE}", OWNER)
+    assert claim is not None
+    return claim.envelope
+
+
+@pytest.mark.parametrize(
+    ("kind", "event"), [("successful_payment", "paid"), ("refunded_payment", "refunded")]
+)
+def test_a_payment_is_no_small_talk(intake: Intake, queueing: Queueing, kind: str, event: str) -> None:
+    intake.take(payment(kind, text="thanks"))
+    job = RecordPayment.decode(taken(queueing).fields)
+    assert (job.event, job.telegram_id, job.charge_id, job.amount) == (event, 8, "charge-1", 100)
+    assert job.details["subscription_expiration_date"] == DATE + 5
+
+
+def test_the_receipt_goes_to_the_payer_wherever_they_paid(intake: Intake, queueing: Queueing) -> None:
+    intake.take(payment(chat={"id": -100, "type": "supergroup"}))
+    assert taken(queueing).chat_id == 8
+
+
+def test_a_payment_leaves_a_dialogue_as_it_was(intake: Intake, queueing: Queueing) -> None:
+    message = payment()["message"]
+    del message["successful_payment"]
+    intake.take({"update_id": 1, "message": {**message, "text": "/send"}})
+    intake.take(payment(update_id=2))
+    intake.take({"update_id": 3, "message": {**message, "text": "@carol"}})
+    queueing.inbox.finish(f"123456-1-{DATE}")
+    asked = DeliverReply.decode(taken(queueing, 3).fields)
+    assert "How much" in asked.messages[0].text
+
+
+def test_a_payment_is_taken_where_no_command_is_any_more(intake: Intake, queueing: Queueing) -> None:
+    for number in range(LANE_LENGTH_MAX + 1):
+        message = {**payment()["message"], "text": "/balance"}
+        del message["successful_payment"]
+        intake.take({"update_id": 100 + number, "message": message})
+    intake.take(payment())
+    assert taken(queueing).kind == RecordPayment.kind
+    queueing.client.zadd("ballast:inbox:all", {f"filler-{number}": 1 for number in range(SIZE_MAX)})
+    intake.take(payment(update_id=6))
+    assert taken(queueing, 6).kind == RecordPayment.kind
+
+
+@pytest.mark.parametrize("bent", [{"from": None}, {"successful_payment": {"total_amount": 5}}])
+def test_a_payment_that_cannot_be_read_is_kept_for_an_operator(
+    intake: Intake, queueing: Queueing, bent: dict[str, Any]
+) -> None:
+    intake.take(payment(**bent))
+    (job_id,) = queueing.client.zrange("ballast:inbox:all", 0, -1)
+    assert b"unreadable" in job_id
+
+
+async def test_a_checkout_is_refused_though_redis_is_away(
+    make_settings: MakeSettings, queueing_without_redis: Queueing, tmp_path: Path
+) -> None:
+    queueing, port = queueing_without_redis, free_port()
+    server = TelegramProcess(tmp_path / "telegram", port, TOKEN, admin_ids=())
+    server.start()
+    settings = make_settings(
+        redis_url=queueing.redis_url,
+        telegram_bot_token=TOKEN,
+        telegram_api_url=f"http://127.0.0.1:{port}",
+    )
+    bot = make_bot(settings, connections=2)
+    pacer, receiver = Pacer(queueing.client), Receiver("polling")
+    intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
+    poller = Poller(
+        bot, intake, CallbackAnswers(bot, pacer, Presses(queueing.client)), receiver, pacer, Checkouts(bot)
+    )
+    polling = asyncio.create_task(poller.run())
+    try:
+        async with TelegramControl(server.url) as telegram:
+            bob = await telegram.create_user("Bob")
+            await telegram.send_text(bob.id, "/balance")  # cannot be recorded, and is before it
+            query_id = await telegram.check_out(bob.id, 100)
+            checkout = await telegram.checkout(query_id, wait_seconds=30)
+            assert checkout["answer"] == {
+                "ok": False,
+                "error_message": "This bot does not accept payments yet. You have not been charged.",
+            }
+            await telegram.send_text(bob.id, "/balance")
+            other = await telegram.check_out(bob.id, 100)
+            assert (await telegram.checkout(other, wait_seconds=30))["answer"]["ok"] is False
+            answered = await telegram.requests(method="answerPreCheckoutQuery")
+            assert [request.outcome for request in answered] == ["ok", "ok"]
+    finally:
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
+        await bot.request.shutdown()
+        server.stop()

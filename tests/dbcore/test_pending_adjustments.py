@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from dbcore import ledger, pending_adjustments, users
+from dbcore.engine import GuardedEngine
+from dbcore.outcomes import (
+    AdjustmentDecisionOutcome,
+    Decision,
+    OutcomeStatus,
+    PendingAdjustmentOutcome,
+    RejectionReason,
+)
+from dbcore.pending_adjustments import Limits
+from dbcore.users import Profile, UserRef
+from tests.dbcore.conftest import MakeEngine, Person, Sql
+
+pytestmark = pytest.mark.usefixtures("audited")
+
+ADMIN, OTHER_ADMIN = 1001, 1002
+NO_LIMITS = Limits()
+
+
+def ask(
+    engine: GuardedEngine,
+    target: Profile | UserRef,
+    amount: int = 30,
+    key: str = "ask",
+    *,
+    admin: int = ADMIN,
+    limits: Limits = NO_LIMITS,
+) -> PendingAdjustmentOutcome:
+    ref = UserRef(telegram_id=target.telegram_id) if isinstance(target, Profile) else target
+    return pending_adjustments.create(
+        engine, key=key, admin_id=admin, target=ref, amount=amount, memo="gift", limits=limits
+    )
+
+
+def press(
+    engine: GuardedEngine,
+    token: str,
+    key: str = "press",
+    *,
+    presser: int = ADMIN,
+    confirm: bool = True,
+    limits: Limits = NO_LIMITS,
+    waited_seconds: float = 0.0,
+) -> AdjustmentDecisionOutcome:
+    return pending_adjustments.decide(
+        engine,
+        key=key,
+        token=token,
+        presser_id=presser,
+        confirm=confirm,
+        limits=limits,
+        waited_seconds=waited_seconds,
+    )
+
+
+def balance(engine: GuardedEngine, profile: Profile) -> int:
+    return users.get_or_create(engine, profile=profile).balance
+
+
+@pytest.mark.parametrize(("amount", "after"), [(30, 130), (-30, 70)])
+def test_asking_moves_nothing_and_confirming_moves_once(
+    engine: GuardedEngine, person: Person, sql: Sql, amount: int, after: int
+) -> None:
+    bob = person(100)
+    asked = ask(engine, bob, amount)
+    assert (asked.status, asked.balance, balance(engine, bob)) == (OutcomeStatus.APPLIED, 100, 100)
+    confirmed = press(engine, asked.token)
+    assert (confirmed.status, confirmed.decision) == (OutcomeStatus.APPLIED, Decision.CONFIRMED)
+    assert (confirmed.balance_after, confirmed.balance_now, confirmed.version) == (after, after, 2)
+    assert press(engine, asked.token, "another press").reason is RejectionReason.ALREADY_CONFIRMED
+    assert balance(engine, bob) == after
+    kind = "credit" if amount > 0 else "debit"
+    assert sql("SELECT actor, memo FROM transfers WHERE kind = %s AND memo = 'gift'", kind) == [
+        ("telegram:1001", "gift")
+    ]
+
+
+def test_the_same_job_again_is_answered_as_the_first_time_with_the_balance_of_now(
+    engine: GuardedEngine, person: Person
+) -> None:
+    bob = person(100)
+    asked = ask(engine, bob)
+    assert ask(engine, bob) == replace(asked, status=OutcomeStatus.REPLAYED)
+    first = press(engine, asked.token)
+    ledger.adjust(
+        engine, key="x", target=UserRef(telegram_id=bob.telegram_id), amount=500, memo="", actor="t"
+    )
+    again = press(engine, asked.token)
+    assert again == replace(first, status=OutcomeStatus.REPLAYED, balance_now=630, version=3)
+    assert again.balance_after == 130
+    assert press(engine, asked.token, confirm=False).reason is RejectionReason.KEY_REUSED
+    assert ask(engine, bob, 31).reason is RejectionReason.KEY_REUSED
+
+
+def test_a_balance_that_changed_since_the_card_is_told_at_confirmation(
+    engine: GuardedEngine, person: Person
+) -> None:
+    bob = person(100)
+    asked = ask(engine, bob)
+    ledger.adjust(
+        engine, key="x", target=UserRef(telegram_id=bob.telegram_id), amount=-50, memo="", actor="t"
+    )
+    confirmed = press(engine, asked.token)
+    assert (confirmed.card_balance, confirmed.balance_after) == (100, 80)
+
+
+def test_a_username_that_changes_hands_before_confirm_changes_nobody(
+    engine: GuardedEngine, person: Person
+) -> None:
+    bob, mallory = person(0, "bob"), person(0)
+    asked = ask(engine, UserRef.parse("@bob"))
+    users.get_or_create(engine, profile=replace(bob, username=None))
+    users.get_or_create(engine, profile=replace(mallory, username="bob"))
+    confirmed = press(engine, asked.token)
+    assert confirmed.target is not None
+    assert (confirmed.target.telegram_id, confirmed.target.username) == (bob.telegram_id, None)
+    assert (balance(engine, bob), balance(engine, replace(mallory, username="bob"))) == (30, 0)
+
+
+def test_only_the_asking_admin_decides(engine: GuardedEngine, person: Person, sql: Sql) -> None:
+    token = ask(engine, person(100)).token
+    outcome = press(engine, token, presser=OTHER_ADMIN)
+    assert outcome.reason is RejectionReason.NOT_YOURS
+    assert (outcome.target, outcome.amount, outcome.memo, outcome.balance_now) == (None, None, None, None)
+    assert sql("SELECT status FROM pending_adjustments") == [("pending",)]
+
+
+def test_a_cancelled_one_stays_cancelled_and_a_late_one_expires(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    bob = person(100)
+    cancelled, late = ask(engine, bob, key="one").token, ask(engine, bob, key="two").token
+    assert press(engine, cancelled, confirm=False).decision is Decision.CANCELLED
+    assert press(engine, cancelled, confirm=False).status is OutcomeStatus.REPLAYED
+    assert press(engine, cancelled, "later").reason is RejectionReason.ALREADY_CANCELLED
+    sql("UPDATE pending_adjustments SET expires_at = clock_timestamp() WHERE status = 'pending'")
+    assert press(engine, late, "in vain").reason is RejectionReason.EXPIRED
+    assert press(engine, late, "again").reason is RejectionReason.EXPIRED
+    assert balance(engine, bob) == 100
+
+
+def test_a_press_in_time_counts_however_long_the_database_was_away(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    token = ask(engine, person(100)).token
+    sql("UPDATE pending_adjustments SET expires_at = clock_timestamp() - interval '1 hour'")
+    sql("UPDATE pending_adjustments SET created_at = expires_at - interval '10 minutes'")
+    assert press(engine, token, waited_seconds=3_700).decision is Decision.CONFIRMED
+
+
+def test_what_cannot_be_is_refused_and_stays_refused(engine: GuardedEngine, person: Person) -> None:
+    bob = person(10)
+    poor = ask(engine, bob, -11, "poor")
+    assert (poor.reason, poor.token, poor.balance) == (RejectionReason.INSUFFICIENT_FUNDS, "", 10)
+    ledger.adjust(
+        engine, key="x", target=UserRef(telegram_id=bob.telegram_id), amount=500, memo="", actor="t"
+    )
+    again = ask(engine, bob, -11, "poor")
+    assert again == replace(poor, balance_now=510, version=2)
+    assert ask(engine, Profile(404, None, "?"), key="who").reason is RejectionReason.UNKNOWN_USER
+    assert ask(engine, bob, 10**15 + 1, "huge").reason is RejectionReason.AMOUNT_TOO_LARGE
+    assert press(engine, "no-such-token").reason is RejectionReason.UNKNOWN_TRANSFER
+
+
+def test_money_spent_meanwhile_is_noticed_when_confirming(engine: GuardedEngine, person: Person) -> None:
+    bob = person(100)
+    one, other = ask(engine, bob, -80, "one").token, ask(engine, bob, -80, "other").token
+    press(engine, one, "first")
+    refused = press(engine, other, "second")
+    assert (refused.reason, refused.balance_after) == (RejectionReason.INSUFFICIENT_FUNDS, 20)
+    assert press(engine, other, "second") == refused
+    assert balance(engine, bob) == 20
+
+
+def test_one_adjustment_is_limited_when_asked_for_and_when_confirmed(
+    engine: GuardedEngine, person: Person
+) -> None:
+    bob = person(1_000)
+    assert ask(engine, bob, 100, "at it", limits=Limits(once=100)).reason is None
+    assert ask(engine, bob, 101, "above", limits=Limits(once=100)).reason is RejectionReason.OVER_LIMIT
+    assert ask(engine, bob, -101, "below", limits=Limits(once=100)).reason is RejectionReason.OVER_LIMIT
+    token = ask(engine, bob, 500, "before the limit was set").token
+    refused = press(engine, token, limits=Limits(once=100))
+    assert refused.reason is RejectionReason.OVER_LIMIT
+    assert press(engine, token, limits=Limits(once=100)) == refused
+    assert press(engine, token, "without it").reason is RejectionReason.OVER_LIMIT
+    assert balance(engine, bob) == 1_000
+
+
+def test_a_day_is_limited_for_each_admin_credits_and_debits_alike(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    bob, limits = person(1_000), Limits(per_day=100)
+    press(engine, ask(engine, bob, 60, "one", limits=limits).token, "1", limits=limits)
+    press(engine, ask(engine, bob, -30, "two", limits=limits).token, "2", limits=limits)
+    refused = ask(engine, bob, 11, "three", limits=limits)
+    assert (refused.reason, refused.left_today) == (RejectionReason.OVER_DAILY_LIMIT, 10)
+    assert ask(engine, bob, 10, "four", limits=limits).reason is None
+    assert ask(engine, bob, 100, "five", admin=OTHER_ADMIN, limits=limits).reason is None
+    sql(
+        "UPDATE pending_adjustments SET decided_at = decided_at - interval '24 hours' WHERE status = 'confirmed'"
+    )
+    assert ask(engine, bob, 100, "six", limits=limits).reason is None
+
+
+def test_confirms_at_once_never_pass_the_daily_limit_together(
+    make_engine: MakeEngine, person: Person, sql: Sql
+) -> None:
+    engine = make_engine(settings={"db_pool_size": 8, "db_deadline_seconds": 30})
+    people, limits = [person(0) for _ in range(8)], Limits(per_day=100)
+    tokens = [ask(engine, each, 60, f"ask {n}", limits=limits).token for n, each in enumerate(people)]
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(lambda token: press(engine, token, token, limits=limits), tokens))
+    assert [outcome.decision for outcome in outcomes].count(Decision.CONFIRMED) == 1
+    assert [o.reason for o in outcomes].count(RejectionReason.OVER_DAILY_LIMIT) == 7
+    assert {o.left_today for o in outcomes if o.reason} == {40}
+    assert sql("SELECT sum(amount) FROM transfers WHERE kind = 'credit' AND status = 'applied'") == [(60,)]
+
+
+def test_eight_presses_at_once_decide_once(make_engine: MakeEngine, person: Person) -> None:
+    engine = make_engine(settings={"db_pool_size": 8, "db_deadline_seconds": 30})
+    bob = person(0)
+    token = ask(engine, bob, 10).token
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(lambda number: press(engine, token, f"press {number}"), range(8)))
+    assert [outcome.status for outcome in outcomes].count(OutcomeStatus.APPLIED) == 1
+    assert balance(engine, bob) == 10
+
+
+def test_the_keys_of_confirmed_adjustments_are_nobody_s_own(engine: GuardedEngine) -> None:
+    with pytest.raises(ValueError, match="pending_adjustment"):
+        ledger.require_key("pending_adjustment:1")

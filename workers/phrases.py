@@ -1,0 +1,66 @@
+"""The parts that what people are told is made of: money, people, memos. Telegram's HTML.
+
+Names and memos are made harmless here and nowhere else: escaped, on one line, without what nobody sees, and isolated.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape as escape_html
+
+from dbcore.money import format_amount
+from dbcore.outcomes import Party
+from dbcore.settings import Settings
+from dbcore.text import isolated, one_line, shows_something
+from dbcore.users import UserAccount
+
+NAME_SHOWN_MAX = 32
+"""A first name may have 64 characters and a username 32; a page of history shows eight of each."""
+
+_QUOTATION_MARKS = str.maketrans(dict.fromkeys("“”„‟", '"'))
+
+_USERNAME = re.compile(r"\w{1,32}", re.ASCII)
+
+
+def escape(text: str) -> str:
+    """For Telegram's HTML, where quotes need no escape and would only make a message too long."""
+    return escape_html(text, quote=False)
+
+
+def money(minor: int, settings: Settings) -> str:
+    return f"<b>{format_amount(minor, settings.currency_exponent, settings.currency)}</b>"
+
+
+def shown(text: str, length_max: int | None = None) -> str:
+    """What somebody wrote, as it may stand in a sentence of ours; empty where nothing of it is seen."""
+    line = one_line(text, length_max)
+    return isolated(escape(line)) if shows_something(line) else ""
+
+
+def first_name(party: Party | UserAccount) -> str:
+    return shown(party.first_name, NAME_SHOWN_MAX) or "a user without a name"
+
+
+def _username(party: Party | UserAccount) -> str | None:
+    """As Telegram gives them: Latin letters, digits and underscores. Anything else is no username to show."""
+    return party.username if party.username and _USERNAME.fullmatch(party.username) else None
+
+
+def name(party: Party | UserAccount) -> str:
+    """First name and @username, or the id: enough to tell two people of one name apart."""
+    username = _username(party)
+    handle = f"@{username}" if username else f"id {party.telegram_id}"
+    return f"{first_name(party)} ({handle})"
+
+
+def identified(party: Party) -> str:
+    """Who it is, on a line of its own in fixed-width letters, which no name can have: for whoever is to confirm."""
+    username = _username(party)
+    handle = f"<code>@{username}</code> · " if username else ""
+    return f"{handle}ID <code>{party.telegram_id}</code>"
+
+
+def memo_line(memo: str) -> str:
+    """On a line of its own, between quotation marks that it has none of, so that it cannot end before its end."""
+    said = shown(memo.translate(_QUOTATION_MARKS))
+    return f"\n“{said}”" if said else ""

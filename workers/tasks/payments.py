@@ -1,0 +1,48 @@
+"""The task that keeps what Telegram said of a payment."""
+
+from __future__ import annotations
+
+import hashlib
+
+import structlog
+
+from dbcore import payments
+from dbcore.payments import PaymentEvent, PaymentKind, Recorded
+from workers import payment_texts, process
+from workers.alarms import bell
+from workers.execution import Work
+from workers.jobs import RecordPayment
+from workers.messages import Message
+from workers.tasks.job_task import job_task
+
+log = structlog.get_logger(__name__)
+
+
+@job_task(RecordPayment)
+def record(work: Work[RecordPayment]) -> list[Message]:
+    """Once for its charge: told again by another update, it is neither recorded nor answered again."""
+    job = work.job
+    event = PaymentEvent(
+        kind=PaymentKind(job.event),
+        charge_id=job.charge_id,
+        telegram_id=job.telegram_id,
+        amount=job.amount,
+        currency=job.currency,
+        payload=job.payload,
+        details=job.details,
+        said_at=job.said_at,
+    )
+    recorded = payments.record(work.engine, event, job_id=work.job_id)
+    log.warning("payment_reported", event_kind=job.event, charge_id=job.charge_id, recorded=recorded)
+    if recorded is Recorded.KNOWN:
+        return []
+    is_new = recorded is Recorded.NEW
+    text = payment_texts.alarm(job) if is_new else payment_texts.contradiction(job)
+    bell.leave(process.current().redis, _event_id(job, recorded), text)
+    return work.answer(payment_texts.receipt(job)) if is_new else []
+
+
+def _event_id(job: RecordPayment, recorded: Recorded) -> str:
+    """The same for the same charge, so that a job that runs again rings once."""
+    charge = hashlib.sha256(job.charge_id.encode()).hexdigest()[:16]
+    return f"payment-{job.event}-{recorded}-{charge}"
