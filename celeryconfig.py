@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import sys
 
+from dbcore.redis_url import read_redis_url
 from dbcore.settings import SettingsError, load_settings
 from workers.jobs import QUEUES
 
 try:
     _settings = load_settings()
-    broker_url = _settings.require("redis_url")
+    _redis = read_redis_url(_settings.require("redis_url"))
 except SettingsError as _error:  # a process boundary: `celery -A workers …` ends here with one line an option
     sys.exit(f"ballast: {_error}")
 
+broker_url = _redis.for_celery
+# kombu takes any certificate unless it is told otherwise, and Flower reads no option of TLS from the address.
+broker_use_ssl = _redis.tls_options
+
 broker_transport_options = {
+    "protocol": _redis.protocol,  # for workers/broker.py: kombu itself does not know of it
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
     "socket_keepalive": True,

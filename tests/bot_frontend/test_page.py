@@ -23,7 +23,7 @@ from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.jobs import Envelope, OperatorAction
 
-OPS_TOKEN = "sesame"
+OPS_TOKEN = "sesame, open, sesame"
 BY_BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 BEARER = {"Authorization": f"Bearer {OPS_TOKEN}"}
 
