@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+import redis.connection
+import redis.utils
+
 from dbcore.redis_url import read_redis_url
 from dbcore.settings import SettingsError, load_settings
 from workers.jobs import QUEUES
@@ -17,9 +20,12 @@ except SettingsError as _error:  # a process boundary: `celery -A workers …` e
 broker_url = _redis.for_celery
 # kombu takes any certificate unless it is told otherwise, and Flower reads no option of TLS from the address.
 broker_use_ssl = _redis.tls_options
+# kombu cannot be told a protocol, so where the address says one it is this process's default.
+if _redis.protocol is not None:
+    for _module in (redis.connection, redis.utils):
+        vars(_module)["DEFAULT_RESP_VERSION"] = _redis.protocol
 
 broker_transport_options = {
-    "protocol": _redis.protocol,  # for workers/broker.py: kombu itself does not know of it
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
     "socket_keepalive": True,

@@ -11,11 +11,12 @@ CALL_SECONDS_MAX = 2.0
 
 def connect_redis(settings: Settings, *, call_seconds_max: float = CALL_SECONDS_MAX) -> redis.Redis:
     """Does not connect yet. Raises SettingsError where REDIS_URL is unset."""
+    url = settings.require("redis_url")
     return redis.Redis.from_url(
-        settings.require("redis_url"),
+        url,
         socket_connect_timeout=min(1.0, call_seconds_max),
         socket_timeout=call_seconds_max,
-        socket_keepalive=True,
+        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
         health_check_interval=15,
         retry=None,
     )

@@ -7,8 +7,6 @@ not count as a lost connection: it says "Unrecoverable error" and exits. Said as
 A message that is no message: kombu and Celery trip over what they cannot take apart, the worker ends, the message goes
 back to its queue, and ends the next one. Said as what it is, the message is dropped with a line in the log.
 
-`protocol` of the address, which a Redis without HELLO needs, reaches redis-py by kombu too.
-
 What a task was called with: events, Flower and `celery inspect` show it, and an operator's call carries people's text.
 Its arguments' names are enough; a job from the inbox has but its id.
 """
@@ -36,10 +34,7 @@ class Channel(kombu_redis.Channel):
     def _connparams(self, asynchronous: bool = False) -> Any:
         if self.connection is None or getattr(self.connection, "client", None) is None:
             raise redis.ConnectionError("the channel's connection to the broker is closed")
-        options = super()._connparams(asynchronous)  # type: ignore[no-untyped-call]  # kombu has no types
-        if protocol := self.connection.client.transport_options.get("protocol"):
-            options["protocol"] = protocol
-        return options
+        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]  # kombu has no types
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
