@@ -18,7 +18,7 @@ from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.webhook import Webhook
-from dbcore.redis_client import connect_redis
+from dbcore.redis_client import connect_redis, require_database
 from dbcore.settings import Settings, SettingsError, load_settings
 from workers import board
 from workers.broadcasts.albums import Albums
@@ -105,8 +105,8 @@ def main() -> None:
     configure_logging()
     try:
         settings = load_settings()
-        settings.require("redis_url")
         settings.require("telegram_bot_token")
+        require_database(settings)
     except SettingsError as error:
         sys.exit(f"ballast: {error}")
     asyncio.run(serve(settings))

@@ -149,7 +149,10 @@ class Settings(Options):
     @field_validator("ops_host")
     @classmethod
     def _host(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", value):
+        labels = value.split(".")
+        if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", value) or not all(
+            0 < len(label) < 64 for label in labels
+        ):
             raise ValueError("expected an address of this machine, such as 127.0.0.1 or ::1")
         return value
 
