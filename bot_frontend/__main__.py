@@ -17,6 +17,7 @@ from bot_frontend.registration import Identity, register
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
 from bot_frontend.web.monitor import Monitor
+from bot_frontend.web.server import AcceptErrors, make_server
 from bot_frontend.web.webhook import Webhook
 from dbcore.redis_client import connect_redis, require_database
 from dbcore.settings import Settings, SettingsError, load_settings
@@ -31,7 +32,6 @@ log = structlog.get_logger("bot_frontend")
 
 REDIS_CALL_SECONDS_MAX = 1.0
 CONNECTIONS_MAX = 64
-SHUTDOWN_SECONDS_MAX = 5
 
 
 async def serve(settings: Settings) -> None:
@@ -65,22 +65,20 @@ async def serve(settings: Settings) -> None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
         webhook = Webhook(settings.telegram_webhook_secret.get_secret_value(), intake, callbacks, receiver)
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(settings, monitor, webhook, Actions(client, inbox, publisher)),
-            host=settings.ops_host,
-            port=settings.ops_port,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
-        )
-    )
+    app = make_app(settings, monitor, webhook, Actions(client, inbox, publisher))
+    server = make_server(app, settings.ops_host, settings.ops_port)
+    asyncio.get_running_loop().set_exception_handler(AcceptErrors())
     beside = [asyncio.create_task(register(bot, settings, identity, receiver, pacer))]
     if webhook is None:
         beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer).run()))
     for task in beside:
         task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
     monitor.start()
+    if webhook is not None and settings.ops_token is None:
+        log.warning(
+            "ops_token_unset",
+            risk="a proxy that does not say for whom it asks shows the details to everybody",
+        )
     log.info("frontend_started", mode="polling" if webhook is None else "webhook", port=settings.ops_port)
     try:
         await server.serve()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import os
 import re
 import sys
@@ -38,7 +39,7 @@ ADMIN_ID_DIGITS_MAX = 19
 _READ_ELSEWHERE = {
     # By Flower and by devstack.
     *("FLOWER_ADDRESS", "FLOWER_MAX_TASKS", "FLOWER_COOKIE_SECRET", "FLOWER_READ_ONLY"),
-    *("BALLAST_POSTGRES_PORT", "BALLAST_REDIS_PORT"),
+    *("BALLAST_POSTGRES_PORT", "BALLAST_REDIS_PORT", "BALLAST_LOCAL_TELEGRAM"),
 }
 
 
@@ -98,6 +99,7 @@ class Settings(Options):
     ops_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
     ops_token: SecretStr | None = None
+    trusted_proxies: str = "127.0.0.1,::1"
     flower_port: Annotated[int, Field(ge=1, le=65535)] = 5555
     flower_basic_auth: SecretStr | None = None
     simulator_port: Annotated[int, Field(ge=1, le=65535)] = 8081
@@ -155,6 +157,19 @@ class Settings(Options):
         ):
             raise ValueError("expected an address of this machine, such as 127.0.0.1 or ::1")
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        try:
+            for part in parts:
+                ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            raise ValueError(
+                "expected addresses or networks, comma separated, such as 127.0.0.1,10.0.0.0/8"
+            ) from None
+        return ",".join(parts)
 
     @field_validator("ops_token")
     @classmethod

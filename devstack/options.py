@@ -1,4 +1,4 @@
-"""The run command's own options, beside those of dbcore/settings.py: where the embedded servers listen.
+"""The run command's own options, beside those of dbcore/settings.py.
 
 StartRefused        `make run` cannot start as things are; one line a person can act on
 """
@@ -35,6 +35,7 @@ class RunOptions(Options):
 
     postgres_port: Port = 54329
     redis_port: Port = 63799
+    local_telegram: bool = False
 
 
 def load_run_options() -> RunOptions:

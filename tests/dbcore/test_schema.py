@@ -180,6 +180,8 @@ def test_the_schema_of_the_address_holds_everything(database_url: str) -> None:
     migrate.upgrade(url)
     assert all(finding.ok for finding in audit.audit(url))
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT schemaname FROM pg_tables WHERE tablename IN ('entries', 'alembic_version')")
+        cursor.execute(
+            "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename IN ('entries', 'alembic_version')"
+        )
         assert cursor.fetchall() == [("app",)]
     connection.close()

@@ -20,7 +20,9 @@ def look(make_settings: MakeSettings, url: str) -> dict[str, Any]:
     return health._listens(given)
 
 
-@pytest.mark.parametrize("url", ["h:{dead},127.0.0.1:{alive}/d", "/d?host=127.0.0.1:{dead}&host=127.0.0.1:{alive}"])
+@pytest.mark.parametrize(
+    "url", ["h:{dead},127.0.0.1:{alive}/d", "/d?host=127.0.0.1:{dead}&host=127.0.0.1:{alive}"]
+)
 def test_one_of_several_hosts_that_listens_is_enough(url: str, make_settings: MakeSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         alive = server.getsockname()[1]
