@@ -71,5 +71,6 @@ clean: ## remove .venv and caches; the data in .ballast stays
 	    "$$found" -m venv --clear .venv \
 	      || { echo "$$found cannot make a venv (Debian: install python3-venv)" >&2; exit 1; }; \
 	  fi; \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt; \
+	  echo "Installing what Ballast needs into .venv (about a minute) …"; \
+  $(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt; \
 	  touch .venv/.installed'

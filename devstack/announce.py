@@ -17,6 +17,14 @@ from devstack.programs import WORKERS
 from devstack.readiness import reachable_host
 
 
+def starting() -> None:
+    _say("Starting Ballast (about ten seconds) …")
+
+
+def migrating() -> None:
+    _say("Bringing the database to this release's schema …")
+
+
 def database(plan: Plan) -> None:
     given = plan.settings.database_url
     _line("PostgreSQL", plan.postgres.url if plan.postgres else _given(given, "DATABASE_URL"))
@@ -53,6 +61,10 @@ def flower(plan: Plan) -> None:
     if plan.settings.flower_basic_auth is not None:
         entry = "user and password as FLOWER_BASIC_AUTH says"
     _line("Flower", f"http://127.0.0.1:{plan.settings.flower_port}/  ({entry})")
+
+
+def logs(folder: str) -> None:
+    _line("Logs", f"{folder}/  (one per process)")
 
 
 def ready() -> None:

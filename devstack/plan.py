@@ -108,9 +108,9 @@ def plan(settings: Settings, options: RunOptions, folder: Path, *, local_token: 
             )
         if settings.database_url is not None and not options.local_telegram:
             raise StartRefused(
-                "TELEGRAM_BOT_TOKEN is not set, but DATABASE_URL is: in the local Telegram anybody here is any user and the "
-                "admin, with that database's balances. Set TELEGRAM_BOT_TOKEN, or BALLAST_LOCAL_TELEGRAM=true "
-                "if that is what you want"
+                "TELEGRAM_BOT_TOKEN is not set, but DATABASE_URL is: in the local Telegram anybody here is any "
+                "user and the admin, with that database's balances. Set TELEGRAM_BOT_TOKEN, or "
+                "BALLAST_LOCAL_TELEGRAM=true if that is what you want"
             )
         ports["SIMULATOR_PORT"] = (_LOOPBACK, settings.simulator_port)
     given_auth = settings.flower_basic_auth

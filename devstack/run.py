@@ -24,6 +24,7 @@ from devstack.leash import leashed
 from devstack.options import StartRefused, check_ports, load_run_options
 from devstack.plan import Plan, plan
 from devstack.readiness import reachable_host, redis_complaint, status_of, workers_alive
+from devstack.revision import newest_revision, revision_of
 from devstack.supervision import TRIES, Supervisor, SupervisorLost
 from devstack.workplace import Workplace
 
@@ -82,11 +83,15 @@ class _Run:
         """Start all, say so, keep watch, stop all."""
         status = 0
         try:
+            announce.starting()
             self._supervisor.await_up()
             self._start_stores()
-            self._migrate()
+            if not self._is_migrated():
+                announce.migrating()
+                self._migrate()
             self._workplace.remember_running(self._plan.made)
             self._start_processes()
+            announce.logs(self._workplace.shown(self._workplace.logs))
             announce.ready()
             self._watch()
         except Interrupted:
@@ -103,7 +108,7 @@ class _Run:
         return status
 
     def _start_stores(self) -> None:
-        """What the others need: PostgreSQL, Redis, Telegram."""
+        """What the others need: PostgreSQL and Redis. Telegram may take its time, they wait for it themselves."""
         ours = self._plan
         stores = {"postgres": ours.postgres, "redis": ours.redis, "telegram": ours.telegram_token}
         for name, part in stores.items():
@@ -117,16 +122,16 @@ class _Run:
         elif complaint := redis_complaint(ours.settings.require("redis_url")):
             raise ServiceFailed(f"the Redis of REDIS_URL does not answer: {complaint}")
         announce.redis(ours)
-        if ours.telegram_token is not None:
-            port = ours.settings.simulator_port
-            self._await("telegram", lambda: status_of("127.0.0.1", port, "/") == 200)
-        announce.telegram(ours)
 
     def _start_processes(self) -> None:
         settings = self._plan.settings
         workers = {name: f"worker-{name}" for name in programs.WORKERS}
         for program in ["frontend", *workers.values(), "beat", "flower"]:
             self._supervisor.start(program)
+        if self._plan.telegram_token is not None:
+            simulator_port = settings.simulator_port
+            self._await("telegram", lambda: status_of("127.0.0.1", simulator_port, "/") == 200)
+        announce.telegram(self._plan)
         host, port = reachable_host(settings.ops_host), settings.ops_port
         self._await("frontend", lambda: status_of(host, port, "/health/ready") == 200)
         announce.frontend(self._plan)
@@ -153,6 +158,10 @@ class _Run:
                     f"{name} was not ready within {READY_SECONDS_MAX:.0f} s:\n{self._tail(name)}"
                 )
             time.sleep(_POLL_SECONDS)
+
+    def _is_migrated(self) -> bool:
+        """Asked without Alembic, whose process takes as long as a worker's to start. Of a given database it knows."""
+        return self._plan.postgres is not None and revision_of(self._plan.postgres.url) == newest_revision()
 
     def _migrate(self) -> None:
         log = self._workplace.logs / "migrate.log"

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from dbcore import audit, connections, migrate
 from dbcore.engine import GuardedEngine
 from dbcore.schema import TABLE_NAMES, metadata
+from devstack import revision
 from devstack.postgres import EmbeddedPostgres
 from tests.dbcore.conftest import Person, Sql
 
@@ -185,3 +186,11 @@ def test_the_schema_of_the_address_holds_everything(database_url: str) -> None:
         )
         assert cursor.fetchall() == [("app",)]
     connection.close()
+
+
+def test_the_run_command_knows_the_revision_without_alembic(
+    database_url: str, postgres_server: EmbeddedPostgres
+) -> None:
+    assert revision.newest_revision() == migrate.newest_revision() == revision.revision_of(database_url)
+    assert revision.revision_of(postgres_server.url_of("postgres")) is None
+    assert revision.revision_of("postgresql://127.0.0.1:1/none") is None
