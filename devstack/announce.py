@@ -79,6 +79,13 @@ def given_up(name: str, log: str) -> None:
     _say(f"{name} does not stay up; see {log}; trying again")
 
 
+def room(folder: str, *, has_room: bool) -> None:
+    if has_room:
+        _say(f"The disk of {folder} has room again")
+    else:
+        _say(f"The disk of {folder} is full: nothing can be written, not even logs, until you make room")
+
+
 def stopping() -> None:
     _say("Stopping; the workers finish what they have at hand … ", end="")
 

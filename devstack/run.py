@@ -10,6 +10,7 @@ leash, so that after kill -9 of any of them nothing below it is left.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +34,9 @@ _POLL_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
 _GIVEN_UP_PAUSE_SECONDS = 10.0
 _TAIL_LINES = 15
+
+ROOM_BYTES_MIN = 10 * 1024 * 1024
+"""Less than that, and the disk counts as full."""
 
 
 class ServiceFailed(Exception):
@@ -189,8 +193,13 @@ class _Run:
         """Tell of each restart, and start again what supervisord gave up on, until interrupted."""
         pids = {name: seen.pid for name, seen in self._supervisor.sight().items()}
         next_tries: dict[str, float] = {}
+        had_room = True
         while True:
             self._interruption.check()
+            has_room = shutil.disk_usage(self._workplace.folder).free >= ROOM_BYTES_MIN
+            if has_room != had_room:
+                had_room = has_room
+                announce.room(self._workplace.shown(self._workplace.folder), has_room=has_room)
             for name, seen in self._supervisor.sight().items():
                 log = self._workplace.shown(self._workplace.log_of(name))
                 if seen.state == "RUNNING" and seen.pid != pids[name]:
