@@ -14,6 +14,7 @@ from devstack.leash import leashed
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.stack import ROOT, Stack
+from tests.acceptance.conftest import MakeStack
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -196,7 +197,8 @@ def test_commands_that_end_do_so_well(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("command", STAY)
-def test_commands_that_stay_come_up(command: str, stack: Stack, tmp_path: Path) -> None:
+def test_commands_that_stay_come_up(command: str, make_stack: MakeStack, tmp_path: Path) -> None:
+    stack = make_stack()  # not started: the command is what is to run
     environment = {"OPS_PORT": str(free_port()), "FLOWER_PORT": str(free_port()), "FLOWER_BASIC_AUTH": "u:p"}
     if command.endswith("beat"):
         command += f" -s {tmp_path / 'schedule'}"  # else in the folder of the project
