@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from dbcore.settings import Settings
+from devstack.kill_workers import kill_workers
 from devstack.leash import leashed
 from devstack.options import RunOptions, StartRefused, check_ports
 from devstack.plan import plan
@@ -109,6 +111,16 @@ def test_a_file_in_the_folders_place_is_one_line(open_folder: Path, bare_environ
     (open_folder / ".ballast").touch()
     (line,) = refused(open_folder, bare_environment, {})
     assert line.startswith(f"{open_folder}/.ballast cannot be written (")
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_without_workers_that_run_here_none_is_killed(held: bool, open_folder: Path) -> None:
+    """Also where a `make run` that ended left its process id, which may be anybody's by now."""
+    with (
+        Workplace(open_folder).held() if held else contextlib.nullcontext(),
+        pytest.raises(StartRefused, match="no workers of `make run` run in this folder"),
+    ):
+        kill_workers(open_folder)
 
 
 def test_the_local_telegrams_token_is_made_up_once(open_folder: Path) -> None:
