@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run freeze test check bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
+.PHONY: help run freeze kill-workers test check bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -18,6 +18,9 @@ run: .venv/.installed ## start everything, say where it is, stop it at Ctrl-C
 
 freeze: .venv/.installed ## let the PostgreSQL of `make run` stand still for SECONDS=60, to see what becomes of it
 	@$(PYTHON) -m devstack freeze --seconds $(SECONDS)
+
+kill-workers: .venv/.installed ## kill -9 of all workers of `make run` in this folder; they come back
+	@$(PYTHON) -m devstack kill-workers
 
 # Two processes a core, each with servers of its own: most of the time is waiting, for processes and for time-outs.
 test: .venv/.installed ## run the whole suite; ARGS="-k ledger" runs a part, ARGS="-n 0" one test at a time
@@ -71,5 +74,6 @@ clean: ## remove .venv and caches; the data in .ballast stays
 	    "$$found" -m venv --clear .venv \
 	      || { echo "$$found cannot make a venv (Debian: install python3-venv)" >&2; exit 1; }; \
 	  fi; \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt; \
+	  echo "Installing what Ballast needs into .venv (about a minute) …"; \
+  $(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt; \
 	  touch .venv/.installed'

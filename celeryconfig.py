@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import sys
 
+import redis.connection
+import redis.utils
+
+from dbcore.redis_url import read_redis_url
 from dbcore.settings import SettingsError, load_settings
 from workers.jobs import QUEUES
 
 try:
     _settings = load_settings()
-    broker_url = _settings.require("redis_url")
+    _redis = read_redis_url(_settings.require("redis_url"))
 except SettingsError as _error:  # a process boundary: `celery -A workers …` ends here with one line an option
     sys.exit(f"ballast: {_error}")
+
+broker_url = _redis.for_celery
+# kombu takes any certificate unless it is told otherwise, and Flower reads no option of TLS from the address.
+broker_use_ssl = _redis.tls_options
+# kombu cannot be told a protocol, so where the address says one it is this process's default.
+if _redis.protocol is not None:
+    for _module in (redis.connection, redis.utils):
+        vars(_module)["DEFAULT_RESP_VERSION"] = _redis.protocol
 
 broker_transport_options = {
     "socket_connect_timeout": 1,

@@ -9,9 +9,30 @@ import secrets
 import sys
 from os import environ
 
+import redis.asyncio
+from flower.utils import broker
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
 from dbcore.settings import load_settings
 
 _settings = load_settings()
+
+
+class _Redis(broker.RedisBase):
+    """Flower's own clients know of an address neither `protocol` nor a socket's database number."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.redis = redis.asyncio.Redis.from_url(
+            _settings.require("redis_url"),
+            socket_connect_timeout=self.socket_connect_timeout,
+            socket_timeout=self.socket_timeout,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+
+broker.Redis = broker.RedisSsl = broker.RedisSocket = _Redis
 _given = _settings.flower_basic_auth
 
 if _given is None:

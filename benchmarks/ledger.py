@@ -19,9 +19,10 @@ import psycopg2
 from pydantic import SecretStr
 
 from dbcore import ledger, users
+from dbcore.database_url import read_database_url
 from dbcore.engine import GuardedEngine
 from dbcore.fingerprints import fingerprint
-from dbcore.settings import Settings, psycopg2_url
+from dbcore.settings import Settings
 
 ACCOUNTS = 1_000
 OPENING_BALANCE = 10**12
@@ -40,14 +41,14 @@ def run(database_url: str, seconds: float) -> dict[str, Any]:
     engine = GuardedEngine(
         Settings(
             _env_file=None,
-            database_url=SecretStr(psycopg2_url(database_url)),
+            database_url=SecretStr(database_url),
             db_pool_size=8,
             db_max_overflow=0,
             db_deadline_seconds=30,
         )
     )
     people = _open_accounts(engine)
-    plain_url = psycopg2_url(database_url).replace("+psycopg2", "")
+    plain_url = read_database_url(database_url).replace("+psycopg2", "")
     results: dict[str, Any] = {"accounts": len(people)}
     for threads in (1, 8):
         bare = _bare_transfers(plain_url, threads)

@@ -20,8 +20,9 @@ from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
 from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.monitor import Monitor
+from bot_frontend.web.server import AcceptErrors, make_server
 from bot_frontend.web.webhook import Webhook
-from dbcore.redis_client import connect_redis
+from dbcore.redis_client import connect_redis, require_database
 from dbcore.settings import Settings, SettingsError, load_settings
 from workers import board
 from workers.broadcasts.albums import Albums
@@ -35,7 +36,6 @@ log = structlog.get_logger("bot_frontend")
 
 REDIS_CALL_SECONDS_MAX = 1.0
 CONNECTIONS_MAX = 64
-SHUTDOWN_SECONDS_MAX = 5
 
 
 async def serve(settings: Settings) -> None:
@@ -71,16 +71,9 @@ async def serve(settings: Settings) -> None:
         secret = settings.telegram_webhook_secret.get_secret_value()
         webhook = Webhook(secret, intake, callbacks, receiver, checkouts)
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(settings, monitor, webhook, Actions(client, inbox, publisher), Jobs(client)),
-            host=settings.ops_host,
-            port=settings.ops_port,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
-        )
-    )
+    app = make_app(settings, monitor, webhook, Actions(client, inbox, publisher), Jobs(client))
+    server = make_server(app, settings.ops_host, settings.ops_port)
+    asyncio.get_running_loop().set_exception_handler(AcceptErrors())
     registered = Registered(client, settings.require("telegram_bot_token").partition(":")[0])
     beside = [asyncio.create_task(register(bot, settings, identity, receiver, pacer, registered))]
     if webhook is None:
@@ -88,6 +81,11 @@ async def serve(settings: Settings) -> None:
     for task in beside:
         task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
     monitor.start()
+    if webhook is not None and settings.ops_token is None:
+        log.warning(
+            "ops_token_unset",
+            risk="a proxy that does not say for whom it asks shows the details to everybody",
+        )
     log.info("frontend_started", mode="polling" if webhook is None else "webhook", port=settings.ops_port)
     try:
         await server.serve()
@@ -112,8 +110,8 @@ def main() -> None:
     configure_logging()
     try:
         settings = load_settings()
-        settings.require("redis_url")
         settings.require("telegram_bot_token")
+        require_database(settings)
     except SettingsError as error:
         sys.exit(f"ballast: {error}")
     asyncio.run(serve(settings))

@@ -24,7 +24,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
 from dbcore import deadline, encryption
-from dbcore.settings import Settings, psycopg2_url
+from dbcore.database_url import read_database_url
+from dbcore.settings import Settings
 
 POOL_TIMEOUT_SECONDS = 2.5
 PING = "SELECT 1"
@@ -230,7 +231,7 @@ def _autocommit(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 def single(url: str, *, application_name: str) -> Engine:
     """An engine of an operator's command: a connection when one is asked for, ordinary transactions."""
-    url = psycopg2_url(url)
+    url = read_database_url(url)
     engine = create_engine(
         url,
         poolclass=NullPool,

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import redis
 
-from dbcore.settings import Settings
+from dbcore.settings import Settings, SettingsError
 
 CALL_SECONDS_MAX = 2.0
 
 
 def connect_redis(settings: Settings, *, call_seconds_max: float = CALL_SECONDS_MAX) -> redis.Redis:
     """Does not connect yet. Raises SettingsError where REDIS_URL is unset."""
+    url = settings.require("redis_url")
     return redis.Redis.from_url(
-        settings.require("redis_url"),
+        url,
         socket_connect_timeout=min(1.0, call_seconds_max),
         socket_timeout=call_seconds_max,
-        socket_keepalive=True,
+        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
         health_check_interval=15,
         retry=None,
     )
+
+
+def require_database(settings: Settings) -> None:
+    """Raises SettingsError where this Redis answers that it has no such database. One that does not answer may yet."""
+    with connect_redis(settings, call_seconds_max=1.0) as client:
+        try:
+            client.ping()
+        except redis.ResponseError as error:
+            if "DB index" in str(error):
+                number = client.connection_pool.connection_kwargs["db"]
+                raise SettingsError(
+                    f"REDIS_URL: this Redis has no database {number}; most have 0 to 15"
+                ) from None
+        except redis.RedisError:
+            pass
 
 
 def redis_time(client: redis.Redis) -> float:

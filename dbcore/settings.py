@@ -4,47 +4,77 @@ Entry points call `load_settings()` and hand the result on; nothing else reads t
 from, strongest first: environment variables, `.env` in the current folder, `.ballast/running.env` (written by
 `make run` while its embedded servers are up, so that `python -m dbcore audit` and `celery -A workers …` in a
 second terminal find them).
+
+White space around a value is dropped: secrets from files end in a newline. What a URL may look like is said in
+dbcore/database_url.py and dbcore/redis_url.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
+import os
 import re
+import sys
+from collections.abc import Collection
 from decimal import Decimal
-from typing import Annotated, Literal, Self
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from dbcore.database_url import read_database_url
+from dbcore.misspelt import misspelt
 from dbcore.money import MAX_AMOUNT
+from dbcore.redis_url import read_redis_url
 
+ENV_FILE = ".env"
 RUNNING_ENV_FILE = ".ballast/running.env"
 
-_DATABASE_URL = re.compile(
-    r"postgresql\+psycopg2://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^/?]+\]|[^/:?]+)?(?::\d+)?(?:[/?].*)?", re.DOTALL
-)
-"""As SQLAlchemy takes it apart. It fails over a port that is no number, and shows it: a password's end, after an @."""
+OPS_TOKEN_LENGTH_MIN = 16
+ADMIN_ID_DIGITS_MAX = 19
+
+_READ_ELSEWHERE = {
+    # By Flower and by devstack.
+    *("FLOWER_ADDRESS", "FLOWER_MAX_TASKS", "FLOWER_COOKIE_SECRET", "FLOWER_READ_ONLY"),
+    *("BALLAST_POSTGRES_PORT", "BALLAST_REDIS_PORT", "BALLAST_LOCAL_TELEGRAM"),
+}
 
 
 class SettingsError(Exception):
     """An option has a value Ballast cannot work with. The message names option, expectation and what came."""
 
 
-def psycopg2_url(url: str) -> str:
-    """Accept what hosting companies hand out (`postgres://`) and name the driver that Ballast pins.
+class Options(BaseSettings):
+    """What every value may be, whatever its option says."""
 
-    SQLAlchemy 2.1 resolves a bare `postgresql://` to psycopg 3.
-    """
-    return re.sub(r"^(postgres|postgresql)://", "postgresql+psycopg2://", url)
+    @model_validator(mode="before")
+    @classmethod
+    def _tidy(cls, values: Any) -> Any:
+        """Without white space around it, and an empty one is unset."""
+        tidy = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in tidy.items() if value != ""}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        if isinstance(value, str) and re.search(r"[\0\ud800-\udfff]", value):
+            raise ValueError("expected text in UTF-8 without a NUL")
+        return value
 
 
-class Settings(BaseSettings):
+_O = TypeVar("_O", bound=Options)
+
+
+class Settings(Options):
     """One attribute an option; the option's name is the attribute's in capitals. See docs/settings.md."""
 
     model_config = SettingsConfigDict(
-        env_file=(RUNNING_ENV_FILE, ".env"),
+        env_file=(RUNNING_ENV_FILE, ENV_FILE),
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -69,14 +99,16 @@ class Settings(BaseSettings):
 
     ops_host: str = "127.0.0.1"
     ops_port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    port: Annotated[int | None, Field(ge=1, le=65535)] = None
     ops_token: SecretStr | None = None
+    trusted_proxies: str = "127.0.0.1,::1"
     flower_port: Annotated[int, Field(ge=1, le=65535)] = 5555
     flower_basic_auth: SecretStr | None = None
     simulator_port: Annotated[int, Field(ge=1, le=65535)] = 8081
 
     health_probe_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     health_probe_mode: Literal["always", "thrifty"] = "always"
-    quota_compute_hours: Annotated[float | None, Field(gt=0)] = None
+    quota_compute_hours: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     quota_renews_on_day: Annotated[int, Field(ge=1, le=28)] = 1
     quota_sleeps_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")] = "CREDIT"
@@ -90,7 +122,9 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         parts = [part.strip() for part in value.split(",") if part.strip()]
-        if not all(part.isdecimal() for part in parts):
+        if not all(
+            part.isascii() and part.isdecimal() and len(part) <= ADMIN_ID_DIGITS_MAX for part in parts
+        ):
             raise ValueError("expected Telegram user ids, comma separated, such as 12345,67890")
         return frozenset(int(part) for part in parts)
 
@@ -110,44 +144,67 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _postgresql_only(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        url = psycopg2_url(value.get_secret_value())
-        if not _DATABASE_URL.fullmatch(url):
-            raise ValueError(
-                "expected postgresql://user:password@host:port/database, an @ in the password written %40"
-            )
-        if "\0" in unquote(url):
-            raise ValueError(
-                "expected postgresql://user:password@host:port/database without %00, which no part of it can hold"
-            )
-        return SecretStr(url)
+    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(read_database_url(value.get_secret_value()))
 
     @field_validator("redis_url")
     @classmethod
-    def _redis_only(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss"}:
-            raise ValueError("expected redis://:password@host:port/database, or rediss:// with TLS")
-        return value
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(str(read_redis_url(value.get_secret_value())))
 
     @field_validator("telegram_api_url", "telegram_webhook_url")
     @classmethod
     def _http_only(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if value is not None and not _is_http(value):
             raise ValueError("expected http://host:port or https://host")
-        return value.rstrip("/")
+        return None if value is None else value.rstrip("/")
 
     @field_validator("telegram_proxy_url")
     @classmethod
     def _http_proxy_only(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            if parts.scheme not in {"http", "https"} or not parts.hostname:
-                raise ValueError("expected http://user:password@host:port, or https:// to a proxy behind TLS")
+        if value is not None and not _is_http(value.get_secret_value()):
+            raise ValueError("expected http://user:password@host:port, or https:// to a proxy behind TLS")
+        return value
+
+    @field_validator("ops_host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        labels = value.split(".")
+        if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", value) or not all(
+            0 < len(label) < 64 for label in labels
+        ):
+            raise ValueError("expected an address of this machine, such as 127.0.0.1 or ::1")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        try:
+            for part in parts:
+                ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            raise ValueError(
+                "expected addresses or networks, comma separated, such as 127.0.0.1,10.0.0.0/8"
+            ) from None
+        return ",".join(parts)
+
+    @field_validator("ops_token")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < OPS_TOKEN_LENGTH_MIN:
+            raise ValueError(
+                f"expected at least {OPS_TOKEN_LENGTH_MIN} characters; `openssl rand -hex 24` draws such a one"
+            )
+        return value
+
+    @field_validator("flower_basic_auth")
+    @classmethod
+    def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not all(
+            re.fullmatch("[^:]+:.+", pair) for pair in value.get_secret_value().split(",")
+        ):
+            raise ValueError("expected user:password, or several of them, comma separated")
         return value
 
     @field_validator("telegram_webhook_secret")
@@ -160,9 +217,20 @@ class Settings(BaseSettings):
     @field_validator("telegram_bot_token")
     @classmethod
     def _token_shape(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(r"\d+:[A-Za-z0-9_-]+", value.get_secret_value()):
+        if value is not None and not re.fullmatch(r"[0-9]+:[A-Za-z0-9_-]+", value.get_secret_value()):
             raise ValueError("expected a bot token such as 123456:ABC-DEF, as BotFather gives it")
         return value
+
+    @model_validator(mode="after")
+    def _listen_as_the_platform_says(self) -> Self:
+        """PORT is what Heroku, Railway, Render and Cloud Run set, and they ask from outside. All addresses only where a
+        token guards the pages: a PORT may stand in anybody's shell.
+        """
+        if self.port is not None and "ops_port" not in self.model_fields_set:
+            object.__setattr__(self, "ops_port", self.port)
+            if "ops_host" not in self.model_fields_set and self.ops_token is not None:
+                object.__setattr__(self, "ops_host", "0.0.0.0")  # noqa: S104  as decided above
+        return self
 
     @model_validator(mode="after")
     def _webhook_secret_from_token(self) -> Self:
@@ -193,22 +261,68 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the environment.
+    """Read the environment. Names that look like a misspelt option are told on stderr, once a process.
 
     Raises SettingsError with one line per bad option: its name, what was expected and what came; secrets stay
     hidden.
     """
+    settings = load_options(Settings)
+    names = {name.upper() for name in Settings.model_fields} | _READ_ELSEWHERE
+    warn_of_misspelt(names)
+    return settings
+
+
+def load_options(options: type[_O]) -> _O:
+    """Raises SettingsError like `load_settings`."""
     try:
-        return Settings()
+        return options()
     except ValidationError as error:
-        raise SettingsError("\n".join(_one_line(item) for item in error.errors())) from None
+        lines = [_one_line(options, item) for item in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
+    except (UnicodeDecodeError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"{ENV_FILE} cannot be read: {reason}") from None
 
 
-def _one_line(item: object) -> str:
+_told: set[str] = set()
+
+
+def warn_of_misspelt(options: Collection[str]) -> None:
+    """On stderr, each once a process."""
+    in_file = dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
+    found = {
+        **{name: ("the environment", meant) for name, meant in misspelt(os.environ, options)},
+        **{name: (ENV_FILE, meant) for name, meant in misspelt(in_file, options, in_env_file=True)},
+    }
+    for name, (where, meant) in found.items():
+        if name not in _told:
+            _told.add(name)
+            print(
+                f"ballast: {name} in {where} is not an option and is ignored; did you mean {meant}?",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"[\s\x00-\x1f\x7f]", url)
+        )
+    except ValueError:  # which may quote what it was given
+        return False
+
+
+def _one_line(options: type[Options], item: object) -> str:
     assert isinstance(item, dict)  # noqa: S101  pydantic's ErrorDetails is a TypedDict
-    option = str(item["loc"][0]) if item["loc"] else "settings"
-    field = Settings.model_fields.get(option)
+    prefix = str(options.model_config.get("env_prefix", ""))
+    option = str(item["loc"][0]).removeprefix(prefix.lower()) if item["loc"] else "settings"
+    field = options.model_fields.get(option)
     came = repr(item["input"])
     if field is not None and "SecretStr" in str(field.annotation):
         came = "a value that is not shown, being a secret"
-    return f"{option.upper()}: {str(item['msg']).removeprefix('Value error, ')}; got {came}"
+    return f"{prefix}{option.upper()}: {str(item['msg']).removeprefix('Value error, ')}; got {came}"

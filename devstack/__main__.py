@@ -1,4 +1,4 @@
-"""`python -m devstack run|freeze`."""
+"""`python -m devstack run|freeze|kill-workers|programs`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 from devstack import announce
 from devstack.freeze import freeze
+from devstack.kill_workers import kill_workers
 from devstack.options import StartRefused
+from devstack.postgres import programs_folder
 from devstack.run import run
 
 
@@ -20,11 +22,20 @@ def main() -> int:
     commands.add_parser("run", help="start everything and keep it up until Ctrl-C")
     standing = commands.add_parser("freeze", help="let the PostgreSQL that runs here stand still for a while")
     standing.add_argument("--seconds", type=float, default=60.0, help="for so long (60)")
+    commands.add_parser("kill-workers", help="kill -9 of the workers that run here; they come back")
+    commands.add_parser(
+        "programs", help="the folder of the embedded PostgreSQL's pg_dump, pg_restore and psql"
+    )
     options = parser.parse_args()
     if options.command == "run":
         return run()
     try:
-        freeze(Path.cwd(), options.seconds)
+        if options.command == "programs":
+            print(programs_folder())
+        elif options.command == "kill-workers":
+            print(f"{kill_workers(Path.cwd())} processes killed")
+        else:
+            freeze(Path.cwd(), options.seconds)
     except StartRefused as refusal:
         announce.refusal(refusal)
         return 1

@@ -17,6 +17,14 @@ from devstack.programs import WORKERS
 from devstack.readiness import reachable_host
 
 
+def starting() -> None:
+    _say("Starting Ballast (about ten seconds) …")
+
+
+def migrating() -> None:
+    _say("Bringing the database to this release's schema …")
+
+
 def database(plan: Plan) -> None:
     given = plan.settings.database_url
     _line("PostgreSQL", _shown(plan.postgres.url) if plan.postgres else _given(given, "DATABASE_URL"))
@@ -55,6 +63,10 @@ def flower(plan: Plan) -> None:
     _line("Flower", f"http://127.0.0.1:{plan.settings.flower_port}/  ({entry})")
 
 
+def logs(folder: str) -> None:
+    _line("Logs", f"{folder}/  (one per process)")
+
+
 def ready() -> None:
     _say("Ballast is ready")
 
@@ -65,6 +77,13 @@ def restarted(name: str, log: str) -> None:
 
 def given_up(name: str, log: str) -> None:
     _say(f"{name} does not stay up; see {log}; trying again")
+
+
+def room(folder: str, *, has_room: bool) -> None:
+    if has_room:
+        _say(f"The disk of {folder} has room again")
+    else:
+        _say(f"The disk of {folder} is full: nothing can be written, not even logs, until you make room")
 
 
 def stopping() -> None:

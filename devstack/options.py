@@ -1,4 +1,4 @@
-"""The run command's own options, beside those of dbcore/settings.py: where the embedded servers listen.
+"""The run command's own options, beside those of dbcore/settings.py.
 
 StartRefused        `make run` cannot start as things are; one line a person can act on
 """
@@ -11,8 +11,10 @@ import socket
 import time
 from typing import Annotated
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from dbcore.settings import ENV_FILE, Options, load_options
 
 # Servers of the run before this one that was killed need a moment to let go of their ports.
 _PORT_PATIENCE_SECONDS = 3.0
@@ -24,25 +26,21 @@ class StartRefused(Exception):
     """Nothing was started. The message is one line: what stands in the way, and what to do."""
 
 
-class RunOptions(BaseSettings):
+class RunOptions(Options):
     """Not the servers' usual ports, so that both live beside a PostgreSQL or Redis of the machine's own."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BALLAST_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="BALLAST_", env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     postgres_port: Port = 54329
     redis_port: Port = 63799
+    local_telegram: bool = False
 
 
 def load_run_options() -> RunOptions:
-    """Raises StartRefused naming the option, what was expected and what came."""
-    try:
-        return RunOptions()
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "BALLAST_" + "_".join(str(part) for part in first["loc"]).removeprefix("BALLAST_").upper()
-        raise StartRefused(f"{option}: {first['msg']}; got {first['input']!r}") from None
+    """Raises SettingsError naming the option, what was expected and what came."""
+    return load_options(RunOptions)
 
 
 def check_ports(wanted: dict[str, tuple[str, int]]) -> None:

@@ -71,7 +71,7 @@ class Plan:
         if self.telegram_token is not None:
             data = self._subfolder("telegram")
             port = self.settings.simulator_port
-            found.append(programs.telegram(port=port, data=data, token=self.telegram_token))
+            found.append(programs.telegram(port=port, data=data))
         return [
             *found,
             programs.frontend(),
@@ -105,6 +105,12 @@ def plan(settings: Settings, options: RunOptions, folder: Path, *, local_token: 
             raise StartRefused(
                 "TELEGRAM_API_URL: expected together with TELEGRAM_BOT_TOKEN, or neither for the local "
                 f"Telegram; got {settings.telegram_api_url!r} and no token"
+            )
+        if settings.database_url is not None and not options.local_telegram:
+            raise StartRefused(
+                "TELEGRAM_BOT_TOKEN is not set, but DATABASE_URL is: in the local Telegram anybody here is any "
+                "user and the admin, with that database's balances. Set TELEGRAM_BOT_TOKEN, or "
+                "BALLAST_LOCAL_TELEGRAM=true if that is what you want"
             )
         ports["SIMULATOR_PORT"] = (_LOOPBACK, settings.simulator_port)
     given_auth = settings.flower_basic_auth

@@ -62,6 +62,14 @@ _HAND_OVER = Path(__file__).parents[1] / "deploy/postgres/owner.sql"
 """What the renamed superuser made for Ballast becomes Ballast's."""
 
 
+def programs_folder() -> Path:
+    """Where its `postgres`, `pg_dump` and the like are. Raises EmbeddedServerError."""
+    spec = find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise EmbeddedServerError(f"The package {_PACKAGE} is not installed, and it holds PostgreSQL")
+    return Path(spec.origin).parent / _INSTALLATION / "bin"
+
+
 class EmbeddedPostgres:
     """A PostgreSQL on 127.0.0.1 that keeps its data in `data_dir`, for one laptop.
 
@@ -244,10 +252,7 @@ class EmbeddedPostgres:
             os.chown(path, uid, gid, follow_symlinks=False)
 
     def _programs(self, user: str | None) -> Path:
-        spec = find_spec(_PACKAGE)
-        if spec is None or spec.origin is None:
-            raise EmbeddedServerError(f"The package {_PACKAGE} is not installed, and it holds PostgreSQL")
-        package = Path(spec.origin).parent
+        package = programs_folder().parents[1]
         if user is not None:
             parts = [f"{_PACKAGE}/{_INSTALLATION}/{part}" for part in ("bin", "lib", "share")]
             package = sheltered_programs(

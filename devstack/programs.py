@@ -54,9 +54,10 @@ def redis(command: Command) -> Program:
     return Program("redis", command.argv, stop_seconds=15, user=command.user, env=command.env)
 
 
-def telegram(*, port: int, data: Path, token: str) -> Program:
+def telegram(*, port: int, data: Path) -> Program:
+    """Its bot's token comes by TELEGRAM_BOT_TOKEN in the environment: arguments are for everybody to see."""
     argv = [sys.executable, "-m", "devstack.telegram", "--port", str(port), "--data", str(data)]
-    return Program("telegram", [*argv, "--token", token], stop_seconds=10)
+    return Program("telegram", argv, stop_seconds=10)
 
 
 def frontend() -> Program:

@@ -10,6 +10,7 @@ leash, so that after kill -9 of any of them nothing below it is left.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from devstack.leash import leashed
 from devstack.options import StartRefused, check_ports, load_run_options
 from devstack.plan import Plan, plan
 from devstack.readiness import reachable_host, redis_complaint, status_of, workers_alive
+from devstack.revision import newest_revision, revision_of
 from devstack.supervision import TRIES, Supervisor, SupervisorLost
 from devstack.workplace import Workplace
 
@@ -32,6 +34,9 @@ _POLL_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
 _GIVEN_UP_PAUSE_SECONDS = 10.0
 _TAIL_LINES = 15
+
+ROOM_BYTES_MIN = 10 * 1024 * 1024
+"""Less than that, and the disk counts as full."""
 
 
 class ServiceFailed(Exception):
@@ -82,11 +87,15 @@ class _Run:
         """Start all, say so, keep watch, stop all."""
         status = 0
         try:
+            announce.starting()
             self._supervisor.await_up()
             self._start_stores()
-            self._migrate()
+            if not self._is_migrated():
+                announce.migrating()
+                self._migrate()
             self._workplace.remember_running(self._plan.made)
             self._start_processes()
+            announce.logs(self._workplace.shown(self._workplace.logs))
             announce.ready()
             self._watch()
         except Interrupted:
@@ -103,7 +112,7 @@ class _Run:
         return status
 
     def _start_stores(self) -> None:
-        """What the others need: PostgreSQL, Redis, Telegram."""
+        """What the others need: PostgreSQL and Redis. Telegram may take its time, they wait for it themselves."""
         ours = self._plan
         stores = {"postgres": ours.postgres, "redis": ours.redis, "telegram": ours.telegram_token}
         for name, part in stores.items():
@@ -117,16 +126,16 @@ class _Run:
         elif complaint := redis_complaint(ours.settings.require("redis_url")):
             raise ServiceFailed(f"the Redis of REDIS_URL does not answer: {complaint}")
         announce.redis(ours)
-        if ours.telegram_token is not None:
-            port = ours.settings.simulator_port
-            self._await("telegram", lambda: status_of("127.0.0.1", port, "/") == 200)
-        announce.telegram(ours)
 
     def _start_processes(self) -> None:
         settings = self._plan.settings
         workers = {name: f"worker-{name}" for name in programs.WORKERS}
         for program in ["frontend", *workers.values(), "beat", "flower"]:
             self._supervisor.start(program)
+        if self._plan.telegram_token is not None:
+            simulator_port = settings.simulator_port
+            self._await("telegram", lambda: status_of("127.0.0.1", simulator_port, "/") == 200)
+        announce.telegram(self._plan)
         host, port = reachable_host(settings.ops_host), settings.ops_port
         self._await("frontend", lambda: status_of(host, port, "/health/ready") == 200)
         announce.frontend(self._plan)
@@ -154,6 +163,10 @@ class _Run:
                 )
             time.sleep(_POLL_SECONDS)
 
+    def _is_migrated(self) -> bool:
+        """Asked without Alembic, whose process takes as long as a worker's to start. Of a given database it knows."""
+        return self._plan.postgres is not None and revision_of(self._plan.postgres.url) == newest_revision()
+
     def _migrate(self) -> None:
         log = self._workplace.logs / "migrate.log"
         with log.open("wb") as output:
@@ -180,8 +193,13 @@ class _Run:
         """Tell of each restart, and start again what supervisord gave up on, until interrupted."""
         pids = {name: seen.pid for name, seen in self._supervisor.sight().items()}
         next_tries: dict[str, float] = {}
+        had_room = True
         while True:
             self._interruption.check()
+            has_room = shutil.disk_usage(self._workplace.folder).free >= ROOM_BYTES_MIN
+            if has_room != had_room:
+                had_room = has_room
+                announce.room(self._workplace.shown(self._workplace.folder), has_room=has_room)
             for name, seen in self._supervisor.sight().items():
                 log = self._workplace.shown(self._workplace.log_of(name))
                 if seen.state == "RUNNING" and seen.pid != pids[name]:

@@ -25,6 +25,7 @@ from devstack.leash import LEASHED_PID, leashed
 from devstack.ports import free_port
 from devstack.programs import Program
 
+_SUPERVISORD = Path(__file__).with_name("supervisord.py")
 _START_SECONDS_MAX = 30.0
 # A program that ends within so many seconds of its start did not start. supervisord tries again, later
 # each time.
@@ -119,7 +120,7 @@ class Supervisor:
         config = folder / "supervisord.conf"
         with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(configuration(self.programs, port=port, password=password))
-        argv = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(config)]
+        argv = [sys.executable, "-P", str(_SUPERVISORD), "-c", str(config)]
         self._output = (folder / "log" / "supervisord.out").open("wb")
         self._process = subprocess.Popen(
             leashed(argv, death_signal=Program.death_signal, parent=os.getpid()),

@@ -60,6 +60,20 @@ class Workplace:
         finally:
             os.close(lock)
 
+    def holder(self) -> int | None:
+        """The process id of the run command that is up here; None where none is."""
+        try:
+            lock = os.open(self.folder / "run.lock", os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(os.read(lock, 20))
+        finally:
+            os.close(lock)
+        return None
+
     def telegram_token(self) -> str:
         """The bot token of the local Telegram: made up at the first start, the same ever after."""
         path = self.folder / "telegram-token"

@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml  # type: ignore[import-untyped]  # publishes no types
 
+from dbcore.settings import Settings
 from devstack import programs
+from devstack.ports import free_port
 from devstack.programs import Program
+from devstack.redis import EmbeddedRedis
 from devstack.stack import ROOT
 
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -110,9 +114,102 @@ def test_redis_keeps_what_it_said_it_has() -> None:
         "--appendonly yes",
         "--appendfsync always",
         "--maxmemory-policy noeviction",
-        "--requirepass",
+        "requirepass",
     ):
         assert option in SERVICES["redis"]
+
+
+def test_redis_gets_its_password_and_shows_it_in_no_argument(tmp_path: Path) -> None:
+    """By the shell of the container, with the embedded server in place of redis-server and its entry point."""
+    password, port = "hunter2-hunter2", free_port()
+    *shell, script = CONTAINERS["redis"]["command"]
+    (tmp_path / "docker-entrypoint.sh").write_text('#!/bin/sh\nshift\nexec "$REDIS_SERVER" "$@"\n')
+    (tmp_path / "docker-entrypoint.sh").chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "REDIS_PASSWORD": password,
+        "REDIS_SERVER": EmbeddedRedis(tmp_path, port).command().argv[0],
+    }
+    script = script.replace("$$", "$").replace(" - ", f" - --port {port} --dir {tmp_path} ", 1)
+    with subprocess.Popen([*shell, script], env=environment, stdout=subprocess.DEVNULL) as server:
+        try:
+            with redis.Redis(port=port, password=password) as client:
+                assert wait_until(lambda: answers(client))
+                assert client.config_get("appendonly") == {"appendonly": "yes"}
+            with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+                stranger.ping()
+            assert password not in Path(f"/proc/{server.pid}/cmdline").read_text()
+        finally:
+            server.terminate()
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+NEEDED = {
+    "postgres": {"POSTGRES_PASSWORD"},
+    "redis": {"REDIS_PASSWORD"},
+    "role": {"POSTGRES_PASSWORD", "POSTGRES_ADMIN_PASSWORD"},
+    "migrate": {"DATABASE_URL"},
+    "frontend": {
+        "REDIS_URL",
+        "TELEGRAM_BOT_TOKEN",
+        "TELEGRAM_PROXY_URL",
+        "TELEGRAM_WEBHOOK_SECRET",
+        "OPS_TOKEN",
+    },
+    "beat": {"REDIS_URL"},
+    "beat-second": {"REDIS_URL"},
+    "flower": {"REDIS_URL", "FLOWER_BASIC_AUTH", "FLOWER_COOKIE_SECRET"},
+    **{
+        worker: {"DATABASE_URL", "REDIS_URL", "TELEGRAM_BOT_TOKEN", "TELEGRAM_PROXY_URL"}
+        for worker in ("worker", "worker-bulk", "worker-light")
+    },
+}
+SECRETS = {
+    name.upper() for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+} | {
+    "FLOWER_COOKIE_SECRET",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_ADMIN_PASSWORD",
+    "REDIS_PASSWORD",
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_has_the_secrets_that_it_needs_and_no_others(name: str) -> None:
+    assert "env_file" not in CONTAINERS[name]
+    assert CONTAINERS[name]["environment"].keys() & SECRETS == NEEDED[name]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_reaches_what_it_needs_and_nothing_else(name: str) -> None:
+    needed = set()
+    if name in {"postgres", "role"} or "DATABASE_URL" in NEEDED[name]:
+        needed.add("database")
+    if name == "redis" or "REDIS_URL" in NEEDED[name]:
+        needed.add("queue")
+    if "TELEGRAM_BOT_TOKEN" in NEEDED[name] or "ports" in CONTAINERS[name]:
+        needed.add("outside")
+    assert set(CONTAINERS[name]["networks"]) == needed
+    networks = yaml.safe_load(COMPOSE)["networks"]
+    assert [network for network, options in networks.items() if not (options or {}).get("internal")] == [
+        "outside"
+    ]
+
+
+def test_every_option_that_is_no_secret_reaches_the_processes() -> None:
+    """From compose.env. Ports and addresses are the container's own."""
+    own = {"OPS_HOST", "OPS_PORT", "PORT", "TRUSTED_PROXIES", "FLOWER_PORT", "SIMULATOR_PORT"}
+    options = {name.upper() for name in Settings.model_fields} - SECRETS - own
+    for name in OF_RUN:
+        environment = CONTAINERS[name]["environment"]
+        assert options <= environment.keys()
+        assert all(environment[option] is None for option in options)
 
 
 def test_each_secret_that_is_asked_for_is_in_the_example_and_has_no_value_there() -> None:

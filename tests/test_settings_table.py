@@ -30,7 +30,7 @@ def options() -> dict[str, object]:
 
 def table() -> list[list[str]]:
     """The rows of docs/settings.md: option, default, meaning, expected."""
-    lines = (ROOT / "docs/settings.md").read_text().splitlines()
+    lines = (ROOT / "docs/settings.md").read_text().partition("\n## ")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ import redis
 import structlog
 
 from dbcore.fleet.membership import join, name_of_this_process
-from dbcore.redis_client import connect_redis
-from dbcore.settings import Settings, load_settings
+from dbcore.redis_client import connect_redis, require_database
+from dbcore.settings import Settings, SettingsError, load_settings
 from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
 from workers.heart import Heart
 from workers.in_hand import InHand
@@ -121,6 +122,10 @@ def current(*, forked: bool = False) -> WorkerProcess:
 
 def note_node(sender: str, **_celery: Any) -> None:
     """Celery's `celeryd_init`: before any child is forked."""
+    try:
+        require_database(load_settings())
+    except SettingsError as error:
+        sys.exit(f"ballast: {error}")
     global _node
     _node = sender
 

@@ -10,26 +10,31 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from bot_frontend.web.tries import Tries, Turn
 from dbcore.settings import Settings
 from dbcore.text import one_line, shows_something
+
+log = structlog.get_logger(__name__)
 
 SESSION_SECONDS = 12 * 3600
 NAME_LENGTH_MAX = 64
 NO_NAME = "operator"
 
-TRIES_MAX = 10
-TRIES_SECONDS = 60.0
-ADDRESSES_MAX = 1_000
+HSTS_SECONDS = 365 * 24 * 3600
+
+_OF_PROXIES = {"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"}
 
 MACHINE = "token"
 """Who acts by the token itself."""
@@ -57,7 +62,7 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._token = settings.ops_token.get_secret_value() if settings.ops_token else None
-        self.tries = Tries()
+        self._tries = Tries()
 
     @property
     def session_secret(self) -> str | None:
@@ -69,10 +74,17 @@ class Access:
     def operator(self, request: Request) -> Operator | None:
         if self._token is None:
             return None
-        if self.is_right(request.headers.get("Authorization", ""), f"Bearer {self._token}"):
+        if request.scope.get("ballast.machine"):
             return Operator(MACHINE, None)
         session = request.session
         return Operator(session["name"], session["csrf"]) if session else None
+
+    async def turn(self, request: Request) -> Turn | None:
+        """When its token may be judged; None where too many are."""
+        return await self._tries.turn(address_of(request), request.scope.get("ballast.peer", ""))
+
+    def is_token_of_machine(self, header: str) -> bool:
+        return self._token is not None and self.is_right(header, f"Bearer {self._token}")
 
     def may_see(self, request: Request) -> bool:
         if self._token is not None:
@@ -80,7 +92,13 @@ class Access:
         if request.client is None:
             return False
         # Behind a proxy on this host all the world comes from here; most say in a header for whom they ask.
-        if any(name == "forwarded" or name.startswith("x-forwarded-") for name in request.headers):
+        if any(name in _OF_PROXIES or name.startswith("x-forwarded-") for name in request.headers):
+            return False
+        # A page of another site may send requests from here, though it cannot read the answers.
+        if comes_from_elsewhere(request) or request.headers.get("Sec-Fetch-Site") in {
+            "cross-site",
+            "same-site",
+        }:
             return False
         # The others, and a page elsewhere whose name was made to lead here, give themselves away by the name they ask
         # for.
@@ -115,24 +133,68 @@ class Access:
         return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
-class Tries:
-    """Wrong tries to sign in, by address. Behind a proxy that does not say for whom it asks, all have one."""
+class Guard:
+    """Before all else: who asks, as a trusted proxy says it, and whether the token of a machine is right.
 
-    def __init__(self) -> None:
-        self._failed: dict[str, deque[float]] = {}
+    trusted -- addresses and networks of the proxies.
+    """
 
-    def seconds_to_wait(self, request: Request) -> float:
-        """0 where another try is allowed now."""
-        failed = self._failed.get(_address(request), ())
-        since = time.monotonic() - TRIES_SECONDS
-        recent = [at for at in failed if at > since]
-        return recent[0] - since if len(recent) >= TRIES_MAX else 0.0
+    def __init__(self, app: ASGIApp, access: Access, trusted: str) -> None:
+        self._judged = _Judged(app, access)
+        self._by_proxies = ProxyHeadersMiddleware(self._judged, trusted)  # type: ignore[arg-type]  # uvicorn's own ASGI types
 
-    def failed(self, request: Request) -> None:
-        address = _address(request)
-        if address not in self._failed and len(self._failed) >= ADDRESSES_MAX:
-            del self._failed[next(iter(self._failed))]  # the one that has been known for longest
-        self._failed.setdefault(address, deque(maxlen=TRIES_MAX)).append(time.monotonic())
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["ballast.peer"] = scope["client"][0] if scope.get("client") else ""
+        await self._by_proxies(scope, receive, send)  # type: ignore[arg-type]  # likewise
+
+
+class _Judged:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope)
+            if "transfer-encoding" in request.headers and "content-length" in request.headers:
+                # A proxy that goes by the other of the two would take a part of it for a second request.
+                await _answer(400, "expected Content-Length or Transfer-Encoding", scope, receive, send)
+                return
+            given = request.headers.get("Authorization", "")
+            if given and self._access.has_token and not scope["path"].startswith("/health"):
+                turn = await self._access.turn(request)
+                if turn is None:
+                    await _answer(429, "too many wrong tokens from this address", scope, receive, send)
+                    return
+                if self._access.is_token_of_machine(given):
+                    turn.was_right()
+                    scope["ballast.machine"] = True
+                else:
+                    log.warning("token_refused", address=address_of(request))
+        await self._app(scope, receive, send)
+
+
+async def _answer(status: int, error: str, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {"Connection": "close"} if status == 400 else {"Retry-After": "60"}
+    await JSONResponse({"error": error}, status_code=status, headers=headers)(scope, receive, send)
+
+
+class SafeHeaders:
+    """On every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                if scope["scheme"] == "https":
+                    headers["Strict-Transport-Security"] = f"max-age={HSTS_SECONDS}"
+            await send(message)
+
+        await self._app(scope, receive, send_on if scope["type"] == "http" else send)
 
 
 class Sessions:
@@ -167,7 +229,7 @@ def comes_from_elsewhere(request: Request) -> bool:
         return True
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bot_frontend.web import reports, status
-from bot_frontend.web.access import Access, Sessions
+from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.look import Look
@@ -101,7 +101,12 @@ def make_app(
         path = urlsplit(settings.telegram_webhook_url).path or "/"
         routes.append(Route(path, webhook.receive, methods=["POST"]))
     secret = access.session_secret
-    return Starlette(routes=routes, middleware=[Middleware(Sessions, secret)] if secret else [])
+    middleware = [Middleware(SafeHeaders), Middleware(Guard, access, settings.trusted_proxies)]
+    if secret:
+        middleware.append(Middleware(Sessions, secret))
+    app = Starlette(routes=routes, middleware=middleware)
+    app.router.redirect_slashes = False  # it would redirect to whatever name was asked for
+    return app
 
 
 def _told(report: dict[str, Any]) -> Response:

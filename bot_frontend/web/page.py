@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -19,10 +18,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from bot_frontend.web.access import TO_ACT, Access, Operator, comes_from_elsewhere
+from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, comes_from_elsewhere
 from bot_frontend.web.actions import ActionConflict, Actions, NoRoom, Taken
 from bot_frontend.web.body import body_of
-from workers.counts import counted
 from workers.jobs import JobInvalid
 
 log = structlog.get_logger(__name__)
@@ -92,20 +90,16 @@ class Page:
             return self.asks_to_sign_in()
         if comes_from_elsewhere(request):
             return self.asks_to_sign_in("That came from a page of another address.", 403)
-        wait = self._access.tries.seconds_to_wait(request)
-        if wait:
-            return self.asks_to_sign_in(
-                f"Too many wrong tokens. Wait {counted(math.ceil(wait), 'second', 'seconds')}.",
-                429,
-                **{"Retry-After": str(math.ceil(wait))},
-            )
+        turn = await self._access.turn(request)
+        if turn is None:
+            return self.asks_to_sign_in("Too many wrong tokens. Wait a minute.", 429, **{"Retry-After": "60"})
         body = await body_of(request, BODY_BYTES_MAX)
         fields = parse_qs((body or b"").decode(errors="replace"), max_num_fields=10)
         token, name = (fields.get(field, [""])[0] for field in ("token", "name"))
         if not self._access.sign_in(request, token, name):
-            self._access.tries.failed(request)
-            log.warning("sign_in_refused", address=request.client.host if request.client else None)
+            log.warning("sign_in_refused", address=address_of(request))
             return self.asks_to_sign_in("That is not the operators' token.")
+        turn.was_right()
         log.info("signed_in", actor=request.session["name"])
         return RedirectResponse("/", status_code=303)
 

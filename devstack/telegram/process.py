@@ -45,12 +45,12 @@ class TelegramProcess:
     def command(self) -> Command:
         """How to run it in the foreground."""
         argv = [sys.executable, "-m", "devstack.telegram", "--port", str(self.port)]
-        argv += ["--data", str(self.data_dir), "--token", self.token]
+        argv += ["--data", str(self.data_dir)]
         if self._limits:
             argv.append("--limits")
         if self._admin_ids:
             argv += ["--admin", *map(str, self._admin_ids)]
-        return Command(argv, env={"PYTHONPATH": str(ROOT)}, user=None)
+        return Command(argv, env={"PYTHONPATH": str(ROOT), "TELEGRAM_BOT_TOKEN": self.token}, user=None)
 
     def accepts(self) -> bool:
         """Whether this local Telegram, not another server on its port, answers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 
 from aiohttp import web
@@ -10,6 +10,7 @@ from aiohttp import web
 from devstack.telegram.bot_api import BotApi
 from devstack.telegram.control_api.routes import add_control_routes, refuse_plainly
 from devstack.telegram.demo import add_demo_people
+from devstack.telegram.hosts import only_for
 from devstack.telegram.people import People
 from devstack.telegram.telegram import Telegram
 
@@ -25,7 +26,8 @@ PAGE_HEADERS = {
 }
 
 
-def build_app(telegram: Telegram, admin_ids: list[int]) -> web.Application:
+def build_app(telegram: Telegram, admin_ids: list[int], hosts: Collection[str] = ()) -> web.Application:
+    """hosts -- names by which it may be asked for, besides the loopback ones."""
     people = People(telegram)
     bot_api = BotApi(telegram)
 
@@ -34,7 +36,7 @@ def build_app(telegram: Telegram, admin_ids: list[int]) -> web.Application:
 
     people_anew()
     telegram.store.commit()
-    app = web.Application(client_max_size=REQUEST_BYTES_MAX, middlewares=[refuse_plainly])
+    app = web.Application(client_max_size=REQUEST_BYTES_MAX, middlewares=[only_for(hosts), refuse_plainly])
     # Telegram's own token pattern is looser than digits:letters, and a wrong token must meet our 401.
     app.router.add_route("*", "/bot{token:[^/]+}/{method:[^/]+}", bot_api.answer)
     add_control_routes(app.router, telegram, people, bot_api, people_anew)

@@ -26,7 +26,7 @@ from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import all_settled, register, say
 
-OPS_TOKEN = "sesame"
+OPS_TOKEN = "sesame, open, sesame"
 PAGES = (
     "/",
     "/status.json",

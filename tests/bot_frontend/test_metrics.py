@@ -88,11 +88,13 @@ async def test_a_scrape_has_every_metric_of_the_table_and_no_other(
 async def test_a_scrape_needs_the_token_where_one_is_set(
     make_settings: MakeSettings, redis_url: str, queueing: Queueing
 ) -> None:
-    settings = make_settings(redis_url=redis_url, telegram_bot_token=TOKEN, ops_token="t0ken")
+    settings = make_settings(redis_url=redis_url, telegram_bot_token=TOKEN, ops_token="t0ken-t0ken-t0ken")
     async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
         async with http.get(f"{url}/metrics") as answer:
             assert answer.status == 401
-        async with http.get(f"{url}/metrics", headers={"Authorization": "Bearer t0ken"}) as answer:
+        async with http.get(
+            f"{url}/metrics", headers={"Authorization": "Bearer t0ken-t0ken-t0ken"}
+        ) as answer:
             assert answer.status == 200
 
 

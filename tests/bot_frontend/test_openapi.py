@@ -96,7 +96,7 @@ async def test_a_fuzzer_finds_nothing_that_the_document_does_not_say(
     make_settings: MakeSettings, queueing: Queueing, tmp_path: Path
 ) -> None:
     settings = make_settings(
-        redis_url=queueing.redis_url, telegram_bot_token="123456:LOCAL", ops_token="sesame"
+        redis_url=queueing.redis_url, telegram_bot_token="123456:LOCAL", ops_token="sesame, open, sesame"
     )
     have_something_to_tell(queueing)
     async with serving(settings, queueing) as url:
@@ -107,7 +107,7 @@ async def test_a_fuzzer_finds_nothing_that_the_document_does_not_say(
             "run",
             f"{url}/openapi.json",
             *OPTIONS,
-            "--header=Authorization: Bearer sesame",
+            "--header=Authorization: Bearer sesame, open, sesame",
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -11,9 +11,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog.testing
 
-from bot_frontend.web.access import TRIES_MAX
 from bot_frontend.web.monitor import Monitor
+from bot_frontend.web.tries import SLOW_SECONDS, TRIES_MAX, TRIES_MAX_OF_PEER, WAITING_MAX
 from dbcore import fleet
 from dbcore.breaker_rules import BreakerState
 from dbcore.fleet import FleetStore
@@ -23,7 +24,7 @@ from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.jobs import Envelope, OperatorAction
 
-OPS_TOKEN = "sesame"
+OPS_TOKEN = "sesame, open, sesame"
 BY_BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 BEARER = {"Authorization": f"Bearer {OPS_TOKEN}"}
 
@@ -122,19 +123,103 @@ async def test_a_session_ends_when_the_token_changes(
             assert await sign_in(http, url) == 303
         async with serving(settings, queueing) as url:
             await status(http, url)  # cookies know no ports; the session holds on every frontend
-        changed = make_settings(redis_url=queueing.redis_url, telegram_bot_token=TOKEN, ops_token="another")
+        changed = make_settings(
+            redis_url=queueing.redis_url, telegram_bot_token=TOKEN, ops_token="another-open-another"
+        )
         async with serving(changed, queueing) as url, http.get(f"{url}/status.json") as answer:
             assert answer.status == 401
 
 
-async def test_guessing_the_token_is_slow_work(settings: Settings, queueing: Queueing) -> None:
+async def test_guesses_at_once_are_no_way_past_the_limit(settings: Settings, queueing: Queueing) -> None:
+    """All headers come first, and no body before the last of them."""
+    guesses = 60
+    async with serving(settings, queueing) as url:
+        port = int(url.rpartition(":")[2])
+        body = b"token=guess"
+        connections = []
+        for _ in range(guesses):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n")
+            writer.write(b"Content-Length: %d\r\n\r\n" % len(body))
+            connections.append((reader, writer))
+        for _, writer in connections:
+            await writer.drain()
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/health/live"):
+            pass  # one after the other: by now all headers were read
+        for _, writer in connections:
+            writer.write(body)
+        answers = [(await reader.read()).split(b" ", 2)[1] for reader, _ in connections]
+        for _, writer in connections:
+            writer.close()
+    judged = answers.count(b"401")
+    assert judged <= TRIES_MAX + WAITING_MAX + 1
+    assert answers.count(b"429") == guesses - judged
+
+
+async def test_the_right_token_gets_in_where_others_guess(settings: Settings, queueing: Queueing) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        for guess in range(TRIES_MAX + 2):
+            if guess % 2:
+                assert await sign_in(http, url, token="guess") == 401
+            else:
+                async with http.get(url, headers={"Authorization": "Bearer guess"}) as answer:
+                    assert answer.status == 401
+        assert await sign_in(http, url) == 303
+        await status(http, url, **BEARER)
+
+
+async def test_guesses_by_bearer_are_limited_and_logged(settings: Settings, queueing: Queueing) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with serving(settings, queueing) as url, browser() as http:
+
+            async def guess() -> int:
+                async with http.get(url, headers={"Authorization": "Bearer guess"}) as answer:
+                    return answer.status
+
+            answers = await asyncio.gather(*(guess() for _ in range(80)))
+    assert set(answers) == {401, 429}
+    assert answers.count(401) <= TRIES_MAX + WAITING_MAX + 1
+    events = [line["event"] for line in logs]
+    assert events.count("token_refused") == answers.count(401)
+    assert events.count("tokens_guessed") == 1
+
+
+async def test_each_visitor_of_a_trusted_proxy_has_tries_of_their_own(
+    settings: Settings, queueing: Queueing
+) -> None:
     async with serving(settings, queueing) as url, browser() as http:
         for _ in range(TRIES_MAX):
-            assert await sign_in(http, url, token="guess") == 401
-        async with http.post(f"{url}/sign-in", data={"token": OPS_TOKEN}) as answer:
-            assert answer.status == 429
-            assert 0 < int(answer.headers["Retry-After"]) <= 60
-        await status(http, url, **BEARER)  # who has it already is not kept out
+            assert await sign_in(http, url, token="guess", **{"X-Forwarded-For": "192.0.2.1"}) == 401
+        began = time.monotonic()
+        other = {
+            "X-Forwarded-For": "192.0.2.1, 192.0.2.2"
+        }  # what a proxy appends counts, not what came to it
+        assert await sign_in(http, url, token="guess", **other) == 401
+        assert time.monotonic() - began < SLOW_SECONDS
+
+
+async def test_made_up_addresses_share_a_limit(settings: Settings, queueing: Queueing) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+
+        async def guess(number: int) -> int:
+            headers = {"X-Forwarded-For": f"192.0.2.{number}", "Authorization": "Bearer guess"}
+            async with http.get(url, headers=headers) as answer:
+                return answer.status
+
+        answers = await asyncio.gather(*(guess(number) for number in range(200)))
+    assert answers.count(429) >= 200 - TRIES_MAX_OF_PEER - WAITING_MAX - 1
+
+
+async def test_who_is_no_trusted_proxy_speaks_for_nobody(
+    make_settings: MakeSettings, redis_url: str, queueing: Queueing
+) -> None:
+    settings = make_settings(
+        redis_url=redis_url, telegram_bot_token=TOKEN, ops_token=OPS_TOKEN, trusted_proxies="192.0.2.0/24"
+    )
+    with structlog.testing.capture_logs() as logs:
+        async with serving(settings, queueing) as url, browser() as http:
+            assert await sign_in(http, url, token="guess", **{"X-Forwarded-For": "192.0.2.9"}) == 401
+    assert [line["address"] for line in logs if line["event"] == "sign_in_refused"] == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize(

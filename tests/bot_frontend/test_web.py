@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 import redis
-import uvicorn
 
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
@@ -23,6 +22,7 @@ from bot_frontend.web.app import make_app
 from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.look import FRESH_SECONDS, Look
 from bot_frontend.web.monitor import Monitor
+from bot_frontend.web.server import make_server
 from bot_frontend.web.webhook import BODY_BYTES_MAX, SECRET_HEADER, Webhook
 from dbcore.fleet import operate
 from dbcore.redis_client import redis_time
@@ -68,13 +68,8 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
     callbacks = CallbackAnswers(bot, Pacer(queueing.client), Presses(queueing.client))
     webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot))
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
-    config = uvicorn.Config(
-        make_app(settings, monitor, webhook, actions, Jobs(queueing.client)),
-        port=port,
-        log_config=None,
-        access_log=False,
-    )
-    server = uvicorn.Server(config)
+    app = make_app(settings, monitor, webhook, actions, Jobs(queueing.client))
+    server = make_server(app, "127.0.0.1", port)
     served = asyncio.create_task(server.serve())
     monitor.start()
     while not server.started or (
@@ -184,14 +179,14 @@ async def test_the_pages_say_what_they_do_not_know_and_how_old_they_are(
 async def test_details_need_the_token_where_one_is_set(
     make_settings: MakeSettings, redis_url: str, queueing: Queueing
 ) -> None:
-    settings = make_settings(redis_url=redis_url, telegram_bot_token=TOKEN, ops_token="t0ken")
+    settings = make_settings(redis_url=redis_url, telegram_bot_token=TOKEN, ops_token="t0ken-t0ken-t0ken")
     async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
         for path in ("/db-status", "/db-stability"):
             async with http.get(url + path) as answer:
                 assert answer.status == 401
             async with http.get(url + path, headers={"Authorization": "Bearer wrong"}) as answer:
                 assert answer.status == 401
-            async with http.get(url + path, headers={"Authorization": "Bearer t0ken"}) as answer:
+            async with http.get(url + path, headers={"Authorization": "Bearer t0ken-t0ken-t0ken"}) as answer:
                 assert answer.status == 200
         async with http.get(f"{url}/health") as answer:
             assert answer.status == 200

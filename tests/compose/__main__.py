@@ -213,7 +213,7 @@ async def main_job(telegram: TelegramControl) -> int:
 
 def harms(fleet: Fleet) -> list[tuple[str, Callable[[], object]]]:
     killed, cut_off, *_ = fleet.containers("worker")
-    network = f"{PROJECT}_default"
+    networks = [f"{PROJECT}_{name}" for name in ("database", "queue", "outside")]
 
     def kill() -> None:
         run("docker", "kill", killed)
@@ -221,9 +221,11 @@ def harms(fleet: Fleet) -> list[tuple[str, Callable[[], object]]]:
         run("docker", "start", killed)  # its restart policy does not do it after docker's own kill
 
     def cut() -> None:
-        run("docker", "network", "disconnect", network, cut_off)
+        for network in networks:
+            run("docker", "network", "disconnect", network, cut_off)
         run("sleep", "8")
-        run("docker", "network", "connect", network, cut_off)
+        for network in networks:
+            run("docker", "network", "connect", network, cut_off)
 
     def one_by_one() -> None:
         for container in fleet.containers(

@@ -120,8 +120,8 @@ CORRUPTIONS = [
     (EMPTIED, "DELETE FROM transfers WHERE status = 'rejected'"),
     (
         EMPTIED,
-        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments; UPDATE accounts SET balance = 0, version = 0 "
-        "WHERE user_id IS NOT NULL",
+        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments; "
+        "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (
         "each confirmed adjustment has its transfer",

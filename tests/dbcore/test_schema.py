@@ -10,9 +10,10 @@ from psycopg2 import errors
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from dbcore import connections, migrate
+from dbcore import audit, connections, migrate
 from dbcore.engine import GuardedEngine
 from dbcore.schema import TABLE_NAMES, metadata
+from devstack import revision
 from devstack.postgres import EmbeddedPostgres
 from tests.dbcore.conftest import Person, Sql
 from tests.logins import as_role
@@ -171,3 +172,26 @@ def test_the_database_itself_refuses_what_cannot_be(
     with pytest.raises(psycopg2.IntegrityError) as refused:
         sql(statement)
     assert refused.value.diag.constraint_name == constraint
+
+
+def test_the_schema_of_the_address_holds_everything(database_url: str) -> None:
+    connection = psycopg2.connect(database_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA app")
+    url = f"{database_url}?schema=app"
+    migrate.upgrade(url)
+    assert all(finding.ok for finding in audit.audit(url))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename IN ('entries', 'alembic_version')"
+        )
+        assert cursor.fetchall() == [("app",)]
+    connection.close()
+
+
+def test_the_run_command_knows_the_revision_without_alembic(
+    database_url: str, postgres_server: EmbeddedPostgres
+) -> None:
+    assert revision.newest_revision() == migrate.newest_revision() == revision.revision_of(database_url)
+    assert revision.revision_of(postgres_server.url_of("postgres")) is None
+    assert revision.revision_of("postgresql://127.0.0.1:1/none") is None

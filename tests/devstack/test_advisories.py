@@ -85,6 +85,16 @@ def test_a_service_that_is_not_reached_is_said_and_fails_nothing(tmp_path: Path)
     assert said.startswith("not audited: ")
 
 
+def test_where_a_number_is_demanded_fewer_audited_packages_fail(tmp_path: Path) -> None:
+    requirements = pinned(tmp_path, "vine==5.1.0")
+    assert not audit(requirements, options(free_port()), audited_min=1)[0]
+    with service() as asked:
+        assert audit(requirements, asked, audited_min=1)[0]
+        well, said = audit(requirements, asked, audited_min=2)
+    assert not well
+    assert said.endswith("; expected at least 2")
+
+
 def test_every_package_of_the_project_is_pinned_so_that_it_can_be_audited() -> None:
     with service() as asked:
         done = subprocess.run(

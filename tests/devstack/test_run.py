@@ -27,7 +27,18 @@ from tests.devstack.processes import family, gone, until_all_gone
 
 pytestmark = pytest.mark.timeout(600)
 
-SERVICES = ["PostgreSQL", "Redis", "Telegram", "Frontend", "Worker", "Worker", "Worker", "Beat", "Flower"]
+SERVICES = [
+    "PostgreSQL",
+    "Redis",
+    "Telegram",
+    "Frontend",
+    "Worker",
+    "Worker",
+    "Worker",
+    "Beat",
+    "Flower",
+    "Logs",
+]
 
 
 class Running:
@@ -92,7 +103,9 @@ def test_up_found_crashed_stopped_killed_and_up_again(
     first = Running(open_folder, own_ports)
     runs.append(first)
     lines = first.lines_until("Ballast is ready")
-    assert [line.split()[0] for line in lines[:-1]] == SERVICES, "\n".join(lines)
+    assert lines[0].startswith("Starting Ballast")
+    assert lines[3].startswith("Bringing the database"), "\n".join(lines)
+    assert [line.split()[0] for line in lines[:-1] if not line.endswith("…")] == SERVICES, "\n".join(lines)
     assert lines[-1] == "Ballast is ready"
 
     # A second terminal finds it.
@@ -139,6 +152,12 @@ def test_up_found_crashed_stopped_killed_and_up_again(
     until_all_gone(killed)
     assert first.lines_until("worker-light")[-1].startswith("worker-light had ended and was started again")
 
+    # All workers of this folder are killed by one command, and come back too.
+    command = [sys.executable, "-m", "devstack", "kill-workers"]
+    done = subprocess.run(command, cwd=open_folder, env=own_ports, capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[0]) >= 3  # their pools too, as far as they are up
+    assert first.lines_until("worker-main")[-1].startswith("worker-main had ended and was started again")
+
     # Ctrl-C stops all and leaves nothing but the data.
     remember(open_folder, own_ports)
     processes = first.family()
@@ -150,7 +169,9 @@ def test_up_found_crashed_stopped_killed_and_up_again(
     # The next start finds the data; killed, it takes everything along.
     third = Running(open_folder, own_ports)
     runs.append(third)
-    assert third.lines_until("Ballast is ready")[-1] == "Ballast is ready"
+    lines = third.lines_until("Ballast is ready")
+    assert lines[-1] == "Ballast is ready"
+    assert not [line for line in lines if line.startswith("Bringing the database")]
     assert remembered(open_folder, own_ports) == (1, b"kept")
     processes = third.family()
     third.process.kill()
@@ -185,7 +206,7 @@ def test_a_service_that_cannot_start_is_named_with_its_last_words(
 def test_a_given_part_that_does_not_answer_is_named(
     option: str, url: str, complaint: str, runs: list[Running], open_folder: Path, own_ports: dict[str, str]
 ) -> None:
-    running = Running(open_folder, own_ports | {option: url})
+    running = Running(open_folder, own_ports | {option: url, "BALLAST_LOCAL_TELEGRAM": "true"})
     runs.append(running)
     lines = running.lines_until("Ballast has stopped")
     assert running.process.wait() == 1
@@ -197,12 +218,13 @@ def test_what_is_given_is_not_started(
     runs: list[Running], open_folder: Path, own_ports: dict[str, str], database_url: str, redis_url: str
 ) -> None:
     given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "FLOWER_BASIC_AUTH": "ann:hunter2"}
+    given["BALLAST_LOCAL_TELEGRAM"] = "true"
     running = Running(open_folder, own_ports | given)
     runs.append(running)
     lines = running.lines_until("Ballast is ready")
     assert lines[-1] == "Ballast is ready", "\n".join(lines)
-    assert lines[0].endswith("(given by DATABASE_URL)")
-    assert lines[1].endswith("(given by REDIS_URL)")
+    assert lines[1].endswith("(given by DATABASE_URL)")
+    assert lines[2].endswith("(given by REDIS_URL)")
     assert "hunter2" not in "\n".join(lines)
     assert not (open_folder / ".ballast/postgres").exists()
     running.stop()

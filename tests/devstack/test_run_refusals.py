@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import SecretStr
 
+from dbcore.settings import Settings
+from devstack.kill_workers import kill_workers
 from devstack.leash import leashed
-from devstack.options import StartRefused, check_ports
+from devstack.options import RunOptions, StartRefused, check_ports
+from devstack.plan import plan
 from devstack.ports import free_port
 from devstack.workplace import Workplace
 from tests.devstack.conftest import ORDINARY_USER
@@ -108,6 +113,16 @@ def test_a_file_in_the_folders_place_is_one_line(open_folder: Path, bare_environ
     assert line.startswith(f"{open_folder}/.ballast cannot be written (")
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_without_workers_that_run_here_none_is_killed(held: bool, open_folder: Path) -> None:
+    """Also where a `make run` that ended left its process id, which may be anybody's by now."""
+    with (
+        Workplace(open_folder).held() if held else contextlib.nullcontext(),
+        pytest.raises(StartRefused, match="no workers of `make run` run in this folder"),
+    ):
+        kill_workers(open_folder)
+
+
 def test_the_local_telegrams_token_is_made_up_once(open_folder: Path) -> None:
     workplace = Workplace(open_folder)
     with workplace.held():
@@ -123,3 +138,23 @@ def test_what_a_killed_run_left_behind_is_not_taken_for_settings(open_folder: Pa
         assert (workplace.folder / "running.env").stat().st_mode & 0o777 == 0o600
     with workplace.held():
         assert not (workplace.folder / "running.env").exists()
+
+
+def test_the_local_telegram_is_not_put_before_a_database_of_ones_own(
+    open_folder: Path, bare_environment: dict[str, str]
+) -> None:
+    (line,) = refused(open_folder, bare_environment, {"DATABASE_URL": "postgresql://u:hunter2@192.0.2.1/d"})
+    assert line.startswith("TELEGRAM_BOT_TOKEN is not set, but DATABASE_URL is")
+    assert "hunter2" not in line
+    options = RunOptions(_env_file=None, local_telegram=True)
+    settings = Settings(_env_file=None, database_url=SecretStr("postgresql://u@192.0.2.1/d"))
+    assert plan(settings, options, open_folder, local_token="1:a").telegram_token == "1:a"
+
+
+def test_no_secret_is_among_the_arguments_of_a_process(open_folder: Path) -> None:
+    settings = Settings(_env_file=None, ops_token=SecretStr("hunter2-hunter2-hunter2"))
+    ours = plan(settings, RunOptions(_env_file=None), open_folder, local_token="1:hunter2")
+    with Workplace(open_folder).held():
+        programs = ours.prepare()
+    words = [word for program in programs for word in program.argv]
+    assert not [word for word in words if "hunter2" in word or ours.flower_auth.partition(":")[2] in word]

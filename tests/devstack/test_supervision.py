@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -121,3 +122,37 @@ def test_killing_supervisord_ends_its_programs_each_by_its_signal(open_folder: P
             supervisor.sight()
     finally:
         supervisor.shut_down()
+
+
+TALKS = """
+import sys, time
+from pathlib import Path
+number = 0
+while True:
+    number += 1
+    print("line", number, flush=True)
+    Path(sys.argv[1]).write_text(str(number))
+    time.sleep(0.02)
+"""
+
+
+def test_a_full_disk_ends_no_supervisord_and_its_logs_go_on_after(open_folder: Path) -> None:
+    """As far as supervisord sees it: no file may grow."""
+    folder = open_folder / ".ballast"
+    folder.mkdir()
+    script, count = folder / "talks.py", folder / "count"
+    script.write_text(TALKS)
+    program = Program("talker", [sys.executable, str(script), str(count)], stop_seconds=10)
+    log = folder / "log" / "talker.log"
+    with supervised(folder, [program]) as supervisor:
+        supervisor.start("talker")
+        until(lambda: log.exists() and b"line 5\n" in log.read_bytes())
+        pid = psutil.Process(supervisor.sight()["talker"].pid).ppid()
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+        said = int(count.read_text())
+        until(lambda: int(count.read_text() or 0) > said + 50)
+        assert supervisor.sight()["talker"].state in {"STARTING", "RUNNING"}
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        lately = f"line {int(count.read_text() or 0) + 20}\n".encode()
+        until(lambda: lately in log.read_bytes())

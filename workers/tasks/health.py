@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 import structlog
-from sqlalchemy import make_url
 
 from dbcore import broadcast_deliveries, failed_operations, probes
+from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from dbcore.redis_client import redis_time
@@ -96,10 +96,27 @@ def _without_waking_it(worker: process.WorkerProcess) -> dict[str, Any]:
     busy = [engines[owner] for owner, count in calls.items() if count > before.get(owner, 0)]
     if busy:
         return {"by": "traffic", "ok": any(engine["failed_operations"] == 0 for engine in busy)}
-    address = make_url(worker.settings.require("database_url"))
+    return _listens(worker.settings.require("database_url"))
+
+
+def _listens(url: str) -> dict[str, Any]:
+    """Whether somebody does where libpq would connect to: at one of several hosts is enough, as it is to libpq."""
+    last: OSError | None = None
     started = time.perf_counter()
-    try:
-        socket.create_connection((address.host or "", address.port or 5432), TCP_SECONDS_MAX).close()
-    except OSError as error:
-        return {"by": "tcp", "ok": False, "kind": FailureKind.OUTAGE.value, "error": type(error).__name__}
-    return {"by": "tcp", "ok": True, "latency_ms": round(1000 * (time.perf_counter() - started), 2)}
+    for address in addresses(url):
+        try:
+            _knock(address)
+        except OSError as error:
+            last = error
+        else:
+            return {"by": "tcp", "ok": True, "latency_ms": round(1000 * (time.perf_counter() - started), 2)}
+    return {"by": "tcp", "ok": False, "kind": FailureKind.OUTAGE.value, "error": type(last).__name__}
+
+
+def _knock(address: tuple[str, int] | str) -> None:
+    if isinstance(address, tuple):
+        socket.create_connection(address, TCP_SECONDS_MAX).close()
+        return
+    with socket.socket(socket.AF_UNIX) as local:
+        local.settimeout(TCP_SECONDS_MAX)
+        local.connect("\0" + address[1:] if address.startswith("@") else address)

@@ -57,5 +57,5 @@ def test_a_second_telegram_on_the_same_data_is_refused(
 
 
 def test_a_token_that_is_none_is_refused_with_a_reason(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedServerError, match="--token: expected <bot id>:"):
+    with pytest.raises(EmbeddedServerError, match="TELEGRAM_BOT_TOKEN: expected <bot id>:"):
         TelegramProcess(tmp_path / "data", free_port(), token="nonsense").start()

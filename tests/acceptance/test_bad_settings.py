@@ -1,0 +1,94 @@
+"""Whatever stands in a setting, no program ends with a traceback, and none shows a secret."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devstack.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+
+CELERY = ["-m", "celery", "-A", "workers"]
+PROGRAMS = {
+    "dbcore": ["-m", "dbcore", "status"],
+    "frontend": ["-m", "bot_frontend"],
+    "workers": ["-m", "workers", "dead-letters", "list"],
+    "worker": [*CELERY, "worker", "--concurrency", "1"],
+    "beat": [*CELERY, "beat"],
+    "flower": [*CELERY, "flower"],
+    "make run": ["-m", "devstack", "run"],
+}
+SECRET = "hunter2"
+BAD = {
+    "REDIS_URL": (f"redis://:{SECRET}/tail@127.0.0.1:1/0", "REDIS_URL: a / in the password is written %2F"),
+    "DATABASE_URL": (f"postgresql://u:{SECRET}@h:{SECRET}/d", "the port is not a number"),
+    "OPS_TOKEN": (SECRET, "OPS_TOKEN: expected at least 16 characters"),
+}
+
+
+def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *PROGRAMS[program]],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT),
+            "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+            "DATABASE_URL": f"postgresql://u:p@127.0.0.1:{free_port()}/d",
+            "TELEGRAM_BOT_TOKEN": "1:a",
+            "OPS_PORT": str(free_port()),
+            "FLOWER_PORT": str(free_port()),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_refuses_bad_values_in_a_line_each(program: str, tmp_path: Path) -> None:
+    done = run(tmp_path, program, **{option: value for option, (value, _) in BAD.items()})
+    said = done.stdout + done.stderr
+    assert done.returncode not in {0, -9}
+    assert "Traceback" not in said
+    assert SECRET not in said
+    for _, expected in BAD.values():
+        assert expected in said
+    assert len(said.splitlines()) == len(BAD)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_refuses_a_file_that_is_no_text(program: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"OPS_PORT=\xff")
+    done = run(tmp_path, program)
+    assert done.returncode not in {0, -9}
+    assert (done.stdout + done.stderr).strip().endswith(".env cannot be read: it is not UTF-8")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("program", ["frontend", "worker"])
+def test_a_database_that_this_redis_has_not_is_refused_at_the_start(
+    program: str, redis_url: str, tmp_path: Path
+) -> None:
+    done = run(tmp_path, program, REDIS_URL=redis_url.rpartition("/")[0] + "/99999")
+    assert done.returncode not in {0, -9}
+    assert "REDIS_URL: this Redis has no database 99999" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_option_is_told_by_what_is_started(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HEALTH_PROBE_SECOND=5\n")
+    done = run(tmp_path, "dbcore")
+    assert (
+        "HEALTH_PROBE_SECOND in .env is not an option and is ignored; did you mean HEALTH_PROBE_SECONDS?"
+        in done.stderr
+    )
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,238 @@
+"""Every command in README.md and docs/ runs as it is written there, or is listed here with the reason why not."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from devstack.leash import leashed
+from devstack.ports import free_port
+from devstack.postgres import EmbeddedPostgres
+from devstack.stack import ROOT, Stack
+from tests.acceptance.conftest import MakeStack
+
+pytestmark = pytest.mark.timeout(900)
+
+PROGRAMS = (
+    "make|git|python3?|\\.venv/bin/python|celery|curl|cp|grep|pg_dump|pkill|kill|docker|systemctl|useradd|install|"
+    "set|PATH|npx|promtool|\\.|fleet|sql|restored"
+)
+COMMAND = re.compile(rf"^    (?:{PROGRAMS})(?=[ =(]).*$")
+
+RUN = {
+    "python -m dbcore migrate",
+    ".venv/bin/python -m dbcore audit",
+    "python -m dbcore breaker",
+    "python -m dbcore breaker open",
+    "python -m dbcore breaker close",
+    "python -m dbcore breaker auto",
+    "curl -s http://127.0.0.1:8080/health",
+    "curl -s http://127.0.0.1:8080/db-stability",
+    "python -m workers dead-letters list",
+    "python -m workers broadcast list",
+    """celery -A workers call workers.balances.adjust --kwargs """
+    """'{"username": "bob", "amount": 550, "reason": "refund", "idempotency_key": "refund-42"}'""",
+    """celery -A workers call workers.broadcasts.start --kwargs """
+    """'{"text": "<b>Hello</b>", "segment": {"active_days": 30}}'""",
+    "make help",
+}
+REFUSED = {
+    "python -m workers dead-letters show REFERENCE": "there is no",
+    "python -m workers dead-letters retry REFERENCE": "there is no",
+    "python -m workers dead-letters discard REFERENCE": "there is no",
+    "python -m workers broadcast show 7 --watch": "7",
+    "python -m workers broadcast resend-unknown 7": "7",
+}
+"""Run too, for an id that is none: the command is there and says so."""
+
+STAY = {
+    "python -m bot_frontend": "frontend_started",
+    "celery -A workers worker -Q users,balances,transactions": "ready.",
+    "celery -A workers worker -Q broadcasts --concurrency 1": "ready.",
+    "celery -A workers worker -Q replies,health": "ready.",
+    "celery -A workers beat": "beat: Starting",
+    "celery -A workers flower": "Visit me at",
+}
+"""Those that run until they are stopped, and what they say once they are up."""
+
+BACKUP = [
+    "set -a; . .ballast/running.env; set +a",
+    'PATH="$(.venv/bin/python -m devstack programs):$PATH"',
+    'pg_dump --format=custom --no-owner --file=ballast.dump "$DATABASE_URL"',
+]
+
+NOT_RUN = {
+    **dict.fromkeys(
+        ["make run", "make freeze SECONDS=60", "make kill-workers"],
+        "tests/devstack/test_run.py and test_freeze.py run what it calls",
+    ),
+    **dict.fromkeys(
+        [
+            "make test",
+            "make check",
+            "make bench",
+            "make chaos",
+            "make faults",
+            "make chaos SECONDS=60 SEED=1",
+        ],
+        "takes minutes, and is run for each change",
+    ),
+    **dict.fromkeys(
+        [
+            "make outages",
+            'make outages ARGS="--kind frozen --times 20"',
+            "make outages SECONDS=15",
+            ".venv/bin/python -m tests.chaos --recovery 60",
+            ".venv/bin/python -m tests.chaos --peer",
+        ],
+        "takes minutes; tests/outages and tests/chaos run it for a short time",
+    ),
+    "git clone <this repository> ballast && cd ballast": "the address is the reader's",
+    "cp .env.example .env": "test_settings_table.py takes the example as it stands",
+    ". .venv/bin/activate": "sets PATH, as this test does",
+    "grep -h 123456-8817-1764000000 .ballast/log/*.log": "the job is the reader's",
+    **dict.fromkeys(
+        [
+            'python -m workers broadcast start --text "<b>Hello</b>" --active-days 30',
+            "python -m workers broadcast start --copy 1001 4711 --at 2026-12-01T18:00:00+01:00 --quiet 22:00-08:00 "
+            "--zone Europe/Berlin",
+            "python -m workers broadcast start --text News --paid",
+            "python -m workers broadcast pause|resume|cancel 7",
+        ],
+        "sends to people; tests/broadcasts/test_commands.py does it",
+    ),
+    **dict.fromkeys(
+        [
+            "cp compose.env.example compose.env",
+            "docker compose --env-file compose.env up -d --build --scale worker=4",
+        ],
+        "needs a Docker engine; `make compose-test` runs the fleet",
+    ),
+    **dict.fromkeys(
+        [
+            "python3 -m venv /opt/ballast/.venv && /opt/ballast/.venv/bin/pip install -r /opt/ballast/requirements.txt",
+            "useradd --system --no-create-home --shell /usr/sbin/nologin ballast",
+            "install -m 600 /dev/null /etc/ballast.env",
+            "cp -r /opt/ballast/deploy/systemd/* /etc/systemd/system/ && systemctl daemon-reload",
+            "systemctl start ballast-migrate",
+            "systemctl enable --now ballast-frontend ballast-main@1 ballast-main@2 ballast-bulk@1 ballast-light@1 "
+            "ballast-beat ballast-flower",
+        ],
+        "changes the machine; tests/test_systemd.py has systemd judge the units",
+    ),
+}
+BY_COMPOSE = ("fleet", "sql", "restored=")
+"""The drill with containers: `make compose-test` does it."""
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands_of(text: str) -> list[str]:
+    """Those in the blocks of the page, without remarks; one that goes on over several lines is one."""
+    text = re.sub(r" *\\\n +", " ", text)
+    found = [line.strip() for line in text.splitlines() if COMMAND.match(line)]
+    return [re.sub(r"(?:\s{2,}|\s+#\s).*$", "", command).strip() for command in found]
+
+
+def documented() -> set[str]:
+    return {command for page in documents() for command in commands_of(page.read_text())}
+
+
+def test_every_documented_command_is_run_or_has_a_reason_not_to() -> None:
+    known = RUN | REFUSED.keys() | STAY.keys() | NOT_RUN.keys() | set(BACKUP)
+    unknown = {
+        command
+        for command in documented() - known
+        if not command.startswith(BY_COMPOSE)
+        and "/actions" not in command  # tests/bot_frontend/test_page.py orders
+    }
+    assert unknown == set()
+    assert known - documented() == set()
+
+
+def test_no_document_kills_by_name() -> None:
+    for page in documents():
+        assert not re.search(r"\bpkill\b|\bkillall\b", page.read_text()), page
+
+
+def shell(stack: Stack, command: str, **environment: str) -> subprocess.Popen[str]:
+    """As who has activated .venv in the project's folder types it, with the ports of this stack."""
+    command = command.replace("127.0.0.1:8080", f"127.0.0.1:{stack.ops_port}")
+    environment = {
+        **stack.env,
+        "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
+        **environment,
+    }
+    return subprocess.Popen(
+        leashed(["bash", "-c", command], parent=os.getpid()),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_commands_that_end_do_so_well(stack: Stack) -> None:
+    for command in sorted(RUN):
+        process = shell(stack, command)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, f"{command}\n{said}"
+        assert "Traceback" not in said
+    for command, words in REFUSED.items():
+        process = shell(stack, command)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode != 0, command
+        assert words in said, f"{command}\n{said}"
+        assert "Traceback" not in said
+    shell(stack, "python -m dbcore breaker auto").communicate(timeout=120)
+
+
+@pytest.mark.parametrize("command", STAY)
+def test_commands_that_stay_come_up(command: str, make_stack: MakeStack, tmp_path: Path) -> None:
+    stack = make_stack()  # not started: the command is what is to run
+    environment = {"OPS_PORT": str(free_port()), "FLOWER_PORT": str(free_port()), "FLOWER_BASIC_AUTH": "u:p"}
+    if command.endswith("beat"):
+        command += f" -s {tmp_path / 'schedule'}"  # else in the folder of the project
+    process = shell(stack, command, **environment)
+    assert process.stdout is not None
+    words = STAY[command.partition(" -s ")[0]]
+    lines: list[str] = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if words in line:
+                break
+        assert words in lines[-1], "".join(lines)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_the_documented_backup_works_with_the_embedded_server(
+    postgres_server: EmbeddedPostgres, database_url: str, tmp_path: Path
+) -> None:
+    """And gives what pg_restore reads; whether it is right is tests/dbcore/test_restore.py's."""
+    (tmp_path / ".ballast").mkdir()
+    (tmp_path / ".ballast/running.env").write_text(f"DATABASE_URL='{database_url}'\n")
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    script = "\n".join(["set -e", *BACKUP, "pg_restore --list ballast.dump"])
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "TABLE DATA" in done.stdout
