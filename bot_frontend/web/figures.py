@@ -215,7 +215,8 @@ FIGURES: tuple[Figure, ...] = (
     ),
     gauge(
         "ballast_inbox_overdue_seconds",
-        "For how long the oldest job waits that is not held back; 0 below 15 s, and while the breaker is open.",
+        "For how long the oldest job waits that is not held back; "
+        "0 below 15 s, while the breaker is open, and for a minute after.",
         lambda look, _: None if look.inbox_size is None else look.inbox_overdue_seconds or 0.0,
     ),
     totals(

@@ -239,7 +239,7 @@ def test_commands_that_nobody_answers_are_an_alarm_until_somebody_does(queueing:
     client.zincrby("ballast:inbox:all", -60_000, "a")
     guard.look(not_closed(BreakerReason.OUTAGE))
     assert messages_but(queueing, "a") == []
-    guard.look(FleetView(BreakerState.CLOSED, None, time.time() - 5, None, 0.0, ()))
+    guard.look(FleetView(BreakerState.CLOSED, None, time.time() - 20, None, 0.0, ()))
     assert messages_but(queueing, "a") == []
     guard.look()
     guard.look()

@@ -62,6 +62,9 @@ mistake it costs an answer that comes twice, and nothing else (docs/chaos.md has
 OVERDUE_SECONDS = 15.0
 """A job that waits for longer, and not for the database, waits for workers that take nothing or are too few."""
 
+RECOVERY_SECONDS = 60.0
+"""So long after an outage what waited is being worked through, and nobody is alarmed by its age."""
+
 _LOOKED_AT_MAX = 500
 _TAKE_THEIR_TIME = (SendChunk.kind, EraseChunk.kind)
 """Nobody waits for their answer, and they take as long as the pace wants."""
@@ -455,13 +458,14 @@ class Inbox:
     def overdue_seconds(self, view: FleetView | None) -> float | None:
         """For how long the oldest job waits that is not held back, where that is OVERDUE_SECONDS or more.
 
-        view -- the breaker's: while it holds calls back None is answered, and what it held back waits since it closed.
+        view -- the breaker's: None is answered while it holds calls back, and for RECOVERY_SECONDS after.
         """
         if view is not None and (view.admits_nothing or view.admits_only_reads):
             return None
         waits_ms = self._overdue(
             args=[
                 int(1000 * view.since) if view is not None else 0,
+                int(1000 * RECOVERY_SECONDS),
                 int(1000 * OVERDUE_SECONDS),
                 _LOOKED_AT_MAX,
                 *_TAKE_THEIR_TIME,
