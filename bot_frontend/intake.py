@@ -20,7 +20,8 @@ from bot_frontend.commands import interpret, is_for_another_bot
 from bot_frontend.dialogue import Dialogue
 from bot_frontend.updates import ButtonPress, Reading, TextMessage, UpdateUnreadable, read
 from dbcore.money import format_amount
-from dbcore.settings import Settings
+from dbcore.redis_condition import RedisCondition
+from dbcore.settings import Settings, bot_id_of
 from workers.broadcasts.albums import Albums
 from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
 from workers.inbox.inbox import SIZE_MAX
@@ -37,6 +38,7 @@ from workers.jobs import (
 )
 from workers.messages import Message
 from workers.notices import TOLD_TO_WAIT, queued_notice
+from workers.ownership import WrongBot
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +49,7 @@ RAW_KEPT_MAX = 8192
 
 
 class IntakeFull(Exception):
-    """Not even a refusal can be recorded any more. Telegram must not be told "got it"."""
+    """Nothing can be recorded that will be kept, not even a refusal. Telegram must not be told "got it"."""
 
 
 class Intake:
@@ -64,11 +66,16 @@ class Intake:
         database_is_away: Callable[[], bool],
         username: Callable[[], str | None] = lambda: None,
         database_is_readable: Callable[[], bool] = lambda: False,
+        redis_condition: Callable[[], RedisCondition] = RedisCondition,
+        claim_redis: Callable[[], None] = lambda: None,
     ) -> None:
         """database_is_away -- what is known of it, without asking: then people are told at once that they wait.
         username -- the bot's own, where it is known by now.
         database_is_readable -- though it is away: it is full or read-only, and no more than that.
+        redis_condition -- as it was seen last.
+        claim_redis -- takes Redis for our bot, once it answers; raises WrongBot.
         """
+        self._redis_condition = redis_condition
         self._settings = settings
         self._database_is_away = database_is_away
         self._database_is_readable = database_is_readable
@@ -76,7 +83,8 @@ class Intake:
         self._inbox = inbox
         self._publisher = publisher
         self._albums = albums
-        self._bot_id = int(settings.require("telegram_bot_token").partition(":")[0])
+        self._bot_id = bot_id_of(settings.require("telegram_bot_token"))
+        self._claim_redis: Callable[[], None] | None = claim_redis
 
     def take(self, raw: Any) -> str | None:
         """Record one update and publish its job. Returns the callback query to be answered, where it is one."""
@@ -156,9 +164,19 @@ class Intake:
         bounded: bool = True,
     ) -> Receipt:
         """bounded -- False for what says that there is no room, which needs little room and leaves soon."""
-        receipt = self._inbox.accept(
-            envelope, dialogue=step, failure=failure, size_max=SIZE_MAX if bounded else 2 * SIZE_MAX
-        )
+        if self._claim_redis is not None:
+            try:
+                self._claim_redis()
+            except WrongBot as error:
+                raise IntakeFull(str(error)) from error
+            self._claim_redis = None
+        condition = self._redis_condition()
+        if condition.stops_intake is not None:
+            raise IntakeFull(condition.stops_intake.words)
+        size_max = SIZE_MAX if bounded else 2 * SIZE_MAX
+        if bounded and condition.is_short_of_memory:
+            size_max = 0
+        receipt = self._inbox.accept(envelope, dialogue=step, failure=failure, size_max=size_max)
         log.info(
             "taken",
             job_id=envelope.job_id,

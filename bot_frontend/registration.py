@@ -35,15 +35,20 @@ async def register(
     """Beside the bot's work, for as long as it takes: a bot without a menu is a bot all the same."""
     await _insist("get_me", lambda: _ask_who_we_are(bot, identity), pacer)
     if settings.telegram_webhook_url is not None:
-        await _insist("set_webhook", lambda: _set_webhook(bot, settings, receiver), pacer)
-    await _insist("set_commands", lambda: _set_commands(bot, settings), pacer)
+        # Beside each other: a webhook that Telegram refuses leaves people their menu.
+        await asyncio.gather(
+            _insist("set_webhook", lambda: set_webhook(bot, settings, receiver), pacer),
+            _insist("set_commands", lambda: _set_commands(bot, settings), pacer),
+        )
+    else:
+        await _insist("set_commands", lambda: _set_commands(bot, settings), pacer)
 
 
 async def _ask_who_we_are(bot: Bot, identity: Identity) -> None:
     identity.username = (await bot.get_me()).username
 
 
-async def _set_webhook(bot: Bot, settings: Settings, receiver: Receiver) -> None:
+async def set_webhook(bot: Bot, settings: Settings, receiver: Receiver) -> None:
     assert settings.telegram_webhook_url is not None  # noqa: S101
     assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
     try:

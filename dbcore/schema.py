@@ -313,5 +313,14 @@ admin_actions = Table(
 )
 Index("admin_actions_created_at_idx", admin_actions.c.created_at)
 
+bound_bot = Table(
+    "bound_bot",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
+    Column("bot_id", BigInteger, nullable=False),
+    _time("created_at"),
+    _check("bound_bot_is_one", "id = 1"),
+)
+
 TABLE_NAMES: tuple[str, ...] = (*sorted(metadata.tables), "alembic_version")
 """Every table a migrated database has."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,10 @@ _DATABASE_URL = re.compile(
 """As SQLAlchemy takes it apart. It fails over a port that is no number, and shows it: a password's end, after an @."""
 
 
+TELEGRAM_API_URL = "https://api.telegram.org"
+WEBHOOK_PORTS = frozenset({443, 80, 88, 8443})
+
+
 class SettingsError(Exception):
     """An option has a value Ballast cannot work with. The message names option, expectation and what came."""
 
@@ -35,6 +40,17 @@ def psycopg2_url(url: str) -> str:
     SQLAlchemy 2.1 resolves a bare `postgresql://` to psycopg 3.
     """
     return re.sub(r"^(postgres|postgresql)://", "postgresql+psycopg2://", url)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def bot_id_of(token: str) -> int:
+    return int(token.partition(":")[0])
 
 
 class Settings(BaseSettings):
@@ -57,8 +73,10 @@ class Settings(BaseSettings):
 
     redis_url: Annotated[SecretStr | None, Field(description="Redis; unset: the embedded one")] = None
 
+    redis_mode: Literal["responsive", "thrifty"] = "responsive"
+
     telegram_bot_token: SecretStr | None = None
-    telegram_api_url: str = "https://api.telegram.org"
+    telegram_api_url: str = TELEGRAM_API_URL
     telegram_proxy_url: SecretStr | None = None
     telegram_webhook_url: str | None = None
     telegram_webhook_secret: SecretStr | None = None
@@ -146,6 +164,26 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def _webhook_that_telegram_takes(self) -> Self:
+        """A Bot API server of one's own takes what Telegram does not: any port, http and private addresses."""
+        if self.telegram_webhook_url is None or self.telegram_api_url != TELEGRAM_API_URL:
+            return self
+        parts = urlsplit(self.telegram_webhook_url)
+        objection = None
+        if parts.scheme != "https":
+            objection = "Telegram delivers by https:// only"
+        elif (parts.port or 443) not in WEBHOOK_PORTS:
+            objection = "Telegram delivers to the ports 443, 80, 88 and 8443 only"
+        elif _is_private(parts.hostname or ""):
+            objection = "Telegram cannot reach a private address"
+        if objection is not None:
+            raise ValueError(
+                f"TELEGRAM_WEBHOOK_URL: {objection}; got {self.telegram_webhook_url!r}. "
+                "With a Bot API server of your own, set TELEGRAM_API_URL too"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _webhook_secret_from_token(self) -> Self:
         """All frontends behind one webhook must expect the same secret: unset, it is derived, not drawn."""
         if self.telegram_webhook_url and self.telegram_webhook_secret is None and self.telegram_bot_token:
@@ -154,6 +192,11 @@ class Settings(BaseSettings):
             ).hexdigest()
             object.__setattr__(self, "telegram_webhook_secret", SecretStr(digest))
         return self
+
+    @property
+    def bot_id(self) -> int | None:
+        token = self.telegram_bot_token
+        return None if token is None else bot_id_of(token.get_secret_value())
 
     def require(self, option: Literal["database_url", "redis_url", "telegram_bot_token"]) -> str:
         """The value of an option this process cannot do without, in clear.
@@ -183,7 +226,9 @@ def load_settings() -> Settings:
 
 def _one_line(item: object) -> str:
     assert isinstance(item, dict)  # noqa: S101  pydantic's ErrorDetails is a TypedDict
-    option = str(item["loc"][0]) if item["loc"] else "settings"
+    if not item["loc"]:  # of several options together: the message names them
+        return str(item["msg"]).removeprefix("Value error, ")
+    option = str(item["loc"][0])
     field = Settings.model_fields.get(option)
     came = repr(item["input"])
     if field is not None and "SecretStr" in str(field.annotation):

@@ -1,4 +1,4 @@
-"""`python -m devstack run|freeze`."""
+"""`python -m devstack run|freeze|repair-redis`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from devstack import announce
+from devstack.aof import repair
 from devstack.freeze import freeze
 from devstack.options import StartRefused
 from devstack.run import run
@@ -20,11 +21,15 @@ def main() -> int:
     commands.add_parser("run", help="start everything and keep it up until Ctrl-C")
     standing = commands.add_parser("freeze", help="let the PostgreSQL that runs here stand still for a while")
     standing.add_argument("--seconds", type=float, default=60.0, help="for so long (60)")
+    commands.add_parser("repair-redis", help="cut off what a power cut damaged at the end of Redis's file")
     options = parser.parse_args()
     if options.command == "run":
         return run()
     try:
-        freeze(Path.cwd(), options.seconds)
+        if options.command == "freeze":
+            freeze(Path.cwd(), options.seconds)
+        else:
+            announce.repaired(repair(Path.cwd()))
     except StartRefused as refusal:
         announce.refusal(refusal)
         return 1

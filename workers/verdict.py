@@ -9,6 +9,7 @@ from typing import Any
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
+from dbcore.redis_condition import STOPS_INTAKE, RedisTrouble
 from workers.counts import counted
 from workers.durations import duration
 from workers.probe_record import SCHEMA
@@ -36,7 +37,11 @@ _REMEDIES: dict[BreakerReason | None, str] = {
     None: "An operator holds the breaker open: release it when done.",
 }
 
-_DEAF = {"Conflict": "another process asks with the same token, so stop one of the two"}
+_DEAF = {
+    "Conflict": "another process asks with the same token, so stop one of the two",
+    "WebhookGone": "the webhook was removed, and is set again",
+    "WebhookElsewhere": "another deployment sets this bot's webhook to its own address, so stop one of the two",
+}
 
 
 class DatabaseState(StrEnum):
@@ -73,6 +78,7 @@ class Circumstances:
     """What a verdict goes by.
 
     takes_jobs -- whether Redis answers. seen -- whether what it holds was ever seen, and could be read.
+    redis_trouble -- what is wrong with it though it answers, the worst there is.
     deaf -- why updates do not reach us, where they do not.
     """
 
@@ -87,6 +93,7 @@ class Circumstances:
     waiting: int
     held_back: int
     oldest_seconds: float
+    redis_trouble: RedisTrouble | None = None
 
 
 def judge(now: Circumstances) -> Verdict:
@@ -97,6 +104,12 @@ def judge(now: Circumstances) -> Verdict:
             "Redis does not answer",
             "No command can be taken, and people get no answers. Telegram keeps what they write for a day: see to "
             "Redis, and all goes on by itself.",
+        )
+    if now.redis_trouble in STOPS_INTAKE:
+        return Verdict(
+            Standing.DOWN,
+            "Redis cannot hold commands",
+            f"{now.redis_trouble.words} Telegram keeps new messages for a day.",
         )
     if not now.seen:
         return Verdict(
@@ -138,6 +151,8 @@ def _troubled(now: Circumstances) -> Verdict | None:
             "Telegram's messages do not reach us",
             f"What people write is not heard: {why}. Telegram keeps it for a day.",
         )
+    elif now.redis_trouble is not None:
+        title, words = "Redis is not safe", now.redis_trouble.words
     else:
         return None
     return Verdict(Standing.DEGRADED, title, words)
