@@ -7,6 +7,7 @@ import sys
 import redis.connection
 import redis.utils
 
+from dbcore.redis_pace import pace_of
 from dbcore.redis_url import read_redis_url
 from dbcore.settings import SettingsError, load_settings
 from workers.jobs import QUEUES
@@ -14,6 +15,7 @@ from workers.jobs import QUEUES
 try:
     _settings = load_settings()
     _redis = read_redis_url(_settings.require("redis_url"))
+    _pace = pace_of(_settings)
 except SettingsError as _error:  # a process boundary: `celery -A workers …` ends here with one line an option
     sys.exit(f"ballast: {_error}")
 
@@ -29,9 +31,8 @@ broker_transport_options = {
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
     "socket_keepalive": True,
-    # How long a worker asks Redis for its queues of before, and so how soon it takes from one that was opened again.
-    "polling_interval": 0.25,
-    "health_check_interval": 5,  # 25 by default: a half-open BRPOP is then noticed after 51 s
+    "polling_interval": _pace.take,  # how long one BRPOP waits; valve.py has it shorter while queues are shut
+    "health_check_interval": _pace.check,  # 25 by default: a half-open BRPOP is then noticed after 51 s
     "visibility_timeout": 600,  # longer than any job; a dead process's jobs come back by its heartbeat, not by this
     "max_retries": 1,  # a publish against a hung Redis blocks without bound otherwise
     "interval_start": 0.1,
@@ -39,9 +40,12 @@ broker_transport_options = {
     "interval_max": 0.5,
 }
 broker_pool_acquire_timeout = 2
+broker_pool_limit = 2  # 10 by default: small plans of Redis have 20 to 30 connections in all
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # 100 by default, then the worker gives up
 broker_channel_error_retry = True  # READONLY, OOM and MISCONF answers of Redis are channel errors
+
+worker_consumer = "workers.broker:Consumer"
 
 task_acks_late = True
 task_reject_on_worker_lost = True
@@ -78,8 +82,8 @@ beat_schedule = {
     # On the probe's queue, for it needs no database and must not wait behind what does.
     "broadcasts-watch": {
         "task": "workers.broadcasts.watch",
-        "schedule": 5.0,
-        "options": {"queue": "health", "expires": 5},
+        "schedule": _pace.watch,
+        "options": {"queue": "health", "expires": _pace.watch},
     },
 }
 beat_max_loop_interval = 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import redis
 import structlog
 import uvicorn
 from celery import Celery
@@ -14,6 +15,7 @@ from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
 from bot_frontend.polling import Poller
 from bot_frontend.reception import Receiver
+from bot_frontend.redis_alarm import RedisAlarm
 from bot_frontend.registered import Registered
 from bot_frontend.registration import Identity, register
 from bot_frontend.web.actions import Actions
@@ -22,12 +24,14 @@ from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.server import AcceptErrors, make_server
 from bot_frontend.web.webhook import Webhook
+from bot_frontend.webhook_watch import WebhookWatch
 from dbcore.redis_client import connect_redis, require_database
 from dbcore.settings import Settings, SettingsError, load_settings
-from workers import board
+from workers import board, ownership
 from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox, Publisher
 from workers.logs import configure_logging
+from workers.ownership import WrongBot
 from workers.telegram.bot import make_bot
 from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses
@@ -60,6 +64,8 @@ async def serve(settings: Settings) -> None:
         lambda: identity.username,
         lambda: monitor.latest.fleet is not None and monitor.latest.fleet.admits_only_reads,
         lambda: monitor.latest.fleet is not None and monitor.latest.fleet.paused,
+        lambda: monitor.latest.redis,
+        lambda: ownership.claim(client, settings),
     )
 
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
@@ -74,10 +80,15 @@ async def serve(settings: Settings) -> None:
     app = make_app(settings, monitor, webhook, Actions(client, inbox, publisher), Jobs(client))
     server = make_server(app, settings.ops_host, settings.ops_port)
     asyncio.get_running_loop().set_exception_handler(AcceptErrors())
-    registered = Registered(client, settings.require("telegram_bot_token").partition(":")[0])
-    beside = [asyncio.create_task(register(bot, settings, identity, receiver, pacer, registered))]
+    registered = Registered(client, str(settings.bot_id))
+    beside = [
+        asyncio.create_task(register(bot, settings, identity, receiver, pacer, registered)),
+        asyncio.create_task(RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest).run()),
+    ]
     if webhook is None:
         beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer, checkouts).run()))
+    else:
+        beside.append(asyncio.create_task(WebhookWatch(bot, settings, receiver, registered).run()))
     for task in beside:
         task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
     monitor.start()
@@ -106,13 +117,28 @@ def _stop_after_crash(ended: asyncio.Task[None], server: uvicorn.Server) -> None
         server.should_exit = True
 
 
+def _claim_redis(settings: Settings) -> None:
+    """Raises WrongBot, SettingsError. A Redis that does not answer now is asked again by intake."""
+    with connect_redis(settings, call_seconds_max=REDIS_CALL_SECONDS_MAX) as client:
+        try:
+            ownership.claim(client, settings)
+        except redis.RedisError as error:
+            if "HELLO" in str(error):
+                raise SettingsError(
+                    "REDIS_URL: this Redis, or a proxy before it, does not know the command HELLO. "
+                    "Ballast needs Redis 6.2 or later"
+                ) from error
+            log.warning("redis_not_claimed", error=type(error).__name__)
+
+
 def main() -> None:
     configure_logging()
     try:
         settings = load_settings()
         settings.require("telegram_bot_token")
         require_database(settings)
-    except SettingsError as error:
+        _claim_redis(settings)
+    except (SettingsError, WrongBot) as error:
         sys.exit(f"ballast: {error}")
     asyncio.run(serve(settings))
 

@@ -27,7 +27,8 @@ from bot_frontend.updates import (
     UpdateUnreadable,
     read,
 )
-from dbcore.settings import Settings
+from dbcore.redis_condition import RedisCondition
+from dbcore.settings import Settings, bot_id_of
 from workers.broadcasts.albums import Albums
 from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
 from workers.inbox.inbox import SIZE_MAX
@@ -43,6 +44,7 @@ from workers.jobs import (
     queue_of,
 )
 from workers.notices import TOLD_TO_WAIT, balance_from_memory, queued_notice
+from workers.ownership import WrongBot
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +55,7 @@ RAW_KEPT_MAX = 8192
 
 
 class IntakeFull(Exception):
-    """Not even a refusal can be recorded any more. Telegram must not be told "got it"."""
+    """Nothing can be recorded that will be kept, not even a refusal. Telegram must not be told "got it"."""
 
 
 class Intake:
@@ -71,12 +73,17 @@ class Intake:
         username: Callable[[], str | None] = lambda: None,
         database_is_readable: Callable[[], bool] = lambda: False,
         database_is_paused: Callable[[], bool] = lambda: False,
+        redis_condition: Callable[[], RedisCondition] = RedisCondition,
+        claim_redis: Callable[[], None] = lambda: None,
     ) -> None:
         """database_is_away -- what is known of it, without asking: then people are told at once that they wait.
         username -- the bot's own, where it is known by now.
         database_is_readable -- though it is away: it is full or read-only, and no more than that.
         database_is_paused -- it is away by an operator's word.
+        redis_condition -- as it was seen last.
+        claim_redis -- takes Redis for our bot, once it answers; raises WrongBot.
         """
+        self._redis_condition = redis_condition
         self._settings = settings
         self._database_is_away = database_is_away
         self._database_is_readable = database_is_readable
@@ -85,7 +92,8 @@ class Intake:
         self._inbox = inbox
         self._publisher = publisher
         self._albums = albums
-        self._bot_id = int(settings.require("telegram_bot_token").partition(":")[0])
+        self._bot_id = bot_id_of(settings.require("telegram_bot_token"))
+        self._claim_redis: Callable[[], None] | None = claim_redis
 
     def take(self, raw: Any) -> PressReply | None:
         """Record one update and publish its job. Returns what is to be done about the press, where it is one."""
@@ -174,9 +182,19 @@ class Intake:
         bounded: bool = True,
     ) -> Receipt:
         """bounded -- False for what is owed whatever the load: payments, and the word that there is no room."""
-        receipt = self._inbox.accept(
-            envelope, dialogue=step, failure=failure, size_max=SIZE_MAX if bounded else 2 * SIZE_MAX
-        )
+        if self._claim_redis is not None:
+            try:
+                self._claim_redis()
+            except WrongBot as error:
+                raise IntakeFull(str(error)) from error
+            self._claim_redis = None
+        condition = self._redis_condition()
+        if condition.stops_intake is not None:
+            raise IntakeFull(condition.stops_intake.words)
+        size_max = SIZE_MAX if bounded else 2 * SIZE_MAX
+        if bounded and condition.is_short_of_memory:
+            size_max = 0
+        receipt = self._inbox.accept(envelope, dialogue=step, failure=failure, size_max=size_max)
         log.info(
             "taken",
             job_id=envelope.job_id,

@@ -44,7 +44,7 @@ async def register(
         _insist("setMyCommands", lambda: _set_commands(bot, settings, registered), pacer),
     ]
     if settings.telegram_webhook_url is not None:
-        steps.append(_insist("setWebhook", lambda: _set_webhook(bot, settings, receiver, registered), pacer))
+        steps.append(_insist("setWebhook", lambda: set_webhook(bot, settings, receiver, registered), pacer))
     await asyncio.gather(*steps)
 
 
@@ -52,7 +52,7 @@ async def _ask_who_we_are(bot: Bot, identity: Identity) -> None:
     identity.username = (await bot.get_me()).username
 
 
-async def _set_webhook(bot: Bot, settings: Settings, receiver: Receiver, registered: Registered) -> None:
+async def set_webhook(bot: Bot, settings: Settings, receiver: Receiver, registered: Registered) -> None:
     assert settings.telegram_webhook_url is not None  # noqa: S101
     assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
     url, secret = settings.telegram_webhook_url, settings.telegram_webhook_secret.get_secret_value()

@@ -8,18 +8,38 @@ from dbcore.settings import Settings, SettingsError
 
 CALL_SECONDS_MAX = 2.0
 
+FIRST_WRITE_LUA = """
+local function first_write(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    redis.call('DEL', 'ballast:none')
+    return redis.call(...)
+  end
+  return answer
+end
+"""
+"""A Redis whose memory is full refuses a script's first write, unless that needs no memory, and none that follow. This
+lets a script go on if its work frees memory in the end.
+"""
+
+CONNECTIONS_MAX = 12
+"""Per client, whatever happens: who finds all in use waits, and then fails as if Redis did not answer."""
+
 
 def connect_redis(settings: Settings, *, call_seconds_max: float = CALL_SECONDS_MAX) -> redis.Redis:
     """Does not connect yet. Raises SettingsError where REDIS_URL is unset."""
     url = settings.require("redis_url")
-    return redis.Redis.from_url(
+    pool = redis.BlockingConnectionPool.from_url(
         url,
+        max_connections=CONNECTIONS_MAX,
+        timeout=call_seconds_max,
         socket_connect_timeout=min(1.0, call_seconds_max),
         socket_timeout=call_seconds_max,
         **({} if url.startswith("unix:") else {"socket_keepalive": True}),
         health_check_interval=15,
         retry=None,
     )
+    return redis.Redis.from_pool(pool)
 
 
 def require_database(settings: Settings) -> None:

@@ -413,5 +413,14 @@ audit_runs = Table(
 )
 Index("audit_runs_table_name_idx", audit_runs.c.table_name, audit_runs.c.id)
 
+bound_bot = Table(
+    "bound_bot",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
+    Column("bot_id", BigInteger, nullable=False),
+    _time("created_at"),
+    _check("bound_bot_is_one", "id = 1"),
+)
+
 TABLE_NAMES: tuple[str, ...] = (*sorted(metadata.tables), "alembic_version")
 """Every table a migrated database has."""

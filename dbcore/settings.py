@@ -45,6 +45,10 @@ _READ_ELSEWHERE = {
 }
 
 
+TELEGRAM_API_URL = "https://api.telegram.org"
+WEBHOOK_PORTS = frozenset({443, 80, 88, 8443})
+
+
 class SettingsError(Exception):
     """An option has a value Ballast cannot work with. The message names option, expectation and what came."""
 
@@ -70,6 +74,17 @@ class Options(BaseSettings):
 _O = TypeVar("_O", bound=Options)
 
 
+def _is_private(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def bot_id_of(token: str) -> int:
+    return int(token.partition(":")[0])
+
+
 class Settings(Options):
     """One attribute an option; the option's name is the attribute's in capitals. See docs/settings.md."""
 
@@ -90,8 +105,10 @@ class Settings(Options):
 
     redis_url: Annotated[SecretStr | None, Field(description="Redis; unset: the embedded one")] = None
 
+    redis_mode: Literal["responsive", "thrifty"] = "responsive"
+
     telegram_bot_token: SecretStr | None = None
-    telegram_api_url: str = "https://api.telegram.org"
+    telegram_api_url: str = TELEGRAM_API_URL
     telegram_proxy_url: SecretStr | None = None
     telegram_webhook_url: str | None = None
     telegram_webhook_secret: SecretStr | None = None
@@ -233,6 +250,26 @@ class Settings(Options):
         return self
 
     @model_validator(mode="after")
+    def _webhook_that_telegram_takes(self) -> Self:
+        """A Bot API server of one's own takes what Telegram does not: any port, http and private addresses."""
+        if self.telegram_webhook_url is None or self.telegram_api_url != TELEGRAM_API_URL:
+            return self
+        parts = urlsplit(self.telegram_webhook_url)
+        objection = None
+        if parts.scheme != "https":
+            objection = "Telegram delivers by https:// only"
+        elif (parts.port or 443) not in WEBHOOK_PORTS:
+            objection = "Telegram delivers to the ports 443, 80, 88 and 8443 only"
+        elif _is_private(parts.hostname or ""):
+            objection = "Telegram cannot reach a private address"
+        if objection is not None:
+            raise ValueError(
+                f"TELEGRAM_WEBHOOK_URL: {objection}; got {self.telegram_webhook_url!r}. "
+                "With a Bot API server of your own, set TELEGRAM_API_URL too"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _webhook_secret_from_token(self) -> Self:
         """All frontends behind one webhook must expect the same secret: unset, it is derived, not drawn."""
         if self.telegram_webhook_url and self.telegram_webhook_secret is None and self.telegram_bot_token:
@@ -245,6 +282,11 @@ class Settings(Options):
     def minor_units(self, amount: Decimal | None) -> int | None:
         """An option's amount as the ledger counts; None where it is unset."""
         return None if amount is None else int(amount.scaleb(self.currency_exponent))
+
+    @property
+    def bot_id(self) -> int | None:
+        token = self.telegram_bot_token
+        return None if token is None else bot_id_of(token.get_secret_value())
 
     def require(self, option: Literal["database_url", "redis_url", "telegram_bot_token"]) -> str:
         """The value of an option this process cannot do without, in clear.
@@ -319,8 +361,10 @@ def _is_http(url: str) -> bool:
 
 def _one_line(options: type[Options], item: object) -> str:
     assert isinstance(item, dict)  # noqa: S101  pydantic's ErrorDetails is a TypedDict
+    if not item["loc"]:  # of several options together: the message names them
+        return str(item["msg"]).removeprefix("Value error, ")
     prefix = str(options.model_config.get("env_prefix", ""))
-    option = str(item["loc"][0]).removeprefix(prefix.lower()) if item["loc"] else "settings"
+    option = str(item["loc"][0]).removeprefix(prefix.lower())
     field = options.model_fields.get(option)
     came = repr(item["input"])
     if field is not None and "SecretStr" in str(field.annotation):

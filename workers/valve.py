@@ -12,23 +12,27 @@ database meets as many calls as before the outage, however many jobs wait.
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
 import redis
 import structlog
 from celery import bootsteps
+from celery.exceptions import WorkerShutdown
 
 from dbcore import fleet
 from dbcore.redis_client import connect_redis
-from dbcore.settings import load_settings
+from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
+from dbcore.settings import Settings, load_settings
+from workers import ownership
 from workers.jobs import DATABASE_QUEUES
+from workers.ownership import WrongBot
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.2
-NEAR_SECONDS = 0.1
-"""While it is shut, for then people wait: how often it looks, turns, and asks Redis for what is in its other queues."""
+TURN_SECONDS = 0.1
+"""How often it turns by what the watch saw: this asks nobody."""
 
 
 class Watch:
@@ -37,7 +41,8 @@ class Watch:
     While Redis is away the last answer stands; there are no jobs to take then.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, pace: RedisPace = RESPONSIVE) -> None:
+        self._pace = pace
         self._onlooker = fleet.Onlooker(client)
         self.shut = False
         self._stopped = threading.Event()
@@ -59,9 +64,23 @@ class Watch:
         except Exception:  # the edge of a thread: without it the valve would stay as it is for ever
             log.exception("valve_watch_tripped")
 
+    def pause(self) -> float:
+        """Until the next look, in seconds: short while it is shut, for then people wait."""
+        return self._pace.near if self.shut else self._pace.valve
+
     def _run(self) -> None:
-        while not self._stopped.wait(NEAR_SECONDS if self.shut else LOOK_SECONDS):
+        while not self._stopped.wait(self.pause()):
             self.look()
+
+
+def _refuse_anothers_redis(settings: Settings) -> None:
+    """Ends the worker before it takes a message of another bot."""
+    with connect_redis(settings) as client:
+        try:
+            ownership.claim(client, settings)
+        except WrongBot as error:
+            print(f"ballast: {error}", file=sys.stderr, flush=True)
+            raise WorkerShutdown(1) from error
 
 
 class ValveStep(bootsteps.StartStopStep):
@@ -83,10 +102,11 @@ class ValveStep(bootsteps.StartStopStep):
                 "replies"
             )  # or answers would wander between us and those who can send them
             log.warning("replies_left_to_others", meaning="this worker has no TELEGRAM_BOT_TOKEN")
-        self._watch = Watch(connect_redis(settings))
+        _refuse_anothers_redis(settings)
+        self._watch = Watch(connect_redis(settings), pace_of(settings))
         self._watch.start()
         self._turn(consumer)
-        self._timer = consumer.timer.call_repeatedly(NEAR_SECONDS, self._turn, (consumer,))
+        self._timer = consumer.timer.call_repeatedly(TURN_SECONDS, self._turn, (consumer,))
 
     def stop(self, consumer: Any) -> None:
         if self._timer is not None:
@@ -98,7 +118,7 @@ class ValveStep(bootsteps.StartStopStep):
         assert self._watch is not None  # noqa: S101  start() made it
         # A queue that is opened is asked for only once Redis has answered for the others.
         ordinary = consumer.connection.transport.brpop_timeout
-        consumer.task_consumer.channel.brpop_timeout = NEAR_SECONDS if self._watch.shut else ordinary
+        consumer.task_consumer.channel.brpop_timeout = self._watch.pause() if self._watch.shut else ordinary
         if self._watch.shut:
             flowing = [name for name in DATABASE_QUEUES if name in consumer.app.amqp.queues.consume_from]
             for name in flowing:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
+from dbcore.redis_condition import STOPS_INTAKE, RedisTrouble
 from workers.counts import counted
 from workers.durations import duration
 from workers.probe_record import SCHEMA
@@ -39,7 +40,11 @@ _REMEDIES: dict[BreakerReason | None, str] = {
     None: "Set the breaker to Automatic when done, here or by python -m dbcore breaker auto.",
 }
 
-_DEAF = {"Conflict": "another process asks with the same token, so stop one of the two"}
+_DEAF = {
+    "Conflict": "another process asks with the same token, so stop one of the two",
+    "WebhookGone": "the webhook was removed, and is set again",
+    "WebhookElsewhere": "another deployment sets this bot's webhook to its own address, so stop one of the two",
+}
 
 
 class DatabaseState(StrEnum):
@@ -76,6 +81,7 @@ class Circumstances:
     """What a verdict goes by.
 
     takes_jobs -- whether Redis answers. seen -- whether what it holds was ever seen, and could be read.
+    redis_trouble -- what is wrong with it though it answers, the worst there is.
     deaf -- why updates do not reach us, where they do not.
     overdue_seconds -- of the oldest job that is not held back, where it waits for too long.
     paused_seconds -- since an operator paused the bot, where one did.
@@ -99,6 +105,7 @@ class Circumstances:
     failed_jobs: int = 0
     alarms: int = 0
     answers_seconds: float = 0.0
+    redis_trouble: RedisTrouble | None = None
 
 
 def judge(now: Circumstances) -> Verdict:
@@ -109,6 +116,12 @@ def judge(now: Circumstances) -> Verdict:
             "Redis does not answer",
             "No command can be taken, and people get no answers. Telegram keeps what they write for a day: see to "
             "Redis, and all goes on by itself.",
+        )
+    if now.redis_trouble in STOPS_INTAKE:
+        return Verdict(
+            Standing.DOWN,
+            "Redis cannot hold commands",
+            f"{now.redis_trouble.words} Telegram keeps new messages for a day.",
         )
     if not now.seen:
         return Verdict(
@@ -161,6 +174,8 @@ def _troubled(now: Circumstances) -> Verdict | None:
             "Telegram's messages do not reach us",
             f"What people write is not heard: {why}. Telegram keeps it for a day.",
         )
+    elif now.redis_trouble is not None:
+        title, words = "Redis is not safe", now.redis_trouble.words
     else:
         return None
     return Verdict(Standing.DEGRADED, title, words)

@@ -37,14 +37,15 @@ def make_app(
         return JSONResponse({"status": "ok"})
 
     async def ready(_: Request) -> Response:
-        can_take_jobs = monitor.latest.takes_jobs(time.time())
-        return JSONResponse(
-            {"status": "ok" if can_take_jobs else "down"}, status_code=200 if can_take_jobs else 503
-        )
+        look, now = monitor.latest, time.time()
+        if look.takes_jobs(now):
+            return JSONResponse({"status": "ok", "reason": None})
+        return JSONResponse({"status": "down", "reason": reports.redis_error(look, now)}, status_code=503)
 
     async def metrics(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
+        monitor.asked()
         body = exposition(monitor.latest, time.time())
         return Response(body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
@@ -76,6 +77,7 @@ def make_app(
         async def endpoint(request: Request) -> Response:
             if not open_to_all and not access.may_see(request):
                 return _turned_away()
+            monitor.asked()
             return _told(report(monitor.latest, time.time()))
 
         return endpoint

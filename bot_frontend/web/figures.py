@@ -12,6 +12,7 @@ from bot_frontend.web.look import Look
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
+from dbcore.redis_condition import RedisTrouble
 from workers.jobs import JOB_TYPES, QUEUES
 from workers.totals import ANSWER_MS
 from workers.verdict import failures_in_a_row
@@ -87,8 +88,33 @@ FIGURES: tuple[Figure, ...] = (
     ),
     gauge(
         "ballast_redis_up",
-        "Whether Redis answered the last look, a moment ago.",
+        "Whether Redis answered the last look, a moment ago, and commands can be recorded there.",
         lambda look, now: float(look.takes_jobs(now)),
+    ),
+    gauges(
+        "ballast_redis_trouble",
+        "trouble",
+        "1 for what is wrong with Redis though it answers.",
+        lambda look: (
+            {trouble.value: float(trouble in look.redis.troubles) for trouble in RedisTrouble}
+            if look.seen_at
+            else {}
+        ),
+    ),
+    gauge(
+        "ballast_redis_evicted_keys",
+        "Keys that Redis deleted to free memory, since it started.",
+        lambda look, _: float(look.redis.evicted_keys) if look.seen_at else None,
+    ),
+    gauge(
+        "ballast_redis_memory_used_bytes",
+        "Memory that Redis uses.",
+        lambda look, _: float(look.redis.memory_used_bytes) if look.seen_at else None,
+    ),
+    gauge(
+        "ballast_redis_memory_max_bytes",
+        "Memory that Redis may use; 0 for no limit.",
+        lambda look, _: float(look.redis.memory_max_bytes) if look.seen_at else None,
     ),
     gauge(
         "ballast_database_away",
@@ -263,6 +289,11 @@ FIGURES: tuple[Figure, ...] = (
             if look.telegram is None or look.telegram.heard_ago_seconds is None
             else now - look.telegram.heard_ago_seconds
         ),
+    ),
+    gauge(
+        "ballast_telegram_pending_updates",
+        "Updates that Telegram keeps for the webhook, as it said in the last minute.",
+        lambda look, _: None if look.telegram is None else look.telegram.pending,
     ),
     totals(
         "ballast_telegram_requests_total",

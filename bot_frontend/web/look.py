@@ -11,6 +11,7 @@ from dbcore.fleet import Event, FleetView
 from dbcore.fleet.budget import FleetConnections
 from dbcore.fleet.outages import Outage
 from dbcore.quota import Forecast
+from dbcore.redis_condition import RedisCondition
 from workers.verdict import DatabaseState, database_state, last_answered_at
 
 FRESH_SECONDS = 5.0
@@ -23,6 +24,7 @@ class Look:
 
     redis_error -- why Redis could not be asked, or what it holds not be read; everything below it is then of the look
         before.
+    fresh_seconds -- a look that is older says nothing of now. redis -- whether Redis is fit to hold jobs.
     redis_ahead_seconds -- how far Redis's clock is ahead of ours: what is kept in Redis has its times by that one.
     server -- the last probe that says what the server is; probes -- the last hours' in short, oldest first.
     inbox_overdue_seconds -- of the oldest job that is not held back, where it waits for too long.
@@ -35,6 +37,8 @@ class Look:
     looked_at: float
     redis_ok: bool
     redis_error: str | None = None
+    fresh_seconds: float = FRESH_SECONDS
+    redis: RedisCondition = field(default_factory=RedisCondition)
     queues: dict[str, int] = field(default_factory=dict)
     inbox_size: int | None = None
     inbox_oldest_seconds: float | None = None
@@ -94,7 +98,10 @@ class Look:
 
     def takes_jobs(self, now: float) -> bool:
         """Whether jobs can be taken on record, as far as was seen lately."""
-        return self.redis_ok and now - self.looked_at <= FRESH_SECONDS
+        return self.redis_answers(now) and self.redis.stops_intake is None
+
+    def redis_answers(self, now: float) -> bool:
+        return self.redis_ok and now - self.looked_at <= self.fresh_seconds
 
     def by_redis_clock(self, now: float) -> float:
         """What Redis's clock shows when ours shows `now`."""

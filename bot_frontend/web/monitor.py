@@ -12,15 +12,18 @@ import redis
 import structlog
 
 from bot_frontend.reception import Reception
-from bot_frontend.web.look import Look
+from bot_frontend.web.look import FRESH_SECONDS, Look
 from bot_frontend.web.throughput import LastMinute
-from dbcore.fleet import FleetStore, outages
+from dbcore.fleet import FleetStore, Onlooker, outages
 from dbcore.fleet.awake import awake_time
 from dbcore.fleet.budget import read_connections
 from dbcore.fleet.store import read_state
 from dbcore.fleet.view import view_of
 from dbcore.quota import forecast
 from dbcore.redis_client import redis_time
+from dbcore.redis_condition import LOOK_SECONDS as LOOK_SECONDS_OF_REDIS
+from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
+from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings
 from workers import action_record, board, probe_record, totals
 from workers.alarms import standing
@@ -31,6 +34,7 @@ from workers.jobs import QUEUES
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.5
+"""While somebody looks at what it sees; else as seldom as REDIS_MODE says."""
 
 PROBES_SECONDS = 5.0
 """Between two readings of the last hours' probes: seldom news, and not small."""
@@ -47,7 +51,8 @@ BOARD_WAITS_SECONDS = 15.0
 
 
 class Monitor:
-    """Looks twice a second, in a thread of its own: the pages must not wait behind a webhook's threads either.
+    """Looks in a thread of its own: the pages must not wait behind a webhook's threads either. Twice a second at the
+    breaker, by which commands are taken, and at everything else while somebody asks for it.
 
     `latest` is always there at once.
     """
@@ -70,8 +75,15 @@ class Monitor:
         self._awake = awake_time(client, settings)
         self._fleet = FleetStore(client)
         self._agenda = Agenda(client)
+        self._pace = pace_of(settings)
+        self._inspector = RedisInspector(client, look_seconds=max(LOOK_SECONDS_OF_REDIS, self._pace.glance))
+        self._told: tuple[RedisTrouble, ...] = ()
+        self._onlooker = Onlooker(client)
+        self._looked_at = float("-inf")
+        self._asked_for = False
         self._seen = Look(looked_at=time.time(), redis_ok=False, redis_error="not looked yet")
-        self._stopped = threading.Event()
+        self._stopped = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
 
     @property
@@ -82,25 +94,36 @@ class Monitor:
         """Somebody looks at the page."""
         self._watched_at = time.monotonic()
 
+    def asked(self) -> None:
+        """Somebody reads a report: the next one shall not be older than this question."""
+        self._asked_for = True
+        self._wake.set()
+
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._stopped = True
+        self._wake.set()
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while True:
+        while not self._stopped:
             self._seen = self._looked()
             self._have_board_read()
-            if self._stopped.wait(LOOK_SECONDS):
-                return
+            if self._wake.wait(LOOK_SECONDS if self._is_watched() else self._pace.glance):
+                # However many ask.
+                time.sleep(max(0.0, self._looked_at + LOOK_SECONDS - time.monotonic()))
+                self._wake.clear()
+
+    def _is_watched(self) -> bool:
+        return time.monotonic() - self._watched_at <= WATCHED_SECONDS
 
     def _have_board_read(self) -> None:
         """Where somebody watches, it is no longer fresh, and there is somebody to read it."""
         look, now = self._seen, time.monotonic()
         since_asked = now - self._asked_at
-        if now - self._watched_at > WATCHED_SECONDS or since_asked < BOARD_SECONDS:
+        if not self._is_watched() or since_asked < BOARD_SECONDS:
             return
         if look.redis_error or "health" not in look.attended_queues:
             return
@@ -114,7 +137,7 @@ class Monitor:
 
     def _looked(self) -> Look:
         try:
-            return self._look()
+            return self._glance() if self._is_glance_enough() else self._look()
         except redis.RedisError as error:
             return replace(
                 self._seen, looked_at=time.time(), redis_ok=False, redis_error=type(error).__name__
@@ -130,7 +153,32 @@ class Monitor:
                 redis_error=f"unreadable: {type(error).__name__}",
             )
 
+    def _is_glance_enough(self) -> bool:
+        asked_for, self._asked_for = self._asked_for, False
+        is_recent = time.monotonic() - self._looked_at < self._pace.look
+        return is_recent and not asked_for and not self._is_watched() and self._seen.redis_error is None
+
+    def _glance(self) -> Look:
+        """At the breaker alone, by which commands are taken; at everything where it has changed."""
+        seen = self._onlooker.read()
+        before = self._seen.fleet
+        if before is None or (seen.state, seen.reason) != (before.state, before.reason):
+            return self._look()
+        return replace(self._seen, looked_at=time.time(), redis=self._condition())
+
+    def _condition(self) -> RedisCondition:
+        condition = self._inspector.look()
+        for trouble in condition.troubles:
+            if trouble not in self._told:
+                log.error("redis_trouble", trouble=trouble, words=trouble.words)
+        for trouble in self._told:
+            if trouble not in condition.troubles:
+                log.info("redis_trouble_over", trouble=trouble)
+        self._told = condition.troubles
+        return condition
+
     def _look(self) -> Look:
+        self._looked_at = time.monotonic()
         lengths = {queue: self._redis.llen(queue) for queue in QUEUES}
         now = time.time()
         redis_now = redis_time(self._redis)
@@ -139,7 +187,9 @@ class Monitor:
         view = view_of(state, state_at)
         return Look(
             looked_at=now,
+            fresh_seconds=max(FRESH_SECONDS, 3 * self._pace.glance),
             redis_ok=True,
+            redis=self._condition(),
             queues=lengths,
             inbox_size=self._inbox.size(),
             inbox_oldest_seconds=self._inbox.oldest_age_seconds(),
@@ -158,7 +208,7 @@ class Monitor:
             recent_transitions=self._fleet.recent()[:TRANSITIONS_SHOWN],
             outages=outages.read(self._redis, state, state_at),
             alarms={name: event.since for name, event in standing.read(self._redis).items()},
-            connections=read_connections(self._redis),
+            connections=read_connections(self._redis, silent_after_seconds=self._pace.silent),
             connection_budget=self._settings.db_connection_budget,
             quota=forecast(
                 self._settings.quota_compute_hours,

@@ -6,6 +6,7 @@ from typing import Any
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.quota import QuotaState
+from dbcore.redis_condition import RedisTrouble
 from workers.jobs import ACTION_ID, BROADCAST_ID, REFERENCE
 from workers.verdict import DatabaseState, Standing
 
@@ -44,13 +45,14 @@ _BREAKER = _one_of(*BreakerState, "unknown")
 
 _ERROR = _object(error=_TEXT)
 _LIVE = _object(status=_one_of("ok"))
-_READY = _object(status=_one_of("ok", "down"))
-_REDIS = _object(ok=_BOOLEAN, error=_or_null(_TEXT))
+_READY = _object(status=_one_of("ok", "down"), reason=_or_null(_TEXT))
+_REDIS = _object(ok=_BOOLEAN, error=_or_null(_TEXT), troubles=_list(_one_of(*RedisTrouble)))
 _TELEGRAM = _object(
     mode=_or_null(_one_of("polling", "webhook")),
     ok=_or_null(_BOOLEAN),
     error=_or_null(_TEXT),
     age_seconds=_or_null(_SECONDS),
+    pending=_or_null(_COUNT),
 )
 _HEALTH = _object(
     status=_one_of("ok", "degraded", "down"),

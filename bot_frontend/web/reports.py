@@ -8,6 +8,7 @@ from typing import Any
 
 from bot_frontend.web.look import Look
 from dbcore.quota import QuotaState
+from dbcore.redis_condition import RedisTrouble
 from workers.verdict import failures_in_a_row
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
@@ -16,7 +17,7 @@ _LETS_THROUGH = frozenset({"closed", "disabled"})
 def health(look: Look, now: float) -> dict[str, Any]:
     """Basic connectivity. `status`: ok, degraded (jobs are taken, but somebody waits), down (no job can be taken)."""
     takes_jobs = look.takes_jobs(now)
-    alive = len(look.processes) if takes_jobs else None
+    alive = len(look.processes) if look.redis_answers(now) and not _beats_are_refused(look) else None
     deaf = look.telegram is not None and look.telegram.ok is False
     if not takes_jobs:
         status = "down"
@@ -27,13 +28,14 @@ def health(look: Look, now: float) -> dict[str, Any]:
         or look.inbox_overdue_seconds
         or deaf
         or look.redis_error
+        or look.redis.troubles
     ):
         status = "degraded"
     else:
         status = "ok"
     return {
         "status": status,
-        "redis": {"ok": takes_jobs, "error": redis_error(look, now)},
+        "redis": redis(look, now),
         "telegram": telegram(look),
         "database": {"state": look.database, "breaker": look.breaker.state if look.breaker else "unknown"},
         "workers": {"alive": alive},
@@ -112,10 +114,30 @@ def telegram(look: Look) -> dict[str, Any]:
         "ok": heard.ok if heard else None,
         "error": heard.error if heard else None,
         "age_seconds": ago,
+        "pending": heard.pending if heard else None,
+    }
+
+
+def redis(look: Look, now: float) -> dict[str, Any]:
+    return {
+        "ok": look.takes_jobs(now),
+        "error": redis_error(look, now),
+        "troubles": [str(trouble) for trouble in look.redis.troubles],
     }
 
 
 def redis_error(look: Look, now: float) -> str | None:
-    if look.redis_ok and not look.takes_jobs(now):
+    if look.redis_ok and not look.redis_answers(now):
         return "the last look does not end"
+    if look.redis_error is None and look.redis.stops_intake is not None:
+        return look.redis.stops_intake.words
     return look.redis_error
+
+
+def _beats_are_refused(look: Look) -> bool:
+    """Workers may well be there, and cannot say so."""
+    return look.redis.stops_intake in {
+        RedisTrouble.READ_ONLY,
+        RedisTrouble.TOO_FEW_REPLICAS,
+        RedisTrouble.DISK,
+    }

@@ -27,7 +27,7 @@ def status(look: Look, now: float, actions: dict[str, Any]) -> dict[str, Any]:
         "now": now,
         "age_seconds": look.age_seconds(now),
         "verdict": {"state": verdict.state, "title": verdict.title, "words": verdict.words},
-        "redis": {"ok": look.takes_jobs(now), "error": reports.redis_error(look, now)},
+        "redis": reports.redis(look, now),
         "telegram": reports.telegram(look),
         "database": _database(look, now),
         "breaker": _breaker(look, now),
@@ -115,7 +115,8 @@ def probes(look: Look) -> dict[str, Any]:
 
 def _circumstances(look: Look, now: float) -> Circumstances:
     return Circumstances(
-        takes_jobs=look.takes_jobs(now),
+        takes_jobs=look.redis_answers(now),
+        redis_trouble=look.redis.worst,
         seen=look.seen_at is not None and look.redis_error is None,
         database=look.database,
         breaker=look.fleet,

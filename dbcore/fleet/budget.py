@@ -8,8 +8,9 @@ from typing import cast
 import redis
 import structlog
 
-from dbcore.fleet.store import CONNECTIONS_KEY, SILENT_AFTER_SECONDS, FleetStore
+from dbcore.fleet.store import CONNECTIONS_KEY, FleetStore
 from dbcore.redis_client import redis_time
+from dbcore.redis_pace import RESPONSIVE, pace_of
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -50,7 +51,8 @@ def within_budget(settings: Settings, client: redis.Redis, process: str) -> Sett
     if budget is None:
         return settings
     try:
-        granted = FleetStore(client).reserve(process, wanted, budget)
+        store = FleetStore(client, silent_after_seconds=pace_of(settings).silent)
+        granted = store.reserve(process, wanted, budget)
     except redis.RedisError as error:
         log.warning("connection_budget_unknown", error=type(error).__name__, starts_with=1)
         granted = 1
@@ -66,10 +68,12 @@ def within_budget(settings: Settings, client: redis.Redis, process: str) -> Sett
     return settings.model_copy(update={"db_pool_size": size, "db_max_overflow": granted - size})
 
 
-def read_connections(client: redis.Redis) -> FleetConnections:
+def read_connections(
+    client: redis.Redis, *, silent_after_seconds: float = RESPONSIVE.silent
+) -> FleetConnections:
     """As the processes last said; those long silent are gone. Raises redis.RedisError where Redis cannot be asked."""
     lines = cast(dict[bytes, bytes], client.hgetall(CONNECTIONS_KEY)).values()
-    oldest = redis_time(client) - SILENT_AFTER_SECONDS
+    oldest = redis_time(client) - silent_after_seconds
     numbers = [line.split() for line in lines]
     heard = [(int(possible), int(is_open)) for possible, is_open, seen in numbers if float(seen) >= oldest]
     return FleetConnections(

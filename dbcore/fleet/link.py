@@ -4,9 +4,10 @@ process's breaker what the fleet is. No call to the database ever waits for it.
     calls ──▶ breaker ◀──follow── link ──one script──▶ Redis ◀── the other processes
                  └──how they went──▶┘└──leased probe──▶ database
 
-It speaks once a second while all is well, four times a second while something is wrong, ten times while the fleet is
-open, and at once when a call failed. While the fleet is open it takes a lease when it is time and one is free, and
-probes by itself: no job has to be risked for it, and none has to come.
+It speaks once a second while all is well and calls are made, more seldom while there are none, four times a second
+while something is wrong, ten times while the fleet is open, and at once when a call failed. While the fleet is open it
+takes a lease when it is time and one is free, and probes by itself: no job has to be risked for it, and none has to
+come.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dbcore.fleet import events, outages
 from dbcore.fleet.awake import AwakeTime
 from dbcore.fleet.state import RECENT_SECONDS, FleetState
 from dbcore.fleet.store import FleetStore, Report, Seen
+from dbcore.redis_pace import RESPONSIVE, RedisPace
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +39,9 @@ QUIET_SECONDS = 1.0
 BUSY_SECONDS = 0.25
 NEAR_SECONDS = 0.1
 """While it may close any moment. A process that has not heard of it gives back the jobs that it takes."""
+
+IN_USE_SECONDS = 5.0
+"""Since its last call a process speaks as seldom as REDIS_MODE says."""
 
 SHORTEST_SECONDS = 0.05
 """Between two exchanges at the least, however many calls fail."""
@@ -68,6 +73,7 @@ class FleetLink:
         connections_wanted: int | None = None,
         awake: AwakeTime | None = None,
         bulk: bool = False,
+        pace: RedisPace = RESPONSIVE,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         """process -- this one's name in the fleet.
@@ -76,8 +82,9 @@ class FleetLink:
         awake -- who counts how long the database is kept awake.
         bulk -- nobody waits for what it does: it keeps no idle connection while others find none to be had.
         """
-        self.store = FleetStore(client)
+        self.store = FleetStore(client, silent_after_seconds=pace.silent)
         self._redis = client
+        self._idle_seconds = pace.link
         self._engine = engine
         self._process = process
         self._budget = connection_budget
@@ -256,8 +263,11 @@ class FleetLink:
     def _pause(self, fleet: FleetState, now: float) -> float:
         match fleet.state:
             case BreakerState.CLOSED:
-                troubled = any(call.reason is not None for call in self._engine.breaker.calls())
-                return BUSY_SECONDS if troubled else QUIET_SECONDS
+                calls = self._engine.breaker.calls()
+                if any(call.reason is not None for call in calls):
+                    return BUSY_SECONDS
+                in_use = any(call.age_seconds <= IN_USE_SECONDS for call in calls)
+                return QUIET_SECONDS if in_use else self._idle_seconds
             case BreakerState.OPEN:
                 left = fleet.until - now
                 return QUIET_SECONDS if left > FAR_SECONDS else max(SHORTEST_SECONDS, min(NEAR_SECONDS, left))

@@ -12,6 +12,7 @@ from dbcore.engine import GuardedEngine
 from dbcore.fleet.awake import awake_time
 from dbcore.fleet.budget import wanted_by, within_budget
 from dbcore.fleet.link import FleetLink
+from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings
 
 
@@ -43,6 +44,7 @@ def join(
         connection_budget=settings.db_connection_budget,
         connections_wanted=wanted.db_pool_size + wanted.db_max_overflow,
         awake=awake_time(client, settings),
+        pace=pace_of(settings),
         bulk=bulk,
     )
     return engine, link

@@ -26,9 +26,8 @@ from dbcore.breaker import Call
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import outages
 from dbcore.fleet.state import FleetState, StateUnreadable
-
-SILENT_AFTER_SECONDS = 10.0
-"""A process that said nothing for as long is gone: neither its calls nor its connections count."""
+from dbcore.redis_client import FIRST_WRITE_LUA
+from dbcore.redis_pace import RESPONSIVE
 
 RETRIES_MAX = 100
 RETRIES_PER_SECOND = 10.0
@@ -109,10 +108,14 @@ class FleetStore:
     StateUnreadable where it makes none of this release.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, silent_after_seconds: float = RESPONSIVE.silent) -> None:
+        """silent_after_seconds -- a process that said nothing for as long is gone: neither its calls nor its
+        connections count.
+        """
         self._redis = client
+        self._silent_after_seconds = silent_after_seconds
         folder = files("dbcore.fleet").joinpath("lua")
-        prelude = folder.joinpath("prelude.lua").read_text()
+        prelude = FIRST_WRITE_LUA + folder.joinpath("prelude.lua").read_text()
 
         def script(name: str) -> Any:
             return client.register_script(prelude + folder.joinpath(f"{name}.lua").read_text())
@@ -131,7 +134,7 @@ class FleetStore:
                 report.epoch,
                 _dump_calls(report.calls),
                 int(report.look),
-                SILENT_AFTER_SECONDS,
+                self._silent_after_seconds,
                 report.retries_wanted,
                 RETRIES_MAX,
                 RETRIES_PER_SECOND,
@@ -199,7 +202,7 @@ class FleetStore:
 
     def reserve(self, process: str, wanted: int, budget: int) -> int:
         """How many connections a process that starts may have, at least one. It is held by its exchanges."""
-        return int(self._reserve(args=[process, wanted, budget, SILENT_AFTER_SECONDS]))
+        return int(self._reserve(args=[process, wanted, budget, self._silent_after_seconds]))
 
     def note_saturation(self) -> None:
         """No connection was to be had: for a while the fleet's bulk work leaves them to the others."""
@@ -253,6 +256,16 @@ def read_state(client: redis.Redis) -> tuple[FleetState, float]:
             raise
         raise StateUnreadable("not a string") from error
     return _state_of(text), seconds + microseconds / 1e6
+
+
+def state_now(client: redis.Redis) -> FleetState:
+    """The state without the time: one command. Raises redis.RedisError, StateUnreadable."""
+    try:
+        return _state_of(cast("bytes | None", client.get(_KEY)))
+    except redis.ResponseError as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+        raise StateUnreadable("not a string") from error
 
 
 def _state_of(text: bytes | None) -> FleetState:

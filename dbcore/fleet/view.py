@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import redis
@@ -9,7 +10,7 @@ import structlog
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet.state import SHUT, FleetState, StateUnreadable
-from dbcore.fleet.store import read_state
+from dbcore.fleet.store import read_state, state_now
 
 log = structlog.get_logger(__name__)
 
@@ -64,9 +65,10 @@ class Onlooker:
         self._reads = True
 
     def read(self) -> FleetView:
-        """One round trip. Raises redis.RedisError where Redis cannot be asked."""
+        """One command while the breaker is closed. Raises redis.RedisError where Redis cannot be asked."""
         try:
-            self._last = read(self._redis)
+            state = state_now(self._redis)
+            self._last = read(self._redis) if state.state in SHUT else view_of(state, math.inf)
             self._reads = True
         except StateUnreadable as error:
             if self._reads:

@@ -9,8 +9,10 @@ import pytest
 from bot_frontend import texts
 from bot_frontend.intake import Intake, IntakeFull
 from dbcore.known_balances import SeenBalance
+from dbcore.redis_condition import RedisCondition, RedisTrouble
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
+from workers import ownership
 from workers.broadcasts.albums import Albums
 from workers.inbox.inbox import LANE_LENGTH_MAX
 from workers.jobs import DeliverReply, ShowBalance, reference_of
@@ -29,10 +31,11 @@ def written(text: str, update_id: int = 5, user_id: int = 8) -> dict[str, Any]:
 
 
 class Weather:
-    """Whether the database is known to be away."""
+    """Whether the database is known to be away, and how Redis is."""
 
     away = False
     readable = False
+    redis = RedisCondition()
 
 
 @pytest.fixture
@@ -50,6 +53,8 @@ def intake(make_settings: MakeSettings, queueing: Queueing, weather: Weather) ->
         Albums(queueing.client),
         lambda: weather.away,
         database_is_readable=lambda: weather.readable,
+        redis_condition=lambda: weather.redis,
+        claim_redis=lambda: ownership.claim(queueing.client, settings),
     )
 
 
@@ -224,4 +229,32 @@ def test_small_talk_in_a_group_makes_no_job(intake: Intake, queueing: Queueing) 
     update = written("hello")
     update["message"]["chat"] = {"id": -100, "type": "group"}
     intake.take(update)
+    assert queueing.inbox.size() == 0
+
+
+@pytest.mark.parametrize("trouble", [RedisTrouble.EVICTING, RedisTrouble.MEMORY_FULL])
+def test_what_redis_would_not_keep_is_not_acknowledged(
+    intake: Intake, queueing: Queueing, weather: Weather, trouble: RedisTrouble
+) -> None:
+    weather.redis = RedisCondition((trouble,))
+    with pytest.raises(IntakeFull):
+        intake.take(written("/balance"))
+    assert queueing.inbox.size() == 0
+    weather.redis = RedisCondition()
+    intake.take(written("/balance"))
+    assert queueing.inbox.size() == 1
+
+
+def test_while_memory_is_short_people_are_refused_in_words(
+    intake: Intake, queueing: Queueing, weather: Weather
+) -> None:
+    weather.redis = RedisCondition((RedisTrouble.MEMORY_SHORT,))
+    intake.take(written("/balance"))
+    assert replies(queueing, f"123456-5-{DATE}") == [texts.TOO_MANY_IN_ALL]
+
+
+def test_a_redis_of_another_bot_takes_nothing_of_ours(intake: Intake, queueing: Queueing) -> None:
+    queueing.client.set(ownership.KEY, 111)
+    with pytest.raises(IntakeFull, match="belongs to bot 111"):
+        intake.take(written("/balance"))
     assert queueing.inbox.size() == 0

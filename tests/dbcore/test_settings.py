@@ -452,6 +452,34 @@ def test_the_environment_beats_dotenv_and_dotenv_beats_running_env(
     assert (settings.ops_port, settings.flower_port, settings.simulator_port) == (3, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("url", "objection"),
+    [
+        ("https://bot.example.org:8080/telegram", "ports 443, 80, 88 and 8443"),
+        ("http://bot.example.org/telegram", "https://"),
+        ("https://10.0.0.5/telegram", "private address"),
+        ("https://[::1]/telegram", "private address"),
+        ("https://localhost/telegram", "private address"),
+    ],
+)
+def test_a_webhook_that_telegram_never_takes_is_refused_but_for_a_server_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings, url: str, objection: str
+) -> None:
+    monkeypatch.setenv("TELEGRAM_WEBHOOK_URL", url)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value).startswith("TELEGRAM_WEBHOOK_URL: ")
+    assert objection in str(refused.value)
+    assert "\n" not in str(refused.value)
+    monkeypatch.setenv("TELEGRAM_API_URL", "http://127.0.0.1:8081")
+    assert load_settings().telegram_webhook_url == url
+
+
+@pytest.mark.parametrize("port", ["", ":443", ":80", ":88", ":8443"])
+def test_a_webhook_that_telegram_takes_is_taken(make_settings: MakeSettings, port: str) -> None:
+    assert make_settings(telegram_webhook_url=f"https://bot.example.org{port}/telegram").telegram_webhook_url
+
+
 def test_frontends_with_the_same_token_expect_the_same_webhook_secret(make_settings: MakeSettings) -> None:
     url = "https://bot.example.org/telegram"
     one, two = (make_settings(telegram_webhook_url=url, telegram_bot_token="1:a") for _ in range(2))

@@ -24,6 +24,7 @@ from dbcore.breaker_rules import BreakerReason
 from dbcore.failures import FailureKind
 from dbcore.fleet import FleetView
 from dbcore.redis_client import redis_time
+from dbcore.redis_condition import REFUSES_WRITES, RedisInspector
 from workers import board, probe_record, totals
 from workers.alarms import standing
 from workers.alarms.bell import Bell
@@ -95,18 +96,25 @@ class AlarmWatch:
     """Raises redis.RedisError."""
 
     def __init__(
-        self, client: redis.Redis, bell: Bell, *, clock: Callable[[], float] = time.monotonic
+        self,
+        client: redis.Redis,
+        bell: Bell,
+        *,
+        look_seconds: float = LOOK_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._look_seconds = look_seconds
         self._redis = client
         self._bell = bell
         self._agenda = Agenda(client)
         self._inbox = Inbox(client)
+        self._inspector = RedisInspector(client)
         self._clock = clock
         self._looked_at = float("-inf")
 
     def look(self, fleet: FleetView) -> None:
         """Tell what is new and what is over. Does nothing where that was done a moment ago."""
-        if self._clock() - self._looked_at < LOOK_SECONDS:
+        if self._clock() - self._looked_at < self._look_seconds:
             return
         self._looked_at = self._clock()
         now = redis_time(self._redis)
@@ -158,6 +166,12 @@ class AlarmWatch:
             )
             if quota:
                 yield Condition("quota", _QUOTA, over=_QUOTA_OVER)
+        for trouble in self._inspector.look().troubles:
+            if trouble in REFUSES_WRITES:
+                continue  # a frontend tells of that, for this could not
+            yield Condition(
+                f"redis-{trouble}", trouble.words, over=f"Redis is well again after {LASTED} ({trouble})."
+            )
         for broadcast_id in self._agenda.stuck()[:STUCK_TOLD_MAX]:
             yield Condition(
                 f"broadcast-{broadcast_id}",

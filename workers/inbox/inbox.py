@@ -40,6 +40,8 @@ from pydantic import ValidationError
 
 from dbcore.fleet import FleetView
 from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
+from dbcore.redis_client import FIRST_WRITE_LUA
+from dbcore.redis_pace import RESPONSIVE
 from workers import totals
 from workers.jobs import QUEUES, Envelope, EraseChunk, Quarantine, SendChunk, queue_of
 
@@ -54,10 +56,6 @@ PUBLISH_GRACE_MS = 2_000
 
 CLAIM_LEASE_MS = 30_000
 """How long a claim stands before the rescuer looks whether its owner still beats."""
-
-OWNER_DEAD_AFTER_MS = 2_000
-"""A process beats twice a second; after this long without a beat its jobs are given to others. Taken for dead by
-mistake it costs an answer that comes twice, and nothing else (docs/chaos.md has the measurements)."""
 
 OVERDUE_SECONDS = 15.0
 """A job that waits for longer, and not for the database, waits for workers that take nothing or are too few."""
@@ -193,17 +191,20 @@ def dialogue_key(chat_id: int, telegram_id: int) -> str:
 class Inbox:
     """Raises redis.RedisError wherever Redis cannot be asked; nothing is assumed then."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, owner_dead_seconds: float = RESPONSIVE.owner_dead) -> None:
+        """owner_dead_seconds -- a process beats twice as often at the least; after so long without a beat its jobs are
+        given to others. Taken for dead by mistake it costs an answer that comes twice, and nothing else (docs/chaos.md
+        has the measurements).
+        """
         self._redis = client
+        self._owner_dead_ms = round(1000 * owner_dead_seconds)
         self.balances = KnownBalances(client)
         """What jobs that ended, and others, left known."""
         folder = files("workers.inbox").joinpath("lua")
         bounds = ", ".join(map(str, totals.ANSWER_MS))
         queues = ", ".join(f"{name} = true" for name in QUEUES)
-        prelude = (
-            folder.joinpath("prelude.lua").read_text()
-            + f"local ANSWER_MS = {{{bounds}}}\nlocal QUEUES = {{{queues}}}\n"
-        )
+        prelude = FIRST_WRITE_LUA + folder.joinpath("prelude.lua").read_text()
+        prelude += f"local ANSWER_MS = {{{bounds}}}\nlocal QUEUES = {{{queues}}}\n"
 
         def script(name: str, shared: str = "") -> Any:
             return client.register_script(prelude + shared + folder.joinpath(f"{name}.lua").read_text())
@@ -384,7 +385,7 @@ class Inbox:
         shut -- queues that nobody works on for now, and kinds that cannot be done. Their jobs are held back until a
         call where something else is shut, and then come first.
         """
-        answer = self._rescue(args=[limit, PUBLISH_GRACE_MS, CLAIM_LEASE_MS, OWNER_DEAD_AFTER_MS, *shut])
+        answer = self._rescue(args=[limit, PUBLISH_GRACE_MS, CLAIM_LEASE_MS, self._owner_dead_ms, *shut])
         looked_at, tickets = answer
         return int(looked_at), [Ticket(*_texts(ticket)) for ticket in tickets]
 
@@ -421,13 +422,17 @@ class Inbox:
             if record and taken_ms is not None
         ]
 
-    def beat(self, owner: str, report: dict[str, Any], counts: Mapping[str, int] | None = None) -> set[str]:
-        """Say that the process `owner` lives, and how it is. Returns the ids of the jobs it holds.
+    def beat(
+        self, owner: str, report: dict[str, Any] | None, counts: Mapping[str, int] | None = None
+    ) -> set[str]:
+        """Say that the process `owner` lives. Returns the ids of the jobs it holds.
 
+        report -- how it is. None says only that it lives, and asks for nothing: the answer is empty then.
         counts -- what it counted since it began (totals.py): what is new of it is added to the fleet's.
         """
         pairs = [item for pair in (counts or {}).items() for item in pair]
-        return set(_texts(self._beat(args=[owner, json.dumps(report), 3 * OWNER_DEAD_AFTER_MS, *pairs])))
+        said = "" if report is None else json.dumps(report)
+        return set(_texts(self._beat(args=[owner, said, 3 * self._owner_dead_ms, *pairs])))
 
     def leave(self, owner: str) -> None:
         """The process ends on purpose: what it holds is due at once."""

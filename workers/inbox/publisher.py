@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import kombu.exceptions
+import redis
 import structlog
 from celery.exceptions import QueueNotFound
 
@@ -37,7 +38,7 @@ class Publisher:
                 ignore_result=True,
                 retry=False,
             )
-        except (kombu.exceptions.OperationalError, OSError, QueueNotFound) as error:
+        except (kombu.exceptions.OperationalError, redis.RedisError, OSError, QueueNotFound) as error:
             log.warning(
                 "publish_failed", job_id=ticket.job_id, queue=ticket.queue, error=type(error).__name__
             )

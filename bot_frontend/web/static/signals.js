@@ -55,7 +55,10 @@ function database({ database, breaker, now }, elapsed) {
 }
 
 function redis({ redis, age_seconds }, elapsed) {
+  const troubles = redis.troubles.join(", ").replaceAll("_", " ");
+  if (redis.ok && troubles) return { name: "Redis", state: "degraded", value: "Not safe", detail: troubles };
   if (redis.ok) return { name: "Redis", state: "ok", value: "Answers", detail: `asked ${ago(older(age_seconds, elapsed))}` };
+  if (troubles) return { name: "Redis", state: "down", value: "Takes nothing", detail: troubles };
   return { name: "Redis", state: "down", value: "No answer", detail: `${redis.error}, ${age_seconds === null ? "never seen" : `seen ${ago(older(age_seconds, elapsed))}`}` };
 }
 

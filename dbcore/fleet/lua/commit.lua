@@ -3,7 +3,7 @@
 -- the outage that it ends as JSON ('' = none), whether it begins one (1 or 0), outages kept, and kept unwritten at most
 -- Returns 1 where it was taken.
 if tonumber(ARGV[1]) ~= number_of('version') then return 0 end
-redis.call('SET', STATE, ARGV[2])
+first_write('SET', STATE, ARGV[2])
 if ARGV[3] then
   redis.call('DEL', WINDOWS) -- calls of the time before are history
   redis.call('HINCRBY', COUNTS, ARGV[4], 1)

@@ -9,22 +9,26 @@ local process, epoch, calls, look, silent_after = ARGV[1], tonumber(ARGV[2]), AR
 local retries_wanted, retries_most, retries_a_second = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local wanted, least, open, budget = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 
-if epoch == number_of('epoch') then
-  redis.call('HSET', WINDOWS, process, string.format('%.3f', now) .. ' ' .. calls)
+local state = redis.call('GET', STATE) or ''
+if epoch == (state ~= '' and cjson.decode(state)['epoch'] or 0) then
+  first_write('HSET', WINDOWS, process, string.format('%.3f', now) .. ' ' .. calls)
 end
 
-local bucket = redis.call('HMGET', RETRIES, 'tokens', 'at')
-local tokens = tonumber(bucket[1]) or retries_most
-tokens = math.min(retries_most, tokens + math.max(0, now - (tonumber(bucket[2]) or now)) * retries_a_second)
-local granted_retries = math.min(retries_wanted, math.floor(tokens))
-redis.call('HSET', RETRIES, 'tokens', tokens - granted_retries, 'at', string.format('%.3f', now))
+local granted_retries = 0
+if retries_wanted > 0 then
+  local bucket = redis.call('HMGET', RETRIES, 'tokens', 'at')
+  local tokens = tonumber(bucket[1]) or retries_most
+  tokens = math.min(retries_most, tokens + math.max(0, now - (tonumber(bucket[2]) or now)) * retries_a_second)
+  granted_retries = math.min(retries_wanted, math.floor(tokens))
+  redis.call('HSET', RETRIES, 'tokens', tokens - granted_retries, 'at', string.format('%.3f', now))
+end
 
 local granted = reserve(process, wanted, least, open, budget, silent_after)
 
 if tonumber(ARGV[13]) > 0 then redis.call('SET', SATURATED, 1, 'PX', ARGV[13]) end
 
 local answer = {
-  string.format('%.6f', now), redis.call('GET', STATE) or '', granted_retries, granted,
+  string.format('%.6f', now), state, granted_retries, granted,
   redis.call('LLEN', EVENTS) + redis.call('LLEN', UNWRITTEN), redis.call('EXISTS', SATURATED),
 }
 if look == '1' then

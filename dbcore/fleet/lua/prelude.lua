@@ -29,6 +29,6 @@ local function reserve(process, wanted, least, open, budget, silent_after)
   end
   local granted = wanted
   if budget then granted = math.max(least, math.min(wanted, budget - possible)) end
-  redis.call('HSET', CONNECTIONS, process, granted .. ' ' .. open .. ' ' .. string.format('%.3f', now))
+  first_write('HSET', CONNECTIONS, process, granted .. ' ' .. open .. ' ' .. string.format('%.3f', now))
   return granted
 end

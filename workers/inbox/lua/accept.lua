@@ -24,13 +24,16 @@ end
 if dialogue ~= '' then
   local current = redis.call('GET', dialogue) or ''
   if current ~= expected then return {'conflict', current} end
+end
+-- The first write, which is refused while Redis is out of memory.
+redis.call('HSET', job_key(id), 'lane', lane, 'queue', queue, 'kind', kind, 'envelope', envelope)
+if dialogue ~= '' then
   if following == '' then
     redis.call('DEL', dialogue)
   else
     redis.call('SET', dialogue, following, 'EX', dialogue_ttl)
   end
 end
-redis.call('HSET', job_key(id), 'lane', lane, 'queue', queue, 'kind', kind, 'envelope', envelope)
 if failure ~= '' then redis.call('HSET', job_key(id), 'failure', failure) end
 redis.call('ZADD', ALL, now, id)
 redis.call('HINCRBY', TOTALS, 'jobs_accepted|' .. kind, 1)

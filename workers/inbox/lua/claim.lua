@@ -5,7 +5,7 @@ if ARGV[4] ~= '' then
   -- Queues are first in, first out: whatever was published before this message and is still unclaimed fell out. It goes
   -- by the message's own place, not by the record's, which is a later one where the job was published again meanwhile.
   local newest = tonumber(redis.call('HGET', CLAIMED, ARGV[4]) or '0')
-  if tonumber(ARGV[5]) > newest then redis.call('HSET', CLAIMED, ARGV[4], ARGV[5]) end
+  if tonumber(ARGV[5]) > newest then first_write('HSET', CLAIMED, ARGV[4], ARGV[5]) end
 end
 local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'envelope', 'reply', 'failure', 'sent', 'uncertain',
   'told')

@@ -8,7 +8,7 @@ if not lane then return {} end
 let_go(id)
 note_balances(ARGV[3] / 1000, 4)
 local today = done_key(math.floor(time[1] / DAY))
-redis.call('SADD', today, id)
+first_write('SADD', today, id)
 redis.call('EXPIRE', today, 2 * DAY)
 local kind, queue = unpack(redis.call('HMGET', job_key(id), 'kind', 'queue'))
 local took_ms = math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now))

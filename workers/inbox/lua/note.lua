@@ -1,4 +1,4 @@
 -- Write something down on a job's record, if it is still there. ARGV: id, field, value. Returns whether it was.
 if redis.call('EXISTS', job_key(ARGV[1])) == 0 then return 0 end
-redis.call('HSET', job_key(ARGV[1]), ARGV[2], ARGV[3])
+first_write('HSET', job_key(ARGV[1]), ARGV[2], ARGV[3])
 return 1

@@ -1,4 +1,5 @@
--- Shared by every script of the inbox. Time is Redis's own: hosts' clocks may differ.
+-- Shared by every script of the inbox. Time is Redis's own: hosts' clocks may differ. All but `accept` go on while Redis is
+-- out of memory, by `first_write`: they are what frees it.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local DAY = 86400
@@ -27,7 +28,7 @@ end
 -- The caller publishes it right after; should that get lost, it is looked at again after the grace.
 local function mark_published(id, grace_ms)
   local queue = queue_of(id)
-  local place = redis.call('HINCRBY', SEQUENCE, queue, 1)
+  local place = first_write('HINCRBY', SEQUENCE, queue, 1)
   redis.call('HSET', job_key(id), 'published', place, 'waits_in', queue)
   redis.call('ZADD', DUE, now + grace_ms, id)
   return {id, queue, kind_of(id), tostring(place)}
@@ -44,6 +45,6 @@ end
 -- The job waits for the database, and so does what is behind it in its lane: their user is to be told, once for each.
 local function note_untold(id)
   for _, waiting in ipairs(redis.call('LRANGE', lane_key(redis.call('HGET', job_key(id), 'lane')), 0, -1)) do
-    if redis.call('HSETNX', job_key(waiting), 'told', 1) == 1 then redis.call('RPUSH', UNTOLD, waiting) end
+    if first_write('HSETNX', job_key(waiting), 'told', 1) == 1 then redis.call('RPUSH', UNTOLD, waiting) end
   end
 end

@@ -1,0 +1,86 @@
+"""Tells the admins that Redis takes no commands. All other alarms go out as jobs, and those are in Redis.
+
+Each frontend tells by itself, so behind a webhook with several frontends the message comes as often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+
+import structlog
+from telegram import Bot
+from telegram.error import TelegramError
+
+from bot_frontend.web.look import Look
+from dbcore.redis_condition import REFUSES_WRITES
+from workers.alarms.bell import PREFIX, PREFIX_OVER
+from workers.durations import duration
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+TOLD_AFTER_SECONDS = 10.0
+"""What is over sooner is in the log and on the pages, and nobody is woken for it."""
+
+NO_ANSWER = (
+    "Redis does not answer. No command can be recorded; Telegram keeps new messages for a day. "
+    "Check the Redis server."
+)
+
+
+class RedisAlarm:
+    """Runs until cancelled."""
+
+    def __init__(
+        self,
+        bot: Bot,
+        admin_ids: Collection[int],
+        look: Callable[[], Look],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bot = bot
+        self._admin_ids = sorted(admin_ids)
+        self._look = look
+        self._clock = clock
+        self._since: float | None = None
+        self._told = False
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Tell what is new, and what is over."""
+        why, now = self._why(), self._clock()
+        if why is None:
+            if self._told and self._since is not None:
+                await self._tell(
+                    f"{PREFIX_OVER}Redis takes commands again after {duration(now - self._since)}."
+                )
+            self._since, self._told = None, False
+            return
+        if self._since is None:
+            self._since = now
+        if not self._told and now - self._since >= TOLD_AFTER_SECONDS:
+            self._told = True
+            await self._tell(PREFIX + why)
+
+    def _why(self) -> str | None:
+        look = self._look()
+        if not look.redis_answers(time.time()):
+            return NO_ANSWER
+        trouble = look.redis.stops_intake
+        # Of keys that it deletes the workers tell, for it takes writes then.
+        return trouble.words if trouble is not None and trouble in REFUSES_WRITES else None
+
+    async def _tell(self, text: str) -> None:
+        log.error("alarm", text=text)
+        for admin_id in self._admin_ids:
+            try:
+                await self._bot.send_message(admin_id, text)
+            except TelegramError as error:
+                log.warning("alarm_not_delivered", admin_id=admin_id, error=type(error).__name__)

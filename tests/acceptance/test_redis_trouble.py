@@ -1,0 +1,160 @@
+"""Redis that refuses writes, is full, or is another bot's; and messages in its queues that are none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+import redis
+
+from devstack.ports import free_port
+from devstack.redis import EmbeddedRedis
+from devstack.stack import ADMIN_ID, ROOT, Stack
+from devstack.telegram.control import TelegramControl
+from tests.acceptance.conftest import MakeStack
+from tests.acceptance.people import all_settled, assert_audit_passes, balances, register, say
+from tests.acceptance.test_security import message
+
+SETTLED_SECONDS_MAX = 60.0
+
+
+def connections(client: redis.Redis) -> int:
+    return len(client.client_list())
+
+
+async def test_a_redis_that_refuses_writes_is_blamed_and_costs_no_connections(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (alice,) = await register(telegram, "Alice")
+    await all_settled(stack, telegram)
+    before = connections(stack.redis)
+    stack.redis.config_set("min-replicas-to-write", 1)
+
+    def blames_redis() -> bool:
+        status, page = stack.get("/health/ready")
+        return status == 503 and "NOREPLICAS" in (page["reason"] or "")
+
+    await asyncio.to_thread(stack.wait_until, blames_redis, "readiness says that Redis refuses writes")
+    assert stack.get("/health")[1]["redis"]["troubles"] == ["too_few_replicas"]
+    await telegram.send_text(alice, "/balance")
+    # Long enough for each worker to have tried again: before, each try left two connections open.
+    tries = "Cannot connect to redis"
+    await asyncio.to_thread(
+        stack.wait_until, lambda: stack.log("main").count(tries) >= 5, "the worker tries again and again"
+    )
+    assert connections(stack.redis) <= before
+    stack.redis.config_set("min-replicas-to-write", 0)
+    await telegram.wait_for_message(alice, lambda message: "Your balance" in message.text)
+    await asyncio.to_thread(
+        stack.wait_until, lambda: stack.get("/health/ready")[0] == 200, "it is ready again"
+    )
+    await all_settled(stack, telegram)
+    assert connections(stack.redis) <= before + 4, "pools of the processes fill, and no more"
+
+
+async def test_the_backlog_of_a_full_redis_is_finished_and_new_commands_wait_at_telegram(
+    make_stack: MakeStack, telegram: TelegramControl, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    server = EmbeddedRedis(tmp_path_factory.mktemp("full") / "redis", free_port())
+    server.start()
+    stack = make_stack(redis_url=server.url)
+    try:
+        stack.start("frontend", "main", "light")
+        stack.wait_ready(processes=3)
+        people = await register(telegram, "Alice", "Boris")
+        await all_settled(stack, telegram)
+        stack.stop("main")
+        for number in range(1, 11):
+            await telegram.send_text(ADMIN_ID, f"/credit @alice {number}")
+        await asyncio.to_thread(
+            stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") >= 10, "ten wait"
+        )
+        stack.redis.config_set(
+            "maxmemory", 1
+        )  # what is used already is far more: any write that needs memory fails
+        await asyncio.to_thread(
+            stack.wait_until, lambda: stack.get("/health/ready")[0] == 503, "intake is stopped"
+        )
+        await telegram.send_text(ADMIN_ID, "/credit @boris 5")
+        stack.start("main")
+        await asyncio.to_thread(
+            stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") == 0, "the ten are done"
+        )
+        assert balances(stack)[people[0]] == 5_500
+        assert balances(stack)[people[1]] == 0
+        stack.redis.config_set("maxmemory", 0)
+        await asyncio.to_thread(
+            stack.wait_until, lambda: balances(stack)[people[1]] == 500, "what waited at Telegram is done"
+        )
+        await all_settled(stack, telegram)
+        assert_audit_passes(stack)
+    finally:
+        stack.stop_all()
+        server.kill()
+
+
+async def test_no_message_ends_a_worker_stays_or_is_logged(stack: Stack, telegram: TelegramControl) -> None:
+    (alice,) = await register(telegram, "Alice")
+    await all_settled(stack, telegram)
+    embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    secret = "nobody's business"
+    body = [[], {"telegram_id": alice, "amount": 5, "memo": secret}, embed]
+    adjust = "workers.balances.adjust"
+
+    def changed(number: int, **changes: object) -> bytes:
+        whole = json.loads(message(adjust, body, task_id=f"changed-{number}"))
+        whole["properties"].update(changes.pop("properties", {}))
+        return json.dumps({**whole, **changes}).encode()
+
+    for each in (
+        changed(1, properties={"body_encoding": "nope"}),
+        changed(2, properties={"delivery_tag": {"a": 1}}),
+        changed(3, headers=None),
+        changed(4, headers={"task": {"a": 1}, "id": "x"}),
+        changed(5, headers=[secret]),
+        changed(6, body=secret),
+        changed(7, **{"content-type": "application/x-nobody-knows"}),
+        message(adjust, body, task_id={"a": 1}),  # type: ignore[arg-type]
+        message(adjust, body, task_id="eta", eta="2099-01-01T00:00:00+00:00"),
+        message(adjust, body, task_id="bad-eta", eta=secret),
+        message(adjust, body, task_id="expires", expires=secret),
+        message(secret, body, task_id="unknown"),
+        message(adjust, body, task_id="compressed", compression="nope"),
+    ):
+        stack.redis.lpush("balances", each)
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: not stack.redis.llen("balances") and not stack.redis.hlen("unacked"),
+        "all are taken, and none is kept",
+    )
+    assert "0.00" in (await say(telegram, alice, "/balance")).text
+    assert stack.alive("main")
+    log = stack.log("main")
+    assert "Unrecoverable error" not in log
+    assert log.count('"message_refused"') + log.count('"message_dropped"') >= 13
+    assert f'memo": "{secret}' not in log
+    assert secret not in log.replace(f'"task": "{secret}"', "")
+
+
+@pytest.mark.parametrize("program", [["bot_frontend"], ["celery", "-A", "workers", "worker", "-Q", "users"]])
+async def test_another_bot_on_the_same_redis_is_refused_in_one_line(
+    make_stack: MakeStack, program: list[str]
+) -> None:
+    stack = make_stack()
+    stack.redis.set("ballast:bot", 111)
+    refused = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", *program],
+        env=stack.env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert refused.returncode == 1
+    (line,) = (line for line in refused.stderr.splitlines() if line.startswith("ballast: "))
+    assert "belongs to bot 111" in line
+    assert "Traceback" not in refused.stderr
