@@ -13,6 +13,7 @@ from celery import Celery
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
+from bot_frontend.late_notices import LateNotices
 from bot_frontend.polling import Poller
 from bot_frontend.reception import Receiver
 from bot_frontend.redis_alarm import RedisAlarm
@@ -55,6 +56,9 @@ async def serve(settings: Settings) -> None:
     monitor = Monitor(client, settings, receiver.now, lambda: board.ask(sender))
     identity = Identity()
     inbox, publisher = Inbox(client), Publisher(sender)
+    bot = make_bot(settings, connections=CONNECTIONS_MAX)
+    pacer = Pacer(client)
+    late_notices = LateNotices(bot, inbox, pacer, settings)
     intake = Intake(
         settings,
         inbox,
@@ -66,10 +70,8 @@ async def serve(settings: Settings) -> None:
         lambda: monitor.latest.fleet is not None and monitor.latest.fleet.paused,
         lambda: monitor.latest.redis,
         lambda: ownership.claim(client, settings),
+        late_notices.watch,
     )
-
-    bot = make_bot(settings, connections=CONNECTIONS_MAX)
-    pacer = Pacer(client)
     callbacks, checkouts = CallbackAnswers(bot, pacer, Presses(client)), Checkouts(bot)
     webhook = None
     if settings.telegram_webhook_url is not None:
@@ -83,6 +85,7 @@ async def serve(settings: Settings) -> None:
     registered = Registered(client, str(settings.bot_id))
     beside = [
         asyncio.create_task(register(bot, settings, identity, receiver, pacer, registered)),
+        asyncio.create_task(late_notices.run()),
         asyncio.create_task(RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest).run()),
     ]
     if webhook is None:

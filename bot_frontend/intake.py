@@ -75,6 +75,7 @@ class Intake:
         database_is_paused: Callable[[], bool] = lambda: False,
         redis_condition: Callable[[], RedisCondition] = RedisCondition,
         claim_redis: Callable[[], None] = lambda: None,
+        on_taken: Callable[[Envelope], None] = lambda _: None,
     ) -> None:
         """database_is_away -- what is known of it, without asking: then people are told at once that they wait.
         username -- the bot's own, where it is known by now.
@@ -82,6 +83,7 @@ class Intake:
         database_is_paused -- it is away by an operator's word.
         redis_condition -- as it was seen last.
         claim_redis -- takes Redis for our bot, once it answers; raises WrongBot.
+        on_taken -- called with each job that a worker is to do soon.
         """
         self._redis_condition = redis_condition
         self._settings = settings
@@ -94,6 +96,7 @@ class Intake:
         self._albums = albums
         self._bot_id = bot_id_of(settings.require("telegram_bot_token"))
         self._claim_redis: Callable[[], None] | None = claim_redis
+        self._on_taken = on_taken
 
     def take(self, raw: Any) -> PressReply | None:
         """Record one update and publish its job. Returns what is to be done about the press, where it is one."""
@@ -158,7 +161,10 @@ class Intake:
                 self._refuse(reading, job_id, receipt.status)
             elif told_to_wait and receipt.status is Acceptance.ACCEPTED:
                 self._say_queued(envelope)
-            return receipt.status is Acceptance.ACCEPTED and not told_to_wait
+            is_soon = receipt.status is Acceptance.ACCEPTED and not told_to_wait
+            if is_soon:
+                self._on_taken(envelope)
+            return is_soon
         # Ten others of the same person within one step: taken without the dialogue rather than not at all.
         log.warning("dialogue_contended", update_id=reading.update_id)
         receipt = self._accept(envelope, None, bounded=not isinstance(reading, Payment))

@@ -39,7 +39,8 @@ from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
 from dbcore.fleet.link import FleetLink
-from dbcore.fleet.membership import join, name_of_this_process
+from dbcore.fleet.membership import join
+from dbcore.fleet.process_names import name_of_this_process
 from dbcore.known_balances import KnownBalances, SeenBalance
 from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, RejectionReason, TransferOutcome
 from dbcore.redis_client import connect_redis

@@ -84,6 +84,17 @@ def queued_notice(envelope: Envelope, settings: Settings, *, paused: bool) -> En
     return Envelope.of(notice, job_id=notice_id, lane=notice_id, origin=origin)
 
 
+def late_notice(envelope: Envelope, settings: Settings) -> Message | None:
+    """What is said while the answer takes long and nothing is known to be wrong; None where nobody waits for it."""
+    if envelope.origin is None:
+        return None
+    saved, promise = _saved(envelope.kind, envelope.fields, settings)
+    return envelope.origin.publicly(
+        f"This is taking longer than usual. {saved} is saved, and I'll {promise} as soon as I can. "
+        f"(Ref. {reference_of(envelope.job_id)})"
+    )
+
+
 def balance_from_memory(
     envelope: Envelope, balances: KnownBalances, settings: Settings, *, paused: bool
 ) -> tuple[Message, ...] | None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import redis
 import structlog
 
-from dbcore.fleet.membership import join, name_of_this_process
+from dbcore.fleet.membership import join
+from dbcore.fleet.process_names import name_of_this_process
 from dbcore.redis_client import connect_redis, require_database
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings, SettingsError, load_settings

@@ -18,6 +18,7 @@ from celery import bootsteps
 
 from dbcore import fleet
 from dbcore.fleet import FleetView, outages
+from dbcore.fleet.process_names import has_ended
 from dbcore.redis_client import connect_redis
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
@@ -128,6 +129,7 @@ class Rescuer:
         return round(1000 * max(LEASE_SECONDS, 2 * self._pause))
 
     def _rescue(self, shut: Sequence[str], view: FleetView) -> int:
+        self._bury_the_ended()
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
             looked_at, tickets = self._inbox.rescue(BATCH, shut=shut)
@@ -136,6 +138,13 @@ class Rescuer:
                 break
         self._heed_those_who_wait(view)
         return published
+
+    def _bury_the_ended(self) -> None:
+        """Neighbours that are seen to have ended, before their heartbeat is missed."""
+        for owner in self._inbox.owners():
+            if has_ended(owner):
+                self._inbox.leave(owner)
+                log.info("owner_ended", owner=owner)
 
     def _heed_those_who_wait(self, view: FleetView) -> None:
         """Tell those whose commands were taken before anybody knew that the database is unavailable, and count all."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import uuid
-
 import redis
 
 from dbcore.engine import GuardedEngine
@@ -14,11 +10,6 @@ from dbcore.fleet.budget import wanted_by, within_budget
 from dbcore.fleet.link import FleetLink
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings
-
-
-def name_of_this_process() -> str:
-    """Unlike any other's, also after a restart under the same pid."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def join(

@@ -394,3 +394,24 @@ async def test_a_redis_that_stands_still_for_a_moment_doubles_no_answer(
     os.kill(own_redis.pid, signal.SIGCONT)
     await all_settled(stack, telegram)
     assert sum("Your balance is" in text for text in await answers(telegram, alice)) == 2
+
+
+async def test_with_no_worker_alive_whoever_waits_is_told_and_has_the_answer_in_its_place(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (alice,) = await register(telegram, "Alice")
+    for name in ("main", "light"):
+        stack.kill(name)
+    after = max(message.revision for message in await telegram.messages(alice))
+    await telegram.send_text(alice, "/history")
+    told = await telegram.wait_for_message(
+        alice, lambda message: "This is taking longer than usual." in message.text, after=after
+    )
+    assert "(Ref. " in told.text
+    stack.start("main", "light")
+    await all_settled(stack, telegram)
+    (answer,) = [message for message in await telegram.messages(alice, after=after) if message.from_bot]
+    assert (answer.message_id, answer.text) == (
+        told.message_id,
+        "Nothing has happened on your account yet.",
+    )

@@ -221,6 +221,7 @@ class Inbox:
         self._beat = script("beat")
         self._leave = script("leave")
         self._overdue = script("overdue")
+        self._late = script("late")
 
     def accept(
         self,
@@ -434,8 +435,18 @@ class Inbox:
         said = "" if report is None else json.dumps(report)
         return set(_texts(self._beat(args=[owner, said, 3 * self._owner_dead_ms, *pairs])))
 
+    def take_late(self, job_ids: Sequence[str]) -> list[Envelope]:
+        """Of these jobs those without an answer whose users were not told yet that they wait. Each comes once."""
+        found = cast(list[bytes], self._late(args=[*job_ids]))
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [_envelope(job_id.decode(), record)[0] for job_id, record in pairs]
+
+    def owners(self) -> list[str]:
+        """The processes that beat lately, and those that have not been given up yet."""
+        return _texts(cast(list[bytes], self._redis.zrange("ballast:inbox:owners", 0, PROCESSES_MAX - 1)))
+
     def leave(self, owner: str) -> None:
-        """The process ends on purpose: what it holds is due at once."""
+        """The process has ended: what it holds is due at once."""
         self._leave(args=[owner])
 
     def size(self) -> int:

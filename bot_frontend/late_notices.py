@@ -1,0 +1,104 @@
+"""Tells people whose answer takes long that their command is saved.
+
+It is the frontend's to say, because the usual reason is that no worker lives. While the database is unavailable the
+workers say so, and whoever says it first is the only one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import redis
+import structlog
+from telegram import Bot
+
+from dbcore.settings import Settings
+from workers.inbox import Inbox
+from workers.jobs import Envelope
+from workers.notices import TOLD_TO_WAIT, late_notice
+from workers.telegram.courier import send, withdraw
+from workers.telegram.pacer import Pacer
+from workers.telegram.verdicts import Meaning
+
+log = structlog.get_logger(__name__)
+
+LATE_SECONDS = 5.0
+LOOK_SECONDS = 0.5
+WATCHED_MAX = 10_000
+AT_ONCE_MAX = 10
+"""Notices per look: twenty a second, which leaves Telegram room for answers."""
+
+TOLD_AGAIN_SECONDS = 60.0
+"""One chat is not told sooner again, however many of its commands wait."""
+
+
+class LateNotices:
+    """Best effort: the promise is the job's own record."""
+
+    def __init__(
+        self,
+        bot: Bot,
+        inbox: Inbox,
+        pacer: Pacer,
+        settings: Settings,
+        *,
+        late_seconds: float = LATE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bot = bot
+        self._inbox = inbox
+        self._pacer = pacer
+        self._settings = settings
+        self._late_seconds = late_seconds
+        self._clock = clock
+        self._watched: deque[tuple[float, str, int]] = deque(maxlen=WATCHED_MAX)
+        self._told: dict[int, float] = {}
+
+    def watch(self, envelope: Envelope) -> None:
+        """A job was taken. Called from any thread."""
+        if envelope.kind in TOLD_TO_WAIT and envelope.chat_id is not None:
+            self._watched.append((self._clock(), envelope.job_id, envelope.chat_id))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except redis.RedisError as error:
+                log.warning("late_notices_without_redis", error=type(error).__name__)
+
+    async def look(self) -> None:
+        """Raises redis.RedisError."""
+        if ids := self._late():
+            for envelope in await asyncio.to_thread(self._inbox.take_late, ids):
+                await self._tell(envelope)
+
+    def _late(self) -> list[str]:
+        now = self._clock()
+        self._told = {chat: at for chat, at in self._told.items() if now - at < TOLD_AGAIN_SECONDS}
+        ids: list[str] = []
+        while self._watched and now - self._watched[0][0] >= self._late_seconds and len(ids) < AT_ONCE_MAX:
+            _, job_id, chat_id = self._watched.popleft()
+            if chat_id not in self._told:
+                ids.append(job_id)
+        return ids
+
+    async def _tell(self, envelope: Envelope) -> None:
+        message = late_notice(envelope, self._settings)
+        if message is None:
+            return
+        wait_seconds: float = await asyncio.to_thread(partial(self._pacer.interactive, message.chat_id))
+        if wait_seconds > 0:
+            return  # it is not this chat's turn to be written to
+        self._told[message.chat_id] = self._clock()
+        verdict = await send(self._bot, message)
+        log.info("late_notice", job_id=envelope.job_id, meaning=verdict.meaning)
+        if verdict.meaning is not Meaning.DELIVERED or verdict.message_id is None:
+            return
+        if not await asyncio.to_thread(self._inbox.note_notice, envelope.job_id, verdict.message_id):
+            await withdraw(self._bot, self._pacer, message.chat_id, verdict.message_id)

@@ -1,0 +1,125 @@
+"""Whoever waits for long is told so once, and is not told what is untrue by then."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+from telegram import Bot
+
+from bot_frontend.late_notices import LATE_SECONDS, TOLD_AGAIN_SECONDS, LateNotices
+from dbcore.settings import Settings
+from devstack.ports import free_port
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.process import TelegramProcess
+from tests.conftest import MakeSettings
+from tests.queueing import Queueing
+from workers.jobs import CreateTransfer, Envelope, ShowBalance, reference_of
+from workers.origins import Origin
+from workers.telegram.bot import make_bot
+from workers.telegram.pacer import Pacer
+
+TOKEN = "123456:LOCAL"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
+    process = TelegramProcess(tmp_path_factory.mktemp("telegram"), free_port(), TOKEN, admin_ids=())
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest_asyncio.fixture
+async def telegram(server: TelegramProcess) -> AsyncIterator[TelegramControl]:
+    async with TelegramControl(server.url) as control:
+        yield control
+
+
+@pytest.fixture
+def settings(server: TelegramProcess, make_settings: MakeSettings) -> Settings:
+    return make_settings(telegram_api_url=server.url, telegram_bot_token=TOKEN)
+
+
+@pytest_asyncio.fixture
+async def bot(settings: Settings) -> AsyncIterator[Bot]:
+    made = make_bot(settings, connections=4)
+    yield made
+    await made.request.shutdown()
+
+
+class Waiting:
+    """Somebody whose commands nobody carries out."""
+
+    def __init__(self, queueing: Queueing, notices: LateNotices, clock: Clock, user_id: int) -> None:
+        self._queueing = queueing
+        self._notices = notices
+        self._clock = clock
+        self.user_id = user_id
+
+    def asks(self, job_id: str, job: CreateTransfer | ShowBalance) -> Envelope:
+        origin = Origin(self.user_id, self.user_id)
+        envelope = Envelope.of(job, job_id=job_id, lane=f"user:{self.user_id}", origin=origin)
+        self._queueing.inbox.accept(envelope)
+        self._notices.watch(envelope)
+        return envelope
+
+    async def after(self, seconds: float) -> None:
+        self._clock.now += seconds
+        await self._notices.look()
+
+
+@pytest_asyncio.fixture
+async def bob(telegram: TelegramControl, bot: Bot, settings: Settings, queueing: Queueing) -> Waiting:
+    clock = Clock()
+    notices = LateNotices(bot, queueing.inbox, Pacer(queueing.client), settings, clock=clock)
+    user = await telegram.create_user("Bob")
+    await telegram.send_text(user.id, "/start")
+    return Waiting(queueing, notices, clock, user.id)
+
+
+async def texts(telegram: TelegramControl, user_id: int) -> list[str]:
+    return [message.text for message in await telegram.messages(user_id) if message.from_bot]
+
+
+async def test_who_waits_for_longer_than_five_seconds_is_told_once_what_is_saved(
+    bob: Waiting, telegram: TelegramControl, queueing: Queueing
+) -> None:
+    job = CreateTransfer(telegram_id=bob.user_id, first_name="Bob", recipient="@carol", amount=200)
+    envelope = bob.asks("late-1", job)
+    await bob.after(LATE_SECONDS - 0.1)
+    assert await texts(telegram, bob.user_id) == []
+    await bob.after(0.2)
+    (told,) = await texts(telegram, bob.user_id)
+    assert told == (
+        "This is taking longer than usual. Your transfer of 2.00 CREDIT to @carol is saved, and I'll ask you here to "
+        f"confirm it as soon as I can. (Ref. {reference_of(envelope.job_id)})"
+    )
+    bob.asks("late-2", job)
+    await bob.after(2 * LATE_SECONDS)
+    assert len(await texts(telegram, bob.user_id)) == 1, "one chat is not told again at once"
+    bob.asks("late-3", job)
+    await bob.after(TOLD_AGAIN_SECONDS)
+    assert len(await texts(telegram, bob.user_id)) == 2
+    assert queueing.inbox.notice_of("late-1") is not None, "the answer takes its place"
+
+
+async def test_who_has_the_answer_or_was_told_otherwise_is_not_told(
+    bob: Waiting, telegram: TelegramControl, queueing: Queueing
+) -> None:
+    job = ShowBalance(telegram_id=bob.user_id, first_name="Bob")
+    bob.asks("done", job)
+    assert queueing.inbox.claim("done", "somebody") is not None
+    queueing.inbox.finish("done")
+    bob.asks("told", job)
+    queueing.client.hset("ballast:inbox:job:told", "told", 1)
+    await bob.after(2 * LATE_SECONDS)
+    assert await texts(telegram, bob.user_id) == []
