@@ -11,7 +11,7 @@ from bot_frontend.dialogue import Dialogue
 from bot_frontend.updates import TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
-from workers.jobs import AdjustBalance, ChooseBroadcasts, CreateTransfer, DeliverReply, DraftBroadcast
+from workers.jobs import AskAdjustment, ChooseBroadcasts, CreateTransfer, DeliverReply, DraftBroadcast
 
 ADMIN = {"id": 1001, "is_bot": False, "first_name": "Ada", "username": "ada"}
 BOB = {"id": 8, "is_bot": False, "first_name": "Bob", "username": "bob"}
@@ -132,7 +132,7 @@ def test_who_has_no_username_is_named_by_mention(settings: Settings) -> None:
     assert "How much do you want to send to the user with id 9?" in said(asked)
     credit = interpret(mentioning("/credit Carol Smith 5", "Carol Smith", sender=ADMIN), None, settings)
     assert credit is not None
-    assert credit.job == AdjustBalance(telegram_id=9, amount=500, actor="telegram:1001")
+    assert credit.job == AskAdjustment(telegram_id=9, amount=500, admin_id=1001)
 
 
 def test_a_mention_in_the_note_names_nobody(settings: Settings) -> None:
@@ -154,7 +154,7 @@ def test_an_amount_as_a_reply_goes_to_the_author(settings: Settings, is_private:
     assert "with id 9" in said(interpret(text("/send", **reply), None, settings))
     debit = interpret(text("/debit 5 fine", ADMIN, **reply), None, settings)
     assert debit is not None
-    assert debit.job == AdjustBalance(telegram_id=9, amount=-500, reason="fine", actor="telegram:1001")
+    assert debit.job == AskAdjustment(telegram_id=9, amount=-500, reason="fine", admin_id=1001)
 
 
 def test_an_amount_with_spaces_before_its_recipient_moves_nothing(settings: Settings) -> None:

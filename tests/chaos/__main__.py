@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.chaos import recovery, stock
+from tests.chaos import recovery, settling, stock
 from tests.chaos.house import temporary_folder
 from tests.chaos.report import json_line, lines
 from tests.chaos.run import run
@@ -21,6 +21,11 @@ def main() -> int:
             found = recovery.measure(folder, arguments.recovery)
         print(json.dumps(found, indent=1))
         return 1 if found["lost"] or found["doubled"] or found["left_running"] else 0
+    if arguments.settling is not None:
+        with temporary_folder() as folder:
+            waited = settling.measure(folder, arguments.settling)
+        print(json.dumps(waited, indent=1))
+        return 1 if waited["left_running"] else 0
     if arguments.peer:
         with temporary_folder() as folder:
             print(json.dumps(stock.measure(folder), indent=1))
@@ -40,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="of plan and faults (default %(default)s)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where a failed run's logs are copied to")
     parser.add_argument("--peer", action="store_true", help="the same against stock Celery, instead")
+    parser.add_argument(
+        "--settling",
+        type=int,
+        metavar="TIMES",
+        help="measure how long users wait when each process is killed",
+    )
     parser.add_argument("--recovery", type=int, metavar="KILLS", help="measure recovery from so many kill -9")
     return parser
 

@@ -65,9 +65,11 @@ def audit(record: Record) -> Verdict:
 def _intake(verdict: Verdict, record: Record) -> None:
     """What people wrote down is at Telegram, once each."""
     texts = Counter((asked.sender, asked.text) for asked in record.asked)
-    for written in record.written:
-        if texts[written] != 1:
-            verdict.findings.append(f"written once by {written[0]}, {texts[written]} updates: {written[1]}")
+    for written, times in Counter(record.written).items():
+        if texts[written] != times:
+            verdict.findings.append(
+                f"written {times} times by {written[0]}, {texts[written]} updates: {written[1]}"
+            )
 
 
 def _moves(verdict: Verdict, record: Record, expected: Expected) -> None:

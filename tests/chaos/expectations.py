@@ -122,7 +122,7 @@ def expect(record: Record) -> Expected:
         match words:
             case ["/start"]:
                 expected.answer(asked, asked.sender, "welcome")
-            case ["/balance", _]:
+            case ["/balance"]:
                 expected.answer(asked, asked.sender, "balance")
             case ["/credit", whom, amount, reason] if asked.sender in record.admins:
                 sends[reason] = (asked, _credit(expected, record, asked, whom, amount, reason))

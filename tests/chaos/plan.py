@@ -94,7 +94,7 @@ def _user(draw: random.Random, user: int, seconds: float) -> list[Act]:
         )[0]
         match kind:
             case ActKind.BALANCE:
-                acts.append(Act(at, kind, f"/balance {number}"))
+                acts.append(Act(at, kind, "/balance"))
             case ActKind.SEND:
                 acts.append(_send(draw, user, number, at))
             case ActKind.OVERDRAW:

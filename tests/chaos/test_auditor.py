@@ -24,7 +24,7 @@ def honest() -> Record:
         (ALICE, "/send 5002 1.00 memo-2"),
         (ALICE, "/send 5002 99.00 memo-3"),
         (ALICE, "/send @ghost 1.00 memo-4"),
-        (ALICE, "/balance 5"),
+        (ALICE, "/balance"),
     ]
     presses = [(ADMIN, "ac:zero", 20), (ALICE, "c:one", 21), (ALICE, "c:one", 21), (ALICE, "x:two", 22)]
     asked = [
@@ -154,7 +154,7 @@ def leave_an_update_behind(record: Record) -> None:
 
 
 def forget_a_message(record: Record) -> None:
-    record.written.append((ALICE, "/balance 6"))
+    record.written.append((ALICE, "/balance"))
 
 
 def write_a_dead_letter(record: Record) -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import psycopg2
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -52,6 +53,14 @@ def lie_idle() -> None:
     time.sleep(LOOK_AFTER_IDLE_SECONDS)
 
 
+def with_url_options(settings: Settings, options: str) -> Settings:
+    """As DATABASE_URL would read with these, if the settings did not refuse them."""
+    if not options or settings.database_url is None:
+        return settings
+    url = f"{settings.database_url.get_secret_value()}?{options}"
+    return settings.model_copy(update={"database_url": SecretStr(url)})
+
+
 @contextmanager
 def engine_through(
     proxy: FaultProxy,
@@ -61,15 +70,15 @@ def engine_through(
     deadline_seconds: float = DEADLINE_SECONDS,
     **options: Any,
 ) -> Iterator[GuardedEngine]:
-    """An engine that does not wait between tries. url -- options of DATABASE_URL."""
+    """An engine that does not wait between tries. url -- options of DATABASE_URL, past what the settings would refuse."""
     settings = Settings(
         _env_file=None,
-        database_url=proxy.url_of(database) + (f"?{url}" if url else ""),
+        database_url=proxy.url_of(database),
         db_pool_size=1,
         db_max_overflow=0,
         db_deadline_seconds=deadline_seconds,
     )
-    engine = GuardedEngine(settings, sleep=lambda _seconds: None, **options)
+    engine = GuardedEngine(with_url_options(settings, url), sleep=lambda _seconds: None, **options)
     try:
         yield engine
     finally:

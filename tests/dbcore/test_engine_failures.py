@@ -27,6 +27,8 @@ from dbcore.outcomes import OutcomeStatus, TransferOutcome
 from dbcore.users import Profile, UserRef
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
+from tests.conformance.playing import with_url_options
+from tests.conftest import MakeSettings
 from tests.dbcore.conftest import MakeEngine, Person, Sql, eventually
 from tests.logins import as_role
 
@@ -286,10 +288,10 @@ def test_a_database_that_is_not_there_is_configuration(make_engine: MakeEngine, 
 @pytest.mark.parametrize("via", ["driver", "sqlalchemy"])
 @pytest.mark.parametrize("options", ["nonsense=1", "connect_timeout=soon", "sslmode=nonsense"])
 def test_a_url_that_libpq_cannot_take_is_configuration(
-    options: str, via: str, make_engine: MakeEngine, database_url: str
+    options: str, via: str, make_settings: MakeSettings, database_url: str
 ) -> None:
     """It is each job's answer until someone mends it: none of them may end as a dead letter."""
-    engine = make_engine(f"{database_url}?{options}")
+    engine = GuardedEngine(with_url_options(make_settings(database_url=database_url), options))
 
     def ask() -> Any:
         if via == "driver":

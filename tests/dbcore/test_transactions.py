@@ -58,7 +58,7 @@ class Shop:
 def shop(
     make_engine: MakeEngine, postgres_server: EmbeddedPostgres, sql: Sql, database_url: str
 ) -> Iterator[Shop]:
-    with FaultProxy("127.0.0.1", postgres_server.port) as proxy:
+    with FaultProxy("127.0.0.1", postgres_server.port, login=postgres_server.login) as proxy:
         engine = make_engine(
             proxy.url_of(database_url.rsplit("/", 1)[1]),
             settings={"db_pool_size": 1, "db_max_overflow": 0, "db_deadline_seconds": 60},
