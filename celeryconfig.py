@@ -94,3 +94,11 @@ worker_send_task_events = False  # a running Flower turns them on; until then no
 worker_hijack_root_logger = False
 enable_utc = True
 timezone = "UTC"
+
+if "flower" in sys.argv:
+    # Each question that it asks the workers takes two connections at once, beside the one that turns their events on. It
+    # would ask eight at a time.
+    from flower.app import Flower
+
+    Flower.max_workers = 1
+    broker_pool_limit = 3

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from dbcore.breaker import Breaker, Call, Permit, Refusal
 from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Interval
-from dbcore.failures import FailureKind
+from dbcore.failures import RISES, FailureKind
 from dbcore.fleet.state import LEASE_SECONDS, RECENT_SECONDS, STEADY_SECONDS, FleetState, failing
 from tests.dbcore.test_breaker import Clock
 
@@ -225,7 +225,7 @@ class FleetMachine(RuleBasedStateMachine):
         permit = breaker.admit(writes=True)
         if not isinstance(permit, Permit):
             return
-        if kind is None or kind in {FailureKind.CONFLICT, FailureKind.DATA}:
+        if kind is None or kind in {FailureKind.CONFLICT, *RISES}:
             breaker.succeeded(permit, self.clock.now)
         else:
             breaker.failed(permit, kind)

@@ -64,6 +64,7 @@ def shop(
             settings={"db_pool_size": 1, "db_max_overflow": 0, "db_deadline_seconds": 60},
             sleep=lambda _seconds: None,
         )
+        sql("SET ROLE ballast")  # whose tables they are to be
         sql("CREATE TABLE codes (id serial PRIMARY KEY, uses int NOT NULL)")
         sql("CREATE TABLE usages (id serial PRIMARY KEY, code_id int NOT NULL REFERENCES codes)")
         sql("INSERT INTO codes (id, uses) VALUES (1, 0)")
