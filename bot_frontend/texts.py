@@ -55,7 +55,9 @@ NOT_YOUR_HISTORY = "These buttons belong to somebody else. Send /history to see 
 CHECKOUT_REFUSED = "This bot does not accept payments yet. You have not been charged."
 UNKNOWN_BUTTON = "I do not know this button any more. Please start again."
 TOO_MANY_WAITING = "You have too many commands waiting already. This one was not taken; try again in a while."
-TOO_MANY_IN_ALL = "Too many commands are waiting for the database. This one was not taken; try again later."
+TOO_MANY_IN_ALL = (
+    "I am too busy right now, so I did not do this and no money was moved. Please try again later."
+)
 
 
 def help_text(is_admin: bool) -> str:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from dbcore.payments import PaymentKind
 from dbcore.text import storable, storable_json
+from dbcore.users import TELEGRAM_ID_LIMIT
 from workers.origins import Origin
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
@@ -44,7 +45,7 @@ class _Part(BaseModel):
 
 
 class _User(_Part):
-    id: int = Field(gt=0, lt=2**52)
+    id: int = Field(gt=0, lt=TELEGRAM_ID_LIMIT)
     is_bot: bool = False
     first_name: _Text = ""
     username: _Text | None = Field(default=None, max_length=64)
@@ -173,8 +174,8 @@ class _Update(_Part):
 @dataclass(frozen=True)
 class Sender:
     telegram_id: int
-    username: str | None
-    first_name: str
+    username: str | None = None
+    first_name: str = ""
     language_code: str | None = None
 
 
@@ -475,13 +476,12 @@ def _thread(message: _Message) -> int | None:
 
 
 def _payment(update_id: int, message: _Message, kind: PaymentKind, payment: _Payment) -> Payment:
-    if message.sender is None:
-        raise UpdateUnreadable("message.from: a payment names its payer")
+    payer = _payer(message)
     return Payment(
         update_id=update_id,
         date=message.date,
-        chat_id=message.sender.id,
-        sender=_sender(message.sender),
+        chat_id=payer.telegram_id,
+        sender=payer,
         kind=kind,
         charge_id=payment.telegram_payment_charge_id,
         amount=payment.total_amount,
@@ -489,6 +489,19 @@ def _payment(update_id: int, message: _Message, kind: PaymentKind, payment: _Pay
         payload=payment.invoice_payload,
         details=storable_json(payment.model_dump()),
     )
+
+
+def _payer(message: _Message) -> Sender:
+    """Who paid, or was refunded. In a private chat that is whose chat it is, because a refund comes from the bot."""
+    sender = message.sender if _is_person(message.sender) else None
+    if message.chat.type == "private":
+        payer_id = message.chat.id
+        if not 0 < payer_id < TELEGRAM_ID_LIMIT:
+            raise UpdateUnreadable("message.chat.id: expected the payer's id")
+        return _sender(sender) if sender is not None and sender.id == payer_id else Sender(payer_id)
+    if sender is None:
+        raise UpdateUnreadable("message.from: a payment outside a private chat names its payer")
+    return _sender(sender)
 
 
 def _posting(message: _Original) -> Posting:

@@ -23,7 +23,7 @@ from workers.inbox import Claim
 from workers.jobs import AskAdjustment, CreateTransfer, Envelope
 from workers.messages import Message, from_json, to_json
 from workers.notices import TOLD_TO_WAIT
-from workers.origins import PRIVATE_CHAT_CLOSED
+from workers.origins import PERHAPS_ANSWERED_IN_PRIVATE, PRIVATE_CHAT_CLOSED
 from workers.telegram.courier import send, withdraw
 from workers.telegram.floods import refuse_chat
 from workers.telegram.presses import answer_press
@@ -61,7 +61,7 @@ _GONE = {
     Meaning.DEACTIVATED: users.UserStatus.DEACTIVATED,
 }
 
-_CANNOT_BE_WRITTEN_TO = {*_GONE, Meaning.CHAT_GONE}
+_MAY_BE_READ = {Meaning.DELIVERED, Meaning.UNKNOWN}
 
 _NO_BOT = Verdict(Meaning.WAIT, MISCONFIGURED_SECONDS, description="this worker has no TELEGRAM_BOT_TOKEN")
 
@@ -95,21 +95,25 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         if bot is None and len(answer.messages) > claim.sent:
             await _insist(partial(_keep, worker, claim, answer, _NO_BOT))
             return
-        if envelope.told_to_wait and claim.sent == 0:
+        if _was_told_to_wait(envelope) and claim.sent == 0:
             answer = await asyncio.to_thread(_in_place_of_notice, worker, envelope, answer)
         question = _question_that_closes(claim, answer)
         messages = _as_new_messages(envelope, answer) if _is_late(claim) else answer.messages
         if bot is not None and not any(message.toast for message in messages):
             pressing = _end_spinner(bot, worker, envelope)
-        reached = True
+        # Whether the message before is in its chat. None: a run of this job that died knew it.
+        reached = True if claim.sent == 0 else None
         for position, message in enumerate(messages[claim.sent :], start=claim.sent + 1):
             assert bot is not None  # noqa: S101  without one there is nothing left to send here
-            if message.opens is not None and (not reached or message.text == PRIVATE_CHAT_CLOSED):
-                reached = False  # found out just now, or before this had to wait
-                message = message.model_copy(update={"text": PRIVATE_CHAT_CLOSED})
+            if message.opens is not None and not reached:
+                closed = (
+                    reached is False or message.text == PRIVATE_CHAT_CLOSED
+                )  # or known before it had to wait
+                text = PRIVATE_CHAT_CLOSED if closed else PERHAPS_ANSWERED_IN_PRIVATE
+                message = message.model_copy(update={"text": text})
                 answer = replace(answer, messages=[*messages[: position - 1], message, *messages[position:]])
             verdict = await _shown_to_presser(bot, worker, envelope, message) or await _send_in_turn(
-                bot, worker, message, reached=reached
+                bot, worker, message, reached=bool(reached)
             )
             must_wait = verdict.meaning is Meaning.WAIT or (
                 verdict.meaning is Meaning.UNKNOWN and claim.uncertain + 1 < UNCERTAIN_SENDS_MAX
@@ -118,11 +122,11 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
             if must_wait and not (message.opens is not None and reached):
                 await _insist(partial(_keep, worker, claim, answer, verdict))
                 return
-            reached = verdict.meaning not in _CANNOT_BE_WRITTEN_TO
+            reached = verdict.meaning in _MAY_BE_READ
             if verdict.meaning is not Meaning.DELIVERED:
                 await asyncio.to_thread(_note_undelivered, worker, claim, message, verdict)
             elif notice_of := envelope.fields.get("notice_of"):
-                await _note_notice(bot, worker, notice_of, message.chat_id, verdict.message_id)
+                await _note_notice(bot, worker, envelope, notice_of, verdict)
             if position < len(messages):
                 await _insist(partial(worker.inbox.note_sent, envelope.job_id, position))
         if _was_read_late(claim, answer) and not await _insist(
@@ -144,16 +148,21 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
 
 def _end_spinner(bot: Bot, worker: WorkerProcess, envelope: Envelope) -> asyncio.Task[bool] | None:
     """Answer the press, if the job is one, beside the messages. Who was told to wait was answered by the frontend."""
-    if envelope.callback_id is None or envelope.told_to_wait:
+    if envelope.callback_id is None or _was_told_to_wait(envelope):
         return None
     return asyncio.create_task(answer_press(bot, worker.presses, worker.pacer, envelope.callback_id))
+
+
+def _was_told_to_wait(envelope: Envelope) -> bool:
+    """A lane that waits is marked as a whole. Nobody is told so of what needs no database, such as a button's toast."""
+    return envelope.told_to_wait and envelope.kind in TOLD_TO_WAIT
 
 
 async def _shown_to_presser(
     bot: Bot, worker: WorkerProcess, envelope: Envelope, message: Message
 ) -> Verdict | None:
     """Show a toast. None if the message is to be sent: it is no toast, or one that matters and cannot be shown."""
-    if message.toast is None or envelope.told_to_wait:
+    if message.toast is None or _was_told_to_wait(envelope):
         return None
     text = unescape(message.text)
     if await answer_press(bot, worker.presses, worker.pacer, message.toast, text) or not message.matters:
@@ -242,13 +251,18 @@ def _in_place_of_notice(worker: WorkerProcess, envelope: Envelope, answer: Answe
 
 
 async def _note_notice(
-    bot: Bot, worker: WorkerProcess, job_id: str, chat_id: int, message_id: int | None
+    bot: Bot, worker: WorkerProcess, envelope: Envelope, job_id: str, verdict: Verdict
 ) -> None:
     """ "Queued" is out: its job's answer will find it. Where the answer was quicker, it is untrue and goes."""
-    if message_id is None:
+    if verdict.message_id is None or verdict.chat_id is None:
         return
-    if not await asyncio.to_thread(worker.inbox.note_notice, job_id, message_id):
-        await withdraw(bot, worker.pacer, chat_id, message_id)
+    # The answer looks in the chat of the command, where the message of another chat's number is somebody else's.
+    if verdict.chat_id == envelope.chat_id:
+        is_true = await asyncio.to_thread(worker.inbox.note_notice, job_id, verdict.message_id)
+    else:
+        is_true = await asyncio.to_thread(worker.inbox.awaits_notice, job_id)
+    if not is_true:
+        await withdraw(bot, worker.pacer, verdict.chat_id, verdict.message_id)
 
 
 async def _send_in_turn(
@@ -263,7 +277,8 @@ async def _send_in_turn(
         await asyncio.sleep(wait_seconds)
     verdict = await send_one(bot, message, reached=reached)
     if verdict.flood:
-        await refuse_chat(worker.pacer, message.chat_id, verdict.retry_after_seconds)
+        refused_id = message.chat_id if verdict.chat_id is None else verdict.chat_id
+        await refuse_chat(worker.pacer, refused_id, verdict.retry_after_seconds)
     return verdict
 
 
@@ -333,8 +348,9 @@ def _note_undelivered(worker: WorkerProcess, claim: Claim, message: Message, ver
         "answer_undeliverable", job_id=claim.envelope.job_id, meaning=verdict.meaning, why=verdict.description
     )
     try:
-        if (status := _GONE.get(verdict.meaning)) is not None and message.chat_id > 0:
-            users.set_status(worker.engine, telegram_id=message.chat_id, status=status)
+        status = _GONE.get(verdict.meaning)
+        if status is not None and verdict.chat_id is not None and verdict.chat_id > 0:
+            users.set_status(worker.engine, telegram_id=verdict.chat_id, status=status)
         elif message.opens is not None:
             pass  # the answer itself is in the private chat
         elif verdict.meaning in {Meaning.BAD_PAYLOAD, Meaning.REFUSED, Meaning.UNKNOWN}:

@@ -26,7 +26,7 @@ def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> l
         job_id=envelope.job_id,
         kind=envelope.kind,
         reference=reference,
-        telegram_id=_telegram_id(envelope),
+        telegram_id=_requester_id(envelope),
         error=failure,
         payload=envelope.model_dump(mode="json"),
     )
@@ -37,6 +37,6 @@ def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> l
     return [] if origin is None else [origin.publicly(texts.failed(reference))]
 
 
-def _telegram_id(envelope: Envelope) -> int | None:
-    value = envelope.fields.get("telegram_id")
+def _requester_id(envelope: Envelope) -> int | None:
+    value, _ = envelope.requester
     return value if type(value) is int and 0 < value < TELEGRAM_ID_LIMIT else None

@@ -6,17 +6,17 @@ few hundred thousand. Nothing is kept for it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
+from pydantic import ValidationError
 
 from dbcore.fleet import FleetView
 from dbcore.redis_client import redis_time
-from workers.jobs import DATABASE_QUEUES, REFERENCE, WRITING_KINDS, queue_of, reference_of
+from workers.jobs import DATABASE_QUEUES, REFERENCE, WRITING_KINDS, Envelope, queue_of, reference_of
 
 LOOKED_AT_MAX = 1_000_000
 """Ids of jobs that were finished: of more than these not all are looked at."""
@@ -78,7 +78,7 @@ def _on_record(client: redis.Redis, reference: str, job_id: str, view: FleetView
     taken_ms = client.zscore("ballast:inbox:all", job_id)
     if not record or taken_ms is None:
         return None
-    fields = _fields(record)
+    telegram_id, username = _requester(record)
     kind = record.get(b"kind", b"").decode() or None
     state, waits_for = _state(client, job_id, record, kind, view)
     since = float(taken_ms) / 1000
@@ -87,8 +87,8 @@ def _on_record(client: redis.Redis, reference: str, job_id: str, view: FleetView
         job_id,
         state,
         kind,
-        fields.get("telegram_id"),
-        fields.get("username"),
+        telegram_id,
+        username,
         since,
         round(max(0.0, redis_time(client) - since), 3),
         int(record.get(b"deliveries", 0)),
@@ -96,12 +96,11 @@ def _on_record(client: redis.Redis, reference: str, job_id: str, view: FleetView
     )
 
 
-def _fields(record: dict[bytes, bytes]) -> dict[str, Any]:
+def _requester(record: dict[bytes, bytes]) -> tuple[Any, Any]:
     try:
-        fields = json.loads(record.get(b"envelope", b"{}")).get("fields") or {}
-    except (ValueError, AttributeError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+        return Envelope.model_validate_json(record.get(b"envelope", b"")).requester
+    except ValidationError:
+        return None, None
 
 
 def _state(

@@ -58,6 +58,12 @@ TOLD_TO_WAIT = frozenset(
 """Kinds whose people are told that their command is saved: those that need the database and answer somebody."""
 
 
+_ANSWERED_IN_GROUPS = frozenset(
+    job_type.kind for job_type in (CreateTransfer, DecideTransfer, CancelTransfers)
+)
+"""Kinds whose answer a whole group may read. A group's other commands are answered in the private chat."""
+
+
 def waits_for_the_database(envelope: Envelope) -> bool:
     """Whether somebody waits for its answer, and it needs the database."""
     return envelope.chat_id is not None and envelope.kind in TOLD_TO_WAIT
@@ -73,6 +79,8 @@ def queued_notice(envelope: Envelope, settings: Settings, *, paused: bool) -> En
     if origin is None or not waits_for_the_database(envelope):
         return None
     saved, promise = _saved(envelope.kind, envelope.fields, settings)
+    if origin.is_group and envelope.kind not in _ANSWERED_IN_GROUPS:
+        promise = promise.replace(" here", " in our private chat")
     why, until = (
         ("The bot is paused for maintenance.", "as soon as it is back")
         if paused

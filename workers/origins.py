@@ -13,6 +13,9 @@ from workers.messages import Button, Message
 
 ANSWERED_IN_PRIVATE = "I answered you in our private chat."
 PRIVATE_CHAT_CLOSED = "I cannot write to you yet. Press the button below, then Start, and I can."
+PERHAPS_ANSWERED_IN_PRIVATE = (
+    "Look for my answer in our private chat. If it is not there, press the button below, then Start."
+)
 OPEN_PRIVATE_CHAT = "Open the private chat"
 START_PRIVATE_CHAT = "Start the private chat"
 

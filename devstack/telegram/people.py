@@ -239,7 +239,7 @@ class People:
         }
         payload_of_message: dict[str, Any] = {
             "message_id": telegram.messages.draw_id(),
-            "from": user.api(),
+            "from": telegram.bot.api() if is_refund else user.api(),  # as Telegram does
             "chat": telegram.chats.api(chat),
             "date": telegram.clock.date(),
             "refunded_payment" if is_refund else "successful_payment": paid,

@@ -74,6 +74,27 @@ def test_a_payment_is_no_small_talk(intake: Intake, queueing: Queueing, kind: st
     assert job.details["subscription_expiration_date"] == DATE + 5
 
 
+def test_a_refund_belongs_to_the_payer_and_not_to_the_bot_that_says_it(
+    intake: Intake, queueing: Queueing
+) -> None:
+    """Telegram sends a refund's message in the name of the bot itself."""
+    our_bot = {"id": 123456, "is_bot": True, "first_name": "Ballast", "username": "ballast_bot"}
+    refund = payment("refunded_payment")
+    refund["message"]["from"] = our_bot
+    intake.take(refund)
+    envelope = taken(queueing)
+    job = RecordPayment.decode(envelope.fields)
+    assert (job.event, job.telegram_id, job.username, job.first_name) == ("refunded", 8, None, "")
+    assert (envelope.chat_id, envelope.lane) == (8, "payment:8:5")
+
+
+def test_a_payment_in_a_private_chat_needs_no_sender(intake: Intake, queueing: Queueing) -> None:
+    paid = payment()
+    del paid["message"]["from"]
+    intake.take(paid)
+    assert RecordPayment.decode(taken(queueing).fields).telegram_id == 8
+
+
 def test_the_receipt_goes_to_the_payer_wherever_they_paid(intake: Intake, queueing: Queueing) -> None:
     intake.take(payment(chat={"id": -100, "type": "supergroup"}))
     assert taken(queueing).chat_id == 8
@@ -102,7 +123,19 @@ def test_a_payment_is_taken_where_no_command_is_any_more(intake: Intake, queuein
     assert taken(queueing, 6).kind == RecordPayment.kind
 
 
-@pytest.mark.parametrize("bent", [{"from": None}, {"successful_payment": {"total_amount": 5}}])
+GROUP = {"id": -100, "type": "supergroup"}
+BOT = {"id": 123456, "is_bot": True, "first_name": "Ballast"}
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"chat": GROUP, "from": None},
+        {"chat": GROUP, "from": BOT},
+        {"chat": {"id": -100, "type": "private"}},
+        {"successful_payment": {"total_amount": 5}},
+    ],
+)
 def test_a_payment_that_cannot_be_read_is_kept_for_an_operator(
     intake: Intake, queueing: Queueing, bent: dict[str, Any]
 ) -> None:

@@ -19,6 +19,7 @@ from workers.alarms import bell, watch
 from workers.alarms.bell import AN_HOUR_MAX, Bell
 from workers.alarms.watch import AlarmWatch
 from workers.broadcasts.agenda import WAKES_STUCK, Agenda
+from workers.inbox.inbox import SIZE_MAX
 from workers.jobs import DeliverReply, Envelope, ShowBalance
 from workers.messages import Message
 
@@ -230,6 +231,32 @@ def test_a_storm_ends_after_so_many_an_hour(queueing: Queueing) -> None:
     # The test may run across the turn of an hour.
     assert AN_HOUR_MAX <= len(told) <= 2 * AN_HOUR_MAX
     assert any("the last of" in text for text in told)
+
+
+def test_every_payment_is_reported_whatever_else_happens(queueing: Queueing) -> None:
+    paid = [f"charge {number}." for number in range(2 * AN_HOUR_MAX)]
+    for number, text in enumerate(paid):
+        bell.leave_payment(queueing.client, f"payment-{number}", text)
+    for number in range(2 * bell.LEFT_MAX):
+        bell.leave(queueing.client, f"event-{number}", f"number {number}")
+    guard = Guard(queueing)
+    for _ in range(3 * bell.LEFT_MAX // bell.TAKEN_AT_ONCE):
+        guard.look()
+    told = messages(queueing)
+    assert [text for text in told if "charge" in text] == [f"Alarm: {text}" for text in paid]
+    assert len(told) <= len(paid) + 2 * AN_HOUR_MAX
+
+
+def test_a_payment_waits_until_there_is_room_to_report_it(queueing: Queueing) -> None:
+    fillers = {f"filler-{number}": 1 for number in range(2 * SIZE_MAX)}
+    queueing.client.zadd("ballast:inbox:all", fillers)
+    bell.leave_payment(queueing.client, "payment-1", "charge 1")
+    guard = Guard(queueing)
+    guard.look()
+    queueing.client.zrem("ballast:inbox:all", *fillers)
+    assert messages(queueing) == []
+    guard.look()
+    assert messages(queueing) == ["Alarm: charge 1"]
 
 
 def test_commands_that_nobody_answers_are_an_alarm_until_somebody_does(queueing: Queueing) -> None:

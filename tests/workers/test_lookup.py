@@ -20,7 +20,7 @@ from devstack.stack import ROOT
 from tests.conftest import MakeSettings
 from workers import lookup
 from workers.inbox import Inbox
-from workers.jobs import CreateTransfer, DeliverReply, Envelope, reference_of
+from workers.jobs import AdjustBalance, AskAdjustment, CreateTransfer, DeliverReply, Envelope, reference_of
 from workers.messages import Message
 
 
@@ -71,6 +71,23 @@ def test_the_command_says_where_a_job_is_and_what_it_waits_for(
     engine.dispose()
     failed = told(asked(redis_url, database_url, reference_of("two")))
     assert (failed["state"], failed["dead_letter"]["error"]) == ("failed", "boom")
+
+
+def test_an_adjustment_is_of_the_admin_who_asked_for_it(
+    redis_url: str, client: redis.Redis, inbox: Inbox
+) -> None:
+    for job_id, job in {
+        "by_id": AskAdjustment(telegram_id=7, amount=500, admin_id=1001),
+        "by_name": AskAdjustment(username="carol", amount=500, admin_id=1001),
+        "operator": AdjustBalance(telegram_id=7, amount=500),
+    }.items():
+        inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id))
+    found = [lookup.find(client, reference_of(job_id), None) for job_id in ("by_id", "by_name", "operator")]
+    assert [(job.telegram_id, job.username) for job in found if job is not None] == [
+        (1001, None),
+        (1001, None),
+        (None, None),
+    ]
 
 
 @pytest.mark.parametrize("reference", ["AAAAAAAA", "no reference"])

@@ -118,6 +118,7 @@ class AlarmWatch:
             return
         self._looked_at = self._clock()
         now = redis_time(self._redis)
+        self._bell.ring_payments()
         self._bell.ring_what_was_left()
         known = standing.read(self._redis)
         conditions = {condition.name: condition for condition in self._standing(fleet, now)}

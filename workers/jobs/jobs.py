@@ -328,6 +328,18 @@ class Envelope(BaseModel):
             return None
         return Origin(self.chat_id, self.asker_id, self.command_id, self.thread_id)
 
+    @property
+    def requester(self) -> tuple[Any, Any]:
+        """Whose job it is: their Telegram id, and the username if it is known; not checked.
+
+        What an adjustment names is the person whose balance changes.
+        """
+        if self.kind == AskAdjustment.kind:
+            return self.fields.get("admin_id"), None
+        if self.kind == AdjustBalance.kind:
+            return self.asker_id, None
+        return self.fields.get("telegram_id"), self.fields.get("username")
+
     @classmethod
     def of(
         cls,

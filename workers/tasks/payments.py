@@ -38,7 +38,7 @@ def record(work: Work[RecordPayment]) -> list[Message]:
         return []
     is_new = recorded is Recorded.NEW
     text = payment_texts.alarm(job) if is_new else payment_texts.contradiction(job)
-    bell.leave(process.current().redis, _event_id(job, recorded), text)
+    bell.leave_payment(process.current().redis, _event_id(job, recorded), text)
     return work.answer(payment_texts.receipt(job)) if is_new else []
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from dataclasses import replace
 
 import structlog
 from telegram import Bot, ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
@@ -96,7 +97,7 @@ async def send(bot: Bot, message: Message, *, reached: bool = True) -> Verdict:
 
     reached -- the message before it was taken by the private chat: the button that opens that chat need not start it.
     """
-    verdict = await _sent(bot, message, reached)
+    verdict = replace(await _sent(bot, message, reached), chat_id=message.chat_id)
     if verdict.meaning is Meaning.DELIVERED:
         log.info("answer_sent", message_id=verdict.message_id, edited=message.edit_message_id is not None)
     return verdict

@@ -43,12 +43,16 @@ class Meaning(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """flood -- Telegram said 429: what was refused has to wait (pacer.py)."""
+    """chat_id -- the chat that the request was for: another than the message's if that group moved or did not take it.
+    message_id -- of that chat.
+    flood -- Telegram said 429: what was refused has to wait (pacer.py).
+    """
 
     meaning: Meaning
     retry_after_seconds: float = 0.0
     migrated_to: int | None = None
     description: str = ""
+    chat_id: int | None = None
     message_id: int | None = None
     flood: bool = False
 

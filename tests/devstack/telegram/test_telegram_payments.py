@@ -47,3 +47,5 @@ async def test_a_payment_and_its_refund_come_as_messages(control: TelegramContro
     assert refunded.message is not None
     assert refunded.message.refunded_payment is not None
     assert refunded.message.refunded_payment.total_amount == 100
+    assert (paid.message.from_user, refunded.message.from_user) == (paid.effective_user, bot.bot)
+    assert (paid.message.chat.id, refunded.message.chat.id) == (bob.id, bob.id)
