@@ -7,8 +7,8 @@ dropped.
 
 Every step is one Lua script, so each is atomic and one round trip. Keys (all below `ballast:inbox:`):
 
-    job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, reply, failure,
-                         sent, uncertain, told, notice, unknown_since
+    job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, ready_at, reply,
+                         failure, sent, uncertain, told, notice, unknown_since
     lane:<lane>   list   ids in the order they came; the head is the one in flight
     all           zset   id -> time of intake, for size and age
     due           zset   id -> when the rescuer looks at it again
@@ -58,7 +58,7 @@ CLAIM_LEASE_MS = 30_000
 """How long a claim stands before the rescuer looks whether its owner still beats."""
 
 OVERDUE_SECONDS = 15.0
-"""A job that waits for longer, and not for the database, waits for workers that take nothing or are too few."""
+"""A job that is in a queue for longer, and not held back, waits for workers that take nothing or are too few."""
 
 RECOVERY_SECONDS = 60.0
 """So long after an outage what waited is being worked through, and nobody is alarmed by its age."""
@@ -461,7 +461,7 @@ class Inbox:
         return max(0.0, seconds + microseconds / 1e6 - oldest[0][1] / 1000)
 
     def overdue_seconds(self, view: FleetView | None) -> float | None:
-        """For how long the oldest job waits that is not held back, where that is OVERDUE_SECONDS or more.
+        """For how long a job has waited in its queue for a worker, where that is OVERDUE_SECONDS or more: the longest wait.
 
         view -- the breaker's: None is answered while it holds calls back, and for RECOVERY_SECONDS after.
         """

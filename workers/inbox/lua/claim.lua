@@ -11,7 +11,7 @@ local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'envelope', 're
   'told')
 if not fields[1] then return {} end
 if fields[2] or redis.call('LINDEX', lane_key(fields[1]), 0) ~= id then return {} end
-redis.call('HDEL', job_key(id), 'published', 'waits_in')
+redis.call('HDEL', job_key(id), 'published', 'waits_in', 'ready_at')
 redis.call('HSET', job_key(id), 'owner', owner)
 redis.call('SADD', held_key(owner), id)
 redis.call('ZADD', DUE, now + lease_ms, id)
