@@ -46,6 +46,7 @@ class NoInbox(Inbox):
             failure=None,
             sent=0,
             uncertain=0,
+            unavailable=0,
             claimed_at_ms=0,
             waited_ms=0,
         )

@@ -100,6 +100,7 @@ class Work(Generic[J]):
     message_id -- the message whose button was pressed.
     callback_id -- the press that is to be answered.
     waited_seconds -- from its intake until this process took it.
+    uncertain -- how many times it sent a message that may have arrived, without an answer that says so.
     """
 
     job: J
@@ -108,6 +109,7 @@ class Work(Generic[J]):
     message_id: int | None
     callback_id: str | None
     waited_seconds: float
+    uncertain: int
     engine: GuardedEngine
     settings: Settings
     awaits_notice: Callable[[str], bool]
@@ -295,6 +297,7 @@ def _outcome_of(
             message_id=envelope.message_id,
             callback_id=envelope.callback_id,
             waited_seconds=claim.waited_ms / 1000,
+            uncertain=claim.uncertain,
             engine=worker.engine,
             settings=worker.settings,
             awaits_notice=worker.inbox.awaits_notice,
@@ -306,13 +309,17 @@ def _outcome_of(
         return None
 
 
+def _lets_calls_through(worker: process.WorkerProcess) -> bool:
+    return worker.engine.snapshot().state in {BreakerState.CLOSED, BreakerState.DISABLED}
+
+
 def _is_slow_itself(worker: process.WorkerProcess, away: DatabaseAway) -> bool:
     """Whether it is the job that took too long: the breaker lets calls through, and the database answers another
     statement at once. A server that froze just now does not.
     """
     return (
         away.kind is FailureKind.SLOW
-        and worker.engine.snapshot().state in {BreakerState.CLOSED, BreakerState.DISABLED}
+        and _lets_calls_through(worker)
         and worker.engine.probe(writes=False) is None
     )
 
@@ -371,16 +378,27 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
             log.warning(
                 "database_away", kind=error.kind, retry_after_seconds=round(error.retry_after_seconds, 3)
             )
+            # While calls are let through, one that failed says little: the job is tried again before anybody is told.
+            tell = claim.unavailable > 0 or not _lets_calls_through(worker)
+            has_failed = failure is not None or claim.failure is not None
             worker.inbox.release(
                 job_id,
                 worker.owner,
                 delay_seconds=_again_after(error),
                 failure=failure,
+                unavailable=claim.unavailable + 1,
                 count_delivery=False,
-                reply=_from_memory(worker, claim.envelope),
+                tell=tell,
+                reply=_from_memory(worker, claim.envelope) if tell and not has_failed else None,
             )
         case NotNow():
-            worker.inbox.release(job_id, worker.owner, delay_seconds=error.seconds, count_delivery=False)
+            worker.inbox.release(
+                job_id,
+                worker.owner,
+                delay_seconds=error.seconds,
+                uncertain=claim.uncertain + 1 if error.uncertain else None,
+                count_delivery=False,
+            )
         case redis.RedisError():
             raise error
         case SoftTimeLimitExceeded():

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 
 class NotNow(Exception):
-    """A job is put off: it goes back to the inbox, due after `seconds`. That says nothing against it."""
+    """A job is put off: it goes back to the inbox, due after `seconds`. That says nothing against it.
 
-    def __init__(self, seconds: float) -> None:
+    uncertain -- it sent a message, and nobody knows whether that arrived: it is counted (`Work.uncertain`).
+    """
+
+    def __init__(self, seconds: float, *, uncertain: bool = False) -> None:
         super().__init__(seconds)
         self.seconds = seconds
+        self.uncertain = uncertain

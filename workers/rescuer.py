@@ -26,7 +26,7 @@ from workers import unknown_kinds
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
 from workers.inbox import Inbox, Publisher, Ticket
-from workers.jobs import DATABASE_QUEUES, QUEUES, WRITING_KINDS
+from workers.jobs import DATABASE_QUEUES, QUEUES, WRITING_KINDS, Envelope
 from workers.messages import to_json
 from workers.notices import balance_from_memory, queued_notice, waits_for_the_database
 
@@ -148,25 +148,33 @@ class Rescuer:
 
     def _heed_those_who_wait(self, view: FleetView) -> None:
         """Tell those whose commands were taken before anybody knew that the database is unavailable, and count all."""
-        waited_since = []
-        for waiting in self._inbox.take_waiting(BATCH):
-            envelope = waiting.envelope
-            answer = None
-            if not envelope.told_to_wait:
-                answer = balance_from_memory(
-                    envelope, self._inbox.balances, self._settings, paused=view.paused
-                )
+        with self._inbox.take_waiting(BATCH) as all_waiting:
+            waited_since = []
+            for waiting in all_waiting:
+                try:
+                    waits = self._heed(waiting.envelope, paused=view.paused)
+                except redis.RedisError:
+                    raise
+                except Exception:  # one bad record must not keep all others from being told, again and again
+                    log.exception("not_told_to_wait", job_id=waiting.envelope.job_id)
+                    continue
+                if waits:
+                    waited_since.append(waiting.taken_at)
+            if waited_since:
+                is_on = view.admits_nothing or view.admits_only_reads
+                outages.note_waiting(self._redis, len(waited_since), min(waited_since), is_on=is_on)
+
+    def _heed(self, envelope: Envelope, *, paused: bool) -> bool:
+        """Answer it or tell its user that it waits, where nobody did yet; whether somebody waits for it from now on."""
+        if not envelope.told_to_wait:
+            answer = balance_from_memory(envelope, self._inbox.balances, self._settings, paused=paused)
             if answer is not None:
                 self._publish(self._inbox.answer(envelope.job_id, to_json(answer)))
-                continue
-            if waits_for_the_database(envelope):
-                waited_since.append(waiting.taken_at)
-            notice = queued_notice(envelope, self._settings, paused=view.paused)
-            if notice is not None and not envelope.told_to_wait:
+                return False
+            notice = queued_notice(envelope, self._settings, paused=paused)
+            if notice is not None:
                 self._publish(self._inbox.accept(notice).ticket)
-        if waited_since:
-            is_on = view.admits_nothing or view.admits_only_reads
-            outages.note_waiting(self._redis, len(waited_since), min(waited_since), is_on=is_on)
+        return waits_for_the_database(envelope)
 
     def _publish(self, ticket: Ticket | None) -> bool:
         if ticket is None:

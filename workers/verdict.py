@@ -83,7 +83,7 @@ class Circumstances:
     takes_jobs -- whether Redis answers. seen -- whether what it holds was ever seen, and could be read.
     redis_trouble -- what is wrong with it though it answers, the worst there is.
     deaf -- why updates do not reach us, where they do not.
-    overdue_seconds -- of the oldest job that is not held back, where it waits for too long.
+    overdue_seconds -- the longest that a job has waited for a worker to take it, where that is too long.
     paused_seconds -- since an operator paused the bot, where one did.
     failed_jobs -- open ones, as last seen. alarms -- how many are active.
     answers_seconds -- within which 95% of the last minute's answers came.

@@ -241,7 +241,7 @@ FIGURES: tuple[Figure, ...] = (
     ),
     gauge(
         "ballast_inbox_overdue_seconds",
-        "For how long the oldest job waits that is not held back; "
+        "The longest that a job has waited in its queue for a worker; "
         "0 below 15 s, while the breaker is open, and for a minute after.",
         lambda look, _: None if look.inbox_size is None else look.inbox_overdue_seconds or 0.0,
     ),

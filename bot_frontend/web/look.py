@@ -27,7 +27,7 @@ class Look:
     fresh_seconds -- a look that is older says nothing of now. redis -- whether Redis is fit to hold jobs.
     redis_ahead_seconds -- how far Redis's clock is ahead of ours: what is kept in Redis has its times by that one.
     server -- the last probe that says what the server is; probes -- the last hours' in short, oldest first.
-    inbox_overdue_seconds -- of the oldest job that is not held back, where it waits for too long.
+    inbox_overdue_seconds -- the longest that a job has waited for a worker to take it, where that is too long.
     outages -- the one that is on, then the last ones, newest first.
     alarms -- what stands, and since when. board -- what a worker read of the tables (workers/board.py).
     actions -- what operators ordered on the page lately, newest first.

@@ -264,10 +264,15 @@ def test_commands_that_nobody_answers_are_an_alarm_until_somebody_does(queueing:
     guard, inbox, client = Guard(queueing), queueing.inbox, queueing.client
     inbox.accept(Envelope.of(ShowBalance(telegram_id=7), job_id="a", lane="user:7"))
     client.zincrby("ballast:inbox:all", -60_000, "a")
+    client.hincrby("ballast:inbox:job:a", "ready_at", -60_000)
     guard.look(not_closed(BreakerReason.OUTAGE))
     assert messages_but(queueing, "a") == []
     guard.look(FleetView(BreakerState.CLOSED, None, time.time() - 20, None, 0.0, ()))
     assert messages_but(queueing, "a") == []
+    guard.look()
+    guard.look()
+    assert messages_but(queueing, "a") == [], "it may be over in a moment"
+    let_time_pass(client, watch.OVERDUE_FOR_SECONDS)
     guard.look()
     guard.look()
     (told,) = messages_but(queueing, "a")

@@ -23,6 +23,13 @@ def make_due(client: redis.Redis, job_id: str) -> None:
     client.zadd("ballast:inbox:due", {job_id: 0})
 
 
+def let_time_pass(client: redis.Redis, job_id: str, seconds: int = 60) -> None:
+    """The job was taken earlier and, where it is in a queue, has been there for longer."""
+    client.zincrby("ballast:inbox:all", -1000 * seconds, job_id)
+    if client.hexists(f"ballast:inbox:job:{job_id}", "ready_at"):
+        client.hincrby(f"ballast:inbox:job:{job_id}", "ready_at", -1000 * seconds)
+
+
 def silence(client: redis.Redis, owner: str) -> None:
     """As if the process had not beaten for an hour."""
     client.zadd("ballast:inbox:owners", {owner: 0})
@@ -394,3 +401,78 @@ def test_a_job_in_the_replies_queue_is_run_by_its_own_kind(inbox: Inbox) -> None
     ticket = inbox.accept(unknown("a", "replies.referrals")).ticket
     assert ticket is not None
     assert (ticket.queue, ticket.kind) == ("replies", "replies.referrals")
+
+
+def test_a_job_that_no_worker_takes_is_overdue_also_where_it_is_published_again(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    inbox.accept(envelope("a"))
+    assert inbox.overdue_seconds(None) is None
+    let_time_pass(client, "a")
+    make_due(client, "a")
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+    assert 60 <= (inbox.overdue_seconds(None) or 0) < 120
+
+
+def test_a_job_that_is_being_done_is_not_overdue_nor_is_what_follows_it(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    """Such as a report of a large broadcast."""
+    for job_id in ("a", "b"):
+        inbox.accept(envelope(job_id))
+        let_time_pass(client, job_id)
+    inbox.beat(OWNER, {})
+    inbox.claim("a", OWNER)
+    assert inbox.overdue_seconds(None) is None
+    inbox.finish("a")
+    assert inbox.overdue_seconds(None) is None
+
+
+def test_a_job_that_is_tried_again_later_is_overdue_from_when_it_is_in_a_queue_again(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    """One that was too slow, one whose chat Telegram refused for a while, and one whose process died."""
+    inbox.accept(envelope("a"))
+    let_time_pass(client, "a")
+    inbox.claim("a", OWNER)
+    inbox.release("a", OWNER, delay_seconds=60)
+    make_due(client, "a")
+    assert len(inbox.rescue(10)[1]) == 1
+    assert inbox.overdue_seconds(None) is None
+    let_time_pass(client, "a")
+    assert inbox.overdue_seconds(None) is not None
+    inbox.beat(OTHER, {})
+    inbox.beat(OWNER, {})
+    inbox.claim("a", OWNER)
+    silence(client, OWNER)
+    assert len(inbox.rescue(10)[1]) == 1
+    assert inbox.overdue_seconds(None) is None
+
+
+def test_a_job_of_an_unknown_kind_is_not_overdue_each_time_it_is_published(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    inbox.accept(unknown("a"))
+    let_time_pass(client, "a")
+    assert inbox.unknown_kind("a", "shop.redeem") is None
+    make_due(client, "a")
+    assert len(inbox.rescue(10)[1]) == 1
+    assert inbox.overdue_seconds(None) is None
+
+
+@pytest.mark.parametrize("queue_length", [0, 1])
+def test_what_was_held_back_is_overdue_from_when_it_no_longer_is(
+    inbox: Inbox, client: redis.Redis, queue_length: int
+) -> None:
+    """Also where its first message is still in the queue."""
+    inbox.accept(envelope("a"))
+    let_time_pass(client, "a")
+    make_due(client, "a")
+    assert inbox.rescue(10, shut=["balances"])[1] == []
+    if queue_length:
+        client.rpush("balances", "{}")
+    assert inbox.overdue_seconds(None) is None
+    assert len(inbox.rescue(10)[1]) == 1 - queue_length
+    assert inbox.overdue_seconds(None) is None
+    let_time_pass(client, "a")
+    assert inbox.overdue_seconds(None) is not None

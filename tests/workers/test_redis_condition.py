@@ -13,6 +13,7 @@ from kombu.entity import Queue
 
 from dbcore.fleet import FleetStore
 from dbcore.fleet.state import FleetState
+from dbcore.known_balances import SeenBalance
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
@@ -143,6 +144,19 @@ def test_a_full_redis_takes_no_job_and_finishes_those_on_record(queueing: Queuei
     assert "b" in {again.job_id for again in inbox.rescue(10)[1]}
     assert queueing.publisher.publish(ticket)
     assert FleetStore(client).commit(FleetState(version=1), FleetState(version=2), "somebody")
+
+
+def test_a_full_redis_has_whatever_ends_a_job_written_down(queueing: Queueing) -> None:
+    """The first write of each of these steps needs memory."""
+    inbox, client = queueing.inbox, queueing.client
+    for job_id in ("a", "b", "c"):
+        inbox.accept(envelope(job_id))
+    client.config_set("maxmemory", 1)
+    assert inbox.answer("a", "[]") is not None
+    assert inbox.unknown_kind("b", "shop.redeem") is None
+    assert client.hexists("ballast:inbox:job:b", "unknown_since")
+    inbox.finish("c", [SeenBalance(7, "CREDIT", 150, 3)])
+    assert not client.exists("ballast:inbox:job:c")
 
 
 def test_a_full_redis_hands_messages_to_workers(queueing: Queueing) -> None:

@@ -63,7 +63,7 @@ def accept_reply(inbox: Inbox, job_id: str) -> None:
 def give_back(inbox: Inbox, job_id: str) -> None:
     """As a task does that met an open breaker."""
     assert inbox.claim(job_id, OWNER) is not None
-    assert inbox.release(job_id, OWNER, delay_seconds=0, count_delivery=False)
+    assert inbox.release(job_id, OWNER, delay_seconds=0, count_delivery=False, tell=True)
 
 
 def become(client: redis.Redis, state: BreakerState, reason: BreakerReason | None = None) -> None:
@@ -81,9 +81,8 @@ def tell(client: redis.Redis, state: BreakerState) -> None:
 
 def untold(inbox: Inbox) -> list[str]:
     """Those who wait since the last time, and were not told so by the frontend."""
-    return [
-        waiting.envelope.job_id for waiting in inbox.take_waiting(10) if not waiting.envelope.told_to_wait
-    ]
+    with inbox.take_waiting(10) as waiting:
+        return [each.envelope.job_id for each in waiting if not each.envelope.told_to_wait]
 
 
 def ids(inbox: Inbox, *, shut: bool, limit: int = 100) -> list[str]:
@@ -170,6 +169,36 @@ def test_who_asked_before_anybody_knew_is_told_once_that_they_wait(
     again = inbox.claim("a", OWNER)
     assert again is not None
     assert again.envelope.told_to_wait  # so that the answer takes the notice's place
+
+
+def test_who_was_not_told_because_the_rescuer_died_is_told_by_the_next(inbox: Inbox) -> None:
+    accept_job(inbox, "a")
+    give_back(inbox, "a")
+    with pytest.raises(RuntimeError), inbox.take_waiting(10):
+        raise RuntimeError("it dies here")
+    assert untold(inbox) == ["a"]
+    assert untold(inbox) == []
+
+
+def test_a_job_whose_notice_cannot_be_written_keeps_nobody_else_from_being_told(
+    queueing: Queueing, settings: Settings
+) -> None:
+    inbox = queueing.inbox
+    for number, (job_id, amount) in enumerate((("bad", "much"), ("good", 100)), start=1):
+        transfer = Envelope.of(
+            CreateTransfer(telegram_id=number, recipient="@carol", amount=100),
+            job_id=job_id,
+            lane=job_id,
+            chat_id=number,
+        )
+        inbox.accept(transfer.model_copy(update={"fields": {**transfer.fields, "amount": amount}}))
+        give_back(inbox, job_id)
+    rescuer = Rescuer(queueing.client, inbox, queueing.publisher, settings)
+    tell(queueing.client, BreakerState.FORCED_OPEN)
+    for _ in range(2):
+        rescuer.look()
+    assert inbox.claim("good-queued", OWNER) is not None
+    assert untold(inbox) == []
 
 
 def test_a_balance_that_was_asked_for_before_anybody_knew_is_answered_with_the_last_known_one(

@@ -41,6 +41,9 @@ BREAKER_SECONDS = 10.0
 QUIET_SECONDS = 600.0
 """Dead letters that come within so long of each other are one event, and so are reports of damage."""
 
+OVERDUE_FOR_SECONDS = 5.0
+"""On top of the time after which a job is overdue: one look alone wakes nobody."""
+
 STUCK_TOLD_MAX = 10
 
 LASTED = "{lasted}"
@@ -190,7 +193,8 @@ class AlarmWatch:
                 "overdue",
                 f"Commands are not being answered: the oldest has waited for {duration(overdue)}, though the database "
                 "can be asked. The workers take nothing, or are too few. See Workers on the status page.",
-                over=f"Commands are being answered again, {LASTED} after the alarm.",
+                over=f"Commands are being answered again after {LASTED}.",
+                after_seconds=OVERDUE_FOR_SECONDS,
             )
 
     def _all_resolved(self, since: float) -> bool:

@@ -7,8 +7,9 @@ dropped.
 
 Every step is one Lua script, so each is atomic and one round trip. Keys (all below `ballast:inbox:`):
 
-    job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, reply, failure,
-                         sent, uncertain, told, notice, unknown_since
+    job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, ready_at, reply,
+                         failure, sent, uncertain, unavailable, told, notice,
+                         unknown_since
     lane:<lane>   list   ids in the order they came; the head is the one in flight
     all           zset   id -> time of intake, for size and age
     due           zset   id -> when the rescuer looks at it again
@@ -29,7 +30,8 @@ and beside them the last balances known (dbcore/known_balances.py), and the tota
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
@@ -58,7 +60,7 @@ CLAIM_LEASE_MS = 30_000
 """How long a claim stands before the rescuer looks whether its owner still beats."""
 
 OVERDUE_SECONDS = 15.0
-"""A job that waits for longer, and not for the database, waits for workers that take nothing or are too few."""
+"""A job that is in a queue for longer, and not held back, waits for workers that take nothing or are too few."""
 
 RECOVERY_SECONDS = 60.0
 """So long after an outage what waited is being worked through, and nobody is alarmed by its age."""
@@ -147,6 +149,7 @@ class Claim:
     failure -- why it cannot succeed, where only saying so is left.
     sent -- how many messages of the answer are out already.
     uncertain -- how many times a message was sent and nobody knows whether it arrived.
+    unavailable -- how many times it met a database that gave no answer.
     claimed_at_ms -- Redis's time of the claim, milliseconds since 1970.
     waited_ms -- from its intake until then.
     """
@@ -157,6 +160,7 @@ class Claim:
     failure: str | None
     sent: int
     uncertain: int
+    unavailable: int
     claimed_at_ms: int
     waited_ms: int
 
@@ -274,7 +278,9 @@ class Inbox:
         answer = self._claim(args=[job_id, owner, CLAIM_LEASE_MS, queue, place])
         if not answer:
             return None
-        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms, told, waited_ms = answer
+        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms, told, waited_ms, unavailable = (
+            answer
+        )
         envelope, unreadable = _envelope(job_id, record)
         if told:
             envelope = envelope.model_copy(update={"told_to_wait": True})
@@ -285,6 +291,7 @@ class Inbox:
             failure=failure.decode() or unreadable,
             sent=int(sent),
             uncertain=int(uncertain),
+            unavailable=int(unavailable),
             claimed_at_ms=int(claimed_at_ms),
             waited_ms=int(waited_ms),
         )
@@ -298,16 +305,24 @@ class Inbox:
         reply: str | None = None,
         failure: str | None = None,
         uncertain: int | None = None,
+        unavailable: int | None = None,
         count_delivery: bool = True,
+        tell: bool = False,
         balances: Iterable[SeenBalance] = (),
         seen_at_ms: int = 0,
     ) -> bool:
         """Give a held job back, due after a delay, with what of it is done. False where it was not held by `owner`.
 
-        count_delivery -- False where the delivery says nothing about the job itself, such as a database that is away.
+        count_delivery -- False where the delivery says nothing about the job itself, such as an unavailable database.
+        tell -- it waits for the database, and so does what is behind it in its lane: their users are to be told.
         balances, seen_at_ms -- as with `finish`: of a job that is done but for its answer.
         """
-        changes = {"reply": reply, "failure": failure, "uncertain": uncertain}
+        changes = {
+            "reply": reply,
+            "failure": failure,
+            "uncertain": uncertain,
+            "unavailable": unavailable,
+        }
         kept = {name: value for name, value in changes.items() if value is not None}
         return bool(
             self._release(
@@ -316,6 +331,7 @@ class Inbox:
                     owner,
                     round(delay_seconds * 1000),
                     int(not count_delivery),
+                    int(tell),
                     seen_at_ms,
                     len(kept),
                     *(item for pair in kept.items() for item in pair),
@@ -409,19 +425,26 @@ class Inbox:
         )
         return Ticket(*_texts(answer)) if answer else None
 
-    def take_waiting(self, limit: int) -> list[Waiting]:
-        """Up to `limit` jobs that wait for the database since this was asked last. Each is handed out once."""
-        ids = cast(list[bytes] | None, self._redis.lpop("ballast:inbox:untold", limit)) or []
+    @contextmanager
+    def take_waiting(self, limit: int) -> Iterator[list[Waiting]]:
+        """Up to `limit` jobs that wait for the database since this was asked last. They are handed out again if the
+        caller's block does not come to its end.
+        """
+        ids = cast(list[bytes], self._redis.lrange("ballast:inbox:untold", 0, limit - 1))
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
                 pipeline.hget(f"ballast:inbox:job:{job_id.decode()}", "envelope")
                 pipeline.zscore("ballast:inbox:all", job_id)
             found = pipeline.execute()
-        return [
+        yield [
             Waiting(_envelope(job_id.decode(), record)[0], float(taken_ms) / 1000)
             for job_id, record, taken_ms in zip(ids, found[::2], found[1::2], strict=True)
             if record and taken_ms is not None
         ]
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for job_id in ids:  # by name: somebody else may have taken them away meanwhile, too
+                pipeline.lrem("ballast:inbox:untold", 1, job_id.decode())
+            pipeline.execute()
 
     def beat(
         self, owner: str, report: dict[str, Any] | None, counts: Mapping[str, int] | None = None
@@ -472,7 +495,7 @@ class Inbox:
         return max(0.0, seconds + microseconds / 1e6 - oldest[0][1] / 1000)
 
     def overdue_seconds(self, view: FleetView | None) -> float | None:
-        """For how long the oldest job waits that is not held back, where that is OVERDUE_SECONDS or more.
+        """The longest that a job has waited in its queue for a worker, where that is OVERDUE_SECONDS or more.
 
         view -- the breaker's: None is answered while it holds calls back, and for RECOVERY_SECONDS after.
         """

@@ -5,7 +5,7 @@ local id, grace_ms = ARGV[1], tonumber(ARGV[3])
 local fields = redis.call('HMGET', job_key(id), 'lane', 'reply')
 if not fields[1] or fields[2] then return {} end
 let_go(id)
-redis.call('HSET', job_key(id), 'reply', ARGV[2])
+first_write('HSET', job_key(id), 'reply', ARGV[2])
 redis.call('ZREM', HELD_BACK, id)
 if redis.call('LINDEX', lane_key(fields[1]), 0) ~= id then
   -- Not behind what waits on: it goes on in a lane of its own.

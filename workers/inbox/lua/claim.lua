@@ -8,13 +8,14 @@ if ARGV[4] ~= '' then
   if tonumber(ARGV[5]) > newest then first_write('HSET', CLAIMED, ARGV[4], ARGV[5]) end
 end
 local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'envelope', 'reply', 'failure', 'sent', 'uncertain',
-  'told')
+  'told', 'unavailable')
 if not fields[1] then return {} end
 if fields[2] or redis.call('LINDEX', lane_key(fields[1]), 0) ~= id then return {} end
-redis.call('HDEL', job_key(id), 'published', 'waits_in')
+redis.call('HDEL', job_key(id), 'published', 'waits_in', 'ready_at')
 redis.call('HSET', job_key(id), 'owner', owner)
 redis.call('SADD', held_key(owner), id)
 redis.call('ZADD', DUE, now + lease_ms, id)
 local deliveries = redis.call('HINCRBY', job_key(id), 'deliveries', 1)
 return {fields[3], deliveries, fields[4] or '', fields[5] or '', tonumber(fields[6] or '0'), tonumber(fields[7] or '0'), now,
-  tonumber(fields[8] or '0'), math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now))}
+  tonumber(fields[8] or '0'), math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now)),
+  tonumber(fields[9] or '0')}

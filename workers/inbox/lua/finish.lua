@@ -6,9 +6,9 @@ local lane = redis.call('HGET', job_key(id), 'lane')
 local notice = redis.call('HGET', job_key(id), 'notice') or ''
 if not lane then return {} end
 let_go(id)
-note_balances(ARGV[3] / 1000, 4)
 local today = done_key(math.floor(time[1] / DAY))
 first_write('SADD', today, id)
+note_balances(ARGV[3] / 1000, 4)
 redis.call('EXPIRE', today, 2 * DAY)
 local kind, queue = unpack(redis.call('HMGET', job_key(id), 'kind', 'queue'))
 local took_ms = math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now))

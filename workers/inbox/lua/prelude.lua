@@ -30,6 +30,7 @@ local function mark_published(id, grace_ms)
   local queue = queue_of(id)
   local place = first_write('HINCRBY', SEQUENCE, queue, 1)
   redis.call('HSET', job_key(id), 'published', place, 'waits_in', queue)
+  redis.call('HSETNX', job_key(id), 'ready_at', now) -- published again, it has waited since the first time
   redis.call('ZADD', DUE, now + grace_ms, id)
   return {id, queue, kind_of(id), tostring(place)}
 end

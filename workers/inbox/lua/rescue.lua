@@ -70,9 +70,11 @@ for _, id in ipairs(due) do
     if is_shut(id) then
       redis.call('ZREM', DUE, id)
       redis.call('ZADD', HELD_BACK, redis.call('ZSCORE', ALL, id) or now, id)
+      redis.call('HDEL', job_key(id), 'ready_at')
       note_untold(id)
     elseif fields[3] and not overtaken and QUEUES[queue] and redis.call('LLEN', queue) > 0 then
       first_write('ZADD', DUE, now + grace_ms, id) -- it waits its turn in a long queue: no second copy
+      redis.call('HSETNX', job_key(id), 'ready_at', now) -- it was held back, or comes from the release before
     else
       tickets[#tickets + 1] = mark_published(id, grace_ms)
     end

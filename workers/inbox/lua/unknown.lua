@@ -3,9 +3,9 @@
 -- Returns {} while that is waited for, and the job's ticket once it is to be failed; {} too where nothing is to be done.
 local id, job = ARGV[1], job_key(ARGV[1])
 if redis.call('EXISTS', job) == 0 or redis.call('HEXISTS', job, 'owner') == 1 then return {} end
-redis.call('HSETNX', job, 'unknown_since', now)
+first_write('HSETNX', job, 'unknown_since', now)
 if now - tonumber(redis.call('HGET', job, 'unknown_since')) < tonumber(ARGV[2]) then
-  redis.call('HDEL', job, 'published', 'waits_in')
+  redis.call('HDEL', job, 'published', 'waits_in', 'ready_at')
   redis.call('ZADD', DUE, now + ARGV[3], id)
   return {}
 end
