@@ -96,8 +96,8 @@ enable_utc = True
 timezone = "UTC"
 
 if "flower" in sys.argv:
-    # Each question that it asks the workers takes two connections at once, beside the one that turns their events on. It
-    # would ask eight at a time.
+    # Each question that it asks the workers takes two connections at once, beside the one that turns their events on.
+    # It would ask eight at a time.
     from flower.app import Flower
 
     Flower.max_workers = 1

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from dbcore import connections
+from dbcore.deadline import Deadline
+from dbcore.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS_MAX = 3.0
 
 
 class WrongBot(Exception):
@@ -23,6 +31,21 @@ def refuse_another(url: str, bot_id: int) -> None:
             "Give each bot its own database and its own Redis database. "
             f"If bot {bot_id} replaces bot {owner}: python -m dbcore migrate --take-over"
         )
+
+
+def require_own(settings: Settings) -> None:
+    """At a worker's start. A database that cannot tell in time is taken for ours: an outage must not keep the worker
+    from starting, and `migrate` and each later start ask again.
+
+    Raises WrongBot.
+    """
+    if settings.database_url is None or settings.bot_id is None:
+        return
+    try:
+        with Deadline(LOOK_SECONDS_MAX):
+            refuse_another(settings.database_url.get_secret_value(), settings.bot_id)
+    except SQLAlchemyError as error:
+        log.warning("bound_bot_unknown", error=type(error).__name__)
 
 
 def bind(url: str, bot_id: int, *, take_over: bool = False) -> None:

@@ -114,8 +114,6 @@ class RedisInspector:
         self._look_seconds = look_seconds
         self._clock = clock
         self._looked_at = float("-inf")
-        self._evicted_before: int | None = None
-        self._has_evicted = False
         self._last = RedisCondition()
 
     def look(self) -> RedisCondition:
@@ -133,7 +131,8 @@ class RedisInspector:
         reserve = min(max(RESERVE_BYTES_MIN, limit * RESERVE_SHARE), RESERVE_BYTES_MAX)
         may_evict = str(info.get("maxmemory_policy", _NO_EVICTION)) != _NO_EVICTION
         found = {refusal}
-        if self._is_evicting(evicted, may_evict=may_evict and limit > 0):
+        if may_evict and limit and evicted:
+            # By the server's own count, which a restart of ours does not forget. Only a change of its settings ends it.
             found.add(RedisTrouble.EVICTING)
         elif may_evict:
             found.add(RedisTrouble.MAY_EVICT)
@@ -151,12 +150,6 @@ class RedisInspector:
             memory_used_bytes=used,
             memory_max_bytes=limit,
         )
-
-    def _is_evicting(self, evicted: int, *, may_evict: bool) -> bool:
-        """Whether keys were deleted since we first looked, and more may be. Only a change of the settings ends it."""
-        before, self._evicted_before = self._evicted_before, evicted
-        self._has_evicted = may_evict and (self._has_evicted or (before is not None and evicted > before))
-        return self._has_evicted
 
     def _refusal(self) -> RedisTrouble | None:
         try:

@@ -19,6 +19,7 @@ import re
 import sys
 from collections.abc import Collection
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -37,6 +38,8 @@ RUNNING_ENV_FILE = ".ballast/running.env"
 
 OPS_TOKEN_LENGTH_MIN = 16
 ADMIN_ID_DIGITS_MAX = 19
+AMOUNT_ADJUSTED_MAX = 18
+"""The power of ten of an amount's first digit, up or down. MAX_AMOUNT is below."""
 
 _READ_ELSEWHERE = {
     # By Flower and by devstack.
@@ -151,8 +154,10 @@ class Settings(Options):
         exponent = info.data.get("currency_exponent")
         if value is None or exponent is None:  # the latter: refused itself
             return value
-        minor = value.scaleb(exponent)
-        if minor != minor.to_integral_value() or minor > MAX_AMOUNT:
+        # Not by Decimal's own arithmetic, which rounds and overflows; and no power of ten that fills the memory.
+        fits = abs(value.adjusted()) <= AMOUNT_ADJUSTED_MAX
+        minor = Fraction(value) * 10**exponent if fits else None
+        if minor is None or minor.denominator != 1 or minor > MAX_AMOUNT:
             raise ValueError(
                 f"expected an amount such as 1000 or 99.50, with no more decimals than CURRENCY_EXPONENT ({exponent}) "
                 f"and at most {MAX_AMOUNT // 10**exponent}"
@@ -234,7 +239,7 @@ class Settings(Options):
     @field_validator("telegram_bot_token")
     @classmethod
     def _token_shape(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(r"[0-9]+:[A-Za-z0-9_-]+", value.get_secret_value()):
+        if value is not None and not re.fullmatch(r"[0-9]{1,16}:[A-Za-z0-9_-]+", value.get_secret_value()):
             raise ValueError("expected a bot token such as 123456:ABC-DEF, as BotFather gives it")
         return value
 

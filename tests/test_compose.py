@@ -154,7 +154,7 @@ NEEDED = {
     "postgres": {"POSTGRES_PASSWORD"},
     "redis": {"REDIS_PASSWORD"},
     "role": {"POSTGRES_PASSWORD", "POSTGRES_ADMIN_PASSWORD"},
-    "migrate": {"DATABASE_URL"},
+    "migrate": {"DATABASE_URL", "TELEGRAM_BOT_TOKEN"},
     "frontend": {
         "REDIS_URL",
         "TELEGRAM_BOT_TOKEN",
@@ -193,7 +193,7 @@ def test_a_container_reaches_what_it_needs_and_nothing_else(name: str) -> None:
         needed.add("database")
     if name == "redis" or "REDIS_URL" in NEEDED[name]:
         needed.add("queue")
-    if "TELEGRAM_BOT_TOKEN" in NEEDED[name] or "ports" in CONTAINERS[name]:
+    if "TELEGRAM_PROXY_URL" in NEEDED[name] or "ports" in CONTAINERS[name]:
         needed.add("outside")
     assert set(CONTAINERS[name]["networks"]) == needed
     networks = yaml.safe_load(COMPOSE)["networks"]

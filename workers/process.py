@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import redis
 import structlog
 
+from dbcore import bound_bot
+from dbcore.bound_bot import WrongBot
 from dbcore.fleet.membership import join
 from dbcore.fleet.process_names import name_of_this_process
 from dbcore.redis_client import connect_redis, require_database
@@ -128,8 +130,10 @@ def current(*, forked: bool = False) -> WorkerProcess:
 def note_node(sender: str, **_celery: Any) -> None:
     """Celery's `celeryd_init`: before any child is forked."""
     try:
-        require_database(load_settings())
-    except SettingsError as error:
+        settings = load_settings()
+        require_database(settings)
+        bound_bot.require_own(settings)
+    except (SettingsError, WrongBot) as error:
         sys.exit(f"ballast: {error}")
     global _node
     _node = sender

@@ -2,7 +2,8 @@
 
 A try counts from before its body is read, so that many at once are no way past it, and is taken back if the token was
 right. Past TRIES_MAX wrong ones per minute an address is not shut out, because the right token may come from there too:
-its tries are judged one per second, and WAITING_MAX of them may wait for that.
+its tries are judged one per second, and WAITING_MAX of them may wait for that. So are those of all addresses together
+that guess behind one proxy.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ log = structlog.get_logger(__name__)
 TRIES_MAX = 10
 TRIES_SECONDS = 60.0
 TRIES_MAX_OF_PEER = 100
-"""For all addresses that one proxy, or whoever plays one, speaks for."""
+"""For all addresses that one proxy, or whoever plays one, speaks for. It slows those that have guessed themselves."""
+TRIES_FREE = 3
+"""Wrong tries of an address that count as no guessing yet: what others behind the same proxy do does not slow it."""
+TRIES_MAX_OF_PEER_IN_ALL = 1_000
+"""Where addresses are made up each has its free tries, so past this they all are slowed."""
 
 SLOW_SECONDS = 1.0
 WAITING_MAX = 10
@@ -50,14 +55,16 @@ class Tries:
         address -- for whom it is asked; peer -- whose connection it is.
         """
         now = time.monotonic()
-        bounds = {address: TRIES_MAX, f"all of {peer}": TRIES_MAX_OF_PEER}
-        counted = [self._of(name) for name in bounds]
-        slow = [one for one, most in zip(counted, bounds.values(), strict=True) if one.recent(now) >= most]
+        own, all_of_peer = counted = [self._of(address), self._of(f"all of {peer}")]
+        guesses = own.recent(now) >= TRIES_FREE
+        most_of_peer = TRIES_MAX_OF_PEER if guesses else TRIES_MAX_OF_PEER_IN_ALL
+        bounds = ((own, TRIES_MAX), (all_of_peer, most_of_peer))
+        slow = [one for one, most in bounds if one.recent(now) >= most]
         wait = 0.0
         for one in slow:
             wait = max(wait, one.slow_until + SLOW_SECONDS - now, 0.0)
         if wait > WAITING_MAX * SLOW_SECONDS:
-            self._say(counted[0], address, now)
+            self._say(own, address, now)
             return None
         for one in slow:
             one.slow_until = max(one.slow_until + SLOW_SECONDS, now)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dbcore.bound_bot import bind
 from devstack.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +82,16 @@ def test_a_database_that_this_redis_has_not_is_refused_at_the_start(
     done = run(tmp_path, program, REDIS_URL=redis_url.rpartition("/")[0] + "/99999")
     assert done.returncode not in {0, -9}
     assert "REDIS_URL: this Redis has no database 99999" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_of_another_bot_is_refused_at_a_worker_s_start(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    bind(database_url, 111)
+    done = run(tmp_path, "worker", REDIS_URL=redis_url, DATABASE_URL=database_url, TELEGRAM_BOT_TOKEN="222:a")
+    assert done.returncode not in {0, -9}
+    assert "DATABASE_URL: this database belongs to bot 111" in done.stderr
     assert "Traceback" not in done.stderr
 
 

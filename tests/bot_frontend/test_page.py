@@ -14,7 +14,14 @@ import pytest
 import structlog.testing
 
 from bot_frontend.web.monitor import Monitor
-from bot_frontend.web.tries import SLOW_SECONDS, TRIES_MAX, TRIES_MAX_OF_PEER, WAITING_MAX
+from bot_frontend.web.tries import (
+    SLOW_SECONDS,
+    TRIES_MAX,
+    TRIES_MAX_OF_PEER,
+    TRIES_MAX_OF_PEER_IN_ALL,
+    WAITING_MAX,
+    Tries,
+)
 from dbcore import fleet
 from dbcore.breaker_rules import BreakerState
 from dbcore.fleet import FleetStore
@@ -198,16 +205,37 @@ async def test_each_visitor_of_a_trusted_proxy_has_tries_of_their_own(
         assert time.monotonic() - began < SLOW_SECONDS
 
 
-async def test_made_up_addresses_share_a_limit(settings: Settings, queueing: Queueing) -> None:
+async def test_the_right_token_gets_in_where_addresses_guess_behind_the_same_proxy(
+    settings: Settings, queueing: Queueing
+) -> None:
     async with serving(settings, queueing) as url, browser() as http:
 
         async def guess(number: int) -> int:
-            headers = {"X-Forwarded-For": f"192.0.2.{number}", "Authorization": "Bearer guess"}
+            headers = {"X-Forwarded-For": f"192.0.2.{number % 20}", "Authorization": "Bearer guess"}
             async with http.get(url, headers=headers) as answer:
                 return answer.status
 
-        answers = await asyncio.gather(*(guess(number) for number in range(200)))
-    assert answers.count(429) >= 200 - TRIES_MAX_OF_PEER - WAITING_MAX - 1
+        answers = await asyncio.gather(*(guess(number) for number in range(400)))
+        assert answers.count(429) >= 400 - TRIES_MAX_OF_PEER - WAITING_MAX - 1
+        guesses = [asyncio.ensure_future(guess(number)) for number in range(400)]
+        refused = asyncio.as_completed(guesses)
+        for _ in range(100):
+            assert await next(refused) == 429  # all places to wait in are taken
+        assert await sign_in(http, url, token="mistyped", **{"X-Forwarded-For": "192.0.2.99"}) == 401
+        assert await sign_in(http, url, **{"X-Forwarded-For": "192.0.2.99"}) == 303
+        assert not all(one.done() for one in guesses)
+        await asyncio.gather(*guesses)
+
+
+async def test_made_up_addresses_share_a_limit() -> None:
+    tries = Tries()
+
+    async def guess(number: int) -> bool:
+        return await tries.turn(f"2001:db8::{number:x}", "192.0.2.1") is not None
+
+    count = TRIES_MAX_OF_PEER_IN_ALL + 200
+    answers = await asyncio.gather(*(guess(number) for number in range(count)))
+    assert answers.count(False) >= 200 - WAITING_MAX - 1
 
 
 async def test_who_is_no_trusted_proxy_speaks_for_nobody(

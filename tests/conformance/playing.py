@@ -70,7 +70,7 @@ def engine_through(
     deadline_seconds: float = DEADLINE_SECONDS,
     **options: Any,
 ) -> Iterator[GuardedEngine]:
-    """An engine that does not wait between tries. url -- options of DATABASE_URL, past what the settings would refuse."""
+    """An engine that does not wait between tries. url -- options of DATABASE_URL, also what settings refuse."""
     settings = Settings(
         _env_file=None,
         database_url=proxy.url_of(database),

@@ -78,6 +78,13 @@ def test_every_shape_of_a_database_url_that_the_driver_takes_is_taken(
         ("TELEGRAM_WEBHOOK_URL", "ftp://h", "expected http://host:port or https://host"),
         ("CURRENCY", "euro", "should match pattern"),
         ("CURRENCY_EXPONENT", "9", "less than or equal to 8"),
+        ("CREDIT_LIMIT", "1e999999", "at most 10000000000000"),
+        ("CREDIT_LIMIT", "1e-9999999", "no more decimals than CURRENCY_EXPONENT"),
+        ("CREDIT_LIMIT_PER_DAY", "1.0000000000000000000000000000000000001", "no more decimals"),
+        ("CREDIT_LIMIT_PER_DAY", "Infinity", "finite number"),
+        ("CREDIT_LIMIT", "NaN", "finite number"),
+        ("CREDIT_LIMIT", "0", "greater than 0"),
+        ("CREDIT_LIMIT", "-1", "greater than 0"),
     ],
 )
 def test_a_bad_value_is_told_in_one_line_with_option_expectation_and_what_came(
@@ -150,6 +157,8 @@ def test_a_bad_value_is_told_in_one_line_with_option_expectation_and_what_came(
         ("FLOWER_BASIC_AUTH", "hunter2", "expected user:password"),
         ("FLOWER_BASIC_AUTH", "user:password,hunter2", "expected user:password"),
         ("TELEGRAM_BOT_TOKEN", "hunter2", "expected a bot token"),
+        ("TELEGRAM_BOT_TOKEN", f"{'1' * 17}:hunter2", "expected a bot token"),
+        ("TELEGRAM_BOT_TOKEN", f"{'1' * 4400}:hunter2", "expected a bot token"),
         ("TELEGRAM_PROXY_URL", "socks5://:hunter2@h:1080", "expected http://user:password@host:port"),
         ("TELEGRAM_WEBHOOK_SECRET", "hunter 2", "expected 1 to 256 characters"),
     ],

@@ -104,6 +104,7 @@ def test_a_redis_that_deletes_keys_stops_intake_until_it_no_longer_can(
     assert look().evicted_keys > 0
     assert look().stops_intake is RedisTrouble.EVICTING
     assert look().stops_intake is RedisTrouble.EVICTING, "also while nothing more is deleted"
+    assert RedisInspector(client).look().stops_intake is RedisTrouble.EVICTING, "nor does a restart forget it"
     client.config_set("maxmemory-policy", "noeviction")
     client.config_set("maxmemory", 0)
     assert look().stops_intake is None
