@@ -6,6 +6,7 @@ Celery drops the message; the record stays, and its user's lane with it.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import redis
@@ -17,9 +18,18 @@ from workers.inbox import Inbox, Publisher
 
 log = structlog.get_logger(__name__)
 
+MALFORMED = "(malformed)"
+_KIND = re.compile(r"[a-z0-9_.]{1,64}")
+"""What a kind looks like. Anything else in a message's task name may be somebody's text."""
 
-def on_unknown_task(sender: Any, name: str, id: str, **_celery: Any) -> None:
-    """Celery's `task_unknown`: this worker, in its parent process, was handed a message of a task it does not have."""
+
+def on_unknown_task(sender: Any, name: str | None, id: str | None, **_celery: Any) -> None:
+    """Celery's `task_unknown`: this worker, in its parent process, was handed a message of a task it does not have.
+
+    name, id -- None where the message has no text there: it is of no job.
+    """
+    if name is None or id is None:
+        return
     try:
         with connect_redis(load_settings()) as client:
             see_to(Inbox(client), Publisher(sender.app), id, name.removeprefix("workers."))
@@ -30,6 +40,8 @@ def on_unknown_task(sender: Any, name: str, id: str, **_celery: Any) -> None:
 
 def see_to(inbox: Inbox, publisher: Publisher, job_id: str, kind: str) -> bool:
     """Have it tried again later, or failed now; whether it was failed."""
+    if _KIND.fullmatch(kind) is None:
+        kind = MALFORMED  # for the log, and for the dead letter that operators read
     ticket = inbox.unknown_kind(job_id, kind)
     log.error("unknown_kind", job_id=job_id, kind=kind, failed=ticket is not None)
     return ticket is not None and publisher.publish(ticket)

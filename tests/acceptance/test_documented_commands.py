@@ -45,6 +45,7 @@ REFUSED = {
     "python -m workers dead-letters show REFERENCE": "there is no",
     "python -m workers dead-letters retry REFERENCE": "there is no",
     "python -m workers dead-letters discard REFERENCE": "there is no",
+    "python -m workers job 7F3KQ2MA": "no job has the reference",
     "python -m workers broadcast show 7 --watch": "7",
     "python -m workers broadcast resend-unknown 7": "7",
 }
@@ -95,12 +96,14 @@ NOT_RUN = {
     "git clone <this repository> ballast && cd ballast": "the address is the reader's",
     "cp .env.example .env": "test_settings_table.py takes the example as it stands",
     ". .venv/bin/activate": "sets PATH, as this test does",
-    "grep -h 123456-8817-1764000000 .ballast/log/*.log": "the job is the reader's",
+    "grep -h 7F3KQ2MA .ballast/log/*.log": "the job is the reader's",
+    ".venv/bin/python -m devstack repair-redis": "changes this folder's Redis; tests/devstack/test_aof.py repairs one",
     **dict.fromkeys(
         [
             'python -m workers broadcast start --text "<b>Hello</b>" --active-days 30',
             "python -m workers broadcast start --copy 1001 4711 --at 2026-12-01T18:00:00+01:00 --quiet 22:00-08:00 "
             "--zone Europe/Berlin",
+            "python -m workers broadcast start --text News --yes",
             "python -m workers broadcast start --text News --paid",
             "python -m workers broadcast pause|resume|cancel 7",
         ],

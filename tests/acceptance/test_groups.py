@@ -13,6 +13,7 @@ from tests.acceptance.people import (
     answers,
     assert_shown,
     balances,
+    confirm,
     register,
     say,
     toast,
@@ -71,20 +72,23 @@ async def test_a_group_reads_no_balance_and_hears_of_nothing_but_its_own_command
         line = await say_there(telegram, ADMIN_ID, group, command)
         assert line.text == "I answered you in our private chat."
     await all_settled(stack, telegram)
-    assert any("Their balance is 15.50" in text for text in await answers(telegram, ADMIN_ID))
+    (asked,) = [message for message in await telegram.messages(ADMIN_ID) if message.buttons]
+    assert "Credit 5.50 CREDIT to Boris?" in asked.text
+    await confirm(telegram, asked)
+    await telegram.wait_for_message(ADMIN_ID, lambda message: "Their balance is 15.50" in message.text)
 
     refused = await say_there(telegram, alice, group, "/send @boris 99")
     assert refused.text == "I answered you in our private chat."
     card = await say_there(telegram, alice, group, "/send @boris 4 lunch")
     assert "Send 4.00 CREDIT to Boris (@boris)?" in card.text
-    (confirm, _) = [data for _, data in card.buttons]
-    assert confirm is not None
-    presses = await telegram.press(alice, card.message_id, confirm, chat_id=group, deliveries=5)
+    (agree, _) = [data for _, data in card.buttons]
+    assert agree is not None
+    presses = await telegram.press(alice, card.message_id, agree, chat_id=group, deliveries=5)
     first, *later = [await toast(telegram, press) for press in presses]
     assert first == ""
     assert all(text == "" or "confirmed before" in text for text in later)
-    await assert_shown(telegram, alice, card, confirm, "confirmed before")
-    await assert_shown(telegram, boris, card, confirm, "belongs to somebody else")
+    await assert_shown(telegram, alice, card, agree, "confirmed before")
+    await assert_shown(telegram, boris, card, agree, "belongs to somebody else")
     await assert_shown(telegram, boris, card, "h:1:1", "belong to somebody else")
     await assert_shown(telegram, boris, card, "gone", "do not know this button any more")
     await all_settled(stack, telegram)
@@ -106,9 +110,10 @@ async def test_a_question_in_a_group_is_answered_by_a_reply_alone(
     alice, boris = await register(telegram, "Alice", "Boris", credit="10")
     group = (await telegram.create_group("Friends", [alice, boris], supergroup=True)).id
     topic = await telegram.create_topic(group, alice, "Bills")
-    asked = await say_there(telegram, alice, group, "/send", thread_id=topic)
+    command = (await telegram.send_text(alice, "/send", chat_id=group, thread_id=topic)).message
+    asked = await telegram.wait_for_message(group, after=command.revision)
     assert asked.keyboard == {"force_reply": True, "selective": True}
-    assert (asked.message["message_thread_id"], quoted(asked)) == (topic, asked.message_id - 1)
+    assert (asked.message["message_thread_id"], quoted(asked)) == (topic, command.message_id)
     # It mentions the bot, so that the bot sees it; and it is no reply to the question.
     await telegram.send_text(alice, "@ballast_local_bot lunch?", chat_id=group, thread_id=topic)
     how_much = await say_there(
@@ -174,13 +179,14 @@ async def test_a_press_that_has_to_wait_spins_for_no_longer_than_others(
     )
     line = await say_there(telegram, alice, group, "/balance")
     assert line.text == "I answered you in our private chat."
-    assert "Your last known balance is 10.00 CREDIT" in (await answers(telegram, alice))[-1]
+    assert "UTC your balance was 10.00 CREDIT." in (await answers(telegram, alice))[-1]
 
     press = await telegram.press_button(alice, card, "Confirm")
     assert await toast(telegram, press) == ""
     queued = await telegram.wait_for_message(
-        group, lambda message: "reference" in message.text, after=line.revision
+        group, lambda message: "Your confirmation is saved" in message.text, after=line.revision
     )
+    assert "(Ref. " in queued.text
     await assert_shown(telegram, boris, card, "h:1:1", "belong to somebody else")
     assert transfers(stack) == 0
     operate.tell(stack.redis, "auto", "test")
@@ -203,5 +209,9 @@ async def test_the_frontend_ends_a_spinner_that_no_worker_ends(
     await telegram.wait_for_message(alice, lambda message: "Sent 4.00" in message.text)
     await all_settled(stack, telegram)
     assert transfers(stack) == 1
-    answered = await telegram.requests(method="answerCallbackQuery")
+    answered = [
+        request
+        for request in await telegram.requests(method="answerCallbackQuery")
+        if request.params["callback_query_id"] == press.callback_query_id
+    ]
     assert len(answered) == 1, "the worker does not answer what is answered"

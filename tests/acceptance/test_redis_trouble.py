@@ -12,10 +12,18 @@ import redis
 
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
-from devstack.stack import ADMIN_ID, ROOT, Stack
+from devstack.stack import ROOT, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, assert_audit_passes, balances, register, say
+from tests.acceptance.people import (
+    all_settled,
+    ask_credits,
+    assert_audit_passes,
+    balances,
+    confirm,
+    register,
+    say,
+)
 from tests.acceptance.test_security import message
 
 SETTLED_SECONDS_MAX = 60.0
@@ -65,10 +73,12 @@ async def test_the_backlog_of_a_full_redis_is_finished_and_new_commands_wait_at_
         stack.start("frontend", "main", "light")
         stack.wait_ready(processes=3)
         people = await register(telegram, "Alice", "Boris")
+        cards = await ask_credits(telegram, 10, amount="5.50")
+        (last_card,) = await ask_credits(telegram, 1, whom="@boris", amount="5")
         await all_settled(stack, telegram)
         stack.stop("main")
-        for number in range(1, 11):
-            await telegram.send_text(ADMIN_ID, f"/credit @alice {number}")
+        for card in cards:
+            await confirm(telegram, card)
         await asyncio.to_thread(
             stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") >= 10, "ten wait"
         )
@@ -78,7 +88,7 @@ async def test_the_backlog_of_a_full_redis_is_finished_and_new_commands_wait_at_
         await asyncio.to_thread(
             stack.wait_until, lambda: stack.get("/health/ready")[0] == 503, "intake is stopped"
         )
-        await telegram.send_text(ADMIN_ID, "/credit @boris 5")
+        await confirm(telegram, last_card)
         stack.start("main")
         await asyncio.to_thread(
             stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") == 0, "the ten are done"

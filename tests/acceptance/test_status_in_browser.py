@@ -361,7 +361,7 @@ async def job_is_found_by_its_reference(page: Page, site: Site) -> None:
     await field.fill(reference.lower())
     await field.press("Enter")
     await expect(page.get_by_test_id("lookup-result")).to_contain_text(
-        f"{reference}: Held back: it waits for the end of the pause by on call; balances.adjust"
+        f"{reference}: Held back: it waits for the end of the pause by on call; balances.ask_adjustment"
     )
 
 

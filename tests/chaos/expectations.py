@@ -22,7 +22,7 @@ NOTICE = "notice"
 ALARM = "alarm"
 """Not an answer either: admins are told of what goes on."""
 
-SHOWN_ALONE = "confirmed before"
+SHOWN_ALONE = frozenset({"confirmed before", "credited before"})
 """Shown to whoever pressed again, and never sent as a message; unless they were told to wait."""
 
 _AMOUNT = r"(?P<amount>[\d.]+) CREDIT"
@@ -31,7 +31,10 @@ _SHAPES = (
     ("balance", re.compile(rf"(At|On) .* UTC your balance was {_AMOUNT}\. .*")),
     (
         NOTICE,
-        re.compile(r"We have a technical problem\. Your .* is saved, and I'll .* \(Ref\. [A-Z2-7]{8}\)"),
+        re.compile(
+            r"(We have a technical problem|This is taking longer than usual)\. "
+            r"Your .* is saved, and I'll .* \(Ref\. [A-Z2-7]{8}\)"
+        ),
     ),
     (ALARM, re.compile(r"Alarm( over)?: .*", re.DOTALL)),
     ("welcome", re.compile(r"Welcome.*", re.DOTALL)),
@@ -47,7 +50,7 @@ _SHAPES = (
     ("has less", re.compile(rf"You do not have {_AMOUNT}\. Your balance is .*")),
     ("unknown", re.compile(r"I do not know (?P<memo>\S+)\. .*")),
     ("cancelled", re.compile(r"Cancelled\. Nothing was moved\.")),
-    (SHOWN_ALONE, re.compile(r"This transfer was confirmed before\. .*")),
+    ("confirmed before", re.compile(r"This transfer was confirmed before\. .*")),
     ("credited before", re.compile(r"This was already confirmed, and was done once\.")),
     ("cancelled before", re.compile(r"This transfer was cancelled before\. .*")),
 )

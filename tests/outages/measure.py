@@ -197,6 +197,8 @@ class Ear:
         said: dict[int, list[Said]] = {}
         while page := await self._telegram.updates(after=self._update, limit=PAGE):
             for update in page:
+                if update.kind != "message":
+                    continue  # a press of the start: no command of the outage is confirmed
                 message = update.update["message"]
                 job_id = job_id_of_update(BOT_ID, update.update_id, message["date"])
                 words = message["text"].split()
