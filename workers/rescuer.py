@@ -19,10 +19,9 @@ from celery import bootsteps
 from dbcore import fleet
 from dbcore.fleet import FleetView, outages
 from dbcore.fleet.process_names import has_ended
-from dbcore.redis_client import connect_redis
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
-from workers import unknown_kinds
+from workers import parent, unknown_kinds
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
 from workers.inbox import Inbox, Publisher, Ticket
@@ -206,7 +205,7 @@ class RescuerStep(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         settings = load_settings()
-        client = connect_redis(settings)
+        client = parent.redis_client()
         pace = pace_of(settings)
         inbox = Inbox(client, owner_dead_seconds=pace.owner_dead)
         self._rescuer = Rescuer(client, inbox, Publisher(worker.app), settings, settings.admin_ids, pace)

@@ -12,8 +12,7 @@ from typing import Any
 import redis
 import structlog
 
-from dbcore.redis_client import connect_redis
-from dbcore.settings import load_settings
+from workers import parent
 from workers.inbox import Inbox, Publisher
 
 log = structlog.get_logger(__name__)
@@ -31,8 +30,7 @@ def on_unknown_task(sender: Any, name: str | None, id: str | None, **_celery: An
     if name is None or id is None:
         return
     try:
-        with connect_redis(load_settings()) as client:
-            see_to(Inbox(client), Publisher(sender.app), id, name.removeprefix("workers."))
+        see_to(Inbox(parent.redis_client()), Publisher(sender.app), id, name.removeprefix("workers."))
     except redis.RedisError as error:
         # It was published a moment ago, and the rescuer looks at it again.
         log.warning("unknown_kind_not_noted", job_id=id, error=type(error).__name__)

@@ -22,10 +22,9 @@ from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 
 from dbcore import fleet
-from dbcore.redis_client import connect_redis
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
-from workers import ownership
+from workers import ownership, parent
 from workers.jobs import DATABASE_QUEUES
 from workers.ownership import WrongBot
 
@@ -75,12 +74,11 @@ class Watch:
 
 def _refuse_anothers_redis(settings: Settings) -> None:
     """Ends the worker before it takes a message of another bot."""
-    with connect_redis(settings) as client:
-        try:
-            ownership.claim(client, settings)
-        except WrongBot as error:
-            print(f"ballast: {error}", file=sys.stderr, flush=True)
-            raise WorkerShutdown(1) from error
+    try:
+        ownership.claim(parent.redis_client(), settings)
+    except WrongBot as error:
+        print(f"ballast: {error}", file=sys.stderr, flush=True)
+        raise WorkerShutdown(1) from error
 
 
 class ValveStep(bootsteps.StartStopStep):
@@ -103,7 +101,7 @@ class ValveStep(bootsteps.StartStopStep):
             )  # or answers would wander between us and those who can send them
             log.warning("replies_left_to_others", meaning="this worker has no TELEGRAM_BOT_TOKEN")
         _refuse_anothers_redis(settings)
-        self._watch = Watch(connect_redis(settings), pace_of(settings))
+        self._watch = Watch(parent.redis_client(), pace_of(settings))
         self._watch.start()
         self._turn(consumer)
         self._timer = consumer.timer.call_repeatedly(TURN_SECONDS, self._turn, (consumer,))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
 
+from dbcore.fleet import FleetStore
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register
+from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register, say
 from tests.queueing import queueing_at
 from workers.execution import DELIVERIES_MAX
 from workers.inbox.inbox import UNKNOWN_KIND_SECONDS
@@ -71,6 +73,7 @@ async def test_a_job_that_is_slow_while_the_database_is_well_ends_and_its_user_i
     stack.start("frontend", "main", "light")
     stack.wait_ready(processes=3)
     ann, ben = await register(telegram, "Ann", "Ben")
+    await say(telegram, ADMIN_ID, "/start")  # only then can the bot write to them
     await all_settled(stack, telegram)
     credit = AdjustBalance(telegram_id=ann, amount=100)
     with account_locked(stack, ann):
@@ -79,7 +82,11 @@ async def test_a_job_that_is_slow_while_the_database_is_well_ends_and_its_user_i
             in_lane_of(ben, credit, "slow"),
             in_lane_of(ben, ShowBalance(telegram_id=ben, first_name="Ben"), "next"),
         )
-        stack.redis.zincrby("ballast:inbox:all", -60_000, "slow")  # its age says nothing of the workers
+        # As if the last outage were long over: the alarm could ring. The job's age says nothing of the workers.
+        FleetStore(stack.redis).change(
+            lambda fleet, now: replace(fleet, version=fleet.version + 1, since=now - 600), "test"
+        )
+        stack.redis.zincrby("ballast:inbox:all", -60_000, "slow")
         await hurried(stack, lambda: bool(letters(stack)), "it has failed")
         await telegram.wait_for_message(ben, lambda message: message.text.startswith(FAILED))
         await all_settled(stack, telegram)

@@ -52,7 +52,9 @@ async def test_an_idle_stack_asks_redis_little(
             f"fewer than {commands_per_second_max} commands per second",
             60 * MINUTES_WAITED_MAX,
         )
-        assert len(stack.redis.client_list()) <= CONNECTIONS_MAX
+        ours = str(stack.redis.client_id())
+        theirs = [client for client in stack.redis.client_list() if client["id"] != ours]
+        assert len(theirs) <= CONNECTIONS_MAX
     finally:
         stack.stop_all()
         server.kill()

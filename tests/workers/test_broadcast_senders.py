@@ -29,12 +29,15 @@ from tests.broadcasts.house import received
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers import totals
+from workers.answers import UNCERTAIN_SENDS_MAX
 from workers.broadcasts.agenda import Agenda
+from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import REST_SECONDS, Chunk
+from workers.broadcasts.drafting import draft
 from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.record import LeaseRecord
-from workers.jobs import SendChunk, StartBroadcast
+from workers.jobs import DraftBroadcast, SendChunk, StartBroadcast
 from workers.not_now import NotNow
 from workers.telegram.pacer import HALT_SECONDS_MAX, SEVERAL_CHATS, Pacer
 from workers.telegram.transport import AiohttpRequest
@@ -561,3 +564,29 @@ def test_what_is_sent_once_more_counts_against_the_cap_in_stars(
     query(database_url, "UPDATE broadcasts SET stars_max = 2 RETURNING 1")
     assert orders.resend_unknown(broadcast_id, "word") == 10
     assert orders.resend_unknown(broadcast_id, "word") == 0  # the same word, delivered twice
+
+
+async def test_a_preview_that_telegram_never_confirms_is_sent_so_often_and_then_given_up(
+    home: Home, bot: Bot, telegram: TelegramControl, engine: GuardedEngine, client: redis.Redis
+) -> None:
+    """Telegram shows it each time, and its answer is lost."""
+    admin = (await telegram.create_user("Ann")).id
+    original = (await telegram.send_text(admin, "News")).message
+    await telegram.add_fault("reset", methods=["copyMessage"], when="after")
+    job = DraftBroadcast(telegram_id=admin, message_id=original.message_id)
+    uncertain, told = 0, None
+    for _ in range(100):
+        preview = draft(home(), Albums(client), job, "draft", uncertain=uncertain)
+        try:
+            (told,) = await preview.run(bot)
+            break
+        except NotNow as put_off:
+            uncertain += put_off.uncertain
+            await asyncio.sleep(0 if put_off.uncertain else put_off.seconds)  # it is not its chat's turn yet
+    assert told is not None
+    assert "Telegram did not confirm the preview" in told.text
+    shown = await telegram.messages(admin, from_bot=True)
+    assert [message.text for message in shown] == ["News"] * UNCERTAIN_SENDS_MAX
+    made = broadcasts.find_by_key(engine, "draft")
+    assert made is not None
+    assert made.status is BroadcastStatus.CANCELLED

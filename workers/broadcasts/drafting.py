@@ -13,6 +13,7 @@ from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_leases import DeliveryStatus, Recipient
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
 from dbcore.text import one_line
+from workers.answers import UNCERTAIN_SENDS_MAX
 from workers.broadcasts import card, erasing
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.albums import Albums
@@ -60,34 +61,43 @@ _ORDERS = {
 """These have the card shown at once themselves, where they change anything."""
 
 
+_NOT_CONFIRMED = (
+    f"Nothing was sent, and the draft is cancelled. Telegram did not confirm the preview after {UNCERTAIN_SENDS_MAX} "
+    "tries, so you may see it more than once. Please try again later."
+)
+
+
 @dataclass(frozen=True)
 class Preview:
     """The admin gets what everybody would get, by the same way; then the card comes below it.
 
     Telegram refuses a bad payload here already. Where it is a copy, everybody gets a copy of this one: it is the bot's
     own message, which nobody can edit, so what is sent is what was previewed, whatever becomes of the original.
+
+    uncertain -- how many previews went out whose arrival Telegram did not confirm.
     """
 
     home: Broadcaster
     broadcast: Broadcast
     chat_id: int
+    uncertain: int
 
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
         if "of" not in self.broadcast.payload.get("copy", {}):
-            refused = await self._show(maybe_bot)
-            if refused is not None:
+            why_not = await self._show(maybe_bot)
+            if why_not is not None:
                 await asyncio.to_thread(broadcasts.cancel, self.home.engine, self.broadcast.id)
-                return [Message(chat_id=self.chat_id, text=_refused_by_telegram(refused))]
+                return [Message(chat_id=self.chat_id, text=why_not)]
         await asyncio.to_thread(self.home.lanes.show_card, self.broadcast.id, anew_in=self.chat_id)
         return []
 
     async def _show(self, maybe_bot: Bot | None) -> str | None:
-        """Why it cannot be sent, in Telegram's words; None where the admin has it."""
+        """What to tell the admin where it cannot be sent; None where they have it."""
         bot = await await_turn(self.home, maybe_bot, self.chat_id, pieces=self.broadcast.pieces)
         to_admin = Recipient(user_id=0, telegram_id=self.chat_id)
         posted = await post(bot, self.broadcast.payload, to_admin, paid=False)
         if posted.bad_payload is not None:
-            return posted.bad_payload
+            return _refused_by_telegram(posted.bad_payload)
         if posted.wait_seconds:
             raise await put_off(self.home, posted.wait_seconds, self.chat_id, flood=posted.flood)
         copy = self.broadcast.payload.get("copy")
@@ -95,9 +105,12 @@ class Preview:
             return None
         shown = posted.result
         if shown.status is DeliveryStatus.UNKNOWN:
-            raise NotNow(AWAY_SECONDS)  # its id is not known, so it cannot be copied: another one is
+            # Its id is not known, so it cannot be copied: another one is sent.
+            if self.uncertain + 1 >= UNCERTAIN_SENDS_MAX:
+                return _NOT_CONFIRMED
+            raise NotNow(AWAY_SECONDS * 4**self.uncertain, uncertain=True)
         if not shown.message_ids:
-            return shown.error or "the preview was not delivered"
+            return _refused_by_telegram(shown.error or "the preview was not delivered")
         previewed = {
             **copy,
             "chat_id": self.chat_id,
@@ -110,11 +123,14 @@ class Preview:
         return None
 
 
-def draft(home: Broadcaster, albums: Albums, job: DraftBroadcast, key: str) -> Preview:
-    """Write it down under `key`, for everybody and at once until the admin says otherwise."""
+def draft(home: Broadcaster, albums: Albums, job: DraftBroadcast, key: str, *, uncertain: int = 0) -> Preview:
+    """Write it down under `key`, for everybody and at once until the admin says otherwise.
+
+    uncertain -- how many previews went out before whose arrival Telegram did not confirm.
+    """
     before = broadcasts.find_by_key(home.engine, key)
     if before is not None:  # the job died in the middle of it
-        return Preview(home, before, job.telegram_id)
+        return Preview(home, before, job.telegram_id, uncertain)
     payload: dict[str, Any] = {"text": job.text}
     if job.entities is not None:
         payload["entities"] = [each.model_dump(exclude_none=True) for each in job.entities]
@@ -137,7 +153,7 @@ def draft(home: Broadcaster, albums: Albums, job: DraftBroadcast, key: str) -> P
         admin_chat_id=job.telegram_id,
         draft=True,
     )
-    return Preview(home, made, job.telegram_id)
+    return Preview(home, made, job.telegram_id, uncertain)
 
 
 def change(home: Broadcaster, job: ChangeDraft) -> None:

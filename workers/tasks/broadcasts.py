@@ -111,7 +111,10 @@ def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
 @job_task(DraftBroadcast)
 def draft(work: Work[DraftBroadcast]) -> list[Message] | Errand:
     albums = Albums(process.current().redis)
-    return _answered(work, lambda: drafting.draft(_broadcaster(), albums, work.job, work.job_id).run)
+    return _answered(
+        work,
+        lambda: drafting.draft(_broadcaster(), albums, work.job, work.job_id, uncertain=work.uncertain).run,
+    )
 
 
 @job_task(ChangeDraft)
