@@ -27,6 +27,15 @@ _CREATE_SQL = (
     "(%s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
 )
 _DECIDE_SQL = "SELECT * FROM pending_adjust_decide(%s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
+_SHOW_AGAIN_SQL = """
+WITH shown AS (
+    UPDATE pending_adjustments
+       SET expires_at = clock_timestamp() + make_interval(secs => %s), target_balance = %s
+     WHERE idempotency_key = %s AND status = 'pending'
+ RETURNING 1
+)
+SELECT count(*) FROM shown
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,13 @@ def create(
 def restart_expiry(engine: GuardedEngine, *, key: str) -> None:
     """As of a transfer: the card came to its admin only now."""
     restart_expiry_in(engine, "pending_adjustments", key, EXPIRES_AFTER_SECONDS)
+
+
+def show_again(engine: GuardedEngine, *, key: str, balance: int) -> None:
+    """The card is put before its admin anew, with the balance as it is: that and the time to answer count from now."""
+    engine.fetch_row(
+        _SHOW_AGAIN_SQL, (EXPIRES_AFTER_SECONDS, balance, key), name="pending_adjustments.show_again"
+    )
 
 
 def decide(

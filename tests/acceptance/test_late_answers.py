@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from typing import cast
 
+from dbcore import ledger, pending_adjustments, pending_transfers
+from dbcore.engine import GuardedEngine
 from dbcore.known_balances import KnownBalances
-from devstack.stack import Stack
+from dbcore.pending_adjustments import Limits
+from dbcore.users import Profile, UserRef
+from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.people import (
@@ -18,6 +24,8 @@ from tests.acceptance.people import (
     say,
 )
 from tests.acceptance.test_outage import execute, says_away
+from tests.conftest import MakeSettings
+from workers.jobs import AskAdjustment, CreateTransfer
 
 
 async def test_what_waited_comes_as_a_new_message_and_a_question_holds_from_when_it_could_be_read(
@@ -33,9 +41,61 @@ async def test_what_waited_comes_as_a_new_message_and_a_question_holds_from_when
     assert_audit_passes(stack)
 
 
+async def test_a_question_whose_first_run_died_after_its_commit_holds_from_when_it_comes(
+    stack: Stack, telegram: TelegramControl, make_settings: MakeSettings
+) -> None:
+    """And a card shows the balance of now."""
+    ann, otto = await register(telegram, "Ann", "Otto", credit="10")
+    await all_settled(stack, telegram)
+    engine = GuardedEngine(make_settings(database_url=stack.database_url))
+    await pause(stack)
+    assert "is paused" in (await say(telegram, ann, "/send @otto 1")).text
+    assert "is paused" in (await say(telegram, ADMIN_ID, "/credit @otto 4")).text
+    # As a first run of each left it.
+    transfer, adjustment = (newest_job(stack, kind) for kind in (CreateTransfer.kind, AskAdjustment.kind))
+    sender, recipient = Profile(ann, "ann", "Ann"), UserRef(username="otto")
+    pending_transfers.create(
+        engine, key=transfer, sender=sender, recipient=recipient, amount=100, memo="", expires_after_seconds=0
+    )
+    pending_adjustments.create(
+        engine,
+        key=adjustment,
+        admin_id=ADMIN_ID,
+        target=recipient,
+        amount=400,
+        memo="",
+        limits=Limits(),
+        expires_after_seconds=0,
+    )
+    ledger.adjust(engine, key="meanwhile", target=recipient, amount=500, memo="", actor="test")
+    engine.dispose()
+    await resume(stack)
+
+    question = await heard(telegram, ann, "Send 1.00 CREDIT to Otto")
+    await telegram.press_button(ann, question, "Confirm")
+    await heard(telegram, ann, "Sent 1.00 CREDIT")
+    card = await heard(telegram, ADMIN_ID, "Credit 4.00 CREDIT to Otto")
+    assert balances(stack)[otto] == 1_600
+    await telegram.press_button(ADMIN_ID, card, "Confirm")
+    done = await heard(telegram, ADMIN_ID, "Credited 4.00 CREDIT")
+    shown = re.search(r"Balance now: (\S+)", card.text)
+    assert shown is not None
+    assert shown[1] in {"15.00", "16.00"}  # before or after Ann's
+    assert ("It had changed from 15.00 CREDIT to 16.00" in done.text) == (shown[1] == "15.00")
+    assert "Their balance is 20.00 CREDIT." in done.text
+    await all_settled(stack, telegram)
+    assert_audit_passes(stack)
+
+
 async def pause(stack: Stack) -> None:
+    before = stack.log("main").count("valve_closed")
     await asyncio.to_thread(stack.command, "dbcore", "breaker", "open")
     await asyncio.to_thread(stack.wait_until, lambda: says_away(stack), "the frontend knows")
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: stack.log("main").count("valve_closed") > before,
+        "the worker knows",
+    )
 
 
 async def resume(stack: Stack) -> None:
@@ -44,6 +104,11 @@ async def resume(stack: Stack) -> None:
 
 def on_record(stack: Stack) -> list[str]:
     return [job_id.decode() for job_id in cast(list[bytes], stack.redis.zrange("ballast:inbox:all", 0, -1))]
+
+
+def newest_job(stack: Stack, kind: str) -> str:
+    lines = [line for line in stack.log("frontend").splitlines() if f'"kind": "{kind}"' in line]
+    return str(json.loads(lines[-1])["job_id"])
 
 
 async def heard(telegram: TelegramControl, user: int, text: str) -> SeenMessage:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg2
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from dbcore import ledger
+from dbcore import ledger, migrate
 from dbcore.audit import audit
-from dbcore.migrate import oldest_revision, upgrade
+from dbcore.migrate import newest_revision, oldest_revision, upgrade
 from dbcore.users import UserRef
 from devstack.postgres import EmbeddedPostgres
-from tests.dbcore.conftest import MakeEngine
+from tests.dbcore.conftest import MakeEngine, eventually
 
 PEOPLE = (1, 2)
 
@@ -136,6 +138,42 @@ def test_a_database_of_the_first_release_is_migrated_under_its_processes_and_pas
     # Of each round a credit, a transfer and a confirmed request.
     assert old.number("SELECT count(*) FROM transfers WHERE status = 'applied'") == 3 * old.rounds + 1
     old.close()
+
+
+def test_money_moves_while_a_migration_waits_and_one_that_fails_is_gone_on_from(
+    old_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0007 and 0009 lock the ledger's tables for a moment; 0010 is held up by somebody's row."""
+    monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", "10min")
+    upgrade(old_database_url, to="0006")
+    old = OldRelease(old_database_url)
+    holder = psycopg2.connect(old_database_url)
+    with holder.cursor() as cursor:
+        cursor.execute("INSERT INTO users (telegram_id, first_name) VALUES (777000, 'X')")
+        holder.commit()
+        cursor.execute("SELECT FROM users WHERE telegram_id = 777000 FOR UPDATE")
+
+    waiting = (
+        "FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name = 'ballast migrate' AND wait_event = 'transactionid'"
+    )
+    with ThreadPoolExecutor(1) as threads:
+        migrating = threads.submit(upgrade, old_database_url)
+        eventually(lambda: old.number(f"SELECT count(*) {waiting}"))
+        for _ in range(5):
+            old.work()
+        assert old.number("SELECT version_num::int FROM alembic_version") == 9
+        old.number(f"SELECT count(pg_terminate_backend(pid)) {waiting}")
+        with pytest.raises(OperationalError):
+            migrating.result()
+    assert old.number("SELECT version_num::int FROM alembic_version") == 9
+
+    holder.close()
+    upgrade(old_database_url)
+    assert old.number("SELECT version_num::int FROM alembic_version") == int(newest_revision())
+    old.work()
+    old.close()
+    assert [finding for finding in audit(old_database_url) if not finding.ok] == []
 
 
 def test_telegram_s_own_account_is_sent_nothing_more(old_database_url: str) -> None:

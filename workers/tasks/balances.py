@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from dbcore import keys, ledger, pending_adjustments, users
-from dbcore.outcomes import Decision, Party, RejectionReason
+from dbcore.outcomes import Decision, OutcomeStatus, Party, RejectionReason
 from dbcore.pending_adjustments import Limits
 from dbcore.settings import Settings
 from workers import adjustment_texts, texts
@@ -70,6 +71,10 @@ def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.admin_id)
         return work.answer(adjustment_texts.refused(outcome, job, work.settings))
+    if outcome.status is OutcomeStatus.REPLAYED and outcome.balance_now is not None:
+        # Asked before, by a run whose card never came: it may have expired, and show a balance of then.
+        pending_adjustments.show_again(work.engine, key=work.job_id, balance=outcome.balance_now)
+        outcome = replace(outcome, balance=outcome.balance_now)
     return work.answer(
         adjustment_texts.to_confirm(outcome, job, work.settings), adjustment_texts.buttons(outcome.token)
     )

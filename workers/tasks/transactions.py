@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dbcore import history as history_pages
 from dbcore import pending_transfers, users
-from dbcore.outcomes import RejectionReason
+from dbcore.outcomes import OutcomeStatus, RejectionReason
 from workers import texts
 from workers.execution import Work
 from workers.jobs import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
@@ -30,6 +30,9 @@ def create(work: Work[CreateTransfer]) -> list[Message]:
         refused = texts.transfer_refused(outcome, work.job, work.settings)
         is_private = outcome.reason is RejectionReason.INSUFFICIENT_FUNDS
         return work.answer(refused) if is_private else work.answer_publicly(refused)
+    if outcome.status is OutcomeStatus.REPLAYED:
+        # Asked before, by a run whose question never came: it may have expired.
+        pending_transfers.restart_expiry(work.engine, key=work.job_id)
     return work.answer_publicly(
         texts.transfer_to_confirm(outcome, work.job, work.settings), texts.transfer_buttons(outcome.token)
     )

@@ -98,5 +98,7 @@ UPDATE users SET username = NULL
  WHERE id IN (SELECT ranked.id
                 FROM (SELECT u.id, row_number() OVER (PARTITION BY lower(u.username)
                                                       ORDER BY u.last_seen_at DESC, u.id DESC) AS place
-                        FROM users u WHERE u.username IS NOT NULL) AS ranked
+                        FROM users u
+                       WHERE lower(u.username) IN (SELECT lower(d.username) FROM users d WHERE d.username IS NOT NULL
+                                                    GROUP BY lower(d.username) HAVING count(*) > 1)) AS ranked
                WHERE ranked.place > 1);
