@@ -80,7 +80,7 @@ async def test_a_group_reads_no_balance_and_hears_of_nothing_but_its_own_command
     refused = await say_there(telegram, alice, group, "/send @boris 99")
     assert refused.text == "I answered you in our private chat."
     card = await say_there(telegram, alice, group, "/send @boris 4 lunch")
-    assert "Send 4.00 CREDIT to Boris (@boris)?" in card.text
+    assert "Send 4.00 CREDIT to Boris?\n@boris · ID " in card.text
     (agree, _) = [data for _, data in card.buttons]
     assert agree is not None
     presses = await telegram.press(alice, card.message_id, agree, chat_id=group, deliveries=5)
@@ -176,6 +176,9 @@ async def test_a_press_that_has_to_wait_spins_for_no_longer_than_others(
     operate.tell(stack.redis, "open", "test")
     await asyncio.to_thread(
         stack.wait_until, lambda: stack.get("/health")[1]["database"]["state"] == "unavailable", "it is known"
+    )
+    await asyncio.to_thread(
+        stack.wait_until, lambda: '"valve_closed"' in stack.log("main"), "the worker has heard of it too"
     )
     line = await say_there(telegram, alice, group, "/balance")
     assert line.text == "I answered you in our private chat."

@@ -69,12 +69,14 @@ class Crowd:
 
     async def _say(self, person: int, text: str) -> int:
         """Write once: after a broken connection the chat shows whether it went out. Returns the revision."""
+        before = self.said.count((person, text))
         self.said.append((person, text))
 
         async def say() -> tuple[int, int | None]:
-            for mine in await self._telegram.messages(person, from_bot=False):
-                if mine.text == text:
-                    return mine.revision, None
+            mine = await self._telegram.messages(person, from_bot=False)
+            same = [message for message in mine if message.text == text]
+            if len(same) > before:
+                return same[-1].revision, None
             sent = await self._telegram.send_text(person, text)
             return sent.message.revision, sent.update_id
 

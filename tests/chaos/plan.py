@@ -34,7 +34,7 @@ class ActKind(StrEnum):
 class Act:
     """One thing that a person does.
 
-    text -- what they write; no two texts of a run are equal.
+    text -- what they write; no two texts of a run are equal, but for /balance, which takes no arguments.
     button -- what they press when the question comes, `Confirm` or `Cancel`.
     deliveries -- how often the app sends the press, each an update of its own.
     again_after_seconds -- they press once more, so long after the first; None for not.
