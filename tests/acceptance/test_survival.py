@@ -400,6 +400,7 @@ async def test_with_no_worker_alive_whoever_waits_is_told_and_has_the_answer_in_
     stack: Stack, telegram: TelegramControl
 ) -> None:
     (alice,) = await register(telegram, "Alice")
+    await all_settled(stack, telegram)
     for name in ("main", "light"):
         stack.kill(name)
     after = max(message.revision for message in await telegram.messages(alice))

@@ -40,14 +40,14 @@ async def write(telegram: TelegramControl, *, seed: str, per_second: float, stop
     async with asyncio.TaskGroup() as sending:
         while not stop.is_set():
             await asyncio.sleep(max(0.0, started + number / per_second - loop.time()))
-            person, text = _command(draw, number, f"{seed}-{number}")
+            person, text = _command(draw, number, f"mark-{seed}-{number}")
             sending.create_task(telegram.send_text(person, text))
             number += 1
     return number
 
 
 def _command(draw: random.Random, number: int, mark: str) -> tuple[int, str]:
-    """Who says what. Writes end in a mark of their own."""
+    """Who says what. Writes end in a mark of their own, which is no number: one may not follow an amount."""
     if number % 10 == 9:
         return ADMIN_IDS[number // 10 % len(ADMIN_IDS)], f"/credit {PURSE_ID} 0.01 {mark}"
     person = FIRST_USER_ID + number % USERS

@@ -28,6 +28,8 @@ What was sent until then is counted apart, and shown.
 SETTLED_SECONDS_MAX = 300.0
 PROBES = ("/* leased probe */", "pg_catalog.version", "current_schema", "show ")
 """What a leased probe says, with what SQLAlchemy asks a process's first connection."""
+BRACKETS = {"BEGIN", "ROLLBACK"}
+"""Nothing by themselves: SQLAlchemy puts them around what it asks a first connection. What is between them is seen."""
 READS = ("users_touch", "history_page", "SELECT 1")
 """A database that is full or read-only is still read, by connections that are tried where they are doubted."""
 LOGINS_PER_PROBE = 4
@@ -311,7 +313,7 @@ def _count_strays(
         strays = [
             (after, sql)
             for after, sql in meanwhile
-            if sql != "login" and not any(words in sql for words in allowed)
+            if sql not in {"login", *BRACKETS} and not any(words in sql for words in allowed)
         ]
         found.late += [after for after, _ in strays if after < KNOWN_SECONDS]
         found.strays += [sql for after, sql in strays if after >= KNOWN_SECONDS]
