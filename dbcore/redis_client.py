@@ -26,12 +26,17 @@ CONNECTIONS_MAX = 12
 """Per client, whatever happens: who finds all in use waits, and then fails as if Redis did not answer."""
 
 
-def connect_redis(settings: Settings, *, call_seconds_max: float = CALL_SECONDS_MAX) -> redis.Redis:
+def connect_redis(
+    settings: Settings,
+    *,
+    call_seconds_max: float = CALL_SECONDS_MAX,
+    connections_max: int = CONNECTIONS_MAX,
+) -> redis.Redis:
     """Does not connect yet. Raises SettingsError where REDIS_URL is unset."""
     url = settings.require("redis_url")
     pool = redis.BlockingConnectionPool.from_url(
         url,
-        max_connections=CONNECTIONS_MAX,
+        max_connections=connections_max,
         timeout=call_seconds_max,
         socket_connect_timeout=min(1.0, call_seconds_max),
         socket_timeout=call_seconds_max,

@@ -21,9 +21,9 @@ from workers.jobs import job_id_of_update, reference_of
 PAGE = 1000
 BOT_ID = int(TOKEN.partition(":")[0])
 WARM_SECONDS = 3.0
-KNOWN_SECONDS = 1.0
-"""So long after the breaker opened every process has heard of it: one that calls at once, an idle one within a second.
-What was sent until then is counted apart, and shown.
+KNOWN_SECONDS = 2.0
+"""So long after the breaker opened every process has heard of it: one that calls at once, an idle one by its worker,
+which looks each second. What was sent until then is counted apart, and shown.
 """
 SETTLED_SECONDS_MAX = 300.0
 PROBES = ("/* leased probe */", "pg_catalog.version", "current_schema", "show ")
