@@ -23,6 +23,8 @@ PARTS = ("main", "second", "light", "frontend", "beat")
 WORKERS = ("main", "second", "light")
 STOPPED_SECONDS = 3.0
 ANSWER_SECONDS_MAX = 90.0
+CALM_SECONDS = 5.0
+"""Between the last return and the next kill: whoever died is forgotten by then."""
 
 Victims = Callable[[House], list[psutil.Process]]
 
@@ -46,6 +48,10 @@ KINDS: dict[str, Victims] = {
     "postgres": _tree_of("postgres"),
     "all workers": _tree_of(*WORKERS),
 }
+
+
+def _is_up(house: House) -> bool:
+    return all(victims(house) for victims in KINDS.values())
 
 
 async def _answered_after(house: House, telegram: TelegramControl, user_id: int, kind: str) -> float:
@@ -78,6 +84,8 @@ async def _measure(house: House, times: int) -> dict[str, list[float]]:
         await telegram.wait_for_message(user.id, lambda message: "our balance" in message.text)
         for _ in range(times):
             for kind, seconds in took.items():
+                await asyncio.to_thread(house.stack.wait_until, lambda: _is_up(house), "everything is up")
+                await asyncio.sleep(CALM_SECONDS)
                 await asyncio.to_thread(house.stack.wait_ready, processes=2 * len(WORKERS) - 1)
                 seconds.append(await _answered_after(house, telegram, user.id, kind))
     return took
