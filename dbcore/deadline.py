@@ -78,7 +78,11 @@ class Connection(extensions.connection):
     """psycopg2's, but what it asks of the server by these methods ends by the deadline of the thread that asks."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        try:
+            super().__init__(*arguments, **options)
+        except psycopg2.Error:
+            super().close()  # or whoever keeps the error keeps a session open that waits for a password
+            raise
         # The same socket by a number of our own: libpq closes its own at any moment, and then it is soon another's.
         try:
             self._shutter = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, os.dup(self.fileno()))

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 import pytest
 
@@ -239,11 +240,13 @@ def test_a_wrong_configuration_is_told_by_words_alone(
     assert classify(error, Phase.CONNECT) is K.CONFIGURATION
 
 
-def test_a_missing_password_is_a_wrong_configuration(
+def test_a_missing_password_is_a_wrong_configuration_and_leaves_no_session(
     database_url: str, postgres_server: EmbeddedPostgres
 ) -> None:
     without = database_url.replace(postgres_server.login, "ballast")
+    sessions = psutil.Process().net_connections("tcp")
     error = failure(lambda: connect(without, passfile="/dev/null"))
+    assert psutil.Process().net_connections("tcp") == sessions  # while somebody still keeps the error
     assert error.pgcode is None
     assert "no password supplied" in str(error)
     assert classify(error, Phase.CONNECT) is K.CONFIGURATION
