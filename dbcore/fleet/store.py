@@ -77,7 +77,7 @@ class Report:
 class Seen:
     """What it hears. `now` is Redis's clock; `calls` are the fleet's, its own among them.
 
-    rows_waiting -- events and outages still to be written to their tables.
+    rows_waiting -- whether events or outages are still to be written to their tables.
     saturated -- whether any process found no connection to be had lately.
     """
 
@@ -85,7 +85,7 @@ class Seen:
     fleet: FleetState
     retries_granted: int
     connections_granted: int
-    rows_waiting: int
+    rows_waiting: bool
     saturated: bool
     calls: list[Call]
 
@@ -151,7 +151,7 @@ class FleetStore:
             fleet=_state_of(state or None),
             retries_granted=int(retries),
             connections_granted=int(granted),
-            rows_waiting=int(rows),
+            rows_waiting=bool(rows),
             saturated=bool(saturated),
             calls=[call for window in windows for call in _load_calls(window, float(now))],
         )

@@ -30,7 +30,7 @@ from devstack.stack import READY_SECONDS_MAX, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import ANSWER_SECONDS_MAX, all_settled, assert_audit_passes, register, say
-from tests.queueing import Queueing, queueing_at
+from tests.queueing import Queueing, fill_inbox, queueing_at
 from workers.inbox import Acceptance
 from workers.inbox.inbox import SIZE_MAX
 from workers.jobs import AdjustBalance, DeliverReply, Envelope, GetOrCreateUser
@@ -246,11 +246,7 @@ async def pressed_in_time(stack: Stack, telegram: TelegramControl) -> None:
 async def refused_for_want_of_room(stack: Stack, telegram: TelegramControl) -> None:
     (ann,) = await register(telegram, "Cleo")
     await all_settled(stack, telegram)
-    others = [f"other-{number}" for number in range(SIZE_MAX)]
-    for first in range(0, SIZE_MAX, 10_000):
-        stack.redis.zadd(
-            "ballast:inbox:all", dict.fromkeys(others[first : first + 10_000], time.time() * 1000)
-        )
+    fill_inbox(stack.redis, SIZE_MAX)
     assert (await say(telegram, ann, "/balance")).text == TOO_MANY_IN_ALL
     stack.redis.delete("ballast:inbox:all")
     assert "Your balance" in (await say(telegram, ann, "/balance")).text

@@ -17,7 +17,7 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.queueing import Queueing, fill_inbox
 from workers.broadcasts.albums import Albums
 from workers.inbox.inbox import LANE_LENGTH_MAX, SIZE_MAX
 from workers.jobs import DeliverReply, Envelope, RecordPayment
@@ -118,7 +118,7 @@ def test_a_payment_is_taken_where_no_command_is_any_more(intake: Intake, queuein
         intake.take({"update_id": 100 + number, "message": message})
     intake.take(payment())
     assert taken(queueing).kind == RecordPayment.kind
-    queueing.client.zadd("ballast:inbox:all", {f"filler-{number}": 1 for number in range(SIZE_MAX)})
+    fill_inbox(queueing.client, SIZE_MAX)
     intake.take(payment(update_id=6))
     assert taken(queueing, 6).kind == RecordPayment.kind
 

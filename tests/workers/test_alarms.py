@@ -13,7 +13,7 @@ import redis
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
-from tests.queueing import Queueing, queueing_at
+from tests.queueing import Queueing, fill_inbox, queueing_at
 from workers import board, totals
 from workers.alarms import bell, watch
 from workers.alarms.bell import AN_HOUR_MAX, Bell
@@ -248,12 +248,11 @@ def test_every_payment_is_reported_whatever_else_happens(queueing: Queueing) -> 
 
 
 def test_a_payment_waits_until_there_is_room_to_report_it(queueing: Queueing) -> None:
-    fillers = {f"filler-{number}": 1 for number in range(2 * SIZE_MAX)}
-    queueing.client.zadd("ballast:inbox:all", fillers)
+    fill_inbox(queueing.client, 2 * SIZE_MAX)
     bell.leave_payment(queueing.client, "payment-1", "charge 1")
     guard = Guard(queueing)
     guard.look()
-    queueing.client.zrem("ballast:inbox:all", *fillers)
+    queueing.client.delete("ballast:inbox:all")
     assert messages(queueing) == []
     guard.look()
     assert messages(queueing) == ["Alarm: charge 1"]

@@ -3,13 +3,14 @@
 --       retries wanted, retries kept at most, retries a second,
 --       connections wanted, at least, and open; connection budget ('' = none);
 --       saturated_ms (0: it found connections to be had)
--- Returns {now, state JSON or '', retries granted, connections granted, rows waiting to be written, saturated, then, with look,
+-- Returns {now, state JSON or '', retries granted, connections granted, whether rows wait to be written, saturated, then, with look,
 --          'seen calls' of each process}
 local process, epoch, calls, look, silent_after = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local retries_wanted, retries_most, retries_a_second = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local wanted, least, open, budget = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 
-local state = redis.call('GET', STATE) or ''
+local known = redis.call('MGET', STATE, SATURATED)
+local state, saturated = known[1] or '', known[2] and 1 or 0
 if epoch == (state ~= '' and cjson.decode(state)['epoch'] or 0) then
   first_write('HSET', WINDOWS, process, string.format('%.3f', now) .. ' ' .. calls)
 end
@@ -25,11 +26,14 @@ end
 
 local granted = reserve(process, wanted, least, open, budget, silent_after)
 
-if tonumber(ARGV[13]) > 0 then redis.call('SET', SATURATED, 1, 'PX', ARGV[13]) end
+if tonumber(ARGV[13]) > 0 then
+  redis.call('SET', SATURATED, 1, 'PX', ARGV[13])
+  saturated = 1
+end
 
 local answer = {
   string.format('%.6f', now), state, granted_retries, granted,
-  redis.call('LLEN', EVENTS) + redis.call('LLEN', UNWRITTEN), redis.call('EXISTS', SATURATED),
+  redis.call('EXISTS', EVENTS, UNWRITTEN), saturated,
 }
 if look == '1' then
   local all = redis.call('HGETALL', WINDOWS)
