@@ -277,7 +277,7 @@ def restore_beside(fleet: Fleet) -> None:
         *("exec", "-T", "postgres", "sh", "-ec"),
         'export PGPASSWORD="$POSTGRES_PASSWORD" PGUSER=postgres\n'
         "pg_dump --format=custom --no-owner ballast > /tmp/ballast.dump\n"
-        "createdb restored\n"
+        "createdb --owner=ballast restored\n"
         "pg_restore --no-owner --role=ballast --exit-on-error --dbname=restored < /tmp/ballast.dump",
     )
     url = fleet.compose("run", "--rm", "-T", "migrate", "printenv", "DATABASE_URL").strip()
