@@ -36,7 +36,7 @@ async def test_one_scrape_shows_the_work_of_all_processes(
     await all_settled(stack, telegram)
 
     seen: dict[str, float] = {}
-    # Redis counts the jobs; the rest is told by each process with its next heartbeats. A connection may be closed
+    # Redis counts the jobs; each process reports the rest with its next heartbeats. A connection may be closed
     # between two jobs.
     least = {
         "ballast_jobs_done_total": 4,

@@ -84,7 +84,7 @@ async def _measure(house: House, times: int) -> dict[str, list[float]]:
         await telegram.wait_for_message(user.id, lambda message: "our balance" in message.text)
         for _ in range(times):
             for kind, seconds in took.items():
-                await asyncio.to_thread(house.stack.wait_until, lambda: _is_up(house), "everything is up")
+                await asyncio.to_thread(house.wait_until, lambda: _is_up(house), "everything is up")
                 await asyncio.sleep(CALM_SECONDS)
                 await asyncio.to_thread(house.stack.wait_ready, processes=2 * len(WORKERS) - 1)
                 seconds.append(await _answered_after(house, telegram, user.id, kind))

@@ -3,8 +3,8 @@
 --       retries wanted, retries kept at most, retries a second,
 --       connections wanted, at least, and open; connection budget ('' = none);
 --       saturated_ms (0: it found connections to be had)
--- Returns {now, state JSON or '', retries granted, connections granted, whether rows wait to be written, saturated, then, with look,
---          'seen calls' of each process}
+-- Returns {now, state JSON or '', retries granted, connections granted, whether rows wait to be written, saturated,
+--          then, with look, 'seen calls' of each process}
 local process, epoch, calls, look, silent_after = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local retries_wanted, retries_most, retries_a_second = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local wanted, least, open, budget = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
