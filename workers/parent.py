@@ -9,7 +9,7 @@ import redis
 from dbcore.redis_client import connect_redis
 from dbcore.settings import load_settings
 
-CONNECTIONS_MAX = 2
+CONNECTIONS_MAX = 1
 """They ask little, and by turns. More would be opened at the start and kept, unused."""
 
 
