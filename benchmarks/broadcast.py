@@ -24,7 +24,6 @@ from typing import Any, cast
 
 import psycopg2
 import redis
-from celery import Celery
 from telegram import Bot
 
 from dbcore import broadcasts
@@ -129,7 +128,7 @@ def _send(database_url: str, redis_url: str, answer: Connection) -> None:
     engine = GuardedEngine(Settings(_env_file=None, database_url=database_url))
     client = redis.Redis.from_url(redis_url)
     inbox = Inbox(client)
-    publisher = Publisher(Celery("bench", broker=redis_url, set_as_current=False))
+    publisher = Publisher(client)
     home = Broadcaster(client, engine, inbox, publisher, threading.Event(), _FreePacer(client))
     made = broadcasts.create(
         engine, key=f"bench-{time.time()}", payload={"text": "x"}, segment={}, actor="bench"

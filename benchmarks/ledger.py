@@ -22,6 +22,7 @@ from dbcore import ledger, users
 from dbcore.database_url import read_database_url
 from dbcore.engine import GuardedEngine
 from dbcore.fingerprints import fingerprint
+from dbcore.qualified_names import qualified
 from dbcore.settings import Settings
 
 ACCOUNTS = 1_000
@@ -98,13 +99,14 @@ def _bare_transfers(url: str, threads: int) -> Transfer:
     connections = [psycopg2.connect(url) for _ in range(threads)]
     for connection in connections:
         connection.autocommit = True
+    statement = qualified(ledger.TRANSFER_SQL, None)
 
     def transfer(thread: int, key: str, sender: int, recipient: int) -> None:
         # The fingerprint is part of the request, so it is computed on both sides.
         mark = fingerprint("transfer", sender, recipient, 1, "CREDIT", "", "transfer")
         with connections[thread].cursor() as cursor:
             parameters = (key, mark, sender, recipient, 1, "CREDIT", "transfer", "", "CREDIT", "CREDIT")
-            cursor.execute(ledger.TRANSFER_SQL, parameters)
+            cursor.execute(statement, parameters)
             cursor.fetchone()
 
     return transfer

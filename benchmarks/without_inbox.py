@@ -9,14 +9,13 @@ process dies; it is here to say what it costs not to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 from bot_frontend import __main__ as frontend
-from dbcore.known_balances import SeenBalance
-from workers import process
+from workers import process, remote_control
 from workers.celery import app
-from workers.inbox import Acceptance, Claim, DialogueStep, Inbox, Receipt, Ticket
-from workers.inbox.inbox import Finish
+from workers.inbox import Acceptance, Answered, Claim, Claims, Finish, Inbox, Offer, Receipt, Ticket
 from workers.jobs import Envelope, queue_of
 from workers.rescuer import RescuerStep
 
@@ -24,22 +23,25 @@ from workers.rescuer import RescuerStep
 class NoInbox(Inbox):
     """Puts the whole job into the message, and takes it out again."""
 
-    def accept(
-        self,
-        envelope: Envelope,
-        *,
-        failure: str | None = None,
-        dialogue: DialogueStep | None = None,
-        size_max: int = 0,
-    ) -> Receipt:
-        ticket = Ticket(envelope.model_dump_json(), queue_of(envelope.kind), envelope.kind, place="")
-        return Receipt(Acceptance.ACCEPTED, ticket)
+    def accept_many(self, offers: Sequence[Offer]) -> list[Receipt]:
+        return [
+            Receipt(
+                Acceptance.ACCEPTED,
+                Ticket(
+                    offer.envelope.model_dump_json(),
+                    queue_of(offer.envelope.kind),
+                    offer.envelope.kind,
+                    place="",
+                ),
+            )
+            for offer in offers
+        ]
 
-    def dialogue(self, key: str) -> str | None:
-        return None
+    def dialogues(self, keys: Sequence[str]) -> dict[str, str | None]:
+        return {}
 
-    def claim(self, job_id: str, owner: str, *, queue: str = "", place: str = "") -> Claim | None:
-        return Claim(
+    def claim_many(self, owner: str, *, job_id: str = "", **_: Any) -> Claims:
+        claim = Claim(
             Envelope.model_validate_json(job_id),
             deliveries=1,
             reply=None,
@@ -47,18 +49,22 @@ class NoInbox(Inbox):
             sent=0,
             uncertain=0,
             unavailable=0,
+            tries=0,
+            begun=False,
             claimed_at_ms=0,
             waited_ms=0,
         )
+        return Claims((claim,), left=0)
 
-    def note_sent(self, job_id: str, sent: int) -> None:
-        pass
+    def note_sent_many(self, jobs: Sequence[tuple[str, int]]) -> list[None]:
+        return [None for _ in jobs]
 
-    def finish(self, job_id: str, balances: Iterable[SeenBalance] = (), *, seen_at_ms: int = 0) -> Finish:
-        return Finish(following=None, notice=None)
+    def finish_many(self, jobs: Sequence[Answered]) -> list[Finish]:
+        return [Finish(following=None, notice=None) for _ in jobs]
 
 
 app.steps["worker"].discard(RescuerStep)
+remote_control.ID_LENGTH_MAX = 100_000  # for a job in place of its id
 process.Inbox = NoInbox  # type: ignore[attr-defined]  # the one place where the peer differs
 
 if __name__ == "__main__":

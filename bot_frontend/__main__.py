@@ -8,7 +8,6 @@ import sys
 import redis
 import structlog
 import uvicorn
-from celery import Celery
 
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
@@ -21,6 +20,7 @@ from bot_frontend.registered import Registered
 from bot_frontend.registration import Identity, register
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
+from bot_frontend.web.app_webhooks import AppWebhooks
 from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.server import AcceptErrors, make_server
@@ -31,6 +31,7 @@ from dbcore.settings import Settings, SettingsError, load_settings
 from workers import board, ownership
 from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox, Publisher
+from workers.jobs import INSTALLED
 from workers.logs import configure_logging
 from workers.ownership import WrongBot
 from workers.telegram.bot import make_bot
@@ -46,16 +47,10 @@ CONNECTIONS_MAX = 64
 async def serve(settings: Settings) -> None:
     """Build everything, run it until the server is told to stop, and end the rest with it."""
     client = connect_redis(settings, call_seconds_max=REDIS_CALL_SECONDS_MAX)
-    sender = Celery("ballast")
-    sender.config_from_object("celeryconfig")
-    sender.conf.broker_transport_options = {
-        **sender.conf.broker_transport_options,
-        "socket_timeout": REDIS_CALL_SECONDS_MAX,
-    }
+    inbox, publisher = Inbox(client), Publisher(client)
     receiver = Receiver("polling" if settings.telegram_webhook_url is None else "webhook")
-    monitor = Monitor(client, settings, receiver.now, lambda: board.ask(sender))
+    monitor = Monitor(client, settings, receiver.now, lambda: board.ask(publisher))
     identity = Identity()
-    inbox, publisher = Inbox(client), Publisher(sender)
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
     pacer = Pacer(client)
     late_notices = LateNotices(bot, inbox, pacer, settings)
@@ -79,7 +74,8 @@ async def serve(settings: Settings) -> None:
         secret = settings.telegram_webhook_secret.get_secret_value()
         webhook = Webhook(secret, intake, callbacks, receiver, checkouts)
 
-    app = make_app(settings, monitor, webhook, Actions(client, inbox, publisher), Jobs(client))
+    actions, app_webhooks = Actions(client, inbox, publisher), AppWebhooks(INSTALLED, intake)
+    app = make_app(settings, monitor, webhook, actions, Jobs(client), app_webhooks)
     server = make_server(app, settings.ops_host, settings.ops_port)
     asyncio.get_running_loop().set_exception_handler(AcceptErrors())
     registered = Registered(client, str(settings.bot_id))
@@ -95,7 +91,7 @@ async def serve(settings: Settings) -> None:
     for task in beside:
         task.add_done_callback(lambda ended: _stop_after_crash(ended, server))
     monitor.start()
-    if webhook is not None and settings.ops_token is None:
+    if (webhook is not None or app_webhooks.routes()) and settings.ops_token is None:
         log.warning(
             "ops_token_unset",
             risk="a proxy that does not say for whom it asks shows the details to everybody",

@@ -1,5 +1,5 @@
 """The dialogue of /send: what is still missing is asked for, one thing at a time. What a broadcast's card asks is
-in draft_questions.py.
+in draft_questions.py, what an app's command asks in app_commands.py, what its handlers ask in app_questions.py.
 
 Pure: a state and a text make the next state, or a complete request, or a correction. Where the state is kept, and
 that it changes together with the job or not at all, is the inbox's business.
@@ -16,6 +16,7 @@ from bot_frontend.naming import Arguments, person_named
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
 from dbcore.users import UserRef, UserRefError
+from workers.app_questions import JobQuestion
 from workers.jobs import MEMO_LENGTH_MAX, CardQuestion
 
 
@@ -32,11 +33,25 @@ class DraftQuestion(BaseModel):
     more: bool = False
 
 
+class CommandQuestion(BaseModel):
+    """What somebody is asked for an app's command.
+
+    asks -- the field. given -- the words of those that are known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    command: str
+    asks: str
+    given: dict[str, str]
+
+
 class Dialogue(BaseModel):
     """Asked so far.
 
     recipient -- `@name` or an id; None while that is the question.
     draft -- the question is not of /send at all, but a broadcast's card's.
+    command -- nor is it of /send if it is of an app's command. job -- nor if an app's handler asked it.
     asked_by -- the update that brought it here, so that no two states are equal by chance.
     command_id -- the message that the question answers; in a group, only a reply to something newer is an answer.
     """
@@ -45,6 +60,8 @@ class Dialogue(BaseModel):
 
     recipient: str | None = None
     draft: DraftQuestion | None = None
+    command: CommandQuestion | None = None
+    job: JobQuestion | None = None
     asked_by: int
     command_id: int | None = None
 

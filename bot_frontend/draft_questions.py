@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bot_frontend.dialogue import DraftQuestion
 from dbcore.money import AmountError, parse_amount
 from dbcore.settings import Settings
-from dbcore.text import isolated, one_line
+from workers.command_names import mention
 from workers.jobs import CardQuestion, ChangeDraft, JobInvalid
+from workers.phrases import quoted
 
 _QUIET = re.compile(r"(?P<begin>\d{1,2}:\d\d)\s*(?:-|–|to)\s*(?P<end>\d{1,2}:\d\d)(?:\s+(?P<zone>\S+))?")
 _TIME = re.compile(r"(?P<date>\d{4}-\d\d-\d\d)[ T]+(?P<time>\d{1,2}:\d\d)(?:\s*(?P<zone>\S+))?")
@@ -43,7 +44,7 @@ class AnswerError(ValueError):
 
 def question(asked: DraftQuestion, settings: Settings) -> str:
     unit = f" {settings.currency}" if asked.asks is CardQuestion.BALANCE else ""
-    return f"{_QUESTIONS[asked.asks].removesuffix('.')}{unit}. /cancel leaves it as it is."
+    return f"{_QUESTIONS[asked.asks].removesuffix('.')}{unit}.{mention('cancel', ' {} leaves it as it is.')}"
 
 
 def answered(
@@ -86,9 +87,7 @@ def _change(asks: CardQuestion, text: str, settings: Settings) -> dict[str, Any]
 
 def _number(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,16}", text):
-        raise AnswerError(
-            f"I expected a whole number, and got “{escape(isolated(one_line(text, 40)), quote=False)}”."
-        )
+        raise AnswerError(f"I expected a whole number, and got {quoted(text, 40) or 'nothing'}.")
     return int(text)
 
 

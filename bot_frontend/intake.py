@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -16,8 +17,9 @@ import structlog
 
 from bot_frontend import texts
 from bot_frontend.callbacks import PressReply
-from bot_frontend.commands import interpret, is_for_another_bot
+from bot_frontend.commands import interpret, is_for_another_bot, is_ours
 from bot_frontend.dialogue import Dialogue
+from bot_frontend.handlers import AppHandlers
 from bot_frontend.updates import (
     ButtonPress,
     MembershipChange,
@@ -25,25 +27,29 @@ from bot_frontend.updates import (
     Reading,
     TextMessage,
     UpdateUnreadable,
+    payment_in,
     read,
 )
 from dbcore.redis_condition import RedisCondition
 from dbcore.settings import Settings, bot_id_of
 from workers.broadcasts.albums import Albums
-from workers.inbox import Acceptance, DialogueStep, Inbox, Publisher, Receipt, dialogue_key
-from workers.inbox.inbox import SIZE_MAX
+from workers.inbox import Acceptance, DialogueStep, Inbox, Offer, Publisher, Receipt, dialogue_key
+from workers.inbox.inbox import APP_QUESTION_TTL_SECONDS, DIALOGUE_TTL_SECONDS, OFFERS_MAX, SIZE_MAX
 from workers.jobs import (
     DATABASE_QUEUES,
     READING_KINDS,
+    TOLD_TO_WAIT,
+    AppCommand,
     DeliverReply,
     Envelope,
     Job,
     Quarantine,
     ShowBalance,
     job_id_of_update,
+    lane_by_field,
     queue_of,
 )
-from workers.notices import TOLD_TO_WAIT, balance_from_memory, queued_notice
+from workers.notices import answer_without_database, queued_notice
 from workers.ownership import WrongBot
 
 log = structlog.get_logger(__name__)
@@ -58,10 +64,52 @@ class IntakeFull(Exception):
     """Nothing can be recorded that will be kept, not even a refusal. Telegram must not be told "got it"."""
 
 
-class Intake:
-    """Synchronous, and bounded by the inbox's time-outs: called from a thread. Raises redis.RedisError where an
-    update could not be recorded, and IntakeFull where there is no room: Telegram must then not be told "got it".
+Taken = PressReply | redis.RedisError | IntakeFull | None
+"""What became of an update: what is to be done about the press, where it is one; or why it could not be recorded."""
+
+
+class _Arrival:
+    """An update on its way to the inbox."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.reading: Reading | None = None
+        self.wrong: str | None = None
+        """Why it cannot be taken for what it says."""
+        self.payment, self.payer_id = False, None
+        """Whether what cannot be read is a payment, and who paid."""
+        self.races = 0
+        """How often another update of the same dialogue came in between."""
+        try:
+            self.reading = read(raw)
+        except UpdateUnreadable as error:
+            self.wrong = str(error)
+            self.payment, self.payer_id = payment_in(raw)
+
+    def press_reply(self, *, by_worker: bool) -> PressReply | None:
+        """by_worker -- whether a worker is to answer it soon."""
+        return (
+            PressReply(self.reading.callback_id, by_worker) if isinstance(self.reading, ButtonPress) else None
+        )
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """What is to be recorded.
+
+    bounded -- False for what is owed whatever the load: payments, and the word that there is no room.
+    told_to_wait -- its user is told that it is queued.
     """
+
+    envelope: Envelope
+    failure: str | None = None
+    dialogue: DialogueStep | None = None
+    bounded: bool = True
+    told_to_wait: bool = False
+
+
+class Intake:
+    """Synchronous, and bounded by the inbox's time-outs: called from a thread."""
 
     def __init__(
         self,
@@ -97,80 +145,158 @@ class Intake:
         self._bot_id = bot_id_of(settings.require("telegram_bot_token"))
         self._claim_redis: Callable[[], None] | None = claim_redis
         self._on_taken = on_taken
+        self._handlers = AppHandlers(settings, self._bot_id, username)
 
-    def take(self, raw: Any) -> PressReply | None:
-        """Record one update and publish its job. Returns what is to be done about the press, where it is one."""
-        try:
-            reading = read(raw)
-        except UpdateUnreadable as error:
-            self._quarantine(raw, str(error))
-            return None
-        if reading is None or is_for_another_bot(reading, self._username()):
-            log.info("update_not_for_us", update_id=_update_id(raw))
-            return None
-        by_worker = False
-        try:
-            self._note_album(reading)
-            by_worker = self._record(reading)
-        except (redis.RedisError, IntakeFull):
-            raise
-        except Exception as error:  # the edge: an update that trips a defect must not be polled for ever
-            log.exception("update_tripped", update_id=reading.update_id)
-            self._quarantine(
-                raw, f"{type(error).__name__}: {error}", chat_id=getattr(reading, "chat_id", None)
-            )
-        return PressReply(reading.callback_id, by_worker) if isinstance(reading, ButtonPress) else None
+    def take_many(self, raws: Sequence[Any]) -> list[Taken]:
+        """Record updates in the order they came and publish their jobs, as many as there is room for in one step.
 
-    def _record(self, reading: Reading) -> bool:
-        """Whether a worker is to answer it soon."""
-        job_id = job_id_of_update(self._bot_id, reading.update_id, reading.date)
-        chat_id = getattr(reading, "chat_id", reading.sender.telegram_id)
-        key = dialogue_key(chat_id, reading.sender.telegram_id)
-        # Only bare words are read as an answer. For the rest nobody is taken to be in a dialogue, which spares a look;
-        # where that is wrong the inbox says so.
-        before = self._inbox.dialogue(key) if _may_answer_a_question(reading) else None
-        for _ in range(DIALOGUE_RACES_MAX):
-            intention = interpret(
-                reading,
-                Dialogue.model_validate_json(before) if before else None,
-                self._settings,
-                self._username(),
-            )
-            if intention is None:
-                return False
-            after = intention.dialogue.model_dump_json() if intention.dialogue else None
-            away = self._database_is_away()
-            reads = away and intention.job.kind in READING_KINDS and self._database_is_readable()
-            job = intention.job
-            if away and not reads:
-                job = self._answer_from_memory(job, reading)
-            told_to_wait = away and not reads and job.kind in TOLD_TO_WAIT
-            lane = "user"
-            if reads or (away and queue_of(job.kind) not in DATABASE_QUEUES):
-                # Or it would wait behind the user's queued commands, though it needs not what they wait for.
-                lane = "replies"
-            envelope = _envelope(job, reading, job_id, lane, told_to_wait=told_to_wait)
-            # Money has moved: of a payment there is no "try again later", so it goes past every queue.
-            receipt = self._accept(
-                envelope, DialogueStep(key, before, after), bounded=not isinstance(reading, Payment)
-            )
-            if receipt.status is Acceptance.CONFLICT:
-                before = receipt.dialogue
+        Returns what became of each. An update that could not be recorded has the error instead: Telegram must not be
+        told "got it".
+        """
+        arrivals = [_Arrival(raw) for raw in raws]
+        taken: list[Taken] = []
+        known: dict[str, str | None] | None = None
+        at_once = OFFERS_MAX
+        while waiting := arrivals[len(taken) :]:
+            batch = waiting[:at_once]
+            try:
+                if known is None:
+                    known = self._known_dialogues(waiting)
+                settled = self._record(batch, known)
+            except (redis.RedisError, IntakeFull) as error:
+                return [*taken, *(error for _ in waiting)]
+            except Exception as error:  # the edge: an update that trips a defect must not be polled for ever
+                if len(batch) == 1 and batch[0].wrong is not None:
+                    raise
+                log.exception("update_tripped", update_ids=[_update_id(arrival.raw) for arrival in batch])
+                if len(batch) == 1:
+                    batch[0].wrong = f"{type(error).__name__}: {error}"
+                at_once = max(1, len(batch) // 2)  # it hurts itself alone: the others go on without it
                 continue
-            if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
-                self._refuse(reading, job_id, receipt.status)
-            elif told_to_wait and receipt.status is Acceptance.ACCEPTED:
-                self._say_queued(envelope)
-            is_soon = receipt.status is Acceptance.ACCEPTED and not told_to_wait
+            taken += settled
+            at_once = min(2 * at_once, OFFERS_MAX)
+            full = next((one for one in settled if isinstance(one, IntakeFull)), None)
+            if full is not None:  # or a later update of the same person might be recorded before theirs
+                return [*taken, *(full for _ in arrivals[len(taken) :])]
+        return taken
+
+    def take_jobs(self, envelopes: Sequence[Envelope]) -> list[Acceptance | redis.RedisError | IntakeFull]:
+        """Record jobs that come from elsewhere than Telegram, and publish them. Returns what became of each, or why it
+        could not be recorded.
+        """
+        try:
+            receipts = self._accept_all([_Decision(envelope) for envelope in envelopes])
+        except (redis.RedisError, IntakeFull) as error:
+            return [error for _ in envelopes]
+        return [receipt.status for receipt in receipts]
+
+    def _known_dialogues(self, arrivals: Sequence[_Arrival]) -> dict[str, str | None]:
+        """Where the dialogues stand that these updates may go on with."""
+        readings = [arrival.reading for arrival in arrivals if arrival.reading is not None]
+        if len(readings) == 1 and not _may_answer_a_question(readings[0]):
+            # Only bare words are read as an answer. Who sends something else is taken to be in no dialogue, which
+            # spares a look; where that is wrong the inbox says so.
+            return {}
+        return self._inbox.dialogues([*{_dialogue_key_of(reading): None for reading in readings}])
+
+    def _record(self, arrivals: Sequence[_Arrival], known: dict[str, str | None]) -> list[Taken]:
+        """Record updates in one step. Returns what became of the first of them: the others are to be decided again.
+
+        known -- where dialogues stand, by their keys; brought up to date.
+        """
+        standing = dict(known)
+        decisions = [self._decide(arrival, standing) for arrival in arrivals]
+        receipts = iter(self._accept([decision for decision in decisions if decision is not None]))
+        taken: list[Taken] = []
+        notices: dict[int, _Decision] = {}
+        for number, (arrival, decision) in enumerate(zip(arrivals, decisions, strict=True)):
+            if decision is None:
+                taken.append(arrival.press_reply(by_worker=False))
+                continue
+            receipt = next(receipts, None)
+            if receipt is None:
+                break
+            step = decision.dialogue
+            if receipt.status is Acceptance.CONFLICT and step is not None:
+                arrival.races += 1
+                known[step.key] = receipt.dialogue
+                break
+            if receipt.status is Acceptance.ACCEPTED and step is not None:
+                known[step.key] = step.following
+            is_soon = receipt.status is Acceptance.ACCEPTED and not decision.told_to_wait
+            is_soon = is_soon and decision.failure is None
             if is_soon:
-                self._on_taken(envelope)
-            return is_soon
-        # Ten others of the same person within one step: taken without the dialogue rather than not at all.
-        log.warning("dialogue_contended", update_id=reading.update_id)
-        receipt = self._accept(envelope, None, bounded=not isinstance(reading, Payment))
-        if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
-            self._refuse(reading, job_id, receipt.status)
-        return False
+                self._on_taken(decision.envelope)
+            notice = self._notice(arrival, decision, receipt.status)
+            if notice is not None:
+                notices[number] = notice
+            too_full = receipt.status is Acceptance.CROWDED and not decision.bounded
+            taken.append(_no_room() if too_full else arrival.press_reply(by_worker=is_soon))
+        for number, receipt in zip(notices, self._accept_all([*notices.values()]), strict=True):
+            if receipt.status is Acceptance.CROWDED:
+                taken[number] = _no_room()
+        return taken
+
+    def _decide(self, arrival: _Arrival, standing: dict[str, str | None]) -> _Decision | None:
+        """What is to be recorded of an update; None for nothing.
+
+        standing -- where dialogues stand when it is its turn; brought up to date.
+        """
+        reading = arrival.reading
+        if arrival.wrong is not None:
+            chat_id = arrival.payer_id if reading is None else getattr(reading, "chat_id", None)
+            return self._quarantine(arrival.raw, arrival.wrong, chat_id=chat_id, payment=arrival.payment)
+        if not self._is_ours(reading, standing) and (theirs := self._handlers.envelope(arrival.raw)):
+            waits = theirs.origin is not None and self._database_is_away()
+            return _Decision(theirs.model_copy(update={"told_to_wait": waits}), told_to_wait=waits)
+        if reading is None or is_for_another_bot(reading, self._username()):
+            log.info("update_not_for_us", update_id=_update_id(arrival.raw))
+            return None
+        self._note_album(reading)
+        key = _dialogue_key_of(reading)
+        before = standing.get(key)
+        intention = interpret(
+            reading,
+            Dialogue.model_validate_json(before) if before else None,
+            self._settings,
+            self._username(),
+        )
+        if intention is None:
+            return None
+        after = intention.dialogue.model_dump_json() if intention.dialogue else None
+        step: DialogueStep | None = DialogueStep(key, before, after, _kept_seconds(intention.dialogue))
+        if arrival.races >= DIALOGUE_RACES_MAX:
+            # Ten others of the same person within one step: taken without the dialogue rather than not at all.
+            log.warning("dialogue_contended", update_id=reading.update_id)
+            step = None
+        else:
+            standing[key] = after
+        away = self._database_is_away()
+        reads = away and intention.job.kind in READING_KINDS and self._database_is_readable()
+        job = intention.job
+        if away and not reads:
+            job = self._answer_from_memory(job, reading)
+        told_to_wait = away and not reads and job.kind in TOLD_TO_WAIT
+        lane = "user"
+        if reads or (away and queue_of(job.kind) not in DATABASE_QUEUES):
+            # Or it would wait behind the user's queued commands, though it needs not what they wait for.
+            lane = "replies"
+        envelope = _envelope(job, reading, self._job_id(reading), lane, told_to_wait=told_to_wait)
+        # Money has moved: of a payment there is no "try again later", so it goes past every queue.
+        return _Decision(
+            envelope, dialogue=step, bounded=not isinstance(reading, Payment), told_to_wait=told_to_wait
+        )
+
+    def _is_ours(self, reading: Reading | None, standing: dict[str, str | None]) -> bool:
+        """Whether it is for Ballast, its commands or those of apps, and so for no handler of python-telegram-bot."""
+        if reading is None:
+            return False
+        if _may_answer_a_question(reading) and standing.get(_dialogue_key_of(reading)) is not None:
+            return True
+        return is_ours(reading, self._settings)
+
+    def _job_id(self, reading: Reading) -> str:
+        return job_id_of_update(self._bot_id, reading.update_id, reading.date)
 
     def _note_album(self, reading: Reading) -> None:
         """An album comes piece by piece, and an admin's /broadcast names one piece: the others are noted for then."""
@@ -179,15 +305,17 @@ class Intake:
         if reading.is_private and reading.sender.telegram_id in self._settings.admin_ids:
             self._albums.note(reading.chat_id, reading.posting.album, reading.posting.message_id)
 
-    def _accept(
-        self,
-        envelope: Envelope,
-        step: DialogueStep | None,
-        failure: str | None = None,
-        *,
-        bounded: bool = True,
-    ) -> Receipt:
-        """bounded -- False for what is owed whatever the load: payments, and the word that there is no room."""
+    def _accept_all(self, decisions: Sequence[_Decision]) -> list[Receipt]:
+        """Record what goes with no dialogue."""
+        receipts: list[Receipt] = []
+        while len(receipts) < len(decisions):
+            receipts += self._accept(decisions[len(receipts) :])
+        return receipts
+
+    def _accept(self, decisions: Sequence[_Decision]) -> list[Receipt]:
+        """Record them in one step and publish their jobs. Returns the receipts of the first, as the inbox does."""
+        if not decisions:
+            return []
         if self._claim_redis is not None:
             try:
                 self._claim_redis()
@@ -197,63 +325,73 @@ class Intake:
         condition = self._redis_condition()
         if condition.stops_intake is not None:
             raise IntakeFull(condition.stops_intake.words)
-        size_max = SIZE_MAX if bounded else 2 * SIZE_MAX
-        if bounded and condition.is_short_of_memory:
-            size_max = 0
-        receipt = self._inbox.accept(envelope, dialogue=step, failure=failure, size_max=size_max)
-        log.info(
-            "taken",
-            job_id=envelope.job_id,
-            update_id=envelope.update_id,
-            kind=envelope.kind,
-            how=receipt.status,
+        bound = 0 if condition.is_short_of_memory else SIZE_MAX
+        receipts = self._inbox.accept_many(
+            [
+                Offer(one.envelope, one.failure, one.dialogue, bound if one.bounded else 2 * SIZE_MAX)
+                for one in decisions
+            ]
         )
-        if not bounded and receipt.status is Acceptance.CROWDED:
-            raise IntakeFull(f"more than {2 * SIZE_MAX} jobs are waiting")
-        if receipt.ticket is not None:
-            self._publisher.publish(receipt.ticket)
-        return receipt
+        for decision, receipt in zip(decisions, receipts, strict=False):
+            log.info(
+                "taken",
+                job_id=decision.envelope.job_id,
+                update_id=decision.envelope.update_id,
+                kind=decision.envelope.kind,
+                how=receipt.status,
+            )
+        self._publisher.publish_many([receipt.ticket for receipt in receipts if receipt.ticket is not None])
+        return receipts
 
     def _answer_from_memory(self, job: Job, reading: Reading) -> Job:
-        """A balance that is known is told at once, with its time; everything else stays what it is."""
-        if not isinstance(job, ShowBalance) or isinstance(reading, MembershipChange):
+        """A job that needs no database now, such as a known balance, becomes its answer. Others stay as they are."""
+        if not isinstance(job, ShowBalance | AppCommand) or isinstance(reading, MembershipChange):
             return job
         asked = Envelope.of(job, job_id="", lane="", origin=reading.origin)
-        messages = balance_from_memory(
-            asked, self._inbox.balances, self._settings, paused=self._database_is_paused()
+        messages = answer_without_database(
+            asked,
+            self._inbox.balances,
+            self._inbox.answers,
+            self._settings,
+            paused=self._database_is_paused(),
         )
         return job if messages is None else DeliverReply(messages=messages)
 
-    def _say_queued(self, envelope: Envelope) -> None:
-        """Best effort: the promise is the job's own record."""
-        notice = queued_notice(envelope, self._settings, paused=self._database_is_paused())
-        if notice is not None:
-            self._accept(notice, None, bounded=False)
-
-    def _refuse(self, reading: Reading, job_id: str, why: Acceptance) -> None:
-        """There is no room for the job: say so, past the lane. If even that is full, they were told already."""
-        if isinstance(reading, MembershipChange):
-            return  # nobody asked for anything
-        text = texts.TOO_MANY_WAITING if why is Acceptance.FULL else texts.TOO_MANY_IN_ALL
-        refusal = DeliverReply(messages=(reading.origin.publicly(text),))
-        lane = f"full:{reading.sender.telegram_id}"
-        self._accept(
-            Envelope.of(
-                refusal, job_id=job_id, lane=lane, origin=reading.origin, update_id=reading.update_id
-            ),
-            None,
-            bounded=False,
+    def _notice(self, arrival: _Arrival, decision: _Decision, status: Acceptance) -> _Decision | None:
+        """What its user is told of it besides the answer."""
+        if status is Acceptance.ACCEPTED and decision.told_to_wait:
+            # Best effort: the promise is the job's own record.
+            queued = queued_notice(decision.envelope, self._settings, paused=self._database_is_paused())
+            return None if queued is None else _Decision(queued, bounded=False)
+        if status not in {Acceptance.FULL, Acceptance.CROWDED} or not decision.bounded:
+            return None
+        reading = arrival.reading
+        if reading is None or isinstance(reading, MembershipChange):
+            return None  # nobody asked for anything
+        # There is no room for the job: it is said past the lane. If even that is full, they were told already.
+        text = texts.TOO_MANY_WAITING if status is Acceptance.FULL else texts.TOO_MANY_IN_ALL
+        refusal = Envelope.of(
+            DeliverReply(messages=(reading.origin.publicly(text),)),
+            job_id=decision.envelope.job_id,
+            lane=f"full:{reading.sender.telegram_id}",
+            origin=reading.origin,
+            update_id=reading.update_id,
         )
+        return _Decision(refusal, bounded=False)
 
-    def _quarantine(self, raw: Any, error: str, *, chat_id: int | None = None) -> None:
+    def _quarantine(self, raw: Any, error: str, *, chat_id: int | None, payment: bool) -> _Decision:
         """An unreadable update becomes a dead letter and is passed; Telegram would send it for ever otherwise."""
         text = _as_json(raw)[:RAW_KEPT_MAX]
         known_id = _update_id(raw)
         job_id = f"{self._bot_id}-unreadable-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-        job = Quarantine(raw=text, error=error[:2000])
+        job = Quarantine(raw=text, error=error[:2000], payment=payment, payer_id=chat_id if payment else None)
         log.warning("update_unreadable", job_id=job_id, update_id=known_id, error=error)
         envelope = Envelope.of(job, job_id=job_id, lane=job_id, chat_id=chat_id, update_id=known_id)
-        self._accept(envelope, None, failure=f"unreadable update: {error}"[:2000], bounded=False)
+        return _Decision(envelope, failure=f"unreadable update: {error}"[:2000], bounded=False)
+
+
+def _no_room() -> IntakeFull:
+    return IntakeFull(f"more than {2 * SIZE_MAX} jobs are waiting")
 
 
 def _as_json(raw: Any) -> str:
@@ -268,6 +406,16 @@ def _update_id(raw: Any) -> int | None:
     return update_id if type(update_id) is int else None
 
 
+def _dialogue_key_of(reading: Reading) -> str:
+    sender = reading.sender.telegram_id
+    return dialogue_key(getattr(reading, "chat_id", sender), sender)
+
+
+def _kept_seconds(dialogue: Dialogue | None) -> int:
+    is_apps_question = dialogue is not None and dialogue.job is not None
+    return APP_QUESTION_TTL_SECONDS if is_apps_question else DIALOGUE_TTL_SECONDS
+
+
 def _may_answer_a_question(reading: Reading) -> bool:
     if not isinstance(reading, TextMessage) or reading.text.startswith("/"):
         return False
@@ -275,7 +423,7 @@ def _may_answer_a_question(reading: Reading) -> bool:
 
 
 def _envelope(job: Job, reading: Reading, job_id: str, lane: str, *, told_to_wait: bool) -> Envelope:
-    return Envelope.of(
+    envelope = Envelope.of(
         job,
         job_id=job_id,
         lane=_lane(reading, lane),
@@ -285,6 +433,8 @@ def _envelope(job: Job, reading: Reading, job_id: str, lane: str, *, told_to_wai
         told_to_wait=told_to_wait,
         callback_id=reading.callback_id if isinstance(reading, ButtonPress) else None,
     )
+    by_field = lane_by_field(job_id, envelope.kind, envelope.fields)
+    return envelope if by_field is None else envelope.model_copy(update={"lane": by_field})
 
 
 def _lane(reading: Reading, lane: str) -> str:

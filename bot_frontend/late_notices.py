@@ -16,10 +16,11 @@ import redis
 import structlog
 from telegram import Bot
 
+from ballast.messages import Message
 from dbcore.settings import Settings
 from workers.inbox import Inbox
-from workers.jobs import Envelope
-from workers.notices import TOLD_TO_WAIT, late_notice
+from workers.jobs import TOLD_TO_WAIT, Envelope
+from workers.notices import late_notice
 from workers.telegram.courier import send, withdraw
 from workers.telegram.pacer import Pacer
 from workers.telegram.verdicts import Meaning
@@ -89,9 +90,10 @@ class LateNotices:
         return ids
 
     async def _tell(self, envelope: Envelope) -> None:
-        message = late_notice(envelope, self._settings)
-        if message is None:
-            return
+        for message in late_notice(envelope, self._settings):
+            await self._send(envelope, message)
+
+    async def _send(self, envelope: Envelope, message: Message) -> None:
         wait_seconds: float = await asyncio.to_thread(partial(self._pacer.interactive, message.chat_id))
         if wait_seconds > 0:
             return  # it is not this chat's turn to be written to
@@ -100,5 +102,10 @@ class LateNotices:
         log.info("late_notice", job_id=envelope.job_id, meaning=verdict.meaning)
         if verdict.meaning is not Meaning.DELIVERED or verdict.message_id is None:
             return
-        if not await asyncio.to_thread(self._inbox.note_notice, envelope.job_id, verdict.message_id):
+        # The answer finds a notice again only in the command's own chat.
+        if message.chat_id == envelope.chat_id:
+            is_true = await asyncio.to_thread(self._inbox.note_notice, envelope.job_id, verdict.message_id)
+        else:
+            is_true = await asyncio.to_thread(self._inbox.awaits_notice, envelope.job_id)
+        if not is_true:
             await withdraw(self._bot, self._pacer, message.chat_id, verdict.message_id)

@@ -15,9 +15,9 @@ from telegram.error import Conflict, RetryAfter, TelegramError
 
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
+from bot_frontend.handlers import allowed_updates
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.reception import Receiver
-from bot_frontend.updates import ALLOWED_UPDATES
 from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.pacer import Pacer
 from workers.telegram.verdicts import judge
@@ -86,7 +86,7 @@ class Poller:
             # Answered at once where we do not know whether we are heard: else that would be known half a minute late.
             "timeout": LONG_POLL_SECONDS if self._receiver.now().ok else 0,
             "limit": BATCH,
-            "allowed_updates": "[" + ",".join(f'"{kind}"' for kind in ALLOWED_UPDATES) + "]",
+            "allowed_updates": "[" + ",".join(f'"{kind}"' for kind in allowed_updates()) + "]",
         }
         if self._offset is not None:
             query["offset"] = self._offset
@@ -96,13 +96,15 @@ class Poller:
 
     async def _take(self, updates: list[dict[str, Any]]) -> None:
         self._checkouts.refuse(updates)  # before the first that may have to wait for Redis
-        for update in updates:
-            press = await asyncio.to_thread(self._intake.take, update)
+        taken = await asyncio.to_thread(self._intake.take_many, updates) if updates else []
+        for update, one in zip(updates, taken, strict=True):
+            if isinstance(one, Exception):
+                raise one
             update_id = update.get("update_id")
             if isinstance(update_id, int):
                 self._offset = update_id + 1
-            if press is not None:
-                self._callbacks.answer(press)
+            if one is not None:
+                self._callbacks.answer(one)
 
     async def _remove_webhook(self) -> None:
         """One that was set before keeps the updates from us until it is gone."""

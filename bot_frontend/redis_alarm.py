@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection
+from html import escape
 
 import structlog
 from telegram import Bot
-from telegram.error import TelegramError
 
+from ballast.messages import Message
 from bot_frontend.web.look import Look
 from dbcore.redis_condition import REFUSES_WRITES
 from workers.alarms.bell import PREFIX, PREFIX_OVER
 from workers.durations import duration
+from workers.telegram.courier import send
+from workers.telegram.verdicts import Meaning
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +83,6 @@ class RedisAlarm:
     async def _tell(self, text: str) -> None:
         log.error("alarm", text=text)
         for admin_id in self._admin_ids:
-            try:
-                await self._bot.send_message(admin_id, text)
-            except TelegramError as error:
-                log.warning("alarm_not_delivered", admin_id=admin_id, error=type(error).__name__)
+            verdict = await send(self._bot, Message(chat_id=admin_id, text=escape(text)))
+            if verdict.meaning is not Meaning.DELIVERED:
+                log.warning("alarm_not_delivered", admin_id=admin_id, meaning=verdict.meaning)

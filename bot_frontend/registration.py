@@ -11,10 +11,10 @@ import structlog
 from telegram import Bot, BotCommand, BotCommandScopeChat
 from telegram.error import BadRequest, TelegramError
 
+from bot_frontend.handlers import allowed_updates
 from bot_frontend.reception import Receiver
 from bot_frontend.registered import Registered, fingerprint
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
-from bot_frontend.updates import ALLOWED_UPDATES
 from dbcore.settings import Settings
 from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.pacer import Pacer
@@ -56,7 +56,7 @@ async def set_webhook(bot: Bot, settings: Settings, receiver: Receiver, register
     assert settings.telegram_webhook_url is not None  # noqa: S101
     assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
     url, secret = settings.telegram_webhook_url, settings.telegram_webhook_secret.get_secret_value()
-    wanted = fingerprint(settings.telegram_api_url, url, secret, ALLOWED_UPDATES, WEBHOOK_CONNECTIONS_MAX)
+    wanted = fingerprint(settings.telegram_api_url, url, secret, allowed_updates(), WEBHOOK_CONNECTIONS_MAX)
     try:
         if await registered.knows("webhook", wanted) and (await bot.get_webhook_info()).url == url:
             receiver.registered()
@@ -64,7 +64,7 @@ async def set_webhook(bot: Bot, settings: Settings, receiver: Receiver, register
         await bot.set_webhook(
             url,
             secret_token=secret,
-            allowed_updates=ALLOWED_UPDATES,
+            allowed_updates=allowed_updates(),
             max_connections=WEBHOOK_CONNECTIONS_MAX,
         )
     except TelegramError as error:

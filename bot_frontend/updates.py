@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Annotated, Any
@@ -17,14 +18,15 @@ ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "pre_checkout_
 """Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""
 
 CHARGE_ID_LENGTH_MAX = 256
-CURRENCY_LENGTH_MAX = 16
 PAYLOAD_LENGTH_MAX = 512
 """Telegram allows 128 bytes."""
 
 
 TELEGRAM = 777000
 """Telegram's own account. It posts in a group what the channel linked to it posts."""
-NOBODY = frozenset({TELEGRAM, 1087968824, 136817688})
+ANONYMOUS_ADMIN = 1087968824
+"""Stands for whichever admin of a group writes as the group."""
+NOBODY = frozenset({TELEGRAM, ANONYMOUS_ADMIN, 136817688})
 """No persons: beside that one those that stand for anonymous admins, and for channels that write in groups."""
 GENERAL_THREAD_ID = 1
 
@@ -35,6 +37,15 @@ class UpdateUnreadable(Exception):
 
 # Half of a surrogate pair in a name must not keep its bearer from their balance.
 _Text = Annotated[str, AfterValidator(storable)]
+
+
+def _visible(text: str) -> str:
+    """No control, direction or line-break character, and no half of a surrogate pair."""
+    if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in text):
+        raise ValueError("expected no invisible characters")
+    return text
+
+
 # What Telegram counts with, and PostgreSQL and Redis still hold.
 _Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Date = Annotated[int, Field(ge=0, lt=253_402_300_800)]  # Unix time, to the end of the year 9999
@@ -104,9 +115,14 @@ class _Payment(_Part):
 
     model_config = ConfigDict(extra="allow")
 
-    telegram_payment_charge_id: _Text = Field(min_length=1, max_length=CHARGE_ID_LENGTH_MAX)
-    total_amount: int = Field(ge=0, lt=2**63)
-    currency: _Text = Field(min_length=1, max_length=CURRENCY_LENGTH_MAX)
+    # Before `storable` drops characters: an id that is not Telegram's to the letter names no charge.
+    telegram_payment_charge_id: Annotated[
+        str,
+        Field(min_length=1, max_length=CHARGE_ID_LENGTH_MAX),
+        AfterValidator(_visible),
+    ]
+    total_amount: int = Field(gt=0, lt=2**63)
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
     invoice_payload: _Text = Field(default="", max_length=PAYLOAD_LENGTH_MAX)
 
 
@@ -489,6 +505,16 @@ def _payment(update_id: int, message: _Message, kind: PaymentKind, payment: _Pay
         payload=payment.invoice_payload,
         details=storable_json(payment.model_dump()),
     )
+
+
+def payment_in(raw: Any) -> tuple[bool, int | None]:
+    """Whether an update that could not be read says that money has moved, and in whose private chat."""
+    message = raw.get("message") if isinstance(raw, dict) else None
+    if not isinstance(message, dict) or not message.keys() & {"successful_payment", "refunded_payment"}:
+        return False, None
+    chat = message.get("chat")
+    chat_id = chat.get("id") if isinstance(chat, dict) and chat.get("type") == "private" else None
+    return True, chat_id if type(chat_id) is int and 0 < chat_id < TELEGRAM_ID_LIMIT else None
 
 
 def _payer(message: _Message) -> Sender:

@@ -49,7 +49,7 @@ def booking(order: Order, outcome: str, *, where: str = "") -> tuple[str, tuple[
     where -- `FROM …` and a condition, of ours: only then it is written.
     """
     statement = (
-        f"INSERT INTO admin_actions ({_COLUMNS}) SELECT %s, %s, %s, %s, %s, to_timestamp(%s) {where} "
+        f"INSERT INTO ballast.admin_actions ({_COLUMNS}) SELECT %s, %s, %s, %s, %s, to_timestamp(%s) {where} "
         "ON CONFLICT (action_id) DO NOTHING RETURNING 1"
     )
     texts = (order.actor, order.action, order.target, outcome[:_OUTCOME_LENGTH_MAX])
@@ -69,7 +69,7 @@ def record(engine: GuardedEngine, order: Order, outcome: str) -> None:
 def outcome_of(engine: GuardedEngine, action_id: str) -> str | None:
     """What came of it; None where it is not written down."""
     (outcome,) = engine.fetch_row(
-        "SELECT (SELECT outcome FROM admin_actions WHERE action_id = %s)",
+        "SELECT (SELECT outcome FROM ballast.admin_actions WHERE action_id = %s)",
         (action_id,),
         name="admin_actions.outcome_of",
         writes=False,
@@ -81,7 +81,7 @@ def recent(engine: GuardedEngine, limit: int) -> list[AdminAction]:
     """The last ones, newest first."""
     (rows,) = engine.fetch_row(
         f"SELECT coalesce(jsonb_agg(a), '[]') FROM "  # noqa: S608  our own column names
-        f"(SELECT {_COLUMNS} FROM admin_actions ORDER BY created_at DESC, id DESC LIMIT %s) AS a",
+        f"(SELECT {_COLUMNS} FROM ballast.admin_actions ORDER BY created_at DESC, id DESC LIMIT %s) AS a",
         (limit,),
         name="admin_actions.recent",
         writes=False,

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from dbcore import connections, migrate, privileges, structure
+from dbcore.qualified_names import qualified
 
 OFFENDERS_SHOWN = 5
 _STATEMENT_TIMEOUT = "10min"
@@ -54,13 +55,14 @@ class Finding:
         return self.wrong == 0
 
 
-_USER_ACCOUNTS = "SELECT count(*) FROM accounts WHERE user_id IS NOT NULL"
+_USER_ACCOUNTS = "SELECT count(*) FROM ballast.accounts WHERE user_id IS NOT NULL"
 
 CHECKS: tuple[Check, ...] = (
     Check(
         "entries sum to zero per currency",
-        "SELECT count(*) FROM entries",
-        "SELECT format('%s: sum %s', a.currency, sum(e.amount)) FROM entries e JOIN accounts a ON a.id = "
+        "SELECT count(*) FROM ballast.entries",
+        "SELECT format('%s: sum %s', a.currency, sum(e.amount)) FROM ballast.entries e JOIN ballast.accounts a "
+        "ON a.id = "
         "e.account_id "
         "GROUP BY a.currency HAVING sum(e.amount) <> 0",
     ),
@@ -68,8 +70,8 @@ CHECKS: tuple[Check, ...] = (
         "each balance is the sum of its account's entries",
         _USER_ACCOUNTS,
         "SELECT format('account %s: balance %s, entries %s', a.id, a.balance, coalesce(s.total, 0)) FROM "
-        "accounts a "
-        "LEFT JOIN (SELECT account_id, sum(amount) AS total FROM entries GROUP BY account_id) s ON "
+        "ballast.accounts a "
+        "LEFT JOIN (SELECT account_id, sum(amount) AS total FROM ballast.entries GROUP BY account_id) s ON "
         "s.account_id = a.id "
         "WHERE a.user_id IS NOT NULL AND a.balance <> coalesce(s.total, 0) ORDER BY a.id",
     ),
@@ -77,19 +79,19 @@ CHECKS: tuple[Check, ...] = (
         "each balance is its last entry's balance_after",
         _USER_ACCOUNTS,
         "SELECT format('account %s: balance %s, last entry %s', a.id, a.balance, l.balance_after) FROM "
-        "accounts a "
-        "JOIN (SELECT DISTINCT ON (account_id) account_id, balance_after FROM entries "
+        "ballast.accounts a "
+        "JOIN (SELECT DISTINCT ON (account_id) account_id, balance_after FROM ballast.entries "
         "      ORDER BY account_id, account_version DESC NULLS LAST) l ON l.account_id = a.id "
         "WHERE a.user_id IS NOT NULL AND l.balance_after IS DISTINCT FROM a.balance ORDER BY a.id",
     ),
     Check(
         "each balance_after is the one before plus the amount",
-        "SELECT count(*) FROM entries WHERE account_version IS NOT NULL",
+        "SELECT count(*) FROM ballast.entries WHERE account_version IS NOT NULL",
         "SELECT format('account %s version %s: %s after %s and %s', account_id, account_version, "
         "balance_after, before, "
         "amount) FROM (SELECT *, coalesce(lag(balance_after) OVER (PARTITION BY account_id ORDER BY "
         "account_version), 0) "
-        "AS before FROM entries WHERE account_version IS NOT NULL) e WHERE balance_after <> before + amount "
+        "AS before FROM ballast.entries WHERE account_version IS NOT NULL) e WHERE balance_after <> before + amount "
         "ORDER BY account_id, account_version",
     ),
     Check(
@@ -97,9 +99,9 @@ CHECKS: tuple[Check, ...] = (
         _USER_ACCOUNTS,
         "SELECT format('account %s: version %s, %s entries of versions %s to %s', a.id, a.version, "
         "coalesce(v.entries, 0), "
-        "v.lowest, v.highest) FROM accounts a "
+        "v.lowest, v.highest) FROM ballast.accounts a "
         "LEFT JOIN (SELECT account_id, count(DISTINCT account_version) AS versions, count(*) AS entries, "
-        "           min(account_version) AS lowest, max(account_version) AS highest FROM entries GROUP BY "
+        "           min(account_version) AS lowest, max(account_version) AS highest FROM ballast.entries GROUP BY "
         "account_id) v "
         "ON v.account_id = a.id WHERE a.user_id IS NOT NULL AND NOT (a.version = coalesce(v.entries, 0) "
         "AND (v.entries IS NULL OR v.versions = v.entries AND v.lowest = 1 AND v.highest = v.entries)) "
@@ -108,61 +110,62 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "no balance is below its floor, now or ever",
         _USER_ACCOUNTS,
-        "SELECT format('account %s: balance %s, floor %s', id, balance, floor) FROM accounts "
+        "SELECT format('account %s: balance %s, floor %s', id, balance, floor) FROM ballast.accounts "
         "WHERE user_id IS NOT NULL AND balance < floor "
         "UNION ALL SELECT format('account %s version %s: balance_after %s, floor %s', a.id, "
         "e.account_version, "
-        "e.balance_after, a.floor) FROM entries e JOIN accounts a ON a.id = e.account_id WHERE "
+        "e.balance_after, a.floor) FROM ballast.entries e JOIN ballast.accounts a ON a.id = e.account_id WHERE "
         "e.balance_after < a.floor",
     ),
     Check(
         "the house keeps no balance",
-        "SELECT count(*) FROM accounts WHERE user_id IS NULL",
+        "SELECT count(*) FROM ballast.accounts WHERE user_id IS NULL",
         "SELECT format('account %s: house %s, but balance %s, version %s', a.id, a.user_id IS NULL, "
         "a.balance, a.version) "
-        "FROM accounts a WHERE (a.user_id IS NULL) <> (a.balance IS NULL) OR (a.user_id IS NULL) <> "
+        "FROM ballast.accounts a WHERE (a.user_id IS NULL) <> (a.balance IS NULL) OR (a.user_id IS NULL) <> "
         "(a.version IS NULL) "
         "UNION ALL SELECT format('entry %s: house %s, but balance_after %s', e.id, a.user_id IS NULL, "
         "e.balance_after) "
-        "FROM entries e JOIN accounts a ON a.id = e.account_id WHERE (a.user_id IS NULL) <> "
+        "FROM ballast.entries e JOIN ballast.accounts a ON a.id = e.account_id WHERE (a.user_id IS NULL) <> "
         "(e.balance_after IS NULL) "
         "OR (a.user_id IS NULL) <> (e.account_version IS NULL)",
     ),
     Check(
         "each applied transfer has its two entries",
-        "SELECT count(*) FROM transfers WHERE status = 'applied'",
+        "SELECT count(*) FROM ballast.transfers WHERE status = 'applied'",
         "SELECT format('transfer %s: %s entries, sum %s, amount %s', t.id, coalesce(e.entries, 0), "
         "e.total, t.amount) "
-        "FROM transfers t LEFT JOIN (SELECT transfer_id, count(*) AS entries, sum(amount) AS total FROM "
-        "entries "
+        "FROM ballast.transfers t LEFT JOIN (SELECT transfer_id, count(*) AS entries, sum(amount) AS total FROM "
+        "ballast.entries "
         "GROUP BY transfer_id) e ON e.transfer_id = t.id "
-        "LEFT JOIN entries f ON f.transfer_id = t.id AND f.account_id = t.from_account_id "
-        "LEFT JOIN entries g ON g.transfer_id = t.id AND g.account_id = t.to_account_id "
+        "LEFT JOIN ballast.entries f ON f.transfer_id = t.id AND f.account_id = t.from_account_id "
+        "LEFT JOIN ballast.entries g ON g.transfer_id = t.id AND g.account_id = t.to_account_id "
         "WHERE t.status = 'applied' AND NOT coalesce(e.entries = 2 AND e.total = 0 "
         "AND f.amount = -t.amount AND g.amount = t.amount, false) ORDER BY t.id",
     ),
     Check(
         "no rejected transfer has entries",
-        "SELECT count(*) FROM transfers WHERE status = 'rejected'",
-        "SELECT format('transfer %s: %s entries', t.id, count(*)) FROM transfers t JOIN entries e ON "
+        "SELECT count(*) FROM ballast.transfers WHERE status = 'rejected'",
+        "SELECT format('transfer %s: %s entries', t.id, count(*)) FROM ballast.transfers t JOIN ballast.entries e ON "
         "e.transfer_id = t.id "
         "WHERE t.status <> 'applied' GROUP BY t.id ORDER BY t.id",
     ),
     Check(
         "currencies match",
-        "SELECT count(*) FROM transfers",
+        "SELECT count(*) FROM ballast.transfers",
         "SELECT format('transfer %s: %s on account %s of %s', t.id, t.currency, a.id, a.currency) FROM "
-        "transfers t "
-        "JOIN accounts a ON a.id IN (t.from_account_id, t.to_account_id) WHERE a.currency <> t.currency "
+        "ballast.transfers t "
+        "JOIN ballast.accounts a ON a.id IN (t.from_account_id, t.to_account_id) WHERE a.currency <> t.currency "
         "ORDER BY t.id",
     ),
     Check(
         "each confirmed request has its transfer",
-        "SELECT count(*) FROM pending_transfers WHERE status IN ('confirmed', 'failed')",
+        "SELECT count(*) FROM ballast.pending_transfers WHERE status IN ('confirmed', 'failed')",
         "SELECT format('pending transfer %s: %s, transfer %s', p.id, p.status, p.transfer_id) FROM "
-        "pending_transfers p "
-        "LEFT JOIN transfers t ON t.id = p.transfer_id LEFT JOIN accounts f ON f.id = t.from_account_id "
-        "LEFT JOIN accounts g ON g.id = t.to_account_id "
+        "ballast.pending_transfers p "
+        "LEFT JOIN ballast.transfers t ON t.id = p.transfer_id "
+        "LEFT JOIN ballast.accounts f ON f.id = t.from_account_id "
+        "LEFT JOIN ballast.accounts g ON g.id = t.to_account_id "
         "WHERE (p.status IN ('confirmed', 'failed')) <> (p.transfer_id IS NOT NULL) "
         "OR p.status IN ('confirmed', 'failed') AND NOT coalesce(t.amount = p.amount AND t.currency = "
         "p.currency "
@@ -170,44 +173,46 @@ CHECKS: tuple[Check, ...] = (
         "p.recipient_user_id "
         "AND t.status = CASE p.status WHEN 'confirmed' THEN 'applied' ELSE 'rejected' END, false) "
         "UNION ALL SELECT format('transfer %s: no pending transfer %s', t.id, t.idempotency_key) FROM "
-        "transfers t "
-        "WHERE t.idempotency_key LIKE 'pending:%' AND NOT EXISTS (SELECT FROM pending_transfers p "
+        "ballast.transfers t "
+        "WHERE t.idempotency_key LIKE 'pending:%' AND NOT EXISTS (SELECT FROM ballast.pending_transfers p "
         "WHERE p.transfer_id = t.id)",
     ),
     Check(
         "each entry has its transfer",
-        "SELECT count(*) FROM entries",
-        "SELECT format('entry %s: no transfer %s', e.id, e.transfer_id) FROM entries e "
-        "LEFT JOIN transfers t ON t.id = e.transfer_id WHERE t.id IS NULL ORDER BY e.id",
+        "SELECT count(*) FROM ballast.entries",
+        "SELECT format('entry %s: no transfer %s', e.id, e.transfer_id) FROM ballast.entries e "
+        "LEFT JOIN ballast.transfers t ON t.id = e.transfer_id WHERE t.id IS NULL ORDER BY e.id",
     ),
     Check(
         "each account has its user",
         _USER_ACCOUNTS,
-        "SELECT format('account %s: no user %s', a.id, a.user_id) FROM accounts a "
-        "LEFT JOIN users u ON u.id = a.user_id WHERE a.user_id IS NOT NULL AND u.id IS NULL ORDER BY a.id",
+        "SELECT format('account %s: no user %s', a.id, a.user_id) FROM ballast.accounts a "
+        "LEFT JOIN ballast.users u ON u.id = a.user_id WHERE a.user_id IS NOT NULL AND u.id IS NULL ORDER BY a.id",
     ),
     Check(
         "each transfer's kind fits its accounts",
-        "SELECT count(*) FROM transfers WHERE status = 'applied'",
+        "SELECT count(*) FROM ballast.transfers WHERE status = 'applied'",
         "SELECT format('transfer %s: %s from %s to %s', t.id, t.kind, "
         "CASE WHEN f.user_id IS NULL THEN 'the house' ELSE 'a user' END, "
-        "CASE WHEN g.user_id IS NULL THEN 'the house' ELSE 'a user' END) FROM transfers t "
-        "LEFT JOIN accounts f ON f.id = t.from_account_id LEFT JOIN accounts g ON g.id = t.to_account_id "
+        "CASE WHEN g.user_id IS NULL THEN 'the house' ELSE 'a user' END) FROM ballast.transfers t "
+        "LEFT JOIN ballast.accounts f ON f.id = t.from_account_id "
+        "LEFT JOIN ballast.accounts g ON g.id = t.to_account_id "
         "WHERE t.status = 'applied' AND ((t.kind = 'credit') <> (f.user_id IS NULL) "
         "OR (t.kind = 'debit') <> (g.user_id IS NULL)) ORDER BY t.id",
     ),
     Check(
         "no account's floor was moved",
-        "SELECT count(*) FROM accounts",
-        "SELECT format('account %s: floor %s', id, floor) FROM accounts WHERE floor <> 0 ORDER BY id",
+        "SELECT count(*) FROM ballast.accounts",
+        "SELECT format('account %s: floor %s', id, floor) FROM ballast.accounts WHERE floor <> 0 ORDER BY id",
     ),
     Check(
         "each confirmed adjustment has its transfer",
-        "SELECT count(*) FROM pending_adjustments WHERE transfer_id IS NOT NULL",
+        "SELECT count(*) FROM ballast.pending_adjustments WHERE transfer_id IS NOT NULL",
         "SELECT format('pending adjustment %s: %s, transfer %s', p.id, p.status, p.transfer_id) FROM "
-        "pending_adjustments p "
-        "LEFT JOIN transfers t ON t.id = p.transfer_id LEFT JOIN accounts f ON f.id = t.from_account_id "
-        "LEFT JOIN accounts g ON g.id = t.to_account_id "
+        "ballast.pending_adjustments p "
+        "LEFT JOIN ballast.transfers t ON t.id = p.transfer_id "
+        "LEFT JOIN ballast.accounts f ON f.id = t.from_account_id "
+        "LEFT JOIN ballast.accounts g ON g.id = t.to_account_id "
         "WHERE (p.status = 'confirmed' OR p.transfer_id IS NOT NULL) AND NOT coalesce(t.amount = abs(p.amount) "
         "AND t.currency = p.currency AND t.idempotency_key = 'pending_adjustment:' || p.id "
         "AND t.actor = 'telegram:' || p.admin_id AND t.status = CASE p.status WHEN 'confirmed' THEN 'applied' "
@@ -215,9 +220,17 @@ CHECKS: tuple[Check, ...] = (
         "AND CASE WHEN p.amount > 0 THEN t.kind = 'credit' AND f.user_id IS NULL AND g.user_id = p.target_user_id "
         "ELSE t.kind = 'debit' AND g.user_id IS NULL AND f.user_id = p.target_user_id END, false) "
         "UNION ALL SELECT format('transfer %s: no pending adjustment %s', t.id, t.idempotency_key) FROM "
-        "transfers t WHERE t.idempotency_key LIKE 'pending\\_adjustment:%' AND NOT EXISTS "
-        "(SELECT FROM pending_adjustments p WHERE p.transfer_id = t.id)",
+        "ballast.transfers t WHERE t.idempotency_key LIKE 'pending\\_adjustment:%' AND NOT EXISTS "
+        "(SELECT FROM ballast.pending_adjustments p WHERE p.transfer_id = t.id)",
     ),
+)
+
+_LAST_SEEN_SQL = (
+    "SELECT DISTINCT ON (table_name) table_name, newest_id, row_count FROM ballast.audit_runs "
+    "WHERE table_name = ANY(:tables) ORDER BY table_name, id DESC"
+)
+_REMEMBER_SQL = (
+    "INSERT INTO ballast.audit_runs (table_name, newest_id, row_count) VALUES (:table, :newest, :count)"
 )
 
 _STRUCTURE = "the schema is what the migrations made"
@@ -227,35 +240,50 @@ _KEPT = "what the last audit saw is still there"
 CHECK_NAMES: tuple[str, ...] = (*(check.name for check in CHECKS), _STRUCTURE, _PRIVATE, _KEPT)
 
 
-def audit(url: str) -> list[Finding]:
-    """Run every check, and remember what was seen if all of them passed.
+def audit(url: str, schema: str | None = None, own_checks: Sequence[Check] = ()) -> list[Finding]:
+    """Run every check, and remember what was seen if all of Ballast's passed.
 
+    schema -- BALLAST_SCHEMA. own_checks -- of apps, on the same moment; one that cannot be run has not passed.
     Raises SQLAlchemy's errors where the database is away or was never migrated.
     """
-    engine = connections.single(url, application_name="ballast audit")
+    engine = connections.single(url, application_name="ballast audit", schema=schema)
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with snapshot.begin() as connection:
         connection.execute(
             text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": _STATEMENT_TIMEOUT}
         )
-        findings = []
-        for check in CHECKS:
-            # no_parameters: the queries' percent signs are SQL's.
-            plain = connection.execution_options(no_parameters=True)
-            counted = plain.exec_driver_sql(check.counted).scalar_one()
-            wrong = [str(row[0]) for row in plain.exec_driver_sql(check.offenders)]
-            findings.append(_finding(check.name, counted, wrong))
-        revision, newest = migrate.current_revision(connection), migrate.newest_revision()
+        findings = [_run(connection, check, schema) for check in CHECKS]
+        theirs = [_run_own(connection, check, schema) for check in own_checks]
+        revision, newest = migrate.current_revision(connection, schema), migrate.newest_revision()
         if revision != newest:
             why = f"the schema is at revision {revision}, this release expects {newest}: migrate first"
-            return findings + [Finding(name, 0, 0, (), why) for name in (_STRUCTURE, _PRIVATE, _KEPT)]
-        findings.append(_finding(_STRUCTURE, _parts(), structure.differences(connection)))
-        findings.append(_finding(_PRIVATE, _parts(), privileges.open_to_others(connection)))
-        seen = {table: _seen(connection, table) for table in KEPT_TABLES}
-        findings.append(_finding(_KEPT, sum(count for _, count in seen.values()), _gone(connection)))
+            skipped = [Finding(name, 0, 0, (), why) for name in (_STRUCTURE, _PRIVATE, _KEPT)]
+            return [*findings, *skipped, *theirs]
+        findings.append(_finding(_STRUCTURE, _parts(), structure.differences(connection, schema)))
+        findings.append(_finding(_PRIVATE, _parts(), privileges.open_to_others(connection, schema)))
+        seen = {table: _seen(connection, schema, table) for table in KEPT_TABLES}
+        findings.append(_finding(_KEPT, sum(count for _, count in seen.values()), _gone(connection, schema)))
     if all(finding.ok for finding in findings):
-        _remember(engine, seen)
-    return findings
+        _remember(engine, schema, seen)
+    return [*findings, *theirs]
+
+
+def _run(connection: Connection, check: Check, schema: str | None) -> Finding:
+    # no_parameters: the queries' percent signs are SQL's.
+    plain = connection.execution_options(no_parameters=True)
+    counted = plain.exec_driver_sql(qualified(check.counted, schema)).scalar_one()
+    wrong = [str(row[0]) for row in plain.exec_driver_sql(qualified(check.offenders, schema))]
+    return _finding(check.name, counted, wrong)
+
+
+def _run_own(connection: Connection, check: Check, schema: str | None) -> Finding:
+    try:
+        with connection.begin_nested():
+            return _run(connection, check, schema)
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        return _finding(check.name, 0, [" ".join(str(error.orig).split())])
 
 
 def _finding(name: str, counted: int, wrong: Sequence[str]) -> Finding:
@@ -267,44 +295,35 @@ def _parts() -> int:
     return len(wanted.functions) + len(wanted.triggers) + len(wanted.constraints) + len(wanted.indexes)
 
 
-def _seen(connection: Connection, table: str) -> tuple[int, int]:
+def _seen(connection: Connection, schema: str | None, table: str) -> tuple[int, int]:
     """The newest id and how many rows there are."""
-    row = connection.exec_driver_sql(f"SELECT coalesce(max(id), 0), count(*) FROM {table}").one()  # noqa: S608
+    statement = f"SELECT coalesce(max(id), 0), count(*) FROM ballast.{table}"  # noqa: S608  one of KEPT_TABLES
+    row = connection.exec_driver_sql(qualified(statement, schema)).one()
     return row[0], row[1]
 
 
-def _gone(connection: Connection) -> list[str]:
+def _gone(connection: Connection, schema: str | None) -> list[str]:
     """What the last audit saw and is not there now. A transfer with an older id may have been committed since, so
     more is no fault.
     """
     gone = []
     for table, newest_id, row_count in connection.execute(
-        text(
-            "SELECT DISTINCT ON (table_name) table_name, newest_id, row_count FROM audit_runs "
-            "WHERE table_name = ANY(:tables) ORDER BY table_name, id DESC"
-        ),
+        text(qualified(_LAST_SEEN_SQL, schema)),
         {"tables": list(KEPT_TABLES)},
     ).all():
-        now = connection.execute(
-            text(f"SELECT count(*) FROM {table} WHERE id <= :newest"),  # noqa: S608  one of KEPT_TABLES
-            {"newest": newest_id},
-        ).scalar_one()
+        statement = f"SELECT count(*) FROM ballast.{table} WHERE id <= :newest"  # noqa: S608  one of KEPT_TABLES
+        now = connection.execute(text(qualified(statement, schema)), {"newest": newest_id}).scalar_one()
         if now < row_count:
             gone.append(f"{table}: {row_count:,} rows up to id {newest_id} at the last audit, {now:,} now")
     return gone
 
 
-def _remember(engine: Engine, seen: dict[str, tuple[int, int]]) -> None:
+def _remember(engine: Engine, schema: str | None, seen: dict[str, tuple[int, int]]) -> None:
     """On a server or by a role that cannot write, the audit proves what it proves and leaves no trace."""
     rows = [{"table": table, "newest": newest, "count": count} for table, (newest, count) in seen.items()]
     try:
         with engine.begin() as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO audit_runs (table_name, newest_id, row_count) VALUES (:table, :newest, :count)"
-                ),
-                rows,
-            )
+            connection.execute(text(qualified(_REMEMBER_SQL, schema)), rows)
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) not in {"25006", "42501"}:  # read-only; no right to
             raise

@@ -7,51 +7,108 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from dbcore import connections
+from dbcore.collisions import Refused
 from dbcore.deadline import Deadline
+from dbcore.qualified_names import qualified
 from dbcore.settings import Settings
+from dbcore.structure import SCHEMA_HERE
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS_MAX = 3.0
 
+_IS_BOUND_SQL = """
+SELECT CASE WHEN CAST(:schema AS text) IS NULL
+                 OR EXISTS (SELECT FROM pg_namespace n
+                             WHERE n.nspname = :schema AND has_schema_privilege(n.oid, 'USAGE'))
+            THEN to_regclass(:table) IS NOT NULL AND to_regproc(:function) IS NOT NULL END
+"""
+"""Without a right to the schema these two would fail. Another application may have a table of that name."""
+_ELSEWHERE_SQL = f"""
+SELECT n.nspname, quote_ident(n.nspname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relname = 'bound_bot' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+   AND n.oid IN (SELECT pronamespace FROM pg_proc WHERE proname = 'ledger_post')
+   AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_namespace here ON here.oid = p.pronamespace
+                    WHERE p.proname = 'ledger_post' AND here.nspname = {SCHEMA_HERE})
+ ORDER BY 1
+"""  # noqa: S608  our own text
+"""Other schemas with Ballast's tables, where this one has none."""
 
-class WrongBot(Exception):
+
+class WrongBot(Refused):
     """The database belongs to another bot. The message says what to do."""
 
 
-def refuse_another(url: str, bot_id: int) -> None:
-    """Raises WrongBot if the database belongs to another bot, SQLAlchemy's errors."""
+def refuse_another(url: str, bot_id: int, schema: str | None = None) -> bool:
+    """Whether there are tables. Raises WrongBot if they belong to another bot, SQLAlchemy's errors.
+
+    schema -- BALLAST_SCHEMA.
+    """
     with connections.single(url, application_name="ballast migrate").connect() as connection:
-        if connection.execute(text("SELECT to_regclass('bound_bot')")).scalar() is None:
-            return
-        owner = connection.execute(text("SELECT bot_id FROM bound_bot")).scalar()
+        names = {
+            "table": qualified("ballast.bound_bot", schema),
+            "function": qualified("ballast.ledger_post", schema),
+        }
+        if not connection.execute(text(_IS_BOUND_SQL), {**names, "schema": schema}).scalar():
+            return False
+        owner = connection.execute(text(qualified("SELECT bot_id FROM ballast.bound_bot", schema))).scalar()
     if owner not in {None, bot_id}:
         raise WrongBot(
             f"DATABASE_URL: this database belongs to bot {owner}, and TELEGRAM_BOT_TOKEN is of bot {bot_id}. "
-            "Give each bot its own database and its own Redis database. "
+            "Give each bot its own database, or its own BALLAST_SCHEMA, and its own Redis database. "
             f"If bot {bot_id} replaces bot {owner}: python -m dbcore migrate --take-over"
         )
+    return True
+
+
+def refuse_second(url: str, bot_id: int | None, schema: str | None) -> list[str]:
+    """A changed BALLAST_SCHEMA is not to make this bot a second, empty set of tables.
+
+    Returns other schemas with tables that may be this bot's, for their bot or this one is unknown. Raises Refused.
+    """
+    maybe_ours = []
+    with connections.single(url, application_name="ballast migrate").connect() as connection:
+        for place, quoted in connection.execute(text(_ELSEWHERE_SQL), {"schema": schema}).all():
+            statement = f"SELECT bot_id FROM {quoted}.bound_bot"  # noqa: S608  quoted by the server
+            owner = connection.execute(text(statement)).scalar()
+            if owner is None or bot_id is None:
+                maybe_ours.append(place)
+            elif owner == bot_id and schema is None:
+                raise Refused(
+                    f"BALLAST_SCHEMA is not set, and bot {bot_id} has its tables in the schema {place} of this "
+                    f"database: set BALLAST_SCHEMA={place}"
+                )
+            elif owner == bot_id:
+                raise Refused(
+                    f"BALLAST_SCHEMA is {schema}, and bot {bot_id} has its tables in the schema {place} of this "
+                    f"database. Set BALLAST_SCHEMA={place}; or stop Ballast and move them: "
+                    f"python -m dbcore migrate --move-from {place}"
+                )
+    return maybe_ours
 
 
 def require_own(settings: Settings) -> None:
     """At a worker's start. A database that cannot tell in time is taken for ours: an outage must not keep the worker
     from starting, and `migrate` and each later start ask again.
 
-    Raises WrongBot.
+    Raises WrongBot, and Refused if our tables are in another schema.
     """
     if settings.database_url is None or settings.bot_id is None:
         return
     try:
         with Deadline(LOOK_SECONDS_MAX):
-            refuse_another(settings.database_url.get_secret_value(), settings.bot_id)
+            asked = settings.database_url.get_secret_value(), settings.bot_id, settings.ballast_schema
+            if not refuse_another(*asked):
+                refuse_second(*asked)
     except SQLAlchemyError as error:
         log.warning("bound_bot_unknown", error=type(error).__name__)
 
 
-def bind(url: str, bot_id: int, *, take_over: bool = False) -> None:
+def bind(url: str, bot_id: int, *, schema: str | None = None, take_over: bool = False) -> None:
     """Make the database this bot's. take_over -- also if it belongs to another. Raises as `refuse_another` does."""
     conflict = "DO UPDATE SET bot_id = EXCLUDED.bot_id" if take_over else "DO NOTHING"
-    statement = f"INSERT INTO bound_bot (bot_id) VALUES (:bot_id) ON CONFLICT (id) {conflict}"  # noqa: S608
+    statement = f"INSERT INTO ballast.bound_bot (bot_id) VALUES (:bot_id) ON CONFLICT (id) {conflict}"  # noqa: S608
     with connections.single(url, application_name="ballast migrate").begin() as connection:
-        connection.execute(text(statement), {"bot_id": bot_id})
-    refuse_another(url, bot_id)
+        connection.execute(text(qualified(statement, schema)), {"bot_id": bot_id})
+    refuse_another(url, bot_id, schema)

@@ -403,6 +403,12 @@ class Breaker:
         """Closed, as new."""
         self._set(BreakerState.CLOSED)
 
+    def start_anew(self) -> None:
+        """In a forked child: closed, as new. The parent's threads do not live here, and one may have held the lock."""
+        self._lock = threading.Lock()
+        self._become(BreakerState.CLOSED, None)
+        self._calls.clear()
+
     def _set(self, state: BreakerState) -> None:
         with self._lock:
             transition = self._become(state, None)

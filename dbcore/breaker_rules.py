@@ -44,6 +44,17 @@ REASONS: Mapping[FailureKind, BreakerReason] = {
 well.
 """
 
+KINDS: Mapping[BreakerReason | None, FailureKind] = {
+    BreakerReason.OUTAGE: FailureKind.OUTAGE,
+    BreakerReason.SATURATION: FailureKind.SATURATION,
+    BreakerReason.AMBIGUOUS: FailureKind.AMBIGUOUS,
+    BreakerReason.QUOTA: FailureKind.QUOTA,
+    BreakerReason.STORAGE: FailureKind.STORAGE,
+    BreakerReason.CONFIGURATION: FailureKind.CONFIGURATION,
+    None: FailureKind.OUTAGE,  # forced open
+}
+"""What a call is told that was refused for this reason."""
+
 DEFINITE = frozenset({FailureKind.QUOTA, FailureKind.STORAGE})
 """One of these is enough: the server said in so many words that the next call will fare no better."""
 

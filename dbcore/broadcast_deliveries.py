@@ -54,7 +54,7 @@ def page(engine: GuardedEngine, broadcast_id: int, *, after_user_id: int, limit:
         "SELECT coalesce(jsonb_agg(jsonb_build_array(user_id, telegram_id, status, error, sent_at) ORDER BY user_id), "
         "'[]') FROM (SELECT user_id, telegram_id, status, error, CASE WHEN status = 'sent' THEN "
         "to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') END AS sent_at "
-        "FROM broadcast_deliveries WHERE broadcast_id = %s AND user_id > %s ORDER BY user_id LIMIT %s) AS d",
+        "FROM ballast.broadcast_deliveries WHERE broadcast_id = %s AND user_id > %s ORDER BY user_id LIMIT %s) AS d",
         (broadcast_id, after_user_id, limit),
         name="broadcasts.page",
         writes=False,
@@ -67,7 +67,7 @@ def arrived(engine: GuardedEngine, broadcast_id: int, *, after_user_id: int, lim
     (rows,) = engine.fetch_row(
         "SELECT coalesce(jsonb_agg(jsonb_build_array(user_id, telegram_id, message_id, more_message_ids) "
         "ORDER BY user_id), '[]') FROM (SELECT user_id, telegram_id, message_id, more_message_ids "
-        "FROM broadcast_deliveries WHERE broadcast_id = %s AND user_id > %s AND message_id IS NOT NULL "
+        "FROM ballast.broadcast_deliveries WHERE broadcast_id = %s AND user_id > %s AND message_id IS NOT NULL "
         "AND updated_at > now() - make_interval(hours => %s) ORDER BY user_id LIMIT %s) AS d",
         (broadcast_id, after_user_id, DELETABLE_HOURS, limit),
         name="broadcasts.arrived",
@@ -81,7 +81,7 @@ def arrived(engine: GuardedEngine, broadcast_id: int, *, after_user_id: int, lim
 def forget_messages(engine: GuardedEngine, broadcast_id: int, user_ids: Sequence[int]) -> None:
     """Their messages are deleted. That they were sent stays as it was."""
     engine.fetch_row(
-        "WITH changed AS (UPDATE broadcast_deliveries SET message_id = NULL, more_message_ids = NULL "
+        "WITH changed AS (UPDATE ballast.broadcast_deliveries SET message_id = NULL, more_message_ids = NULL "
         "WHERE broadcast_id = %s AND user_id = ANY(%s::bigint[]) AND message_id IS NOT NULL RETURNING 1) "
         "SELECT count(*) FROM changed",
         (broadcast_id, list(user_ids)),
@@ -92,7 +92,7 @@ def forget_messages(engine: GuardedEngine, broadcast_id: int, user_ids: Sequence
 def count_messages(engine: GuardedEngine, broadcast_id: int) -> int:
     """How many people have messages of it that were not deleted, as far as is on record."""
     row = engine.fetch_row(
-        "SELECT count(*) FROM broadcast_deliveries WHERE broadcast_id = %s AND message_id IS NOT NULL",
+        "SELECT count(*) FROM ballast.broadcast_deliveries WHERE broadcast_id = %s AND message_id IS NOT NULL",
         (broadcast_id,),
         name="broadcasts.count_messages",
         writes=False,
@@ -104,6 +104,6 @@ def count_messages(engine: GuardedEngine, broadcast_id: int) -> int:
 def forget_old(engine: GuardedEngine, *, limit: int = FORGOTTEN_AT_ONCE) -> int:
     """The next recipients of a broadcast that ended more than KEPT_DAYS ago. Returns how many."""
     row = engine.fetch_row(
-        "SELECT broadcast_forget(%s, %s)", (KEPT_DAYS, limit), name="broadcasts.forget_old"
+        "SELECT ballast.broadcast_forget(%s, %s)", (KEPT_DAYS, limit), name="broadcasts.forget_old"
     )
     return int(row[0])

@@ -114,7 +114,7 @@ def lease(
     Raises BroadcastRefused where there is no such broadcast.
     """
     status, current_run, until, again, user_ids, telegram_ids, wanted, expired = engine.fetch_row(
-        "SELECT * FROM broadcast_lease(%s, %s, %s, %s, %s)",
+        "SELECT * FROM ballast.broadcast_lease(%s, %s, %s, %s, %s)",
         (broadcast_id, run, number, limit, seconds),
         name="broadcasts.lease",
     )
@@ -145,8 +145,8 @@ def record(
     halt -- the broadcast stops for this reason, until an operator says otherwise.
     """
     status, recorded, has_card = engine.fetch_row(
-        "SELECT * FROM broadcast_record(%s, %s, %s, %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], "
-        "%s::text[], %s)",
+        "SELECT * FROM ballast.broadcast_record(%s, %s, %s, %s::bigint[], %s::text[], %s::bigint[], %s::text[], "
+        "%s::text[], %s::text[], %s)",
         (
             broadcast_id,
             lease.number,

@@ -178,8 +178,8 @@ def create(
     broadcast = None if earlier_key is None else find_by_key(engine, earlier_key)
     if broadcast is None:
         row = engine.fetch_row(
-            "WITH made AS (INSERT INTO broadcasts (idempotency_key, status, payload, segment, actor, paid, stars_max, "
-            "canary, scheduled_for, quiet_hours, admin_chat_id, by_program) "
+            "WITH made AS (INSERT INTO ballast.broadcasts (idempotency_key, status, payload, segment, actor, paid, "
+            "stars_max, canary, scheduled_for, quiet_hours, admin_chat_id, by_program) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
             "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id) SELECT max(id) FROM made",
             (
@@ -218,7 +218,7 @@ def change_draft(engine: GuardedEngine, broadcast_id: int, **changes: Any) -> Br
     assignments = ", ".join(f"{name} = %s" for name in changes)
     values = [_jsonb(value) if isinstance(value, Mapping) else value for value in changes.values()]
     row = engine.fetch_row(
-        f"WITH changed AS (UPDATE broadcasts SET {assignments} WHERE id = %s AND status = 'draft' RETURNING 1) "  # noqa: S608
+        f"WITH changed AS (UPDATE ballast.broadcasts SET {assignments} WHERE id = %s AND status = 'draft' RETURNING 1) "  # noqa: S608
         "SELECT count(*) FROM changed",
         (*values, broadcast_id),
         name="broadcasts.change_draft",
@@ -238,8 +238,9 @@ def schedule(engine: GuardedEngine, broadcast_id: int, *, agreed: Broadcast | No
     """
     condition, values = _condition(agreed)
     row = engine.fetch_row(
-        f"WITH changed AS (UPDATE broadcasts SET status = 'scheduled' WHERE id = %s AND scheduled_for IS NOT NULL "  # noqa: S608
-        f"AND status IN ('draft', 'scheduled') AND {condition} RETURNING 1) SELECT count(*) FROM changed",
+        f"WITH changed AS (UPDATE ballast.broadcasts SET status = 'scheduled' WHERE id = %s "  # noqa: S608
+        f"AND scheduled_for IS NOT NULL AND status IN ('draft', 'scheduled') AND {condition} RETURNING 1) "
+        "SELECT count(*) FROM changed",
         (broadcast_id, *values),
         name="broadcasts.schedule",
     )
@@ -254,8 +255,8 @@ def schedule(engine: GuardedEngine, broadcast_id: int, *, agreed: Broadcast | No
 def place_card(engine: GuardedEngine, broadcast_id: int, *, chat_id: int, message_id: int) -> None:
     """Remember the message in which an admin sees how far it is."""
     engine.fetch_row(
-        "WITH changed AS (UPDATE broadcasts SET admin_chat_id = %s, card_message_id = %s WHERE id = %s RETURNING 1) "
-        "SELECT count(*) FROM changed",
+        "WITH changed AS (UPDATE ballast.broadcasts SET admin_chat_id = %s, card_message_id = %s WHERE id = %s "
+        "RETURNING 1) SELECT count(*) FROM changed",
         (chat_id, message_id, broadcast_id),
         name="broadcasts.place_card",
     )
@@ -264,7 +265,7 @@ def place_card(engine: GuardedEngine, broadcast_id: int, *, chat_id: int, messag
 def audience_size(engine: GuardedEngine, segment: Mapping[str, Any]) -> int:
     """How many people a broadcast to this segment would reach now."""
     row = engine.fetch_row(
-        "SELECT count(*) FROM broadcast_reachable(%s, %s)",
+        "SELECT count(*) FROM ballast.broadcast_reachable(%s, %s)",
         (_jsonb(segment), engine.currency),
         name="broadcasts.audience_size",
         writes=False,
@@ -291,8 +292,8 @@ def begin(
             # Both in one transaction; the time-out is for the second alone, and ends with it.
             "SELECT set_config('statement_timeout', %s, true); "  # noqa: S608  our own condition
             "SELECT r_status, r_run, r_audience FROM (VALUES (1)) AS one LEFT JOIN LATERAL (SELECT begun.* FROM "
-            f"(SELECT id FROM broadcasts WHERE id = %s AND {condition} FOR UPDATE) AS found, "
-            "LATERAL broadcast_begin(found.id, %s, %s) AS begun) AS begun ON true",
+            f"(SELECT id FROM ballast.broadcasts WHERE id = %s AND {condition} FOR UPDATE) AS found, "
+            "LATERAL ballast.broadcast_begin(found.id, %s, %s) AS begun) AS begun ON true",
             (f"{SNAPSHOT_SECONDS_MAX:.0f}s", broadcast_id, *values, engine.currency, audience_max),
             name="broadcasts.begin",
             deadline_seconds=SNAPSHOT_SECONDS_MAX,
@@ -344,7 +345,7 @@ def halt(engine: GuardedEngine, broadcast_id: int, reason: str) -> Begun:
 def _ordered(
     engine: GuardedEngine, broadcast_id: int, word: str, reason: str | None = None, order: Order | None = None
 ) -> Begun:
-    statement = "SELECT * FROM broadcast_order(%s, %s, %s)"
+    statement = "SELECT * FROM ballast.broadcast_order(%s, %s, %s)"
     parameters: tuple[Any, ...] = (broadcast_id, word, reason and storable(reason))
     if order is not None:
         booked, booking_parameters = booking(
@@ -371,7 +372,7 @@ def resend_unknown(
     """
     with _too_large():
         status, run, obeyed, resent = engine.fetch_row(
-            "SELECT * FROM broadcast_resend_unknown(%s, %s, %s, %s)",
+            "SELECT * FROM ballast.broadcast_resend_unknown(%s, %s, %s, %s)",
             (broadcast_id, key, audience_max, KEPT_DAYS),
             name="broadcasts.resend_unknown",
             deadline_seconds=SNAPSHOT_SECONDS_MAX,
@@ -415,7 +416,7 @@ def listed(engine: GuardedEngine, limit: int) -> list[Progress]:
     """The newest, newest first."""
     (rows,) = engine.fetch_row(
         f"SELECT coalesce(jsonb_agg(b ORDER BY b.id DESC), '[]') FROM "  # noqa: S608  our own column names
-        f"(SELECT {_columns(Progress)} FROM broadcasts ORDER BY id DESC LIMIT %s) AS b",
+        f"(SELECT {_columns(Progress)} FROM ballast.broadcasts ORDER BY id DESC LIMIT %s) AS b",
         (limit,),
         name="broadcasts.listed",
         writes=False,
@@ -427,7 +428,7 @@ def under_way(engine: GuardedEngine) -> dict[int, datetime | None]:
     """All that the workers are sending, and those that are scheduled with their time."""
     (rows,) = engine.fetch_row(
         "SELECT coalesce(jsonb_agg(jsonb_build_array(id, CASE status WHEN 'scheduled' THEN scheduled_for END)), '[]') "
-        "FROM broadcasts WHERE status IN ('scheduled', 'sending') AND NOT by_program",
+        "FROM ballast.broadcasts WHERE status IN ('scheduled', 'sending') AND NOT by_program",
         name="broadcasts.under_way",
         writes=False,
     )
@@ -436,7 +437,7 @@ def under_way(engine: GuardedEngine) -> dict[int, datetime | None]:
 
 def _one(engine: GuardedEngine, kind: type[B], condition: str, value: object, name: str) -> B | None:
     (row,) = engine.fetch_row(
-        f"SELECT (SELECT to_jsonb(b) FROM (SELECT {_columns(kind)} FROM broadcasts WHERE {condition}) AS b)",  # noqa: S608
+        f"SELECT (SELECT to_jsonb(b) FROM (SELECT {_columns(kind)} FROM ballast.broadcasts WHERE {condition}) AS b)",  # noqa: S608
         (value,),
         name=name,
         writes=False,

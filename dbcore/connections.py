@@ -11,9 +11,9 @@ the session (SET, temporary tables, advisory locks) is undone before the next on
 
 from __future__ import annotations
 
-import select
-import time
-from typing import Any, cast
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
@@ -23,21 +23,21 @@ from sqlalchemy.exc import DisconnectionError, ResourceClosedError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
-from dbcore import deadline, encryption
+from dbcore import deadline, encryption, hand_begun
 from dbcore.database_url import read_database_url
+from dbcore.errors import UsageError
+from dbcore.liveness import PING, Liveness
+from dbcore.qualified_names import translation
 from dbcore.settings import Settings
 
+M = TypeVar("M", bound=Callable[..., Any])
+
 POOL_TIMEOUT_SECONDS = 2.5
-PING = "SELECT 1"
-PING_SECONDS_MAX = 1.0
 FORGET = (
     "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
     "DISCARD TEMP; DEALLOCATE ALL"
 )
 """DISCARD ALL, but for the plans of the ledger's functions, which are everybody's and slow to make."""
-
-LOOK_AFTER_IDLE_SECONDS = 0.01
-"""A connection that lay idle for less is not looked at: a look costs more than what it finds out of such a moment."""
 
 # libpq's own options. A proxy or firewall that dropped the connection is noticed within seconds, not by TCP's
 # two hours.
@@ -53,8 +53,31 @@ _LIBPQ: dict[str, str | int] = {
 }
 
 
+def unless_held(method: M) -> M:
+    """SQLAlchemy's method, which raises UsageError while the guard holds the transaction: `held` of its object."""
+
+    @wraps(method)
+    def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        if self.held:
+            raise transaction_is_the_guards(f"{method.__name__}()")
+        return method(self, *arguments, **options)
+
+    return cast(M, call)
+
+
 class CallConnection(Connection):
-    """SQLAlchemy's, which says what is wrong when it is used after its call."""
+    """SQLAlchemy's, which says what is wrong when it is used after its call.
+
+    held -- its transaction belongs to the guard: who has the connection may neither end it nor begin one.
+    """
+
+    held = False
+
+    begin = unless_held(Connection.begin)
+    commit = unless_held(Connection.commit)
+    rollback = unless_held(Connection.rollback)
+    close = unless_held(Connection.close)
+    detach = unless_held(Connection.detach)
 
     def _revalidate_connection(self) -> Any:
         try:
@@ -66,13 +89,20 @@ class CallConnection(Connection):
             ) from None
 
 
+def transaction_is_the_guards(what: str) -> UsageError:
+    """What the work of a `transact` hears if it ends, or begins, a transaction by itself. Nothing was sent."""
+    return UsageError(
+        f"{what} inside transact: the guard commits when the work returns and rolls back when it raises. "
+        "begin_nested() makes a savepoint; raise Refuse to roll back with an answer"
+    )
+
+
 class GuardedPool(QueuePool):
     """Waits for a free connection no longer than the caller's deadline allows, and tries a connection before it is
     relied on where there is reason to doubt it.
     """
 
-    ping_after_idle_seconds = 15.0
-    _suspect_before = 0.0
+    liveness: Liveness
 
     # SQLAlchemy reads its own `_timeout` at each checkout, and has no other way in; a test pins it.
     @property
@@ -104,12 +134,6 @@ class GuardedPool(QueuePool):
             dropped += 1
         return dropped
 
-    def suspect(self) -> None:
-        """A connection was lost: try each of the others before it is used again. Most often they are lost too, and
-        then a restart of the server costs one failed call instead of one a connection.
-        """
-        self._suspect_before = time.monotonic()
-
     def lend(self, ping: str = PING) -> ConnectionPoolEntry:
         """A connection for one statement by the driver's own cursor, to be handed in again by `hand_in`.
 
@@ -121,7 +145,7 @@ class GuardedPool(QueuePool):
         entry = self._do_get()
         try:
             connection = entry.get_connection()  # type: ignore[attr-defined]  # public on the record itself
-            if not self._is_good(connection, entry, ping):
+            if not self.liveness.is_good(connection, entry.info, ping):
                 entry.invalidate()
                 entry.get_connection()  # type: ignore[attr-defined]
         except BaseException:
@@ -140,55 +164,32 @@ class GuardedPool(QueuePool):
         if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             entry.invalidate()
             return
-        entry.info["idle_since"] = time.monotonic()
+        self.liveness.note_idle(entry.info)
 
     def begin_use(self, connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
         """SQLAlchemy takes one. Raises DisconnectionError, upon which it connects anew, for one that was cut off."""
-        if not self._is_good(connection, entry, PING):
+        if not self.liveness.is_good(connection, entry.info):
             raise DisconnectionError
-        connection.set_session(isolation_level="READ COMMITTED", autocommit=False)  # with the next BEGIN
 
     def end_use(self, connection: Any, entry: ConnectionPoolEntry) -> None:
         """SQLAlchemy brings one back; the session is made as new."""
         self.note_idle(connection, entry)
         if entry.dbapi_connection is None:
             return
+        keeps_session, until = connection.keeps_session, connection.until
+        connection.forget_user()
         try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(FORGET)
+            if not connection.autocommit:
+                # In this order psycopg2 sends nothing, now and when the next one begins.
+                connection.isolation_level = None
+                connection.autocommit = True
+            if not keeps_session:
+                connection.until = until
+                with connection.cursor() as cursor:
+                    cursor.execute(FORGET)
+                connection.forget_user()
         except psycopg2.Error:
             entry.invalidate()
-
-    def _is_good(self, connection: Any, entry: ConnectionPoolEntry, ping: str) -> bool:
-        """Tried where there is reason to doubt it. One that was cut off is replaced, and is no outage."""
-        idle_since = entry.info.get("idle_since")
-        if idle_since is None or not self._doubts(connection, idle_since):
-            return True
-        try:
-            with deadline.Deadline(PING_SECONDS_MAX), connection.cursor() as cursor:
-                cursor.execute(ping)
-        except psycopg2.Error:
-            self.suspect()
-            return False
-        return True
-
-    def _doubts(self, connection: Any, idle_since: float) -> bool:
-        if idle_since < self._suspect_before:
-            return True
-        idle_seconds = time.monotonic() - idle_since
-        return idle_seconds >= self.ping_after_idle_seconds or (
-            idle_seconds >= LOOK_AFTER_IDLE_SECONDS and _something_came(connection)
-        )
-
-
-def _something_came(connection: Any) -> bool:
-    """Whether an idle connection has something to read: the server's farewell, or the end. Costs no round trip,
-    and turns most of what would be an unknown outcome into a connection replaced before anything was sent.
-    """
-    poller = select.poll()
-    poller.register(connection.fileno(), select.POLLIN)
-    return bool(poller.poll(0))
 
 
 def _options(url: str, application_name: str) -> dict[str, Any]:
@@ -211,13 +212,14 @@ def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds
         pool_use_lifo=True,
         pool_reset_on_return=None,  # who uses it ends its transaction; `note_idle` throws away what is not so
         use_native_hstore=False,  # would ask the server for it on each connect
-        connect_args=_options(url, application_name),
+        connect_args={**_options(url, application_name), **hand_begun.FACTORIES},
+        execution_options={"schema_translate_map": translation(settings.ballast_schema)},
     )
     encryption.listen(engine)
     engine._connection_cls = CallConnection  # SQLAlchemy has no other way in; a test pins it
 
     pool = cast(GuardedPool, engine.pool)
-    pool.ping_after_idle_seconds = ping_after_idle_seconds
+    pool.liveness = Liveness(ping_after_idle_seconds)
 
     event.listen(pool, "connect", _autocommit)
     event.listen(pool, "checkin", pool.end_use)
@@ -229,14 +231,18 @@ def _autocommit(connection: Any, _entry: ConnectionPoolEntry) -> None:
     connection.autocommit = True
 
 
-def single(url: str, *, application_name: str) -> Engine:
-    """An engine of an operator's command: a connection when one is asked for, ordinary transactions."""
+def single(url: str, *, application_name: str, schema: str | None = None) -> Engine:
+    """An engine of an operator's command: a connection when one is asked for, ordinary transactions.
+
+    schema -- BALLAST_SCHEMA.
+    """
     url = read_database_url(url)
     engine = create_engine(
         url,
         poolclass=NullPool,
         use_native_hstore=False,
         connect_args=_options(url, application_name),
+        execution_options={"schema_translate_map": translation(schema)},
     )
     encryption.listen(engine)
     return engine

@@ -35,8 +35,19 @@ _NAMES = {
     "RUBLES": "RUB", "RUPEE": "INR", "RUPEES": "INR", "BITCOIN": "BTC", "STAR": "XTR", "STARS": "XTR", "РУБ": "RUB",
     "РУБЛЬ": "RUB", "РУБЛЯ": "RUB", "РУБЛЕЙ": "RUB", "ГРН": "UAH", "ЕВРО": "EUR", "ДОЛЛАРОВ": "USD", "ZŁ": "PLN",
     "CENT": CENTS, "CENTS": CENTS, "CT": CENTS, "CTS": CENTS, "PENNY": CENTS, "PENNIES": CENTS, "PENCE": CENTS,
+    "KČ": "CZK", "KR": "kr", "TL": "TRY", "LEI": "RON", "元": "CNY", "円": "JPY", "원": "KRW",
     "KOPECK": CENTS, "KOPECKS": CENTS, "КОП": CENTS, "КОПЕЕК": CENTS,
 }  # fmt: skip
+
+
+# Codes that are words too, and of currencies that hardly anybody names.
+_WORDS = frozenset({"ALL", "BAM", "CUP", "MOP", "SOS", "TOP"})
+
+
+def begins_a_shout(word: str, rest: str) -> bool:
+    """Whether a code is a word of a note in capitals, as in `5 ALL THE BEST`."""
+    following = rest.split(maxsplit=1)
+    return word in _WORDS and bool(following) and following[0].isupper() and len(following[0]) > 1
 
 
 def currency_named(word: str, ours: str | None) -> str | None:
@@ -44,7 +55,7 @@ def currency_named(word: str, ours: str | None) -> str | None:
 
     ours -- is known in any case and in the plural, whatever it is called.
     """
-    bare = word.rstrip(".,;:!?")
+    bare = unicodedata.normalize("NFC", word.rstrip(".,;:!?"))
     capitals = bare.upper()
     if ours is not None and capitals in {ours, f"{ours}S"}:
         return ours

@@ -9,11 +9,11 @@ Build it in the process that uses it, after the fork: neither connections nor lo
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from dbcore import attempts, connections, deadline
-from dbcore.attempts import Failed
+from dbcore.attempts import Failed, Progress, Transactions
 from dbcore.breaker import (
     REASONS,
     Breaker,
@@ -34,10 +34,12 @@ from dbcore.breaker import (
     Refusal,
     Transition,
 )
+from dbcore.breaker_rules import KINDS
 from dbcore.deadline import Deadline
 from dbcore.errors import OutcomeUnknown, Unavailable
 from dbcore.failures import FailureKind, Phase, classify
-from dbcore.retries import RetryBudget, RetryPurse
+from dbcore.qualified_names import qualified
+from dbcore.retries import RETRIES, Policies, RetryBudget, RetryPurse
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -53,21 +55,11 @@ _RETRY_AFTER_SECONDS = 1.0
 # The comment tells them from other statements, on the wire and in the server's own log.
 _READING_PROBE = "SELECT 1 /* leased probe */"
 _WRITING_PROBE = (
-    "BEGIN; INSERT INTO health_probes (trigger, ok, server_ms, server_version, missing_tables, connections, "
+    "BEGIN; INSERT INTO ballast.health_probes (trigger, ok, server_ms, server_version, missing_tables, connections, "
     "max_connections, database_bytes) VALUES ('breaker', true, 0, '', '{}', 0, 0, 0); ROLLBACK; "
     "SELECT 1 /* leased probe */"
 )
 """One message. Where the write fails the connection is left in the middle of it, and goes (attempts.py)."""
-
-_KINDS: Mapping[BreakerReason | None, FailureKind] = {
-    BreakerReason.OUTAGE: FailureKind.OUTAGE,
-    BreakerReason.SATURATION: FailureKind.SATURATION,
-    BreakerReason.AMBIGUOUS: FailureKind.AMBIGUOUS,
-    BreakerReason.QUOTA: FailureKind.QUOTA,
-    BreakerReason.STORAGE: FailureKind.STORAGE,
-    BreakerReason.CONFIGURATION: FailureKind.CONFIGURATION,
-    None: FailureKind.OUTAGE,  # forced open
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +96,7 @@ class GuardedEngine:
         settings: Settings,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = deadline.sleep,
         limits: BreakerLimits | None = None,
         application_name: str = "ballast",
         ping_after_idle_seconds: float = 15.0,
@@ -116,10 +108,10 @@ class GuardedEngine:
         Raises SettingsError where DATABASE_URL is unset.
         """
         self.currency = settings.currency
-        self._deadline_seconds = settings.db_deadline_seconds
+        self.schema = settings.ballast_schema
+        self.deadline_seconds = settings.db_deadline_seconds
         self._clock = clock
         self._sleep = sleep
-        self._uniform = random.uniform
         self._engine = connections.pooled(
             settings, application_name=application_name, ping_after_idle_seconds=ping_after_idle_seconds
         )
@@ -167,8 +159,8 @@ class GuardedEngine:
 
             value = engine.call(redeem, name="shop.redeem")
         """
-        return self._run(
-            lambda: attempts.through_sqlalchemy(self._engine, operation),
+        return self.run(
+            lambda _: attempts.through_sqlalchemy(self._engine, operation),
             name=name,
             replayable=not writes if replayable is None else replayable,
             writes=writes,
@@ -185,17 +177,39 @@ class GuardedEngine:
         deadline_seconds: float | None = None,
     ) -> tuple[Any, ...]:
         """The one row of a replayable statement in the driver's own placeholders (%s), guarded like `call`. The
-        statement commits by itself: one round trip.
+        statement commits by itself: one round trip. Ballast's own tables are written `ballast.users` in it
+        (qualified_names.py).
 
         Uses the driver's cursor: SQLAlchemy's execution would add a tenth to the time of a transfer
         (docs/adr/0003-ledger-in-one-function.md). Errors of the statement's own rise as psycopg2's.
         """
-        return self._run(
-            lambda: attempts.fetch_row(self._pool, statement, parameters),
+        sql = qualified(statement, self.schema)
+        return self.run(
+            lambda _: attempts.fetch_row(self._pool, sql, parameters),
             name=name,
             replayable=True,
             writes=writes,
             deadline_seconds=deadline_seconds,
+        )
+
+    def fetch_rows(
+        self,
+        statement: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        name: str,
+        writes: bool = True,
+    ) -> list[tuple[Any, ...]]:
+        """As `fetch_row`, and all rows of it. Several statements in one are one transaction and one round trip, and the
+        rows are those of the last.
+        """
+        sql = qualified(statement, self.schema)
+        return self.run(
+            lambda _: attempts.fetch_rows(self._pool, sql, parameters),
+            name=name,
+            replayable=True,
+            writes=writes,
+            deadline_seconds=None,
         )
 
     def probe(self, *, writes: bool) -> FailureKind | None:
@@ -204,19 +218,25 @@ class GuardedEngine:
 
         writes -- try whether it can be written to, which a full or read-only one refuses.
         """
-        statement = _WRITING_PROBE if writes else _READING_PROBE
+        statement = qualified(_WRITING_PROBE, self.schema) if writes else _READING_PROBE
         try:
             with Deadline(PROBE_SECONDS_MAX):
                 attempts.fetch_row(self._pool, statement, (), ping=_READING_PROBE)
         except Failed as failed:
             if failed.disconnect:
-                self._pool.suspect()
+                self._pool.liveness.suspect()
             return failed.kind if failed.kind in REASONS else None
         except (DBAPIError, psycopg2.Error) as error:
             log.warning("probe_failed_strangely", error=type(error).__name__)
             return FailureKind.OUTAGE
         self._answered_at = self._clock()
         return None
+
+    def connected(
+        self, call: Transactions, progress: Progress, opener: Callable[[], str] | None = None
+    ) -> AbstractContextManager[Connection]:
+        """One attempt's connection, for transactions that are begun by hand (attempts.connected)."""
+        return attempts.connected(self._engine, call, progress, opener)
 
     def limit_connections(self, most: int) -> None:
         """Hold at most as many from now on; those that are open beyond are closed as they come back."""
@@ -226,6 +246,10 @@ class GuardedEngine:
     def drop_idle_connections(self) -> int:
         """Close those that nobody uses now; how many there were. The next call opens one."""
         return self._pool.drop_idle()
+
+    def now(self) -> float:
+        """The engine's clock."""
+        return self._clock()
 
     @property
     def calls_sent(self) -> int:
@@ -243,19 +267,25 @@ class GuardedEngine:
     def connections_open(self) -> int:
         return self._pool.checkedout() + self._pool.checkedin()
 
-    def _run(
+    def run(
         self,
-        attempt: Callable[[], T],
+        attempt: Callable[[Progress], T],
         *,
         name: str,
         replayable: bool,
         writes: bool,
         deadline_seconds: float | None,
+        policies: Policies = RETRIES,
     ) -> T:
-        seconds = self._deadline_seconds if deadline_seconds is None else deadline_seconds
+        """`attempt` under breaker, deadline and retries: what all ways in have in common. Its errors are judged as
+        attempts.py leaves them. Parameters as for `call`.
+
+        policies -- what may be tried again, how often and after which waits.
+        """
+        seconds = self.deadline_seconds if deadline_seconds is None else deadline_seconds
         started = self._clock()
         budget: RetryBudget | None = None
-        maybe_applied = False
+        progress = Progress(time.monotonic() + min(seconds, deadline.remaining_seconds()))
         attempted = started
         thread = threading.get_ident()
         if deadline_seconds is None:
@@ -263,27 +293,26 @@ class GuardedEngine:
         try:
             with Deadline(seconds):
                 while True:
-                    permit = self.breaker.free_permit or self._asked(writes, maybe_applied=maybe_applied)
+                    deadline.raise_if_cancelled()
+                    permit = self.breaker.free_permit or self.admit(
+                        writes, maybe_applied=progress.maybe_applied
+                    )
                     try:
-                        result = attempt()
+                        result = attempt(progress)
                     except Failed as failed:
-                        kind = failed.kind
-                        if kind is FailureKind.UNKNOWN_OUTCOME and not writes:
-                            kind = FailureKind.OUTAGE  # nothing to be unsure about
-                        maybe_applied = maybe_applied or (failed.maybe_applied and writes)
-                        self._report(permit, kind, failed, attempted, writes=writes)
+                        kind = self.judge(permit, failed, progress, attempted, writes=writes)
                         if budget is None:
-                            budget = RetryBudget(self._uniform)
-                        wait = budget.wait_seconds(kind) if replayable or not maybe_applied else None
+                            budget = RetryBudget(policies)
+                        cause = failed.__cause__ or failed
+                        may_repeat = not failed.final and (replayable or not progress.maybe_applied)
+                        wait = budget.wait_seconds(kind, cause) if may_repeat else None
                         if (
                             wait is None
                             or self._clock() + wait - started >= seconds
                             or wait >= deadline.remaining_seconds()  # a caller's own may be nearer than ours
                             or not self.retries.pays(kind)
                         ):
-                            self._give_up(
-                                kind, name, failed.__cause__, _words(failed), maybe_applied=maybe_applied
-                            )
+                            self.give_up(kind, name, failed, maybe_applied=progress.maybe_applied)
                         with self._lock:
                             self._counts["retries"] += 1
                         log.info(
@@ -292,25 +321,60 @@ class GuardedEngine:
                         self._sleep(wait)
                         attempted = self._clock()
                     except (DBAPIError, psycopg2.Error) as error:
-                        self._look_for_damage(name, error)
-                        if maybe_applied:
+                        if progress.maybe_applied:
                             # It is about this attempt, and says nothing of the one whose answer was lost.
+                            self._look_for_damage(name, error)
                             self.breaker.withdrawn(permit)
-                            words = type(getattr(error, "orig", error)).__name__  # the rest may quote a user
-                            self._give_up(FailureKind.UNKNOWN_OUTCOME, name, error, words, maybe_applied=True)
-                        if getattr(getattr(error, "orig", error), "pgcode", None) is not None:
-                            self._answered(permit, attempted)  # it answered, if only no
-                        else:
-                            self.breaker.withdrawn(permit)
+                            self.give_up(FailureKind.UNKNOWN_OUTCOME, name, error, maybe_applied=True)
+                        self.refused_as_data(permit, name, error, progress, attempted)
                         raise
                     except BaseException:
                         self.breaker.withdrawn(permit)
                         raise
                     else:
-                        self._answered(permit, attempted)
+                        self.answered(permit, progress, attempted)
                         return result
         finally:
             self._under_way.pop(thread, None)
+
+    def judge(
+        self, permit: Permit, failed: Failed, progress: Progress, attempted: float, *, writes: bool
+    ) -> FailureKind:
+        """Count a failed attempt and tell the breaker; what kind of failure it is to its caller.
+
+        attempted -- when the attempt began, on the engine's clock.
+        """
+        kind = failed.kind
+        if kind is FailureKind.UNKNOWN_OUTCOME and not writes:
+            kind = FailureKind.OUTAGE  # nothing to be unsure about
+        progress.maybe_applied = progress.maybe_applied or (failed.maybe_applied and writes)
+        if kind is FailureKind.SLOW and self._took_its_time_itself(progress, attempted):
+            with self._lock:
+                self._kinds[kind.value] += 1
+            self.breaker.withdrawn(permit)
+        else:
+            self._report(permit, kind, failed, attempted, writes=writes)
+        return kind
+
+    def _took_its_time_itself(self, progress: Progress, attempted: float) -> bool:
+        """Whether the time went by in the caller's own code, which says nothing about the database."""
+        waited = progress.database_seconds
+        return waited is not None and waited < (self._clock() - attempted) / 2
+
+    def refused_as_data(
+        self,
+        permit: Permit,
+        name: str,
+        error: DBAPIError | psycopg2.Error,
+        progress: Progress,
+        attempted: float,
+    ) -> None:
+        """An error that the caller gets as it is: the server answered, if only no."""
+        self._look_for_damage(name, error)
+        if getattr(getattr(error, "orig", error), "pgcode", None) is not None:
+            self.answered(permit, progress, attempted)
+        else:
+            self.breaker.withdrawn(permit)
 
     def _look_for_damage(self, name: str, error: DBAPIError | psycopg2.Error) -> None:
         """The caller gets the error as it is. That a page or an index is damaged concerns the operator too."""
@@ -321,7 +385,10 @@ class GuardedEngine:
             words = " ".join(str(driver_error).split())[:300]  # name files, blocks and indexes, no values
             log.error("database_corrupted", operation=name, cause=words)
 
-    def _answered(self, permit: Permit, attempted: float) -> None:
+    def answered(self, permit: Permit, progress: Progress, attempted: float) -> None:
+        """The database did what the attempt asked of it, or said why not."""
+        if progress.database_seconds is not None:  # what went by besides is the caller's own
+            attempted = max(attempted, self._clock() - progress.database_seconds)
         self.breaker.succeeded(permit, attempted)
         with self._lock:
             self._calls += 1
@@ -332,7 +399,7 @@ class GuardedEngine:
         self, permit: Permit, kind: FailureKind, failed: Failed, attempted: float, *, writes: bool
     ) -> None:
         if failed.disconnect:
-            self._pool.suspect()
+            self._pool.liveness.suspect()
         with self._lock:
             self._kinds[kind.value] += 1
             self._counts["unknown_outcomes"] += failed.maybe_applied and writes
@@ -343,7 +410,11 @@ class GuardedEngine:
         else:
             self.breaker.succeeded(permit, attempted)
 
-    def _asked(self, writes: bool, *, maybe_applied: bool) -> Permit:
+    def admit(self, writes: bool, *, maybe_applied: bool = False) -> Permit:
+        """The breaker's permit for one attempt.
+
+        Raises Unavailable; OutcomeUnknown if an earlier attempt may have been applied.
+        """
         answer = self.breaker.admit(writes)
         if isinstance(answer, Refusal):
             self._refused(answer, maybe_applied=maybe_applied)
@@ -357,12 +428,11 @@ class GuardedEngine:
             self._failed_at = self._clock()
             self._counts["failed"] += 1
         raised = OutcomeUnknown if maybe_applied else Unavailable
-        kind = FailureKind.UNKNOWN_OUTCOME if maybe_applied else _KINDS[refusal.reason]
+        kind = FailureKind.UNKNOWN_OUTCOME if maybe_applied else KINDS[refusal.reason]
         raise raised(kind, max(0.0, refusal.retry_at - self._clock()))
 
-    def _give_up(
-        self, kind: FailureKind, name: str, cause: BaseException | None, words: str, *, maybe_applied: bool
-    ) -> NoReturn:
+    def give_up(self, kind: FailureKind, name: str, error: BaseException, *, maybe_applied: bool) -> NoReturn:
+        """Raise what the caller gets for an operation that failed for good."""
         with self._lock:
             self._calls += 1
             self._consecutive_failures += 1
@@ -374,21 +444,15 @@ class GuardedEngine:
             operation=name,
             kind=kind.value,
             maybe_applied=maybe_applied,
-            cause=words,
+            cause=_words(error),
         )
         raised = OutcomeUnknown if maybe_applied else Unavailable
-        raise raised(kind, retry_after) from cause
+        raise raised(kind, retry_after) from (error.__cause__ if isinstance(error, Failed) else error)
 
     def _transition(self, transition: Transition) -> None:
         with self._lock:
             self._counts["transitions"] += 1
-        log.warning(
-            "breaker_transition",
-            before=transition.before.value,
-            after=transition.after.value,
-            reason=transition.reason.value if transition.reason else None,
-            open_seconds=round(transition.open_seconds, 2),
-        )
+        log_transition(transition)
 
     def snapshot(self) -> EngineSnapshot:
         """Without I/O, and without waiting for a call that is under way."""
@@ -423,7 +487,21 @@ class GuardedEngine:
         self._engine.dispose()
 
 
-def _words(failed: Failed) -> str:
-    """The driver's words in one line, for the log. They hold host and role, never a password or a parameter."""
-    cause = failed.__cause__
-    return " ".join(str(cause).split())[:300] if cause is not None else ""
+def log_transition(transition: Transition) -> None:
+    """As every breaker's is logged, with and without a fleet."""
+    log.warning(
+        "breaker_transition",
+        before=transition.before.value,
+        after=transition.after.value,
+        reason=transition.reason.value if transition.reason else None,
+        open_seconds=round(transition.open_seconds, 2),
+    )
+
+
+def _words(error: BaseException) -> str:
+    """For the log, in one line. The driver's words hold host and role, never a password or a parameter; those of an
+    error about the caller's own data may quote a user, so there is its class only.
+    """
+    if isinstance(error, Failed):
+        return " ".join(str(error.__cause__).split())[:300] if error.__cause__ is not None else ""
+    return type(getattr(error, "orig", error)).__name__

@@ -4,6 +4,8 @@ DatabaseAway                 the database did not answer this call; says the kin
 ├── Unavailable              nothing was applied: never sent, rolled back, or only read
 └── OutcomeUnknown           the connection was lost after the statement was sent, and no retry resolved it:
                              it may have been applied. The same idempotency key again resolves it
+
+UsageError                   the program uses the guard in a way that cannot keep its promise: mend the program
 """
 
 from __future__ import annotations
@@ -30,3 +32,9 @@ class Unavailable(DatabaseAway):
 
 class OutcomeUnknown(DatabaseAway):
     """It may have been applied. Send the same key again."""
+
+
+class UsageError(Exception):
+    """The program is wrong, not the database. The message says what to do instead. Never retried, never replaced by a
+    default.
+    """

@@ -11,9 +11,14 @@ from sqlalchemy import Connection
 
 from dbcore.admin_actions import DONE, Order, booking
 from dbcore.engine import GuardedEngine
+from dbcore.qualified_names import qualified
 from dbcore.text import storable, storable_json
 
 _ERROR_LENGTH_MAX = 4_000
+_SELECT_SQL = (
+    "SELECT id, job_id, kind, reference, telegram_id, error, payload, status, created_at "
+    "FROM ballast.failed_operations "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,8 @@ def record(
     # ensure_ascii turns a lone surrogate into \udXXX and NUL into \u0000; jsonb takes neither.
     document = json.dumps(storable_json(payload))
     (was_open,) = engine.fetch_row(
-        "WITH before AS (SELECT status FROM failed_operations WHERE job_id = %s), recorded AS ("
-        "INSERT INTO failed_operations (job_id, kind, reference, telegram_id, error, payload) "
+        "WITH before AS (SELECT status FROM ballast.failed_operations WHERE job_id = %s), recorded AS ("
+        "INSERT INTO ballast.failed_operations (job_id, kind, reference, telegram_id, error, payload) "
         "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (job_id) DO UPDATE "
         "SET status = 'open', resolved_at = NULL, error = excluded.error, created_at = clock_timestamp()) "
         "SELECT EXISTS (SELECT FROM before WHERE status = 'open')",
@@ -73,7 +78,7 @@ def list_open(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
 def count_open(engine: GuardedEngine) -> int:
     """How many nobody dealt with yet."""
     (count,) = engine.fetch_row(
-        "SELECT count(*) FROM failed_operations WHERE status = 'open'",
+        "SELECT count(*) FROM ballast.failed_operations WHERE status = 'open'",
         name="failed_operations.count_open",
         writes=False,
     )
@@ -94,7 +99,7 @@ def resolve(
     """
     booked, parameters = booking(order, DONE, where="FROM resolved")
     (resolved,) = engine.fetch_row(
-        "WITH resolved AS (UPDATE failed_operations SET status = %s, resolved_at = now() "  # noqa: S608  ours
+        "WITH resolved AS (UPDATE ballast.failed_operations SET status = %s, resolved_at = now() "  # noqa: S608  ours
         f"WHERE id = %s AND created_at = %s AND status = 'open' RETURNING 1), booked AS ({booked}) "
         "SELECT count(*) FROM resolved",
         (status, letter.id, letter.created_at, *parameters),
@@ -105,11 +110,7 @@ def resolve(
 
 def _select(engine: GuardedEngine, condition: str, parameter: int | str) -> list[FailedOperation]:
     def operation(connection: Connection) -> list[FailedOperation]:
-        rows = connection.exec_driver_sql(
-            "SELECT id, job_id, kind, reference, telegram_id, error, payload, status, created_at "  # noqa: S608  ours
-            f"FROM failed_operations {condition}",
-            (parameter,),
-        )
+        rows = connection.exec_driver_sql(qualified(_SELECT_SQL + condition, engine.schema), (parameter,))
         return [FailedOperation(*row) for row in rows]
 
     return engine.call(operation, name="failed_operations.select", writes=False)

@@ -44,7 +44,7 @@ def page(engine: GuardedEngine, *, profile: Profile, upto_version: int | None, l
         raise ValueError(f"a page has 1 to {LIMIT_MAX} entries, not {limit}")
     newest, balance, rows = read_and_note(
         engine,
-        "SELECT * FROM history_page(%s, %s, %s, %s, %s, %s)",
+        "SELECT * FROM ballast.history_page(%s, %s, %s, %s, %s, %s)",
         (*profile.parameters(), engine.currency, upto_version, limit),
         name="history.page",
     )

@@ -38,12 +38,9 @@ from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
-from dbcore.fleet.link import FleetLink
-from dbcore.fleet.membership import join
-from dbcore.fleet.process_names import name_of_this_process
-from dbcore.known_balances import KnownBalances, SeenBalance
+from dbcore.guard.guard import Guard
+from dbcore.known_balances import SeenBalance
 from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, RejectionReason, TransferOutcome
-from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, load_settings
 
 log = structlog.get_logger(__name__)
@@ -51,21 +48,15 @@ log = structlog.get_logger(__name__)
 _RETRY_AFTER_SECONDS = 30.0  # after an error that no retry mends by itself
 
 
-@dataclass(frozen=True)
-class _Fleet:
-    """What a doorway has of the fleet, with Redis."""
-
-    link: FleetLink
-    balances: KnownBalances
-
-
-@dataclass(frozen=True)
 class _Doorway:
-    """What the functions share. pid -- the process it was made in."""
+    """What the functions share: a guard, and where the fleet keeps known balances."""
 
-    pid: int
-    engine: GuardedEngine
-    fleet: _Fleet | None
+    def __init__(self, settings: Settings) -> None:
+        self.guard = Guard(settings, application_name="ballast integration")
+
+    @property
+    def engine(self) -> GuardedEngine:
+        return self.guard.engine
 
     def note(self, *balances: SeenBalance, since: float) -> None:
         """Tell the fleet what balances are now. Redis that is known to be away is not waited for: the bot then tells
@@ -73,17 +64,13 @@ class _Doorway:
 
         since -- when the call for them began, by time.monotonic.
         """
-        if not balances or self.fleet is None or not self.fleet.link.hears:
+        fleet = self.guard.fleet
+        if not balances or fleet is None or not fleet.link.hears:
             return
         try:
-            self.fleet.balances.note(*balances, ago_seconds=time.monotonic() - since)
+            fleet.balances.note(*balances, ago_seconds=time.monotonic() - since)
         except redis.RedisError as error:
             log.warning("balances_not_noted", error=type(error).__name__)
-
-    def close(self) -> None:
-        if self.fleet is not None:
-            self.fleet.link.stop()
-        self.engine.dispose()
 
 
 _lock = threading.Lock()
@@ -232,9 +219,9 @@ def close() -> None:
     """Close the connections. The next call opens new ones."""
     global _made
     with _lock:
-        if _made is not None and _made.pid == os.getpid():
-            _made.close()
-        _made = None
+        made, _made = _made, None
+    if made is not None:
+        made.guard.close()
 
 
 _DATABASE_ERRORS = (DatabaseAway, SQLAlchemyError, psycopg2.Error)
@@ -261,18 +248,16 @@ def _require_telegram_id(telegram_id: int) -> None:
 
 def _door() -> _Doorway:
     global _made
-    with _lock:
-        if _made is None or _made.pid != os.getpid():
-            # A parent's engine is left alone: closing its sockets here would end its sessions.
-            _made = _made_of(load_settings())
-        return _made
+    if _made is None:
+        with _lock:
+            if _made is None:
+                _made = _Doorway(load_settings())
+    return _made
 
 
-def _made_of(settings: Settings) -> _Doorway:
-    name = "ballast integration"
-    if settings.redis_url is None:
-        return _Doorway(os.getpid(), GuardedEngine(settings, application_name=name), None)
-    client = connect_redis(settings)
-    engine, link = join(settings, client, name_of_this_process(), application_name=name)
-    link.start()
-    return _Doorway(os.getpid(), engine, _Fleet(link, KnownBalances(client)))
+def _lock_anew() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_lock_anew)

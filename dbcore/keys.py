@@ -7,7 +7,14 @@ under a prefixed key is found too.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+
+OF_JOBS = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+"""What a key of a job looks like, whoever gives it."""
+
+KINDS = re.compile(r"[a-z0-9_.]{1,64}")
+"""What a kind of job looks like."""
 
 RESERVED = ("pending:", "pending_adjustment:")
 """Keys that begin so are made by the ledger itself, for what somebody confirmed."""
@@ -20,6 +27,12 @@ class Key(NamedTuple):
 
     key: str
     earlier: str | None = None
+
+
+def require_of_job(key: str) -> None:
+    """Raises ValueError for what cannot be a job's key."""
+    if OF_JOBS.fullmatch(key) is None:
+        raise ValueError(f"a job's key is 1 to 64 letters, digits or any of . _ : -, got {key[:80]!r}")
 
 
 def of_caller(key: str) -> Key:

@@ -14,11 +14,11 @@ from typing import cast
 import redis
 
 NOTE_LUA = """
--- ARGV from `first` on, for each: currency, Telegram id, balance, account version. seen_at is in seconds: it was so
--- then, or right after.
-local function note_balances(seen_at, first)
+-- ARGV from `first` to `last`, or to the end, for each: currency, Telegram id, balance, account version. seen_at is in
+-- seconds: it was so then, or right after.
+local function note_balances(seen_at, first, last)
   seen_at = math.floor(seen_at)
-  for i = first, #ARGV, 4 do
+  for i = first, last or #ARGV, 4 do
     local key, user, balance, version = 'ballast:balances:' .. ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
     local known_version, known_at = string.match(redis.call('HGET', key, user) or '', '^%S+ (%d+) (%d+)')
     known_version, known_at = tonumber(known_version) or -1, tonumber(known_at) or -1

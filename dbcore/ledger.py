@@ -18,13 +18,14 @@ from dbcore.text import storable
 from dbcore.users import UserRef
 
 TRANSFER_SQL = (
-    "SELECT done.*, sender.*, recipient.* FROM ledger_transfer(%s, %s, %s, %s, %s, %s, %s, %s) AS done, "
-    "ledger_account_now(done.r_sender_id, %s) AS sender, ledger_account_now(done.r_recipient_id, %s) AS recipient"
+    "SELECT done.*, sender.*, recipient.* FROM ballast.ledger_transfer(%s, %s, %s, %s, %s, %s, %s, %s) AS done, "
+    "ballast.ledger_account_now(done.r_sender_id, %s) AS sender, "
+    "ballast.ledger_account_now(done.r_recipient_id, %s) AS recipient"
 )
 ADJUST_SQL = (
-    "SELECT done.*, target.* FROM ledger_find_key(%s, %s, %s, %s, %s, %s, %s, %s) AS found, "
-    "ledger_adjust(found.r_key, found.r_fingerprint, %s, %s, %s, %s, %s, %s) AS done, "
-    "ledger_account_now(done.r_target_id, %s) AS target"
+    "SELECT done.*, target.* FROM ballast.ledger_find_key(%s, %s, %s, %s, %s, %s, %s, %s) AS found, "
+    "ballast.ledger_adjust(found.r_key, found.r_fingerprint, %s, %s, %s, %s, %s, %s) AS done, "
+    "ballast.ledger_account_now(done.r_target_id, %s) AS target"
 )
 _KEY_LENGTH_MAX = 200  # an index entry may hold 2,700 bytes
 

@@ -4,15 +4,18 @@ what is left.
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from dbcore import connections, privileges
+from dbcore import collisions, connections, own_schema, privileges, structure
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x62616C6C617374  # "ballast"
@@ -29,39 +32,155 @@ def _config() -> Config:
     return config
 
 
-def upgrade(url: str, *, to: str = "head") -> None:
+def upgrade(url: str, *, schema: str | None = None, to: str = "head") -> None:
     """Apply what is missing up to a revision, each migration in a transaction of its own: no table stays locked while
     the next one works. After a failure the database is at the last revision that was finished, and the next call goes
     on from there.
 
-    Raises SQLAlchemy's errors: OperationalError where the server is away or a lock was not to be had in time.
+    schema -- BALLAST_SCHEMA, made where it is missing.
+    Raises Refused where the schema is another application's, or cannot be made; SQLAlchemy's errors: OperationalError
+    where the server is away or a lock was not to be had in time.
     """
-    engine = connections.single(url, application_name="ballast migrate")
-    while _is_behind(engine, to):
+    engine = connections.single(url, application_name="ballast migrate", schema=schema)
+    while _is_behind(engine, schema, to):
         pass
 
 
-def _is_behind(engine: Engine, to: str) -> bool:
-    """Whether there was a migration to apply; it is applied."""
-    config = _config()
+def move(url: str, *, source: str, schema: str) -> None:
+    """Bring Ballast's tables to this release where they are, and then into another schema, in one transaction.
+
+    Raises as `upgrade` does; also where the source has none of Ballast's tables, or its processes are connected.
+    """
+    engine = connections.single(url, application_name="ballast migrate", schema=schema)
+    with engine.connect() as connection:  # rolled back: nothing is changed before it is known to be possible
+        if not _versions(connection, source):
+            raise collisions.Refused(f"--move-from: the schema {source} has none of Ballast's tables")
+        _make_room(connection, schema)
+    upgrade(url, schema=source)
     with engine.begin() as connection:
-        _limit(connection, lock_timeout=_TURN_TIMEOUT, statement_timeout="0")
-        # Of the transaction, not of the session: a transaction pooler would leave a session's lock behind. So another
-        # migrator may come in between two of ours, and where the database is is asked under the lock.
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-        _limit(connection, lock_timeout=_LOCK_TIMEOUT, statement_timeout=_STATEMENT_TIMEOUT)
-        missing = _missing(config, current_revision(connection), to)
+        for place in sorted((source, schema)):
+            _take_turn(connection, place)
+        _make_room(connection, schema)
+        own_schema.move(connection, source, schema)
+        own_schema.require_apart(connection, schema)
+        structure.requalify(connection, schema)
+        privileges.close_to_others(connection, schema)
+
+
+@dataclass(frozen=True, slots=True)
+class AppMigrations:
+    """The revisions of an app, a lineage of their own.
+
+    folder -- of the revisions, or with `versions` in it.
+    schema -- of the table of its revision; None: where a bare name is found.
+    """
+
+    app: str
+    folder: Path
+    schema: str | None
+
+    @property
+    def version_table(self) -> str:
+        return f"alembic_version_{self.app}"
+
+
+def upgrade_app(url: str, migrations: AppMigrations, *, schema: str | None = None) -> str | None:
+    """Apply what is missing of an app's migrations, each in a transaction of its own; the revision it is at then.
+
+    schema -- BALLAST_SCHEMA, whose migrator it waits for.
+    Raises Refused for a folder that is none, or does not know the database's revision; SQLAlchemy's errors.
+    """
+    versions = migrations.folder / "versions"
+    folder = versions if versions.is_dir() else migrations.folder
+    if not folder.is_dir():
+        raise collisions.Refused(f"{migrations.app}: there is no folder {folder} with its migrations")
+    config = _config()
+    config.set_main_option("version_locations", str(folder).replace("%", "%%"))
+    config.attributes.update(schema=migrations.schema, version_table=migrations.version_table)
+    engine = connections.single(url, application_name="ballast migrate", schema=schema)
+    try:
+        head = ScriptDirectory.from_config(config).get_current_head()
+        while _app_is_behind(engine, config, migrations, schema):
+            pass
+    except CommandError as error:
+        raise collisions.Refused(f"{migrations.app}: {' '.join(str(error).split())}") from error
+    return head
+
+
+def _app_is_behind(engine: Engine, config: Config, migrations: AppMigrations, schema: str | None) -> bool:
+    """Whether there was a migration to apply; it is applied."""
+    with engine.begin() as connection:
+        _take_turn(connection, schema)
+        if migrations.schema is not None:
+            connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{migrations.schema}"')
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "version_table": migrations.version_table,
+                "version_table_schema": migrations.schema,
+            },
+        )
+        current = context.get_current_revision() or "base"
+        if current not in {"base", *_between(config, "head", "base")}:
+            raise collisions.Refused(
+                f"{migrations.app}: the database is at revision {current}, which its migrations do not have: a newer "
+                "release of it migrated"
+            )
+        missing = _between(config, "head", current)
         if missing:
             config.attributes["connection"] = connection
             command.upgrade(config, missing[0])
+    return len(missing) > 1
+
+
+def _make_room(connection: Connection, schema: str) -> None:
+    own_schema.require_alone(connection)
+    own_schema.make(connection, schema)
+    collisions.require_room(connection, schema, [], _between(_config(), "head", "base"))
+
+
+def _lock_key(schema: str | None) -> int:
+    """Of each schema its own: two Ballasts in one database do not wait for each other."""
+    return _ADVISORY_LOCK if schema is None else _ADVISORY_LOCK ^ zlib.crc32(schema.encode())
+
+
+def _is_behind(engine: Engine, schema: str | None, to: str) -> bool:
+    """Whether there was a migration to apply; it is applied."""
+    config = _config()
+    config.attributes["schema"] = schema
+    with engine.begin() as connection:
+        _take_turn(connection, schema)
+        if schema is not None:
+            own_schema.make(connection, schema)
+        collisions.require_readable(connection, schema)
+        versions = _versions(connection, schema)
+        collisions.require_ours(connection, schema, versions, _between(config, "head", "base"))
+        if schema is not None and not versions:
+            own_schema.require_apart(connection, schema)
+        current = versions[0] if versions else "base"
+        missing = _between(config, to, current)
+        if missing:
+            collisions.require_room(connection, schema, _between(config, current, "base"), missing)
+            config.attributes["connection"] = connection
+            command.upgrade(config, missing[0])
+        elif versions == (newest_revision(),):
+            structure.requalify(connection, schema)
         # With each one, so that nothing of it is open to others for a moment.
-        privileges.close_to_others(connection)
+        privileges.close_to_others(connection, schema)
     return len(missing) > 0
 
 
-def _missing(config: Config, current: str | None, to: str) -> list[str]:
-    """The revisions between, in the order in which they are applied."""
-    newest_first = ScriptDirectory.from_config(config).iterate_revisions(to, current or "base")
+def _take_turn(connection: Connection, schema: str | None) -> None:
+    _limit(connection, lock_timeout=_TURN_TIMEOUT, statement_timeout="0")
+    # Of the transaction, not of the session: a transaction pooler would leave a session's lock behind. So another
+    # migrator may come in between two of ours, and where the database is is asked under the lock.
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(schema)})
+    _limit(connection, lock_timeout=_LOCK_TIMEOUT, statement_timeout=_STATEMENT_TIMEOUT)
+
+
+def _between(config: Config, to: str, current: str) -> list[str]:
+    """The revisions after `current`, in the order in which they are applied."""
+    newest_first = ScriptDirectory.from_config(config).iterate_revisions(to, current)
     return [script.revision for script in newest_first][::-1]
 
 
@@ -88,6 +207,11 @@ def oldest_revision() -> str:
     return base
 
 
-def current_revision(connection: Connection) -> str | None:
+def current_revision(connection: Connection, schema: str | None = None) -> str | None:
     """The revision of a database; None for one that was never migrated."""
-    return MigrationContext.configure(connection).get_current_revision()
+    return ", ".join(_versions(connection, schema)) or None
+
+
+def _versions(connection: Connection, schema: str | None) -> tuple[str, ...]:
+    """What the version table holds; several may be another application's."""
+    return MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_heads()

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import dropwhile, takewhile
 
-from dbcore.currencies import CENTS, currency_named
+from dbcore.currencies import CENTS, begins_a_shout, currency_named
 
 MAX_AMOUNT = 10**15
 """The most minor units one transfer may move. A BIGINT holds nine thousand of these, so a sum never overflows
@@ -34,16 +35,48 @@ _LONGEST_TEXT = 64
 _LONGEST_READING = 20
 
 # After an amount these are a part of it: of a price (5 - 3), a fraction (1 / 2), decimals (5 .50).
-_SIGNS = frozenset(".,'’`´·٫٬:+-−–—*/×%")
+_SIGNS = frozenset(".,'’`´·٫٬،。:+-−–—*/×%=~≈^<>")
 
 _QUOTES = frozenset({'""', "“”", "„“", "«»"})
+_OPENING_QUOTES = frozenset(pair[0] for pair in _QUOTES)
 
-_MULTIPLIERS = frozenset(
+_WORDS_OF_AMOUNTS = frozenset(
     """
-    k к kk m mn mm mln mio mil bn mrd hundred hundreds thousand thousands grand million millions billion billions dozen
-    lakh lakhs lac crore crores tausend mille тыс тысяча тысячи тысяч млн миллион миллиона миллионов
-    百 千 万 萬 百万 億 亿
+    zero nought half halves quarter quarters third thirds fourth fourths fifth fifths sixth sixths seventh sevenths
+    eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths
+    thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety
+    thou kilo kilos k к kk m mn mm mln mio mil bn mrd dozen dozens hundred hundreds thousand thousands grand million
+    millions billion billions trillion trillions quadrillion quadrillions quintillion quintillions
+    lakh lakhs lac cr crore crores tsd tausend mille mila mii duizend tusen tusind tuhat ezer tys tysiąc tysiące tysięcy
+    ribu rb juta jt triệu nghìn ngàn bin тыс тыщ тысяча тысячи тысяч млн миллион миллиона миллионов хиляди тисяч тисячі
+    十 拾 百 佰 千 仟 万 萬 百万 億 亿 兆 십 백 천 만 억 조 हज़ार लाख करोड़ ألف مليون אלף พัน หมื่น แสน ล้าน
     """.split()  # noqa: SIM905  a list of words is read as one
+)
+
+_SMALL_NUMBERS = frozenset(
+    """
+    one two three four five six seven eight nine ten eleven twelve
+    zwei drei vier fünf sechs sieben acht neun zehn elf zwölf deux trois quatre cinq sept huit neuf dix
+    dos tres cuatro cinco seis siete ocho nueve diez tre quattro cinque sette dieci dois duas três quatro sete oito dez
+    dwa trzy cztery pięć sześć siedem osiem dziewięć dziesięć iki üç dört beş yedi sekiz dokuz
+    два две три четыре пять шесть семь восемь девять десять дві чотири шість сім вісім
+    """.split()  # noqa: SIM905  as above
+)
+"""Many a note begins with one of these: `5 two coffees`."""
+
+# `5 a hundred`, `5 a few thousand`.
+_HOW_MANY = re.compile(r"\A(?:(?:an?|few|several|some|couple|of|about)\s+)+", re.IGNORECASE)
+
+_CURRENCY_AND_MORE = re.compile(r"[^\w\s]*([^\W\d_]+)([^\w\s].*)", re.DOTALL)
+
+# 5 x 3, 5 times 3, 5 and a half, 5 EUR and 50 cents, 5 point 5: a word, and behind it a number in digits or letters.
+_SUM_GOES_ON = re.compile(
+    r"(?:and|plus|minus|less|times|by|point|dot|comma|und|mal|komma|plus|et|fois|virgule|y|e|con|por|coma|i|и|на|х|x|&"
+    r"|or|oder|ou|o|или|(?:up\s+)?to|bis|до|with|mit|avec)"
+    r"(?:\s*(?=\d)|\s+(?:(?:a|an|one)\s+)?(?:half|quarter|third|zero|one|two|three|four|five|six|seven|eight|nine|ten"
+    r"|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred"
+    r"|thousand|million|cents?|halb|halbe|demi|medio|media|mezzo)\b)",
+    re.IGNORECASE,
 )
 
 
@@ -109,15 +142,18 @@ def _read(text: str, exponent: int, currency: str | None, *, takes_note: bool) -
     if found is None:
         raise _not_a_number()
     before, number, after = found.groups()
-    for mark in (before, after):
-        if mark and not _is_currency(mark, currency):
+    for beside in (before, after):
+        if beside and not _is_currency(beside, currency):
             raise _not_a_number()
+    past_currency = bool(after)
     following, behind = _first_word(rest)
-    if _is_currency(following, currency):
-        rest = behind
-    elif following.strip(".,;:!?").casefold() in _MULTIPLIERS:
-        raise AmbiguousAmount("Please write the whole amount in digits, such as 5000.")
-    _refuse_number_behind(number, rest.strip(), exponent, takes_note=takes_note)
+    mark = _CURRENCY_AND_MORE.fullmatch(rest.strip())
+    if mark and _goes_on_by_number(mark[2]) and _is_currency(mark[1], currency):
+        raise AmbiguousAmount("Please write the whole amount as one number, such as 12.50.")
+    if not begins_a_shout(following, behind) and _is_currency(following, currency):
+        rest, past_currency = behind, True
+    _refuse_words_of_amounts(rest.strip(), currency, takes_note=takes_note, past_currency=past_currency)
+    _refuse_number_behind(number, rest.strip(), exponent, takes_note=takes_note, past_currency=past_currency)
     return _minor_units(number, exponent), _without_quotes(rest.strip())
 
 
@@ -151,23 +187,85 @@ def _minor_units(number: str, exponent: int) -> int:
     return minor
 
 
-def _refuse_number_behind(number: str, rest: str, exponent: int, *, takes_note: bool) -> None:
-    """What follows an amount may be its end, unless it begins with a word."""
-    visible = (character for character in rest if unicodedata.category(character)[0] not in "CMZ")
-    first = next((character for character in visible if character not in _SIGNS), "")
+def _goes_on_by_number(glued: str) -> bool:
+    """Whether a number, in digits or letters, is all that stands behind the signs at a currency: `/2` or `-fifty`."""
+    first = next((mark for mark in glued if unicodedata.category(mark)[0] not in "PSZC"), "")
+    word = _first_letters(glued)
+    return unicodedata.category(first or " ")[0] == "N" or word in _WORDS_OF_AMOUNTS | _SMALL_NUMBERS
+
+
+def _refuse_words_of_amounts(
+    rest: str, currency: str | None, *, takes_note: bool, past_currency: bool
+) -> None:
+    """Thousands in words, and sums. In quotes they are a note."""
+    quoted = " If this is the note, put it in quotes: 5 “…”." if takes_note else ""
+    word = _first_letters(rest)
+    is_small = word in _SMALL_NUMBERS and (past_currency or not _counts_something(rest, currency))
+    if _first_letters(_HOW_MANY.sub("", rest, count=1)) in _WORDS_OF_AMOUNTS or is_small:
+        raise AmbiguousAmount(f"Please write the whole amount in digits, such as 5000.{quoted}")
+    if _SUM_GOES_ON.match(rest):
+        raise AmbiguousAmount(f"Please write the whole amount as one number, such as 12.50.{quoted}")
+
+
+def _counts_something(rest: str, currency: str | None) -> bool:
+    """Whether the number in letters that `rest` begins with is one of things: of coffees, not of cents, and neither a
+    part of a larger number nor all there is.
+    """
+    number, behind = _first_word(rest)
+    _, _, glued = number.partition("-")
+    word = _first_letters(behind)
+    return not (
+        not word
+        or number[-1] in ".,;:!?"
+        or _goes_on_by_number(glued)
+        or word in _WORDS_OF_AMOUNTS | _SMALL_NUMBERS
+        or currency_named(word, currency)
+        or _SUM_GOES_ON.match(behind)
+    )
+
+
+def _first_letters(text: str) -> str:
+    """The first word without what stands around it, as it is looked up: `(Ｋ/day` is k. Empty if it is in quotes."""
+    if text[:1] in _OPENING_QUOTES:
+        return ""
+    folded = unicodedata.normalize("NFKC", text[:_LONGEST_TEXT]).casefold()
+    seen = (
+        mark for mark in folded if unicodedata.category(mark) != "Cf"
+    )  # soft hyphens, joiners, directions
+    word = takewhile(
+        lambda mark: unicodedata.category(mark)[0] in "LM",
+        dropwhile(lambda mark: unicodedata.category(mark)[0] in "PSZC", seen),
+    )
+    return unicodedata.normalize("NFC", "".join(word))
+
+
+def _refuse_number_behind(
+    number: str, rest: str, exponent: int, *, takes_note: bool, past_currency: bool
+) -> None:
+    """What follows an amount may be its end, unless it begins with a word.
+
+    past_currency -- it stands behind the currency: `5 EUR 50` may be 5.50, and is never 550.
+    """
+    visible = (mark for mark in rest if unicodedata.category(mark)[0] not in "CMZ")
+    first = next((mark for mark in visible if unicodedata.normalize("NFKC", mark) not in _SIGNS), "")
     if not first or unicodedata.category(first)[0] != "N":
         return
     goes_on = _NUMBER_GOES_ON.match(rest)
-    joined = number + re.sub(r"[\s'’]", "", goes_on[0]) if goes_on else ""
-    if goes_on and _is_amount(number, exponent) and _is_amount(joined, exponent):
-        said = f"Did you mean {number} or {joined}? Please write the amount without spaces, such as {joined}."
-        note = f"{number} “{goes_on[0].split()[0]}”"
-    else:
+    behind = re.sub(r"[\s'’]", "", goes_on[0]) if goes_on else ""
+    decimals = f"{number}.{behind}" if behind.isdecimal() and len(behind) == exponent else ""
+    readings = [decimals] if past_currency else [decimals, number + behind if behind else ""]
+    possible = [reading for reading in readings if reading and _is_amount(reading, exponent)]
+    if goes_on is None or not possible or not _is_amount(number, exponent):
         said = (
             "A second number follows the amount, so it can be read two ways. "
-            "Please write the amount without spaces, such as 1000."
+            "Please write the amount as one number, such as 1000 or 5.50."
         )
         note = "5 “2 tickets”"
+    else:
+        one = " or ".join(possible)
+        meant = one if decimals in possible else f"{number} or {one}"
+        said = f"Did you mean {meant}? Please write the amount as one number, such as {one}."
+        note = f"{number} “{goes_on[0].split()[0]}”"
     quoted = f" If the note begins with a number, put it in quotes: {note}." if takes_note else ""
     raise AmbiguousAmount(f"{said}{quoted}")
 

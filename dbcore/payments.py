@@ -15,12 +15,12 @@ from dbcore.text import storable, storable_json
 
 # A statement does not see what it inserts itself: `known` is the row of another job, or of this one's first time.
 _RECORD_SQL = (
-    "WITH added AS (INSERT INTO payment_events "
+    "WITH added AS (INSERT INTO ballast.payment_events "
     "(kind, charge_id, telegram_id, amount, currency, payload, details, recorded_by, said_at) "
     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, to_timestamp(%s)) ON CONFLICT (charge_id, kind) DO NOTHING RETURNING 1) "
     "SELECT EXISTS (SELECT FROM added), known.recorded_by = %s, "
     "(known.telegram_id, known.amount, known.currency) = (%s, %s, %s) "
-    "FROM (VALUES (1)) one LEFT JOIN payment_events known ON known.charge_id = %s AND known.kind = %s"
+    "FROM (VALUES (1)) one LEFT JOIN ballast.payment_events known ON known.charge_id = %s AND known.kind = %s"
 )
 
 

@@ -5,7 +5,9 @@ cancelled by `decide`, both within limits.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dbcore.engine import GuardedEngine
 from dbcore.fingerprints import fingerprint
@@ -23,13 +25,35 @@ from dbcore.text import storable
 from dbcore.users import UserRef
 
 _CREATE_SQL = (
-    "SELECT * FROM pending_adjust_create"
+    "SELECT * FROM ballast.pending_adjust_create"
     "(%s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
 )
-_DECIDE_SQL = "SELECT * FROM pending_adjust_decide(%s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
+_DECIDE_SQL = "SELECT * FROM ballast.pending_adjust_decide(%s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
+# Everything that the decisions lock is locked first, in one order: two batches that have accounts or admins in common
+# wait for each other and not in a circle. Each kind of lock comes where one decision alone takes it. They wait for less
+# long than one alone does: it can then be told which of them has to wait.
+_DECIDE_MANY_SQL = """
+SELECT set_config('lock_timeout', '500ms', true);
+SELECT pg_advisory_xact_lock(admins.lock)
+  FROM (SELECT DISTINCT hashtextextended('pending_adjustments ' || presser_id, 0) AS lock
+          FROM unnest(%(presser_ids)s::bigint[]) AS presser_id ORDER BY 1) AS admins;
+SELECT FROM ballast.pending_adjustments p WHERE p.token = ANY(%(tokens)s::text[]) ORDER BY p.id FOR NO KEY UPDATE;
+SELECT FROM ballast.accounts a
+ WHERE (a.user_id, a.currency) IN (SELECT p.target_user_id, p.currency FROM ballast.pending_adjustments p
+                                    WHERE p.token = ANY(%(tokens)s::text[]))
+ ORDER BY a.id FOR NO KEY UPDATE;
+SELECT decision.*
+  FROM unnest(%(keys)s::text[], %(tokens)s::text[], %(presser_ids)s::bigint[], %(confirms)s::boolean[],
+              %(waits)s::float[])
+       WITH ORDINALITY AS press (key, token, presser_id, confirm, waited_seconds, place)
+ CROSS JOIN LATERAL ballast.pending_adjust_decide(press.key, press.token, press.presser_id, press.confirm,
+                                                  make_interval(secs => press.waited_seconds),
+                                                  %(once)s, %(per_day)s) AS decision
+ ORDER BY press.place
+"""
 _SHOW_AGAIN_SQL = """
 WITH shown AS (
-    UPDATE pending_adjustments
+    UPDATE ballast.pending_adjustments
        SET expires_at = clock_timestamp() + make_interval(secs => %s), target_balance = %s
      WHERE idempotency_key = %s AND status = 'pending'
  RETURNING 1
@@ -158,6 +182,45 @@ def decide(
         (key, storable(token), presser_id, confirm, waited_seconds, limits.once, limits.per_day),
         name="pending_adjustments.decide",
     )
+    return _decision(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """One decision of several; the fields are the arguments of `decide`."""
+
+    key: str
+    token: str
+    presser_id: int
+    confirm: bool
+    waited_seconds: float = 0.0
+
+
+def decide_many(
+    engine: GuardedEngine, presses: Sequence[Press], *, limits: Limits
+) -> list[AdjustmentDecisionOutcome]:
+    """Carry out several presses in one round trip and one transaction, in their order, each under its own key and with
+    its own outcome. An error of one is an error of all, and nothing of any is applied.
+    """
+    for press in presses:
+        require_key(press.key)
+    rows = engine.fetch_rows(
+        _DECIDE_MANY_SQL,
+        {
+            "keys": [press.key for press in presses],
+            "tokens": [storable(press.token) for press in presses],
+            "presser_ids": [press.presser_id for press in presses],
+            "confirms": [press.confirm for press in presses],
+            "waits": [press.waited_seconds for press in presses],
+            "once": limits.once,
+            "per_day": limits.per_day,
+        },
+        name="pending_adjustments.decide_many",
+    )
+    return [_decision(row) for row in rows]
+
+
+def _decision(row: tuple[Any, ...]) -> AdjustmentDecisionOutcome:
     return AdjustmentDecisionOutcome(
         status=OutcomeStatus(row[0]),
         reason=None if row[1] is None else RejectionReason(row[1]),

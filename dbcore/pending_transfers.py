@@ -15,24 +15,24 @@ from dbcore.text import storable
 from dbcore.users import Profile, UserRef
 
 _CREATE_SQL = (
-    "SELECT done.*, sender.* FROM pending_create("
+    "SELECT done.*, sender.* FROM ballast.pending_create("
     "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s)) AS done, "
     # Of what is answered, so that it is asked after it.
-    "ledger_account_now(CASE WHEN done.r_status IS NOT NULL THEN %s::bigint END, %s) AS sender"
+    "ballast.ledger_account_now(CASE WHEN done.r_status IS NOT NULL THEN %s::bigint END, %s) AS sender"
 )
 _DECIDE_SQL = (
-    "SELECT done.*, sender.*, recipient.* FROM pending_decide("
+    "SELECT done.*, sender.*, recipient.* FROM ballast.pending_decide("
     "%s, %s, %s, %s, %s, %s, make_interval(secs => %s)) AS done, "
-    "ledger_account_now(done.r_sender_id, done.r_currency) AS sender, "
-    "ledger_account_now(done.r_recipient_id, done.r_currency) AS recipient"
+    "ballast.ledger_account_now(done.r_sender_id, done.r_currency) AS sender, "
+    "ballast.ledger_account_now(done.r_recipient_id, done.r_currency) AS recipient"
 )
 _CANCEL_ALL_SQL = """
 WITH mine AS (
     SELECT p.id, p.status, p.decided_key, p.expires_at
-      FROM pending_transfers p JOIN users u ON u.id = p.sender_user_id
-     WHERE u.telegram_id = %s AND p.id > (SELECT max(id) FROM pending_transfers) - %s
+      FROM ballast.pending_transfers p JOIN ballast.users u ON u.id = p.sender_user_id
+     WHERE u.telegram_id = %s AND p.id > (SELECT max(id) FROM ballast.pending_transfers) - %s
 ), cancelled AS (
-    UPDATE pending_transfers p SET status = 'cancelled', decided_key = %s, decided_at = clock_timestamp()
+    UPDATE ballast.pending_transfers p SET status = 'cancelled', decided_key = %s, decided_at = clock_timestamp()
       FROM mine
      WHERE p.id = mine.id AND p.status = 'pending' AND p.expires_at > clock_timestamp()
  RETURNING p.id

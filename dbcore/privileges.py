@@ -9,23 +9,25 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from dbcore.schema import TABLE_NAMES
-from dbcore.structure import expected
+from dbcore.structure import SCHEMA_HERE, expected
 
 API_ROLES = ("anon", "anonymous", "authenticated", "service_role", "web_anon")
 """The roles of Supabase's, Neon's and PostgREST's web APIs, as their documentation names them."""
 
-_RELATIONS = """
+_RELATIONS = f"""
     SELECT c.oid, c.relkind::text, c.relname, c.relowner, c.relacl FROM pg_class c
-     WHERE c.relnamespace = current_schema()::regnamespace
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = {SCHEMA_HERE}
        AND (c.relkind = 'r' AND c.relname = ANY(:tables)
             OR c.relkind = 'S' AND EXISTS (
                SELECT FROM pg_depend d JOIN pg_class owner ON owner.oid = d.refobjid
                 WHERE d.objid = c.oid AND d.deptype IN ('a', 'i') AND owner.relname = ANY(:tables)))
-"""
-_FUNCTIONS = """
+"""  # noqa: S608  our own text
+_FUNCTIONS = f"""
     SELECT p.oid, p.oid::regprocedure::text AS signature, p.proowner, p.proacl FROM pg_proc p
-     WHERE p.pronamespace = current_schema()::regnamespace AND p.proname = ANY(:functions)
-"""
+      JOIN pg_namespace n ON n.oid = p.pronamespace
+     WHERE n.nspname = {SCHEMA_HERE} AND p.proname = ANY(:functions)
+"""  # noqa: S608
 OPEN = f"""
     SELECT format('%s: open to %s', relation.relname, coalesce(nullif(g.grantee, 0)::regrole::text, 'PUBLIC'))
       FROM ({_RELATIONS}) AS relation, aclexplode(relation.relacl) AS g
@@ -45,34 +47,42 @@ _HAND_GRANTED = f"""
 """  # noqa: S608
 
 
-def _names() -> dict[str, list[str]]:
-    return {"tables": list(TABLE_NAMES), "functions": list(expected().functions), "roles": list(API_ROLES)}
+def _names(schema: str | None) -> dict[str, list[str] | str | None]:
+    return {
+        "tables": list(TABLE_NAMES),
+        "functions": list(expected().functions),
+        "roles": list(API_ROLES),
+        "schema": schema,
+    }
 
 
-def open_to_others(connection: Connection) -> list[str]:
+def open_to_others(connection: Connection, schema: str | None = None) -> list[str]:
     """Each table, sequence and function that everybody or a web API's role may use, a line each."""
-    return [line for (line,) in connection.execute(text(OPEN), _names())]
+    return [line for (line,) in connection.execute(text(OPEN), _names(schema))]
 
 
-def close_to_others(connection: Connection) -> None:
+def close_to_others(connection: Connection, schema: str | None = None) -> None:
     """Take it back. A role that an operator let write to the ledger may go on calling its functions."""
-    if not open_to_others(connection):
+    if not open_to_others(connection, schema):
         return
-    names = _names()
+    parameters = _names(schema)
     roles = [
         role
         for (role,) in connection.execute(
-            text("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = ANY(:roles)"), names
+            text("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = ANY(:roles)"), parameters
         )
     ]
     others = ", ".join(["PUBLIC", *roles])
-    for (signature,) in connection.execute(text(f"SELECT signature FROM ({_FUNCTIONS}) AS f"), names).all():  # noqa: S608
-        for (writer,) in connection.execute(text(_HAND_GRANTED), names).all():
+    for (signature,) in connection.execute(
+        text(f"SELECT signature FROM ({_FUNCTIONS}) AS f"),  # noqa: S608
+        parameters,
+    ).all():
+        for (writer,) in connection.execute(text(_HAND_GRANTED), parameters).all():
             connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {writer}")
         connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM {others}")
     for kind, relation in connection.execute(
         text(f"SELECT relkind, oid::regclass::text FROM ({_RELATIONS}) AS r"),  # noqa: S608
-        names,
+        parameters,
     ).all():
         sort = "SEQUENCE" if kind == "S" else "TABLE"
         connection.exec_driver_sql(f"REVOKE ALL ON {sort} {relation} FROM {others}")

@@ -41,7 +41,7 @@ def probe(engine: GuardedEngine, *, trigger: str) -> ProbeResult:
     started = time.perf_counter()
     try:
         row = engine.fetch_row(
-            "SELECT * FROM health_probe(%s, %s)", (trigger, list(TABLE_NAMES)), name="probes.probe"
+            "SELECT * FROM ballast.health_probe(%s, %s)", (trigger, list(TABLE_NAMES)), name="probes.probe"
         )
     except (UndefinedFunction, UndefinedTable, UndefinedColumn, InvalidSchemaName) as error:
         raise SchemaMissing(str(error).partition("\n")[0]) from error

@@ -10,47 +10,88 @@ Beyond a call's own budget stands the fleet's: however many processes there are,
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_random_exponential
+from tenacity.stop import StopBaseT
+from tenacity.wait import WaitBaseT
 
 from dbcore.failures import FailureKind
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """At most `most` more attempts, the n-th after a wait drawn from 0 to base * 2 ** n seconds."""
+@dataclass(frozen=True, slots=True, eq=False)
+class RetryPolicy:
+    """When to give up, and how long to wait before the next attempt: tenacity's strategies, or functions like them.
 
-    most: int
-    base_seconds: float
-    longest_seconds: float
+    stop -- such as `stop_after_attempt(3) | stop_after_delay(2)`.
+    wait -- such as `wait_random_exponential(multiplier=0.05, max=1)`.
+
+    Both get tenacity's RetryCallState: `attempt_number` counts the attempts that failed in a way this policy is for,
+    `outcome` holds the last error, `upcoming_sleep` the next wait in seconds. Whatever they say, a call ends by its
+    deadline, and what no retry can mend is never repeated.
+
+        RetryPolicy(stop=stop_after_attempt(5), wait=wait_random_exponential(multiplier=0.1, max=2))
+    """
+
+    stop: StopBaseT
+    wait: WaitBaseT
 
 
-_NONE = Retries(0, 0.0, 0.0)
-_OUTAGE = Retries(2, 0.05, 1.0)
-RETRIES: dict[FailureKind, Retries] = {
-    FailureKind.CONFLICT: Retries(10, 0.001, 0.05),
-    FailureKind.SLOW: Retries(1, 0.05, 0.05),
+def _at_most(attempts: int, *, first_seconds: float, longest_seconds: float) -> RetryPolicy:
+    """The n-th wait is drawn from 0 to first_seconds * 2 ** (n - 1)."""
+    return RetryPolicy(
+        stop_after_attempt(attempts), wait_random_exponential(multiplier=first_seconds, max=longest_seconds)
+    )
+
+
+_OUTAGE = _at_most(3, first_seconds=0.05, longest_seconds=1.0)
+RETRIES: dict[FailureKind, RetryPolicy] = {
+    FailureKind.CONFLICT: _at_most(11, first_seconds=0.001, longest_seconds=0.05),
+    FailureKind.SLOW: _at_most(2, first_seconds=0.05, longest_seconds=0.05),
     FailureKind.OUTAGE: _OUTAGE,
     FailureKind.UNKNOWN_OUTCOME: _OUTAGE,
-    FailureKind.SATURATION: Retries(2, 1.0, 2.0),
+    FailureKind.SATURATION: _at_most(3, first_seconds=1.0, longest_seconds=2.0),
 }
+"""The kinds that a retry can mend. Two kinds with one policy share its attempts."""
+
+Policies = RetryPolicy | Mapping[FailureKind, RetryPolicy]
+"""One policy for all kinds that a retry can mend, or one for each; a kind without one is not retried."""
+
+_RETRYING = Retrying()  # a state belongs to one; no strategy of tenacity's asks it anything
 
 
 class RetryBudget:
     """The retries of one call."""
 
-    def __init__(self, uniform: Callable[[float, float], float]) -> None:
-        self._uniform = uniform
-        self._spent: dict[Retries, int] = {}
+    def __init__(self, policies: Policies = RETRIES) -> None:
+        self._policies = policies
+        self._states: dict[RetryPolicy, RetryCallState] = {}
 
-    def wait_seconds(self, kind: FailureKind) -> float | None:
-        """How long to wait before trying again, or None when this kind's budget is spent."""
-        retries = RETRIES.get(kind, _NONE)
-        spent = self._spent.get(retries, 0)
-        if spent >= retries.most:
+    def wait_seconds(self, kind: FailureKind, error: BaseException) -> float | None:
+        """How long to wait before trying again, or None when this kind's budget is spent.
+
+        error -- by which the attempt failed.
+        """
+        policy = self._policy_of(kind)
+        if policy is None:
             return None
-        self._spent[retries] = spent + 1
-        return self._uniform(0.0, min(retries.longest_seconds, retries.base_seconds * 2**spent))
+        state = self._states.get(policy)
+        if state is None:
+            state = self._states[policy] = RetryCallState(_RETRYING, None, (), {})
+        else:
+            state.attempt_number += 1
+        state.set_exception((type(error), error, error.__traceback__))
+        wait = state.upcoming_sleep = float(policy.wait(state))
+        if policy.stop(state):
+            return None
+        state.idle_for += wait
+        return wait
+
+    def _policy_of(self, kind: FailureKind) -> RetryPolicy | None:
+        if isinstance(self._policies, RetryPolicy):
+            return self._policies if kind in RETRIES else None
+        return self._policies.get(kind) if kind in RETRIES else None
 
 
 PURSE_MOST = 10

@@ -1,7 +1,8 @@
 """The tables as SQLAlchemy Core knows them. Migrations make them; a test holds the two against each other.
 
-Money moves through the SQL functions in `migrations/sql/`, so these tables are for reading, reports and
-tests.
+Money moves through the SQL functions in `migrations/sql/`, so these tables are for reading, reports, tests, and for
+tables of your own that refer to them. Their schema is called `ballast` here; our engines translate it to BALLAST_SCHEMA
+(qualified_names.py).
 """
 
 from __future__ import annotations
@@ -25,17 +26,20 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
+
+from dbcore.qualified_names import SCHEMA
 
 MAX_BALANCE = 10**18
 """No account holds more, so that a balance plus the largest amount still fits a BIGINT."""
 
 metadata = MetaData(
+    schema=SCHEMA,
     naming_convention={
         "pk": "%(table_name)s_pkey",
         "uq": "%(table_name)s_%(column_0_N_name)s_key",
         "fk": "%(table_name)s_%(column_0_name)s_fkey",
-    }
+    },
 )
 
 
@@ -422,5 +426,31 @@ bound_bot = Table(
     _check("bound_bot_is_one", "id = 1"),
 )
 
-TABLE_NAMES: tuple[str, ...] = (*sorted(metadata.tables), "alembic_version")
+effects = Table(
+    "effects",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("result", JSON),
+    Column("refused", JSON),
+    _time("created_at"),
+    _check("effects_result_or_refusal", "(result IS NULL) <> (refused IS NULL)"),
+)
+Index("effects_created_at_idx", effects.c.created_at)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("telegram_id", BigInteger),
+    Column("key", Text),
+    _time("created_at"),
+    _check("outbox_kind_is_plain", "kind ~ '^[a-z0-9_.]{1,64}$'"),
+    _check("outbox_payload_is_object", "json_typeof(payload) = 'object'"),
+    _check("outbox_payload_is_small", "length(payload::text) <= 262144"),
+)
+
+TABLE_NAMES: tuple[str, ...] = (*sorted(table.name for table in metadata.tables.values()), "alembic_version")
 """Every table a migrated database has."""

@@ -27,14 +27,18 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as NotJson
 
 from dbcore.database_url import read_database_url
 from dbcore.misspelt import misspelt
 from dbcore.money import MAX_AMOUNT
+from dbcore.qualified_names import is_plain_name
 from dbcore.redis_url import read_redis_url
 
-ENV_FILE = ".env"
+ENV_FILE = os.environ.get("BALLAST_ENV_FILE") or ".env"
 RUNNING_ENV_FILE = ".ballast/running.env"
+ENV_FILES = (RUNNING_ENV_FILE, ENV_FILE)
+"""The stronger one last."""
 
 OPS_TOKEN_LENGTH_MIN = 16
 ADMIN_ID_DIGITS_MAX = 19
@@ -42,9 +46,10 @@ AMOUNT_ADJUSTED_MAX = 18
 """The power of ten of an amount's first digit, up or down. MAX_AMOUNT is below."""
 
 _READ_ELSEWHERE = {
-    # By Flower and by devstack.
+    # By Flower, by devstack, and above.
     *("FLOWER_ADDRESS", "FLOWER_MAX_TASKS", "FLOWER_COOKIE_SECRET", "FLOWER_READ_ONLY"),
     *("BALLAST_POSTGRES_PORT", "BALLAST_REDIS_PORT", "BALLAST_LOCAL_TELEGRAM"),
+    "BALLAST_ENV_FILE",
 }
 
 
@@ -88,11 +93,32 @@ def bot_id_of(token: str) -> int:
     return int(token.partition(":")[0])
 
 
-class Settings(Options):
+_APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?", re.ASCII)
+
+
+class AppOptions(Options):
+    """Which apps there are: read by each process before all else."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILES, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    ballast_apps: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @field_validator("ballast_apps", mode="before")
+    @classmethod
+    def _modules(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not all(_APP.fullmatch(name) for name in names):
+            raise ValueError("expected names such as shop.bot:app, comma separated")
+        return names
+
+
+class Settings(AppOptions):
     """One attribute an option; the option's name is the attribute's in capitals. See docs/settings.md."""
 
     model_config = SettingsConfigDict(
-        env_file=(RUNNING_ENV_FILE, ENV_FILE),
+        env_file=ENV_FILES,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -100,6 +126,7 @@ class Settings(Options):
     )
 
     database_url: Annotated[SecretStr | None, Field(description="PostgreSQL; unset: the embedded one")] = None
+    ballast_schema: str | None = None
     db_pool_size: Annotated[int, Field(ge=1, le=100)] = 3
     db_max_overflow: Annotated[int, Field(ge=0, le=100)] = 5
     db_pool_recycle_seconds: Annotated[int, Field(ge=1)] = 600
@@ -131,6 +158,7 @@ class Settings(Options):
     quota_compute_hours: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     quota_renews_on_day: Annotated[int, Field(ge=1, le=28)] = 1
     quota_sleeps_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
+    effects_keep_days: Annotated[int | None, Field(ge=30, le=36_500)] = None
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")] = "CREDIT"
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
     credit_limit: Annotated[Decimal | None, Field(gt=0)] = None
@@ -162,6 +190,19 @@ class Settings(Options):
                 f"expected an amount such as 1000 or 99.50, with no more decimals than CURRENCY_EXPONENT ({exponent}) "
                 f"and at most {MAX_AMOUNT // 10**exponent}"
             )
+        return value
+
+    @field_validator("ballast_schema")
+    @classmethod
+    def _plain_name(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not is_plain_name(value):
+            raise ValueError(
+                "expected the name of a schema: at most 63 lower-case letters, digits and _, not beginning with a digit"
+            )
+        if value.startswith("pg_") or value == "information_schema":
+            raise ValueError("expected a schema of your own, such as ballast; this one is PostgreSQL's")
         return value
 
     @field_validator("database_url")
@@ -301,8 +342,8 @@ class Settings(Options):
         value: SecretStr | None = getattr(self, option)
         if value is None:
             raise SettingsError(
-                f"{option.upper()} is not set, and no `make run` is up in this folder to take it from. "
-                f"Set {option.upper()}, or start the embedded servers by `make run`."
+                f"{option.upper()} is not set, and no `make run` or `ballast run` is up in this folder to take it "
+                f"from. Set {option.upper()}, or start the embedded servers by one of them."
             )
         return value.get_secret_value()
 
@@ -314,9 +355,23 @@ def load_settings() -> Settings:
     hidden.
     """
     settings = load_options(Settings)
-    names = {name.upper() for name in Settings.model_fields} | _READ_ELSEWHERE
-    warn_of_misspelt(names)
+    warn_of_misspelt(option_names())
     return settings
+
+
+_of_apps: set[str] = set()
+
+
+def option_names() -> set[str]:
+    """Every name that some part of this installation reads."""
+    return {name.upper() for name in Settings.model_fields} | _READ_ELSEWHERE | _of_apps
+
+
+def add_options(names: Collection[str]) -> None:
+    """Of apps: they are no misspelt ones, and a name like one of them may be one."""
+    if names:
+        _of_apps.update(names)
+        warn_of_misspelt(option_names())
 
 
 def load_options(options: type[_O]) -> _O:
@@ -326,6 +381,12 @@ def load_options(options: type[_O]) -> _O:
     except ValidationError as error:
         lines = [_one_line(options, item) for item in error.errors()]
         raise SettingsError("\n".join(lines)) from None
+    except NotJson as error:  # of a list, or of a model within one; it names the field and quotes no value
+        field = re.search(r'field "(\w+)"', str(error))
+        prefix = str(options.model_config.get("env_prefix", ""))
+        raise SettingsError(
+            f"{prefix}{field[1] if field else 'option'}".upper() + ": expected JSON"
+        ) from None
     except (UnicodeDecodeError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"{ENV_FILE} cannot be read: {reason}") from None
@@ -372,6 +433,10 @@ def _one_line(options: type[Options], item: object) -> str:
     option = str(item["loc"][0]).removeprefix(prefix.lower())
     field = options.model_fields.get(option)
     came = repr(item["input"])
-    if field is not None and "SecretStr" in str(field.annotation):
+    if field is not None and "Secret" in str(field.annotation):
         came = "a value that is not shown, being a secret"
-    return f"{prefix}{option.upper()}: {str(item['msg']).removeprefix('Value error, ')}; got {came}"
+    if item["type"].startswith("model") or any(isinstance(part, str) for part in item["loc"][1:]):
+        came = "a value that is not shown, for there may be a secret in it"
+    if item["type"] == "missing" and len(item["loc"]) == 1:  # its input is all the others
+        return f"{prefix.upper()}{option.upper()}: expected a value; it is not set"
+    return f"{prefix.upper()}{option.upper()}: {str(item['msg']).removeprefix('Value error, ')}; got {came}"

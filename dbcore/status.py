@@ -3,53 +3,107 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, text
 
 from dbcore import connections, migrate
 from dbcore.schema import TABLE_NAMES
 
 
-def status(url: str) -> str:
-    """Version, revision, tables with their rows, connections, size and latency, as text.
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Its text is what an operator reads.
 
-    Raises SQLAlchemy's errors where the database is away.
+    rows -- of each table; None where it is missing. outbox_oldest_seconds -- of the jobs that wait there; None if none
+        does.
     """
-    engine = connections.single(url, application_name="ballast status")
+
+    server: str
+    revision: str | None
+    newest_revision: str
+    connections: int
+    connections_max: int
+    size: str
+    schema: str | None
+    latency_ms: float
+    rows: dict[str, int | None]
+    outbox_oldest_seconds: float | None
+
+    def __str__(self) -> str:
+        behind = "" if self.revision == self.newest_revision else f" (this release: {self.newest_revision})"
+        lines = [
+            f"server       PostgreSQL {self.server}",
+            f"revision     {self.revision or 'none'}{behind}",
+            f"connections  {self.connections} of {self.connections_max}",
+            f"size         {self.size}",
+            f"schema       {self.schema or 'none'}",
+            f"latency      {self.latency_ms:.1f} ms",
+            f"outbox       {self._outbox()}",
+            "tables",
+        ]
+        width = max(map(len, self.rows))
+        for name, rows in self.rows.items():
+            counted = "missing" if rows is None else f"{rows:>12,} {'row' if rows == 1 else 'rows'}"
+            lines.append(f"  {name:<{width}}  {counted}")
+        return "\n".join(lines)
+
+    def _outbox(self) -> str:
+        if self.outbox_oldest_seconds is None:
+            return "no job waits"
+        count = self.rows["outbox"]
+        jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
+        return f"{jobs}, the oldest for {self.outbox_oldest_seconds:,.0f} s"
+
+
+def status(url: str, schema: str | None = None) -> Status:
+    """schema -- BALLAST_SCHEMA. Raises SQLAlchemy's errors if the database is unavailable."""
+    engine = connections.single(url, application_name="ballast status", schema=schema)
     with engine.connect() as connection:
-        version, used, most, size = connection.execute(
+        version, used, most, size, here = connection.execute(
             text(
                 "SELECT current_setting('server_version'), "
                 "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), "
-                "current_setting('max_connections')::int, pg_size_pretty(pg_database_size(current_database()))"
-            )
+                "current_setting('max_connections')::int, pg_size_pretty(pg_database_size(current_database())), "
+                "coalesce(CAST(:schema AS text), current_schema())"
+            ),
+            {"schema": schema},
         ).one()
-        revision = migrate.current_revision(connection)
-        newest = migrate.newest_revision()
+        revision = migrate.current_revision(connection, schema)
         started = time.perf_counter()
         connection.execute(text("SELECT 1"))
         latency_ms = (time.perf_counter() - started) * 1000
-        lines = [
-            f"server       PostgreSQL {version}",
-            f"revision     {revision or 'none'}"
-            + ("" if revision == newest else f" (this release: {newest})"),
-            f"connections  {used} of {most}",
-            f"size         {size}",
-            f"latency      {latency_ms:.1f} ms",
-            "tables",
-            *_tables(connection),
-        ]
-    return "\n".join(lines)
+        rows = _rows(connection, here)
+        return Status(
+            server=version,
+            revision=revision,
+            newest_revision=migrate.newest_revision(),
+            connections=used,
+            connections_max=most,
+            size=size,
+            schema=here,
+            latency_ms=latency_ms,
+            rows=rows,
+            outbox_oldest_seconds=_oldest_in_outbox(connection, here) if rows["outbox"] else None,
+        )
 
 
-def _tables(connection: Connection) -> list[str]:
-    present = set(inspect(connection).get_table_names())
-    width = max(map(len, TABLE_NAMES))
-    lines = []
-    for name in TABLE_NAMES:
-        if name not in present:
-            lines.append(f"  {name:<{width}}  missing")
-            continue
-        rows = connection.exec_driver_sql(f'SELECT count(*) FROM "{name}"').scalar_one()  # noqa: S608  our own names
-        lines.append(f"  {name:<{width}}  {rows:>12,} {'row' if rows == 1 else 'rows'}")
-    return lines
+def _rows(connection: Connection, schema: str | None) -> dict[str, int | None]:
+    present = set(
+        connection.execute(
+            text("SELECT tablename FROM pg_tables WHERE schemaname = :schema"), {"schema": schema}
+        ).scalars()
+    )
+    return {
+        name: connection.exec_driver_sql(f'SELECT count(*) FROM "{schema}"."{name}"').scalar_one()  # noqa: S608  our own names
+        if name in present
+        else None
+        for name in TABLE_NAMES
+    }
+
+
+def _oldest_in_outbox(connection: Connection, schema: str | None) -> float | None:
+    oldest: float | None = connection.exec_driver_sql(
+        f'SELECT extract(epoch FROM clock_timestamp() - min(created_at))::float8 FROM "{schema}"."outbox"'  # noqa: S608
+    ).scalar_one()
+    return oldest

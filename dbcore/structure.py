@@ -9,53 +9,75 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from dbcore.schema import metadata
+from dbcore.migration_files import FOLDER
+from dbcore.qualified_names import qualified
+from dbcore.schema import TABLE_NAMES, metadata
 
-_SQL = Path(__file__).with_name("migrations") / "sql"
 _FUNCTION = re.compile(
-    r"CREATE (?:OR REPLACE )?FUNCTION (?P<name>\w+)\s*\((?P<arguments>.*?)\)\s*(?:RETURNS|LANGUAGE)\b"
+    r"CREATE (?:OR REPLACE )?FUNCTION ballast\.(?P<name>\w+)\s*\((?P<arguments>.*?)\)\s*(?:RETURNS|LANGUAGE)\b"
     r".*?AS \$\$(?P<body>.*?)\$\$;",
     re.DOTALL,
 )
-_DROPPED_FUNCTION = re.compile(r"DROP FUNCTION (?:IF EXISTS )?(?P<name>\w+)")
-_TRIGGER = re.compile(r"CREATE TRIGGER (?P<name>\w+)\s+BEFORE .*? ON (?P<table>\w+)\s", re.DOTALL)
+_DROPPED_FUNCTION = re.compile(r"DROP FUNCTION (?:IF EXISTS )?ballast\.(?P<name>\w+)")
+_TRIGGER = re.compile(r"CREATE TRIGGER (?P<name>\w+)\s+BEFORE .*? ON ballast\.(?P<table>\w+)\s", re.DOTALL)
+
+SCHEMA_HERE = "coalesce(CAST(:schema AS text), current_schema())"
+"""In SQL: the schema that Ballast's tables are in."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """One definition of a function; overloads have several. sql -- the statement that makes it."""
+
+    name: str
+    body: str
+    sql: str
 
 
 @dataclass(frozen=True)
 class Structure:
     """What the newest schema consists of.
 
-    functions -- the body of each definition, by the function's name; overloads have several.
     triggers -- (table, trigger); each must fire always, in replication too.
     constraints -- (table, constraint).
     indexes -- index: whether it is unique.
     """
 
-    functions: dict[str, frozenset[str]]
+    definitions: tuple[Function, ...]
     triggers: frozenset[tuple[str, str]]
     constraints: frozenset[tuple[str, str]]
     indexes: dict[str, bool]
 
+    @property
+    def functions(self) -> dict[str, frozenset[str]]:
+        """The bodies of each function, by its name."""
+        bodies: dict[str, set[str]] = {}
+        for function in self.definitions:
+            bodies.setdefault(function.name, set()).add(function.body)
+        return {name: frozenset(of_it) for name, of_it in bodies.items()}
+
 
 @cache
-def expected() -> Structure:
-    """Of the revision that migrate.newest_revision() names."""
-    bodies: dict[str, dict[str, str]] = {}
+def expected(schema: str | None = None) -> Structure:
+    """Of the revision that migrate.newest_revision() names. schema -- BALLAST_SCHEMA."""
+    functions: dict[str, dict[str, Function]] = {}
     triggers = set()
-    for file in sorted(_SQL.glob("*/*.sql")):
+    for file in sorted(FOLDER.glob("*/*.sql")):
         source = file.read_text(encoding="utf-8")
         for dropped in _DROPPED_FUNCTION.finditer(source):
-            bodies.pop(dropped["name"], None)
-        for function in _FUNCTION.finditer(source):
-            signature = " ".join(function["arguments"].split())
-            bodies.setdefault(function["name"], {})[signature] = function["body"]
+            functions.pop(dropped["name"], None)
+        for found in _FUNCTION.finditer(source):
+            signature = " ".join(found["arguments"].split())
+            function = Function(found["name"], qualified(found["body"], schema), qualified(found[0], schema))
+            functions.setdefault(function.name, {})[signature] = function
         triggers |= {(trigger["table"], trigger["name"]) for trigger in _TRIGGER.finditer(source)}
     return Structure(
-        functions={name: frozenset(by_signature.values()) for name, by_signature in bodies.items()},
+        definitions=tuple(
+            function for by_signature in functions.values() for function in by_signature.values()
+        ),
         triggers=frozenset(triggers),
         constraints=frozenset(
             (table.name, str(constraint.name))
@@ -68,19 +90,44 @@ def expected() -> Structure:
     )
 
 
-def differences(connection: Connection) -> list[str]:
-    """What of it the database lacks or has otherwise, a line each. For a database at the newest revision."""
-    wanted = expected()
-    found: list[str] = []
+def _bodies(connection: Connection, schema: str | None) -> dict[str, set[str]]:
+    """Of the functions that are there."""
     bodies: dict[str, set[str]] = {}
     for name, body in connection.execute(
         text(
-            "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = current_schema()::regnamespace "
-            "AND proname = ANY(:names)"
+            f"SELECT p.proname, p.prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "  # noqa: S608
+            f"WHERE n.nspname = {SCHEMA_HERE} AND p.proname = ANY(:names)"
         ),
-        {"names": list(wanted.functions)},
+        {"names": list(expected().functions), "schema": schema},
     ):
         bodies.setdefault(name, set()).add(body)
+    return bodies
+
+
+def requalify(connection: Connection, schema: str | None) -> None:
+    """Install again the functions that still look where Ballast's tables were before they were moved to this schema.
+    For a database at the newest revision.
+    """
+    wanted = expected(schema)
+    names = "|".join([*TABLE_NAMES, *wanted.functions])
+    prefix = re.compile(rf"""(?:"\w+"|\b\w+)\.(?=(?:{names})\b|')""")
+    there = _bodies(connection, schema)
+    for function in wanted.definitions:
+        bodies = there.get(function.name, set())
+        if function.body not in bodies and prefix.sub("", function.body) in {
+            prefix.sub("", body) for body in bodies
+        }:
+            connection.exec_driver_sql(
+                re.sub(r"^CREATE (OR REPLACE )?", "CREATE OR REPLACE ", function.sql),
+                execution_options={"no_parameters": True},
+            )
+
+
+def differences(connection: Connection, schema: str | None = None) -> list[str]:
+    """What of it the database lacks or has otherwise, a line each. For a database at the newest revision."""
+    wanted = expected(schema)
+    found: list[str] = []
+    bodies = _bodies(connection, schema)
     for name, definitions in wanted.functions.items():
         if missing := definitions - bodies.get(name, set()):
             found.append(f"function {name}: missing or changed ({len(missing)} of {len(definitions)})")
@@ -90,9 +137,10 @@ def differences(connection: Connection) -> list[str]:
         (table, trigger): state
         for table, trigger, state in connection.execute(
             text(
-                "SELECT c.relname, t.tgname, t.tgenabled::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-                "WHERE c.relnamespace = current_schema()::regnamespace AND NOT t.tgisinternal"
-            )
+                "SELECT c.relname, t.tgname, t.tgenabled::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "  # noqa: S608
+                f"JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {SCHEMA_HERE} AND NOT t.tgisinternal"
+            ),
+            {"schema": schema},
         )
     }
     for table, trigger in sorted(wanted.triggers):
@@ -105,9 +153,10 @@ def differences(connection: Connection) -> list[str]:
         (table, constraint)
         for table, constraint in connection.execute(
             text(
-                "SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
-                "WHERE c.relnamespace = current_schema()::regnamespace AND k.convalidated"
-            )
+                "SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "  # noqa: S608
+                f"JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {SCHEMA_HERE} AND k.convalidated"
+            ),
+            {"schema": schema},
         )
     }
     found += [
@@ -116,9 +165,10 @@ def differences(connection: Connection) -> list[str]:
     ]
     rows = connection.execute(
         text(
-            "SELECT c.relname, i.indisunique FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
-            "WHERE c.relnamespace = current_schema()::regnamespace AND i.indisvalid"
-        )
+            "SELECT c.relname, i.indisunique FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "  # noqa: S608
+            f"JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {SCHEMA_HERE} AND i.indisvalid"
+        ),
+        {"schema": schema},
     )
     unique_by_index = {row.relname: row.indisunique for row in rows}
     for index, unique in sorted(wanted.indexes.items()):

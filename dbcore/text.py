@@ -14,14 +14,31 @@ from typing import Any
 FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE = "\u2068", "\u2069"
 
 # Letters, marks and symbols by their category, and blank or nothing on every screen.
-_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
-_UNSEEN = "\u034f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0e\U000e0100-\U000e01ef"
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0\ufffc\U00013441\U00013442\U0001d159"
+_UNSEEN = "\u034f\u17b4\u17b5\u180b-\u180f\u2065\ufe00-\ufe0e\ufff0-\ufff8\U00016fe4\U000e0080-\U000e0fff"
 _BLANKS = re.compile(f"[{_BLANK}]")
 _UNSEENS = re.compile(f"[{_UNSEEN}]")
-_PILE = re.compile(
-    r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]{3})[\u0300-\u036f\u0483-\u0489"
-    r"\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+"
+
+_PILED_MAX = 3
+"""Marks on one letter. What any script needs; more would paint over the lines around it."""
+
+_PICTURE = (
+    "\u2194\u2195\u231a-\u23ff\u2600-\u27bf\u2b00-\u2bff"
+    "\U0001f000-\U0001f1e5\U0001f200-\U0001f3fa\U0001f400-\U0001faff"
 )
+_SKIN = "\U0001f3fb-\U0001f3ff"
+# What makes one emoji of several, such as a family: a zero-width joiner, and the letters behind the flags of England,
+# Scotland and Wales. Everywhere else these are unseen.
+_EMOJI_GLUE = re.compile(
+    f"(?:(?<=[{_PICTURE}])|(?<=[{_PICTURE}][\ufe0f{_SKIN}]))\u200d(?=[{_PICTURE}])"
+    "|(?<=\U0001f3f4)\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074"
+    "|\U000e0077\U000e006c\U000e0073)\U000e007f"
+)
+_JOINER = "\u200d"
+# Besides marks: skin tones, what joins, the letters of such a flag, and Korean vowels and finals.
+_GOES_ON = re.compile(f"[{_SKIN}{_JOINER}\U000e0020-\U000e007f\u1160-\u11ff]")
+_FLAG_LETTERS = re.compile("[\U0001f1e6-\U0001f1ff]+")
+_FLAG_LETTERS_AT_END = re.compile(f"{_FLAG_LETTERS.pattern}\\Z")
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 _FORMULA = frozenset("=+-@＝＋－＠")
 
@@ -49,21 +66,42 @@ def one_line(text: str, length_max: int | None = None) -> str:
     """The text as it may stand in a line of ours: what people see of it, and nothing that moves what is around it.
 
     White space and control characters, line breaks among them, become one space; direction marks, zero-width and other
-    invisible characters are dropped; accents are piled three high at most. Applied again it changes nothing.
+    invisible characters are dropped, except inside an emoji; marks are piled three high at most. Applied again it
+    changes nothing.
 
-    length_max -- a longer one is cut to so many characters, the last of which is then `…`.
+    length_max -- a longer one is cut to at most so many characters, the last of which is then `…`. What people see as
+    one character is not cut in two.
     """
+    seen = _UNSEENS.sub("", _BLANKS.sub(" ", storable(text)))
+    glue = {at for found in _EMOJI_GLUE.finditer(seen) for at in range(*found.span())}
     letters = []
-    for letter in _UNSEENS.sub("", _BLANKS.sub(" ", storable(text))):
+    piled = 0
+    for at, letter in enumerate(seen):
         category = unicodedata.category(letter)
         if category == "Cc":
             letters.append(" ")
-        elif category != "Cf":
-            letters.append(letter)
-    line = _PILE.sub(r"\1", " ".join("".join(letters).split()))
+        elif category != "Cf" or at in glue:
+            piled = piled + 1 if category in {"Mn", "Me"} else 0
+            if piled <= _PILED_MAX:
+                letters.append(letter)
+    line = " ".join("".join(letters).split())
     if length_max is None or len(line) <= length_max:
         return line
-    return line[: length_max - 1].rstrip() + "…"
+    end = length_max - 1
+    while end > 0 and not _may_end_at(line, end):
+        end -= 1
+    return line[:end].rstrip() + "…"
+
+
+def _may_end_at(line: str, end: int) -> bool:
+    """Whether a character that people see ends there: neither its marks follow, nor the rest of an emoji or a flag."""
+    following = line[end]
+    if line[end - 1] == _JOINER or _GOES_ON.match(following) or unicodedata.category(following)[0] == "M":
+        return False
+    # Two of these letters are one flag.
+    before = _FLAG_LETTERS_AT_END.search(line, 0, end)
+    splits_a_flag = before is not None and len(before[0]) % 2 == 1 and _FLAG_LETTERS.match(following)
+    return not splits_a_flag
 
 
 def shows_something(line: str) -> bool:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from dbcore.engine import GuardedEngine
 from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
+from dbcore.qualified_names import qualified
 from dbcore.text import storable
+
+T = TypeVar("T")
 
 _USERNAME = re.compile(r"@([A-Za-z0-9_]{1,32})", re.ASCII)
 _BARE_USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}", re.ASCII)
@@ -24,6 +29,18 @@ _LINK = re.compile(
     r"|tg://user/?\?id=(?P<id>[0-9]{1,16}))",
     re.ASCII | re.IGNORECASE,
 )
+_TOUCH = "SELECT * FROM ballast.users_touch(%s, %s, %s, %s, %s)"
+# In the order of ids, for rows of users may be written to: two batches are not to wait in a circle.
+_TOUCH_MANY_SQL = """
+SELECT touched.*
+  FROM (SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[])
+                      WITH ORDINALITY AS given (telegram_id, username, first_name, language_code, place)
+         ORDER BY telegram_id) AS profile
+ CROSS JOIN LATERAL ballast.users_touch(profile.telegram_id, profile.username, profile.first_name, %s,
+                                        profile.language_code) AS touched
+ ORDER BY profile.place
+"""
+
 TELEGRAM_ID_LIMIT = 2**52
 """Telegram promises at most 52 significant bits."""
 
@@ -143,13 +160,29 @@ def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
     that they are still there. A username is taken from whoever had it. A profile without a first name, as operators
     give it by id, changes no name. Where the database cannot be written to, known users are answered.
     """
-    language = storable(profile.language_code) if profile.language_code else None
     row = read_and_note(
-        engine,
-        "SELECT * FROM users_touch(%s, %s, %s, %s, %s)",
-        (*profile.parameters(), engine.currency, language),
-        name="users.get_or_create",
+        engine, _TOUCH, _touch_parameters(profile, engine.currency), name="users.get_or_create"
     )
+    return _account(engine, profile, row)
+
+
+def get_or_create_many(engine: GuardedEngine, *, profiles: Sequence[Profile]) -> list[UserAccount]:
+    """The same for each of these profiles, in one round trip and one transaction. An error of one is one of all."""
+    ids, usernames, first_names = zip(*(profile.parameters() for profile in profiles), strict=True)
+    rows = _read_and_note(
+        engine.fetch_rows,
+        _TOUCH_MANY_SQL,
+        ([*ids], [*usernames], [*first_names], [_language(each) for each in profiles], engine.currency),
+        name="users.get_or_create_many",
+    )
+    return [_account(engine, profile, row) for profile, row in zip(profiles, rows, strict=True)]
+
+
+def _language(profile: Profile) -> str | None:
+    return storable(profile.language_code) if profile.language_code else None
+
+
+def _account(engine: GuardedEngine, profile: Profile, row: tuple[Any, ...]) -> UserAccount:
     user_id, status, account_id, balance, version, created = row
     return UserAccount(
         user_id=user_id,
@@ -165,24 +198,40 @@ def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
     )
 
 
+def touch(connection: Connection, profile: Profile, currency: str, schema: str | None) -> int:
+    """The same within a transaction of the caller's, who needs them to be there. Returns their balance."""
+    _, _, _, balance, _, _ = connection.exec_driver_sql(
+        qualified(_TOUCH, schema), _touch_parameters(profile, currency)
+    ).one()
+    return int(balance)
+
+
+def _touch_parameters(profile: Profile, currency: str) -> tuple[Any, ...]:
+    return (*profile.parameters(), currency, _language(profile))
+
+
 def read_and_note(
     engine: GuardedEngine, statement: str, parameters: Sequence[Any], *, name: str
 ) -> tuple[Any, ...]:
     """The row of a read that also notes its user's visit by `users_touch`; on a full disk, of the read alone."""
+    return _read_and_note(engine.fetch_row, statement, parameters, name=name)
+
+
+def _read_and_note(fetch: Callable[..., T], statement: str, parameters: Sequence[Any], *, name: str) -> T:
     try:
         # Made twice, a user is still made once: nothing is ever left unknown.
-        return engine.fetch_row(statement, parameters, name=name, writes=False)
+        return fetch(statement, parameters, name=name, writes=False)
     except Unavailable as away:
         if away.kind is not FailureKind.STORAGE:
             raise
     # Both are one message and so one transaction, in which `users_touch` does not try to write to a known user.
-    return engine.fetch_row(f"SET TRANSACTION READ ONLY; {statement}", parameters, name=name, writes=False)
+    return fetch(f"SET TRANSACTION READ ONLY; {statement}", parameters, name=name, writes=False)
 
 
 def set_status(engine: GuardedEngine, *, telegram_id: int, status: UserStatus) -> None:
     """Note what a send or an update told us; who is active has no strikes. Someone we do not know stays unknown."""
     engine.fetch_row(
-        "WITH changed AS (UPDATE users SET status = %s, strikes = CASE WHEN %s THEN 0 ELSE strikes END "
+        "WITH changed AS (UPDATE ballast.users SET status = %s, strikes = CASE WHEN %s THEN 0 ELSE strikes END "
         "WHERE telegram_id = %s AND (status <> %s OR %s AND strikes > 0) RETURNING 1) SELECT count(*) FROM changed",
         (status.value, active := status is UserStatus.ACTIVE, telegram_id, status.value, active),
         name="users.set_status",
@@ -193,7 +242,7 @@ def choose_broadcasts(engine: GuardedEngine, *, profile: Profile, wanted: bool) 
     """The user's own /stop (not wanted) or /resume, for broadcasts alone. Returns them, made where they were new."""
     account = get_or_create(engine, profile=profile)
     engine.fetch_row(
-        "WITH changed AS (UPDATE users SET broadcasts_stopped_at = CASE WHEN %s THEN NULL ELSE now() END "
+        "WITH changed AS (UPDATE ballast.users SET broadcasts_stopped_at = CASE WHEN %s THEN NULL ELSE now() END "
         "WHERE id = %s AND (broadcasts_stopped_at IS NULL) <> %s RETURNING 1) SELECT count(*) FROM changed",
         (wanted, account.user_id, wanted),
         name="users.choose_broadcasts",

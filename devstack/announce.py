@@ -102,7 +102,7 @@ def repaired(what: Repair) -> None:
     cut = what.bytes_before - what.bytes_kept
     _say(
         f"Cut {cut:,} of {what.bytes_before:,} bytes off {what.file}, after the last whole command.\n"
-        f"The file as it was is kept as {what.copy.name}. Start Redis again with `make run`."
+        f"The file as it was is kept as {what.copy.name}. Start Redis again with `make run` or `ballast run`."
     )
 
 

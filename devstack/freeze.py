@@ -21,7 +21,7 @@ def freeze(project: Path, seconds: float) -> None:
             time.sleep(seconds)
     except (FileNotFoundError, ProcessLookupError):
         raise StartRefused(
-            "no PostgreSQL of `make run` runs in this folder; start it first, without DATABASE_URL"
+            "no PostgreSQL of `make run` or `ballast run` runs in this folder; start it first, without DATABASE_URL"
         ) from None
     except KeyboardInterrupt:
         pass

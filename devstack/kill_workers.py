@@ -16,7 +16,7 @@ def kill_workers(project: Path) -> int:
     run = Workplace(project).holder()
     workers = [pid for pid in _descendants(run) if _is_worker(pid)] if run is not None else []
     if not workers:
-        raise StartRefused("no workers of `make run` run in this folder")
+        raise StartRefused("no workers of `make run` or `ballast run` run in this folder")
     for pid in workers:
         try:
             os.kill(pid, signal.SIGKILL)

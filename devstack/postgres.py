@@ -20,6 +20,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -58,8 +59,13 @@ DO $$ BEGIN
 END $$;
 
 """
-_HAND_OVER = Path(__file__).parents[1] / "deploy/postgres/owner.sql"
-"""What the renamed superuser made for Ballast becomes Ballast's."""
+
+
+def _hand_over() -> str:
+    """What the renamed superuser made for Ballast becomes Ballast's: from the wheel, or from a checkout."""
+    in_wheel = Path(__file__).with_name("owner.sql")
+    in_checkout = Path(__file__).parents[1] / "deploy/postgres/owner.sql"
+    return (in_wheel if in_wheel.exists() else in_checkout).read_text()
 
 
 def programs_folder() -> Path:
@@ -68,6 +74,18 @@ def programs_folder() -> Path:
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(f"The package {_PACKAGE} is not installed, and it holds PostgreSQL")
     return Path(spec.origin).parent / _INSTALLATION / "bin"
+
+
+def query(url: str, statement: str, *parameters: object, schema: str = "public") -> list[tuple[Any, ...]]:
+    """The rows of a statement, in a connection of its own; none if it gives none. Bare names are those of `schema`."""
+    connection = psycopg2.connect(url, options=f"-c search_path={schema}")
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters or None)
+            return cursor.fetchall() if cursor.description is not None else []
+    finally:
+        connection.close()
 
 
 class EmbeddedPostgres:
@@ -143,7 +161,7 @@ class EmbeddedPostgres:
             "shared_buffers": "64MB",
             "fsync": "on" if self._durable else "off",
             "full_page_writes": "on" if self._durable else "off",
-            "synchronous_commit": "on" if self._durable else "off",
+            "synchronous_commit": "on",  # without fsync too: the kernel has it then, and kill -9 loses nothing
             "timezone": "UTC",
             "log_timezone": "UTC",
             "logging_collector": "off",  # the log is whatever our starter made of stderr
@@ -294,7 +312,7 @@ class EmbeddedPostgres:
         if (
             cluster / "postmaster.opts"
         ).exists():  # it ran before, so there may be tables of an older release
-            self._alone(cluster, user, DATABASE, _HAND_OVER.read_text() + "\n", may_be_missing=True)
+            self._alone(cluster, user, DATABASE, _hand_over() + "\n", may_be_missing=True)
         _access_file(cluster).write_text(self._access_rules())
 
     def _alone(

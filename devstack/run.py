@@ -19,6 +19,7 @@ from pathlib import Path
 
 from redis import Redis
 
+from ballast.apps import installed
 from dbcore.settings import SettingsError, load_settings
 from devstack import announce, programs
 from devstack.embedded import EmbeddedServerError, FolderRefused
@@ -56,6 +57,7 @@ def run() -> int:
     workplace = Workplace(Path.cwd())
     try:
         with workplace.held():
+            installed()
             ours = plan(
                 load_settings(),
                 load_run_options(),
@@ -174,7 +176,10 @@ class _Run:
 
     def _is_migrated(self) -> bool:
         """Asked without Alembic, whose process takes as long as a worker's to start. Of a given database it knows."""
-        return self._plan.postgres is not None and revision_of(self._plan.postgres.url) == newest_revision()
+        if self._plan.postgres is None or any(app.migrations for app in installed().apps):
+            return False
+        revision = revision_of(self._plan.postgres.url, self._plan.settings.ballast_schema)
+        return revision == newest_revision()
 
     def _migrate(self) -> None:
         log = self._workplace.logs / "migrate.log"

@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import redis
 
 from devstack import programs
 from devstack.leash import leashed
 from devstack.ports import free_port
+from devstack.postgres import query
 from devstack.programs import Program
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +41,8 @@ class Stack:
         self, folder: Path, *, database_url: str, redis_url: str, telegram_url: str, **options: str
     ) -> None:
         self.folder = folder
+        self.current_folder = folder
+        """Of the processes."""
         self.database_url = database_url
         self.redis = redis.Redis.from_url(redis_url)
         self.ops_port = free_port()
@@ -68,7 +70,7 @@ class Stack:
             self._running[name] = subprocess.Popen(
                 leashed(program.argv, death_signal=program.death_signal, parent=os.getpid()),
                 env={**self.env, **program.env},
-                cwd=self.folder,
+                cwd=self.current_folder,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -163,15 +165,17 @@ class Stack:
             time.sleep(LOOK_EVERY_SECONDS)
 
     def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Rows of a statement on the database itself, past everything of Ballast."""
-        connection = psycopg2.connect(self.database_url)
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement, parameters)
-                return cursor.fetchall()
-        finally:
-            connection.close()
+        """Rows of a statement on the database itself, past everything of Ballast. Its names are Ballast's tables."""
+        return query(
+            self.database_url, statement, *parameters, schema=self.env.get("BALLAST_SCHEMA", "public")
+        )
+
+    def is_idle(self) -> bool:
+        """No job is on record. An update that is not acknowledged yet may make one."""
+        return self.redis.zcard("ballast:inbox:all") == 0
+
+    def says_the_database_is_well(self) -> bool:
+        return bool(self.get("/db-status")[1]["state"] == "ok")
 
     def audit(self) -> subprocess.CompletedProcess[str]:
         return self.command("dbcore", "audit")
@@ -181,7 +185,7 @@ class Stack:
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],
             env=self.env,
-            cwd=self.folder,
+            cwd=self.current_folder,
             capture_output=True,
             text=True,
             timeout=120,

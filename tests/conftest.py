@@ -7,20 +7,20 @@ They hang on a leash: also after kill -9 of the test run none is left.
 from __future__ import annotations
 
 import itertools
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
-import psycopg2
 import pytest
 import redis
 
 from dbcore.settings import Settings
+from devstack import temporary
 from devstack.ports import free_port
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
+from tests import wheels
+from tests.bots_database import SCHEMA, THE_BOTS_OWN, run_as_admin
 
 # Shared machines are slow at times; what hypothesis finds matters, not how fast it looks.
 hypothesis.settings.register_profile(
@@ -29,6 +29,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ballast")
 
 TEMPLATE = "ballast_template"
+BOTS_TEMPLATE = "bots_template"
 _numbers = itertools.count(1)
 
 MakeSettings = Callable[..., Settings]
@@ -36,13 +37,20 @@ MakeSettings = Callable[..., Settings]
 
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
-    """Where the session's servers keep their data. pytest's own temporary folders are closed to other
-    users, and PostgreSQL under root is one.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="ballast-tests-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    """Where the session's servers keep their data."""
+    with temporary.servers_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wheels.build(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> wheels.Installed:
+    """An environment with the wheel in it."""
+    return wheels.install(wheel, tmp_path_factory.mktemp("environment"))
 
 
 @pytest.fixture(scope="session")
@@ -64,22 +72,12 @@ def redis_server(servers_folder: Path) -> Iterator[EmbeddedRedis]:
     server.stop()
 
 
-def _run(server: EmbeddedPostgres, statement: str) -> None:
-    connection = psycopg2.connect(server.admin_url_of("postgres"))
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-    finally:
-        connection.close()
-
-
 @pytest.fixture(scope="session")
 def template_database(postgres_server: EmbeddedPostgres) -> str:
     """The name of a migrated, empty database, to be cloned."""
     from dbcore.migrate import upgrade  # not at the top: tests without a database need none of it
 
-    _run(postgres_server, f"CREATE DATABASE {TEMPLATE} OWNER {ROLE}")
+    run_as_admin(postgres_server, "postgres", f"CREATE DATABASE {TEMPLATE} OWNER {ROLE}")
     upgrade(postgres_server.url_of(TEMPLATE))
     return TEMPLATE
 
@@ -88,9 +86,54 @@ def template_database(postgres_server: EmbeddedPostgres) -> str:
 def database_url(postgres_server: EmbeddedPostgres, template_database: str) -> Iterator[str]:
     """A migrated database of the test's own; dropped after it, whoever is still connected."""
     name = f"test_{next(_numbers)}"
-    _run(postgres_server, f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER {ROLE}")
+    run_as_admin(
+        postgres_server, "postgres", f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER {ROLE}"
+    )
     yield postgres_server.url_of(name)
-    _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """A database that was never migrated."""
+    name = f"test_{next(_numbers)}"
+    run_as_admin(postgres_server, "postgres", f"CREATE DATABASE {name} OWNER {ROLE}")
+    yield postgres_server.url_of(name)
+    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def bots_template(postgres_server: EmbeddedPostgres) -> str:
+    """An existing bot's database with Ballast beside it, to be cloned."""
+    from dbcore.migrate import upgrade
+
+    run_as_admin(postgres_server, "postgres", f"CREATE DATABASE {BOTS_TEMPLATE} OWNER {ROLE}")
+    run_as_admin(postgres_server, BOTS_TEMPLATE, f"SET ROLE {ROLE}; {THE_BOTS_OWN}")
+    upgrade(postgres_server.url_of(BOTS_TEMPLATE), schema=SCHEMA)
+    return BOTS_TEMPLATE
+
+
+@pytest.fixture
+def bots_database_url(postgres_server: EmbeddedPostgres, bots_template: str) -> Iterator[str]:
+    """An existing bot's database, with Ballast in SCHEMA. Nothing is found by `search_path`."""
+    name = f"bots_{next(_numbers)}"
+    run_as_admin(
+        postgres_server,
+        "postgres",
+        f"CREATE DATABASE {name} TEMPLATE {bots_template} OWNER {ROLE}",
+        f"ALTER DATABASE {name} SET search_path TO ''",
+    )
+    yield postgres_server.url_of(name)
+    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """One that the test may stop, kill and start again."""
+    server = EmbeddedRedis(tmp_path / "redis", free_port())
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

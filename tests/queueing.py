@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import redis
-from celery import Celery
 
+from bot_frontend.callbacks import PressReply
+from bot_frontend.intake import Intake
 from workers.inbox import Inbox, Publisher
 
 
@@ -23,16 +25,16 @@ class Queueing:
 
 @contextmanager
 def queueing_at(redis_url: str) -> Iterator[Queueing]:
-    sender = Celery("tests", broker=redis_url, set_as_current=False)
-    sender.conf.broker_transport_options = {
-        "socket_connect_timeout": 1,
-        "socket_timeout": 1,
-        "max_retries": 1,
-        "interval_start": 0.1,
-    }
     with redis.Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1, retry=None) as client:
-        yield Queueing(redis_url, client, Inbox(client), Publisher(sender))
-    sender.close()
+        yield Queueing(redis_url, client, Inbox(client), Publisher(client))
+
+
+def take(intake: Intake, update: Any) -> PressReply | None:
+    """Take one update alone. Raises what kept it from being recorded."""
+    (taken,) = intake.take_many([update])
+    if isinstance(taken, Exception):
+        raise taken
+    return taken
 
 
 def fill_inbox(client: redis.Redis, jobs: int) -> None:

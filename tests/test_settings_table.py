@@ -13,7 +13,7 @@ from devstack.options import RunOptions
 ROOT = Path(__file__).parents[1]
 
 # Defaults that are no constant of the code; the words the table has for them.
-WORDS: dict[object, str] = {None: "unset", frozenset(): "none"}
+WORDS: dict[object, str] = {None: "unset", frozenset(): "none", (): "none"}
 COMPUTED = {
     "TELEGRAM_WEBHOOK_SECRET": "derived from the token",
     "FLOWER_BASIC_AUTH": "drawn at each `make run`",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ballast.builtin import button_data
+from ballast.builtin.button_data import CANCEL, CONFIRM
+from ballast.messages import Button
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     Decision,
@@ -11,8 +14,8 @@ from dbcore.outcomes import (
     RejectionReason,
 )
 from dbcore.settings import Settings
+from workers.command_names import called
 from workers.jobs import AskAdjustment
-from workers.messages import Button
 from workers.phrases import first_name, identified, memo_line, money, name, shown
 from workers.texts import EXPIRES_AFTER_MINUTES
 
@@ -34,8 +37,10 @@ def to_confirm(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: 
     )
 
 
-def buttons(token: str) -> Sequence[Sequence[Button]]:
-    return [[Button(text="Confirm", data=f"ac:{token}"), Button(text="Cancel", data=f"ax:{token}")]]
+def buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]:
+    """telegram_id -- of the admin who may press them, as with a transfer's."""
+    confirm, cancel = (button_data.adjustment(each, token, telegram_id) for each in (CONFIRM, CANCEL))
+    return [[Button(text="Confirm", data=confirm), Button(text="Cancel", data=cancel)]]
 
 
 def refused(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: Settings) -> str:
@@ -69,11 +74,12 @@ def decided(outcome: AdjustmentDecisionOutcome, settings: Settings) -> str:
 
 
 def closes_the_card(outcome: AdjustmentDecisionOutcome) -> bool:
-    """Whether the card is replaced: not by what another admin's or a second press brings."""
+    """Whether the card is replaced: not by what another admin's, a second or an unknown press brings."""
     return outcome.reason not in {
         RejectionReason.NOT_YOURS,
         RejectionReason.ALREADY_CONFIRMED,
         RejectionReason.ALREADY_CANCELLED,
+        RejectionReason.UNKNOWN_TRANSFER,
     }
 
 
@@ -99,7 +105,7 @@ def _refusal(
     match reason:
         case RejectionReason.OVER_LIMIT:
             most = money(settings.minor_units(settings.credit_limit) or 0, settings)
-            return f"{nothing} One /credit or /debit may move at most {most} (CREDIT_LIMIT)."
+            return f"{nothing} One {called('credit')} or {called('debit')} may move at most {most} (CREDIT_LIMIT)."
         case RejectionReason.OVER_DAILY_LIMIT:
             most = money(settings.minor_units(settings.credit_limit_per_day) or 0, settings)
             left = "" if left_today is None else f" You have {money(left_today, settings)} left."

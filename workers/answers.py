@@ -6,7 +6,7 @@ Runs on the courier's event loop. Whatever talks to Redis or PostgreSQL does so 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from html import unescape
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, TypeVar
 import redis
 import structlog
 
+from ballast.messages import Message, from_json, to_json
 from dbcore import pending_adjustments, pending_transfers, users
 from dbcore.errors import DatabaseAway
 from dbcore.known_balances import SeenBalance
 from workers.failures import record_failure
-from workers.inbox import Claim
-from workers.jobs import AskAdjustment, CreateTransfer, Envelope
-from workers.messages import Message, from_json, to_json
-from workers.notices import TOLD_TO_WAIT
+from workers.inbox import Answered, Claim
+from workers.jobs import TOLD_TO_WAIT, AskAdjustment, CreateTransfer, Envelope
+from workers.notices import asked_about
 from workers.origins import PERHAPS_ANSWERED_IN_PRIVATE, PRIVATE_CHAT_CLOSED
 from workers.telegram.courier import send, withdraw
 from workers.telegram.floods import refuse_chat
@@ -93,7 +93,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
     pressing: asyncio.Task[bool] | None = None
     try:
         if bot is None and len(answer.messages) > claim.sent:
-            await _insist(partial(_keep, worker, claim, answer, _NO_BOT))
+            await _insist(partial(asyncio.to_thread, _keep, worker, claim, answer, _NO_BOT))
             return
         if _was_told_to_wait(envelope) and claim.sent == 0:
             answer = await asyncio.to_thread(_in_place_of_notice, worker, envelope, answer)
@@ -103,6 +103,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
             pressing = _end_spinner(bot, worker, envelope)
         # Whether the message before is in its chat. None: a run of this job that died knew it.
         reached = True if claim.sent == 0 else None
+        message_ids: list[int] = []
         for position, message in enumerate(messages[claim.sent :], start=claim.sent + 1):
             assert bot is not None  # noqa: S101  without one there is nothing left to send here
             if message.opens is not None and not reached:
@@ -120,21 +121,25 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
             )
             # The asker has the answer in private. What the group is told of it must not hold up their next command.
             if must_wait and not (message.opens is not None and reached):
-                await _insist(partial(_keep, worker, claim, answer, verdict))
+                await _insist(partial(asyncio.to_thread, _keep, worker, claim, answer, verdict))
                 return
             reached = verdict.meaning in _MAY_BE_READ
+            if verdict.message_id is not None:
+                message_ids.append(verdict.message_id)
             if verdict.meaning is not Meaning.DELIVERED:
                 await asyncio.to_thread(_note_undelivered, worker, claim, message, verdict)
             elif notice_of := envelope.fields.get("notice_of"):
                 await _note_notice(bot, worker, envelope, notice_of, verdict)
             if position < len(messages):
-                await _insist(partial(worker.inbox.note_sent, envelope.job_id, position))
+                await _insist(partial(worker.noting.do, (envelope.job_id, position)))
         if _was_read_late(claim, answer) and not await _insist(
-            partial(_restart_expiry, worker, claim, answer)
+            partial(asyncio.to_thread, _restart_expiry, worker, claim, answer)
         ):
             return
-        notice = await _insist(partial(_finish, worker, claim, answer))
-        log.info("job_done", job_id=envelope.job_id)
+        answered = Answered(envelope.job_id, answer.balances, claim.claimed_at_ms)
+        finish = await _insist(partial(worker.finishing.do, answered))
+        notice = None if finish is None else finish.notice
+        log.info("job_done", job_id=envelope.job_id, kind=envelope.kind, message_ids=message_ids)
         replaced = {message.edit_message_id for message in messages}
         if bot is not None and question is not None:
             await send(bot, question)
@@ -161,20 +166,32 @@ def _was_told_to_wait(envelope: Envelope) -> bool:
 async def _shown_to_presser(
     bot: Bot, worker: WorkerProcess, envelope: Envelope, message: Message
 ) -> Verdict | None:
-    """Show a toast. None if the message is to be sent: it is no toast, or one that matters and cannot be shown."""
-    if message.toast is None or _was_told_to_wait(envelope):
+    """Show a toast. None if the message is to be sent: it is no toast, or one that matters and cannot be shown, or its
+    asker was promised an answer in a message.
+    """
+    if message.toast is None:
         return None
+    if _was_told_to_wait(envelope):  # the frontend answered the press
+        has_notice = await asyncio.to_thread(worker.inbox.notice_of, envelope.job_id) is not None
+        if has_notice or message.matters:
+            # Pressed over and over, a card that is settled would be told of as often.
+            first = await asyncio.to_thread(
+                worker.inbox.is_first_to_tell, asked_about(envelope), envelope.job_id
+            )
+            if has_notice or first:
+                return None
+        return Verdict(Meaning.DELIVERED)
     text = unescape(message.text)
     if await answer_press(bot, worker.presses, worker.pacer, message.toast, text) or not message.matters:
         return Verdict(Meaning.DELIVERED)
     return None
 
 
-async def _insist(step: Callable[[], T]) -> T | None:
+async def _insist(step: Callable[[], Awaitable[T]]) -> T | None:
     """Have a step written down although Redis may be away: a message is out, and forgotten it would go out again."""
     for attempt in range(INSIST_ATTEMPTS_MAX):
         try:
-            return await asyncio.to_thread(step)
+            return await step()
         except redis.RedisError as error:
             log.warning("redis_away_after_sending", attempt=attempt, error=type(error).__name__)
             await asyncio.sleep(INSIST_SECONDS)
@@ -242,6 +259,7 @@ def _in_place_of_notice(worker: WorkerProcess, envelope: Envelope, answer: Answe
     if (
         first is None
         or first.buttons
+        or first.is_question
         or first.edit_message_id is not None
         or first.chat_id != envelope.chat_id
     ):
@@ -269,12 +287,22 @@ async def _send_in_turn(
     bot: Bot, worker: WorkerProcess, message: Message, *, reached: bool = True
 ) -> Verdict:
     """Send it when the fleet's pace lets it. What has to wait for long waits on its job's record."""
+    if await _is_clear(worker, message.chat_id):
+        counted = asyncio.create_task(_turn(worker, message.chat_id))
+        try:
+            return await _send_now(bot, worker, message, reached=reached)
+        finally:
+            await counted
     held_seconds = 0.0
-    while wait_seconds := await asyncio.to_thread(_turn, worker, message.chat_id):
+    while wait_seconds := await _turn(worker, message.chat_id):
         held_seconds += wait_seconds
         if held_seconds > HELD_FOR_TURN_SECONDS_MAX:
             return Verdict(Meaning.WAIT, wait_seconds, description="it is not this chat's turn yet")
         await asyncio.sleep(wait_seconds)
+    return await _send_now(bot, worker, message, reached=reached)
+
+
+async def _send_now(bot: Bot, worker: WorkerProcess, message: Message, *, reached: bool) -> Verdict:
     verdict = await send_one(bot, message, reached=reached)
     if verdict.flood:
         refused_id = message.chat_id if verdict.chat_id is None else verdict.chat_id
@@ -282,9 +310,16 @@ async def _send_in_turn(
     return verdict
 
 
-def _turn(worker: WorkerProcess, chat_id: int) -> float:
+async def _is_clear(worker: WorkerProcess, chat_id: int) -> bool:
     try:
-        return worker.pacer.interactive(chat_id)
+        return await worker.clearings.do(chat_id)
+    except redis.RedisError:
+        return False
+
+
+async def _turn(worker: WorkerProcess, chat_id: int) -> float:
+    try:
+        return await worker.turns.do((chat_id, 1))
     except redis.RedisError:
         return 0.0  # an answer is owed, and the pace is only politeness until Telegram says otherwise
 
@@ -359,11 +394,3 @@ def _note_undelivered(worker: WorkerProcess, claim: Claim, message: Message, ver
     except DatabaseAway:
         # The job itself is done, and its log line stands above; the mark is set by the next refusal.
         log.warning("undelivered_not_recorded", job_id=claim.envelope.job_id)
-
-
-def _finish(worker: WorkerProcess, claim: Claim, answer: Answer) -> int | None:
-    """Drop the record and publish the user's next job; the "queued" message that is on the record."""
-    finish = worker.inbox.finish(claim.envelope.job_id, answer.balances, seen_at_ms=claim.claimed_at_ms)
-    if finish.following is not None:
-        worker.publisher.publish(finish.following)
-    return finish.notice

@@ -11,19 +11,15 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-import kombu.exceptions
 import redis
-import structlog
 
 from dbcore import fleet
 from dbcore.fleet.awake import AwakeTime
-from workers.jobs import DATABASE_QUEUES, JOB_TYPES, OperatorAction, queue_of
+from workers.jobs import DATABASE_KINDS
 from workers.totals import name_of
 
 if TYPE_CHECKING:
-    from celery import Celery
-
-log = structlog.get_logger(__name__)
+    from workers.inbox import Publisher
 
 TASK = "workers.health.board"
 
@@ -36,12 +32,9 @@ _KEY = "ballast:board"
 _PARTS = {"at", "work", "dead_letters", "broadcasts", "actions"}
 
 
-def ask(sender: Celery) -> None:
-    """Have a worker read it anew. Never raises for a broker that is away: whoever watches asks again."""
-    try:
-        sender.send_task(TASK, queue="health", expires=EXPIRES_SECONDS, ignore_result=True, retry=False)
-    except (kombu.exceptions.OperationalError, OSError) as error:
-        log.warning("board_not_asked_for", error=type(error).__name__)
+def ask(publisher: Publisher) -> None:
+    """Have a worker read it anew. Never raises for a Redis that is unavailable: whoever watches asks again."""
+    publisher.ask(TASK, queue="health", expires_seconds=EXPIRES_SECONDS)
 
 
 def read(client: redis.Redis) -> dict[str, Any] | None:
@@ -74,5 +67,4 @@ def is_due(client: redis.Redis, *, now: float, work: int, awake: AwakeTime | Non
 
 def work_done(counts: Mapping[str, int]) -> int:
     """Jobs on the database that ended ever since (totals.py): without new ones, the board is as it was."""
-    kinds = [kind for kind in JOB_TYPES if queue_of(kind) in DATABASE_QUEUES or kind == OperatorAction.kind]
-    return sum(counts.get(name_of("jobs_done", kind), 0) for kind in kinds)
+    return sum(counts.get(name_of("jobs_done", kind), 0) for kind in DATABASE_KINDS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from celery import Celery, signals
 
-from workers import broker, process, unknown_kinds
+from ballast.builtin import BUILT_IN
+from workers import broker, flower_defaults, process, unknown_kinds
 from workers.logs import configure_logging
 from workers.rescuer import RescuerStep
 from workers.valve import ValveStep
@@ -13,20 +14,12 @@ broker.repair()
 app = Celery(
     "ballast",
     task_cls=broker.Task,
-    include=[
-        "workers.tasks.users",
-        "workers.tasks.balances",
-        "workers.tasks.transactions",
-        "workers.tasks.payments",
-        "workers.tasks.broadcasts",
-        "workers.tasks.replies",
-        "workers.tasks.health",
-        "workers.tasks.status",
-        "workers.tasks.operators",
-        "workers.tasks.board",
-    ],
+    include=[module for own in BUILT_IN for module in own.tasks],
 )
-app.config_from_object("celeryconfig")
+app.config_from_object("workers.celeryconfig")
+process.bind(app)
+if flower_defaults.is_flower():
+    flower_defaults.apply()
 app.steps["worker"].add(RescuerStep)
 app.steps["consumer"].add(ValveStep)
 

@@ -1,4 +1,5 @@
-"""How a task carries out a job: claim, one call into dbcore, answer, finish.
+"""How a task carries out a job: claim, one call into dbcore, answer, finish. Then it goes on with what waits in the
+same queue, a round after the other (draining.py): each round claims its jobs in one step.
 
 Every way out is written on the inbox record, so whatever dies in between, another process goes on from there:
 
@@ -8,6 +9,7 @@ Every way out is written on the inbox record, so whatever dies in between, anoth
        ├─ database away ──▶ given back, due again once the breaker lets calls through
        ├─ too slow, and the database is not ──▶ given back, due again later each time; that counts as a try
        ├─ not now ──▶ given back, due again after a while
+       ├─ raised, and an app gives it more attempts ──▶ given back, due again later each time
        └─ cannot succeed ──▶ recorded in failed_operations, its user told with a reference, finished
 """
 
@@ -15,33 +17,48 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import redis
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
+from ballast.jobs import Discard
+from ballast.messages import Message, to_json
 from dbcore import keys
 from dbcore.breaker_rules import BreakerState
 from dbcore.engine import GuardedEngine
-from dbcore.errors import DatabaseAway
+from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
 from dbcore.fingerprints import fingerprint
 from dbcore.known_balances import SeenBalance
 from dbcore.outcomes import Outcome
 from dbcore.settings import Settings
-from workers import process
+from workers import handlers, process
 from workers.answers import Answer, deliver
+from workers.draining import DRAINED_QUEUES, HELD_SECONDS_MAX, SPLIT_SECONDS_MAX, Turn
 from workers.failures import record_failure
+from workers.handlers import Handler
 from workers.inbox import Acceptance, Claim
-from workers.jobs import Envelope, Job, JobInvalid, ShowBalance, ShowDatabaseStatus, ShowHistory
-from workers.messages import Message, to_json
+from workers.jobs import (
+    DATABASE_QUEUES,
+    INSTALLED,
+    READING_KINDS,
+    Envelope,
+    Job,
+    JobInvalid,
+    lane_by_field,
+    task_name,
+)
 from workers.not_now import NotNow
-from workers.notices import balance_from_memory
+from workers.notices import answer_without_database
 from workers.origins import Origin
 from workers.telegram.presses import TOAST_LENGTH_MAX
 from workers.texts import escape
@@ -72,16 +89,14 @@ balance of somebody new, comes again after a while that is drawn from these.
 """
 
 _STARTED_WITH = {
-    ShowBalance.kind: "balance",
-    ShowHistory.kind: "history",
-    ShowDatabaseStatus.kind: "dbstatus",
+    command.handler.kind: word
+    for word, command in INSTALLED.built_in.items()
+    if command.built_in is not None and command.built_in.is_linked
 }
 """What a link to the private chat asks for, by the kind of job whose answer could not be sent there."""
 
 OPERATOR = "operator"
 ACTOR_LENGTH_MAX = 64
-
-_IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 class NotOnRecord(Exception):
@@ -99,17 +114,21 @@ class Work(Generic[J]):
     origin -- where the job came from; None if nobody waits for an answer.
     message_id -- the message whose button was pressed.
     callback_id -- the press that is to be answered.
-    waited_seconds -- from its intake until this process took it.
+    waited_seconds -- from when it was queued until this process took it.
     uncertain -- how many times it sent a message that may have arrived, without an answer that says so.
+    tries -- how many times it raised before.
+    lane -- its user's.
     """
 
     job: J
     job_id: str
+    lane: str
     origin: Origin | None
     message_id: int | None
     callback_id: str | None
     waited_seconds: float
     uncertain: int
+    tries: int
     engine: GuardedEngine
     settings: Settings
     awaits_notice: Callable[[str], bool]
@@ -187,32 +206,229 @@ def carry_out(
     """
     worker = process.current()
     job_id, refused = _on_record(worker, job_type, task_id, arguments)
-    worker.in_hand.take(
-        job_id, job_type.kind
-    )  # before the claim, or the heart might give back what was just claimed
-    answering = False
-    try:
-        claim = worker.inbox.claim(job_id, worker.owner, queue=queue, place=str(arguments.get("place", "")))
-        if claim is None:
-            log.info("copy_dropped", job_id=job_id)
-            return
-        structlog.contextvars.bind_contextvars(
-            job_id=job_id, update_id=claim.envelope.update_id, attempt=claim.deliveries
-        )
-        log.info("claimed", kind=claim.envelope.kind)
-        outcome = _outcome_of(worker, job_type, apply, claim)
-        if isinstance(outcome, Answer):
-            worker.courier.carry(lambda bot: deliver(bot, worker, claim, outcome))
-            answering = True
-        elif outcome is not None:
-            worker.courier.carry(lambda bot: _run_errand(bot, worker, claim, outcome))
-            answering = True
-    finally:
-        structlog.contextvars.clear_contextvars()
-        if not answering:
-            worker.in_hand.drop(job_id)
+    turn = Turn()
+    handler = Handler(job_type, apply)
+    left = _round(worker, queue, turn, job_id, str(arguments.get("place", "")), handler)
+    while left and not turn.is_over() and _may_go_on(worker, queue):
+        left = _round(worker, queue, turn)
     if refused is not None:
         raise JobFailed(refused)
+
+
+def _may_go_on(worker: process.WorkerProcess, queue: str) -> bool:
+    """Whether this process takes more from a queue than Celery hands it."""
+    if queue not in DRAINED_QUEUES or worker.courier.closing.is_set():
+        return False
+    return queue not in DATABASE_QUEUES or _lets_calls_through(worker)
+
+
+def _round(
+    worker: process.WorkerProcess,
+    queue: str,
+    turn: Turn,
+    job_id: str = "",
+    place: str = "",
+    handler: Handler | None = None,
+) -> int:
+    """Claim jobs in one step, and do them one after the other. Returns how many messages are left, 0 if it is not to go
+    on.
+
+    job_id, place -- of the message that Celery handed out; none for a round that follows.
+    handler -- what does that job.
+    """
+    is_short = handler is None or handlers.is_short(handler.job_type.kind)
+    if handler is None or is_short:
+        more, tasks = worker.round_size.jobs - bool(job_id), handlers.tasks_of(queue)
+    else:  # nothing else waits behind it
+        more, tasks = handlers.batch_of(handler.job_type.kind) - 1, [task_name(handler.job_type.kind)]
+    with worker.in_hand.claiming():
+        if job_id:  # before the claim, or the heart might give back what was just claimed
+            worker.in_hand.take(job_id, handler.job_type.kind if handler else "")
+        try:
+            found = worker.inbox.claim_many(
+                worker.owner,
+                job_id=job_id,
+                queue=queue,
+                place=place,
+                more=more if _may_go_on(worker, queue) else 0,
+                tasks=tasks,
+            )
+        except BaseException:
+            if job_id:
+                worker.in_hand.drop(job_id)
+            raise
+        waiting = deque(found.claims)
+        for claim in waiting:
+            if claim.envelope.job_id != job_id:
+                worker.in_hand.take(claim.envelope.job_id, claim.envelope.kind)
+    if job_id and not (waiting and waiting[0].envelope.job_id == job_id):
+        worker.in_hand.drop(job_id)
+        log.info("copy_dropped", job_id=job_id)
+    began = time.monotonic()
+    until = began + (HELD_SECONDS_MAX if is_short else SPLIT_SECONDS_MAX)
+    is_batch = not is_short and len(waiting) > 1
+    try:
+        if _do_together(worker, waiting, until):
+            worker.round_size.reset()
+            return 0
+        while waiting:
+            if is_batch and time.monotonic() > until:
+                # They count as begun, so each is done by itself from now on, with all of a handler's time.
+                _hand_back(worker, _taken_from(waiting), count_delivery=True)
+                return 0
+            claim = waiting.popleft()
+            is_handed = claim.envelope.job_id == job_id
+            met = _do(worker, handler if is_handed else None, claim)
+            if met is not None:
+                worker.round_size.reset()
+                break
+            if not is_batch and time.monotonic() > until:
+                break
+        else:
+            turn.note(len(found.claims))
+            worker.round_size.note(len(found.claims), time.monotonic() - began)
+            return found.left if job_id or found.claims else 0
+        return 0
+    finally:
+        _hand_back(worker, waiting)
+
+
+def _do_together(worker: process.WorkerProcess, waiting: deque[Claim], until: float) -> bool:
+    """Do those jobs of a round that can be done by one call, and take them off. Whether the round is over: they met an
+    unavailable database, or used up the task's time, for which they were given back.
+
+    Those that fail together for another reason are done again in halves until then, for it may be one that is wrong.
+    That one is left, and so is what there was no time for.
+    """
+    by_kind: dict[str, list[Claim]] = defaultdict(list)
+    for claim in waiting:
+        if _goes_with_others(claim):
+            by_kind[claim.envelope.kind].append(claim)
+    for kind, claims in by_kind.items():
+        handler = handlers.find(kind)
+        if handler is None or handler.apply_many is None:
+            continue
+        parts = [claims]
+        while parts:
+            part = parts.pop()
+            if len(part) < 2:
+                continue
+            try:
+                works = [_work_of(worker, handler, claim) for claim in part]
+                results = handler.apply_many(works)
+            except Exception as error:  # noqa: BLE001  the edge of these jobs, logged here
+                if isinstance(error, SoftTimeLimitExceeded) or _is_outage(worker, kind, error):
+                    for claim in part:
+                        waiting.remove(claim)
+                    _give_back_together(worker, part, error)
+                    return True
+                log.warning("jobs_failed_together", kind=kind, jobs=len(part), error=type(error).__name__)
+                if time.monotonic() > until:
+                    break
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+                continue
+            for claim, work, result in zip(part, works, results, strict=True):
+                waiting.remove(claim)
+                _conclude(worker, claim, work, result)
+    return False
+
+
+def _goes_with_others(claim: Claim) -> bool:
+    """Not one that may be what fails, or ends processes, or has no time left."""
+    is_new = claim.deliveries == 1 and claim.tries == 0
+    return is_new and claim.failure is None and claim.reply is None and not _is_too_late(claim)
+
+
+def _is_outage(worker: process.WorkerProcess, kind: str, error: Exception) -> bool:
+    """Whether jobs met an unavailable database together, and not one of them took too long."""
+    if not isinstance(error, DatabaseAway):
+        return False
+    if error.kind is not FailureKind.SLOW:
+        return True
+    # A round of short jobs finds out by the first that is done by itself. A batch has no time for that.
+    return not handlers.is_short(kind) and not _is_slow_itself(worker, error)
+
+
+def _give_back_together(worker: process.WorkerProcess, claims: Sequence[Claim], error: Exception) -> None:
+    for claim in claims:
+        try:
+            with _logged_as(claim):
+                if isinstance(error, DatabaseAway):
+                    _give_back_unavailable(worker, claim, error, None)
+                else:
+                    _give_back(worker, claim, error, None)
+        finally:
+            worker.in_hand.drop(claim.envelope.job_id)
+
+
+def _conclude(
+    worker: process.WorkerProcess, claim: Claim, work: Work[Any], result: list[Message] | Exception
+) -> None:
+    """One of several jobs that were done together: its answer goes out, or it is given back for what it met."""
+    with _logged_as(claim):
+        if not isinstance(result, Exception):
+            answer = Answer(result, tuple(work.balances))
+            worker.courier.carry(partial(deliver, worker=worker, claim=claim, answer=answer))
+            return
+        try:
+            _give_back(worker, claim, result, None)
+        finally:
+            worker.in_hand.drop(claim.envelope.job_id)
+
+
+def _taken_from(waiting: deque[Claim]) -> list[Claim]:
+    taken = [*waiting]
+    waiting.clear()
+    return taken
+
+
+def _logged_as(claim: Claim) -> AbstractContextManager[None]:
+    """What is logged inside is of this job, also by what is started there."""
+    return structlog.contextvars.bound_contextvars(
+        job_id=claim.envelope.job_id, update_id=claim.envelope.update_id, attempt=claim.deliveries
+    )
+
+
+def _hand_back(
+    worker: process.WorkerProcess, claims: Iterable[Claim], *, count_delivery: bool = False
+) -> None:
+    """Give back what was claimed and not begun, for any process to do at once.
+
+    count_delivery -- it was begun, and is to be done by itself.
+    """
+    for claim in claims:
+        job_id = claim.envelope.job_id
+        try:
+            worker.inbox.release(
+                job_id, worker.owner, delay_seconds=0, count_delivery=count_delivery, begun=count_delivery
+            )
+        except redis.RedisError as error:
+            log.warning("not_handed_back", job_id=job_id, error=type(error).__name__)  # the heart does it
+        finally:
+            worker.in_hand.drop(job_id)
+
+
+def _do(worker: process.WorkerProcess, handler: Handler | None, claim: Claim) -> DatabaseAway | None:
+    """Do one job that is in hand. Returns what it met of an unavailable database, for which it was given back.
+
+    handler -- the one of its kind if not given.
+    """
+    answering = False
+    with _logged_as(claim):
+        try:
+            log.debug("claimed", kind=claim.envelope.kind)
+            outcome = _outcome_of(worker, handler, claim)
+            if isinstance(outcome, Answer):
+                worker.courier.carry(lambda bot: deliver(bot, worker, claim, outcome))
+                answering = True
+            elif outcome is not None and not isinstance(outcome, DatabaseAway):
+                worker.courier.carry(lambda bot: _run_errand(bot, worker, claim, outcome))
+                answering = True
+            return outcome if isinstance(outcome, DatabaseAway) else None
+        finally:
+            if not answering:
+                worker.in_hand.drop(claim.envelope.job_id)
 
 
 def _on_record(
@@ -234,9 +450,9 @@ def _on_record(
         log.error("arguments_refused", job_id=job_id, error=refused)
     except redis.RedisError as error:
         raise _unreachable(error) from error
-    envelope = Envelope(
-        job_id=job_id, lane=f"task:{job_id}", kind=job_type.kind, fields=_as_an_operator_s(fields)
-    )
+    fields = as_an_operator_s(fields)
+    lane = lane_by_field(job_id, job_type.kind, fields) or f"task:{job_id}"
+    envelope = Envelope(job_id=job_id, lane=lane, kind=job_type.kind, fields=fields)
     try:
         status = worker.inbox.accept(envelope, failure=refused or objection).status
     except redis.RedisError as error:
@@ -249,7 +465,7 @@ def _on_record(
     return job_id, refused or objection
 
 
-def _as_an_operator_s(fields: dict[str, Any]) -> dict[str, Any]:
+def as_an_operator_s(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a call, with an `actor` that says that an operator named it: else the audit log would show whomever
     they please, such as an admin of the chat.
     """
@@ -265,7 +481,7 @@ def _unreachable(error: redis.RedisError) -> NotOnRecord:
 
 def _bound(worker: process.WorkerProcess, key: object, job: Job) -> str:
     """The id of the one job that `key` stands for. Raises JobInvalid where that is another one."""
-    if not isinstance(key, str) or not _IDEMPOTENCY_KEY.fullmatch(key):
+    if not isinstance(key, str) or not keys.OF_JOBS.fullmatch(key):
         raise JobInvalid("idempotency_key: expected 1 to 64 letters, digits or any of . _ : -")
     if not worker.inbox.binds(key, fingerprint(job.kind, job.model_dump_json())):
         raise JobInvalid(
@@ -275,12 +491,11 @@ def _bound(worker: process.WorkerProcess, key: object, job: Job) -> str:
 
 
 def _outcome_of(
-    worker: process.WorkerProcess,
-    job_type: type[J],
-    apply: Callable[[Work[J]], list[Message] | Errand],
-    claim: Claim,
-) -> Answer | Errand | None:
-    """Do what the record says is next. None where the job was given back instead."""
+    worker: process.WorkerProcess, handler: Handler | None, claim: Claim
+) -> Answer | Errand | DatabaseAway | None:
+    """Do what the record says is next. Where the job was given back instead: what it met of an unavailable database, or
+    None.
+    """
     envelope = claim.envelope
     failure = claim.failure
     try:
@@ -290,23 +505,34 @@ def _outcome_of(
             return Answer(record_failure(worker, envelope, failure))
         if claim.reply is not None:
             return Answer.kept(claim.reply)
-        work = Work(
-            job=job_type.decode(envelope.fields),
-            job_id=envelope.job_id,
-            origin=envelope.origin,
-            message_id=envelope.message_id,
-            callback_id=envelope.callback_id,
-            waited_seconds=claim.waited_ms / 1000,
-            uncertain=claim.uncertain,
-            engine=worker.engine,
-            settings=worker.settings,
-            awaits_notice=worker.inbox.awaits_notice,
-        )
-        result = apply(work)
+        if _is_too_late(claim):
+            failure = f"not done by its deadline: queued {claim.waited_ms / 1000:.0f} seconds ago"
+            return Answer(record_failure(worker, envelope, failure))
+        handler = handler or handlers.handler_of(envelope.kind)
+        work = _work_of(worker, handler, claim)
+        result: list[Message] | Errand = handler.apply(work)
         return Answer(result, tuple(work.balances)) if isinstance(result, list) else result
     except Exception as error:  # noqa: BLE001  the edge of a job, logged there
         _give_back(worker, claim, error, failure)
-        return None
+        return error if isinstance(error, DatabaseAway) else None
+
+
+def _work_of(worker: process.WorkerProcess, handler: Handler, claim: Claim) -> Work[Any]:
+    envelope = claim.envelope
+    return Work(
+        job=handler.job_type.decode(envelope.fields),
+        job_id=envelope.job_id,
+        lane=envelope.lane,
+        origin=envelope.origin,
+        message_id=envelope.message_id,
+        callback_id=envelope.callback_id,
+        waited_seconds=claim.waited_ms / 1000,
+        uncertain=claim.uncertain,
+        tries=claim.tries,
+        engine=worker.engine,
+        settings=worker.settings,
+        awaits_notice=worker.inbox.awaits_notice,
+    )
 
 
 def _lets_calls_through(worker: process.WorkerProcess) -> bool:
@@ -324,6 +550,34 @@ def _is_slow_itself(worker: process.WorkerProcess, away: DatabaseAway) -> bool:
     )
 
 
+def _next_try_seconds(claim: Claim, error: Exception) -> float | None:
+    """After how long an app's job that raised is tried again; None if it has no attempts left, or no time."""
+    handler = INSTALLED.handlers.get(claim.envelope.kind)
+    if handler is None or isinstance(error, Discard | JobInvalid) or claim.tries + 1 >= handler.attempts:
+        return None
+    seconds, left = handler.wait_seconds(claim.tries + 1), _seconds_left(claim)
+    return seconds if left is None or seconds < left else None
+
+
+def _seconds_left(claim: Claim) -> float | None:
+    """Until the deadline of an app's job, as of when it was claimed; None if it has none."""
+    handler = INSTALLED.handlers.get(claim.envelope.kind)
+    if handler is None or handler.deadline is None:
+        return None
+    return handler.deadline - claim.waited_ms / 1000
+
+
+def _is_too_late(claim: Claim) -> bool:
+    left = _seconds_left(claim)
+    return left is not None and left <= 0
+
+
+def _until_deadline(claim: Claim, seconds: float) -> float:
+    """What is to wait for longer than it has time comes back when that is over, for its user to be told."""
+    left = _seconds_left(claim)
+    return seconds if left is None else min(seconds, max(0.0, left))
+
+
 def _again_after(away: DatabaseAway) -> float:
     if away.kind is FailureKind.STORAGE:
         return random.uniform(*UNWRITABLE_SECONDS)  # noqa: S311  no secret
@@ -333,7 +587,9 @@ def _again_after(away: DatabaseAway) -> float:
 def _from_memory(worker: process.WorkerProcess, envelope: Envelope) -> str | None:
     """The answer that needs no database, where there is one: the job is then done but for sending it."""
     paused = worker.engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
-    answer = balance_from_memory(envelope, worker.inbox.balances, worker.settings, paused=paused)
+    answer = answer_without_database(
+        envelope, worker.inbox.balances, worker.inbox.answers, worker.settings, paused=paused
+    )
     return None if answer is None else to_json(answer)
 
 
@@ -350,6 +606,28 @@ async def _run_errand(bot: Bot | None, worker: process.WorkerProcess, claim: Cla
         raise
     else:
         await deliver(bot, worker, claim, Answer(messages))
+
+
+def _give_back_unavailable(
+    worker: process.WorkerProcess, claim: Claim, away: DatabaseAway, failure: str | None
+) -> None:
+    """The job met an unavailable database. As `_give_back`."""
+    log.warning("database_away", kind=away.kind, retry_after_seconds=round(away.retry_after_seconds, 3))
+    # While calls are let through, one that failed says little: the job is tried again before anybody is told.
+    tell = claim.unavailable > 0 or not _lets_calls_through(worker)
+    has_failed = failure is not None or claim.failure is not None
+    begun = claim.envelope.kind not in READING_KINDS and (claim.begun or isinstance(away, OutcomeUnknown))
+    worker.inbox.release(
+        claim.envelope.job_id,
+        worker.owner,
+        delay_seconds=_again_after(away),
+        failure=failure,
+        unavailable=claim.unavailable + 1,
+        count_delivery=False,
+        tell=tell,
+        begun=begun,
+        reply=_from_memory(worker, claim.envelope) if tell and not has_failed and not begun else None,
+    )
 
 
 def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, failure: str | None) -> None:
@@ -375,28 +653,14 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
                 failure=failure,
             )
         case DatabaseAway():
-            log.warning(
-                "database_away", kind=error.kind, retry_after_seconds=round(error.retry_after_seconds, 3)
-            )
-            # While calls are let through, one that failed says little: the job is tried again before anybody is told.
-            tell = claim.unavailable > 0 or not _lets_calls_through(worker)
-            has_failed = failure is not None or claim.failure is not None
-            worker.inbox.release(
-                job_id,
-                worker.owner,
-                delay_seconds=_again_after(error),
-                failure=failure,
-                unavailable=claim.unavailable + 1,
-                count_delivery=False,
-                tell=tell,
-                reply=_from_memory(worker, claim.envelope) if tell and not has_failed else None,
-            )
+            _give_back_unavailable(worker, claim, error, failure)
         case NotNow():
             worker.inbox.release(
                 job_id,
                 worker.owner,
-                delay_seconds=error.seconds,
+                delay_seconds=_until_deadline(claim, error.seconds),
                 uncertain=claim.uncertain + 1 if error.uncertain else None,
+                begun=True,
                 count_delivery=False,
             )
         case redis.RedisError():
@@ -405,6 +669,21 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
             # The clock ran, not the job: a frozen host, say. What it did is found by its key.
             log.warning("time_limit", deliveries=claim.deliveries)
             worker.inbox.release(job_id, worker.owner, delay_seconds=0)
+        case _ if (
+            failure is None
+            and claim.failure is None
+            and (again_after := _next_try_seconds(claim, error)) is not None
+        ):
+            tries = claim.tries + 1
+            log.warning("job_tried", tries=tries, exc_info=error)
+            worker.inbox.release(
+                job_id,
+                worker.owner,
+                delay_seconds=again_after,
+                tries=tries,
+                begun=True,
+                count_delivery=False,
+            )
         case _:
             log.error("job_failed", exc_info=error)
             # Given back with its failure, and due at once: recording that is a step of its own, which may wait too.

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from ballast.messages import Message
 from dbcore import failed_operations
 from dbcore.users import TELEGRAM_ID_LIMIT
-from workers import texts
-from workers.jobs import Envelope, reference_of
-from workers.messages import Message
+from workers import payment_texts, texts
+from workers.alarms import bell
+from workers.jobs import Envelope, Quarantine, reference_of
 
 if TYPE_CHECKING:
     from workers.process import WorkerProcess
@@ -34,7 +35,18 @@ def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> l
         worker.tally.count("dead_letters")
     log.error("dead_letter", reference=reference, kind=envelope.kind)
     origin = envelope.origin
+    if envelope.kind == Quarantine.kind and envelope.fields.get("payment"):
+        payer_id = _payer_id(envelope)
+        # By the reference: should this run again, it is said once.
+        text = payment_texts.unreadable_alarm(reference, payer_id)
+        bell.leave_payment(worker.redis, f"payment-unreadable-{reference}", text)
+        return [] if origin is None else [origin.publicly(payment_texts.unreadable(reference))]
     return [] if origin is None else [origin.publicly(texts.failed(reference))]
+
+
+def _payer_id(envelope: Envelope) -> int | None:
+    value = envelope.fields.get("payer_id")
+    return value if type(value) is int and 0 < value < TELEGRAM_ID_LIMIT else None
 
 
 def _requester_id(envelope: Envelope) -> int | None:

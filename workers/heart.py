@@ -76,7 +76,7 @@ class Heart:
             self._said = says_how_it_is
             held = self._inbox.beat(self._owner, self._report() if says_how_it_is else None, new)
             self._told = counts
-            for job_id in self._in_hand.without(held):
+            for job_id in self._in_hand.forgotten(held):
                 if self._inbox.release(job_id, self._owner, delay_seconds=0):
                     log.warning("forgotten_claim_given_back", job_id=job_id)
         except redis.RedisError as error:

@@ -29,10 +29,11 @@ def _on_one_line(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str,
     }
 
 
-def configure_logging(**_celery: Any) -> None:
+def configure_logging(loglevel: int | None = None, **_celery: Any) -> None:
     """Send structlog's events and the libraries' records through one handler to stderr.
 
-    Connected to Celery's `setup_logging` signal, whose arguments it has no use for.
+    Connected to Celery's `setup_logging` signal. Its `loglevel` is WARNING unless it is given, so only DEBUG says
+    something: then each step of a job is logged.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -47,7 +48,11 @@ def configure_logging(**_celery: Any) -> None:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,  # first, so that a step nobody logs costs nothing
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -62,6 +67,8 @@ def configure_logging(**_celery: Any) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+    for ours in ("bot_frontend", "workers", "dbcore"):
+        logging.getLogger(ours).setLevel(logging.DEBUG if loglevel == logging.DEBUG else logging.NOTSET)
     # httpx logs each request with its URL, and Telegram's URLs contain the bot's token.
     # Celery tells each task twice over; our own events tell it once, with the job's id.
     for noisy in (

@@ -16,7 +16,15 @@ from pydantic import ValidationError
 
 from dbcore.fleet import FleetView
 from dbcore.redis_client import redis_time
-from workers.jobs import DATABASE_QUEUES, REFERENCE, WRITING_KINDS, Envelope, queue_of, reference_of
+from workers.jobs import (
+    APPS_LANE,
+    DATABASE_QUEUES,
+    REFERENCE,
+    WRITING_KINDS,
+    Envelope,
+    queue_of,
+    reference_of,
+)
 
 LOOKED_AT_MAX = 1_000_000
 """Ids of jobs that were finished: of more than these not all are looked at."""
@@ -111,7 +119,8 @@ def _state(
     if ahead:
         first = cast(bytes, client.lindex(f"ballast:inbox:lane:{lane}", 0) or b"").decode()
         jobs = "one job" if ahead == 1 else f"{ahead} jobs"
-        return "behind", f"{jobs} of the same user, the first with reference {reference_of(first)}"
+        whose = "lane" if lane.startswith(APPS_LANE) else "user"
+        return "behind", f"{jobs} of the same {whose}, the first with reference {reference_of(first)}"
     if b"reply" in record:
         return "answering", "Telegram to take its answer"
     if client.zscore("ballast:inbox:held_back", job_id) is not None:

@@ -5,63 +5,34 @@ known does not wait: they are told that one, with its time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from ballast.builtin.declared import Waiting, Words
+from ballast.jobs import TelegramUpdate
+from ballast.messages import Message
+from ballast.replies import Reply
 from dbcore.known_balances import KnownBalances
 from dbcore.money import format_amount
 from dbcore.settings import Settings
+from workers.command_names import called
 from workers.jobs import (
-    AdjustBalance,
-    AskAdjustment,
-    CancelTransfers,
-    ChangeDraft,
-    ChooseBroadcasts,
-    CreateTransfer,
-    DecideAdjustment,
-    DecideTransfer,
+    INSTALLED,
+    JOB_TYPES,
+    TOLD_TO_WAIT,
+    AppCommand,
     DeliverReply,
-    DraftBroadcast,
     Envelope,
-    GetOrCreateUser,
-    ListBroadcasts,
-    PressBroadcast,
-    RecordPayment,
     ShowBalance,
-    ShowHistory,
     reference_of,
 )
-from workers.messages import Message
+from workers.last_answers import LastAnswers
+from workers.origins import Origin, messages_of
 
-TOLD_TO_WAIT = frozenset(
-    job_type.kind
-    for job_type in (
-        GetOrCreateUser,
-        ChooseBroadcasts,
-        ShowBalance,
-        AdjustBalance,
-        AskAdjustment,
-        DecideAdjustment,
-        CreateTransfer,
-        DecideTransfer,
-        CancelTransfers,
-        RecordPayment,
-        ShowHistory,
-        DraftBroadcast,
-        ChangeDraft,
-        PressBroadcast,
-        ListBroadcasts,
-    )
-)
-"""Kinds whose people are told that their command is saved: those that need the database and answer somebody."""
-
-
-_ANSWERED_IN_GROUPS = frozenset(
-    job_type.kind for job_type in (CreateTransfer, DecideTransfer, CancelTransfers)
-)
-"""Kinds whose answer a whole group may read. A group's other commands are answered in the private chat."""
+_OF_A_COMMAND: Words = ("Your command", "write to you here")
 
 
 def waits_for_the_database(envelope: Envelope) -> bool:
@@ -78,29 +49,99 @@ def queued_notice(envelope: Envelope, settings: Settings, *, paused: bool) -> En
     origin = envelope.origin
     if origin is None or not waits_for_the_database(envelope):
         return None
-    saved, promise = _saved(envelope.kind, envelope.fields, settings)
-    if origin.is_group and envelope.kind not in _ANSWERED_IN_GROUPS:
-        promise = promise.replace(" here", " in our private chat")
     why, until = (
         ("The bot is paused for maintenance.", "as soon as it is back")
         if paused
         else ("We have a technical problem.", "as soon as it is fixed")
     )
-    text = f"{why} {saved} is saved, and I'll {promise} {until}. (Ref. {reference_of(envelope.job_id)})"
-    notice_id = f"{envelope.job_id}-queued"
-    notice = DeliverReply(messages=(origin.publicly(text),), notice_of=envelope.job_id)
+    notice_id = f"{asked_about(envelope)}-queued"
+    messages = _saying(envelope, origin, settings, why, until)
+    notice = DeliverReply(messages=messages, notice_of=envelope.job_id)
     return Envelope.of(notice, job_id=notice_id, lane=notice_id, origin=origin)
 
 
-def late_notice(envelope: Envelope, settings: Settings) -> Message | None:
-    """What is said while the answer takes long and nothing is known to be wrong; None where nobody waits for it."""
+def asked_about(envelope: Envelope) -> str:
+    """What is said to be saved only once: the job, or all presses of one person on one card."""
+    waiting = _waiting(envelope.kind)
+    token = None if waiting is None or waiting.once_for is None else envelope.fields.get(waiting.once_for)
+    if not isinstance(token, str):
+        return envelope.job_id
+    card = hashlib.sha256(f"{envelope.kind} {token} {envelope.asker_id}".encode()).hexdigest()[:32]
+    return f"card-{card}"
+
+
+def late_notice(envelope: Envelope, settings: Settings) -> tuple[Message, ...]:
+    """What is said while the answer takes long and nothing is known to be wrong; nothing where nobody waits for it."""
     if envelope.origin is None:
-        return None
-    saved, promise = _saved(envelope.kind, envelope.fields, settings)
-    return envelope.origin.publicly(
-        f"This is taking longer than usual. {saved} is saved, and I'll {promise} as soon as I can. "
-        f"(Ref. {reference_of(envelope.job_id)})"
+        return ()
+    return _saying(
+        envelope, envelope.origin, settings, "This is taking longer than usual.", "as soon as I can"
     )
+
+
+def _saying(
+    envelope: Envelope, origin: Origin, settings: Settings, why: str, until: str
+) -> tuple[Message, ...]:
+    """The notice, where the command was written; and from a group, first in private what the group is not to read."""
+
+    def text(saved: str, promise: str) -> str:
+        return f"{why} {saved} is saved, and I'll {promise} {until}. (Ref. {reference_of(envelope.job_id)})"
+
+    saved, promise = _saved(envelope.kind, envelope.fields, settings)
+    if not origin.is_group:
+        return (origin.publicly(text(saved, promise)),)
+    in_private: tuple[Message, ...] = ()
+    waiting = _waiting(envelope.kind)
+    if waiting is not None and waiting.details_in_private and origin.asker_id is not None:
+        in_private = (Message(chat_id=origin.asker_id, text=text(saved, promise)),)
+    if waiting is not None and waiting.in_groups is not None:
+        saved, promise = waiting.in_groups
+    if waiting is None or not waiting.is_public:
+        promise = promise.replace(" here", " in our private chat")
+    # The group's last: once that is noted on the job's record, its user counts as told.
+    return (*in_private, origin.publicly(text(saved, promise)))
+
+
+def answer_without_database(
+    envelope: Envelope, balances: KnownBalances, answers: LastAnswers, settings: Settings, *, paused: bool
+) -> tuple[Message, ...] | None:
+    """The answer that is given now instead of waiting for the database: what an app's command says of itself, what it
+    said last, or a known balance. None if the job is to wait.
+
+    Raises redis.RedisError.
+    """
+    command = INSTALLED.commands_of.get(envelope.kind)
+    if command is None or envelope.origin is None:
+        return balance_from_memory(envelope, balances, settings, paused=paused)
+    match command.unavailable:
+        case "queue":
+            return None
+        case "refuse":
+            why = "The bot is paused for maintenance" if paused else "We have a technical problem"
+            return tuple(
+                envelope.origin.privately(
+                    f"{why}, so /{command.name} was not done. Please send it again later."
+                )
+            )
+        case Reply() as reply:
+            return tuple(messages_of(reply, envelope.origin))
+    return _answered_last(envelope, envelope.origin, answers, paused=paused)
+
+
+def _answered_last(
+    envelope: Envelope, origin: Origin, answers: LastAnswers, *, paused: bool
+) -> tuple[Message, ...] | None:
+    job = JOB_TYPES[envelope.kind].decode(envelope.fields)
+    last = answers.find(job) if isinstance(job, AppCommand) else None
+    if last is None:
+        return None
+    why = "the bot is paused for maintenance" if paused else "of a technical problem"
+    said = Reply(
+        f"{_when(last.at)} the answer was as follows. I can't check it right now because {why}.",
+        public=all(public for _, public in last.replies),
+    )
+    replies = [said, *(Reply(text, html=True, public=public) for text, public in last.replies)]
+    return tuple(message for reply in replies for message in messages_of(reply, origin))
 
 
 def balance_from_memory(
@@ -133,57 +174,20 @@ def _when(moment: datetime) -> str:
     return f"On {moment:%Y-%m-%d} at {moment:%H:%M} UTC"
 
 
-def _saved(kind: str, fields: Mapping[str, Any], settings: Settings) -> tuple[str, str]:
-    """What is saved, and what will be done about it."""
-    words = _WORDS.get(kind)
-    return ("Your command", "write to you here") if words is None else words(fields, settings)
+def _saved(kind: str, fields: Mapping[str, Any], settings: Settings) -> Words:
+    waiting = _waiting(kind)
+    saved, promise = _OF_A_COMMAND if waiting is None else waiting.said(fields, settings)
+    return saved.replace("{cancel}", called("cancel")), promise
 
 
-def _transfer(fields: Mapping[str, Any], settings: Settings) -> tuple[str, str]:
-    what = f"Your transfer of {_money(fields, settings)} to {_shown(fields.get('recipient'))}"
-    return what, "ask you here to confirm it"
-
-
-def _adjustment(fields: Mapping[str, Any], settings: Settings) -> tuple[str, str]:
-    did, preposition = ("credit", "to") if int(fields.get("amount") or 0) > 0 else ("debit", "from")
-    username = fields.get("username")
-    whom = f"@{_shown(username)}" if username else _shown(fields.get("telegram_id"))
-    return f"Your {did} of {_money(fields, settings)} {preposition} {whom}", "write to you here"
-
-
-def _asked_adjustment(fields: Mapping[str, Any], settings: Settings) -> tuple[str, str]:
-    what, _ = _adjustment(fields, settings)
-    return what, "ask you here to confirm it"
-
-
-def _decision(fields: Mapping[str, Any], _: Settings) -> tuple[str, str]:
-    return ("Your confirmation" if fields.get("confirm") else "Your cancellation"), "tell you the result here"
-
-
-def _money(fields: Mapping[str, Any], settings: Settings) -> str:
-    return format_amount(
-        abs(int(fields.get("amount") or 0)), settings.currency_exponent, escape(settings.currency)
-    )
-
-
-def _shown(value: object) -> str:
-    return escape(str(value), quote=False)
-
-
-_WORDS: Mapping[str, Callable[[Mapping[str, Any], Settings], tuple[str, str]]] = {
-    GetOrCreateUser.kind: lambda *_: ("Your /start", "answer it here"),
-    ChooseBroadcasts.kind: lambda *_: ("Your choice about announcements", "confirm it here"),
-    ShowBalance.kind: lambda *_: ("Your question about your balance", "answer it here"),
-    ShowHistory.kind: lambda *_: ("Your request for your transactions", "send them here"),
-    AdjustBalance.kind: _adjustment,
-    AskAdjustment.kind: _asked_adjustment,
-    DecideAdjustment.kind: _decision,
-    RecordPayment.kind: lambda *_: ("Your payment", "send you a receipt"),
-    CreateTransfer.kind: _transfer,
-    CancelTransfers.kind: lambda *_: ("Your /cancel", "write to you here"),
-    DecideTransfer.kind: _decision,
-    **{
-        job_type.kind: lambda *_: ("Your broadcast command", "write to you here")
-        for job_type in (DraftBroadcast, ChangeDraft, PressBroadcast, ListBroadcasts)
-    },
-}
+def _waiting(kind: str) -> Waiting | None:
+    handler = INSTALLED.handlers.get(kind)
+    if handler is None:
+        return None
+    if handler.built_in is not None:
+        return handler.built_in.waiting
+    if kind in INSTALLED.commands_of:
+        return Waiting(words=(f"Your /{INSTALLED.commands_of[kind].name}", "answer it here"))
+    if kind in INSTALLED.jobs:
+        return Waiting(words=("Your request", "write to you here"))
+    return Waiting(words=("Your message", "answer it here")) if handler.payload is TelegramUpdate else None

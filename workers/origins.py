@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workers.messages import Button, Message
+from ballast.messages import Button, Message
+from ballast.replies import Reply
 
 ANSWERED_IN_PRIVATE = "I answered you in our private chat."
 PRIVATE_CHAT_CLOSED = "I cannot write to you yet. Press the button below, then Start, and I can."
@@ -87,3 +88,24 @@ class Origin:
         )
         line = self.publicly(ANSWERED_IN_PRIVATE)
         return [answer, line.model_copy(update={"opens": opens, "private_chat_id": None})]
+
+
+def messages_of(
+    reply: Reply,
+    origin: Origin | None,
+    buttons: Sequence[Sequence[Button]] = (),
+    *,
+    pressed_message_id: int | None = None,
+) -> list[Message]:
+    """What an app's handler said, as messages. Empty if nobody waits for it.
+
+    pressed_message_id -- the message whose button is answered.
+    """
+    if reply.to is not None:
+        return [Message(chat_id=reply.to, text=reply.markup, buttons=tuple(tuple(row) for row in buttons))]
+    if origin is None:
+        return []
+    edited = pressed_message_id if reply.edit else None
+    if reply.public:
+        return [origin.publicly(reply.markup, buttons, edit_message_id=edited)]
+    return origin.privately(reply.markup, buttons, edit_message_id=edited)

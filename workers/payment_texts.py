@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
+
 from dbcore.payments import PaymentKind
 from dbcore.text import one_line
+from workers.command_names import mention
 from workers.jobs import RecordPayment
 from workers.phrases import escape
 
 STARS = "XTR"
+
+_CODE = re.compile(r"[A-Z]{3}")
+
+# Telegram counts in the smallest unit. How many make one: ISO 4217, where all others have two decimals.
+_WITHOUT_DECIMALS = frozenset(
+    {
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    }
+)
+_WITH_THREE_DECIMALS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 
 
 def receipt(job: RecordPayment) -> str:
@@ -28,11 +57,38 @@ def alarm(job: RecordPayment) -> str:
     if PaymentKind(job.event) is PaymentKind.REFUNDED:
         return (
             f"{who} was refunded {_price(job)}.\n{charge}\n"
-            "No balance has changed. If you credited this payment, use /debit."
+            f"No balance has changed.{mention('debit', ' If you credited this payment, use {}.')}"
         )
     return (
         f"{who} paid {_price(job)}, but this bot does not process payments yet.\n{charge}\n"
-        "No balance has changed. Refund the payment with refundStarPayment, or use /credit."
+        f"No balance has changed. {_refund(job)}{mention('credit', ', or use {}')}."
+    )
+
+
+def doubtful(job: RecordPayment) -> str:
+    """To the payer whom a report names that contradicts the first one of its charge."""
+    did = "a refund" if PaymentKind(job.event) is PaymentKind.REFUNDED else "a payment"
+    return (
+        f"Telegram reported {did} of <b>{_price(job)}</b>, but we have another record of it. "
+        f"Your balance has not changed. The admins have been told and will check it.\n"
+        f"Charge ID: <code>{_line(job.charge_id)}</code>"
+    )
+
+
+def unreadable(reference: str) -> str:
+    """To the payer whose payment is in an update that could not be read."""
+    return (
+        "Telegram reported a payment in your chat, but we could not read it. Your balance has not changed. "
+        f"The admins have been told. If you contact them, quote this reference: <code>{reference}</code>"
+    )
+
+
+def unreadable_alarm(reference: str, telegram_id: int | None) -> str:
+    who = "An unknown user" if telegram_id is None else f"User <code>{telegram_id}</code>"
+    return (
+        f"{who} made or got back a payment that could not be read. It is the failed job <code>{reference}</code>, "
+        f"which holds Telegram's report: <code>python -m workers dead-letters show {reference}</code>. "
+        "No balance has changed."
     )
 
 
@@ -44,11 +100,19 @@ def contradiction(job: RecordPayment) -> str:
     )
 
 
+def _refund(job: RecordPayment) -> str:
+    if job.currency == STARS:
+        return "Refund the payment with refundStarPayment"
+    return "Refund the payment in your payment provider's dashboard"
+
+
 def _price(job: RecordPayment) -> str:
     if job.currency == STARS:
         return f"{job.amount:,} Telegram Star" + ("" if job.amount == 1 else "s")
-    # Telegram counts in the smallest unit, and how many make one is different for each currency.
-    return f"{job.amount:,} of the smallest units of {_line(job.currency)}"
+    if not _CODE.fullmatch(job.currency):
+        return f"{job.amount:,} of the smallest units of {_line(job.currency)}"
+    decimals = 0 if job.currency in _WITHOUT_DECIMALS else 3 if job.currency in _WITH_THREE_DECIMALS else 2
+    return f"{Decimal(job.amount).scaleb(-decimals):,.{decimals}f} {job.currency}"
 
 
 def _line(text: str) -> str:

@@ -1,11 +1,13 @@
 """The parts that what people are told is made of: money, people, memos. Telegram's HTML.
 
-Names and memos are made harmless here and nowhere else: escaped, on one line, without what nobody sees, and isolated.
+Names and memos are made harmless here and nowhere else: escaped, on one line, without what nobody sees, isolated, in
+quotation marks that they have none of, and with nothing in them that Telegram makes a link of.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from html import escape as escape_html
 
 from dbcore.money import format_amount
@@ -17,7 +19,10 @@ from dbcore.users import UserAccount
 NAME_SHOWN_MAX = 32
 """A first name may have 64 characters and a username 32; a page of history shows eight of each."""
 
-_QUOTATION_MARKS = str.maketrans(dict.fromkeys("“”„‟", '"'))
+_QUOTATION_MARKS = re.compile("[“”„‟❝❞〝〞〟″‶＂\U0001f676-\U0001f678]|['‘’‚‛′]{2,}")
+
+_WITHOUT_LINKS = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "So", "Sk"})
+"""Letters, marks and pictures."""
 
 _USERNAME = re.compile(r"\w{1,32}", re.ASCII)
 
@@ -34,11 +39,30 @@ def money(minor: int, settings: Settings) -> str:
 def shown(text: str, length_max: int | None = None) -> str:
     """What somebody wrote, as it may stand in a sentence of ours; empty where nothing of it is seen."""
     line = one_line(text, length_max)
-    return isolated(escape(line)) if shows_something(line) else ""
+    return isolated(_without_links(line)) if shows_something(line) else ""
+
+
+def quoted(text: str, length_max: int | None = None) -> str:
+    """The same between quotation marks that it has none of, so that it cannot end before its end, and does not read as
+    words of ours.
+    """
+    said = shown(_QUOTATION_MARKS.sub('"', one_line(text)), length_max)
+    return f"“{said}”" if said else ""
+
+
+def _without_links(line: str) -> str:
+    """As HTML. Telegram makes links of addresses, @names, /commands, #tags, $tags and long numbers, and in fixed-width
+    letters of none. Words that have no sign or digit which such a link begins with or needs stay as they are.
+    """
+    return escape(line) if all(map(_makes_no_link, line)) else f"<code>{escape(line)}</code>"
+
+
+def _makes_no_link(letter: str) -> bool:
+    return letter in " ,'’!?\"()-…\u200d" or unicodedata.category(letter) in _WITHOUT_LINKS
 
 
 def first_name(party: Party | UserAccount) -> str:
-    return shown(party.first_name, NAME_SHOWN_MAX) or "a user without a name"
+    return quoted(party.first_name, NAME_SHOWN_MAX) or "a user without a name"
 
 
 def _username(party: Party | UserAccount) -> str | None:
@@ -54,13 +78,13 @@ def name(party: Party | UserAccount) -> str:
 
 
 def identified(party: Party) -> str:
-    """Who it is, on a line of its own in fixed-width letters, which no name can have: for whoever is to confirm."""
+    """Who it is, on a line of its own, which no name can begin: for whoever is to confirm."""
     username = _username(party)
     handle = f"<code>@{username}</code> · " if username else ""
     return f"{handle}ID <code>{party.telegram_id}</code>"
 
 
 def memo_line(memo: str) -> str:
-    """On a line of its own, between quotation marks that it has none of, so that it cannot end before its end."""
-    said = shown(memo.translate(_QUOTATION_MARKS))
-    return f"\n“{said}”" if said else ""
+    """On a line of its own."""
+    said = quoted(memo)
+    return f"\n{said}" if said else ""

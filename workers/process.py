@@ -10,23 +10,26 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import redis
 import structlog
 
-from dbcore import bound_bot
-from dbcore.bound_bot import WrongBot
+from dbcore import bound_bot, outbox
+from dbcore.collisions import Refused
 from dbcore.fleet.membership import join
 from dbcore.fleet.process_names import name_of_this_process
 from dbcore.redis_client import connect_redis, require_database
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings, SettingsError, load_settings
+from workers import relay
 from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
+from workers.draining import RoundSize
 from workers.heart import Heart
 from workers.in_hand import InHand
-from workers.inbox import Inbox, Publisher
+from workers.inbox import Answered, Batcher, Finish, Inbox, Publisher
 from workers.jobs import DATABASE_QUEUES
 from workers.telegram.courier import Courier
 from workers.telegram.pacer import Pacer
@@ -51,7 +54,7 @@ class WorkerProcess:
         self.redis = connect_redis(settings)
         pace = pace_of(settings)
         self.inbox = Inbox(self.redis, owner_dead_seconds=pace.owner_dead)
-        self.publisher = Publisher(app)
+        self.publisher = Publisher(self.redis)
         self.queues = sorted(app.amqp.queues.consume_from)
         bulk = {"broadcasts"} == {*self.queues} & {*DATABASE_QUEUES}
         self.engine, self.link = join(settings, self.redis, self.owner, forked=forked, bulk=bulk)
@@ -62,7 +65,14 @@ class WorkerProcess:
         self.broadcaster = Broadcaster(
             self.redis, self.engine, self.inbox, self.publisher, self.courier.closing, self.pacer
         )
+        self.relay = relay.Relay(self.redis, self.engine, self.inbox, self.publisher)
+        # Each of the courier's loop.
+        self.clearings: Batcher[int, bool] = Batcher(self.pacer.are_clear)
+        self.turns: Batcher[tuple[int, int], float] = Batcher(self.pacer.interactive_many)
+        self.noting: Batcher[tuple[str, int], None] = Batcher(self.inbox.note_sent_many)
+        self.finishing: Batcher[Answered, Finish] = Batcher(self._finish_many)
         self.in_hand = InHand()
+        self.round_size = RoundSize()
         self.heart = Heart(
             self.inbox, self.owner, self.in_hand, self._report, self._counts, idle_seconds=pace.beat
         )
@@ -70,10 +80,12 @@ class WorkerProcess:
     def start(self) -> None:
         self.link.start()
         self.heart.start()
+        outbox.listen(lambda: relay.ask(self.redis, self.publisher))
         log.info("Database stability monitoring started", owner=self.owner)
 
     def stop(self) -> None:
         """Let answers under way go out, then give back what is still held."""
+        outbox.listen(None)
         self.courier.close(DRAIN_SECONDS_MAX)
         self.heart.stop()
         self.link.stop()
@@ -83,6 +95,12 @@ class WorkerProcess:
             # Without the farewell the rescuer finds out by the missing heartbeat, some seconds later.
             log.warning("farewell_failed", error=type(error).__name__)
         self.engine.dispose()
+
+    def _finish_many(self, jobs: Sequence[Answered]) -> list[Finish]:
+        """Drop the records of jobs that are answered, and publish the next ones of their lanes."""
+        finished = self.inbox.finish_many(jobs)
+        self.publisher.publish_many([one.following for one in finished if one.following is not None])
+        return finished
 
     def _report(self) -> dict[str, Any]:
         return {
@@ -110,8 +128,15 @@ class WorkerProcess:
 
 _lock = threading.Lock()
 _node = ""  # the worker's name in Celery, `main@host`; its children have it by the fork
+_app: Celery | None = None  # workers/celery.py makes it, and connects this module's functions to its signals
 _current: WorkerProcess | None = None
 _current_pid: int | None = None
+
+
+def bind(app: Celery) -> None:
+    """The application whose tasks this process does."""
+    global _app
+    _app = app
 
 
 def current(*, forked: bool = False) -> WorkerProcess:
@@ -119,9 +144,9 @@ def current(*, forked: bool = False) -> WorkerProcess:
     global _current, _current_pid
     with _lock:
         if _current is None or _current_pid != os.getpid():
-            from workers.celery import app
-
-            _current = WorkerProcess(load_settings(), app, forked=forked)
+            if _app is None:
+                raise RuntimeError("import workers.celery first: it binds the application")
+            _current = WorkerProcess(load_settings(), _app, forked=forked)
             _current_pid = os.getpid()
             _current.start()
         return _current
@@ -133,7 +158,7 @@ def note_node(sender: str, **_celery: Any) -> None:
         settings = load_settings()
         require_database(settings)
         bound_bot.require_own(settings)
-    except (SettingsError, WrongBot) as error:
+    except (SettingsError, Refused) as error:
         sys.exit(f"ballast: {error}")
     global _node
     _node = sender

@@ -16,18 +16,18 @@ import redis
 import structlog
 from celery import bootsteps
 
+from ballast.messages import to_json
 from dbcore import fleet
 from dbcore.fleet import FleetView, outages
 from dbcore.fleet.process_names import has_ended
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
-from workers import parent, unknown_kinds
+from workers import parent, relay, unknown_kinds
 from workers.alarms.bell import Bell
 from workers.alarms.watch import AlarmWatch
-from workers.inbox import Inbox, Publisher, Ticket
-from workers.jobs import DATABASE_QUEUES, QUEUES, WRITING_KINDS, Envelope
-from workers.messages import to_json
-from workers.notices import balance_from_memory, queued_notice, waits_for_the_database
+from workers.inbox import Inbox, Publisher
+from workers.jobs import DATABASE_QUEUES, READING_KINDS, WRITING_KINDS, Envelope
+from workers.notices import answer_without_database, queued_notice, waits_for_the_database
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +104,8 @@ class Rescuer:
         published = 0
         if on_record or shut != self._shut or now - self._swept_at >= SWEEP_SECONDS:
             published = self._rescue(shut, view)
+            if self._shut and not shut:
+                relay.ask(self._redis, self._publisher)
             self._shut, self._swept_at = shut, now
         self._alarms.look(view)
         if self._lease_ms() > leased_ms:
@@ -131,7 +133,7 @@ class Rescuer:
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
             looked_at, tickets = self._inbox.rescue(BATCH, shut=shut)
-            published += sum(self._publish(ticket) for ticket in tickets)
+            published += unknown_kinds.publish(self._inbox, self._publisher, tickets)
             if looked_at < BATCH:
                 break
         self._heed_those_who_wait(view)
@@ -165,21 +167,20 @@ class Rescuer:
     def _heed(self, envelope: Envelope, *, paused: bool) -> bool:
         """Answer it or tell its user that it waits, where nobody did yet; whether somebody waits for it from now on."""
         if not envelope.told_to_wait:
-            answer = balance_from_memory(envelope, self._inbox.balances, self._settings, paused=paused)
+            answer = answer_without_database(
+                envelope, self._inbox.balances, self._inbox.answers, self._settings, paused=paused
+            )
             if answer is not None:
-                self._publish(self._inbox.answer(envelope.job_id, to_json(answer)))
-                return False
+                unless_begun = envelope.kind not in READING_KINDS
+                ticket = self._inbox.answer(envelope.job_id, to_json(answer), unless_begun=unless_begun)
+                if ticket is not None:
+                    self._publisher.publish(ticket)
+                if ticket is not None or not unless_begun:
+                    return False
             notice = queued_notice(envelope, self._settings, paused=paused)
-            if notice is not None:
-                self._publish(self._inbox.accept(notice).ticket)
+            if notice is not None and (ticket := self._inbox.accept(notice).ticket):
+                self._publisher.publish(ticket)
         return waits_for_the_database(envelope)
-
-    def _publish(self, ticket: Ticket | None) -> bool:
-        if ticket is None:
-            return False
-        if ticket.queue in QUEUES:
-            return self._publisher.publish(ticket)
-        return unknown_kinds.see_to(self._inbox, self._publisher, ticket.job_id, ticket.kind)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._pause):
@@ -207,7 +208,7 @@ class RescuerStep(bootsteps.StartStopStep):
         client = parent.redis_client()
         pace = pace_of(settings)
         inbox = Inbox(client, owner_dead_seconds=pace.owner_dead)
-        self._rescuer = Rescuer(client, inbox, Publisher(worker.app), settings, settings.admin_ids, pace)
+        self._rescuer = Rescuer(client, inbox, Publisher(client), settings, settings.admin_ids, pace)
         self._rescuer.start()
 
     def stop(self, worker: Any) -> None:

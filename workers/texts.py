@@ -4,24 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ballast.builtin import button_data
+from ballast.builtin.button_data import CANCEL, CONFIRM
+from ballast.messages import Button
 from dbcore.history import HistoryEntry, HistoryPage
 from dbcore.money import format_amount
 from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, Party, PendingOutcome, RejectionReason
 from dbcore.settings import Settings
 from dbcore.users import UserAccount
 from workers import phrases
+from workers.command_names import mention
 from workers.jobs import AdjustBalance, CreateTransfer
-from workers.messages import Button
-from workers.phrases import first_name, identified, shown
+from workers.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, shown
 
 escape, _money, _name, _memo = phrases.escape, phrases.money, phrases.name, phrases.memo_line
 
-NOT_YOUR_HISTORY = "These buttons belong to somebody else. Send /history to see yours."
+NOT_YOUR_HISTORY = f"These buttons belong to somebody else.{mention('history', ' Send {} to see yours.')}"
 
 BROADCASTS_STOPPED = (
-    "You get no broadcasts any more. Everything else goes on as before; /resume brings them back."
+    "You get no broadcasts any more. Everything else goes on as before"
+    f"{mention('resume', '; {} brings them back')}."
 )
-BROADCASTS_WANTED = "You get broadcasts again. /stop ends them."
+BROADCASTS_WANTED = f"You get broadcasts again.{mention('stop', ' {} ends them.')}"
+
+_WHAT_THERE_IS = ", ".join(
+    filter(
+        None,
+        [
+            mention("balance", "{} shows it"),
+            mention("send", "{} moves it to somebody else"),
+            mention("history", "{} shows what happened"),
+            mention("help", "{} explains"),
+        ],
+    )
+)
 
 EXPIRES_AFTER_MINUTES = 10
 
@@ -31,11 +47,10 @@ MEMO_SHOWN_MAX = 40
 
 def welcome(account: UserAccount, settings: Settings) -> str:
     greeting = "Welcome" if account.created else "Welcome back"
-    name = f", {first_name(account)}" if shown(account.first_name) else ""
-    return (
-        f"{greeting}{name}! Your balance is {_money(account.balance, settings)}.\n\n"
-        "/balance shows it, /send moves it to somebody else, /history shows what happened, /help explains."
-    )
+    called = shown(account.first_name, NAME_SHOWN_MAX)
+    name = f", {called}" if called else ""
+    text = f"{greeting}{name}! Your balance is {_money(account.balance, settings)}."
+    return f"{text}\n\n{_WHAT_THERE_IS}." if _WHAT_THERE_IS else text
 
 
 def balance(account: UserAccount, settings: Settings) -> str:
@@ -109,8 +124,10 @@ def transfer_to_confirm(outcome: PendingOutcome, job: CreateTransfer, settings: 
     )
 
 
-def transfer_buttons(token: str) -> Sequence[Sequence[Button]]:
-    return [[Button(text="Confirm", data=f"c:{token}"), Button(text="Cancel", data=f"x:{token}")]]
+def transfer_buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]:
+    """telegram_id -- of the person who may press them: others are told so at once, without asking the database."""
+    confirm, cancel = (button_data.transfer(each, token, telegram_id) for each in (CONFIRM, CANCEL))
+    return [[Button(text="Confirm", data=confirm), Button(text="Cancel", data=cancel)]]
 
 
 def decided(outcome: DecisionOutcome, settings: Settings) -> str:
@@ -189,7 +206,7 @@ def _entry(entry: HistoryEntry, settings: Settings) -> str:
         with_whom = "credit" if entry.amount > 0 else "debit"
     else:
         with_whom = f"{'from' if entry.amount > 0 else 'to'} {_name(entry.counterparty)}"
-    said = shown(entry.memo, MEMO_SHOWN_MAX)
+    said = quoted(entry.memo, MEMO_SHOWN_MAX)
     memo = f" · {said}" if said else ""
     return f"{entry.created_at:%Y-%m-%d %H:%M} <b>{sign}{amount}</b> {with_whom}{memo}"
 
@@ -200,18 +217,15 @@ def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Se
     newest_shown, oldest_shown = page.entries[0].version, page.entries[-1].version
     row = []
     if newest_shown < page.newest_version:
-        row.append(
-            Button(
-                text="◀ Newer", data=f"h:{telegram_id}:{min(page.newest_version, newest_shown + page_length)}"
-            )
-        )
+        newer = min(page.newest_version, newest_shown + page_length)
+        row.append(Button(text="◀ Newer", data=button_data.history(telegram_id, newer)))
     if oldest_shown > 1:
-        row.append(Button(text="Older ▶", data=f"h:{telegram_id}:{oldest_shown - 1}"))
+        row.append(Button(text="Older ▶", data=button_data.history(telegram_id, oldest_shown - 1)))
     return [row] if row else []
 
 
 def failed(reference: str) -> str:
     return (
-        f"Something went wrong, and it is our fault. It is on record as {reference}; quote it if you ask about it. "
-        "/history shows whether money moved."
+        f"Something went wrong, and it is our fault. It is on record as {reference}; quote it if you ask about it."
+        f"{mention('history', ' {} shows whether money moved.')}"
     )

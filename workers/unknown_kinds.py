@@ -6,23 +6,24 @@ Celery drops the message; the record stays, and its user's lane with it.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 import structlog
 
+from dbcore import keys
 from workers import parent
-from workers.inbox import Inbox, Publisher
+from workers.inbox import Inbox, Publisher, Ticket
+from workers.jobs import QUEUES
 
 log = structlog.get_logger(__name__)
 
 MALFORMED = "(malformed)"
-_KIND = re.compile(r"[a-z0-9_.]{1,64}")
-"""What a kind looks like. Anything else in a message's task name may be somebody's text."""
+"""For what is no kind: anything else in a message's task name may be somebody's text."""
 
 
-def on_unknown_task(sender: Any, name: str | None, id: str | None, **_celery: Any) -> None:
+def on_unknown_task(name: str | None, id: str | None, **_celery: Any) -> None:
     """Celery's `task_unknown`: this worker, in its parent process, was handed a message of a task it does not have.
 
     name, id -- None where the message has no text there: it is of no job.
@@ -30,15 +31,25 @@ def on_unknown_task(sender: Any, name: str | None, id: str | None, **_celery: An
     if name is None or id is None:
         return
     try:
-        see_to(Inbox(parent.redis_client()), Publisher(sender.app), id, name.removeprefix("workers."))
+        client = parent.redis_client()
+        see_to(Inbox(client), Publisher(client), id, name.removeprefix("workers."))
     except redis.RedisError as error:
         # It was published a moment ago, and the rescuer looks at it again.
         log.warning("unknown_kind_not_noted", job_id=id, error=type(error).__name__)
 
 
+def publish(inbox: Inbox, publisher: Publisher, tickets: Sequence[Ticket]) -> int:
+    """Publish jobs of any kind, in this order; how many of the messages Redis confirmed."""
+    published = publisher.publish_many([ticket for ticket in tickets if ticket.queue in QUEUES])
+    for ticket in tickets:
+        if ticket.queue not in QUEUES:  # nobody of this release works on it
+            published += see_to(inbox, publisher, ticket.job_id, ticket.kind)
+    return published
+
+
 def see_to(inbox: Inbox, publisher: Publisher, job_id: str, kind: str) -> bool:
     """Have it tried again later, or failed now; whether it was failed."""
-    if _KIND.fullmatch(kind) is None:
+    if keys.KINDS.fullmatch(kind) is None:
         kind = MALFORMED  # for the log, and for the dead letter that operators read
     ticket = inbox.unknown_kind(job_id, kind)
     log.error("unknown_kind", job_id=job_id, kind=kind, failed=ticket is not None)

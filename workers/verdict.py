@@ -12,6 +12,7 @@ from dbcore.fleet import FleetView
 from dbcore.redis_condition import STOPS_INTAKE, RedisTrouble
 from workers.counts import counted
 from workers.durations import duration
+from workers.inbox import Overdue
 from workers.probe_record import SCHEMA
 
 _LETS_THROUGH = frozenset({BreakerState.CLOSED, BreakerState.DISABLED})
@@ -83,7 +84,8 @@ class Circumstances:
     takes_jobs -- whether Redis answers. seen -- whether what it holds was ever seen, and could be read.
     redis_trouble -- what is wrong with it though it answers, the worst there is.
     deaf -- why updates do not reach us, where they do not.
-    overdue_seconds -- the longest that a job has waited for a worker to take it, where that is too long.
+    overdue -- the job that has waited longest for a worker to begin it, where that is too long.
+    lost_to_one_job -- processes that one job has cost in the last minute, where it was more than one.
     paused_seconds -- since an operator paused the bot, where one did.
     failed_jobs -- open ones, as last seen. alarms -- how many are active.
     answers_seconds -- within which 95% of the last minute's answers came.
@@ -100,7 +102,8 @@ class Circumstances:
     waiting: int
     held_back: int
     oldest_seconds: float
-    overdue_seconds: float = 0.0
+    overdue: Overdue | None = None
+    lost_to_one_job: int = 0
     paused_seconds: float | None = None
     failed_jobs: int = 0
     alarms: int = 0
@@ -162,11 +165,17 @@ def _troubled(now: Circumstances) -> Verdict | None:
             "A queue has no worker",
             f"Jobs wait in {', '.join(now.unattended)}, and no worker takes from there. Start one for it.",
         )
-    elif now.overdue_seconds:
+    elif now.lost_to_one_job:
+        title, words = (
+            "A job ends worker processes",
+            f"One job has ended {now.lost_to_one_job} of them. After five it is a failed job; until then, others may "
+            "wait longer. The workers' log names the job (process_lost).",
+        )
+    elif now.overdue:
         title, words = (
             "Commands are not being answered",
-            f"The oldest has waited for {duration(now.overdue_seconds)}, though the database can be asked: the workers "
-            "take nothing, or are too few. See Workers below.",
+            f"The oldest has waited for {duration(now.overdue.seconds)} in the queue {now.overdue.queue}, though the "
+            "database can be asked: its workers hang, or are too few. See Workers below.",
         )
     elif now.deaf is not None:
         why = _DEAF.get(now.deaf, f"the last try ended with {now.deaf}")

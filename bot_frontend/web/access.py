@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from ballast.webhooks import PREFIX
 from bot_frontend.web.tries import Tries, Turn
 from dbcore.settings import Settings
 from dbcore.text import one_line, shows_something
@@ -35,6 +36,9 @@ NO_NAME = "operator"
 HSTS_SECONDS = 365 * 24 * 3600
 
 _OF_PROXIES = {"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"}
+
+_OTHERS_TOKENS = ("/health", f"{PREFIX}/")
+"""Where a token is not judged: pages for everybody, and what providers send to apps, with tokens of their own."""
 
 MACHINE = "token"
 """Who acts by the token itself."""
@@ -161,7 +165,7 @@ class _Judged:
                 await _answer(400, "expected Content-Length or Transfer-Encoding", scope, receive, send)
                 return
             given = request.headers.get("Authorization", "")
-            if given and self._access.has_token and not scope["path"].startswith("/health"):
+            if given and self._access.has_token and not scope["path"].startswith(_OTHERS_TOKENS):
                 turn = await self._access.turn(request)
                 if turn is None:
                     await _answer(429, "too many wrong tokens from this address", scope, receive, send)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from bot_frontend.web import reports, status
 from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
+from bot_frontend.web.app_webhooks import AppWebhooks
 from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.look import Look
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
@@ -27,7 +28,12 @@ from dbcore.settings import Settings
 
 
 def make_app(
-    settings: Settings, monitor: Monitor, webhook: Webhook | None, actions: Actions, jobs: Jobs
+    settings: Settings,
+    monitor: Monitor,
+    webhook: Webhook | None,
+    actions: Actions,
+    jobs: Jobs,
+    app_webhooks: AppWebhooks,
 ) -> Starlette:
     """webhook -- None where updates are polled for."""
     access = Access(settings)
@@ -40,7 +46,7 @@ def make_app(
         look, now = monitor.latest, time.time()
         if look.takes_jobs(now):
             return JSONResponse({"status": "ok", "reason": None})
-        return JSONResponse({"status": "down", "reason": reports.redis_error(look, now)}, status_code=503)
+        return JSONResponse({"status": "down", "reason": reports.why_not_ready(look, now)}, status_code=503)
 
     async def metrics(request: Request) -> Response:
         if not access.may_see(request):
@@ -99,6 +105,7 @@ def make_app(
         Route("/metrics", metrics),
         Route("/db-stability", report_of(reports.stability, open_to_all=False)),
     ]
+    routes += app_webhooks.routes()
     if webhook is not None and settings.telegram_webhook_url is not None:
         path = urlsplit(settings.telegram_webhook_url).path or "/"
         routes.append(Route(path, webhook.receive, methods=["POST"]))

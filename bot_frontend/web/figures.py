@@ -241,9 +241,11 @@ FIGURES: tuple[Figure, ...] = (
     ),
     gauge(
         "ballast_inbox_overdue_seconds",
-        "The longest that a job has waited in its queue for a worker; "
+        "The longest that a job has waited for a worker to begin it; "
         "0 below 15 s, while the breaker is open, and for a minute after.",
-        lambda look, _: None if look.inbox_size is None else look.inbox_overdue_seconds or 0.0,
+        lambda look, _: (
+            None if look.inbox_size is None else look.inbox_overdue.seconds if look.inbox_overdue else 0.0
+        ),
     ),
     totals(
         "ballast_jobs_accepted_total", "jobs_accepted", {"kind": JOB_TYPES.keys()}, "Jobs taken on record."
@@ -272,6 +274,18 @@ FIGURES: tuple[Figure, ...] = (
         "ballast_dead_letters_open",
         "Dead letters that nobody dealt with, as the last probe by statement found.",
         lambda look, _: _probed(look, "open_dead_letters"),
+    ),
+    gauge(
+        "ballast_outbox_jobs",
+        "Jobs of committed transactions that wait in the table outbox, as the last probe by statement found.",
+        lambda look, _: _probed(look, "outbox_rows"),
+    ),
+    gauge(
+        "ballast_outbox_oldest_job_age_seconds",
+        "Age of the oldest of them, as that probe found; 0 where there is none.",
+        lambda look, _: (
+            None if _probed(look, "outbox_rows") is None else _probed(look, "outbox_oldest_seconds") or 0.0
+        ),
     ),
     # Telegram
     gauge(

@@ -12,7 +12,10 @@ from dbcore.fleet.budget import FleetConnections
 from dbcore.fleet.outages import Outage
 from dbcore.quota import Forecast
 from dbcore.redis_condition import RedisCondition
+from workers.inbox import Overdue
 from workers.verdict import DatabaseState, database_state, last_answered_at
+
+NOT_LOOKED_YET = "not looked yet"
 
 FRESH_SECONDS = 5.0
 """A look that is older says nothing of now: whoever looks hangs, and so would what it looks at."""
@@ -27,7 +30,8 @@ class Look:
     fresh_seconds -- a look that is older says nothing of now. redis -- whether Redis is fit to hold jobs.
     redis_ahead_seconds -- how far Redis's clock is ahead of ours: what is kept in Redis has its times by that one.
     server -- the last probe that says what the server is; probes -- the last hours' in short, oldest first.
-    inbox_overdue_seconds -- the longest that a job has waited for a worker to take it, where that is too long.
+    inbox_overdue -- the job that has waited longest for a worker to begin it, where that is too long.
+    lost_to_one_job -- processes that one job has cost in the last minute, where it was more than one.
     outages -- the one that is on, then the last ones, newest first.
     alarms -- what stands, and since when. board -- what a worker read of the tables (workers/board.py).
     actions -- what operators ordered on the page lately, newest first.
@@ -43,12 +47,13 @@ class Look:
     inbox_size: int | None = None
     inbox_oldest_seconds: float | None = None
     inbox_held_back: int | None = None
-    inbox_overdue_seconds: float | None = None
+    inbox_overdue: Overdue | None = None
     published: dict[str, int] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     broadcasts_under_way: int | None = None
     broadcasts_stuck: list[int] | None = None
     processes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lost_to_one_job: int = 0
     probe: dict[str, Any] | None = None
     server: dict[str, Any] | None = None
     probes: list[dict[str, Any]] = field(default_factory=list)

@@ -12,7 +12,7 @@ import redis
 import structlog
 
 from bot_frontend.reception import Reception
-from bot_frontend.web.look import FRESH_SECONDS, Look
+from bot_frontend.web.look import FRESH_SECONDS, NOT_LOOKED_YET, Look
 from bot_frontend.web.throughput import LastMinute
 from dbcore.fleet import FleetStore, Onlooker, outages
 from dbcore.fleet.awake import awake_time
@@ -25,7 +25,7 @@ from dbcore.redis_condition import LOOK_SECONDS as LOOK_SECONDS_OF_REDIS
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings
-from workers import action_record, board, probe_record, totals
+from workers import action_record, board, loss_record, probe_record, totals
 from workers.alarms import standing
 from workers.broadcasts.agenda import Agenda
 from workers.inbox import Inbox
@@ -81,7 +81,7 @@ class Monitor:
         self._onlooker = Onlooker(client)
         self._looked_at = float("-inf")
         self._asked_for = False
-        self._seen = Look(looked_at=time.time(), redis_ok=False, redis_error="not looked yet")
+        self._seen = Look(looked_at=time.time(), redis_ok=False, redis_error=NOT_LOOKED_YET)
         self._stopped = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
@@ -194,12 +194,13 @@ class Monitor:
             inbox_size=self._inbox.size(),
             inbox_oldest_seconds=self._inbox.oldest_age_seconds(),
             inbox_held_back=self._inbox.held_back(),
-            inbox_overdue_seconds=self._inbox.overdue_seconds(view),
+            inbox_overdue=self._inbox.overdue(view),
             published=self._inbox.published(),
             totals=counts,
             broadcasts_under_way=self._agenda.size(),
             broadcasts_stuck=self._agenda.stuck(),
             processes=self._inbox.processes(),
+            lost_to_one_job=loss_record.read(self._redis),
             probe=probe_record.last(self._redis),
             server=probe_record.last_of_server(self._redis),
             probes=self._probes(),

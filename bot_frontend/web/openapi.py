@@ -59,9 +59,12 @@ _HEALTH = _object(
     redis=_REDIS,
     telegram=_TELEGRAM,
     database=_object(state=_DATABASE, breaker=_BREAKER),
-    workers=_object(alive=_or_null(_COUNT)),
+    workers=_object(alive=_or_null(_COUNT), lost_to_one_job=_COUNT),
     inbox=_object(
-        size=_or_null(_COUNT), oldest_seconds=_or_null(_SECONDS), overdue_seconds=_or_null(_SECONDS)
+        size=_or_null(_COUNT),
+        oldest_seconds=_or_null(_SECONDS),
+        overdue_seconds=_or_null(_SECONDS),
+        overdue_queue=_or_null(_TEXT),
     ),
     queues=_COUNTS,
     unattended_queues=_list(_TEXT),
@@ -136,6 +139,7 @@ _STATUS = _object(
         held_back=_or_null(_COUNT),
         oldest_seconds=_or_null(_SECONDS),
         overdue_seconds=_or_null(_SECONDS),
+        overdue_queue=_or_null(_TEXT),
     ),
     throughput=_object(
         commands_per_minute=_or_null(_SECONDS),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot_frontend.web.look import Look
+from bot_frontend.web.look import NOT_LOOKED_YET, Look
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 from workers.verdict import failures_in_a_row
@@ -25,7 +25,8 @@ def health(look: Look, now: float) -> dict[str, Any]:
         look.database_is_away
         or not alive
         or look.unattended_queues
-        or look.inbox_overdue_seconds
+        or look.inbox_overdue
+        or look.lost_to_one_job
         or deaf
         or look.redis_error
         or look.redis.troubles
@@ -38,16 +39,22 @@ def health(look: Look, now: float) -> dict[str, Any]:
         "redis": redis(look, now),
         "telegram": telegram(look),
         "database": {"state": look.database, "breaker": look.breaker.state if look.breaker else "unknown"},
-        "workers": {"alive": alive},
+        "workers": {"alive": alive, "lost_to_one_job": look.lost_to_one_job},
         "inbox": {
             "size": look.inbox_size,
             "oldest_seconds": look.inbox_oldest_seconds,
-            "overdue_seconds": look.inbox_overdue_seconds,
+            **overdue(look),
         },
         "queues": look.queues,
         "unattended_queues": look.unattended_queues,
         "age_seconds": look.age_seconds(now),
     }
+
+
+def overdue(look: Look) -> dict[str, Any]:
+    """For how long the job has waited that waits longest for a worker, and in which queue."""
+    job = look.inbox_overdue
+    return {"overdue_seconds": job and job.seconds, "overdue_queue": job and job.queue}
 
 
 def database_status(look: Look, now: float) -> dict[str, Any]:
@@ -132,6 +139,16 @@ def redis_error(look: Look, now: float) -> str | None:
     if look.redis_error is None and look.redis.stops_intake is not None:
         return look.redis.stops_intake.words
     return look.redis_error
+
+
+def why_not_ready(look: Look, now: float) -> str | None:
+    """A sentence that names Redis; None if jobs can be taken."""
+    if look.takes_jobs(now):
+        return None
+    error = redis_error(look, now)
+    if look.seen_at is None and look.redis_error == NOT_LOOKED_YET:
+        return "Redis was not looked at yet"
+    return error if look.redis_answers(now) else f"Redis does not answer ({error})"
 
 
 def _beats_are_refused(look: Look) -> bool:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workers.jobs import JOB_TYPES, Quarantine, SetUserStatus, queue_of
+from workers.jobs import TOLD_TO_WAIT, queue_of
 from workers.totals import ANSWER_MS, name_of
 
 MEASURED_SECONDS = 60.0
@@ -17,9 +17,7 @@ BETWEEN_SECONDS = 2.0
 
 _QUEUES = ("users", "balances", "transactions")
 _COMMANDS = tuple(
-    name_of("jobs_accepted", kind)
-    for kind in JOB_TYPES
-    if queue_of(kind) in _QUEUES and kind not in {Quarantine.kind, SetUserStatus.kind}
+    name_of("jobs_accepted", kind) for kind in sorted(TOLD_TO_WAIT) if queue_of(kind) in _QUEUES
 )
 _BOUNDS = (*ANSWER_MS, "inf")
 

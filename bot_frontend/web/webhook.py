@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 
@@ -16,6 +15,7 @@ from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.reception import Receiver
 from bot_frontend.web.body import body_of
+from workers.inbox import Batcher
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Webhook:
     ) -> None:
         self._secret = secret.encode()
         self._checkouts = checkouts
-        self._intake = intake
+        self._intake = Batcher(intake.take_many)
         self._callbacks = callbacks
         self._receiver = receiver
 
@@ -55,17 +55,16 @@ class Webhook:
         if not isinstance(update, dict):
             return JSONResponse({"error": "expected an Update object"}, status_code=400)
         self._checkouts.refuse([update])
-        try:
-            press = await asyncio.to_thread(self._intake.take, update)
-        except (redis.RedisError, IntakeFull) as error:
-            log.warning("intake_waits", error=type(error).__name__)
-            self._receiver.failed(type(error).__name__)
+        taken = await self._intake.do(update)
+        if isinstance(taken, redis.RedisError | IntakeFull):
+            log.warning("intake_waits", error=type(taken).__name__)
+            self._receiver.failed(type(taken).__name__)
             return JSONResponse(
                 {"error": "cannot record updates now"},
                 status_code=503,
                 headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
         self._receiver.heard()
-        if press is not None:
-            self._callbacks.answer(press)
+        if taken is not None:
+            self._callbacks.answer(taken)
         return Response(status_code=200)

@@ -18,13 +18,13 @@ WITH given AS (
     SELECT * FROM jsonb_to_recordset(%s::jsonb)
         AS event(id text, before text, after text, reason text, open_seconds float8, by text, at float8)
 ), written AS (
-    INSERT INTO breaker_events (event_id, before, after, reason, open_seconds, by_whom, created_at)
+    INSERT INTO ballast.breaker_events (event_id, before, after, reason, open_seconds, by_whom, created_at)
     SELECT id, before, after, reason, open_seconds, by, to_timestamp(at) FROM given
     ON CONFLICT (event_id) DO NOTHING RETURNING 1
 ), outdated AS (
-    DELETE FROM breaker_events WHERE id IN (
-        SELECT id FROM breaker_events WHERE created_at < now() - interval '90 days' ORDER BY created_at LIMIT 200
-        FOR UPDATE SKIP LOCKED)
+    DELETE FROM ballast.breaker_events WHERE id IN (
+        SELECT id FROM ballast.breaker_events WHERE created_at < now() - interval '90 days'
+        ORDER BY created_at LIMIT 200 FOR UPDATE SKIP LOCKED)
 )
 SELECT count(*) FROM written
 """
@@ -35,15 +35,15 @@ WITH given AS (
         AS outage(id text, began_at float8, ended_at float8, reason text, paused_by text, failed_probes bigint,
                   jobs_waited bigint, longest_wait_seconds float8)
 ), written AS (
-    INSERT INTO outages (outage_id, began_at, ended_at, reason, paused_by, failed_probes, jobs_waited,
+    INSERT INTO ballast.outages (outage_id, began_at, ended_at, reason, paused_by, failed_probes, jobs_waited,
                          longest_wait_seconds)
     SELECT id, to_timestamp(began_at), to_timestamp(ended_at), reason, paused_by, failed_probes, jobs_waited,
            longest_wait_seconds
       FROM given
     ON CONFLICT (outage_id) DO NOTHING RETURNING 1
 ), outdated AS (
-    DELETE FROM outages WHERE id IN (
-        SELECT id FROM outages WHERE began_at < now() - interval '2 years' ORDER BY began_at LIMIT 200
+    DELETE FROM ballast.outages WHERE id IN (
+        SELECT id FROM ballast.outages WHERE began_at < now() - interval '2 years' ORDER BY began_at LIMIT 200
         FOR UPDATE SKIP LOCKED)
 )
 SELECT count(*) FROM written

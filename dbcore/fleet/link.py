@@ -27,7 +27,7 @@ from dbcore.breaker import Call
 from dbcore.breaker_rules import REASONS, BreakerReason, BreakerState
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
-from dbcore.fleet import events, outages
+from dbcore.fleet import events, jobs_waiting, outages
 from dbcore.fleet.awake import AwakeTime
 from dbcore.fleet.state import RECENT_SECONDS, FleetState
 from dbcore.fleet.store import FleetStore, Report, Seen
@@ -100,6 +100,7 @@ class FleetLink:
         self._redis_ok = True
         self._stopped = threading.Event()
         self._wake = threading.Event()
+        self._jobs_wait = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet-link", daemon=True)
         engine.breaker.on_failure = self._wake.set
 
@@ -111,10 +112,25 @@ class FleetLink:
         self._wake.set()
         self._thread.join(timeout=5)
         try:
+            self._tell_of_jobs()
             self.store.leave(self._process)
         except redis.RedisError as error:
             # Without the farewell it is forgotten some seconds later.
             log.warning("fleet_farewell_failed", error=type(error).__name__)
+
+    def note_jobs(self) -> None:
+        """Jobs were committed to the table `outbox`. The link says so when it speaks next, or once Redis answers."""
+        self._jobs_wait.set()
+
+    def _tell_of_jobs(self) -> None:
+        if not self._jobs_wait.is_set():
+            return
+        self._jobs_wait.clear()
+        try:
+            jobs_waiting.tell(self._redis)
+        except redis.RedisError:
+            self._jobs_wait.set()
+            raise
 
     @property
     def hears(self) -> bool:
@@ -139,6 +155,7 @@ class FleetLink:
         try:
             seen = self.store.exchange(self._report())
             self._redis_returned()
+            self._tell_of_jobs()
             self._take_shares(seen)
             if self._awake is not None:
                 self._awake.note(self._engine.calls_sent)

@@ -1,10 +1,11 @@
-"""The fleet's breaker in an operator's hands: `python -m dbcore breaker [open|close|auto]`, and the status page."""
+"""The fleet's breaker in an operator's hands: `ballast breaker [open|close|auto]`, and the status page."""
 
 from __future__ import annotations
 
 import getpass
 import socket
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import redis
@@ -70,6 +71,21 @@ def describe(client: redis.Redis) -> str:
     return "\n".join(lines)
 
 
+def described(client: redis.Redis) -> dict[str, object]:
+    """The same as JSON values; times are ISO 8601. Raises like `describe`."""
+    fleet, time = read_state(client)
+    now = view_of(fleet, time)
+    return {
+        **asdict(now),
+        "since": iso_time(now.since or None),
+        "until": iso_time(now.until),
+        "outages": [
+            {**asdict(outage), "began_at": iso_time(outage.began_at), "ended_at": iso_time(outage.ended_at)}
+            for outage in outages.read(client, fleet, time)
+        ],
+    }
+
+
 def _described(outage: Outage, now: float) -> str:
     seconds = (outage.ended_at or now) - outage.began_at
     what = outage.reason.value if outage.reason else f"pause by {outage.paused_by or 'an operator'}"
@@ -87,6 +103,11 @@ def user_here() -> str:
     except (KeyError, OSError):  # a container's user without a name
         user = "unnamed"
     return one_line(f"{user}@{socket.gethostname()}")
+
+
+def iso_time(seconds: float | None) -> str | None:
+    """ISO 8601, of seconds since 1970."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _time(seconds: float) -> str:

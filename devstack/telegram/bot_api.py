@@ -57,8 +57,7 @@ class BotApi:
         name = RECEIVING.get(asked.lower())
         if asked.lower() in METHODS:
             name = METHODS[asked.lower()].name
-        token = request.match_info["token"]
-        if not hmac.compare_digest(token.encode(), self._telegram.bot.token.encode()):
+        if not self._is_ours(request.match_info["token"]):
             problem = ApiError(401, "Unauthorized")
         elif name is None:
             problem = ApiError(404, "Not Found")
@@ -71,6 +70,18 @@ class BotApi:
         if served.outcome in ("reset", "hung"):
             return _reset(request)
         return _json(served.body, served.status)
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """A file by the path that getFile gave."""
+        file = self._telegram.files.get(request.match_info["path"])
+        if file is None or not self._is_ours(request.match_info["token"]):
+            return _json(ApiError(404, "Not Found").body(), 404)
+        return web.FileResponse(
+            self._telegram.files.path(file), headers={"Content-Type": "application/octet-stream"}
+        )
+
+    def _is_ours(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode(), self._telegram.bot.token.encode())
 
     async def _serve(
         self, name: str, params: Parameters, is_gone: Callable[[], bool], problem: ApiError | None

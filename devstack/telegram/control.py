@@ -154,49 +154,119 @@ class TelegramControl:
         reply_to_message_id: int | None = None,
         thread_id: int | None = None,
     ) -> Sent:
-        answer = await self._post(
-            "/messages",
-            user_id=user_id,
+        return await self._send(
+            user_id,
             chat_id=chat_id,
             text=text,
             reply_to_message_id=reply_to_message_id,
             thread_id=thread_id,
         )
-        return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
 
-    async def send_photo(self, user_id: int, photo: bytes, caption: str = "") -> Sent:
-        encoded = base64.b64encode(photo).decode()
-        answer = await self._post("/messages", user_id=user_id, photo=encoded, text=caption)
-        return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
-
-    async def send_video(self, user_id: int, video: bytes, file_name: str, caption: str = "") -> Sent:
-        encoded = base64.b64encode(video).decode()
-        answer = await self._post(
-            "/messages", user_id=user_id, video=encoded, file_name=file_name, text=caption
+    async def send_photo(
+        self,
+        user_id: int,
+        photo: bytes,
+        caption: str = "",
+        *,
+        chat_id: int | None = None,
+        thread_id: int | None = None,
+        album: str | None = None,
+    ) -> Sent:
+        return await self._send(
+            user_id,
+            chat_id=chat_id,
+            thread_id=thread_id,
+            photo=_encoded(photo),
+            text=caption,
+            media_group_id=album,
         )
-        return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
 
-    async def send_album(self, user_id: int, photos: list[bytes], caption: str = "") -> list[Sent]:
+    async def send_album(
+        self,
+        user_id: int,
+        photos: list[bytes],
+        caption: str = "",
+        *,
+        chat_id: int | None = None,
+        thread_id: int | None = None,
+    ) -> list[Sent]:
         """Several photos as one message; the caption hangs on the first."""
         album = str(secrets.randbits(53))
-        sent = []
-        for number, photo in enumerate(photos):
-            answer = await self._post(
-                "/messages",
-                user_id=user_id,
-                photo=base64.b64encode(photo).decode(),
-                text=caption if number == 0 else "",
-                media_group_id=album,
+        return [
+            await self.send_photo(
+                user_id,
+                photo,
+                caption if number == 0 else "",
+                chat_id=chat_id,
+                thread_id=thread_id,
+                album=album,
             )
-            sent.append(Sent(SeenMessage.read(answer["message"]), answer["update_id"]))
-        return sent
+            for number, photo in enumerate(photos)
+        ]
 
-    async def send_document(self, user_id: int, document: bytes, file_name: str, caption: str = "") -> Sent:
-        encoded = base64.b64encode(document).decode()
-        answer = await self._post(
-            "/messages", user_id=user_id, document=encoded, file_name=file_name, text=caption
+    async def send_video(
+        self,
+        user_id: int,
+        video: bytes,
+        file_name: str,
+        caption: str = "",
+        *,
+        chat_id: int | None = None,
+        thread_id: int | None = None,
+    ) -> Sent:
+        return await self._send(
+            user_id,
+            chat_id=chat_id,
+            thread_id=thread_id,
+            video=_encoded(video),
+            file_name=file_name,
+            text=caption,
         )
-        return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
+
+    async def send_document(
+        self,
+        user_id: int,
+        document: bytes,
+        file_name: str,
+        caption: str = "",
+        *,
+        chat_id: int | None = None,
+        thread_id: int | None = None,
+    ) -> Sent:
+        return await self._send(
+            user_id,
+            chat_id=chat_id,
+            thread_id=thread_id,
+            document=_encoded(document),
+            file_name=file_name,
+            text=caption,
+        )
+
+    async def send_location(
+        self,
+        user_id: int,
+        latitude: float,
+        longitude: float,
+        *,
+        chat_id: int | None = None,
+        thread_id: int | None = None,
+    ) -> Sent:
+        place = {"latitude": latitude, "longitude": longitude}
+        return await self._send(user_id, chat_id=chat_id, thread_id=thread_id, location=place)
+
+    async def send_contact(
+        self,
+        user_id: int,
+        phone_number: str,
+        first_name: str,
+        *,
+        whose: int | None = None,
+        chat_id: int | None = None,
+        thread_id: int | None = None,
+    ) -> Sent:
+        """`whose` is the Telegram ID of the contact: the sender's own, if they share their number."""
+        contact = _given({"phone_number": phone_number, "first_name": first_name, "user_id": whose})
+        return await self._send(user_id, chat_id=chat_id, thread_id=thread_id, contact=contact)
 
     async def edit_text(
         self, user_id: int, message_id: int, text: str, *, chat_id: int | None = None
@@ -239,12 +309,17 @@ class TelegramControl:
         raise MessageMissingError(f"no button {text!r} under {message.text!r}: {message.buttons}")
 
     async def check_out(
-        self, user_id: int, total_amount: int, *, currency: str = "XTR", payload: str = "an invoice"
+        self,
+        user_id: int,
+        total_amount: int | None = None,
+        *,
+        currency: str = "XTR",
+        payload: str = "an invoice",
+        invoice: SeenMessage | None = None,
     ) -> str:
-        """Press Pay on an invoice; returns the pre-checkout query's id."""
-        answer = await self._post(
-            "/checkouts", user_id=user_id, total_amount=total_amount, currency=currency, payload=payload
-        )
+        """Press Pay on an invoice of the bot, or on one that is only said; returns the pre-checkout query's id."""
+        price = _price(total_amount, currency, payload, invoice)
+        answer = await self._post("/checkouts", user_id=user_id, **price)
         return str(answer["pre_checkout_query_id"])
 
     async def checkout(self, query_id: str, *, wait_seconds: float = 0.0) -> dict[str, Any]:
@@ -256,22 +331,18 @@ class TelegramControl:
     async def pay(
         self,
         user_id: int,
-        total_amount: int,
+        total_amount: int | None,
         charge_id: str,
         *,
         currency: str = "XTR",
         payload: str = "an invoice",
+        invoice: SeenMessage | None = None,
         refunded: bool = False,
     ) -> Sent:
         """Telegram says that they paid, or were refunded, whatever the bot said to the question before."""
+        price = _price(total_amount, currency, payload, invoice)
         answer = await self._post(
-            "/payments",
-            user_id=user_id,
-            total_amount=total_amount,
-            charge_id=charge_id,
-            currency=currency,
-            payload=payload,
-            refunded=refunded,
+            "/payments", user_id=user_id, charge_id=charge_id, refunded=refunded, **price
         )
         return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
 
@@ -432,6 +503,10 @@ class TelegramControl:
         """
         await self._post("/reset", bot_settings=bot_settings)
 
+    async def _send(self, user_id: int, **fields: Any) -> Sent:
+        answer = await self._post("/messages", user_id=user_id, **fields)
+        return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
+
     async def _get(self, path: str, **query: Any) -> dict[str, Any]:
         texts = {
             name: str(value).lower() if isinstance(value, bool) else str(value)
@@ -460,6 +535,18 @@ class TelegramControl:
             if response.status >= 400:
                 raise ControlRefusedError(response.status, answer.get("error", "no reason given"))
             return answer
+
+
+def _price(
+    total_amount: int | None, currency: str, payload: str, invoice: SeenMessage | None
+) -> dict[str, Any]:
+    if invoice is not None:
+        return {"invoice": invoice.message_id, "chat_id": invoice.chat_id}
+    return {"total_amount": total_amount, "currency": currency, "payload": payload}
+
+
+def _encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

@@ -66,10 +66,13 @@ class People:
         document: str | None = None,
         file_name: str | None = None,
         album: str | None = None,
+        location: dict[str, Any] | None = None,
+        contact: dict[str, Any] | None = None,
     ) -> tuple[StoredMessage, int | None]:
         """Send a message as a user; returns it and its update's id (None when the bot does not get it).
 
         thread_id -- the topic; General if it is left out.
+        location, contact -- of these a message has nothing else; fields as the Bot API names them.
         album -- the media_group_id that makes it one piece of an album.
         """
         telegram = self._telegram
@@ -80,7 +83,10 @@ class People:
         plain, entities = parse_text(text, "", None)
         if len(plain) > TEXT_LENGTH_MAX:
             raise ControlError(400, f"text: at most {TEXT_LENGTH_MAX} characters, got {len(plain)}")
-        content = self._content(plain, entities, photo, video, document, file_name)
+        if location is not None or contact is not None:
+            content = {"contact": contact} if location is None else {"location": location}
+        else:
+            content = self._content(plain, entities, photo, video, document, file_name)
         if chat.bot_status is BotStatus.STRANGER:
             telegram.chats.set_bot_status(chat_id, BotStatus.MEMBER)
             telegram.live.tell("chats", chat_id=chat_id)

@@ -39,6 +39,7 @@ def build_app(telegram: Telegram, admin_ids: list[int], hosts: Collection[str] =
     app = web.Application(client_max_size=REQUEST_BYTES_MAX, middlewares=[only_for(hosts), refuse_plainly])
     # Telegram's own token pattern is looser than digits:letters, and a wrong token must meet our 401.
     app.router.add_route("*", "/bot{token:[^/]+}/{method:[^/]+}", bot_api.answer)
+    app.router.add_get("/file/bot{token:[^/]+}/{path:[^/]+}", bot_api.download)
     add_control_routes(app.router, telegram, people, bot_api, people_anew)
     app.router.add_get("/", _page)
     app.router.add_static("/static/", STATIC_DIR, append_version=False)

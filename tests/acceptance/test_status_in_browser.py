@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,9 +26,8 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
-from tests.acceptance.people import ANSWER_SECONDS_MAX, register
+from tests.acceptance.people import ANSWER_SECONDS_MAX, call, register
 from tests.acceptance.test_broadcasts import crowd
-from tests.acceptance.test_operators import call
 from tests.browser import LAYOUT_SHIFT_MAX, chromium, layout_shift, needs_chromium, picture, watched_page
 
 # One event loop and one stack for the module; each test leaves the stack as it found it.
@@ -65,8 +65,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(servers_folder: Path) -> Iterator[Site]:
     """The whole fleet on servers of its own, which tests may stop, with a probe a second."""
-    folder = servers_folder / "status-page"
-    folder.mkdir(mode=0o711)
+    folder = Path(tempfile.mkdtemp(dir=servers_folder))
+    folder.chmod(0o711)
     (folder / "stack").mkdir()
     postgres = EmbeddedPostgres(folder / "postgres", free_port(), durable=False)
     redis = EmbeddedRedis(folder / "redis", free_port())

@@ -15,8 +15,6 @@ import psutil
 import psycopg2
 import pytest
 
-from dbcore.migrate import upgrade
-from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, Stack
@@ -30,32 +28,23 @@ from tests.acceptance.people import (
     assert_audit_passes,
     balances,
     confirm,
+    floods,
     last_known,
     register,
     say,
+    toast,
     transfers,
 )
 from tests.queueing import queueing_at
+from tests.servers import running_postgres
 from workers.answers import UNCERTAIN_SENDS_MAX
 from workers.inbox import Ticket
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    server = EmbeddedRedis(tmp_path / "redis", free_port())
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 def own_postgres(servers_folder: Path) -> Iterator[EmbeddedPostgres]:
-    port = free_port()
-    server = EmbeddedPostgres(servers_folder / f"postgres-{port}", port)
-    server.start()
-    upgrade(server.url)
-    yield server
-    server.stop()
+    with running_postgres(servers_folder) as server:
+        yield server
 
 
 def credits_told(texts: list[str]) -> int:
@@ -237,48 +226,6 @@ async def test_while_telegram_is_away_the_answers_wait_and_then_go_out(
     assert_audit_passes(stack)
 
 
-async def test_a_429_is_waited_for_and_the_answer_comes_once(stack: Stack, telegram: TelegramControl) -> None:
-    (alice,) = await register(telegram, "Alice")
-    await telegram.add_fault("flood", methods=["sendMessage"], retry_after=1, count=2)
-    assert "Your balance" in (await say(telegram, alice, "/balance")).text
-    await all_settled(stack, telegram)
-    assert sum("Your balance is" in text for text in await answers(telegram, alice)) == 2
-
-
-async def floods(telegram: TelegramControl) -> int:
-    """How many requests were answered by 429."""
-    return sum(row["count"] for row in await telegram.request_counts() if row["error_code"] == 429)
-
-
-async def test_a_429_of_one_chat_is_waited_for_by_that_chat_and_by_nobody_else(
-    stack: Stack, telegram: TelegramControl
-) -> None:
-    people = await register(telegram, "Dora", "Emil", "Finn")
-    dora, *others = people
-    before = await floods(telegram)
-    await telegram.add_fault("flood", chat_id=dora, retry_after=600)
-    await telegram.send_text(dora, "/balance")
-    async with asyncio.timeout(ANSWER_SECONDS_MAX):
-        while await floods(telegram) == before:
-            await asyncio.sleep(0.05)
-    for person in others:
-        assert "Your balance" in (await say(telegram, person, "/balance")).text
-    # Dora's answer is on its record, and Telegram is not asked again before its time.
-    await asyncio.to_thread(
-        stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") == 1, "the others' jobs are done"
-    )
-    assert await floods(telegram) == before + 1
-    await telegram.clear_faults()
-    stack.redis.delete(f"ballast:pace:waits:{dora}")
-    due: list[bytes] = stack.redis.zrange("ballast:inbox:due", 0, -1)  # type: ignore[assignment]
-    stack.redis.zadd("ballast:inbox:due", dict.fromkeys(due, 0))
-    await all_settled(stack, telegram)
-    for person in people:
-        assert (
-            sum("Your balance is" in text for text in await answers(telegram, person)) == 2
-        )  # one of them for /start
-
-
 async def test_a_command_menu_that_telegram_refuses_silences_nobody(
     stack: Stack, telegram: TelegramControl
 ) -> None:
@@ -418,3 +365,24 @@ async def test_with_no_worker_alive_whoever_waits_is_told_and_has_the_answer_in_
         told.message_id,
         "Nothing has happened on your account yet.",
     )
+
+
+async def test_the_frontend_ends_a_spinner_that_no_worker_ends(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    alice, _ = await register(telegram, "Alice", "Boris", credit="10")
+    card = await say(telegram, alice, "/send @boris 4")
+    await all_settled(stack, telegram)
+    stack.kill("main")
+    press = await telegram.press_button(alice, card, "Confirm")
+    assert await toast(telegram, press) == ""
+    stack.start("main")
+    await telegram.wait_for_message(alice, lambda message: "Sent 4.00" in message.text)
+    await all_settled(stack, telegram)
+    assert transfers(stack) == 1
+    answered = [
+        request
+        for request in await telegram.requests(method="answerCallbackQuery")
+        if request.params["callback_query_id"] == press.callback_query_id
+    ]
+    assert len(answered) == 1, "the worker does not answer what is answered"

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from bot_frontend.commands import Intention, interpret
+from bot_frontend.commands import interpret
 from bot_frontend.dialogue import Dialogue, DraftQuestion
 from bot_frontend.intake import Intake
+from bot_frontend.intentions import Intention
 from bot_frontend.updates import ButtonPress, Entity, Posting, Sender, TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.queueing import Queueing, take
 from workers.broadcasts.albums import Albums
 from workers.jobs import (
     CardButton,
@@ -322,7 +323,8 @@ def test_the_pieces_of_an_admins_album_are_noted_and_not_answered(
     intake = Intake(settings, queueing.inbox, queueing.publisher, albums, lambda: False)
     for sender in (1001, 8):
         for number in (11, 12, 13):
-            intake.take(
+            take(
+                intake,
                 {
                     "update_id": sender * 100 + number,
                     "message": {
@@ -333,7 +335,7 @@ def test_the_pieces_of_an_admins_album_are_noted_and_not_answered(
                         "media_group_id": "trip",
                         "photo": [],
                     },
-                }
+                },
             )
     assert albums.with_piece(1001, "trip", 12) == (11, 12, 13)
     assert albums.with_piece(8, "trip", 12) == (12,)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
+import secrets
 from typing import Any
 
 import pytest
 
-from bot_frontend.commands import Intention, interpret
-from bot_frontend.dialogue import Dialogue
+from bot_frontend.commands import interpret
+from bot_frontend.dialogue import CommandQuestion, Dialogue
+from bot_frontend.intentions import Intention
 from bot_frontend.updates import ButtonPress, Sender, TextMessage
+from dbcore.pending_transfers import TOKEN_BYTES
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from workers.jobs import (
@@ -21,7 +25,9 @@ from workers.jobs import (
     ShowBalance,
     ShowHistory,
 )
+from workers.texts import transfer_buttons
 
+TOKEN = "abc-123_DEF-0123"
 ADMIN = Sender(1001, "ada", "Ada")
 BOB = Sender(8, "bob", "Bob")
 
@@ -190,10 +196,10 @@ def test_an_incomplete_admin_command_is_explained(settings: Settings, command: s
 
 
 def test_buttons_become_jobs_of_whoever_pressed(settings: Settings) -> None:
-    confirm = interpret(press("c:abc-123"), None, settings)
+    confirm = interpret(press(f"c:{TOKEN}-8"), None, settings)
     assert confirm is not None
     assert isinstance(confirm.job, DecideTransfer)
-    assert (confirm.job.token, confirm.job.confirm, confirm.job.telegram_id) == ("abc-123", True, 8)
+    assert (confirm.job.token, confirm.job.confirm, confirm.job.telegram_id) == (TOKEN, True, 8)
     cancel = interpret(press("x:abc-123"), None, settings)
     assert cancel is not None
     assert isinstance(cancel.job, DecideTransfer)
@@ -204,7 +210,36 @@ def test_buttons_become_jobs_of_whoever_pressed(settings: Settings) -> None:
     assert (page.job.owner_telegram_id, page.job.upto_version, page.job.telegram_id) == (8, 16, 8)
 
 
-@pytest.mark.parametrize("data", ["z:1", "h:9:16", "b:1:go", "b:1:time"])
+def test_a_new_card_is_known_to_the_frontend_of_the_release_before() -> None:
+    """Workers are updated before it, and are handed what it makes of the data."""
+    for token in (TOKEN, "abcdefghijkl-123", secrets.token_urlsafe(TOKEN_BYTES)):
+        for data in (button.data for row in transfer_buttons(token, 8) for button in row):
+            before = re.fullmatch(r"(?P<decision>[cx]):(?P<token>[\w-]{1,60})", data or "")
+            assert before is not None
+            for taken in (token, before["token"]):
+                fields = {"telegram_id": 8, "token": taken, "confirm": True}
+                assert DecideTransfer.decode(fields).token == token
+                assert DecideAdjustment.decode(fields).token == token
+
+
+@pytest.mark.parametrize("data", ["c:abc", "x:abc", "ac:abc", "ax:abc", "c:abcdefghijkl-123"])
+def test_a_card_of_the_release_before_goes_to_a_worker_whoever_presses_it(
+    settings: Settings, data: str
+) -> None:
+    intention = interpret(press(data, ADMIN), None, settings)
+    assert intention is not None
+    assert isinstance(intention.job, DecideTransfer | DecideAdjustment)
+
+
+def test_an_admins_card_is_for_that_admin_alone(settings: Settings) -> None:
+    for data, owner in ((f"ac:{TOKEN}", 1001), (f"ax:{TOKEN}", 1001)):
+        own = interpret(press(f"{data}-{owner}", ADMIN), None, settings)
+        assert own is not None
+        assert isinstance(own.job, DecideAdjustment)
+        assert "another admin" in said(interpret(press(f"{data}-1002", ADMIN), None, settings))
+
+
+@pytest.mark.parametrize("data", ["z:1", "h:9:16", "b:1:go", "b:1:time", f"c:{TOKEN}-9", f"ac:{TOKEN}-8"])
 def test_a_foreign_or_unknown_button_is_answered_to_its_presser_and_sends_nothing(
     settings: Settings, data: str
 ) -> None:
@@ -214,7 +249,9 @@ def test_a_foreign_or_unknown_button_is_answered_to_its_presser_and_sends_nothin
     assert [(message.toast, message.matters) for message in intention.job.messages] == [("q", False)]
 
 
-@pytest.mark.parametrize("data", ["", "c:", "c:" + "a" * 61, "h:9:0", "h:9:-1", "z:1", "c:a b"])
+@pytest.mark.parametrize(
+    "data", ["", "c:", "c:" + "a" * 61, "c:abc:", "c:abc:8", "h:9:0", "h:9:-1", "z:1", "c:a b"]
+)
 def test_an_unknown_button_says_so(settings: Settings, data: str) -> None:
     assert "do not know this button" in said(interpret(press(data), None, settings))
 
@@ -224,6 +261,13 @@ def test_a_press_does_not_end_the_dialogue(settings: Settings) -> None:
     intention = interpret(press("c:abc"), asked, settings)
     assert intention is not None
     assert intention.dialogue == asked
+
+
+def test_a_question_of_an_app_that_is_gone_is_no_question_of_the_built_in_command_it_replaced(
+    settings: Settings,
+) -> None:
+    asked = Dialogue(command=CommandQuestion(command="send", asks="amount", given={}), asked_by=1)
+    assert "commands" in said(interpret(text("5"), asked, settings))
 
 
 def test_small_talk_is_answered_in_private_alone(settings: Settings) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot_frontend.commands import Intention, interpret
+from bot_frontend.commands import interpret
 from bot_frontend.dialogue import Dialogue
+from bot_frontend.intentions import Intention
 from bot_frontend.updates import ButtonPress, TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings

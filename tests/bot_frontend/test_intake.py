@@ -11,7 +11,7 @@ from bot_frontend.intake import Intake, IntakeFull
 from dbcore.known_balances import SeenBalance
 from dbcore.redis_condition import RedisCondition, RedisTrouble
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.queueing import Queueing, take
 from workers import ownership
 from workers.broadcasts.albums import Albums
 from workers.inbox.inbox import LANE_LENGTH_MAX
@@ -66,7 +66,7 @@ def replies(queueing: Queueing, job_id: str) -> list[str]:
 
 
 def test_an_update_is_on_record_and_published_when_it_is_taken(intake: Intake, queueing: Queueing) -> None:
-    intake.take(written("/balance"))
+    take(intake, written("/balance"))
     assert queueing.client.llen("balances") == 1
     claim = queueing.inbox.claim(f"123456-5-{DATE}", OWNER)
     assert claim is not None
@@ -97,7 +97,7 @@ def test_in_a_group_a_command_for_another_bot_is_left_to_it(
     )
     update = written(text)
     update["message"]["chat"]["type"] = chat_type
-    intake.take(update)
+    take(intake, update)
     assert queueing.inbox.size() == taken
 
 
@@ -105,7 +105,7 @@ def test_in_a_group_a_command_for_another_bot_is_left_to_it(
 def test_what_is_no_update_at_all_is_kept_for_an_operator(
     intake: Intake, queueing: Queueing, raw: Any
 ) -> None:
-    assert intake.take(raw) is None
+    assert take(intake, raw) is None
     assert queueing.inbox.size() == 1
 
 
@@ -114,17 +114,17 @@ def test_half_a_character_in_a_name_keeps_nobody_from_their_balance(
 ) -> None:
     update = written("/balance")
     update["message"]["from"]["first_name"] = "Bob\ud800\x00"
-    intake.take(update)
+    take(intake, update)
     claim = queueing.inbox.claim(f"123456-5-{DATE}", OWNER)
     assert claim is not None
     assert ShowBalance.decode(claim.envelope.fields).first_name == "Bob?"
 
 
 def test_a_dialogue_goes_on_from_update_to_update(intake: Intake, queueing: Queueing) -> None:
-    intake.take(written("/send", 1))
-    intake.take(written("@carol", 2))
-    intake.take(written("@carol", 2))  # came again: the dialogue has not moved twice
-    intake.take(written("5 tea", 3))
+    take(intake, written("/send", 1))
+    take(intake, written("@carol", 2))
+    take(intake, written("@carol", 2))  # came again: the dialogue has not moved twice
+    take(intake, written("5 tea", 3))
     for job_id in (f"123456-1-{DATE}", f"123456-2-{DATE}"):
         queueing.inbox.finish(job_id)
     claim = queueing.inbox.claim(f"123456-3-{DATE}", OWNER)
@@ -137,7 +137,7 @@ def test_past_the_bound_of_one_user_the_command_is_refused_in_words(
     intake: Intake, queueing: Queueing
 ) -> None:
     for number in range(LANE_LENGTH_MAX + 1):
-        intake.take(written("/balance", number))
+        take(intake, written("/balance", number))
     assert queueing.inbox.size() == LANE_LENGTH_MAX + 1
     assert "too many commands waiting" in replies(queueing, f"123456-{LANE_LENGTH_MAX}-{DATE}")[0]
 
@@ -146,7 +146,7 @@ def test_with_the_database_away_people_are_told_that_they_wait(
     intake: Intake, queueing: Queueing, weather: Weather
 ) -> None:
     weather.away = True
-    intake.take(written("/history"))
+    take(intake, written("/history"))
     job_id = f"123456-5-{DATE}"
     (told,) = replies(queueing, f"{job_id}-queued")
     assert reference_of(job_id) in told
@@ -156,12 +156,12 @@ def test_with_the_database_away_people_are_told_that_they_wait(
 def test_with_the_database_away_a_known_balance_is_told_with_its_time_and_nothing_waits(
     intake: Intake, queueing: Queueing, weather: Weather
 ) -> None:
-    intake.take(written("/balance", 1))
+    take(intake, written("/balance", 1))
     queueing.inbox.finish(
         f"123456-1-{DATE}", [SeenBalance(8, "CREDIT", 1450, version=3)], seen_at_ms=1_700_000_000_000
     )
     weather.away = True
-    intake.take(written("/balance", 2))
+    take(intake, written("/balance", 2))
     (told,) = replies(queueing, f"123456-2-{DATE}")
     assert "14.50 CREDIT" in told
     assert told.startswith("On 2023-11-14 at 22:13 UTC your balance was <b>14.50 CREDIT</b>.")
@@ -172,7 +172,7 @@ def test_what_needs_no_database_is_answered_as_ever(
     intake: Intake, queueing: Queueing, weather: Weather
 ) -> None:
     weather.away = True
-    intake.take(written("/help"))
+    take(intake, written("/help"))
     assert "/send" in replies(queueing, f"123456-5-{DATE}")[0]
     assert queueing.inbox.size() == 1
 
@@ -181,8 +181,8 @@ def test_what_needs_no_database_does_not_wait_behind_what_does(
     intake: Intake, queueing: Queueing, weather: Weather
 ) -> None:
     weather.away = True
-    intake.take(written("/history", 1))
-    intake.take(written("/help", 2))
+    take(intake, written("/history", 1))
+    take(intake, written("/help", 2))
     assert "/send" in replies(queueing, f"123456-2-{DATE}")[0]
 
 
@@ -191,9 +191,9 @@ def test_one_user_cannot_fill_the_inbox_by_what_needs_no_database(
 ) -> None:
     weather.away = True
     for number in range(LANE_LENGTH_MAX + 1):
-        intake.take(written("/help", number))
+        take(intake, written("/help", number))
     assert "too many commands waiting" in replies(queueing, f"123456-{LANE_LENGTH_MAX}-{DATE}")[0]
-    intake.take(written("/help", LANE_LENGTH_MAX + 1, user_id=9))
+    take(intake, written("/help", LANE_LENGTH_MAX + 1, user_id=9))
     assert "/send" in replies(queueing, f"123456-{LANE_LENGTH_MAX + 1}-{DATE}")[0]
 
 
@@ -202,21 +202,21 @@ def test_with_room_for_nobody_the_command_is_refused_in_words(
 ) -> None:
     monkeypatch.setattr("bot_frontend.intake.SIZE_MAX", 2)
     for number, user_id in enumerate((7, 8, 9)):
-        intake.take(written("/balance", number, user_id))
+        take(intake, written("/balance", number, user_id))
     (told,) = replies(queueing, f"123456-2-{DATE}")
     assert told == texts.TOO_MANY_IN_ALL
     assert queueing.inbox.size() == 3
-    intake.take(written("/balance", 3))
+    take(intake, written("/balance", 3))
     with pytest.raises(IntakeFull):  # not even the refusal: Telegram keeps the update
-        intake.take(written("/balance", 4))
+        take(intake, written("/balance", 4))
 
 
 def test_a_full_database_is_still_read(intake: Intake, queueing: Queueing, weather: Weather) -> None:
     weather.away = weather.readable = True
-    intake.take(written("/send @carol 5", 1))
+    take(intake, written("/send @carol 5", 1))
     assert replies(queueing, f"123456-1-{DATE}-queued")
     for number, text in enumerate(("/history", "/balance"), start=2):
-        intake.take(written(text, number))
+        take(intake, written(text, number))
         # Not behind the /send, which waits until there is room again.
         claim = queueing.inbox.claim(f"123456-{number}-{DATE}", OWNER)
         assert claim is not None
@@ -228,7 +228,7 @@ def test_a_full_database_is_still_read(intake: Intake, queueing: Queueing, weath
 def test_small_talk_in_a_group_makes_no_job(intake: Intake, queueing: Queueing) -> None:
     update = written("hello")
     update["message"]["chat"] = {"id": -100, "type": "group"}
-    intake.take(update)
+    take(intake, update)
     assert queueing.inbox.size() == 0
 
 
@@ -238,10 +238,10 @@ def test_what_redis_would_not_keep_is_not_acknowledged(
 ) -> None:
     weather.redis = RedisCondition((trouble,))
     with pytest.raises(IntakeFull):
-        intake.take(written("/balance"))
+        take(intake, written("/balance"))
     assert queueing.inbox.size() == 0
     weather.redis = RedisCondition()
-    intake.take(written("/balance"))
+    take(intake, written("/balance"))
     assert queueing.inbox.size() == 1
 
 
@@ -249,12 +249,12 @@ def test_while_memory_is_short_people_are_refused_in_words(
     intake: Intake, queueing: Queueing, weather: Weather
 ) -> None:
     weather.redis = RedisCondition((RedisTrouble.MEMORY_SHORT,))
-    intake.take(written("/balance"))
+    take(intake, written("/balance"))
     assert replies(queueing, f"123456-5-{DATE}") == [texts.TOO_MANY_IN_ALL]
 
 
 def test_a_redis_of_another_bot_takes_nothing_of_ours(intake: Intake, queueing: Queueing) -> None:
     queueing.client.set(ownership.KEY, 111)
     with pytest.raises(IntakeFull, match="belongs to bot 111"):
-        intake.take(written("/balance"))
+        take(intake, written("/balance"))
     assert queueing.inbox.size() == 0

@@ -15,7 +15,7 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.jobs import CreateTransfer, Envelope, ShowBalance, reference_of
+from workers.jobs import AskAdjustment, CreateTransfer, Envelope, ShowBalance, reference_of
 from workers.origins import Origin
 from workers.telegram.bot import make_bot
 from workers.telegram.pacer import Pacer
@@ -65,8 +65,10 @@ class Waiting:
         self._clock = clock
         self.user_id = user_id
 
-    def asks(self, job_id: str, job: CreateTransfer | ShowBalance) -> Envelope:
-        origin = Origin(self.user_id, self.user_id)
+    def asks(
+        self, job_id: str, job: CreateTransfer | ShowBalance | AskAdjustment, chat_id: int | None = None
+    ) -> Envelope:
+        origin = Origin(chat_id or self.user_id, self.user_id)
         envelope = Envelope.of(job, job_id=job_id, lane=f"user:{self.user_id}", origin=origin)
         self._queueing.inbox.accept(envelope)
         self._notices.watch(envelope)
@@ -110,6 +112,26 @@ async def test_who_waits_for_longer_than_five_seconds_is_told_once_what_is_saved
     await bob.after(TOLD_AGAIN_SECONDS)
     assert len(await texts(telegram, bob.user_id)) == 2
     assert queueing.inbox.notice_of("late-1") is not None, "the answer takes its place"
+
+
+async def test_a_group_is_told_neither_what_an_admin_does_nor_to_whom(
+    bob: Waiting, telegram: TelegramControl, queueing: Queueing
+) -> None:
+    group = (await telegram.create_group("Team", [bob.user_id], supergroup=True)).id
+    job = AskAdjustment(username="eve", amount=-7_700, reason="secret", admin_id=bob.user_id)
+    reference = reference_of(bob.asks("late-4", job, group).job_id)
+    await bob.after(2 * LATE_SECONDS)
+    late = "This is taking longer than usual."
+    assert await texts(telegram, group) == [
+        f"{late} Your command is saved, and I'll answer you in our private chat as soon as I can. (Ref. {reference})"
+    ]
+    assert await texts(telegram, bob.user_id) == [
+        f"{late} Your debit of 77.00 CREDIT from @eve is saved, and I'll ask you here to confirm it as soon as I can. "
+        f"(Ref. {reference})"
+    ]
+    noted = queueing.inbox.notice_of("late-4")
+    (in_group,) = [message for message in await telegram.messages(group) if message.from_bot]
+    assert noted == in_group.message_id, "the answer finds the group's"
 
 
 async def test_who_has_the_answer_or_was_told_otherwise_is_not_told(

@@ -17,7 +17,7 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, fill_inbox
+from tests.queueing import Queueing, fill_inbox, take
 from workers.broadcasts.albums import Albums
 from workers.inbox.inbox import LANE_LENGTH_MAX, SIZE_MAX
 from workers.jobs import DeliverReply, Envelope, RecordPayment
@@ -30,15 +30,17 @@ DATE = 1_700_000_000
 OWNER = "host:1:aa"
 
 
+PAID = {
+    "currency": "XTR",
+    "total_amount": 100,
+    "invoice_payload": "order 7",
+    "telegram_payment_charge_id": "charge-1",
+    "provider_payment_charge_id": "",
+    "subscription_expiration_date": DATE + 5,
+}
+
+
 def payment(kind: str = "successful_payment", update_id: int = 5, **message: Any) -> dict[str, Any]:
-    paid = {
-        "currency": "XTR",
-        "total_amount": 100,
-        "invoice_payload": "order 7",
-        "telegram_payment_charge_id": "charge-1",
-        "provider_payment_charge_id": "",
-        "subscription_expiration_date": DATE + 5,
-    }
     return {
         "update_id": update_id,
         "message": {
@@ -46,7 +48,7 @@ def payment(kind: str = "successful_payment", update_id: int = 5, **message: Any
             "date": DATE,
             "chat": {"id": 8, "type": "private"},
             "from": {"id": 8, "is_bot": False, "first_name": "Bob"},
-            kind: paid,
+            kind: PAID,
             **message,
         },
     }
@@ -68,7 +70,7 @@ def taken(queueing: Queueing, update_id: int = 5) -> Envelope:
     ("kind", "event"), [("successful_payment", "paid"), ("refunded_payment", "refunded")]
 )
 def test_a_payment_is_no_small_talk(intake: Intake, queueing: Queueing, kind: str, event: str) -> None:
-    intake.take(payment(kind, text="thanks"))
+    take(intake, payment(kind, text="thanks"))
     job = RecordPayment.decode(taken(queueing).fields)
     assert (job.event, job.telegram_id, job.charge_id, job.amount) == (event, 8, "charge-1", 100)
     assert job.details["subscription_expiration_date"] == DATE + 5
@@ -81,7 +83,7 @@ def test_a_refund_belongs_to_the_payer_and_not_to_the_bot_that_says_it(
     our_bot = {"id": 123456, "is_bot": True, "first_name": "Ballast", "username": "ballast_bot"}
     refund = payment("refunded_payment")
     refund["message"]["from"] = our_bot
-    intake.take(refund)
+    take(intake, refund)
     envelope = taken(queueing)
     job = RecordPayment.decode(envelope.fields)
     assert (job.event, job.telegram_id, job.username, job.first_name) == ("refunded", 8, None, "")
@@ -91,21 +93,21 @@ def test_a_refund_belongs_to_the_payer_and_not_to_the_bot_that_says_it(
 def test_a_payment_in_a_private_chat_needs_no_sender(intake: Intake, queueing: Queueing) -> None:
     paid = payment()
     del paid["message"]["from"]
-    intake.take(paid)
+    take(intake, paid)
     assert RecordPayment.decode(taken(queueing).fields).telegram_id == 8
 
 
 def test_the_receipt_goes_to_the_payer_wherever_they_paid(intake: Intake, queueing: Queueing) -> None:
-    intake.take(payment(chat={"id": -100, "type": "supergroup"}))
+    take(intake, payment(chat={"id": -100, "type": "supergroup"}))
     assert taken(queueing).chat_id == 8
 
 
 def test_a_payment_leaves_a_dialogue_as_it_was(intake: Intake, queueing: Queueing) -> None:
     message = payment()["message"]
     del message["successful_payment"]
-    intake.take({"update_id": 1, "message": {**message, "text": "/send"}})
-    intake.take(payment(update_id=2))
-    intake.take({"update_id": 3, "message": {**message, "text": "@carol"}})
+    take(intake, {"update_id": 1, "message": {**message, "text": "/send"}})
+    take(intake, payment(update_id=2))
+    take(intake, {"update_id": 3, "message": {**message, "text": "@carol"}})
     queueing.inbox.finish(f"123456-1-{DATE}")
     asked = DeliverReply.decode(taken(queueing, 3).fields)
     assert "How much" in asked.messages[0].text
@@ -115,11 +117,11 @@ def test_a_payment_is_taken_where_no_command_is_any_more(intake: Intake, queuein
     for number in range(LANE_LENGTH_MAX + 1):
         message = {**payment()["message"], "text": "/balance"}
         del message["successful_payment"]
-        intake.take({"update_id": 100 + number, "message": message})
-    intake.take(payment())
+        take(intake, {"update_id": 100 + number, "message": message})
+    take(intake, payment())
     assert taken(queueing).kind == RecordPayment.kind
     fill_inbox(queueing.client, SIZE_MAX)
-    intake.take(payment(update_id=6))
+    take(intake, payment(update_id=6))
     assert taken(queueing, 6).kind == RecordPayment.kind
 
 
@@ -134,12 +136,19 @@ BOT = {"id": 123456, "is_bot": True, "first_name": "Ballast"}
         {"chat": GROUP, "from": BOT},
         {"chat": {"id": -100, "type": "private"}},
         {"successful_payment": {"total_amount": 5}},
+        {"successful_payment": {**PAID, "currency": "<b>"}},
+        {"successful_payment": {**PAID, "total_amount": 0}},
+        *(
+            {"successful_payment": {**PAID, "telegram_payment_charge_id": f"a{invisible}b"}}
+            for invisible in "\0\x1b\x7f\x85\x9f\u200b\u202e\u2028\u2029\ud800"
+        ),
+        *({"successful_payment": {**PAID, "total_amount": amount}} for amount in (0, -1, 2**63)),
     ],
 )
 def test_a_payment_that_cannot_be_read_is_kept_for_an_operator(
     intake: Intake, queueing: Queueing, bent: dict[str, Any]
 ) -> None:
-    intake.take(payment(**bent))
+    take(intake, payment(**bent))
     (job_id,) = queueing.client.zrange("ballast:inbox:all", 0, -1)
     assert b"unreadable" in job_id
 

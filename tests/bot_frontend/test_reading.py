@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot_frontend.commands import Intention, interpret, is_for_another_bot
+from bot_frontend.commands import interpret, is_for_another_bot
 from bot_frontend.dialogue import Dialogue
+from bot_frontend.intentions import Intention
 from bot_frontend.updates import TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
@@ -218,6 +219,9 @@ def test_small_talk_names_nobody(settings: Settings, answer: str) -> None:
         ("/credit@carol 5", True),
         ("/send@ballast_bot @carol 5", True),
         ("/send@other_bot 5", False),
+        ("/send@gif 5", False),
+        ("/send@Youtube 5", False),
+        ("/debit@pic 5", False),
         ("/balance@carol", False),
         ("/ban@carol", False),
     ],
@@ -288,7 +292,10 @@ def test_a_forwarded_post_is_still_how_a_broadcast_is_drawn_up(settings: Setting
     assert drafted.job == DraftBroadcast(telegram_id=1001, message_id=7)
 
 
-@pytest.mark.parametrize("command", ["/start", "/balance", "/send @mallory 1", "/history@ballast_bot"])
+@pytest.mark.parametrize(
+    "command",
+    ["/start", "/balance", "/send @mallory 1", "/history@ballast_bot", "/credit @mallory 5", "/dbstatus"],
+)
 def test_who_writes_as_a_group_or_a_channel_is_told_to_write_as_themselves(
     settings: Settings, command: str
 ) -> None:

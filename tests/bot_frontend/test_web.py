@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import redis
 
+from ballast.apps import Registry
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
@@ -19,6 +20,7 @@ from bot_frontend.reception import Receiver
 from bot_frontend.web import reports
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
+from bot_frontend.web.app_webhooks import SECONDS_MAX, AppWebhooks
 from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.look import FRESH_SECONDS, Look
 from bot_frontend.web.monitor import Monitor
@@ -32,7 +34,7 @@ from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers import probe_record
 from workers.broadcasts.albums import Albums
-from workers.jobs import QUEUES, CreateTransfer, Envelope, ShowBalance, reference_of
+from workers.jobs import INSTALLED, QUEUES, CreateTransfer, Envelope, ShowBalance, reference_of
 from workers.telegram.bot import make_bot
 from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses
@@ -52,7 +54,13 @@ UPDATE = {
 
 
 @asynccontextmanager
-async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
+async def serving(
+    settings: Settings,
+    queueing: Queueing,
+    apps: Registry = INSTALLED,
+    *,
+    app_webhook_seconds_max: float = SECONDS_MAX,
+) -> AsyncIterator[str]:
     """The frontend's web server with its monitor, at the URL given."""
     port = free_port()
     receiver = Receiver("webhook")
@@ -68,7 +76,8 @@ async def serving(settings: Settings, queueing: Queueing) -> AsyncIterator[str]:
     callbacks = CallbackAnswers(bot, Pacer(queueing.client), Presses(queueing.client))
     webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot))
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
-    app = make_app(settings, monitor, webhook, actions, Jobs(queueing.client))
+    app_webhooks = AppWebhooks(apps, intake, seconds_max=app_webhook_seconds_max)
+    app = make_app(settings, monitor, webhook, actions, Jobs(queueing.client), app_webhooks)
     server = make_server(app, "127.0.0.1", port)
     served = asyncio.create_task(server.serve())
     monitor.start()
@@ -154,6 +163,7 @@ async def test_with_redis_away_the_webhook_asks_telegram_to_come_again(
             assert health["redis"] == {"ok": False, "error": "ConnectionError", "troubles": []}
         async with http.get(f"{url}/health/ready") as answer:
             assert answer.status == 503
+            assert (await answer.json())["reason"] == "Redis does not answer (ConnectionError)"
         async with http.get(f"{url}/health/live") as answer:
             assert answer.status == 200
 
@@ -165,7 +175,7 @@ async def test_the_pages_say_what_they_do_not_know_and_how_old_they_are(
         async with http.get(f"{url}/health") as answer:
             health = await answer.json()
         assert health["status"] == "degraded"  # nobody works
-        assert health["workers"] == {"alive": 0}
+        assert health["workers"] == {"alive": 0, "lost_to_one_job": 0}
         assert health["database"] == {"state": "unknown", "breaker": "unknown"}
         assert 0 <= health["age_seconds"] < 60
         async with http.get(f"{url}/db-status") as answer:
@@ -351,7 +361,7 @@ async def test_health_is_degraded_once_a_job_that_nobody_holds_back_waits_for_fi
         client.zincrby("ballast:inbox:all", -20_000, "old")
         client.hincrby("ballast:inbox:job:old", "ready_at", -20_000)
         health = await seen(url, http, "/health", lambda page: page["inbox"]["overdue_seconds"])
-        assert health["status"] == "degraded"
+        assert (health["status"], health["inbox"]["overdue_queue"]) == ("degraded", "balances")
         assert 15 <= health["inbox"]["overdue_seconds"] < health["inbox"]["oldest_seconds"] + 1
         assert queueing.inbox.claim("old", "host:1:aa") is not None
         await seen(url, http, "/health", lambda page: page["status"] == "ok")

@@ -60,7 +60,7 @@ async def test_the_command_starts_one_and_shows_how_far_it_is(
     assert json.loads(shown.stdout)["status"] == "finished"
     refused = await asyncio.to_thread(house.stack.command, "workers", "broadcast", "pause", number)
     assert refused.returncode == 1
-    assert refused.stderr.strip() == f"workers: broadcast {number} is finished: pause does nothing to it"
+    assert refused.stderr.strip() == f"ballast: broadcast {number} is finished: pause does nothing to it"
 
 
 async def test_a_scheduled_one_is_paused_resumed_and_cancelled_by_command(
@@ -106,7 +106,7 @@ async def test_what_makes_no_sense_is_refused_in_one_line(house: House, telegram
     ):
         refused = await asyncio.to_thread(house.stack.command, "workers", "broadcast", *arguments)
         assert refused.returncode == 1
-        assert refused.stderr.startswith("workers: ")
+        assert refused.stderr.startswith("ballast: ")
         assert complaint in refused.stderr
         assert refused.stderr.count("\n") == 1
 
@@ -132,7 +132,7 @@ def test_what_is_paid_for_tells_its_cost_first_and_is_bounded_by_it(house: House
     assert "To:     in a list of 100; that is 100 people now\n" in asked.stdout
     assert "Takes:  about 1 s, at most 10 Stars\n" in asked.stdout
     assert asked.stderr == (
-        "workers: nothing was sent: there is no terminal to ask at. Add --yes to send without a question\n"
+        "ballast: nothing was sent: there is no terminal to ask at. Add --yes to send without a question\n"
     )
     assert broadcasts.find_by_key(house.engine, "operator-dear") is None
     later = house.stack.command("workers", *order, "--yes", "--at", "2999-01-01T00:00:00+00:00")
@@ -246,7 +246,7 @@ def test_without_redis_an_order_says_that_it_may_stand(house: House, tmp_path: P
     ordered = away.command(
         "workers", "broadcast", "start", "--text", "stands", "--key", "stands", "--detach", "--yes"
     )
-    assert ordered.returncode == 1
+    assert ordered.returncode == 2
     assert "Redis does not answer" in ordered.stderr
     assert "may stand all the same" in ordered.stderr
     assert "stands" in away.command("workers", "broadcast", "list").stdout

@@ -12,8 +12,8 @@ from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import ApiRequest
+from devstack.telegram.images import png
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
-from tests.pictures import png
 from tests.queueing import queueing_at
 from workers.broadcasts.lanes import Lanes
 from workers.broadcasts.orders import Orders
@@ -156,13 +156,13 @@ async def test_a_paid_one_that_costs_too_much_is_refused_with_its_cost(
 def test_what_was_refused_once_is_refused_when_it_comes_again(house: House) -> None:
     house.register(23_500, 40)
     job = StartBroadcast(
-        text="dear", segment=Segment(telegram_ids=tuple(range(23_500, 23_540))), paid=True, stars_max=1
+        text="too dear", segment=Segment(telegram_ids=tuple(range(23_500, 23_540))), paid=True, stars_max=1
     )
     with queueing_at(house.redis.url) as queueing:
         orders = Orders(house.engine, Lanes(queueing.client, queueing.inbox, queueing.publisher))
         for why in ("may cost 4 Stars", "was refused or cancelled before it began"):
             with pytest.raises(BroadcastRefused, match=why):
-                orders.start(job, "dear")
+                orders.start(job, "too dear")
 
 
 async def test_a_photo_a_video_and_a_document_can_be_copied(house: House, telegram: TelegramControl) -> None:

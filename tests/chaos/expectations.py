@@ -22,6 +22,9 @@ NOTICE = "notice"
 ALARM = "alarm"
 """Not an answer either: admins are told of what goes on."""
 
+TOKEN_LENGTH = 16
+"""Of a card, in the data of its buttons. Who may press them stands behind it."""
+
 SHOWN_ALONE = frozenset({"confirmed before", "credited before"})
 """Shown to whoever pressed again, and never sent as a message; unless they were told to wait."""
 
@@ -119,7 +122,7 @@ def expect(record: Record) -> Expected:
     tokens = {pending.token: pending.memo for pending in record.pendings}
     for asked in sorted(record.asked, key=lambda asked: asked.place):
         if asked.data is not None:
-            presses[tokens.get(asked.data.partition(":")[2], "")].append(asked)
+            presses[tokens.get(asked.data.split(":")[1][:TOKEN_LENGTH], "")].append(asked)
             continue
         words = (asked.text or "").split()
         match words:

@@ -34,18 +34,22 @@ def honest() -> Record:
         Asked(place, place, 100.0 + place, presser, acknowledged=True, data=data, message_id=message)
         for place, (presser, data, message) in enumerate(presses, start=7)
     ]
-    card = "Credit 10.00 CREDIT to Alice?\n@alice · ID 5001\nBalance now: 0.00 CREDIT\nBalance after: 10.00 CREDIT"
+    card = "Credit 10.00 CREDIT to “Alice”?\n@alice · ID 5001\nBalance now: 0.00 CREDIT\nBalance after: 10.00 CREDIT"
     answers = [
         (ADMIN, f"{card}\n“reason-1”\nConfirm within 10 minutes.", None),
-        (ADMIN, "Credited 10.00 CREDIT to Alice (@alice).\n“reason-1”\nTheir balance is 10.00 CREDIT.", None),
+        (
+            ADMIN,
+            "Credited 10.00 CREDIT to “Alice” (@alice).\n“reason-1”\nTheir balance is 10.00 CREDIT.",
+            None,
+        ),
         (ALICE, "You were credited 10.00 CREDIT.\n“reason-1”\nYour balance is 10.00 CREDIT.", None),
-        (ALICE, "Send 4.00 CREDIT to Boris?\n@boris · ID 5002\n“memo-1”\nConfirm within 10 minutes.", None),
-        (ALICE, "Send 1.00 CREDIT to Boris?\n@boris · ID 5002\n“memo-2”\nConfirm within 10 minutes.", None),
+        (ALICE, "Send 4.00 CREDIT to “Boris”?\n@boris · ID 5002\n“memo-1”\nConfirm within 10 minutes.", None),
+        (ALICE, "Send 1.00 CREDIT to “Boris”?\n@boris · ID 5002\n“memo-2”\nConfirm within 10 minutes.", None),
         (ALICE, "You do not have 99.00 CREDIT. Your balance is 10.00 CREDIT.", None),
         (ALICE, "I do not know @ghost. They have to send me /start once before they can receive.", None),
         (ALICE, "Your balance is 10.00 CREDIT.", None),
-        (ALICE, "Sent 4.00 CREDIT to Boris (@boris).\n“memo-1”\nYour balance is 6.00 CREDIT.", 21),
-        (BORIS, "Alice (@alice) sent you 4.00 CREDIT.\n“memo-1”\nYour balance is 4.00 CREDIT.", None),
+        (ALICE, "Sent 4.00 CREDIT to “Boris” (@boris).\n“memo-1”\nYour balance is 6.00 CREDIT.", 21),
+        (BORIS, "“Alice” (@alice) sent you 4.00 CREDIT.\n“memo-1”\nYour balance is 4.00 CREDIT.", None),
         (ALICE, "This transfer was confirmed before. It was made once, and is not made again.", None),
         (ALICE, "Cancelled. Nothing was moved.", 22),
     ]

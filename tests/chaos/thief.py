@@ -21,17 +21,17 @@ def answer_thief(redis_port: int) -> Iterator[tuple[int, threading.Event]]:
         def handle(self) -> None:
             with socket.create_connection(("127.0.0.1", redis_port)) as server:
                 client: socket.socket = self.request
+                stealing = False
                 while True:
                     for ready in select.select([client, server], [], [])[0]:
                         data = ready.recv(CHUNK)
-                        if not data:
+                        if not data or (stealing and ready is server):  # the answer: Redis has it
                             return
                         (server if ready is client else client).sendall(data)
                         # Celery's workers push by a script, so that a full Redis lets them.
                         if ready is client and armed.is_set() and (b"LPUSH" in data or b"EVALSHA" in data):
                             armed.clear()
-                            server.recv(CHUNK)  # the answer: Redis has it
-                            return
+                            stealing = True  # a large command comes in pieces
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
         relay.daemon_threads = True

@@ -15,10 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from dbcore.breaker import BreakerReason, BreakerState
-from dbcore.connections import LOOK_AFTER_IDLE_SECONDS
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
+from dbcore.liveness import LOOK_AFTER_IDLE_SECONDS
 from dbcore.settings import Settings
 from devstack.proxy import FaultProxy
 from devstack.proxy.wire import SSL_QUESTION, STARTUP

@@ -15,11 +15,11 @@ from dbcore.broadcasts import BroadcastStatus
 from dbcore.engine import GuardedEngine
 from dbcore.failures import FailureKind
 from dbcore.integration import BroadcastOutcome, bot_safe_broadcast
-from dbcore.migrate import upgrade
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from tests.dbcore.conftest import Sql
+from tests.servers import running_postgres
 
 PEOPLE = range(1001, 1051)
 TEXT = {"text": "hi"}
@@ -38,12 +38,8 @@ def bot(
 @pytest.fixture
 def own_postgres(servers_folder: Path) -> Iterator[EmbeddedPostgres]:
     """With fsync: killed, it has lost nothing."""
-    port = free_port()
-    server = EmbeddedPostgres(servers_folder / f"postgres-{port}", port)
-    server.start()
-    upgrade(server.url)
-    yield server
-    server.stop()
+    with running_postgres(servers_folder) as server:
+        yield server
 
 
 class Outbox:

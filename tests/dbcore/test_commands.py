@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,11 +62,24 @@ def test_status_names_server_revision_and_tables(database_url: str, tmp_path: Pa
         "connections",
         "size",
         "latency",
+        "outbox       no job waits",
         "entries",
         " 0 rows\n",
         " 1 row\n",
     ):
         assert part in done.stdout
+
+
+def test_status_says_how_many_jobs_wait_in_the_outbox(database_url: str, tmp_path: Path, sql: Sql) -> None:
+    sql(
+        "INSERT INTO outbox (kind, payload, created_at) "
+        "VALUES ('a.b', '{}', now() - interval '90 s'), ('a.b', '{}', now())"
+    )
+    shown = re.search(
+        r"outbox       2 jobs wait, the oldest for (\d+) s\n", dbcore("status", database_url, tmp_path).stdout
+    )
+    assert shown is not None
+    assert 90 <= int(shown[1]) < 300
 
 
 @pytest.mark.parametrize("command", ["migrate", "audit", "status"])

@@ -19,10 +19,10 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from dbcore import history, ledger, users
 from dbcore.breaker import BreakerLimits, BreakerReason, BreakerState, Interval
-from dbcore.connections import LOOK_AFTER_IDLE_SECONDS
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable
 from dbcore.failures import FailureKind
+from dbcore.liveness import LOOK_AFTER_IDLE_SECONDS
 from dbcore.outcomes import OutcomeStatus, TransferOutcome
 from dbcore.users import Profile, UserRef
 from devstack.ports import free_port

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import psycopg2
 import pytest
 
 from dbcore import ledger, pending_adjustments, users
 from dbcore.engine import GuardedEngine
+from dbcore.errors import Unavailable
+from dbcore.failures import FailureKind
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     Decision,
@@ -14,7 +18,7 @@ from dbcore.outcomes import (
     PendingAdjustmentOutcome,
     RejectionReason,
 )
-from dbcore.pending_adjustments import Limits
+from dbcore.pending_adjustments import Limits, Press
 from dbcore.users import Profile, UserRef
 from tests.dbcore.conftest import MakeEngine, Person, Sql
 
@@ -237,3 +241,130 @@ def test_eight_presses_at_once_decide_once(make_engine: MakeEngine, person: Pers
 def test_the_keys_of_confirmed_adjustments_are_nobody_s_own(engine: GuardedEngine) -> None:
     with pytest.raises(ValueError, match="pending_adjustment"):
         ledger.require_key("pending_adjustment:1")
+
+
+def decide_many(
+    engine: GuardedEngine, presses: list[Press], limits: Limits = NO_LIMITS
+) -> list[AdjustmentDecisionOutcome]:
+    return pending_adjustments.decide_many(engine, presses, limits=limits)
+
+
+def test_decided_together_each_has_the_outcome_it_would_have_alone(
+    engine: GuardedEngine, person: Person
+) -> None:
+    limits = Limits(per_day=100)
+    outcomes: list[list[AdjustmentDecisionOutcome]] = []
+    for way in ("alone", "together"):
+        anna, ben = person(100), person(0)
+        mine = ADMIN + 10 * len(outcomes)
+        tokens = [
+            ask(engine, target, amount, f"{way}-{number}", admin=mine).token
+            for number, (target, amount) in enumerate(
+                [(anna, 30), (ben, 40), (anna, -20), (ben, 50), (ben, 5)]
+            )
+        ]
+        presses = [
+            Press(f"{way}-press-0", tokens[0], mine, confirm=True),
+            Press(f"{way}-press-1", tokens[1], mine, confirm=True),
+            Press(f"{way}-press-0", tokens[0], mine, confirm=True),  # the same job again
+            Press(f"{way}-press-2", tokens[2], mine + 1, confirm=True),  # somebody else's
+            Press(f"{way}-press-3", tokens[3], mine, confirm=True),  # past the day's limit
+            Press(f"{way}-press-4", tokens[4], mine, confirm=False),
+            Press(f"{way}-press-5", "no token", mine, confirm=True),
+            Press(f"{way}-press-6", tokens[1], mine, confirm=True),  # decided by another press
+        ]
+        if way == "together":
+            found = decide_many(engine, presses, limits)
+        else:
+            found = [
+                press(engine, one.token, one.key, presser=one.presser_id, confirm=one.confirm, limits=limits)
+                for one in presses
+            ]
+        outcomes.append([replace(one, target=None) for one in found])
+        assert (balance(engine, anna), balance(engine, ben)) == (130, 40)
+    assert outcomes[0] == outcomes[1]
+    assert [one.status for one in outcomes[1]] == [
+        OutcomeStatus.APPLIED,
+        OutcomeStatus.APPLIED,
+        OutcomeStatus.REPLAYED,
+        OutcomeStatus.REJECTED,
+        OutcomeStatus.REJECTED,
+        OutcomeStatus.APPLIED,
+        OutcomeStatus.REJECTED,
+        OutcomeStatus.REJECTED,
+    ]
+
+
+def test_an_error_of_one_applies_none_and_the_same_keys_apply_each_once(
+    engine: GuardedEngine, person: Person
+) -> None:
+    people = [person(0) for _ in range(3)]
+    tokens = [ask(engine, each, 10, f"ask-{number}").token for number, each in enumerate(people)]
+    presses = [Press(f"press-{number}", token, ADMIN, confirm=True) for number, token in enumerate(tokens)]
+    with pytest.raises(psycopg2.Error):
+        decide_many(engine, [*presses, Press("press-9", "x", 2**70, confirm=True)])
+    assert [balance(engine, each) for each in people] == [0, 0, 0]
+    assert [one.status for one in decide_many(engine, presses)] == [OutcomeStatus.APPLIED] * 3
+    assert [one.status for one in decide_many(engine, presses)] == [OutcomeStatus.REPLAYED] * 3
+    assert [balance(engine, each) for each in people] == [10, 10, 10]
+
+
+def test_batches_with_people_and_admins_in_common_wait_for_each_other_and_never_in_a_circle(
+    make_engine: MakeEngine, person: Person
+) -> None:
+    rounds, size = 4, 30
+    people = [person(0) for _ in range(size)]
+    engines = [make_engine() for _ in range(2)]
+    begin = threading.Barrier(len(engines))
+
+    def batch_of(number: int, turn: int) -> list[Press]:
+        """Of all people, in an order of its own."""
+        engine, order = engines[number], people[:: 1 if number else -1]
+        return [
+            Press(
+                key, ask(engine, each, 1, key, admin=ADMIN + each.telegram_id % 3).token, admin, confirm=True
+            )
+            for each in order
+            for admin in [ADMIN + each.telegram_id % 3]
+            for key in [f"{number}-{turn}-{each.telegram_id}"]
+        ]
+
+    batches = [[batch_of(number, turn) for turn in range(rounds)] for number in range(len(engines))]
+
+    def decide_all(number: int) -> set[OutcomeStatus]:
+        found = set()
+        for batch in batches[number]:
+            begin.wait(30)
+            found |= {one.status for one in decide_many(engines[number], batch)}
+        return found
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        assert [*pool.map(decide_all, range(len(engines)))] == [{OutcomeStatus.APPLIED}] * len(engines)
+    assert [balance(engines[0], each) for each in people] == [rounds * len(engines)] * size
+    assert [engine.snapshot().retries_total for engine in engines] == [0] * len(engines)
+
+
+def test_one_row_that_somebody_holds_ends_the_wait_of_a_batch_soon(
+    engine: GuardedEngine, person: Person, database_url: str
+) -> None:
+    """Then each is tried by itself, and the others need not wait."""
+    anna, ben = person(0), person(0)
+    tokens = [ask(engine, each, 1, f"ask-{number}").token for number, each in enumerate([anna, ben])]
+    presses = [Press(f"press-{number}", token, ADMIN, confirm=True) for number, token in enumerate(tokens)]
+    holder = psycopg2.connect(database_url)
+    try:
+        with holder.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM accounts a JOIN users u ON u.id = a.user_id WHERE telegram_id = %s FOR UPDATE OF a",
+                (anna.telegram_id,),
+            )
+        with pytest.raises(Unavailable) as caught:
+            decide_many(engine, presses)
+        assert caught.value.kind is FailureKind.SLOW
+        assert press(engine, tokens[1], "press-1").status is OutcomeStatus.APPLIED
+    finally:
+        holder.close()
+    assert [one.status for one in decide_many(engine, presses)] == [
+        OutcomeStatus.APPLIED,
+        OutcomeStatus.REPLAYED,
+    ]

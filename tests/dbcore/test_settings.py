@@ -536,3 +536,34 @@ def test_what_is_no_amount_is_no_limit(monkeypatch: pytest.MonkeyPatch, option: 
     with pytest.raises(SettingsError, match=f"^{option}: ") as refused:
         load_settings()
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["ballast", "public", "_b2", "a" * 63])
+def test_a_schema_is_a_plain_name(name: str, make_settings: MakeSettings) -> None:
+    assert make_settings(ballast_schema=name).ballast_schema == name
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Ballast", "lower-case letters"),
+        ("my-bot", "lower-case letters"),
+        ("2bots", "not beginning with a digit"),
+        ("a b", "lower-case letters"),
+        ('a"; DROP SCHEMA public; --', "lower-case letters"),
+        ("ballast,public", "lower-case letters"),
+        ("schéma", "lower-case letters"),
+        ("a" * 64, "at most 63"),
+        ("pg_catalog", "a schema of your own"),
+        ("pg_mine", "a schema of your own"),
+        ("information_schema", "a schema of your own"),
+    ],
+)
+def test_a_schema_that_cannot_be_is_refused_by_its_option(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BALLAST_SCHEMA", name)
+    with pytest.raises(SettingsError, match=r"^BALLAST_SCHEMA: expected ") as refused:
+        load_settings()
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)

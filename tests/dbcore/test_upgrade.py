@@ -15,7 +15,6 @@ from dbcore import ledger, migrate
 from dbcore.audit import audit
 from dbcore.migrate import newest_revision, oldest_revision, upgrade
 from dbcore.users import UserRef
-from devstack.postgres import EmbeddedPostgres
 from tests.dbcore.conftest import MakeEngine, eventually
 
 PEOPLE = (1, 2)
@@ -102,17 +101,10 @@ def going_on(work: Callable[[], None]) -> Iterator[list[Exception]]:
 
 
 @pytest.fixture
-def old_database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+def old_database_url(empty_database_url: str) -> str:
     """As the first release left it, empty."""
-    administrator = psycopg2.connect(postgres_server.url_of("postgres"))
-    administrator.autocommit = True
-    with administrator.cursor() as cursor:
-        cursor.execute("CREATE DATABASE upgraded")
-        url = postgres_server.url_of("upgraded")
-        upgrade(url, to=oldest_revision())
-        yield url
-        cursor.execute("DROP DATABASE upgraded WITH (FORCE)")
-    administrator.close()
+    upgrade(empty_database_url, to=oldest_revision())
+    return empty_database_url
 
 
 def test_a_database_of_the_first_release_is_migrated_under_its_processes_and_passes_the_audit(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -207,3 +208,26 @@ def test_someone_new_from_eight_threads_keeps_their_name(make_engine: MakeEngine
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: users.get_or_create(engine, profile=Profile(7, "ann", "Ann")), range(8)))
     assert held_by(sql, "ann") == [7]
+
+
+def test_users_read_together_are_what_they_are_one_by_one(
+    make_engine: MakeEngine, database_url: str, person: Person
+) -> None:
+    """In their order: known, new, renamed, one twice, and one by whose name another goes by now."""
+    engine = make_engine()
+    known, renamed, holder = person(50), person(70), person(1)
+    profiles = [
+        Profile(telegram_id=9_000_000_002, username="ne\x00w", first_name="New", language_code="de"),
+        known,
+        replace(renamed, first_name="Other", username=holder.username),
+        known,
+        Profile(telegram_id=9_000_000_001, username=None, first_name="Newer"),
+    ]
+    accounts = users.get_or_create_many(engine, profiles=profiles)
+    assert [account.telegram_id for account in accounts] == [profile.telegram_id for profile in profiles]
+    assert [account.balance for account in accounts] == [0, 50, 70, 50, 0]
+    assert [account.created for account in accounts] == [True, False, False, False, True]
+    again = [users.get_or_create(engine, profile=profile) for profile in profiles]
+    assert [replace(account, created=False) for account in accounts] == again
+    read_only = make_engine(f"{database_url}?options=-c%20default_transaction_read_only%3Don")
+    assert users.get_or_create_many(read_only, profiles=profiles) == again

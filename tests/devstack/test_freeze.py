@@ -61,4 +61,4 @@ def test_without_a_postgresql_of_ours_it_says_so(open_folder: Path) -> None:
     refused = freezing(open_folder, 1)
     _, complaint = refused.communicate(timeout=60)
     assert refused.returncode == 1
-    assert "no PostgreSQL of `make run` runs in this folder" in complaint
+    assert "no PostgreSQL of `make run` or `ballast run` runs in this folder" in complaint

@@ -118,7 +118,7 @@ def test_without_workers_that_run_here_none_is_killed(held: bool, open_folder: P
     """Also where a `make run` that ended left its process id, which may be anybody's by now."""
     with (
         Workplace(open_folder).held() if held else contextlib.nullcontext(),
-        pytest.raises(StartRefused, match="no workers of `make run` run in this folder"),
+        pytest.raises(StartRefused, match="no workers of `make run` or `ballast run` run in this folder"),
     ):
         kill_workers(open_folder)
 

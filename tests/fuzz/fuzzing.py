@@ -8,14 +8,15 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from bot_frontend.commands import Intention, interpret
+from bot_frontend.commands import interpret
 from bot_frontend.dialogue import Dialogue
 from bot_frontend.intake import Intake
+from bot_frontend.intentions import Intention
 from bot_frontend.updates import TextMessage, UpdateUnreadable, WordsOf, read
 from dbcore.settings import Settings
 from devstack.telegram.text import parse_html
 from tests.fuzz.updates import ADMIN_ID, update
-from tests.queueing import Queueing
+from tests.queueing import Queueing, take
 from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox
 from workers.jobs import AdjustBalance, AskAdjustment, DecideAdjustment, DeliverReply, Envelope
@@ -92,8 +93,8 @@ class Fuzzer:
 
     def _taken(self, raw: Any) -> None:
         """The intake neither raises nor keeps an update waiting; what came again is one."""
-        self._intake.take(raw)
+        take(self._intake, raw)
         before = self._inbox.size()
-        self._intake.take(raw)
+        take(self._intake, raw)
         assert self._inbox.size() == before
         self.seen["taken"] += 1

@@ -11,17 +11,17 @@ from typing import cast
 import pytest
 import redis
 
+from ballast.messages import Message
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
 from tests.queueing import Queueing, fill_inbox, queueing_at
-from workers import board, totals
+from workers import board, probe_record, totals
 from workers.alarms import bell, watch
 from workers.alarms.bell import AN_HOUR_MAX, Bell
 from workers.alarms.watch import AlarmWatch
 from workers.broadcasts.agenda import WAKES_STUCK, Agenda
 from workers.inbox.inbox import SIZE_MAX
 from workers.jobs import DeliverReply, Envelope, ShowBalance
-from workers.messages import Message
 
 ADMINS = frozenset({1001, 1002})
 CLOSED = FleetView(BreakerState.CLOSED, None, 0.0, None, 0.0, ())
@@ -275,7 +275,10 @@ def test_commands_that_nobody_answers_are_an_alarm_until_somebody_does(queueing:
     guard.look()
     guard.look()
     (told,) = messages_but(queueing, "a")
-    assert "Commands are not being answered: the oldest has waited for 1 min" in told
+    assert (
+        "Commands are not being answered: the oldest has waited for 1 min in the queue <code>balances</code>"
+        in told
+    )
     inbox.finish("a")
     guard.look()
     assert "Commands are being answered again" in messages(queueing)[-1]
@@ -311,3 +314,31 @@ def test_a_pause_is_told_with_the_name_of_whoever_ordered_it(queueing: Queueing)
     guard.look(paused)
     (told,) = messages(queueing)
     assert "Nadia has paused the bot" in told
+
+
+def test_a_job_that_stays_in_the_outbox_is_told_unless_the_next_probes_find_it_gone(
+    queueing: Queueing,
+) -> None:
+    def probed(oldest_seconds: float | None) -> None:
+        finding = {"ok": True, "probed_at": 0.0, "every_seconds": 60, "outbox_oldest_seconds": oldest_seconds}
+        probe_record.keep(queueing.client, finding)
+
+    guard = Guard(queueing)
+    for first, later in ((None, None), (170.0, 170.0), (600.0, None)):  # the last: what an outage left
+        probed(first)
+        guard.look()
+        let_time_pass(queueing.client, 60)
+        probed(later)
+        guard.look()
+        let_time_pass(queueing.client, 600)
+        guard.look()
+    assert messages(queueing) == []
+    for oldest in (190.0, 250.0, 310.0, 370.0):
+        probed(oldest)
+        guard.look()
+        let_time_pass(queueing.client, 60)
+    (told,) = messages(queueing)
+    assert "has waited for 6 min in the table outbox" in told
+    probed(None)
+    guard.look()
+    assert len(messages(queueing)) == 2

@@ -11,6 +11,7 @@ import redis
 from celery import Celery
 from telegram import Bot
 
+from ballast.messages import Button, Message
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
@@ -24,12 +25,12 @@ from workers.jobs import (
     AdjustBalance,
     AskAdjustment,
     CreateTransfer,
+    DecideTransfer,
     DeliverReply,
     Envelope,
     Job,
     ShowBalance,
 )
-from workers.messages import Button, Message
 from workers.notices import queued_notice
 from workers.origins import (
     ANSWERED_IN_PRIVATE,
@@ -157,6 +158,23 @@ async def test_a_notice_in_the_private_chat_costs_the_group_no_message(
     assert await group.said(group.id) == ["an answer"]
     requests = await group.telegram.requests(chat_id=group.id)
     assert {request.method for request in requests} == {"sendMessage"}
+
+
+async def test_a_press_that_was_not_promised_an_answer_costs_no_message(
+    group: Group, settings: Settings
+) -> None:
+    """Of several presses on one card while the database is away, the first is said to be saved."""
+    for name, is_promised in (("promised", True), ("repeated", False)):
+        press = DecideTransfer(telegram_id=group.ann, token="card", confirm=True)
+        claim = group.claim(press, name)
+        if is_promised:
+            await notice_is_sent(group, claim, settings)
+        group.worker.inbox.release(name, group.worker.owner, delay_seconds=0)
+        again = group.claim_again(name)
+        again = replace(again, envelope=again.envelope.model_copy(update={"told_to_wait": True}))
+        toast = group.origin.publicly(f"{name}: it was confirmed before")
+        await group.deliver(again, [toast.model_copy(update={"toast": "query", "matters": False})])
+    assert await group.said(group.id) == ["promised: it was confirmed before"]
 
 
 async def test_a_notice_in_the_private_chat_that_comes_after_the_answer_is_taken_back(

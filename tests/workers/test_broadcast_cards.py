@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import redis
 
+from ballast.messages import Button
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers.broadcasts import card
 from workers.broadcasts.cards import CARD_SECONDS, VIEW_SECONDS, Cards, View
 from workers.broadcasts.lanes import Lanes
-from workers.messages import Button
 
 ALBUM = {"copy": {"chat_id": 1001, "message_ids": [1, 2, 3]}}
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -241,7 +241,7 @@ def test_the_list_has_a_line_and_a_button_each() -> None:
     ]
     assert card.list_text(newest).splitlines() == [
         "<b>8</b> 2026-12-01 · draft · a copied message",
-        "<b>7</b> 2026-12-01 · sending · 450 of 1,000, sent 400 · &lt;b&gt;",
+        "<b>7</b> 2026-12-01 · sending · 450 of 1,000, sent 400 · <code>&lt;b&gt;</code>",
     ]
     assert labels(card.list_buttons(newest)) == ["8", "7"]
     over = sending(id=6, status=BroadcastStatus.FINISHED, finished_at=NOW)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
+from ballast.messages import Message
 from dbcore.errors import DatabaseAway, Unavailable
 from dbcore.failures import FailureKind
 from dbcore.known_balances import SeenBalance
@@ -16,7 +17,6 @@ from tests.conftest import MakeSettings
 from workers import process
 from workers.execution import Work, carry_out
 from workers.jobs import AdjustBalance, Envelope, Job, ShowBalance
-from workers.messages import Message
 from workers.not_now import NotNow
 from workers.process import WorkerProcess
 

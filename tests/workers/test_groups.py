@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ballast.messages import Message
 from dbcore.broadcast_leases import DeliveryStatus, Mark, Recipient
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
@@ -13,7 +14,6 @@ from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from workers.answers import send_one
 from workers.broadcasts.post import post
-from workers.messages import Message
 from workers.telegram.bot import make_bot
 from workers.telegram.verdicts import Meaning
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ballast.markup import HtmlError, is_html, plain_text
 from devstack.telegram.errors import ApiError
 from devstack.telegram.text import parse_html
-from workers.telegram.html import HtmlError, is_html, plain_text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,12 @@ import redis
 
 from dbcore.known_balances import SeenBalance
 from workers.inbox import Acceptance, DialogueStep, Inbox, Receipt, Ticket
-from workers.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
+from workers.inbox.inbox import (
+    APP_QUESTION_TTL_SECONDS,
+    DIALOGUE_TTL_SECONDS,
+    LANE_LENGTH_MAX,
+    UNKNOWN_KIND_SECONDS,
+)
 from workers.jobs import Envelope, ShowBalance
 
 OWNER, OTHER = "host:1:aa", "host:2:bb"
@@ -64,6 +69,36 @@ def test_the_same_update_after_its_answer_does_nothing(inbox: Inbox) -> None:
     inbox.finish("a")
     assert inbox.accept(envelope("a")) == Receipt(Acceptance.DONE)
     assert inbox.size() == 0
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_job_that_may_have_had_an_effect_is_not_answered_as_one_that_had_none(
+    inbox: Inbox, begun: bool
+) -> None:
+    inbox.accept(envelope("a"))
+    inbox.claim("a", OWNER)
+    assert inbox.answer("a", "[]", unless_begun=True) is None  # it is under way
+    inbox.release("a", OWNER, delay_seconds=60, count_delivery=False, begun=begun)
+    assert (inbox.answer("a", "[]", unless_begun=True) is None) is begun
+    assert (inbox.answer("a", "[]") is None) is not begun  # answered before, where it was not begun
+
+
+def test_a_job_knows_how_often_it_raised_and_whether_an_effect_may_stand(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    first = inbox.claim("a", OWNER)
+    assert first is not None
+    assert (first.tries, first.begun) == (0, False)
+    inbox.release("a", OWNER, delay_seconds=0, tries=1, begun=True, count_delivery=False)
+    second = inbox.claim("a", OWNER)
+    assert second is not None
+    assert (second.tries, second.begun, second.deliveries) == (1, True, 1)
+    inbox.leave(OWNER)  # it died: what it did may stand
+    inbox.accept(envelope("b", lane="user:8"))
+    inbox.claim("b", OWNER)
+    inbox.leave(OWNER)
+    third = inbox.claim("b", OTHER)
+    assert third is not None
+    assert third.begun
 
 
 def test_yesterdays_update_is_still_known(inbox: Inbox, client: redis.Redis) -> None:
@@ -317,15 +352,38 @@ def test_a_lane_takes_up_to_its_bound_and_refuses_past_it(inbox: Inbox, waiting:
 def test_a_dialogue_changes_with_its_job_or_not_at_all(inbox: Inbox) -> None:
     key = "ballast:dialogue:7:7"
     assert inbox.accept(envelope("a"), dialogue=DialogueStep(key, None, "one")).status is Acceptance.ACCEPTED
-    assert inbox.dialogue(key) == "one"
+    assert inbox.dialogues([key]) == {key: "one"}
     conflict = inbox.accept(envelope("b"), dialogue=DialogueStep(key, None, "two"))
     assert conflict == Receipt(Acceptance.CONFLICT, dialogue="one")
-    assert inbox.dialogue(key) == "one"
+    assert inbox.dialogues([key]) == {key: "one"}
     assert inbox.size() == 1
     assert inbox.accept(envelope("a"), dialogue=DialogueStep(key, "one", "again")).status is Acceptance.KNOWN
-    assert inbox.dialogue(key) == "one"
+    assert inbox.dialogues([key]) == {key: "one"}
     assert inbox.accept(envelope("b"), dialogue=DialogueStep(key, "one", None)).status is Acceptance.ACCEPTED
-    assert inbox.dialogue(key) is None
+    assert inbox.dialogues([key]) == {key: None}
+
+
+def test_a_job_that_runs_again_does_not_ask_what_is_answered_by_now(inbox: Inbox) -> None:
+    key = "ballast:dialogue:7:7"
+    inbox.accept(envelope("a"))
+    assert not inbox.ask("a", "other", key, "asked")
+    assert inbox.claim("a", "me") is not None
+    assert inbox.ask("a", "me", key, "asked")
+    assert (
+        inbox.accept(envelope("b"), dialogue=DialogueStep(key, "asked", None)).status is Acceptance.ACCEPTED
+    )
+    assert inbox.release("a", "me", delay_seconds=0)
+    assert inbox.claim("a", "me") is not None
+    assert not inbox.ask("a", "me", key, "asked")
+    assert inbox.dialogues([key]) == {key: None}
+
+
+def test_a_dialogue_is_kept_for_as_long_as_it_says(inbox: Inbox, client: redis.Redis) -> None:
+    key = "ballast:dialogue:7:7"
+    inbox.accept(envelope("a"), dialogue=DialogueStep(key, None, "one"))
+    assert client.ttl(key) <= DIALOGUE_TTL_SECONDS
+    inbox.accept(envelope("b"), dialogue=DialogueStep(key, "one", "one", APP_QUESTION_TTL_SECONDS))
+    assert client.ttl(key) > DIALOGUE_TTL_SECONDS
 
 
 def test_nothing_is_left_in_redis_of_a_finished_job_but_its_id(inbox: Inbox, client: redis.Redis) -> None:
@@ -407,11 +465,13 @@ def test_a_job_that_no_worker_takes_is_overdue_also_where_it_is_published_again(
     inbox: Inbox, client: redis.Redis
 ) -> None:
     inbox.accept(envelope("a"))
-    assert inbox.overdue_seconds(None) is None
+    assert inbox.overdue(None) is None
     let_time_pass(client, "a")
     make_due(client, "a")
     assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
-    assert 60 <= (inbox.overdue_seconds(None) or 0) < 120
+    overdue = inbox.overdue(None)
+    assert overdue is not None
+    assert (60 <= overdue.seconds < 120, overdue.queue) == (True, "balances")
 
 
 def test_a_job_that_is_being_done_is_not_overdue_nor_is_what_follows_it(
@@ -423,9 +483,9 @@ def test_a_job_that_is_being_done_is_not_overdue_nor_is_what_follows_it(
         let_time_pass(client, job_id)
     inbox.beat(OWNER, {})
     inbox.claim("a", OWNER)
-    assert inbox.overdue_seconds(None) is None
+    assert inbox.overdue(None) is None
     inbox.finish("a")
-    assert inbox.overdue_seconds(None) is None
+    assert inbox.overdue(None) is None
 
 
 def test_a_job_that_is_tried_again_later_is_overdue_from_when_it_is_in_a_queue_again(
@@ -438,15 +498,15 @@ def test_a_job_that_is_tried_again_later_is_overdue_from_when_it_is_in_a_queue_a
     inbox.release("a", OWNER, delay_seconds=60)
     make_due(client, "a")
     assert len(inbox.rescue(10)[1]) == 1
-    assert inbox.overdue_seconds(None) is None
+    assert inbox.overdue(None) is None
     let_time_pass(client, "a")
-    assert inbox.overdue_seconds(None) is not None
+    assert inbox.overdue(None) is not None
     inbox.beat(OTHER, {})
     inbox.beat(OWNER, {})
     inbox.claim("a", OWNER)
     silence(client, OWNER)
     assert len(inbox.rescue(10)[1]) == 1
-    assert inbox.overdue_seconds(None) is None
+    assert inbox.overdue(None) is None
 
 
 def test_a_job_of_an_unknown_kind_is_not_overdue_each_time_it_is_published(
@@ -457,7 +517,7 @@ def test_a_job_of_an_unknown_kind_is_not_overdue_each_time_it_is_published(
     assert inbox.unknown_kind("a", "shop.redeem") is None
     make_due(client, "a")
     assert len(inbox.rescue(10)[1]) == 1
-    assert inbox.overdue_seconds(None) is None
+    assert inbox.overdue(None) is None
 
 
 @pytest.mark.parametrize("queue_length", [0, 1])
@@ -471,8 +531,8 @@ def test_what_was_held_back_is_overdue_from_when_it_no_longer_is(
     assert inbox.rescue(10, shut=["balances"])[1] == []
     if queue_length:
         client.rpush("balances", "{}")
-    assert inbox.overdue_seconds(None) is None
+    assert inbox.overdue(None) is None
     assert len(inbox.rescue(10)[1]) == 1 - queue_length
-    assert inbox.overdue_seconds(None) is None
+    assert inbox.overdue(None) is None
     let_time_pass(client, "a")
-    assert inbox.overdue_seconds(None) is not None
+    assert inbox.overdue(None) is not None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ballast.messages import Button, Message
 from workers.jobs import (
     JOB_TYPES,
     QUEUES,
@@ -19,7 +20,6 @@ from workers.jobs import (
     reference_of,
     task_name,
 )
-from workers.messages import Button, Message
 
 
 def test_every_kind_belongs_to_a_queue_that_workers_consume() -> None:

@@ -51,3 +51,20 @@ def test_a_person_at_a_terminal_gets_columns() -> None:
     assert "claimed" in first
     assert "job_id" in first
     assert not first.lstrip().startswith("{")
+
+
+def test_steps_are_logged_by_those_who_ask_for_them_and_libraries_are_not() -> None:
+    steps = """
+import logging, structlog
+from workers.logs import configure_logging
+for loglevel in (logging.WARNING, logging.DEBUG):
+    configure_logging(loglevel=loglevel)
+    structlog.get_logger("workers.ours").debug("step", of=loglevel)
+    structlog.get_logger("workers.ours").info("done", of=loglevel)
+    logging.getLogger("a.library").debug("noise")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", steps], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    lines = map(json.loads, done.stderr.splitlines())
+    assert [(line["event"], line["of"]) for line in lines] == [("done", 30), ("step", 10), ("done", 10)]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from ballast.messages import Message
 from dbcore import failed_operations
 from dbcore.engine import GuardedEngine
 from dbcore.fleet import operate
@@ -21,7 +22,6 @@ from tests.conftest import MakeSettings
 from workers import lookup
 from workers.inbox import Inbox
 from workers.jobs import AdjustBalance, AskAdjustment, CreateTransfer, DeliverReply, Envelope, reference_of
-from workers.messages import Message
 
 
 def asked(redis_url: str, database_url: str, reference: str) -> subprocess.CompletedProcess[str]:

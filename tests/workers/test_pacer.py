@@ -11,6 +11,7 @@ import redis
 from devstack.ports import free_port
 from workers.telegram.pacer import (
     FREE_MARGIN,
+    FREE_PER_SECOND,
     GROUP_MESSAGES_A_MINUTE,
     HALT_SECONDS_MAX,
     SEVERAL_CHATS,
@@ -109,6 +110,22 @@ def test_a_group_gets_twenty_a_minute(pacer: Pacer, client: redis.Redis) -> None
     assert oldest is not None
     client.lset(f"{KEY}:group:{group}", 0, str(int(oldest) - 60_000))
     assert pacer.interactive(group) == 0.0
+
+
+def test_a_chat_is_clear_unless_something_could_keep_a_reply_from_it_and_asking_writes_nothing(
+    pacer: Pacer, client: redis.Redis
+) -> None:
+    before = client.info("persistence")["rdb_changes_since_last_save"]
+    assert pacer.are_clear([7, 8, -100]) == [True, True, False]
+    assert client.info("persistence")["rdb_changes_since_last_save"] == before
+    pacer.refuse_chat(8, 60)
+    assert pacer.are_clear([7, 8]) == [True, False]
+    client.delete(f"{KEY}:waits:8")
+    assert pacer.are_clear([8]) == [False], "for a while it gets one message a second"
+    flood(pacer, 60)
+    assert pacer.are_clear([7]) == [False]
+    end_the_halt(client)
+    assert pacer.are_clear([7]) == [False], "the share has to grow back"
 
 
 def flood(pacer: Pacer, seconds: float, *, first_chat: int = 10_001) -> float:
@@ -230,3 +247,19 @@ def test_a_chat_that_was_answered_too_fast_gets_one_a_second(pacer: Pacer, clien
 def test_without_redis_nobody_is_granted_anything() -> None:
     with redis.Redis(port=free_port()) as nowhere, pytest.raises(redis.RedisError):
         Pacer(nowhere).bulk([1], paid=False)
+
+
+def test_replies_asked_for_together_wait_as_they_would_one_by_one(client: redis.Redis) -> None:
+    pacer = Pacer(client)
+    group, flooded = -1, 9
+    replies = [(7, 1), (flooded, 1), (7, 1), *[(group, 1)] * (GROUP_MESSAGES_A_MINUTE + 1), (flooded, 1)]
+    pacer.refuse_chat(flooded, 36)
+    waits = pacer.interactive_many(replies)
+    granted = [number for number, wait in enumerate(waits) if not wait]
+    assert granted == [0, *range(2, 3 + GROUP_MESSAGES_A_MINUTE)]
+    assert 35 < waits[1] <= 36
+    assert 50 < waits[-2] <= 60
+    tokens = float(client.hget("ballast:pace", "free") or "nan")
+    assert tokens == pytest.approx(
+        max(4, FREE_MARGIN * FREE_PER_SECOND / 4) - len(granted), abs=0.01
+    )  # each took one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -9,12 +10,12 @@ import pytest_asyncio
 import redis
 from telegram import Bot
 
+from ballast.messages import Message
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from workers.answers import send_one
-from workers.messages import Message
 from workers.origins import Origin
 from workers.telegram.bot import make_bot
 from workers.telegram.pacer import Pacer
@@ -59,6 +60,16 @@ async def test_a_press_is_answered_once_by_whoever_comes_first(
     assert taken == [True, False]
     assert query.answer is not None
     assert query.answer["text"] == "first"
+
+
+async def test_presses_looked_at_together_are_each_answered_once(client: redis.Redis, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url, max_connections=1) as other_client:
+        worker, frontend = Presses(client), Presses(other_client)
+        ids = [f"press-{number}" for number in range(40)]
+        taken = await asyncio.gather(
+            *(presses.take(press) for press in [*ids, ids[0]] for presses in (worker, frontend))
+        )
+    assert [wait for wait in taken if wait is not None] == [0.0] * 40
 
 
 async def test_what_is_too_old_to_be_shown_is_known_to_be_unseen(

@@ -16,7 +16,7 @@ import pytest
 import redis.connection
 import redis.utils
 from celery import Celery
-from flower.utils import broker as flower_broker  # type: ignore[import-untyped]  # publishes no types
+from flower.utils import broker as flower_broker
 from kombu.exceptions import OperationalError
 
 from dbcore.redis_client import connect_redis
@@ -68,7 +68,7 @@ def by_redis_py() -> None:
 
 def celery_app() -> Celery:
     """As every Celery process sets it up."""
-    configuration = runpy.run_path(str(ROOT / "celeryconfig.py"))
+    configuration = runpy.run_path(str(ROOT / "workers/celeryconfig.py"))
     app = Celery("test", set_as_current=False)
     app.conf.update({name: value for name, value in configuration.items() if not name.startswith("_")})
     return app
@@ -85,7 +85,7 @@ def by_celery() -> None:
 def flowers_configuration() -> Iterator[None]:
     names = ("Redis", "RedisSsl", "RedisSocket")
     before = {name: getattr(flower_broker, name) for name in names}
-    runpy.run_path(str(ROOT / "flowerconfig.py"))
+    runpy.run_path(str(ROOT / "workers/flowerconfig.py"))
     try:
         yield
     finally:

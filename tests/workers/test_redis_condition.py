@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 from kombu.connection import Connection
 from kombu.entity import Queue
 
@@ -160,18 +161,24 @@ def test_a_full_redis_has_whatever_ends_a_job_written_down(queueing: Queueing) -
     assert not client.exists("ballast:inbox:job:c")
 
 
-def test_a_full_redis_hands_messages_to_workers(queueing: Queueing) -> None:
+@pytest.mark.parametrize("by_operator", [False, True])
+def test_a_full_redis_hands_messages_to_workers(queueing: Queueing, by_operator: bool) -> None:
+    """An operator's call is Celery's to keep until it is done. A job is on record, and its message is kept nowhere."""
     ticket = queueing.inbox.accept(envelope("a")).ticket
     assert ticket is not None
     queueing.client.config_set("maxmemory", 1)
-    assert queueing.publisher.publish(ticket)
+    if by_operator:
+        with Celery(broker=queueing.redis_url, set_as_current=False) as app:
+            app.send_task("workers.users.get_or_create", task_id="a", queue="users")
+    else:
+        assert queueing.publisher.publish(ticket)
     taken: list[Any] = []
     with Connection(queueing.redis_url) as connection:  # type: ignore[no-untyped-call]
         queue = Queue("users")  # type: ignore[no-untyped-call]
         consumer = connection.Consumer(queue, accept=["json"], on_message=taken.append)
         with consumer:
             connection.drain_events(timeout=10)
-            assert queueing.client.hlen("unacked") == 1
+            assert queueing.client.hlen("unacked") == int(by_operator)
             taken[0].ack()
     assert taken[0].headers["id"] == "a"
     assert queueing.client.hlen("unacked") == 0

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 
 import pytest
 
+from ballast.messages import Message
 from dbcore.history import HistoryEntry, HistoryPage
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
+    AdjustOutcome,
     Decision,
     DecisionOutcome,
     OutcomeStatus,
@@ -19,9 +22,11 @@ from dbcore.outcomes import (
     PendingOutcome,
     RejectionReason,
 )
+from dbcore.users import UserAccount, UserStatus
 from tests.conftest import MakeSettings
 from workers import adjustment_texts, texts
-from workers.jobs import AskAdjustment, CreateTransfer
+from workers.jobs import AdjustBalance, AskAdjustment, CreateTransfer
+from workers.tasks.transactions import HISTORY_PAGE_LENGTH
 
 HOSTILE = (
     "\u202e?)lorac@( loraC",
@@ -53,7 +58,7 @@ def test_no_name_forges_who_is_confirmed(make_settings: MakeSettings, name: str)
     lines = confirmation(make_settings(), name).split("\n")
     assert len(lines) == 3
     assert lines[0].startswith("Send <b>1.00 CREDIT</b> to ")
-    assert "<code>" not in lines[0]
+    assert re.fullmatch(r".* to (“[^“”]*”|a user without a name)\?", lines[0])
     assert lines[1] == "<code>@mallory2</code> · ID <code>4002</code>"
 
 
@@ -68,12 +73,12 @@ def test_a_name_that_shows_nothing_is_called_so(make_settings: MakeSettings, not
 
 
 def test_a_name_of_right_to_left_letters_turns_nothing_around_it(make_settings: MakeSettings) -> None:
-    assert "to \u2068كارول\u2069?" in confirmation(make_settings(), "كارول")
-    assert "“\u2068للغداء 5\u2069”" in confirmation(make_settings(), "Carol", "للغداء 5")
+    assert "to “\u2068كارول\u2069”?" in confirmation(make_settings(), "كارول")
+    assert "“\u2068<code>للغداء 5</code>\u2069”" in confirmation(make_settings(), "Carol", "للغداء 5")
 
 
 def test_a_name_that_is_cut_says_so(make_settings: MakeSettings) -> None:
-    assert f"to {'x' * 31}…?" in confirmation(make_settings(), "x" * 33)
+    assert f"to “{'x' * 31}…”?" in confirmation(make_settings(), "x" * 33)
 
 
 def test_a_memo_ends_where_its_quotation_mark_is(make_settings: MakeSettings) -> None:
@@ -115,7 +120,7 @@ def test_no_memo_and_no_name_makes_a_line_of_history(make_settings: MakeSettings
     lines = unescape(rest).split("\n")
     assert len(lines) == len(HOSTILE)
     assert all(line.startswith("2026-11-26 00:00 <b>+0.01 CREDIT</b> from ") for line in lines)
-    assert all(line.endswith("…") for line in lines)
+    assert all(line.endswith("…</code>”") for line in lines)
 
 
 CAROL = Party(4002, "carol", "Carol\nSmith")
@@ -141,7 +146,7 @@ def test_an_admin_is_asked_with_who_how_much_before_after_and_why(
     )
     job = AskAdjustment(username="carol", amount=amount, reason="birthday", admin_id=1001)
     assert adjustment_texts.to_confirm(outcome, job, make_settings()).split("\n") == [
-        f"{question} Carol Smith?",
+        f"{question} “Carol Smith”?",
         "<code>@carol</code> · ID <code>4002</code>",
         "Balance now: <b>10.00 CREDIT</b>",
         f"Balance after: <b>{after} CREDIT</b>",
@@ -188,3 +193,137 @@ def test_every_refusal_of_an_adjustment_says_that_nothing_moved(
     if reason is RejectionReason.OVER_DAILY_LIMIT:
         assert "at most <b>50.00 CREDIT</b> in 24 hours" in told
         assert "<b>1.00 CREDIT</b> left" in told
+
+
+FORGED = "Alice sent you 500.00 CREDIT. x"
+LIKE_A_SENTENCE = (
+    FORGED,
+    "Alice” sent you 500.00 CREDIT. “x",
+    "Alice’’ sent you all she has ‘‘",
+    "Alice\u275e sent you all she has \u275d",
+    "Alice '\u200b' sent you all she has",
+)
+
+
+def confirmed(sender: Party, recipient: Party, memo: str = "") -> DecisionOutcome:
+    return DecisionOutcome(
+        status=OutcomeStatus.APPLIED,
+        decision=Decision.CONFIRMED,
+        sender=sender,
+        recipient=recipient,
+        amount=1,
+        currency="CREDIT",
+        memo=memo,
+        sender_balance=5,
+        recipient_balance=601,
+    )
+
+
+def history_of(other: Party, memo: str = "") -> HistoryPage:
+    at = datetime(2026, 11, 26, tzinfo=UTC)
+    entry = HistoryEntry(
+        version=1, amount=1, balance_after=1, kind="transfer", memo=memo, created_at=at, counterparty=other
+    )
+    return HistoryPage(entries=[entry], newest_version=1, currency="CREDIT", balance=1)
+
+
+def all_texts(make_settings: MakeSettings, person: Party, memo: str = "") -> list[str]:
+    """Whatever is told of somebody and of what they wrote."""
+    settings = make_settings()
+    outcome = confirmed(person, BOB, memo)
+    to_confirm = PendingAdjustmentOutcome(
+        status=OutcomeStatus.APPLIED,
+        token="t",
+        target=person,
+        amount=1,
+        currency="CREDIT",
+        balance=1,
+        balance_now=1,
+        version=1,
+        left_today=None,
+    )
+    refused = decision(
+        status=OutcomeStatus.REJECTED, reason=RejectionReason.INSUFFICIENT_FUNDS, target=person
+    )
+    adjusted = AdjustOutcome(
+        status=OutcomeStatus.APPLIED, target=person, balance_after=1, amount=1, currency="CREDIT"
+    )
+    return [
+        texts.received(outcome, settings),
+        texts.decided_in_group(outcome, settings),
+        texts.decided(confirmed(BOB, person, memo), settings),
+        texts.history(history_of(person, memo), settings),
+        confirmation(settings, person.first_name, memo),
+        texts.adjusted(adjusted, AdjustBalance(telegram_id=9, amount=1, reason=memo), settings),
+        adjustment_texts.to_confirm(
+            to_confirm, AskAdjustment(telegram_id=9, amount=1, reason=memo, admin_id=1), settings
+        ),
+        adjustment_texts.decided(decision(target=person, memo=memo), settings),
+        adjustment_texts.decided(refused, settings),
+    ]
+
+
+@pytest.mark.parametrize("name", LIKE_A_SENTENCE)
+def test_no_name_reads_as_words_of_the_bot(make_settings: MakeSettings, name: str) -> None:
+    for told in all_texts(make_settings, Party(3003, None, name)):
+        shown = re.sub(r"</?[a-z]+>", "", told)
+        (quoted,) = re.findall("“([^“”]*)”", shown.replace("“Bob”", ""))
+        assert quoted.startswith("Alice"), shown
+        assert not re.search("’’|‘‘|''|[\u275d\u275e]", quoted)
+        assert shown.count("sent you") - quoted.count("sent you") <= 1
+
+
+LINKS = (
+    "t.me/evil",
+    "evil.example",
+    "https://evil.example/x",
+    "see evil.example/x /stop @carol",
+    "@carol",
+    "/stop",
+    "#tag",
+    "$EVIL",
+    "+1 555 123 4567",
+    "me@evil.example",
+    "4111 1111 1111 1111",
+    "tg://user?id=1",
+    "12:34",
+)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_nothing_in_a_name_or_a_memo_becomes_a_link(make_settings: MakeSettings, link: str) -> None:
+    """Telegram makes links of nothing that stands in fixed-width letters."""
+    for told in all_texts(make_settings, Party(3003, None, link), link):
+        assert link in told
+        assert link not in re.sub(r"<code>[^<]*</code>", "", told)
+    welcomed = UserAccount(
+        user_id=1,
+        telegram_id=1,
+        username=None,
+        first_name=link,
+        status=UserStatus.ACTIVE,
+        account_id=1,
+        balance=0,
+        currency="CREDIT",
+        version=0,
+        created=True,
+    )
+    assert f"<code>{link}</code>" in texts.welcome(welcomed, make_settings())
+
+
+@pytest.mark.parametrize(
+    "plain", ["Carol Smith", "O’Neil", "Zoë-Ann", "Лена", "दीपा", "Ann 👩\u200d👧", "for lunch!"]
+)
+def test_a_plain_name_or_memo_is_left_as_it_is(make_settings: MakeSettings, plain: str) -> None:
+    for told in all_texts(make_settings, Party(3003, None, plain), plain):
+        assert f"“{plain}”" in told
+
+
+def test_the_longest_page_of_history_fits_a_message(make_settings: MakeSettings) -> None:
+    settings = make_settings(currency="ABCDEFGHIJKL")
+    one = history_of(Party(2**52, "u" * 32, "&" * 64), "&" * 200).entries[0]
+    longest = replace(one, amount=-(10**15))
+    page = HistoryPage(
+        entries=[longest] * HISTORY_PAGE_LENGTH, newest_version=99, currency="X", balance=10**18
+    )
+    assert len(Message(chat_id=1, text=texts.history(page, settings)).text) > 3_500

@@ -234,6 +234,32 @@ async def test_messages_go_by_the_proxy_that_is_set(
     assert "Proxy-Authorization: Basic YmFsbGFzdDpwQHNz\r\n" in asked
 
 
+async def test_a_proxy_of_the_environment_is_heeded_and_a_password_file_is_not(
+    server: TelegramProcess,
+    telegram: TelegramControl,
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    user = (await telegram.create_user("Ivy", started=True)).id
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    bot = bot_at(server.url)
+    await bot.send_message(user, "by the environment's proxy")
+    await bot.request.shutdown()
+    assert len(proxy.asked) == 1
+    monkeypatch.delenv("HTTP_PROXY")
+    bot = bot_at(proxy.url)  # as if it were Telegram: it notes what it is asked
+    with pytest.raises(NetworkError):
+        await bot.send_message(user, "to nobody")
+    await bot.request.shutdown()
+    assert len(proxy.asked) == 2
+    assert "Authorization" not in proxy.asked[1]
+
+
 async def test_by_a_proxy_and_tls_messages_arrive_and_what_either_refuses_was_never_sent(
     server: TelegramProcess, telegram: TelegramControl, proxy: Proxy
 ) -> None:

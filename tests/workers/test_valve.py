@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from ballast.messages import Message
 from dbcore import fleet
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetStore
@@ -33,7 +34,6 @@ from workers.jobs import (
     GetOrCreateUser,
     ShowBalance,
 )
-from workers.messages import Message
 from workers.rescuer import Rescuer
 from workers.valve import Watch
 

@@ -9,6 +9,7 @@ import pytest
 
 from dbcore.breaker_rules import BreakerReason, BreakerState
 from dbcore.fleet import FleetView
+from workers.inbox import Overdue
 from workers.verdict import (
     Circumstances,
     DatabaseState,
@@ -123,7 +124,12 @@ AWAY: dict[str, Any] = {
             Standing.AWAY,
             "Paused by web:Nadia for 35 s. ",
         ),
-        ({"overdue_seconds": 29.0, "oldest_seconds": 40.0}, Standing.DEGRADED, "has waited for 29 s"),
+        ({"lost_to_one_job": 3}, Standing.DEGRADED, "ended 3 of them"),
+        (
+            {"overdue": Overdue(29.0, "balances"), "oldest_seconds": 40.0},
+            Standing.DEGRADED,
+            "29 s in the queue balances",
+        ),
         ({"failed_jobs": 500}, Standing.DEGRADED, "Retry or discard"),
         ({"alarms": 1}, Standing.DEGRADED, "The line below says"),
         ({"answers_seconds": 45.0}, Standing.DEGRADED, "some answers took 45 s"),

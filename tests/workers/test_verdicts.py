@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from ballast.messages import Message
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from workers.messages import Message
 from workers.telegram.bot import make_bot
 from workers.telegram.courier import send
 from workers.telegram.verdicts import Meaning

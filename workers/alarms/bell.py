@@ -18,10 +18,10 @@ from typing import cast
 import redis
 import structlog
 
+from ballast.messages import Message
 from workers.inbox import Acceptance, Inbox, Publisher
 from workers.inbox.inbox import SIZE_MAX
 from workers.jobs import DeliverReply, Envelope
-from workers.messages import Message
 
 log = structlog.get_logger(__name__)
 

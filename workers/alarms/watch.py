@@ -30,6 +30,7 @@ from workers.alarms import standing
 from workers.alarms.bell import Bell
 from workers.alarms.standing import Event
 from workers.broadcasts.agenda import Agenda
+from workers.command_names import mention
 from workers.durations import duration
 from workers.inbox import Inbox
 
@@ -43,6 +44,14 @@ QUIET_SECONDS = 600.0
 
 OVERDUE_FOR_SECONDS = 5.0
 """On top of the time after which a job is overdue: one look alone wakes nobody."""
+
+OUTBOX_PROBES = 3.0
+"""A job that has waited in the outbox for as many probes was passed by at least two relays."""
+
+OUTBOX_STANDS_PROBES = 2.5
+"""After an outage what waited is old, and gone by the next probe."""
+
+PROBE_SECONDS_MIN = 60.0
 
 STUCK_TOLD_MAX = 10
 
@@ -162,8 +171,8 @@ class AlarmWatch:
             quota = fleet.reason is BreakerReason.QUOTA
             yield Condition(
                 "breaker",
-                f"{_WHAT[fleet.reason]}{reason}. The breaker is open; commands wait in Redis, and people are told so. "
-                "/dbstatus shows more.",
+                f"{_WHAT[fleet.reason]}{reason}. The breaker is open; commands wait in Redis, and people are told so."
+                f"{mention('dbstatus', ' {} shows more.')}",
                 over=f"The database is back after {LASTED}{reason}. What waited is being done.",
                 # A quota is an event of its own. An outage that was told before it became one is not over yet.
                 after_seconds=math.inf if quota else BREAKER_SECONDS,
@@ -183,16 +192,29 @@ class AlarmWatch:
                 f"<code>python -m workers broadcast show {broadcast_id}</code> says where it stands.",
                 over=f"Broadcast {broadcast_id} goes on, or is over; it was stuck for {LASTED}.",
             )
+        probe = probe_record.last(self._redis) or {}
+        every = max(PROBE_SECONDS_MIN, probe.get("every_seconds") or 0.0)
+        waits = probe.get("outbox_oldest_seconds") or 0.0
+        if waits >= OUTBOX_PROBES * every:
+            yield Condition(
+                "outbox",
+                f"Jobs of committed transactions do not get to the workers: the oldest has waited for "
+                f"{duration(waits)} in the table outbox. Nothing is lost. Look for <code>relay_waits</code> in the log "
+                "of the workers on the queue health.",
+                over=f"The jobs in the table outbox get to the workers again after {LASTED}.",
+                after_seconds=OUTBOX_STANDS_PROBES * every,
+            )
         letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
             yield Condition("dead-letters", _LETTER)
         if self._last_at(_CORRUPTIONS_COUNTED, _CORRUPTION, now) > now - QUIET_SECONDS:
             yield Condition("corruption", _DAMAGED)
-        if overdue := self._inbox.overdue_seconds(fleet):
+        if overdue := self._inbox.overdue(fleet):
             yield Condition(
                 "overdue",
-                f"Commands are not being answered: the oldest has waited for {duration(overdue)}, though the database "
-                "can be asked. The workers take nothing, or are too few. See Workers on the status page.",
+                f"Commands are not being answered: the oldest has waited for {duration(overdue.seconds)} in the queue "
+                f"<code>{overdue.queue}</code>, though the database can be asked. Its workers hang, or are too few. "
+                "See Workers on the status page.",
                 over=f"Commands are being answered again after {LASTED}.",
                 after_seconds=OVERDUE_FOR_SECONDS,
             )

@@ -11,18 +11,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ballast.builtin import button_data
+from ballast.messages import Button
 from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.money import format_amount
 from dbcore.settings import Settings
-from dbcore.text import isolated, one_line
+from dbcore.text import one_line
 from workers.broadcasts.cards import View
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.progress import bar
+from workers.command_names import mention
 from workers.counts import counted
 from workers.durations import duration
 from workers.jobs import CardButton, CardQuestion
-from workers.messages import Button
-from workers.texts import escape
+from workers.phrases import escape, shown
 
 CARD_BAR_LENGTH = 16
 """As wide as a phone shows it in one line with the share behind it."""
@@ -108,7 +110,7 @@ def buttons(broadcast: Progress, view: View) -> Rows:
 
 def list_text(newest: Sequence[Progress]) -> str:
     if not newest:
-        return "There are no broadcasts yet. /broadcast draws one up."
+        return f"There are no broadcasts yet.{mention('broadcast', ' {} draws one up.')}"
     return "\n".join(f"<b>{each.id}</b> {_listed(each)}" for each in newest)
 
 
@@ -149,11 +151,11 @@ def segment_text(segment: Mapping[str, Any], settings: Settings) -> str:
 
 
 def _listed(broadcast: Progress) -> str:
-    words = isolated(one_line(broadcast.payload.get("text", "a copied message"), LISTED_LENGTH_MAX))
+    words = shown(broadcast.payload.get("text", "a copied message"), LISTED_LENGTH_MAX)
     reached = "" if broadcast.audience is None else f" · {broadcast.done:,} of {broadcast.audience:,}"
     if broadcast.sent != broadcast.done:
         reached += f", sent {broadcast.sent:,}"
-    return f"{broadcast.created_at:%Y-%m-%d} · {broadcast.status}{reached} · {escape(words)}"
+    return f"{broadcast.created_at:%Y-%m-%d} · {broadcast.status}{reached} · {words}"
 
 
 def _cost(broadcast: Broadcast, audience: int) -> str:
@@ -178,7 +180,8 @@ def _draft_buttons(broadcast: Broadcast) -> Rows:
         pay = ((_button("Send free", broadcast.id, CardButton.FREE),),)
     elif broadcast.pieces == 1:
         pay = ((_button("Pay for speed…", broadcast.id, CardQuestion.STARS),),)
-    confirm = Button(text="Confirm", data=f"b:{broadcast.id}:{CardButton.GO}:{fingerprint(broadcast)}")
+    go = button_data.broadcast_card(broadcast.id, CardButton.GO, fingerprint(broadcast))
+    confirm = Button(text="Confirm", data=go)
     return (
         (
             _button("To whom…", broadcast.id, CardButton.SEGMENT),
@@ -232,4 +235,4 @@ def _last_buttons(broadcast: Progress, view: View) -> Rows:
 
 
 def _button(text: str, broadcast_id: int, what: CardButton | CardQuestion) -> Button:
-    return Button(text=text, data=f"b:{broadcast_id}:{what}")
+    return Button(text=text, data=button_data.broadcast_card(broadcast_id, what))

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import redis
 import structlog
 
+from ballast.messages import Message
 from dbcore import broadcast_leases
 from dbcore.broadcast_leases import DeliveryStatus, Lease, Recipient, Recorded, Result
 from dbcore.broadcasts import BroadcastStatus, Progress
@@ -34,7 +35,6 @@ from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.broadcasts.post import Posted, post
 from workers.broadcasts.trouble import IN_A_ROW
 from workers.jobs import SendChunk
-from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.floods import refuse_chat
 

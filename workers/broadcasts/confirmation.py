@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 
+from ballast.markup import plain_text
 from dbcore import broadcasts
 from dbcore.engine import GuardedEngine
 from dbcore.settings import Settings
@@ -13,7 +14,6 @@ from workers.broadcasts.cost import stars_for
 from workers.counts import counted
 from workers.durations import duration
 from workers.jobs import JobInvalid, StartBroadcast
-from workers.telegram.html import plain_text
 from workers.telegram.pacer import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 
 

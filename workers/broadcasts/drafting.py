@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ballast.messages import Message
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_leases import DeliveryStatus, Recipient
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
@@ -21,6 +22,7 @@ from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.cards import View
 from workers.broadcasts.cost import refuse_paid_album
 from workers.broadcasts.post import post
+from workers.command_names import mention
 from workers.jobs import (
     TELEGRAM_IDS_MAX,
     CardButton,
@@ -29,7 +31,6 @@ from workers.jobs import (
     PressBroadcast,
     StartBroadcast,
 )
-from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.verdicts import AWAY_SECONDS
 from workers.texts import escape
@@ -246,5 +247,6 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
 def _refused_by_telegram(reason: str) -> str:
     return (
         f"Nothing was sent. Telegram refuses this message: {escape(one_line(reason))}\n"
-        "A text with tags is read as Telegram's HTML. To send a message as it is, reply /broadcast to it."
+        "A text with tags is read as Telegram's HTML."
+        f"{mention('broadcast', ' To send a message as it is, reply {} to it.')}"
     )

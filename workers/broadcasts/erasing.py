@@ -16,6 +16,7 @@ import redis
 import structlog
 from telegram.error import TelegramError
 
+from ballast.messages import Message
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcast_deliveries import DELETABLE_HOURS, Arrived
 from dbcore.broadcasts import BroadcastRefused
@@ -24,7 +25,6 @@ from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.post import may_be_delivered
 from workers.counts import counted
 from workers.jobs import EraseChunk
-from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.floods import refuse_chat
 from workers.telegram.verdicts import Meaning, judge

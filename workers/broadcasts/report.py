@@ -17,6 +17,7 @@ import structlog
 from telegram import InputFile
 from telegram.error import TelegramError
 
+from ballast.messages import Message
 from dbcore import broadcast_deliveries, broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus
 from dbcore.engine import GuardedEngine
@@ -24,7 +25,6 @@ from dbcore.text import csv_cell, one_line
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
 from workers.jobs import ReportBroadcast
-from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.verdicts import Meaning, Verdict, judge
 from workers.texts import escape

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import redis
 import structlog
 
+from ballast.messages import Message
 from dbcore import broadcasts
 from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
@@ -23,7 +24,6 @@ from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.jobs import ShowCard
-from workers.messages import Message
 from workers.not_now import NotNow
 from workers.telegram.courier import send, withdraw
 from workers.telegram.verdicts import Meaning

@@ -8,7 +8,7 @@ dropped.
 Every step is one Lua script, so each is atomic and one round trip. Keys (all below `ballast:inbox:`):
 
     job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, ready_at, reply,
-                         failure, sent, uncertain, unavailable, told, notice,
+                         failure, sent, uncertain, unavailable, tries, begun, asked, told, notice,
                          unknown_since
     lane:<lane>   list   ids in the order they came; the head is the one in flight
     all           zset   id -> time of intake, for size and age
@@ -18,13 +18,15 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     untold        list   held back, and their users were not told yet that they wait
     owners        zset   process -> its last beat
     held:<owner>  set    ids that a process holds
+    told:<what>   string which job told a presser of what is settled already; for a day
     done:<day>    set    ids finished that day; looked at today and tomorrow, for Telegram repeats an update for a day
     key:<key>     string what an operator's idempotency key stands for, for two days
     sequence      hash   queue -> the number of its last message
     claimed       hash   queue -> the highest number that was claimed
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
 
-and beside them the last balances known (dbcore/known_balances.py), and the totals of totals.py.
+and beside them the last balances known (dbcore/known_balances.py), the last answers (workers/last_answers.py), and the
+totals of totals.py.
 """
 
 from __future__ import annotations
@@ -40,14 +42,17 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
+from ballast.batch import BATCH_MAX
 from dbcore.fleet import FleetView
 from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
 from workers import totals
-from workers.jobs import QUEUES, Envelope, EraseChunk, Quarantine, SendChunk, queue_of
+from workers.jobs import INSTALLED, QUEUES, Envelope, Quarantine, queue_of
+from workers.last_answers import LastAnswers
 
 LANE_LENGTH_MAX = 200
+TOLD_KEPT_SECONDS = 86_400
 """Jobs that one user may have waiting. Past it the frontend says so instead of taking more."""
 
 SIZE_MAX = 200_000
@@ -60,14 +65,17 @@ CLAIM_LEASE_MS = 30_000
 """How long a claim stands before the rescuer looks whether its owner still beats."""
 
 OVERDUE_SECONDS = 15.0
-"""A job that is in a queue for longer, and not held back, waits for workers that take nothing or are too few."""
+"""A job that nobody begins for so long, though it is not held back, is waiting for workers that hang or are too few."""
 
 RECOVERY_SECONDS = 60.0
 """So long after an outage what waited is being worked through, and nobody is alarmed by its age."""
 
 _LOOKED_AT_MAX = 500
-_TAKE_THEIR_TIME = (SendChunk.kind, EraseChunk.kind)
-"""Nobody waits for their answer, and they take as long as the pace wants."""
+_TAKE_THEIR_TIME = tuple(
+    kind
+    for kind, handler in INSTALLED.handlers.items()
+    if handler.built_in is not None and handler.built_in.takes_its_time
+)
 
 UNKNOWN_KIND_SECONDS = 300
 """How long a job of a kind that no worker knows waits for workers that do, from when one was first handed it: a
@@ -80,7 +88,21 @@ UNKNOWN_KIND_AGAIN_SECONDS = 10
 PROCESSES_MAX = 1_000
 """Looked at, of those that beat."""
 
+OFFERS_MAX = 100
+"""Jobs taken on record in one step: as many as Telegram hands over at once."""
+
+CLAIMS_MAX = 50
+"""Jobs of a round, beside the one that was handed over: they wait for each other in one process. An app's batch may
+have up to BATCH_MAX.
+"""
+
+OFFERS_LENGTH_MAX = 500_000
+"""Characters of their records: Redis does nothing else meanwhile."""
+
 DIALOGUE_TTL_SECONDS = 600
+APP_QUESTION_TTL_SECONDS = 86_400
+"""Of what an app's handler asks: people may have to look for the answer."""
+
 KEY_TTL_SECONDS = 2 * 86_400
 
 
@@ -98,6 +120,14 @@ class Acceptance(StrEnum):
     """The lane has LANE_LENGTH_MAX jobs waiting. Nothing was recorded."""
     CROWDED = "crowded"
     """The inbox has SIZE_MAX jobs waiting. Nothing was recorded."""
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """A job that no worker begins: for how long it has waited, and in which queue."""
+
+    seconds: float
+    queue: str
 
 
 @dataclass(frozen=True)
@@ -132,12 +162,29 @@ class DialogueStep:
     """The change of a dialogue that goes with a job, applied in the same step or not at all.
 
     expected -- what the dialogue was when the job was decided on; None for no dialogue.
-    following -- what it becomes; None ends it.
+    following -- what it becomes; None ends it. kept_seconds -- for how long.
     """
 
     key: str
     expected: str | None
     following: str | None
+    kept_seconds: int = DIALOGUE_TTL_SECONDS
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A job that is brought to the inbox.
+
+    failure -- it is wrong from the start: it is recorded as failed, not done.
+    size_max -- jobs the inbox may hold for this one still to be taken.
+    waited_seconds -- since it was queued elsewhere: its deadline runs from then.
+    """
+
+    envelope: Envelope
+    failure: str | None = None
+    dialogue: DialogueStep | None = None
+    size_max: int = SIZE_MAX
+    waited_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,8 +197,10 @@ class Claim:
     sent -- how many messages of the answer are out already.
     uncertain -- how many times a message was sent and nobody knows whether it arrived.
     unavailable -- how many times it met a database that gave no answer.
+    tries -- how many times it raised, and is tried again.
+    begun -- an earlier try may have had an effect.
     claimed_at_ms -- Redis's time of the claim, milliseconds since 1970.
-    waited_ms -- from its intake until then.
+    waited_ms -- from when it was queued until then.
     """
 
     envelope: Envelope
@@ -161,8 +210,18 @@ class Claim:
     sent: int
     uncertain: int
     unavailable: int
+    tries: int
+    begun: bool
     claimed_at_ms: int
     waited_ms: int
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The jobs that this process now holds, and how many messages are left in the queue that they came by."""
+
+    claims: tuple[Claim, ...]
+    left: int
 
 
 @dataclass(frozen=True)
@@ -174,6 +233,18 @@ class Waiting:
 
     envelope: Envelope
     taken_at: float
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A job whose answer is out.
+
+    balances, seen_at_ms -- what it knows of them, as of then or right after; kept for when the database is away.
+    """
+
+    job_id: str
+    balances: Sequence[SeenBalance] = ()
+    seen_at_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -203,6 +274,7 @@ class Inbox:
         self._redis = client
         self._owner_dead_ms = round(1000 * owner_dead_seconds)
         self.balances = KnownBalances(client)
+        self.answers = LastAnswers(client)
         """What jobs that ended, and others, left known."""
         folder = files("workers.inbox").joinpath("lua")
         bounds = ", ".join(map(str, totals.ANSWER_MS))
@@ -218,6 +290,7 @@ class Inbox:
         self._release = script("release", NOTE_LUA)
         self._answer = script("answer")
         self._note = script("note")
+        self._ask = script("ask")
         self._revive = script("revive")
         self._finish = script("finish", NOTE_LUA)
         self._rescue = script("rescue")
@@ -235,66 +308,70 @@ class Inbox:
         dialogue: DialogueStep | None = None,
         size_max: int = SIZE_MAX,
     ) -> Receipt:
-        """Put a job on record; the receipt's ticket, where there is one, is to be published now.
+        """Put one job on record; the arguments are those of an `Offer`."""
+        (receipt,) = self.accept_many([Offer(envelope, failure, dialogue, size_max)])
+        return receipt
 
-        failure -- the job is wrong from the start: it is recorded as failed, not done.
-        size_max -- jobs the inbox may hold for this one still to be taken.
+    def accept_many(self, offers: Sequence[Offer]) -> list[Receipt]:
+        """Put jobs on record, in their order and in one step. A receipt's ticket is to be published now.
+
+        Returns the receipts of the first offers, at least of one. The step ends before the others if they are too many
+        or too large for one, and after the first CONFLICT: what follows it may have been decided by the same mistake.
+        Bring those again.
         """
-        step = dialogue or DialogueStep("", None, None)
-        answer = self._accept(
-            args=[
-                envelope.job_id,
-                envelope.lane,
-                queue_of(envelope.kind),
-                envelope.kind,
-                envelope.model_dump_json(),
-                PUBLISH_GRACE_MS,
-                LANE_LENGTH_MAX,
-                size_max,
-                failure or "",
-                step.key,
-                step.expected or "",
-                step.following or "",
-                DIALOGUE_TTL_SECONDS,
-            ]
-        )
-        status, *rest = _texts(answer)
-        if status == Acceptance.CONFLICT:
-            return Receipt(Acceptance.CONFLICT, dialogue=rest[0] or None)
-        return Receipt(Acceptance(status), Ticket(*rest) if rest else None)
+        arguments: list[str | int] = [PUBLISH_GRACE_MS, LANE_LENGTH_MAX]
+        size = 0
+        for number, offer in enumerate(offers[:OFFERS_MAX]):
+            record = offer.envelope.model_dump_json()
+            size += len(record)
+            if number and size > OFFERS_LENGTH_MAX:
+                break
+            arguments += _accept_arguments(offer, record)
+        return [_receipt(_texts(answer)) for answer in self._accept(args=arguments)]
 
-    def dialogue(self, key: str) -> str | None:
-        """Where the dialogue under this key stands, or None."""
-        value = self._redis.get(key)
-        return None if value is None else cast(bytes, value).decode()
+    def dialogues(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Where the dialogues under these keys stand; None for no dialogue."""
+        if not keys:
+            return {}
+        values = cast("list[bytes | None]", self._redis.mget(keys))
+        return {
+            key: None if value is None else value.decode() for key, value in zip(keys, values, strict=True)
+        }
 
     def claim(self, job_id: str, owner: str, *, queue: str = "", place: str = "") -> Claim | None:
         """Hold a job on behalf of a process; None where it is not to be done now (finished, held, not its turn).
 
         queue, place -- of the message that brought it, where it says so.
         """
+        claims = self.claim_many(owner, job_id=job_id, queue=queue, place=place).claims
+        return claims[0] if claims else None
+
+    def claim_many(
+        self,
+        owner: str,
+        *,
+        job_id: str = "",
+        queue: str = "",
+        place: str = "",
+        more: int = 0,
+        tasks: Sequence[str] = (),
+    ) -> Claims:
+        """Hold the job that a message brought, and more that wait in the same queue, in one step.
+
+        Those leave the queue with their messages, in the queue's order, which has one job of each lane at a time. The
+        step ends before a message that is not the inbox's, and before a job that was begun before: it may be what ended
+        its process, and is left to be claimed by itself.
+
+        job_id, place -- of the message; none if only others are wanted.
+        more -- at most so many others.
+        tasks -- what those may be of.
+        """
         if not (queue and place.isdecimal()):
-            queue = place = ""
-        answer = self._claim(args=[job_id, owner, CLAIM_LEASE_MS, queue, place])
-        if not answer:
-            return None
-        record, deliveries, reply, failure, sent, uncertain, claimed_at_ms, told, waited_ms, unavailable = (
-            answer
+            place = ""
+        left, answers = self._claim(
+            args=[owner, CLAIM_LEASE_MS, queue, job_id, place, min(more, BATCH_MAX), *tasks]
         )
-        envelope, unreadable = _envelope(job_id, record)
-        if told:
-            envelope = envelope.model_copy(update={"told_to_wait": True})
-        return Claim(
-            envelope=envelope,
-            deliveries=int(deliveries),
-            reply=reply.decode() or None,
-            failure=failure.decode() or unreadable,
-            sent=int(sent),
-            uncertain=int(uncertain),
-            unavailable=int(unavailable),
-            claimed_at_ms=int(claimed_at_ms),
-            waited_ms=int(waited_ms),
-        )
+        return Claims(tuple(_claim(answer) for answer in answers), int(left))
 
     def release(
         self,
@@ -306,6 +383,8 @@ class Inbox:
         failure: str | None = None,
         uncertain: int | None = None,
         unavailable: int | None = None,
+        tries: int | None = None,
+        begun: bool = False,
         count_delivery: bool = True,
         tell: bool = False,
         balances: Iterable[SeenBalance] = (),
@@ -313,6 +392,7 @@ class Inbox:
     ) -> bool:
         """Give a held job back, due after a delay, with what of it is done. False where it was not held by `owner`.
 
+        begun -- what it did may stand, so it is not to be answered as one that did nothing.
         count_delivery -- False where the delivery says nothing about the job itself, such as an unavailable database.
         tell -- it waits for the database, and so does what is behind it in its lane: their users are to be told.
         balances, seen_at_ms -- as with `finish`: of a job that is done but for its answer.
@@ -322,6 +402,8 @@ class Inbox:
             "failure": failure,
             "uncertain": uncertain,
             "unavailable": unavailable,
+            "tries": tries,
+            "begun": 1 if begun else None,
         }
         kept = {name: value for name, value in changes.items() if value is not None}
         return bool(
@@ -340,44 +422,70 @@ class Inbox:
             )
         )
 
-    def answer(self, job_id: str, reply: str) -> Ticket | None:
+    def answer(self, job_id: str, reply: str, *, unless_begun: bool = False) -> Ticket | None:
         """Answer a job that waits without doing it, whoever holds it; what is to be published now. None where it is
         gone, or answered already.
 
         reply -- the answer's messages as JSON.
+        unless_begun -- not if what it did may stand: an earlier try ended nobody knows how, or one is under way.
         """
-        ticket = self._answer(args=[job_id, reply, PUBLISH_GRACE_MS])
+        ticket = self._answer(args=[job_id, reply, PUBLISH_GRACE_MS, int(unless_begun)])
         return Ticket(*_texts(ticket)) if ticket else None
+
+    def ask(self, job_id: str, owner: str, key: str, dialogue: str) -> bool:
+        """Begin a dialogue for a held job, whose answer asks for something. False if it did so before: its user may
+        have answered by now.
+        """
+        return bool(self._ask(args=[job_id, owner, key, dialogue, APP_QUESTION_TTL_SECONDS]))
+
+    def is_waiting(self, lane: str) -> bool:
+        """Whether a job of this lane is on record."""
+        return bool(self._redis.exists(f"ballast:inbox:lane:{lane}"))
 
     def note_sent(self, job_id: str, sent: int) -> None:
         """Remember how many messages of an answer are out, so that a replay does not send those again."""
-        self._note(args=[job_id, "sent", sent])
+        self.note_sent_many([(job_id, sent)])
+
+    def note_sent_many(self, jobs: Sequence[tuple[str, int]]) -> list[None]:
+        """The same for each of these jobs, in one step."""
+        self._note(args=[item for job_id, sent in jobs for item in (job_id, "sent", sent)])
+        return [None for _ in jobs]
 
     def note_notice(self, job_id: str, message_id: int) -> bool:
         """Remember the message that told the user their job is queued: the answer will take its place.
 
         False where the job is finished by now, and the message therefore untrue.
         """
-        return bool(self._note(args=[job_id, "notice", message_id]))
+        return bool(self._note(args=[job_id, "notice", message_id])[0])
 
     def notice_of(self, job_id: str) -> int | None:
         """The message that told the user this job is queued, if one did yet."""
         value = self._redis.hget(f"ballast:inbox:job:{job_id}", "notice")
         return None if value is None else int(value)
 
+    def is_first_to_tell(self, what: str, job_id: str) -> bool:
+        """Whether no other job told somebody of this: one of the presses on a card does, whichever is done first."""
+        key = f"ballast:inbox:told:{what}"
+        self._redis.set(key, job_id, nx=True, ex=TOLD_KEPT_SECONDS)
+        return self._redis.get(key) == job_id.encode()
+
     def awaits_notice(self, job_id: str) -> bool:
         """Whether the job is still on record, and its user was not told yet that it is queued."""
         key = f"ballast:inbox:job:{job_id}"
         return bool(self._redis.exists(key)) and not self._redis.hexists(key, "notice")
 
-    def finish(self, job_id: str, balances: Iterable[SeenBalance] = (), *, seen_at_ms: int = 0) -> Finish:
-        """The answer is out: drop the record.
+    def finish(self, job_id: str, balances: Sequence[SeenBalance] = (), *, seen_at_ms: int = 0) -> Finish:
+        """The answer of one job is out; the arguments are those of an `Answered`."""
+        (finish,) = self.finish_many([Answered(job_id, balances, seen_at_ms)])
+        return finish
 
-        balances -- what the job knows of them, as of `seen_at_ms` or right after; kept for when the database is away.
-        """
-        answer = self._finish(args=[job_id, PUBLISH_GRACE_MS, seen_at_ms, *as_arguments(balances)])
-        notice, *ticket = _texts(answer) if answer else [""]
-        return Finish(Ticket(*ticket) if ticket else None, int(notice) if notice else None)
+    def finish_many(self, jobs: Sequence[Answered]) -> list[Finish]:
+        """Their answers are out: drop the records, all in one step."""
+        arguments: list[str | int] = [PUBLISH_GRACE_MS]
+        for job in jobs:
+            balances = as_arguments(job.balances)
+            arguments += [job.job_id, job.seen_at_ms, len(balances), *balances]
+        return [_finish(_texts(answer)) for answer in self._finish(args=arguments)]
 
     def revive(self, envelope: Envelope) -> Receipt:
         """Put a job on record again that had ended as a dead letter, under its own id.
@@ -494,14 +602,14 @@ class Inbox:
         seconds, microseconds = self._redis.time()
         return max(0.0, seconds + microseconds / 1e6 - oldest[0][1] / 1000)
 
-    def overdue_seconds(self, view: FleetView | None) -> float | None:
-        """The longest that a job has waited in its queue for a worker, where that is OVERDUE_SECONDS or more.
+    def overdue(self, view: FleetView | None) -> Overdue | None:
+        """The job that has waited longest for a worker to begin it, where that is OVERDUE_SECONDS or more.
 
         view -- the breaker's: None is answered while it holds calls back, and for RECOVERY_SECONDS after.
         """
         if view is not None and (view.admits_nothing or view.admits_only_reads):
             return None
-        waits_ms = self._overdue(
+        waits_ms, queue = self._overdue(
             args=[
                 int(1000 * view.since) if view is not None else 0,
                 int(1000 * RECOVERY_SECONDS),
@@ -510,7 +618,7 @@ class Inbox:
                 *_TAKE_THEIR_TIME,
             ]
         )
-        return int(waits_ms) / 1000 or None
+        return Overdue(waits_ms / 1000, queue.decode()) if waits_ms else None
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """The last report of every worker process that beats, with `beat_at`: when, by Redis's clock, seconds."""
@@ -529,6 +637,70 @@ class Inbox:
             for (owner, at), report in zip(beats.items(), reports, strict=True)
             if report
         }
+
+
+def _accept_arguments(offer: Offer, record: str) -> list[str | int]:
+    """What accept.lua takes for each job."""
+    envelope, step = offer.envelope, offer.dialogue or DialogueStep("", None, None)
+    return [
+        envelope.job_id,
+        envelope.lane,
+        queue_of(envelope.kind),
+        envelope.kind,
+        record,
+        offer.size_max,
+        offer.failure or "",
+        step.key,
+        step.expected or "",
+        step.following or "",
+        step.kept_seconds,
+        max(0, int(1000 * offer.waited_seconds)),
+    ]
+
+
+def _receipt(answer: list[str]) -> Receipt:
+    status, *rest = answer
+    if status == Acceptance.CONFLICT:
+        return Receipt(Acceptance.CONFLICT, dialogue=rest[0] or None)
+    return Receipt(Acceptance(status), Ticket(*rest) if rest else None)
+
+
+def _claim(answer: list[Any]) -> Claim:
+    (
+        job_id,
+        record,
+        deliveries,
+        reply,
+        failure,
+        sent,
+        uncertain,
+        claimed_at_ms,
+        told,
+        waited_ms,
+        *more,
+    ) = answer
+    unavailable, tries, begun = map(int, more)
+    envelope, unreadable = _envelope(job_id.decode(), record)
+    if told:
+        envelope = envelope.model_copy(update={"told_to_wait": True})
+    return Claim(
+        envelope=envelope,
+        deliveries=int(deliveries),
+        reply=reply.decode() or None,
+        failure=failure.decode() or unreadable,
+        sent=int(sent),
+        uncertain=int(uncertain),
+        unavailable=unavailable,
+        tries=tries,
+        begun=bool(begun) or int(deliveries) > 1,
+        claimed_at_ms=int(claimed_at_ms),
+        waited_ms=int(waited_ms),
+    )
+
+
+def _finish(answer: list[str]) -> Finish:
+    notice, *ticket = answer or [""]
+    return Finish(Ticket(*ticket) if ticket else None, int(notice) if notice else None)
 
 
 def _envelope(job_id: str, record: bytes) -> tuple[Envelope, str | None]:

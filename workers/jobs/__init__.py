@@ -4,7 +4,8 @@ A job's `kind` never changes once released, for jobs of the last release may sti
 task (`workers.<kind>`) and, by its first word, the queue.
 """
 
-from workers.jobs.broadcasts import (
+from ballast.builtin.balances import AdjustBalance, AskAdjustment, DecideAdjustment, ShowBalance
+from ballast.builtin.broadcasts import (
     TELEGRAM_IDS_MAX,
     TEXT_LENGTH_MAX,
     BroadcastJob,
@@ -12,6 +13,7 @@ from workers.jobs.broadcasts import (
     CardButton,
     CardQuestion,
     ChangeDraft,
+    ChooseBroadcasts,
     DraftBroadcast,
     EraseChunk,
     Formatting,
@@ -29,44 +31,41 @@ from workers.jobs.broadcasts import (
     StartBroadcast,
     WakeBroadcast,
 )
-from workers.jobs.jobs import (
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, UserJob
+from ballast.builtin.payments import RecordPayment
+from ballast.builtin.replies import DeliverReply, PressAppButton
+from ballast.builtin.status import (
     ACTION_ID,
     BROADCAST_ID,
-    DATABASE_QUEUES,
-    MEMO_LENGTH_MAX,
-    QUEUES,
     REFERENCE,
-    AdjustBalance,
-    AskAdjustment,
-    CancelTransfers,
-    ChooseBroadcasts,
-    CreateTransfer,
-    DecideAdjustment,
-    DecideTransfer,
-    DeliverReply,
-    Envelope,
-    GetOrCreateUser,
-    Job,
-    JobInvalid,
     OperatorAction,
-    Quarantine,
-    RecordPayment,
-    SetUserStatus,
-    ShowBalance,
     ShowDatabaseStatus,
-    ShowHistory,
-    UserJob,
+)
+from ballast.builtin.transfers import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
+from ballast.builtin.users import GetOrCreateUser, Quarantine, SetUserStatus
+from ballast.jobs import Job, JobInvalid, task_name
+from ballast.queues import DATABASE_QUEUES, QUEUES
+from workers.jobs.apps import APPS_WITH_HANDLERS, AppCommand, PeriodicRun
+from workers.jobs.installed import INSTALLED
+from workers.jobs.jobs import (
+    APPS_LANE,
+    Envelope,
+    enqueued_lane,
     job_id_of_update,
+    lane_by_field,
     queue_of,
     reference_of,
-    task_name,
 )
-from workers.jobs.kinds import JOB_TYPES, READING_KINDS, WRITING_KINDS
+from workers.jobs.kinds import DATABASE_KINDS, JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRITING_KINDS
 
 __all__ = [
     "ACTION_ID",
+    "APPS_LANE",
+    "APPS_WITH_HANDLERS",
     "BROADCAST_ID",
+    "DATABASE_KINDS",
     "DATABASE_QUEUES",
+    "INSTALLED",
     "JOB_TYPES",
     "MEMO_LENGTH_MAX",
     "QUEUES",
@@ -74,8 +73,10 @@ __all__ = [
     "REFERENCE",
     "TELEGRAM_IDS_MAX",
     "TEXT_LENGTH_MAX",
+    "TOLD_TO_WAIT",
     "WRITING_KINDS",
     "AdjustBalance",
+    "AppCommand",
     "AskAdjustment",
     "BroadcastJob",
     "CancelBroadcast",
@@ -99,6 +100,8 @@ __all__ = [
     "ListBroadcasts",
     "OperatorAction",
     "PauseBroadcast",
+    "PeriodicRun",
+    "PressAppButton",
     "PressBroadcast",
     "Quarantine",
     "QuietHours",
@@ -116,7 +119,9 @@ __all__ = [
     "StartBroadcast",
     "UserJob",
     "WakeBroadcast",
+    "enqueued_lane",
     "job_id_of_update",
+    "lane_by_field",
     "queue_of",
     "reference_of",
     "task_name",

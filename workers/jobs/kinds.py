@@ -1,86 +1,35 @@
-"""Every kind of job there is, and what each needs of the database."""
+"""Every kind of job there is, and what each needs of the database, as Ballast's own apps and authors' declare it."""
 
 from __future__ import annotations
 
-from workers.jobs.broadcasts import (
-    CancelBroadcast,
-    ChangeDraft,
-    DraftBroadcast,
-    EraseChunk,
-    ListBroadcasts,
-    PauseBroadcast,
-    PressBroadcast,
-    ReportBroadcast,
-    ResendUnknown,
-    ResumeBroadcast,
-    SendChunk,
-    ShowCard,
-    StartBroadcast,
-    WakeBroadcast,
-)
-from workers.jobs.jobs import (
-    DATABASE_QUEUES,
-    AdjustBalance,
-    AskAdjustment,
-    CancelTransfers,
-    ChooseBroadcasts,
-    CreateTransfer,
-    DecideAdjustment,
-    DecideTransfer,
-    DeliverReply,
-    GetOrCreateUser,
-    Job,
-    OperatorAction,
-    Quarantine,
-    RecordPayment,
-    SetUserStatus,
-    ShowBalance,
-    ShowDatabaseStatus,
-    ShowHistory,
-    queue_of,
-)
+from ballast.jobs import Job
+from ballast.queues import DATABASE_QUEUES
+from workers.jobs.apps import APP_JOB_TYPES
+from workers.jobs.installed import INSTALLED
+from workers.jobs.jobs import queue_of
 
 JOB_TYPES: dict[str, type[Job]] = {
-    job_type.kind: job_type
-    for job_type in (
-        GetOrCreateUser,
-        SetUserStatus,
-        ChooseBroadcasts,
-        ShowBalance,
-        AdjustBalance,
-        AskAdjustment,
-        DecideAdjustment,
-        CreateTransfer,
-        DecideTransfer,
-        CancelTransfers,
-        RecordPayment,
-        ShowHistory,
-        DeliverReply,
-        ShowDatabaseStatus,
-        OperatorAction,
-        StartBroadcast,
-        SendChunk,
-        WakeBroadcast,
-        PauseBroadcast,
-        ResumeBroadcast,
-        CancelBroadcast,
-        ResendUnknown,
-        DraftBroadcast,
-        ChangeDraft,
-        PressBroadcast,
-        ShowCard,
-        ListBroadcasts,
-        ReportBroadcast,
-        EraseChunk,
-        Quarantine,
-    )
+    **{
+        handler.kind: job_type
+        for app in INSTALLED.everybody
+        for job_type, handler in app.jobs.items()
+        if handler.built_in is not None
+    },
+    **APP_JOB_TYPES,
 }
 
-READING_KINDS = frozenset(
-    job_type.kind for job_type in (ShowBalance, ShowHistory, ListBroadcasts, ReportBroadcast)
-)
+READING_KINDS = frozenset(kind for kind, handler in INSTALLED.handlers.items() if handler.database == "read")
 """What a database that is full or read-only can still do."""
+
+DATABASE_KINDS = frozenset(kind for kind, handler in INSTALLED.handlers.items() if handler.database != "none")
 
 WRITING_KINDS = tuple(
     kind for kind in JOB_TYPES if queue_of(kind) in DATABASE_QUEUES and kind not in READING_KINDS
 )
+
+TOLD_TO_WAIT = frozenset(
+    kind
+    for kind in DATABASE_KINDS
+    if (built_in := INSTALLED.handlers[kind].built_in) is None or built_in.waiting is not None
+)
+"""Kinds whose people are told that their command is saved: those that need the database and answer somebody."""

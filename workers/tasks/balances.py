@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
+from ballast.messages import Message
 from dbcore import keys, ledger, pending_adjustments, users
-from dbcore.outcomes import Decision, OutcomeStatus, Party, RejectionReason
+from dbcore.outcomes import AdjustmentDecisionOutcome, Decision, OutcomeStatus, Party, RejectionReason
 from dbcore.pending_adjustments import Limits
 from dbcore.settings import Settings
 from workers import adjustment_texts, texts
 from workers.execution import Work
 from workers.jobs import AdjustBalance, AskAdjustment, DecideAdjustment, ShowBalance
-from workers.messages import Message
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 
 log = structlog.get_logger(__name__)
 
 
-@job_task(ShowBalance)
+def show_many(works: Sequence[Work[ShowBalance]]) -> list[list[Message]]:
+    accounts = users.get_or_create_many(works[0].engine, profiles=[profile_of(work.job) for work in works])
+    return [_shown(work, account) for work, account in zip(works, accounts, strict=True)]
+
+
+@job_task(ShowBalance, many=show_many)
 def show(work: Work[ShowBalance]) -> list[Message]:
-    account = users.get_or_create(work.engine, profile=profile_of(work.job))
+    return _shown(work, users.get_or_create(work.engine, profile=profile_of(work.job)))
+
+
+def _shown(work: Work[ShowBalance], account: users.UserAccount) -> list[Message]:
     work.note_read(account.telegram_id, account.balance, account.version)
     return work.answer(texts.balance(account, work.settings))
 
@@ -76,15 +85,35 @@ def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
         pending_adjustments.show_again(work.engine, key=work.job_id, balance=outcome.balance_now)
         outcome = replace(outcome, balance=outcome.balance_now)
     return work.answer(
-        adjustment_texts.to_confirm(outcome, job, work.settings), adjustment_texts.buttons(outcome.token)
+        adjustment_texts.to_confirm(outcome, job, work.settings),
+        adjustment_texts.buttons(outcome.token, job.admin_id),
     )
 
 
-@job_task(DecideAdjustment)
+def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Message]]:
+    own = [work for work in works if _is_admin_still(work)]
+    outcomes: Iterator[AdjustmentDecisionOutcome] = iter(())
+    if own:
+        presses = [
+            pending_adjustments.Press(
+                work.job_id, work.job.token, work.job.telegram_id, work.job.confirm, work.waited_seconds
+            )
+            for work in own
+        ]
+        limits = _limits(own[0].settings)
+        outcomes = iter(pending_adjustments.decide_many(own[0].engine, presses, limits=limits))
+    answers = []
+    for work in works:
+        with structlog.contextvars.bound_contextvars(job_id=work.job_id):
+            answers.append(_decided(work, next(outcomes)) if _is_admin_still(work) else _refused(work))
+    return answers
+
+
+@job_task(DecideAdjustment, many=decide_adjustments)
 def decide_adjustment(work: Work[DecideAdjustment]) -> list[Message]:
     job = work.job
-    if job.telegram_id not in work.settings.admin_ids:
-        return work.toast(adjustment_texts.NO_ADMIN_ANY_MORE, matters=False)
+    if not _is_admin_still(work):
+        return _refused(work)
     outcome = pending_adjustments.decide(
         work.engine,
         key=work.job_id,
@@ -94,6 +123,19 @@ def decide_adjustment(work: Work[DecideAdjustment]) -> list[Message]:
         limits=_limits(work.settings),
         waited_seconds=work.waited_seconds,
     )
+    return _decided(work, outcome)
+
+
+def _is_admin_still(work: Work[DecideAdjustment]) -> bool:
+    return work.job.telegram_id in work.settings.admin_ids
+
+
+def _refused(work: Work[DecideAdjustment]) -> list[Message]:
+    return work.toast(adjustment_texts.NO_ADMIN_ANY_MORE, matters=False)
+
+
+def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -> list[Message]:
+    job = work.job
     _note(work, outcome.target, outcome.balance_now, outcome.version)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.telegram_id)

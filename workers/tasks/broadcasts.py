@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from ballast.messages import Message
 from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
@@ -41,7 +42,6 @@ from workers.jobs import (
     StartBroadcast,
     WakeBroadcast,
 )
-from workers.messages import Message
 from workers.tasks.job_task import job_task
 
 log = structlog.get_logger(__name__)

@@ -7,14 +7,19 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+import redis
 import structlog
+from psycopg2.errors import UndefinedTable
 
-from dbcore import broadcast_deliveries, failed_operations, probes
+from dbcore import broadcast_deliveries, failed_operations, outbox, probes
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.fleet import jobs_waiting
+from dbcore.guard import effects
 from dbcore.redis_client import redis_time
 from workers import probe_record, process
+from workers import relay as relaying
 from workers.celery import app
 
 log = structlog.get_logger(__name__)
@@ -31,7 +36,10 @@ def probe(trigger: str = "beat") -> None:
 
     trigger -- `beat`, or `operator` to probe now, whatever was probed this period.
     """
-    worker = process.current()
+    _probe(process.current(), trigger)
+
+
+def _probe(worker: process.WorkerProcess, trigger: str) -> None:
     period = worker.settings.health_probe_seconds
     # By Redis's clock, as all that it is compared with; and when it began, for an answer that another call got
     # meanwhile is newer than a failure that took five seconds.
@@ -43,10 +51,34 @@ def probe(trigger: str = "beat") -> None:
     else:
         finding = _asked(worker, trigger)
     finding["probed_at"] = began_at
+    finding["every_seconds"] = period
     probe_record.keep(worker.redis, finding)
     log.info("probed", ok=finding["ok"], latency_ms=finding.get("latency_ms"))
-    if finding["ok"] and (finding["by"] == "statement" or _is_awake_and_untended(worker, finding["by"])):
+    if not finding["ok"]:
+        return
+    if finding["by"] == "statement" or _is_awake_and_untended(worker, finding["by"]):
         _tend(worker)
+        _relay(worker)
+    elif jobs_waiting.read(worker.redis) is not None:
+        _relay(worker)
+
+
+@app.task(name=relaying.TASK)
+def relay() -> None:
+    """Take what transactions enqueued to the inbox."""
+    _relay(process.current())
+
+
+def _relay(worker: process.WorkerProcess) -> None:
+    try:
+        if count := worker.relay.run():
+            log.info("relayed", jobs=count)
+    except DatabaseAway as away:
+        log.info("relay_waits", kind=away.kind)
+    except redis.RedisError as error:
+        log.warning("relay_waits", error=type(error).__name__)
+    except UndefinedTable:
+        log.error("relay_waits", lacks="the table outbox", repair="python -m dbcore migrate")
 
 
 def _is_awake_and_untended(worker: process.WorkerProcess, by: str) -> bool:
@@ -60,6 +92,9 @@ def _tend(worker: process.WorkerProcess) -> None:
         worker.broadcaster.orders.recall()
         if forgotten := broadcast_deliveries.forget_old(worker.engine):
             log.info("deliveries_forgotten", recipients=forgotten)
+        days = worker.settings.effects_keep_days
+        if days is not None and (pruned := effects.prune(worker.engine, days=days)):
+            log.info("effects_pruned", keys=pruned)
     except DatabaseAway as away:
         log.info("not_tended", kind=away.kind)
 
@@ -69,7 +104,14 @@ def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:
         found = probes.probe(worker.engine, trigger=trigger)
         # Only where all tables are there, and while it is awake anyway.
         letters = failed_operations.count_open(worker.engine) if found.ok else None
-        return {"by": "statement", **asdict(found), "open_dead_letters": letters}
+        waiting = asdict(outbox.waiting(worker.engine)) if found.ok else {}
+        return {
+            "by": "statement",
+            **asdict(found),
+            "open_dead_letters": letters,
+            "outbox_rows": waiting.get("rows"),
+            "outbox_oldest_seconds": waiting.get("oldest_seconds"),
+        }
     except probes.SchemaMissing as missing:
         log.error("schema_missing", lacks=str(missing), repair="python -m dbcore migrate")
         return {"by": "statement", "ok": False, "kind": probe_record.SCHEMA, "error": str(missing)}

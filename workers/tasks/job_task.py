@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import structlog
 from celery.exceptions import Reject
 
+from ballast.messages import Message
+from workers import handlers
 from workers.celery import app
 from workers.execution import Errand, JobFailed, NotOnRecord, Work, carry_out
 from workers.jobs import Job, task_name
-from workers.messages import Message
 
 log = structlog.get_logger(__name__)
 
@@ -20,9 +21,17 @@ J = TypeVar("J", bound=Job)
 
 NOT_ON_RECORD_SECONDS = 1.0
 
+Many = Callable[[Sequence[Work[J]]], Sequence[list[Message] | Exception]]
 
-def job_task(job_type: type[J]) -> Callable[[Callable[[Work[J]], list[Message] | Errand]], Any]:
-    """Register `workers.<kind>`. The function makes one call into dbcore and survives being run twice."""
+
+def job_task(
+    job_type: type[J], *, many: Many[J] | None = None
+) -> Callable[[Callable[[Work[J]], list[Message] | Errand]], Any]:
+    """Register `workers.<kind>`. The function makes one call into dbcore and survives being run twice.
+
+    many -- does several of them by one call into dbcore and one transaction, for the answer of each, or for what it
+        alone would have raised. If it raises, they are done again in halves.
+    """
 
     def register(apply: Callable[[Work[J]], list[Message] | Errand]) -> Any:
         # Positional arguments are taken only to be refused with a dead letter: Celery itself would drop the job.
@@ -37,6 +46,7 @@ def job_task(job_type: type[J]) -> Callable[[Callable[[Work[J]], list[Message] |
                 time.sleep(NOT_ON_RECORD_SECONDS)  # not in a hot loop; the message goes back to its queue
                 raise Reject(str(error), requeue=True) from error
 
+        handlers.register(handlers.Handler(job_type, apply, many))
         return app.task(name=task_name(job_type.kind), bind=True, throws=(JobFailed,), typing=False)(run)
 
     return register

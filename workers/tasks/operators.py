@@ -4,6 +4,7 @@ behind everybody's commands; while the database is away it is given back until t
 
 from __future__ import annotations
 
+from ballast.messages import Message
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE, Order
 from dbcore.broadcasts import BroadcastRefused
@@ -11,7 +12,6 @@ from workers import action_record, dead_letters, process
 from workers.dead_letters import DeadLetterRefused
 from workers.execution import Work
 from workers.jobs import OperatorAction
-from workers.messages import Message
 from workers.process import WorkerProcess
 from workers.tasks.job_task import job_task
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import structlog
 
+from ballast.messages import Message
 from dbcore import payments
 from dbcore.payments import PaymentEvent, PaymentKind, Recorded
 from workers import payment_texts, process
 from workers.alarms import bell
 from workers.execution import Work
 from workers.jobs import RecordPayment
-from workers.messages import Message
 from workers.tasks.job_task import job_task
 
 log = structlog.get_logger(__name__)
@@ -20,7 +21,9 @@ log = structlog.get_logger(__name__)
 
 @job_task(RecordPayment)
 def record(work: Work[RecordPayment]) -> list[Message]:
-    """Once for its charge: told again by another update, it is neither recorded nor answered again."""
+    """Once for its charge: told again by another update, it is neither recorded nor answered again. Told with another
+    payer, amount or currency, it is not recorded, but people are told.
+    """
     job = work.job
     event = PaymentEvent(
         kind=PaymentKind(job.event),
@@ -39,10 +42,11 @@ def record(work: Work[RecordPayment]) -> list[Message]:
     is_new = recorded is Recorded.NEW
     text = payment_texts.alarm(job) if is_new else payment_texts.contradiction(job)
     bell.leave_payment(process.current().redis, _event_id(job, recorded), text)
-    return work.answer(payment_texts.receipt(job)) if is_new else []
+    return work.answer(payment_texts.receipt(job) if is_new else payment_texts.doubtful(job))
 
 
 def _event_id(job: RecordPayment, recorded: Recorded) -> str:
-    """The same for the same charge, so that a job that runs again rings once."""
-    charge = hashlib.sha256(job.charge_id.encode()).hexdigest()[:16]
+    """The same for the same report, so that a job that runs again rings once. Each contradiction is one of its own."""
+    told = json.dumps([job.charge_id, job.telegram_id, job.amount, job.currency])
+    charge = hashlib.sha256(told.encode()).hexdigest()[:16]
     return f"payment-{job.event}-{recorded}-{charge}"

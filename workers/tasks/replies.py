@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ballast.messages import Message
 from workers.execution import Work
 from workers.jobs import DeliverReply
-from workers.messages import Message
 from workers.tasks.job_task import job_task
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ballast.messages import Message
 from workers import process, status_report
 from workers.execution import Work
 from workers.jobs import ShowDatabaseStatus
-from workers.messages import Message
 from workers.tasks.job_task import job_task
 
 

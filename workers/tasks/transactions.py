@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from ballast.messages import Message
 from dbcore import history as history_pages
 from dbcore import pending_transfers, users
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from workers import texts
 from workers.execution import Work
 from workers.jobs import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
-from workers.messages import Message
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 
@@ -34,7 +34,8 @@ def create(work: Work[CreateTransfer]) -> list[Message]:
         # Asked before, by a run whose question never came: it may have expired.
         pending_transfers.restart_expiry(work.engine, key=work.job_id)
     return work.answer_publicly(
-        texts.transfer_to_confirm(outcome, work.job, work.settings), texts.transfer_buttons(outcome.token)
+        texts.transfer_to_confirm(outcome, work.job, work.settings),
+        texts.transfer_buttons(outcome.token, work.job.telegram_id),
     )
 
 
@@ -67,7 +68,7 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
 @job_task(CancelTransfers)
 def cancel(work: Work[CancelTransfers]) -> list[Message]:
     cancelled = pending_transfers.cancel_all(work.engine, key=work.job_id, sender_id=work.job.telegram_id)
-    return work.answer_publicly(texts.cancelled(cancelled))
+    return work.answer(texts.cancelled(cancelled))
 
 
 @job_task(ShowHistory)

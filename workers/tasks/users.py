@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ballast.messages import Message
 from dbcore import users
 from workers import texts
 from workers.execution import JobFailed, Work
 from workers.jobs import ChooseBroadcasts, GetOrCreateUser, Quarantine, SetUserStatus
-from workers.messages import Message
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 

@@ -15,14 +15,22 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 import structlog
-from telegram import Bot, ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
+from telegram import (
+    Bot,
+    ForceReply,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    ReplyKeyboardMarkup,
+    ReplyParameters,
+)
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
+from ballast.messages import Message
 from dbcore.settings import Settings
-from workers.messages import Message
 from workers.origins import OPEN_PRIVATE_CHAT, START_PRIVATE_CHAT
 from workers.telegram.bot import make_bot
+from workers.telegram.calls import call
 from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.pacer import Pacer
 from workers.telegram.verdicts import Meaning, Verdict, judge
@@ -32,6 +40,10 @@ log = structlog.get_logger(__name__)
 
 OUTSTANDING_MAX = 64
 """Answers under way at once in one process. Past it, tasks wait for one to leave."""
+
+
+_NO_PREVIEW = {"is_disabled": True}
+"""What the bot says may have people's words in it, and their links are not to be shown as the bot's."""
 
 
 class Courier:
@@ -99,7 +111,7 @@ async def send(bot: Bot, message: Message, *, reached: bool = True) -> Verdict:
     """
     verdict = replace(await _sent(bot, message, reached), chat_id=message.chat_id)
     if verdict.meaning is Meaning.DELIVERED:
-        log.info("answer_sent", message_id=verdict.message_id, edited=message.edit_message_id is not None)
+        log.debug("answer_sent", message_id=verdict.message_id, edited=message.edit_message_id is not None)
     return verdict
 
 
@@ -107,12 +119,19 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> Verdict:
     try:
         keyboard = await _keyboard(bot, message, reached)
         if message.edit_message_id is not None:
-            await bot.edit_message_text(
-                message.text,
-                chat_id=message.chat_id,
-                message_id=message.edit_message_id,
-                reply_markup=keyboard if isinstance(keyboard, InlineKeyboardMarkup) else None,
-                parse_mode=ParseMode.HTML,
+            await call(
+                bot,
+                "editMessageText",
+                {
+                    "chat_id": message.chat_id,
+                    "message_id": message.edit_message_id,
+                    "text": message.text,
+                    "reply_markup": keyboard.to_dict()
+                    if isinstance(keyboard, InlineKeyboardMarkup)
+                    else None,
+                    "parse_mode": ParseMode.HTML,
+                    "link_preview_options": _NO_PREVIEW,
+                },
             )
             return Verdict(Meaning.DELIVERED, message_id=message.edit_message_id)
         quoted = None
@@ -129,17 +148,22 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> Verdict:
                 message_thread_id=message.thread_id,
             )
             return Verdict(Meaning.DELIVERED, message_id=sent.message_id)
-        sent = await bot.send_message(
-            message.chat_id,
-            message.text,
-            reply_markup=keyboard,
-            parse_mode=ParseMode.HTML,
-            reply_parameters=quoted,
-            message_thread_id=message.thread_id,
+        result = await call(
+            bot,
+            "sendMessage",
+            {
+                "chat_id": message.chat_id,
+                "text": message.text,
+                "reply_markup": keyboard.to_dict() if keyboard else None,
+                "parse_mode": ParseMode.HTML,
+                "reply_parameters": quoted.to_dict() if quoted else None,
+                "message_thread_id": message.thread_id,
+                "link_preview_options": _NO_PREVIEW,
+            },
         )
     except TelegramError as error:
         return judge(error)
-    return Verdict(Meaning.DELIVERED, message_id=sent.message_id)
+    return Verdict(Meaning.DELIVERED, message_id=result["message_id"])
 
 
 async def withdraw(bot: Bot, pacer: Pacer, chat_id: int, message_id: int) -> None:
@@ -154,9 +178,15 @@ async def withdraw(bot: Bot, pacer: Pacer, chat_id: int, message_id: int) -> Non
         log.info("withdrawal_failed", error=str(error))
 
 
-async def _keyboard(bot: Bot, message: Message, reached: bool) -> InlineKeyboardMarkup | ForceReply | None:
+async def _keyboard(
+    bot: Bot, message: Message, reached: bool
+) -> InlineKeyboardMarkup | ReplyKeyboardMarkup | ForceReply | None:
     if message.asks:
         return ForceReply(selective=True)
+    if message.choices:
+        return ReplyKeyboardMarkup(
+            [[choice] for choice in message.choices], resize_keyboard=True, one_time_keyboard=True
+        )
     rows = [
         [InlineKeyboardButton(button.text, callback_data=button.data) for button in row]
         for row in message.buttons

@@ -97,25 +97,50 @@ local function note_sent(chat_id, pieces)
 end
 """
 
-# ARGV: chat, the free rate, its pieces. Answers the wait in ms (0: go), and the share in thousandths.
-_INTERACTIVE = f"""
-local chat_id, rate, pieces = ARGV[1], ARGV[2] * share, tonumber(ARGV[3])
-local wait = math.max(0, halted_until - now, chat_wait(chat_id))
-if wait == 0 and tonumber(chat_id) < 0 then wait = group_wait('{_KEY}:group:' .. chat_id, pieces) end
-if wait == 0 and redis.call('EXISTS', '{_KEY}:flooded:' .. chat_id) == 1 then
-  wait = math.max(0, redis.call('PTTL', '{_KEY}:chat:' .. chat_id))
+# ARGV: chats. Answers for each 1 if nothing keeps a reply from it, and nothing could within a moment. It only reads, so
+# that Redis writes nothing to its disk before it answers.
+_IS_CLEAR = f"""
+local answer = {{}}
+for i = 1, #ARGV do
+  local chat_id = ARGV[i]
+  local is_clear = share == 1 and halted_until <= now and tonumber(chat_id) > 0 and chat_wait(chat_id) == 0
+    and redis.call('EXISTS', '{_KEY}:flooded:' .. chat_id) == 0
+  answer[i] = is_clear and 1 or 0
 end
-if wait == 0 then
-  local tokens = tokens_of('free', rate)
-  if share < 1 and tokens < 1 then
-    wait = math.ceil((1 - tokens) * 1000 / rate)
-  else
-    keep_tokens('free', math.max(-rate, tokens - pieces))
+return answer
+"""
+
+# ARGV: the free rate, then for each reply its chat and its pieces. Answers the share in thousandths, then for each the
+# wait in ms (0: go).
+_INTERACTIVE = f"""
+local rate = ARGV[1] * share
+local tokens = tokens_of('free', rate)
+local answer, granted = {{math.floor(share * 1000)}}, false
+
+local function wait_of(chat_id, pieces)
+  local wait = math.max(0, halted_until - now, chat_wait(chat_id))
+  if wait == 0 and tonumber(chat_id) < 0 then wait = group_wait('{_KEY}:group:' .. chat_id, pieces) end
+  if wait == 0 and redis.call('EXISTS', '{_KEY}:flooded:' .. chat_id) == 1 then
+    wait = math.max(0, redis.call('PTTL', '{_KEY}:chat:' .. chat_id))
+  end
+  if wait == 0 and share < 1 and tokens < 1 then wait = math.ceil((1 - tokens) * 1000 / rate) end
+  return wait
+end
+
+for i = 2, #ARGV, 2 do
+  local chat_id, pieces = ARGV[i], tonumber(ARGV[i + 1])
+  local wait = wait_of(chat_id, pieces)
+  if wait == 0 then
+    tokens = math.max(-rate, tokens - pieces)
+    granted = true
     note_sent(chat_id, pieces)
-    return {{0, math.floor(share * 1000)}}
+    answer[#answer + 1] = 0
+  else
+    answer[#answer + 1] = math.max({WAIT_MS_MIN}, wait)
   end
 end
-return {{math.max({WAIT_MS_MIN}, wait), math.floor(share * 1000)}}
+if granted then keep_tokens('free', tokens) end
+return answer
 """
 
 # ARGV: budget, its rate, what of it is left to replies, the pieces that each gets, then the chats. An album is granted
@@ -187,6 +212,11 @@ _REPLIES_RESERVE = 2
 """Tokens of the free budget that bulk leaves for replies."""
 
 
+def method_key(method: str) -> str:
+    """There for as long as Telegram wants no request of this method."""
+    return f"{_KEY}:method:{method}"
+
+
 @dataclass(frozen=True)
 class BulkGrant:
     """Who may be sent to now, and after how long to ask for the others.
@@ -203,21 +233,33 @@ class Pacer:
     """Raises redis.RedisError wherever Redis cannot be asked. Replies go without it then; bulk does not."""
 
     def __init__(self, client: redis.Redis) -> None:
+        self._is_clear = client.register_script(_PRELUDE + _IS_CLEAR)
         self._interactive = client.register_script(_PRELUDE + _INTERACTIVE)
         self._bulk = client.register_script(_PRELUDE + _BULK)
         self._refuse_chat = client.register_script(_PRELUDE + _REFUSE_CHAT)
         self._redis = client
         self._share = 1.0
 
+    def are_clear(self, chat_ids: Sequence[int]) -> list[bool]:
+        """Whether a reply to each of these chats may go at once, and be counted by `interactive` while it is sent."""
+        return [answer == 1 for answer in cast(list[int], self._is_clear(args=chat_ids))]
+
     def interactive(self, chat_id: int, *, pieces: int = 1) -> float:
         """0.0 where a reply may go to this chat now (it is counted then), else after how many seconds to ask again.
 
         pieces -- messages that it is, of an album.
         """
-        rate = FREE_MARGIN * FREE_PER_SECOND
-        wait_ms, share = cast(list[int], self._interactive(args=[chat_id, rate, pieces]))
+        return self.interactive_many([(chat_id, pieces)])[0]
+
+    def interactive_many(self, replies: Sequence[tuple[int, int]]) -> list[float]:
+        """The same for each of these, in one step, in their order.
+
+        replies -- chat and pieces of each.
+        """
+        arguments = [FREE_MARGIN * FREE_PER_SECOND, *(number for reply in replies for number in reply)]
+        share, *waits_ms = cast(list[int], self._interactive(args=arguments))
         self._share = share / 1000
-        return wait_ms / 1000
+        return [wait_ms / 1000 for wait_ms in waits_ms]
 
     def bulk(self, chat_ids: Sequence[int], *, paid: bool, pieces: int = 1) -> BulkGrant:
         """Whom of these a broadcast may send to now; they are counted. One message, or one album, a second to a chat.
@@ -248,11 +290,11 @@ class Pacer:
 
     def refuse_method(self, method: str, seconds: float) -> None:
         """Telegram answered 429 to a request that nobody waits for: no process asks it again for so long."""
-        self._redis.set(f"{_KEY}:method:{method}", 1, px=math.ceil(1000 * seconds))
+        self._redis.set(method_key(method), 1, px=math.ceil(1000 * seconds))
 
     def method_wait(self, method: str) -> float:
         """For how many seconds no request of this method is to be made."""
-        return max(0, self._redis.pttl(f"{_KEY}:method:{method}")) / 1000
+        return max(0, self._redis.pttl(method_key(method))) / 1000
 
     def rate(self, *, paid: bool) -> float:
         """Messages a second of the whole fleet, at the share that this process heard of last."""

@@ -8,15 +8,17 @@ the frontend ends the spinner. Whoever sets the press's key in Redis first answe
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 
 import redis
 import structlog
 from telegram import Bot
 from telegram.error import TelegramError
 
-from workers.telegram.floods import method_wait, refuse_method
-from workers.telegram.pacer import Pacer
+from workers.inbox import Batcher
+from workers.telegram.calls import call
+from workers.telegram.floods import refuse_method
+from workers.telegram.pacer import Pacer, method_key
 
 log = structlog.get_logger(__name__)
 
@@ -28,26 +30,41 @@ _KEPT_SECONDS = 60
 
 
 class Presses:
+    """All in one event loop. Presses that are looked at together are one round trip."""
+
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._batcher: Batcher[str, float | None] = Batcher(self._take_many)
 
-    def take(self, callback_id: str) -> bool:
-        """Whether it is this caller's to answer: nobody answered it before. Raises redis.RedisError."""
-        return bool(self._client.set(f"ballast:press:{callback_id}", 1, nx=True, ex=_KEPT_SECONDS))
+    async def take(self, callback_id: str) -> float | None:
+        """For how many seconds Telegram still wants no answers to presses; None if this one is not the caller's to
+        answer, because it was answered before. Raises redis.RedisError.
+        """
+        return await self._batcher.do(callback_id)
+
+    def _take_many(self, callback_ids: Sequence[str]) -> list[float | None]:
+        with self._client.pipeline(transaction=False) as pipeline:
+            for callback_id in callback_ids:
+                pipeline.set(f"ballast:press:{callback_id}", 1, nx=True, ex=_KEPT_SECONDS)
+            pipeline.pttl(method_key(METHOD))
+            *taken, wait_ms = pipeline.execute()
+        return [max(0, wait_ms) / 1000 if is_ours else None for is_ours in taken]
 
 
 async def answer_press(bot: Bot, presses: Presses, pacer: Pacer, callback_id: str, text: str = "") -> bool:
     """Whether the answer was taken; not if the press was answered before, or is too old. Never raises."""
+    wait_seconds: float | None = 0.0
     try:
-        if not await asyncio.to_thread(presses.take, callback_id):
-            return False
+        wait_seconds = await presses.take(callback_id)
     except redis.RedisError as error:
         log.warning("press_taken_without_redis", error=type(error).__name__)  # a second answer does no harm
-    if await method_wait(pacer, METHOD):
+    if wait_seconds is None:
+        return False
+    if wait_seconds:
         log.info("press_answer_skipped", why="Telegram wants none for now")
         return False
     try:
-        await bot.answer_callback_query(callback_id, text or None)
+        await call(bot, METHOD, {"callback_query_id": callback_id, "text": text or None})
     except TelegramError as error:
         await refuse_method(pacer, METHOD, error)
         log.info("press_answer_failed", error=str(error))

@@ -16,6 +16,8 @@ import ssl
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import getproxies
 
 import aiohttp
 from telegram.error import NetworkError, RetryAfter, TelegramError, TimedOut
@@ -24,6 +26,8 @@ from telegram.request import BaseRequest, RequestData
 from workers.totals import Tally
 
 KEEPALIVE_SECONDS = 30.0
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 FLOOD_SECONDS = 5
 """What a 429 that names no time is taken to mean. A proxy's own may have no body at all."""
@@ -84,7 +88,8 @@ class AiohttpRequest(BaseRequest):
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": self.USER_AGENT},
                 trace_configs=[_tracing()],
-                trust_env=True,
+                # For each request aiohttp would look for ~/.netrc and for a proxy, each in a thread.
+                trust_env=self._proxy is None and bool(getproxies()),
             )
 
     async def shutdown(self) -> None:
@@ -119,7 +124,7 @@ class AiohttpRequest(BaseRequest):
             async with self._session.request(
                 method,
                 url,
-                data=_body(request_data),
+                **_body(request_data),
                 timeout=timeout,
                 proxy=self._proxy,
                 trace_request_ctx=connection,
@@ -182,15 +187,17 @@ def _given(timeout: Any, own: float) -> Any:
     return own if timeout is BaseRequest.DEFAULT_NONE else timeout
 
 
-def _body(request_data: RequestData | None) -> aiohttp.FormData | dict[str, str] | None:
+def _body(request_data: RequestData | None) -> dict[str, Any]:
     if request_data is None:
-        return None
+        return {}
     files = request_data.multipart_data
-    if not files:
-        return request_data.json_parameters
+    if (
+        not files
+    ):  # aiohttp takes a form for one with files, until it knows better, and draws a boundary for it
+        return {"data": urlencode(request_data.json_parameters).encode(), "headers": _FORM}
     form = aiohttp.FormData(quote_fields=False)
     for name, value in request_data.json_parameters.items():
         form.add_field(name, value)
     for name, (file_name, content, mime_type) in files.items():
         form.add_field(name, content, filename=file_name, content_type=mime_type)
-    return form
+    return {"data": form}

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from dbcore import migration_files
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_SQL = Path(__file__).parents[1] / "sql" / "0002"
-
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(
-        (_SQL / "breaker_events.sql").read_text(encoding="utf-8"), execution_options={"no_parameters": True}
-    )
+    migration_files.run(revision, "breaker_events")
 
 
 def downgrade() -> None:
-    op.drop_table("breaker_events")
+    op.drop_table("breaker_events", schema=op.get_context().opts["version_table_schema"])

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from dbcore import migration_files
 
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-_SQL = Path(__file__).parents[1] / "sql" / "0004"
-
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(
-        (_SQL / "admin_actions.sql").read_text(encoding="utf-8"), execution_options={"no_parameters": True}
-    )
+    migration_files.run(revision, "admin_actions")
 
 
 def downgrade() -> None:

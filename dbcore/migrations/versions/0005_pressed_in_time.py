@@ -4,22 +4,16 @@ by the function that it knows.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from dbcore import migration_files
 
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-_SQL = Path(__file__).parents[1] / "sql" / "0005"
-
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(
-        (_SQL / "pending_decide.sql").read_text(encoding="utf-8"), execution_options={"no_parameters": True}
-    )
+    migration_files.run(revision, "pending_decide")
 
 
 def downgrade() -> None:

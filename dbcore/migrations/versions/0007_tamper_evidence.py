@@ -5,23 +5,16 @@ Nothing that the release before calls changes.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from dbcore import migration_files
 
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-_SQL = Path(__file__).parents[1] / "sql" / "0007"
-
 
 def upgrade() -> None:
-    for file in ("append_only.sql", "audit_runs.sql"):
-        op.get_bind().exec_driver_sql(
-            (_SQL / file).read_text(encoding="utf-8"), execution_options={"no_parameters": True}
-        )
+    migration_files.run(revision, "append_only", "audit_runs")
 
 
 def downgrade() -> None:

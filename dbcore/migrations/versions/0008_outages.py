@@ -4,23 +4,16 @@ new function, so the release before runs on.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from dbcore import migration_files
 
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-_SQL = Path(__file__).parents[1] / "sql" / "0008"
-
 
 def upgrade() -> None:
-    for name in ("account_now", "outages"):
-        op.get_bind().exec_driver_sql(
-            (_SQL / f"{name}.sql").read_text(encoding="utf-8"), execution_options={"no_parameters": True}
-        )
+    migration_files.run(revision, "account_now", "outages")
 
 
 def downgrade() -> None:

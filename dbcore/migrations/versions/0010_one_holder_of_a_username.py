@@ -4,22 +4,16 @@ before runs on.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from dbcore import migration_files
 
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-_SQL = Path(__file__).parents[1] / "sql" / "0010"
-
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(
-        (_SQL / "users.sql").read_text(encoding="utf-8"), execution_options={"no_parameters": True}
-    )
+    migration_files.run(revision, "users")
 
 
 def downgrade() -> None:

@@ -4,22 +4,16 @@ release before runs on.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from dbcore import migration_files
 
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-_SQL = Path(__file__).parents[1] / "sql" / "0011"
-
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(
-        (_SQL / "one_key.sql").read_text(encoding="utf-8"), execution_options={"no_parameters": True}
-    )
+    migration_files.run(revision, "one_key")
 
 
 def downgrade() -> None:

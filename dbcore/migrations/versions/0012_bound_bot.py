@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alembic import op
+from dbcore import migration_files
 
 revision = "0012"
 down_revision = "0011"
@@ -11,15 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute(
-        """
-        CREATE TABLE bound_bot (
-            id smallint PRIMARY KEY DEFAULT 1 CONSTRAINT bound_bot_is_one CHECK (id = 1),
-            bot_id bigint NOT NULL,
-            created_at timestamptz NOT NULL DEFAULT now()
-        )
-        """
-    )
+    migration_files.run(revision, "bound_bot")
 
 
 def downgrade() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from devstack.telegram.control_api.requests import (
+    Body,
     path_integer,
     query_flag,
     query_integer,
@@ -78,6 +81,8 @@ class MessageRoutes:
             document=body.optional_text("document"),
             file_name=body.optional_text("file_name"),
             album=body.optional_text("media_group_id"),
+            location=_location(body),
+            contact=_contact(body),
         )
         await self._telegram.store.committed()
         return web.json_response({"message": message.described(), "update_id": update_id})
@@ -144,3 +149,26 @@ class MessageRoutes:
             self._telegram.files.path(file),
             headers={"Content-Type": kind, "X-Content-Type-Options": "nosniff"},
         )
+
+
+def _location(body: Body) -> dict[str, Any] | None:
+    fields = body.fields.get("location")
+    if fields is None:
+        return None
+    if not isinstance(fields, dict) or not all(
+        isinstance(fields.get(name), int | float) for name in ("latitude", "longitude")
+    ):
+        raise ControlError(400, f"location: expected latitude and longitude, got {fields!r}")
+    return {"latitude": float(fields["latitude"]), "longitude": float(fields["longitude"])}
+
+
+def _contact(body: Body) -> dict[str, Any] | None:
+    fields = body.fields.get("contact")
+    if fields is None:
+        return None
+    if not isinstance(fields, dict) or not all(
+        isinstance(fields.get(name), str) for name in ("phone_number", "first_name")
+    ):
+        raise ControlError(400, f"contact: expected phone_number and first_name, got {fields!r}")
+    known = ("phone_number", "first_name", "last_name", "user_id")
+    return {name: fields[name] for name in known if name in fields}

@@ -12,10 +12,9 @@ from aiohttp import web
 from devstack.telegram.control_api.requests import Body, query_wait_seconds, read_body
 from devstack.telegram.control_api.waiting import wait_until_some
 from devstack.telegram.errors import ControlError
+from devstack.telegram.methods.payments import STARS
 from devstack.telegram.people import People
 from devstack.telegram.telegram import Telegram
-
-STARS = "XTR"
 
 
 class PaymentRoutes:
@@ -30,7 +29,7 @@ class PaymentRoutes:
 
     async def check_out(self, request: web.Request) -> web.Response:
         body = await read_body(request)
-        query_id, update_id = self._people.check_out(body.integer("user_id"), **_price(body))
+        query_id, update_id = self._people.check_out(body.integer("user_id"), **self._price(body))
         await self._telegram.store.committed()
         return web.json_response({"pre_checkout_query_id": query_id, "update_id": update_id})
 
@@ -52,15 +51,28 @@ class PaymentRoutes:
             body.integer("user_id"),
             charge_id=body.text("charge_id"),
             is_refund=body.flag("refunded"),
-            **_price(body),
+            **self._price(body),
         )
         await self._telegram.store.committed()
         return web.json_response({"message": message.described(), "update_id": update_id})
 
-
-def _price(body: Body) -> dict[str, Any]:
-    return {
-        "currency": body.text("currency", STARS),
-        "total_amount": body.integer("total_amount"),
-        "payload": body.text("payload", "an invoice"),
-    }
+    def _price(self, body: Body) -> dict[str, Any]:
+        """Of the invoice that message `invoice` of the user's chat is; without one as it is said."""
+        message_id = body.optional_integer("invoice")
+        if message_id is None:
+            return {
+                "currency": body.text("currency", STARS),
+                "total_amount": body.integer("total_amount"),
+                "payload": body.text("payload", "an invoice"),
+            }
+        user_id = body.integer("user_id")
+        message = self._telegram.messages.get(body.integer("chat_id", user_id), message_id)
+        payload = self._telegram.checkouts.invoice_payload(message_id)
+        if message is None or payload is None:
+            raise ControlError(404, f"message {message_id} is no invoice that user {user_id} sees")
+        invoice = message.payload["invoice"]
+        return {
+            "currency": invoice["currency"],
+            "total_amount": invoice["total_amount"],
+            "payload": payload,
+        }

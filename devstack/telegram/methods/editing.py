@@ -28,7 +28,11 @@ def edit_message_text(telegram: Telegram, params: Parameters) -> dict[str, Any]:
     content = read_text(params)
     if "text" not in message.payload:
         raise bad_request("there is no text in the message to edit")
-    kept = {key: item for key, item in message.payload.items() if key not in ("text", "entities")}
+    kept = {
+        key: item
+        for key, item in message.payload.items()
+        if key not in ("text", "entities", "link_preview_options")
+    }
     return _edit(telegram, params, message, {**kept, **content})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from devstack.telegram.methods import chats, commands, copying, editing, payments, sending
+from devstack.telegram.methods import chats, commands, copying, editing, files, payments, sending
 from devstack.telegram.parameters import Parameters
 from devstack.telegram.telegram import Telegram
 
@@ -25,10 +25,12 @@ _METHODS = (
     Method("getChat", chats.get_chat),
     Method("sendChatAction", chats.send_chat_action),
     Method("answerCallbackQuery", chats.answer_callback_query),
+    Method("getFile", files.get_file),
     Method("answerPreCheckoutQuery", payments.answer_pre_checkout_query),
     Method("sendMessage", sending.send_message, limited=True),
     Method("sendPhoto", sending.send_photo, limited=True),
     Method("sendDocument", sending.send_document, limited=True),
+    Method("sendInvoice", payments.send_invoice, limited=True),
     Method("copyMessage", copying.copy_message, limited=True),
     Method("copyMessages", copying.copy_messages, limited=True),
     Method("editMessageText", editing.edit_message_text, limited=True),

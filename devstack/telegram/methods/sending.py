@@ -43,7 +43,9 @@ def read_text(params: Parameters) -> dict[str, Any]:
     if not text:
         raise bad_request("message text is empty")
     check_length(text, TEXT_LENGTH_MAX, "message is too long")
-    return {"text": text, "entities": entities} if entities else {"text": text}
+    content: dict[str, Any] = {"text": text, "entities": entities} if entities else {"text": text}
+    preview = params.json("link_preview_options", "link preview options")
+    return {**content, "link_preview_options": preview} if preview else content
 
 
 def photo_size(file: StoredFile) -> dict[str, Any]:

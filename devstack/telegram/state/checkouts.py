@@ -1,4 +1,4 @@
-"""The questions before a payment, each waiting ten seconds for its one answer."""
+"""Invoices, and the questions before a payment, each waiting ten seconds for its one answer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ class Checkouts:
         self._store = store
         self._clock = clock
         self._live = live
+
+    def keep_invoice(self, message_id: int, payload: str) -> None:
+        """What the bot wants to be told of who pays it; the message itself does not have it."""
+        self._store.write("INSERT INTO invoices (message_id, payload) VALUES (?, ?)", message_id, payload)
+
+    def invoice_payload(self, message_id: int) -> str | None:
+        row = self._store.read_one("SELECT payload FROM invoices WHERE message_id = ?", message_id)
+        return None if row is None else str(row["payload"])
 
     def add(self, *, user_id: int, currency: str, total_amount: int, payload: str) -> str:
         query_id = str(random.randint(10**17, 10**18 - 1))

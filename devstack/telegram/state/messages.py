@@ -36,7 +36,7 @@ class StoredMessage:
             "chat_id": self.chat_id,
             "from_bot": self.from_bot,
             "date": self.date,
-            "text": self.payload.get("text") or self.payload.get("caption") or "",
+            "text": self.payload.get("text") or self.payload.get("caption") or self._invoiced(),
             "message": self.payload,
             "keyboard": self.keyboard,
             "silent": self.silent,
@@ -44,6 +44,11 @@ class StoredMessage:
             "deleted": self.deleted,
             "revision": self.revision,
         }
+
+    def _invoiced(self) -> str:
+        """What a chat shows of an invoice; empty if it is none."""
+        invoice = self.payload.get("invoice")
+        return f"{invoice['title']}\n{invoice['description']}" if invoice else ""
 
 
 class Messages:

@@ -84,6 +84,7 @@ CREATE TABLE IF NOT EXISTS callback_queries (
 );
 CREATE INDEX IF NOT EXISTS callback_queries_by_chat ON callback_queries (chat_id, created_at);
 
+CREATE TABLE IF NOT EXISTS invoices (message_id INTEGER PRIMARY KEY, payload TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS checkouts (
     id TEXT PRIMARY KEY,
     user_id INTEGER NOT NULL,
@@ -151,6 +152,7 @@ EMPTIED_BY_RESET = (
     "updates",
     "callback_queries",
     "checkouts",
+    "invoices",
     "files",
     "requests",
     "webhook_deliveries",

@@ -30,7 +30,8 @@ export function messageElement(seen, { userId, inGroup, onCommand, onPress, onOw
   if (message.photo) bubble.append(picture(message.photo.at(-1)));
   if (message.video) bubble.append(documentLink(message.video));
   if (message.document) bubble.append(documentLink(message.document));
-  const text = message.text ?? message.caption;
+  const isNamed = message.invoice || message.location || message.contact;
+  const text = message.text ?? message.caption ?? (isNamed ? excerpt(message) : undefined);
   const when = `${seen.edits && message.edit_date && message.text ? "edited " : ""}${TIME.format(new Date(seen.date * 1000))}`;
   if (text) {
     const words = make("div", "text");
@@ -101,7 +102,9 @@ function serviceText(message) {
 }
 
 function excerpt(message) {
-  return message.text ?? message.caption ?? (message.photo ? "Photo" : message.video ? "Video" : "Document");
+  const kinds = { photo: "Photo", video: "Video", location: "Location", contact: "Contact" };
+  const kind = Object.keys(kinds).find((name) => message[name]);
+  return message.text ?? message.caption ?? message.invoice?.title ?? kinds[kind] ?? "Document";
 }
 
 export function make(tag, className, text) {

@@ -49,7 +49,7 @@ async function choose(userId, chatId = userId, threadId = null) {
   Object.assign(state, { userId, chatId, threadId, startWord: null, connected: false, typing: null });
   const topic = threadId === null ? "" : `&topic=${threadId}`;
   history.replaceState(null, "", `#user=${userId}${chatId === userId ? "" : `&chat=${chatId}`}${topic}`);
-  composer.clear();
+  composer.open();
   people.show(userId);
   conversation.open(userId, chatId, threadId);
   stopListening();

@@ -19,6 +19,12 @@ export class Composer {
     this.#suggest();
   }
 
+  // For another chat. Nothing can be written before the first: it would be lost.
+  open() {
+    this.clear();
+    this.field.disabled = false;
+  }
+
   clear() {
     this.field.value = "";
     this.#fit();

@@ -21,9 +21,9 @@ from telegram.error import BadRequest
 
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.demo import BOB_ID, CAROL_ID
+from devstack.telegram.images import png
 from devstack.telegram.process import TelegramProcess
 from tests.devstack.telegram.conftest import method_url
-from tests.pictures import png
 
 KEYBOARD = InlineKeyboardMarkup([[InlineKeyboardButton("Confirm", callback_data="confirm:1")]])
 
@@ -156,6 +156,30 @@ async def test_photos_and_documents_are_taken_as_uploads_and_by_their_id(
     report = await bot.send_document(BOB_ID, b"a,b\n1,2\n", filename="report.csv")
     assert report.document is not None
     assert (report.document.file_name, report.document.file_size) == ("report.csv", 8)
+
+
+async def test_what_people_send_can_be_downloaded(bot: Bot, control: TelegramControl) -> None:
+    bob = await control.create_user("Bob")
+    await control.send_document(bob.id, b"a,b\n1,2\n", "list.csv")
+    (update,) = await bot.get_updates(timeout=5)
+    assert update.message is not None and update.message.document is not None
+    file = await update.message.document.get_file()
+    assert bytes(await file.download_as_bytearray()) == b"a,b\n1,2\n"
+    with pytest.raises(BadRequest, match="Invalid file_id"):
+        await bot.get_file("another")
+
+
+async def test_people_send_where_they_are_and_their_number(bot: Bot, control: TelegramControl) -> None:
+    bob = await control.create_user("Bob")
+    await control.send_location(bob.id, 52.5, 13.4)
+    await control.send_contact(bob.id, "+4930123456", "Bob", whose=bob.id)
+    here, number = await bot.get_updates(timeout=5)
+    assert here.message is not None and here.message.location is not None
+    assert (here.message.location.latitude, here.message.location.longitude) == (52.5, 13.4)
+    assert number.message is not None and number.message.contact is not None
+    assert (number.message.contact.phone_number, number.message.contact.user_id) == ("+4930123456", bob.id)
+    (there, shared) = await control.messages(bob.id)
+    assert (there.text, shared.text) == ("", "")
 
 
 async def test_any_message_can_be_copied(bot: Bot, control: TelegramControl) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from telegram import Bot, BotCommand, ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
 
 from devstack.telegram.control import TelegramControl
@@ -88,6 +88,25 @@ async def answering(bot: Bot) -> AsyncIterator[None]:
     yield
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_nothing_is_lost_that_is_written_while_the_page_loads(
+    page: Page, control: TelegramControl
+) -> None:
+    """The field waits until it is known who writes, and where."""
+    address, field = f"{control.url}/#user={BOB_ID}", page.get_by_test_id("text")
+    await page.goto(address)
+    await page.get_by_test_id("start").click()
+    await page.goto("about:blank")
+    held: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
+    await page.route("**/users", lambda route: held.set_result(route))
+    await page.goto(address)
+    route = await held
+    await expect(field).to_be_disabled()
+    await route.continue_()
+    await field.fill("hello")
+    await page.get_by_test_id("send").click()
+    await expect(page.get_by_test_id("message-text").last).to_have_text("hello")
 
 
 @pytest.mark.usefixtures("answering")

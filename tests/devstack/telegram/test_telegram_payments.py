@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from telegram import Bot
+from telegram import Bot, LabeledPrice
 from telegram.error import BadRequest
 
-from devstack.telegram.control import TelegramControl
+from devstack.telegram.control import ControlRefusedError, TelegramControl
 
 
 async def test_the_question_before_a_payment_is_answered_once_within_ten_seconds(
@@ -49,3 +49,36 @@ async def test_a_payment_and_its_refund_come_as_messages(control: TelegramContro
     assert refunded.message.refunded_payment.total_amount == 100
     assert (paid.message.from_user, refunded.message.from_user) == (paid.effective_user, bot.bot)
     assert (paid.message.chat.id, refunded.message.chat.id) == (bob.id, bob.id)
+
+
+async def test_an_invoice_is_paid_as_it_says_and_the_bot_is_told_its_payload(
+    control: TelegramControl, bot: Bot
+) -> None:
+    bob = await control.create_user("Bob", started=True)
+    price = LabeledPrice("Lamp", 100)
+    sent = await bot.send_invoice(bob.id, "A lamp", "It is green.", "order 7", "XTR", [price])
+    assert sent.invoice is not None
+    assert (sent.invoice.total_amount, sent.invoice.currency) == (100, "XTR")
+    (seen,) = await control.messages(bob.id, from_bot=True)
+    assert (seen.text, seen.buttons) == ("A lamp\nIt is green.", [("Pay 100 XTR", None)])
+    await control.check_out(bob.id, invoice=seen)
+    await control.pay(bob.id, None, "charge-1", invoice=seen)
+    asked, paid = await bot.get_updates(timeout=5)
+    assert asked.pre_checkout_query is not None
+    assert (asked.pre_checkout_query.total_amount, asked.pre_checkout_query.invoice_payload) == (
+        100,
+        "order 7",
+    )
+    assert paid.message is not None
+    assert paid.message.successful_payment is not None
+    assert paid.message.successful_payment.invoice_payload == "order 7"
+
+    said = (await control.send_text(bob.id, "hello")).message
+    with pytest.raises(ControlRefusedError, match="is no invoice"):
+        await control.pay(bob.id, None, "charge-2", invoice=said)
+    with pytest.raises(BadRequest, match="at least one price"):
+        await bot.send_invoice(bob.id, "A lamp", "It is green.", "order 7", "XTR", [])
+    with pytest.raises(BadRequest, match="Stars_invoice_invalid"):
+        await bot.send_invoice(bob.id, "A lamp", "It is green.", "order 7", "XTR", [price, price])
+    with pytest.raises(BadRequest, match="Payment_provider_invalid"):
+        await bot.send_invoice(bob.id, "A lamp", "It is green.", "order 7", "EUR", [price])

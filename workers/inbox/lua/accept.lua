@@ -1,47 +1,57 @@
--- Take a job on record.
--- ARGV: id, lane, queue, kind, envelope, grace_ms, lane_max, total_max, failure ('' = none),
---       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), dialogue_ttl_seconds
--- Returns {status}, or {status, id, queue, kind, place} where the job is to be published now, or {'conflict', dialogue}.
-local id, lane, queue, kind, envelope = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local grace_ms, lane_max, total_max, failure = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
-local dialogue, expected, following, dialogue_ttl = ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
-
+-- Take jobs on record, in the order they come.
+-- ARGV: grace_ms, lane_max, then for each job twelve: id, lane, queue, kind, envelope, total_max, failure ('' = none),
+--       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), its ttl_seconds, waited_ms
+-- Returns for each {status}, or {status, id, queue, kind, place} where the job is to be published now, or
+-- {'conflict', dialogue}. It ends at the first conflict: the jobs behind it have no answer, and are not on record.
+local grace_ms, lane_max = tonumber(ARGV[1]), tonumber(ARGV[2])
 local today = math.floor(time[1] / DAY)
-if redis.call('SISMEMBER', done_key(today), id) == 1 or redis.call('SISMEMBER', done_key(today - 1), id) == 1 then
-  return {'done'}
-end
-if redis.call('EXISTS', job_key(id)) == 1 then
-  return {'known'} -- should its first intake have died before the publish, the rescuer does it
-end
-if redis.call('LLEN', lane_key(lane)) >= lane_max then
-  redis.call('HINCRBY', TOTALS, 'jobs_refused|full', 1)
-  return {'full'}
-end
-if redis.call('ZCARD', ALL) >= total_max then
-  redis.call('HINCRBY', TOTALS, 'jobs_refused|crowded', 1)
-  return {'crowded'}
-end
-if dialogue ~= '' then
-  local current = redis.call('GET', dialogue) or ''
-  if current ~= expected then return {'conflict', current} end
-end
--- The first write, which is refused while Redis is out of memory.
-redis.call('HSET', job_key(id), 'lane', lane, 'queue', queue, 'kind', kind, 'envelope', envelope)
-if dialogue ~= '' then
-  if following == '' then
-    redis.call('DEL', dialogue)
-  else
-    redis.call('SET', dialogue, following, 'EX', dialogue_ttl)
+
+local function accept(id, lane, queue, kind, envelope, total_max, failure, dialogue, expected, following, dialogue_ttl,
+    waited_ms)
+  if redis.call('SISMEMBER', done_key(today), id) == 1 or redis.call('SISMEMBER', done_key(today - 1), id) == 1 then
+    return {'done'}
   end
+  if redis.call('EXISTS', job_key(id)) == 1 then
+    return {'known'} -- should its first intake have died before the publish, the rescuer does it
+  end
+  if redis.call('LLEN', lane_key(lane)) >= lane_max then
+    redis.call('HINCRBY', TOTALS, 'jobs_refused|full', 1)
+    return {'full'}
+  end
+  if redis.call('ZCARD', ALL) >= tonumber(total_max) then
+    redis.call('HINCRBY', TOTALS, 'jobs_refused|crowded', 1)
+    return {'crowded'}
+  end
+  if dialogue ~= '' then
+    local current = redis.call('GET', dialogue) or ''
+    if current ~= expected then return {'conflict', current} end
+  end
+  -- The first write, which is refused while Redis is out of memory.
+  redis.call('HSET', job_key(id), 'lane', lane, 'queue', queue, 'kind', kind, 'envelope', envelope)
+  if dialogue ~= '' then
+    if following == '' then
+      redis.call('DEL', dialogue)
+    else
+      redis.call('SET', dialogue, following, 'EX', dialogue_ttl)
+    end
+  end
+  if failure ~= '' then redis.call('HSET', job_key(id), 'failure', failure) end
+  redis.call('ZADD', ALL, now - waited_ms, id)
+  redis.call('HINCRBY', TOTALS, 'jobs_accepted|' .. kind, 1)
+  if redis.call('RPUSH', lane_key(lane), id) == 1 then
+    local ticket = mark_published(id, grace_ms)
+    return {'accepted', ticket[1], ticket[2], ticket[3], ticket[4]}
+  end
+  -- It came behind a job that waits for the database, from a frontend that may not know of that yet.
+  local head = redis.call('LINDEX', lane_key(lane), 0)
+  if redis.call('ZSCORE', HELD_BACK, head) then note_untold(head) end
+  return {'accepted'}
 end
-if failure ~= '' then redis.call('HSET', job_key(id), 'failure', failure) end
-redis.call('ZADD', ALL, now, id)
-redis.call('HINCRBY', TOTALS, 'jobs_accepted|' .. kind, 1)
-if redis.call('RPUSH', lane_key(lane), id) == 1 then
-  local ticket = mark_published(id, grace_ms)
-  return {'accepted', ticket[1], ticket[2], ticket[3], ticket[4]}
+
+local receipts = {}
+for first = 3, #ARGV, 12 do
+  local receipt = accept(unpack(ARGV, first, first + 11))
+  receipts[#receipts + 1] = receipt
+  if receipt[1] == 'conflict' then break end
 end
--- It came behind a job that waits for the database, from a frontend that may not know of that yet.
-local head = redis.call('LINDEX', lane_key(lane), 0)
-if redis.call('ZSCORE', HELD_BACK, head) then note_untold(head) end
-return {'accepted'}
+return receipts

@@ -1,33 +1,46 @@
--- The user has the answer: remove the record, remember the id, and hand out the lane's next job.
--- ARGV: id, grace_ms, seen_at_ms, then the balances that were seen then, as note_balances takes them.
--- Returns {notice} or, with the next job to be published now, {notice, id, queue, kind, place}; {} where there was no record.
-local id, grace_ms = ARGV[1], tonumber(ARGV[2])
-local lane = redis.call('HGET', job_key(id), 'lane')
-local notice = redis.call('HGET', job_key(id), 'notice') or ''
-if not lane then return {} end
-let_go(id)
+-- Users have their answers: remove the records, remember the ids, and hand out the next jobs of their lanes.
+-- ARGV: grace_ms, then for each job: id, seen_at_ms, how many arguments follow for the balances that were seen then, and
+--       these, as note_balances takes them.
+-- Returns for each {notice} or, with the next job to be published now, {notice, id, queue, kind, place}; {} where there
+-- was no record.
+local grace_ms = tonumber(ARGV[1])
 local today = done_key(math.floor(time[1] / DAY))
-first_write('SADD', today, id)
-note_balances(ARGV[3] / 1000, 4)
-redis.call('EXPIRE', today, 2 * DAY)
-local kind, queue = unpack(redis.call('HMGET', job_key(id), 'kind', 'queue'))
-local took_ms = math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now))
-local bucket = 'inf'
-for _, bound in ipairs(ANSWER_MS) do
-  if took_ms <= bound then
-    bucket = bound
-    break
+
+local function finish(id, seen_at, first, last)
+  local lane = redis.call('HGET', job_key(id), 'lane')
+  local notice = redis.call('HGET', job_key(id), 'notice') or ''
+  if not lane then return {} end
+  let_go(id)
+  first_write('SADD', today, id)
+  note_balances(seen_at, first, last)
+  redis.call('EXPIRE', today, 2 * DAY)
+  local kind, queue = unpack(redis.call('HMGET', job_key(id), 'kind', 'queue'))
+  local took_ms = math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now))
+  local bucket = 'inf'
+  for _, bound in ipairs(ANSWER_MS) do
+    if took_ms <= bound then
+      bucket = bound
+      break
+    end
   end
+  redis.call('HINCRBY', TOTALS, 'jobs_done|' .. (kind or ''), 1)
+  redis.call('HINCRBY', TOTALS, 'answers|' .. (queue or '') .. '|' .. bucket, 1)
+  redis.call('HINCRBY', TOTALS, 'answers_ms|' .. (queue or ''), took_ms)
+  redis.call('DEL', job_key(id))
+  redis.call('ZREM', ALL, id)
+  redis.call('ZREM', DUE, id)
+  local was_head = redis.call('LINDEX', lane_key(lane), 0) == id
+  redis.call('LREM', lane_key(lane), 1, id)
+  local head = redis.call('LINDEX', lane_key(lane), 0)
+  if not head or not was_head then return {notice} end
+  local ticket = mark_published(head, grace_ms)
+  return {notice, ticket[1], ticket[2], ticket[3], ticket[4]}
 end
-redis.call('HINCRBY', TOTALS, 'jobs_done|' .. (kind or ''), 1)
-redis.call('HINCRBY', TOTALS, 'answers|' .. (queue or '') .. '|' .. bucket, 1)
-redis.call('HINCRBY', TOTALS, 'answers_ms|' .. (queue or ''), took_ms)
-redis.call('DEL', job_key(id))
-redis.call('ZREM', ALL, id)
-redis.call('ZREM', DUE, id)
-local was_head = redis.call('LINDEX', lane_key(lane), 0) == id
-redis.call('LREM', lane_key(lane), 1, id)
-local head = redis.call('LINDEX', lane_key(lane), 0)
-if not head or not was_head then return {notice} end
-local ticket = mark_published(head, grace_ms)
-return {notice, ticket[1], ticket[2], ticket[3], ticket[4]}
+
+local finished, i = {}, 2
+while i <= #ARGV do
+  local last = i + 2 + tonumber(ARGV[i + 2])
+  finished[#finished + 1] = finish(ARGV[i], ARGV[i + 1] / 1000, i + 3, last)
+  i = last + 1
+end
+return finished

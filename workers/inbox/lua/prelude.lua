@@ -39,7 +39,7 @@ local function let_go(id)
   local owner = redis.call('HGET', job_key(id), 'owner')
   if owner then
     redis.call('SREM', held_key(owner), id)
-    redis.call('HDEL', job_key(id), 'owner')
+    redis.call('HDEL', job_key(id), 'owner', 'ready_at')
   end
 end
 

@@ -7,7 +7,7 @@
 -- time-out ends the wait of a call whose client has long gone.
 --
 -- p_reason: the caller already knows that it must be refused, and why.
-CREATE FUNCTION ledger_post(
+CREATE FUNCTION ballast.ledger_post(
     p_key text, p_fingerprint text, p_from bigint, p_to bigint, p_amount bigint, p_currency text,
     p_kind text, p_memo text, p_actor text, p_reason text,
     OUT r_transfer_id bigint, OUT r_status text, OUT r_reason text, OUT r_from bigint, OUT r_to bigint,
@@ -22,13 +22,13 @@ DECLARE
     v_to_version bigint;
 BEGIN
     SELECT t.id, t.fingerprint, t.status, t.reason, t.refused_balance, t.from_account_id, t.to_account_id
-      INTO v_known FROM transfers t WHERE t.idempotency_key = p_key;
+      INTO v_known FROM ballast.transfers t WHERE t.idempotency_key = p_key;
 
     IF v_known.id IS NULL THEN
         r_reason := p_reason;
         IF r_reason IS NULL THEN
             FOR v_account IN
-                SELECT a.id, a.balance, a.version, a.floor FROM accounts a
+                SELECT a.id, a.balance, a.version, a.floor FROM ballast.accounts a
                  WHERE a.id IN (p_from, p_to) AND a.user_id IS NOT NULL
                  ORDER BY a.id FOR NO KEY UPDATE
             LOOP
@@ -53,7 +53,7 @@ BEGIN
             END IF;
         END IF;
 
-        INSERT INTO transfers (idempotency_key, fingerprint, from_account_id, to_account_id, amount, currency, kind,
+        INSERT INTO ballast.transfers (idempotency_key, fingerprint, from_account_id, to_account_id, amount, currency, kind,
                                status, reason, refused_balance, memo, actor)
         VALUES (p_key, p_fingerprint, p_from, p_to, p_amount, p_currency, p_kind,
                 CASE WHEN r_reason IS NULL THEN 'applied' ELSE 'rejected' END, r_reason, r_refused_balance, p_memo, p_actor)
@@ -67,11 +67,11 @@ BEGIN
                 r_status := 'rejected';
                 RETURN;
             END IF;
-            UPDATE accounts a
+            UPDATE ballast.accounts a
                SET balance = CASE WHEN a.id = p_from THEN r_from_balance ELSE r_to_balance END,
                    version = a.version + 1
              WHERE a.id IN (p_from, p_to) AND a.user_id IS NOT NULL;
-            INSERT INTO entries (transfer_id, account_id, amount, balance_after, account_version)
+            INSERT INTO ballast.entries (transfer_id, account_id, amount, balance_after, account_version)
             VALUES (r_transfer_id, p_from, -p_amount, r_from_balance, v_from_version),
                    (r_transfer_id, p_to, p_amount, r_to_balance, v_to_version);
             r_status := 'applied';
@@ -83,7 +83,7 @@ BEGIN
         r_to_balance := NULL;
         r_refused_balance := NULL;
         SELECT t.id, t.fingerprint, t.status, t.reason, t.refused_balance, t.from_account_id, t.to_account_id
-          INTO STRICT v_known FROM transfers t WHERE t.idempotency_key = p_key;
+          INTO STRICT v_known FROM ballast.transfers t WHERE t.idempotency_key = p_key;
     END IF;
 
     IF v_known.fingerprint <> p_fingerprint THEN
@@ -104,12 +104,12 @@ BEGIN
     SELECT max(e.balance_after) FILTER (WHERE e.account_id = r_from),
            max(e.balance_after) FILTER (WHERE e.account_id = r_to)
       INTO r_from_balance, r_to_balance
-      FROM entries e WHERE e.transfer_id = r_transfer_id;
+      FROM ballast.entries e WHERE e.transfer_id = r_transfer_id;
 END
 $$;
 
 -- Between two users, named by Telegram's ids.
-CREATE FUNCTION ledger_transfer(
+CREATE FUNCTION ballast.ledger_transfer(
     p_key text, p_fingerprint text, p_sender bigint, p_recipient bigint, p_amount bigint, p_currency text,
     p_kind text, p_memo text,
     OUT r_transfer_id bigint, OUT r_status text, OUT r_reason text,
@@ -125,11 +125,11 @@ DECLARE
 BEGIN
     SELECT a.id, u.telegram_id, u.username, u.first_name
       INTO v_from, r_sender_id, r_sender_username, r_sender_first_name
-      FROM users u JOIN accounts a ON a.user_id = u.id AND a.currency = p_currency
+      FROM ballast.users u JOIN ballast.accounts a ON a.user_id = u.id AND a.currency = p_currency
      WHERE u.telegram_id = p_sender;
     SELECT a.id, u.telegram_id, u.username, u.first_name
       INTO v_to, r_recipient_id, r_recipient_username, r_recipient_first_name
-      FROM users u JOIN accounts a ON a.user_id = u.id AND a.currency = p_currency
+      FROM ballast.users u JOIN ballast.accounts a ON a.user_id = u.id AND a.currency = p_currency
      WHERE u.telegram_id = p_recipient;
     IF v_from IS NULL OR v_to IS NULL THEN
         v_reason := 'unknown_user';
@@ -137,7 +137,7 @@ BEGIN
         v_reason := 'same_account';
     END IF;
 
-    SELECT * INTO v_post FROM ledger_post(
+    SELECT * INTO v_post FROM ballast.ledger_post(
         p_key, p_fingerprint, v_from, v_to, p_amount, p_currency, p_kind, p_memo, 'user', v_reason);
     r_transfer_id := v_post.r_transfer_id;
     r_status := v_post.r_status;
@@ -148,7 +148,7 @@ END
 $$;
 
 -- Between the house and one user: a positive amount credits the user, a negative one debits them.
-CREATE FUNCTION ledger_adjust(
+CREATE FUNCTION ballast.ledger_adjust(
     p_key text, p_fingerprint text, p_telegram_id bigint, p_username text, p_amount bigint, p_currency text,
     p_memo text, p_actor text,
     OUT r_transfer_id bigint, OUT r_status text, OUT r_reason text,
@@ -159,18 +159,18 @@ DECLARE
     v_target record;
     v_post record;
 BEGIN
-    SELECT a.id INTO v_house FROM accounts a WHERE a.user_id IS NULL AND a.currency = p_currency;
+    SELECT a.id INTO v_house FROM ballast.accounts a WHERE a.user_id IS NULL AND a.currency = p_currency;
     IF v_house IS NULL THEN  -- the first adjustment in this currency
-        INSERT INTO accounts (currency) VALUES (p_currency) ON CONFLICT (currency) WHERE user_id IS NULL DO NOTHING;
-        SELECT a.id INTO STRICT v_house FROM accounts a WHERE a.user_id IS NULL AND a.currency = p_currency;
+        INSERT INTO ballast.accounts (currency) VALUES (p_currency) ON CONFLICT (currency) WHERE user_id IS NULL DO NOTHING;
+        SELECT a.id INTO STRICT v_house FROM ballast.accounts a WHERE a.user_id IS NULL AND a.currency = p_currency;
     END IF;
-    SELECT * INTO v_target FROM users_find(p_telegram_id, p_username, p_currency);
+    SELECT * INTO v_target FROM ballast.users_find(p_telegram_id, p_username, p_currency);
 
     IF p_amount > 0 THEN
-        SELECT * INTO v_post FROM ledger_post(p_key, p_fingerprint, v_house, v_target.r_account_id, p_amount, p_currency,
+        SELECT * INTO v_post FROM ballast.ledger_post(p_key, p_fingerprint, v_house, v_target.r_account_id, p_amount, p_currency,
                                               'credit', p_memo, p_actor, v_target.r_reason);
     ELSE
-        SELECT * INTO v_post FROM ledger_post(p_key, p_fingerprint, v_target.r_account_id, v_house, -p_amount, p_currency,
+        SELECT * INTO v_post FROM ballast.ledger_post(p_key, p_fingerprint, v_target.r_account_id, v_house, -p_amount, p_currency,
                                               'debit', p_memo, p_actor, v_target.r_reason);
     END IF;
     r_transfer_id := v_post.r_transfer_id;
@@ -180,7 +180,7 @@ BEGIN
 
     -- From the transfer, not from the search: the username may have changed hands since the first time.
     SELECT u.telegram_id, u.username, u.first_name INTO r_target_id, r_target_username, r_target_first_name
-      FROM accounts a JOIN users u ON u.id = a.user_id
+      FROM ballast.accounts a JOIN ballast.users u ON u.id = a.user_id
      WHERE a.id IN (v_post.r_from, v_post.r_to);
 END
 $$;

@@ -1,5 +1,5 @@
 -- Puts a transfer before its sender. No money moves. The same key answers with the same token.
-CREATE FUNCTION pending_create(
+CREATE FUNCTION ballast.pending_create(
     p_key text, p_fingerprint text, p_token text,
     p_sender_id bigint, p_sender_username text, p_sender_first_name text,
     p_recipient_id bigint, p_recipient_username text,
@@ -13,23 +13,23 @@ DECLARE
     v_known record;
     v_inserted bigint;
 BEGIN
-    SELECT * INTO v_sender FROM users_touch(p_sender_id, p_sender_username, p_sender_first_name, p_currency);
-    SELECT * INTO v_known FROM pending_transfers p WHERE p.idempotency_key = p_key;
+    SELECT * INTO v_sender FROM ballast.users_touch(p_sender_id, p_sender_username, p_sender_first_name, p_currency);
+    SELECT * INTO v_known FROM ballast.pending_transfers p WHERE p.idempotency_key = p_key;
     IF v_known.id IS NULL THEN
-        SELECT * INTO v_recipient FROM users_find(p_recipient_id, p_recipient_username, p_currency);
+        SELECT * INTO v_recipient FROM ballast.users_find(p_recipient_id, p_recipient_username, p_currency);
         r_reason := CASE
             WHEN v_recipient.r_reason IS NOT NULL THEN v_recipient.r_reason
             WHEN v_recipient.r_user_id = v_sender.r_user_id THEN 'same_account'
             WHEN v_sender.r_balance < p_amount THEN 'insufficient_funds'
         END;
-        INSERT INTO pending_transfers (token, idempotency_key, fingerprint, sender_user_id, recipient_user_id, amount,
+        INSERT INTO ballast.pending_transfers (token, idempotency_key, fingerprint, sender_user_id, recipient_user_id, amount,
                                        currency, memo, status, reason, sender_balance, expires_at)
         VALUES (p_token, p_key, p_fingerprint, v_sender.r_user_id, v_recipient.r_user_id, p_amount, p_currency, p_memo,
                 CASE WHEN r_reason IS NULL THEN 'pending' ELSE 'refused' END, r_reason, v_sender.r_balance,
                 clock_timestamp() + p_expires_after)
         ON CONFLICT (idempotency_key) DO NOTHING
         RETURNING id INTO v_inserted;
-        SELECT * INTO STRICT v_known FROM pending_transfers p WHERE p.idempotency_key = p_key;
+        SELECT * INTO STRICT v_known FROM ballast.pending_transfers p WHERE p.idempotency_key = p_key;
     END IF;
 
     IF v_known.fingerprint <> p_fingerprint THEN
@@ -48,14 +48,14 @@ BEGIN
     END IF;
     SELECT u.telegram_id, u.username, u.first_name
       INTO r_recipient_id, r_recipient_username, r_recipient_first_name
-      FROM users u WHERE u.id = v_known.recipient_user_id;
+      FROM ballast.users u WHERE u.id = v_known.recipient_user_id;
 END
 $$;
 
 -- The sender's press of Confirm or Cancel, in one transaction with the transfer. The transfer's key comes
 -- from the row, so that any number of presses move money once. Time is the database's, taken after the row is
 -- locked.
-CREATE FUNCTION pending_decide(
+CREATE FUNCTION ballast.pending_decide(
     p_key text, p_token text, p_presser_id bigint, p_username text, p_first_name text, p_confirm boolean,
     OUT r_status text, OUT r_reason text, OUT r_decision text,
     OUT r_sender_id bigint, OUT r_sender_username text, OUT r_sender_first_name text,
@@ -72,7 +72,7 @@ DECLARE
 BEGIN
     r_status := 'rejected';
     SELECT p.*, u.telegram_id AS sender_telegram_id INTO v_row
-      FROM pending_transfers p JOIN users u ON u.id = p.sender_user_id
+      FROM ballast.pending_transfers p JOIN ballast.users u ON u.id = p.sender_user_id
      WHERE p.token = p_token AND p.status <> 'refused'
        FOR NO KEY UPDATE OF p;
     IF v_row.id IS NULL THEN
@@ -84,23 +84,23 @@ BEGIN
         RETURN;
     END IF;
 
-    PERFORM users_touch(p_presser_id, p_username, p_first_name, v_row.currency);
+    PERFORM ballast.users_touch(p_presser_id, p_username, p_first_name, v_row.currency);
     SELECT u.telegram_id, u.username, u.first_name INTO r_sender_id, r_sender_username, r_sender_first_name
-      FROM users u WHERE u.id = v_row.sender_user_id;
+      FROM ballast.users u WHERE u.id = v_row.sender_user_id;
     SELECT u.telegram_id, u.username, u.first_name INTO r_recipient_id, r_recipient_username, r_recipient_first_name
-      FROM users u WHERE u.id = v_row.recipient_user_id;
+      FROM ballast.users u WHERE u.id = v_row.recipient_user_id;
     r_amount := v_row.amount;
     r_currency := v_row.currency;
     r_memo := v_row.memo;
 
     v_replay := coalesce(v_row.decided_key = p_key, false);
     IF v_row.status = 'pending' AND clock_timestamp() > v_row.expires_at THEN
-        UPDATE pending_transfers SET status = 'expired', decided_key = p_key, decided_at = clock_timestamp()
+        UPDATE ballast.pending_transfers SET status = 'expired', decided_key = p_key, decided_at = clock_timestamp()
          WHERE id = v_row.id;
         r_reason := 'expired';
         RETURN;
     ELSIF v_row.status = 'pending' AND NOT p_confirm THEN
-        UPDATE pending_transfers SET status = 'cancelled', decided_key = p_key, decided_at = clock_timestamp()
+        UPDATE ballast.pending_transfers SET status = 'cancelled', decided_key = p_key, decided_at = clock_timestamp()
          WHERE id = v_row.id;
         r_status := 'applied';
         r_decision := 'cancelled';
@@ -124,9 +124,9 @@ BEGIN
     END IF;
 
     -- Confirmed now, or (confirmed, failed) before: the ledger answers the same for the same key.
-    SELECT a.id INTO v_from FROM accounts a WHERE a.user_id = v_row.sender_user_id AND a.currency = v_row.currency;
-    SELECT a.id INTO v_to FROM accounts a WHERE a.user_id = v_row.recipient_user_id AND a.currency = v_row.currency;
-    SELECT * INTO v_post FROM ledger_post(
+    SELECT a.id INTO v_from FROM ballast.accounts a WHERE a.user_id = v_row.sender_user_id AND a.currency = v_row.currency;
+    SELECT a.id INTO v_to FROM ballast.accounts a WHERE a.user_id = v_row.recipient_user_id AND a.currency = v_row.currency;
+    SELECT * INTO v_post FROM ballast.ledger_post(
         'pending:' || v_row.id, 'pending:' || v_row.id, v_from, v_to, v_row.amount, v_row.currency,
         'transfer', v_row.memo, 'user', NULL);
     r_status := v_post.r_status;
@@ -137,7 +137,7 @@ BEGIN
         r_decision := 'confirmed';
     END IF;
     IF v_row.status = 'pending' THEN
-        UPDATE pending_transfers
+        UPDATE ballast.pending_transfers
            SET status = CASE WHEN v_post.r_reason IS NULL THEN 'confirmed' ELSE 'failed' END,
                reason = v_post.r_reason, transfer_id = v_post.r_transfer_id,
                decided_key = p_key, decided_at = clock_timestamp()

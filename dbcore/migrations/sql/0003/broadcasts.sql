@@ -1,8 +1,8 @@
 -- Whom a broadcast can reach: active, not stopped by their own word, and in every part of the segment that is given.
-CREATE FUNCTION broadcast_reachable(p_segment jsonb, p_currency text)
+CREATE FUNCTION ballast.broadcast_reachable(p_segment jsonb, p_currency text)
 RETURNS TABLE (user_id bigint, telegram_id bigint) LANGUAGE sql STABLE AS $$
     SELECT u.id, u.telegram_id
-      FROM users u
+      FROM ballast.users u
      WHERE u.status = 'active' AND u.broadcasts_stopped_at IS NULL
        AND (NOT p_segment ? 'active_days'
             OR u.last_seen_at >= now() - make_interval(days => (p_segment ->> 'active_days')::integer))
@@ -12,31 +12,31 @@ RETURNS TABLE (user_id bigint, telegram_id bigint) LANGUAGE sql STABLE AS $$
        AND (NOT p_segment ? 'telegram_ids'
             OR u.telegram_id IN (SELECT t::bigint FROM jsonb_array_elements_text(p_segment -> 'telegram_ids') AS t))
        AND (NOT p_segment ? 'balance_min'
-            OR EXISTS (SELECT FROM accounts a
+            OR EXISTS (SELECT FROM ballast.accounts a
                         WHERE a.user_id = u.id AND a.currency = p_currency
                           AND a.balance >= (p_segment ->> 'balance_min')::bigint))
 $$;
 
 -- Take the audience down, by one statement, and begin. Begun already, it changes nothing. More than p_audience_max
 -- (NULL: any number) raises BL001 with the number, and leaves nothing behind.
-CREATE FUNCTION broadcast_begin(
+CREATE FUNCTION ballast.broadcast_begin(
     p_id bigint, p_currency text, p_audience_max bigint,
     OUT r_status text, OUT r_run integer, OUT r_audience bigint
 ) LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
 DECLARE
-    v broadcasts%ROWTYPE;
+    v ballast.broadcasts%ROWTYPE;
 BEGIN
-    SELECT * INTO v FROM broadcasts WHERE id = p_id FOR UPDATE;
+    SELECT * INTO v FROM ballast.broadcasts WHERE id = p_id FOR UPDATE;
     IF v.status IN ('draft', 'scheduled') THEN
-        INSERT INTO broadcast_deliveries (broadcast_id, user_id, telegram_id)
+        INSERT INTO ballast.broadcast_deliveries (broadcast_id, user_id, telegram_id)
         SELECT p_id, r.user_id, r.telegram_id
-          FROM broadcast_reachable(v.segment, p_currency) AS r
+          FROM ballast.broadcast_reachable(v.segment, p_currency) AS r
          ORDER BY r.user_id;
         GET DIAGNOSTICS v.audience = ROW_COUNT;
         IF v.audience > p_audience_max THEN
             RAISE EXCEPTION USING ERRCODE = 'BL001', MESSAGE = v.audience::text;
         END IF;
-        UPDATE broadcasts
+        UPDATE ballast.broadcasts
            SET status = CASE WHEN v.audience = 0 THEN 'finished' ELSE 'sending' END,
                audience = v.audience, run = run + 1, started_at = now(),
                finished_at = CASE WHEN v.audience = 0 THEN now() END
@@ -51,25 +51,25 @@ $$;
 
 -- An operator's word, or a bad payload's (halt). r_obeyed is false where the status does not allow it; the same word
 -- twice is obeyed twice. Resumed, jobs of the run before are superseded.
-CREATE FUNCTION broadcast_order(
+CREATE FUNCTION ballast.broadcast_order(
     p_id bigint, p_order text, p_reason text, OUT r_status text, OUT r_run integer, OUT r_obeyed boolean
 ) LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
 DECLARE
-    v broadcasts%ROWTYPE;
+    v ballast.broadcasts%ROWTYPE;
 BEGIN
-    SELECT * INTO v FROM broadcasts WHERE id = p_id FOR UPDATE;
+    SELECT * INTO v FROM ballast.broadcasts WHERE id = p_id FOR UPDATE;
     r_obeyed := true;
     IF p_order = 'pause' AND v.status IN ('scheduled', 'sending') THEN
-        UPDATE broadcasts SET status = 'paused' WHERE id = p_id RETURNING * INTO v;
+        UPDATE ballast.broadcasts SET status = 'paused' WHERE id = p_id RETURNING * INTO v;
     ELSIF p_order = 'halt' AND v.status IN ('sending', 'paused') THEN
-        UPDATE broadcasts SET status = 'halted', halted_reason = p_reason WHERE id = p_id RETURNING * INTO v;
+        UPDATE ballast.broadcasts SET status = 'halted', halted_reason = p_reason WHERE id = p_id RETURNING * INTO v;
     ELSIF p_order = 'resume' AND v.status IN ('paused', 'halted', 'sending') THEN
-        UPDATE broadcasts
+        UPDATE ballast.broadcasts
            SET status = CASE WHEN audience IS NULL THEN 'scheduled' ELSE 'sending' END, halted_reason = NULL,
                run = run + 1
          WHERE id = p_id RETURNING * INTO v;
     ELSIF p_order = 'cancel' AND v.status NOT IN ('finished', 'cancelled') THEN
-        UPDATE broadcasts SET status = 'cancelled', finished_at = now() WHERE id = p_id RETURNING * INTO v;
+        UPDATE ballast.broadcasts SET status = 'cancelled', finished_at = now() WHERE id = p_id RETURNING * INTO v;
     ELSE
         r_obeyed := (p_order, v.status) IN (('pause', 'paused'), ('halt', 'halted'), ('cancel', 'cancelled'));
     END IF;
@@ -85,22 +85,22 @@ $$;
 --
 -- The planner is told to walk the primary key, row by row. After a snapshot of a million its statistics know nothing
 -- of this broadcast, it takes it for one row, and whatever it then thinks up reads all of it for each chunk.
-CREATE FUNCTION broadcast_lease(
+CREATE FUNCTION ballast.broadcast_lease(
     p_id bigint, p_run integer, p_lease bigint, p_limit integer, p_seconds double precision,
     OUT r_status text, OUT r_run integer, OUT r_until timestamptz, OUT r_again boolean,
     OUT r_user_ids bigint[], OUT r_telegram_ids bigint[], OUT r_wanted boolean[], OUT r_expired bigint[]
 ) LANGUAGE plpgsql SET lock_timeout = '3s'
   SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-    v broadcasts%ROWTYPE;
+    v ballast.broadcasts%ROWTYPE;
 BEGIN
-    SELECT * INTO v FROM broadcasts WHERE id = p_id FOR UPDATE;
+    SELECT * INTO v FROM ballast.broadcasts WHERE id = p_id FOR UPDATE;
     r_status := v.status;
     r_run := v.run;
     r_until := clock_timestamp() + make_interval(secs => p_seconds);
     r_again := true;
     WITH held AS (
-        UPDATE broadcast_deliveries
+        UPDATE ballast.broadcast_deliveries
            SET leased_until = r_until
          WHERE broadcast_id = p_id AND user_id > v.settled_user_id AND user_id <= v.frontier_user_id
            AND status = 'leased' AND lease = p_lease
@@ -109,7 +109,7 @@ BEGIN
     SELECT array_agg(h.user_id ORDER BY h.user_id), array_agg(h.telegram_id ORDER BY h.user_id),
            array_agg(u.status = 'active' AND u.broadcasts_stopped_at IS NULL ORDER BY h.user_id)
       INTO r_user_ids, r_telegram_ids, r_wanted
-      FROM held h JOIN users u ON u.id = h.user_id;
+      FROM held h JOIN ballast.users u ON u.id = h.user_id;
     IF r_user_ids IS NOT NULL THEN
         RETURN;
     END IF;
@@ -120,12 +120,12 @@ BEGIN
 
     FOR round IN 1..2 LOOP
         WITH picked AS MATERIALIZED (
-            SELECT ctid AS place FROM broadcast_deliveries
+            SELECT ctid AS place FROM ballast.broadcast_deliveries
              WHERE broadcast_id = p_id AND user_id > v.cursor_user_id AND status = 'pending'
              ORDER BY user_id LIMIT p_limit
                FOR UPDATE SKIP LOCKED
         ), held AS (
-            UPDATE broadcast_deliveries d
+            UPDATE ballast.broadcast_deliveries d
                SET status = 'leased', lease = p_lease, leased_until = r_until, updated_at = now()
               FROM picked
              WHERE d.ctid = picked.place
@@ -134,26 +134,26 @@ BEGIN
         SELECT array_agg(h.user_id ORDER BY h.user_id), array_agg(h.telegram_id ORDER BY h.user_id),
                array_agg(u.status = 'active' AND u.broadcasts_stopped_at IS NULL ORDER BY h.user_id)
           INTO r_user_ids, r_telegram_ids, r_wanted
-          FROM held h JOIN users u ON u.id = h.user_id;
+          FROM held h JOIN ballast.users u ON u.id = h.user_id;
         -- Somebody else's lock may have hidden a row: once more from where all is final.
         EXIT WHEN r_user_ids IS NOT NULL OR v.cursor_user_id <= v.settled_user_id;
         v.cursor_user_id := v.settled_user_id;
     END LOOP;
 
     IF r_user_ids IS NOT NULL THEN
-        UPDATE broadcasts
+        UPDATE ballast.broadcasts
            SET cursor_user_id = r_user_ids[cardinality(r_user_ids)],
                frontier_user_id = greatest(frontier_user_id, r_user_ids[cardinality(r_user_ids)])
          WHERE id = p_id;
         RETURN;
     END IF;
     SELECT array_agg(DISTINCT lease) INTO r_expired
-      FROM broadcast_deliveries
+      FROM ballast.broadcast_deliveries
      WHERE broadcast_id = p_id AND user_id > v.settled_user_id AND user_id <= v.frontier_user_id
        AND status = 'leased' AND leased_until < clock_timestamp();
-    IF NOT EXISTS (SELECT FROM broadcast_deliveries
+    IF NOT EXISTS (SELECT FROM ballast.broadcast_deliveries
                     WHERE broadcast_id = p_id AND user_id > v.settled_user_id AND status IN ('pending', 'leased')) THEN
-        UPDATE broadcasts SET status = 'finished', finished_at = now() WHERE id = p_id RETURNING status INTO r_status;
+        UPDATE ballast.broadcasts SET status = 'finished', finished_at = now() WHERE id = p_id RETURNING status INTO r_status;
     END IF;
 END
 $$;
@@ -161,7 +161,7 @@ $$;
 -- What became of a lease's recipients, all of them at once; those given back are 'pending' again. Counts only what the
 -- lease still holds: told twice, or told by a holder whose lease another took over (p_until differs), it changes
 -- nothing. p_marks are for the users themselves: blocked, deactivated, strike, reached or NULL.
-CREATE FUNCTION broadcast_record(
+CREATE FUNCTION ballast.broadcast_record(
     p_id bigint, p_lease bigint, p_until timestamptz,
     p_user_ids bigint[], p_statuses text[], p_message_ids bigint[], p_more_message_ids text[], p_errors text[],
     p_marks text[], p_halt text,
@@ -169,7 +169,7 @@ CREATE FUNCTION broadcast_record(
 ) LANGUAGE plpgsql SET lock_timeout = '3s'
   SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-    v            broadcasts%ROWTYPE;
+    v            ballast.broadcasts%ROWTYPE;
     v_sent       bigint;
     v_blocked    bigint;
     v_failed     bigint;
@@ -177,20 +177,20 @@ DECLARE
     v_open       bigint;
     v_given_back bigint;
 BEGIN
-    SELECT * INTO v FROM broadcasts WHERE id = p_id FOR UPDATE;
+    SELECT * INTO v FROM ballast.broadcasts WHERE id = p_id FOR UPDATE;
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(p_user_ids, p_statuses, p_message_ids, p_more_message_ids, p_errors, p_marks)
                AS g (user_id, status, message_id, more_message_ids, error, mark)
     ), found AS MATERIALIZED (
         SELECT given.*, held.place
           FROM given CROSS JOIN LATERAL (
-            SELECT ctid AS place FROM broadcast_deliveries
+            SELECT ctid AS place FROM ballast.broadcast_deliveries
              WHERE broadcast_id = p_id AND user_id = given.user_id
                AND status = 'leased' AND lease = p_lease AND leased_until = p_until
                FOR UPDATE
           ) AS held
     ), changed AS (
-        UPDATE broadcast_deliveries d
+        UPDATE ballast.broadcast_deliveries d
            SET status = f.status, lease = NULL, leased_until = NULL, message_id = f.message_id,
                more_message_ids = f.more_message_ids::bigint[], error = f.error, updated_at = now()
           FROM found f
@@ -198,7 +198,7 @@ BEGIN
         RETURNING d.user_id, d.status, f.mark
     ), marked AS (
         -- Two strikes, for "chat not found" can be false.
-        UPDATE users u
+        UPDATE ballast.users u
            SET status = CASE WHEN c.mark = 'strike' THEN CASE WHEN u.strikes > 0 THEN 'blocked' ELSE u.status END
                              WHEN c.mark = 'reached' THEN u.status
                              ELSE c.mark END,
@@ -212,10 +212,10 @@ BEGIN
       INTO r_recorded, v_sent, v_blocked, v_failed, v_unknown, v_given_back
       FROM changed;
 
-    SELECT user_id INTO v_open FROM broadcast_deliveries
+    SELECT user_id INTO v_open FROM ballast.broadcast_deliveries
      WHERE broadcast_id = p_id AND user_id > v.settled_user_id AND status IN ('pending', 'leased')
      ORDER BY user_id LIMIT 1;
-    UPDATE broadcasts
+    UPDATE ballast.broadcasts
        SET sent = sent + v_sent, blocked = blocked + v_blocked, failed = failed + v_failed, unknown = unknown + v_unknown,
            cursor_user_id = least(cursor_user_id, v_given_back - 1),
            settled_user_id = coalesce(v_open - 1, frontier_user_id),
@@ -232,21 +232,21 @@ END
 $$;
 
 -- Those of whom nobody knows whether they got it are to get it again: only ever by an operator's word.
-CREATE FUNCTION broadcast_resend_unknown(
+CREATE FUNCTION ballast.broadcast_resend_unknown(
     p_id bigint, OUT r_status text, OUT r_run integer, OUT r_obeyed boolean, OUT r_resent bigint
 ) LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
 DECLARE
-    v broadcasts%ROWTYPE;
+    v ballast.broadcasts%ROWTYPE;
 BEGIN
-    SELECT * INTO v FROM broadcasts WHERE id = p_id FOR UPDATE;
+    SELECT * INTO v FROM ballast.broadcasts WHERE id = p_id FOR UPDATE;
     r_obeyed := v.audience IS NOT NULL AND v.status <> 'cancelled';
     r_resent := 0;
     IF r_obeyed AND v.unknown > 0 THEN
-        UPDATE broadcast_deliveries
+        UPDATE ballast.broadcast_deliveries
            SET status = 'pending', error = NULL, updated_at = now()
          WHERE broadcast_id = p_id AND status = 'unknown';
         GET DIAGNOSTICS r_resent = ROW_COUNT;
-        UPDATE broadcasts
+        UPDATE ballast.broadcasts
            SET unknown = unknown - r_resent, settled_user_id = 0, cursor_user_id = 0, finished_at = NULL,
                status = CASE WHEN status = 'finished' THEN 'sending' ELSE status END, run = run + 1
          WHERE id = p_id RETURNING * INTO v;

@@ -1,10 +1,10 @@
 -- Columns with nothing to compute: no row is rewritten, and the release before runs on beside them.
-ALTER TABLE users
+ALTER TABLE ballast.users
     ADD COLUMN language_code         text,         -- as Telegram last said it: de, pt-br
     ADD COLUMN broadcasts_stopped_at timestamptz,  -- the user's own /stop, for broadcasts alone
     ADD COLUMN strikes               smallint NOT NULL DEFAULT 0;  -- Telegram's "chat not found" in a row
 
-CREATE TABLE broadcasts (
+CREATE TABLE ballast.broadcasts (
     id               bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT broadcasts_pkey PRIMARY KEY,
     idempotency_key  text NOT NULL CONSTRAINT broadcasts_idempotency_key_key UNIQUE,
     status           text NOT NULL,
@@ -48,7 +48,7 @@ CREATE TABLE broadcasts (
 -- A row is written three times: by the snapshot, the lease, the result. Room for all three on its page and no index
 -- on what changes: so no index grows, the page cleans itself up, and the last chunk is as quick as the first. For the
 -- same reason no foreign keys: both ids come from their tables in the one statement that writes them.
-CREATE TABLE broadcast_deliveries (
+CREATE TABLE ballast.broadcast_deliveries (
     broadcast_id     bigint NOT NULL,
     user_id          bigint NOT NULL,
     telegram_id      bigint NOT NULL,

@@ -1,7 +1,7 @@
 -- The sender's press of Confirm or Cancel, in one transaction with the transfer. The transfer's key comes
 -- from the row, so that any number of presses move money once. Time is the database's, taken after the row is
 -- locked. What counts is when the press was made: it may have waited for the database for longer than the question holds.
-CREATE FUNCTION pending_decide(
+CREATE FUNCTION ballast.pending_decide(
     p_key text, p_token text, p_presser_id bigint, p_username text, p_first_name text, p_confirm boolean, p_waited interval,
     OUT r_status text, OUT r_reason text, OUT r_decision text,
     OUT r_sender_id bigint, OUT r_sender_username text, OUT r_sender_first_name text,
@@ -19,7 +19,7 @@ DECLARE
 BEGIN
     r_status := 'rejected';
     SELECT p.*, u.telegram_id AS sender_telegram_id INTO v_row
-      FROM pending_transfers p JOIN users u ON u.id = p.sender_user_id
+      FROM ballast.pending_transfers p JOIN ballast.users u ON u.id = p.sender_user_id
      WHERE p.token = p_token AND p.status <> 'refused'
        FOR NO KEY UPDATE OF p;
     IF v_row.id IS NULL THEN
@@ -31,11 +31,11 @@ BEGIN
         RETURN;
     END IF;
 
-    PERFORM users_touch(p_presser_id, p_username, p_first_name, v_row.currency);
+    PERFORM ballast.users_touch(p_presser_id, p_username, p_first_name, v_row.currency);
     SELECT u.telegram_id, u.username, u.first_name INTO r_sender_id, r_sender_username, r_sender_first_name
-      FROM users u WHERE u.id = v_row.sender_user_id;
+      FROM ballast.users u WHERE u.id = v_row.sender_user_id;
     SELECT u.telegram_id, u.username, u.first_name INTO r_recipient_id, r_recipient_username, r_recipient_first_name
-      FROM users u WHERE u.id = v_row.recipient_user_id;
+      FROM ballast.users u WHERE u.id = v_row.recipient_user_id;
     r_amount := v_row.amount;
     r_currency := v_row.currency;
     r_memo := v_row.memo;
@@ -43,12 +43,12 @@ BEGIN
     v_replay := coalesce(v_row.decided_key = p_key, false);
     v_pressed_at := greatest(v_row.created_at, clock_timestamp() - greatest(p_waited, interval '0'));
     IF v_row.status = 'pending' AND v_pressed_at > v_row.expires_at THEN
-        UPDATE pending_transfers SET status = 'expired', decided_key = p_key, decided_at = clock_timestamp()
+        UPDATE ballast.pending_transfers SET status = 'expired', decided_key = p_key, decided_at = clock_timestamp()
          WHERE id = v_row.id;
         r_reason := 'expired';
         RETURN;
     ELSIF v_row.status = 'pending' AND NOT p_confirm THEN
-        UPDATE pending_transfers SET status = 'cancelled', decided_key = p_key, decided_at = clock_timestamp()
+        UPDATE ballast.pending_transfers SET status = 'cancelled', decided_key = p_key, decided_at = clock_timestamp()
          WHERE id = v_row.id;
         r_status := 'applied';
         r_decision := 'cancelled';
@@ -72,9 +72,9 @@ BEGIN
     END IF;
 
     -- Confirmed now, or (confirmed, failed) before: the ledger answers the same for the same key.
-    SELECT a.id INTO v_from FROM accounts a WHERE a.user_id = v_row.sender_user_id AND a.currency = v_row.currency;
-    SELECT a.id INTO v_to FROM accounts a WHERE a.user_id = v_row.recipient_user_id AND a.currency = v_row.currency;
-    SELECT * INTO v_post FROM ledger_post(
+    SELECT a.id INTO v_from FROM ballast.accounts a WHERE a.user_id = v_row.sender_user_id AND a.currency = v_row.currency;
+    SELECT a.id INTO v_to FROM ballast.accounts a WHERE a.user_id = v_row.recipient_user_id AND a.currency = v_row.currency;
+    SELECT * INTO v_post FROM ballast.ledger_post(
         'pending:' || v_row.id, 'pending:' || v_row.id, v_from, v_to, v_row.amount, v_row.currency,
         'transfer', v_row.memo, 'user', NULL);
     r_status := v_post.r_status;
@@ -85,7 +85,7 @@ BEGIN
         r_decision := 'confirmed';
     END IF;
     IF v_row.status = 'pending' THEN
-        UPDATE pending_transfers
+        UPDATE ballast.pending_transfers
            SET status = CASE WHEN v_post.r_reason IS NULL THEN 'confirmed' ELSE 'failed' END,
                reason = v_post.r_reason, transfer_id = v_post.r_transfer_id,
                decided_key = p_key, decided_at = clock_timestamp()
@@ -95,7 +95,7 @@ END
 $$;
 
 -- As the release before calls it.
-CREATE OR REPLACE FUNCTION pending_decide(
+CREATE OR REPLACE FUNCTION ballast.pending_decide(
     p_key text, p_token text, p_presser_id bigint, p_username text, p_first_name text, p_confirm boolean,
     OUT r_status text, OUT r_reason text, OUT r_decision text,
     OUT r_sender_id bigint, OUT r_sender_username text, OUT r_sender_first_name text,
@@ -103,5 +103,5 @@ CREATE OR REPLACE FUNCTION pending_decide(
     OUT r_amount bigint, OUT r_currency text, OUT r_memo text,
     OUT r_sender_balance bigint, OUT r_recipient_balance bigint
 ) LANGUAGE sql AS $$
-    SELECT * FROM pending_decide(p_key, p_token, p_presser_id, p_username, p_first_name, p_confirm, interval '0')
+    SELECT * FROM ballast.pending_decide(p_key, p_token, p_presser_id, p_username, p_first_name, p_confirm, interval '0')
 $$;

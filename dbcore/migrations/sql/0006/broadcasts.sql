@@ -1,4 +1,4 @@
-ALTER TABLE broadcasts
+ALTER TABLE ballast.broadcasts
     ADD COLUMN by_program      boolean NOT NULL DEFAULT false,  -- sent by a plain program, and by nobody else
     ADD COLUMN resent          bigint NOT NULL DEFAULT 0,       -- recipients, counted each time they got it once more
     ADD COLUMN resent_by       text,                            -- the last order to do so
@@ -6,14 +6,14 @@ ALTER TABLE broadcasts
 
 -- As in 0003, for one order once: p_key is the order's. More than p_audience_max messages in all (NULL: any number)
 -- raises BL001 with their number. What ended more than p_days ago is left as it is.
-CREATE FUNCTION broadcast_resend_unknown(
+CREATE FUNCTION ballast.broadcast_resend_unknown(
     p_id bigint, p_key text, p_audience_max bigint, p_days integer,
     OUT r_status text, OUT r_run integer, OUT r_obeyed boolean, OUT r_resent bigint
 ) LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
 DECLARE
-    v broadcasts%ROWTYPE;
+    v ballast.broadcasts%ROWTYPE;
 BEGIN
-    SELECT * INTO v FROM broadcasts WHERE id = p_id FOR UPDATE;
+    SELECT * INTO v FROM ballast.broadcasts WHERE id = p_id FOR UPDATE;
     r_obeyed := v.audience IS NOT NULL AND v.status <> 'cancelled'
                 AND (v.finished_at IS NULL OR v.finished_at > now() - make_interval(days => p_days));
     r_resent := 0;
@@ -21,11 +21,11 @@ BEGIN
         IF v.audience + v.resent + v.unknown > p_audience_max THEN
             RAISE EXCEPTION USING ERRCODE = 'BL001', MESSAGE = (v.audience + v.resent + v.unknown)::text;
         END IF;
-        UPDATE broadcast_deliveries
+        UPDATE ballast.broadcast_deliveries
            SET status = 'pending', error = NULL, updated_at = now()
          WHERE broadcast_id = p_id AND status = 'unknown';
         GET DIAGNOSTICS r_resent = ROW_COUNT;
-        UPDATE broadcasts
+        UPDATE ballast.broadcasts
            SET unknown = unknown - r_resent, settled_user_id = 0, cursor_user_id = 0, finished_at = NULL,
                status = CASE WHEN status = 'finished' THEN 'sending' ELSE status END, run = run + 1,
                resent = resent + r_resent, resent_by = p_key
@@ -37,22 +37,22 @@ END
 $$;
 
 -- Up to p_limit recipients of the broadcast that ended first, if more than p_days ago. Returns how many.
-CREATE FUNCTION broadcast_forget(p_days integer, p_limit integer) RETURNS bigint
+CREATE FUNCTION ballast.broadcast_forget(p_days integer, p_limit integer) RETURNS bigint
 LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
 DECLARE
     v_id        bigint;
     v_forgotten bigint := 0;
 BEGIN
-    SELECT id INTO v_id FROM broadcasts
+    SELECT id INTO v_id FROM ballast.broadcasts
      WHERE deliveries_kept AND finished_at <= now() - make_interval(days => p_days)
      ORDER BY finished_at LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF v_id IS NOT NULL THEN
-        DELETE FROM broadcast_deliveries
+        DELETE FROM ballast.broadcast_deliveries
          WHERE broadcast_id = v_id
-           AND user_id IN (SELECT user_id FROM broadcast_deliveries WHERE broadcast_id = v_id ORDER BY user_id LIMIT p_limit);
+           AND user_id IN (SELECT user_id FROM ballast.broadcast_deliveries WHERE broadcast_id = v_id ORDER BY user_id LIMIT p_limit);
         GET DIAGNOSTICS v_forgotten = ROW_COUNT;
         IF v_forgotten < p_limit THEN
-            UPDATE broadcasts SET deliveries_kept = false WHERE id = v_id;
+            UPDATE ballast.broadcasts SET deliveries_kept = false WHERE id = v_id;
         END IF;
     END IF;
     RETURN v_forgotten;

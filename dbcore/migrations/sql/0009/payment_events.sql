@@ -1,6 +1,6 @@
 -- What Telegram said of payments: one row for each charge that was paid, one for each that was refunded, as it came. No
 -- balance follows from it. `amount` is in the currency's smallest units. `recorded_by` is the job that wrote it down.
-CREATE TABLE payment_events (
+CREATE TABLE ballast.payment_events (
     id          bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT payment_events_pkey PRIMARY KEY,
     kind        text NOT NULL,
     charge_id   text NOT NULL,
@@ -16,10 +16,10 @@ CREATE TABLE payment_events (
     CONSTRAINT payment_events_kind_known CHECK (kind IN ('paid', 'refunded'))
 );
 
-CREATE TRIGGER payment_events_append_only BEFORE UPDATE OR DELETE ON payment_events
-    FOR EACH ROW EXECUTE FUNCTION admin_actions_refuse_change();
-CREATE TRIGGER payment_events_no_truncate BEFORE TRUNCATE ON payment_events
-    FOR EACH STATEMENT EXECUTE FUNCTION admin_actions_refuse_change();
-ALTER TABLE payment_events ENABLE ALWAYS TRIGGER payment_events_append_only;
-ALTER TABLE payment_events ENABLE ALWAYS TRIGGER payment_events_no_truncate;
-REVOKE UPDATE, DELETE, TRUNCATE ON payment_events FROM PUBLIC, CURRENT_USER;
+CREATE TRIGGER payment_events_append_only BEFORE UPDATE OR DELETE ON ballast.payment_events
+    FOR EACH ROW EXECUTE FUNCTION ballast.admin_actions_refuse_change();
+CREATE TRIGGER payment_events_no_truncate BEFORE TRUNCATE ON ballast.payment_events
+    FOR EACH STATEMENT EXECUTE FUNCTION ballast.admin_actions_refuse_change();
+ALTER TABLE ballast.payment_events ENABLE ALWAYS TRIGGER payment_events_append_only;
+ALTER TABLE ballast.payment_events ENABLE ALWAYS TRIGGER payment_events_no_truncate;
+REVOKE UPDATE, DELETE, TRUNCATE ON ballast.payment_events FROM PUBLIC, CURRENT_USER;

@@ -1,12 +1,12 @@
 -- An admin's /credit or /debit, put before them with the balance it would make, and decided by their press. `amount` is
 -- signed. The user is found once, when it is asked for: a username that changes hands before the press changes nothing.
-CREATE TABLE pending_adjustments (
+CREATE TABLE ballast.pending_adjustments (
     id              bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT pending_adjustments_pkey PRIMARY KEY,
     token           text NOT NULL CONSTRAINT pending_adjustments_token_key UNIQUE,
     idempotency_key text NOT NULL CONSTRAINT pending_adjustments_idempotency_key_key UNIQUE,
     fingerprint     text NOT NULL,
     admin_id        bigint NOT NULL,  -- Telegram's; an admin need not be a user
-    target_user_id  bigint CONSTRAINT pending_adjustments_target_user_id_fkey REFERENCES users (id),
+    target_user_id  bigint CONSTRAINT pending_adjustments_target_user_id_fkey REFERENCES ballast.users (id),
     amount          bigint NOT NULL,
     currency        text NOT NULL,
     memo            text NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE pending_adjustments (
     reason          text,
     target_balance  bigint,
     decided_key     text,
-    transfer_id     bigint CONSTRAINT pending_adjustments_transfer_id_fkey REFERENCES transfers (id),
+    transfer_id     bigint CONSTRAINT pending_adjustments_transfer_id_fkey REFERENCES ballast.transfers (id),
     created_at      timestamptz NOT NULL DEFAULT now(),
     expires_at      timestamptz NOT NULL,
     decided_at      timestamptz,
@@ -33,19 +33,19 @@ CREATE TABLE pending_adjustments (
     CONSTRAINT pending_adjustments_decision_has_key
         CHECK ((status IN ('refused', 'pending')) = (decided_key IS NULL) AND (decided_key IS NULL) = (decided_at IS NULL))
 );
-CREATE INDEX pending_adjustments_day_idx ON pending_adjustments (admin_id, currency, decided_at)
+CREATE INDEX pending_adjustments_day_idx ON ballast.pending_adjustments (admin_id, currency, decided_at)
     WHERE status = 'confirmed';
 
 -- Which limit an amount would break, and what the admin may still move: NULL where there is no limit of that sort. The day
 -- is the last 24 hours, so that midnight doubles nothing; credits and debits count alike.
-CREATE FUNCTION pending_adjust_limits(
+CREATE FUNCTION ballast.pending_adjust_limits(
     p_admin_id bigint, p_amount bigint, p_currency text, p_limit bigint, p_limit_per_day bigint,
     OUT r_reason text, OUT r_left_today bigint
 ) LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF p_limit_per_day IS NOT NULL THEN
         SELECT greatest(0, p_limit_per_day - coalesce(sum(abs(p.amount)), 0)) INTO r_left_today
-          FROM pending_adjustments p
+          FROM ballast.pending_adjustments p
          WHERE p.admin_id = p_admin_id AND p.currency = p_currency AND p.status = 'confirmed'
            AND p.decided_at > clock_timestamp() - interval '24 hours';
     END IF;
@@ -58,7 +58,7 @@ $$;
 
 -- Puts an adjustment before the admin who asked for it. No money moves. The same key answers with the same token.
 -- r_balance is the balance that was put before them; r_balance_now and r_version are the account's as they are.
-CREATE FUNCTION pending_adjust_create(
+CREATE FUNCTION ballast.pending_adjust_create(
     p_key text, p_fingerprint text, p_token text, p_admin_id bigint,
     p_target_id bigint, p_target_username text, p_amount bigint, p_currency text, p_memo text, p_expires_after interval,
     p_limit bigint, p_limit_per_day bigint,
@@ -73,24 +73,24 @@ DECLARE
     v_limits record;
     v_inserted bigint;
 BEGIN
-    SELECT * INTO v_known FROM pending_adjustments p WHERE p.idempotency_key = p_key;
+    SELECT * INTO v_known FROM ballast.pending_adjustments p WHERE p.idempotency_key = p_key;
     IF v_known.id IS NULL THEN
-        SELECT * INTO v_target FROM users_find(p_target_id, p_target_username, p_currency);
-        SELECT a.balance, a.floor INTO v_account FROM accounts a WHERE a.id = v_target.r_account_id;
-        SELECT * INTO v_limits FROM pending_adjust_limits(p_admin_id, p_amount, p_currency, p_limit, p_limit_per_day);
+        SELECT * INTO v_target FROM ballast.users_find(p_target_id, p_target_username, p_currency);
+        SELECT a.balance, a.floor INTO v_account FROM ballast.accounts a WHERE a.id = v_target.r_account_id;
+        SELECT * INTO v_limits FROM ballast.pending_adjust_limits(p_admin_id, p_amount, p_currency, p_limit, p_limit_per_day);
         r_reason := CASE
             WHEN v_target.r_reason IS NOT NULL THEN v_target.r_reason
             WHEN v_limits.r_reason IS NOT NULL THEN v_limits.r_reason
             WHEN p_amount < 0 AND v_account.balance + p_amount < v_account.floor THEN 'insufficient_funds'
         END;
-        INSERT INTO pending_adjustments (token, idempotency_key, fingerprint, admin_id, target_user_id, amount, currency,
+        INSERT INTO ballast.pending_adjustments (token, idempotency_key, fingerprint, admin_id, target_user_id, amount, currency,
                                          memo, status, reason, target_balance, expires_at)
         VALUES (p_token, p_key, p_fingerprint, p_admin_id, v_target.r_user_id, p_amount, p_currency, p_memo,
                 CASE WHEN r_reason IS NULL THEN 'pending' ELSE 'refused' END, r_reason, v_account.balance,
                 clock_timestamp() + p_expires_after)
         ON CONFLICT (idempotency_key) DO NOTHING
         RETURNING id INTO v_inserted;
-        SELECT * INTO STRICT v_known FROM pending_adjustments p WHERE p.idempotency_key = p_key;
+        SELECT * INTO STRICT v_known FROM ballast.pending_adjustments p WHERE p.idempotency_key = p_key;
     END IF;
 
     IF v_known.fingerprint <> p_fingerprint THEN
@@ -103,7 +103,7 @@ BEGIN
         r_status := 'rejected';
         r_reason := v_known.reason;
         SELECT l.r_left_today INTO r_left_today
-          FROM pending_adjust_limits(p_admin_id, p_amount, p_currency, p_limit, p_limit_per_day) l;
+          FROM ballast.pending_adjust_limits(p_admin_id, p_amount, p_currency, p_limit, p_limit_per_day) l;
     ELSE
         r_status := CASE WHEN v_inserted IS NULL THEN 'replayed' ELSE 'applied' END;
         r_reason := NULL;
@@ -111,7 +111,7 @@ BEGIN
     END IF;
     SELECT u.telegram_id, u.username, u.first_name, a.balance, a.version
       INTO r_target_id, r_target_username, r_target_first_name, r_balance_now, r_version
-      FROM users u LEFT JOIN accounts a ON a.user_id = u.id AND a.currency = v_known.currency
+      FROM ballast.users u LEFT JOIN ballast.accounts a ON a.user_id = u.id AND a.currency = v_known.currency
      WHERE u.id = v_known.target_user_id;
 END
 $$;
@@ -122,7 +122,7 @@ $$;
 --
 -- r_balance is the balance right after the transfer, or the one that refused it; r_card_balance what the admin was shown;
 -- r_balance_now and r_version are the account's as they are, on replays too.
-CREATE FUNCTION pending_adjust_decide(
+CREATE FUNCTION ballast.pending_adjust_decide(
     p_key text, p_token text, p_presser_id bigint, p_confirm boolean, p_waited interval,
     p_limit bigint, p_limit_per_day bigint,
     OUT r_status text, OUT r_reason text, OUT r_decision text,
@@ -141,8 +141,8 @@ DECLARE
     v_transfer_id bigint;
 BEGIN
     r_status := 'rejected';
-    PERFORM pg_advisory_xact_lock(hashtextextended('pending_adjustments ' || p_presser_id, 0));
-    SELECT p.* INTO v_row FROM pending_adjustments p
+    PERFORM pg_advisory_xact_lock(hashtextextended('ballast.pending_adjustments ' || p_presser_id, 0));
+    SELECT p.* INTO v_row FROM ballast.pending_adjustments p
      WHERE p.token = p_token AND p.status <> 'refused'
        FOR NO KEY UPDATE;
     IF v_row.id IS NULL THEN
@@ -158,17 +158,17 @@ BEGIN
     r_memo := v_row.memo;
     r_card_balance := v_row.target_balance;
     SELECT u.telegram_id, u.username, u.first_name INTO r_target_id, r_target_username, r_target_first_name
-      FROM users u WHERE u.id = v_row.target_user_id;
+      FROM ballast.users u WHERE u.id = v_row.target_user_id;
 
     v_replay := coalesce(v_row.decided_key = p_key, false);
     v_pressed_at := greatest(v_row.created_at, clock_timestamp() - greatest(p_waited, interval '0'));
     v_key := 'pending_adjustment:' || v_row.id;
     IF v_row.status = 'pending' AND v_pressed_at > v_row.expires_at THEN
-        UPDATE pending_adjustments SET status = 'expired', decided_key = p_key, decided_at = clock_timestamp()
+        UPDATE ballast.pending_adjustments SET status = 'expired', decided_key = p_key, decided_at = clock_timestamp()
          WHERE id = v_row.id;
         r_reason := 'expired';
     ELSIF v_row.status = 'pending' AND NOT p_confirm THEN
-        UPDATE pending_adjustments SET status = 'cancelled', decided_key = p_key, decided_at = clock_timestamp()
+        UPDATE ballast.pending_adjustments SET status = 'cancelled', decided_key = p_key, decided_at = clock_timestamp()
          WHERE id = v_row.id;
         r_status := 'applied';
         r_decision := 'cancelled';
@@ -184,12 +184,12 @@ BEGIN
     ELSE
         IF v_row.status = 'pending' THEN
             SELECT * INTO v_limits
-              FROM pending_adjust_limits(v_row.admin_id, v_row.amount, v_row.currency, p_limit, p_limit_per_day);
+              FROM ballast.pending_adjust_limits(v_row.admin_id, v_row.amount, v_row.currency, p_limit, p_limit_per_day);
             r_reason := v_limits.r_reason;
         END IF;
         IF r_reason IS NULL THEN
             -- Confirmed now, or (confirmed, failed) before: the ledger answers the same for the same key.
-            SELECT * INTO v_post FROM ledger_adjust(
+            SELECT * INTO v_post FROM ballast.ledger_adjust(
                 v_key, v_key, r_target_id, NULL, v_row.amount, v_row.currency, v_row.memo, 'telegram:' || v_row.admin_id);
             r_status := v_post.r_status;
             r_reason := v_post.r_reason;
@@ -200,7 +200,7 @@ BEGIN
             END IF;
         END IF;
         IF v_row.status = 'pending' THEN
-            UPDATE pending_adjustments
+            UPDATE ballast.pending_adjustments
                SET status = CASE WHEN r_reason IS NULL THEN 'confirmed' ELSE 'failed' END, reason = r_reason,
                    transfer_id = v_transfer_id,
                    decided_key = p_key, decided_at = clock_timestamp()
@@ -209,9 +209,9 @@ BEGIN
     END IF;
     IF r_reason = 'over_daily_limit' THEN
         SELECT l.r_left_today INTO r_left_today
-          FROM pending_adjust_limits(v_row.admin_id, v_row.amount, v_row.currency, p_limit, p_limit_per_day) l;
+          FROM ballast.pending_adjust_limits(v_row.admin_id, v_row.amount, v_row.currency, p_limit, p_limit_per_day) l;
     END IF;
     SELECT a.balance, a.version INTO r_balance_now, r_version
-      FROM accounts a WHERE a.user_id = v_row.target_user_id AND a.currency = v_row.currency;
+      FROM ballast.accounts a WHERE a.user_id = v_row.target_user_id AND a.currency = v_row.currency;
 END
 $$;

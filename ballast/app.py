@@ -1,0 +1,474 @@
+"""`App`: what an author's package registers: commands, jobs, periodic jobs, migrations and audit checks.
+
+    app = App("shop")
+
+    @app.command("redeem", help="Redeem a code: /redeem CODE", arguments=Code)
+    def redeem(ctx: JobContext, args: Code) -> Reply: ...
+
+Registering connects to nothing, so every process of Ballast can import an app.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel
+
+from ballast.arguments import require_readable
+from ballast.batch import BatchContext
+from ballast.context import Database, JobContext
+from ballast.job_options import (
+    checked_aliases,
+    checked_backoff,
+    checked_batch,
+    checked_deadline,
+    checked_lane,
+)
+from ballast.jobs import OWNER, Job, TelegramUpdate
+from ballast.registered import (
+    Answers,
+    AuditCheck,
+    BatchAnswers,
+    Command,
+    Cron,
+    HandledCommand,
+    Handler,
+    Handling,
+    Periodic,
+    Renamed,
+    Unavailable,
+)
+from ballast.replies import Reply
+from ballast.webhooks import PATH, Receiving
+from dbcore import keys
+from dbcore.errors import UsageError
+from dbcore.last_known import LAST_KNOWN
+from dbcore.qualified_names import is_plain_name
+
+if TYPE_CHECKING:
+    from telegram.ext import BaseHandler
+
+A = TypeVar("A", bound=BaseModel)
+J = TypeVar("J", bound=Job)
+R = TypeVar("R", bound=Receiving)
+
+ATTEMPTS_MAX = 100
+HELP_LENGTH_MAX = 256
+EVERY_SECONDS_MAX = 86_400
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+_COMMAND = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+class App:
+    """An author's part of a bot. BALLAST_APPS names it, such as `shop.bot:app`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        migrations: Path | str | None = None,
+        schema: str | None = None,
+        settings: type[BaseModel] | None = None,
+    ) -> None:
+        """
+        name -- of 1 to 30 lower-case letters, digits and _; the kinds of its jobs begin with it.
+        migrations -- the folder of its Alembic revisions, which `ballast migrate` runs after Ballast's own.
+        schema -- where the table of its revision is, made if it is missing. Default: with the tables that a bare name
+            finds.
+        settings -- a pydantic model of its own options: the field `token` of the app `shop` is SHOP_TOKEN, in the
+            environment or in .env. Handlers have them as `ctx.app_settings(Model)`.
+        """
+        if _NAME.fullmatch(name) is None:
+            raise UsageError(f"an app's name is 1 to 30 of a-z, 0-9 and _, a letter first; got {name!r}")
+        if schema is not None and not is_plain_name(schema):
+            raise UsageError(f"schema: expected a name of lower-case letters, digits and _, got {schema!r}")
+        self.name = name
+        self.migrations = None if migrations is None else Path(migrations)
+        self.schema = schema
+        self.settings = settings
+        self.commands: list[Command] = []
+        self.jobs: dict[type[Job], Handler] = {}
+        self.periodic: list[Periodic] = []
+        self.checks: list[AuditCheck] = []
+        self.telegram_handlers: dict[int, list[BaseHandler[Any, Any, Any]]] = {}
+        self.handled_commands: dict[str, HandledCommand] = {}
+        self.renamed: dict[str, Renamed] = {}
+        self.switched_off: set[str] = set()
+        self.webhooks: dict[str, Receiving] = {}
+        """By their paths."""
+
+    @overload
+    def command(
+        self,
+        name: str,
+        *,
+        help: str,
+        arguments: type[A],
+        admin: bool = ...,
+        database: Database = ...,
+        attempts: int = ...,
+        unavailable: Unavailable = ...,
+        replace: bool = ...,
+    ) -> Callable[[Callable[[JobContext, A], Answers]], Callable[[JobContext, A], Answers]]: ...
+
+    @overload
+    def command(
+        self,
+        name: str,
+        *,
+        help: str,
+        arguments: None = None,
+        admin: bool = ...,
+        database: Database = ...,
+        attempts: int = ...,
+        unavailable: Unavailable = ...,
+        replace: bool = ...,
+    ) -> Callable[[Handling], Handling]: ...
+
+    def command(
+        self,
+        name: str,
+        *,
+        help: str,
+        arguments: type[BaseModel] | None = None,
+        admin: bool = False,
+        database: Database = "write",
+        attempts: int = 1,
+        unavailable: Unavailable = "queue",
+        replace: bool = False,
+    ) -> Callable[[Any], Any]:
+        """Decorates the handler of `/name`, which a worker runs: a plain function or a coroutine function of a
+        JobContext, and of the arguments if there are any.
+
+        help -- one line for the menu and /help.
+        arguments -- a pydantic model: its fields are read from the words behind the command, in their order. What does
+            not fit is refused, and nothing is done.
+        admin -- only for ADMIN_IDS.
+        database -- what it needs: "write", "read" (it goes on while the database is full or read-only) or "none".
+        attempts -- how many times it is tried if it raises. Default: once. After the last attempt it has failed, and
+            its user gets a reference.
+        unavailable -- while the database is: "queue" it and say so, "refuse" it, or the Reply that is the answer.
+            LAST_KNOWN: what this person was answered last for the same arguments, with its time; if that is not known,
+            it is queued. Replies with buttons are not remembered.
+        replace -- take the place of a built-in command of that name.
+
+        Raises UsageError and TypeError for a wrong name, option or handler.
+        """
+        _require_command(name)
+        _require_line(name, help)
+        if not isinstance(unavailable, Reply) and unavailable not in {"queue", "refuse", LAST_KNOWN}:
+            raise UsageError(
+                f'/{name}: unavailable is "queue", "refuse", LAST_KNOWN or a Reply, got {unavailable!r}'
+            )
+        if isinstance(unavailable, Reply) and (unavailable.buttons or unavailable.to is not None):
+            raise UsageError(
+                f"/{name}: the Reply that needs no database has no buttons, and goes to whoever asked"
+            )
+        if database == "none" and unavailable != "queue":
+            raise UsageError(f"/{name} uses no database, so it has nothing to say while that is unavailable")
+        if arguments is not None:
+            require_readable(arguments)
+
+        def register(function: Callable[..., Answers]) -> Callable[..., Answers]:
+            handler = self._handler(f"{self.name}.command.{name}", function, arguments, database, attempts)
+            self.commands.append(Command(name, help, admin, handler, unavailable, replace))
+            return function
+
+        return register
+
+    @overload
+    def job(
+        self,
+        job_type: type[J],
+        *,
+        database: Database = ...,
+        attempts: int = ...,
+        backoff: float | Sequence[float] | None = ...,
+        deadline: float | None = ...,
+        lane: str | None = ...,
+        aliases: Sequence[str] = ...,
+        batch: None = None,
+    ) -> Callable[[Callable[[JobContext, J], Answers]], Callable[[JobContext, J], Answers]]: ...
+
+    @overload
+    def job(
+        self,
+        job_type: type[J],
+        *,
+        database: Database = ...,
+        attempts: int = ...,
+        backoff: float | Sequence[float] | None = ...,
+        deadline: float | None = ...,
+        lane: str | None = ...,
+        aliases: Sequence[str] = ...,
+        batch: int,
+    ) -> Callable[
+        [Callable[[BatchContext[J], list[J]], BatchAnswers]],
+        Callable[[BatchContext[J], list[J]], BatchAnswers],
+    ]: ...
+
+    def job(
+        self,
+        job_type: type[J],
+        *,
+        database: Database = "write",
+        attempts: int = 5,
+        backoff: float | Sequence[float] | None = None,
+        deadline: float | None = None,
+        lane: str | None = OWNER,
+        aliases: Sequence[str] = (),
+        batch: int | None = None,
+    ) -> Callable[[Any], Any]:
+        """Decorates the handler of a Job of this app, whose kind begins with the app's name and a dot.
+
+        attempts -- how often it is tried if it raises.
+        backoff -- the seconds between attempts: one number, or several, such as (1, 10, 60), of which the last is
+            repeated. Default: 2, 4, 8, … up to an hour.
+        deadline -- seconds after it was queued. A job that is not done by then is not begun again: it has failed.
+            What an attempt did before stays.
+        lane -- a field of the job. Jobs of this app with the same value in it are done one after the other, in the
+            order in which they were queued. Default: `telegram_id`, so one user's jobs are in order. None: no order.
+        aliases -- kinds that the job had in releases before. What still waits under one of them, and what buttons
+            stand for, is done by this handler.
+        batch -- do up to so many jobs that wait by one call, 1 to 200. The handler is a function of a BatchContext and
+            a list of jobs, and returns a list with an outcome per job, in their order: what it would return for that
+            job alone, or a Refuse, Snooze or Discard. What it raises is one job's fault: they are done again in
+            smaller batches, down to that one. A batch has 60 seconds. At most one job of each lane is in it.
+
+        Raises UsageError for a wrong kind, option or handler.
+
+            class Give(Job, kind="shop.give"):
+                telegram_id: int
+                minor: int
+
+            @app.job(Give, attempts=10, backoff=60, deadline=3600)
+            def give(ctx: JobContext, job: Give) -> Reply: ...
+        """
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            kind = getattr(job_type, "kind", "")
+            if not kind.startswith(f"{self.name}."):
+                raise UsageError(
+                    f"{job_type.__name__}: expected a kind that begins with {self.name!r} and a dot, such as "
+                    f'class {job_type.__name__}(Job, kind="{self.name}.{job_type.__name__.lower()}"); got {kind!r}'
+                )
+            if job_type in self.jobs:
+                raise UsageError(f"{kind} has a handler already: {self.jobs[job_type].function.__name__}")
+            self.jobs[job_type] = replace(
+                self._handler(kind, function, job_type, database, attempts, batch=checked_batch(kind, batch)),
+                backoff=checked_backoff(kind, backoff),
+                deadline=checked_deadline(kind, deadline),
+                lane=checked_lane(kind, lane, job_type),
+                aliases=checked_aliases(kind, aliases, self.name),
+            )
+            return function
+
+        return register
+
+    def every(self, seconds: int, *, database: Database = "write") -> Callable[[Handling], Handling]:
+        """Decorates a function of a JobContext that is run once in each period of so many seconds, by one worker of
+        all. If one run takes longer than the period, or waits for the database, the next are left out.
+
+        seconds -- 1 to 86,400. Periods are counted from 1970.
+        """
+        if not 1 <= seconds <= EVERY_SECONDS_MAX or seconds != int(seconds):
+            raise UsageError(f"every: expected 1 to {EVERY_SECONDS_MAX:,} whole seconds, got {seconds!r}")
+
+        return self._periodically(int(seconds), "every", database)
+
+    def cron(
+        self, expression: str, *, timezone: str = "UTC", database: Database = "write"
+    ) -> Callable[[Handling], Handling]:
+        """Decorates a function of a JobContext that is run once at each of these times, by one worker of all. A time
+        that was missed is made up for within the hour.
+
+        expression -- cron's five fields: minute, hour, day of the month, month, day of the week, such as `0 9 * * 1-5`.
+            A day must fit both of its fields.
+        timezone -- such as `Europe/Berlin`. A time that its clocks skip is left out; one that they repeat counts once.
+        """
+        if len(expression.split()) != 5:
+            raise UsageError(
+                "cron: expected five fields, minute hour day-of-month month day-of-week, such as '0 9 * * 1-5'; got "
+                f"{expression!r}"
+            )
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise UsageError(
+                f"timezone: expected the name of one, such as Europe/Berlin; got {timezone!r}"
+            ) from None
+        return self._periodically(Cron(expression, timezone), "cron", database)
+
+    def _periodically(
+        self, when: int | Cron, what: str, database: Database
+    ) -> Callable[[Handling], Handling]:
+        def register(function: Handling) -> Handling:
+            kind = f"{self.name}.{what}.{function.__name__}"
+            self.periodic.append(Periodic(when, self._handler(kind, function, None, database, 1)))
+            return function
+
+        return register
+
+    def add_handler(
+        self,
+        handler: BaseHandler[Any, Any, Any],
+        group: int = 0,
+        *,
+        help: str | None = None,
+        replace: bool = False,
+    ) -> None:
+        """Have a handler of python-telegram-bot run as it is, by a worker. It gets the updates that are neither a
+        command nor a button of Ballast's own or an app's, nor an answer to a question of Ballast's; it has 60 seconds,
+        and `context.ballast` is a JobContext. While the database is unavailable its update waits. A handler that the
+        database interrupts is run again from its beginning; one that raises has failed, and whoever wrote is told a
+        reference.
+
+        group -- of each group the first handler that wants an update runs, lower groups first, as in
+            `Application.add_handler`.
+        help -- of a CommandHandler: its line in the menu and /help. Default: it is in neither.
+        replace -- of a CommandHandler: take the place of the built-in commands of its names.
+
+        Raises UsageError for a ConversationHandler, whose state is one process's.
+        """
+        from ballast.telegram_handlers import require_runnable
+
+        require_runnable(handler)
+        names: frozenset[str] = getattr(handler, "commands", frozenset())
+        if help is not None and not names:
+            raise UsageError(f"help is for commands, and a {type(handler).__name__} has none")
+        for name in sorted(names):
+            if help is not None:
+                _require_line(name, help)
+            self.handled_commands[name] = HandledCommand(help, replace)
+        self.telegram_handlers.setdefault(group, []).append(handler)
+
+    def rename(self, command: str, to: str, *, help: str | None = None) -> None:
+        """Call a built-in command by another name. The menu, /help and what the bot says follow, and the old name is
+        free.
+
+        command -- its name, such as `send`. Every command of Ballast's but /start, which Telegram's apps send.
+        help -- its line in the menu and /help. Default: the built-in one, with the new name.
+
+        Raises UsageError for a name or a line that cannot be.
+
+            app.rename("send", "pay")
+        """
+        _require_command(to)
+        if help is not None:
+            _require_line(to, help)
+        if command in self.renamed:
+            raise UsageError(f"/{command} is renamed twice, to /{self.renamed[command].name} and /{to}")
+        self.renamed[command] = Renamed(to, help)
+
+    def switch_off(self, *commands: str) -> None:
+        """Have a bot without these built-in commands: they are in no menu, and not done. What the bot says does not
+        mention them.
+
+        commands -- their names, such as `credit`. Every command of Ballast's but /start.
+
+            app.switch_off("credit", "debit")
+        """
+        self.switched_off.update(commands)
+
+    @property
+    def telegram_kind(self) -> str:
+        """Of the jobs that run them."""
+        return f"{self.name}.telegram"
+
+    def webhook(self, path: str) -> Callable[[R], R]:
+        """Decorates the function that takes what a provider sends by POST to `/apps/<the app's name><path>` of the
+        frontend: a plain function or a coroutine function of a WebhookRequest.
+
+        It says whether the request is genuine, and returns the job to be done for it, as Received with the event's id,
+        or None if there is nothing to do. The job is on record before the provider is answered 200. If it cannot be
+        recorded now, the answer is 503, and the provider sends again. If the function raises Refuse, the answer is 400;
+        if it raises anything else, 500. It runs in the frontend, has 5 seconds and connects to nothing.
+
+        path -- such as "/payments": one to five parts of letters, digits and any of . _ -
+        """
+        if PATH.fullmatch(path) is None:
+            raise UsageError(
+                f"webhook: expected a path such as '/payments', one to five parts of a-z, 0-9 and . _ -; got {path!r}"
+            )
+        if path in self.webhooks:
+            raise UsageError(f"webhook {path} is registered already: {self.webhooks[path].__name__}")
+
+        def register(function: R) -> R:
+            try:
+                inspect.signature(function).bind(None)
+            except TypeError:
+                raise UsageError(f"webhook {path}: its function is called as (request)") from None
+            self.webhooks[path] = function
+            return function
+
+        return register
+
+    def audit(self, name: str, *, offenders: str, counted: str = "SELECT 0") -> None:
+        """A check that `ballast audit` runs beside its own, on the same moment of the database.
+
+        offenders -- SQL that gives one text a row for each thing that is wrong. Ballast's tables are `ballast.users`
+            and so on in it, wherever they are.
+        counted -- SQL that counts what was looked at, for the report.
+        """
+        self.checks.append(AuditCheck(f"{self.name}: {name}", counted, offenders))
+
+    @property
+    def handlers(self) -> list[Handler]:
+        """All that it does."""
+        return [
+            *(command.handler for command in self.commands if command.built_in is None),
+            *self.jobs.values(),
+            *(replace(handler, kind=kind) for handler in self.jobs.values() for kind in handler.aliases),
+            *(periodic.handler for periodic in self.periodic),
+            *self._telegram_handler(),
+        ]
+
+    def _telegram_handler(self) -> list[Handler]:
+        """What runs the handlers of python-telegram-bot, if there are any."""
+        if not self.telegram_handlers:
+            return []
+        from ballast.telegram_handlers import run
+
+        function = partial(run, self.telegram_handlers)
+        return [self._handler(self.telegram_kind, function, TelegramUpdate, "write", 1)]
+
+    def _handler(
+        self,
+        kind: str,
+        function: Callable[..., Answers],
+        payload: type[BaseModel] | None,
+        database: Database,
+        attempts: int,
+        *,
+        batch: int | None = None,
+    ) -> Handler:
+        if keys.KINDS.fullmatch(kind) is None:
+            raise UsageError(f"a job's kind is 1 to 64 of a-z, 0-9, _ and the dot; got {kind!r}")
+        if database not in get_args(Database):
+            raise UsageError(f'{kind}: database is "write", "read" or "none", got {database!r}')
+        if not 1 <= attempts <= ATTEMPTS_MAX:
+            raise UsageError(f"{kind}: attempts: expected 1 to {ATTEMPTS_MAX}, got {attempts!r}")
+        expected = "(ctx)" if payload is None else "(ctx, args)" if batch is None else "(ctx, jobs)"
+        try:
+            inspect.signature(function).bind(*[None] * (1 if payload is None else 2))
+        except TypeError:
+            raise UsageError(f"{kind}: its handler is called as {expected}") from None
+        return Handler(kind, function, payload, database, attempts, batch=batch)
+
+
+def _require_command(name: str) -> None:
+    if _COMMAND.fullmatch(name) is None:
+        raise UsageError(f"a command is 1 to 32 of a-z, 0-9 and _, a letter first; got {name!r}")
+
+
+def _require_line(name: str, help: str) -> None:
+    if not 1 <= len(help) <= HELP_LENGTH_MAX or "\n" in help:
+        raise UsageError(f"/{name}: help is one line of 1 to {HELP_LENGTH_MAX} characters, got {help!r}")

@@ -1,0 +1,196 @@
+"""The apps of this installation: those that BALLAST_APPS names, and those of installed packages with an entry point in
+the group `ballast.apps`. Every process of Ballast has the same ones.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from ballast.app import App
+from ballast.app_settings import load_app_settings
+from ballast.builtin import BUILT_IN
+from ballast.builtin.renaming import built_in_commands
+from ballast.jobs import Job, JobInvalid
+from ballast.registered import Command, HandledCommand, Handler, Periodic
+from dbcore.settings import AppOptions, SettingsError, load_options
+
+ENTRY_POINTS = "ballast.apps"
+
+RESERVED = frozenset(
+    {
+        "workers",
+        "ballast",
+        *(handler.kind.partition(".")[0] for app in BUILT_IN for handler in app.handlers),
+    }
+)
+"""What no app may be called: Ballast's own kinds begin so."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All that Ballast and the apps register, by the names that it is looked for.
+
+    apps -- the authors'.
+    commands -- all that there are: the built-in ones, under the names that apps give them, but those that an app's
+        command replaces; then apps'.
+    built_in -- the built-in commands that no app switched off, by their own names, also those that are replaced.
+    handlers -- of all jobs, by their kinds.
+    jobs -- those of apps, by their kinds and their aliases: what stands behind buttons, is asked for, and comes by
+        webhooks.
+    periodic -- by their kinds. settings -- by the apps' names.
+    """
+
+    apps: tuple[App, ...]
+    commands: dict[str, Command]
+    built_in: dict[str, Command]
+    handlers: dict[str, Handler]
+    jobs: dict[str, type[Job]]
+    periodic: dict[str, Periodic]
+    handled_commands: dict[str, HandledCommand]
+    settings: dict[str, BaseModel]
+
+    @cached_property
+    def commands_of(self) -> dict[str, Command]:
+        """Those that a handler does, by the kinds of their jobs."""
+        return {
+            command.handler.kind: command for command in self.commands.values() if command.built_in is None
+        }
+
+    @cached_property
+    def left_to_handlers(self) -> frozenset[str]:
+        """Commands of handlers of python-telegram-bot that are no app's own, among them built-in ones."""
+        apps = {command.name for app in self.apps for command in app.commands}
+        return frozenset(self.handled_commands.keys() - apps)
+
+    @property
+    def everybody(self) -> tuple[App, ...]:
+        """Ballast's own apps and the authors'."""
+        return (*BUILT_IN, *self.apps)
+
+    def require_job(self, kind: str) -> None:
+        """Raises JobInvalid if it is no job of an app."""
+        if kind not in self.jobs:
+            raise JobInvalid(f"{kind}: no app of BALLAST_APPS has a handler for it")
+
+    def name_of(self, word: str) -> str | None:
+        """What a built-in command is called; None if it is switched off."""
+        return self.built_in[word].name if word in self.built_in else None
+
+
+@cache
+def installed() -> Registry:
+    """Imports them. Raises SettingsError, in one line, if one cannot be imported or two contradict each other."""
+    names = load_options(AppOptions).ballast_apps
+    found: dict[str, App] = {}
+    if names and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Celery do
+    for name in names:
+        _add(found, _imported(name), f"BALLAST_APPS: {name}")
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        _add(found, _imported(entry.value), f"the entry point {entry.name} of {ENTRY_POINTS}")
+    return registry(tuple(found.values()))
+
+
+def registry(apps: tuple[App, ...]) -> Registry:
+    """Raises SettingsError if two of them want the same name, or an option of theirs is bad."""
+    everybody: tuple[App, ...] = (*BUILT_IN, *apps)
+    built_in = built_in_commands(apps)
+    commands = {command.name: command for command in built_in.values()}
+    own = {
+        command.name: "a command of Ballast's own"
+        if command.name == word
+        else f"Ballast's own /{word}, renamed"
+        for word, command in built_in.items()
+    }
+    handlers: dict[str, Handler] = {}
+    whose: dict[str, str] = {}
+    handled_commands: dict[str, HandledCommand] = {}
+    for app in apps:
+        for command in app.commands:
+            if command.name in whose:
+                raise SettingsError(
+                    f"BALLAST_APPS: /{command.name} is registered twice, by {whose[command.name]} and {app.name}"
+                )
+            if command.name in commands and not command.replaces:
+                raise SettingsError(
+                    f"BALLAST_APPS: {app.name}: /{command.name} is {own[command.name]}. Choose another name, or say "
+                    "replace=True to put yours in its place"
+                )
+            commands.pop(command.name, None)  # an app's commands stand behind the built-in ones
+            commands[command.name], whose[command.name] = command, app.name
+        for name, handled in app.handled_commands.items():
+            if name in own and not handled.replaces:
+                raise SettingsError(
+                    f"BALLAST_APPS: {app.name}: /{name} is {own[name]}. Say "
+                    "add_handler(…, replace=True) to put your handler in its place"
+                )
+            handled_commands[name] = handled
+    for app in everybody:
+        for handler in app.handlers:
+            if handler.kind in handlers:
+                raise SettingsError(
+                    f"BALLAST_APPS: {app.name}: two handlers have the name {handler.kind}: give one another name"
+                )
+            handlers[handler.kind] = handler
+    return Registry(
+        apps,
+        commands,
+        built_in,
+        handlers,
+        {
+            kind: job_type
+            for app in everybody
+            for job_type, handler in app.jobs.items()
+            for kind in (handler.kind, *handler.aliases)
+            if handler.built_in is None
+        },
+        {periodic.handler.kind: periodic for app in everybody for periodic in app.periodic},
+        handled_commands,
+        load_app_settings(apps),
+    )
+
+
+def _add(found: dict[str, App], app: App, where: str) -> None:
+    if app.name in RESERVED:
+        raise SettingsError(f"{where}: an app cannot be called {app.name!r}, as Ballast's own jobs are")
+    if found.setdefault(app.name, app) is not app:
+        raise SettingsError(f"{where}: two apps are called {app.name!r}")
+
+
+def _imported(name: str) -> App:
+    module_name, _, attribute = name.partition(":")
+    attribute = attribute or "app"
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # whatever an author's module does, the program ends in one line
+        raise SettingsError(f"BALLAST_APPS: {module_name} cannot be imported: {_told(error)}") from error
+    app = getattr(module, attribute, None)
+    if not isinstance(app, App):
+        came = "has no such name" if app is None else f"is a {type(app).__name__}"
+        raise SettingsError(
+            f"BALLAST_APPS: expected module:name of a ballast.App, such as shop.bot:app; {name}: "
+            f"{attribute} {came}"
+        )
+    return app
+
+
+def _told(error: Exception) -> str:
+    """In one line, with the place in the author's code."""
+    said = " ".join(str(error).split())
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {said}"
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename
+    ]
+    here = Path(__file__).parent
+    theirs = [frame for frame in frames if Path(frame.filename).parent != here]
+    where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
+    return f"{type(error).__name__}: {said}{where}"

@@ -1,0 +1,124 @@
+"""Balances: what somebody has, and how an admin or an operator changes that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from ballast.builtin import button_data
+from ballast.builtin.app import BuiltInApp
+from ballast.builtin.button_data import CardToken
+from ballast.builtin.declared import Waiting
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, TelegramId, UserJob
+from ballast.builtin.words import amount_shown, decision_words, shown
+from ballast.jobs import Job
+from dbcore.money import MAX_AMOUNT
+from dbcore.settings import Settings
+from dbcore.users import TELEGRAM_ID_LIMIT
+
+
+class ShowBalance(UserJob):
+    kind = "balances.show"
+
+
+class _Adjustment(Job):
+    """A credit (`amount` > 0) or debit (`amount` < 0) of a user known by id or by username.
+
+    amount -- signed minor units of the currency: 550 is 5.50 CREDIT.
+    """
+
+    telegram_id: int | None = Field(default=None, gt=0, lt=TELEGRAM_ID_LIMIT)
+    username: str | None = Field(default=None, max_length=64)
+    amount: int = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
+    reason: str = Field(default="", max_length=MEMO_LENGTH_MAX)
+
+    @model_validator(mode="after")
+    def _whom_and_what(self) -> Self:
+        if (self.telegram_id is None) == (self.username is None):
+            raise ValueError("expected either telegram_id or username")
+        if self.amount == 0:
+            raise ValueError("amount: expected minor units other than 0")
+        return self
+
+
+class AdjustBalance(_Adjustment):
+    """Do it at once: an operator's order, without limits.
+
+    actor -- who decided it, such as `operator`; for the books.
+    """
+
+    kind = "balances.adjust"
+    actor: str = Field(default="operator", max_length=64)
+
+
+class AskAdjustment(_Adjustment):
+    """/credit or /debit: put it before the admin who asked for it. Moves nothing yet."""
+
+    kind = "balances.ask_adjustment"
+    admin_id: int = TelegramId
+
+
+class DecideAdjustment(UserJob):
+    """An admin's press on Confirm or Cancel. `token` is the pending adjustment's opaque id."""
+
+    kind = "balances.decide_adjustment"
+    token: CardToken
+    confirm: bool
+
+
+def _whose(fields: Mapping[str, Any], settings: Settings) -> str:
+    did, preposition = ("credit", "to") if int(fields.get("amount") or 0) > 0 else ("debit", "from")
+    username = fields.get("username")
+    whom = f"@{shown(username)}" if username else shown(fields.get("telegram_id"))
+    return f"Your {did} of {amount_shown(fields, settings)} {preposition} {whom}"
+
+
+balances = BuiltInApp("balances", tasks=["workers.tasks.balances"])
+
+balances.built_in_job(
+    ShowBalance,
+    database="read",
+    waiting=Waiting(words=("Your question about your balance", "answer it here")),
+)
+balances.built_in_job(
+    AdjustBalance,
+    database="write",
+    asked_by=None,  # what it names is the person whose balance changes
+    waiting=Waiting(
+        words=lambda fields, settings: (_whose(fields, settings), "write to you here"),
+        in_groups=("Your command", "answer you here"),
+        details_in_private=True,
+    ),
+)
+balances.built_in_job(
+    AskAdjustment,
+    database="write",
+    asked_by="admin_id",
+    waiting=Waiting(
+        words=lambda fields, settings: (_whose(fields, settings), "ask you here to confirm it"),
+        in_groups=("Your command", "answer you here"),
+        details_in_private=True,
+    ),
+)
+balances.built_in_job(
+    DecideAdjustment, database="write", waiting=Waiting(words=decision_words, once_for="token")
+)
+
+balances.built_in_command("balance", ShowBalance, help="Show your balance", alone="anything", is_linked=True)
+balances.built_in_command(
+    "credit",
+    AskAdjustment,
+    help="Credit a user: /{name} @name 5.50 [reason]",
+    admin=True,
+    names_somebody=True,
+)
+balances.built_in_command(
+    "debit",
+    AskAdjustment,
+    help="Debit a user: /{name} @name 5.50 [reason]",
+    admin=True,
+    names_somebody=True,
+)
+balances.built_in_button("adjustment", button_data.ADJUSTMENT)

@@ -1,0 +1,58 @@
+"""The callback data of Ballast's own buttons: how each is written, beside the pattern by which it is read.
+
+Buttons stay in people's chats: what one release writes, all later ones read. Telegram takes 64 bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+CONFIRM = "c"
+CANCEL = "x"
+
+# Release 0.1 wrote no owner, and its frontend, which is updated last, takes it for the token's end. See CardToken.
+_CARD = r"(?P<token>[\w-]{16}(?=-[1-9])|[\w-]{1,60})(?:-(?P<owner>[1-9]\d{0,15}))?"
+_DECISION = rf"(?P<decision>[{CONFIRM}{CANCEL}]):{_CARD}"
+
+TRANSFER = re.compile(_DECISION)
+ADJUSTMENT = re.compile("a" + _DECISION)
+HISTORY = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
+BROADCAST_CARD = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(?P<shown>[0-9a-f]{1,16}))?")
+APP = re.compile(r"j:(?P<token>[0-9a-f]{32})")
+
+
+def _without_owner(token: str) -> str:
+    card = re.fullmatch(_CARD, token)
+    return token if card is None else card["token"]
+
+
+CardToken = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_without_owner)]
+"""The token of a card, in a job."""
+
+
+def transfer(decision: str, token: str, owner_id: int) -> str:
+    """decision -- CONFIRM or CANCEL. owner_id -- the Telegram id of the one person who may press it."""
+    return f"{decision}:{token}-{owner_id}"
+
+
+def adjustment(decision: str, token: str, owner_id: int) -> str:
+    """As of a transfer; owner_id is the admin's."""
+    return f"a{transfer(decision, token, owner_id)}"
+
+
+def history(owner_id: int, version: int) -> str:
+    """version -- of the account, up to which entries are shown."""
+    return f"h:{owner_id}:{version}"
+
+
+def broadcast_card(broadcast_id: int, what: str, shown: str | None = None) -> str:
+    """what -- a CardButton or a CardQuestion. shown -- the draft's fingerprint, if only that draft is to be sent."""
+    return f"b:{broadcast_id}:{what}" if shown is None else f"b:{broadcast_id}:{what}:{shown}"
+
+
+def app(token: str) -> str:
+    """token -- of the job that the button stands for (workers/app_buttons.py)."""
+    return f"j:{token}"

@@ -1,0 +1,35 @@
+"""Payments that Telegram reports."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ballast.builtin.app import BuiltInApp
+from ballast.builtin.declared import Waiting
+from ballast.builtin.jobs import UserJob
+
+
+class RecordPayment(UserJob):
+    """Telegram says that this user paid, or was refunded: keep it, tell the admins, give a receipt. Credits nothing.
+
+    charge_id -- Telegram's; each is recorded once. amount -- in the currency's smallest units; XTR is whole Stars.
+    details -- Telegram's object, whole. said_at -- seconds since 1970.
+    """
+
+    kind = "transactions.record_payment"
+    event: Literal["paid", "refunded"]
+    charge_id: str = Field(min_length=1, max_length=256)
+    amount: int = Field(ge=0, lt=2**63)
+    currency: str = Field(min_length=1, max_length=16)
+    payload: str = Field(default="", max_length=512)
+    details: dict[str, Any] = Field(default_factory=dict)
+    said_at: int = Field(ge=0)
+
+
+payments = BuiltInApp("transactions", tasks=["workers.tasks.payments"])
+
+payments.built_in_job(
+    RecordPayment, database="write", waiting=Waiting(words=("Your payment", "send you a receipt"))
+)

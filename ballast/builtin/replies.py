@@ -1,0 +1,39 @@
+"""Answers that need no database, /help among them, and the buttons of apps."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ballast.builtin import button_data
+from ballast.builtin.app import BuiltInApp
+from ballast.builtin.jobs import UserJob
+from ballast.jobs import Job
+from ballast.messages import Message
+
+
+class DeliverReply(Job):
+    """What the frontend itself has to say: help, questions, corrections. Needs no database.
+
+    notice_of -- the job that the message says is queued; where that is done by now, or was said before, nothing is
+        said.
+    """
+
+    kind = "replies.deliver"
+    notice_of: str | None = None
+    messages: tuple[Message, ...] = Field(min_length=1, max_length=10)
+
+
+class PressAppButton(UserJob):
+    """Somebody pressed a button of an app. What it stands for is looked up by its token."""
+
+    kind = "replies.press_button"
+    token: str = Field(pattern=r"^[0-9a-f]{32}$")
+
+
+replies = BuiltInApp("replies", tasks=["workers.tasks.replies", "workers.tasks.apps"])
+
+replies.built_in_job(DeliverReply, database="none")
+replies.built_in_job(PressAppButton, database="none")
+
+replies.built_in_command("help", DeliverReply, help="Explain the commands", is_linked=True)
+replies.built_in_button("app", button_data.APP)

@@ -1,0 +1,87 @@
+"""How all is, and what operators do about it."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ballast.builtin.app import BuiltInApp
+from ballast.jobs import Job
+
+ACTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+REFERENCE = r"^[A-Z2-7]{8}$"
+BROADCAST_ID = r"^[1-9][0-9]{0,17}$"
+
+
+class ShowDatabaseStatus(Job):
+    """/dbstatus. From what Redis holds, so it needs no database."""
+
+    kind = "health.database_status"
+
+
+class OperatorAction(Job):
+    """What an operator ordered on the status page. A word for the breaker has taken effect by then, and is only written
+    down.
+
+    action_id -- drawn by the page: by it the order takes effect once.
+    target -- a dead letter's reference, or a broadcast's id; the breaker needs none.
+    at -- when it was ordered, seconds since 1970 by Redis's clock.
+    """
+
+    kind = "health.act"
+    action_id: str = Field(pattern=ACTION_ID)
+    actor: str = Field(min_length=1, max_length=80)
+    action: Literal[
+        "breaker.open",
+        "breaker.close",
+        "breaker.auto",
+        "dead_letter.retry",
+        "dead_letter.discard",
+        "broadcast.pause",
+        "broadcast.resume",
+        "broadcast.cancel",
+    ]
+    target: str = Field(default="", max_length=20)
+    at: float
+
+    @model_validator(mode="after")
+    def _target_of_its_sort(self) -> Self:
+        sort = self.action.partition(".")[0]
+        if not re.fullmatch(_TARGETS[sort], self.target):
+            raise ValueError(f"target: expected {_TARGETS_MEANT[sort]}")
+        return self
+
+
+_TARGETS = {"breaker": "^$", "dead_letter": REFERENCE, "broadcast": BROADCAST_ID}
+_TARGETS_MEANT = {
+    "breaker": "nothing",
+    "dead_letter": "a reference of eight letters and digits",
+    "broadcast": "a broadcast's id",
+}
+
+
+status = BuiltInApp(
+    "health",
+    tasks=["workers.tasks.health", "workers.tasks.status", "workers.tasks.operators", "workers.tasks.board"],
+)
+
+status.built_in_job(ShowDatabaseStatus, database="none")
+status.built_in_job(OperatorAction, database="write")
+
+status.built_in_command(
+    "dbstatus",
+    ShowDatabaseStatus,
+    help="Show how the database, the queue and the workers are",
+    admin=True,
+    is_linked=True,
+)
+# Two beats are harmless: the probe takes a lease for each period.
+status.schedule(
+    "health-probe",
+    "workers.health.probe",
+    lambda settings, _: settings.health_probe_seconds,
+    queue="health",
+    expires_before=5,
+)

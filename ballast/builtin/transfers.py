@@ -1,0 +1,101 @@
+"""Transfers between users, and what happened on an account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from ballast.builtin import button_data
+from ballast.builtin.app import BuiltInApp
+from ballast.builtin.button_data import CardToken
+from ballast.builtin.declared import Waiting, Words
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, UserJob
+from ballast.builtin.words import amount_shown, decision_words, shown
+from dbcore.money import MAX_AMOUNT
+from dbcore.settings import Settings
+
+
+class CreateTransfer(UserJob):
+    """/send: look the recipient up and ask the sender to confirm. Moves nothing yet.
+
+    recipient -- `@name` or a numeric Telegram id.
+    amount -- minor units.
+    """
+
+    kind = "transactions.create"
+    recipient: str = Field(min_length=1, max_length=64)
+    amount: int = Field(gt=0, le=MAX_AMOUNT)
+    memo: str = Field(default="", max_length=MEMO_LENGTH_MAX)
+
+
+class DecideTransfer(UserJob):
+    """A press on Confirm or Cancel. `token` is the pending transfer's opaque id."""
+
+    kind = "transactions.confirm"
+    token: CardToken
+    confirm: bool
+
+
+class CancelTransfers(UserJob):
+    """/cancel: cancel every transfer of the sender that waits for Confirm."""
+
+    kind = "transactions.cancel"
+
+
+class ShowHistory(UserJob):
+    """A page of the user's entries: the newest, or those up to an account version.
+
+    owner_telegram_id -- whose history the pressed button belongs to.
+    """
+
+    kind = "transactions.history"
+    upto_version: int | None = Field(default=None, ge=1)
+    owner_telegram_id: int | None = None
+
+
+def _transfer(fields: Mapping[str, Any], settings: Settings) -> Words:
+    what = f"Your transfer of {amount_shown(fields, settings)} to {shown(fields.get('recipient'))}"
+    return what, "ask you here to confirm it"
+
+
+transfers = BuiltInApp("transactions", tasks=["workers.tasks.transactions"])
+
+transfers.built_in_job(
+    CreateTransfer,
+    database="write",
+    waiting=Waiting(
+        words=_transfer, in_groups=("Your transfer", "ask you here to confirm it"), is_public=True
+    ),
+)
+transfers.built_in_job(
+    DecideTransfer, database="write", waiting=Waiting(words=decision_words, is_public=True, once_for="token")
+)
+transfers.built_in_job(
+    CancelTransfers, database="write", waiting=Waiting(words=("Your {cancel}", "write to you here"))
+)
+transfers.built_in_job(
+    ShowHistory,
+    database="read",
+    waiting=Waiting(words=("Your request for your transactions", "send them here")),
+)
+
+transfers.built_in_command(
+    "send",
+    CreateTransfer,
+    help="Send money: /{name} @name 5.50 [memo]",
+    names_somebody=True,
+    leaves_dialogue=True,
+)
+transfers.built_in_command(
+    "history", ShowHistory, help="Show what happened on your account", alone="anything", is_linked=True
+)
+transfers.built_in_command(
+    "cancel",
+    CancelTransfers,
+    help="Cancel what I am asking you, or your open transfers",
+    leaves_dialogue=True,
+)
+transfers.built_in_button("transfer", button_data.TRANSFER)
+transfers.built_in_button("history", button_data.HISTORY)

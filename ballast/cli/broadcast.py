@@ -1,0 +1,202 @@
+"""`ballast broadcast`: one message to everybody in a segment."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ballast.cli.commands import Group, as_json, open_database, print_json
+
+if TYPE_CHECKING:
+    from dbcore.settings import Settings
+    from workers.broadcasts.orders import Orders
+
+_id = click.argument("broadcast_id", type=int, metavar="ID")
+_file = click.Path(path_type=Path)
+
+
+@click.group(cls=Group)
+def broadcast() -> None:
+    """Send one message to everybody in a segment, and watch, pause or cancel it."""
+
+
+@broadcast.command()
+@click.option("--text", help="The message, in Telegram's HTML.")
+@click.option("--text-file", type=_file, help="A file with the message.")
+@click.option(
+    "--copy",
+    multiple=True,
+    type=int,
+    metavar="ID...",
+    help="A chat, then its message or its album's messages.",
+)
+@click.option("--active-days", type=int, metavar="N", help="Only to users seen within N days.")
+@click.option(
+    "--balance-min",
+    type=int,
+    metavar="UNITS",
+    help="Only to users with at least this balance, in minor units.",
+)
+@click.option("--language", metavar="TAG", help="Only to users with this language; de includes de-at.")
+@click.option("--ids", multiple=True, type=int, metavar="ID...", help="Only to these Telegram IDs.")
+@click.option("--ids-file", type=_file, help="Only to the Telegram IDs in a file, separated by white space.")
+@click.option("--paid", is_flag=True, help="Up to 1,000 per second, for Stars.")
+@click.option("--stars-max", type=int, metavar="N", help="Refuse if it may cost more.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation; scripts need it.")
+@click.option(
+    "--canary", type=int, metavar="N", help="Send to N users first, and to the rest if that went well."
+)
+@click.option("--at", metavar="TIME", help="When to start, such as 2026-12-01T18:00:00+01:00.")
+@click.option("--quiet", metavar="HH:MM-HH:MM", help="Send nothing between these times.")
+@click.option(
+    "--zone", default="UTC", show_default=True, help="Time zone of the quiet hours, such as Europe/Berlin."
+)
+@click.option("--key", help="The same key again starts nothing new.")
+@click.option("--detach", is_flag=True, help="Do not watch it.")
+def start(*, key: str | None, yes: bool, detach: bool, **options: Any) -> None:
+    """Send one, and watch it. Ctrl-C stops only the watching.
+
+    Without --active-days, --balance-min, --language, --ids and --ids-file it goes to everybody.
+    """
+    given = [name for name in ("text", "text_file", "copy") if options[name] not in (None, ())]
+    if len(given) != 1:
+        came = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none of them"
+        raise click.UsageError(f"expected one of --text, --text-file and --copy; got {came}")
+
+    from workers.broadcasts import command
+    from workers.jobs import StartBroadcast
+
+    orders, settings = _orders()
+    job = StartBroadcast.decode(_fields(**options))
+    broadcast_id = command.start(orders, settings, job, key=key, yes=yes)
+    click.echo(f"broadcast {broadcast_id}")
+    if not detach:
+        command.watch(orders.engine, broadcast_id)
+
+
+@broadcast.command("list")
+@as_json
+def list_(*, as_json: bool) -> None:
+    """List the newest 50."""
+    from dbcore import broadcasts
+    from workers.broadcasts import command
+
+    engine, _ = open_database()
+    if as_json:
+        print_json([asdict(found) for found in broadcasts.listed(engine, command.LISTED_MAX)])
+        return
+    for line in command.listed(engine):
+        click.echo(line)
+
+
+@broadcast.command()
+@_id
+@click.option("--watch", is_flag=True, help="Show a progress bar until it is over.")
+def show(*, broadcast_id: int, watch: bool) -> None:
+    """Show all that is known of one, as JSON."""
+    from dbcore import broadcasts
+    from workers.broadcasts import command
+
+    engine, _ = open_database()
+    if watch:
+        command.watch(engine, broadcasts.require_progress(engine, broadcast_id).id)
+    else:
+        print_json(asdict(broadcasts.require(engine, broadcast_id)))
+
+
+@broadcast.command()
+@_id
+def pause(*, broadcast_id: int) -> None:
+    """Send nothing more until `resume`."""
+    _change("pause", broadcast_id)
+
+
+@broadcast.command()
+@_id
+def resume(*, broadcast_id: int) -> None:
+    """Go on after a pause or a halt, or if its jobs were lost."""
+    _change("resume", broadcast_id)
+
+
+@broadcast.command()
+@_id
+def cancel(*, broadcast_id: int) -> None:
+    """Send nothing more, for good."""
+    _change("cancel", broadcast_id)
+
+
+@broadcast.command()
+@_id
+def resend_unknown(*, broadcast_id: int) -> None:
+    """Send again where it is unknown whether the message arrived. Some users get it twice."""
+    from workers.broadcasts import command
+    from workers.counts import counted
+
+    count = command.resend_unknown(_orders()[0], broadcast_id)
+    click.echo(f"broadcast {broadcast_id} is sent once more to {counted(count, 'person', 'people')}")
+
+
+def _change(action: str, broadcast_id: int) -> None:
+    from workers.broadcasts import command
+
+    click.echo(f"broadcast {broadcast_id} is {command.change(_orders()[0], action, broadcast_id)}")
+
+
+def _orders() -> tuple[Orders, Settings]:
+    from dbcore.redis_client import connect_redis
+    from workers.broadcasts.lanes import Lanes
+    from workers.broadcasts.orders import Orders
+    from workers.inbox import Inbox, Publisher
+
+    engine, settings = open_database()
+    client = connect_redis(settings)
+    return Orders(engine, Lanes(client, Inbox(client), Publisher(client))), settings
+
+
+def _fields(**options: Any) -> dict[str, Any]:
+    """The job's fields; what was not given is the job's own default."""
+    ids = list(options["ids"]) or None
+    if options["ids_file"] is not None:
+        ids = _ids_in(_content(options["ids_file"]))
+    text = options["text"] if options["text_file"] is None else _content(options["text_file"])
+    copy = list(options["copy"])
+    fields = {
+        "text": text,
+        "copy": {"chat_id": copy[0], "message_ids": copy[1:]} if copy else None,
+        "segment": {
+            "active_days": options["active_days"],
+            "balance_min": options["balance_min"],
+            "language": options["language"],
+            "telegram_ids": ids,
+        },
+        "paid": options["paid"],
+        "stars_max": options["stars_max"],
+        "canary": options["canary"],
+        "scheduled_for": options["at"],
+    }
+    if options["quiet"] is not None:
+        begin, _, end = options["quiet"].partition("-")
+        fields["quiet_hours"] = {"begin": begin, "end": end, "zone": options["zone"]}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _content(path: Path) -> str:
+    from workers.jobs import JobInvalid
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobInvalid(f"{path}: expected a text to read, got {error}") from None
+
+
+def _ids_in(text: str) -> list[int]:
+    from workers.jobs import JobInvalid
+
+    words = text.split()
+    wrong = next((word for word in words if not word.isdecimal()), None)
+    if wrong is not None:
+        raise JobInvalid(f"--ids-file: expected Telegram ids between white space, got {wrong[:60]!r}")
+    return [int(word) for word in words]

@@ -1,0 +1,121 @@
+"""`ballast migrate|audit|status|breaker`: the database, and whether calls to it are let through."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from ballast.cli.commands import REFUSED, Command, as_json, print_json
+
+WORDS = ("open", "close", "auto")
+"""Those of dbcore.fleet.operate, which is not imported here; a test compares."""
+
+
+@click.command(cls=Command)
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Let the bot of TELEGRAM_BOT_TOKEN replace the one that the database belongs to.",
+)
+@click.option(
+    "--move-from",
+    metavar="SCHEMA",
+    help="Move Ballast's tables from this schema into BALLAST_SCHEMA. Stop all of its processes first.",
+)
+@as_json
+def migrate(*, take_over: bool, move_from: str | None, as_json: bool) -> None:
+    """Bring the database to the schema of this release, then the tables of each app to its newest revision.
+
+    With TELEGRAM_BOT_TOKEN set, the database then belongs to that bot.
+    """
+    from ballast.apps import installed
+    from dbcore import migrate as migrations
+    from dbcore.installation import bring_to_this_release
+    from dbcore.settings import load_settings
+
+    apps, settings = installed().apps, load_settings()
+    for note in bring_to_this_release(settings, take_over=take_over, move_from=move_from):
+        click.echo(note, err=True)
+    revision = migrations.newest_revision()
+    revisions = {
+        app.name: migrations.upgrade_app(
+            settings.require("database_url"),
+            migrations.AppMigrations(app.name, app.migrations, app.schema),
+            schema=settings.ballast_schema,
+        )
+        for app in apps
+        if app.migrations is not None
+    }
+    if as_json:
+        print_json({"revision": revision, **({"apps": revisions} if revisions else {})})
+        return
+    click.echo(f"The schema is at revision {revision}.")
+    for name, of_app in revisions.items():
+        click.echo(f"The tables of {name} are at revision {of_app}.")
+
+
+@click.command(cls=Command)
+@as_json
+@click.pass_context
+def audit(ctx: click.Context, *, as_json: bool) -> None:
+    """Prove that the ledger is right, and what apps check beside it. Exit status 1 if it is not."""
+    from ballast.apps import installed
+    from dbcore import audit as auditing
+    from dbcore.settings import load_settings
+
+    apps, settings = installed().apps, load_settings()
+    own_checks = [
+        auditing.Check(check.name, check.counted, check.offenders) for app in apps for check in app.checks
+    ]
+    findings = auditing.audit(settings.require("database_url"), settings.ballast_schema, own_checks)
+    passes = all(finding.ok for finding in findings)
+    if as_json:
+        checks = [{"ok": finding.ok, **asdict(finding)} for finding in findings]
+        print_json({"ok": passes, "checks": checks})
+    else:
+        click.echo(auditing.report(findings))
+    if not passes:
+        ctx.exit(REFUSED)
+
+
+@click.command(cls=Command)
+@as_json
+def status(*, as_json: bool) -> None:
+    """Show the database's version, revision, tables, connections, size and latency."""
+    from ballast.apps import installed
+    from dbcore.settings import load_settings
+    from dbcore.status import status as read_status
+
+    installed()  # or options of theirs would be taken for misspelt ones
+    settings = load_settings()
+    found = read_status(settings.require("database_url"), settings.ballast_schema)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        click.echo(str(found))
+
+
+@click.command(cls=Command)
+@click.argument("word", required=False, type=click.Choice(WORDS))
+@as_json
+def breaker(*, word: str | None, as_json: bool) -> None:
+    """Show the fleet's circuit breaker, or set it.
+
+    \b
+    open   let no call to the database through
+    close  let all calls through, whatever happens
+    auto   open and close by how the calls go (normal)
+    """
+    from dbcore.fleet import operate
+    from dbcore.redis_client import connect_redis
+    from dbcore.settings import Settings, load_options
+
+    # Without a look for misspelt options: it would need the apps, and the breaker can be set if one cannot be imported.
+    with connect_redis(load_options(Settings)) as client:
+        if word is not None:
+            operate.tell(client, word, operate.user_here())
+        if as_json:
+            print_json(operate.described(client))
+        else:
+            click.echo(operate.describe(client))

@@ -1,0 +1,129 @@
+"""`ballast jobs`: where a job is, and what to do with those that failed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from ballast.cli.commands import REFUSED, Group, as_json, open_database, print_json
+
+LISTED_MAX = 100
+
+_reference = click.argument("reference")
+
+
+@click.group(cls=Group)
+def jobs() -> None:
+    """Find jobs, and retry or discard those that failed.
+
+    A REFERENCE is what the job's user was told, such as 7F3KQ2MA.
+    """
+
+
+@jobs.command()
+@_reference
+@click.pass_context
+def show(ctx: click.Context, *, reference: str) -> None:
+    """Show where a job is, and what it waits for, as JSON."""
+    from dbcore import fleet
+    from dbcore.errors import DatabaseAway
+    from dbcore.fleet.operate import iso_time
+    from dbcore.redis_client import connect_redis
+    from workers import dead_letters, lookup
+    from workers.dead_letters import DeadLetterRefused
+    from workers.jobs import JobInvalid
+
+    wanted = lookup.normal(reference)
+    if wanted is None:
+        raise JobInvalid(
+            f"expected a reference of eight letters and digits, such as 7F3KQ2MA; got {reference!r}"
+        )
+    engine, settings = open_database()
+    client = connect_redis(settings)
+    found = lookup.find(client, wanted, fleet.Onlooker(client).read())
+    answer = {} if found is None else {name: value for name, value in asdict(found).items() if value != ""}
+    if found is None or found.state == "finished":
+        try:
+            letter = dead_letters.described(engine, wanted)
+            answer |= {"reference": wanted, "state": "failed", "dead_letter": letter}
+        except DeadLetterRefused:
+            pass
+        except DatabaseAway as away:
+            click.echo(
+                f"ballast: the database does not answer ({away}): failed jobs were not searched", err=True
+            )
+    if not answer:
+        click.echo(
+            f"ballast: no job has the reference {wanted}: none on record, finished since yesterday, or failed",
+            err=True,
+        )
+        ctx.exit(REFUSED)
+    if "since" in answer:
+        answer["since"] = iso_time(answer["since"])
+    print_json(answer)
+
+
+@jobs.command()
+@as_json
+def failed(*, as_json: bool) -> None:
+    """List the oldest 100 failed jobs that are still open."""
+    from dbcore.text import one_line
+    from workers import dead_letters
+
+    engine, _ = open_database()
+    letters = dead_letters.open_ones(engine, LISTED_MAX)
+    if as_json:
+        print_json(
+            [
+                {
+                    "reference": letter.reference,
+                    "created_at": letter.created_at,
+                    "kind": letter.kind,
+                    "error": letter.error,
+                }
+                for letter in letters
+            ]
+        )
+        return
+    for letter in letters:
+        error = one_line(letter.error, 80)
+        click.echo(f"{letter.reference}  {letter.created_at:%Y-%m-%d %H:%M}  {letter.kind:<22}  {error}")
+
+
+@jobs.command()
+@_reference
+def failure(*, reference: str) -> None:
+    """Show all that is known of a failed job, as JSON."""
+    from workers import dead_letters
+
+    engine, _ = open_database()
+    print_json(dead_letters.described(engine, reference))
+
+
+@jobs.command()
+@_reference
+def retry(*, reference: str) -> None:
+    """Queue a failed job again. Under its own ID, so what took effect does not do so twice."""
+    from dbcore.redis_client import connect_redis
+    from workers import dead_letters
+    from workers.broadcasts.command import order_here
+    from workers.inbox import Inbox, Publisher
+
+    engine, settings = open_database()
+    client = connect_redis(settings)
+    order = order_here("dead_letter.retry", reference)
+    dead_letters.retry(engine, Inbox(client), Publisher(client), reference, order)
+    click.echo(f"{reference} is queued again")
+
+
+@jobs.command()
+@_reference
+def discard(*, reference: str) -> None:
+    """Close a failed job without doing it."""
+    from workers import dead_letters
+    from workers.broadcasts.command import order_here
+
+    engine, _ = open_database()
+    dead_letters.discard(engine, reference, order_here("dead_letter.discard", reference))
+    click.echo(f"{reference} is discarded")

@@ -1,0 +1,49 @@
+"""The command `ballast`.
+
+Only click is imported here and at the top of this package's modules: `--help`, completion and complaints about usage
+answer at once, and each command imports what it runs.
+"""
+
+from __future__ import annotations
+
+import click
+
+import ballast
+from ballast.cli import broadcast, completion, database, jobs, local, processes
+from ballast.cli.commands import Group
+
+
+@click.group(cls=Group, context_settings={"max_content_width": 110})
+@click.version_option(ballast.__version__, prog_name="ballast", message="%(prog)s %(version)s")
+def cli() -> None:
+    """A Telegram bot backend that keeps balances right while its database is unavailable.
+
+    Options are read from environment variables and from .env in the current folder.
+
+    Exit status: 0 done, 1 refused or the audit found something wrong, 2 wrong usage, a bad setting, or a server
+    that does not answer.
+    """
+
+
+for _command in (
+    local.run,
+    processes.frontend,
+    processes.worker,
+    processes.beat,
+    processes.flower,
+    database.migrate,
+    database.audit,
+    database.status,
+    database.breaker,
+    jobs.jobs,
+    broadcast.broadcast,
+    local.telegram,
+    local.local,
+    processes.celery,
+    completion.completion,
+):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    cli(prog_name="ballast")

@@ -1,0 +1,215 @@
+"""What a handler receives: who asked, the database, and the ways to go on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from dbcore.errors import UsageError
+from dbcore.money import format_amount
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from sqlalchemy.orm import Session
+
+    from ballast.jobs import Job
+    from dbcore.engine import GuardedEngine
+    from dbcore.guard.transaction import Effect, Tx
+    from dbcore.settings import Settings
+    from dbcore.users import Profile
+
+T = TypeVar("T")
+S = TypeVar("S", bound="BaseModel")
+
+Database = Literal["write", "read", "none"]
+"""What a job needs: it writes, it only reads (a full or read-only database will do), or it uses none."""
+
+_PART = re.compile(r"[A-Za-z0-9._:-]{1,60}")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asked, as Telegram described them in the update. Of a job only `telegram_id` is known."""
+
+    telegram_id: int
+    username: str | None = None
+    first_name: str = ""
+    language_code: str | None = None
+
+
+class Context:
+    """What a handler has, be it of one job or of several."""
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        database: Database,
+        settings: Settings,
+        engine: GuardedEngine,
+        announce: Callable[[], object],
+        app_settings: BaseModel | None = None,
+    ) -> None:
+        """announce -- called after a commit with jobs in it.
+        app_settings -- the options of the app that the job belongs to.
+        """
+        self.kind = kind
+        self.settings = settings
+        self._database = database
+        self._engine = engine
+        self._announce = announce
+        self._app_settings = app_settings
+        self._parts: set[str] = set()
+        self.has_effects = False
+        """Whether something of this attempt stands, whatever becomes of the rest."""
+
+    def app_settings(self, model: type[S]) -> S:
+        """The options of the app that this job belongs to.
+
+        model -- what the app has as `App(…, settings=model)`. Raises UsageError if it has another, or none.
+        """
+        if not isinstance(self._app_settings, model):
+            raise UsageError(f"{self.kind}: its app has no settings={model.__name__}")
+        return self._app_settings
+
+    def session(self, *, deadline_seconds: float | None = None) -> AbstractContextManager[Session]:
+        """An ORM Session to read with, for the `with` block; the server refuses to write in it. As Guard.session."""
+        from dbcore.guard.session import session
+
+        if self._database == "none":
+            raise self._not_declared("session", 'database="read" or "write"')
+        return session(self._engine, writes=False, name=self.kind, deadline_seconds=deadline_seconds)
+
+    def money(self, minor: int) -> str:
+        """An amount of minor units as people read it, such as `5.50 CREDIT`."""
+        return format_amount(minor, self.settings.currency_exponent, self.settings.currency)
+
+    def _begin_part(self, part: str | None) -> None:
+        """Raises UsageError and ValueError if a transaction of this name cannot be begun."""
+        if self._database != "write":
+            raise self._not_declared("transact", 'database="write"')
+        if part is not None and _PART.fullmatch(part) is None:
+            raise ValueError(f"part: expected 1 to 60 letters, digits or any of . _ : -, got {part[:80]!r}")
+        if (part or "") in self._parts:
+            raise UsageError(
+                f"{self.kind} transacts twice{f' as {part!r}' if part else ''}, and the second would be taken for a "
+                'repetition of the first: name it, such as ctx.transact(work, part="stock")'
+            )
+        self._parts.add(part or "")
+
+    def _not_declared(self, what: str, needed: str) -> UsageError:
+        return UsageError(
+            f"{self.kind} is declared with database={self._database!r}: ctx.{what} needs {needed}"
+        )
+
+
+class JobContext(Context):
+    """Handed to a command's or a job's handler, for one attempt.
+
+    kind -- of the job, such as `shop.give`; of a command `shop.command.redeem`.
+    job_id -- names this job, the same in each attempt.
+    attempt -- 1 for the first; counts the attempts that raised.
+    settings -- Ballast's options, as docs/settings.md lists them.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        job_id: str,
+        attempt: int,
+        database: Database,
+        user: User | None,
+        profile: Profile | None,
+        settings: Settings,
+        engine: GuardedEngine,
+        enqueue: Callable[[Job, str | None], None],
+        announce: Callable[[], object],
+        app_settings: BaseModel | None = None,
+    ) -> None:
+        """As Context has it, and besides:
+
+        profile -- of a user who is to be on record before money moves; None for whoever did not write just now.
+        enqueue -- takes a job on record, and the key that it was given.
+        """
+        super().__init__(
+            kind=kind,
+            database=database,
+            settings=settings,
+            engine=engine,
+            announce=announce,
+            app_settings=app_settings,
+        )
+        self.job_id = job_id
+        self.attempt = attempt
+        self._user = user
+        self._profile = profile
+        self._enqueue = enqueue
+
+    @property
+    def user(self) -> User:
+        """Who asked. Raises UsageError in a job that belongs to nobody: one without a `telegram_id` of its own that no
+        command returned.
+        """
+        if self._user is None:
+            raise UsageError(f"{self.kind} belongs to no user: give the job a field telegram_id")
+        return self._user
+
+    def transact(
+        self, work: Callable[[Tx], T], *, part: str | None = None, deadline_seconds: float | None = None
+    ) -> Effect[T]:
+        """Run `work(tx)` in one transaction that takes effect exactly once for this job, however often the job is run:
+        as Guard.transact does, with the job's id for its key. The user who asked is on record by then, with an account.
+
+        part -- names this transaction among several of one job, such as "stock". Each has a part of its own, the same
+            in each attempt; one may have none.
+        deadline_seconds -- for everything. Default DB_DEADLINE_SECONDS.
+
+        Raises what Guard.transact raises. Let Unavailable and OutcomeUnknown rise: the job then waits for the database.
+        A Refuse that rises is the answer.
+        """
+        from dbcore.guard.transaction import Transact
+        from dbcore.retries import RETRIES
+
+        self._begin_part(part)
+        key = self.job_id if part is None else f"{self.job_id}/{part}"
+        effect = Transact.run(
+            self._engine,
+            self._with_user(work),
+            key=key,
+            name=self.kind,
+            deadline_seconds=deadline_seconds,
+            isolation="READ COMMITTED",
+            policies=RETRIES,
+            announce=self._announce,
+        )
+        self.has_effects = True
+        return effect
+
+    def enqueue(self, job: Job, *, key: str | None = None) -> None:
+        """Have a worker do `job`, whatever becomes of this handler. It needs no database. A job that is to be done only
+        if a transaction commits is for `tx.enqueue`.
+
+        key -- the job's identity, 1 to 64 letters, digits or any of . _ : -. Default: made of this job's id and of what
+            `job` says, so each attempt of this handler asks for the same one.
+        """
+        self._enqueue(job, key)
+        self.has_effects = True
+
+    def _with_user(self, work: Callable[[Tx], T]) -> Callable[[Tx], T]:
+        from dbcore import users
+        from dbcore.guard.transaction import require_plain_function
+
+        profile = self._profile
+        if profile is None:
+            return work
+        require_plain_function(work)
+
+        def with_user(tx: Tx) -> T:
+            users.touch(tx.connection, profile, self.settings.currency, self.settings.ballast_schema)
+            return work(tx)
+
+        return with_user

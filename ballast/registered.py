@@ -1,0 +1,136 @@
+"""What apps register, as plain values: handlers of jobs, commands, periodic jobs and audit checks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel
+
+from ballast.asking import Ask
+from ballast.context import Database, JobContext
+from ballast.jobs import OWNER, Discard, Job, Snooze
+from ballast.replies import Reply
+from dbcore.guard.refusal import Refuse
+from dbcore.last_known import LastKnown
+
+if TYPE_CHECKING:
+    from ballast.builtin.declared import BuiltInCommand, BuiltInJob
+
+Outcome = Reply | Job | Ask | Sequence[Reply | Job | Ask] | None
+"""What a handler returns: answers, jobs to be done next, one question, or nothing."""
+
+Answers = Outcome | Awaitable[Outcome]
+Handling = Callable[[JobContext], Answers]
+
+BatchOutcome = Outcome | Refuse | Snooze | Discard
+"""Of one job of a batch: what its handler would return or raise for it alone."""
+
+BatchAnswers = Sequence[BatchOutcome] | Awaitable[Sequence[BatchOutcome]]
+Unavailable = Literal["queue", "refuse"] | Reply | LastKnown
+
+DOUBLED_WAIT_SECONDS_MAX = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What does jobs of one kind.
+
+    payload -- the model of its second argument; None if it has none.
+    attempts -- how often it may raise before the job has failed.
+    backoff -- seconds before the second attempt, the third and so on; the last holds for all that follow. None: they
+        double.
+    deadline -- seconds after it was queued from which on it is no longer begun.
+    lane -- the field by whose value jobs are done in order; None for no order.
+    aliases -- kinds that it had in releases before.
+    batch -- at most so many jobs at once go to its function, which has a BatchContext then; None: one, with a
+        JobContext.
+    built_in -- what a job of Ballast's own declares beside that.
+    """
+
+    kind: str
+    function: Callable[..., Answers]
+    payload: type[BaseModel] | None
+    database: Database
+    attempts: int
+    backoff: tuple[float, ...] | None = None
+    deadline: float | None = None
+    lane: str | None = OWNER
+    aliases: tuple[str, ...] = ()
+    batch: int | None = None
+    built_in: BuiltInJob | None = None
+
+    def wait_seconds(self, tries: int) -> float:
+        """Before the next attempt, after so many."""
+        if self.backoff is None:
+            return float(min(2**tries, DOUBLED_WAIT_SECONDS_MAX))
+        return self.backoff[min(tries, len(self.backoff)) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`/name` and what does it.
+
+    unavailable -- what happens while the database is.
+    replaces -- it may take a built-in command's place.
+    built_in -- what a command of Ballast's own declares beside that.
+    """
+
+    name: str
+    help: str
+    admin: bool
+    handler: Handler
+    unavailable: Unavailable
+    replaces: bool
+    built_in: BuiltInCommand | None = None
+
+    @property
+    def arguments(self) -> type[BaseModel] | None:
+        """What the words behind it become; None if it takes none, and of a built-in one, which reads its words in a way
+        of its own.
+        """
+        return None if self.built_in is not None else self.handler.payload
+
+
+@dataclass(frozen=True, slots=True)
+class HandledCommand:
+    """A command of a handler of python-telegram-bot: its line in the menu, if it has one, and whether it may take a
+    built-in command's place.
+    """
+
+    help: str | None
+    replaces: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """What a built-in command is called, and its line in the menu if that changes."""
+
+    name: str
+    help: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Times in cron's five fields, on the clocks of a time zone."""
+
+    expression: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """Done once in each period of so many seconds, counted from 1970, or once at each time of a Cron."""
+
+    when: int | Cron
+    handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCheck:
+    """As dbcore.audit has them: `offenders` gives one text a row for what is wrong."""
+
+    name: str
+    counted: str
+    offenders: str

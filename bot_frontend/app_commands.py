@@ -1,0 +1,71 @@
+"""A command of an app: its job, from the words behind it, or the question for an argument that is missing. Pure."""
+
+from __future__ import annotations
+
+from html import escape
+
+from pydantic import BaseModel
+
+from ballast.arguments import ArgumentsMissing, ArgumentsRefused, parse, question, read
+from ballast.registered import Command
+from bot_frontend.dialogue import CommandQuestion, Dialogue, Question
+from bot_frontend.intentions import Intention, ask, say_privately, who, written
+from bot_frontend.updates import TextMessage
+from dbcore.settings import Settings
+from workers.command_names import LEAVE
+from workers.jobs import INSTALLED, JOB_TYPES
+
+
+def typed(command: Command, said: str, message: TextMessage, settings: Settings) -> Intention:
+    """said -- all that stands behind the command."""
+    if command.arguments is None:
+        return _ordered(command, None, message)
+    try:
+        arguments = parse(
+            command.name,
+            command.arguments,
+            said,
+            exponent=settings.currency_exponent,
+            currency=settings.currency,
+        )
+    except ArgumentsMissing as missing:
+        return _ask_argument(command, missing.asks, missing.given, message)
+    except ArgumentsRefused as refused:
+        return say_privately(message, escape(str(refused), quote=False))
+    return _ordered(command, arguments, message)
+
+
+def answered(message: TextMessage, asked: CommandQuestion, settings: Settings) -> Intention | None:
+    """The answer to what a command asked. A wrong one is corrected and asked again. None if this release has no such
+    question for this person: another one asked.
+    """
+    command = INSTALLED.commands.get(asked.command)
+    if command is None or command.arguments is None or asked.asks not in command.arguments.model_fields:
+        return None
+    if command.admin and message.sender.telegram_id not in settings.admin_ids:
+        return None
+    given = asked.given
+    try:
+        given = {**given, asked.asks: written(message)}
+        arguments = read(
+            command.arguments, given, exponent=settings.currency_exponent, currency=settings.currency
+        )
+    except ArgumentsMissing as missing:
+        return _ask_argument(command, missing.asks, given, message)
+    except ArgumentsRefused as refused:
+        return _ask_argument(command, asked.asks, asked.given, message, f"{refused} ")
+    return _ordered(command, arguments, message)
+
+
+def _ask_argument(
+    command: Command, name: str, given: dict[str, str], message: TextMessage, correction: str = ""
+) -> Intention:
+    assert command.arguments is not None  # noqa: S101
+    asked = CommandQuestion(command=command.name, asks=name, given=given)
+    text = escape(f"{correction}{question(command.arguments, name)}{LEAVE}", quote=False)
+    return ask(message, Question(text, Dialogue(command=asked, asked_by=message.update_id)))
+
+
+def _ordered(command: Command, arguments: BaseModel | None, message: TextMessage) -> Intention:
+    given = {} if arguments is None else arguments.model_dump(mode="json")
+    return Intention(JOB_TYPES[command.handler.kind].decode({**who(message.sender), "arguments": given}))

@@ -1,0 +1,131 @@
+"""The built-in commands whose job is made of more than their sender, by the names that they have in ballast/builtin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from ballast.markup import is_html
+from ballast.registered import Command
+from bot_frontend import dialogue as dialogues
+from bot_frontend import formatting, texts
+from bot_frontend.dialogue import Dialogue, Question, Refusal, SendRequest
+from bot_frontend.intentions import Intention, ask, say, say_privately, who
+from bot_frontend.naming import Arguments, person_named
+from bot_frontend.updates import TextMessage
+from dbcore.money import AmountError, parse_amount_and_note
+from dbcore.settings import Settings
+from dbcore.text import one_line
+from dbcore.users import UserRefError
+from workers.jobs import (
+    MEMO_LENGTH_MAX,
+    AskAdjustment,
+    CancelTransfers,
+    CreateTransfer,
+    DraftBroadcast,
+    LinkButton,
+)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A built-in command as somebody wrote it."""
+
+    command: Command
+    arguments: Arguments
+    message: TextMessage
+    dialogue: Dialogue | None
+    settings: Settings
+
+
+def _help(typed: Typed) -> Intention:
+    is_admin = typed.message.sender.telegram_id in typed.settings.admin_ids
+    return say_privately(typed.message, texts.help_text(is_admin), opens="help")
+
+
+def _send(typed: Typed) -> Intention:
+    step = dialogues.begin(typed.arguments, typed.message.update_id, typed.settings)
+    return intention_after(step, typed.message)
+
+
+def intention_after(step: Question | Refusal | SendRequest, message: TextMessage) -> Intention:
+    match step:
+        case Question():
+            return ask(message, step)
+        case Refusal():
+            return say(message, step.text)
+        case SendRequest():
+            return Intention(
+                CreateTransfer(
+                    **who(message.sender),
+                    recipient=step.recipient,
+                    amount=step.amount,
+                    memo=one_line(step.memo),
+                )
+            )
+
+
+def _cancel(typed: Typed) -> Intention:
+    if typed.dialogue is not None:
+        return say(typed.message, texts.LEFT_DIALOGUE)
+    return Intention(CancelTransfers(**who(typed.message.sender)))
+
+
+def _adjust(typed: Typed, sign: int) -> Intention:
+    name, message, settings = typed.command.name, typed.message, typed.settings
+    try:
+        target = person_named(typed.arguments, settings)
+        if target is None or not target.rest:
+            return say_privately(message, texts.adjust_usage(name))
+        amount, reason = parse_amount_and_note(target.rest, settings.currency_exponent, settings.currency)
+    except (UserRefError, AmountError) as error:
+        return say_privately(message, f"{error} {texts.adjust_usage(name)}")
+    if len(reason.strip()) > MEMO_LENGTH_MAX:
+        return say_privately(message, texts.MEMO_TOO_LONG)
+    return Intention(
+        AskAdjustment(
+            telegram_id=target.user.telegram_id,
+            username=target.user.username,
+            amount=sign * amount,
+            reason=one_line(reason),
+            admin_id=message.sender.telegram_id,
+        )
+    )
+
+
+def _broadcast(typed: Typed) -> Intention:
+    arguments, message = typed.arguments.text, typed.message
+    if not message.is_private:
+        return say_privately(message, texts.BROADCASTS_IN_PRIVATE)
+    admin = message.sender.telegram_id
+    if arguments:
+        start = len(message.text.rstrip()) - len(arguments)
+        entities = formatting.of_part(message.text, start, arguments, message.entities)
+        as_html = not entities and is_html(arguments)
+        return Intention(
+            DraftBroadcast(telegram_id=admin, text=arguments, entities=None if as_html else entities)
+        )
+    if message.replied_to is None:
+        return say(message, texts.BROADCAST_USAGE)
+    original = message.replied_to
+    buttons = tuple(tuple(LinkButton(text=each.text, url=each.url) for each in row) for row in original.links)
+    return Intention(
+        DraftBroadcast(
+            telegram_id=admin,
+            message_id=original.message_id,
+            album=original.album,
+            buttons=buttons,
+            buttons_lost=original.other_buttons,
+        )
+    )
+
+
+BY_WORD: Mapping[str, Callable[[Typed], Intention]] = {
+    "help": _help,
+    "send": _send,
+    "cancel": _cancel,
+    "credit": partial(_adjust, sign=1),
+    "debit": partial(_adjust, sign=-1),
+    "broadcast": _broadcast,
+}

@@ -1,0 +1,388 @@
+"""`tx.ledger`: money in the transaction of a `transact`, by the ledger's own SQL functions.
+
+Each movement has an idempotency key of its own in the ledger: the transact's key, `#`, and its number in the work. In a
+batch it is the job's key, `#`, and the number of the call.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+from sqlalchemy.orm import Session
+
+from dbcore.errors import UsageError
+from dbcore.fingerprints import fingerprint
+from dbcore.guard.refusal import Refuse
+from dbcore.money import MAX_AMOUNT
+from dbcore.outcomes import OutcomeStatus, RejectionReason
+from dbcore.qualified_names import qualified
+from dbcore.text import storable
+from dbcore.users import TELEGRAM_ID_LIMIT, Profile, UserRef, touch
+
+M = TypeVar("M")
+
+User = int | str | UserRef
+"""Whose account: a Telegram id, a @username, or a UserRef."""
+
+_ITEMS = (
+    "FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::text[]) "
+    "WITH ORDINALITY AS item(key, mark, telegram_id, username, other_id, amount, memo, place)"
+)
+_ADJUST = (
+    f"SELECT done.r_transfer_id, done.r_status, done.r_reason, done.r_balance, NULL {_ITEMS}, "
+    "LATERAL ballast.ledger_adjust(item.key, item.mark, item.telegram_id, item.username, item.amount, %s, item.memo, "
+    "%s) AS done ORDER BY item.place"
+)
+_TRANSFER = (
+    "SELECT done.r_transfer_id, done.r_status, done.r_reason, done.r_sender_balance, done.r_recipient_balance "
+    f"{_ITEMS}, LATERAL ballast.ledger_transfer(item.key, item.mark, item.telegram_id, item.other_id, item.amount, %s, "
+    "%s, item.memo) AS done ORDER BY item.place"
+)
+_BALANCE = (
+    "SELECT a.balance FROM ballast.users_find(%s, %s, %s) AS found "
+    "JOIN ballast.accounts a ON a.id = found.r_account_id"
+)
+
+_WORDS = {
+    RejectionReason.INSUFFICIENT_FUNDS: "There is not enough money in the account.",
+    RejectionReason.UNKNOWN_USER: "There is no such user.",
+    RejectionReason.SAME_ACCOUNT: "Sender and recipient are the same.",
+    RejectionReason.AMOUNT_TOO_LARGE: "The amount is too large.",
+    RejectionReason.BALANCE_OVERFLOW: "The account cannot hold so much.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """For `credit_many` and `debit_many`: a user, an amount above zero in minor units, and a memo."""
+
+    user: User
+    minor: int
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """For `transfer_many`: two Telegram ids, an amount above zero in minor units, and a memo."""
+
+    sender: int
+    recipient: int
+    minor: int
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A movement of money.
+
+    minor -- the amount, above zero, in minor units. balance_after -- the user's right after it; of a transfer, the
+    sender's. recipient_balance_after -- of a transfer. reason -- why it was refused, if it was (`partial=True` only);
+    `transfer_id` and the recipient's balance are None then, and `balance_after` is the balance that refused it.
+    """
+
+    transfer_id: int | None
+    minor: int
+    balance_after: int | None
+    recipient_balance_after: int | None = None
+    reason: RejectionReason | None = None
+
+    @property
+    def applied(self) -> bool:
+        """Whether money moved."""
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    key: str
+    telegram_id: int | None
+    username: str | None
+    recipient: int | None
+    amount: int
+    memo: str
+
+
+class Accounts:
+    """Users and their money in the session of one transaction."""
+
+    def __init__(self, session: Session, currency: str, schema: str | None, *, actor: str) -> None:
+        self._session = session
+        self._currency = currency
+        self._schema = schema
+        self._actor = storable(actor)
+
+    def register(self, telegram_id: int, username: str | None = None, first_name: str = "") -> int:
+        """Make the user with an empty account, or note their names. Returns their balance in minor units.
+
+        username -- it is taken from whoever had it. first_name -- empty: names stay as they are.
+        Needs no key. Raises ValueError for an id that Telegram never gives to a person.
+        """
+        is_number = isinstance(telegram_id, int) and not isinstance(telegram_id, bool)
+        if not is_number or not 0 < telegram_id < TELEGRAM_ID_LIMIT:
+            raise ValueError(f"a Telegram id of a person is an integer above zero, got {telegram_id!r}")
+        self._session.flush()
+        profile = Profile(telegram_id, username.removeprefix("@") if username else None, first_name)
+        return touch(self._session.connection(), profile, self._currency, self._schema)
+
+    def balance(self, user: User) -> int:
+        """As it is now, with what this transaction moved, in minor units. Raises Refuse for somebody unknown."""
+        self._session.flush()
+        telegram_id, username = _reference(user).parameters()
+        row = (
+            self._session.connection()
+            .exec_driver_sql(qualified(_BALANCE, self._schema), (telegram_id, username, self._currency))
+            .one_or_none()
+        )
+        if row is None:
+            raise _refusal(RejectionReason.UNKNOWN_USER)
+        return int(row[0])
+
+    def _adjust(self, items: Sequence[_Item], *, partial: bool) -> list[Moved]:
+        return self._move(_ADJUST, items, (self._currency, self._actor), partial=partial)
+
+    def _transfer(self, items: Sequence[_Item], *, partial: bool) -> list[Moved]:
+        return self._move(_TRANSFER, items, (self._currency, "transfer"), partial=partial)
+
+    def _move(
+        self, statement: str, items: Sequence[_Item], rest: tuple[str, ...], *, partial: bool
+    ) -> list[Moved]:
+        if not items:
+            return []
+        self._session.flush()
+        too_large = [abs(item.amount) > MAX_AMOUNT for item in items]
+        asked = [item for item, large in zip(items, too_large, strict=True) if not large]
+        rows = iter(self._rows(statement, asked, rest) if asked else [])
+        moved = [
+            Moved(None, abs(item.amount), None, reason=RejectionReason.AMOUNT_TOO_LARGE)
+            if large
+            else _moved(item, next(rows))
+            for item, large in zip(items, too_large, strict=True)
+        ]
+        refused = next((each.reason for each in moved if each.reason is not None), None)
+        if refused is not None and not partial:
+            raise _refusal(refused)
+        return moved
+
+    def _rows(self, statement: str, items: Sequence[_Item], rest: tuple[str, ...]) -> Sequence[Any]:
+        columns = (
+            [item.key for item in items],
+            [
+                fingerprint(
+                    "transact",
+                    item.telegram_id,
+                    item.username,
+                    item.recipient,
+                    item.amount,
+                    self._currency,
+                    item.memo,
+                )
+                for item in items
+            ],
+            [item.telegram_id for item in items],
+            [item.username for item in items],
+            [item.recipient for item in items],
+            [item.amount for item in items],
+            [item.memo for item in items],
+        )
+        # The session's, which makes the savepoint of a begin_nested() only when it is asked for its connection.
+        connection = self._session.connection()
+        return connection.exec_driver_sql(qualified(statement, self._schema), (*columns, *rest)).all()
+
+
+class TransactionLedger(Accounts):
+    """Money of users in this bot's currency, moved when the transaction commits. `register` makes its users.
+
+    Amounts are integers of minor units, above zero. A movement that the ledger refuses raises Refuse, whose `reason` is
+    a RejectionReason: everything is rolled back, unless the work catches it. Needs a transact with a key, or raises
+    UsageError: without, a repetition would move the money again.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        currency: str,
+        schema: str | None,
+        *,
+        key: str | None,
+        actor: str,
+    ) -> None:
+        super().__init__(session, currency, schema, actor=actor)
+        self._key = key
+        self._numbers = itertools.count(1)
+
+    def credit(self, user: User, minor: int, memo: str = "") -> Moved:
+        """From the house to the user."""
+        return self.credit_many([Adjustment(user, minor, memo)])[0]
+
+    def debit(self, user: User, minor: int, memo: str = "") -> Moved:
+        """From the user to the house. Refused if the account has less."""
+        return self.debit_many([Adjustment(user, minor, memo)])[0]
+
+    def transfer(self, sender: int, recipient: int, minor: int, memo: str = "") -> Moved:
+        """From one user to another, by their Telegram ids."""
+        return self.transfer_many([Transfer(sender, recipient, minor, memo)])[0]
+
+    def credit_many(self, adjustments: Iterable[Adjustment], *, partial: bool = False) -> list[Moved]:
+        """As many `credit`s, in their order and one statement.
+
+        partial -- what is refused moves nothing and is told in its `reason`; the others go on.
+        """
+        return self._adjust([_adjustment(self._next_key(), each, 1) for each in adjustments], partial=partial)
+
+    def debit_many(self, adjustments: Iterable[Adjustment], *, partial: bool = False) -> list[Moved]:
+        """As many `debit`s; as `credit_many`."""
+        return self._adjust(
+            [_adjustment(self._next_key(), each, -1) for each in adjustments], partial=partial
+        )
+
+    def transfer_many(self, transfers: Iterable[Transfer], *, partial: bool = False) -> list[Moved]:
+        """As many `transfer`s; as `credit_many`."""
+        return self._transfer([_transfer_of(self._next_key(), each) for each in transfers], partial=partial)
+
+    def _next_key(self) -> str:
+        if self._key is None:
+            raise UsageError(
+                "money needs a key: transact(work, key=...), the same for each repetition of one request, such as "
+                'f"redeem-{update_id}"'
+            )
+        return f"{self._key}#{next(self._numbers)}"
+
+
+class BatchLedger(Accounts):
+    """Money of users in the transaction of several jobs: each movement belongs to one of them, and has that job's key.
+
+    `credit_many`, `debit_many` and `transfer_many` take one movement per job that the work got, in the same order; None
+    for a job that moves nothing. They return what became of each. A movement that the ledger refuses raises Refuse, and
+    everything is rolled back, unless `partial=True`.
+    """
+
+    def __init__(
+        self, session: Session, currency: str, schema: str | None, *, keys: Sequence[str], actor: str
+    ) -> None:
+        super().__init__(session, currency, schema, actor=actor)
+        self._keys = keys
+        self._calls = itertools.count(1)
+
+    @overload
+    def credit_many(self, adjustments: Iterable[Adjustment], *, partial: bool = ...) -> list[Moved]: ...
+
+    @overload
+    def credit_many(
+        self, adjustments: Iterable[Adjustment | None], *, partial: bool = ...
+    ) -> list[Moved | None]: ...
+
+    def credit_many(self, adjustments: Iterable[Adjustment | None], *, partial: bool = False) -> list[Any]:
+        """From the house to the users.
+
+        partial -- what is refused moves nothing and is told in its `reason`; the others go on.
+        """
+        keyed = self._keyed(adjustments)
+        return self._each(
+            [_adjustment(*each, 1) if each else None for each in keyed], self._adjust, partial=partial
+        )
+
+    @overload
+    def debit_many(self, adjustments: Iterable[Adjustment], *, partial: bool = ...) -> list[Moved]: ...
+
+    @overload
+    def debit_many(
+        self, adjustments: Iterable[Adjustment | None], *, partial: bool = ...
+    ) -> list[Moved | None]: ...
+
+    def debit_many(self, adjustments: Iterable[Adjustment | None], *, partial: bool = False) -> list[Any]:
+        """From the users to the house; as `credit_many`."""
+        keyed = self._keyed(adjustments)
+        return self._each(
+            [_adjustment(*each, -1) if each else None for each in keyed], self._adjust, partial=partial
+        )
+
+    @overload
+    def transfer_many(self, transfers: Iterable[Transfer], *, partial: bool = ...) -> list[Moved]: ...
+
+    @overload
+    def transfer_many(
+        self, transfers: Iterable[Transfer | None], *, partial: bool = ...
+    ) -> list[Moved | None]: ...
+
+    def transfer_many(self, transfers: Iterable[Transfer | None], *, partial: bool = False) -> list[Any]:
+        """From users to users; as `credit_many`."""
+        keyed = self._keyed(transfers)
+        return self._each(
+            [_transfer_of(*each) if each else None for each in keyed], self._transfer, partial=partial
+        )
+
+    def _keyed(self, movements: Iterable[M | None]) -> list[tuple[str, M] | None]:
+        asked, call = list(movements), next(self._calls)
+        if len(asked) != len(self._keys):
+            raise UsageError(
+                f"expected one movement per job, in the order of the jobs, or None for one that moves nothing: "
+                f"{len(self._keys)} in all, got {len(asked)}"
+            )
+        return [
+            None if each is None else (f"{key}#{call}", each)
+            for key, each in zip(self._keys, asked, strict=True)
+        ]
+
+    def _each(
+        self, items: Sequence[_Item | None], move: Callable[..., list[Moved]], *, partial: bool
+    ) -> list[Moved | None]:
+        # By account, so that two batches on the same accounts seldom wait for each other in a circle.
+        order = sorted(
+            (number for number, item in enumerate(items) if item is not None),
+            key=lambda number: _accounts_of(items[number]),
+        )
+        moved: list[Moved | None] = [None] * len(items)
+        done = move([items[number] for number in order], partial=partial)
+        for number, each in zip(order, done, strict=True):
+            moved[number] = each
+        return moved
+
+
+def _accounts_of(item: _Item | None) -> tuple[int, str]:
+    assert item is not None  # noqa: S101  sorted are only those that are there
+    ids = [each for each in (item.telegram_id, item.recipient) if each is not None]
+    return min(ids, default=0), item.username or ""
+
+
+def _adjustment(key: str, adjustment: Adjustment, sign: int) -> _Item:
+    telegram_id, username = _reference(adjustment.user).parameters()
+    return _Item(
+        key, telegram_id, username, None, sign * _amount(adjustment.minor), storable(adjustment.memo)
+    )
+
+
+def _transfer_of(key: str, transfer: Transfer) -> _Item:
+    amount, memo = _amount(transfer.minor), storable(transfer.memo)
+    return _Item(key, transfer.sender, None, transfer.recipient, amount, memo)
+
+
+def _amount(minor: int) -> int:
+    if isinstance(minor, bool) or not isinstance(minor, int) or minor <= 0:
+        raise ValueError(f"an amount is an integer of minor units above zero, got {minor!r}")
+    return minor
+
+
+def _reference(user: User) -> UserRef:
+    if isinstance(user, UserRef):
+        return user
+    return UserRef.parse(user) if isinstance(user, str) else UserRef(telegram_id=user)
+
+
+def _moved(item: _Item, row: Any) -> Moved:
+    transfer_id, status, reason, balance, recipient_balance = row
+    if status == OutcomeStatus.REPLAYED or reason == RejectionReason.KEY_REUSED:
+        raise UsageError(
+            f"the ledger knows the key {item.key!r} already, though the transact's key is new: its row of effects was "
+            "removed, or another request has used the ledger's key. Nothing was moved; take another key"
+        )
+    why = None if reason is None else RejectionReason(reason)
+    return Moved(
+        None if why else transfer_id, abs(item.amount), balance, None if why else recipient_balance, why
+    )
+
+
+def _refusal(reason: RejectionReason) -> Refuse:
+    return Refuse(_WORDS.get(reason, f"The ledger refused: {reason.value}."), reason.value)

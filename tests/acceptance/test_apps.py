@@ -1,0 +1,258 @@
+"""How an app's jobs run and end, with the real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+
+from ballast.builtin import button_data
+from devstack.stack import ADMIN_ID, Stack
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.control_objects import SeenMessage
+from tests.acceptance.conftest import MakeStack
+from tests.acceptance.people import (
+    all_settled,
+    answers,
+    assert_audit_passes,
+    assert_shown,
+    balances,
+    pause,
+    resume,
+    say,
+)
+from workers.app_buttons import AppButtons, PressedJob
+
+FAILED = "Something went wrong, and it is our fault."
+
+
+async def converse(stack: Stack, telegram: TelegramControl, ann: int) -> None:
+    """Questions that handlers ask, one after the other, whatever comes in between."""
+    where = "Where to with <lamp>? /cancel leaves."
+    seen = await say(telegram, ann, "/move lamp")
+    assert seen.text == "Let us see."
+    asked = await telegram.wait_for_message(ann, lambda message: message.text == where, after=seen.revision)
+    assert asked.keyboard is not None
+    assert asked.keyboard["keyboard"] == [[{"text": "cellar"}], [{"text": "attic"}]]
+    wrong = await say(telegram, ann, "garden")
+    assert (wrong.text, wrong.keyboard) == (f"PLACE: I expected cellar or attic. {where}", asked.keyboard)
+    assert (await say(telegram, ann, "/refuse")).text == "Not <today>."
+    stack.kill("frontend")
+    stack.start("frontend")
+    assert (await say(telegram, ann, "attic")).text == "NUMBER, please: how many, 1 to 9. /cancel leaves."
+    assert (await say(telegram, ann, "many")).text == (
+        "NUMBER: I expected how many, 1 to 9. NUMBER, please: how many, 1 to 9. /cancel leaves."
+    )
+
+
+async def leave(stack: Stack, telegram: TelegramControl, ann: int) -> None:
+    await say(telegram, ann, "/move chair")
+    await all_settled(stack, telegram)
+    assert (await say(telegram, ann, "/cancel")).text == "Left. Nothing was moved."
+    assert (await say(telegram, ann, "attic")).text == "I understand commands alone. /help lists them."
+
+
+async def converse_in_a_group(telegram: TelegramControl, ann: int, bob: int) -> None:
+    """The answer is a reply, and only by the person who is asked."""
+    group = (await telegram.create_group("Movers", [ann, bob], supergroup=True)).id
+
+    async def answered(whom: int, text: str, to: SeenMessage | None = None) -> SeenMessage:
+        sent = await telegram.send_text(
+            whom, text, chat_id=group, reply_to_message_id=None if to is None else to.message_id
+        )
+        return await telegram.wait_for_message(
+            group, lambda message: "private chat" not in message.text, after=sent.message.revision
+        )
+
+    asked = await answered(ann, "/move chair")
+    assert asked.keyboard == {"force_reply": True, "selective": True}
+    await telegram.send_text(bob, "cellar", chat_id=group, reply_to_message_id=asked.message_id)
+    number = await answered(ann, "attic", asked)
+    assert number.text == "NUMBER, please: how many, 1 to 9. /cancel leaves."
+    assert (await answered(ann, "2", number)).text == "2 chair in the attic, yours."
+
+
+async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    stack = make_stack(BALLAST_APPS="tests.acceptance.corner_shop:app", CORNER_GREETING="Good day")
+    stack.query("CREATE TABLE corner_counts (what text PRIMARY KEY, n int NOT NULL); SELECT 1")
+
+    def counted(what: str) -> int:
+        rows = stack.query("SELECT n FROM corner_counts WHERE what = %s", what)
+        return int(rows[0][0]) if rows else 0
+
+    async def until(done: Callable[[], bool], what: str) -> None:
+        def look() -> bool:
+            for waiting in stack.redis.zrange(
+                "ballast:inbox:due", 0, -1
+            ):  # the waits between tries, made short
+                stack.redis.zadd("ballast:inbox:due", {bytes(waiting): 0}, xx=True)  # type: ignore[arg-type]  # not decoded
+            return done()
+
+        await asyncio.to_thread(stack.wait_until, look, what)
+
+    stack.start("frontend", "main", "light")
+    stack.wait_ready(processes=3)
+    ann = (await telegram.create_user("Ann")).id
+    await say(telegram, ADMIN_ID, "/start")
+
+    # Replies: text, HTML; a coroutine; a built-in that is replaced; what only admins have.
+    await telegram.send_text(ann, "/hello Bo")
+    await telegram.wait_for_message(ann, lambda message: message.text == "Bye")
+    assert "Good day <Bo> & Ann" in await answers(telegram, ann)
+    assert (await say(telegram, ann, "/help")).text == "Ask at the counter."
+    assert (await say(telegram, ann, "/close")).text.startswith("I do not know /close.")
+    assert (await say(telegram, ADMIN_ID, "/close")).text == "Closed."
+    assert {"close", "give"} <= {entry["command"] for entry in await telegram.menu(ADMIN_ID)}
+    assert "close" not in {entry["command"] for entry in await telegram.menu(ann)}
+
+    # A command that returns a job: each part and the job once, though the update comes again.
+    sent = await telegram.send_text(ann, "/give 5")
+    await telegram.wait_for_message(
+        ann, lambda message: message.text == "A gift: 0.05 CREDIT, you have 0.05 CREDIT."
+    )
+    assert sent.update_id is not None
+    await telegram.redeliver(sent.update_id)
+    await all_settled(stack, telegram)
+    assert [counted(what) for what in ("gifts", "gifts, again", "given")] == [1, 1, 1]
+    assert balances(stack)[ann] == 5
+
+    # A job that is part of a commit; and two that the release before left there, under the kind that it had then. What
+    # is refused and nobody waits for is a failed job.
+    for person in (999, ann):
+        stack.query(
+            "INSERT INTO outbox (kind, payload, telegram_id) VALUES ('corner.gift', %s, %s) RETURNING id",
+            json.dumps({"telegram_id": person, "minor": 3}),
+            person,
+        )
+    await telegram.send_text(ann, "/promise")
+    for text in (
+        "A gift: 0.03 CREDIT, you have 0.08 CREDIT.",
+        "A gift: 0.07 CREDIT, you have 0.15 CREDIT.",
+    ):
+        await telegram.wait_for_message(ann, lambda message, text=text: message.text == text)  # type: ignore[misc]
+    await all_settled(stack, telegram)
+
+    # Attempts, Snooze, Discard, Refuse and what goes wrong.
+    async def fetched(how: str) -> str:
+        known = len(await answers(telegram, ann))
+        await telegram.send_text(ann, f"/fetch {how}")
+        await telegram.wait_until_acknowledged()
+        await until(lambda: stack.redis.zcard("ballast:inbox:all") == 0, f"{how} is fetched or not")
+        texts = await answers(telegram, ann)
+        assert len(texts) == known + 1
+        return texts[-1]
+
+    assert await fetched("flaky") == "Fetched flaky at attempt 3."
+    assert await fetched("late") == "Fetched late at attempt 1."
+    for how in ("broken", "never", "wrong"):
+        assert (await fetched(how)).startswith(FAILED)
+    assert (await say(telegram, ann, "/refuse")).text == "Not <today>."
+    assert (await say(telegram, ann, "/twice")).text.startswith(FAILED)
+    assert (counted("refused"), counted("twice")) == (0, 1)
+    letters = stack.query("SELECT kind, error FROM failed_operations ORDER BY id")
+    assert [kind for kind, _ in letters] == [
+        "corner.gift",
+        "corner.fetch",
+        "corner.fetch",
+        "corner.fetch",
+        "corner.command.twice",
+    ]
+    assert letters[0][1].startswith("Discard: refused, and nobody waits for the answer: ")
+    assert [error.partition(":")[0] for _, error in letters[1:]] == [
+        "TimeoutError",
+        "Discard",
+        "UsageError",
+        "UsageError",
+    ]
+
+    # In order by a field: what waits for its next attempt is before what others asked for later.
+    bob = (await telegram.create_user("Bob")).id
+    await telegram.send_text(ann, "/pack top 2")
+    await telegram.send_text(bob, "/pack top 0")
+    await telegram.wait_for_message(ann, lambda message: message.text == "Packed as number 1.")
+    await telegram.wait_for_message(bob, lambda message: message.text == "Packed as number 2.")
+
+    # A deadline: nothing is begun after it, and who asked is told.
+    for how in ("later", "in vain"):
+        assert (await say(telegram, bob, f"/hurry {how}")).text.startswith(FAILED)
+    hurried = "SELECT error FROM failed_operations WHERE kind = 'corner.hurry' ORDER BY id"
+    assert [error.partition(":")[0] for (error,) in stack.query(hurried)] == [
+        "not done by its deadline",
+        "TimeoutError",
+    ]
+
+    # What handlers ask. The last answer comes while the database is unavailable, below.
+    await converse(stack, telegram, ann)
+    await converse_in_a_group(telegram, ann, bob)
+
+    # Buttons: once, however often they are pressed, and only by the person they are for.
+    shown = await say(telegram, ann, "/menu")
+    data = shown.buttons[0][1]
+    his = await say(telegram, bob, "/menu")
+    await assert_shown(telegram, bob, his, data, "belongs to somebody else")
+    await telegram.press_button(ann, shown, "One")
+    picked = await telegram.wait_for_message(ann, lambda message: message.text == f"{ann} picked 1.")
+    await assert_shown(telegram, ann, shown, data, "You pressed this before")
+    stack.redis.delete(*stack.redis.keys("ballast:inbox:done:*"))  # as after some days
+    await telegram.press_button(ann, shown, "One")
+    await telegram.wait_for_message(
+        ann, lambda message: message.text == f"{ann} picked 1.", after=picked.revision
+    )
+    assert counted("picked 1") == 1
+    await telegram.press_button(ann, shown, "Two")
+    edited = await telegram.wait_for_message(ann, lambda message: message.text == f"{ann} picked 2.")
+    assert edited.message_id == shown.message_id
+    await telegram.press_button(ann, edited, "Again")
+    await until(lambda: counted("picked 1") == 2, "the next button is another one")
+    await all_settled(stack, telegram)
+    stack.redis.delete(*stack.redis.keys("ballast:button:*"))
+    await assert_shown(telegram, ann, edited, edited.buttons[0][1], "I do not know this button any more")
+
+    # A button of the release before.
+    old = PressedJob(kind="corner.gift", fields={"telegram_id": ann, "minor": 1}, owner_id=ann)
+    AppButtons(stack.redis).keep("0" * 32, old)
+    await telegram.press(ann, edited.message_id, button_data.app("0" * 32), force=True)
+    await telegram.wait_for_message(
+        ann, lambda message: message.text == "A gift: 0.01 CREDIT, you have 0.16 CREDIT."
+    )
+
+    # While the database is unavailable: what was answered last, to this person and for these arguments.
+    await telegram.send_text(ann, "/shelf top")
+    full = await telegram.wait_for_message(ann, lambda message: message.text == "top <full>")
+    when = await telegram.wait_for_message(ann, after=full.revision)
+    await all_settled(stack, telegram)
+    await pause(stack)
+    answer = await telegram.send_text(ann, "3")
+    told = await telegram.wait_for_message(ann, after=answer.message.revision)
+    assert "Your request is saved, and I'll write to you here as soon as it is back." in told.text
+    said = await say(telegram, ann, "/shelf top")
+    assert "UTC the answer was as follows. I can't check it right now because the bot is paused" in said.text
+    await telegram.wait_for_message(ann, lambda message: message.text == when.text, after=said.revision)
+    for person, what in ((ann, "bottom"), (bob, "top")):
+        assert "Your /shelf is saved" in (await say(telegram, person, f"/shelf {what}")).text
+    await resume(stack)
+    await telegram.wait_for_message(ann, lambda message: message.text == "3 lamp in the attic, yours.")
+    await telegram.wait_for_message(ann, lambda message: message.text == "bottom <full>")
+    await telegram.wait_for_message(bob, lambda message: message.text == "top <full>")
+    assert answer.update_id is not None
+    await telegram.redeliver(answer.update_id)
+    await all_settled(stack, telegram)
+    assert counted("moved lamp") == 1
+    await leave(stack, telegram, ann)
+
+    # Once in each period, whoever asks, and however often.
+    stack.start("beat")
+    second = stack.program("beat")
+    second.argv[second.argv.index("-s") + 1] += "-2"
+    stack.run("beat-2", second)
+    ran = "SELECT count(*), max(n) FROM corner_counts WHERE what LIKE 'tidied %%'"
+    await until(lambda: bool(stack.query(ran)[0][0] >= 3), "three periods are over")
+    stack.stop("beat")
+    stack.stop("beat-2")
+    await all_settled(stack, telegram)
+    (periods, most), seconds = stack.query(ran)[0], stack.redis.info("server")["uptime_in_seconds"]
+    assert most == 1
+    assert periods <= seconds
+    assert_audit_passes(stack)

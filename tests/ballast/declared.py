@@ -1,0 +1,43 @@
+"""Prints as JSON what Ballast makes of what the `ballast/builtin` in the current folder declares."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from bot_frontend.commands import interpret
+from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS, help_text
+from bot_frontend.updates import Sender, TextMessage
+from dbcore.settings import load_settings
+from workers import handlers
+from workers.celery import app
+from workers.jobs import JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRITING_KINDS, queue_of
+
+
+def kind_of(words: str) -> str:
+    reading = TextMessage(5, 1, 1001, True, Sender(1001, "ada", "Ada"), words)
+    intention = interpret(replace(reading, text=words), None, load_settings())
+    assert intention is not None
+    return intention.job.kind
+
+
+def main() -> None:
+    app.loader.import_default_modules()
+    found = {
+        "menu": dict(COMMANDS),
+        "admins": dict(ADMIN_COMMANDS),
+        "help": help_text(is_admin=False).splitlines(),
+        "kinds": {f"/{name}": kind_of(f"/{name}") for name, _ in (*COMMANDS, *ADMIN_COMMANDS)},
+        "queues": {kind: queue_of(kind) for kind in JOB_TYPES},
+        "reading": [*READING_KINDS],
+        "writing": [*WRITING_KINDS],
+        "told": [*TOLD_TO_WAIT],
+        "tasks": [name.removeprefix("workers.") for name in app.tasks],
+        "without_task": [kind for kind in JOB_TYPES if handlers.find(kind) is None],
+        "schedule": [*app.conf.beat_schedule],
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,428 @@
+"""What an app registers, and what is refused before any program starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from telegram.ext import CommandHandler, ConversationHandler, MessageHandler, filters
+
+from ballast import App, Button, Job, JobContext, Reply, SettingsError, UsageError
+from ballast.apps import RESERVED, registry
+from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
+from devstack.stack import ROOT
+from tests.programs import run_program
+from workers.jobs import JOB_TYPES, QUEUES, queue_of
+
+CELERY = ["-m", "celery", "-A", "workers"]
+PROGRAMS = {
+    "frontend": ["-m", "bot_frontend"],
+    "worker": [*CELERY, "worker", "--concurrency", "1"],
+    "beat": [*CELERY, "beat"],
+    "flower": [*CELERY, "flower"],
+    "migrate": ["-m", "ballast", "migrate"],
+    "audit": ["-m", "dbcore", "audit"],
+    "jobs": ["-m", "ballast", "jobs", "failed"],
+    "run": ["-m", "ballast", "run"],
+}
+
+
+async def _callback(update: Any, context: Any) -> None:
+    """Handles nothing."""
+
+
+class Words(BaseModel):
+    words: str
+
+
+class Give(Job, kind="shop.give"):
+    telegram_id: int
+
+
+class Gift(Job, kind="shop.gift"):
+    telegram_id: int
+
+
+def nothing(ctx: JobContext) -> None: ...
+
+
+def with_words(ctx: JobContext, args: Words) -> None: ...
+
+
+def given(ctx: JobContext, job: Any) -> None: ...
+
+
+BUTTON = Button("Give", Give(telegram_id=1))
+
+
+def run(folder: Path, program: str, apps: str) -> subprocess.CompletedProcess[str]:
+    return run_program(PROGRAMS[program], folder, BALLAST_APPS=apps)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_program_ends_in_one_line_if_an_app_cannot_be_had(program: str, tmp_path: Path) -> None:
+    done = run(tmp_path, program, "nowhere.bot:app")
+    said = (done.stdout + done.stderr).splitlines()
+    assert done.returncode in {1, 2}
+    assert len(said) == 1, said
+    assert said[0].endswith(
+        "BALLAST_APPS: nowhere.bot cannot be imported: ModuleNotFoundError: No module named 'nowhere'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "said"),
+    [
+        (
+            "",
+            "shop",
+            "expected module:name of a ballast.App, such as shop.bot:app; shop: app has no such name",
+        ),
+        ("app = 3", "shop:app", "shop:app: app is a int"),
+        (
+            "x = 1\ny = x / 0",
+            "shop",
+            "shop cannot be imported: ZeroDivisionError: division by zero (shop.py, line 2)",
+        ),
+        ("def", "shop", "shop cannot be imported: SyntaxError: "),
+        ("", "shop:", "expected names such as shop.bot:app, comma separated; got 'shop:'"),
+        ("from ballast import App\napp = App('Shop')", "shop", "an app's name is 1 to 30 of a-z"),
+        ("from ballast import App\napp = App('users')", "shop", "an app cannot be called 'users'"),
+        (
+            "from ballast import App\napp = App('shop')\n@app.command('send', help='x')\ndef send(ctx): ...",
+            "shop",
+            "/send is a command of Ballast's own. Choose another name, or say replace=True",
+        ),
+    ],
+)
+def test_a_bad_app_is_told_in_one_line_with_its_place(
+    source: str, name: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(source)
+    done = run(tmp_path, "audit", name)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    info = tmp_path / "shop-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[ballast.apps]\nshop = shop:ours\n")
+    (tmp_path / "shop.py").write_text("from ballast import App\nours = App('shop')\n")
+    program = "from ballast.apps import installed; print([app.name for app in installed().apps])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": f"{ROOT}:{tmp_path}", "BALLAST_APPS": "shop:ours"},  # named twice, it is one
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "['shop']\n", done.stderr
+
+
+def app_with(*names: str, replace: bool = False, called: str = "shop") -> App:
+    app = App(called)
+    for name in names:
+        app.command(name, help="Help", replace=replace)(nothing)
+    return app
+
+
+def test_a_built_in_command_is_replaced_only_by_who_says_so() -> None:
+    with pytest.raises(SettingsError, match="/balance is a command of Ballast's own"):
+        registry((app_with("balance"),))
+    assert "balance" in registry((app_with("balance", replace=True),)).commands
+    assert {*registry(()).built_in} == {name for name, _ in (*COMMANDS, *ADMIN_COMMANDS)}
+    assert {*QUEUES, *(kind.partition(".")[0] for kind in JOB_TYPES)} <= RESERVED
+    assert {queue_of(kind) for kind in JOB_TYPES} <= {*QUEUES}
+
+
+def changed(called: str = "shop", off: str | None = None, **names: str) -> App:
+    app = App(called)
+    for word, name in names.items():
+        app.rename(word, name)
+    if off is not None:
+        app.switch_off(off)
+    return app
+
+
+def test_a_built_in_command_has_the_name_that_an_app_gives_it_and_its_old_one_is_free() -> None:
+    found = registry(
+        (changed(send="pay", balance="send", credit="topup"), app_with("balance", called="kiosk"))
+    )
+    assert {"pay", "send", "balance", "topup"} <= found.commands.keys()
+    assert "credit" not in found.commands
+    assert found.commands["pay"].help == "Send money: /pay @name 5.50 [memo]"
+    assert found.commands["pay"].handler.kind == "transactions.create"
+    assert found.commands["balance"].handler.kind == "kiosk.command.balance"
+    assert (found.name_of("send"), found.name_of("balance")) == ("pay", "send")
+    app = changed()
+    app.rename("send", "pay", help="Pay somebody")
+    assert registry((app, app_with("pay", called="kiosk", replace=True))).commands["pay"].help == "Help"
+    assert registry((app,)).commands["pay"].help == "Pay somebody"
+
+
+def test_a_built_in_command_that_is_switched_off_is_no_command_and_its_name_is_free() -> None:
+    found = registry((changed(off="history"), app_with("history", called="kiosk")))
+    assert found.commands["history"].handler.kind == "kiosk.command.history"
+    assert found.name_of("history") is None
+    assert "transactions.history" in found.handlers, "what waits from before is still done"
+    handled = changed(off="history")
+    handled.add_handler(CommandHandler("history", _callback))
+    assert registry((handled,)).left_to_handlers == {"history"}
+
+
+@pytest.mark.parametrize(
+    ("apps", "said"),
+    [
+        (
+            [changed(sned="pay")],
+            "shop: /sned cannot be renamed, for it is no built-in command. These are: /balance, ",
+        ),
+        ([changed(off="sned")], "shop: /sned cannot be switched off, for it is no built-in command."),
+        ([changed(start="hello")], "shop: /start cannot be renamed, for Telegram's apps send it."),
+        ([changed(off="start")], "shop: /start cannot be switched off, for Telegram's apps send it."),
+        ([changed(send="balance")], "shop: /balance and /send would both be called /balance"),
+        ([changed(send="pay", balance="pay")], "shop: /balance and /send would both be called /pay"),
+        ([changed(send="pay"), changed("kiosk", send="give")], "/send is renamed twice, by shop and kiosk"),
+        (
+            [changed(send="pay"), changed("kiosk", off="send")],
+            "/send is renamed by shop and switched off by kiosk",
+        ),
+        (
+            [changed(send="pay"), app_with("pay", called="kiosk")],
+            "kiosk: /pay is Ballast's own /send, renamed.",
+        ),
+    ],
+)
+def test_names_that_cannot_be_are_told_in_one_line(apps: list[App], said: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        registry(tuple(apps))
+    assert str(error.value).startswith("BALLAST_APPS: ")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_handler_of_python_telegram_bot_replaces_a_built_in_command_only_if_it_says_so() -> None:
+    handler = CommandHandler("start", _callback)
+    silent, loud = App("one"), App("two")
+    silent.add_handler(handler)
+    loud.add_handler(handler, replace=True)
+    with pytest.raises(SettingsError, match=r"/start is a command of Ballast's own.*replace=True"):
+        registry((silent,))
+    assert registry((loud,)).left_to_handlers == {"start"}
+
+
+def test_a_handler_that_keeps_its_state_in_one_process_is_refused() -> None:
+    conversation: ConversationHandler[Any] = ConversationHandler([], {}, [])
+    with pytest.raises(UsageError, match="keeps where each person stands in the memory of one process"):
+        App("shop").add_handler(conversation)
+    with pytest.raises(UsageError, match="expected a handler of python-telegram-bot"):
+        App("shop").add_handler(_callback)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="help is for commands, and a MessageHandler has none"):
+        App("shop").add_handler(MessageHandler(filters.PHOTO, _callback), help="Photos")
+
+
+def test_two_of_one_name_are_refused() -> None:
+    with pytest.raises(SettingsError, match="/buy is registered twice, by shop and kiosk"):
+        registry((app_with("buy"), app_with("buy", called="kiosk")))
+    app = app_with("give")  # a command and a job may share one
+    app.job(Give)(given)
+    registry((app,))
+    app.every(5)(nothing)
+    app.every(60)(nothing)
+    with pytest.raises(SettingsError, match=r"two handlers have the name shop\.every\.nothing"):
+        registry((app,))
+
+
+def test_an_earlier_kind_of_a_job_belongs_to_one_handler() -> None:
+    app = App("shop")
+    app.job(Give, aliases=["shop.gift"], attempts=7)(given)
+    registered = registry((app,))
+    assert registered.jobs == {"shop.give": Give, "shop.gift": Give}
+    assert [registered.handlers[kind].attempts for kind in registered.jobs] == [7, 7]
+    app.job(Gift)(given)
+    with pytest.raises(SettingsError, match=r"two handlers have the name shop\.gift"):
+        registry((app,))
+
+
+@pytest.mark.parametrize(
+    ("backoff", "waits"),
+    [(None, [2, 4, 8, 16]), (5, [5, 5, 5, 5]), ((1, 10.5, 60), [1, 10.5, 60, 60])],
+)
+def test_attempts_wait_as_long_as_the_job_says(backoff: Any, waits: list[float]) -> None:
+    app = App("shop")
+    app.job(Give, backoff=backoff)(given)
+    assert [app.jobs[Give].wait_seconds(tries) for tries in (1, 2, 3, 4)] == waits
+    assert app.jobs[Give].wait_seconds(100) == (3600 if backoff is None else waits[-1])
+
+
+@pytest.mark.parametrize(
+    ("register", "said"),
+    [
+        (lambda app: app.command("Buy", help="x"), "a command is 1 to 32 of a-z"),
+        (lambda app: app.command("buy", help=""), "help is one line"),
+        (lambda app: app.command("buy", help="x")(with_words), r"its handler is called as \(ctx\)"),
+        (lambda app: app.command("buy", help="x", arguments=Words)(nothing), r"called as \(ctx, args\)"),
+        (
+            lambda app: app.command("buy", help="x", unavailable="wait"),
+            '"queue", "refuse", LAST_KNOWN or a Reply',
+        ),
+        (lambda app: app.command("buy", help="x", database="none", unavailable="refuse"), "uses no database"),
+        (
+            lambda app: app.command(
+                "buy", help="x", unavailable=Reply("x", buttons=[[Button("y", Give(telegram_id=1))]])
+            ),
+            "the Reply that needs no database has no buttons",
+        ),
+        (lambda app: app.command("buy", help="x", database="some")(nothing), '"write", "read" or "none"'),
+        (lambda app: app.command("buy", help="x", attempts=0)(nothing), "attempts: expected 1 to 100"),
+        (lambda app: App("kiosk").job(Give)(given), "a kind that begins with 'kiosk' and a dot"),
+        (lambda app: [app.job(Give)(given), app.job(Give)(given)], "has a handler already"),
+        (lambda app: app.rename("send", "Pay!"), "a command is 1 to 32 of a-z"),
+        (lambda app: app.rename("send", "pay", help="Pay\nnow"), "/pay: help is one line"),
+        (
+            lambda app: [app.rename("send", "pay"), app.rename("send", "give")],
+            "renamed twice, to /pay and /give",
+        ),
+        (lambda app: app.job(Give, backoff=-1)(given), r"shop\.give: backoff: expected seconds, 0 to 86,400"),
+        (lambda app: app.job(Give, backoff=())(given), r"backoff: .*such as \(1, 10, 60\); got \(\)"),
+        (lambda app: app.job(Give, backoff=(1, "2"))(given), r"backoff: .*got \(1, '2'\)"),
+        (lambda app: app.job(Give, deadline=0)(given), "deadline: expected seconds, 1 to 2,592,000; got 0"),
+        (lambda app: app.job(Give, deadline=True)(given), "deadline: expected seconds.*got True"),
+        (
+            lambda app: app.job(Give, lane="item")(given),
+            r"lane: expected a field of Give \(telegram_id\); got 'item'",
+        ),
+        (
+            lambda app: app.job(Give, aliases="shop.gift")(given),
+            r"aliases: expected a list.*got 'shop\.gift'",
+        ),
+        (lambda app: app.job(Give, aliases=["kiosk.gift"])(given), "aliases: .*begin with 'shop' and a dot"),
+        (lambda app: app.every(0)(nothing), "expected 1 to 86,400 whole seconds"),
+        (lambda app: App("shop", schema="My Shop"), "schema: expected a name of lower-case letters"),
+    ],
+)
+def test_what_cannot_work_is_refused_where_it_is_registered(
+    register: Callable[[App], object], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        register(App("shop"))
+
+
+def test_a_reply_is_text_unless_it_says_that_it_is_html() -> None:
+    assert Reply("1 < 2 & 3").markup == "1 &lt; 2 &amp; 3"
+    assert Reply("<b>1</b>", html=True).markup == "<b>1</b>"
+    for text in ("", " ", "x" * 4097, "<" * 1025):
+        with pytest.raises(ValueError, match="1 to 4,096 characters"):
+            Reply(text)
+
+
+SHOP = """
+from pydantic import BaseModel, Field, SecretStr
+from ballast import App
+class Carrier(BaseModel):
+    password: SecretStr
+    port: int
+class Shop(BaseModel):
+    token: SecretStr = Field(min_length=8)
+    carrier: Carrier | None = None
+    items_max: int = Field(default=10, ge=1)
+app = App("shop", settings=Shop)
+"""
+
+
+@pytest.mark.parametrize("program", ["frontend", "worker", "audit"])
+def test_a_bad_option_of_an_app_stops_each_program_in_one_line(program: str, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / ".env").write_text("SHOP_TOKEN=long enough\nSHOP_ITEMS_MAX=none\n")
+    done = run(tmp_path, program, "shop")
+    said = (done.stdout + done.stderr).splitlines()
+    assert done.returncode in {1, 2}
+    assert len(said) == 1, said
+    assert "SHOP_ITEMS_MAX: " in said[0]
+    assert said[0].endswith("got 'none'")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("SHOP_TOKEN=hunter2", "SHOP_TOKEN: "),
+        ("SHOP_CARRIER=hunter2", "SHOP_CARRIER: "),
+        ('SHOP_CARRIER={"password": "hunter2"}', "SHOP_CARRIER: Field required"),
+        ("SHOP_TOKN=hunter2", "did you mean SHOP_TOKEN?"),
+        ("SHOP_ITEMS_MAX=3", "SHOP_TOKEN: expected a value; it is not set"),
+    ],
+)
+def test_an_apps_option_is_told_without_its_secret(env: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / ".env").write_text(env)
+    done = run(tmp_path, "audit", "shop")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+PROGRAMS_OF_OPERATORS = {
+    "status": ["-m", "ballast", "status"],
+    "breaker": ["-m", "ballast", "breaker"],
+    "jobs": ["-m", "ballast", "jobs", "failed"],
+    "broadcast": ["-m", "ballast", "broadcast", "list"],
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS_OF_OPERATORS)
+def test_an_apps_option_is_not_taken_for_a_misspelt_one(program: str, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP.replace("items_max", "database_url_of_carrier"))
+    (tmp_path / ".env").write_text("SHOP_TOKEN=long enough\nSHOP_DATABASE_URL_OF_CARRIER=3\n")
+    done = run_program(PROGRAMS_OF_OPERATORS[program], tmp_path, BALLAST_APPS="shop")
+    assert len(done.stderr.splitlines()) == 1  # that its server does not answer
+    assert "refused" in done.stderr or "does not answer" in done.stderr
+
+
+def test_the_breaker_can_be_set_whatever_is_wrong_with_an_app(tmp_path: Path, redis_url: str) -> None:
+    opened = run_program(
+        ["-m", "ballast", "breaker", "open"], tmp_path, BALLAST_APPS="nowhere", REDIS_URL=redis_url
+    )
+    assert (opened.returncode, opened.stderr) == (0, "")
+
+
+class Options(BaseModel):
+    greeting: str = "Welcome"
+
+
+def test_an_apps_options_are_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbcore.settings._of_apps", set())
+    monkeypatch.setenv("SHOP_GREETING", " Hello ")
+    found = registry((App("shop", settings=Options), App("kiosk", settings=Options))).settings
+    assert isinstance(found["shop"], Options)
+    assert found["shop"].model_dump() == {"greeting": "Hello"}
+    assert found["kiosk"].model_dump() == {"greeting": "Welcome"}
+
+
+def test_a_handler_gets_its_apps_options_by_their_model() -> None:
+    unused: Any = None
+    ctx = JobContext(
+        kind="shop.command.hello",
+        job_id="1",
+        attempt=1,
+        database="none",
+        user=None,
+        profile=None,
+        settings=unused,
+        engine=unused,
+        enqueue=unused,
+        announce=unused,
+        app_settings=Options(greeting="Hello"),
+    )
+    assert ctx.app_settings(Options).greeting == "Hello"
+    with pytest.raises(UsageError, match="its app has no settings=Words"):
+        ctx.app_settings(Words)

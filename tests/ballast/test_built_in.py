@@ -1,0 +1,105 @@
+"""What one file of ballast/builtin declares is everywhere that Ballast's own commands, jobs and periodic jobs are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from ballast.builtin import BUILT_IN, button_data
+from ballast.messages import Message
+from bot_frontend.built_in import BY_WORD
+from bot_frontend.buttons import BY_NAME
+from devstack.stack import ROOT
+from tests.programs import run_program
+from workers import messages as first_release
+
+LINES = """
+
+
+@replies.command("ping", help="Whether I am there")
+def ping(ctx):
+    return None
+
+
+@replies.every(60, database="none")
+def sweep(ctx):
+    return None
+
+
+class Ponder(UserJob):
+    kind = "balances.ponder"
+
+
+replies.built_in_job(Ponder, database="read")
+replies.built_in_command("ponder", Ponder, help="Think: /{name}", admin=True)
+"""
+
+
+def test_a_command_that_one_file_adds_is_in_the_menu_and_is_done(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "ballast", tmp_path / "ballast", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "ballast/builtin/replies.py").open("a") as file:
+        file.write(LINES)
+    done = run_program(["-m", "tests.ballast.declared"], tmp_path, ADMIN_IDS="1001")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["menu"]["ping"] == "Whether I am there"
+    assert "/ping – Whether I am there" in found["help"]
+    assert found["admins"]["ponder"] == "Think: /ponder"
+    assert found["kinds"]["/ping"] == "replies.command.ping"
+    assert found["kinds"]["/ponder"] == "balances.ponder"
+    queues = [
+        found["queues"][kind] for kind in ("replies.command.ping", "replies.every.sweep", "balances.ponder")
+    ]
+    assert queues == ["transactions", "replies", "balances"]
+    assert "replies.command.ping" in {*found["writing"]} & {*found["told"]}
+    assert "balances.ponder" in {*found["reading"]} - {*found["told"]}
+    assert {"replies.command.ping", "replies.every.sweep"} <= {*found["tasks"]}
+    assert {"every-replies.every.sweep", "health-probe", "broadcasts-watch"} == {*found["schedule"]}
+    assert found["without_task"] == ["balances.ponder"], "each job of Ballast's own has a task"
+    assert {each.task.removeprefix("workers.") for app in BUILT_IN for each in app.scheduled} <= {
+        *found["tasks"]
+    }
+
+
+def test_messages_are_found_where_the_first_release_had_them() -> None:
+    assert first_release.Message is Message
+
+
+def test_each_button_and_command_that_the_frontend_has_a_function_for_is_declared() -> None:
+    assert {button.name for app in BUILT_IN for button in app.buttons} == BY_NAME.keys()
+    assert BY_WORD.keys() <= {command.name for app in BUILT_IN for command in app.commands}
+
+
+def test_what_a_button_carries_is_read_as_it_was_written() -> None:
+    token, longest = "a-token_89abcdef", 10**16 - 1
+    for pattern, written, read in (
+        (
+            button_data.TRANSFER,
+            button_data.transfer(button_data.CONFIRM, token, 8),
+            {"decision": "c", "token": token, "owner": "8"},
+        ),
+        (
+            button_data.ADJUSTMENT,
+            button_data.adjustment(button_data.CANCEL, token, longest),
+            {"decision": "x", "token": token, "owner": str(longest)},
+        ),
+        (button_data.HISTORY, button_data.history(8, 16), {"owner": "8", "version": "16"}),
+        (
+            button_data.BROADCAST_CARD,
+            button_data.broadcast_card(7, "pause"),
+            {"id": "7", "what": "pause", "shown": None},
+        ),
+        (
+            button_data.BROADCAST_CARD,
+            button_data.broadcast_card(7, "go", "0123abcd"),
+            {"id": "7", "what": "go", "shown": "0123abcd"},
+        ),
+        (button_data.APP, button_data.app("0f" * 16), {"token": "0f" * 16}),
+    ):
+        found = pattern.fullmatch(written)
+        assert found is not None, written
+        assert found.groupdict() == read
+        assert [
+            button.data for app in BUILT_IN for button in app.buttons if button.data.fullmatch(written)
+        ] == [pattern], "no other button is meant by it"

@@ -1,0 +1,62 @@
+"""An app that renames, replaces and switches off built-in commands; run as a program, what the bot says then."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from ballast import App, JobContext, Reply
+
+app = App("shop")
+app.rename("send", "pay")
+app.rename("credit", "topup")
+app.rename("cancel", "stopthat")
+app.switch_off("help", "history", "broadcast", "debit", "resume")
+
+
+@app.command("balance", help="How rich you are", database="none", replace=True)
+def balance(ctx: JobContext) -> Reply:
+    return Reply("Rich.")
+
+
+def main() -> None:
+    from bot_frontend.commands import interpret, is_ours
+    from bot_frontend.dialogue import Dialogue
+    from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
+    from bot_frontend.updates import Sender, TextMessage
+    from dbcore.settings import load_settings
+    from dbcore.users import UserAccount, UserStatus
+    from workers import texts
+    from workers.jobs import CancelTransfers, DeliverReply, Envelope
+    from workers.notices import late_notice
+    from workers.origins import Origin
+
+    settings = load_settings()
+
+    def said(words: str, dialogue: Dialogue | None = None, sender: int = 8) -> tuple[str, Dialogue | None]:
+        """Or the kind of the job that the words make; and whether no handler of python-telegram-bot may have them."""
+        reading = TextMessage(5, 1, sender, True, Sender(sender, "bob", "Bob"), words)
+        intention = interpret(reading, dialogue, settings)
+        assert intention is not None
+        job = intention.job
+        text = job.messages[0].text if isinstance(job, DeliverReply) else job.kind
+        return f"{text}{' (ours)' if is_ours(reading, settings) else ''}", intention.dialogue
+
+    everybody = json.loads(sys.argv[1])
+    found = {words: said(words)[0] for words in everybody}
+    found |= {f"admin: {words}": said(words, sender=1001)[0] for words in json.loads(sys.argv[2])}
+    asked, dialogue = said("/pay @carol")
+    found |= {"asked": asked, "5": said("5", dialogue)[0], "left": said("/stopthat", dialogue)[0]}
+    waiting = Envelope.of(CancelTransfers(telegram_id=8), job_id="1", lane="user:8", origin=Origin(8, 8))
+    account = UserAccount(1, 8, "bob", "Bob", UserStatus.ACTIVE, 1, 0, settings.currency, 0, created=True)
+    found |= {
+        "saved": late_notice(waiting, settings)[0].text,
+        "welcome": texts.welcome(account, settings),
+        "failed": texts.failed("ABC"),
+        "stopped": texts.BROADCASTS_STOPPED,
+    }
+    print(json.dumps({"said": found, "menu": dict(COMMANDS), "admins": dict(ADMIN_COMMANDS)}))
+
+
+if __name__ == "__main__":
+    main()

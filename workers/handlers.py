@@ -1,0 +1,57 @@
+"""What does each kind of job in this process: the functions that `job_task` registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workers.jobs import INSTALLED, Job, JobInvalid, queue_of, task_name
+
+
+@dataclass(frozen=True)
+class Handler:
+    """apply -- from the job's `Work` to its answer, or to an errand (execution.py).
+    apply_many -- from the `Work` of several jobs to the answer of each, or to what that job alone would have raised. If
+        it raises, they are done again in halves, and what a transaction did for some of them is found by their keys.
+    """
+
+    job_type: type[Job]
+    apply: Callable[[Any], Any]
+    apply_many: Callable[[Sequence[Any]], Sequence[Any]] | None = None
+
+
+_handlers: dict[str, Handler] = {}
+
+
+def register(handler: Handler) -> None:
+    _handlers[handler.job_type.kind] = handler
+
+
+def find(kind: str) -> Handler | None:
+    return _handlers.get(kind)
+
+
+def handler_of(kind: str) -> Handler:
+    """Raises JobInvalid if this process has none."""
+    try:
+        return _handlers[kind]
+    except KeyError:
+        raise JobInvalid(f"kind: no task of this worker does {kind}") from None
+
+
+def is_short(kind: str) -> bool:
+    """Whether other jobs may wait behind one in the process that does it. An app's may take a minute."""
+    handler = INSTALLED.handlers.get(kind)
+    return handler is None or handler.built_in is not None
+
+
+def batch_of(kind: str) -> int:
+    """How many jobs of a kind that is not short are done by one call."""
+    handler = INSTALLED.handlers.get(kind)
+    return 1 if handler is None else handler.batch or 1
+
+
+def tasks_of(queue: str) -> list[str]:
+    """The tasks of a queue whose jobs are short, by the names that Celery has them under."""
+    return [task_name(kind) for kind in _handlers if queue_of(kind) == queue and is_short(kind)]

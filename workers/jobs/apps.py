@@ -1,0 +1,46 @@
+"""The jobs of apps: those they define, their commands, and the runs of what is periodic."""
+
+from __future__ import annotations
+
+from types import new_class
+from typing import Any
+
+from pydantic import Field
+
+from ballast.builtin.jobs import UserJob
+from ballast.jobs import Job, TelegramUpdate
+from workers.jobs.installed import INSTALLED
+
+
+class AppCommand(UserJob):
+    """Somebody's command, with the arguments as the app's model dumps them."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class PeriodicRun(Job):
+    """One run of what an app does every so often."""
+
+
+APPS_WITH_HANDLERS = tuple(app for app in INSTALLED.apps if app.telegram_handlers)
+"""Those with handlers of python-telegram-bot. An update is the first one's that wants it."""
+
+
+def _of_kind(base: type[Job], kind: str) -> type[Job]:
+    return new_class(kind, (base,), {"kind": kind})
+
+
+APP_JOB_TYPES: dict[str, type[Job]] = {
+    **{
+        command.handler.kind: _of_kind(AppCommand, command.handler.kind)
+        for app in INSTALLED.everybody
+        for command in app.commands
+        if command.built_in is None
+    },
+    **{
+        kind: job_type if job_type.kind == kind else _of_kind(job_type, kind)
+        for kind, job_type in INSTALLED.jobs.items()
+    },
+    **{kind: _of_kind(PeriodicRun, kind) for kind in INSTALLED.periodic},
+    **{app.telegram_kind: _of_kind(TelegramUpdate, app.telegram_kind) for app in APPS_WITH_HANDLERS},
+}

@@ -1,0 +1,367 @@
+"""The tasks of apps: one for each command, job and periodic function that they register."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from ballast.asking import Ask
+from ballast.batch import BatchContext, Batched
+from ballast.builtin import button_data
+from ballast.context import JobContext, User
+from ballast.jobs import OWNER, Discard, Job, Snooze, TelegramUpdate
+from ballast.messages import Button as Shown
+from ballast.messages import Message
+from ballast.registered import Handler
+from ballast.replies import Reply
+from dbcore import keys, outbox, users
+from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
+from dbcore.fingerprints import fingerprint
+from dbcore.guard.refusal import Refuse
+from dbcore.last_known import LAST_KNOWN
+from dbcore.redis_client import redis_time
+from dbcore.users import Profile
+from workers import process
+from workers.app_buttons import AppButtons, PressedJob
+from workers.app_questions import JobDialogue, dialogue_of
+from workers.celery import app
+from workers.execution import Work
+from workers.inbox import Acceptance, dialogue_key
+from workers.jobs import INSTALLED, JOB_TYPES, AppCommand, Envelope, JobInvalid, PressAppButton, enqueued_lane
+from workers.not_now import NotNow
+from workers.origins import Origin, messages_of
+from workers.periods import period_of
+from workers.profiles import profile_of
+from workers.tasks.job_task import job_task
+
+MESSAGES_MAX = 10
+
+TOO_OLD = "I do not know this button any more. Please start again."
+NOT_YOURS = "This button belongs to somebody else."
+PRESSED_BEFORE = "You pressed this before, and it is done once."
+
+NO_ROOM_SECONDS = 5.0
+"""A job that has to enqueue another, for which the inbox has no room, is tried again after this."""
+
+
+def _run(handler: Handler, work: Work[Job]) -> list[Message]:
+    ctx = _context(handler, work)
+    _register(work)
+    try:
+        outcome = _called(handler, *_parameters(handler, ctx, work.job))
+        _remember(work.job, outcome)
+        return _messages(work, outcome)
+    except Unavailable as away:
+        if not ctx.has_effects:
+            raise
+        raise _unknown(away) from away
+    except Exception as error:  # noqa: BLE001  what it does not raise again is an answer
+        return _ended_by(work, error)
+
+
+def _run_batch(handler: Handler, works: Sequence[Work[Job]]) -> list[list[Message] | Exception]:
+    """Raises what may be the fault of one of several jobs, and an outage."""
+    batched = [
+        Batched(_payload(handler, work.job), work.job_id, work.tries + 1, _user(work)) for work in works
+    ]
+    ctx: BatchContext[Job] = BatchContext(batched, **_surroundings(handler, works[0]))
+    try:
+        outcomes = ctx.checked(_called(handler, ctx, [each.job for each in batched]))
+    except Unavailable as away:
+        if not ctx.has_effects:
+            raise
+        raise _unknown(away) from away
+    except Exception as error:
+        if len(works) > 1 or isinstance(error, DatabaseAway):
+            raise
+        outcomes = [error]
+    return [_answered(ctx, work, outcome) for work, outcome in zip(works, outcomes, strict=True)]
+
+
+def _run_alone(handler: Handler, work: Work[Job]) -> list[Message]:
+    """By a handler of batches."""
+    (result,) = _run_batch(handler, [work])
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _answered(ctx: BatchContext[Job], work: Work[Job], outcome: Any) -> list[Message] | Exception:
+    """What becomes of one job of a batch, whatever became of the others."""
+    try:
+        return _ended_by(work, outcome) if isinstance(outcome, Exception) else _messages(work, outcome)
+    except Unavailable as away:
+        return _unknown(away) if ctx.has_effects else away
+    except Exception as error:  # noqa: BLE001  the job is given back for it, which logs it
+        return error
+
+
+def _called(handler: Handler, *arguments: Any) -> Any:
+    outcome: Any = handler.function(*arguments)
+    return asyncio.run(_awaited(outcome)) if inspect.isawaitable(outcome) else outcome
+
+
+def _ended_by(work: Work[Job], error: Exception) -> list[Message]:
+    """The answer to a job that ended so. Raises what its end is if it is no answer."""
+    match error:
+        case Refuse():
+            if work.origin is None:
+                raise Discard(f"refused, and nobody waits for the answer: {error.message}") from error
+            return messages_of(Reply(error.message), work.origin)
+        case Snooze():
+            raise NotNow(error.seconds) from error
+    raise error
+
+
+def _unknown(away: Unavailable) -> OutcomeUnknown:
+    """This statement had no effect, but one before it had: the job is not to be answered as if it had not."""
+    return OutcomeUnknown(away.kind, away.retry_after_seconds)
+
+
+def _remember(job: Job, outcome: Any) -> None:
+    """Of a command that answers with it while the database is unavailable."""
+    command = INSTALLED.commands_of.get(job.kind)
+    if not isinstance(job, AppCommand) or command is None or command.unavailable is not LAST_KNOWN:
+        return
+    replies = outcome if isinstance(outcome, Sequence) else [outcome]
+    if all(isinstance(each, Reply) and not each.buttons and each.to is None for each in replies):
+        process.current().inbox.answers.keep(job, replies)
+
+
+def _register(work: Work[Job]) -> None:
+    """Put on record who writes to a bot whose /start is a handler of python-telegram-bot's, as /start of ours does."""
+    if "start" not in INSTALLED.left_to_handlers or work.origin is None:
+        return
+    if isinstance(work.job, TelegramUpdate) and (profile := _profile(work.job)) is not None:
+        users.get_or_create(work.engine, profile=profile)
+
+
+async def _awaited(outcome: Any) -> Any:
+    return await outcome
+
+
+def _parameters(handler: Handler, ctx: JobContext, job: Job) -> list[Any]:
+    if handler.payload is None:
+        return [ctx]
+    if not isinstance(job, AppCommand):
+        return [ctx, _payload(handler, job)]
+    try:
+        return [ctx, handler.payload.model_validate_json(json.dumps(job.arguments))]
+    except ValidationError as error:
+        # The release that took them had another model. What somebody wrote stays out of the log.
+        wrong = ", ".join(sorted({str(each["loc"][0]) if each["loc"] else "all" for each in error.errors()}))
+        raise JobInvalid(f"{handler.kind}: arguments that this release does not take: {wrong}") from None
+
+
+def _payload(handler: Handler, job: Job) -> Job:
+    payload = handler.payload
+    if payload is not None and handler.kind in handler.aliases and issubclass(payload, Job):
+        return payload.decode(job.model_dump(mode="json"))  # under an alias it came as a type of its own
+    return job
+
+
+def _context(handler: Handler, work: Work[Job]) -> JobContext:
+    return JobContext(
+        job_id=work.job_id,
+        attempt=work.tries + 1,
+        user=_user(work),
+        profile=_profile(work.job),
+        enqueue=partial(_enqueue, work),
+        **_surroundings(handler, work),
+    )
+
+
+def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
+    """What is the same for all jobs of a handler."""
+    return {
+        "kind": handler.kind,
+        "database": handler.database,
+        "settings": work.settings,
+        "engine": work.engine,
+        "announce": _announce,
+        "app_settings": INSTALLED.settings.get(handler.kind.partition(".")[0]),
+    }
+
+
+def _profile(job: Job) -> Profile | None:
+    """Who wrote just now; None of a job that nobody wrote."""
+    match job:
+        case AppCommand():
+            return profile_of(job)
+        case TelegramUpdate(telegram_id=int(telegram_id)):
+            return Profile(telegram_id, job.username, job.first_name, job.language_code)
+    return None
+
+
+def _announce() -> None:
+    process.current().link.note_jobs()
+    outbox.announce()
+
+
+def _user(work: Work[Job]) -> User | None:
+    job = work.job
+    if isinstance(job, AppCommand | TelegramUpdate) and job.telegram_id is not None:
+        return User(job.telegram_id, job.username, job.first_name, job.language_code)
+    telegram_id = getattr(job, OWNER, None)
+    if telegram_id is None and work.origin is not None:
+        telegram_id = work.origin.asker_id
+    return User(telegram_id) if isinstance(telegram_id, int) else None
+
+
+def _buttons(work: Work[Job], reply: Reply, place: int) -> list[list[Shown]]:
+    """As the message carries them; what they stand for is kept by then.
+
+    place -- of the reply among those of the job: the same button has the same token in each attempt.
+    """
+    if not reply.buttons:
+        return []
+    user = _user(work)
+    owner_id = reply.to if reply.to is not None or user is None else user.telegram_id
+    if owner_id is None:
+        raise UsageError(
+            "buttons need somebody who may press them: give the job a telegram_id, or the reply a `to`"
+        )
+    kept = AppButtons(process.current().redis)
+    rows: list[list[Shown]] = []
+    for row_number, row in enumerate(reply.buttons):
+        rows.append([])
+        for number, button in enumerate(row):
+            INSTALLED.require_job(button.job.kind)
+            written = button.job.model_dump_json()
+            token = fingerprint("button", work.job_id, place, row_number, number, button.job.kind, written)
+            kept.keep(token, PressedJob(kind=button.job.kind, fields=json.loads(written), owner_id=owner_id))
+            rows[-1].append(Shown(text=button.text, data=button_data.app(token)))
+    return rows
+
+
+@job_task(PressAppButton)
+def press(work: Work[PressAppButton]) -> list[Message]:
+    """Have done what the button stands for: once, however often it is pressed."""
+    pressed = AppButtons(process.current().redis).find(work.job.token)
+    if pressed is None or pressed.kind not in INSTALLED.jobs:
+        return work.toast(TOO_OLD, matters=True)
+    if pressed.owner_id != work.job.telegram_id:
+        return work.toast(NOT_YOURS, matters=False)
+    job = JOB_TYPES[pressed.kind].decode(pressed.fields)
+    status = _accept(work, job, f"button-{work.job.token}", pressed_message_id=work.message_id)
+    return [] if status is Acceptance.ACCEPTED else work.toast(PRESSED_BEFORE, matters=False)
+
+
+def _messages(work: Work[Job], outcome: Any) -> list[Message]:
+    """The answers; jobs among what was returned are on record by then."""
+    parts = outcome if isinstance(outcome, Sequence) and not isinstance(outcome, str | bytes) else [outcome]
+    messages: list[Message] = []
+    asks: list[JobDialogue] = []
+    for place, part in enumerate(parts):
+        match part:
+            case None:
+                continue
+            case Reply():
+                messages += messages_of(
+                    part,
+                    work.origin,
+                    _buttons(work, part, place),
+                    pressed_message_id=work.message_id,
+                )
+            case Job():
+                _enqueue(work, part, None)
+            case Ask():
+                asks.append(_question(work, part))
+                messages.append(asks[-1].job.message(_asker(work)[1]))
+            case _:
+                raise TypeError(
+                    "expected a Reply, a Job, an Ask, a list of them or None from the handler, got "
+                    f"{type(part).__name__}"
+                )
+    if len(messages) > MESSAGES_MAX:
+        raise ValueError(f"expected at most {MESSAGES_MAX} replies from the handler, got {len(messages)}")
+    if len(asks) > 1:
+        raise ValueError(f"expected one Ask from the handler, got {len(asks)}")
+    for dialogue in asks:  # last, so that nothing waits for an answer to what is not asked
+        user_id, origin = _asker(work)
+        worker, key = process.current(), dialogue_key(origin.chat_id, user_id)
+        worker.inbox.ask(work.job_id, worker.owner, key, dialogue.model_dump_json())
+    return messages
+
+
+def _asker(work: Work[Job]) -> tuple[int, Origin]:
+    """Who is asked, and where."""
+    if work.origin is None or work.origin.asker_id is None:
+        raise UsageError("Ask needs somebody who wrote or pressed: this job comes from no chat")
+    return work.origin.asker_id, work.origin
+
+
+def _question(work: Work[Job], ask: Ask) -> JobDialogue:
+    INSTALLED.require_job(ask.job.kind)
+    user_id, origin = _asker(work)
+    return dialogue_of(ask, job_id=work.job_id, user_id=user_id, origin=origin)
+
+
+def _enqueue(work: Work[Job], job: Job, key: str | None) -> None:
+    """Have a job done next, by the key that it was given."""
+    if job.kind not in JOB_TYPES:
+        raise JobInvalid(f"{job.kind}: expected a job of workers.jobs, or of an app of BALLAST_APPS")
+    worker, written = process.current(), fingerprint(job.kind, job.model_dump_json())
+    if key is None:
+        job_id = f"of-{fingerprint(work.job_id, written)[:40]}"
+    else:
+        keys.require_of_job(key)
+        if not worker.inbox.binds(key, written):
+            raise JobInvalid(
+                f"key: {key} came before with another job; expected the same one, or another key"
+            )
+        job_id = keys.job_id_of(key)
+    _accept(work, job, job_id)
+
+
+def _accept(work: Work[Any], job: Job, job_id: str, *, pressed_message_id: int | None = None) -> Acceptance:
+    """Take a job on record, for the chat of this one, and for its own user or else this one's.
+
+    Raises NotNow if there is no room.
+    """
+    worker, user = process.current(), _user(work)
+    telegram_id = getattr(job, OWNER, None if user is None else user.telegram_id)
+    envelope = Envelope.of(
+        job,
+        job_id=job_id,
+        lane=enqueued_lane(job_id, job.kind, job.model_dump(mode="json"), telegram_id),
+        origin=work.origin,
+        message_id=pressed_message_id,
+    )
+    receipt = worker.inbox.accept(envelope)
+    if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
+        raise NotNow(NO_ROOM_SECONDS)
+    if receipt.ticket is not None:
+        worker.publisher.publish(receipt.ticket)
+    return receipt.status
+
+
+for _handler in INSTALLED.handlers.values():
+    if _handler.built_in is None and _handler.batch is None:
+        job_task(JOB_TYPES[_handler.kind])(partial(_run, _handler))
+    elif _handler.built_in is None:
+        job_task(JOB_TYPES[_handler.kind], many=partial(_run_batch, _handler))(partial(_run_alone, _handler))
+
+
+@app.task(name="workers.health.tick")
+def tick(kind: str) -> None:
+    """Have this period's run of what an app does every so often done, unless one is on record already. Asked for more
+    often than once a period.
+    """
+    periodic = INSTALLED.periodic.get(kind)
+    if periodic is None:
+        return  # of a release before
+    worker = process.current()
+    period = period_of(periodic, redis_time(worker.redis))
+    lane = f"every:{kind}"
+    if period is None or worker.inbox.is_waiting(lane):
+        return
+    receipt = worker.inbox.accept(Envelope.of(JOB_TYPES[kind](), job_id=f"every-{kind}-{period}", lane=lane))
+    if receipt.ticket is not None:
+        worker.publisher.publish(receipt.ticket)
