@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import op
-
 from dbcore.qualified_names import qualified
 
 FOLDER = Path(__file__).with_name("migrations") / "sql"
@@ -15,6 +13,8 @@ FOLDER = Path(__file__).with_name("migrations") / "sql"
 
 def run(revision: str, *names: str) -> None:
     """In the schema that is migrated."""
+    from alembic import op  # who looks only for the files, as each worker does, needs none of it
+
     schema = op.get_context().opts["version_table_schema"]
     for name in names:
         sql = (FOLDER / revision / f"{name}.sql").read_text(encoding="utf-8")

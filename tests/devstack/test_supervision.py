@@ -127,11 +127,13 @@ def test_killing_supervisord_ends_its_programs_each_by_its_signal(open_folder: P
 TALKS = """
 import sys, time
 from pathlib import Path
+count = Path(sys.argv[1])
 number = 0
 while True:
     number += 1
     print("line", number, flush=True)
-    Path(sys.argv[1]).write_text(str(number))
+    count.with_suffix(".new").write_text(str(number))
+    count.with_suffix(".new").replace(count)
     time.sleep(0.02)
 """
 
@@ -151,8 +153,8 @@ def test_a_full_disk_ends_no_supervisord_and_its_logs_go_on_after(open_folder: P
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
         said = int(count.read_text())
-        until(lambda: int(count.read_text() or 0) > said + 50)
+        until(lambda: int(count.read_text()) > said + 50)
         assert supervisor.sight()["talker"].state in {"STARTING", "RUNNING"}
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
-        lately = f"line {int(count.read_text() or 0) + 20}\n".encode()
+        lately = f"line {int(count.read_text()) + 20}\n".encode()
         until(lambda: lately in log.read_bytes())
