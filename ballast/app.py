@@ -64,6 +64,7 @@ HELP_LENGTH_MAX = 256
 EVERY_SECONDS_MAX = 86_400
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+_CONTEXT = re.compile(r"\b(Job|Batch)Context\b")
 _COMMAND = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -461,7 +462,27 @@ class App:
             inspect.signature(function).bind(*[None] * (1 if payload is None else 2))
         except TypeError:
             raise UsageError(f"{kind}: its handler is called as {expected}") from None
+        if payload is not None and _has_context_second(function):
+            raise UsageError(
+                f"{kind}: its handler is called as {expected}, and its second parameter is the context"
+            )
         return Handler(kind, function, payload, database, attempts, batch=batch)
+
+
+def _has_context_second(function: Callable[..., object]) -> bool:
+    """Whether its two parameters stand the wrong way round, by their annotations or else by their names."""
+    parameters = [*inspect.signature(function).parameters.values()]
+    return len(parameters) > 1 and not _is_context(parameters[0]) and _is_context(parameters[1])
+
+
+def _is_context(parameter: inspect.Parameter) -> bool:
+    annotation = parameter.annotation
+    if annotation is inspect.Parameter.empty:
+        return parameter.name in {"ctx", "context"}
+    written = (
+        annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", str(annotation))
+    )
+    return _CONTEXT.search(written) is not None
 
 
 def _require_command(name: str) -> None:

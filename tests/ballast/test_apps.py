@@ -57,6 +57,9 @@ def with_words(ctx: JobContext, args: Words) -> None: ...
 def given(ctx: JobContext, job: Any) -> None: ...
 
 
+def swapped(args: Any, ctx: JobContext) -> None: ...
+
+
 BUTTON = Button("Give", Give(telegram_id=1))
 
 
@@ -272,6 +275,15 @@ def test_attempts_wait_as_long_as_the_job_says(backoff: Any, waits: list[float])
         (lambda app: app.command("buy", help=""), "help is one line"),
         (lambda app: app.command("buy", help="x")(with_words), r"its handler is called as \(ctx\)"),
         (lambda app: app.command("buy", help="x", arguments=Words)(nothing), r"called as \(ctx, args\)"),
+        (
+            lambda app: app.command("buy", help="x", arguments=Words)(swapped),
+            r"called as \(ctx, args\), and its second parameter is the context",
+        ),
+        (
+            lambda app: app.command("buy", help="x", arguments=Words)(lambda args, ctx: None),
+            "its second parameter is the context",
+        ),
+        (lambda app: app.job(Give, batch=5)(swapped), r"called as \(ctx, jobs\), and its second parameter"),
         (
             lambda app: app.command("buy", help="x", unavailable="wait"),
             '"queue", "refuse", LAST_KNOWN or a Reply',
