@@ -55,6 +55,8 @@ from dbcore.qualified_names import is_plain_name
 if TYPE_CHECKING:
     from telegram.ext import BaseHandler
 
+    from ballast.telegram_handlers import Groups
+
 A = TypeVar("A", bound=BaseModel)
 J = TypeVar("J", bound=Job)
 R = TypeVar("R", bound=Receiving)
@@ -99,7 +101,7 @@ class App:
         self.jobs: dict[type[Job], Handler] = {}
         self.periodic: list[Periodic] = []
         self.checks: list[AuditCheck] = []
-        self.telegram_handlers: dict[int, list[BaseHandler[Any, Any, Any]]] = {}
+        self.telegram_handlers: Groups = {}
         self.handled_commands: dict[str, HandledCommand] = {}
         self.renamed: dict[str, Renamed] = {}
         self.switched_off: set[str] = set()
@@ -324,24 +326,28 @@ class App:
         group: int = 0,
         *,
         help: str | None = None,
+        database: Database = "write",
         replace: bool = False,
     ) -> None:
         """Have a handler of python-telegram-bot run as it is, by a worker. It gets the updates that are neither a
         command nor a button of Ballast's own or an app's, nor an answer to a question of Ballast's; it has 60 seconds,
-        and `context.ballast` is a JobContext. While the database is unavailable its update waits. A handler that the
-        database interrupts is run again from its beginning; one that raises has failed, and whoever wrote is told a
-        reference.
+        and `context.ballast` is a JobContext. A handler that the database interrupts is run again from its beginning;
+        one that raises has failed, and whoever wrote is told a reference.
 
         group -- of each group the first handler that wants an update runs, lower groups first, as in
             `Application.add_handler`.
         help -- of a CommandHandler: its line in the menu and /help. Default: it is in neither.
+        database -- as of a command. While the database is unavailable the update waits, unless this is "none". An
+            update that several groups want waits for what one of them needs.
         replace -- of a CommandHandler: take the place of the built-in commands of its names.
 
         Raises UsageError for a ConversationHandler, whose state is one process's.
         """
-        from ballast.telegram_handlers import require_runnable
+        from ballast.telegram_handlers import Added, require_runnable
 
         require_runnable(handler)
+        if database not in get_args(Database):
+            raise UsageError(f'add_handler: database is "write", "read" or "none", got {database!r}')
         names: frozenset[str] = getattr(handler, "commands", frozenset())
         if help is not None and not names:
             raise UsageError(f"help is for commands, and a {type(handler).__name__} has none")
@@ -349,7 +355,7 @@ class App:
             if help is not None:
                 _require_line(name, help)
             self.handled_commands[name] = HandledCommand(help, replace)
-        self.telegram_handlers.setdefault(group, []).append(handler)
+        self.telegram_handlers.setdefault(group, []).append(Added(handler, database))
 
     def rename(self, command: str, to: str, *, help: str | None = None) -> None:
         """Call a built-in command by another name. The menu, /help and what the bot says follow, and the old name is
@@ -379,10 +385,9 @@ class App:
         """
         self.switched_off.update(commands)
 
-    @property
-    def telegram_kind(self) -> str:
-        """Of the jobs that run them."""
-        return f"{self.name}.telegram"
+    def telegram_kind(self, database: Database) -> str:
+        """Of the jobs that run handlers of python-telegram-bot which need so much of the database."""
+        return f"{self.name}.telegram" if database == "write" else f"{self.name}.telegram_{database}"
 
     def webhook(self, path: str) -> Callable[[R], R]:
         """Decorates the function that takes what a provider sends by POST to `/apps/<the app's name><path>` of the
@@ -429,17 +434,20 @@ class App:
             *self.jobs.values(),
             *(replace(handler, kind=kind) for handler in self.jobs.values() for kind in handler.aliases),
             *(periodic.handler for periodic in self.periodic),
-            *self._telegram_handler(),
+            *self.running_telegram_handlers,
         ]
 
-    def _telegram_handler(self) -> list[Handler]:
+    @property
+    def running_telegram_handlers(self) -> list[Handler]:
         """What runs the handlers of python-telegram-bot, if there are any."""
         if not self.telegram_handlers:
             return []
-        from ballast.telegram_handlers import run
+        from ballast.telegram_handlers import databases, run
 
         function = partial(run, self.telegram_handlers)
-        return [self._handler(self.telegram_kind, function, TelegramUpdate, "write", 1)]
+        # "write" too: what waits from before may be of that kind.
+        needed: list[Database] = sorted({"write", *databases(self.telegram_handlers)})
+        return [self._handler(self.telegram_kind(each), function, TelegramUpdate, each, 1) for each in needed]
 
     def _handler(
         self,

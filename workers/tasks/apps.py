@@ -52,7 +52,8 @@ NO_ROOM_SECONDS = 5.0
 
 def _run(handler: Handler, work: Work[Job]) -> list[Message]:
     ctx = _context(handler, work)
-    _register(work)
+    if handler.database != "none":
+        _register(work)
     try:
         outcome = _called(handler, *_parameters(handler, ctx, work.job))
         _remember(work.job, outcome)
