@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace as changed
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
@@ -43,6 +43,7 @@ from ballast.registered import (
     Handling,
     Periodic,
     Renamed,
+    SwitchedOff,
     Unavailable,
 )
 from ballast.replies import Reply
@@ -99,12 +100,14 @@ class App:
         self.settings = settings
         self.commands: list[Command] = []
         self.jobs: dict[type[Job], Handler] = {}
+        self.replacements: dict[type[Job], Handler] = {}
+        """What does jobs of Ballast's own."""
         self.periodic: list[Periodic] = []
         self.checks: list[AuditCheck] = []
         self.telegram_handlers: Groups = {}
         self.handled_commands: dict[str, HandledCommand] = {}
         self.renamed: dict[str, Renamed] = {}
-        self.switched_off: set[str] = set()
+        self.switched_off = SwitchedOff()
         self.webhooks: dict[str, Receiving] = {}
         """By their paths."""
 
@@ -199,6 +202,7 @@ class App:
         lane: str | None = ...,
         aliases: Sequence[str] = ...,
         batch: None = None,
+        replace: bool = ...,
     ) -> Callable[[Callable[[JobContext, J], Answers]], Callable[[JobContext, J], Answers]]: ...
 
     @overload
@@ -213,6 +217,7 @@ class App:
         lane: str | None = ...,
         aliases: Sequence[str] = ...,
         batch: int,
+        replace: bool = ...,
     ) -> Callable[
         [Callable[[BatchContext[J], list[J]], BatchAnswers]],
         Callable[[BatchContext[J], list[J]], BatchAnswers],
@@ -229,8 +234,10 @@ class App:
         lane: str | None = OWNER,
         aliases: Sequence[str] = (),
         batch: int | None = None,
+        replace: bool = False,
     ) -> Callable[[Any], Any]:
-        """Decorates the handler of a Job of this app, whose kind begins with the app's name and a dot.
+        """Decorates the handler of a Job of this app, whose kind begins with the app's name and a dot; or with
+        `replace=True` of a job of Ballast's own.
 
         attempts -- how often it is tried if it raises.
         backoff -- the seconds between attempts: one number, or several, such as (1, 10, 60), of which the last is
@@ -245,6 +252,9 @@ class App:
             a list of jobs, and returns a list with an outcome per job, in their order: what it would return for that
             job alone, or a Refuse, Snooze or Discard. What it raises is one job's fault: they are done again in
             smaller batches, down to that one. A batch has 60 seconds. At most one job of each lane is in it.
+        replace -- do a job of Ballast's own, such as `DecideTransfer` of ballast.builtin.transfers, in its place. It
+            keeps its kind, queue and lane, so what already waits is done by this handler. `ctx.built_in()` does what
+            Ballast would have done.
 
         Raises UsageError for a wrong kind, option or handler.
 
@@ -258,37 +268,50 @@ class App:
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             kind = getattr(job_type, "kind", "")
-            if not kind.startswith(f"{self.name}."):
+            if replace and (lane != OWNER or aliases):
+                raise UsageError(f"{kind}: a job of Ballast's own keeps its lane and has no aliases")
+            if not replace and not kind.startswith(f"{self.name}."):
                 raise UsageError(
                     f"{job_type.__name__}: expected a kind that begins with {self.name!r} and a dot, such as "
-                    f'class {job_type.__name__}(Job, kind="{self.name}.{job_type.__name__.lower()}"); got {kind!r}'
+                    f'class {job_type.__name__}(Job, kind="{self.name}.{job_type.__name__.lower()}"); got {kind!r}. '
+                    "For a job of Ballast's own say replace=True"
                 )
-            if job_type in self.jobs:
-                raise UsageError(f"{kind} has a handler already: {self.jobs[job_type].function.__name__}")
-            self.jobs[job_type] = replace(
+            handlers = self.replacements if replace else self.jobs
+            if job_type in handlers:
+                raise UsageError(f"{kind} has a handler already: {handlers[job_type].function.__name__}")
+            handlers[job_type] = changed(
                 self._handler(kind, function, job_type, database, attempts, batch=checked_batch(kind, batch)),
                 backoff=checked_backoff(kind, backoff),
                 deadline=checked_deadline(kind, deadline),
                 lane=checked_lane(kind, lane, job_type),
                 aliases=checked_aliases(kind, aliases, self.name),
+                replaced_by=self.name if replace else None,
             )
             return function
 
         return register
 
-    def every(self, seconds: int, *, database: Database = "write") -> Callable[[Handling], Handling]:
+    def every(
+        self, seconds: int, *, database: Database = "write", replace: str | None = None
+    ) -> Callable[[Handling], Handling]:
         """Decorates a function of a JobContext that is run once in each period of so many seconds, by one worker of
         all. If one run takes longer than the period, or waits for the database, the next are left out.
 
         seconds -- 1 to 86,400. Periods are counted from 1970.
+        replace -- the name of a periodic job of Ballast's own, such as "broadcasts-watch", whose place it takes.
         """
         if not 1 <= seconds <= EVERY_SECONDS_MAX or seconds != int(seconds):
             raise UsageError(f"every: expected 1 to {EVERY_SECONDS_MAX:,} whole seconds, got {seconds!r}")
 
-        return self._periodically(int(seconds), "every", database)
+        return self._periodically(int(seconds), "every", database, replace)
 
     def cron(
-        self, expression: str, *, timezone: str = "UTC", database: Database = "write"
+        self,
+        expression: str,
+        *,
+        timezone: str = "UTC",
+        database: Database = "write",
+        replace: str | None = None,
     ) -> Callable[[Handling], Handling]:
         """Decorates a function of a JobContext that is run once at each of these times, by one worker of all. A time
         that was missed is made up for within the hour.
@@ -296,6 +319,7 @@ class App:
         expression -- cron's five fields: minute, hour, day of the month, month, day of the week, such as `0 9 * * 1-5`.
             A day must fit both of its fields.
         timezone -- such as `Europe/Berlin`. A time that its clocks skip is left out; one that they repeat counts once.
+        replace -- as of `every`.
         """
         if len(expression.split()) != 5:
             raise UsageError(
@@ -308,14 +332,14 @@ class App:
             raise UsageError(
                 f"timezone: expected the name of one, such as Europe/Berlin; got {timezone!r}"
             ) from None
-        return self._periodically(Cron(expression, timezone), "cron", database)
+        return self._periodically(Cron(expression, timezone), "cron", database, replace)
 
     def _periodically(
-        self, when: int | Cron, what: str, database: Database
+        self, when: int | Cron, what: str, database: Database, replaces: str | None
     ) -> Callable[[Handling], Handling]:
         def register(function: Handling) -> Handling:
             kind = f"{self.name}.{what}.{function.__name__}"
-            self.periodic.append(Periodic(when, self._handler(kind, function, None, database, 1)))
+            self.periodic.append(Periodic(when, self._handler(kind, function, None, database, 1), replaces))
             return function
 
         return register
@@ -375,15 +399,32 @@ class App:
             raise UsageError(f"/{command} is renamed twice, to /{self.renamed[command].name} and /{to}")
         self.renamed[command] = Renamed(to, help)
 
-    def switch_off(self, *commands: str) -> None:
-        """Have a bot without these built-in commands: they are in no menu, and not done. What the bot says does not
-        mention them.
+    def switch_off(
+        self,
+        *commands: str,
+        buttons: Iterable[str] = (),
+        jobs: Iterable[type[Job]] = (),
+        periodic: Iterable[str] = (),
+    ) -> None:
+        """Have a bot without these built-in commands, buttons, jobs and periodic jobs. What is still needed by another
+        one that is left cannot be switched off.
 
-        commands -- their names, such as `credit`. Every command of Ballast's but /start.
+        commands -- their names, such as `credit`. Every command of Ballast's but /start. They are in no menu, and what
+            the bot says does not mention them.
+        buttons -- their names: `history`, `transfer`, `adjustment` or `card`. They are below no message, and a press on
+            one of before is not known any more.
+        jobs -- their types. Workers do not know their kinds any more: what still waits has failed after five minutes.
+        periodic -- their names, such as `broadcasts-watch`.
 
-            app.switch_off("credit", "debit")
+            app.switch_off("credit", "debit", buttons=["history"])
         """
-        self.switched_off.update(commands)
+        for what, names in (("buttons", buttons), ("periodic", periodic)):
+            if isinstance(names, str):
+                raise UsageError(f"switch_off: {what}: expected a list of names, got {names!r}")
+        self.switched_off.commands.update(commands)
+        self.switched_off.buttons.update(buttons)
+        self.switched_off.jobs.update(jobs)
+        self.switched_off.periodic.update(periodic)
 
     def telegram_kind(self, database: Database) -> str:
         """Of the jobs that run handlers of python-telegram-bot which need so much of the database."""
@@ -432,7 +473,7 @@ class App:
         return [
             *(command.handler for command in self.commands if command.built_in is None),
             *self.jobs.values(),
-            *(replace(handler, kind=kind) for handler in self.jobs.values() for kind in handler.aliases),
+            *(changed(handler, kind=kind) for handler in self.jobs.values() for kind in handler.aliases),
             *(periodic.handler for periodic in self.periodic),
             *self.running_telegram_handlers,
         ]

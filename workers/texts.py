@@ -14,7 +14,7 @@ from dbcore.settings import Settings
 from dbcore.users import UserAccount
 from workers import phrases
 from workers.command_names import mention
-from workers.jobs import AdjustBalance, CreateTransfer
+from workers.jobs import INSTALLED, AdjustBalance, CreateTransfer
 from workers.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, shown
 
 escape, _money, _name, _memo = phrases.escape, phrases.money, phrases.name, phrases.memo_line
@@ -212,7 +212,7 @@ def _entry(entry: HistoryEntry, settings: Settings) -> str:
 
 
 def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Sequence[Sequence[Button]]:
-    if not page.entries:
+    if not page.entries or not INSTALLED.has_button("history"):
         return []
     newest_shown, oldest_shown = page.entries[0].version, page.entries[-1].version
     row = []

@@ -121,4 +121,4 @@ balances.built_in_command(
     admin=True,
     names_somebody=True,
 )
-balances.built_in_button("adjustment", button_data.ADJUSTMENT)
+balances.built_in_button("adjustment", DecideAdjustment, button_data.ADJUSTMENT, below=[AskAdjustment])

@@ -62,6 +62,40 @@ def test_a_command_that_one_file_adds_is_in_the_menu_and_is_done(tmp_path: Path)
     }
 
 
+REPLACING = """
+from ballast import App
+from ballast.builtin.balances import ShowBalance
+from ballast.builtin.transfers import CreateTransfer, ShowHistory
+app = App("shop")
+app.switch_off("history", jobs=[ShowHistory], buttons=["history"])
+
+@app.job(ShowBalance, replace=True)
+def balance(ctx, job): ...
+
+@app.job(CreateTransfer, database="read", replace=True)
+def create(ctx, job): ...
+
+@app.cron("0 9 * * *", replace="broadcasts-watch")
+def watch(ctx): ...
+"""
+
+
+def test_what_an_app_replaces_and_switches_off_is_so_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(REPLACING)
+    done = run_program(["-m", "tests.ballast.declared"], tmp_path, ADMIN_IDS="1001", BALLAST_APPS="shop")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    replaced = {"balances.show": "balances", "transactions.create": "transactions"}
+    assert {kind: found["queues"][kind] for kind in replaced} == replaced
+    assert replaced.keys() <= {*found["tasks"]} & {*found["told"]}
+    assert "balances.show" in found["writing"], "for its function writes"
+    assert "transactions.create" in found["reading"]
+    assert "transactions.history" not in {*found["queues"], *found["tasks"], *found["told"]}
+    assert "history" not in found["menu"]
+    assert {*found["schedule"]} == {"every-shop.cron.watch", "health-probe"}
+    assert found["without_task"] == []
+
+
 def test_messages_are_found_where_the_first_release_had_them() -> None:
     assert first_release.Message is Message
 
