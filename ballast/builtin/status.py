@@ -64,7 +64,7 @@ _TARGETS_MEANT = {
 
 status = BuiltInApp(
     "health",
-    tasks=["workers.tasks.health", "workers.tasks.status", "workers.tasks.operators", "workers.tasks.board"],
+    tasks=["workers.tasks.health", "workers.tasks.status", "workers.tasks.board"],
 )
 
 status.built_in_job(ShowDatabaseStatus, database="none")

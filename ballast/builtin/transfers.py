@@ -60,7 +60,7 @@ def _transfer(fields: Mapping[str, Any], settings: Settings) -> Words:
     return what, "ask you here to confirm it"
 
 
-transfers = BuiltInApp("transactions", tasks=["workers.tasks.transactions"])
+transfers = BuiltInApp("transactions", tasks=["workers.tasks.transfers"])
 
 transfers.built_in_job(
     CreateTransfer,

@@ -94,6 +94,10 @@ def test_what_an_app_replaces_and_switches_off_is_so_everywhere(tmp_path: Path) 
     assert "history" not in found["menu"]
     assert {*found["schedule"]} == {"every-shop.cron.watch", "health-probe"}
     assert found["without_task"] == []
+    for declared, body in found["places"].values():
+        assert body == declared.replace("ballast.builtin.", "workers.tasks."), (
+            "what does a job is found by its name"
+        )
 
 
 def test_messages_are_found_where_the_first_release_had_them() -> None:

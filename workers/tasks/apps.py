@@ -43,7 +43,6 @@ from workers.jobs import (
     AppCommand,
     Envelope,
     JobInvalid,
-    PressAppButton,
     UserJob,
     enqueued_lane,
 )
@@ -51,16 +50,12 @@ from workers.not_now import NotNow
 from workers.origins import Origin, messages_of
 from workers.periods import period_of
 from workers.profiles import profile_of
-from workers.tasks.job_task import job_task, make_task
+from workers.tasks.job_task import make_task
 
 if TYPE_CHECKING:
     from telegram import Bot
 
 MESSAGES_MAX = 10
-
-TOO_OLD = "I do not know this button any more. Please start again."
-NOT_YOURS = "This button belongs to somebody else."
-PRESSED_BEFORE = "You pressed this before, and it is done once."
 
 NO_ROOM_SECONDS = 5.0
 """A job that has to enqueue another, for which the inbox has no room, is tried again after this."""
@@ -289,19 +284,6 @@ def _buttons(work: Work[Job], reply: Reply, place: int) -> list[list[Shown]]:
     return rows
 
 
-@job_task(PressAppButton)
-def press(work: Work[PressAppButton]) -> list[Message]:
-    """Have done what the button stands for: once, however often it is pressed."""
-    pressed = AppButtons(process.current().redis).find(work.job.token)
-    if pressed is None or pressed.kind not in INSTALLED.jobs:
-        return work.toast(TOO_OLD, matters=True)
-    if pressed.owner_id != work.job.telegram_id:
-        return work.toast(NOT_YOURS, matters=False)
-    job = JOB_TYPES[pressed.kind].decode(pressed.fields)
-    status = _accept(work, job, f"button-{work.job.token}", pressed_message_id=work.message_id)
-    return [] if status is Acceptance.ACCEPTED else work.toast(PRESSED_BEFORE, matters=False)
-
-
 def _messages_alone(work: Work[Job], outcome: Any) -> list[Message]:
     """The answers of a job that leaves nothing for the courier's loop."""
     messages = _messages(work, outcome)
@@ -392,10 +374,10 @@ def _enqueue(work: Work[Job], job: Job, key: str | None) -> None:
                 f"key: {key} came before with another job; expected the same one, or another key"
             )
         job_id = keys.job_id_of(key)
-    _accept(work, job, job_id)
+    accept(work, job, job_id)
 
 
-def _accept(work: Work[Any], job: Job, job_id: str, *, pressed_message_id: int | None = None) -> Acceptance:
+def accept(work: Work[Any], job: Job, job_id: str, *, pressed_message_id: int | None = None) -> Acceptance:
     """Take a job on record, for the chat of this one, and for its own user or else this one's.
 
     Raises NotNow if there is no room.
