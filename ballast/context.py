@@ -204,9 +204,9 @@ class JobContext(Context):
         self.has_effects = True
 
     def built_in(self, job: Job | None = None) -> BuiltInAnswer:
-        """Do what Ballast does, in a function that replaces a job or a periodic job of its own, exactly once however
-        often this function is run. Return what this returns, alone or in a list with other answers: it is what people
-        are told. Call it once.
+        """Do what Ballast does, in a function that replaces a job or a periodic job of its own. However often the
+        function is run, money moves once. Return what this returns, alone or in a list with other answers: it is what
+        people are told. Call it once.
 
         job -- the same job with other fields, the same ones in each attempt. Default: as it came.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 from ballast.builtin import BUILT_IN, button_data
+from ballast.builtin.replacing import BUTTONS, JOBS, SCHEDULED
 from ballast.messages import Message
 from bot_frontend.built_in import BY_WORD
 from bot_frontend.buttons import BY_NAME
@@ -98,6 +100,20 @@ def test_what_an_app_replaces_and_switches_off_is_so_everywhere(tmp_path: Path) 
         assert body == declared.replace("ballast.builtin.", "workers.tasks."), (
             "what does a job is found by its name"
         )
+
+
+def test_each_job_and_button_that_apps_can_replace_or_switch_off_is_in_the_guide() -> None:
+    page = (ROOT / "docs/extending.md").read_text().partition("### Its jobs, buttons and periodic jobs\n")[2]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("\n## ")[0], re.MULTILINE))
+    changeable = {
+        (job_type.__module__.removeprefix("ballast.builtin."), job_type.__name__)
+        for job_type, handler in JOBS.items()
+        if handler.built_in is not None and handler.built_in.internal is None
+    }
+    named = {(module, job) for module, row in rows.items() for job in re.findall(r"`(\w+)`", row)}
+    assert named == changeable
+    assert all(f"`{button.name}`" in page for button in BUTTONS.values() if button.internal is None)
+    assert all(f"`{each.name}`" in page or f'"{each.name}"' in page for each in SCHEDULED.values())
 
 
 def test_messages_are_found_where_the_first_release_had_them() -> None:
