@@ -15,7 +15,7 @@ from dbcore.outcomes import (
 )
 from dbcore.settings import Settings
 from workers.command_names import called
-from workers.jobs import AskAdjustment
+from workers.jobs import INSTALLED, AskAdjustment
 from workers.phrases import first_name, identified, memo_line, money, name, shown
 from workers.texts import EXPIRES_AFTER_MINUTES
 
@@ -39,6 +39,8 @@ def to_confirm(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: 
 
 def buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]:
     """telegram_id -- of the admin who may press them, as with a transfer's."""
+    if not INSTALLED.has_button("adjustment"):
+        return []
     confirm, cancel = (button_data.adjustment(each, token, telegram_id) for each in (CONFIRM, CANCEL))
     return [[Button(text="Confirm", data=confirm), Button(text="Cancel", data=cancel)]]
 

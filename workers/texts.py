@@ -126,6 +126,8 @@ def transfer_to_confirm(outcome: PendingOutcome, job: CreateTransfer, settings: 
 
 def transfer_buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]:
     """telegram_id -- of the person who may press them: others are told so at once, without asking the database."""
+    if not INSTALLED.has_button("transfer"):
+        return []
     confirm, cancel = (button_data.transfer(each, token, telegram_id) for each in (CONFIRM, CANCEL))
     return [[Button(text="Confirm", data=confirm), Button(text="Cancel", data=cancel)]]
 

@@ -86,9 +86,9 @@ class BuiltInApp(App):
     def built_in_button(
         self,
         name: str,
-        job_type: type[Job],
         data: re.Pattern[str],
         *,
+        leads_to: Sequence[type[Job]],
         below: Sequence[type[Job]] = (),
         internal: str | None = None,
     ) -> None:
@@ -96,7 +96,7 @@ class BuiltInApp(App):
 
         data -- a pattern of button_data.py.
         """
-        self.buttons.append(BuiltInButton(name, job_type, data, tuple(below), internal))
+        self.buttons.append(BuiltInButton(name, data, tuple(leads_to), tuple(below), internal))
 
     def schedule(
         self,

@@ -121,4 +121,6 @@ balances.built_in_command(
     admin=True,
     names_somebody=True,
 )
-balances.built_in_button("adjustment", DecideAdjustment, button_data.ADJUSTMENT, below=[AskAdjustment])
+balances.built_in_button(
+    "adjustment", button_data.ADJUSTMENT, leads_to=[DecideAdjustment], below=[AskAdjustment]
+)

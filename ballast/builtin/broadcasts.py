@@ -371,7 +371,6 @@ def _past(scheduled_for: datetime | None, now: datetime) -> str | None:
 
 
 _SENDS = "by it broadcasts go on, and nobody gets one twice"
-_REPORTS = "the card's button Report asks for it"
 
 _ORDERED = Waiting(words=("Your broadcast command", "write to you here"))
 
@@ -394,7 +393,7 @@ broadcasts.built_in_job(ChangeDraft, database="write", waiting=_ORDERED)
 broadcasts.built_in_job(PressBroadcast, database="write", waiting=_ORDERED)
 broadcasts.built_in_job(ShowCard, database="write", internal="it edits cards as often as Telegram allows")
 broadcasts.built_in_job(ListBroadcasts, database="read", waiting=_ORDERED)
-broadcasts.built_in_job(ReportBroadcast, database="read", needed=_REPORTS)
+broadcasts.built_in_job(ReportBroadcast, database="read")
 broadcasts.built_in_job(EraseChunk, database="write", takes_its_time=True, internal=_SENDS)
 
 broadcasts.built_in_command(
@@ -415,7 +414,10 @@ broadcasts.built_in_command(
 )
 broadcasts.built_in_command("broadcasts", ListBroadcasts, help="Show the newest broadcasts", admin=True)
 broadcasts.built_in_button(
-    "card", PressBroadcast, button_data.BROADCAST_CARD, below=[DraftBroadcast, ListBroadcasts]
+    "card",
+    button_data.BROADCAST_CARD,
+    leads_to=[PressBroadcast, ChangeDraft, ReportBroadcast],
+    below=[DraftBroadcast, ListBroadcasts],
 )
 # On the probe's queue, for it needs no database and must not wait behind what does. A broadcast is woken once, however
 # many beats there are.

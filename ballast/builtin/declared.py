@@ -44,10 +44,10 @@ class Waiting:
 class BuiltInJob:
     """
     waiting -- None if nobody is told that it waits.
-    internal -- why an app can neither replace it nor switch it off; None if it can.
-    needed -- why an app cannot switch it off; None if it can.
     takes_its_time -- nobody waits for it, and it takes as long as the pace wants.
     asked_by -- the field with the Telegram id of whom it belongs to; None: whoever wrote the message.
+    internal -- why an app can neither replace it nor switch it off; None if it can.
+    needed -- why an app cannot switch it off; None if it can.
     """
 
     queue: str
@@ -83,15 +83,15 @@ class BuiltInCommand:
 class BuiltInButton:
     """
     name -- by which the frontend finds its function.
-    job_type -- what a press has done.
     data -- of button_data.py: what its callback data is.
+    leads_to -- jobs that a press can have done, at once or after a question.
     below -- jobs whose answers are of no use without it.
     internal -- as of a job.
     """
 
     name: str
-    job_type: type[Job]
     data: re.Pattern[str]
+    leads_to: tuple[type[Job], ...]
     below: tuple[type[Job], ...]
     internal: str | None
 

@@ -40,7 +40,7 @@ class BuiltIn:
 
 def built_in(apps: tuple[App, ...], commands: Iterable[Command]) -> BuiltIn:
     """commands -- that there are. Raises SettingsError if what apps say cannot be."""
-    replaced = _replaced(apps)
+    replaced, periods_replaced = _replaced(apps), _periods_replaced(apps)
     jobs_off = {job_type: app for app in apps for job_type in app.switched_off.jobs}
     buttons_off = {name: app for app in apps for name in app.switched_off.buttons}
     periodic_off = {name: app for app in apps for name in app.switched_off.periodic}
@@ -51,21 +51,26 @@ def built_in(apps: tuple[App, ...], commands: Iterable[Command]) -> BuiltIn:
             raise _cannot(app, job_type.__name__, "switched off", f"{other} replaces it")
     for name, app in buttons_off.items():
         _require_known(name, BUTTONS, app, "the button", "switched off")
-    for name, app in (*periodic_off.items(), *_periods_replaced(apps).items()):
-        how = "switched off" if name in periodic_off else "replaced"
-        _require_known(name, SCHEDULED, app, "the periodic job", how)
+    for name, app in periods_replaced.items():
+        _require_known(name, SCHEDULED, app, "the periodic job", "replaced")
+    for name, app in periodic_off.items():
+        _require_known(name, SCHEDULED, app, "the periodic job", "switched off")
+        if name in periods_replaced:
+            other = periods_replaced[name].name
+            raise _cannot(app, f"the periodic job {name}", "switched off", f"{other} replaces it")
     gone = replaced.keys() | jobs_off.keys()
+    buttons = tuple(button for name, button in BUTTONS.items() if name not in buttons_off)
     for job_type, app in jobs_off.items():
-        _require_unneeded(job_type, app, commands, [BUTTONS[name] for name in BUTTONS.keys() - buttons_off])
+        _require_unneeded(job_type, app, commands, buttons)
     for name, app in buttons_off.items():
         _require_gone(BUTTONS[name].below, gone, app, f"the button {name}")
     for name, app in periodic_off.items():
         _require_gone(SCHEDULED[name].needed_by, gone, app, f"the periodic job {name}")
-    periods_off = periodic_off.keys() | _periods_replaced(apps)
+    periods_off = periodic_off.keys() | periods_replaced.keys()
     return BuiltIn(
         {job_type.kind: handler for job_type, handler in replaced.items()},
         frozenset(job_type.kind for job_type in jobs_off),
-        tuple(button for name, button in BUTTONS.items() if name not in buttons_off),
+        buttons,
         tuple(each for name, each in SCHEDULED.items() if name not in periods_off),
     )
 
@@ -131,7 +136,7 @@ def _require_unneeded(
 ) -> None:
     needing = [
         *(f"/{each.name}" for each in commands if each.built_in and each.handler.kind == job_type.kind),
-        *(f"the button {each.name}" for each in buttons if each.job_type is job_type),
+        *(f"the button {each.name}" for each in buttons if job_type in each.leads_to),
     ]
     if needing:
         raise _cannot(

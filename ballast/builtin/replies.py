@@ -38,4 +38,6 @@ replies.built_in_job(DeliverReply, database="none", internal="the bot's answers 
 replies.built_in_job(PressAppButton, database="none", internal=_FINDS_WHAT_BUTTONS_STAND_FOR)
 
 replies.built_in_command("help", DeliverReply, help="Explain the commands", is_linked=True)
-replies.built_in_button("app", PressAppButton, button_data.APP, internal=_FINDS_WHAT_BUTTONS_STAND_FOR)
+replies.built_in_button(
+    "app", button_data.APP, leads_to=[PressAppButton], internal=_FINDS_WHAT_BUTTONS_STAND_FOR
+)

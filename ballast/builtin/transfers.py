@@ -97,5 +97,5 @@ transfers.built_in_command(
     help="Cancel what I am asking you, or your open transfers",
     leaves_dialogue=True,
 )
-transfers.built_in_button("transfer", DecideTransfer, button_data.TRANSFER, below=[CreateTransfer])
-transfers.built_in_button("history", ShowHistory, button_data.HISTORY)
+transfers.built_in_button("transfer", button_data.TRANSFER, leads_to=[DecideTransfer], below=[CreateTransfer])
+transfers.built_in_button("history", button_data.HISTORY, leads_to=[ShowHistory])

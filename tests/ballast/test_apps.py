@@ -14,7 +14,13 @@ from telegram.ext import CommandHandler, ConversationHandler, MessageHandler, fi
 
 from ballast import App, Button, Job, JobContext, Reply, SettingsError, UsageError
 from ballast.apps import RESERVED, registry
-from ballast.builtin.broadcasts import DraftBroadcast, ListBroadcasts, PressBroadcast, StartBroadcast
+from ballast.builtin.broadcasts import (
+    ChangeDraft,
+    DraftBroadcast,
+    ListBroadcasts,
+    PressBroadcast,
+    StartBroadcast,
+)
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.replacing import JOBS
 from ballast.builtin.transfers import DecideTransfer, ShowHistory
@@ -305,6 +311,14 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         (
             [without(buttons=["frob"])],
             "Ballast has none. These are: adjustment, transfer, history, card, app",
+        ),
+        (
+            [replacing(every="broadcasts-watch"), without(called="kiosk", periodic=["broadcasts-watch"])],
+            "kiosk: the periodic job broadcasts-watch cannot be switched off, for shop replaces it",
+        ),
+        (
+            [without(jobs=[ChangeDraft])],
+            "ChangeDraft cannot be switched off, for the button card asks for it.",
         ),
         (
             [without(periodic=["health-probe"])],
