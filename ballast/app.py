@@ -46,7 +46,7 @@ from ballast.registered import (
     SwitchedOff,
     Unavailable,
 )
-from ballast.replies import Reply
+from ballast.replies import Reply, require_button_text
 from ballast.webhooks import PATH, Receiving
 from dbcore import keys
 from dbcore.errors import UsageError
@@ -107,6 +107,8 @@ class App:
         self.telegram_handlers: Groups = {}
         self.handled_commands: dict[str, HandledCommand] = {}
         self.renamed: dict[str, Renamed] = {}
+        self.renamed_buttons: dict[tuple[str, str], str] = {}
+        """What they say, by their names and what they say otherwise."""
         self.switched_off = SwitchedOff()
         self.webhooks: dict[str, Receiving] = {}
         """By their paths."""
@@ -398,6 +400,20 @@ class App:
         if command in self.renamed:
             raise UsageError(f"/{command} is renamed twice, to /{self.renamed[command].name} and /{to}")
         self.renamed[command] = Renamed(to, help)
+
+    def rename_button(self, button: str, label: str, to: str) -> None:
+        """Have a built-in button say something else.
+
+        button -- its name: `transfer`, `adjustment` or `history`.
+        label -- what it says: "Confirm" or "Cancel", of `history` "◀ Newer" or "Older ▶".
+        to -- what it says instead, 1 to 64 characters.
+
+            app.rename_button("transfer", "Confirm", "Yes, pay")
+        """
+        require_button_text(to)
+        if (button, label) in self.renamed_buttons:
+            raise UsageError(f"{label!r} of the button {button} is renamed twice")
+        self.renamed_buttons[button, label] = to
 
     def switch_off(
         self,

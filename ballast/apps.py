@@ -51,6 +51,7 @@ class Registry:
     left_to_handlers -- commands of handlers of python-telegram-bot that are no app's own, among them built-in ones.
     taken_away -- kinds of Ballast's own jobs that apps replace or switch off: no task of its does them.
     buttons, scheduled -- Ballast's own buttons and periodic jobs, but those that apps replace or switch off.
+    labels -- what buttons say, by their names and what they say otherwise.
     """
 
     apps: tuple[App, ...]
@@ -65,6 +66,7 @@ class Registry:
     taken_away: frozenset[str]
     buttons: tuple[BuiltInButton, ...]
     scheduled: tuple[Scheduled, ...]
+    labels: dict[tuple[str, str], str]
 
     @cached_property
     def commands_of(self) -> dict[str, Command]:
@@ -86,6 +88,10 @@ class Registry:
     def has_button(self, name: str) -> bool:
         """Whether messages may have it below them."""
         return any(button.name == name for button in self.buttons)
+
+    def label(self, button: str, label: str) -> str:
+        """What a built-in button says instead of `label`, if an app renames it."""
+        return self.labels.get((button, label), label)
 
     def name_of(self, word: str) -> str | None:
         """What a built-in command is called; None if it is switched off."""
@@ -171,6 +177,7 @@ def registry(apps: tuple[App, ...]) -> Registry:
         taken_away=ours.switched_off | ours.replaced.keys(),
         buttons=ours.buttons,
         scheduled=ours.scheduled,
+        labels=ours.labels,
     )
 
 

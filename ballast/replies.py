@@ -16,6 +16,12 @@ REPLY_LENGTH_MAX = 4096
 BUTTONS_MAX = 100
 
 
+def require_button_text(text: str) -> None:
+    """Raises ValueError for what is too long for a button, or nothing."""
+    if not 1 <= len(text) <= 64:
+        raise ValueError(f"a Button's text has 1 to 64 characters, got {len(text)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Button:
     """A button under a reply. A press has `job` done, once: a Job of which an app has a handler.
@@ -27,8 +33,7 @@ class Button:
     job: Job
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.text) <= 64:
-            raise ValueError(f"a Button's text has 1 to 64 characters, got {len(self.text)}")
+        require_button_text(self.text)
 
 
 @dataclass(frozen=True, slots=True)

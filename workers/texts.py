@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from ballast.builtin import button_data
 from ballast.builtin.button_data import CANCEL, CONFIRM
+from ballast.builtin.transfers import NEWER, OLDER
+from ballast.builtin.words import DECISIONS
 from ballast.messages import Button
 from dbcore.history import HistoryEntry, HistoryPage
 from dbcore.money import format_amount
@@ -129,7 +131,13 @@ def transfer_buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]
     if not INSTALLED.has_button("transfer"):
         return []
     confirm, cancel = (button_data.transfer(each, token, telegram_id) for each in (CONFIRM, CANCEL))
-    return [[Button(text="Confirm", data=confirm), Button(text="Cancel", data=cancel)]]
+    return [decision_buttons("transfer", confirm, cancel)]
+
+
+def decision_buttons(name: str, confirm: str, cancel: str) -> Sequence[Button]:
+    """name -- the button's. confirm, cancel -- the callback data."""
+    labels = (INSTALLED.label(name, label) for label in DECISIONS)
+    return [Button(text=text, data=data) for text, data in zip(labels, (confirm, cancel), strict=True)]
 
 
 def decided(outcome: DecisionOutcome, settings: Settings) -> str:
@@ -220,9 +228,16 @@ def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Se
     row = []
     if newest_shown < page.newest_version:
         newer = min(page.newest_version, newest_shown + page_length)
-        row.append(Button(text="◀ Newer", data=button_data.history(telegram_id, newer)))
+        row.append(
+            Button(text=INSTALLED.label("history", NEWER), data=button_data.history(telegram_id, newer))
+        )
     if oldest_shown > 1:
-        row.append(Button(text="Older ▶", data=button_data.history(telegram_id, oldest_shown - 1)))
+        row.append(
+            Button(
+                text=INSTALLED.label("history", OLDER),
+                data=button_data.history(telegram_id, oldest_shown - 1),
+            )
+        )
     return [row] if row else []
 
 

@@ -90,13 +90,14 @@ class BuiltInApp(App):
         *,
         leads_to: Sequence[type[Job]],
         below: Sequence[type[Job]] = (),
+        labels: Sequence[str] = (),
         internal: str | None = None,
     ) -> None:
         """A button of Ballast's own, whose job the frontend makes by its function for that name.
 
         data -- a pattern of button_data.py.
         """
-        self.buttons.append(BuiltInButton(name, data, tuple(leads_to), tuple(below), internal))
+        self.buttons.append(BuiltInButton(name, data, tuple(leads_to), tuple(below), tuple(labels), internal))
 
     def schedule(
         self,

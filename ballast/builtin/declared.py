@@ -86,6 +86,7 @@ class BuiltInButton:
     data -- of button_data.py: what its callback data is.
     leads_to -- jobs that a press can have done, at once or after a question.
     below -- jobs whose answers are of no use without it.
+    labels -- what it says, if apps can have it say something else.
     internal -- as of a job.
     """
 
@@ -93,6 +94,7 @@ class BuiltInButton:
     data: re.Pattern[str]
     leads_to: tuple[type[Job], ...]
     below: tuple[type[Job], ...]
+    labels: tuple[str, ...]
     internal: str | None
 
 

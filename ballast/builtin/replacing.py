@@ -30,12 +30,14 @@ class BuiltIn:
     """
     replaced -- what does a job, by its kind, if an app's function does. switched_off -- kinds of jobs.
     buttons, scheduled -- those that there are.
+    labels -- what buttons say, by their names and what they say otherwise.
     """
 
     replaced: dict[str, Handler]
     switched_off: frozenset[str]
     buttons: tuple[BuiltInButton, ...]
     scheduled: tuple[Scheduled, ...]
+    labels: dict[tuple[str, str], str]
 
 
 def built_in(apps: tuple[App, ...], commands: Iterable[Command]) -> BuiltIn:
@@ -72,6 +74,7 @@ def built_in(apps: tuple[App, ...], commands: Iterable[Command]) -> BuiltIn:
         frozenset(job_type.kind for job_type in jobs_off),
         buttons,
         tuple(each for name, each in SCHEDULED.items() if name not in periods_off),
+        _labels(apps),
     )
 
 
@@ -107,6 +110,24 @@ def _periods_replaced(apps: tuple[App, ...]) -> dict[str, App]:
                     f"{found[periodic.replaces].name} and {app.name}"
                 )
             found[periodic.replaces] = app
+    return found
+
+
+def _labels(apps: tuple[App, ...]) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    whose: dict[tuple[str, str], App] = {}
+    for app in apps:
+        for (name, label), to in app.renamed_buttons.items():
+            _require_known(name, BUTTONS, app, "the button", "renamed")
+            if label not in BUTTONS[name].labels:
+                known = ", ".join(BUTTONS[name].labels) or "none that can be renamed"
+                raise _cannot(app, f"{label!r} of the button {name}", "renamed", f"it says: {known}")
+            if (name, label) in found:
+                raise SettingsError(
+                    f"BALLAST_APPS: {label!r} of the button {name} is renamed twice, by {whose[name, label].name} and "
+                    f"{app.name}"
+                )
+            found[name, label], whose[name, label] = to, app
     return found
 
 

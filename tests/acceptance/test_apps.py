@@ -90,7 +90,7 @@ async def pay_a_toll(stack: Stack, telegram: TelegramControl, ann: int, bob: int
     before = balances(stack)
     card = await say(telegram, ann, f"/send {bob} 0.02 for lunch")
     assert "for lunch (toll 0.10 CREDIT)" in card.text
-    await telegram.press_button(ann, card, "Confirm")
+    await telegram.press_button(ann, card, "Yes, pay")
     told = await telegram.wait_for_message(ann, lambda message: message.text.startswith("Toll 0.10 CREDIT."))
     done = await telegram.wait_for_message(ann, lambda message: message.message_id == card.message_id)
     assert done.buttons == []

@@ -102,7 +102,7 @@ async def test_each_step_of_the_guide_works(make_stack: MakeStack, telegram: Tel
     bob = (await telegram.create_user("Bob")).id
     await say(telegram, bob, "/start")
     card = await say(telegram, ann, f"/pay {bob} 1.00")
-    await telegram.press_button(ann, card, "Confirm")
+    await telegram.press_button(ann, card, "Yes, pay")
     await telegram.wait_for_message(
         ann, lambda message: message.text == "You get 0.05 CREDIT back, and have 12.05 CREDIT."
     )

@@ -13,6 +13,7 @@ FEE = 10
 
 app = App("toll")
 app.switch_off(buttons=["history"])
+app.rename_button("transfer", "Confirm", "Yes, pay")
 
 
 @app.job(ShowBalance, database="read", replace=True)

@@ -350,6 +350,34 @@ def test_what_cannot_be_replaced_or_switched_off_is_told_in_one_line(apps: list[
     assert "\n" not in str(error.value)
 
 
+def relabelled(button: str, label: str) -> App:
+    app = App("kiosk")
+    app.rename_button(button, label, "Press me")
+    return app
+
+
+def test_a_button_says_what_an_app_has_it_say() -> None:
+    app = App("shop")
+    app.rename_button("transfer", "Confirm", "Yes, pay")
+    found = registry((app,))
+    assert [found.label("transfer", label) for label in ("Confirm", "Cancel")] == ["Yes, pay", "Cancel"]
+    assert found.label("adjustment", "Confirm") == "Confirm"
+    with pytest.raises(UsageError, match="renamed twice"):
+        app.rename_button("transfer", "Confirm", "Pay")
+    with pytest.raises(ValueError, match="1 to 64 characters"):
+        app.rename_button("transfer", "Cancel", "")
+    with pytest.raises(
+        SettingsError, match="'Confirm' of the button transfer is renamed twice, by shop and kiosk"
+    ):
+        registry((app, relabelled("transfer", "Confirm")))
+    with pytest.raises(
+        SettingsError, match="'Go' of the button history cannot be renamed, for it says: ◀ Newer, "
+    ):
+        registry((relabelled("history", "Go"),))
+    with pytest.raises(SettingsError, match="for it says: none that can be renamed"):
+        registry((relabelled("card", "Pause"),))
+
+
 def test_a_button_may_go_with_the_job_that_asks_by_it() -> None:
     own = replacing(CreateTransfer="write")
     own.switch_off(buttons=["transfer"], jobs=[DecideTransfer])
