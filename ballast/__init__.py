@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ballast.batch import BatchContext
     from ballast.context import JobContext, User
     from ballast.jobs import Discard, Job, Snooze
-    from ballast.replies import Button, Reply
+    from ballast.replies import BuiltInAnswer, Button, Reply
     from ballast.webhooks import Received, WebhookRequest
     from dbcore import (
         LAST_KNOWN,
@@ -57,6 +57,7 @@ __all__ = [
     "AsyncGuard",
     "BatchContext",
     "BatchTx",
+    "BuiltInAnswer",
     "Button",
     "DatabaseAway",
     "Discard",
@@ -97,7 +98,7 @@ _HOMES = {
     "ballast.batch": ("BatchContext",),
     "ballast.context": ("JobContext", "User"),
     "ballast.jobs": ("Discard", "Job", "Snooze"),
-    "ballast.replies": ("Button", "Reply"),
+    "ballast.replies": ("BuiltInAnswer", "Button", "Reply"),
     "ballast.webhooks": ("Received", "WebhookRequest"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace as changed
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
@@ -43,9 +43,10 @@ from ballast.registered import (
     Handling,
     Periodic,
     Renamed,
+    SwitchedOff,
     Unavailable,
 )
-from ballast.replies import Reply
+from ballast.replies import Reply, require_button_text
 from ballast.webhooks import PATH, Receiving
 from dbcore import keys
 from dbcore.errors import UsageError
@@ -54,6 +55,8 @@ from dbcore.qualified_names import is_plain_name
 
 if TYPE_CHECKING:
     from telegram.ext import BaseHandler
+
+    from ballast.telegram_handlers import Groups
 
 A = TypeVar("A", bound=BaseModel)
 J = TypeVar("J", bound=Job)
@@ -64,6 +67,7 @@ HELP_LENGTH_MAX = 256
 EVERY_SECONDS_MAX = 86_400
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+_CONTEXT = re.compile(r"\b(Job|Batch)Context\b")
 _COMMAND = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -96,12 +100,16 @@ class App:
         self.settings = settings
         self.commands: list[Command] = []
         self.jobs: dict[type[Job], Handler] = {}
+        self.replacements: dict[type[Job], Handler] = {}
+        """What does jobs of Ballast's own."""
         self.periodic: list[Periodic] = []
         self.checks: list[AuditCheck] = []
-        self.telegram_handlers: dict[int, list[BaseHandler[Any, Any, Any]]] = {}
+        self.telegram_handlers: Groups = {}
         self.handled_commands: dict[str, HandledCommand] = {}
         self.renamed: dict[str, Renamed] = {}
-        self.switched_off: set[str] = set()
+        self.renamed_buttons: dict[tuple[str, str], str] = {}
+        """What they say, by their names and what they say otherwise."""
+        self.switched_off = SwitchedOff()
         self.webhooks: dict[str, Receiving] = {}
         """By their paths."""
 
@@ -196,6 +204,7 @@ class App:
         lane: str | None = ...,
         aliases: Sequence[str] = ...,
         batch: None = None,
+        replace: bool = ...,
     ) -> Callable[[Callable[[JobContext, J], Answers]], Callable[[JobContext, J], Answers]]: ...
 
     @overload
@@ -210,6 +219,7 @@ class App:
         lane: str | None = ...,
         aliases: Sequence[str] = ...,
         batch: int,
+        replace: bool = ...,
     ) -> Callable[
         [Callable[[BatchContext[J], list[J]], BatchAnswers]],
         Callable[[BatchContext[J], list[J]], BatchAnswers],
@@ -226,8 +236,10 @@ class App:
         lane: str | None = OWNER,
         aliases: Sequence[str] = (),
         batch: int | None = None,
+        replace: bool = False,
     ) -> Callable[[Any], Any]:
-        """Decorates the handler of a Job of this app, whose kind begins with the app's name and a dot.
+        """Decorates the handler of a Job of this app, whose kind begins with the app's name and a dot; or with
+        `replace=True` of a job of Ballast's own.
 
         attempts -- how often it is tried if it raises.
         backoff -- the seconds between attempts: one number, or several, such as (1, 10, 60), of which the last is
@@ -242,6 +254,9 @@ class App:
             a list of jobs, and returns a list with an outcome per job, in their order: what it would return for that
             job alone, or a Refuse, Snooze or Discard. What it raises is one job's fault: they are done again in
             smaller batches, down to that one. A batch has 60 seconds. At most one job of each lane is in it.
+        replace -- do a job of Ballast's own, such as `DecideTransfer` of ballast.builtin.transfers, in its place. It
+            keeps its kind, queue and lane, so what already waits is done by this handler. `ctx.built_in()` does what
+            Ballast would have done.
 
         Raises UsageError for a wrong kind, option or handler.
 
@@ -255,37 +270,50 @@ class App:
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             kind = getattr(job_type, "kind", "")
-            if not kind.startswith(f"{self.name}."):
+            if replace and (lane != OWNER or aliases):
+                raise UsageError(f"{kind}: a job of Ballast's own keeps its lane and has no aliases")
+            if not replace and not kind.startswith(f"{self.name}."):
                 raise UsageError(
                     f"{job_type.__name__}: expected a kind that begins with {self.name!r} and a dot, such as "
-                    f'class {job_type.__name__}(Job, kind="{self.name}.{job_type.__name__.lower()}"); got {kind!r}'
+                    f'class {job_type.__name__}(Job, kind="{self.name}.{job_type.__name__.lower()}"); got {kind!r}. '
+                    "For a job of Ballast's own say replace=True"
                 )
-            if job_type in self.jobs:
-                raise UsageError(f"{kind} has a handler already: {self.jobs[job_type].function.__name__}")
-            self.jobs[job_type] = replace(
+            handlers = self.replacements if replace else self.jobs
+            if job_type in handlers:
+                raise UsageError(f"{kind} has a handler already: {handlers[job_type].function.__name__}")
+            handlers[job_type] = changed(
                 self._handler(kind, function, job_type, database, attempts, batch=checked_batch(kind, batch)),
                 backoff=checked_backoff(kind, backoff),
                 deadline=checked_deadline(kind, deadline),
                 lane=checked_lane(kind, lane, job_type),
                 aliases=checked_aliases(kind, aliases, self.name),
+                replaced_by=self.name if replace else None,
             )
             return function
 
         return register
 
-    def every(self, seconds: int, *, database: Database = "write") -> Callable[[Handling], Handling]:
+    def every(
+        self, seconds: int, *, database: Database = "write", replace: str | None = None
+    ) -> Callable[[Handling], Handling]:
         """Decorates a function of a JobContext that is run once in each period of so many seconds, by one worker of
         all. If one run takes longer than the period, or waits for the database, the next are left out.
 
         seconds -- 1 to 86,400. Periods are counted from 1970.
+        replace -- the name of a periodic job of Ballast's own, such as "broadcasts-watch", whose place it takes.
         """
         if not 1 <= seconds <= EVERY_SECONDS_MAX or seconds != int(seconds):
             raise UsageError(f"every: expected 1 to {EVERY_SECONDS_MAX:,} whole seconds, got {seconds!r}")
 
-        return self._periodically(int(seconds), "every", database)
+        return self._periodically(int(seconds), "every", database, replace)
 
     def cron(
-        self, expression: str, *, timezone: str = "UTC", database: Database = "write"
+        self,
+        expression: str,
+        *,
+        timezone: str = "UTC",
+        database: Database = "write",
+        replace: str | None = None,
     ) -> Callable[[Handling], Handling]:
         """Decorates a function of a JobContext that is run once at each of these times, by one worker of all. A time
         that was missed is made up for within the hour.
@@ -293,6 +321,7 @@ class App:
         expression -- cron's five fields: minute, hour, day of the month, month, day of the week, such as `0 9 * * 1-5`.
             A day must fit both of its fields.
         timezone -- such as `Europe/Berlin`. A time that its clocks skip is left out; one that they repeat counts once.
+        replace -- as of `every`.
         """
         if len(expression.split()) != 5:
             raise UsageError(
@@ -305,14 +334,14 @@ class App:
             raise UsageError(
                 f"timezone: expected the name of one, such as Europe/Berlin; got {timezone!r}"
             ) from None
-        return self._periodically(Cron(expression, timezone), "cron", database)
+        return self._periodically(Cron(expression, timezone), "cron", database, replace)
 
     def _periodically(
-        self, when: int | Cron, what: str, database: Database
+        self, when: int | Cron, what: str, database: Database, replaces: str | None
     ) -> Callable[[Handling], Handling]:
         def register(function: Handling) -> Handling:
             kind = f"{self.name}.{what}.{function.__name__}"
-            self.periodic.append(Periodic(when, self._handler(kind, function, None, database, 1)))
+            self.periodic.append(Periodic(when, self._handler(kind, function, None, database, 1), replaces))
             return function
 
         return register
@@ -323,24 +352,28 @@ class App:
         group: int = 0,
         *,
         help: str | None = None,
+        database: Database = "write",
         replace: bool = False,
     ) -> None:
         """Have a handler of python-telegram-bot run as it is, by a worker. It gets the updates that are neither a
         command nor a button of Ballast's own or an app's, nor an answer to a question of Ballast's; it has 60 seconds,
-        and `context.ballast` is a JobContext. While the database is unavailable its update waits. A handler that the
-        database interrupts is run again from its beginning; one that raises has failed, and whoever wrote is told a
-        reference.
+        and `context.ballast` is a JobContext. A handler that the database interrupts is run again from its beginning;
+        one that raises has failed, and whoever wrote is told a reference.
 
         group -- of each group the first handler that wants an update runs, lower groups first, as in
             `Application.add_handler`.
         help -- of a CommandHandler: its line in the menu and /help. Default: it is in neither.
+        database -- as of a command. While the database is unavailable the update waits, unless this is "none". An
+            update that several groups want waits for what one of them needs.
         replace -- of a CommandHandler: take the place of the built-in commands of its names.
 
         Raises UsageError for a ConversationHandler, whose state is one process's.
         """
-        from ballast.telegram_handlers import require_runnable
+        from ballast.telegram_handlers import Added, require_runnable
 
         require_runnable(handler)
+        if database not in get_args(Database):
+            raise UsageError(f'add_handler: database is "write", "read" or "none", got {database!r}')
         names: frozenset[str] = getattr(handler, "commands", frozenset())
         if help is not None and not names:
             raise UsageError(f"help is for commands, and a {type(handler).__name__} has none")
@@ -348,7 +381,7 @@ class App:
             if help is not None:
                 _require_line(name, help)
             self.handled_commands[name] = HandledCommand(help, replace)
-        self.telegram_handlers.setdefault(group, []).append(handler)
+        self.telegram_handlers.setdefault(group, []).append(Added(handler, database))
 
     def rename(self, command: str, to: str, *, help: str | None = None) -> None:
         """Call a built-in command by another name. The menu, /help and what the bot says follow, and the old name is
@@ -368,20 +401,50 @@ class App:
             raise UsageError(f"/{command} is renamed twice, to /{self.renamed[command].name} and /{to}")
         self.renamed[command] = Renamed(to, help)
 
-    def switch_off(self, *commands: str) -> None:
-        """Have a bot without these built-in commands: they are in no menu, and not done. What the bot says does not
-        mention them.
+    def rename_button(self, button: str, label: str, to: str) -> None:
+        """Have a built-in button say something else.
 
-        commands -- their names, such as `credit`. Every command of Ballast's but /start.
+        button -- its name: `transfer`, `adjustment` or `history`.
+        label -- what it says: "Confirm" or "Cancel", of `history` "◀ Newer" or "Older ▶".
+        to -- what it says instead, 1 to 64 characters.
 
-            app.switch_off("credit", "debit")
+            app.rename_button("transfer", "Confirm", "Yes, pay")
         """
-        self.switched_off.update(commands)
+        require_button_text(to)
+        if (button, label) in self.renamed_buttons:
+            raise UsageError(f"{label!r} of the button {button} is renamed twice")
+        self.renamed_buttons[button, label] = to
 
-    @property
-    def telegram_kind(self) -> str:
-        """Of the jobs that run them."""
-        return f"{self.name}.telegram"
+    def switch_off(
+        self,
+        *commands: str,
+        buttons: Iterable[str] = (),
+        jobs: Iterable[type[Job]] = (),
+        periodic: Iterable[str] = (),
+    ) -> None:
+        """Have a bot without these built-in commands, buttons, jobs and periodic jobs. What is still needed by another
+        one that is left cannot be switched off.
+
+        commands -- their names, such as `credit`. Every command of Ballast's but /start. They are in no menu, and what
+            the bot says does not mention them.
+        buttons -- their names: `history`, `transfer`, `adjustment` or `card`. They are below no message, and a press on
+            one of before is not known any more.
+        jobs -- their types. Workers do not know their kinds any more: what still waits has failed after five minutes.
+        periodic -- their names, such as `broadcasts-watch`.
+
+            app.switch_off("credit", "debit", buttons=["history"])
+        """
+        for what, names in (("buttons", buttons), ("periodic", periodic)):
+            if isinstance(names, str):
+                raise UsageError(f"switch_off: {what}: expected a list of names, got {names!r}")
+        self.switched_off.commands.update(commands)
+        self.switched_off.buttons.update(buttons)
+        self.switched_off.jobs.update(jobs)
+        self.switched_off.periodic.update(periodic)
+
+    def telegram_kind(self, database: Database) -> str:
+        """Of the jobs that run handlers of python-telegram-bot which need so much of the database."""
+        return f"{self.name}.telegram" if database == "write" else f"{self.name}.telegram_{database}"
 
     def webhook(self, path: str) -> Callable[[R], R]:
         """Decorates the function that takes what a provider sends by POST to `/apps/<the app's name><path>` of the
@@ -426,19 +489,22 @@ class App:
         return [
             *(command.handler for command in self.commands if command.built_in is None),
             *self.jobs.values(),
-            *(replace(handler, kind=kind) for handler in self.jobs.values() for kind in handler.aliases),
+            *(changed(handler, kind=kind) for handler in self.jobs.values() for kind in handler.aliases),
             *(periodic.handler for periodic in self.periodic),
-            *self._telegram_handler(),
+            *self.running_telegram_handlers,
         ]
 
-    def _telegram_handler(self) -> list[Handler]:
+    @property
+    def running_telegram_handlers(self) -> list[Handler]:
         """What runs the handlers of python-telegram-bot, if there are any."""
         if not self.telegram_handlers:
             return []
-        from ballast.telegram_handlers import run
+        from ballast.telegram_handlers import databases, run
 
         function = partial(run, self.telegram_handlers)
-        return [self._handler(self.telegram_kind, function, TelegramUpdate, "write", 1)]
+        # "write" too: what waits from before may be of that kind.
+        needed: list[Database] = sorted({"write", *databases(self.telegram_handlers)})
+        return [self._handler(self.telegram_kind(each), function, TelegramUpdate, each, 1) for each in needed]
 
     def _handler(
         self,
@@ -461,7 +527,27 @@ class App:
             inspect.signature(function).bind(*[None] * (1 if payload is None else 2))
         except TypeError:
             raise UsageError(f"{kind}: its handler is called as {expected}") from None
+        if payload is not None and _has_context_second(function):
+            raise UsageError(
+                f"{kind}: its handler is called as {expected}, and its second parameter is the context"
+            )
         return Handler(kind, function, payload, database, attempts, batch=batch)
+
+
+def _has_context_second(function: Callable[..., object]) -> bool:
+    """Whether its two parameters stand the wrong way round, by their annotations or else by their names."""
+    parameters = [*inspect.signature(function).parameters.values()]
+    return len(parameters) > 1 and not _is_context(parameters[0]) and _is_context(parameters[1])
+
+
+def _is_context(parameter: inspect.Parameter) -> bool:
+    annotation = parameter.annotation
+    if annotation is inspect.Parameter.empty:
+        return parameter.name in {"ctx", "context"}
+    written = (
+        annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", str(annotation))
+    )
+    return _CONTEXT.search(written) is not None
 
 
 def _require_command(name: str) -> None:

@@ -17,7 +17,9 @@ from pydantic import BaseModel
 from ballast.app import App
 from ballast.app_settings import load_app_settings
 from ballast.builtin import BUILT_IN
+from ballast.builtin.declared import BuiltInButton, Scheduled
 from ballast.builtin.renaming import built_in_commands
+from ballast.builtin.replacing import built_in
 from ballast.jobs import Job, JobInvalid
 from ballast.registered import Command, HandledCommand, Handler, Periodic
 from dbcore.settings import AppOptions, SettingsError, load_options
@@ -46,6 +48,10 @@ class Registry:
     jobs -- those of apps, by their kinds and their aliases: what stands behind buttons, is asked for, and comes by
         webhooks.
     periodic -- by their kinds. settings -- by the apps' names.
+    left_to_handlers -- commands of handlers of python-telegram-bot that are no app's own, among them built-in ones.
+    taken_away -- kinds of Ballast's own jobs that apps replace or switch off: no task of its does them.
+    buttons, scheduled -- Ballast's own buttons and periodic jobs, but those that apps replace or switch off.
+    labels -- what buttons say, by their names and what they say otherwise.
     """
 
     apps: tuple[App, ...]
@@ -55,7 +61,12 @@ class Registry:
     jobs: dict[str, type[Job]]
     periodic: dict[str, Periodic]
     handled_commands: dict[str, HandledCommand]
+    left_to_handlers: frozenset[str]
     settings: dict[str, BaseModel]
+    taken_away: frozenset[str]
+    buttons: tuple[BuiltInButton, ...]
+    scheduled: tuple[Scheduled, ...]
+    labels: dict[tuple[str, str], str]
 
     @cached_property
     def commands_of(self) -> dict[str, Command]:
@@ -63,12 +74,6 @@ class Registry:
         return {
             command.handler.kind: command for command in self.commands.values() if command.built_in is None
         }
-
-    @cached_property
-    def left_to_handlers(self) -> frozenset[str]:
-        """Commands of handlers of python-telegram-bot that are no app's own, among them built-in ones."""
-        apps = {command.name for app in self.apps for command in app.commands}
-        return frozenset(self.handled_commands.keys() - apps)
 
     @property
     def everybody(self) -> tuple[App, ...]:
@@ -79,6 +84,14 @@ class Registry:
         """Raises JobInvalid if it is no job of an app."""
         if kind not in self.jobs:
             raise JobInvalid(f"{kind}: no app of BALLAST_APPS has a handler for it")
+
+    def has_button(self, name: str) -> bool:
+        """Whether messages may have it below them."""
+        return any(button.name == name for button in self.buttons)
+
+    def label(self, button: str, label: str) -> str:
+        """What a built-in button says instead of `label`, if an app renames it."""
+        return self.labels.get((button, label), label)
 
     def name_of(self, word: str) -> str | None:
         """What a built-in command is called; None if it is switched off."""
@@ -102,13 +115,13 @@ def installed() -> Registry:
 def registry(apps: tuple[App, ...]) -> Registry:
     """Raises SettingsError if two of them want the same name, or an option of theirs is bad."""
     everybody: tuple[App, ...] = (*BUILT_IN, *apps)
-    built_in = built_in_commands(apps)
-    commands = {command.name: command for command in built_in.values()}
+    own_commands = built_in_commands(apps)
+    commands = {command.name: command for command in own_commands.values()}
     own = {
         command.name: "a command of Ballast's own"
         if command.name == word
         else f"Ballast's own /{word}, renamed"
-        for word, command in built_in.items()
+        for word, command in own_commands.items()
     }
     handlers: dict[str, Handler] = {}
     whose: dict[str, str] = {}
@@ -133,28 +146,38 @@ def registry(apps: tuple[App, ...]) -> Registry:
                     "add_handler(…, replace=True) to put your handler in its place"
                 )
             handled_commands[name] = handled
+    left_to_handlers = frozenset(handled_commands.keys() - whose.keys())
+    ours = built_in(apps, [each for name, each in commands.items() if name not in left_to_handlers])
     for app in everybody:
-        for handler in app.handlers:
+        for declared in app.handlers:
+            handler = ours.replaced.get(declared.kind, declared)
+            if handler.kind in ours.switched_off:
+                continue
             if handler.kind in handlers:
                 raise SettingsError(
                     f"BALLAST_APPS: {app.name}: two handlers have the name {handler.kind}: give one another name"
                 )
             handlers[handler.kind] = handler
     return Registry(
-        apps,
-        commands,
-        built_in,
-        handlers,
-        {
+        apps=apps,
+        commands=commands,
+        built_in=own_commands,
+        handlers=handlers,
+        jobs={
             kind: job_type
             for app in everybody
             for job_type, handler in app.jobs.items()
             for kind in (handler.kind, *handler.aliases)
             if handler.built_in is None
         },
-        {periodic.handler.kind: periodic for app in everybody for periodic in app.periodic},
-        handled_commands,
-        load_app_settings(apps),
+        periodic={periodic.handler.kind: periodic for app in everybody for periodic in app.periodic},
+        handled_commands=handled_commands,
+        left_to_handlers=left_to_handlers,
+        settings=load_app_settings(apps),
+        taken_away=ours.switched_off | ours.replaced.keys(),
+        buttons=ours.buttons,
+        scheduled=ours.scheduled,
+        labels=ours.labels,
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ballast.jobs import Job
+    from ballast.replies import BuiltInAnswer
     from dbcore.engine import GuardedEngine
     from dbcore.guard.transaction import Effect, Tx
     from dbcore.settings import Settings
@@ -129,11 +130,13 @@ class JobContext(Context):
         enqueue: Callable[[Job, str | None], None],
         announce: Callable[[], object],
         app_settings: BaseModel | None = None,
+        built_in: Callable[[Job | None], BuiltInAnswer] | None = None,
     ) -> None:
         """As Context has it, and besides:
 
         profile -- of a user who is to be on record before money moves; None for whoever did not write just now.
         enqueue -- takes a job on record, and the key that it was given.
+        built_in -- does what Ballast would have done; None if its function is in nobody's place.
         """
         super().__init__(
             kind=kind,
@@ -148,6 +151,7 @@ class JobContext(Context):
         self._user = user
         self._profile = profile
         self._enqueue = enqueue
+        self._built_in = built_in
 
     @property
     def user(self) -> User:
@@ -198,6 +202,28 @@ class JobContext(Context):
         """
         self._enqueue(job, key)
         self.has_effects = True
+
+    def built_in(self, job: Job | None = None) -> BuiltInAnswer:
+        """Do what Ballast does, in a function that replaces a job or a periodic job of its own. However often the
+        function is run, money moves once. Return what this returns, alone or in a list with other answers: it is what
+        people are told. Call it once.
+
+        job -- the same job with other fields, the same ones in each attempt. Default: as it came.
+
+        Raises what Ballast's own function raises, for which the job waits or fails: let it rise. UsageError if this
+        function replaces nothing.
+
+            @app.job(DecideTransfer, replace=True)
+            def decide(ctx: JobContext, job: DecideTransfer) -> list[BuiltInAnswer | Reply]:
+                return [ctx.built_in(), Reply("Thank you.")]
+        """
+        if self._built_in is None:
+            raise UsageError(
+                f"{self.kind} replaces nothing of Ballast's own: it was not registered with replace="
+            )
+        answer = self._built_in(job)
+        self.has_effects = True
+        return answer
 
     def _with_user(self, work: Callable[[Tx], T]) -> Callable[[Tx], T]:
         from dbcore import users

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
@@ -11,14 +11,14 @@ from pydantic import BaseModel
 from ballast.asking import Ask
 from ballast.context import Database, JobContext
 from ballast.jobs import OWNER, Discard, Job, Snooze
-from ballast.replies import Reply
+from ballast.replies import BuiltInAnswer, Reply
 from dbcore.guard.refusal import Refuse
 from dbcore.last_known import LastKnown
 
 if TYPE_CHECKING:
     from ballast.builtin.declared import BuiltInCommand, BuiltInJob
 
-Outcome = Reply | Job | Ask | Sequence[Reply | Job | Ask] | None
+Outcome = Reply | Job | Ask | BuiltInAnswer | Sequence[Reply | Job | Ask | BuiltInAnswer] | None
 """What a handler returns: answers, jobs to be done next, one question, or nothing."""
 
 Answers = Outcome | Awaitable[Outcome]
@@ -47,6 +47,7 @@ class Handler:
     batch -- at most so many jobs at once go to its function, which has a BatchContext then; None: one, with a
         JobContext.
     built_in -- what a job of Ballast's own declares beside that.
+    replaced_by -- the app whose function does it, though it is a job of Ballast's own.
     """
 
     kind: str
@@ -60,6 +61,17 @@ class Handler:
     aliases: tuple[str, ...] = ()
     batch: int | None = None
     built_in: BuiltInJob | None = None
+    replaced_by: str | None = None
+
+    @property
+    def app(self) -> str:
+        """The name of the app that it belongs to."""
+        return self.replaced_by or self.kind.partition(".")[0]
+
+    @property
+    def is_by_task(self) -> bool:
+        """Whether a task of Ballast's own does it, and no function that an app registers."""
+        return self.built_in is not None and self.replaced_by is None
 
     def wait_seconds(self, tries: int) -> float:
         """Before the next attempt, after so many."""
@@ -112,6 +124,16 @@ class Renamed:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchedOff:
+    """What of Ballast's own an app has a bot without: by names, jobs by their types."""
+
+    commands: set[str] = field(default_factory=set)
+    buttons: set[str] = field(default_factory=set)
+    jobs: set[type[Job]] = field(default_factory=set)
+    periodic: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
 class Cron:
     """Times in cron's five fields, on the clocks of a time zone."""
 
@@ -121,10 +143,14 @@ class Cron:
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Done once in each period of so many seconds, counted from 1970, or once at each time of a Cron."""
+    """Done once in each period of so many seconds, counted from 1970, or once at each time of a Cron.
+
+    replaces -- the name of the built-in periodic job that it takes the place of.
+    """
 
     when: int | Cron
     handler: Handler
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

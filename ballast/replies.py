@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 from ballast.jobs import Job
 
+if TYPE_CHECKING:
+    from dbcore.outcomes import Outcome
+
 REPLY_LENGTH_MAX = 4096
 BUTTONS_MAX = 100
+
+
+def require_button_text(text: str) -> None:
+    """Raises ValueError for what is too long for a button, or nothing."""
+    if not 1 <= len(text) <= 64:
+        raise ValueError(f"a Button's text has 1 to 64 characters, got {len(text)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +33,7 @@ class Button:
     job: Job
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.text) <= 64:
-            raise ValueError(f"a Button's text has 1 to 64 characters, got {len(self.text)}")
+        require_button_text(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +72,17 @@ class Reply:
     def markup(self) -> str:
         """As Telegram's HTML."""
         return self.text if self.html else escape(self.text, quote=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltInAnswer:
+    """What Ballast itself answers to a job that an app's function replaces: what `ctx.built_in()` returns. Return it,
+    alone or in a list with other answers.
+
+    outcome -- what became of the money, as dbcore.outcomes has it: `outcome.reason` is why it was refused, None if it
+        was not. None of jobs that are not about money.
+    said -- as the workers have it.
+    """
+
+    outcome: Outcome | None
+    said: Any = field(repr=False)

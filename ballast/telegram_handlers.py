@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import Any, NoReturn, get_args
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -27,7 +28,7 @@ from telegram.ext import (
 )
 from telegram.request import HTTPXRequest
 
-from ballast.context import JobContext
+from ballast.context import Database, JobContext
 from ballast.jobs import TelegramUpdate
 from dbcore.errors import DatabaseAway, OutcomeUnknown, UsageError
 from dbcore.failures import FailureKind, Phase, classify
@@ -35,7 +36,16 @@ from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-Groups = dict[int, list[BaseHandler[Any, Any, Any]]]
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """database -- what the handler needs of Ballast's."""
+
+    handler: BaseHandler[Any, Any, Any]
+    database: Database
+
+
+Groups = dict[int, list[Added]]
 """As python-telegram-bot has them: of each group the first handler that wants an update runs."""
 
 WAITS_FOR = frozenset(
@@ -126,7 +136,7 @@ def make_bot(settings: Settings, username: str | None) -> KnownBot:
 
 def kinds_wanted(groups: Groups) -> list[str]:
     """The kinds of updates to ask Telegram for."""
-    handlers = [handler for group in groups.values() for handler in group]
+    handlers = [added.handler for group in groups.values() for added in group]
     return [
         kind
         for kind in Update.ALL_TYPES
@@ -135,13 +145,19 @@ def kinds_wanted(groups: Groups) -> list[str]:
     ]
 
 
-def is_wanted(groups: Groups, update: Update) -> bool:
-    """Whether some handler wants the update. One whose filter raises is asked again by a worker."""
+def databases(groups: Groups) -> set[Database]:
+    """All that handlers need."""
+    return {added.database for group in groups.values() for added in group}
+
+
+def needed_by(groups: Groups, update: Update) -> Database | None:
+    """What those handlers need that want the update; None if none does. If a filter raises, a worker asks it again."""
     try:
-        return any(True for _ in _willing(groups, update))
+        needed = {added.database for added, _ in _willing(groups, update)}
     except Exception:  # whatever an author's filter does
         log.exception("filter_tripped", update_id=update.update_id)
-        return True
+        needed = databases(groups)
+    return next((database for database in get_args(Database) if database in needed), None)
 
 
 async def run(groups: Groups, ctx: JobContext, job: TelegramUpdate) -> None:
@@ -173,20 +189,20 @@ async def _run(groups: Groups, ctx: JobContext, bot: KnownBot, raw: dict[str, An
     update = Update.de_json(raw, bot)
     context = Context.from_update(update, application)
     context.ballast = ctx
-    for handler, check in _willing(groups, update):
+    for added, check in _willing(groups, update):
         try:
-            await handler.handle_update(update, application, check, context)
+            await added.handler.handle_update(update, application, check, context)
         except ApplicationHandlerStop:
             return
 
 
-def _willing(groups: Groups, update: Update) -> Iterator[tuple[BaseHandler[Any, Any, Any], object]]:
+def _willing(groups: Groups, update: Update) -> Iterator[tuple[Added, object]]:
     """The first handler of each group that wants the update, with what its check said."""
     for _, handlers in sorted(groups.items()):
-        for handler in handlers:
-            check = handler.check_update(update)
+        for added in handlers:
+            check = added.handler.check_update(update)
             if check is not None and check is not False:
-                yield handler, check
+                yield added, check
                 break
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from ballast.builtin import BUILT_IN
 from ballast.builtin.button_data import CONFIRM
 from bot_frontend import draft_questions, texts
 from bot_frontend.dialogue import Dialogue, DraftQuestion
@@ -13,6 +12,7 @@ from bot_frontend.intentions import Intention, reply, toast, who
 from bot_frontend.updates import ButtonPress
 from dbcore.settings import Settings
 from workers.jobs import (
+    INSTALLED,
     CardButton,
     CardQuestion,
     DecideAdjustment,
@@ -24,16 +24,15 @@ from workers.jobs import (
 
 _CARD_BUTTONS = frozenset(button.value for button in CardButton)
 _QUESTIONS = frozenset(question.value for question in CardQuestion)
-_BUTTONS = tuple(button for app in BUILT_IN for button in app.buttons)
 
 
 def is_button(data: str) -> bool:
-    """Whether it is a button of Ballast's own."""
-    return any(button.data.fullmatch(data) for button in _BUTTONS)
+    """Whether it is a button of Ballast's own, and not switched off."""
+    return any(button.data.fullmatch(data) for button in INSTALLED.buttons)
 
 
 def pressed(press: ButtonPress, dialogue: Dialogue | None, settings: Settings) -> Intention:
-    for button in _BUTTONS:
+    for button in INSTALLED.buttons:
         if data := button.data.fullmatch(press.data):
             return BY_NAME[button.name](press, data, dialogue, settings)
     return toast(press, texts.UNKNOWN_BUTTON, dialogue)

@@ -13,7 +13,7 @@ from bot_frontend import dialogue as dialogues
 from bot_frontend.built_in import BY_WORD, Typed, intention_after
 from bot_frontend.buttons import is_button, pressed
 from bot_frontend.dialogue import Dialogue, DraftQuestion
-from bot_frontend.intentions import Intention, say, who
+from bot_frontend.intentions import Intention, say, toast, who
 from bot_frontend.naming import Arguments, names_somebody
 from bot_frontend.updates import (
     ANONYMOUS_ADMIN,
@@ -71,6 +71,15 @@ def interpret(
 
     our_username -- None where Telegram has not said it yet.
     """
+    intention = _intention(reading, dialogue, settings, our_username)
+    if intention is None or intention.job.kind in JOB_TYPES:
+        return intention
+    return _of_what_is_switched_off(reading, dialogue)
+
+
+def _intention(
+    reading: Reading, dialogue: Dialogue | None, settings: Settings, our_username: str | None
+) -> Intention | None:
     match reading:
         case TextMessage():
             return _text(reading, dialogue, settings, our_username)
@@ -86,6 +95,16 @@ def interpret(
                 ),
                 dialogue,
             )
+
+
+def _of_what_is_switched_off(reading: Reading, dialogue: Dialogue | None) -> Intention | None:
+    """Instead of a job that an app switched off: a question or a card of before may still lead to it."""
+    match reading:
+        case TextMessage():
+            return say(reading, texts.NOT_A_COMMAND)
+        case ButtonPress():
+            return toast(reading, texts.UNKNOWN_BUTTON, dialogue)
+    return None
 
 
 def is_for_another_bot(reading: Reading, our_username: str | None) -> bool:

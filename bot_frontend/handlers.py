@@ -8,9 +8,8 @@ from typing import Any
 
 from telegram import Update
 
-from ballast.app import App
 from ballast.jobs import UPDATE_LENGTH_MAX, TelegramUpdate
-from ballast.telegram_handlers import KnownBot, is_wanted, kinds_wanted, make_bot
+from ballast.telegram_handlers import KnownBot, kinds_wanted, make_bot, needed_by
 from bot_frontend.updates import ALLOWED_UPDATES
 from dbcore.settings import Settings
 from dbcore.text import storable_json
@@ -43,11 +42,12 @@ class AppHandlers:
             return None
         update = Update.de_json(raw, self._known_bot())
         for app in APPS_WITH_HANDLERS:
-            if is_wanted(app.telegram_handlers, update):
-                return self._envelope(app, raw, update)
+            database = needed_by(app.telegram_handlers, update)
+            if database is not None:
+                return self._envelope(app.telegram_kind(database), raw, update)
         return None
 
-    def _envelope(self, app: App, raw: dict[str, Any], update: Update) -> Envelope:
+    def _envelope(self, kind: str, raw: dict[str, Any], update: Update) -> Envelope:
         user, chat, message = update.effective_user, update.effective_chat, update.effective_message
         is_known = user is not None and not user.is_bot and 0 < user.id < TELEGRAM_ID_LIMIT
         written = json.dumps(storable_json(raw))
@@ -65,7 +65,7 @@ class AppHandlers:
                     "language_code": user.language_code,
                 }
             )
-        job = JOB_TYPES[app.telegram_kind].decode(fields)
+        job = JOB_TYPES[kind].decode(fields)
         assert isinstance(job, TelegramUpdate)  # noqa: S101
         lane = f"user:{job.telegram_id}" if job.telegram_id is not None else f"chat:{chat.id if chat else 0}"
         date = 0 if message is None or message.date is None else int(message.date.timestamp())

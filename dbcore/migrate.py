@@ -4,6 +4,7 @@ what is left.
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,13 +99,40 @@ def upgrade_app(url: str, migrations: AppMigrations, *, schema: str | None = Non
     config.set_main_option("version_locations", str(folder).replace("%", "%%"))
     config.attributes.update(schema=migrations.schema, version_table=migrations.version_table)
     engine = connections.single(url, application_name="ballast migrate", schema=schema)
+    head = _head_of_app(config, migrations.app, folder)
     try:
-        head = ScriptDirectory.from_config(config).get_current_head()
         while _app_is_behind(engine, config, migrations, schema):
             pass
     except CommandError as error:
         raise collisions.Refused(f"{migrations.app}: {' '.join(str(error).split())}") from error
     return head
+
+
+def _head_of_app(config: Config, app: str, folder: Path) -> str | None:
+    """The newest of an app's revisions. Raises Refused, in one sentence, if they are no line of revisions."""
+    scripts = ScriptDirectory.from_config(config)
+    try:
+        with warnings.catch_warnings():
+            # Of a down_revision that is nowhere, and of a revision that is there twice, Alembic only warns.
+            warnings.filterwarnings("error", module=r"alembic\.script")
+            heads = scripts.get_heads()
+            without_upgrade = [
+                Path(each.path).name
+                for each in scripts.walk_revisions()
+                if not hasattr(each.module, "upgrade")
+            ]
+    except Exception as error:  # whatever an author's module does, the program ends in one line
+        told = " ".join(str(error).split())
+        kind = "" if isinstance(error, CommandError | UserWarning) else f"{type(error).__name__}: "
+        raise collisions.Refused(f"{app}: the migrations in {folder} cannot be read: {kind}{told}") from error
+    if len(heads) > 1:
+        raise collisions.Refused(
+            f"{app}: the migrations in {folder} have {len(heads)} ends, {', '.join(sorted(heads))}: expected one line, "
+            "in which each has the revision before it as its down_revision, and the first has None"
+        )
+    if without_upgrade:
+        raise collisions.Refused(f"{app}: {without_upgrade[0]} in {folder} has no function upgrade")
+    return heads[0] if heads else None
 
 
 def _app_is_behind(engine: Engine, config: Config, migrations: AppMigrations, schema: str | None) -> bool:

@@ -15,9 +15,9 @@ from dbcore.outcomes import (
 )
 from dbcore.settings import Settings
 from workers.command_names import called
-from workers.jobs import AskAdjustment
+from workers.jobs import INSTALLED, AskAdjustment
 from workers.phrases import first_name, identified, memo_line, money, name, shown
-from workers.texts import EXPIRES_AFTER_MINUTES
+from workers.texts import EXPIRES_AFTER_MINUTES, decision_buttons
 
 NO_ADMIN_ANY_MORE = "You are no longer an admin of this bot. Nothing was changed."
 
@@ -39,8 +39,10 @@ def to_confirm(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: 
 
 def buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]:
     """telegram_id -- of the admin who may press them, as with a transfer's."""
+    if not INSTALLED.has_button("adjustment"):
+        return []
     confirm, cancel = (button_data.adjustment(each, token, telegram_id) for each in (CONFIRM, CANCEL))
-    return [[Button(text="Confirm", data=confirm), Button(text="Cancel", data=cancel)]]
+    return [decision_buttons("adjustment", confirm, cancel)]
 
 
 def refused(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: Settings) -> str:

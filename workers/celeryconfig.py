@@ -7,7 +7,6 @@ import sys
 import redis.connection
 import redis.utils
 
-from ballast.builtin import BUILT_IN
 from dbcore.redis_pace import pace_of
 from dbcore.redis_url import read_redis_url
 from dbcore.settings import SettingsError, load_settings
@@ -89,8 +88,7 @@ beat_schedule = {
                 "expires": max(1, each.seconds(_settings, _pace) - each.expires_before),
             },
         }
-        for own in BUILT_IN
-        for each in own.scheduled
+        for each in INSTALLED.scheduled
     },
     # Twice a period, or a moment's delay at the end of one would leave it out; a period is run once all the same.
     **{

@@ -134,13 +134,16 @@ class Work(Generic[J]):
     awaits_notice: Callable[[str], bool]
     balances: list[SeenBalance] = field(default_factory=list)
     """What the job saw of balances: the last known ones while the database is unavailable."""
+    outcomes: list[Outcome] = field(default_factory=list)
+    """What became of money."""
 
     def note_read(self, telegram_id: int, balance: int, version: int) -> None:
         """Somebody's balance was read."""
         self.balances.append(SeenBalance(telegram_id, self.settings.currency, balance, version))
 
     def note(self, outcome: Outcome) -> None:
-        """The balances of those whom it concerns."""
+        """What became of money, and the balances of those whom it concerns."""
+        self.outcomes.append(outcome)
         self.balances.extend(outcome.balances_now)
 
     def answer(

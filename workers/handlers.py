@@ -1,4 +1,4 @@
-"""What does each kind of job in this process: the functions that `job_task` registered."""
+"""What does each kind of job in this process: the functions of tasks, and of apps."""
 
 from __future__ import annotations
 
@@ -22,10 +22,21 @@ class Handler:
 
 
 _handlers: dict[str, Handler] = {}
+_built_in: dict[str, Handler] = {}
 
 
 def register(handler: Handler) -> None:
     _handlers[handler.job_type.kind] = handler
+
+
+def register_built_in(handler: Handler) -> None:
+    """What Ballast itself does for a job of its own, also if an app's function is in its place."""
+    _built_in[handler.job_type.kind] = handler
+
+
+def built_in_of(kind: str) -> Handler:
+    """Raises KeyError if it is no job of Ballast's own."""
+    return _built_in[kind]
 
 
 def find(kind: str) -> Handler | None:
@@ -43,7 +54,7 @@ def handler_of(kind: str) -> Handler:
 def is_short(kind: str) -> bool:
     """Whether other jobs may wait behind one in the process that does it. An app's may take a minute."""
     handler = INSTALLED.handlers.get(kind)
-    return handler is None or handler.built_in is not None
+    return handler is None or handler.is_by_task
 
 
 def batch_of(kind: str) -> int:

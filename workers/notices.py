@@ -153,7 +153,9 @@ def balance_from_memory(
     """
     telegram_id = envelope.fields.get("telegram_id")
     origin = envelope.origin
-    if envelope.kind != ShowBalance.kind or origin is None or not isinstance(telegram_id, int):
+    if envelope.kind != ShowBalance.kind or ShowBalance.kind in INSTALLED.taken_away:
+        return None
+    if origin is None or not isinstance(telegram_id, int):
         return None
     known = balances.last(telegram_id, settings.currency)
     if known is None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from ballast.builtin import button_data
 from ballast.builtin.button_data import CANCEL, CONFIRM
+from ballast.builtin.transfers import NEWER, OLDER
+from ballast.builtin.words import DECISIONS
 from ballast.messages import Button
 from dbcore.history import HistoryEntry, HistoryPage
 from dbcore.money import format_amount
@@ -14,7 +16,7 @@ from dbcore.settings import Settings
 from dbcore.users import UserAccount
 from workers import phrases
 from workers.command_names import mention
-from workers.jobs import AdjustBalance, CreateTransfer
+from workers.jobs import INSTALLED, AdjustBalance, CreateTransfer
 from workers.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, shown
 
 escape, _money, _name, _memo = phrases.escape, phrases.money, phrases.name, phrases.memo_line
@@ -126,8 +128,16 @@ def transfer_to_confirm(outcome: PendingOutcome, job: CreateTransfer, settings: 
 
 def transfer_buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]:
     """telegram_id -- of the person who may press them: others are told so at once, without asking the database."""
+    if not INSTALLED.has_button("transfer"):
+        return []
     confirm, cancel = (button_data.transfer(each, token, telegram_id) for each in (CONFIRM, CANCEL))
-    return [[Button(text="Confirm", data=confirm), Button(text="Cancel", data=cancel)]]
+    return [decision_buttons("transfer", confirm, cancel)]
+
+
+def decision_buttons(name: str, confirm: str, cancel: str) -> Sequence[Button]:
+    """name -- the button's. confirm, cancel -- the callback data."""
+    labels = (INSTALLED.label(name, label) for label in DECISIONS)
+    return [Button(text=text, data=data) for text, data in zip(labels, (confirm, cancel), strict=True)]
 
 
 def decided(outcome: DecisionOutcome, settings: Settings) -> str:
@@ -212,15 +222,22 @@ def _entry(entry: HistoryEntry, settings: Settings) -> str:
 
 
 def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Sequence[Sequence[Button]]:
-    if not page.entries:
+    if not page.entries or not INSTALLED.has_button("history"):
         return []
     newest_shown, oldest_shown = page.entries[0].version, page.entries[-1].version
     row = []
     if newest_shown < page.newest_version:
         newer = min(page.newest_version, newest_shown + page_length)
-        row.append(Button(text="◀ Newer", data=button_data.history(telegram_id, newer)))
+        row.append(
+            Button(text=INSTALLED.label("history", NEWER), data=button_data.history(telegram_id, newer))
+        )
     if oldest_shown > 1:
-        row.append(Button(text="Older ▶", data=button_data.history(telegram_id, oldest_shown - 1)))
+        row.append(
+            Button(
+                text=INSTALLED.label("history", OLDER),
+                data=button_data.history(telegram_id, oldest_shown - 1),
+            )
+        )
     return [row] if row else []
 
 

@@ -37,13 +37,20 @@ class BuiltInApp(App):
         waiting: Waiting | None = None,
         takes_its_time: bool = False,
         asked_by: str | None = OWNER,
+        internal: str | None = None,
+        needed: str | None = None,
     ) -> None:
-        """A job that a task of the workers does. Its queue is the first word of its kind."""
+        """A job that a task of the workers does, unless an app replaces it. Its queue is the first word of its kind.
+
+        internal, needed -- the end of the sentence that refuses to replace it or to switch it off, such as `it …`.
+        """
         own = BuiltInJob(
             queue=job_type.kind.partition(".")[0],
             waiting=waiting,
             takes_its_time=takes_its_time,
             asked_by=asked_by,
+            internal=internal,
+            needed=needed,
         )
         self.jobs[job_type] = Handler(job_type.kind, _by_its_task, job_type, database, 1, built_in=own)
 
@@ -76,12 +83,21 @@ class BuiltInApp(App):
         )
         self.commands.append(Command(word, help, admin, self.jobs[job_type], "queue", False, built_in=own))
 
-    def built_in_button(self, name: str, data: re.Pattern[str]) -> None:
+    def built_in_button(
+        self,
+        name: str,
+        data: re.Pattern[str],
+        *,
+        leads_to: Sequence[type[Job]],
+        below: Sequence[type[Job]] = (),
+        labels: Sequence[str] = (),
+        internal: str | None = None,
+    ) -> None:
         """A button of Ballast's own, whose job the frontend makes by its function for that name.
 
         data -- a pattern of button_data.py.
         """
-        self.buttons.append(BuiltInButton(name, data))
+        self.buttons.append(BuiltInButton(name, data, tuple(leads_to), tuple(below), tuple(labels), internal))
 
     def schedule(
         self,
@@ -91,6 +107,10 @@ class BuiltInApp(App):
         *,
         queue: str,
         expires_before: float = 0,
+        needed_by: Sequence[type[Job]] = (),
+        internal: str | None = None,
     ) -> None:
         """Have beat ask for a task every so often."""
-        self.scheduled.append(Scheduled(name, task, queue, seconds, expires_before))
+        self.scheduled.append(
+            Scheduled(name, task, queue, seconds, expires_before, tuple(needed_by), internal)
+        )

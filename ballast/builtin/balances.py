@@ -12,7 +12,7 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.button_data import CardToken
 from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, TelegramId, UserJob
-from ballast.builtin.words import amount_shown, decision_words, shown
+from ballast.builtin.words import DECISIONS, amount_shown, decision_words, shown
 from ballast.jobs import Job
 from dbcore.money import MAX_AMOUNT
 from dbcore.settings import Settings
@@ -121,4 +121,6 @@ balances.built_in_command(
     admin=True,
     names_somebody=True,
 )
-balances.built_in_button("adjustment", button_data.ADJUSTMENT)
+balances.built_in_button(
+    "adjustment", button_data.ADJUSTMENT, leads_to=[DecideAdjustment], below=[AskAdjustment], labels=DECISIONS
+)

@@ -370,6 +370,8 @@ def _past(scheduled_for: datetime | None, now: datetime) -> str | None:
     return f"scheduled_for: expected a time to come, got {scheduled_for.isoformat()}; it is {now:%Y-%m-%d %H:%M} UTC"
 
 
+_SENDS = "by it broadcasts go on, and nobody gets one twice"
+
 _ORDERED = Waiting(words=("Your broadcast command", "write to you here"))
 
 broadcasts = BuiltInApp("broadcasts", tasks=["workers.tasks.broadcasts"])
@@ -380,8 +382,8 @@ broadcasts.built_in_job(
     waiting=Waiting(words=("Your choice about announcements", "confirm it here")),
 )
 broadcasts.built_in_job(StartBroadcast, database="write")
-broadcasts.built_in_job(SendChunk, database="write", takes_its_time=True)
-broadcasts.built_in_job(WakeBroadcast, database="write")
+broadcasts.built_in_job(SendChunk, database="write", takes_its_time=True, internal=_SENDS)
+broadcasts.built_in_job(WakeBroadcast, database="write", internal=_SENDS)
 broadcasts.built_in_job(PauseBroadcast, database="write")
 broadcasts.built_in_job(ResumeBroadcast, database="write")
 broadcasts.built_in_job(CancelBroadcast, database="write")
@@ -389,10 +391,10 @@ broadcasts.built_in_job(ResendUnknown, database="write")
 broadcasts.built_in_job(DraftBroadcast, database="write", waiting=_ORDERED)
 broadcasts.built_in_job(ChangeDraft, database="write", waiting=_ORDERED)
 broadcasts.built_in_job(PressBroadcast, database="write", waiting=_ORDERED)
-broadcasts.built_in_job(ShowCard, database="write")
+broadcasts.built_in_job(ShowCard, database="write", internal="it edits cards as often as Telegram allows")
 broadcasts.built_in_job(ListBroadcasts, database="read", waiting=_ORDERED)
 broadcasts.built_in_job(ReportBroadcast, database="read")
-broadcasts.built_in_job(EraseChunk, database="write", takes_its_time=True)
+broadcasts.built_in_job(EraseChunk, database="write", takes_its_time=True, internal=_SENDS)
 
 broadcasts.built_in_command(
     "stop",
@@ -411,9 +413,18 @@ broadcasts.built_in_command(
     admin=True,
 )
 broadcasts.built_in_command("broadcasts", ListBroadcasts, help="Show the newest broadcasts", admin=True)
-broadcasts.built_in_button("card", button_data.BROADCAST_CARD)
+broadcasts.built_in_button(
+    "card",
+    button_data.BROADCAST_CARD,
+    leads_to=[PressBroadcast, ChangeDraft, ReportBroadcast],
+    below=[DraftBroadcast, ListBroadcasts],
+)
 # On the probe's queue, for it needs no database and must not wait behind what does. A broadcast is woken once, however
 # many beats there are.
 broadcasts.schedule(
-    "broadcasts-watch", "workers.broadcasts.watch", lambda _, pace: pace.watch, queue="health"
+    "broadcasts-watch",
+    "workers.broadcasts.watch",
+    lambda _, pace: pace.watch,
+    queue="health",
+    needed_by=[StartBroadcast, PressBroadcast],
 )

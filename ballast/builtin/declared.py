@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ballast.jobs import Job
 from dbcore.redis_pace import RedisPace
 from dbcore.settings import Settings
 
@@ -45,12 +46,16 @@ class BuiltInJob:
     waiting -- None if nobody is told that it waits.
     takes_its_time -- nobody waits for it, and it takes as long as the pace wants.
     asked_by -- the field with the Telegram id of whom it belongs to; None: whoever wrote the message.
+    internal -- why an app can neither replace it nor switch it off; None if it can.
+    needed -- why an app cannot switch it off; None if it can.
     """
 
     queue: str
     waiting: Waiting | None
     takes_its_time: bool
     asked_by: str | None
+    internal: str | None
+    needed: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,21 @@ class BuiltInCommand:
 
 @dataclass(frozen=True, slots=True)
 class BuiltInButton:
-    """name -- by which the frontend finds its function. data -- of button_data.py: what its callback data is."""
+    """
+    name -- by which the frontend finds its function.
+    data -- of button_data.py: what its callback data is.
+    leads_to -- jobs that a press can have done, at once or after a question.
+    below -- jobs whose answers are of no use without it.
+    labels -- what it says, if apps can have it say something else.
+    internal -- as of a job.
+    """
 
     name: str
     data: re.Pattern[str]
+    leads_to: tuple[type[Job], ...]
+    below: tuple[type[Job], ...]
+    labels: tuple[str, ...]
+    internal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +103,8 @@ class Scheduled:
     """A task that beat asks for every so often. It may be asked for twice.
 
     expires_before -- so many seconds before the next is due, one that no worker took is dropped.
+    needed_by -- jobs that come to no end without it.
+    internal -- as of a job.
     """
 
     name: str
@@ -94,3 +112,5 @@ class Scheduled:
     queue: str
     seconds: Callable[[Settings, RedisPace], float]
     expires_before: float
+    needed_by: tuple[type[Job], ...]
+    internal: str | None

@@ -31,5 +31,8 @@ class RecordPayment(UserJob):
 payments = BuiltInApp("transactions", tasks=["workers.tasks.payments"])
 
 payments.built_in_job(
-    RecordPayment, database="write", waiting=Waiting(words=("Your payment", "send you a receipt"))
+    RecordPayment,
+    database="write",
+    waiting=Waiting(words=("Your payment", "send you a receipt")),
+    needed="Telegram says only once that somebody paid",
 )

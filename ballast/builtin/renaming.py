@@ -23,7 +23,7 @@ def built_in_commands(apps: tuple[App, ...]) -> dict[str, Command]:
                     f"BALLAST_APPS: /{word} is renamed twice, by {renamed[word][1].name} and {app.name}"
                 )
             renamed[word] = (to, app)
-        for word in sorted(app.switched_off):
+        for word in sorted(app.switched_off.commands):
             _require_changeable(word, declared, app, "switched off")
             switched_off[word] = app
     if both := sorted(renamed.keys() & switched_off.keys()):

@@ -64,11 +64,15 @@ _TARGETS_MEANT = {
 
 status = BuiltInApp(
     "health",
-    tasks=["workers.tasks.health", "workers.tasks.status", "workers.tasks.operators", "workers.tasks.board"],
+    tasks=["workers.tasks.health", "workers.tasks.status", "workers.tasks.board"],
 )
 
 status.built_in_job(ShowDatabaseStatus, database="none")
-status.built_in_job(OperatorAction, database="write")
+status.built_in_job(
+    OperatorAction,
+    database="write",
+    internal="it keeps what operators order in the audit log, each order once",
+)
 
 status.built_in_command(
     "dbstatus",
@@ -84,4 +88,5 @@ status.schedule(
     lambda settings, _: settings.health_probe_seconds,
     queue="health",
     expires_before=5,
+    internal="it finds out that the database is back",
 )

@@ -12,7 +12,7 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.button_data import CardToken
 from ballast.builtin.declared import Waiting, Words
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, UserJob
-from ballast.builtin.words import amount_shown, decision_words, shown
+from ballast.builtin.words import DECISIONS, amount_shown, decision_words, shown
 from dbcore.money import MAX_AMOUNT
 from dbcore.settings import Settings
 
@@ -55,12 +55,15 @@ class ShowHistory(UserJob):
     owner_telegram_id: int | None = None
 
 
+NEWER, OLDER = "◀ Newer", "Older ▶"
+
+
 def _transfer(fields: Mapping[str, Any], settings: Settings) -> Words:
     what = f"Your transfer of {amount_shown(fields, settings)} to {shown(fields.get('recipient'))}"
     return what, "ask you here to confirm it"
 
 
-transfers = BuiltInApp("transactions", tasks=["workers.tasks.transactions"])
+transfers = BuiltInApp("transactions", tasks=["workers.tasks.transfers"])
 
 transfers.built_in_job(
     CreateTransfer,
@@ -97,5 +100,7 @@ transfers.built_in_command(
     help="Cancel what I am asking you, or your open transfers",
     leaves_dialogue=True,
 )
-transfers.built_in_button("transfer", button_data.TRANSFER)
-transfers.built_in_button("history", button_data.HISTORY)
+transfers.built_in_button(
+    "transfer", button_data.TRANSFER, leads_to=[DecideTransfer], below=[CreateTransfer], labels=DECISIONS
+)
+transfers.built_in_button("history", button_data.HISTORY, leads_to=[ShowHistory], labels=[NEWER, OLDER])

@@ -46,7 +46,9 @@ users.built_in_job(
     GetOrCreateUser, database="write", waiting=Waiting(words=("Your /start", "answer it here"))
 )
 users.built_in_job(SetUserStatus, database="write")
-users.built_in_job(Quarantine, database="write")
+users.built_in_job(
+    Quarantine, database="write", internal="it keeps updates that could not be read for operators"
+)
 
 users.built_in_command(
     "start",

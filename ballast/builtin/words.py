@@ -10,6 +10,8 @@ from ballast.builtin.declared import Words
 from dbcore.money import format_amount
 from dbcore.settings import Settings
 
+DECISIONS = ("Confirm", "Cancel")
+
 
 def amount_shown(fields: Mapping[str, Any], settings: Settings) -> str:
     return format_amount(

@@ -92,11 +92,11 @@ async def everything(update: Update, context: Default) -> None:
 
 attach_engine(engine)
 app = App("old")
-app.add_handler(TypeHandler(Update, everything), group=-1)
+app.add_handler(TypeHandler(Update, everything), group=-1, database="none")
 app.add_handler(CommandHandler("start", start), help="Say hello", replace=True)
 app.add_handler(CommandHandler("shop", shop), help="What we have")
 app.add_handler(CallbackQueryHandler(bought, pattern=r"^buy:(\w+)$"))
-app.add_handler(MessageHandler(filters.PHOTO, photo))
+app.add_handler(MessageHandler(filters.PHOTO, photo), database="none")
 app.add_handler(CommandHandler("count", count))
 app.add_handler(CommandHandler("bonus", bonus))
 app.add_handler(CommandHandler("remember", remember))

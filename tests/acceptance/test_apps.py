@@ -72,10 +72,57 @@ async def converse_in_a_group(telegram: TelegramControl, ann: int, bob: int) -> 
     assert (await answered(ann, "2", number)).text == "2 chair in the attic, yours."
 
 
+APPS = "tests.acceptance.corner_shop:app"
+
+
+async def taken_by_the_release_before(stack: Stack, telegram: TelegramControl, ann: int) -> None:
+    """A job that a frontend without the toll takes, and that waits for workers with it."""
+    stack.start("frontend")
+    await telegram.send_text(ann, "/balance")
+    await telegram.wait_until_acknowledged()
+    stack.stop("frontend")
+    stack.env["BALLAST_APPS"] = f"{APPS},tests.acceptance.toll:app"
+
+
+async def pay_a_toll(stack: Stack, telegram: TelegramControl, ann: int, bob: int) -> None:
+    """Jobs of Ballast's own that an app does in its way, by Ballast's."""
+    await say(telegram, bob, "/start")
+    before = balances(stack)
+    card = await say(telegram, ann, f"/send {bob} 0.02 for lunch")
+    assert "for lunch (toll 0.10 CREDIT)" in card.text
+    await telegram.press_button(ann, card, "Yes, pay")
+    told = await telegram.wait_for_message(ann, lambda message: message.text.startswith("Toll 0.10 CREDIT."))
+    done = await telegram.wait_for_message(ann, lambda message: message.message_id == card.message_id)
+    assert done.buttons == []
+    await telegram.wait_for_message(bob, lambda message: "sent you" in message.text)
+    await all_settled(stack, telegram)
+    after = balances(stack)
+    assert (after[ann], after[bob]) == (before[ann] - 12, before[bob] + 2)
+    assert told.text.endswith(f"You have 0.0{after[ann]} CREDIT.")
+    card = await say(telegram, ann, f"/send {bob} 0.01")
+    await telegram.press_button(ann, card, "Cancel")
+    await telegram.wait_for_message(ann, lambda message: message.text.startswith("Cancelled"))
+    history = await say(telegram, ann, "/history")
+    await assert_shown(
+        telegram, ann, history, button_data.history(ann, 1), "I do not know this button any more"
+    )
+
+    asked = await say(telegram, ADMIN_ID, f"/credit {bob} 5")
+    assert asked.text == f"Asked by {ADMIN_ID}."
+    stack.start("bulk")
+    await telegram.send_text(ADMIN_ID, "/broadcast News")
+    await telegram.wait_for_message(ADMIN_ID, lambda message: message.text == "Read it twice.")
+    drawn_up = [
+        text for text in await answers(telegram, ADMIN_ID) if text in {"News", "A draft:", "Read it twice."}
+    ]
+    assert drawn_up == ["News", "A draft:", "Read it twice."], "the preview is sent before any answer"
+    stack.stop("bulk")
+
+
 async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
-    stack = make_stack(BALLAST_APPS="tests.acceptance.corner_shop:app", CORNER_GREETING="Good day")
+    stack = make_stack(BALLAST_APPS=APPS, CORNER_GREETING="Good day")
     stack.query("CREATE TABLE corner_counts (what text PRIMARY KEY, n int NOT NULL); SELECT 1")
 
     def counted(what: str) -> int:
@@ -92,9 +139,11 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
 
         await asyncio.to_thread(stack.wait_until, look, what)
 
+    ann = (await telegram.create_user("Ann")).id
+    await taken_by_the_release_before(stack, telegram, ann)
     stack.start("frontend", "main", "light")
     stack.wait_ready(processes=3)
-    ann = (await telegram.create_user("Ann")).id
+    await telegram.wait_for_message(ann, lambda message: message.text == "Ann has 0.00 CREDIT.")
     await say(telegram, ADMIN_ID, "/start")
 
     # Replies: text, HTML; a coroutine; a built-in that is replaced; what only admins have.
@@ -183,6 +232,9 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
         "TimeoutError",
     ]
 
+    # Ballast's own jobs.
+    await pay_a_toll(stack, telegram, ann, bob)
+
     # What handlers ask. The last answer comes while the database is unavailable, below.
     await converse(stack, telegram, ann)
     await converse_in_a_group(telegram, ann, bob)
@@ -215,7 +267,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     AppButtons(stack.redis).keep("0" * 32, old)
     await telegram.press(ann, edited.message_id, button_data.app("0" * 32), force=True)
     await telegram.wait_for_message(
-        ann, lambda message: message.text == "A gift: 0.01 CREDIT, you have 0.16 CREDIT."
+        ann, lambda message: message.text == "A gift: 0.01 CREDIT, you have 0.04 CREDIT."
     )
 
     # While the database is unavailable: what was answered last, to this person and for these arguments.
@@ -252,6 +304,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     stack.stop("beat")
     stack.stop("beat-2")
     await all_settled(stack, telegram)
+    assert counted("watched") == 1, "by the app's function, in place of Ballast's own"
     (periods, most), seconds = stack.query(ran)[0], stack.redis.info("server")["uptime_in_seconds"]
     assert most == 1
     assert periods <= seconds

@@ -99,5 +99,14 @@ async def test_each_step_of_the_guide_works(make_stack: MakeStack, telegram: Tel
     await pay(telegram, stack, ann, secret)
     await all_settled(stack, telegram)
     assert balances(stack)[ann] == 1300  # what the provider sent twice is paid once
+    bob = (await telegram.create_user("Bob")).id
+    await say(telegram, bob, "/start")
+    card = await say(telegram, ann, f"/pay {bob} 1.00")
+    await telegram.press_button(ann, card, "Yes, pay")
+    await telegram.wait_for_message(
+        ann, lambda message: message.text == "You get 0.05 CREDIT back, and have 12.05 CREDIT."
+    )
+    await all_settled(stack, telegram)
+    assert (balances(stack)[ann], balances(stack)[bob]) == (1205, 100)
     run_commands("extending.md", stack)
     assert_audit_passes(stack)

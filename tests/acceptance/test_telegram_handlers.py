@@ -75,6 +75,9 @@ async def test_handlers_run_as_they_are_through_an_outage_and_beside_ballasts_ow
     # While the database is unavailable it waits, and says so.
     await pause(stack)
     assert "Your message is saved" in (await say(telegram, ann, "/count")).text
+    sent = await telegram.send_photo(boris, png(8, 8))
+    needs_none = await telegram.wait_for_message(boris, after=sent.message.revision)
+    assert needs_none.text == "A fine photo."
     await resume(stack)
     await telegram.wait_for_message(ann, lambda message: message.text == "Counted 3.")
     await all_settled(stack, telegram)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from ballast.builtin.replacing import JOBS
 from bot_frontend.commands import interpret
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS, help_text
 from bot_frontend.updates import Sender, TextMessage
 from dbcore.settings import load_settings
 from workers import handlers
 from workers.celery import app
-from workers.jobs import JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRITING_KINDS, queue_of
+from workers.jobs import INSTALLED, JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRITING_KINDS, queue_of
 
 
 def kind_of(words: str) -> str:
@@ -35,6 +36,11 @@ def main() -> None:
         "tasks": [name.removeprefix("workers.") for name in app.tasks],
         "without_task": [kind for kind in JOB_TYPES if handlers.find(kind) is None],
         "schedule": [*app.conf.beat_schedule],
+        "places": {
+            job_type.kind: [job_type.__module__, handlers.built_in_of(job_type.kind).apply.__module__]
+            for job_type in JOBS
+            if handlers.find(job_type.kind) is not None or job_type.kind in INSTALLED.taken_away
+        },
     }
     print(json.dumps(found))
 

@@ -14,6 +14,16 @@ from telegram.ext import CommandHandler, ConversationHandler, MessageHandler, fi
 
 from ballast import App, Button, Job, JobContext, Reply, SettingsError, UsageError
 from ballast.apps import RESERVED, registry
+from ballast.builtin.broadcasts import (
+    ChangeDraft,
+    DraftBroadcast,
+    ListBroadcasts,
+    PressBroadcast,
+    StartBroadcast,
+)
+from ballast.builtin.payments import RecordPayment
+from ballast.builtin.replacing import JOBS
+from ballast.builtin.transfers import DecideTransfer, ShowHistory
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
 from devstack.stack import ROOT
 from tests.programs import run_program
@@ -55,6 +65,9 @@ def with_words(ctx: JobContext, args: Words) -> None: ...
 
 
 def given(ctx: JobContext, job: Any) -> None: ...
+
+
+def swapped(args: Any, ctx: JobContext) -> None: ...
 
 
 BUTTON = Button("Give", Give(telegram_id=1))
@@ -211,6 +224,166 @@ def test_names_that_cannot_be_are_told_in_one_line(apps: list[App], said: str) -
     assert "\n" not in str(error.value)
 
 
+def replacing(called: str = "shop", every: str | None = None, **jobs: Any) -> App:
+    """An app that replaces jobs, each with what it needs of the database, and perhaps what is done every so often."""
+    app = App(called)
+    for name, database in jobs.items():
+        job_type = next(each for each in JOBS if each.__name__ == name)
+        app.job(job_type, database=database, replace=True)(given)
+    if every is not None:
+        app.every(60, replace=every)(nothing)
+    return app
+
+
+def without(*commands: str, called: str = "shop", **kinds: Any) -> App:
+    app = App(called)
+    app.switch_off(*commands, **kinds)
+    return app
+
+
+def test_a_built_in_job_that_is_replaced_keeps_its_kind_queue_and_owner() -> None:
+    found = registry((replacing(ShowBalance="write", DecideTransfer="write"),))
+    for kind, queue in (("balances.show", "balances"), ("transactions.confirm", "transactions")):
+        handler = found.handlers[kind]
+        assert (handler.function, handler.app, handler.is_by_task) == (given, "shop", False)
+        assert handler.built_in is not None
+        assert handler.built_in.queue == queue
+    assert found.handlers["balances.show"].database == "write"
+    assert found.taken_away == {"balances.show", "transactions.confirm"}
+    assert found.handlers["transactions.create"].is_by_task
+
+
+def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
+    off = without(
+        *("history", "broadcast", "broadcasts"),
+        buttons=["history", "card"],
+        jobs=[ShowHistory, StartBroadcast, DraftBroadcast, ListBroadcasts, PressBroadcast],
+        periodic=["broadcasts-watch"],
+    )
+    found = registry((off,))
+    assert {button.name for button in found.buttons} == {"transfer", "adjustment", "app"}
+    assert [each.name for each in found.scheduled] == ["health-probe"]
+    assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()
+    replaced = registry((replacing(every="broadcasts-watch"),))
+    assert [each.name for each in replaced.scheduled] == ["health-probe"]
+    assert [*replaced.periodic] == ["shop.every.nothing"]
+
+
+@pytest.mark.parametrize(
+    ("apps", "said"),
+    [
+        ([replacing(ShowBalance="read"), replacing("kiosk", ShowBalance="read")], "twice, by shop and kiosk"),
+        (
+            [replacing(DeliverReply="none")],
+            "shop: DeliverReply cannot be replaced, for the bot's answers go by it",
+        ),
+        ([replacing(SendChunk="write")], "SendChunk cannot be replaced, for by it broadcasts go on"),
+        (
+            [replacing(CreateTransfer="none")],
+            'CreateTransfer: database="none" cannot be, for it is in the queue transactions, which stops',
+        ),
+        (
+            [without(jobs=[Give])],
+            "Give cannot be switched off, for it is no job of Ballast's own. These are: Adjust",
+        ),
+        (
+            [without(jobs=[RecordPayment])],
+            "RecordPayment cannot be switched off, for Telegram says only once",
+        ),
+        ([without(jobs=[ShowHistory])], "ShowHistory cannot be switched off, for /history asks for it."),
+        (
+            [changed(history="past"), without(jobs=[ShowHistory])],
+            "ShowHistory cannot be switched off, for /past asks",
+        ),
+        (
+            [without("history", jobs=[ShowHistory])],
+            "for the button history asks for it. Switch that off as well",
+        ),
+        ([replacing(ShowHistory="read"), without(jobs=[ShowHistory])], "switched off, for shop replaces it"),
+        (
+            [without(buttons=["transfer"])],
+            "the button transfer cannot be switched off, for CreateTransfer needs it. Replace that job or switch it",
+        ),
+        (
+            [without(buttons=["app"])],
+            "the button app cannot be switched off, for it finds what the buttons of apps",
+        ),
+        (
+            [without(buttons=["frob"])],
+            "Ballast has none. These are: adjustment, transfer, history, card, app",
+        ),
+        (
+            [replacing(every="broadcasts-watch"), without(called="kiosk", periodic=["broadcasts-watch"])],
+            "kiosk: the periodic job broadcasts-watch cannot be switched off, for shop replaces it",
+        ),
+        (
+            [without(jobs=[ChangeDraft])],
+            "ChangeDraft cannot be switched off, for the button card asks for it.",
+        ),
+        (
+            [without(periodic=["health-probe"])],
+            "the periodic job health-probe cannot be switched off, for it finds out that the database is back",
+        ),
+        (
+            [replacing(every="health-probe")],
+            "the periodic job health-probe cannot be replaced, for it finds out",
+        ),
+        (
+            [replacing(every="frob")],
+            "the periodic job frob cannot be replaced, for Ballast has none. These are: ",
+        ),
+        (
+            [without(periodic=["broadcasts-watch"])],
+            "broadcasts-watch cannot be switched off, for StartBroadcast needs",
+        ),
+        (
+            [replacing(every="broadcasts-watch"), replacing("kiosk", every="broadcasts-watch")],
+            "the periodic job broadcasts-watch is replaced twice, by shop and kiosk",
+        ),
+    ],
+)
+def test_what_cannot_be_replaced_or_switched_off_is_told_in_one_line(apps: list[App], said: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        registry(tuple(apps))
+    assert str(error.value).startswith("BALLAST_APPS: ")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def relabelled(button: str, label: str) -> App:
+    app = App("kiosk")
+    app.rename_button(button, label, "Press me")
+    return app
+
+
+def test_a_button_says_what_an_app_has_it_say() -> None:
+    app = App("shop")
+    app.rename_button("transfer", "Confirm", "Yes, pay")
+    found = registry((app,))
+    assert [found.label("transfer", label) for label in ("Confirm", "Cancel")] == ["Yes, pay", "Cancel"]
+    assert found.label("adjustment", "Confirm") == "Confirm"
+    with pytest.raises(UsageError, match="renamed twice"):
+        app.rename_button("transfer", "Confirm", "Pay")
+    with pytest.raises(ValueError, match="1 to 64 characters"):
+        app.rename_button("transfer", "Cancel", "")
+    with pytest.raises(
+        SettingsError, match="'Confirm' of the button transfer is renamed twice, by shop and kiosk"
+    ):
+        registry((app, relabelled("transfer", "Confirm")))
+    with pytest.raises(
+        SettingsError, match="'Go' of the button history cannot be renamed, for it says: ◀ Newer, "
+    ):
+        registry((relabelled("history", "Go"),))
+    with pytest.raises(SettingsError, match="for it says: none that can be renamed"):
+        registry((relabelled("card", "Pause"),))
+
+
+def test_a_button_may_go_with_the_job_that_asks_by_it() -> None:
+    own = replacing(CreateTransfer="write")
+    own.switch_off(buttons=["transfer"], jobs=[DecideTransfer])
+    assert "transactions.confirm" not in registry((own,)).handlers
+
+
 def test_a_handler_of_python_telegram_bot_replaces_a_built_in_command_only_if_it_says_so() -> None:
     handler = CommandHandler("start", _callback)
     silent, loud = App("one"), App("two")
@@ -273,6 +446,15 @@ def test_attempts_wait_as_long_as_the_job_says(backoff: Any, waits: list[float])
         (lambda app: app.command("buy", help="x")(with_words), r"its handler is called as \(ctx\)"),
         (lambda app: app.command("buy", help="x", arguments=Words)(nothing), r"called as \(ctx, args\)"),
         (
+            lambda app: app.command("buy", help="x", arguments=Words)(swapped),
+            r"called as \(ctx, args\), and its second parameter is the context",
+        ),
+        (
+            lambda app: app.command("buy", help="x", arguments=Words)(lambda args, ctx: None),
+            "its second parameter is the context",
+        ),
+        (lambda app: app.job(Give, batch=5)(swapped), r"called as \(ctx, jobs\), and its second parameter"),
+        (
             lambda app: app.command("buy", help="x", unavailable="wait"),
             '"queue", "refuse", LAST_KNOWN or a Reply',
         ),
@@ -307,6 +489,23 @@ def test_attempts_wait_as_long_as_the_job_says(backoff: Any, waits: list[float])
             r"aliases: expected a list.*got 'shop\.gift'",
         ),
         (lambda app: app.job(Give, aliases=["kiosk.gift"])(given), "aliases: .*begin with 'shop' and a dot"),
+        (
+            lambda app: app.job(DecideTransfer)(given),
+            "DecideTransfer: .*For a job of Ballast's own say replace=True",
+        ),
+        (lambda app: app.job(DecideTransfer, lane="token", replace=True)(given), "keeps its lane"),
+        (
+            lambda app: [
+                app.job(ShowHistory, replace=True)(given),
+                app.job(ShowHistory, replace=True)(given),
+            ],
+            r"transactions\.history has a handler already: given",
+        ),
+        (lambda app: app.switch_off(buttons="history"), "buttons: expected a list of names, got 'history'"),
+        (
+            lambda app: app.add_handler(CommandHandler("shop", _callback), database="some"),
+            'add_handler: database is "write", "read" or "none", got \'some\'',
+        ),
         (lambda app: app.every(0)(nothing), "expected 1 to 86,400 whole seconds"),
         (lambda app: App("shop", schema="My Shop"), "schema: expected a name of lower-case letters"),
     ],

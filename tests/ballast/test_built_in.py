@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 from ballast.builtin import BUILT_IN, button_data
+from ballast.builtin.replacing import BUTTONS, JOBS, SCHEDULED
 from ballast.messages import Message
 from bot_frontend.built_in import BY_WORD
 from bot_frontend.buttons import BY_NAME
@@ -60,6 +62,58 @@ def test_a_command_that_one_file_adds_is_in_the_menu_and_is_done(tmp_path: Path)
     assert {each.task.removeprefix("workers.") for app in BUILT_IN for each in app.scheduled} <= {
         *found["tasks"]
     }
+
+
+REPLACING = """
+from ballast import App
+from ballast.builtin.balances import ShowBalance
+from ballast.builtin.transfers import CreateTransfer, ShowHistory
+app = App("shop")
+app.switch_off("history", jobs=[ShowHistory], buttons=["history"])
+
+@app.job(ShowBalance, replace=True)
+def balance(ctx, job): ...
+
+@app.job(CreateTransfer, database="read", replace=True)
+def create(ctx, job): ...
+
+@app.cron("0 9 * * *", replace="broadcasts-watch")
+def watch(ctx): ...
+"""
+
+
+def test_what_an_app_replaces_and_switches_off_is_so_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(REPLACING)
+    done = run_program(["-m", "tests.ballast.declared"], tmp_path, ADMIN_IDS="1001", BALLAST_APPS="shop")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    replaced = {"balances.show": "balances", "transactions.create": "transactions"}
+    assert {kind: found["queues"][kind] for kind in replaced} == replaced
+    assert replaced.keys() <= {*found["tasks"]} & {*found["told"]}
+    assert "balances.show" in found["writing"], "for its function writes"
+    assert "transactions.create" in found["reading"]
+    assert "transactions.history" not in {*found["queues"], *found["tasks"], *found["told"]}
+    assert "history" not in found["menu"]
+    assert {*found["schedule"]} == {"every-shop.cron.watch", "health-probe"}
+    assert found["without_task"] == []
+    for declared, body in found["places"].values():
+        assert body == declared.replace("ballast.builtin.", "workers.tasks."), (
+            "what does a job is found by its name"
+        )
+
+
+def test_each_job_and_button_that_apps_can_replace_or_switch_off_is_in_the_guide() -> None:
+    page = (ROOT / "docs/extending.md").read_text().partition("### Its jobs, buttons and periodic jobs\n")[2]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("\n## ")[0], re.MULTILINE))
+    changeable = {
+        (job_type.__module__.removeprefix("ballast.builtin."), job_type.__name__)
+        for job_type, handler in JOBS.items()
+        if handler.built_in is not None and handler.built_in.internal is None
+    }
+    named = {(module, job) for module, row in rows.items() for job in re.findall(r"`(\w+)`", row)}
+    assert named == changeable
+    assert all(f"`{button.name}`" in page for button in BUTTONS.values() if button.internal is None)
+    assert all(f"`{each.name}`" in page or f'"{each.name}"' in page for each in SCHEDULED.values())
 
 
 def test_messages_are_found_where_the_first_release_had_them() -> None:

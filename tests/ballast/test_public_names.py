@@ -24,6 +24,7 @@ PUBLIC = [
     "AsyncGuard",
     "BatchContext",
     "BatchTx",
+    "BuiltInAnswer",
     "Button",
     "DatabaseAway",
     "Discard",

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 
 from ballast import App, JobContext, Reply
+from ballast.builtin import button_data
+from ballast.builtin.broadcasts import StartBroadcast
+from ballast.builtin.transfers import ShowHistory
+from ballast.builtin.users import SetUserStatus
 
 app = App("shop")
 app.rename("send", "pay")
 app.rename("credit", "topup")
 app.rename("cancel", "stopthat")
-app.switch_off("help", "history", "broadcast", "debit", "resume")
+app.switch_off(
+    *("help", "history", "broadcast", "debit", "resume"),
+    buttons=["history"],
+    jobs=[ShowHistory, SetUserStatus, StartBroadcast],
+)
 
 
 @app.command("balance", help="How rich you are", database="none", replace=True)
@@ -23,7 +32,8 @@ def main() -> None:
     from bot_frontend.commands import interpret, is_ours
     from bot_frontend.dialogue import Dialogue
     from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
-    from bot_frontend.updates import Sender, TextMessage
+    from bot_frontend.updates import ButtonPress, MembershipChange, Sender, TextMessage
+    from dbcore.history import HistoryEntry, HistoryPage
     from dbcore.settings import load_settings
     from dbcore.users import UserAccount, UserStatus
     from workers import texts
@@ -42,6 +52,13 @@ def main() -> None:
         text = job.messages[0].text if isinstance(job, DeliverReply) else job.kind
         return f"{text}{' (ours)' if is_ours(reading, settings) else ''}", intention.dialogue
 
+    bob = Sender(8, "bob", "Bob")
+    press = ButtonPress(6, 1, 8, 9, bob, "callback", button_data.history(8, 1))
+    pressed = interpret(press, None, settings)
+    assert pressed is not None
+    assert isinstance(pressed.job, DeliverReply)
+    entry = HistoryEntry(5, 1, 5, "credit", "", None, datetime.now(UTC))
+    page = HistoryPage([entry], newest_version=9, currency=settings.currency, balance=9)
     everybody = json.loads(sys.argv[1])
     found = {words: said(words)[0] for words in everybody}
     found |= {f"admin: {words}": said(words, sender=1001)[0] for words in json.loads(sys.argv[2])}
@@ -54,6 +71,9 @@ def main() -> None:
         "welcome": texts.welcome(account, settings),
         "failed": texts.failed("ABC"),
         "stopped": texts.BROADCASTS_STOPPED,
+        "pressed": f"{pressed.job.messages[0].text}{' (ours)' if is_ours(press, settings) else ''}",
+        "blocked": str(interpret(MembershipChange(7, 1, bob, is_blocked=True), None, settings)),
+        "buttons": str(texts.history_buttons(page, 8, 1)),
     }
     print(json.dumps({"said": found, "menu": dict(COMMANDS), "admins": dict(ADMIN_COMMANDS)}))
 

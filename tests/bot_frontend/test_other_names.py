@@ -59,6 +59,15 @@ def test_so_does_an_admins_command(found: Any, words: str) -> None:
     assert found["said"][f"admin: {words}"] == ADMINS[words]
 
 
+def test_a_button_that_is_switched_off_is_below_no_message_and_known_no_more(found: Any) -> None:
+    assert found["said"]["pressed"] == "I do not know this button any more. Please start again."
+    assert found["said"]["buttons"] == "[]"
+
+
+def test_what_leads_to_a_job_that_is_switched_off_makes_none(found: Any) -> None:
+    assert found["said"]["blocked"] == "None"
+
+
 def test_the_menu_has_the_names_that_apps_give_and_no_command_that_is_switched_off(found: Any) -> None:
     assert found["menu"] == {
         "start": "Register, or say hello again",

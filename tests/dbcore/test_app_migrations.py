@@ -77,6 +77,41 @@ def test_what_cannot_be_applied_is_told_in_one_line(database_url: str, tmp_path:
     (shop.folder / "0002.py").unlink()
     with pytest.raises(Refused, match="shop: the database is at revision 0002, which its migrations do not"):
         upgrade_app(database_url, shop)
-    write(shop.folder, "0002", None, "SELECT 1")
-    with pytest.raises(Refused, match=r"shop: .*multiple heads"):
-        upgrade_app(database_url, shop)
+
+
+UPGRADE = "def upgrade(): pass"
+
+
+@pytest.mark.parametrize(
+    ("revisions", "said"),
+    [
+        (
+            ["revision, down_revision = '0001', '0000'"],
+            "Revision 0000 referenced from 0000 -> 0001 (head), is not",
+        ),
+        (["revision, down_revision = '0001', '0001'"], "Self-loop is detected in revisions (0001)"),
+        (["revision, down_revision = '0001', None"] * 2, "Revision 0001 is present more than once"),
+        (
+            ["revision, down_revision = '0001', None", "revision, down_revision = '0002', None"],
+            "have 2 ends, 0001, 0002: expected one line, in which each has the revision before it as its down_revision",
+        ),
+        (["revision = '0001'"], "AttributeError: module '0_py' has no attribute 'down_revision'"),
+        (["revision, down_revision = '0001"], "SyntaxError: unterminated string literal"),
+    ],
+)
+def test_revisions_that_are_no_line_are_refused_in_one_sentence(
+    revisions: list[str], said: str, tmp_path: Path
+) -> None:
+    for number, text in enumerate(revisions):
+        (tmp_path / f"{number}.py").write_text(f"{text}\n{UPGRADE}\n")
+    with pytest.raises(Refused) as refused:
+        upgrade_app("postgresql://nobody:asks@127.0.0.1:1/it", AppMigrations("shop", tmp_path, None))
+    assert said in str(refused.value)
+    assert str(refused.value).startswith("shop: the migrations in ")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_revision_without_an_upgrade_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "0001.py").write_text("revision, down_revision = '0001', None")
+    with pytest.raises(Refused, match=r"shop: 0001\.py in .* has no function upgrade"):
+        upgrade_app("postgresql://nobody:asks@127.0.0.1:1/it", AppMigrations("shop", tmp_path, None))

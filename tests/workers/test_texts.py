@@ -26,7 +26,7 @@ from dbcore.users import UserAccount, UserStatus
 from tests.conftest import MakeSettings
 from workers import adjustment_texts, texts
 from workers.jobs import AdjustBalance, AskAdjustment, CreateTransfer
-from workers.tasks.transactions import HISTORY_PAGE_LENGTH
+from workers.tasks.transfers import HISTORY_PAGE_LENGTH
 
 HOSTILE = (
     "\u202e?)lorac@( loraC",

@@ -23,7 +23,7 @@ from workers.broadcasts.progress import bar
 from workers.command_names import mention
 from workers.counts import counted
 from workers.durations import duration
-from workers.jobs import CardButton, CardQuestion
+from workers.jobs import INSTALLED, CardButton, CardQuestion
 from workers.phrases import escape, shown
 
 CARD_BAR_LENGTH = 16
@@ -84,6 +84,8 @@ def _payload_lines(broadcast: Broadcast) -> list[str]:
 
 
 def buttons(broadcast: Progress, view: View) -> Rows:
+    if not INSTALLED.has_button("card"):
+        return ()
     match broadcast.status, view:
         case BroadcastStatus.DRAFT, View.SEGMENT:
             return _segment_buttons(broadcast.id)
@@ -115,6 +117,8 @@ def list_text(newest: Sequence[Progress]) -> str:
 
 
 def list_buttons(newest: Sequence[Progress]) -> Rows:
+    if not INSTALLED.has_button("card"):
+        return ()
     shown = [_button(str(each.id), each.id, CardButton.SHOW) for each in newest]
     rows = tuple(tuple(shown[first : first + 5]) for first in range(0, len(shown), 5))
     last = next((each for each in newest if each.status.is_over and each.sent), None)

@@ -9,7 +9,7 @@ import uuid
 
 from dbcore import admin_actions, broadcasts
 from dbcore.admin_actions import DONE, Order
-from dbcore.broadcasts import BroadcastStatus, Progress
+from dbcore.broadcasts import BroadcastRefused, BroadcastStatus, Progress
 from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway
 from dbcore.fleet.operate import user_here
@@ -18,7 +18,7 @@ from dbcore.text import one_line
 from workers.broadcasts import confirmation
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
-from workers.jobs import StartBroadcast
+from workers.jobs import JOB_TYPES, StartBroadcast
 
 LISTED_MAX = 50
 LOOK_EVERY_SECONDS = 0.5
@@ -32,6 +32,8 @@ def start(orders: Orders, settings: Settings, job: StartBroadcast, *, key: str |
 
     yes -- it was agreed to already: nobody is asked.
     """
+    if job.kind not in JOB_TYPES:
+        raise BroadcastRefused("an app of BALLAST_APPS switched StartBroadcast off")
     key = f"operator-{key or uuid.uuid4().hex}"
     if broadcasts.find_by_key(orders.engine, key) is None:
         job = confirmation.confirmed(job, orders.engine, settings, yes=yes)

@@ -42,5 +42,9 @@ APP_JOB_TYPES: dict[str, type[Job]] = {
         for kind, job_type in INSTALLED.jobs.items()
     },
     **{kind: _of_kind(PeriodicRun, kind) for kind in INSTALLED.periodic},
-    **{app.telegram_kind: _of_kind(TelegramUpdate, app.telegram_kind) for app in APPS_WITH_HANDLERS},
+    **{
+        handler.kind: _of_kind(TelegramUpdate, handler.kind)
+        for app in APPS_WITH_HANDLERS
+        for handler in app.running_telegram_handlers
+    },
 }

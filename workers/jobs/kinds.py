@@ -13,7 +13,7 @@ JOB_TYPES: dict[str, type[Job]] = {
         handler.kind: job_type
         for app in INSTALLED.everybody
         for job_type, handler in app.jobs.items()
-        if handler.built_in is not None
+        if handler.built_in is not None and handler.kind in INSTALLED.handlers
     },
     **APP_JOB_TYPES,
 }

@@ -1,25 +1,29 @@
-"""The tasks of apps: one for each command, job and periodic function that they register."""
+"""The tasks of apps: one for each command, job and periodic function that they register, and for each job of Ballast's
+own that they replace.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ballast.asking import Ask
 from ballast.batch import BatchContext, Batched
 from ballast.builtin import button_data
+from ballast.builtin.replacing import SCHEDULED
 from ballast.context import JobContext, User
 from ballast.jobs import OWNER, Discard, Job, Snooze, TelegramUpdate
 from ballast.messages import Button as Shown
 from ballast.messages import Message
 from ballast.registered import Handler
-from ballast.replies import Reply
+from ballast.replies import BuiltInAnswer, Reply
 from dbcore import keys, outbox, users
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
 from dbcore.fingerprints import fingerprint
@@ -27,32 +31,40 @@ from dbcore.guard.refusal import Refuse
 from dbcore.last_known import LAST_KNOWN
 from dbcore.redis_client import redis_time
 from dbcore.users import Profile
-from workers import process
+from workers import handlers, process
 from workers.app_buttons import AppButtons, PressedJob
 from workers.app_questions import JobDialogue, dialogue_of
 from workers.celery import app
-from workers.execution import Work
+from workers.execution import Errand, JobFailed, Work
 from workers.inbox import Acceptance, dialogue_key
-from workers.jobs import INSTALLED, JOB_TYPES, AppCommand, Envelope, JobInvalid, PressAppButton, enqueued_lane
+from workers.jobs import (
+    INSTALLED,
+    JOB_TYPES,
+    AppCommand,
+    Envelope,
+    JobInvalid,
+    UserJob,
+    enqueued_lane,
+)
 from workers.not_now import NotNow
 from workers.origins import Origin, messages_of
 from workers.periods import period_of
 from workers.profiles import profile_of
-from workers.tasks.job_task import job_task
+from workers.tasks.job_task import make_task
+
+if TYPE_CHECKING:
+    from telegram import Bot
 
 MESSAGES_MAX = 10
-
-TOO_OLD = "I do not know this button any more. Please start again."
-NOT_YOURS = "This button belongs to somebody else."
-PRESSED_BEFORE = "You pressed this before, and it is done once."
 
 NO_ROOM_SECONDS = 5.0
 """A job that has to enqueue another, for which the inbox has no room, is tried again after this."""
 
 
-def _run(handler: Handler, work: Work[Job]) -> list[Message]:
+def _run(handler: Handler, work: Work[Job]) -> list[Message] | Errand:
     ctx = _context(handler, work)
-    _register(work)
+    if handler.database != "none":
+        _register(work)
     try:
         outcome = _called(handler, *_parameters(handler, ctx, work.job))
         _remember(work.job, outcome)
@@ -95,7 +107,7 @@ def _run_alone(handler: Handler, work: Work[Job]) -> list[Message]:
 def _answered(ctx: BatchContext[Job], work: Work[Job], outcome: Any) -> list[Message] | Exception:
     """What becomes of one job of a batch, whatever became of the others."""
     try:
-        return _ended_by(work, outcome) if isinstance(outcome, Exception) else _messages(work, outcome)
+        return _ended_by(work, outcome) if isinstance(outcome, Exception) else _messages_alone(work, outcome)
     except Unavailable as away:
         return _unknown(away) if ctx.has_effects else away
     except Exception as error:  # noqa: BLE001  the job is given back for it, which logs it
@@ -173,6 +185,7 @@ def _context(handler: Handler, work: Work[Job]) -> JobContext:
         user=_user(work),
         profile=_profile(work.job),
         enqueue=partial(_enqueue, work),
+        built_in=_built_in(handler, work),
         **_surroundings(handler, work),
     )
 
@@ -185,14 +198,43 @@ def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
         "settings": work.settings,
         "engine": work.engine,
         "announce": _announce,
-        "app_settings": INSTALLED.settings.get(handler.kind.partition(".")[0]),
+        "app_settings": INSTALLED.settings.get(handler.app),
     }
+
+
+def _built_in(handler: Handler, work: Work[Job]) -> Callable[[Job | None], BuiltInAnswer] | None:
+    """What Ballast itself would have done; None if the handler replaces nothing."""
+    if handler.built_in is not None:
+        return partial(_do_as_built_in, work)
+    periodic = INSTALLED.periodic.get(handler.kind)
+    if periodic is None or periodic.replaces is None:
+        return None
+    task = app.tasks[SCHEDULED[periodic.replaces].task]
+
+    def run(job: Job | None) -> BuiltInAnswer:
+        if job is not None:
+            raise UsageError(f"{handler.kind}: a periodic job has no fields: say ctx.built_in()")
+        task()
+        return BuiltInAnswer(None, [])
+
+    return run
+
+
+def _do_as_built_in(work: Work[Job], job: Job | None) -> BuiltInAnswer:
+    if job is not None and type(job) is not type(work.job):
+        raise UsageError(f"ctx.built_in: expected a {type(work.job).__name__}, got {type(job).__name__}")
+    own = work if job is None else replace(work, job=job)
+    try:
+        said = handlers.built_in_of(work.job.kind).apply(own)
+    except JobFailed as failed:
+        raise Discard(str(failed)) from failed
+    return BuiltInAnswer(work.outcomes[-1] if work.outcomes else None, said)
 
 
 def _profile(job: Job) -> Profile | None:
     """Who wrote just now; None of a job that nobody wrote."""
     match job:
-        case AppCommand():
+        case UserJob():
             return profile_of(job)
         case TelegramUpdate(telegram_id=int(telegram_id)):
             return Profile(telegram_id, job.username, job.first_name, job.language_code)
@@ -206,9 +248,11 @@ def _announce() -> None:
 
 def _user(work: Work[Job]) -> User | None:
     job = work.job
-    if isinstance(job, AppCommand | TelegramUpdate) and job.telegram_id is not None:
+    if isinstance(job, UserJob | TelegramUpdate) and job.telegram_id is not None:
         return User(job.telegram_id, job.username, job.first_name, job.language_code)
-    telegram_id = getattr(job, OWNER, None)
+    built_in = INSTALLED.handlers[job.kind].built_in
+    asked_by = OWNER if built_in is None else built_in.asked_by
+    telegram_id = None if asked_by is None else getattr(job, asked_by, None)
     if telegram_id is None and work.origin is not None:
         telegram_id = work.origin.asker_id
     return User(telegram_id) if isinstance(telegram_id, int) else None
@@ -240,24 +284,20 @@ def _buttons(work: Work[Job], reply: Reply, place: int) -> list[list[Shown]]:
     return rows
 
 
-@job_task(PressAppButton)
-def press(work: Work[PressAppButton]) -> list[Message]:
-    """Have done what the button stands for: once, however often it is pressed."""
-    pressed = AppButtons(process.current().redis).find(work.job.token)
-    if pressed is None or pressed.kind not in INSTALLED.jobs:
-        return work.toast(TOO_OLD, matters=True)
-    if pressed.owner_id != work.job.telegram_id:
-        return work.toast(NOT_YOURS, matters=False)
-    job = JOB_TYPES[pressed.kind].decode(pressed.fields)
-    status = _accept(work, job, f"button-{work.job.token}", pressed_message_id=work.message_id)
-    return [] if status is Acceptance.ACCEPTED else work.toast(PRESSED_BEFORE, matters=False)
+def _messages_alone(work: Work[Job], outcome: Any) -> list[Message]:
+    """The answers of a job that leaves nothing for the courier's loop."""
+    messages = _messages(work, outcome)
+    assert isinstance(messages, list)  # noqa: S101  a batch has no built-in answers
+    return messages
 
 
-def _messages(work: Work[Job], outcome: Any) -> list[Message]:
+def _messages(work: Work[Job], outcome: Any) -> list[Message] | Errand:
     """The answers; jobs among what was returned are on record by then."""
     parts = outcome if isinstance(outcome, Sequence) and not isinstance(outcome, str | bytes) else [outcome]
     messages: list[Message] = []
     asks: list[JobDialogue] = []
+    errands: list[tuple[int, Errand]] = []
+    """Of Ballast's own functions, and how many messages are before what they answer."""
     for place, part in enumerate(parts):
         match part:
             case None:
@@ -271,6 +311,10 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message]:
                 )
             case Job():
                 _enqueue(work, part, None)
+            case BuiltInAnswer(said=list() as said):
+                messages += said
+            case BuiltInAnswer(said=errand):
+                errands.append((len(messages), errand))
             case Ask():
                 asks.append(_question(work, part))
                 messages.append(asks[-1].job.message(_asker(work)[1]))
@@ -287,7 +331,20 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message]:
         user_id, origin = _asker(work)
         worker, key = process.current(), dialogue_key(origin.chat_id, user_id)
         worker.inbox.ask(work.job_id, worker.owner, key, dialogue.model_dump_json())
-    return messages
+    return _among(messages, errands) if errands else messages
+
+
+def _among(messages: list[Message], errands: list[tuple[int, Errand]]) -> Errand:
+    """What Ballast's own functions leave for the courier's loop, their answers among the others."""
+
+    async def run(bot: Bot | None) -> list[Message]:
+        said, begin = [], 0
+        for place, errand in errands:
+            said += [*messages[begin:place], *await errand(bot)]
+            begin = place
+        return said + messages[begin:]
+
+    return run
 
 
 def _asker(work: Work[Job]) -> tuple[int, Origin]:
@@ -317,10 +374,10 @@ def _enqueue(work: Work[Job], job: Job, key: str | None) -> None:
                 f"key: {key} came before with another job; expected the same one, or another key"
             )
         job_id = keys.job_id_of(key)
-    _accept(work, job, job_id)
+    accept(work, job, job_id)
 
 
-def _accept(work: Work[Any], job: Job, job_id: str, *, pressed_message_id: int | None = None) -> Acceptance:
+def accept(work: Work[Any], job: Job, job_id: str, *, pressed_message_id: int | None = None) -> Acceptance:
     """Take a job on record, for the chat of this one, and for its own user or else this one's.
 
     Raises NotNow if there is no room.
@@ -342,11 +399,16 @@ def _accept(work: Work[Any], job: Job, job_id: str, *, pressed_message_id: int |
     return receipt.status
 
 
+def _done_by(handler: Handler) -> handlers.Handler:
+    job_type = JOB_TYPES[handler.kind]
+    if handler.batch is None:
+        return handlers.Handler(job_type, partial(_run, handler))
+    return handlers.Handler(job_type, partial(_run_alone, handler), partial(_run_batch, handler))
+
+
 for _handler in INSTALLED.handlers.values():
-    if _handler.built_in is None and _handler.batch is None:
-        job_task(JOB_TYPES[_handler.kind])(partial(_run, _handler))
-    elif _handler.built_in is None:
-        job_task(JOB_TYPES[_handler.kind], many=partial(_run_batch, _handler))(partial(_run_alone, _handler))
+    if not _handler.is_by_task:
+        make_task(_done_by(_handler))
 
 
 @app.task(name="workers.health.tick")

@@ -10,7 +10,13 @@ import structlog
 
 from ballast.messages import Message
 from dbcore import keys, ledger, pending_adjustments, users
-from dbcore.outcomes import AdjustmentDecisionOutcome, Decision, OutcomeStatus, Party, RejectionReason
+from dbcore.outcomes import (
+    AdjustmentDecisionOutcome,
+    Decision,
+    OutcomeStatus,
+    PendingAdjustmentOutcome,
+    RejectionReason,
+)
 from dbcore.pending_adjustments import Limits
 from dbcore.settings import Settings
 from workers import adjustment_texts, texts
@@ -76,7 +82,7 @@ def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
         memo=job.reason,
         limits=_limits(work.settings),
     )
-    _note(work, outcome.target, outcome.balance_now, outcome.version)
+    _note(work, outcome)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.admin_id)
         return work.answer(adjustment_texts.refused(outcome, job, work.settings))
@@ -136,7 +142,7 @@ def _refused(work: Work[DecideAdjustment]) -> list[Message]:
 
 def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -> list[Message]:
     job = work.job
-    _note(work, outcome.target, outcome.balance_now, outcome.version)
+    _note(work, outcome)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.telegram_id)
     said = adjustment_texts.decided(outcome, work.settings)
@@ -158,6 +164,7 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _note(work: Work[Any], target: Party | None, balance: int | None, version: int | None) -> None:
-    if target is not None and balance is not None and version is not None:
-        work.note_read(target.telegram_id, balance, version)
+def _note(work: Work[Any], outcome: PendingAdjustmentOutcome | AdjustmentDecisionOutcome) -> None:
+    work.note(outcome)
+    if outcome.target is not None and outcome.balance_now is not None and outcome.version is not None:
+        work.note_read(outcome.target.telegram_id, outcome.balance_now, outcome.version)

@@ -1,5 +1,5 @@
-"""Tasks that draw up, start, send, stop and resume broadcasts, and show them. `start`, `pause`, `resume` and `cancel`
-are operators' too.
+"""Tasks that draw up, start, send, stop and resume broadcasts, show them, and note who wants them. `start`, `pause`,
+`resume` and `cancel` are operators' too.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import TypeVar
 import structlog
 
 from ballast.messages import Message
-from dbcore import broadcasts
+from dbcore import broadcasts, users
 from dbcore.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from workers import process
+from workers import process, texts
 from workers.broadcasts import card, drafting, erasing
 from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
@@ -28,6 +28,7 @@ from workers.jobs import (
     BroadcastJob,
     CancelBroadcast,
     ChangeDraft,
+    ChooseBroadcasts,
     DraftBroadcast,
     EraseChunk,
     Job,
@@ -42,6 +43,7 @@ from workers.jobs import (
     StartBroadcast,
     WakeBroadcast,
 )
+from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 
 log = structlog.get_logger(__name__)
@@ -51,6 +53,13 @@ B = TypeVar("B", bound=BroadcastJob)
 T = TypeVar("T")
 
 LISTED_MAX = 10
+
+
+@job_task(ChooseBroadcasts)
+def choose_broadcasts(work: Work[ChooseBroadcasts]) -> list[Message]:
+    account = users.choose_broadcasts(work.engine, profile=profile_of(work.job), wanted=work.job.wanted)
+    work.note_read(account.telegram_id, account.balance, account.version)
+    return work.answer(texts.BROADCASTS_WANTED if work.job.wanted else texts.BROADCASTS_STOPPED)
 
 
 @job_task(StartBroadcast)

@@ -1,4 +1,4 @@
-"""The decorator that makes a Celery task out of a function from a job to its answer, or to an errand."""
+"""What makes a Celery task out of a function from a job to its answer, or to an errand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ballast.messages import Message
 from workers import handlers
 from workers.celery import app
 from workers.execution import Errand, JobFailed, NotOnRecord, Work, carry_out
-from workers.jobs import Job, task_name
+from workers.handlers import Handler
+from workers.jobs import INSTALLED, Job, task_name
 
 log = structlog.get_logger(__name__)
 
@@ -21,32 +22,42 @@ J = TypeVar("J", bound=Job)
 
 NOT_ON_RECORD_SECONDS = 1.0
 
+Apply = Callable[[Work[J]], list[Message] | Errand]
 Many = Callable[[Sequence[Work[J]]], Sequence[list[Message] | Exception]]
 
 
-def job_task(
-    job_type: type[J], *, many: Many[J] | None = None
-) -> Callable[[Callable[[Work[J]], list[Message] | Errand]], Any]:
-    """Register `workers.<kind>`. The function makes one call into dbcore and survives being run twice.
+def job_task(job_type: type[J], *, many: Many[J] | None = None) -> Callable[[Apply[J]], Apply[J]]:
+    """Decorates what does a job of Ballast's own, unless an app replaces it or switches it off. The function makes one
+    call into dbcore and survives being run twice.
 
     many -- does several of them by one call into dbcore and one transaction, for the answer of each, or for what it
         alone would have raised. If it raises, they are done again in halves.
     """
 
-    def register(apply: Callable[[Work[J]], list[Message] | Errand]) -> Any:
-        # Positional arguments are taken only to be refused with a dead letter: Celery itself would drop the job.
-        def run(task: Any, *positional: Any, **arguments: Any) -> None:
-            if positional:
-                arguments = {**arguments, "positional_arguments": list(positional)}
-            queue = (task.request.delivery_info or {}).get("routing_key") or ""
-            try:
-                carry_out(job_type, apply, task.request.id, queue, arguments)
-            except NotOnRecord as error:
-                log.warning("operators_job_waits", task_id=task.request.id, why=str(error))
-                time.sleep(NOT_ON_RECORD_SECONDS)  # not in a hot loop; the message goes back to its queue
-                raise Reject(str(error), requeue=True) from error
-
-        handlers.register(handlers.Handler(job_type, apply, many))
-        return app.task(name=task_name(job_type.kind), bind=True, throws=(JobFailed,), typing=False)(run)
+    def register(apply: Apply[J]) -> Apply[J]:
+        handler = Handler(job_type, apply, many)
+        handlers.register_built_in(handler)
+        if job_type.kind not in INSTALLED.taken_away:
+            make_task(handler)
+        return apply
 
     return register
+
+
+def make_task(handler: Handler) -> None:
+    """Register `workers.<kind>`."""
+
+    # Positional arguments are taken only to be refused with a dead letter: Celery itself would drop the job.
+    def run(task: Any, *positional: Any, **arguments: Any) -> None:
+        if positional:
+            arguments = {**arguments, "positional_arguments": list(positional)}
+        queue = (task.request.delivery_info or {}).get("routing_key") or ""
+        try:
+            carry_out(handler.job_type, handler.apply, task.request.id, queue, arguments)
+        except NotOnRecord as error:
+            log.warning("operators_job_waits", task_id=task.request.id, why=str(error))
+            time.sleep(NOT_ON_RECORD_SECONDS)  # not in a hot loop; the message goes back to its queue
+            raise Reject(str(error), requeue=True) from error
+
+    handlers.register(handler)
+    app.task(name=task_name(handler.job_type.kind), bind=True, throws=(JobFailed,), typing=False)(run)

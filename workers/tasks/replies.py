@@ -1,11 +1,21 @@
-"""The task for answers that need no database: the frontend's own words, and answers that had to wait."""
+"""Tasks that need no database: answers, which are the frontend's own words or had to wait, and presses on buttons of
+apps.
+"""
 
 from __future__ import annotations
 
 from ballast.messages import Message
+from workers import process
+from workers.app_buttons import AppButtons
 from workers.execution import Work
-from workers.jobs import DeliverReply
+from workers.inbox import Acceptance
+from workers.jobs import INSTALLED, JOB_TYPES, DeliverReply, PressAppButton
+from workers.tasks.apps import accept
 from workers.tasks.job_task import job_task
+
+TOO_OLD = "I do not know this button any more. Please start again."
+NOT_YOURS = "This button belongs to somebody else."
+PRESSED_BEFORE = "You pressed this before, and it is done once."
 
 
 @job_task(DeliverReply)
@@ -13,3 +23,16 @@ def deliver(work: Work[DeliverReply]) -> list[Message]:
     if work.job.notice_of is not None and not work.awaits_notice(work.job.notice_of):
         return []
     return list(work.job.messages)
+
+
+@job_task(PressAppButton)
+def press(work: Work[PressAppButton]) -> list[Message]:
+    """Have done what the button stands for: once, however often it is pressed."""
+    pressed = AppButtons(process.current().redis).find(work.job.token)
+    if pressed is None or pressed.kind not in INSTALLED.jobs:
+        return work.toast(TOO_OLD, matters=True)
+    if pressed.owner_id != work.job.telegram_id:
+        return work.toast(NOT_YOURS, matters=False)
+    job = JOB_TYPES[pressed.kind].decode(pressed.fields)
+    status = accept(work, job, f"button-{work.job.token}", pressed_message_id=work.message_id)
+    return [] if status is Acceptance.ACCEPTED else work.toast(PRESSED_BEFORE, matters=False)

@@ -6,7 +6,7 @@ from ballast.messages import Message
 from dbcore import users
 from workers import texts
 from workers.execution import JobFailed, Work
-from workers.jobs import ChooseBroadcasts, GetOrCreateUser, Quarantine, SetUserStatus
+from workers.jobs import GetOrCreateUser, Quarantine, SetUserStatus
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 
@@ -22,13 +22,6 @@ def get_or_create(work: Work[GetOrCreateUser]) -> list[Message]:
 def set_status(work: Work[SetUserStatus]) -> list[Message]:
     users.set_status(work.engine, telegram_id=work.job.telegram_id, status=users.UserStatus(work.job.status))
     return []
-
-
-@job_task(ChooseBroadcasts)
-def choose_broadcasts(work: Work[ChooseBroadcasts]) -> list[Message]:
-    account = users.choose_broadcasts(work.engine, profile=profile_of(work.job), wanted=work.job.wanted)
-    work.note_read(account.telegram_id, account.balance, account.version)
-    return work.answer(texts.BROADCASTS_WANTED if work.job.wanted else texts.BROADCASTS_STOPPED)
 
 
 @job_task(Quarantine)
