@@ -93,6 +93,10 @@ class Stack:
     def pid(self, name: str) -> int:
         return self._running[name].pid
 
+    def names(self) -> set[str]:
+        """Of what was started, and neither killed nor stopped."""
+        return set(self._running)
+
     def alive(self, name: str) -> bool:
         return name in self._running and self._running[name].poll() is None
 

@@ -16,6 +16,11 @@ INSERT INTO users VALUES (7, 12.50), (8, 0);
 """
 
 
+def clone(name: str, template: str) -> str:
+    """SQL that makes a database like another one. Copying its files costs half of writing it all to the log."""
+    return f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+
+
 def run_as_admin(server: EmbeddedPostgres, database: str, *statements: str) -> None:
     connection = psycopg2.connect(server.admin_url_of(database))
     try:

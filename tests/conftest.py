@@ -20,7 +20,7 @@ from devstack.ports import free_port
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from tests import wheels
-from tests.bots_database import SCHEMA, THE_BOTS_OWN, run_as_admin
+from tests.bots_database import SCHEMA, THE_BOTS_OWN, clone, run_as_admin
 
 # Shared machines are slow at times; what hypothesis finds matters, not how fast it looks.
 hypothesis.settings.register_profile(
@@ -86,9 +86,7 @@ def template_database(postgres_server: EmbeddedPostgres) -> str:
 def database_url(postgres_server: EmbeddedPostgres, template_database: str) -> Iterator[str]:
     """A migrated database of the test's own; dropped after it, whoever is still connected."""
     name = f"test_{next(_numbers)}"
-    run_as_admin(
-        postgres_server, "postgres", f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER {ROLE}"
-    )
+    run_as_admin(postgres_server, "postgres", f"{clone(name, template_database)} OWNER {ROLE}")
     yield postgres_server.url_of(name)
     run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -120,7 +118,7 @@ def bots_database_url(postgres_server: EmbeddedPostgres, bots_template: str) -> 
     run_as_admin(
         postgres_server,
         "postgres",
-        f"CREATE DATABASE {name} TEMPLATE {bots_template} OWNER {ROLE}",
+        f"{clone(name, bots_template)} OWNER {ROLE}",
         f"ALTER DATABASE {name} SET search_path TO ''",
     )
     yield postgres_server.url_of(name)

@@ -80,6 +80,10 @@ async def answers(telegram: TelegramControl, chat_id: int) -> list[str]:
     return [message.text for message in await telegram.messages(chat_id, from_bot=True)]
 
 
+def credits_told(texts: list[str]) -> int:
+    return sum("You were credited" in text for text in texts)
+
+
 async def toast(telegram: TelegramControl, press: Press) -> str:
     """What the presser was shown; empty if only the spinner ended."""
     query = await telegram.callback_query(press.callback_query_id, wait_seconds=ANSWER_SECONDS_MAX)

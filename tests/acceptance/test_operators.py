@@ -24,7 +24,7 @@ from dbcore.outcomes import OutcomeStatus
 from devstack import programs
 from devstack.ports import free_port
 from devstack.programs import Program
-from devstack.stack import ADMIN_ID, Stack
+from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import (
@@ -363,24 +363,3 @@ async def test_by_webhook_the_bot_is_the_same(make_stack: MakeStack, telegram: T
     deliveries = await telegram.webhook_deliveries()
     assert deliveries
     assert_audit_passes(stack)
-
-
-async def test_the_command_menu_is_set_for_everybody_and_fuller_for_admins(
-    stack: Stack, telegram: TelegramControl
-) -> None:
-    (alice,) = await register(telegram, "Alice")
-    await say(telegram, ADMIN_ID, "/start")
-    stack.stop("frontend")
-    stack.start("frontend")
-    stack.wait_ready(processes=3)
-
-    async def has_credit(user_id: int) -> bool:
-        return "credit" in {command["command"] for command in await telegram.menu(user_id)}
-
-    for _ in range(600):
-        if await has_credit(ADMIN_ID):
-            break
-        await asyncio.sleep(0.05)
-    assert await has_credit(ADMIN_ID)
-    assert not await has_credit(alice)
-    assert "send" in {command["command"] for command in await telegram.menu(alice)}

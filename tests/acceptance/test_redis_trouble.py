@@ -1,15 +1,12 @@
-"""Redis that refuses writes, is full, or is another bot's; and messages in its queues that are none."""
+"""Redis that refuses writes, is full, or is another bot's; and a message that ends whoever takes it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
 import sys
-import zlib
-from base64 import b64encode
 from contextlib import suppress
 
 import pytest
@@ -20,6 +17,7 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import ROOT, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
+from tests.acceptance.messages import message
 from tests.acceptance.people import (
     all_settled,
     ask_credits,
@@ -27,9 +25,7 @@ from tests.acceptance.people import (
     balances,
     confirm,
     register,
-    say,
 )
-from tests.acceptance.test_security import message
 from tests.queueing import fill_inbox
 from workers.inbox import Inbox
 from workers.inbox.inbox import SIZE_MAX
@@ -115,198 +111,25 @@ async def test_the_backlog_of_a_full_redis_is_finished_and_new_commands_wait_at_
         server.kill()
 
 
-def poison(task: str, body: object) -> list[bytes]:
-    """Messages that Celery acts on without checking them."""
-
-    def with_properties(**properties: object) -> bytes:
-        whole = json.loads(message(task, body, task_id="properties"))
-        whole["properties"].update(properties)
-        return json.dumps(whole).encode()
-
-    def with_body(data: bytes, **changes: object) -> bytes:
-        whole = json.loads(message(task, body, task_id="body"))
-        return json.dumps({**whole, "body": b64encode(data).decode(), **changes}).encode()
-
-    decimal = {"__type__": "decimal", "__value__": "x"}
-    embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-    return [
-        *(
-            message(task, body, task_id=f"limits-{limits}", timelimit=limits)
-            for limits in (
-                [None, "60s"],
-                ["a", "b"],
-                [-5, -5],
-                [0, 0],
-                [5],
-                5,
-                [None, float("inf")],
-                [True, True],
-                [10**400, 10**400],
-                [None, 10**400],
-            )
-        ),
-        b"[" * 200_000,
-        b'{"a":' * 100_000,
-        with_body(b"[" * 200_000),
-        with_body(b"x" * 1_000_001),
-        with_body(b"\xff\xfe"),
-        # More of them than the workers have processes: one that is dropped too late keeps its place.
-        *(with_body(b'[[], {"telegram_id": ' + b"[" * 900 + b"]" * 900 + b"}, {}]") for _ in range(8)),
-        with_body(
-            b"-" + b"a" * 120_000, **{"content-type": "application/text", "content-encoding": "punycode"}
-        ),
-        with_body(b"[[], {}, {}]", **{"content-encoding": "nope"}),
-        with_body(b"[[], {}, {}]", **{"content-encoding": {"a": 1}}),
-        with_body(json.dumps([[], {"amount": decimal}, embed]).encode()),
-        with_body(
-            zlib.compress(b"0" * 9), headers={"task": task, "id": "zip", "compression": "application/x-gzip"}
-        ),
-        message(task, body, task_id="decimal-eta", eta=decimal),
-        message(task, body, task_id="decimal-expires", expires={"__type__": "decimal", "__value__": "5"}),
-        message(
-            task, body, task_id="naive", expires={"__type__": "datetime", "__value__": "2099-01-01T00:00:00"}
-        ),
-        message(task, body, task_id="i" * 1_000_000),
-        message(task, body, task_id="nul\0"),
-        message(task, body, task_id="half\ud800"),
-        message(task, body, task_id=""),
-        message(task, [[], {}, {**embed, "errbacks": 5}], task_id="errbacks"),
-        message(task, [[], {}, {**embed, "callbacks": [{"task": "x"}]}], task_id="callbacks"),
-        message(task, [[], {}, {**embed, "chord": {"a": 1}}], task_id="chord"),
-        message(task, [[], {}, 5], task_id="embed"),
-        with_properties(delivery_info={"exchange": {"a": 1}, "routing_key": "balances"}),
-        with_properties(delivery_info=5),
-        with_properties(delivery_tag="\ud800"),
-    ]
-
-
-def command(
-    method: object,
-    *,
-    clock: object = 1,
-    reply_to: object = None,
-    pattern: str | None = None,
-    matcher: str | None = None,
-    **arguments: object,
-) -> str:
-    body = {"method": method, "arguments": arguments, "destination": None, "reply_to": reply_to}
-    whole = json.loads(message("x", {**body, "pattern": pattern, "matcher": matcher}))
-    return json.dumps({**whole, "headers": {"clock": clock, "expires": None}})
-
-
-def bad_commands(secret: str) -> list[str]:
-    """What a worker is told by Flower or `celery control`, none of it usable."""
-    show = "workers.balances.show"
-    return [
-        "[" * 200_000,
-        secret,
-        "{}",
-        "5",
-        command("ping", clock="x"),
-        command("ping", clock=10**4300 - 1),
-        command({"a": 1}),
-        command("nobody_knows"),
-        command("ping", unknown=1),
-        command("ping", reply_to={"exchange": {"a": 1}}),
-        command("pool_grow", n="x"),
-        command("pool_grow", n=10**9),
-        command("pool_grow", n=64),
-        command("pool_shrink", n=2),
-        command("ping", pattern=".?" * 70 + "!", matcher="pcre"),
-        command("revoke", task_id=[secret + " " * 300_000]),
-        command("revoke_by_stamped_headers", headers={"a": ["b"]}),
-        command(secret),
-        command("ping", clock=2**63 - 1),
-        command("pool_shrink", n={"a": 1}),
-        command("autoscale", max="x"),
-        command("rate_limit", task_name=show, rate_limit="x/y/z"),
-        command("rate_limit", task_name=show, rate_limit={"a": 1}),
-        command("rate_limit", task_name=show, rate_limit="nan/s"),
-        command("rate_limit", task_name={"a": 1}, rate_limit="5/s"),
-        command("revoke", task_id={"a": 1}),
-        command("revoke", task_id=[[1], {"a": 1}]),
-        command("add_consumer", queue={"a": 1}),
-        command("add_consumer", queue=[]),
-        command("add_consumer", queue="nobody's", exchange_type="nope"),
-        command("add_consumer", queue="nobody's", exchange={"a": 1}, routing_key=5),
-        command("add_consumer", queue="balances", unknown={"a": 1}),
-        command("add_consumer"),
-        command("cancel_consumer", queue={"a": 1}),
-        command("cancel_consumer", queue=None),
-        command("time_limit", task_name=show, soft="60s", hard=["a"]),
-        command("time_limit", task_name={"a": 1}, soft=5),
-    ]
-
-
-async def test_no_remote_command_ends_a_worker_or_is_logged(stack: Stack, telegram: TelegramControl) -> None:
-    (alice,) = await register(telegram, "Alice")
-    await all_settled(stack, telegram)
-    channel = f"/{stack.redis.connection_pool.connection_kwargs['db']}.celery.pidbox"
-    reply_queue = "replies-to-test"
-    stack.redis.sadd("_kombu.binding.reply.test", f"test\x06\x16\x06\x16{reply_queue}")
-    ping = command("ping", reply_to={"exchange": "reply.test", "routing_key": "test"})
-    workers = ("main", "light")
-
-    for number, bad in enumerate(bad_commands(secret := "nobody's business"), start=1):
-        assert stack.redis.publish(channel, bad) == len(workers)
-        assert stack.redis.publish(channel, ping) == len(workers)
-
-        def both_answer(number: int = number) -> bool:
-            return bool(stack.redis.llen(reply_queue) >= number * len(workers))
-
-        await asyncio.to_thread(stack.wait_until, both_answer, f"both workers answer after {bad[:400]}")
-
-    assert "0.00" in (await say(telegram, alice, "/balance")).text
-    for name in workers:
-        assert stack.alive(name)
-        assert "Unrecoverable error" not in stack.log(name)
-        assert secret not in stack.log(name)
-
-
-async def test_no_message_ends_a_worker_stays_or_is_logged(stack: Stack, telegram: TelegramControl) -> None:
-    (alice,) = await register(telegram, "Alice")
-    await all_settled(stack, telegram)
-    embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-    secret = "nobody's business"
-    body = [[], {"telegram_id": alice, "amount": 5, "memo": secret}, embed]
-    adjust = "workers.balances.adjust"
-
-    def changed(number: int, **changes: object) -> bytes:
-        whole = json.loads(message(adjust, body, task_id=f"changed-{number}"))
-        whole["properties"].update(changes.pop("properties", {}))
-        return json.dumps({**whole, **changes}).encode()
-
-    for each in (
-        changed(1, properties={"body_encoding": "nope"}),
-        changed(2, properties={"delivery_tag": {"a": 1}}),
-        changed(3, headers=None),
-        changed(4, headers={"task": {"a": 1}, "id": "x"}),
-        changed(5, headers=[secret]),
-        changed(6, body=secret),
-        changed(7, **{"content-type": "application/x-nobody-knows"}),
-        message(adjust, body, task_id={"a": 1}),  # type: ignore[arg-type]
-        message(adjust, body, task_id="eta", eta="2099-01-01T00:00:00+00:00"),
-        message(adjust, body, task_id="bad-eta", eta=secret),
-        message(adjust, body, task_id="expires", expires=secret),
-        message(secret, body, task_id="unknown"),
-        message(adjust, body, task_id="compressed", compression="nope"),
-        *poison(adjust, body),
-    ):
-        stack.redis.lpush("balances", each)
-    await asyncio.to_thread(
-        stack.wait_until,
-        lambda: not stack.redis.llen("balances") and not stack.redis.hlen("unacked"),
-        "all are taken, and none is kept",
+@pytest.mark.parametrize("program", [["bot_frontend"], ["celery", "-A", "workers", "worker", "-Q", "users"]])
+async def test_another_bot_on_the_same_redis_is_refused_in_one_line(
+    make_stack: MakeStack, program: list[str]
+) -> None:
+    stack = make_stack()
+    stack.redis.set("ballast:bot", 111)
+    refused = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", *program],
+        env=stack.env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
     )
-    assert "0.00" in (await say(telegram, alice, "/balance")).text
-    assert stack.alive("main")
-    assert stack.alive("light")
-    log = stack.log("main")
-    assert "Unrecoverable error" not in log + stack.log("light")
-    ends = ("message_refused", "message_dropped", "arguments_refused")
-    assert sum(log.count(f'"{end}"') for end in ends) >= 13 + len(poison(adjust, body))
-    assert f'memo": "{secret}' not in log
-    assert secret not in log.replace(f'"task": "{secret}"', "")
+    assert refused.returncode == 1
+    (line,) = (line for line in refused.stderr.splitlines() if line.startswith("ballast: "))
+    assert "belongs to bot 111" in line
+    assert "Traceback" not in refused.stderr
 
 
 async def test_a_message_that_keeps_ending_its_process_becomes_a_failed_job_and_shows(
@@ -348,24 +171,3 @@ async def test_a_message_that_keeps_ending_its_process_becomes_a_failed_job_and_
         "the message is gone",
     )
     assert stack.log("main").count('"process_lost"') == LOSSES_MAX
-
-
-@pytest.mark.parametrize("program", [["bot_frontend"], ["celery", "-A", "workers", "worker", "-Q", "users"]])
-async def test_another_bot_on_the_same_redis_is_refused_in_one_line(
-    make_stack: MakeStack, program: list[str]
-) -> None:
-    stack = make_stack()
-    stack.redis.set("ballast:bot", 111)
-    refused = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", *program],
-        env=stack.env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    assert refused.returncode == 1
-    (line,) = (line for line in refused.stderr.splitlines() if line.startswith("ballast: "))
-    assert "belongs to bot 111" in line
-    assert "Traceback" not in refused.stderr

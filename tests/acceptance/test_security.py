@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg2
 
@@ -19,91 +17,8 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, assert_audit_passes, balances, register, say
+from tests.acceptance.people import register, say
 from tests.logins import as_admin
-
-
-def on_record(stack: Stack, job_id: str, kind: str, envelope: str) -> None:
-    """A record as the inbox writes it, put there past the inbox."""
-    queue = kind.partition(".")[0]
-    record = {"lane": job_id, "queue": queue, "kind": kind, "envelope": envelope}
-    stack.redis.hset(f"ballast:inbox:job:{job_id}", mapping=record)  # type: ignore[arg-type]  # a dict of str is one
-    stack.redis.rpush(f"ballast:inbox:lane:{job_id}", job_id)
-    stack.redis.zadd("ballast:inbox:all", {job_id: 1})
-    stack.redis.zadd("ballast:inbox:due", {job_id: 1})
-
-
-def forged(job_id: str, kind: str, **fields: Any) -> str:
-    return json.dumps({"job_id": job_id, "lane": job_id, "kind": kind, "fields": fields})
-
-
-def message(task: str, body: Any, *, task_id: str = "forged", **headers: Any) -> bytes:
-    """A message as Celery puts it on a queue."""
-    return json.dumps(
-        {
-            "body": b64encode(json.dumps(body).encode()).decode(),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": {"lang": "py", "task": task, "id": task_id, "root_id": task_id, **headers},
-            "properties": {
-                "correlation_id": task_id,
-                "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": "balances"},
-                "priority": 0,
-                "body_encoding": "base64",
-                "delivery_tag": f"tag-{task_id}",
-            },
-        }
-    ).encode()
-
-
-async def test_forged_jobs_are_refused_and_kept_and_end_no_worker(
-    stack: Stack, telegram: TelegramControl
-) -> None:
-    (alice,) = await register(telegram, "Alice")
-    on_record(stack, "forged-1", "balances.adjust", forged("forged-1", "balances.adjust", amount="5"))
-    on_record(stack, "forged-2", "balances.adjust", forged("forged-2", "balances.adjust", amount=5))
-    on_record(stack, "forged-3", "transactions.create", forged("forged-3", "transactions.create"))
-    on_record(stack, "forged-4", "balances.show", "no JSON at all")
-    on_record(stack, "forged-5", "balances.show", forged("forged-5", "balances.show", telegram_id=2**60))
-    on_record(
-        stack,
-        "forged-6",
-        "balances.adjust",
-        forged("forged-6", "balances.adjust", telegram_id=alice, amount=5, x=1),
-    )
-
-    def letters() -> set[str]:
-        return {row[0] for row in stack.query("SELECT job_id FROM failed_operations")}
-
-    forgeries = {f"forged-{number}" for number in range(1, 7)}
-    await asyncio.to_thread(stack.wait_until, lambda: letters() >= forgeries, "each has its dead letter")
-
-    embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-    adjust = "workers.balances.adjust"
-    for each in (
-        message(adjust, [[alice, 500], {}, embed], task_id="message-1"),
-        message(adjust, [[], {"telegram_id": alice, "amount": "500"}, embed], task_id="message-2"),
-        message(adjust, [[], {"job_id": 5}, embed], task_id="message-3"),
-        message(adjust, [[], {"job_id": "nobody-has-it", "place": "x"}, embed], task_id="message-4"),
-        message("os.system", [["true"], {}, embed], task_id="message-5"),
-        message(adjust, {"neither": "args"}, task_id="message-6"),
-        message(adjust, [[]], task_id="message-7"),
-        b"no JSON at all",
-        b"{}",
-        b"[]",
-    ):
-        stack.redis.lpush("balances", each)
-    await asyncio.to_thread(
-        stack.wait_until,
-        lambda: letters() >= forgeries | {"message-1", "message-2", "message-3"},
-        "what was called with wrong arguments has its dead letter",
-    )
-    assert "0.00" in (await say(telegram, alice, "/balance")).text
-    await all_settled(stack, telegram)
-    assert balances(stack)[alice] == 0
-    assert all(stack.alive(name) for name in ("frontend", "main", "light"))
-    assert_audit_passes(stack)
 
 
 @contextmanager

@@ -1,0 +1,87 @@
+"""One stack and one local Telegram for a whole folder of tests. Each test has people of its own, and sees only what was
+said since it began; what it counts, it counts of its own people. It may kill what it likes: the next test finds all
+processes at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import redis
+
+from devstack.ports import free_port
+from devstack.postgres import ROLE, EmbeddedPostgres
+from devstack.redis import EmbeddedRedis
+from devstack.stack import ADMIN_ID, TOKEN, Stack
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.control_objects import SeenMessage
+from devstack.telegram.process import TelegramProcess
+from tests.bots_database import clone, run_as_admin
+
+DATABASE = "standing"
+PROGRAMS = ("frontend", "main", "light")
+REDIS_INDEX = 0  # the tests with a logical database of their own have 1 to 15
+
+
+class Since(TelegramControl):
+    """What was said before, to the admin above all, is not seen."""
+
+    began = 0
+
+    async def messages(self, chat_id: int | None = None, *, after: int = 0, **how: Any) -> list[SeenMessage]:
+        return await super().messages(chat_id, after=max(after, self.began), **how)
+
+
+@pytest.fixture(scope="package")
+def telegram_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
+    folder = tmp_path_factory.mktemp("telegram")
+    server = TelegramProcess(folder, free_port(), TOKEN, admin_ids=(ADMIN_ID,))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest_asyncio.fixture
+async def telegram(telegram_server: TelegramProcess) -> AsyncIterator[TelegramControl]:
+    async with Since(telegram_server.url) as control:
+        control.began = max((message.revision for message in await control.messages()), default=0)
+        yield control
+        await control.clear_faults()
+        for user in await control.users():
+            if user.username is not None and user.id != ADMIN_ID:
+                await control.change_user(user.id, username=None)
+
+
+@pytest.fixture(scope="package")
+def standing(
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: EmbeddedPostgres,
+    template_database: str,
+    redis_server: EmbeddedRedis,
+    telegram_server: TelegramProcess,
+) -> Iterator[Stack]:
+    run_as_admin(postgres_server, "postgres", f"{clone(DATABASE, template_database)} OWNER {ROLE}")
+    with redis.Redis.from_url(redis_server.url_of(REDIS_INDEX)) as client:
+        client.flushdb()
+    stack = Stack(
+        tmp_path_factory.mktemp("stack"),
+        database_url=postgres_server.url_of(DATABASE),
+        redis_url=redis_server.url_of(REDIS_INDEX),
+        telegram_url=telegram_server.url,
+    )
+    yield stack
+    stack.stop_all()
+    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+
+@pytest.fixture
+def stack(standing: Stack) -> Stack:
+    """Frontend and both workers, ready, and nothing else."""
+    for name in standing.names() - set(PROGRAMS):
+        standing.stop(name)
+    standing.start(*(name for name in PROGRAMS if not standing.alive(name)))
+    standing.wait_ready(processes=3)
+    return standing
