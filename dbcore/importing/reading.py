@@ -60,12 +60,22 @@ class _Reader:
         self._rules = rules
         self._complain = complain
         self._prefix = f"{what}{source.numbered}"
+        unknown = next(
+            (name for name in rules.names if name not in {*PERSON_COLUMNS, *MOVEMENT_COLUMNS}), None
+        )
+        if unknown is not None:
+            columns = ", ".join(dict.fromkeys((*PERSON_COLUMNS, *MOVEMENT_COLUMNS)))
+            raise SourceError(f"--map: expected one of {columns}; got {unknown!r}")
         self.columns: dict[str, str] = {}
         for column in known:
             name = rules.names.get(column, column)
+            if name is None:
+                continue
+            if column == "telegram_id" and name not in source.columns:
+                name = column  # people and movements may call it differently
             if name in source.columns:
                 self.columns[column] = name
-            elif name is not None and column in rules.names and column != "telegram_id":
+            elif column in rules.names:
                 raise SourceError(
                     f"--map {column}={name}: expected a column of the source, which has {', '.join(source.columns)}"
                 )
@@ -90,10 +100,9 @@ class _Reader:
         for column, meaning in meanings.items():
             name = self.columns.get(column)
             if name is None:
-                if row.get(column) is not None and column in {"balance", "telegram_id"}:
-                    self.wrong(
-                        line, f"{column}: expected none, for line 1 has none, found {shown(row[column])}"
-                    )
+                later = row.get(self._rules.names.get(column, column) or "")
+                if column == "balance" and later is not None:
+                    self.wrong(line, f"balance: expected none, as in line 1, found {shown(later)}")
                     good = False
                 continue
             try:

@@ -175,7 +175,7 @@ class Query:
             raise SourceError(f"the source did not take the query: {_words(error)}") from None
 
     def _count(self, connection: Connection) -> int:
-        counted = f"SELECT count(*) FROM ({self._query}) AS counted"  # noqa: S608  the operator's own
+        counted = f"SELECT count(*) FROM ({self._query}\n) AS counted"  # noqa: S608  the operator's own
         plain = connection.execution_options(no_parameters=True)
         return int(plain.exec_driver_sql(counted).scalar_one())
 

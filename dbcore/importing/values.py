@@ -15,6 +15,7 @@ STATUSES = ("active", "blocked", "banned", "deactivated")
 _SHOWN_MAX = 60
 _NAME_LENGTH_MAX = 256
 _AMOUNT_ADJUSTED_MAX = 18  # the power of ten of an amount's first digit; MAX_AMOUNT is below
+_TOLD_FROM_THOUSANDS = 4  # decimals
 _USERNAME = re.compile(r"@?([A-Za-z0-9_]{1,32})", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,3}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,16}", re.ASCII)
@@ -88,7 +89,7 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
     if digits[:1] in {"-", "+"}:
         raise Wrong(f"expected an amount such as 12.50, found {shown(value)}")
     try:
-        return sign * parse_amount(_without_idle_zeros(digits, exponent), exponent)
+        return sign * parse_amount(_as_written(digits, exponent), exponent)
     except ZeroAmount:
         return 0
     except AmountError as error:
@@ -100,11 +101,15 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
         raise Wrong(f"expected {wanted}, found {shown(value)}. {error}") from None
 
 
-def _without_idle_zeros(digits: str, exponent: int) -> str:
-    """`12.5000` is 12.50: a numeric(12, 4) has them all."""
+def _as_written(digits: str, exponent: int) -> str:
+    """As the reader of people's amounts takes it. `12.5000` is 12.50: a numeric(12, 4) has them all. And what stands
+    behind a program's point are decimals, where a person may have meant thousands.
+    """
     whole, point, decimals = digits.partition(".")
+    if not point:
+        return digits
     kept = decimals[:exponent] + decimals[exponent:].rstrip("0")
-    return f"{whole}.{kept}" if point and kept else whole or digits
+    return f"{whole}.{kept.ljust(_TOLD_FROM_THOUSANDS, '0') if exponent > 2 else kept}" if kept else whole
 
 
 def moment(value: object, zone: tzinfo) -> datetime | None:
