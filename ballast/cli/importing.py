@@ -77,6 +77,8 @@ def import_(
         raise click.UsageError("expected SOURCE, or --query for the database of DATABASE_URL; got neither")
     if history is not None and history_query is not None:
         raise click.UsageError("expected one of --history and --history-query; got both")
+    if history_query is not None and query is None:
+        raise click.UsageError("--history-query asks the same database as --query; got no --query")
     time_zone, mapped = _zone(zone), _mapped(names)
 
     from ballast import importing

@@ -34,3 +34,10 @@ def test_each_command_prints_what_the_page_says(
             line for line in expected if not line.startswith("audit")
         ]
         assert ended.exit_code == ("Nothing is imported" in ended.stdout)
+
+
+def test_a_time_zone_that_is_none_is_refused() -> None:
+    line = ["import", "people.csv", "--source", "shop", "--zone", "Atlantis"]
+    ended = CliRunner().invoke(cli, line, prog_name="ballast")
+    assert ended.exit_code == 2
+    assert "expected a time zone such as Europe/Berlin; got 'Atlantis'" in ended.stderr
