@@ -79,7 +79,8 @@ def import_(
         raise click.UsageError("expected one of --history and --history-query; got both")
     if history_query is not None and query is None:
         raise click.UsageError("--history-query asks the same database as --query; got no --query")
-    time_zone, mapped = _zone(zone), _mapped(names)
+    mapped = _mapped(names)
+    time_zone = _zone(zone)
 
     from ballast import importing
     from dbcore.importing.booking import require_source_name
