@@ -13,15 +13,18 @@ from dbcore.audit import audit, report
 from dbcore.engine import GuardedEngine
 from dbcore.importing import reading
 from dbcore.importing.booking import BATCH, Booked, Booker
-from dbcore.importing.reading import Rules
+from dbcore.importing.reading import Columns, Rules
 from dbcore.importing.sources import open_source
 from dbcore.importing.spool import Spool, Totals
 from dbcore.importing.undoing import Undoer
 from dbcore.money import format_amount
 from dbcore.settings import Settings
+from dbcore.text import one_line
 
 SHOWN_MAX = 1_000
 """Lines of one kind that are printed; the rest are counted."""
+
+IGNORED_LENGTH_MAX = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +52,11 @@ def carry_out(engine: GuardedEngine, settings: Settings, order: Order) -> bool:
     Raises SourceError, and what GuardedEngine.call raises. What was booked by then is booked; another run goes on.
     """
     with Spool() as spool:
-        invalid, has_balances = _read(order, spool)
+        invalid, columns = _read(order, spool)
         if invalid and not order.skip_invalid and not order.dry:
             click.echo("Nothing is imported. Correct these lines, or leave them out by --skip-invalid.")
             return False
-        agrees = _book(engine, order, spool, has_balances=has_balances)
+        agrees = _book(engine, order, spool, columns)
     return (order.dry or _audit(settings)) and agrees and not invalid
 
 
@@ -117,14 +120,14 @@ def _progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
-def _read(order: Order, spool: Spool) -> tuple[int, bool]:
-    """How many complaints there are, and whether the source has balances."""
+def _read(order: Order, spool: Spool) -> tuple[int, Columns]:
+    """How many complaints there are, and what the source has."""
     wrong = _Lines()
     with (
         open_source(order.where, order.query) as people,
         _progress("Reading people", people.size) as advance,
     ):
-        has_balances = reading.read_people(people, order.rules, spool, wrong.add, advance)
+        columns = reading.read_people(people, order.rules, spool, wrong.add, advance)
     if order.history is not None or order.history_query is not None:
         with (
             open_source(order.history or order.where, order.history_query) as movements,
@@ -132,7 +135,7 @@ def _read(order: Order, spool: Spool) -> tuple[int, bool]:
         ):
             reading.read_history(movements, order.rules, spool, wrong.add, advance)
     wrong.end()
-    return wrong.count, has_balances
+    return wrong.count, columns
 
 
 @dataclass(slots=True)
@@ -159,7 +162,7 @@ class _Sum:
             self.booked += found.amount
 
 
-def _book(engine: GuardedEngine, order: Order, spool: Spool, *, has_balances: bool) -> bool:
+def _book(engine: GuardedEngine, order: Order, spool: Spool, columns: Columns) -> bool:
     """Whether everybody has booked what the source has for them."""
     shared = spool.drop_shared_usernames()
     totals = spool.totals()
@@ -181,7 +184,9 @@ def _book(engine: GuardedEngine, order: Order, spool: Spool, *, has_balances: bo
         click.echo(f"         {shared:,} without their username, which the source gives to several")
     if totals.owed:
         click.echo(f"         {totals.negative:,} owe {money(totals.owed)}: {would or 'are '}brought with 0")
-    if not has_balances:
+    if columns.ignored:
+        click.echo(f"ignored  {one_line(', '.join(columns.ignored), IGNORED_LENGTH_MAX)}")
+    if not columns.has_balances:
         click.echo("balances none in the source")
         return True
     click.echo(

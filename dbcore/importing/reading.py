@@ -51,6 +51,14 @@ class Rules:
         return format_amount(units, self.exponent, self.currency)
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Whether the source has balances, and which of its columns mean nothing here."""
+
+    has_balances: bool
+    ignored: tuple[str, ...]
+
+
 class _Reader:
     """What both kinds of rows have in common: the columns that are there, and complaints by line."""
 
@@ -81,6 +89,11 @@ class _Reader:
                 )
         self._there = source.columns
 
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Columns of the source that mean nothing here."""
+        return tuple(name for name in self._there if name not in self.columns.values())
+
     def require(self, *columns: str) -> None:
         for column in columns:
             if column not in self.columns:
@@ -98,12 +111,13 @@ class _Reader:
         found: dict[str, Any] = dict.fromkeys(meanings)
         good = True
         for column, meaning in meanings.items():
-            name = self.columns.get(column)
-            if name is None:
-                later = row.get(self._rules.names.get(column, column) or "")
-                if column == "balance" and later is not None:
-                    self.wrong(line, f"balance: expected none, as in line 1, found {shown(later)}")
-                    good = False
+            # An object may have what the first one had not.
+            name = self.columns.get(column, self._rules.names.get(column, column))
+            if name is None or (name not in self._there and row.get(name) is None):
+                continue
+            if column == "balance" and column not in self.columns:
+                self.wrong(line, f"balance: expected none, as in line 1, found {shown(row[name])}")
+                good = False
                 continue
             try:
                 found[column] = meaning(row.get(name))
@@ -115,8 +129,8 @@ class _Reader:
 
 def read_people(
     source: Source, rules: Rules, spool: Spool, complain: Complain, advance: Callable[[int], None]
-) -> bool:
-    """Every person into the spool. Whether the source has balances.
+) -> Columns:
+    """Every person into the spool. What the source has of columns.
 
     advance -- is told the source's position as it goes on. Raises SourceError.
     """
@@ -140,7 +154,7 @@ def read_people(
                 line, f"telegram_id: expected each person once, found {person.telegram_id}, as in {before}"
             )
     advance(source.size)
-    return "balance" in reader.columns
+    return Columns(has_balances="balance" in reader.columns, ignored=reader.ignored)
 
 
 def _person(

@@ -151,6 +151,16 @@ def test_json_lines_are_refused_by_line_too(bring: Bring, tmp_path_factory: pyte
     ]
 
 
+def test_what_the_first_object_lacks_counts_for_the_others(bring: Bring, sql: Sql) -> None:
+    bring([{"telegram_id": 1}, {"telegram_id": 2, "status": "banned", "first_name": "Boris"}])
+    assert sql("SELECT first_name, status FROM users WHERE telegram_id = 2") == [("Boris", "blocked")]
+
+
+def test_columns_that_mean_nothing_are_named(bring: Bring) -> None:
+    brought = bring("telegram_id,Balance,referrer\n1,5,2\n")
+    assert brought.lines[1:3] == ["ignored  Balance, referrer", "balances none in the source"]
+
+
 def test_balances_that_begin_in_the_middle_are_not_passed_over(bring: Bring) -> None:
     brought = bring([{"telegram_id": 1}, {"telegram_id": 2, "balance": "5.00"}])
     assert brought.lines[0] == "line 2: balance: expected none, as in line 1, found '5.00'"
