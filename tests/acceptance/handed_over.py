@@ -23,7 +23,7 @@ async def earn(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         cursor.execute(PAID, (update.effective_user.id,))
         (balance,) = cursor.fetchone() or (None,)
     connection.close()
-    await update.effective_message.reply_text(f"Old: {balance}")
+    await update.effective_message.reply_text(f"{sys.argv[1]}: {balance}")
 
 
 class Nothing(BaseModel):
@@ -36,16 +36,16 @@ app = App("new")
 @app.command("earn", help="Earn 1.00", arguments=Nothing)
 def earned(ctx: JobContext, args: Nothing) -> Reply:
     me = ctx.user.telegram_id
-    return Reply(f"New: {ctx.transact(lambda tx: tx.ledger.credit(me, 100).balance_after).value}")
+    return Reply(f"Ballast: {ctx.transact(lambda tx: tx.ledger.credit(me, 100).balance_after).value}")
 
 
 def main() -> None:
-    """`webhook PORT PUBLIC_PORT` or nothing."""
+    """`Polling`, or `Webhook PORT PUBLIC_PORT`; each answer begins with the word."""
     api = os.environ["TELEGRAM_API_URL"]
     token = os.environ["TELEGRAM_BOT_TOKEN"]
     old = Application.builder().token(token).base_url(f"{api}/bot").build()
     old.add_handler(CommandHandler("earn", earn))
-    if sys.argv[1:2] == ["webhook"]:
+    if sys.argv[1] == "Webhook":
         port, public_port = map(int, sys.argv[2:4])
         old.run_webhook("127.0.0.1", port, webhook_url=f"http://127.0.0.1:{public_port}/")
     else:

@@ -1,4 +1,6 @@
-"""docs/import.md's handover, rehearsed: a bot that polls or has a webhook becomes Ballast while people write to it."""
+"""docs/import.md's handover, rehearsed: a bot that polls gives way to one with a webhook, and that one to
+Ballast, while people write to it.
+"""
 
 from __future__ import annotations
 
@@ -78,9 +80,8 @@ def bring(stack: Stack, *options: str) -> int:
     return done.returncode
 
 
-@pytest.mark.parametrize("receiving", ["polling", "webhook"])
 async def test_every_command_during_the_handover_is_done_once(
-    receiving: str, make_stack: MakeStack, telegram: TelegramControl
+    make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
     stack = make_stack(BALLAST_APPS="tests.acceptance.handed_over", BALLAST_SCHEMA=SCHEMA)
     people = [(await telegram.create_user(f"Person {number}")).id for number in range(PEOPLE)]
@@ -105,20 +106,25 @@ async def test_every_command_during_the_handover_is_done_once(
 
     port, public_port = free_port(), free_port()
     proxy = Proxy(port)
-    how = ["webhook", str(port), str(public_port)] if receiving == "webhook" else []
-    stack.run(
-        "old", Program("old", [sys.executable, "-m", "tests.acceptance.handed_over", *how], stop_seconds=10)
-    )
+
+    def start(*how: str) -> None:
+        old = [sys.executable, "-m", "tests.acceptance.handed_over", *how]
+        stack.run("old", Program("old", old, stop_seconds=10))
+
     async with proxy.listening(public_port):
         writing = asyncio.create_task(write())
         try:
-            await answered_by("Old")
+            start("Polling")
+            await answered_by("Polling")
+            await asyncio.to_thread(stack.stop, "old")
+            start("Webhook", str(port), str(public_port))
+            await answered_by("Webhook")
             await asyncio.to_thread(bring, stack)  # while the old bot goes on
             await proxy.close()
             await asyncio.to_thread(stack.stop, "old")
             assert await asyncio.to_thread(bring, stack, "--settle") == 0
             stack.start("frontend", "main")
-            await answered_by("New")
+            await answered_by("Ballast")
         finally:
             done.set()
             await writing
@@ -126,6 +132,6 @@ async def test_every_command_during_the_handover_is_done_once(
     for person in people:
         said = await answers(telegram, person)
         assert len(said) == sent[person]
-        assert {text.partition(":")[0] for text in said} == {"Old", "New"}
+        assert {text.partition(":")[0] for text in said} == {"Polling", "Webhook", "Ballast"}
     assert balances(stack) == {person: 700 + 100 * sent[person] for person in people}
     assert_audit_passes(stack)

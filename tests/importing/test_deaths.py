@@ -13,7 +13,7 @@ from benchmarks.importing import run_import, write_people
 from devstack.stack import ROOT
 from tests.importing.conftest import Sql
 
-PEOPLE = 8_000
+PEOPLE = 6_000
 MEGABYTES_MAX = 120  # 81 for 2,000 people and for 100,000: `make bench BENCH=import`
 
 
