@@ -67,6 +67,9 @@ def undo(engine: GuardedEngine, settings: Settings, source: str, *, dry: bool) -
         return format_amount(units, settings.currency_exponent, settings.currency)
 
     undoer = Undoer(engine, source, dry=dry)
+    if undoer.total == 0:
+        click.echo(f"There is no transfer of the source {source}.")
+        return False
     transfers = people = amount = done = 0
     spent = _Lines()
     with _progress("Would undo" if dry else "Undoing", undoer.total) as advance:

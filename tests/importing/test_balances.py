@@ -193,6 +193,7 @@ def test_undoing_reverses_each_transfer_by_one_that_names_it(
 
 
 def test_what_was_undone_comes_back_only_by_settling(bring: Bring, undo: Bring, balances: Balances) -> None:
+    assert undo() == (False, ["There is no transfer of the source shop."])
     bring(TWO)
     undo()
     assert not bring(TWO).agrees
