@@ -1,7 +1,7 @@
 """`make bench`: measures on servers of its own, prints a table to read and one line of JSON to keep.
 
-python -m benchmarks [ledger] [guard] [breaker] [commands] [batch] [broadcast] [sending] [--seconds 10]
-    [--commands 1000] [--audience 1000000] [--sending-seconds 60]
+python -m benchmarks [ledger] [guard] [breaker] [commands] [batch] [import] [broadcast] [sending] [--seconds 10]
+    [--commands 1000] [--people 100000] [--audience 1000000] [--sending-seconds 60]
 
 `sending` ends with status 1 where a free broadcast is slower than promised, meets a 429 or holds back replies.
 """
@@ -16,14 +16,16 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from benchmarks import batch, breaker, broadcast, commands, guard, ledger, sending, under_load
+from benchmarks import batch, breaker, broadcast, commands, guard, importing, ledger, sending, under_load
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 
-BENCHES = ("ledger", "guard", "breaker", "commands", "batch", "broadcast", "sending")
+N = TypeVar("N", int, float)
+
+BENCHES = ("ledger", "guard", "breaker", "commands", "batch", "import", "broadcast", "sending")
 
 
 def main() -> None:
@@ -33,6 +35,7 @@ def main() -> None:
     parser.add_argument(
         "--commands", type=int, default=1_000, help="in each turn of `commands` and of `batch`"
     )
+    parser.add_argument("--people", type=int, default=100_000, help="of `import`")
     parser.add_argument("--audience", type=int, default=1_000_000, help="of `broadcast`")
     parser.add_argument(
         "--sending-seconds", type=float, default=60.0, help="of `sending`, for the free broadcast"
@@ -61,6 +64,9 @@ def main() -> None:
         for how, rate in results["batch"]["per_second"].items():
             print(f"  {how:<12}{rate:>9,.1f}")
         print()
+    if "import" in chosen:
+        results["import"] = _with_database(importing.run, options.people)
+        _print_import(results["import"])
     if "broadcast" in chosen:
         results["broadcast"] = broadcast.run(options.audience)
         _print_broadcast(results["broadcast"])
@@ -73,14 +79,14 @@ def main() -> None:
         sys.exit("\n".join(below))
 
 
-def _with_database(bench: Callable[[str, float], dict[str, Any]], seconds: float) -> dict[str, Any]:
+def _with_database(bench: Callable[[str, N], dict[str, Any]], amount: N) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="ballast-bench-") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL runs as another user where we are root
         server = EmbeddedPostgres(Path(folder) / "postgres", free_port())
         server.start()
         try:
             upgrade(server.url)
-            return bench(server.url, seconds)
+            return bench(server.url, amount)
         finally:
             server.stop()
 
@@ -168,6 +174,14 @@ def _print_under_load(found: dict[str, Any]) -> None:
     print(f"  {'a second':>24} {backlog['per_second']:>9.1f}, in a burst {backlog['burst_per_second']:.1f}")
     print(f"  {'out of order':>24} {backlog['people_out_of_order']:>9} people")
     print(f"  {'memory, all workers':>24} {backlog['megabytes_more']:>+9.1f} MB")
+    print()
+
+
+def _print_import(found: dict[str, Any]) -> None:
+    print(f"`ballast import` of {found['people']:,} people in a CSV file, with the audit, fsync on")
+    for name, what in (("dry_run", "dry run"), ("first", "import"), ("again", "again"), ("undo", "undo")):
+        print(f"  {what:<10}{found[f'{name}_seconds']:>7.1f} s {found[f'{name}_megabytes']:>8.1f} MB")
+    print(f"  {importing.FEW:,} people: {found['megabytes_few']:.1f} MB")
     print()
 
 

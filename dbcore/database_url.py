@@ -102,6 +102,11 @@ _SSL = {
 """asyncpg's and node-postgres' `ssl`, where it is not one of libpq's own words."""
 
 
+def is_postgresql(text: str) -> bool:
+    """Whether its scheme is one of PostgreSQL's, by whatever driver."""
+    return _SCHEMES.match(text) is not None
+
+
 def read_database_url(text: str) -> str:
     """The address in the form that SQLAlchemy hands to libpq as it was meant. Its own results it leaves as they are.
 
@@ -112,7 +117,7 @@ def read_database_url(text: str) -> str:
         raise ValueError(f"{EXPECTED}; libpq's form key=value is not understood")
     if re.match(r"jdbc:", text, re.IGNORECASE):
         raise ValueError(f"{EXPECTED}, without jdbc:")
-    if not _SCHEMES.match(text):
+    if not is_postgresql(text):
         raise ValueError(EXPECTED)
     rest = _SCHEMES.sub("", text, count=1)
     if "\0" in unquote(rest):

@@ -138,12 +138,13 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from dbcore.broadcasts import BroadcastRefused
     from dbcore.errors import DatabaseAway
     from dbcore.fleet import StateUnreadable
+    from dbcore.importing.sources import SourceError
     from workers.dead_letters import DeadLetterRefused
     from workers.jobs import JobInvalid
 
     name = ctx.command_path
     match error:
-        case DeadLetterRefused() | BroadcastRefused() | JobInvalid():
+        case DeadLetterRefused() | BroadcastRefused() | JobInvalid() | SourceError():
             return f"ballast: {error}", REFUSED
         case DatabaseAway():
             return f"{name}: the database does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE

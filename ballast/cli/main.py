@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 import ballast
-from ballast.cli import broadcast, completion, database, jobs, local, processes
+from ballast.cli import broadcast, completion, database, importing, jobs, local, processes
 from ballast.cli.commands import Group
 
 
@@ -37,6 +37,7 @@ for _command in (
     database.breaker,
     jobs.jobs,
     broadcast.broadcast,
+    importing.import_,
     local.telegram,
     local.local,
     processes.celery,

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import re
+import shlex
 from pathlib import Path
 
 import aiohttp
@@ -52,7 +53,7 @@ def run_commands(page: str, stack: Stack) -> None:
     for block in blocks(page):
         if block.startswith("$ "):
             command, expected = block.split("\n")
-            done = stack.command(*command.removeprefix("$ ").removeprefix("python -m ").split())
+            done = stack.command(*shlex.split(command.removeprefix("$ ").removeprefix("python -m ")))
             assert done.returncode == 0, done.stdout + done.stderr
             assert expected in done.stdout.splitlines()
 

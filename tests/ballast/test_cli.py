@@ -33,6 +33,12 @@ WRONG_USAGE = {
     "broadcast start --text a --copy 1 2": "expected one of --text, --text-file and --copy; got --text and --copy",
     "broadcast start --ids 1 x": "'x' is not a valid integer",
     "broadcast pause seven": "'seven' is not a valid integer",
+    "import": "Missing option '--source'",
+    "import --source x": "expected SOURCE, or --query for the database of DATABASE_URL; got neither",
+    "import people.csv --source x --undo": "--undo goes only with --source and --dry-run",
+    "import people.csv --source x --history a --history-query b": "expected one of --history and --history-query",
+    "import people.csv --source x --history-query b": "--history-query asks the same database as --query",
+    "import people.csv --source x --map balance": "--map: expected COLUMN=YOURS; got 'balance'",
     "telegram": "Missing option '--data'",
     "completion csh": "'csh' is not one of 'bash', 'zsh', 'fish'",
 }

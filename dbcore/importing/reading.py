@@ -1,0 +1,253 @@
+"""A source's rows as people and movements. Everything wrong is reported with its line, and nothing is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from typing import Any, TypeVar
+
+from dbcore.importing import values
+from dbcore.importing.sources import BrokenRow, Row, Source, SourceError
+from dbcore.importing.spool import Movement, Person, Spool
+from dbcore.importing.values import Wrong, shown
+from dbcore.money import format_amount
+
+T = TypeVar("T")
+
+PERSON_COLUMNS = (
+    "telegram_id",
+    "balance",
+    "username",
+    "first_name",
+    "language_code",
+    "registered_at",
+    "status",
+    "broadcasts_stopped",
+)
+MOVEMENT_COLUMNS = ("id", "telegram_id", "amount", "made_at", "memo")
+
+Complain = Callable[[str], None]
+"""Takes a line about what is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How values are to be read.
+
+    names -- how the source calls a column, where it is not by our name; None leaves a column out.
+    minor -- amounts are in minor units already. zone -- of times that say none.
+    negative_as_zero -- a negative balance is brought as 0; otherwise it is wrong.
+    """
+
+    exponent: int
+    currency: str
+    names: Mapping[str, str | None]
+    minor: bool = False
+    zone: tzinfo = UTC
+    negative_as_zero: bool = False
+
+    def money(self, units: int) -> str:
+        return format_amount(units, self.exponent, self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Whether the source has balances, and which of its columns mean nothing here."""
+
+    has_balances: bool
+    ignored: tuple[str, ...]
+
+
+class _Reader:
+    """What both kinds of rows have in common: the columns that are there, and complaints by line."""
+
+    def __init__(
+        self, source: Source, rules: Rules, known: Iterable[str], complain: Complain, what: str
+    ) -> None:
+        self._rules = rules
+        self._complain = complain
+        self._prefix = f"{what}{source.numbered}"
+        unknown = next(
+            (name for name in rules.names if name not in {*PERSON_COLUMNS, *MOVEMENT_COLUMNS}), None
+        )
+        if unknown is not None:
+            columns = ", ".join(dict.fromkeys((*PERSON_COLUMNS, *MOVEMENT_COLUMNS)))
+            raise SourceError(f"--map: expected one of {columns}; got {unknown!r}")
+        self.columns: dict[str, str] = {}
+        for column in known:
+            name = rules.names.get(column, column)
+            if name is None:
+                continue
+            if column == "telegram_id" and name not in source.columns:
+                name = column  # people and movements may call it differently
+            if name in source.columns:
+                self.columns[column] = name
+            elif column in rules.names:
+                raise SourceError(
+                    f"--map {column}={name}: expected a column of the source, which has {', '.join(source.columns)}"
+                )
+        self._there = source.columns
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Columns of the source that mean nothing here."""
+        return tuple(name for name in self._there if name not in self.columns.values())
+
+    def require(self, *columns: str) -> None:
+        for column in columns:
+            if column not in self.columns:
+                raise SourceError(
+                    f"expected a column {column}, found {', '.join(self._there)}. Name yours by --map {column}=YOURS"
+                )
+
+    def wrong(self, line: int, why: str) -> None:
+        self._complain(f"{self._prefix} {line}: {why}")
+
+    def taken(
+        self, line: int, row: Row, meanings: Mapping[str, Callable[[Any], Any]]
+    ) -> dict[str, Any] | None:
+        """The row's values by our names. None, and a complaint each, if any is wrong."""
+        found: dict[str, Any] = dict.fromkeys(meanings)
+        good = True
+        for column, meaning in meanings.items():
+            # An object may have what the first one had not.
+            name = self.columns.get(column, self._rules.names.get(column, column))
+            if name is None or (name not in self._there and row.get(name) is None):
+                continue
+            if column == "balance" and column not in self.columns:
+                self.wrong(line, f"balance: expected none, as in line 1, found {shown(row[name])}")
+                good = False
+                continue
+            try:
+                found[column] = meaning(row.get(name))
+            except Wrong as error:
+                self.wrong(line, f"{column}: {error}")
+                good = False
+        return found if good else None
+
+
+def read_people(
+    source: Source, rules: Rules, spool: Spool, complain: Complain, advance: Callable[[int], None]
+) -> Columns:
+    """Every person into the spool. What the source has of columns.
+
+    advance -- is told the source's position as it goes on. Raises SourceError.
+    """
+    reader = _Reader(source, rules, PERSON_COLUMNS, complain, "")
+    reader.require("telegram_id")
+    meanings: dict[str, Callable[[Any], Any]] = {
+        "telegram_id": values.telegram_id,
+        "balance": lambda value: values.amount(value, rules.exponent, minor=rules.minor),
+        "username": values.username,
+        "first_name": values.line_of_text,
+        "language_code": values.language_code,
+        "registered_at": lambda value: values.moment(value, rules.zone),
+        "status": values.status,
+        "broadcasts_stopped": values.flag,
+    }
+    for line, row in source:
+        advance(source.position)
+        person = _person(reader, line, row, meanings, rules)
+        if person is not None and (before := spool.add_person(person)) is not None:
+            reader.wrong(
+                line, f"telegram_id: expected each person once, found {person.telegram_id}, as in {before}"
+            )
+    advance(source.size)
+    return Columns(has_balances="balance" in reader.columns, ignored=reader.ignored)
+
+
+def _person(
+    reader: _Reader,
+    line: int,
+    row: Row | BrokenRow,
+    meanings: Mapping[str, Callable[[Any], Any]],
+    rules: Rules,
+) -> Person | None:
+    if isinstance(row, BrokenRow):
+        reader.wrong(line, row.why)
+        return None
+    found = reader.taken(line, row, meanings)
+    if found is None:
+        return None
+    balance: int | None = found["balance"]
+    owed = 0
+    if balance is not None and balance < 0:
+        if not rules.negative_as_zero:
+            reader.wrong(
+                line,
+                f"balance: expected no negative one, found {rules.money(balance)}. --negative-as-zero brings it as 0",
+            )
+            return None
+        balance, owed = 0, -balance
+    registered_at = found["registered_at"]
+    return Person(
+        telegram_id=found["telegram_id"],
+        line=line,
+        balance=balance,
+        username=found["username"],
+        first_name=found["first_name"],
+        language_code=found["language_code"],
+        registered_at=registered_at and _sortable(registered_at),
+        status=found["status"],
+        stopped=found["broadcasts_stopped"],
+        owed=owed,
+    )
+
+
+def read_history(
+    source: Source, rules: Rules, spool: Spool, complain: Complain, advance: Callable[[int], None]
+) -> None:
+    """Every movement into the spool; for after the people. A history that does not fit is dropped, with a complaint.
+
+    Parameters and errors as of `read_people`.
+    """
+    reader = _Reader(source, rules, MOVEMENT_COLUMNS, complain, "history, ")
+    reader.require("id", "telegram_id", "amount", "made_at")
+    meanings: dict[str, Callable[[Any], Any]] = {
+        "id": values.movement_id,
+        "telegram_id": values.telegram_id,
+        "amount": lambda value: _not_zero(values.amount(value, rules.exponent, minor=rules.minor)),
+        "made_at": lambda value: _there(values.moment(value, rules.zone)),
+        "memo": values.line_of_text,
+    }
+    for line, row in source:
+        advance(source.position)
+        if isinstance(row, BrokenRow):
+            reader.wrong(line, row.why)
+            continue
+        found = reader.taken(line, row, meanings)
+        if found is None:
+            continue
+        movement = Movement(**{**found, "made_at": _sortable(found["made_at"]), "line": line})
+        if (before := spool.add_movement(movement)) is not None:
+            reader.wrong(line, f"id: expected each movement once, found {movement.id}, as in {before}")
+    advance(source.size)
+    unfit: set[int] = set()
+    for line, stranger in spool.movements_of_strangers():
+        reader.wrong(line, f"telegram_id: expected one of the people, found {stranger}")
+        unfit.add(stranger)
+    for _, telegram_id, lowest in spool.histories_below_zero():
+        complain(
+            f"history of {telegram_id}: expected movements that lead to their balance, found that they start from or "
+            f"lead to {rules.money(lowest)}"
+        )
+        unfit.add(telegram_id)
+    for telegram_id in unfit:
+        spool.drop_history(telegram_id)
+
+
+def _sortable(moment: Any) -> str:
+    return str(moment.isoformat(timespec="microseconds"))
+
+
+def _not_zero(units: int) -> int:
+    if units == 0:
+        raise Wrong("expected an amount other than 0, found 0")
+    return units
+
+
+def _there(value: T | None) -> T:
+    if value is None:
+        raise Wrong("expected a time, found nothing")
+    return value

@@ -1,0 +1,243 @@
+"""What is imported from: a CSV file, JSON lines, or a query on a database. Rows come one at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from dbcore import connections
+from dbcore.database_url import is_postgresql
+
+ROWS_AT_ONCE = 1_000
+_DELIMITERS = (",", ";", "\t")
+
+Row = Mapping[str, Any]
+
+
+class SourceError(Exception):
+    """The source cannot be read at all. The message says what was expected and what was found."""
+
+
+class BrokenRow:
+    """A row that cannot be taken apart; reading it goes on with the next."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+class Source(Protocol):
+    """An open source.
+
+    columns -- of its rows; of JSON lines those of the first one.
+    size -- how much there is to read, in whatever `position` counts in. 0: unknown.
+    numbered -- what its numbers count: `line` or `row`.
+    """
+
+    columns: tuple[str, ...]
+    size: int
+    numbered: str
+
+    @property
+    def position(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[int, Row | BrokenRow]]: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class _File:
+    numbered = "line"
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self.size = path.stat().st_size
+            self._bytes = path.open("rb")
+        except OSError as error:
+            raise SourceError(f"{path}: expected a file to read, found: {error.strerror}") from None
+        # What is not UTF-8 becomes a character that the row's own values are refused for.
+        self._text = io.TextIOWrapper(self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+    @property
+    def position(self) -> int:
+        return self._bytes.tell()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._text.close()
+
+
+def _is_text(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+class CsvFile(_File):
+    """With a header. The delimiter is a comma, a semicolon or a tab: whichever the header has most of."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        header = self._text.readline()
+        if not header.strip() or not _is_text(header):
+            raise SourceError(f"{path}: expected a first line with the names of the columns, in UTF-8")
+        self._delimiter = max(_DELIMITERS, key=header.count)
+        self.columns = tuple(name.strip() for name in next(csv.reader([header], delimiter=self._delimiter)))
+        twice = next((name for name in self.columns if self.columns.count(name) > 1), None)
+        if twice is not None:
+            raise SourceError(f"{path}: expected each column once, found {twice!r} twice")
+
+    def __iter__(self) -> Iterator[tuple[int, Row | BrokenRow]]:
+        rows = csv.reader(self._text, delimiter=self._delimiter, strict=True)
+        while True:
+            line = rows.line_num + 2
+            try:
+                cells = next(rows, None)
+            except csv.Error as error:
+                yield line, BrokenRow(f"expected a line of CSV: {error}")
+                continue
+            if cells is None:
+                return
+            if not cells:
+                continue
+            if len(cells) != len(self.columns):
+                yield line, BrokenRow(f"expected {len(self.columns)} columns, found {len(cells)}")
+            elif not all(map(_is_text, cells)):
+                yield line, BrokenRow("expected text in UTF-8")
+            else:
+                yield line, dict(zip(self.columns, cells, strict=True))
+
+
+class JsonLines(_File):
+    """One object per line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        first = self._text.readline()
+        row = _json_row(first)
+        if isinstance(row, BrokenRow):
+            raise SourceError(f"{path}: line 1: {row.why}")
+        self.columns = tuple(row)
+        self._first = first
+
+    def __iter__(self) -> Iterator[tuple[int, Row | BrokenRow]]:
+        yield 1, _json_row(self._first)
+        for line, text in enumerate(self._text, start=2):
+            if text.strip():
+                yield line, _json_row(text)
+
+
+def _json_row(text: str) -> Row | BrokenRow:
+    if not _is_text(text):
+        return BrokenRow("expected text in UTF-8")
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return BrokenRow(f"expected a JSON object: {error}")
+    return (
+        row if isinstance(row, dict) else BrokenRow('expected a JSON object such as {"telegram_id": 12345}')
+    )
+
+
+class Query:
+    """A query's rows, as the database streams them. It is only read from."""
+
+    numbered = "row"
+
+    def __init__(self, url: str, query: str) -> None:
+        self._query = query.strip().rstrip(";")
+        self._engine = _engine(url)
+        self.position = 0
+        try:
+            self._connection = self._engine.connect()
+            self.size = self._count(self._connection)
+            self._result: CursorResult[Any] = self._connection.execution_options(
+                stream_results=True, yield_per=ROWS_AT_ONCE, no_parameters=True
+            ).exec_driver_sql(self._query)
+            self.columns = tuple(self._result.keys())
+        except SQLAlchemyError as error:
+            self._engine.dispose()
+            raise SourceError(f"the source did not take the query: {_words(error)}") from None
+
+    def _count(self, connection: Connection) -> int:
+        counted = f"SELECT count(*) FROM ({self._query}\n) AS counted"  # noqa: S608  the operator's own
+        plain = connection.execution_options(no_parameters=True)
+        return int(plain.exec_driver_sql(counted).scalar_one())
+
+    def __iter__(self) -> Iterator[tuple[int, Row | BrokenRow]]:
+        try:
+            for number, row in enumerate(self._result.mappings(), start=1):
+                self.position = number
+                yield number, dict(row)
+        except SQLAlchemyError as error:
+            raise SourceError(f"the source ended after row {self.position}: {_words(error)}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+        self._engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    if is_postgresql(url):
+        try:
+            engine = connections.single(url, application_name="ballast import")
+        except ValueError as error:
+            raise SourceError(f"the source's address: {error}") from None
+        return engine.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
+    try:
+        parts = make_url(url)
+        if parts.get_backend_name() == "sqlite":
+            return _sqlite(parts.database)
+        return create_engine(parts, poolclass=NullPool)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise SourceError(f"the source's address: expected one that SQLAlchemy knows: {error}") from None
+
+
+def _sqlite(path: str | None) -> Engine:
+    """Read-only, and never made: SQLite would begin an empty database where there is none."""
+    if not path or not Path(path).is_file():
+        raise SourceError(f"the source's address: expected the file of an SQLite database, found {path!r}")
+    return create_engine(f"sqlite:///{Path(path).resolve().as_uri()}?mode=ro&uri=true", poolclass=NullPool)
+
+
+def _words(error: SQLAlchemyError) -> str:
+    return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def open_source(where: str, query: str | None = None) -> Source:
+    """By its address, or by a file's ending."""
+    if "://" in where:
+        if query is None:
+            raise SourceError("a database needs --query: which rows to import")
+        return Query(where, query)
+    if query is not None:
+        raise SourceError(f"--query: expected the URL of a database with it, found {where!r}")
+    path = Path(where)
+    match path.suffix.lower():
+        case ".csv" | ".tsv":
+            return CsvFile(path)
+        case ".jsonl" | ".ndjson":
+            return JsonLines(path)
+    raise SourceError(
+        f"expected the URL of a database, or a file that ends in .csv or .jsonl, found {where!r}"
+    )

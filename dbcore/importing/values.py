@@ -1,0 +1,203 @@
+"""What one value of a source means. Whatever can be read two ways, or is not exact, is wrong."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal
+
+from dbcore.money import MAX_AMOUNT, AmountError, ZeroAmount, format_amount, parse_amount
+from dbcore.text import one_line, storable
+from dbcore.users import TELEGRAM_ID_LIMIT
+
+STATUSES = ("active", "blocked", "banned", "deactivated")
+
+_SHOWN_MAX = 60
+_NAME_LENGTH_MAX = 256
+_AMOUNT_ADJUSTED_MAX = 18  # the power of ten of an amount's first digit; MAX_AMOUNT is below
+_TOLD_FROM_THOUSANDS = 4  # decimals
+_USERNAME = re.compile(r"@?([A-Za-z0-9_]{1,32})", re.ASCII)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,3}", re.ASCII)
+_DIGITS = re.compile(r"[0-9]{1,16}", re.ASCII)
+_TELEGRAM_BEGAN = datetime(2013, 8, 1, tzinfo=UTC)
+_FLAGS = {
+    "true": True,
+    "t": True,
+    "yes": True,
+    "1": True,
+    "false": False,
+    "f": False,
+    "no": False,
+    "0": False,
+}
+
+
+class Wrong(ValueError):
+    """The value cannot be taken. The message says what was expected and what was found."""
+
+
+def shown(value: object) -> str:
+    """A value as it may stand in a message, with its kind if it is no text."""
+    if value is None or value == "":
+        return "nothing"
+    text = one_line(str(value), _SHOWN_MAX)
+    return f"'{text}'" if isinstance(value, str) else f"the {type(value).__name__.lower()} {text}"
+
+
+def telegram_id(value: object) -> int:
+    number: int | None = None
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        number = int(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        number = int(value)
+    if number is None or not 0 < number < TELEGRAM_ID_LIMIT:
+        raise Wrong(f"expected a user's Telegram ID such as 12345, found {shown(value)}")
+    return number
+
+
+def amount(value: object, exponent: int, *, minor: bool) -> int:
+    """Signed minor units.
+
+    minor -- the value is in minor units already.
+    """
+    if isinstance(value, float):
+        raise Wrong(
+            f"expected an exact amount such as '12.50', found {shown(value)}: a float is not exact. Write it "
+            "with the currency's decimals: in SQL by a cast to numeric or by printf, in JSON as a text"
+        )
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise Wrong(f"expected an amount such as 12.50, found {shown(value)}")
+    units = _units(value, 0 if minor else exponent)
+    if abs(units) > MAX_AMOUNT:
+        raise Wrong(f"expected at most {MAX_AMOUNT} minor units, found {shown(value)}")
+    return units
+
+
+def _units(value: int | Decimal | str, exponent: int) -> int:
+    if isinstance(value, int):
+        return value * int(10**exponent)
+    if isinstance(value, Decimal):
+        if not value.is_finite() or (value and abs(value.adjusted()) > _AMOUNT_ADJUSTED_MAX):
+            raise Wrong(f"expected an amount such as 12.50, found {shown(value)}")
+        text = format(value, "f")
+    else:
+        text = value.strip()
+    sign = -1 if text.startswith("-") else 1
+    digits = text.removeprefix("-")
+    if digits[:1] in {"-", "+"}:
+        raise Wrong(f"expected an amount such as 12.50, found {shown(value)}")
+    try:
+        return sign * parse_amount(_as_written(digits, exponent), exponent)
+    except ZeroAmount:
+        return 0
+    except AmountError as error:
+        wanted = (
+            "a whole number of minor units"
+            if exponent == 0
+            else f"an amount with {exponent} decimals at most"
+        )
+        raise Wrong(f"expected {wanted}, found {shown(value)}. {error}") from None
+
+
+def _as_written(digits: str, exponent: int) -> str:
+    """As the reader of people's amounts takes it. `12.5000` is 12.50: a numeric(12, 4) has them all. And what stands
+    behind a program's point are decimals, where a person may have meant thousands.
+    """
+    whole, point, decimals = digits.partition(".")
+    if not point:
+        return digits
+    kept = decimals[:exponent] + decimals[exponent:].rstrip("0")
+    return f"{whole}.{kept.ljust(_TOLD_FROM_THOUSANDS, '0') if exponent > 2 else kept}" if kept else whole
+
+
+def moment(value: object, zone: tzinfo) -> datetime | None:
+    """A time with its zone; None for nothing.
+
+    zone -- of times that say none.
+    """
+    if value is None or value == "":
+        return None
+    found: datetime | None = None
+    try:
+        if isinstance(value, datetime):
+            found = value
+        elif isinstance(value, date):
+            found = datetime(value.year, value.month, value.day, tzinfo=zone)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found = datetime.fromtimestamp(value, UTC)
+        elif isinstance(value, str):
+            text = value.strip()
+            found = (
+                datetime.fromtimestamp(int(text), UTC)
+                if _DIGITS.fullmatch(text)
+                else datetime.fromisoformat(text)
+            )
+    except (ValueError, OverflowError, OSError):
+        pass
+    if found is not None and found.tzinfo is None:
+        found = found.replace(tzinfo=zone)
+    if found is None or not _TELEGRAM_BEGAN <= found <= datetime.now(UTC) + timedelta(days=1):
+        raise Wrong(
+            "expected a time since August 2013, such as 2024-05-01T12:30:00+00:00 or in Unix seconds, "
+            f"found {shown(value)}"
+        )
+    return found.astimezone(UTC)
+
+
+def flag(value: object) -> bool | None:
+    """None for nothing."""
+    if value is None or value == "":
+        return None
+    known = _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None
+    if known is None:
+        raise Wrong(f"expected true or false, found {shown(value)}")
+    return known
+
+
+def status(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    word = value.strip().lower() if isinstance(value, str) else None
+    if word not in STATUSES:
+        raise Wrong(f"expected {', '.join(STATUSES[:-1])} or {STATUSES[-1]}, found {shown(value)}")
+    return word
+
+
+def username(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    known = _USERNAME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if known is None:
+        raise Wrong(f"expected a username of letters, digits and _, found {shown(value)}")
+    return known[1]
+
+
+def language_code(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not _LANGUAGE.fullmatch(value.strip()):
+        raise Wrong(f"expected a language such as de or pt-br, found {shown(value)}")
+    return value.strip().replace("_", "-").lower()
+
+
+def line_of_text(value: object) -> str | None:
+    """A name or a memo."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > _NAME_LENGTH_MAX:
+        raise Wrong(f"expected a text of at most {_NAME_LENGTH_MAX} characters, found {shown(value)}")
+    return storable(value)
+
+
+def movement_id(value: object) -> str:
+    text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if not re.fullmatch(r"[\x21-\x7e]{1,100}", text):
+        raise Wrong(f"expected an ID of 1 to 100 visible ASCII characters, found {shown(value)}")
+    return text
+
+
+def money(units: int, exponent: int, currency: str) -> str:
+    """With its sign, for differences."""
+    return ("+" if units > 0 else "") + format_amount(units, exponent, currency)

@@ -1,0 +1,43 @@
+"""kill -9 in the middle, and many people: what was booked stays booked once, and memory stays flat."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.importing import run_import, write_people
+from devstack.stack import ROOT
+from tests.importing.conftest import Sql
+
+PEOPLE = 6_000
+MEGABYTES_MAX = 120  # 81 for 2,000 people and for 100,000: `make bench BENCH=import`
+
+
+def test_an_import_killed_in_the_middle_goes_on_and_books_everything_once(
+    database_url: str, sql: Sql, tmp_path: Path
+) -> None:
+    total = write_people(tmp_path / "people.csv", PEOPLE)
+    arguments = [str(tmp_path / "people.csv"), "--source", "shop"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": database_url}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ballast", "import", *arguments], env=environment, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 60
+    while sql("SELECT count(*) FROM users")[0][0] == 0 and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    booked = sql("SELECT count(*) FROM users")[0][0]
+    assert 0 < booked < PEOPLE
+    assert booked % 1_000 == 0  # whole batches
+
+    said, _, megabytes = run_import(environment, *arguments)
+    assert f"people   {PEOPLE:,}, of them {PEOPLE - booked:,} new" in said
+    assert sql("SELECT count(*), sum(amount) FROM transfers") == [(PEOPLE * 9 // 10, total)]
+    assert "checks passed" in said
+
+    assert megabytes < MEGABYTES_MAX

@@ -1,0 +1,207 @@
+"""Who is brought, what is known of them, and what is said of lines that are wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dbcore import users
+from dbcore.engine import GuardedEngine
+from dbcore.importing.reading import Rules, read_people
+from dbcore.importing.sources import SourceError, open_source
+from dbcore.importing.spool import Spool
+from tests.importing.conftest import Bring, Sql
+
+PEOPLE = """\
+telegram_id,username,first_name,language_code,registered_at,status,broadcasts_stopped
+1,@Ann,Ann,de,2024-01-02T03:04:05Z,active,false
+2,boris,Boris,pt_BR,2024-01-03,blocked,0
+3,,"Carol, C",,,banned,
+4,,Dave,en,,deactivated,1
+"""
+
+
+def test_people_come_with_names_language_date_status_and_choice(bring: Bring, sql: Sql) -> None:
+    brought = bring(PEOPLE)
+    assert brought.agrees
+    assert brought.lines[0] == "people   4, of them 4 new"
+    assert sql(
+        "SELECT telegram_id, username, first_name, language_code, status, broadcasts_stopped_at IS NOT NULL FROM users "
+        "ORDER BY 1"
+    ) == [
+        (1, "Ann", "Ann", "de", "active", False),
+        (2, "boris", "Boris", "pt-br", "blocked", False),
+        (3, None, "Carol, C", None, "blocked", True),
+        (4, None, "Dave", "en", "deactivated", True),
+    ]
+    assert sql("SELECT created_at FROM users WHERE telegram_id = 1") == [
+        (datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),)
+    ]
+
+
+def test_nobody_who_was_banned_or_had_stopped_gets_a_broadcast_after_they_write(
+    bring: Bring, engine: GuardedEngine, sql: Sql
+) -> None:
+    bring(PEOPLE)
+    for person in (3, 4):
+        users.get_or_create(engine, profile=users.Profile(person, None, "Somebody"))
+    assert sql("SELECT count(*) FROM users WHERE status = 'active' AND broadcasts_stopped_at IS NULL") == [
+        (1,)
+    ]
+
+
+def test_whoever_wrote_to_ballast_keeps_what_ballast_knows(
+    bring: Bring, engine: GuardedEngine, sql: Sql
+) -> None:
+    users.get_or_create(engine, profile=users.Profile(1, "ann_new", "Anna", "en"))
+    users.choose_broadcasts(engine, profile=users.Profile(2, None, "Boris"), wanted=False)
+    bring(PEOPLE)
+    users.choose_broadcasts(engine, profile=users.Profile(4, None, "Dave"), wanted=True)
+    before = sql("SELECT * FROM users ORDER BY id")
+    bring(PEOPLE)
+    assert sql("SELECT * FROM users ORDER BY id") == before
+    assert sql(
+        "SELECT username, first_name, language_code, created_at < '2024-02-01' FROM users WHERE telegram_id = 1"
+    ) == [("ann_new", "Anna", "en", True)]
+    assert sql(
+        "SELECT broadcasts_stopped_at IS NOT NULL FROM users WHERE telegram_id IN (2, 4) ORDER BY telegram_id"
+    ) == [
+        (True,),
+        (False,),
+    ]
+
+
+def test_the_source_goes_on_to_know_those_best_who_never_wrote_to_ballast(bring: Bring, sql: Sql) -> None:
+    bring(PEOPLE)
+    bring("telegram_id,first_name,status\n1,Anne,blocked\n2,Boris,active\n")
+    assert sql(
+        "SELECT first_name, username, status FROM users WHERE telegram_id < 3 ORDER BY telegram_id"
+    ) == [
+        ("Anne", "Ann", "blocked"),
+        ("Boris", "boris", "blocked"),
+    ]
+
+
+def test_a_username_that_two_have_or_somebody_holds_names_nobody_new(
+    bring: Bring, engine: GuardedEngine, sql: Sql
+) -> None:
+    users.get_or_create(engine, profile=users.Profile(9, "Taken", "Holder"))
+    brought = bring("telegram_id,username\n1,same\n2,SAME\n3,taken\n4,free\n")
+    assert "2 without their username" in brought.text
+    assert sql("SELECT telegram_id, username FROM users WHERE username IS NOT NULL ORDER BY 1") == [
+        (4, "free"),
+        (9, "Taken"),
+    ]
+
+
+WRONG = """\
+telegram_id;balance;username;registered_at;status;broadcasts_stopped
+1;5.00;ann;2024-01-01;active;no
+x;5.00;;;;
+2;5.001;;;;
+3;-5;;;;
+4;;;;;
+5;1;not a name;yesterday;gone;perhaps
+1;5.00;;;;
+6;1
+"""
+
+
+def test_every_wrong_value_is_told_with_its_line_and_nothing_is_imported(bring: Bring, sql: Sql) -> None:
+    brought = bring(WRONG)
+    assert not brought.agrees
+    assert [line.split(", found")[0].split(", such as 2024")[0] for line in brought.lines] == [
+        "line 3: telegram_id: expected a user's Telegram ID such as 12345",
+        "line 4: balance: expected an amount with 2 decimals at most",
+        "line 5: balance: expected no negative one",
+        "line 6: balance: expected an amount with 2 decimals at most",
+        "line 7: username: expected a username of letters, digits and _",
+        "line 7: registered_at: expected a time since August 2013",
+        "line 7: status: expected active, blocked, banned or deactivated",
+        "line 7: broadcasts_stopped: expected true or false",
+        "line 8: telegram_id: expected each person once",
+        "line 9: expected 6 columns",
+        "Nothing is imported. Correct these lines, or leave them out by --skip-invalid.",
+    ]
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_the_rest_is_imported_on_demand(bring: Bring, sql: Sql) -> None:
+    brought = bring(WRONG, skip_invalid=True)
+    assert not brought.agrees  # for lines are wrong
+    assert sql("SELECT telegram_id FROM users") == [(1,)]
+
+
+def test_json_lines_are_refused_by_line_too(bring: Bring, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("json") / "people.jsonl"
+    path.write_bytes(
+        b'{"telegram_id": 1, "balance": "1.50", "name": "A"}\n'
+        b'{"telegram_id": 2, "balance": 1.5}\n{"telegram_id": 3\n\n[4]\n{"telegram_id": 5, "name": "\xff"}\n'
+        b'{"telegram_id": 6}\n'
+    )
+    brought = bring(where=str(path), names={"first_name": "name"})
+    assert [line.partition(", found")[0] for line in brought.lines[:-1]] == [
+        "line 2: balance: expected an exact amount such as '12.50'",
+        "line 3: expected a JSON object: Expecting ',' delimiter: line 2 column 1 (char 18)",
+        'line 5: expected a JSON object such as {"telegram_id": 12345}',
+        "line 6: expected text in UTF-8",
+        "line 7: balance: expected an amount such as 12.50",
+    ]
+
+
+def test_what_the_first_object_lacks_counts_for_the_others(bring: Bring, sql: Sql) -> None:
+    bring([{"telegram_id": 1}, {"telegram_id": 2, "status": "banned", "first_name": "Boris"}])
+    assert sql("SELECT first_name, status FROM users WHERE telegram_id = 2") == [("Boris", "blocked")]
+
+
+def test_columns_that_mean_nothing_are_named(bring: Bring) -> None:
+    brought = bring("telegram_id,Balance,referrer\n1,5,2\n")
+    assert brought.lines[1:3] == ["ignored  Balance, referrer", "balances none in the source"]
+
+
+def test_balances_that_begin_in_the_middle_are_not_passed_over(bring: Bring) -> None:
+    brought = bring([{"telegram_id": 1}, {"telegram_id": 2, "balance": "5.00"}])
+    assert brought.lines[0] == "line 2: balance: expected none, as in line 1, found '5.00'"
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "why"),
+    [
+        (
+            "id,balance\n1,2\n",
+            {},
+            "expected a column telegram_id, found id, balance. Name yours by --map telegram_id=YOURS",
+        ),
+        ("telegram_id\n1\n", {"balance": "money"}, "--map balance=money: expected a column of the source"),
+        ("telegram_id\n1\n", {"wallet": "money"}, "--map: expected one of telegram_id, balance"),
+        ("telegram_id,a,a\n", {}, "expected each column once, found 'a' twice"),
+        ("", {}, "expected a first line with the names of the columns"),
+    ],
+)
+def test_a_source_without_the_columns_is_refused(
+    tmp_path: Path, content: str, names: dict[str, str | None], why: str
+) -> None:
+    (tmp_path / "people.csv").write_text(content)
+    rules = Rules(exponent=2, currency="CREDIT", names=names)
+    with pytest.raises(SourceError) as raised, Spool() as spool:
+        read_people(open_source(str(tmp_path / "people.csv")), rules, spool, pytest.fail, lambda _: None)
+    assert why in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("where", "query", "why"),
+    [
+        ("people.xlsx", None, "a file that ends in .csv or .jsonl, found 'people.xlsx'"),
+        ("nowhere.csv", None, "expected a file to read, found: No such file"),
+        ("sqlite:///nowhere.db", "SELECT 1", "expected the file of an SQLite database"),
+        ("postgresql://127.0.0.1/x", None, "a database needs --query"),
+        ("people.csv", "SELECT 1", "expected the URL of a database"),
+        ("nosuch://x/y", "SELECT 1", "expected one that SQLAlchemy knows"),
+    ],
+)
+def test_what_is_no_source_is_refused(where: str, query: str | None, why: str) -> None:
+    with pytest.raises(SourceError) as raised:
+        open_source(where, query)
+    assert why in str(raised.value)
