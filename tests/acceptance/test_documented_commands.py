@@ -114,6 +114,15 @@ NOT_RUN = {
     "pip install '/path/to/ballast[testing]'": "tests/package runs pytest with the wheel",
     **dict.fromkeys(
         [
+            "python -m shopbot.create_tables",
+            "ballast worker main",
+            "ballast worker light",
+            "ballast worker bulk",
+        ],
+        "tests/acceptance/test_bring_your_bot.py does it",
+    ),
+    **dict.fromkeys(
+        [
             """curl -s $telegram/users -H "$json" -d '{"id": 500000009, "first_name": "Zoe"}'""",
             """curl -s $telegram/messages -H "$json" -d '{"user_id": 500000009, "text": "/price lamp"}'""",
             'curl -s "$telegram/messages?chat_id=500000009&from_bot=true&after=0&wait_seconds=20"',
