@@ -52,7 +52,7 @@ NOT_AS_A_CHAT = (
     "Send the command from your own account, or in a private chat with me."
 )
 MEMO_TOO_LONG = f"The memo is too long: at most {MEMO_LENGTH_MAX} characters."
-LEFT_DIALOGUE = "Left. Nothing was moved."
+LEFT_DIALOGUE = "Cancelled. No money was moved."
 NOT_A_COMMAND = f"I understand commands alone.{mention('help', ' {} lists them.')}"
 NO_TEXT = "I expected a text message."
 FORWARDED_POST = (

@@ -19,7 +19,7 @@ from devstack.readiness import reachable_host
 
 
 def starting() -> None:
-    _say("Starting Ballast (about ten seconds) …")
+    _say("Starting Ballast (ten seconds, on a slow machine up to a minute) …")
 
 
 def migrating() -> None:

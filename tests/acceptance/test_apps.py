@@ -48,7 +48,7 @@ async def converse(stack: Stack, telegram: TelegramControl, ann: int) -> None:
 async def leave(stack: Stack, telegram: TelegramControl, ann: int) -> None:
     await say(telegram, ann, "/move chair")
     await all_settled(stack, telegram)
-    assert (await say(telegram, ann, "/cancel")).text == "Left. Nothing was moved."
+    assert (await say(telegram, ann, "/cancel")).text == "Cancelled. No money was moved."
     assert (await say(telegram, ann, "attic")).text == "I understand commands alone. /help lists them."
 
 

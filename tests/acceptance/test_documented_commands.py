@@ -110,8 +110,25 @@ NOT_RUN = {
         "tests/package builds the wheel, installs it and runs its commands",
     ),
     "python -m dbcore migrate --move-from public": "tests/dbcore/test_own_schema.py moves an installation",
-    "pip install 'ballast[embedded]'": "tests/package installs the wheel",
-    "pip install 'ballast[testing]'": "tests/package runs pytest with the wheel",
+    "pip install '/path/to/ballast[embedded]'": "tests/package installs the wheel",
+    "pip install '/path/to/ballast[testing]'": "tests/package runs pytest with the wheel",
+    **dict.fromkeys(
+        [
+            "python -m shopbot.create_tables",
+            "ballast worker main",
+            "ballast worker light",
+            "ballast worker bulk",
+        ],
+        "tests/acceptance/test_bring_your_bot.py does it",
+    ),
+    **dict.fromkeys(
+        [
+            """curl -s $telegram/users -H "$json" -d '{"id": 500000009, "first_name": "Zoe"}'""",
+            """curl -s $telegram/messages -H "$json" -d '{"user_id": 500000009, "text": "/price lamp"}'""",
+            'curl -s "$telegram/messages?chat_id=500000009&from_bot=true&after=0&wait_seconds=20"',
+        ],
+        "tests/acceptance/test_guides.py does it",
+    ),
     **dict.fromkeys(
         [
             "ballast local kill-workers",

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import aiohttp
@@ -19,38 +20,54 @@ from tests.acceptance.people import all_settled, assert_audit_passes, balances, 
 BLOCK = re.compile(r"(?:^    .*\n|^\n(?=    ))+", re.MULTILINE)
 
 
-def blocks(page: str) -> list[str]:
+def blocks(page: str, section: str = "") -> list[str]:
+    """Of the whole page, or of the part below this heading and above the next one of a section."""
     text = (ROOT / "docs" / page).read_text()
+    if section:
+        (text,) = re.findall(rf"^#+ {re.escape(section)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     return [re.sub(r"^    ", "", block, flags=re.MULTILINE).strip("\n") for block in BLOCK.findall(text)]
 
 
-def write_files(page: str, folder: Path) -> None:
-    """Each block whose first line names a file goes to the end of it."""
-    for block in blocks(page):
+def write_files(page: str, folder: Path, section: str = "") -> None:
+    """Each block whose first line names a file goes to the end of it. A line behind `- ` is removed from the file."""
+    for block in blocks(page, section):
         named = re.match(r"# (\S+\.py)\n", block)
         if named is not None:
             path = folder / named[1]
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a") as file:
-                file.write(f"{block}\n\n\n")
+            text = path.read_text() if path.exists() else ""
+            for line in re.findall(r"^- (.+\n?)", block, flags=re.MULTILINE):
+                assert line.strip() in text.splitlines()
+                text = text.replace(f"{line.strip()}\n", "")
+            added = re.sub(r"^- .+\n?", "", block, flags=re.MULTILINE)
+            path.write_text(f"{text}{added}\n\n\n")
 
 
-async def converse(page: str, telegram: TelegramControl, person: int) -> None:
-    """What stands behind `> ` is written to the bot, and the lines below it are its answers."""
-    for block in blocks(page):
+async def converse(page: str, telegram: TelegramControl, person: int, section: str = "") -> None:
+    """What stands behind `> ` is written to the bot, or pressed if it is a [button]; the answers follow."""
+    for block in blocks(page, section):
         for part in re.split(r"^> ", block, flags=re.MULTILINE)[1:] if block.startswith("> ") else []:
             said, *expected = part.strip().split("\n")
-            sent = await telegram.send_text(person, said)
-            after = sent.message.revision
+            after = await _say_or_press(telegram, person, said)
             for text in expected:
                 message = await telegram.wait_for_message(person, after=after)
                 assert message.text == text
                 after = message.revision
 
 
-def run_commands(page: str, stack: Stack) -> None:
+async def _say_or_press(telegram: TelegramControl, person: int, said: str) -> int:
+    """Returns the revision after which the answers come."""
+    if not said.startswith("["):
+        return (await telegram.send_text(person, said)).message.revision
+    there = await telegram.messages(person)
+    message = [message for message in there if message.buttons][-1]
+    await telegram.press_button(person, message, said.strip("[]"))
+    return max(message.revision for message in there)
+
+
+def run_commands(page: str, stack: Stack, section: str = "") -> None:
     """Of a block that begins with `$ ` the last line is one that the command prints."""
-    for block in blocks(page):
+    for block in blocks(page, section):
         if block.startswith("$ "):
             command, expected = block.split("\n")
             done = stack.command(*shlex.split(command.removeprefix("$ ").removeprefix("python -m ")))
@@ -70,6 +87,13 @@ async def pay(telegram: TelegramControl, stack: Stack, person: int, secret: str)
     await telegram.wait_for_message(
         person, lambda message: message.text == "You paid 7.00 CREDIT. You have 13.00 CREDIT."
     )
+
+
+def answer_to_a_script(page: str, telegram: TelegramControl) -> str:
+    """What the page's requests by curl print, of which the last one waits for the bot."""
+    (script,) = [block for block in blocks(page) if block.startswith("telegram=")]
+    script = script.replace("http://127.0.0.1:8081", telegram.url)
+    return subprocess.check_output(["bash", "-ec", script], text=True, timeout=60)
 
 
 async def test_the_quickstart_works(make_stack: MakeStack, telegram: TelegramControl) -> None:
@@ -98,6 +122,7 @@ async def test_each_step_of_the_guide_works(make_stack: MakeStack, telegram: Tel
     rated = await telegram.wait_for_message(ann, lambda message: message.text == "You gave lamp 3 stars.")
     assert rated.message_id == asked.message_id
     await pay(telegram, stack, ann, secret)
+    assert "lamp: 1.50 CREDIT" in answer_to_a_script("extending.md", telegram)
     await all_settled(stack, telegram)
     assert balances(stack)[ann] == 1300  # what the provider sent twice is paid once
     bob = (await telegram.create_user("Bob")).id

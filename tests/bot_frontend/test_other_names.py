@@ -83,7 +83,7 @@ def test_what_the_bot_asks_and_says_names_the_commands_that_there_are(found: Any
     said = found["said"]
     assert said["asked"].endswith("For example 5.50. /stopthat leaves. (ours)")
     assert said["5"] == "transactions.create"
-    assert said["left"] == "Left. Nothing was moved. (ours)"
+    assert said["left"] == "Cancelled. No money was moved. (ours)"
     assert "Your /stopthat is saved" in said["saved"]
     assert said["welcome"].endswith("\n\n/balance shows it, /pay moves it to somebody else.")
     assert said["failed"].endswith("quote it if you ask about it.")
