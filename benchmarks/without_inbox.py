@@ -23,7 +23,7 @@ from workers.rescuer import RescuerStep
 class NoInbox(Inbox):
     """Puts the whole job into the message, and takes it out again."""
 
-    def accept_many(self, offers: Sequence[Offer]) -> list[Receipt]:
+    def accept_many(self, offers: Sequence[Offer], **_: Any) -> list[Receipt]:
         return [
             Receipt(
                 Acceptance.ACCEPTED,

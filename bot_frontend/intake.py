@@ -313,7 +313,7 @@ class Intake:
         return receipts
 
     def _accept(self, decisions: Sequence[_Decision]) -> list[Receipt]:
-        """Record them in one step and publish their jobs. Returns the receipts of the first, as the inbox does."""
+        """Record them and publish their jobs, in one step. Returns the receipts of the first, as the inbox does."""
         if not decisions:
             return []
         if self._claim_redis is not None:
@@ -330,7 +330,8 @@ class Intake:
             [
                 Offer(one.envelope, one.failure, one.dialogue, bound if one.bounded else 2 * SIZE_MAX)
                 for one in decisions
-            ]
+            ],
+            publish=True,
         )
         for decision, receipt in zip(decisions, receipts, strict=False):
             log.info(
@@ -340,7 +341,9 @@ class Intake:
                 kind=decision.envelope.kind,
                 how=receipt.status,
             )
-        self._publisher.publish_many([receipt.ticket for receipt in receipts if receipt.ticket is not None])
+        left = [receipt.ticket for receipt in receipts if receipt.ticket is not None]
+        if left:
+            self._publisher.publish_many(left)
         return receipts
 
     def _answer_from_memory(self, job: Job, reading: Reading) -> Job:

@@ -48,6 +48,7 @@ from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_argum
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
 from workers import totals
+from workers.inbox.publisher import message_parts
 from workers.jobs import INSTALLED, QUEUES, Envelope, Quarantine, queue_of
 from workers.last_answers import LastAnswers
 
@@ -312,8 +313,11 @@ class Inbox:
         (receipt,) = self.accept_many([Offer(envelope, failure, dialogue, size_max)])
         return receipt
 
-    def accept_many(self, offers: Sequence[Offer]) -> list[Receipt]:
+    def accept_many(self, offers: Sequence[Offer], *, publish: bool = False) -> list[Receipt]:
         """Put jobs on record, in their order and in one step. A receipt's ticket is to be published now.
+
+        publish -- do so in the same step. Only what cannot be published has a ticket then, such as a job in a queue
+            that only another release has.
 
         Returns the receipts of the first offers, at least of one. The step ends before the others if they are too many
         or too large for one, and after the first CONFLICT: what follows it may have been decided by the same mistake.
@@ -326,7 +330,7 @@ class Inbox:
             size += len(record)
             if number and size > OFFERS_LENGTH_MAX:
                 break
-            arguments += _accept_arguments(offer, record)
+            arguments += _accept_arguments(offer, record, publish=publish)
         return [_receipt(_texts(answer)) for answer in self._accept(args=arguments)]
 
     def dialogues(self, keys: Sequence[str]) -> dict[str, str | None]:
@@ -639,13 +643,17 @@ class Inbox:
         }
 
 
-def _accept_arguments(offer: Offer, record: str) -> list[str | int]:
+def _accept_arguments(offer: Offer, record: str, *, publish: bool) -> list[str | int]:
     """What accept.lua takes for each job."""
     envelope, step = offer.envelope, offer.dialogue or DialogueStep("", None, None)
+    queue = queue_of(envelope.kind)
+    message = ["", "", ""]
+    if publish and queue in QUEUES:
+        message = message_parts(envelope.job_id, queue, envelope.kind)
     return [
         envelope.job_id,
         envelope.lane,
-        queue_of(envelope.kind),
+        queue,
         envelope.kind,
         record,
         offer.size_max,
@@ -655,6 +663,7 @@ def _accept_arguments(offer: Offer, record: str) -> list[str | int]:
         step.following or "",
         step.kept_seconds,
         max(0, int(1000 * offer.waited_seconds)),
+        *message,
     ]
 
 
