@@ -56,8 +56,8 @@ class NoInbox(Inbox):
         )
         return Claims((claim,), left=0)
 
-    def note_sent_many(self, jobs: Sequence[tuple[str, int]]) -> list[None]:
-        return [None for _ in jobs]
+    def note_sent_many(self, jobs: Sequence[tuple[str, int, int | None]]) -> list[bool]:
+        return [False for _ in jobs]
 
     def finish_many(self, jobs: Sequence[Answered]) -> list[Finish]:
         return [Finish(following=None, notice=None) for _ in jobs]
