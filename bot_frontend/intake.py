@@ -57,6 +57,9 @@ log = structlog.get_logger(__name__)
 DIALOGUE_RACES_MAX = 10
 """Times an intake is decided again because another update of the same dialogue came in between (webhooks only)."""
 
+GUESSED_MAX = 4
+"""Updates at most whose dialogues are guessed and not looked up: each wrong guess costs a step more than the look."""
+
 RAW_KEPT_MAX = 8192
 
 
@@ -193,7 +196,7 @@ class Intake:
     def _known_dialogues(self, arrivals: Sequence[_Arrival]) -> dict[str, str | None]:
         """Where the dialogues stand that these updates may go on with."""
         readings = [arrival.reading for arrival in arrivals if arrival.reading is not None]
-        if len(readings) == 1 and not _may_answer_a_question(readings[0]):
+        if len(readings) <= GUESSED_MAX and not any(map(_may_answer_a_question, readings)):
             # Only bare words are read as an answer. Who sends something else is taken to be in no dialogue, which
             # spares a look; where that is wrong the inbox says so.
             return {}

@@ -118,6 +118,21 @@ def test_a_lone_command_costs_one_script_and_one_message(intake: Intake, queuein
     assert (asked["evalsha"], asked["lpush"], asked["mget"]) == (1, 1, 0)
 
 
+def test_a_few_commands_cost_no_look_at_dialogues_and_a_wrong_guess_is_decided_again(
+    intake: Intake, queueing: Queueing
+) -> None:
+    intake.take_many([written("/send", 1)])
+    before = calls(queueing.client)
+    intake.take_many([written("/balance", 2, 9), written("/balance", 3), written("/balance", 4, 9)])
+    asked = calls(queueing.client) - before
+    assert (asked["evalsha"], asked["lpush"], asked["mget"]) == (2, 1, 0)
+    assert lanes(queueing) == {
+        "user:8": [job_id_of(1), job_id_of(3)],
+        "user:9": [job_id_of(2), job_id_of(4)],
+    }
+    assert queueing.inbox.dialogues(["ballast:dialogue:8:8"])["ballast:dialogue:8:8"] is not None
+
+
 def test_a_bad_update_in_the_middle_hurts_itself_alone(intake: Intake, queueing: Queueing) -> None:
     bad = {"update_id": 3, "message": {"message_id": "no number"}}
     taken = intake.take_many([written("/balance", 1, 7), pressed(2, 8), bad, {"update_id": 4}, pressed(5, 9)])
