@@ -125,8 +125,10 @@ class Side:
             self._naive.kill()
             self._naive.wait()
 
-    def start(self, **others: Program) -> None:
-        """others -- in place of the programs of these names."""
+    def start(self, *, processes: int = 3, **others: Program) -> None:
+        """processes -- of workers, until which it waits.
+        others -- in place of the programs of these names.
+        """
         if self._side == "naive":
             with (self.stack.folder / "naive.log").open("ab") as log:
                 self._naive = subprocess.Popen(
@@ -141,7 +143,7 @@ class Side:
             if self._side == "without_inbox":
                 program = replace(program, argv=[PEER.get(part, part) for part in program.argv])
             self.stack.run(name, program)
-        self.stack.wait_ready(processes=3)
+        self.stack.wait_ready(processes=processes)
 
     def _poller(self) -> int:
         return self._naive.pid if self._naive is not None else self.stack.pid("frontend")

@@ -44,7 +44,8 @@ def _ballast(commands: int, *, processes: int = 2) -> Iterator[Side]:
         side = Side("ballast", folder, database_url, redis_url, api, commands)
         try:
             main = side.stack.program("main")
-            side.start(main=replace(main, argv=[*main.argv, "--concurrency", str(processes)]))
+            main = replace(main, argv=[*main.argv, "--concurrency", str(processes)])
+            side.start(processes=processes + 1, main=main)
             side.burst(side.people, text="/start")
             side.quiet()
             yield side

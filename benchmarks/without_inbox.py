@@ -23,7 +23,7 @@ from workers.rescuer import RescuerStep
 class NoInbox(Inbox):
     """Puts the whole job into the message, and takes it out again."""
 
-    def accept_many(self, offers: Sequence[Offer]) -> list[Receipt]:
+    def accept_many(self, offers: Sequence[Offer], **_: Any) -> list[Receipt]:
         return [
             Receipt(
                 Acceptance.ACCEPTED,
@@ -56,8 +56,8 @@ class NoInbox(Inbox):
         )
         return Claims((claim,), left=0)
 
-    def note_sent_many(self, jobs: Sequence[tuple[str, int]]) -> list[None]:
-        return [None for _ in jobs]
+    def note_sent_many(self, jobs: Sequence[tuple[str, int, int | None]]) -> list[bool]:
+        return [False for _ in jobs]
 
     def finish_many(self, jobs: Sequence[Answered]) -> list[Finish]:
         return [Finish(following=None, notice=None) for _ in jobs]

@@ -57,6 +57,9 @@ log = structlog.get_logger(__name__)
 DIALOGUE_RACES_MAX = 10
 """Times an intake is decided again because another update of the same dialogue came in between (webhooks only)."""
 
+GUESSED_MAX = 4
+"""Updates at most whose dialogues are guessed and not looked up: each wrong guess costs a step more than the look."""
+
 RAW_KEPT_MAX = 8192
 
 
@@ -193,7 +196,7 @@ class Intake:
     def _known_dialogues(self, arrivals: Sequence[_Arrival]) -> dict[str, str | None]:
         """Where the dialogues stand that these updates may go on with."""
         readings = [arrival.reading for arrival in arrivals if arrival.reading is not None]
-        if len(readings) == 1 and not _may_answer_a_question(readings[0]):
+        if len(readings) <= GUESSED_MAX and not any(map(_may_answer_a_question, readings)):
             # Only bare words are read as an answer. Who sends something else is taken to be in no dialogue, which
             # spares a look; where that is wrong the inbox says so.
             return {}
@@ -313,7 +316,7 @@ class Intake:
         return receipts
 
     def _accept(self, decisions: Sequence[_Decision]) -> list[Receipt]:
-        """Record them in one step and publish their jobs. Returns the receipts of the first, as the inbox does."""
+        """Record them and publish their jobs, in one step. Returns the receipts of the first, as the inbox does."""
         if not decisions:
             return []
         if self._claim_redis is not None:
@@ -330,7 +333,8 @@ class Intake:
             [
                 Offer(one.envelope, one.failure, one.dialogue, bound if one.bounded else 2 * SIZE_MAX)
                 for one in decisions
-            ]
+            ],
+            publish=True,
         )
         for decision, receipt in zip(decisions, receipts, strict=False):
             log.info(
@@ -340,7 +344,9 @@ class Intake:
                 kind=decision.envelope.kind,
                 how=receipt.status,
             )
-        self._publisher.publish_many([receipt.ticket for receipt in receipts if receipt.ticket is not None])
+        left = [receipt.ticket for receipt in receipts if receipt.ticket is not None]
+        if left:
+            self._publisher.publish_many(left)
         return receipts
 
     def _answer_from_memory(self, job: Job, reading: Reading) -> Job:

@@ -6,6 +6,7 @@ Runs on the courier's event loop. Whatever talks to Redis or PostgreSQL does so 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -104,6 +105,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         # Whether the message before is in its chat. None: a run of this job that died knew it.
         reached = True if claim.sent == 0 else None
         message_ids: list[int] = []
+        turn_in = envelope.chat_id if time.monotonic() < claim.turn_until else None
         for position, message in enumerate(messages[claim.sent :], start=claim.sent + 1):
             assert bot is not None  # noqa: S101  without one there is nothing left to send here
             if message.opens is not None and not reached:
@@ -114,7 +116,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
                 message = message.model_copy(update={"text": text})
                 answer = replace(answer, messages=[*messages[: position - 1], message, *messages[position:]])
             verdict = await _shown_to_presser(bot, worker, envelope, message) or await _send_in_turn(
-                bot, worker, message, reached=bool(reached)
+                bot, worker, message, reached=bool(reached), has_turn=message.chat_id == turn_in
             )
             must_wait = verdict.meaning is Meaning.WAIT or (
                 verdict.meaning is Meaning.UNKNOWN and claim.uncertain + 1 < UNCERTAIN_SENDS_MAX
@@ -131,7 +133,9 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
             elif notice_of := envelope.fields.get("notice_of"):
                 await _note_notice(bot, worker, envelope, notice_of, verdict)
             if position < len(messages):
-                await _insist(partial(worker.noting.do, (envelope.job_id, position)))
+                next_chat = messages[position].chat_id
+                has_turn = await _insist(partial(worker.noting.do, (envelope.job_id, position, next_chat)))
+                turn_in = next_chat if has_turn else None
         if _was_read_late(claim, answer) and not await _insist(
             partial(asyncio.to_thread, _restart_expiry, worker, claim, answer)
         ):
@@ -284,9 +288,14 @@ async def _note_notice(
 
 
 async def _send_in_turn(
-    bot: Bot, worker: WorkerProcess, message: Message, *, reached: bool = True
+    bot: Bot, worker: WorkerProcess, message: Message, *, reached: bool = True, has_turn: bool = False
 ) -> Verdict:
-    """Send it when the fleet's pace lets it. What has to wait for long waits on its job's record."""
+    """Send it when the fleet's pace lets it. What has to wait for long waits on its job's record.
+
+    has_turn -- it was counted already, and may go at once.
+    """
+    if has_turn:
+        return await _send_now(bot, worker, message, reached=reached)
     if await _is_clear(worker, message.chat_id):
         counted = asyncio.create_task(_turn(worker, message.chat_id))
         try:

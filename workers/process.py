@@ -69,7 +69,7 @@ class WorkerProcess:
         # Each of the courier's loop.
         self.clearings: Batcher[int, bool] = Batcher(self.pacer.are_clear)
         self.turns: Batcher[tuple[int, int], float] = Batcher(self.pacer.interactive_many)
-        self.noting: Batcher[tuple[str, int], None] = Batcher(self.inbox.note_sent_many)
+        self.noting: Batcher[tuple[str, int, int | None], bool] = Batcher(self.inbox.note_sent_many)
         self.finishing: Batcher[Answered, Finish] = Batcher(self._finish_many)
         self.in_hand = InHand()
         self.round_size = RoundSize()

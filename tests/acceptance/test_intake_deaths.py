@@ -24,10 +24,8 @@ BATCH = 10
 HOLD_SECONDS_MAX = 60.0
 
 GAPS = {
-    "before the record": (b"EVALSHA", b"balances.decide_adjustment", "request"),
-    "after the record, which nobody was told of": (b"EVALSHA", b"balances.decide_adjustment", "answer"),
-    "before the messages": (b'"task"', b"balances.decide_adjustment", "request"),
-    "after the messages, which nobody was told of": (b'"task"', b"balances.decide_adjustment", "answer"),
+    "before the record and its message": (b"EVALSHA", b"balances.decide_adjustment", "request"),
+    "after both, which nobody was told of": (b"EVALSHA", b"balances.decide_adjustment", "answer"),
 }
 
 

@@ -29,7 +29,7 @@ from tests.chaos.thief import answer_thief
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers.broadcasts.albums import Albums
-from workers.inbox import Batcher, Offer
+from workers.inbox import Acceptance, Batcher, Offer, Ticket
 from workers.inbox.inbox import LANE_LENGTH_MAX, OFFERS_LENGTH_MAX
 from workers.jobs import QUEUES, DeliverReply, Envelope, Quarantine
 
@@ -95,7 +95,7 @@ def evaluations(client: redis.Redis) -> int:
     return calls(client)["evalsha"]
 
 
-def test_a_whole_poll_is_recorded_by_one_script_and_published_by_another_in_its_order(
+def test_a_whole_poll_is_recorded_and_published_by_one_script_in_its_order(
     intake: Intake, queueing: Queueing
 ) -> None:
     intake.take_many([written("/balance", 1)])
@@ -103,19 +103,34 @@ def test_a_whole_poll_is_recorded_by_one_script_and_published_by_another_in_its_
     assert (
         intake.take_many([written("/balance", 100 + user, user) for user in range(10, 110)]) == [None] * 100
     )
-    assert evaluations(queueing.client) == before + 2
+    assert evaluations(queueing.client) == before + 1
     assert messages_in(queueing, "balances") == [
         job_id_of(1),
         *(job_id_of(100 + user) for user in range(10, 110)),
     ]
 
 
-def test_a_lone_command_costs_two_scripts_and_one_message(intake: Intake, queueing: Queueing) -> None:
+def test_a_lone_command_costs_one_script_and_one_message(intake: Intake, queueing: Queueing) -> None:
     intake.take_many([written("/balance", 1)])
     before = calls(queueing.client)
     intake.take_many([written("/balance", 2, user_id=9)])
     asked = calls(queueing.client) - before
+    assert (asked["evalsha"], asked["lpush"], asked["mget"]) == (1, 1, 0)
+
+
+def test_a_few_commands_cost_no_look_at_dialogues_and_a_wrong_guess_is_decided_again(
+    intake: Intake, queueing: Queueing
+) -> None:
+    intake.take_many([written("/send", 1)])
+    before = calls(queueing.client)
+    intake.take_many([written("/balance", 2, 9), written("/balance", 3), written("/balance", 4, 9)])
+    asked = calls(queueing.client) - before
     assert (asked["evalsha"], asked["lpush"], asked["mget"]) == (2, 1, 0)
+    assert lanes(queueing) == {
+        "user:8": [job_id_of(1), job_id_of(3)],
+        "user:9": [job_id_of(2), job_id_of(4)],
+    }
+    assert queueing.inbox.dialogues(["ballast:dialogue:8:8"])["ballast:dialogue:8:8"] is not None
 
 
 def test_a_bad_update_in_the_middle_hurts_itself_alone(intake: Intake, queueing: Queueing) -> None:
@@ -262,10 +277,9 @@ def test_a_batch_whose_answer_is_lost_comes_again_and_makes_no_second_job(
     armed.set()
     taken = intake.take_many(batch)
     assert all(isinstance(one, redis.RedisError) for one in taken)
-    assert queueing.inbox.size() == 21
-    assert queueing.client.llen("balances") == 1
-    assert intake.take_many(batch) == [None] * 20
-    assert queueing.inbox.size() == 21
+    for _ in range(2):
+        assert (queueing.inbox.size(), queueing.client.llen("balances")) == (21, 21)
+        assert intake.take_many(batch) == [None] * 20
     for number in range(20):  # as if the grace were over
         queueing.client.zadd("ballast:inbox:due", {job_id_of(10 + number): 0})
     queueing.client.delete("balances")
@@ -313,6 +327,8 @@ def test_messages_whose_answer_is_lost_may_have_landed_and_the_next_ones_go_out(
     for receipt in queueing.inbox.accept_many([_offer(number) for number in range(20)]):
         assert receipt.ticket is not None
         tickets.append(receipt.ticket)
+    assert publisher.publish(tickets[0])  # the script is loaded
+    queueing.client.delete("balances")
     armed.set()
     assert publisher.publish_many(tickets) == 0
     assert 1 <= queueing.client.llen("balances") <= 20
@@ -326,6 +342,37 @@ def test_a_queue_of_another_release_among_the_messages_keeps_none_of_the_others_
     tickets = [receipt.ticket for receipt in queueing.inbox.accept_many(offers) if receipt.ticket is not None]
     assert queueing.publisher.publish_many(tickets) == 2
     assert queueing.client.llen("balances") == 2
+
+
+def test_a_job_in_a_queue_of_another_release_is_recorded_and_left_to_the_rescuer(queueing: Queueing) -> None:
+    offers = [_offer(1), _offer(2, kind="shop.redeem"), _offer(3)]
+    receipts = queueing.inbox.accept_many(offers, publish=True)
+    assert [receipt.status for receipt in receipts] == [Acceptance.ACCEPTED] * 3
+    assert [receipt.ticket is not None for receipt in receipts] == [False, True, False]
+    assert messages_in(queueing, "balances") == [offers[0].envelope.job_id, offers[2].envelope.job_id]
+    assert not queueing.client.exists("shop")
+
+
+def test_a_message_that_its_queue_refuses_leaves_the_job_on_record(queueing: Queueing) -> None:
+    queueing.client.set("balances", "no list")
+    (receipt,) = queueing.inbox.accept_many([_offer(1)], publish=True)
+    assert receipt.status is Acceptance.ACCEPTED
+    assert receipt.ticket is not None
+    assert queueing.inbox.size() == 1
+    assert not queueing.publisher.publish(receipt.ticket)
+    queueing.client.delete("balances")
+    assert queueing.publisher.publish(receipt.ticket)
+
+
+def test_what_the_inbox_publishes_is_what_the_publisher_would(queueing: Queueing) -> None:
+    offer = _offer(1)
+    (receipt,) = queueing.inbox.accept_many([offer], publish=True)
+    assert receipt.ticket is None
+    queueing.publisher.publish(Ticket(offer.envelope.job_id, "balances", offer.envelope.kind, "1"))
+    theirs, ours = (json.loads(message) for message in queueing.client.lrange("balances", 0, -1))
+    assert ours["properties"].pop("delivery_tag") != theirs["properties"].pop("delivery_tag")
+    assert ours == theirs
+    assert (ours["headers"]["place"], json.loads(ours["body"])[1]["place"]) == ("1", "1")
 
 
 async def test_requests_that_wait_together_are_recorded_together(intake: Intake, queueing: Queueing) -> None:

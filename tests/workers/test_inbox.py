@@ -393,6 +393,7 @@ def test_nothing_is_left_in_redis_of_a_finished_job_but_its_id(inbox: Inbox, cli
     inbox.leave(OWNER)
     today = int(client.time()[0]) // 86_400
     left = {str(key, "ascii").removesuffix(f":{today}") for key in client.keys("*") if isinstance(key, bytes)}
+    left -= {"ballast:pace", "ballast:pace:chat:7"}  # its answer's turn; the latter is gone after a second
     assert left <= {"ballast:inbox:done", "ballast:inbox:sequence", "ballast:inbox:claimed", "ballast:totals"}
     assert client.zcard("ballast:inbox:due") == 0
 

@@ -9,6 +9,8 @@ import pytest
 import redis
 
 from devstack.ports import free_port
+from workers.inbox import Claim, Inbox
+from workers.jobs import Envelope
 from workers.telegram.pacer import (
     FREE_MARGIN,
     FREE_PER_SECOND,
@@ -263,3 +265,41 @@ def test_replies_asked_for_together_wait_as_they_would_one_by_one(client: redis.
     assert tokens == pytest.approx(
         max(4, FREE_MARGIN * FREE_PER_SECOND / 4) - len(granted), abs=0.01
     )  # each took one
+
+
+@pytest.fixture
+def inbox(client: redis.Redis) -> Inbox:
+    return Inbox(client)
+
+
+def _claimed(inbox: Inbox, job_id: str, chat_id: int | None) -> Claim:
+    inbox.accept(Envelope(job_id=job_id, lane=job_id, kind="balances.show", fields={}, chat_id=chat_id))
+    claim = inbox.claim(job_id, "worker")
+    assert claim is not None
+    return claim
+
+
+def test_a_claim_takes_the_turn_of_the_answer_and_counts_it(inbox: Inbox, pacer: Pacer) -> None:
+    assert pacer.bulk([7], paid=False).granted == (7,)
+    assert _claimed(inbox, "a", 8).turn_until > time.monotonic()
+    assert pacer.bulk([8], paid=False).granted == (), "a reply goes there, and one message a second is enough"
+
+
+def test_a_claim_takes_no_turn_of_a_chat_that_the_pacer_is_to_be_asked_for(
+    inbox: Inbox, pacer: Pacer
+) -> None:
+    pacer.refuse_chat(7, 1.0)
+    for job_id, chat_id in (("a", 7), ("b", -100), ("c", None)):
+        assert _claimed(inbox, job_id, chat_id).turn_until == 0.0
+    for chat_id in (8, 9, 10):
+        pacer.refuse_chat(chat_id, 1.0)
+    assert _claimed(inbox, "d", 11).turn_until == 0.0, "the whole fleet pauses"
+
+
+def test_what_notes_a_message_takes_the_turn_of_the_next(inbox: Inbox, pacer: Pacer) -> None:
+    for job_id in ("a", "b"):
+        _claimed(inbox, job_id, 7)
+    pacer.refuse_chat(9, 1.0)
+    jobs = [("a", 1, 8), ("b", 1, 9), ("a", 1, -100), ("b", 1, None), ("gone", 1, 8)]
+    assert inbox.note_sent_many(jobs) == [True, False, False, False, False]
+    assert pacer.bulk([8], paid=False).granted == ()

@@ -54,7 +54,7 @@ def test_a_message_says_what_celery_s_own_would(queueing: Queueing, asked_for: b
     ours, theirs = _messages(queueing.client, queue)
     for message in (ours, theirs):
         body, headers, properties = message["body"], message["headers"], message["properties"]
-        message["body"] = json.loads(b64decode(body))
+        message["body"] = json.loads(body if message is ours else b64decode(body))
         assert headers["root_id"] == headers["id"] == properties["correlation_id"]
         assert len(properties.pop("delivery_tag")) == 36
         if asked_for:

@@ -155,9 +155,9 @@ class _DiesAfter:
 class _DyingInbox(Inbox):
     death: _DiesAfter
 
-    def accept_many(self, offers: Sequence[Offer]) -> list[Receipt]:
+    def accept_many(self, offers: Sequence[Offer], *, publish: bool = False) -> list[Receipt]:
         self.death.step()
-        receipts = super().accept_many(offers[:1])  # as if they were too large for one step
+        receipts = super().accept_many(offers[:1], publish=publish)  # as if they were too large for one step
         self.death.step()
         return receipts
 

@@ -32,6 +32,7 @@ totals of totals.py.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,8 +49,10 @@ from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_argum
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
 from workers import totals
+from workers.inbox.publisher import message_parts
 from workers.jobs import INSTALLED, QUEUES, Envelope, Quarantine, queue_of
 from workers.last_answers import LastAnswers
+from workers.telegram.pacer import TURN_LUA, TURN_SECONDS
 
 LANE_LENGTH_MAX = 200
 TOLD_KEPT_SECONDS = 86_400
@@ -201,6 +204,8 @@ class Claim:
     begun -- an earlier try may have had an effect.
     claimed_at_ms -- Redis's time of the claim, milliseconds since 1970.
     waited_ms -- from when it was queued until then.
+    turn_until -- until when a message may go to the envelope's chat without asking the pacer: it was counted. By the
+        monotonic clock, 0.0 if the pacer is to be asked.
     """
 
     envelope: Envelope
@@ -214,6 +219,7 @@ class Claim:
     begun: bool
     claimed_at_ms: int
     waited_ms: int
+    turn_until: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -286,10 +292,10 @@ class Inbox:
             return client.register_script(prelude + shared + folder.joinpath(f"{name}.lua").read_text())
 
         self._accept = script("accept")
-        self._claim = script("claim")
+        self._claim = script("claim", TURN_LUA)
         self._release = script("release", NOTE_LUA)
         self._answer = script("answer")
-        self._note = script("note")
+        self._note = script("note", TURN_LUA)
         self._ask = script("ask")
         self._revive = script("revive")
         self._finish = script("finish", NOTE_LUA)
@@ -312,8 +318,11 @@ class Inbox:
         (receipt,) = self.accept_many([Offer(envelope, failure, dialogue, size_max)])
         return receipt
 
-    def accept_many(self, offers: Sequence[Offer]) -> list[Receipt]:
+    def accept_many(self, offers: Sequence[Offer], *, publish: bool = False) -> list[Receipt]:
         """Put jobs on record, in their order and in one step. A receipt's ticket is to be published now.
+
+        publish -- do so in the same step. Only what cannot be published has a ticket then, such as a job in a queue
+            that only another release has.
 
         Returns the receipts of the first offers, at least of one. The step ends before the others if they are too many
         or too large for one, and after the first CONFLICT: what follows it may have been decided by the same mistake.
@@ -326,7 +335,7 @@ class Inbox:
             size += len(record)
             if number and size > OFFERS_LENGTH_MAX:
                 break
-            arguments += _accept_arguments(offer, record)
+            arguments += _accept_arguments(offer, record, publish=publish)
         return [_receipt(_texts(answer)) for answer in self._accept(args=arguments)]
 
     def dialogues(self, keys: Sequence[str]) -> dict[str, str | None]:
@@ -368,10 +377,11 @@ class Inbox:
         """
         if not (queue and place.isdecimal()):
             place = ""
+        turn_until = time.monotonic() + TURN_SECONDS
         left, answers = self._claim(
             args=[owner, CLAIM_LEASE_MS, queue, job_id, place, min(more, BATCH_MAX), *tasks]
         )
-        return Claims(tuple(_claim(answer) for answer in answers), int(left))
+        return Claims(tuple(_claim(answer, turn_until) for answer in answers), int(left))
 
     def release(
         self,
@@ -444,19 +454,27 @@ class Inbox:
 
     def note_sent(self, job_id: str, sent: int) -> None:
         """Remember how many messages of an answer are out, so that a replay does not send those again."""
-        self.note_sent_many([(job_id, sent)])
+        self.note_sent_many([(job_id, sent, None)])
 
-    def note_sent_many(self, jobs: Sequence[tuple[str, int]]) -> list[None]:
-        """The same for each of these jobs, in one step."""
-        self._note(args=[item for job_id, sent in jobs for item in (job_id, "sent", sent)])
-        return [None for _ in jobs]
+    def note_sent_many(self, jobs: Sequence[tuple[str, int, int | None]]) -> list[bool]:
+        """The same for each of these jobs, in one step.
+
+        jobs -- of each its id, how many are out, and the chat that its next message goes to, None for none.
+        Returns for each whether that message may go at once: it was counted.
+        """
+        arguments = [
+            item
+            for job_id, sent, chat_id in jobs
+            for item in (job_id, "sent", sent, "" if chat_id is None else chat_id)
+        ]
+        return [turn == 1 for turn in self._note(args=arguments)[1::2]]
 
     def note_notice(self, job_id: str, message_id: int) -> bool:
         """Remember the message that told the user their job is queued: the answer will take its place.
 
         False where the job is finished by now, and the message therefore untrue.
         """
-        return bool(self._note(args=[job_id, "notice", message_id])[0])
+        return bool(self._note(args=[job_id, "notice", message_id, ""])[0])
 
     def notice_of(self, job_id: str) -> int | None:
         """The message that told the user this job is queued, if one did yet."""
@@ -639,13 +657,17 @@ class Inbox:
         }
 
 
-def _accept_arguments(offer: Offer, record: str) -> list[str | int]:
+def _accept_arguments(offer: Offer, record: str, *, publish: bool) -> list[str | int]:
     """What accept.lua takes for each job."""
     envelope, step = offer.envelope, offer.dialogue or DialogueStep("", None, None)
+    queue = queue_of(envelope.kind)
+    message = ["", "", ""]
+    if publish and queue in QUEUES:
+        message = message_parts(envelope.job_id, queue, envelope.kind)
     return [
         envelope.job_id,
         envelope.lane,
-        queue_of(envelope.kind),
+        queue,
         envelope.kind,
         record,
         offer.size_max,
@@ -655,6 +677,7 @@ def _accept_arguments(offer: Offer, record: str) -> list[str | int]:
         step.following or "",
         step.kept_seconds,
         max(0, int(1000 * offer.waited_seconds)),
+        *message,
     ]
 
 
@@ -665,7 +688,7 @@ def _receipt(answer: list[str]) -> Receipt:
     return Receipt(Acceptance(status), Ticket(*rest) if rest else None)
 
 
-def _claim(answer: list[Any]) -> Claim:
+def _claim(answer: list[Any], turn_until: float) -> Claim:
     (
         job_id,
         record,
@@ -679,7 +702,7 @@ def _claim(answer: list[Any]) -> Claim:
         waited_ms,
         *more,
     ) = answer
-    unavailable, tries, begun = map(int, more)
+    unavailable, tries, begun, turn = map(int, more)
     envelope, unreadable = _envelope(job_id.decode(), record)
     if told:
         envelope = envelope.model_copy(update={"told_to_wait": True})
@@ -695,6 +718,7 @@ def _claim(answer: list[Any]) -> Claim:
         begun=bool(begun) or int(deliveries) > 1,
         claimed_at_ms=int(claimed_at_ms),
         waited_ms=int(waited_ms),
+        turn_until=turn_until if turn else 0.0,
     )
 
 

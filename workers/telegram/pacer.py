@@ -97,18 +97,35 @@ local function note_sent(chat_id, pieces)
 end
 """
 
-# ARGV: chats. Answers for each 1 if nothing keeps a reply from it, and nothing could within a moment. It only reads, so
-# that Redis writes nothing to its disk before it answers.
-_IS_CLEAR = f"""
-local answer = {{}}
-for i = 1, #ARGV do
-  local chat_id = ARGV[i]
-  local is_clear = share == 1 and halted_until <= now and tonumber(chat_id) > 0 and chat_wait(chat_id) == 0
+_CLEAR = f"""
+-- Whether nothing keeps a reply from this chat, and nothing could within a moment.
+local function is_clear(chat_id)
+  return share == 1 and halted_until <= now and tonumber(chat_id) > 0 and chat_wait(chat_id) == 0
     and redis.call('EXISTS', '{_KEY}:flooded:' .. chat_id) == 0
-  answer[i] = is_clear and 1 or 0
 end
+"""
+
+# ARGV: chats. Answers for each 1 if it is clear. It only reads: Redis writes nothing to its disk before it answers.
+_IS_CLEAR = f"""{_CLEAR}
+local answer = {{}}
+for i = 1, #ARGV do answer[i] = is_clear(ARGV[i]) and 1 or 0 end
 return answer
 """
+
+TURN_LUA = f"""{_PRELUDE}{_CLEAR}
+-- 1 if a reply may go to this chat at once: it is counted then. 0 if the pacer is to be asked. No script's first write.
+local function take_turn(chat_id)
+  if not is_clear(chat_id) then return 0 end
+  local rate = {FREE_MARGIN * FREE_PER_SECOND}
+  keep_tokens('free', math.max(-rate, tokens_of('free', rate) - 1))
+  note_sent(chat_id, 1)
+  return 1
+end
+"""
+"""For any script that gives a reply its turn along with what else it does."""
+
+TURN_SECONDS = 0.25
+"""For so long a turn that was taken beforehand is good. Then a chat may have been refused since."""
 
 # ARGV: the free rate, then for each reply its chat and its pieces. Answers the share in thousandths, then for each the
 # wait in ms (0: go).

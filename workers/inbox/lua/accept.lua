@@ -1,13 +1,14 @@
 -- Take jobs on record, in the order they come.
--- ARGV: grace_ms, lane_max, then for each job twelve: id, lane, queue, kind, envelope, total_max, failure ('' = none),
---       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), its ttl_seconds, waited_ms
--- Returns for each {status}, or {status, id, queue, kind, place} where the job is to be published now, or
+-- ARGV: grace_ms, lane_max, then for each job fifteen: id, lane, queue, kind, envelope, total_max, failure ('' = none),
+--       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), its ttl_seconds, waited_ms,
+--       and Celery's message in three parts, between which its place belongs ('' = the caller publishes it)
+-- Returns for each {status}, or {status, id, queue, kind, place} where the caller is to publish the job now, or
 -- {'conflict', dialogue}. It ends at the first conflict: the jobs behind it have no answer, and are not on record.
 local grace_ms, lane_max = tonumber(ARGV[1]), tonumber(ARGV[2])
 local today = math.floor(time[1] / DAY)
 
 local function accept(id, lane, queue, kind, envelope, total_max, failure, dialogue, expected, following, dialogue_ttl,
-    waited_ms)
+    waited_ms, message_begin, message_middle, message_end)
   if redis.call('SISMEMBER', done_key(today), id) == 1 or redis.call('SISMEMBER', done_key(today - 1), id) == 1 then
     return {'done'}
   end
@@ -40,6 +41,11 @@ local function accept(id, lane, queue, kind, envelope, total_max, failure, dialo
   redis.call('HINCRBY', TOTALS, 'jobs_accepted|' .. kind, 1)
   if redis.call('RPUSH', lane_key(lane), id) == 1 then
     local ticket = mark_published(id, grace_ms)
+    if message_begin ~= '' then
+      local message = message_begin .. ticket[4] .. message_middle .. ticket[4] .. message_end
+      -- Refused, such as by a key of another type, it leaves the record as it is: the caller tries, and then the rescuer.
+      if type(redis.pcall('LPUSH', ticket[2], message)) == 'number' then return {'accepted'} end
+    end
     return {'accepted', ticket[1], ticket[2], ticket[3], ticket[4]}
   end
   -- It came behind a job that waits for the database, from a frontend that may not know of that yet.
@@ -49,8 +55,8 @@ local function accept(id, lane, queue, kind, envelope, total_max, failure, dialo
 end
 
 local receipts = {}
-for first = 3, #ARGV, 12 do
-  local receipt = accept(unpack(ARGV, first, first + 11))
+for first = 3, #ARGV, 15 do
+  local receipt = accept(unpack(ARGV, first, first + 14))
   receipts[#receipts + 1] = receipt
   if receipt[1] == 'conflict' then break end
 end

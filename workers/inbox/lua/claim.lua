@@ -14,6 +14,13 @@ local function note_place(number)
   if number and number > newest then first_write('HSET', CLAIMED, queue, string.format('%d', number)) end
 end
 
+-- Whether the turn of an answer in the job's chat is taken along: the pacer need not be asked for it, if it goes soon.
+local function turn_of(envelope)
+  local is_json, job = pcall(cjson.decode, envelope)
+  if not is_json or type(job) ~= 'table' or type(job.chat_id) ~= 'number' then return 0 end
+  return take_turn(string.format('%d', job.chat_id))
+end
+
 -- A job that is taken behind another one goes on waiting.
 local function claim(id, is_behind)
   local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'envelope', 'reply', 'failure', 'sent', 'uncertain',
@@ -29,7 +36,7 @@ local function claim(id, is_behind)
   return {id, fields[3], deliveries, fields[4] or '', fields[5] or '', tonumber(fields[6] or '0'),
     tonumber(fields[7] or '0'), now, tonumber(fields[8] or '0'),
     math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now)), tonumber(fields[9] or '0'),
-    tonumber(fields[10] or '0'), tonumber(fields[11] or '0')}
+    tonumber(fields[10] or '0'), tonumber(fields[11] or '0'), turn_of(fields[3])}
 end
 
 -- The id and the place that a message of the inbox names. nil for any other: Celery knows what to do with it.
