@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ballast.builtin import button_data
 from ballast.builtin.app import BuiltInApp
+from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import UserJob
 from ballast.jobs import Job
 from ballast.messages import Message
@@ -33,7 +34,9 @@ class PressAppButton(UserJob):
 replies = BuiltInApp("replies", tasks=["workers.tasks.replies", "workers.tasks.apps"])
 
 replies.built_in_job(DeliverReply, database="none")
-replies.built_in_job(PressAppButton, database="none")
+replies.built_in_job(
+    PressAppButton, database="none", waiting=Waiting(words=("Your request", "write to you here"))
+)
 
 replies.built_in_command("help", DeliverReply, help="Explain the commands", is_linked=True)
 replies.built_in_button("app", button_data.APP)

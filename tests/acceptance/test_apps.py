@@ -219,6 +219,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     )
 
     # While the database is unavailable: what was answered last, to this person and for these arguments.
+    menu = await say(telegram, ann, "/menu")
     await telegram.send_text(ann, "/shelf top")
     full = await telegram.wait_for_message(ann, lambda message: message.text == "top <full>")
     when = await telegram.wait_for_message(ann, after=full.revision)
@@ -232,7 +233,14 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     await telegram.wait_for_message(ann, lambda message: message.text == when.text, after=said.revision)
     for person, what in ((ann, "bottom"), (bob, "top")):
         assert "Your /shelf is saved" in (await say(telegram, person, f"/shelf {what}")).text
+    # A press has its place among the commands, also if its button's job is queued only once those before it are done.
+    known = (await telegram.messages(ann))[-1].revision
+    await telegram.press_button(ann, menu, "One")
+    told = await telegram.wait_for_message(ann, after=known)
+    assert "Your request is saved" in told.text
+    assert "Your /picked is saved" in (await say(telegram, ann, "/picked")).text
     await resume(stack)
+    await telegram.wait_for_message(ann, lambda message: message.text == "One was picked 3 times.")
     await telegram.wait_for_message(ann, lambda message: message.text == "3 lamp in the attic, yours.")
     await telegram.wait_for_message(ann, lambda message: message.text == "bottom <full>")
     await telegram.wait_for_message(bob, lambda message: message.text == "top <full>")
