@@ -60,8 +60,8 @@ END $$;
 
 """
 
-# PostgreSQL's usual search_path begins with the schema of the role's own name. With BALLAST_SCHEMA=ballast that is Ballast's,
-# and a bot's own tables would be made in it. Those that were are still found.
+# PostgreSQL's usual search_path begins with the schema of the role's own name. With BALLAST_SCHEMA=ballast that is
+# Ballast's, and a bot's own tables would be made in it. Those that were are still found.
 _SET_SEARCH_PATH = f"""ALTER DATABASE {DATABASE} SET search_path = public, "$user\""""
 _HAS_SEARCH_PATH = """
 SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase

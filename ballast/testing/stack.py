@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
+from ballast.queues import WORKERS
 from ballast.testing.database import Database
 from ballast.testing.logged_warnings import LoggedWarnings
 from ballast.testing.telegram import Telegram
 from devstack.ports import free_port
-from devstack.programs import WORKERS
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 

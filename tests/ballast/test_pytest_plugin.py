@@ -27,7 +27,9 @@ def run(*argv: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def write_running_env(folder: Path) -> None:
     """As `ballast run` does while it is up there."""
     (folder / ".ballast").mkdir()
-    (folder / ".ballast/running.env").write_text("TELEGRAM_BOT_TOKEN=436977954:ANOTHER\nBALLAST_SCHEMA=elsewhere\n")
+    (folder / ".ballast/running.env").write_text(
+        "TELEGRAM_BOT_TOKEN=436977954:ANOTHER\nBALLAST_SCHEMA=elsewhere\n"
+    )
 
 
 def test_it_imports_nothing_until_a_fixture_is_asked_for(tmp_path: Path) -> None:
