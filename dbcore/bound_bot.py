@@ -63,13 +63,16 @@ def refuse_another(url: str, bot_id: int, schema: str | None = None) -> bool:
 
 
 def where_else(settings: Settings) -> str | None:
-    """Why Ballast's tables are not found: what is to be set, or done. None if they are there, or if a database that does
-    not answer in time cannot tell.
+    """Why Ballast's tables are not found: what is to be set, or done. None if they are there, or if a database that
+    does not answer in time cannot tell.
     """
     schema, url = settings.ballast_schema, settings.require("database_url")
     is_set = "BALLAST_SCHEMA is not set" if schema is None else f"BALLAST_SCHEMA is {schema}"
     try:
-        with Deadline(LOOK_SECONDS_MAX), connections.single(url, application_name="ballast").connect() as found:
+        with (
+            Deadline(LOOK_SECONDS_MAX),
+            connections.single(url, application_name="ballast").connect() as found,
+        ):
             place = found.execute(text(_ELSEWHERE_SQL), {"schema": schema}).scalar()
             here = qualified("ballast.ledger_post", schema)
             if found.execute(text("SELECT to_regproc(:function)"), {"function": here}).scalar() is not None:
