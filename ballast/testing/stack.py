@@ -76,6 +76,16 @@ class Ballast:
         await self._telegram.wait_until_acknowledged(within=within)
         await self._until(self._is_idle, "no job is left to be done", within)
 
+    async def run_periodic(self, name: str, *, within: float = SETTLED_WITHIN_SECONDS) -> None:
+        """Have a worker run a periodic function of an app once, by the function's name, and wait until that is done. If
+        it is due meanwhile it also runs for its period. Raises AssertionError if there is none of that name.
+        """
+        __tracebackhide__ = True
+        asked = await asyncio.to_thread(self.run, "jobs", "run", name)
+        if asked.returncode != 0:
+            raise AssertionError(asked.stdout + asked.stderr)
+        await self.settle(within=within)
+
     async def audit(self) -> None:
         """`ballast audit`, with the checks of your apps. Raises AssertionError with its report if one fails."""
         __tracebackhide__ = True

@@ -250,17 +250,28 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     assert counted("moved lamp") == 1
     await leave(stack, telegram, ann)
 
+    # Once for each time that somebody asks for it by name.
+    tidied = "SELECT count(*), max(n) FROM corner_counts WHERE what LIKE 'tidied %%'"
+    for name in ("tidy", "corner.every.tidy"):
+        assert stack.command("ballast", "jobs", "run", name).returncode == 0
+    await all_settled(stack, telegram)
+    assert stack.query(tidied) == [(2, 1)]
+    refused = stack.command("ballast", "jobs", "run", "sweep")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "ballast: expected one of corner.every.tidy; got 'sweep'\n",
+    )
+
     # Once in each period, whoever asks, and however often.
     stack.start("beat")
     second = stack.program("beat")
     second.argv[second.argv.index("-s") + 1] += "-2"
     stack.run("beat-2", second)
-    ran = "SELECT count(*), max(n) FROM corner_counts WHERE what LIKE 'tidied %%'"
-    await until(lambda: bool(stack.query(ran)[0][0] >= 3), "three periods are over")
+    await until(lambda: bool(stack.query(tidied)[0][0] >= 5), "three periods are over")
     stack.stop("beat")
     stack.stop("beat-2")
     await all_settled(stack, telegram)
-    (periods, most), seconds = stack.query(ran)[0], stack.redis.info("server")["uptime_in_seconds"]
+    (periods, most), seconds = stack.query(tidied)[0], stack.redis.info("server")["uptime_in_seconds"]
     assert most == 1
     assert periods <= seconds
     assert_audit_passes(stack)

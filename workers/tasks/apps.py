@@ -36,6 +36,7 @@ from workers.inbox import Acceptance, dialogue_key
 from workers.jobs import INSTALLED, JOB_TYPES, AppCommand, Envelope, JobInvalid, PressAppButton, enqueued_lane
 from workers.not_now import NotNow
 from workers.origins import Origin, messages_of
+from workers.periodic_runs import lane_of
 from workers.periods import period_of
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
@@ -366,7 +367,7 @@ def tick(kind: str) -> None:
         return  # of a release before
     worker = process.current()
     period = period_of(periodic, redis_time(worker.redis))
-    lane = f"every:{kind}"
+    lane = lane_of(kind)
     if period is None or worker.inbox.is_waiting(lane):
         return
     receipt = worker.inbox.accept(Envelope.of(JOB_TYPES[kind](), job_id=f"every-{kind}-{period}", lane=lane))
