@@ -415,6 +415,20 @@ def test_a_notice_is_handed_to_the_answer_or_to_the_finish_or_is_untrue(inbox: I
     assert not inbox.note_notice("a", 78)
 
 
+def test_a_notice_goes_on_to_the_job_that_its_own_queued(inbox: Inbox) -> None:
+    inbox.accept(envelope("press"))
+    inbox.claim("press", OWNER)
+    inbox.note_notice("press", 55)
+    inbox.pass_notice("press", "done by now")
+    inbox.accept(queued("job"), after="press")
+    inbox.pass_notice("press", "job")
+    assert inbox.finish("press").notice is None
+    claim = inbox.claim("job", OWNER)
+    assert claim is not None
+    assert claim.envelope.told_to_wait
+    assert inbox.finish("job").notice == 55
+
+
 def test_a_process_that_leaves_gives_back_what_it_holds_at_once(inbox: Inbox) -> None:
     inbox.accept(envelope("a"))
     inbox.beat(OWNER, {"pid": 1})

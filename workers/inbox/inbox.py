@@ -474,6 +474,13 @@ class Inbox:
         value = self._redis.hget(f"ballast:inbox:job:{job_id}", "notice")
         return None if value is None else int(value)
 
+    def pass_notice(self, job_id: str, to: str) -> None:
+        """What told the user that this job is queued tells them the same of the one that it queued."""
+        notice = self.notice_of(job_id)
+        if notice is not None and self.note_notice(to, notice):
+            self.take_late([to])
+            self._redis.hdel(f"ballast:inbox:job:{job_id}", "notice")
+
     def is_first_to_tell(self, what: str, job_id: str) -> bool:
         """Whether no other job told somebody of this: one of the presses on a card does, whichever is done first."""
         key = f"ballast:inbox:told:{what}"

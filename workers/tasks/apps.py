@@ -28,7 +28,7 @@ from dbcore.last_known import LAST_KNOWN
 from dbcore.redis_client import redis_time
 from dbcore.users import Profile
 from workers import process
-from workers.app_buttons import AppButtons, PressedJob
+from workers.app_buttons import AppButtons, PressedJob, job_id_of_button
 from workers.app_questions import JobDialogue, dialogue_of
 from workers.celery import app
 from workers.execution import Work
@@ -250,8 +250,12 @@ def press(work: Work[PressAppButton]) -> list[Message]:
     if pressed.owner_id != work.job.telegram_id:
         return work.toast(NOT_YOURS, matters=False)
     job = JOB_TYPES[pressed.kind].decode(pressed.fields)
-    status = _accept(work, job, f"button-{work.job.token}", pressed_message_id=work.message_id)
-    return [] if status is Acceptance.ACCEPTED else work.toast(PRESSED_BEFORE, matters=False)
+    job_id = job_id_of_button(work.job.token)
+    status = _accept(work, job, job_id, pressed_message_id=work.message_id)
+    if status is not Acceptance.ACCEPTED:
+        return work.toast(PRESSED_BEFORE, matters=False)
+    process.current().inbox.pass_notice(work.job_id, job_id)
+    return []
 
 
 def _messages(work: Work[Job], outcome: Any) -> list[Message]:
