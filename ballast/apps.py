@@ -4,7 +4,9 @@ the group `ballast.apps`. Every process of Ballast has the same ones.
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 import traceback
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -103,6 +105,8 @@ def installed() -> Registry:
     """Imports them. Raises SettingsError, in one line, if one cannot be imported or two contradict each other."""
     names = load_options(AppOptions).ballast_apps
     found: dict[str, App] = {}
+    if names or entry_points(group=ENTRY_POINTS):
+        _share_options()
     if names and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Celery do
     for name in names:
@@ -181,6 +185,22 @@ def registry(apps: tuple[App, ...]) -> Registry:
     )
 
 
+class _Shared(AppOptions):
+    """What bots read from the environment themselves, many of them when they are imported."""
+
+    database_url: str | None = None
+    redis_url: str | None = None
+    telegram_bot_token: str | None = None
+
+
+def _share_options() -> None:
+    """Put into the environment what Ballast reads from files."""
+    shared = load_options(_Shared).model_dump(include=set(_Shared.__annotations__), exclude_none=True)
+    for name, value in shared.items():
+        if not os.environ.get(name.upper(), "").strip():
+            os.environ[name.upper()] = value
+
+
 def _add(found: dict[str, App], app: App, where: str) -> None:
     if app.name in RESERVED:
         raise SettingsError(f"{where}: an app cannot be called {app.name!r}, as Ballast's own jobs are")
@@ -210,10 +230,30 @@ def _told(error: Exception) -> str:
     said = " ".join(str(error).split())
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {said}"
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename
-    ]
     here = Path(__file__).parent
-    theirs = [frame for frame in frames if Path(frame.filename).parent != here]
-    where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
-    return f"{type(error).__name__}: {said}{where}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<")
+        and "importlib" not in frame.filename
+        and here not in Path(frame.filename).parents
+    ]
+    theirs = [frame for frame in frames if not _is_librarys(Path(frame.filename))] or frames
+    where = f" ({_shown(Path(theirs[-1].filename))}, line {theirs[-1].lineno})" if theirs else ""
+    return f"{type(error).__name__}: {said}{where}{_hint(error)}"
+
+
+def _is_librarys(file: Path) -> bool:
+    """Whether it belongs to Python, or to an installed package."""
+    folders = (Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return any(folder in file.parents for folder in folders)
+
+
+def _shown(file: Path) -> Path:
+    return file.relative_to(Path.cwd()) if Path.cwd() in file.parents else Path(file.name)
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+        return ". SQLAlchemy 2.1 takes postgresql:// for psycopg 3: say postgresql+psycopg2://"
+    return ""

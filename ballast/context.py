@@ -28,6 +28,8 @@ S = TypeVar("S", bound="BaseModel")
 Database = Literal["write", "read", "none"]
 """What a job needs: it writes, it only reads (a full or read-only database will do), or it uses none."""
 
+DELAY_SECONDS_MAX = 30 * 86_400
+
 _PART = re.compile(r"[A-Za-z0-9._:-]{1,60}")
 
 
@@ -127,7 +129,7 @@ class JobContext(Context):
         profile: Profile | None,
         settings: Settings,
         engine: GuardedEngine,
-        enqueue: Callable[[Job, str | None], None],
+        enqueue: Callable[[Job, str | None, float], None],
         announce: Callable[[], object],
         app_settings: BaseModel | None = None,
         built_in: Callable[[Job | None], BuiltInAnswer] | None = None,
@@ -135,7 +137,7 @@ class JobContext(Context):
         """As Context has it, and besides:
 
         profile -- of a user who is to be on record before money moves; None for whoever did not write just now.
-        enqueue -- takes a job on record, and the key that it was given.
+        enqueue -- takes a job on record, the key that it was given, and the seconds until it is to be done.
         built_in -- does what Ballast would have done; None if its function is in nobody's place.
         """
         super().__init__(
@@ -193,14 +195,20 @@ class JobContext(Context):
         self.has_effects = True
         return effect
 
-    def enqueue(self, job: Job, *, key: str | None = None) -> None:
+    def enqueue(self, job: Job, *, key: str | None = None, after: float = 0) -> None:
         """Have a worker do `job`, whatever becomes of this handler. It needs no database. A job that is to be done only
         if a transaction commits is for `tx.enqueue`.
 
         key -- the job's identity, 1 to 64 letters, digits or any of . _ : -. Default: made of this job's id and of what
             `job` says, so each attempt of this handler asks for the same one.
+        after -- the seconds until then, at most 30 days. Its `deadline` runs from then, and only then does it get its
+            place among its user's jobs.
+
+        Raises ValueError if `after` is negative, or more.
         """
-        self._enqueue(job, key)
+        if not 0 <= after <= DELAY_SECONDS_MAX:
+            raise ValueError(f"after: expected 0 to {DELAY_SECONDS_MAX} seconds, got {after!r}")
+        self._enqueue(job, key, after)
         self.has_effects = True
 
     def built_in(self, job: Job | None = None) -> BuiltInAnswer:

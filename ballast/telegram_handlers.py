@@ -91,6 +91,13 @@ class Context(CallbackContext[Any, Any, Any, Any]):
     def bot_data(self) -> NoReturn:
         _refuse_memory("bot_data")
 
+    @property
+    def job_queue(self) -> NoReturn:
+        raise UsageError(
+            "context.job_queue keeps its jobs in the memory of one process, and Ballast runs several: have a job done "
+            "later by context.ballast.enqueue(job, after=seconds), and again and again by @app.every or @app.cron"
+        )
+
 
 class KnownBot(Bot):
     """A Bot that knows who it is without asking Telegram."""

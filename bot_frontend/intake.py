@@ -43,6 +43,7 @@ from workers.jobs import (
     DeliverReply,
     Envelope,
     Job,
+    PressAppButton,
     Quarantine,
     ShowBalance,
     job_id_of_update,
@@ -279,10 +280,12 @@ class Intake:
         job = intention.job
         if away and not reads:
             job = self._answer_from_memory(job, reading)
-        told_to_wait = away and not reads and job.kind in TOLD_TO_WAIT
+        needs_database = queue_of(job.kind) in DATABASE_QUEUES
+        told_to_wait = away and not reads and needs_database and job.kind in TOLD_TO_WAIT
         lane = "user"
-        if reads or (away and queue_of(job.kind) not in DATABASE_QUEUES):
-            # Or it would wait behind the user's queued commands, though it needs not what they wait for.
+        if reads or (away and not needs_database and not isinstance(job, PressAppButton)):
+            # Or it would wait behind the user's queued commands, though it needs not what they wait for. A press does
+            # wait: what it stands for is done in its place among them.
             lane = "replies"
         envelope = _envelope(job, reading, self._job_id(reading), lane, told_to_wait=told_to_wait)
         # Money has moved: of a payment there is no "try again later", so it goes past every queue.

@@ -18,8 +18,9 @@ from telegram import Bot
 
 from ballast.messages import Message
 from dbcore.settings import Settings
+from workers.app_buttons import job_id_of_button
 from workers.inbox import Inbox
-from workers.jobs import TOLD_TO_WAIT, Envelope
+from workers.jobs import TOLD_TO_WAIT, Envelope, PressAppButton
 from workers.notices import late_notice
 from workers.telegram.courier import send, withdraw
 from workers.telegram.pacer import Pacer
@@ -61,8 +62,14 @@ class LateNotices:
 
     def watch(self, envelope: Envelope) -> None:
         """A job was taken. Called from any thread."""
-        if envelope.kind in TOLD_TO_WAIT and envelope.chat_id is not None:
-            self._watched.append((self._clock(), envelope.job_id, envelope.chat_id))
+        if envelope.kind not in TOLD_TO_WAIT or envelope.chat_id is None:
+            return
+        ids = [envelope.job_id]
+        if envelope.kind == PressAppButton.kind:
+            # Done at once if nothing is before it: what waits is the job that the button stands for.
+            ids.append(job_id_of_button(str(envelope.fields["token"])))
+        now = self._clock()
+        self._watched.extend((now, job_id, envelope.chat_id) for job_id in ids)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -62,6 +62,29 @@ def refuse_another(url: str, bot_id: int, schema: str | None = None) -> bool:
     return True
 
 
+def where_else(settings: Settings) -> str | None:
+    """Why Ballast's tables are not found: what is to be set, or done. None if they are there, or if a database that
+    does not answer in time cannot tell.
+    """
+    schema, url = settings.ballast_schema, settings.require("database_url")
+    is_set = "BALLAST_SCHEMA is not set" if schema is None else f"BALLAST_SCHEMA is {schema}"
+    try:
+        with (
+            Deadline(LOOK_SECONDS_MAX),
+            connections.single(url, application_name="ballast").connect() as found,
+        ):
+            place = found.execute(text(_ELSEWHERE_SQL), {"schema": schema}).scalar()
+            here = qualified("ballast.ledger_post", schema)
+            if found.execute(text("SELECT to_regproc(:function)"), {"function": here}).scalar() is not None:
+                return None
+    except SQLAlchemyError as error:
+        log.warning("schema_unknown", error=type(error).__name__)
+        return None
+    if place is None:
+        return f"{is_set}, and this database has none of Ballast's tables: run `ballast migrate`"
+    return f"{is_set}, and Ballast's tables are in the schema {place}: set BALLAST_SCHEMA={place}"
+
+
 def refuse_second(url: str, bot_id: int | None, schema: str | None) -> list[str]:
     """A changed BALLAST_SCHEMA is not to make this bot a second, empty set of tables.
 

@@ -12,6 +12,7 @@ they block, so an asyncio bot calls them by `asyncio.to_thread`.
 What each can answer, beside what the ledger says (dbcore/outcomes.py):
 
     UNAVAILABLE  nothing was applied; `failure` says why, `retry_after_seconds` when to ask again
+                 `failure` is CONFIGURATION, without a time, if Ballast's tables are not found: the log says why, once
     UNKNOWN      it may have been applied: call again with the same key, and the answer tells
 
 What is not the database's fault does raise: ValueError for arguments that make no sense, SettingsError where
@@ -32,7 +33,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore import broadcast_loop, broadcasts, keys, ledger, users
+from dbcore import bound_bot, broadcast_loop, broadcasts, keys, ledger, users
 from dbcore.broadcast_loop import Send
 from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
 from dbcore.engine import GuardedEngine
@@ -52,6 +53,9 @@ class _Doorway:
     """What the functions share: a guard, and where the fleet keeps known balances."""
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.tables_are_missing = False
+        """It was said why."""
         self.guard = Guard(settings, application_name="ballast integration")
 
     @property
@@ -224,21 +228,34 @@ def close() -> None:
         made.guard.close()
 
 
+_NO_SUCH_OBJECT = frozenset({"42883", "42P01", "3F000"})
+"""SQLSTATE of an undefined function, table and schema."""
+
 _DATABASE_ERRORS = (DatabaseAway, SQLAlchemyError, psycopg2.Error)
 
 
 def _judge(
     error: DatabaseAway | SQLAlchemyError | psycopg2.Error, name: str
-) -> tuple[OutcomeStatus, FailureKind, float]:
+) -> tuple[OutcomeStatus, FailureKind, float | None]:
     if isinstance(error, DatabaseAway):
         status = OutcomeStatus.UNKNOWN if isinstance(error, OutcomeUnknown) else OutcomeStatus.UNAVAILABLE
         return status, error.kind, error.retry_after_seconds
+    if getattr(getattr(error, "orig", error), "pgcode", None) in _NO_SUCH_OBJECT and _tables_are_missing():
+        return OutcomeStatus.UNAVAILABLE, FailureKind.CONFIGURATION, None
     # Not a failure the table knows: a schema that was not migrated, a bug. Loud in the log, and still an answer.
     log.error("unexpected_database_error", operation=name, exc_info=error)
     answered = getattr(getattr(error, "orig", error), "pgcode", None) is not None
     # The server's no rolled the statement back; without one we cannot say.
     status = OutcomeStatus.UNAVAILABLE if answered else OutcomeStatus.UNKNOWN
     return status, FailureKind.DATA if answered else FailureKind.UNKNOWN_OUTCOME, _RETRY_AFTER_SECONDS
+
+
+def _tables_are_missing() -> bool:
+    door = _door()
+    if not door.tables_are_missing and (why := bound_bot.where_else(door.settings)) is not None:
+        log.error("ballast_not_configured", why=why)
+        door.tables_are_missing = True
+    return door.tables_are_missing
 
 
 def _require_telegram_id(telegram_id: int) -> None:

@@ -37,8 +37,8 @@ from dbcore.redis_url import read_redis_url
 
 ENV_FILE = os.environ.get("BALLAST_ENV_FILE") or ".env"
 RUNNING_ENV_FILE = ".ballast/running.env"
-ENV_FILES = (RUNNING_ENV_FILE, ENV_FILE)
-"""The stronger one last."""
+ENV_FILES = (ENV_FILE,) if os.devnull == ENV_FILE else (RUNNING_ENV_FILE, ENV_FILE)
+"""The stronger one last. Who wants no file to be read wants none of a run in the same folder either."""
 
 OPS_TOKEN_LENGTH_MIN = 16
 ADMIN_ID_DIGITS_MAX = 19

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from ballast.queues import WORKERS
 from devstack.aof import Repair
 from devstack.plan import Plan
-from devstack.programs import WORKERS
 from devstack.readiness import reachable_host
 
 

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from ballast.queues import WORKERS
 from dbcore.settings import Settings, bot_id_of
 from devstack import programs
 from devstack.options import RunOptions, StartRefused
@@ -79,7 +80,7 @@ class Plan:
         return [
             *found,
             programs.frontend(),
-            *(programs.worker(name) for name in programs.WORKERS),
+            *(programs.worker(name) for name in WORKERS),
             programs.beat(self._subfolder("beat")),
             programs.flower(self._subfolder("flower"), port=self.settings.flower_port),
         ]

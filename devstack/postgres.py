@@ -60,6 +60,14 @@ END $$;
 
 """
 
+# PostgreSQL's usual search_path begins with the schema of the role's own name. With BALLAST_SCHEMA=ballast that is
+# Ballast's, and a bot's own tables would be made in it. Those that were are still found.
+_SET_SEARCH_PATH = f"""ALTER DATABASE {DATABASE} SET search_path = public, "$user\""""
+_HAS_SEARCH_PATH = """
+SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+ WHERE d.datname = %s AND s.setrole = 0 AND array_to_string(s.setconfig, ' ') LIKE '%%search_path=%%'
+"""
+
 
 def _hand_over() -> str:
     """What the renamed superuser made for Ballast becomes Ballast's: from the wheel, or from a checkout."""
@@ -190,6 +198,9 @@ class EmbeddedPostgres:
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
                 if cursor.fetchone() is None:
                     cursor.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+                cursor.execute(_HAS_SEARCH_PATH, (DATABASE,))
+                if cursor.fetchone() is None:
+                    cursor.execute(_SET_SEARCH_PATH)
         except psycopg2.Error:  # it is going down again
             return False
         finally:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ballast.queues import WORKERS
 from devstack.embedded import Command
 
 
@@ -25,16 +26,6 @@ class Program:
     death_signal: signal.Signals = signal.SIGKILL
     user: str | None = None
     env: dict[str, str] = field(default_factory=dict)
-
-
-WORKERS = {
-    # Replies too: while the database's queues are shut, all hands are free for them.
-    "main": ("users,balances,transactions,replies", 2),
-    # Apart, so that a million messages keep nobody's balance waiting.
-    "bulk": ("broadcasts", 1),
-    # Behind no backlog of the database's.
-    "light": ("replies,health", 1),
-}
 
 
 def postgres(command: Command) -> Program:

@@ -17,11 +17,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg2
+import redis
 from redis import Redis
+from sqlalchemy.exc import OperationalError
 
 from ballast.apps import installed
+from ballast.queues import WORKERS
 from dbcore.settings import SettingsError, load_settings
-from devstack import announce, programs
+from devstack import announce
 from devstack.embedded import EmbeddedServerError, FolderRefused
 from devstack.interruption import Interrupted, Interruption
 from devstack.leash import leashed
@@ -40,6 +44,8 @@ _WATCH_SECONDS = 0.5
 _GIVEN_UP_PAUSE_SECONDS = 10.0
 _TAIL_LINES = 15
 
+_CANNOT_CONNECT = (OperationalError, psycopg2.OperationalError, redis.ConnectionError, ConnectionError)
+
 ROOM_BYTES_MIN = 10 * 1024 * 1024
 """Less than that, and the disk counts as full."""
 
@@ -57,13 +63,14 @@ def run() -> int:
     workplace = Workplace(Path.cwd())
     try:
         with workplace.held():
-            installed()
             ours = plan(
                 load_settings(),
                 load_run_options(),
                 workplace.folder,
                 local_token=workplace.telegram_token(),
             )
+            os.environ.update(ours.made)  # apps may read it when they are imported
+            _import_apps(await_servers=ours.postgres is not None or ours.redis is not None)
             check_ports(ours.ports)
             processes = ours.prepare()
             supervisor = Supervisor(workplace.folder, processes, ours.environment)
@@ -77,6 +84,18 @@ def run() -> int:
     except EmbeddedServerError as error:
         announce.refusal(error)
         return 1
+
+
+def _import_apps(*, await_servers: bool = False) -> None:
+    """Raises SettingsError if one cannot be imported.
+
+    await_servers -- they may connect to servers that are not up yet: then it is tried again.
+    """
+    try:
+        installed()
+    except SettingsError as error:
+        if not (await_servers and isinstance(error.__cause__, _CANNOT_CONNECT)):
+            raise
 
 
 class _Run:
@@ -96,6 +115,7 @@ class _Run:
             announce.starting()
             self._supervisor.await_up()
             self._start_stores()
+            _import_apps()
             if not self._is_migrated():
                 announce.migrating()
                 self._migrate()
@@ -137,7 +157,7 @@ class _Run:
 
     def _start_processes(self) -> None:
         settings = self._plan.settings
-        workers = {name: f"worker-{name}" for name in programs.WORKERS}
+        workers = {name: f"worker-{name}" for name in WORKERS}
         for program in ["frontend", *workers.values(), "beat", "flower"]:
             self._supervisor.start(program)
         if self._plan.telegram_token is not None:
@@ -231,7 +251,7 @@ class _Run:
         """Who takes work in stops first, who keeps it last."""
         self._interruption.asked = True  # from here on, one more Ctrl-C insists
         self._workplace.forget_running()
-        workers = [f"worker-{name}" for name in programs.WORKERS]
+        workers = [f"worker-{name}" for name in WORKERS]
         try:
             for names in (["frontend"], ["beat", "flower"], workers, ["telegram"], ["redis"], ["postgres"]):
                 self._supervisor.stop(names)

@@ -16,6 +16,7 @@ import pytest
 import redis
 import yaml  # type: ignore[import-untyped]  # publishes no types
 
+from ballast.queues import WORKERS
 from dbcore.settings import Settings
 from devstack import programs
 from devstack.ports import free_port
@@ -53,7 +54,7 @@ def test_a_service_runs_by_the_command_of_make_run_and_has_time_to_stop(service:
 
 
 def test_every_worker_of_make_run_has_its_service() -> None:
-    run = {part for name in programs.WORKERS for part in programs.worker(name).argv if part.endswith("@%h")}
+    run = {part for name in WORKERS for part in programs.worker(name).argv if part.endswith("@%h")}
     assert run == set(re.findall(r'"(\w+@%h)"', COMPOSE))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ballast.queues import WORKERS
 from devstack import programs
 from devstack.programs import Program
 from devstack.stack import ROOT
@@ -19,7 +20,7 @@ PYTHON = "/opt/ballast/.venv/bin/python"
 COMMON = UNITS / "ballast-.service.d/common.conf"
 OF_RUN = {
     "ballast-frontend.service": programs.frontend(),
-    **{f"ballast-{name}@.service": programs.worker(name) for name in programs.WORKERS},
+    **{f"ballast-{name}@.service": programs.worker(name) for name in WORKERS},
     "ballast-beat.service": programs.beat(Path("/var/lib/ballast-beat")),
     "ballast-flower.service": programs.flower(Path("/var/lib/ballast-flower"), port=5555),
 }

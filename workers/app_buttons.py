@@ -36,5 +36,10 @@ class AppButtons:
         return None if kept is None else PressedJob.model_validate_json(kept)
 
 
+def job_id_of_button(token: str) -> str:
+    """Of the job that the button stands for, however often it is pressed."""
+    return f"button-{token}"
+
+
 def _key(token: str) -> str:
     return f"ballast:button:{token}"

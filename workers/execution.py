@@ -665,6 +665,7 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
                 uncertain=claim.uncertain + 1 if error.uncertain else None,
                 begun=True,
                 count_delivery=False,
+                later=True,
             )
         case redis.RedisError():
             raise error
@@ -686,6 +687,7 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
                 tries=tries,
                 begun=True,
                 count_delivery=False,
+                later=True,
             )
         case _:
             log.error("job_failed", exc_info=error)

@@ -223,7 +223,7 @@ def _flawed(now: Circumstances) -> Verdict | None:
 
 def _well(now: Circumstances) -> str:
     if now.database is DatabaseState.UNKNOWN:
-        return "Commands are answered. The database was not probed yet."
+        return "Commands are answered. The database was not looked at lately."
     if now.database is DatabaseState.REACHABLE:
         return "Commands are answered. The database sleeps, or may, and was not woken to ask how it is."
     return "Commands are answered as they come, and the database is well."
@@ -236,7 +236,7 @@ def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
         case DatabaseState.REACHABLE:
             return "The database can be reached."
         case DatabaseState.UNKNOWN:
-            return "The database was not probed yet."
+            return "The database was not looked at lately."
     if breaker is None or breaker.state in _LETS_THROUGH:
         return "The last probe of the database failed."
     if breaker.paused:
@@ -245,16 +245,19 @@ def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
 
 
 def database_state(
-    breaker: FleetView | None, probe: Mapping[str, Any] | None, answered_at: float | None
+    breaker: FleetView | None,
+    probe: Mapping[str, Any] | None,
+    answered_at: float | None,
+    stale_before: float = 0.0,
 ) -> DatabaseState:
-    """UNKNOWN before the first probe.
+    """UNKNOWN before the first probe, and if nobody looked lately. That the breaker lets nothing through is known.
 
     probe -- the last one. answered_at -- when the database last answered any process, by Redis's clock: one probe that
-    failed says nothing once somebody else was answered.
+    failed says nothing once somebody else was answered. stale_before -- what was seen before then says nothing of now.
     """
     if breaker is not None and breaker.state not in _LETS_THROUGH:
         return DatabaseState.UNAVAILABLE
-    if probe is None:
+    if probe is None or max(probe.get("probed_at", 0.0), answered_at or 0.0) < stale_before:
         return DatabaseState.UNKNOWN
     if probe.get("ok"):
         return DatabaseState.REACHABLE if probe.get("by") == "tcp" else DatabaseState.OK

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ballast.builtin import button_data
 from ballast.builtin.app import BuiltInApp
+from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import UserJob
 from ballast.jobs import Job
 from ballast.messages import Message
@@ -35,7 +36,12 @@ replies = BuiltInApp("replies", tasks=["workers.tasks.replies", "workers.tasks.a
 _FINDS_WHAT_BUTTONS_STAND_FOR = "it finds what the buttons of apps stand for"
 
 replies.built_in_job(DeliverReply, database="none", internal="the bot's answers go by it")
-replies.built_in_job(PressAppButton, database="none", internal=_FINDS_WHAT_BUTTONS_STAND_FOR)
+replies.built_in_job(
+    PressAppButton,
+    database="none",
+    internal=_FINDS_WHAT_BUTTONS_STAND_FOR,
+    waiting=Waiting(words=("Your request", "write to you here")),
+)
 
 replies.built_in_command("help", DeliverReply, help="Explain the commands", is_linked=True)
 replies.built_in_button(

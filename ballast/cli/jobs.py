@@ -1,4 +1,4 @@
-"""`ballast jobs`: where a job is, and what to do with those that failed."""
+"""`ballast jobs`: where a job is, what to do with those that failed, and a run of a periodic one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _reference = click.argument("reference")
 
 @click.group(cls=Group)
 def jobs() -> None:
-    """Find jobs, and retry or discard those that failed.
+    """Find jobs, retry or discard those that failed, and run periodic ones.
 
     A REFERENCE is what the job's user was told, such as 7F3KQ2MA.
     """
@@ -115,6 +115,21 @@ def retry(*, reference: str) -> None:
     order = order_here("dead_letter.retry", reference)
     dead_letters.retry(engine, Inbox(client), Publisher(client), reference, order)
     click.echo(f"{reference} is queued again")
+
+
+@jobs.command()
+@click.argument("name")
+def run(*, name: str) -> None:
+    """Run an app's periodic function once, now, beside its periods. NAME is the function's."""
+    from dbcore.redis_client import connect_redis
+    from dbcore.settings import load_settings
+    from workers.inbox import Inbox, Publisher
+    from workers.jobs import reference_of
+    from workers.periodic_runs import run_now
+
+    client = connect_redis(load_settings())
+    job_id = run_now(Inbox(client), Publisher(client), name)
+    click.echo(f"{name} is queued, reference {reference_of(job_id)}")
 
 
 @jobs.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ballast.cli.commands import Command, require_extra
-from ballast.queues import QUEUES
+from ballast.queues import QUEUES, WORKERS
 
 
 class _CeleryCommand(Command):
@@ -20,6 +20,19 @@ class _CeleryCommand(Command):
         except click.NoSuchOption as error:
             where = f"Celery's own options go after --, as in: {ctx.command_path} -- {error.option_name}"
             raise click.UsageError(f"No such option: {error.option_name}. {where}", ctx) from None
+
+
+def _worker_first(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str | None, tuple[str, ...]]:
+    """The worker that is named, and Celery's options."""
+    if value and value[0] in WORKERS:
+        return value[0], _options_only(ctx, param, value[1:])
+    if value and not value[0].startswith("-"):
+        raise click.BadParameter(
+            f"expected {', '.join(WORKERS)}, or options of Celery after --; got {value[0]!r}"
+        )
+    return None, value
 
 
 def _options_only(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -60,11 +73,32 @@ def frontend() -> None:
     "--concurrency", "-c", type=click.IntRange(1), metavar="N", help="Jobs at a time. Default: one per core."
 )
 @click.option("--name", "-n", help="A name of its own, needed for several workers on one host, such as main.")
-@_celery_options
+@click.argument(
+    "named",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar=f"[{'|'.join(WORKERS)}] [-- CELERY_OPTIONS]",
+    callback=_worker_first,
+)
 def worker(
-    *, queues: str | None, concurrency: int | None, name: str | None, celery_options: tuple[str, ...]
+    *,
+    queues: str | None,
+    concurrency: int | None,
+    name: str | None,
+    named: tuple[str | None, tuple[str, ...]],
 ) -> None:
-    """Do jobs, and send the answers: `celery -A workers worker`."""
+    """Do jobs, and send the answers: `celery -A workers worker`.
+
+    `main`, `bulk` and `light` are the workers that `ballast run` starts: main does what people ask, bulk sends
+    broadcasts, and light sends answers and looks after health. Each has its queues, concurrency and name, unless
+    options say otherwise.
+    """
+    which, celery_options = named
+    if which is not None:
+        standard_queues, standard_concurrency = WORKERS[which]
+        queues = queues or standard_queues
+        concurrency = concurrency or standard_concurrency
+        name = name or which
     arguments = ["worker"]
     if name is not None:
         arguments += ["-n", name if "@" in name else f"{name}@%h"]

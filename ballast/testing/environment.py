@@ -21,7 +21,8 @@ MADE_HERE = frozenset(
 
 
 def environment(settings: Mapping[str, str], paths: Sequence[Path]) -> dict[str, str]:
-    """Yours without any option of Ballast's, and with `settings`. Neither is .env read.
+    """Yours without any option of Ballast's, and with `settings`. No file is read: neither .env nor what a
+    `ballast run` in the same folder writes.
 
     paths -- where modules are found beside the installed ones.
     """

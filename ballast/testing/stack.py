@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
+from ballast.queues import WORKERS
 from ballast.testing.database import Database
 from ballast.testing.logged_warnings import LoggedWarnings
 from ballast.testing.telegram import Telegram
 from devstack.ports import free_port
-from devstack.programs import WORKERS
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 
@@ -75,6 +75,16 @@ class Ballast:
         """Wait until all that people said and pressed is done and answered. Jobs that are tried again later count."""
         await self._telegram.wait_until_acknowledged(within=within)
         await self._until(self._is_idle, "no job is left to be done", within)
+
+    async def run_periodic(self, name: str, *, within: float = SETTLED_WITHIN_SECONDS) -> None:
+        """Have a worker run a periodic function of an app once, by the function's name, and wait until that is done. If
+        it is due meanwhile it also runs for its period. Raises AssertionError if there is none of that name.
+        """
+        __tracebackhide__ = True
+        asked = await asyncio.to_thread(self.run, "jobs", "run", name)
+        if asked.returncode != 0:
+            raise AssertionError(asked.stdout + asked.stderr)
+        await self.settle(within=within)
 
     async def audit(self) -> None:
         """`ballast audit`, with the checks of your apps. Raises AssertionError with its report if one fails."""

@@ -15,7 +15,7 @@ from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 from workers.jobs import JOB_TYPES, QUEUES
 from workers.totals import ANSWER_MS
-from workers.verdict import failures_in_a_row
+from workers.verdict import DatabaseState, failures_in_a_row
 
 METHODS = (
     "answerCallbackQuery",
@@ -118,8 +118,13 @@ FIGURES: tuple[Figure, ...] = (
     ),
     gauge(
         "ballast_database_away",
-        "Whether the database is taken to be away: by the breaker, or by the last probe.",
-        lambda look, _: float(look.database_is_away) if look.seen_at else None,
+        "Whether the database is taken to be away: by the breaker, or by the last probe. Absent while that is "
+        "unknown.",
+        lambda look, _: (
+            float(look.database_is_away)
+            if look.seen_at and look.database is not DatabaseState.UNKNOWN
+            else None
+        ),
     ),
     gauge(
         "ballast_worker_processes",

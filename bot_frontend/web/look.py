@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,9 @@ from workers.inbox import Overdue
 from workers.verdict import DatabaseState, database_state, last_answered_at
 
 NOT_LOOKED_YET = "not looked yet"
+
+PROBES_MISSED_MAX = 3
+"""After so many it is not known how the database is, unless it answered somebody since."""
 
 FRESH_SECONDS = 5.0
 """A look that is older says nothing of now: whoever looks hangs, and so would what it looks at."""
@@ -35,7 +39,8 @@ class Look:
     outages -- the one that is on, then the last ones, newest first.
     alarms -- what stands, and since when. board -- what a worker read of the tables (workers/board.py).
     actions -- what operators ordered on the page lately, newest first.
-    telegram -- where updates come in; None where nobody listens to Telegram.
+    telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is
+        probed.
     """
 
     looked_at: float
@@ -71,6 +76,7 @@ class Look:
     seen_at: float | None = None
     redis_ahead_seconds: float = 0.0
     telegram: Reception | None = None
+    probe_seconds: int = 60
 
     @property
     def engines(self) -> dict[str, dict[str, Any]]:
@@ -95,7 +101,14 @@ class Look:
 
     @property
     def database(self) -> DatabaseState:
-        return database_state(self.fleet, self.probe, last_answered_at(self.processes.values()))
+        """Without a worker nobody looks at it."""
+        stale_before = self.by_redis_clock(self.looked_at) - PROBES_MISSED_MAX * self.probe_seconds
+        return database_state(
+            self.fleet,
+            self.probe,
+            last_answered_at(self.processes.values()),
+            stale_before if self.processes else math.inf,
+        )
 
     @property
     def database_is_away(self) -> bool:

@@ -222,6 +222,7 @@ class Monitor:
             actions=action_record.recent(self._redis, ACTIONS_SHOWN),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,
+            probe_seconds=self._settings.health_probe_seconds,
         )
 
     def _probes(self) -> list[dict[str, Any]]:

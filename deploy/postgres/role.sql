@@ -10,3 +10,13 @@ DO $$ BEGIN
 END $$;
 ALTER ROLE ballast WITH LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'password';
 ALTER DATABASE ballast OWNER TO ballast;
+-- PostgreSQL's usual search_path begins with the schema of the role's own name. With BALLAST_SCHEMA=ballast that is Ballast's,
+-- and a bot's own tables would be made in it. Those that were are still found.
+DO $$ BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+         WHERE d.datname = 'ballast' AND s.setrole = 0 AND array_to_string(s.setconfig, ' ') LIKE '%search_path=%'
+    ) THEN
+        ALTER DATABASE ballast SET search_path = public, "$user";
+    END IF;
+END $$;

@@ -370,6 +370,11 @@ class TelegramControl:
         )
         return [SeenMessage.read(message) for message in answer["messages"]]
 
+    async def last_revision(self) -> int:
+        """Of all messages: what changes from now on has a later one."""
+        answer = await self._get("/messages", limit=1)
+        return int(answer["as_of_revision"])
+
     async def wait_for_message(
         self,
         chat_id: int | None,

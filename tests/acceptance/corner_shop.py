@@ -211,6 +211,13 @@ def pick(ctx: JobContext, job: Pick) -> Reply:
     )
 
 
+@app.command("picked", help="Say how often One was picked", database="read")
+def picked(ctx: JobContext) -> Reply:
+    with ctx.session() as session:
+        count = session.execute(text("SELECT n FROM corner_counts WHERE what = 'picked 1'")).scalar_one()
+    return Reply(f"One was picked {count} times.")
+
+
 @app.command("refuse", help="Be refused")
 def refuse(ctx: JobContext) -> None:
     def work(tx: Tx) -> None:

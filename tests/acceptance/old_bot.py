@@ -81,6 +81,10 @@ async def remember(update: Update, context: Default) -> None:
     context.user_data["seen"] = True  # type: ignore[index]
 
 
+async def remind(update: Update, context: Default) -> None:
+    context.job_queue.run_once(helped, 60)  # type: ignore[union-attr, arg-type]
+
+
 async def helped(update: Update, context: Default) -> None:
     assert update.effective_message is not None
     await update.effective_message.reply_text("Ask at the counter.")
@@ -100,4 +104,5 @@ app.add_handler(MessageHandler(filters.PHOTO, photo), database="none")
 app.add_handler(CommandHandler("count", count))
 app.add_handler(CommandHandler("bonus", bonus))
 app.add_handler(CommandHandler("remember", remember))
+app.add_handler(CommandHandler("remind", remind))
 app.add_handler(CommandHandler("help", helped), replace=True)

@@ -271,6 +271,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     )
 
     # While the database is unavailable: what was answered last, to this person and for these arguments.
+    menu = await say(telegram, ann, "/menu")
     await telegram.send_text(ann, "/shelf top")
     full = await telegram.wait_for_message(ann, lambda message: message.text == "top <full>")
     when = await telegram.wait_for_message(ann, after=full.revision)
@@ -284,7 +285,14 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     await telegram.wait_for_message(ann, lambda message: message.text == when.text, after=said.revision)
     for person, what in ((ann, "bottom"), (bob, "top")):
         assert "Your /shelf is saved" in (await say(telegram, person, f"/shelf {what}")).text
+    # A press has its place among the commands, also if its button's job is queued only once those before it are done.
+    known = (await telegram.messages(ann))[-1].revision
+    await telegram.press_button(ann, menu, "One")
+    told = await telegram.wait_for_message(ann, after=known)
+    assert "Your request is saved" in told.text
+    assert "Your /picked is saved" in (await say(telegram, ann, "/picked")).text
     await resume(stack)
+    await telegram.wait_for_message(ann, lambda message: message.text == "One was picked 3 times.")
     await telegram.wait_for_message(ann, lambda message: message.text == "3 lamp in the attic, yours.")
     await telegram.wait_for_message(ann, lambda message: message.text == "bottom <full>")
     await telegram.wait_for_message(bob, lambda message: message.text == "top <full>")
@@ -294,18 +302,29 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     assert counted("moved lamp") == 1
     await leave(stack, telegram, ann)
 
+    # Once for each time that somebody asks for it by name.
+    tidied = "SELECT count(*), max(n) FROM corner_counts WHERE what LIKE 'tidied %%'"
+    for name in ("tidy", "corner.every.tidy"):
+        assert stack.command("ballast", "jobs", "run", name).returncode == 0
+    await all_settled(stack, telegram)
+    assert stack.query(tidied) == [(2, 1)]
+    refused = stack.command("ballast", "jobs", "run", "sweep")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "ballast: expected one of corner.every.tidy; got 'sweep'\n",
+    )
+
     # Once in each period, whoever asks, and however often.
     stack.start("beat")
     second = stack.program("beat")
     second.argv[second.argv.index("-s") + 1] += "-2"
     stack.run("beat-2", second)
-    ran = "SELECT count(*), max(n) FROM corner_counts WHERE what LIKE 'tidied %%'"
-    await until(lambda: bool(stack.query(ran)[0][0] >= 3), "three periods are over")
+    await until(lambda: bool(stack.query(tidied)[0][0] >= 5), "three periods are over")
     stack.stop("beat")
     stack.stop("beat-2")
     await all_settled(stack, telegram)
     assert counted("watched") == 1, "by the app's function, in place of Ballast's own"
-    (periods, most), seconds = stack.query(ran)[0], stack.redis.info("server")["uptime_in_seconds"]
+    (periods, most), seconds = stack.query(tidied)[0], stack.redis.info("server")["uptime_in_seconds"]
     assert most == 1
     assert periods <= seconds
     assert_audit_passes(stack)

@@ -56,9 +56,11 @@ async def test_handlers_run_as_they_are_through_an_outage_and_beside_ballasts_ow
     assert balances(stack)[boris] == 500
 
     # Who raises has failed, with a reference; the bot goes on.
-    assert "Something went wrong, and it is our fault." in (await say(telegram, ann, "/remember")).text
-    ((error,),) = stack.query("SELECT error FROM failed_operations")
-    assert "context.user_data is the memory of one process" in error
+    for command in ("/remember", "/remind"):
+        assert "Something went wrong, and it is our fault." in (await say(telegram, ann, command)).text
+    (remembered,), (reminded,) = stack.query("SELECT error FROM failed_operations ORDER BY id")
+    assert "context.user_data is the memory of one process" in remembered
+    assert "context.ballast.enqueue(job, after=seconds)" in reminded
 
     # Built-in commands by other names, and one that is switched off, which a handler has instead.
     assert (await say(telegram, ann, "/history")).text == "Once upon a time."

@@ -102,6 +102,16 @@ def test_each_program_ends_in_one_line_if_an_app_cannot_be_had(program: str, tmp
             "shop",
             "shop cannot be imported: ZeroDivisionError: division by zero (shop.py, line 2)",
         ),
+        (
+            "import os\nurl = os.environ['SHOP_URL']",
+            "shop",
+            "shop cannot be imported: KeyError: 'SHOP_URL' (shop.py, line 2)",
+        ),
+        (
+            "import sys\nsys.modules['psycopg'] = None\nfrom sqlalchemy import create_engine\ncreate_engine('postgresql+psycopg://')",
+            "shop",
+            "(shop.py, line 4). SQLAlchemy 2.1 takes postgresql:// for psycopg 3: say postgresql+psycopg2://",
+        ),
         ("def", "shop", "shop cannot be imported: SyntaxError: "),
         ("", "shop:", "expected names such as shop.bot:app, comma separated; got 'shop:'"),
         ("from ballast import App\napp = App('Shop')", "shop", "an app's name is 1 to 30 of a-z"),
@@ -568,6 +578,31 @@ def test_an_apps_option_is_told_without_its_secret(env: str, said: str, tmp_path
     assert done.returncode == 2
     assert said in done.stderr
     assert "hunter2" not in done.stderr
+
+
+def test_a_bot_finds_in_the_environment_what_ballast_read_from_files(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/bot.py").write_text(
+        "import os\nfrom ballast import App\napp = App('shop')\n"
+        "print(os.environ['DATABASE_URL'], os.environ['REDIS_URL'], os.environ['TELEGRAM_BOT_TOKEN'])\nend"
+    )
+    (tmp_path / ".ballast").mkdir()
+    (tmp_path / ".ballast/running.env").write_text(
+        "DATABASE_URL=postgresql://h/running\nREDIS_URL=redis://r\n"
+    )
+    (tmp_path / ".env").write_text("DATABASE_URL=postgresql://h/dotenv\n")
+    done = run_program(
+        PROGRAMS["audit"],
+        tmp_path,
+        BALLAST_APPS="shop.bot",
+        TELEGRAM_BOT_TOKEN="1:A",
+        DATABASE_URL="",
+        REDIS_URL="",
+    )
+    assert done.stdout == "postgresql://h/dotenv redis://r 1:A\n"
+    assert done.stderr == (
+        "BALLAST_APPS: shop.bot cannot be imported: NameError: name 'end' is not defined (shop/bot.py, line 5)\n"
+    )
 
 
 PROGRAMS_OF_OPERATORS = {

@@ -12,9 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 import ballast
-from ballast.cli import database
+from ballast.cli import database, processes
 from ballast.cli.main import cli
+from ballast.queues import WORKERS
 from dbcore.fleet import operate
+from devstack import programs
 from devstack.ports import free_port
 from devstack.stack import ROOT
 from tests.ballast.reference import PAGE, commands, rendered
@@ -23,7 +25,8 @@ from workers.jobs import QUEUES
 WRONG_USAGE = {
     "frob": "No such command 'frob'",
     "worker --frob": "No such option: --frob. Celery's own options go after --",
-    "worker users": "expected options of Celery after --; got 'users'",
+    "worker users": "expected main, bulk, light, or options of Celery after --; got 'users'",
+    "worker main light": "expected options of Celery after --; got 'light'",
     "worker --queues users,frob": f"expected some of {', '.join(QUEUES)}; got 'frob'",
     "worker --concurrency 0": "0 is not in the range x>=1",
     "flower --port 99999": "99999 is not in the range 1<=x<=65535",
@@ -166,3 +169,19 @@ def test_what_fails_is_said_in_one_line_with_its_exit_status(tmp_path: Path, red
         assert done.stderr.startswith(line)
         assert len(done.stderr.splitlines()) == 1
         assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_by_name_is_the_one_that_ballast_run_starts(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became: list[str] = []
+    monkeypatch.setattr(processes, "_become_celery", lambda *arguments: became.extend(arguments))
+    CliRunner().invoke(cli, ["worker", name], catch_exceptions=False)
+    assert became == programs.worker(name).argv[-len(became) :]
+    became.clear()
+    CliRunner().invoke(
+        cli, ["worker", name, "-n", "second", "-c", "7", "--", "-l", "debug"], catch_exceptions=False
+    )
+    queues, _ = WORKERS[name]
+    assert became == ["worker", "-n", "second@%h", "-Q", queues, "--concurrency", "7", "-l", "debug"]

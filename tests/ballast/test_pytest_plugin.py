@@ -24,6 +24,14 @@ def run(*argv: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def write_running_env(folder: Path) -> None:
+    """As `ballast run` does while it is up there."""
+    (folder / ".ballast").mkdir()
+    (folder / ".ballast/running.env").write_text(
+        "TELEGRAM_BOT_TOKEN=436977954:ANOTHER\nBALLAST_SCHEMA=elsewhere\n"
+    )
+
+
 def test_it_imports_nothing_until_a_fixture_is_asked_for(tmp_path: Path) -> None:
     program = (
         "import pytest, sys; before = set(sys.modules); import ballast.pytest_plugin;"
@@ -36,6 +44,7 @@ def test_it_imports_nothing_until_a_fixture_is_asked_for(tmp_path: Path) -> None
 def test_the_tests_of_somebodys_own_bot_act_and_read_and_say_what_was_read_instead(tmp_path: Path) -> None:
     for name in ("bot.py", "check_bot.py", "check_guard.py"):
         shutil.copy(OWN_BOT / name, tmp_path)
+    write_running_env(tmp_path)
     options = ["-p", "ballast.pytest_plugin", "-p", "no:cacheprovider", "-q", "-n", "2", "--dist", "loadfile"]
     done = run("-m", "pytest", *options, "check_bot.py", "check_guard.py", folder=tmp_path)
     assert "1 failed, 4 passed" in done.stdout, done.stdout + done.stderr

@@ -150,7 +150,7 @@ async def test_an_event_is_one_job_on_record_and_whatever_is_not_genuine_is_none
     assert queueing.inbox.size() == 1
     (name,) = queueing.client.keys("ballast:inbox:job:*")
     record = queueing.client.hgetall(name)
-    assert record[b"lane"] == b"outbox:7"
+    assert record[b"lane"] == b"user:7"
     assert json.loads(record[b"envelope"])["fields"] == {"telegram_id": 7, "minor": 5, "card": SECRETIVE}
     assert queueing.client.llen("transactions") == 1
     said = str(logs)

@@ -121,7 +121,7 @@ def test_a_wrong_answer_is_corrected_and_asked_again(settings: Settings) -> None
 
 def test_cancel_leaves_the_dialogue(settings: Settings) -> None:
     left = interpret(text("/cancel"), Dialogue(asked_by=1), settings)
-    assert "Left" in said(left)
+    assert "Cancelled" in said(left)
     assert left is not None
     assert left.dialogue is None
 

@@ -15,7 +15,16 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.jobs import AskAdjustment, CreateTransfer, Envelope, ShowBalance, reference_of
+from workers.app_buttons import job_id_of_button
+from workers.jobs import (
+    AskAdjustment,
+    CreateTransfer,
+    Envelope,
+    PressAppButton,
+    ShowBalance,
+    UserJob,
+    reference_of,
+)
 from workers.origins import Origin
 from workers.telegram.bot import make_bot
 from workers.telegram.pacer import Pacer
@@ -65,9 +74,7 @@ class Waiting:
         self._clock = clock
         self.user_id = user_id
 
-    def asks(
-        self, job_id: str, job: CreateTransfer | ShowBalance | AskAdjustment, chat_id: int | None = None
-    ) -> Envelope:
+    def asks(self, job_id: str, job: UserJob | AskAdjustment, chat_id: int | None = None) -> Envelope:
         origin = Origin(chat_id or self.user_id, self.user_id)
         envelope = Envelope.of(job, job_id=job_id, lane=f"user:{self.user_id}", origin=origin)
         self._queueing.inbox.accept(envelope)
@@ -145,3 +152,22 @@ async def test_who_has_the_answer_or_was_told_otherwise_is_not_told(
     queueing.client.hset("ballast:inbox:job:told", "told", 1)
     await bob.after(2 * LATE_SECONDS)
     assert await texts(telegram, bob.user_id) == []
+
+
+async def test_who_pressed_an_apps_button_is_told_of_the_job_that_it_stands_for(
+    bob: Waiting, telegram: TelegramControl, queueing: Queueing
+) -> None:
+    token = "0" * 32
+    press = PressAppButton(telegram_id=bob.user_id, first_name="Bob", token=token)
+    bob.asks("late-5", press)
+    queueing.inbox.claim("late-5", "host:1:aa")
+    job_id = job_id_of_button(token)
+    origin = Origin(bob.user_id, bob.user_id)
+    job = CreateTransfer(telegram_id=bob.user_id, first_name="Bob", recipient="@carol", amount=200)
+    queueing.inbox.accept(
+        Envelope.of(job, job_id=job_id, lane=f"outbox:{bob.user_id}", origin=origin), after="late-5"
+    )
+    queueing.inbox.finish("late-5")
+    await bob.after(2 * LATE_SECONDS)
+    (told,) = await texts(telegram, bob.user_id)
+    assert f"(Ref. {reference_of(job_id)})" in told

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -23,6 +24,7 @@ from bot_frontend.web.app import make_app
 from bot_frontend.web.app_webhooks import SECONDS_MAX, AppWebhooks
 from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.look import FRESH_SECONDS, Look
+from bot_frontend.web.metrics import exposition
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.server import make_server
 from bot_frontend.web.webhook import BODY_BYTES_MAX, SECRET_HEADER, Webhook
@@ -308,6 +310,26 @@ def test_a_look_that_does_not_end_takes_no_jobs() -> None:
     assert not look.takes_jobs(101.0 + FRESH_SECONDS)
     health = reports.health(look, 101.0 + FRESH_SECONDS)
     assert (health["status"], health["redis"]["ok"]) == ("down", False)
+
+
+def test_without_a_worker_nobody_knows_how_the_database_is() -> None:
+    worker = {"beat_at": 299.0, "database": {"state": "closed"}}
+    look = Look(
+        looked_at=300.0,
+        redis_ok=True,
+        seen_at=300.0,
+        probe={"ok": True, "probed_at": 290.0},
+        processes={"a": worker},
+    )
+    for seen, state in (
+        (look, "ok"),
+        (replace(look, processes={}), "unknown"),
+        (replace(look, looked_at=472.0), "unknown"),
+        (replace(look, looked_at=472.0, probe_seconds=3600), "ok"),
+    ):
+        assert reports.health(seen, seen.looked_at)["database"]["state"] == state
+        assert reports.database_status(seen, seen.looked_at)["state"] == state
+        assert ("\nballast_database_away " in exposition(seen, seen.looked_at).decode()) is (state == "ok")
 
 
 async def test_health_says_when_updates_do_not_reach_us(settings: Settings, queueing: Queueing) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from dbcore import integration
 from dbcore.failures import FailureKind
@@ -23,6 +24,7 @@ from dbcore.settings import SettingsError
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import FaultProxy
+from tests.bots_database import SCHEMA
 from tests.conformance.cases import EXPECTED, End, Place, example
 from tests.dbcore.conftest import Sql, eventually
 
@@ -233,3 +235,22 @@ def test_a_forked_child_makes_connections_of_its_own() -> None:
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert bot_safe_adjust_balance(1, 5, key="parent").balance_after == 10
+
+
+def test_a_schema_that_was_forgotten_is_told_once_in_one_line(
+    bots_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", bots_database_url)
+    try:
+        with capture_logs() as logged:
+            outcomes = bot_safe_get_or_create_user(1, "ann", "Ann"), bot_safe_adjust_balance(1, 5, key="a")
+        for outcome in outcomes:
+            assert outcome.status is OutcomeStatus.UNAVAILABLE
+            assert (outcome.failure, outcome.retry_after_seconds) == (FailureKind.CONFIGURATION, None)
+        why = f"BALLAST_SCHEMA is not set, and Ballast's tables are in the schema {SCHEMA}: set BALLAST_SCHEMA={SCHEMA}"
+        assert logged == [{"event": "ballast_not_configured", "log_level": "error", "why": why}]
+        integration.close()
+        monkeypatch.setenv("BALLAST_SCHEMA", SCHEMA)
+        assert bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.APPLIED
+    finally:
+        integration.close()

@@ -142,6 +142,7 @@ def test_the_database_of_a_compose_fleet_of_the_release_before_gets_a_role_witho
         server.start()
         upgrade(server.url)
         ask(server, "SELECT users_touch(7, 'bob', 'Bob', 'CREDIT')")
+        ask(server, f"ALTER DATABASE {DATABASE} RESET search_path")
     environment = {
         "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
         "PGHOST": "127.0.0.1",
@@ -161,6 +162,7 @@ def test_the_database_of_a_compose_fleet_of_the_release_before_gets_a_role_witho
             ask(server, "SELECT ledger_adjust('k', 'f', 7, NULL, 5, 'CREDIT', '', 'test')")
             assert ask(server, "SELECT balance FROM accounts WHERE user_id IS NOT NULL") == [(5,)]
             assert all(finding.ok for finding in audit(server.url))
+            assert ask(server, "SHOW search_path") == [('public, "$user"',)]
     finally:
         server.stop()
 
@@ -176,6 +178,21 @@ def test_data_survives_a_stop_and_a_kill(server: EmbeddedPostgres) -> None:
         end()
         server.start()
     assert ask(server, "SELECT number FROM kept ORDER BY 1") == [(0,), (1,), (2,)]
+
+
+def test_a_bots_own_tables_are_made_in_public_beside_ballasts_schema(server: EmbeddedPostgres) -> None:
+    ask(server, "CREATE SCHEMA ballast")
+    ask(server, f"ALTER DATABASE {DATABASE} RESET search_path", admin=True)
+    ask(server, "CREATE TABLE lent (tool text)")  # by the release before
+    server.stop()
+    server.start()
+    ask(server, "CREATE TABLE loans (tool text)")
+    schemas = "SELECT schemaname, tablename FROM pg_tables WHERE tablename IN ('lent', 'loans') ORDER BY 2"
+    assert ask(server, schemas) == [("ballast", "lent"), ("public", "loans")]
+    assert ask(server, "SELECT * FROM lent") == []
+    ask(server, f"ALTER DATABASE {DATABASE} SET search_path = pg_catalog", admin=True)
+    assert server.accepts()
+    assert ask(server, "SHOW search_path") == [("pg_catalog",)], "what somebody set stays"
 
 
 def test_a_stop_leaves_no_process(server: EmbeddedPostgres) -> None:

@@ -76,6 +76,20 @@ class Running:
         return lines
 
 
+CONNECTS_WHEN_IMPORTED = """
+import os
+import redis
+import sqlalchemy
+from ballast import App
+app = App("shop")
+token = os.environ["TELEGRAM_BOT_TOKEN"]
+redis.Redis.from_url(os.environ["REDIS_URL"]).ping()
+engine = sqlalchemy.create_engine(os.environ["DATABASE_URL"])
+with engine.connect():
+    pass
+"""
+
+
 @pytest.fixture
 def own_ports(bare_environment: dict[str, str]) -> dict[str, str]:
     names = ["OPS_PORT", "FLOWER_PORT", "SIMULATOR_PORT", "BALLAST_POSTGRES_PORT", "BALLAST_REDIS_PORT"]
@@ -100,6 +114,8 @@ def runs(open_folder: Path, own_ports: dict[str, str]) -> Iterator[list[Running]
 def test_up_found_crashed_stopped_killed_and_up_again(
     runs: list[Running], open_folder: Path, own_ports: dict[str, str]
 ) -> None:
+    (open_folder / "shop.py").write_text(CONNECTS_WHEN_IMPORTED)
+    own_ports["BALLAST_APPS"] = "shop"
     first = Running(open_folder, own_ports)
     runs.append(first)
     lines = first.lines_until("Ballast is ready")

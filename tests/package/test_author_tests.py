@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from tests.acceptance.test_guides import write_files
+from tests.ballast.test_pytest_plugin import write_running_env
 from tests.wheels import Installed
 
 FAILING = """
@@ -24,6 +25,7 @@ def test_the_guides_tests_pass_and_one_that_fails_shows_what_was_read(
     installed: Installed, tmp_path: Path
 ) -> None:
     write_files("extending.md", tmp_path)
+    write_running_env(tmp_path)
     with (tmp_path / "test_shop.py").open("a") as file:
         file.write(FAILING)
     mark = secrets.token_hex(8)

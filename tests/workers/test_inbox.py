@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import pytest
 import redis
@@ -123,6 +124,96 @@ def test_one_job_of_a_user_is_in_flight_and_the_next_follows_in_order(inbox: Inb
     assert following.job_id == "b"
     assert inbox.claim("c", OWNER) is None
     assert inbox.claim("b", OWNER) is not None
+
+
+def queued(job_id: str) -> Envelope:
+    return envelope(job_id, lane="outbox:7")
+
+
+def do(inbox: Inbox, *job_ids: str) -> str | None:
+    """Do these jobs, each handed out by the end of the one before. Returns the one that is handed out then."""
+    following = None
+    for job_id in job_ids:
+        assert following in {None, job_id}
+        assert inbox.claim(job_id, OWNER) is not None
+        ticket = inbox.finish(job_id).following
+        following = None if ticket is None else ticket.job_id
+    return following
+
+
+def test_what_a_job_queues_comes_right_after_it_and_before_what_its_user_wrote_meanwhile(
+    inbox: Inbox,
+) -> None:
+    for command in ("a", "b"):
+        inbox.accept(envelope(command))
+    assert inbox.claim("a", OWNER) is not None
+    for job_id in ("a1", "a2"):
+        assert inbox.accept(queued(job_id), after="a").ticket is None
+    assert inbox.accept(queued("of somebody else's job"), after="z").ticket is None
+    inbox.finish("a")
+    assert inbox.claim("a1", OWNER) is not None
+    assert inbox.accept(queued("a1x"), after="a1").ticket is None
+    assert inbox.accept(queued("a2"), after="a").status is Acceptance.KNOWN
+    inbox.finish("a1")
+    assert do(inbox, "a1x", "a2", "b", "of somebody else's job") is None
+
+
+def test_what_a_job_queues_has_room_in_a_lane_that_is_full(inbox: Inbox) -> None:
+    for number in range(LANE_LENGTH_MAX):
+        inbox.accept(envelope(str(number)))
+    assert inbox.accept(queued("from elsewhere")).status is Acceptance.FULL
+    assert inbox.claim("0", OWNER) is not None
+    receipts = [inbox.accept(queued(f"of-{number}"), after="0") for number in range(2 * LANE_LENGTH_MAX + 1)]
+    assert [receipt.status for receipt in receipts[:-1]] == [Acceptance.ACCEPTED] * 2 * LANE_LENGTH_MAX
+    assert receipts[-1].status is Acceptance.FULL
+
+
+def test_a_queued_job_that_is_to_be_done_later_holds_up_no_command_and_is_overtaken_by_no_queued_job(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    for command in ("a", "b", "c"):
+        inbox.accept(envelope(command))
+    assert inbox.claim("a", OWNER) is not None
+    for job_id in ("a1", "a2"):
+        inbox.accept(queued(job_id), after="a")
+    inbox.finish("a")
+    assert inbox.claim("a1", OWNER) is not None
+    assert inbox.release("a1", OWNER, delay_seconds=60, later=True)
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["b"]
+    assert inbox.claim("b", OWNER) is not None
+    inbox.accept(queued("b1"), after="b")
+    inbox.finish("b")
+    assert do(inbox, "c") is None
+    make_due(client, "a1")
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a1"]
+    assert do(inbox, "a1", "a2", "b1") is None
+
+
+def test_a_command_that_waits_for_what_it_queued_does_not_wait_for_ever(inbox: Inbox) -> None:
+    inbox.accept(envelope("a"))
+    assert inbox.claim("a", OWNER) is not None
+    inbox.accept(queued("a1"), after="a")
+    assert inbox.release("a", OWNER, delay_seconds=60, later=True)
+    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a1"]
+
+
+def test_a_job_that_is_put_off_has_its_place_from_when_its_time_has_come(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    inbox.accept(envelope("a"))
+    assert inbox.claim("a", OWNER) is not None
+    for _ in range(2):
+        inbox.accept(queued("a1"), after="a", delay_seconds=3600)
+    inbox.finish("a")
+    inbox.accept(envelope("b"))
+    assert inbox.rescue(10, shut=["balances"])[1] == []
+    assert inbox.size() == 2
+    assert (client.zscore("ballast:inbox:due", "a1") or 0) > time.time() * 1000 + 3_500_000
+    make_due(client, "a1")
+    assert "a1" not in {ticket.job_id for ticket in inbox.rescue(10)[1]}
+    inbox.accept(envelope("c"))
+    assert do(inbox, "b", "a1", "c") is None
+    assert client.keys("ballast:inbox:lane:*") == []
 
 
 def test_users_do_not_wait_for_each_other(inbox: Inbox) -> None:
@@ -322,6 +413,20 @@ def test_a_notice_is_handed_to_the_answer_or_to_the_finish_or_is_untrue(inbox: I
     assert inbox.notice_of("a") == 77
     assert inbox.finish("a").notice == 77
     assert not inbox.note_notice("a", 78)
+
+
+def test_a_notice_goes_on_to_the_job_that_its_own_queued(inbox: Inbox) -> None:
+    inbox.accept(envelope("press"))
+    inbox.claim("press", OWNER)
+    inbox.note_notice("press", 55)
+    inbox.pass_notice("press", "done by now")
+    inbox.accept(queued("job"), after="press")
+    inbox.pass_notice("press", "job")
+    assert inbox.finish("press").notice is None
+    claim = inbox.claim("job", OWNER)
+    assert claim is not None
+    assert claim.envelope.told_to_wait
+    assert inbox.finish("job").notice == 55
 
 
 def test_a_process_that_leaves_gives_back_what_it_holds_at_once(inbox: Inbox) -> None:

@@ -134,7 +134,7 @@ def test_two_relays_side_by_side_take_each_job_once_and_in_order(
         ]
         assert sum(pool.map(Relay.run, relays)) == 120
     for user in (ANN, BEN):
-        lane = cast(list[bytes], bench.client.lrange(f"ballast:inbox:lane:outbox:{user}", 0, -1))
+        lane = cast(list[bytes], bench.client.lrange(f"ballast:inbox:lane:user:{user}", 0, -1))
         numbers = [int(job_id.split(b"-")[1]) for job_id in lane]
         assert (len(numbers), numbers) == (60, sorted(numbers))
     assert bench.client.llen("replies") == 2

@@ -18,7 +18,7 @@ def told(client: redis.Redis) -> str:
 def test_a_breaker_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: redis.Redis) -> None:
     client.rpush("ballast:breaker", "closed")
     lines = told(client).splitlines()
-    assert lines[0] == "<b>The database was not probed yet.</b>"
+    assert lines[0] == "<b>The database was not looked at lately.</b>"
     assert lines[1].startswith("Breaker: unknown, for what Redis holds of it cannot be read")
     assert "Waiting: 0 jobs" in lines
     client.delete("ballast:breaker")

@@ -49,6 +49,14 @@ def test_an_open_breaker_outweighs_an_answer_of_a_moment_ago() -> None:
     assert database_state(breaker(BreakerState.DISABLED), well, 200.0) is DatabaseState.OK
 
 
+def test_what_nobody_looked_at_lately_is_unknown_but_that_the_breaker_lets_nothing_through() -> None:
+    well = {**FAILED, "ok": True}  # probed at 100
+    for probe in (well, FAILED):
+        assert database_state(breaker(), probe, None, 101.0) is DatabaseState.UNKNOWN
+    assert database_state(breaker(), well, 102.0, 101.0) is DatabaseState.OK
+    assert database_state(breaker(BreakerState.OPEN), well, None, 101.0) is DatabaseState.UNAVAILABLE
+
+
 def test_missing_tables_stand_though_the_database_answers() -> None:
     unmigrated = {**FAILED, "kind": None, "missing_tables": ["users"]}
     assert database_state(breaker(), unmigrated, 200.0) is DatabaseState.UNAVAILABLE

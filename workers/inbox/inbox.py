@@ -9,7 +9,7 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
 
     job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, ready_at, reply,
                          failure, sent, uncertain, unavailable, tries, begun, asked, told, notice,
-                         unknown_since
+                         unknown_since; beside, followed_by; joins, main
     lane:<lane>   list   ids in the order they came; the head is the one in flight
     all           zset   id -> time of intake, for size and age
     due           zset   id -> when the rescuer looks at it again
@@ -50,7 +50,7 @@ from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
 from workers import totals
 from workers.inbox.publisher import message_parts
-from workers.jobs import INSTALLED, QUEUES, Envelope, Quarantine, queue_of
+from workers.jobs import INSTALLED, QUEUES, Envelope, Quarantine, main_lane, queue_of
 from workers.last_answers import LastAnswers
 from workers.telegram.pacer import TURN_LUA, TURN_SECONDS
 
@@ -181,6 +181,8 @@ class Offer:
     failure -- it is wrong from the start: it is recorded as failed, not done.
     size_max -- jobs the inbox may hold for this one still to be taken.
     waited_seconds -- since it was queued elsewhere: its deadline runs from then.
+    after -- the job that queues it and is being done: it gets the place behind that one, if that is in the same lane.
+    delay_seconds -- it comes only then, and its deadline runs from then.
     """
 
     envelope: Envelope
@@ -188,6 +190,8 @@ class Offer:
     dialogue: DialogueStep | None = None
     size_max: int = SIZE_MAX
     waited_seconds: float = 0.0
+    after: str | None = None
+    delay_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -313,9 +317,12 @@ class Inbox:
         failure: str | None = None,
         dialogue: DialogueStep | None = None,
         size_max: int = SIZE_MAX,
+        after: str | None = None,
+        delay_seconds: float = 0.0,
     ) -> Receipt:
         """Put one job on record; the arguments are those of an `Offer`."""
-        (receipt,) = self.accept_many([Offer(envelope, failure, dialogue, size_max)])
+        offer = Offer(envelope, failure, dialogue, size_max, after=after, delay_seconds=delay_seconds)
+        (receipt,) = self.accept_many([offer])
         return receipt
 
     def accept_many(self, offers: Sequence[Offer], *, publish: bool = False) -> list[Receipt]:
@@ -397,6 +404,7 @@ class Inbox:
         begun: bool = False,
         count_delivery: bool = True,
         tell: bool = False,
+        later: bool = False,
         balances: Iterable[SeenBalance] = (),
         seen_at_ms: int = 0,
     ) -> bool:
@@ -405,6 +413,8 @@ class Inbox:
         begun -- what it did may stand, so it is not to be answered as one that did nothing.
         count_delivery -- False where the delivery says nothing about the job itself, such as an unavailable database.
         tell -- it waits for the database, and so does what is behind it in its lane: their users are to be told.
+        later -- it asked for the delay: what its user writes does not wait for that, nor does what it queued if it is a
+            command. Queued jobs of its lane go on beside that, in their order.
         balances, seen_at_ms -- as with `finish`: of a job that is done but for its answer.
         """
         changes = {
@@ -426,6 +436,7 @@ class Inbox:
                     int(tell),
                     seen_at_ms,
                     len(kept),
+                    int(later),
                     *(item for pair in kept.items() for item in pair),
                     *as_arguments(balances),
                 ]
@@ -480,6 +491,13 @@ class Inbox:
         """The message that told the user this job is queued, if one did yet."""
         value = self._redis.hget(f"ballast:inbox:job:{job_id}", "notice")
         return None if value is None else int(value)
+
+    def pass_notice(self, job_id: str, to: str) -> None:
+        """What told the user that this job is queued tells them the same of the one that it queued."""
+        notice = self.notice_of(job_id)
+        if notice is not None and self.note_notice(to, notice):
+            self.take_late([to])
+            self._redis.hdel(f"ballast:inbox:job:{job_id}", "notice")
 
     def is_first_to_tell(self, what: str, job_id: str) -> bool:
         """Whether no other job told somebody of this: one of the presses on a card does, whichever is done first."""
@@ -667,6 +685,9 @@ def _accept_arguments(offer: Offer, record: str, *, publish: bool) -> list[str |
     return [
         envelope.job_id,
         envelope.lane,
+        main_lane(envelope.lane) or "",
+        offer.after or "",
+        round(1000 * offer.delay_seconds),
         queue,
         envelope.kind,
         record,

@@ -53,6 +53,7 @@ from workers.jobs.jobs import (
     enqueued_lane,
     job_id_of_update,
     lane_by_field,
+    main_lane,
     queue_of,
     reference_of,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "enqueued_lane",
     "job_id_of_update",
     "lane_by_field",
+    "main_lane",
     "queue_of",
     "reference_of",
     "task_name",

@@ -17,6 +17,8 @@ from workers.origins import Origin
 APPS_LANE = "app:"
 """What lanes begin with that are a field's of an app's jobs."""
 
+_QUEUED_LANE = "outbox:"
+
 LANE_VALUE_LENGTH_MAX = 80
 
 
@@ -109,14 +111,22 @@ class Envelope(BaseModel):
 
 
 def enqueued_lane(job_id: str, kind: str, fields: Mapping[str, Any], telegram_id: int | None) -> str:
-    """The lane of a job that another one, a transaction or a webhook enqueued: its user's own for such jobs, beside
-    that of what they write, so that it holds up no command; or that of a field, if an app says so. A job that is
-    nobody's is alone in its lane.
+    """The lane of a job that another one, a transaction or a webhook enqueued: its user's own for such jobs, or that of
+    a field, if an app says so. A job that is nobody's is alone in its lane.
+
+    A user's own for such jobs is empty most of the time, for they take their turn in the `main_lane`.
     """
     by_field = lane_by_field(job_id, kind, fields)
     if by_field is not None:
         return by_field
-    return job_id if telegram_id is None else f"outbox:{telegram_id}"
+    return job_id if telegram_id is None else f"{_QUEUED_LANE}{telegram_id}"
+
+
+def main_lane(lane: str) -> str | None:
+    """The lane of what a user writes and presses, where the jobs of `lane` take their turn unless one of them asked to
+    be done later; None if `lane` is not a user's for queued jobs.
+    """
+    return f"user:{lane.removeprefix(_QUEUED_LANE)}" if lane.startswith(_QUEUED_LANE) else None
 
 
 def lane_by_field(job_id: str, kind: str, fields: Mapping[str, Any]) -> str | None:

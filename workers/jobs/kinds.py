@@ -29,7 +29,9 @@ WRITING_KINDS = tuple(
 
 TOLD_TO_WAIT = frozenset(
     kind
-    for kind in DATABASE_KINDS
-    if (built_in := INSTALLED.handlers[kind].built_in) is None or built_in.waiting is not None
+    for kind, handler in INSTALLED.handlers.items()
+    if (kind in DATABASE_KINDS if handler.built_in is None else handler.built_in.waiting is not None)
 )
-"""Kinds whose people are told that their command is saved: those that need the database and answer somebody."""
+"""Kinds whose people are told that their command is saved: those that need the database and answer somebody, and the
+press of an app's button, which may wait behind them.
+"""

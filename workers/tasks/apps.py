@@ -48,6 +48,7 @@ from workers.jobs import (
 )
 from workers.not_now import NotNow
 from workers.origins import Origin, messages_of
+from workers.periodic_runs import lane_of
 from workers.periods import period_of
 from workers.profiles import profile_of
 from workers.tasks.job_task import make_task
@@ -360,8 +361,8 @@ def _question(work: Work[Job], ask: Ask) -> JobDialogue:
     return dialogue_of(ask, job_id=work.job_id, user_id=user_id, origin=origin)
 
 
-def _enqueue(work: Work[Job], job: Job, key: str | None) -> None:
-    """Have a job done next, by the key that it was given."""
+def _enqueue(work: Work[Job], job: Job, key: str | None, delay_seconds: float = 0.0) -> None:
+    """Have a job done next, or after so many seconds, by the key that it was given."""
     if job.kind not in JOB_TYPES:
         raise JobInvalid(f"{job.kind}: expected a job of workers.jobs, or of an app of BALLAST_APPS")
     worker, written = process.current(), fingerprint(job.kind, job.model_dump_json())
@@ -374,10 +375,17 @@ def _enqueue(work: Work[Job], job: Job, key: str | None) -> None:
                 f"key: {key} came before with another job; expected the same one, or another key"
             )
         job_id = keys.job_id_of(key)
-    accept(work, job, job_id)
+    accept(work, job, job_id, delay_seconds=delay_seconds)
 
 
-def accept(work: Work[Any], job: Job, job_id: str, *, pressed_message_id: int | None = None) -> Acceptance:
+def accept(
+    work: Work[Any],
+    job: Job,
+    job_id: str,
+    *,
+    pressed_message_id: int | None = None,
+    delay_seconds: float = 0.0,
+) -> Acceptance:
     """Take a job on record, for the chat of this one, and for its own user or else this one's.
 
     Raises NotNow if there is no room.
@@ -391,7 +399,7 @@ def accept(work: Work[Any], job: Job, job_id: str, *, pressed_message_id: int | 
         origin=work.origin,
         message_id=pressed_message_id,
     )
-    receipt = worker.inbox.accept(envelope)
+    receipt = worker.inbox.accept(envelope, after=work.job_id, delay_seconds=delay_seconds)
     if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
         raise NotNow(NO_ROOM_SECONDS)
     if receipt.ticket is not None:
@@ -421,7 +429,7 @@ def tick(kind: str) -> None:
         return  # of a release before
     worker = process.current()
     period = period_of(periodic, redis_time(worker.redis))
-    lane = f"every:{kind}"
+    lane = lane_of(kind)
     if period is None or worker.inbox.is_waiting(lane):
         return
     receipt = worker.inbox.accept(Envelope.of(JOB_TYPES[kind](), job_id=f"every-{kind}-{period}", lane=lane))

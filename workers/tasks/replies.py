@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ballast.messages import Message
 from workers import process
-from workers.app_buttons import AppButtons
+from workers.app_buttons import AppButtons, job_id_of_button
 from workers.execution import Work
 from workers.inbox import Acceptance
 from workers.jobs import INSTALLED, JOB_TYPES, DeliverReply, PressAppButton
@@ -34,5 +34,9 @@ def press(work: Work[PressAppButton]) -> list[Message]:
     if pressed.owner_id != work.job.telegram_id:
         return work.toast(NOT_YOURS, matters=False)
     job = JOB_TYPES[pressed.kind].decode(pressed.fields)
-    status = accept(work, job, f"button-{work.job.token}", pressed_message_id=work.message_id)
-    return [] if status is Acceptance.ACCEPTED else work.toast(PRESSED_BEFORE, matters=False)
+    job_id = job_id_of_button(work.job.token)
+    status = accept(work, job, job_id, pressed_message_id=work.message_id)
+    if status is not Acceptance.ACCEPTED:
+        return work.toast(PRESSED_BEFORE, matters=False)
+    process.current().inbox.pass_notice(work.job_id, job_id)
+    return []

@@ -81,7 +81,7 @@ async def test_send_asks_for_what_is_missing(stack: Stack, telegram: TelegramCon
     question = await say(telegram, alice, "3,5 tea")
     assert "Send 3.50 CREDIT to “Boris”?" in question.text
     await say(telegram, alice, "/send")
-    assert "Left" in (await say(telegram, alice, "/cancel")).text
+    assert "Cancelled" in (await say(telegram, alice, "/cancel")).text
     # The question above is still open, and /cancel is for that too.
     assert "Your transfer is cancelled" in (await say(telegram, alice, "/cancel")).text
     await assert_shown(telegram, alice, question, question.buttons[0][1], "cancelled before")

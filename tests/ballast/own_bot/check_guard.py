@@ -12,6 +12,9 @@ from ballast.testing import Database, Telegram
 @pytest.mark.asyncio
 async def test_the_guard_on_a_database_that_fails(ballast_database: Database) -> None:
     ballast_database.query("CREATE TABLE bought (thing text)")
+    assert ballast_database.query("SELECT * FROM bound_bot") == [], (
+        "it belongs to no bot that runs in this folder"
+    )
 
     def buy(thing: str) -> None:
         def work(tx: Tx) -> None:

@@ -1,5 +1,6 @@
 -- Take jobs on record, in the order they come.
--- ARGV: grace_ms, lane_max, then for each job fifteen: id, lane, queue, kind, envelope, total_max, failure ('' = none),
+-- ARGV: grace_ms, lane_max, then for each job eighteen: id, lane, main lane ('' = none), the job that queued it ('' = none),
+--       for how long it is put off (ms), queue, kind, envelope, total_max, failure ('' = none),
 --       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), its ttl_seconds, waited_ms,
 --       and Celery's message in three parts, between which its place belongs ('' = the caller publishes it)
 -- Returns for each {status}, or {status, id, queue, kind, place} where the caller is to publish the job now, or
@@ -7,15 +8,19 @@
 local grace_ms, lane_max = tonumber(ARGV[1]), tonumber(ARGV[2])
 local today = math.floor(time[1] / DAY)
 
-local function accept(id, lane, queue, kind, envelope, total_max, failure, dialogue, expected, following, dialogue_ttl,
-    waited_ms, message_begin, message_middle, message_end)
+local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, total_max, failure, dialogue, expected,
+    following, dialogue_ttl, waited_ms, message_begin, message_middle, message_end)
   if redis.call('SISMEMBER', done_key(today), id) == 1 or redis.call('SISMEMBER', done_key(today - 1), id) == 1 then
     return {'done'}
   end
   if redis.call('EXISTS', job_key(id)) == 1 then
     return {'known'} -- should its first intake have died before the publish, the rescuer does it
   end
-  if redis.call('LLEN', lane_key(lane)) >= lane_max then
+  local lane, delay = lane_now(beside, main), tonumber(delay_ms)
+  -- What the lane's own job queues cannot wait for room in it, or the job would wait for itself.
+  if lane == main and after ~= '' and redis.call('LLEN', lane_key(lane)) >= 2 * lane_max then lane = beside end
+  local room = lane == main and after ~= '' and 2 * lane_max or lane_max
+  if delay == 0 and redis.call('LLEN', lane_key(lane)) >= room then
     redis.call('HINCRBY', TOTALS, 'jobs_refused|full', 1)
     return {'full'}
   end
@@ -37,9 +42,17 @@ local function accept(id, lane, queue, kind, envelope, total_max, failure, dialo
     end
   end
   if failure ~= '' then redis.call('HSET', job_key(id), 'failure', failure) end
-  redis.call('ZADD', ALL, now - waited_ms, id)
+  redis.call('ZADD', ALL, now - waited_ms + delay, id)
   redis.call('HINCRBY', TOTALS, 'jobs_accepted|' .. kind, 1)
-  if redis.call('RPUSH', lane_key(lane), id) == 1 then
+  if main ~= '' then redis.call('HSET', job_key(id), 'beside', beside) end
+  if delay > 0 then
+    -- It comes when its time has come: until then it is in a lane of its own.
+    redis.call('HSET', job_key(id), 'lane', 'later:' .. id, 'joins', beside, 'main', main)
+    redis.call('RPUSH', lane_key('later:' .. id), id)
+    redis.call('ZADD', DUE, now + delay, id)
+    return {'accepted'}
+  end
+  if enter_lane(id, lane, after) == 1 then
     local ticket = mark_published(id, grace_ms)
     if message_begin ~= '' then
       local message = message_begin .. ticket[4] .. message_middle .. ticket[4] .. message_end
@@ -55,8 +68,8 @@ local function accept(id, lane, queue, kind, envelope, total_max, failure, dialo
 end
 
 local receipts = {}
-for first = 3, #ARGV, 15 do
-  local receipt = accept(unpack(ARGV, first, first + 14))
+for first = 3, #ARGV, 18 do
+  local receipt = accept(unpack(ARGV, first, first + 17))
   receipts[#receipts + 1] = receipt
   if receipt[1] == 'conflict' then break end
 end

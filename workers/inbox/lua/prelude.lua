@@ -43,6 +43,28 @@ local function let_go(id)
   end
 end
 
+-- The lane in which a job takes its turn. One that was queued for a person has two: `main`, where what they write is, and
+-- `lane` beside that, as long as jobs wait there. Any other has `lane`, and '' for `main`.
+local function lane_now(lane, main)
+  if main == '' or redis.call('EXISTS', lane_key(lane)) == 1 then return lane end
+  return main
+end
+
+-- Put a job in a lane: right behind `after`, which queued it, and what that queued before; at the end if that is not in the
+-- lane. Returns how many are in it.
+local function enter_lane(id, lane, after)
+  if after ~= '' and redis.call('HGET', job_key(after), 'lane') == lane then
+    local last = redis.call('HGET', job_key(after), 'followed_by') or after
+    local length = redis.call('LINSERT', lane_key(lane), 'AFTER', last, id)
+    if length < 1 then length = redis.call('LINSERT', lane_key(lane), 'AFTER', after, id) end
+    if length > 0 then
+      redis.call('HSET', job_key(after), 'followed_by', id)
+      return length
+    end
+  end
+  return redis.call('RPUSH', lane_key(lane), id)
+end
+
 -- The job waits for the database, and so does what is behind it in its lane: their user is to be told, once for each.
 local function note_untold(id)
   for _, waiting in ipairs(redis.call('LRANGE', lane_key(redis.call('HGET', job_key(id), 'lane')), 0, -1)) do

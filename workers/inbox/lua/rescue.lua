@@ -11,6 +11,21 @@ local function is_shut(id)
   return shut[queue] or (queue ~= 'replies' and shut[redis.call('HGET', job_key(id), 'kind')])
 end
 
+local function is_put_off(id) return redis.call('HEXISTS', job_key(id), 'joins') == 1 end
+
+-- A job's time has come: it goes to the end of its lane. Returns whether it is its turn.
+local function is_its_turn(id)
+  if not is_put_off(id) then return true end
+  local fields = redis.call('HMGET', job_key(id), 'joins', 'main', 'lane')
+  local lane = lane_now(fields[1], fields[2])
+  first_write('DEL', lane_key(fields[3]))
+  redis.call('HSET', job_key(id), 'lane', lane)
+  redis.call('HDEL', job_key(id), 'joins', 'main')
+  if enter_lane(id, lane, '') == 1 then return true end
+  redis.call('ZREM', DUE, id)
+  return false
+end
+
 -- Where nobody at all has beaten lately it was Redis that stood still, not they: give them time to be heard.
 local newest = redis.call('ZREVRANGE', OWNERS, 0, 0, 'WITHSCORES')
 if newest[2] and now - tonumber(newest[2]) > 0.75 * dead_after_ms then
@@ -55,7 +70,7 @@ local tickets = {}
 local horizon = #ARGV < 5 and now or now + grace_ms
 local due = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', horizon, 'LIMIT', 0, limit)) do
-  if tonumber(redis.call('ZSCORE', DUE, id)) <= now or is_shut(id) then due[#due + 1] = id end
+  if tonumber(redis.call('ZSCORE', DUE, id)) <= now or (is_shut(id) and not is_put_off(id)) then due[#due + 1] = id end
 end
 for _, id in ipairs(due) do
   local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'published', 'waits_in')
@@ -63,7 +78,7 @@ for _, id in ipairs(due) do
     redis.call('ZREM', DUE, id)
   elseif fields[2] and redis.call('ZSCORE', OWNERS, fields[2]) then
     first_write('ZADD', DUE, now + lease_ms, id) -- a long job of a live process
-  else
+  elseif is_its_turn(id) then
     if fields[2] then let_go(id) end
     local queue = fields[4]
     local overtaken = queue and tonumber(redis.call('HGET', CLAIMED, queue) or '0') > tonumber(fields[3])
