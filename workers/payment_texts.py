@@ -1,4 +1,6 @@
-"""What people are told of payments while the bot sells nothing: a receipt to who paid, an alarm to the admins."""
+"""What people are told of payments: a receipt to who paid, an alarm to the admins. While no app handles payments, they
+also say that no balance has changed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from decimal import Decimal
 from dbcore.payments import PaymentKind
 from dbcore.text import one_line
 from workers.command_names import mention
-from workers.jobs import RecordPayment
+from workers.jobs import INSTALLED, RecordPayment
 from workers.phrases import escape
 
 STARS = "XTR"
@@ -39,13 +41,18 @@ _WITHOUT_DECIMALS = frozenset(
 _WITH_THREE_DECIMALS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 
 
+_APP_HANDLES_THEM = INSTALLED.handlers[RecordPayment.kind].replaced_by is not None
+"""An app's function replaces RecordPayment, so only the app knows whether a balance has changed."""
+
+
 def receipt(job: RecordPayment) -> str:
     charge = f"Charge ID: <code>{_line(job.charge_id)}</code>"
     if PaymentKind(job.event) is PaymentKind.REFUNDED:
-        return f"Your payment of <b>{_price(job)}</b> was refunded.\n{charge}\nYour balance has not changed."
-    return (
-        f"We received your payment of <b>{_price(job)}</b>.\n{charge}\n"
-        "This bot does not sell anything yet, so your balance has not changed. The admins have been told. "
+        return f"Your payment of <b>{_price(job)}</b> was refunded.\n{charge}" + _unless_handled(
+            "\nYour balance has not changed."
+        )
+    return f"We received your payment of <b>{_price(job)}</b>.\n{charge}" + _unless_handled(
+        "\nThis bot does not sell anything yet, so your balance has not changed. The admins have been told. "
         "If you contact them about a refund, quote the charge ID."
     )
 
@@ -55,10 +62,11 @@ def alarm(job: RecordPayment) -> str:
     who = f"User <code>{job.telegram_id}</code>"
     charge = f"Charge ID: <code>{_line(job.charge_id)}</code>"
     if PaymentKind(job.event) is PaymentKind.REFUNDED:
-        return (
-            f"{who} was refunded {_price(job)}.\n{charge}\n"
-            f"No balance has changed.{mention('debit', ' If you credited this payment, use {}.')}"
+        return f"{who} was refunded {_price(job)}.\n{charge}" + _unless_handled(
+            f"\nNo balance has changed.{mention('debit', ' If you credited this payment, use {}.')}"
         )
+    if _APP_HANDLES_THEM:
+        return f"{who} paid {_price(job)}.\n{charge}"
     return (
         f"{who} paid {_price(job)}, but this bot does not process payments yet.\n{charge}\n"
         f"No balance has changed. {_refund(job)}{mention('credit', ', or use {}')}."
@@ -70,7 +78,7 @@ def doubtful(job: RecordPayment) -> str:
     did = "a refund" if PaymentKind(job.event) is PaymentKind.REFUNDED else "a payment"
     return (
         f"Telegram reported {did} of <b>{_price(job)}</b>, but we have another record of it. "
-        f"Your balance has not changed. The admins have been told and will check it.\n"
+        f"{_unless_handled('Your balance has not changed. ')}The admins have been told and will check it.\n"
         f"Charge ID: <code>{_line(job.charge_id)}</code>"
     )
 
@@ -95,9 +103,13 @@ def unreadable_alarm(reference: str, telegram_id: int | None) -> str:
 def contradiction(job: RecordPayment) -> str:
     return (
         f"Telegram reported the charge <code>{_line(job.charge_id)}</code> again ({job.event}), with another payer, "
-        f"amount or currency: user <code>{job.telegram_id}</code>, {_price(job)}. The first report was kept. "
-        "No balance has changed."
+        f"amount or currency: user <code>{job.telegram_id}</code>, {_price(job)}. The first report was kept."
+        f"{_unless_handled(' No balance has changed.')}"
     )
+
+
+def _unless_handled(text: str) -> str:
+    return "" if _APP_HANDLES_THEM else text
 
 
 def _refund(job: RecordPayment) -> str:
