@@ -154,6 +154,7 @@ class JobContext(Context):
         self._profile = profile
         self._enqueue = enqueue
         self._built_in = built_in
+        self._has_called_built_in = False
 
     @property
     def user(self) -> User:
@@ -214,12 +215,12 @@ class JobContext(Context):
     def built_in(self, job: Job | None = None) -> BuiltInAnswer:
         """Do what Ballast does, in a function that replaces a job or a periodic job of its own. However often the
         function is run, money moves once. Return what this returns, alone or in a list with other answers: it is what
-        people are told. Call it once.
+        people are told. Call it once. It needs as much of the database as Ballast's own function does.
 
         job -- the same job with other fields, the same ones in each attempt. Default: as it came.
 
         Raises what Ballast's own function raises, for which the job waits or fails: let it rise. UsageError if this
-        function replaces nothing.
+        function replaces nothing, at a second call, and for a job that cannot be.
 
             @app.job(DecideTransfer, replace=True)
             def decide(ctx: JobContext, job: DecideTransfer) -> list[BuiltInAnswer | Reply]:
@@ -229,6 +230,9 @@ class JobContext(Context):
             raise UsageError(
                 f"{self.kind} replaces nothing of Ballast's own: it was not registered with replace="
             )
+        if self._has_called_built_in:
+            raise UsageError(f"{self.kind} calls ctx.built_in twice: keep what the first call returns")
+        self._has_called_built_in = True
         answer = self._built_in(job)
         self.has_effects = True
         return answer

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError
 
 TEXTS = frozenset(
     {"text", "reason", "memo", "first_name", "username", "recipient", "error", "raw", "arguments", "update"}
@@ -82,6 +83,18 @@ class Job(BaseModel):
         what was asked in time may be done late.
         """
         return None
+
+
+J = TypeVar("J", bound=Job)
+
+
+def checked(job: J) -> J:
+    """The job, with its fields checked as if it came just now: `model_copy` checks none. Raises JobInvalid."""
+    try:
+        fields = job.model_dump(mode="json", warnings=False)
+    except PydanticSerializationError as error:
+        raise JobInvalid(f"{task_name(job.kind)}: {error}") from None
+    return type(job).decode({**dict.fromkeys(vars(job), ""), **fields})
 
 
 class TelegramUpdate(Job):

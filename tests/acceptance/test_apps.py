@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from ballast.builtin import button_data
+from ballast.builtin.broadcasts import ChooseBroadcasts
+from ballast.builtin.jobs import MEMO_LENGTH_MAX
+from ballast.builtin.status import ShowDatabaseStatus
+from ballast.builtin.transfers import CreateTransfer, DecideTransfer
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
@@ -17,11 +21,17 @@ from tests.acceptance.people import (
     assert_audit_passes,
     assert_shown,
     balances,
+    call,
     pause,
+    register,
     resume,
     say,
 )
 from workers.app_buttons import AppButtons, PressedJob
+from workers.inbox.inbox import UNKNOWN_KIND_SECONDS
+
+Hurried = Callable[[Callable[[], bool], str], Awaitable[None]]
+"""Until it is done, with the waits between the tries of a job made short."""
 
 FAILED = "Something went wrong, and it is our fault."
 
@@ -76,12 +86,34 @@ APPS = "tests.acceptance.corner_shop:app"
 
 
 async def taken_by_the_release_before(stack: Stack, telegram: TelegramControl, ann: int) -> None:
-    """A job that a frontend without the toll takes, and that waits for workers with it."""
+    """Jobs that a frontend without the toll takes, and that wait for workers with it."""
     stack.start("frontend")
     await telegram.send_text(ann, "/balance")
+    await telegram.send_text(ADMIN_ID, "/dbstatus")
     await telegram.wait_until_acknowledged()
     stack.stop("frontend")
     stack.env["BALLAST_APPS"] = f"{APPS},tests.acceptance.toll:app"
+
+
+async def is_switched_off(stack: Stack, telegram: TelegramControl, hurried: Hurried) -> None:
+    """What waits of a kind that an app switches off waits for workers that know it, and not for ever."""
+    switched_off = f'"kind":"{ShowDatabaseStatus.kind}"'.encode()
+
+    def noted() -> list[str]:
+        keys = [bytes(key).decode() for key in stack.redis.keys("ballast:inbox:job:*")]  # type: ignore[arg-type]  # not decoded
+        records = {key: stack.redis.hgetall(key) for key in keys}
+        return [
+            key
+            for key, record in records.items()
+            if b"unknown_since" in record and switched_off in record[b"envelope"]
+        ]
+
+    await hurried(lambda: len(noted()) == 1, "a worker was handed it")
+    stack.redis.hincrby(noted()[0], "unknown_since", -1000 * UNKNOWN_KIND_SECONDS)
+    await hurried(lambda: bool(stack.query("SELECT 1 FROM failed_operations")), "it has failed")
+    await telegram.wait_for_message(ADMIN_ID, lambda message: message.text.startswith(FAILED))
+    unknown = await say(telegram, ADMIN_ID, "/dbstatus")
+    assert unknown.text.startswith("I do not know /dbstatus.")
 
 
 async def pay_a_toll(stack: Stack, telegram: TelegramControl, ann: int, bob: int) -> None:
@@ -107,8 +139,25 @@ async def pay_a_toll(stack: Stack, telegram: TelegramControl, ann: int, bob: int
         telegram, ann, history, button_data.history(ann, 1), "I do not know this button any more"
     )
 
+    # An operator's credit and a payment, each once though the first attempt ends after it.
+    before = balances(stack)
+    call(stack, "workers.balances.adjust", {"telegram_id": bob, "amount": 10, "idempotency_key": "twice-ten"})
+    await telegram.wait_for_message(bob, lambda message: message.text == "Doubled.")
+    await telegram.pay(bob, 100, "charge-1")
+    await telegram.wait_for_message(bob, lambda message: message.text == "100 Stars are 1.00 CREDIT.")
+    await all_settled(stack, telegram)
+    assert balances(stack)[bob] == before[bob] + 20 + 100
+    told_bob = await answers(telegram, bob)
+    assert sum("You were credited 0.20 CREDIT" in text for text in told_bob) == 1
+    receipt = "We received your payment of 100 Telegram Stars.\nCharge ID: charge-1"
+    assert [text for text in told_bob if "charge-1" in text] == [receipt], "what the app does is not denied"
+    assert stack.query("SELECT count(*) FROM payment_events WHERE telegram_id = %s", bob) == [(1,)]
+    alarm = await telegram.wait_for_message(ADMIN_ID, lambda message: "charge-1" in message.text)
+    assert alarm.text.endswith("paid 100 Telegram Stars.\nCharge ID: charge-1")
+
     asked = await say(telegram, ADMIN_ID, f"/credit {bob} 5")
     assert asked.text == f"Asked by {ADMIN_ID}."
+    assert sum("charge-1" in text for text in await answers(telegram, ADMIN_ID)) == 1
     stack.start("bulk")
     await telegram.send_text(ADMIN_ID, "/broadcast News")
     await telegram.wait_for_message(ADMIN_ID, lambda message: message.text == "Read it twice.")
@@ -117,6 +166,46 @@ async def pay_a_toll(stack: Stack, telegram: TelegramControl, ann: int, bob: int
     ]
     assert drawn_up == ["News", "A draft:", "Read it twice."], "the preview is sent before any answer"
     stack.stop("bulk")
+
+
+async def misuse_what_is_built_in(
+    stack: Stack, telegram: TelegramControl, bob: int, hurried: Hurried
+) -> None:
+    """Nobody is told what is not so, and the failed job says what is wrong."""
+    (ben,) = await register(telegram, "Ben")
+    call(stack, "workers.balances.adjust", {"telegram_id": ben, "amount": 50})
+    await telegram.wait_for_message(ben, lambda message: message.text == "Doubled.")
+
+    def failed(kind: str) -> str:
+        rows = stack.query("SELECT error FROM failed_operations WHERE kind = %s ORDER BY id", kind)
+        return str(rows[-1][0]) if rows else ""
+
+    # Other fields at the second attempt, after the first has moved the money.
+    card = await say(telegram, ben, f"/send {bob} 0.05")
+    before = balances(stack)
+    await telegram.press_button(ben, card, "Yes, pay")
+    await hurried(lambda: bool(failed(DecideTransfer.kind)), "each attempt has raised")
+    assert "they must be the same in each attempt" in failed(DecideTransfer.kind)
+    await telegram.wait_for_message(ben, lambda message: message.text.startswith(FAILED))
+    assert (balances(stack)[ben], balances(stack)[bob]) == (before[ben] - 5, before[bob] + 5)
+    assert not any("Nothing was moved" in text for text in await answers(telegram, ben))
+
+    # Fields that no job can have.
+    memo = "x" * MEMO_LENGTH_MAX
+    assert (await say(telegram, ben, f"/send {bob} 0.05 {memo}")).text.startswith(FAILED)
+    assert "ctx.built_in: workers.transactions.create: memo: String should have at most" in failed(
+        CreateTransfer.kind
+    )
+    assert memo not in failed(CreateTransfer.kind)
+
+    # What writes, in a function that said that it only reads.
+    assert (await say(telegram, ben, "/stop")).text.startswith(FAILED)
+    assert "database='read': ctx.built_in needs database='write'" in failed(ChooseBroadcasts.kind)
+
+    # A refusal by the app, though something was done.
+    assert "refused_after_effects" not in stack.log("main")
+    assert (await say(telegram, ADMIN_ID, f"/credit {ben} 5 forbidden")).text == "Not for that."
+    assert "refused_after_effects" in stack.log("main")
 
 
 async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
@@ -144,6 +233,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     stack.start("frontend", "main", "light")
     stack.wait_ready(processes=3)
     await telegram.wait_for_message(ann, lambda message: message.text == "Ann has 0.00 CREDIT.")
+    await is_switched_off(stack, telegram, until)
     await say(telegram, ADMIN_ID, "/start")
 
     # Replies: text, HTML; a coroutine; a built-in that is replaced; what only admins have.
@@ -202,14 +292,16 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     assert (counted("refused"), counted("twice")) == (0, 1)
     letters = stack.query("SELECT kind, error FROM failed_operations ORDER BY id")
     assert [kind for kind, _ in letters] == [
+        ShowDatabaseStatus.kind,
         "corner.gift",
         "corner.fetch",
         "corner.fetch",
         "corner.fetch",
         "corner.command.twice",
     ]
-    assert letters[0][1].startswith("Discard: refused, and nobody waits for the answer: ")
-    assert [error.partition(":")[0] for _, error in letters[1:]] == [
+    assert letters[0][1].startswith(f"no worker knows the kind '{ShowDatabaseStatus.kind}'")
+    assert letters[1][1].startswith("Discard: refused, and nobody waits for the answer: ")
+    assert [error.partition(":")[0] for _, error in letters[2:]] == [
         "TimeoutError",
         "Discard",
         "UsageError",
@@ -234,6 +326,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
 
     # Ballast's own jobs.
     await pay_a_toll(stack, telegram, ann, bob)
+    await misuse_what_is_built_in(stack, telegram, bob, until)
 
     # What handlers ask. The last answer comes while the database is unavailable, below.
     await converse(stack, telegram, ann)
@@ -311,7 +404,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     refused = stack.command("ballast", "jobs", "run", "sweep")
     assert (refused.returncode, refused.stderr) == (
         1,
-        "ballast: expected one of corner.every.tidy; got 'sweep'\n",
+        "ballast: expected one of corner.every.tidy, toll.every.watch; got 'sweep'\n",
     )
 
     # Once in each period, whoever asks, and however often.

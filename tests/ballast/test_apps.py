@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 from telegram.ext import CommandHandler, ConversationHandler, MessageHandler, filters
 
-from ballast import App, Button, Job, JobContext, Reply, SettingsError, UsageError
+from ballast import App, BuiltInAnswer, Button, Job, JobContext, Reply, SettingsError, UsageError
 from ballast.apps import RESERVED, registry
 from ballast.builtin.broadcasts import (
     ChangeDraft,
@@ -23,7 +23,8 @@ from ballast.builtin.broadcasts import (
 )
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.replacing import JOBS
-from ballast.builtin.transfers import DecideTransfer, ShowHistory
+from ballast.builtin.transfers import CreateTransfer, DecideTransfer, ShowHistory
+from ballast.jobs import JobInvalid, checked
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
 from devstack.stack import ROOT
 from tests.programs import run_program
@@ -660,3 +661,46 @@ def test_a_handler_gets_its_apps_options_by_their_model() -> None:
     assert ctx.app_settings(Options).greeting == "Hello"
     with pytest.raises(UsageError, match="its app has no settings=Words"):
         ctx.app_settings(Words)
+
+
+def test_what_is_built_in_is_done_once_in_a_run() -> None:
+    unused: Any = None
+    done: list[Job | None] = []
+
+    def built_in(job: Job | None) -> BuiltInAnswer:
+        done.append(job)
+        return BuiltInAnswer(None, [])
+
+    ctx = JobContext(
+        kind="transactions.confirm",
+        job_id="1",
+        attempt=1,
+        database="write",
+        user=None,
+        profile=None,
+        settings=unused,
+        engine=unused,
+        enqueue=unused,
+        announce=unused,
+        built_in=built_in,
+    )
+    ctx.built_in()
+    with pytest.raises(UsageError, match=r"transactions\.confirm calls ctx\.built_in twice"):
+        ctx.built_in(Give(telegram_id=1))
+    assert done == [None]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"amount": 90.0}, "amount: Input should be a valid integer, got 90.0"),
+        ({"memo": "x" * 201}, "memo: String should have at most 200 characters"),
+        ({"ammount": 90}, "ammount: Extra inputs are not permitted"),
+        ({"amount": object()}, "Unable to serialize unknown type"),
+    ],
+)
+def test_a_job_with_other_fields_is_checked_as_one_that_comes(changed: dict[str, Any], said: str) -> None:
+    asked = CreateTransfer(telegram_id=8, recipient="@bob", amount=100, memo="lunch")
+    assert checked(asked) == asked
+    with pytest.raises(JobInvalid, match=f"transactions.create: {said}"):
+        checked(asked.model_copy(update=changed))

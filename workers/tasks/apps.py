@@ -12,14 +12,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from pydantic import ValidationError
 
 from ballast.asking import Ask
 from ballast.batch import BatchContext, Batched
 from ballast.builtin import button_data
-from ballast.builtin.replacing import SCHEDULED
-from ballast.context import JobContext, User
-from ballast.jobs import OWNER, Discard, Job, Snooze, TelegramUpdate
+from ballast.builtin.replacing import JOBS, SCHEDULED
+from ballast.context import Database, JobContext, User
+from ballast.jobs import OWNER, Discard, Job, Snooze, TelegramUpdate, checked
 from ballast.messages import Button as Shown
 from ballast.messages import Message
 from ballast.registered import Handler
@@ -29,6 +30,7 @@ from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
 from dbcore.last_known import LAST_KNOWN
+from dbcore.outcomes import RejectionReason
 from dbcore.redis_client import redis_time
 from dbcore.users import Profile
 from workers import handlers, process
@@ -56,6 +58,8 @@ from workers.tasks.job_task import make_task
 if TYPE_CHECKING:
     from telegram import Bot
 
+log = structlog.get_logger(__name__)
+
 MESSAGES_MAX = 10
 
 NO_ROOM_SECONDS = 5.0
@@ -75,6 +79,8 @@ def _run(handler: Handler, work: Work[Job]) -> list[Message] | Errand:
             raise
         raise _unknown(away) from away
     except Exception as error:  # noqa: BLE001  what it does not raise again is an answer
+        if isinstance(error, Refuse) and ctx.has_effects:
+            log.warning("refused_after_effects", kind=handler.kind)  # who asked reads the refusal alone
         return _ended_by(work, error)
 
 
@@ -221,15 +227,33 @@ def _built_in(handler: Handler, work: Work[Job]) -> Callable[[Job | None], Built
     return run
 
 
+_DATABASES: tuple[Database, ...] = ("none", "read", "write")
+"""Each needs what the ones before it need."""
+
+
 def _do_as_built_in(work: Work[Job], job: Job | None) -> BuiltInAnswer:
     if job is not None and type(job) is not type(work.job):
         raise UsageError(f"ctx.built_in: expected a {type(work.job).__name__}, got {type(job).__name__}")
-    own = work if job is None else replace(work, job=job)
+    declared, needed = INSTALLED.handlers[work.job.kind].database, JOBS[type(work.job)].database
+    if _DATABASES.index(declared) < _DATABASES.index(needed):
+        raise UsageError(
+            f"{work.job.kind} is declared with database={declared!r}: ctx.built_in needs database={needed!r}"
+        )
+    try:
+        own = work if job is None else replace(work, job=checked(job))
+    except JobInvalid as invalid:
+        raise UsageError(f"ctx.built_in: {invalid}") from None
     try:
         said = handlers.built_in_of(work.job.kind).apply(own)
     except JobFailed as failed:
         raise Discard(str(failed)) from failed
-    return BuiltInAnswer(work.outcomes[-1] if work.outcomes else None, said)
+    outcome = work.outcomes[-1] if work.outcomes else None
+    if outcome is not None and outcome.reason is RejectionReason.KEY_REUSED:
+        # What Ballast would say of it is that nothing was moved, which is not true of the attempt before.
+        raise UsageError(
+            f"ctx.built_in: {work.job.kind} was done before with other fields: they must be the same in each attempt"
+        )
+    return BuiltInAnswer(outcome, said)
 
 
 def _profile(job: Job) -> Profile | None:
