@@ -311,7 +311,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     refused = stack.command("ballast", "jobs", "run", "sweep")
     assert (refused.returncode, refused.stderr) == (
         1,
-        "ballast: expected one of corner.every.tidy; got 'sweep'\n",
+        "ballast: expected one of corner.every.tidy, toll.every.watch; got 'sweep'\n",
     )
 
     # Once in each period, whoever asks, and however often.
