@@ -487,7 +487,7 @@ class App:
     def handlers(self) -> list[Handler]:
         """All that it does."""
         return [
-            *(command.handler for command in self.commands if command.built_in is None),
+            *(command.handler for command in self.commands if command.declared is None),
             *self.jobs.values(),
             *(changed(handler, kind=kind) for handler in self.jobs.values() for kind in handler.aliases),
             *(periodic.handler for periodic in self.periodic),

@@ -40,7 +40,7 @@ def built_in_commands(apps: tuple[App, ...]) -> dict[str, Command]:
 
 
 def _word(command: Command) -> str:
-    return command.name if command.built_in is None else command.built_in.word
+    return command.name if command.declared is None else command.declared.word
 
 
 def _named(command: Command, to: Renamed) -> Command:
@@ -63,7 +63,7 @@ def _require_changeable(word: str, declared: dict[str, Command], app: App, how: 
 
 
 def _is_telegrams(command: Command) -> bool:
-    return command.built_in is not None and command.built_in.is_telegrams
+    return command.declared is not None and command.declared.is_telegrams
 
 
 def _require_one_each(found: dict[str, Command], renamed: dict[str, tuple[Renamed, App]]) -> None:

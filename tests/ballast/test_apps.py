@@ -153,7 +153,7 @@ def test_a_built_in_command_is_replaced_only_by_who_says_so() -> None:
     with pytest.raises(SettingsError, match="/balance is a command of Ballast's own"):
         registry((app_with("balance"),))
     assert "balance" in registry((app_with("balance", replace=True),)).commands
-    assert {*registry(()).built_in} == {name for name, _ in (*COMMANDS, *ADMIN_COMMANDS)}
+    assert {*registry(()).own_commands} == {name for name, _ in (*COMMANDS, *ADMIN_COMMANDS)}
     assert {*QUEUES, *(kind.partition(".")[0] for kind in JOB_TYPES)} <= RESERVED
     assert {queue_of(kind) for kind in JOB_TYPES} <= {*QUEUES}
 
@@ -246,8 +246,8 @@ def test_a_built_in_job_that_is_replaced_keeps_its_kind_queue_and_owner() -> Non
     for kind, queue in (("balances.show", "balances"), ("transactions.confirm", "transactions")):
         handler = found.handlers[kind]
         assert (handler.function, handler.app, handler.is_by_task) == (given, "shop", False)
-        assert handler.built_in is not None
-        assert handler.built_in.queue == queue
+        assert handler.declared is not None
+        assert handler.declared.queue == queue
     assert found.handlers["balances.show"].database == "write"
     assert found.taken_away == {"balances.show", "transactions.confirm"}
     assert found.handlers["transactions.create"].is_by_task
