@@ -29,6 +29,7 @@ from ballast.job_options import (
     checked_backoff,
     checked_batch,
     checked_deadline,
+    checked_function,
     checked_lane,
 )
 from ballast.jobs import OWNER, Job, TelegramUpdate
@@ -67,7 +68,6 @@ HELP_LENGTH_MAX = 256
 EVERY_SECONDS_MAX = 86_400
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
-_CONTEXT = re.compile(r"\b(Job|Batch)Context\b")
 _COMMAND = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -408,9 +408,14 @@ class App:
         label -- what it says: "Confirm" or "Cancel", of `history` "◀ Newer" or "Older ▶".
         to -- what it says instead, 1 to 64 characters.
 
+        Raises UsageError for a text that cannot be.
+
             app.rename_button("transfer", "Confirm", "Yes, pay")
         """
-        require_button_text(to)
+        try:
+            require_button_text(to)
+        except ValueError as error:
+            raise UsageError(f"{label!r} of the button {button}: {error}") from error
         if (button, label) in self.renamed_buttons:
             raise UsageError(f"{label!r} of the button {button} is renamed twice")
         self.renamed_buttons[button, label] = to
@@ -522,32 +527,8 @@ class App:
             raise UsageError(f'{kind}: database is "write", "read" or "none", got {database!r}')
         if not 1 <= attempts <= ATTEMPTS_MAX:
             raise UsageError(f"{kind}: attempts: expected 1 to {ATTEMPTS_MAX}, got {attempts!r}")
-        expected = "(ctx)" if payload is None else "(ctx, args)" if batch is None else "(ctx, jobs)"
-        try:
-            inspect.signature(function).bind(*[None] * (1 if payload is None else 2))
-        except TypeError:
-            raise UsageError(f"{kind}: its handler is called as {expected}") from None
-        if payload is not None and _has_context_second(function):
-            raise UsageError(
-                f"{kind}: its handler is called as {expected}, and its second parameter is the context"
-            )
+        function = checked_function(kind, function, takes_second=payload is not None, batch=batch)
         return Handler(kind, function, payload, database, attempts, batch=batch)
-
-
-def _has_context_second(function: Callable[..., object]) -> bool:
-    """Whether its two parameters stand the wrong way round, by their annotations or else by their names."""
-    parameters = [*inspect.signature(function).parameters.values()]
-    return len(parameters) > 1 and not _is_context(parameters[0]) and _is_context(parameters[1])
-
-
-def _is_context(parameter: inspect.Parameter) -> bool:
-    annotation = parameter.annotation
-    if annotation is inspect.Parameter.empty:
-        return parameter.name in {"ctx", "context"}
-    written = (
-        annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", str(annotation))
-    )
-    return _CONTEXT.search(written) is not None
 
 
 def _require_command(name: str) -> None:

@@ -364,7 +364,7 @@ def test_a_button_says_what_an_app_has_it_say() -> None:
     assert found.label("adjustment", "Confirm") == "Confirm"
     with pytest.raises(UsageError, match="renamed twice"):
         app.rename_button("transfer", "Confirm", "Pay")
-    with pytest.raises(ValueError, match="1 to 64 characters"):
+    with pytest.raises(UsageError, match="1 to 64 characters"):
         app.rename_button("transfer", "Cancel", "")
     with pytest.raises(
         SettingsError, match="'Confirm' of the button transfer is renamed twice, by shop and kiosk"
