@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from ballast.builtin.words import UNKNOWN_BUTTON
 from bot_frontend import app_commands, app_questions, draft_questions, texts
 from bot_frontend import dialogue as dialogues
 from bot_frontend.built_in import BY_WORD, Typed, intention_after
@@ -105,7 +106,7 @@ def _of_what_is_switched_off(reading: Reading, dialogue: Dialogue | None) -> Int
         case TextMessage():
             return say(reading, texts.NOT_A_COMMAND)
         case ButtonPress():
-            return toast(reading, texts.UNKNOWN_BUTTON, dialogue)
+            return toast(reading, UNKNOWN_BUTTON, dialogue)
     return None
 
 

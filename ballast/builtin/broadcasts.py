@@ -399,20 +399,20 @@ broadcasts.built_in_job(EraseChunk, database="write", takes_its_time=True, inter
 broadcasts.built_in_command(
     "stop",
     ChooseBroadcasts,
-    help="Get no broadcasts any more; all else goes on",
+    help="Stop receiving broadcasts",
     fields={"wanted": False},
     alone="somebody",
 )
 broadcasts.built_in_command(
-    "resume", ChooseBroadcasts, help="Get broadcasts again", fields={"wanted": True}, alone="somebody"
+    "resume", ChooseBroadcasts, help="Receive broadcasts again", fields={"wanted": True}, alone="somebody"
 )
 broadcasts.built_in_command(
     "broadcast",
     DraftBroadcast,
-    help="Write to many: /{name} text, or as a reply to any message",
+    help="Message many users: /{name} text, or as a reply to any message",
     admin=True,
 )
-broadcasts.built_in_command("broadcasts", ListBroadcasts, help="Show the newest broadcasts", admin=True)
+broadcasts.built_in_command("broadcasts", ListBroadcasts, help="Show the latest broadcasts", admin=True)
 broadcasts.built_in_button(
     "card",
     button_data.BROADCAST_CARD,

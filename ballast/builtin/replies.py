@@ -37,7 +37,7 @@ _FINDS_WHAT_BUTTONS_STAND_FOR = "it finds what the buttons of apps stand for"
 replies.built_in_job(DeliverReply, database="none", internal="the bot's answers go by it")
 replies.built_in_job(PressAppButton, database="none", internal=_FINDS_WHAT_BUTTONS_STAND_FOR)
 
-replies.built_in_command("help", DeliverReply, help="Explain the commands", is_linked=True)
+replies.built_in_command("help", DeliverReply, help="List the commands", is_linked=True)
 replies.built_in_button(
     "app", button_data.APP, leads_to=[PressAppButton], internal=_FINDS_WHAT_BUTTONS_STAND_FOR
 )

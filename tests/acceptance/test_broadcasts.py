@@ -72,7 +72,7 @@ async def test_an_admin_broadcasts_from_the_command_to_the_report(
 ) -> None:
     (alice, boris, dora) = await register(telegram, "Alice", "Boris", "Dora")
     people = await crowd(stack, telegram, 90)
-    assert "no broadcasts any more" in (await say(telegram, boris, "/stop")).text
+    assert "no longer get broadcasts" in (await say(telegram, boris, "/stop")).text
     await telegram.change_user(people[0], deactivated=True)
     asked = await telegram.send_text(ADMIN_ID, "/broadcast <b>News</b> for all")
     preview = await telegram.wait_for_message(ADMIN_ID, after=asked.message.revision)

@@ -56,7 +56,7 @@ async def test_handlers_run_as_they_are_through_an_outage_and_beside_ballasts_ow
     assert balances(stack)[boris] == 500
 
     # Who raises has failed, with a reference; the bot goes on.
-    assert "Something went wrong, and it is our fault." in (await say(telegram, ann, "/remember")).text
+    assert "Sorry, something went wrong on our side." in (await say(telegram, ann, "/remember")).text
     ((error,),) = stack.query("SELECT error FROM failed_operations")
     assert "context.user_data is the memory of one process" in error
 

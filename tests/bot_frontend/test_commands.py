@@ -78,7 +78,7 @@ def test_stop_and_resume_choose_whether_broadcasts_come(
     intention = interpret(text(command), None, settings)
     assert intention is not None
     assert intention.job == ChooseBroadcasts(telegram_id=8, username="bob", first_name="Bob", wanted=wanted)
-    assert "Get no broadcasts any more; all else goes on" in said(interpret(text("/help"), None, settings))
+    assert "Stop receiving broadcasts" in said(interpret(text("/help"), None, settings))
 
 
 def test_send_with_everything_asks_nothing(settings: Settings) -> None:
@@ -192,7 +192,7 @@ def test_to_others_the_admin_commands_do_not_exist(settings: Settings, command: 
 
 @pytest.mark.parametrize("command", ["/credit", "/credit @bob", "/debit @bob x"])
 def test_an_incomplete_admin_command_is_explained(settings: Settings, command: str) -> None:
-    assert "It goes like this" in said(interpret(text(command, ADMIN), None, settings))
+    assert "Write it like this" in said(interpret(text(command, ADMIN), None, settings))
 
 
 def test_buttons_become_jobs_of_whoever_pressed(settings: Settings) -> None:
