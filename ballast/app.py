@@ -316,7 +316,7 @@ class App:
         replace: str | None = None,
     ) -> Callable[[Handling], Handling]:
         """Decorates a function of a JobContext that is run once at each of these times, by one worker of all. A time
-        that was missed is made up for within the hour.
+        that was missed runs late, within the hour.
 
         expression -- cron's five fields: minute, hour, day of the month, month, day of the week, such as `0 9 * * 1-5`.
             A day must fit both of its fields.
@@ -427,14 +427,14 @@ class App:
         jobs: Iterable[type[Job]] = (),
         periodic: Iterable[str] = (),
     ) -> None:
-        """Have a bot without these built-in commands, buttons, jobs and periodic jobs. What is still needed by another
-        one that is left cannot be switched off.
+        """Remove these built-in commands, buttons, jobs and periodic jobs. What another one that is left still needs
+        cannot be switched off.
 
         commands -- their names, such as `credit`. Every command of Ballast's but /start. They are in no menu, and what
             the bot says does not mention them.
-        buttons -- their names: `history`, `transfer`, `adjustment` or `card`. They are below no message, and a press on
-            one of before is not known any more.
-        jobs -- their types. Workers do not know their kinds any more: what still waits has failed after five minutes.
+        buttons -- their names: `history`, `transfer`, `adjustment` or `card`. They no longer appear; a press
+            on an old one is answered as unknown.
+        jobs -- their types. Workers no longer know their kinds: what still waits has failed after five minutes.
         periodic -- their names, such as `broadcasts-watch`.
 
             app.switch_off("credit", "debit", buttons=["history"])

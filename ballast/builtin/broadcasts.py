@@ -200,7 +200,7 @@ class StartBroadcast(Job):
             raise ValueError("expected one of text, copy and broadcast_id")
         if self.paid and self.original is not None and len(self.original.message_ids) > 1:
             raise ValueError(
-                "paid: expected a text or one message to copy, for Telegram takes no Stars for an album"
+                "paid: expected a text or one message to copy: Telegram takes no Stars for an album"
             )
         return self
 
@@ -370,7 +370,7 @@ def _past(scheduled_for: datetime | None, now: datetime) -> str | None:
     return f"scheduled_for: expected a time to come, got {scheduled_for.isoformat()}; it is {now:%Y-%m-%d %H:%M} UTC"
 
 
-_SENDS = "by it broadcasts go on, and nobody gets one twice"
+_SENDS = "it keeps broadcasts running without duplicates"
 
 _ORDERED = Waiting(words=("Your broadcast command", "write to you here"))
 
@@ -419,8 +419,8 @@ broadcasts.built_in_button(
     leads_to=[PressBroadcast, ChangeDraft, ReportBroadcast],
     below=[DraftBroadcast, ListBroadcasts],
 )
-# On the probe's queue, for it needs no database and must not wait behind what does. A broadcast is woken once, however
-# many beats there are.
+# On the probe's queue, because it needs no database and must not wait behind what does. A broadcast is woken once,
+# however many beats there are.
 broadcasts.schedule(
     "broadcasts-watch",
     "workers.broadcasts.watch",

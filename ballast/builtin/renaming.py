@@ -53,12 +53,13 @@ def _require_changeable(word: str, declared: dict[str, Command], app: App, how: 
     if command is None:
         known = ", ".join(f"/{each}" for each, other in declared.items() if not _is_telegrams(other))
         raise SettingsError(
-            f"BALLAST_APPS: {app.name}: /{word} cannot be {how}, for it is no built-in command. These are: {known}"
+            f"BALLAST_APPS: {app.name}: /{word} cannot be {how} because it is not one of the built-in commands, which "
+            f"are: {known}"
         )
     if _is_telegrams(command):
         raise SettingsError(
-            f"BALLAST_APPS: {app.name}: /{word} cannot be {how}, for Telegram's apps send it. Say replace=True to put "
-            "a command of yours in its place"
+            f"BALLAST_APPS: {app.name}: /{word} cannot be {how} because Telegram's apps send it. Say replace=True to "
+            "put a command of yours in its place"
         )
 
 

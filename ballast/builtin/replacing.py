@@ -1,4 +1,4 @@
-"""Which of Ballast's own jobs, buttons and periodic jobs there are, and what does the jobs, for apps replace them and
+"""Which of Ballast's own jobs, buttons and periodic jobs there are, and what does the jobs, as apps replace them and
 switch them off. renaming.py does the same for commands.
 """
 
@@ -90,8 +90,9 @@ def _replaced(apps: tuple[App, ...]) -> dict[type[Job], Handler]:
             own = JOBS[job_type].declared
             if own is not None and own.queue in DATABASE_QUEUES and handler.database == "none":
                 raise SettingsError(
-                    f'BALLAST_APPS: {app.name}: {job_type.__name__}: database="none" cannot be, for it is in the queue '
-                    f'{own.queue}, which stops while the database is unavailable. Say database="read" or "write"'
+                    f'BALLAST_APPS: {app.name}: {job_type.__name__}: database="none" is not possible because it is in '
+                    f"the queue {own.queue}, which stops while the database is unavailable. Say "
+                    'database="read" or "write"'
                 )
             found[job_type] = replace(handler, declared=own)
     return found
@@ -120,8 +121,9 @@ def _labels(apps: tuple[App, ...]) -> dict[tuple[str, str], str]:
         for (name, label), to in app.renamed_buttons.items():
             _require_known(name, BUTTONS, app, "the button", "renamed")
             if label not in BUTTONS[name].labels:
-                known = ", ".join(BUTTONS[name].labels) or "none that can be renamed"
-                raise _cannot(app, f"{label!r} of the button {name}", "renamed", f"it says: {known}")
+                known = ", ".join(BUTTONS[name].labels)
+                why = f"the button says: {known}" if known else "nothing that the button says can be renamed"
+                raise _cannot(app, f"{label!r} of the button {name}", "renamed", why)
             if (name, label) in found:
                 raise SettingsError(
                     f"BALLAST_APPS: {label!r} of the button {name} is renamed twice, by {whose[name, label].name} and "
@@ -136,7 +138,7 @@ def _require_job(job_type: type[Job], app: App, how: str) -> None:
     handler = JOBS.get(job_type)
     if handler is None or handler.declared is None:
         known = ", ".join(sorted(each.__name__ for each in JOBS))
-        raise _cannot(app, name, how, f"it is no job of Ballast's own. These are: {known}")
+        raise _cannot(app, name, how, f"it is not one of Ballast's own jobs, which are: {known}")
     why = handler.declared.internal or (handler.declared.needed if how == "switched off" else None)
     if why is not None:
         raise _cannot(app, name, how, why)
@@ -147,7 +149,9 @@ def _require_known(
 ) -> None:
     known = declared.get(name)
     if known is None:
-        raise _cannot(app, f"{what} {name}", how, f"Ballast has none. These are: {', '.join(declared)}")
+        raise _cannot(
+            app, f"{what} {name}", how, f"Ballast has none of that name. It has: {', '.join(declared)}"
+        )
     if known.internal is not None:
         raise _cannot(app, f"{what} {name}", how, known.internal)
 
@@ -173,4 +177,4 @@ def _require_gone(needing: Iterable[type[Job]], gone: set[type[Job]], app: App, 
 
 
 def _cannot(app: App, what: str, how: str, why: str) -> SettingsError:
-    return SettingsError(f"BALLAST_APPS: {app.name}: {what} cannot be {how}, for {why}")
+    return SettingsError(f"BALLAST_APPS: {app.name}: {what} cannot be {how} because {why}")

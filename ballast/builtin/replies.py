@@ -34,7 +34,7 @@ replies = BuiltInApp("replies", tasks=["workers.tasks.replies", "workers.tasks.a
 
 _FINDS_WHAT_BUTTONS_STAND_FOR = "it finds what the buttons of apps stand for"
 
-replies.built_in_job(DeliverReply, database="none", internal="the bot's answers go by it")
+replies.built_in_job(DeliverReply, database="none", internal="it delivers the bot's answers")
 replies.built_in_job(PressAppButton, database="none", internal=_FINDS_WHAT_BUTTONS_STAND_FOR)
 
 replies.built_in_command("help", DeliverReply, help="List the commands", is_linked=True)

@@ -82,7 +82,7 @@ async def test_an_admin_broadcasts_from_the_command_to_the_report(
     stale = next(data for label, data in drawn_up.buttons if label == "Confirm")
     assert stale is not None
     to_dora = replace(drawn_up, chat_id=dora)
-    await assert_shown(telegram, dora, to_dora, stale, "for admins")
+    await assert_shown(telegram, dora, to_dora, stale, "Only admins can do that")
     await press(telegram, drawn_up, "To whom")
     chosen = await card(telegram, "draft", after=drawn_up.revision)
     await press(telegram, chosen, "Active")

@@ -87,7 +87,7 @@ async def test_each_order_takes_effect_once_though_workers_die_and_the_database_
         assert (await say(telegram, ann, "/balance")).text == "Your balance is 0.00 CREDIT."
         assert (await say(telegram, ann, "nonsense")).text == "I do not know that code."
         await say(telegram, ann, "/redeem")
-        assert "Left" in (await say(telegram, ann, "/cancel")).text
+        assert (await say(telegram, ann, "/cancel")).text == "Cancelled."
         assert "Sorry, I only understand commands" in (await say(telegram, ann, "nonsense")).text
 
         # Once, though she has never said /start, and though the update comes again.

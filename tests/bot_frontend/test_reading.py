@@ -152,7 +152,7 @@ def test_an_amount_as_a_reply_goes_to_the_author(settings: Settings, is_private:
     assert sent(interpret(text("/send 5 @carol", **reply), None, settings)) == ("@carol", 500, "")
     assert sent(interpret(text("/send @dave 5", **reply), None, settings)) == ("@dave", 500, "")
     assert sent(interpret(text("/send dave 5", **reply), None, settings)) == ("@dave", 500, "")
-    assert "with id 9" in said(interpret(text("/send", **reply), None, settings))
+    assert "with ID 9" in said(interpret(text("/send", **reply), None, settings))
     debit = interpret(text("/debit 5 fine", ADMIN, **reply), None, settings)
     assert debit is not None
     assert debit.job == AskAdjustment(telegram_id=9, amount=-500, reason="fine", admin_id=1001)

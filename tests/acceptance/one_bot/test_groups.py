@@ -65,7 +65,7 @@ async def test_a_group_reads_no_balance_and_hears_of_nothing_but_its_own_command
     unreached = await say_there(telegram, erin, group, "/history")
     assert "I cannot write to you yet" in unreached.text
     assert unreached.links == [("Start the private chat", f"{BOT}?start=history")]
-    assert "Nothing has happened" in (await say(telegram, erin, "/start history")).text
+    assert "You have no transactions yet" in (await say(telegram, erin, "/start history")).text
 
     for command in ("/credit @boris 5.50", "/dbstatus", "/help"):
         line = await say_there(telegram, ADMIN_ID, group, command)

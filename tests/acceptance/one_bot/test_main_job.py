@@ -74,14 +74,14 @@ async def test_what_a_transfer_left_is_what_is_known_of_both(stack: Stack, teleg
 
 async def test_send_asks_for_what_is_missing(stack: Stack, telegram: TelegramControl) -> None:
     alice, _ = await register(telegram, "Alice", "Boris", credit="10")
-    assert "Whom" in (await say(telegram, alice, "/send")).text
+    assert "Who do you want" in (await say(telegram, alice, "/send")).text
     assert "@username" in (await say(telegram, alice, "the usual")).text
     assert "How much" in (await say(telegram, alice, "boris")).text
     assert "plain number" in (await say(telegram, alice, "much")).text
     question = await say(telegram, alice, "3,5 tea")
     assert "Send 3.50 CREDIT to “Boris”?" in question.text
     await say(telegram, alice, "/send")
-    assert "Left" in (await say(telegram, alice, "/cancel")).text
+    assert (await say(telegram, alice, "/cancel")).text == "Cancelled. No money was sent."
     # The question above is still open, and /cancel is for that too.
     assert "Your transfer is cancelled" in (await say(telegram, alice, "/cancel")).text
     await assert_shown(telegram, alice, question, question.buttons[0][1], "already cancelled")
