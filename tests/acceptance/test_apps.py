@@ -248,7 +248,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     await assert_shown(telegram, bob, his, data, "belongs to somebody else")
     await telegram.press_button(ann, shown, "One")
     picked = await telegram.wait_for_message(ann, lambda message: message.text == f"{ann} picked 1.")
-    await assert_shown(telegram, ann, shown, data, "You pressed this before")
+    await assert_shown(telegram, ann, shown, data, "You already pressed this")
     stack.redis.delete(*stack.redis.keys("ballast:inbox:done:*"))  # as after some days
     await telegram.press_button(ann, shown, "One")
     await telegram.wait_for_message(

@@ -302,7 +302,10 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
             [without("history", jobs=[ShowHistory])],
             "because the button history asks for it. Switch that off as well",
         ),
-        ([replacing(ShowHistory="read"), without(jobs=[ShowHistory])], "switched off because shop replaces it"),
+        (
+            [replacing(ShowHistory="read"), without(jobs=[ShowHistory])],
+            "switched off because shop replaces it",
+        ),
         (
             [without(buttons=["transfer"])],
             "the button transfer cannot be switched off because CreateTransfer needs it. Replace that job or switch it",

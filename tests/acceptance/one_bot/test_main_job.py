@@ -83,7 +83,7 @@ async def test_send_asks_for_what_is_missing(stack: Stack, telegram: TelegramCon
     await say(telegram, alice, "/send")
     assert (await say(telegram, alice, "/cancel")).text == "Cancelled. No money was sent."
     # The question above is still open, and /cancel is for that too.
-    assert "Your transfer is cancelled" in (await say(telegram, alice, "/cancel")).text
+    assert "Your transfer was cancelled" in (await say(telegram, alice, "/cancel")).text
     await assert_shown(telegram, alice, question, question.buttons[0][1], "already cancelled")
     await all_settled(stack, telegram)
     assert "nothing to cancel" in (await say(telegram, alice, "/cancel")).text
