@@ -46,7 +46,7 @@ class Handler:
     aliases -- kinds that it had in releases before.
     batch -- at most so many jobs at once go to its function, which has a BatchContext then; None: one, with a
         JobContext.
-    declared -- what a job of Ballast's own declares beside that.
+    declared -- what a job of Ballast's own declares beside that; None of an app's.
     replaced_by -- the app whose function does it, though it is a job of Ballast's own.
     """
 
@@ -86,7 +86,7 @@ class Command:
 
     unavailable -- what happens while the database is.
     replaces -- it may take a built-in command's place.
-    declared -- what a command of Ballast's own declares beside that.
+    declared -- what a command of Ballast's own declares beside that; None of an app's.
     """
 
     name: str
