@@ -36,7 +36,7 @@ def test_an_import_killed_in_the_middle_goes_on_and_books_everything_once(
     assert booked % 1_000 == 0  # whole batches
 
     said, _, megabytes = run_import(environment, *arguments)
-    assert f"people   {PEOPLE:,}, of them {PEOPLE - booked:,} new" in said
+    assert f"people   {PEOPLE:,} ({PEOPLE - booked:,} new)" in said
     assert sql("SELECT count(*), sum(amount) FROM transfers") == [(PEOPLE * 9 // 10, total)]
     assert "checks passed" in said
 
