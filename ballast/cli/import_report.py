@@ -83,7 +83,7 @@ def _mistyped(options: ImportOptions, columns: Columns, sources: Sources) -> str
     known = ", ".join(sources.others[:SOURCES_SHOWN])
     return (
         f"--source: nothing is booked for {options.source}, but for {known}. Use the name of the run before, or "
-        "--new-source if these balances come on top"
+        "--new-source if these balances are to be added"
     )
 
 

@@ -64,7 +64,8 @@ def import_(
 ) -> None:
     """Import another bot's users and balances.
 
-    SOURCE is a file that ends in .csv or .jsonl, or the URL of a database. Without it --query asks DATABASE_URL.
+    SOURCE is a file that ends in .csv, .tsv, .jsonl or .ndjson, or the URL of a database. Without it --query asks
+    DATABASE_URL.
 
     \b
     People     telegram_id, balance, username, first_name, language_code, registered_at,

@@ -1,4 +1,4 @@
-"""What is imported from: a CSV file, JSON lines, or a query on a database. Rows come one at a time."""
+"""What is imported from: a CSV file, JSON lines, or a query on a database. Rows are read one at a time."""
 
 from __future__ import annotations
 
@@ -267,5 +267,5 @@ def open_source(where: str, query: str | None = None) -> Source:
         case ".jsonl" | ".ndjson":
             return JsonLines(path)
     raise SourceError(
-        f"expected the URL of a database, or a file that ends in .csv or .jsonl, found {where!r}"
+        f"expected the URL of a database, or a file that ends in .csv, .tsv, .jsonl or .ndjson, found {where!r}"
     )

@@ -124,15 +124,13 @@ def test_batches_are_cut_by_movements_too() -> None:
 
 
 def test_undoing_is_cut_by_entries_too(
-    run_import: RunImport, undo: RunImport, balances: Balances, monkeypatch: pytest.MonkeyPatch
+    run_import: RunImport, undo: RunImport, balances: Balances, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_import(PEOPLE, history=MOVEMENTS)
+    run_import(PEOPLE, history=MOVEMENTS)  # three, two and one
     monkeypatch.setattr(undoing, "MOVEMENTS_MAX", 3)
-    booked = []
-    run_batch = undoing.run_batch
-    monkeypatch.setattr(
-        undoing, "run_batch", lambda *given, **more: booked.append(given[2]) or run_batch(*given, **more)
-    )
     assert undo().agrees
-    assert [each["telegram_ids"] for each in booked] == [[1], [2, 3]]
+    transactions = (
+        "SELECT count(*), count(DISTINCT xmin::text) FROM transfers WHERE idempotency_key LIKE 'reversal:%'"
+    )
+    assert sql(transactions) == [(6, 2)]
     assert balances() == {1: 0, 2: 0, 3: 0}

@@ -204,7 +204,7 @@ def test_a_source_without_the_columns_is_refused(
 @pytest.mark.parametrize(
     ("where", "query", "why"),
     [
-        ("people.xlsx", None, "a file that ends in .csv or .jsonl, found 'people.xlsx'"),
+        ("people.xlsx", None, "a file that ends in .csv, .tsv, .jsonl or .ndjson, found 'people.xlsx'"),
         ("nowhere.csv", None, "expected a file to read, found: No such file"),
         ("sqlite:///nowhere.db", "SELECT 1", "expected the file of an SQLite database"),
         ("postgresql://127.0.0.1/x", None, "a database needs --query"),
