@@ -29,6 +29,7 @@ from ballast.job_options import (
     checked_backoff,
     checked_batch,
     checked_deadline,
+    checked_function,
     checked_lane,
 )
 from ballast.jobs import OWNER, Job, TelegramUpdate
@@ -67,7 +68,6 @@ HELP_LENGTH_MAX = 256
 EVERY_SECONDS_MAX = 86_400
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
-_CONTEXT = re.compile(r"\b(Job|Batch)Context\b")
 _COMMAND = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -316,7 +316,7 @@ class App:
         replace: str | None = None,
     ) -> Callable[[Handling], Handling]:
         """Decorates a function of a JobContext that is run once at each of these times, by one worker of all. A time
-        that was missed is made up for within the hour.
+        that was missed runs late, within the hour.
 
         expression -- cron's five fields: minute, hour, day of the month, month, day of the week, such as `0 9 * * 1-5`.
             A day must fit both of its fields.
@@ -408,9 +408,14 @@ class App:
         label -- what it says: "Confirm" or "Cancel", of `history` "◀ Newer" or "Older ▶".
         to -- what it says instead, 1 to 64 characters.
 
+        Raises UsageError for a text that cannot be.
+
             app.rename_button("transfer", "Confirm", "Yes, pay")
         """
-        require_button_text(to)
+        try:
+            require_button_text(to)
+        except ValueError as error:
+            raise UsageError(f"{label!r} of the button {button}: {error}") from error
         if (button, label) in self.renamed_buttons:
             raise UsageError(f"{label!r} of the button {button} is renamed twice")
         self.renamed_buttons[button, label] = to
@@ -422,14 +427,14 @@ class App:
         jobs: Iterable[type[Job]] = (),
         periodic: Iterable[str] = (),
     ) -> None:
-        """Have a bot without these built-in commands, buttons, jobs and periodic jobs. What is still needed by another
-        one that is left cannot be switched off.
+        """Remove these built-in commands, buttons, jobs and periodic jobs. What another one that is left still needs
+        cannot be switched off.
 
         commands -- their names, such as `credit`. Every command of Ballast's but /start. They are in no menu, and what
             the bot says does not mention them.
-        buttons -- their names: `history`, `transfer`, `adjustment` or `card`. They are below no message, and a press on
-            one of before is not known any more.
-        jobs -- their types. Workers do not know their kinds any more: what still waits has failed after five minutes.
+        buttons -- their names: `history`, `transfer`, `adjustment` or `card`. They no longer appear; a press
+            on an old one is answered as unknown.
+        jobs -- their types. Workers no longer know their kinds: what still waits has failed after five minutes.
         periodic -- their names, such as `broadcasts-watch`.
 
             app.switch_off("credit", "debit", buttons=["history"])
@@ -487,7 +492,7 @@ class App:
     def handlers(self) -> list[Handler]:
         """All that it does."""
         return [
-            *(command.handler for command in self.commands if command.built_in is None),
+            *(command.handler for command in self.commands if command.declared is None),
             *self.jobs.values(),
             *(changed(handler, kind=kind) for handler in self.jobs.values() for kind in handler.aliases),
             *(periodic.handler for periodic in self.periodic),
@@ -522,32 +527,8 @@ class App:
             raise UsageError(f'{kind}: database is "write", "read" or "none", got {database!r}')
         if not 1 <= attempts <= ATTEMPTS_MAX:
             raise UsageError(f"{kind}: attempts: expected 1 to {ATTEMPTS_MAX}, got {attempts!r}")
-        expected = "(ctx)" if payload is None else "(ctx, args)" if batch is None else "(ctx, jobs)"
-        try:
-            inspect.signature(function).bind(*[None] * (1 if payload is None else 2))
-        except TypeError:
-            raise UsageError(f"{kind}: its handler is called as {expected}") from None
-        if payload is not None and _has_context_second(function):
-            raise UsageError(
-                f"{kind}: its handler is called as {expected}, and its second parameter is the context"
-            )
+        function = checked_function(kind, function, takes_second=payload is not None, batch=batch)
         return Handler(kind, function, payload, database, attempts, batch=batch)
-
-
-def _has_context_second(function: Callable[..., object]) -> bool:
-    """Whether its two parameters stand the wrong way round, by their annotations or else by their names."""
-    parameters = [*inspect.signature(function).parameters.values()]
-    return len(parameters) > 1 and not _is_context(parameters[0]) and _is_context(parameters[1])
-
-
-def _is_context(parameter: inspect.Parameter) -> bool:
-    annotation = parameter.annotation
-    if annotation is inspect.Parameter.empty:
-        return parameter.name in {"ctx", "context"}
-    written = (
-        annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", str(annotation))
-    )
-    return _CONTEXT.search(written) is not None
 
 
 def _require_command(name: str) -> None:

@@ -18,10 +18,9 @@ from pydantic import BaseModel
 
 from ballast.app import App
 from ballast.app_settings import load_app_settings
-from ballast.builtin import BUILT_IN
+from ballast.builtin import BUILT_IN, replacing
 from ballast.builtin.declared import BuiltInButton, Scheduled
 from ballast.builtin.renaming import built_in_commands
-from ballast.builtin.replacing import built_in
 from ballast.jobs import Job, JobInvalid
 from ballast.registered import Command, HandledCommand, Handler, Periodic
 from dbcore.settings import AppOptions, SettingsError, load_options
@@ -45,7 +44,7 @@ class Registry:
     apps -- the authors'.
     commands -- all that there are: the built-in ones, under the names that apps give them, but those that an app's
         command replaces; then apps'.
-    built_in -- the built-in commands that no app switched off, by their own names, also those that are replaced.
+    own_commands -- the built-in commands that no app switched off, by their own names, also those that are replaced.
     handlers -- of all jobs, by their kinds.
     jobs -- those of apps, by their kinds and their aliases: what stands behind buttons, is asked for, and comes by
         webhooks.
@@ -58,7 +57,7 @@ class Registry:
 
     apps: tuple[App, ...]
     commands: dict[str, Command]
-    built_in: dict[str, Command]
+    own_commands: dict[str, Command]
     handlers: dict[str, Handler]
     jobs: dict[str, type[Job]]
     periodic: dict[str, Periodic]
@@ -74,7 +73,7 @@ class Registry:
     def commands_of(self) -> dict[str, Command]:
         """Those that a handler does, by the kinds of their jobs."""
         return {
-            command.handler.kind: command for command in self.commands.values() if command.built_in is None
+            command.handler.kind: command for command in self.commands.values() if command.declared is None
         }
 
     @property
@@ -97,7 +96,7 @@ class Registry:
 
     def name_of(self, word: str) -> str | None:
         """What a built-in command is called; None if it is switched off."""
-        return self.built_in[word].name if word in self.built_in else None
+        return self.own_commands[word].name if word in self.own_commands else None
 
 
 @cache
@@ -151,10 +150,10 @@ def registry(apps: tuple[App, ...]) -> Registry:
                 )
             handled_commands[name] = handled
     left_to_handlers = frozenset(handled_commands.keys() - whose.keys())
-    ours = built_in(apps, [each for name, each in commands.items() if name not in left_to_handlers])
+    ours = replacing.resolve(apps, [each for name, each in commands.items() if name not in left_to_handlers])
     for app in everybody:
-        for declared in app.handlers:
-            handler = ours.replaced.get(declared.kind, declared)
+        for registered in app.handlers:
+            handler = ours.replaced.get(registered.kind, registered)
             if handler.kind in ours.switched_off:
                 continue
             if handler.kind in handlers:
@@ -165,14 +164,14 @@ def registry(apps: tuple[App, ...]) -> Registry:
     return Registry(
         apps=apps,
         commands=commands,
-        built_in=own_commands,
+        own_commands=own_commands,
         handlers=handlers,
         jobs={
             kind: job_type
             for app in everybody
             for job_type, handler in app.jobs.items()
             for kind in (handler.kind, *handler.aliases)
-            if handler.built_in is None
+            if handler.declared is None
         },
         periodic={periodic.handler.kind: periodic for app in everybody for periodic in app.periodic},
         handled_commands=handled_commands,

@@ -66,7 +66,7 @@ class BatchContext(Context, Generic[J]):
         self._of_job = {id(each.job): each for each in batched}
         self.failed: Exception | None = None
         """Why a transaction of several jobs had no effect. Whatever the handler made of it, they are done again in
-        smaller batches, for it may be one of them that is wrong.
+        smaller batches, because only one of them may be wrong.
         """
 
     def user_of(self, job: J) -> User:

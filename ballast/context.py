@@ -219,7 +219,7 @@ class JobContext(Context):
 
         job -- the same job with other fields, the same ones in each attempt. Default: as it came.
 
-        Raises what Ballast's own function raises, for which the job waits or fails: let it rise. UsageError if this
+        Raises what Ballast's own function raises. Do not catch it: the job then waits or fails. UsageError if this
         function replaces nothing, at a second call, and for a job that cannot be.
 
             @app.job(DecideTransfer, replace=True)

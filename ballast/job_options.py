@@ -1,9 +1,13 @@
-"""What `@app.job` takes beside the job, checked. Each raises UsageError with what was expected and what came."""
+"""What `@app.job` takes beside the job, and the function that it decorates, checked. Each raises UsageError with what
+was expected and what came.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from ballast.batch import BATCH_MAX
 from ballast.jobs import OWNER, Job
@@ -12,6 +16,10 @@ from dbcore.errors import UsageError
 
 WAIT_SECONDS_MAX = 86_400
 DEADLINE_SECONDS_MAX = 30 * 86_400
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_CONTEXT = re.compile(r"\b(Job|Batch)Context\b")
 
 
 def _is_seconds(value: object, minimum: float, maximum: float) -> bool:
@@ -63,3 +71,35 @@ def checked_batch(kind: str, batch: Any) -> int | None:
     if batch is not None and not (is_number and 1 <= batch <= BATCH_MAX):
         raise UsageError(f"{kind}: batch: expected 1 to {BATCH_MAX} jobs, got {batch!r}")
     return None if batch is None else int(batch)
+
+
+def checked_function(kind: str, function: F, *, takes_second: bool, batch: int | None) -> F:
+    """takes_second -- beside the context: arguments, a job or several."""
+    expected = (
+        "(ctx, jobs)" if takes_second and batch is not None else "(ctx, args)" if takes_second else "(ctx)"
+    )
+    try:
+        inspect.signature(function).bind(*[None] * (2 if takes_second else 1))
+    except TypeError:
+        raise UsageError(f"{kind}: its handler is called as {expected}") from None
+    if takes_second and _has_context_second(function):
+        raise UsageError(
+            f"{kind}: its handler is called as {expected}, and its second parameter is the context"
+        )
+    return function
+
+
+def _has_context_second(function: Callable[..., object]) -> bool:
+    """Whether its two parameters stand the wrong way round, by their annotations or else by their names."""
+    parameters = [*inspect.signature(function).parameters.values()]
+    return len(parameters) > 1 and not _is_context(parameters[0]) and _is_context(parameters[1])
+
+
+def _is_context(parameter: inspect.Parameter) -> bool:
+    annotation = parameter.annotation
+    if annotation is inspect.Parameter.empty:
+        return parameter.name in {"ctx", "context"}
+    written = (
+        annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", str(annotation))
+    )
+    return _CONTEXT.search(written) is not None

@@ -1,6 +1,6 @@
 """What a worker can be asked to do, and how it may end.
 
-A job is a small frozen JSON value. Its `kind` never changes once released, for jobs of the last release may still wait.
+A job is a small frozen JSON value. Its `kind` never changes once released: jobs of the last release may still wait.
 """
 
 from __future__ import annotations

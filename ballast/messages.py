@@ -27,7 +27,7 @@ class Message(BaseModel):
     quotes -- the message of the chat that it answers.
     thread_id -- the topic that it goes to; None for General, whose id Telegram does not take.
     asks -- its answer is expected as a reply to it, from whoever wrote the message that it quotes.
-    is_question -- it takes no other message's place, for Telegram notifies nobody of an edit.
+    is_question -- it takes no other message's place: Telegram notifies nobody of an edit.
     choices -- answers that the person can send by buttons in place of their keyboard.
     private_chat_id -- where it goes if its group does not take it: the topic is closed, or the bot may not write.
     opens -- it tells a group that the message before it went to a private chat, and has a button that opens that chat.
@@ -55,7 +55,7 @@ class Message(BaseModel):
 
     def to_private_chat(self) -> Message:
         """The same for the private chat, which has neither the quoted message nor the topic. A question is not asked
-        there, for its answer would not be found.
+        there, because its answer would not be found.
         """
         return self.model_copy(
             update={

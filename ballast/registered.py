@@ -46,7 +46,7 @@ class Handler:
     aliases -- kinds that it had in releases before.
     batch -- at most so many jobs at once go to its function, which has a BatchContext then; None: one, with a
         JobContext.
-    built_in -- what a job of Ballast's own declares beside that.
+    declared -- what a job of Ballast's own declares beside that; None of an app's.
     replaced_by -- the app whose function does it, though it is a job of Ballast's own.
     """
 
@@ -60,7 +60,7 @@ class Handler:
     lane: str | None = OWNER
     aliases: tuple[str, ...] = ()
     batch: int | None = None
-    built_in: BuiltInJob | None = None
+    declared: BuiltInJob | None = None
     replaced_by: str | None = None
 
     @property
@@ -71,7 +71,7 @@ class Handler:
     @property
     def is_by_task(self) -> bool:
         """Whether a task of Ballast's own does it, and no function that an app registers."""
-        return self.built_in is not None and self.replaced_by is None
+        return self.declared is not None and self.replaced_by is None
 
     def wait_seconds(self, tries: int) -> float:
         """Before the next attempt, after so many."""
@@ -86,7 +86,7 @@ class Command:
 
     unavailable -- what happens while the database is.
     replaces -- it may take a built-in command's place.
-    built_in -- what a command of Ballast's own declares beside that.
+    declared -- what a command of Ballast's own declares beside that; None of an app's.
     """
 
     name: str
@@ -95,14 +95,14 @@ class Command:
     handler: Handler
     unavailable: Unavailable
     replaces: bool
-    built_in: BuiltInCommand | None = None
+    declared: BuiltInCommand | None = None
 
     @property
     def arguments(self) -> type[BaseModel] | None:
         """What the words behind it become; None if it takes none, and of a built-in one, which reads its words in a way
         of its own.
         """
-        return None if self.built_in is not None else self.handler.payload
+        return None if self.declared is not None else self.handler.payload
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,9 @@ def run(database_url: str, people: int) -> dict[str, Any]:
         write_people(many, people)
         _, _, results["megabytes_few"] = run_import(environment, str(few), "--source", "few")
         for name, options in (("dry_run", ["--dry-run"]), ("first", []), ("again", [])):
-            _, seconds, megabytes = run_import(environment, str(many), "--source", "many", *options)
+            _, seconds, megabytes = run_import(
+                environment, str(many), "--source", "many", "--new-source", *options
+            )
             results[f"{name}_seconds"] = round(seconds, 1)
             results[f"{name}_megabytes"] = round(megabytes, 1)
         _, seconds, megabytes = run_import(environment, "--undo", "--source", "many")

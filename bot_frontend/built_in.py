@@ -68,7 +68,7 @@ def intention_after(step: Question | Refusal | SendRequest, message: TextMessage
 
 def _cancel(typed: Typed) -> Intention:
     if typed.dialogue is not None:
-        return say(typed.message, texts.LEFT_DIALOGUE)
+        return say(typed.message, texts.LEFT_SEND if typed.dialogue.is_send else texts.LEFT_QUESTION)
     return Intention(CancelTransfers(**who(typed.message.sender)))
 
 

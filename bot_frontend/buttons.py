@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from ballast.builtin.button_data import CONFIRM
+from ballast.builtin.words import UNKNOWN_BUTTON
 from bot_frontend import draft_questions, texts
 from bot_frontend.dialogue import Dialogue, DraftQuestion
 from bot_frontend.intentions import Intention, reply, toast, who
@@ -21,6 +22,7 @@ from workers.jobs import (
     PressBroadcast,
     ShowHistory,
 )
+from workers.texts import NOT_YOUR_HISTORY
 
 _CARD_BUTTONS = frozenset(button.value for button in CardButton)
 _QUESTIONS = frozenset(question.value for question in CardQuestion)
@@ -35,7 +37,7 @@ def pressed(press: ButtonPress, dialogue: Dialogue | None, settings: Settings) -
     for button in INSTALLED.buttons:
         if data := button.data.fullmatch(press.data):
             return BY_NAME[button.name](press, data, dialogue, settings)
-    return toast(press, texts.UNKNOWN_BUTTON, dialogue)
+    return toast(press, UNKNOWN_BUTTON, dialogue)
 
 
 def _card_button(
@@ -51,7 +53,7 @@ def _card_button(
         question = reply(press.origin, draft_questions.question(asked, settings))
         return Intention(question, Dialogue(draft=asked, asked_by=press.update_id))
     if what not in _CARD_BUTTONS:
-        return toast(press, texts.UNKNOWN_BUTTON, dialogue)
+        return toast(press, UNKNOWN_BUTTON, dialogue)
     pressed = PressBroadcast(broadcast_id=broadcast_id, telegram_id=admin, what=CardButton(what), shown=shown)
     return Intention(pressed, dialogue)
 
@@ -90,7 +92,7 @@ def _history_button(
 ) -> Intention:
     owner = int(data["owner"])
     if owner != press.sender.telegram_id:
-        return toast(press, texts.NOT_YOUR_HISTORY, dialogue)
+        return toast(press, NOT_YOUR_HISTORY, dialogue)
     shown = ShowHistory(**who(press.sender), owner_telegram_id=owner, upto_version=int(data["version"]))
     return Intention(shown, dialogue)
 

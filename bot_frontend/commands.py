@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from ballast.builtin.words import UNKNOWN_BUTTON
 from bot_frontend import app_commands, app_questions, draft_questions, texts
 from bot_frontend import dialogue as dialogues
 from bot_frontend.built_in import BY_WORD, Typed, intention_after
@@ -58,7 +59,9 @@ _BOTS_WITHOUT_BOT = frozenset(
 _PUBLIC_COMMANDS = frozenset(name for name, _ in texts.COMMANDS)
 _ADMIN_COMMANDS = frozenset(name for name, _ in texts.ADMIN_COMMANDS)
 _DECLARED = {
-    command.name: command.built_in for command in INSTALLED.built_in.values() if command.built_in is not None
+    command.name: command.declared
+    for command in INSTALLED.own_commands.values()
+    if command.declared is not None
 }
 _NAMING_COMMANDS = frozenset(name for name, declared in _DECLARED.items() if declared.names_somebody)
 _LEAVING_A_DIALOGUE = frozenset(name for name, declared in _DECLARED.items() if declared.leaves_dialogue)
@@ -103,7 +106,7 @@ def _of_what_is_switched_off(reading: Reading, dialogue: Dialogue | None) -> Int
         case TextMessage():
             return say(reading, texts.NOT_A_COMMAND)
         case ButtonPress():
-            return toast(reading, texts.UNKNOWN_BUTTON, dialogue)
+            return toast(reading, UNKNOWN_BUTTON, dialogue)
     return None
 
 
@@ -239,25 +242,25 @@ def _command(
     name: str, arguments: Arguments, message: TextMessage, dialogue: Dialogue | None, settings: Settings
 ) -> Intention | None:
     """None for a command that there is not, or not for this sender."""
-    linked = INSTALLED.built_in.get(arguments.text) if name == "start" else None
-    if linked is not None and linked.built_in is not None and linked.built_in.is_linked:
+    linked = INSTALLED.own_commands.get(arguments.text) if name == "start" else None
+    if linked is not None and linked.declared is not None and linked.declared.is_linked:
         name, arguments = linked.name, Arguments("")
     command = INSTALLED.commands.get(name)
     is_admin = message.sender.telegram_id in settings.admin_ids
     if command is None or (command.admin and not is_admin):
         return None
-    built_in = command.built_in
-    if built_in is None:
+    declared = command.declared
+    if declared is None:
         return app_commands.typed(command, arguments.text, message, settings)
-    if (built_in.alone == "anything" and arguments.text) or (
-        built_in.alone == "somebody" and names_somebody(arguments)
+    if (declared.alone == "anything" and arguments.text) or (
+        declared.alone == "somebody" and names_somebody(arguments)
     ):
         return say(message, texts.only_your_own(command.name, is_admin))
-    own_words = BY_WORD.get(built_in.word)
+    own_words = BY_WORD.get(declared.word)
     if own_words is not None:
         return own_words(Typed(command, arguments, message, dialogue, settings))
     job_type = JOB_TYPES[command.handler.kind]
-    return Intention(job_type(**_sender_as(job_type, message.sender), **built_in.fields))
+    return Intention(job_type(**_sender_as(job_type, message.sender), **declared.fields))
 
 
 def _sender_as(job_type: type[Job], sender: Sender) -> dict[str, Any]:

@@ -65,6 +65,10 @@ class Dialogue(BaseModel):
     asked_by: int
     command_id: int | None = None
 
+    @property
+    def is_send(self) -> bool:
+        return self.draft is None and self.command is None and self.job is None
+
 
 @dataclass(frozen=True)
 class Question:

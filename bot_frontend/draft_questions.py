@@ -44,7 +44,7 @@ class AnswerError(ValueError):
 
 def question(asked: DraftQuestion, settings: Settings) -> str:
     unit = f" {settings.currency}" if asked.asks is CardQuestion.BALANCE else ""
-    return f"{_QUESTIONS[asked.asks].removesuffix('.')}{unit}.{mention('cancel', ' {} leaves it as it is.')}"
+    return f"{_QUESTIONS[asked.asks].removesuffix('.')}{unit}.{mention('cancel', ' Send {} to leave it as it is.')}"
 
 
 def answered(

@@ -199,6 +199,7 @@ class GuardedEngine:
         *,
         name: str,
         writes: bool = True,
+        deadline_seconds: float | None = None,
     ) -> list[tuple[Any, ...]]:
         """As `fetch_row`, and all rows of it. Several statements in one are one transaction and one round trip, and the
         rows are those of the last.
@@ -209,7 +210,7 @@ class GuardedEngine:
             name=name,
             replayable=True,
             writes=writes,
-            deadline_seconds=None,
+            deadline_seconds=deadline_seconds,
         )
 
     def probe(self, *, writes: bool) -> FailureKind | None:

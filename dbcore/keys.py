@@ -19,6 +19,9 @@ KINDS = re.compile(r"[a-z0-9_.]{1,64}")
 RESERVED = ("pending:", "pending_adjustment:")
 """Keys that begin so are made by the ledger itself, for what somebody confirmed."""
 
+OF_IMPORTS = ("opening:", "history:", "settle:", "reversal:")
+"""Keys that begin so are made by `ballast import`."""
+
 _OPERATORS = "operator-"
 
 

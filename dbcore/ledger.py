@@ -10,7 +10,7 @@ from typing import Any
 
 from dbcore.engine import GuardedEngine
 from dbcore.fingerprints import fingerprint
-from dbcore.keys import RESERVED
+from dbcore.keys import OF_IMPORTS, RESERVED
 from dbcore.known_balances import SeenBalance
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, Party, RejectionReason, TransferOutcome
@@ -37,6 +37,10 @@ def require_key(key: str) -> None:
     if key.startswith(RESERVED):
         raise ValueError(
             f"keys that begin with {' or '.join(map(repr, RESERVED))} belong to what was confirmed"
+        )
+    if key.startswith(OF_IMPORTS):
+        raise ValueError(
+            f"keys that begin with {' or '.join(map(repr, OF_IMPORTS))} belong to `ballast import`"
         )
 
 

@@ -35,7 +35,7 @@ _DECIDE_SQL = "SELECT * FROM ballast.pending_adjust_decide(%s, %s, %s, %s, make_
 _DECIDE_MANY_SQL = """
 SELECT set_config('lock_timeout', '500ms', true);
 SELECT pg_advisory_xact_lock(admins.lock)
-  FROM (SELECT DISTINCT hashtextextended('pending_adjustments ' || presser_id, 0) AS lock
+  FROM (SELECT DISTINCT hashtextextended('ballast.pending_adjustments ' || presser_id, 0) AS lock
           FROM unnest(%(presser_ids)s::bigint[]) AS presser_id ORDER BY 1) AS admins;
 SELECT FROM ballast.pending_adjustments p WHERE p.token = ANY(%(tokens)s::text[]) ORDER BY p.id FOR NO KEY UPDATE;
 SELECT FROM ballast.accounts a

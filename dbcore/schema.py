@@ -1,8 +1,8 @@
 """The tables as SQLAlchemy Core knows them. Migrations make them; a test holds the two against each other.
 
-Money moves through the SQL functions in `migrations/sql/`, so these tables are for reading, reports, tests, and for
-tables of your own that refer to them. Their schema is called `ballast` here; our engines translate it to BALLAST_SCHEMA
-(qualified_names.py).
+Money moves through the SQL functions in `migrations/sql/`, and in an import through the statements in
+`importing/booking_sql.py`. So these tables are for reading, reports, tests, and for tables of your own that refer to
+them. Their schema is called `ballast` here; our engines translate it to BALLAST_SCHEMA (qualified_names.py).
 """
 
 from __future__ import annotations

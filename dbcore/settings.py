@@ -436,7 +436,7 @@ def _one_line(options: type[Options], item: object) -> str:
     if field is not None and "Secret" in str(field.annotation):
         came = "a value that is not shown, being a secret"
     if item["type"].startswith("model") or any(isinstance(part, str) for part in item["loc"][1:]):
-        came = "a value that is not shown, for there may be a secret in it"
+        came = "a value that is not shown because there may be a secret in it"
     if item["type"] == "missing" and len(item["loc"]) == 1:  # its input is all the others
         return f"{prefix.upper()}{option.upper()}: expected a value; it is not set"
     return f"{prefix.upper()}{option.upper()}: {str(item['msg']).removeprefix('Value error, ')}; got {came}"

@@ -57,7 +57,7 @@ class UserRefError(ValueError):
     """The text names no user. The message is a sentence for the person who wrote it."""
 
     def __init__(
-        self, message: str = "Name the user as @username or by their numeric id, such as 12345."
+        self, message: str = "Name the user as @username or by their numeric ID, such as 12345."
     ) -> None:
         super().__init__(message)
 

@@ -15,5 +15,5 @@ def mention(word: str, sentence: str) -> str:
     return "" if INSTALLED.name_of(word) is None else sentence.format(called(word))
 
 
-LEAVE = mention("cancel", " {} leaves.")
+LEAVE = mention("cancel", " Send {} to stop.")
 """Ends each question."""

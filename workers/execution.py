@@ -90,8 +90,8 @@ balance of somebody new, comes again after a while that is drawn from these.
 
 _STARTED_WITH = {
     command.handler.kind: word
-    for word, command in INSTALLED.built_in.items()
-    if command.built_in is not None and command.built_in.is_linked
+    for word, command in INSTALLED.own_commands.items()
+    if command.declared is not None and command.declared.is_linked
 }
 """What a link to the private chat asks for, by the kind of job whose answer could not be sent there."""
 

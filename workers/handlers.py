@@ -22,21 +22,21 @@ class Handler:
 
 
 _handlers: dict[str, Handler] = {}
-_built_in: dict[str, Handler] = {}
+_own: dict[str, Handler] = {}
 
 
 def register(handler: Handler) -> None:
     _handlers[handler.job_type.kind] = handler
 
 
-def register_built_in(handler: Handler) -> None:
+def register_own(handler: Handler) -> None:
     """What Ballast itself does for a job of its own, also if an app's function is in its place."""
-    _built_in[handler.job_type.kind] = handler
+    _own[handler.job_type.kind] = handler
 
 
-def built_in_of(kind: str) -> Handler:
+def own_handler_of(kind: str) -> Handler:
     """Raises KeyError if it is no job of Ballast's own."""
-    return _built_in[kind]
+    return _own[kind]
 
 
 def find(kind: str) -> Handler | None:

@@ -186,8 +186,8 @@ def _waiting(kind: str) -> Waiting | None:
     handler = INSTALLED.handlers.get(kind)
     if handler is None:
         return None
-    if handler.built_in is not None:
-        return handler.built_in.waiting
+    if handler.declared is not None:
+        return handler.declared.waiting
     if kind in INSTALLED.commands_of:
         return Waiting(words=(f"Your /{INSTALLED.commands_of[kind].name}", "answer it here"))
     if kind in INSTALLED.jobs:

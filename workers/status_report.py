@@ -107,7 +107,7 @@ def _verdict(report: StatusReport) -> str:
 def _breaker(report: StatusReport) -> str:
     view = report.breaker
     if view is None:
-        return "unknown, for what Redis holds of it cannot be read: see <code>python -m dbcore breaker</code>"
+        return "unknown, because what Redis holds of it cannot be read: see <code>python -m dbcore breaker</code>"
     parts = [BREAKER_WORDS[view.state]]
     if view.paused_by is not None:
         parts.append(f"by {escape(view.paused_by)}")

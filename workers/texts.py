@@ -21,22 +21,22 @@ from workers.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, show
 
 escape, _money, _name, _memo = phrases.escape, phrases.money, phrases.name, phrases.memo_line
 
-NOT_YOUR_HISTORY = f"These buttons belong to somebody else.{mention('history', ' Send {} to see yours.')}"
+NOT_YOUR_HISTORY = f"These buttons belong to somebody else.{mention('history', ' Send {} to see your own.')}"
 
 BROADCASTS_STOPPED = (
-    "You get no broadcasts any more. Everything else goes on as before"
-    f"{mention('resume', '; {} brings them back')}."
+    "You will no longer get broadcasts. Everything else works as before."
+    f"{mention('resume', ' Send {} to get them again.')}"
 )
-BROADCASTS_WANTED = f"You get broadcasts again.{mention('stop', ' {} ends them.')}"
+BROADCASTS_WANTED = f"You will get broadcasts again.{mention('stop', ' Send {} to stop them.')}"
 
 _WHAT_THERE_IS = ", ".join(
     filter(
         None,
         [
-            mention("balance", "{} shows it"),
-            mention("send", "{} moves it to somebody else"),
-            mention("history", "{} shows what happened"),
-            mention("help", "{} explains"),
+            mention("balance", "{} shows your balance"),
+            mention("send", "{} sends money to somebody else"),
+            mention("history", "{} shows your transactions"),
+            mention("help", "{} lists the commands"),
         ],
     )
 )
@@ -98,23 +98,23 @@ def _refusal(reason: RejectionReason, asked: str) -> str:
     whom = shown(asked)
     match reason:
         case RejectionReason.UNKNOWN_USER:
-            return f"I do not know {whom}. They have to send me /start once before they can receive anything."
+            return f"I do not know {whom}. They need to send me /start once before they can receive money."
         case RejectionReason.AMBIGUOUS_USER:
-            return f"More than one person I know has used {whom}. Give the numeric id instead."
+            return f"More than one person I know has used {whom}. Use the numeric ID instead."
         case RejectionReason.SAME_ACCOUNT:
-            return "You cannot send to yourself."
+            return "You cannot send money to yourself."
         case RejectionReason.EXPIRED:
-            return f"Too late: this expired after {EXPIRES_AFTER_MINUTES} minutes. Nothing was moved."
+            return f"Too late: this expired after {EXPIRES_AFTER_MINUTES} minutes. No money was sent."
         case RejectionReason.NOT_YOURS:
-            return "This transfer belongs to somebody else. Nothing was moved."
+            return "This transfer belongs to somebody else. No money was sent."
         case RejectionReason.ALREADY_CONFIRMED:
-            return "This transfer was confirmed before. It was made once, and is not made again."
+            return "This transfer was already confirmed. It was made once and will not be made again."
         case RejectionReason.ALREADY_CANCELLED:
-            return "This transfer was cancelled before. Nothing was moved."
+            return "This transfer was already cancelled. No money was sent."
         case RejectionReason.UNKNOWN_TRANSFER:
-            return "I do not know this transfer. Nothing was moved."
+            return "I do not know this transfer. No money was sent."
         case _:
-            return f"Refused: {reason.value.replace('_', ' ')}. Nothing was moved."
+            return f"Refused: {reason.value.replace('_', ' ')}. No money was moved."
 
 
 def transfer_to_confirm(outcome: PendingOutcome, job: CreateTransfer, settings: Settings) -> str:
@@ -142,18 +142,18 @@ def decision_buttons(name: str, confirm: str, cancel: str) -> Sequence[Button]:
 
 def decided(outcome: DecisionOutcome, settings: Settings) -> str:
     if outcome.reason is RejectionReason.INSUFFICIENT_FUNDS:
-        return "Your balance is too low for this by now. Nothing was moved."
+        return "Your balance is now too low for this. No money was sent."
     if outcome.reason is not None:
         return _refusal(outcome.reason, "")
     if outcome.decision is Decision.CANCELLED:
-        return "Cancelled. Nothing was moved."
+        return "Cancelled. No money was sent."
     return _moved("Sent {amount} to {name}.", outcome, outcome.recipient, outcome.sender_balance, settings)
 
 
 def decided_in_group(outcome: DecisionOutcome, settings: Settings) -> str:
     """What the whole group reads: who sent whom how much, and nobody's balance."""
     if not money_moved(outcome):
-        return decided(outcome, settings) if not is_private(outcome) else "Nothing was sent."
+        return decided(outcome, settings) if not is_private(outcome) else "No money was sent."
     assert outcome.sender is not None and outcome.recipient is not None and outcome.amount is not None  # noqa: S101
     amount = _money(outcome.amount, settings)
     return f"{_name(outcome.sender)} sent {_name(outcome.recipient)} {amount}."
@@ -166,9 +166,9 @@ def is_private(outcome: DecisionOutcome) -> bool:
 
 def cancelled(count: int) -> str:
     if count == 0:
-        return "Nothing is waiting for your Confirm, so there is nothing to cancel."
-    what = "Your transfer is" if count == 1 else f"Your {count} transfers are"
-    return f"{what} cancelled. Nothing was moved."
+        return "You have no transfer waiting to be confirmed, so there is nothing to cancel."
+    what = "Your transfer was" if count == 1 else f"Your {count} transfers were"
+    return f"{what} cancelled. No money was sent."
 
 
 def closes_the_question(outcome: DecisionOutcome) -> bool:
@@ -204,7 +204,7 @@ def _moved(
 
 def history(page: HistoryPage, settings: Settings) -> str:
     if not page.entries:
-        return "Nothing has happened on your account yet."
+        return "You have no transactions yet."
     lines = [_entry(entry, settings) for entry in page.entries]
     return f"Your balance is {_money(page.balance, settings)}. Times are UTC.\n\n" + "\n".join(lines)
 
@@ -243,6 +243,6 @@ def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Se
 
 def failed(reference: str) -> str:
     return (
-        f"Something went wrong, and it is our fault. It is on record as {reference}; quote it if you ask about it."
-        f"{mention('history', ' {} shows whether money moved.')}"
+        f"Sorry, something went wrong on our side. If you contact support, quote reference {reference}."
+        f"{mention('history', ' Send {} to see whether money was moved.')}"
     )

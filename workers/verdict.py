@@ -223,7 +223,7 @@ def _flawed(now: Circumstances) -> Verdict | None:
 
 def _well(now: Circumstances) -> str:
     if now.database is DatabaseState.UNKNOWN:
-        return "Commands are answered. The database was not looked at lately."
+        return "Commands are answered. The database has not been checked recently."
     if now.database is DatabaseState.REACHABLE:
         return "Commands are answered. The database sleeps, or may, and was not woken to ask how it is."
     return "Commands are answered as they come, and the database is well."
@@ -236,7 +236,7 @@ def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
         case DatabaseState.REACHABLE:
             return "The database can be reached."
         case DatabaseState.UNKNOWN:
-            return "The database was not looked at lately."
+            return "The database has not been checked recently."
     if breaker is None or breaker.state in _LETS_THROUGH:
         return "The last probe of the database failed."
     if breaker.paused:

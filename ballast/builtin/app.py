@@ -52,7 +52,7 @@ class BuiltInApp(App):
             internal=internal,
             needed=needed,
         )
-        self.jobs[job_type] = Handler(job_type.kind, _by_its_task, job_type, database, 1, built_in=own)
+        self.jobs[job_type] = Handler(job_type.kind, _by_its_task, job_type, database, 1, declared=own)
 
     def built_in_command(
         self,
@@ -81,7 +81,7 @@ class BuiltInApp(App):
             leaves_dialogue=leaves_dialogue,
             is_telegrams=is_telegrams,
         )
-        self.commands.append(Command(word, help, admin, self.jobs[job_type], "queue", False, built_in=own))
+        self.commands.append(Command(word, help, admin, self.jobs[job_type], "queue", False, declared=own))
 
     def built_in_button(
         self,

@@ -200,7 +200,7 @@ class StartBroadcast(Job):
             raise ValueError("expected one of text, copy and broadcast_id")
         if self.paid and self.original is not None and len(self.original.message_ids) > 1:
             raise ValueError(
-                "paid: expected a text or one message to copy, for Telegram takes no Stars for an album"
+                "paid: expected a text or one message to copy: Telegram takes no Stars for an album"
             )
         return self
 
@@ -370,7 +370,7 @@ def _past(scheduled_for: datetime | None, now: datetime) -> str | None:
     return f"scheduled_for: expected a time to come, got {scheduled_for.isoformat()}; it is {now:%Y-%m-%d %H:%M} UTC"
 
 
-_SENDS = "by it broadcasts go on, and nobody gets one twice"
+_SENDS = "it keeps broadcasts running without duplicates"
 
 _ORDERED = Waiting(words=("Your broadcast command", "write to you here"))
 
@@ -399,28 +399,28 @@ broadcasts.built_in_job(EraseChunk, database="write", takes_its_time=True, inter
 broadcasts.built_in_command(
     "stop",
     ChooseBroadcasts,
-    help="Get no broadcasts any more; all else goes on",
+    help="Stop receiving broadcasts",
     fields={"wanted": False},
     alone="somebody",
 )
 broadcasts.built_in_command(
-    "resume", ChooseBroadcasts, help="Get broadcasts again", fields={"wanted": True}, alone="somebody"
+    "resume", ChooseBroadcasts, help="Receive broadcasts again", fields={"wanted": True}, alone="somebody"
 )
 broadcasts.built_in_command(
     "broadcast",
     DraftBroadcast,
-    help="Write to many: /{name} text, or as a reply to any message",
+    help="Message many users: /{name} text, or as a reply to any message",
     admin=True,
 )
-broadcasts.built_in_command("broadcasts", ListBroadcasts, help="Show the newest broadcasts", admin=True)
+broadcasts.built_in_command("broadcasts", ListBroadcasts, help="Show the latest broadcasts", admin=True)
 broadcasts.built_in_button(
     "card",
     button_data.BROADCAST_CARD,
     leads_to=[PressBroadcast, ChangeDraft, ReportBroadcast],
     below=[DraftBroadcast, ListBroadcasts],
 )
-# On the probe's queue, for it needs no database and must not wait behind what does. A broadcast is woken once, however
-# many beats there are.
+# On the probe's queue, because it needs no database and must not wait behind what does. A broadcast is woken once,
+# however many beats there are.
 broadcasts.schedule(
     "broadcasts-watch",
     "workers.broadcasts.watch",

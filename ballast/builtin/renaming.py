@@ -40,7 +40,7 @@ def built_in_commands(apps: tuple[App, ...]) -> dict[str, Command]:
 
 
 def _word(command: Command) -> str:
-    return command.name if command.built_in is None else command.built_in.word
+    return command.name if command.declared is None else command.declared.word
 
 
 def _named(command: Command, to: Renamed) -> Command:
@@ -53,17 +53,18 @@ def _require_changeable(word: str, declared: dict[str, Command], app: App, how: 
     if command is None:
         known = ", ".join(f"/{each}" for each, other in declared.items() if not _is_telegrams(other))
         raise SettingsError(
-            f"BALLAST_APPS: {app.name}: /{word} cannot be {how}, for it is no built-in command. These are: {known}"
+            f"BALLAST_APPS: {app.name}: /{word} cannot be {how} because it is not one of the built-in commands, which "
+            f"are: {known}"
         )
     if _is_telegrams(command):
         raise SettingsError(
-            f"BALLAST_APPS: {app.name}: /{word} cannot be {how}, for Telegram's apps send it. Say replace=True to put "
-            "a command of yours in its place"
+            f"BALLAST_APPS: {app.name}: /{word} cannot be {how} because Telegram's apps send it. Say replace=True to "
+            "put a command of yours in its place"
         )
 
 
 def _is_telegrams(command: Command) -> bool:
-    return command.built_in is not None and command.built_in.is_telegrams
+    return command.declared is not None and command.declared.is_telegrams
 
 
 def _require_one_each(found: dict[str, Command], renamed: dict[str, tuple[Renamed, App]]) -> None:

@@ -1,4 +1,4 @@
-"""Which of Ballast's own jobs, buttons and periodic jobs there are, and what does the jobs, for apps replace them and
+"""Which of Ballast's own jobs, buttons and periodic jobs there are, and what does the jobs, as apps replace them and
 switch them off. renaming.py does the same for commands.
 """
 
@@ -19,14 +19,14 @@ JOBS: dict[type[Job], Handler] = {
     job_type: handler
     for app in BUILT_IN
     for job_type, handler in app.jobs.items()
-    if handler.built_in is not None
+    if handler.declared is not None
 }
 BUTTONS: dict[str, BuiltInButton] = {button.name: button for app in BUILT_IN for button in app.buttons}
 SCHEDULED: dict[str, Scheduled] = {each.name: each for app in BUILT_IN for each in app.scheduled}
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltIn:
+class Replacements:
     """
     replaced -- what does a job, by its kind, if an app's function does. switched_off -- kinds of jobs.
     buttons, scheduled -- those that there are.
@@ -40,7 +40,7 @@ class BuiltIn:
     labels: dict[tuple[str, str], str]
 
 
-def built_in(apps: tuple[App, ...], commands: Iterable[Command]) -> BuiltIn:
+def resolve(apps: tuple[App, ...], commands: Iterable[Command]) -> Replacements:
     """commands -- that there are. Raises SettingsError if what apps say cannot be."""
     replaced, periods_replaced = _replaced(apps), _periods_replaced(apps)
     jobs_off = {job_type: app for app in apps for job_type in app.switched_off.jobs}
@@ -69,7 +69,7 @@ def built_in(apps: tuple[App, ...], commands: Iterable[Command]) -> BuiltIn:
     for name, app in periodic_off.items():
         _require_gone(SCHEDULED[name].needed_by, gone, app, f"the periodic job {name}")
     periods_off = periodic_off.keys() | periods_replaced.keys()
-    return BuiltIn(
+    return Replacements(
         {job_type.kind: handler for job_type, handler in replaced.items()},
         frozenset(job_type.kind for job_type in jobs_off),
         buttons,
@@ -87,13 +87,14 @@ def _replaced(apps: tuple[App, ...]) -> dict[type[Job], Handler]:
                 raise SettingsError(
                     f"BALLAST_APPS: {job_type.__name__} is replaced twice, by {found[job_type].app} and {app.name}"
                 )
-            own = JOBS[job_type].built_in
+            own = JOBS[job_type].declared
             if own is not None and own.queue in DATABASE_QUEUES and handler.database == "none":
                 raise SettingsError(
-                    f'BALLAST_APPS: {app.name}: {job_type.__name__}: database="none" cannot be, for it is in the queue '
-                    f'{own.queue}, which stops while the database is unavailable. Say database="read" or "write"'
+                    f'BALLAST_APPS: {app.name}: {job_type.__name__}: database="none" is not possible because it is in '
+                    f"the queue {own.queue}, which stops while the database is unavailable. Say "
+                    'database="read" or "write"'
                 )
-            found[job_type] = replace(handler, built_in=own)
+            found[job_type] = replace(handler, declared=own)
     return found
 
 
@@ -120,8 +121,9 @@ def _labels(apps: tuple[App, ...]) -> dict[tuple[str, str], str]:
         for (name, label), to in app.renamed_buttons.items():
             _require_known(name, BUTTONS, app, "the button", "renamed")
             if label not in BUTTONS[name].labels:
-                known = ", ".join(BUTTONS[name].labels) or "none that can be renamed"
-                raise _cannot(app, f"{label!r} of the button {name}", "renamed", f"it says: {known}")
+                known = ", ".join(BUTTONS[name].labels)
+                why = f"the button says: {known}" if known else "nothing that the button says can be renamed"
+                raise _cannot(app, f"{label!r} of the button {name}", "renamed", why)
             if (name, label) in found:
                 raise SettingsError(
                     f"BALLAST_APPS: {label!r} of the button {name} is renamed twice, by {whose[name, label].name} and "
@@ -134,10 +136,10 @@ def _labels(apps: tuple[App, ...]) -> dict[tuple[str, str], str]:
 def _require_job(job_type: type[Job], app: App, how: str) -> None:
     name = getattr(job_type, "__name__", repr(job_type))
     handler = JOBS.get(job_type)
-    if handler is None or handler.built_in is None:
+    if handler is None or handler.declared is None:
         known = ", ".join(sorted(each.__name__ for each in JOBS))
-        raise _cannot(app, name, how, f"it is no job of Ballast's own. These are: {known}")
-    why = handler.built_in.internal or (handler.built_in.needed if how == "switched off" else None)
+        raise _cannot(app, name, how, f"it is not one of Ballast's own jobs, which are: {known}")
+    why = handler.declared.internal or (handler.declared.needed if how == "switched off" else None)
     if why is not None:
         raise _cannot(app, name, how, why)
 
@@ -147,7 +149,9 @@ def _require_known(
 ) -> None:
     known = declared.get(name)
     if known is None:
-        raise _cannot(app, f"{what} {name}", how, f"Ballast has none. These are: {', '.join(declared)}")
+        raise _cannot(
+            app, f"{what} {name}", how, f"Ballast has none of that name. It has: {', '.join(declared)}"
+        )
     if known.internal is not None:
         raise _cannot(app, f"{what} {name}", how, known.internal)
 
@@ -156,7 +160,7 @@ def _require_unneeded(
     job_type: type[Job], app: App, commands: Iterable[Command], buttons: Iterable[BuiltInButton]
 ) -> None:
     needing = [
-        *(f"/{each.name}" for each in commands if each.built_in and each.handler.kind == job_type.kind),
+        *(f"/{each.name}" for each in commands if each.declared and each.handler.kind == job_type.kind),
         *(f"the button {each.name}" for each in buttons if job_type in each.leads_to),
     ]
     if needing:
@@ -173,4 +177,4 @@ def _require_gone(needing: Iterable[type[Job]], gone: set[type[Job]], app: App, 
 
 
 def _cannot(app: App, what: str, how: str, why: str) -> SettingsError:
-    return SettingsError(f"BALLAST_APPS: {app.name}: {what} cannot be {how}, for {why}")
+    return SettingsError(f"BALLAST_APPS: {app.name}: {what} cannot be {how} because {why}")

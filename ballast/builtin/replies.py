@@ -35,7 +35,7 @@ replies = BuiltInApp("replies", tasks=["workers.tasks.replies", "workers.tasks.a
 
 _FINDS_WHAT_BUTTONS_STAND_FOR = "it finds what the buttons of apps stand for"
 
-replies.built_in_job(DeliverReply, database="none", internal="the bot's answers go by it")
+replies.built_in_job(DeliverReply, database="none", internal="it delivers the bot's answers")
 replies.built_in_job(
     PressAppButton,
     database="none",
@@ -43,7 +43,7 @@ replies.built_in_job(
     waiting=Waiting(words=("Your request", "write to you here")),
 )
 
-replies.built_in_command("help", DeliverReply, help="Explain the commands", is_linked=True)
+replies.built_in_command("help", DeliverReply, help="List the commands", is_linked=True)
 replies.built_in_button(
     "app", button_data.APP, leads_to=[PressAppButton], internal=_FINDS_WHAT_BUTTONS_STAND_FOR
 )

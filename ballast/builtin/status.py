@@ -77,7 +77,7 @@ status.built_in_job(
 status.built_in_command(
     "dbstatus",
     ShowDatabaseStatus,
-    help="Show how the database, the queue and the workers are",
+    help="Show the state of the database, the queue and the workers",
     admin=True,
     is_linked=True,
 )

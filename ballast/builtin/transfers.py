@@ -92,12 +92,12 @@ transfers.built_in_command(
     leaves_dialogue=True,
 )
 transfers.built_in_command(
-    "history", ShowHistory, help="Show what happened on your account", alone="anything", is_linked=True
+    "history", ShowHistory, help="Show your transactions", alone="anything", is_linked=True
 )
 transfers.built_in_command(
     "cancel",
     CancelTransfers,
-    help="Cancel what I am asking you, or your open transfers",
+    help="Cancel the current question, or your pending transfers",
     leaves_dialogue=True,
 )
 transfers.built_in_button(

@@ -53,7 +53,7 @@ users.built_in_job(
 users.built_in_command(
     "start",
     GetOrCreateUser,
-    help="Register, or say hello again",
+    help="Start using the bot",
     leaves_dialogue=True,
     is_telegrams=True,
 )

@@ -1,4 +1,6 @@
-"""How people are told what waits: amounts and names, harmless in Telegram's HTML."""
+"""Words that the frontend and the workers share, and how people are told what waits: amounts and names, harmless in
+Telegram's HTML.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from dbcore.money import format_amount
 from dbcore.settings import Settings
 
 DECISIONS = ("Confirm", "Cancel")
+UNKNOWN_BUTTON = "This button no longer works. Please start again."
 
 
 def amount_shown(fields: Mapping[str, Any], settings: Settings) -> str:

@@ -61,20 +61,18 @@ def migrate(*, take_over: bool, move_from: str | None, as_json: bool) -> None:
 def audit(ctx: click.Context, *, as_json: bool) -> None:
     """Prove that the ledger is right, and what apps check beside it. Exit status 1 if it is not."""
     from ballast.apps import installed
-    from dbcore import audit as auditing
+    from ballast.auditing import audit_with_apps
+    from dbcore.audit import report
     from dbcore.settings import load_settings
 
-    apps, settings = installed().apps, load_settings()
-    own_checks = [
-        auditing.Check(check.name, check.counted, check.offenders) for app in apps for check in app.checks
-    ]
-    findings = auditing.audit(settings.require("database_url"), settings.ballast_schema, own_checks)
+    apps = installed().apps
+    findings = audit_with_apps(load_settings(), apps)
     passes = all(finding.ok for finding in findings)
     if as_json:
         checks = [{"ok": finding.ok, **asdict(finding)} for finding in findings]
         print_json({"ok": passes, "checks": checks})
     else:
-        click.echo(auditing.report(findings))
+        click.echo(report(findings))
     if not passes:
         ctx.exit(REFUSED)
 

@@ -1,10 +1,11 @@
-"""`ballast import`: another bot's people and balances."""
+"""`ballast import`: another bot's users and balances."""
 
 from __future__ import annotations
 
 from datetime import tzinfo
 
 import click
+from click.core import ParameterSource
 
 from ballast.cli.commands import REFUSED, Command, open_database
 
@@ -30,11 +31,14 @@ from ballast.cli.commands import REFUSED, Command, open_database
     help="Time zone of times that have none, such as Europe/Berlin.",
 )
 @click.option(
-    "--negative-as-zero", is_flag=True, help="Bring negative balances as 0; otherwise they are invalid."
+    "--negative-as-zero", is_flag=True, help="Import negative balances as 0; otherwise they are invalid."
 )
 @click.option("--skip-invalid", is_flag=True, help="Leave invalid lines out; otherwise nothing is imported.")
+@click.option(
+    "--new-source", is_flag=True, help="This source is new, although another one was imported before."
+)
 @click.option("--settle", is_flag=True, help="Book what has changed in the source since it was imported.")
-@click.option("--undo", is_flag=True, help="Reverse all transfers of this source.")
+@click.option("--undo", is_flag=True, help="Undo the import: reverse all transfers of this source.")
 @click.option(
     "--dry-run", is_flag=True, help="Change nothing; print what would be done, and what is invalid."
 )
@@ -53,13 +57,15 @@ def import_(
     zone: str,
     negative_as_zero: bool,
     skip_invalid: bool,
+    new_source: bool,
     settle: bool,
     undo: bool,
     dry_run: bool,
 ) -> None:
-    """Bring another bot's people and balances.
+    """Import another bot's users and balances.
 
-    SOURCE is a file that ends in .csv or .jsonl, or the URL of a database. Without it --query asks DATABASE_URL.
+    SOURCE is a file that ends in .csv, .tsv, .jsonl or .ndjson, or the URL of a database. Without it --query asks
+    DATABASE_URL.
 
     \b
     People     telegram_id, balance, username, first_name, language_code, registered_at,
@@ -71,7 +77,7 @@ def import_(
 
     Exit status: 0 if the ledger agrees with the source, 1 if it does not or a line is invalid.
     """
-    if undo and (where or query or history or history_query or settle):
+    if undo and _given(ctx) - {"source", "undo", "dry_run"}:
         raise click.UsageError("--undo goes only with --source and --dry-run")
     if not undo and where is None and query is None:
         raise click.UsageError("expected SOURCE, or --query for the database of DATABASE_URL; got neither")
@@ -82,16 +88,18 @@ def import_(
     mapped = _mapped(names)
     time_zone = _zone(zone)
 
-    from ballast import importing
+    from ballast.apps import installed
+    from ballast.cli import import_report
     from dbcore.importing.booking import require_source_name
     from dbcore.importing.reading import Rules
 
     require_source_name(source)
+    installed()  # or options of theirs would be taken for misspelt ones
     engine, settings = open_database()
     if undo:
-        agrees = importing.undo(engine, settings, source, dry=dry_run)
+        agrees = import_report.undo(engine, settings, source, dry=dry_run)
     else:
-        order = importing.Order(
+        options = import_report.ImportOptions(
             source=source,
             where=where or settings.require("database_url"),
             query=query,
@@ -107,11 +115,17 @@ def import_(
             ),
             skip_invalid=skip_invalid,
             settle=settle,
+            new_source=new_source,
             dry=dry_run,
         )
-        agrees = importing.carry_out(engine, settings, order)
+        agrees = import_report.run_import(engine, settings, options)
     if not agrees:
         ctx.exit(REFUSED)
+
+
+def _given(ctx: click.Context) -> set[str]:
+    """Parameters that the command line has."""
+    return {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
 
 
 def _mapped(names: tuple[str, ...]) -> dict[str, str | None]:

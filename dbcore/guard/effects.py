@@ -159,7 +159,7 @@ def as_json(value: Any) -> str:
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
         raise UsageError(
-            f"with a key the work returns what JSON can hold, for a repetition is answered with it: {error}. "
+            f"with a key the work returns what JSON can hold, because a repetition is answered with it: {error}. "
             "Nothing was committed. Return ids, numbers and texts instead, such as [row.id for row in rows]"
         ) from error
     if _ESCAPED_NUL.search(text):

@@ -225,7 +225,7 @@ class Transact:
             nonlocal begun
             if begun:
                 raise UsageError(
-                    "the transaction of this work is over, for a statement of it failed: put what may fail inside "
+                    "the transaction of this work is over because a statement of it failed: put what may fail inside "
                     "begin_nested(), or let the error rise"
                 )
             begun = True

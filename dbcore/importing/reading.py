@@ -1,4 +1,4 @@
-"""A source's rows as people and movements. Everything wrong is reported with its line, and nothing is guessed."""
+"""A source's rows as people and movements. Every invalid value is reported with its line, and nothing is guessed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from dbcore.importing import values
 from dbcore.importing.sources import BrokenRow, Row, Source, SourceError
 from dbcore.importing.spool import Movement, Person, Spool
-from dbcore.importing.values import Wrong, shown
+from dbcore.importing.values import InvalidValue, shown
 from dbcore.money import format_amount
 
 T = TypeVar("T")
@@ -27,8 +27,8 @@ PERSON_COLUMNS = (
 )
 MOVEMENT_COLUMNS = ("id", "telegram_id", "amount", "made_at", "memo")
 
-Complain = Callable[[str], None]
-"""Takes a line about what is wrong."""
+Report = Callable[[str], None]
+"""Takes a line that says what is invalid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Rules:
 
     names -- how the source calls a column, where it is not by our name; None leaves a column out.
     minor -- amounts are in minor units already. zone -- of times that say none.
-    negative_as_zero -- a negative balance is brought as 0; otherwise it is wrong.
+    negative_as_zero -- a negative balance is imported as 0; otherwise it is invalid.
     """
 
     exponent: int
@@ -50,23 +50,26 @@ class Rules:
     def money(self, units: int) -> str:
         return format_amount(units, self.exponent, self.currency)
 
+    def difference(self, units: int) -> str:
+        """With its sign."""
+        return ("+" if units > 0 else "") + self.money(units)
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Whether the source has balances, and which of its columns mean nothing here."""
+    """Whether the source has balances and usernames, and which of its columns mean nothing here."""
 
     has_balances: bool
+    has_usernames: bool
     ignored: tuple[str, ...]
 
 
 class _Reader:
-    """What both kinds of rows have in common: the columns that are there, and complaints by line."""
+    """What both kinds of rows have in common: the source's columns, and reports by line."""
 
-    def __init__(
-        self, source: Source, rules: Rules, known: Iterable[str], complain: Complain, what: str
-    ) -> None:
+    def __init__(self, source: Source, rules: Rules, known: Iterable[str], report: Report, what: str) -> None:
         self._rules = rules
-        self._complain = complain
+        self._report = report
         self._prefix = f"{what}{source.numbered}"
         unknown = next(
             (name for name in rules.names if name not in {*PERSON_COLUMNS, *MOVEMENT_COLUMNS}), None
@@ -87,33 +90,33 @@ class _Reader:
                 raise SourceError(
                     f"--map {column}={name}: expected a column of the source, which has {', '.join(source.columns)}"
                 )
-        self._there = source.columns
+        self._columns = source.columns
 
     @property
     def ignored(self) -> tuple[str, ...]:
         """Columns of the source that mean nothing here."""
-        return tuple(name for name in self._there if name not in self.columns.values())
+        return tuple(name for name in self._columns if name not in self.columns.values())
 
     def require(self, *columns: str) -> None:
         for column in columns:
             if column not in self.columns:
                 raise SourceError(
-                    f"expected a column {column}, found {', '.join(self._there)}. Name yours by --map {column}=YOURS"
+                    f"expected a column {column}, found {', '.join(self._columns)}. Name yours by --map {column}=YOURS"
                 )
 
     def wrong(self, line: int, why: str) -> None:
-        self._complain(f"{self._prefix} {line}: {why}")
+        self._report(f"{self._prefix} {line}: {why}")
 
     def taken(
         self, line: int, row: Row, meanings: Mapping[str, Callable[[Any], Any]]
     ) -> dict[str, Any] | None:
-        """The row's values by our names. None, and a complaint each, if any is wrong."""
+        """The row's values by our names. None, and a report for each, if any is invalid."""
         found: dict[str, Any] = dict.fromkeys(meanings)
         good = True
         for column, meaning in meanings.items():
             # An object may have what the first one had not.
             name = self.columns.get(column, self._rules.names.get(column, column))
-            if name is None or (name not in self._there and row.get(name) is None):
+            if name is None or (name not in self._columns and row.get(name) is None):
                 continue
             if column == "balance" and column not in self.columns:
                 self.wrong(line, f"balance: expected none, as in line 1, found {shown(row[name])}")
@@ -121,20 +124,20 @@ class _Reader:
                 continue
             try:
                 found[column] = meaning(row.get(name))
-            except Wrong as error:
+            except InvalidValue as error:
                 self.wrong(line, f"{column}: {error}")
                 good = False
         return found if good else None
 
 
 def read_people(
-    source: Source, rules: Rules, spool: Spool, complain: Complain, advance: Callable[[int], None]
+    source: Source, rules: Rules, spool: Spool, report: Report, advance: Callable[[int], None]
 ) -> Columns:
     """Every person into the spool. What the source has of columns.
 
     advance -- is told the source's position as it goes on. Raises SourceError.
     """
-    reader = _Reader(source, rules, PERSON_COLUMNS, complain, "")
+    reader = _Reader(source, rules, PERSON_COLUMNS, report, "")
     reader.require("telegram_id")
     meanings: dict[str, Callable[[Any], Any]] = {
         "telegram_id": values.telegram_id,
@@ -146,15 +149,19 @@ def read_people(
         "status": values.status,
         "broadcasts_stopped": values.flag,
     }
+    has_usernames = "username" in reader.columns
     for line, row in source:
         advance(source.position)
         person = _person(reader, line, row, meanings, rules)
+        has_usernames |= person is not None and person.username is not None
         if person is not None and (before := spool.add_person(person)) is not None:
             reader.wrong(
                 line, f"telegram_id: expected each person once, found {person.telegram_id}, as in {before}"
             )
     advance(source.size)
-    return Columns(has_balances="balance" in reader.columns, ignored=reader.ignored)
+    return Columns(
+        has_balances="balance" in reader.columns, has_usernames=has_usernames, ignored=reader.ignored
+    )
 
 
 def _person(
@@ -176,7 +183,7 @@ def _person(
         if not rules.negative_as_zero:
             reader.wrong(
                 line,
-                f"balance: expected no negative one, found {rules.money(balance)}. --negative-as-zero brings it as 0",
+                f"balance: expected zero or more, found {rules.money(balance)}. --negative-as-zero imports it as 0",
             )
             return None
         balance, owed = 0, -balance
@@ -196,19 +203,19 @@ def _person(
 
 
 def read_history(
-    source: Source, rules: Rules, spool: Spool, complain: Complain, advance: Callable[[int], None]
+    source: Source, rules: Rules, spool: Spool, report: Report, advance: Callable[[int], None]
 ) -> None:
-    """Every movement into the spool; for after the people. A history that does not fit is dropped, with a complaint.
+    """Every movement into the spool; for after the people. A history that does not fit is dropped and reported.
 
     Parameters and errors as of `read_people`.
     """
-    reader = _Reader(source, rules, MOVEMENT_COLUMNS, complain, "history, ")
+    reader = _Reader(source, rules, MOVEMENT_COLUMNS, report, "history, ")
     reader.require("id", "telegram_id", "amount", "made_at")
     meanings: dict[str, Callable[[Any], Any]] = {
         "id": values.movement_id,
         "telegram_id": values.telegram_id,
         "amount": lambda value: _not_zero(values.amount(value, rules.exponent, minor=rules.minor)),
-        "made_at": lambda value: _there(values.moment(value, rules.zone)),
+        "made_at": lambda value: _required(values.moment(value, rules.zone)),
         "memo": values.line_of_text,
     }
     for line, row in source:
@@ -228,7 +235,7 @@ def read_history(
         reader.wrong(line, f"telegram_id: expected one of the people, found {stranger}")
         unfit.add(stranger)
     for _, telegram_id, lowest in spool.histories_below_zero():
-        complain(
+        report(
             f"history of {telegram_id}: expected movements that lead to their balance, found that they start from or "
             f"lead to {rules.money(lowest)}"
         )
@@ -243,11 +250,11 @@ def _sortable(moment: Any) -> str:
 
 def _not_zero(units: int) -> int:
     if units == 0:
-        raise Wrong("expected an amount other than 0, found 0")
+        raise InvalidValue("expected an amount other than 0, found 0")
     return units
 
 
-def _there(value: T | None) -> T:
+def _required(value: T | None) -> T:
     if value is None:
-        raise Wrong("expected a time, found nothing")
+        raise InvalidValue("expected a time, found nothing")
     return value

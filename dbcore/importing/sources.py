@@ -1,4 +1,4 @@
-"""What is imported from: a CSV file, JSON lines, or a query on a database. Rows come one at a time."""
+"""What is imported from: a CSV file, JSON lines, or a query on a database. Rows are read one at a time."""
 
 from __future__ import annotations
 
@@ -84,6 +84,12 @@ class _File:
         self._text.close()
 
 
+def _require_once(columns: tuple[str, ...], where: str) -> None:
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise SourceError(f"{where}: expected each column once, found {twice!r} twice")
+
+
 def _is_text(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
@@ -98,9 +104,7 @@ class CsvFile(_File):
             raise SourceError(f"{path}: expected a first line with the names of the columns, in UTF-8")
         self._delimiter = max(_DELIMITERS, key=header.count)
         self.columns = tuple(name.strip() for name in next(csv.reader([header], delimiter=self._delimiter)))
-        twice = next((name for name in self.columns if self.columns.count(name) > 1), None)
-        if twice is not None:
-            raise SourceError(f"{path}: expected each column once, found {twice!r} twice")
+        _require_once(self.columns, str(path))
 
     def __iter__(self) -> Iterator[tuple[int, Row | BrokenRow]]:
         rows = csv.reader(self._text, delimiter=self._delimiter, strict=True)
@@ -146,12 +150,27 @@ def _json_row(text: str) -> Row | BrokenRow:
     if not _is_text(text):
         return BrokenRow("expected text in UTF-8")
     try:
-        row = json.loads(text)
+        row = json.loads(text, object_pairs_hook=_object)
+    except _RepeatedKeyError as error:
+        return BrokenRow(str(error))
     except (ValueError, RecursionError) as error:
         return BrokenRow(f"expected a JSON object: {error}")
     return (
         row if isinstance(row, dict) else BrokenRow('expected a JSON object such as {"telegram_id": 12345}')
     )
+
+
+class _RepeatedKeyError(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _RepeatedKeyError(f"expected each key once, found {twice!r} twice")
+    return row
 
 
 class Query:
@@ -162,17 +181,22 @@ class Query:
     def __init__(self, url: str, query: str) -> None:
         self._query = query.strip().rstrip(";")
         self._engine = _engine(url)
+        self._connection: Connection | None = None
         self.position = 0
         try:
-            self._connection = self._engine.connect()
-            self.size = self._count(self._connection)
-            self._result: CursorResult[Any] = self._connection.execution_options(
+            connection = self._connection = self._engine.connect()
+            self.size = self._count(connection)
+            self._result: CursorResult[Any] = connection.execution_options(
                 stream_results=True, yield_per=ROWS_AT_ONCE, no_parameters=True
             ).exec_driver_sql(self._query)
             self.columns = tuple(self._result.keys())
+            _require_once(self.columns, "the query")
+        except SourceError:
+            self._close()
+            raise
         except SQLAlchemyError as error:
-            self._engine.dispose()
-            raise SourceError(f"the source did not take the query: {_words(error)}") from None
+            self._close()
+            raise SourceError(f"the database rejected the query: {_words(error)}") from None
 
     def _count(self, connection: Connection) -> int:
         counted = f"SELECT count(*) FROM ({self._query}\n) AS counted"  # noqa: S608  the operator's own
@@ -193,7 +217,11 @@ class Query:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
         self._engine.dispose()
 
 
@@ -239,5 +267,5 @@ def open_source(where: str, query: str | None = None) -> Source:
         case ".jsonl" | ".ndjson":
             return JsonLines(path)
     raise SourceError(
-        f"expected the URL of a database, or a file that ends in .csv or .jsonl, found {where!r}"
+        f"expected the URL of a database, or a file that ends in .csv, .tsv, .jsonl or .ndjson, found {where!r}"
     )

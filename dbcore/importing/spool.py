@@ -1,7 +1,7 @@
-"""What was read of a source, in an SQLite file that goes with the process: a source of any size takes the same memory.
+"""What was read from a source, in a temporary SQLite file: memory does not grow with the size of the source.
 
-It finds what only the whole shows: a person who is there twice, a movement of nobody, a history that cannot have led to
-its balance.
+It finds what cannot be seen in one row: a person who occurs twice, a movement of an unknown person, a history that
+cannot have led to its balance.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from contextlib import closing
 from dataclasses import astuple, dataclass
 from types import TracebackType
 from typing import Any, Self
+
+from dbcore.importing.sources import SourceError
 
 _TABLES = """
 PRAGMA journal_mode = OFF;
@@ -46,6 +48,14 @@ SELECT line, telegram_id, lowest FROM (
          GROUP BY telegram_id) m USING (telegram_id)
      WHERE p.balance IS NOT NULL)
  WHERE lowest < 0 ORDER BY line
+"""
+
+_TOTALS = """
+SELECT count(*), coalesce(sum(balance), 0), count(*) FILTER (WHERE owed > 0), coalesce(sum(owed), 0) FROM person
+"""
+_BATCH = """
+SELECT person.*, (SELECT count(*) FROM movement WHERE movement.telegram_id = person.telegram_id)
+  FROM person WHERE telegram_id > ? ORDER BY telegram_id LIMIT ?
 """
 
 
@@ -88,7 +98,6 @@ class Totals:
     balance: int
     negative: int
     owed: int
-    movements: int
 
 
 class Spool:
@@ -139,24 +148,28 @@ class Spool:
         self._database.execute("DELETE FROM movement WHERE telegram_id = ?", (telegram_id,))
 
     def totals(self) -> Totals:
-        row = self._database.execute(
-            "SELECT count(*), coalesce(sum(balance), 0), count(*) FILTER (WHERE owed > 0), coalesce(sum(owed), 0), "
-            "(SELECT count(*) FROM movement) FROM person"
-        ).fetchone()
+        """Raises SourceError if they are more than a bigint holds, which the ledger's sums are."""
+        (row,) = self._rows(_TOTALS)
         return Totals(*row)
 
-    def batches(self, size: int) -> Iterator[list[Person]]:
-        """All people, in the order of their IDs."""
+    def batches(self, people_max: int, movements_max: int) -> Iterator[tuple[list[Person], list[Movement]]]:
+        """All people in the order of their IDs, with their movements in the order of time.
+
+        At most `people_max` people, and `movements_max` movements unless one person has more.
+        """
         last = 0
-        while rows := list(
-            self._rows("SELECT * FROM person WHERE telegram_id > ? ORDER BY telegram_id LIMIT ?", last, size)
-        ):
-            people = [Person(*row) for row in rows]
-            yield people
+        while rows := list(self._rows(_BATCH, last, people_max)):
+            people: list[Person] = []
+            total = 0
+            for *person, movements in rows:
+                total += movements
+                if people and total > movements_max:
+                    break
+                people.append(Person(*person))
+            yield people, self._movements(people[0].telegram_id, people[-1].telegram_id)
             last = people[-1].telegram_id
 
-    def movements(self, first: int, last: int) -> list[Movement]:
-        """Of the people with IDs from `first` to `last`, in the order of time."""
+    def _movements(self, first: int, last: int) -> list[Movement]:
         return [
             Movement(*row)
             for row in self._rows(
@@ -167,5 +180,10 @@ class Spool:
         ]
 
     def _rows(self, statement: str, *parameters: object) -> Iterator[Any]:
-        with closing(self._database.execute(statement, parameters)) as rows:
-            yield from rows
+        try:
+            with closing(self._database.execute(statement, parameters)) as rows:
+                yield from rows
+        except sqlite3.OperationalError as error:
+            if str(error) != "integer overflow":
+                raise
+            raise SourceError(f"expected sums of at most {2**63 - 1} minor units, found more") from None

@@ -1,37 +1,24 @@
-"""Takes back what a source brought: for each of its transfers one the other way, linked by its key and its memo.
+"""Undoes an import: for each transfer of the source one in the other direction, linked by its key and its memo.
 
-Nobody's balance goes below zero: who has spent some of it keeps all of it, and is reported.
+Nobody's balance goes below zero: who has spent some of the money keeps all of it, and is reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import Connection
 
 from dbcore.engine import GuardedEngine
-from dbcore.importing.booking import (
-    ACCOUNT_IDS,
-    BATCH_SECONDS_MAX,
-    BOOKED,
-    JUDGED,
-    LOCK,
-    MAX_BALANCE,
-    PLANNED,
-    actor_of,
-)
-from dbcore.money import MAX_AMOUNT
-from dbcore.qualified_names import qualified
+from dbcore.importing.batches import BATCH_SECONDS_MAX, MOVEMENTS_MAX, PEOPLE_MAX, actor_of, run_batch
+from dbcore.importing.booked_transfers import newest_id, windows
+from dbcore.importing.booking_sql import BOOKED, JUDGED
 
-TRANSFERS_AT_ONCE = 1_000
-
-_COUNT = "SELECT count(*), coalesce(max(id), 0) FROM ballast.transfers WHERE actor = %s AND currency = %s"
+# Ids within a window (booked_transfers.py), and at most PEOPLE_MAX of them at once.
 _PAGE = """
-SELECT t.id, u.telegram_id
+SELECT t.id, u.telegram_id, a.version
   FROM (SELECT id, kind, from_account_id, to_account_id FROM ballast.transfers
-         WHERE id > %s AND actor = %s AND currency = %s ORDER BY id LIMIT %s) t
+         WHERE id > %s AND id <= %s AND actor = %s AND currency = %s AND idempotency_key NOT LIKE 'reversal:%%'
+         ORDER BY id LIMIT %s) t
   JOIN ballast.accounts a ON a.id = CASE t.kind WHEN 'credit' THEN t.to_account_id ELSE t.from_account_id END
   JOIN ballast.users u ON u.id = a.user_id
  ORDER BY t.id
@@ -45,7 +32,7 @@ known AS (
      CROSS JOIN LATERAL (SELECT u.telegram_id FROM ballast.users u WHERE u.id = a.user_id OFFSET 0) AS u
 ), posting AS (
     SELECT k.telegram_id, CASE WHEN e.amount < 0 THEN 0 ELSE 1 END AS part, -e.account_version AS place,
-           now() AS made_at, 'reversal:' || t.idempotency_key AS key, -e.amount AS amount,
+           now() AS made_at, 'reversal:' || t.idempotency_key AS key, -e.amount::numeric AS amount,
            'Reversal of transfer ' || t.id AS memo
       FROM known k
      CROSS JOIN LATERAL (SELECT e.transfer_id, e.amount, e.account_version FROM ballast.entries e
@@ -56,12 +43,12 @@ known AS (
        AND (SELECT r.id FROM ballast.transfers r
              WHERE r.idempotency_key = 'reversal:' || t.idempotency_key) IS NULL
 )"""
-_FOUND = """
-SELECT j.telegram_id, k.balance, j.postings, j.amount, j.reason
+_RESULT = """
+SELECT j.telegram_id, k.balance, j.postings, j.amount::bigint, j.reason
   FROM judged j JOIN known k USING (telegram_id) ORDER BY j.telegram_id
 """
-_PLAN = f"WITH {_WANTED}, {JUDGED} {_FOUND}"
-_UNDO = f"WITH {_WANTED}, {JUDGED}, {BOOKED} {_FOUND}"
+_DRY_RUN = f"WITH {_WANTED}, {JUDGED} {_RESULT}"
+_UNDO = f"WITH {_WANTED}, {JUDGED}, {BOOKED} {_RESULT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,62 +63,65 @@ class Undone:
 
 
 class Undoer:
-    """dry -- only say what would be reversed."""
+    """dry -- only say what would be reversed. last -- the newest transfer's id when it began."""
 
     def __init__(self, engine: GuardedEngine, source: str, *, dry: bool) -> None:
         self._engine = engine
         self._source = source
         self._dry = dry
-        self.total, self._last = engine.fetch_row(
-            _COUNT,
-            (actor_of(source), engine.currency),
-            name="import.count",
+        self.last = newest_id(engine)
+
+    def run(self) -> Iterator[tuple[int, int, list[Undone]]]:
+        """Page by page: up to which id transfers were read, how many of them are of the source, and what was undone.
+        Again, it does what is left.
+        """
+        seen: set[int] = set()
+        for after, upto in windows(self.last):
+            position = after
+            while position < upto:
+                rows = self._page(position, upto)
+                position = rows[-1][0] if len(rows) == PEOPLE_MAX else upto
+                people = {telegram_id: version for _, telegram_id, version in rows if telegram_id not in seen}
+                seen.update(people)
+                undone = [each for batch in _batches(people) for each in self._undo(batch)]
+                yield position, len(rows), undone
+
+    def _page(self, after: int, upto: int) -> list[tuple[int, int, int]]:
+        """Id of a transfer, whose it is, and how many entries they have."""
+        rows = self._engine.fetch_rows(
+            _PAGE,
+            (after, upto, actor_of(self._source), self._engine.currency, PEOPLE_MAX),
+            name="import.page",
             writes=False,
             deadline_seconds=BATCH_SECONDS_MAX,
         )
-        """Transfers of the source, reversals among them."""
+        return [(row[0], row[1], row[2]) for row in rows]
 
-    def run(self) -> Iterator[tuple[int, list[Undone]]]:
-        """Batch by batch: how many of `total` were looked at, and whom it concerns. Again, it does what is left."""
-        after = 0
-        seen: set[int] = set()
-        while after < self._last:
-            rows = self._engine.fetch_rows(
-                _PAGE,
-                (after, actor_of(self._source), self._engine.currency, TRANSFERS_AT_ONCE),
-                name="import.page",
-                writes=False,
-            )
-            if not rows:
-                return
-            after = rows[-1][0]
-            people = sorted({telegram_id for _, telegram_id in rows} - seen)
-            seen.update(people)
-            yield len(rows), self._undo(people) if people else []
-
-    def _undo(self, people: list[int]) -> list[Undone]:
-        parameters = {
-            "telegram_ids": people,
-            "currency": self._engine.currency,
-            "actor": actor_of(self._source),
-            "amount_max": MAX_AMOUNT,
-            "balance_max": MAX_BALANCE,
-        }
-        return self._engine.call(
-            lambda connection: self._batch(connection, parameters),
+    def _undo(self, people: Sequence[int]) -> list[Undone]:
+        rows = run_batch(
+            self._engine,
+            self._source,
+            {"telegram_ids": sorted(people)},
             name="import.undo",
-            replayable=True,
-            writes=not self._dry,
-            deadline_seconds=BATCH_SECONDS_MAX,
+            dry_run=_DRY_RUN if self._dry else None,
+            prepare=lambda _: None,
+            book=_UNDO,
         )
+        return [Undone(*row) for row in rows]
 
-    def _batch(self, connection: Connection, parameters: dict[str, Any]) -> list[Undone]:
-        def run(statement: str) -> Any:
-            return connection.exec_driver_sql(qualified(statement, self._engine.schema), parameters)
 
-        run(PLANNED)
-        parameters["account_ids"] = [row[0] for row in run(ACCOUNT_IDS)]
-        if self._dry:
-            return [Undone(*row) for row in run(_PLAN)]
-        run(LOCK)
-        return [Undone(*row) for row in run(_UNDO)]
+def _batches(people: dict[int, int]) -> Iterator[list[int]]:
+    """So that a batch's people have about MOVEMENTS_MAX entries together at most.
+
+    people -- how many entries each has.
+    """
+    batch: list[int] = []
+    entries = 0
+    for telegram_id, count in people.items():
+        if batch and entries + count > MOVEMENTS_MAX:
+            yield batch
+            batch, entries = [], 0
+        batch.append(telegram_id)
+        entries += count
+    if batch:
+        yield batch

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 
-from dbcore.money import MAX_AMOUNT, AmountError, ZeroAmount, format_amount, parse_amount
+from dbcore.money import MAX_AMOUNT, AmountError, ZeroAmount, parse_amount
 from dbcore.text import one_line, storable
 from dbcore.users import TELEGRAM_ID_LIMIT
 
@@ -32,7 +32,7 @@ _FLAGS = {
 }
 
 
-class Wrong(ValueError):
+class InvalidValue(ValueError):
     """The value cannot be taken. The message says what was expected and what was found."""
 
 
@@ -53,7 +53,7 @@ def telegram_id(value: object) -> int:
     elif isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
         number = int(value)
     if number is None or not 0 < number < TELEGRAM_ID_LIMIT:
-        raise Wrong(f"expected a user's Telegram ID such as 12345, found {shown(value)}")
+        raise InvalidValue(f"expected a user's Telegram ID such as 12345, found {shown(value)}")
     return number
 
 
@@ -63,15 +63,15 @@ def amount(value: object, exponent: int, *, minor: bool) -> int:
     minor -- the value is in minor units already.
     """
     if isinstance(value, float):
-        raise Wrong(
+        raise InvalidValue(
             f"expected an exact amount such as '12.50', found {shown(value)}: a float is not exact. Write it "
             "with the currency's decimals: in SQL by a cast to numeric or by printf, in JSON as a text"
         )
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
-        raise Wrong(f"expected an amount such as 12.50, found {shown(value)}")
+        raise InvalidValue(f"expected an amount such as 12.50, found {shown(value)}")
     units = _units(value, 0 if minor else exponent)
     if abs(units) > MAX_AMOUNT:
-        raise Wrong(f"expected at most {MAX_AMOUNT} minor units, found {shown(value)}")
+        raise InvalidValue(f"expected at most {MAX_AMOUNT} minor units, found {shown(value)}")
     return units
 
 
@@ -80,14 +80,14 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
         return value * int(10**exponent)
     if isinstance(value, Decimal):
         if not value.is_finite() or (value and abs(value.adjusted()) > _AMOUNT_ADJUSTED_MAX):
-            raise Wrong(f"expected an amount such as 12.50, found {shown(value)}")
+            raise InvalidValue(f"expected an amount such as 12.50, found {shown(value)}")
         text = format(value, "f")
     else:
         text = value.strip()
     sign = -1 if text.startswith("-") else 1
     digits = text.removeprefix("-")
     if digits[:1] in {"-", "+"}:
-        raise Wrong(f"expected an amount such as 12.50, found {shown(value)}")
+        raise InvalidValue(f"expected an amount such as 12.50, found {shown(value)}")
     try:
         return sign * parse_amount(_as_written(digits, exponent), exponent)
     except ZeroAmount:
@@ -98,7 +98,7 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
             if exponent == 0
             else f"an amount with {exponent} decimals at most"
         )
-        raise Wrong(f"expected {wanted}, found {shown(value)}. {error}") from None
+        raise InvalidValue(f"expected {wanted}, found {shown(value)}. {error}") from None
 
 
 def _as_written(digits: str, exponent: int) -> str:
@@ -139,7 +139,7 @@ def moment(value: object, zone: tzinfo) -> datetime | None:
     if found is not None and found.tzinfo is None:
         found = found.replace(tzinfo=zone)
     if found is None or not _TELEGRAM_BEGAN <= found <= datetime.now(UTC) + timedelta(days=1):
-        raise Wrong(
+        raise InvalidValue(
             "expected a time since August 2013, such as 2024-05-01T12:30:00+00:00 or in Unix seconds, "
             f"found {shown(value)}"
         )
@@ -152,7 +152,7 @@ def flag(value: object) -> bool | None:
         return None
     known = _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None
     if known is None:
-        raise Wrong(f"expected true or false, found {shown(value)}")
+        raise InvalidValue(f"expected true or false, found {shown(value)}")
     return known
 
 
@@ -161,7 +161,7 @@ def status(value: object) -> str | None:
         return None
     word = value.strip().lower() if isinstance(value, str) else None
     if word not in STATUSES:
-        raise Wrong(f"expected {', '.join(STATUSES[:-1])} or {STATUSES[-1]}, found {shown(value)}")
+        raise InvalidValue(f"expected {', '.join(STATUSES[:-1])} or {STATUSES[-1]}, found {shown(value)}")
     return word
 
 
@@ -170,7 +170,7 @@ def username(value: object) -> str | None:
         return None
     known = _USERNAME.fullmatch(value.strip()) if isinstance(value, str) else None
     if known is None:
-        raise Wrong(f"expected a username of letters, digits and _, found {shown(value)}")
+        raise InvalidValue(f"expected a username of letters, digits and _, found {shown(value)}")
     return known[1]
 
 
@@ -178,7 +178,7 @@ def language_code(value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) or not _LANGUAGE.fullmatch(value.strip()):
-        raise Wrong(f"expected a language such as de or pt-br, found {shown(value)}")
+        raise InvalidValue(f"expected a language such as de or pt-br, found {shown(value)}")
     return value.strip().replace("_", "-").lower()
 
 
@@ -187,17 +187,12 @@ def line_of_text(value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) or len(value) > _NAME_LENGTH_MAX:
-        raise Wrong(f"expected a text of at most {_NAME_LENGTH_MAX} characters, found {shown(value)}")
+        raise InvalidValue(f"expected a text of at most {_NAME_LENGTH_MAX} characters, found {shown(value)}")
     return storable(value)
 
 
 def movement_id(value: object) -> str:
     text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
     if not re.fullmatch(r"[\x21-\x7e]{1,100}", text):
-        raise Wrong(f"expected an ID of 1 to 100 visible ASCII characters, found {shown(value)}")
+        raise InvalidValue(f"expected an ID of 1 to 100 visible ASCII characters, found {shown(value)}")
     return text
-
-
-def money(units: int, exponent: int, currency: str) -> str:
-    """With its sign, for differences."""
-    return ("+" if units > 0 else "") + format_amount(units, exponent, currency)

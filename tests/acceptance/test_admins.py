@@ -121,7 +121,7 @@ async def test_an_adjustment_is_done_once_by_the_admin_who_asked_however_often_i
     data = card.buttons[0][1]
     assert data is not None
     # A stranger with the button's data, and another admin.
-    for person, words in ((mallory, "That is for admins"), (OTHER_ADMIN_ID, "another admin")):
+    for person, words in ((mallory, "Only admins can do that"), (OTHER_ADMIN_ID, "another admin")):
         await assert_shown(telegram, person, replace(card, chat_id=person), data, words)
     # The name changes hands, and the balance changes, before the press.
     await telegram.change_user(alice, username="alice_was")

@@ -33,12 +33,12 @@ from workers.inbox.inbox import UNKNOWN_KIND_SECONDS
 Hurried = Callable[[Callable[[], bool], str], Awaitable[None]]
 """Until it is done, with the waits between the tries of a job made short."""
 
-FAILED = "Something went wrong, and it is our fault."
+FAILED = "Sorry, something went wrong on our side."
 
 
 async def converse(stack: Stack, telegram: TelegramControl, ann: int) -> None:
     """Questions that handlers ask, one after the other, whatever comes in between."""
-    where = "Where to with <lamp>? /cancel leaves."
+    where = "Where to with <lamp>? Send /cancel to stop."
     seen = await say(telegram, ann, "/move lamp")
     assert seen.text == "Let us see."
     asked = await telegram.wait_for_message(ann, lambda message: message.text == where, after=seen.revision)
@@ -49,17 +49,21 @@ async def converse(stack: Stack, telegram: TelegramControl, ann: int) -> None:
     assert (await say(telegram, ann, "/refuse")).text == "Not <today>."
     stack.kill("frontend")
     stack.start("frontend")
-    assert (await say(telegram, ann, "attic")).text == "NUMBER, please: how many, 1 to 9. /cancel leaves."
+    assert (
+        await say(telegram, ann, "attic")
+    ).text == "NUMBER, please: how many, 1 to 9. Send /cancel to stop."
     assert (await say(telegram, ann, "many")).text == (
-        "NUMBER: I expected how many, 1 to 9. NUMBER, please: how many, 1 to 9. /cancel leaves."
+        "NUMBER: I expected how many, 1 to 9. NUMBER, please: how many, 1 to 9. Send /cancel to stop."
     )
 
 
 async def leave(stack: Stack, telegram: TelegramControl, ann: int) -> None:
     await say(telegram, ann, "/move chair")
     await all_settled(stack, telegram)
-    assert (await say(telegram, ann, "/cancel")).text == "Cancelled. No money was moved."
-    assert (await say(telegram, ann, "attic")).text == "I understand commands alone. /help lists them."
+    assert (await say(telegram, ann, "/cancel")).text == "Cancelled."
+    assert (
+        await say(telegram, ann, "attic")
+    ).text == "Sorry, I only understand commands. Send /help to see them."
 
 
 async def converse_in_a_group(telegram: TelegramControl, ann: int, bob: int) -> None:
@@ -78,7 +82,7 @@ async def converse_in_a_group(telegram: TelegramControl, ann: int, bob: int) -> 
     assert asked.keyboard == {"force_reply": True, "selective": True}
     await telegram.send_text(bob, "cellar", chat_id=group, reply_to_message_id=asked.message_id)
     number = await answered(ann, "attic", asked)
-    assert number.text == "NUMBER, please: how many, 1 to 9. /cancel leaves."
+    assert number.text == "NUMBER, please: how many, 1 to 9. Send /cancel to stop."
     assert (await answered(ann, "2", number)).text == "2 chair in the attic, yours."
 
 
@@ -135,9 +139,7 @@ async def pay_a_toll(stack: Stack, telegram: TelegramControl, ann: int, bob: int
     await telegram.press_button(ann, card, "Cancel")
     await telegram.wait_for_message(ann, lambda message: message.text.startswith("Cancelled"))
     history = await say(telegram, ann, "/history")
-    await assert_shown(
-        telegram, ann, history, button_data.history(ann, 1), "I do not know this button any more"
-    )
+    await assert_shown(telegram, ann, history, button_data.history(ann, 1), "This button no longer works")
 
     # An operator's credit and a payment, each once though the first attempt ends after it.
     before = balances(stack)
@@ -188,7 +190,7 @@ async def misuse_what_is_built_in(
     assert "they must be the same in each attempt" in failed(DecideTransfer.kind)
     await telegram.wait_for_message(ben, lambda message: message.text.startswith(FAILED))
     assert (balances(stack)[ben], balances(stack)[bob]) == (before[ben] - 5, before[bob] + 5)
-    assert not any("Nothing was moved" in text for text in await answers(telegram, ben))
+    assert not any("No money was" in text for text in await answers(telegram, ben))
 
     # Fields that no job can have.
     memo = "x" * MEMO_LENGTH_MAX
@@ -339,7 +341,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     await assert_shown(telegram, bob, his, data, "belongs to somebody else")
     await telegram.press_button(ann, shown, "One")
     picked = await telegram.wait_for_message(ann, lambda message: message.text == f"{ann} picked 1.")
-    await assert_shown(telegram, ann, shown, data, "You pressed this before")
+    await assert_shown(telegram, ann, shown, data, "You already pressed this")
     stack.redis.delete(*stack.redis.keys("ballast:inbox:done:*"))  # as after some days
     await telegram.press_button(ann, shown, "One")
     await telegram.wait_for_message(
@@ -353,7 +355,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     await until(lambda: counted("picked 1") == 2, "the next button is another one")
     await all_settled(stack, telegram)
     stack.redis.delete(*stack.redis.keys("ballast:button:*"))
-    await assert_shown(telegram, ann, edited, edited.buttons[0][1], "I do not know this button any more")
+    await assert_shown(telegram, ann, edited, edited.buttons[0][1], "This button no longer works")
 
     # A button of the release before.
     old = PressedJob(kind="corner.gift", fields={"telegram_id": ann, "minor": 1}, owner_id=ann)

@@ -72,7 +72,7 @@ async def test_an_admin_broadcasts_from_the_command_to_the_report(
 ) -> None:
     (alice, boris, dora) = await register(telegram, "Alice", "Boris", "Dora")
     people = await crowd(stack, telegram, 90)
-    assert "no broadcasts any more" in (await say(telegram, boris, "/stop")).text
+    assert "no longer get broadcasts" in (await say(telegram, boris, "/stop")).text
     await telegram.change_user(people[0], deactivated=True)
     asked = await telegram.send_text(ADMIN_ID, "/broadcast <b>News</b> for all")
     preview = await telegram.wait_for_message(ADMIN_ID, after=asked.message.revision)
@@ -82,7 +82,7 @@ async def test_an_admin_broadcasts_from_the_command_to_the_report(
     stale = next(data for label, data in drawn_up.buttons if label == "Confirm")
     assert stale is not None
     to_dora = replace(drawn_up, chat_id=dora)
-    await assert_shown(telegram, dora, to_dora, stale, "for admins")
+    await assert_shown(telegram, dora, to_dora, stale, "Only admins can do that")
     await press(telegram, drawn_up, "To whom")
     chosen = await card(telegram, "draft", after=drawn_up.revision)
     await press(telegram, chosen, "Active")

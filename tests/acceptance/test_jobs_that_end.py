@@ -20,7 +20,7 @@ from workers.execution import DELIVERIES_MAX
 from workers.inbox.inbox import UNKNOWN_KIND_SECONDS
 from workers.jobs import AdjustBalance, Envelope, Job, ShowBalance
 
-FAILED = "Something went wrong, and it is our fault."
+FAILED = "Sorry, something went wrong on our side."
 
 
 def in_lane_of(person: int, job: Job, job_id: str) -> Envelope:

@@ -261,11 +261,11 @@ async def pressed_often(stack: Stack, telegram: TelegramControl) -> None:
     await telegram.wait_for_message(ann, lambda message: "paused for maintenance. Your conf" in message.text)
     await resume(stack)
     await telegram.wait_for_message(
-        ann, lambda message: "cancelled before" in message.text, timeout_seconds=ANSWER_SECONDS_MAX
+        ann, lambda message: "already cancelled" in message.text, timeout_seconds=ANSWER_SECONDS_MAX
     )
     await all_settled(stack, telegram)
     texts = await answers(telegram, ann)
-    assert sum("cancelled before" in text or "is saved" in text for text in texts) == 1
+    assert sum("already cancelled" in text or "is saved" in text for text in texts) == 1
 
 
 async def refused_for_want_of_room(stack: Stack, telegram: TelegramControl) -> None:

@@ -81,14 +81,14 @@ async def test_each_order_takes_effect_once_though_workers_die_and_the_database_
         assert {"redeem", "items", "buy", "balance"} <= menu
         assert "/redeem – Redeem a voucher: /redeem CODE" in (await say(telegram, ann, "/help")).text
         what = "a code of at most 40 characters, such as HELLO5"
-        question = f"CODE, please: {what}. /cancel leaves."
+        question = f"CODE, please: {what}. Send /cancel to stop."
         assert (await say(telegram, ann, "/redeem")).text == question
         assert (await say(telegram, ann, "x" * 41)).text == f"CODE: I expected {what}. {question}"
         assert (await say(telegram, ann, "/balance")).text == "Your balance is 0.00 CREDIT."
         assert (await say(telegram, ann, "nonsense")).text == "I do not know that code."
         await say(telegram, ann, "/redeem")
-        assert "Cancelled" in (await say(telegram, ann, "/cancel")).text
-        assert "I understand commands alone" in (await say(telegram, ann, "nonsense")).text
+        assert (await say(telegram, ann, "/cancel")).text == "Cancelled."
+        assert "Sorry, I only understand commands" in (await say(telegram, ann, "nonsense")).text
 
         # Once, though she has never said /start, and though the update comes again.
         sent = await telegram.send_text(ann, "/redeem hello5")

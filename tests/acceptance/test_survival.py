@@ -112,7 +112,7 @@ async def test_with_the_database_stopped_pages_answer_at_once_and_jobs_wait_and_
         alice,
         lambda message: (
             "/history" not in message.text
-            and ("Nothing has happened" in message.text or "+1.00" in message.text)
+            and ("You have no transactions yet" in message.text or "+1.00" in message.text)
         ),
     )
     assert answered.message_id == queued.message_id  # the answer takes the place of "queued"

@@ -57,7 +57,7 @@ async def test_handlers_run_as_they_are_through_an_outage_and_beside_ballasts_ow
 
     # Who raises has failed, with a reference; the bot goes on.
     for command in ("/remember", "/remind"):
-        assert "Something went wrong, and it is our fault." in (await say(telegram, ann, command)).text
+        assert "Sorry, something went wrong on our side." in (await say(telegram, ann, command)).text
     (remembered,), (reminded,) = stack.query("SELECT error FROM failed_operations ORDER BY id")
     assert "context.user_data is the memory of one process" in remembered
     assert "context.ballast.enqueue(job, after=seconds)" in reminded

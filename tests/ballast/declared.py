@@ -37,7 +37,7 @@ def main() -> None:
         "without_task": [kind for kind in JOB_TYPES if handlers.find(kind) is None],
         "schedule": [*app.conf.beat_schedule],
         "places": {
-            job_type.kind: [job_type.__module__, handlers.built_in_of(job_type.kind).apply.__module__]
+            job_type.kind: [job_type.__module__, handlers.own_handler_of(job_type.kind).apply.__module__]
             for job_type in JOBS
             if handlers.find(job_type.kind) is not None or job_type.kind in INSTALLED.taken_away
         },

@@ -164,7 +164,7 @@ def test_a_built_in_command_is_replaced_only_by_who_says_so() -> None:
     with pytest.raises(SettingsError, match="/balance is a command of Ballast's own"):
         registry((app_with("balance"),))
     assert "balance" in registry((app_with("balance", replace=True),)).commands
-    assert {*registry(()).built_in} == {name for name, _ in (*COMMANDS, *ADMIN_COMMANDS)}
+    assert {*registry(()).own_commands} == {name for name, _ in (*COMMANDS, *ADMIN_COMMANDS)}
     assert {*QUEUES, *(kind.partition(".")[0] for kind in JOB_TYPES)} <= RESERVED
     assert {queue_of(kind) for kind in JOB_TYPES} <= {*QUEUES}
 
@@ -209,11 +209,14 @@ def test_a_built_in_command_that_is_switched_off_is_no_command_and_its_name_is_f
     [
         (
             [changed(sned="pay")],
-            "shop: /sned cannot be renamed, for it is no built-in command. These are: /balance, ",
+            "shop: /sned cannot be renamed because it is not one of the built-in commands, which are: /balance, ",
         ),
-        ([changed(off="sned")], "shop: /sned cannot be switched off, for it is no built-in command."),
-        ([changed(start="hello")], "shop: /start cannot be renamed, for Telegram's apps send it."),
-        ([changed(off="start")], "shop: /start cannot be switched off, for Telegram's apps send it."),
+        (
+            [changed(off="sned")],
+            "shop: /sned cannot be switched off because it is not one of the built-in commands",
+        ),
+        ([changed(start="hello")], "shop: /start cannot be renamed because Telegram's apps send it."),
+        ([changed(off="start")], "shop: /start cannot be switched off because Telegram's apps send it."),
         ([changed(send="balance")], "shop: /balance and /send would both be called /balance"),
         ([changed(send="pay", balance="pay")], "shop: /balance and /send would both be called /pay"),
         ([changed(send="pay"), changed("kiosk", send="give")], "/send is renamed twice, by shop and kiosk"),
@@ -257,8 +260,8 @@ def test_a_built_in_job_that_is_replaced_keeps_its_kind_queue_and_owner() -> Non
     for kind, queue in (("balances.show", "balances"), ("transactions.confirm", "transactions")):
         handler = found.handlers[kind]
         assert (handler.function, handler.app, handler.is_by_task) == (given, "shop", False)
-        assert handler.built_in is not None
-        assert handler.built_in.queue == queue
+        assert handler.declared is not None
+        assert handler.declared.queue == queue
     assert found.handlers["balances.show"].database == "write"
     assert found.taken_away == {"balances.show", "transactions.confirm"}
     assert found.handlers["transactions.create"].is_by_task
@@ -286,66 +289,69 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         ([replacing(ShowBalance="read"), replacing("kiosk", ShowBalance="read")], "twice, by shop and kiosk"),
         (
             [replacing(DeliverReply="none")],
-            "shop: DeliverReply cannot be replaced, for the bot's answers go by it",
+            "shop: DeliverReply cannot be replaced because it delivers the bot's answers",
         ),
-        ([replacing(SendChunk="write")], "SendChunk cannot be replaced, for by it broadcasts go on"),
+        ([replacing(SendChunk="write")], "SendChunk cannot be replaced because it keeps broadcasts running"),
         (
             [replacing(CreateTransfer="none")],
-            'CreateTransfer: database="none" cannot be, for it is in the queue transactions, which stops',
+            'CreateTransfer: database="none" is not possible because it is in the queue transactions, which stops',
         ),
         (
             [without(jobs=[Give])],
-            "Give cannot be switched off, for it is no job of Ballast's own. These are: Adjust",
+            "Give cannot be switched off because it is not one of Ballast's own jobs, which are: Adjust",
         ),
         (
             [without(jobs=[RecordPayment])],
-            "RecordPayment cannot be switched off, for Telegram says only once",
+            "RecordPayment cannot be switched off because Telegram says only once",
         ),
-        ([without(jobs=[ShowHistory])], "ShowHistory cannot be switched off, for /history asks for it."),
+        ([without(jobs=[ShowHistory])], "ShowHistory cannot be switched off because /history asks for it."),
         (
             [changed(history="past"), without(jobs=[ShowHistory])],
-            "ShowHistory cannot be switched off, for /past asks",
+            "ShowHistory cannot be switched off because /past asks",
         ),
         (
             [without("history", jobs=[ShowHistory])],
-            "for the button history asks for it. Switch that off as well",
+            "because the button history asks for it. Switch that off as well",
         ),
-        ([replacing(ShowHistory="read"), without(jobs=[ShowHistory])], "switched off, for shop replaces it"),
+        (
+            [replacing(ShowHistory="read"), without(jobs=[ShowHistory])],
+            "switched off because shop replaces it",
+        ),
         (
             [without(buttons=["transfer"])],
-            "the button transfer cannot be switched off, for CreateTransfer needs it. Replace that job or switch it",
+            "the button transfer cannot be switched off because CreateTransfer needs it. Replace that job or switch it",
         ),
         (
             [without(buttons=["app"])],
-            "the button app cannot be switched off, for it finds what the buttons of apps",
+            "the button app cannot be switched off because it finds what the buttons of apps",
         ),
         (
             [without(buttons=["frob"])],
-            "Ballast has none. These are: adjustment, transfer, history, card, app",
+            "Ballast has none of that name. It has: adjustment, transfer, history, card, app",
         ),
         (
             [replacing(every="broadcasts-watch"), without(called="kiosk", periodic=["broadcasts-watch"])],
-            "kiosk: the periodic job broadcasts-watch cannot be switched off, for shop replaces it",
+            "kiosk: the periodic job broadcasts-watch cannot be switched off because shop replaces it",
         ),
         (
             [without(jobs=[ChangeDraft])],
-            "ChangeDraft cannot be switched off, for the button card asks for it.",
+            "ChangeDraft cannot be switched off because the button card asks for it.",
         ),
         (
             [without(periodic=["health-probe"])],
-            "the periodic job health-probe cannot be switched off, for it finds out that the database is back",
+            "the periodic job health-probe cannot be switched off because it finds out that the database is back",
         ),
         (
             [replacing(every="health-probe")],
-            "the periodic job health-probe cannot be replaced, for it finds out",
+            "the periodic job health-probe cannot be replaced because it finds out",
         ),
         (
             [replacing(every="frob")],
-            "the periodic job frob cannot be replaced, for Ballast has none. These are: ",
+            "the periodic job frob cannot be replaced because Ballast has none of that name. It has: ",
         ),
         (
             [without(periodic=["broadcasts-watch"])],
-            "broadcasts-watch cannot be switched off, for StartBroadcast needs",
+            "broadcasts-watch cannot be switched off because StartBroadcast needs",
         ),
         (
             [replacing(every="broadcasts-watch"), replacing("kiosk", every="broadcasts-watch")],
@@ -375,17 +381,17 @@ def test_a_button_says_what_an_app_has_it_say() -> None:
     assert found.label("adjustment", "Confirm") == "Confirm"
     with pytest.raises(UsageError, match="renamed twice"):
         app.rename_button("transfer", "Confirm", "Pay")
-    with pytest.raises(ValueError, match="1 to 64 characters"):
+    with pytest.raises(UsageError, match="1 to 64 characters"):
         app.rename_button("transfer", "Cancel", "")
     with pytest.raises(
         SettingsError, match="'Confirm' of the button transfer is renamed twice, by shop and kiosk"
     ):
         registry((app, relabelled("transfer", "Confirm")))
     with pytest.raises(
-        SettingsError, match="'Go' of the button history cannot be renamed, for it says: ◀ Newer, "
+        SettingsError, match="'Go' of the button history cannot be renamed because the button says: ◀ Newer, "
     ):
         registry((relabelled("history", "Go"),))
-    with pytest.raises(SettingsError, match="for it says: none that can be renamed"):
+    with pytest.raises(SettingsError, match="because nothing that the button says can be renamed"):
         registry((relabelled("card", "Pause"),))
 
 

@@ -126,10 +126,10 @@ def test_a_photo_is_no_answer_and_is_asked_for_again(
     photo = TextMessage(5, 1, 7, True, Sender(7, None, "Gil"), text="")
     asked = dialogue_of(Ask("Which room?", Book), job_id="a", user_id=7, origin=Origin(7, 7)).job
     for dialogue, said in (
-        (Dialogue(job=asked, asked_by=1), "I expected a text message. Which room? /cancel leaves."),
+        (Dialogue(job=asked, asked_by=1), "I expected a text message. Which room? Send /cancel to stop."),
         (
             Dialogue(command=CommandQuestion(command="gift", asks="whom", given={}), asked_by=1),
-            "I expected a text message. WHOM, please. /cancel leaves.",
+            "I expected a text message. WHOM, please. Send /cancel to stop.",
         ),
     ):
         intention = interpret(photo, dialogue, settings)

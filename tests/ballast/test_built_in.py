@@ -108,7 +108,7 @@ def test_each_job_and_button_that_apps_can_replace_or_switch_off_is_in_the_guide
     changeable = {
         (job_type.__module__.removeprefix("ballast.builtin."), job_type.__name__)
         for job_type, handler in JOBS.items()
-        if handler.built_in is not None and handler.built_in.internal is None
+        if handler.declared is not None and handler.declared.internal is None
     }
     named = {(module, job) for module, row in rows.items() for job in re.findall(r"`(\w+)`", row)}
     assert named == changeable

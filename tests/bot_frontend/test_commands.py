@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot_frontend.commands import interpret
-from bot_frontend.dialogue import CommandQuestion, Dialogue
+from bot_frontend.dialogue import CommandQuestion, Dialogue, DraftQuestion
 from bot_frontend.intentions import Intention
 from bot_frontend.updates import ButtonPress, Sender, TextMessage
 from dbcore.pending_transfers import TOKEN_BYTES
@@ -16,6 +16,7 @@ from tests.conftest import MakeSettings
 from workers.jobs import (
     AskAdjustment,
     CancelTransfers,
+    CardQuestion,
     ChooseBroadcasts,
     CreateTransfer,
     DecideAdjustment,
@@ -78,7 +79,7 @@ def test_stop_and_resume_choose_whether_broadcasts_come(
     intention = interpret(text(command), None, settings)
     assert intention is not None
     assert intention.job == ChooseBroadcasts(telegram_id=8, username="bob", first_name="Bob", wanted=wanted)
-    assert "Get no broadcasts any more; all else goes on" in said(interpret(text("/help"), None, settings))
+    assert "Stop receiving broadcasts" in said(interpret(text("/help"), None, settings))
 
 
 def test_send_with_everything_asks_nothing(settings: Settings) -> None:
@@ -95,7 +96,7 @@ def test_send_with_everything_asks_nothing(settings: Settings) -> None:
 
 def test_send_asks_for_what_is_missing_one_by_one(settings: Settings) -> None:
     first = interpret(text("/send", update_id=1), None, settings)
-    assert "Whom" in said(first)
+    assert "Who do you want" in said(first)
     assert first is not None
     second = interpret(text("@carol", update_id=2), first.dialogue, settings)
     assert "How much" in said(second)
@@ -121,9 +122,16 @@ def test_a_wrong_answer_is_corrected_and_asked_again(settings: Settings) -> None
 
 def test_cancel_leaves_the_dialogue(settings: Settings) -> None:
     left = interpret(text("/cancel"), Dialogue(asked_by=1), settings)
-    assert "Cancelled" in said(left)
+    assert said(left) == "Cancelled. No money was sent."
     assert left is not None
     assert left.dialogue is None
+
+
+def test_cancel_of_a_question_that_is_not_of_send_says_nothing_of_money(settings: Settings) -> None:
+    draft = DraftQuestion(broadcast_id=1, asks=CardQuestion.LANGUAGE)
+    command = CommandQuestion(command="book", asks="room", given={})
+    for asked in (Dialogue(asked_by=1, draft=draft), Dialogue(asked_by=1, command=command)):
+        assert said(interpret(text("/cancel", ADMIN), asked, settings)) == "Cancelled."
 
 
 def test_cancel_outside_a_dialogue_cancels_what_waits_for_confirm(settings: Settings) -> None:
@@ -169,7 +177,7 @@ def test_only_admins_decide_adjustments(settings: Settings) -> None:
         assert pressed is not None
         assert isinstance(pressed.job, DecideAdjustment)
         assert (pressed.job.token, pressed.job.confirm, pressed.job.telegram_id) == ("abc-123", confirm, 1001)
-        assert "for admins" in said(interpret(press(data), None, settings))
+        assert "Only admins can do that" in said(interpret(press(data), None, settings))
 
 
 def test_a_reason_and_a_memo_are_taken_as_one_line(settings: Settings) -> None:
@@ -192,7 +200,7 @@ def test_to_others_the_admin_commands_do_not_exist(settings: Settings, command: 
 
 @pytest.mark.parametrize("command", ["/credit", "/credit @bob", "/debit @bob x"])
 def test_an_incomplete_admin_command_is_explained(settings: Settings, command: str) -> None:
-    assert "It goes like this" in said(interpret(text(command, ADMIN), None, settings))
+    assert "Write it like this" in said(interpret(text(command, ADMIN), None, settings))
 
 
 def test_buttons_become_jobs_of_whoever_pressed(settings: Settings) -> None:
@@ -253,7 +261,7 @@ def test_a_foreign_or_unknown_button_is_answered_to_its_presser_and_sends_nothin
     "data", ["", "c:", "c:" + "a" * 61, "c:abc:", "c:abc:8", "h:9:0", "h:9:-1", "z:1", "c:a b"]
 )
 def test_an_unknown_button_says_so(settings: Settings, data: str) -> None:
-    assert "do not know this button" in said(interpret(press(data), None, settings))
+    assert "This button no longer works" in said(interpret(press(data), None, settings))
 
 
 def test_a_press_does_not_end_the_dialogue(settings: Settings) -> None:

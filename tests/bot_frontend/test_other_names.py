@@ -15,10 +15,10 @@ from tests.programs import run_program
 EVERYBODY = {
     "/pay @carol 5": "transactions.create (ours)",
     "/pay@carol 5": "transactions.create (ours)",
-    "/pay": "Whom do you want to send to? Give me their @name or numeric id. /stopthat leaves. (ours)",
+    "/pay": "Who do you want to send money to? Reply with their @name or numeric ID. Send /stopthat to stop. (ours)",
     "/pay !!! 5": (
-        "Name the user as @username or by their numeric id, such as 12345. Write it like this: /pay @name 5.50 for "
-        "lunch. Or reply to a message of theirs: /pay 5.50 (ours)"
+        "Name the user as @username or by their numeric ID, such as 12345. Write it like this: /pay @name 5.50 for "
+        "lunch. Or reply to one of their messages: /pay 5.50 (ours)"
     ),
     "/send @carol 5": "I do not know /send.",
     "/balance": "shop.command.balance (ours)",
@@ -29,11 +29,11 @@ EVERYBODY = {
     "/topup @carol 5": "I do not know /topup.",
     "/stopthat": "transactions.cancel (ours)",
     "/cancel": "I do not know /cancel.",
-    "hello": "I understand commands alone.",
+    "hello": "Sorry, I only understand commands.",
 }
 ADMINS = {
     "/topup @carol 5": "balances.ask_adjustment (ours)",
-    "/topup": "It goes like this: /topup @name 5.50 [reason] (ours)",
+    "/topup": "Write it like this: /topup @name 5.50 [reason] (ours)",
     "/credit @carol 5": "I do not know /credit.",
     "/debit @carol 5": "I do not know /debit.",
     "/broadcast x": "I do not know /broadcast.",
@@ -60,7 +60,7 @@ def test_so_does_an_admins_command(found: Any, words: str) -> None:
 
 
 def test_a_button_that_is_switched_off_is_below_no_message_and_known_no_more(found: Any) -> None:
-    assert found["said"]["pressed"] == "I do not know this button any more. Please start again."
+    assert found["said"]["pressed"] == "This button no longer works. Please start again."
     assert found["said"]["buttons"] == "[]"
 
 
@@ -70,10 +70,10 @@ def test_what_leads_to_a_job_that_is_switched_off_makes_none(found: Any) -> None
 
 def test_the_menu_has_the_names_that_apps_give_and_no_command_that_is_switched_off(found: Any) -> None:
     assert found["menu"] == {
-        "start": "Register, or say hello again",
+        "start": "Start using the bot",
         "pay": "Send money: /pay @name 5.50 [memo]",
-        "stopthat": "Cancel what I am asking you, or your open transfers",
-        "stop": "Get no broadcasts any more; all else goes on",
+        "stopthat": "Cancel the current question, or your pending transfers",
+        "stop": "Stop receiving broadcasts",
         "balance": "How rich you are",
     }
     assert [*found["admins"]] == ["topup", "broadcasts", "dbstatus"]
@@ -81,10 +81,10 @@ def test_the_menu_has_the_names_that_apps_give_and_no_command_that_is_switched_o
 
 def test_what_the_bot_asks_and_says_names_the_commands_that_there_are(found: Any) -> None:
     said = found["said"]
-    assert said["asked"].endswith("For example 5.50. /stopthat leaves. (ours)")
+    assert said["asked"].endswith("For example 5.50. Send /stopthat to stop. (ours)")
     assert said["5"] == "transactions.create"
-    assert said["left"] == "Cancelled. No money was moved. (ours)"
+    assert said["left"] == "Cancelled. No money was sent. (ours)"
     assert "Your /stopthat is saved" in said["saved"]
-    assert said["welcome"].endswith("\n\n/balance shows it, /pay moves it to somebody else.")
-    assert said["failed"].endswith("quote it if you ask about it.")
-    assert said["stopped"].endswith("Everything else goes on as before.")
+    assert said["welcome"].endswith("\n\n/balance shows your balance, /pay sends money to somebody else.")
+    assert said["failed"].endswith("If you contact support, quote reference ABC.")
+    assert said["stopped"].endswith("Everything else works as before.")

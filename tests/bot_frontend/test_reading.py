@@ -130,7 +130,7 @@ def test_who_has_no_username_is_named_by_mention(settings: Settings) -> None:
     # A name that reads like an amount, and white space before the command.
     assert sent(interpret(mentioning("  /send 5 50 7", "5 50"), None, settings)) == ("9", 700, "")
     asked = interpret(mentioning("/send Carol", "Carol"), None, settings)
-    assert "How much do you want to send to the user with id 9?" in said(asked)
+    assert "How much do you want to send to the user with ID 9?" in said(asked)
     credit = interpret(mentioning("/credit Carol Smith 5", "Carol Smith", sender=ADMIN), None, settings)
     assert credit is not None
     assert credit.job == AskAdjustment(telegram_id=9, amount=500, admin_id=1001)
@@ -152,7 +152,7 @@ def test_an_amount_as_a_reply_goes_to_the_author(settings: Settings, is_private:
     assert sent(interpret(text("/send 5 @carol", **reply), None, settings)) == ("@carol", 500, "")
     assert sent(interpret(text("/send @dave 5", **reply), None, settings)) == ("@dave", 500, "")
     assert sent(interpret(text("/send dave 5", **reply), None, settings)) == ("@dave", 500, "")
-    assert "with id 9" in said(interpret(text("/send", **reply), None, settings))
+    assert "with ID 9" in said(interpret(text("/send", **reply), None, settings))
     debit = interpret(text("/debit 5 fine", ADMIN, **reply), None, settings)
     assert debit is not None
     assert debit.job == AskAdjustment(telegram_id=9, amount=-500, reason="fine", admin_id=1001)
@@ -176,7 +176,7 @@ def test_a_reply_and_another_name_behind_the_amount_are_two_people(settings: Set
 def test_a_reply_to_what_is_no_person_s_sends_nothing(settings: Settings) -> None:
     for words in ("/send 5", "/send 5 lunch", "/send 12345"):
         answer = interpret(text(words, **replying_to(A_BOT)), None, settings)
-        assert "cannot tell whom you mean" in said(answer)
+        assert "cannot tell who you mean" in said(answer)
     for words in ("/send @carol 5", "/send 5 @carol", "/send carol 5"):
         assert sent(interpret(text(words, **replying_to(A_BOT)), None, settings))[0] == "@carol"
     assert sent(interpret(text("/send 12345 5", **replying_to(A_BOT)), None, settings))[0] == "12345"
@@ -206,7 +206,7 @@ def test_the_question_whom_may_be_answered_with_the_amount_too(settings: Setting
 @pytest.mark.parametrize("answer", ["the usual", "lunch anyone?", "5.50", ""])
 def test_small_talk_names_nobody(settings: Settings, answer: str) -> None:
     again = interpret(text(answer, update_id=2), Dialogue(asked_by=1), settings)
-    assert "Whom do you want to send to?" in said(again)
+    assert "Who do you want to send money to?" in said(again)
     assert again is not None
     assert again.dialogue == Dialogue(asked_by=2, command_id=900)
 
@@ -238,13 +238,13 @@ def test_our_own_name_behind_send_is_no_recipient(settings: Settings) -> None:
 @pytest.mark.parametrize("command", ["balance", "history"])
 def test_what_answers_about_oneself_says_so_when_another_is_named(settings: Settings, command: str) -> None:
     words = f"/{command} @bob"
-    assert "your own account only" in said(interpret(text(words), None, settings))
+    assert "only works for your own account" in said(interpret(text(words), None, settings))
     assert "cannot look up other users yet" in said(interpret(text(words, ADMIN), None, settings))
 
 
 def test_stop_and_resume_of_others_are_not_one_s_own(settings: Settings) -> None:
     for command in ("/stop @carol", "/resume t.me/carol"):
-        assert "your own account only" in said(interpret(text(command), None, settings))
+        assert "only works for your own account" in said(interpret(text(command), None, settings))
     stopped = interpret(text("/stop writing to me"), None, settings)
     assert stopped is not None
     assert isinstance(stopped.job, ChooseBroadcasts)

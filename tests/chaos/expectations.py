@@ -52,10 +52,10 @@ _SHAPES = (
     ("received", re.compile(rf".* sent you {_AMOUNT}\.\n“(?P<memo>.*)”\n.*")),
     ("has less", re.compile(rf"You do not have {_AMOUNT}\. Your balance is .*")),
     ("unknown", re.compile(r"I do not know (?P<memo>\S+)\. .*")),
-    ("cancelled", re.compile(r"Cancelled\. Nothing was moved\.")),
-    ("confirmed before", re.compile(r"This transfer was confirmed before\. .*")),
+    ("cancelled", re.compile(r"Cancelled\. No money was sent\.")),
+    ("confirmed before", re.compile(r"This transfer was already confirmed\. .*")),
     ("credited before", re.compile(r"This was already confirmed, and was done once\.")),
-    ("cancelled before", re.compile(r"This transfer was cancelled before\. .*")),
+    ("cancelled before", re.compile(r"This transfer was already cancelled\. .*")),
 )
 _COMMON = frozenset({"balance", "welcome", "confirmed before", "credited before", "cancelled before"})
 """Two of one chat cannot be told apart: the balance they name depends on the moment."""

@@ -46,12 +46,16 @@ def honest() -> Record:
         (ALICE, "Send 4.00 CREDIT to “Boris”?\n@boris · ID 5002\n“memo-1”\nConfirm within 10 minutes.", None),
         (ALICE, "Send 1.00 CREDIT to “Boris”?\n@boris · ID 5002\n“memo-2”\nConfirm within 10 minutes.", None),
         (ALICE, "You do not have 99.00 CREDIT. Your balance is 10.00 CREDIT.", None),
-        (ALICE, "I do not know @ghost. They have to send me /start once before they can receive.", None),
+        (
+            ALICE,
+            "I do not know @ghost. They need to send me /start once before they can receive money.",
+            None,
+        ),
         (ALICE, "Your balance is 10.00 CREDIT.", None),
         (ALICE, "Sent 4.00 CREDIT to “Boris” (@boris).\n“memo-1”\nYour balance is 6.00 CREDIT.", 21),
         (BORIS, "“Alice” (@alice) sent you 4.00 CREDIT.\n“memo-1”\nYour balance is 4.00 CREDIT.", None),
-        (ALICE, "This transfer was confirmed before. It was made once, and is not made again.", None),
-        (ALICE, "Cancelled. Nothing was moved.", 22),
+        (ALICE, "This transfer was already confirmed. It was made once and will not be made again.", None),
+        (ALICE, "Cancelled. No money was sent.", 22),
     ]
     return Record(
         asked=asked,

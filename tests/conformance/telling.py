@@ -30,7 +30,7 @@ ANSWER_SECONDS_MAX = 90.0
 _WORDS = (
     ("We have a technical problem. Your ", Told.QUEUED),
     ("At ", Told.LAST_KNOWN),
-    ("Something went wrong, and it is our fault. It is on record as ", Told.FAILED),
+    ("Sorry, something went wrong on our side. If you contact support, quote reference ", Told.FAILED),
     ("Credited 1.00 CREDIT to ", Told.RESULT),
     ("Your balance is 10.00 CREDIT", Told.RESULT),
     ("Your balance is 11.00 CREDIT", Told.RESULT),

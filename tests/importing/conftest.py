@@ -1,4 +1,4 @@
-"""A migrated database, and `bring`, which imports into it as the command does."""
+"""A migrated database, and `run_import`, which imports into it as the command does."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import psycopg2
 import pytest
 
-from ballast import importing
+from ballast.cli import import_report
 from dbcore.engine import GuardedEngine
 from dbcore.importing.reading import Rules
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 
 
-class Brought(NamedTuple):
+class Imported(NamedTuple):
     """What an import came to, and what it printed without the progress bar."""
 
     agrees: bool
@@ -29,7 +29,7 @@ class Brought(NamedTuple):
         return "\n".join(self.lines)
 
 
-Bring = Callable[..., Brought]
+RunImport = Callable[..., Imported]
 Sql = Callable[..., list[tuple[Any, ...]]]
 
 
@@ -46,9 +46,9 @@ def engine(settings: Settings) -> Iterator[GuardedEngine]:
 
 
 @pytest.fixture
-def bring(
+def run_import(
     engine: GuardedEngine, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Bring:
+) -> RunImport:
     """Import a CSV text, a list of objects as JSON lines, or what `where` names. The audit passes after each."""
 
     def write(content: str | list[dict[str, Any]], name: str) -> str:
@@ -58,7 +58,7 @@ def bring(
         )
         return str(path)
 
-    def bring(
+    def run_import(
         people: str | list[dict[str, Any]] = "",
         *,
         where: str = "",
@@ -68,8 +68,9 @@ def bring(
         zone: tzinfo | None = None,
         minor: bool = False,
         negative_as_zero: bool = False,
+        audit_passes: bool = True,
         **options: Any,
-    ) -> Brought:
+    ) -> Imported:
         rules = Rules(
             exponent=settings.currency_exponent,
             currency=settings.currency,
@@ -78,7 +79,7 @@ def bring(
             negative_as_zero=negative_as_zero,
             **({"zone": zone} if zone else {}),
         )
-        order = importing.Order(
+        ordered = import_report.ImportOptions(
             source=source,
             where=where or write(people, "people"),
             history=None if history is None else write(history, "history"),
@@ -86,20 +87,20 @@ def bring(
             **options,
         )
         capsys.readouterr()
-        agrees = importing.carry_out(engine, settings, order)
-        brought = Brought(agrees, capsys.readouterr().out.splitlines())
-        assert "FAIL" not in brought.text  # of the audit
-        return brought
+        agrees = import_report.run_import(engine, settings, ordered)
+        imported = Imported(agrees, capsys.readouterr().out.splitlines())
+        assert ("FAIL" not in imported.text) == audit_passes
+        return imported
 
-    return bring
+    return run_import
 
 
 @pytest.fixture
-def undo(engine: GuardedEngine, settings: Settings, capsys: pytest.CaptureFixture[str]) -> Bring:
-    def undo(*, dry: bool = False) -> Brought:
+def undo(engine: GuardedEngine, settings: Settings, capsys: pytest.CaptureFixture[str]) -> RunImport:
+    def undo(*, dry: bool = False) -> Imported:
         capsys.readouterr()
-        agrees = importing.undo(engine, settings, "shop", dry=dry)
-        return Brought(agrees, capsys.readouterr().out.splitlines())
+        agrees = import_report.undo(engine, settings, "shop", dry=dry)
+        return Imported(agrees, capsys.readouterr().out.splitlines())
 
     return undo
 

@@ -33,7 +33,7 @@ def test_each_command_prints_what_the_page_says(
         assert [line for line in printed if not line.startswith("audit")] == [
             line for line in expected if not line.startswith("audit")
         ]
-        assert ended.exit_code == ("Nothing is imported" in ended.stdout)
+        assert ended.exit_code == ("Nothing was imported" in ended.stdout)
 
 
 def test_a_time_zone_that_is_none_is_refused() -> None:

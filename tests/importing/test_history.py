@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from dbcore import history
 from dbcore.engine import GuardedEngine
+from dbcore.importing import undoing
+from dbcore.importing.spool import Movement, Person, Spool
 from dbcore.users import Profile
-from tests.importing.conftest import Bring, Sql
+from tests.importing.conftest import RunImport, Sql
 
 Balances = Callable[[], dict[int, int]]
 
@@ -22,11 +26,11 @@ MOVEMENTS: list[dict[str, Any]] = [
 
 
 def test_movements_keep_their_dates_and_order(
-    bring: Bring, engine: GuardedEngine, balances: Balances, sql: Sql
+    run_import: RunImport, engine: GuardedEngine, balances: Balances, sql: Sql
 ) -> None:
-    brought = bring(PEOPLE, history=MOVEMENTS)
-    assert brought.agrees
-    assert brought.lines[1] == "booked   6 transfers, of them 2 opening balances; together 17.50 CREDIT"
+    imported = run_import(PEOPLE, history=MOVEMENTS)
+    assert imported.agrees
+    assert imported.lines[1] == "booked   6 transfers (2 opening balances), 17.50 CREDIT in total"
     assert balances() == {1: 1250, 2: 0, 3: 500}
     page = history.page(engine, profile=Profile(1, None, "Ann"), upto_version=None, limit=10)
     assert [
@@ -41,27 +45,27 @@ def test_movements_keep_their_dates_and_order(
 
 
 def test_a_second_run_books_new_movements_only_by_settling(
-    bring: Bring, balances: Balances, sql: Sql
+    run_import: RunImport, balances: Balances, sql: Sql
 ) -> None:
-    bring(PEOPLE, history=MOVEMENTS)
+    run_import(PEOPLE, history=MOVEMENTS)
     later = PEOPLE.replace("1,12.50", "1,9.50")
     movements = [
         *MOVEMENTS,
         {"id": 14, "telegram_id": 1, "amount": "-2.00", "made_at": "2024-04-01T00:00:00Z"},
     ]
-    assert not bring(later, history=movements).agrees
+    assert not run_import(later, history=movements).agrees
     assert balances()[1] == 1250
-    assert bring(later, history=movements, settle=True).agrees
+    assert run_import(later, history=movements, settle=True).agrees
     assert balances()[1] == 950
     assert sql("SELECT idempotency_key, amount FROM transfers ORDER BY id DESC LIMIT 2") == [
         ("settle:shop:1:1", 100),
         ("history:shop:14", 200),
     ]
-    assert bring(later, history=movements, settle=True).lines[1].startswith("booked   0 transfers")
+    assert run_import(later, history=movements, settle=True).lines[1].startswith("booked   0 transfers")
 
 
 def test_a_history_that_cannot_have_led_there_is_told_and_left_out_on_demand(
-    bring: Bring, balances: Balances, sql: Sql
+    run_import: RunImport, balances: Balances, sql: Sql
 ) -> None:
     movements = [
         *MOVEMENTS,
@@ -71,9 +75,9 @@ def test_a_history_that_cannot_have_led_there_is_told_and_left_out_on_demand(
         {"id": 22, "telegram_id": 1, "amount": 0.5, "made_at": "2024-02-01T00:00:00Z"},
         {"id": 23, "telegram_id": 1, "amount": "1", "made_at": None},
     ]
-    brought = bring(PEOPLE, history=movements)
-    assert not brought.agrees
-    assert [line.partition(", found")[0] for line in brought.lines[:-1]] == [
+    imported = run_import(PEOPLE, history=movements)
+    assert not imported.agrees
+    assert [line.partition(", found")[0] for line in imported.lines[:-1]] == [
         "history, line 6: id: expected each movement once",
         "history, line 8: amount: expected an exact amount such as '12.50'",
         "history, line 9: made_at: expected a time",
@@ -81,12 +85,52 @@ def test_a_history_that_cannot_have_led_there_is_told_and_left_out_on_demand(
         "history of 3: expected movements that lead to their balance",
     ]
     assert sql("SELECT count(*) FROM users") == [(0,)]
-    bring(PEOPLE, history=movements, skip_invalid=True)
+    run_import(PEOPLE, history=movements, skip_invalid=True)
     assert balances() == {1: 1250, 2: 0, 3: 500}
     assert sql("SELECT count(*) FROM transfers WHERE idempotency_key LIKE 'history:%'") == [(4,)]
 
 
-def test_undoing_takes_a_whole_history_back(bring: Bring, undo: Bring, balances: Balances) -> None:
-    bring(PEOPLE, history=MOVEMENTS)
+def test_undoing_takes_a_whole_history_back(
+    run_import: RunImport, undo: RunImport, balances: Balances
+) -> None:
+    run_import(PEOPLE, history=MOVEMENTS)
     assert undo().agrees
+    assert balances() == {1: 0, 2: 0, 3: 0}
+
+
+def test_a_movement_that_is_booked_for_somebody_else_is_told(
+    run_import: RunImport, balances: Balances
+) -> None:
+    run_import(PEOPLE, history=MOVEMENTS)
+    of_three = [{"id": 10, "telegram_id": 3, "amount": "1.00", "made_at": "2024-05-01T00:00:00Z"}]
+    imported = run_import(PEOPLE.replace("3,5", "3,6"), history=of_three, settle=True)
+    assert imported.lines[0] == (
+        "3: 6.00 CREDIT in the source, 5.00 CREDIT booked: +1.00 CREDIT; cannot be booked (key_reused)"
+    )
+    assert balances() == {1: 1250, 2: 0, 3: 500}
+
+
+def test_batches_are_cut_by_movements_too() -> None:
+    with Spool() as spool:
+        for person, movements in ((1, 2), (2, 9), (3, 1), (4, 0), (5, 3)):
+            spool.add_person(Person(person, person, 0, None, None, None, None, None, None))
+            for number in range(movements):
+                spool.add_movement(Movement(f"{person}-{number}", 1, person, 1, "2024", None))
+        cut = [
+            ([person.telegram_id for person in people], len(movements))
+            for people, movements in spool.batches(people_max=3, movements_max=4)
+        ]
+    assert cut == [([1], 2), ([2], 9), ([3, 4, 5], 4)]
+
+
+def test_undoing_is_cut_by_entries_too(
+    run_import: RunImport, undo: RunImport, balances: Balances, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_import(PEOPLE, history=MOVEMENTS)  # three, two and one
+    monkeypatch.setattr(undoing, "MOVEMENTS_MAX", 3)
+    assert undo().agrees
+    transactions = (
+        "SELECT count(*), count(DISTINCT xmin::text) FROM transfers WHERE idempotency_key LIKE 'reversal:%'"
+    )
+    assert sql(transactions) == [(6, 2)]
     assert balances() == {1: 0, 2: 0, 3: 0}

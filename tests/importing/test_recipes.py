@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 
 from tests.acceptance.test_guides import blocks
-from tests.importing.conftest import Bring, Sql
+from tests.importing.conftest import RunImport, Sql
 
 Balances = Callable[[], dict[int, int]]
 
@@ -56,19 +56,19 @@ def query(title: str) -> str:
 
 
 def test_telegram_shop_comes_with_its_history(
-    bring: Bring, database_url: str, balances: Balances, sql: Sql
+    run_import: RunImport, database_url: str, balances: Balances, sql: Sql
 ) -> None:
     connection = psycopg2.connect(database_url)
     with connection, connection.cursor() as cursor:
         cursor.execute(TELEGRAM_SHOP)
     connection.close()
-    brought = bring(
+    imported = run_import(
         where=f"{database_url}?options=-csearch_path%3Dtheirs",
         query=query("telegram-shop-people.sql"),
         history_query=query("telegram-shop-history.sql"),
     )
-    assert brought.agrees, brought.text
-    assert "         1 owe" not in brought.text
+    assert imported.agrees, imported.text
+    assert "         1 owe" not in imported.text
     assert balances() == {7: 6250, 8: 0, 9: 500}
     assert sql(
         "SELECT telegram_id, status, broadcasts_stopped_at IS NOT NULL, created_at::date::text FROM users "
@@ -89,19 +89,19 @@ def test_telegram_shop_comes_with_its_history(
 
 
 def test_aiogram_shop_bot_comes_with_its_floats_made_exact(
-    bring: Bring, tmp_path: Path, balances: Balances, sql: Sql
+    run_import: RunImport, tmp_path: Path, balances: Balances, sql: Sql
 ) -> None:
     with sqlite3.connect(tmp_path / "database.db") as database:
         database.executescript(AIOGRAM_SHOP_BOT)
     database.close()
     where = f"sqlite:///{tmp_path / 'database.db'}"
     raw = "SELECT telegram_id, top_up_amount - consume_records AS balance FROM users"
-    refused = bring(where=where, query=raw)
+    refused = run_import(where=where, query=raw)
     assert refused.lines[0].startswith(
         "row 1: balance: expected an exact amount such as '12.50', found the float 0.2999"
     )
-    brought = bring(where=where, query=query("aiogram-shop-bot.sql"))
-    assert brought.agrees, brought.text
+    imported = run_import(where=where, query=query("aiogram-shop-bot.sql"))
+    assert imported.agrees, imported.text
     assert balances() == {7: 30, 8: 0, 9: 745}
     assert sql("SELECT telegram_id, username, status FROM users ORDER BY 1") == [
         (7, "ann", "active"),

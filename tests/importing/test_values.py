@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbcore.importing import values
-from dbcore.importing.values import Wrong
+from dbcore.importing.values import InvalidValue
 from dbcore.money import MAX_AMOUNT
 
 
 def test_behind_a_point_are_decimals_and_behind_a_comma_maybe_thousands() -> None:
     assert values.amount("1.234", 3, minor=False) == 1234
-    with pytest.raises(Wrong, match=r"Did you mean 1234 or 1\.234"):
+    with pytest.raises(InvalidValue, match=r"Did you mean 1234 or 1\.234"):
         values.amount("1,234", 3, minor=False)
 
 
@@ -70,20 +70,20 @@ def test_amounts_as_bots_write_them(value: Any, units: int) -> None:
     ],
 )
 def test_an_amount_that_is_not_certain_is_refused_with_what_was_found(value: Any, found: str) -> None:
-    with pytest.raises(Wrong, match=r"^expected") as raised:
+    with pytest.raises(InvalidValue, match=r"^expected") as raised:
         values.amount(value, 2, minor=False)
     assert f"found {found}" in str(raised.value)
 
 
 @pytest.mark.parametrize("value", ["12.50", Decimal("0.5"), 0.5])
 def test_minor_units_are_whole(value: Any) -> None:
-    with pytest.raises(Wrong):
+    with pytest.raises(InvalidValue):
         values.amount(value, 2, minor=True)
 
 
 @pytest.mark.parametrize("value", ["-5", "5.0", "5e9", "", None, 0, 2**52, 5.0, True, "@bob"])
 def test_what_is_no_telegram_id_is_refused(value: Any) -> None:
-    with pytest.raises(Wrong, match="expected a user's Telegram ID"):
+    with pytest.raises(InvalidValue, match="expected a user's Telegram ID"):
         values.telegram_id(value)
 
 
@@ -103,5 +103,5 @@ def test_times_without_a_zone_are_of_the_zone_that_was_said() -> None:
 
 @pytest.mark.parametrize("value", ["1970-01-01", "2999-01-01", 1714557600000, "May", True])
 def test_a_time_that_no_bot_can_have_seen_is_refused(value: Any) -> None:
-    with pytest.raises(Wrong, match="expected a time since August 2013"):
+    with pytest.raises(InvalidValue, match="expected a time since August 2013"):
         values.moment(value, UTC)

@@ -18,8 +18,8 @@ def told(client: redis.Redis) -> str:
 def test_a_breaker_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: redis.Redis) -> None:
     client.rpush("ballast:breaker", "closed")
     lines = told(client).splitlines()
-    assert lines[0] == "<b>The database was not looked at lately.</b>"
-    assert lines[1].startswith("Breaker: unknown, for what Redis holds of it cannot be read")
+    assert lines[0] == "<b>The database has not been checked recently.</b>"
+    assert lines[1].startswith("Breaker: unknown, because what Redis holds of it cannot be read")
     assert "Waiting: 0 jobs" in lines
     client.delete("ballast:breaker")
     client.set("ballast:breaker", "no state")

@@ -77,7 +77,7 @@ _LOOKED_AT_MAX = 500
 _TAKE_THEIR_TIME = tuple(
     kind
     for kind, handler in INSTALLED.handlers.items()
-    if handler.built_in is not None and handler.built_in.takes_its_time
+    if handler.declared is not None and handler.declared.takes_its_time
 )
 
 UNKNOWN_KIND_SECONDS = 300

@@ -35,7 +35,7 @@ APP_JOB_TYPES: dict[str, type[Job]] = {
         command.handler.kind: _of_kind(AppCommand, command.handler.kind)
         for app in INSTALLED.everybody
         for command in app.commands
-        if command.built_in is None
+        if command.declared is None
     },
     **{
         kind: job_type if job_type.kind == kind else _of_kind(job_type, kind)

@@ -26,8 +26,8 @@ def queue_of(kind: str) -> str:
     handler = INSTALLED.handlers.get(kind)
     if handler is None:
         return kind.partition(".")[0]
-    if handler.built_in is not None:
-        return handler.built_in.queue
+    if handler.declared is not None:
+        return handler.declared.queue
     # What needs no database goes with answers, which wait for none.
     return "replies" if handler.database == "none" else "transactions"
 
@@ -73,8 +73,8 @@ class Envelope(BaseModel):
     def requester(self) -> tuple[Any, Any]:
         """Whose job it is: their Telegram id, and the username if it is known; not checked."""
         handler = INSTALLED.handlers.get(self.kind)
-        built_in = None if handler is None else handler.built_in
-        asked_by = OWNER if built_in is None else built_in.asked_by
+        declared = None if handler is None else handler.declared
+        asked_by = OWNER if declared is None else declared.asked_by
         if asked_by == OWNER:
             return self.fields.get(OWNER), self.fields.get("username")
         return (self.asker_id if asked_by is None else self.fields.get(asked_by)), None

@@ -13,7 +13,7 @@ JOB_TYPES: dict[str, type[Job]] = {
         handler.kind: job_type
         for app in INSTALLED.everybody
         for job_type, handler in app.jobs.items()
-        if handler.built_in is not None and handler.kind in INSTALLED.handlers
+        if handler.declared is not None and handler.kind in INSTALLED.handlers
     },
     **APP_JOB_TYPES,
 }
@@ -30,7 +30,7 @@ WRITING_KINDS = tuple(
 TOLD_TO_WAIT = frozenset(
     kind
     for kind, handler in INSTALLED.handlers.items()
-    if (kind in DATABASE_KINDS if handler.built_in is None else handler.built_in.waiting is not None)
+    if (kind in DATABASE_KINDS if handler.declared is None else handler.declared.waiting is not None)
 )
 """Kinds whose people are told that their command is saved: those that need the database and answer somebody, and the
 press of an app's button, which may wait behind them.

@@ -7,10 +7,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -18,9 +17,8 @@ from pydantic import ValidationError
 from ballast.asking import Ask
 from ballast.batch import BatchContext, Batched
 from ballast.builtin import button_data
-from ballast.builtin.replacing import JOBS, SCHEDULED
-from ballast.context import Database, JobContext, User
-from ballast.jobs import OWNER, Discard, Job, Snooze, TelegramUpdate, checked
+from ballast.context import JobContext, User
+from ballast.jobs import OWNER, Discard, Job, Snooze, TelegramUpdate
 from ballast.messages import Button as Shown
 from ballast.messages import Message
 from ballast.registered import Handler
@@ -30,14 +28,13 @@ from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
 from dbcore.last_known import LAST_KNOWN
-from dbcore.outcomes import RejectionReason
 from dbcore.redis_client import redis_time
 from dbcore.users import Profile
-from workers import handlers, process
+from workers import built_in_answers, handlers, process
 from workers.app_buttons import AppButtons, PressedJob
 from workers.app_questions import JobDialogue, dialogue_of
 from workers.celery import app
-from workers.execution import Errand, JobFailed, Work
+from workers.execution import Errand, Work
 from workers.inbox import Acceptance, dialogue_key
 from workers.jobs import (
     INSTALLED,
@@ -54,9 +51,6 @@ from workers.periodic_runs import lane_of
 from workers.periods import period_of
 from workers.profiles import profile_of
 from workers.tasks.job_task import make_task
-
-if TYPE_CHECKING:
-    from telegram import Bot
 
 log = structlog.get_logger(__name__)
 
@@ -192,7 +186,7 @@ def _context(handler: Handler, work: Work[Job]) -> JobContext:
         user=_user(work),
         profile=_profile(work.job),
         enqueue=partial(_enqueue, work),
-        built_in=_built_in(handler, work),
+        built_in=built_in_answers.built_in_of(handler, work),
         **_surroundings(handler, work),
     )
 
@@ -207,53 +201,6 @@ def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
         "announce": _announce,
         "app_settings": INSTALLED.settings.get(handler.app),
     }
-
-
-def _built_in(handler: Handler, work: Work[Job]) -> Callable[[Job | None], BuiltInAnswer] | None:
-    """What Ballast itself would have done; None if the handler replaces nothing."""
-    if handler.built_in is not None:
-        return partial(_do_as_built_in, work)
-    periodic = INSTALLED.periodic.get(handler.kind)
-    if periodic is None or periodic.replaces is None:
-        return None
-    task = app.tasks[SCHEDULED[periodic.replaces].task]
-
-    def run(job: Job | None) -> BuiltInAnswer:
-        if job is not None:
-            raise UsageError(f"{handler.kind}: a periodic job has no fields: say ctx.built_in()")
-        task()
-        return BuiltInAnswer(None, [])
-
-    return run
-
-
-_DATABASES: tuple[Database, ...] = ("none", "read", "write")
-"""Each needs what the ones before it need."""
-
-
-def _do_as_built_in(work: Work[Job], job: Job | None) -> BuiltInAnswer:
-    if job is not None and type(job) is not type(work.job):
-        raise UsageError(f"ctx.built_in: expected a {type(work.job).__name__}, got {type(job).__name__}")
-    declared, needed = INSTALLED.handlers[work.job.kind].database, JOBS[type(work.job)].database
-    if _DATABASES.index(declared) < _DATABASES.index(needed):
-        raise UsageError(
-            f"{work.job.kind} is declared with database={declared!r}: ctx.built_in needs database={needed!r}"
-        )
-    try:
-        own = work if job is None else replace(work, job=checked(job))
-    except JobInvalid as invalid:
-        raise UsageError(f"ctx.built_in: {invalid}") from None
-    try:
-        said = handlers.built_in_of(work.job.kind).apply(own)
-    except JobFailed as failed:
-        raise Discard(str(failed)) from failed
-    outcome = work.outcomes[-1] if work.outcomes else None
-    if outcome is not None and outcome.reason is RejectionReason.KEY_REUSED:
-        # What Ballast would say of it is that nothing was moved, which is not true of the attempt before.
-        raise UsageError(
-            f"ctx.built_in: {work.job.kind} was done before with other fields: they must be the same in each attempt"
-        )
-    return BuiltInAnswer(outcome, said)
 
 
 def _profile(job: Job) -> Profile | None:
@@ -275,8 +222,8 @@ def _user(work: Work[Job]) -> User | None:
     job = work.job
     if isinstance(job, UserJob | TelegramUpdate) and job.telegram_id is not None:
         return User(job.telegram_id, job.username, job.first_name, job.language_code)
-    built_in = INSTALLED.handlers[job.kind].built_in
-    asked_by = OWNER if built_in is None else built_in.asked_by
+    declared = INSTALLED.handlers[job.kind].declared
+    asked_by = OWNER if declared is None else declared.asked_by
     telegram_id = None if asked_by is None else getattr(job, asked_by, None)
     if telegram_id is None and work.origin is not None:
         telegram_id = work.origin.asker_id
@@ -356,20 +303,7 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message] | Errand:
         user_id, origin = _asker(work)
         worker, key = process.current(), dialogue_key(origin.chat_id, user_id)
         worker.inbox.ask(work.job_id, worker.owner, key, dialogue.model_dump_json())
-    return _among(messages, errands) if errands else messages
-
-
-def _among(messages: list[Message], errands: list[tuple[int, Errand]]) -> Errand:
-    """What Ballast's own functions leave for the courier's loop, their answers among the others."""
-
-    async def run(bot: Bot | None) -> list[Message]:
-        said, begin = [], 0
-        for place, errand in errands:
-            said += [*messages[begin:place], *await errand(bot)]
-            begin = place
-        return said + messages[begin:]
-
-    return run
+    return built_in_answers.among(messages, errands) if errands else messages
 
 
 def _asker(work: Work[Job]) -> tuple[int, Origin]:

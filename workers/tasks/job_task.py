@@ -36,7 +36,7 @@ def job_task(job_type: type[J], *, many: Many[J] | None = None) -> Callable[[App
 
     def register(apply: Apply[J]) -> Apply[J]:
         handler = Handler(job_type, apply, many)
-        handlers.register_built_in(handler)
+        handlers.register_own(handler)
         if job_type.kind not in INSTALLED.taken_away:
             make_task(handler)
         return apply

@@ -4,6 +4,7 @@ apps.
 
 from __future__ import annotations
 
+from ballast.builtin.words import UNKNOWN_BUTTON
 from ballast.messages import Message
 from workers import process
 from workers.app_buttons import AppButtons, job_id_of_button
@@ -13,9 +14,8 @@ from workers.jobs import INSTALLED, JOB_TYPES, DeliverReply, PressAppButton
 from workers.tasks.apps import accept
 from workers.tasks.job_task import job_task
 
-TOO_OLD = "I do not know this button any more. Please start again."
 NOT_YOURS = "This button belongs to somebody else."
-PRESSED_BEFORE = "You pressed this before, and it is done once."
+PRESSED_BEFORE = "You already pressed this. It is done only once."
 
 
 @job_task(DeliverReply)
@@ -30,7 +30,7 @@ def press(work: Work[PressAppButton]) -> list[Message]:
     """Have done what the button stands for: once, however often it is pressed."""
     pressed = AppButtons(process.current().redis).find(work.job.token)
     if pressed is None or pressed.kind not in INSTALLED.jobs:
-        return work.toast(TOO_OLD, matters=True)
+        return work.toast(UNKNOWN_BUTTON, matters=True)
     if pressed.owner_id != work.job.telegram_id:
         return work.toast(NOT_YOURS, matters=False)
     job = JOB_TYPES[pressed.kind].decode(pressed.fields)

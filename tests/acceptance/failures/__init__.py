@@ -1,1 +1,1 @@
-"""What people do with a bot that is well: one bot for all these tests, which neither stop nor reconfigure it."""
+"""Jobs that fail, and messages that are no jobs, on one bot that all these tests share. They may kill its workers."""

@@ -1,1 +1,3 @@
-"""What people do with a bot that is well: one bot for all these tests, which neither stop nor reconfigure it."""
+"""What people and operators do with one bot, which all these tests share. They may stop and kill its processes, and
+reconfigure nothing.
+"""

@@ -65,7 +65,7 @@ async def test_a_group_reads_no_balance_and_hears_of_nothing_but_its_own_command
     unreached = await say_there(telegram, erin, group, "/history")
     assert "I cannot write to you yet" in unreached.text
     assert unreached.links == [("Start the private chat", f"{BOT}?start=history")]
-    assert "Nothing has happened" in (await say(telegram, erin, "/start history")).text
+    assert "You have no transactions yet" in (await say(telegram, erin, "/start history")).text
 
     for command in ("/credit @boris 5.50", "/dbstatus", "/help"):
         line = await say_there(telegram, ADMIN_ID, group, command)
@@ -82,7 +82,7 @@ async def test_a_group_reads_no_balance_and_hears_of_nothing_but_its_own_command
         await say(telegram, alice, "/send @boris 1")
     line = await say_there(telegram, alice, group, "/cancel")
     assert line.text == "I answered you in our private chat."
-    assert (await answers(telegram, alice))[-1] == "Your 2 transfers are cancelled. Nothing was moved."
+    assert (await answers(telegram, alice))[-1] == "Your 2 transfers were cancelled. No money was sent."
     card = await say_there(telegram, alice, group, "/send @boris 4 lunch")
     assert "Send 4.00 CREDIT to “Boris”?\n@boris · ID " in card.text
     (agree, _) = [data for _, data in card.buttons]
@@ -90,11 +90,11 @@ async def test_a_group_reads_no_balance_and_hears_of_nothing_but_its_own_command
     presses = await telegram.press(alice, card.message_id, agree, chat_id=group, deliveries=5)
     first, *later = [await toast(telegram, press) for press in presses]
     assert first == ""
-    assert all(text == "" or "confirmed before" in text for text in later)
-    await assert_shown(telegram, alice, card, agree, "confirmed before")
+    assert all(text == "" or "already confirmed" in text for text in later)
+    await assert_shown(telegram, alice, card, agree, "already confirmed")
     await assert_shown(telegram, boris, card, agree, "belongs to somebody else")
     await assert_shown(telegram, boris, card, "h:1:1", "belong to somebody else")
-    await assert_shown(telegram, boris, card, "gone", "do not know this button any more")
+    await assert_shown(telegram, boris, card, "gone", "button no longer works")
     await all_settled(stack, telegram)
     assert (transfers(stack, of=alice), balances(stack)[alice]) == (1, 600)
     said = await answers(telegram, group)

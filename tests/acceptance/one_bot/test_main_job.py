@@ -74,17 +74,17 @@ async def test_what_a_transfer_left_is_what_is_known_of_both(stack: Stack, teleg
 
 async def test_send_asks_for_what_is_missing(stack: Stack, telegram: TelegramControl) -> None:
     alice, _ = await register(telegram, "Alice", "Boris", credit="10")
-    assert "Whom" in (await say(telegram, alice, "/send")).text
+    assert "Who do you want" in (await say(telegram, alice, "/send")).text
     assert "@username" in (await say(telegram, alice, "the usual")).text
     assert "How much" in (await say(telegram, alice, "boris")).text
     assert "plain number" in (await say(telegram, alice, "much")).text
     question = await say(telegram, alice, "3,5 tea")
     assert "Send 3.50 CREDIT to “Boris”?" in question.text
     await say(telegram, alice, "/send")
-    assert "Cancelled" in (await say(telegram, alice, "/cancel")).text
+    assert (await say(telegram, alice, "/cancel")).text == "Cancelled. No money was sent."
     # The question above is still open, and /cancel is for that too.
-    assert "Your transfer is cancelled" in (await say(telegram, alice, "/cancel")).text
-    await assert_shown(telegram, alice, question, question.buttons[0][1], "cancelled before")
+    assert "Your transfer was cancelled" in (await say(telegram, alice, "/cancel")).text
+    await assert_shown(telegram, alice, question, question.buttons[0][1], "already cancelled")
     await all_settled(stack, telegram)
     assert "nothing to cancel" in (await say(telegram, alice, "/cancel")).text
     assert transfers(stack, of=alice) == 0
@@ -118,7 +118,7 @@ async def test_each_wrong_request_gets_its_own_sentence_and_moves_nothing(
     assert "plain number" in sentences["@boris NaN"]
     assert "decimals" in sentences["@boris 1.234"]
     assert "You do not have 10.01 CREDIT. Your balance is 10.00 CREDIT." in sentences["@boris 10.01"]
-    assert "cannot send to yourself" in sentences["@alice 1"]
+    assert "cannot send money to yourself" in sentences["@alice 1"]
     assert "do not know @nobody" in sentences["@nobody 1"]
     assert "do not know 424242" in sentences["424242 1"]
     assert "1 or 1000" in sentences["@boris 1 000"]
@@ -141,13 +141,13 @@ async def test_a_button_pressed_twice_moves_money_once_and_says_so(
     assert first.update_id is not None
     await telegram.wait_for_message(alice, lambda message: "Sent 4.00" in message.text)
     await telegram.redeliver(first.update_id)
-    await assert_shown(telegram, alice, question, confirm, "confirmed before")
+    await assert_shown(telegram, alice, question, confirm, "already confirmed")
     await all_settled(stack, telegram)
     assert transfers(stack, of=alice) == 1
     assert (balances(stack)[alice], balances(stack)[bob]) == (600, 1400)
     said = await answers(telegram, alice)
     assert sum("Sent 4.00" in text for text in said) == 1
-    assert not any("confirmed before" in text for text in said)
+    assert not any("already confirmed" in text for text in said)
     assert_audit_passes(stack)
 
 
@@ -166,9 +166,9 @@ async def test_only_the_sender_decides_and_a_cancelled_transfer_stays_cancelled(
     await telegram.press(alice, question.message_id, cancel, chat_id=group)
     closed = await telegram.wait_for_message(group, lambda message: "Cancelled" in message.text)
     assert (closed.message_id, closed.buttons) == (question.message_id, [])
-    await assert_shown(telegram, alice, question, confirm, "cancelled before")
+    await assert_shown(telegram, alice, question, confirm, "already cancelled")
     assert transfers(stack, of=alice) == 0
-    assert await answers(telegram, group) == ["Cancelled. Nothing was moved."]
+    assert await answers(telegram, group) == ["Cancelled. No money was sent."]
 
 
 async def test_a_late_press_moves_nothing_and_says_so(stack: Stack, telegram: TelegramControl) -> None:

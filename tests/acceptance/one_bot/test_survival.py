@@ -121,7 +121,7 @@ async def test_with_no_worker_alive_whoever_waits_is_told_and_has_the_answer_in_
     (answer,) = [message for message in await telegram.messages(alice, after=after) if message.from_bot]
     assert (answer.message_id, answer.text) == (
         told.message_id,
-        "Nothing has happened on your account yet.",
+        "You have no transactions yet.",
     )
 
 

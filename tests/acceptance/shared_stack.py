@@ -21,7 +21,7 @@ from devstack.telegram.control_objects import SeenMessage
 from devstack.telegram.process import TelegramProcess
 from tests.bots_database import clone, run_as_admin
 
-DATABASE = "standing"
+DATABASE = "shared_stack"
 PROGRAMS = ("frontend", "main", "light")
 REDIS_INDEX = 0  # the tests with a logical database of their own have 1 to 15
 
@@ -56,7 +56,7 @@ async def telegram(telegram_server: TelegramProcess) -> AsyncIterator[TelegramCo
 
 
 @pytest.fixture(scope="package")
-def standing(
+def shared_stack(
     tmp_path_factory: pytest.TempPathFactory,
     postgres_server: EmbeddedPostgres,
     template_database: str,
@@ -78,10 +78,10 @@ def standing(
 
 
 @pytest.fixture
-def stack(standing: Stack) -> Stack:
+def stack(shared_stack: Stack) -> Stack:
     """Frontend and both workers, ready, and nothing else."""
-    for name in standing.names() - set(PROGRAMS):
-        standing.stop(name)
-    standing.start(*(name for name in PROGRAMS if not standing.alive(name)))
-    standing.wait_ready(processes=3)
-    return standing
+    for name in shared_stack.names() - set(PROGRAMS):
+        shared_stack.stop(name)
+    shared_stack.start(*(name for name in PROGRAMS if not shared_stack.alive(name)))
+    shared_stack.wait_ready(processes=3)
+    return shared_stack

@@ -1,0 +1,86 @@
+"""What Ballast itself would have done, for an app's function in its place that says `ctx.built_in()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ballast.builtin.replacing import JOBS, SCHEDULED
+from ballast.context import Database
+from ballast.jobs import Discard, Job, JobInvalid, checked
+from ballast.messages import Message
+from ballast.registered import Handler
+from ballast.replies import BuiltInAnswer
+from dbcore.errors import UsageError
+from dbcore.outcomes import RejectionReason
+from workers import handlers
+from workers.celery import app
+from workers.execution import Errand, JobFailed, Work
+from workers.jobs import INSTALLED
+
+if TYPE_CHECKING:
+    from telegram import Bot
+
+_DATABASES: tuple[Database, ...] = ("none", "read", "write")
+"""Each needs what the ones before it need."""
+
+
+def built_in_of(handler: Handler, work: Work[Job]) -> Callable[[Job | None], BuiltInAnswer] | None:
+    """What `ctx.built_in` calls; None if the handler replaces nothing."""
+    if handler.declared is not None:
+        return partial(_do_own_job, work)
+    periodic = INSTALLED.periodic.get(handler.kind)
+    if periodic is None or periodic.replaces is None:
+        return None
+    task = app.tasks[SCHEDULED[periodic.replaces].task]
+
+    def run(job: Job | None) -> BuiltInAnswer:
+        if job is not None:
+            raise UsageError(f"{handler.kind}: a periodic job has no fields: say ctx.built_in()")
+        task()
+        return BuiltInAnswer(None, [])
+
+    return run
+
+
+def _do_own_job(work: Work[Job], job: Job | None) -> BuiltInAnswer:
+    if job is not None and type(job) is not type(work.job):
+        raise UsageError(f"ctx.built_in: expected a {type(work.job).__name__}, got {type(job).__name__}")
+    declared, needed = INSTALLED.handlers[work.job.kind].database, JOBS[type(work.job)].database
+    if _DATABASES.index(declared) < _DATABASES.index(needed):
+        raise UsageError(
+            f"{work.job.kind} is declared with database={declared!r}: ctx.built_in needs database={needed!r}"
+        )
+    try:
+        own = work if job is None else replace(work, job=checked(job))
+    except JobInvalid as invalid:
+        raise UsageError(f"ctx.built_in: {invalid}") from None
+    try:
+        said = handlers.own_handler_of(work.job.kind).apply(own)
+    except JobFailed as failed:
+        raise Discard(str(failed)) from failed
+    outcome = work.outcomes[-1] if work.outcomes else None
+    if outcome is not None and outcome.reason is RejectionReason.KEY_REUSED:
+        # What Ballast would say of it is that nothing was moved, which is not true of the attempt before.
+        raise UsageError(
+            f"ctx.built_in: {work.job.kind} was done before with other fields: they must be the same in each attempt"
+        )
+    return BuiltInAnswer(outcome, said)
+
+
+def among(messages: list[Message], errands: list[tuple[int, Errand]]) -> Errand:
+    """What Ballast's own functions leave for the courier's loop, their answers among the others.
+
+    errands -- each with how many messages are before what it answers.
+    """
+
+    async def run(bot: Bot | None) -> list[Message]:
+        said, begin = [], 0
+        for place, errand in errands:
+            said += [*messages[begin:place], *await errand(bot)]
+            begin = place
+        return said + messages[begin:]
+
+    return run
