@@ -1,4 +1,4 @@
-"""What `@app.job` takes beside the job, checked. Each raises UsageError with what was expected and what came."""
+"""What `@app.job` and others take, checked. Each raises UsageError with what was expected and what came."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 from ballast.batch import BATCH_MAX
 from ballast.jobs import OWNER, Job
+from ballast.replies import Reply
 from dbcore import keys
 from dbcore.errors import UsageError
+from dbcore.last_known import LAST_KNOWN
 
 WAIT_SECONDS_MAX = 86_400
 DEADLINE_SECONDS_MAX = 30 * 86_400
@@ -63,3 +65,17 @@ def checked_batch(kind: str, batch: Any) -> int | None:
     if batch is not None and not (is_number and 1 <= batch <= BATCH_MAX):
         raise UsageError(f"{kind}: batch: expected 1 to {BATCH_MAX} jobs, got {batch!r}")
     return None if batch is None else int(batch)
+
+
+def require_unavailable(named: str, unavailable: Any, database: str, *, remembers: bool) -> None:
+    """remembers -- whether LAST_KNOWN is one of the choices."""
+    known = ["queue", "refuse", *([LAST_KNOWN] if remembers else [])]
+    if not isinstance(unavailable, Reply) and unavailable not in known:
+        choices = '"queue", "refuse", LAST_KNOWN or a Reply' if remembers else '"queue", "refuse" or a Reply'
+        raise UsageError(f"{named}: unavailable is {choices}, got {unavailable!r}")
+    if isinstance(unavailable, Reply) and (unavailable.buttons or unavailable.to is not None):
+        raise UsageError(
+            f"{named}: the Reply that needs no database has no buttons, and goes to whoever asked"
+        )
+    if database == "none" and unavailable != "queue":
+        raise UsageError(f"{named} uses no database, so it has nothing to say while that is unavailable")
