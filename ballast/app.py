@@ -31,6 +31,7 @@ from ballast.job_options import (
     checked_deadline,
     checked_function,
     checked_lane,
+    require_unavailable,
 )
 from ballast.jobs import OWNER, Job, TelegramUpdate
 from ballast.registered import (
@@ -46,22 +47,24 @@ from ballast.registered import (
     Renamed,
     SwitchedOff,
     Unavailable,
+    UpdateHandler,
 )
-from ballast.replies import Reply, require_button_text
+from ballast.replies import require_button_text
 from ballast.webhooks import PATH, Receiving
 from dbcore import keys
 from dbcore.errors import UsageError
-from dbcore.last_known import LAST_KNOWN
 from dbcore.qualified_names import is_plain_name
 
 if TYPE_CHECKING:
     from telegram.ext import BaseHandler
+    from telegram.ext.filters import BaseFilter
 
     from ballast.telegram_handlers import Groups
 
 A = TypeVar("A", bound=BaseModel)
 J = TypeVar("J", bound=Job)
 R = TypeVar("R", bound=Receiving)
+U = TypeVar("U", bound=Callable[[JobContext, Any], Answers])
 
 ATTEMPTS_MAX = 100
 HELP_LENGTH_MAX = 256
@@ -104,6 +107,7 @@ class App:
         """What does jobs of Ballast's own."""
         self.periodic: list[Periodic] = []
         self.checks: list[AuditCheck] = []
+        self.updates: list[UpdateHandler] = []
         self.telegram_handlers: Groups = {}
         self.handled_commands: dict[str, HandledCommand] = {}
         self.renamed: dict[str, Renamed] = {}
@@ -172,16 +176,7 @@ class App:
         """
         _require_command(name)
         _require_line(name, help)
-        if not isinstance(unavailable, Reply) and unavailable not in {"queue", "refuse", LAST_KNOWN}:
-            raise UsageError(
-                f'/{name}: unavailable is "queue", "refuse", LAST_KNOWN or a Reply, got {unavailable!r}'
-            )
-        if isinstance(unavailable, Reply) and (unavailable.buttons or unavailable.to is not None):
-            raise UsageError(
-                f"/{name}: the Reply that needs no database has no buttons, and goes to whoever asked"
-            )
-        if database == "none" and unavailable != "queue":
-            raise UsageError(f"/{name} uses no database, so it has nothing to say while that is unavailable")
+        require_unavailable(f"/{name}", unavailable, database, remembers=True)
         if arguments is not None:
             require_readable(arguments)
 
@@ -346,6 +341,56 @@ class App:
 
         return register
 
+    def update(
+        self,
+        what: BaseFilter | str,
+        *,
+        database: Database = "write",
+        attempts: int = 1,
+        unavailable: Unavailable = "queue",
+        aliases: Sequence[str] = (),
+    ) -> Callable[[U], U]:
+        """Decorates a function that takes updates which are neither a command nor a button, as a command's handler
+        takes a command: it is a plain function or a coroutine function of a JobContext and of python-telegram-bot's
+        `Update`, and what it returns is sent once. It is called as what it gets, like `command`, `job` and `webhook`.
+
+        Its updates are those that `add_handler` would get, and of these it has those that no function and no handler
+        of group 0 before it wants. Each has one taker: the update goes to no other function, and to no handler of any
+        group. Reply answers where the update came from, as it does for a command; without a chat, such as of a
+        poll_answer, in the private chat. The kind of its job is `<app>.update.<the function's name>`.
+
+        what -- a filter of python-telegram-bot, such as `filters.PHOTO`, for new messages; or the name of a type of
+            updates: "edited_message", "message_reaction", "chat_member", "poll_answer", "chosen_inline_result" …
+        database, attempts -- as of a command.
+        unavailable -- while the database is: "queue" it and say so (in groups nothing is said), "refuse" it, or the
+            Reply that is the answer.
+        aliases -- kinds that it had in releases before: `shop.update.photo` if its name was `photo`.
+
+        Raises UsageError for what is no filter and no such type, an inline query among them, whose answer is no Reply;
+        and for a wrong option or function.
+
+            @app.update(filters.PHOTO & filters.ChatType.PRIVATE)
+            def photo(ctx: JobContext, update: Update) -> Reply: ...
+        """
+        from ballast.updates import run_function, types_wanted
+
+        types = types_wanted(what)
+        require_unavailable("update", unavailable, database, remembers=False)
+
+        def register(function: U) -> U:
+            kind = f"{self.name}.update.{function.__name__}"
+            handler = changed(
+                self._handler(kind, function, TelegramUpdate, database, attempts),
+                function=partial(run_function, function),
+                aliases=checked_aliases(kind, aliases, self.name),
+            )
+            check = None if isinstance(what, str) else what.check_update
+            before = len(self.telegram_handlers.get(0, []))
+            self.updates.append(UpdateHandler(handler, types, check, unavailable, before))
+            return function
+
+        return register
+
     def add_handler(
         self,
         handler: BaseHandler[Any, Any, Any],
@@ -356,9 +401,10 @@ class App:
         replace: bool = False,
     ) -> None:
         """Have a handler of python-telegram-bot run as it is, by a worker. It gets the updates that are neither a
-        command nor a button of Ballast's own or an app's, nor an answer to a question of Ballast's; it has 60 seconds,
-        and `context.ballast` is a JobContext. A handler that the database interrupts is run again from its beginning;
-        one that raises has failed, and whoever wrote is told a reference.
+        command nor a button of Ballast's own or an app's, nor an answer to a question of Ballast's, and that no
+        function of `update` before it takes; it has 60 seconds, and `context.ballast` is a JobContext. A handler that
+        the database interrupts is run again from its beginning; one that raises has failed, and whoever wrote is told
+        a reference.
 
         group -- of each group the first handler that wants an update runs, lower groups first, as in
             `Application.add_handler`.
@@ -491,10 +537,11 @@ class App:
     @property
     def handlers(self) -> list[Handler]:
         """All that it does."""
+        with_aliases = [*self.jobs.values(), *(taker.handler for taker in self.updates)]
         return [
             *(command.handler for command in self.commands if command.declared is None),
-            *self.jobs.values(),
-            *(changed(handler, kind=kind) for handler in self.jobs.values() for kind in handler.aliases),
+            *with_aliases,
+            *(changed(handler, kind=kind) for handler in with_aliases for kind in handler.aliases),
             *(periodic.handler for periodic in self.periodic),
             *self.running_telegram_handlers,
         ]
@@ -527,7 +574,10 @@ class App:
             raise UsageError(f'{kind}: database is "write", "read" or "none", got {database!r}')
         if not 1 <= attempts <= ATTEMPTS_MAX:
             raise UsageError(f"{kind}: attempts: expected 1 to {ATTEMPTS_MAX}, got {attempts!r}")
-        function = checked_function(kind, function, takes_second=payload is not None, batch=batch)
+        second = "args" if batch is None else "jobs"
+        if payload is TelegramUpdate:
+            second = "update"
+        function = checked_function(kind, function, second=None if payload is None else second)
         return Handler(kind, function, payload, database, attempts, batch=batch)
 
 

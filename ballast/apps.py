@@ -22,7 +22,7 @@ from ballast.builtin import BUILT_IN, replacing
 from ballast.builtin.declared import BuiltInButton, Scheduled
 from ballast.builtin.renaming import built_in_commands
 from ballast.jobs import Job, JobInvalid
-from ballast.registered import Command, HandledCommand, Handler, Periodic
+from ballast.registered import Command, HandledCommand, Handler, Periodic, UpdateHandler
 from dbcore.settings import AppOptions, SettingsError, load_options
 
 ENTRY_POINTS = "ballast.apps"
@@ -49,6 +49,7 @@ class Registry:
     jobs -- those of apps, by their kinds and their aliases: what stands behind buttons, is asked for, and comes by
         webhooks.
     periodic -- by their kinds. settings -- by the apps' names.
+    updates -- the functions that take updates, by their kinds and their aliases.
     left_to_handlers -- commands of handlers of python-telegram-bot that are no app's own, among them built-in ones.
     taken_away -- kinds of Ballast's own jobs that apps replace or switch off: no task of its does them.
     buttons, scheduled -- Ballast's own buttons and periodic jobs, but those that apps replace or switch off.
@@ -61,6 +62,7 @@ class Registry:
     handlers: dict[str, Handler]
     jobs: dict[str, type[Job]]
     periodic: dict[str, Periodic]
+    updates: dict[str, UpdateHandler]
     handled_commands: dict[str, HandledCommand]
     left_to_handlers: frozenset[str]
     settings: dict[str, BaseModel]
@@ -174,6 +176,12 @@ def registry(apps: tuple[App, ...]) -> Registry:
             if handler.declared is None
         },
         periodic={periodic.handler.kind: periodic for app in everybody for periodic in app.periodic},
+        updates={
+            kind: taker
+            for app in apps
+            for taker in app.updates
+            for kind in (taker.handler.kind, *taker.handler.aliases)
+        },
         handled_commands=handled_commands,
         left_to_handlers=left_to_handlers,
         settings=load_app_settings(apps),

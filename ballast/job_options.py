@@ -1,5 +1,5 @@
-"""What `@app.job` takes beside the job, and the function that it decorates, checked. Each raises UsageError with what
-was expected and what came.
+"""What `@app.job` and others take, and the functions that they decorate, checked. Each raises UsageError with what was
+expected and what came.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from ballast.batch import BATCH_MAX
 from ballast.jobs import OWNER, Job
+from ballast.replies import Reply
 from dbcore import keys
 from dbcore.errors import UsageError
+from dbcore.last_known import LAST_KNOWN
 
 WAIT_SECONDS_MAX = 86_400
 DEADLINE_SECONDS_MAX = 30 * 86_400
@@ -73,16 +75,14 @@ def checked_batch(kind: str, batch: Any) -> int | None:
     return None if batch is None else int(batch)
 
 
-def checked_function(kind: str, function: F, *, takes_second: bool, batch: int | None) -> F:
-    """takes_second -- beside the context: arguments, a job or several."""
-    expected = (
-        "(ctx, jobs)" if takes_second and batch is not None else "(ctx, args)" if takes_second else "(ctx)"
-    )
+def checked_function(kind: str, function: F, *, second: str | None) -> F:
+    """second -- what it gets beside the context: `args`, `jobs` or `update`; None if nothing."""
+    expected = "(ctx)" if second is None else f"(ctx, {second})"
     try:
-        inspect.signature(function).bind(*[None] * (2 if takes_second else 1))
+        inspect.signature(function).bind(*[None] * (1 if second is None else 2))
     except TypeError:
         raise UsageError(f"{kind}: its handler is called as {expected}") from None
-    if takes_second and _has_context_second(function):
+    if second is not None and _has_context_second(function):
         raise UsageError(
             f"{kind}: its handler is called as {expected}, and its second parameter is the context"
         )
@@ -103,3 +103,17 @@ def _is_context(parameter: inspect.Parameter) -> bool:
         annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", str(annotation))
     )
     return _CONTEXT.search(written) is not None
+
+
+def require_unavailable(named: str, unavailable: Any, database: str, *, remembers: bool) -> None:
+    """remembers -- whether LAST_KNOWN is one of the choices."""
+    known = ["queue", "refuse", *([LAST_KNOWN] if remembers else [])]
+    if not isinstance(unavailable, Reply) and unavailable not in known:
+        choices = '"queue", "refuse", LAST_KNOWN or a Reply' if remembers else '"queue", "refuse" or a Reply'
+        raise UsageError(f"{named}: unavailable is {choices}, got {unavailable!r}")
+    if isinstance(unavailable, Reply) and (unavailable.buttons or unavailable.to is not None):
+        raise UsageError(
+            f"{named}: the Reply that needs no database has no buttons, and goes to whoever asked"
+        )
+    if database == "none" and unavailable != "queue":
+        raise UsageError(f"{named} uses no database, so it has nothing to say while that is unavailable")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
@@ -103,6 +103,28 @@ class Command:
         of its own.
         """
         return None if self.declared is not None else self.handler.payload
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateHandler:
+    """A function that takes updates which are neither a command nor a button.
+
+    types -- of updates, as Telegram names them.
+    check -- whether it wants one of these; None: each.
+    unavailable -- what happens while the database is.
+    handlers_before -- how many handlers of python-telegram-bot of the app's group 0 are asked before it.
+    """
+
+    handler: Handler
+    types: tuple[str, ...]
+    check: Callable[[Any], object] | None
+    unavailable: Unavailable
+    handlers_before: int
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether they are what somebody wrote."""
+        return any(name.endswith(("message", "post")) for name in self.types)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""Which updates go to handlers of python-telegram-bot, as apps bring them, and the job that has a worker run them."""
+"""Which updates go to functions of apps, or to their handlers of python-telegram-bot, and the job that has a worker run
+them.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,16 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from telegram import Update
+from telegram import Chat, Update
 
 from ballast.jobs import UPDATE_LENGTH_MAX, TelegramUpdate
-from ballast.telegram_handlers import KnownBot, kinds_wanted, make_bot, needed_by
-from bot_frontend.updates import ALLOWED_UPDATES
+from ballast.telegram_handlers import KnownBot, make_bot
+from ballast.updates import allowed_by, kind_of_taker
+from bot_frontend.updates import ALLOWED_UPDATES, GENERAL_THREAD_ID, NOBODY, Reading, TextMessage
 from dbcore.settings import Settings
 from dbcore.text import storable_json
 from dbcore.users import TELEGRAM_ID_LIMIT
-from workers.jobs import APPS_WITH_HANDLERS, JOB_TYPES, Envelope, job_id_of_update
+from workers.jobs import APPS_WITH_HANDLERS, INSTALLED, JOB_TYPES, Envelope, job_id_of_update
 from workers.origins import Origin
 
 NEVER_THEIRS = frozenset({"pre_checkout_query", "my_chat_member"})
@@ -23,12 +26,12 @@ NEVER_THEIRS = frozenset({"pre_checkout_query", "my_chat_member"})
 
 def allowed_updates() -> tuple[str, ...]:
     """The kinds of updates that Telegram is asked for."""
-    wanted = [str(kind) for app in APPS_WITH_HANDLERS for kind in kinds_wanted(app.telegram_handlers)]
+    wanted = [kind for app in APPS_WITH_HANDLERS for kind in allowed_by(app)]
     return tuple(dict.fromkeys((*ALLOWED_UPDATES, *wanted)))
 
 
 class AppHandlers:
-    """The handlers of all apps. The first app of BALLAST_APPS with one that wants an update has it."""
+    """The functions and handlers of all apps. The first app of BALLAST_APPS with one that wants an update has it."""
 
     def __init__(self, settings: Settings, bot_id: int, username: Callable[[], str | None]) -> None:
         self._settings = settings
@@ -36,18 +39,21 @@ class AppHandlers:
         self._username = username
         self._bot: KnownBot | None = None
 
-    def envelope(self, raw: Any) -> Envelope | None:
-        """The job that runs them for this update, which is nothing of Ballast's own; None if none of them wants it."""
+    def envelope(self, raw: Any, reading: Reading | None) -> Envelope | None:
+        """The job that runs them for this update, which is nothing of Ballast's own; None if none of them wants it.
+
+        reading -- the same, in Ballast's words.
+        """
         if not APPS_WITH_HANDLERS or not NEVER_THEIRS.isdisjoint(raw):
             return None
         update = Update.de_json(raw, self._known_bot())
         for app in APPS_WITH_HANDLERS:
-            database = needed_by(app.telegram_handlers, update)
-            if database is not None:
-                return self._envelope(app.telegram_kind(database), raw, update)
+            kind = kind_of_taker(app, update)
+            if kind is not None:
+                return self._envelope(kind, raw, update, reading)
         return None
 
-    def _envelope(self, kind: str, raw: dict[str, Any], update: Update) -> Envelope:
+    def _envelope(self, kind: str, raw: dict[str, Any], update: Update, reading: Reading | None) -> Envelope:
         user, chat, message = update.effective_user, update.effective_chat, update.effective_message
         is_known = user is not None and not user.is_bot and 0 < user.id < TELEGRAM_ID_LIMIT
         written = json.dumps(storable_json(raw))
@@ -69,13 +75,17 @@ class AppHandlers:
         assert isinstance(job, TelegramUpdate)  # noqa: S101
         lane = f"user:{job.telegram_id}" if job.telegram_id is not None else f"chat:{chat.id if chat else 0}"
         date = 0 if message is None or message.date is None else int(message.date.timestamp())
-        is_private = chat is not None and user is not None and chat.id == user.id
+        origin: Origin | None = None
+        if kind in INSTALLED.updates:
+            origin = _origin(update, reading) if is_known else None
+        elif user is not None and chat is not None and chat.id == user.id:
+            # In a group nobody is told that something waits or failed: most of what is written there is no command.
+            origin = Origin(user.id, user.id)
         return Envelope.of(
             job,
             job_id=job_id_of_update(self._bot_id, update.update_id, date),
             lane=lane,
-            # In a group nobody is told that something waits or failed: most of what is written there is no command.
-            origin=Origin(user.id, user.id) if is_private and user is not None else None,
+            origin=origin,
             update_id=update.update_id,
         )
 
@@ -84,3 +94,22 @@ class AppHandlers:
         if self._bot is None or self._bot.username != (username or ""):
             self._bot = make_bot(self._settings, username)
         return self._bot
+
+
+def _origin(update: Update, reading: Reading | None) -> Origin | None:
+    """Where a function's Reply goes; None if that is nowhere."""
+    if isinstance(reading, TextMessage):
+        return reading.origin
+    user, chat = update.effective_user, update.effective_chat
+    if user is None or user.id in NOBODY:
+        return None
+    if (message := update.edited_message) is not None:
+        is_topic = message.is_topic_message and message.message_thread_id != GENERAL_THREAD_ID
+        return Origin(
+            message.chat.id, user.id, message.message_id, message.message_thread_id if is_topic else None
+        )
+    if update.effective_message is not None:
+        return None  # of an account that the bot only looks after, or written by a channel
+    if chat is None or chat.type == Chat.CHANNEL or update.chat_join_request is not None:
+        return Origin(user.id, user.id)
+    return Origin(chat.id, user.id)

@@ -50,7 +50,7 @@ from workers.jobs import (
     lane_by_field,
     queue_of,
 )
-from workers.notices import answer_without_database, queued_notice
+from workers.notices import answer_without_database, queued_notice, waits_for_the_database
 from workers.ownership import WrongBot
 
 log = structlog.get_logger(__name__)
@@ -250,13 +250,12 @@ class Intake:
         if arrival.wrong is not None:
             chat_id = arrival.payer_id if reading is None else getattr(reading, "chat_id", None)
             return self._quarantine(arrival.raw, arrival.wrong, chat_id=chat_id, payment=arrival.payment)
-        if not self._is_ours(reading, standing) and (theirs := self._handlers.envelope(arrival.raw)):
-            waits = theirs.origin is not None and self._database_is_away()
-            return _Decision(theirs.model_copy(update={"told_to_wait": waits}), told_to_wait=waits)
+        self._note_album(reading)
+        if not self._is_ours(reading, standing) and (theirs := self._handlers.envelope(arrival.raw, reading)):
+            return self._for_an_app(theirs)
         if reading is None or is_for_another_bot(reading, self._username()):
             log.info("update_not_for_us", update_id=_update_id(arrival.raw))
             return None
-        self._note_album(reading)
         key = _dialogue_key_of(reading)
         before = standing.get(key)
         intention = interpret(
@@ -293,8 +292,26 @@ class Intake:
             envelope, dialogue=step, bounded=not isinstance(reading, Payment), told_to_wait=told_to_wait
         )
 
+    def _for_an_app(self, theirs: Envelope) -> _Decision:
+        """What one of its functions or handlers takes, as a command of it would be."""
+        away = self._database_is_away()
+        reads = away and theirs.kind in READING_KINDS and self._database_is_readable()
+        if away and not reads and (answer := self._without_database(theirs)) is not None:
+            theirs = Envelope.of(
+                answer,
+                job_id=theirs.job_id,
+                lane=theirs.lane,
+                origin=theirs.origin,
+                update_id=theirs.update_id,
+            )
+        waits = away and not reads and waits_for_the_database(theirs)
+        if reads or (away and queue_of(theirs.kind) not in DATABASE_QUEUES):
+            beside = theirs.lane.replace("user:", "replies:", 1)
+            theirs = theirs.model_copy(update={"lane": beside})
+        return _Decision(theirs.model_copy(update={"told_to_wait": waits}), told_to_wait=waits)
+
     def _is_ours(self, reading: Reading | None, standing: dict[str, str | None]) -> bool:
-        """Whether it is for Ballast, its commands or those of apps, and so for no handler of python-telegram-bot."""
+        """Whether it is for Ballast, its commands or those of apps, and so nothing that apps take otherwise."""
         if reading is None:
             return False
         if _may_answer_a_question(reading) and standing.get(_dialogue_key_of(reading)) is not None:
@@ -304,7 +321,7 @@ class Intake:
     def _job_id(self, reading: Reading) -> str:
         return job_id_of_update(self._bot_id, reading.update_id, reading.date)
 
-    def _note_album(self, reading: Reading) -> None:
+    def _note_album(self, reading: Reading | None) -> None:
         """An album comes piece by piece, and an admin's /broadcast names one piece: the others are noted for then."""
         if not isinstance(reading, TextMessage) or reading.posting is None or reading.posting.album is None:
             return
@@ -356,7 +373,10 @@ class Intake:
         """A job that needs no database now, such as a known balance, becomes its answer. Others stay as they are."""
         if not isinstance(job, ShowBalance | AppCommand) or isinstance(reading, MembershipChange):
             return job
-        asked = Envelope.of(job, job_id="", lane="", origin=reading.origin)
+        return self._without_database(Envelope.of(job, job_id="", lane="", origin=reading.origin)) or job
+
+    def _without_database(self, asked: Envelope) -> DeliverReply | None:
+        """The job's answer while the database is unavailable; None if it is to wait."""
         messages = answer_without_database(
             asked,
             self._inbox.balances,
@@ -364,7 +384,7 @@ class Intake:
             self._settings,
             paused=self._database_is_paused(),
         )
-        return job if messages is None else DeliverReply(messages=messages)
+        return None if messages is None else DeliverReply(messages=messages)
 
     def _notice(self, arrival: _Arrival, decision: _Decision, status: Acceptance) -> _Decision | None:
         """What its user is told of it besides the answer."""

@@ -20,8 +20,8 @@ from ballast.messages import Message
 from dbcore.settings import Settings
 from workers.app_buttons import job_id_of_button
 from workers.inbox import Inbox
-from workers.jobs import TOLD_TO_WAIT, Envelope, PressAppButton
-from workers.notices import late_notice
+from workers.jobs import Envelope, PressAppButton
+from workers.notices import late_notice, waits_for_the_database
 from workers.telegram.courier import send, withdraw
 from workers.telegram.pacer import Pacer
 from workers.telegram.verdicts import Meaning
@@ -62,7 +62,7 @@ class LateNotices:
 
     def watch(self, envelope: Envelope) -> None:
         """A job was taken. Called from any thread."""
-        if envelope.kind not in TOLD_TO_WAIT or envelope.chat_id is None:
+        if envelope.chat_id is None or not waits_for_the_database(envelope):
             return
         ids = [envelope.job_id]
         if envelope.kind == PressAppButton.kind:

@@ -14,6 +14,7 @@ from typing import Any
 from ballast.builtin.declared import Waiting, Words
 from ballast.jobs import TelegramUpdate
 from ballast.messages import Message
+from ballast.registered import Command
 from ballast.replies import Reply
 from dbcore.known_balances import KnownBalances
 from dbcore.money import format_amount
@@ -36,8 +37,12 @@ _OF_A_COMMAND: Words = ("Your command", "write to you here")
 
 
 def waits_for_the_database(envelope: Envelope) -> bool:
-    """Whether somebody waits for its answer, and it needs the database."""
-    return envelope.chat_id is not None and envelope.kind in TOLD_TO_WAIT
+    """Whether somebody waits for its answer, and it needs the database. Most of what is written in a group is no
+    question to the bot, so nobody there is told of an update that an app takes.
+    """
+    if envelope.chat_id is None or envelope.kind not in TOLD_TO_WAIT:
+        return False
+    return envelope.chat_id > 0 or envelope.kind not in INSTALLED.updates
 
 
 def queued_notice(envelope: Envelope, settings: Settings, *, paused: bool) -> Envelope | None:
@@ -105,24 +110,21 @@ def _saying(
 def answer_without_database(
     envelope: Envelope, balances: KnownBalances, answers: LastAnswers, settings: Settings, *, paused: bool
 ) -> tuple[Message, ...] | None:
-    """The answer that is given now instead of waiting for the database: what an app's command says of itself, what it
-    said last, or a known balance. None if the job is to wait.
+    """The answer that is given now instead of waiting for the database: what an app's command or function says of
+    itself, what it said last, or a known balance. None if the job is to wait.
 
     Raises redis.RedisError.
     """
-    command = INSTALLED.commands_of.get(envelope.kind)
-    if command is None or envelope.origin is None:
+    asked = INSTALLED.commands_of.get(envelope.kind) or INSTALLED.updates.get(envelope.kind)
+    if asked is None or envelope.origin is None:
         return balance_from_memory(envelope, balances, settings, paused=paused)
-    match command.unavailable:
+    match asked.unavailable:
         case "queue":
             return None
         case "refuse":
             why = "The bot is paused for maintenance" if paused else "We have a technical problem"
-            return tuple(
-                envelope.origin.privately(
-                    f"{why}, so /{command.name} was not done. Please send it again later."
-                )
-            )
+            not_done = f"/{asked.name} was not done" if isinstance(asked, Command) else "this was not done"
+            return tuple(envelope.origin.privately(f"{why}, so {not_done}. Please send it again later."))
         case Reply() as reply:
             return tuple(messages_of(reply, envelope.origin))
     return _answered_last(envelope, envelope.origin, answers, paused=paused)
@@ -190,6 +192,7 @@ def _waiting(kind: str) -> Waiting | None:
         return handler.declared.waiting
     if kind in INSTALLED.commands_of:
         return Waiting(words=(f"Your /{INSTALLED.commands_of[kind].name}", "answer it here"))
-    if kind in INSTALLED.jobs:
+    taker = INSTALLED.updates.get(kind)
+    if kind in INSTALLED.jobs or (taker is not None and not taker.takes_messages):
         return Waiting(words=("Your request", "write to you here"))
     return Waiting(words=("Your message", "answer it here")) if handler.payload is TelegramUpdate else None

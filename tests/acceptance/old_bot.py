@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from sqlalchemy import create_engine, make_url, text
-from telegram import InlineKeyboardButton, InlineKeyboardMarkup, Update
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, Message, Update
 from telegram.ext import (
     CallbackQueryHandler,
     CommandHandler,
@@ -15,7 +16,7 @@ from telegram.ext import (
     filters,
 )
 
-from ballast import App, Tx, attach_engine
+from ballast import App, JobContext, Reply, Tx, attach_engine
 from ballast.telegram_handlers import Context
 
 URL = make_url(os.environ.get("DATABASE_URL", "postgresql://localhost/bot")).set(
@@ -100,6 +101,45 @@ app.add_handler(TypeHandler(Update, everything), group=-1, database="none")
 app.add_handler(CommandHandler("start", start), help="Say hello", replace=True)
 app.add_handler(CommandHandler("shop", shop), help="What we have")
 app.add_handler(CallbackQueryHandler(bought, pattern=r"^buy:(\w+)$"))
+
+
+@app.update(filters.PHOTO & filters.CAPTION, aliases=["old.update.bill"])
+def receipt(ctx: JobContext, update: Update) -> Reply:
+    """The worker dies after the first one's commit."""
+    me = ctx.user.telegram_id
+    booked = ctx.transact(lambda tx: tx.ledger.credit(me, 100, memo="Receipt").balance_after)
+    assert update.message is not None
+    if update.message.caption == "first" and not booked.replayed:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Reply(f"Booked {update.message.caption}. You have {ctx.money(booked.value or 0)}.")
+
+
+class Tripping(filters.MessageFilter):
+    def filter(self, message: Message) -> bool:
+        if message.text == "trip":
+            raise ZeroDivisionError
+        return False
+
+
+@app.update(Tripping())
+def never(ctx: JobContext, update: Update) -> None: ...
+
+
+@app.update("message_reaction", database="none")
+async def reacted(ctx: JobContext, update: Update) -> Reply:
+    assert update.message_reaction is not None
+    bot = await update.get_bot().get_me()
+    emoji = [getattr(each, "emoji", "") for each in update.message_reaction.new_reaction]
+    return Reply(f"{ctx.user.first_name} gave {bot.username} {emoji[0]}")
+
+
+@app.update(filters.LOCATION, unavailable=Reply("We come later.", public=True))
+def where(ctx: JobContext, update: Update) -> Reply:
+    assert update.message is not None
+    assert update.message.location is not None
+    return Reply(f"{ctx.user.first_name} is at {update.message.location.latitude}.", public=True)
+
+
 app.add_handler(MessageHandler(filters.PHOTO, photo), database="none")
 app.add_handler(CommandHandler("count", count))
 app.add_handler(CommandHandler("bonus", bonus))

@@ -134,5 +134,9 @@ async def test_each_step_of_the_guide_works(make_stack: MakeStack, telegram: Tel
     )
     await all_settled(stack, telegram)
     assert (balances(stack)[ann], balances(stack)[bob]) == (1205, 100)
+    await telegram.send_location(bob, 52.5, 13.4)
+    await telegram.wait_for_message(
+        bob, lambda message: message.text == "We come to 52.5. You have 1.50 CREDIT."
+    )
     run_commands("extending.md", stack)
     assert_audit_passes(stack)

@@ -2,11 +2,80 @@
 
 from __future__ import annotations
 
-from devstack.stack import ADMIN_ID
+import asyncio
+import json
+from typing import Any
+
+from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.images import png
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, pause, resume, say
+
+
+async def react(telegram: TelegramControl, person: int, emoji: str) -> int:
+    """As Telegram sends it of a private chat, to a bot that asked for it."""
+    reaction = {
+        "chat": {"id": person, "type": "private", "first_name": "Ann"},
+        "message_id": 1,
+        "user": {"id": person, "is_bot": False, "first_name": "Ann"},
+        "date": 1_700_000_000,
+        "old_reaction": [],
+        "new_reaction": [{"type": "emoji", "emoji": emoji}],
+    }
+    return await telegram.inject({"message_reaction": reaction})
+
+
+def message_in(chat_id: int, person: int, message_id: int = 1) -> dict[str, Any]:
+    return {
+        "message_id": message_id,
+        "date": 1_700_000_000,
+        "chat": {"id": chat_id, "type": "private" if chat_id > 0 else "group"},
+        "from": {"id": person, "is_bot": False, "first_name": "Ann"},
+    }
+
+
+async def be_in_the_group_at(telegram: TelegramControl, person: int, latitude: float, group: int) -> str:
+    """What the bot answers there. As it comes to a bot that sees all that is written."""
+    there = await telegram.send_text(person, "Here:", chat_id=group)
+    message = message_in(group, person, there.message.message_id)
+    await telegram.inject({"message": {**message, "location": {"latitude": latitude, "longitude": 2.0}}})
+    return (await telegram.wait_for_message(group, after=there.message.revision)).text
+
+
+def waiting_by_its_earlier_name(stack: Stack, person: int) -> None:
+    """A receipt that the release before took."""
+    photo = {"file_id": "1", "file_unique_id": "1", "width": 8, "height": 8}
+    message = {**message_in(person, person), "photo": [photo], "caption": "earlier"}
+    stack.query(
+        "INSERT INTO outbox (kind, payload, telegram_id) VALUES ('old.update.bill', %s, %s) RETURNING id",
+        json.dumps({"update": json.dumps({"update_id": 1, "message": message}), "telegram_id": person}),
+        person,
+    )
+
+
+async def receipts_reactions_and_places(
+    stack: Stack, telegram: TelegramControl, ann: int, group: int
+) -> None:
+    sent = await telegram.send_photo(ann, png(8, 8), "first")
+    booked = "Booked first. You have 1.00 CREDIT."
+    await telegram.wait_for_message(ann, lambda message: message.text == booked, timeout_seconds=60)
+    assert sent.update_id is not None
+    await telegram.redeliver(sent.update_id)
+    reaction = await react(telegram, ann, "👍")
+    await telegram.wait_for_message(ann, lambda message: message.text == "Ann gave ballast_local_bot 👍")
+    await telegram.redeliver(reaction)
+    assert await be_in_the_group_at(telegram, ann, 1.5, group) == "Ann is at 1.5."
+    await all_settled(stack, telegram)
+    await asyncio.to_thread(
+        stack.wait_until, lambda: "signal 9 (SIGKILL)" in stack.log("main"), "it is known that a worker died"
+    )
+    assert balances(stack)[ann] == 100
+    told = await answers(telegram, ann)
+    assert (told.count(booked), sum("👍" in text for text in told)) == (1, 1)
+    assert "Something went wrong, and it is our fault." in (await say(telegram, ann, "trip")).text
+    (poll, *_) = await telegram.requests(method="getUpdates", limit=1)
+    assert "message_reaction" in poll.params["allowed_updates"]
 
 
 async def test_handlers_run_as_they_are_through_an_outage_and_beside_ballasts_own_commands(
@@ -62,6 +131,9 @@ async def test_handlers_run_as_they_are_through_an_outage_and_beside_ballasts_ow
     assert "context.user_data is the memory of one process" in remembered
     assert "context.ballast.enqueue(job, after=seconds)" in reminded
 
+    # Functions take updates exactly once. The worker that books the first receipt dies after its commit.
+    await receipts_reactions_and_places(stack, telegram, ann, group)
+
     # Built-in commands by other names, and one that is switched off, which a handler has instead.
     assert (await say(telegram, ann, "/history")).text == "Once upon a time."
     assert {"pay"} == {"pay", "send", "history"} & menu.keys()
@@ -72,7 +144,7 @@ async def test_handlers_run_as_they_are_through_an_outage_and_beside_ballasts_ow
     await telegram.press_button(boris, card, "Confirm")
     await telegram.wait_for_message(ann, lambda message: "sent you" in message.text)
     await all_settled(stack, telegram)
-    assert balances(stack) == {ann: 150, boris: 350}
+    assert balances(stack) == {ann: 250, boris: 350}
 
     # While the database is unavailable it waits, and says so.
     await pause(stack)
@@ -80,9 +152,19 @@ async def test_handlers_run_as_they_are_through_an_outage_and_beside_ballasts_ow
     sent = await telegram.send_photo(boris, png(8, 8))
     needs_none = await telegram.wait_for_message(boris, after=sent.message.revision)
     assert needs_none.text == "A fine photo."
+    sent = await telegram.send_photo(ann, png(8, 8), "second")
+    assert "Your message is saved" in (await telegram.wait_for_message(ann, after=sent.message.revision)).text
+    await react(telegram, ann, "🔥")
+    await telegram.wait_for_message(ann, lambda message: message.text == "Ann gave ballast_local_bot 🔥")
+    assert await be_in_the_group_at(telegram, ann, 2.5, group) == "We come later."
+    waiting_by_its_earlier_name(stack, boris)
     await resume(stack)
+    await telegram.wait_for_message(
+        ann, lambda message: message.text == "Booked second. You have 3.50 CREDIT."
+    )
     await telegram.wait_for_message(ann, lambda message: message.text == "Counted 3.")
     await all_settled(stack, telegram)
     assert not any("saved" in text for text in await answers(telegram, ann))
+    await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[boris] == 450, "by its earlier name")
     assert ADMIN_ID not in balances(stack)
     assert_audit_passes(stack)

@@ -10,9 +10,20 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from telegram import Update
 from telegram.ext import CommandHandler, ConversationHandler, MessageHandler, filters
 
-from ballast import App, BuiltInAnswer, Button, Job, JobContext, Reply, SettingsError, UsageError
+from ballast import (
+    LAST_KNOWN,
+    App,
+    BuiltInAnswer,
+    Button,
+    Job,
+    JobContext,
+    Reply,
+    SettingsError,
+    UsageError,
+)
 from ballast.apps import RESERVED, registry
 from ballast.builtin.broadcasts import (
     ChangeDraft,
@@ -69,6 +80,9 @@ def given(ctx: JobContext, job: Any) -> None: ...
 
 
 def swapped(args: Any, ctx: JobContext) -> None: ...
+
+
+def photo(ctx: JobContext, update: Update) -> None: ...
 
 
 BUTTON = Button("Give", Give(telegram_id=1))
@@ -444,6 +458,21 @@ def test_an_earlier_kind_of_a_job_belongs_to_one_handler() -> None:
         registry((app,))
 
 
+def test_a_function_that_takes_updates_has_a_kind_of_its_own_and_its_earlier_ones() -> None:
+    app = App("shop")
+    app.update(filters.PHOTO, database="read", attempts=3, aliases=["shop.update.picture"])(photo)
+    registered = registry((app,))
+    assert {
+        kind: (handler.database, handler.attempts) for kind, handler in registered.handlers.items()
+    }.items() >= {
+        "shop.update.photo": ("read", 3),
+        "shop.update.picture": ("read", 3),
+    }.items()
+    app.update("message_reaction")(photo)
+    with pytest.raises(SettingsError, match=r"two handlers have the name shop\.update\.photo"):
+        registry((app,))
+
+
 @pytest.mark.parametrize(
     ("backoff", "waits"),
     [(None, [2, 4, 8, 16]), (5, [5, 5, 5, 5]), ((1, 10.5, 60), [1, 10.5, 60, 60])],
@@ -523,6 +552,28 @@ def test_attempts_wait_as_long_as_the_job_says(backoff: Any, waits: list[float])
             lambda app: app.add_handler(CommandHandler("shop", _callback), database="some"),
             'add_handler: database is "write", "read" or "none", got \'some\'',
         ),
+        (
+            lambda app: app.update(photo),
+            r"such as filters\.PHOTO, or the name of a type.*got <function photo",
+        ),
+        (lambda app: app.update("reaction"), "such as \"message_reaction\"; got 'reaction'"),
+        (lambda app: app.update("inline_query"), r"its answer is no Reply.*InlineQueryHandler"),
+        (lambda app: app.update("callback_query"), "a button of a Reply stands for a job"),
+        (
+            lambda app: app.update(filters.PHOTO)(nothing),
+            r"shop\.update\.nothing: its handler is called as \(ctx, update\)",
+        ),
+        (lambda app: app.update(filters.PHOTO)(swapped), "its second parameter is the context"),
+        (
+            lambda app: app.update(filters.PHOTO, unavailable=LAST_KNOWN),
+            'update: unavailable is "queue", "refuse" or a Reply',
+        ),
+        (
+            lambda app: app.update(filters.PHOTO, database="none", unavailable="refuse"),
+            "update uses no database",
+        ),
+        (lambda app: app.update(filters.PHOTO, attempts=0)(photo), "attempts: expected 1 to 100"),
+        (lambda app: app.update(filters.PHOTO, aliases=["photo"])(photo), "aliases: .*begin with 'shop'"),
         (lambda app: app.every(0)(nothing), "expected 1 to 86,400 whole seconds"),
         (lambda app: App("shop", schema="My Shop"), "schema: expected a name of lower-case letters"),
     ],

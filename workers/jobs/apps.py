@@ -22,8 +22,10 @@ class PeriodicRun(Job):
     """One run of what an app does every so often."""
 
 
-APPS_WITH_HANDLERS = tuple(app for app in INSTALLED.apps if app.telegram_handlers)
-"""Those with handlers of python-telegram-bot. An update is the first one's that wants it."""
+APPS_WITH_HANDLERS = tuple(app for app in INSTALLED.apps if app.telegram_handlers or app.updates)
+"""Those that take updates, by functions or by handlers of python-telegram-bot. An update is the first one's that wants
+it.
+"""
 
 
 def _of_kind(base: type[Job], kind: str) -> type[Job]:
@@ -47,4 +49,5 @@ APP_JOB_TYPES: dict[str, type[Job]] = {
         for app in APPS_WITH_HANDLERS
         for handler in app.running_telegram_handlers
     },
+    **{kind: _of_kind(TelegramUpdate, kind) for kind in INSTALLED.updates},
 }
