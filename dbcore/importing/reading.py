@@ -27,6 +27,9 @@ PERSON_COLUMNS = (
 )
 MOVEMENT_COLUMNS = ("id", "telegram_id", "amount", "made_at", "memo")
 
+_AMOUNTS = ("balance", "amount")
+_MARKS = {".": "point", ",": "comma"}
+
 Report = Callable[[str], None]
 """Takes a line that says what is invalid."""
 
@@ -78,6 +81,7 @@ class _Reader:
             columns = ", ".join(dict.fromkeys((*PERSON_COLUMNS, *MOVEMENT_COLUMNS)))
             raise SourceError(f"--map: expected one of {columns}; got {unknown!r}")
         self.columns: dict[str, str] = {}
+        self._marks: dict[str, tuple[str, int]] = {}
         for column in known:
             name = rules.names.get(column, column)
             if name is None:
@@ -124,10 +128,23 @@ class _Reader:
                 continue
             try:
                 found[column] = meaning(row.get(name))
+                if column in _AMOUNTS:
+                    self._require_one_mark(column, line, row.get(name))
             except InvalidValue as error:
                 self.wrong(line, f"{column}: {error}")
                 good = False
         return found if good else None
+
+    def _require_one_mark(self, column: str, line: int, value: object) -> None:
+        """Where a column has decimal commas and points, one of them may be thousands."""
+        mark = values.decimal_mark(value)
+        if mark is None:
+            return
+        first, before = self._marks.setdefault(column, (mark, line))
+        if mark != first:
+            raise InvalidValue(
+                f"expected a decimal {_MARKS[first]}, as in {self._prefix} {before}, found {shown(value)}"
+            )
 
 
 def read_people(
