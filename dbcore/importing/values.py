@@ -118,17 +118,13 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
 def _refuse_thousands(value: str, digits: str, exponent: int) -> None:
     """`1.500` is thousands to whoever wrote it by hand, and 1.50 to a numeric(12, 3) that was written as text."""
     either = _THOUSANDS_OR_DECIMALS.fullmatch(digits)
-    if either is None or exponent > 2:
+    if either is None or either[2][exponent:].strip("0") or exponent > 2:
         return
     whole, decimals = either.groups()
     with_decimals = f"{whole}.{decimals[:exponent]}" if exponent else whole
-    one = (
-        f"{whole}{decimals} or {with_decimals}"
-        if not decimals[exponent:].strip("0")
-        else f"{whole}{decimals}"
-    )
     raise InvalidValue(
-        f"expected an amount that is no thousands and decimals alike, found {shown(value)}. Write {one}"
+        f"expected an amount that cannot be thousands, found {shown(value)}. "
+        f"Write {whole}{decimals} or {with_decimals}"
     )
 
 
