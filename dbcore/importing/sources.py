@@ -207,7 +207,7 @@ class Query:
         self._connection: Connection | None = None
         self.position = 0
         try:
-            connection = self._connection = self._engine.connect()
+            connection = self._connection = _connected(self._engine)
             self.size = self._count(connection)
             self._result: CursorResult[Any] = connection.execution_options(
                 stream_results=True, yield_per=ROWS_AT_ONCE, no_parameters=True
@@ -220,9 +220,9 @@ class Query:
         except SQLAlchemyError as error:
             self._close()
             raise SourceError(f"the database rejected the query: {_words(error)}") from None
-        except (ValueError, TypeError):  # from the driver, about a part of the address
+        except (ValueError, OverflowError):
             self._close()
-            raise SourceError(_EXPECTED_ADDRESS) from None
+            raise SourceError(f"the query: {_EXPECTED_VALUES}") from None
 
     def _count(self, connection: Connection) -> int:
         counted = f"SELECT count(*) FROM ({self._query}\n) AS counted"  # noqa: S608  the operator's own
@@ -236,6 +236,8 @@ class Query:
                 yield number, dict(row)
         except SQLAlchemyError as error:
             raise SourceError(f"the source ended after row {self.position}: {_words(error)}") from None
+        except (ValueError, OverflowError):
+            raise SourceError(f"the query, after row {self.position}: {_EXPECTED_VALUES}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -254,6 +256,18 @@ class Query:
 _EXPECTED_ADDRESS = (
     "the source's address: expected one that SQLAlchemy knows, dialect://user:password@host:port/database"
 )
+
+
+_EXPECTED_VALUES = (
+    "expected values that Python can hold, such as no date before the year 1 and none at infinity"
+)
+
+
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except (ValueError, TypeError):  # from the driver, about a part of the address
+        raise SourceError(_EXPECTED_ADDRESS) from None
 
 
 def _engine(url: str) -> Engine:

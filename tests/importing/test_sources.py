@@ -53,6 +53,16 @@ def test_what_the_driver_does_not_take_is_told_without_a_traceback(
     assert SECRET not in str(raised.value)
 
 
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_date_that_python_cannot_hold_is_told_without_a_traceback(database_url: str, rows: int) -> None:
+    query = f"SELECT g, CASE WHEN g > {rows} THEN '0044-03-15 BC'::timestamp END FROM generate_series(1, 9) g"
+    with (
+        pytest.raises(SourceError, match="expected values that Python can hold"),
+        open_source(database_url, query) as source,
+    ):
+        list(source)
+
+
 def test_a_file_that_is_mistyped_is_shown(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"No such file or directory: '.*/people\.csv'"):
         open_source(str(tmp_path / "people.csv"))
