@@ -64,6 +64,9 @@ def run_import(engine: GuardedEngine, settings: Settings, options: ImportOptions
         if refused and not options.dry:
             click.echo("Nothing was imported: correct these lines or use --skip-invalid")
             return False
+        if not invalid and spool.totals().people == 0:
+            click.echo("no people in the source")
+            return False
         sources = find_sources(engine, options.source)
         mistyped = _mistyped(options, columns, sources)
         if mistyped is not None and not options.dry:
@@ -162,12 +165,19 @@ def _read(options: ImportOptions, spool: Spool) -> tuple[int, Columns]:
         _progress("Reading people", people.size) as advance,
     ):
         columns = reading.read_people(people, options.rules, spool, invalid.add, advance)
-    if options.history is not None or options.history_query is not None:
+    has_history = options.history is not None or options.history_query is not None
+    if columns.lacks_mapped_id and not has_history:
+        raise reading.missing_id(options.rules)
+    if has_history and not columns.has_balances:
+        raise SourceError(
+            "a history needs a column balance of the people, which it leads to. Name yours by --map balance=YOURS"
+        )
+    if has_history:
         with (
             open_source(options.history or options.where, options.history_query) as movements,
             _progress("Reading history", movements.size) as advance,
         ):
-            reading.read_history(movements, options.rules, spool, invalid.add, advance)
+            reading.read_history(movements, options.rules, spool, invalid.add, advance, people=columns)
     invalid.end()
     return invalid.count, columns
 

@@ -118,7 +118,8 @@ class Booker:
     def _prepare(self, run: Run) -> None:
         if self._usernames:
             run(LOCK_USERNAMES)
-            run(LOCK_USERS)
+        run(LOCK_USERS)
+        if self._usernames:
             run(RELEASE_USERNAMES)
         run(USERS)
         run(ACCOUNTS)

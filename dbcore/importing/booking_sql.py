@@ -34,7 +34,7 @@ SELECT pg_advisory_xact_lock(name.key)
   FROM (SELECT DISTINCT hashtextextended('ballast.users.username:' || name, 0) AS key
           FROM unnest(%(usernames)s::text[]) AS claimed (name) ORDER BY key OFFSET 0) AS name
 """
-# In the order of their ids, as users_touch locks them.
+# In the order of their ids, as users_touch locks them, and before USERS, which goes by their Telegram IDs.
 LOCK_USERS = """
 SELECT id FROM ballast.users
  WHERE telegram_id = ANY(%(telegram_ids)s::bigint[]) OR lower(username) = ANY(%(usernames)s::text[])

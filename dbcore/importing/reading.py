@@ -12,6 +12,7 @@ from dbcore.importing.sources import BrokenRow, Row, Source, SourceError
 from dbcore.importing.spool import Movement, Person, Spool
 from dbcore.importing.values import InvalidValue, shown
 from dbcore.money import format_amount
+from dbcore.text import one_line
 
 T = TypeVar("T")
 
@@ -26,6 +27,10 @@ PERSON_COLUMNS = (
     "broadcasts_stopped",
 )
 MOVEMENT_COLUMNS = ("id", "telegram_id", "amount", "made_at", "memo")
+
+_COLUMNS_LENGTH_MAX = 300
+_AMOUNTS = ("balance", "amount")
+_MARKS = {".": "point", ",": "comma"}
 
 Report = Callable[[str], None]
 """Takes a line that says what is invalid."""
@@ -57,11 +62,19 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Whether the source has balances and usernames, and which of its columns mean nothing here."""
+    """Whether the source has balances and usernames, and which of its columns mean nothing here.
+
+    lacks_mapped_id -- it has no column by the name that telegram_id was mapped to.
+    """
 
     has_balances: bool
     has_usernames: bool
     ignored: tuple[str, ...]
+    lacks_mapped_id: bool
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return one_line(", ".join(columns), _COLUMNS_LENGTH_MAX)
 
 
 class _Reader:
@@ -78,19 +91,30 @@ class _Reader:
             columns = ", ".join(dict.fromkeys((*PERSON_COLUMNS, *MOVEMENT_COLUMNS)))
             raise SourceError(f"--map: expected one of {columns}; got {unknown!r}")
         self.columns: dict[str, str] = {}
+        self.lacks_mapped_id = False
+        self._marks: dict[str, tuple[str, int]] = {}
         for column in known:
             name = rules.names.get(column, column)
             if name is None:
                 continue
             if column == "telegram_id" and name not in source.columns:
+                self.lacks_mapped_id = name != column
                 name = column  # people and movements may call it differently
             if name in source.columns:
                 self.columns[column] = name
             elif column in rules.names:
                 raise SourceError(
-                    f"--map {column}={name}: expected a column of the source, which has {', '.join(source.columns)}"
+                    f"--map {column}={one_line(name)}: expected a column of the source, which has "
+                    f"{_listed(source.columns)}"
                 )
         self._columns = source.columns
+        users: dict[str, str] = {}
+        for column, name in self.columns.items():
+            if users.setdefault(name, column) != column:
+                raise SourceError(
+                    f"--map: expected a column of its own for each of {users[name]} and {column}; got "
+                    f"{one_line(name)} for both"
+                )
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -101,7 +125,7 @@ class _Reader:
         for column in columns:
             if column not in self.columns:
                 raise SourceError(
-                    f"expected a column {column}, found {', '.join(self._columns)}. Name yours by --map {column}=YOURS"
+                    f"expected a column {column}, found {_listed(self._columns)}. Name yours by --map {column}=YOURS"
                 )
 
     def wrong(self, line: int, why: str) -> None:
@@ -124,10 +148,23 @@ class _Reader:
                 continue
             try:
                 found[column] = meaning(row.get(name))
+                if column in _AMOUNTS:
+                    self._require_one_mark(column, line, row.get(name))
             except InvalidValue as error:
                 self.wrong(line, f"{column}: {error}")
                 good = False
         return found if good else None
+
+    def _require_one_mark(self, column: str, line: int, value: object) -> None:
+        """Where a column has decimal commas and points, one of them may be thousands."""
+        mark = values.decimal_mark(value)
+        if mark is None:
+            return
+        first, before = self._marks.setdefault(column, (mark, line))
+        if mark != first:
+            raise InvalidValue(
+                f"expected a decimal {_MARKS[first]}, as in {self._prefix} {before}, found {shown(value)}"
+            )
 
 
 def read_people(
@@ -160,8 +197,17 @@ def read_people(
             )
     advance(source.size)
     return Columns(
-        has_balances="balance" in reader.columns, has_usernames=has_usernames, ignored=reader.ignored
+        has_balances="balance" in reader.columns,
+        has_usernames=has_usernames,
+        ignored=reader.ignored,
+        lacks_mapped_id=reader.lacks_mapped_id,
     )
+
+
+def missing_id(rules: Rules) -> SourceError:
+    """For a name of telegram_id that neither the people nor the movements have a column by."""
+    name = one_line(rules.names.get("telegram_id") or "telegram_id")
+    return SourceError(f"--map telegram_id={name}: expected a column of the source, found none")
 
 
 def _person(
@@ -203,13 +249,21 @@ def _person(
 
 
 def read_history(
-    source: Source, rules: Rules, spool: Spool, report: Report, advance: Callable[[int], None]
+    source: Source,
+    rules: Rules,
+    spool: Spool,
+    report: Report,
+    advance: Callable[[int], None],
+    *,
+    people: Columns,
 ) -> None:
     """Every movement into the spool; for after the people. A history that does not fit is dropped and reported.
 
-    Parameters and errors as of `read_people`.
+    people -- what `read_people` returned. Other parameters and errors as there.
     """
     reader = _Reader(source, rules, MOVEMENT_COLUMNS, report, "history, ")
+    if people.lacks_mapped_id and reader.lacks_mapped_id:
+        raise missing_id(rules)
     reader.require("id", "telegram_id", "amount", "made_at")
     meanings: dict[str, Callable[[Any], Any]] = {
         "id": values.movement_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +16,10 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from dbcore import connections
 from dbcore.database_url import is_postgresql
+from dbcore.text import one_line
 
 ROWS_AT_ONCE = 1_000
+_WORDS_MAX = 1_000
 _DELIMITERS = (",", ";", "\t")
 
 Row = Mapping[str, Any]
@@ -57,6 +60,13 @@ class Source(Protocol):
     ) -> None: ...
 
 
+def _shown(where: str | None) -> str:
+    """As it may stand in a message: what could be a mistyped address may hold a password, and is not shown."""
+    if where and any(mark in where for mark in "=@:"):
+        return "something that is not shown, since it may hold a password"
+    return repr(where)
+
+
 class _File:
     numbered = "line"
     columns: tuple[str, ...] = ()
@@ -64,10 +74,17 @@ class _File:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self.size = path.stat().st_size
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise SourceError(f"expected an ordinary file, found {_shown(str(path))}, which is none")
+            self.size = status.st_size
             self._bytes = path.open("rb")
         except OSError as error:
-            raise SourceError(f"{path}: expected a file to read, found: {error.strerror}") from None
+            raise SourceError(
+                f"expected a file to read, found: {error.strerror or 'no file'}: {_shown(str(path))}"
+            ) from None
+        except ValueError:  # a NUL in it
+            raise SourceError("expected the path of a file") from None
         # What is not UTF-8 becomes a character that the row's own values are refused for.
         self._text = io.TextIOWrapper(self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
@@ -103,7 +120,13 @@ class CsvFile(_File):
         if not header.strip() or not _is_text(header):
             raise SourceError(f"{path}: expected a first line with the names of the columns, in UTF-8")
         self._delimiter = max(_DELIMITERS, key=header.count)
-        self.columns = tuple(name.strip() for name in next(csv.reader([header], delimiter=self._delimiter)))
+        try:
+            names = next(csv.reader([header], delimiter=self._delimiter))
+        except csv.Error as error:
+            raise SourceError(
+                f"{path}: expected a first line with the names of the columns: {error}"
+            ) from None
+        self.columns = tuple(name.strip() for name in names)
         _require_once(self.columns, str(path))
 
     def __iter__(self) -> Iterator[tuple[int, Row | BrokenRow]]:
@@ -184,7 +207,7 @@ class Query:
         self._connection: Connection | None = None
         self.position = 0
         try:
-            connection = self._connection = self._engine.connect()
+            connection = self._connection = _connected(self._engine)
             self.size = self._count(connection)
             self._result: CursorResult[Any] = connection.execution_options(
                 stream_results=True, yield_per=ROWS_AT_ONCE, no_parameters=True
@@ -197,6 +220,9 @@ class Query:
         except SQLAlchemyError as error:
             self._close()
             raise SourceError(f"the database rejected the query: {_words(error)}") from None
+        except (ValueError, OverflowError):
+            self._close()
+            raise SourceError(f"the query: {_EXPECTED_VALUES}") from None
 
     def _count(self, connection: Connection) -> int:
         counted = f"SELECT count(*) FROM ({self._query}\n) AS counted"  # noqa: S608  the operator's own
@@ -210,6 +236,8 @@ class Query:
                 yield number, dict(row)
         except SQLAlchemyError as error:
             raise SourceError(f"the source ended after row {self.position}: {_words(error)}") from None
+        except (ValueError, OverflowError):
+            raise SourceError(f"the query, after row {self.position}: {_EXPECTED_VALUES}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -225,6 +253,23 @@ class Query:
         self._engine.dispose()
 
 
+_EXPECTED_ADDRESS = (
+    "the source's address: expected one that SQLAlchemy knows, dialect://user:password@host:port/database"
+)
+
+
+_EXPECTED_VALUES = (
+    "expected values that Python can hold, such as no date before the year 1 and none at infinity"
+)
+
+
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except (ValueError, TypeError):  # from the driver, about a part of the address
+        raise SourceError(_EXPECTED_ADDRESS) from None
+
+
 def _engine(url: str) -> Engine:
     if is_postgresql(url):
         try:
@@ -236,20 +281,28 @@ def _engine(url: str) -> Engine:
         parts = make_url(url)
         if parts.get_backend_name() == "sqlite":
             return _sqlite(parts.database)
-        return create_engine(parts, poolclass=NullPool)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise SourceError(f"the source's address: expected one that SQLAlchemy knows: {error}") from None
+        if "@" not in (parts.host or ""):
+            return create_engine(parts, poolclass=NullPool)
+    except (NoSuchModuleError, ImportError) as error:  # it names the dialect or the driver
+        raise SourceError(
+            f"the source's address: expected one that SQLAlchemy knows: {one_line(str(error), _WORDS_MAX)}"
+        ) from None
+    except (ArgumentError, ValueError, TypeError):
+        raise SourceError(_EXPECTED_ADDRESS) from None
+    raise SourceError(f"{_EXPECTED_ADDRESS}, an @ in the password written %40")
 
 
 def _sqlite(path: str | None) -> Engine:
     """Read-only, and never made: SQLite would begin an empty database where there is none."""
     if not path or not Path(path).is_file():
-        raise SourceError(f"the source's address: expected the file of an SQLite database, found {path!r}")
+        raise SourceError(
+            f"the source's address: expected the file of an SQLite database, found {_shown(path)}"
+        )
     return create_engine(f"sqlite:///{Path(path).resolve().as_uri()}?mode=ro&uri=true", poolclass=NullPool)
 
 
 def _words(error: SQLAlchemyError) -> str:
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    return one_line(str(getattr(error, "orig", None) or error), _WORDS_MAX)
 
 
 def open_source(where: str, query: str | None = None) -> Source:
@@ -259,7 +312,7 @@ def open_source(where: str, query: str | None = None) -> Source:
             raise SourceError("a database needs --query: which rows to import")
         return Query(where, query)
     if query is not None:
-        raise SourceError(f"--query: expected the URL of a database with it, found {where!r}")
+        raise SourceError(f"--query: expected the URL of a database with it, found {_shown(where)}")
     path = Path(where)
     match path.suffix.lower():
         case ".csv" | ".tsv":
@@ -267,5 +320,6 @@ def open_source(where: str, query: str | None = None) -> Source:
         case ".jsonl" | ".ndjson":
             return JsonLines(path)
     raise SourceError(
-        f"expected the URL of a database, or a file that ends in .csv, .tsv, .jsonl or .ndjson, found {where!r}"
+        "expected the URL of a database, or a file that ends in .csv, .tsv, .jsonl or .ndjson, found "
+        f"{_shown(where)}"
     )

@@ -16,9 +16,13 @@ _SHOWN_MAX = 60
 _NAME_LENGTH_MAX = 256
 _AMOUNT_ADJUSTED_MAX = 18  # the power of ten of an amount's first digit; MAX_AMOUNT is below
 _TOLD_FROM_THOUSANDS = 4  # decimals
+_THOUSANDS_OR_DECIMALS = re.compile(r"([1-9][0-9]{0,2})[.,]([0-9]{3})", re.ASCII)
+_DECIMAL_MARK = re.compile(r"-?[0-9]*([.,])[0-9]*", re.ASCII)
 _USERNAME = re.compile(r"@?([A-Za-z0-9_]{1,32})", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,3}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,16}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_MAX = 10**11
 _TELEGRAM_BEGAN = datetime(2013, 8, 1, tzinfo=UTC)
 _FLAGS = {
     "true": True,
@@ -69,10 +73,18 @@ def amount(value: object, exponent: int, *, minor: bool) -> int:
         )
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         raise InvalidValue(f"expected an amount such as 12.50, found {shown(value)}")
+    if minor and isinstance(value, str) and decimal_mark(value) is not None:
+        raise InvalidValue(f"expected a whole number of minor units, found {shown(value)}")
     units = _units(value, 0 if minor else exponent)
     if abs(units) > MAX_AMOUNT:
         raise InvalidValue(f"expected at most {MAX_AMOUNT} minor units, found {shown(value)}")
     return units
+
+
+def decimal_mark(value: object) -> str | None:
+    """The point or comma that a text has before its decimals; None without one, and for what is no text."""
+    found = _DECIMAL_MARK.fullmatch(value.strip()) if isinstance(value, str) else None
+    return found and found[1]
 
 
 def _units(value: int | Decimal | str, exponent: int) -> int:
@@ -88,6 +100,8 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
     digits = text.removeprefix("-")
     if digits[:1] in {"-", "+"}:
         raise InvalidValue(f"expected an amount such as 12.50, found {shown(value)}")
+    if isinstance(value, str):
+        _refuse_thousands(value, digits, exponent)
     try:
         return sign * parse_amount(_as_written(digits, exponent), exponent)
     except ZeroAmount:
@@ -99,6 +113,19 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
             else f"an amount with {exponent} decimals at most"
         )
         raise InvalidValue(f"expected {wanted}, found {shown(value)}. {error}") from None
+
+
+def _refuse_thousands(value: str, digits: str, exponent: int) -> None:
+    """`1.500` is thousands to whoever wrote it by hand, and 1.50 to a numeric(12, 3) that was written as text."""
+    either = _THOUSANDS_OR_DECIMALS.fullmatch(digits)
+    if either is None or either[2][exponent:].strip("0") or exponent > 2:
+        return
+    whole, decimals = either.groups()
+    with_decimals = f"{whole}.{decimals[:exponent]}" if exponent else whole
+    raise InvalidValue(
+        f"expected an amount that cannot be thousands, found {shown(value)}. "
+        f"Write {whole}{decimals} or {with_decimals}"
+    )
 
 
 def _as_written(digits: str, exponent: int) -> str:
@@ -125,6 +152,10 @@ def moment(value: object, zone: tzinfo) -> datetime | None:
             found = value
         elif isinstance(value, date):
             found = datetime(value.year, value.month, value.day, tzinfo=zone)
+        elif isinstance(value, Decimal):
+            # EXTRACT(epoch FROM ...) of PostgreSQL. To the last microsecond, which a float has not.
+            if value.is_finite() and abs(value) < _SECONDS_MAX:
+                found = _EPOCH + timedelta(microseconds=int(value * 1_000_000))
         elif isinstance(value, int | float) and not isinstance(value, bool):
             found = datetime.fromtimestamp(value, UTC)
         elif isinstance(value, str):

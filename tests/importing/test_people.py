@@ -268,6 +268,28 @@ def test_an_import_and_the_live_bot_make_one_holder_of_a_username(
     assert usernames(sql) == {1: None, 9: "Ann"}
 
 
+def test_an_import_without_usernames_locks_people_as_the_live_bot_does(
+    run_import: RunImport, engine: GuardedEngine, database_url: str, sql: Sql
+) -> None:
+    """The bot takes a name from one person for another: two rows, in the order of their ids."""
+    for telegram_id in (9, 1):  # the one who is first by id is not so by Telegram ID
+        users.get_or_create(engine, profile=users.Profile(telegram_id, None, "Somebody"))
+    with closing(psycopg2.connect(database_url)) as live, live.cursor() as cursor:
+        cursor.execute("SELECT FROM users WHERE telegram_id = 9 FOR NO KEY UPDATE")
+        importing = threading.Thread(
+            target=run_import, args=("telegram_id,registered_at\n1,2024-01-01\n9,2024-01-01\n",)
+        )
+        importing.start()
+        until = time.monotonic() + 20
+        while not sql("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        cursor.execute("SELECT FROM users WHERE telegram_id = 1 FOR NO KEY UPDATE NOWAIT")
+        live.commit()
+        importing.join()
+    assert sql("SELECT count(*) FROM users WHERE created_at = '2024-01-01Z'") == [(2,)]
+
+
 def test_a_query_with_two_columns_of_one_name_is_refused(database_url: str) -> None:
     query = "SELECT 1 AS telegram_id, 5.00 AS balance, 9.00 AS balance"
     with pytest.raises(SourceError, match="the query: expected each column once, found 'balance' twice"):

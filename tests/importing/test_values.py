@@ -75,7 +75,34 @@ def test_an_amount_that_is_not_certain_is_refused_with_what_was_found(value: Any
     assert f"found {found}" in str(raised.value)
 
 
-@pytest.mark.parametrize("value", ["12.50", Decimal("0.5"), 0.5])
+@pytest.mark.parametrize(
+    ("value", "exponent", "write"),
+    [
+        ("1.000", 2, "Write 1000 or 1.00"),
+        ("-1,000", 2, "Write 1000 or 1.00"),
+        ("1.500", 2, "Write 1500 or 1.50"),
+        ("999.000", 1, "Write 999000 or 999.0"),
+        ("15.000", 0, "Write 15000 or 15"),
+    ],
+)
+def test_what_may_be_thousands_is_refused_with_how_to_write_it(value: str, exponent: int, write: str) -> None:
+    with pytest.raises(InvalidValue) as raised:
+        values.amount(value, exponent, minor=False)
+    assert str(raised.value).endswith(f"found '{value}'. {write}")
+
+
+def test_a_decimal_of_a_database_is_never_thousands() -> None:
+    assert values.amount(Decimal("1.000"), 2, minor=False) == 100
+    assert values.amount(Decimal("15.000"), 0, minor=False) == 15
+    assert values.amount(Decimal("1250.00"), 0, minor=True) == 1250
+
+
+@pytest.mark.parametrize(("value", "units"), [("0.500", 50), ("1000.000", 100_000), ("12.5000", 1250)])
+def test_decimals_that_cannot_be_thousands_may_end_in_zeros(value: str, units: int) -> None:
+    assert values.amount(value, 2, minor=False) == units
+
+
+@pytest.mark.parametrize("value", ["12.50", "12.00", "1.000", "12,", Decimal("0.5"), 0.5])
 def test_minor_units_are_whole(value: Any) -> None:
     with pytest.raises(InvalidValue):
         values.amount(value, 2, minor=True)
@@ -99,6 +126,20 @@ def test_times_without_a_zone_are_of_the_zone_that_was_said() -> None:
         assert values.moment(written, berlin) == noon
     assert values.moment(date(2024, 5, 1), UTC) == datetime(2024, 5, 1, tzinfo=UTC)
     assert values.moment("", UTC) is None
+
+
+def test_seconds_of_a_numeric_are_a_time() -> None:
+    assert values.moment(Decimal("1714557600.123456"), UTC) == datetime(
+        2024, 5, 1, 10, 0, 0, 123456, tzinfo=UTC
+    )
+
+
+@pytest.mark.parametrize(
+    "value", [Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("1E+900000")]
+)
+def test_a_numeric_that_is_no_time_is_refused(value: Decimal) -> None:
+    with pytest.raises(InvalidValue, match="expected a time since August 2013"):
+        values.moment(value, UTC)
 
 
 @pytest.mark.parametrize("value", ["1970-01-01", "2999-01-01", 1714557600000, "May", True])
