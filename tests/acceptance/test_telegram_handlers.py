@@ -73,7 +73,7 @@ async def receipts_reactions_and_places(
     assert balances(stack)[ann] == 100
     told = await answers(telegram, ann)
     assert (told.count(booked), sum("👍" in text for text in told)) == (1, 1)
-    assert "Something went wrong, and it is our fault." in (await say(telegram, ann, "trip")).text
+    assert "Sorry, something went wrong on our side." in (await say(telegram, ann, "trip")).text
     (poll, *_) = await telegram.requests(method="getUpdates", limit=1)
     assert "message_reaction" in poll.params["allowed_updates"]
 
