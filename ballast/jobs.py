@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticSerializationError
 
 TEXTS = frozenset(
     {"text", "reason", "memo", "first_name", "username", "recipient", "error", "raw", "arguments", "update"}
@@ -92,7 +91,7 @@ def checked(job: J) -> J:
     """The job, with its fields checked as if it came just now: `model_copy` checks none. Raises JobInvalid."""
     try:
         fields = job.model_dump(mode="json", warnings=False)
-    except PydanticSerializationError as error:
+    except ValueError as error:
         raise JobInvalid(f"{task_name(job.kind)}: {error}") from None
     return type(job).decode({**dict.fromkeys(vars(job), ""), **fields})
 

@@ -20,6 +20,8 @@ NOT_LOOKED_YET = "not looked yet"
 
 PROBES_MISSED_MAX = 3
 """After so many it is not known how the database is, unless it answered somebody since."""
+STALE_SECONDS_MIN = 30.0
+"""With probes a second apart, those of a busy machine are late and not missed."""
 
 FRESH_SECONDS = 5.0
 """A look that is older says nothing of now: whoever looks hangs, and so would what it looks at."""
@@ -102,7 +104,8 @@ class Look:
     @property
     def database(self) -> DatabaseState:
         """Without a worker nobody looks at it."""
-        stale_before = self.by_redis_clock(self.looked_at) - PROBES_MISSED_MAX * self.probe_seconds
+        stale_after = max(PROBES_MISSED_MAX * self.probe_seconds, STALE_SECONDS_MIN)
+        stale_before = self.by_redis_clock(self.looked_at) - stale_after
         return database_state(
             self.fleet,
             self.probe,
