@@ -27,6 +27,7 @@ from tests.acceptance.people import (
     resume,
     say,
 )
+from workers import totals
 from workers.app_buttons import AppButtons, PressedJob
 from workers.inbox.inbox import UNKNOWN_KIND_SECONDS
 
@@ -313,6 +314,11 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     # In order by a field: what waits for its next attempt is before what others asked for later.
     bob = (await telegram.create_user("Bob")).id
     await telegram.send_text(ann, "/pack top 2")
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: stack.redis.hget(totals.KEY, "jobs_accepted|corner.pack") == b"1",
+        "Ann's job is on record",
+    )
     await telegram.send_text(bob, "/pack top 0")
     await telegram.wait_for_message(ann, lambda message: message.text == "Packed as number 1.")
     await telegram.wait_for_message(bob, lambda message: message.text == "Packed as number 2.")
