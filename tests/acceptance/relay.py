@@ -27,6 +27,16 @@ class Hold:
     skip: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
 
+    def stop_at(self, wanted: Hold) -> None:
+        """From now on at what another one says. It was not reached yet."""
+        self.command, self.about, self.what, self.skip = (
+            wanted.command,
+            wanted.about,
+            wanted.what,
+            wanted.skip,
+        )
+        self.reached.clear()
+
 
 @contextmanager
 def holding_relay(server_port: int) -> Iterator[tuple[int, Hold]]:

@@ -74,13 +74,7 @@ async def test_a_batch_whose_worker_dies_in_any_gap_takes_effect_once_per_job(
                 await give(stack, people, gap)
                 if where == "database":
                     lock_account(stack, people[5], locking)
-                hold.command, hold.about, hold.what, hold.skip = (
-                    wanted.command,
-                    wanted.about,
-                    wanted.what,
-                    wanted.skip,
-                )
-                hold.reached.clear()
+                hold.stop_at(wanted)
                 stack.run("main", behind)
                 if where == "database":
                     await asyncio.to_thread(

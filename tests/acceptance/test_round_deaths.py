@@ -89,13 +89,7 @@ async def test_kill_9_of_a_worker_in_each_gap_of_a_round_loses_and_doubles_nothi
                 await telegram.wait_until_acknowledged(timeout_seconds=HOLD_SECONDS_MAX)
                 if where == "database":
                     lock_account(stack, boris, locking)
-                hold.command, hold.about, hold.what, hold.skip = (
-                    wanted.command,
-                    wanted.about,
-                    wanted.what,
-                    wanted.skip,
-                )
-                hold.reached.clear()
+                hold.stop_at(wanted)
                 stack.run("main", behind)
                 if where == "database":
                     await asyncio.to_thread(

@@ -92,6 +92,14 @@ def run(folder: Path, program: str, apps: str) -> subprocess.CompletedProcess[st
     return run_program(PROGRAMS[program], folder, BALLAST_APPS=apps)
 
 
+def assert_refused_in_one_line(apps: list[App], said: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        registry(tuple(apps))
+    assert str(error.value).startswith("BALLAST_APPS: ")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_each_program_ends_in_one_line_if_an_app_cannot_be_had(program: str, tmp_path: Path) -> None:
     done = run(tmp_path, program, "nowhere.bot:app")
@@ -245,11 +253,7 @@ def test_a_built_in_command_that_is_switched_off_is_no_command_and_its_name_is_f
     ],
 )
 def test_names_that_cannot_be_are_told_in_one_line(apps: list[App], said: str) -> None:
-    with pytest.raises(SettingsError) as error:
-        registry(tuple(apps))
-    assert str(error.value).startswith("BALLAST_APPS: ")
-    assert said in str(error.value)
-    assert "\n" not in str(error.value)
+    assert_refused_in_one_line(apps, said)
 
 
 def replacing(called: str = "shop", every: str | None = None, **jobs: Any) -> App:
@@ -374,11 +378,7 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
     ],
 )
 def test_what_cannot_be_replaced_or_switched_off_is_told_in_one_line(apps: list[App], said: str) -> None:
-    with pytest.raises(SettingsError) as error:
-        registry(tuple(apps))
-    assert str(error.value).startswith("BALLAST_APPS: ")
-    assert said in str(error.value)
-    assert "\n" not in str(error.value)
+    assert_refused_in_one_line(apps, said)
 
 
 def relabelled(button: str, label: str) -> App:

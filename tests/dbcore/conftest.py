@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,10 @@ def person(engine: GuardedEngine) -> Person:
     return register
 
 
-@pytest.fixture
-def sql(database_url: str, postgres_server: EmbeddedPostgres) -> Iterator[Sql]:
-    """Runs a statement on the test's database as the superuser, past the engine."""
-    connection = psycopg2.connect(as_admin(database_url, postgres_server.admin_url_of("postgres")))
+@contextmanager
+def statements_on(url: str) -> Iterator[Sql]:
+    """Runs a statement there, past the engine; each is a transaction of its own."""
+    connection = psycopg2.connect(url)
     connection.autocommit = True
 
     def run(statement: str, *parameters: object) -> list[tuple[Any, ...]]:
@@ -84,6 +85,13 @@ def sql(database_url: str, postgres_server: EmbeddedPostgres) -> Iterator[Sql]:
 
     yield run
     connection.close()
+
+
+@pytest.fixture
+def sql(database_url: str, postgres_server: EmbeddedPostgres) -> Iterator[Sql]:
+    """Runs a statement on the test's database as the superuser, past the engine."""
+    with statements_on(as_admin(database_url, postgres_server.admin_url_of("postgres"))) as run:
+        yield run
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psycopg2
 import pytest
 
 from ballast.cli import import_report
@@ -16,6 +15,7 @@ from dbcore.engine import GuardedEngine
 from dbcore.importing.reading import Rules
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
+from tests.dbcore.conftest import Sql, statements_on
 
 
 class Imported(NamedTuple):
@@ -30,7 +30,6 @@ class Imported(NamedTuple):
 
 
 RunImport = Callable[..., Imported]
-Sql = Callable[..., list[tuple[Any, ...]]]
 
 
 @pytest.fixture
@@ -108,16 +107,8 @@ def undo(engine: GuardedEngine, settings: Settings, capsys: pytest.CaptureFixtur
 @pytest.fixture
 def sql(database_url: str) -> Iterator[Sql]:
     """Rows of a statement on the test's database, past the engine."""
-    connection = psycopg2.connect(database_url)
-    connection.autocommit = True
-
-    def run(statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
-
-    yield run
-    connection.close()
+    with statements_on(database_url) as run:
+        yield run
 
 
 @pytest.fixture

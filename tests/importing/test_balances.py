@@ -16,7 +16,8 @@ from dbcore.importing import booked_transfers
 from dbcore.importing.booking import Booker
 from dbcore.importing.sources import SourceError
 from dbcore.importing.spool import Person
-from tests.importing.conftest import RunImport, Sql
+from tests.dbcore.conftest import Sql
+from tests.importing.conftest import RunImport
 
 Balances = Callable[[], dict[int, int]]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.importing import run_import, write_people
 from devstack.stack import ROOT
-from tests.importing.conftest import Sql
+from tests.dbcore.conftest import Sql
 
 PEOPLE = 6_000
 FEW, MANY = 1_000, 25_000

@@ -12,7 +12,8 @@ from dbcore.engine import GuardedEngine
 from dbcore.importing import undoing
 from dbcore.importing.spool import Movement, Person, Spool
 from dbcore.users import Profile
-from tests.importing.conftest import RunImport, Sql
+from tests.dbcore.conftest import Sql
+from tests.importing.conftest import RunImport
 
 Balances = Callable[[], dict[int, int]]
 

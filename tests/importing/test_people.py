@@ -17,7 +17,8 @@ from dbcore.engine import GuardedEngine
 from dbcore.importing.reading import Rules, read_people
 from dbcore.importing.sources import SourceError, open_source
 from dbcore.importing.spool import Spool
-from tests.importing.conftest import RunImport, Sql
+from tests.dbcore.conftest import Sql
+from tests.importing.conftest import RunImport
 
 PEOPLE = """\
 telegram_id,username,first_name,language_code,registered_at,status,broadcasts_stopped

@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg2
 
 from tests.acceptance.test_guides import blocks
-from tests.importing.conftest import RunImport, Sql
+from tests.dbcore.conftest import Sql
+from tests.importing.conftest import RunImport
 
 Balances = Callable[[], dict[int, int]]
 

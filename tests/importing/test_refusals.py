@@ -12,7 +12,7 @@ from dbcore.importing.booking import Booker
 from dbcore.importing.spool import Movement, Person
 from dbcore.schema import MAX_BALANCE
 from dbcore.users import Profile, get_or_create
-from tests.importing.conftest import Sql
+from tests.dbcore.conftest import Sql
 
 ONE, TWO = 1, 2
 KEY = "history:shop:7"
