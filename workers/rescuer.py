@@ -36,6 +36,11 @@ TICK_SECONDS = 0.25
 SWEEP_SECONDS = 4.0
 """While nothing is on record: between two looks for processes that ended."""
 
+RELAY_AGAIN_SECONDS = 0.5
+"""The process that runs the relay may hear later than the rescuer that the breaker is closed, and until then it is
+refused. So the relay is asked for again, so long after each process has heard.
+"""
+
 BATCH = 500
 BATCHES_PER_TICK_MAX = 5
 LEASE_KEY = "ballast:rescuer"
@@ -62,6 +67,7 @@ class Rescuer:
         self._pace = pace
         self._holds_lease = False
         self._swept_at = float("-inf")
+        self._relay_asked_again_at = float("inf")
         self._shut: Sequence[str] = ()
         self._onlooker = fleet.Onlooker(client)
         self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids), look_seconds=pace.alarms)
@@ -106,7 +112,11 @@ class Rescuer:
             published = self._rescue(shut, view)
             if self._shut and not shut:
                 relay.ask(self._redis, self._publisher)
+                self._relay_asked_again_at = now + self._pace.link + RELAY_AGAIN_SECONDS
             self._shut, self._swept_at = shut, now
+        if now >= self._relay_asked_again_at:
+            relay.ask(self._redis, self._publisher)
+            self._relay_asked_again_at = float("inf")
         self._alarms.look(view)
         if self._lease_ms() > leased_ms:
             self._redis.pexpire(LEASE_KEY, self._lease_ms())

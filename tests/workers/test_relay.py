@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from dbcore import Guard, outbox
 from dbcore.errors import DatabaseAway
 from dbcore.fleet import jobs_waiting, operate
 from dbcore.qualified_names import qualified
+from dbcore.redis_pace import RESPONSIVE
 from devstack.ports import free_port
 from devstack.proxy import FaultProxy, On, Rule, Side, Silence
 from tests.conftest import MakeSettings
@@ -377,6 +379,28 @@ def test_it_is_asked_for_when_the_breaker_closes(bench: Bench, make_settings: Ma
         rescuer.look()
         asked.append(bench.client.llen("health"))
     assert asked == [0, 0, 1]
+
+
+def test_it_is_asked_for_again_once_each_process_has_heard_that_the_breaker_is_closed(
+    bench: Bench, make_settings: MakeSettings
+) -> None:
+    pace = replace(RESPONSIVE, link=0.0)
+    rescuer = Rescuer(
+        bench.client, bench.queueing.inbox, bench.queueing.publisher, make_settings(), pace=pace
+    )
+    for word in ("open", "close"):
+        operate.tell(bench.client, word, "tests")
+        rescuer.look()
+    bench.relay().run()  # by a process that heard of it; by another it would have been refused
+    assert bench.client.llen("health") == 1
+    deadline = time.monotonic() + 30
+    while bench.client.llen("health") == 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        rescuer.look()
+    assert bench.client.llen("health") == 2
+    bench.relay().run()
+    rescuer.look()
+    assert bench.client.llen("health") == 2
 
 
 @pytest.mark.parametrize("mode", ["always", "thrifty"])
