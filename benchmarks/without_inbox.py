@@ -15,7 +15,19 @@ from typing import Any
 from bot_frontend import __main__ as frontend
 from workers import process, remote_control
 from workers.celery import app
-from workers.inbox import Acceptance, Answered, Claim, Claims, Finish, Inbox, Offer, Receipt, Ticket
+from workers.inbox import (
+    Acceptance,
+    Answered,
+    Claim,
+    Claims,
+    Finish,
+    Inbox,
+    Note,
+    Noted,
+    Offer,
+    Receipt,
+    Ticket,
+)
 from workers.jobs import Envelope, queue_of
 from workers.rescuer import RescuerStep
 
@@ -56,8 +68,8 @@ class NoInbox(Inbox):
         )
         return Claims((claim,), left=0)
 
-    def note_sent_many(self, jobs: Sequence[tuple[str, int, int | None]]) -> list[bool]:
-        return [False for _ in jobs]
+    def note_many(self, notes: Sequence[Note]) -> list[Noted]:
+        return [Noted(is_on_record=True, has_turn=False) for _ in notes]
 
     def finish_many(self, jobs: Sequence[Answered]) -> list[Finish]:
         return [Finish(following=None, notice=None) for _ in jobs]

@@ -21,7 +21,7 @@ from dbcore import pending_adjustments, pending_transfers, users
 from dbcore.errors import DatabaseAway
 from dbcore.known_balances import SeenBalance
 from workers.failures import record_failure
-from workers.inbox import Answered, Claim
+from workers.inbox import Answered, Claim, Note
 from workers.jobs import TOLD_TO_WAIT, AskAdjustment, CreateTransfer, Envelope
 from workers.notices import asked_about
 from workers.origins import PERHAPS_ANSWERED_IN_PRIVATE, PRIVATE_CHAT_CLOSED
@@ -96,7 +96,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         if bot is None and len(answer.messages) > claim.sent:
             await _insist(partial(asyncio.to_thread, _keep, worker, claim, answer, _NO_BOT))
             return
-        if _was_told_to_wait(envelope) and claim.sent == 0:
+        if _was_told_to_wait(envelope) and claim.sent == 0 and _can_take_place(envelope, answer):
             answer = await asyncio.to_thread(_in_place_of_notice, worker, envelope, answer)
         question = _question_that_closes(claim, answer)
         messages = _as_new_messages(envelope, answer) if _is_late(claim) else answer.messages
@@ -134,8 +134,9 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
                 await _note_notice(bot, worker, envelope, notice_of, verdict)
             if position < len(messages):
                 next_chat = messages[position].chat_id
-                has_turn = await _insist(partial(worker.noting.do, (envelope.job_id, position, next_chat)))
-                turn_in = next_chat if has_turn else None
+                note = Note(envelope.job_id, "sent", position, next_chat)
+                noted = await _insist(partial(worker.noting.do, note))
+                turn_in = next_chat if noted is not None and noted.has_turn else None
         if _was_read_late(claim, answer) and not await _insist(
             partial(asyncio.to_thread, _restart_expiry, worker, claim, answer)
         ):
@@ -148,7 +149,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         if bot is not None and question is not None:
             await send(bot, question)
         if bot is not None and notice is not None and notice not in replaced and envelope.chat_id is not None:
-            await withdraw(bot, worker.pacer, envelope.chat_id, notice)
+            await withdraw(bot, worker.pacer, envelope.chat_id, notice, waits=worker.method_waits)
     finally:
         worker.in_hand.drop(envelope.job_id)
         if pressing is not None:
@@ -255,21 +256,24 @@ def _restart_expiry(worker: WorkerProcess, claim: Claim, answer: Answer) -> bool
     return True
 
 
-def _in_place_of_notice(worker: WorkerProcess, envelope: Envelope, answer: Answer) -> Answer:
-    """Where the user was told that their command is saved, the answer takes that message's place; not one that asks
-    for something, for Telegram notifies nobody of an edit.
+def _can_take_place(envelope: Envelope, answer: Answer) -> bool:
+    """Whether the answer can take the place of the message that told the user that their command is saved; not one that
+    asks for something, for Telegram notifies nobody of an edit.
     """
     first = answer.messages[0] if answer.messages else None
-    if (
-        first is None
-        or first.buttons
-        or first.is_question
-        or first.edit_message_id is not None
-        or first.chat_id != envelope.chat_id
-    ):
-        return answer
+    return (
+        first is not None
+        and not first.buttons
+        and not first.is_question
+        and first.edit_message_id is None
+        and first.chat_id == envelope.chat_id
+    )
+
+
+def _in_place_of_notice(worker: WorkerProcess, envelope: Envelope, answer: Answer) -> Answer:
+    first, *others = answer.messages
     in_place = first.model_copy(update={"edit_message_id": worker.inbox.notice_of(envelope.job_id)})
-    return replace(answer, messages=[in_place, *answer.messages[1:]])
+    return replace(answer, messages=[in_place, *others])
 
 
 async def _note_notice(
@@ -280,11 +284,11 @@ async def _note_notice(
         return
     # The answer looks in the chat of the command, where the message of another chat's number is somebody else's.
     if verdict.chat_id == envelope.chat_id:
-        is_true = await asyncio.to_thread(worker.inbox.note_notice, job_id, verdict.message_id)
+        is_true = (await worker.noting.do(Note(job_id, "notice", verdict.message_id))).is_on_record
     else:
         is_true = await asyncio.to_thread(worker.inbox.awaits_notice, job_id)
     if not is_true:
-        await withdraw(bot, worker.pacer, verdict.chat_id, verdict.message_id)
+        await withdraw(bot, worker.pacer, verdict.chat_id, verdict.message_id, waits=worker.method_waits)
 
 
 async def _send_in_turn(

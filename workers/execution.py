@@ -131,7 +131,6 @@ class Work(Generic[J]):
     tries: int
     engine: GuardedEngine
     settings: Settings
-    awaits_notice: Callable[[str], bool]
     balances: list[SeenBalance] = field(default_factory=list)
     """What the job saw of balances: the last known ones while the database is unavailable."""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -534,7 +533,6 @@ def _work_of(worker: process.WorkerProcess, handler: Handler, claim: Claim) -> W
         tries=claim.tries,
         engine=worker.engine,
         settings=worker.settings,
-        awaits_notice=worker.inbox.awaits_notice,
     )
 
 

@@ -29,7 +29,7 @@ from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
 from workers.draining import RoundSize
 from workers.heart import Heart
 from workers.in_hand import InHand
-from workers.inbox import Answered, Batcher, Finish, Inbox, Publisher
+from workers.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
 from workers.jobs import DATABASE_QUEUES
 from workers.telegram.courier import Courier
 from workers.telegram.pacer import Pacer
@@ -69,7 +69,8 @@ class WorkerProcess:
         # Each of the courier's loop.
         self.clearings: Batcher[int, bool] = Batcher(self.pacer.are_clear)
         self.turns: Batcher[tuple[int, int], float] = Batcher(self.pacer.interactive_many)
-        self.noting: Batcher[tuple[str, int, int | None], bool] = Batcher(self.inbox.note_sent_many)
+        self.noting: Batcher[Note, Noted] = Batcher(self.inbox.note_many)
+        self.method_waits: Batcher[str, float] = Batcher(self.pacer.method_waits)
         self.finishing: Batcher[Answered, Finish] = Batcher(self._finish_many)
         self.in_hand = InHand()
         self.round_size = RoundSize()

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from dbcore.known_balances import SeenBalance
+from dbcore.redis_client import redis_time
 from workers.inbox import Acceptance, DialogueStep, Inbox, Receipt, Ticket
 from workers.inbox.inbox import (
     APP_QUESTION_TTL_SECONDS,
@@ -302,6 +303,22 @@ def test_a_job_that_waits_in_a_long_queue_gets_no_second_copy(inbox: Inbox, clie
     assert inbox.rescue(100)[1] == []
 
 
+def test_a_job_far_back_in_its_queue_is_looked_at_again_when_its_turn_may_come(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    client.hset("ballast:inbox:sequence", "balances", 4_000)
+    inbox.accept(envelope("far"))
+    client.lpush("balances", "message")
+    for claimed, seconds in ((0, 6.001), (3_500, 2.501), (4_000, 2.001)):
+        client.hset("ballast:inbox:claimed", "balances", claimed)
+        make_due(client, "far")
+        before = redis_time(client)
+        assert inbox.rescue(10) == (1, [])
+        due_ms = client.zscore("ballast:inbox:due", "far")
+        assert due_ms is not None
+        assert before + seconds - 0.01 <= due_ms / 1000 <= redis_time(client) + seconds
+
+
 def test_a_job_overtaken_by_a_later_one_fell_out_however_long_the_queue(
     inbox: Inbox, client: redis.Redis
 ) -> None:
@@ -408,6 +425,7 @@ def test_a_notice_is_handed_to_the_answer_or_to_the_finish_or_is_untrue(inbox: I
     inbox.accept(envelope("a"))
     assert inbox.notice_of("a") is None
     assert inbox.awaits_notice("a")
+    assert inbox.awaiting_notice(["a", "gone"]) == {"a"}
     assert inbox.note_notice("a", 77)
     assert not inbox.awaits_notice("a")
     assert inbox.notice_of("a") == 77

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from devstack.ports import free_port
-from workers.inbox import Claim, Inbox
+from workers.inbox import Claim, Inbox, Note
 from workers.jobs import Envelope
 from workers.telegram.pacer import (
     FREE_MARGIN,
@@ -300,6 +300,8 @@ def test_what_notes_a_message_takes_the_turn_of_the_next(inbox: Inbox, pacer: Pa
     for job_id in ("a", "b"):
         _claimed(inbox, job_id, 7)
     pacer.refuse_chat(9, 1.0)
-    jobs = [("a", 1, 8), ("b", 1, 9), ("a", 1, -100), ("b", 1, None), ("gone", 1, 8)]
-    assert inbox.note_sent_many(jobs) == [True, False, False, False, False]
+    notes = [Note(job_id, "sent", 1, chat) for job_id, chat in (("a", 8), ("b", 9), ("a", -100), ("b", None))]
+    noted = inbox.note_many([*notes, Note("gone", "sent", 1, 8)])
+    assert [each.has_turn for each in noted] == [True, False, False, False, False]
+    assert [each.is_on_record for each in noted] == [True, True, True, True, False]
     assert pacer.bulk([8], paid=False).granted == ()

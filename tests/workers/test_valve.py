@@ -126,6 +126,27 @@ def test_a_held_back_job_that_was_done_meanwhile_is_forgotten(inbox: Inbox, clie
     assert client.zcard("ballast:inbox:held_back") == 0
 
 
+def test_who_is_far_back_in_a_queue_that_shuts_is_told_at_once(inbox: Inbox, client: redis.Redis) -> None:
+    client.hset("ballast:inbox:sequence", "users", 4_000)
+    accept_job(inbox, "far")
+    client.lpush("users", "message")
+    client.zadd("ballast:inbox:due", {"far": 0})
+    assert ids(inbox, shut=False) == []
+    assert ids(inbox, shut=True) == []
+    assert untold(inbox) == ["far"]
+
+
+def test_a_job_that_is_to_be_done_later_keeps_its_time_while_its_queue_is_shut(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    accept_job(inbox, "a")
+    assert inbox.claim("a", OWNER) is not None
+    assert inbox.release("a", OWNER, delay_seconds=9)
+    assert ids(inbox, shut=True) == []
+    assert client.zcard("ballast:inbox:held_back") == 0
+    assert ids(inbox, shut=False) == []
+
+
 def test_jobs_of_a_process_that_died_while_shut_are_not_lost(inbox: Inbox, client: redis.Redis) -> None:
     accept_job(inbox, "a")
     inbox.beat(OWNER, {})

@@ -33,12 +33,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import redis
 from pydantic import ValidationError
@@ -243,6 +243,33 @@ class Waiting:
 
     envelope: Envelope
     taken_at: float
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is written down on a job's record.
+
+    field -- `sent`: how many messages of the answer are out, so that a replay does not send those again. `notice`: the
+        message that told the user that the job is queued; the answer will take its place.
+    next_chat -- the chat that the job's next message goes to, if its turn is to be taken along.
+    """
+
+    job_id: str
+    field: Literal["sent", "notice"]
+    value: int
+    next_chat: int | None = None
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What became of a note.
+
+    is_on_record -- the job is; else it is finished by now, and nothing was written.
+    has_turn -- the next message may go at once: it was counted.
+    """
+
+    is_on_record: bool
+    has_turn: bool
 
 
 @dataclass(frozen=True)
@@ -465,27 +492,32 @@ class Inbox:
 
     def note_sent(self, job_id: str, sent: int) -> None:
         """Remember how many messages of an answer are out, so that a replay does not send those again."""
-        self.note_sent_many([(job_id, sent, None)])
+        self.note_many([Note(job_id, "sent", sent)])
 
-    def note_sent_many(self, jobs: Sequence[tuple[str, int, int | None]]) -> list[bool]:
-        """The same for each of these jobs, in one step.
-
-        jobs -- of each its id, how many are out, and the chat that its next message goes to, None for none.
-        Returns for each whether that message may go at once: it was counted.
-        """
+    def note_many(self, notes: Sequence[Note]) -> list[Noted]:
+        """Write these down in one step."""
         arguments = [
             item
-            for job_id, sent, chat_id in jobs
-            for item in (job_id, "sent", sent, "" if chat_id is None else chat_id)
+            for note in notes
+            for item in (
+                note.job_id,
+                note.field,
+                note.value,
+                "" if note.next_chat is None else note.next_chat,
+            )
         ]
-        return [turn == 1 for turn in self._note(args=arguments)[1::2]]
+        answers = cast(list[int], self._note(args=arguments))
+        return [
+            Noted(is_on_record == 1, turn == 1)
+            for is_on_record, turn in zip(answers[::2], answers[1::2], strict=True)
+        ]
 
     def note_notice(self, job_id: str, message_id: int) -> bool:
         """Remember the message that told the user their job is queued: the answer will take its place.
 
         False where the job is finished by now, and the message therefore untrue.
         """
-        return bool(self._note(args=[job_id, "notice", message_id, ""])[0])
+        return self.note_many([Note(job_id, "notice", message_id)])[0].is_on_record
 
     def notice_of(self, job_id: str) -> int | None:
         """The message that told the user this job is queued, if one did yet."""
@@ -507,8 +539,19 @@ class Inbox:
 
     def awaits_notice(self, job_id: str) -> bool:
         """Whether the job is still on record, and its user was not told yet that it is queued."""
-        key = f"ballast:inbox:job:{job_id}"
-        return bool(self._redis.exists(key)) and not self._redis.hexists(key, "notice")
+        return job_id in self.awaiting_notice([job_id])
+
+    def awaiting_notice(self, job_ids: Collection[str]) -> set[str]:
+        """Those of these jobs of which that is so."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.hmget(f"ballast:inbox:job:{job_id}", "lane", "notice")
+            found = pipeline.execute()
+        return {
+            job_id
+            for job_id, (lane, notice) in zip(job_ids, found, strict=True)
+            if lane is not None and notice is None
+        }
 
     def finish(self, job_id: str, balances: Sequence[SeenBalance] = (), *, seen_at_ms: int = 0) -> Finish:
         """The answer of one job is out; the arguments are those of an `Answered`."""

@@ -4,6 +4,8 @@ apps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ballast.builtin.words import UNKNOWN_BUTTON
 from ballast.messages import Message
 from workers import process
@@ -18,11 +20,19 @@ NOT_YOURS = "This button belongs to somebody else."
 PRESSED_BEFORE = "You already pressed this. It is done only once."
 
 
-@job_task(DeliverReply)
+def deliver_many(works: Sequence[Work[DeliverReply]]) -> list[list[Message]]:
+    """A notice that a job is saved is sent only while that is so."""
+    told_of = {work.job.notice_of for work in works if work.job.notice_of is not None}
+    awaiting = process.current().inbox.awaiting_notice(told_of) if told_of else set()
+    return [
+        list(work.job.messages) if work.job.notice_of is None or work.job.notice_of in awaiting else []
+        for work in works
+    ]
+
+
+@job_task(DeliverReply, many=deliver_many)
 def deliver(work: Work[DeliverReply]) -> list[Message]:
-    if work.job.notice_of is not None and not work.awaits_notice(work.job.notice_of):
-        return []
-    return list(work.job.messages)
+    return deliver_many([work])[0]
 
 
 @job_task(PressAppButton)

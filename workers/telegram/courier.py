@@ -28,6 +28,7 @@ from telegram.error import TelegramError
 
 from ballast.messages import Message
 from dbcore.settings import Settings
+from workers.inbox import Batcher
 from workers.origins import OPEN_PRIVATE_CHAT, START_PRIVATE_CHAT
 from workers.telegram.bot import make_bot
 from workers.telegram.calls import call
@@ -166,13 +167,18 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> Verdict:
     return Verdict(Meaning.DELIVERED, message_id=result["message_id"])
 
 
-async def withdraw(bot: Bot, pacer: Pacer, chat_id: int, message_id: int) -> None:
-    """Delete a message that is untrue by now. Best effort: it is beside the answer, not the answer."""
+async def withdraw(
+    bot: Bot, pacer: Pacer, chat_id: int, message_id: int, *, waits: Batcher[str, float] | None = None
+) -> None:
+    """Delete a message that is untrue by now. Best effort: it is beside the answer, not the answer.
+
+    waits -- asks the pacer for many together.
+    """
     deletion = f"deleteMessage:{chat_id}"  # nobody waits for it, and what is sent to the chat was not refused
-    if await method_wait(pacer, deletion):
+    if await method_wait(pacer, deletion, waits):
         return
     try:
-        await bot.delete_message(chat_id, message_id)
+        await call(bot, "deleteMessage", {"chat_id": chat_id, "message_id": message_id})
     except TelegramError as error:
         await refuse_method(pacer, deletion, error)
         log.info("withdrawal_failed", error=str(error))

@@ -11,6 +11,7 @@ import redis
 import structlog
 from telegram.error import TelegramError
 
+from workers.inbox import Batcher
 from workers.telegram.pacer import Pacer
 from workers.telegram.verdicts import judge
 
@@ -41,9 +42,14 @@ async def refuse_method(pacer: Pacer, method: str, error: TelegramError) -> floa
     return verdict.retry_after_seconds
 
 
-async def method_wait(pacer: Pacer, method: str) -> float:
-    """For how many seconds Telegram wants no request of this method still."""
+async def method_wait(pacer: Pacer, method: str, waits: Batcher[str, float] | None = None) -> float:
+    """For how many seconds Telegram wants no request of this method still.
+
+    waits -- asks the pacer for many together.
+    """
     try:
+        if waits is not None:
+            return await waits.do(method)
         return await asyncio.to_thread(pacer.method_wait, method)
     except redis.RedisError:
         return 0.0

@@ -311,7 +311,14 @@ class Pacer:
 
     def method_wait(self, method: str) -> float:
         """For how many seconds no request of this method is to be made."""
-        return max(0, self._redis.pttl(method_key(method))) / 1000
+        return self.method_waits([method])[0]
+
+    def method_waits(self, methods: Sequence[str]) -> list[float]:
+        """The same for each of these, in one round trip."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for method in methods:
+                pipeline.pttl(method_key(method))
+            return [max(0, wait_ms) / 1000 for wait_ms in pipeline.execute()]
 
     def rate(self, *, paid: bool) -> float:
         """Messages a second of the whole fleet, at the share that this process heard of last."""

@@ -3,6 +3,7 @@
 -- Returns {how many were looked at, tickets}.
 local limit, grace_ms, lease_ms, dead_after_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local HANGING_MS = 500
+local LONG_QUEUE_MS = 8000
 local shut = {}
 for i = 5, #ARGV do shut[ARGV[i]] = true end
 
@@ -66,11 +67,17 @@ if #ARGV >= 5 then
 end
 
 local tickets = {}
--- While queues are shut, what was published for them a moment ago is looked at before its time, so that its user hears.
-local horizon = #ARGV < 5 and now or now + grace_ms
+-- While queues are shut, what waits in them is looked at before its time, so that its user hears.
+local horizon = #ARGV < 5 and now or now + grace_ms + LONG_QUEUE_MS
+local function is_looked_at(id)
+  local due_at = tonumber(redis.call('ZSCORE', DUE, id))
+  if due_at <= now then return true end
+  if due_at > now + grace_ms and redis.call('HEXISTS', job_key(id), 'published') == 0 then return false end
+  return is_shut(id) and not is_put_off(id)
+end
 local due = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', horizon, 'LIMIT', 0, limit)) do
-  if tonumber(redis.call('ZSCORE', DUE, id)) <= now or (is_shut(id) and not is_put_off(id)) then due[#due + 1] = id end
+  if is_looked_at(id) then due[#due + 1] = id end
 end
 for _, id in ipairs(due) do
   local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'published', 'waits_in')
@@ -81,14 +88,15 @@ for _, id in ipairs(due) do
   elseif is_its_turn(id) then
     if fields[2] then let_go(id) end
     local queue = fields[4]
-    local overtaken = queue and tonumber(redis.call('HGET', CLAIMED, queue) or '0') > tonumber(fields[3])
+    local ahead = queue and tonumber(fields[3]) - tonumber(redis.call('HGET', CLAIMED, queue) or '0')
     if is_shut(id) then
       redis.call('ZREM', DUE, id)
       redis.call('ZADD', HELD_BACK, redis.call('ZSCORE', ALL, id) or now, id)
       redis.call('HDEL', job_key(id), 'ready_at')
       note_untold(id)
-    elseif fields[3] and not overtaken and QUEUES[queue] and redis.call('LLEN', queue) > 0 then
-      first_write('ZADD', DUE, now + grace_ms, id) -- it waits its turn in a long queue: no second copy
+    elseif fields[3] and ahead >= 0 and QUEUES[queue] and redis.call('LLEN', queue) > 0 then
+      -- It waits its turn in a long queue: no second copy, and no look at it before its turn may come, at 1,000 a second.
+      first_write('ZADD', DUE, now + grace_ms + math.min(ahead, LONG_QUEUE_MS), id)
       redis.call('HSETNX', job_key(id), 'ready_at', now) -- it was held back, or comes from the release before
     else
       tickets[#tickets + 1] = mark_published(id, grace_ms)
