@@ -43,6 +43,11 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS_MAX = 5.0
 
+SWITCH_SECONDS = 0.001
+"""For how long a thread computes while another one wants to. With Python's 5 ms the event loop's answers wait while the
+thread that does the jobs ends one and begins the next.
+"""
+
 
 class WorkerProcess:
     """Everything a task reaches for. `owner` names this process in the inbox's claims."""
@@ -161,6 +166,7 @@ def note_node(sender: str, **_celery: Any) -> None:
         bound_bot.require_own(settings)
     except (SettingsError, Refused) as error:
         sys.exit(f"ballast: {error}")
+    sys.setswitchinterval(SWITCH_SECONDS)  # the children have it by the fork
     global _node
     _node = sender
 
