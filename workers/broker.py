@@ -50,6 +50,7 @@ from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import pace_of
 from dbcore.settings import load_settings
 from workers import losses, remote_control
+from workers.inbox.publisher import BEARERS_MARK
 from workers.remote_control import ID_LENGTH_MAX, are_limits, is_id
 
 log = structlog.get_logger(__name__)
@@ -73,7 +74,7 @@ DEPTH_MAX = 32
 
 CLOCK_MAX = 2**63 - 1
 
-_HEADERS = frozenset({"lang", "task", "id", "eta", "expires", "timelimit"})
+_HEADERS = frozenset({"lang", "task", "id", "eta", "expires", "timelimit", "place"})
 
 _OF_THE_CONNECTION = (Empty, redis.RedisError, OSError, OperationalError, InconsistencyError)
 """What Celery answers by connecting again, or passes over. Of these, reading a message raises DataError alone."""
@@ -170,13 +171,15 @@ class QoS(kombu_redis.QoS):
             super().restore_unacked(client)  # type: ignore[no-untyped-call]
 
     def _put_back(self, messages: Sequence[Any]) -> None:
-        """As the next ones of their queues, in the order in which they were taken."""
+        """As the next ones of their queues, in the order in which they were taken. They bear no claim any more: a
+        process may have taken the job over with the message, and be at work on it.
+        """
         if not messages:
             return
         with self.channel.conn_or_acquire() as client:
             client.register_script(_PUT_BACK)(
                 keys=[message.delivery_info["routing_key"] for message in reversed(messages)],
-                args=[dumps(message._raw) for message in reversed(messages)],  # type: ignore[no-untyped-call]
+                args=[dumps(_without_claim(message._raw)) for message in reversed(messages)],  # type: ignore[no-untyped-call]
             )
 
     def restore_visible(self, *arguments: Any, **options: Any) -> None:
@@ -188,6 +191,13 @@ class QoS(kombu_redis.QoS):
 
 def _is_the_inboxs(message: Any) -> bool:
     return "place" in message.headers
+
+
+def _without_claim(raw: dict[str, Any]) -> dict[str, Any]:
+    place = raw["headers"]["place"]
+    if not isinstance(place, str):
+        return raw
+    return {**raw, "headers": {**raw["headers"], "place": place.removesuffix(BEARERS_MARK)}}
 
 
 class Channel(kombu_redis.Channel):

@@ -247,14 +247,16 @@ def _round(
         if job_id:  # before the claim, or the heart might give back what was just claimed
             worker.in_hand.take(job_id, handler.job_type.kind if handler else "")
         try:
-            found = worker.inbox.claim_many(
-                worker.owner,
-                job_id=job_id,
-                queue=queue,
-                place=place,
-                more=more if _may_go_on(worker, queue) else 0,
-                tasks=tasks,
-            )
+            found = worker.inbox.take_over(job_id, queue=queue, place=place)
+            if found is None:
+                found = worker.inbox.claim_many(
+                    worker.owner,
+                    job_id=job_id,
+                    queue=queue,
+                    place=place,
+                    more=more if _may_go_on(worker, queue) else 0,
+                    tasks=tasks,
+                )
         except BaseException:
             if job_id:
                 worker.in_hand.drop(job_id)

@@ -125,7 +125,7 @@ def _state(
         return "answering", "Telegram to take its answer"
     if client.zscore("ballast:inbox:held_back", job_id) is not None:
         return "held_back", _what_holds(view)
-    if b"owner" in record:
+    if b"owner" in record and b"published" not in record:
         return "running", ""
     if b"published" in record:
         if view is not None and _is_held(kind, view):

@@ -22,7 +22,7 @@ from tests.chaos.swallowing import freeze_in_brpop
 from tests.chaos.thief import answer_thief
 from tests.queueing import Queueing, queueing_at
 from workers.execution import DELIVERIES_MAX
-from workers.inbox import Ticket
+from workers.inbox import Offer, Ticket
 from workers.jobs import Envelope, GetOrCreateUser, Job
 
 ALICE = 5001
@@ -59,10 +59,9 @@ class Yard:
         self.stack.kill(name)
 
     def offer(self, job_id: str, job: Job, *, lane: str | None = None, publish: bool = True) -> None:
-        envelope = Envelope.of(job, job_id=job_id, lane=lane or job_id)
-        ticket = self.queueing.inbox.accept(envelope).ticket
-        if publish and ticket is not None:
-            self.queueing.publisher.publish(ticket)
+        """publish -- in the same step, as the frontend does. With a worker there, that claims the job too."""
+        offer = Offer(Envelope.of(job, job_id=job_id, lane=lane or job_id))
+        self.queueing.inbox.accept_many([offer], publish=publish)
 
     def register(self) -> None:
         self.offer("register", GetOrCreateUser(telegram_id=ALICE, first_name="Alice"))
@@ -123,6 +122,41 @@ def test_a_job_that_a_frozen_worker_swallowed_before_it_was_killed_is_done_once(
     assert yard.credits() == {"swallowed": 1}
 
 
+def test_a_worker_that_wakes_with_a_job_that_it_took_over_has_not_done_it_twice(yard: Yard) -> None:
+    """It was frozen right after it took the job over with the message, and another one did the job meanwhile."""
+    yard.start()
+    yard.register()
+    yard.offer("gated", GATED)
+    yard.until_begun("gated")
+    frozen = [psutil.Process(yard.stack.pid("main"))]
+    frozen += frozen[0].children()
+    for process in frozen:
+        process.suspend()
+    yard.start("second", ready=2)
+    yard.until_begun("gated", times=2)
+    yard.open_gate()
+    yard.until_done()
+    for process in frozen:
+        process.resume()
+    yard.until(lambda: "job_done" in yard.stack.log("main").partition("register")[2], "it has done it too")
+    assert yard.credits() == {"gated": 1}
+
+
+def test_redis_killed_while_a_job_that_was_taken_over_is_done_does_not_do_it_twice(
+    yard_with_own_redis: Yard, own_redis: EmbeddedRedis
+) -> None:
+    yard = yard_with_own_redis
+    yard.start()
+    yard.register()
+    yard.offer("gated", GATED)
+    yard.until_begun("gated")
+    own_redis.kill()
+    own_redis.start()
+    yard.open_gate()
+    yard.until_done()
+    assert yard.credits() == {"gated": 1}
+
+
 def test_a_broker_connection_reset_while_a_job_runs_does_not_do_it_twice(yard: Yard) -> None:
     yard.start()
     yard.register()
@@ -146,6 +180,8 @@ def test_a_publish_that_raised_but_landed_is_done_once(yard: Yard, redis_server:
     envelope = Envelope.of(CREDIT, job_id="landed", lane="landed")
     ticket = yard.queueing.inbox.accept(envelope).ticket
     assert ticket is not None
+    assert yard.queueing.publisher.publish(ticket)  # Redis knows the script from here on
+    assert yard.redis.lpop("balances") is not None
     with answer_thief(redis_server.port) as (port, armed):
         behind = (
             urlsplit(yard.queueing.redis_url)

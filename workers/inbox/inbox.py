@@ -7,7 +7,7 @@ dropped.
 
 Every step is one Lua script, so each is atomic and one round trip. Keys (all below `ballast:inbox:`):
 
-    job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, ready_at, reply,
+    job:<id>      hash   envelope, lane, queue, kind; owner, deliveries, published, waits_in, ready_at, turn, reply,
                          failure, sent, uncertain, unavailable, tries, begun, asked, told, notice,
                          unknown_since; beside, followed_by; joins, main
     lane:<lane>   list   ids in the order they came; the head is the one in flight
@@ -17,6 +17,7 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     shut          string the queues and kinds that were shut at the last look
     untold        list   held back, and their users were not told yet that they wait
     owners        zset   process -> its last beat
+    takers        zset   the same of those that can take a job over with its message
     held:<owner>  set    ids that a process holds
     told:<what>   string which job told a presser of what is settled already; for a day
     done:<day>    set    ids finished that day; looked at today and tomorrow, for Telegram repeats an update for a day
@@ -49,7 +50,7 @@ from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_argum
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
 from workers import totals
-from workers.inbox.publisher import message_parts
+from workers.inbox.publisher import BEARERS_MARK, message_parts
 from workers.jobs import INSTALLED, QUEUES, Envelope, Quarantine, main_lane, queue_of
 from workers.last_answers import LastAnswers
 from workers.telegram.pacer import TURN_LUA, TURN_SECONDS
@@ -66,6 +67,17 @@ PUBLISH_GRACE_MS = 2_000
 
 CLAIM_LEASE_MS = 30_000
 """How long a claim stands before the rescuer looks whether its owner still beats."""
+
+TAKE_OVER_MS = 500
+"""How old a claim may be that was made for whoever takes the job's message. Later the job is claimed by a write."""
+
+BEARER_LEASE_MS = TAKE_OVER_MS + round(1000 * RESPONSIVE.owner_dead)
+"""How long such a claim stands, unless a beat says which process took the job over. That process may be silent for as
+long as with any other job that it holds before others get it.
+"""
+
+TAKERS_FRESH_MS = 120_000
+"""How old the last beat of a process may be that counts as one that can take jobs over."""
 
 OVERDUE_SECONDS = 15.0
 """A job that nobody begins for so long, though it is not held back, is waiting for workers that hang or are too few."""
@@ -318,12 +330,15 @@ class Inbox:
         queues = ", ".join(f"{name} = true" for name in QUEUES)
         prelude = FIRST_WRITE_LUA + folder.joinpath("prelude.lua").read_text()
         prelude += f"local ANSWER_MS = {{{bounds}}}\nlocal QUEUES = {{{queues}}}\n"
+        prelude += f"local BEARERS_MARK = '{BEARERS_MARK}'\n"
 
         def script(name: str, shared: str = "") -> Any:
             return client.register_script(prelude + shared + folder.joinpath(f"{name}.lua").read_text())
 
-        self._accept = script("accept")
-        self._claim = script("claim", TURN_LUA)
+        turn = TURN_LUA + folder.joinpath("turn.lua").read_text()
+        self._accept = script("accept", turn)
+        self._claim = script("claim", turn)
+        self._take_over = script("take_over")
         self._release = script("release", NOTE_LUA)
         self._answer = script("answer")
         self._note = script("note", TURN_LUA)
@@ -336,6 +351,8 @@ class Inbox:
         self._leave = script("leave")
         self._overdue = script("overdue")
         self._late = script("late")
+        self._taken_over: dict[str, str] = {}
+        """Jobs that were taken over, of which Redis does not know by whom yet, and the places of their messages."""
 
     def accept(
         self,
@@ -356,13 +373,14 @@ class Inbox:
         """Put jobs on record, in their order and in one step. A receipt's ticket is to be published now.
 
         publish -- do so in the same step. Only what cannot be published has a ticket then, such as a job in a queue
-            that only another release has.
+            that only another release has. A job whose queue is empty is claimed too, for whoever takes its message
+            (`take_over`).
 
         Returns the receipts of the first offers, at least of one. The step ends before the others if they are too many
         or too large for one, and after the first CONFLICT: what follows it may have been decided by the same mistake.
         Bring those again.
         """
-        arguments: list[str | int] = [PUBLISH_GRACE_MS, LANE_LENGTH_MAX]
+        arguments: list[str | int] = [PUBLISH_GRACE_MS, LANE_LENGTH_MAX, BEARER_LEASE_MS, TAKERS_FRESH_MS]
         size = 0
         for number, offer in enumerate(offers[:OFFERS_MAX]):
             record = offer.envelope.model_dump_json()
@@ -389,6 +407,25 @@ class Inbox:
         claims = self.claim_many(owner, job_id=job_id, queue=queue, place=place).claims
         return claims[0] if claims else None
 
+    def take_over(self, job_id: str, *, queue: str, place: str) -> Claims | None:
+        """Hold the job that was claimed in the step that recorded it, for whoever takes its message. This only reads,
+        so it does not wait for the disk; the next beat writes down who holds the job. Of each message that bears a
+        claim there is one, so nobody else takes the job over.
+
+        queue, place -- of the message. None if it bears no claim, or a claim that is over or nearly so: then the job is
+        to be claimed.
+        """
+        if not place.endswith(BEARERS_MARK):
+            return None
+        number, asked_at = place.removesuffix(BEARERS_MARK), time.monotonic()
+        found = self._take_over(args=[job_id, number, queue, BEARER_LEASE_MS, TAKE_OVER_MS])
+        if not found:
+            return None
+        left, claimed_for_ms, answer = found
+        self._taken_over[job_id] = number
+        claim = _claim(answer, asked_at + TURN_SECONDS - claimed_for_ms / 1000)
+        return Claims((claim,), left)
+
     def claim_many(
         self,
         owner: str,
@@ -409,7 +446,7 @@ class Inbox:
         more -- at most so many others.
         tasks -- what those may be of.
         """
-        if not (queue and place.isdecimal()):
+        if not (queue and place.removesuffix(BEARERS_MARK).isdecimal()):
             place = ""
         turn_until = time.monotonic() + TURN_SECONDS
         left, answers = self._claim(
@@ -453,7 +490,7 @@ class Inbox:
             "begun": 1 if begun else None,
         }
         kept = {name: value for name, value in changes.items() if value is not None}
-        return bool(
+        is_released = bool(
             self._release(
                 args=[
                     job_id,
@@ -464,11 +501,14 @@ class Inbox:
                     seen_at_ms,
                     len(kept),
                     int(later),
+                    self._taken_over.get(job_id, ""),
                     *(item for pair in kept.items() for item in pair),
                     *as_arguments(balances),
                 ]
             )
         )
+        self._taken_over.pop(job_id, None)
+        return is_released
 
     def answer(self, job_id: str, reply: str, *, unless_begun: bool = False) -> Ticket | None:
         """Answer a job that waits without doing it, whoever holds it; what is to be published now. None where it is
@@ -484,7 +524,8 @@ class Inbox:
         """Begin a dialogue for a held job, whose answer asks for something. False if it did so before: its user may
         have answered by now.
         """
-        return bool(self._ask(args=[job_id, owner, key, dialogue, APP_QUESTION_TTL_SECONDS]))
+        place = self._taken_over.get(job_id, "")
+        return bool(self._ask(args=[job_id, owner, key, dialogue, APP_QUESTION_TTL_SECONDS, place]))
 
     def is_waiting(self, lane: str) -> bool:
         """Whether a job of this lane is on record."""
@@ -564,7 +605,10 @@ class Inbox:
         for job in jobs:
             balances = as_arguments(job.balances)
             arguments += [job.job_id, job.seen_at_ms, len(balances), *balances]
-        return [_finish(_texts(answer)) for answer in self._finish(args=arguments)]
+        finished = [_finish(_texts(answer)) for answer in self._finish(args=arguments)]
+        for job in jobs:
+            self._taken_over.pop(job.job_id, None)
+        return finished
 
     def revive(self, envelope: Envelope) -> Receipt:
         """Put a job on record again that had ended as a dead letter, under its own id.
@@ -589,7 +633,9 @@ class Inbox:
         shut -- queues that nobody works on for now, and kinds that cannot be done. Their jobs are held back until a
         call where something else is shut, and then come first.
         """
-        answer = self._rescue(args=[limit, PUBLISH_GRACE_MS, CLAIM_LEASE_MS, self._owner_dead_ms, *shut])
+        answer = self._rescue(
+            args=[limit, PUBLISH_GRACE_MS, CLAIM_LEASE_MS, self._owner_dead_ms, BEARER_LEASE_MS, *shut]
+        )
         looked_at, tickets = answer
         return int(looked_at), [Ticket(*_texts(ticket)) for ticket in tickets]
 
@@ -636,14 +682,30 @@ class Inbox:
     def beat(
         self, owner: str, report: dict[str, Any] | None, counts: Mapping[str, int] | None = None
     ) -> set[str]:
-        """Say that the process `owner` lives. Returns the ids of the jobs it holds.
+        """Say that the process `owner` lives, and which jobs it took over. Returns the ids of the jobs it holds.
 
         report -- how it is. None says only that it lives, and asks for nothing: the answer is empty then.
         counts -- what it counted since it began (totals.py): what is new of it is added to the fleet's.
         """
         pairs = [item for pair in (counts or {}).items() for item in pair]
         said = "" if report is None else json.dumps(report)
-        return set(_texts(self._beat(args=[owner, said, 3 * self._owner_dead_ms, *pairs])))
+        taken_over = dict(self._taken_over)
+        can_take_over = self._owner_dead_ms <= BEARER_LEASE_MS
+        held = self._beat(
+            args=[
+                owner,
+                said,
+                3 * self._owner_dead_ms,
+                CLAIM_LEASE_MS,
+                int(can_take_over),
+                len(taken_over),
+                *(item for pair in taken_over.items() for item in pair),
+                *pairs,
+            ]
+        )
+        for job_id in taken_over:
+            self._taken_over.pop(job_id, None)
+        return set(_texts(held))
 
     def take_late(self, job_ids: Sequence[str]) -> list[Envelope]:
         """Of these jobs those without an answer whose users were not told yet that they wait. Each comes once."""

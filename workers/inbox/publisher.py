@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _PUT_MANY = f"{FIRST_WRITE_LUA} for i, queue in ipairs(KEYS) do first_write('LPUSH', queue, ARGV[i]) end"
+BEARERS_MARK = "+"
+"""Behind the place in a message's header: its job is claimed for whoever takes this message."""
+
 _NO_CALLBACKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 

@@ -52,6 +52,8 @@ def make_task(handler: Handler) -> None:
         if positional:
             arguments = {**arguments, "positional_arguments": list(positional)}
         queue = (task.request.delivery_info or {}).get("routing_key") or ""
+        if "place" in arguments and isinstance(place := task.request.get("place"), str):
+            arguments = {**arguments, "place": place}  # it says too whether the message bears a claim
         try:
             carry_out(handler.job_type, handler.apply, task.request.id, queue, arguments)
         except NotOnRecord as error:

@@ -1,12 +1,26 @@
 -- Take jobs on record, in the order they come.
--- ARGV: grace_ms, lane_max, then for each job eighteen: id, lane, main lane ('' = none), the job that queued it ('' = none),
+-- ARGV: grace_ms, lane_max, bearer_ms (the lease of a claim for whoever takes the message), fresh_ms (how old a worker's
+--       beat may be), then for each job eighteen: id, lane, main lane ('' = none), the job that queued it ('' = none),
 --       for how long it is put off (ms), queue, kind, envelope, total_max, failure ('' = none),
 --       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), its ttl_seconds, waited_ms,
 --       and Celery's message in three parts, between which its place belongs ('' = the caller publishes it)
 -- Returns for each {status}, or {status, id, queue, kind, place} where the caller is to publish the job now, or
 -- {'conflict', dialogue}. It ends at the first conflict: the jobs behind it have no answer, and are not on record.
-local grace_ms, lane_max = tonumber(ARGV[1]), tonumber(ARGV[2])
+local grace_ms, lane_max, bearer_ms, fresh_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local today = math.floor(time[1] / DAY)
+
+-- Whether the job is claimed along with its record, for whoever takes its message: a worker takes it at once, as far as can
+-- be told, and each worker process knows what the mark means.
+local function is_taken_at_once(queue)
+  if redis.pcall('LLEN', queue) ~= 0 or (redis.call('GET', SHUT) or '') ~= '' then return false end
+  local takers = redis.call('ZCOUNT', TAKERS, now - fresh_ms, '+inf')
+  return takers > 0 and takers == redis.call('ZCARD', OWNERS)
+end
+
+local function claim_for_bearer(id, place, envelope)
+  redis.call('HSET', job_key(id), 'owner', bearer(place), 'deliveries', 1, 'turn', turn_of(envelope))
+  redis.call('ZADD', DUE, now + bearer_ms, id)
+end
 
 local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, total_max, failure, dialogue, expected,
     following, dialogue_ttl, waited_ms, message_begin, message_middle, message_end)
@@ -55,9 +69,14 @@ local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, 
   if enter_lane(id, lane, after) == 1 then
     local ticket = mark_published(id, grace_ms)
     if message_begin ~= '' then
-      local message = message_begin .. ticket[4] .. message_middle .. ticket[4] .. message_end
+      local is_claimed = failure == '' and is_taken_at_once(ticket[2])
+      local mark = is_claimed and BEARERS_MARK or ''
+      local message = message_begin .. ticket[4] .. message_middle .. ticket[4] .. mark .. message_end
       -- Refused, such as by a key of another type, it leaves the record as it is: the caller tries, and then the rescuer.
-      if type(redis.pcall('LPUSH', ticket[2], message)) == 'number' then return {'accepted'} end
+      if type(redis.pcall('LPUSH', ticket[2], message)) == 'number' then
+        if is_claimed then claim_for_bearer(id, ticket[4], envelope) end
+        return {'accepted'}
+      end
     end
     return {'accepted', ticket[1], ticket[2], ticket[3], ticket[4]}
   end
@@ -68,7 +87,7 @@ local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, 
 end
 
 local receipts = {}
-for first = 3, #ARGV, 18 do
+for first = 5, #ARGV, 18 do
   local receipt = accept(unpack(ARGV, first, first + 17))
   receipts[#receipts + 1] = receipt
   if receipt[1] == 'conflict' then break end

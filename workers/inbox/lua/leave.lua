@@ -8,4 +8,5 @@ for _, id in ipairs(redis.call('SMEMBERS', held_key(owner))) do
 end
 redis.call('DEL', held_key(owner), 'ballast:worker:' .. owner, TOTALS .. ':' .. owner)
 redis.call('ZREM', OWNERS, owner)
+redis.call('ZREM', TAKERS, owner)
 return 1

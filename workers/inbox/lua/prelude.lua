@@ -9,6 +9,7 @@ local function lane_key(lane) return 'ballast:inbox:lane:' .. lane end
 local function held_key(owner) return 'ballast:inbox:held:' .. owner end
 local function done_key(day) return 'ballast:inbox:done:' .. day end
 local ALL, DUE, OWNERS = 'ballast:inbox:all', 'ballast:inbox:due', 'ballast:inbox:owners'
+local TAKERS = 'ballast:inbox:takers'
 local HELD_BACK, UNTOLD, SHUT = 'ballast:inbox:held_back', 'ballast:inbox:untold', 'ballast:inbox:shut'
 local TOTALS = 'ballast:totals'
 local SEQUENCE, CLAIMED = 'ballast:inbox:sequence', 'ballast:inbox:claimed'
@@ -33,6 +34,17 @@ local function mark_published(id, grace_ms)
   redis.call('HSETNX', job_key(id), 'ready_at', now) -- published again, it has waited since the first time
   redis.call('ZADD', DUE, now + grace_ms, id)
   return {id, queue, kind_of(id), tostring(place)}
+end
+
+-- Who holds a job that was claimed in the step that recorded it: whoever takes its message, which is there once. It says so by
+-- BEARERS_MARK behind its place. The process that takes it is the owner from its next beat on.
+local function bearer(place) return 'bearer:' .. place end
+local function is_bearer(owner) return string.sub(owner, 1, 7) == 'bearer:' end
+
+-- place -- of the message with which the process took the job over, '' if it claimed it.
+local function is_held_by(id, owner, place)
+  local holder = redis.call('HGET', job_key(id), 'owner')
+  return holder == owner or (place ~= '' and holder == bearer(place))
 end
 
 local function let_go(id)

@@ -1,11 +1,12 @@
 -- What is to be published again: jobs of dead owners, jobs whose delay is over, jobs that fell out of a queue.
--- ARGV: limit, grace_ms, lease_ms, owner_dead_after_ms, then the queues and kinds that are shut.
+-- ARGV: limit, grace_ms, lease_ms, owner_dead_after_ms, bearer_ms (of accept), then the queues and kinds that are shut.
 -- Returns {how many were looked at, tickets}.
 local limit, grace_ms, lease_ms, dead_after_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local bearer_ms, FIRST_SHUT = tonumber(ARGV[5]), 6
 local HANGING_MS = 500
 local LONG_QUEUE_MS = 8000
 local shut = {}
-for i = 5, #ARGV do shut[ARGV[i]] = true end
+for i = FIRST_SHUT, #ARGV do shut[ARGV[i]] = true end
 
 local function is_shut(id)
   local queue = queue_of(id)
@@ -27,13 +28,20 @@ local function is_its_turn(id)
   return false
 end
 
+-- Whether nobody took the message of a job that was claimed ahead: its queue was empty then, so it is the next one.
+local function is_next(queue, place)
+  local raw = redis.call('LINDEX', queue, -1)
+  return raw and string.find(raw, '"' .. place .. BEARERS_MARK .. '"', 1, true)
+end
+
 -- Where nobody at all has beaten lately it was Redis that stood still, not they: give them time to be heard.
 local newest = redis.call('ZREVRANGE', OWNERS, 0, 0, 'WITHSCORES')
 if newest[2] and now - tonumber(newest[2]) > 0.75 * dead_after_ms then
   first_write('SET', 'ballast:inbox:amnesty', 1, 'PX', dead_after_ms)
 end
+local is_amnesty = redis.call('EXISTS', 'ballast:inbox:amnesty') == 1
 local dead = {}
-if redis.call('EXISTS', 'ballast:inbox:amnesty') == 0 then
+if not is_amnesty then
   dead = redis.call('ZRANGEBYSCORE', OWNERS, '-inf', now - dead_after_ms, 'LIMIT', 0, 10)
 end
 for _, owner in ipairs(dead) do
@@ -45,18 +53,19 @@ for _, owner in ipairs(dead) do
   end
   redis.call('DEL', held_key(owner))
   redis.call('ZREM', OWNERS, owner)
+  redis.call('ZREM', TAKERS, owner)
 end
 
 -- Where something else is shut than the last time, all that was held back is due, and by its age before all others.
 -- One step for all of it, which is one job a lane: those of 20,000 people took 50 ms on a busy machine.
-local shut_now = table.concat(ARGV, ' ', 5)
+local shut_now = table.concat(ARGV, ' ', FIRST_SHUT)
 if (redis.call('GET', SHUT) or '') ~= shut_now then
   first_write('ZUNIONSTORE', DUE, 2, DUE, HELD_BACK, 'AGGREGATE', 'MIN')
   redis.call('DEL', HELD_BACK)
   redis.call('SET', SHUT, shut_now)
 end
 
-if #ARGV >= 5 then
+if #ARGV >= FIRST_SHUT then
   -- Who waits for a call that hangs is told too, and not only once its deadline is over.
   for _, owner in ipairs(redis.call('ZRANGE', OWNERS, 0, -1)) do
     for _, id in ipairs(redis.call('SMEMBERS', held_key(owner))) do
@@ -68,7 +77,7 @@ end
 
 local tickets = {}
 -- While queues are shut, what waits in them is looked at before its time, so that its user hears.
-local horizon = #ARGV < 5 and now or now + grace_ms + LONG_QUEUE_MS
+local horizon = #ARGV < FIRST_SHUT and now or now + grace_ms + LONG_QUEUE_MS
 local function is_looked_at(id)
   local due_at = tonumber(redis.call('ZSCORE', DUE, id))
   if due_at <= now then return true end
@@ -81,13 +90,20 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', horizon, 'LIMIT', 0
 end
 for _, id in ipairs(due) do
   local fields = redis.call('HMGET', job_key(id), 'lane', 'owner', 'published', 'waits_in')
+  local is_claimed_ahead = fields[2] and is_bearer(fields[2])
   if not fields[1] then
     redis.call('ZREM', DUE, id)
   elseif fields[2] and redis.call('ZSCORE', OWNERS, fields[2]) then
     first_write('ZADD', DUE, now + lease_ms, id) -- a long job of a live process
+  elseif is_claimed_ahead and tonumber(redis.call('ZSCORE', DUE, id)) > now then
+    -- Its queue is shut, but who took its message may be at work on it, and will say so with the next beat.
+    if tonumber(redis.call('ZSCORE', DUE, id)) - bearer_ms <= now - HANGING_MS then note_untold(id) end
+  elseif is_claimed_ahead and is_amnesty then
+    first_write('ZADD', DUE, now + dead_after_ms, id)
   elseif is_its_turn(id) then
-    if fields[2] then let_go(id) end
     local queue = fields[4]
+    if is_claimed_ahead and is_next(queue, fields[3]) then redis.call('HINCRBY', job_key(id), 'deliveries', -1) end
+    if fields[2] then let_go(id) end
     local ahead = queue and tonumber(fields[3]) - tonumber(redis.call('HGET', CLAIMED, queue) or '0')
     if is_shut(id) then
       redis.call('ZREM', DUE, id)
