@@ -26,9 +26,9 @@ import psycopg2
 import redis
 from telegram import Bot
 
-from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastStatus
+from dbcore.guard.engine import GuardedEngine
 from dbcore.migrate import upgrade
 from dbcore.settings import Settings
 from devstack.ports import free_port

@@ -14,10 +14,10 @@ from bot_frontend.dialogue import Dialogue, Question, Refusal, SendRequest
 from bot_frontend.intentions import Intention, ask, say, say_privately, who
 from bot_frontend.naming import Arguments, person_named
 from bot_frontend.updates import TextMessage
+from dbcore.ledger.users import UserRefError
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
 from dbcore.text import one_line
-from dbcore.users import UserRefError
 from workers.jobs import (
     MEMO_LENGTH_MAX,
     AskAdjustment,

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from bot_frontend import texts
 from bot_frontend.naming import Arguments, person_named
+from dbcore.ledger.users import UserRef, UserRefError
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
-from dbcore.users import UserRef, UserRefError
 from workers.app_questions import JobQuestion
 from workers.jobs import MEMO_LENGTH_MAX, CardQuestion
 

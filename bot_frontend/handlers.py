@@ -14,9 +14,9 @@ from ballast.jobs import UPDATE_LENGTH_MAX, TelegramUpdate
 from ballast.telegram_handlers import KnownBot, make_bot
 from ballast.updates import allowed_by, kind_of_taker
 from bot_frontend.updates import ALLOWED_UPDATES, GENERAL_THREAD_ID, NOBODY, Reading, TextMessage
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.settings import Settings
 from dbcore.text import storable_json
-from dbcore.users import TELEGRAM_ID_LIMIT
 from workers.jobs import APPS_WITH_HANDLERS, INSTALLED, JOB_TYPES, Envelope, job_id_of_update
 from workers.origins import Origin
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from dbcore.payments import PaymentKind
+from dbcore.ledger.payments import PaymentKind
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.text import storable, storable_json
-from dbcore.users import TELEGRAM_ID_LIMIT
 from workers.origins import Origin
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "pre_checkout_query")

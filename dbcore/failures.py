@@ -27,7 +27,7 @@ from enum import StrEnum
 
 import psycopg2
 
-from dbcore.deadline import DeadlineExceeded
+from dbcore.guard.deadline import DeadlineExceeded
 
 
 class FailureKind(StrEnum):

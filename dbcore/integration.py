@@ -33,14 +33,16 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore import bound_bot, broadcast_loop, broadcasts, keys, ledger, users
-from dbcore.broadcast_loop import Send
-from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore import bound_bot, keys
+from dbcore.broadcasts import broadcasts, sync_sender
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts.sync_sender import Send
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.guard import Guard
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger import ledger, users
+from dbcore.ledger.balance_cache import SeenBalance
 from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, RejectionReason, TransferOutcome
 from dbcore.settings import Settings, load_settings
 
@@ -206,7 +208,7 @@ def bot_safe_broadcast(
         if broadcast.status.is_over:
             return BroadcastOutcome(status=OutcomeStatus.REPLAYED, broadcast=broadcast)
         if broadcasts.begin(engine, broadcast.id).status is BroadcastStatus.SENDING:
-            broadcast_loop.send_all(engine, broadcast.id, send)
+            sync_sender.send_all(engine, broadcast.id, send)
         return BroadcastOutcome(
             status=OutcomeStatus.APPLIED, broadcast=broadcasts.require(engine, broadcast.id)
         )

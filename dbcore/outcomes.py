@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dbcore.failures import FailureKind
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import SeenBalance
 
 
 class OutcomeStatus(StrEnum):

@@ -17,9 +17,9 @@ import redis
 import structlog
 
 from ballast.messages import Message, from_json, to_json
-from dbcore import pending_adjustments, pending_transfers, users
 from dbcore.errors import DatabaseAway
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger import pending_adjustments, pending_transfers, users
+from dbcore.ledger.balance_cache import SeenBalance
 from workers.failures import record_failure
 from workers.inbox import Answered, Claim
 from workers.jobs import TOLD_TO_WAIT, AskAdjustment, CreateTransfer, Envelope

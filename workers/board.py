@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
-from dbcore import fleet
-from dbcore.fleet.awake import AwakeTime
+from dbcore.breaker import read_breaker
+from dbcore.breaker.compute_usage import AwakeTime
 from workers.jobs import DATABASE_KINDS
 from workers.totals import name_of
 
@@ -58,7 +58,7 @@ def is_due(client: redis.Redis, *, now: float, work: int, awake: AwakeTime | Non
     last = read(client)
     if last is not None and now - last["at"] < FRESH_SECONDS:
         return False
-    if fleet.read(client).admits_nothing:
+    if read_breaker(client).admits_nothing:
         return False
     if awake is None:
         return True

@@ -7,8 +7,8 @@ from typing import Any
 
 from dbcore import failed_operations
 from dbcore.admin_actions import Order
-from dbcore.engine import GuardedEngine
 from dbcore.failed_operations import FailedOperation
+from dbcore.guard.engine import GuardedEngine
 from workers.inbox import Acceptance, Inbox, Publisher
 from workers.jobs import Envelope, Quarantine
 

@@ -33,12 +33,12 @@ from celery.exceptions import SoftTimeLimitExceeded
 from ballast.jobs import Discard
 from ballast.messages import Message, to_json
 from dbcore import keys
-from dbcore.breaker_rules import BreakerState
-from dbcore.engine import GuardedEngine
+from dbcore.breaker.rules import BreakerState
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
 from dbcore.fingerprints import fingerprint
-from dbcore.known_balances import SeenBalance
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.balance_cache import SeenBalance
 from dbcore.outcomes import Outcome
 from dbcore.settings import Settings
 from workers import handlers, process

@@ -8,7 +8,7 @@ import structlog
 
 from ballast.messages import Message
 from dbcore import failed_operations
-from dbcore.users import TELEGRAM_ID_LIMIT
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from workers import payment_texts, texts
 from workers.alarms import bell
 from workers.jobs import Envelope, Quarantine, reference_of

@@ -14,7 +14,7 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
-from dbcore.fleet import FleetView
+from dbcore.breaker import FleetView
 from dbcore.redis_client import redis_time
 from workers.jobs import (
     APPS_LANE,

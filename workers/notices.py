@@ -16,7 +16,7 @@ from ballast.jobs import TelegramUpdate
 from ballast.messages import Message
 from ballast.registered import Command
 from ballast.replies import Reply
-from dbcore.known_balances import KnownBalances
+from dbcore.ledger.balance_cache import KnownBalances
 from dbcore.money import format_amount
 from dbcore.settings import Settings
 from workers.command_names import called

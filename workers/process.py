@@ -18,9 +18,9 @@ import redis
 import structlog
 
 from dbcore import bound_bot, outbox
+from dbcore.breaker.membership import join
+from dbcore.breaker.process_names import name_of_this_process
 from dbcore.collisions import Refused
-from dbcore.fleet.membership import join
-from dbcore.fleet.process_names import name_of_this_process
 from dbcore.redis_client import connect_redis, require_database
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings, SettingsError, load_settings

@@ -17,9 +17,8 @@ import structlog
 from celery import bootsteps
 
 from ballast.messages import to_json
-from dbcore import fleet
-from dbcore.fleet import FleetView, outages
-from dbcore.fleet.process_names import has_ended
+from dbcore.breaker import CachedStateReader, FleetView, outages
+from dbcore.breaker.process_names import has_ended
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
 from workers import parent, relay, unknown_kinds
@@ -69,7 +68,7 @@ class Rescuer:
         self._swept_at = float("-inf")
         self._relay_asked_again_at = float("inf")
         self._shut: Sequence[str] = ()
-        self._onlooker = fleet.Onlooker(client)
+        self._state_reader = CachedStateReader(client)
         self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids), look_seconds=pace.alarms)
         self._name = uuid.uuid4().hex
         self._inbox = inbox
@@ -97,7 +96,7 @@ class Rescuer:
             self._pause = self._pace.standby
             return 0
         # Held back until it closes: published now they would only be given back, over and over.
-        view = self._onlooker.read()
+        view = self._state_reader.read()
         shut: Sequence[str] = ()
         if view.admits_nothing:
             shut = DATABASE_QUEUES

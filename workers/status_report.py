@@ -12,10 +12,9 @@ from typing import Any
 
 import redis
 
-from dbcore import fleet
-from dbcore.breaker_rules import BreakerState
-from dbcore.fleet import FleetView
-from dbcore.fleet.budget import FleetConnections, read_connections
+from dbcore.breaker import FleetView, StateUnreadable, read_breaker
+from dbcore.breaker.connection_budget import FleetConnections, read_connections
+from dbcore.breaker.rules import BreakerState
 from dbcore.redis_client import redis_time
 from workers import latency_chart, probe_record
 from workers.broadcasts.agenda import Agenda
@@ -70,8 +69,8 @@ def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
 
 def _view(client: redis.Redis) -> FleetView | None:
     try:
-        return fleet.read(client)
-    except fleet.StateUnreadable:
+        return read_breaker(client)
+    except StateUnreadable:
         return None
 
 

@@ -21,7 +21,7 @@ import structlog
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 
-from dbcore import fleet
+from dbcore.breaker import CachedStateReader
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
 from workers import ownership, parent
@@ -42,7 +42,7 @@ class Watch:
 
     def __init__(self, client: redis.Redis, pace: RedisPace = RESPONSIVE) -> None:
         self._pace = pace
-        self._onlooker = fleet.Onlooker(client)
+        self._state_reader = CachedStateReader(client)
         self.shut = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="valve-watch", daemon=True)
@@ -57,7 +57,7 @@ class Watch:
 
     def look(self) -> None:
         try:
-            self.shut = self._onlooker.read().admits_nothing
+            self.shut = self._state_reader.read().admits_nothing
         except redis.RedisError as error:
             log.debug("valve_without_redis", error=type(error).__name__)
         except Exception:  # the edge of a thread: without it the valve would stay as it is for ever

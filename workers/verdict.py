@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from dbcore.breaker_rules import BreakerReason, BreakerState
-from dbcore.fleet import FleetView
+from dbcore.breaker import FleetView
+from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.redis_condition import STOPS_INTAKE, RedisTrouble
 from workers.counts import counted
 from workers.durations import duration

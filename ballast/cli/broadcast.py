@@ -81,7 +81,7 @@ def start(*, key: str | None, yes: bool, detach: bool, **options: Any) -> None:
 @as_json
 def list_(*, as_json: bool) -> None:
     """List the newest 50."""
-    from dbcore import broadcasts
+    from dbcore.broadcasts import broadcasts
     from workers.broadcasts import command
 
     engine, _ = open_database()
@@ -97,7 +97,7 @@ def list_(*, as_json: bool) -> None:
 @click.option("--watch", is_flag=True, help="Show a progress bar until it is over.")
 def show(*, broadcast_id: int, watch: bool) -> None:
     """Show all that is known of one, as JSON."""
-    from dbcore import broadcasts
+    from dbcore.broadcasts import broadcasts
     from workers.broadcasts import command
 
     engine, _ = open_database()

@@ -26,9 +26,9 @@ def jobs() -> None:
 @click.pass_context
 def show(ctx: click.Context, *, reference: str) -> None:
     """Show where a job is, and what it waits for, as JSON."""
-    from dbcore import fleet
+    from dbcore.breaker import CachedStateReader
+    from dbcore.breaker.override import iso_time
     from dbcore.errors import DatabaseAway
-    from dbcore.fleet.operate import iso_time
     from dbcore.redis_client import connect_redis
     from workers import dead_letters, lookup
     from workers.dead_letters import DeadLetterRefused
@@ -41,7 +41,7 @@ def show(ctx: click.Context, *, reference: str) -> None:
         )
     engine, settings = open_database()
     client = connect_redis(settings)
-    found = lookup.find(client, wanted, fleet.Onlooker(client).read())
+    found = lookup.find(client, wanted, CachedStateReader(client).read())
     answer = {} if found is None else {name: value for name, value in asdict(found).items() if value != ""}
     if found is None or found.state == "finished":
         try:

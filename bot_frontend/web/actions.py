@@ -10,7 +10,7 @@ from typing import Any
 import redis
 import structlog
 
-from dbcore.fleet import operate
+from dbcore.breaker import override
 from dbcore.redis_client import redis_time
 from workers import action_record
 from workers.inbox import Acceptance, Inbox, Publisher
@@ -68,7 +68,7 @@ class Actions:
         if kind != "breaker":
             self._have_it_done(order, QUEUED)
             return _told(order.action, QUEUED)
-        operate.tell(self._redis, word, order.actor)
+        override.tell(self._redis, word, order.actor)
         try:
             self._have_it_done(order, DONE)
         except NoRoom:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bot_frontend.web.figure import Figure, Kind, Spread, Values, gauge, gauges, one_of, total, totals
 from bot_frontend.web.look import Look
-from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble

@@ -8,9 +8,9 @@ from typing import Any
 
 from bot_frontend.reception import Reception
 from bot_frontend.web.throughput import Throughput
-from dbcore.fleet import Event, FleetView
-from dbcore.fleet.budget import FleetConnections
-from dbcore.fleet.outages import Outage
+from dbcore.breaker import Event, FleetView
+from dbcore.breaker.connection_budget import FleetConnections
+from dbcore.breaker.outages import Outage
 from dbcore.quota import Forecast
 from dbcore.redis_condition import RedisCondition
 from workers.inbox import Overdue

@@ -14,11 +14,11 @@ import structlog
 from bot_frontend.reception import Reception
 from bot_frontend.web.look import FRESH_SECONDS, NOT_LOOKED_YET, Look
 from bot_frontend.web.throughput import LastMinute
-from dbcore.fleet import FleetStore, Onlooker, outages
-from dbcore.fleet.awake import awake_time
-from dbcore.fleet.budget import read_connections
-from dbcore.fleet.store import read_state
-from dbcore.fleet.view import view_of
+from dbcore.breaker import CachedStateReader, FleetStore, outages
+from dbcore.breaker.compute_usage import awake_time
+from dbcore.breaker.connection_budget import read_connections
+from dbcore.breaker.store import read_state
+from dbcore.breaker.view import view_of
 from dbcore.quota import forecast
 from dbcore.redis_client import redis_time
 from dbcore.redis_condition import LOOK_SECONDS as LOOK_SECONDS_OF_REDIS
@@ -78,7 +78,7 @@ class Monitor:
         self._pace = pace_of(settings)
         self._inspector = RedisInspector(client, look_seconds=max(LOOK_SECONDS_OF_REDIS, self._pace.glance))
         self._told: tuple[RedisTrouble, ...] = ()
-        self._onlooker = Onlooker(client)
+        self._state_reader = CachedStateReader(client)
         self._looked_at = float("-inf")
         self._asked_for = False
         self._seen = Look(looked_at=time.time(), redis_ok=False, redis_error=NOT_LOOKED_YET)
@@ -160,7 +160,7 @@ class Monitor:
 
     def _glance(self) -> Look:
         """At the breaker alone, by which commands are taken; at everything where it has changed."""
-        seen = self._onlooker.read()
+        seen = self._state_reader.read()
         before = self._seen.fleet
         if before is None or (seen.state, seen.reason) != (before.state, before.reason):
             return self._look()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 from workers.jobs import ACTION_ID, BROADCAST_ID, REFERENCE

@@ -9,8 +9,8 @@ from typing import Any
 
 from bot_frontend.web import reports
 from bot_frontend.web.look import Look
-from dbcore.breaker_rules import BreakerState
-from dbcore.fleet.outages import Outage
+from dbcore.breaker.outages import Outage
+from dbcore.breaker.rules import BreakerState
 from dbcore.quota import QuotaState
 from dbcore.text import isolated, one_line
 from workers.verdict import BREAKER_WORDS, Circumstances, judge

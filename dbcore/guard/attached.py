@@ -6,7 +6,7 @@
 
 - The breaker is asked once for each checkout. What was let in is let finish: statements and COMMIT on a connection that
   is held are never refused. A second checkout of the same thread is a checkout like any other.
-- Every wait for the server is bounded (dbcore/deadline.py), also on connections that come from the engine's own
+- Every wait for the server is bounded (dbcore/guard/deadline.py), also on connections that come from the engine's own
   `creator` or a listener of `do_connect`, and on `raw_connection()`.
 - Errors are SQLAlchemy's, and Unavailable or OutcomeUnknown besides, if the database gave no answer.
 - Nothing is ever sent again. Only a connection that is found dead at checkout is replaced, before anything was sent.
@@ -33,17 +33,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.pool.base import _ConnectionRecord
 
-from dbcore import deadline
-from dbcore.attempts import Failed, failure_of, failure_on
-from dbcore.breaker import REASONS, Breaker, Permit, Refusal
-from dbcore.breaker_rules import KINDS
-from dbcore.deadline import Deadline
-from dbcore.engine import log_transition
+from dbcore.breaker.local import REASONS, Breaker, Permit, Refusal
+from dbcore.breaker.rules import KINDS
 from dbcore.errors import UsageError
 from dbcore.failures import FailureKind, Phase
+from dbcore.guard import deadline
+from dbcore.guard.attempts import Failed, failure_of, failure_on
 from dbcore.guard.bounded_connects import bounded_connects
+from dbcore.guard.deadline import Deadline
+from dbcore.guard.engine import log_transition
+from dbcore.guard.liveness import PING_SECONDS_MAX, Liveness
 from dbcore.guard.sqlalchemy_errors import also_ours
-from dbcore.liveness import PING_SECONDS_MAX, Liveness
 
 OPTION = "statement_seconds"
 """The execution option, of a statement, a connection or an engine: its own deadline; None: no deadline."""

@@ -22,11 +22,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
-from dbcore.attempts import Progress, Transactions
-from dbcore.engine import GuardedEngine
 from dbcore.errors import Unavailable, UsageError
 from dbcore.failures import FailureKind
 from dbcore.guard import effects
+from dbcore.guard.attempts import Progress, Transactions
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.transaction import refuse_inside_work, require_finished, require_plain_function
 from dbcore.last_known import LAST_KNOWN
 

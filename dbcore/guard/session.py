@@ -10,10 +10,9 @@ import psycopg2
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from dbcore import deadline
-from dbcore.attempts import Failed, Progress, Transactions
-from dbcore.engine import GuardedEngine
-from dbcore.guard import effects
+from dbcore.guard import deadline, effects
+from dbcore.guard.attempts import Failed, Progress, Transactions
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.transaction import refuse_inside_work
 
 

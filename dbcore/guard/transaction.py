@@ -30,18 +30,18 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from dbcore import outbox
-from dbcore.attempts import Failed, Progress, Transactions, driver_of, failure_of
-from dbcore.connections import CallConnection, transaction_is_the_guards, unless_held
-from dbcore.engine import GuardedEngine
 from dbcore.errors import UsageError
 from dbcore.failures import FailureKind, Phase
 from dbcore.guard import effects
+from dbcore.guard.attempts import Failed, Progress, Transactions, driver_of, failure_of
 from dbcore.guard.effects import Found, Isolation, Recorded
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.ledger import TransactionLedger
+from dbcore.guard.pool import CallConnection, transaction_is_the_guards, unless_held
 from dbcore.guard.refusal import Refuse
+from dbcore.guard.retries import Policies
 from dbcore.outbox import Job
 from dbcore.qualified_names import qualified
-from dbcore.retries import Policies
 
 log = structlog.get_logger(__name__)
 

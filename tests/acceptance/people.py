@@ -6,8 +6,8 @@ import asyncio
 import json
 from typing import Any
 
-from dbcore.fleet import operate
-from dbcore.known_balances import KnownBalances
+from dbcore.breaker import override
+from dbcore.ledger.balance_cache import KnownBalances
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import Press, SeenMessage
@@ -159,7 +159,7 @@ async def pause(stack: Stack) -> None:
     is saved.
     """
     before = stack.log("main").count("valve_closed")
-    await asyncio.to_thread(operate.tell, stack.redis, "open", "test")
+    await asyncio.to_thread(override.tell, stack.redis, "open", "test")
     await asyncio.to_thread(
         stack.wait_until,
         lambda: stack.get("/health")[1]["database"]["state"] == "unavailable",
@@ -172,7 +172,7 @@ async def pause(stack: Stack) -> None:
 
 async def resume(stack: Stack) -> None:
     """Let the breaker decide again; the frontend knows of it then."""
-    await asyncio.to_thread(operate.tell, stack.redis, "auto", "test")
+    await asyncio.to_thread(override.tell, stack.redis, "auto", "test")
     await asyncio.to_thread(
         stack.wait_until,
         lambda: stack.get("/health")[1]["database"]["breaker"] == "closed",

@@ -23,7 +23,7 @@ import pytest
 
 from ballast.messages import Message
 from bot_frontend.texts import TOO_MANY_IN_ALL
-from dbcore.fleet import FleetStore
+from dbcore.breaker import FleetStore
 from devstack.postgres import EmbeddedPostgres
 from devstack.stack import READY_SECONDS_MAX, Stack
 from devstack.telegram.control import TelegramControl

@@ -33,9 +33,9 @@ def main() -> None:
     from bot_frontend.dialogue import Dialogue
     from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
     from bot_frontend.updates import ButtonPress, MembershipChange, Sender, TextMessage
-    from dbcore.history import HistoryEntry, HistoryPage
+    from dbcore.ledger.history import HistoryEntry, HistoryPage
+    from dbcore.ledger.users import UserAccount, UserStatus
     from dbcore.settings import load_settings
-    from dbcore.users import UserAccount, UserStatus
     from workers import texts
     from workers.jobs import CancelTransfers, DeliverReply, Envelope
     from workers.notices import late_notice

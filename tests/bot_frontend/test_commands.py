@@ -10,7 +10,7 @@ from bot_frontend.commands import interpret
 from bot_frontend.dialogue import CommandQuestion, Dialogue, DraftQuestion
 from bot_frontend.intentions import Intention
 from bot_frontend.updates import ButtonPress, Sender, TextMessage
-from dbcore.pending_transfers import TOKEN_BYTES
+from dbcore.ledger.pending_transfers import TOKEN_BYTES
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from workers.jobs import (

@@ -8,7 +8,7 @@ import pytest
 
 from bot_frontend import texts
 from bot_frontend.intake import Intake, IntakeFull
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import SeenBalance
 from dbcore.redis_condition import RedisCondition, RedisTrouble
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, take

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bot_frontend.web.openapi import DOCUMENT
-from dbcore.fleet import operate
+from dbcore.breaker import override
 from dbcore.redis_client import redis_time
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
@@ -54,8 +54,8 @@ def have_something_to_tell(queueing: Queueing) -> None:
             "open_dead_letters": 1,
         },
     )
-    operate.tell(client, "open", "somebody")
-    operate.tell(client, "auto", "somebody")
+    override.tell(client, "open", "somebody")
+    override.tell(client, "auto", "somebody")
     client.hset(standing.KEY, "breaker", standing.Event("e", now).to_json())
     client.hset("ballast:connections", "h:7:aa", f"2 1 {now:.3f}")
     letter = {"reference": "7F3KQ2MA", "kind": "balances.show", "at": now, "error": "boom"}

@@ -22,9 +22,8 @@ from bot_frontend.web.tries import (
     WAITING_MAX,
     Tries,
 )
-from dbcore import fleet
-from dbcore.breaker_rules import BreakerState
-from dbcore.fleet import FleetStore
+from dbcore.breaker import FleetStore, read_breaker
+from dbcore.breaker.rules import BreakerState
 from dbcore.settings import Settings
 from tests.bot_frontend.test_web import TOKEN, beaten, serving
 from tests.conftest import MakeSettings
@@ -269,7 +268,7 @@ async def test_nobody_else_acts(
 ) -> None:
     async with serving(settings, queueing) as url, browser() as http:
         assert (await order(http, url, headers))[0] == expected
-    assert fleet.read(queueing.client).state is BreakerState.CLOSED
+    assert read_breaker(queueing.client).state is BreakerState.CLOSED
     assert queueing.inbox.size() == 0
 
 
@@ -285,9 +284,9 @@ async def test_a_session_acts_by_its_own_page_alone(settings: Settings, queueing
             {**csrf, "Origin": url.replace("127.0.0.1", "localhost")},
         ):
             assert (await order(http, url, headers))[0] == 403
-        assert fleet.read(queueing.client).state is BreakerState.CLOSED
+        assert read_breaker(queueing.client).state is BreakerState.CLOSED
         assert (await order(http, url, {**csrf, "Origin": url}))[0] == 202
-        assert fleet.read(queueing.client).state is BreakerState.FORCED_OPEN
+        assert read_breaker(queueing.client).state is BreakerState.FORCED_OPEN
 
 
 async def test_without_a_token_set_nobody_acts(
@@ -310,7 +309,7 @@ async def test_an_order_that_comes_twice_is_obeyed_once(settings: Settings, queu
         await order(http, url, BEARER, "breaker.auto")
         code, _ = await order(http, url, BEARER, action_id=opened)  # a copy that took its time
         assert code == 202
-        assert fleet.read(queueing.client).state is BreakerState.CLOSED
+        assert read_breaker(queueing.client).state is BreakerState.CLOSED
         assert len(FleetStore(queueing.client).recent()) == 2
         code, answer = await order(http, url, BEARER, "breaker.close", action_id=opened)
         assert code == 409

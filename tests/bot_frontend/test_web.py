@@ -28,7 +28,7 @@ from bot_frontend.web.metrics import exposition
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.server import make_server
 from bot_frontend.web.webhook import BODY_BYTES_MAX, SECRET_HEADER, Webhook
-from dbcore.fleet import operate
+from dbcore.breaker import override
 from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 from devstack.ports import free_port
@@ -412,7 +412,7 @@ async def test_a_job_is_found_by_the_reference_that_its_user_was_told(
         code, second = await asked(reference_of("second"))
         assert (code, second["state"]) == (200, "behind")
         assert reference_of("first") in second["waits_for"]
-        operate.tell(queueing.client, "open", "web:Nadia")
+        override.tell(queueing.client, "open", "web:Nadia")
         await seen(url, http, "/status.json", lambda page: page["breaker"]["paused_by"] == "Nadia")
         assert (await asked(reference_of("first")))[1]["state"] == "held_back"
         assert (await asked(reference_of("done")))[1]["state"] == "finished"

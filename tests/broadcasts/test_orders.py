@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import ApiRequest
 from devstack.telegram.images import png

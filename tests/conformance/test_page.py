@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tenacity import stop_after_attempt
 
-from dbcore.breaker import REASONS, BreakerLimits
+from dbcore.breaker.local import REASONS, BreakerLimits
+from dbcore.breaker.store import RETRIES_MAX, RETRIES_PER_SECOND
 from dbcore.failures import FailureKind
-from dbcore.fleet.store import RETRIES_MAX, RETRIES_PER_SECOND
-from dbcore.retries import PURSE_MOST, RETRIES, RetryPolicy
+from dbcore.guard.retries import PURSE_MOST, RETRIES, RetryPolicy
 from tests.conformance.cases import EXPECTED
 from workers.execution import DELIVERIES_MAX
 from workers.inbox.inbox import UNKNOWN_KIND_AGAIN_SECONDS, UNKNOWN_KIND_SECONDS

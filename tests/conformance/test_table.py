@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 from sqlalchemy import Connection
 
-from dbcore.breaker import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.breaker.local import BreakerLimits, BreakerReason, BreakerState, Interval
 from dbcore.errors import OutcomeUnknown, Unavailable
 from dbcore.failures import TABLE, FailureKind
 from devstack.postgres import DATABASE, EmbeddedPostgres

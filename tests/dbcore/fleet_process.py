@@ -13,10 +13,10 @@ from contextlib import suppress
 
 import redis
 
-from dbcore.breaker_rules import BreakerLimits, BreakerReason, Interval
-from dbcore.engine import GuardedEngine
+from dbcore.breaker.rules import BreakerLimits, BreakerReason, Interval
+from dbcore.breaker.sync import FleetLink
 from dbcore.errors import DatabaseAway
-from dbcore.fleet.link import FleetLink
+from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import load_settings
 
 

@@ -7,10 +7,11 @@ import uuid
 import pytest
 from psycopg2 import errors
 
-from dbcore import admin_actions, broadcasts
+from dbcore import admin_actions
 from dbcore.admin_actions import DONE, Order
-from dbcore.broadcasts import BroadcastRefused
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused
+from dbcore.guard.engine import GuardedEngine
 from tests.dbcore.conftest import Sql
 
 AT = 1_700_000_000.0

@@ -5,7 +5,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dbcore.breaker import (
+from dbcore.breaker.local import (
     Breaker,
     BreakerLimits,
     BreakerReason,

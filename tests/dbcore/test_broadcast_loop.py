@@ -9,11 +9,12 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from dbcore import broadcast_leases, broadcasts, integration
-from dbcore.broadcast_leases import DeliveryStatus
-from dbcore.broadcasts import BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore import integration
+from dbcore.broadcasts import broadcasts, leases
+from dbcore.broadcasts.broadcasts import BroadcastStatus
+from dbcore.broadcasts.leases import DeliveryStatus
 from dbcore.failures import FailureKind
+from dbcore.guard.engine import GuardedEngine
 from dbcore.integration import BroadcastOutcome, bot_safe_broadcast
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from devstack.ports import free_port
@@ -94,7 +95,7 @@ def test_interrupted_it_goes_on_with_the_same_key_where_it_stood() -> None:
 def test_whom_a_program_that_died_was_sending_to_are_unknown_and_not_sent_to(engine: GuardedEngine) -> None:
     made = broadcasts.create(engine, key="b", payload=TEXT, segment={}, actor="bot")
     broadcasts.begin(engine, made.id)
-    dead = broadcast_leases.lease(engine, made.id, 5, run=None, limit=20, seconds=0)
+    dead = leases.lease(engine, made.id, 5, run=None, limit=20, seconds=0)
     outbox = Outbox()
     outcome = bot_safe_broadcast(outbox, key="b", payload=TEXT)
     assert counts(outcome) == (30, 0, 0, 20)
@@ -107,7 +108,7 @@ def test_whom_a_program_that_died_was_sending_to_are_unknown_and_not_sent_to(eng
 def test_what_another_program_holds_is_left_to_it(engine: GuardedEngine) -> None:
     made = broadcasts.create(engine, key="b", payload=TEXT, segment={}, actor="bot")
     broadcasts.begin(engine, made.id)
-    broadcast_leases.lease(engine, made.id, 5, run=None, limit=20, seconds=60)
+    leases.lease(engine, made.id, 5, run=None, limit=20, seconds=60)
     outcome = bot_safe_broadcast(Outbox(), key="b", payload=TEXT)
     assert outcome.broadcast is not None
     assert (outcome.broadcast.sent, outcome.broadcast.left) == (30, 20)

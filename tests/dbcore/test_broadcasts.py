@@ -9,9 +9,16 @@ from typing import Any
 
 import pytest
 
-from dbcore import broadcasts, ledger, users
-from dbcore.broadcasts import AudienceTooLarge, Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import (
+    AudienceTooLarge,
+    Broadcast,
+    BroadcastRefused,
+    BroadcastStatus,
+    DraftChanged,
+)
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, users
 from tests.dbcore.conftest import Person, Sql
 
 TEXT = {"text": "<b>Hello</b>"}
@@ -222,12 +229,12 @@ def test_each_order_is_obeyed_where_it_makes_sense_and_refused_elsewhere(
 
 
 def finish(engine: GuardedEngine, broadcast_id: int) -> None:
-    from dbcore import broadcast_leases
-    from dbcore.broadcast_leases import DeliveryStatus, Result
+    from dbcore.broadcasts import leases
+    from dbcore.broadcasts.leases import DeliveryStatus, Result
 
-    lease = broadcast_leases.lease(engine, broadcast_id, 1, run=None, limit=100)
+    lease = leases.lease(engine, broadcast_id, 1, run=None, limit=100)
     results = [Result(each.user_id, DeliveryStatus.SENT) for each in lease.recipients]
-    broadcast_leases.record(engine, broadcast_id, lease, results)
+    leases.record(engine, broadcast_id, lease, results)
 
 
 def test_a_scheduled_one_that_was_paused_is_scheduled_again(engine: GuardedEngine) -> None:

@@ -19,17 +19,24 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from dbcore import fleet
-from dbcore.breaker import Call, Permit
-from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Interval
-from dbcore.engine import GuardedEngine
+from dbcore.breaker import (
+    CachedStateReader,
+    FleetStore,
+    StateUnreadable,
+    events,
+    outages,
+    override,
+    read_breaker,
+)
+from dbcore.breaker.connection_budget import read_connections, wanted_by, within_budget
+from dbcore.breaker.local import Call, Permit
+from dbcore.breaker.rules import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.breaker.state import LEASE_SECONDS, FleetState
+from dbcore.breaker.store import Event, read_state
+from dbcore.breaker.sync import FleetLink
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.fleet import FleetStore, events, operate, outages
-from dbcore.fleet.budget import read_connections, wanted_by, within_budget
-from dbcore.fleet.link import FleetLink
-from dbcore.fleet.state import LEASE_SECONDS, FleetState
-from dbcore.fleet.store import Event, read_state
+from dbcore.guard.engine import GuardedEngine
 from dbcore.redis_client import redis_time
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
@@ -113,7 +120,7 @@ def nowhere() -> str:
 
 
 def state_of(client: redis.Redis) -> BreakerState:
-    return fleet.read(client).state
+    return read_breaker(client).state
 
 
 def is_in(member: Member, state: str) -> bool:
@@ -173,13 +180,13 @@ def test_a_killed_prober_does_not_hold_it_half_open(
 
     store.change(half_open, "test")
     store.change(lambda state, now: state.leased("gone too", "frozen", now=now, limits=limits), "test")
-    before = fleet.read(client)
+    before = read_breaker(client)
     assert before.state is BreakerState.HALF_OPEN
     assert sorted(before.probers) == ["frozen", "killed"]
     living = make_member("living")
     eventually(lambda: living.tell("state").startswith("closed"))
     eventually(lambda: state_of(client) is BreakerState.CLOSED)
-    assert fleet.read(client).since - before.since >= LEASE_SECONDS * 0.9
+    assert read_breaker(client).since - before.since >= LEASE_SECONDS * 0.9
 
 
 def test_a_prober_that_is_killed_while_it_probes_is_replaced(
@@ -231,7 +238,7 @@ def test_one_process_in_trouble_among_many_stays_out_alone_until_an_operators_wo
     link.step()
     assert state_of(client) is BreakerState.CLOSED
     assert ill.breaker.snapshot().state is BreakerState.OPEN
-    operate.tell(client, "auto", "test")
+    override.tell(client, "auto", "test")
     link.step()
     assert ill.breaker.snapshot().state is BreakerState.CLOSED
     link.step()  # the calls of before were forgotten with it
@@ -469,15 +476,15 @@ def test_a_pause_is_an_outage_of_its_own_by_whoever_ordered_it(client: redis.Red
         return state.judged(definite, now=now, limits=BreakerLimits(), jitter=0.0)
 
     FleetStore(client).change(opened, "test")
-    operate.tell(client, "open", "Nadia")
-    operate.tell(client, "auto", "Otto")
+    override.tell(client, "open", "Nadia")
+    override.tell(client, "auto", "Otto")
     pause, outage = outages.read(client, *read_state(client))
     assert (outage.reason, outage.paused_by, outage.ended_at) == (BreakerReason.QUOTA, None, pause.began_at)
     assert (pause.reason, pause.paused_by) == (None, "Nadia")
-    assert "pause by Nadia" in operate.describe(client)
+    assert "pause by Nadia" in override.describe(client)
     for _ in range(2 * outages.KEPT_MAX):
-        operate.tell(client, "open", "Nadia")
-        operate.tell(client, "auto", "Nadia")
+        override.tell(client, "open", "Nadia")
+        override.tell(client, "auto", "Nadia")
     assert len(outages.read(client, *read_state(client))) == outages.KEPT_MAX
 
 
@@ -497,7 +504,7 @@ def test_events_wait_where_the_table_is_not_there_yet(
 def test_a_long_outage_keeps_its_beginning_and_its_end(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dbcore.fleet.store.EVENTS_MAX", 10)
+    monkeypatch.setattr("dbcore.breaker.store.EVENTS_MAX", 10)
     store, limits = FleetStore(client), BreakerLimits()
 
     def opened(state: FleetState, now: float) -> FleetState:
@@ -530,8 +537,8 @@ def test_a_long_outage_keeps_its_beginning_and_its_end(
 def test_retries_of_all_processes_come_from_one_bucket(
     make_engine: MakeEngine, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dbcore.fleet.store.RETRIES_MAX", 30)
-    monkeypatch.setattr("dbcore.fleet.store.RETRIES_PER_SECOND", 0.001)
+    monkeypatch.setattr("dbcore.breaker.store.RETRIES_MAX", 30)
+    monkeypatch.setattr("dbcore.breaker.store.RETRIES_PER_SECOND", 0.001)
     paid = 0
     members = []
     for name in "abcdef":
@@ -660,11 +667,11 @@ def test_a_full_disk_is_probed_by_writing(
             name="write",
         )
     link.step()
-    assert fleet.read(client).reason is BreakerReason.STORAGE
-    assert not fleet.read(client).admits_nothing
+    assert read_breaker(client).reason is BreakerReason.STORAGE
+    assert not read_breaker(client).admits_nothing
     assert engine.fetch_row("SELECT 1", name="read", writes=False) == (1,)
     for _ in range(3):
-        eventually(lambda: fleet.read(client).retry_after_seconds == 0)
+        eventually(lambda: read_breaker(client).retry_after_seconds == 0)
         link.step()
         assert state_of(client) is BreakerState.OPEN
     sql(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
@@ -699,7 +706,7 @@ def test_an_operator_opens_it_holds_it_closed_and_gives_it_back(
     said = breaker_command(redis_url, "open")
     assert said.returncode == 0
     assert "state        forced_open" in said.stdout
-    assert f"paused by    {operate.user_here()}" in said.stdout
+    assert f"paused by    {override.user_here()}" in said.stdout
     eventually(lambda: member.tell("state") == "forced_open -")
     assert member.tell("call") == "outage"
     restarted = make_member("b")
@@ -737,16 +744,16 @@ def test_a_state_that_cannot_be_read_gives_way_to_an_operators_word(
 ) -> None:
     engine = make_engine()
     link = FleetLink(client, engine, "a")
-    onlooker = fleet.Onlooker(client)
+    state_reader = CachedStateReader(client)
     if kept is None:
         client.rpush("ballast:breaker", "closed")
     else:
         client.set("ballast:breaker", kept)
-    with pytest.raises(fleet.StateUnreadable, match=said):
-        operate.describe(client)
-    assert onlooker.read().state is BreakerState.CLOSED
-    operate.tell(client, "open", "test")
-    assert onlooker.read().state is BreakerState.FORCED_OPEN
+    with pytest.raises(StateUnreadable, match=said):
+        override.describe(client)
+    assert state_reader.read().state is BreakerState.CLOSED
+    override.tell(client, "open", "test")
+    assert state_reader.read().state is BreakerState.FORCED_OPEN
     link.step()
     assert engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
 

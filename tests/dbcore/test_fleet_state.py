@@ -10,10 +10,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dbcore.breaker import Breaker, Call, Permit, Refusal
-from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.breaker.local import Breaker, Call, Permit, Refusal
+from dbcore.breaker.rules import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.breaker.state import LEASE_SECONDS, RECENT_SECONDS, STEADY_SECONDS, FleetState, failing
 from dbcore.failures import RISES, FailureKind
-from dbcore.fleet.state import LEASE_SECONDS, RECENT_SECONDS, STEADY_SECONDS, FleetState, failing
 from tests.dbcore.test_breaker import Clock
 
 LIMITS = BreakerLimits()

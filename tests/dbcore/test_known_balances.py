@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from dbcore.known_balances import KnownBalances, SeenBalance
+from dbcore.ledger.balance_cache import KnownBalances, SeenBalance
 
 LONG_AGO, LATELY = 120.0, 60.0
 

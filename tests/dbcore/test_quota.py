@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
-from dbcore.fleet.awake import NOTE_SECONDS, AwakeTime
+from dbcore.breaker.compute_usage import NOTE_SECONDS, AwakeTime
 from dbcore.quota import OBSERVED_SECONDS_MIN, QuotaState, Usage, forecast, period
 
 HOUR = 3600.0

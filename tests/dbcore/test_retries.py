@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import redis
 
+from dbcore.breaker.sync import FleetLink
 from dbcore.failures import FailureKind
-from dbcore.fleet.link import FleetLink
-from dbcore.retries import PURSE_MOST, RetryPurse
+from dbcore.guard.retries import PURSE_MOST, RetryPurse
 from devstack.ports import free_port
 from tests.dbcore.conftest import MakeEngine
 from tests.dbcore.test_breaker import Clock

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from ballast.messages import Message
-from dbcore.breaker_rules import BreakerReason, BreakerState
-from dbcore.fleet import FleetView
+from dbcore.breaker import FleetView
+from dbcore.breaker.rules import BreakerReason, BreakerState
 from tests.queueing import Queueing, fill_inbox, queueing_at
 from workers import board, probe_record, totals
 from workers.alarms import bell, watch

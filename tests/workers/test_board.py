@@ -6,8 +6,8 @@ from typing import Any
 
 import redis
 
-from dbcore.fleet import operate
-from dbcore.fleet.awake import AwakeTime
+from dbcore.breaker import override
+from dbcore.breaker.compute_usage import AwakeTime
 from dbcore.redis_client import redis_time
 from workers import board
 
@@ -38,9 +38,9 @@ def test_one_of_another_release_is_read_anew(client: redis.Redis) -> None:
 
 def test_the_last_one_stays_while_the_breaker_is_open(client: redis.Redis) -> None:
     kept(client, ago_seconds=60)
-    operate.tell(client, "open", "test")
+    override.tell(client, "open", "test")
     assert not is_due(client)
-    operate.tell(client, "auto", "test")
+    override.tell(client, "auto", "test")
     assert is_due(client)
 
 

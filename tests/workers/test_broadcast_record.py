@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from dbcore.broadcast_leases import DeliveryStatus, Lease, Mark, Recipient, Result
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts.broadcasts import BroadcastStatus
+from dbcore.broadcasts.leases import DeliveryStatus, Lease, Mark, Recipient, Result
 from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.chunk import settled
 from workers.broadcasts.cost import messages_for, stars_for

@@ -16,12 +16,12 @@ import pytest_asyncio
 import redis
 from telegram import Bot
 
-from dbcore import broadcast_leases, broadcasts
-from dbcore.broadcast_leases import DeliveryStatus, Lease, Result
-from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts, leases
+from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts.leases import DeliveryStatus, Lease, Result
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.guard.engine import GuardedEngine
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
@@ -151,7 +151,7 @@ def states(url: str) -> Counter[object]:
 def leased(
     engine: GuardedEngine, broadcast_id: int, number: int, *, limit: int = 100, seconds: float = 60
 ) -> Lease:
-    return broadcast_leases.lease(engine, broadcast_id, number, run=None, limit=limit, seconds=seconds)
+    return leases.lease(engine, broadcast_id, number, run=None, limit=limit, seconds=seconds)
 
 
 def taken(home: Broadcaster, broadcast_id: int, job_id: str) -> Chunk | None:
@@ -557,7 +557,7 @@ def test_what_is_sent_once_more_counts_against_the_cap_in_stars(
     query(database_url, "UPDATE broadcasts SET paid = true, stars_max = 1 RETURNING 1")
     lease = leased(engine, broadcast_id, 1)
     results = [Result(each.user_id, DeliveryStatus.UNKNOWN) for each in lease.recipients]
-    broadcast_leases.record(engine, broadcast_id, lease, results)
+    leases.record(engine, broadcast_id, lease, results)
     orders = home().orders
     with pytest.raises(BroadcastRefused, match="20 messages may cost 2 Stars, and stars_max is 1"):
         orders.resend_unknown(broadcast_id, "word")

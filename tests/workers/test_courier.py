@@ -7,7 +7,7 @@ from pathlib import Path
 from telegram import Bot
 
 from ballast.messages import Message
-from dbcore.broadcast_leases import Recipient
+from dbcore.broadcasts.leases import Recipient
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess

@@ -7,8 +7,8 @@ import pytest
 
 from dbcore import failed_operations
 from dbcore.admin_actions import Order
-from dbcore.engine import GuardedEngine
 from dbcore.failed_operations import FailedOperation
+from dbcore.guard.engine import GuardedEngine
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers import dead_letters

@@ -11,7 +11,7 @@ from celery import Celery
 from ballast.messages import Message
 from dbcore.errors import DatabaseAway, Unavailable
 from dbcore.failures import FailureKind
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import SeenBalance
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from workers import process

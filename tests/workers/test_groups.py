@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ballast.messages import Message
-from dbcore.broadcast_leases import DeliveryStatus, Mark, Recipient
+from dbcore.broadcasts.leases import DeliveryStatus, Mark, Recipient
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess

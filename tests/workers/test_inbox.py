@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import SeenBalance
 from workers.inbox import Acceptance, DialogueStep, Inbox, Receipt, Ticket
 from workers.inbox.inbox import (
     APP_QUESTION_TTL_SECONDS,

@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import SeenBalance
 from workers.inbox import Acceptance, Answered, DialogueStep, Inbox, Offer, Receipt
 from workers.inbox.inbox import OFFERS_LENGTH_MAX, OFFERS_MAX
 from workers.jobs import Envelope, ShowBalance

@@ -12,9 +12,9 @@ from celery import Celery
 from kombu.connection import Connection
 from kombu.entity import Queue
 
-from dbcore.fleet import FleetStore
-from dbcore.fleet.state import FleetState
-from dbcore.known_balances import SeenBalance
+from dbcore.breaker import FleetStore
+from dbcore.breaker.state import FleetState
+from dbcore.ledger.balance_cache import SeenBalance
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dbcore.engine import GuardedEngine
+from dbcore.breaker import FleetStore
 from dbcore.errors import DatabaseAway
-from dbcore.fleet import FleetStore
+from dbcore.guard.engine import GuardedEngine
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at

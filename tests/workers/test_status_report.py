@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import redis
 
-from dbcore.breaker_rules import BreakerState
-from dbcore.fleet import FleetView, operate
-from dbcore.fleet.budget import FleetConnections
+from dbcore.breaker import FleetView, override
+from dbcore.breaker.connection_budget import FleetConnections
+from dbcore.breaker.rules import BreakerState
 from workers import status_report
 from workers.status_report import StatusReport
 
@@ -24,7 +24,7 @@ def test_a_breaker_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: r
     client.delete("ballast:breaker")
     client.set("ballast:breaker", "no state")
     assert told(client).splitlines() == lines
-    operate.tell(client, "open", "test")
+    override.tell(client, "open", "test")
     assert "Breaker: held open by an operator" in told(client)
 
 

@@ -12,11 +12,10 @@ import pytest
 import redis
 
 from ballast.messages import Message
-from dbcore import fleet
-from dbcore.breaker_rules import BreakerReason, BreakerState
-from dbcore.fleet import FleetStore
-from dbcore.fleet.state import FleetState
-from dbcore.known_balances import SeenBalance
+from dbcore.breaker import FleetStore, read_breaker
+from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.breaker.state import FleetState
+from dbcore.ledger.balance_cache import SeenBalance
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
@@ -298,7 +297,7 @@ def test_the_valve_is_shut_when_nothing_can_succeed(
     watch = Watch(client)
     watch.look()
     assert watch.shut is shut
-    assert fleet.read(client).state is state
+    assert read_breaker(client).state is state
 
 
 def test_without_redis_the_valve_stays_as_it_was(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dbcore.breaker_rules import BreakerReason, BreakerState
-from dbcore.fleet import FleetView
+from dbcore.breaker import FleetView
+from dbcore.breaker.rules import BreakerReason, BreakerState
 from workers.inbox import Overdue
 from workers.verdict import (
     Circumstances,

@@ -20,9 +20,9 @@ from typing import cast
 
 import redis
 
-from dbcore.breaker_rules import BreakerReason
+from dbcore.breaker import FleetView
+from dbcore.breaker.rules import BreakerReason
 from dbcore.failures import FailureKind
-from dbcore.fleet import FleetView
 from dbcore.redis_client import redis_time
 from dbcore.redis_condition import REFUSES_WRITES, RedisInspector
 from workers import board, probe_record, totals

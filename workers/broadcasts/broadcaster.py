@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import redis
 import structlog
 
-from dbcore import fleet
-from dbcore.breaker_rules import BreakerReason, BreakerState
-from dbcore.fleet.store import SATURATED_SECONDS
+from dbcore.breaker import CachedStateReader, FleetStore
+from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.breaker.store import SATURATED_SECONDS
 from workers.broadcasts.lanes import LANES, Lanes
 from workers.broadcasts.orders import Orders
 from workers.broadcasts.record import LeaseRecord
@@ -20,8 +20,8 @@ from workers.broadcasts.waiting import WaitingLeases
 from workers.telegram.pacer import Pacer
 
 if TYPE_CHECKING:
-    from dbcore.broadcasts import Progress
-    from dbcore.engine import GuardedEngine
+    from dbcore.broadcasts.broadcasts import Progress
+    from dbcore.guard.engine import GuardedEngine
     from workers.inbox import Inbox, Publisher
 
 log = structlog.get_logger(__name__)
@@ -51,8 +51,8 @@ class Broadcaster:
         pacer: Pacer,
     ) -> None:
         """closing -- set when the process is to end: nobody else is begun with then."""
-        self._fleet = fleet.FleetStore(client)
-        self._onlooker = fleet.Onlooker(client)
+        self._fleet = FleetStore(client)
+        self._state_reader = CachedStateReader(client)
         self.engine = engine
         self.lanes = Lanes(client, inbox, publisher)
         self.orders = Orders(engine, self.lanes)
@@ -83,9 +83,9 @@ class Broadcaster:
         """Whether bulk work is to leave the database alone: some process found no connection to be had."""
         if self._fleet.is_saturated():
             return True
-        view = self._onlooker.read()
+        view = self._state_reader.read()
         return view.reason is BreakerReason.SATURATION and view.state is not BreakerState.CLOSED
 
     def database_is_shut(self) -> bool:
         """Whether no job on a broadcast can do anything now."""
-        return self._onlooker.read().admits_nothing
+        return self._state_reader.read().admits_nothing

@@ -13,7 +13,7 @@ from typing import Any
 
 from ballast.builtin import button_data
 from ballast.messages import Button
-from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.money import format_amount
 from dbcore.settings import Settings
 from dbcore.text import one_line

@@ -25,9 +25,9 @@ import redis
 import structlog
 
 from ballast.messages import Message
-from dbcore import broadcast_leases
-from dbcore.broadcast_leases import DeliveryStatus, Lease, Recipient, Recorded, Result
-from dbcore.broadcasts import BroadcastStatus, Progress
+from dbcore.broadcasts import leases
+from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
+from dbcore.broadcasts.leases import DeliveryStatus, Lease, Recipient, Recorded, Result
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers.broadcasts.broadcaster import Broadcaster
@@ -322,7 +322,7 @@ class Chunk:
             return
         await asyncio.to_thread(self._home.waiting.add, self._broadcast.id, self._lease.number, seconds)
         await asyncio.to_thread(
-            broadcast_leases.lease,
+            leases.lease,
             self._home.engine,
             self._broadcast.id,
             self._lease.number,
@@ -336,7 +336,7 @@ class Chunk:
 
     async def _record(self, results: list[Result]) -> Recorded:
         recorded = await asyncio.to_thread(
-            broadcast_leases.record,
+            leases.record,
             self._home.engine,
             self._broadcast.id,
             self._lease,

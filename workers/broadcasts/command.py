@@ -7,12 +7,13 @@ import sys
 import time
 import uuid
 
-from dbcore import admin_actions, broadcasts
+from dbcore import admin_actions
 from dbcore.admin_actions import DONE, Order
-from dbcore.broadcasts import BroadcastRefused, BroadcastStatus, Progress
-from dbcore.engine import GuardedEngine
+from dbcore.breaker.override import user_here
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
-from dbcore.fleet.operate import user_here
+from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from dbcore.text import one_line
 from workers.broadcasts import confirmation

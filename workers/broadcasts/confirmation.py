@@ -6,8 +6,8 @@ import sys
 from datetime import UTC, datetime
 
 from ballast.markup import plain_text
-from dbcore import broadcasts
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from workers.broadcasts.card import segment_text
 from workers.broadcasts.cost import stars_for

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ballast.messages import Message
-from dbcore import broadcast_deliveries, broadcasts
-from dbcore.broadcast_leases import DeliveryStatus, Recipient
-from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
+from dbcore.broadcasts import broadcasts, deliveries
+from dbcore.broadcasts.broadcasts import (
+    Broadcast,
+    BroadcastRefused,
+    BroadcastStatus,
+    DraftChanged,
+)
+from dbcore.broadcasts.leases import DeliveryStatus, Recipient
 from dbcore.text import one_line
 from workers.answers import UNCERTAIN_SENDS_MAX
 from workers.broadcasts import card, erasing
@@ -200,7 +205,7 @@ def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int |
         home.lanes.show_card(broadcast.id, anew_in=job.telegram_id)
         return
     if job.what is CardButton.REPORT:
-        broadcast_deliveries.require_kept(broadcast, home.lanes.agenda.now())
+        deliveries.require_kept(broadcast, home.lanes.agenda.now())
         home.lanes.report(broadcast.id, job.telegram_id, job_id)
         return
     if message_id is not None and message_id != broadcast.card_message_id:

@@ -17,9 +17,9 @@ import structlog
 from telegram.error import TelegramError
 
 from ballast.messages import Message
-from dbcore import broadcast_deliveries, broadcasts
-from dbcore.broadcast_deliveries import DELETABLE_HOURS, Arrived
-from dbcore.broadcasts import BroadcastRefused
+from dbcore.broadcasts import broadcasts, deliveries
+from dbcore.broadcasts.broadcasts import BroadcastRefused
+from dbcore.broadcasts.deliveries import DELETABLE_HOURS, Arrived
 from workers.broadcasts.admin_turn import NO_BOT_SECONDS
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.post import may_be_delivered
@@ -78,7 +78,7 @@ class Erasing:
         except NotNow as not_now:
             put_off_by = not_now
         await asyncio.to_thread(
-            broadcast_deliveries.forget_messages, self.home.engine, self.job.broadcast_id, self.erased
+            deliveries.forget_messages, self.home.engine, self.job.broadcast_id, self.erased
         )
         if put_off_by is not None:
             raise put_off_by
@@ -152,9 +152,7 @@ class Erasing:
         return None
 
     async def _told(self) -> list[Message]:
-        left = await asyncio.to_thread(
-            broadcast_deliveries.count_messages, self.home.engine, self.job.broadcast_id
-        )
+        left = await asyncio.to_thread(deliveries.count_messages, self.home.engine, self.job.broadcast_id)
         text = f"Broadcast {self.job.broadcast_id} is deleted from {counted(self.job.found - left, 'chat', 'chats')}."
         if left:
             text += (
@@ -172,15 +170,13 @@ def begin(home: Broadcaster, broadcast_id: int, chat_id: int, order: str) -> Non
     broadcast = broadcasts.require_progress(home.engine, broadcast_id)
     if not broadcast.status.is_over:
         raise BroadcastRefused(f"broadcast {broadcast_id} is {broadcast.status}: cancel it first")
-    broadcast_deliveries.require_kept(broadcast, home.lanes.agenda.now())
-    found = broadcast_deliveries.count_messages(home.engine, broadcast_id)
+    deliveries.require_kept(broadcast, home.lanes.agenda.now())
+    found = deliveries.count_messages(home.engine, broadcast_id)
     if not found:
         raise BroadcastRefused(f"of broadcast {broadcast_id} there is nothing left to delete")
     home.lanes.erase(EraseChunk(broadcast_id=broadcast_id, chat_id=chat_id, found=found), order)
 
 
 def take_chunk(home: Broadcaster, job: EraseChunk, job_id: str) -> Erasing:
-    people = broadcast_deliveries.arrived(
-        home.engine, job.broadcast_id, after_user_id=job.after_user_id, limit=CHUNK
-    )
+    people = deliveries.arrived(home.engine, job.broadcast_id, after_user_id=job.after_user_id, limit=CHUNK)
     return Erasing(home, job, job_id, deque(people))

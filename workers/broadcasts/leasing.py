@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import structlog
 
-from dbcore import broadcast_leases, broadcasts
-from dbcore.broadcast_leases import DeliveryStatus, Result
-from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
-from dbcore.fleet.store import SATURATED_SECONDS
+from dbcore.breaker.store import SATURATED_SECONDS
+from dbcore.broadcasts import broadcasts, leases
+from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts.leases import DeliveryStatus, Result
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
@@ -35,7 +35,7 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
         _settle(home, broadcast.id, due)
     holder = new_holder()
     number, before = home.record.begin(job_id, holder)
-    lease = broadcast_leases.lease(home.engine, broadcast.id, number, run=job.run, limit=limit)
+    lease = leases.lease(home.engine, broadcast.id, number, run=job.run, limit=limit)
     if lease.recipients:
         return Chunk(home, broadcast, job, lease, holder, before, rests=rests)
     home.record.forget(number, holder)
@@ -62,14 +62,14 @@ def _settle(home: Broadcaster, broadcast_id: int, number: int) -> None:
     """
     holder = new_holder()
     before = home.record.take_over(number, holder)
-    lease = broadcast_leases.lease(home.engine, broadcast_id, number, run=None, limit=0)
+    lease = leases.lease(home.engine, broadcast_id, number, run=None, limit=0)
     if before is not None and not home.record.holds(number, holder):
         return  # whoever took it over may have sent since, and settles it
     known = settled(lease, before)
     results = [
         known.get(each.user_id, Result(each.user_id, DeliveryStatus.PENDING)) for each in lease.recipients
     ]
-    recorded = broadcast_leases.record(home.engine, broadcast_id, lease, results).recorded
+    recorded = leases.record(home.engine, broadcast_id, lease, results).recorded
     if recorded:
         home.record.count(results)
     if recorded == len(

@@ -11,10 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dbcore import broadcasts, keys
+from dbcore import keys
 from dbcore.admin_actions import Order
-from dbcore.broadcasts import AudienceTooLarge, Begun, Broadcast, BroadcastRefused, BroadcastStatus, Progress
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import (
+    AudienceTooLarge,
+    Begun,
+    Broadcast,
+    BroadcastRefused,
+    BroadcastStatus,
+    Progress,
+)
+from dbcore.guard.engine import GuardedEngine
 from workers.broadcasts.cost import messages_for, refuse_paid_album, stars_for
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
 from workers.broadcasts.quiet_hours import quiet_until

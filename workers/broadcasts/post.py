@@ -11,7 +11,7 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity, 
 from telegram.constants import ParseMode
 from telegram.error import BadRequest, NetworkError, TelegramError
 
-from dbcore.broadcast_leases import DeliveryStatus, Mark, Recipient, Result
+from dbcore.broadcasts.leases import DeliveryStatus, Mark, Recipient, Result
 from workers.telegram.transport import NeverSent
 from workers.telegram.verdicts import Meaning, Verdict, judge
 

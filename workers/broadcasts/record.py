@@ -26,7 +26,7 @@ from typing import cast
 import redis
 import structlog
 
-from dbcore.broadcast_leases import DeliveryStatus, Mark, Result
+from dbcore.broadcasts.leases import DeliveryStatus, Mark, Result
 from workers import totals
 
 log = structlog.get_logger(__name__)

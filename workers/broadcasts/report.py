@@ -18,9 +18,9 @@ from telegram import InputFile
 from telegram.error import TelegramError
 
 from ballast.messages import Message
-from dbcore import broadcast_deliveries, broadcasts
-from dbcore.broadcasts import Broadcast, BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts, deliveries
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
+from dbcore.guard.engine import GuardedEngine
 from dbcore.text import csv_cell, one_line
 from workers.broadcasts.admin_turn import await_turn, put_off
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
@@ -125,7 +125,7 @@ def write(
     with _as_text(file) as text:
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
-        while rows := broadcast_deliveries.page(engine, broadcast_id, after_user_id=after, limit=page_rows):
+        while rows := deliveries.page(engine, broadcast_id, after_user_id=after, limit=page_rows):
             writer.writerows(
                 (row.telegram_id, row.status, csv_cell(row.error or ""), row.sent_at or "") for row in rows
             )

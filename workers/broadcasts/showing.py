@@ -16,8 +16,8 @@ import redis
 import structlog
 
 from ballast.messages import Message
-from dbcore import broadcasts
-from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
 from workers.broadcasts import card
 from workers.broadcasts.admin_turn import await_turn, put_off

@@ -25,8 +25,8 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     claimed       hash   queue -> the highest number that was claimed
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
 
-and beside them the last balances known (dbcore/known_balances.py), the last answers (workers/last_answers.py), and the
-totals of totals.py.
+and beside them the last balances known (dbcore/ledger/balance_cache.py), the last answers
+(workers/last_answers.py), and the totals of totals.py.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ import redis
 from pydantic import ValidationError
 
 from ballast.batch import BATCH_MAX
-from dbcore.fleet import FleetView
-from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
+from dbcore.breaker import FleetView
+from dbcore.ledger.balance_cache import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
 from workers import totals

@@ -23,13 +23,14 @@ from ballast.messages import Button as Shown
 from ballast.messages import Message
 from ballast.registered import Handler
 from ballast.replies import BuiltInAnswer, Reply
-from dbcore import keys, outbox, users
+from dbcore import keys, outbox
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
 from dbcore.last_known import LAST_KNOWN
+from dbcore.ledger import users
+from dbcore.ledger.users import Profile
 from dbcore.redis_client import redis_time
-from dbcore.users import Profile
 from workers import built_in_answers, handlers, process
 from workers.app_buttons import AppButtons, PressedJob
 from workers.app_questions import JobDialogue, dialogue_of

@@ -9,10 +9,11 @@ from typing import Any
 
 import structlog
 
-from dbcore import admin_actions, broadcasts, failed_operations
-from dbcore.broadcasts import BroadcastStatus, Progress
+from dbcore import admin_actions, failed_operations
+from dbcore.breaker.compute_usage import awake_time
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
-from dbcore.fleet.awake import awake_time
 from dbcore.redis_client import redis_time
 from dbcore.text import one_line
 from workers import board, process, totals

@@ -10,10 +10,11 @@ from typing import TypeVar
 import structlog
 
 from ballast.messages import Message
-from dbcore import broadcasts, users
-from dbcore.broadcasts import BroadcastRefused
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.ledger import users
 from workers import process, texts
 from workers.broadcasts import card, drafting, erasing
 from workers.broadcasts.albums import Albums

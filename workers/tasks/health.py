@@ -11,11 +11,11 @@ import redis
 import structlog
 from psycopg2.errors import UndefinedTable
 
-from dbcore import broadcast_deliveries, failed_operations, outbox, probes
+from dbcore import failed_operations, jobs_waiting, outbox, probes
+from dbcore.broadcasts import deliveries
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.fleet import jobs_waiting
 from dbcore.guard import effects
 from dbcore.redis_client import redis_time
 from workers import probe_record, process
@@ -90,7 +90,7 @@ def _tend(worker: process.WorkerProcess) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
         worker.broadcaster.orders.recall()
-        if forgotten := broadcast_deliveries.forget_old(worker.engine):
+        if forgotten := deliveries.forget_old(worker.engine):
             log.info("deliveries_forgotten", recipients=forgotten)
         days = worker.settings.effects_keep_days
         if days is not None and (pruned := effects.prune(worker.engine, days=days)):

@@ -8,8 +8,8 @@ import json
 import structlog
 
 from ballast.messages import Message
-from dbcore import payments
-from dbcore.payments import PaymentEvent, PaymentKind, Recorded
+from dbcore.ledger import payments
+from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
 from workers import payment_texts, process
 from workers.alarms import bell
 from workers.execution import Work

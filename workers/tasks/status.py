@@ -8,7 +8,7 @@ from __future__ import annotations
 from ballast.messages import Message
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE, Order
-from dbcore.broadcasts import BroadcastRefused
+from dbcore.broadcasts.broadcasts import BroadcastRefused
 from workers import action_record, dead_letters, process, status_report
 from workers.dead_letters import DeadLetterRefused
 from workers.execution import Work

@@ -7,11 +7,11 @@ import json
 import re
 from typing import cast
 
-from dbcore import ledger, pending_adjustments, pending_transfers
-from dbcore.engine import GuardedEngine
-from dbcore.known_balances import KnownBalances
-from dbcore.pending_adjustments import Limits
-from dbcore.users import Profile, UserRef
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, pending_adjustments, pending_transfers
+from dbcore.ledger.balance_cache import KnownBalances
+from dbcore.ledger.pending_adjustments import Limits
+from dbcore.ledger.users import Profile, UserRef
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
