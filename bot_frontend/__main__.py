@@ -61,7 +61,7 @@ async def serve(settings: Settings) -> None:
         Albums(client),
         lambda: monitor.latest.database_is_away,
         lambda: identity.username,
-        lambda: monitor.latest.fleet is not None and monitor.latest.fleet.admits_only_reads,
+        lambda: monitor.latest.fleet is not None and monitor.latest.fleet.is_read_only,
         lambda: monitor.latest.fleet is not None and monitor.latest.fleet.paused,
         lambda: monitor.latest.redis,
         lambda: ownership.claim(client, settings),

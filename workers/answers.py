@@ -19,7 +19,7 @@ import structlog
 from ballast.messages import Message, from_json, to_json
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import pending_adjustments, pending_transfers, users
-from dbcore.ledger.balance_cache import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from workers.failures import record_failure
 from workers.inbox import Answered, Claim
 from workers.jobs import TOLD_TO_WAIT, AskAdjustment, CreateTransfer, Envelope
@@ -77,7 +77,7 @@ class Answer:
     """
 
     messages: list[Message]
-    balances: tuple[SeenBalance, ...] = ()
+    balances: tuple[BalanceSnapshot, ...] = ()
 
     @classmethod
     def kept(cls, reply: str) -> Answer:

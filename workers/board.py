@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from dbcore.breaker import read_breaker
-from dbcore.breaker.compute_usage import AwakeTime
+from dbcore.breaker.compute_usage import ComputeUsage
 from workers.jobs import DATABASE_KINDS
 from workers.totals import name_of
 
@@ -48,7 +48,7 @@ def keep(client: redis.Redis, board: dict[str, Any]) -> None:
     client.set(_KEY, json.dumps(board, default=str))
 
 
-def is_due(client: redis.Redis, *, now: float, work: int, awake: AwakeTime | None) -> bool:
+def is_due(client: redis.Redis, *, now: float, work: int, awake: ComputeUsage | None) -> bool:
     """Whether it is not fresh, and the database may be asked.
 
     now -- by Redis's clock. work -- as `work_done` says.
@@ -58,7 +58,7 @@ def is_due(client: redis.Redis, *, now: float, work: int, awake: AwakeTime | Non
     last = read(client)
     if last is not None and now - last["at"] < FRESH_SECONDS:
         return False
-    if read_breaker(client).admits_nothing:
+    if read_breaker(client).is_open:
         return False
     if awake is None:
         return True

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dbcore import failed_operations
-from dbcore.admin_actions import Order
+from dbcore.admin_actions import AdminAction
 from dbcore.failed_operations import FailedOperation
 from dbcore.guard.engine import GuardedEngine
 from workers.inbox import Acceptance, Inbox, Publisher
@@ -28,7 +28,9 @@ def described(engine: GuardedEngine, reference: str) -> dict[str, Any]:
     return {**asdict(letter), "created_at": letter.created_at.isoformat()}
 
 
-def retry(engine: GuardedEngine, inbox: Inbox, publisher: Publisher, reference: str, order: Order) -> None:
+def retry(
+    engine: GuardedEngine, inbox: Inbox, publisher: Publisher, reference: str, order: AdminAction
+) -> None:
     """Queue the job again, under its own id and so its own idempotency key.
 
     On record first, closed after: should this end in between, the job is done and the letter still open, and a
@@ -51,7 +53,7 @@ def retry(engine: GuardedEngine, inbox: Inbox, publisher: Publisher, reference: 
         publisher.publish(receipt.ticket)
 
 
-def discard(engine: GuardedEngine, reference: str, order: Order) -> None:
+def discard(engine: GuardedEngine, reference: str, order: AdminAction) -> None:
     """Close it without doing it."""
     if not failed_operations.resolve(engine, _open(engine, reference), "discarded", order):
         raise DeadLetterRefused(f"{reference} failed again just now; look at it once more")

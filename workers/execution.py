@@ -38,7 +38,7 @@ from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger.balance_cache import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.outcomes import Outcome
 from dbcore.settings import Settings
 from workers import handlers, process
@@ -132,14 +132,14 @@ class Work(Generic[J]):
     engine: GuardedEngine
     settings: Settings
     awaits_notice: Callable[[str], bool]
-    balances: list[SeenBalance] = field(default_factory=list)
+    balances: list[BalanceSnapshot] = field(default_factory=list)
     """What the job saw of balances: the last known ones while the database is unavailable."""
     outcomes: list[Outcome] = field(default_factory=list)
     """What became of money."""
 
     def note_read(self, telegram_id: int, balance: int, version: int) -> None:
         """Somebody's balance was read."""
-        self.balances.append(SeenBalance(telegram_id, self.settings.currency, balance, version))
+        self.balances.append(BalanceSnapshot(telegram_id, self.settings.currency, balance, version))
 
     def note(self, outcome: Outcome) -> None:
         """What became of money, and the balances of those whom it concerns."""

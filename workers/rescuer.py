@@ -98,9 +98,9 @@ class Rescuer:
         # Held back until it closes: published now they would only be given back, over and over.
         view = self._state_reader.read()
         shut: Sequence[str] = ()
-        if view.admits_nothing:
+        if view.is_open:
             shut = DATABASE_QUEUES
-        elif view.admits_only_reads:
+        elif view.is_read_only:
             shut = WRITING_KINDS
         on_record = self._inbox.size()
         # What is shut holds jobs back, and they are to go on as soon as it no longer is.
@@ -170,7 +170,7 @@ class Rescuer:
                 if waits:
                     waited_since.append(waiting.taken_at)
             if waited_since:
-                is_on = view.admits_nothing or view.admits_only_reads
+                is_on = view.is_open or view.is_read_only
                 outages.note_waiting(self._redis, len(waited_since), min(waited_since), is_on=is_on)
 
     def _heed(self, envelope: Envelope, *, paused: bool) -> bool:

@@ -57,7 +57,7 @@ class Watch:
 
     def look(self) -> None:
         try:
-            self.shut = self._state_reader.read().admits_nothing
+            self.shut = self._state_reader.read().is_open
         except redis.RedisError as error:
             log.debug("valve_without_redis", error=type(error).__name__)
         except Exception:  # the edge of a thread: without it the valve would stay as it is for ever

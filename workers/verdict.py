@@ -241,7 +241,7 @@ def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
         return "The last probe of the database failed."
     if breaker.paused:
         return f"Paused by {breaker.paused_by or 'an operator'}."
-    return "The database can only be read." if breaker.admits_only_reads else "The database is away."
+    return "The database can only be read." if breaker.is_read_only else "The database is away."
 
 
 def database_state(

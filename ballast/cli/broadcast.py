@@ -86,7 +86,7 @@ def list_(*, as_json: bool) -> None:
 
     engine, _ = open_database()
     if as_json:
-        print_json([asdict(found) for found in broadcasts.listed(engine, command.LISTED_MAX)])
+        print_json([asdict(found) for found in broadcasts.list_recent(engine, command.LISTED_MAX)])
         return
     for line in command.listed(engine):
         click.echo(line)

@@ -112,7 +112,7 @@ def breaker(*, word: str | None, as_json: bool) -> None:
     # Without a look for misspelt options: it would need the apps, and the breaker can be set if one cannot be imported.
     with connect_redis(load_options(Settings)) as client:
         if word is not None:
-            override.tell(client, word, override.user_here())
+            override.set_override(client, word, override.user_here())
         if as_json:
             print_json(override.described(client))
         else:

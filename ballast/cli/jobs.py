@@ -107,12 +107,12 @@ def retry(*, reference: str) -> None:
     """Queue a failed job again. Under its own ID, so what took effect does not do so twice."""
     from dbcore.redis_client import connect_redis
     from workers import dead_letters
-    from workers.broadcasts.command import order_here
+    from workers.broadcasts.command import action_here
     from workers.inbox import Inbox, Publisher
 
     engine, settings = open_database()
     client = connect_redis(settings)
-    order = order_here("dead_letter.retry", reference)
+    order = action_here("dead_letter.retry", reference)
     dead_letters.retry(engine, Inbox(client), Publisher(client), reference, order)
     click.echo(f"{reference} is queued again")
 
@@ -137,8 +137,8 @@ def run(*, name: str) -> None:
 def discard(*, reference: str) -> None:
     """Close a failed job without doing it."""
     from workers import dead_letters
-    from workers.broadcasts.command import order_here
+    from workers.broadcasts.command import action_here
 
     engine, _ = open_database()
-    dead_letters.discard(engine, reference, order_here("dead_letter.discard", reference))
+    dead_letters.discard(engine, reference, action_here("dead_letter.discard", reference))
     click.echo(f"{reference} is discarded")

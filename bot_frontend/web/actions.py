@@ -68,7 +68,7 @@ class Actions:
         if kind != "breaker":
             self._have_it_done(order, QUEUED)
             return _told(order.action, QUEUED)
-        override.tell(self._redis, word, order.actor)
+        override.set_override(self._redis, word, order.actor)
         try:
             self._have_it_done(order, DONE)
         except NoRoom:

@@ -15,7 +15,7 @@ from bot_frontend.reception import Reception
 from bot_frontend.web.look import FRESH_SECONDS, NOT_LOOKED_YET, Look
 from bot_frontend.web.throughput import LastMinute
 from dbcore.breaker import CachedStateReader, FleetStore, outages
-from dbcore.breaker.compute_usage import awake_time
+from dbcore.breaker.compute_usage import compute_usage
 from dbcore.breaker.connection_budget import read_connections
 from dbcore.breaker.store import read_state
 from dbcore.breaker.view import view_of
@@ -72,7 +72,7 @@ class Monitor:
         self._watched_at = self._asked_at = self._probes_at = float("-inf")
         self._last_minute = LastMinute()
         self._inbox = Inbox(client)
-        self._awake = awake_time(client, settings)
+        self._awake = compute_usage(client, settings)
         self._fleet = FleetStore(client)
         self._agenda = Agenda(client)
         self._pace = pace_of(settings)
@@ -127,7 +127,7 @@ class Monitor:
             return
         if look.redis_error or "health" not in look.attended_queues:
             return
-        if look.fleet is None or look.fleet.admits_nothing:
+        if look.fleet is None or look.fleet.is_open:
             return
         age = float("inf") if look.board is None else look.by_redis_clock(time.time()) - look.board["at"]
         if age > since_asked and since_asked < BOARD_WAITS_SECONDS:

@@ -34,7 +34,7 @@ redis.call('EXPIRE', KEYS[1], kept)
 """
 
 
-class AwakeTime:
+class ComputeUsage:
     """Raises redis.RedisError."""
 
     def __init__(
@@ -78,8 +78,8 @@ class AwakeTime:
         return f"ballast:awake:{int(period(now, self._day)[0])}"
 
 
-def awake_time(client: redis.Redis, settings: Settings) -> AwakeTime:
-    return AwakeTime(
+def compute_usage(client: redis.Redis, settings: Settings) -> ComputeUsage:
+    return ComputeUsage(
         client,
         sleeps_after_seconds=settings.quota_sleeps_after_seconds,
         renews_on_day=settings.quota_renews_on_day,

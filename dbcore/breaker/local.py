@@ -1,6 +1,6 @@
 """The breaker: decides whether a call may try the database at all. Does no I/O, and its clock is injected.
 
-    closed ──failure or slow-call rate, or one definite failure──▶ open ──interval over──▶ half-open
+    closed ──failure or slow-call rate, or one trips_at_once failure──▶ open ──interval over──▶ half-open
        ▲                                                             ▲                        │
        └────────────────── enough probes in a row succeed ───────────┴──── one probe fails ───┘
 
@@ -21,8 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dbcore.breaker.rules import (
-    DEFINITE,
     REASONS,
+    TRIPS_AT_ONCE,
     BreakerLimits,
     BreakerReason,
     BreakerState,
@@ -38,10 +38,10 @@ __all__ = [
     "BreakerSnapshot",
     "BreakerState",
     "Call",
-    "FleetOrder",
     "Interval",
     "Permit",
     "Refusal",
+    "RemoteState",
     "Transition",
 ]
 
@@ -78,7 +78,7 @@ class Call:
 
     failed -- it got no answer. slow -- it took too long, answered or not: such a call counts as slow alone.
     reason -- what a failed or slow call speaks for; None for one that went well.
-    definite -- it leaves no doubt, and speaks for a server that all share.
+    trips_at_once -- it leaves no doubt, and speaks for a server that all share.
     stuck -- it has not ended yet, though it takes longer than the slowest should.
     """
 
@@ -86,23 +86,23 @@ class Call:
     failed: bool
     slow: bool
     reason: BreakerReason | None
-    definite: bool
+    trips_at_once: bool
     stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class FleetOrder:
+class RemoteState:
     """What the fleet's breaker is, as one of its processes must know it.
 
     epoch -- grows with every change of state; calls of an earlier one are history.
-    told_at -- when an operator last said a word, by whatever clock: only whether it is another one counts. 0: never.
+    overridden_at -- when an operator last overrode it, by whatever clock: only a change of it counts. 0: never.
     """
 
     epoch: int
     state: BreakerState
     reason: BreakerReason | None
     retry_after_seconds: float
-    told_at: float
+    overridden_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +171,14 @@ class Breaker:
             maxlen=self.limits.window_calls
         )
         self._fleet_epoch = 0
-        self._told_at: float | None = None  # None: nothing was heard of the fleet yet
+        self._overridden_at: float | None = None  # None: nothing was heard of the fleet yet
         self.epoch_began = float("-inf")
         """When the fleet's last change of state was heard here."""
         self._following = False
         self._fleet_retry_at = 0.0
 
     def admit(self, writes: bool) -> Permit | Refusal:
-        """May this call try? Whoever gets a permit reports back by `succeeded`, `failed` or `withdrawn`."""
+        """May this call try? Whoever gets a permit reports back by `succeeded`, `failed` or `release`."""
         # The hot paths take no lock: what they read may be of a moment ago, as any answer is when it is used.
         permit = self.free_permit
         if permit is not None:
@@ -233,23 +233,25 @@ class Breaker:
         if transition is not None:
             self._tell(transition)
 
-    def failed(self, permit: Permit, kind: FailureKind, *, definite: bool = False) -> None:
+    def failed(self, permit: Permit, kind: FailureKind, *, trips_at_once: bool = False) -> None:
         """The database failed by one of the kinds in REASONS.
 
-        definite -- one is enough to open.
+        trips_at_once -- one is enough to open.
         """
         with self._lock:
-            transition = self._record(permit, kind, failure=True, definite=definite or kind in DEFINITE)
+            transition = self._record(
+                permit, kind, failure=True, trips_at_once=trips_at_once or kind in TRIPS_AT_ONCE
+            )
         self._tell(transition)
 
-    def withdrawn(self, permit: Permit) -> None:
+    def release(self, permit: Permit) -> None:
         """The call ended without telling anything about the database."""
         if permit.lease is not None:
             with self._lock:
                 self._leases.pop(permit.lease, None)
 
     def _record(
-        self, permit: Permit, kind: FailureKind | None, *, failure: bool, definite: bool = False
+        self, permit: Permit, kind: FailureKind | None, *, failure: bool, trips_at_once: bool = False
     ) -> Transition | None:
         if permit.epoch != self._permit.epoch:
             return None
@@ -260,7 +262,9 @@ class Breaker:
         ):
             return None
         slow = kind is FailureKind.SLOW
-        self._calls.append((now, failure, slow, None if kind is None else REASONS[kind], kind in DEFINITE))
+        self._calls.append(
+            (now, failure, slow, None if kind is None else REASONS[kind], kind in TRIPS_AT_ONCE)
+        )
         if kind is not None and self.on_failure is not None:
             self.on_failure()
         if self._state is BreakerState.HALF_OPEN:
@@ -275,7 +279,7 @@ class Breaker:
         if kind is None:
             return None
         calls = len(self._window)
-        if definite or (
+        if trips_at_once or (
             calls >= self.limits.minimum_calls
             and (
                 self._failures / calls >= self.limits.failure_rate
@@ -345,12 +349,12 @@ class Breaker:
             now = self._clock()
             oldest = now - self.limits.window_seconds
             return [
-                Call(now - at, failed, slow, reason, definite)
-                for at, failed, slow, reason, definite in self._calls
+                Call(now - at, failed, slow, reason, trips_at_once)
+                for at, failed, slow, reason, trips_at_once in self._calls
                 if at >= oldest
             ]
 
-    def follow(self, order: FleetOrder) -> None:
+    def apply_remote(self, order: RemoteState) -> None:
         """Be what the fleet is. Where the fleet is closed, this process may still be open for reasons of its own, until
         an operator's next word.
 
@@ -360,16 +364,16 @@ class Breaker:
             transition = self._follow(order)
         self._tell(transition)
 
-    def _follow(self, order: FleetOrder) -> Transition | None:
+    def _follow(self, order: RemoteState) -> Transition | None:
         if order.epoch != self._fleet_epoch:
             self._fleet_epoch = order.epoch
             self.epoch_began = self._clock()
             self._gather_successes()
             self._calls.clear()
-        told = self._told_at is not None and order.told_at not in {self._told_at, 0.0}
-        self._told_at = order.told_at
+        overridden = self._overridden_at is not None and order.overridden_at not in {self._overridden_at, 0.0}
+        self._overridden_at = order.overridden_at
         if order.state is BreakerState.CLOSED:
-            if not self._following and (not told or self._state is BreakerState.CLOSED):
+            if not self._following and (not overridden or self._state is BreakerState.CLOSED):
                 return None
             self._following = False
             return self._become(BreakerState.CLOSED, None)
@@ -384,7 +388,7 @@ class Breaker:
             return None
         return self._become(BreakerState.OPEN, order.reason, order.retry_after_seconds)
 
-    def go_alone(self) -> None:
+    def detach(self) -> None:
         """The fleet cannot be asked: go on by our own calls. An operator's word stands until another is heard."""
         with self._lock:
             if self._following and self._state is BreakerState.OPEN:

@@ -61,22 +61,22 @@ class Outage:
 
 def ongoing(fleet: FleetState) -> Outage | None:
     """The one that is on, without what its waiting jobs say; None where calls are let through."""
-    if not fleet.shut_since:
+    if not fleet.open_since:
         return None
     paused = fleet.state is BreakerState.FORCED_OPEN
     return Outage(
-        id=f"{fleet.shut_since:.6f}",
-        began_at=fleet.shut_since,
+        id=f"{fleet.open_since:.6f}",
+        began_at=fleet.open_since,
         ended_at=None,
-        reason=None if paused else fleet.shut_reason or fleet.reason,
-        paused_by=(fleet.told_by or None) if paused else None,
+        reason=None if paused else fleet.open_reason or fleet.reason,
+        paused_by=(fleet.overridden_by or None) if paused else None,
     )
 
 
 def ended_by(before: FleetState, after: FleetState) -> Outage | None:
     """The outage that this transition ends. A pause that follows an outage is a row of its own."""
     outage = ongoing(before)
-    if outage is None or after.shut_since == before.shut_since:
+    if outage is None or after.open_since == before.open_since:
         return None
     return replace(outage, ended_at=max(after.since, outage.began_at))
 

@@ -21,7 +21,7 @@ from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
 
-WORDS: Mapping[str, BreakerState] = {
+OVERRIDES: Mapping[str, BreakerState] = {
     "open": BreakerState.FORCED_OPEN,
     "close": BreakerState.DISABLED,
     "auto": BreakerState.CLOSED,
@@ -29,7 +29,7 @@ WORDS: Mapping[str, BreakerState] = {
 """`close` holds it closed whatever happens, which is resilience4j's disabled; `auto` gives it back to the calls."""
 
 
-def tell(client: redis.Redis, word: str, actor: str) -> None:
+def set_override(client: redis.Redis, word: str, actor: str) -> None:
     """It stands until the next word, across restarts of everything. Processes hear it within about a second. A state
     that cannot be read gives way to it.
 
@@ -37,15 +37,15 @@ def tell(client: redis.Redis, word: str, actor: str) -> None:
     """
     store, by = FleetStore(client), f"{actor} (operator)"
 
-    def told(fleet: FleetState, now: float) -> FleetState:
-        return fleet.told(WORDS[word], now=now, by=actor.removeprefix("web:"))
+    def overridden(fleet: FleetState, now: float) -> FleetState:
+        return fleet.overridden(OVERRIDES[word], now=now, by=actor.removeprefix("web:"))
 
     try:
-        store.change(told, by)
+        store.change(overridden, by)
     except StateUnreadable as error:
         log.warning("fleet_state_replaced", was=str(error))
         store.forget_state()
-        store.change(told, by)
+        store.change(overridden, by)
 
 
 def describe(client: redis.Redis) -> str:

@@ -55,7 +55,7 @@ KINDS: Mapping[BreakerReason | None, FailureKind] = {
 }
 """What a call is told that was refused for this reason."""
 
-DEFINITE = frozenset({FailureKind.QUOTA, FailureKind.STORAGE})
+TRIPS_AT_ONCE = frozenset({FailureKind.QUOTA, FailureKind.STORAGE})
 """One of these is enough: the server said in so many words that the next call will fare no better."""
 
 

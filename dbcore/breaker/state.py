@@ -12,14 +12,14 @@ the one kept (compare and set), so of two processes that decide at once one deci
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from dbcore.breaker.local import Call, FleetOrder
+from dbcore.breaker.local import Call, RemoteState
 from dbcore.breaker.rules import BreakerLimits, BreakerReason, BreakerState
 
 RECENT_SECONDS = 2.0
@@ -39,7 +39,7 @@ and fails under work would otherwise be tried at the shortest interval for ever.
 """
 
 _PROBED = frozenset({BreakerState.OPEN, BreakerState.HALF_OPEN})
-SHUT = _PROBED | {BreakerState.FORCED_OPEN}
+BLOCKING_STATES = _PROBED | {BreakerState.FORCED_OPEN}
 """Those in which no call is let through, but as a probe."""
 
 _HALF_OPEN_RETRY_AFTER_SECONDS = 0.2
@@ -61,14 +61,14 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class FleetState:
-    """All times are seconds since 1970 on Redis's clock.
+    """All times are seconds since 1970 on Redis's clock. The aliases are the names in Redis, which all releases share.
 
     version -- grows with every step; epoch -- only with those that change `state` or `reason`.
     since -- when it became so; a probe that fails makes it open anew.
-    shut_since -- when calls were last let through; 0 while they are.
+    open_since -- when calls were last let through; 0 while they are.
     openings -- in a row, without having been closed for long in between.
-    told_at, told_by -- when an operator last said a word, and who; 0: never.
-    shut_reason -- the first one since calls were last let through.
+    overridden_at, overridden_by -- when an operator last overrode it, and who; 0: never.
+    open_reason -- the first one since calls were last let through.
     """
 
     version: int = 0
@@ -76,17 +76,17 @@ class FleetState:
     state: BreakerState = BreakerState.CLOSED
     reason: BreakerReason | None = None
     since: float = 0.0
-    shut_since: float = 0.0
+    open_since: Annotated[float, Field(alias="shut_since")] = 0.0
     until: float = 0.0
     openings: int = 0
     probes_succeeded: int = 0
     leases: tuple[Lease, ...] = ()
-    told_at: float = 0.0
-    told_by: str = ""
-    shut_reason: BreakerReason | None = None
+    overridden_at: Annotated[float, Field(alias="told_at")] = 0.0
+    overridden_by: Annotated[str, Field(alias="told_by")] = ""
+    open_reason: Annotated[BreakerReason | None, Field(alias="shut_reason")] = None
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        return _STATE.dump_json(self, by_alias=True).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> FleetState:
@@ -108,11 +108,13 @@ class FleetState:
                 return _FORCED_RETRY_AFTER_SECONDS
         return 0.0
 
-    def order(self, now: float) -> FleetOrder:
+    def order(self, now: float) -> RemoteState:
         """What each process of the fleet is to be."""
-        return FleetOrder(self.epoch, self.state, self.reason, self.retry_after_seconds(now), self.told_at)
+        return RemoteState(
+            self.epoch, self.state, self.reason, self.retry_after_seconds(now), self.overridden_at
+        )
 
-    def judged(
+    def evaluated(
         self, calls: Iterable[Call], *, now: float, limits: BreakerLimits, jitter: float
     ) -> FleetState:
         """Opened where the fleet's calls say so, else as it was.
@@ -124,7 +126,7 @@ class FleetState:
         reason = failing(calls, limits)
         return self if reason is None else self._opened(reason, now, limits, jitter)
 
-    def leased(self, lease_id: str, process: str, *, now: float, limits: BreakerLimits) -> FleetState:
+    def with_lease(self, lease_id: str, process: str, *, now: float, limits: BreakerLimits) -> FleetState:
         """With one more lease where it is time to probe and a place is free, else as it was."""
         if self.state is BreakerState.OPEN and now >= self.until:
             return self._become(
@@ -137,7 +139,7 @@ class FleetState:
             return self
         return replace(self, version=self.version + 1, leases=(*live, _lease(lease_id, process, now)))
 
-    def answered(
+    def with_probe_result(
         self,
         lease_id: str,
         failure: BreakerReason | None,
@@ -159,12 +161,12 @@ class FleetState:
         rest = tuple(lease for lease in self.leases if lease.id != lease_id)
         return replace(self, version=self.version + 1, leases=rest, probes_succeeded=succeeded)
 
-    def told(self, state: BreakerState, *, now: float, by: str = "") -> FleetState:
+    def overridden(self, state: BreakerState, *, now: float, by: str = "") -> FleetState:
         """By an operator's word: FORCED_OPEN, DISABLED, or CLOSED for as the calls will have it.
 
         by -- whose word it is.
         """
-        return replace(self._become(state, None, now), told_at=now, told_by=by)
+        return replace(self._become(state, None, now), overridden_at=now, overridden_by=by)
 
     def _opened(self, reason: BreakerReason, now: float, limits: BreakerLimits, jitter: float) -> FleetState:
         steady = self.state is BreakerState.CLOSED and now - self.since >= STEADY_SECONDS
@@ -191,26 +193,26 @@ class FleetState:
         leases: tuple[Lease, ...] = (),
     ) -> FleetState:
         kept = state in _PROBED
-        shut_since = self._shut_since(state, now)
+        open_since = self._shut_since(state, now)
         return FleetState(
             version=self.version + 1,
             epoch=self.epoch + 1,
             state=state,
             reason=reason,
             since=now,
-            shut_since=shut_since,
+            open_since=open_since,
             until=until if until is not None else (self.until if kept else 0.0),
             openings=openings if openings is not None else (self.openings if kept else 0),
             leases=leases,
-            told_at=self.told_at,
-            told_by=self.told_by,
-            shut_reason=reason if shut_since == now else self.shut_reason if shut_since else None,
+            overridden_at=self.overridden_at,
+            overridden_by=self.overridden_by,
+            open_reason=reason if open_since == now else self.open_reason if open_since else None,
         )
 
     def _shut_since(self, state: BreakerState, now: float) -> float:
-        if state not in SHUT:
+        if state not in BLOCKING_STATES:
             return 0.0
-        return (self.shut_since or now) if state in _PROBED and self.state in _PROBED else now
+        return (self.open_since or now) if state in _PROBED and self.state in _PROBED else now
 
 
 _STATE = TypeAdapter(FleetState)
@@ -223,8 +225,8 @@ def _lease(lease_id: str, process: str, now: float) -> Lease:
 def failing(calls: Iterable[Call], limits: BreakerLimits) -> BreakerReason | None:
     """What the fleet's calls say: why it must open, or None.
 
-    All recent calls count, and of the older ones as many of the youngest as fill the window up. One definite failure
-    is enough, and so are calls that hang while none is answered.
+    All recent calls count, and of the older ones as many of the youngest as fill the window up. One failure that trips
+    at once is enough, and so are calls that hang while none is answered.
     """
     calls = list(calls)
     stuck = sum(call.stuck for call in calls)
@@ -236,7 +238,7 @@ def failing(calls: Iterable[Call], limits: BreakerLimits) -> BreakerReason | Non
             break
         if call.age_seconds > RECENT_SECONDS and len(window) >= limits.window_calls:
             break
-        if call.definite:
+        if call.trips_at_once:
             return call.reason
         window.append(call)
     reasons = Counter(call.reason for call in window if call.reason is not None)

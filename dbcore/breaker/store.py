@@ -48,12 +48,12 @@ _KEY = "ballast:breaker"
 _EVENTS = f"{_KEY}:events"
 _RECENT = f"{_KEY}:recent"
 _COUNTS = f"{_KEY}:counts"
-_SCRIBE = f"{_KEY}:scribe"
+_EVENT_WRITER = f"{_KEY}:scribe"
 _SATURATED = f"{_KEY}:saturated"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SyncRequest:
     """What a process says of itself.
 
     epoch -- of the state its calls were made in.
@@ -74,7 +74,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SyncResponse:
     """What it hears. `now` is Redis's clock; `calls` are the fleet's, its own among them.
 
     rows_waiting -- whether events or outages are still to be written to their tables.
@@ -125,7 +125,7 @@ class FleetStore:
         self._reserve = script("reserve")
         self._leave = script("leave")
 
-    def exchange(self, report: Report) -> Seen:
+    def sync(self, report: SyncRequest) -> SyncResponse:
         """Say how we are, hear how the fleet is."""
         budget = report.connection_budget
         answer = self._exchange(
@@ -146,7 +146,7 @@ class FleetStore:
             ]
         )
         now, state, retries, granted, rows, saturated, *windows = answer
-        return Seen(
+        return SyncResponse(
             now=float(now),
             fleet=_state_of(state or None),
             retries_granted=int(retries),
@@ -180,7 +180,7 @@ class FleetStore:
                 EVENTS_MAX,
                 RECENT_MAX,
                 "" if ended is None else outages.to_json(ended),
-                int(after.shut_since not in {0.0, before.shut_since}),
+                int(after.open_since not in {0.0, before.open_since}),
                 outages.KEPT_MAX,
                 outages.UNWRITTEN_MAX,
             ]
@@ -225,9 +225,9 @@ class FleetStore:
         found = cast(dict[bytes, bytes], self._redis.hgetall(_COUNTS))
         return {name.decode(): int(count) for name, count in found.items()}
 
-    def become_scribe(self, process: str, seconds: float) -> bool:
+    def acquire_event_writer(self, process: str, seconds: float) -> bool:
         """Whether it is ours to write the waiting transitions down. Two at once would do no harm, only work."""
-        return bool(self._redis.set(_SCRIBE, process, nx=True, px=int(seconds * 1000)))
+        return bool(self._redis.set(_EVENT_WRITER, process, nx=True, px=int(seconds * 1000)))
 
     def oldest_events(self, limit: int) -> dict[bytes, Event]:
         """Transitions that wait to be written down, oldest first, by the lines they are kept as."""
@@ -287,7 +287,7 @@ def _dump_calls(calls: Sequence[Call]) -> str:
             int(call.failed),
             int(call.slow),
             call.reason,
-            int(call.definite),
+            int(call.trips_at_once),
             int(call.stuck),
         )
         for call in calls
@@ -300,14 +300,14 @@ def _load_calls(window: bytes, now: float) -> list[Call]:
     since = max(0.0, now - float(seen))
     return [
         call
-        for age, failed, slow, reason, definite, stuck, count in json.loads(entries)
+        for age, failed, slow, reason, trips_at_once, stuck, count in json.loads(entries)
         for call in [
             Call(
                 age + since,
                 bool(failed),
                 bool(slow),
                 BreakerReason(reason) if reason else None,
-                bool(definite),
+                bool(trips_at_once),
                 bool(stuck),
             )
         ]

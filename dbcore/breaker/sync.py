@@ -25,11 +25,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dbcore import jobs_waiting
 from dbcore.breaker import events, outages
-from dbcore.breaker.compute_usage import AwakeTime
+from dbcore.breaker.compute_usage import ComputeUsage
 from dbcore.breaker.local import Call
 from dbcore.breaker.rules import REASONS, BreakerReason, BreakerState
 from dbcore.breaker.state import RECENT_SECONDS, FleetState
-from dbcore.breaker.store import FleetStore, Report, Seen
+from dbcore.breaker.store import FleetStore, SyncRequest, SyncResponse
 from dbcore.errors import DatabaseAway
 from dbcore.guard.engine import GuardedEngine
 from dbcore.redis_pace import RESPONSIVE, RedisPace
@@ -53,15 +53,15 @@ FAR_SECONDS = 3.0
 STUCK_SECONDS = 2.0
 """A call under way for so long is told of before it ends. Others wait behind it."""
 
-_STUCK = Call(0.0, failed=True, slow=True, reason=BreakerReason.OUTAGE, definite=False, stuck=True)
+_STUCK = Call(0.0, failed=True, slow=True, reason=BreakerReason.OUTAGE, trips_at_once=False, stuck=True)
 
 EVENTS_AT_ONCE = 100
-SCRIBE_SECONDS = 5.0
+EVENT_WRITER_SECONDS = 5.0
 
 T = TypeVar("T")
 
 
-class FleetLink:
+class BreakerSync:
     """One per process that has an engine."""
 
     def __init__(
@@ -72,7 +72,7 @@ class FleetLink:
         *,
         connection_budget: int | None = None,
         connections_wanted: int | None = None,
-        awake: AwakeTime | None = None,
+        awake: ComputeUsage | None = None,
         bulk: bool = False,
         pace: RedisPace = RESPONSIVE,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -134,7 +134,7 @@ class FleetLink:
             raise
 
     @property
-    def hears(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether Redis answered when it last spoke."""
         return self._redis_ok
 
@@ -145,7 +145,7 @@ class FleetLink:
             except Exception:
                 # The thread is all that stands between this process and a fleet's state of hours ago.
                 log.exception("fleet_link_failed")
-                self._engine.breaker.go_alone()
+                self._engine.breaker.detach()
                 pause = QUIET_SECONDS
             if self._wake.wait(pause):
                 self._stopped.wait(SHORTEST_SECONDS)
@@ -154,7 +154,7 @@ class FleetLink:
     def step(self) -> float:
         """Speak with the fleet once, and do what is ours to do. Returns the seconds until the next time."""
         try:
-            seen = self.store.exchange(self._report())
+            seen = self.store.sync(self._report())
             self._redis_returned()
             self._tell_of_jobs()
             self._take_shares(seen)
@@ -168,14 +168,14 @@ class FleetLink:
             return BUSY_SECONDS
         return self._pause(fleet, seen.now)
 
-    def _report(self) -> Report:
+    def _report(self) -> SyncRequest:
         calls = self._engine.breaker.calls() + [_STUCK] * self._engine.stuck_calls(STUCK_SECONDS)
-        return Report(
+        return SyncRequest(
             process=self._process,
             epoch=self._epoch,
             calls=calls,
             look=any(call.reason is not None for call in calls),
-            retries_wanted=self._engine.retries.wanted(),
+            retries_wanted=self._engine.retries.deficit(),
             connections_wanted=self._wanted,
             connections_least=self._least,
             connections_open=self._engine.connections_open,
@@ -188,8 +188,8 @@ class FleetLink:
             ),
         )
 
-    def _take_shares(self, seen: Seen) -> None:
-        self._engine.retries.put(seen.retries_granted)
+    def _take_shares(self, seen: SyncResponse) -> None:
+        self._engine.retries.refill(seen.retries_granted)
         if seen.connections_granted != self._granted:
             log.info("connections_granted", before=self._granted, after=seen.connections_granted)
             self._granted = seen.connections_granted
@@ -197,12 +197,12 @@ class FleetLink:
         if self._bulk and seen.saturated and (dropped := self._engine.drop_idle_connections()):
             log.warning("bulk_connections_dropped", connections=dropped)
 
-    def _advance(self, seen: Seen) -> FleetState:
+    def _advance(self, seen: SyncResponse) -> FleetState:
         """Follow the fleet, having opened it or probed for it where that is ours to do."""
         fleet = seen.fleet
         # Calls that were told under another epoch say nothing about this one.
         if fleet.state is BreakerState.CLOSED and fleet.epoch == self._epoch:
-            opened = fleet.judged(seen.calls, now=seen.now, limits=self._limits, jitter=self._jitter())
+            opened = fleet.evaluated(seen.calls, now=seen.now, limits=self._limits, jitter=self._jitter())
             if opened is not fleet and self.store.commit(fleet, opened, self._process):
                 self._tell(fleet, opened)
                 fleet = opened
@@ -216,7 +216,7 @@ class FleetLink:
         if fleet.state not in {BreakerState.OPEN, BreakerState.HALF_OPEN}:
             return fleet, now
         lease_id = uuid.uuid4().hex
-        leased = fleet.leased(lease_id, self._process, now=now, limits=self._limits)
+        leased = fleet.with_lease(lease_id, self._process, now=now, limits=self._limits)
         if leased is fleet or not self.store.commit(fleet, leased, self._process):
             return fleet, now
         self._tell(fleet, leased)
@@ -228,7 +228,9 @@ class FleetLink:
         def answer(current: FleetState, current_now: float) -> FleetState:
             nonlocal before, after_now
             before, after_now = current, current_now
-            return current.answered(lease_id, failure, now=current_now, limits=self._limits, jitter=jitter)
+            return current.with_probe_result(
+                lease_id, failure, now=current_now, limits=self._limits, jitter=jitter
+            )
 
         after = self.store.change(answer, self._process)
         self._tell(before, after)
@@ -241,7 +243,7 @@ class FleetLink:
 
     def _follow(self, fleet: FleetState, now: float) -> None:
         self._epoch = fleet.epoch
-        self._engine.breaker.follow(fleet.order(now))
+        self._engine.breaker.apply_remote(fleet.order(now))
 
     def _tell(self, before: FleetState, after: FleetState) -> None:
         if after.epoch == before.epoch:
@@ -255,7 +257,7 @@ class FleetLink:
         )
 
     def _write_down(self) -> None:
-        if not self.store.become_scribe(self._process, SCRIBE_SECONDS):
+        if not self.store.acquire_event_writer(self._process, EVENT_WRITER_SECONDS):
             return
         happened = self.store.oldest_events(EVENTS_AT_ONCE)
         if self._is_written("breaker_events", events.write, list(happened.values())):
@@ -300,8 +302,8 @@ class FleetLink:
         if self._redis_ok:
             log.warning("fleet_without_redis", error=type(error).__name__)
         self._redis_ok = False
-        self._engine.breaker.go_alone()
-        self._engine.retries.go_alone()
+        self._engine.breaker.detach()
+        self._engine.retries.detach()
 
     def _redis_returned(self) -> None:
         if not self._redis_ok:

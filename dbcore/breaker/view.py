@@ -9,7 +9,7 @@ import redis
 import structlog
 
 from dbcore.breaker.rules import BreakerReason, BreakerState
-from dbcore.breaker.state import SHUT, FleetState, StateUnreadable
+from dbcore.breaker.state import BLOCKING_STATES, FleetState, StateUnreadable
 from dbcore.breaker.store import read_state, state_now
 
 log = structlog.get_logger(__name__)
@@ -39,14 +39,14 @@ class FleetView:
         return self.state is BreakerState.FORCED_OPEN
 
     @property
-    def admits_nothing(self) -> bool:
+    def is_open(self) -> bool:
         """Whether no job that needs the database can succeed now."""
-        return self.state in SHUT and not self.admits_only_reads
+        return self.state in BLOCKING_STATES and not self.is_read_only
 
     @property
-    def admits_only_reads(self) -> bool:
+    def is_read_only(self) -> bool:
         """Whether the database is full or read-only, and no more than that."""
-        return self.state in SHUT and self.reason is BreakerReason.STORAGE
+        return self.state in BLOCKING_STATES and self.reason is BreakerReason.STORAGE
 
 
 def read_breaker(client: redis.Redis) -> FleetView:
@@ -68,7 +68,9 @@ class CachedStateReader:
         """One command while the breaker is closed. Raises redis.RedisError where Redis cannot be asked."""
         try:
             state = state_now(self._redis)
-            self._last = read_breaker(self._redis) if state.state in SHUT else view_of(state, math.inf)
+            self._last = (
+                read_breaker(self._redis) if state.state in BLOCKING_STATES else view_of(state, math.inf)
+            )
             self._reads = True
         except StateUnreadable as error:
             if self._reads:
@@ -82,9 +84,9 @@ def view_of(fleet: FleetState, now: float) -> FleetView:
     return FleetView(
         state=fleet.state,
         reason=fleet.reason,
-        since=fleet.shut_since or fleet.since,
+        since=fleet.open_since or fleet.since,
         until=fleet.until if fleet.state is BreakerState.OPEN else None,
         retry_after_seconds=fleet.retry_after_seconds(now),
         probers=tuple(lease.process for lease in fleet.leases if lease.until > now),
-        paused_by=(fleet.told_by or None) if fleet.state is BreakerState.FORCED_OPEN else None,
+        paused_by=(fleet.overridden_by or None) if fleet.state is BreakerState.FORCED_OPEN else None,
     )

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import psycopg2
 
 from dbcore import keys
-from dbcore.admin_actions import DONE, Order, booking
+from dbcore.admin_actions import DONE, AdminAction, insert_statement
 from dbcore.guard.engine import GuardedEngine
 from dbcore.text import storable
 
@@ -53,7 +53,7 @@ class BroadcastRefused(Exception):
 
 
 class DraftChanged(BroadcastRefused):
-    """It is not what was agreed to any more. Nothing was begun."""
+    """It is not what was expected any more. Nothing was begun."""
 
     def __init__(self, broadcast_id: int) -> None:
         super().__init__(
@@ -133,7 +133,7 @@ class Broadcast(Progress):
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BroadcastState:
     """How a broadcast stands after it was told to begin or to go on."""
 
     status: BroadcastStatus
@@ -147,7 +147,7 @@ _AGREED = (
     "(status <> 'draft' OR (payload, segment, paid) = (%s::jsonb, %s::jsonb, %s) "
     "AND (stars_max, scheduled_for, quiet_hours) IS NOT DISTINCT FROM (%s::integer, %s::timestamptz, %s::jsonb))"
 )
-"""Whether a draft is what somebody agreed to still."""
+"""Whether a draft is still the expected one."""
 
 
 def create(
@@ -231,12 +231,12 @@ def change_draft(engine: GuardedEngine, broadcast_id: int, **changes: Any) -> Br
     return broadcast
 
 
-def schedule(engine: GuardedEngine, broadcast_id: int, *, agreed: Broadcast | None = None) -> Broadcast:
+def schedule(engine: GuardedEngine, broadcast_id: int, *, expected: Broadcast | None = None) -> Broadcast:
     """A draft with a time is to begin at that time, without another word.
 
-    agreed -- what it was when somebody agreed to it: raises DraftChanged where it is not that any more.
+    expected -- the draft as somebody confirmed it: raises DraftChanged if it has changed since.
     """
-    condition, values = _condition(agreed)
+    condition, values = _condition(expected)
     row = engine.fetch_row(
         f"WITH changed AS (UPDATE ballast.broadcasts SET status = 'scheduled' WHERE id = %s "  # noqa: S608
         f"AND scheduled_for IS NOT NULL AND status IN ('draft', 'scheduled') AND {condition} RETURNING 1) "
@@ -245,7 +245,7 @@ def schedule(engine: GuardedEngine, broadcast_id: int, *, agreed: Broadcast | No
         name="broadcasts.schedule",
     )
     broadcast = require(engine, broadcast_id)
-    if not row[0] and agreed is not None and broadcast.status is BroadcastStatus.DRAFT:
+    if not row[0] and expected is not None and broadcast.status is BroadcastStatus.DRAFT:
         raise DraftChanged(broadcast_id)
     if not row[0]:
         raise BroadcastRefused(f"broadcast {broadcast_id} is {broadcast.status}: it cannot be scheduled")
@@ -279,14 +279,14 @@ def begin(
     broadcast_id: int,
     *,
     audience_max: int | None = None,
-    agreed: Broadcast | None = None,
-) -> Begun:
+    expected: Broadcast | None = None,
+) -> BroadcastState:
     """Take the audience down, in one statement, and let the sending begin. Twice is as once.
 
-    agreed -- what it was when somebody agreed to it: nothing else is begun.
+    expected -- the draft as somebody confirmed it: nothing else is begun.
     Raises AudienceTooLarge, DraftChanged, BroadcastRefused.
     """
-    condition, values = _condition(agreed)
+    condition, values = _condition(expected)
     with _too_large():
         row = engine.fetch_row(
             # Both in one transaction; the time-out is for the second alone, and ends with it.
@@ -302,24 +302,24 @@ def begin(
     if status is None:
         require(engine, broadcast_id)
         raise DraftChanged(broadcast_id)
-    return Begun(BroadcastStatus(status), run, audience)
+    return BroadcastState(BroadcastStatus(status), run, audience)
 
 
-def _condition(agreed: Broadcast | None) -> tuple[str, tuple[Any, ...]]:
-    if agreed is None:
+def _condition(expected: Broadcast | None) -> tuple[str, tuple[Any, ...]]:
+    if expected is None:
         return "true", ()
-    quiet_hours = None if agreed.quiet_hours is None else _jsonb(agreed.quiet_hours)
+    quiet_hours = None if expected.quiet_hours is None else _jsonb(expected.quiet_hours)
     return _AGREED, (
-        _jsonb(agreed.payload),
-        _jsonb(agreed.segment),
-        agreed.paid,
-        agreed.stars_max,
-        agreed.scheduled_for,
+        _jsonb(expected.payload),
+        _jsonb(expected.segment),
+        expected.paid,
+        expected.stars_max,
+        expected.scheduled_for,
         quiet_hours,
     )
 
 
-def pause(engine: GuardedEngine, broadcast_id: int, order: Order | None = None) -> Begun:
+def pause(engine: GuardedEngine, broadcast_id: int, order: AdminAction | None = None) -> BroadcastState:
     """Nothing new is sent; what is under way ends. Raises BroadcastRefused.
 
     order -- written down with it, where it is obeyed; so for the next two.
@@ -327,43 +327,47 @@ def pause(engine: GuardedEngine, broadcast_id: int, order: Order | None = None) 
     return _ordered(engine, broadcast_id, "pause", order=order)
 
 
-def resume(engine: GuardedEngine, broadcast_id: int, order: Order | None = None) -> Begun:
+def resume(engine: GuardedEngine, broadcast_id: int, order: AdminAction | None = None) -> BroadcastState:
     """Go on, with a new run: also where a broadcast that is sending lost its jobs. Raises BroadcastRefused."""
     return _ordered(engine, broadcast_id, "resume", order=order)
 
 
-def cancel(engine: GuardedEngine, broadcast_id: int, order: Order | None = None) -> Begun:
+def cancel(engine: GuardedEngine, broadcast_id: int, order: AdminAction | None = None) -> BroadcastState:
     """For ever. What is out stays out. Raises BroadcastRefused."""
     return _ordered(engine, broadcast_id, "cancel", order=order)
 
 
-def halt(engine: GuardedEngine, broadcast_id: int, reason: str) -> Begun:
+def halt(engine: GuardedEngine, broadcast_id: int, reason: str) -> BroadcastState:
     """Stop until an operator resumes or cancels it. Raises BroadcastRefused."""
     return _ordered(engine, broadcast_id, "halt", reason)
 
 
 def _ordered(
-    engine: GuardedEngine, broadcast_id: int, word: str, reason: str | None = None, order: Order | None = None
-) -> Begun:
+    engine: GuardedEngine,
+    broadcast_id: int,
+    word: str,
+    reason: str | None = None,
+    order: AdminAction | None = None,
+) -> BroadcastState:
     statement = "SELECT * FROM ballast.broadcast_order(%s, %s, %s)"
     parameters: tuple[Any, ...] = (broadcast_id, word, reason and storable(reason))
     if order is not None:
-        booked, booking_parameters = booking(
+        booked, action_parameters = insert_statement(
             order, DONE, where="FROM ordered WHERE r_obeyed AND r_status IS NOT NULL"
         )
         statement = f"WITH ordered AS ({statement}), booked AS ({booked}) SELECT * FROM ordered"  # noqa: S608  ours
-        parameters += booking_parameters
+        parameters += action_parameters
     status, run, obeyed = engine.fetch_row(statement, parameters, name=f"broadcasts.{word}")
     if status is None:
         raise _unknown(broadcast_id)
     if not obeyed:
         raise BroadcastRefused(f"broadcast {broadcast_id} is {status}: {word} does nothing to it")
-    return Begun(BroadcastStatus(status), run)
+    return BroadcastState(BroadcastStatus(status), run)
 
 
 def resend_unknown(
     engine: GuardedEngine, broadcast_id: int, key: str, *, audience_max: int | None = None
-) -> tuple[Begun, int]:
+) -> tuple[BroadcastState, int]:
     """Send once more to those of whom nobody knows whether they got it: some get it twice. Returns how many they are,
     and by the same key again none.
 
@@ -381,7 +385,7 @@ def resend_unknown(
         raise _unknown(broadcast_id)
     if not obeyed:
         raise BroadcastRefused(f"broadcast {broadcast_id} is {status}: nothing of it can be sent again")
-    return Begun(BroadcastStatus(status), run), resent
+    return BroadcastState(BroadcastStatus(status), run), resent
 
 
 def progress(engine: GuardedEngine, broadcast_id: int) -> Progress | None:
@@ -412,7 +416,7 @@ def require(engine: GuardedEngine, broadcast_id: int) -> Broadcast:
     return broadcast
 
 
-def listed(engine: GuardedEngine, limit: int) -> list[Progress]:
+def list_recent(engine: GuardedEngine, limit: int) -> list[Progress]:
     """The newest, newest first."""
     (rows,) = engine.fetch_row(
         f"SELECT coalesce(jsonb_agg(b ORDER BY b.id DESC), '[]') FROM "  # noqa: S608  our own column names
@@ -424,7 +428,7 @@ def listed(engine: GuardedEngine, limit: int) -> list[Progress]:
     return [_read(Progress, row) for row in rows]
 
 
-def under_way(engine: GuardedEngine) -> dict[int, datetime | None]:
+def list_active(engine: GuardedEngine) -> dict[int, datetime | None]:
     """All that the workers are sending, and those that are scheduled with their time."""
     (rows,) = engine.fetch_row(
         "SELECT coalesce(jsonb_agg(jsonb_build_array(id, CASE status WHEN 'scheduled' THEN scheduled_for END)), '[]') "

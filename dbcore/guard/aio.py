@@ -226,7 +226,7 @@ class AsyncGuard:
             refuse_inside_work(made.engine, name)
             if not self._slots.is_free and made.engine.breaker.free_permit is None:
                 # Those at work wait for a database that is known not to answer. Nobody need wait for them.
-                made.engine.breaker.withdrawn(made.engine.admit(writes))
+                made.engine.breaker.release(made.engine.admit(writes))
         slots, jobs = self._slots, self._jobs
         try:
             await slots.acquire(until)

@@ -47,7 +47,7 @@ class Progress:
     database_seconds: float | None = None
 
 
-class Failed(Exception):
+class ClassifiedError(Exception):
     """An attempt failed in a way the table knows. The engine catches it, and nobody else ever sees it; its cause is the
     driver's error.
     """
@@ -61,7 +61,7 @@ class Failed(Exception):
         self.final = False  # another attempt would have no time for what this one waited for
 
 
-def failure_of(error: BaseException, phase: Phase) -> Failed | None:
+def failure_of(error: BaseException, phase: Phase) -> ClassifiedError | None:
     """What a driver's error means. None: the caller's own affair, or unknown to the table."""
     kind = classify(error, phase)
     if kind is None or kind in RISES:
@@ -70,7 +70,7 @@ def failure_of(error: BaseException, phase: Phase) -> Failed | None:
     # deadline, or by a time-out of the server's or pooler's that takes the session with it.
     ended_by_time = kind is FailureKind.SLOW and getattr(error, "pgcode", None) is None
     was_sent = not isinstance(error, DeadlineExceeded) or error.sent
-    failed = Failed(
+    failed = ClassifiedError(
         kind,
         phase,
         maybe_applied=phase is not Phase.CONNECT
@@ -94,8 +94,8 @@ class Transactions:
     def __init__(self, *, read_only: bool = False) -> None:
         """read_only -- transactions are READ ONLY by our own word, so that a write is the caller's mistake."""
         self.read_only = read_only
-        self.lost: Failed | None = None
-        self.failed: Failed | None = None
+        self.lost: ClassifiedError | None = None
+        self.failed: ClassifiedError | None = None
         self.kept = False
         self.database_seconds: float | None = None
         self._kept_before_commit: bool | None = None
@@ -150,7 +150,7 @@ def _on_error(context: ExceptionContext) -> None:
     if failed is None or not failed.disconnect:
         return
     context.is_disconnect = True
-    # The others are tried before they are used again (Liveness.suspect), not thrown away unseen.
+    # The others are tried before they are used again (Liveness.mark_stale), not thrown away unseen.
     context.invalidate_pool_on_disconnect = False
     if connection is None or call is None:
         return
@@ -167,7 +167,9 @@ def _wrote_while_reading(call: Transactions | None, error: BaseException | None)
 _ENDS_IT = re.compile(r"(?:^|;|\*/|\n)\s*(?:commit|end|prepare)\b", re.IGNORECASE)
 
 
-def _settle_by_transaction(failed: Failed, error: BaseException, driver: Any, statement: object) -> None:
+def _settle_by_transaction(
+    failed: ClassifiedError, error: BaseException, driver: Any, statement: object
+) -> None:
     """A session that ended before the transaction's end was sent left nothing open: the server rolled it back, or
     will.
     """
@@ -181,7 +183,9 @@ def _settle_by_transaction(failed: Failed, error: BaseException, driver: Any, st
             failed.kind = FailureKind.OUTAGE
 
 
-def failure_on(driver: Any, error: psycopg2.Error, statement: object, *, ends: bool) -> Failed | None:
+def failure_on(
+    driver: Any, error: psycopg2.Error, statement: object, *, ends: bool
+) -> ClassifiedError | None:
     """As `failure_of`, for what was asked on a connection of psycopg2's.
 
     ends -- it was the end of a transaction by a method of the driver's, such as `commit`.
@@ -192,15 +196,16 @@ def failure_on(driver: Any, error: psycopg2.Error, statement: object, *, ends: b
     return failed
 
 
-def _pool_exhausted(error: PoolTimeoutError) -> Failed:
-    failed = Failed(FailureKind.SATURATION, Phase.CONNECT, maybe_applied=False, disconnect=False)
+def _pool_exhausted(error: PoolTimeoutError) -> ClassifiedError:
+    failed = ClassifiedError(FailureKind.SATURATION, Phase.CONNECT, maybe_applied=False, disconnect=False)
     failed.__cause__ = error
     return failed
 
 
 def through_sqlalchemy(engine: Engine, operation: Callable[[Connection], T]) -> T:
-    """`operation` in one transaction, which is committed when it returns and rolled back when it raises. Raises Failed;
-    every other error untouched.
+    """`operation` in one transaction, which is committed when it returns and rolled back when it raises.
+
+    Raises ClassifiedError; every other error untouched.
     """
     with _failures(call := Transactions()), engine.connect() as connection:
         call.database_seconds = 0.0
@@ -219,7 +224,7 @@ def connected(
 ) -> Iterator[Connection]:
     """A connection whose transactions are begun by hand. What is open at the end is rolled back. What its session was
     SET to is undone, if anything was. From `progress.until` on it answers nothing, whichever thread uses it. Raises
-    Failed; every other error untouched.
+    ClassifiedError; every other error untouched.
 
     opener -- says by which BEGIN each transaction begins; None: `driver.opener` is set later.
     """
@@ -243,7 +248,7 @@ def connected(
 
 @contextmanager
 def _failures(call: Transactions) -> Iterator[None]:
-    """What SQLAlchemy raises in this block leaves it as Failed, if the table knows it."""
+    """What SQLAlchemy raises in this block leaves it as ClassifiedError, if the table knows it."""
     try:
         yield
     except PoolTimeoutError as error:
@@ -274,7 +279,7 @@ def fetch_row(
 ) -> tuple[Any, ...]:
     """One statement and its first row by the driver's own cursor, for a third of the time on our side.
 
-    ping -- as `GuardedPool.lend` takes it. Raises Failed; every other error untouched.
+    ping -- as `GuardedPool.checkout` takes it. Raises ClassifiedError; every other error untouched.
     """
     return cast(tuple[Any, ...], _fetch(pool, statement, parameters, cursor.fetchone, ping=ping))
 
@@ -295,7 +300,7 @@ def _fetch(
     ping: str = PING,
 ) -> T:
     try:
-        entry = pool.lend(ping)
+        entry = pool.checkout(ping)
     except PoolTimeoutError as error:
         raise _pool_exhausted(error) from error
     except (psycopg2.Error, DBAPIError) as error:
@@ -317,5 +322,5 @@ def _fetch(
             entry.invalidate(error)
         raise failed from error
     finally:
-        pool.hand_in(entry)
+        pool.checkin(entry)
     return found

@@ -213,7 +213,7 @@ class Connection(extensions.connection):
             raise
         # The same socket by a number of our own: libpq closes its own at any moment, and then it is soon another's.
         try:
-            self._shutter = _socket(socket.AF_INET, socket.SOCK_STREAM, 0, os.dup(self.fileno()))
+            self._socket_duplicate = _socket(socket.AF_INET, socket.SOCK_STREAM, 0, os.dup(self.fileno()))
         except OSError as error:
             super().close()
             raise psycopg2.OperationalError(str(error)) from error
@@ -230,12 +230,12 @@ class Connection(extensions.connection):
     def close(self) -> None:
         if not self.inherited:  # closing says farewell to the server, in the parent's name
             super().close()
-        self._shutter.close()
+        self._socket_duplicate.close()
 
     def shut(self) -> None:
         """Whoever waits on it sees it end."""
         with suppress(OSError):  # ended by itself
-            self._shutter.shutdown(socket.SHUT_RDWR)
+            self._socket_duplicate.shutdown(socket.SHUT_RDWR)
 
     def cursor(self, name: Any = None, cursor_factory: Any = None, *arguments: Any, **options: Any) -> Any:
         """Raises TypeError for a `cursor_factory` that is not a class: its cursors could not be bounded."""
@@ -507,7 +507,7 @@ class _Call:
         self.until = min(thread_until, time.monotonic() + seconds)
 
 
-class _Watch:
+class _DeadlineMonitor:
     """Ends the calls that are late.
 
     It is told of each call twice, so that takes no lock: whoever takes a call out of `calls` has the say.
@@ -541,7 +541,7 @@ class _Watch:
             if self.calls.pop(call, False):
                 call.connection.shut()
 
-    def let_shut(self) -> None:
+    def wait_closed(self) -> None:
         """Return when what it took out is shut."""
         with self._shutting:
             pass
@@ -575,14 +575,14 @@ class _Watch:
         return True
 
 
-_watch = _Watch()
+_watch = _DeadlineMonitor()
 _forks = 0  # between the first process and this one, for all that the connections here need to know
 
 
 def _watch_anew() -> None:
     """Threads do not survive a fork."""
     global _watch, _forks
-    _watch = _Watch()
+    _watch = _DeadlineMonitor()
     _forks += 1
 
 
@@ -639,7 +639,7 @@ def _bounded(
         in_time = watch.calls.pop(call, False)
         connection.waited_seconds += time.monotonic() - started
         if not in_time:
-            watch.let_shut()
+            watch.wait_closed()
             connection.close()
     try:
         if cancellation is not None:
@@ -658,13 +658,13 @@ def _bounded(
 
 def _told(failure: psycopg2.Error | None, connection: Connection, *, in_time: bool) -> psycopg2.Error:
     if failure is not None and in_time:
-        return _in_its_last_words(failure, connection)
+        return _with_server_message(failure, connection)
     late = DeadlineExceeded(_LATE)
     late.__cause__ = failure
     return late
 
 
-def _in_its_last_words(error: psycopg2.Error, connection: Connection) -> psycopg2.Error:
+def _with_server_message(error: psycopg2.Error, connection: Connection) -> psycopg2.Error:
     """Of a server that says why before it hangs up, psycopg2 raises but the hanging up; its words lie beside."""
     if error.pgcode is not None or isinstance(error, psycopg2.InterfaceError) or not connection.closed:
         return error

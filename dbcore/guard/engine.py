@@ -36,9 +36,9 @@ from dbcore.breaker.rules import KINDS
 from dbcore.errors import OutcomeUnknown, Unavailable
 from dbcore.failures import FailureKind, Phase, classify
 from dbcore.guard import attempts, deadline, pool
-from dbcore.guard.attempts import Failed, Progress, Transactions
+from dbcore.guard.attempts import ClassifiedError, Progress, Transactions
 from dbcore.guard.deadline import Deadline
-from dbcore.guard.retries import RETRIES, Policies, RetryBudget, RetryPurse
+from dbcore.guard.retries import RETRIES, Policies, RetryBudget, RetryState
 from dbcore.qualified_names import qualified
 from dbcore.settings import Settings
 
@@ -55,7 +55,7 @@ _RETRY_AFTER_SECONDS = 1.0
 # The comment tells them from other statements, on the wire and in the server's own log.
 _READING_PROBE = "SELECT 1 /* leased probe */"
 _WRITING_PROBE = (
-    "BEGIN; INSERT INTO ballast.health_probes (trigger, ok, server_ms, server_version, missing_tables, pool, "
+    "BEGIN; INSERT INTO ballast.health_probes (trigger, ok, server_ms, server_version, missing_tables, connections, "
     "max_connections, database_bytes) VALUES ('breaker', true, 0, '', '{}', 0, 0, 0); ROLLBACK; "
     "SELECT 1 /* leased probe */"
 )
@@ -119,7 +119,7 @@ class GuardedEngine:
         attempts.listen(self._engine)
         self._pool_max = settings.db_pool_size + settings.db_max_overflow
         self.breaker = Breaker(clock=clock, limits=limits, on_transition=self._transition)
-        self.retries = RetryPurse(clock)
+        self.retries = RetryBudget(clock)
         self._lock = threading.Lock()
         self._calls = 0
         self._under_way: dict[int, float] = {}  # thread -> when its call began
@@ -223,9 +223,9 @@ class GuardedEngine:
         try:
             with Deadline(PROBE_SECONDS_MAX):
                 attempts.fetch_row(self._pool, statement, (), ping=_READING_PROBE)
-        except Failed as failed:
+        except ClassifiedError as failed:
             if failed.disconnect:
-                self._pool.liveness.suspect()
+                self._pool.liveness.mark_stale()
             return failed.kind if failed.kind in REASONS else None
         except (DBAPIError, psycopg2.Error) as error:
             log.warning("probe_failed_strangely", error=type(error).__name__)
@@ -285,7 +285,7 @@ class GuardedEngine:
         """
         seconds = self.deadline_seconds if deadline_seconds is None else deadline_seconds
         started = self._clock()
-        budget: RetryBudget | None = None
+        budget: RetryState | None = None
         progress = Progress(time.monotonic() + min(seconds, deadline.remaining_seconds()))
         attempted = started
         thread = threading.get_ident()
@@ -300,10 +300,10 @@ class GuardedEngine:
                     )
                     try:
                         result = attempt(progress)
-                    except Failed as failed:
+                    except ClassifiedError as failed:
                         kind = self.judge(permit, failed, progress, attempted, writes=writes)
                         if budget is None:
-                            budget = RetryBudget(policies)
+                            budget = RetryState(policies)
                         cause = failed.__cause__ or failed
                         may_repeat = not failed.final and (replayable or not progress.maybe_applied)
                         wait = budget.wait_seconds(kind, cause) if may_repeat else None
@@ -311,7 +311,7 @@ class GuardedEngine:
                             wait is None
                             or self._clock() + wait - started >= seconds
                             or wait >= deadline.remaining_seconds()  # a caller's own may be nearer than ours
-                            or not self.retries.pays(kind)
+                            or not self.retries.try_acquire(kind)
                         ):
                             self.give_up(kind, name, failed, maybe_applied=progress.maybe_applied)
                         with self._lock:
@@ -325,12 +325,12 @@ class GuardedEngine:
                         if progress.maybe_applied:
                             # It is about this attempt, and says nothing of the one whose answer was lost.
                             self._look_for_damage(name, error)
-                            self.breaker.withdrawn(permit)
+                            self.breaker.release(permit)
                             self.give_up(FailureKind.UNKNOWN_OUTCOME, name, error, maybe_applied=True)
                         self.refused_as_data(permit, name, error, progress, attempted)
                         raise
                     except BaseException:
-                        self.breaker.withdrawn(permit)
+                        self.breaker.release(permit)
                         raise
                     else:
                         self.answered(permit, progress, attempted)
@@ -339,7 +339,7 @@ class GuardedEngine:
             self._under_way.pop(thread, None)
 
     def judge(
-        self, permit: Permit, failed: Failed, progress: Progress, attempted: float, *, writes: bool
+        self, permit: Permit, failed: ClassifiedError, progress: Progress, attempted: float, *, writes: bool
     ) -> FailureKind:
         """Count a failed attempt and tell the breaker; what kind of failure it is to its caller.
 
@@ -352,7 +352,7 @@ class GuardedEngine:
         if kind is FailureKind.SLOW and self._took_its_time_itself(progress, attempted):
             with self._lock:
                 self._kinds[kind.value] += 1
-            self.breaker.withdrawn(permit)
+            self.breaker.release(permit)
         else:
             self._report(permit, kind, failed, attempted, writes=writes)
         return kind
@@ -375,7 +375,7 @@ class GuardedEngine:
         if getattr(getattr(error, "orig", error), "pgcode", None) is not None:
             self.answered(permit, progress, attempted)
         else:
-            self.breaker.withdrawn(permit)
+            self.breaker.release(permit)
 
     def _look_for_damage(self, name: str, error: DBAPIError | psycopg2.Error) -> None:
         """The caller gets the error as it is. That a page or an index is damaged concerns the operator too."""
@@ -397,17 +397,17 @@ class GuardedEngine:
             self._answered_at = self._clock()
 
     def _report(
-        self, permit: Permit, kind: FailureKind, failed: Failed, attempted: float, *, writes: bool
+        self, permit: Permit, kind: FailureKind, failed: ClassifiedError, attempted: float, *, writes: bool
     ) -> None:
         if failed.disconnect:
-            self._pool.liveness.suspect()
+            self._pool.liveness.mark_stale()
         with self._lock:
             self._kinds[kind.value] += 1
             self._counts["unknown_outcomes"] += failed.maybe_applied and writes
         if kind in REASONS:
             # Refused at the door for who we are: so would the next login be, and too many may lock us out.
-            definite = kind is FailureKind.CONFIGURATION and failed.phase is Phase.CONNECT
-            self.breaker.failed(permit, kind, definite=definite)
+            trips_at_once = kind is FailureKind.CONFIGURATION and failed.phase is Phase.CONNECT
+            self.breaker.failed(permit, kind, trips_at_once=trips_at_once)
         else:
             self.breaker.succeeded(permit, attempted)
 
@@ -448,7 +448,9 @@ class GuardedEngine:
             cause=_words(error),
         )
         raised = OutcomeUnknown if maybe_applied else Unavailable
-        raise raised(kind, retry_after) from (error.__cause__ if isinstance(error, Failed) else error)
+        raise raised(kind, retry_after) from (
+            error.__cause__ if isinstance(error, ClassifiedError) else error
+        )
 
     def _transition(self, transition: Transition) -> None:
         with self._lock:
@@ -503,6 +505,6 @@ def _words(error: BaseException) -> str:
     """For the log, in one line. The driver's words hold host and role, never a password or a parameter; those of an
     error about the caller's own data may quote a user, so there is its class only.
     """
-    if isinstance(error, Failed):
+    if isinstance(error, ClassifiedError):
         return " ".join(str(error.__cause__).split())[:300] if error.__cause__ is not None else ""
     return type(getattr(error, "orig", error)).__name__

@@ -24,13 +24,13 @@ class Liveness:
 
     def __init__(self, ping_after_idle_seconds: float = 15.0) -> None:
         self.ping_after_idle_seconds = ping_after_idle_seconds
-        self._suspect_before = 0.0
+        self._stale_before = 0.0
 
-    def suspect(self) -> None:
+    def mark_stale(self) -> None:
         """A connection was lost: try each of the others before it is used again. Most often they are lost too, and
         then a restart of the server costs one failed call instead of one a connection.
         """
-        self._suspect_before = time.monotonic()
+        self._stale_before = time.monotonic()
 
     def note_idle(self, info: dict[Any, Any]) -> None:
         """A connection is given back, whose `info` of SQLAlchemy's this is."""
@@ -43,22 +43,22 @@ class Liveness:
         idle_since = info.get(_IDLE_SINCE)
         if idle_since is None:
             return True
-        if idle_since >= self._suspect_before:
+        if idle_since >= self._stale_before:
             idle_seconds = time.monotonic() - idle_since
             if idle_seconds < LOOK_AFTER_IDLE_SECONDS < self.ping_after_idle_seconds:
                 return True
-            if idle_seconds < self.ping_after_idle_seconds and not _something_came(connection):
+            if idle_seconds < self.ping_after_idle_seconds and not _has_unread_input(connection):
                 return True
         try:
             with deadline.Deadline(PING_SECONDS_MAX), connection.cursor() as cursor:
                 cursor.execute(ping)
         except psycopg2.Error:
-            self.suspect()
+            self.mark_stale()
             return False
         return True
 
 
-def _something_came(connection: Any) -> bool:
+def _has_unread_input(connection: Any) -> bool:
     """Whether an idle connection has something to read: the server's farewell, or the end. Costs no round trip,
     and turns most of what would be an unknown outcome into a connection replaced before anything was sent.
     """

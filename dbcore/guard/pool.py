@@ -134,8 +134,8 @@ class GuardedPool(QueuePool):
             dropped += 1
         return dropped
 
-    def lend(self, ping: str = PING) -> ConnectionPoolEntry:
-        """A connection for one statement by the driver's own cursor, to be handed in again by `hand_in`.
+    def checkout(self, ping: str = PING) -> ConnectionPoolEntry:
+        """A connection for one statement by the driver's own cursor, to be given back by `checkin`.
 
         ping -- the statement by which it is tried, where there is reason to doubt it.
 
@@ -153,7 +153,7 @@ class GuardedPool(QueuePool):
             raise
         return entry
 
-    def hand_in(self, entry: ConnectionPoolEntry) -> None:
+    def checkin(self, entry: ConnectionPoolEntry) -> None:
         self.note_idle(entry.dbapi_connection, entry)
         self._do_return_conn(entry)
 

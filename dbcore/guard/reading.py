@@ -83,7 +83,7 @@ class Suspicion:
             permit = self._engine.breaker.free_permit
             kind = self._engine.probe(writes=False)
             if kind is not None and permit is not None:
-                self._engine.breaker.failed(permit, kind, definite=True)
+                self._engine.breaker.failed(permit, kind, trips_at_once=True)
         finally:
             self.is_open = False
 

@@ -61,7 +61,7 @@ Policies = RetryPolicy | Mapping[FailureKind, RetryPolicy]
 _RETRYING = Retrying()  # a state belongs to one; no strategy of tenacity's asks it anything
 
 
-class RetryBudget:
+class RetryState:
     """The retries of one call."""
 
     def __init__(self, policies: Policies = RETRIES) -> None:
@@ -94,11 +94,11 @@ class RetryBudget:
         return self._policies.get(kind) if kind in RETRIES else None
 
 
-PURSE_MOST = 10
-PURSE_PER_SECOND = 1.0
+BUDGET_MAX = 10
+BUDGET_PER_SECOND = 1.0
 
 
-class RetryPurse:
+class RetryBudget:
     """This process's share of the fleet's retries. Filled from the fleet's bucket while Redis is there, and slowly by
     itself while it is not. Conflicts are not paid for: they are no sign of trouble, and over in milliseconds.
     """
@@ -106,10 +106,10 @@ class RetryPurse:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._retries = PURSE_MOST
+        self._retries = BUDGET_MAX
         self._filled_by_itself_at: float | None = clock()
 
-    def pays(self, kind: FailureKind) -> bool:
+    def try_acquire(self, kind: FailureKind) -> bool:
         """Take one retry out. False where there is none left."""
         if kind is FailureKind.CONFLICT:
             return True
@@ -120,18 +120,18 @@ class RetryPurse:
             self._retries -= 1
             return True
 
-    def wanted(self) -> int:
+    def deficit(self) -> int:
         """How many would fill it."""
         with self._lock:
-            return PURSE_MOST - self._retries
+            return BUDGET_MAX - self._retries
 
-    def put(self, retries: int) -> None:
+    def refill(self, retries: int) -> None:
         """What the fleet's bucket granted."""
         with self._lock:
-            self._retries = min(PURSE_MOST, self._retries + retries)
+            self._retries = min(BUDGET_MAX, self._retries + retries)
             self._filled_by_itself_at = None
 
-    def go_alone(self) -> None:
+    def detach(self) -> None:
         """The fleet's bucket is out of reach."""
         with self._lock:
             if self._filled_by_itself_at is None:
@@ -140,7 +140,7 @@ class RetryPurse:
     def _fill_by_itself(self) -> None:
         if self._filled_by_itself_at is None:
             return
-        grown = int((self._clock() - self._filled_by_itself_at) * PURSE_PER_SECOND)
+        grown = int((self._clock() - self._filled_by_itself_at) * BUDGET_PER_SECOND)
         if grown > 0:
-            self._retries = min(PURSE_MOST, self._retries + grown)
-            self._filled_by_itself_at += grown / PURSE_PER_SECOND
+            self._retries = min(BUDGET_MAX, self._retries + grown)
+            self._filled_by_itself_at += grown / BUDGET_PER_SECOND

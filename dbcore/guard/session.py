@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dbcore.guard import deadline, effects
-from dbcore.guard.attempts import Failed, Progress, Transactions
+from dbcore.guard.attempts import ClassifiedError, Progress, Transactions
 from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.transaction import refuse_inside_work
 
@@ -40,13 +40,13 @@ def session(
             finally:
                 with suppress(SQLAlchemyError):
                     body.close()
-    except Failed as failed:
+    except ClassifiedError as failed:
         kind = engine.judge(permit, failed, progress, attempted, writes=writes)
         engine.give_up(kind, name, failed, maybe_applied=progress.maybe_applied)
     except (DBAPIError, psycopg2.Error) as error:
         engine.refused_as_data(permit, name, error, progress, attempted)
         raise
     except BaseException:
-        engine.breaker.withdrawn(permit)
+        engine.breaker.release(permit)
         raise
     engine.answered(permit, progress, attempted)

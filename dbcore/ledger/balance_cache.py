@@ -37,7 +37,7 @@ note_balances(time[1] + time[2] / 1e6 - ARGV[1], 2)
 
 
 @dataclass(frozen=True, slots=True)
-class SeenBalance:
+class BalanceSnapshot:
     """A user's balance as somebody saw it in the database, in minor units.
 
     version -- the account's, which grows with every entry.
@@ -49,21 +49,21 @@ class SeenBalance:
     version: int
 
 
-def as_arguments(balances: Iterable[SeenBalance]) -> list[str | int]:
+def as_arguments(balances: Iterable[BalanceSnapshot]) -> list[str | int]:
     """For a script with NOTE_LUA."""
     return [
         item for seen in balances for item in (seen.currency, seen.telegram_id, seen.balance, seen.version)
     ]
 
 
-class KnownBalances:
+class BalanceCache:
     """Raises redis.RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._note = client.register_script(_NOTE)
 
-    def note(self, *balances: SeenBalance, ago_seconds: float) -> None:
+    def note(self, *balances: BalanceSnapshot, ago_seconds: float) -> None:
         """They were so then, or became so since."""
         self._note(args=[ago_seconds, *as_arguments(balances)])
 

@@ -11,7 +11,7 @@ from typing import Any
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
 from dbcore.keys import OF_IMPORTS, RESERVED
-from dbcore.ledger.balance_cache import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.ledger.users import UserRef
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, Party, RejectionReason, TransferOutcome
@@ -51,10 +51,12 @@ def party(telegram_id: int | None, username: str | None, first_name: str | None)
     return Party(telegram_id, username, first_name)
 
 
-def balances_now(currency: str, *seen: tuple[int | None, int | None, int | None]) -> tuple[SeenBalance, ...]:
+def balances_now(
+    currency: str, *seen: tuple[int | None, int | None, int | None]
+) -> tuple[BalanceSnapshot, ...]:
     """Of each who is known: Telegram id, balance and version, as ledger_account_now answers."""
     return tuple(
-        SeenBalance(telegram_id, currency, balance, version)
+        BalanceSnapshot(telegram_id, currency, balance, version)
         for telegram_id, balance, version in seen
         if telegram_id is not None and balance is not None and version is not None
     )

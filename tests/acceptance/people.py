@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from dbcore.breaker import override
-from dbcore.ledger.balance_cache import KnownBalances
+from dbcore.ledger.balance_cache import BalanceCache
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import Press, SeenMessage
@@ -121,7 +121,7 @@ def balances(stack: Stack) -> dict[int, int]:
 
 def last_known(stack: Stack, *people: int) -> list[int | None]:
     """Minor units that each of them would be told while the database is away; None where none is known."""
-    known = KnownBalances(stack.redis)
+    known = BalanceCache(stack.redis)
     return [last and last[0] for last in (known.last(person, "CREDIT") for person in people)]
 
 
@@ -159,7 +159,7 @@ async def pause(stack: Stack) -> None:
     is saved.
     """
     before = stack.log("main").count("valve_closed")
-    await asyncio.to_thread(override.tell, stack.redis, "open", "test")
+    await asyncio.to_thread(override.set_override, stack.redis, "open", "test")
     await asyncio.to_thread(
         stack.wait_until,
         lambda: stack.get("/health")[1]["database"]["state"] == "unavailable",
@@ -172,7 +172,7 @@ async def pause(stack: Stack) -> None:
 
 async def resume(stack: Stack) -> None:
     """Let the breaker decide again; the frontend knows of it then."""
-    await asyncio.to_thread(override.tell, stack.redis, "auto", "test")
+    await asyncio.to_thread(override.set_override, stack.redis, "auto", "test")
     await asyncio.to_thread(
         stack.wait_until,
         lambda: stack.get("/health")[1]["database"]["breaker"] == "closed",

@@ -114,7 +114,7 @@ def test_wrong_usage_says_what_was_expected(line: str, complaint: str) -> None:
 
 
 def test_what_is_written_twice_is_the_same() -> None:
-    assert tuple(override.WORDS) == database.WORDS
+    assert tuple(override.OVERRIDES) == database.WORDS
 
 
 def test_several_values_may_follow_one_option() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bot_frontend import texts
 from bot_frontend.intake import Intake, IntakeFull
-from dbcore.ledger.balance_cache import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.redis_condition import RedisCondition, RedisTrouble
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, take
@@ -158,7 +158,7 @@ def test_with_the_database_away_a_known_balance_is_told_with_its_time_and_nothin
 ) -> None:
     take(intake, written("/balance", 1))
     queueing.inbox.finish(
-        f"123456-1-{DATE}", [SeenBalance(8, "CREDIT", 1450, version=3)], seen_at_ms=1_700_000_000_000
+        f"123456-1-{DATE}", [BalanceSnapshot(8, "CREDIT", 1450, version=3)], seen_at_ms=1_700_000_000_000
     )
     weather.away = True
     take(intake, written("/balance", 2))

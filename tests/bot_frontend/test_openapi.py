@@ -54,8 +54,8 @@ def have_something_to_tell(queueing: Queueing) -> None:
             "open_dead_letters": 1,
         },
     )
-    override.tell(client, "open", "somebody")
-    override.tell(client, "auto", "somebody")
+    override.set_override(client, "open", "somebody")
+    override.set_override(client, "auto", "somebody")
     client.hset(standing.KEY, "breaker", standing.Event("e", now).to_json())
     client.hset("ballast:connections", "h:7:aa", f"2 1 {now:.3f}")
     letter = {"reference": "7F3KQ2MA", "kind": "balances.show", "at": now, "error": "boom"}

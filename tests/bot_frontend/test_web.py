@@ -412,7 +412,7 @@ async def test_a_job_is_found_by_the_reference_that_its_user_was_told(
         code, second = await asked(reference_of("second"))
         assert (code, second["state"]) == (200, "behind")
         assert reference_of("first") in second["waits_for"]
-        override.tell(queueing.client, "open", "web:Nadia")
+        override.set_override(queueing.client, "open", "web:Nadia")
         await seen(url, http, "/status.json", lambda page: page["breaker"]["paused_by"] == "Nadia")
         assert (await asked(reference_of("first")))[1]["state"] == "held_back"
         assert (await asked(reference_of("done")))[1]["state"] == "finished"

@@ -59,7 +59,7 @@ def test_a_broadcast_is_kept_as_it_was_given(engine: GuardedEngine) -> None:
     )
     assert (made.paid, made.stars_max, made.canary, made.scheduled_for) == (True, 50, 5, tomorrow)
     assert (made.audience, made.done, made.left) == (None, 0, 0)
-    assert broadcasts.listed(engine, 10) == [broadcasts.require_progress(engine, made.id)]
+    assert broadcasts.list_recent(engine, 10) == [broadcasts.require_progress(engine, made.id)]
 
 
 def test_the_same_key_is_the_same_broadcast_and_another_one_is_refused(engine: GuardedEngine) -> None:
@@ -102,12 +102,14 @@ def test_what_was_agreed_to_is_begun_and_nothing_else(
     broadcasts.change_draft(engine, agreed.id, **change)
     for begin in (broadcasts.begin, broadcasts.schedule):
         with pytest.raises(DraftChanged):
-            begin(engine, agreed.id, agreed=agreed)
+            begin(engine, agreed.id, expected=agreed)
     as_it_is = broadcasts.require(engine, agreed.id)
     assert as_it_is.status is BroadcastStatus.DRAFT
     assert not taken_down(sql)
-    assert broadcasts.begin(engine, agreed.id, agreed=as_it_is).run == 1
-    assert broadcasts.begin(engine, agreed.id, agreed=agreed).run == 1  # begun once, it is no draft any more
+    assert broadcasts.begin(engine, agreed.id, expected=as_it_is).run == 1
+    assert (
+        broadcasts.begin(engine, agreed.id, expected=agreed).run == 1
+    )  # begun once, it is no draft any more
 
 
 def test_every_part_of_a_segment_must_hold(engine: GuardedEngine, person: Person, sql: Sql) -> None:

@@ -8,27 +8,27 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from dbcore.ledger.balance_cache import KnownBalances, SeenBalance
+from dbcore.ledger.balance_cache import BalanceCache, BalanceSnapshot
 
 LONG_AGO, LATELY = 120.0, 60.0
 
 
 @pytest.fixture
-def balances(redis_url: str) -> Iterator[KnownBalances]:
+def balances(redis_url: str) -> Iterator[BalanceCache]:
     with redis.Redis.from_url(redis_url) as client:
-        yield KnownBalances(client)
+        yield BalanceCache(client)
 
 
-def read(balance: int, version: int, currency: str = "CREDIT") -> SeenBalance:
-    return SeenBalance(7, currency, balance, version)
+def read(balance: int, version: int, currency: str = "CREDIT") -> BalanceSnapshot:
+    return BalanceSnapshot(7, currency, balance, version)
 
 
-def known(balances: KnownBalances, currency: str = "CREDIT") -> int | None:
+def known(balances: BalanceCache, currency: str = "CREDIT") -> int | None:
     last = balances.last(7, currency)
     return None if last is None else last[0]
 
 
-def test_of_two_readings_the_newer_version_stays_with_its_time(balances: KnownBalances) -> None:
+def test_of_two_readings_the_newer_version_stays_with_its_time(balances: BalanceCache) -> None:
     balances.note(read(1_000, version=5), ago_seconds=LATELY)
     before = balances.last(7, "CREDIT")
     assert before is not None
@@ -38,7 +38,7 @@ def test_of_two_readings_the_newer_version_stays_with_its_time(balances: KnownBa
     assert balances.last(7, "CREDIT") == before
 
 
-def test_the_newer_version_stays_in_whatever_order_they_come(balances: KnownBalances) -> None:
+def test_the_newer_version_stays_in_whatever_order_they_come(balances: BalanceCache) -> None:
     balances.note(read(500, version=6), ago_seconds=LONG_AGO)
     balances.note(read(1_000, version=5), ago_seconds=LATELY)  # before the change, and told after it
     assert known(balances) == 500
@@ -46,13 +46,13 @@ def test_the_newer_version_stays_in_whatever_order_they_come(balances: KnownBala
     assert known(balances) == 700
 
 
-def test_a_balance_seen_again_is_of_the_later_time(balances: KnownBalances) -> None:
+def test_a_balance_seen_again_is_of_the_later_time(balances: BalanceCache) -> None:
     balances.note(read(500, version=6), ago_seconds=LATELY)
     later = balances.last(7, "CREDIT")
     balances.note(read(500, version=6), ago_seconds=LONG_AGO)
     assert balances.last(7, "CREDIT") == later
 
 
-def test_each_currency_has_its_own(balances: KnownBalances) -> None:
+def test_each_currency_has_its_own(balances: BalanceCache) -> None:
     balances.note(read(1_000, version=5), read(3, version=9, currency="POINT"), ago_seconds=LATELY)
     assert (known(balances), known(balances, "POINT"), known(balances, "EURO")) == (1_000, 3, None)

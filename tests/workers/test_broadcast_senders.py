@@ -485,17 +485,17 @@ def test_nothing_is_scheduled_or_sending_that_the_agenda_does_not_know_of(
         lambda: orders.resume(broadcast_id),
         lambda: orders.resend_unknown(broadcast_id, "word"),
     ):
-        before = broadcasts.under_way(engine)
+        before = broadcasts.list_active(engine)
         with monkeypatch.context() as patch:
             patch.setattr(
                 orders.lanes, "agenda", Agenda(redis.Redis.from_url("redis://127.0.0.1:1", retry=None))
             )
             with pytest.raises(redis.RedisError):
                 order()
-        assert broadcasts.under_way(engine) == before
+        assert broadcasts.list_active(engine) == before
         order()
-        assert {each for each, _ in _due(orders.lanes.agenda)} >= broadcasts.under_way(engine).keys()
-    assert len(broadcasts.under_way(engine)) == 5
+        assert {each for each, _ in _due(orders.lanes.agenda)} >= broadcasts.list_active(engine).keys()
+    assert len(broadcasts.list_active(engine)) == 5
 
 
 def _due(agenda: Agenda) -> list[tuple[int, float]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from dbcore import failed_operations
-from dbcore.admin_actions import Order
+from dbcore.admin_actions import AdminAction
 from dbcore.failed_operations import FailedOperation
 from dbcore.guard.engine import GuardedEngine
 from tests.conftest import MakeSettings
@@ -33,8 +33,8 @@ def queueing(redis_url: str) -> Iterator[Queueing]:
         yield ready
 
 
-def an_order() -> Order:
-    return Order(uuid.uuid4().hex, "test", "dead_letter.retry", REFERENCE, 1_700_000_000.0)
+def an_order() -> AdminAction:
+    return AdminAction(uuid.uuid4().hex, "test", "dead_letter.retry", REFERENCE, 1_700_000_000.0)
 
 
 def bury(engine: GuardedEngine, error: str = "boom") -> FailedOperation:

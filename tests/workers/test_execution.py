@@ -11,7 +11,7 @@ from celery import Celery
 from ballast.messages import Message
 from dbcore.errors import DatabaseAway, Unavailable
 from dbcore.failures import FailureKind
-from dbcore.ledger.balance_cache import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from workers import process
@@ -35,7 +35,7 @@ def worker(
     made = WorkerProcess(settings, app, forked=False)
     monkeypatch.setattr(process, "_current", made)
     monkeypatch.setattr(process, "_current_pid", os.getpid())
-    made.inbox.balances.note(SeenBalance(PERSON, settings.currency, 150, 3), ago_seconds=60)
+    made.inbox.balances.note(BalanceSnapshot(PERSON, settings.currency, 150, 3), ago_seconds=60)
     yield made
     made.engine.dispose()
     made.redis.close()

@@ -14,7 +14,7 @@ from kombu.entity import Queue
 
 from dbcore.breaker import FleetStore
 from dbcore.breaker.state import FleetState
-from dbcore.ledger.balance_cache import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
@@ -157,7 +157,7 @@ def test_a_full_redis_has_whatever_ends_a_job_written_down(queueing: Queueing) -
     assert inbox.answer("a", "[]") is not None
     assert inbox.unknown_kind("b", "shop.redeem") is None
     assert client.hexists("ballast:inbox:job:b", "unknown_since")
-    inbox.finish("c", [SeenBalance(7, "CREDIT", 150, 3)])
+    inbox.finish("c", [BalanceSnapshot(7, "CREDIT", 150, 3)])
     assert not client.exists("ballast:inbox:job:c")
 
 

@@ -375,7 +375,7 @@ def test_it_is_asked_for_when_the_breaker_closes(bench: Bench, make_settings: Ma
     rescuer = Rescuer(bench.client, bench.queueing.inbox, bench.queueing.publisher, make_settings())
     asked = []
     for word in ("auto", "open", "close"):
-        override.tell(bench.client, word, "tests")
+        override.set_override(bench.client, word, "tests")
         rescuer.look()
         asked.append(bench.client.llen("health"))
     assert asked == [0, 0, 1]
@@ -389,7 +389,7 @@ def test_it_is_asked_for_again_once_each_process_has_heard_that_the_breaker_is_c
         bench.client, bench.queueing.inbox, bench.queueing.publisher, make_settings(), pace=pace
     )
     for word in ("open", "close"):
-        override.tell(bench.client, word, "tests")
+        override.set_override(bench.client, word, "tests")
         rescuer.look()
     bench.relay().run()  # by a process that heard of it; by another it would have been refused
     assert bench.client.llen("health") == 1

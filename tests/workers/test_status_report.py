@@ -24,7 +24,7 @@ def test_a_breaker_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: r
     client.delete("ballast:breaker")
     client.set("ballast:breaker", "no state")
     assert told(client).splitlines() == lines
-    override.tell(client, "open", "test")
+    override.set_override(client, "open", "test")
     assert "Breaker: held open by an operator" in told(client)
 
 

@@ -15,7 +15,7 @@ from ballast.messages import Message
 from dbcore.breaker import FleetStore, read_breaker
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.breaker.state import FleetState
-from dbcore.ledger.balance_cache import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
@@ -75,7 +75,7 @@ def become(client: redis.Redis, state: BreakerState, reason: BreakerReason | Non
 
 
 def tell(client: redis.Redis, state: BreakerState) -> None:
-    FleetStore(client).change(lambda fleet, now: fleet.told(state, now=now), "test")
+    FleetStore(client).change(lambda fleet, now: fleet.overridden(state, now=now), "test")
 
 
 def untold(inbox: Inbox) -> list[str]:
@@ -213,7 +213,7 @@ def test_a_balance_that_was_asked_for_before_anybody_knew_is_answered_with_the_l
         job = ShowBalance(telegram_id=number)
         inbox.accept(Envelope.of(job, job_id=job_id, lane=f"user:{number}", chat_id=number))
     inbox.balances.note(
-        SeenBalance(1, "CREDIT", 150, 3), SeenBalance(2, "CREDIT", 250, 4), ago_seconds=90 * 86_400
+        BalanceSnapshot(1, "CREDIT", 150, 3), BalanceSnapshot(2, "CREDIT", 250, 4), ago_seconds=90 * 86_400
     )
     assert inbox.claim("hangs", OWNER) is not None
     client.zincrby("ballast:inbox:due", -2_000, "hangs")

@@ -88,4 +88,4 @@ class Broadcaster:
 
     def database_is_shut(self) -> bool:
         """Whether no job on a broadcast can do anything now."""
-        return self._state_reader.read().admits_nothing
+        return self._state_reader.read().is_open

@@ -8,7 +8,7 @@ import time
 import uuid
 
 from dbcore import admin_actions
-from dbcore.admin_actions import DONE, Order
+from dbcore.admin_actions import DONE, AdminAction
 from dbcore.breaker.override import user_here
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus, Progress
@@ -43,13 +43,13 @@ def start(orders: Orders, settings: Settings, job: StartBroadcast, *, key: str |
 
 def change(orders: Orders, action: str, broadcast_id: int) -> str:
     """`pause`, `resume` or `cancel` it. Returns its status. Raises like `start`."""
-    order = order_here(f"broadcast.{action}", str(broadcast_id))
+    order = action_here(f"broadcast.{action}", str(broadcast_id))
     return str(getattr(orders, action)(broadcast_id, order).status)
 
 
 def resend_unknown(orders: Orders, broadcast_id: int) -> int:
     """Returns to how many it is sent once more. Raises like `start`."""
-    order = order_here("broadcast.resend_unknown", str(broadcast_id))
+    order = action_here("broadcast.resend_unknown", str(broadcast_id))
     count = orders.resend_unknown(broadcast_id, uuid.uuid4().hex)
     admin_actions.record(orders.engine, order, DONE)
     return count
@@ -59,13 +59,13 @@ def listed(engine: GuardedEngine) -> list[str]:
     """The newest, one line each."""
     return [
         f"{broadcast.id:>6}  {broadcast.created_at:%Y-%m-%d %H:%M}  {_what(broadcast)}  {line(broadcast)}"
-        for broadcast in broadcasts.listed(engine, LISTED_MAX)
+        for broadcast in broadcasts.list_recent(engine, LISTED_MAX)
     ]
 
 
-def order_here(action: str, target: str) -> Order:
+def action_here(action: str, target: str) -> AdminAction:
     """What is ordered from this command line, for the books."""
-    return Order(uuid.uuid4().hex, user_here(), action, target.strip().upper(), time.time())
+    return AdminAction(uuid.uuid4().hex, user_here(), action, target.strip().upper(), time.time())
 
 
 def _what(broadcast: Progress) -> str:

@@ -246,7 +246,7 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
         return
     if broadcast.status is BroadcastStatus.DRAFT and job.shown != card.fingerprint(broadcast):
         raise DraftChanged(broadcast.id)
-    home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="", agreed=broadcast)
+    home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="", expected=broadcast)
 
 
 def _refused_by_telegram(reason: str) -> str:

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dbcore import keys
-from dbcore.admin_actions import Order
+from dbcore.admin_actions import AdminAction
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import (
     AudienceTooLarge,
-    Begun,
     Broadcast,
     BroadcastRefused,
+    BroadcastState,
     BroadcastStatus,
     Progress,
 )
@@ -37,10 +37,10 @@ class Orders:
     engine: GuardedEngine
     lanes: Lanes
 
-    def start(self, job: StartBroadcast, key: str, *, agreed: Broadcast | None = None) -> Progress:
+    def start(self, job: StartBroadcast, key: str, *, expected: Broadcast | None = None) -> Progress:
         """Write it down once for `key`, a job's id, and send it, or have it sent at its time.
 
-        agreed -- the draft that is to be begun as it was when somebody agreed to it, and not as anything else.
+        expected -- the draft as somebody confirmed it: nothing else is begun.
         """
         broadcast: Progress
         if job.broadcast_id is not None:
@@ -65,11 +65,11 @@ class Orders:
             raise BroadcastRefused(_cancelled_before(broadcast))
         if broadcast.status is BroadcastStatus.DRAFT and broadcast.scheduled_for is not None:
             self.lanes.agenda.at(broadcast.id, broadcast.scheduled_for.timestamp())
-            broadcast = broadcasts.schedule(self.engine, broadcast.id, agreed=agreed)
+            broadcast = broadcasts.schedule(self.engine, broadcast.id, expected=expected)
         if broadcast.status is BroadcastStatus.SCHEDULED and not self._is_time(broadcast):
             return broadcast
         try:
-            self._begin(broadcast, agreed)
+            self._begin(broadcast, expected)
         except BroadcastRefused:
             # Nobody will come back to this one. What an admin drew up stays theirs to change.
             if job.broadcast_id is None:
@@ -91,14 +91,14 @@ class Orders:
         else:
             self.lanes.agenda.strike_out(broadcast_id)
 
-    def pause(self, broadcast_id: int, order: Order | None = None) -> Begun:
+    def pause(self, broadcast_id: int, order: AdminAction | None = None) -> BroadcastState:
         """order -- an operator's, written down with it; so for the next two."""
         return self._told(broadcast_id, broadcasts.pause(self.engine, broadcast_id, order))
 
-    def cancel(self, broadcast_id: int, order: Order | None = None) -> Begun:
+    def cancel(self, broadcast_id: int, order: AdminAction | None = None) -> BroadcastState:
         return self._told(broadcast_id, broadcasts.cancel(self.engine, broadcast_id, order))
 
-    def resume(self, broadcast_id: int, order: Order | None = None) -> Begun:
+    def resume(self, broadcast_id: int, order: AdminAction | None = None) -> BroadcastState:
         """One that a program sends goes on when that is called again, which is not for the workers to do."""
         broadcast = broadcasts.require_progress(self.engine, broadcast_id)
         if broadcast.by_program and broadcast.status is not BroadcastStatus.SENDING:
@@ -111,7 +111,7 @@ class Orders:
         """See to the jobs of one that was changed, by whoever died right after it."""
         broadcast = broadcasts.require_progress(self.engine, broadcast_id)
         if not broadcast.by_program:
-            self._told(broadcast_id, Begun(broadcast.status, broadcast.run))
+            self._told(broadcast_id, BroadcastState(broadcast.status, broadcast.run))
 
     def resend_unknown(self, broadcast_id: int, key: str) -> int:
         """How many are sent to once more. The same key again is the same order."""
@@ -126,7 +126,7 @@ class Orders:
 
     def recall(self) -> None:
         """Take up in the agenda whatever it has forgotten."""
-        self.lanes.agenda.make_whole(broadcasts.under_way(self.engine))
+        self.lanes.agenda.make_whole(broadcasts.list_active(self.engine))
 
     def rests(self, broadcast: Progress) -> bool:
         """Whether it is in its quiet hours; it is woken at their end then."""
@@ -150,12 +150,12 @@ class Orders:
             self.pause(broadcast.id)  # or it would be refused again twice a minute
             raise
 
-    def _begin(self, broadcast: Progress, agreed: Broadcast | None = None) -> None:
+    def _begin(self, broadcast: Progress, expected: Broadcast | None = None) -> None:
         if broadcast.paid:
             refuse_paid_album(broadcast.pieces)
         self.lanes.agenda.after(broadcast.id, SILENCE_SECONDS_MAX)  # should this end right after it began
         with _within_its_cost(broadcast) as messages_max:
-            begun = broadcasts.begin(self.engine, broadcast.id, audience_max=messages_max, agreed=agreed)
+            begun = broadcasts.begin(self.engine, broadcast.id, audience_max=messages_max, expected=expected)
         self._told(broadcast.id, begun)
 
     def _ours(self, broadcast_id: int) -> Progress:
@@ -167,12 +167,12 @@ class Orders:
             )
         return broadcast
 
-    def _told(self, broadcast_id: int, begun: Begun) -> Begun:
+    def _told(self, broadcast_id: int, begun: BroadcastState) -> BroadcastState:
         self._go_on(broadcast_id, begun)
         self.lanes.show_card(broadcast_id, at_once=True)
         return begun
 
-    def _go_on(self, broadcast_id: int, begun: Begun) -> None:
+    def _go_on(self, broadcast_id: int, begun: BroadcastState) -> None:
         match begun.status:
             case BroadcastStatus.SENDING:
                 self.lanes.open(broadcast_id, begun.run)

@@ -45,7 +45,7 @@ from pydantic import ValidationError
 
 from ballast.batch import BATCH_MAX
 from dbcore.breaker import FleetView
-from dbcore.ledger.balance_cache import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
+from dbcore.ledger.balance_cache import NOTE_LUA, BalanceCache, BalanceSnapshot, as_arguments
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
 from workers import totals
@@ -253,7 +253,7 @@ class Answered:
     """
 
     job_id: str
-    balances: Sequence[SeenBalance] = ()
+    balances: Sequence[BalanceSnapshot] = ()
     seen_at_ms: int = 0
 
 
@@ -283,7 +283,7 @@ class Inbox:
         """
         self._redis = client
         self._owner_dead_ms = round(1000 * owner_dead_seconds)
-        self.balances = KnownBalances(client)
+        self.balances = BalanceCache(client)
         self.answers = LastAnswers(client)
         """What jobs that ended, and others, left known."""
         folder = files("workers.inbox").joinpath("lua")
@@ -405,7 +405,7 @@ class Inbox:
         count_delivery: bool = True,
         tell: bool = False,
         later: bool = False,
-        balances: Iterable[SeenBalance] = (),
+        balances: Iterable[BalanceSnapshot] = (),
         seen_at_ms: int = 0,
     ) -> bool:
         """Give a held job back, due after a delay, with what of it is done. False where it was not held by `owner`.
@@ -510,7 +510,7 @@ class Inbox:
         key = f"ballast:inbox:job:{job_id}"
         return bool(self._redis.exists(key)) and not self._redis.hexists(key, "notice")
 
-    def finish(self, job_id: str, balances: Sequence[SeenBalance] = (), *, seen_at_ms: int = 0) -> Finish:
+    def finish(self, job_id: str, balances: Sequence[BalanceSnapshot] = (), *, seen_at_ms: int = 0) -> Finish:
         """The answer of one job is out; the arguments are those of an `Answered`."""
         (finish,) = self.finish_many([Answered(job_id, balances, seen_at_ms)])
         return finish
@@ -643,7 +643,7 @@ class Inbox:
 
         view -- the breaker's: None is answered while it holds calls back, and for RECOVERY_SECONDS after.
         """
-        if view is not None and (view.admits_nothing or view.admits_only_reads):
+        if view is not None and (view.is_open or view.is_read_only):
             return None
         waits_ms, queue = self._overdue(
             args=[

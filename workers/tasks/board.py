@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from dbcore import admin_actions, failed_operations
-from dbcore.breaker.compute_usage import awake_time
+from dbcore.breaker.compute_usage import compute_usage
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
@@ -33,7 +33,7 @@ def read_board() -> None:
     now = redis_time(worker.redis)
     work = board.work_done(totals.read(worker.redis))
     is_thrifty = worker.settings.health_probe_mode == "thrifty"
-    awake = awake_time(worker.redis, worker.settings) if is_thrifty else None
+    awake = compute_usage(worker.redis, worker.settings) if is_thrifty else None
     if not board.is_due(worker.redis, now=now, work=work, awake=awake):
         return
     try:
@@ -60,7 +60,7 @@ def _read(worker: WorkerProcess) -> dict[str, Any]:
         },
         "broadcasts": [
             _described(worker, each)
-            for each in broadcasts.listed(engine, SHOWN_MAX)
+            for each in broadcasts.list_recent(engine, SHOWN_MAX)
             if each.status is not BroadcastStatus.DRAFT
         ],
         "actions": [

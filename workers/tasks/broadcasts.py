@@ -145,7 +145,7 @@ def show_card(work: Work[ShowCard]) -> list[Message] | Errand:
 
 @job_task(ListBroadcasts)
 def list_newest(work: Work[ListBroadcasts]) -> list[Message]:
-    newest = broadcasts.listed(work.engine, LISTED_MAX)
+    newest = broadcasts.list_recent(work.engine, LISTED_MAX)
     return work.answer(card.list_text(newest), card.list_buttons(newest))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ballast.messages import Message
 from dbcore import admin_actions
-from dbcore.admin_actions import DONE, Order
+from dbcore.admin_actions import DONE, AdminAction
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from workers import action_record, dead_letters, process, status_report
 from workers.dead_letters import DeadLetterRefused
@@ -28,7 +28,7 @@ def database_status(work: Work[ShowDatabaseStatus]) -> list[Message]:
 @job_task(OperatorAction)
 def act(work: Work[OperatorAction]) -> list[Message]:
     worker, job = process.current(), work.job
-    order = Order(job.action_id, job.actor, job.action, job.target, job.at)
+    order = AdminAction(job.action_id, job.actor, job.action, job.target, job.at)
     outcome = admin_actions.outcome_of(work.engine, order.action_id)
     if outcome is None:
         outcome = _carried_out(worker, order)
@@ -39,7 +39,7 @@ def act(work: Work[OperatorAction]) -> list[Message]:
     return []
 
 
-def _carried_out(worker: WorkerProcess, order: Order) -> str:
+def _carried_out(worker: WorkerProcess, order: AdminAction) -> str:
     """What came of it. A refusal is the operator's to read, and no failure of the job."""
     orders = worker.broadcaster.orders
     try:
