@@ -28,15 +28,16 @@ from bot_frontend.web.webhook import Webhook
 from bot_frontend.webhook_watch import WebhookWatch
 from dbcore.redis_client import connect_redis, require_database
 from dbcore.settings import Settings, SettingsError, load_settings
-from workers import board, ownership
+from workers import ownership
 from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox, Publisher
 from workers.jobs import INSTALLED
 from workers.logs import configure_logging
 from workers.ownership import WrongBot
+from workers.status import board
 from workers.telegram.bot import make_bot
-from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses
+from workers.telegram.rate_limiter import RateLimiter
 
 log = structlog.get_logger("bot_frontend")
 
@@ -52,8 +53,8 @@ async def serve(settings: Settings) -> None:
     monitor = Monitor(client, settings, receiver.now, lambda: board.ask(publisher))
     identity = Identity()
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
-    pacer = Pacer(client)
-    late_notices = LateNotices(bot, inbox, pacer, settings)
+    rate_limiter = RateLimiter(client)
+    late_notices = LateNotices(bot, inbox, rate_limiter, settings)
     intake = Intake(
         settings,
         inbox,
@@ -67,7 +68,7 @@ async def serve(settings: Settings) -> None:
         lambda: ownership.claim(client, settings),
         late_notices.watch,
     )
-    callbacks, checkouts = CallbackAnswers(bot, pacer, Presses(client)), Checkouts(bot)
+    callbacks, checkouts = CallbackAnswers(bot, rate_limiter, Presses(client)), Checkouts(bot)
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
@@ -80,12 +81,14 @@ async def serve(settings: Settings) -> None:
     asyncio.get_running_loop().set_exception_handler(AcceptErrors())
     registered = Registered(client, str(settings.bot_id))
     beside = [
-        asyncio.create_task(register(bot, settings, identity, receiver, pacer, registered)),
+        asyncio.create_task(register(bot, settings, identity, receiver, rate_limiter, registered)),
         asyncio.create_task(late_notices.run()),
         asyncio.create_task(RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest).run()),
     ]
     if webhook is None:
-        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer, checkouts).run()))
+        beside.append(
+            asyncio.create_task(Poller(bot, intake, callbacks, receiver, rate_limiter, checkouts).run())
+        )
     else:
         beside.append(asyncio.create_task(WebhookWatch(bot, settings, receiver, registered).run()))
     for task in beside:

@@ -22,8 +22,8 @@ from dbcore.breaker.process_names import has_ended
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
 from workers import parent, relay, unknown_kinds
-from workers.alarms.bell import Bell
-from workers.alarms.watch import AlarmWatch
+from workers.alerts.notifier import AdminNotifier
+from workers.alerts.rules import AlarmWatch
 from workers.inbox import Inbox, Publisher
 from workers.jobs import DATABASE_QUEUES, READING_KINDS, WRITING_KINDS, Envelope
 from workers.notices import answer_without_database, queued_notice, waits_for_the_database
@@ -69,7 +69,9 @@ class Rescuer:
         self._relay_asked_again_at = float("inf")
         self._shut: Sequence[str] = ()
         self._state_reader = CachedStateReader(client)
-        self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids), look_seconds=pace.alarms)
+        self._alarms = AlarmWatch(
+            client, AdminNotifier(client, inbox, publisher, admin_ids), look_seconds=pace.alarms
+        )
         self._name = uuid.uuid4().hex
         self._inbox = inbox
         self._publisher = publisher

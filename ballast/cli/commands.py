@@ -139,12 +139,12 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from dbcore.broadcasts.broadcasts import BroadcastRefused
     from dbcore.errors import DatabaseAway
     from dbcore.importing.sources import SourceError
-    from workers.dead_letters import DeadLetterRefused
+    from workers.failed_jobs import FailedJobRefused
     from workers.jobs import JobInvalid
 
     name = ctx.command_path
     match error:
-        case DeadLetterRefused() | BroadcastRefused() | JobInvalid() | SourceError():
+        case FailedJobRefused() | BroadcastRefused() | JobInvalid() | SourceError():
             return f"ballast: {error}", REFUSED
         case DatabaseAway():
             return f"{name}: the database does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE

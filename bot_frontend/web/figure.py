@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot_frontend.web.look import Look
-from workers.totals import ANSWER_MS
+from workers.status.counters import ANSWER_MS
 
 OTHER = "_OTHER"
 

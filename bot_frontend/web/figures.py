@@ -14,8 +14,8 @@ from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 from workers.jobs import JOB_TYPES, QUEUES
-from workers.totals import ANSWER_MS
-from workers.verdict import DatabaseState, failures_in_a_row
+from workers.status.counters import ANSWER_MS
+from workers.status.health import DatabaseState, failures_in_a_row
 
 METHODS = (
     "answerCallbackQuery",

@@ -14,7 +14,7 @@ from dbcore.breaker.outages import Outage
 from dbcore.quota import Forecast
 from dbcore.redis_condition import RedisCondition
 from workers.inbox import Overdue
-from workers.verdict import DatabaseState, database_state, last_answered_at
+from workers.status.health import DatabaseState, database_state, last_answered_at
 
 NOT_LOOKED_YET = "not looked yet"
 
@@ -39,7 +39,7 @@ class Look:
     inbox_overdue -- the job that has waited longest for a worker to begin it, where that is too long.
     lost_to_one_job -- processes that one job has cost in the last minute, where it was more than one.
     outages -- the one that is on, then the last ones, newest first.
-    alarms -- what stands, and since when. board -- what a worker read of the tables (workers/board.py).
+    alarms -- what stands, and since when. board -- what a worker read of the tables (workers/status/board.py).
     actions -- what operators ordered on the page lately, newest first.
     telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is
         probed.

@@ -25,11 +25,12 @@ from dbcore.redis_condition import LOOK_SECONDS as LOOK_SECONDS_OF_REDIS
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings
-from workers import action_record, board, loss_record, probe_record, totals
-from workers.alarms import standing
-from workers.broadcasts.agenda import Agenda
+from workers import loss_record
+from workers.alerts import active
+from workers.broadcasts.schedule import Schedule
 from workers.inbox import Inbox
 from workers.jobs import QUEUES
+from workers.status import actions, board, counters, probe_results
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ class Monitor:
         self._inbox = Inbox(client)
         self._awake = compute_usage(client, settings)
         self._fleet = FleetStore(client)
-        self._agenda = Agenda(client)
+        self._agenda = Schedule(client)
         self._pace = pace_of(settings)
         self._inspector = RedisInspector(client, look_seconds=max(LOOK_SECONDS_OF_REDIS, self._pace.glance))
         self._told: tuple[RedisTrouble, ...] = ()
@@ -182,7 +183,7 @@ class Monitor:
         lengths = {queue: self._redis.llen(queue) for queue in QUEUES}
         now = time.time()
         redis_now = redis_time(self._redis)
-        counts = totals.read(self._redis)
+        counts = counters.read(self._redis)
         state, state_at = read_state(self._redis)
         view = view_of(state, state_at)
         return Look(
@@ -201,14 +202,14 @@ class Monitor:
             broadcasts_stuck=self._agenda.stuck(),
             processes=self._inbox.processes(),
             lost_to_one_job=loss_record.read(self._redis),
-            probe=probe_record.last(self._redis),
-            server=probe_record.last_of_server(self._redis),
+            probe=probe_results.last(self._redis),
+            server=probe_results.last_of_server(self._redis),
             probes=self._probes(),
             fleet=view,
             transitions=self._fleet.counts(),
             recent_transitions=self._fleet.recent()[:TRANSITIONS_SHOWN],
             outages=outages.read(self._redis, state, state_at),
-            alarms={name: event.since for name, event in standing.read(self._redis).items()},
+            alarms={name: event.since for name, event in active.read(self._redis).items()},
             connections=read_connections(self._redis, silent_after_seconds=self._pace.silent),
             connection_budget=self._settings.db_connection_budget,
             quota=forecast(
@@ -219,7 +220,7 @@ class Monitor:
             ),
             throughput=self._last_minute.see(counts, time.monotonic()),
             board=board.read(self._redis),
-            actions=action_record.recent(self._redis, ACTIONS_SHOWN),
+            actions=actions.recent(self._redis, ACTIONS_SHOWN),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,
             probe_seconds=self._settings.health_probe_seconds,
@@ -227,7 +228,7 @@ class Monitor:
 
     def _probes(self) -> list[dict[str, Any]]:
         if not self._seen.probes or time.monotonic() - self._probes_at >= PROBES_SECONDS:
-            probes = probe_record.recent(self._redis)
+            probes = probe_results.recent(self._redis)
             self._probes_at = time.monotonic()
             return probes
         return self._seen.probes

@@ -9,7 +9,7 @@ from typing import Any
 from bot_frontend.web.look import NOT_LOOKED_YET, Look
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
-from workers.verdict import failures_in_a_row
+from workers.status.health import failures_in_a_row
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
 

@@ -13,7 +13,7 @@ from dbcore.breaker.outages import Outage
 from dbcore.breaker.rules import BreakerState
 from dbcore.quota import QuotaState
 from dbcore.text import isolated, one_line
-from workers.verdict import BREAKER_WORDS, Circumstances, judge
+from workers.status.health import BREAKER_WORDS, HealthInputs, summarize
 
 WORKERS_SHOWN_MAX = 200
 ACTIONS_SHOWN_MAX = 20
@@ -21,7 +21,7 @@ ACTIONS_SHOWN_MAX = 20
 
 def status(look: Look, now: float, actions: dict[str, Any]) -> dict[str, Any]:
     """actions -- whether the asker may act from the page, as access.py says."""
-    verdict = judge(_circumstances(look, now))
+    verdict = summarize(_health_inputs(look, now))
     forecast = look.quota
     return {
         "now": now,
@@ -113,15 +113,15 @@ def probes(look: Look) -> dict[str, Any]:
     }
 
 
-def _circumstances(look: Look, now: float) -> Circumstances:
-    return Circumstances(
+def _health_inputs(look: Look, now: float) -> HealthInputs:
+    return HealthInputs(
         takes_jobs=look.redis_answers(now),
         redis_trouble=look.redis.worst,
         seen=look.seen_at is not None and look.redis_error is None,
         database=look.database,
         breaker=look.fleet,
         probe_kind=(look.probe or {}).get("kind"),
-        deaf=look.telegram.error if look.telegram and look.telegram.ok is False else None,
+        intake_error=look.telegram.error if look.telegram and look.telegram.ok is False else None,
         processes=len(look.processes),
         unattended=look.unattended_queues,
         waiting=look.inbox_size or 0,

@@ -3,7 +3,7 @@
 A sender leases some recipients, sends, and records all their results at once. The lease's number is the sender's own,
 drawn before it asks: asked again with the same number, the answer is the same people, so neither a lost answer nor a
 sender that starts anew leases anybody twice. Who was sending when a sender died is not the table's to know: what a
-lease still holds has to be settled by somebody who does (workers/broadcasts/record.py), or counts as unknown.
+lease still holds has to be settled by somebody who does (workers/broadcasts/send_journal.py), or counts as unknown.
 """
 
 from __future__ import annotations

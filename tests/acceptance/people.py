@@ -158,7 +158,7 @@ async def pause(stack: Stack) -> None:
     """Force the breaker open. Frontend and worker both know of it then: one that does not would do what the other says
     is saved.
     """
-    before = stack.log("main").count("valve_closed")
+    before = stack.log("main").count("queues_paused")
     await asyncio.to_thread(override.set_override, stack.redis, "open", "test")
     await asyncio.to_thread(
         stack.wait_until,
@@ -166,7 +166,7 @@ async def pause(stack: Stack) -> None:
         "the frontend knows",
     )
     await asyncio.to_thread(
-        stack.wait_until, lambda: stack.log("main").count("valve_closed") > before, "the worker knows"
+        stack.wait_until, lambda: stack.log("main").count("queues_paused") > before, "the worker knows"
     )
 
 

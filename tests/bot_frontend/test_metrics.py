@@ -19,10 +19,10 @@ from devstack.stack import ROOT
 from tests.bot_frontend.test_web import TOKEN, serving
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers import totals
-from workers.broadcasts.agenda import WAKES_STUCK, Agenda
+from workers.broadcasts.schedule import WAKES_STUCK, Schedule
 from workers.inbox import Inbox
 from workers.jobs import Envelope, ShowBalance
+from workers.status import counters
 
 ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<kind>\w+) \| (?P<labels>[^|]*) \| (?P<meaning>.+) \|")
 OWNER = "host:1:aa"
@@ -130,10 +130,10 @@ def buckets(seen: Series) -> Iterator[float]:
 
 
 async def test_a_histograms_buckets_never_fall(settings: Settings, queueing: Queueing) -> None:
-    for bound in (*totals.ANSWER_MS, "inf"):
-        queueing.client.hset(totals.KEY, totals.name_of("answers", "balances", str(bound)), 2)
+    for bound in (*counters.ANSWER_MS, "inf"):
+        queueing.client.hset(counters.KEY, counters.name_of("answers", "balances", str(bound)), 2)
     counts = list(buckets(read(await scrape(settings, queueing))))
-    assert counts == [2.0 * number for number in range(1, len(totals.ANSWER_MS) + 2)]
+    assert counts == [2.0 * number for number in range(1, len(counters.ANSWER_MS) + 2)]
 
 
 async def test_a_count_told_twice_counts_once_and_survives_its_process(
@@ -155,9 +155,9 @@ async def test_labels_come_from_fixed_sets_whatever_redis_holds(
     settings: Settings, queueing: Queueing
 ) -> None:
     for number in range(50):
-        queueing.client.hincrby(totals.KEY, f"jobs_done|forged{number}", 1)
-        queueing.client.hincrby(totals.KEY, f"telegram|m{number}|{number}", 1)
-        queueing.client.hincrby(totals.KEY, f"unheard_of|{number}", 1)
+        queueing.client.hincrby(counters.KEY, f"jobs_done|forged{number}", 1)
+        queueing.client.hincrby(counters.KEY, f"telegram|m{number}|{number}", 1)
+        queueing.client.hincrby(counters.KEY, f"unheard_of|{number}", 1)
     text = await scrape(settings, queueing)
     seen = read(text)
     assert value(seen, "ballast_jobs_done_total", kind="_OTHER") == 50
@@ -169,17 +169,17 @@ async def test_labels_come_from_fixed_sets_whatever_redis_holds(
 async def test_a_broadcast_that_is_woken_again_and_again_and_does_not_go_on_is_stuck(
     settings: Settings, queueing: Queueing
 ) -> None:
-    agenda = Agenda(queueing.client)
+    schedule = Schedule(queueing.client)
     for broadcast_id in (1, 2):
         for _ in range(WAKES_STUCK):
-            agenda.after(broadcast_id, -1)
-            agenda.take_due(30)
-    agenda.went_on(2, 30)
+            schedule.after(broadcast_id, -1)
+            schedule.take_due(30)
+    schedule.went_on(2, 30)
     seen = read(await scrape(settings, queueing))
     assert value(seen, "ballast_broadcasts_under_way") == 2
     assert value(seen, "ballast_broadcasts_stuck") == 1
-    agenda.strike_out(1)
-    assert agenda.stuck() == []
+    schedule.remove(1)
+    assert schedule.stuck() == []
 
 
 async def test_a_scrape_answers_at_once_while_redis_hangs_and_leaves_out_what_is_not_known(

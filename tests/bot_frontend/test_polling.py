@@ -17,8 +17,8 @@ from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.broadcasts.albums import Albums
 from workers.telegram.bot import make_bot
-from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses
+from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 
@@ -39,16 +39,16 @@ async def test_the_poller_says_whether_telegram_answers(
         telegram_api_url=f"http://127.0.0.1:{port}",
     )
     bot = make_bot(settings, connections=2)
-    receiver, pacer = Receiver("polling"), Pacer(queueing.client)
+    receiver, rate_limiter = Receiver("polling"), RateLimiter(queueing.client)
     intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
     assert receiver.now() == Reception("polling", None, None, None)
     polling = asyncio.create_task(
         Poller(
             bot,
             intake,
-            CallbackAnswers(bot, pacer, Presses(queueing.client)),
+            CallbackAnswers(bot, rate_limiter, Presses(queueing.client)),
             receiver,
-            pacer,
+            rate_limiter,
             Checkouts(bot),
         ).run()
     )

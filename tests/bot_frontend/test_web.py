@@ -34,12 +34,12 @@ from dbcore.settings import Settings
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers import probe_record
 from workers.broadcasts.albums import Albums
 from workers.jobs import INSTALLED, QUEUES, CreateTransfer, Envelope, ShowBalance, reference_of
+from workers.status import probe_results
 from workers.telegram.bot import make_bot
-from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses
+from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 SECRET = "s3cret"
@@ -75,7 +75,7 @@ async def serving(
         Albums(queueing.client),
         lambda: monitor.latest.database_is_away,
     )
-    callbacks = CallbackAnswers(bot, Pacer(queueing.client), Presses(queueing.client))
+    callbacks = CallbackAnswers(bot, RateLimiter(queueing.client), Presses(queueing.client))
     webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot))
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     app_webhooks = AppWebhooks(apps, intake, seconds_max=app_webhook_seconds_max)
@@ -248,7 +248,7 @@ async def seen(url: str, http: aiohttp.ClientSession, path: str, told: Callable[
 async def test_one_failed_probe_is_outweighed_by_the_next_answer_of_any_process(
     settings: Settings, queueing: Queueing
 ) -> None:
-    probe_record.keep(
+    probe_results.keep(
         queueing.client, {"ok": False, "by": "statement", "probed_at": redis_time(queueing.client)}
     )
     engine = {"state": "closed", "answered_ago_seconds": 60.0}

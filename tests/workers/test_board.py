@@ -9,7 +9,7 @@ import redis
 from dbcore.breaker import override
 from dbcore.breaker.compute_usage import ComputeUsage
 from dbcore.redis_client import redis_time
-from workers import board
+from workers.status import board
 
 EMPTY: dict[str, Any] = {"dead_letters": {"open": 0, "items": []}, "broadcasts": [], "actions": []}
 

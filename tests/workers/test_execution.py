@@ -17,8 +17,8 @@ from tests.conftest import MakeSettings
 from workers import process
 from workers.execution import Work, carry_out
 from workers.jobs import AdjustBalance, Envelope, Job, ShowBalance
-from workers.not_now import NotNow
 from workers.process import WorkerProcess
+from workers.snooze import Snoozed
 
 PERSON = 7
 
@@ -71,7 +71,7 @@ def test_a_job_that_is_put_off_tells_nobody_of_a_technical_problem(worker: Worke
     """An admin's broadcast command waits for its chat's turn; the database has nothing to do with it."""
     accept(worker, ShowBalance(telegram_id=PERSON))
     for _ in range(3):
-        carry(worker, NotNow(0))
+        carry(worker, Snoozed(0))
     assert waiting(worker) == []
     assert field(worker, "deliveries") == "0"
 
@@ -82,7 +82,7 @@ def test_what_nobody_knows_to_have_arrived_is_counted_where_the_job_says_so(work
 
     def apply(work: Work[ShowBalance]) -> list[Message]:
         seen.append(work.uncertain)
-        raise NotNow(0, uncertain=True)
+        raise Snoozed(0, uncertain=True)
 
     for _ in range(3):
         carry_out(ShowBalance, apply, "task", "balances", {"job_id": "a"})

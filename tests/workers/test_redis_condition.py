@@ -19,7 +19,7 @@ from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.queueing import Queueing, queueing_at
-from workers import broker
+from workers import kombu_patches
 from workers.inbox import Inbox
 from workers.jobs import Envelope, GetOrCreateUser
 
@@ -36,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture
 def queueing(server: EmbeddedRedis) -> Iterator[Queueing]:
-    broker.repair()
+    kombu_patches.install()
     with queueing_at(server.url) as ready:
         yield ready
 

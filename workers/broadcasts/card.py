@@ -21,10 +21,10 @@ from workers.broadcasts.cards import View
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.progress import bar
 from workers.command_names import mention
-from workers.counts import counted
 from workers.durations import duration
 from workers.jobs import INSTALLED, CardButton, CardQuestion
 from workers.phrases import escape, shown
+from workers.plurals import counted
 
 CARD_BAR_LENGTH = 16
 """As wide as a phone shows it in one line with the share behind it."""

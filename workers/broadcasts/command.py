@@ -17,8 +17,8 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from dbcore.text import one_line
 from workers.broadcasts import confirmation
-from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
+from workers.broadcasts.service import BroadcastService
 from workers.jobs import JOB_TYPES, StartBroadcast
 
 LISTED_MAX = 50
@@ -27,7 +27,9 @@ LOOK_EVERY_SECONDS = 0.5
 LINE_SECONDS = 5.0
 
 
-def start(orders: Orders, settings: Settings, job: StartBroadcast, *, key: str | None, yes: bool) -> int:
+def start(
+    orders: BroadcastService, settings: Settings, job: StartBroadcast, *, key: str | None, yes: bool
+) -> int:
     """Start one, or find the one of this key. Returns its ID. Raises JobInvalid, BroadcastRefused, DatabaseAway,
     redis.RedisError.
 
@@ -41,13 +43,13 @@ def start(orders: Orders, settings: Settings, job: StartBroadcast, *, key: str |
     return orders.start(job, key).id
 
 
-def change(orders: Orders, action: str, broadcast_id: int) -> str:
+def change(orders: BroadcastService, action: str, broadcast_id: int) -> str:
     """`pause`, `resume` or `cancel` it. Returns its status. Raises like `start`."""
     order = action_here(f"broadcast.{action}", str(broadcast_id))
     return str(getattr(orders, action)(broadcast_id, order).status)
 
 
-def resend_unknown(orders: Orders, broadcast_id: int) -> int:
+def resend_unknown(orders: BroadcastService, broadcast_id: int) -> int:
     """Returns to how many it is sent once more. Raises like `start`."""
     order = action_here("broadcast.resend_unknown", str(broadcast_id))
     count = orders.resend_unknown(broadcast_id, uuid.uuid4().hex)

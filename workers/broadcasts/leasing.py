@@ -12,15 +12,15 @@ from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.jobs import SendChunk
-from workers.not_now import NotNow
+from workers.snooze import Snoozed
 
 log = structlog.get_logger(__name__)
 
 
 def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
-    """None where the job's lane ends here. Raises NotNow where it goes on later, BroadcastRefused, DatabaseAway."""
+    """None where the job's lane ends here. Raises Snoozed where it goes on later, BroadcastRefused, DatabaseAway."""
     if home.is_shed():
-        raise NotNow(SATURATED_SECONDS)
+        raise Snoozed(SATURATED_SECONDS)
     broadcast = broadcasts.require_progress(home.engine, job.broadcast_id)
     if broadcast.by_program:
         raise BroadcastRefused(f"broadcast {broadcast.id} is sent by a program of its own")
@@ -44,15 +44,15 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
             home.lanes.show_card(broadcast.id)  # whoever ended it may have died before it could say so
         return None
     if trouble_seconds:
-        raise NotNow(trouble_seconds)
+        raise Snoozed(trouble_seconds)
     if lease.expired:
         for each in lease.expired:
             _settle(home, broadcast.id, each)
-        raise NotNow(0)
+        raise Snoozed(0)
     waiting_seconds = home.waiting.next_seconds(broadcast.id)
     if waiting_seconds is not None:  # that nothing is heard of it until then says nothing
-        home.lanes.agenda.rest(broadcast.id, waiting_seconds + SILENCE_SECONDS_MAX)
-        raise NotNow(waiting_seconds)
+        home.lanes.schedule.rest(broadcast.id, waiting_seconds + SILENCE_SECONDS_MAX)
+        raise Snoozed(waiting_seconds)
     return None  # the rest is with other lanes
 
 

@@ -48,11 +48,11 @@ from dbcore.breaker import FleetView
 from dbcore.ledger.balance_cache import NOTE_LUA, BalanceCache, BalanceSnapshot, as_arguments
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
-from workers import totals
 from workers.inbox.publisher import message_parts
 from workers.jobs import INSTALLED, QUEUES, Envelope, Quarantine, main_lane, queue_of
 from workers.last_answers import LastAnswers
-from workers.telegram.pacer import TURN_LUA, TURN_SECONDS
+from workers.status import counters
+from workers.telegram.rate_limiter import TURN_LUA, TURN_SECONDS
 
 LANE_LENGTH_MAX = 200
 TOLD_KEPT_SECONDS = 86_400
@@ -208,8 +208,8 @@ class Claim:
     begun -- an earlier try may have had an effect.
     claimed_at_ms -- Redis's time of the claim, milliseconds since 1970.
     waited_ms -- from when it was queued until then.
-    turn_until -- until when a message may go to the envelope's chat without asking the pacer: it was counted. By the
-        monotonic clock, 0.0 if the pacer is to be asked.
+    turn_until -- until when a message may go to the envelope's chat without asking the rate limiter: it was counted. By
+        the monotonic clock, 0.0 if the rate limiter is to be asked.
     """
 
     envelope: Envelope
@@ -287,7 +287,7 @@ class Inbox:
         self.answers = LastAnswers(client)
         """What jobs that ended, and others, left known."""
         folder = files("workers.inbox").joinpath("lua")
-        bounds = ", ".join(map(str, totals.ANSWER_MS))
+        bounds = ", ".join(map(str, counters.ANSWER_MS))
         queues = ", ".join(f"{name} = true" for name in QUEUES)
         prelude = FIRST_WRITE_LUA + folder.joinpath("prelude.lua").read_text()
         prelude += f"local ANSWER_MS = {{{bounds}}}\nlocal QUEUES = {{{queues}}}\n"

@@ -16,9 +16,10 @@ from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.redis_client import redis_time
 from dbcore.text import one_line
-from workers import board, process, totals
+from workers import process
 from workers.celery import app
 from workers.process import WorkerProcess
+from workers.status import board, counters
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +32,7 @@ def read_board() -> None:
     """Read it, where it is not fresh and the database may be asked; leave it in Redis."""
     worker = process.current()
     now = redis_time(worker.redis)
-    work = board.work_done(totals.read(worker.redis))
+    work = board.work_done(counters.read(worker.redis))
     is_thrifty = worker.settings.health_probe_mode == "thrifty"
     awake = compute_usage(worker.redis, worker.settings) if is_thrifty else None
     if not board.is_due(worker.redis, now=now, work=work, awake=awake):
