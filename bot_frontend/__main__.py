@@ -12,12 +12,12 @@ import uvicorn
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
+from bot_frontend.intake_health import Receiver
 from bot_frontend.late_notices import LateNotices
 from bot_frontend.polling import Poller
-from bot_frontend.reception import Receiver
 from bot_frontend.redis_alarm import RedisAlarm
-from bot_frontend.registered import Registered
 from bot_frontend.registration import Identity, register
+from bot_frontend.registration_record import RegistrationRecord
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
 from bot_frontend.web.app_webhooks import AppWebhooks
@@ -79,7 +79,7 @@ async def serve(settings: Settings) -> None:
     app = make_app(settings, monitor, webhook, actions, Jobs(client), app_webhooks)
     server = make_server(app, settings.ops_host, settings.ops_port)
     asyncio.get_running_loop().set_exception_handler(AcceptErrors())
-    registered = Registered(client, str(settings.bot_id))
+    registered = RegistrationRecord(client, str(settings.bot_id))
     beside = [
         asyncio.create_task(register(bot, settings, identity, receiver, rate_limiter, registered)),
         asyncio.create_task(late_notices.run()),

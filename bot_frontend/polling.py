@@ -17,7 +17,7 @@ from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.handlers import allowed_updates
 from bot_frontend.intake import Intake, IntakeFull
-from bot_frontend.reception import Receiver
+from bot_frontend.intake_health import Receiver
 from workers.telegram.errors import classify
 from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.rate_limiter import RateLimiter

@@ -14,7 +14,7 @@ import structlog
 from telegram import Bot
 
 from ballast.messages import Message
-from bot_frontend.web.look import Look
+from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.redis_condition import REFUSES_WRITES
 from workers.alerts.notifier import PREFIX, PREFIX_OVER
 from workers.durations import duration
@@ -40,7 +40,7 @@ class RedisAlarm:
         self,
         bot: Bot,
         admin_ids: Collection[int],
-        look: Callable[[], Look],
+        look: Callable[[], StatusSnapshot],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -12,8 +12,8 @@ from telegram import Bot, BotCommand, BotCommandScopeChat
 from telegram.error import BadRequest, TelegramError
 
 from bot_frontend.handlers import allowed_updates
-from bot_frontend.reception import Receiver
-from bot_frontend.registered import Registered, fingerprint
+from bot_frontend.intake_health import Receiver
+from bot_frontend.registration_record import RegistrationRecord, fingerprint
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
 from dbcore.settings import Settings
 from workers.telegram.floods import method_wait, refuse_method
@@ -38,7 +38,7 @@ async def register(
     identity: Identity,
     receiver: Receiver,
     rate_limiter: RateLimiter,
-    registered: Registered,
+    registered: RegistrationRecord,
 ) -> None:
     """Beside the bot's work, for as long as it takes: a bot without a menu is a bot all the same.
 
@@ -59,7 +59,9 @@ async def _ask_who_we_are(bot: Bot, identity: Identity) -> None:
     identity.username = (await bot.get_me()).username
 
 
-async def set_webhook(bot: Bot, settings: Settings, receiver: Receiver, registered: Registered) -> None:
+async def set_webhook(
+    bot: Bot, settings: Settings, receiver: Receiver, registered: RegistrationRecord
+) -> None:
     assert settings.telegram_webhook_url is not None  # noqa: S101
     assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
     url, secret = settings.telegram_webhook_url, settings.telegram_webhook_secret.get_secret_value()
@@ -81,7 +83,7 @@ async def set_webhook(bot: Bot, settings: Settings, receiver: Receiver, register
     receiver.registered()
 
 
-async def _set_commands(bot: Bot, settings: Settings, registered: Registered) -> None:
+async def _set_commands(bot: Bot, settings: Settings, registered: RegistrationRecord) -> None:
     await _set_menu(bot, settings, registered, COMMANDS, admin_id=None)
     for admin_id in sorted(settings.admin_ids):
         await _set_menu(bot, settings, registered, (*COMMANDS, *ADMIN_COMMANDS), admin_id=admin_id)
@@ -90,7 +92,7 @@ async def _set_commands(bot: Bot, settings: Settings, registered: Registered) ->
 async def _set_menu(
     bot: Bot,
     settings: Settings,
-    registered: Registered,
+    registered: RegistrationRecord,
     commands: Sequence[tuple[str, str]],
     *,
     admin_id: int | None,

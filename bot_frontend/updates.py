@@ -355,10 +355,10 @@ class Payment:
         return Origin(self.chat_id, self.sender.telegram_id)
 
 
-Reading = TextMessage | ButtonPress | MembershipChange | Payment
+ParsedUpdate = TextMessage | ButtonPress | MembershipChange | Payment
 
 
-def read(raw: Any) -> Reading | None:
+def read(raw: Any) -> ParsedUpdate | None:
     """What an update says; None for one that concerns nobody here, such as a channel's post.
 
     Raises UpdateUnreadable where a documented field is missing or of another type.

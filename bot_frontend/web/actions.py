@@ -40,7 +40,7 @@ class NoRoom(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Accepted:
     """state -- done, or queued."""
 
     state: str
@@ -55,7 +55,7 @@ class Actions:
         self._inbox = inbox
         self._publisher = publisher
 
-    def take(self, action_id: str, actor: str, action: str, target: str) -> Taken:
+    def take(self, action_id: str, actor: str, action: str, target: str) -> Accepted:
         """Raises workers.jobs.JobInvalid with a sentence, ActionConflict, NoRoom."""
         fields: dict[str, Any] = {"action_id": action_id, "actor": actor, "action": action, "target": target}
         order = OperatorAction.decode({**fields, "at": redis_time(self._redis)})
@@ -85,7 +85,7 @@ class Actions:
             self._publisher.publish(receipt.ticket)
 
 
-def _told(action: str, outcome: str) -> Taken:
+def _told(action: str, outcome: str) -> Accepted:
     if outcome == QUEUED:
-        return Taken(QUEUED, _WAITS)
-    return Taken(DONE, _WORDS[action] if outcome == DONE and action in _WORDS else f"It is {outcome}.")
+        return Accepted(QUEUED, _WAITS)
+    return Accepted(DONE, _WORDS[action] if outcome == DONE and action in _WORDS else f"It is {outcome}.")

@@ -11,9 +11,9 @@ from typing import Any
 import redis
 import structlog
 
-from bot_frontend.reception import Reception
-from bot_frontend.web.look import FRESH_SECONDS, NOT_LOOKED_YET, Look
-from bot_frontend.web.throughput import LastMinute
+from bot_frontend.intake_health import IntakeHealth
+from bot_frontend.web.snapshot import FRESH_SECONDS, NOT_LOOKED_YET, StatusSnapshot
+from bot_frontend.web.throughput import ThroughputMeter
 from dbcore.breaker import CachedStateReader, FleetStore, outages
 from dbcore.breaker.compute_usage import compute_usage
 from dbcore.breaker.connection_budget import read_connections
@@ -62,7 +62,7 @@ class Monitor:
         self,
         client: redis.Redis,
         settings: Settings,
-        reception: Callable[[], Reception | None] = lambda: None,
+        reception: Callable[[], IntakeHealth | None] = lambda: None,
         ask_for_board: Callable[[], None] = lambda: None,
     ) -> None:
         """ask_for_board -- has a worker read the board; may take as long as Redis lets it."""
@@ -71,7 +71,7 @@ class Monitor:
         self._reception = reception
         self._ask_for_board = ask_for_board
         self._watched_at = self._asked_at = self._probes_at = float("-inf")
-        self._last_minute = LastMinute()
+        self._last_minute = ThroughputMeter()
         self._inbox = Inbox(client)
         self._awake = compute_usage(client, settings)
         self._fleet = FleetStore(client)
@@ -82,13 +82,13 @@ class Monitor:
         self._state_reader = CachedStateReader(client)
         self._looked_at = float("-inf")
         self._asked_for = False
-        self._seen = Look(looked_at=time.time(), redis_ok=False, redis_error=NOT_LOOKED_YET)
+        self._seen = StatusSnapshot(looked_at=time.time(), redis_ok=False, redis_error=NOT_LOOKED_YET)
         self._stopped = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
 
     @property
-    def latest(self) -> Look:
+    def latest(self) -> StatusSnapshot:
         return replace(self._seen, telegram=self._reception())
 
     def watched(self) -> None:
@@ -136,7 +136,7 @@ class Monitor:
         self._asked_at = now
         self._ask_for_board()
 
-    def _looked(self) -> Look:
+    def _looked(self) -> StatusSnapshot:
         try:
             return self._glance() if self._is_glance_enough() else self._look()
         except redis.RedisError as error:
@@ -159,7 +159,7 @@ class Monitor:
         is_recent = time.monotonic() - self._looked_at < self._pace.look
         return is_recent and not asked_for and not self._is_watched() and self._seen.redis_error is None
 
-    def _glance(self) -> Look:
+    def _glance(self) -> StatusSnapshot:
         """At the breaker alone, by which commands are taken; at everything where it has changed."""
         seen = self._state_reader.read()
         before = self._seen.fleet
@@ -178,7 +178,7 @@ class Monitor:
         self._told = condition.troubles
         return condition
 
-    def _look(self) -> Look:
+    def _look(self) -> StatusSnapshot:
         self._looked_at = time.monotonic()
         lengths = {queue: self._redis.llen(queue) for queue in QUEUES}
         now = time.time()
@@ -186,7 +186,7 @@ class Monitor:
         counts = counters.read(self._redis)
         state, state_at = read_state(self._redis)
         view = view_of(state, state_at)
-        return Look(
+        return StatusSnapshot(
             looked_at=now,
             fresh_seconds=max(FRESH_SECONDS, 3 * self._pace.glance),
             redis_ok=True,

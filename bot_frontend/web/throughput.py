@@ -39,7 +39,7 @@ class _Sample:
     answers: tuple[int, ...]  # by bucket
 
 
-class LastMinute:
+class ThroughputMeter:
     """Shown the totals again and again, says what came between."""
 
     def __init__(self) -> None:

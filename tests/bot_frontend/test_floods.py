@@ -12,10 +12,10 @@ from telegram import Bot
 
 from bot_frontend.callbacks import CallbackAnswers, PressReply
 from bot_frontend.checkouts import Checkouts
+from bot_frontend.intake_health import Receiver
 from bot_frontend.polling import Poller
-from bot_frontend.reception import Receiver
-from bot_frontend.registered import Registered
 from bot_frontend.registration import Identity, register
+from bot_frontend.registration_record import RegistrationRecord
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
@@ -74,7 +74,7 @@ def registering(
     bot: Bot, settings: Settings, queueing: Queueing, identity: Identity | None = None
 ) -> asyncio.Task[None]:
     """What a frontend does at its start."""
-    rate_limiter, registered = RateLimiter(queueing.client), Registered(queueing.client, BOT_ID)
+    rate_limiter, registered = RateLimiter(queueing.client), RegistrationRecord(queueing.client, BOT_ID)
     receiver = Receiver("polling" if settings.telegram_webhook_url is None else "webhook")
     return asyncio.create_task(
         register(bot, settings, identity or Identity(), receiver, rate_limiter, registered)

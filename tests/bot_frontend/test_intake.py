@@ -123,7 +123,7 @@ def test_half_a_character_in_a_name_keeps_nobody_from_their_balance(
 def test_a_dialogue_goes_on_from_update_to_update(intake: Intake, queueing: Queueing) -> None:
     take(intake, written("/send", 1))
     take(intake, written("@carol", 2))
-    take(intake, written("@carol", 2))  # came again: the dialogue has not moved twice
+    take(intake, written("@carol", 2))  # came again: the conversation has not moved twice
     take(intake, written("5 tea", 3))
     for job_id in (f"123456-1-{DATE}", f"123456-2-{DATE}"):
         queueing.inbox.finish(job_id)

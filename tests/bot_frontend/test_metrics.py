@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot_frontend.web.figures import FIGURES
-from bot_frontend.web.look import Look
+from bot_frontend.web.metric_definitions import METRICS
 from bot_frontend.web.metrics import exposition
+from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.settings import Settings
 from devstack.stack import ROOT
 from tests.bot_frontend.test_web import TOKEN, serving
@@ -74,15 +74,15 @@ def test_the_table_in_the_docs_is_the_table_in_the_code() -> None:
         row["name"]: (row["kind"], tuple(re.findall(r"`(\w+)`", row["labels"])), row["meaning"])
         for row in ROW.finditer(page)
     }
-    there = {figure.name: (figure.kind.value, figure.labels, figure.meaning) for figure in FIGURES}
+    there = {figure.name: (figure.kind.value, figure.labels, figure.meaning) for figure in METRICS}
     assert documented == there
-    assert len(there) == len(FIGURES)
+    assert len(there) == len(METRICS)
 
 
 async def test_a_scrape_has_every_metric_of_the_table_and_no_other(
     settings: Settings, queueing: Queueing
 ) -> None:
-    assert names(await scrape(settings, queueing)) == {figure.name for figure in FIGURES}
+    assert names(await scrape(settings, queueing)) == {figure.name for figure in METRICS}
 
 
 async def test_a_scrape_needs_the_token_where_one_is_set(
@@ -163,7 +163,7 @@ async def test_labels_come_from_fixed_sets_whatever_redis_holds(
     assert value(seen, "ballast_jobs_done_total", kind="_OTHER") == 50
     assert value(seen, "ballast_telegram_requests_total", method="_OTHER", outcome="_OTHER") == 50
     assert "forged" not in text
-    assert names(text) == {figure.name for figure in FIGURES}
+    assert names(text) == {figure.name for figure in METRICS}
 
 
 async def test_a_broadcast_that_is_woken_again_and_again_and_does_not_go_on_is_stuck(
@@ -196,7 +196,7 @@ async def test_a_scrape_answers_at_once_while_redis_hangs_and_leaves_out_what_is
 
 
 def test_the_age_grows_while_nothing_new_is_seen() -> None:
-    look = Look(looked_at=100.0, redis_ok=False, seen_at=100.0)
+    look = StatusSnapshot(looked_at=100.0, redis_ok=False, seen_at=100.0)
     ages = [value(read(exposition(look, now).decode()), "ballast_look_age_seconds") for now in (101.0, 160.0)]
     assert ages == [1.0, 60.0]
 

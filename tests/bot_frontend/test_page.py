@@ -13,15 +13,15 @@ import aiohttp
 import pytest
 import structlog.testing
 
-from bot_frontend.web.monitor import Monitor
-from bot_frontend.web.tries import (
+from bot_frontend.web.login_throttle import (
     SLOW_SECONDS,
     TRIES_MAX,
     TRIES_MAX_OF_PEER,
     TRIES_MAX_OF_PEER_IN_ALL,
     WAITING_MAX,
-    Tries,
+    LoginThrottle,
 )
+from bot_frontend.web.monitor import Monitor
 from dbcore.breaker import FleetStore, read_breaker
 from dbcore.breaker.rules import BreakerState
 from dbcore.settings import Settings
@@ -231,7 +231,7 @@ async def test_the_right_token_gets_in_where_addresses_guess_behind_the_same_pro
 
 
 async def test_made_up_addresses_share_a_limit() -> None:
-    tries = Tries()
+    tries = LoginThrottle()
 
     async def guess(number: int) -> bool:
         return await tries.turn(f"2001:db8::{number:x}", "192.0.2.1") is not None

@@ -11,8 +11,8 @@ import pytest
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
+from bot_frontend.intake_health import Receiver
 from bot_frontend.polling import Poller
-from bot_frontend.reception import Receiver
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess

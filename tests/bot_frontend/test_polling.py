@@ -9,8 +9,8 @@ from pathlib import Path
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
+from bot_frontend.intake_health import IntakeHealth, Receiver
 from bot_frontend.polling import Poller
-from bot_frontend.reception import Receiver, Reception
 from devstack.ports import free_port
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
@@ -23,7 +23,7 @@ from workers.telegram.rate_limiter import RateLimiter
 TOKEN = "123456:LOCAL"
 
 
-async def heard(receiver: Receiver, told: Callable[[Reception], bool]) -> Reception:
+async def heard(receiver: Receiver, told: Callable[[IntakeHealth], bool]) -> IntakeHealth:
     while not told(receiver.now()):
         await asyncio.sleep(0.05)
     return receiver.now()
@@ -41,7 +41,7 @@ async def test_the_poller_says_whether_telegram_answers(
     bot = make_bot(settings, connections=2)
     receiver, rate_limiter = Receiver("polling"), RateLimiter(queueing.client)
     intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
-    assert receiver.now() == Reception("polling", None, None, None)
+    assert receiver.now() == IntakeHealth("polling", None, None, None)
     polling = asyncio.create_task(
         Poller(
             bot,

@@ -17,16 +17,16 @@ from ballast.apps import Registry
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
-from bot_frontend.reception import Receiver
+from bot_frontend.intake_health import Receiver
 from bot_frontend.web import reports
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
 from bot_frontend.web.app_webhooks import SECONDS_MAX, AppWebhooks
 from bot_frontend.web.jobs import Jobs
-from bot_frontend.web.look import FRESH_SECONDS, Look
 from bot_frontend.web.metrics import exposition
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.server import make_server
+from bot_frontend.web.snapshot import FRESH_SECONDS, StatusSnapshot
 from bot_frontend.web.webhook import BODY_BYTES_MAX, SECRET_HEADER, Webhook
 from dbcore.breaker import override
 from dbcore.redis_client import redis_time
@@ -305,7 +305,7 @@ async def test_a_report_of_another_release_is_shown_as_far_as_it_goes(
 
 
 def test_a_look_that_does_not_end_takes_no_jobs() -> None:
-    look = Look(looked_at=100.0, redis_ok=True, seen_at=100.0)
+    look = StatusSnapshot(looked_at=100.0, redis_ok=True, seen_at=100.0)
     assert look.takes_jobs(100.0 + FRESH_SECONDS)
     assert not look.takes_jobs(101.0 + FRESH_SECONDS)
     health = reports.health(look, 101.0 + FRESH_SECONDS)
@@ -314,7 +314,7 @@ def test_a_look_that_does_not_end_takes_no_jobs() -> None:
 
 def test_without_a_worker_nobody_knows_how_the_database_is() -> None:
     worker = {"beat_at": 299.0, "database": {"state": "closed"}}
-    look = Look(
+    look = StatusSnapshot(
         looked_at=300.0,
         redis_ok=True,
         seen_at=300.0,

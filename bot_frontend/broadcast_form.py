@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bot_frontend.dialogue import DraftQuestion
+from bot_frontend.conversation import DraftQuestion
 from dbcore.money import AmountError, parse_amount
 from dbcore.settings import Settings
 from workers.command_names import mention

@@ -7,41 +7,41 @@ from typing import Any
 
 from ballast.arguments import ArgumentsRefused
 from bot_frontend import texts
-from bot_frontend.dialogue import Dialogue, Question
+from bot_frontend.conversation import Conversation, Question
 from bot_frontend.updates import ButtonPress, Sender, TextMessage
 from workers.jobs import DeliverReply, Job
 from workers.origins import Origin
 
 
 @dataclass(frozen=True)
-class Intention:
-    """The job to be done, and where the dialogue stands after it; None for no dialogue."""
+class Routed:
+    """The job to be done, and where the conversation stands after it; None for no conversation."""
 
     job: Job
-    dialogue: Dialogue | None = None
+    conversation: Conversation | None = None
 
 
-def say(message: TextMessage, text: str, dialogue: Dialogue | None = None) -> Intention:
+def say(message: TextMessage, text: str, conversation: Conversation | None = None) -> Routed:
     """What everybody in the chat may read."""
-    return Intention(reply(message.origin, text), dialogue)
+    return Routed(reply(message.origin, text), conversation)
 
 
-def say_privately(message: TextMessage, text: str, *, opens: str = "start") -> Intention:
-    return Intention(DeliverReply(messages=tuple(message.origin.privately(text, opens=opens))))
+def say_privately(message: TextMessage, text: str, *, opens: str = "start") -> Routed:
+    return Routed(DeliverReply(messages=tuple(message.origin.privately(text, opens=opens))))
 
 
-def ask(message: TextMessage, question: Question) -> Intention:
+def ask(message: TextMessage, question: Question) -> Routed:
     """In a group the question is shown as one to be replied to, for the bot may see nothing else there."""
     origin = message.origin
     asked = DeliverReply(messages=(origin.publicly(question.text, asks=True),))
-    return Intention(asked, question.dialogue.model_copy(update={"command_id": origin.command_id}))
+    return Routed(asked, question.conversation.model_copy(update={"command_id": origin.command_id}))
 
 
-def toast(press: ButtonPress, text: str, dialogue: Dialogue | None) -> Intention:
+def toast(press: ButtonPress, text: str, conversation: Conversation | None) -> Routed:
     """What only the presser needs to know, and only now: it is shown, and no message is sent."""
     message = press.origin.publicly(text)
     shown = message.model_copy(update={"toast": press.callback_id, "matters": False})
-    return Intention(DeliverReply(messages=(shown,)), dialogue)
+    return Routed(DeliverReply(messages=(shown,)), conversation)
 
 
 def reply(origin: Origin, text: str) -> DeliverReply:

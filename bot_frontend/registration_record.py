@@ -19,7 +19,7 @@ REFUSED_REMEMBERED_SECONDS = 600
 """What Telegram refused, such as the menu of an admin who never wrote to the bot, is tried again after this."""
 
 
-class Registered:
+class RegistrationRecord:
     """Never raises: without Redis nothing is remembered, and all is set again."""
 
     def __init__(self, client: redis.Redis, bot_id: str) -> None:

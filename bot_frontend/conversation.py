@@ -1,4 +1,4 @@
-"""The dialogue of /send: what is still missing is asked for, one thing at a time. What a broadcast's card asks is
+"""The conversation of /send: what is still missing is asked for, one thing at a time. What a broadcast's card asks is
 in draft_questions.py, what an app's command asks in app_commands.py, what its handlers ask in app_questions.py.
 
 Pure: a state and a text make the next state, or a complete request, or a correction. Where the state is kept, and
@@ -46,7 +46,7 @@ class CommandQuestion(BaseModel):
     given: dict[str, str]
 
 
-class Dialogue(BaseModel):
+class Conversation(BaseModel):
     """Asked so far.
 
     recipient -- `@name` or an id; None while that is the question.
@@ -72,10 +72,10 @@ class Dialogue(BaseModel):
 
 @dataclass(frozen=True)
 class Question:
-    """Say `text`, and wait for an answer in state `dialogue`."""
+    """Say `text`, and wait for an answer in state `conversation`."""
 
     text: str
-    dialogue: Dialogue
+    conversation: Conversation
 
 
 @dataclass(frozen=True)
@@ -101,33 +101,33 @@ def begin(arguments: Arguments, update_id: int, settings: Settings) -> Question 
     except UserRefError as error:
         return Refusal(f"{error} {texts.SEND_USAGE}")
     if named is None:
-        return Question(texts.ASK_RECIPIENT, Dialogue(asked_by=update_id))
+        return Question(texts.ASK_RECIPIENT, Conversation(asked_by=update_id))
     if not named.rest:
         return _ask_amount(named.user, update_id)
     return _request(named.user, named.rest, settings)
 
 
-def proceed(
-    dialogue: Dialogue, answer: Arguments, update_id: int, settings: Settings
+def advance(
+    conversation: Conversation, answer: Arguments, update_id: int, settings: Settings
 ) -> Question | SendRequest:
     """The answer to the question that was open. A wrong one is corrected and asked again.
 
     An answer may reply to the question, so whose message it replies to says nothing.
     """
     answer = replace(answer, author=None)
-    if dialogue.recipient is None:
+    if conversation.recipient is None:
         return _whom(answer, update_id, settings)
-    recipient = UserRef.parse(dialogue.recipient)
+    recipient = UserRef.parse(conversation.recipient)
     outcome = _request(recipient, answer.text, settings)
     return _ask_amount(recipient, update_id, outcome.text) if isinstance(outcome, Refusal) else outcome
 
 
 def _whom(answer: Arguments, update_id: int, settings: Settings) -> Question | SendRequest:
-    ask_again = Question(f"{UserRefError()} {texts.ASK_RECIPIENT}", Dialogue(asked_by=update_id))
+    ask_again = Question(f"{UserRefError()} {texts.ASK_RECIPIENT}", Conversation(asked_by=update_id))
     try:
         named = person_named(answer, settings)
     except UserRefError as error:
-        return Question(f"{error} {texts.ASK_RECIPIENT}", Dialogue(asked_by=update_id))
+        return Question(f"{error} {texts.ASK_RECIPIENT}", Conversation(asked_by=update_id))
     if named is None:
         return ask_again
     if not named.rest:
@@ -141,7 +141,7 @@ def _whom(answer: Arguments, update_id: int, settings: Settings) -> Question | S
 
 def _ask_amount(recipient: UserRef, update_id: int, correction: str = "") -> Question:
     asked = f"{correction} {texts.ask_amount(str(recipient))}".strip()
-    return Question(asked, Dialogue(recipient=str(recipient), asked_by=update_id))
+    return Question(asked, Conversation(recipient=str(recipient), asked_by=update_id))
 
 
 def _request(recipient: UserRef, rest: str, settings: Settings) -> SendRequest | Refusal:

@@ -11,7 +11,7 @@ Mode = Literal["polling", "webhook"]
 
 
 @dataclass(frozen=True, slots=True)
-class Reception:
+class IntakeHealth:
     """As it is now.
 
     ok -- None where nothing was heard yet, and nothing failed: by webhook nobody knows then.
@@ -54,8 +54,8 @@ class Receiver:
         self._webhook_error = error
         self._pending = pending
 
-    def now(self) -> Reception:
+    def now(self) -> IntakeHealth:
         ago = None if self._heard_at is None else self._clock() - self._heard_at
         error = self._error or self._webhook_error
         ok = False if error is not None else None if ago is None else True
-        return Reception(self._mode, ok, error, ago, self._pending)
+        return IntakeHealth(self._mode, ok, error, ago, self._pending)

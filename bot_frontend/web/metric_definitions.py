@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bot_frontend.web.figure import Figure, Kind, Spread, Values, gauge, gauges, one_of, total, totals
-from bot_frontend.web.look import Look
+from bot_frontend.web.metric import Histogram, Kind, Metric, Values, gauge, gauges, state_set, total, totals
+from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
@@ -34,52 +34,52 @@ RECIPIENTS = ("sent", "blocked", "failed", "unknown")
 REFUSALS = ("full", "crowded")
 
 
-def _engines(look: Look) -> Iterator[dict[str, Any]]:
+def _engines(look: StatusSnapshot) -> Iterator[dict[str, Any]]:
     return iter(look.engines.values())
 
 
-def _processes_open(look: Look) -> float:
+def _processes_open(look: StatusSnapshot) -> float:
     return float(sum(engine.get("state") not in {"closed", "disabled"} for engine in _engines(look)))
 
 
-def _sum(look: Look, field: str) -> float:
+def _sum(look: StatusSnapshot, field: str) -> float:
     return float(sum(engine.get(field, 0) for engine in _engines(look)))
 
 
-def _probed(look: Look, field: str, factor: float = 1.0) -> float | None:
+def _probed(look: StatusSnapshot, field: str, factor: float = 1.0) -> float | None:
     value = (look.probe or {}).get(field)
     return None if value is None else value * factor
 
 
-def _breaker_state(look: Look) -> str | None:
+def _breaker_state(look: StatusSnapshot) -> str | None:
     return look.breaker.state.value if look.breaker else None
 
 
-def _breaker_reason(look: Look) -> str | None:
+def _breaker_reason(look: StatusSnapshot) -> str | None:
     return (look.breaker.reason.value if look.breaker.reason else "none") if look.breaker else None
 
 
-def _transitions(look: Look, _: float) -> Values:
+def _transitions(look: StatusSnapshot, _: float) -> Values:
     for name, count in look.transitions.items():
         before, _sign, after = name.partition(">")
         if after:
             yield (before, after), float(count)
 
 
-def _unattended(look: Look) -> dict[str, float]:
+def _unattended(look: StatusSnapshot) -> dict[str, float]:
     return {queue: float(queue in look.unattended_queues) for queue in look.queues}
 
 
-def _answers(look: Look) -> Iterator[tuple[tuple[str, ...], Spread]]:
+def _answers(look: StatusSnapshot) -> Iterator[tuple[tuple[str, ...], Histogram]]:
     for queue in QUEUES:
         counts = tuple(look.totals.get(f"answers|{queue}|{bound}", 0) for bound in (*ANSWER_MS, "inf"))
         if any(counts):
-            yield (queue,), Spread(counts, look.totals.get(f"answers_ms|{queue}", 0) / 1000)
+            yield (queue,), Histogram(counts, look.totals.get(f"answers_ms|{queue}", 0) / 1000)
 
 
 _QUEUE = "messaging_destination_name"
 
-FIGURES: tuple[Figure, ...] = (
+METRICS: tuple[Metric, ...] = (
     # How old all this is, and what it rests on
     gauge(
         "ballast_look_age_seconds",
@@ -132,14 +132,14 @@ FIGURES: tuple[Figure, ...] = (
         lambda look, _: float(len(look.processes)) if look.redis_ok else None,
     ),
     # The breaker
-    one_of(
+    state_set(
         "ballast_breaker_state",
         "state",
         tuple(BreakerState),
         "The fleet's breaker: 1 for its state.",
         _breaker_state,
     ),
-    one_of(
+    state_set(
         "ballast_breaker_reason",
         "reason",
         (*BreakerReason, "none"),
@@ -151,7 +151,7 @@ FIGURES: tuple[Figure, ...] = (
         "When it became so, by Redis's clock.",
         lambda look, _: (look.fleet.since or None) if look.fleet else None,
     ),
-    Figure(
+    Metric(
         "ballast_breaker_transitions_total",
         Kind.COUNTER,
         ("before", "after"),
@@ -222,7 +222,7 @@ FIGURES: tuple[Figure, ...] = (
         "1 where messages wait and no living worker takes from the queue.",
         _unattended,
     ),
-    Figure(
+    Metric(
         "messaging_client_sent_messages_total",
         Kind.COUNTER,
         (_QUEUE,),
@@ -267,7 +267,7 @@ FIGURES: tuple[Figure, ...] = (
         {"kind": JOB_TYPES.keys()},
         "Jobs finished, their answers out.",
     ),
-    Figure(
+    Metric(
         "ballast_job_duration_seconds",
         Kind.HISTOGRAM,
         (_QUEUE,),
@@ -367,7 +367,7 @@ FIGURES: tuple[Figure, ...] = (
         "Size of the database, as probed.",
         lambda look, _: _probed(look, "database_bytes"),
     ),
-    one_of(
+    state_set(
         "ballast_quota_state",
         "state",
         tuple(QuotaState),

@@ -1,4 +1,4 @@
-"""What somebody wants: from a reading of an update, and the dialogue they are in, to the job that does it."""
+"""What somebody wants: from a reading of an update, and the conversation they are in, to the job that does it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from functools import cache
 from typing import Any
 
 from ballast.builtin.words import UNKNOWN_BUTTON
-from bot_frontend import app_commands, app_questions, draft_questions, texts
-from bot_frontend import dialogue as dialogues
+from bot_frontend import app_commands, app_questions, broadcast_form, texts
+from bot_frontend import conversation as dialogues
 from bot_frontend.built_in import BY_WORD, Typed, intention_after
 from bot_frontend.buttons import is_button, pressed
-from bot_frontend.dialogue import Dialogue, DraftQuestion
-from bot_frontend.intentions import Intention, say, toast, who
+from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.naming import Arguments, names_somebody
+from bot_frontend.routed import Routed, say, toast, who
 from bot_frontend.updates import (
     ANONYMOUS_ADMIN,
     ButtonPress,
     MembershipChange,
+    ParsedUpdate,
     Payment,
-    Reading,
     Sender,
     TextMessage,
     WordsOf,
@@ -67,50 +67,53 @@ _NAMING_COMMANDS = frozenset(name for name, declared in _DECLARED.items() if dec
 _LEAVING_A_DIALOGUE = frozenset(name for name, declared in _DECLARED.items() if declared.leaves_dialogue)
 
 
-def interpret(
-    reading: Reading, dialogue: Dialogue | None, settings: Settings, our_username: str | None = None
-) -> Intention | None:
+def route(
+    reading: ParsedUpdate,
+    conversation: Conversation | None,
+    settings: Settings,
+    our_username: str | None = None,
+) -> Routed | None:
     """None where nothing is wanted: small talk in a group, or a command of another bot there.
 
     our_username -- None where Telegram has not said it yet.
     """
-    intention = _intention(reading, dialogue, settings, our_username)
+    intention = _routed(reading, conversation, settings, our_username)
     if intention is None or intention.job.kind in JOB_TYPES:
         return intention
-    return _of_what_is_switched_off(reading, dialogue)
+    return _of_what_is_switched_off(reading, conversation)
 
 
-def _intention(
-    reading: Reading, dialogue: Dialogue | None, settings: Settings, our_username: str | None
-) -> Intention | None:
+def _routed(
+    reading: ParsedUpdate, conversation: Conversation | None, settings: Settings, our_username: str | None
+) -> Routed | None:
     match reading:
         case TextMessage():
-            return _text(reading, dialogue, settings, our_username)
+            return _text(reading, conversation, settings, our_username)
         case ButtonPress():
-            return pressed(reading, dialogue, settings)
+            return pressed(reading, conversation, settings)
         case Payment():
-            return Intention(_payment(reading), dialogue)
+            return Routed(_payment(reading), conversation)
         case MembershipChange():
-            return Intention(
+            return Routed(
                 SetUserStatus(
                     telegram_id=reading.sender.telegram_id,
                     status="blocked" if reading.is_blocked else "active",
                 ),
-                dialogue,
+                conversation,
             )
 
 
-def _of_what_is_switched_off(reading: Reading, dialogue: Dialogue | None) -> Intention | None:
+def _of_what_is_switched_off(reading: ParsedUpdate, conversation: Conversation | None) -> Routed | None:
     """Instead of a job that an app switched off: a question or a card of before may still lead to it."""
     match reading:
         case TextMessage():
             return say(reading, texts.NOT_A_COMMAND)
         case ButtonPress():
-            return toast(reading, UNKNOWN_BUTTON, dialogue)
+            return toast(reading, UNKNOWN_BUTTON, conversation)
     return None
 
 
-def is_for_another_bot(reading: Reading, our_username: str | None) -> bool:
+def is_for_another_bot(reading: ParsedUpdate, our_username: str | None) -> bool:
     """Whether a command in a group names another bot. Where ours sees every message of the group, it sees these too.
 
     our_username -- None where Telegram has not said it yet: then every name is taken for ours.
@@ -123,7 +126,7 @@ def is_for_another_bot(reading: Reading, our_username: str | None) -> bool:
     return (command["bot"] or our_username).lower() != our_username.lower()
 
 
-def is_ours(reading: Reading, settings: Settings) -> bool:
+def is_ours(reading: ParsedUpdate, settings: Settings) -> bool:
     """Whether it is for a command or a button of Ballast's own, or of an app."""
     match reading:
         case TextMessage():
@@ -164,65 +167,68 @@ def _arguments(command: re.Match[str], message: TextMessage, our_username: str |
 
 
 def _text(
-    message: TextMessage, dialogue: Dialogue | None, settings: Settings, our_username: str | None = None
-) -> Intention | None:
+    message: TextMessage,
+    conversation: Conversation | None,
+    settings: Settings,
+    our_username: str | None = None,
+) -> Routed | None:
     command = _COMMAND.fullmatch(message.text.strip())
     if message.words_of is not WordsOf.SENDER:
-        return _not_own_words(message, command, dialogue, settings)
+        return _not_own_words(message, command, conversation, settings)
     if command is None:
-        return _no_command(message, dialogue, settings)
+        return _no_command(message, conversation, settings)
     intention = _command(
-        command["name"].lower(), _arguments(command, message, our_username), message, dialogue, settings
+        command["name"].lower(), _arguments(command, message, our_username), message, conversation, settings
     )
     if intention is None and (message.is_private or command["bot"]):
         intention = say(message, texts.unknown_command(command["name"].lower()))
     if intention is not None and command["name"].lower() not in _LEAVING_A_DIALOGUE:
         # Whoever looks something up in the middle is still asked the same.
-        intention = replace(intention, dialogue=intention.dialogue or dialogue)
+        intention = replace(intention, conversation=intention.conversation or conversation)
     return intention
 
 
-def _no_command(message: TextMessage, dialogue: Dialogue | None, settings: Settings) -> Intention | None:
+def _no_command(message: TextMessage, conversation: Conversation | None, settings: Settings) -> Routed | None:
     """The answer to what the bot asked, or small talk."""
-    if not message.is_private and not _answers_a_question(message, dialogue, settings):
+    if not message.is_private and not _answers_a_question(message, conversation, settings):
         return None
     is_admin = message.sender.telegram_id in settings.admin_ids
     if is_admin and message.is_private and message.posting is not None and message.posting.album:
         return None  # a piece of an album: an answer to each would be ten
-    answer = None if dialogue is None else _answer(message, dialogue, settings)
+    answer = None if conversation is None else _answer(message, conversation, settings)
     if answer is None and message.is_private:
         return say(message, texts.NOT_A_COMMAND)
     return answer
 
 
-def _answer(message: TextMessage, dialogue: Dialogue, settings: Settings) -> Intention | None:
+def _answer(message: TextMessage, conversation: Conversation, settings: Settings) -> Routed | None:
     """None if what was asked is no question any more."""
-    if dialogue.draft is not None:
+    if conversation.draft is not None:
         if message.sender.telegram_id not in settings.admin_ids:
             return say(message, texts.ADMINS_ONLY)
-        return _card_answer(message, dialogue.draft, settings)
-    if dialogue.command is not None:
-        return app_commands.answered(message, dialogue.command, settings)
-    if dialogue.job is not None:
-        return app_questions.answered(message, dialogue.job, settings)
-    step = dialogues.proceed(dialogue, _said(message), message.update_id, settings)
+        return _card_answer(message, conversation.draft, settings)
+    if conversation.command is not None:
+        return app_commands.answered(message, conversation.command, settings)
+    if conversation.job is not None:
+        return app_questions.answered(message, conversation.job, settings)
+    step = dialogues.advance(conversation, _said(message), message.update_id, settings)
     return intention_after(step, message)
 
 
-def _answers_a_question(message: TextMessage, dialogue: Dialogue | None, settings: Settings) -> bool:
+def _answers_a_question(message: TextMessage, conversation: Conversation | None, settings: Settings) -> bool:
     """Whether a group's message answers what the bot asks its author: it is a reply to the bot, and to nothing older
     than the command that the question belongs to.
     """
-    if dialogue is None or message.replied_to is None:
+    if conversation is None or message.replied_to is None:
         return False
     our_id = int(settings.require("telegram_bot_token").partition(":")[0])
-    is_newer = message.replied_to.message_id > (dialogue.command_id or 0)
+    is_newer = message.replied_to.message_id > (conversation.command_id or 0)
     return message.replied_to.author_id == our_id and is_newer
 
 
 def _not_own_words(
-    message: TextMessage, command: re.Match[str] | None, dialogue: Dialogue | None, settings: Settings
-) -> Intention | None:
+    message: TextMessage, command: re.Match[str] | None, conversation: Conversation | None, settings: Settings
+) -> Routed | None:
     """What somebody else wrote is never a command or an answer, whoever brings it."""
     if message.words_of is WordsOf.CHAT:
         is_admin = message.sender.telegram_id == ANONYMOUS_ADMIN  # of the group, and perhaps one of ours
@@ -233,14 +239,18 @@ def _not_own_words(
     is_admin = message.sender.telegram_id in settings.admin_ids
     if is_admin and message.posting is not None and message.posting.album:
         return None  # as of the admin's own albums
-    if command is None and dialogue is None:
+    if command is None and conversation is None:
         return say(message, texts.FORWARDED_POST if is_admin else texts.NOT_A_COMMAND)
-    return say(message, texts.NOT_YOUR_WORDS, dialogue)
+    return say(message, texts.NOT_YOUR_WORDS, conversation)
 
 
 def _command(
-    name: str, arguments: Arguments, message: TextMessage, dialogue: Dialogue | None, settings: Settings
-) -> Intention | None:
+    name: str,
+    arguments: Arguments,
+    message: TextMessage,
+    conversation: Conversation | None,
+    settings: Settings,
+) -> Routed | None:
     """None for a command that there is not, or not for this sender."""
     linked = INSTALLED.own_commands.get(arguments.text) if name == "start" else None
     if linked is not None and linked.declared is not None and linked.declared.is_linked:
@@ -258,9 +268,9 @@ def _command(
         return say(message, texts.only_your_own(command.name, is_admin))
     own_words = BY_WORD.get(declared.word)
     if own_words is not None:
-        return own_words(Typed(command, arguments, message, dialogue, settings))
+        return own_words(Typed(command, arguments, message, conversation, settings))
     job_type = JOB_TYPES[command.handler.kind]
-    return Intention(job_type(**_sender_as(job_type, message.sender), **declared.fields))
+    return Routed(job_type(**_sender_as(job_type, message.sender), **declared.fields))
 
 
 def _sender_as(job_type: type[Job], sender: Sender) -> dict[str, Any]:
@@ -274,19 +284,19 @@ def _fields_of(job_type: type[Job]) -> frozenset[str]:
     return frozenset(job_type.model_fields)
 
 
-def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings) -> Intention | None:
+def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings) -> Routed | None:
     now = datetime.fromtimestamp(message.date, UTC)
     try:
-        change = draft_questions.answered(asked, message.text, message.sender.telegram_id, settings, now=now)
-    except draft_questions.AnswerError as error:
+        change = broadcast_form.answered(asked, message.text, message.sender.telegram_id, settings, now=now)
+    except broadcast_form.AnswerError as error:
         if asked.more:
             return None
-        again = f"{error} {draft_questions.question(asked, settings)}"
-        return say(message, again, Dialogue(draft=asked, asked_by=message.update_id))
+        again = f"{error} {broadcast_form.question(asked, settings)}"
+        return say(message, again, Conversation(draft=asked, asked_by=message.update_id))
     if asked.asks is not CardQuestion.IDS:
-        return Intention(change)
+        return Routed(change)
     more = asked.model_copy(update={"more": True})
-    return Intention(change, Dialogue(draft=more, asked_by=message.update_id))
+    return Routed(change, Conversation(draft=more, asked_by=message.update_id))
 
 
 def _payment(payment: Payment) -> RecordPayment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 
-async def body_of(request: Request, bytes_max: int) -> bytes | None:
+async def read_body(request: Request, bytes_max: int) -> bytes | None:
     """None where it is longer; the rest is not read then."""
     body = b""
     async for chunk in request.stream():

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot_frontend.reception import Reception
+from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.throughput import Throughput
 from dbcore.breaker import Event, FleetView
 from dbcore.breaker.connection_budget import FleetConnections
@@ -28,7 +28,7 @@ FRESH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Look:
+class StatusSnapshot:
     """What was seen at one look. Times are seconds since 1970.
 
     redis_error -- why Redis could not be asked, or what it holds not be read; everything below it is then of the look
@@ -77,7 +77,7 @@ class Look:
     actions: list[dict[str, Any]] = field(default_factory=list)
     seen_at: float | None = None
     redis_ahead_seconds: float = 0.0
-    telegram: Reception | None = None
+    telegram: IntakeHealth | None = None
     probe_seconds: int = 60
 
     @property

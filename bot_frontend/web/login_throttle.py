@@ -43,7 +43,7 @@ class _Counted:
         return len(self.wrong)
 
 
-class Tries:
+class LoginThrottle:
     """Of one frontend."""
 
     def __init__(self) -> None:

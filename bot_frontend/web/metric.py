@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot_frontend.web.look import Look
+from bot_frontend.web.snapshot import StatusSnapshot
 from workers.status.counters import ANSWER_MS
 
 OTHER = "_OTHER"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Spread:
+class Histogram:
     """A histogram's series. counts -- of each bucket of ANSWER_MS, and of what is beyond; total -- seconds."""
 
     counts: tuple[int, ...]
@@ -37,54 +37,56 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """values -- labels and value of each series, of a gauge or a counter; spreads -- the same of a histogram."""
 
     name: str
     kind: Kind
     labels: tuple[str, ...]
     meaning: str
-    values: Callable[[Look, float], Values] = lambda _, __: ()
-    spreads: Callable[[Look], Iterable[tuple[tuple[str, ...], Spread]]] = lambda _: ()
+    values: Callable[[StatusSnapshot, float], Values] = lambda _, __: ()
+    spreads: Callable[[StatusSnapshot], Iterable[tuple[tuple[str, ...], Histogram]]] = lambda _: ()
 
 
-def gauge(name: str, meaning: str, value: Callable[[Look, float], float | None]) -> Figure:
-    return Figure(name, Kind.GAUGE, (), meaning, lambda look, now: [((), value(look, now))])
+def gauge(name: str, meaning: str, value: Callable[[StatusSnapshot, float], float | None]) -> Metric:
+    return Metric(name, Kind.GAUGE, (), meaning, lambda look, now: [((), value(look, now))])
 
 
-def gauges(name: str, label: str, meaning: str, values: Callable[[Look], dict[str, float]]) -> Figure:
-    return Figure(
+def gauges(
+    name: str, label: str, meaning: str, values: Callable[[StatusSnapshot], dict[str, float]]
+) -> Metric:
+    return Metric(
         name, Kind.GAUGE, (label,), meaning, lambda look, _: [((k,), v) for k, v in values(look).items()]
     )
 
 
-def one_of(
-    name: str, label: str, words: Collection[str], meaning: str, word: Callable[[Look], str | None]
-) -> Figure:
+def state_set(
+    name: str, label: str, words: Collection[str], meaning: str, word: Callable[[StatusSnapshot], str | None]
+) -> Metric:
     """1 for the word that holds now, 0 for the others; nothing where none is known."""
 
-    def values(look: Look) -> dict[str, float]:
+    def values(look: StatusSnapshot) -> dict[str, float]:
         held = word(look)
         return {} if held is None else {each: float(each == held) for each in words}
 
     return gauges(name, label, meaning, values)
 
 
-def total(name: str, meaning: str, *, key: str) -> Figure:
-    def values(look: Look, _: float) -> Values:
+def total(name: str, meaning: str, *, key: str) -> Metric:
+    def values(look: StatusSnapshot, _: float) -> Values:
         return [((), float(look.totals.get(key, 0)) if look.seen_at else None)]
 
-    return Figure(name, Kind.COUNTER, (), meaning, values)
+    return Metric(name, Kind.COUNTER, (), meaning, values)
 
 
-def totals(name: str, key: str, labels: dict[str, Collection[str]], meaning: str) -> Figure:
+def totals(name: str, key: str, labels: dict[str, Collection[str]], meaning: str) -> Metric:
     """labels -- with the values they may take, in the order of the field `key|value|…`.
 
     Of a single label all values are there from the start: what begins at 1 Prometheus does not see rise.
     """
     single = next(iter(labels.values())) if len(labels) == 1 else ()
 
-    def values(look: Look, _: float) -> Values:
+    def values(look: StatusSnapshot, _: float) -> Values:
         found: dict[tuple[str, ...], float] = {(word,): 0.0 for word in single} if look.seen_at else {}
         for field, count in look.totals.items():
             first, *parts = field.split("|")
@@ -96,4 +98,4 @@ def totals(name: str, key: str, labels: dict[str, Collection[str]], meaning: str
                 found[known] = found.get(known, 0.0) + count
         return found.items()
 
-    return Figure(name, Kind.COUNTER, tuple(labels), meaning, values)
+    return Metric(name, Kind.COUNTER, tuple(labels), meaning, values)
