@@ -223,7 +223,7 @@ class Intake:
             step = decision.conversation
             if receipt.status is Acceptance.CONFLICT and step is not None:
                 arrival.races += 1
-                known[step.key] = receipt.conversation
+                known[step.key] = receipt.dialogue
                 break
             if receipt.status is Acceptance.ACCEPTED and step is not None:
                 known[step.key] = step.following
