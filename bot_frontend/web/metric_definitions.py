@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import ballast
 from bot_frontend.web.metric import Histogram, Kind, Metric, Values, gauge, gauges, state_set, total, totals
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.breaker.rules import BreakerReason, BreakerState
@@ -80,6 +81,12 @@ def _answers(look: StatusSnapshot) -> Iterator[tuple[tuple[str, ...], Histogram]
 _QUEUE = "messaging_destination_name"
 
 METRICS: tuple[Metric, ...] = (
+    gauges(
+        "ballast_build_info",
+        "version",
+        "1 for the version of the frontend that answers.",
+        lambda look: {ballast.__version__: 1.0},
+    ),
     # How old all this is, and what it rests on
     gauge(
         "ballast_look_age_seconds",

@@ -107,6 +107,7 @@ _STABILITY = _object(
 
 
 _STATUS = _object(
+    version=_TEXT,
     now=_SECONDS,
     age_seconds=_or_null(_SECONDS),
     verdict=_object(state=_one_of(*HealthLevel), title=_TEXT, words=_TEXT),
