@@ -125,7 +125,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     gauge(
         "ballast_database_away",
-        "Whether the database is taken to be away: by the breaker, or by the last probe. Absent while that is "
+        "Whether the database counts as unavailable: by the breaker, or by the last probe. Absent while that is "
         "unknown.",
         lambda look, _: (
             float(look.database_is_away)
@@ -281,10 +281,10 @@ METRICS: tuple[Metric, ...] = (
         "From a job's intake until its answer is out, by the queue of its kind.",
         spreads=_answers,
     ),
-    total("ballast_dead_letters_total", "Jobs that became a dead letter.", key="dead_letters"),
+    total("ballast_dead_letters_total", "Jobs that failed for good.", key="dead_letters"),
     gauge(
         "ballast_dead_letters_open",
-        "Dead letters that nobody dealt with, as the last probe by statement found.",
+        "Failed jobs that nobody has retried or discarded, as the last probe by statement found.",
         lambda look, _: _probed(look, "open_dead_letters"),
     ),
     gauge(
