@@ -153,13 +153,14 @@ async def test_guesses_at_once_are_no_way_past_the_limit(settings: Settings, que
             await writer.drain()
         async with aiohttp.ClientSession() as http, http.get(f"{url}/health/live"):
             pass  # one after the other: by now all headers were read
+        began = time.monotonic()
         for _, writer in connections:
             writer.write(body)
         answers = [(await reader.read()).split(b" ", 2)[1] for reader, _ in connections]
         for _, writer in connections:
             writer.close()
     judged = answers.count(b"401")
-    assert judged <= TRIES_MAX + WAITING_MAX + 1
+    assert judged <= TRIES_MAX + WAITING_MAX + 1 + (time.monotonic() - began) / SLOW_SECONDS
     assert answers.count(b"429") == guesses - judged
 
 
@@ -197,12 +198,15 @@ async def test_each_visitor_of_a_trusted_proxy_has_tries_of_their_own(
     async with serving(settings, queueing) as url, browser() as http:
         for _ in range(TRIES_MAX):
             assert await sign_in(http, url, token="guess", **{"X-Forwarded-For": "192.0.2.1"}) == 401
-        began = time.monotonic()
-        other = {
-            "X-Forwarded-For": "192.0.2.1, 192.0.2.2"
-        }  # what a proxy appends counts, not what came to it
-        assert await sign_in(http, url, token="guess", **other) == 401
-        assert time.monotonic() - began < SLOW_SECONDS
+        seconds = []
+        for visitor in range(2, 5):
+            other = {
+                "X-Forwarded-For": f"192.0.2.1, 192.0.2.{visitor}"
+            }  # what a proxy appends counts, not what came to it
+            began = time.monotonic()
+            assert await sign_in(http, url, token="guess", **other) == 401
+            seconds.append(time.monotonic() - began)
+        assert min(seconds) < SLOW_SECONDS  # who had to wait for the first one's turns would each time
 
 
 async def test_the_right_token_gets_in_where_addresses_guess_behind_the_same_proxy(
