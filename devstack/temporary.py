@@ -25,7 +25,8 @@ def servers_folder() -> Iterator[Path]:
     What a killed run left in memory is removed by the next one. Not one of pytest's folders, which are closed to other
     users: PostgreSQL under root is one.
     """
-    folder, lock = _in(memory) if (memory := _memory()) else (Path(tempfile.mkdtemp(prefix=_PREFIX)), None)
+    parent = memory()
+    folder, lock = _in(parent) if parent else (Path(tempfile.mkdtemp(prefix=_PREFIX)), None)
     folder.chmod(0o711)
     try:
         yield folder
@@ -35,23 +36,7 @@ def servers_folder() -> Iterator[Path]:
             os.close(lock)
 
 
-def _in(memory: Path) -> tuple[Path, int]:
-    """A new folder, and the descriptor that keeps it locked."""
-    for abandoned in memory.glob(f"{_PREFIX}*"):
-        if (lock := _locked(abandoned)) is not None:
-            shutil.rmtree(abandoned, ignore_errors=True)
-            os.close(lock)
-    for _ in range(_TRIES_MAX):
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=memory))
-        lock = _locked(folder)
-        if lock is not None:
-            if folder.exists():
-                return folder, lock
-            os.close(lock)  # another run took it for abandoned before it was locked
-    raise TimeoutError(f"{_TRIES_MAX} new folders in {memory} could not be locked")
-
-
-def _memory() -> Path | None:
+def memory() -> Path | None:
     """The folder for what is to be in memory; None where there is none, or too little room."""
     try:
         facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
@@ -61,6 +46,22 @@ def _memory() -> Path | None:
     except (OSError, KeyError, ValueError):
         return None
     return MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
+
+
+def _in(parent: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor that keeps it locked."""
+    for abandoned in parent.glob(f"{_PREFIX}*"):
+        if (lock := _locked(abandoned)) is not None:
+            shutil.rmtree(abandoned, ignore_errors=True)
+            os.close(lock)
+    for _ in range(_TRIES_MAX):
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock = _locked(folder)
+        if lock is not None:
+            if folder.exists():
+                return folder, lock
+            os.close(lock)  # another run took it for abandoned before it was locked
+    raise TimeoutError(f"{_TRIES_MAX} new folders in {parent} could not be locked")
 
 
 def _locked(folder: Path) -> int | None:
