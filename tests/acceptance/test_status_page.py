@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import ballast
 from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
@@ -101,6 +102,7 @@ async def test_an_operator_sees_the_fleet_and_acts_and_it_is_in_the_books(
     assert page["verdict"]["title"] == "Running, but 1 failed job needs you", page["verdict"]
     assert (page["database"]["state"], page["breaker"]["state"]) == ("ok", "closed")
     assert page["database"]["version"]
+    assert page["version"] == ballast.__version__
     assert page["telegram"]["ok"] is True
     assert {worker["name"] for worker in page["workers"]} == {"main", "light", "bulk"}
     assert all(worker["beat_age_seconds"] < 60 for worker in page["workers"])

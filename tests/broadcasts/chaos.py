@@ -17,8 +17,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, house_in, received
