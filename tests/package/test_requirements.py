@@ -32,7 +32,6 @@ NOT_IMPORTED = {
     "pip-audit": "make check runs it",
     "ruff": "make check runs it",
     "pytest-timeout": "a plugin of pytest",
-    "pytest-xdist": "a plugin of pytest",
     "schemathesis": "a test runs its command",
     "types-psutil": "mypy reads it",
     "types-psycopg2": "mypy reads it",
