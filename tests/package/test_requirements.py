@@ -33,6 +33,9 @@ NOT_IMPORTED = {
     "ruff": "make check runs it",
     "pytest-timeout": "a plugin of pytest",
     "schemathesis": "a test runs its command",
+    "sphinx": "a test builds the documentation with it",
+    "myst-parser": "docs/conf.py names it",
+    "furo": "docs/conf.py names it",
     "types-psutil": "mypy reads it",
     "types-psycopg2": "mypy reads it",
 }
