@@ -24,6 +24,9 @@ LONG_FIRST = (
     *WHOLE,
     *DEALT,
     "tests/package",
+    "tests/bot_frontend/test_page",
+    "tests/ballast/test_pytest_plugin",
+    "tests/workers",
     "tests/conformance",
     "tests/dbcore",
 )
