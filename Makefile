@@ -27,7 +27,7 @@ kill-workers: .venv/.installed ## kill -9 of all workers of `make run` in this f
 # Two processes a core, each with servers of its own: most of the time is waiting, for processes and for time-outs.
 # Bytecode is written whatever the environment says: the hundreds of processes that are started would each compile all.
 test: .venv/.installed ## run the whole suite; ARGS="-k ledger" runs a part, ARGS="-n 0" one test at a time
-	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n $$((2 * $$(nproc))) --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n $$((2 * $$(nproc))) --dist loadfile $(ARGS)
 
 check: .venv/.installed ## lint, format, types, import contracts, known vulnerabilities
 	$(PYTHON) -m ruff check .
