@@ -16,7 +16,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 run: .venv/.installed ## start everything, say where it is, stop it at Ctrl-C
-	@exec $(PYTHON) -m devstack.leash -- $(PYTHON) -m devstack run
+	@exec $(PYTHON) -m devstack.parent_death -- $(PYTHON) -m devstack run
 
 freeze: .venv/.installed ## let the PostgreSQL of `make run` stand still for SECONDS=60, to see what becomes of it
 	@$(PYTHON) -m devstack freeze --seconds $(SECONDS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.stack import ROOT, Stack
@@ -216,7 +216,7 @@ def shell(stack: Stack, command: str, **environment: str) -> subprocess.Popen[st
         **environment,
     }
     return subprocess.Popen(
-        leashed(["bash", "-c", command], parent=os.getpid()),
+        tied_to_parent(["bash", "-c", command], parent=os.getpid()),
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
