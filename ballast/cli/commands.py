@@ -137,6 +137,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
 
     from dbcore.broadcasts import BroadcastRefused
     from dbcore.errors import DatabaseAway
+    from dbcore.exporting.copying import ExportRefused
     from dbcore.fleet import StateUnreadable
     from dbcore.importing.sources import SourceError
     from workers.dead_letters import DeadLetterRefused
@@ -144,7 +145,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
 
     name = ctx.command_path
     match error:
-        case DeadLetterRefused() | BroadcastRefused() | JobInvalid() | SourceError():
+        case DeadLetterRefused() | BroadcastRefused() | JobInvalid() | SourceError() | ExportRefused():
             return f"ballast: {error}", REFUSED
         case DatabaseAway():
             return f"{name}: the database does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE

@@ -106,6 +106,15 @@ NOT_RUN = {
         ],
         "tests/package builds the wheel, installs it and runs its commands",
     ),
+    **dict.fromkeys(
+        [
+            "ballast export out",
+            "ballast export --verify out",
+            "ballast export --person @ann person.json",
+            "ballast import out/users.csv --source old --history out/entries.csv",
+        ],
+        "tests/exporting does it",
+    ),
     "python -m dbcore migrate --move-from public": "tests/dbcore/test_own_schema.py moves an installation",
     "pip install '/path/to/ballast[embedded]'": "tests/package installs the wheel",
     "pip install '/path/to/ballast[testing]'": "tests/package runs pytest with the wheel",
