@@ -135,6 +135,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from redis import RedisError
     from sqlalchemy.exc import SQLAlchemyError
 
+    from dbcore.backups.errors import BackupError
     from dbcore.broadcasts import BroadcastRefused
     from dbcore.errors import DatabaseAway
     from dbcore.exporting.copying import ExportRefused
@@ -145,7 +146,14 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
 
     name = ctx.command_path
     match error:
-        case DeadLetterRefused() | BroadcastRefused() | JobInvalid() | SourceError() | ExportRefused():
+        case (
+            DeadLetterRefused()
+            | BroadcastRefused()
+            | JobInvalid()
+            | SourceError()
+            | ExportRefused()
+            | BackupError()
+        ):
             return f"ballast: {error}", REFUSED
         case DatabaseAway():
             return f"{name}: the database does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE

@@ -52,6 +52,8 @@ WRONG_USAGE = {
     "export out --format xml": "'xml' is not one of 'csv', 'jsonl'",
     "export out --verify --format csv": "--verify goes only with FOLDER",
     "export out --person 1 --table a": "--person goes only with FOLDER",
+    "restore": "Missing argument 'BACKUP'",
+    "restore latest --check --overwrite": "--check goes without --into and --overwrite",
     "telegram": "Missing option '--data'",
     "completion csh": "'csh' is not one of 'bash', 'zsh', 'fish'",
 }
