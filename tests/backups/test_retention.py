@@ -18,7 +18,7 @@ def stored(days_ago: int, *, proven: bool) -> Stored:
     name = f"ballast-1-{taken:%Y%m%dT%H%M%SZ}-0000.tar"
     assert NAME.fullmatch(name)
     note = Note(
-        name=name, taken_at="", proven_at="", bytes=1, sha256="", sealed=False, checks=1, revision="",
+        name=name, taken_at="", proven_at="", bytes=1, sha256="", sealed=False, checks=1, inbox=0, revision="",
         server_version="", ballast="",
     )  # fmt: skip
     return Stored(name, 1, note if proven else None)

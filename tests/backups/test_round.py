@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from dbcore import ledger
 from dbcore.engine import GuardedEngine
@@ -13,6 +14,8 @@ from dbcore.users import UserRef
 from tests.backups.conftest import BALANCES, Ballast, kept, listed, recipient
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import Sql, statements_on
+from workers.inbox import Inbox
+from workers.jobs import Envelope, ShowBalance
 
 
 @pytest.mark.parametrize("sealed", [False, True])
@@ -123,3 +126,34 @@ def test_only_as_many_as_are_to_be_kept_stay(ballast: Ballast, people: None, tmp
         assert ballast("backup", BACKUP_KEEP="2").exit_code == 0
     assert len(listed(ballast)) == 2
     assert len(list((tmp_path / "kept").iterdir())) == 4  # two backups with their notes, and nothing else
+
+
+def test_a_backup_without_redis_is_made_and_says_so(
+    ballast: Ballast, people: None, empty_database_url: str
+) -> None:
+    made = ballast("backup", REDIS_URL="redis://127.0.0.1:1/0")
+    assert made.exit_code == 0, made.output
+    assert "the backup is without the inbox" in made.stdout
+    assert listed(ballast)[0]["note"]["inbox"] is None
+    restored = ballast("restore", "latest", "--into", empty_database_url, REDIS_URL="redis://127.0.0.1:1/0")
+    assert restored.exit_code == 0, restored.output
+
+
+def test_jobs_come_back_into_redis_unless_they_are_left_out(
+    ballast: Ballast, people: None, empty_database_url: str, redis_url: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        inbox = Inbox(client)
+        job = Envelope.of(ShowBalance(telegram_id=1), job_id="a", lane="user:1", chat_id=1)
+        inbox.accept(job)
+        assert "1 jobs on record" in ballast("backup").stdout
+        client.flushdb()
+        inbox.beat("host:1:aa", None)
+        into = ["restore", "latest", "--into", empty_database_url]
+        assert "workers are running: stop all processes first" in ballast(*into).stderr
+        assert "Redis does not answer" in ballast(*into, REDIS_URL="redis://127.0.0.1:1/0").stderr
+        inbox.leave("host:1:aa")
+        assert ballast(*into, "--no-inbox").exit_code == 0
+        assert inbox.size() == 0
+        assert "1 jobs are on record again" in ballast(*into, "--overwrite").stdout
+        assert inbox.size() == 1

@@ -53,7 +53,7 @@ WRONG_USAGE = {
     "export out --verify --format csv": "--verify goes only with FOLDER",
     "export out --person 1 --table a": "--person goes only with FOLDER",
     "restore": "Missing argument 'BACKUP'",
-    "restore latest --check --overwrite": "--check goes without --into and --overwrite",
+    "restore latest --check --overwrite": "--check goes without --into, --overwrite and --no-inbox",
     "telegram": "Missing option '--data'",
     "completion csh": "'csh' is not one of 'bash', 'zsh', 'fish'",
 }

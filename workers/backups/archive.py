@@ -14,7 +14,7 @@ from dbcore.backups.errors import BackupDamaged
 from dbcore.backups.facts import Facts
 
 FORMAT, VERSION = "ballast-backup", 1
-MANIFEST, DUMP = "manifest.json", "database.dump"
+MANIFEST, DUMP, INBOX = "manifest.json", "database.dump", "inbox.jsonl.gz"
 _MANIFEST_BYTES_MAX = 10_000_000
 _CHUNK = 1 << 20
 
@@ -29,7 +29,8 @@ class PackedFile(BaseModel):
 class BackupManifest(BaseModel):
     """schema_name -- BALLAST_SCHEMA. schemas -- of which it is a backup; empty: of the whole database.
 
-    taken_at -- the moment of the dump, ISO 8601 in UTC.
+    taken_at -- the moment of the dump, ISO 8601 in UTC. inbox -- how many jobs were on record in Redis right before it;
+    None: they are not in it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +48,7 @@ class BackupManifest(BaseModel):
     search_path: str
     currency: str
     facts: Facts
+    inbox: int | None
     files: dict[str, PackedFile]
 
 

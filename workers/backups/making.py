@@ -1,4 +1,4 @@
-"""One backup: dump, pack, seal, prove, store, and let old ones go.
+"""One backup: copy the inbox, dump, pack, seal, prove, store, and let old ones go.
 
 | dies | when | what happens |
 |---|---|---|
@@ -11,13 +11,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg2
+import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from dbcore.audit import Check
@@ -28,7 +29,7 @@ from dbcore.backups.programs import CLEARING_SECONDS, Programs
 from dbcore.backups.proving import prove
 from dbcore.deadline import Deadline
 from dbcore.settings import Settings
-from workers.backups import archive, sealing
+from workers.backups import archive, inbox, sealing
 from workers.backups.archive import BackupManifest
 from workers.backups.retention import superfluous
 from workers.backups.stores import Note, Store
@@ -42,11 +43,13 @@ class Surroundings:
     """What a run has beside the settings.
 
     release -- that makes it. own_checks -- of apps. embedded_programs -- the folder of the embedded PostgreSQL's, if
-    that is installed. embedded_server -- starts one for a proof. say -- is told of each step.
+    that is installed. embedded_server -- starts one for a proof. redis -- whose inbox is part of a backup; None: it is
+    not. say -- is told of each step.
     """
 
     release: str
     own_checks: Sequence[Check]
+    redis: redis.Redis | None
     embedded_programs: Path | None = None
     embedded_server: Callable[[], AbstractContextManager[str]] | None = None
     say: Callable[[str], None]
@@ -70,12 +73,15 @@ def make(settings: Settings, store: Store, around: Surroundings) -> Note:
 def _make(settings: Settings, store: Store, around: Surroundings, url: str, folder: Path) -> Note:
     tools = find_programs(settings, around, dumping.server_major(url))
     dump = folder / archive.DUMP
-    dumped = dumping.dump(url, settings.ballast_schema, settings.backup_schemas, tools, dump)
+    with inbox.copied(around.redis, folder / archive.INBOX, around.say) as (jobs, begun):
+        dumped = dumping.dump(url, settings.ballast_schema, settings.backup_schemas, tools, dump, begun=begun)
     around.say(f"dumped    {sum(dumped.facts.tables.values()):,} rows, {dump.stat().st_size:,} bytes")
-    manifest = _manifest(settings, around, dumped, tools, dump)
+    files = {path.name: path for path in (dump, folder / archive.INBOX) if path.exists()}
+    manifest = _manifest(settings, around, dumped, tools, files, jobs)
     plain = folder / "backup.tar"
-    archive.pack(manifest, {archive.DUMP: dump}, plain)
-    dump.unlink()
+    archive.pack(manifest, files, plain)
+    for path in files.values():
+        path.unlink()
     file, keys = _seal(settings, plain)
     name = _name(settings, manifest, file)
     stored = archive.described(file)
@@ -95,6 +101,7 @@ def _make(settings: Settings, store: Store, around: Surroundings, url: str, fold
         sha256=stored.sha256,
         sealed=bool(keys),
         checks=checks,
+        inbox=manifest.inbox,
         revision=manifest.revision,
         server_version=manifest.server_version,
         ballast=around.release,
@@ -116,7 +123,12 @@ def find_programs(settings: Settings, around: Surroundings, major: int) -> Progr
 
 
 def _manifest(
-    settings: Settings, around: Surroundings, dumped: Dumped, tools: Programs, dump: Path
+    settings: Settings,
+    around: Surroundings,
+    dumped: Dumped,
+    tools: Programs,
+    files: Mapping[str, Path],
+    jobs: int | None,
 ) -> BackupManifest:
     return BackupManifest(
         ballast=around.release,
@@ -130,7 +142,8 @@ def _manifest(
         search_path=dumped.search_path,
         currency=settings.currency,
         facts=dumped.facts,
-        files={archive.DUMP: archive.described(dump)},
+        inbox=jobs,
+        files={name: archive.described(path) for name, path in files.items()},
     )
 
 

@@ -15,7 +15,7 @@ from dbcore.backups.programs import CLEARING_SECONDS
 from dbcore.backups.proving import judge, prove, restore_into
 from dbcore.deadline import Deadline
 from dbcore.settings import Settings
-from workers.backups import archive, sealing
+from workers.backups import archive, inbox, sealing
 from workers.backups.archive import BackupManifest
 from workers.backups.making import Surroundings, find_programs, open_archive, scratch_server
 from workers.backups.stores import Store
@@ -87,8 +87,10 @@ def restore(
     *,
     url: str,
     overwrite: bool,
+    with_inbox: bool,
 ) -> None:
-    """Into the database at `url`, in one transaction. Then it is compared with the manifest, and audited.
+    """Into the database at `url`, in one transaction. Then it is compared with the manifest and audited, and the inbox
+    is put back into Redis.
 
     Raises BackupFailed.
     """
@@ -101,8 +103,11 @@ def restore(
             f"the backup has its tables in the schema {manifest.schema_name or 'of the search_path'}, "
             f"BALLAST_SCHEMA is {settings.ballast_schema or 'unset'}: set it as it was"
         )
+    client = around.redis if with_inbox and manifest.inbox is not None else None
     try:
         with Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS):
+            if client is not None:
+                inbox.require_stopped(client, settings)
             restoring.require_free(url, overwrite=overwrite)
             tools = find_programs(settings, around, max(dumping.server_major(url), manifest.programs_major))
             restore_into(url, folder / archive.DUMP, tools, overwrite=overwrite)
@@ -119,6 +124,10 @@ def restore(
                 around.say(
                     f"paused    broadcast {broadcast_id}: whom it reached after the backup is not known; "
                     f"`ballast broadcast resume {broadcast_id}` sends to all who had not got it by then"
+                )
+            if client is not None:
+                around.say(
+                    f"inbox     {inbox.put_back(client, folder / archive.INBOX):,} jobs are on record again"
                 )
     except (SQLAlchemyError, psycopg2.Error) as error:
         raise BackupFailed(" ".join(str(getattr(error, "orig", None) or error).split())[:300]) from error

@@ -23,6 +23,7 @@ class Note(BaseModel):
     """Says of a stored backup that it was proven, and how to know it again.
 
     taken_at, proven_at -- ISO 8601 in UTC. bytes, sha256 -- of the file as it is stored. checks -- that passed.
+    inbox -- jobs of Redis in it; None: they are not.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +35,7 @@ class Note(BaseModel):
     sha256: str
     sealed: bool
     checks: int
+    inbox: int | None
     revision: str
     server_version: str
     ballast: str
