@@ -42,6 +42,7 @@ ENV_FILES = (ENV_FILE,) if os.devnull == ENV_FILE else (RUNNING_ENV_FILE, ENV_FI
 
 OPS_TOKEN_LENGTH_MIN = 16
 ADMIN_ID_DIGITS_MAX = 19
+_BACKUP_LOOK_SECONDS = 300.0
 AMOUNT_ADJUSTED_MAX = 18
 """The power of ten of an amount's first digit, up or down. MAX_AMOUNT is below."""
 
@@ -161,6 +162,8 @@ class Settings(AppOptions):
     effects_keep_days: Annotated[int | None, Field(ge=30, le=36_500)] = None
 
     backup_to: str | None = None
+    backup_every_hours: Annotated[float, Field(ge=0, le=8_760, allow_inf_nan=False)] = 24.0
+    backup_alarm_hours: Annotated[float | None, Field(gt=0, le=87_600, allow_inf_nan=False)] = None
     backup_keep: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}d?$")] = "14"
     backup_recipient: Annotated[tuple[str, ...], NoDecode] = ()
     backup_schemas: Annotated[tuple[str, ...], NoDecode] = ()
@@ -351,6 +354,20 @@ class Settings(AppOptions):
             ).hexdigest()
             object.__setattr__(self, "telegram_webhook_secret", SecretStr(digest))
         return self
+
+    @property
+    def backup_look_seconds(self) -> float:
+        """How often it is looked whether a backup is due."""
+        return max(1.0, min(_BACKUP_LOOK_SECONDS, 900 * self.backup_every_hours or _BACKUP_LOOK_SECONDS))
+
+    @property
+    def backup_alarm_seconds(self) -> float | None:
+        """The age of the last proven backup that is too much; None if none is expected."""
+        if self.backup_to is None:
+            return None
+        if self.backup_alarm_hours is not None:
+            return 3600 * self.backup_alarm_hours
+        return 3600 * (2 * self.backup_every_hours + 1) if self.backup_every_hours else None
 
     def minor_units(self, amount: Decimal | None) -> int | None:
         """An option's amount as the ledger counts; None where it is unset."""

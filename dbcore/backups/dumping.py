@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from dbcore import connections, migrate
-from dbcore.backups.errors import BackupFailed
+from dbcore.backups.errors import BackupBusy, BackupFailed
 from dbcore.backups.facts import Facts, read_facts
 from dbcore.backups.programs import Programs
 
@@ -33,12 +33,12 @@ class Dumped:
 def only_one(url: str) -> Iterator[None]:
     """One backup of a database at a time. The server ends the turn of a process that dies.
 
-    Raises BackupFailed if another one is running.
+    Raises BackupBusy if another one is running.
     """
     engine = connections.single(url, application_name="ballast backup")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one():
-            raise BackupFailed("another backup of this database is running")
+            raise BackupBusy("another backup of this database is running")
         yield
 
 

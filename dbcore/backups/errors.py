@@ -2,6 +2,7 @@
 
 BackupError       a sentence for an operator
 ├── BackupFailed  it was not made, or not proven: try again, or mend what the sentence names
+│   └── BackupBusy    another run is making one
 └── BackupDamaged it is not what was made
 """
 
@@ -14,6 +15,10 @@ class BackupError(Exception):
 
 class BackupFailed(BackupError):
     """It was not made, not proven, or not restored."""
+
+
+class BackupBusy(BackupFailed):
+    """Another run is making one of the same database."""
 
 
 class BackupDamaged(BackupError):

@@ -61,7 +61,7 @@ class Programs:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
         try:
             _, said = process.communicate(
@@ -139,5 +139,6 @@ def _in_one_line(program: str, said: str, exit_status: int) -> str:
 _libc = ctypes.CDLL(None)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """In a child before its program: it ends with the thread that started it, also after kill -9."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

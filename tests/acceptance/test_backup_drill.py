@@ -131,3 +131,16 @@ async def test_nothing_accepted_before_the_backup_is_lost_and_nothing_is_booked_
     await all_settled(new, telegram)
     assert balances(new)[alice] == booked
     assert_audit_passes(new)
+
+
+async def test_a_backup_is_made_by_schedule_and_shown(make_stack: MakeStack, tmp_path: Path) -> None:
+    stack = make_stack(BACKUP_TO=str(tmp_path / "kept"), BACKUP_EVERY_HOURS="0.002")
+    stack.start("frontend", "main", "light", "beat")
+    stack.wait_ready(processes=3)
+
+    def is_shown() -> bool:
+        return stack.get("/health")[1]["backup"]["proven_age_seconds"] is not None
+
+    await asyncio.to_thread(stack.wait_until, is_shown, "a backup is proven")
+    assert stack.get("/health")[1]["backup"]["failed"] is False
+    assert list((tmp_path / "kept").glob("ballast-*.tar.json"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +24,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from dbcore.audit import Check
 from dbcore.backups import dumping, programs, scratch
 from dbcore.backups.dumping import Dumped
-from dbcore.backups.errors import BackupError, BackupFailed
+from dbcore.backups.errors import BackupBusy, BackupError, BackupFailed
 from dbcore.backups.programs import CLEARING_SECONDS, Programs
 from dbcore.backups.proving import prove
 from dbcore.deadline import Deadline
 from dbcore.settings import Settings
-from workers.backups import archive, inbox, sealing
+from workers.backups import archive, inbox, record, sealing
 from workers.backups.archive import BackupManifest
 from workers.backups.retention import superfluous
 from workers.backups.stores import Note, Store
@@ -56,7 +56,23 @@ class Surroundings:
 
 
 def make(settings: Settings, store: Store, around: Surroundings) -> Note:
-    """Returns the note of the proven backup. Raises BackupFailed; what was made is stored unproven, if it was made."""
+    """Returns the note of the proven backup. Raises BackupError; what was made is stored unproven, if it was made."""
+    try:
+        note = _run(settings, store, around)
+    except BackupBusy:
+        raise
+    except BackupError as error:
+        if around.redis is not None:
+            with suppress(redis.RedisError):
+                record.keep_failed(around.redis, str(error))
+        raise
+    if around.redis is not None:
+        with suppress(redis.RedisError):
+            record.keep_proven(around.redis, note, store.where)
+    return note
+
+
+def _run(settings: Settings, store: Store, around: Surroundings) -> Note:
     url = settings.require("database_url")
     try:
         with (
