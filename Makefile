@@ -41,7 +41,7 @@ check: .venv/.installed ## lint, format, types, import contracts, known vulnerab
 lock: .venv/.installed ## write requirements.txt and requirements-dev.txt as pyproject.toml says; UPGRADE=--upgrade
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(LOCK) --extra dev --output-file requirements-dev.txt $(UPGRADE) pyproject.toml
-	$(LOCK) --extra embedded --constraint requirements-dev.txt --output-file requirements.txt $(UPGRADE) pyproject.toml
+	$(LOCK) --extra embedded --extra backup --constraint requirements-dev.txt --output-file requirements.txt $(UPGRADE) pyproject.toml
 
 docs: .venv/.installed ## build the documentation as a site in dist/docs/, and check its links
 	$(PYTHON) -m sphinx -q -W --keep-going -E docs dist/docs

@@ -374,6 +374,28 @@ METRICS: tuple[Metric, ...] = (
         "Size of the database, as probed.",
         lambda look, _: _probed(look, "database_bytes"),
     ),
+    gauge(
+        "ballast_backup_proven_timestamp_seconds",
+        "When the last proven backup was taken. Absent while none is known.",
+        lambda look, _: (
+            None if look.backup.proven is None else look.by_our_clock(look.backup.proven.taken_at)
+        ),
+    ),
+    gauge(
+        "ballast_backup_size_bytes",
+        "Its size as it is stored.",
+        lambda look, _: None if look.backup.proven is None else float(look.backup.proven.bytes),
+    ),
+    gauge(
+        "ballast_backup_overdue",
+        "Whether a proven backup is expected and the last one is older than BACKUP_ALARM_HOURS.",
+        lambda look, now: float(look.backup.is_overdue(look.by_redis_clock(now))) if look.seen_at else None,
+    ),
+    gauge(
+        "ballast_backup_failed",
+        "Whether the last run made no proven backup.",
+        lambda look, _: float(look.backup.failed is not None) if look.seen_at else None,
+    ),
     state_set(
         "ballast_quota_state",
         "state",
