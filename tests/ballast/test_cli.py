@@ -15,7 +15,7 @@ import ballast
 from ballast.cli import database, processes
 from ballast.cli.main import cli
 from ballast.queues import WORKERS
-from dbcore.fleet import operate
+from dbcore.breaker import override
 from devstack import programs
 from devstack.ports import free_port
 from devstack.stack import ROOT
@@ -48,6 +48,12 @@ WRONG_USAGE = {
     "import people.csv --source x --history a --history-query b": "expected one of --history and --history-query",
     "import people.csv --source x --history-query b": "--history-query asks the same database as --query",
     "import people.csv --source x --map balance": "--map: expected COLUMN=YOURS; got 'balance'",
+    "export": "Missing argument 'FOLDER'",
+    "export out --format xml": "'xml' is not one of 'csv', 'jsonl'",
+    "export out --verify --format csv": "--verify goes only with FOLDER",
+    "export out --person 1 --table a": "--person goes only with FOLDER",
+    "restore": "Missing argument 'BACKUP'",
+    "restore latest --check --overwrite": "--check goes without --into, --overwrite and --no-inbox",
     "telegram": "Missing option '--data'",
     "completion csh": "'csh' is not one of 'bash', 'zsh', 'fish'",
 }
@@ -114,7 +120,7 @@ def test_wrong_usage_says_what_was_expected(line: str, complaint: str) -> None:
 
 
 def test_what_is_written_twice_is_the_same() -> None:
-    assert tuple(operate.WORDS) == database.WORDS
+    assert tuple(override.OVERRIDES) == database.WORDS
 
 
 def test_several_values_may_follow_one_option() -> None:

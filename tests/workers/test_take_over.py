@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 
 from dbcore.redis_pace import THRIFTY
-from workers import broker
+from workers import kombu_patches
 from workers.inbox import Acceptance, Claims, Inbox, Offer, Publisher
 from workers.inbox.inbox import BEARER_LEASE_MS, TAKE_OVER_MS, TAKERS_FRESH_MS
 from workers.jobs import Envelope, ShowBalance, reference_of, task_name
@@ -158,7 +158,7 @@ def test_a_message_that_a_worker_puts_back_bears_no_claim_any_more(
     taker: Inbox, client: redis.Redis, redis_url: str, gives_back: bool
 ) -> None:
     """Where it stops, or loses its connection or the process that had the message."""
-    broker.repair()
+    kombu_patches.install()
     accept(taker)
     taken: list[Any] = []
     with Connection(redis_url) as connection:  # type: ignore[no-untyped-call]
@@ -364,7 +364,7 @@ def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_o
         elif step == "lose":
             client.rpop("balances")
         elif step == "put back" and client.llen("balances"):
-            client.rpush("balances", json.dumps(broker._without_claim(pop(client))))
+            client.rpush("balances", json.dumps(kombu_patches._without_claim(pop(client))))
         elif step == "die":
             inboxes[who].leave(owners[who])
             inboxes[who] = Inbox(client)
