@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from ballast.builtin.button_data import CONFIRM
-from ballast.builtin.words import UNKNOWN_BUTTON
+from ballast.builtin.words import unknown_button
+from ballast.texts import available
 from bot_frontend import draft_questions, texts
 from bot_frontend.dialogue import Dialogue, DraftQuestion
 from bot_frontend.intentions import Intention, reply, toast, who
@@ -16,13 +17,14 @@ from workers.jobs import (
     INSTALLED,
     CardButton,
     CardQuestion,
+    ChooseLanguage,
     DecideAdjustment,
     DecideTransfer,
     PressAppButton,
     PressBroadcast,
     ShowHistory,
 )
-from workers.texts import NOT_YOUR_HISTORY
+from workers.texts import not_your_history
 
 _CARD_BUTTONS = frozenset(button.value for button in CardButton)
 _QUESTIONS = frozenset(question.value for question in CardQuestion)
@@ -37,7 +39,7 @@ def pressed(press: ButtonPress, dialogue: Dialogue | None, settings: Settings) -
     for button in INSTALLED.buttons:
         if data := button.data.fullmatch(press.data):
             return BY_NAME[button.name](press, data, dialogue, settings)
-    return toast(press, UNKNOWN_BUTTON, dialogue)
+    return toast(press, unknown_button(), dialogue)
 
 
 def _card_button(
@@ -47,13 +49,13 @@ def _card_button(
     admin = press.sender.telegram_id
     broadcast_id, what, shown = int(card["id"]), card["what"], card["shown"]
     if admin not in settings.admin_ids or press.chat_id != admin:
-        return toast(press, texts.ADMINS_ONLY, dialogue)
+        return toast(press, texts.admins_only(), dialogue)
     if what in _QUESTIONS:
         asked = DraftQuestion(broadcast_id=broadcast_id, asks=CardQuestion(what))
         question = reply(press.origin, draft_questions.question(asked, settings))
         return Intention(question, Dialogue(draft=asked, asked_by=press.update_id))
     if what not in _CARD_BUTTONS:
-        return toast(press, UNKNOWN_BUTTON, dialogue)
+        return toast(press, unknown_button(), dialogue)
     pressed = PressBroadcast(broadcast_id=broadcast_id, telegram_id=admin, what=CardButton(what), shown=shown)
     return Intention(pressed, dialogue)
 
@@ -71,9 +73,9 @@ def _adjustment_button(
     press: ButtonPress, data: re.Match[str], dialogue: Dialogue | None, settings: Settings
 ) -> Intention:
     if press.sender.telegram_id not in settings.admin_ids:
-        return toast(press, texts.ADMINS_ONLY, dialogue)
+        return toast(press, texts.admins_only(), dialogue)
     if _is_somebody_elses(press, data):
-        return toast(press, texts.NOT_YOUR_ADJUSTMENT, dialogue)
+        return toast(press, texts.not_your_adjustment(), dialogue)
     decided = DecideAdjustment(**who(press.sender), token=data["token"], confirm=data["decision"] == CONFIRM)
     return Intention(decided, dialogue)
 
@@ -82,7 +84,7 @@ def _transfer_button(
     press: ButtonPress, data: re.Match[str], dialogue: Dialogue | None, _: Settings
 ) -> Intention:
     if _is_somebody_elses(press, data):
-        return toast(press, texts.NOT_YOUR_TRANSFER, dialogue)
+        return toast(press, texts.not_your_transfer(), dialogue)
     decided = DecideTransfer(**who(press.sender), token=data["token"], confirm=data["decision"] == CONFIRM)
     return Intention(decided, dialogue)
 
@@ -92,9 +94,20 @@ def _history_button(
 ) -> Intention:
     owner = int(data["owner"])
     if owner != press.sender.telegram_id:
-        return toast(press, NOT_YOUR_HISTORY, dialogue)
+        return toast(press, not_your_history(), dialogue)
     shown = ShowHistory(**who(press.sender), owner_telegram_id=owner, upto_version=int(data["version"]))
     return Intention(shown, dialogue)
+
+
+def _language_button(
+    press: ButtonPress, data: re.Match[str], dialogue: Dialogue | None, _: Settings
+) -> Intention:
+    if int(data["owner"]) != press.sender.telegram_id:
+        return toast(press, texts.not_your_language(), dialogue)
+    chosen = None if data["language"] == "-" else data["language"]
+    if chosen is not None and chosen not in available():
+        return toast(press, unknown_button(), dialogue)
+    return Intention(ChooseLanguage(**who(press.sender), language=chosen), dialogue)
 
 
 BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Dialogue | None, Settings], Intention]] = {
@@ -103,5 +116,6 @@ BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Dialogue | None, Set
     "adjustment": _adjustment_button,
     "transfer": _transfer_button,
     "history": _history_button,
+    "language": _language_button,
 }
 """By the buttons' names."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ballast.arguments import ArgumentsRefused
+from ballast.messages import Button
 from bot_frontend import texts
 from bot_frontend.dialogue import Dialogue, Question
 from bot_frontend.updates import ButtonPress, Sender, TextMessage
@@ -26,8 +28,10 @@ def say(message: TextMessage, text: str, dialogue: Dialogue | None = None) -> In
     return Intention(reply(message.origin, text), dialogue)
 
 
-def say_privately(message: TextMessage, text: str, *, opens: str = "start") -> Intention:
-    return Intention(DeliverReply(messages=tuple(message.origin.privately(text, opens=opens))))
+def say_privately(
+    message: TextMessage, text: str, buttons: Sequence[Sequence[Button]] = (), *, opens: str = "start"
+) -> Intention:
+    return Intention(DeliverReply(messages=tuple(message.origin.privately(text, buttons, opens=opens))))
 
 
 def ask(message: TextMessage, question: Question) -> Intention:
@@ -61,5 +65,5 @@ def written(message: TextMessage) -> str:
     """What somebody answered. Raises ArgumentsRefused for a photo and the like, which is not the empty text."""
     words = message.text.strip()
     if not words:
-        raise ArgumentsRefused(texts.NO_TEXT)
+        raise ArgumentsRefused(texts.no_text())
     return words

@@ -14,10 +14,10 @@ import structlog
 from telegram import Bot
 
 from ballast.messages import Message
+from ballast.texts.formats import duration
 from bot_frontend.web.look import Look
 from dbcore.redis_condition import REFUSES_WRITES
 from workers.alarms.bell import PREFIX, PREFIX_OVER
-from workers.durations import duration
 from workers.telegram.courier import send
 from workers.telegram.verdicts import Meaning
 

@@ -31,7 +31,7 @@ def balance(ctx: JobContext) -> Reply:
 def main() -> None:
     from bot_frontend.commands import interpret, is_ours
     from bot_frontend.dialogue import Dialogue
-    from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
+    from bot_frontend.texts import ADMIN_COMMANDS, menu
     from bot_frontend.updates import ButtonPress, MembershipChange, Sender, TextMessage
     from dbcore.history import HistoryEntry, HistoryPage
     from dbcore.settings import load_settings
@@ -70,12 +70,20 @@ def main() -> None:
         "saved": late_notice(waiting, settings)[0].text,
         "welcome": texts.welcome(account, settings),
         "failed": texts.failed("ABC"),
-        "stopped": texts.BROADCASTS_STOPPED,
+        "stopped": texts.broadcasts_stopped(),
         "pressed": f"{pressed.job.messages[0].text}{' (ours)' if is_ours(press, settings) else ''}",
         "blocked": str(interpret(MembershipChange(7, 1, bob, is_blocked=True), None, settings)),
         "buttons": str(texts.history_buttons(page, 8, 1)),
     }
-    print(json.dumps({"said": found, "menu": dict(COMMANDS), "admins": dict(ADMIN_COMMANDS)}))
+    print(
+        json.dumps(
+            {
+                "said": found,
+                "menu": dict(menu(admin=False)),
+                "admins": {name: line for name, line in menu(admin=True) if name in ADMIN_COMMANDS},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

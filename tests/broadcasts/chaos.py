@@ -17,13 +17,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from ballast.texts.formats import duration
 from dbcore import broadcasts
 from dbcore.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, house_in, received
 from tests.card_edits import assert_the_card_went_forwards
-from workers.durations import duration
 from workers.jobs import ShowCard, StartBroadcast
 
 FIRST_ID = 1_000_000

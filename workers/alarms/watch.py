@@ -20,6 +20,7 @@ from typing import cast
 
 import redis
 
+from ballast.texts.formats import duration
 from dbcore.breaker_rules import BreakerReason
 from dbcore.failures import FailureKind
 from dbcore.fleet import FleetView
@@ -31,7 +32,6 @@ from workers.alarms.bell import Bell
 from workers.alarms.standing import Event
 from workers.broadcasts.agenda import Agenda
 from workers.command_names import mention
-from workers.durations import duration
 from workers.inbox import Inbox
 
 LOOK_SECONDS = 1.0
@@ -169,10 +169,11 @@ class AlarmWatch:
         elif fleet.reason is not None:
             reason = f" (reason: {fleet.reason})"
             quota = fleet.reason is BreakerReason.QUOTA
+            more = mention("dbstatus", "{command} shows more.")
             yield Condition(
                 "breaker",
                 f"{_WHAT[fleet.reason]}{reason}. The breaker is open; commands wait in Redis, and people are told so."
-                f"{mention('dbstatus', ' {} shows more.')}",
+                f"{more and f' {more}'}",
                 over=f"The database is back after {LASTED}{reason}. What waited is being done.",
                 # A quota is an event of its own. An outage that was told before it became one is not over yet.
                 after_seconds=math.inf if quota else BREAKER_SECONDS,

@@ -55,6 +55,7 @@ class Broadcaster:
         self._onlooker = fleet.Onlooker(client)
         self.engine = engine
         self.lanes = Lanes(client, inbox, publisher)
+        self.languages = inbox.languages
         self.orders = Orders(engine, self.lanes)
         self.record = LeaseRecord(client)
         self.waiting = WaitingLeases(client)
