@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help texts run freeze kill-workers test check lock wheel bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
+.PHONY: help run freeze kill-workers test check lock docs texts wheel bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -42,6 +42,9 @@ lock: .venv/.installed ## write requirements.txt and requirements-dev.txt as pyp
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(LOCK) --extra dev --output-file requirements-dev.txt $(UPGRADE) pyproject.toml
 	$(LOCK) --extra embedded --constraint requirements-dev.txt --output-file requirements.txt $(UPGRADE) pyproject.toml
+
+docs: .venv/.installed ## build the documentation as a site in dist/docs/, and check its links
+	$(PYTHON) -m sphinx -q -W --keep-going -E docs dist/docs
 
 texts: .venv/.installed ## list what the bot says in ballast.pot, and bring the catalogues up to date with it
 	$(PYTHON) -m devstack.texts

@@ -18,7 +18,7 @@ from ballast.registered import Command
 from ballast.replies import Reply
 from ballast.texts import gettext, said, speaking
 from ballast.texts.formats import amount, day
-from dbcore.known_balances import KnownBalances
+from dbcore.ledger.balance_cache import BalanceCache
 from dbcore.sentences import Sentence, sentence
 from dbcore.settings import Settings
 from workers.command_names import called, joined
@@ -112,7 +112,7 @@ def _saying(
 
 
 def answer_without_database(
-    envelope: Envelope, balances: KnownBalances, answers: LastAnswers, settings: Settings, *, paused: bool
+    envelope: Envelope, balances: BalanceCache, answers: LastAnswers, settings: Settings, *, paused: bool
 ) -> tuple[Message, ...] | None:
     """The answer that is given now instead of waiting for the database: what an app's command or function says of
     itself, what it said last, or a known balance. None if the job is to wait.
@@ -124,7 +124,7 @@ def answer_without_database(
 
 
 def _answer_without_database(
-    envelope: Envelope, balances: KnownBalances, answers: LastAnswers, settings: Settings, *, paused: bool
+    envelope: Envelope, balances: BalanceCache, answers: LastAnswers, settings: Settings, *, paused: bool
 ) -> tuple[Message, ...] | None:
     asked = INSTALLED.commands_of.get(envelope.kind) or INSTALLED.updates.get(envelope.kind)
     if asked is None or envelope.origin is None:
@@ -183,7 +183,7 @@ def _answered_last(
 
 
 def balance_from_memory(
-    envelope: Envelope, balances: KnownBalances, settings: Settings, *, paused: bool
+    envelope: Envelope, balances: BalanceCache, settings: Settings, *, paused: bool
 ) -> tuple[Message, ...] | None:
     """The answer to a question for a balance, where one is known; None for whatever else.
 

@@ -8,7 +8,7 @@ import re
 
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import amount
-from dbcore.payments import PaymentKind
+from dbcore.ledger.payments import PaymentKind
 from dbcore.text import one_line
 from workers.command_names import called, joined, mention
 from workers.jobs import INSTALLED, RecordPayment

@@ -12,10 +12,10 @@ from html import escape as escape_html
 
 from ballast.texts import gettext
 from ballast.texts.formats import amount
+from dbcore.ledger.users import UserAccount
 from dbcore.outcomes import Party
 from dbcore.settings import Settings
 from dbcore.text import isolated, one_line, shows_something
-from dbcore.users import UserAccount
 
 NAME_SHOWN_MAX = 32
 """A first name may have 64 characters and a username 32; a page of history shows eight of each."""

@@ -13,10 +13,10 @@ from ballast.messages import Button
 from ballast.texts import gettext, ngettext, of_any_app, own_name, pgettext, spoken
 from ballast.texts.formats import amount as formatted_amount
 from ballast.texts.formats import day_and_time
-from dbcore.history import HistoryEntry, HistoryPage
+from dbcore.ledger.history import HistoryEntry, HistoryPage
+from dbcore.ledger.users import UserAccount
 from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, PendingOutcome, RejectionReason
 from dbcore.settings import Settings
-from dbcore.users import UserAccount
 from workers import phrases
 from workers.command_names import joined, mention
 from workers.jobs import INSTALLED, AdjustBalance, CreateTransfer

@@ -6,8 +6,8 @@ import asyncio
 import json
 from typing import Any
 
-from dbcore.fleet import operate
-from dbcore.known_balances import KnownBalances
+from dbcore.breaker import override
+from dbcore.ledger.balance_cache import BalanceCache
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import Press, SeenMessage
@@ -121,7 +121,7 @@ def balances(stack: Stack) -> dict[int, int]:
 
 def last_known(stack: Stack, *people: int) -> list[int | None]:
     """Minor units that each of them would be told while the database is away; None where none is known."""
-    known = KnownBalances(stack.redis)
+    known = BalanceCache(stack.redis)
     return [last and last[0] for last in (known.last(person, "CREDIT") for person in people)]
 
 
@@ -158,21 +158,21 @@ async def pause(stack: Stack) -> None:
     """Force the breaker open. Frontend and worker both know of it then: one that does not would do what the other says
     is saved.
     """
-    before = stack.log("main").count("valve_closed")
-    await asyncio.to_thread(operate.tell, stack.redis, "open", "test")
+    before = stack.log("main").count("queues_paused")
+    await asyncio.to_thread(override.set_override, stack.redis, "open", "test")
     await asyncio.to_thread(
         stack.wait_until,
         lambda: stack.get("/health")[1]["database"]["state"] == "unavailable",
         "the frontend knows",
     )
     await asyncio.to_thread(
-        stack.wait_until, lambda: stack.log("main").count("valve_closed") > before, "the worker knows"
+        stack.wait_until, lambda: stack.log("main").count("queues_paused") > before, "the worker knows"
     )
 
 
 async def resume(stack: Stack) -> None:
     """Let the breaker decide again; the frontend knows of it then."""
-    await asyncio.to_thread(operate.tell, stack.redis, "auto", "test")
+    await asyncio.to_thread(override.set_override, stack.redis, "auto", "test")
     await asyncio.to_thread(
         stack.wait_until,
         lambda: stack.get("/health")[1]["database"]["breaker"] == "closed",

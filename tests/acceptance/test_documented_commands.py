@@ -133,6 +133,7 @@ NOT_RUN = {
         ],
         "tests/devstack/test_run.py and test_freeze.py run what they call; test_guides.py runs the rest of these pages",
     ),
+    "make docs": "tests/test_docs.py does it",
     "make lock": "asks the registry; tests/package compares the files with pyproject.toml",
     "git clone <this repository> ballast && cd ballast": "the address is the reader's",
     "cp .env.example .env": "test_settings_table.py takes the example as it stands",
@@ -175,7 +176,7 @@ BY_COMPOSE = ("fleet", "sql", "restored=")
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands_of(text: str) -> list[str]:

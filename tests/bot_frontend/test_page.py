@@ -13,18 +13,17 @@ import aiohttp
 import pytest
 import structlog.testing
 
-from bot_frontend.web.monitor import Monitor
-from bot_frontend.web.tries import (
+from bot_frontend.web.login_throttle import (
     SLOW_SECONDS,
     TRIES_MAX,
     TRIES_MAX_OF_PEER,
     TRIES_MAX_OF_PEER_IN_ALL,
     WAITING_MAX,
-    Tries,
+    LoginThrottle,
 )
-from dbcore import fleet
-from dbcore.breaker_rules import BreakerState
-from dbcore.fleet import FleetStore
+from bot_frontend.web.monitor import Monitor
+from dbcore.breaker import FleetStore, read_breaker
+from dbcore.breaker.rules import BreakerState
 from dbcore.settings import Settings
 from tests.bot_frontend.test_web import TOKEN, beaten, serving
 from tests.conftest import MakeSettings
@@ -232,7 +231,7 @@ async def test_the_right_token_gets_in_where_addresses_guess_behind_the_same_pro
 
 
 async def test_made_up_addresses_share_a_limit() -> None:
-    tries = Tries()
+    tries = LoginThrottle()
 
     async def guess(number: int) -> bool:
         return await tries.turn(f"2001:db8::{number:x}", "192.0.2.1") is not None
@@ -269,7 +268,7 @@ async def test_nobody_else_acts(
 ) -> None:
     async with serving(settings, queueing) as url, browser() as http:
         assert (await order(http, url, headers))[0] == expected
-    assert fleet.read(queueing.client).state is BreakerState.CLOSED
+    assert read_breaker(queueing.client).state is BreakerState.CLOSED
     assert queueing.inbox.size() == 0
 
 
@@ -285,9 +284,9 @@ async def test_a_session_acts_by_its_own_page_alone(settings: Settings, queueing
             {**csrf, "Origin": url.replace("127.0.0.1", "localhost")},
         ):
             assert (await order(http, url, headers))[0] == 403
-        assert fleet.read(queueing.client).state is BreakerState.CLOSED
+        assert read_breaker(queueing.client).state is BreakerState.CLOSED
         assert (await order(http, url, {**csrf, "Origin": url}))[0] == 202
-        assert fleet.read(queueing.client).state is BreakerState.FORCED_OPEN
+        assert read_breaker(queueing.client).state is BreakerState.FORCED_OPEN
 
 
 async def test_without_a_token_set_nobody_acts(
@@ -310,7 +309,7 @@ async def test_an_order_that_comes_twice_is_obeyed_once(settings: Settings, queu
         await order(http, url, BEARER, "breaker.auto")
         code, _ = await order(http, url, BEARER, action_id=opened)  # a copy that took its time
         assert code == 202
-        assert fleet.read(queueing.client).state is BreakerState.CLOSED
+        assert read_breaker(queueing.client).state is BreakerState.CLOSED
         assert len(FleetStore(queueing.client).recent()) == 2
         code, answer = await order(http, url, BEARER, "breaker.close", action_id=opened)
         assert code == 409

@@ -18,8 +18,8 @@ from collections import Counter
 from pathlib import Path
 
 from ballast.texts.formats import duration
-from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, house_in, received

@@ -10,9 +10,9 @@ from typing import Any
 
 import psycopg2
 
-from dbcore import broadcasts
-from dbcore.broadcasts import Broadcast, BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
+from dbcore.guard.engine import GuardedEngine
 from dbcore.migrate import upgrade
 from dbcore.settings import Settings
 from devstack.ports import free_port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.ports import free_port
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from dbcore import broadcasts
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
 from tests.outages.kinds import crowd

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import ApiRequest
 from devstack.telegram.images import png
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
 from tests.queueing import queueing_at
 from workers.broadcasts.lanes import Lanes
-from workers.broadcasts.orders import Orders
+from workers.broadcasts.service import BroadcastService
 from workers.jobs import (
     CancelBroadcast,
     ChangeDraft,
@@ -159,7 +159,7 @@ def test_what_was_refused_once_is_refused_when_it_comes_again(house: House) -> N
         text="too dear", segment=Segment(telegram_ids=tuple(range(23_500, 23_540))), paid=True, stars_max=1
     )
     with queueing_at(house.redis.url) as queueing:
-        orders = Orders(house.engine, Lanes(queueing.client, queueing.inbox, queueing.publisher))
+        orders = BroadcastService(house.engine, Lanes(queueing.client, queueing.inbox, queueing.publisher))
         for why in ("may cost 4 Stars", "was refused or cancelled before it began"):
             with pytest.raises(BroadcastRefused, match=why):
                 orders.start(job, "too dear")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
 from workers.jobs import Segment, StartBroadcast

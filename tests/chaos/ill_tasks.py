@@ -12,7 +12,7 @@ import redis
 from pydantic import Field
 
 from ballast.messages import Message
-from dbcore import ledger, users
+from dbcore.ledger import ledger, users
 from workers import process
 from workers.execution import Work
 from workers.jobs import Job

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from dbcore.breaker import BreakerReason, BreakerState
-from dbcore.engine import GuardedEngine
+from dbcore.breaker.local import BreakerReason, BreakerState
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
-from dbcore.liveness import LOOK_AFTER_IDLE_SECONDS
+from dbcore.guard.engine import GuardedEngine
+from dbcore.guard.liveness import LOOK_AFTER_IDLE_SECONDS
 from dbcore.settings import Settings
 from devstack.proxy import FaultProxy
 from devstack.proxy.wire import SSL_QUESTION, STARTUP

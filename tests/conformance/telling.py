@@ -10,9 +10,9 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dbcore.breaker import override
 from dbcore.failures import FailureKind as K
-from dbcore.fleet import operate
-from dbcore.known_balances import KnownBalances
+from dbcore.ledger.balance_cache import BalanceCache
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import FaultProxy
@@ -107,7 +107,7 @@ class House:
 
     async def _mend(self, kind: K | None) -> None:
         self._proxy.clear()
-        operate.tell(self._stack.redis, "auto", "test")
+        override.set_override(self._stack.redis, "auto", "test")
         if kind is K.CONFIGURATION:  # each process stays out for half a minute by itself
             for name in ("main", "light"):
                 await asyncio.to_thread(self._stack.stop, name)
@@ -122,7 +122,7 @@ class House:
         card = await self._asked(ADMIN, user, "10")
         await self._telegram.press_button(ADMIN, card, "Confirm")
         await self._next(ADMIN, card.revision)
-        balances = KnownBalances(self._stack.redis)
+        balances = BalanceCache(self._stack.redis)
         await self._until(
             lambda: (balances.last(user, "CREDIT") or (0, 0))[0] == 1_000, "the balance is known"
         )

@@ -17,14 +17,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from dbcore import history, ledger, users
-from dbcore.breaker import BreakerLimits, BreakerReason, BreakerState, Interval
-from dbcore.engine import GuardedEngine
+from dbcore.breaker.local import BreakerLimits, BreakerReason, BreakerState, Interval
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable
 from dbcore.failures import FailureKind
-from dbcore.liveness import LOOK_AFTER_IDLE_SECONDS
+from dbcore.guard.engine import GuardedEngine
+from dbcore.guard.liveness import LOOK_AFTER_IDLE_SECONDS
+from dbcore.ledger import history, ledger, users
+from dbcore.ledger.users import Profile, UserRef
 from dbcore.outcomes import OutcomeStatus, TransferOutcome
-from dbcore.users import Profile, UserRef
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from tests.conformance.playing import with_url_options

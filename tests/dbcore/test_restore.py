@@ -11,9 +11,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from dbcore import ledger
-from dbcore.engine import GuardedEngine
-from dbcore.users import Profile, UserRef, get_or_create
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger
+from dbcore.ledger.users import Profile, UserRef, get_or_create
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.stack import ROOT

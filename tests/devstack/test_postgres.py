@@ -14,7 +14,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dbcore.audit import audit
+from dbcore.ledger.audit import audit
 from dbcore.migrate import upgrade
 from devstack import reachable
 from devstack.embedded import EmbeddedServerError, FolderRefused

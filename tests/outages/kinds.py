@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import psycopg2
 
-from dbcore import fleet
+from dbcore.breaker import read_breaker
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import Answer, On, Rule, ServerError, frozen_server
 from devstack.stack import Stack
@@ -130,7 +130,7 @@ def quota(site: Site, stack: Stack) -> Iterator[Return]:
         site.proxy.remove(rule)
     told = stack.command("dbcore", "breaker", "auto")
     assert told.returncode == 0, told.stderr
-    back.at = fleet.read(stack.redis).since
+    back.at = read_breaker(stack.redis).since
 
 
 KINDS: dict[str, Outage] = {

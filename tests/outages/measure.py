@@ -15,7 +15,7 @@ from tests.chaos.report import percentile
 from tests.outages.crowd import PURSE_ID, register, write
 from tests.outages.kinds import KINDS
 from tests.outages.site import ADMIN_IDS, Site
-from workers.alarms.bell import PREFIX
+from workers.alerts.notifier import PREFIX
 from workers.jobs import job_id_of_update, reference_of
 
 PAGE = 1000

@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from workers.inbox import Acceptance, Answered, DialogueStep, Inbox, Offer, Receipt
 from workers.inbox.inbox import OFFERS_LENGTH_MAX, OFFERS_MAX
 from workers.jobs import Envelope, ShowBalance
@@ -137,7 +137,7 @@ _answered = st.builds(
     job_id=st.sampled_from([f"j{number}" for number in range(8)]),
     balances=st.lists(
         st.builds(
-            SeenBalance,
+            BalanceSnapshot,
             telegram_id=st.sampled_from([7, 8]),
             currency=st.just("CREDIT"),
             balance=st.integers(0, 9),

@@ -15,7 +15,7 @@ from ballast.builtin import button_data
 from ballast.messages import Button
 from ballast.texts import gettext, gettext_noop, ngettext
 from ballast.texts.formats import amount, day, decimals, duration, share
-from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
 from dbcore.text import one_line
 from workers.broadcasts.cards import View

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from ballast.markup import plain_text
 from ballast.texts import ngettext
 from ballast.texts.formats import duration
-from dbcore import broadcasts
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from workers.broadcasts.card import segment_text
 from workers.broadcasts.cost import stars_counted, stars_for
 from workers.jobs import JobInvalid, StartBroadcast
-from workers.telegram.pacer import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
+from workers.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 
 
 def confirmed(job: StartBroadcast, engine: GuardedEngine, settings: Settings, *, yes: bool) -> StartBroadcast:

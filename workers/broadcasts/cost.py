@@ -6,7 +6,7 @@ Counted as if none of it were free, for replies and other broadcasts use the fre
 from __future__ import annotations
 
 from ballast.texts import ngettext
-from dbcore.broadcasts import BroadcastRefused
+from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.sentences import sentence
 
 MESSAGES_A_STAR = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from ballast.texts.formats import duration
-from dbcore.broadcasts import BroadcastStatus, Progress
+from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 
 MEASURED_SECONDS = 30.0
 BAR_LENGTH = 24

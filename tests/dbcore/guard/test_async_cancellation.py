@@ -276,7 +276,7 @@ async def test_what_a_session_committed_stays(bank: Bank, guard: AsyncGuard) -> 
 
 async def test_a_cancelled_probe_gives_its_place_back(bank: Bank, guard: AsyncGuard) -> None:
     breaker = bank.guard.breaker
-    breaker.failed(breaker.free_permit, FailureKind.OUTAGE, definite=True)  # type: ignore[arg-type]
+    breaker.failed(breaker.free_permit, FailureKind.OUTAGE, trips_at_once=True)  # type: ignore[arg-type]
     await comes_true(lambda: breaker.snapshot().retry_after_seconds == 0)
 
     def sleeps(tx: Tx) -> None:

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
-from dbcore.breaker import BreakerLimits, BreakerReason, BreakerState
-from dbcore.breaker_rules import Interval
+from dbcore.breaker.local import BreakerLimits, BreakerReason, BreakerState
+from dbcore.breaker.rules import Interval
 from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
 from devstack.postgres import EmbeddedPostgres
