@@ -223,7 +223,7 @@ def test_a_full_lane_in_the_middle_refuses_only_what_does_not_fit(intake: Intake
     assert lanes(queueing)["user:8"][-1] == job_id_of(301)
     assert lanes(queueing)["user:9"] == [job_id_of(number) for number in (300, 302, 304)]
     assert lanes(queueing)["full:8"] == [job_id_of(303), job_id_of(305)]
-    assert told(queueing, job_id_of(303)) == [texts.TOO_MANY_WAITING]
+    assert told(queueing, job_id_of(303)) == [texts.too_many_waiting()]
 
 
 def test_a_full_inbox_in_the_middle_refuses_the_rest_in_words_and_then_lets_telegram_keep_them(
@@ -233,7 +233,7 @@ def test_a_full_inbox_in_the_middle_refuses_the_rest_in_words_and_then_lets_tele
     taken = intake.take_many([written("/balance", number, 10 + number) for number in range(6)])
     assert taken[:4] == [None] * 4
     assert [type(one) for one in taken[4:]] == [IntakeFull, IntakeFull]
-    assert told(queueing, job_id_of(3)) == [texts.TOO_MANY_IN_ALL]
+    assert told(queueing, job_id_of(3)) == [texts.too_many_in_all()]
     assert queueing.inbox.size() == 4
     queueing.inbox.finish(job_id_of(0))
     taken = intake.take_many([written("/balance", number, 10 + number) for number in range(6)])
