@@ -16,7 +16,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 run: .venv/.installed ## start everything, say where it is, stop it at Ctrl-C
-	@exec $(PYTHON) -m devstack.leash -- $(PYTHON) -m devstack run
+	@exec $(PYTHON) -m devstack.parent_death -- $(PYTHON) -m devstack run
 
 freeze: .venv/.installed ## let the PostgreSQL of `make run` stand still for SECONDS=60, to see what becomes of it
 	@$(PYTHON) -m devstack freeze --seconds $(SECONDS)
@@ -41,7 +41,7 @@ check: .venv/.installed ## lint, format, types, import contracts, known vulnerab
 lock: .venv/.installed ## write requirements.txt and requirements-dev.txt as pyproject.toml says; UPGRADE=--upgrade
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(LOCK) --extra dev --output-file requirements-dev.txt $(UPGRADE) pyproject.toml
-	$(LOCK) --extra embedded --constraint requirements-dev.txt --output-file requirements.txt $(UPGRADE) pyproject.toml
+	$(LOCK) --extra embedded --extra backup --constraint requirements-dev.txt --output-file requirements.txt $(UPGRADE) pyproject.toml
 
 docs: .venv/.installed ## build the documentation as a site in dist/docs/, and check its links
 	$(PYTHON) -m sphinx -q -W --keep-going -E docs dist/docs

@@ -1,7 +1,7 @@
 """Real servers for the tests: one PostgreSQL and one Redis a session, a database and a logical Redis of
 its own a test.
 
-They hang on a leash: also after kill -9 of the test run none is left.
+They die with their parent: also after kill -9 of the test run none is left.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@ in the menu, in /help, on the queues and in the metrics.
 """
 
 from ballast.builtin.app import BuiltInApp
+from ballast.builtin.backups import backups
 from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
 from ballast.builtin.payments import payments
@@ -11,7 +12,16 @@ from ballast.builtin.status import status
 from ballast.builtin.transfers import transfers
 from ballast.builtin.users import users
 
-BUILT_IN: tuple[BuiltInApp, ...] = (users, balances, transfers, payments, broadcasts, replies, status)
+BUILT_IN: tuple[BuiltInApp, ...] = (
+    users,
+    balances,
+    transfers,
+    payments,
+    broadcasts,
+    replies,
+    status,
+    backups,
+)
 """In the order of the menu."""
 
 __all__ = ["BUILT_IN", "BuiltInApp"]

@@ -58,6 +58,7 @@ def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[st
             "used_up_at": forecast.used_up_at if forecast else None,
             "renews_at": forecast.renews_at if forecast else None,
         },
+        "backup": reports.backup(look, now),
         "broadcasts": {
             "age_seconds": _board_age(look, now),
             "stuck": look.broadcasts_stuck or [],

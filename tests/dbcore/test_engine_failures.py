@@ -27,7 +27,7 @@ from dbcore.ledger.users import Profile, UserRef
 from dbcore.outcomes import OutcomeStatus, TransferOutcome
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
-from tests.conformance.playing import with_url_options
+from tests.conformance.runner import with_url_options
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import MakeEngine, Person, Sql, eventually
 from tests.logins import as_role
