@@ -6,8 +6,8 @@ import structlog
 
 from ballast.messages import Message
 from ballast.texts import speaking
-from dbcore import users
 from dbcore.errors import DatabaseAway
+from dbcore.ledger import users
 from workers import process, texts
 from workers.celery import app
 from workers.execution import Work
