@@ -43,6 +43,7 @@ ENV_FILES = (ENV_FILE,) if os.devnull == ENV_FILE else (RUNNING_ENV_FILE, ENV_FI
 
 OPS_TOKEN_LENGTH_MIN = 16
 ADMIN_ID_DIGITS_MAX = 19
+_BACKUP_LOOK_SECONDS = 300.0
 AMOUNT_ADJUSTED_MAX = 18
 """The power of ten of an amount's first digit, up or down. MAX_AMOUNT is below."""
 
@@ -168,6 +169,17 @@ class Settings(AppOptions):
     quota_renews_on_day: Annotated[int, Field(ge=1, le=28)] = 1
     quota_sleeps_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     effects_keep_days: Annotated[int | None, Field(ge=30, le=36_500)] = None
+
+    backup_to: str | None = None
+    backup_every_hours: Annotated[float, Field(ge=0, le=8_760, allow_inf_nan=False)] = 24.0
+    backup_alarm_hours: Annotated[float | None, Field(gt=0, le=87_600, allow_inf_nan=False)] = None
+    backup_keep: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}d?$")] = "14"
+    backup_recipient: Annotated[tuple[str, ...], NoDecode] = ()
+    backup_schemas: Annotated[tuple[str, ...], NoDecode] = ()
+    backup_scratch_url: SecretStr | None = None
+    backup_programs: Path | None = None
+    backup_deadline_seconds: Annotated[float, Field(gt=0, le=604_800)] = 3600.0
+
     timezone: str = "UTC"
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")] = "CREDIT"
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
@@ -223,7 +235,25 @@ class Settings(AppOptions):
             raise ValueError("expected a schema of your own, such as ballast; this one is PostgreSQL's")
         return value
 
-    @field_validator("database_url")
+    @field_validator("backup_recipient", mode="before")
+    @classmethod
+    def _public_keys(cls, value: object) -> object:
+        keys = _listed(value)
+        if not all(re.fullmatch(r"age1[a-z0-9]{58}", key) for key in keys):
+            raise ValueError(
+                "expected the public key that age-keygen prints, age1…, or several, comma separated"
+            )
+        return keys
+
+    @field_validator("backup_schemas", mode="before")
+    @classmethod
+    def _plain_names(cls, value: object) -> object:
+        names = _listed(value)
+        if not all(is_plain_name(name) for name in names):
+            raise ValueError("expected names of schemas, comma separated, such as ballast,shop")
+        return names
+
+    @field_validator("database_url", "backup_scratch_url")
     @classmethod
     def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else SecretStr(read_database_url(value.get_secret_value()))
@@ -343,6 +373,20 @@ class Settings(AppOptions):
             object.__setattr__(self, "telegram_webhook_secret", SecretStr(digest))
         return self
 
+    @property
+    def backup_look_seconds(self) -> float:
+        """How often it is looked whether a backup is due."""
+        return max(1.0, min(_BACKUP_LOOK_SECONDS, 900 * self.backup_every_hours or _BACKUP_LOOK_SECONDS))
+
+    @property
+    def backup_alarm_seconds(self) -> float | None:
+        """The age of the last proven backup that is too much; None if none is expected."""
+        if self.backup_to is None:
+            return None
+        if self.backup_alarm_hours is not None:
+            return 3600 * self.backup_alarm_hours
+        return 3600 * (2 * self.backup_every_hours + 1) if self.backup_every_hours else None
+
     def minor_units(self, amount: Decimal | None) -> int | None:
         """An option's amount as the ledger counts; None where it is unset."""
         return None if amount is None else int(amount.scaleb(self.currency_exponent))
@@ -364,6 +408,12 @@ class Settings(AppOptions):
                 f"from. Set {option.upper()}, or start the embedded servers by one of them."
             )
         return value.get_secret_value()
+
+
+def _listed(value: object) -> tuple[str, ...]:
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list | tuple) else ()
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def load_settings() -> Settings:

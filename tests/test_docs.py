@@ -7,11 +7,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from devstack.stack import ROOT
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 OUR_FILE = re.compile(
     r"`((?:ballast|bot_frontend|workers|dbcore|devstack|tests|examples|benchmarks)/[\w/.-]+\.\w+)"
+)
+STATIC = [
+    *(ROOT / "bot_frontend/web/static").glob("*.html"),
+    *(ROOT / "bot_frontend/web/static").glob("*.js"),
+]
+PRIVATE_WORDS = (
+    r"(?i)\b(?:database|postgresql|redis|telegram) (?:is|was|has been|are|were) away\b",
+    r"(?i)(?<![\w`/.-])dead letters?\b(?!_)",
+    r"\bwhat came of (?:it|them|that)\b",
+    r"\bon the books\b|\bin the books\b|\binto the books\b",
+    r"\bweather\b|\bthe house (?:comes|rests)\b",
+    r"\bfor ever\b",
+    r"\bpurse\b|\bvalve\b|\bthe courier\b|\bthe pacer\b",
+    r"operator's word|until the next word",
+    r"(?i)\btaken down, in one\b|hold all back|let all through",
+    r"It goes like this|Left\. Nothing was moved",
+    r"\btold of alarms\b",
 )
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
@@ -49,6 +68,19 @@ def test_files_that_pages_name_are_there() -> None:
         if not (ROOT / path).exists()
     }
     assert missing == set()
+
+
+@pytest.mark.parametrize("phrase", PRIVATE_WORDS)
+def test_pages_use_the_fields_words(phrase: str) -> None:
+    """Not those of Ballast's own that a reader would have to guess at. The changelog quotes old texts."""
+    found = [
+        f"{page.relative_to(ROOT)}: {line}"
+        for page in [*PAGES, *STATIC]
+        if page.name != "CHANGELOG.md"
+        for line in page.read_text().splitlines()
+        if re.search(phrase, line)
+    ]
+    assert found == []
 
 
 def test_the_readme_is_short() -> None:

@@ -7,8 +7,9 @@ few hundred thousand. Nothing is kept for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 import redis
@@ -154,3 +155,37 @@ def _scanned(client: redis.Redis, key: str) -> Iterable[str]:
 def _members(client: redis.Redis, key: str) -> Iterable[str]:
     for job_id in client.sscan_iter(key, count=_AT_ONCE):
         yield cast(bytes, job_id).decode()
+
+
+def waiting_of(client: redis.Redis, telegram_id: int) -> list[dict[str, Any]]:
+    """The jobs on record that a person asked for, oldest first: reference, kind, when it was taken on record in
+    seconds since 1970, and what was asked. Raises redis.RedisError.
+    """
+    found: list[dict[str, Any]] = []
+    for ids in _in_batches(_scanned(client, "ballast:inbox:all")):
+        with client.pipeline(transaction=False) as pipeline:
+            for job_id in ids:
+                pipeline.hget(_JOB + job_id, "envelope")
+                pipeline.zscore("ballast:inbox:all", job_id)
+            answers = pipeline.execute()
+        for job_id, record, taken_ms in zip(ids, answers[::2], answers[1::2], strict=True):
+            try:
+                envelope = Envelope.model_validate_json(record or b"")
+            except ValidationError:
+                continue
+            if taken_ms is not None and envelope.requester[0] == telegram_id:
+                found.append(
+                    {
+                        "reference": reference_of(job_id),
+                        "kind": envelope.kind,
+                        "taken_at": float(taken_ms) / 1000,
+                        "fields": envelope.fields,
+                    }
+                )
+    return sorted(found, key=lambda job: float(job["taken_at"]))
+
+
+def _in_batches(ids: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(ids)
+    while batch := list(islice(rest, _AT_ONCE)):
+        yield batch

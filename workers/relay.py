@@ -23,7 +23,7 @@ from dbcore.errors import UsageError
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
 from dbcore.outbox import Row
-from workers import unknown_kinds
+from workers import relay_hold, unknown_kinds
 from workers.inbox import Acceptance, Inbox, Offer, Publisher
 from workers.jobs import APPS_LANE, JOB_TYPES, Envelope, JobInvalid, enqueued_lane
 
@@ -91,9 +91,13 @@ class Relay:
         self._clock = clock
 
     def run(self) -> int:
-        """Until none is left, or the time is up; how many rows it took. Raises DatabaseAway, redis.RedisError and
-        psycopg2's UndefinedTable: what is left waits.
+        """Until none is left, or the time is up; how many rows it took: none while a backup holds relays back. Raises
+        DatabaseAway, redis.RedisError and psycopg2's UndefinedTable: what is left waits.
         """
+        with relay_hold.running(self._redis) as may_run:
+            return self._run() if may_run else 0
+
+    def _run(self) -> int:
         self._redis.delete(_ASKED)  # whatever is committed from here on asks for it anew
         flag = jobs_waiting.read(self._redis)
         until = self._clock() + RUN_SECONDS_MAX

@@ -3,6 +3,7 @@ in the menu, in /help, on the queues and in the metrics.
 """
 
 from ballast.builtin.app import BuiltInApp
+from ballast.builtin.backups import backups
 from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
 from ballast.builtin.languages import languages
@@ -21,6 +22,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     languages,
     replies,
     status,
+    backups,
 )
 """In the order of the menu."""
 

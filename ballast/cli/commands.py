@@ -135,16 +135,25 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from redis import RedisError
     from sqlalchemy.exc import SQLAlchemyError
 
+    from dbcore.backups.errors import BackupError
     from dbcore.breaker import StateUnreadable
     from dbcore.broadcasts.broadcasts import BroadcastRefused
     from dbcore.errors import DatabaseAway
+    from dbcore.exporting.copying import ExportRefused
     from dbcore.importing.sources import SourceError
     from workers.failed_jobs import FailedJobRefused
     from workers.jobs import JobInvalid
 
     name = ctx.command_path
     match error:
-        case FailedJobRefused() | BroadcastRefused() | JobInvalid() | SourceError():
+        case (
+            FailedJobRefused()
+            | BroadcastRefused()
+            | JobInvalid()
+            | SourceError()
+            | ExportRefused()
+            | BackupError()
+        ):
             return f"ballast: {error}", REFUSED
         case DatabaseAway():
             return f"{name}: the database does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 import ballast
-from ballast.cli import broadcast, completion, database, importing, jobs, local, processes
+from ballast.cli import backups, broadcast, completion, database, exporting, importing, jobs, local, processes
 from ballast.cli.commands import Group
 
 
@@ -38,6 +38,10 @@ for _command in (
     jobs.jobs,
     broadcast.broadcast,
     importing.import_,
+    exporting.export,
+    backups.backup,
+    backups.backups,
+    backups.restore,
     local.telegram,
     local.local,
     processes.celery,

@@ -24,11 +24,14 @@ LANE = "operators"
 DONE, QUEUED = "done", actions.QUEUED
 
 _WORDS = {
-    "breaker.open": "All calls are held back; every process hears of it within a second.",
-    "breaker.close": "All calls are let through; every process hears of it within a second.",
-    "breaker.auto": "The breaker goes by the calls again; every process hears of it within a second.",
+    "breaker.open": "Database access is paused; every process knows within a second.",
+    "breaker.close": "The breaker is ignored; every process knows within a second.",
+    "breaker.auto": "The breaker decides again; every process knows within a second.",
 }
-_WAITS = "A worker does it in a moment, or once the database is back. What came of it is shown under what was done."
+_WAITS = (
+    "A worker does it in a moment, or once the database is available. "
+    'The result will appear under "Operator actions".'
+)
 
 
 class ActionConflict(Exception):

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import ballast
 from bot_frontend.web.metric import Histogram, Kind, Metric, Values, gauge, gauges, state_set, total, totals
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.breaker.rules import BreakerReason, BreakerState
@@ -80,6 +81,12 @@ def _answers(look: StatusSnapshot) -> Iterator[tuple[tuple[str, ...], Histogram]
 _QUEUE = "messaging_destination_name"
 
 METRICS: tuple[Metric, ...] = (
+    gauges(
+        "ballast_build_info",
+        "version",
+        "1 for the version of the frontend that answers.",
+        lambda look: {ballast.__version__: 1.0},
+    ),
     # How old all this is, and what it rests on
     gauge(
         "ballast_look_age_seconds",
@@ -118,7 +125,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     gauge(
         "ballast_database_away",
-        "Whether the database is taken to be away: by the breaker, or by the last probe. Absent while that is "
+        "Whether the database counts as unavailable: by the breaker, or by the last probe. Absent while that is "
         "unknown.",
         lambda look, _: (
             float(look.database_is_away)
@@ -274,10 +281,10 @@ METRICS: tuple[Metric, ...] = (
         "From a job's intake until its answer is out, by the queue of its kind.",
         spreads=_answers,
     ),
-    total("ballast_dead_letters_total", "Jobs that became a dead letter.", key="dead_letters"),
+    total("ballast_dead_letters_total", "Jobs that failed for good.", key="dead_letters"),
     gauge(
         "ballast_dead_letters_open",
-        "Dead letters that nobody dealt with, as the last probe by statement found.",
+        "Failed jobs that nobody has retried or discarded, as the last probe by statement found.",
         lambda look, _: _probed(look, "open_dead_letters"),
     ),
     gauge(
@@ -366,6 +373,28 @@ METRICS: tuple[Metric, ...] = (
         "ballast_database_size_bytes",
         "Size of the database, as probed.",
         lambda look, _: _probed(look, "database_bytes"),
+    ),
+    gauge(
+        "ballast_backup_proven_timestamp_seconds",
+        "When the last proven backup was taken. Absent while none is known.",
+        lambda look, _: (
+            None if look.backup.proven is None else look.by_our_clock(look.backup.proven.taken_at)
+        ),
+    ),
+    gauge(
+        "ballast_backup_size_bytes",
+        "Its size as it is stored.",
+        lambda look, _: None if look.backup.proven is None else float(look.backup.proven.bytes),
+    ),
+    gauge(
+        "ballast_backup_overdue",
+        "Whether a proven backup is expected and the last one is older than BACKUP_ALARM_HOURS.",
+        lambda look, now: float(look.backup.is_overdue(look.by_redis_clock(now))) if look.seen_at else None,
+    ),
+    gauge(
+        "ballast_backup_failed",
+        "Whether the last run made no proven backup.",
+        lambda look, _: float(look.backup.failed is not None) if look.seen_at else None,
     ),
     state_set(
         "ballast_quota_state",

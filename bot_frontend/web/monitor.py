@@ -27,6 +27,7 @@ from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings
 from workers import loss_record
 from workers.alerts import active
+from workers.backups import record as backup_record
 from workers.broadcasts.schedule import Schedule
 from workers.inbox import Inbox
 from workers.jobs import QUEUES
@@ -221,6 +222,7 @@ class Monitor:
             throughput=self._last_minute.see(counts, time.monotonic()),
             board=board.read(self._redis),
             actions=actions.recent(self._redis, ACTIONS_SHOWN),
+            backup=backup_record.read(self._redis),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,
             probe_seconds=self._settings.health_probe_seconds,

@@ -54,6 +54,7 @@ _TELEGRAM = _object(
     age_seconds=_or_null(_SECONDS),
     pending=_or_null(_COUNT),
 )
+_BACKUP = _object(proven_age_seconds=_or_null(_SECONDS), overdue=_BOOLEAN, failed=_BOOLEAN)
 _HEALTH = _object(
     status=_one_of("ok", "degraded", "down"),
     redis=_REDIS,
@@ -68,6 +69,7 @@ _HEALTH = _object(
     ),
     queues=_COUNTS,
     unattended_queues=_list(_TEXT),
+    backup=_BACKUP,
     age_seconds=_or_null(_SECONDS),
 )
 _DATABASE_STATUS = _object(
@@ -107,6 +109,7 @@ _STABILITY = _object(
 
 
 _STATUS = _object(
+    version=_TEXT,
     now=_SECONDS,
     age_seconds=_or_null(_SECONDS),
     verdict=_object(state=_one_of(*HealthLevel), title=_TEXT, words=_TEXT),
@@ -171,6 +174,7 @@ _STATUS = _object(
         used_up_at=_or_null(_SECONDS),
         renews_at=_or_null(_SECONDS),
     ),
+    backup=_BACKUP,
     broadcasts=_object(
         age_seconds=_or_null(_SECONDS),
         stuck=_list(_COUNT),

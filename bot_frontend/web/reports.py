@@ -47,7 +47,18 @@ def health(look: StatusSnapshot, now: float) -> dict[str, Any]:
         },
         "queues": look.queues,
         "unattended_queues": look.unattended_queues,
+        "backup": backup(look, now),
         "age_seconds": look.age_seconds(now),
+    }
+
+
+def backup(look: StatusSnapshot, now: float) -> dict[str, Any]:
+    """How old the last proven one is, whether one is missing, and whether the last run made none."""
+    proven, at = look.backup.proven, look.by_redis_clock(now)
+    return {
+        "proven_age_seconds": None if proven is None else round(max(0.0, at - proven.taken_at), 3),
+        "overdue": look.backup.is_overdue(at),
+        "failed": look.backup.failed is not None,
     }
 
 

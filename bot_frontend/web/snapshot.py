@@ -13,6 +13,7 @@ from dbcore.breaker.connection_budget import FleetConnections
 from dbcore.breaker.outages import Outage
 from dbcore.quota import Forecast
 from dbcore.redis_condition import RedisCondition
+from workers.backups.record import Record
 from workers.inbox import Overdue
 from workers.status.health import DatabaseState, database_state, last_answered_at
 
@@ -40,7 +41,8 @@ class StatusSnapshot:
     lost_to_one_job -- processes that one job has cost in the last minute, where it was more than one.
     outages -- the one that is on, then the last ones, newest first.
     alarms -- what stands, and since when. board -- what a worker read of the tables (workers/status/board.py).
-    actions -- what operators ordered on the page lately, newest first.
+    actions -- what operators ordered on the page lately, newest first. backup -- the last proven one, and
+        whether the last run failed.
     telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is
         probed.
     """
@@ -75,6 +77,7 @@ class StatusSnapshot:
     throughput: Throughput | None = None
     board: dict[str, Any] | None = None
     actions: list[dict[str, Any]] = field(default_factory=list)
+    backup: Record = field(default_factory=Record)
     seen_at: float | None = None
     redis_ahead_seconds: float = 0.0
     telegram: IntakeHealth | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ballast
 from bot_frontend.web import reports
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.breaker.outages import Outage
@@ -24,6 +25,7 @@ def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[st
     verdict = summarize(_health_inputs(look, now))
     forecast = look.quota
     return {
+        "version": ballast.__version__,
         "now": now,
         "age_seconds": look.age_seconds(now),
         "verdict": {"state": verdict.state, "title": verdict.title, "words": verdict.words},
@@ -56,6 +58,7 @@ def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[st
             "used_up_at": forecast.used_up_at if forecast else None,
             "renews_at": forecast.renews_at if forecast else None,
         },
+        "backup": reports.backup(look, now),
         "broadcasts": {
             "age_seconds": _board_age(look, now),
             "stuck": look.broadcasts_stuck or [],

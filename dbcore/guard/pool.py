@@ -199,6 +199,13 @@ def _options(url: str, application_name: str) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in given}
 
 
+def libpq_parameters(url: str, *, application_name: str) -> dict[str, str]:
+    """What a program of PostgreSQL's own needs to connect as we do, the password among them."""
+    parsed = make_url(read_database_url(url))
+    _, given = parsed.get_dialect()().create_connect_args(parsed)
+    return {name: str(value) for name, value in {**_options(str(parsed), application_name), **given}.items()}
+
+
 def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds: float) -> Engine:
     """The engine of a process that lives on. Does not connect yet."""
     url = settings.require("database_url")

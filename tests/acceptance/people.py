@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from dbcore.breaker import override
+from dbcore.ledger.audit import audit, report
 from dbcore.ledger.balance_cache import BalanceCache
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
@@ -138,8 +139,13 @@ def transfers(stack: Stack, kind: str = "transfer", *, of: int | None = None) ->
 
 
 def assert_audit_passes(stack: Stack) -> None:
-    audit = stack.audit()
-    assert audit.returncode == 0, audit.stdout + audit.stderr
+    """Where apps are installed, by the command: their checks are known to a process that has them."""
+    if "BALLAST_APPS" in stack.env:
+        done = stack.audit()
+        assert done.returncode == 0, done.stdout + done.stderr
+        return
+    findings = audit(stack.database_url, stack.env.get("BALLAST_SCHEMA"))
+    assert all(finding.ok for finding in findings), report(findings)
 
 
 async def floods(telegram: TelegramControl) -> int:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
 from devstack.stack import ROOT, Stack
 from tests.acceptance.conftest import MakeStack
 
@@ -61,12 +60,6 @@ STAY = {
 }
 """Those that run until they are stopped, and what they say once they are up."""
 
-BACKUP = [
-    "set -a; . .ballast/running.env; set +a",
-    'PATH="$(.venv/bin/python -m devstack programs):$PATH"',
-    'pg_dump --format=custom --no-owner --file=ballast.dump "$DATABASE_URL"',
-]
-
 NOT_RUN = {
     **dict.fromkeys(
         ["make run", "make freeze SECONDS=60", "make kill-workers"],
@@ -106,11 +99,29 @@ NOT_RUN = {
         ],
         "tests/package builds the wheel, installs it and runs its commands",
     ),
+    **dict.fromkeys(
+        [
+            "ballast export out",
+            "ballast export --verify out",
+            "ballast export --person @ann person.json",
+            "ballast import out/users.csv --source old --history out/entries.csv",
+        ],
+        "tests/exporting does it",
+    ),
+    **dict.fromkeys(
+        [
+            "ballast backup --to /srv/backups",
+            "ballast backups --to /srv/backups",
+            "ballast restore latest --into postgresql://…/new",
+        ],
+        "tests/backups does it",
+    ),
     "python -m dbcore migrate --move-from public": "tests/dbcore/test_own_schema.py moves an installation",
     "pip install '/path/to/ballast[embedded]'": "tests/package installs the wheel",
     "pip install '/path/to/ballast[testing]'": "tests/package runs pytest with the wheel",
     **dict.fromkeys(
         [
+            "set -a; . .ballast/running.env; set +a",
             "python -m shopbot.create_tables",
             "ballast worker main",
             "ballast worker light",
@@ -191,7 +202,7 @@ def documented() -> set[str]:
 
 
 def test_every_documented_command_is_run_or_has_a_reason_not_to() -> None:
-    known = RUN | REFUSED.keys() | STAY.keys() | NOT_RUN.keys() | set(BACKUP)
+    known = RUN | REFUSED.keys() | STAY.keys() | NOT_RUN.keys()
     unknown = {
         command
         for command in documented() - known
@@ -216,7 +227,7 @@ def shell(stack: Stack, command: str, **environment: str) -> subprocess.Popen[st
         **environment,
     }
     return subprocess.Popen(
-        leashed(["bash", "-c", command], parent=os.getpid()),
+        tied_to_parent(["bash", "-c", command], parent=os.getpid()),
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -260,24 +271,3 @@ def test_commands_that_stay_come_up(command: str, make_stack: MakeStack, tmp_pat
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def test_the_documented_backup_works_with_the_embedded_server(
-    postgres_server: EmbeddedPostgres, database_url: str, tmp_path: Path
-) -> None:
-    """And gives what pg_restore reads; whether it is right is tests/dbcore/test_restore.py's."""
-    (tmp_path / ".ballast").mkdir()
-    (tmp_path / ".ballast/running.env").write_text(f"DATABASE_URL='{database_url}'\n")
-    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
-    script = "\n".join(["set -e", *BACKUP, "pg_restore --list ballast.dump"])
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "TABLE DATA" in done.stdout

@@ -294,10 +294,10 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
     )
     found = registry((off,))
     assert {button.name for button in found.buttons} == {"transfer", "adjustment", "language", "app"}
-    assert [each.name for each in found.scheduled] == ["languages-restore", "health-probe"]
+    assert [each.name for each in found.scheduled] == ["languages-restore", "health-probe", "backup"]
     assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()
     replaced = registry((replacing(every="broadcasts-watch"),))
-    assert [each.name for each in replaced.scheduled] == ["languages-restore", "health-probe"]
+    assert [each.name for each in replaced.scheduled] == ["languages-restore", "health-probe", "backup"]
     assert [*replaced.periodic] == ["shop.every.nothing"]
 
 

@@ -48,6 +48,12 @@ WRONG_USAGE = {
     "import people.csv --source x --history a --history-query b": "expected one of --history and --history-query",
     "import people.csv --source x --history-query b": "--history-query asks the same database as --query",
     "import people.csv --source x --map balance": "--map: expected COLUMN=YOURS; got 'balance'",
+    "export": "Missing argument 'FOLDER'",
+    "export out --format xml": "'xml' is not one of 'csv', 'jsonl'",
+    "export out --verify --format csv": "--verify goes only with FOLDER",
+    "export out --person 1 --table a": "--person goes only with FOLDER",
+    "restore": "Missing argument 'BACKUP'",
+    "restore latest --check --overwrite": "--check goes without --into, --overwrite and --no-inbox",
     "telegram": "Missing option '--data'",
     "completion csh": "'csh' is not one of 'bash', 'zsh', 'fish'",
 }

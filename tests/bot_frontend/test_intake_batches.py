@@ -25,7 +25,7 @@ from bot_frontend.router import route
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.bot_frontend.test_intake import DATE, written
-from tests.chaos.thief import answer_thief
+from tests.chaos.lossy_relay import lossy_relay
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers.broadcasts.albums import Albums
@@ -260,7 +260,7 @@ def test_with_redis_away_none_of_them_is_acknowledged(
 @pytest.fixture
 def robbed(queueing: Queueing, redis_server: EmbeddedRedis) -> Iterator[tuple[Queueing, Any]]:
     """The same Redis behind a relay that swallows an answer once it is armed."""
-    with answer_thief(redis_server.port) as (port, armed):
+    with lossy_relay(redis_server.port) as (port, armed):
         address = urlsplit(queueing.redis_url)
         behind = address._replace(netloc=f"{redis_server.login}@127.0.0.1:{port}").geturl()
         with queueing_at(behind) as behind_thief:

@@ -272,7 +272,7 @@ async def look_at_pages(fleet: Fleet) -> None:
 
 
 def restore_beside(fleet: Fleet) -> None:
-    """The drill of docs/operations.md: a backup on a database beside the old one."""
+    """The drill of docs/backups.md: a backup on a database beside the old one."""
     fleet.compose(
         *("exec", "-T", "postgres", "sh", "-ec"),
         'export PGPASSWORD="$POSTGRES_PASSWORD" PGUSER=postgres\n'

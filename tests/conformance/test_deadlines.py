@@ -24,7 +24,7 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import Cut, Delay, FaultProxy, On, Rule, Side, Silence, frozen, frozen_server
 
 DEADLINE_SECONDS = 0.7
-GRACE_SECONDS = 4.0
+GRACE_SECONDS = 9.0
 NEVER_OPENS = BreakerLimits(failure_rate=2.0, slow_rate=2.0)
 
 Freeze = Callable[[EmbeddedPostgres, int], AbstractContextManager[None]]

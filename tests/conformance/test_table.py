@@ -15,7 +15,7 @@ from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import Answer, Cut, Delay, FaultProxy, On, Rule, ServerError, Side, Silence
 from devstack.proxy.wire import STARTUP
 from tests.conformance.cases import CASES, MARK, MISSTATED_BEHIND_TLS, Case, End, Place
-from tests.conformance.playing import ANSWER, Via, ask, engine_through, lie_idle, play
+from tests.conformance.runner import ANSWER, Via, ask, engine_through, lie_idle, play
 
 WAYS = [pytest.param(case, via, id=f"{case}-{via}") for case in CASES for via in Via]
 RETRIED = [pytest.param(case, id=str(case)) for case in CASES if case.retried and case.on_the_wire]

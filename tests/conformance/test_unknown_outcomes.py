@@ -27,7 +27,7 @@ from dbcore.ledger.audit import audit
 from dbcore.ledger.users import Profile, UserRef
 from dbcore.outcomes import OutcomeStatus, RejectionReason, TransferOutcome
 from devstack.proxy import Answer, Cut, Fault, FaultProxy, Message, On, Rule, ServerError, Side, Silence
-from tests.conformance.playing import engine_through
+from tests.conformance.runner import engine_through
 
 TRANSFER = "ledger_transfer"
 CUTS = int(os.environ.get("CUTS", "1000"))

@@ -17,7 +17,7 @@ from dbcore.breaker import read_breaker
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import Answer, On, Rule, ServerError, frozen_server
 from devstack.stack import Stack
-from tests.outages.site import Site
+from tests.outages.environment import Site
 
 QUOTA = ServerError(
     "Your account or project has exceeded the compute time quota. Upgrade your plan to increase limits.",

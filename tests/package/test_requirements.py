@@ -32,8 +32,10 @@ NOT_IMPORTED = {
     "pip-audit": "make check runs it",
     "ruff": "make check runs it",
     "pytest-timeout": "a plugin of pytest",
-    "pytest-xdist": "a plugin of pytest",
     "schemathesis": "a test runs its command",
+    "sphinx": "a test builds the documentation with it",
+    "myst-parser": "docs/conf.py names it",
+    "furo": "docs/conf.py names it",
     "types-psutil": "mypy reads it",
     "types-psycopg2": "mypy reads it",
 }
@@ -59,7 +61,8 @@ def pinned(file: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("file", "extra"), [("requirements.txt", "embedded"), ("requirements-dev.txt", "dev")]
+    ("file", "extra"),
+    [("requirements.txt", "embedded"), ("requirements.txt", "backup"), ("requirements-dev.txt", "dev")],
 )
 def test_what_is_pinned_is_within_the_ranges(file: str, extra: str) -> None:
     pins = pinned(file)
@@ -108,7 +111,7 @@ def test_every_dependency_is_imported_by_some_file() -> None:
         ("dbcore", ("flask",)),
         ("ballast", ("testing",)),
         ("bot_frontend", ()),
-        ("workers", ("flower",)),
+        ("workers", ("backup", "flower")),
         ("devstack", ("embedded",)),
     ],
 )

@@ -342,3 +342,45 @@ def test_a_job_that_stays_in_the_outbox_is_told_unless_the_next_probes_find_it_g
     probed(None)
     guard.look()
     assert len(messages(queueing)) == 2
+
+
+def test_a_backup_that_failed_its_proof_is_told_with_the_age_of_the_last_one_until_there_is_another(
+    queueing: Queueing,
+) -> None:
+    guard = Guard(queueing)
+    client = queueing.client
+    client.hset(
+        "ballast:backup",
+        mapping={
+            "failed": json.dumps({"at": time.time(), "error": "the audit fails: <a> & b"}),
+            "proven": json.dumps(
+                {
+                    "name": "b",
+                    "where": "here",
+                    "taken_at": time.time() - 7200,
+                    "bytes": 1,
+                    "sealed": False,
+                    "inbox": 0,
+                }
+            ),
+        },
+    )
+    guard.look()
+    guard.look()
+    (told,) = messages(queueing)
+    assert (
+        "failed its proof: the audit fails: &lt;a&gt; &amp; b. The last proven one was taken 2 h 0 min ago"
+        in told
+    )
+    client.hdel("ballast:backup", "failed")
+    guard.look()
+    assert any("There is a proven backup again" in text for text in messages(queueing))
+
+
+def test_a_backup_that_is_overdue_is_told(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    expected = json.dumps({"since": time.time() - 3 * 86_400, "alarm_seconds": 2 * 86_400})
+    queueing.client.hset("ballast:backup", "expected", expected)
+    guard.look()
+    (told,) = messages(queueing)
+    assert "A backup is overdue. There is no proven one." in told

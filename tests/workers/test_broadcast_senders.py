@@ -25,7 +25,7 @@ from dbcore.guard.engine import GuardedEngine
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
-from tests.broadcasts.house import received
+from tests.broadcasts.cluster import received
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers.broadcasts.albums import Albums

@@ -190,7 +190,7 @@ def test_a_kind_that_this_process_has_no_task_for_is_left_to_others(queue: Queue
     assert queue.inbox.claim_many(OWNER, queue="transactions", more=5, tasks=TASKS) == Claims((), 1)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     lanes=st.lists(st.integers(0, 5), min_size=1, max_size=24),
     steps=st.lists(

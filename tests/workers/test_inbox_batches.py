@@ -83,7 +83,7 @@ _offers = st.lists(
 )
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     before=_offers,
     done=st.sets(st.sampled_from([f"j{number}" for number in range(12)])),
@@ -149,7 +149,7 @@ _answered = st.builds(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     held=st.sets(st.sampled_from([f"j{number}" for number in range(4)])),
     jobs=st.lists(_answered, min_size=1, max_size=10),

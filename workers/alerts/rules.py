@@ -29,6 +29,8 @@ from dbcore.redis_condition import REFUSES_WRITES, RedisInspector
 from workers.alerts import active
 from workers.alerts.active import Event
 from workers.alerts.notifier import AdminNotifier
+from workers.backups import record as backup_record
+from workers.backups.record import Record
 from workers.broadcasts.schedule import Schedule
 from workers.command_names import mention
 from workers.inbox import Inbox
@@ -88,6 +90,23 @@ _DAMAGED = (
     "is rebuilt by <code>REINDEX</code>, a damaged table is restored from a backup. Then run <code>python -m dbcore "
     "audit</code> and retry the failed jobs (<code>python -m workers dead-letters list</code>)."
 )
+
+
+_BACKUP_OVER = f"There is a proven backup again after {LASTED}."
+
+
+def _backup(backup: Record, now: float) -> str:
+    last = (
+        "There is no proven one."
+        if backup.proven is None
+        else f"The last proven one was taken {duration(max(0.0, now - backup.proven.taken_at))} ago."
+    )
+    why = (
+        "A backup is overdue."
+        if backup.failed is None
+        else f"The last backup was not made, or failed its proof: {escape(backup.failed.error, quote=False)}."
+    )
+    return f"{why} {last} Run <code>ballast backup</code> on the host of the worker for the queue health to see more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +224,9 @@ class AlarmWatch:
                 over=f"The jobs in the table outbox get to the workers again after {LASTED}.",
                 after_seconds=OUTBOX_STANDS_PROBES * every,
             )
+        backup = backup_record.read(self._redis)
+        if backup.failed is not None or backup.is_overdue(now):
+            yield Condition("backup", _backup(backup, now), over=_BACKUP_OVER)
         letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
             yield Condition("dead-letters", _LETTER)

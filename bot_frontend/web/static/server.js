@@ -3,10 +3,10 @@
 import { $, mark, reach, write } from "/static/dom.js";
 import { ago, at, bytes, count, counted, fine, older, UNKNOWN } from "/static/words.js";
 
-const QUOTA = { enough: "enough until it renews", short: "will not last", used_up: "used up" };
+const QUOTA = { enough: "enough until the plan renews", short: "will not last", used_up: "used up" };
 
 export function showServer(status, elapsed) {
-  const { connections, database, quota } = status;
+  const { backup, connections, database, quota } = status;
   const { open, possible, budget } = connections;
   const most = Math.max(budget ?? possible ?? 0, open ?? 0, 1);
   reach($("connections-open"), open / most);
@@ -17,7 +17,9 @@ export function showServer(status, elapsed) {
   const { server_connections: taken, server_connections_max: room } = database;
   write($("server-connections"), taken === null ? UNKNOWN : room === null ? count(taken) : `${count(taken)} of ${count(room)}`);
   write($("server-bytes"), bytes(database.bytes));
-  write($("quota-state"), QUOTA[quota.state] ?? (quota.compute_hours === null ? "no plan is set" : "too early to say"));
+  write($("server-backup"), proven(backup, elapsed));
+  mark($("server-backup"), "data-state", backup.overdue || backup.failed ? "degraded" : "ok");
+  write($("quota-state"), QUOTA[quota.state] ?? (quota.compute_hours === null ? "no plan is set" : "not known yet"));
   $("quota").hidden = quota.compute_hours === null;
   write($("quota-used"), used(quota));
   write($("quota-end"), quota.used_up_at === null ? "not foreseen" : at(quota.used_up_at, status.now));
@@ -25,8 +27,13 @@ export function showServer(status, elapsed) {
   write($("server-age"), ago(older(database.probe_age_seconds, elapsed)));
 }
 
+function proven({ proven_age_seconds: age, overdue, failed }, elapsed) {
+  const last = age === null ? "none known" : ago(older(age, elapsed));
+  return failed ? `${last}; the last run failed` : overdue ? `${last}: overdue` : last;
+}
+
 function inWords({ open, possible, budget }) {
-  if (open === null) return "No worker says how many connections it has.";
+  if (open === null) return "No worker has reported its connections.";
   const bound = budget === null ? "no budget is set" : `the budget is ${count(budget)}`;
   return `${counted(open, "connection", "connections")} open, ${count(possible)} possible; ${bound}.`;
 }

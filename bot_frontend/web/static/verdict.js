@@ -51,6 +51,7 @@ function inWords(name) {
   return {
     breaker: "the breaker is not closed", quota: "the quota is used up", "dead-letters": "a job failed",
     overdue: "commands are not being answered", corruption: "PostgreSQL reports damaged data",
+    backup: "there is no new proven backup",
   }[what]
     ?? (id ? `${what} ${id} does not get on` : name);
 }

@@ -1,7 +1,8 @@
-"""The whole house as processes on its own durable servers, each started again the moment it ends.
+"""The whole cluster as processes on its own durable servers, each started again the moment it ends.
 
 A supervisor as a real one is, only without its patience: what dies comes back at once. Every kept program has a
-thread of its own, because a leashed program lives as long as the thread that started it (devstack/leash.py).
+thread of its own, because a program that dies with its parent lives as long as the thread that started it
+(devstack/parent_death.py).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import psutil
 
 from dbcore.migrate import upgrade
 from devstack import programs
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 from devstack.ports import free_port
 from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.programs import Program
@@ -90,7 +91,7 @@ class Kept:
 
     def _keep(self) -> None:
         while not self._ending.is_set():
-            command = leashed(
+            command = tied_to_parent(
                 self.program.argv,
                 user=self.program.user,
                 death_signal=self.program.death_signal,
@@ -113,7 +114,7 @@ class Kept:
             self._ending.wait(RESTART_PAUSE_SECONDS)
 
 
-class House:
+class Cluster:
     """Open it, strike it, close it. `folder` holds everything: data and logs.
 
     parts -- the programs beside the servers, a subset of STOP_ORDER. `second` is a second `main` worker.
@@ -269,7 +270,7 @@ class House:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for a house. Not pytest's own: those are closed to other users, and PostgreSQL under root is one."""
+    """A folder for a cluster. Not pytest's own: those are closed to other users, and PostgreSQL under root is one."""
     folder = Path(tempfile.mkdtemp(prefix="ballast-chaos-"))
     try:
         yield folder

@@ -27,7 +27,7 @@ from workers.jobs import Envelope, Job
 SENDING_SECONDS_MAX = 120.0
 
 
-class House:
+class Cluster:
     """The servers are its own and may be killed; whoever does starts them again.
 
     bulk -- its broadcast workers.
@@ -143,8 +143,8 @@ class House:
 
 
 @contextmanager
-def house_in(folder: Path, postgres_folder: Path, **options: Any) -> Iterator[House]:
-    """A house on servers of its own, migrated and running."""
+def cluster_in(folder: Path, postgres_folder: Path, **options: Any) -> Iterator[Cluster]:
+    """A cluster on servers of its own, migrated and running."""
     postgres = EmbeddedPostgres(postgres_folder, free_port())
     redis = EmbeddedRedis(folder / "redis", free_port())
     telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(ADMIN_ID,))
@@ -154,10 +154,10 @@ def house_in(folder: Path, postgres_folder: Path, **options: Any) -> Iterator[Ho
             server.start()
             closing.callback(server.stop)
         upgrade(postgres.url)
-        house = House(folder, postgres, redis, telegram, **options)
-        closing.callback(house.stop)
-        house.start_missing()
-        yield house
+        cluster = Cluster(folder, postgres, redis, telegram, **options)
+        closing.callback(cluster.stop)
+        cluster.start_missing()
+        yield cluster
 
 
 async def received(telegram: TelegramControl, people: range) -> Counter[int]:

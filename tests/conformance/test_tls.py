@@ -14,7 +14,7 @@ from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import Answer, FaultProxy, On, Rule, ServerError
 from devstack.proxy.wire import SSL_QUESTION, STARTUP
 from tests.conformance.cases import CASES, MISSTATED_BEHIND_TLS, Case
-from tests.conformance.playing import ANSWER, ask, engine_through, lie_idle, play
+from tests.conformance.runner import ANSWER, ask, engine_through, lie_idle, play
 from tests.logins import login_of
 
 TLS_CASES = [

@@ -49,7 +49,7 @@ class Heard:
     credited: int
 
 
-class House:
+class Cluster:
     """Frontend, workers and beat on a database behind the proxy."""
 
     def __init__(self, proxy: FaultProxy, stack: Stack, telegram: TelegramControl) -> None:
@@ -171,7 +171,7 @@ def _told(message: SeenMessage) -> Told:
 @asynccontextmanager
 async def house(
     folder: Path, server: EmbeddedPostgres, database: str, redis_url: str
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Cluster]:
     """On a migrated database and an empty Redis."""
     with ExitStack() as closing:
         telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(EARLY, ADMIN))
@@ -191,4 +191,4 @@ async def house(
         stack.start("frontend", "main", "light", "beat")
         await asyncio.to_thread(stack.wait_ready, processes=3)
         async with TelegramControl(telegram.url) as control:
-            yield House(proxy, stack, control)
+            yield Cluster(proxy, stack, control)

@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from devstack.telegram.control import TelegramControl
-from tests.outages.site import ADMIN_IDS
+from tests.outages.environment import ADMIN_IDS
 
 USERS = 60
 FIRST_USER_ID = 6001

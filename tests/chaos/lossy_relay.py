@@ -13,7 +13,7 @@ CHUNK = 65536
 
 
 @contextmanager
-def answer_thief(redis_port: int) -> Iterator[tuple[int, threading.Event]]:
+def lossy_relay(redis_port: int) -> Iterator[tuple[int, threading.Event]]:
     """A port to use in place of Redis's, and the event that arms it: it steals once and disarms itself."""
     armed = threading.Event()
 

@@ -22,7 +22,7 @@ from devstack.options import StartRefused
 from devstack.secret_files import write_secret
 
 
-class Workplace:
+class StateDir:
     """`.ballast/` in the folder Ballast is run from."""
 
     def __init__(self, project: Path) -> None:

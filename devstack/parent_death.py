@@ -1,12 +1,12 @@
-"""Ties a program to the life of its starter: `python -m devstack.leash [options] -- program argument…`
+"""Ties a program to the life of its starter: `python -m devstack.parent_death [options] -- program argument…`
 
-The kernel signals the program when its parent ends, even by kill -9 (PR_SET_PDEATHSIG). The leash then
+The kernel signals the program when its parent ends, even by kill -9 (PR_SET_PDEATHSIG). This program then
 becomes the program by exec, so it keeps the process id its parent knows and costs nothing more. As root
 it can first become another user.
 
 Two things to know about PR_SET_PDEATHSIG (prctl(2)):
 - a change of user clears it, so it is set after that;
-- "parent" means the parent's *thread* that forked: start leashed programs from a thread that lives on,
+- "parent" means the parent's *thread* that forked: start such programs from a thread that lives on,
   such as the main one.
 
 Imports the standard library only: it is also run by its path, isolated (`python -I -S`), to start in 20 ms.
@@ -23,20 +23,20 @@ import sys
 from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-# In the program's environment: its own process id, for it to hand to the leashes of its children as --parent.
-LEASHED_PID = "BALLAST_LEASHED_PID"
+# In the program's environment: its own process id, for it to hand on to its children as --parent.
+TIED_PID = "BALLAST_TIED_PID"
 
 
-def leashed(
+def tied_to_parent(
     argv: Sequence[str],
     *,
     user: str | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
     parent: int | str | None = None,
 ) -> list[str]:
-    """The argument list that runs `argv` on a leash, from any folder.
+    """The argument list that runs `argv` so that it dies with its parent, from any folder.
 
-    With `parent`, the process id of the caller, a program whose parent died before the leash was up does
+    With `parent`, the process id of the caller, a program whose parent died before this was up does
     not start at all.
     """
     command = [sys.executable, "-I", "-S", os.path.abspath(__file__), "--signal", death_signal.name]  # noqa: PTH100
@@ -74,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Never returns: becomes the program, or exits with 126 (refused), 127 (no such program) or 128
     (parent is gone).
     """
-    parser = argparse.ArgumentParser(prog="devstack.leash", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="devstack.parent_death", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--user", help="become this user first (needs root)")
     parser.add_argument("--signal", default="SIGTERM", help="sent when the parent ends, e.g. SIGINT")
     parser.add_argument(
@@ -90,15 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             become(options.user)
         die_with_parent(signal.Signals[options.signal])
     except (KeyError, OSError) as error:
-        print(f"leash: {error}", file=sys.stderr)
+        print(f"parent_death: {error}", file=sys.stderr)
         sys.exit(126)
     if os.getppid() != parent:  # it died before the kernel knew of our wish
         sys.exit(128)
-    os.environ[LEASHED_PID] = str(os.getpid())
+    os.environ[TIED_PID] = str(os.getpid())
     try:
         os.execvp(options.program[0], options.program)  # noqa: S606  no shell is wanted
     except OSError as error:
-        print(f"leash: {options.program[0]}: {error.strerror}", file=sys.stderr)
+        print(f"parent_death: {options.program[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(127)
 
 

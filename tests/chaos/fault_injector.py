@@ -50,7 +50,7 @@ class Damage:
     times: list[tuple[float, float]] = field(default_factory=list)
 
 
-async def attack(site: Site, faults: Sequence[Fault]) -> Damage:
+async def inject(site: Site, faults: Sequence[Fault]) -> Damage:
     """Carry out a schedule to its end; what a fault broke is healed when this returns, but for restarts."""
     damage = Damage()
     started = asyncio.get_running_loop().time()

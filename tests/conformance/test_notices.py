@@ -6,7 +6,7 @@ from pathlib import Path
 
 from devstack.postgres import EmbeddedPostgres
 from tests.conformance.cases import EXPECTED
-from tests.conformance.telling import as_expected, house
+from tests.conformance.notices import as_expected, house
 
 
 async def test_people_are_told_of_each_kind_of_failure_and_served_once(

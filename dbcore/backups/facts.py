@@ -1,0 +1,61 @@
+"""What a database holds, in figures: the same before a dump and after it was restored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection, text
+
+from dbcore.qualified_names import qualified
+
+# Not those that an extension brings: a new database has what the extension puts there.
+_TABLES = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+   AND (CAST(:schemas AS text[]) IS NULL OR n.nspname = ANY(CAST(:schemas AS text[])))
+   AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 1
+"""
+_SUMS = {
+    "balances": "SELECT currency, sum(balance)::bigint FROM ballast.accounts WHERE balance IS NOT NULL GROUP BY 1",
+    "entries": "SELECT a.currency, sum(e.amount)::bigint FROM ballast.entries e JOIN ballast.accounts a "
+    "ON a.id = e.account_id WHERE a.user_id IS NOT NULL GROUP BY 1",
+    "transfers": "SELECT currency, sum(amount)::bigint FROM ballast.transfers WHERE status = 'applied' GROUP BY 1",
+}
+
+
+class Facts(BaseModel):
+    """tables -- the rows of each. sums -- minor units, by currency."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tables: dict[str, int]
+    sums: dict[str, dict[str, int]]
+
+    def differences(self, found: Facts) -> list[str]:
+        """What another database has otherwise, a phrase each."""
+        wrong = [
+            f"{name} has {found.tables.get(name, 'no')} rows instead of {rows}"
+            for name, rows in self.tables.items()
+            if found.tables.get(name) != rows
+        ]
+        for name, sums in self.sums.items():
+            if found.sums.get(name) != sums:
+                wrong.append(f"the sum of {name} is {found.sums.get(name)} instead of {sums}")
+        return wrong
+
+
+def read_facts(connection: Connection, schema: str | None, schemas: Sequence[str]) -> Facts:
+    """schema -- BALLAST_SCHEMA. schemas -- of which the tables are counted; empty: of all."""
+    names = connection.execute(text(_TABLES), {"schemas": list(schemas) or None}).scalars().all()
+    tables = {
+        name: int(connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one())  # noqa: S608  quoted by the server
+        for name in names
+    }
+    sums = {}
+    for name, statement in _SUMS.items():
+        rows = connection.exec_driver_sql(qualified(statement, schema))
+        sums[name] = {row[0]: int(row[1]) for row in rows}
+    return Facts(tables=tables, sums=sums)

@@ -1,0 +1,127 @@
+"""Which files an export has, and the query of each. docs/export.md lists the columns; a test compares."""
+
+# ruff: noqa: S608  what is put into the queries are numbers and the currency
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFile:
+    """One file. summed -- the column whose sums are in the manifest, by currency."""
+
+    name: str
+    query: str
+    summed: str | None = None
+
+
+def time(column: str, name: str) -> str:
+    """A time in UTC, as ISO 8601."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {name}"""
+
+
+def money(column: str, name: str, exponent: int) -> str:
+    """Minor units as an exact amount with the currency's decimals, as text: JSON has only floats."""
+    return f"({column}::numeric / {10**exponent})::numeric(30, {exponent})::text AS {name}"
+
+
+def profile_columns(exponent: int) -> str:
+    """Of `users u` and, if there is one, their account `a`. `ballast import` reads them under these names."""
+    return f"""u.telegram_id, {money("coalesce(a.balance, 0)", "balance", exponent)}, u.username, u.first_name,
+        u.language_code, {time("u.created_at", "registered_at")},
+        {time("nullif(u.last_seen_at, 'epoch')", "last_seen_at")}, u.status,
+        u.broadcasts_stopped_at IS NOT NULL AS broadcasts_stopped,
+        {time("u.broadcasts_stopped_at", "broadcasts_stopped_at")}"""
+
+
+def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
+    """currency -- of the users' balances; made of capitals and digits."""
+
+    def amount(column: str, name: str = "amount") -> str:
+        return money(column, name, exponent)
+
+    return (
+        ExportFile(
+            "users",
+            f"SELECT {profile_columns(exponent)} FROM ballast.users u LEFT JOIN ballast.accounts a "
+            f"ON a.user_id = u.id AND a.currency = '{currency}' ORDER BY u.id",
+            "balance",
+        ),
+        ExportFile(
+            "accounts",
+            f"SELECT a.id AS account_id, u.telegram_id, a.currency, {amount('a.balance', 'balance')}, a.version, "
+            f"{time('a.created_at', 'created_at')} FROM ballast.accounts a LEFT JOIN ballast.users u "
+            "ON u.id = a.user_id ORDER BY a.id",
+            "balance",
+        ),
+        ExportFile(
+            "transfers",
+            "SELECT t.id, t.idempotency_key, f.telegram_id AS from_telegram_id, g.telegram_id AS to_telegram_id, "
+            f"{amount('t.amount')}, t.currency, t.kind, t.status, t.reason, t.memo, t.actor, "
+            f"{time('t.created_at', 'created_at')} FROM ballast.transfers t "
+            "LEFT JOIN ballast.accounts fa ON fa.id = t.from_account_id LEFT JOIN ballast.users f ON f.id = fa.user_id "
+            "LEFT JOIN ballast.accounts ga ON ga.id = t.to_account_id LEFT JOIN ballast.users g ON g.id = ga.user_id "
+            "ORDER BY t.id",
+            "amount",
+        ),
+        ExportFile(
+            "entries",
+            f"SELECT e.id, e.transfer_id, u.telegram_id, {amount('e.amount')}, a.currency, "
+            f"{amount('e.balance_after', 'balance_after')}, e.account_version, t.kind, t.memo, "
+            f"{time('t.created_at', 'made_at')} FROM ballast.entries e JOIN ballast.accounts a ON a.id = e.account_id "
+            "JOIN ballast.users u ON u.id = a.user_id JOIN ballast.transfers t ON t.id = e.transfer_id ORDER BY e.id",
+            "amount",
+        ),
+        ExportFile(
+            "pending_transfers",
+            "SELECT p.id, s.telegram_id AS sender_telegram_id, r.telegram_id AS recipient_telegram_id, "
+            f"{amount('p.amount')}, p.currency, p.memo, p.status, p.reason, p.transfer_id, "
+            f"{time('p.created_at', 'created_at')}, {time('p.expires_at', 'expires_at')}, "
+            f"{time('p.decided_at', 'decided_at')} FROM ballast.pending_transfers p "
+            "JOIN ballast.users s ON s.id = p.sender_user_id LEFT JOIN ballast.users r ON r.id = p.recipient_user_id "
+            "ORDER BY p.id",
+        ),
+        ExportFile(
+            "pending_adjustments",
+            f"SELECT p.id, p.admin_id, u.telegram_id, {amount('p.amount')}, p.currency, p.memo, p.status, p.reason, "
+            f"p.transfer_id, {time('p.created_at', 'created_at')}, {time('p.expires_at', 'expires_at')}, "
+            f"{time('p.decided_at', 'decided_at')} FROM ballast.pending_adjustments p "
+            "LEFT JOIN ballast.users u ON u.id = p.target_user_id ORDER BY p.id",
+        ),
+        ExportFile(
+            "payments",
+            "SELECT id, kind, charge_id, telegram_id, amount AS minor_units, currency, payload, "
+            f"{time('said_at', 'said_at')}, {time('created_at', 'created_at')}, details "
+            "FROM ballast.payment_events ORDER BY id",
+        ),
+        ExportFile(
+            "broadcasts",
+            "SELECT id, status, payload, segment, actor, paid, audience, sent, blocked, failed, unknown, "
+            "halted_reason, "
+            f"{time('scheduled_for', 'scheduled_for')}, {time('created_at', 'created_at')}, "
+            f"{time('started_at', 'started_at')}, {time('finished_at', 'finished_at')} "
+            "FROM ballast.broadcasts ORDER BY id",
+        ),
+        ExportFile(
+            "broadcast_deliveries",
+            f"SELECT broadcast_id, telegram_id, status, message_id, error, {time('updated_at', 'updated_at')} "
+            "FROM ballast.broadcast_deliveries ORDER BY broadcast_id, user_id",
+        ),
+        ExportFile(
+            "failed_jobs",
+            "SELECT id, reference, job_id, kind, telegram_id, error, status, "
+            f"{time('created_at', 'created_at')}, {time('resolved_at', 'resolved_at')}, payload "
+            "FROM ballast.failed_operations ORDER BY id",
+        ),
+        ExportFile(
+            "queued_jobs",
+            f"SELECT id, kind, telegram_id, key, {time('created_at', 'created_at')}, payload "
+            "FROM ballast.outbox ORDER BY id",
+        ),
+        ExportFile(
+            "admin_actions",
+            f"SELECT id, actor, action, target, outcome, {time('created_at', 'created_at')} "
+            "FROM ballast.admin_actions ORDER BY id",
+        ),
+    )
