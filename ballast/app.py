@@ -498,8 +498,8 @@ class App:
 
         commands -- their names, such as `credit`. Every command of Ballast's but /start. They are in no menu, and what
             the bot says does not mention them.
-        buttons -- their names: `history`, `transfer`, `adjustment` or `card`. They no longer appear; a press
-            on an old one is answered as unknown.
+        buttons -- their names: `history`, `transfer`, `adjustment`, `card` or `language`. They no longer appear; a
+            press on an old one is answered as unknown.
         jobs -- their types. Workers no longer know their kinds: what still waits has failed after five minutes.
         periodic -- their names, such as `broadcasts-watch`.
 
