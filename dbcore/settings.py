@@ -442,6 +442,18 @@ def load_options(options: type[_O]) -> _O:
         raise SettingsError(f"{ENV_FILE} cannot be read: {reason}") from None
 
 
+def values_of(names: Collection[str]) -> dict[str, str]:
+    """Variables that are another program's, from where Ballast's own options are."""
+    given = {
+        name: value
+        for file in ENV_FILES
+        if Path(file).is_file()
+        for name, value in dotenv_values(file).items()
+    }
+    found = {name: (os.environ.get(name) or given.get(name) or "").strip() for name in names}
+    return {name: value for name, value in found.items() if value}
+
+
 _told: set[str] = set()
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from workers.backups.making import Surroundings
     from workers.backups.stores import Store
 
-_to = click.option("--to", metavar="FOLDER", help="Where backups are kept. Default: BACKUP_TO.")
+_to = click.option(
+    "--to", metavar="FOLDER|s3://BUCKET/PREFIX|chat[:ID]", help="Where backups are kept. Default: BACKUP_TO."
+)
 _identity = click.option(
     "--identity", type=click.Path(path_type=Path), metavar="FILE", help="The private key of a sealed backup."
 )
@@ -160,5 +162,5 @@ def _store(settings: Settings, to: str | None) -> Store:
 
     where = to or settings.backup_to
     if where is None:
-        raise SettingsError("BACKUP_TO is not set: set it, or say --to FOLDER")
-    return open_store(where)
+        raise SettingsError("BACKUP_TO is not set: set it, or say --to")
+    return open_store(where, settings)
