@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run freeze kill-workers test check lock wheel bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
+.PHONY: help run freeze kill-workers test check lock docs wheel bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -16,7 +16,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 run: .venv/.installed ## start everything, say where it is, stop it at Ctrl-C
-	@exec $(PYTHON) -m devstack.leash -- $(PYTHON) -m devstack run
+	@exec $(PYTHON) -m devstack.parent_death -- $(PYTHON) -m devstack run
 
 freeze: .venv/.installed ## let the PostgreSQL of `make run` stand still for SECONDS=60, to see what becomes of it
 	@$(PYTHON) -m devstack freeze --seconds $(SECONDS)
@@ -27,7 +27,7 @@ kill-workers: .venv/.installed ## kill -9 of all workers of `make run` in this f
 # Two processes a core, each with servers of its own: most of the time is waiting, for processes and for time-outs.
 # Bytecode is written whatever the environment says: the hundreds of processes that are started would each compile all.
 test: .venv/.installed ## run the whole suite; ARGS="-k ledger" runs a part, ARGS="-n 0" one test at a time
-	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n $$((2 * $$(nproc))) --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n $$((2 * $$(nproc))) --dist loadfile $(ARGS)
 
 check: .venv/.installed ## lint, format, types, import contracts, known vulnerabilities
 	$(PYTHON) -m ruff check .
@@ -42,6 +42,9 @@ lock: .venv/.installed ## write requirements.txt and requirements-dev.txt as pyp
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(LOCK) --extra dev --output-file requirements-dev.txt $(UPGRADE) pyproject.toml
 	$(LOCK) --extra embedded --extra backup --constraint requirements-dev.txt --output-file requirements.txt $(UPGRADE) pyproject.toml
+
+docs: .venv/.installed ## build the documentation as a site in dist/docs/, and check its links
+	$(PYTHON) -m sphinx -q -W --keep-going -E docs dist/docs
 
 wheel: .venv/.installed ## build the package into dist/
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         bot_safe_get_or_create_user,
     )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "LAST_KNOWN",

@@ -13,8 +13,8 @@ from dbcore.errors import DatabaseAway, UsageError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from dbcore.engine import GuardedEngine
     from dbcore.guard.batch import BatchTx
+    from dbcore.guard.engine import GuardedEngine
     from dbcore.guard.transaction import Effect
     from dbcore.settings import Settings
 
@@ -103,8 +103,8 @@ class BatchContext(Context, Generic[J]):
         is applied, and the jobs are done again in smaller batches, down to the one that is wrong.
         """
         from dbcore.guard.batch import TransactMany
+        from dbcore.guard.retries import RETRIES
         from dbcore.guard.transaction import require_plain_function
-        from dbcore.retries import RETRIES
 
         require_plain_function(work)
         self._begin_part(part)

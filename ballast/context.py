@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from ballast.jobs import Job
     from ballast.replies import BuiltInAnswer
-    from dbcore.engine import GuardedEngine
+    from dbcore.guard.engine import GuardedEngine
     from dbcore.guard.transaction import Effect, Tx
+    from dbcore.ledger.users import Profile
     from dbcore.settings import Settings
-    from dbcore.users import Profile
 
 T = TypeVar("T")
 S = TypeVar("S", bound="BaseModel")
@@ -178,8 +178,8 @@ class JobContext(Context):
         Raises what Guard.transact raises. Let Unavailable and OutcomeUnknown rise: the job then waits for the database.
         A Refuse that rises is the answer.
         """
+        from dbcore.guard.retries import RETRIES
         from dbcore.guard.transaction import Transact
-        from dbcore.retries import RETRIES
 
         self._begin_part(part)
         key = self.job_id if part is None else f"{self.job_id}/{part}"
@@ -238,8 +238,8 @@ class JobContext(Context):
         return answer
 
     def _with_user(self, work: Callable[[Tx], T]) -> Callable[[Tx], T]:
-        from dbcore import users
         from dbcore.guard.transaction import require_plain_function
+        from dbcore.ledger import users
 
         profile = self._profile
         if profile is None:

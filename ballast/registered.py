@@ -177,7 +177,7 @@ class Periodic:
 
 @dataclass(frozen=True, slots=True)
 class AuditCheck:
-    """As dbcore.audit has them: `offenders` gives one text a row for what is wrong."""
+    """As dbcore.ledger.audit has them: `offenders` gives one text a row for what is wrong."""
 
     name: str
     counted: str

@@ -16,7 +16,7 @@ from typing import Any
 import interlock
 import pybreaker
 
-from dbcore.breaker import Breaker, BreakerState, Permit, Refusal
+from dbcore.breaker.local import Breaker, BreakerState, Permit, Refusal
 from dbcore.failures import FailureKind
 
 CALLS = 2_000

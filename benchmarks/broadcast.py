@@ -26,9 +26,9 @@ import psycopg2
 import redis
 from telegram import Bot
 
-from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastStatus
+from dbcore.guard.engine import GuardedEngine
 from dbcore.migrate import upgrade
 from dbcore.settings import Settings
 from devstack.ports import free_port
@@ -38,15 +38,15 @@ from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.leasing import take_chunk
 from workers.inbox import Inbox, Publisher
 from workers.jobs import SendChunk
-from workers.not_now import NotNow
-from workers.telegram.pacer import BulkGrant, Pacer
+from workers.snooze import Snoozed
+from workers.telegram.rate_limiter import BulkGrant, RateLimiter
 
 FEW = 10_000
 EDGE = 0.1
 """The chunks at the start and at the end that are compared: this share of all, each."""
 
 
-class _FreePacer(Pacer):
+class _FreePacer(RateLimiter):
     """Grants everybody, and says the paid rate, which makes the largest chunks in use."""
 
     def bulk(self, chat_ids: Sequence[int], *, paid: bool, pieces: int = 1) -> BulkGrant:
@@ -164,7 +164,7 @@ async def _all_chunks(home: Broadcaster, broadcast_id: int, run: int) -> list[fl
         chunk = await asyncio.to_thread(take_chunk, home, job, f"bench-{broadcast_id}-{number}")
         if chunk is None:
             return seconds[1:-1]
-        with contextlib.suppress(NotNow):
+        with contextlib.suppress(Snoozed):
             await chunk.run(bot)
         seconds.append(time.perf_counter() - started)
         number += 1

@@ -18,10 +18,10 @@ from typing import Any
 import psycopg2
 from pydantic import SecretStr
 
-from dbcore import ledger, users
 from dbcore.database_url import read_database_url
-from dbcore.engine import GuardedEngine
 from dbcore.fingerprints import fingerprint
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, users
 from dbcore.qualified_names import qualified
 from dbcore.settings import Settings
 

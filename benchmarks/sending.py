@@ -29,7 +29,7 @@ from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import ApiRequest
 from devstack.telegram.process import TelegramProcess
-from workers.telegram.pacer import FREE_PER_SECOND, PAID_PER_SECOND
+from workers.telegram.rate_limiter import FREE_PER_SECOND, PAID_PER_SECOND
 from workers.telegram.transport import AiohttpRequest
 
 LATENCY_SECONDS = 0.1

@@ -12,12 +12,12 @@ import uvicorn
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
+from bot_frontend.intake_health import Receiver
 from bot_frontend.late_notices import LateNotices
 from bot_frontend.polling import Poller
-from bot_frontend.reception import Receiver
 from bot_frontend.redis_alarm import RedisAlarm
-from bot_frontend.registered import Registered
 from bot_frontend.registration import Identity, register
+from bot_frontend.registration_record import RegistrationRecord
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app import make_app
 from bot_frontend.web.app_webhooks import AppWebhooks
@@ -28,15 +28,16 @@ from bot_frontend.web.webhook import Webhook
 from bot_frontend.webhook_watch import WebhookWatch
 from dbcore.redis_client import connect_redis, require_database
 from dbcore.settings import Settings, SettingsError, load_settings
-from workers import board, ownership
+from workers import ownership
 from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox, Publisher
 from workers.jobs import INSTALLED
 from workers.logs import configure_logging
 from workers.ownership import WrongBot
+from workers.status import board
 from workers.telegram.bot import make_bot
-from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses
+from workers.telegram.rate_limiter import RateLimiter
 
 log = structlog.get_logger("bot_frontend")
 
@@ -52,8 +53,8 @@ async def serve(settings: Settings) -> None:
     monitor = Monitor(client, settings, receiver.now, lambda: board.ask(publisher))
     identity = Identity()
     bot = make_bot(settings, connections=CONNECTIONS_MAX)
-    pacer = Pacer(client)
-    late_notices = LateNotices(bot, inbox, pacer, settings)
+    rate_limiter = RateLimiter(client)
+    late_notices = LateNotices(bot, inbox, rate_limiter, settings)
     intake = Intake(
         settings,
         inbox,
@@ -61,13 +62,13 @@ async def serve(settings: Settings) -> None:
         Albums(client),
         lambda: monitor.latest.database_is_away,
         lambda: identity.username,
-        lambda: monitor.latest.fleet is not None and monitor.latest.fleet.admits_only_reads,
+        lambda: monitor.latest.fleet is not None and monitor.latest.fleet.is_read_only,
         lambda: monitor.latest.fleet is not None and monitor.latest.fleet.paused,
         lambda: monitor.latest.redis,
         lambda: ownership.claim(client, settings),
         late_notices.watch,
     )
-    callbacks, checkouts = CallbackAnswers(bot, pacer, Presses(client)), Checkouts(bot)
+    callbacks, checkouts = CallbackAnswers(bot, rate_limiter, Presses(client)), Checkouts(bot)
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
@@ -78,14 +79,16 @@ async def serve(settings: Settings) -> None:
     app = make_app(settings, monitor, webhook, actions, Jobs(client), app_webhooks)
     server = make_server(app, settings.ops_host, settings.ops_port)
     asyncio.get_running_loop().set_exception_handler(AcceptErrors())
-    registered = Registered(client, str(settings.bot_id))
+    registered = RegistrationRecord(client, str(settings.bot_id))
     beside = [
-        asyncio.create_task(register(bot, settings, identity, receiver, pacer, registered)),
+        asyncio.create_task(register(bot, settings, identity, receiver, rate_limiter, registered)),
         asyncio.create_task(late_notices.run()),
         asyncio.create_task(RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest).run()),
     ]
     if webhook is None:
-        beside.append(asyncio.create_task(Poller(bot, intake, callbacks, receiver, pacer, checkouts).run()))
+        beside.append(
+            asyncio.create_task(Poller(bot, intake, callbacks, receiver, rate_limiter, checkouts).run())
+        )
     else:
         beside.append(asyncio.create_task(WebhookWatch(bot, settings, receiver, registered).run()))
     for task in beside:

@@ -8,15 +8,15 @@ from pydantic import BaseModel
 
 from ballast.arguments import ArgumentsMissing, ArgumentsRefused, parse, question, read
 from ballast.registered import Command
-from bot_frontend.dialogue import CommandQuestion, Dialogue, Question
-from bot_frontend.intentions import Intention, ask, say_privately, who, written
+from bot_frontend.conversation import CommandQuestion, Conversation, Question
+from bot_frontend.routed import Routed, ask, say_privately, who, written
 from bot_frontend.updates import TextMessage
 from dbcore.settings import Settings
 from workers.command_names import LEAVE
 from workers.jobs import INSTALLED, JOB_TYPES
 
 
-def typed(command: Command, said: str, message: TextMessage, settings: Settings) -> Intention:
+def typed(command: Command, said: str, message: TextMessage, settings: Settings) -> Routed:
     """said -- all that stands behind the command."""
     if command.arguments is None:
         return _ordered(command, None, message)
@@ -35,7 +35,7 @@ def typed(command: Command, said: str, message: TextMessage, settings: Settings)
     return _ordered(command, arguments, message)
 
 
-def answered(message: TextMessage, asked: CommandQuestion, settings: Settings) -> Intention | None:
+def answered(message: TextMessage, asked: CommandQuestion, settings: Settings) -> Routed | None:
     """The answer to what a command asked. A wrong one is corrected and asked again. None if this release has no such
     question for this person: another one asked.
     """
@@ -59,13 +59,13 @@ def answered(message: TextMessage, asked: CommandQuestion, settings: Settings) -
 
 def _ask_argument(
     command: Command, name: str, given: dict[str, str], message: TextMessage, correction: str = ""
-) -> Intention:
+) -> Routed:
     assert command.arguments is not None  # noqa: S101
     asked = CommandQuestion(command=command.name, asks=name, given=given)
     text = escape(f"{correction}{question(command.arguments, name)}{LEAVE}", quote=False)
-    return ask(message, Question(text, Dialogue(command=asked, asked_by=message.update_id)))
+    return ask(message, Question(text, Conversation(command=asked, asked_by=message.update_id)))
 
 
-def _ordered(command: Command, arguments: BaseModel | None, message: TextMessage) -> Intention:
+def _ordered(command: Command, arguments: BaseModel | None, message: TextMessage) -> Routed:
     given = {} if arguments is None else arguments.model_dump(mode="json")
-    return Intention(JOB_TYPES[command.handler.kind].decode({**who(message.sender), "arguments": given}))
+    return Routed(JOB_TYPES[command.handler.kind].decode({**who(message.sender), "arguments": given}))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ballast.arguments import ArgumentsRefused, question, read_json
 from ballast.asking import answer_as_json, missing_fields
-from bot_frontend.dialogue import Dialogue
-from bot_frontend.intentions import Intention, written
+from bot_frontend.conversation import Conversation
+from bot_frontend.routed import Routed, written
 from bot_frontend.updates import TextMessage
 from dbcore.settings import Settings
 from workers.app_questions import JobQuestion
@@ -36,7 +36,7 @@ def after_answer(asked: JobQuestion, text: str, settings: Settings) -> Job | Job
     return read_json(job_type, given)
 
 
-def answered(message: TextMessage, asked: JobQuestion, settings: Settings) -> Intention | None:
+def answered(message: TextMessage, asked: JobQuestion, settings: Settings) -> Routed | None:
     """The answer to what a handler asked. A wrong one is corrected and asked again. None if this release has no such
     question: another one asked.
     """
@@ -49,9 +49,9 @@ def answered(message: TextMessage, asked: JobQuestion, settings: Settings) -> In
         correction = f"{refused} "
     else:
         if isinstance(outcome, Job):
-            return Intention(outcome)
+            return Routed(outcome)
         following = outcome
-    return Intention(
+    return Routed(
         DeliverReply(messages=(following.message(message.origin, correction),)),
-        Dialogue(job=following, asked_by=message.update_id, command_id=message.origin.command_id),
+        Conversation(job=following, asked_by=message.update_id, command_id=message.origin.command_id),
     )

@@ -8,16 +8,16 @@ from functools import partial
 
 from ballast.markup import is_html
 from ballast.registered import Command
-from bot_frontend import dialogue as dialogues
+from bot_frontend import conversation as dialogues
 from bot_frontend import formatting, texts
-from bot_frontend.dialogue import Dialogue, Question, Refusal, SendRequest
-from bot_frontend.intentions import Intention, ask, say, say_privately, who
+from bot_frontend.conversation import Conversation, Question, Refusal, SendRequest
 from bot_frontend.naming import Arguments, person_named
+from bot_frontend.routed import Routed, ask, say, say_privately, who
 from bot_frontend.updates import TextMessage
+from dbcore.ledger.users import UserRefError
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
 from dbcore.text import one_line
-from dbcore.users import UserRefError
 from workers.jobs import (
     MEMO_LENGTH_MAX,
     AskAdjustment,
@@ -35,28 +35,28 @@ class Typed:
     command: Command
     arguments: Arguments
     message: TextMessage
-    dialogue: Dialogue | None
+    conversation: Conversation | None
     settings: Settings
 
 
-def _help(typed: Typed) -> Intention:
+def _help(typed: Typed) -> Routed:
     is_admin = typed.message.sender.telegram_id in typed.settings.admin_ids
     return say_privately(typed.message, texts.help_text(is_admin), opens="help")
 
 
-def _send(typed: Typed) -> Intention:
+def _send(typed: Typed) -> Routed:
     step = dialogues.begin(typed.arguments, typed.message.update_id, typed.settings)
     return intention_after(step, typed.message)
 
 
-def intention_after(step: Question | Refusal | SendRequest, message: TextMessage) -> Intention:
+def intention_after(step: Question | Refusal | SendRequest, message: TextMessage) -> Routed:
     match step:
         case Question():
             return ask(message, step)
         case Refusal():
             return say(message, step.text)
         case SendRequest():
-            return Intention(
+            return Routed(
                 CreateTransfer(
                     **who(message.sender),
                     recipient=step.recipient,
@@ -66,13 +66,13 @@ def intention_after(step: Question | Refusal | SendRequest, message: TextMessage
             )
 
 
-def _cancel(typed: Typed) -> Intention:
-    if typed.dialogue is not None:
-        return say(typed.message, texts.LEFT_SEND if typed.dialogue.is_send else texts.LEFT_QUESTION)
-    return Intention(CancelTransfers(**who(typed.message.sender)))
+def _cancel(typed: Typed) -> Routed:
+    if typed.conversation is not None:
+        return say(typed.message, texts.LEFT_SEND if typed.conversation.is_send else texts.LEFT_QUESTION)
+    return Routed(CancelTransfers(**who(typed.message.sender)))
 
 
-def _adjust(typed: Typed, sign: int) -> Intention:
+def _adjust(typed: Typed, sign: int) -> Routed:
     name, message, settings = typed.command.name, typed.message, typed.settings
     try:
         target = person_named(typed.arguments, settings)
@@ -83,7 +83,7 @@ def _adjust(typed: Typed, sign: int) -> Intention:
         return say_privately(message, f"{error} {texts.adjust_usage(name)}")
     if len(reason.strip()) > MEMO_LENGTH_MAX:
         return say_privately(message, texts.MEMO_TOO_LONG)
-    return Intention(
+    return Routed(
         AskAdjustment(
             telegram_id=target.user.telegram_id,
             username=target.user.username,
@@ -94,7 +94,7 @@ def _adjust(typed: Typed, sign: int) -> Intention:
     )
 
 
-def _broadcast(typed: Typed) -> Intention:
+def _broadcast(typed: Typed) -> Routed:
     arguments, message = typed.arguments.text, typed.message
     if not message.is_private:
         return say_privately(message, texts.BROADCASTS_IN_PRIVATE)
@@ -103,14 +103,14 @@ def _broadcast(typed: Typed) -> Intention:
         start = len(message.text.rstrip()) - len(arguments)
         entities = formatting.of_part(message.text, start, arguments, message.entities)
         as_html = not entities and is_html(arguments)
-        return Intention(
+        return Routed(
             DraftBroadcast(telegram_id=admin, text=arguments, entities=None if as_html else entities)
         )
     if message.replied_to is None:
         return say(message, texts.BROADCAST_USAGE)
     original = message.replied_to
     buttons = tuple(tuple(LinkButton(text=each.text, url=each.url) for each in row) for row in original.links)
-    return Intention(
+    return Routed(
         DraftBroadcast(
             telegram_id=admin,
             message_id=original.message_id,
@@ -121,7 +121,7 @@ def _broadcast(typed: Typed) -> Intention:
     )
 
 
-BY_WORD: Mapping[str, Callable[[Typed], Intention]] = {
+BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "help": _help,
     "send": _send,
     "cancel": _cancel,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 from ballast.builtin.button_data import CONFIRM
 from ballast.builtin.words import UNKNOWN_BUTTON
-from bot_frontend import draft_questions, texts
-from bot_frontend.dialogue import Dialogue, DraftQuestion
-from bot_frontend.intentions import Intention, reply, toast, who
+from bot_frontend import broadcast_form, texts
+from bot_frontend.conversation import Conversation, DraftQuestion
+from bot_frontend.routed import Routed, reply, toast, who
 from bot_frontend.updates import ButtonPress
 from dbcore.settings import Settings
 from workers.jobs import (
@@ -33,33 +33,35 @@ def is_button(data: str) -> bool:
     return any(button.data.fullmatch(data) for button in INSTALLED.buttons)
 
 
-def pressed(press: ButtonPress, dialogue: Dialogue | None, settings: Settings) -> Intention:
+def pressed(press: ButtonPress, conversation: Conversation | None, settings: Settings) -> Routed:
     for button in INSTALLED.buttons:
         if data := button.data.fullmatch(press.data):
-            return BY_NAME[button.name](press, data, dialogue, settings)
-    return toast(press, UNKNOWN_BUTTON, dialogue)
+            return BY_NAME[button.name](press, data, conversation, settings)
+    return toast(press, UNKNOWN_BUTTON, conversation)
 
 
 def _card_button(
-    press: ButtonPress, card: re.Match[str], dialogue: Dialogue | None, settings: Settings
-) -> Intention:
+    press: ButtonPress, card: re.Match[str], conversation: Conversation | None, settings: Settings
+) -> Routed:
     """A button of a broadcast's card: a job, or a question that is answered in words."""
     admin = press.sender.telegram_id
     broadcast_id, what, shown = int(card["id"]), card["what"], card["shown"]
     if admin not in settings.admin_ids or press.chat_id != admin:
-        return toast(press, texts.ADMINS_ONLY, dialogue)
+        return toast(press, texts.ADMINS_ONLY, conversation)
     if what in _QUESTIONS:
         asked = DraftQuestion(broadcast_id=broadcast_id, asks=CardQuestion(what))
-        question = reply(press.origin, draft_questions.question(asked, settings))
-        return Intention(question, Dialogue(draft=asked, asked_by=press.update_id))
+        question = reply(press.origin, broadcast_form.question(asked, settings))
+        return Routed(question, Conversation(draft=asked, asked_by=press.update_id))
     if what not in _CARD_BUTTONS:
-        return toast(press, UNKNOWN_BUTTON, dialogue)
+        return toast(press, UNKNOWN_BUTTON, conversation)
     pressed = PressBroadcast(broadcast_id=broadcast_id, telegram_id=admin, what=CardButton(what), shown=shown)
-    return Intention(pressed, dialogue)
+    return Routed(pressed, conversation)
 
 
-def _app_button(press: ButtonPress, data: re.Match[str], dialogue: Dialogue | None, _: Settings) -> Intention:
-    return Intention(PressAppButton(**who(press.sender), token=data["token"]), dialogue)
+def _app_button(
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
+) -> Routed:
+    return Routed(PressAppButton(**who(press.sender), token=data["token"]), conversation)
 
 
 def _is_somebody_elses(press: ButtonPress, card: re.Match[str]) -> bool:
@@ -68,36 +70,36 @@ def _is_somebody_elses(press: ButtonPress, card: re.Match[str]) -> bool:
 
 
 def _adjustment_button(
-    press: ButtonPress, data: re.Match[str], dialogue: Dialogue | None, settings: Settings
-) -> Intention:
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, settings: Settings
+) -> Routed:
     if press.sender.telegram_id not in settings.admin_ids:
-        return toast(press, texts.ADMINS_ONLY, dialogue)
+        return toast(press, texts.ADMINS_ONLY, conversation)
     if _is_somebody_elses(press, data):
-        return toast(press, texts.NOT_YOUR_ADJUSTMENT, dialogue)
+        return toast(press, texts.NOT_YOUR_ADJUSTMENT, conversation)
     decided = DecideAdjustment(**who(press.sender), token=data["token"], confirm=data["decision"] == CONFIRM)
-    return Intention(decided, dialogue)
+    return Routed(decided, conversation)
 
 
 def _transfer_button(
-    press: ButtonPress, data: re.Match[str], dialogue: Dialogue | None, _: Settings
-) -> Intention:
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
+) -> Routed:
     if _is_somebody_elses(press, data):
-        return toast(press, texts.NOT_YOUR_TRANSFER, dialogue)
+        return toast(press, texts.NOT_YOUR_TRANSFER, conversation)
     decided = DecideTransfer(**who(press.sender), token=data["token"], confirm=data["decision"] == CONFIRM)
-    return Intention(decided, dialogue)
+    return Routed(decided, conversation)
 
 
 def _history_button(
-    press: ButtonPress, data: re.Match[str], dialogue: Dialogue | None, _: Settings
-) -> Intention:
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
+) -> Routed:
     owner = int(data["owner"])
     if owner != press.sender.telegram_id:
-        return toast(press, NOT_YOUR_HISTORY, dialogue)
+        return toast(press, NOT_YOUR_HISTORY, conversation)
     shown = ShowHistory(**who(press.sender), owner_telegram_id=owner, upto_version=int(data["version"]))
-    return Intention(shown, dialogue)
+    return Routed(shown, conversation)
 
 
-BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Dialogue | None, Settings], Intention]] = {
+BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None, Settings], Routed]] = {
     "card": _card_button,
     "app": _app_button,
     "adjustment": _adjustment_button,

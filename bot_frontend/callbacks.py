@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import structlog
 from telegram import Bot
 
-from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses, answer_press
+from workers.telegram.rate_limiter import RateLimiter
 
 log = structlog.get_logger(__name__)
 
@@ -36,11 +36,11 @@ class PressReply:
 class CallbackAnswers:
     """Best effort, and beside the job: a lost one costs a spinner, the outcome comes as a message."""
 
-    def __init__(self, bot: Bot, pacer: Pacer, presses: Presses) -> None:
+    def __init__(self, bot: Bot, rate_limiter: RateLimiter, presses: Presses) -> None:
         self._bot = bot
-        self._pacer = pacer
+        self._pacer = rate_limiter
         self._presses = presses
-        self._room = asyncio.Semaphore(ANSWERED_AT_ONCE_MAX)
+        self._slots = asyncio.Semaphore(ANSWERED_AT_ONCE_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def answer(self, reply: PressReply) -> None:
@@ -54,5 +54,5 @@ class CallbackAnswers:
     async def _answer(self, reply: PressReply) -> None:
         if reply.by_worker:
             await asyncio.sleep(WORKER_SECONDS_MAX)
-        async with self._room:
+        async with self._slots:
             await answer_press(self._bot, self._presses, self._pacer, reply.callback_id)

@@ -13,10 +13,10 @@ from telegram import Chat, Update
 from ballast.jobs import UPDATE_LENGTH_MAX, TelegramUpdate
 from ballast.telegram_handlers import KnownBot, make_bot
 from ballast.updates import allowed_by, kind_of_taker
-from bot_frontend.updates import ALLOWED_UPDATES, GENERAL_THREAD_ID, NOBODY, Reading, TextMessage
+from bot_frontend.updates import ALLOWED_UPDATES, GENERAL_THREAD_ID, NOBODY, ParsedUpdate, TextMessage
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.settings import Settings
 from dbcore.text import storable_json
-from dbcore.users import TELEGRAM_ID_LIMIT
 from workers.jobs import APPS_WITH_HANDLERS, INSTALLED, JOB_TYPES, Envelope, job_id_of_update
 from workers.origins import Origin
 
@@ -39,7 +39,7 @@ class AppHandlers:
         self._username = username
         self._bot: KnownBot | None = None
 
-    def envelope(self, raw: Any, reading: Reading | None) -> Envelope | None:
+    def envelope(self, raw: Any, reading: ParsedUpdate | None) -> Envelope | None:
         """The job that runs them for this update, which is nothing of Ballast's own; None if none of them wants it.
 
         reading -- the same, in Ballast's words.
@@ -53,7 +53,9 @@ class AppHandlers:
                 return self._envelope(kind, raw, update, reading)
         return None
 
-    def _envelope(self, kind: str, raw: dict[str, Any], update: Update, reading: Reading | None) -> Envelope:
+    def _envelope(
+        self, kind: str, raw: dict[str, Any], update: Update, reading: ParsedUpdate | None
+    ) -> Envelope:
         user, chat, message = update.effective_user, update.effective_chat, update.effective_message
         is_known = user is not None and not user.is_bot and 0 < user.id < TELEGRAM_ID_LIMIT
         written = json.dumps(storable_json(raw))
@@ -96,7 +98,7 @@ class AppHandlers:
         return self._bot
 
 
-def _origin(update: Update, reading: Reading | None) -> Origin | None:
+def _origin(update: Update, reading: ParsedUpdate | None) -> Origin | None:
     """Where a function's Reply goes; None if that is nowhere."""
     if isinstance(reading, TextMessage):
         return reading.origin

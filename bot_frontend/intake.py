@@ -17,14 +17,14 @@ import structlog
 
 from bot_frontend import texts
 from bot_frontend.callbacks import PressReply
-from bot_frontend.commands import interpret, is_for_another_bot, is_ours
-from bot_frontend.dialogue import Dialogue
+from bot_frontend.conversation import Conversation
 from bot_frontend.handlers import AppHandlers
+from bot_frontend.router import is_for_another_bot, is_ours, route
 from bot_frontend.updates import (
     ButtonPress,
     MembershipChange,
+    ParsedUpdate,
     Payment,
-    Reading,
     TextMessage,
     UpdateUnreadable,
     payment_in,
@@ -56,7 +56,7 @@ from workers.ownership import WrongBot
 log = structlog.get_logger(__name__)
 
 DIALOGUE_RACES_MAX = 10
-"""Times an intake is decided again because another update of the same dialogue came in between (webhooks only)."""
+"""Times an intake is decided again because another update of the same conversation came in between (webhooks only)."""
 
 GUESSED_MAX = 4
 """Updates at most whose dialogues are guessed and not looked up: each wrong guess costs a step more than the look."""
@@ -77,13 +77,13 @@ class _Arrival:
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
-        self.reading: Reading | None = None
+        self.reading: ParsedUpdate | None = None
         self.wrong: str | None = None
         """Why it cannot be taken for what it says."""
         self.payment, self.payer_id = False, None
         """Whether what cannot be read is a payment, and who paid."""
         self.races = 0
-        """How often another update of the same dialogue came in between."""
+        """How often another update of the same conversation came in between."""
         try:
             self.reading = read(raw)
         except UpdateUnreadable as error:
@@ -107,7 +107,7 @@ class _Decision:
 
     envelope: Envelope
     failure: str | None = None
-    dialogue: DialogueStep | None = None
+    conversation: DialogueStep | None = None
     bounded: bool = True
     told_to_wait: bool = False
 
@@ -198,7 +198,7 @@ class Intake:
         """Where the dialogues stand that these updates may go on with."""
         readings = [arrival.reading for arrival in arrivals if arrival.reading is not None]
         if len(readings) <= GUESSED_MAX and not any(map(_may_answer_a_question, readings)):
-            # Only bare words are read as an answer. Who sends something else is taken to be in no dialogue, which
+            # Only bare words are read as an answer. Who sends something else is taken to be in no conversation, which
             # spares a look; where that is wrong the inbox says so.
             return {}
         return self._inbox.dialogues([*{_dialogue_key_of(reading): None for reading in readings}])
@@ -220,7 +220,7 @@ class Intake:
             receipt = next(receipts, None)
             if receipt is None:
                 break
-            step = decision.dialogue
+            step = decision.conversation
             if receipt.status is Acceptance.CONFLICT and step is not None:
                 arrival.races += 1
                 known[step.key] = receipt.dialogue
@@ -258,18 +258,18 @@ class Intake:
             return None
         key = _dialogue_key_of(reading)
         before = standing.get(key)
-        intention = interpret(
+        intention = route(
             reading,
-            Dialogue.model_validate_json(before) if before else None,
+            Conversation.model_validate_json(before) if before else None,
             self._settings,
             self._username(),
         )
         if intention is None:
             return None
-        after = intention.dialogue.model_dump_json() if intention.dialogue else None
-        step: DialogueStep | None = DialogueStep(key, before, after, _kept_seconds(intention.dialogue))
+        after = intention.conversation.model_dump_json() if intention.conversation else None
+        step: DialogueStep | None = DialogueStep(key, before, after, _kept_seconds(intention.conversation))
         if arrival.races >= DIALOGUE_RACES_MAX:
-            # Ten others of the same person within one step: taken without the dialogue rather than not at all.
+            # Ten others of the same person within one step: taken without the conversation rather than not at all.
             log.warning("dialogue_contended", update_id=reading.update_id)
             step = None
         else:
@@ -289,7 +289,7 @@ class Intake:
         envelope = _envelope(job, reading, self._job_id(reading), lane, told_to_wait=told_to_wait)
         # Money has moved: of a payment there is no "try again later", so it goes past every queue.
         return _Decision(
-            envelope, dialogue=step, bounded=not isinstance(reading, Payment), told_to_wait=told_to_wait
+            envelope, conversation=step, bounded=not isinstance(reading, Payment), told_to_wait=told_to_wait
         )
 
     def _for_an_app(self, theirs: Envelope) -> _Decision:
@@ -310,7 +310,7 @@ class Intake:
             theirs = theirs.model_copy(update={"lane": beside})
         return _Decision(theirs.model_copy(update={"told_to_wait": waits}), told_to_wait=waits)
 
-    def _is_ours(self, reading: Reading | None, standing: dict[str, str | None]) -> bool:
+    def _is_ours(self, reading: ParsedUpdate | None, standing: dict[str, str | None]) -> bool:
         """Whether it is for Ballast, its commands or those of apps, and so nothing that apps take otherwise."""
         if reading is None:
             return False
@@ -318,10 +318,10 @@ class Intake:
             return True
         return is_ours(reading, self._settings)
 
-    def _job_id(self, reading: Reading) -> str:
+    def _job_id(self, reading: ParsedUpdate) -> str:
         return job_id_of_update(self._bot_id, reading.update_id, reading.date)
 
-    def _note_album(self, reading: Reading | None) -> None:
+    def _note_album(self, reading: ParsedUpdate | None) -> None:
         """An album comes piece by piece, and an admin's /broadcast names one piece: the others are noted for then."""
         if not isinstance(reading, TextMessage) or reading.posting is None or reading.posting.album is None:
             return
@@ -329,7 +329,7 @@ class Intake:
             self._albums.note(reading.chat_id, reading.posting.album, reading.posting.message_id)
 
     def _accept_all(self, decisions: Sequence[_Decision]) -> list[Receipt]:
-        """Record what goes with no dialogue."""
+        """Record what goes with no conversation."""
         receipts: list[Receipt] = []
         while len(receipts) < len(decisions):
             receipts += self._accept(decisions[len(receipts) :])
@@ -351,7 +351,7 @@ class Intake:
         bound = 0 if condition.is_short_of_memory else SIZE_MAX
         receipts = self._inbox.accept_many(
             [
-                Offer(one.envelope, one.failure, one.dialogue, bound if one.bounded else 2 * SIZE_MAX)
+                Offer(one.envelope, one.failure, one.conversation, bound if one.bounded else 2 * SIZE_MAX)
                 for one in decisions
             ],
             publish=True,
@@ -369,7 +369,7 @@ class Intake:
             self._publisher.publish_many(left)
         return receipts
 
-    def _answer_from_memory(self, job: Job, reading: Reading) -> Job:
+    def _answer_from_memory(self, job: Job, reading: ParsedUpdate) -> Job:
         """A job that needs no database now, such as a known balance, becomes its answer. Others stay as they are."""
         if not isinstance(job, ShowBalance | AppCommand) or isinstance(reading, MembershipChange):
             return job
@@ -435,23 +435,23 @@ def _update_id(raw: Any) -> int | None:
     return update_id if type(update_id) is int else None
 
 
-def _dialogue_key_of(reading: Reading) -> str:
+def _dialogue_key_of(reading: ParsedUpdate) -> str:
     sender = reading.sender.telegram_id
     return dialogue_key(getattr(reading, "chat_id", sender), sender)
 
 
-def _kept_seconds(dialogue: Dialogue | None) -> int:
-    is_apps_question = dialogue is not None and dialogue.job is not None
+def _kept_seconds(conversation: Conversation | None) -> int:
+    is_apps_question = conversation is not None and conversation.job is not None
     return APP_QUESTION_TTL_SECONDS if is_apps_question else DIALOGUE_TTL_SECONDS
 
 
-def _may_answer_a_question(reading: Reading) -> bool:
+def _may_answer_a_question(reading: ParsedUpdate) -> bool:
     if not isinstance(reading, TextMessage) or reading.text.startswith("/"):
         return False
     return reading.is_private or reading.replied_to is not None
 
 
-def _envelope(job: Job, reading: Reading, job_id: str, lane: str, *, told_to_wait: bool) -> Envelope:
+def _envelope(job: Job, reading: ParsedUpdate, job_id: str, lane: str, *, told_to_wait: bool) -> Envelope:
     envelope = Envelope.of(
         job,
         job_id=job_id,
@@ -466,7 +466,7 @@ def _envelope(job: Job, reading: Reading, job_id: str, lane: str, *, told_to_wai
     return envelope if by_field is None else envelope.model_copy(update={"lane": by_field})
 
 
-def _lane(reading: Reading, lane: str) -> str:
+def _lane(reading: ParsedUpdate, lane: str) -> str:
     """A payment has one of its own: it neither waits for what its payer ordered nor counts against how much may."""
     if isinstance(reading, Payment):
         return f"payment:{reading.sender.telegram_id}:{reading.update_id}"

@@ -22,9 +22,9 @@ from workers.app_buttons import job_id_of_button
 from workers.inbox import Inbox
 from workers.jobs import Envelope, PressAppButton
 from workers.notices import late_notice, waits_for_the_database
-from workers.telegram.courier import send, withdraw
-from workers.telegram.pacer import Pacer
-from workers.telegram.verdicts import Meaning
+from workers.telegram.errors import SendStatus
+from workers.telegram.rate_limiter import RateLimiter
+from workers.telegram.reply_sender import send, withdraw
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class LateNotices:
         self,
         bot: Bot,
         inbox: Inbox,
-        pacer: Pacer,
+        rate_limiter: RateLimiter,
         settings: Settings,
         *,
         late_seconds: float = LATE_SECONDS,
@@ -53,7 +53,7 @@ class LateNotices:
     ) -> None:
         self._bot = bot
         self._inbox = inbox
-        self._pacer = pacer
+        self._pacer = rate_limiter
         self._settings = settings
         self._late_seconds = late_seconds
         self._clock = clock
@@ -107,7 +107,7 @@ class LateNotices:
         self._told[message.chat_id] = self._clock()
         verdict = await send(self._bot, message)
         log.info("late_notice", job_id=envelope.job_id, meaning=verdict.meaning)
-        if verdict.meaning is not Meaning.DELIVERED or verdict.message_id is None:
+        if verdict.meaning is not SendStatus.DELIVERED or verdict.message_id is None:
             return
         # The answer finds a notice again only in the command's own chat.
         if message.chat_id == envelope.chat_id:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from bot_frontend import texts
 from bot_frontend.updates import Author, Mention
+from dbcore.ledger.users import UserRef, UserRefError
 from dbcore.money import AmountError, NotANumber, parse_amount, parse_amount_and_note
 from dbcore.settings import Settings
-from dbcore.users import UserRef, UserRefError
 
 _WORD = re.compile(r"\S+")
 _TO = re.compile(r"\s+to\s*$", re.IGNORECASE)

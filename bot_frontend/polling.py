@@ -17,10 +17,10 @@ from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.handlers import allowed_updates
 from bot_frontend.intake import Intake, IntakeFull
-from bot_frontend.reception import Receiver
+from bot_frontend.intake_health import Receiver
+from workers.telegram.errors import classify
 from workers.telegram.floods import method_wait, refuse_method
-from workers.telegram.pacer import Pacer
-from workers.telegram.verdicts import judge
+from workers.telegram.rate_limiter import RateLimiter
 
 log = structlog.get_logger(__name__)
 
@@ -41,13 +41,13 @@ class Poller:
         intake: Intake,
         callbacks: CallbackAnswers,
         receiver: Receiver,
-        pacer: Pacer,
+        rate_limiter: RateLimiter,
         checkouts: Checkouts,
     ) -> None:
         self._bot = bot
         self._checkouts = checkouts
         self._receiver = receiver
-        self._pacer = pacer
+        self._pacer = rate_limiter
         self._intake = intake
         self._callbacks = callbacks
         self._offset: int | None = None
@@ -62,7 +62,7 @@ class Poller:
                 self._back_off_seconds = BACK_OFF_SECONDS_MIN
             except RetryAfter as error:
                 self._receiver.failed(type(error).__name__)
-                await asyncio.sleep(judge(error).retry_after_seconds)
+                await asyncio.sleep(classify(error).retry_after_seconds)
             except Conflict as error:
                 self._receiver.failed("Conflict")
                 if "webhook is active" in str(error):

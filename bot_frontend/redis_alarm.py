@@ -14,12 +14,12 @@ import structlog
 from telegram import Bot
 
 from ballast.messages import Message
-from bot_frontend.web.look import Look
+from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.redis_condition import REFUSES_WRITES
-from workers.alarms.bell import PREFIX, PREFIX_OVER
+from workers.alerts.notifier import PREFIX, PREFIX_OVER
 from workers.durations import duration
-from workers.telegram.courier import send
-from workers.telegram.verdicts import Meaning
+from workers.telegram.errors import SendStatus
+from workers.telegram.reply_sender import send
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class RedisAlarm:
         self,
         bot: Bot,
         admin_ids: Collection[int],
-        look: Callable[[], Look],
+        look: Callable[[], StatusSnapshot],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,5 +84,5 @@ class RedisAlarm:
         log.error("alarm", text=text)
         for admin_id in self._admin_ids:
             verdict = await send(self._bot, Message(chat_id=admin_id, text=escape(text)))
-            if verdict.meaning is not Meaning.DELIVERED:
+            if verdict.meaning is not SendStatus.DELIVERED:
                 log.warning("alarm_not_delivered", admin_id=admin_id, meaning=verdict.meaning)

@@ -12,12 +12,12 @@ from telegram import Bot, BotCommand, BotCommandScopeChat
 from telegram.error import BadRequest, TelegramError
 
 from bot_frontend.handlers import allowed_updates
-from bot_frontend.reception import Receiver
-from bot_frontend.registered import Registered, fingerprint
+from bot_frontend.intake_health import Receiver
+from bot_frontend.registration_record import RegistrationRecord, fingerprint
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
 from dbcore.settings import Settings
 from workers.telegram.floods import method_wait, refuse_method
-from workers.telegram.pacer import Pacer
+from workers.telegram.rate_limiter import RateLimiter
 
 log = structlog.get_logger(__name__)
 
@@ -33,18 +33,25 @@ class Identity:
 
 
 async def register(
-    bot: Bot, settings: Settings, identity: Identity, receiver: Receiver, pacer: Pacer, registered: Registered
+    bot: Bot,
+    settings: Settings,
+    identity: Identity,
+    receiver: Receiver,
+    rate_limiter: RateLimiter,
+    registered: RegistrationRecord,
 ) -> None:
     """Beside the bot's work, for as long as it takes: a bot without a menu is a bot all the same.
 
     Each step waits for itself alone: a menu that Telegram refuses for minutes holds up nothing else.
     """
     steps = [
-        _insist("getMe", lambda: _ask_who_we_are(bot, identity), pacer),
-        _insist("setMyCommands", lambda: _set_commands(bot, settings, registered), pacer),
+        _insist("getMe", lambda: _ask_who_we_are(bot, identity), rate_limiter),
+        _insist("setMyCommands", lambda: _set_commands(bot, settings, registered), rate_limiter),
     ]
     if settings.telegram_webhook_url is not None:
-        steps.append(_insist("setWebhook", lambda: set_webhook(bot, settings, receiver, registered), pacer))
+        steps.append(
+            _insist("setWebhook", lambda: set_webhook(bot, settings, receiver, registered), rate_limiter)
+        )
     await asyncio.gather(*steps)
 
 
@@ -52,7 +59,9 @@ async def _ask_who_we_are(bot: Bot, identity: Identity) -> None:
     identity.username = (await bot.get_me()).username
 
 
-async def set_webhook(bot: Bot, settings: Settings, receiver: Receiver, registered: Registered) -> None:
+async def set_webhook(
+    bot: Bot, settings: Settings, receiver: Receiver, registered: RegistrationRecord
+) -> None:
     assert settings.telegram_webhook_url is not None  # noqa: S101
     assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
     url, secret = settings.telegram_webhook_url, settings.telegram_webhook_secret.get_secret_value()
@@ -74,7 +83,7 @@ async def set_webhook(bot: Bot, settings: Settings, receiver: Receiver, register
     receiver.registered()
 
 
-async def _set_commands(bot: Bot, settings: Settings, registered: Registered) -> None:
+async def _set_commands(bot: Bot, settings: Settings, registered: RegistrationRecord) -> None:
     await _set_menu(bot, settings, registered, COMMANDS, admin_id=None)
     for admin_id in sorted(settings.admin_ids):
         await _set_menu(bot, settings, registered, (*COMMANDS, *ADMIN_COMMANDS), admin_id=admin_id)
@@ -83,7 +92,7 @@ async def _set_commands(bot: Bot, settings: Settings, registered: Registered) ->
 async def _set_menu(
     bot: Bot,
     settings: Settings,
-    registered: Registered,
+    registered: RegistrationRecord,
     commands: Sequence[tuple[str, str]],
     *,
     admin_id: int | None,
@@ -108,16 +117,16 @@ async def _set_menu(
     await registered.note(what, wanted, refused=refused)
 
 
-async def _insist(method: str, attempt: Callable[[], Awaitable[None]], pacer: Pacer) -> None:
+async def _insist(method: str, attempt: Callable[[], Awaitable[None]], rate_limiter: RateLimiter) -> None:
     """Until it is done. What Telegram refused by a 429, to whichever process, is not asked for before its time."""
     seconds = RETRY_SECONDS_MIN
     while True:
-        await asyncio.sleep(await method_wait(pacer, method))
+        await asyncio.sleep(await method_wait(rate_limiter, method))
         try:
             await attempt()
         except TelegramError as error:
             log.warning("registration_failed", what=method, error=str(error))
-            await asyncio.sleep(max(seconds, await refuse_method(pacer, method, error)))
+            await asyncio.sleep(max(seconds, await refuse_method(rate_limiter, method, error)))
             seconds = min(2 * seconds, RETRY_SECONDS_MAX)
         else:
             return

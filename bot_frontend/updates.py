@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from dbcore.payments import PaymentKind
+from dbcore.ledger.payments import PaymentKind
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.text import storable, storable_json
-from dbcore.users import TELEGRAM_ID_LIMIT
 from workers.origins import Origin
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
@@ -355,10 +355,10 @@ class Payment:
         return Origin(self.chat_id, self.sender.telegram_id)
 
 
-Reading = TextMessage | ButtonPress | MembershipChange | Payment
+ParsedUpdate = TextMessage | ButtonPress | MembershipChange | Payment
 
 
-def read(raw: Any) -> Reading | None:
+def read(raw: Any) -> ParsedUpdate | None:
     """What an update says; None for one that concerns nobody here, such as a channel's post.
 
     Raises UpdateUnreadable where a documented field is missing or of another type.

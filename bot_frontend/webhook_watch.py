@@ -17,9 +17,9 @@ import structlog
 from telegram import Bot, WebhookInfo
 from telegram.error import TelegramError
 
-from bot_frontend.reception import Receiver
-from bot_frontend.registered import Registered
+from bot_frontend.intake_health import Receiver
 from bot_frontend.registration import set_webhook
+from bot_frontend.registration_record import RegistrationRecord
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class WebhookWatch:
         bot: Bot,
         settings: Settings,
         receiver: Receiver,
-        registered: Registered,
+        registered: RegistrationRecord,
         *,
         look_seconds: float = LOOK_SECONDS,
         clock: Callable[[], float] = time.monotonic,

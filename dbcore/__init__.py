@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from dbcore.guard.ledger import Adjustment, Moved, Transfer
     from dbcore.guard.reading import Known
     from dbcore.guard.refusal import Refuse
+    from dbcore.guard.retries import RetryPolicy
     from dbcore.guard.transaction import Effect, Tx
     from dbcore.last_known import LAST_KNOWN
-    from dbcore.retries import RetryPolicy
     from dbcore.settings import SettingsError
 
 __all__ = [
@@ -61,7 +61,7 @@ _HOMES = {
     "dbcore.last_known": ("LAST_KNOWN",),
     "dbcore.guard.refusal": ("Refuse",),
     "dbcore.guard.transaction": ("Effect", "Tx"),
-    "dbcore.retries": ("RetryPolicy",),
+    "dbcore.guard.retries": ("RetryPolicy",),
     "dbcore.settings": ("SettingsError",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

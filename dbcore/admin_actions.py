@@ -1,4 +1,4 @@
-"""What operators did, in the books: who, what, to what, and what came of it. Append-only by the database's own rule."""
+"""The audit log of what operators did: who, what, to what, and the result. Append-only by the database's own rule."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.text import storable
 
 DONE = "done"
@@ -16,8 +16,8 @@ _COLUMNS = "action_id, actor, action, target, outcome, created_at"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What somebody ordered.
+class AdminAction:
+    """What an operator did, or had done.
 
     action_id -- by which it takes effect once. action -- such as `dead_letter.retry`; target -- what it is about, or
     nothing. at -- when it was ordered, seconds since 1970.
@@ -31,8 +31,8 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class AdminAction:
-    """One that is written down. outcome -- `done`, or why not."""
+class RecordedAction:
+    """One that is in the audit log. outcome -- `done`, or why not."""
 
     action_id: str
     actor: str
@@ -42,8 +42,8 @@ class AdminAction:
     created_at: datetime
 
 
-def booking(order: Order, outcome: str, *, where: str = "") -> tuple[str, tuple[Any, ...]]:
-    """The statement that writes an order down once, with its parameters: for whoever writes it down in the same
+def insert_statement(action: AdminAction, outcome: str, *, where: str = "") -> tuple[str, tuple[Any, ...]]:
+    """The statement that writes an action down once, with its parameters: for whoever writes it down in the same
     transaction as what it did.
 
     where -- `FROM …` and a condition, of ours: only then it is written.
@@ -52,13 +52,13 @@ def booking(order: Order, outcome: str, *, where: str = "") -> tuple[str, tuple[
         f"INSERT INTO ballast.admin_actions ({_COLUMNS}) SELECT %s, %s, %s, %s, %s, to_timestamp(%s) {where} "
         "ON CONFLICT (action_id) DO NOTHING RETURNING 1"
     )
-    texts = (order.actor, order.action, order.target, outcome[:_OUTCOME_LENGTH_MAX])
-    return statement, (order.action_id, *map(storable, texts), order.at)
+    texts = (action.actor, action.action, action.target, outcome[:_OUTCOME_LENGTH_MAX])
+    return statement, (action.action_id, *map(storable, texts), action.at)
 
 
-def record(engine: GuardedEngine, order: Order, outcome: str) -> None:
+def record(engine: GuardedEngine, action: AdminAction, outcome: str) -> None:
     """Write it down, once for its id."""
-    statement, parameters = booking(order, outcome)
+    statement, parameters = insert_statement(action, outcome)
     engine.fetch_row(
         f"WITH booked AS ({statement}) SELECT count(*) FROM booked",  # noqa: S608  from right above
         parameters,
@@ -77,7 +77,7 @@ def outcome_of(engine: GuardedEngine, action_id: str) -> str | None:
     return None if outcome is None else str(outcome)
 
 
-def recent(engine: GuardedEngine, limit: int) -> list[AdminAction]:
+def recent(engine: GuardedEngine, limit: int) -> list[RecordedAction]:
     """The last ones, newest first."""
     (rows,) = engine.fetch_row(
         f"SELECT coalesce(jsonb_agg(a), '[]') FROM "  # noqa: S608  our own column names
@@ -86,4 +86,6 @@ def recent(engine: GuardedEngine, limit: int) -> list[AdminAction]:
         name="admin_actions.recent",
         writes=False,
     )
-    return [AdminAction(**{**row, "created_at": datetime.fromisoformat(row["created_at"])}) for row in rows]
+    return [
+        RecordedAction(**{**row, "created_at": datetime.fromisoformat(row["created_at"])}) for row in rows
+    ]

@@ -6,9 +6,9 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore import connections
 from dbcore.collisions import Refused
-from dbcore.deadline import Deadline
+from dbcore.guard import pool
+from dbcore.guard.deadline import Deadline
 from dbcore.qualified_names import qualified
 from dbcore.settings import Settings
 from dbcore.structure import SCHEMA_HERE
@@ -45,7 +45,7 @@ def refuse_another(url: str, bot_id: int, schema: str | None = None) -> bool:
 
     schema -- BALLAST_SCHEMA.
     """
-    with connections.single(url, application_name="ballast migrate").connect() as connection:
+    with pool.single(url, application_name="ballast migrate").connect() as connection:
         names = {
             "table": qualified("ballast.bound_bot", schema),
             "function": qualified("ballast.ledger_post", schema),
@@ -71,7 +71,7 @@ def where_else(settings: Settings) -> str | None:
     try:
         with (
             Deadline(LOOK_SECONDS_MAX),
-            connections.single(url, application_name="ballast").connect() as found,
+            pool.single(url, application_name="ballast").connect() as found,
         ):
             place = found.execute(text(_ELSEWHERE_SQL), {"schema": schema}).scalar()
             here = qualified("ballast.ledger_post", schema)
@@ -91,7 +91,7 @@ def refuse_second(url: str, bot_id: int | None, schema: str | None) -> list[str]
     Returns other schemas with tables that may be this bot's, for their bot or this one is unknown. Raises Refused.
     """
     maybe_ours = []
-    with connections.single(url, application_name="ballast migrate").connect() as connection:
+    with pool.single(url, application_name="ballast migrate").connect() as connection:
         for place, quoted in connection.execute(text(_ELSEWHERE_SQL), {"schema": schema}).all():
             statement = f"SELECT bot_id FROM {quoted}.bound_bot"  # noqa: S608  quoted by the server
             owner = connection.execute(text(statement)).scalar()
@@ -132,6 +132,6 @@ def bind(url: str, bot_id: int, *, schema: str | None = None, take_over: bool = 
     """Make the database this bot's. take_over -- also if it belongs to another. Raises as `refuse_another` does."""
     conflict = "DO UPDATE SET bot_id = EXCLUDED.bot_id" if take_over else "DO NOTHING"
     statement = f"INSERT INTO ballast.bound_bot (bot_id) VALUES (:bot_id) ON CONFLICT (id) {conflict}"  # noqa: S608
-    with connections.single(url, application_name="ballast migrate").begin() as connection:
+    with pool.single(url, application_name="ballast migrate").begin() as connection:
         connection.execute(text(qualified(statement, schema)), {"bot_id": bot_id})
     refuse_another(url, bot_id, schema)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
-from dbcore.admin_actions import DONE, Order, booking
-from dbcore.engine import GuardedEngine
+from dbcore.admin_actions import DONE, AdminAction, insert_statement
+from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
 from dbcore.text import storable, storable_json
 
@@ -92,12 +92,15 @@ def find(engine: GuardedEngine, reference: str) -> FailedOperation | None:
 
 
 def resolve(
-    engine: GuardedEngine, letter: FailedOperation, status: Literal["retried", "discarded"], order: Order
+    engine: GuardedEngine,
+    letter: FailedOperation,
+    status: Literal["retried", "discarded"],
+    order: AdminAction,
 ) -> bool:
     """Close it, and write the order down with that. False where it is not open (any more), or failed once more since
     `letter` was read.
     """
-    booked, parameters = booking(order, DONE, where="FROM resolved")
+    booked, parameters = insert_statement(order, DONE, where="FROM resolved")
     (resolved,) = engine.fetch_row(
         "WITH resolved AS (UPDATE ballast.failed_operations SET status = %s, resolved_at = now() "  # noqa: S608  ours
         f"WHERE id = %s AND created_at = %s AND status = 'open' RETURNING 1), booked AS ({booked}) "

@@ -27,7 +27,7 @@ from enum import StrEnum
 
 import psycopg2
 
-from dbcore.deadline import DeadlineExceeded
+from dbcore.guard.deadline import DeadlineExceeded
 
 
 class FailureKind(StrEnum):
@@ -55,7 +55,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Rule:
     """One row of the table: a kind, and what it is recognised by. A SQLSTATE of two characters is what is left of a
     whole class.
     """
@@ -66,9 +66,9 @@ class Row:
 
 
 K = FailureKind
-TABLE: tuple[Row, ...] = (
-    Row(K.CONFLICT, sqlstates=("40000", "40001", "40P01", "72000")),
-    Row(
+RULES: tuple[Rule, ...] = (
+    Rule(K.CONFLICT, sqlstates=("40000", "40001", "40P01", "72000")),
+    Rule(
         K.SLOW,
         sqlstates=("57014", "55P03", "25P04"),
         messages=(
@@ -77,7 +77,7 @@ TABLE: tuple[Row, ...] = (
             "query timeout",  # and about the server that works too long
         ),
     ),
-    Row(
+    Rule(
         K.QUOTA,
         messages=(
             "exceeded the compute time quota",
@@ -88,7 +88,7 @@ TABLE: tuple[Row, ...] = (
             "you've exceeded the compute time for this branch",
         ),
     ),
-    Row(
+    Rule(
         K.CONFIGURATION,
         sqlstates=("28", "3D", "42501", "F0"),
         messages=(
@@ -137,8 +137,8 @@ TABLE: tuple[Row, ...] = (
             "invalid target_session_attrs value",
         ),
     ),
-    Row(K.STORAGE, sqlstates=("53100", "25006"), messages=("project size limit",)),
-    Row(
+    Rule(K.STORAGE, sqlstates=("53100", "25006"), messages=("project size limit",)),
+    Rule(
         K.SATURATION,
         sqlstates=("53", "HV001"),
         messages=(
@@ -164,15 +164,15 @@ TABLE: tuple[Row, ...] = (
             "can't start new thread",
         ),
     ),
-    Row(
+    Rule(
         K.AMBIGUOUS,
         messages=(
             "control plane request failed",
             "endpoint is temporarily unavailable. check your quotas",
         ),
     ),
-    Row(K.UNKNOWN_OUTCOME, sqlstates=("08007", "40003")),
-    Row(
+    Rule(K.UNKNOWN_OUTCOME, sqlstates=("08007", "40003")),
+    Rule(
         K.OUTAGE,
         sqlstates=("08", "25P03", "57", "58", "HV00N"),
         messages=(
@@ -216,8 +216,8 @@ TABLE: tuple[Row, ...] = (
             "no such file or directory",  # the Unix socket of a server that is not running
         ),
     ),
-    Row(K.CORRUPTION, sqlstates=("XX001", "XX002")),
-    Row(
+    Rule(K.CORRUPTION, sqlstates=("XX001", "XX002")),
+    Rule(
         K.DATA,
         sqlstates=(
             *(
@@ -274,8 +274,8 @@ _MISSING_ON_CONNECT = "does not exist"
 # itself is lost for words. While connecting it may be any: a DSN that cannot be read is a ProgrammingError.
 _CODELESS = (psycopg2.OperationalError, psycopg2.InternalError, psycopg2.InterfaceError)
 
-_BY_SQLSTATE = {state: row.kind for row in TABLE for state in row.sqlstates}
-_BY_MESSAGE = tuple((message, row.kind) for row in TABLE for message in row.messages)
+_BY_SQLSTATE = {state: row.kind for row in RULES for state in row.sqlstates}
+_BY_MESSAGE = tuple((message, row.kind) for row in RULES for message in row.messages)
 
 
 def classify(error: BaseException, phase: Phase) -> FailureKind | None:

@@ -33,14 +33,16 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore import bound_bot, broadcast_loop, broadcasts, keys, ledger, users
-from dbcore.broadcast_loop import Send
-from dbcore.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore import bound_bot, keys
+from dbcore.broadcasts import broadcasts, sync_sender
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts.sync_sender import Send
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.guard import Guard
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger import ledger, users
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, RejectionReason, TransferOutcome
 from dbcore.settings import Settings, load_settings
 
@@ -62,14 +64,14 @@ class _Doorway:
     def engine(self) -> GuardedEngine:
         return self.guard.engine
 
-    def note(self, *balances: SeenBalance, since: float) -> None:
+    def note(self, *balances: BalanceSnapshot, since: float) -> None:
         """Tell the fleet what balances are now. Redis that is known to be away is not waited for: the bot then tells
         older ones, with their time.
 
         since -- when the call for them began, by time.monotonic.
         """
         fleet = self.guard.fleet
-        if not balances or fleet is None or not fleet.link.hears:
+        if not balances or fleet is None or not fleet.link.is_connected:
             return
         try:
             fleet.balances.note(*balances, ago_seconds=time.monotonic() - since)
@@ -107,7 +109,7 @@ def bot_safe_get_or_create_user(telegram_id: int, username: str | None, first_na
     except _DATABASE_ERRORS as error:
         status, failure, retry_after_seconds = _judge(error, "get_or_create_user")
         return UserOutcome(status=status, failure=failure, retry_after_seconds=retry_after_seconds)
-    door.note(SeenBalance(telegram_id, account.currency, account.balance, account.version), since=began)
+    door.note(BalanceSnapshot(telegram_id, account.currency, account.balance, account.version), since=began)
     return UserOutcome(
         status=OutcomeStatus.APPLIED if account.created else OutcomeStatus.REPLAYED, account=account
     )
@@ -206,7 +208,7 @@ def bot_safe_broadcast(
         if broadcast.status.is_over:
             return BroadcastOutcome(status=OutcomeStatus.REPLAYED, broadcast=broadcast)
         if broadcasts.begin(engine, broadcast.id).status is BroadcastStatus.SENDING:
-            broadcast_loop.send_all(engine, broadcast.id, send)
+            sync_sender.send_all(engine, broadcast.id, send)
         return BroadcastOutcome(
             status=OutcomeStatus.APPLIED, broadcast=broadcasts.require(engine, broadcast.id)
         )

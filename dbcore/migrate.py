@@ -16,7 +16,8 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from dbcore import collisions, connections, own_schema, privileges, structure
+from dbcore import collisions, own_schema, privileges, structure
+from dbcore.guard import pool
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x62616C6C617374  # "ballast"
@@ -42,7 +43,7 @@ def upgrade(url: str, *, schema: str | None = None, to: str = "head") -> None:
     Raises Refused where the schema is another application's, or cannot be made; SQLAlchemy's errors: OperationalError
     where the server is away or a lock was not to be had in time.
     """
-    engine = connections.single(url, application_name="ballast migrate", schema=schema)
+    engine = pool.single(url, application_name="ballast migrate", schema=schema)
     while _is_behind(engine, schema, to):
         pass
 
@@ -52,7 +53,7 @@ def move(url: str, *, source: str, schema: str) -> None:
 
     Raises as `upgrade` does; also where the source has none of Ballast's tables, or its processes are connected.
     """
-    engine = connections.single(url, application_name="ballast migrate", schema=schema)
+    engine = pool.single(url, application_name="ballast migrate", schema=schema)
     with engine.connect() as connection:  # rolled back: nothing is changed before it is known to be possible
         if not _versions(connection, source):
             raise collisions.Refused(f"--move-from: the schema {source} has none of Ballast's tables")
@@ -98,7 +99,7 @@ def upgrade_app(url: str, migrations: AppMigrations, *, schema: str | None = Non
     config = _config()
     config.set_main_option("version_locations", str(folder).replace("%", "%%"))
     config.attributes.update(schema=migrations.schema, version_table=migrations.version_table)
-    engine = connections.single(url, application_name="ballast migrate", schema=schema)
+    engine = pool.single(url, application_name="ballast migrate", schema=schema)
     head = _head_of_app(config, migrations.app, folder)
     try:
         while _app_is_behind(engine, config, migrations, schema):

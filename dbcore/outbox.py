@@ -19,8 +19,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import ProgrammingError
 
 from dbcore import keys
-from dbcore.engine import GuardedEngine
 from dbcore.errors import UsageError
+from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
 
 PAYLOAD_LENGTH_MAX = 262_144

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dbcore.failures import FailureKind
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 
 
 class OutcomeStatus(StrEnum):
@@ -77,7 +77,7 @@ class Outcome:
     reason: RejectionReason | None = None
     failure: FailureKind | None = None
     retry_after_seconds: float | None = None
-    balances_now: tuple[SeenBalance, ...] = field(default=(), compare=False, repr=False)
+    balances_now: tuple[BalanceSnapshot, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

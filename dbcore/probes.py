@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg2.errors import InvalidSchemaName, UndefinedColumn, UndefinedFunction, UndefinedTable
 
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.schema import TABLE_NAMES
 
 

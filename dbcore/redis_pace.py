@@ -19,8 +19,8 @@ class RedisPace:
     owner_dead -- after so long without a heartbeat, others get its jobs.
     link -- exchanges with the fleet's breaker; silent -- after so long without one a process is gone.
     rescue -- looks of the rescuer; standby -- tries of the others to take over.
-    near -- looks of rescuer and valve while the breaker is open and people wait.
-    valve -- looks at the breaker before messages are taken.
+    near -- looks of rescuer and queue pauser while the breaker is open and people wait.
+    pauser -- looks at the breaker before messages are taken.
     take -- how long a worker waits for a message before it asks again.
     look -- of the frontend at everything, while nobody looks at a page of it; glance -- at the breaker alone.
     alarms -- looks for what admins are told of.
@@ -35,7 +35,7 @@ class RedisPace:
     rescue: float
     standby: float
     near: float
-    valve: float
+    pauser: float
     take: float
     look: float
     glance: float
@@ -53,7 +53,7 @@ RESPONSIVE = RedisPace(
     rescue=1.0,
     standby=1.0,
     near=0.1,
-    valve=1.0,
+    pauser=1.0,
     take=1.0,
     look=5.0,
     glance=0.5,
@@ -71,7 +71,7 @@ THRIFTY = RedisPace(
     rescue=30.0,
     standby=30.0,
     near=2.0,
-    valve=30.0,
+    pauser=30.0,
     take=15.0,
     look=45.0,
     glance=15.0,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from dbcore import connections, migrate
+from dbcore import migrate
+from dbcore.guard import pool
 from dbcore.schema import TABLE_NAMES
 
 
@@ -58,7 +59,7 @@ class Status:
 
 def status(url: str, schema: str | None = None) -> Status:
     """schema -- BALLAST_SCHEMA. Raises SQLAlchemy's errors if the database is unavailable."""
-    engine = connections.single(url, application_name="ballast status", schema=schema)
+    engine = pool.single(url, application_name="ballast status", schema=schema)
     with engine.connect() as connection:
         version, used, most, size, here = connection.execute(
             text(

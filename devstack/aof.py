@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from devstack.options import StartRefused
-from devstack.workplace import Workplace
+from devstack.state_dir import StateDir
 
 READ_BYTES = 1 << 20
 ARGUMENTS_MAX = 1 << 20
@@ -38,9 +38,9 @@ def repair(folder: Path) -> Repair:
 
     Raises StartRefused where it runs, or there is none.
     """
-    workplace = Workplace(folder)
-    with workplace.held():
-        return cut(newest_in(workplace.folder / "redis" / "appendonlydir"))
+    state_dir = StateDir(folder)
+    with state_dir.held():
+        return cut(newest_in(state_dir.folder / "redis" / "appendonlydir"))
 
 
 def newest_in(folder: Path) -> Path:

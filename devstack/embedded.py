@@ -1,4 +1,4 @@
-"""What the two embedded servers have in common: a program in the foreground, on a leash, writing one log.
+"""What the two embedded servers have in common: a program that dies with its parent and writes one log.
 
 EmbeddedServerError             a server cannot be prepared or started; one sentence for a person
 └── FolderRefused               its data folder is not usable by the user it must run as
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 
 START_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.05
@@ -60,7 +60,9 @@ class ServerProcess:
         with log.open("ab") as output:
             self._log_start = output.tell()
             self._process = subprocess.Popen(
-                leashed(command.argv, user=command.user, death_signal=death_signal, parent=os.getpid()),
+                tied_to_parent(
+                    command.argv, user=command.user, death_signal=death_signal, parent=os.getpid()
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -71,7 +73,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The server's own process id: the leash turns into it."""
+        """The server's own process id: parent_death.py turns into it."""
         return self._process.pid
 
     def alive(self) -> bool:

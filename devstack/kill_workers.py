@@ -8,12 +8,12 @@ from pathlib import Path
 
 from devstack.embedded import children_of
 from devstack.options import StartRefused
-from devstack.workplace import Workplace
+from devstack.state_dir import StateDir
 
 
 def kill_workers(project: Path) -> int:
     """How many processes were killed, pools included. Raises StartRefused where no `make run` is up in the folder."""
-    run = Workplace(project).holder()
+    run = StateDir(project).holder()
     workers = [pid for pid in _descendants(run) if _is_worker(pid)] if run is not None else []
     if not workers:
         raise StartRefused("no workers of `make run` or `ballast run` run in this folder")

@@ -25,7 +25,7 @@ from typing import Any
 import psycopg2
 
 from devstack.embedded import Command, EmbeddedServerError, FolderRefused, ServerProcess, children_of
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 from devstack.reachable import ids_of, sheltered_data, sheltered_programs
 from devstack.secret_files import write_secret
 
@@ -338,7 +338,7 @@ class EmbeddedPostgres:
 
     def _run(self, argv: list[str], user: str | None, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            leashed(argv, user=user, parent=os.getpid()),
+            tied_to_parent(argv, user=user, parent=os.getpid()),
             cwd="/",
             env={**os.environ, "LC_ALL": "C"},
             input=given,

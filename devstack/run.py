@@ -1,8 +1,8 @@
 """`python -m devstack run`: everything Ballast needs, on one machine, until Ctrl-C.
 
 A part whose variable is set (DATABASE_URL, REDIS_URL, TELEGRAM_BOT_TOKEN) is taken as given; the others are
-started here. What starts whom: this process starts supervisord, and supervisord all others. Each hangs on a
-leash, so that after kill -9 of any of them nothing below it is left.
+started here. What starts whom: this process starts supervisord, and supervisord all others. Each dies with its parent
+(parent_death.py), so that after kill -9 of any of them nothing below it is left.
 
     ServiceFailed       a service did not start; says which, with the last lines of its log
 """
@@ -25,17 +25,17 @@ from sqlalchemy.exc import OperationalError
 from ballast.apps import installed
 from ballast.queues import WORKERS
 from dbcore.settings import SettingsError, load_settings
-from devstack import announce
+from devstack import console
 from devstack.embedded import EmbeddedServerError, FolderRefused
 from devstack.interruption import Interrupted, Interruption
-from devstack.leash import leashed
 from devstack.options import StartRefused, check_ports, load_run_options
+from devstack.parent_death import tied_to_parent
 from devstack.plan import Plan, plan
 from devstack.readiness import reachable_host, redis_complaint, status_of, workers_alive
 from devstack.redis import DAMAGED, DAMAGED_WORDS
 from devstack.revision import newest_revision, revision_of
+from devstack.state_dir import StateDir
 from devstack.supervision import TRIES, Supervisor, SupervisorLost
-from devstack.workplace import Workplace
 from workers.ownership import hand_over
 
 READY_SECONDS_MAX = 120.0
@@ -60,29 +60,29 @@ def run() -> int:
     """
     interruption = Interruption()
     interruption.listen()
-    workplace = Workplace(Path.cwd())
+    state_dir = StateDir(Path.cwd())
     try:
-        with workplace.held():
+        with state_dir.held():
             ours = plan(
                 load_settings(),
                 load_run_options(),
-                workplace.folder,
-                local_token=workplace.telegram_token(),
+                state_dir.folder,
+                local_token=state_dir.telegram_token(),
             )
             os.environ.update(ours.made)  # apps may read it when they are imported
             _import_apps(await_servers=ours.postgres is not None or ours.redis is not None)
             check_ports(ours.ports)
             processes = ours.prepare()
-            supervisor = Supervisor(workplace.folder, processes, ours.environment)
-            return _Run(workplace, ours, supervisor, interruption).until_stopped()
+            supervisor = Supervisor(state_dir.folder, processes, ours.environment)
+            return _Run(state_dir, ours, supervisor, interruption).until_stopped()
     except (StartRefused, SettingsError, FolderRefused) as refusal:
-        announce.refusal(refusal)
+        console.refusal(refusal)
         return 2
     except OSError as error:
-        announce.refusal(f"{error.filename or workplace.folder}: {error.strerror or error}")
+        console.refusal(f"{error.filename or state_dir.folder}: {error.strerror or error}")
         return 2
     except EmbeddedServerError as error:
-        announce.refusal(error)
+        console.refusal(error)
         return 1
 
 
@@ -100,9 +100,9 @@ def _import_apps(*, await_servers: bool = False) -> None:
 
 class _Run:
     def __init__(
-        self, workplace: Workplace, ours: Plan, supervisor: Supervisor, interruption: Interruption
+        self, state_dir: StateDir, ours: Plan, supervisor: Supervisor, interruption: Interruption
     ) -> None:
-        self._workplace = workplace
+        self._state_dir = state_dir
         self._plan = ours
         self._supervisor = supervisor
         self._interruption = interruption
@@ -112,29 +112,29 @@ class _Run:
         """Start all, say so, keep watch, stop all."""
         status = 0
         try:
-            announce.starting()
+            console.starting()
             self._supervisor.await_up()
             self._start_stores()
             _import_apps()
             if not self._is_migrated():
-                announce.migrating()
+                console.migrating()
                 self._migrate()
-            self._workplace.remember_running(self._plan.made)
+            self._state_dir.remember_running(self._plan.made)
             self._start_processes()
-            announce.logs(self._workplace.shown(self._workplace.logs))
-            announce.ready()
+            console.logs(self._state_dir.shown(self._state_dir.logs))
+            console.ready()
             self._watch()
         except Interrupted:
-            announce.stopping()
+            console.stopping()
         except ServiceFailed as failure:
-            announce.refusal(failure)
+            console.refusal(failure)
             status = 1
         except SupervisorLost as lost:
-            announce.refusal(f"{lost}; stopping everything")
+            console.refusal(f"{lost}; stopping everything")
             status = 1
         finally:
             self._stop_all()
-        announce.stopped()
+        console.stopped()
         return status
 
     def _start_stores(self) -> None:
@@ -146,14 +146,14 @@ class _Run:
                 self._supervisor.start(name)
         if ours.postgres is not None:
             self._await("postgres", ours.postgres.accepts)
-        announce.database(ours)
+        console.database(ours)
         if ours.redis is not None:
             self._await("redis", ours.redis.accepts)
             with Redis.from_url(ours.redis.url) as client:
                 hand_over(client, ours.bot_id)  # a bot of your own follows the local one in the same folder
         elif complaint := redis_complaint(ours.settings.require("redis_url")):
             raise ServiceFailed(f"the Redis of REDIS_URL does not answer: {complaint}")
-        announce.redis(ours)
+        console.redis(ours)
 
     def _start_processes(self) -> None:
         settings = self._plan.settings
@@ -163,17 +163,17 @@ class _Run:
         if self._plan.telegram_token is not None:
             simulator_port = settings.simulator_port
             self._await("telegram", lambda: status_of("127.0.0.1", simulator_port, "/") == 200)
-        announce.telegram(self._plan)
+        console.telegram(self._plan)
         host, port = reachable_host(settings.ops_host), settings.ops_port
         self._await("frontend", lambda: status_of(host, port, "/health/ready") == 200)
-        announce.frontend(self._plan)
+        console.frontend(self._plan)
         for name, program in workers.items():
             self._await(program, lambda: workers_alive(host, port) >= len(workers))
-            announce.worker(name)
+            console.worker(name)
         self._await("beat", lambda: self._supervisor.sight()["beat"].state == "RUNNING")
-        announce.beat(self._plan)
+        console.beat(self._plan)
         self._await("flower", lambda: status_of("127.0.0.1", settings.flower_port, "/healthcheck") == 200)
-        announce.flower(self._plan)
+        console.flower(self._plan)
 
     def _await(self, name: str, ready: Callable[[], bool]) -> None:
         """Return when it is ready. Raises ServiceFailed once it has ended too often or taken too long."""
@@ -202,12 +202,12 @@ class _Run:
         return revision == newest_revision()
 
     def _migrate(self) -> None:
-        log = self._workplace.logs / "migrate.log"
+        log = self._state_dir.logs / "migrate.log"
         # As with Redis: nobody else can use the embedded one.
         take_over = [] if self._plan.postgres is None else ["--take-over"]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                leashed([sys.executable, "-m", "dbcore", "migrate", *take_over], parent=os.getpid()),
+                tied_to_parent([sys.executable, "-m", "dbcore", "migrate", *take_over], parent=os.getpid()),
                 env={**os.environ, **self._plan.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -232,25 +232,25 @@ class _Run:
         had_room = True
         while True:
             self._interruption.check()
-            has_room = shutil.disk_usage(self._workplace.folder).free >= ROOM_BYTES_MIN
+            has_room = shutil.disk_usage(self._state_dir.folder).free >= ROOM_BYTES_MIN
             if has_room != had_room:
                 had_room = has_room
-                announce.room(self._workplace.shown(self._workplace.folder), has_room=has_room)
+                console.room(self._state_dir.shown(self._state_dir.folder), has_room=has_room)
             for name, seen in self._supervisor.sight().items():
-                log = self._workplace.shown(self._workplace.log_of(name))
+                log = self._state_dir.shown(self._state_dir.log_of(name))
                 if seen.state == "RUNNING" and seen.pid != pids[name]:
                     pids[name] = seen.pid
-                    announce.restarted(name, log)
+                    console.restarted(name, log)
                 if seen.state == "FATAL" and time.monotonic() > next_tries.get(name, 0.0):
                     next_tries[name] = time.monotonic() + _GIVEN_UP_PAUSE_SECONDS
-                    announce.given_up(name, log)
+                    console.given_up(name, log)
                     self._supervisor.start(name)
             time.sleep(_WATCH_SECONDS)
 
     def _stop_all(self) -> None:
         """Who takes work in stops first, who keeps it last."""
         self._interruption.asked = True  # from here on, one more Ctrl-C insists
-        self._workplace.forget_running()
+        self._state_dir.forget_running()
         workers = [f"worker-{name}" for name in WORKERS]
         try:
             for names in (["frontend"], ["beat", "flower"], workers, ["telegram"], ["redis"], ["postgres"]):
@@ -260,6 +260,6 @@ class _Run:
         self._supervisor.shut_down()
 
     def _tail(self, name: str) -> str:
-        path = self._workplace.log_of(name)
+        path = self._state_dir.log_of(name)
         lines = path.read_text(errors="replace").splitlines()[-_TAIL_LINES:] if path.exists() else []
-        return "\n".join([*(f"  {line}" for line in lines), f"  ({self._workplace.shown(path)})"])
+        return "\n".join([*(f"  {line}" for line in lines), f"  ({self._state_dir.shown(path)})"])

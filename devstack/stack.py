@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from devstack import programs
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 from devstack.ports import free_port
 from devstack.postgres import query
 from devstack.programs import Program
@@ -68,7 +68,7 @@ class Stack:
     def run(self, name: str, program: Program) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                leashed(program.argv, death_signal=program.death_signal, parent=os.getpid()),
+                tied_to_parent(program.argv, death_signal=program.death_signal, parent=os.getpid()),
                 env={**self.env, **program.env},
                 cwd=self.current_folder,
                 stdout=log,

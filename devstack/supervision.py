@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from devstack.leash import LEASHED_PID, leashed
+from devstack.parent_death import TIED_PID, tied_to_parent
 from devstack.ports import free_port
 from devstack.programs import Program
 
@@ -81,10 +81,12 @@ def configuration(programs: Sequence[Program], *, port: int, password: str) -> s
         "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
     ]
     for priority, program in enumerate(programs, start=1):
-        command = leashed(program.argv, user=program.user, death_signal=program.death_signal, parent=_PARENT)
+        command = tied_to_parent(
+            program.argv, user=program.user, death_signal=program.death_signal, parent=_PARENT
+        )
         lines += [
             f"[program:{program.name}]",
-            "command=" + _quoted(command).replace(f" {_PARENT} ", f" %(ENV_{LEASHED_PID})s ", 1),
+            "command=" + _quoted(command).replace(f" {_PARENT} ", f" %(ENV_{TIED_PID})s ", 1),
             "directory=..",
             "autostart=false",
             "autorestart=true",
@@ -123,7 +125,7 @@ class Supervisor:
         argv = [sys.executable, "-P", str(_SUPERVISORD), "-c", str(config)]
         self._output = (folder / "log" / "supervisord.out").open("wb")
         self._process = subprocess.Popen(
-            leashed(argv, death_signal=Program.death_signal, parent=os.getpid()),
+            tied_to_parent(argv, death_signal=Program.death_signal, parent=os.getpid()),
             cwd=folder,
             env={**os.environ, **env, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
@@ -189,7 +191,7 @@ class Supervisor:
         self._output.close()
 
     def kill(self) -> None:
-        """End it and, through their leashes, all programs, at once. May be called from a signal handler."""
+        """End it and, with it, all programs, at once. May be called from a signal handler."""
         self._process.kill()
 
     def _call(self, method: str, *arguments: Any) -> Any:

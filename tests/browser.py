@@ -55,7 +55,7 @@ async def watched_page(
     origin: str,
     *,
     viewport: ViewportSize = DESKTOP,
-    timeout_ms: float = 20_000,
+    timeout_ms: float = 60_000,
     signed_in: StorageState | None = None,
     forgiven: Collection[str] = (),
 ) -> AsyncIterator[Page]:

@@ -1,12 +1,14 @@
 """Real servers for the tests: one PostgreSQL and one Redis a session, a database and a logical Redis of
 its own a test.
 
-They hang on a leash: also after kill -9 of the test run none is left.
+They die with their parent: also after kill -9 of the test run none is left.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from devstack import temporary
 from devstack.ports import free_port
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from tests import wheels
+from tests import distribution, wheels
 from tests.bots_database import SCHEMA, THE_BOTS_OWN, clone, run_as_admin
 
 # Shared machines are slow at times; what hypothesis finds matters, not how fast it looks.
@@ -35,6 +37,24 @@ _numbers = itertools.count(1)
 MakeSettings = Callable[..., Settings]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary folders, pytest's own too, are in memory where there is room: clusters and environments are thousands
+    of files. Not where TMPDIR says another place, nor where programs could not be run that tests install.
+    """
+    memory = temporary.memory()
+    if memory and "TMPDIR" not in os.environ and not os.statvfs(memory).f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = str(memory)
+        tempfile.tempdir = None  # asked for again
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> distribution.Scheduler | None:
+    return distribution.Scheduler(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = distribution.in_order(items)
+
+
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
     """Where the session's servers keep their data."""
@@ -43,14 +63,21 @@ def servers_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return wheels.build(tmp_path_factory.mktemp("wheel"))
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All processes of a parallel run have it."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> wheels.Installed:
-    """An environment with the wheel in it."""
-    return wheels.install(wheel, tmp_path_factory.mktemp("environment"))
+def wheel(run_folder: Path) -> Path:
+    return wheels.build(run_folder)
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, run_folder: Path) -> wheels.Installed:
+    """An environment with the wheel in it, the same for all processes of a parallel run."""
+    return wheels.install(wheel, run_folder)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # publishes no types
 
-from bot_frontend.web.figure import Kind
-from bot_frontend.web.figures import FIGURES
+from bot_frontend.web.metric import Kind
+from bot_frontend.web.metric_definitions import METRICS
 from devstack.stack import ROOT
 
 RULES = ROOT / "deploy/prometheus/alerts.yml"
@@ -43,7 +43,7 @@ def names_in(expression: str) -> set[str]:
 
 def documented() -> set[str]:
     names = set()
-    for figure in FIGURES:
+    for figure in METRICS:
         suffixes = ("_bucket", "_sum", "_count") if figure.kind is Kind.HISTOGRAM else ("",)
         names |= {figure.name + suffix for suffix in suffixes}
     return names

@@ -5,12 +5,15 @@ What Ballast depends on is not installed again: the environment sees the package
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,22 +54,36 @@ class Installed:
         )
 
 
-def build(folder: Path) -> Path:
-    """The wheel of this checkout."""
-    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT))
-    (wheel,) = folder.glob("ballast-*.whl")
+def build(parent: Path) -> Path:
+    """The wheel of this checkout, made once in `parent`."""
+    with _made_once(parent / "wheel") as folder:
+        if folder is not None:
+            _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT))
+    (wheel,) = (parent / "wheel").glob("ballast-*.whl")
     return wheel
 
 
-def install(wheel: Path, folder: Path) -> Installed:
-    """In an environment that has nothing else of its own."""
-    venv.create(folder)
-    python = folder / "bin/python"
-    _pip("--python", str(python), "install", "--no-deps", "--no-index", "--no-compile", str(wheel))
-    (site_packages,) = folder.glob("lib/python*/site-packages")
-    # Not before: pip would take a Ballast that is installed there for one to replace.
-    (site_packages / "beside.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    return Installed(folder)
+def install(wheel: Path, parent: Path) -> Installed:
+    """In an environment that has nothing else of its own, made once in `parent`."""
+    with _made_once(parent / "environment") as folder:
+        if folder is not None:
+            venv.create(folder)
+            python = folder / "bin/python"
+            _pip("--python", str(python), "install", "--no-deps", "--no-index", "--no-compile", str(wheel))
+            (site_packages,) = folder.glob("lib/python*/site-packages")
+            # Not before: pip would take a Ballast that is installed there for one to replace.
+            (site_packages / "beside.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    return Installed(parent / "environment")
+
+
+@contextmanager
+def _made_once(folder: Path) -> Iterator[Path | None]:
+    """The folder if it is still to be made; None once it is, by whichever process."""
+    done = folder.with_name(f"{folder.name} is made")
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield None if done.exists() else folder
+        done.touch()
 
 
 def copy_example(name: str, installed: Installed, folder: Path) -> Path:

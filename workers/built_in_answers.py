@@ -17,7 +17,7 @@ from dbcore.errors import UsageError
 from dbcore.outcomes import RejectionReason
 from workers import handlers
 from workers.celery import app
-from workers.execution import Errand, JobFailed, Work
+from workers.execution import AsyncStep, JobFailed, Work
 from workers.jobs import INSTALLED
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def _do_own_job(work: Work[Job], job: Job | None) -> BuiltInAnswer:
     return BuiltInAnswer(outcome, said)
 
 
-def among(messages: list[Message], errands: list[tuple[int, Errand]]) -> Errand:
-    """What Ballast's own functions leave for the courier's loop, their answers among the others.
+def among(messages: list[Message], errands: list[tuple[int, AsyncStep]]) -> AsyncStep:
+    """What Ballast's own functions leave for the reply sender's loop, their answers among the others.
 
     errands -- each with how many messages are before what it answers.
     """

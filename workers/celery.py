@@ -5,15 +5,15 @@ from __future__ import annotations
 from celery import Celery, signals
 
 from ballast.builtin import BUILT_IN
-from workers import broker, flower_defaults, process, unknown_kinds
+from workers import flower_defaults, kombu_patches, process, unknown_kinds
 from workers.logs import configure_logging
+from workers.queue_pauser import QueuePauserStep
 from workers.rescuer import RescuerStep
-from workers.valve import ValveStep
 
-broker.repair()
+kombu_patches.install()
 app = Celery(
     "ballast",
-    task_cls=broker.Task,
+    task_cls=kombu_patches.Task,
     include=[module for own in BUILT_IN for module in own.tasks],
 )
 app.config_from_object("workers.celeryconfig")
@@ -21,7 +21,7 @@ process.bind(app)
 if flower_defaults.is_flower():
     flower_defaults.apply()
 app.steps["worker"].add(RescuerStep)
-app.steps["consumer"].add(ValveStep)
+app.steps["consumer"].add(QueuePauserStep)
 
 signals.setup_logging.connect(configure_logging, weak=False)
 signals.celeryd_init.connect(process.note_node, weak=False)

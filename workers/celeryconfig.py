@@ -33,7 +33,7 @@ broker_transport_options = {
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
     "socket_keepalive": True,
-    "polling_interval": _pace.take,  # how long one BRPOP waits; valve.py has it shorter while queues are shut
+    "polling_interval": _pace.take,  # how long one BRPOP waits; queue_pauser.py has it shorter while queues are shut
     "health_check_interval": _pace.check,  # 25 by default: a half-open BRPOP is then noticed after 51 s
     "visibility_timeout": 600,  # longer than any job; a dead process's jobs come back by its heartbeat, not by this
     "max_retries": 1,  # a publish against a hung Redis blocks without bound otherwise
@@ -47,7 +47,7 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # 100 by default, then the worker gives up
 broker_channel_error_retry = True  # READONLY, OOM and MISCONF answers of Redis are channel errors
 
-worker_consumer = "workers.broker:Consumer"
+worker_consumer = "workers.kombu_patches:Consumer"
 
 task_acks_late = True
 task_reject_on_worker_lost = True

@@ -5,7 +5,7 @@ Every way out is written on the inbox record, so whatever dies in between, anoth
 
     claimed ── done ──▶ answer under way ──▶ finished
        │                      └─ Telegram away ──▶ the answer waits on the record, queue `replies`
-       ├─ an errand is left ──▶ under way on the courier's loop, while the task's slot is free again ──▶ done
+       ├─ an errand is left ──▶ under way on the reply sender's loop, while the task's slot is free again ──▶ done
        ├─ database away ──▶ given back, due again once the breaker lets calls through
        ├─ too slow, and the database is not ──▶ given back, due again later each time; that counts as a try
        ├─ not now ──▶ given back, due again after a while
@@ -33,16 +33,15 @@ from celery.exceptions import SoftTimeLimitExceeded
 from ballast.jobs import Discard
 from ballast.messages import Message, to_json
 from dbcore import keys
-from dbcore.breaker_rules import BreakerState
-from dbcore.engine import GuardedEngine
+from dbcore.breaker.rules import BreakerState
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
 from dbcore.fingerprints import fingerprint
-from dbcore.known_balances import SeenBalance
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.outcomes import Outcome
 from dbcore.settings import Settings
 from workers import handlers, process
-from workers.answers import Answer, deliver
 from workers.draining import DRAINED_QUEUES, HELD_SECONDS_MAX, SPLIT_SECONDS_MAX, Turn
 from workers.failures import record_failure
 from workers.handlers import Handler
@@ -57,9 +56,10 @@ from workers.jobs import (
     lane_by_field,
     task_name,
 )
-from workers.not_now import NotNow
 from workers.notices import answer_without_database
 from workers.origins import Origin
+from workers.replies import Answer, deliver
+from workers.snooze import Snoozed
 from workers.telegram.presses import TOAST_LENGTH_MAX
 from workers.texts import escape
 
@@ -70,8 +70,8 @@ log = structlog.get_logger(__name__)
 
 J = TypeVar("J", bound=Job)
 
-Errand = Callable[["Bot | None"], Coroutine[None, None, list[Message]]]
-"""What is left of a job for the courier's event loop: it gets the bot, where there is one, and returns the answer."""
+AsyncStep = Callable[["Bot | None"], Coroutine[None, None, list[Message]]]
+"""What is left of a job for the reply sender's event loop: it gets the bot, if there is one, and returns the answer."""
 
 DELIVERIES_MAX = 5
 """A job that was claimed this often and never finished kills its workers: it is parked."""
@@ -99,7 +99,7 @@ OPERATOR = "operator"
 ACTOR_LENGTH_MAX = 64
 
 
-class NotOnRecord(Exception):
+class EnqueueFailed(Exception):
     """An operator's job could not be taken on record now: Celery's message is all there is of it, and must stay."""
 
 
@@ -132,14 +132,14 @@ class Work(Generic[J]):
     engine: GuardedEngine
     settings: Settings
     awaits_notice: Callable[[str], bool]
-    balances: list[SeenBalance] = field(default_factory=list)
+    balances: list[BalanceSnapshot] = field(default_factory=list)
     """What the job saw of balances: the last known ones while the database is unavailable."""
     outcomes: list[Outcome] = field(default_factory=list)
     """What became of money."""
 
     def note_read(self, telegram_id: int, balance: int, version: int) -> None:
         """Somebody's balance was read."""
-        self.balances.append(SeenBalance(telegram_id, self.settings.currency, balance, version))
+        self.balances.append(BalanceSnapshot(telegram_id, self.settings.currency, balance, version))
 
     def note(self, outcome: Outcome) -> None:
         """What became of money, and the balances of those whom it concerns."""
@@ -194,7 +194,7 @@ class Work(Generic[J]):
 
 def carry_out(
     job_type: type[J],
-    apply: Callable[[Work[J]], list[Message] | Errand],
+    apply: Callable[[Work[J]], list[Message] | AsyncStep],
     task_id: str,
     queue: str,
     arguments: dict[str, Any],
@@ -205,7 +205,7 @@ def carry_out(
     arguments -- `{"job_id": …, "place": …}` from the inbox, or the job's own fields from an operator. The latter are
     taken on record first and are a job like any other from there on; with an `idempotency_key` among them, any
     number of calls with the same key are one job.
-    Raises NotOnRecord where an operator's job could not be taken on record now.
+    Raises EnqueueFailed where an operator's job could not be taken on record now.
     """
     worker = process.current()
     job_id, refused = _on_record(worker, job_type, task_id, arguments)
@@ -220,7 +220,7 @@ def carry_out(
 
 def _may_go_on(worker: process.WorkerProcess, queue: str) -> bool:
     """Whether this process takes more from a queue than Celery hands it."""
-    if queue not in DRAINED_QUEUES or worker.courier.closing.is_set():
+    if queue not in DRAINED_QUEUES or worker.reply_sender.closing.is_set():
         return False
     return queue not in DATABASE_QUEUES or _lets_calls_through(worker)
 
@@ -244,9 +244,9 @@ def _round(
         more, tasks = worker.round_size.jobs - bool(job_id), handlers.tasks_of(queue)
     else:  # nothing else waits behind it
         more, tasks = handlers.batch_of(handler.job_type.kind) - 1, [task_name(handler.job_type.kind)]
-    with worker.in_hand.claiming():
-        if job_id:  # before the claim, or the heart might give back what was just claimed
-            worker.in_hand.take(job_id, handler.job_type.kind if handler else "")
+    with worker.in_flight.claiming():
+        if job_id:  # before the claim, or the heartbeat might give back what was just claimed
+            worker.in_flight.take(job_id, handler.job_type.kind if handler else "")
         try:
             found = worker.inbox.claim_many(
                 worker.owner,
@@ -258,14 +258,14 @@ def _round(
             )
         except BaseException:
             if job_id:
-                worker.in_hand.drop(job_id)
+                worker.in_flight.drop(job_id)
             raise
         waiting = deque(found.claims)
         for claim in waiting:
             if claim.envelope.job_id != job_id:
-                worker.in_hand.take(claim.envelope.job_id, claim.envelope.kind)
+                worker.in_flight.take(claim.envelope.job_id, claim.envelope.kind)
     if job_id and not (waiting and waiting[0].envelope.job_id == job_id):
-        worker.in_hand.drop(job_id)
+        worker.in_flight.drop(job_id)
         log.info("copy_dropped", job_id=job_id)
     began = time.monotonic()
     until = began + (HELD_SECONDS_MAX if is_short else SPLIT_SECONDS_MAX)
@@ -362,7 +362,7 @@ def _give_back_together(worker: process.WorkerProcess, claims: Sequence[Claim], 
                 else:
                     _give_back(worker, claim, error, None)
         finally:
-            worker.in_hand.drop(claim.envelope.job_id)
+            worker.in_flight.drop(claim.envelope.job_id)
 
 
 def _conclude(
@@ -372,12 +372,12 @@ def _conclude(
     with _logged_as(claim):
         if not isinstance(result, Exception):
             answer = Answer(result, tuple(work.balances))
-            worker.courier.carry(partial(deliver, worker=worker, claim=claim, answer=answer))
+            worker.reply_sender.submit(partial(deliver, worker=worker, claim=claim, answer=answer))
             return
         try:
             _give_back(worker, claim, result, None)
         finally:
-            worker.in_hand.drop(claim.envelope.job_id)
+            worker.in_flight.drop(claim.envelope.job_id)
 
 
 def _taken_from(waiting: deque[Claim]) -> list[Claim]:
@@ -407,9 +407,9 @@ def _hand_back(
                 job_id, worker.owner, delay_seconds=0, count_delivery=count_delivery, begun=count_delivery
             )
         except redis.RedisError as error:
-            log.warning("not_handed_back", job_id=job_id, error=type(error).__name__)  # the heart does it
+            log.warning("not_handed_back", job_id=job_id, error=type(error).__name__)  # the heartbeat does it
         finally:
-            worker.in_hand.drop(job_id)
+            worker.in_flight.drop(job_id)
 
 
 def _do(worker: process.WorkerProcess, handler: Handler | None, claim: Claim) -> DatabaseAway | None:
@@ -423,15 +423,15 @@ def _do(worker: process.WorkerProcess, handler: Handler | None, claim: Claim) ->
             log.debug("claimed", kind=claim.envelope.kind)
             outcome = _outcome_of(worker, handler, claim)
             if isinstance(outcome, Answer):
-                worker.courier.carry(lambda bot: deliver(bot, worker, claim, outcome))
+                worker.reply_sender.submit(lambda bot: deliver(bot, worker, claim, outcome))
                 answering = True
             elif outcome is not None and not isinstance(outcome, DatabaseAway):
-                worker.courier.carry(lambda bot: _run_errand(bot, worker, claim, outcome))
+                worker.reply_sender.submit(lambda bot: _run_errand(bot, worker, claim, outcome))
                 answering = True
             return outcome if isinstance(outcome, DatabaseAway) else None
         finally:
             if not answering:
-                worker.in_hand.drop(claim.envelope.job_id)
+                worker.in_flight.drop(claim.envelope.job_id)
 
 
 def _on_record(
@@ -461,7 +461,7 @@ def _on_record(
     except redis.RedisError as error:
         raise _unreachable(error) from error
     if status in {Acceptance.FULL, Acceptance.CROWDED}:
-        raise NotOnRecord(f"the inbox is {status}")
+        raise EnqueueFailed(f"the inbox is {status}")
     if status is not Acceptance.ACCEPTED:
         log.info("taken_before", job_id=job_id, how=status)
         return job_id, refused  # what was no objection then is none now
@@ -478,8 +478,8 @@ def as_an_operator_s(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "actor": f"{OPERATOR}:{actor}"[:ACTOR_LENGTH_MAX]}
 
 
-def _unreachable(error: redis.RedisError) -> NotOnRecord:
-    return NotOnRecord(f"Redis does not answer ({type(error).__name__})")
+def _unreachable(error: redis.RedisError) -> EnqueueFailed:
+    return EnqueueFailed(f"Redis does not answer ({type(error).__name__})")
 
 
 def _bound(worker: process.WorkerProcess, key: object, job: Job) -> str:
@@ -495,7 +495,7 @@ def _bound(worker: process.WorkerProcess, key: object, job: Job) -> str:
 
 def _outcome_of(
     worker: process.WorkerProcess, handler: Handler | None, claim: Claim
-) -> Answer | Errand | DatabaseAway | None:
+) -> Answer | AsyncStep | DatabaseAway | None:
     """Do what the record says is next. Where the job was given back instead: what it met of an unavailable database, or
     None.
     """
@@ -513,7 +513,7 @@ def _outcome_of(
             return Answer(record_failure(worker, envelope, failure))
         handler = handler or handlers.handler_of(envelope.kind)
         work = _work_of(worker, handler, claim)
-        result: list[Message] | Errand = handler.apply(work)
+        result: list[Message] | AsyncStep = handler.apply(work)
         return Answer(result, tuple(work.balances)) if isinstance(result, list) else result
     except Exception as error:  # noqa: BLE001  the edge of a job, logged there
         _give_back(worker, claim, error, failure)
@@ -596,16 +596,18 @@ def _from_memory(worker: process.WorkerProcess, envelope: Envelope) -> str | Non
     return None if answer is None else to_json(answer)
 
 
-async def _run_errand(bot: Bot | None, worker: process.WorkerProcess, claim: Claim, errand: Errand) -> None:
+async def _run_errand(
+    bot: Bot | None, worker: process.WorkerProcess, claim: Claim, errand: AsyncStep
+) -> None:
     try:
         messages = await errand(bot)
     except Exception as error:  # noqa: BLE001  the edge of a job, logged there
         try:
             await asyncio.to_thread(_give_back, worker, claim, error, None)
         finally:
-            worker.in_hand.drop(claim.envelope.job_id)
+            worker.in_flight.drop(claim.envelope.job_id)
     except BaseException:  # the process ends: what it holds is given back by its farewell
-        worker.in_hand.drop(claim.envelope.job_id)
+        worker.in_flight.drop(claim.envelope.job_id)
         raise
     else:
         await deliver(bot, worker, claim, Answer(messages))
@@ -637,7 +639,7 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
     """A step of the job ended with `error`: what becomes of it now.
 
     failure -- of the job, where recording that was the step. Raises redis.RedisError: the record stays as it is then,
-    and the heart gives the job back.
+    and the heartbeat gives the job back.
     """
     job_id = claim.envelope.job_id
     match error:
@@ -657,7 +659,7 @@ def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, fa
             )
         case DatabaseAway():
             _give_back_unavailable(worker, claim, error, failure)
-        case NotNow():
+        case Snoozed():
             worker.inbox.release(
                 job_id,
                 worker.owner,

@@ -8,9 +8,9 @@ import structlog
 
 from ballast.messages import Message
 from dbcore import failed_operations
-from dbcore.users import TELEGRAM_ID_LIMIT
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from workers import payment_texts, texts
-from workers.alarms import bell
+from workers.alerts import notifier
 from workers.jobs import Envelope, Quarantine, reference_of
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> l
         payload=envelope.model_dump(mode="json"),
     )
     if is_new:
-        worker.tally.count("dead_letters")
+        worker.counters.count("dead_letters")
     log.error("dead_letter", reference=reference, kind=envelope.kind)
     origin = envelope.origin
     if envelope.kind == Quarantine.kind and envelope.fields.get("payment"):
         payer_id = _payer_id(envelope)
         # By the reference: should this run again, it is said once.
         text = payment_texts.unreadable_alarm(reference, payer_id)
-        bell.leave_payment(worker.redis, f"payment-unreadable-{reference}", text)
+        notifier.enqueue_payment(worker.redis, f"payment-unreadable-{reference}", text)
         return [] if origin is None else [origin.publicly(payment_texts.unreadable(reference))]
     return [] if origin is None else [origin.publicly(texts.failed(reference))]
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
-from dbcore.fleet import FleetView
+from dbcore.breaker import FleetView
 from dbcore.redis_client import redis_time
 from workers.jobs import (
     APPS_LANE,
@@ -142,9 +142,9 @@ def _what_holds(view: FleetView | None) -> str:
 
 
 def _is_held(kind: str | None, view: FleetView) -> bool:
-    if view.admits_only_reads:
+    if view.is_read_only:
         return kind in WRITING_KINDS
-    return view.admits_nothing and kind is not None and queue_of(kind) in DATABASE_QUEUES
+    return view.is_open and kind is not None and queue_of(kind) in DATABASE_QUEUES
 
 
 def _scanned(client: redis.Redis, key: str) -> Iterable[str]:

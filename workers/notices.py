@@ -16,7 +16,7 @@ from ballast.jobs import TelegramUpdate
 from ballast.messages import Message
 from ballast.registered import Command
 from ballast.replies import Reply
-from dbcore.known_balances import KnownBalances
+from dbcore.ledger.balance_cache import BalanceCache
 from dbcore.money import format_amount
 from dbcore.settings import Settings
 from workers.command_names import called
@@ -108,7 +108,7 @@ def _saying(
 
 
 def answer_without_database(
-    envelope: Envelope, balances: KnownBalances, answers: LastAnswers, settings: Settings, *, paused: bool
+    envelope: Envelope, balances: BalanceCache, answers: LastAnswers, settings: Settings, *, paused: bool
 ) -> tuple[Message, ...] | None:
     """The answer that is given now instead of waiting for the database: what an app's command or function says of
     itself, what it said last, or a known balance. None if the job is to wait.
@@ -147,7 +147,7 @@ def _answered_last(
 
 
 def balance_from_memory(
-    envelope: Envelope, balances: KnownBalances, settings: Settings, *, paused: bool
+    envelope: Envelope, balances: BalanceCache, settings: Settings, *, paused: bool
 ) -> tuple[Message, ...] | None:
     """The answer to a question for a balance, where one is known; None for whatever else.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from dbcore.payments import PaymentKind
+from dbcore.ledger.payments import PaymentKind
 from dbcore.text import one_line
 from workers.command_names import mention
 from workers.jobs import INSTALLED, RecordPayment

@@ -10,11 +10,11 @@ import re
 import unicodedata
 from html import escape as escape_html
 
+from dbcore.ledger.users import UserAccount
 from dbcore.money import format_amount
 from dbcore.outcomes import Party
 from dbcore.settings import Settings
 from dbcore.text import isolated, one_line, shows_something
-from dbcore.users import UserAccount
 
 NAME_SHOWN_MAX = 32
 """A first name may have 64 characters and a username 32; a page of history shows eight of each."""

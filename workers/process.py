@@ -1,4 +1,4 @@
-"""What a worker process has: one engine with its link to the fleet, one Redis client, one Telegram courier, one heart.
+"""What a worker process has: an engine synced with the fleet, a Redis client, a reply sender, a heartbeat.
 
 Made after the fork and never shared across one: a connection or an event loop that two processes hold belongs to
 neither. `current()` is the only way in; it also serves pools that do not fork (threads, solo).
@@ -18,23 +18,23 @@ import redis
 import structlog
 
 from dbcore import bound_bot, outbox
+from dbcore.breaker.membership import join
+from dbcore.breaker.process_names import name_of_this_process
 from dbcore.collisions import Refused
-from dbcore.fleet.membership import join
-from dbcore.fleet.process_names import name_of_this_process
 from dbcore.redis_client import connect_redis, require_database
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings, SettingsError, load_settings
 from workers import relay
 from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
 from workers.draining import RoundSize
-from workers.heart import Heart
-from workers.in_hand import InHand
+from workers.heartbeat import Heartbeat
+from workers.in_flight import InFlight
 from workers.inbox import Answered, Batcher, Finish, Inbox, Publisher
 from workers.jobs import DATABASE_QUEUES
-from workers.telegram.courier import Courier
-from workers.telegram.pacer import Pacer
+from workers.status.counters import LocalCounters, name_of
 from workers.telegram.presses import Presses
-from workers.totals import Tally, name_of
+from workers.telegram.rate_limiter import RateLimiter
+from workers.telegram.reply_sender import ReplySender
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -58,36 +58,36 @@ class WorkerProcess:
         self.queues = sorted(app.amqp.queues.consume_from)
         bulk = {"broadcasts"} == {*self.queues} & {*DATABASE_QUEUES}
         self.engine, self.link = join(settings, self.redis, self.owner, forked=forked, bulk=bulk)
-        self.tally = Tally()
-        self.courier = Courier(settings, self.tally, bulk_sends_max=SENDS_AT_ONCE)
-        self.pacer = Pacer(self.redis)
+        self.counters = LocalCounters()
+        self.reply_sender = ReplySender(settings, self.counters, bulk_sends_max=SENDS_AT_ONCE)
+        self.rate_limiter = RateLimiter(self.redis)
         self.presses = Presses(self.redis)
         self.broadcaster = Broadcaster(
-            self.redis, self.engine, self.inbox, self.publisher, self.courier.closing, self.pacer
+            self.redis, self.engine, self.inbox, self.publisher, self.reply_sender.closing, self.rate_limiter
         )
         self.relay = relay.Relay(self.redis, self.engine, self.inbox, self.publisher)
-        # Each of the courier's loop.
-        self.clearings: Batcher[int, bool] = Batcher(self.pacer.are_clear)
-        self.turns: Batcher[tuple[int, int], float] = Batcher(self.pacer.interactive_many)
+        # Each of the reply sender's loop.
+        self.clearings: Batcher[int, bool] = Batcher(self.rate_limiter.are_clear)
+        self.turns: Batcher[tuple[int, int], float] = Batcher(self.rate_limiter.interactive_many)
         self.noting: Batcher[tuple[str, int, int | None], bool] = Batcher(self.inbox.note_sent_many)
         self.finishing: Batcher[Answered, Finish] = Batcher(self._finish_many)
-        self.in_hand = InHand()
+        self.in_flight = InFlight()
         self.round_size = RoundSize()
-        self.heart = Heart(
-            self.inbox, self.owner, self.in_hand, self._report, self._counts, idle_seconds=pace.beat
+        self.heartbeat = Heartbeat(
+            self.inbox, self.owner, self.in_flight, self._report, self._counts, idle_seconds=pace.beat
         )
 
     def start(self) -> None:
         self.link.start()
-        self.heart.start()
+        self.heartbeat.start()
         outbox.listen(lambda: relay.ask(self.redis, self.publisher))
         log.info("Database stability monitoring started", owner=self.owner)
 
     def stop(self) -> None:
         """Let answers under way go out, then give back what is still held."""
         outbox.listen(None)
-        self.courier.close(DRAIN_SECONDS_MAX)
-        self.heart.stop()
+        self.reply_sender.close(DRAIN_SECONDS_MAX)
+        self.heartbeat.stop()
         self.link.stop()
         try:
             self.inbox.leave(self.owner)
@@ -108,7 +108,7 @@ class WorkerProcess:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "queues": self.queues,
-            "doing": self.in_hand.doing(),
+            "doing": self.in_flight.doing(),
             "database": asdict(self.engine.snapshot()),
         }
 
@@ -116,7 +116,7 @@ class WorkerProcess:
         """Since the process began, by the names that totals are kept under."""
         database = self.engine.snapshot()
         return {
-            **self.tally.counts(),
+            **self.counters.counts(),
             "database|calls": database.calls_total,
             "database|failed": database.failed_operations_total,
             "database|refused": database.refused_total,

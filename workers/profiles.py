@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbcore.users import Profile
+from dbcore.ledger.users import Profile
 from workers.jobs import UserJob
 
 

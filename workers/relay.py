@@ -18,11 +18,10 @@ from typing import Any
 import redis
 import structlog
 
-from dbcore import keys, outbox
-from dbcore.engine import GuardedEngine
+from dbcore import jobs_waiting, keys, outbox
 from dbcore.errors import UsageError
 from dbcore.fingerprints import fingerprint
-from dbcore.fleet import jobs_waiting
+from dbcore.guard.engine import GuardedEngine
 from dbcore.outbox import Row
 from workers import relay_hold, unknown_kinds
 from workers.inbox import Acceptance, Inbox, Offer, Publisher

@@ -17,14 +17,13 @@ import structlog
 from celery import bootsteps
 
 from ballast.messages import to_json
-from dbcore import fleet
-from dbcore.fleet import FleetView, outages
-from dbcore.fleet.process_names import has_ended
+from dbcore.breaker import CachedStateReader, FleetView, outages
+from dbcore.breaker.process_names import has_ended
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
 from workers import parent, relay, unknown_kinds
-from workers.alarms.bell import Bell
-from workers.alarms.watch import AlarmWatch
+from workers.alerts.notifier import AdminNotifier
+from workers.alerts.rules import AlarmWatch
 from workers.inbox import Inbox, Publisher
 from workers.jobs import DATABASE_QUEUES, READING_KINDS, WRITING_KINDS, Envelope
 from workers.notices import answer_without_database, queued_notice, waits_for_the_database
@@ -69,8 +68,10 @@ class Rescuer:
         self._swept_at = float("-inf")
         self._relay_asked_again_at = float("inf")
         self._shut: Sequence[str] = ()
-        self._onlooker = fleet.Onlooker(client)
-        self._alarms = AlarmWatch(client, Bell(client, inbox, publisher, admin_ids), look_seconds=pace.alarms)
+        self._state_reader = CachedStateReader(client)
+        self._alarms = AlarmWatch(
+            client, AdminNotifier(client, inbox, publisher, admin_ids), look_seconds=pace.alarms
+        )
         self._name = uuid.uuid4().hex
         self._inbox = inbox
         self._publisher = publisher
@@ -97,11 +98,11 @@ class Rescuer:
             self._pause = self._pace.standby
             return 0
         # Held back until it closes: published now they would only be given back, over and over.
-        view = self._onlooker.read()
+        view = self._state_reader.read()
         shut: Sequence[str] = ()
-        if view.admits_nothing:
+        if view.is_open:
             shut = DATABASE_QUEUES
-        elif view.admits_only_reads:
+        elif view.is_read_only:
             shut = WRITING_KINDS
         on_record = self._inbox.size()
         # What is shut holds jobs back, and they are to go on as soon as it no longer is.
@@ -171,7 +172,7 @@ class Rescuer:
                 if waits:
                     waited_since.append(waiting.taken_at)
             if waited_since:
-                is_on = view.admits_nothing or view.admits_only_reads
+                is_on = view.is_open or view.is_read_only
                 outages.note_waiting(self._redis, len(waited_since), min(waited_since), is_on=is_on)
 
     def _heed(self, envelope: Envelope, *, paused: bool) -> bool:

@@ -9,11 +9,11 @@ from ballast.builtin.button_data import CANCEL, CONFIRM
 from ballast.builtin.transfers import NEWER, OLDER
 from ballast.builtin.words import DECISIONS
 from ballast.messages import Button
-from dbcore.history import HistoryEntry, HistoryPage
+from dbcore.ledger.history import HistoryEntry, HistoryPage
+from dbcore.ledger.users import UserAccount
 from dbcore.money import format_amount
 from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, Party, PendingOutcome, RejectionReason
 from dbcore.settings import Settings
-from dbcore.users import UserAccount
 from workers import phrases
 from workers.command_names import mention
 from workers.jobs import INSTALLED, AdjustBalance, CreateTransfer

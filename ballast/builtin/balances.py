@@ -14,9 +14,9 @@ from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, TelegramId, UserJob
 from ballast.builtin.words import DECISIONS, amount_shown, decision_words, shown
 from ballast.jobs import Job
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT
 from dbcore.settings import Settings
-from dbcore.users import TELEGRAM_ID_LIMIT
 
 
 class ShowBalance(UserJob):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ballast.jobs import Job
-from dbcore.users import TELEGRAM_ID_LIMIT
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 
 MEMO_LENGTH_MAX = 200
 

@@ -119,7 +119,7 @@ def restore(
 
 def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
     from ballast import __version__
-    from dbcore.audit import Check
+    from dbcore.ledger.audit import Check
     from dbcore.redis_client import connect_redis
     from workers.backups.making import Surroundings
 

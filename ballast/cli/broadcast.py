@@ -12,7 +12,7 @@ from ballast.cli.commands import Group, as_json, open_database, print_json
 
 if TYPE_CHECKING:
     from dbcore.settings import Settings
-    from workers.broadcasts.orders import Orders
+    from workers.broadcasts.service import BroadcastService
 
 _id = click.argument("broadcast_id", type=int, metavar="ID")
 _file = click.Path(path_type=Path)
@@ -81,12 +81,12 @@ def start(*, key: str | None, yes: bool, detach: bool, **options: Any) -> None:
 @as_json
 def list_(*, as_json: bool) -> None:
     """List the newest 50."""
-    from dbcore import broadcasts
+    from dbcore.broadcasts import broadcasts
     from workers.broadcasts import command
 
     engine, _ = open_database()
     if as_json:
-        print_json([asdict(found) for found in broadcasts.listed(engine, command.LISTED_MAX)])
+        print_json([asdict(found) for found in broadcasts.list_recent(engine, command.LISTED_MAX)])
         return
     for line in command.listed(engine):
         click.echo(line)
@@ -97,7 +97,7 @@ def list_(*, as_json: bool) -> None:
 @click.option("--watch", is_flag=True, help="Show a progress bar until it is over.")
 def show(*, broadcast_id: int, watch: bool) -> None:
     """Show all that is known of one, as JSON."""
-    from dbcore import broadcasts
+    from dbcore.broadcasts import broadcasts
     from workers.broadcasts import command
 
     engine, _ = open_database()
@@ -133,7 +133,7 @@ def cancel(*, broadcast_id: int) -> None:
 def resend_unknown(*, broadcast_id: int) -> None:
     """Send again where it is unknown whether the message arrived. Some users get it twice."""
     from workers.broadcasts import command
-    from workers.counts import counted
+    from workers.plurals import counted
 
     count = command.resend_unknown(_orders()[0], broadcast_id)
     click.echo(f"broadcast {broadcast_id} is sent once more to {counted(count, 'person', 'people')}")
@@ -145,15 +145,15 @@ def _change(action: str, broadcast_id: int) -> None:
     click.echo(f"broadcast {broadcast_id} is {command.change(_orders()[0], action, broadcast_id)}")
 
 
-def _orders() -> tuple[Orders, Settings]:
+def _orders() -> tuple[BroadcastService, Settings]:
     from dbcore.redis_client import connect_redis
     from workers.broadcasts.lanes import Lanes
-    from workers.broadcasts.orders import Orders
+    from workers.broadcasts.service import BroadcastService
     from workers.inbox import Inbox, Publisher
 
     engine, settings = open_database()
     client = connect_redis(settings)
-    return Orders(engine, Lanes(client, Inbox(client), Publisher(client))), settings
+    return BroadcastService(engine, Lanes(client, Inbox(client), Publisher(client))), settings
 
 
 def _fields(**options: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from dbcore.engine import GuardedEngine
+    from dbcore.guard.engine import GuardedEngine
     from dbcore.settings import Settings
 
 REFUSED, IMPOSSIBLE = 1, 2
@@ -81,7 +81,7 @@ def open_database() -> tuple[GuardedEngine, Settings]:
     """The guarded engine, and what it was made of. The one line at the end says what failed, so the logs do not."""
     import logging
 
-    from dbcore.engine import GuardedEngine
+    from dbcore.guard.engine import GuardedEngine
     from dbcore.settings import load_settings
     from workers.logs import configure_logging
 
@@ -136,18 +136,18 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from dbcore.backups.errors import BackupError
-    from dbcore.broadcasts import BroadcastRefused
+    from dbcore.breaker import StateUnreadable
+    from dbcore.broadcasts.broadcasts import BroadcastRefused
     from dbcore.errors import DatabaseAway
     from dbcore.exporting.copying import ExportRefused
-    from dbcore.fleet import StateUnreadable
     from dbcore.importing.sources import SourceError
-    from workers.dead_letters import DeadLetterRefused
+    from workers.failed_jobs import FailedJobRefused
     from workers.jobs import JobInvalid
 
     name = ctx.command_path
     match error:
         case (
-            DeadLetterRefused()
+            FailedJobRefused()
             | BroadcastRefused()
             | JobInvalid()
             | SourceError()

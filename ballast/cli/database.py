@@ -9,7 +9,7 @@ import click
 from ballast.cli.commands import REFUSED, Command, as_json, print_json
 
 WORDS = ("open", "close", "auto")
-"""Those of dbcore.fleet.operate, which is not imported here; a test compares."""
+"""Those of dbcore.breaker.override, which is not imported here; a test compares."""
 
 
 @click.command(cls=Command)
@@ -62,7 +62,7 @@ def audit(ctx: click.Context, *, as_json: bool) -> None:
     """Prove that the ledger is right, and what apps check beside it. Exit status 1 if it is not."""
     from ballast.apps import installed
     from ballast.auditing import audit_with_apps
-    from dbcore.audit import report
+    from dbcore.ledger.audit import report
     from dbcore.settings import load_settings
 
     apps = installed().apps
@@ -105,15 +105,15 @@ def breaker(*, word: str | None, as_json: bool) -> None:
     close  let all calls through, whatever happens
     auto   open and close by how the calls go (normal)
     """
-    from dbcore.fleet import operate
+    from dbcore.breaker import override
     from dbcore.redis_client import connect_redis
     from dbcore.settings import Settings, load_options
 
     # Without a look for misspelt options: it would need the apps, and the breaker can be set if one cannot be imported.
     with connect_redis(load_options(Settings)) as client:
         if word is not None:
-            operate.tell(client, word, operate.user_here())
+            override.set_override(client, word, override.user_here())
         if as_json:
-            print_json(operate.described(client))
+            print_json(override.described(client))
         else:
-            click.echo(operate.describe(client))
+            click.echo(override.describe(client))

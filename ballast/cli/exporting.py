@@ -97,9 +97,9 @@ def _export_person(person: str, path: Path) -> None:
     from ballast.apps import installed
     from dbcore.exporting.copying import ExportRefused
     from dbcore.exporting.person import export_person
+    from dbcore.ledger.users import UserRef, UserRefError
     from dbcore.redis_client import connect_redis
     from dbcore.settings import load_settings
-    from dbcore.users import UserRef, UserRefError
     from workers.lookup import waiting_of
 
     installed()

@@ -11,8 +11,7 @@ import click
 
 from ballast.apps import installed
 from ballast.auditing import audit_with_apps
-from dbcore.audit import report
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.importing import reading
 from dbcore.importing.batches import MOVEMENTS_MAX, PEOPLE_MAX
 from dbcore.importing.booked_transfers import Sources, find_sources, ledger_sum
@@ -21,6 +20,7 @@ from dbcore.importing.reading import Columns, Rules
 from dbcore.importing.sources import SourceError, open_source
 from dbcore.importing.spool import Spool, Totals
 from dbcore.importing.undoing import Undoer
+from dbcore.ledger.audit import report
 from dbcore.money import format_amount
 from dbcore.settings import Settings
 from dbcore.text import one_line

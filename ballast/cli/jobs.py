@@ -26,12 +26,12 @@ def jobs() -> None:
 @click.pass_context
 def show(ctx: click.Context, *, reference: str) -> None:
     """Show where a job is, and what it waits for, as JSON."""
-    from dbcore import fleet
+    from dbcore.breaker import CachedStateReader
+    from dbcore.breaker.override import iso_time
     from dbcore.errors import DatabaseAway
-    from dbcore.fleet.operate import iso_time
     from dbcore.redis_client import connect_redis
-    from workers import dead_letters, lookup
-    from workers.dead_letters import DeadLetterRefused
+    from workers import failed_jobs, lookup
+    from workers.failed_jobs import FailedJobRefused
     from workers.jobs import JobInvalid
 
     wanted = lookup.normal(reference)
@@ -41,13 +41,13 @@ def show(ctx: click.Context, *, reference: str) -> None:
         )
     engine, settings = open_database()
     client = connect_redis(settings)
-    found = lookup.find(client, wanted, fleet.Onlooker(client).read())
+    found = lookup.find(client, wanted, CachedStateReader(client).read())
     answer = {} if found is None else {name: value for name, value in asdict(found).items() if value != ""}
     if found is None or found.state == "finished":
         try:
-            letter = dead_letters.described(engine, wanted)
+            letter = failed_jobs.described(engine, wanted)
             answer |= {"reference": wanted, "state": "failed", "dead_letter": letter}
-        except DeadLetterRefused:
+        except FailedJobRefused:
             pass
         except DatabaseAway as away:
             click.echo(
@@ -69,10 +69,10 @@ def show(ctx: click.Context, *, reference: str) -> None:
 def failed(*, as_json: bool) -> None:
     """List the oldest 100 failed jobs that are still open."""
     from dbcore.text import one_line
-    from workers import dead_letters
+    from workers import failed_jobs
 
     engine, _ = open_database()
-    letters = dead_letters.open_ones(engine, LISTED_MAX)
+    letters = failed_jobs.open_ones(engine, LISTED_MAX)
     if as_json:
         print_json(
             [
@@ -95,10 +95,10 @@ def failed(*, as_json: bool) -> None:
 @_reference
 def failure(*, reference: str) -> None:
     """Show all that is known of a failed job, as JSON."""
-    from workers import dead_letters
+    from workers import failed_jobs
 
     engine, _ = open_database()
-    print_json(dead_letters.described(engine, reference))
+    print_json(failed_jobs.described(engine, reference))
 
 
 @jobs.command()
@@ -106,14 +106,14 @@ def failure(*, reference: str) -> None:
 def retry(*, reference: str) -> None:
     """Queue a failed job again. Under its own ID, so what took effect does not do so twice."""
     from dbcore.redis_client import connect_redis
-    from workers import dead_letters
-    from workers.broadcasts.command import order_here
+    from workers import failed_jobs
+    from workers.broadcasts.command import action_here
     from workers.inbox import Inbox, Publisher
 
     engine, settings = open_database()
     client = connect_redis(settings)
-    order = order_here("dead_letter.retry", reference)
-    dead_letters.retry(engine, Inbox(client), Publisher(client), reference, order)
+    order = action_here("dead_letter.retry", reference)
+    failed_jobs.retry(engine, Inbox(client), Publisher(client), reference, order)
     click.echo(f"{reference} is queued again")
 
 
@@ -136,9 +136,9 @@ def run(*, name: str) -> None:
 @_reference
 def discard(*, reference: str) -> None:
     """Close a failed job without doing it."""
-    from workers import dead_letters
-    from workers.broadcasts.command import order_here
+    from workers import failed_jobs
+    from workers.broadcasts.command import action_here
 
     engine, _ = open_database()
-    dead_letters.discard(engine, reference, order_here("dead_letter.discard", reference))
+    failed_jobs.discard(engine, reference, action_here("dead_letter.discard", reference))
     click.echo(f"{reference} is discarded")

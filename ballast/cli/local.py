@@ -69,13 +69,13 @@ def local() -> None:
 def _in_this_folder() -> Iterator[None]:
     """For what is done to the stack of the current folder. What it refuses is told, and ends the command."""
     require_embedded()
-    from devstack import announce
+    from devstack import console
     from devstack.options import StartRefused
 
     try:
         yield
     except StartRefused as refusal:
-        announce.refusal(refusal)
+        console.refusal(refusal)
         click.get_current_context().exit(REFUSED)
 
 
@@ -111,7 +111,7 @@ def programs() -> None:
 def repair_redis() -> None:
     """Cut off the end of Redis's file that a power cut damaged. A copy of the file is kept."""
     with _in_this_folder():
-        from devstack import announce
+        from devstack import console
         from devstack.aof import repair
 
-        announce.repaired(repair(Path.cwd()))
+        console.repaired(repair(Path.cwd()))

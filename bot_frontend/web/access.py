@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ballast.webhooks import PREFIX
-from bot_frontend.web.tries import Tries, Turn
+from bot_frontend.web.login_throttle import LoginThrottle, Turn
 from dbcore.settings import Settings
 from dbcore.text import one_line, shows_something
 
@@ -66,7 +66,7 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._token = settings.ops_token.get_secret_value() if settings.ops_token else None
-        self._tries = Tries()
+        self._tries = LoginThrottle()
 
     @property
     def session_secret(self) -> str | None:
@@ -99,7 +99,7 @@ class Access:
         if any(name in _OF_PROXIES or name.startswith("x-forwarded-") for name in request.headers):
             return False
         # A page of another site may send requests from here, though it cannot read the answers.
-        if comes_from_elsewhere(request) or request.headers.get("Sec-Fetch-Site") in {
+        if is_cross_origin(request) or request.headers.get("Sec-Fetch-Site") in {
             "cross-site",
             "same-site",
         }:
@@ -222,7 +222,7 @@ class Sessions:
         await (self._by_https if by_https else self._by_http)(scope, receive, send)
 
 
-def comes_from_elsewhere(request: Request) -> bool:
+def is_cross_origin(request: Request) -> bool:
     """Whether a browser says that a page of another address had this sent."""
     origin = request.headers.get("Origin")
     if origin is None:

@@ -10,25 +10,28 @@ from typing import Any
 import redis
 import structlog
 
-from dbcore.fleet import operate
+from dbcore.breaker import override
 from dbcore.redis_client import redis_time
-from workers import action_record
 from workers.inbox import Acceptance, Inbox, Publisher
 from workers.jobs import Envelope, OperatorAction
+from workers.status import actions
 
 log = structlog.get_logger(__name__)
 
 LANE = "operators"
 """One for all: in the order in which they were given."""
 
-DONE, QUEUED = "done", action_record.QUEUED
+DONE, QUEUED = "done", actions.QUEUED
 
 _WORDS = {
-    "breaker.open": "All calls are held back; every process hears of it within a second.",
-    "breaker.close": "All calls are let through; every process hears of it within a second.",
-    "breaker.auto": "The breaker goes by the calls again; every process hears of it within a second.",
+    "breaker.open": "Database access is paused; every process knows within a second.",
+    "breaker.close": "The breaker is ignored; every process knows within a second.",
+    "breaker.auto": "The breaker decides again; every process knows within a second.",
 }
-_WAITS = "A worker does it in a moment, or once the database is back. What came of it is shown under what was done."
+_WAITS = (
+    "A worker does it in a moment, or once the database is available. "
+    'The result will appear under "Operator actions".'
+)
 
 
 class ActionConflict(Exception):
@@ -40,7 +43,7 @@ class NoRoom(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Accepted:
     """state -- done, or queued."""
 
     state: str
@@ -55,11 +58,11 @@ class Actions:
         self._inbox = inbox
         self._publisher = publisher
 
-    def take(self, action_id: str, actor: str, action: str, target: str) -> Taken:
+    def take(self, action_id: str, actor: str, action: str, target: str) -> Accepted:
         """Raises workers.jobs.JobInvalid with a sentence, ActionConflict, NoRoom."""
         fields: dict[str, Any] = {"action_id": action_id, "actor": actor, "action": action, "target": target}
         order = OperatorAction.decode({**fields, "at": redis_time(self._redis)})
-        known = action_record.known(self._redis, action_id)
+        known = actions.known(self._redis, action_id)
         if known is not None:
             if (known["action"], known["target"]) != (action, target):
                 raise ActionConflict
@@ -68,24 +71,24 @@ class Actions:
         if kind != "breaker":
             self._have_it_done(order, QUEUED)
             return _told(order.action, QUEUED)
-        operate.tell(self._redis, word, order.actor)
+        override.set_override(self._redis, word, order.actor)
         try:
             self._have_it_done(order, DONE)
         except NoRoom:
             log.error("not_in_the_books", action=order.action, actor=order.actor, action_id=order.action_id)
-            action_record.note(self._redis, order, DONE, first=True)
+            actions.note(self._redis, order, DONE, first=True)
         return _told(order.action, DONE)
 
     def _have_it_done(self, order: OperatorAction, outcome: str) -> None:
         receipt = self._inbox.accept(Envelope.of(order, job_id=f"action-{order.action_id}", lane=LANE))
         if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
             raise NoRoom
-        action_record.note(self._redis, order, outcome, first=True)
+        actions.note(self._redis, order, outcome, first=True)
         if receipt.ticket is not None:
             self._publisher.publish(receipt.ticket)
 
 
-def _told(action: str, outcome: str) -> Taken:
+def _told(action: str, outcome: str) -> Accepted:
     if outcome == QUEUED:
-        return Taken(QUEUED, _WAITS)
-    return Taken(DONE, _WORDS[action] if outcome == DONE and action in _WORDS else f"It is {outcome}.")
+        return Accepted(QUEUED, _WAITS)
+    return Accepted(DONE, _WORDS[action] if outcome == DONE and action in _WORDS else f"It is {outcome}.")

@@ -18,11 +18,11 @@ from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app_webhooks import AppWebhooks
 from bot_frontend.web.jobs import Jobs
-from bot_frontend.web.look import Look
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.openapi import DOCUMENT
 from bot_frontend.web.page import Page
+from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.webhook import Webhook
 from dbcore.settings import Settings
 
@@ -78,7 +78,7 @@ def make_app(
         return await jobs.find(request, monitor.latest)
 
     def report_of(
-        report: Callable[[Look, float], dict[str, Any]], *, open_to_all: bool
+        report: Callable[[StatusSnapshot, float], dict[str, Any]], *, open_to_all: bool
     ) -> Callable[..., Any]:
         async def endpoint(request: Request) -> Response:
             if not open_to_all and not access.may_see(request):

@@ -25,7 +25,7 @@ from ballast.apps import Registry
 from ballast.jobs import OWNER
 from ballast.webhooks import PREFIX, Received, Receiving, WebhookRequest
 from bot_frontend.intake import Intake, IntakeFull
-from bot_frontend.web.body import body_of
+from bot_frontend.web.request_body import read_body
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
 from dbcore.guard.threads import Reply, Slots
@@ -65,7 +65,7 @@ class AppWebhooks:
         self, app: str, path: str, receiving: Receiving
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            body = await body_of(request, BODY_BYTES_MAX)
+            body = await read_body(request, BODY_BYTES_MAX)
             if body is None:
                 return JSONResponse({"error": f"more than {BODY_BYTES_MAX} bytes"}, status_code=413)
             sent = WebhookRequest(

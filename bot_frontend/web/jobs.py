@@ -12,7 +12,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bot_frontend.web.look import Look
+from bot_frontend.web.snapshot import StatusSnapshot
 from workers import lookup
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ class Jobs:
         self._redis = client
         self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="lookups")
 
-    async def find(self, request: Request, look: Look) -> Response:
+    async def find(self, request: Request, look: StatusSnapshot) -> Response:
         """404 where nothing is known of it."""
         reference = lookup.normal(request.path_params["reference"])
         if reference is None:
@@ -50,7 +50,7 @@ class Jobs:
             )
         return _told(200, found)
 
-    def _found(self, reference: str, look: Look) -> dict[str, Any] | None:
+    def _found(self, reference: str, look: StatusSnapshot) -> dict[str, Any] | None:
         found = lookup.find(self._redis, reference, look.fleet, finished_max=FINISHED_MAX)
         letters = look.board["dead_letters"]["items"] if look.board else []
         failed = next((letter for letter in letters if letter["reference"] == reference), None)

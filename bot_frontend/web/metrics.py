@@ -9,33 +9,33 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import Metric as PrometheusMetric
 from prometheus_client.registry import Collector
 
-from bot_frontend.web.figure import Figure, Kind
-from bot_frontend.web.figures import FIGURES
-from bot_frontend.web.look import Look
+from bot_frontend.web.metric import Kind, Metric
+from bot_frontend.web.metric_definitions import METRICS
+from bot_frontend.web.snapshot import StatusSnapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(look: Look, now: float) -> bytes:
+def exposition(look: StatusSnapshot, now: float) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Families(look, now))
     return generate_latest(registry)
 
 
 class _Families(Collector):
-    def __init__(self, look: Look, now: float) -> None:
+    def __init__(self, look: StatusSnapshot, now: float) -> None:
         self._look = look
         self._now = now
 
-    def collect(self) -> Iterator[Metric]:
-        for figure in FIGURES:
+    def collect(self) -> Iterator[PrometheusMetric]:
+        for figure in METRICS:
             yield _family(figure, self._look, self._now)
 
 
-def _family(figure: Figure, look: Look, now: float) -> Metric:
+def _family(figure: Metric, look: StatusSnapshot, now: float) -> PrometheusMetric:
     match figure.kind:
         case Kind.GAUGE | Kind.COUNTER:
             made = GaugeMetricFamily if figure.kind is Kind.GAUGE else CounterMetricFamily

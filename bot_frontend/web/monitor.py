@@ -11,26 +11,27 @@ from typing import Any
 import redis
 import structlog
 
-from bot_frontend.reception import Reception
-from bot_frontend.web.look import FRESH_SECONDS, NOT_LOOKED_YET, Look
-from bot_frontend.web.throughput import LastMinute
-from dbcore.fleet import FleetStore, Onlooker, outages
-from dbcore.fleet.awake import awake_time
-from dbcore.fleet.budget import read_connections
-from dbcore.fleet.store import read_state
-from dbcore.fleet.view import view_of
+from bot_frontend.intake_health import IntakeHealth
+from bot_frontend.web.snapshot import FRESH_SECONDS, NOT_LOOKED_YET, StatusSnapshot
+from bot_frontend.web.throughput import ThroughputMeter
+from dbcore.breaker import CachedStateReader, FleetStore, outages
+from dbcore.breaker.compute_usage import compute_usage
+from dbcore.breaker.connection_budget import read_connections
+from dbcore.breaker.store import read_state
+from dbcore.breaker.view import view_of
 from dbcore.quota import forecast
 from dbcore.redis_client import redis_time
 from dbcore.redis_condition import LOOK_SECONDS as LOOK_SECONDS_OF_REDIS
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings
-from workers import action_record, board, loss_record, probe_record, totals
-from workers.alarms import standing
+from workers import loss_record
+from workers.alerts import active
 from workers.backups import record as backup_record
-from workers.broadcasts.agenda import Agenda
+from workers.broadcasts.schedule import Schedule
 from workers.inbox import Inbox
 from workers.jobs import QUEUES
+from workers.status import actions, board, counters, probe_results
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +63,7 @@ class Monitor:
         self,
         client: redis.Redis,
         settings: Settings,
-        reception: Callable[[], Reception | None] = lambda: None,
+        reception: Callable[[], IntakeHealth | None] = lambda: None,
         ask_for_board: Callable[[], None] = lambda: None,
     ) -> None:
         """ask_for_board -- has a worker read the board; may take as long as Redis lets it."""
@@ -71,24 +72,24 @@ class Monitor:
         self._reception = reception
         self._ask_for_board = ask_for_board
         self._watched_at = self._asked_at = self._probes_at = float("-inf")
-        self._last_minute = LastMinute()
+        self._last_minute = ThroughputMeter()
         self._inbox = Inbox(client)
-        self._awake = awake_time(client, settings)
+        self._awake = compute_usage(client, settings)
         self._fleet = FleetStore(client)
-        self._agenda = Agenda(client)
+        self._agenda = Schedule(client)
         self._pace = pace_of(settings)
         self._inspector = RedisInspector(client, look_seconds=max(LOOK_SECONDS_OF_REDIS, self._pace.glance))
         self._told: tuple[RedisTrouble, ...] = ()
-        self._onlooker = Onlooker(client)
+        self._state_reader = CachedStateReader(client)
         self._looked_at = float("-inf")
         self._asked_for = False
-        self._seen = Look(looked_at=time.time(), redis_ok=False, redis_error=NOT_LOOKED_YET)
+        self._seen = StatusSnapshot(looked_at=time.time(), redis_ok=False, redis_error=NOT_LOOKED_YET)
         self._stopped = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
 
     @property
-    def latest(self) -> Look:
+    def latest(self) -> StatusSnapshot:
         return replace(self._seen, telegram=self._reception())
 
     def watched(self) -> None:
@@ -128,7 +129,7 @@ class Monitor:
             return
         if look.redis_error or "health" not in look.attended_queues:
             return
-        if look.fleet is None or look.fleet.admits_nothing:
+        if look.fleet is None or look.fleet.is_open:
             return
         age = float("inf") if look.board is None else look.by_redis_clock(time.time()) - look.board["at"]
         if age > since_asked and since_asked < BOARD_WAITS_SECONDS:
@@ -136,7 +137,7 @@ class Monitor:
         self._asked_at = now
         self._ask_for_board()
 
-    def _looked(self) -> Look:
+    def _looked(self) -> StatusSnapshot:
         try:
             return self._glance() if self._is_glance_enough() else self._look()
         except redis.RedisError as error:
@@ -159,9 +160,9 @@ class Monitor:
         is_recent = time.monotonic() - self._looked_at < self._pace.look
         return is_recent and not asked_for and not self._is_watched() and self._seen.redis_error is None
 
-    def _glance(self) -> Look:
+    def _glance(self) -> StatusSnapshot:
         """At the breaker alone, by which commands are taken; at everything where it has changed."""
-        seen = self._onlooker.read()
+        seen = self._state_reader.read()
         before = self._seen.fleet
         if before is None or (seen.state, seen.reason) != (before.state, before.reason):
             return self._look()
@@ -178,15 +179,15 @@ class Monitor:
         self._told = condition.troubles
         return condition
 
-    def _look(self) -> Look:
+    def _look(self) -> StatusSnapshot:
         self._looked_at = time.monotonic()
         lengths = {queue: self._redis.llen(queue) for queue in QUEUES}
         now = time.time()
         redis_now = redis_time(self._redis)
-        counts = totals.read(self._redis)
+        counts = counters.read(self._redis)
         state, state_at = read_state(self._redis)
         view = view_of(state, state_at)
-        return Look(
+        return StatusSnapshot(
             looked_at=now,
             fresh_seconds=max(FRESH_SECONDS, 3 * self._pace.glance),
             redis_ok=True,
@@ -202,14 +203,14 @@ class Monitor:
             broadcasts_stuck=self._agenda.stuck(),
             processes=self._inbox.processes(),
             lost_to_one_job=loss_record.read(self._redis),
-            probe=probe_record.last(self._redis),
-            server=probe_record.last_of_server(self._redis),
+            probe=probe_results.last(self._redis),
+            server=probe_results.last_of_server(self._redis),
             probes=self._probes(),
             fleet=view,
             transitions=self._fleet.counts(),
             recent_transitions=self._fleet.recent()[:TRANSITIONS_SHOWN],
             outages=outages.read(self._redis, state, state_at),
-            alarms={name: event.since for name, event in standing.read(self._redis).items()},
+            alarms={name: event.since for name, event in active.read(self._redis).items()},
             connections=read_connections(self._redis, silent_after_seconds=self._pace.silent),
             connection_budget=self._settings.db_connection_budget,
             quota=forecast(
@@ -220,7 +221,7 @@ class Monitor:
             ),
             throughput=self._last_minute.see(counts, time.monotonic()),
             board=board.read(self._redis),
-            actions=action_record.recent(self._redis, ACTIONS_SHOWN),
+            actions=actions.recent(self._redis, ACTIONS_SHOWN),
             backup=backup_record.read(self._redis),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,
@@ -229,7 +230,7 @@ class Monitor:
 
     def _probes(self) -> list[dict[str, Any]]:
         if not self._seen.probes or time.monotonic() - self._probes_at >= PROBES_SECONDS:
-            probes = probe_record.recent(self._redis)
+            probes = probe_results.recent(self._redis)
             self._probes_at = time.monotonic()
             return probes
         return self._seen.probes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbcore.breaker_rules import BreakerReason, BreakerState
+from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 from workers.jobs import ACTION_ID, BROADCAST_ID, REFERENCE
-from workers.verdict import DatabaseState, Standing
+from workers.status.health import DatabaseState, HealthLevel
 
 Schema = dict[str, Any]
 
@@ -109,9 +109,10 @@ _STABILITY = _object(
 
 
 _STATUS = _object(
+    version=_TEXT,
     now=_SECONDS,
     age_seconds=_or_null(_SECONDS),
-    verdict=_object(state=_one_of(*Standing), title=_TEXT, words=_TEXT),
+    verdict=_object(state=_one_of(*HealthLevel), title=_TEXT, words=_TEXT),
     redis=_REDIS,
     telegram=_TELEGRAM,
     database=_object(

@@ -18,9 +18,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, comes_from_elsewhere
-from bot_frontend.web.actions import ActionConflict, Actions, NoRoom, Taken
-from bot_frontend.web.body import body_of
+from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin
+from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
+from bot_frontend.web.request_body import read_body
 from workers.jobs import JobInvalid
 
 log = structlog.get_logger(__name__)
@@ -88,12 +88,12 @@ class Page:
     async def sign_in(self, request: Request) -> Response:
         if not self._access.has_token:
             return self.asks_to_sign_in()
-        if comes_from_elsewhere(request):
+        if is_cross_origin(request):
             return self.asks_to_sign_in("That came from a page of another address.", 403)
         turn = await self._access.turn(request)
         if turn is None:
             return self.asks_to_sign_in("Too many wrong tokens. Wait a minute.", 429, **{"Retry-After": "60"})
-        body = await body_of(request, BODY_BYTES_MAX)
+        body = await read_body(request, BODY_BYTES_MAX)
         fields = parse_qs((body or b"").decode(errors="replace"), max_num_fields=10)
         token, name = (fields.get(field, [""])[0] for field in ("token", "name"))
         if not self._access.sign_in(request, token, name):
@@ -108,7 +108,7 @@ class Page:
         return RedirectResponse("/", status_code=303)
 
     async def sign_out(self, request: Request) -> Response:
-        if self._access.has_token and not comes_from_elsewhere(request):
+        if self._access.has_token and not is_cross_origin(request):
             request.session.clear()
         return RedirectResponse("/", status_code=303)
 
@@ -122,7 +122,7 @@ class Page:
             return _refused(
                 403, "expected the X-CSRF-Token of this session, and no other address's page to send it"
             )
-        body = await body_of(request, BODY_BYTES_MAX)
+        body = await read_body(request, BODY_BYTES_MAX)
         order = _order(body)
         if isinstance(order, str):
             return _refused(400, order)
@@ -147,7 +147,7 @@ class Page:
             {"id": order["action_id"], "state": taken.state, "words": taken.words}, status_code=202
         )
 
-    async def _taken(self, operator: Operator, *, action_id: str, action: str, target: str) -> Taken:
+    async def _taken(self, operator: Operator, *, action_id: str, action: str, target: str) -> Accepted:
         loop = asyncio.get_running_loop()
         ordering = loop.run_in_executor(
             self._threads, self._actions.take, action_id, operator.actor, action, target
@@ -157,7 +157,7 @@ class Page:
 
 def _is_the_pages_own(request: Request, operator: Operator) -> bool:
     """Whether it was sent by our page, or by a machine, which no page can make send its token."""
-    if comes_from_elsewhere(request):
+    if is_cross_origin(request):
         return False
     given = request.headers.get("X-CSRF-Token", "")
     return operator.csrf is None or Access.is_right(given, operator.csrf)

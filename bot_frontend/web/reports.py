@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot_frontend.web.look import NOT_LOOKED_YET, Look
+from bot_frontend.web.snapshot import NOT_LOOKED_YET, StatusSnapshot
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
-from workers.verdict import failures_in_a_row
+from workers.status.health import failures_in_a_row
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
 
 
-def health(look: Look, now: float) -> dict[str, Any]:
+def health(look: StatusSnapshot, now: float) -> dict[str, Any]:
     """Basic connectivity. `status`: ok, degraded (jobs are taken, but somebody waits), down (no job can be taken)."""
     takes_jobs = look.takes_jobs(now)
     alive = len(look.processes) if look.redis_answers(now) and not _beats_are_refused(look) else None
@@ -52,7 +52,7 @@ def health(look: Look, now: float) -> dict[str, Any]:
     }
 
 
-def backup(look: Look, now: float) -> dict[str, Any]:
+def backup(look: StatusSnapshot, now: float) -> dict[str, Any]:
     """How old the last proven one is, whether one is missing, and whether the last run made none."""
     proven, at = look.backup.proven, look.by_redis_clock(now)
     return {
@@ -62,13 +62,13 @@ def backup(look: Look, now: float) -> dict[str, Any]:
     }
 
 
-def overdue(look: Look) -> dict[str, Any]:
+def overdue(look: StatusSnapshot) -> dict[str, Any]:
     """For how long the job has waited that waits longest for a worker, and in which queue."""
     job = look.inbox_overdue
     return {"overdue_seconds": job and job.seconds, "overdue_queue": job and job.queue}
 
 
-def database_status(look: Look, now: float) -> dict[str, Any]:
+def database_status(look: StatusSnapshot, now: float) -> dict[str, Any]:
     """PostgreSQL as the last probe found it. `state` is `unknown` where no probe has been yet."""
     probe = dict(look.probe or {})
     probed_at = probe.pop("probed_at", None)
@@ -82,7 +82,7 @@ def database_status(look: Look, now: float) -> dict[str, Any]:
     }
 
 
-def stability(look: Look, now: float) -> dict[str, Any]:
+def stability(look: StatusSnapshot, now: float) -> dict[str, Any]:
     """The stability system: the fleet's breaker, its connections, and what each process's engine says."""
     engines, breaker = look.engines, look.breaker
     return {
@@ -112,7 +112,7 @@ def stability(look: Look, now: float) -> dict[str, Any]:
     }
 
 
-def _quota(look: Look) -> dict[str, Any]:
+def _quota(look: StatusSnapshot) -> dict[str, Any]:
     quota = look.quota
     return {
         "state": quota.state.value if quota else QuotaState.UNKNOWN.value,
@@ -124,7 +124,7 @@ def _quota(look: Look) -> dict[str, Any]:
     }
 
 
-def telegram(look: Look) -> dict[str, Any]:
+def telegram(look: StatusSnapshot) -> dict[str, Any]:
     heard = look.telegram
     ago = None if heard is None or heard.heard_ago_seconds is None else round(heard.heard_ago_seconds, 3)
     return {
@@ -136,7 +136,7 @@ def telegram(look: Look) -> dict[str, Any]:
     }
 
 
-def redis(look: Look, now: float) -> dict[str, Any]:
+def redis(look: StatusSnapshot, now: float) -> dict[str, Any]:
     return {
         "ok": look.takes_jobs(now),
         "error": redis_error(look, now),
@@ -144,7 +144,7 @@ def redis(look: Look, now: float) -> dict[str, Any]:
     }
 
 
-def redis_error(look: Look, now: float) -> str | None:
+def redis_error(look: StatusSnapshot, now: float) -> str | None:
     if look.redis_ok and not look.redis_answers(now):
         return "the last look does not end"
     if look.redis_error is None and look.redis.stops_intake is not None:
@@ -152,7 +152,7 @@ def redis_error(look: Look, now: float) -> str | None:
     return look.redis_error
 
 
-def why_not_ready(look: Look, now: float) -> str | None:
+def why_not_ready(look: StatusSnapshot, now: float) -> str | None:
     """A sentence that names Redis; None if jobs can be taken."""
     if look.takes_jobs(now):
         return None
@@ -162,7 +162,7 @@ def why_not_ready(look: Look, now: float) -> str | None:
     return error if look.redis_answers(now) else f"Redis does not answer ({error})"
 
 
-def _beats_are_refused(look: Look) -> bool:
+def _beats_are_refused(look: StatusSnapshot) -> bool:
     """Workers may well be there, and cannot say so."""
     return look.redis.stops_intake in {
         RedisTrouble.READ_ONLY,

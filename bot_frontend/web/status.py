@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import ballast
 from bot_frontend.web import reports
-from bot_frontend.web.look import Look
-from dbcore.breaker_rules import BreakerState
-from dbcore.fleet.outages import Outage
+from bot_frontend.web.snapshot import StatusSnapshot
+from dbcore.breaker.outages import Outage
+from dbcore.breaker.rules import BreakerState
 from dbcore.quota import QuotaState
 from dbcore.text import isolated, one_line
-from workers.verdict import BREAKER_WORDS, Circumstances, judge
+from workers.status.health import BREAKER_WORDS, HealthInputs, summarize
 
 WORKERS_SHOWN_MAX = 200
 ACTIONS_SHOWN_MAX = 20
 
 
-def status(look: Look, now: float, actions: dict[str, Any]) -> dict[str, Any]:
+def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[str, Any]:
     """actions -- whether the asker may act from the page, as access.py says."""
-    verdict = judge(_circumstances(look, now))
+    verdict = summarize(_health_inputs(look, now))
     forecast = look.quota
     return {
+        "version": ballast.__version__,
         "now": now,
         "age_seconds": look.age_seconds(now),
         "verdict": {"state": verdict.state, "title": verdict.title, "words": verdict.words},
@@ -82,7 +84,7 @@ def status(look: Look, now: float, actions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _outage(look: Look, outage: Outage, now: float) -> dict[str, Any]:
+def _outage(look: StatusSnapshot, outage: Outage, now: float) -> dict[str, Any]:
     ended_at = outage.ended_at
     until = look.by_redis_clock(now) if ended_at is None else ended_at
     return {
@@ -97,7 +99,7 @@ def _outage(look: Look, outage: Outage, now: float) -> dict[str, Any]:
     }
 
 
-def probes(look: Look) -> dict[str, Any]:
+def probes(look: StatusSnapshot) -> dict[str, Any]:
     """The last hours', oldest first: time, whether it went well, how it was asked, latency and kind where known."""
     return {
         "probes": [
@@ -114,15 +116,15 @@ def probes(look: Look) -> dict[str, Any]:
     }
 
 
-def _circumstances(look: Look, now: float) -> Circumstances:
-    return Circumstances(
+def _health_inputs(look: StatusSnapshot, now: float) -> HealthInputs:
+    return HealthInputs(
         takes_jobs=look.redis_answers(now),
         redis_trouble=look.redis.worst,
         seen=look.seen_at is not None and look.redis_error is None,
         database=look.database,
         breaker=look.fleet,
         probe_kind=(look.probe or {}).get("kind"),
-        deaf=look.telegram.error if look.telegram and look.telegram.ok is False else None,
+        intake_error=look.telegram.error if look.telegram and look.telegram.ok is False else None,
         processes=len(look.processes),
         unattended=look.unattended_queues,
         waiting=look.inbox_size or 0,
@@ -137,7 +139,7 @@ def _circumstances(look: Look, now: float) -> Circumstances:
     )
 
 
-def _database(look: Look, now: float) -> dict[str, Any]:
+def _database(look: StatusSnapshot, now: float) -> dict[str, Any]:
     probe, server = look.probe or {}, look.server or {}
     return {
         "state": look.database,
@@ -152,7 +154,7 @@ def _database(look: Look, now: float) -> dict[str, Any]:
     }
 
 
-def _breaker(look: Look, now: float) -> dict[str, Any]:
+def _breaker(look: StatusSnapshot, now: float) -> dict[str, Any]:
     breaker = look.breaker
     if breaker is None:
         return {
@@ -184,7 +186,7 @@ def _breaker(look: Look, now: float) -> dict[str, Any]:
     }
 
 
-def _throughput(look: Look) -> dict[str, Any]:
+def _throughput(look: StatusSnapshot) -> dict[str, Any]:
     seen = look.throughput
     return {
         "commands_per_minute": seen.commands_per_minute if seen else None,
@@ -194,7 +196,7 @@ def _throughput(look: Look) -> dict[str, Any]:
     }
 
 
-def _dead_letters(look: Look, now: float) -> dict[str, Any]:
+def _dead_letters(look: StatusSnapshot, now: float) -> dict[str, Any]:
     """From the board, or their number from the last probe where that is all there is."""
     if look.board is not None:
         letters = look.board["dead_letters"]
@@ -208,7 +210,7 @@ def _dead_letters(look: Look, now: float) -> dict[str, Any]:
     }
 
 
-def _workers(look: Look, now: float) -> list[dict[str, Any]]:
+def _workers(look: StatusSnapshot, now: float) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = [
         {
             "name": report.get("name") or owner,
@@ -225,7 +227,7 @@ def _workers(look: Look, now: float) -> list[dict[str, Any]]:
     return shown[:WORKERS_SHOWN_MAX]
 
 
-def _recent_actions(look: Look) -> list[dict[str, Any]]:
+def _recent_actions(look: StatusSnapshot) -> list[dict[str, Any]]:
     """What the books have, and what waits to be written there."""
     booked = look.board["actions"] if look.board else []
     found = {each["action_id"]: each for each in (*look.actions, *booked)}
@@ -242,9 +244,9 @@ def _recent_actions(look: Look) -> list[dict[str, Any]]:
     ]
 
 
-def _board_age(look: Look, now: float) -> float | None:
+def _board_age(look: StatusSnapshot, now: float) -> float | None:
     return None if look.board is None else _since(look, now, look.board["at"])
 
 
-def _since(look: Look, now: float, redis_time: float | None) -> float | None:
+def _since(look: StatusSnapshot, now: float, redis_time: float | None) -> float | None:
     return None if redis_time is None else round(max(0.0, look.by_redis_clock(now) - redis_time), 3)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workers.jobs import TOLD_TO_WAIT, queue_of
-from workers.totals import ANSWER_MS, name_of
+from workers.status.counters import ANSWER_MS, name_of
 
 MEASURED_SECONDS = 60.0
 MEASURED_SECONDS_MIN = 10.0
@@ -39,7 +39,7 @@ class _Sample:
     answers: tuple[int, ...]  # by bucket
 
 
-class LastMinute:
+class ThroughputMeter:
     """Shown the totals again and again, says what came between."""
 
     def __init__(self) -> None:

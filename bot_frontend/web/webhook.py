@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake, IntakeFull
-from bot_frontend.reception import Receiver
-from bot_frontend.web.body import body_of
+from bot_frontend.intake_health import Receiver
+from bot_frontend.web.request_body import read_body
 from workers.inbox import Batcher
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class Webhook:
         given = request.headers.get(SECRET_HEADER, "")
         if not hmac.compare_digest(given.encode(), self._secret):
             return JSONResponse({"error": f"wrong or missing {SECRET_HEADER}"}, status_code=401)
-        body = await body_of(request, BODY_BYTES_MAX)
+        body = await read_body(request, BODY_BYTES_MAX)
         if body is None:
             return JSONResponse({"error": f"more than {BODY_BYTES_MAX} bytes"}, status_code=413)
         try:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from dbcore import connections, migrate
+from dbcore import migrate
 from dbcore.backups.errors import BackupBusy, BackupFailed
 from dbcore.backups.facts import Facts, read_facts
 from dbcore.backups.programs import Programs
+from dbcore.guard import pool
 
 _LOCK = 0x62616C6C62616B  # "ballbak"
 _LOCK_WAIT_MS = 30_000
@@ -35,7 +36,7 @@ def only_one(url: str) -> Iterator[None]:
 
     Raises BackupBusy if another one is running.
     """
-    engine = connections.single(url, application_name="ballast backup")
+    engine = pool.single(url, application_name="ballast backup")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one():
             raise BackupBusy("another backup of this database is running")
@@ -43,7 +44,7 @@ def only_one(url: str) -> Iterator[None]:
 
 
 def server_major(url: str) -> int:
-    engine = connections.single(url, application_name="ballast backup")
+    engine = pool.single(url, application_name="ballast backup")
     with engine.connect() as connection:
         return int(connection.exec_driver_sql("SHOW server_version_num").scalar_one()) // 10_000
 
@@ -62,7 +63,7 @@ def dump(
 
     Raises BackupFailed, SQLAlchemy's errors.
     """
-    engine = connections.single(url, application_name="ballast backup", schema=schema)
+    engine = pool.single(url, application_name="ballast backup", schema=schema)
     engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with engine.begin() as connection:
         # Not the role's own limits, which are meant for the bot's calls. The transaction is idle while pg_dump works.

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbcore import connections
 from dbcore.backups.errors import BackupFailed
-from dbcore.deadline import remaining_seconds
+from dbcore.guard import pool
+from dbcore.guard.deadline import remaining_seconds
 
 _PACKAGED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 _PR_SET_PDEATHSIG = 1
@@ -42,7 +42,7 @@ class Programs:
         folder -- for a file of its own. Its arguments have no password: everybody on the machine sees them.
         Raises BackupFailed with what it said.
         """
-        parameters = connections.libpq_parameters(url, application_name=name)
+        parameters = pool.libpq_parameters(url, application_name=name)
         password = parameters.pop("password", None)
         service = folder / f"{program}.service"
         service.touch(mode=0o600)

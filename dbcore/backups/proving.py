@@ -7,11 +7,12 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore import connections, migrate
-from dbcore.audit import Check, audit
+from dbcore import migrate
 from dbcore.backups.errors import BackupFailed
 from dbcore.backups.facts import Facts, read_facts
 from dbcore.backups.programs import Programs
+from dbcore.guard import pool
+from dbcore.ledger.audit import Check, audit
 
 
 def restore_into(url: str, dump: Path, programs: Programs, *, overwrite: bool = False) -> None:
@@ -52,7 +53,7 @@ def judge(
 ) -> int:
     """As `prove`, of what was restored already."""
     try:
-        with connections.single(url, application_name="ballast backup", schema=schema).begin() as connection:
+        with pool.single(url, application_name="ballast backup", schema=schema).begin() as connection:
             wrong = facts.differences(read_facts(connection, schema, schemas))
             is_old = migrate.current_revision(connection, schema) != migrate.newest_revision()
         if wrong:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore import connections
 from dbcore.backups.errors import BackupFailed
+from dbcore.guard import pool
 from dbcore.qualified_names import qualified
 
 _CONNECTED = """
@@ -31,7 +31,7 @@ def require_free(url: str, *, overwrite: bool) -> None:
     """Raises BackupFailed while a process of Ballast's is connected, and if there is something in the database unless
     it may be overwritten; SQLAlchemy's errors.
     """
-    with connections.single(url, application_name="ballast restore").connect() as connection:
+    with pool.single(url, application_name="ballast restore").connect() as connection:
         connected = connection.execute(text(_CONNECTED)).scalars().all()
         if connected:
             raise BackupFailed(
@@ -47,7 +47,7 @@ def require_free(url: str, *, overwrite: bool) -> None:
 def pause_broadcasts(url: str, schema: str | None) -> list[int]:
     """Those that were being sent, or whose time has come since; their ids. Raises BackupFailed."""
     try:
-        with connections.single(url, application_name="ballast restore", schema=schema).begin() as connection:
+        with pool.single(url, application_name="ballast restore", schema=schema).begin() as connection:
             return list(connection.execute(text(qualified(_PAUSE, schema))).scalars())
     except SQLAlchemyError as error:
         raise BackupFailed(f"broadcasts could not be paused: {error}") from error

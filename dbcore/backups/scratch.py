@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore import connections
 from dbcore.database_url import read_database_url
+from dbcore.guard import pool
 
 PREFIX = "ballast_scratch_"
 
@@ -67,5 +67,5 @@ def scratch_database(server: str, tag: str, *, search_path: str) -> Iterator[str
 
 
 def _engine(url: str) -> Engine:
-    engine = connections.single(url, application_name="ballast backup")
+    engine = pool.single(url, application_name="ballast backup")
     return engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from sqlalchemy import Connection, text
 
-from dbcore import connections
+from dbcore.guard import pool
 from dbcore.qualified_names import qualified
 
 Form = Literal["csv", "jsonl"]
@@ -32,7 +32,7 @@ class ExportRefused(Exception):
 @contextmanager
 def snapshot(url: str, schema: str | None) -> Iterator[Connection]:
     """Everything as it is at one moment, read-only: also of a server that takes no writes any more."""
-    engine = connections.single(url, application_name="ballast export", schema=schema)
+    engine = pool.single(url, application_name="ballast export", schema=schema)
     engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with engine.begin() as connection:
         connection.execute(

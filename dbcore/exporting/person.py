@@ -18,9 +18,9 @@ from sqlalchemy import Connection, text
 from dbcore.exporting.copying import ExportRefused, HashedFile, copy, snapshot, told
 from dbcore.exporting.exporting import moment, require_revision
 from dbcore.exporting.files import money, profile_columns, time
+from dbcore.ledger.users import UserRef
 from dbcore.qualified_names import qualified
 from dbcore.settings import Settings
-from dbcore.users import UserRef
 
 Waiting = Callable[[int], Mapping[str, Any]]
 

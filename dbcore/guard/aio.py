@@ -26,6 +26,7 @@ from dbcore.guard import reading
 from dbcore.guard.effects import Isolation
 from dbcore.guard.guard import Guard
 from dbcore.guard.reading import Known, Read
+from dbcore.guard.retries import RETRIES, Policies
 from dbcore.guard.session_thread import SessionThread
 from dbcore.guard.threads import Job, Slots
 from dbcore.guard.transaction import (
@@ -36,7 +37,6 @@ from dbcore.guard.transaction import (
     require_plain_function,
 )
 from dbcore.last_known import LastKnown
-from dbcore.retries import RETRIES, Policies
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -226,7 +226,7 @@ class AsyncGuard:
             refuse_inside_work(made.engine, name)
             if not self._slots.is_free and made.engine.breaker.free_permit is None:
                 # Those at work wait for a database that is known not to answer. Nobody need wait for them.
-                made.engine.breaker.withdrawn(made.engine.admit(writes))
+                made.engine.breaker.release(made.engine.admit(writes))
         slots, jobs = self._slots, self._jobs
         try:
             await slots.acquire(until)

@@ -6,7 +6,7 @@
 
 - The breaker is asked once for each checkout. What was let in is let finish: statements and COMMIT on a connection that
   is held are never refused. A second checkout of the same thread is a checkout like any other.
-- Every wait for the server is bounded (dbcore/deadline.py), also on connections that come from the engine's own
+- Every wait for the server is bounded (dbcore/guard/deadline.py), also on connections that come from the engine's own
   `creator` or a listener of `do_connect`, and on `raw_connection()`.
 - Errors are SQLAlchemy's, and Unavailable or OutcomeUnknown besides, if the database gave no answer.
 - Nothing is ever sent again. Only a connection that is found dead at checkout is replaced, before anything was sent.
@@ -33,17 +33,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.pool.base import _ConnectionRecord
 
-from dbcore import deadline
-from dbcore.attempts import Failed, failure_of, failure_on
-from dbcore.breaker import REASONS, Breaker, Permit, Refusal
-from dbcore.breaker_rules import KINDS
-from dbcore.deadline import Deadline
-from dbcore.engine import log_transition
+from dbcore.breaker.local import REASONS, Breaker, Permit, Refusal
+from dbcore.breaker.rules import KINDS
 from dbcore.errors import UsageError
 from dbcore.failures import FailureKind, Phase
+from dbcore.guard import deadline
+from dbcore.guard.attempts import ClassifiedError, failure_of, failure_on
 from dbcore.guard.bounded_connects import bounded_connects
+from dbcore.guard.deadline import Deadline
+from dbcore.guard.engine import log_transition
+from dbcore.guard.liveness import PING_SECONDS_MAX, Liveness
 from dbcore.guard.sqlalchemy_errors import also_ours
-from dbcore.liveness import PING_SECONDS_MAX, Liveness
 
 OPTION = "statement_seconds"
 """The execution option, of a statement, a connection or an engine: its own deadline; None: no deadline."""
@@ -229,7 +229,7 @@ class Attachment:
             failure = checkout.failure_by(error) if isinstance(checkout, _Checkout) else None
         if context.is_disconnect or (failure is not None and failure.disconnect):
             context.is_disconnect = True
-            # The others are tried before they are used again (Liveness.suspect), not thrown away unseen.
+            # The others are tried before they are used again (Liveness.mark_stale), not thrown away unseen.
             context.invalidate_pool_on_disconnect = False
         theirs = context.sqlalchemy_exception
         if failure is None or theirs is None:
@@ -258,7 +258,7 @@ class _Checkout:
         self._breaker = breaker
         self._liveness = liveness
         self._permit = permit
-        self._failure: Failed | None = None
+        self._failure: ClassifiedError | None = None
         self._failure_of = 0
 
     @property
@@ -296,15 +296,15 @@ class _Checkout:
             self.end()
             return
         if failure.disconnect:
-            self._liveness.suspect()
+            self._liveness.mark_stale()
         # Refused at the door for who we are: so would the next login be, and too many may lock us out.
-        definite = failure.kind is FailureKind.CONFIGURATION
-        self._breaker.failed(self._permit_now, failure.kind, definite=definite)
+        trips_at_once = failure.kind is FailureKind.CONFIGURATION
+        self._breaker.failed(self._permit_now, failure.kind, trips_at_once=trips_at_once)
 
-    def _report(self, error: psycopg2.Error, failure: Failed | None) -> None:
+    def _report(self, error: psycopg2.Error, failure: ClassifiedError | None) -> None:
         has_code = error.pgcode is not None
         if failure is not None and failure.disconnect:
-            self._liveness.suspect()
+            self._liveness.mark_stale()
         if isinstance(error, psycopg2.InterfaceError) or _CALLERS_IDLING in str(error):
             self.end()  # the caller's doing
         elif failure is None or failure.kind not in REASONS or (has_code and failure.kind in _ANSWERS):
@@ -315,14 +315,14 @@ class _Checkout:
         else:
             self._breaker.failed(self._permit_now, failure.kind)
 
-    def failure_by(self, error: BaseException) -> Failed | None:
+    def failure_by(self, error: BaseException) -> ClassifiedError | None:
         """What became of the wait that raised `error`, if that was the last one."""
         return self._failure if self._failure_of == id(error) else None
 
     def end(self) -> None:
         """A probe that told nothing lets the next one try."""
         if self._permit.lease is not None:
-            self._breaker.withdrawn(self._permit)
+            self._breaker.release(self._permit)
 
 
 def _takes_writes(connection: deadline.Connection) -> bool:

@@ -17,11 +17,12 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from dbcore import outbox
-from dbcore.engine import GuardedEngine
 from dbcore.errors import UsageError
 from dbcore.guard import effects
 from dbcore.guard.effects import Found
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.ledger import BatchLedger
+from dbcore.guard.retries import Policies
 from dbcore.guard.transaction import (
     Effect,
     OpenTransaction,
@@ -32,7 +33,6 @@ from dbcore.guard.transaction import (
     require_plain_function,
 )
 from dbcore.qualified_names import qualified
-from dbcore.retries import Policies
 
 
 class BatchTx(OpenTransaction):

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions
 
-from dbcore.deadline import bounded_connection
+from dbcore.guard.deadline import bounded_connection
 
 _seconds: ContextVar[float | None] = ContextVar("bounded_connects", default=None)
 _installing = threading.Lock()
@@ -29,8 +29,8 @@ _drivers_connect: Any = None
 
 @contextmanager
 def bounded_connects(seconds: float) -> Iterator[None]:
-    """Inside it `psycopg2.connect` makes connections of `dbcore.deadline`. libpq gives a connect up after that time,
-    unless it is told another `connect_timeout`. Raises TypeError for a `connection_factory` that is not a class.
+    """Inside it `psycopg2.connect` makes connections of `dbcore.guard.deadline`. libpq gives a connect up after that
+    time, unless it is told another `connect_timeout`. Raises TypeError for a `connection_factory` that is not a class.
     """
     _install()
     token = _seconds.set(seconds)

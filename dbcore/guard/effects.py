@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dbcore.engine import GuardedEngine
 from dbcore.errors import UsageError
+from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
 

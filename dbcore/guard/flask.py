@@ -13,10 +13,10 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Engine, make_url
 
-from dbcore.breaker import Breaker, BreakerLimits
+from dbcore.breaker.local import Breaker, BreakerLimits
 from dbcore.database_url import SCHEME, addresses
-from dbcore.engine import log_transition
 from dbcore.guard.attached import attach_engine
+from dbcore.guard.engine import log_transition
 
 try:
     from flask import Flask, current_app

@@ -23,21 +23,21 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from dbcore import outbox
-from dbcore.breaker import Breaker
-from dbcore.engine import GuardedEngine
-from dbcore.fleet.link import FleetLink
-from dbcore.fleet.membership import join
-from dbcore.fleet.process_names import name_of_this_process
+from dbcore.breaker.local import Breaker
+from dbcore.breaker.membership import join
+from dbcore.breaker.process_names import name_of_this_process
+from dbcore.breaker.sync import BreakerSync
 from dbcore.guard import reading
 from dbcore.guard.attached import Attachment, attach_engine
 from dbcore.guard.effects import Isolation
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.reading import Known, Read, Suspicion
+from dbcore.guard.retries import RETRIES, Policies
 from dbcore.guard.session import session
 from dbcore.guard.transaction import Effect, Transact, Tx
-from dbcore.known_balances import KnownBalances
 from dbcore.last_known import LastKnown
+from dbcore.ledger.balance_cache import BalanceCache
 from dbcore.redis_client import connect_redis
-from dbcore.retries import RETRIES, Policies
 from dbcore.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
@@ -63,8 +63,8 @@ class _Given(Settings):
 class FleetMember:
     """What a guard has of the fleet, with Redis."""
 
-    link: FleetLink
-    balances: KnownBalances
+    link: BreakerSync
+    balances: BalanceCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Guard:
 
     @property
     def engine(self) -> GuardedEngine:
-        """This process's engine: for the functions of `dbcore.ledger` and `dbcore.users`, and its `snapshot()`."""
+        """This process's engine: for the functions of `dbcore.ledger`, and its `snapshot()`."""
         return self._here().engine
 
     @property
@@ -340,7 +340,7 @@ class Guard:
         client = connect_redis(settings)
         engine, link = join(settings, client, name_of_this_process(), application_name=name)
         link.start()
-        return _Made(engine, Suspicion(engine), FleetMember(link, KnownBalances(client)))
+        return _Made(engine, Suspicion(engine), FleetMember(link, BalanceCache(client)))
 
     def _leave_parent(self) -> None:
         """In a forked child: threads and locks did not come along, and the sockets are the parent's."""

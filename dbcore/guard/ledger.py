@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from dbcore.errors import UsageError
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT, Profile, UserRef, touch
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
-from dbcore.users import TELEGRAM_ID_LIMIT, Profile, UserRef, touch
 
 M = TypeVar("M")
 

@@ -22,11 +22,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
-from dbcore.attempts import Progress, Transactions
-from dbcore.engine import GuardedEngine
 from dbcore.errors import Unavailable, UsageError
 from dbcore.failures import FailureKind
 from dbcore.guard import effects
+from dbcore.guard.attempts import Progress, Transactions
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.transaction import refuse_inside_work, require_finished, require_plain_function
 from dbcore.last_known import LAST_KNOWN
 
@@ -83,7 +83,7 @@ class Suspicion:
             permit = self._engine.breaker.free_permit
             kind = self._engine.probe(writes=False)
             if kind is not None and permit is not None:
-                self._engine.breaker.failed(permit, kind, definite=True)
+                self._engine.breaker.failed(permit, kind, trips_at_once=True)
         finally:
             self.is_open = False
 

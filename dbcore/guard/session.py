@@ -10,10 +10,9 @@ import psycopg2
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from dbcore import deadline
-from dbcore.attempts import Failed, Progress, Transactions
-from dbcore.engine import GuardedEngine
-from dbcore.guard import effects
+from dbcore.guard import deadline, effects
+from dbcore.guard.attempts import ClassifiedError, Progress, Transactions
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.transaction import refuse_inside_work
 
 
@@ -41,13 +40,13 @@ def session(
             finally:
                 with suppress(SQLAlchemyError):
                     body.close()
-    except Failed as failed:
+    except ClassifiedError as failed:
         kind = engine.judge(permit, failed, progress, attempted, writes=writes)
         engine.give_up(kind, name, failed, maybe_applied=progress.maybe_applied)
     except (DBAPIError, psycopg2.Error) as error:
         engine.refused_as_data(permit, name, error, progress, attempted)
         raise
     except BaseException:
-        engine.breaker.withdrawn(permit)
+        engine.breaker.release(permit)
         raise
     engine.answered(permit, progress, attempted)

@@ -17,8 +17,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Generic, TypeVar
 
-from dbcore.cancellation import Cancellation, Cancelled
-from dbcore.deadline import Deadline, cancellable
+from dbcore.guard.cancellation import Cancellation, Cancelled
+from dbcore.guard.deadline import Deadline, cancellable
 
 T = TypeVar("T")
 

@@ -30,18 +30,18 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from dbcore import outbox
-from dbcore.attempts import Failed, Progress, Transactions, driver_of, failure_of
-from dbcore.connections import CallConnection, transaction_is_the_guards, unless_held
-from dbcore.engine import GuardedEngine
 from dbcore.errors import UsageError
 from dbcore.failures import FailureKind, Phase
 from dbcore.guard import effects
+from dbcore.guard.attempts import ClassifiedError, Progress, Transactions, driver_of, failure_of
 from dbcore.guard.effects import Found, Isolation, Recorded
+from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.ledger import TransactionLedger
+from dbcore.guard.pool import CallConnection, transaction_is_the_guards, unless_held
 from dbcore.guard.refusal import Refuse
+from dbcore.guard.retries import Policies
 from dbcore.outbox import Job
 from dbcore.qualified_names import qualified
-from dbcore.retries import Policies
 
 log = structlog.get_logger(__name__)
 
@@ -338,7 +338,9 @@ class Transact:
         return value
 
     def _require_open_transaction(self, tx: OpenTransaction, call: Transactions) -> None:
-        """Raises Failed or UsageError if the transaction cannot be committed any more, and the work returned anyway."""
+        """Raises ClassifiedError or UsageError if the transaction cannot be committed any more, and the work returned
+        anyway.
+        """
         driver = driver_of(tx.connection)
         status = driver.get_transaction_status()
         if status == TRANSACTION_STATUS_INERROR or not tx.session.is_active:
@@ -362,7 +364,9 @@ class Transact:
                 # A listener of the caller's own, after the fact.
                 log.exception("after_commit_failed", operation=self.name)
             elif isinstance(error, IntegrityError) and _constraint(error) == "effects_pkey":
-                failed = Failed(FailureKind.CONFLICT, Phase.COMMIT, maybe_applied=False, disconnect=False)
+                failed = ClassifiedError(
+                    FailureKind.CONFLICT, Phase.COMMIT, maybe_applied=False, disconnect=False
+                )
                 raise failed from error.orig
             elif isinstance(error, IntegrityError) and _is_about_key(error):
                 raise _ended_by_the_work() from error
@@ -376,7 +380,7 @@ class Transact:
 def _ask(
     connection: Connection, statement: str, parameters: tuple[Any, ...], *, schema: str | None
 ) -> list[Any]:
-    """The rows of a question about keys, by the driver's cursor, which takes half the time. Raises Failed."""
+    """The rows of a question about keys, by the driver's cursor, which takes half the time. Raises ClassifiedError."""
     driver = driver_of(connection)
     try:
         with driver.cursor() as cursor:
@@ -391,7 +395,7 @@ def _ask(
             ) from error
         if error.pgcode == "55P03":
             # Somebody is at work under this key, perhaps a lost attempt of this very call.
-            failed = Failed(FailureKind.CONFLICT, Phase.QUERY, maybe_applied=False, disconnect=False)
+            failed = ClassifiedError(FailureKind.CONFLICT, Phase.QUERY, maybe_applied=False, disconnect=False)
             failed.final = True
             raise failed from error
         known = failure_of(error, Phase.QUERY)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.importing.booking_sql import ACCOUNT_IDS, EXISTING_IDS, LOCK_ACCOUNTS, PLANNER_SETTINGS
 from dbcore.money import MAX_AMOUNT
 from dbcore.qualified_names import qualified

@@ -14,8 +14,8 @@ from typing import Any, Protocol, Self
 from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from dbcore import connections
 from dbcore.database_url import is_postgresql
+from dbcore.guard import pool
 from dbcore.text import one_line
 
 ROWS_AT_ONCE = 1_000
@@ -273,7 +273,7 @@ def _connected(engine: Engine) -> Connection:
 def _engine(url: str) -> Engine:
     if is_postgresql(url):
         try:
-            engine = connections.single(url, application_name="ballast import")
+            engine = pool.single(url, application_name="ballast import")
         except ValueError as error:
             raise SourceError(f"the source's address: {error}") from None
         return engine.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.importing.batches import BATCH_SECONDS_MAX, MOVEMENTS_MAX, PEOPLE_MAX, actor_of, run_batch
 from dbcore.importing.booked_transfers import newest_id, windows
 from dbcore.importing.booking_sql import BOOKED, JUDGED

@@ -6,9 +6,9 @@ import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT, AmountError, ZeroAmount, parse_amount
 from dbcore.text import one_line, storable
-from dbcore.users import TELEGRAM_ID_LIMIT
 
 STATUSES = ("active", "blocked", "banned", "deactivated")
 

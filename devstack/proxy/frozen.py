@@ -11,7 +11,7 @@ from pathlib import Path
 from devstack.embedded import children_of
 
 # The thaw hangs on a pipe of ours, so that it comes also after our death by kill -9: a stopped process ignores
-# its leash, and would stay for good.
+# its parent's death, and would stay for good.
 _GUARD = (
     'pids=; while read -r pid; do pids="$pids $pid"; kill -STOP "$pid"; echo $?; done; '
     'for pid in $pids; do kill -CONT "$pid"; done'

@@ -29,7 +29,7 @@ from devstack.telegram.control_objects import (
     Sent,
 )
 
-DEFAULT_WAIT_SECONDS = 30.0
+DEFAULT_WAIT_SECONDS = 60.0
 # One long poll; longer waits are made of several.
 POLL_SECONDS = 20.0
 

@@ -11,7 +11,7 @@ Event = dict[str, Any]
 SUBSCRIBER_BACKLOG_MAX = 1000
 
 
-class Bell:
+class ChangeNotifier:
     """Wakes everyone who waits for something to have changed."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Live:
     """The stream of events, one bounded queue for each listener."""
 
     def __init__(self) -> None:
-        self.changed = Bell()
+        self.changed = ChangeNotifier()
         self._listeners: set[asyncio.Queue[Event | None]] = set()
 
     def listen(self) -> asyncio.Queue[Event | None]:

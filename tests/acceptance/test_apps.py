@@ -27,9 +27,9 @@ from tests.acceptance.people import (
     resume,
     say,
 )
-from workers import totals
 from workers.app_buttons import AppButtons, PressedJob
 from workers.inbox.inbox import UNKNOWN_KIND_SECONDS
+from workers.status import counters
 
 Hurried = Callable[[Callable[[], bool], str], Awaitable[None]]
 """Until it is done, with the waits between the tries of a job made short."""
@@ -316,7 +316,7 @@ async def test_an_app_s_commands_and_jobs_run_once_and_end_as_they_say(
     await telegram.send_text(ann, "/pack top 2")
     await asyncio.to_thread(
         stack.wait_until,
-        lambda: stack.redis.hget(totals.KEY, "jobs_accepted|corner.pack") == b"1",
+        lambda: stack.redis.hget(counters.KEY, "jobs_accepted|corner.pack") == b"1",
         "Ann's job is on record",
     )
     await telegram.send_text(bob, "/pack top 0")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dbcore.fleet import operate
+from dbcore.breaker import override
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
@@ -93,7 +93,7 @@ async def test_nothing_accepted_before_the_backup_is_lost_and_nothing_is_booked_
     await asyncio.to_thread(
         stack.wait_until, lambda: bool(stack.redis.exists("ballast:relay:held")) or backup.done(), "it copies"
     )
-    await asyncio.to_thread(operate.tell, stack.redis, "auto", "test")
+    await asyncio.to_thread(override.set_override, stack.redis, "auto", "test")
     for card in cards[DONE_BEFORE + WAITING :]:
         await confirm(telegram, card)
     said = await backup

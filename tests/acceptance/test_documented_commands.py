@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 from devstack.ports import free_port
 from devstack.stack import ROOT, Stack
 from tests.acceptance.conftest import MakeStack
@@ -144,6 +144,7 @@ NOT_RUN = {
         ],
         "tests/devstack/test_run.py and test_freeze.py run what they call; test_guides.py runs the rest of these pages",
     ),
+    "make docs": "tests/test_docs.py does it",
     "make lock": "asks the registry; tests/package compares the files with pyproject.toml",
     "git clone <this repository> ballast && cd ballast": "the address is the reader's",
     "cp .env.example .env": "test_settings_table.py takes the example as it stands",
@@ -186,7 +187,7 @@ BY_COMPOSE = ("fleet", "sql", "restored=")
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands_of(text: str) -> list[str]:
@@ -226,7 +227,7 @@ def shell(stack: Stack, command: str, **environment: str) -> subprocess.Popen[st
         **environment,
     }
     return subprocess.Popen(
-        leashed(["bash", "-c", command], parent=os.getpid()),
+        tied_to_parent(["bash", "-c", command], parent=os.getpid()),
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,

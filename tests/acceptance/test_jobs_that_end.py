@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg2
 
-from dbcore.fleet import FleetStore
+from dbcore.breaker import FleetStore
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack

@@ -23,7 +23,7 @@ import pytest
 
 from ballast.messages import Message
 from bot_frontend.texts import TOO_MANY_IN_ALL
-from dbcore.fleet import FleetStore
+from dbcore.breaker import FleetStore
 from devstack.postgres import EmbeddedPostgres
 from devstack.stack import READY_SECONDS_MAX, Stack
 from devstack.telegram.control import TelegramControl
@@ -170,7 +170,7 @@ def outage(stack: Stack, server: EmbeddedPostgres, queueing: Queueing, people: i
         database = stack.get("/health")[1]["database"]
         assert database["state"] == "unavailable"
         assert database["breaker"] in {"open", "half_open"}
-        stack.wait_until(lambda: "valve_closed" in stack.log("main"), "the valve closed")
+        stack.wait_until(lambda: "queues_paused" in stack.log("main"), "the queue pauser closed")
         before, memory = counts(stack), resident_bytes(stack, "main", "light")
         tried_before = len(came)
         for number in range(JOBS):
@@ -297,11 +297,11 @@ def only_these_wait(stack: Stack, queueing: Queueing) -> None:
 def forced(stack: Stack, queueing: Queueing) -> None:
     register_lanes(stack, queueing, 10)
     assert stack.command("dbcore", "breaker", "open").returncode == 0
-    stack.wait_until(lambda: "valve_closed" in stack.log("main"), "the valve closed")
+    stack.wait_until(lambda: "queues_paused" in stack.log("main"), "the queue pauser closed")
     stack.stop("main")
     stack.start("main")  # a worker that is started meanwhile takes nothing either
     stack.wait_until(
-        lambda: stack.log("main").count("valve_closed") == 2, "the new one's is closed from the start"
+        lambda: stack.log("main").count("queues_paused") == 2, "the new one's is closed from the start"
     )
     for person in range(10):
         credit(queueing, f"credit-{person}", person, "")

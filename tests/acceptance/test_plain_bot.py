@@ -6,10 +6,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from dbcore import ledger
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger
+from dbcore.ledger.users import UserRef
 from dbcore.migrate import upgrade
-from dbcore.users import UserRef
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.programs import Program

@@ -162,7 +162,7 @@ async def test_the_page_says_that_all_is_well_with_the_figures_as_they_are(page:
     await expect(page.get_by_test_id("signal-database")).to_contain_text("Answers")
     await expect(page.get_by_test_id("signal-redis")).to_contain_text("Answers")
     await expect(page.get_by_test_id("signal-workers")).to_contain_text("4 processes")
-    await expect(page.get_by_test_id("signal-dead-letters")).to_contain_text("None")
+    await expect(page.get_by_test_id("signal-failed-jobs")).to_contain_text("None")
     await expect(page.get_by_test_id("worker").filter(has_text="light")).to_have_count(1)
     await expect(page.get_by_test_id("inbox-size")).to_have_text("0")
     await expect(page.get_by_test_id("connections-words")).to_contain_text("the budget is 20")
@@ -252,7 +252,7 @@ async def test_a_dead_letter_is_discarded_by_keyboard_alone(page: Page, site: Si
             break
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("confirm-dialog")).to_contain_text("closed without being done")
-    await expect(focused).to_have_text("Leave it as it is")
+    await expect(focused).to_have_text("Go back")
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("confirm-outcome")).to_contain_text("Queued.")
@@ -260,7 +260,7 @@ async def test_a_dead_letter_is_discarded_by_keyboard_alone(page: Page, site: Si
     await expect(focused).to_have_text("Close")
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("confirm-dialog")).to_be_hidden()
-    await expect(focused).to_have_text("Dead letters")
+    await expect(focused).to_have_text("Failed jobs")
     await expect(page.locator("#books")).to_contain_text(f"dead_letter.discard {reference}: done")
     assert site.stack.query("SELECT status FROM failed_operations WHERE reference = %s", reference) == [
         ("discarded",)
@@ -300,7 +300,7 @@ async def test_a_broadcast_is_paused_resumed_and_cancelled_by_its_buttons(page: 
     sent_by_then = sent()
     await press("Resume", "do not get it again", "sending")
     await asyncio.to_thread(site.stack.wait_until, lambda: sent() > sent_by_then, "it goes on")
-    await press("Cancel", "It ends for good", "cancelled")
+    await press("Cancel", "This cannot be undone", "cancelled")
     await expect(row.get_by_role("button")).to_have_count(0)
     assert sent() < CROWD
     assert site.stack.query(
@@ -325,7 +325,7 @@ async def test_what_another_page_forges_is_refused(page: Page, site: Site) -> No
 async def test_a_double_click_holds_all_calls_back_once_and_the_breaker_decides_again(
     page: Page, site: Site
 ) -> None:
-    for button, state in (("Hold all back", "Held open by an operator"), ("Automatic", "Closed")):
+    for button, state in (("Pause database access", "Held open by an operator"), ("Automatic", "Closed")):
         await page.get_by_role("button", name=button).click()
         await page.get_by_test_id("confirm-go").dblclick()
         await expect(page.get_by_test_id("confirm-outcome")).to_contain_text("Done.")
@@ -369,7 +369,7 @@ async def job_is_found_by_its_reference(page: Page, site: Site) -> None:
 async def test_the_page_reads_well(page: Page, scheme: str) -> None:
     await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its words
     await assert_reads_well(page)
-    await page.get_by_role("button", name="Let all through").click()
+    await page.get_by_role("button", name="Ignore the breaker").click()
     await assert_reads_well(page)
 
 
@@ -388,7 +388,7 @@ async def test_the_page_fits_a_phone(page: Page) -> None:
     await page.set_viewport_size(PHONE)
     assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     await expect(page.get_by_test_id("verdict-title")).to_be_in_viewport()
-    await page.get_by_role("button", name="Hold all back").click()
+    await page.get_by_role("button", name="Pause database access").click()
     await expect(page.get_by_test_id("confirm-go")).to_be_in_viewport()
     await page.keyboard.press("Escape")
 

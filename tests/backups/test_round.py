@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from dbcore import ledger
-from dbcore.engine import GuardedEngine
-from dbcore.users import UserRef
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger
+from dbcore.ledger.users import UserRef
 from tests.backups.conftest import BALANCES, Ballast, kept, listed, recipient
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import Sql, statements_on

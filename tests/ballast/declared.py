@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from ballast.builtin.replacing import JOBS
-from bot_frontend.commands import interpret
+from bot_frontend.router import route
 from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS, help_text
 from bot_frontend.updates import Sender, TextMessage
 from dbcore.settings import load_settings
@@ -17,7 +17,7 @@ from workers.jobs import INSTALLED, JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRIT
 
 def kind_of(words: str) -> str:
     reading = TextMessage(5, 1, 1001, True, Sender(1001, "ada", "Ada"), words)
-    intention = interpret(replace(reading, text=words), None, load_settings())
+    intention = route(replace(reading, text=words), None, load_settings())
     assert intention is not None
     return intention.job.kind
 

@@ -13,8 +13,8 @@ from ballast import Amount, App, Ask, Job, UsageError
 from ballast.arguments import ArgumentsRefused
 from ballast.asking import answer_as_json, given_as_json, missing_fields
 from bot_frontend import app_questions
-from bot_frontend.commands import interpret
-from bot_frontend.dialogue import CommandQuestion, Dialogue
+from bot_frontend.conversation import CommandQuestion, Conversation
+from bot_frontend.router import route
 from bot_frontend.updates import Sender, TextMessage
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
@@ -125,15 +125,15 @@ def test_a_photo_is_no_answer_and_is_asked_for_again(
     monkeypatch.setitem(INSTALLED.commands, "gift", shop.commands[0])
     photo = TextMessage(5, 1, 7, True, Sender(7, None, "Gil"), text="")
     asked = dialogue_of(Ask("Which room?", Book), job_id="a", user_id=7, origin=Origin(7, 7)).job
-    for dialogue, said in (
-        (Dialogue(job=asked, asked_by=1), "I expected a text message. Which room? Send /cancel to stop."),
+    for conversation, said in (
+        (Conversation(job=asked, asked_by=1), "I expected a text message. Which room? Send /cancel to stop."),
         (
-            Dialogue(command=CommandQuestion(command="gift", asks="whom", given={}), asked_by=1),
+            Conversation(command=CommandQuestion(command="gift", asks="whom", given={}), asked_by=1),
             "I expected a text message. WHOM, please. Send /cancel to stop.",
         ),
     ):
-        intention = interpret(photo, dialogue, settings)
+        intention = route(photo, conversation, settings)
         assert intention is not None
         assert isinstance(intention.job, DeliverReply)
         assert intention.job.messages[0].text == said
-        assert intention.dialogue == dialogue.model_copy(update={"asked_by": 5})
+        assert intention.conversation == conversation.model_copy(update={"asked_by": 5})

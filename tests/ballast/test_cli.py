@@ -15,7 +15,7 @@ import ballast
 from ballast.cli import database, processes
 from ballast.cli.main import cli
 from ballast.queues import WORKERS
-from dbcore.fleet import operate
+from dbcore.breaker import override
 from devstack import programs
 from devstack.ports import free_port
 from devstack.stack import ROOT
@@ -120,7 +120,7 @@ def test_wrong_usage_says_what_was_expected(line: str, complaint: str) -> None:
 
 
 def test_what_is_written_twice_is_the_same() -> None:
-    assert tuple(operate.WORDS) == database.WORDS
+    assert tuple(override.OVERRIDES) == database.WORDS
 
 
 def test_several_values_may_follow_one_option() -> None:

@@ -29,13 +29,13 @@ def balance(ctx: JobContext) -> Reply:
 
 
 def main() -> None:
-    from bot_frontend.commands import interpret, is_ours
-    from bot_frontend.dialogue import Dialogue
+    from bot_frontend.conversation import Conversation
+    from bot_frontend.router import is_ours, route
     from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
     from bot_frontend.updates import ButtonPress, MembershipChange, Sender, TextMessage
-    from dbcore.history import HistoryEntry, HistoryPage
+    from dbcore.ledger.history import HistoryEntry, HistoryPage
+    from dbcore.ledger.users import UserAccount, UserStatus
     from dbcore.settings import load_settings
-    from dbcore.users import UserAccount, UserStatus
     from workers import texts
     from workers.jobs import CancelTransfers, DeliverReply, Envelope
     from workers.notices import late_notice
@@ -43,18 +43,20 @@ def main() -> None:
 
     settings = load_settings()
 
-    def said(words: str, dialogue: Dialogue | None = None, sender: int = 8) -> tuple[str, Dialogue | None]:
+    def said(
+        words: str, conversation: Conversation | None = None, sender: int = 8
+    ) -> tuple[str, Conversation | None]:
         """Or the kind of the job that the words make; and whether no handler of python-telegram-bot may have them."""
         reading = TextMessage(5, 1, sender, True, Sender(sender, "bob", "Bob"), words)
-        intention = interpret(reading, dialogue, settings)
+        intention = route(reading, conversation, settings)
         assert intention is not None
         job = intention.job
         text = job.messages[0].text if isinstance(job, DeliverReply) else job.kind
-        return f"{text}{' (ours)' if is_ours(reading, settings) else ''}", intention.dialogue
+        return f"{text}{' (ours)' if is_ours(reading, settings) else ''}", intention.conversation
 
     bob = Sender(8, "bob", "Bob")
     press = ButtonPress(6, 1, 8, 9, bob, "callback", button_data.history(8, 1))
-    pressed = interpret(press, None, settings)
+    pressed = route(press, None, settings)
     assert pressed is not None
     assert isinstance(pressed.job, DeliverReply)
     entry = HistoryEntry(5, 1, 5, "credit", "", None, datetime.now(UTC))
@@ -62,8 +64,8 @@ def main() -> None:
     everybody = json.loads(sys.argv[1])
     found = {words: said(words)[0] for words in everybody}
     found |= {f"admin: {words}": said(words, sender=1001)[0] for words in json.loads(sys.argv[2])}
-    asked, dialogue = said("/pay @carol")
-    found |= {"asked": asked, "5": said("5", dialogue)[0], "left": said("/stopthat", dialogue)[0]}
+    asked, conversation = said("/pay @carol")
+    found |= {"asked": asked, "5": said("5", conversation)[0], "left": said("/stopthat", conversation)[0]}
     waiting = Envelope.of(CancelTransfers(telegram_id=8), job_id="1", lane="user:8", origin=Origin(8, 8))
     account = UserAccount(1, 8, "bob", "Bob", UserStatus.ACTIVE, 1, 0, settings.currency, 0, created=True)
     found |= {
@@ -72,7 +74,7 @@ def main() -> None:
         "failed": texts.failed("ABC"),
         "stopped": texts.BROADCASTS_STOPPED,
         "pressed": f"{pressed.job.messages[0].text}{' (ours)' if is_ours(press, settings) else ''}",
-        "blocked": str(interpret(MembershipChange(7, 1, bob, is_blocked=True), None, settings)),
+        "blocked": str(route(MembershipChange(7, 1, bob, is_blocked=True), None, settings)),
         "buttons": str(texts.history_buttons(page, 8, 1)),
     }
     print(json.dumps({"said": found, "menu": dict(COMMANDS), "admins": dict(ADMIN_COMMANDS)}))

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bot_frontend.commands import interpret
-from bot_frontend.dialogue import Dialogue, DraftQuestion
+from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.intake import Intake
-from bot_frontend.intentions import Intention
+from bot_frontend.routed import Routed
+from bot_frontend.router import route
 from bot_frontend.updates import ButtonPress, Entity, Posting, Sender, TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
@@ -50,14 +50,14 @@ def press(data: str, sender: Sender = ADMIN, chat_id: int | None = None) -> Butt
     return ButtonPress(5, 1, chat_id or sender.telegram_id, 3, sender, "q", data)
 
 
-def said(intention: Intention | None) -> str:
+def said(intention: Routed | None) -> str:
     assert intention is not None
     assert isinstance(intention.job, DeliverReply)
     return intention.job.messages[0].text
 
 
-def asking(asks: CardQuestion) -> Dialogue:
-    return Dialogue(draft=DraftQuestion(broadcast_id=7, asks=asks), asked_by=1)
+def asking(asks: CardQuestion) -> Conversation:
+    return Conversation(draft=DraftQuestion(broadcast_id=7, asks=asks), asked_by=1)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def asking(asks: CardQuestion) -> Dialogue:
     ],
 )
 def test_an_admin_draws_up_a_text_or_a_copy(settings: Settings, message: TextMessage, job: object) -> None:
-    intention = interpret(message, None, settings)
+    intention = route(message, None, settings)
     assert intention is not None
     assert intention.job == job
 
@@ -124,7 +124,7 @@ def test_a_text_keeps_its_formatting_and_is_html_only_where_it_has_tags_and_none
     drawn_up: str,
     formatted: tuple[dict[str, Any], ...] | None,
 ) -> None:
-    intention = interpret(replace(text(words), entities=entities), None, settings)
+    intention = route(replace(text(words), entities=entities), None, settings)
     assert intention is not None
     kept = None if formatted is None else tuple(Formatting(**each) for each in formatted)
     assert intention.job == DraftBroadcast(telegram_id=1001, text=drawn_up, entities=kept)
@@ -157,7 +157,7 @@ def test_the_links_below_a_message_are_kept_and_its_other_buttons_are_known_to_b
     reading = read({"update_id": 5, "message": message})
     assert isinstance(reading, TextMessage)
     assert reading.entities == (COMMAND,)
-    intention = interpret(reading, None, settings)
+    intention = route(reading, None, settings)
     assert intention is not None
     assert intention.job == DraftBroadcast(
         telegram_id=1001,
@@ -168,14 +168,14 @@ def test_the_links_below_a_message_are_kept_and_its_other_buttons_are_known_to_b
 
 
 def test_a_broadcast_of_nothing_and_one_in_a_group_are_explained(settings: Settings) -> None:
-    assert "Reply /broadcast" in said(interpret(text("/broadcast"), None, settings))
-    assert "private chat" in said(interpret(text("/broadcast x", is_private=False), None, settings))
+    assert "Reply /broadcast" in said(route(text("/broadcast"), None, settings))
+    assert "private chat" in said(route(text("/broadcast x", is_private=False), None, settings))
 
 
 @pytest.mark.parametrize("words", ["/broadcast hello", "/broadcasts"])
 def test_to_others_broadcasts_do_not_exist(settings: Settings, words: str) -> None:
-    assert "do not know" in said(interpret(text(words, BOB), None, settings))
-    assert "/broadcast" not in said(interpret(text("/help", BOB), None, settings))
+    assert "do not know" in said(route(text(words, BOB), None, settings))
+    assert "/broadcast" not in said(route(text("/help", BOB), None, settings))
 
 
 @pytest.mark.parametrize("data", ["b:7:go:0123abcd", "b:7:pause", "b:7:stop", "b:7:active"])
@@ -183,26 +183,26 @@ def test_to_others_broadcasts_do_not_exist(settings: Settings, words: str) -> No
 def test_a_strangers_press_is_refused(
     settings: Settings, data: str, sender: Sender, chat_id: int | None
 ) -> None:
-    refused = interpret(press(data, sender, chat_id), None, settings)
+    refused = route(press(data, sender, chat_id), None, settings)
     assert "Only admins can do that" in said(refused)
     assert refused is not None
-    assert refused.dialogue is None
+    assert refused.conversation is None
 
 
 def test_an_admins_press_becomes_its_job_and_keeps_the_dialogue(settings: Settings) -> None:
-    intention = interpret(press("b:7:go:0123abcd"), asking(CardQuestion.IDS), settings)
+    intention = route(press("b:7:go:0123abcd"), asking(CardQuestion.IDS), settings)
     assert intention is not None
     assert intention.job == PressBroadcast(
         broadcast_id=7, telegram_id=1001, what=CardButton.GO, shown="0123abcd"
     )
-    assert intention.dialogue == asking(CardQuestion.IDS)
+    assert intention.conversation == asking(CardQuestion.IDS)
 
 
 @pytest.mark.parametrize(
     "data", ["b:0:go", "b:7:", "b:7:nonsense", "b:x:go", "b:7:go:xyz", "b:" + "9" * 30 + ":go"]
 )
 def test_an_unknown_button_of_a_card_says_so(settings: Settings, data: str) -> None:
-    assert "This button no longer works" in said(interpret(press(data), None, settings))
+    assert "This button no longer works" in said(route(press(data), None, settings))
 
 
 @pytest.mark.parametrize(
@@ -217,29 +217,29 @@ def test_an_unknown_button_of_a_card_says_so(settings: Settings, data: str) -> N
 def test_what_a_card_asks_is_answered_in_words(
     settings: Settings, asks: CardQuestion, words: str, change: dict[str, Any]
 ) -> None:
-    asked = interpret(press(f"b:7:{asks}"), None, settings)
+    asked = route(press(f"b:7:{asks}"), None, settings)
     assert "/cancel" in said(asked)
     assert asked is not None
-    assert asked.dialogue is not None
-    intention = interpret(text(words), asked.dialogue, settings)
+    assert asked.conversation is not None
+    intention = route(text(words), asked.conversation, settings)
     assert intention is not None
     assert intention.job == ChangeDraft(broadcast_id=7, telegram_id=1001, **change)
-    assert intention.dialogue is None
+    assert intention.conversation is None
 
 
 def test_ids_may_come_in_several_messages_and_anything_else_ends_them(settings: Settings) -> None:
-    dialogue: Dialogue | None = asking(CardQuestion.IDS)
+    conversation: Conversation | None = asking(CardQuestion.IDS)
     for words, ids in (("1 2,3\n4", (1, 2, 3, 4)), ("5", (5,))):
-        intention = interpret(text(words), dialogue, settings)
+        intention = route(text(words), conversation, settings)
         assert intention is not None
         assert intention.job == ChangeDraft(
             broadcast_id=7, telegram_id=1001, segment=Segment(telegram_ids=ids)
         )
-        dialogue = intention.dialogue
-    ended = interpret(text("thanks"), dialogue, settings)
+        conversation = intention.conversation
+    ended = route(text("thanks"), conversation, settings)
     assert "number" not in said(ended)
     assert ended is not None
-    assert ended.dialogue is None
+    assert ended.conversation is None
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_ids_may_come_in_several_messages_and_anything_else_ends_them(settings: 
     ],
 )
 def test_a_time_is_read_by_the_clocks_of_its_place(settings: Settings, words: str, moment: str) -> None:
-    intention = interpret(text(words), asking(CardQuestion.TIME), settings)
+    intention = route(text(words), asking(CardQuestion.TIME), settings)
     assert intention is not None
     assert isinstance(intention.job, ChangeDraft)
     assert intention.job.scheduled_for is not None
@@ -259,14 +259,14 @@ def test_a_time_is_read_by_the_clocks_of_its_place(settings: Settings, words: st
 
 
 def test_a_time_that_is_past_by_a_minute_is_still_taken(settings: Settings) -> None:
-    on_time = interpret(text("1969-12-31 23:59"), asking(CardQuestion.TIME), settings)
+    on_time = route(text("1969-12-31 23:59"), asking(CardQuestion.TIME), settings)
     assert on_time is not None
-    late = interpret(text("1969-12-31 23:58"), asking(CardQuestion.TIME), settings)
+    late = route(text("1969-12-31 23:58"), asking(CardQuestion.TIME), settings)
     assert "a time to come, and it is 1970-01-01 00:00 UTC" in said(late)
 
 
 def test_quiet_hours_are_read_with_their_zone(settings: Settings) -> None:
-    intention = interpret(text("22:00-8:00 Europe/Berlin"), asking(CardQuestion.QUIET), settings)
+    intention = route(text("22:00-8:00 Europe/Berlin"), asking(CardQuestion.QUIET), settings)
     assert intention is not None
     assert isinstance(intention.job, ChangeDraft)
     assert intention.job.quiet_hours is not None
@@ -299,18 +299,18 @@ def test_quiet_hours_are_read_with_their_zone(settings: Settings) -> None:
 def test_a_wrong_answer_is_corrected_and_asked_again_with_its_question(
     settings: Settings, asks: CardQuestion, words: str
 ) -> None:
-    again = interpret(text(words), asking(asks), settings)
+    again = route(text(words), asking(asks), settings)
     assert "/cancel" in said(again)
     assert again is not None
-    assert again.dialogue is not None
-    assert again.dialogue.draft == DraftQuestion(broadcast_id=7, asks=asks)
+    assert again.conversation is not None
+    assert again.conversation.draft == DraftQuestion(broadcast_id=7, asks=asks)
 
 
 def test_who_is_no_admin_any_more_answers_nothing(settings: Settings) -> None:
-    refused = interpret(text("30", BOB), asking(CardQuestion.ACTIVE), settings)
+    refused = route(text("30", BOB), asking(CardQuestion.ACTIVE), settings)
     assert "Only admins can do that" in said(refused)
     assert refused is not None
-    assert refused.dialogue is None
+    assert refused.conversation is None
 
 
 def test_the_pieces_of_an_admins_album_are_noted_and_not_answered(

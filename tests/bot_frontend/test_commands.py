@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bot_frontend.commands import interpret
-from bot_frontend.dialogue import CommandQuestion, Dialogue, DraftQuestion
-from bot_frontend.intentions import Intention
+from bot_frontend.conversation import CommandQuestion, Conversation, DraftQuestion
+from bot_frontend.routed import Routed
+from bot_frontend.router import route
 from bot_frontend.updates import ButtonPress, Sender, TextMessage
-from dbcore.pending_transfers import TOKEN_BYTES
+from dbcore.ledger.pending_transfers import TOKEN_BYTES
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from workers.jobs import (
@@ -46,7 +46,7 @@ def press(data: str, sender: Sender = BOB) -> ButtonPress:
     return ButtonPress(5, 1, 8, 3, sender, "q", data)
 
 
-def said(intention: Intention | None) -> str:
+def said(intention: Routed | None) -> str:
     assert intention is not None
     assert isinstance(intention.job, DeliverReply)
     return intention.job.messages[0].text
@@ -66,7 +66,7 @@ def said(intention: Intention | None) -> str:
 def test_a_command_becomes_its_job_on_behalf_of_the_sender(
     settings: Settings, command: str, job_type: type[Any]
 ) -> None:
-    intention = interpret(text(command), None, settings)
+    intention = route(text(command), None, settings)
     assert intention is not None
     assert isinstance(intention.job, job_type)
     assert (intention.job.telegram_id, intention.job.username, intention.job.first_name) == (8, "bob", "Bob")
@@ -76,14 +76,14 @@ def test_a_command_becomes_its_job_on_behalf_of_the_sender(
 def test_stop_and_resume_choose_whether_broadcasts_come(
     settings: Settings, command: str, wanted: bool
 ) -> None:
-    intention = interpret(text(command), None, settings)
+    intention = route(text(command), None, settings)
     assert intention is not None
     assert intention.job == ChooseBroadcasts(telegram_id=8, username="bob", first_name="Bob", wanted=wanted)
-    assert "Stop receiving broadcasts" in said(interpret(text("/help"), None, settings))
+    assert "Stop receiving broadcasts" in said(route(text("/help"), None, settings))
 
 
 def test_send_with_everything_asks_nothing(settings: Settings) -> None:
-    intention = interpret(text("/send  @carol   5,50  for  lunch "), None, settings)
+    intention = route(text("/send  @carol   5,50  for  lunch "), None, settings)
     assert intention is not None
     assert isinstance(intention.job, CreateTransfer)
     assert (intention.job.recipient, intention.job.amount, intention.job.memo) == (
@@ -91,101 +91,101 @@ def test_send_with_everything_asks_nothing(settings: Settings) -> None:
         550,
         "for lunch",
     )
-    assert intention.dialogue is None
+    assert intention.conversation is None
 
 
 def test_send_asks_for_what_is_missing_one_by_one(settings: Settings) -> None:
-    first = interpret(text("/send", update_id=1), None, settings)
+    first = route(text("/send", update_id=1), None, settings)
     assert "Who do you want" in said(first)
     assert first is not None
-    second = interpret(text("@carol", update_id=2), first.dialogue, settings)
+    second = route(text("@carol", update_id=2), first.conversation, settings)
     assert "How much" in said(second)
     assert second is not None
-    third = interpret(text("7 coffee", update_id=3), second.dialogue, settings)
+    third = route(text("7 coffee", update_id=3), second.conversation, settings)
     assert third is not None
     assert isinstance(third.job, CreateTransfer)
     assert (third.job.recipient, third.job.amount, third.job.memo) == ("@carol", 700, "coffee")
-    assert third.dialogue is None
+    assert third.conversation is None
 
 
 def test_send_with_a_recipient_asks_only_for_the_amount(settings: Settings) -> None:
-    assert "How much" in said(interpret(text("/send 12345"), None, settings))
+    assert "How much" in said(route(text("/send 12345"), None, settings))
 
 
 def test_a_wrong_answer_is_corrected_and_asked_again(settings: Settings) -> None:
-    asked = Dialogue(recipient="@carol", asked_by=1)
-    again = interpret(text("a lot", update_id=2), asked, settings)
+    asked = Conversation(recipient="@carol", asked_by=1)
+    again = route(text("a lot", update_id=2), asked, settings)
     assert "How much" in said(again)
     assert again is not None
-    assert again.dialogue == Dialogue(recipient="@carol", asked_by=2)
+    assert again.conversation == Conversation(recipient="@carol", asked_by=2)
 
 
 def test_cancel_leaves_the_dialogue(settings: Settings) -> None:
-    left = interpret(text("/cancel"), Dialogue(asked_by=1), settings)
+    left = route(text("/cancel"), Conversation(asked_by=1), settings)
     assert said(left) == "Cancelled. No money was sent."
     assert left is not None
-    assert left.dialogue is None
+    assert left.conversation is None
 
 
 def test_cancel_of_a_question_that_is_not_of_send_says_nothing_of_money(settings: Settings) -> None:
     draft = DraftQuestion(broadcast_id=1, asks=CardQuestion.LANGUAGE)
     command = CommandQuestion(command="book", asks="room", given={})
-    for asked in (Dialogue(asked_by=1, draft=draft), Dialogue(asked_by=1, command=command)):
-        assert said(interpret(text("/cancel", ADMIN), asked, settings)) == "Cancelled."
+    for asked in (Conversation(asked_by=1, draft=draft), Conversation(asked_by=1, command=command)):
+        assert said(route(text("/cancel", ADMIN), asked, settings)) == "Cancelled."
 
 
 def test_cancel_outside_a_dialogue_cancels_what_waits_for_confirm(settings: Settings) -> None:
-    intention = interpret(text("/cancel"), None, settings)
+    intention = route(text("/cancel"), None, settings)
     assert intention is not None
     assert intention.job == CancelTransfers(telegram_id=8, username="bob", first_name="Bob")
 
 
 @pytest.mark.parametrize("command", ["/balance", "/history", "/help", "/blance"])
 def test_who_looks_something_up_in_a_dialogue_is_still_asked(settings: Settings, command: str) -> None:
-    asked = Dialogue(recipient="@carol", asked_by=1)
-    intention = interpret(text(command), asked, settings)
+    asked = Conversation(recipient="@carol", asked_by=1)
+    intention = route(text(command), asked, settings)
     assert intention is not None
-    assert intention.dialogue == asked
+    assert intention.conversation == asked
 
 
 @pytest.mark.parametrize("command", ["/start", "/cancel", "/send @carol 5"])
 def test_who_begins_anew_or_cancels_is_asked_no_more(settings: Settings, command: str) -> None:
-    intention = interpret(text(command), Dialogue(recipient="@carol", asked_by=1), settings)
+    intention = route(text(command), Conversation(recipient="@carol", asked_by=1), settings)
     assert intention is not None
-    assert intention.dialogue is None
+    assert intention.conversation is None
 
 
 @pytest.mark.parametrize(
     "amount", ["0", "-1", "1e9", "NaN", "5.555", "99999999999999999", "five", "", "+5", "1.000,50"]
 )
 def test_each_wrong_amount_gets_a_sentence_and_moves_nothing(settings: Settings, amount: str) -> None:
-    assert len(said(interpret(text(f"/send @carol {amount}"), None, settings))) > 20
+    assert len(said(route(text(f"/send @carol {amount}"), None, settings))) > 20
 
 
 def test_admins_credit_and_debit(settings: Settings) -> None:
-    credit = interpret(text("/credit @carol 5 gift", ADMIN), None, settings)
+    credit = route(text("/credit @carol 5 gift", ADMIN), None, settings)
     assert credit is not None
     assert credit.job == AskAdjustment(username="carol", amount=500, reason="gift", admin_id=1001)
-    debit = interpret(text("/debit 12345 0.5", ADMIN), None, settings)
+    debit = route(text("/debit 12345 0.5", ADMIN), None, settings)
     assert debit is not None
     assert debit.job == AskAdjustment(telegram_id=12345, amount=-50, admin_id=1001)
 
 
 def test_only_admins_decide_adjustments(settings: Settings) -> None:
     for data, confirm in (("ac:abc-123", True), ("ax:abc-123", False)):
-        pressed = interpret(press(data, ADMIN), None, settings)
+        pressed = route(press(data, ADMIN), None, settings)
         assert pressed is not None
         assert isinstance(pressed.job, DecideAdjustment)
         assert (pressed.job.token, pressed.job.confirm, pressed.job.telegram_id) == ("abc-123", confirm, 1001)
-        assert "Only admins can do that" in said(interpret(press(data), None, settings))
+        assert "Only admins can do that" in said(route(press(data), None, settings))
 
 
 def test_a_reason_and_a_memo_are_taken_as_one_line(settings: Settings) -> None:
-    credit = interpret(text("/credit @carol 5 x\nfor\u202e you", ADMIN), None, settings)
+    credit = route(text("/credit @carol 5 x\nfor\u202e you", ADMIN), None, settings)
     assert credit is not None
     assert isinstance(credit.job, AskAdjustment)
     assert credit.job.reason == "x for you"
-    send = interpret(text("/send @carol 5 x\nYour balance is 9"), None, settings)
+    send = route(text("/send @carol 5 x\nYour balance is 9"), None, settings)
     assert send is not None
     assert isinstance(send.job, CreateTransfer)
     assert send.job.memo == "x Your balance is 9"
@@ -193,26 +193,26 @@ def test_a_reason_and_a_memo_are_taken_as_one_line(settings: Settings) -> None:
 
 @pytest.mark.parametrize("command", ["/credit @bob 1000000", "/debit @carol 5"])
 def test_to_others_the_admin_commands_do_not_exist(settings: Settings, command: str) -> None:
-    assert "do not know" in said(interpret(text(command), None, settings))
-    assert "/credit" not in said(interpret(text("/help"), None, settings))
-    assert "/credit" in said(interpret(text("/help", ADMIN), None, settings))
+    assert "do not know" in said(route(text(command), None, settings))
+    assert "/credit" not in said(route(text("/help"), None, settings))
+    assert "/credit" in said(route(text("/help", ADMIN), None, settings))
 
 
 @pytest.mark.parametrize("command", ["/credit", "/credit @bob", "/debit @bob x"])
 def test_an_incomplete_admin_command_is_explained(settings: Settings, command: str) -> None:
-    assert "Write it like this" in said(interpret(text(command, ADMIN), None, settings))
+    assert "Write it like this" in said(route(text(command, ADMIN), None, settings))
 
 
 def test_buttons_become_jobs_of_whoever_pressed(settings: Settings) -> None:
-    confirm = interpret(press(f"c:{TOKEN}-8"), None, settings)
+    confirm = route(press(f"c:{TOKEN}-8"), None, settings)
     assert confirm is not None
     assert isinstance(confirm.job, DecideTransfer)
     assert (confirm.job.token, confirm.job.confirm, confirm.job.telegram_id) == (TOKEN, True, 8)
-    cancel = interpret(press("x:abc-123"), None, settings)
+    cancel = route(press("x:abc-123"), None, settings)
     assert cancel is not None
     assert isinstance(cancel.job, DecideTransfer)
     assert not cancel.job.confirm
-    page = interpret(press("h:8:16"), None, settings)
+    page = route(press("h:8:16"), None, settings)
     assert page is not None
     assert isinstance(page.job, ShowHistory)
     assert (page.job.owner_telegram_id, page.job.upto_version, page.job.telegram_id) == (8, 16, 8)
@@ -234,24 +234,24 @@ def test_a_new_card_is_known_to_the_frontend_of_the_release_before() -> None:
 def test_a_card_of_the_release_before_goes_to_a_worker_whoever_presses_it(
     settings: Settings, data: str
 ) -> None:
-    intention = interpret(press(data, ADMIN), None, settings)
+    intention = route(press(data, ADMIN), None, settings)
     assert intention is not None
     assert isinstance(intention.job, DecideTransfer | DecideAdjustment)
 
 
 def test_an_admins_card_is_for_that_admin_alone(settings: Settings) -> None:
     for data, owner in ((f"ac:{TOKEN}", 1001), (f"ax:{TOKEN}", 1001)):
-        own = interpret(press(f"{data}-{owner}", ADMIN), None, settings)
+        own = route(press(f"{data}-{owner}", ADMIN), None, settings)
         assert own is not None
         assert isinstance(own.job, DecideAdjustment)
-        assert "another admin" in said(interpret(press(f"{data}-1002", ADMIN), None, settings))
+        assert "another admin" in said(route(press(f"{data}-1002", ADMIN), None, settings))
 
 
 @pytest.mark.parametrize("data", ["z:1", "h:9:16", "b:1:go", "b:1:time", f"c:{TOKEN}-9", f"ac:{TOKEN}-8"])
 def test_a_foreign_or_unknown_button_is_answered_to_its_presser_and_sends_nothing(
     settings: Settings, data: str
 ) -> None:
-    intention = interpret(press(data), None, settings)
+    intention = route(press(data), None, settings)
     assert intention is not None
     assert isinstance(intention.job, DeliverReply)
     assert [(message.toast, message.matters) for message in intention.job.messages] == [("q", False)]
@@ -261,23 +261,23 @@ def test_a_foreign_or_unknown_button_is_answered_to_its_presser_and_sends_nothin
     "data", ["", "c:", "c:" + "a" * 61, "c:abc:", "c:abc:8", "h:9:0", "h:9:-1", "z:1", "c:a b"]
 )
 def test_an_unknown_button_says_so(settings: Settings, data: str) -> None:
-    assert "This button no longer works" in said(interpret(press(data), None, settings))
+    assert "This button no longer works" in said(route(press(data), None, settings))
 
 
 def test_a_press_does_not_end_the_dialogue(settings: Settings) -> None:
-    asked = Dialogue(recipient="@carol", asked_by=1)
-    intention = interpret(press("c:abc"), asked, settings)
+    asked = Conversation(recipient="@carol", asked_by=1)
+    intention = route(press("c:abc"), asked, settings)
     assert intention is not None
-    assert intention.dialogue == asked
+    assert intention.conversation == asked
 
 
 def test_a_question_of_an_app_that_is_gone_is_no_question_of_the_built_in_command_it_replaced(
     settings: Settings,
 ) -> None:
-    asked = Dialogue(command=CommandQuestion(command="send", asks="amount", given={}), asked_by=1)
-    assert "commands" in said(interpret(text("5"), asked, settings))
+    asked = Conversation(command=CommandQuestion(command="send", asks="amount", given={}), asked_by=1)
+    assert "commands" in said(route(text("5"), asked, settings))
 
 
 def test_small_talk_is_answered_in_private_alone(settings: Settings) -> None:
-    assert "commands" in said(interpret(text("hello"), None, settings))
-    assert interpret(text("hello", is_private=False), None, settings) is None
+    assert "commands" in said(route(text("hello"), None, settings))
+    assert route(text("hello", is_private=False), None, settings) is None

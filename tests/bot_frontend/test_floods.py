@@ -12,10 +12,10 @@ from telegram import Bot
 
 from bot_frontend.callbacks import CallbackAnswers, PressReply
 from bot_frontend.checkouts import Checkouts
+from bot_frontend.intake_health import Receiver
 from bot_frontend.polling import Poller
-from bot_frontend.reception import Receiver
-from bot_frontend.registered import Registered
 from bot_frontend.registration import Identity, register
+from bot_frontend.registration_record import RegistrationRecord
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
@@ -23,9 +23,9 @@ from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.telegram.bot import make_bot
-from workers.telegram.courier import withdraw
-from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses, answer_press
+from workers.telegram.rate_limiter import RateLimiter
+from workers.telegram.reply_sender import withdraw
 
 TOKEN = "123456:LOCAL"
 BOT_ID = "123456"
@@ -74,33 +74,35 @@ def registering(
     bot: Bot, settings: Settings, queueing: Queueing, identity: Identity | None = None
 ) -> asyncio.Task[None]:
     """What a frontend does at its start."""
-    pacer, registered = Pacer(queueing.client), Registered(queueing.client, BOT_ID)
+    rate_limiter, registered = RateLimiter(queueing.client), RegistrationRecord(queueing.client, BOT_ID)
     receiver = Receiver("polling" if settings.telegram_webhook_url is None else "webhook")
-    return asyncio.create_task(register(bot, settings, identity or Identity(), receiver, pacer, registered))
+    return asyncio.create_task(
+        register(bot, settings, identity or Identity(), receiver, rate_limiter, registered)
+    )
 
 
 def assert_answers_go_on(queueing: Queueing) -> None:
-    pacer = Pacer(queueing.client)
-    assert pacer.interactive(8) == 0.0
-    assert pacer.bulk([9], paid=False).granted == (9,)
+    rate_limiter = RateLimiter(queueing.client)
+    assert rate_limiter.interactive(8) == 0.0
+    assert rate_limiter.bulk([9], paid=False).granted == (9,)
 
 
 async def test_a_429_for_a_button_or_a_withdrawal_holds_up_that_alone(
     telegram: TelegramControl, bot: Bot, queueing: Queueing
 ) -> None:
-    pacer = Pacer(queueing.client)
+    rate_limiter = RateLimiter(queueing.client)
     await telegram.add_fault("flood", methods=["answerCallbackQuery", "deleteMessage"], retry_after=490)
-    CallbackAnswers(bot, pacer, Presses(queueing.client)).answer(PressReply("1"))
-    await until(lambda: pacer.method_wait("answerCallbackQuery") > 0)
-    await withdraw(bot, pacer, 8, 1)
-    assert pacer.method_wait("deleteMessage:8") > 480
+    CallbackAnswers(bot, rate_limiter, Presses(queueing.client)).answer(PressReply("1"))
+    await until(lambda: rate_limiter.method_wait("answerCallbackQuery") > 0)
+    await withdraw(bot, rate_limiter, 8, 1)
+    assert rate_limiter.method_wait("deleteMessage:8") > 480
     assert_answers_go_on(queueing)
     # Neither is asked again before its time; of another chat a message is.
-    assert not await answer_press(bot, Presses(queueing.client), Pacer(queueing.client), "2")
-    await withdraw(bot, pacer, 8, 1)
+    assert not await answer_press(bot, Presses(queueing.client), RateLimiter(queueing.client), "2")
+    await withdraw(bot, rate_limiter, 8, 1)
     assert await asked(telegram, "answerCallbackQuery") == 1
     assert await asked(telegram, "deleteMessage") == 1
-    await withdraw(bot, pacer, 9, 1)
+    await withdraw(bot, rate_limiter, 9, 1)
     assert await asked(telegram, "deleteMessage") == 2
 
 
@@ -110,8 +112,8 @@ async def test_a_menu_that_telegram_refuses_holds_up_no_answer_and_is_not_asked_
     await telegram.add_fault("flood", methods=["setMyCommands"], retry_after=490)
     identity = Identity()
     start = registering(bot, settings, queueing, identity)
-    pacer = Pacer(queueing.client)
-    await until(lambda: pacer.method_wait("setMyCommands") > 0 and identity.username is not None)
+    rate_limiter = RateLimiter(queueing.client)
+    await until(lambda: rate_limiter.method_wait("setMyCommands") > 0 and identity.username is not None)
     start.cancel()
     assert_answers_go_on(queueing)
     again = registering(bot, settings, queueing, identity := Identity())
@@ -151,16 +153,16 @@ async def test_a_poller_removes_a_webhook_only_where_there_is_one_and_goes_on_wi
     telegram: TelegramControl, bot: Bot, queueing: Queueing
 ) -> None:
 
-    receiver, pacer = Receiver("polling"), Pacer(queueing.client)
-    callbacks = CallbackAnswers(bot, pacer, Presses(queueing.client))
-    poller = Poller(bot, None, callbacks, receiver, pacer, Checkouts(bot))  # type: ignore[arg-type]  # takes no update
+    receiver, rate_limiter = Receiver("polling"), RateLimiter(queueing.client)
+    callbacks = CallbackAnswers(bot, rate_limiter, Presses(queueing.client))
+    poller = Poller(bot, None, callbacks, receiver, rate_limiter, Checkouts(bot))  # type: ignore[arg-type]  # takes no update
     polling = asyncio.create_task(poller.run())
     try:
         await until(lambda: bool(receiver.now().ok))
         assert await asked(telegram, "deleteWebhook") == 0
         await telegram.add_fault("flood", methods=["deleteWebhook"], retry_after=490, count=1)
         await bot.set_webhook(f"http://127.0.0.1:{free_port()}/telegram")
-        await until(lambda: pacer.method_wait("deleteWebhook") > 0)
+        await until(lambda: rate_limiter.method_wait("deleteWebhook") > 0)
         assert_answers_go_on(queueing)
         queueing.client.delete("ballast:pace:method:deleteWebhook")
         await until(lambda: bool(receiver.now().ok))

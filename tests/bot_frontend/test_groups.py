@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot_frontend.commands import interpret
-from bot_frontend.dialogue import Dialogue
-from bot_frontend.intentions import Intention
+from bot_frontend.conversation import Conversation
+from bot_frontend.routed import Routed
+from bot_frontend.router import route
 from bot_frontend.updates import ButtonPress, TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
@@ -44,7 +44,7 @@ def reply_to(message_id: int, author_id: int = BOT) -> dict[str, Any]:
     return {"message_id": message_id, "from": {"id": author_id, "is_bot": True, "first_name": "Ballast"}}
 
 
-def said(intention: Intention | None) -> DeliverReply:
+def said(intention: Routed | None) -> DeliverReply:
     assert intention is not None
     assert isinstance(intention.job, DeliverReply)
     return intention.job
@@ -52,32 +52,32 @@ def said(intention: Intention | None) -> DeliverReply:
 
 @pytest.mark.parametrize("text", ["/ban 10m", "/warn", "hello", "@bot hello"])
 def test_a_command_of_another_bot_and_small_talk_get_silence(settings: Settings, text: str) -> None:
-    assert interpret(written(text), None, settings) is None
+    assert route(written(text), None, settings) is None
 
 
 def test_an_unknown_command_by_our_name_is_answered(settings: Settings) -> None:
-    (answer,) = said(interpret(written("/ban@ballast_bot"), None, settings)).messages
+    (answer,) = said(route(written("/ban@ballast_bot"), None, settings)).messages
     assert (answer.chat_id, answer.quotes, answer.thread_id) == (GROUP, 50, TOPIC)
 
 
 @pytest.mark.parametrize("text", ["/help", "/credit", "/credit @bob x", "/broadcast News!"])
 def test_what_is_for_the_asker_alone_goes_to_the_private_chat(settings: Settings, text: str) -> None:
-    answer, line = said(interpret(written(text), None, settings)).messages
+    answer, line = said(route(written(text), None, settings)).messages
     assert (answer.chat_id, answer.quotes, answer.thread_id) == (8, None, None)
     assert (line.chat_id, line.quotes, line.thread_id) == (GROUP, 50, TOPIC)
     assert line.opens is not None
 
 
 def test_a_question_is_shown_to_its_asker_as_one_to_be_replied_to(settings: Settings) -> None:
-    asked = interpret(written("/send"), None, settings)
+    asked = route(written("/send"), None, settings)
     (question,) = said(asked).messages
     assert (question.chat_id, question.quotes, question.thread_id, question.asks) == (GROUP, 50, TOPIC, True)
     assert asked is not None
-    answered = interpret(written("@carol", message_id=52, replied_to=reply_to(51)), asked.dialogue, settings)
+    answered = route(written("@carol", message_id=52, replied_to=reply_to(51)), asked.conversation, settings)
     (question,) = said(answered).messages
     assert (question.quotes, question.asks) == (52, True)
     assert answered is not None
-    done = interpret(written("5 tea", message_id=54, replied_to=reply_to(53)), answered.dialogue, settings)
+    done = route(written("5 tea", message_id=54, replied_to=reply_to(53)), answered.conversation, settings)
     assert done is not None
     assert isinstance(done.job, CreateTransfer)
 
@@ -90,8 +90,8 @@ def test_a_question_is_shown_to_its_asker_as_one_to_be_replied_to(settings: Sett
 def test_small_talk_is_never_taken_for_an_answer(
     settings: Settings, replied_to: dict[str, Any] | None
 ) -> None:
-    asked = Dialogue(asked_by=1, command_id=50)
-    assert interpret(written("lunch anyone?", message_id=52, replied_to=replied_to), asked, settings) is None
+    asked = Conversation(asked_by=1, command_id=50)
+    assert route(written("lunch anyone?", message_id=52, replied_to=replied_to), asked, settings) is None
 
 
 def test_the_topic_is_answered_and_general_is_not_named(settings: Settings) -> None:
@@ -121,12 +121,12 @@ def private(text: str) -> TextMessage:
 
 
 def test_in_private_nothing_is_quoted_and_nothing_is_told_twice(settings: Settings) -> None:
-    (answer,) = said(interpret(private("/help"), None, settings)).messages
+    (answer,) = said(route(private("/help"), None, settings)).messages
     assert (answer.chat_id, answer.quotes, answer.opens) == (8, None, None)
 
 
 def test_the_link_to_the_private_chat_asks_for_what_was_asked(settings: Settings) -> None:
-    intention = interpret(private("/start balance"), None, settings)
+    intention = route(private("/start balance"), None, settings)
     assert intention is not None
     assert isinstance(intention.job, ShowBalance)
 

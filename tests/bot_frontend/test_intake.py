@@ -8,7 +8,7 @@ import pytest
 
 from bot_frontend import texts
 from bot_frontend.intake import Intake, IntakeFull
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.redis_condition import RedisCondition, RedisTrouble
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, take
@@ -123,7 +123,7 @@ def test_half_a_character_in_a_name_keeps_nobody_from_their_balance(
 def test_a_dialogue_goes_on_from_update_to_update(intake: Intake, queueing: Queueing) -> None:
     take(intake, written("/send", 1))
     take(intake, written("@carol", 2))
-    take(intake, written("@carol", 2))  # came again: the dialogue has not moved twice
+    take(intake, written("@carol", 2))  # came again: the conversation has not moved twice
     take(intake, written("5 tea", 3))
     for job_id in (f"123456-1-{DATE}", f"123456-2-{DATE}"):
         queueing.inbox.finish(job_id)
@@ -158,7 +158,7 @@ def test_with_the_database_away_a_known_balance_is_told_with_its_time_and_nothin
 ) -> None:
     take(intake, written("/balance", 1))
     queueing.inbox.finish(
-        f"123456-1-{DATE}", [SeenBalance(8, "CREDIT", 1450, version=3)], seen_at_ms=1_700_000_000_000
+        f"123456-1-{DATE}", [BalanceSnapshot(8, "CREDIT", 1450, version=3)], seen_at_ms=1_700_000_000_000
     )
     weather.away = True
     take(intake, written("/balance", 2))

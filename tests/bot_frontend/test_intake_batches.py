@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from bot_frontend import texts
 from bot_frontend.callbacks import PressReply
-from bot_frontend.commands import interpret
 from bot_frontend.intake import Intake, IntakeFull
+from bot_frontend.router import route
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.bot_frontend.test_intake import DATE, written
-from tests.chaos.thief import answer_thief
+from tests.chaos.lossy_relay import lossy_relay
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers.broadcasts.albums import Albums
@@ -130,7 +130,7 @@ def test_a_few_commands_cost_no_look_at_dialogues_and_a_wrong_guess_is_decided_a
         "user:8": [job_id_of(1), job_id_of(3)],
         "user:9": [job_id_of(2), job_id_of(4)],
     }
-    assert queueing.inbox.dialogues(["ballast:dialogue:8:8"])["ballast:dialogue:8:8"] is not None
+    assert queueing.inbox.dialogues(["ballast:conversation:8:8"])["ballast:conversation:8:8"] is not None
 
 
 def test_a_bad_update_in_the_middle_hurts_itself_alone(intake: Intake, queueing: Queueing) -> None:
@@ -149,7 +149,7 @@ def test_an_update_that_trips_a_defect_is_kept_for_an_operator_and_the_others_ar
     def with_a_defect(reading: Any, *arguments: Any) -> Any:
         if reading.update_id == position:
             raise ValueError("a defect")
-        return interpret(reading, *arguments)
+        return route(reading, *arguments)
 
     monkeypatch.setattr("bot_frontend.intake.interpret", with_a_defect)
     taken = intake.take_many([pressed(number, 100 + number) for number in range(13)])
@@ -174,7 +174,7 @@ def test_the_steps_of_a_conversation_may_come_at_once(intake: Intake, queueing: 
         500,
     )
     assert envelope_of(queueing, job_id_of(4)).kind == "replies.deliver"  # nothing was asked any more
-    assert queueing.inbox.dialogues(["ballast:dialogue:9:9"])["ballast:dialogue:9:9"] is not None
+    assert queueing.inbox.dialogues(["ballast:conversation:9:9"])["ballast:conversation:9:9"] is not None
 
 
 def test_a_conversation_that_went_on_meanwhile_is_decided_again_in_the_order_of_the_batch(
@@ -206,7 +206,7 @@ def test_a_conversation_others_never_let_go_on_is_taken_without_it_after_some_tr
     numbers = iter(range(100, 200))
 
     def moved() -> bool:
-        queueing.client.set("ballast:dialogue:8:8", f'{{"asked_by": {next(numbers)}}}')
+        queueing.client.set("ballast:conversation:8:8", f'{{"asked_by": {next(numbers)}}}')
         return False
 
     make_intake(queueing, moved).take_many([written("/send", 1), written("/balance", 2, 9)])
@@ -260,7 +260,7 @@ def test_with_redis_away_none_of_them_is_acknowledged(
 @pytest.fixture
 def robbed(queueing: Queueing, redis_server: EmbeddedRedis) -> Iterator[tuple[Queueing, Any]]:
     """The same Redis behind a relay that swallows an answer once it is armed."""
-    with answer_thief(redis_server.port) as (port, armed):
+    with lossy_relay(redis_server.port) as (port, armed):
         address = urlsplit(queueing.redis_url)
         behind = address._replace(netloc=f"{redis_server.login}@127.0.0.1:{port}").geturl()
         with queueing_at(behind) as behind_thief:

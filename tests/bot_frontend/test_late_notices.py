@@ -27,7 +27,7 @@ from workers.jobs import (
 )
 from workers.origins import Origin
 from workers.telegram.bot import make_bot
-from workers.telegram.pacer import Pacer
+from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 
@@ -89,7 +89,7 @@ class Waiting:
 @pytest_asyncio.fixture
 async def bob(telegram: TelegramControl, bot: Bot, settings: Settings, queueing: Queueing) -> Waiting:
     clock = Clock()
-    notices = LateNotices(bot, queueing.inbox, Pacer(queueing.client), settings, clock=clock)
+    notices = LateNotices(bot, queueing.inbox, RateLimiter(queueing.client), settings, clock=clock)
     user = await telegram.create_user("Bob")
     await telegram.send_text(user.id, "/start")
     return Waiting(queueing, notices, clock, user.id)

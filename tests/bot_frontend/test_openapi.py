@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from bot_frontend.web.openapi import DOCUMENT
-from dbcore.fleet import operate
+from dbcore.breaker import override
 from dbcore.redis_client import redis_time
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers import board, probe_record
-from workers.alarms import standing
+from workers.alerts import active
 from workers.jobs import Envelope, ShowBalance
+from workers.status import board, probe_results
 
 OPTIONS = (
     "--seed=1",
@@ -40,7 +40,7 @@ def have_something_to_tell(queueing: Queueing) -> None:
     queueing.inbox.beat("h:7:aa", report, {"answers|users|50": 3})
     client.persist("ballast:worker:h:7:aa")
     queueing.inbox.accept(Envelope.of(ShowBalance(telegram_id=9), job_id="c", lane="user:9"))
-    probe_record.keep(
+    probe_results.keep(
         client,
         {
             "ok": True,
@@ -54,9 +54,9 @@ def have_something_to_tell(queueing: Queueing) -> None:
             "open_dead_letters": 1,
         },
     )
-    operate.tell(client, "open", "somebody")
-    operate.tell(client, "auto", "somebody")
-    client.hset(standing.KEY, "breaker", standing.Event("e", now).to_json())
+    override.set_override(client, "open", "somebody")
+    override.set_override(client, "auto", "somebody")
+    client.hset(active.KEY, "breaker", active.Event("e", now).to_json())
     client.hset("ballast:connections", "h:7:aa", f"2 1 {now:.3f}")
     letter = {"reference": "7F3KQ2MA", "kind": "balances.show", "at": now, "error": "boom"}
     broadcast = {

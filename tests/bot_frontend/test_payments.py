@@ -11,8 +11,8 @@ import pytest
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
+from bot_frontend.intake_health import Receiver
 from bot_frontend.polling import Poller
-from bot_frontend.reception import Receiver
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
@@ -22,8 +22,8 @@ from workers.broadcasts.albums import Albums
 from workers.inbox.inbox import LANE_LENGTH_MAX, SIZE_MAX
 from workers.jobs import DeliverReply, Envelope, RecordPayment
 from workers.telegram.bot import make_bot
-from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses
+from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 DATE = 1_700_000_000
@@ -165,10 +165,15 @@ async def test_a_checkout_is_refused_though_redis_is_away(
         telegram_api_url=f"http://127.0.0.1:{port}",
     )
     bot = make_bot(settings, connections=2)
-    pacer, receiver = Pacer(queueing.client), Receiver("polling")
+    rate_limiter, receiver = RateLimiter(queueing.client), Receiver("polling")
     intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
     poller = Poller(
-        bot, intake, CallbackAnswers(bot, pacer, Presses(queueing.client)), receiver, pacer, Checkouts(bot)
+        bot,
+        intake,
+        CallbackAnswers(bot, rate_limiter, Presses(queueing.client)),
+        receiver,
+        rate_limiter,
+        Checkouts(bot),
     )
     polling = asyncio.create_task(poller.run())
     try:

@@ -9,21 +9,21 @@ from pathlib import Path
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
+from bot_frontend.intake_health import IntakeHealth, Receiver
 from bot_frontend.polling import Poller
-from bot_frontend.reception import Receiver, Reception
 from devstack.ports import free_port
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
 from workers.broadcasts.albums import Albums
 from workers.telegram.bot import make_bot
-from workers.telegram.pacer import Pacer
 from workers.telegram.presses import Presses
+from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 
 
-async def heard(receiver: Receiver, told: Callable[[Reception], bool]) -> Reception:
+async def heard(receiver: Receiver, told: Callable[[IntakeHealth], bool]) -> IntakeHealth:
     while not told(receiver.now()):
         await asyncio.sleep(0.05)
     return receiver.now()
@@ -39,16 +39,16 @@ async def test_the_poller_says_whether_telegram_answers(
         telegram_api_url=f"http://127.0.0.1:{port}",
     )
     bot = make_bot(settings, connections=2)
-    receiver, pacer = Receiver("polling"), Pacer(queueing.client)
+    receiver, rate_limiter = Receiver("polling"), RateLimiter(queueing.client)
     intake = Intake(settings, queueing.inbox, queueing.publisher, Albums(queueing.client), lambda: False)
-    assert receiver.now() == Reception("polling", None, None, None)
+    assert receiver.now() == IntakeHealth("polling", None, None, None)
     polling = asyncio.create_task(
         Poller(
             bot,
             intake,
-            CallbackAnswers(bot, pacer, Presses(queueing.client)),
+            CallbackAnswers(bot, rate_limiter, Presses(queueing.client)),
             receiver,
-            pacer,
+            rate_limiter,
             Checkouts(bot),
         ).run()
     )

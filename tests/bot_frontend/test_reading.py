@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot_frontend.commands import interpret, is_for_another_bot
-from bot_frontend.dialogue import Dialogue
-from bot_frontend.intentions import Intention
+from bot_frontend.conversation import Conversation
+from bot_frontend.routed import Routed
+from bot_frontend.router import is_for_another_bot, route
 from bot_frontend.updates import TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
@@ -48,7 +48,7 @@ def replying_to(author: dict[str, Any]) -> dict[str, Any]:
     return {"reply_to_message": {"message_id": 7, "from": author}}
 
 
-def said(intention: Intention | None) -> str:
+def said(intention: Routed | None) -> str:
     assert intention is not None
     assert isinstance(intention.job, DeliverReply)
     return intention.job.messages[0].text
@@ -65,26 +65,26 @@ def test_an_amount_with_spaces_moves_nothing_and_names_both_readings(
 ) -> None:
     words = f"{command} {amount}".replace(" ", space)
     first, second = amount.split()[:2]
-    assert f"Did you mean {first} or {first}{second}?" in said(interpret(text(words, ADMIN), None, settings))
+    assert f"Did you mean {first} or {first}{second}?" in said(route(text(words, ADMIN), None, settings))
 
 
 @pytest.mark.parametrize("amount", ["10 000", "10\u00a0000", "$5", "5 EUR", "5 k"])
 def test_an_answer_that_can_be_read_two_ways_is_asked_again(settings: Settings, amount: str) -> None:
-    asked = Dialogue(recipient="@carol", asked_by=1)
-    again = interpret(text(amount, update_id=2), asked, settings)
+    asked = Conversation(recipient="@carol", asked_by=1)
+    again = route(text(amount, update_id=2), asked, settings)
     assert "How much do you want to send to @carol?" in said(again)
     assert again is not None
-    assert again.dialogue == Dialogue(recipient="@carol", asked_by=2, command_id=900)
+    assert again.conversation == Conversation(recipient="@carol", asked_by=2, command_id=900)
 
 
 @pytest.mark.parametrize("amount", ["5 EUR lunch", "€5 lunch", "5€ lunch", "EUR 5 lunch"])
 def test_the_currency_is_taken_where_it_is_ours(make_settings: MakeSettings, amount: str) -> None:
     euros = make_settings(currency="EUR")
-    assert sent(interpret(text(f"/send @carol {amount}"), None, euros)) == ("@carol", 500, "lunch")
-    assert "not in EUR" in said(interpret(text(f"/send @carol {amount}"), None, make_settings()))
+    assert sent(route(text(f"/send @carol {amount}"), None, euros)) == ("@carol", 500, "lunch")
+    assert "not in EUR" in said(route(text(f"/send @carol {amount}"), None, make_settings()))
 
 
-def sent(intention: Intention | None) -> tuple[str, int, str]:
+def sent(intention: Routed | None) -> tuple[str, int, str]:
     assert intention is not None
     assert isinstance(intention.job, CreateTransfer)
     return intention.job.recipient, intention.job.amount, intention.job.memo
@@ -116,7 +116,7 @@ def sent(intention: Intention | None) -> tuple[str, int, str]:
 def test_people_are_named_as_they_name_each_other(
     settings: Settings, words: str, recipient: str, memo: str
 ) -> None:
-    assert sent(interpret(text(words), None, settings)) == (recipient, 500, memo)
+    assert sent(route(text(words), None, settings)) == (recipient, 500, memo)
 
 
 def test_who_has_no_username_is_named_by_mention(settings: Settings) -> None:
@@ -126,60 +126,60 @@ def test_who_has_no_username_is_named_by_mention(settings: Settings) -> None:
         "/send 5 to Carol lunch",
         "/send Carol, 5 lunch",
     ):
-        assert sent(interpret(mentioning(words, "Carol"), None, settings)) == ("9", 500, "lunch")
+        assert sent(route(mentioning(words, "Carol"), None, settings)) == ("9", 500, "lunch")
     # A name that reads like an amount, and white space before the command.
-    assert sent(interpret(mentioning("  /send 5 50 7", "5 50"), None, settings)) == ("9", 700, "")
-    asked = interpret(mentioning("/send Carol", "Carol"), None, settings)
+    assert sent(route(mentioning("  /send 5 50 7", "5 50"), None, settings)) == ("9", 700, "")
+    asked = route(mentioning("/send Carol", "Carol"), None, settings)
     assert "How much do you want to send to the user with ID 9?" in said(asked)
-    credit = interpret(mentioning("/credit Carol Smith 5", "Carol Smith", sender=ADMIN), None, settings)
+    credit = route(mentioning("/credit Carol Smith 5", "Carol Smith", sender=ADMIN), None, settings)
     assert credit is not None
     assert credit.job == AskAdjustment(telegram_id=9, amount=500, admin_id=1001)
 
 
 def test_a_mention_in_the_note_names_nobody(settings: Settings) -> None:
     message = mentioning("/send @dave 5 from Carol", "Carol")
-    assert sent(interpret(message, None, settings)) == ("@dave", 500, "from Carol")
+    assert sent(route(message, None, settings)) == ("@dave", 500, "from Carol")
 
 
 def test_a_mentioned_bot_gets_nothing(settings: Settings) -> None:
-    assert "bot" in said(interpret(mentioning("/send Helper 5", "Helper", A_BOT), None, settings))
+    assert "bot" in said(route(mentioning("/send Helper 5", "Helper", A_BOT), None, settings))
 
 
 @pytest.mark.parametrize("is_private", [True, False])
 def test_an_amount_as_a_reply_goes_to_the_author(settings: Settings, is_private: bool) -> None:
     reply: dict[str, Any] = {"is_private": is_private, **replying_to(CAROL)}
-    assert sent(interpret(text("/send 5 lunch", **reply), None, settings)) == ("9", 500, "lunch")
-    assert sent(interpret(text("/send 5 @carol", **reply), None, settings)) == ("@carol", 500, "")
-    assert sent(interpret(text("/send @dave 5", **reply), None, settings)) == ("@dave", 500, "")
-    assert sent(interpret(text("/send dave 5", **reply), None, settings)) == ("@dave", 500, "")
-    assert "with ID 9" in said(interpret(text("/send", **reply), None, settings))
-    debit = interpret(text("/debit 5 fine", ADMIN, **reply), None, settings)
+    assert sent(route(text("/send 5 lunch", **reply), None, settings)) == ("9", 500, "lunch")
+    assert sent(route(text("/send 5 @carol", **reply), None, settings)) == ("@carol", 500, "")
+    assert sent(route(text("/send @dave 5", **reply), None, settings)) == ("@dave", 500, "")
+    assert sent(route(text("/send dave 5", **reply), None, settings)) == ("@dave", 500, "")
+    assert "with ID 9" in said(route(text("/send", **reply), None, settings))
+    debit = route(text("/debit 5 fine", ADMIN, **reply), None, settings)
     assert debit is not None
     assert debit.job == AskAdjustment(telegram_id=9, amount=-500, reason="fine", admin_id=1001)
 
 
 def test_an_amount_with_spaces_before_its_recipient_moves_nothing(settings: Settings) -> None:
     for words in ("/send 1 000 @carol", "/send 1 000,50 to @carol", "/send 5 @carol 000", "/send $5 @carol"):
-        assert "Please" in said(interpret(text(words), None, settings))
+        assert "Please" in said(route(text(words), None, settings))
 
 
 @pytest.mark.parametrize("words", ["/send 1 000", "/send 12345 5", "/send 5 k", "/send $5", "/send 0"])
 def test_a_wrong_amount_as_a_reply_moves_nothing(settings: Settings, words: str) -> None:
-    assert said(interpret(text(words, **replying_to(CAROL)), None, settings))
+    assert said(route(text(words, **replying_to(CAROL)), None, settings))
 
 
 def test_a_reply_and_another_name_behind_the_amount_are_two_people(settings: Settings) -> None:
-    answer = interpret(text("/send 5 @dave", **replying_to(CAROL)), None, settings)
+    answer = route(text("/send 5 @dave", **replying_to(CAROL)), None, settings)
     assert "@dave or the person you replied to" in said(answer)
 
 
 def test_a_reply_to_what_is_no_person_s_sends_nothing(settings: Settings) -> None:
     for words in ("/send 5", "/send 5 lunch", "/send 12345"):
-        answer = interpret(text(words, **replying_to(A_BOT)), None, settings)
+        answer = route(text(words, **replying_to(A_BOT)), None, settings)
         assert "cannot tell who you mean" in said(answer)
     for words in ("/send @carol 5", "/send 5 @carol", "/send carol 5"):
-        assert sent(interpret(text(words, **replying_to(A_BOT)), None, settings))[0] == "@carol"
-    assert sent(interpret(text("/send 12345 5", **replying_to(A_BOT)), None, settings))[0] == "12345"
+        assert sent(route(text(words, **replying_to(A_BOT)), None, settings))[0] == "@carol"
+    assert sent(route(text("/send 12345 5", **replying_to(A_BOT)), None, settings))[0] == "12345"
 
 
 @pytest.mark.parametrize(
@@ -189,26 +189,26 @@ def test_a_reply_to_what_is_no_person_s_sends_nothing(settings: Settings) -> Non
 def test_the_question_whom_takes_every_name(settings: Settings, answer: str, recipient: str) -> None:
     # By ForceReply an answer replies to the bot's question.
     reply = text(answer, update_id=2, **replying_to(A_BOT))
-    asked = interpret(reply, Dialogue(asked_by=1), settings)
+    asked = route(reply, Conversation(asked_by=1), settings)
     assert "How much" in said(asked)
     assert asked is not None
-    assert asked.dialogue == Dialogue(recipient=recipient, asked_by=2, command_id=900)
+    assert asked.conversation == Conversation(recipient=recipient, asked_by=2, command_id=900)
 
 
 def test_the_question_whom_may_be_answered_with_the_amount_too(settings: Settings) -> None:
-    assert sent(interpret(text("@carol 5 lunch"), Dialogue(asked_by=1), settings)) == ("@carol", 500, "lunch")
+    assert sent(route(text("@carol 5 lunch"), Conversation(asked_by=1), settings)) == ("@carol", 500, "lunch")
     mention = mentioning("Carol Smith", "Carol Smith")
-    asked = interpret(mention, Dialogue(asked_by=1), settings)
+    asked = route(mention, Conversation(asked_by=1), settings)
     assert asked is not None
-    assert asked.dialogue == Dialogue(recipient="9", asked_by=5, command_id=900)
+    assert asked.conversation == Conversation(recipient="9", asked_by=5, command_id=900)
 
 
 @pytest.mark.parametrize("answer", ["the usual", "lunch anyone?", "5.50", ""])
 def test_small_talk_names_nobody(settings: Settings, answer: str) -> None:
-    again = interpret(text(answer, update_id=2), Dialogue(asked_by=1), settings)
+    again = route(text(answer, update_id=2), Conversation(asked_by=1), settings)
     assert "Who do you want to send money to?" in said(again)
     assert again is not None
-    assert again.dialogue == Dialogue(asked_by=2, command_id=900)
+    assert again.conversation == Conversation(asked_by=2, command_id=900)
 
 
 @pytest.mark.parametrize(
@@ -232,20 +232,20 @@ def test_a_forgotten_space_is_not_taken_for_another_bot(words: str, is_ours: boo
 
 def test_our_own_name_behind_send_is_no_recipient(settings: Settings) -> None:
     message = text("/send@ballast @carol 5")
-    assert sent(interpret(message, None, settings, "Ballast")) == ("@carol", 500, "")
+    assert sent(route(message, None, settings, "Ballast")) == ("@carol", 500, "")
 
 
 @pytest.mark.parametrize("command", ["balance", "history"])
 def test_what_answers_about_oneself_says_so_when_another_is_named(settings: Settings, command: str) -> None:
     words = f"/{command} @bob"
-    assert "only works for your own account" in said(interpret(text(words), None, settings))
-    assert "cannot look up other users yet" in said(interpret(text(words, ADMIN), None, settings))
+    assert "only works for your own account" in said(route(text(words), None, settings))
+    assert "cannot look up other users yet" in said(route(text(words, ADMIN), None, settings))
 
 
 def test_stop_and_resume_of_others_are_not_one_s_own(settings: Settings) -> None:
     for command in ("/stop @carol", "/resume t.me/carol"):
-        assert "only works for your own account" in said(interpret(text(command), None, settings))
-    stopped = interpret(text("/stop writing to me"), None, settings)
+        assert "only works for your own account" in said(route(text(command), None, settings))
+    stopped = route(text("/stop writing to me"), None, settings)
     assert stopped is not None
     assert isinstance(stopped.job, ChooseBroadcasts)
 
@@ -267,27 +267,29 @@ COMMANDS_TO_FORWARD = [
 def test_a_forwarded_command_is_not_run(
     settings: Settings, command: str, sender: dict[str, Any], by: dict[str, Any]
 ) -> None:
-    in_private = interpret(text(command, sender, **by), None, settings)
+    in_private = route(text(command, sender, **by), None, settings)
     assert "no money was moved" in said(in_private)
-    assert interpret(text(command, sender, is_private=False, **by), None, settings) is None
+    assert route(text(command, sender, is_private=False, **by), None, settings) is None
 
 
-@pytest.mark.parametrize("dialogue", [Dialogue(asked_by=1), Dialogue(recipient="@carol", asked_by=1)])
-def test_a_forwarded_message_is_no_answer(settings: Settings, dialogue: Dialogue) -> None:
+@pytest.mark.parametrize(
+    "conversation", [Conversation(asked_by=1), Conversation(recipient="@carol", asked_by=1)]
+)
+def test_a_forwarded_message_is_no_answer(settings: Settings, conversation: Conversation) -> None:
     for words in ("5", "@mallory", "/cancel", "/send @mallory 5"):
-        told = interpret(text(words, **FORWARDED), dialogue, settings)
+        told = route(text(words, **FORWARDED), conversation, settings)
         assert "no money was moved" in said(told)
         assert told is not None
-        assert told.dialogue == dialogue
+        assert told.conversation == conversation
 
 
 def test_a_forwarded_post_is_still_how_a_broadcast_is_drawn_up(settings: Settings) -> None:
     post = text("News!", ADMIN, **FORWARDED)
-    assert "reply to it with /broadcast" in said(interpret(post, None, settings))
+    assert "reply to it with /broadcast" in said(route(post, None, settings))
     piece = text("", ADMIN, media_group_id="album", **FORWARDED)
-    assert interpret(piece, None, settings) is None
+    assert route(piece, None, settings) is None
     order = text("/broadcast", ADMIN, reply_to_message={"message_id": 7, "from": ADMIN, **FORWARDED})
-    drafted = interpret(order, None, settings)
+    drafted = route(order, None, settings)
     assert drafted is not None
     assert drafted.job == DraftBroadcast(telegram_id=1001, message_id=7)
 
@@ -300,10 +302,10 @@ def test_who_writes_as_a_group_or_a_channel_is_told_to_write_as_themselves(
     settings: Settings, command: str
 ) -> None:
     message = text(command, ANONYMOUS, is_private=False, sender_chat={"id": -100, "type": "supergroup"})
-    assert "from your own account" in said(interpret(message, None, settings))
+    assert "from your own account" in said(route(message, None, settings))
 
 
 @pytest.mark.parametrize("words", ["hello", "/ban 10m", "/warn", "/credit @mallory 5"])
 def test_what_is_not_for_us_is_no_matter_when_a_group_says_it(settings: Settings, words: str) -> None:
     message = text(words, ADMIN, is_private=False, sender_chat={"id": -222, "type": "channel"})
-    assert interpret(message, None, settings) is None
+    assert route(message, None, settings) is None

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from bot_frontend.redis_alarm import TOLD_AFTER_SECONDS, RedisAlarm
-from bot_frontend.web.look import Look
+from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.redis_condition import RedisCondition, RedisTrouble
 from dbcore.settings import Settings
 from devstack.ports import free_port
@@ -25,8 +25,8 @@ class Scene:
     condition = RedisCondition()
     now = 0.0
 
-    def look(self) -> Look:
-        return Look(looked_at=time.time(), redis_ok=self.redis_ok, redis=self.condition)
+    def look(self) -> StatusSnapshot:
+        return StatusSnapshot(looked_at=time.time(), redis_ok=self.redis_ok, redis=self.condition)
 
 
 async def test_admins_hear_past_redis_that_it_takes_no_commands_and_that_it_does_again(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bot_frontend.web.throughput import MEASURED_SECONDS, MEASURED_SECONDS_MIN, LastMinute, Throughput
+from bot_frontend.web.throughput import MEASURED_SECONDS, MEASURED_SECONDS_MIN, Throughput, ThroughputMeter
 
 
 def totals(commands: int, **answers: int) -> dict[str, int]:
@@ -9,20 +9,20 @@ def totals(commands: int, **answers: int) -> dict[str, int]:
 
 
 def test_nothing_is_said_before_there_is_something_to_measure_over() -> None:
-    minute = LastMinute()
+    minute = ThroughputMeter()
     assert minute.see(totals(0), 100.0) is None
     assert minute.see(totals(50), 100.0 + MEASURED_SECONDS_MIN - 0.1) is None
     assert minute.see(totals(50), 100.0 + MEASURED_SECONDS_MIN) is not None
 
 
 def test_it_is_of_the_last_minute_alone() -> None:
-    minute = LastMinute()
+    minute = ThroughputMeter()
     minute.see(totals(0), 0.0)
     for second in range(0, 121, 2):
         seen = minute.see(totals(min(second, 60)), float(second))
     assert seen is not None
     assert seen.commands_per_minute == 0.0
-    minute = LastMinute()
+    minute = ThroughputMeter()
     for second in range(0, 121, 2):
         seen = minute.see(totals(3 * second), float(second))
     assert seen == Throughput(180.0, 0.0, None, None)
@@ -30,7 +30,7 @@ def test_it_is_of_the_last_minute_alone() -> None:
 
 
 def test_the_times_lie_within_their_buckets() -> None:
-    minute = LastMinute()
+    minute = ThroughputMeter()
     minute.see(totals(0, to50=1000), 0.0)
     seen = minute.see(totals(100, to50=1000, to100=90, to250=8, toinf=2), 60.0)
     assert seen is not None
@@ -41,7 +41,7 @@ def test_the_times_lie_within_their_buckets() -> None:
 
 
 def test_a_redis_that_began_anew_is_no_negative_rate() -> None:
-    minute = LastMinute()
+    minute = ThroughputMeter()
     minute.see(totals(1000), 0.0)
     assert minute.see(totals(3), 30.0) is None
     assert minute.see(totals(6), 60.0) == Throughput(6.0, 0.0, None, None)

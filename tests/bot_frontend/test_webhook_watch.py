@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from telegram import Bot
 
-from bot_frontend.reception import Receiver
-from bot_frontend.registered import Registered
+from bot_frontend.intake_health import Receiver
 from bot_frontend.registration import set_webhook
+from bot_frontend.registration_record import RegistrationRecord
 from bot_frontend.webhook_watch import SETS_MAX, SETS_WITHIN_SECONDS, WebhookWatch
 from dbcore.settings import Settings
 from devstack.ports import free_port
@@ -58,8 +58,8 @@ async def bot(settings: Settings) -> AsyncIterator[Bot]:
 
 
 @pytest.fixture
-def registered(queueing: Queueing) -> Registered:
-    return Registered(queueing.client, "123456")
+def registered(queueing: Queueing) -> RegistrationRecord:
+    return RegistrationRecord(queueing.client, "123456")
 
 
 async def webhook_of(bot: Bot) -> str:
@@ -67,7 +67,7 @@ async def webhook_of(bot: Bot) -> str:
 
 
 async def test_a_webhook_that_was_removed_is_said_and_set_again(
-    bot: Bot, settings: Settings, registered: Registered
+    bot: Bot, settings: Settings, registered: RegistrationRecord
 ) -> None:
     receiver = Receiver("webhook")
     watch = WebhookWatch(bot, settings, receiver, registered)
@@ -83,7 +83,7 @@ async def test_a_webhook_that_was_removed_is_said_and_set_again(
 
 
 async def test_two_that_fight_over_a_webhook_are_said_to_and_the_fight_ends(
-    bot: Bot, settings: Settings, registered: Registered
+    bot: Bot, settings: Settings, registered: RegistrationRecord
 ) -> None:
     receiver, clock = Receiver("webhook"), Clock()
     watch = WebhookWatch(bot, settings, receiver, registered, clock=clock)
@@ -101,7 +101,7 @@ async def test_two_that_fight_over_a_webhook_are_said_to_and_the_fight_ends(
 
 
 async def test_a_webhook_that_fails_is_said_with_telegrams_words_and_without_addresses(
-    bot: Bot, settings: Settings, registered: Registered, telegram: TelegramProcess
+    bot: Bot, settings: Settings, registered: RegistrationRecord, telegram: TelegramProcess
 ) -> None:
     receiver = Receiver("webhook")
     watch = WebhookWatch(bot, settings, receiver, registered)

@@ -17,11 +17,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from dbcore import broadcasts
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.house import House, assert_each_got_what_the_table_says, house_in, received
+from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, cluster_in, received
 from tests.card_edits import assert_the_card_went_forwards
 from workers.durations import duration
 from workers.jobs import ShowCard, StartBroadcast
@@ -45,16 +45,16 @@ def main() -> int:
     work = folder / "work"
     work.mkdir()
     try:
-        with house_in(work, folder / "postgres", bulk=WORKERS) as house:
-            asyncio.run(_Chaos(house, options.recipients).run())
+        with cluster_in(work, folder / "postgres", bulk=WORKERS) as cluster:
+            asyncio.run(_Chaos(cluster, options.recipients).run())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
 class _Chaos:
-    def __init__(self, house: House, recipients: int) -> None:
-        self.house = house
+    def __init__(self, cluster: Cluster, recipients: int) -> None:
+        self.cluster = cluster
         self.recipients = recipients
         self.started = time.monotonic()
 
@@ -62,12 +62,12 @@ class _Chaos:
         print(f"{time.monotonic() - self.started:7.1f} s  {text}", flush=True)
 
     async def run(self) -> None:
-        async with TelegramControl(self.house.telegram.url) as telegram:
+        async with TelegramControl(self.cluster.telegram.url) as telegram:
             people = await self._people(telegram)
             await telegram.set_limits(enabled=True)
             await telegram.send_text(ADMIN_ID, "/start")
-            broadcast_id = self.house.started(StartBroadcast(text="<b>Hello</b>", paid=True))
-            self.house.ask(ShowCard(broadcast_id=broadcast_id, anew_in=ADMIN_ID))
+            broadcast_id = self.cluster.started(StartBroadcast(text="<b>Hello</b>", paid=True))
+            self.cluster.ask(ShowCard(broadcast_id=broadcast_id, anew_in=ADMIN_ID))
             self.started = time.monotonic()
             self.say(f"broadcast {broadcast_id} to {len(people):,} people is under way")
             for share, what in (
@@ -80,12 +80,12 @@ class _Chaos:
             ):
                 await self._until(broadcast_id, round(share * len(people)))
                 await what(telegram)
-            broadcast = self.house.wait_for(broadcast_id, BroadcastStatus.FINISHED, SECONDS_MAX)
+            broadcast = self.cluster.wait_for(broadcast_id, BroadcastStatus.FINISHED, SECONDS_MAX)
             self.say(f"finished: {_counts(broadcast)}")
             got = await received(telegram, people)
             requests = await telegram.request_counts()
             floods = sum(row["count"] for row in requests if row["error_code"] == 429)
-            states = self.house.states(broadcast_id)
+            states = self.cluster.states(broadcast_id)
             doubles = sum(count > 1 for count in got.values())
             arrived_unknown = sum(got[person] > 0 for person, state in states.items() if state == "unknown")
             self.say(
@@ -93,8 +93,8 @@ class _Chaos:
             )
             self.say(f"of the {broadcast.unknown:,} unknown {arrived_unknown:,} had arrived")
             assert_each_got_what_the_table_says(broadcast, states, got, people)
-            self.house.stack.wait_until(lambda: not self.house.jobs(), "no job is left")
-            letters = self.house.stack.query("SELECT kind, error FROM failed_operations")
+            self.cluster.stack.wait_until(lambda: not self.cluster.jobs(), "no job is left")
+            letters = self.cluster.stack.query("SELECT kind, error FROM failed_operations")
             self.say(f"dead letters: {letters or 'none'}")
             assert not letters
             edits = await assert_the_card_went_forwards(telegram, audience=len(people))
@@ -104,7 +104,7 @@ class _Chaos:
 
     async def _people(self, telegram: TelegramControl) -> range:
         people = await telegram.create_users(self.recipients, first_id=FIRST_ID)
-        self.house.register(people.start, len(people))
+        self.cluster.register(people.start, len(people))
         for person in people[7::20]:
             await telegram.block(person)
         for number, person in enumerate(people[13::100]):
@@ -114,16 +114,16 @@ class _Chaos:
 
     async def _until(self, broadcast_id: int, count: int) -> None:
         def reached() -> bool:
-            return broadcasts.require(self.house.engine, broadcast_id).done >= count
+            return broadcasts.require(self.cluster.engine, broadcast_id).done >= count
 
-        self.house.stack.wait_until(reached, f"{count:,} are done", SECONDS_MAX)
-        self.say(f"{count:,} done: {_counts(broadcasts.require(self.house.engine, broadcast_id))}")
+        self.cluster.stack.wait_until(reached, f"{count:,} are done", SECONDS_MAX)
+        self.say(f"{count:,} done: {_counts(broadcasts.require(self.cluster.engine, broadcast_id))}")
 
     async def _kill_worker(self, _: TelegramControl) -> None:
-        victim = self.house.bulk[0]
-        self.house.bulk = (*self.house.bulk[1:], victim)  # another one the next time
-        self.house.stack.kill(victim)
-        self.house.start(victim)
+        victim = self.cluster.bulk[0]
+        self.cluster.bulk = (*self.cluster.bulk[1:], victim)  # another one the next time
+        self.cluster.stack.kill(victim)
+        self.cluster.start(victim)
         self.say(f"kill -9 of {victim}; started again")
 
     async def _storm(self, telegram: TelegramControl) -> None:
@@ -131,16 +131,16 @@ class _Chaos:
         self.say(f"the next {STORM} sends are answered by 429, retry after {STORM_RETRY_AFTER}")
 
     async def _kill_redis(self, _: TelegramControl) -> None:
-        self.house.redis.kill()
+        self.cluster.redis.kill()
         await asyncio.sleep(REDIS_AWAY_SECONDS)
-        self.house.redis.start()
+        self.cluster.redis.start()
         self.say(f"kill -9 of Redis; started again after {REDIS_AWAY_SECONDS:.0f} s")
 
     async def _stop_postgres(self, _: TelegramControl) -> None:
-        self.house.postgres.stop()
+        self.cluster.postgres.stop()
         self.say("PostgreSQL stopped")
         await asyncio.sleep(POSTGRES_AWAY_SECONDS)
-        self.house.postgres.start()
+        self.cluster.postgres.start()
         self.say(f"PostgreSQL started again after {POSTGRES_AWAY_SECONDS:.0f} s")
 
 

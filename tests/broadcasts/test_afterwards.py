@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import asyncio
 
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.house import House
+from tests.broadcasts.cluster import Cluster
 from workers.jobs import CardButton, PressBroadcast, ReportBroadcast, Segment, StartBroadcast
 
 
-async def sent_to(house: House, telegram: TelegramControl, first_id: int, count: int) -> tuple[int, range]:
+async def sent_to(
+    cluster: Cluster, telegram: TelegramControl, first_id: int, count: int
+) -> tuple[int, range]:
     await telegram.send_text(ADMIN_ID, "/help")  # a bot writes first to nobody
     people = await telegram.create_users(count, first_id=first_id)
-    house.register(people.start, count)
+    cluster.register(people.start, count)
     job = StartBroadcast(text="Hello", segment=Segment(telegram_ids=tuple(people)))
-    broadcast_id = await asyncio.to_thread(house.started, job)
-    await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
-    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    broadcast_id = await asyncio.to_thread(cluster.started, job)
+    await asyncio.to_thread(cluster.wait_for, broadcast_id, BroadcastStatus.FINISHED)
+    await asyncio.to_thread(cluster.stack.wait_until, lambda: not cluster.jobs(), "no job is left")
     return broadcast_id, people
 
 
 async def test_a_chat_that_gives_no_answer_keeps_nobody_else_from_being_deleted_and_is_tried_again(
-    house: House, telegram: TelegramControl
+    cluster: Cluster, telegram: TelegramControl
 ) -> None:
-    broadcast_id, people = await sent_to(house, telegram, 50_000, 12)
+    broadcast_id, people = await sent_to(cluster, telegram, 50_000, 12)
     await telegram.add_fault("unavailable", methods=["deleteMessages"], chat_id=people[0])
     await telegram.add_fault("hang", methods=["deleteMessages"], chat_id=people[1], seconds=60)
     # This one has no answer once: deleted twice is deleted once.
@@ -33,7 +35,7 @@ async def test_a_chat_that_gives_no_answer_keeps_nobody_else_from_being_deleted_
     order = PressBroadcast(broadcast_id=broadcast_id, telegram_id=ADMIN_ID, what=CardButton.ERASE_SURELY)
 
     async def ordered(said: str, after: int) -> int:
-        house.ask(order)
+        cluster.ask(order)
         told = await telegram.wait_for_message(
             ADMIN_ID,
             lambda message: message.text.startswith(f"Broadcast {broadcast_id} is deleted {said}"),
@@ -51,22 +53,22 @@ async def test_a_chat_that_gives_no_answer_keeps_nobody_else_from_being_deleted_
 
 
 async def test_a_report_of_which_nobody_knows_whether_it_arrived_is_told_of(
-    house: House, telegram: TelegramControl
+    cluster: Cluster, telegram: TelegramControl
 ) -> None:
-    broadcast_id, _ = await sent_to(house, telegram, 51_000, 3)
+    broadcast_id, _ = await sent_to(cluster, telegram, 51_000, 3)
     job = ReportBroadcast(broadcast_id=broadcast_id, chat_id=ADMIN_ID)
     await telegram.add_fault("reset", methods=["sendDocument"], when="after", count=1)
-    house.ask(job)
+    cluster.ask(job)
     told = await telegram.wait_for_message(
         ADMIN_ID, lambda message: f"report of broadcast {broadcast_id}" in message.text
     )
     assert "may not have arrived" in told.text
     await telegram.add_fault("bad_request", methods=["sendDocument"], count=1)
-    house.ask(job)
+    cluster.ask(job)
     told = await telegram.wait_for_message(
         ADMIN_ID, lambda message: "does not take the report" in message.text, after=told.revision
     )
-    house.ask(job)
+    cluster.ask(job)
     await telegram.wait_for_message(
         ADMIN_ID, lambda message: message.text.endswith("all 3 recipients."), after=told.revision
     )

@@ -5,66 +5,68 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from dbcore import broadcasts
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
+from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, received
 from tests.outages.kinds import crowd
 from workers.jobs import Segment, StartBroadcast
 
 
-async def under_way(house: House, telegram: TelegramControl, first_id: int, count: int) -> tuple[int, range]:
+async def under_way(
+    cluster: Cluster, telegram: TelegramControl, first_id: int, count: int
+) -> tuple[int, range]:
     """A broadcast of which a part is out, and its people."""
-    people = house.register(first_id, len(await telegram.create_users(count, first_id=first_id)))
+    people = cluster.register(first_id, len(await telegram.create_users(count, first_id=first_id)))
     job = StartBroadcast(text="Hello", segment=Segment(telegram_ids=tuple(people)))
-    broadcast_id = await asyncio.to_thread(house.started, job)
-    await asyncio.to_thread(house.wait_until_done, broadcast_id, 40)
+    broadcast_id = await asyncio.to_thread(cluster.started, job)
+    await asyncio.to_thread(cluster.wait_until_done, broadcast_id, 40)
     return broadcast_id, people
 
 
 async def assert_it_ends_with_nobody_served_twice(
-    house: House, telegram: TelegramControl, broadcast_id: int, people: range
+    cluster: Cluster, telegram: TelegramControl, broadcast_id: int, people: range
 ) -> Broadcast:
-    broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
+    broadcast = await asyncio.to_thread(cluster.wait_for, broadcast_id, BroadcastStatus.FINISHED)
     assert_each_got_what_the_table_says(
-        broadcast, house.states(broadcast_id), await received(telegram, people), people
+        broadcast, cluster.states(broadcast_id), await received(telegram, people), people
     )
-    await asyncio.to_thread(house.stack.wait_until, lambda: not house.jobs(), "no job is left")
+    await asyncio.to_thread(cluster.stack.wait_until, lambda: not cluster.jobs(), "no job is left")
     return broadcast
 
 
-async def test_kill_9_of_the_workers_at_any_moment(house: House, telegram: TelegramControl) -> None:
+async def test_kill_9_of_the_workers_at_any_moment(cluster: Cluster, telegram: TelegramControl) -> None:
     await telegram.add_fault(
         "latency", methods=["sendMessage"], seconds=0.2
     )  # so that sends are always under way
-    broadcast_id, people = await under_way(house, telegram, 30_000, 400)
+    broadcast_id, people = await under_way(cluster, telegram, 30_000, 400)
     for victim in ("bulk", "bulk2", "bulk"):
-        house.stack.kill(victim)
-        house.start(victim)
-        done = broadcasts.require(house.engine, broadcast_id).done
-        await asyncio.to_thread(house.wait_until_done, broadcast_id, min(done + 40, len(people)))
-    broadcast = await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+        cluster.stack.kill(victim)
+        cluster.start(victim)
+        done = broadcasts.require(cluster.engine, broadcast_id).done
+        await asyncio.to_thread(cluster.wait_until_done, broadcast_id, min(done + 40, len(people)))
+    broadcast = await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)
     assert broadcast.unknown <= 60  # at most what was under way in the killed ones, not what they had leased
 
 
 async def test_a_worker_that_is_told_to_stop_leaves_nothing_unknown(
-    house: House, telegram: TelegramControl
+    cluster: Cluster, telegram: TelegramControl
 ) -> None:
     await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
-    broadcast_id, people = await under_way(house, telegram, 31_000, 500)
-    for name in house.bulk:
-        house.stack.send_signal(name, signal.SIGTERM)
-    for name in house.bulk:
-        await asyncio.to_thread(house.stack.stop, name)
-    assert broadcasts.require(house.engine, broadcast_id).status is BroadcastStatus.SENDING
-    house.start_missing()
-    broadcast = await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+    broadcast_id, people = await under_way(cluster, telegram, 31_000, 500)
+    for name in cluster.bulk:
+        cluster.stack.send_signal(name, signal.SIGTERM)
+    for name in cluster.bulk:
+        await asyncio.to_thread(cluster.stack.stop, name)
+    assert broadcasts.require(cluster.engine, broadcast_id).status is BroadcastStatus.SENDING
+    cluster.start_missing()
+    broadcast = await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)
     assert broadcast.unknown == 0
 
 
-async def test_redis_killed(house: House, telegram: TelegramControl) -> None:
-    broadcast_id, people = await under_way(house, telegram, 32_000, 250)
-    house.redis.kill()
+async def test_redis_killed(cluster: Cluster, telegram: TelegramControl) -> None:
+    broadcast_id, people = await under_way(cluster, telegram, 32_000, 250)
+    cluster.redis.kill()
     await asyncio.sleep(2)  # long enough for every send under way to end without it
     before = await received(telegram, people)
     await asyncio.sleep(2)
@@ -72,64 +74,64 @@ async def test_redis_killed(house: House, telegram: TelegramControl) -> None:
         await received(telegram, people) == before
     )  # nobody is begun with: there would be no intent to find
     assert sum(before.values()) < len(people)
-    house.redis.start()
-    broadcast = await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+    cluster.redis.start()
+    broadcast = await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)
     assert broadcast.unknown == 0  # whoever sent was there to tell
 
 
-async def test_the_database_stopped_for_some_seconds(house: House, telegram: TelegramControl) -> None:
-    broadcast_id, people = await under_way(house, telegram, 33_000, 250)
-    house.postgres.kill()
+async def test_the_database_stopped_for_some_seconds(cluster: Cluster, telegram: TelegramControl) -> None:
+    broadcast_id, people = await under_way(cluster, telegram, 33_000, 250)
+    cluster.postgres.kill()
     await asyncio.sleep(8)  # the chunks under way end meanwhile, and nothing new starts
     before = sum((await received(telegram, people)).values())
     await asyncio.sleep(2)
     assert sum((await received(telegram, people)).values()) == before
-    house.postgres.start()
-    broadcast = await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+    cluster.postgres.start()
+    broadcast = await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)
     assert broadcast.unknown == 0
 
 
-async def test_both_stores_and_a_worker_killed_at_once(house: House, telegram: TelegramControl) -> None:
-    broadcast_id, people = await under_way(house, telegram, 34_000, 200)
-    house.postgres.kill()
-    house.redis.kill()
-    house.stack.kill("bulk")
-    house.redis.start()
-    house.postgres.start()
-    house.start("bulk")
-    await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+async def test_both_stores_and_a_worker_killed_at_once(cluster: Cluster, telegram: TelegramControl) -> None:
+    broadcast_id, people = await under_way(cluster, telegram, 34_000, 200)
+    cluster.postgres.kill()
+    cluster.redis.kill()
+    cluster.stack.kill("bulk")
+    cluster.redis.start()
+    cluster.postgres.start()
+    cluster.start("bulk")
+    await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)
 
 
 async def test_when_redis_lost_everything_whoever_was_leased_is_unknown_and_the_rest_goes_on_by_itself(
-    house: House, telegram: TelegramControl
+    cluster: Cluster, telegram: TelegramControl
 ) -> None:
     await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
-    broadcast_id, people = await under_way(house, telegram, 35_000, 200)
-    for name in house.bulk:
-        house.stack.kill(name)
-    leased = [person for person, state in house.states(broadcast_id).items() if state == "leased"]
+    broadcast_id, people = await under_way(cluster, telegram, 35_000, 200)
+    for name in cluster.bulk:
+        cluster.stack.kill(name)
+    leased = [person for person, state in cluster.states(broadcast_id).items() if state == "leased"]
     assert leased
-    house.stack.redis.flushall()
-    house.stack.query(
+    cluster.stack.redis.flushall()
+    cluster.stack.query(
         "UPDATE broadcast_deliveries SET leased_until = now() WHERE broadcast_id = %s AND status = 'leased' "
         "RETURNING 1",
         broadcast_id,
     )
-    house.start_missing()
-    await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
-    states = house.states(broadcast_id)
+    cluster.start_missing()
+    await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)
+    states = cluster.states(broadcast_id)
     assert {states[person] for person in leased} == {"unknown"}
 
 
 async def test_where_no_connection_is_to_spare_broadcasts_start_nothing_and_go_on_later(
-    house: House, telegram: TelegramControl
+    cluster: Cluster, telegram: TelegramControl
 ) -> None:
     await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
-    broadcast_id, people = await under_way(house, telegram, 36_000, 400)
+    broadcast_id, people = await under_way(cluster, telegram, 36_000, 400)
 
     def given_way() -> bool:
-        return "broadcasts_shed" in "".join(house.stack.log(name) for name in house.bulk)
+        return "broadcasts_shed" in "".join(cluster.stack.log(name) for name in cluster.bulk)
 
-    with crowd(house.postgres.url):
-        await asyncio.to_thread(house.stack.wait_until, given_way, "broadcasts give way")
-    await assert_it_ends_with_nobody_served_twice(house, telegram, broadcast_id, people)
+    with crowd(cluster.postgres.url):
+        await asyncio.to_thread(cluster.stack.wait_until, given_way, "broadcasts give way")
+    await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)

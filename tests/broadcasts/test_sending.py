@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from dbcore.broadcasts import BroadcastStatus
+from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.house import House, assert_each_got_what_the_table_says, received
+from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, received
 from workers.jobs import Segment, StartBroadcast
 
 
-async def test_everybody_gets_one_final_state(house: House, telegram: TelegramControl) -> None:
+async def test_everybody_gets_one_final_state(cluster: Cluster, telegram: TelegramControl) -> None:
     people = await telegram.create_users(200, first_id=10_000)
-    house.register(people.start, len(people))
+    cluster.register(people.start, len(people))
     blocked, gone, no_chat, refusing, hanging, reached_and_hanging = (
         list(people[n : n + 5]) for n in range(50, 80, 5)
     )
@@ -32,10 +32,10 @@ async def test_everybody_gets_one_final_state(house: House, telegram: TelegramCo
         await telegram.add_fault("hang", chat_id=person, seconds=60, when="after")
     everyone = Segment(telegram_ids=tuple(people))
     broadcast_id = await asyncio.to_thread(
-        house.started, StartBroadcast(text="<b>Hello</b>", segment=everyone)
+        cluster.started, StartBroadcast(text="<b>Hello</b>", segment=everyone)
     )
-    broadcast = await asyncio.to_thread(house.wait_for, broadcast_id, BroadcastStatus.FINISHED)
-    states = house.states(broadcast_id)
+    broadcast = await asyncio.to_thread(cluster.wait_for, broadcast_id, BroadcastStatus.FINISHED)
+    states = cluster.states(broadcast_id)
     assert_each_got_what_the_table_says(broadcast, states, await received(telegram, people), people)
     assert {states[person] for person in (*blocked, *gone)} == {"blocked"}
     assert {states[person] for person in (*no_chat, *refusing)} == {"failed"}

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --seconds 60 --seed 1`: break the house for a while, and audit what is left."""
+"""`python -m tests.chaos --seconds 60 --seed 1`: break the cluster for a while, and audit what is left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.chaos import recovery, settling, stock
-from tests.chaos.house import temporary_folder
+from tests.chaos.cluster import temporary_folder
 from tests.chaos.report import json_line, lines
 from tests.chaos.run import run
 

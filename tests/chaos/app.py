@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 
-from tests.chaos import ill_tasks
+from tests.chaos import poison_jobs
 from workers.celery import app
 
-__all__ = ["app", "ill_tasks"]
+__all__ = ["app", "poison_jobs"]
 
 if seconds := os.environ.get("CHAOS_VISIBILITY_SECONDS"):
     app.conf.broker_transport_options = {

@@ -77,7 +77,7 @@ def name_of(said: Said) -> Answer:
 
 @dataclass(frozen=True)
 class Move:
-    """Money that must have moved, once. `sender` is None for the house."""
+    """Money that must have moved, once. `sender` is None for the cluster."""
 
     memo: str
     sender: int | None

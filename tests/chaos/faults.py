@@ -19,7 +19,7 @@ import redis
 
 from devstack.proxy import Cut, Delay, On, Rule, Side, Silence
 from devstack.telegram.control import ControlRefusedError, TelegramControl
-from tests.chaos.house import House
+from tests.chaos.cluster import Cluster
 from tests.chaos.people import NETWORK_ERRORS
 
 CONNECT_SECONDS_MAX = 2
@@ -29,7 +29,7 @@ CONNECT_SECONDS_MAX = 2
 class Site:
     """Where a fault strikes."""
 
-    house: House
+    cluster: Cluster
     telegram: TelegramControl
 
 
@@ -66,7 +66,7 @@ class Kind:
 
 async def kill(site: Site, fault: Fault) -> bool:
     """kill -9 of one process; of PostgreSQL its immediate stop, which recovers from the log like a crash."""
-    pid = site.house.pid(fault.target)
+    pid = site.cluster.pid(fault.target)
     if pid is None:
         return False
     return _signal(pid, signal.SIGQUIT if fault.target == "postgres" else signal.SIGKILL)
@@ -74,27 +74,27 @@ async def kill(site: Site, fault: Fault) -> bool:
 
 async def kill_tree(site: Site, fault: Fault) -> bool:
     """kill -9 of a worker and its children at once, as when its container or machine goes."""
-    killed = [_signal(process.pid, signal.SIGKILL) for process in site.house.tree(fault.target)]
+    killed = [_signal(process.pid, signal.SIGKILL) for process in site.cluster.tree(fault.target)]
     return any(killed)
 
 
 async def kill_child(site: Site, fault: Fault) -> bool:
-    children = site.house.tree(fault.target)[1:]
+    children = site.cluster.tree(fault.target)[1:]
     return bool(children) and _signal(children[int(fault.pick * len(children))].pid, signal.SIGKILL)
 
 
 async def freeze(site: Site, fault: Fault) -> bool:
     """SIGSTOP of the process alone, SIGCONT after a while."""
-    return await _freeze(site.house.tree(fault.target)[:1], fault.seconds)
+    return await _freeze(site.cluster.tree(fault.target)[:1], fault.seconds)
 
 
 async def freeze_tree(site: Site, fault: Fault) -> bool:
     """SIGSTOP of a process and all below it: a machine that stalls."""
-    return await _freeze(site.house.tree(fault.target), fault.seconds)
+    return await _freeze(site.cluster.tree(fault.target), fault.seconds)
 
 
 async def freeze_child(site: Site, fault: Fault) -> bool:
-    children = site.house.tree(fault.target)[1:]
+    children = site.cluster.tree(fault.target)[1:]
     return bool(children) and await _freeze([children[int(fault.pick * len(children))]], fault.seconds)
 
 
@@ -102,7 +102,7 @@ async def cut_redis_clients(site: Site, fault: Fault) -> bool:
     """CLIENT KILL of one to three connections; their owners see a reset."""
 
     def cut() -> bool:
-        client = redis.Redis.from_url(site.house.redis.url, socket_timeout=CONNECT_SECONDS_MAX)
+        client = redis.Redis.from_url(site.cluster.redis.url, socket_timeout=CONNECT_SECONDS_MAX)
         with client, suppress(redis.RedisError):
             mine = client.client_id()
             others = [entry["id"] for entry in client.client_list() if entry["id"] != str(mine)]
@@ -121,7 +121,7 @@ async def terminate_backends(site: Site, fault: Fault) -> bool:
     def terminate() -> bool:
         with suppress(psycopg2.Error):
             connection = psycopg2.connect(
-                site.house.postgres.url,
+                site.cluster.postgres.url,
                 connect_timeout=CONNECT_SECONDS_MAX,
                 application_name="chaos",
                 options="-c statement_timeout=2000",
@@ -147,7 +147,7 @@ async def terminate_backends(site: Site, fault: Fault) -> bool:
 
 async def sever(site: Site, fault: Fault) -> bool:
     """Every connection of Ballast to a server ends at once, by FIN or by RST."""
-    proxy = site.house.proxies[fault.target]
+    proxy = site.cluster.proxies[fault.target]
     struck = proxy.connections_open > 0
     await asyncio.to_thread(proxy.sever, reset=fault.pick < 0.5)
     return struck
@@ -155,7 +155,7 @@ async def sever(site: Site, fault: Fault) -> bool:
 
 async def refuse(site: Site, fault: Fault) -> bool:
     """What is connected is cut, and nobody is let in for a while."""
-    proxy = site.house.proxies[fault.target]
+    proxy = site.cluster.proxies[fault.target]
     await asyncio.to_thread(proxy.refuse)
     try:
         await asyncio.to_thread(proxy.sever)
@@ -185,11 +185,11 @@ def slow_wire(on: On, seconds_max: float) -> Strike:
 
 async def skew_clock(site: Site, fault: Fault) -> bool:
     """A process's clock jumps by up to a minute either way, and back after a while."""
-    site.house.set_clock(fault.target, 120 * (fault.pick - 0.5))
+    site.cluster.set_clock(fault.target, 120 * (fault.pick - 0.5))
     try:
         await asyncio.sleep(fault.seconds)
     finally:
-        site.house.set_clock(fault.target, 0.0)
+        site.cluster.set_clock(fault.target, 0.0)
     return True
 
 
@@ -208,7 +208,7 @@ def telegram_fault(kind: str, **order: object) -> Strike:
 
 
 async def _with_rule(site: Site, fault: Fault, rule: Rule) -> bool:
-    proxy = site.house.proxies[fault.target]
+    proxy = site.cluster.proxies[fault.target]
     placed = proxy.add(rule)
     try:
         await asyncio.sleep(fault.seconds)

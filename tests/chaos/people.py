@@ -1,4 +1,4 @@
-"""The simulated people at their phones: they carry out the plan, whatever happens to the house.
+"""The simulated people at their phones: they carry out the plan, whatever happens to the cluster.
 
 A phone whose connection breaks tries again, and so do they; what was asked is read from the local Telegram's record
 later, never from here.
@@ -14,7 +14,7 @@ import aiohttp
 
 from devstack.telegram.control import ControlRefusedError, TelegramControl
 from devstack.telegram.control_objects import SeenMessage
-from tests.chaos.house import ADMIN_IDS
+from tests.chaos.cluster import ADMIN_IDS
 from tests.chaos.plan import START_CREDIT, Act, ActKind, user_ids, username
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import psycopg2
 
-from tests.chaos.house import House
+from tests.chaos.cluster import Cluster
 from tests.chaos.report import machine, spread
 from tests.queueing import Queueing, queueing_at
 from workers.jobs import AdjustBalance, Envelope, GetOrCreateUser
@@ -33,13 +33,13 @@ LOOK_EVERY_SECONDS = 0.005
 
 
 class Ground:
-    """A house of two workers, and hands to take jobs away from them."""
+    """A cluster of two workers, and hands to take jobs away from them."""
 
-    def __init__(self, house: House, queueing: Queueing) -> None:
-        self._house = house
+    def __init__(self, cluster: Cluster, queueing: Queueing) -> None:
+        self._house = cluster
         self._queueing = queueing
         self._redis = queueing.client
-        self._watch = psycopg2.connect(house.postgres.url)
+        self._watch = psycopg2.connect(cluster.postgres.url)
         self._watch.autocommit = True
 
     def register(self) -> None:
@@ -162,12 +162,12 @@ def _credit(job_id: str) -> AdjustBalance:
 
 def measure(folder: Path, kills: int) -> dict[str, Any]:
     """Kill a worker so often; what the recovery took, in seconds, by how the job was had."""
-    house = House(folder, parts=("main", "second", "light", "frontend"))
+    cluster = Cluster(folder, parts=("main", "second", "light", "frontend"))
     took: dict[str, list[float]] = {"held": [], "swallowed": []}
     try:
-        house.open()
-        with queueing_at(house.redis.url) as queueing:
-            ground = Ground(house, queueing)
+        cluster.open()
+        with queueing_at(cluster.redis.url) as queueing:
+            ground = Ground(cluster, queueing)
             ground.register()
             for number in range(kills):
                 ground.mend()
@@ -176,7 +176,7 @@ def measure(folder: Path, kills: int) -> dict[str, Any]:
             ground.mend()
             applied = ground.credits()
     finally:
-        left = house.close()
+        left = cluster.close()
     return {
         "machine": machine(),
         "kills": kills,

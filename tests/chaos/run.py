@@ -13,10 +13,10 @@ import psutil
 import redis
 
 from devstack.telegram.control import MessageMissingError, TelegramControl
-from tests.chaos.adversary import Damage, attack, schedule
 from tests.chaos.auditor import Verdict, audit
+from tests.chaos.cluster import ADMIN_IDS, WORKERS, Cluster
+from tests.chaos.fault_injector import Damage, inject, schedule
 from tests.chaos.faults import Fault, Site
-from tests.chaos.house import ADMIN_IDS, WORKERS, House
 from tests.chaos.people import Crowd, insist
 from tests.chaos.plan import plans
 from tests.chaos.truth import Record, read_database, read_telegram
@@ -50,20 +50,20 @@ class Outcome:
 
 
 def run(folder: Path, *, seconds: float, seed: int, faults: Sequence[Fault] | None = None) -> Outcome:
-    """Build a house in `folder`, let people and adversary at it, judge. `faults` in place of the seed's own.
+    """Build a cluster in `folder`, let people and adversary at it, judge. `faults` in place of the seed's own.
 
     Every third seed has its updates brought by webhook, the others poll.
     """
     chosen = schedule(seed, seconds) if faults is None else faults
-    house = House(folder, proxied=True, webhook=seed % 3 == 0, HEALTH_PROBE_SECONDS="5")
+    cluster = Cluster(folder, proxied=True, webhook=seed % 3 == 0, HEALTH_PROBE_SECONDS="5")
     left: list[str] = []
     try:
-        house.open()
-        outcome = asyncio.run(_live(house, seconds, seed, chosen))
-        audited = house.stack.audit()
-        starts = house.starts()
+        cluster.open()
+        outcome = asyncio.run(_live(cluster, seconds, seed, chosen))
+        audited = cluster.stack.audit()
+        starts = cluster.starts()
     finally:
-        left = house.close()
+        left = cluster.close()
     unsettled, outcome.verdict = outcome.verdict.findings, audit(outcome.record)
     findings = outcome.verdict.findings
     findings += unsettled
@@ -77,25 +77,25 @@ def run(folder: Path, *, seconds: float, seed: int, faults: Sequence[Fault] | No
     return outcome
 
 
-async def _live(house: House, seconds: float, seed: int, faults: Sequence[Fault]) -> Outcome:
-    async with TelegramControl(house.telegram.url) as telegram:
+async def _live(cluster: Cluster, seconds: float, seed: int, faults: Sequence[Fault]) -> Outcome:
+    async with TelegramControl(cluster.telegram.url) as telegram:
         crowd = Crowd(telegram)
         await crowd.register()
-        await _settled(house, telegram)
-        fresh = max(_worker_memory(house), default=0)
+        await _settled(cluster, telegram)
+        fresh = max(_worker_memory(cluster), default=0)
         peaks: list[int] = []
-        watch = asyncio.create_task(_watch_memory(house, peaks))
+        watch = asyncio.create_task(_watch_memory(cluster, peaks))
         living = asyncio.create_task(crowd.live(plans(seed, seconds)))
-        damage = await attack(Site(house, telegram), faults)
-        await asyncio.to_thread(house.wait_until, house.servers_accept, "the servers are back")
+        damage = await inject(Site(cluster, telegram), faults)
+        await asyncio.to_thread(cluster.wait_until, cluster.servers_accept, "the servers are back")
         await insist(telegram.clear_faults)
         healed = time.monotonic()
-        unsettled = await _come_to_rest(house, telegram, living)
+        unsettled = await _come_to_rest(cluster, telegram, living)
         settle_seconds = time.monotonic() - healed
         watch.cancel()
         record = Record(written=crowd.said, storms=damage.times, admins=frozenset(ADMIN_IDS))
         await read_telegram(telegram, record)
-        await asyncio.to_thread(read_database, house.postgres.url, record)
+        await asyncio.to_thread(read_database, cluster.postgres.url, record)
     return Outcome(
         seed=seed,
         seconds=seconds,
@@ -110,35 +110,35 @@ async def _live(house: House, seconds: float, seed: int, faults: Sequence[Fault]
     )
 
 
-async def _come_to_rest(house: House, telegram: TelegramControl, living: asyncio.Task[None]) -> list[str]:
-    """Wait for the people and then for the house. What does not come to rest is a finding; the audit says more."""
+async def _come_to_rest(cluster: Cluster, telegram: TelegramControl, living: asyncio.Task[None]) -> list[str]:
+    """Wait for the people and then for the cluster. What does not come to rest is a finding; the audit says more."""
     try:
         async with asyncio.timeout(PEOPLE_SECONDS_MAX):
             await living
-        await _settled(house, telegram)
+        await _settled(cluster, telegram)
     except (TimeoutError, ExceptionGroup) as error:
-        jobs = await asyncio.to_thread(house.stack.redis.zrange, "ballast:inbox:all", 0, 9)
+        jobs = await asyncio.to_thread(cluster.stack.redis.zrange, "ballast:inbox:all", 0, 9)
         return [f"not settled ({type(error).__name__}); the oldest jobs on record: {jobs!r}"]
     return []
 
 
-async def _settled(house: House, telegram: TelegramControl) -> None:
+async def _settled(cluster: Cluster, telegram: TelegramControl) -> None:
     """Every update is acknowledged and no job is on record any more. Raises TimeoutError with what is left."""
     async with asyncio.timeout(SETTLED_SECONDS_MAX):
         while True:
             try:
                 await telegram.wait_until_acknowledged(timeout_seconds=SETTLED_SECONDS_MAX)
-                if house.stack.redis.zcard("ballast:inbox:all") == 0:
+                if cluster.stack.redis.zcard("ballast:inbox:all") == 0:
                     return
             except (redis.RedisError, MessageMissingError):
                 pass  # still on its way up
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
-def _worker_memory(house: House) -> list[int]:
+def _worker_memory(cluster: Cluster) -> list[int]:
     sizes = []
     for name in WORKERS:
-        for process in house.tree(name):
+        for process in cluster.tree(name):
             try:
                 sizes.append(process.memory_info().rss)
             except psutil.NoSuchProcess:
@@ -146,7 +146,7 @@ def _worker_memory(house: House) -> list[int]:
     return sizes
 
 
-async def _watch_memory(house: House, peaks: list[int]) -> None:
+async def _watch_memory(cluster: Cluster, peaks: list[int]) -> None:
     while True:
-        peaks.append(max(_worker_memory(house), default=0))
+        peaks.append(max(_worker_memory(cluster), default=0))
         await asyncio.sleep(MEMORY_LOOK_SECONDS)

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from devstack.telegram.control import TelegramControl
-from tests.chaos.house import House
+from tests.chaos.cluster import Cluster
 from tests.chaos.report import machine, spread
 
 PARTS = ("main", "second", "light", "frontend", "beat")
@@ -26,15 +26,15 @@ ANSWER_SECONDS_MAX = 90.0
 CALM_SECONDS = 5.0
 """Between the last return and the next kill: whoever died is forgotten by then."""
 
-Victims = Callable[[House], list[psutil.Process]]
+Victims = Callable[[Cluster], list[psutil.Process]]
 
 
 def _tree_of(*names: str) -> Victims:
-    return lambda house: [process for name in names for process in house.tree(name)]
+    return lambda cluster: [process for name in names for process in cluster.tree(name)]
 
 
-def _child(house: House) -> list[psutil.Process]:
-    return house.tree("main")[1:2]
+def _child(cluster: Cluster) -> list[psutil.Process]:
+    return cluster.tree("main")[1:2]
 
 
 KINDS: dict[str, Victims] = {
@@ -50,13 +50,13 @@ KINDS: dict[str, Victims] = {
 }
 
 
-def _is_up(house: House) -> bool:
-    return all(victims(house) for victims in KINDS.values())
+def _is_up(cluster: Cluster) -> bool:
+    return all(victims(cluster) for victims in KINDS.values())
 
 
-async def _answered_after(house: House, telegram: TelegramControl, user_id: int, kind: str) -> float:
+async def _answered_after(cluster: Cluster, telegram: TelegramControl, user_id: int, kind: str) -> float:
     """Seconds from the kill to the answer."""
-    victims = KINDS[kind](house)
+    victims = KINDS[kind](cluster)
     assert victims
     after = max((message.revision for message in await telegram.messages(user_id)), default=0)
     if kind.endswith("stopped"):
@@ -76,30 +76,30 @@ async def _answered_after(house: House, telegram: TelegramControl, user_id: int,
     return time.monotonic() - killed_at
 
 
-async def _measure(house: House, times: int) -> dict[str, list[float]]:
+async def _measure(cluster: Cluster, times: int) -> dict[str, list[float]]:
     took: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    async with TelegramControl(house.telegram.url) as telegram:
+    async with TelegramControl(cluster.telegram.url) as telegram:
         user = await telegram.create_user("Alice")
         await telegram.send_text(user.id, "/balance")
         await telegram.wait_for_message(user.id, lambda message: "our balance" in message.text)
         for _ in range(times):
             for kind, seconds in took.items():
-                await asyncio.to_thread(house.wait_until, lambda: _is_up(house), "everything is up")
+                await asyncio.to_thread(cluster.wait_until, lambda: _is_up(cluster), "everything is up")
                 await asyncio.sleep(CALM_SECONDS)
-                await asyncio.to_thread(house.stack.wait_ready, processes=2 * len(WORKERS) - 1)
-                seconds.append(await _answered_after(house, telegram, user.id, kind))
+                await asyncio.to_thread(cluster.stack.wait_ready, processes=2 * len(WORKERS) - 1)
+                seconds.append(await _answered_after(cluster, telegram, user.id, kind))
     return took
 
 
 def measure(folder: Path, times: int) -> dict[str, Any]:
     """Each kind so often; the seconds that a user waited."""
-    house = House(folder, parts=PARTS)
+    cluster = Cluster(folder, parts=PARTS)
     try:
-        house.open()
-        took = asyncio.run(_measure(house, times))
-        audit = house.stack.audit()
+        cluster.open()
+        took = asyncio.run(_measure(cluster, times))
+        audit = cluster.stack.audit()
     finally:
-        left = house.close()
+        left = cluster.close()
     return {
         "machine": machine(),
         "times": times,

@@ -26,10 +26,10 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.programs import Program
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ROOT
-from tests.chaos.house import Kept
+from tests.chaos.cluster import Kept
+from tests.chaos.frozen_brpop import freeze_in_brpop
+from tests.chaos.lossy_relay import lossy_relay
 from tests.chaos.report import spread
-from tests.chaos.swallowing import freeze_in_brpop
-from tests.chaos.thief import answer_thief
 
 TABLES = """
 CREATE TABLE plain (job_id text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
@@ -178,7 +178,7 @@ def reset_while_it_runs(peer: Peer, publish: Callable[..., None]) -> int:
 
 def raised_but_landed(peer: Peer, publish: Callable[..., None]) -> int:
     """Its caller does what one does after an error: it publishes again."""
-    with answer_thief(peer.redis_server.port) as (port, armed), peer.publisher(port) as robbed:
+    with lossy_relay(peer.redis_server.port) as (port, armed), peer.publisher(port) as robbed:
         armed.set()
         try:
             robbed("insert", job_id="landed", table="plain")

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.adversary import schedule
 from tests.chaos.auditor import Verdict, audit
+from tests.chaos.fault_injector import schedule
 from tests.chaos.faults import KINDS
 from tests.chaos.plan import plans
 from tests.chaos.truth import Asked, Entry, Pending, Record, Said, Transfer

@@ -17,9 +17,9 @@ import pytest
 
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
-from tests.chaos.ill_tasks import GATE_KEY, Poison, SilentCredit, begun_key
-from tests.chaos.swallowing import freeze_in_brpop
-from tests.chaos.thief import answer_thief
+from tests.chaos.frozen_brpop import freeze_in_brpop
+from tests.chaos.lossy_relay import lossy_relay
+from tests.chaos.poison_jobs import GATE_KEY, Poison, SilentCredit, begun_key
 from tests.queueing import Queueing, queueing_at
 from workers.execution import DELIVERIES_MAX
 from workers.inbox import Ticket
@@ -31,7 +31,7 @@ GATED = CREDIT.model_copy(update={"gated": True})
 
 
 class Yard:
-    """Workers and a queue, without the rest of the house."""
+    """Workers and a queue, without the rest of the cluster."""
 
     def __init__(self, stack: Stack, queueing: Queueing) -> None:
         self.stack = stack
@@ -146,7 +146,7 @@ def test_a_publish_that_raised_but_landed_is_done_once(yard: Yard, redis_server:
     envelope = Envelope.of(CREDIT, job_id="landed", lane="landed")
     ticket = yard.queueing.inbox.accept(envelope).ticket
     assert ticket is not None
-    with answer_thief(redis_server.port) as (port, armed):
+    with lossy_relay(redis_server.port) as (port, armed):
         behind = (
             urlsplit(yard.queueing.redis_url)
             ._replace(netloc=f"{redis_server.login}@127.0.0.1:{port}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.house import temporary_folder
+from tests.chaos.cluster import temporary_folder
 from tests.chaos.report import lines
 from tests.chaos.run import run
 

@@ -50,7 +50,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Transfer:
-    """`sender` and `recipient` are Telegram ids; None is the house, or nobody."""
+    """`sender` and `recipient` are Telegram ids; None is the cluster, or nobody."""
 
     id: int
     key: str
@@ -75,7 +75,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pending:
-    """A transfer that was put before its sender, or a credit before an admin: the house is its sender."""
+    """A transfer that was put before its sender, or a credit before an admin: the cluster is its sender."""
 
     token: str
     sender: int | None

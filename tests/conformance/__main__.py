@@ -16,8 +16,8 @@ from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import FaultProxy
 from devstack.redis import EmbeddedRedis
 from tests.conformance.cases import CASES, EXPECTED, Case, Told, example
-from tests.conformance.playing import Played, play
-from tests.conformance.telling import as_expected, house
+from tests.conformance.notices import as_expected, house
+from tests.conformance.runner import Played, play
 
 
 def _as_expected(case: Case, played: Played) -> bool:

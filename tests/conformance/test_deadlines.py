@@ -13,18 +13,18 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from dbcore import users
-from dbcore.breaker import BreakerLimits
-from dbcore.deadline import Deadline
-from dbcore.engine import GuardedEngine
+from dbcore.breaker.local import BreakerLimits
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable
 from dbcore.failures import FailureKind
+from dbcore.guard.deadline import Deadline
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import users
 from dbcore.settings import Settings
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import Cut, Delay, FaultProxy, On, Rule, Side, Silence, frozen, frozen_server
 
 DEADLINE_SECONDS = 0.7
-GRACE_SECONDS = 4.0
+GRACE_SECONDS = 9.0
 NEVER_OPENS = BreakerLimits(failure_rate=2.0, slow_rate=2.0)
 
 Freeze = Callable[[EmbeddedPostgres, int], AbstractContextManager[None]]

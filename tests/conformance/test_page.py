@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tenacity import stop_after_attempt
 
-from dbcore.breaker import REASONS, BreakerLimits
+from dbcore.breaker.local import REASONS, BreakerLimits
+from dbcore.breaker.store import RETRIES_MAX, RETRIES_PER_SECOND
 from dbcore.failures import FailureKind
-from dbcore.fleet.store import RETRIES_MAX, RETRIES_PER_SECOND
-from dbcore.retries import PURSE_MOST, RETRIES, RetryPolicy
+from dbcore.guard.retries import BUDGET_MAX, RETRIES, RetryPolicy
 from tests.conformance.cases import EXPECTED
 from workers.execution import DELIVERIES_MAX
 from workers.inbox.inbox import UNKNOWN_KIND_AGAIN_SECONDS, UNKNOWN_KIND_SECONDS
@@ -57,5 +57,5 @@ def test_the_page_has_the_bounds_of_one_job() -> None:
     assert f"only leased probes, {limits.probes_at_once} at once" in PAGE
     assert f"for {UNKNOWN_KIND_SECONDS} s from when a worker was first handed it" in PAGE
     assert f"due again after {UNKNOWN_KIND_AGAIN_SECONDS} s |" in PAGE
-    assert f"a purse of {PURSE_MOST}" in PAGE
+    assert f"a purse of {BUDGET_MAX}" in PAGE
     assert f"one bucket of {RETRIES_MAX} that grows by {RETRIES_PER_SECOND:g} a second" in PAGE

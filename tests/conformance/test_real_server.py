@@ -18,8 +18,8 @@ import psutil
 import psycopg2
 import pytest
 
-from dbcore import deadline
 from dbcore.failures import FailureKind, Phase, classify
+from dbcore.guard import deadline
 from devstack.embedded import Command
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres

@@ -8,14 +8,14 @@ import psycopg2
 import pytest
 from sqlalchemy import Connection
 
-from dbcore.breaker import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.breaker.local import BreakerLimits, BreakerReason, BreakerState, Interval
 from dbcore.errors import OutcomeUnknown, Unavailable
-from dbcore.failures import TABLE, FailureKind
+from dbcore.failures import RULES, FailureKind
 from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import Answer, Cut, Delay, FaultProxy, On, Rule, ServerError, Side, Silence
 from devstack.proxy.wire import STARTUP
 from tests.conformance.cases import CASES, MARK, MISSTATED_BEHIND_TLS, Case, End, Place
-from tests.conformance.playing import ANSWER, Via, ask, engine_through, lie_idle, play
+from tests.conformance.runner import ANSWER, Via, ask, engine_through, lie_idle, play
 
 WAYS = [pytest.param(case, via, id=f"{case}-{via}") for case in CASES for via in Via]
 RETRIED = [pytest.param(case, id=str(case)) for case in CASES if case.retried and case.on_the_wire]
@@ -87,17 +87,17 @@ def test_every_row_of_the_table_is_played() -> None:
     cases = (*CASES, *MISSTATED_BEHIND_TLS)
     answers = [case.fault.content for case in CASES if isinstance(case.fault, Answer)]
     sqlstates = {answer.sqlstate for answer in answers if isinstance(answer, ServerError) and answer.sqlstate}
-    assert {row.kind for row in TABLE} == {case.kind for case in cases if case.kind is not None}
+    assert {row.kind for row in RULES} == {case.kind for case in cases if case.kind is not None}
     missing_codes = {
         state
-        for row in TABLE
+        for row in RULES
         for state in row.sqlstates
         if not any(sqlstate.startswith(state) for sqlstate in sqlstates)
     }
     assert missing_codes == set()
     words = [(case.said or case.words).lower() for case in cases]
     missing = {
-        message for row in TABLE for message in row.messages if not any(message in word for word in words)
+        message for row in RULES for message in row.messages if not any(message in word for word in words)
     }
     assert missing == set(NOT_PLAYED)
 

@@ -17,17 +17,17 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dbcore import ledger, pending_transfers, users
-from dbcore.audit import audit
-from dbcore.breaker import BreakerLimits
-from dbcore.deadline import Deadline
-from dbcore.engine import GuardedEngine
+from dbcore.breaker.local import BreakerLimits
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind
+from dbcore.guard.deadline import Deadline
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, pending_transfers, users
+from dbcore.ledger.audit import audit
+from dbcore.ledger.users import Profile, UserRef
 from dbcore.outcomes import OutcomeStatus, RejectionReason, TransferOutcome
-from dbcore.users import Profile, UserRef
 from devstack.proxy import Answer, Cut, Fault, FaultProxy, Message, On, Rule, ServerError, Side, Silence
-from tests.conformance.playing import engine_through
+from tests.conformance.runner import engine_through
 
 TRANSFER = "ledger_transfer"
 CUTS = int(os.environ.get("CUTS", "1000"))

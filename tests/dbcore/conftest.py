@@ -12,9 +12,9 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dbcore import ledger, users
-from dbcore.audit import audit
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, users
+from dbcore.ledger.audit import audit
 from dbcore.migrate import upgrade
 from dbcore.settings import Settings
 from devstack.ports import free_port

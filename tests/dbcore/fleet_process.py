@@ -13,10 +13,10 @@ from contextlib import suppress
 
 import redis
 
-from dbcore.breaker_rules import BreakerLimits, BreakerReason, Interval
-from dbcore.engine import GuardedEngine
+from dbcore.breaker.rules import BreakerLimits, BreakerReason, Interval
+from dbcore.breaker.sync import BreakerSync
 from dbcore.errors import DatabaseAway
-from dbcore.fleet.link import FleetLink
+from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import load_settings
 
 
@@ -26,7 +26,7 @@ def main(name: str, interval_seconds: float) -> None:
     limits = BreakerLimits(intervals=dict.fromkeys(BreakerReason, interval))
     engine = GuardedEngine(settings, limits=limits)
     client = redis.Redis.from_url(settings.require("redis_url"), socket_timeout=1, socket_connect_timeout=1)
-    link = FleetLink(client, engine, name)
+    link = BreakerSync(client, engine, name)
     link.start()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -7,17 +7,18 @@ import uuid
 import pytest
 from psycopg2 import errors
 
-from dbcore import admin_actions, broadcasts
-from dbcore.admin_actions import DONE, Order
-from dbcore.broadcasts import BroadcastRefused
-from dbcore.engine import GuardedEngine
+from dbcore import admin_actions
+from dbcore.admin_actions import DONE, AdminAction
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused
+from dbcore.guard.engine import GuardedEngine
 from tests.dbcore.conftest import Sql
 
 AT = 1_700_000_000.0
 
 
-def an_order(action: str = "broadcast.pause", target: str = "7", at: float = AT) -> Order:
-    return Order(str(uuid.uuid4()), "web:Ada \x00", action, target, at)
+def an_order(action: str = "broadcast.pause", target: str = "7", at: float = AT) -> AdminAction:
+    return AdminAction(str(uuid.uuid4()), "web:Ada \x00", action, target, at)
 
 
 def test_an_order_is_written_down_once_with_what_came_of_it_first(engine: GuardedEngine) -> None:

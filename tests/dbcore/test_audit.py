@@ -5,11 +5,11 @@ from __future__ import annotations
 import psycopg2
 import pytest
 
-from dbcore import ledger, pending_adjustments, pending_transfers
-from dbcore.audit import CHECK_NAMES, audit, report
-from dbcore.engine import GuardedEngine
-from dbcore.pending_adjustments import Limits
-from dbcore.users import UserRef
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, pending_adjustments, pending_transfers
+from dbcore.ledger.audit import CHECK_NAMES, audit, report
+from dbcore.ledger.pending_adjustments import Limits
+from dbcore.ledger.users import UserRef
 from tests.dbcore.conftest import Person, Sql
 
 UNLOCK = """

@@ -5,14 +5,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dbcore.breaker import (
+from dbcore.breaker.local import (
     Breaker,
     BreakerLimits,
     BreakerReason,
     BreakerState,
-    FleetOrder,
     Permit,
     Refusal,
+    RemoteState,
     Transition,
 )
 from dbcore.failures import FailureKind
@@ -149,7 +149,7 @@ def test_a_withdrawn_probe_frees_its_place_and_proves_nothing(breaker: Breaker, 
     fail(breaker, 5)
     clock.now += 1
     for _ in range(5):
-        breaker.withdrawn(admitted(breaker))
+        breaker.release(admitted(breaker))
     assert breaker.snapshot().state is BreakerState.HALF_OPEN
 
 
@@ -181,20 +181,20 @@ def test_forced_open_and_disabled_stay_until_reset(breaker: Breaker, clock: Cloc
     assert breaker.snapshot().state is BreakerState.CLOSED
 
 
-def closed_fleet(told_at: float) -> FleetOrder:
-    return FleetOrder(0, BreakerState.CLOSED, None, 0.0, told_at)
+def closed_fleet(overridden_at: float) -> RemoteState:
+    return RemoteState(0, BreakerState.CLOSED, None, 0.0, overridden_at)
 
 
 @pytest.mark.parametrize("before", [0.0, 5.0])
 def test_an_operators_word_frees_a_process_that_is_out_alone(breaker: Breaker, before: float) -> None:
-    breaker.follow(closed_fleet(before))
+    breaker.apply_remote(closed_fleet(before))
     fail(breaker, 5, FailureKind.CONFIGURATION)
-    breaker.follow(closed_fleet(before))
+    breaker.apply_remote(closed_fleet(before))
     refused(breaker)
-    breaker.follow(closed_fleet(7.0))
+    breaker.apply_remote(closed_fleet(7.0))
     assert breaker.snapshot().state is BreakerState.CLOSED
     fail(breaker, 5, FailureKind.CONFIGURATION)
-    breaker.follow(closed_fleet(7.0))
+    breaker.apply_remote(closed_fleet(7.0))
     assert breaker.snapshot().retry_after_seconds == pytest.approx(
         30.0
     )  # it began as new, and hears a word once
@@ -202,14 +202,14 @@ def test_an_operators_word_frees_a_process_that_is_out_alone(breaker: Breaker, b
 
 def test_a_word_from_before_it_was_there_frees_no_process(breaker: Breaker) -> None:
     fail(breaker, 5)
-    breaker.follow(closed_fleet(7.0))
+    breaker.apply_remote(closed_fleet(7.0))
     refused(breaker)
 
 
 def test_a_state_that_was_lost_is_no_operators_word(breaker: Breaker) -> None:
-    breaker.follow(closed_fleet(7.0))
+    breaker.apply_remote(closed_fleet(7.0))
     fail(breaker, 5)
-    breaker.follow(closed_fleet(0.0))
+    breaker.apply_remote(closed_fleet(0.0))
     refused(breaker)
 
 
@@ -277,7 +277,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
         before = self.breaker.snapshot()
-        self.breaker.withdrawn(self._take(data))
+        self.breaker.release(self._take(data))
         assert self.breaker.snapshot().state is before.state
 
     @rule(seconds=st.floats(0.01, 1_000))

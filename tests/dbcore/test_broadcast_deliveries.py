@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dbcore import broadcast_deliveries, broadcasts
-from dbcore.broadcasts import BroadcastRefused
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts, deliveries
+from dbcore.broadcasts.broadcasts import BroadcastRefused
+from dbcore.guard.engine import GuardedEngine
 from tests.dbcore.conftest import Person, Sql
 from workers.broadcasts import report
 
@@ -30,7 +30,7 @@ def sent_to(engine: GuardedEngine, person: Person, sql: Sql, count: int) -> int:
 def test_pages_hold_everybody_once_in_order(engine: GuardedEngine, person: Person, sql: Sql) -> None:
     broadcast_id = sent_to(engine, person, sql, 7)
     after, seen = 0, []
-    while page := broadcast_deliveries.page(engine, broadcast_id, after_user_id=after, limit=3):
+    while page := deliveries.page(engine, broadcast_id, after_user_id=after, limit=3):
         assert len(page) <= 3
         seen += [each.telegram_id for each in page]
         after = page[-1].user_id
@@ -84,14 +84,14 @@ def test_what_is_older_than_two_days_or_deleted_already_is_not_found_to_delete(
     )
     sql("UPDATE broadcast_deliveries SET updated_at = now() - interval '49 hours' WHERE user_id = %s", old)
     sql("UPDATE broadcast_deliveries SET more_message_ids = '{5,6}' WHERE user_id = %s", album)
-    broadcast_deliveries.forget_messages(engine, broadcast_id, [gone])
-    assert broadcast_deliveries.count_messages(engine, broadcast_id) == 3
-    found = broadcast_deliveries.arrived(engine, broadcast_id, after_user_id=0, limit=10)
+    deliveries.forget_messages(engine, broadcast_id, [gone])
+    assert deliveries.count_messages(engine, broadcast_id) == 3
+    found = deliveries.arrived(engine, broadcast_id, after_user_id=0, limit=10)
     assert {each.user_id: each.message_ids for each in found} == {
         album: (1000 + album, 5, 6),
         last: (1000 + last,),
     }
-    (rest,) = broadcast_deliveries.arrived(engine, broadcast_id, after_user_id=album, limit=1)
+    (rest,) = deliveries.arrived(engine, broadcast_id, after_user_id=album, limit=1)
     assert rest.user_id == last
 
 
@@ -108,13 +108,13 @@ def test_what_ended_long_ago_is_forgotten_bit_by_bit_and_its_counts_stay(
             days,
             number,
         )
-    assert [broadcast_deliveries.forget_old(engine, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+    assert [deliveries.forget_old(engine, limit=2) for _ in range(4)] == [2, 2, 1, 0]
     assert sql("SELECT broadcast_id, count(*) FROM broadcast_deliveries GROUP BY 1") == [(young, 5)]
     old = broadcasts.require_progress(engine, broadcast_id)
     assert (old.audience, old.unknown) == (5, 2)
     now = datetime.now(UTC)
     with pytest.raises(BroadcastRefused, match="more than 90 days ago"):
-        broadcast_deliveries.require_kept(old, now)
+        deliveries.require_kept(old, now)
     with pytest.raises(BroadcastRefused, match="nothing of it can be sent again"):
         broadcasts.resend_unknown(engine, broadcast_id, "word")
-    broadcast_deliveries.require_kept(broadcasts.require_progress(engine, young), now)
+    deliveries.require_kept(broadcasts.require_progress(engine, young), now)

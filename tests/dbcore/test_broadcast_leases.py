@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dbcore import broadcast_leases, broadcasts, users
-from dbcore.broadcast_leases import DeliveryStatus, Lease, Mark, Result
-from dbcore.broadcasts import AudienceTooLarge, BroadcastRefused, BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts, leases
+from dbcore.broadcasts.broadcasts import AudienceTooLarge, BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts.leases import DeliveryStatus, Lease, Mark, Result
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import users
 from tests.dbcore.conftest import Sql, eventually
 
 Audience = Callable[..., int]
@@ -35,13 +36,13 @@ def audience(engine: GuardedEngine, sql: Sql) -> Audience:
 
 
 def leased(engine: GuardedEngine, broadcast_id: int, number: int, limit: int, seconds: float = 60) -> Lease:
-    return broadcast_leases.lease(engine, broadcast_id, number, run=None, limit=limit, seconds=seconds)
+    return leases.lease(engine, broadcast_id, number, run=None, limit=limit, seconds=seconds)
 
 
 def told(engine: GuardedEngine, broadcast_id: int, lease: Lease, status: DeliveryStatus) -> int:
     """Record one status for the whole lease; how many were the lease's to tell."""
     results = [Result(recipient.user_id, status) for recipient in lease.recipients]
-    return broadcast_leases.record(engine, broadcast_id, lease, results).recorded
+    return leases.record(engine, broadcast_id, lease, results).recorded
 
 
 def ids(lease: Lease) -> list[int]:
@@ -100,7 +101,7 @@ def test_many_leasers_at_once_never_hold_the_same_person(
                 Result(each.user_id, DeliveryStatus.SENT if each in kept else DeliveryStatus.PENDING)
                 for each in lease.recipients
             ]
-            broadcast_leases.record(engine, broadcast_id, lease, results)
+            leases.record(engine, broadcast_id, lease, results)
         pytest.fail("there was no end to it")
 
     with ThreadPoolExecutor(4) as threads:
@@ -163,8 +164,8 @@ def test_a_paused_broadcast_leases_nothing_new_and_its_leases_are_still_settled(
 def test_a_run_that_is_over_leases_nothing(engine: GuardedEngine, audience: Audience) -> None:
     broadcast_id = audience(4)
     broadcasts.resume(engine, broadcast_id)
-    assert not broadcast_leases.lease(engine, broadcast_id, 1, run=1, limit=2).recipients
-    assert broadcast_leases.lease(engine, broadcast_id, 2, run=2, limit=2).recipients
+    assert not leases.lease(engine, broadcast_id, 1, run=1, limit=2).recipients
+    assert leases.lease(engine, broadcast_id, 2, run=2, limit=2).recipients
 
 
 def test_leases_of_senders_that_are_gone_for_good_are_named_once_nothing_else_is_left(
@@ -192,7 +193,7 @@ def test_a_bad_payload_halts_it_and_what_is_left_goes_on_when_it_is_resumed(
         Result(lease.recipients[0].user_id, DeliveryStatus.FAILED, error="can't parse entities"),
         Result(lease.recipients[1].user_id, DeliveryStatus.PENDING),
     ]
-    recorded = broadcast_leases.record(engine, broadcast_id, lease, results, halt="can't parse entities")
+    recorded = leases.record(engine, broadcast_id, lease, results, halt="can't parse entities")
     assert recorded.status is BroadcastStatus.HALTED
     assert broadcasts.require(engine, broadcast_id).halted_reason == "can't parse entities"
     assert not leased(engine, broadcast_id, 2, 5).recipients
@@ -215,7 +216,7 @@ def test_what_a_delivery_says_of_a_user_is_marked_and_not_found_takes_two_strike
         )
         for each, mark in zip(lease.recipients, marks, strict=True)
     ]
-    broadcast_leases.record(engine, broadcast_id, lease, results)
+    leases.record(engine, broadcast_id, lease, results)
     assert sql("SELECT status, strikes FROM users ORDER BY id") == [
         ("blocked", 0),
         ("deactivated", 0),
@@ -256,7 +257,7 @@ def test_an_album_s_messages_are_all_remembered(engine: GuardedEngine, audience:
         Result(album, DeliveryStatus.SENT, (5, 6, 7)),
         Result(single, DeliveryStatus.SENT, (8,)),
     ]
-    broadcast_leases.record(engine, broadcast_id, lease, results)
+    leases.record(engine, broadcast_id, lease, results)
     found = sql("SELECT message_id, more_message_ids FROM broadcast_deliveries ORDER BY user_id")
     assert found == [(5, [6, 7]), (8, None)]
 

@@ -9,9 +9,16 @@ from typing import Any
 
 import pytest
 
-from dbcore import broadcasts, ledger, users
-from dbcore.broadcasts import AudienceTooLarge, Broadcast, BroadcastRefused, BroadcastStatus, DraftChanged
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import (
+    AudienceTooLarge,
+    Broadcast,
+    BroadcastRefused,
+    BroadcastStatus,
+    DraftChanged,
+)
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, users
 from tests.dbcore.conftest import Person, Sql
 
 TEXT = {"text": "<b>Hello</b>"}
@@ -52,7 +59,7 @@ def test_a_broadcast_is_kept_as_it_was_given(engine: GuardedEngine) -> None:
     )
     assert (made.paid, made.stars_max, made.canary, made.scheduled_for) == (True, 50, 5, tomorrow)
     assert (made.audience, made.done, made.left) == (None, 0, 0)
-    assert broadcasts.listed(engine, 10) == [broadcasts.require_progress(engine, made.id)]
+    assert broadcasts.list_recent(engine, 10) == [broadcasts.require_progress(engine, made.id)]
 
 
 def test_the_same_key_is_the_same_broadcast_and_another_one_is_refused(engine: GuardedEngine) -> None:
@@ -95,12 +102,14 @@ def test_what_was_agreed_to_is_begun_and_nothing_else(
     broadcasts.change_draft(engine, agreed.id, **change)
     for begin in (broadcasts.begin, broadcasts.schedule):
         with pytest.raises(DraftChanged):
-            begin(engine, agreed.id, agreed=agreed)
+            begin(engine, agreed.id, expected=agreed)
     as_it_is = broadcasts.require(engine, agreed.id)
     assert as_it_is.status is BroadcastStatus.DRAFT
     assert not taken_down(sql)
-    assert broadcasts.begin(engine, agreed.id, agreed=as_it_is).run == 1
-    assert broadcasts.begin(engine, agreed.id, agreed=agreed).run == 1  # begun once, it is no draft any more
+    assert broadcasts.begin(engine, agreed.id, expected=as_it_is).run == 1
+    assert (
+        broadcasts.begin(engine, agreed.id, expected=agreed).run == 1
+    )  # begun once, it is no draft any more
 
 
 def test_every_part_of_a_segment_must_hold(engine: GuardedEngine, person: Person, sql: Sql) -> None:
@@ -222,12 +231,12 @@ def test_each_order_is_obeyed_where_it_makes_sense_and_refused_elsewhere(
 
 
 def finish(engine: GuardedEngine, broadcast_id: int) -> None:
-    from dbcore import broadcast_leases
-    from dbcore.broadcast_leases import DeliveryStatus, Result
+    from dbcore.broadcasts import leases
+    from dbcore.broadcasts.leases import DeliveryStatus, Result
 
-    lease = broadcast_leases.lease(engine, broadcast_id, 1, run=None, limit=100)
+    lease = leases.lease(engine, broadcast_id, 1, run=None, limit=100)
     results = [Result(each.user_id, DeliveryStatus.SENT) for each in lease.recipients]
-    broadcast_leases.record(engine, broadcast_id, lease, results)
+    leases.record(engine, broadcast_id, lease, results)
 
 
 def test_a_scheduled_one_that_was_paused_is_scheduled_again(engine: GuardedEngine) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.migrate import newest_revision
 from devstack.ports import free_port
 from tests.dbcore.conftest import Person, Sql

@@ -17,8 +17,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dbcore import deadline
-from dbcore.deadline import Deadline, DeadlineExceeded
+from dbcore.guard import deadline
+from dbcore.guard.deadline import Deadline, DeadlineExceeded
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import frozen
@@ -153,8 +153,8 @@ def test_deadlines_hold_in_a_child_of_a_process_that_kept_some(database_url: str
     """The thread that keeps them does not survive the fork."""
     forking = textwrap.dedent("""
         import os, sys
-        from dbcore import deadline
-        from dbcore.deadline import Deadline, DeadlineExceeded
+        from dbcore.guard import deadline
+        from dbcore.guard.deadline import Deadline, DeadlineExceeded
 
         def ask(seconds, statement):
             with Deadline(seconds):
@@ -234,8 +234,8 @@ def test_an_exception_of_a_signal_s_leaves_no_call_behind_and_the_watch_awake(
 def test_without_room_for_a_thread_nothing_is_sent_and_the_failure_is_the_driver_s(database_url: str) -> None:
     asking = textwrap.dedent("""
         import sys, threading
-        from dbcore import deadline
-        from dbcore.deadline import Deadline
+        from dbcore.guard import deadline
+        from dbcore.guard.deadline import Deadline
         from dbcore.failures import Phase, classify
 
         def failure(ask):

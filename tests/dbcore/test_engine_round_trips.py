@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dbcore import ledger, pending_transfers, users
-from dbcore.connections import FORGET
-from dbcore.users import UserRef
+from dbcore.guard.pool import FORGET
+from dbcore.ledger import ledger, pending_transfers, users
+from dbcore.ledger.users import UserRef
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import FaultProxy
 from tests.dbcore.conftest import MakeEngine, Person

@@ -4,8 +4,8 @@ import psycopg2
 import pytest
 from psycopg2 import errors
 
-from dbcore.deadline import DeadlineExceeded
 from dbcore.failures import FailureKind, Phase, classify
+from dbcore.guard.deadline import DeadlineExceeded
 
 K = FailureKind
 FAILED = 'connection to server at "db.example" (10.0.0.1), port 5432 failed: '

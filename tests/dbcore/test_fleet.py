@@ -19,17 +19,24 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from dbcore import fleet
-from dbcore.breaker import Call, Permit
-from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Interval
-from dbcore.engine import GuardedEngine
+from dbcore.breaker import (
+    CachedStateReader,
+    FleetStore,
+    StateUnreadable,
+    events,
+    outages,
+    override,
+    read_breaker,
+)
+from dbcore.breaker.connection_budget import read_connections, wanted_by, within_budget
+from dbcore.breaker.local import Call, Permit
+from dbcore.breaker.rules import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.breaker.state import LEASE_SECONDS, FleetState
+from dbcore.breaker.store import Event, read_state
+from dbcore.breaker.sync import BreakerSync
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.fleet import FleetStore, events, operate, outages
-from dbcore.fleet.budget import read_connections, wanted_by, within_budget
-from dbcore.fleet.link import FleetLink
-from dbcore.fleet.state import LEASE_SECONDS, FleetState
-from dbcore.fleet.store import Event, read_state
+from dbcore.guard.engine import GuardedEngine
 from dbcore.redis_client import redis_time
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
@@ -113,7 +120,7 @@ def nowhere() -> str:
 
 
 def state_of(client: redis.Redis) -> BreakerState:
-    return fleet.read(client).state
+    return read_breaker(client).state
 
 
 def is_in(member: Member, state: str) -> bool:
@@ -169,17 +176,17 @@ def test_a_killed_prober_does_not_hold_it_half_open(
             since=now,
             until=now,
         )
-        return opened.leased("gone", "killed", now=now, limits=limits)
+        return opened.with_lease("gone", "killed", now=now, limits=limits)
 
     store.change(half_open, "test")
-    store.change(lambda state, now: state.leased("gone too", "frozen", now=now, limits=limits), "test")
-    before = fleet.read(client)
+    store.change(lambda state, now: state.with_lease("gone too", "frozen", now=now, limits=limits), "test")
+    before = read_breaker(client)
     assert before.state is BreakerState.HALF_OPEN
     assert sorted(before.probers) == ["frozen", "killed"]
     living = make_member("living")
     eventually(lambda: living.tell("state").startswith("closed"))
     eventually(lambda: state_of(client) is BreakerState.CLOSED)
-    assert fleet.read(client).since - before.since >= LEASE_SECONDS * 0.9
+    assert read_breaker(client).since - before.since >= LEASE_SECONDS * 0.9
 
 
 def test_a_prober_that_is_killed_while_it_probes_is_replaced(
@@ -204,8 +211,8 @@ def test_failures_too_few_for_one_process_open_it_together(
     links = []
     for name in ("a", "b", "c"):
         engine = make_engine(nowhere, limits=LONG)
-        links.append((engine, FleetLink(client, engine, name)))
-        while engine.retries.pays(BREAKING):
+        links.append((engine, BreakerSync(client, engine, name)))
+        while engine.retries.try_acquire(BREAKING):
             pass
         fail(engine, 2)
         assert engine.breaker.snapshot().state is BreakerState.CLOSED
@@ -224,14 +231,14 @@ def test_one_process_in_trouble_among_many_stays_out_alone_until_an_operators_wo
     for number, engine in enumerate(well):
         for _ in range(20):
             engine.fetch_row("SELECT 1", name="touch")
-        FleetLink(client, engine, f"well{number}").step()
+        BreakerSync(client, engine, f"well{number}").step()
     ill = make_engine(nowhere, limits=LONG)
-    link = FleetLink(client, ill, "ill")
+    link = BreakerSync(client, ill, "ill")
     fail(ill)
     link.step()
     assert state_of(client) is BreakerState.CLOSED
     assert ill.breaker.snapshot().state is BreakerState.OPEN
-    operate.tell(client, "auto", "test")
+    override.set_override(client, "auto", "test")
     link.step()
     assert ill.breaker.snapshot().state is BreakerState.CLOSED
     link.step()  # the calls of before were forgotten with it
@@ -242,11 +249,11 @@ def test_of_a_killed_process_nothing_is_left_though_all_go_well(
     make_engine: MakeEngine, client: redis.Redis
 ) -> None:
     """Each restart has a new name, and nobody looks at the others' calls while none of their own fails."""
-    gone = FleetLink(client, make_engine(), "gone")
+    gone = BreakerSync(client, make_engine(), "gone")
     gone.step()
     silent = f"1 0 {time.time() - 60:.3f}"
     client.hset("ballast:connections", "gone", silent)
-    FleetLink(client, make_engine(), "here").step()
+    BreakerSync(client, make_engine(), "here").step()
     for key in ("ballast:breaker:windows", "ballast:connections"):
         assert client.hkeys(key) == [b"here"]
 
@@ -257,7 +264,7 @@ def test_calls_that_hang_since_before_it_closed_do_not_open_it_again(
     """A network split is over, and what was sent into it still waits for its deadline."""
     clock = Clock()
     engine = make_engine(clock=clock, settings={"db_deadline_seconds": 60})
-    link = FleetLink(client, engine, "p1")
+    link = BreakerSync(client, engine, "p1")
     link.step()
 
     with ThreadPoolExecutor(4) as threads:
@@ -279,7 +286,9 @@ def test_calls_that_hang_since_before_it_closed_do_not_open_it_again(
             clock.now += 3
             link.step()
             assert state_of(client) is BreakerState.OPEN
-            FleetStore(client).change(lambda state, now: state.told(BreakerState.CLOSED, now=now), "test")
+            FleetStore(client).change(
+                lambda state, now: state.overridden(BreakerState.CLOSED, now=now), "test"
+            )
             link.step()
             clock.now += 3
             link.step()
@@ -299,16 +308,18 @@ def test_without_redis_each_goes_by_its_own_calls_and_right_after_by_the_fleets(
     server.start()
     client = redis.Redis.from_url(server.url, socket_timeout=1, retry=None)
     engine = make_engine(victim.url, limits=SHORT)
-    link = FleetLink(client, engine, "a")
+    link = BreakerSync(client, engine, "a")
     try:
-        FleetStore(client).change(lambda state, now: state.told(BreakerState.FORCED_OPEN, now=now), "test")
+        FleetStore(client).change(
+            lambda state, now: state.overridden(BreakerState.FORCED_OPEN, now=now), "test"
+        )
         link.step()
         assert engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
         server.stop()
         link.step()
         assert engine.breaker.snapshot().state is BreakerState.FORCED_OPEN  # an operator's word stands
         server.start()
-        FleetStore(client).change(lambda state, now: state.told(BreakerState.CLOSED, now=now), "test")
+        FleetStore(client).change(lambda state, now: state.overridden(BreakerState.CLOSED, now=now), "test")
         link.step()
         assert engine.breaker.snapshot().state is BreakerState.CLOSED
 
@@ -328,7 +339,9 @@ def test_without_redis_each_goes_by_its_own_calls_and_right_after_by_the_fleets(
 
         eventually(answers)
         server.start()
-        FleetStore(client).change(lambda state, now: state.told(BreakerState.FORCED_OPEN, now=now), "test")
+        FleetStore(client).change(
+            lambda state, now: state.overridden(BreakerState.FORCED_OPEN, now=now), "test"
+        )
         link.step()
         assert engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
     finally:
@@ -343,7 +356,7 @@ def test_redis_going_away_while_the_fleet_is_open_leaves_nobody_shut_out(
     server.start()
     client = redis.Redis.from_url(server.url, socket_timeout=1, retry=None)
     engine = make_engine(limits=LONG)
-    link = FleetLink(client, engine, "a")
+    link = BreakerSync(client, engine, "a")
 
     def opened(state: FleetState, now: float) -> FleetState:
         return FleetState(
@@ -374,7 +387,7 @@ def test_no_call_to_the_database_asks_redis(
     make_engine: MakeEngine, client: redis.Redis, redis_server: EmbeddedRedis
 ) -> None:
     engine = make_engine(limits=LONG)
-    link = FleetLink(client, engine, "a")
+    link = BreakerSync(client, engine, "a")
     link.step()
 
     def commands() -> int:
@@ -384,7 +397,7 @@ def test_no_call_to_the_database_asks_redis(
     for closed in (True, False):
         if not closed:
             FleetStore(client).change(
-                lambda state, now: state.told(BreakerState.FORCED_OPEN, now=now), "test"
+                lambda state, now: state.overridden(BreakerState.FORCED_OPEN, now=now), "test"
             )
             link.step()
         before = commands()
@@ -397,10 +410,10 @@ def test_the_database_back_its_transitions_are_in_the_table_once(
 ) -> None:
     ill = make_engine(nowhere, limits=SHORT)
     fail(ill)
-    ill_link = FleetLink(client, ill, "ill")
+    ill_link = BreakerSync(client, ill, "ill")
     ill_link.step()
     assert state_of(client) is BreakerState.OPEN
-    well_links = [FleetLink(client, make_engine(limits=SHORT), name) for name in ("well", "well too")]
+    well_links = [BreakerSync(client, make_engine(limits=SHORT), name) for name in ("well", "well too")]
 
     def written() -> list[tuple[object, ...]]:
         for link in well_links:
@@ -419,7 +432,7 @@ def test_an_outage_is_one_row_however_often_a_probe_failed_and_is_written_once(
     make_engine: MakeEngine, client: redis.Redis, sql: Sql, nowhere: str
 ) -> None:
     ill = make_engine(nowhere, limits=SHORT)
-    ill_link = FleetLink(client, ill, "ill")
+    ill_link = BreakerSync(client, ill, "ill")
     asked_at = redis_time(client) - 5
     outages.note_waiting(client, 2, asked_at, is_on=False)  # who met it before it was known
     fail(ill)
@@ -434,7 +447,7 @@ def test_an_outage_is_one_row_however_often_a_probe_failed_and_is_written_once(
     eventually(probes_failed)
     (lasting,) = outages.read(client, *read_state(client))
     assert (lasting.ended_at, lasting.reason, lasting.jobs_waited) == (None, BreakerReason.OUTAGE, 3)
-    well_links = [FleetLink(client, make_engine(limits=SHORT), name) for name in ("well", "well too")]
+    well_links = [BreakerSync(client, make_engine(limits=SHORT), name) for name in ("well", "well too")]
 
     def written() -> list[tuple[object, ...]]:
         for link in well_links:
@@ -465,19 +478,19 @@ def test_an_outage_is_one_row_however_often_a_probe_failed_and_is_written_once(
 
 def test_a_pause_is_an_outage_of_its_own_by_whoever_ordered_it(client: redis.Redis) -> None:
     def opened(state: FleetState, now: float) -> FleetState:
-        definite = [Call(0.0, failed=True, slow=False, reason=BreakerReason.QUOTA, definite=True)]
-        return state.judged(definite, now=now, limits=BreakerLimits(), jitter=0.0)
+        trips_at_once = [Call(0.0, failed=True, slow=False, reason=BreakerReason.QUOTA, trips_at_once=True)]
+        return state.evaluated(trips_at_once, now=now, limits=BreakerLimits(), jitter=0.0)
 
     FleetStore(client).change(opened, "test")
-    operate.tell(client, "open", "Nadia")
-    operate.tell(client, "auto", "Otto")
+    override.set_override(client, "open", "Nadia")
+    override.set_override(client, "auto", "Otto")
     pause, outage = outages.read(client, *read_state(client))
     assert (outage.reason, outage.paused_by, outage.ended_at) == (BreakerReason.QUOTA, None, pause.began_at)
     assert (pause.reason, pause.paused_by) == (None, "Nadia")
-    assert "pause by Nadia" in operate.describe(client)
+    assert "pause by Nadia" in override.describe(client)
     for _ in range(2 * outages.KEPT_MAX):
-        operate.tell(client, "open", "Nadia")
-        operate.tell(client, "auto", "Nadia")
+        override.set_override(client, "open", "Nadia")
+        override.set_override(client, "auto", "Nadia")
     assert len(outages.read(client, *read_state(client))) == outages.KEPT_MAX
 
 
@@ -486,9 +499,9 @@ def test_events_wait_where_the_table_is_not_there_yet(
 ) -> None:
     """The release before this one has none, and runs on beside it."""
     sql("ALTER TABLE breaker_events RENAME TO elsewhere")
-    FleetStore(client).change(lambda state, now: state.told(BreakerState.CLOSED, now=now), "test")
+    FleetStore(client).change(lambda state, now: state.overridden(BreakerState.CLOSED, now=now), "test")
     engine = make_engine()
-    link = FleetLink(client, engine, "a")
+    link = BreakerSync(client, engine, "a")
     link.step()
     assert client.llen("ballast:breaker:events") == 1
     assert engine.breaker.snapshot().state is BreakerState.CLOSED
@@ -497,7 +510,7 @@ def test_events_wait_where_the_table_is_not_there_yet(
 def test_a_long_outage_keeps_its_beginning_and_its_end(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dbcore.fleet.store.EVENTS_MAX", 10)
+    monkeypatch.setattr("dbcore.breaker.store.EVENTS_MAX", 10)
     store, limits = FleetStore(client), BreakerLimits()
 
     def opened(state: FleetState, now: float) -> FleetState:
@@ -511,16 +524,16 @@ def test_a_long_outage_keeps_its_beginning_and_its_end(
         )
 
     def leased(state: FleetState, now: float) -> FleetState:
-        return state.leased("lease", "p", now=now + 9, limits=limits)
+        return state.with_lease("lease", "p", now=now + 9, limits=limits)
 
     def failed(state: FleetState, now: float) -> FleetState:
-        return state.answered("lease", BreakerReason.OUTAGE, now=now, limits=limits, jitter=0.0)
+        return state.with_probe_result("lease", BreakerReason.OUTAGE, now=now, limits=limits, jitter=0.0)
 
     store.change(opened, "beginning")
     for _ in range(30):
         store.change(leased, "p")
         store.change(failed, "p")
-    store.change(lambda state, now: state.told(BreakerState.CLOSED, now=now), "end")
+    store.change(lambda state, now: state.overridden(BreakerState.CLOSED, now=now), "end")
     events = list(store.oldest_events(100).values())
     assert len(events) == 11
     assert (events[0].by, events[-1].by) == ("beginning", "end")
@@ -530,19 +543,19 @@ def test_a_long_outage_keeps_its_beginning_and_its_end(
 def test_retries_of_all_processes_come_from_one_bucket(
     make_engine: MakeEngine, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dbcore.fleet.store.RETRIES_MAX", 30)
-    monkeypatch.setattr("dbcore.fleet.store.RETRIES_PER_SECOND", 0.001)
+    monkeypatch.setattr("dbcore.breaker.store.RETRIES_MAX", 30)
+    monkeypatch.setattr("dbcore.breaker.store.RETRIES_PER_SECOND", 0.001)
     paid = 0
     members = []
     for name in "abcdef":
         engine = make_engine()
-        members.append((engine, FleetLink(client, engine, name)))
-        while engine.retries.pays(BREAKING):  # what it started with
+        members.append((engine, BreakerSync(client, engine, name)))
+        while engine.retries.try_acquire(BREAKING):  # what it started with
             pass
     for _ in range(5):
         for engine, link in members:
             link.step()
-            while engine.retries.pays(BREAKING):
+            while engine.retries.try_acquire(BREAKING):
                 paid += 1
     assert paid == 30
 
@@ -555,7 +568,7 @@ def test_processes_share_the_connection_budget_and_get_back_what_others_leave(
     assert [(each.db_pool_size, each.db_max_overflow) for each in granted] == [(3, 5), (2, 0), (1, 0)]
     engines = [GuardedEngine(each) for each in granted]
     links = [
-        FleetLink(client, engine, name, connection_budget=10, connections_wanted=8)
+        BreakerSync(client, engine, name, connection_budget=10, connections_wanted=8)
         for engine, name in zip(engines, ("a", "b", "c"), strict=True)
     ]
     try:
@@ -652,7 +665,7 @@ def test_a_full_disk_is_probed_by_writing(
     name = psycopg2.extensions.parse_dsn(database_url)["dbname"]
     sql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     engine = make_engine(limits=SHORT, settings={"db_pool_recycle_seconds": 600})
-    link = FleetLink(client, engine, "a")
+    link = BreakerSync(client, engine, "a")
     with pytest.raises(DatabaseAway):
         engine.fetch_row(
             "INSERT INTO breaker_events (event_id, before, after, open_seconds, by_whom, created_at) "
@@ -660,11 +673,11 @@ def test_a_full_disk_is_probed_by_writing(
             name="write",
         )
     link.step()
-    assert fleet.read(client).reason is BreakerReason.STORAGE
-    assert not fleet.read(client).admits_nothing
+    assert read_breaker(client).reason is BreakerReason.STORAGE
+    assert not read_breaker(client).is_open
     assert engine.fetch_row("SELECT 1", name="read", writes=False) == (1,)
     for _ in range(3):
-        eventually(lambda: fleet.read(client).retry_after_seconds == 0)
+        eventually(lambda: read_breaker(client).retry_after_seconds == 0)
         link.step()
         assert state_of(client) is BreakerState.OPEN
     sql(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
@@ -699,7 +712,7 @@ def test_an_operator_opens_it_holds_it_closed_and_gives_it_back(
     said = breaker_command(redis_url, "open")
     assert said.returncode == 0
     assert "state        forced_open" in said.stdout
-    assert f"paused by    {operate.user_here()}" in said.stdout
+    assert f"paused by    {override.user_here()}" in said.stdout
     eventually(lambda: member.tell("state") == "forced_open -")
     assert member.tell("call") == "outage"
     restarted = make_member("b")
@@ -736,17 +749,17 @@ def test_a_state_that_cannot_be_read_gives_way_to_an_operators_word(
     make_engine: MakeEngine, client: redis.Redis, kept: bytes | None, said: str
 ) -> None:
     engine = make_engine()
-    link = FleetLink(client, engine, "a")
-    onlooker = fleet.Onlooker(client)
+    link = BreakerSync(client, engine, "a")
+    state_reader = CachedStateReader(client)
     if kept is None:
         client.rpush("ballast:breaker", "closed")
     else:
         client.set("ballast:breaker", kept)
-    with pytest.raises(fleet.StateUnreadable, match=said):
-        operate.describe(client)
-    assert onlooker.read().state is BreakerState.CLOSED
-    operate.tell(client, "open", "test")
-    assert onlooker.read().state is BreakerState.FORCED_OPEN
+    with pytest.raises(StateUnreadable, match=said):
+        override.describe(client)
+    assert state_reader.read().state is BreakerState.CLOSED
+    override.set_override(client, "open", "test")
+    assert state_reader.read().state is BreakerState.FORCED_OPEN
     link.step()
     assert engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
 
@@ -782,8 +795,8 @@ def test_where_anybody_finds_no_connection_the_bulk_worker_gives_up_its_idle_one
     make_engine: MakeEngine, client: redis.Redis, victim: EmbeddedPostgres
 ) -> None:
     bulk, people = make_engine(victim.url), make_engine(victim.url)
-    bulk_link = FleetLink(client, bulk, "bulk", bulk=True)
-    people_link = FleetLink(client, people, "people")
+    bulk_link = BreakerSync(client, bulk, "bulk", bulk=True)
+    people_link = BreakerSync(client, people, "people")
     assert bulk.fetch_row("SELECT 1", name="touch") == (1,)
     with all_but_ours_taken(victim.url):
         bulk_link.step()
@@ -802,7 +815,7 @@ def test_where_anybody_finds_no_connection_the_bulk_worker_gives_up_its_idle_one
 
 def test_a_slow_call_takes_no_connection_from_anybody(make_engine: MakeEngine, client: redis.Redis) -> None:
     engine = make_engine()
-    link = FleetLink(client, engine, "slow")
+    link = BreakerSync(client, engine, "slow")
     engine.breaker.failed(engine.breaker.free_permit or Permit(0), FailureKind.SLOW)
     link.step()
     assert not link.store.is_saturated()

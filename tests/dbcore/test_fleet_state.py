@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dbcore.breaker import Breaker, Call, Permit, Refusal
-from dbcore.breaker_rules import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.breaker.local import Breaker, Call, Permit, Refusal
+from dbcore.breaker.rules import BreakerLimits, BreakerReason, BreakerState, Interval
+from dbcore.breaker.state import LEASE_SECONDS, RECENT_SECONDS, STEADY_SECONDS, FleetState, failing
 from dbcore.failures import RISES, FailureKind
-from dbcore.fleet.state import LEASE_SECONDS, RECENT_SECONDS, STEADY_SECONDS, FleetState, failing
 from tests.dbcore.test_breaker import Clock
 
 LIMITS = BreakerLimits()
@@ -26,20 +27,20 @@ def calls(
     failed: BreakerReason | None = None,
     slow: bool = False,
     age: float = 0.0,
-    definite: bool = False,
+    trips_at_once: bool = False,
 ) -> list[Call]:
     reason = failed or (R.SATURATION if slow else None)
-    return [Call(age, failed is not None, slow, reason, definite)] * count
+    return [Call(age, failed is not None, slow, reason, trips_at_once)] * count
 
 
 def opened(fleet: FleetState, now: float, reason: BreakerReason = R.OUTAGE) -> FleetState:
-    after = fleet.judged(calls(5, failed=reason), now=now, limits=LIMITS, jitter=0.0)
+    after = fleet.evaluated(calls(5, failed=reason), now=now, limits=LIMITS, jitter=0.0)
     assert after.state is BreakerState.OPEN
     return after
 
 
 def stuck(count: int) -> list[Call]:
-    return [Call(0.0, failed=True, slow=True, reason=R.OUTAGE, definite=False, stuck=True)] * count
+    return [Call(0.0, failed=True, slow=True, reason=R.OUTAGE, trips_at_once=False, stuck=True)] * count
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def stuck(count: int) -> list[Call]:
         (calls(7, slow=True) + calls(3), None),
         (calls(7, failed=R.SATURATION, slow=True) + calls(3), None),  # time-outs are slow calls
         (calls(8, failed=R.SATURATION, slow=True) + calls(2), R.SATURATION),
-        (calls(1, failed=R.QUOTA, definite=True) + calls(99), R.QUOTA),
+        (calls(1, failed=R.QUOTA, trips_at_once=True) + calls(99), R.QUOTA),
         (calls(3, failed=R.OUTAGE) + calls(2, failed=R.SATURATION), R.OUTAGE),
         ([], None),
     ],
@@ -87,27 +88,29 @@ def test_calls_too_few_for_any_one_process_open_it_together() -> None:
 def test_intervals_grow_by_their_reason_and_shrink_after_a_steady_time() -> None:
     limits = BreakerLimits(intervals={R.OUTAGE: Interval(1.0, 4.0), R.QUOTA: Interval(60.0, 60.0)})
     fleet, now, lengths = FleetState(), 1000.0, []
-    fleet = fleet.judged(calls(5, failed=R.OUTAGE), now=now, limits=limits, jitter=0.0)
+    fleet = fleet.evaluated(calls(5, failed=R.OUTAGE), now=now, limits=limits, jitter=0.0)
     for _ in range(3):
         lengths.append(fleet.until - now)
         now = fleet.until
-        fleet = fleet.leased("a", "p", now=now, limits=limits)
-        fleet = fleet.answered("a", R.OUTAGE, now=now, limits=limits, jitter=0.0)
+        fleet = fleet.with_lease("a", "p", now=now, limits=limits)
+        fleet = fleet.with_probe_result("a", R.OUTAGE, now=now, limits=limits, jitter=0.0)
     lengths.append(fleet.until - now)
     assert lengths == pytest.approx([1, 2, 4, 4])
 
     def close(fleet: FleetState, at: float) -> FleetState:
         for name in ("b", "c"):
-            fleet = fleet.leased(name, "p", now=at, limits=limits)
-            fleet = fleet.answered(name, None, now=at, limits=limits, jitter=0.0)
+            fleet = fleet.with_lease(name, "p", now=at, limits=limits)
+            fleet = fleet.with_probe_result(name, None, now=at, limits=limits, jitter=0.0)
         assert fleet.state is BreakerState.CLOSED
         return fleet
 
     closed_at = fleet.until
     fleet = close(fleet, closed_at)
-    soon = fleet.judged(calls(5, failed=R.OUTAGE), now=closed_at + 1, limits=limits, jitter=0.0)
+    soon = fleet.evaluated(calls(5, failed=R.OUTAGE), now=closed_at + 1, limits=limits, jitter=0.0)
     assert soon.until - soon.since == pytest.approx(4)
-    later = fleet.judged(calls(5, failed=R.OUTAGE), now=closed_at + STEADY_SECONDS, limits=limits, jitter=0.2)
+    later = fleet.evaluated(
+        calls(5, failed=R.OUTAGE), now=closed_at + STEADY_SECONDS, limits=limits, jitter=0.2
+    )
     assert later.until - later.since == pytest.approx(0.8)
 
 
@@ -116,27 +119,27 @@ def test_what_comes_right_after_a_long_outage_has_its_own_first_interval() -> No
     fleet = opened(FleetState(), 1000.0)
     for _ in range(20):
         now = fleet.until
-        fleet = fleet.leased("a", "p", now=now, limits=LIMITS)
-        fleet = fleet.answered("a", R.OUTAGE, now=now, limits=LIMITS, jitter=0.0)
+        fleet = fleet.with_lease("a", "p", now=now, limits=LIMITS)
+        fleet = fleet.with_probe_result("a", R.OUTAGE, now=now, limits=LIMITS, jitter=0.0)
     for name in ("b", "c"):
         now = fleet.until
-        fleet = fleet.leased(name, "p", now=now, limits=LIMITS)
-        fleet = fleet.answered(name, None, now=now, limits=LIMITS, jitter=0.0)
+        fleet = fleet.with_lease(name, "p", now=now, limits=LIMITS)
+        fleet = fleet.with_probe_result(name, None, now=now, limits=LIMITS, jitter=0.0)
     assert fleet.state is BreakerState.CLOSED
-    full = calls(1, failed=R.STORAGE, definite=True)
-    fleet = fleet.judged(full, now=now + 1, limits=LIMITS, jitter=0.0)
+    full = calls(1, failed=R.STORAGE, trips_at_once=True)
+    fleet = fleet.evaluated(full, now=now + 1, limits=LIMITS, jitter=0.0)
     assert fleet.until - fleet.since <= 2 * LIMITS.intervals[R.STORAGE].first_seconds
 
 
 def test_probes_that_fail_leave_the_time_since_when_it_is_shut() -> None:
     fleet = opened(FleetState(), 100.0)
     for now in (110.0, 120.0, 130.0):
-        leased = fleet.leased(f"at {now}", "a", now=now, limits=LIMITS)
-        assert leased.shut_since == 100.0
-        fleet = leased.answered(f"at {now}", R.OUTAGE, now=now, limits=LIMITS, jitter=0.0)
-        assert (fleet.since, fleet.shut_since) == (now, 100.0)
-    assert fleet.told(BreakerState.FORCED_OPEN, now=140.0).shut_since == 140.0
-    assert fleet.told(BreakerState.CLOSED, now=150.0).shut_since == 0.0
+        leased = fleet.with_lease(f"at {now}", "a", now=now, limits=LIMITS)
+        assert leased.open_since == 100.0
+        fleet = leased.with_probe_result(f"at {now}", R.OUTAGE, now=now, limits=LIMITS, jitter=0.0)
+        assert (fleet.since, fleet.open_since) == (now, 100.0)
+    assert fleet.overridden(BreakerState.FORCED_OPEN, now=140.0).open_since == 140.0
+    assert fleet.overridden(BreakerState.CLOSED, now=150.0).open_since == 0.0
 
 
 def test_years_of_outage_do_not_overflow_the_interval() -> None:
@@ -147,26 +150,26 @@ def test_years_of_outage_do_not_overflow_the_interval() -> None:
 def test_a_dead_prober_gives_its_place_up_and_its_answer_no_longer_counts() -> None:
     fleet = opened(FleetState(), 0.0)
     now = fleet.until
-    fleet = fleet.leased("dead", "p", now=now, limits=LIMITS)
-    fleet = fleet.leased("slow", "q", now=now, limits=LIMITS)
-    assert fleet.leased("third", "r", now=now, limits=LIMITS) is fleet
+    fleet = fleet.with_lease("dead", "p", now=now, limits=LIMITS)
+    fleet = fleet.with_lease("slow", "q", now=now, limits=LIMITS)
+    assert fleet.with_lease("third", "r", now=now, limits=LIMITS) is fleet
     later = now + LEASE_SECONDS
-    fleet = fleet.leased("third", "r", now=later, limits=LIMITS)
+    fleet = fleet.with_lease("third", "r", now=later, limits=LIMITS)
     assert [lease.id for lease in fleet.leases] == ["third"]
-    assert fleet.answered("slow", R.OUTAGE, now=later, limits=LIMITS, jitter=0.0) is fleet
+    assert fleet.with_probe_result("slow", R.OUTAGE, now=later, limits=LIMITS, jitter=0.0) is fleet
 
 
 def test_a_process_holds_one_lease_at_a_time() -> None:
     fleet = opened(FleetState(), 0.0)
-    fleet = fleet.leased("a", "p", now=fleet.until, limits=LIMITS)
-    assert fleet.leased("b", "p", now=fleet.since, limits=LIMITS) is fleet
+    fleet = fleet.with_lease("a", "p", now=fleet.until, limits=LIMITS)
+    assert fleet.with_lease("b", "p", now=fleet.since, limits=LIMITS) is fleet
 
 
 def test_an_operators_word_is_not_overruled_by_calls() -> None:
     for word in (BreakerState.FORCED_OPEN, BreakerState.DISABLED):
-        fleet = FleetState().told(word, now=5.0)
-        assert fleet.judged(calls(99, failed=R.QUOTA), now=6.0, limits=LIMITS, jitter=0.0) is fleet
-        assert fleet.leased("a", "p", now=9e9, limits=LIMITS) is fleet
+        fleet = FleetState().overridden(word, now=5.0)
+        assert fleet.evaluated(calls(99, failed=R.QUOTA), now=6.0, limits=LIMITS, jitter=0.0) is fleet
+        assert fleet.with_lease("a", "p", now=9e9, limits=LIMITS) is fleet
 
 
 @given(
@@ -179,6 +182,18 @@ def test_an_operators_word_is_not_overruled_by_calls() -> None:
     )
 )
 def test_a_state_survives_being_written_down(fleet: FleetState) -> None:
+    assert FleetState.from_json(fleet.to_json()) == fleet
+
+
+def test_the_names_in_redis_are_those_of_the_release_before() -> None:
+    fleet = FleetState(open_since=1.0, overridden_at=2.0, overridden_by="Ada", open_reason=R.QUOTA)
+    kept = json.loads(fleet.to_json())
+    assert (kept["shut_since"], kept["told_at"], kept["told_by"], kept["shut_reason"]) == (
+        1.0,
+        2.0,
+        "Ada",
+        "quota",
+    )
     assert FleetState.from_json(fleet.to_json()) == fleet
 
 
@@ -234,9 +249,9 @@ class FleetMachine(RuleBasedStateMachine):
     def hear(self, name: str) -> None:
         self.known[name] = self.kept
         breaker = self.breakers[name]
-        breaker.follow(self.kept.order(self.clock.now))
-        word = self.heard.get(name, self.kept.told_at) != self.kept.told_at
-        self.heard[name] = self.kept.told_at
+        breaker.apply_remote(self.kept.order(self.clock.now))
+        word = self.heard.get(name, self.kept.overridden_at) != self.kept.overridden_at
+        self.heard[name] = self.kept.overridden_at
         if word and self.kept.state is BreakerState.CLOSED:
             assert breaker.free_permit is not None
         answer = breaker.admit(writes=True)
@@ -245,13 +260,13 @@ class FleetMachine(RuleBasedStateMachine):
         if self.kept.state is BreakerState.DISABLED:
             assert isinstance(answer, Permit)
         if isinstance(answer, Permit):
-            breaker.withdrawn(answer)
+            breaker.release(answer)
 
     @rule(name=st.sampled_from(PROCESSES))
     def judge(self, name: str) -> None:
         before = self.known[name]
         window = [call for breaker in self.breakers.values() for call in breaker.calls()]
-        after = before.judged(window, now=self.clock.now, limits=LIMITS, jitter=0.1)
+        after = before.evaluated(window, now=self.clock.now, limits=LIMITS, jitter=0.1)
         if self.commit(before, after):
             assert before.state is BreakerState.CLOSED
             assert after.state is BreakerState.OPEN
@@ -261,7 +276,7 @@ class FleetMachine(RuleBasedStateMachine):
         before, now = self.known[name], self.clock.now
         self.numbers += 1
         lease_id = f"lease{self.numbers}"
-        after = before.leased(lease_id, name, now=now, limits=LIMITS)
+        after = before.with_lease(lease_id, name, now=now, limits=LIMITS)
         if self.commit(before, after):
             assert before.state is BreakerState.HALF_OPEN or now >= before.until
             self.leases.append(lease_id)
@@ -271,7 +286,7 @@ class FleetMachine(RuleBasedStateMachine):
     def answer(self, data: st.DataObject, failure: BreakerReason | None) -> None:
         lease_id = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
         before = self.kept
-        after = before.answered(lease_id, failure, now=self.clock.now, limits=LIMITS, jitter=0.1)
+        after = before.with_probe_result(lease_id, failure, now=self.clock.now, limits=LIMITS, jitter=0.1)
         if after is not before:
             assert any(lease.id == lease_id for lease in before.leases)
             assert after.state in (
@@ -281,7 +296,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(PROCESSES))
     def lose_redis(self, name: str) -> None:
-        self.breakers[name].go_alone()
+        self.breakers[name].detach()
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 100.0, 1000.0]))
     def wait(self, seconds: float) -> None:
@@ -289,7 +304,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(state=st.sampled_from([BreakerState.FORCED_OPEN, BreakerState.DISABLED, BreakerState.CLOSED]))
     def tell(self, state: BreakerState) -> None:
-        self.commit(self.kept, self.kept.told(state, now=self.clock.now))
+        self.commit(self.kept, self.kept.overridden(state, now=self.clock.now))
 
     @invariant()
     def leases_are_bounded_and_only_while_half_open(self) -> None:
@@ -307,7 +322,7 @@ class FleetMachine(RuleBasedStateMachine):
         """Whatever died: after the longest interval and one lease's time, someone gets a lease."""
         if self.kept.state in {BreakerState.OPEN, BreakerState.HALF_OPEN}:
             later = self.clock.now + 2_000
-            assert self.kept.leased("later", "z", now=later, limits=LIMITS) is not self.kept
+            assert self.kept.with_lease("later", "z", now=later, limits=LIMITS) is not self.kept
 
 
 TestFleetMachine = FleetMachine.TestCase

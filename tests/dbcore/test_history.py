@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from dbcore import history, ledger
-from dbcore.engine import GuardedEngine
-from dbcore.users import Profile
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import history, ledger
+from dbcore.ledger.users import Profile
 from tests.dbcore.conftest import Person
 
 

@@ -9,16 +9,16 @@ import redis
 from structlog.testing import capture_logs
 
 from dbcore import integration
+from dbcore.breaker import override
+from dbcore.breaker.connection_budget import read_connections
 from dbcore.failures import FailureKind
-from dbcore.fleet import operate
-from dbcore.fleet.budget import read_connections
 from dbcore.integration import (
     bot_safe_adjust_balance,
     bot_safe_broadcast,
     bot_safe_create_transaction,
     bot_safe_get_or_create_user,
 )
-from dbcore.known_balances import KnownBalances
+from dbcore.ledger.balance_cache import BalanceCache
 from dbcore.outcomes import Outcome, OutcomeStatus, RejectionReason
 from dbcore.settings import SettingsError
 from devstack.ports import free_port
@@ -64,9 +64,9 @@ def test_with_redis_it_is_one_of_the_fleet(redis_url: str, monkeypatch: pytest.M
     assert bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.APPLIED
     with redis.Redis.from_url(redis_url) as client:
         assert read_connections(client).possible == 2  # of the 8 that it would open by itself
-        operate.tell(client, "open", "test")
+        override.set_override(client, "open", "test")
         eventually(lambda: bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.UNAVAILABLE)
-        operate.tell(client, "auto", "test")
+        override.set_override(client, "auto", "test")
         eventually(lambda: bot_safe_get_or_create_user(1, "ann", "Ann").status is OutcomeStatus.REPLAYED)
 
 
@@ -76,7 +76,7 @@ def test_with_redis_what_it_sees_is_what_the_fleet_s_bot_knows_of_balances(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)
     with redis.Redis.from_url(redis_url) as client:
-        balances = KnownBalances(client)
+        balances = BalanceCache(client)
 
         def known() -> list[int | None]:
             return [last and last[0] for last in (balances.last(person, "CREDIT") for person in (1, 2))]

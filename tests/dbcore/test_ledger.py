@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dbcore import keys, ledger, users
-from dbcore.engine import GuardedEngine
+from dbcore import keys
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, users
+from dbcore.ledger.users import Profile, UserRef
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import AdjustOutcome, Outcome, OutcomeStatus, RejectionReason, TransferOutcome
 from dbcore.schema import MAX_BALANCE
-from dbcore.users import Profile, UserRef
 from tests.dbcore.conftest import MakeEngine, Person, Sql
 
 pytestmark = pytest.mark.usefixtures("audited")

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dbcore import ledger, users
-from dbcore.audit import audit
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, users
+from dbcore.ledger.audit import audit
+from dbcore.ledger.users import Profile, UserRef
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, TransferOutcome
-from dbcore.users import Profile, UserRef
 from tests.dbcore.conftest import MakeEngine
 
 PEOPLE = 3

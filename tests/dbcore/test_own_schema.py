@@ -14,10 +14,11 @@ import pytest
 from sqlalchemy import BigInteger, Column, Connection, ForeignKey, MetaData, Table, func, select
 
 import dbcore
-from dbcore import bound_bot, ledger, migrate, users
+from dbcore import bound_bot, migrate
 from dbcore.__main__ import main
-from dbcore.audit import audit
 from dbcore.collisions import Refused
+from dbcore.ledger import ledger, users
+from dbcore.ledger.audit import audit
 from dbcore.migration_files import FOLDER
 from dbcore.outcomes import OutcomeStatus
 from dbcore.qualified_names import qualified

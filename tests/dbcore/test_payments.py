@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from psycopg2 import errors
 
-from dbcore.engine import GuardedEngine
-from dbcore.payments import PaymentEvent, PaymentKind, Recorded, record
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded, record
 from tests.dbcore.conftest import MakeEngine, Sql
 
 PAID = PaymentEvent(

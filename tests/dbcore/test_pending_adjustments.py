@@ -7,10 +7,12 @@ from dataclasses import replace
 import psycopg2
 import pytest
 
-from dbcore import ledger, pending_adjustments, users
-from dbcore.engine import GuardedEngine
 from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, pending_adjustments, users
+from dbcore.ledger.pending_adjustments import Limits, Press
+from dbcore.ledger.users import Profile, UserRef
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     Decision,
@@ -18,8 +20,6 @@ from dbcore.outcomes import (
     PendingAdjustmentOutcome,
     RejectionReason,
 )
-from dbcore.pending_adjustments import Limits, Press
-from dbcore.users import Profile, UserRef
 from tests.dbcore.conftest import MakeEngine, Person, Sql
 
 pytestmark = pytest.mark.usefixtures("audited")

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from dbcore import ledger, pending_transfers, users
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, pending_transfers, users
+from dbcore.ledger.users import Profile, UserRef
 from dbcore.outcomes import Decision, DecisionOutcome, OutcomeStatus, PendingOutcome, RejectionReason
-from dbcore.users import Profile, UserRef
 from tests.dbcore.conftest import MakeEngine, Person, Sql
 
 pytestmark = pytest.mark.usefixtures("audited")

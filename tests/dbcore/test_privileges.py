@@ -9,7 +9,7 @@ import psycopg2.extensions
 import pytest
 from psycopg2 import errors
 
-from dbcore.audit import audit
+from dbcore.ledger.audit import audit
 from dbcore.migrate import upgrade
 from devstack.postgres import EmbeddedPostgres
 

@@ -9,12 +9,10 @@ import sys
 
 import pytest
 
-from dbcore.fleet.process_names import has_ended, name_of_this_process
+from dbcore.breaker.process_names import has_ended, name_of_this_process
 from devstack.stack import ROOT
 
-PROGRAM = (
-    "from dbcore.fleet.process_names import name_of_this_process as name; print(name(), flush=True); input()"
-)
+PROGRAM = "from dbcore.breaker.process_names import name_of_this_process as name; print(name(), flush=True); input()"
 
 
 @pytest.fixture

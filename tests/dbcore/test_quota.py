@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
-from dbcore.fleet.awake import NOTE_SECONDS, AwakeTime
+from dbcore.breaker.compute_usage import NOTE_SECONDS, ComputeUsage
 from dbcore.quota import OBSERVED_SECONDS_MIN, QuotaState, Usage, forecast, period
 
 HOUR = 3600.0
@@ -70,7 +70,7 @@ def test_the_pace_is_that_of_the_time_observed() -> None:
 
 def test_the_awake_time_of_many_is_counted_once(client: redis.Redis) -> None:
     """Eight processes that note the same use at once keep the database awake once."""
-    members = [AwakeTime(client, sleeps_after_seconds=300, renews_on_day=1) for _ in range(8)]
+    members = [ComputeUsage(client, sleeps_after_seconds=300, renews_on_day=1) for _ in range(8)]
     threads = [threading.Thread(target=member.note, args=(1,)) for member in members]
     for thread in threads:
         thread.start()
@@ -86,7 +86,7 @@ def test_the_awake_time_of_many_is_counted_once(client: redis.Redis) -> None:
 
 def test_an_idle_process_notes_nothing(client: redis.Redis) -> None:
     now = 0.0
-    awake = AwakeTime(client, sleeps_after_seconds=300, renews_on_day=1, clock=lambda: now)
+    awake = ComputeUsage(client, sleeps_after_seconds=300, renews_on_day=1, clock=lambda: now)
     awake.note(0)
     assert awake.usage(time.time()) is None
     awake.note(5)

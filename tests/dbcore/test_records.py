@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from dbcore import failed_operations, probes
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.schema import TABLE_NAMES
 from tests.dbcore.conftest import Sql
 

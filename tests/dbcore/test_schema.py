@@ -10,8 +10,10 @@ from psycopg2 import errors
 from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from dbcore import audit, connections, migrate
-from dbcore.engine import GuardedEngine
+from dbcore import migrate
+from dbcore.guard import pool
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import audit
 from dbcore.schema import TABLE_NAMES, metadata
 from devstack import revision
 from devstack.postgres import EmbeddedPostgres
@@ -28,7 +30,7 @@ def metadata_in_public() -> MetaData:
 
 
 def test_the_models_say_what_the_migrations_make(database_url: str) -> None:
-    with connections.single(database_url, application_name="test").connect() as connection:
+    with pool.single(database_url, application_name="test").connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
@@ -45,7 +47,7 @@ def checks_of(connection: Connection) -> dict[str, set[str]]:
 
 def test_the_models_checks_are_the_migrations(database_url: str, sql: Sql) -> None:
     """Alembic compares no CHECK constraints, so the models are built in a schema beside and read back."""
-    with connections.single(database_url, application_name="test").connect() as connection:
+    with pool.single(database_url, application_name="test").connect() as connection:
         migrated = checks_of(connection)
         connection.execute(text("CREATE SCHEMA beside"))
         connection.execute(text("SET LOCAL search_path = beside"))

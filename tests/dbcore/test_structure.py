@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dbcore import connections, structure
+from dbcore import structure
+from dbcore.guard import pool
 from tests.dbcore.conftest import Sql
 
 
 def test_a_migrated_database_differs_in_nothing(database_url: str) -> None:
-    with connections.single(database_url, application_name="test").connect() as connection:
+    with pool.single(database_url, application_name="test").connect() as connection:
         assert structure.differences(connection) == []
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, ForeignKey, select
 from sqlalchemy.exc import IntegrityError, OperationalError, ResourceClosedError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from dbcore.engine import GuardedEngine
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable
 from dbcore.failures import FailureKind
+from dbcore.guard.engine import GuardedEngine
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import Answer, Cut, FaultProxy, On, Rule, ServerError, Side
 from tests.dbcore.conftest import MakeEngine, Sql

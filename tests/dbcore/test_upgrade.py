@@ -11,10 +11,11 @@ import psycopg2
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from dbcore import ledger, migrate
-from dbcore.audit import audit
+from dbcore import migrate
+from dbcore.ledger import ledger
+from dbcore.ledger.audit import audit
+from dbcore.ledger.users import UserRef
 from dbcore.migrate import newest_revision, oldest_revision, upgrade
-from dbcore.users import UserRef
 from tests.dbcore.conftest import MakeEngine, eventually
 
 PEOPLE = (1, 2)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from dbcore import users
-from dbcore.engine import GuardedEngine
-from dbcore.users import Profile, UserRef, UserRefError, UserStatus
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import users
+from dbcore.ledger.users import Profile, UserRef, UserRefError, UserStatus
 from tests.dbcore.conftest import MakeEngine, Person, Sql
 
 

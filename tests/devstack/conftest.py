@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dbcore.settings import Settings
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 from devstack.reachable import can_enter, ids_of
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,11 @@ def ordinary_user_python() -> str:
     for python in (sys.executable, f"/usr/bin/python{wanted}", "/usr/bin/python3"):
         command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
         answer = subprocess.run(
-            leashed(command, user=ORDINARY_USER), cwd="/", capture_output=True, text=True, check=False
+            tied_to_parent(command, user=ORDINARY_USER),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if answer.stdout.strip() == wanted:
             return python

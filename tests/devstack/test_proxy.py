@@ -322,7 +322,7 @@ def test_a_frozen_server_answers_again_when_thawed(postgres_server: EmbeddedPost
 
 
 def test_the_thaw_comes_also_when_the_freezer_is_killed() -> None:
-    """Or a test run that was killed would leave stopped servers behind, deaf to the signal of their leash."""
+    """Or a test run that was killed would leave stopped servers behind, deaf to the signal of their parent's death."""
     with subprocess.Popen(["sleep", "600"]) as sleeper:
         script = (
             "import sys, time\n"

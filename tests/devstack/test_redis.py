@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from devstack.embedded import EmbeddedServerError
-from devstack.leash import leashed
+from devstack.parent_death import tied_to_parent
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.devstack.conftest import ORDINARY_USER
@@ -104,7 +104,7 @@ def test_an_ordinary_user_runs_it(
     script = SCRIPT.replace("signal.pause()", "server.stop()")
     command = [ordinary_user_python, "-c", script, str(users_folder / "redis"), str(free_port())]
     done = subprocess.run(
-        leashed(command, user=ORDINARY_USER),
+        tied_to_parent(command, user=ORDINARY_USER),
         env=bare_environment,
         cwd="/",
         capture_output=True,

@@ -248,8 +248,11 @@ def test_what_is_given_is_not_started(
 
 def is_head_of(process: psutil.Process, node: str) -> bool:
     """Whether it is a worker of that name, and not one of its pool."""
-    parent = process.parent()
-    return node in process.cmdline() and parent is not None and node not in parent.cmdline()
+    try:
+        parent = process.parent()
+        return node in process.cmdline() and parent is not None and node not in parent.cmdline()
+    except psutil.NoSuchProcess:  # sessions of PostgreSQL come and go
+        return False
 
 
 def page(url: str, user: str = "", password: str = "") -> bytes:

@@ -15,11 +15,11 @@ from pydantic import SecretStr
 
 from dbcore.settings import Settings
 from devstack.kill_workers import kill_workers
-from devstack.leash import leashed
 from devstack.options import RunOptions, StartRefused, check_ports
+from devstack.parent_death import tied_to_parent
 from devstack.plan import plan
 from devstack.ports import free_port
-from devstack.workplace import Workplace
+from devstack.state_dir import StateDir
 from tests.devstack.conftest import ORDINARY_USER
 
 PORTS = ["OPS_PORT", "FLOWER_PORT", "SIMULATOR_PORT", "BALLAST_POSTGRES_PORT", "BALLAST_REDIS_PORT"]
@@ -90,7 +90,7 @@ def test_an_address_of_another_machine_is_refused() -> None:
 def test_a_second_run_in_the_folder_is_one_line_naming_the_first(
     open_folder: Path, bare_environment: dict[str, str]
 ) -> None:
-    with Workplace(open_folder).held():
+    with StateDir(open_folder).held():
         (line,) = refused(open_folder, bare_environment, {})
     assert line.startswith(f"Ballast is running in this folder already (process {os.getpid()})")
 
@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 ) -> None:
     command = [sys.executable, *RUN]
     if os.geteuid() == 0:  # root may write everywhere
-        command = leashed([request.getfixturevalue("ordinary_user_python"), *RUN], user=ORDINARY_USER)
+        command = tied_to_parent([request.getfixturevalue("ordinary_user_python"), *RUN], user=ORDINARY_USER)
     open_folder.chmod(0o511)
     (line,) = refused(open_folder, bare_environment, {}, command)
     open_folder.chmod(0o711)
@@ -117,27 +117,27 @@ def test_a_file_in_the_folders_place_is_one_line(open_folder: Path, bare_environ
 def test_without_workers_that_run_here_none_is_killed(held: bool, open_folder: Path) -> None:
     """Also where a `make run` that ended left its process id, which may be anybody's by now."""
     with (
-        Workplace(open_folder).held() if held else contextlib.nullcontext(),
+        StateDir(open_folder).held() if held else contextlib.nullcontext(),
         pytest.raises(StartRefused, match="no workers of `make run` or `ballast run` run in this folder"),
     ):
         kill_workers(open_folder)
 
 
 def test_the_local_telegrams_token_is_made_up_once(open_folder: Path) -> None:
-    workplace = Workplace(open_folder)
-    with workplace.held():
-        token = workplace.telegram_token()
-        assert Workplace(open_folder).telegram_token() == token
-        assert (workplace.folder / "telegram-token").stat().st_mode & 0o777 == 0o600
+    state_dir = StateDir(open_folder)
+    with state_dir.held():
+        token = state_dir.telegram_token()
+        assert StateDir(open_folder).telegram_token() == token
+        assert (state_dir.folder / "telegram-token").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_a_killed_run_left_behind_is_not_taken_for_settings(open_folder: Path) -> None:
-    workplace = Workplace(open_folder)
-    with workplace.held():
-        workplace.remember_running({"REDIS_URL": "redis://127.0.0.1:1/0"})
-        assert (workplace.folder / "running.env").stat().st_mode & 0o777 == 0o600
-    with workplace.held():
-        assert not (workplace.folder / "running.env").exists()
+    state_dir = StateDir(open_folder)
+    with state_dir.held():
+        state_dir.remember_running({"REDIS_URL": "redis://127.0.0.1:1/0"})
+        assert (state_dir.folder / "running.env").stat().st_mode & 0o777 == 0o600
+    with state_dir.held():
+        assert not (state_dir.folder / "running.env").exists()
 
 
 def test_the_local_telegram_is_not_put_before_a_database_of_ones_own(
@@ -154,7 +154,7 @@ def test_the_local_telegram_is_not_put_before_a_database_of_ones_own(
 def test_no_secret_is_among_the_arguments_of_a_process(open_folder: Path) -> None:
     settings = Settings(_env_file=None, ops_token=SecretStr("hunter2-hunter2-hunter2"))
     ours = plan(settings, RunOptions(_env_file=None), open_folder, local_token="1:hunter2")
-    with Workplace(open_folder).held():
+    with StateDir(open_folder).held():
         programs = ours.prepare()
     words = [word for program in programs for word in program.argv]
     assert not [word for word in words if "hunter2" in word or ours.flower_auth.partition(":")[2] in word]

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ballast.cli.main import cli
-from dbcore import ledger
-from dbcore.engine import GuardedEngine
-from dbcore.users import Profile, UserRef, get_or_create
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger
+from dbcore.ledger.users import Profile, UserRef, get_or_create
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import Sql, statements_on
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dbcore import ledger
-from dbcore.engine import GuardedEngine
 from dbcore.exporting.files import export_files
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger
+from dbcore.ledger.users import UserRef
 from dbcore.migrate import upgrade
-from dbcore.users import UserRef
 from devstack.stack import ROOT
 from tests.dbcore.conftest import Sql, statements_on
 from tests.exporting.conftest import NAMES, Ballast, read

@@ -9,7 +9,7 @@ import time
 
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
-from tests.chaos.house import temporary_folder
+from tests.chaos.cluster import temporary_folder
 from tests.chaos.report import machine
 from tests.fuzz.fuzzing import fuzzer_at
 from tests.queueing import queueing_at

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from bot_frontend.commands import interpret
-from bot_frontend.dialogue import Dialogue
+from bot_frontend.conversation import Conversation
 from bot_frontend.intake import Intake
-from bot_frontend.intentions import Intention
+from bot_frontend.routed import Routed
+from bot_frontend.router import route
 from bot_frontend.updates import TextMessage, UpdateUnreadable, WordsOf, read
 from dbcore.settings import Settings
 from devstack.telegram.text import parse_html
@@ -21,7 +21,7 @@ from workers.broadcasts.albums import Albums
 from workers.inbox import Inbox
 from workers.jobs import AdjustBalance, AskAdjustment, DecideAdjustment, DeliverReply, Envelope
 
-_DIALOGUES = (None, Dialogue(asked_by=1), Dialogue(recipient="@carol", asked_by=2))
+_DIALOGUES = (None, Conversation(asked_by=1), Conversation(recipient="@carol", asked_by=2))
 
 
 def fuzzer_at(queueing: Queueing, *, every: int) -> Fuzzer:
@@ -69,7 +69,7 @@ class Fuzzer:
         if reading is None:
             self.seen["not for us"] += 1
             return
-        intention = interpret(reading, numbers.choice(_DIALOGUES), self._settings)
+        intention = route(reading, numbers.choice(_DIALOGUES), self._settings)
         if intention is None:
             self.seen["small talk"] += 1
             return
@@ -79,7 +79,7 @@ class Fuzzer:
             self.seen["not their own words"] += 1
         self._sound(intention, reading.sender.telegram_id)
 
-    def _sound(self, intention: Intention, sender: int) -> None:
+    def _sound(self, intention: Routed, sender: int) -> None:
         """The workers can read the job, only admins change balances, and Telegram can read what is said."""
         job = intention.job
         envelope = Envelope.of(job, job_id="1-2-3", lane=f"user:{sender}", chat_id=sender)

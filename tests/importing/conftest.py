@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ballast.cli import import_report
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.importing.reading import Rules
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings

@@ -10,12 +10,12 @@ import pytest
 
 from ballast import App
 from ballast.cli import import_report
-from dbcore import ledger, users
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.importing import booked_transfers
 from dbcore.importing.booking import Booker
 from dbcore.importing.sources import SourceError
 from dbcore.importing.spool import Person
+from dbcore.ledger import ledger, users
 from tests.dbcore.conftest import Sql
 from tests.importing.conftest import RunImport
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from ballast.cli import importing
 from ballast.cli.main import cli
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from tests.acceptance.test_guides import blocks
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from dbcore import history
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.importing import undoing
 from dbcore.importing.spool import Movement, Person, Spool
-from dbcore.users import Profile
+from dbcore.ledger import history
+from dbcore.ledger.users import Profile
 from tests.dbcore.conftest import Sql
 from tests.importing.conftest import RunImport
 

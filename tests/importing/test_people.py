@@ -12,11 +12,11 @@ import psycopg2
 import pytest
 
 from ballast.cli import import_report
-from dbcore import users
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.importing.reading import Rules, read_people
 from dbcore.importing.sources import SourceError, open_source
 from dbcore.importing.spool import Spool
+from dbcore.ledger import users
 from tests.dbcore.conftest import Sql
 from tests.importing.conftest import RunImport
 

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from ballast.cli.import_report import ImportOptions, run_import
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.importing.reading import Rules, read_history, read_people
 from dbcore.importing.sources import SourceError, open_source
 from dbcore.importing.spool import Spool

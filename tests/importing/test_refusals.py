@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from dbcore.engine import GuardedEngine
+from dbcore.guard.engine import GuardedEngine
 from dbcore.importing.booking import Booker
 from dbcore.importing.spool import Movement, Person
+from dbcore.ledger.users import Profile, get_or_create
 from dbcore.schema import MAX_BALANCE
-from dbcore.users import Profile, get_or_create
 from tests.dbcore.conftest import Sql
 
 ONE, TWO = 1, 2

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from tests.chaos.house import temporary_folder
+from tests.chaos.cluster import temporary_folder
 from tests.chaos.report import machine, percentile
 from tests.outages.kinds import KINDS
 from tests.outages.measure import measure

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 
 import psycopg2
 
-from dbcore import fleet
+from dbcore.breaker import read_breaker
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import Answer, On, Rule, ServerError, frozen_server
 from devstack.stack import Stack
-from tests.outages.site import Site
+from tests.outages.environment import Site
 
 QUOTA = ServerError(
     "Your account or project has exceeded the compute time quota. Upgrade your plan to increase limits.",
@@ -130,7 +130,7 @@ def quota(site: Site, stack: Stack) -> Iterator[Return]:
         site.proxy.remove(rule)
     told = stack.command("dbcore", "breaker", "auto")
     assert told.returncode == 0, told.stderr
-    back.at = fleet.read(stack.redis).since
+    back.at = read_breaker(stack.redis).since
 
 
 KINDS: dict[str, Outage] = {

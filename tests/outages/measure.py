@@ -12,10 +12,10 @@ from typing import Any
 from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from tests.chaos.report import percentile
-from tests.outages.crowd import PURSE_ID, register, write
+from tests.outages.environment import ADMIN_IDS, Site
 from tests.outages.kinds import KINDS
-from tests.outages.site import ADMIN_IDS, Site
-from workers.alarms.bell import PREFIX
+from tests.outages.load import PURSE_ID, register, write
+from workers.alerts.notifier import PREFIX
 from workers.jobs import job_id_of_update, reference_of
 
 PAGE = 1000

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from tests.chaos.house import temporary_folder
+from tests.chaos.cluster import temporary_folder
 from tests.outages.measure import measure
 
 CHILDREN = 16
-"""Of one worker: all of them begin at once when the valve opens, and that must not open the breaker again."""
+"""Of one worker: all of them begin at once when the queue pauser opens, and that must not open the breaker again."""
 
 
 @pytest.mark.timeout(900)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import ballast
-from dbcore.audit import CHECK_NAMES
+from dbcore.ledger.audit import CHECK_NAMES
 from dbcore.migrate import newest_revision
 from dbcore.schema import TABLE_NAMES
 from devstack.ports import free_port

@@ -32,8 +32,10 @@ NOT_IMPORTED = {
     "pip-audit": "make check runs it",
     "ruff": "make check runs it",
     "pytest-timeout": "a plugin of pytest",
-    "pytest-xdist": "a plugin of pytest",
     "schemathesis": "a test runs its command",
+    "sphinx": "a test builds the documentation with it",
+    "myst-parser": "docs/conf.py names it",
+    "furo": "docs/conf.py names it",
     "types-psutil": "mypy reads it",
     "types-psycopg2": "mypy reads it",
 }

@@ -6,10 +6,10 @@ from typing import Any
 
 import redis
 
-from dbcore.fleet import operate
-from dbcore.fleet.awake import AwakeTime
+from dbcore.breaker import override
+from dbcore.breaker.compute_usage import ComputeUsage
 from dbcore.redis_client import redis_time
-from workers import board
+from workers.status import board
 
 EMPTY: dict[str, Any] = {"dead_letters": {"open": 0, "items": []}, "broadcasts": [], "actions": []}
 
@@ -18,7 +18,7 @@ def kept(client: redis.Redis, *, ago_seconds: float, work: int = 0) -> None:
     board.keep(client, {"at": redis_time(client) - ago_seconds, "work": work, **EMPTY})
 
 
-def is_due(client: redis.Redis, *, work: int = 0, awake: AwakeTime | None = None) -> bool:
+def is_due(client: redis.Redis, *, work: int = 0, awake: ComputeUsage | None = None) -> bool:
     return board.is_due(client, now=redis_time(client), work=work, awake=awake)
 
 
@@ -38,15 +38,15 @@ def test_one_of_another_release_is_read_anew(client: redis.Redis) -> None:
 
 def test_the_last_one_stays_while_the_breaker_is_open(client: redis.Redis) -> None:
     kept(client, ago_seconds=60)
-    operate.tell(client, "open", "test")
+    override.set_override(client, "open", "test")
     assert not is_due(client)
-    operate.tell(client, "auto", "test")
+    override.set_override(client, "auto", "test")
     assert is_due(client)
 
 
 def test_a_database_that_may_sleep_is_neither_woken_nor_kept_awake(client: redis.Redis) -> None:
-    def awake(stays_seconds: float) -> AwakeTime:
-        return AwakeTime(client, sleeps_after_seconds=stays_seconds, renews_on_day=1)
+    def awake(stays_seconds: float) -> ComputeUsage:
+        return ComputeUsage(client, sleeps_after_seconds=stays_seconds, renews_on_day=1)
 
     assert not is_due(client, work=5, awake=awake(300))  # nobody used it
     awake(0).note(1)

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from ballast.messages import Button
-from dbcore.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers.broadcasts import card

@@ -16,30 +16,30 @@ import pytest_asyncio
 import redis
 from telegram import Bot
 
-from dbcore import broadcast_leases, broadcasts
-from dbcore.broadcast_leases import DeliveryStatus, Lease, Result
-from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts, leases
+from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts.leases import DeliveryStatus, Lease, Result
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.guard.engine import GuardedEngine
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
-from tests.broadcasts.house import received
+from tests.broadcasts.cluster import received
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
-from workers import totals
-from workers.answers import UNCERTAIN_SENDS_MAX
-from workers.broadcasts.agenda import Agenda
 from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import REST_SECONDS, Chunk
-from workers.broadcasts.drafting import draft
+from workers.broadcasts.drafts import draft
 from workers.broadcasts.leasing import take_chunk
-from workers.broadcasts.record import LeaseRecord
+from workers.broadcasts.schedule import Schedule
+from workers.broadcasts.send_journal import SendJournal
 from workers.jobs import DraftBroadcast, SendChunk, StartBroadcast
-from workers.not_now import NotNow
-from workers.telegram.pacer import HALT_SECONDS_MAX, SEVERAL_CHATS, Pacer
+from workers.replies import UNCERTAIN_SENDS_MAX
+from workers.snooze import Snoozed
+from workers.status import counters
+from workers.telegram.rate_limiter import HALT_SECONDS_MAX, SEVERAL_CHATS, RateLimiter
 from workers.telegram.transport import AiohttpRequest
 
 PEOPLE = range(1001, 1011)
@@ -72,7 +72,7 @@ def home(queueing: Queueing, engine: GuardedEngine) -> Home:
             queueing.inbox,
             queueing.publisher,
             threading.Event(),
-            Pacer(queueing.client),
+            RateLimiter(queueing.client),
         )
 
     return make
@@ -151,14 +151,14 @@ def states(url: str) -> Counter[object]:
 def leased(
     engine: GuardedEngine, broadcast_id: int, number: int, *, limit: int = 100, seconds: float = 60
 ) -> Lease:
-    return broadcast_leases.lease(engine, broadcast_id, number, run=None, limit=limit, seconds=seconds)
+    return leases.lease(engine, broadcast_id, number, run=None, limit=limit, seconds=seconds)
 
 
 def taken(home: Broadcaster, broadcast_id: int, job_id: str) -> Chunk | None:
     return take_chunk(home, SendChunk(broadcast_id=broadcast_id, run=1, number=1), job_id)
 
 
-class Interrupted(LeaseRecord):
+class Interrupted(SendJournal):
     """Somebody else is quicker, right after a record was taken over."""
 
     def __init__(self, client: redis.Redis, meanwhile: Callable[[], object]) -> None:
@@ -173,7 +173,7 @@ class Interrupted(LeaseRecord):
 
 def settle(home: Broadcaster, broadcast_id: int, job_id: str) -> None:
     """Nothing is left but what a dead sender held."""
-    with pytest.raises(NotNow):
+    with pytest.raises(Snoozed):
         taken(home, broadcast_id, job_id)
 
 
@@ -217,7 +217,7 @@ def test_whose_lease_comes_back_while_it_is_settled_sends_alone(
     def come_back() -> None:
         assert sender.record.begin("slow", "second")[0] == number
         leased(engine, broadcast_id, number)
-        assert sender.record.intend(number, "second", begun)
+        assert sender.record.log_intent(number, "second", begun)
 
     settler.record = Interrupted(queueing.client, come_back)
     settle(settler, broadcast_id, "settler")
@@ -232,9 +232,9 @@ def test_a_record_is_kept_where_the_table_took_nothing_of_it(
     dead, settler = home(), home()
     number, _ = dead.record.begin("dead", "first")
     lease = leased(engine, broadcast_id, number, seconds=0)
-    dead.record.intend(number, "first", [each.user_id for each in lease.recipients])
+    dead.record.log_intent(number, "first", [each.user_id for each in lease.recipients])
 
-    class Overtaken(LeaseRecord):
+    class Overtaken(SendJournal):
         def holds(self, number: int, holder: str) -> bool:
             held = super().holds(number, holder)
             leased(engine, broadcast_id, number, seconds=0)
@@ -244,17 +244,17 @@ def test_a_record_is_kept_where_the_table_took_nothing_of_it(
     settle(settler, broadcast_id, "settler")
     settle(home(), broadcast_id, "next")
     assert states(database_url) == Counter(unknown=len(PEOPLE))
-    counted = queueing.client.hget(totals.KEY, totals.name_of("recipients", DeliveryStatus.UNKNOWN))
+    counted = queueing.client.hget(counters.KEY, counters.name_of("recipients", DeliveryStatus.UNKNOWN))
     assert counted == b"10"
 
 
-async def ran(home: Broadcaster, bot: Bot, broadcast_id: int, job_id: str, *, run: int = 1) -> NotNow | None:
+async def ran(home: Broadcaster, bot: Bot, broadcast_id: int, job_id: str, *, run: int = 1) -> Snoozed | None:
     """One job's turn; what puts it off."""
     await asyncio.to_thread(home.starting.acquire)
     try:
         job = SendChunk(broadcast_id=broadcast_id, run=run, number=1)
         chunk = await asyncio.to_thread(take_chunk, home, job, job_id)
-    except NotNow as not_now:
+    except Snoozed as not_now:
         home.starting.release()
         return not_now
     if chunk is None:
@@ -262,7 +262,7 @@ async def ran(home: Broadcaster, bot: Bot, broadcast_id: int, job_id: str, *, ru
         return None
     try:
         await chunk.run(bot)
-    except NotNow as not_now:
+    except Snoozed as not_now:
         return not_now
     return None
 
@@ -324,8 +324,8 @@ async def test_with_few_left_and_telegram_away_its_job_rests_and_nothing_says_th
 ) -> None:
     broadcast_id = begun(range(1001, 1004))
     sender = home()
-    sender.lanes.agenda.after(broadcast_id, -1)
-    sender.lanes.agenda.take_due(-1)  # it was woken once
+    sender.lanes.schedule.after(broadcast_id, -1)
+    sender.lanes.schedule.take_due(-1)  # it was woken once
     put_off = await ran(sender, away, broadcast_id, "one")
     assert put_off is not None
     assert put_off.seconds >= REST_SECONDS
@@ -339,14 +339,14 @@ async def test_who_comes_back_in_quiet_hours_is_not_sent_to_before_their_end(
     dead, sender = home(), home()
     number, _ = dead.record.begin("one", "dead")
     lease = leased(engine, broadcast_id, number)
-    dead.record.intend(number, "dead", [lease.recipients[0].user_id])
-    now = sender.lanes.agenda.now()
+    dead.record.log_intent(number, "dead", [lease.recipients[0].user_id])
+    now = sender.lanes.schedule.now()
     quiet = {"begin": f"{now:%H:%M}", "end": f"{now + timedelta(hours=2):%H:%M}", "zone": "UTC"}
     query(database_url, "UPDATE broadcasts SET quiet_hours = %s RETURNING 1", json.dumps(quiet))
     assert await ran(sender, away, broadcast_id, "one") is None
     assert states(database_url) == Counter(unknown=1, pending=len(PEOPLE) - 1)
-    assert sender.lanes.agenda.take_due(30) == []
-    assert sender.lanes.agenda.size() == 1
+    assert sender.lanes.schedule.take_due(30) == []
+    assert sender.lanes.schedule.size() == 1
     assert queueing.client.zcard("ballast:inbox:all") == 0
 
 
@@ -362,16 +362,16 @@ async def test_what_a_superseded_sender_knows_is_recorded_and_nobody_else_is_beg
     broadcast_id = begun(people)
     sender = home()
 
-    class TakenOver(LeaseRecord):
+    class TakenOver(SendJournal):
         """By another process, after some sends."""
 
         turns = 0
 
-        def intend(self, number: int, holder: str, user_ids: Iterable[int]) -> bool:
+        def log_intent(self, number: int, holder: str, user_ids: Iterable[int]) -> bool:
             self.turns += 1
             if self.turns == 2:
                 self.begin("one", "other")
-            return super().intend(number, holder, user_ids)
+            return super().log_intent(number, holder, user_ids)
 
     sender.record = TakenOver(queueing.client)
     put_off = await ran(sender, bot, broadcast_id, "one")
@@ -397,7 +397,7 @@ async def test_a_recipient_whose_chat_is_refused_holds_up_nobody_and_gets_it_onc
     for chat_id in (first, second):
         await telegram.add_fault("flood", methods=["sendMessage"], chat_id=chat_id, retry_after=600)
     sender = home()
-    sender.lanes.agenda.after(broadcast_id, -1)
+    sender.lanes.schedule.after(broadcast_id, -1)
     put_off, number = None, 0
     while put_off is None and number < 20:
         put_off = await ran(sender, bot, broadcast_id, f"lane-{number}")
@@ -406,7 +406,7 @@ async def test_a_recipient_whose_chat_is_refused_holds_up_nobody_and_gets_it_onc
     assert put_off is not None
     assert 500 < put_off.seconds <= 600
     assert states(database_url) == Counter(sent=38, leased=2)
-    assert sender.lanes.agenda.take_due(30) == []
+    assert sender.lanes.schedule.take_due(30) == []
     assert len(await telegram.requests(method="sendMessage", chat_id=first)) == 1
     # Ten minutes later.
     await telegram.clear_faults()
@@ -452,18 +452,18 @@ async def test_while_the_fleet_pauses_nobody_wakes_a_broadcast_or_takes_it_for_s
     home: Home, broadcast_id: int, away: Bot
 ) -> None:
     sender = home()
-    agenda = sender.lanes.agenda
-    agenda.after(broadcast_id, -1)
+    schedule = sender.lanes.schedule
+    schedule.after(broadcast_id, -1)
     for chat_id in range(1, SEVERAL_CHATS + 1):
-        sender.pacer.refuse_chat(chat_id, 600)
+        sender.rate_limiter.refuse_chat(chat_id, 600)
     put_off = await ran(sender, away, broadcast_id, "one")
     assert put_off is not None
     assert 20 < put_off.seconds <= HALT_SECONDS_MAX
-    assert agenda.take_due(30) == []
-    assert agenda.stuck() == []
-    agenda.strike_out(broadcast_id)  # paused meanwhile, it stays so
+    assert schedule.take_due(30) == []
+    assert schedule.stuck() == []
+    schedule.remove(broadcast_id)  # paused meanwhile, it stays so
     await ran(sender, away, broadcast_id, "one")
-    assert agenda.size() == 0
+    assert schedule.size() == 0
 
 
 def test_nothing_is_scheduled_or_sending_that_the_agenda_does_not_know_of(
@@ -485,23 +485,23 @@ def test_nothing_is_scheduled_or_sending_that_the_agenda_does_not_know_of(
         lambda: orders.resume(broadcast_id),
         lambda: orders.resend_unknown(broadcast_id, "word"),
     ):
-        before = broadcasts.under_way(engine)
+        before = broadcasts.list_active(engine)
         with monkeypatch.context() as patch:
             patch.setattr(
-                orders.lanes, "agenda", Agenda(redis.Redis.from_url("redis://127.0.0.1:1", retry=None))
+                orders.lanes, "schedule", Schedule(redis.Redis.from_url("redis://127.0.0.1:1", retry=None))
             )
             with pytest.raises(redis.RedisError):
                 order()
-        assert broadcasts.under_way(engine) == before
+        assert broadcasts.list_active(engine) == before
         order()
-        assert {each for each, _ in _due(orders.lanes.agenda)} >= broadcasts.under_way(engine).keys()
-    assert len(broadcasts.under_way(engine)) == 5
+        assert {each for each, _ in _due(orders.lanes.schedule)} >= broadcasts.list_active(engine).keys()
+    assert len(broadcasts.list_active(engine)) == 5
 
 
-def _due(agenda: Agenda) -> list[tuple[int, float]]:
+def _due(schedule: Schedule) -> list[tuple[int, float]]:
     """All of it, whenever it is due."""
     found = cast(
-        list[tuple[bytes, float]], agenda._redis.zrange("ballast:broadcasts:due", 0, -1, withscores=True)
+        list[tuple[bytes, float]], schedule._redis.zrange("ballast:broadcasts:due", 0, -1, withscores=True)
     )
     return [(int(each), score) for each, score in found]
 
@@ -510,21 +510,21 @@ def test_an_agenda_that_redis_lost_is_made_anew_from_the_table(
     home: Home, broadcast_id: int, engine: GuardedEngine
 ) -> None:
     orders = home().orders
-    agenda = orders.lanes.agenda
+    schedule = orders.lanes.schedule
     later = datetime.now(UTC) + timedelta(days=1)
     scheduled = orders.start(StartBroadcast(text="hi", scheduled_for=later), key="s").id
     paused = orders.start(StartBroadcast(text="hi"), key="p").id
     orders.pause(paused)
-    agenda._redis.flushdb()
-    assert not agenda.is_whole()
+    schedule._redis.flushdb()
+    assert not schedule.is_complete()
     orders.recall()
-    assert agenda.is_whole()
-    found = dict(_due(agenda))
+    assert schedule.is_complete()
+    found = dict(_due(schedule))
     assert set(found) == {broadcast_id, scheduled}
     assert found[scheduled] == pytest.approx(later.timestamp())
-    assert [each for each, _ in agenda.take_due(30)] == [broadcast_id]
+    assert [each for each, _ in schedule.take_due(30)] == [broadcast_id]
     orders.recall()  # what it knows stays as it is
-    assert agenda.take_due(30) == []
+    assert schedule.take_due(30) == []
 
 
 def test_what_a_program_sends_the_workers_do_not(
@@ -545,7 +545,7 @@ def test_what_a_program_sends_the_workers_do_not(
     assert orders.resume(broadcast_id).status is BroadcastStatus.SENDING  # for the program, called again
     orders.recall()
     orders.wake(broadcast_id)
-    assert sender.lanes.agenda.size() == 0
+    assert sender.lanes.schedule.size() == 0
     jobs = cast(list[bytes], queueing.client.zrange("ballast:inbox:all", 0, -1))
     assert [job for job in jobs if b"-card-" not in job] == []
 
@@ -557,7 +557,7 @@ def test_what_is_sent_once_more_counts_against_the_cap_in_stars(
     query(database_url, "UPDATE broadcasts SET paid = true, stars_max = 1 RETURNING 1")
     lease = leased(engine, broadcast_id, 1)
     results = [Result(each.user_id, DeliveryStatus.UNKNOWN) for each in lease.recipients]
-    broadcast_leases.record(engine, broadcast_id, lease, results)
+    leases.record(engine, broadcast_id, lease, results)
     orders = home().orders
     with pytest.raises(BroadcastRefused, match="20 messages may cost 2 Stars, and stars_max is 1"):
         orders.resend_unknown(broadcast_id, "word")
@@ -580,7 +580,7 @@ async def test_a_preview_that_telegram_never_confirms_is_sent_so_often_and_then_
         try:
             (told,) = await preview.run(bot)
             break
-        except NotNow as put_off:
+        except Snoozed as put_off:
             uncertain += put_off.uncertain
             await asyncio.sleep(0 if put_off.uncertain else put_off.seconds)  # it is not its chat's turn yet
     assert told is not None

@@ -14,10 +14,10 @@ from celery import Celery
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers import broker
+from workers import kombu_patches
 from workers.draining import ROUND_SECONDS, RoundSize, Turn
-from workers.heart import Heart
-from workers.in_hand import InHand
+from workers.heartbeat import Heartbeat
+from workers.in_flight import InFlight
 from workers.inbox import Claims, Inbox, Publisher
 from workers.inbox.inbox import CLAIMS_MAX
 from workers.jobs import QUEUES, Envelope, Job, ShowBalance, ShowHistory, task_name
@@ -28,7 +28,7 @@ TASKS = (task_name(ShowBalance.kind),)
 
 @pytest.fixture
 def app(redis_url: str) -> Iterator[Celery]:
-    broker.repair()
+    kombu_patches.install()
     made = Celery("tests", broker=redis_url, set_as_current=False)
     made.conf.task_queues = {name: {"exchange": name, "routing_key": name} for name in QUEUES}
     yield made
@@ -190,7 +190,7 @@ def test_a_kind_that_this_process_has_no_task_for_is_left_to_others(queue: Queue
     assert queue.inbox.claim_many(OWNER, queue="transactions", more=5, tasks=TASKS) == Claims((), 1)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     lanes=st.lists(st.integers(0, 5), min_size=1, max_size=24),
     steps=st.lists(
@@ -276,29 +276,29 @@ def test_a_turn_ends_by_its_jobs_and_by_its_time() -> None:
 
 def test_the_heart_gives_nothing_back_that_a_claim_is_about_to_bring(inbox: Inbox, queue: Queue) -> None:
     """Redis holds it for us, and its answer is still on the way."""
-    in_hand = InHand()
-    heart = Heart(inbox, OWNER, in_hand, dict, dict)
+    in_flight = InFlight()
+    heartbeat = Heartbeat(inbox, OWNER, in_flight, dict, dict)
     queue.accept("j0", "user:0")
-    with in_hand.claiming():
+    with in_flight.claiming():
         assert ids(queue.claim(1)) == ["j0"]
         for _ in range(2):
-            heart._beat()
-        in_hand.take("j0", ShowBalance.kind)
-    heart._beat()
+            heartbeat._beat()
+        in_flight.take("j0", ShowBalance.kind)
+    heartbeat._beat()
     assert inbox.beat(OWNER, {}) == {"j0"}
-    in_hand.drop("j0")
-    heart._beat()  # now nobody knows of it
+    in_flight.drop("j0")
+    heartbeat._beat()  # now nobody knows of it
     assert inbox.beat(OWNER, {}) == set()
 
 
 def test_a_claim_whose_answer_was_lost_is_given_back(inbox: Inbox, queue: Queue) -> None:
-    in_hand = InHand()
-    heart = Heart(inbox, OWNER, in_hand, dict, dict)
+    in_flight = InFlight()
+    heartbeat = Heartbeat(inbox, OWNER, in_flight, dict, dict)
     queue.accept("j0", "user:0")
     lost, others_begun = threading.Event(), threading.Event()
 
     def claim_and_lose() -> None:
-        with in_hand.claiming():
+        with in_flight.claiming():
             queue.claim(1)
             lost.wait(30)
 
@@ -306,10 +306,10 @@ def test_a_claim_whose_answer_was_lost_is_given_back(inbox: Inbox, queue: Queue)
     thread.start()
     while not inbox.beat(OWNER, {}):
         others_begun.wait(0.01)
-    heart._beat()
+    heartbeat._beat()
     assert inbox.beat(OWNER, {}) == {"j0"}
-    with in_hand.claiming():  # another thread's, begun since: it is not what brings this job
+    with in_flight.claiming():  # another thread's, begun since: it is not what brings this job
         lost.set()
         thread.join(30)
-        heart._beat()
+        heartbeat._beat()
     assert inbox.beat(OWNER, {}) == set()

@@ -11,14 +11,14 @@ from celery import Celery
 from ballast.messages import Message
 from dbcore.errors import DatabaseAway, Unavailable
 from dbcore.failures import FailureKind
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from workers import process
 from workers.execution import Work, carry_out
 from workers.jobs import AdjustBalance, Envelope, Job, ShowBalance
-from workers.not_now import NotNow
 from workers.process import WorkerProcess
+from workers.snooze import Snoozed
 
 PERSON = 7
 
@@ -35,7 +35,7 @@ def worker(
     made = WorkerProcess(settings, app, forked=False)
     monkeypatch.setattr(process, "_current", made)
     monkeypatch.setattr(process, "_current_pid", os.getpid())
-    made.inbox.balances.note(SeenBalance(PERSON, settings.currency, 150, 3), ago_seconds=60)
+    made.inbox.balances.note(BalanceSnapshot(PERSON, settings.currency, 150, 3), ago_seconds=60)
     yield made
     made.engine.dispose()
     made.redis.close()
@@ -71,7 +71,7 @@ def test_a_job_that_is_put_off_tells_nobody_of_a_technical_problem(worker: Worke
     """An admin's broadcast command waits for its chat's turn; the database has nothing to do with it."""
     accept(worker, ShowBalance(telegram_id=PERSON))
     for _ in range(3):
-        carry(worker, NotNow(0))
+        carry(worker, Snoozed(0))
     assert waiting(worker) == []
     assert field(worker, "deliveries") == "0"
 
@@ -82,7 +82,7 @@ def test_what_nobody_knows_to_have_arrived_is_counted_where_the_job_says_so(work
 
     def apply(work: Work[ShowBalance]) -> list[Message]:
         seen.append(work.uncertain)
-        raise NotNow(0, uncertain=True)
+        raise Snoozed(0, uncertain=True)
 
     for _ in range(3):
         carry_out(ShowBalance, apply, "task", "balances", {"job_id": "a"})

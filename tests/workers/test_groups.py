@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from ballast.messages import Message
-from dbcore.broadcast_leases import DeliveryStatus, Mark, Recipient
+from dbcore.broadcasts.leases import DeliveryStatus, Mark, Recipient
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from workers.answers import send_one
-from workers.broadcasts.post import post
+from workers.broadcasts.send_one import post
+from workers.replies import send_one
 from workers.telegram.bot import make_bot
-from workers.telegram.verdicts import Meaning
+from workers.telegram.errors import SendStatus
 
 TOKEN = "123456:LOCAL"
 
@@ -42,7 +42,7 @@ async def test_an_answer_and_a_broadcast_follow_a_group_that_moved(
         await telegram.add_fault("migrated", chat_id=new.id, migrate_to_chat_id=new.id)
         lost = await post(bot, {"text": "news"}, Recipient(user_id=5, telegram_id=new.id), paid=False)
     await bot.request.shutdown()
-    assert verdict.meaning is Meaning.DELIVERED
+    assert verdict.meaning is SendStatus.DELIVERED
     assert (posted.result.status, posted.result.mark) == (DeliveryStatus.SENT, Mark.REACHED)
     assert there == ["an answer", "news"]
     assert (lost.result.status, lost.result.error) == (DeliveryStatus.FAILED, "the chat moved twice")

@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from workers.inbox import Acceptance, DialogueStep, Inbox, Receipt, Ticket
 from workers.inbox.inbox import (
     APP_QUESTION_TTL_SECONDS,
@@ -333,7 +333,7 @@ def test_the_balances_of_a_job_whose_answer_waits_are_known_at_once(inbox: Inbox
     inbox.claim("a", OWNER)
 
     def keep_answer(owner: str) -> bool:
-        seen = [SeenBalance(7, "CREDIT", 500, version=2)]
+        seen = [BalanceSnapshot(7, "CREDIT", 500, version=2)]
         return inbox.release(
             "a", owner, delay_seconds=60, reply="[]", uncertain=0, balances=seen, seen_at_ms=1_700_000_060_999
         )
@@ -378,7 +378,7 @@ def test_after_redis_stood_still_nobody_is_taken_for_dead_at_once(inbox: Inbox, 
 
 def test_a_job_that_ends_leaves_the_balances_it_saw(inbox: Inbox) -> None:
     inbox.accept(envelope("a"))
-    seen = [SeenBalance(7, "CREDIT", 1_000, version=5), SeenBalance(8, "CREDIT", 500, version=2)]
+    seen = [BalanceSnapshot(7, "CREDIT", 1_000, version=5), BalanceSnapshot(8, "CREDIT", 500, version=2)]
     inbox.finish("a", seen, seen_at_ms=1_700_000_060_999)
     assert inbox.balances.last(7, "CREDIT") == (1_000, 1_700_000_060)
     assert inbox.balances.last(8, "CREDIT") == (500, 1_700_000_060)

@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dbcore.known_balances import SeenBalance
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from workers.inbox import Acceptance, Answered, DialogueStep, Inbox, Offer, Receipt
 from workers.inbox.inbox import OFFERS_LENGTH_MAX, OFFERS_MAX
 from workers.jobs import Envelope, ShowBalance
@@ -83,7 +83,7 @@ _offers = st.lists(
 )
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     before=_offers,
     done=st.sets(st.sampled_from([f"j{number}" for number in range(12)])),
@@ -137,7 +137,7 @@ _answered = st.builds(
     job_id=st.sampled_from([f"j{number}" for number in range(8)]),
     balances=st.lists(
         st.builds(
-            SeenBalance,
+            BalanceSnapshot,
             telegram_id=st.sampled_from([7, 8]),
             currency=st.just("CREDIT"),
             balance=st.integers(0, 9),
@@ -149,7 +149,7 @@ _answered = st.builds(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     held=st.sets(st.sampled_from([f"j{number}" for number in range(4)])),
     jobs=st.lists(_answered, min_size=1, max_size=10),

@@ -13,8 +13,8 @@ import redis
 
 from ballast.messages import Message
 from dbcore import failed_operations
-from dbcore.engine import GuardedEngine
-from dbcore.fleet import operate
+from dbcore.breaker import override
+from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.stack import ROOT
@@ -51,7 +51,7 @@ def test_the_command_says_where_a_job_is_and_what_it_waits_for(
 ) -> None:
     job = CreateTransfer(telegram_id=7, username="bob", recipient="@carol", amount=200, memo="secret")
     inbox.accept(Envelope.of(job, job_id="one", lane="user:7", chat_id=7))
-    operate.tell(client, "open", "Nadia")
+    override.set_override(client, "open", "Nadia")
     found = told(asked(redis_url, database_url, f"Ref. {reference_of('one').lower()}"))
     assert (found["state"], found["kind"]) == ("held_back", "transactions.create")
     assert (found["telegram_id"], found["username"]) == (7, "bob")

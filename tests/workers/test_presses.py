@@ -15,12 +15,12 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from workers.answers import send_one
 from workers.origins import Origin
+from workers.replies import send_one
 from workers.telegram.bot import make_bot
-from workers.telegram.pacer import Pacer
+from workers.telegram.errors import SendStatus
 from workers.telegram.presses import Presses, answer_press
-from workers.telegram.verdicts import Meaning
+from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 
@@ -52,9 +52,10 @@ async def test_a_press_is_answered_once_by_whoever_comes_first(
 ) -> None:
     ann = (await telegram.create_user("Ann", started=True)).id
     (press,) = await telegram.press(ann, 1, "x", force=True)
-    presses, pacer = Presses(client), Pacer(client)
+    presses, rate_limiter = Presses(client), RateLimiter(client)
     taken = [
-        await answer_press(bot, presses, pacer, press.callback_query_id, text) for text in ("first", "second")
+        await answer_press(bot, presses, rate_limiter, press.callback_query_id, text)
+        for text in ("first", "second")
     ]
     query = await telegram.callback_query(press.callback_query_id)
     assert taken == [True, False]
@@ -75,7 +76,7 @@ async def test_presses_looked_at_together_are_each_answered_once(client: redis.R
 async def test_what_is_too_old_to_be_shown_is_known_to_be_unseen(
     bot: Bot, telegram: TelegramControl, client: redis.Redis
 ) -> None:
-    assert not await answer_press(bot, Presses(client), Pacer(client), "999", "too late")
+    assert not await answer_press(bot, Presses(client), RateLimiter(client), "999", "too late")
 
 
 @pytest.mark.parametrize(
@@ -92,15 +93,17 @@ async def test_what_a_group_does_not_take_goes_to_the_private_chat(
     )
     verdict = await send_one(bot, Origin(group, ann, 5, 7).publicly("an answer"))
     line = Origin(group, ann, 5, 7).privately("…")[1]
-    assert verdict.meaning is Meaning.DELIVERED
-    assert (await send_one(bot, line)).meaning is Meaning.REFUSED
+    assert verdict.meaning is SendStatus.DELIVERED
+    assert (await send_one(bot, line)).meaning is SendStatus.REFUSED
     assert [message.text for message in await telegram.messages(ann, from_bot=True)] == ["an answer"]
 
 
 async def test_a_deleted_command_is_answered_without_quoting_it(bot: Bot, telegram: TelegramControl) -> None:
     ann = (await telegram.create_user("Ann", started=True)).id
     group = (await telegram.create_group("Team", [ann], supergroup=True)).id
-    assert (await send_one(bot, Origin(group, ann, 999).publicly("an answer"))).meaning is Meaning.DELIVERED
+    assert (
+        await send_one(bot, Origin(group, ann, 999).publicly("an answer"))
+    ).meaning is SendStatus.DELIVERED
 
 
 def test_the_last_release_s_messages_and_records_are_read() -> None:

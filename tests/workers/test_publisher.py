@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 
 from tests.queueing import Queueing, queueing_at
-from workers import broker
+from workers import kombu_patches
 from workers.inbox import Ticket
 
 TICKET = Ticket("a", "balances", "balances.show", "7")
@@ -86,7 +86,7 @@ def test_what_a_worker_took_and_did_not_do_is_next_in_its_queue_again(
     queueing: Queueing, gives_back: bool
 ) -> None:
     """Where it stops, or loses the process that had it. Redis holds no second copy meanwhile."""
-    broker.repair()
+    kombu_patches.install()
     queueing.publisher.publish_many([TICKET, Ticket("b", "balances", "balances.show", "8")])
     taken: list[Any] = []
     with Connection(queueing.redis_url) as connection:  # type: ignore[no-untyped-call]
@@ -108,7 +108,7 @@ def test_what_a_worker_took_and_did_not_do_is_next_in_its_queue_again(
 def test_what_a_stopping_worker_held_is_put_back_in_its_order_though_redis_is_full(
     queueing: Queueing, memory: int
 ) -> None:
-    broker.repair()
+    kombu_patches.install()
     queueing.publisher.publish_many([Ticket(f"j{n}", "balances", "balances.show", f"{n}") for n in range(4)])
     taken: list[Any] = []
     try:

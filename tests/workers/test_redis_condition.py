@@ -12,14 +12,14 @@ from celery import Celery
 from kombu.connection import Connection
 from kombu.entity import Queue
 
-from dbcore.fleet import FleetStore
-from dbcore.fleet.state import FleetState
-from dbcore.known_balances import SeenBalance
+from dbcore.breaker import FleetStore
+from dbcore.breaker.state import FleetState
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.queueing import Queueing, queueing_at
-from workers import broker
+from workers import kombu_patches
 from workers.inbox import Inbox
 from workers.jobs import Envelope, GetOrCreateUser
 
@@ -36,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture
 def queueing(server: EmbeddedRedis) -> Iterator[Queueing]:
-    broker.repair()
+    kombu_patches.install()
     with queueing_at(server.url) as ready:
         yield ready
 
@@ -157,7 +157,7 @@ def test_a_full_redis_has_whatever_ends_a_job_written_down(queueing: Queueing) -
     assert inbox.answer("a", "[]") is not None
     assert inbox.unknown_kind("b", "shop.redeem") is None
     assert client.hexists("ballast:inbox:job:b", "unknown_since")
-    inbox.finish("c", [SeenBalance(7, "CREDIT", 150, 3)])
+    inbox.finish("c", [BalanceSnapshot(7, "CREDIT", 150, 3)])
     assert not client.exists("ballast:inbox:job:c")
 
 

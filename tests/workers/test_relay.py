@@ -19,9 +19,9 @@ from celery import Celery
 
 from ballast.messages import Message
 from ballast.registered import Handler
-from dbcore import Guard, outbox
+from dbcore import Guard, jobs_waiting, outbox
+from dbcore.breaker import override
 from dbcore.errors import DatabaseAway
-from dbcore.fleet import jobs_waiting, operate
 from dbcore.qualified_names import qualified
 from dbcore.redis_pace import RESPONSIVE
 from devstack.ports import free_port
@@ -375,7 +375,7 @@ def test_it_is_asked_for_when_the_breaker_closes(bench: Bench, make_settings: Ma
     rescuer = Rescuer(bench.client, bench.queueing.inbox, bench.queueing.publisher, make_settings())
     asked = []
     for word in ("auto", "open", "close"):
-        operate.tell(bench.client, word, "tests")
+        override.set_override(bench.client, word, "tests")
         rescuer.look()
         asked.append(bench.client.llen("health"))
     assert asked == [0, 0, 1]
@@ -389,7 +389,7 @@ def test_it_is_asked_for_again_once_each_process_has_heard_that_the_breaker_is_c
         bench.client, bench.queueing.inbox, bench.queueing.publisher, make_settings(), pace=pace
     )
     for word in ("open", "close"):
-        operate.tell(bench.client, word, "tests")
+        override.set_override(bench.client, word, "tests")
         rescuer.look()
     bench.relay().run()  # by a process that heard of it; by another it would have been refused
     assert bench.client.llen("health") == 1

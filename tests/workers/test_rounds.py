@@ -19,8 +19,8 @@ from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
-from workers import broker, draining, handlers, process
-from workers.execution import Errand, Work, carry_out
+from workers import draining, handlers, kombu_patches, process
+from workers.execution import AsyncStep, Work, carry_out
 from workers.handlers import Handler
 from workers.jobs import (
     INSTALLED,
@@ -33,8 +33,8 @@ from workers.jobs import (
     queue_of,
     task_name,
 )
-from workers.not_now import NotNow
 from workers.process import WorkerProcess
+from workers.snooze import Snoozed
 
 ROUND = 8
 
@@ -44,7 +44,7 @@ def worker(
     make_settings: MakeSettings, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[WorkerProcess]:
     """This process is one, without a database or a bot: a job that is done has its answer kept on its record."""
-    broker.repair()
+    kombu_patches.install()
     settings = make_settings(
         database_url=f"postgresql://nobody@127.0.0.1:{free_port()}/none", redis_url=redis_url
     )
@@ -59,7 +59,7 @@ def worker(
     monkeypatch.setattr(process, "_current_pid", os.getpid())
     monkeypatch.setattr(handlers, "_handlers", {})
     yield made
-    made.courier.close(1)
+    made.reply_sender.close(1)
     made.engine.dispose()
     made.redis.close()
     app.close()
@@ -73,7 +73,7 @@ class Done:
         self.calls: list[list[str]] = []
         handlers.register(Handler(ShowBalance, self.one, self.many))
 
-    def one(self, work: Work[ShowBalance]) -> list[Message] | Errand:
+    def one(self, work: Work[ShowBalance]) -> list[Message] | AsyncStep:
         return self._do([work])[0]
 
     def many(self, works: Sequence[Work[ShowBalance]]) -> list[list[Message]]:
@@ -89,7 +89,7 @@ class Done:
         """As Celery does with the first message."""
         assert self.worker.redis.rpop("balances") is not None
         carry_out(ShowBalance, self.one, "j0", "balances", {"job_id": "j0", "place": "1"})
-        eventually(lambda: not self.worker.in_hand)  # the answers under way are kept
+        eventually(lambda: not self.worker.in_flight)  # the answers under way are kept
 
 
 class Report(Job, kind="author.report"):
@@ -143,7 +143,7 @@ class Batches:
         """As Celery does with the first message."""
         assert self.worker.redis.rpop("replies") is not None
         carry_out(Give, self._one, job_id, "replies", {"job_id": job_id, "place": "1"})
-        eventually(lambda: not self.worker.in_hand)
+        eventually(lambda: not self.worker.in_flight)
 
     def _one(self, work: Work[Give]) -> list[Message]:
         (result,) = self._many([work])
@@ -300,7 +300,7 @@ def test_no_job_waits_in_the_process_that_does_an_app_s_job(
         worker.publisher.publish(receipt.ticket)
     assert worker.redis.rpop("replies") is not None
     carry_out(report, make, "j0", "replies", {"job_id": "j0", "place": "1"})
-    eventually(lambda: not worker.in_hand)
+    eventually(lambda: not worker.in_flight)
     assert held[0] == {"j0"}  # nothing else
     assert len(held) == 3  # those behind it, up to the next one of the app
     assert worker.redis.llen("replies") == 2
@@ -383,7 +383,7 @@ def test_the_wrong_job_of_a_batch_fails_alone(worker: WorkerProcess, report: typ
     """It is found by halves. What one job returns as an error is that job's, and no other is done again for it."""
     batches = Batches(worker)
     batches.raises = lambda numbers: Discard("it is wrong") if 101 in numbers else None
-    batches.of_one = {7: Discard("not this one"), 8: NotNow(3600)}
+    batches.of_one = {7: Discard("not this one"), 8: Snoozed(3600)}
     batches.accept(200)
     batches.run()
     assert len(batches.calls) <= 2 * 8 + 2

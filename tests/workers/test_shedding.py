@@ -7,17 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from dbcore.engine import GuardedEngine
+from dbcore.breaker import FleetStore
 from dbcore.errors import DatabaseAway
-from dbcore.fleet import FleetStore
+from dbcore.guard.engine import GuardedEngine
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.leasing import take_chunk
 from workers.jobs import SendChunk
-from workers.not_now import NotNow
-from workers.telegram.pacer import Pacer
+from workers.snooze import Snoozed
+from workers.telegram.rate_limiter import RateLimiter
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def test_a_chunk_asks_the_database_nothing_while_anybody_finds_no_connection(
         queueing.inbox,
         queueing.publisher,
         threading.Event(),
-        Pacer(queueing.client),
+        RateLimiter(queueing.client),
     )
     FleetStore(queueing.client).note_saturation()  # as the link of any process does
-    with pytest.raises(NotNow):
+    with pytest.raises(Snoozed):
         take_chunk(home, SendChunk(broadcast_id=1), "job")
     assert engine.calls_sent == 0
     queueing.client.delete("ballast:breaker:saturated")

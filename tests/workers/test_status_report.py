@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import redis
 
-from dbcore.breaker_rules import BreakerState
-from dbcore.fleet import FleetView, operate
-from dbcore.fleet.budget import FleetConnections
-from workers import status_report
-from workers.status_report import StatusReport
+from dbcore.breaker import FleetView, override
+from dbcore.breaker.connection_budget import FleetConnections
+from dbcore.breaker.rules import BreakerState
+from workers.status import report
+from workers.status.report import StatusReport
 
 
 def told(client: redis.Redis) -> str:
-    return status_report.text(status_report.read(client, budget=None))
+    return report.text(report.read(client, budget=None))
 
 
 def test_a_breaker_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: redis.Redis) -> None:
@@ -24,12 +24,12 @@ def test_a_breaker_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: r
     client.delete("ballast:breaker")
     client.set("ballast:breaker", "no state")
     assert told(client).splitlines() == lines
-    operate.tell(client, "open", "test")
+    override.set_override(client, "open", "test")
     assert "Breaker: held open by an operator" in told(client)
 
 
 def test_one_job_and_one_process_are_told_of_in_the_singular() -> None:
-    report = StatusReport(
+    found = StatusReport(
         now=100.0,
         breaker=FleetView(BreakerState.CLOSED, None, 0.0, None, 0.0, ()),
         probe=None,
@@ -43,6 +43,6 @@ def test_one_job_and_one_process_are_told_of_in_the_singular() -> None:
         broadcasts=0,
         stuck=[],
     )
-    said = status_report.text(report)
+    said = report.text(found)
     assert "Waiting: 1 job, the oldest for 2 s" in said
     assert "Workers: 1 process, 0 of 8 connections open" in said

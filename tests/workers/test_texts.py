@@ -10,7 +10,8 @@ from html import unescape
 import pytest
 
 from ballast.messages import Message
-from dbcore.history import HistoryEntry, HistoryPage
+from dbcore.ledger.history import HistoryEntry, HistoryPage
+from dbcore.ledger.users import UserAccount, UserStatus
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     AdjustOutcome,
@@ -22,7 +23,6 @@ from dbcore.outcomes import (
     PendingOutcome,
     RejectionReason,
 )
-from dbcore.users import UserAccount, UserStatus
 from tests.conftest import MakeSettings
 from workers import adjustment_texts, texts
 from workers.jobs import AdjustBalance, AskAdjustment, CreateTransfer

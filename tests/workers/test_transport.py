@@ -20,7 +20,7 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from tests.workers.roads import Proxy, behind_tls, proxy_on_the_way
+from tests.workers.network import Proxy, behind_tls, proxy_on_the_way
 from workers.telegram.bot import make_bot
 from workers.telegram.transport import FLOOD_SECONDS, AiohttpRequest, NeverSent
 

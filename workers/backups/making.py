@@ -21,13 +21,13 @@ import psycopg2
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from dbcore.audit import Check
 from dbcore.backups import dumping, programs, scratch
 from dbcore.backups.dumping import Dumped
 from dbcore.backups.errors import BackupBusy, BackupError, BackupFailed
 from dbcore.backups.programs import CLEARING_SECONDS, Programs
 from dbcore.backups.proving import prove
-from dbcore.deadline import Deadline
+from dbcore.guard.deadline import Deadline
+from dbcore.ledger.audit import Check
 from dbcore.settings import Settings
 from workers.backups import archive, inbox, record, sealing
 from workers.backups.archive import BackupManifest

@@ -13,7 +13,7 @@ from dbcore.backups import dumping, restoring, scratch
 from dbcore.backups.errors import BackupFailed
 from dbcore.backups.programs import CLEARING_SECONDS
 from dbcore.backups.proving import judge, prove, restore_into
-from dbcore.deadline import Deadline
+from dbcore.guard.deadline import Deadline
 from dbcore.settings import Settings
 from workers.backups import archive, inbox, sealing
 from workers.backups.archive import BackupManifest

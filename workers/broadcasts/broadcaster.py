@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import redis
 import structlog
 
-from dbcore import fleet
-from dbcore.breaker_rules import BreakerReason, BreakerState
-from dbcore.fleet.store import SATURATED_SECONDS
+from dbcore.breaker import CachedStateReader, FleetStore
+from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.breaker.store import SATURATED_SECONDS
 from workers.broadcasts.lanes import LANES, Lanes
-from workers.broadcasts.orders import Orders
-from workers.broadcasts.record import LeaseRecord
-from workers.broadcasts.trouble import Trouble
+from workers.broadcasts.send_journal import SendJournal
+from workers.broadcasts.service import BroadcastService
+from workers.broadcasts.telegram_breaker import TelegramBreaker
 from workers.broadcasts.waiting import WaitingLeases
-from workers.telegram.pacer import Pacer
+from workers.telegram.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
-    from dbcore.broadcasts import Progress
-    from dbcore.engine import GuardedEngine
+    from dbcore.broadcasts.broadcasts import Progress
+    from dbcore.guard.engine import GuardedEngine
     from workers.inbox import Inbox, Publisher
 
 log = structlog.get_logger(__name__)
@@ -48,22 +48,22 @@ class Broadcaster:
         inbox: Inbox,
         publisher: Publisher,
         closing: threading.Event,
-        pacer: Pacer,
+        rate_limiter: RateLimiter,
     ) -> None:
         """closing -- set when the process is to end: nobody else is begun with then."""
-        self._fleet = fleet.FleetStore(client)
-        self._onlooker = fleet.Onlooker(client)
+        self._fleet = FleetStore(client)
+        self._state_reader = CachedStateReader(client)
         self.engine = engine
         self.lanes = Lanes(client, inbox, publisher)
-        self.orders = Orders(engine, self.lanes)
-        self.record = LeaseRecord(client)
+        self.orders = BroadcastService(engine, self.lanes)
+        self.record = SendJournal(client)
         self.waiting = WaitingLeases(client)
-        self.trouble = Trouble(client)
+        self.trouble = TelegramBreaker(client)
         self.troubles_in_a_row = 0  # of the sends of this process
-        self.pacer = pacer
+        self.rate_limiter = rate_limiter
         self.closing = closing
         self.starting = threading.BoundedSemaphore(STARTING_AT_ONCE)
-        self.sends = asyncio.Semaphore(SENDS_AT_ONCE)  # of the courier's loop, from its first use on
+        self.sends = asyncio.Semaphore(SENDS_AT_ONCE)  # of the reply sender's loop, from its first use on
 
     def chunk_size(self, broadcast: Progress) -> int:
         """How many recipients a chunk takes at the rate of now."""
@@ -72,7 +72,7 @@ class Broadcaster:
 
     def rate(self, broadcast: Progress) -> float:
         """Recipients a second that it may go out to."""
-        return self.pacer.rate(paid=broadcast.paid) / broadcast.pieces
+        return self.rate_limiter.rate(paid=broadcast.paid) / broadcast.pieces
 
     def shed(self) -> None:
         """The database has no connections to spare: the whole fleet starts no chunk for a while."""
@@ -83,9 +83,9 @@ class Broadcaster:
         """Whether bulk work is to leave the database alone: some process found no connection to be had."""
         if self._fleet.is_saturated():
             return True
-        view = self._onlooker.read()
+        view = self._state_reader.read()
         return view.reason is BreakerReason.SATURATION and view.state is not BreakerState.CLOSED
 
     def database_is_shut(self) -> bool:
         """Whether no job on a broadcast can do anything now."""
-        return self._onlooker.read().admits_nothing
+        return self._state_reader.read().is_open

@@ -13,7 +13,7 @@ from typing import Any
 
 from ballast.builtin import button_data
 from ballast.messages import Button
-from dbcore.broadcasts import Broadcast, BroadcastStatus, Progress
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.money import format_amount
 from dbcore.settings import Settings
 from dbcore.text import one_line
@@ -21,10 +21,10 @@ from workers.broadcasts.cards import View
 from workers.broadcasts.cost import stars_for
 from workers.broadcasts.progress import bar
 from workers.command_names import mention
-from workers.counts import counted
 from workers.durations import duration
 from workers.jobs import INSTALLED, CardButton, CardQuestion
 from workers.phrases import escape, shown
+from workers.plurals import counted
 
 CARD_BAR_LENGTH = 16
 """As wide as a phone shows it in one line with the share behind it."""

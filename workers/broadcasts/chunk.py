@@ -1,6 +1,6 @@
-"""One chunk of a broadcast: people are leased, sent to from the courier's event loop, and recorded all at once.
+"""One chunk of a broadcast: people are leased, sent to from the reply sender's event loop, and recorded all at once.
 
-    lease ──▶ pacer grants ─▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
+    lease ──▶ rate_limiter grants ─▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
                                     │                                            └─ those that hang: in a second one
                                     └─ everybody is being sent to, and somebody answered: the follower is accepted,
                                        and does not wait for those whose answer hangs
@@ -25,17 +25,17 @@ import redis
 import structlog
 
 from ballast.messages import Message
-from dbcore import broadcast_leases
-from dbcore.broadcast_leases import DeliveryStatus, Lease, Recipient, Recorded, Result
-from dbcore.broadcasts import BroadcastStatus, Progress
+from dbcore.broadcasts import leases
+from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
+from dbcore.broadcasts.leases import DeliveryStatus, Lease, Recipient, Recorded, Result
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
-from workers.broadcasts.post import Posted, post
-from workers.broadcasts.trouble import IN_A_ROW
+from workers.broadcasts.send_one import SendOutcome, post
+from workers.broadcasts.telegram_breaker import THRESHOLD
 from workers.jobs import SendChunk
-from workers.not_now import NotNow
+from workers.snooze import Snoozed
 from workers.telegram.floods import refuse_chat
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Begun:
 
 
 class Chunk:
-    """One job's turn. Made in the task, with people leased; run once, on the courier's loop."""
+    """One job's turn. Made in the task, with people leased; run once, on the reply sender's loop."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Chunk:
         return [each for each in self._lease.recipients if each.user_id not in self._results]
 
     async def run(self, bot: Bot | None) -> list[Message]:
-        """Send, record, and see to the follower. Raises NotNow where this job itself is to go on later."""
+        """Send, record, and see to the follower. Raises Snoozed where this job itself is to go on later."""
         followed = False
         try:
             await self._begin_all(bot)
@@ -143,8 +143,8 @@ class Chunk:
             if not self._may_go_on():
                 if self._paced_seconds:  # everybody waits: that nothing is heard of it says nothing
                     until = self._paced_seconds + SILENCE_SECONDS_MAX
-                    await asyncio.to_thread(self._home.lanes.agenda.rest, self._broadcast.id, until)
-                raise NotNow(self._rest_seconds)
+                    await asyncio.to_thread(self._home.lanes.schedule.rest, self._broadcast.id, until)
+                raise Snoozed(self._rest_seconds)
             await asyncio.to_thread(self._home.lanes.follow, self._job)
         return []
 
@@ -163,7 +163,7 @@ class Chunk:
             return False
         try:
             await asyncio.to_thread(self._home.lanes.follow, self._job)
-        except (redis.RedisError, NotNow):
+        except (redis.RedisError, Snoozed):
             return False  # it is tried again once all is recorded
         return True
 
@@ -215,13 +215,15 @@ class Chunk:
             return Begun()
         trial = trouble_seconds is not None
         asked = {each.telegram_id: each.user_id for each in list(self._unsent)[: 1 if trial else room]}
-        grant = self._home.pacer.bulk(list(asked), paid=self._broadcast.paid, pieces=self._broadcast.pieces)
+        grant = self._home.rate_limiter.bulk(
+            list(asked), paid=self._broadcast.paid, pieces=self._broadcast.pieces
+        )
         begun = frozenset(asked[chat_id] for chat_id in grant.granted)
         refused = {asked[chat_id]: seconds for chat_id, seconds in grant.refused.items()}
         if begun and trial and not self._home.trouble.try_one():
             # another was quicker, or it is over
             return Begun(wait_seconds=grant.retry_after_seconds, refused=refused)
-        if begun and not self._home.record.intend(self._lease.number, self._holder, begun):
+        if begun and not self._home.record.log_intent(self._lease.number, self._holder, begun):
             self._superseded = True
             return Begun()
         return Begun(begun, grant.retry_after_seconds, trial, refused)
@@ -240,18 +242,18 @@ class Chunk:
             self._noting = asyncio.create_task(self._note())
         await self._heed(posted, recipient, trial=trial)
 
-    async def _heed(self, posted: Posted, recipient: Recipient, *, trial: bool) -> None:
+    async def _heed(self, posted: SendOutcome, recipient: Recipient, *, trial: bool) -> None:
         if posted.bad_payload is not None and self._bad_payload is None:
             self._bad_payload = posted.bad_payload
         if posted.flood:
-            pause = await refuse_chat(self._home.pacer, recipient.telegram_id, posted.wait_seconds)
+            pause = await refuse_chat(self._home.rate_limiter, recipient.telegram_id, posted.wait_seconds)
             self._paced_seconds = max(self._paced_seconds, pause)
             self._rest_seconds = max(self._rest_seconds, pause)
         self._home.troubles_in_a_row = self._home.troubles_in_a_row + 1 if posted.troubled else 0
         self._answered = self._answered or not posted.troubled
         if posted.troubled:
             self._put_off_seconds = max(self._put_off_seconds, posted.wait_seconds)
-        enough = self._home.troubles_in_a_row >= IN_A_ROW
+        enough = self._home.troubles_in_a_row >= THRESHOLD
         if enough:
             self._home.troubles_in_a_row = 0
             self._rest_seconds = max(self._rest_seconds, REST_SECONDS, posted.wait_seconds)
@@ -322,7 +324,7 @@ class Chunk:
             return
         await asyncio.to_thread(self._home.waiting.add, self._broadcast.id, self._lease.number, seconds)
         await asyncio.to_thread(
-            broadcast_leases.lease,
+            leases.lease,
             self._home.engine,
             self._broadcast.id,
             self._lease.number,
@@ -336,7 +338,7 @@ class Chunk:
 
     async def _record(self, results: list[Result]) -> Recorded:
         recorded = await asyncio.to_thread(
-            broadcast_leases.record,
+            leases.record,
             self._home.engine,
             self._broadcast.id,
             self._lease,

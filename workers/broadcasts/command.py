@@ -7,17 +7,18 @@ import sys
 import time
 import uuid
 
-from dbcore import admin_actions, broadcasts
-from dbcore.admin_actions import DONE, Order
-from dbcore.broadcasts import BroadcastRefused, BroadcastStatus, Progress
-from dbcore.engine import GuardedEngine
+from dbcore import admin_actions
+from dbcore.admin_actions import DONE, AdminAction
+from dbcore.breaker.override import user_here
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
-from dbcore.fleet.operate import user_here
+from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from dbcore.text import one_line
 from workers.broadcasts import confirmation
-from workers.broadcasts.orders import Orders
 from workers.broadcasts.progress import Meter, line
+from workers.broadcasts.service import BroadcastService
 from workers.jobs import JOB_TYPES, StartBroadcast
 
 LISTED_MAX = 50
@@ -26,7 +27,9 @@ LOOK_EVERY_SECONDS = 0.5
 LINE_SECONDS = 5.0
 
 
-def start(orders: Orders, settings: Settings, job: StartBroadcast, *, key: str | None, yes: bool) -> int:
+def start(
+    orders: BroadcastService, settings: Settings, job: StartBroadcast, *, key: str | None, yes: bool
+) -> int:
     """Start one, or find the one of this key. Returns its ID. Raises JobInvalid, BroadcastRefused, DatabaseAway,
     redis.RedisError.
 
@@ -40,15 +43,15 @@ def start(orders: Orders, settings: Settings, job: StartBroadcast, *, key: str |
     return orders.start(job, key).id
 
 
-def change(orders: Orders, action: str, broadcast_id: int) -> str:
+def change(orders: BroadcastService, action: str, broadcast_id: int) -> str:
     """`pause`, `resume` or `cancel` it. Returns its status. Raises like `start`."""
-    order = order_here(f"broadcast.{action}", str(broadcast_id))
+    order = action_here(f"broadcast.{action}", str(broadcast_id))
     return str(getattr(orders, action)(broadcast_id, order).status)
 
 
-def resend_unknown(orders: Orders, broadcast_id: int) -> int:
+def resend_unknown(orders: BroadcastService, broadcast_id: int) -> int:
     """Returns to how many it is sent once more. Raises like `start`."""
-    order = order_here("broadcast.resend_unknown", str(broadcast_id))
+    order = action_here("broadcast.resend_unknown", str(broadcast_id))
     count = orders.resend_unknown(broadcast_id, uuid.uuid4().hex)
     admin_actions.record(orders.engine, order, DONE)
     return count
@@ -58,13 +61,13 @@ def listed(engine: GuardedEngine) -> list[str]:
     """The newest, one line each."""
     return [
         f"{broadcast.id:>6}  {broadcast.created_at:%Y-%m-%d %H:%M}  {_what(broadcast)}  {line(broadcast)}"
-        for broadcast in broadcasts.listed(engine, LISTED_MAX)
+        for broadcast in broadcasts.list_recent(engine, LISTED_MAX)
     ]
 
 
-def order_here(action: str, target: str) -> Order:
+def action_here(action: str, target: str) -> AdminAction:
     """What is ordered from this command line, for the books."""
-    return Order(uuid.uuid4().hex, user_here(), action, target.strip().upper(), time.time())
+    return AdminAction(uuid.uuid4().hex, user_here(), action, target.strip().upper(), time.time())
 
 
 def _what(broadcast: Progress) -> str:

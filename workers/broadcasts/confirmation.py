@@ -6,15 +6,15 @@ import sys
 from datetime import UTC, datetime
 
 from ballast.markup import plain_text
-from dbcore import broadcasts
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts
+from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from workers.broadcasts.card import segment_text
 from workers.broadcasts.cost import stars_for
-from workers.counts import counted
 from workers.durations import duration
 from workers.jobs import JobInvalid, StartBroadcast
-from workers.telegram.pacer import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
+from workers.plurals import counted
+from workers.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 
 
 def confirmed(job: StartBroadcast, engine: GuardedEngine, settings: Settings, *, yes: bool) -> StartBroadcast:

@@ -5,7 +5,7 @@ Counted as if none of it were free, for replies and other broadcasts use the fre
 
 from __future__ import annotations
 
-from dbcore.broadcasts import BroadcastRefused
+from dbcore.broadcasts.broadcasts import BroadcastRefused
 
 MESSAGES_A_STAR = 10
 

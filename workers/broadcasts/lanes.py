@@ -16,12 +16,12 @@ import redis
 import structlog
 
 from dbcore.text import one_line
-from workers.alarms import bell
-from workers.broadcasts.agenda import Agenda
+from workers.alerts import notifier
 from workers.broadcasts.cards import Cards
+from workers.broadcasts.schedule import Schedule
 from workers.inbox import Acceptance, Inbox, Publisher
 from workers.jobs import Envelope, EraseChunk, Job, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
-from workers.not_now import NotNow
+from workers.snooze import Snoozed
 
 log = structlog.get_logger(__name__)
 
@@ -41,22 +41,22 @@ class Lanes:
         self._redis = client
         self._inbox = inbox
         self._publisher = publisher
-        self.agenda = Agenda(client)
+        self.schedule = Schedule(client)
         self.cards = Cards(client)
 
     def open(self, broadcast_id: int, run: int) -> None:
         """Begin a run: its canary goes first, and lets the other lanes follow."""
-        self.agenda.after(broadcast_id, SILENCE_SECONDS_MAX)
+        self.schedule.after(broadcast_id, SILENCE_SECONDS_MAX)
         self._accept(SendChunk(broadcast_id=broadcast_id, run=run), _chunk_id(broadcast_id, run, 0, 0))
 
     def follow(self, chunk: SendChunk) -> None:
         """The chunk's followers: the next one in its lane, after a canary the first ones of all lanes.
 
-        Raises NotNow where the inbox is full.
+        Raises Snoozed where the inbox is full.
         """
         if chunk.run is None:
             return
-        self.agenda.went_on(chunk.broadcast_id, SILENCE_SECONDS_MAX)
+        self.schedule.went_on(chunk.broadcast_id, SILENCE_SECONDS_MAX)
         number = chunk.number + 1
         for lane in range(LANES) if chunk.number == 0 else (chunk.lane,):
             following = chunk.model_copy(update={"lane": lane, "number": number})
@@ -79,7 +79,7 @@ class Lanes:
             job_id = f"broadcast-{broadcast_id}-card-{self.cards.turn(broadcast_id)}-{how}"
             # One lane: no edit overtakes another, so a card never goes backwards.
             self._take(Envelope.of(job, job_id=job_id, lane=f"broadcast:{broadcast_id}:card"))
-        except (redis.RedisError, NotNow) as error:
+        except (redis.RedisError, Snoozed) as error:
             log.warning("card_skipped", broadcast_id=broadcast_id, error=type(error).__name__)
 
     def report(self, broadcast_id: int, chat_id: int, name: str) -> None:
@@ -106,7 +106,7 @@ class Lanes:
     def tell_of_halt(self, broadcast_id: int, run: int, reason: str) -> None:
         """Have the admins told that it stopped itself. Best effort: its card and its status say so as well."""
         try:
-            bell.leave(
+            notifier.enqueue(
                 self._redis,
                 f"broadcast-{broadcast_id}-halted-{run}",
                 f"Broadcast {broadcast_id} stopped itself: {escape(one_line(reason), quote=False)}",
@@ -120,7 +120,7 @@ class Lanes:
     def _take(self, envelope: Envelope) -> None:
         receipt = self._inbox.accept(envelope)
         if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
-            raise NotNow(NO_ROOM_SECONDS)
+            raise Snoozed(NO_ROOM_SECONDS)
         if receipt.ticket is not None:
             self._publisher.publish(receipt.ticket)
 

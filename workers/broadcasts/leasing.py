@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import structlog
 
-from dbcore import broadcast_leases, broadcasts
-from dbcore.broadcast_leases import DeliveryStatus, Result
-from dbcore.broadcasts import BroadcastRefused, BroadcastStatus
-from dbcore.fleet.store import SATURATED_SECONDS
+from dbcore.breaker.store import SATURATED_SECONDS
+from dbcore.broadcasts import broadcasts, leases
+from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
+from dbcore.broadcasts.leases import DeliveryStatus, Result
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.jobs import SendChunk
-from workers.not_now import NotNow
+from workers.snooze import Snoozed
 
 log = structlog.get_logger(__name__)
 
 
 def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
-    """None where the job's lane ends here. Raises NotNow where it goes on later, BroadcastRefused, DatabaseAway."""
+    """None where the job's lane ends here. Raises Snoozed where it goes on later, BroadcastRefused, DatabaseAway."""
     if home.is_shed():
-        raise NotNow(SATURATED_SECONDS)
+        raise Snoozed(SATURATED_SECONDS)
     broadcast = broadcasts.require_progress(home.engine, job.broadcast_id)
     if broadcast.by_program:
         raise BroadcastRefused(f"broadcast {broadcast.id} is sent by a program of its own")
@@ -35,7 +35,7 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
         _settle(home, broadcast.id, due)
     holder = new_holder()
     number, before = home.record.begin(job_id, holder)
-    lease = broadcast_leases.lease(home.engine, broadcast.id, number, run=job.run, limit=limit)
+    lease = leases.lease(home.engine, broadcast.id, number, run=job.run, limit=limit)
     if lease.recipients:
         return Chunk(home, broadcast, job, lease, holder, before, rests=rests)
     home.record.forget(number, holder)
@@ -44,15 +44,15 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
             home.lanes.show_card(broadcast.id)  # whoever ended it may have died before it could say so
         return None
     if trouble_seconds:
-        raise NotNow(trouble_seconds)
+        raise Snoozed(trouble_seconds)
     if lease.expired:
         for each in lease.expired:
             _settle(home, broadcast.id, each)
-        raise NotNow(0)
+        raise Snoozed(0)
     waiting_seconds = home.waiting.next_seconds(broadcast.id)
     if waiting_seconds is not None:  # that nothing is heard of it until then says nothing
-        home.lanes.agenda.rest(broadcast.id, waiting_seconds + SILENCE_SECONDS_MAX)
-        raise NotNow(waiting_seconds)
+        home.lanes.schedule.rest(broadcast.id, waiting_seconds + SILENCE_SECONDS_MAX)
+        raise Snoozed(waiting_seconds)
     return None  # the rest is with other lanes
 
 
@@ -62,14 +62,14 @@ def _settle(home: Broadcaster, broadcast_id: int, number: int) -> None:
     """
     holder = new_holder()
     before = home.record.take_over(number, holder)
-    lease = broadcast_leases.lease(home.engine, broadcast_id, number, run=None, limit=0)
+    lease = leases.lease(home.engine, broadcast_id, number, run=None, limit=0)
     if before is not None and not home.record.holds(number, holder):
         return  # whoever took it over may have sent since, and settles it
     known = settled(lease, before)
     results = [
         known.get(each.user_id, Result(each.user_id, DeliveryStatus.PENDING)) for each in lease.recipients
     ]
-    recorded = broadcast_leases.record(home.engine, broadcast_id, lease, results).recorded
+    recorded = leases.record(home.engine, broadcast_id, lease, results).recorded
     if recorded:
         home.record.count(results)
     if recorded == len(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from dbcore.broadcasts import BroadcastStatus, Progress
+from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from workers.durations import duration
 
 MEASURED_SECONDS = 30.0

@@ -18,15 +18,15 @@ from telegram import InputFile
 from telegram.error import TelegramError
 
 from ballast.messages import Message
-from dbcore import broadcast_deliveries, broadcasts
-from dbcore.broadcasts import Broadcast, BroadcastStatus
-from dbcore.engine import GuardedEngine
+from dbcore.broadcasts import broadcasts, deliveries
+from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
+from dbcore.guard.engine import GuardedEngine
 from dbcore.text import csv_cell, one_line
-from workers.broadcasts.admin_turn import await_turn, put_off
+from workers.broadcasts.admin_sends import acquire_send_slot, defer
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
 from workers.jobs import ReportBroadcast
-from workers.not_now import NotNow
-from workers.telegram.verdicts import Meaning, Verdict, judge
+from workers.snooze import Snoozed
+from workers.telegram.errors import SendResult, SendStatus, classify
 from workers.texts import escape
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Report:
 
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
         chat_id = self.job.chat_id
-        bot = await await_turn(self.home, maybe_bot, chat_id)
+        bot = await acquire_send_slot(self.home, maybe_bot, chat_id)
         with tempfile.TemporaryFile() as file:
             written = await asyncio.to_thread(
                 write, self.home.engine, self.broadcast.id, file, after_user_id=self.job.after_user_id
@@ -83,11 +83,11 @@ class Report:
                     read_timeout=UPLOAD_SECONDS_MAX,
                 )
             except TelegramError as error:
-                verdict = judge(error)
+                verdict = classify(error)
                 log.warning("report_not_sent", broadcast_id=self.broadcast.id, why=verdict.description)
-                if verdict.meaning is Meaning.WAIT:
+                if verdict.meaning is SendStatus.WAIT:
                     seconds = verdict.retry_after_seconds
-                    raise await put_off(self.home, seconds, chat_id, flood=verdict.flood) from error
+                    raise await defer(self.home, seconds, chat_id, flood=verdict.flood) from error
                 return [Message(chat_id=chat_id, text=_not_sent(self.broadcast.id, verdict))]
         if written.last_user_id is not None:
             following = self.job.model_copy(
@@ -102,12 +102,12 @@ class Report:
 
 
 def report(home: Broadcaster, job: ReportBroadcast, job_id: str) -> Report:
-    """Raises BroadcastRefused; NotNow where what was under way at a cancel is not recorded yet."""
+    """Raises BroadcastRefused; Snoozed where what was under way at a cancel is not recorded yet."""
     broadcast = broadcasts.require(home.engine, job.broadcast_id)
     if broadcast.status is BroadcastStatus.CANCELLED and broadcast.finished_at is not None:
-        settling = SETTLING_SECONDS - (home.lanes.agenda.now() - broadcast.finished_at).total_seconds()
+        settling = SETTLING_SECONDS - (home.lanes.schedule.now() - broadcast.finished_at).total_seconds()
         if settling > 0:
-            raise NotNow(settling)
+            raise Snoozed(settling)
     return Report(home, broadcast, job, job_id)
 
 
@@ -125,7 +125,7 @@ def write(
     with _as_text(file) as text:
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
-        while rows := broadcast_deliveries.page(engine, broadcast_id, after_user_id=after, limit=page_rows):
+        while rows := deliveries.page(engine, broadcast_id, after_user_id=after, limit=page_rows):
             writer.writerows(
                 (row.telegram_id, row.status, csv_cell(row.error or ""), row.sent_at or "") for row in rows
             )
@@ -162,8 +162,8 @@ def _caption(broadcast: Broadcast, job: ReportBroadcast, written: Written) -> st
     )
 
 
-def _not_sent(broadcast_id: int, verdict: Verdict) -> str:
-    if verdict.meaning is Meaning.UNKNOWN:
+def _not_sent(broadcast_id: int, verdict: SendResult) -> str:
+    if verdict.meaning is SendStatus.UNKNOWN:
         return (
             f"The report of broadcast {broadcast_id} may not have arrived: Telegram did not say. "
             "The button Report sends it again."

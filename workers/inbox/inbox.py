@@ -25,8 +25,8 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     claimed       hash   queue -> the highest number that was claimed
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
 
-and beside them the last balances known (dbcore/known_balances.py), the last answers (workers/last_answers.py), and the
-totals of totals.py.
+and beside them the last balances known (dbcore/ledger/balance_cache.py), the last answers
+(workers/last_answers.py), and the totals of totals.py.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ import redis
 from pydantic import ValidationError
 
 from ballast.batch import BATCH_MAX
-from dbcore.fleet import FleetView
-from dbcore.known_balances import NOTE_LUA, KnownBalances, SeenBalance, as_arguments
+from dbcore.breaker import FleetView
+from dbcore.ledger.balance_cache import NOTE_LUA, BalanceCache, BalanceSnapshot, as_arguments
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
-from workers import totals
 from workers.inbox.publisher import message_parts
 from workers.jobs import INSTALLED, QUEUES, Envelope, Quarantine, main_lane, queue_of
 from workers.last_answers import LastAnswers
-from workers.telegram.pacer import TURN_LUA, TURN_SECONDS
+from workers.status import counters
+from workers.telegram.rate_limiter import TURN_LUA, TURN_SECONDS
 
 LANE_LENGTH_MAX = 200
 TOLD_KEPT_SECONDS = 86_400
@@ -208,8 +208,8 @@ class Claim:
     begun -- an earlier try may have had an effect.
     claimed_at_ms -- Redis's time of the claim, milliseconds since 1970.
     waited_ms -- from when it was queued until then.
-    turn_until -- until when a message may go to the envelope's chat without asking the pacer: it was counted. By the
-        monotonic clock, 0.0 if the pacer is to be asked.
+    turn_until -- until when a message may go to the envelope's chat without asking the rate limiter: it was counted. By
+        the monotonic clock, 0.0 if the rate limiter is to be asked.
     """
 
     envelope: Envelope
@@ -253,7 +253,7 @@ class Answered:
     """
 
     job_id: str
-    balances: Sequence[SeenBalance] = ()
+    balances: Sequence[BalanceSnapshot] = ()
     seen_at_ms: int = 0
 
 
@@ -283,11 +283,11 @@ class Inbox:
         """
         self._redis = client
         self._owner_dead_ms = round(1000 * owner_dead_seconds)
-        self.balances = KnownBalances(client)
+        self.balances = BalanceCache(client)
         self.answers = LastAnswers(client)
         """What jobs that ended, and others, left known."""
         folder = files("workers.inbox").joinpath("lua")
-        bounds = ", ".join(map(str, totals.ANSWER_MS))
+        bounds = ", ".join(map(str, counters.ANSWER_MS))
         queues = ", ".join(f"{name} = true" for name in QUEUES)
         prelude = FIRST_WRITE_LUA + folder.joinpath("prelude.lua").read_text()
         prelude += f"local ANSWER_MS = {{{bounds}}}\nlocal QUEUES = {{{queues}}}\n"
@@ -405,7 +405,7 @@ class Inbox:
         count_delivery: bool = True,
         tell: bool = False,
         later: bool = False,
-        balances: Iterable[SeenBalance] = (),
+        balances: Iterable[BalanceSnapshot] = (),
         seen_at_ms: int = 0,
     ) -> bool:
         """Give a held job back, due after a delay, with what of it is done. False where it was not held by `owner`.
@@ -510,7 +510,7 @@ class Inbox:
         key = f"ballast:inbox:job:{job_id}"
         return bool(self._redis.exists(key)) and not self._redis.hexists(key, "notice")
 
-    def finish(self, job_id: str, balances: Sequence[SeenBalance] = (), *, seen_at_ms: int = 0) -> Finish:
+    def finish(self, job_id: str, balances: Sequence[BalanceSnapshot] = (), *, seen_at_ms: int = 0) -> Finish:
         """The answer of one job is out; the arguments are those of an `Answered`."""
         (finish,) = self.finish_many([Answered(job_id, balances, seen_at_ms)])
         return finish
@@ -643,7 +643,7 @@ class Inbox:
 
         view -- the breaker's: None is answered while it holds calls back, and for RECOVERY_SECONDS after.
         """
-        if view is not None and (view.admits_nothing or view.admits_only_reads):
+        if view is not None and (view.is_open or view.is_read_only):
             return None
         waits_ms, queue = self._overdue(
             args=[

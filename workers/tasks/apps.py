@@ -23,18 +23,19 @@ from ballast.messages import Button as Shown
 from ballast.messages import Message
 from ballast.registered import Handler
 from ballast.replies import BuiltInAnswer, Reply
-from dbcore import keys, outbox, users
+from dbcore import keys, outbox
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
 from dbcore.last_known import LAST_KNOWN
+from dbcore.ledger import users
+from dbcore.ledger.users import Profile
 from dbcore.redis_client import redis_time
-from dbcore.users import Profile
 from workers import built_in_answers, handlers, process
 from workers.app_buttons import AppButtons, PressedJob
 from workers.app_questions import JobDialogue, dialogue_of
 from workers.celery import app
-from workers.execution import Errand, Work
+from workers.execution import AsyncStep, Work
 from workers.inbox import Acceptance, dialogue_key
 from workers.jobs import (
     INSTALLED,
@@ -45,11 +46,11 @@ from workers.jobs import (
     UserJob,
     enqueued_lane,
 )
-from workers.not_now import NotNow
 from workers.origins import Origin, messages_of
 from workers.periodic_runs import lane_of
 from workers.periods import period_of
 from workers.profiles import profile_of
+from workers.snooze import Snoozed
 from workers.tasks.job_task import make_task
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,7 @@ NO_ROOM_SECONDS = 5.0
 """A job that has to enqueue another, for which the inbox has no room, is tried again after this."""
 
 
-def _run(handler: Handler, work: Work[Job]) -> list[Message] | Errand:
+def _run(handler: Handler, work: Work[Job]) -> list[Message] | AsyncStep:
     ctx = _context(handler, work)
     if handler.database != "none":
         _register(work)
@@ -128,7 +129,7 @@ def _ended_by(work: Work[Job], error: Exception) -> list[Message]:
                 raise Discard(f"refused, and nobody waits for the answer: {error.message}") from error
             return messages_of(Reply(error.message), work.origin)
         case Snooze():
-            raise NotNow(error.seconds) from error
+            raise Snoozed(error.seconds) from error
     raise error
 
 
@@ -257,18 +258,18 @@ def _buttons(work: Work[Job], reply: Reply, place: int) -> list[list[Shown]]:
 
 
 def _messages_alone(work: Work[Job], outcome: Any) -> list[Message]:
-    """The answers of a job that leaves nothing for the courier's loop."""
+    """The answers of a job that leaves nothing for the reply sender's loop."""
     messages = _messages(work, outcome)
     assert isinstance(messages, list)  # noqa: S101  a batch has no built-in answers
     return messages
 
 
-def _messages(work: Work[Job], outcome: Any) -> list[Message] | Errand:
+def _messages(work: Work[Job], outcome: Any) -> list[Message] | AsyncStep:
     """The answers; jobs among what was returned are on record by then."""
     parts = outcome if isinstance(outcome, Sequence) and not isinstance(outcome, str | bytes) else [outcome]
     messages: list[Message] = []
     asks: list[JobDialogue] = []
-    errands: list[tuple[int, Errand]] = []
+    errands: list[tuple[int, AsyncStep]] = []
     """Of Ballast's own functions, and how many messages are before what they answer."""
     for place, part in enumerate(parts):
         match part:
@@ -346,7 +347,7 @@ def accept(
 ) -> Acceptance:
     """Take a job on record, for the chat of this one, and for its own user or else this one's.
 
-    Raises NotNow if there is no room.
+    Raises Snoozed if there is no room.
     """
     worker, user = process.current(), _user(work)
     telegram_id = getattr(job, OWNER, None if user is None else user.telegram_id)
@@ -359,7 +360,7 @@ def accept(
     )
     receipt = worker.inbox.accept(envelope, after=work.job_id, delay_seconds=delay_seconds)
     if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
-        raise NotNow(NO_ROOM_SECONDS)
+        raise Snoozed(NO_ROOM_SECONDS)
     if receipt.ticket is not None:
         worker.publisher.publish(receipt.ticket)
     return receipt.status

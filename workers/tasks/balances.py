@@ -9,7 +9,9 @@ from typing import Any
 import structlog
 
 from ballast.messages import Message
-from dbcore import keys, ledger, pending_adjustments, users
+from dbcore import keys
+from dbcore.ledger import ledger, pending_adjustments, users
+from dbcore.ledger.pending_adjustments import Limits
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     Decision,
@@ -17,7 +19,6 @@ from dbcore.outcomes import (
     PendingAdjustmentOutcome,
     RejectionReason,
 )
-from dbcore.pending_adjustments import Limits
 from dbcore.settings import Settings
 from workers import adjustment_texts, texts
 from workers.execution import Work

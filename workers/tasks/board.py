@@ -9,15 +9,17 @@ from typing import Any
 
 import structlog
 
-from dbcore import admin_actions, broadcasts, failed_operations
-from dbcore.broadcasts import BroadcastStatus, Progress
+from dbcore import admin_actions, failed_operations
+from dbcore.breaker.compute_usage import compute_usage
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
-from dbcore.fleet.awake import awake_time
 from dbcore.redis_client import redis_time
 from dbcore.text import one_line
-from workers import board, process, totals
+from workers import process
 from workers.celery import app
 from workers.process import WorkerProcess
+from workers.status import board, counters
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +32,9 @@ def read_board() -> None:
     """Read it, where it is not fresh and the database may be asked; leave it in Redis."""
     worker = process.current()
     now = redis_time(worker.redis)
-    work = board.work_done(totals.read(worker.redis))
+    work = board.work_done(counters.read(worker.redis))
     is_thrifty = worker.settings.health_probe_mode == "thrifty"
-    awake = awake_time(worker.redis, worker.settings) if is_thrifty else None
+    awake = compute_usage(worker.redis, worker.settings) if is_thrifty else None
     if not board.is_due(worker.redis, now=now, work=work, awake=awake):
         return
     try:
@@ -59,7 +61,7 @@ def _read(worker: WorkerProcess) -> dict[str, Any]:
         },
         "broadcasts": [
             _described(worker, each)
-            for each in broadcasts.listed(engine, SHOWN_MAX)
+            for each in broadcasts.list_recent(engine, SHOWN_MAX)
             if each.status is not BroadcastStatus.DRAFT
         ],
         "actions": [

@@ -10,20 +10,21 @@ from typing import TypeVar
 import structlog
 
 from ballast.messages import Message
-from dbcore import broadcasts, users
-from dbcore.broadcasts import BroadcastRefused
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.ledger import users
 from workers import process, texts
-from workers.broadcasts import card, drafting, erasing
+from workers.broadcasts import card, deletion, drafts
 from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.card_updates import show
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.report import report
-from workers.broadcasts.showing import show
 from workers.celery import app
-from workers.execution import Errand, JobFailed, Work
+from workers.execution import AsyncStep, JobFailed, Work
 from workers.jobs import (
     BroadcastJob,
     CancelBroadcast,
@@ -72,8 +73,8 @@ def start(work: Work[StartBroadcast]) -> list[Message]:
 
 
 @job_task(SendChunk)
-def send_chunk(work: Work[SendChunk]) -> list[Message] | Errand:
-    """Lease the next few people, and leave sending to them to the courier's loop."""
+def send_chunk(work: Work[SendChunk]) -> list[Message] | AsyncStep:
+    """Lease the next few people, and leave sending to them to the reply sender's loop."""
     home = _broadcaster()
     home.starting.acquire()
     handed_over = False
@@ -118,44 +119,44 @@ def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
 
 
 @job_task(DraftBroadcast)
-def draft(work: Work[DraftBroadcast]) -> list[Message] | Errand:
+def draft(work: Work[DraftBroadcast]) -> list[Message] | AsyncStep:
     albums = Albums(process.current().redis)
     return _answered(
         work,
-        lambda: drafting.draft(_broadcaster(), albums, work.job, work.job_id, uncertain=work.uncertain).run,
+        lambda: drafts.draft(_broadcaster(), albums, work.job, work.job_id, uncertain=work.uncertain).run,
     )
 
 
 @job_task(ChangeDraft)
-def change(work: Work[ChangeDraft]) -> list[Message] | Errand:
-    return _answered(work, lambda: drafting.change(_broadcaster(), work.job))
+def change(work: Work[ChangeDraft]) -> list[Message] | AsyncStep:
+    return _answered(work, lambda: drafts.change(_broadcaster(), work.job))
 
 
 @job_task(PressBroadcast)
-def press(work: Work[PressBroadcast]) -> list[Message] | Errand:
-    return _answered(work, lambda: drafting.press(_broadcaster(), work.job, work.job_id, work.message_id))
+def press(work: Work[PressBroadcast]) -> list[Message] | AsyncStep:
+    return _answered(work, lambda: drafts.press(_broadcaster(), work.job, work.job_id, work.message_id))
 
 
 @job_task(ShowCard)
-def show_card(work: Work[ShowCard]) -> list[Message] | Errand:
+def show_card(work: Work[ShowCard]) -> list[Message] | AsyncStep:
     showing = _obeyed(lambda: show(_broadcaster(), work.job, work.settings))
     return [] if showing is None else showing.run
 
 
 @job_task(ListBroadcasts)
 def list_newest(work: Work[ListBroadcasts]) -> list[Message]:
-    newest = broadcasts.listed(work.engine, LISTED_MAX)
+    newest = broadcasts.list_recent(work.engine, LISTED_MAX)
     return work.answer(card.list_text(newest), card.list_buttons(newest))
 
 
 @job_task(ReportBroadcast)
-def send_report(work: Work[ReportBroadcast]) -> Errand:
+def send_report(work: Work[ReportBroadcast]) -> AsyncStep:
     return _obeyed(lambda: report(_broadcaster(), work.job, work.job_id)).run
 
 
 @job_task(EraseChunk)
-def erase(work: Work[EraseChunk]) -> Errand:
-    return erasing.take_chunk(_broadcaster(), work.job, work.job_id).run
+def erase(work: Work[EraseChunk]) -> AsyncStep:
+    return deletion.take_chunk(_broadcaster(), work.job, work.job_id).run
 
 
 @app.task(name="workers.broadcasts.watch")
@@ -166,10 +167,10 @@ def watch() -> None:
     home = _broadcaster()
     if home.database_is_shut():
         return
-    if not home.lanes.agenda.is_whole():
+    if not home.lanes.schedule.is_complete():
         log.warning("agenda_made_anew")
         home.orders.recall()
-    for broadcast_id, due in home.lanes.agenda.take_due(SILENCE_SECONDS_MAX):
+    for broadcast_id, due in home.lanes.schedule.take_due(SILENCE_SECONDS_MAX):
         home.lanes.wake(broadcast_id, due)
 
 
@@ -182,7 +183,7 @@ def _ordered(work: Work[B], order: Callable[[int], object]) -> list[Message]:
     return []
 
 
-def _answered(work: Work[J], order: Callable[[], Errand | None]) -> list[Message] | Errand:
+def _answered(work: Work[J], order: Callable[[], AsyncStep | None]) -> list[Message] | AsyncStep:
     """A refusal is the admin's to read."""
     try:
         return order() or []

@@ -11,16 +11,17 @@ import redis
 import structlog
 from psycopg2.errors import UndefinedTable
 
-from dbcore import broadcast_deliveries, failed_operations, outbox, probes
+from dbcore import failed_operations, jobs_waiting, outbox, probes
+from dbcore.broadcasts import deliveries
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.fleet import jobs_waiting
 from dbcore.guard import effects
 from dbcore.redis_client import redis_time
-from workers import probe_record, process
+from workers import process
 from workers import relay as relaying
 from workers.celery import app
+from workers.status import probe_results
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,7 @@ def _probe(worker: process.WorkerProcess, trigger: str) -> None:
     # By Redis's clock, as all that it is compared with; and when it began, for an answer that another call got
     # meanwhile is newer than a failure that took five seconds.
     began_at = redis_time(worker.redis)
-    if trigger == "beat" and not probe_record.claim_slot(worker.redis, int(began_at) // period, period):
+    if trigger == "beat" and not probe_results.claim_slot(worker.redis, int(began_at) // period, period):
         return
     if trigger == "beat" and worker.settings.health_probe_mode == "thrifty":
         finding = _without_waking_it(worker)
@@ -52,7 +53,7 @@ def _probe(worker: process.WorkerProcess, trigger: str) -> None:
         finding = _asked(worker, trigger)
     finding["probed_at"] = began_at
     finding["every_seconds"] = period
-    probe_record.keep(worker.redis, finding)
+    probe_results.keep(worker.redis, finding)
     log.info("probed", ok=finding["ok"], latency_ms=finding.get("latency_ms"))
     if not finding["ok"]:
         return
@@ -83,14 +84,14 @@ def _relay(worker: process.WorkerProcess) -> None:
 
 def _is_awake_and_untended(worker: process.WorkerProcess, by: str) -> bool:
     """Not each time that there is traffic: tending is traffic too, and would keep the database awake for ever."""
-    return by == "traffic" and probe_record.claim_tending(worker.redis, TENDED_EVERY_SECONDS)
+    return by == "traffic" and probe_results.claim_tending(worker.redis, TENDED_EVERY_SECONDS)
 
 
 def _tend(worker: process.WorkerProcess) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
         worker.broadcaster.orders.recall()
-        if forgotten := broadcast_deliveries.forget_old(worker.engine):
+        if forgotten := deliveries.forget_old(worker.engine):
             log.info("deliveries_forgotten", recipients=forgotten)
         days = worker.settings.effects_keep_days
         if days is not None and (pruned := effects.prune(worker.engine, days=days)):
@@ -114,7 +115,7 @@ def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:
         }
     except probes.SchemaMissing as missing:
         log.error("schema_missing", lacks=str(missing), repair="python -m dbcore migrate")
-        return {"by": "statement", "ok": False, "kind": probe_record.SCHEMA, "error": str(missing)}
+        return {"by": "statement", "ok": False, "kind": probe_results.SCHEMA, "error": str(missing)}
     except DatabaseAway as away:
         return {
             "by": "statement",
@@ -134,7 +135,7 @@ def _without_waking_it(worker: process.WorkerProcess) -> dict[str, Any]:
         if "database" in report
     }
     calls = {owner: int(engine["calls_total"]) for owner, engine in engines.items()}
-    before = probe_record.exchange_calls(worker.redis, calls)
+    before = probe_results.exchange_calls(worker.redis, calls)
     busy = [engines[owner] for owner, count in calls.items() if count > before.get(owner, 0)]
     if busy:
         return {"by": "traffic", "ok": any(engine["failed_operations"] == 0 for engine in busy)}

@@ -12,7 +12,7 @@ from celery.exceptions import Reject
 from ballast.messages import Message
 from workers import handlers
 from workers.celery import app
-from workers.execution import Errand, JobFailed, NotOnRecord, Work, carry_out
+from workers.execution import AsyncStep, EnqueueFailed, JobFailed, Work, carry_out
 from workers.handlers import Handler
 from workers.jobs import INSTALLED, Job, task_name
 
@@ -22,7 +22,7 @@ J = TypeVar("J", bound=Job)
 
 NOT_ON_RECORD_SECONDS = 1.0
 
-Apply = Callable[[Work[J]], list[Message] | Errand]
+Apply = Callable[[Work[J]], list[Message] | AsyncStep]
 Many = Callable[[Sequence[Work[J]]], Sequence[list[Message] | Exception]]
 
 
@@ -54,7 +54,7 @@ def make_task(handler: Handler) -> None:
         queue = (task.request.delivery_info or {}).get("routing_key") or ""
         try:
             carry_out(handler.job_type, handler.apply, task.request.id, queue, arguments)
-        except NotOnRecord as error:
+        except EnqueueFailed as error:
             log.warning("operators_job_waits", task_id=task.request.id, why=str(error))
             time.sleep(NOT_ON_RECORD_SECONDS)  # not in a hot loop; the message goes back to its queue
             raise Reject(str(error), requeue=True) from error

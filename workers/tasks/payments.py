@@ -8,10 +8,10 @@ import json
 import structlog
 
 from ballast.messages import Message
-from dbcore import payments
-from dbcore.payments import PaymentEvent, PaymentKind, Recorded
+from dbcore.ledger import payments
+from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
 from workers import payment_texts, process
-from workers.alarms import bell
+from workers.alerts import notifier
 from workers.execution import Work
 from workers.jobs import RecordPayment
 from workers.tasks.job_task import job_task
@@ -41,7 +41,7 @@ def record(work: Work[RecordPayment]) -> list[Message]:
         return []
     is_new = recorded is Recorded.NEW
     text = payment_texts.alarm(job) if is_new else payment_texts.contradiction(job)
-    bell.leave_payment(process.current().redis, _event_id(job, recorded), text)
+    notifier.enqueue_payment(process.current().redis, _event_id(job, recorded), text)
     return work.answer(payment_texts.receipt(job) if is_new else payment_texts.doubtful(job))
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from ballast.messages import Message
 from dbcore import admin_actions
-from dbcore.admin_actions import DONE, Order
-from dbcore.broadcasts import BroadcastRefused
-from workers import action_record, dead_letters, process, status_report
-from workers.dead_letters import DeadLetterRefused
+from dbcore.admin_actions import DONE, AdminAction
+from dbcore.broadcasts.broadcasts import BroadcastRefused
+from workers import failed_jobs, process
 from workers.execution import Work
+from workers.failed_jobs import FailedJobRefused
 from workers.jobs import OperatorAction, ShowDatabaseStatus
 from workers.process import WorkerProcess
+from workers.status import actions, report
 from workers.tasks.job_task import job_task
 
 
@@ -21,39 +22,39 @@ from workers.tasks.job_task import job_task
 def database_status(work: Work[ShowDatabaseStatus]) -> list[Message]:
     if work.origin is None:
         return []
-    report = status_report.read(process.current().redis, budget=work.settings.db_connection_budget)
-    return work.answer(status_report.text(report), picture=status_report.picture(report))
+    found = report.read(process.current().redis, budget=work.settings.db_connection_budget)
+    return work.answer(report.text(found), picture=report.picture(found))
 
 
 @job_task(OperatorAction)
 def act(work: Work[OperatorAction]) -> list[Message]:
     worker, job = process.current(), work.job
-    order = Order(job.action_id, job.actor, job.action, job.target, job.at)
+    order = AdminAction(job.action_id, job.actor, job.action, job.target, job.at)
     outcome = admin_actions.outcome_of(work.engine, order.action_id)
     if outcome is None:
         outcome = _carried_out(worker, order)
         admin_actions.record(work.engine, order, outcome)
     elif outcome == DONE and order.action.startswith("broadcast."):
         worker.broadcaster.orders.take_up(int(order.target))
-    action_record.note(worker.redis, job, outcome)
+    actions.note(worker.redis, job, outcome)
     return []
 
 
-def _carried_out(worker: WorkerProcess, order: Order) -> str:
+def _carried_out(worker: WorkerProcess, order: AdminAction) -> str:
     """What came of it. A refusal is the operator's to read, and no failure of the job."""
     orders = worker.broadcaster.orders
     try:
         match order.action.split("."):
             case ["dead_letter", "retry"]:
-                dead_letters.retry(worker.engine, worker.inbox, worker.publisher, order.target, order)
+                failed_jobs.retry(worker.engine, worker.inbox, worker.publisher, order.target, order)
             case ["dead_letter", "discard"]:
-                dead_letters.discard(worker.engine, order.target, order)
+                failed_jobs.discard(worker.engine, order.target, order)
             case ["broadcast", "pause"]:
                 orders.pause(int(order.target), order)
             case ["broadcast", "resume"]:
                 orders.resume(int(order.target), order)
             case ["broadcast", "cancel"]:
                 orders.cancel(int(order.target), order)
-    except (DeadLetterRefused, BroadcastRefused) as refused:
+    except (FailedJobRefused, BroadcastRefused) as refused:
         return f"refused: {refused}"
     return DONE

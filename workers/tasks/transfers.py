@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ballast.messages import Message
-from dbcore import history as history_pages
-from dbcore import pending_transfers, users
+from dbcore.ledger import history as history_pages
+from dbcore.ledger import pending_transfers, users
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from workers import texts
 from workers.execution import Work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ballast.messages import Message
-from dbcore import users
+from dbcore.ledger import users
 from workers import texts
 from workers.execution import JobFailed, Work
 from workers.jobs import GetOrCreateUser, Quarantine, SetUserStatus

@@ -5,11 +5,11 @@ from __future__ import annotations
 from telegram import Bot
 
 from dbcore.settings import Settings
+from workers.status.counters import LocalCounters
 from workers.telegram.transport import AiohttpRequest
-from workers.totals import Tally
 
 
-def make_bot(settings: Settings, *, connections: int, tally: Tally | None = None) -> Bot:
+def make_bot(settings: Settings, *, connections: int, counters: LocalCounters | None = None) -> Bot:
     """python-telegram-bot's Bot against the configured server.
 
     It is not `initialize()`d: that would ask `getMe`, and a worker must start while Telegram is away.
@@ -22,6 +22,6 @@ def make_bot(settings: Settings, *, connections: int, tally: Tally | None = None
         request=AiohttpRequest(
             connections=connections,
             proxy=None if proxy is None else proxy.get_secret_value(),
-            tally=tally,
+            counters=counters,
         ),
     )

@@ -18,7 +18,7 @@ from telegram.error import TelegramError
 from workers.inbox import Batcher
 from workers.telegram.calls import call
 from workers.telegram.floods import refuse_method
-from workers.telegram.pacer import Pacer, method_key
+from workers.telegram.rate_limiter import RateLimiter, method_key
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,9 @@ class Presses:
         return [max(0, wait_ms) / 1000 if is_ours else None for is_ours in taken]
 
 
-async def answer_press(bot: Bot, presses: Presses, pacer: Pacer, callback_id: str, text: str = "") -> bool:
+async def answer_press(
+    bot: Bot, presses: Presses, rate_limiter: RateLimiter, callback_id: str, text: str = ""
+) -> bool:
     """Whether the answer was taken; not if the press was answered before, or is too old. Never raises."""
     wait_seconds: float | None = 0.0
     try:
@@ -66,7 +68,7 @@ async def answer_press(bot: Bot, presses: Presses, pacer: Pacer, callback_id: st
     try:
         await call(bot, METHOD, {"callback_query_id": callback_id, "text": text or None})
     except TelegramError as error:
-        await refuse_method(pacer, METHOD, error)
+        await refuse_method(rate_limiter, METHOD, error)
         log.info("press_answer_failed", error=str(error))
         return False
     return True

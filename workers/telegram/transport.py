@@ -23,7 +23,7 @@ import aiohttp
 from telegram.error import NetworkError, RetryAfter, TelegramError, TimedOut
 from telegram.request import BaseRequest, RequestData
 
-from workers.totals import Tally
+from workers.status.counters import LocalCounters
 
 KEEPALIVE_SECONDS = 30.0
 
@@ -48,7 +48,7 @@ class AiohttpRequest(BaseRequest):
         with the sum of all four.
     proxy -- its URL, `http://user:password@host:port`; unset, HTTPS_PROXY and HTTP_PROXY are heeded.
     tls -- whom to believe; unset, the system's authorities.
-    tally -- counts each request as `telegram|<method>|<HTTP status, or how it failed>`.
+    counters -- counts each request as `telegram|<method>|<HTTP status, or how it failed>`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class AiohttpRequest(BaseRequest):
         write_seconds: float = 10.0,
         proxy: str | None = None,
         tls: ssl.SSLContext | None = None,
-        tally: Tally | None = None,
+        counters: LocalCounters | None = None,
     ) -> None:
         self._connections = connections
         self._pool_seconds = pool_seconds
@@ -70,7 +70,7 @@ class AiohttpRequest(BaseRequest):
         self._write_seconds = write_seconds
         self._proxy = proxy
         self._tls = tls
-        self._tally = tally
+        self._tally = counters
         self._session: aiohttp.ClientSession | None = None
 
     @property

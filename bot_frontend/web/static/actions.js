@@ -1,5 +1,5 @@
-// What an operator does from here. Each is asked about first, in words that say what will happen, and is sent with an id
-// of its own: however often a click or a request comes, it counts once.
+// What an operator does from here. Each asks first and says what will happen, and is sent with an ID of its own: however often a
+// click or a request comes, it takes effect once.
 
 import { $, headingOf, mark, write } from "/static/dom.js";
 
@@ -7,44 +7,44 @@ const TIMEOUT_MS = 15_000;
 
 const QUESTIONS = {
   "breaker.open": () => ({
-    title: "Hold all calls back?",
-    words: "No call reaches the database until somebody says otherwise, across restarts of everything. Commands wait in Redis in order, and people are told that they wait. Nothing is lost.",
-    go: "Hold all back",
+    title: "Pause database access?",
+    words: "No call reaches the database until an operator resumes access, even after restarts. Commands wait in Redis in order, and people are told that they are saved. Nothing is lost.",
+    go: "Pause database access",
   }),
   "breaker.close": () => ({
-    title: "Let all calls through?",
-    words: "The breaker judges nothing any more: every call goes to the database, however ill it is, until somebody says otherwise. For when the breaker itself is in the way.",
-    go: "Let all through",
+    title: "Ignore the breaker?",
+    words: "Every call goes to the database, however badly it responds, until an operator changes this. Use it only if the breaker itself is the problem.",
+    go: "Ignore the breaker",
   }),
   "breaker.auto": () => ({
-    title: "Let the breaker decide?",
-    words: "It opens and closes as the calls go, which is the normal state. If it is open now, the database is tried at once.",
+    title: "Return to automatic?",
+    words: "The breaker opens and closes by itself again, which is the normal state. If it is open now, the database is probed at once.",
     go: "Back to automatic",
   }),
   "dead_letter.retry": (target, about) => ({
-    title: `Do ${target} again?`,
-    words: `The job (${about}) is queued again under its own id: what already took effect does not do so twice. If it fails again, it comes back here.`,
-    go: "Do it again",
+    title: `Retry ${target}?`,
+    words: `The job (${about}) is queued again under its own ID: what already took effect does not happen twice. If it fails again, it comes back here.`,
+    go: "Retry",
   }),
   "dead_letter.discard": (target, about) => ({
     title: `Discard ${target}?`,
-    words: `The job (${about}) is closed without being done, and cannot be done again from here. Whoever asked for it hears nothing more.`,
+    words: `The job (${about}) is closed without being done, and cannot be retried from here. Its user gets no further message.`,
     go: "Discard",
   }),
   "broadcast.pause": (target, about) => ({
     title: `Pause broadcast ${target}?`,
-    words: `Sending stops within a few seconds. ${about} have it; the others wait until somebody resumes it.`,
+    words: `Sending stops within a few seconds. ${about} have received it; the others wait until it is resumed.`,
     go: "Pause",
   }),
   "broadcast.resume": (target, about) => ({
     title: `Resume broadcast ${target}?`,
-    words: `Sending goes on with those who are left. ${about} have it, and do not get it again.`,
+    words: `Sending continues with the remaining recipients. ${about} have received it and do not get it again.`,
     go: "Resume",
   }),
   "broadcast.cancel": (target, about) => ({
     title: `Cancel broadcast ${target}?`,
-    words: `It ends for good. ${about} have it and keep it; the others never get it.`,
-    go: "Cancel it",
+    words: `This cannot be undone. ${about} have received it and keep it; the others never get it.`,
+    go: "Cancel broadcast",
   }),
 };
 
@@ -99,7 +99,7 @@ export class Actions {
     write($("confirm-title"), title);
     write($("confirm-words"), words);
     write($("confirm-go"), go);
-    this.#say("", "Leave it as it is", true);
+    this.#say("", "Go back", true);
     this.dialog.showModal();
     $("confirm-leave").focus();
   }
@@ -108,7 +108,7 @@ export class Actions {
     if (this.isBusy) return;
     this.isBusy = true;
     mark(this.dialog, "aria-busy", "true");
-    this.#say("Asking…", "Leave it as it is", true);
+    this.#say("Asking…", "Go back", true);
     const { words, isFinal } = await this.#send();
     this.isBusy = false;
     mark(this.dialog, "aria-busy", "false");
@@ -129,7 +129,7 @@ export class Actions {
       if (response.ok) return { words: `${answer.state === "done" ? "Done" : "Queued"}. ${answer.words}`, isFinal: true };
       return { words: `Refused: ${answer.error}`, isFinal: response.status < 500 };
     } catch {
-      return { words: "No answer came, so nobody knows whether it was taken. Asking again is safe: it counts once.", isFinal: false };
+      return { words: "No answer, so it is unknown whether the request arrived. Trying again is safe: it takes effect once.", isFinal: false };
     }
   }
 

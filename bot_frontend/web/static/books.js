@@ -1,4 +1,4 @@
-// What operators did, newest first.
+// Operator actions, newest first.
 
 import { $, fill, mark, rows, write } from "/static/dom.js";
 import { ago, at, older } from "/static/words.js";
@@ -17,6 +17,6 @@ export function showBooks(status, elapsed) {
     },
   });
   $("books").hidden = status.recent_actions.length === 0;
-  write($("books-none"), status.recent_actions.length ? "" : "Nothing is on the books.");
+  write($("books-none"), status.recent_actions.length ? "" : "No operator actions yet.");
   write($("books-age"), ago(older(status.broadcasts.age_seconds, elapsed)));
 }

@@ -7,7 +7,7 @@ export const BREAKER_LEVEL = {
   closed: "ok", open: "down", half_open: "working_through", forced_open: "away", disabled: "degraded", unknown: "unknown",
 };
 
-// Which of the three words to an operator stands now.
+// Which of the three overrides is in force.
 const WORD = { forced_open: "breaker.open", disabled: "breaker.close" };
 
 export function showBreaker(status, elapsed) {

@@ -21,7 +21,7 @@ export function showBroadcasts(status, elapsed) {
     show: (element, item) => showOne(element, item, stuck.has(item.id), status.now),
   });
   $("broadcasts").hidden = broadcasts.items.length === 0;
-  const none = broadcasts.age_seconds === null ? "Unknown: the database was not asked yet." : "None lately.";
+  const none = broadcasts.age_seconds === null ? "Unknown until the database is first read." : "None recently.";
   write($("broadcasts-none"), broadcasts.items.length ? "" : none);
   write($("broadcasts-age"), ago(older(broadcasts.age_seconds, elapsed)));
 }
@@ -57,9 +57,9 @@ function counts(item) {
 
 function pace(item, isStuck, now) {
   if (item.halted_reason) return `It stopped itself: ${item.halted_reason}`;
-  if (isStuck) return "It does not get on. Resume begins a new run with those who are left.";
+  if (isStuck) return "It is stuck. Resume starts a new run for the remaining recipients.";
   if (item.status === "scheduled") return item.scheduled_for === null ? "" : `begins ${at(item.scheduled_for, now)}`;
   if (item.status !== "sending") return "";
   const left = item.eta_seconds === null ? "" : `, done in ${duration(item.eta_seconds)}`;
-  return item.rate === null ? "its pace is not measured yet" : `${fine(item.rate)} a second${left}`;
+  return item.rate === null ? "the rate is not measured yet" : `${fine(item.rate)} per second${left}`;
 }

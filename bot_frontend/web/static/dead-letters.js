@@ -22,7 +22,7 @@ export function showDeadLetters(status, elapsed) {
 }
 
 function none({ open, items }) {
-  if (open === null) return "Unknown: the database was not asked yet.";
-  if (!items.length) return open ? `${counted(open, "is", "are")} open.` : "None is open: whatever was taken was done.";
+  if (open === null) return "Unknown until the database is first read.";
+  if (!items.length) return open ? `${counted(open, "is", "are")} open.` : "No failed jobs.";
   return open > items.length ? `The oldest ${count(items.length)} of ${count(open)}.` : "";
 }

@@ -15,7 +15,7 @@ export function lookUpByReference() {
     event.preventDefault();
     const reference = $("lookup-reference").value.trim();
     if (!reference) return;
-    write($("lookup-result"), "Looking…");
+    write($("lookup-result"), "Loading…");
     write($("lookup-result"), await found(reference));
   });
 }
@@ -26,7 +26,7 @@ async function found(reference) {
     const job = await answer.json();
     return answer.ok ? described(job) : `${job.error.charAt(0).toUpperCase()}${job.error.slice(1)}.`;
   } catch {
-    return "No answer came. Try again.";
+    return "No answer. Try again.";
   }
 }
 

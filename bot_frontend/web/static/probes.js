@@ -163,7 +163,7 @@ function withPauses(probes) {
 }
 
 function summary(probes, outages, now) {
-  if (!probes.length) return "No probe has been yet. One comes every HEALTH_PROBE_SECONDS.";
+  if (!probes.length) return "No probe yet. One runs every HEALTH_PROBE_SECONDS.";
   const failed = probes.filter((probe) => !probe.ok);
   const latencies = probes.flatMap((probe) => (probe.latency === null ? [] : [probe.latency]));
   const last = failed.at(-1);
@@ -182,7 +182,7 @@ function ofTheBreaker(outages, since) {
 
 function inWords(probe) {
   if (!probe.ok) return `failed, ${probe.kind ?? "no reason known"}`;
-  return probe.latency === null ? "reachable, left asleep" : `${fine(probe.latency)} ms`;
+  return probe.latency === null ? "reachable, not woken" : `${fine(probe.latency)} ms`;
 }
 
 function middle(values) {

@@ -15,7 +15,7 @@ export function showQueues(status, elapsed) {
     show: (element, queue) => {
       const isLeft = queue.length > 0 && !queue.attended;
       mark(element, "data-state", isLeft ? "degraded" : "ok");
-      fill(element, { name: queue.name, length: count(queue.length), note: isLeft ? "nobody takes from it" : "" });
+      fill(element, { name: queue.name, length: count(queue.length), note: isLeft ? "no worker consumes it" : "" });
       reach(element.querySelector("i"), queue.length / most);
     },
   });
@@ -30,5 +30,5 @@ export function showQueues(status, elapsed) {
 }
 
 function within(seconds, { answers_per_minute: rate }) {
-  return seconds === null && rate !== null ? "none lately" : moments(seconds);
+  return seconds === null && rate !== null ? "none recently" : moments(seconds);
 }

@@ -3,7 +3,7 @@
 import { $, mark, reach, write } from "/static/dom.js";
 import { ago, at, bytes, count, counted, fine, older, UNKNOWN } from "/static/words.js";
 
-const QUOTA = { enough: "enough until it renews", short: "will not last", used_up: "used up" };
+const QUOTA = { enough: "enough until the plan renews", short: "will not last", used_up: "used up" };
 
 export function showServer(status, elapsed) {
   const { backup, connections, database, quota } = status;
@@ -19,7 +19,7 @@ export function showServer(status, elapsed) {
   write($("server-bytes"), bytes(database.bytes));
   write($("server-backup"), proven(backup, elapsed));
   mark($("server-backup"), "data-state", backup.overdue || backup.failed ? "degraded" : "ok");
-  write($("quota-state"), QUOTA[quota.state] ?? (quota.compute_hours === null ? "no plan is set" : "too early to say"));
+  write($("quota-state"), QUOTA[quota.state] ?? (quota.compute_hours === null ? "no plan is set" : "not known yet"));
   $("quota").hidden = quota.compute_hours === null;
   write($("quota-used"), used(quota));
   write($("quota-end"), quota.used_up_at === null ? "not foreseen" : at(quota.used_up_at, status.now));
@@ -33,7 +33,7 @@ function proven({ proven_age_seconds: age, overdue, failed }, elapsed) {
 }
 
 function inWords({ open, possible, budget }) {
-  if (open === null) return "No worker says how many connections it has.";
+  if (open === null) return "No worker has reported its connections.";
   const bound = budget === null ? "no budget is set" : `the budget is ${count(budget)}`;
   return `${counted(open, "connection", "connections")} open, ${count(possible)} possible; ${bound}.`;
 }

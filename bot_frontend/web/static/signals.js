@@ -58,7 +58,7 @@ function redis({ redis, age_seconds }, elapsed) {
   const troubles = redis.troubles.join(", ").replaceAll("_", " ");
   if (redis.ok && troubles) return { name: "Redis", state: "degraded", value: "Not safe", detail: troubles };
   if (redis.ok) return { name: "Redis", state: "ok", value: "Answers", detail: `asked ${ago(older(age_seconds, elapsed))}` };
-  if (troubles) return { name: "Redis", state: "down", value: "Takes nothing", detail: troubles };
+  if (troubles) return { name: "Redis", state: "down", value: "Refuses writes", detail: troubles };
   return { name: "Redis", state: "down", value: "No answer", detail: `${redis.error}, ${age_seconds === null ? "never seen" : `seen ${ago(older(age_seconds, elapsed))}`}` };
 }
 
@@ -66,7 +66,7 @@ function telegram({ telegram }, elapsed) {
   const state = telegram.ok === null ? "unknown" : telegram.ok ? "ok" : "degraded";
   const heard = `heard ${ago(older(telegram.age_seconds, elapsed))}`;
   if (telegram.ok === false) return { name: "Telegram", state, value: "Trouble", detail: `${telegram.error}, ${heard}` };
-  const value = telegram.ok ? (telegram.mode === "polling" ? "Polled" : "Delivers") : "Nothing heard yet";
+  const value = telegram.ok ? (telegram.mode === "polling" ? "Connected" : "Connected") : "Nothing heard yet";
   return { name: "Telegram", state, value, detail: telegram.ok ? heard : `by ${telegram.mode}` };
 }
 
@@ -77,7 +77,7 @@ function workers({ workers, age_seconds }, elapsed) {
     name: "Workers",
     state: age_seconds === null ? "unknown" : workers.length ? "ok" : "down",
     value: workers.length ? counted(workers.length, "process", "processes") : age_seconds === null ? "Unknown" : "None",
-    detail: age_seconds === null ? "" : workers.length ? `${counted(busy, "job", "jobs")} in hand, beat ${ago(older(beat, elapsed))}` : "nobody does any job",
+    detail: age_seconds === null ? "" : workers.length ? `${counted(busy, "job", "jobs")} running, last heartbeat ${ago(older(beat, elapsed))}` : "no jobs are being done",
   };
 }
 
@@ -85,7 +85,7 @@ function waiting({ inbox, queues }, elapsed) {
   const unattended = queues.filter((queue) => queue.length && !queue.attended);
   const isTrouble = unattended.length || inbox.held_back || inbox.overdue_seconds;
   const state = inbox.size === null ? "unknown" : isTrouble ? "degraded" : "ok";
-  const oldest = inbox.size ? `oldest ${duration(older(inbox.oldest_seconds, elapsed))}` : inbox.size === 0 ? "nobody waits" : "";
+  const oldest = inbox.size ? `oldest ${duration(older(inbox.oldest_seconds, elapsed))}` : inbox.size === 0 ? "no one is waiting" : "";
   return {
     name: "Jobs",
     state,
@@ -104,7 +104,7 @@ function answers({ throughput }) {
   return {
     name: "Answers",
     state: rate === null ? "unknown" : speed(most ?? half ?? 0),
-    value: half === null ? (rate === null ? "Not known yet" : "None lately") : `in ${moments(half)}`,
+    value: half === null ? (rate === null ? "Not known yet" : "None recently") : `in ${moments(half)}`,
     detail: rate === null ? "after a minute" : `${most === null ? "" : `95% in ${moments(most)}, `}${commands} ${commands === "1" ? "command" : "commands"} a min`,
   };
 }
@@ -112,10 +112,10 @@ function answers({ throughput }) {
 function deadLetters({ dead_letters: letters }) {
   const { open } = letters;
   return {
-    name: "Dead letters",
+    name: "Failed jobs",
     state: open === null ? "unknown" : open ? "degraded" : "ok",
     value: open === null ? "Unknown" : open ? `${count(open)} open` : "None",
-    detail: open ? "they need a person" : open === 0 ? "all was done" : "the database was not asked yet",
+    detail: open ? "they need you" : open === 0 ? "no failed jobs" : "not read from the database yet",
   };
 }
 
@@ -127,6 +127,6 @@ function broadcasts({ broadcasts }) {
     name: "Broadcasts",
     state: stuck || halted ? "degraded" : broadcasts.age_seconds === null ? "unknown" : "ok",
     value: broadcasts.age_seconds === null ? "Unknown" : stuck ? `${count(stuck)} stuck` : halted ? `${count(halted)} stopped` : sending ? `${count(sending)} sending` : "None sending",
-    detail: broadcasts.age_seconds === null ? "the database was not asked yet" : stuck || halted ? "see below" : broadcasts.items.length ? counted(broadcasts.items.length, "is listed", "are listed") : "none lately",
+    detail: broadcasts.age_seconds === null ? "not read from the database yet" : stuck || halted ? "see below" : broadcasts.items.length ? counted(broadcasts.items.length, "is listed", "are listed") : "none recently",
   };
 }

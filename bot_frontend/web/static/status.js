@@ -39,6 +39,7 @@ function show() {
   for (const section of SECTIONS) section(status, elapsed);
   actions.show(status.actions);
   chart.show(status, elapsed);
+  write($("version"), `Ballast ${status.version}. `);
   document.body.dataset.redis = status.redis.ok ? "ok" : "away";
   document.body.dataset.ready = "yes";
 }

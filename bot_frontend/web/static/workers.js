@@ -8,7 +8,7 @@ const JOBS_NAMED_MAX = 3;
 // A process that has not beaten for so long has lost its jobs to others.
 const BEAT_SECONDS_MAX = 2;
 
-const NONE = "No worker process beats. Jobs are taken, and wait in Redis until one runs.";
+const NONE = "No worker process is running. Jobs are accepted, and wait in Redis until one starts.";
 
 export function showWorkers(status, elapsed) {
   const { workers } = status;

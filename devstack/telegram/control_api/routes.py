@@ -8,11 +8,11 @@ from aiohttp import web
 
 from devstack.telegram.bot_api import BotApi
 from devstack.telegram.control_api.event_routes import EventRoutes
+from devstack.telegram.control_api.fault_routes import WeatherRoutes
 from devstack.telegram.control_api.message_routes import MessageRoutes
 from devstack.telegram.control_api.payment_routes import PaymentRoutes
 from devstack.telegram.control_api.people_routes import PeopleRoutes
-from devstack.telegram.control_api.truth_routes import TruthRoutes
-from devstack.telegram.control_api.weather_routes import WeatherRoutes
+from devstack.telegram.control_api.record_routes import TruthRoutes
 from devstack.telegram.errors import ControlError
 from devstack.telegram.people import People
 from devstack.telegram.telegram import Telegram

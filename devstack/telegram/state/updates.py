@@ -14,7 +14,7 @@ from typing import Any
 
 from devstack.telegram.clock import Clock
 from devstack.telegram.errors import ControlError
-from devstack.telegram.live import Bell, Live
+from devstack.telegram.live import ChangeNotifier, Live
 from devstack.telegram.state.store import Store
 
 KEPT_SECONDS = 24 * 3600.0
@@ -62,7 +62,7 @@ class Updates:
         self._store = store
         self._clock = clock
         self._changed = live.changed
-        self.arrived = Bell()
+        self.arrived = ChangeNotifier()
 
     @property
     def allowed(self) -> list[str]:

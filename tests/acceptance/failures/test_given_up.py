@@ -7,7 +7,7 @@ import asyncio
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.people import all_settled, answers, register, say
-from workers.answers import UNCERTAIN_SENDS_MAX
+from workers.replies import UNCERTAIN_SENDS_MAX
 
 
 async def test_a_malformed_update_is_kept_for_an_operator_and_does_not_stop_the_rest(

@@ -18,7 +18,7 @@ from tests.acceptance.people import (
     toast,
     transfers,
 )
-from workers.telegram.pacer import GROUP_MESSAGES_A_MINUTE
+from workers.telegram.rate_limiter import GROUP_MESSAGES_A_MINUTE
 
 BOT = "https://t.me/ballast_local_bot"
 

@@ -7,11 +7,11 @@ import json
 import re
 from typing import cast
 
-from dbcore import ledger, pending_adjustments, pending_transfers
-from dbcore.engine import GuardedEngine
-from dbcore.known_balances import KnownBalances
-from dbcore.pending_adjustments import Limits
-from dbcore.users import Profile, UserRef
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import ledger, pending_adjustments, pending_transfers
+from dbcore.ledger.balance_cache import BalanceCache
+from dbcore.ledger.pending_adjustments import Limits
+from dbcore.ledger.users import Profile, UserRef
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
@@ -169,4 +169,4 @@ async def asked_while_telegram_was_unreachable(stack: Stack, telegram: TelegramC
     question = await heard(telegram, ann, "Send 2.00 CREDIT to “Otto”")
     await telegram.press_button(ann, question, "Confirm")
     await heard(telegram, ann, "Sent 2.00 CREDIT")
-    assert KnownBalances(stack.redis).last(ann, "CREDIT") is not None
+    assert BalanceCache(stack.redis).last(ann, "CREDIT") is not None

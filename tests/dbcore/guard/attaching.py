@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, make_url, text
 
-from dbcore.breaker import Breaker, BreakerLimits
+from dbcore.breaker.local import Breaker, BreakerLimits
 from dbcore.guard.attached import attach_engine
 
 NEVER_OPENS = BreakerLimits(failure_rate=2.0, slow_rate=2.0)

@@ -30,8 +30,8 @@ from dbcore import (
     Tx,
     Unavailable,
     UsageError,
-    deadline,
 )
+from dbcore.guard import deadline
 from devstack.proxy import frozen
 from tests.dbcore.guard.asynchronous import all_threads_taken, calls_under_way, comes_true, debit
 from tests.dbcore.guard.conftest import DEBIT, NOTE, Account, Bank, pid_of

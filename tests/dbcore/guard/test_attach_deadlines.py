@@ -15,11 +15,11 @@ from sqlalchemy import Connection, Engine, NullPool, StaticPool, create_engine, 
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from dbcore.breaker import Breaker
-from dbcore.deadline import Deadline, bounded_cursor
+from dbcore.breaker.local import Breaker
 from dbcore.errors import Unavailable, UsageError
 from dbcore.failures import FailureKind
 from dbcore.guard.attached import attach_engine
+from dbcore.guard.deadline import Deadline, bounded_cursor
 from devstack.proxy import frozen
 from tests.dbcore.guard.attaching import (
     STATEMENT_SECONDS,

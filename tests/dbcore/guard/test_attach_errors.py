@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Program
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from dbcore.breaker import BreakerLimits
+from dbcore.breaker.local import BreakerLimits
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable
 from dbcore.failures import FailureKind
 from devstack.postgres import EmbeddedPostgres

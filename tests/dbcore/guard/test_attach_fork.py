@@ -14,7 +14,7 @@ FORKING = """
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.orm import Session
-    from dbcore.breaker import Breaker
+    from dbcore.breaker.local import Breaker
     from dbcore.guard.attached import attach_engine
     from devstack.proxy import frozen
 

@@ -17,7 +17,7 @@ PATCHED = """
         patch_psycopg()
     import gevent
     from sqlalchemy import create_engine, text
-    from dbcore.breaker import Breaker
+    from dbcore.breaker.local import Breaker
     from dbcore.errors import Unavailable
     from dbcore.guard.attached import attach_engine
     from devstack.proxy import frozen
@@ -61,7 +61,7 @@ PATCHED = """
 """
 
 TOO_LATE = """
-    import dbcore.deadline
+    import dbcore.guard.deadline
     from gevent import monkey
     monkey.patch_all()
     from sqlalchemy import create_engine

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from dbcore import Adjustment, BatchTx, Effect, Refuse, Transfer, UsageError
 from dbcore.guard.batch import TransactMany
-from dbcore.retries import RETRIES
+from dbcore.guard.retries import RETRIES
 from tests.dbcore.conftest import Person
 from tests.dbcore.guard.conftest import COMMITTED_UNHEARD, DEBIT, Bank, in_threads, pid_of
 

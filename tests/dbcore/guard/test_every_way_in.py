@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from dbcore import DatabaseAway, FailureKind, OutcomeUnknown, Unavailable
-from dbcore.breaker import BreakerState
+from dbcore.breaker.local import BreakerState
 from devstack.proxy import Cut, Rule
 from devstack.proxy.wire import STARTUP
 from tests.conformance.cases import CASES, EXPECTED, Case, Effect, End, Expected, Place

@@ -11,7 +11,7 @@ from flask import Flask, jsonify
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
-from dbcore.breaker import BreakerLimits
+from dbcore.breaker.local import BreakerLimits
 from dbcore.errors import DatabaseAway, Unavailable, UsageError
 from dbcore.guard.flask import GuardedSQLAlchemy
 from devstack.ports import free_port

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 from dbcore import Guard, OutcomeUnknown, Tx, Unavailable, UsageError
-from dbcore.breaker import BreakerState
+from dbcore.breaker.local import BreakerState
 from devstack.proxy import Cut, On, Rule, Side, frozen
 from tests.dbcore.guard.attaching import answers, checked_out, pid_of, plain_engine
 from tests.dbcore.guard.conftest import DEBIT, Account, Bank

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from dbcore import Adjustment, Effect, Refuse, Transfer, Tx, UsageError, ledger
+from dbcore import Adjustment, Effect, Refuse, Transfer, Tx, UsageError
 from dbcore.guard import effects
+from dbcore.ledger import ledger
+from dbcore.ledger.users import UserRef
 from dbcore.outcomes import OutcomeStatus, RejectionReason
-from dbcore.users import UserRef
 from tests.dbcore.conftest import Person
 from tests.dbcore.guard.conftest import COMMITTED_UNHEARD, NOTE, Bank
 

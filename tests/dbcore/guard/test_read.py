@@ -103,7 +103,7 @@ def test_a_frozen_server_is_waited_for_once(
     bank: Bank, postgres_server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second read and all that follow have their default at once, and the breaker opens by a probe."""
-    monkeypatch.setattr("dbcore.engine.PROBE_SECONDS_MAX", 0.4)
+    monkeypatch.setattr("dbcore.guard.engine.PROBE_SECONDS_MAX", 0.4)
     asked: list[str] = []
 
     @bank.guard.read(default="default", deadline_seconds=0.3)

@@ -214,7 +214,7 @@ def _numbers(bank: Bank) -> list[int]:
 def test_a_connection_that_was_cut_while_idle_is_replaced_unseen(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dbcore.liveness.LOOK_AFTER_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("dbcore.guard.liveness.LOOK_AFTER_IDLE_SECONDS", 0.0)
     with bank.guard.session() as session:
         pid = pid_of(session)
     bank.terminate(pid)

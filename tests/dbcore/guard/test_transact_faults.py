@@ -332,7 +332,7 @@ def test_a_probe_that_ends_in_any_way_gives_its_place_back(bank: Bank) -> None:
         raise Stops
 
     breaker = bank.guard.breaker
-    breaker.failed(breaker.free_permit, FailureKind.OUTAGE, definite=True)  # type: ignore[arg-type]
+    breaker.failed(breaker.free_permit, FailureKind.OUTAGE, trips_at_once=True)  # type: ignore[arg-type]
     eventually(lambda: breaker.snapshot().retry_after_seconds == 0)
     for _ in range(5):  # more than may probe at once
         with pytest.raises(Stops):

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from dbcore import AsyncGuard, Guard, GuardedSQLAlchemy
-from dbcore.breaker import Breaker
+from dbcore.breaker.local import Breaker
 from dbcore.guard.effects import Isolation
 from devstack.proxy import On, Side
 from tests.dbcore.guard.attaching import plain_engine

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dbcore.audit import audit
+from dbcore.ledger.audit import audit
 from dbcore.settings import Settings
 from tests.bots_database import SCHEMA
 from tests.dbcore.conftest import Sql

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from dbcore import Guard, Refuse, Tx, outbox
-from dbcore.users import Profile, get_or_create
+from dbcore.ledger.users import Profile, get_or_create
 from tests.bots_database import SCHEMA
 from tests.dbcore.conftest import Sql
 

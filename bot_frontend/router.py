@@ -1,0 +1,312 @@
+"""What somebody wants: from a reading of an update, and the conversation they are in, to the job that does it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from ballast.builtin.words import UNKNOWN_BUTTON
+from bot_frontend import app_commands, app_questions, broadcast_form, texts
+from bot_frontend import conversation as dialogues
+from bot_frontend.built_in import BY_WORD, Typed, intention_after
+from bot_frontend.buttons import is_button, pressed
+from bot_frontend.conversation import Conversation, DraftQuestion
+from bot_frontend.naming import Arguments, names_somebody
+from bot_frontend.routed import Routed, say, toast, who
+from bot_frontend.updates import (
+    ANONYMOUS_ADMIN,
+    ButtonPress,
+    MembershipChange,
+    ParsedUpdate,
+    Payment,
+    Sender,
+    TextMessage,
+    WordsOf,
+)
+from dbcore.settings import Settings
+from workers.jobs import (
+    INSTALLED,
+    JOB_TYPES,
+    CardQuestion,
+    Job,
+    RecordPayment,
+    SetUserStatus,
+)
+
+_COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>\w+))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
+_BOTS_WITHOUT_BOT = frozenset(
+    {
+        "bing",
+        "bold",
+        "coub",
+        "foursquare",
+        "gif",
+        "imdb",
+        "like",
+        "music",
+        "pic",
+        "sticker",
+        "vid",
+        "wiki",
+        "youtube",
+    }
+)
+"""Telegram's own, whose usernames do not end in `bot`."""
+
+_PUBLIC_COMMANDS = frozenset(name for name, _ in texts.COMMANDS)
+_ADMIN_COMMANDS = frozenset(name for name, _ in texts.ADMIN_COMMANDS)
+_DECLARED = {
+    command.name: command.declared
+    for command in INSTALLED.own_commands.values()
+    if command.declared is not None
+}
+_NAMING_COMMANDS = frozenset(name for name, declared in _DECLARED.items() if declared.names_somebody)
+_LEAVING_A_DIALOGUE = frozenset(name for name, declared in _DECLARED.items() if declared.leaves_dialogue)
+
+
+def route(
+    reading: ParsedUpdate,
+    conversation: Conversation | None,
+    settings: Settings,
+    our_username: str | None = None,
+) -> Routed | None:
+    """None where nothing is wanted: small talk in a group, or a command of another bot there.
+
+    our_username -- None where Telegram has not said it yet.
+    """
+    intention = _routed(reading, conversation, settings, our_username)
+    if intention is None or intention.job.kind in JOB_TYPES:
+        return intention
+    return _of_what_is_switched_off(reading, conversation)
+
+
+def _routed(
+    reading: ParsedUpdate, conversation: Conversation | None, settings: Settings, our_username: str | None
+) -> Routed | None:
+    match reading:
+        case TextMessage():
+            return _text(reading, conversation, settings, our_username)
+        case ButtonPress():
+            return pressed(reading, conversation, settings)
+        case Payment():
+            return Routed(_payment(reading), conversation)
+        case MembershipChange():
+            return Routed(
+                SetUserStatus(
+                    telegram_id=reading.sender.telegram_id,
+                    status="blocked" if reading.is_blocked else "active",
+                ),
+                conversation,
+            )
+
+
+def _of_what_is_switched_off(reading: ParsedUpdate, conversation: Conversation | None) -> Routed | None:
+    """Instead of a job that an app switched off: a question or a card of before may still lead to it."""
+    match reading:
+        case TextMessage():
+            return say(reading, texts.NOT_A_COMMAND)
+        case ButtonPress():
+            return toast(reading, UNKNOWN_BUTTON, conversation)
+    return None
+
+
+def is_for_another_bot(reading: ParsedUpdate, our_username: str | None) -> bool:
+    """Whether a command in a group names another bot. Where ours sees every message of the group, it sees these too.
+
+    our_username -- None where Telegram has not said it yet: then every name is taken for ours.
+    """
+    if our_username is None or not isinstance(reading, TextMessage) or reading.is_private:
+        return False
+    command = _COMMAND.fullmatch(reading.text.strip())
+    if command is None or _names_a_person(command, our_username):
+        return False
+    return (command["bot"] or our_username).lower() != our_username.lower()
+
+
+def is_ours(reading: ParsedUpdate, settings: Settings) -> bool:
+    """Whether it is for a command or a button of Ballast's own, or of an app."""
+    match reading:
+        case TextMessage():
+            command = _COMMAND.fullmatch(reading.text.strip())
+            is_admin = reading.sender.telegram_id in settings.admin_ids
+            ours = _commands_for(is_admin) - INSTALLED.left_to_handlers
+            return command is not None and command["name"].lower() in ours
+        case ButtonPress():
+            return is_button(reading.data)
+    return True
+
+
+def _commands_for(is_admin: bool) -> frozenset[str]:
+    """Those that this person's menu can have."""
+    return _PUBLIC_COMMANDS | _ADMIN_COMMANDS if is_admin else _PUBLIC_COMMANDS
+
+
+def _names_a_person(command: re.Match[str], our_username: str | None) -> bool:
+    """Whether it is `/send@carol 5`, with the space forgotten. Nearly all bots' usernames end in `bot`,
+    and no person's does.
+    """
+    addressed = (command["bot"] or "").lower()
+    if command["name"].lower() not in _NAMING_COMMANDS or addressed in {"", (our_username or "").lower()}:
+        return False
+    return not addressed.endswith("bot") and addressed not in _BOTS_WITHOUT_BOT
+
+
+def _said(message: TextMessage) -> Arguments:
+    """All of a message's text."""
+    return Arguments(message.text, message.mentions, message.replied_author).part(0)
+
+
+def _arguments(command: re.Match[str], message: TextMessage, our_username: str | None) -> Arguments:
+    if _names_a_person(command, our_username):
+        return _said(message).part(command.start("bot") - 1)
+    begin = command.start("arguments")
+    return _said(message).part(begin if begin >= 0 else command.end())
+
+
+def _text(
+    message: TextMessage,
+    conversation: Conversation | None,
+    settings: Settings,
+    our_username: str | None = None,
+) -> Routed | None:
+    command = _COMMAND.fullmatch(message.text.strip())
+    if message.words_of is not WordsOf.SENDER:
+        return _not_own_words(message, command, conversation, settings)
+    if command is None:
+        return _no_command(message, conversation, settings)
+    intention = _command(
+        command["name"].lower(), _arguments(command, message, our_username), message, conversation, settings
+    )
+    if intention is None and (message.is_private or command["bot"]):
+        intention = say(message, texts.unknown_command(command["name"].lower()))
+    if intention is not None and command["name"].lower() not in _LEAVING_A_DIALOGUE:
+        # Whoever looks something up in the middle is still asked the same.
+        intention = replace(intention, conversation=intention.conversation or conversation)
+    return intention
+
+
+def _no_command(message: TextMessage, conversation: Conversation | None, settings: Settings) -> Routed | None:
+    """The answer to what the bot asked, or small talk."""
+    if not message.is_private and not _answers_a_question(message, conversation, settings):
+        return None
+    is_admin = message.sender.telegram_id in settings.admin_ids
+    if is_admin and message.is_private and message.posting is not None and message.posting.album:
+        return None  # a piece of an album: an answer to each would be ten
+    answer = None if conversation is None else _answer(message, conversation, settings)
+    if answer is None and message.is_private:
+        return say(message, texts.NOT_A_COMMAND)
+    return answer
+
+
+def _answer(message: TextMessage, conversation: Conversation, settings: Settings) -> Routed | None:
+    """None if what was asked is no question any more."""
+    if conversation.draft is not None:
+        if message.sender.telegram_id not in settings.admin_ids:
+            return say(message, texts.ADMINS_ONLY)
+        return _card_answer(message, conversation.draft, settings)
+    if conversation.command is not None:
+        return app_commands.answered(message, conversation.command, settings)
+    if conversation.job is not None:
+        return app_questions.answered(message, conversation.job, settings)
+    step = dialogues.advance(conversation, _said(message), message.update_id, settings)
+    return intention_after(step, message)
+
+
+def _answers_a_question(message: TextMessage, conversation: Conversation | None, settings: Settings) -> bool:
+    """Whether a group's message answers what the bot asks its author: it is a reply to the bot, and to nothing older
+    than the command that the question belongs to.
+    """
+    if conversation is None or message.replied_to is None:
+        return False
+    our_id = int(settings.require("telegram_bot_token").partition(":")[0])
+    is_newer = message.replied_to.message_id > (conversation.command_id or 0)
+    return message.replied_to.author_id == our_id and is_newer
+
+
+def _not_own_words(
+    message: TextMessage, command: re.Match[str] | None, conversation: Conversation | None, settings: Settings
+) -> Routed | None:
+    """What somebody else wrote is never a command or an answer, whoever brings it."""
+    if message.words_of is WordsOf.CHAT:
+        is_admin = message.sender.telegram_id == ANONYMOUS_ADMIN  # of the group, and perhaps one of ours
+        is_for_us = command is not None and command["name"].lower() in _commands_for(is_admin)
+        return say(message, texts.NOT_AS_A_CHAT) if is_for_us else None
+    if not message.is_private:
+        return None
+    is_admin = message.sender.telegram_id in settings.admin_ids
+    if is_admin and message.posting is not None and message.posting.album:
+        return None  # as of the admin's own albums
+    if command is None and conversation is None:
+        return say(message, texts.FORWARDED_POST if is_admin else texts.NOT_A_COMMAND)
+    return say(message, texts.NOT_YOUR_WORDS, conversation)
+
+
+def _command(
+    name: str,
+    arguments: Arguments,
+    message: TextMessage,
+    conversation: Conversation | None,
+    settings: Settings,
+) -> Routed | None:
+    """None for a command that there is not, or not for this sender."""
+    linked = INSTALLED.own_commands.get(arguments.text) if name == "start" else None
+    if linked is not None and linked.declared is not None and linked.declared.is_linked:
+        name, arguments = linked.name, Arguments("")
+    command = INSTALLED.commands.get(name)
+    is_admin = message.sender.telegram_id in settings.admin_ids
+    if command is None or (command.admin and not is_admin):
+        return None
+    declared = command.declared
+    if declared is None:
+        return app_commands.typed(command, arguments.text, message, settings)
+    if (declared.alone == "anything" and arguments.text) or (
+        declared.alone == "somebody" and names_somebody(arguments)
+    ):
+        return say(message, texts.only_your_own(command.name, is_admin))
+    own_words = BY_WORD.get(declared.word)
+    if own_words is not None:
+        return own_words(Typed(command, arguments, message, conversation, settings))
+    job_type = JOB_TYPES[command.handler.kind]
+    return Routed(job_type(**_sender_as(job_type, message.sender), **declared.fields))
+
+
+def _sender_as(job_type: type[Job], sender: Sender) -> dict[str, Any]:
+    """What the job says of its sender."""
+    known = _fields_of(job_type)
+    return {field: value for field, value in who(sender).items() if field in known}
+
+
+@cache
+def _fields_of(job_type: type[Job]) -> frozenset[str]:
+    return frozenset(job_type.model_fields)
+
+
+def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings) -> Routed | None:
+    now = datetime.fromtimestamp(message.date, UTC)
+    try:
+        change = broadcast_form.answered(asked, message.text, message.sender.telegram_id, settings, now=now)
+    except broadcast_form.AnswerError as error:
+        if asked.more:
+            return None
+        again = f"{error} {broadcast_form.question(asked, settings)}"
+        return say(message, again, Conversation(draft=asked, asked_by=message.update_id))
+    if asked.asks is not CardQuestion.IDS:
+        return Routed(change)
+    more = asked.model_copy(update={"more": True})
+    return Routed(change, Conversation(draft=more, asked_by=message.update_id))
+
+
+def _payment(payment: Payment) -> RecordPayment:
+    return RecordPayment(
+        **who(payment.sender),
+        event=payment.kind.value,
+        charge_id=payment.charge_id,
+        amount=payment.amount,
+        currency=payment.currency,
+        payload=payment.payload,
+        details=payment.details,
+        said_at=payment.date,
+    )

@@ -1,0 +1,67 @@
+"""Someone's entries, newest first, a page at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.ledger import party
+from dbcore.ledger.users import Profile, read_and_note
+from dbcore.outcomes import Party
+
+LIMIT_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One movement on the account. Nobody is the counterparty where it was the house."""
+
+    version: int
+    amount: int
+    balance_after: int
+    kind: str
+    memo: str
+    counterparty: Party | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Entries of the versions (upto - limit, upto]. `newest_version` is 0 while nothing ever moved."""
+
+    entries: list[HistoryEntry]
+    newest_version: int
+    currency: str
+    balance: int
+
+
+def page(engine: GuardedEngine, *, profile: Profile, upto_version: int | None, limit: int) -> HistoryPage:
+    """The page that ends with `upto_version`, None being the newest. Versions have no gaps, so the next page
+    ends at `upto_version - limit`.
+    """
+    if not 1 <= limit <= LIMIT_MAX:
+        raise ValueError(f"a page has 1 to {LIMIT_MAX} entries, not {limit}")
+    newest, balance, rows = read_and_note(
+        engine,
+        "SELECT * FROM ballast.history_page(%s, %s, %s, %s, %s, %s)",
+        (*profile.parameters(), engine.currency, upto_version, limit),
+        name="history.page",
+    )
+    return HistoryPage(
+        entries=[
+            HistoryEntry(
+                version=version,
+                amount=amount,
+                balance_after=balance_after,
+                kind=kind,
+                memo=memo,
+                counterparty=party(*counterparty),
+                created_at=datetime.fromisoformat(created_at),
+            )
+            for version, amount, balance_after, kind, memo, created_at, *counterparty in rows
+        ],
+        newest_version=newest,
+        currency=engine.currency,
+        balance=balance,
+    )

@@ -1,0 +1,237 @@
+"""Credits and debits that wait for the word of the admin who asked for them: put before them by `create`, confirmed or
+cancelled by `decide`, both within limits.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dbcore.fingerprints import fingerprint
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.ledger import party, require_key
+from dbcore.ledger.pending_transfers import EXPIRES_AFTER_SECONDS, TOKEN_BYTES, restart_expiry_in
+from dbcore.ledger.users import UserRef
+from dbcore.money import MAX_AMOUNT
+from dbcore.outcomes import (
+    AdjustmentDecisionOutcome,
+    Decision,
+    OutcomeStatus,
+    PendingAdjustmentOutcome,
+    RejectionReason,
+)
+from dbcore.text import storable
+
+_CREATE_SQL = (
+    "SELECT * FROM ballast.pending_adjust_create"
+    "(%s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
+)
+_DECIDE_SQL = "SELECT * FROM ballast.pending_adjust_decide(%s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
+# Everything that the decisions lock is locked first, in one order: two batches that have accounts or admins in common
+# wait for each other and not in a circle. Each kind of lock comes where one decision alone takes it. They wait for less
+# long than one alone does: it can then be told which of them has to wait.
+_DECIDE_MANY_SQL = """
+SELECT set_config('lock_timeout', '500ms', true);
+SELECT pg_advisory_xact_lock(admins.lock)
+  FROM (SELECT DISTINCT hashtextextended('ballast.pending_adjustments ' || presser_id, 0) AS lock
+          FROM unnest(%(presser_ids)s::bigint[]) AS presser_id ORDER BY 1) AS admins;
+SELECT FROM ballast.pending_adjustments p WHERE p.token = ANY(%(tokens)s::text[]) ORDER BY p.id FOR NO KEY UPDATE;
+SELECT FROM ballast.accounts a
+ WHERE (a.user_id, a.currency) IN (SELECT p.target_user_id, p.currency FROM ballast.pending_adjustments p
+                                    WHERE p.token = ANY(%(tokens)s::text[]))
+ ORDER BY a.id FOR NO KEY UPDATE;
+SELECT decision.*
+  FROM unnest(%(keys)s::text[], %(tokens)s::text[], %(presser_ids)s::bigint[], %(confirms)s::boolean[],
+              %(waits)s::float[])
+       WITH ORDINALITY AS press (key, token, presser_id, confirm, waited_seconds, place)
+ CROSS JOIN LATERAL ballast.pending_adjust_decide(press.key, press.token, press.presser_id, press.confirm,
+                                                  make_interval(secs => press.waited_seconds),
+                                                  %(once)s, %(per_day)s) AS decision
+ ORDER BY press.place
+"""
+_SHOW_AGAIN_SQL = """
+WITH shown AS (
+    UPDATE ballast.pending_adjustments
+       SET expires_at = clock_timestamp() + make_interval(secs => %s), target_balance = %s
+     WHERE idempotency_key = %s AND status = 'pending'
+ RETURNING 1
+)
+SELECT count(*) FROM shown
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that an admin may move, in minor units; None for no limit.
+
+    once -- by one credit or debit. per_day -- by all that they confirmed within 24 hours, credits and debits alike.
+    """
+
+    once: int | None = None
+    per_day: int | None = None
+
+
+def create(
+    engine: GuardedEngine,
+    *,
+    key: str,
+    admin_id: int,
+    target: UserRef,
+    amount: int,
+    memo: str,
+    limits: Limits,
+    expires_after_seconds: float = EXPIRES_AFTER_SECONDS,
+) -> PendingAdjustmentOutcome:
+    """Check what can be checked and ask the admin to confirm. No money moves.
+
+    The same key answers with the same token, or is refused for the same reason.
+
+    amount -- signed minor units: a credit above zero, a debit below.
+    """
+    require_key(key)
+    if amount == 0:
+        raise ValueError("an adjustment needs an amount other than 0")
+    if abs(amount) > MAX_AMOUNT:
+        return PendingAdjustmentOutcome(
+            status=OutcomeStatus.REJECTED,
+            reason=RejectionReason.AMOUNT_TOO_LARGE,
+            token="",
+            target=None,
+            amount=amount,
+            currency=engine.currency,
+            balance=None,
+            balance_now=None,
+            version=None,
+            left_today=None,
+        )
+    target_id, username = target.parameters()
+    mark = fingerprint(
+        "pending adjustment",
+        admin_id,
+        target_id,
+        username.lower() if username else None,
+        amount,
+        engine.currency,
+        memo,
+    )
+    row = engine.fetch_row(
+        _CREATE_SQL,
+        (
+            key,
+            mark,
+            secrets.token_urlsafe(TOKEN_BYTES),
+            admin_id,
+            target_id,
+            username,
+            amount,
+            engine.currency,
+            storable(memo),
+            expires_after_seconds,
+            limits.once,
+            limits.per_day,
+        ),
+        name="pending_adjustments.create",
+    )
+    return PendingAdjustmentOutcome(
+        status=OutcomeStatus(row[0]),
+        reason=None if row[1] is None else RejectionReason(row[1]),
+        token=row[2] or "",
+        target=party(row[3], row[4], row[5]),
+        amount=amount,
+        currency=engine.currency,
+        balance=row[6],
+        balance_now=row[7],
+        version=row[8],
+        left_today=row[9],
+    )
+
+
+def restart_expiry(engine: GuardedEngine, *, key: str) -> None:
+    """As of a transfer: the card came to its admin only now."""
+    restart_expiry_in(engine, "pending_adjustments", key, EXPIRES_AFTER_SECONDS)
+
+
+def show_again(engine: GuardedEngine, *, key: str, balance: int) -> None:
+    """The card is put before its admin anew, with the balance as it is: that and the time to answer count from now."""
+    engine.fetch_row(
+        _SHOW_AGAIN_SQL, (EXPIRES_AFTER_SECONDS, balance, key), name="pending_adjustments.show_again"
+    )
+
+
+def decide(
+    engine: GuardedEngine,
+    *,
+    key: str,
+    token: str,
+    presser_id: int,
+    confirm: bool,
+    limits: Limits,
+    waited_seconds: float = 0.0,
+) -> AdjustmentDecisionOutcome:
+    """Carry out the admin's press, in one transaction with the transfer and with the check of the limits.
+
+    key -- the job's. The same job again is answered as the first time; another press after the decision is
+    refused with what was decided; someone else's press changes nothing and is told nothing.
+    waited_seconds -- for how long the press has waited to be carried out: one made in time counts.
+    """
+    require_key(key)
+    row = engine.fetch_row(
+        _DECIDE_SQL,
+        (key, storable(token), presser_id, confirm, waited_seconds, limits.once, limits.per_day),
+        name="pending_adjustments.decide",
+    )
+    return _decision(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """One decision of several; the fields are the arguments of `decide`."""
+
+    key: str
+    token: str
+    presser_id: int
+    confirm: bool
+    waited_seconds: float = 0.0
+
+
+def decide_many(
+    engine: GuardedEngine, presses: Sequence[Press], *, limits: Limits
+) -> list[AdjustmentDecisionOutcome]:
+    """Carry out several presses in one round trip and one transaction, in their order, each under its own key and with
+    its own outcome. An error of one is an error of all, and nothing of any is applied.
+    """
+    for press in presses:
+        require_key(press.key)
+    rows = engine.fetch_rows(
+        _DECIDE_MANY_SQL,
+        {
+            "keys": [press.key for press in presses],
+            "tokens": [storable(press.token) for press in presses],
+            "presser_ids": [press.presser_id for press in presses],
+            "confirms": [press.confirm for press in presses],
+            "waits": [press.waited_seconds for press in presses],
+            "once": limits.once,
+            "per_day": limits.per_day,
+        },
+        name="pending_adjustments.decide_many",
+    )
+    return [_decision(row) for row in rows]
+
+
+def _decision(row: tuple[Any, ...]) -> AdjustmentDecisionOutcome:
+    return AdjustmentDecisionOutcome(
+        status=OutcomeStatus(row[0]),
+        reason=None if row[1] is None else RejectionReason(row[1]),
+        decision=None if row[2] is None else Decision(row[2]),
+        target=party(row[3], row[4], row[5]),
+        amount=row[6],
+        currency=row[7],
+        memo=row[8],
+        card_balance=row[9],
+        balance_after=row[10],
+        balance_now=row[11],
+        version=row[12],
+        left_today=row[13],
+    )

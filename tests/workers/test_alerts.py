@@ -1,0 +1,386 @@
+"""Admins are told of an event once, by however many on watch, and not by a storm. On a real Redis, with its jobs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import pytest
+import redis
+
+from ballast.messages import Message
+from dbcore.breaker import FleetView
+from dbcore.breaker.rules import BreakerReason, BreakerState
+from tests.queueing import Queueing, fill_inbox, queueing_at
+from workers.alerts import notifier, rules
+from workers.alerts.notifier import AN_HOUR_MAX, AdminNotifier
+from workers.alerts.rules import AlarmWatch
+from workers.broadcasts.schedule import WAKES_STUCK, Schedule
+from workers.inbox.inbox import SIZE_MAX
+from workers.jobs import DeliverReply, Envelope, ShowBalance
+from workers.status import board, counters, probe_results
+
+ADMINS = frozenset({1001, 1002})
+CLOSED = FleetView(BreakerState.CLOSED, None, 0.0, None, 0.0, ())
+
+
+@pytest.fixture
+def queueing(redis_url: str) -> Iterator[Queueing]:
+    with queueing_at(redis_url) as ready:
+        yield ready
+
+
+def not_closed(reason: BreakerReason | None, state: BreakerState = BreakerState.OPEN) -> FleetView:
+    return FleetView(state, reason, 0.0, None, 0.0, ())
+
+
+class Guard:
+    """One that is on watch. Its clock runs on by itself; `told` is what one admin was sent, oldest first."""
+
+    def __init__(self, queueing: Queueing) -> None:
+        self._queueing = queueing
+        ringing = AdminNotifier(queueing.client, queueing.inbox, queueing.publisher, ADMINS)
+        self._ticks = 0.0
+        self._watch = AlarmWatch(queueing.client, ringing, clock=self._tick)
+
+    def _tick(self) -> float:
+        self._ticks += rules.LOOK_SECONDS
+        return self._ticks
+
+    def look(self, view: FleetView = CLOSED) -> None:
+        self._watch.look(view)
+
+
+def messages(queueing: Queueing, admin_id: int = 1001) -> list[str]:
+    """What waits to be sent to an admin; the other has the same."""
+    found: dict[int, list[str]] = {admin: [] for admin in ADMINS}
+    for job_id in cast(list[bytes], queueing.client.zrange("ballast:inbox:all", 0, -1)):
+        envelope = queueing.client.hget(f"ballast:inbox:job:{job_id.decode()}", "envelope")
+        assert isinstance(envelope, bytes)
+        for message in told_by(envelope):
+            found[message.chat_id].append(message.text)
+    assert sorted(found[1001]) == sorted(found[1002])
+    return found[admin_id]
+
+
+def told_by(envelope: bytes) -> tuple[Message, ...]:
+    return DeliverReply.decode(Envelope.model_validate_json(envelope).fields).messages
+
+
+def let_time_pass(client: redis.Redis, seconds: float) -> None:
+    """What stands has stood for longer."""
+    for name, event in client.hgetall("ballast:alarms").items():
+        fields = json.loads(event)
+        client.hset("ballast:alarms", name, json.dumps({**fields, "since": fields["since"] - seconds}))
+
+
+def test_an_outage_is_told_once_with_its_reason_and_its_end_with_how_long(queueing: Queueing) -> None:
+    first, second = Guard(queueing), Guard(queueing)
+    outage = not_closed(BreakerReason.OUTAGE)
+    first.look(outage)
+    assert messages(queueing) == []
+    let_time_pass(queueing.client, 240)
+    for guard in (first, second, first, second):
+        guard.look(outage)
+        guard.look(not_closed(BreakerReason.OUTAGE, BreakerState.HALF_OPEN))
+    (opened,) = messages(queueing)
+    assert opened.startswith("Alarm: The database does not answer (reason: outage).")
+    for guard in (second, first):
+        guard.look()
+    _, closed = messages(queueing)
+    assert closed.startswith("Alarm over: The database is back after 4 min (reason: outage).")
+    first.look(outage)
+    let_time_pass(queueing.client, 60)
+    first.look(outage)
+    assert len(messages(queueing)) == 3
+
+
+def test_an_outage_that_is_over_in_a_moment_wakes_nobody(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    for _ in range(5):
+        guard.look(not_closed(BreakerReason.OUTAGE))
+        guard.look()
+    assert messages(queueing) == []
+
+
+def test_a_quota_is_told_at_once_with_what_to_do_and_once_more_when_it_is_over(queueing: Queueing) -> None:
+    guards = (Guard(queueing), Guard(queueing))
+    for guard in guards:
+        guard.look(not_closed(BreakerReason.QUOTA))
+    (told,) = messages(queueing)
+    assert "python -m dbcore breaker auto" in told
+    let_time_pass(queueing.client, 240)
+    for guard in guards:
+        guard.look(not_closed(BreakerReason.QUOTA))
+    assert messages(queueing) == [told]
+    for guard in guards:
+        guard.look()
+    _, over = messages(queueing)
+    assert over.startswith("Alarm over: The database's quota is there again after 4 min.")
+
+
+def test_an_outage_that_turns_out_to_be_the_quota_is_not_said_to_be_over(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    let_time_pass(queueing.client, 60)
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    guard.look(not_closed(BreakerReason.QUOTA))
+    outage, quota = messages(queueing)
+    assert "does not answer" in outage
+    assert "python -m dbcore breaker auto" in quota
+    guard.look()
+    assert sorted(text.partition(" after ")[0] for text in messages(queueing)[2:]) == [
+        "Alarm over: The database is back",
+        "Alarm over: The database's quota is there again",
+    ]
+
+
+def test_a_provider_that_does_not_say_why_is_no_quota(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    refused = not_closed(BreakerReason.AMBIGUOUS)
+    guard.look(refused)
+    assert messages(queueing) == []
+    let_time_pass(queueing.client, 60)
+    guard.look(refused)
+    (told,) = messages(queueing)
+    assert told.startswith(
+        "Alarm: The database's provider refuses us, and does not say why (reason: ambiguous)."
+    )
+
+
+@pytest.mark.parametrize(
+    "reason", sorted(set(BreakerReason) - {BreakerReason.QUOTA})
+)  # which is an event of its own
+def test_every_reason_has_its_words(reason: BreakerReason, queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    guard.look(not_closed(reason))
+    let_time_pass(queueing.client, 60)
+    guard.look(not_closed(reason))
+    assert any(f"(reason: {reason})" in text for text in messages(queueing))
+
+
+def test_an_operators_word_is_told_as_one(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    shut = not_closed(None, BreakerState.FORCED_OPEN)
+    guard.look(shut)
+    let_time_pass(queueing.client, 60)
+    guard.look(shut)
+    assert "An operator has paused the bot" in messages(queueing)[0]
+
+
+def test_dead_letters_that_follow_each_other_are_one_event(queueing: Queueing) -> None:
+    guard, other = Guard(queueing), Guard(queueing)
+    guard.look()
+    for _ in range(3):
+        queueing.client.hincrby(counters.KEY, "dead_letters", 2)
+        guard.look()
+        other.look()
+    assert len(messages(queueing)) == 1
+    assert "dead-letters list" in messages(queueing)[0]
+    queueing.client.hincrbyfloat("ballast:alarms:letters", "at", -rules.QUIET_SECONDS)
+    guard.look()
+    queueing.client.hincrby(counters.KEY, "dead_letters", 1)
+    guard.look()
+    assert len(messages(queueing)) == 2
+
+
+def test_damaged_data_is_told_at_once_and_once(queueing: Queueing) -> None:
+    guard, other = Guard(queueing), Guard(queueing)
+    guard.look()
+    assert messages(queueing) == []
+    for _ in range(3):
+        queueing.client.hincrby(counters.KEY, counters.name_of("failures", "corruption"), 2)
+        guard.look()
+        other.look()
+    (told,) = messages(queueing)
+    assert "PostgreSQL reports damaged data" in told
+
+
+def test_a_stuck_broadcast_is_told_once_and_that_it_goes_on(queueing: Queueing) -> None:
+    schedule, guard = Schedule(queueing.client), Guard(queueing)
+    for _ in range(WAKES_STUCK):
+        schedule.after(7, -1)
+        schedule.take_due(30)
+    guard.look()
+    guard.look()
+    (stuck,) = messages(queueing)
+    assert "Broadcast 7 does not get on" in stuck
+    schedule.went_on(7, 30)
+    guard.look()
+    assert messages(queueing)[1].startswith("Alarm over: Broadcast 7 goes on")
+
+
+def test_what_a_process_left_is_told_once_by_whoever_is_on_watch(queueing: Queueing) -> None:
+    for _ in range(3):  # as its lanes see it one after the other
+        notifier.enqueue(queueing.client, "broadcast-7-halted-1", "Broadcast 7 stopped itself: bad &lt;b&gt;")
+    for guard in (Guard(queueing), Guard(queueing)):
+        guard.look()
+    assert messages(queueing) == ["Alarm: Broadcast 7 stopped itself: bad &lt;b&gt;"]
+
+
+def test_a_storm_ends_after_so_many_an_hour(queueing: Queueing) -> None:
+    for number in range(3 * AN_HOUR_MAX):
+        notifier.enqueue(queueing.client, f"event-{number}", f"number {number}")
+    guard = Guard(queueing)
+    for _ in range(3 * AN_HOUR_MAX // notifier.TAKEN_AT_ONCE + 1):
+        guard.look()
+    told = messages(queueing)
+    # The test may run across the turn of an hour.
+    assert AN_HOUR_MAX <= len(told) <= 2 * AN_HOUR_MAX
+    assert any("the last of" in text for text in told)
+
+
+def test_every_payment_is_reported_whatever_else_happens(queueing: Queueing) -> None:
+    paid = [f"charge {number}." for number in range(2 * AN_HOUR_MAX)]
+    for number, text in enumerate(paid):
+        notifier.enqueue_payment(queueing.client, f"payment-{number}", text)
+    for number in range(2 * notifier.LEFT_MAX):
+        notifier.enqueue(queueing.client, f"event-{number}", f"number {number}")
+    guard = Guard(queueing)
+    for _ in range(3 * notifier.LEFT_MAX // notifier.TAKEN_AT_ONCE):
+        guard.look()
+    told = messages(queueing)
+    assert [text for text in told if "charge" in text] == [f"Alarm: {text}" for text in paid]
+    assert len(told) <= len(paid) + 2 * AN_HOUR_MAX
+
+
+def test_a_payment_waits_until_there_is_room_to_report_it(queueing: Queueing) -> None:
+    fill_inbox(queueing.client, 2 * SIZE_MAX)
+    notifier.enqueue_payment(queueing.client, "payment-1", "charge 1")
+    guard = Guard(queueing)
+    guard.look()
+    queueing.client.delete("ballast:inbox:all")
+    assert messages(queueing) == []
+    guard.look()
+    assert messages(queueing) == ["Alarm: charge 1"]
+
+
+def test_commands_that_nobody_answers_are_an_alarm_until_somebody_does(queueing: Queueing) -> None:
+    """Workers that beat and take nothing; not what waits for the database, or waited for it a moment ago."""
+    guard, inbox, client = Guard(queueing), queueing.inbox, queueing.client
+    inbox.accept(Envelope.of(ShowBalance(telegram_id=7), job_id="a", lane="user:7"))
+    client.zincrby("ballast:inbox:all", -60_000, "a")
+    client.hincrby("ballast:inbox:job:a", "ready_at", -60_000)
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    assert messages_but(queueing, "a") == []
+    guard.look(FleetView(BreakerState.CLOSED, None, time.time() - 20, None, 0.0, ()))
+    assert messages_but(queueing, "a") == []
+    guard.look()
+    guard.look()
+    assert messages_but(queueing, "a") == [], "it may be over in a moment"
+    let_time_pass(client, rules.OVERDUE_FOR_SECONDS)
+    guard.look()
+    guard.look()
+    (told,) = messages_but(queueing, "a")
+    assert (
+        "Commands are not being answered: the oldest has waited for 1 min in the queue <code>balances</code>"
+        in told
+    )
+    inbox.finish("a")
+    guard.look()
+    assert "Commands are being answered again" in messages(queueing)[-1]
+
+
+def messages_but(queueing: Queueing, job_id: str) -> list[str]:
+    """What waits for an admin, beside that job."""
+    taken = queueing.client.zscore("ballast:inbox:all", job_id)
+    queueing.client.zrem("ballast:inbox:all", job_id)
+    found = messages(queueing)
+    queueing.client.zadd("ballast:inbox:all", {job_id: cast(float, taken)})
+    return found
+
+
+def test_the_alarm_of_a_failed_job_ends_once_none_is_open(queueing: Queueing) -> None:
+    guard, client = Guard(queueing), queueing.client
+    client.hincrby(counters.KEY, "dead_letters", 1)
+    guard.look()
+    assert client.hexists("ballast:alarms", "dead-letters")
+    board.keep(
+        client,
+        {"at": time.time() + 60, "work": 1, "dead_letters": {"open": 0}, "broadcasts": [], "actions": []},
+    )
+    guard.look()
+    assert not client.hexists("ballast:alarms", "dead-letters")
+
+
+def test_a_pause_is_told_with_the_name_of_whoever_ordered_it(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    paused = replace(not_closed(None, BreakerState.FORCED_OPEN), paused_by="Nadia")
+    guard.look(paused)
+    let_time_pass(queueing.client, rules.BREAKER_SECONDS)
+    guard.look(paused)
+    (told,) = messages(queueing)
+    assert "Nadia has paused the bot" in told
+
+
+def test_a_job_that_stays_in_the_outbox_is_told_unless_the_next_probes_find_it_gone(
+    queueing: Queueing,
+) -> None:
+    def probed(oldest_seconds: float | None) -> None:
+        finding = {"ok": True, "probed_at": 0.0, "every_seconds": 60, "outbox_oldest_seconds": oldest_seconds}
+        probe_results.keep(queueing.client, finding)
+
+    guard = Guard(queueing)
+    for first, later in ((None, None), (170.0, 170.0), (600.0, None)):  # the last: what an outage left
+        probed(first)
+        guard.look()
+        let_time_pass(queueing.client, 60)
+        probed(later)
+        guard.look()
+        let_time_pass(queueing.client, 600)
+        guard.look()
+    assert messages(queueing) == []
+    for oldest in (190.0, 250.0, 310.0, 370.0):
+        probed(oldest)
+        guard.look()
+        let_time_pass(queueing.client, 60)
+    (told,) = messages(queueing)
+    assert "has waited for 6 min in the table outbox" in told
+    probed(None)
+    guard.look()
+    assert len(messages(queueing)) == 2
+
+
+def test_a_backup_that_failed_its_proof_is_told_with_the_age_of_the_last_one_until_there_is_another(
+    queueing: Queueing,
+) -> None:
+    guard = Guard(queueing)
+    client = queueing.client
+    client.hset(
+        "ballast:backup",
+        mapping={
+            "failed": json.dumps({"at": time.time(), "error": "the audit fails: <a> & b"}),
+            "proven": json.dumps(
+                {
+                    "name": "b",
+                    "where": "here",
+                    "taken_at": time.time() - 7200,
+                    "bytes": 1,
+                    "sealed": False,
+                    "inbox": 0,
+                }
+            ),
+        },
+    )
+    guard.look()
+    guard.look()
+    (told,) = messages(queueing)
+    assert (
+        "failed its proof: the audit fails: &lt;a&gt; &amp; b. The last proven one was taken 2 h 0 min ago"
+        in told
+    )
+    client.hdel("ballast:backup", "failed")
+    guard.look()
+    assert any("There is a proven backup again" in text for text in messages(queueing))
+
+
+def test_a_backup_that_is_overdue_is_told(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    expected = json.dumps({"since": time.time() - 3 * 86_400, "alarm_seconds": 2 * 86_400})
+    queueing.client.hset("ballast:backup", "expected", expected)
+    guard.look()
+    (told,) = messages(queueing)
+    assert "A backup is overdue. There is no proven one." in told

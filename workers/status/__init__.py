@@ -1,0 +1,1 @@
+"""How everything is, as Redis knows it: what the pages and /dbstatus show. Import from its modules."""

@@ -1,0 +1,112 @@
+"""A small picture of how long the probes took: a line, with a red mark where one failed. PNG, for Telegram."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from PIL import Image, ImageDraw, ImageFont
+
+from workers.plurals import counted
+
+WIDTH, HEIGHT = 800, 360
+LEFT, RIGHT, TOP, BOTTOM = 76, 20, 46, 40
+POINTS_MAX = 720
+FONT_PIXELS = 15
+MARK_PIXELS = 4
+
+PAPER, INK, GRID = (255, 255, 255), (60, 64, 72), (226, 229, 234)
+LINE, AREA, FAILED = (32, 104, 180), (222, 235, 248), (214, 48, 49)
+
+_STEPS = (1, 2, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """One probe. at -- seconds since 1970; latency_ms -- None where it measured none."""
+
+    at: float
+    ok: bool
+    latency_ms: float | None
+
+
+def draw(probes: Sequence[Probed]) -> bytes:
+    """The newest POINTS_MAX, oldest first. Without any it says so."""
+    probes = probes[-POINTS_MAX:]
+    image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
+    pen = ImageDraw.Draw(image)
+    font = ImageFont.load_default(FONT_PIXELS)
+    measured = [probe.latency_ms for probe in probes if probe.ok and probe.latency_ms is not None]
+    failed = sum(not probe.ok for probe in probes)
+    seen = counted(len(probes), "probe", "probes")
+    title = f"Probe latency, ms: {seen}, {failed} failed" if probes else "No probe has been yet"
+    pen.text((LEFT, 14), title, INK, font)
+    if probes:
+        top = _round_above(max(measured, default=1.0))
+        _grid(pen, font, top, probes[0].at, probes[-1].at)
+        _curve(pen, probes, top)
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _grid(
+    pen: ImageDraw.ImageDraw,
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    top: float,
+    begin: float,
+    end: float,
+) -> None:
+    for quarter in range(5):
+        value = top * quarter / 4
+        y = _y(value, top)
+        pen.line((LEFT, y, WIDTH - RIGHT, y), GRID)
+        pen.text((LEFT - 8, y), f"{value:g}", INK, font, anchor="rm")
+    for share, anchor in ((0.0, "lt"), (0.5, "mt"), (1.0, "rt")):
+        moment = datetime.fromtimestamp(begin + share * (end - begin), UTC)
+        x = LEFT + share * (WIDTH - LEFT - RIGHT)
+        zone = " UTC" if share == 1.0 else ""
+        pen.text((x, HEIGHT - BOTTOM + 10), f"{moment:%H:%M}{zone}", INK, font, anchor=anchor)
+
+
+def _curve(pen: ImageDraw.ImageDraw, probes: Sequence[Probed], top: float) -> None:
+    begin, span = probes[0].at, max(1.0, probes[-1].at - probes[0].at)
+    floor = HEIGHT - BOTTOM
+    piece: list[tuple[float, float]] = []
+    for probe in probes:
+        x = LEFT + (probe.at - begin) / span * (WIDTH - LEFT - RIGHT)
+        if probe.ok and probe.latency_ms is not None:
+            piece.append((x, _y(probe.latency_ms, top)))
+            continue
+        _piece(pen, piece, floor)
+        piece = []
+        if not probe.ok:
+            pen.line((x, TOP, x, floor), FAILED, 2)
+    _piece(pen, piece, floor)
+
+
+def _piece(pen: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], floor: int) -> None:
+    """What was measured without a break: a line with an area under it, or a dot where it is one probe alone."""
+    if len(points) > 1:
+        pen.polygon([(points[0][0], floor), *points, (points[-1][0], floor)], AREA)
+        pen.line(list(points), LINE, 2)
+    for x, y in points[:1] if len(points) == 1 else ():
+        pen.ellipse((x - MARK_PIXELS, y - MARK_PIXELS, x + MARK_PIXELS, y + MARK_PIXELS), LINE)
+
+
+def _y(value: float, top: float) -> float:
+    floor = HEIGHT - BOTTOM
+    return floor - value / top * (floor - TOP)
+
+
+def _round_above(value: float) -> float:
+    """The next of 1, 2, 5, 10, 20, 50, …"""
+    scale = 1.0
+    for _ in range(12):
+        for step in _STEPS:
+            if step * scale >= value:
+                return step * scale
+        scale *= 10
+    return value

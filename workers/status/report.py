@@ -1,0 +1,153 @@
+"""What /dbstatus tells an admin: how the database, the queue and the workers are, from what Redis holds. It asks the
+database nothing, so it answers while that is away, and wakes none that sleeps.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import redis
+
+from dbcore.breaker import FleetView, StateUnreadable, read_breaker
+from dbcore.breaker.connection_budget import FleetConnections, read_connections
+from dbcore.breaker.rules import BreakerState
+from dbcore.redis_client import redis_time
+from workers.broadcasts.schedule import Schedule
+from workers.durations import duration
+from workers.inbox import Inbox
+from workers.plurals import counted
+from workers.status import latency_chart, probe_results
+from workers.status.health import BREAKER_WORDS, database_sentence, database_state, last_answered_at
+from workers.status.latency_chart import Probed
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """Times are seconds since 1970, by Redis's clock.
+
+    breaker -- None where what Redis holds of it cannot be read.
+    probes -- in short, oldest first; probe -- the last in full. answered_at -- when anybody last had an answer.
+    """
+
+    now: float
+    breaker: FleetView | None
+    probe: dict[str, Any] | None
+    answered_at: float | None
+    probes: list[dict[str, Any]]
+    waiting: int
+    oldest_seconds: float | None
+    processes: int
+    connections: FleetConnections
+    budget: int | None
+    broadcasts: int
+    stuck: list[int]
+
+
+def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
+    """Raises redis.RedisError."""
+    inbox, schedule = Inbox(client), Schedule(client)
+    processes = inbox.processes()
+    return StatusReport(
+        now=redis_time(client),
+        breaker=_view(client),
+        probe=probe_results.last(client),
+        answered_at=last_answered_at(processes.values()),
+        probes=probe_results.recent(client),
+        waiting=inbox.size(),
+        oldest_seconds=inbox.oldest_age_seconds(),
+        processes=len(processes),
+        connections=read_connections(client),
+        budget=budget,
+        broadcasts=schedule.size(),
+        stuck=schedule.stuck(),
+    )
+
+
+def _view(client: redis.Redis) -> FleetView | None:
+    try:
+        return read_breaker(client)
+    except StateUnreadable:
+        return None
+
+
+def text(report: StatusReport) -> str:
+    """Telegram's HTML, short enough to stand under a picture."""
+    return "\n".join(
+        (
+            f"<b>{_verdict(report)}</b>",
+            f"Breaker: {_breaker(report)}",
+            f"Last probe: {_probe(report)}",
+            f"Waiting: {counted(report.waiting, 'job', 'jobs')}" + _oldest(report),
+            f"Workers: {counted(report.processes, 'process', 'processes')}, {_connections(report)}",
+            f"Broadcasts: {report.broadcasts} under way or scheduled" + _stuck(report),
+        )
+    )
+
+
+def picture(report: StatusReport) -> str:
+    """The latencies of the last hours: a PNG in base64."""
+    probes = [
+        Probed(each["probed_at"], each["ok"], each["latency_ms"])
+        for each in report.probes
+        if each["probed_at"]
+    ]
+    return base64.b64encode(latency_chart.draw(probes)).decode()
+
+
+def _verdict(report: StatusReport) -> str:
+    state = database_state(report.breaker, report.probe, report.answered_at)
+    return escape(database_sentence(state, report.breaker), quote=False)
+
+
+def _breaker(report: StatusReport) -> str:
+    view = report.breaker
+    if view is None:
+        return "unknown, because what Redis holds of it cannot be read: see <code>python -m dbcore breaker</code>"
+    parts = [BREAKER_WORDS[view.state]]
+    if view.paused_by is not None:
+        parts.append(f"by {escape(view.paused_by)}")
+    if view.reason is not None:
+        parts.append(f"reason {view.reason}")
+    if view.since:
+        parts.append(f"since {_time(view.since)}, {duration(max(0.0, report.now - view.since))}")
+    if view.state is BreakerState.OPEN:
+        parts.append(f"next probe in {duration(view.retry_after_seconds)}")
+    return "; ".join(parts)
+
+
+def _probe(report: StatusReport) -> str:
+    probe = report.probe
+    if probe is None:
+        return "none yet"
+    ago = f"{duration(max(0.0, report.now - probe['probed_at']))} ago"
+    if not probe["ok"]:
+        return f"failed {ago} ({escape(str(probe.get('kind') or 'tables are missing'))})"
+    parts = [f"{ago}"]
+    if probe.get("latency_ms") is not None:
+        parts.append(f"{probe['latency_ms']:g} ms")
+    if probe.get("server_version"):
+        parts.append(f"PostgreSQL {escape(probe['server_version'])}")
+        parts.append(f"{probe['connections']} of {probe['max_connections']} connections")
+        parts.append(f"{probe['database_bytes'] / 1e6:,.0f} MB")
+    return ", ".join(parts)
+
+
+def _oldest(report: StatusReport) -> str:
+    return "" if report.oldest_seconds is None else f", the oldest for {duration(report.oldest_seconds)}"
+
+
+def _connections(report: StatusReport) -> str:
+    of_budget = f", budget {report.budget}" if report.budget is not None else ""
+    return f"{report.connections.open} of {report.connections.possible} connections open{of_budget}"
+
+
+def _stuck(report: StatusReport) -> str:
+    return f"; stuck: {', '.join(map(str, report.stuck[:5]))}" if report.stuck else ""
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
