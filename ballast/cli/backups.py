@@ -117,6 +117,24 @@ def restore(
     click.echo("Now run `ballast migrate`, then start all processes with this database as DATABASE_URL.")
 
 
+def back_up_before_migration(settings: Settings) -> None:
+    """Without the checks of apps, whose tables may not be there yet. What it says goes to stderr.
+
+    Raises BackupFailed: then nothing is to be migrated.
+    """
+    from dataclasses import replace
+    from functools import partial
+
+    from dbcore.backups.errors import BackupError, BackupFailed
+    from workers.backups import making
+
+    around = replace(surroundings(settings, ()), say=partial(click.echo, err=True))
+    try:
+        making.make(settings, _store(settings, None), around)
+    except BackupError as error:
+        raise BackupFailed(f"{error}. Nothing was migrated; --no-backup migrates without a backup") from error
+
+
 def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
     from ballast import __version__
     from dbcore.ledger.audit import Check
