@@ -166,6 +166,7 @@ class Settings(AppOptions):
     backup_alarm_hours: Annotated[float | None, Field(gt=0, le=87_600, allow_inf_nan=False)] = None
     backup_keep: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}d?$")] = "14"
     backup_recipient: Annotated[tuple[str, ...], NoDecode] = ()
+    backup_database_url: SecretStr | None = None
     backup_schemas: Annotated[tuple[str, ...], NoDecode] = ()
     backup_scratch_url: SecretStr | None = None
     backup_programs: Path | None = None
@@ -235,7 +236,7 @@ class Settings(AppOptions):
             raise ValueError("expected names of schemas, comma separated, such as ballast,shop")
         return names
 
-    @field_validator("database_url", "backup_scratch_url")
+    @field_validator("database_url", "backup_database_url", "backup_scratch_url")
     @classmethod
     def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else SecretStr(read_database_url(value.get_secret_value()))
@@ -354,6 +355,12 @@ class Settings(AppOptions):
             ).hexdigest()
             object.__setattr__(self, "telegram_webhook_secret", SecretStr(digest))
         return self
+
+    @property
+    def backup_source(self) -> str:
+        """The address of the database that is backed up, in clear. Raises SettingsError if there is none."""
+        direct = self.backup_database_url
+        return self.require("database_url") if direct is None else direct.get_secret_value()
 
     @property
     def backup_look_seconds(self) -> float:

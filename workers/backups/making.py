@@ -73,7 +73,7 @@ def make(settings: Settings, store: Store, around: Surroundings) -> Note:
 
 
 def _run(settings: Settings, store: Store, around: Surroundings) -> Note:
-    url = settings.require("database_url")
+    url = settings.backup_source
     try:
         with (
             Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS),
