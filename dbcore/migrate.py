@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +71,28 @@ def move(url: str, *, source: str, schema: str) -> None:
         privileges.close_to_others(connection, schema)
 
 
+def is_older(url: str, *, schema: str | None = None, apps: Sequence[AppMigrations] = ()) -> bool:
+    """Whether `upgrade` or `upgrade_app` has something to change in tables that are there. Raises SQLAlchemy's errors.
+
+    A database that another application or a newer release has migrated is not: they refuse it.
+    """
+    with pool.single(url, application_name="ballast migrate", schema=schema).connect() as connection:
+        config = _config()
+        if _is_between(config, current_revision(connection, schema)):
+            return True
+        for app in apps:
+            config.set_main_option("version_locations", str(_versions_folder(app)).replace("%", "%%"))
+            with suppress(CommandError):  # `upgrade_app` says what is wrong with its revisions
+                if _is_between(config, _context_of(connection, app).get_current_revision()):
+                    return True
+    return False
+
+
+def _is_between(config: Config, revision: str | None) -> bool:
+    """Whether it is one of these migrations, and not the newest."""
+    return revision in _between(config, "head", "base")[:-1]
+
+
 @dataclass(frozen=True, slots=True)
 class AppMigrations:
     """The revisions of an app, a lineage of their own.
@@ -92,8 +116,7 @@ def upgrade_app(url: str, migrations: AppMigrations, *, schema: str | None = Non
     schema -- BALLAST_SCHEMA, whose migrator it waits for.
     Raises Refused for a folder that is none, or does not know the database's revision; SQLAlchemy's errors.
     """
-    versions = migrations.folder / "versions"
-    folder = versions if versions.is_dir() else migrations.folder
+    folder = _versions_folder(migrations)
     if not folder.is_dir():
         raise collisions.Refused(f"{migrations.app}: there is no folder {folder} with its migrations")
     config = _config()
@@ -136,20 +159,25 @@ def _head_of_app(config: Config, app: str, folder: Path) -> str | None:
     return heads[0] if heads else None
 
 
+def _versions_folder(migrations: AppMigrations) -> Path:
+    versions = migrations.folder / "versions"
+    return versions if versions.is_dir() else migrations.folder
+
+
+def _context_of(connection: Connection, migrations: AppMigrations) -> MigrationContext:
+    return MigrationContext.configure(
+        connection,
+        opts={"version_table": migrations.version_table, "version_table_schema": migrations.schema},
+    )
+
+
 def _app_is_behind(engine: Engine, config: Config, migrations: AppMigrations, schema: str | None) -> bool:
     """Whether there was a migration to apply; it is applied."""
     with engine.begin() as connection:
         _take_turn(connection, schema)
         if migrations.schema is not None:
             connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{migrations.schema}"')
-        context = MigrationContext.configure(
-            connection,
-            opts={
-                "version_table": migrations.version_table,
-                "version_table_schema": migrations.schema,
-            },
-        )
-        current = context.get_current_revision() or "base"
+        current = _context_of(connection, migrations).get_current_revision() or "base"
         if current not in {"base", *_between(config, "head", "base")}:
             raise collisions.Refused(
                 f"{migrations.app}: the database is at revision {current}, which its migrations do not have: a newer "

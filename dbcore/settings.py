@@ -175,6 +175,7 @@ class Settings(AppOptions):
     backup_alarm_hours: Annotated[float | None, Field(gt=0, le=87_600, allow_inf_nan=False)] = None
     backup_keep: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}d?$")] = "14"
     backup_recipient: Annotated[tuple[str, ...], NoDecode] = ()
+    backup_database_url: SecretStr | None = None
     backup_schemas: Annotated[tuple[str, ...], NoDecode] = ()
     backup_scratch_url: SecretStr | None = None
     backup_programs: Path | None = None
@@ -253,7 +254,7 @@ class Settings(AppOptions):
             raise ValueError("expected names of schemas, comma separated, such as ballast,shop")
         return names
 
-    @field_validator("database_url", "backup_scratch_url")
+    @field_validator("database_url", "backup_database_url", "backup_scratch_url")
     @classmethod
     def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else SecretStr(read_database_url(value.get_secret_value()))
@@ -374,6 +375,12 @@ class Settings(AppOptions):
         return self
 
     @property
+    def backup_source(self) -> str:
+        """The address of the database that is backed up, in clear. Raises SettingsError if there is none."""
+        direct = self.backup_database_url
+        return self.require("database_url") if direct is None else direct.get_secret_value()
+
+    @property
     def backup_look_seconds(self) -> float:
         """How often it is looked whether a backup is due."""
         return max(1.0, min(_BACKUP_LOOK_SECONDS, 900 * self.backup_every_hours or _BACKUP_LOOK_SECONDS))
@@ -458,6 +465,18 @@ def load_options(options: type[_O]) -> _O:
     except (UnicodeDecodeError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"{ENV_FILE} cannot be read: {reason}") from None
+
+
+def values_of(names: Collection[str]) -> dict[str, str]:
+    """Variables that are another program's, from where Ballast's own options are."""
+    given = {
+        name: value
+        for file in ENV_FILES
+        if Path(file).is_file()
+        for name, value in dotenv_values(file).items()
+    }
+    found = {name: (os.environ.get(name) or given.get(name) or "").strip() for name in names}
+    return {name: value for name, value in found.items() if value}
 
 
 _told: set[str] = set()

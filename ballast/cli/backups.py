@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from workers.backups.making import Surroundings
     from workers.backups.stores import Store
 
-_to = click.option("--to", metavar="FOLDER", help="Where backups are kept. Default: BACKUP_TO.")
+_to = click.option(
+    "--to", metavar="FOLDER|s3://BUCKET/PREFIX|chat[:ID]", help="Where backups are kept. Default: BACKUP_TO."
+)
 _identity = click.option(
     "--identity", type=click.Path(path_type=Path), metavar="FILE", help="The private key of a sealed backup."
 )
@@ -115,6 +117,24 @@ def restore(
     click.echo("Now run `ballast migrate`, then start all processes with this database as DATABASE_URL.")
 
 
+def back_up_before_migration(settings: Settings) -> None:
+    """Without the checks of apps, whose tables may not be there yet. What it says goes to stderr.
+
+    Raises BackupFailed: then nothing is to be migrated.
+    """
+    from dataclasses import replace
+    from functools import partial
+
+    from dbcore.backups.errors import BackupError, BackupFailed
+    from workers.backups import making
+
+    around = replace(surroundings(settings, ()), say=partial(click.echo, err=True))
+    try:
+        making.make(settings, _store(settings, None), around)
+    except BackupError as error:
+        raise BackupFailed(f"{error}. Nothing was migrated; --no-backup migrates without a backup") from error
+
+
 def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
     from ballast import __version__
     from dbcore.ledger.audit import Check
@@ -160,5 +180,5 @@ def _store(settings: Settings, to: str | None) -> Store:
 
     where = to or settings.backup_to
     if where is None:
-        raise SettingsError("BACKUP_TO is not set: set it, or say --to FOLDER")
-    return open_store(where)
+        raise SettingsError("BACKUP_TO is not set: set it, or say --to")
+    return open_store(where, settings)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from ballast.cli.backups import back_up_before_migration
 from ballast.cli.commands import REFUSED, Command, as_json, print_json
 
 WORDS = ("open", "close", "auto")
@@ -23,11 +24,13 @@ WORDS = ("open", "close", "auto")
     metavar="SCHEMA",
     help="Move Ballast's tables from this schema into BALLAST_SCHEMA. Stop all of its processes first.",
 )
+@click.option("--no-backup", is_flag=True, help="Make no backup first, although BACKUP_TO is set.")
 @as_json
-def migrate(*, take_over: bool, move_from: str | None, as_json: bool) -> None:
+def migrate(*, take_over: bool, move_from: str | None, no_backup: bool, as_json: bool) -> None:
     """Bring the database to the schema of this release, then the tables of each app to its newest revision.
 
-    With TELEGRAM_BOT_TOKEN set, the database then belongs to that bot.
+    With TELEGRAM_BOT_TOKEN set, the database then belongs to that bot. With BACKUP_TO set, a proven backup is made
+    before a migration changes tables: the proof rehearses Ballast's own migrations on the restored copy.
     """
     from ballast.apps import installed
     from dbcore import migrate as migrations
@@ -35,18 +38,19 @@ def migrate(*, take_over: bool, move_from: str | None, as_json: bool) -> None:
     from dbcore.settings import load_settings
 
     apps, settings = installed().apps, load_settings()
-    for note in bring_to_this_release(settings, take_over=take_over, move_from=move_from):
-        click.echo(note, err=True)
-    revision = migrations.newest_revision()
-    revisions = {
-        app.name: migrations.upgrade_app(
-            settings.require("database_url"),
-            migrations.AppMigrations(app.name, app.migrations, app.schema),
-            schema=settings.ballast_schema,
-        )
+    of_apps = {
+        app.name: migrations.AppMigrations(app.name, app.migrations, app.schema)
         for app in apps
         if app.migrations is not None
     }
+    url, schema = settings.require("database_url"), settings.ballast_schema
+    wants_backup = settings.backup_to is not None and not no_backup and move_from is None
+    if wants_backup and migrations.is_older(url, schema=schema, apps=[*of_apps.values()]):
+        back_up_before_migration(settings)
+    for note in bring_to_this_release(settings, take_over=take_over, move_from=move_from):
+        click.echo(note, err=True)
+    revision = migrations.newest_revision()
+    revisions = {name: migrations.upgrade_app(url, each, schema=schema) for name, each in of_apps.items()}
     if as_json:
         print_json({"revision": revision, **({"apps": revisions} if revisions else {})})
         return

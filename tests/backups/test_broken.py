@@ -210,7 +210,7 @@ def test_a_database_that_does_not_answer_is_said(ballast: Ballast, environment: 
     assert done.exit_code == 1
     assert "Connection refused" in done.stderr
     assert "u:p" not in done.stderr
-    assert ballast("backup", BACKUP_TO="").stderr == "BACKUP_TO is not set: set it, or say --to FOLDER\n"
+    assert ballast("backup", BACKUP_TO="").stderr == "BACKUP_TO is not set: set it, or say --to\n"
 
 
 def test_a_killed_restore_leaves_the_database_as_it_was(

@@ -157,3 +157,13 @@ def test_jobs_come_back_into_redis_unless_they_are_left_out(
         assert inbox.size() == 0
         assert "1 jobs are on record again" in ballast(*into, "--overwrite").stdout
         assert inbox.size() == 1
+
+
+def test_a_direct_address_is_backed_up_where_the_bot_has_another(
+    ballast: Ballast, people: None, database_url: str
+) -> None:
+    made = ballast(
+        "backup", DATABASE_URL="postgresql://u:p@127.0.0.1:1/pooler", BACKUP_DATABASE_URL=database_url
+    )
+    assert made.exit_code == 0, made.output
+    assert listed(ballast)[0]["note"] is not None

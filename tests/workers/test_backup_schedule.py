@@ -75,8 +75,8 @@ def test_a_redis_that_knows_of_none_asks_the_store(
 ) -> None:
     kept = note(1)
     (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / kept.name).write_text("12345")
-    FolderStore(tmp_path / "kept").put_note(kept)
+    (tmp_path / "file").write_text("12345")
+    FolderStore(tmp_path / "kept").put(tmp_path / "file", kept.name, "", kept)
     assert not BackupStarter(client, settings).look()
     proven = record.read(client).proven
     assert proven is not None

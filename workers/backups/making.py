@@ -73,7 +73,7 @@ def make(settings: Settings, store: Store, around: Surroundings) -> Note:
 
 
 def _run(settings: Settings, store: Store, around: Surroundings) -> Note:
-    url = settings.require("database_url")
+    url = settings.backup_source
     try:
         with (
             Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS),
@@ -104,11 +104,10 @@ def _make(settings: Settings, store: Store, around: Surroundings, url: str, fold
     try:
         checks = _prove(settings, around, url, file, keys, folder, tools)
     except (BackupError, SQLAlchemyError):
-        store.put(file, name, stored.sha256)
+        store.put(file, name, stored.sha256, None)
         around.say(f"stored    {name}, unproven")
         raise
     around.say(f"proven    restored, {checks} of {checks} checks passed")
-    store.put(file, name, stored.sha256)
     note = Note(
         name=name,
         taken_at=manifest.taken_at,
@@ -122,9 +121,10 @@ def _make(settings: Settings, store: Store, around: Surroundings, url: str, fold
         server_version=manifest.server_version,
         ballast=around.release,
     )
-    store.put_note(note)
+    store.put(file, name, stored.sha256, note)
     around.say(f"stored    {name}, {note.bytes:,} bytes, in {store.where}")
-    for old in superfluous(store.listed(), settings.backup_keep, datetime.now(UTC)):
+    stored_now = store.listed() if store.lists else []
+    for old in superfluous(stored_now, settings.backup_keep, datetime.now(UTC)):
         store.delete(old.name)
         around.say(f"removed   {old.name}")
     return note

@@ -61,7 +61,7 @@ def _fetched(backup: str, store: Store | None, folder: Path) -> Path:
 
 def check(settings: Settings, around: Surroundings, manifest: BackupManifest, folder: Path) -> int:
     """Prove it once more, in a scratch database; how many checks passed. Raises BackupFailed."""
-    url = settings.require("database_url")
+    url = settings.backup_source
     with (
         Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS),
         scratch_server(settings, around, url) as server,

@@ -72,10 +72,11 @@ class BackupStarter:
     def _find_in_store(self, to: str) -> None:
         """Redis knows of none: it may have lost that."""
         try:
-            store = open_store(to)
-            notes = [each.note for each in store.listed() if each.note is not None]
+            store = open_store(to, self.settings)
+            stored = store.listed() if store.lists else []
         except BackupError as error:
             log.warning("backups_not_listed", error=str(error))
             return
+        notes = [each.note for each in stored if each.note is not None]
         if notes:
             record.keep_proven(self.client, notes[0], store.where)

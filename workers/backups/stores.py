@@ -14,6 +14,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dbcore.backups.errors import BackupFailed
+from dbcore.settings import Settings, values_of
 
 NAME = re.compile(r"ballast-[a-z0-9]+-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}\.tar(?:\.age)?")
 NOTE_SUFFIX = ".json"
@@ -58,16 +59,16 @@ class Stored:
 class Store(Protocol):
     """Raises BackupFailed with a sentence.
 
-    where -- for people. folder -- where a file that is to be put there is best made; None: anywhere.
+    where -- for people. folder -- where a file that is to be put there is best made; None: anywhere. lists -- whether
+    it can say what it has.
     """
 
     where: str
     folder: Path | None
+    lists: bool
 
-    def put(self, file: Path, name: str, sha256: str) -> None:
-        """It is there whole, or not at all."""
-
-    def put_note(self, note: Note) -> None: ...
+    def put(self, file: Path, name: str, sha256: str, note: Note | None) -> None:
+        """The file, whole or not at all, and then its note. None: it was not proven."""
 
     def listed(self) -> list[Stored]:
         """Newest first."""
@@ -77,10 +78,18 @@ class Store(Protocol):
     def delete(self, name: str) -> None: ...
 
 
-def open_store(to: str) -> Store:
+def open_store(to: str, settings: Settings) -> Store:
     """Raises BackupFailed for an address that is none."""
+    if re.match(r"chat(:|$)", to):
+        from workers.backups.chat import ChatStore
+
+        return ChatStore(to, settings)
+    if re.match(r"s3://[^/]+", to):
+        from workers.backups.s3 import CREDENTIALS, S3Store
+
+        return S3Store(to, values_of(CREDENTIALS))
     if re.match(r"[a-z0-9]+://", to):
-        raise BackupFailed(f"BACKUP_TO: expected a folder; got {to}")
+        raise BackupFailed(f"BACKUP_TO: expected a folder, s3://bucket/prefix or chat:ID; got {to}")
     return FolderStore(Path(to))
 
 
@@ -92,12 +101,14 @@ def read_note(raw: bytes) -> Note | None:
 
 
 class FolderStore:
+    lists = True
+
     def __init__(self, folder: Path) -> None:
         self.folder: Path | None = folder
         self._folder = folder
         self.where = str(folder)
 
-    def put(self, file: Path, name: str, sha256: str) -> None:
+    def put(self, file: Path, name: str, sha256: str, note: Note | None) -> None:
         """The very file that was proven gets its name, if it was made in this folder."""
         with told(self._folder):
             if file.stat().st_dev != self._folder.stat().st_dev:
@@ -107,9 +118,8 @@ class FolderStore:
             _sync(file)
             file.rename(self._folder / name)
             _sync(self._folder)
-
-    def put_note(self, note: Note) -> None:
-        with told(self._folder):
+            if note is None:
+                return
             partial = self._folder / f".{note.name}{NOTE_SUFFIX}.partial"
             partial.write_text(note.model_dump_json(indent=1) + "\n")
             _sync(partial)
