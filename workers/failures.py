@@ -38,8 +38,11 @@ def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> l
     if envelope.kind == Quarantine.kind and envelope.fields.get("payment"):
         payer_id = _payer_id(envelope)
         # By the reference: should this run again, it is said once.
-        text = payment_texts.unreadable_alarm(reference, payer_id)
-        notifier.enqueue_payment(worker.redis, f"payment-unreadable-{reference}", text)
+        notifier.enqueue_payment(
+            worker.redis,
+            f"payment-unreadable-{reference}",
+            lambda: payment_texts.unreadable_alarm(reference, payer_id),
+        )
         return [] if origin is None else [origin.publicly(payment_texts.unreadable(reference))]
     return [] if origin is None else [origin.publicly(texts.failed(reference))]
 

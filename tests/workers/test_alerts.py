@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import pytest
 import redis
 
 from ballast.messages import Message
+from ballast.texts import gettext, speaking
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from tests.queueing import Queueing, fill_inbox, queueing_at
@@ -236,7 +238,7 @@ def test_a_storm_ends_after_so_many_an_hour(queueing: Queueing) -> None:
 def test_every_payment_is_reported_whatever_else_happens(queueing: Queueing) -> None:
     paid = [f"charge {number}." for number in range(2 * AN_HOUR_MAX)]
     for number, text in enumerate(paid):
-        notifier.enqueue_payment(queueing.client, f"payment-{number}", text)
+        notifier.enqueue_payment(queueing.client, f"payment-{number}", partial(str, text))
     for number in range(2 * notifier.LEFT_MAX):
         notifier.enqueue(queueing.client, f"event-{number}", f"number {number}")
     guard = Guard(queueing)
@@ -247,9 +249,24 @@ def test_every_payment_is_reported_whatever_else_happens(queueing: Queueing) -> 
     assert len(told) <= len(paid) + 2 * AN_HOUR_MAX
 
 
+def test_each_admin_is_told_of_a_payment_in_their_language(queueing: Queueing) -> None:
+    queueing.inbox.languages.choose(1001, "de", None)
+    with speaking("ru"):  # the payer's
+        notifier.enqueue_payment(queueing.client, "payment-1", lambda: gettext("No balance has changed."))
+    Guard(queueing).look()
+    told: dict[int, str] = {}
+    for job_id in (f"alarm-payment-1-{admin_id}" for admin_id in ADMINS):
+        envelope = cast(bytes, queueing.client.hget(f"ballast:inbox:job:{job_id}", "envelope"))
+        told |= {each.chat_id: each.text for each in told_by(envelope)}
+    assert told == {
+        1001: "Alarm: Kein Guthaben hat sich geändert.",
+        1002: "Alarm: No balance has changed.",
+    }
+
+
 def test_a_payment_waits_until_there_is_room_to_report_it(queueing: Queueing) -> None:
     fill_inbox(queueing.client, 2 * SIZE_MAX)
-    notifier.enqueue_payment(queueing.client, "payment-1", "charge 1")
+    notifier.enqueue_payment(queueing.client, "payment-1", lambda: "charge 1")
     guard = Guard(queueing)
     guard.look()
     queueing.client.delete("ballast:inbox:all")

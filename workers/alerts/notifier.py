@@ -12,13 +12,14 @@ about it.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import cast
 
 import redis
 import structlog
 
 from ballast.messages import Message
+from ballast.texts import ENGLISH, available, gettext, speaking
 from workers.inbox import Acceptance, Inbox, Publisher
 from workers.inbox.inbox import SIZE_MAX
 from workers.jobs import DeliverReply, Envelope
@@ -80,10 +81,20 @@ class AdminNotifier:
             if line is None:
                 return
             left = json.loads(line)
-            if not self._tell_all(left["event_id"], PREFIX + left["text"]):
+            if not self._tell_all_of_payment(left["event_id"], left["text"], left.get("translated", {})):
                 return
             log.error("alarm", event_id=left["event_id"], text=left["text"])
             self._redis.lrem(_PAYMENTS, -1, line.decode())
+
+    def _tell_all_of_payment(self, event_id: str, text: str, translated: Mapping[str, str]) -> bool:
+        """The same, each in their language."""
+        told = []
+        for admin_id in self._admin_ids:
+            language = self._inbox.languages.of(admin_id)
+            with speaking(language):
+                said = gettext("Alarm: {text}", text=translated.get(language, text))
+            told.append(self._tell(admin_id, f"alarm-{event_id}-{admin_id}", said))
+        return all(told)
 
     def _tell_all(self, event_id: str, text: str) -> bool:
         """Whether there was room for all; who was told is not told again."""
@@ -102,16 +113,24 @@ class AdminNotifier:
 
 def enqueue(client: redis.Redis, event_id: str, text: str) -> None:
     """For a process that sees an event and knows no admins: whoever is on watch tells them."""
-    _leave(client, _LEFT, LEFT_MAX, event_id, text)
+    _leave(client, _LEFT, LEFT_MAX, {"event_id": event_id, "text": text})
 
 
-def enqueue_payment(client: redis.Redis, event_id: str, text: str) -> None:
-    """The same for a payment: other events neither displace it nor count against it."""
-    _leave(client, _PAYMENTS, PAYMENTS_LEFT_MAX, event_id, text)
+def enqueue_payment(client: redis.Redis, event_id: str, text: Callable[[], str]) -> None:
+    """The same for a payment: other events neither displace it nor count against it.
+
+    text -- says it, in the language that is spoken: each admin is told in their own.
+    """
+    translated = {}
+    for language in available():
+        with speaking(language):
+            translated[language] = text()
+    payment = {"event_id": event_id, "text": translated.pop(ENGLISH), "translated": translated}
+    _leave(client, _PAYMENTS, PAYMENTS_LEFT_MAX, payment)
 
 
-def _leave(client: redis.Redis, key: str, length_max: int, event_id: str, text: str) -> None:
+def _leave(client: redis.Redis, key: str, length_max: int, event: Mapping[str, object]) -> None:
     with client.pipeline() as pipeline:
-        pipeline.lpush(key, json.dumps({"event_id": event_id, "text": text}))
+        pipeline.lpush(key, json.dumps(event))
         pipeline.ltrim(key, 0, length_max - 1)
         pipeline.execute()

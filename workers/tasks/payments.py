@@ -40,8 +40,8 @@ def record(work: Work[RecordPayment]) -> list[Message]:
     if recorded is Recorded.KNOWN:
         return []
     is_new = recorded is Recorded.NEW
-    text = payment_texts.alarm(job) if is_new else payment_texts.contradiction(job)
-    notifier.enqueue_payment(process.current().redis, _event_id(job, recorded), text)
+    alarm = payment_texts.alarm if is_new else payment_texts.contradiction
+    notifier.enqueue_payment(process.current().redis, _event_id(job, recorded), lambda: alarm(job))
     return work.answer(payment_texts.receipt(job) if is_new else payment_texts.doubtful(job))
 
 
