@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run freeze kill-workers test check lock docs wheel bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
+.PHONY: help run freeze kill-workers test check lock docs texts wheel bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -45,6 +45,9 @@ lock: .venv/.installed ## write requirements.txt and requirements-dev.txt as pyp
 
 docs: .venv/.installed ## build the documentation as a site in dist/docs/, and check its links
 	$(PYTHON) -m sphinx -q -W --keep-going -E docs dist/docs
+
+texts: .venv/.installed ## list what the bot says in ballast.pot, and bring the catalogues up to date with it
+	$(PYTHON) -m devstack.texts
 
 wheel: .venv/.installed ## build the package into dist/
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace as changed
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -74,6 +75,20 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _COMMAND = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
+def _folder(named: Path | str) -> Path:
+    """A path, or a folder of a package. Raises UsageError if there is none."""
+    package, colon, inside = str(named).partition(":")
+    if isinstance(named, Path) or not colon:
+        folder = Path(named)
+    else:
+        found = find_spec(package)
+        places = list(found.submodule_search_locations or ()) if found is not None else []
+        folder = Path(places[0], inside) if places else Path(inside)
+    if not folder.is_dir():
+        raise UsageError(f"translations: expected a folder of catalogues, got {str(named)!r}")
+    return folder
+
+
 class App:
     """An author's part of a bot. BALLAST_APPS names it, such as `shop.bot:app`."""
 
@@ -84,6 +99,7 @@ class App:
         migrations: Path | str | None = None,
         schema: str | None = None,
         settings: type[BaseModel] | None = None,
+        translations: Path | str | None = None,
     ) -> None:
         """
         name -- of 1 to 30 lower-case letters, digits and _; the kinds of its jobs begin with it.
@@ -92,6 +108,9 @@ class App:
             finds.
         settings -- a pydantic model of its own options: the field `token` of the app `shop` is SHOP_TOKEN, in the
             environment or in .env. Handlers have them as `ctx.app_settings(Model)`.
+        translations -- the folder of its catalogues, such as de.po: a path, or `package:folder`. They have what
+            handlers say by `ctx.text`, and what it registers: its commands' lines in the menu, and the descriptions of
+            fields.
         """
         if _NAME.fullmatch(name) is None:
             raise UsageError(f"an app's name is 1 to 30 of a-z, 0-9 and _, a letter first; got {name!r}")
@@ -101,6 +120,7 @@ class App:
         self.migrations = None if migrations is None else Path(migrations)
         self.schema = schema
         self.settings = settings
+        self.translations = None if translations is None else _folder(translations)
         self.commands: list[Command] = []
         self.jobs: dict[type[Job], Handler] = {}
         self.replacements: dict[type[Job], Handler] = {}
@@ -478,8 +498,8 @@ class App:
 
         commands -- their names, such as `credit`. Every command of Ballast's but /start. They are in no menu, and what
             the bot says does not mention them.
-        buttons -- their names: `history`, `transfer`, `adjustment` or `card`. They no longer appear; a press
-            on an old one is answered as unknown.
+        buttons -- their names: `history`, `transfer`, `adjustment`, `card` or `language`. They no longer appear; a
+            press on an old one is answered as unknown.
         jobs -- their types. Workers no longer know their kinds: what still waits has failed after five minutes.
         periodic -- their names, such as `broadcasts-watch`.
 

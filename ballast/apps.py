@@ -23,6 +23,7 @@ from ballast.builtin.declared import BuiltInButton, Scheduled
 from ballast.builtin.renaming import built_in_commands
 from ballast.jobs import Job, JobInvalid
 from ballast.registered import Command, HandledCommand, Handler, Periodic, UpdateHandler
+from ballast.texts.catalogues import CatalogueError, use_apps, use_folder
 from dbcore.settings import AppOptions, SettingsError, load_options
 
 ENTRY_POINTS = "ballast.apps"
@@ -54,6 +55,7 @@ class Registry:
     taken_away -- kinds of Ballast's own jobs that apps replace or switch off: no task of its does them.
     buttons, scheduled -- Ballast's own buttons and periodic jobs, but those that apps replace or switch off.
     labels -- what buttons say, by their names and what they say otherwise.
+    translations -- the folders of apps' catalogues, by the apps' names.
     """
 
     apps: tuple[App, ...]
@@ -70,6 +72,7 @@ class Registry:
     buttons: tuple[BuiltInButton, ...]
     scheduled: tuple[Scheduled, ...]
     labels: dict[tuple[str, str], str]
+    translations: dict[str, Path]
 
     @cached_property
     def commands_of(self) -> dict[str, Command]:
@@ -104,7 +107,12 @@ class Registry:
 @cache
 def installed() -> Registry:
     """Imports them. Raises SettingsError, in one line, if one cannot be imported or two contradict each other."""
-    names = load_options(AppOptions).ballast_apps
+    options = load_options(AppOptions)
+    try:
+        use_folder(options.texts_folder)
+    except CatalogueError as error:
+        raise SettingsError(f"TEXTS_FOLDER: {error}") from error
+    names = options.ballast_apps
     found: dict[str, App] = {}
     if names or entry_points(group=ENTRY_POINTS):
         _share_options()
@@ -114,7 +122,9 @@ def installed() -> Registry:
         _add(found, _imported(name), f"BALLAST_APPS: {name}")
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
         _add(found, _imported(entry.value), f"the entry point {entry.name} of {ENTRY_POINTS}")
-    return registry(tuple(found.values()))
+    apps = registry(tuple(found.values()))
+    use_apps(apps.translations.values())
+    return apps
 
 
 def registry(apps: tuple[App, ...]) -> Registry:
@@ -189,6 +199,7 @@ def registry(apps: tuple[App, ...]) -> Registry:
         buttons=ours.buttons,
         scheduled=ours.scheduled,
         labels=ours.labels,
+        translations={app.name: app.translations for app in apps if app.translations is not None},
     )
 
 

@@ -14,7 +14,9 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, PlainValidator, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
+from ballast.texts import gettext, of_any_app, said
 from dbcore.money import MAX_AMOUNT, parse_amount
+from dbcore.sentences import Refusal
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -53,7 +55,8 @@ def parse(command: str, model: type[A], text: str, *, exponent: int = 2, currenc
     """exponent, currency -- what an Amount is read by. Raises ArgumentsRefused, ArgumentsMissing among them."""
     words, too_many = _given(model, text)
     if too_many:
-        raise ArgumentsRefused(f"I expected nothing after {_shown(words)}. {_write_it(command, model)}")
+        nothing = gettext("I expected nothing after {fields}.", fields=_shown(words))
+        raise ArgumentsRefused(f"{nothing} {_write_it(command, model)}")
     try:
         return read(model, words, exponent=exponent, currency=currency)
     except ArgumentsMissing as missing:
@@ -69,10 +72,10 @@ def read(model: type[A], given: dict[str, str], *, exponent: int = 2, currency: 
     except ValidationError as error:
         missing = [each for each in error.errors() if each["type"] == "missing"]
         wrong = [each for each in error.errors() if each["type"] != "missing"]
-        said = " ".join(_sentence(model, each) for each in wrong or missing)
+        sentences = " ".join(_sentence(model, each) for each in wrong or missing)
         if wrong:
-            raise ArgumentsRefused(said) from None
-        raise ArgumentsMissing(said, str(missing[0]["loc"][0]), given) from None
+            raise ArgumentsRefused(sentences) from None
+        raise ArgumentsMissing(sentences, str(missing[0]["loc"][0]), given) from None
 
 
 def read_json(model: type[A], fields: dict[str, Any]) -> A:
@@ -85,7 +88,9 @@ def read_json(model: type[A], fields: dict[str, Any]) -> A:
 
 def question(model: type[BaseModel], name: str) -> str:
     """What the person is asked for a field."""
-    return f"{name.upper()}, please{_described(model, name, before=': ')}."
+    if description := _described(model, name):
+        return gettext("{field}, please: {description}.", field=name.upper(), description=description)
+    return gettext("{field}, please.", field=name.upper())
 
 
 def usage(command: str, model: type[BaseModel]) -> str:
@@ -121,25 +126,31 @@ def _is_text(field: FieldInfo) -> bool:
 
 def _sentence(model: type[BaseModel], error: Any) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
-    if error["type"] == "value_error":  # the author's own words
-        said = error["msg"].removeprefix("Value error, ")
-        return said if said.endswith((".", "!", "?")) else f"{said}."
+    if error["type"] == "value_error":
+        why = error.get("ctx", {}).get("error")
+        if isinstance(why, Refusal):
+            return said(why)
+        words = of_any_app(error["msg"].removeprefix("Value error, "))  # the author's own
+        return words if words.endswith((".", "!", "?")) else f"{words}."
+    description = _described(model, name)
     if error["type"] == "missing":
-        return f"{name.upper()} is missing{_described(model, name, before=': ')}."
-    expected = (
-        _described(model, name) or _SAYS_WHAT_IT_SHOULD_BE.sub("", error["msg"]).partition(", unable")[0]
-    )
-    return f"{name.upper()}: I expected {expected}." if name else f"I expected {expected}."
+        if description:
+            return gettext("{field} is missing: {description}.", field=name.upper(), description=description)
+        return gettext("{field} is missing.", field=name.upper())
+    expected = description or _SAYS_WHAT_IT_SHOULD_BE.sub("", error["msg"]).partition(", unable")[0]
+    if name:
+        return gettext("{field}: I expected {expected}.", field=name.upper(), expected=expected)
+    return gettext("I expected {expected}.", expected=expected)
 
 
-def _described(model: type[BaseModel], name: str, *, before: str = "") -> str:
+def _described(model: type[BaseModel], name: str) -> str:
     field = model.model_fields.get(name)
-    return f"{before}{field.description}" if field is not None and field.description else ""
+    return of_any_app(field.description) if field is not None and field.description else ""
 
 
 def _shown(words: dict[str, str]) -> str:
-    return " ".join(name.upper() for name in words) or "the command"
+    return " ".join(name.upper() for name in words) or gettext("the command")
 
 
 def _write_it(command: str, model: type[BaseModel]) -> str:
-    return f"Write it like this: {usage(command, model)}"
+    return gettext("Write it like this: {example}", example=usage(command, model))

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ballast.context import Context, Database, User
 from ballast.jobs import Job
+from ballast.texts import ENGLISH
 from dbcore.errors import DatabaseAway, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import BaseModel
 
     from dbcore.guard.batch import BatchTx
@@ -52,6 +55,8 @@ class BatchContext(Context, Generic[J]):
         engine: GuardedEngine,
         announce: Callable[[], object],
         app_settings: BaseModel | None = None,
+        translations: Path | None = None,
+        language_of: Callable[[int], str] = lambda _: ENGLISH,
     ) -> None:
         super().__init__(
             kind=kind,
@@ -60,6 +65,8 @@ class BatchContext(Context, Generic[J]):
             engine=engine,
             announce=announce,
             app_settings=app_settings,
+            translations=translations,
+            language_of=language_of,
         )
         self._batched = batched
         # By identity: two jobs may say the same.

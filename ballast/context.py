@@ -8,10 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from ballast.texts import ENGLISH, of_app, speaking
+from ballast.texts.formats import amount
 from dbcore.errors import UsageError
-from dbcore.money import format_amount
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import BaseModel
     from sqlalchemy.orm import Session
 
@@ -55,9 +58,12 @@ class Context:
         engine: GuardedEngine,
         announce: Callable[[], object],
         app_settings: BaseModel | None = None,
+        translations: Path | None = None,
+        language_of: Callable[[int], str] = lambda _: ENGLISH,
     ) -> None:
         """announce -- called after a commit with jobs in it.
-        app_settings -- the options of the app that the job belongs to.
+        app_settings -- the options of the app that the job belongs to. translations -- its catalogues.
+        language_of -- of somebody by Telegram id.
         """
         self.kind = kind
         self.settings = settings
@@ -65,6 +71,8 @@ class Context:
         self._engine = engine
         self._announce = announce
         self._app_settings = app_settings
+        self._translations = translations
+        self._language_of = language_of
         self._parts: set[str] = set()
         self.has_effects = False
         """Whether something of this attempt stands, whatever becomes of the rest."""
@@ -88,7 +96,21 @@ class Context:
 
     def money(self, minor: int) -> str:
         """An amount of minor units as people read it, such as `5.50 CREDIT`."""
-        return format_amount(minor, self.settings.currency_exponent, self.settings.currency)
+        return amount(minor, self.settings.currency_exponent, self.settings.currency)
+
+    def text(self, text: str, /, **arguments: object) -> str:
+        """`text` in the language of whoever asked, by the catalogues of the app's `translations`; as it stands if they
+        do not have it. `{name}` in it is the argument of that name.
+        """
+        return of_app(self._translations, text, text, None, **arguments)
+
+    def count(self, one: str, many: str, count: int, /, **arguments: object) -> str:
+        """The same with a number: `ctx.count("{count} gift", "{count} gifts", 5)`."""
+        return of_app(self._translations, one, one if count == 1 else many, count, **arguments)
+
+    def speaking_to(self, telegram_id: int) -> AbstractContextManager[None]:
+        """What `text`, `count` and `money` say in the `with` block is in this user's language: for a reply to them."""
+        return speaking(self._language_of(telegram_id))
 
     def _begin_part(self, part: str | None) -> None:
         """Raises UsageError and ValueError if a transaction of this name cannot be begun."""
@@ -133,6 +155,8 @@ class JobContext(Context):
         announce: Callable[[], object],
         app_settings: BaseModel | None = None,
         built_in: Callable[[Job | None], BuiltInAnswer] | None = None,
+        translations: Path | None = None,
+        language_of: Callable[[int], str] = lambda _: ENGLISH,
     ) -> None:
         """As Context has it, and besides:
 
@@ -147,6 +171,8 @@ class JobContext(Context):
             engine=engine,
             announce=announce,
             app_settings=app_settings,
+            translations=translations,
+            language_of=language_of,
         )
         self.job_id = job_id
         self.attempt = attempt

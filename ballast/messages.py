@@ -6,7 +6,11 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-CANNOT_ASK_THERE = "I cannot write where you sent your command. Please send it here."
+from ballast.texts import gettext
+
+
+def cannot_ask_there() -> str:
+    return gettext("I cannot write where you sent your command. Please send it here.")
 
 
 class Button(BaseModel):
@@ -59,7 +63,7 @@ class Message(BaseModel):
         """
         return self.model_copy(
             update={
-                "text": CANNOT_ASK_THERE if self.asks else self.text,
+                "text": cannot_ask_there() if self.asks else self.text,
                 "chat_id": self.private_chat_id,
                 "private_chat_id": None,
                 "edit_message_id": None,

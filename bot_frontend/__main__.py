@@ -81,7 +81,9 @@ async def serve(settings: Settings) -> None:
     asyncio.get_running_loop().set_exception_handler(AcceptErrors())
     registered = RegistrationRecord(client, str(settings.bot_id))
     beside = [
-        asyncio.create_task(register(bot, settings, identity, receiver, rate_limiter, registered)),
+        asyncio.create_task(
+            register(bot, settings, identity, receiver, rate_limiter, registered, inbox.languages.of)
+        ),
         asyncio.create_task(late_notices.run()),
         asyncio.create_task(RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest).run()),
     ]

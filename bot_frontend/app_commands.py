@@ -12,7 +12,7 @@ from bot_frontend.conversation import CommandQuestion, Conversation, Question
 from bot_frontend.routed import Routed, ask, say_privately, who, written
 from bot_frontend.updates import TextMessage
 from dbcore.settings import Settings
-from workers.command_names import LEAVE
+from workers.command_names import leave
 from workers.jobs import INSTALLED, JOB_TYPES
 
 
@@ -62,7 +62,7 @@ def _ask_argument(
 ) -> Routed:
     assert command.arguments is not None  # noqa: S101
     asked = CommandQuestion(command=command.name, asks=name, given=given)
-    text = escape(f"{correction}{question(command.arguments, name)}{LEAVE}", quote=False)
+    text = escape(f"{correction}{question(command.arguments, name)}{leave()}", quote=False)
     return ask(message, Question(text, Conversation(command=asked, asked_by=message.update_id)))
 
 

@@ -9,7 +9,7 @@ from bot_frontend.routed import Routed, written
 from bot_frontend.updates import TextMessage
 from dbcore.settings import Settings
 from workers.app_questions import JobQuestion
-from workers.command_names import LEAVE
+from workers.command_names import leave
 from workers.jobs import INSTALLED, JOB_TYPES, DeliverReply, Job
 
 
@@ -31,7 +31,7 @@ def after_answer(asked: JobQuestion, text: str, settings: Settings) -> Job | Job
     given = {**asked.given, asked.asks: answer}
     if missing := missing_fields(job_type, given):
         name = missing[0]
-        asks = f"{question(job_type, name)}{LEAVE}"
+        asks = f"{question(job_type, name)}{leave()}"
         return JobQuestion(kind=asked.kind, asks=name, given=given, question=asks)
     return read_json(job_type, given)
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from ballast.markup import is_html
 from ballast.registered import Command
+from ballast.texts import said
 from bot_frontend import conversation as dialogues
 from bot_frontend import formatting, texts
 from bot_frontend.conversation import Conversation, Question, Refusal, SendRequest
@@ -44,6 +45,11 @@ def _help(typed: Typed) -> Routed:
     return say_privately(typed.message, texts.help_text(is_admin), opens="help")
 
 
+def _language(typed: Typed) -> Routed:
+    buttons = texts.language_buttons(typed.message.sender.telegram_id)
+    return say_privately(typed.message, texts.ask_language(), buttons, opens="language")
+
+
 def _send(typed: Typed) -> Routed:
     step = dialogues.begin(typed.arguments, typed.message.update_id, typed.settings)
     return intention_after(step, typed.message)
@@ -68,7 +74,7 @@ def intention_after(step: Question | Refusal | SendRequest, message: TextMessage
 
 def _cancel(typed: Typed) -> Routed:
     if typed.conversation is not None:
-        return say(typed.message, texts.LEFT_SEND if typed.conversation.is_send else texts.LEFT_QUESTION)
+        return say(typed.message, texts.left_send() if typed.conversation.is_send else texts.left_question())
     return Routed(CancelTransfers(**who(typed.message.sender)))
 
 
@@ -80,9 +86,9 @@ def _adjust(typed: Typed, sign: int) -> Routed:
             return say_privately(message, texts.adjust_usage(name))
         amount, reason = parse_amount_and_note(target.rest, settings.currency_exponent, settings.currency)
     except (UserRefError, AmountError) as error:
-        return say_privately(message, f"{error} {texts.adjust_usage(name)}")
+        return say_privately(message, f"{said(error)} {texts.adjust_usage(name)}")
     if len(reason.strip()) > MEMO_LENGTH_MAX:
-        return say_privately(message, texts.MEMO_TOO_LONG)
+        return say_privately(message, texts.memo_too_long())
     return Routed(
         AskAdjustment(
             telegram_id=target.user.telegram_id,
@@ -97,7 +103,7 @@ def _adjust(typed: Typed, sign: int) -> Routed:
 def _broadcast(typed: Typed) -> Routed:
     arguments, message = typed.arguments.text, typed.message
     if not message.is_private:
-        return say_privately(message, texts.BROADCASTS_IN_PRIVATE)
+        return say_privately(message, texts.broadcasts_in_private())
     admin = message.sender.telegram_id
     if arguments:
         start = len(message.text.rstrip()) - len(arguments)
@@ -107,7 +113,7 @@ def _broadcast(typed: Typed) -> Routed:
             DraftBroadcast(telegram_id=admin, text=arguments, entities=None if as_html else entities)
         )
     if message.replied_to is None:
-        return say(message, texts.BROADCAST_USAGE)
+        return say(message, texts.broadcast_usage())
     original = message.replied_to
     buttons = tuple(tuple(LinkButton(text=each.text, url=each.url) for each in row) for row in original.links)
     return Routed(
@@ -123,6 +129,7 @@ def _broadcast(typed: Typed) -> Routed:
 
 BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "help": _help,
+    "language": _language,
     "send": _send,
     "cancel": _cancel,
     "credit": partial(_adjust, sign=1),

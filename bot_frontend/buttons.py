@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from ballast.builtin.button_data import CONFIRM
-from ballast.builtin.words import UNKNOWN_BUTTON
+from ballast.builtin.words import unknown_button
+from ballast.texts import available
 from bot_frontend import broadcast_form, texts
 from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.routed import Routed, reply, toast, who
@@ -16,13 +17,14 @@ from workers.jobs import (
     INSTALLED,
     CardButton,
     CardQuestion,
+    ChooseLanguage,
     DecideAdjustment,
     DecideTransfer,
     PressAppButton,
     PressBroadcast,
     ShowHistory,
 )
-from workers.texts import NOT_YOUR_HISTORY
+from workers.texts import not_your_history
 
 _CARD_BUTTONS = frozenset(button.value for button in CardButton)
 _QUESTIONS = frozenset(question.value for question in CardQuestion)
@@ -37,7 +39,7 @@ def pressed(press: ButtonPress, conversation: Conversation | None, settings: Set
     for button in INSTALLED.buttons:
         if data := button.data.fullmatch(press.data):
             return BY_NAME[button.name](press, data, conversation, settings)
-    return toast(press, UNKNOWN_BUTTON, conversation)
+    return toast(press, unknown_button(), conversation)
 
 
 def _card_button(
@@ -47,13 +49,13 @@ def _card_button(
     admin = press.sender.telegram_id
     broadcast_id, what, shown = int(card["id"]), card["what"], card["shown"]
     if admin not in settings.admin_ids or press.chat_id != admin:
-        return toast(press, texts.ADMINS_ONLY, conversation)
+        return toast(press, texts.admins_only(), conversation)
     if what in _QUESTIONS:
         asked = DraftQuestion(broadcast_id=broadcast_id, asks=CardQuestion(what))
         question = reply(press.origin, broadcast_form.question(asked, settings))
         return Routed(question, Conversation(draft=asked, asked_by=press.update_id))
     if what not in _CARD_BUTTONS:
-        return toast(press, UNKNOWN_BUTTON, conversation)
+        return toast(press, unknown_button(), conversation)
     pressed = PressBroadcast(broadcast_id=broadcast_id, telegram_id=admin, what=CardButton(what), shown=shown)
     return Routed(pressed, conversation)
 
@@ -73,9 +75,9 @@ def _adjustment_button(
     press: ButtonPress, data: re.Match[str], conversation: Conversation | None, settings: Settings
 ) -> Routed:
     if press.sender.telegram_id not in settings.admin_ids:
-        return toast(press, texts.ADMINS_ONLY, conversation)
+        return toast(press, texts.admins_only(), conversation)
     if _is_somebody_elses(press, data):
-        return toast(press, texts.NOT_YOUR_ADJUSTMENT, conversation)
+        return toast(press, texts.not_your_adjustment(), conversation)
     decided = DecideAdjustment(**who(press.sender), token=data["token"], confirm=data["decision"] == CONFIRM)
     return Routed(decided, conversation)
 
@@ -84,7 +86,7 @@ def _transfer_button(
     press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
 ) -> Routed:
     if _is_somebody_elses(press, data):
-        return toast(press, texts.NOT_YOUR_TRANSFER, conversation)
+        return toast(press, texts.not_your_transfer(), conversation)
     decided = DecideTransfer(**who(press.sender), token=data["token"], confirm=data["decision"] == CONFIRM)
     return Routed(decided, conversation)
 
@@ -94,9 +96,20 @@ def _history_button(
 ) -> Routed:
     owner = int(data["owner"])
     if owner != press.sender.telegram_id:
-        return toast(press, NOT_YOUR_HISTORY, conversation)
+        return toast(press, not_your_history(), conversation)
     shown = ShowHistory(**who(press.sender), owner_telegram_id=owner, upto_version=int(data["version"]))
     return Routed(shown, conversation)
+
+
+def _language_button(
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
+) -> Routed:
+    if int(data["owner"]) != press.sender.telegram_id:
+        return toast(press, texts.not_your_language(), conversation)
+    chosen = None if data["language"] == "-" else data["language"]
+    if chosen is not None and chosen not in available():
+        return toast(press, unknown_button(), conversation)
+    return Routed(ChooseLanguage(**who(press.sender), language=chosen), conversation)
 
 
 BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None, Settings], Routed]] = {
@@ -105,5 +118,6 @@ BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None,
     "adjustment": _adjustment_button,
     "transfer": _transfer_button,
     "history": _history_button,
+    "language": _language_button,
 }
 """By the buttons' names."""

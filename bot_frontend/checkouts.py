@@ -14,7 +14,8 @@ import structlog
 from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
-from bot_frontend.texts import CHECKOUT_REFUSED
+from ballast.texts import negotiated, speaking
+from bot_frontend.texts import checkout_refused
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,8 @@ class Checkouts:
             query = update.get("pre_checkout_query") if isinstance(update, dict) else None
             query_id = query.get("id") if isinstance(query, dict) else None
             if isinstance(query_id, str) and query_id not in self._answered:
-                self._refuse(query_id)
+                with speaking(_language_of(query)):
+                    self._refuse(query_id)
 
     def _refuse(self, query_id: str) -> None:
         if len(self._tasks) >= OUTSTANDING_MAX:
@@ -66,9 +68,16 @@ class Checkouts:
     async def _try(self, query_id: str) -> bool:
         """Whether that was all: it is answered, or Telegram takes no answer from us now."""
         try:
-            await self._bot.answer_pre_checkout_query(query_id, ok=False, error_message=CHECKOUT_REFUSED)
+            await self._bot.answer_pre_checkout_query(query_id, ok=False, error_message=checkout_refused())
         except TelegramError as error:
             log.warning("checkout_not_refused", query_id=query_id, error=str(error))
             return isinstance(error, BadRequest | RetryAfter)
         log.warning("checkout_refused", query_id=query_id)
         return True
+
+
+def _language_of(query: object) -> str:
+    """As Telegram says it: there is no time to look up another one."""
+    payer = query.get("from") if isinstance(query, dict) else None
+    code = payer.get("language_code") if isinstance(payer, dict) else None
+    return negotiated(code if isinstance(code, str) else None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict
 
+from ballast.texts import said
 from bot_frontend import texts
 from bot_frontend.naming import Arguments, person_named
 from dbcore.ledger.users import UserRef, UserRefError
@@ -99,9 +100,9 @@ def begin(arguments: Arguments, update_id: int, settings: Settings) -> Question 
     try:
         named = person_named(arguments, settings)
     except UserRefError as error:
-        return Refusal(f"{error} {texts.SEND_USAGE}")
+        return Refusal(f"{said(error)} {texts.send_usage()}")
     if named is None:
-        return Question(texts.ASK_RECIPIENT, Conversation(asked_by=update_id))
+        return Question(texts.ask_recipient(), Conversation(asked_by=update_id))
     if not named.rest:
         return _ask_amount(named.user, update_id)
     return _request(named.user, named.rest, settings)
@@ -123,11 +124,11 @@ def advance(
 
 
 def _whom(answer: Arguments, update_id: int, settings: Settings) -> Question | SendRequest:
-    ask_again = Question(f"{UserRefError()} {texts.ASK_RECIPIENT}", Conversation(asked_by=update_id))
+    ask_again = Question(f"{said(UserRefError())} {texts.ask_recipient()}", Conversation(asked_by=update_id))
     try:
         named = person_named(answer, settings)
     except UserRefError as error:
-        return Question(f"{error} {texts.ASK_RECIPIENT}", Conversation(asked_by=update_id))
+        return Question(f"{said(error)} {texts.ask_recipient()}", Conversation(asked_by=update_id))
     if named is None:
         return ask_again
     if not named.rest:
@@ -148,7 +149,7 @@ def _request(recipient: UserRef, rest: str, settings: Settings) -> SendRequest |
     try:
         amount, memo = parse_amount_and_note(rest, settings.currency_exponent, settings.currency)
     except AmountError as error:
-        return Refusal(str(error))
+        return Refusal(said(error))
     if len(memo) > MEMO_LENGTH_MAX:
-        return Refusal(texts.MEMO_TOO_LONG)
+        return Refusal(texts.memo_too_long())
     return SendRequest(recipient=str(recipient), amount=amount, memo=memo)

@@ -15,6 +15,7 @@ from typing import Any
 import redis
 import structlog
 
+from ballast.texts import speaking
 from bot_frontend import texts
 from bot_frontend.callbacks import PressReply
 from bot_frontend.conversation import Conversation
@@ -40,6 +41,7 @@ from workers.jobs import (
     READING_KINDS,
     TOLD_TO_WAIT,
     AppCommand,
+    ChooseLanguage,
     DeliverReply,
     Envelope,
     Job,
@@ -82,6 +84,8 @@ class _Arrival:
         """Why it cannot be taken for what it says."""
         self.payment, self.payer_id = False, None
         """Whether what cannot be read is a payment, and who paid."""
+        self.language: str | None = None
+        """Of whoever sent it."""
         self.races = 0
         """How often another update of the same conversation came in between."""
         try:
@@ -166,6 +170,7 @@ class Intake:
             try:
                 if known is None:
                     known = self._known_dialogues(waiting)
+                    self._note_languages(waiting)
                 settled = self._record(batch, known)
             except (redis.RedisError, IntakeFull) as error:
                 return [*taken, *(error for _ in waiting)]
@@ -203,13 +208,35 @@ class Intake:
             return {}
         return self._inbox.dialogues([*{_dialogue_key_of(reading): None for reading in readings}])
 
+    def _note_languages(self, arrivals: Sequence[_Arrival]) -> None:
+        people = {
+            arrival.reading.sender.telegram_id: arrival.reading.sender.language_code
+            for arrival in arrivals
+            if arrival.reading is not None
+        }
+        spoken = self._inbox.languages.of_writers(people)
+        for arrival in arrivals:
+            if arrival.reading is not None:
+                arrival.language = spoken[arrival.reading.sender.telegram_id]
+
+    def _note_choice(self, envelope: Envelope, arrival: _Arrival) -> None:
+        """Whoever chose a language reads it at once, whenever the database has that."""
+        if envelope.kind == ChooseLanguage.kind and arrival.reading is not None:
+            sender = arrival.reading.sender
+            self._inbox.languages.choose(
+                sender.telegram_id, envelope.fields.get("language"), sender.language_code
+            )
+
     def _record(self, arrivals: Sequence[_Arrival], known: dict[str, str | None]) -> list[Taken]:
         """Record updates in one step. Returns what became of the first of them: the others are to be decided again.
 
         known -- where dialogues stand, by their keys; brought up to date.
         """
         standing = dict(known)
-        decisions = [self._decide(arrival, standing) for arrival in arrivals]
+        decisions = []
+        for arrival in arrivals:
+            with speaking(arrival.language):
+                decisions.append(self._decide(arrival, standing))
         receipts = iter(self._accept([decision for decision in decisions if decision is not None]))
         taken: list[Taken] = []
         notices: dict[int, _Decision] = {}
@@ -227,11 +254,14 @@ class Intake:
                 break
             if receipt.status is Acceptance.ACCEPTED and step is not None:
                 known[step.key] = step.following
+            if receipt.status is Acceptance.ACCEPTED:
+                self._note_choice(decision.envelope, arrival)
             is_soon = receipt.status is Acceptance.ACCEPTED and not decision.told_to_wait
             is_soon = is_soon and decision.failure is None
             if is_soon:
                 self._on_taken(decision.envelope)
-            notice = self._notice(arrival, decision, receipt.status)
+            with speaking(arrival.language):
+                notice = self._notice(arrival, decision, receipt.status)
             if notice is not None:
                 notices[number] = notice
             too_full = receipt.status is Acceptance.CROWDED and not decision.bounded
@@ -252,7 +282,7 @@ class Intake:
             return self._quarantine(arrival.raw, arrival.wrong, chat_id=chat_id, payment=arrival.payment)
         self._note_album(reading)
         if not self._is_ours(reading, standing) and (theirs := self._handlers.envelope(arrival.raw, reading)):
-            return self._for_an_app(theirs)
+            return self._for_an_app(theirs.model_copy(update={"language": arrival.language}))
         if reading is None or is_for_another_bot(reading, self._username()):
             log.info("update_not_for_us", update_id=_update_id(arrival.raw))
             return None
@@ -286,7 +316,9 @@ class Intake:
             # Or it would wait behind the user's queued commands, though it needs not what they wait for. A press does
             # wait: what it stands for is done in its place among them.
             lane = "replies"
-        envelope = _envelope(job, reading, self._job_id(reading), lane, told_to_wait=told_to_wait)
+        envelope = _envelope(
+            job, reading, self._job_id(reading), lane, told_to_wait=told_to_wait, language=arrival.language
+        )
         # Money has moved: of a payment there is no "try again later", so it goes past every queue.
         return _Decision(
             envelope, conversation=step, bounded=not isinstance(reading, Payment), told_to_wait=told_to_wait
@@ -303,6 +335,7 @@ class Intake:
                 lane=theirs.lane,
                 origin=theirs.origin,
                 update_id=theirs.update_id,
+                language=theirs.language,
             )
         waits = away and not reads and waits_for_the_database(theirs)
         if reads or (away and queue_of(theirs.kind) not in DATABASE_QUEUES):
@@ -398,13 +431,14 @@ class Intake:
         if reading is None or isinstance(reading, MembershipChange):
             return None  # nobody asked for anything
         # There is no room for the job: it is said past the lane. If even that is full, they were told already.
-        text = texts.TOO_MANY_WAITING if status is Acceptance.FULL else texts.TOO_MANY_IN_ALL
+        text = texts.too_many_waiting() if status is Acceptance.FULL else texts.too_many_in_all()
         refusal = Envelope.of(
             DeliverReply(messages=(reading.origin.publicly(text),)),
             job_id=decision.envelope.job_id,
             lane=f"full:{reading.sender.telegram_id}",
             origin=reading.origin,
             update_id=reading.update_id,
+            language=arrival.language,
         )
         return _Decision(refusal, bounded=False)
 
@@ -451,7 +485,9 @@ def _may_answer_a_question(reading: ParsedUpdate) -> bool:
     return reading.is_private or reading.replied_to is not None
 
 
-def _envelope(job: Job, reading: ParsedUpdate, job_id: str, lane: str, *, told_to_wait: bool) -> Envelope:
+def _envelope(
+    job: Job, reading: ParsedUpdate, job_id: str, lane: str, *, told_to_wait: bool, language: str | None
+) -> Envelope:
     envelope = Envelope.of(
         job,
         job_id=job_id,
@@ -461,6 +497,7 @@ def _envelope(job: Job, reading: ParsedUpdate, job_id: str, lane: str, *, told_t
         update_id=reading.update_id,
         told_to_wait=told_to_wait,
         callback_id=reading.callback_id if isinstance(reading, ButtonPress) else None,
+        language=language,
     )
     by_field = lane_by_field(job_id, envelope.kind, envelope.fields)
     return envelope if by_field is None else envelope.model_copy(update={"lane": by_field})

@@ -79,7 +79,7 @@ def person_named(arguments: Arguments, settings: Settings) -> Named | None:
         if not text or _begins_with_amount(text, settings, or_wrong_one=True):
             return Named(UserRef(telegram_id=author.telegram_id), text)
     elif author is not None and text and _begins_with_amount(text, settings, or_wrong_one=False):
-        raise UserRefError(texts.REPLY_NAMES_NOBODY)
+        raise UserRefError(texts.reply_names_nobody())
     if not text:
         return None
     word = _WORD.search(text)
@@ -100,7 +100,7 @@ def _certain(arguments: Arguments) -> _Found | None:
     for number, word in enumerate(_WORD.finditer(arguments.text)):
         if mention is not None and mention.begin <= word.start():
             if mention.telegram_id is None:
-                raise UserRefError(texts.MENTIONS_A_BOT)
+                raise UserRefError(texts.mentions_a_bot())
             return _Found(UserRef(telegram_id=mention.telegram_id), mention.begin, mention.end)
         if user := UserRef.certain(_without_colon(word[0])):
             return _Found(user, word.start(), word.end())

@@ -14,10 +14,10 @@ import structlog
 from telegram import Bot
 
 from ballast.messages import Message
+from ballast.texts.formats import duration
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.redis_condition import REFUSES_WRITES
 from workers.alerts.notifier import PREFIX, PREFIX_OVER
-from workers.durations import duration
 from workers.telegram.errors import SendStatus
 from workers.telegram.reply_sender import send
 

@@ -5,16 +5,17 @@ already is not set again (registered.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import structlog
 from telegram import Bot, BotCommand, BotCommandScopeChat
 from telegram.error import BadRequest, TelegramError
 
+from ballast.texts import ENGLISH, available, speaking
 from bot_frontend.handlers import allowed_updates
 from bot_frontend.intake_health import Receiver
 from bot_frontend.registration_record import RegistrationRecord, fingerprint
-from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
+from bot_frontend.texts import menu
 from dbcore.settings import Settings
 from workers.telegram.floods import method_wait, refuse_method
 from workers.telegram.rate_limiter import RateLimiter
@@ -39,14 +40,17 @@ async def register(
     receiver: Receiver,
     rate_limiter: RateLimiter,
     registered: RegistrationRecord,
+    languages: Callable[[int], str] = lambda _: ENGLISH,
 ) -> None:
     """Beside the bot's work, for as long as it takes: a bot without a menu is a bot all the same.
 
     Each step waits for itself alone: a menu that Telegram refuses for minutes holds up nothing else.
+
+    languages -- which language an admin reads.
     """
     steps = [
         _insist("getMe", lambda: _ask_who_we_are(bot, identity), rate_limiter),
-        _insist("setMyCommands", lambda: _set_commands(bot, settings, registered), rate_limiter),
+        _insist("setMyCommands", lambda: _set_commands(bot, settings, registered, languages), rate_limiter),
     ]
     if settings.telegram_webhook_url is not None:
         steps.append(
@@ -83,22 +87,41 @@ async def set_webhook(
     receiver.registered()
 
 
-async def _set_commands(bot: Bot, settings: Settings, registered: RegistrationRecord) -> None:
-    await _set_menu(bot, settings, registered, COMMANDS, admin_id=None)
+async def _set_commands(
+    bot: Bot, settings: Settings, registered: RegistrationRecord, languages: Callable[[int], str]
+) -> None:
+    """Everybody's menu in each language that Telegram can choose by, and each admin's in their own."""
+    await _set_menu(bot, settings, registered, ENGLISH, what="menu")
+    for code, language in _language_codes().items():
+        await _set_menu(bot, settings, registered, language, what=f"menu:{code}", language_code=code)
     for admin_id in sorted(settings.admin_ids):
-        await _set_menu(bot, settings, registered, (*COMMANDS, *ADMIN_COMMANDS), admin_id=admin_id)
+        language = await asyncio.to_thread(languages, admin_id)
+        await _set_menu(bot, settings, registered, language, what=f"menu:{admin_id}", admin_id=admin_id)
+
+
+def _language_codes() -> dict[str, str]:
+    """Telegram takes two letters, whose menu is shown to whoever's app has that language."""
+    codes: dict[str, str] = {}
+    for language in available():
+        code = language.partition("_")[0]
+        if len(code) == 2 and code != ENGLISH:
+            codes.setdefault(code, language)
+    return codes
 
 
 async def _set_menu(
     bot: Bot,
     settings: Settings,
     registered: RegistrationRecord,
-    commands: Sequence[tuple[str, str]],
+    language: str,
     *,
-    admin_id: int | None,
+    what: str,
+    language_code: str | None = None,
+    admin_id: int | None = None,
 ) -> None:
-    """admin_id -- whose chat has this menu; None for everybody's."""
-    what = "menu" if admin_id is None else f"menu:{admin_id}"
+    """what -- its name among what was set. admin_id -- whose chat has this menu; None for everybody's."""
+    with speaking(language):
+        commands = menu(admin=admin_id is not None)
     wanted = fingerprint(settings.telegram_api_url, commands)
     if await registered.knows(what, wanted):
         return
@@ -107,6 +130,7 @@ async def _set_menu(
         await bot.set_my_commands(
             [BotCommand(*command) for command in commands],
             scope=None if admin_id is None else BotCommandScopeChat(admin_id),
+            language_code=language_code,
         )
     except BadRequest as error:
         if admin_id is None:

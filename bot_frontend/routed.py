@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ballast.arguments import ArgumentsRefused
+from ballast.messages import Button
 from bot_frontend import texts
 from bot_frontend.conversation import Conversation, Question
 from bot_frontend.updates import ButtonPress, Sender, TextMessage
@@ -26,8 +28,10 @@ def say(message: TextMessage, text: str, conversation: Conversation | None = Non
     return Routed(reply(message.origin, text), conversation)
 
 
-def say_privately(message: TextMessage, text: str, *, opens: str = "start") -> Routed:
-    return Routed(DeliverReply(messages=tuple(message.origin.privately(text, opens=opens))))
+def say_privately(
+    message: TextMessage, text: str, buttons: Sequence[Sequence[Button]] = (), *, opens: str = "start"
+) -> Routed:
+    return Routed(DeliverReply(messages=tuple(message.origin.privately(text, buttons, opens=opens))))
 
 
 def ask(message: TextMessage, question: Question) -> Routed:
@@ -61,5 +65,5 @@ def written(message: TextMessage) -> str:
     """What somebody answered. Raises ArgumentsRefused for a photo and the like, which is not the empty text."""
     words = message.text.strip()
     if not words:
-        raise ArgumentsRefused(texts.NO_TEXT)
+        raise ArgumentsRefused(texts.no_text())
     return words

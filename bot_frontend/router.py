@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from ballast.builtin.words import UNKNOWN_BUTTON
+from ballast.builtin.words import unknown_button
+from ballast.texts import said
 from bot_frontend import app_commands, app_questions, broadcast_form, texts
 from bot_frontend import conversation as dialogues
 from bot_frontend.built_in import BY_WORD, Typed, intention_after
@@ -56,8 +57,8 @@ _BOTS_WITHOUT_BOT = frozenset(
 )
 """Telegram's own, whose usernames do not end in `bot`."""
 
-_PUBLIC_COMMANDS = frozenset(name for name, _ in texts.COMMANDS)
-_ADMIN_COMMANDS = frozenset(name for name, _ in texts.ADMIN_COMMANDS)
+_PUBLIC_COMMANDS = frozenset(texts.PUBLIC_COMMANDS)
+_ADMIN_COMMANDS = frozenset(texts.ADMIN_COMMANDS)
 _DECLARED = {
     command.name: command.declared
     for command in INSTALLED.own_commands.values()
@@ -107,9 +108,9 @@ def _of_what_is_switched_off(reading: ParsedUpdate, conversation: Conversation |
     """Instead of a job that an app switched off: a question or a card of before may still lead to it."""
     match reading:
         case TextMessage():
-            return say(reading, texts.NOT_A_COMMAND)
+            return say(reading, texts.not_a_command())
         case ButtonPress():
-            return toast(reading, UNKNOWN_BUTTON, conversation)
+            return toast(reading, unknown_button(), conversation)
     return None
 
 
@@ -197,7 +198,7 @@ def _no_command(message: TextMessage, conversation: Conversation | None, setting
         return None  # a piece of an album: an answer to each would be ten
     answer = None if conversation is None else _answer(message, conversation, settings)
     if answer is None and message.is_private:
-        return say(message, texts.NOT_A_COMMAND)
+        return say(message, texts.not_a_command())
     return answer
 
 
@@ -205,7 +206,7 @@ def _answer(message: TextMessage, conversation: Conversation, settings: Settings
     """None if what was asked is no question any more."""
     if conversation.draft is not None:
         if message.sender.telegram_id not in settings.admin_ids:
-            return say(message, texts.ADMINS_ONLY)
+            return say(message, texts.admins_only())
         return _card_answer(message, conversation.draft, settings)
     if conversation.command is not None:
         return app_commands.answered(message, conversation.command, settings)
@@ -233,15 +234,15 @@ def _not_own_words(
     if message.words_of is WordsOf.CHAT:
         is_admin = message.sender.telegram_id == ANONYMOUS_ADMIN  # of the group, and perhaps one of ours
         is_for_us = command is not None and command["name"].lower() in _commands_for(is_admin)
-        return say(message, texts.NOT_AS_A_CHAT) if is_for_us else None
+        return say(message, texts.not_as_a_chat()) if is_for_us else None
     if not message.is_private:
         return None
     is_admin = message.sender.telegram_id in settings.admin_ids
     if is_admin and message.posting is not None and message.posting.album:
         return None  # as of the admin's own albums
     if command is None and conversation is None:
-        return say(message, texts.FORWARDED_POST if is_admin else texts.NOT_A_COMMAND)
-    return say(message, texts.NOT_YOUR_WORDS, conversation)
+        return say(message, texts.forwarded_post() if is_admin else texts.not_a_command())
+    return say(message, texts.not_your_words(), conversation)
 
 
 def _command(
@@ -291,7 +292,7 @@ def _card_answer(message: TextMessage, asked: DraftQuestion, settings: Settings)
     except broadcast_form.AnswerError as error:
         if asked.more:
             return None
-        again = f"{error} {broadcast_form.question(asked, settings)}"
+        again = f"{said(error)} {broadcast_form.question(asked, settings)}"
         return say(message, again, Conversation(draft=asked, asked_by=message.update_id))
     if asked.asks is not CardQuestion.IDS:
         return Routed(change)

@@ -4,100 +4,240 @@ from __future__ import annotations
 
 from html import escape
 
-from workers.command_names import LEAVE, called, mention
+from ballast.builtin import button_data
+from ballast.messages import Button
+from ballast.registered import Command
+from ballast.texts import available, gettext, ngettext, of_any_app, own_name
+from workers.command_names import called, joined, leave, mention
 from workers.jobs import INSTALLED, MEMO_LENGTH_MAX
 
+EXAMPLE_AMOUNT = "5.50"
 
-def _menu(*, admin: bool) -> tuple[tuple[str, str], ...]:
+
+def _names(*, admin: bool) -> tuple[str, ...]:
     """Built-in commands that no app replaces, then those of apps."""
     commands = tuple(
-        (name, command.help)
+        name
         for name, command in INSTALLED.commands.items()
         if command.admin is admin and name not in INSTALLED.left_to_handlers
     )
     handled = tuple(
-        (name, command.help)
-        for name, command in INSTALLED.handled_commands.items()
-        if command.help is not None and not admin
+        name for name, command in INSTALLED.handled_commands.items() if command.help is not None and not admin
     )
     return commands + handled
 
 
-COMMANDS = _menu(admin=False)
-ADMIN_COMMANDS = _menu(admin=True)
+PUBLIC_COMMANDS = _names(admin=False)
+ADMIN_COMMANDS = _names(admin=True)
 
-BROADCAST_USAGE = (
-    f"Reply {called('broadcast')} to any message in this chat to send a copy of it. Or write a text, formatted in the "
-    f"app or as Telegram HTML: {called('broadcast')} <code>&lt;b&gt;News!&lt;/b&gt; …</code> You will see a preview. "
-    "Nothing is sent until you confirm."
-)
-BROADCASTS_IN_PRIVATE = "Broadcasts can only be created in our private chat."
-ADMINS_ONLY = "Only admins can do that, in their private chat with me."
-SEND_USAGE = (
-    f"Write it like this: {called('send')} @name 5.50 for lunch. Or reply to one of their messages: "
-    f"{called('send')} 5.50"
-)
-ASK_RECIPIENT = f"Who do you want to send money to? Reply with their @name or numeric ID.{LEAVE}"
-MENTIONS_A_BOT = "That is a bot, and bots have no balance here. Name a person instead."
-REPLY_NAMES_NOBODY = (
-    "I cannot tell who you mean: the message you replied to was forwarded, or written by a bot, a channel or an "
-    "anonymous admin. Use their @name or numeric ID instead."
-)
-NOT_YOUR_WORDS = (
-    "This message was forwarded or written through another bot, so I did not run it, and no money was moved. "
-    "If you want this, write it yourself."
-)
-NOT_AS_A_CHAT = (
-    "I cannot tell who you are because you are writing anonymously or as a channel. No money was moved. "
-    "Send the command from your own account, or in our private chat."
-)
-MEMO_TOO_LONG = f"The memo is too long: at most {MEMO_LENGTH_MAX} characters."
-LEFT_SEND = "Cancelled. No money was sent."
-LEFT_QUESTION = "Cancelled."
-"""Of an app or of a broadcast's card."""
-NOT_A_COMMAND = f"Sorry, I only understand commands.{mention('help', ' Send {} to see them.')}"
-NO_TEXT = "I expected a text message."
-FORWARDED_POST = (
-    mention("broadcast", "To send this message to many people, reply to it with {}.") or NOT_A_COMMAND
-)
-NOT_YOUR_TRANSFER = "This transfer belongs to somebody else. No money was sent."
-NOT_YOUR_ADJUSTMENT = "This belongs to another admin. Nothing was changed."
-CHECKOUT_REFUSED = "This bot does not accept payments yet. You have not been charged."
-TOO_MANY_WAITING = (
-    "You already have too many commands waiting, so I did not accept this one. Please try again later."
-)
-TOO_MANY_IN_ALL = (
-    "I am too busy right now, so I did not do this and no money was moved. Please try again later."
-)
+
+def menu(*, admin: bool) -> list[tuple[str, str]]:
+    """Each command of everybody's menu, or of an admin's, and its line."""
+    return [(name, _line(name)) for name in (*PUBLIC_COMMANDS, *(ADMIN_COMMANDS if admin else ()))]
+
+
+def _line(name: str) -> str:
+    handled = INSTALLED.handled_commands.get(name)
+    command = INSTALLED.commands.get(name)
+    if command is None or name in INSTALLED.left_to_handlers:
+        assert handled is not None and handled.help is not None  # noqa: S101  or it has no line
+        return of_any_app(handled.help)
+    return of_any_app(command.help) if command.declared is None else _of_built_in(command)
+
+
+def _of_built_in(command: Command) -> str:
+    assert command.declared is not None  # noqa: S101
+    own = command.declared.help
+    if command.help != own.replace("{name}", command.name):
+        return of_any_app(command.help)  # an app's words
+    return gettext(own).replace("{name}", command.name)
+
+
+def broadcast_usage() -> str:
+    return gettext(
+        "Reply {command} to any message in this chat to send a copy of it. Or write a text, formatted in the app or "
+        "as Telegram HTML: {example} You will see a preview. Nothing is sent until you confirm.",
+        command=called("broadcast"),
+        example=f"{called('broadcast')} <code>&lt;b&gt;News!&lt;/b&gt; …</code>",
+    )
+
+
+def broadcasts_in_private() -> str:
+    return gettext("Broadcasts can only be created in our private chat.")
+
+
+def admins_only() -> str:
+    return gettext("Only admins can do that, in their private chat with me.")
+
+
+def send_usage() -> str:
+    return gettext(
+        "Write it like this: {example}. Or reply to one of their messages: {shorter}",
+        example=gettext("{command} @name 5.50 for lunch", command=called("send")),
+        shorter=f"{called('send')} {EXAMPLE_AMOUNT}",
+    )
+
+
+def ask_recipient() -> str:
+    return gettext("Who do you want to send money to? Reply with their @name or numeric ID.") + leave()
+
+
+def mentions_a_bot() -> str:
+    return gettext("That is a bot, and bots have no balance here. Name a person instead.")
+
+
+def reply_names_nobody() -> str:
+    return gettext(
+        "I cannot tell who you mean: the message you replied to was forwarded, or written by a bot, a channel or an "
+        "anonymous admin. Use their @name or numeric ID instead."
+    )
+
+
+def not_your_words() -> str:
+    return gettext(
+        "This message was forwarded or written through another bot, so I did not run it, and no money was moved. "
+        "If you want this, write it yourself."
+    )
+
+
+def not_as_a_chat() -> str:
+    return gettext(
+        "I cannot tell who you are because you are writing anonymously or as a channel. No money was moved. "
+        "Send the command from your own account, or in our private chat."
+    )
+
+
+def memo_too_long() -> str:
+    return ngettext(
+        "The memo is too long: at most {count} character.",
+        "The memo is too long: at most {count} characters.",
+        MEMO_LENGTH_MAX,
+    )
+
+
+def left_send() -> str:
+    return gettext("Cancelled. No money was sent.")
+
+
+def left_question() -> str:
+    """Of an app or of a broadcast's card."""
+    return gettext("Cancelled.")
+
+
+def not_a_command() -> str:
+    return joined(
+        gettext("Sorry, I only understand commands."), mention("help", "Send {command} to see them.")
+    )
+
+
+def no_text() -> str:
+    return gettext("I expected a text message.")
+
+
+def forwarded_post() -> str:
+    return (
+        mention("broadcast", "To send this message to many people, reply to it with {command}.")
+        or not_a_command()
+    )
+
+
+def not_your_transfer() -> str:
+    return gettext("This transfer belongs to somebody else. No money was sent.")
+
+
+def not_your_language() -> str:
+    return gettext("These buttons belong to somebody else.")
+
+
+def not_your_adjustment() -> str:
+    return gettext("This belongs to another admin. Nothing was changed.")
+
+
+def checkout_refused() -> str:
+    return gettext("This bot does not accept payments yet. You have not been charged.")
+
+
+def too_many_waiting() -> str:
+    return gettext(
+        "You already have too many commands waiting, so I did not accept this one. Please try again later."
+    )
+
+
+def too_many_in_all() -> str:
+    return gettext(
+        "I am too busy right now, so I did not do this and no money was moved. Please try again later."
+    )
+
+
+def ask_language() -> str:
+    return gettext("Which language do you want me to write in?")
+
+
+def language_buttons(owner_id: int) -> list[list[Button]]:
+    """Each language by its own name, two in a row, and Telegram's."""
+    if not INSTALLED.has_button("language"):
+        return []
+    buttons = [
+        Button(text=own_name(language), data=button_data.language(owner_id, language))
+        for language in available()
+    ]
+    rows = [buttons[first : first + 2] for first in range(0, len(buttons), 2)]
+    as_in_telegram = Button(text=gettext("As in Telegram"), data=button_data.language(owner_id, None))
+    return [*rows, [as_in_telegram]]
 
 
 def help_text(is_admin: bool) -> str:
-    commands = (*COMMANDS, *(ADMIN_COMMANDS if is_admin else ()))
-    return "\n".join(f"/{name} – {escape(description)}" for name, description in commands)
+    return "\n".join(
+        gettext("{command} – {line}", command=f"/{name}", line=escape(line))
+        for name, line in menu(admin=is_admin)
+    )
 
 
 def ask_amount(recipient: str) -> str:
-    whom = f"the user with ID {recipient}" if recipient.isdecimal() else escape(recipient)
-    return f"How much do you want to send to {whom}? For example 5.50.{LEAVE}"
+    if recipient.isdecimal():
+        asked = gettext(
+            "How much do you want to send to the user with ID {id}? For example {example}.",
+            id=recipient,
+            example=EXAMPLE_AMOUNT,
+        )
+    else:
+        asked = gettext(
+            "How much do you want to send to {name}? For example {example}.",
+            name=escape(recipient),
+            example=EXAMPLE_AMOUNT,
+        )
+    return asked + leave()
 
 
 def two_people(named: str) -> str:
-    return (
-        f"Did you mean {named} or the person you replied to? No money was moved. Write {named} before the amount, or "
-        "reply without another name."
+    return gettext(
+        "Did you mean {name} or the person you replied to? No money was moved. Write {name} before the amount, or "
+        "reply without another name.",
+        name=named,
     )
 
 
 def only_your_own(command: str, is_admin: bool) -> str:
     """For what is given to a command that answers about its sender alone."""
     if is_admin:
-        return f"/{command} cannot look up other users yet. It only works for your own account: send just /{command}."
-    return f"/{command} only works for your own account. Send just /{command}, without a name."
+        return gettext(
+            "{command} cannot look up other users yet. It only works for your own account: send just {command}.",
+            command=f"/{command}",
+        )
+    return gettext(
+        "{command} only works for your own account. Send just {command}, without a name.",
+        command=f"/{command}",
+    )
 
 
 def unknown_command(name: str) -> str:
-    return f"I do not know /{escape(name[:40])}.{mention('help', ' Send {} to see the commands.')}"
+    return joined(
+        gettext("I do not know {command}.", command=f"/{escape(name[:40])}"),
+        mention("help", "Send {command} to see the commands."),
+    )
 
 
 def adjust_usage(name: str) -> str:
-    return f"Write it like this: /{name} @name 5.50 [reason]"
+    return gettext(
+        "Write it like this: {example}", example=gettext("{command} @name 5.50 [reason]", command=f"/{name}")
+    )

@@ -1,8 +1,9 @@
 """Money as people write and read it; inside it is always an integer of minor units beside its currency.
 
 What can be read two ways is refused. An amount is plain digits with at most one separator, `.` or `,`, before its
-decimals. Beside it may stand the currency, if it is ours. A note may follow, which does not begin with a number:
-`10 000` is ten thousand to many, and never ten with the note `000`.
+decimals. Digits in groups of three, as the bot shows them, are read where decimals follow, for then there is one way to
+read them: `1,234.50`, `1.234,50`. Beside it may stand the currency, if it is ours. A note may follow, which does not
+begin with a number: `10 000` is ten thousand to many, and never ten with the note `000`.
 
 AmountError
 ├── NotANumber
@@ -21,6 +22,7 @@ import unicodedata
 from itertools import dropwhile, takewhile
 
 from dbcore.currencies import CENTS, begins_a_shout, currency_named
+from dbcore.sentences import Refusal, Sentence, sentence
 
 MAX_AMOUNT = 10**15
 """The most minor units one transfer may move. A BIGINT holds nine thousand of these, so a sum never overflows
@@ -30,6 +32,12 @@ _PLAIN_NUMBER = re.compile(r"([+-]?)([0-9]*)(?:[.,]([0-9]*))?", re.ASCII)
 _NUMBER_AND_CURRENCY = re.compile(r"([^\d\s.,+-]{0,12})([+-]?[0-9.,]*[0-9][.,]?)([^\d\s]{0,12})")
 # 1,234: thousands to some and decimals to others. Neither 0,234 nor 1234,567 is grouped by thousands.
 _THOUSANDS_OR_DECIMALS = re.compile(r"([1-9][0-9]{0,2})[.,]([0-9]{3})", re.ASCII)
+# 1,234.50, 1.234,50, and 1 234,50 with spaces that do not break, which nobody types and the bot writes.
+_GROUPS_AND_DECIMALS = re.compile(
+    r"(?P<whole>[1-9][0-9]{0,2}(?:(?P<group>[.,\u00a0\u202f])[0-9]{3})(?:(?P=group)[0-9]{3})*)"
+    r"(?!(?P=group))(?P<decimals>[.,][0-9]+)(?![0-9.,])",
+    re.ASCII,
+)
 _NUMBER_GOES_ON = re.compile(r"[0-9](?:[0-9.,'’\s]*[0-9])?")
 _LONGEST_TEXT = 64
 _LONGEST_READING = 20
@@ -80,8 +88,8 @@ _SUM_GOES_ON = re.compile(
 )
 
 
-class AmountError(ValueError):
-    """The text is no amount that can be moved. The message is a sentence for the person who wrote it, with nothing of
+class AmountError(Refusal):
+    """The text is no amount that can be moved. It says why in sentences for the person who wrote it, with nothing of
     their words but digits and currencies that we know.
     """
 
@@ -135,7 +143,7 @@ def parse_amount_and_note(text: str, exponent: int, currency: str | None = None)
 
 
 def _read(text: str, exponent: int, currency: str | None, *, takes_note: bool) -> tuple[int, str]:
-    word, rest = _first_word(text)
+    word, rest = _first_word(_without_groups(text))
     if _is_currency(word, currency):
         word, rest = _first_word(rest)
     found = _NUMBER_AND_CURRENCY.fullmatch(word) if len(word) <= _LONGEST_TEXT else None
@@ -149,7 +157,7 @@ def _read(text: str, exponent: int, currency: str | None, *, takes_note: bool) -
     following, behind = _first_word(rest)
     mark = _CURRENCY_AND_MORE.fullmatch(rest.strip())
     if mark and _goes_on_by_number(mark[2]) and _is_currency(mark[1], currency):
-        raise AmbiguousAmount("Please write the whole amount as one number, such as 12.50.")
+        raise AmbiguousAmount(sentence("Please write the whole amount as one number, such as 12.50."))
     if not begins_a_shout(following, behind) and _is_currency(following, currency):
         rest, past_currency = behind, True
     _refuse_words_of_amounts(rest.strip(), currency, takes_note=takes_note, past_currency=past_currency)
@@ -161,29 +169,41 @@ def _minor_units(number: str, exponent: int) -> int:
     plain = _PLAIN_NUMBER.fullmatch(number)
     if plain is None:
         raise NotANumber(
-            "The amount must be a plain number without thousands separators, such as 1000 or 1000.50."
+            sentence(
+                "The amount must be a plain number without thousands separators, such as 1000 or 1000.50."
+            )
         )
     sign, whole, decimals = plain[1], plain[2] or "0", plain[3] or ""
     if sign == "-":
-        raise NegativeAmount("The amount must be above zero.")
+        raise NegativeAmount(sentence("The amount must be above zero."))
     if sign == "+":
-        raise NotANumber("The amount must be a plain number without a sign, such as 5 or 5.50.")
+        raise NotANumber(sentence("The amount must be a plain number without a sign, such as 5 or 5.50."))
     if exponent >= 3:
         if either := _THOUSANDS_OR_DECIMALS.fullmatch(number):
             thousands, with_decimals = f"{either[1]}{either[2]}", f"{either[1]}.{either[2]}"
             raise AmbiguousAmount(
-                f"Did you mean {thousands} or {with_decimals}? Please write {thousands} or {with_decimals}0."
+                sentence(
+                    "Did you mean {one} or {other}? Please write {one} or {clear}.",
+                    one=thousands,
+                    other=with_decimals,
+                    clear=f"{with_decimals}0",
+                )
             )
         # So that an amount of three decimals can be written too, with one zero more.
         decimals = decimals[:exponent] + decimals[exponent:].rstrip("0")
     if len(decimals) > exponent:
-        allowed = "no decimals" if exponent == 0 else f"at most {exponent} decimals"
-        raise TooManyDecimals(f"The amount may have {allowed}, and no thousands separator.")
+        if exponent == 0:
+            raise TooManyDecimals(sentence("The amount may have no decimals, and no thousands separator."))
+        raise TooManyDecimals(
+            sentence(
+                "The amount may have at most {most} decimals, and no thousands separator.", most=exponent
+            )
+        )
     minor = int(whole + decimals.ljust(exponent, "0"))
     if minor == 0:
-        raise ZeroAmount("The amount must be above zero.")
+        raise ZeroAmount(sentence("The amount must be above zero."))
     if minor > MAX_AMOUNT:
-        raise AmountTooLarge("The amount is too large.")
+        raise AmountTooLarge(sentence("The amount is too large."))
     return minor
 
 
@@ -198,13 +218,17 @@ def _refuse_words_of_amounts(
     rest: str, currency: str | None, *, takes_note: bool, past_currency: bool
 ) -> None:
     """Thousands in words, and sums. In quotes they are a note."""
-    quoted = " If this is the note, put it in quotes: 5 “…”." if takes_note else ""
+    quoted = (
+        [sentence("If this is the note, put it in quotes: {example}.", example="5 “…”")] if takes_note else []
+    )
     word = _first_letters(rest)
     is_small = word in _SMALL_NUMBERS and (past_currency or not _counts_something(rest, currency))
     if _first_letters(_HOW_MANY.sub("", rest, count=1)) in _WORDS_OF_AMOUNTS or is_small:
-        raise AmbiguousAmount(f"Please write the whole amount in digits, such as 5000.{quoted}")
+        raise AmbiguousAmount(sentence("Please write the whole amount in digits, such as 5000."), *quoted)
     if _SUM_GOES_ON.match(rest):
-        raise AmbiguousAmount(f"Please write the whole amount as one number, such as 12.50.{quoted}")
+        raise AmbiguousAmount(
+            sentence("Please write the whole amount as one number, such as 12.50."), *quoted
+        )
 
 
 def _counts_something(rest: str, currency: str | None) -> bool:
@@ -256,18 +280,45 @@ def _refuse_number_behind(
     readings = [decimals] if past_currency else [decimals, number + behind if behind else ""]
     possible = [reading for reading in readings if reading and _is_amount(reading, exponent)]
     if goes_on is None or not possible or not _is_amount(number, exponent):
-        said = (
-            "A second number follows the amount, so it can be read two ways. "
-            "Please write the amount as one number, such as 1000 or 5.50."
-        )
+        said = [
+            sentence("A second number follows the amount, so it can be read two ways."),
+            sentence("Please write the amount as one number, such as 1000 or 5.50."),
+        ]
         note = "5 “2 tickets”"
     else:
-        one = " or ".join(possible)
-        meant = one if decimals in possible else f"{number} or {one}"
-        said = f"Did you mean {meant}? Please write the amount as one number, such as {one}."
+        said = [_which(number, possible, with_number=decimals not in possible)]
         note = f"{number} “{goes_on[0].split()[0]}”"
-    quoted = f" If the note begins with a number, put it in quotes: {note}." if takes_note else ""
-    raise AmbiguousAmount(f"{said}{quoted}")
+    if takes_note:
+        said.append(sentence("If the note begins with a number, put it in quotes: {example}.", example=note))
+    raise AmbiguousAmount(*said)
+
+
+def _which(number: str, possible: list[str], *, with_number: bool) -> Sentence:
+    """with_number -- it may be meant as it stands, too."""
+    if len(possible) > 1:
+        return sentence(
+            "Did you mean {one} or {other}? Please write the amount as one number, such as {one} or {other}.",
+            one=possible[0],
+            other=possible[1],
+        )
+    if with_number:
+        return sentence(
+            "Did you mean {one} or {other}? Please write the amount as one number, such as {other}.",
+            one=number,
+            other=possible[0],
+        )
+    return sentence(
+        "Did you mean {one}? Please write the amount as one number, such as {one}.", one=possible[0]
+    )
+
+
+def _without_groups(text: str) -> str:
+    """The text, with no separator between the thousands of a number that has them and decimals."""
+    found = _GROUPS_AND_DECIMALS.search(text)
+    if found is None or any(letter.isdigit() or letter in ".," for letter in text[: found.start()]):
+        return text
+    plain = found["whole"].replace(found["group"], "")
+    return f"{text[: found.start()]}{plain}{found['decimals']}{text[found.end() :]}"
 
 
 def _without_quotes(note: str) -> str:
@@ -290,10 +341,16 @@ def _is_currency(word: str, ours: str | None) -> bool:
     if named is None or named == ours:
         return named is not None
     if ours is None:
-        raise OtherCurrency("Please write the amount without a currency, such as 5 or 5.50.")
+        raise OtherCurrency(sentence("Please write the amount without a currency, such as 5 or 5.50."))
     if named == CENTS:
-        raise OtherCurrency(f"Please write the amount in {ours}, not in cents.")
-    raise OtherCurrency(f"Amounts are in {ours}, not in {named}. Please write the amount without {named}.")
+        raise OtherCurrency(sentence("Please write the amount in {ours}, not in cents.", ours=ours))
+    raise OtherCurrency(
+        sentence(
+            "Amounts are in {ours}, not in {named}. Please write the amount without {named}.",
+            ours=ours,
+            named=named,
+        )
+    )
 
 
 def _first_word(text: str) -> tuple[str, str]:
@@ -303,7 +360,7 @@ def _first_word(text: str) -> tuple[str, str]:
 
 
 def _not_a_number() -> NotANumber:
-    return NotANumber("The amount must be a plain number, such as 5 or 5.50.")
+    return NotANumber(sentence("The amount must be a plain number, such as 5 or 5.50."))
 
 
 def format_amount(minor: int, exponent: int, currency: str) -> str:

@@ -69,6 +69,7 @@ users = Table(
     Column("language_code", Text),
     _time("broadcasts_stopped_at", nullable=True, default_now=False),
     Column("strikes", SmallInteger, nullable=False, server_default="0"),
+    Column("language", Text),
     _check("users_status_known", "status IN ('active', 'blocked', 'deactivated')"),
 )
 Index("users_username_idx", func.lower(users.c.username))

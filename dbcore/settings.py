@@ -23,6 +23,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -103,6 +104,14 @@ class AppOptions(Options):
     model_config = SettingsConfigDict(env_file=ENV_FILES, env_ignore_empty=True, extra="ignore", frozen=True)
 
     ballast_apps: Annotated[tuple[str, ...], NoDecode] = ()
+    texts_folder: Path | None = None
+
+    @field_validator("texts_folder")
+    @classmethod
+    def _is_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError("expected a folder of catalogues such as de.po")
+        return value
 
     @field_validator("ballast_apps", mode="before")
     @classmethod
@@ -172,6 +181,7 @@ class Settings(AppOptions):
     backup_programs: Path | None = None
     backup_deadline_seconds: Annotated[float, Field(gt=0, le=604_800)] = 3600.0
 
+    timezone: str = "UTC"
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")] = "CREDIT"
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
     credit_limit: Annotated[Decimal | None, Field(gt=0)] = None
@@ -188,6 +198,14 @@ class Settings(AppOptions):
         ):
             raise ValueError("expected Telegram user ids, comma separated, such as 12345,67890")
         return frozenset(int(part) for part in parts)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("expected a time zone such as Europe/Berlin") from None
 
     @field_validator("credit_limit", "credit_limit_per_day")
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ballast.builtin import button_data
 from ballast.builtin.button_data import CANCEL, CONFIRM
 from ballast.messages import Button
+from ballast.texts import gettext, ngettext
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     Decision,
@@ -14,27 +15,38 @@ from dbcore.outcomes import (
     RejectionReason,
 )
 from dbcore.settings import Settings
-from workers.command_names import called
+from workers.command_names import called, joined
 from workers.jobs import INSTALLED, AskAdjustment
 from workers.phrases import first_name, identified, memo_line, money, name, shown
-from workers.texts import EXPIRES_AFTER_MINUTES, decision_buttons
+from workers.texts import (
+    EXPIRES_AFTER_MINUTES,
+    confirm_within,
+    credited_or_debited,
+    decision_buttons,
+    their_balance_is,
+)
 
-NO_ADMIN_ANY_MORE = "You are no longer an admin of this bot. Nothing was changed."
+
+def no_admin_any_more() -> str:
+    return gettext("You are no longer an admin of this bot. Nothing was changed.")
 
 
 def to_confirm(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: Settings) -> str:
     assert outcome.target is not None and outcome.balance is not None  # noqa: S101  else it is refused
-    amount = money(abs(outcome.amount), settings)
-    question = f"Credit {amount} to" if outcome.amount > 0 else f"Debit {amount} from"
+    amount, whom = money(abs(outcome.amount), settings), first_name(outcome.target)
+    if outcome.amount > 0:
+        question = gettext("Credit {amount} to {name}?", amount=amount, name=whom)
+    else:
+        question = gettext("Debit {amount} from {name}?", amount=amount, name=whom)
     before, after = outcome.balance, outcome.balance + outcome.amount
-    return (
-        f"{question} {first_name(outcome.target)}?\n"
-        f"{identified(outcome.target)}\n"
-        f"Balance now: {money(before, settings)}\n"
-        f"Balance after: {money(after, settings)}"
-        f"{memo_line(job.reason)}\n"
-        f"<i>Confirm within {EXPIRES_AFTER_MINUTES} minutes.</i>"
-    )
+    lines = [
+        question,
+        identified(outcome.target),
+        gettext("Balance now: {amount}", amount=money(before, settings)),
+        gettext("Balance after: {amount}", amount=money(after, settings)) + memo_line(job.reason),
+        f"<i>{confirm_within()}</i>",
+    ]
+    return "\n".join(lines)
 
 
 def buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]:
@@ -58,21 +70,21 @@ def decided(outcome: AdjustmentDecisionOutcome, settings: Settings) -> str:
         balance = outcome.balance_after
         return _refusal(outcome.reason, whom, outcome.amount, balance, outcome.left_today, settings)
     if outcome.decision is Decision.CANCELLED:
-        return "Cancelled. Nothing was changed."
+        return gettext("Cancelled. Nothing was changed.")
     # A confirmed one tells all of it; only refusals leave something out.
     assert outcome.target is not None and outcome.amount is not None  # noqa: S101
     assert outcome.balance_after is not None and outcome.card_balance is not None  # noqa: S101
-    amount = money(abs(outcome.amount), settings)
-    did = f"Credited {amount} to" if outcome.amount > 0 else f"Debited {amount} from"
+    did = credited_or_debited(outcome.amount, name(outcome.target), settings)
     before = outcome.balance_after - outcome.amount
     changed = ""
     if before != outcome.card_balance:
-        was, now = money(outcome.card_balance, settings), money(before, settings)
-        changed = f" It had changed from {was} to {now} before you confirmed."
-    return (
-        f"{did} {name(outcome.target)}.{memo_line(outcome.memo or '')}\n"
-        f"Their balance is {money(outcome.balance_after, settings)}.{changed}"
-    )
+        changed = gettext(
+            "It had changed from {was} to {now} before you confirmed.",
+            was=money(outcome.card_balance, settings),
+            now=money(before, settings),
+        )
+    is_now = joined(their_balance_is(outcome.balance_after, settings), changed)
+    return f"{did}{memo_line(outcome.memo or '')}\n{is_now}"
 
 
 def closes_the_card(outcome: AdjustmentDecisionOutcome) -> bool:
@@ -85,15 +97,6 @@ def closes_the_card(outcome: AdjustmentDecisionOutcome) -> bool:
     }
 
 
-def adjusted_for_you(outcome: AdjustmentDecisionOutcome, settings: Settings) -> str:
-    assert outcome.amount is not None and outcome.balance_after is not None  # noqa: S101  asked for confirmed ones alone
-    what = "You were credited" if outcome.amount > 0 else "You were debited"
-    return (
-        f"{what} {money(abs(outcome.amount), settings)}.{memo_line(outcome.memo or '')}\n"
-        f"Your balance is {money(outcome.balance_after, settings)}."
-    )
-
-
 def _refusal(
     reason: RejectionReason | None,
     whom: str,
@@ -103,33 +106,57 @@ def _refusal(
     settings: Settings,
 ) -> str:
     """whom -- as HTML. balance -- the one that refused it."""
-    nothing = "Nothing was debited." if amount is not None and amount < 0 else "Nothing was credited."
+    is_debit = amount is not None and amount < 0
+    nothing = gettext("Nothing was debited.") if is_debit else gettext("Nothing was credited.")
     match reason:
         case RejectionReason.OVER_LIMIT:
             most = money(settings.minor_units(settings.credit_limit) or 0, settings)
-            return f"{nothing} One {called('credit')} or {called('debit')} may move at most {most} (CREDIT_LIMIT)."
+            why = gettext(
+                "One {credit} or {debit} may move at most {amount} ({option}).",
+                credit=called("credit"),
+                debit=called("debit"),
+                amount=most,
+                option="CREDIT_LIMIT",
+            )
         case RejectionReason.OVER_DAILY_LIMIT:
             most = money(settings.minor_units(settings.credit_limit_per_day) or 0, settings)
-            left = "" if left_today is None else f" You have {money(left_today, settings)} left."
-            return f"{nothing} An admin may move at most {most} in 24 hours (CREDIT_LIMIT_PER_DAY).{left}"
+            why = gettext(
+                "An admin may move at most {amount} in 24 hours ({option}).",
+                amount=most,
+                option="CREDIT_LIMIT_PER_DAY",
+            )
+            if left_today is not None:
+                why = joined(why, gettext("You have {amount} left.", amount=money(left_today, settings)))
         case RejectionReason.INSUFFICIENT_FUNDS:
-            has = "" if balance is None else f" Their balance is {money(balance, settings)}."
-            return f"{nothing} {whom} does not have {money(abs(amount or 0), settings)}.{has}"
+            why = gettext(
+                "{name} does not have {amount}.", name=whom, amount=money(abs(amount or 0), settings)
+            )
+            if balance is not None:
+                why = joined(why, their_balance_is(balance, settings))
         case RejectionReason.UNKNOWN_USER:
-            return f"{nothing} {whom} does not use this bot yet. They have to send me /start first."
+            why = gettext(
+                "{name} does not use this bot yet. They have to send me {command} first.",
+                name=whom,
+                command="/start",
+            )
         case RejectionReason.AMBIGUOUS_USER:
-            return f"{nothing} More than one user has been called {whom}. Use the numeric ID instead."
+            why = gettext("More than one user has been called {name}. Use the numeric ID instead.", name=whom)
         case RejectionReason.BALANCE_OVERFLOW:
-            return f"{nothing} The balance would be larger than the ledger can hold."
+            why = gettext("The balance would be larger than the ledger can hold.")
         case RejectionReason.AMOUNT_TOO_LARGE:
-            return f"{nothing} The amount is too large."
+            why = gettext("The amount is too large.")
         case RejectionReason.EXPIRED:
-            return f"{nothing} This request expired after {EXPIRES_AFTER_MINUTES} minutes. Send the command again."
+            why = ngettext(
+                "This request expired after {count} minute. Send the command again.",
+                "This request expired after {count} minutes. Send the command again.",
+                EXPIRES_AFTER_MINUTES,
+            )
         case RejectionReason.NOT_YOURS:
-            return "This belongs to another admin. Nothing was changed."
+            return gettext("This belongs to another admin. Nothing was changed.")
         case RejectionReason.ALREADY_CONFIRMED:
-            return "This was already confirmed, and was done once."
+            return gettext("This was already confirmed, and was done once.")
         case RejectionReason.ALREADY_CANCELLED:
-            return "This was already cancelled. Nothing was changed."
+            return gettext("This was already cancelled. Nothing was changed.")
         case _:
-            return "This request is unknown. Nothing was changed. Send the command again."
+            return gettext("This request is unknown. Nothing was changed. Send the command again.")
+    return joined(nothing, why)

@@ -12,7 +12,7 @@ from ballast.jobs import OWNER
 from ballast.messages import Message
 from dbcore.errors import UsageError
 from dbcore.fingerprints import fingerprint
-from workers.command_names import LEAVE
+from workers.command_names import leave
 from workers.origins import Origin
 
 KEPT_LENGTH_MAX = 16_384
@@ -61,7 +61,7 @@ def dialogue_of(ask: Ask, *, job_id: str, user_id: int, origin: Origin) -> JobDi
         kind=ask.job.kind,
         asks=ask.asks,
         given=given_as_json(ask.job, given),
-        question=f"{ask.question}{LEAVE}",
+        question=f"{ask.question}{leave()}",
         choices=tuple(ask.choices),
     )
     if len(asked.model_dump_json()) > KEPT_LENGTH_MAX:

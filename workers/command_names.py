@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ballast.texts import gettext
 from workers.jobs import INSTALLED
 
 
@@ -10,10 +11,17 @@ def called(word: str) -> str:
     return f"/{INSTALLED.name_of(word) or word}"
 
 
-def mention(word: str, sentence: str) -> str:
-    """A sentence with `{}` for the command's name; empty if the command is switched off."""
-    return "" if INSTALLED.name_of(word) is None else sentence.format(called(word))
+def mention(word: str, text: str, /) -> str:
+    """A text of the catalogues with `{command}` for the command's name; empty if the command is switched off."""
+    return "" if INSTALLED.name_of(word) is None else gettext(text, command=called(word))
 
 
-LEAVE = mention("cancel", " Send {} to stop.")
-"""Ends each question."""
+def joined(*sentences: str) -> str:
+    """Those that are not empty."""
+    return " ".join(filter(None, sentences))
+
+
+def leave() -> str:
+    """Ends each question, with the space before it."""
+    text = mention("cancel", "Send {command} to stop.")
+    return f" {text}" if text else ""

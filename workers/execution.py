@@ -19,8 +19,8 @@ import asyncio
 import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +32,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from ballast.jobs import Discard
 from ballast.messages import Message, to_json
+from ballast.texts import speaking
 from dbcore import keys
 from dbcore.breaker.rules import BreakerState
 from dbcore.errors import DatabaseAway, OutcomeUnknown
@@ -118,6 +119,8 @@ class Work(Generic[J]):
     uncertain -- how many times it sent a message that may have arrived, without an answer that says so.
     tries -- how many times it raised before.
     lane -- its user's.
+    language -- of whoever reads the answer, which is spoken while the job is done by itself. None: English.
+    language_of -- of anybody else, by Telegram id.
     """
 
     job: J
@@ -132,6 +135,8 @@ class Work(Generic[J]):
     engine: GuardedEngine
     settings: Settings
     awaits_notice: Callable[[str], bool]
+    language: str | None
+    language_of: Callable[[int], str]
     balances: list[BalanceSnapshot] = field(default_factory=list)
     """What the job saw of balances: the last known ones while the database is unavailable."""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -177,6 +182,11 @@ class Work(Generic[J]):
         return [
             self.origin.publicly(text, buttons, edit_message_id=self.message_id if edit else None),
         ]
+
+    def to_other(self, telegram_id: int, text: Callable[[], str]) -> Message:
+        """What somebody else is told, in their private chat and their language."""
+        with speaking(self.language_of(telegram_id)):
+            return Message(chat_id=telegram_id, text=text())
 
     def toast(self, text: str, *, matters: bool) -> list[Message]:
         """The answer to a press, shown to the presser alone and not sent.
@@ -356,7 +366,7 @@ def _is_outage(worker: process.WorkerProcess, kind: str, error: Exception) -> bo
 def _give_back_together(worker: process.WorkerProcess, claims: Sequence[Claim], error: Exception) -> None:
     for claim in claims:
         try:
-            with _logged_as(claim):
+            with _as_job(worker, claim):
                 if isinstance(error, DatabaseAway):
                     _give_back_unavailable(worker, claim, error, None)
                 else:
@@ -369,7 +379,7 @@ def _conclude(
     worker: process.WorkerProcess, claim: Claim, work: Work[Any], result: list[Message] | Exception
 ) -> None:
     """One of several jobs that were done together: its answer goes out, or it is given back for what it met."""
-    with _logged_as(claim):
+    with _as_job(worker, claim):
         if not isinstance(result, Exception):
             answer = Answer(result, tuple(work.balances))
             worker.reply_sender.submit(partial(deliver, worker=worker, claim=claim, answer=answer))
@@ -386,11 +396,16 @@ def _taken_from(waiting: deque[Claim]) -> list[Claim]:
     return taken
 
 
-def _logged_as(claim: Claim) -> AbstractContextManager[None]:
-    """What is logged inside is of this job, also by what is started there."""
-    return structlog.contextvars.bound_contextvars(
-        job_id=claim.envelope.job_id, update_id=claim.envelope.update_id, attempt=claim.deliveries
-    )
+@contextmanager
+def _as_job(worker: process.WorkerProcess, claim: Claim) -> Iterator[None]:
+    """What is logged inside is of this job, and what is said is in its language, also by what is started there."""
+    with (
+        structlog.contextvars.bound_contextvars(
+            job_id=claim.envelope.job_id, update_id=claim.envelope.update_id, attempt=claim.deliveries
+        ),
+        speaking(_language_of(worker, claim.envelope)),
+    ):
+        yield
 
 
 def _hand_back(
@@ -418,7 +433,7 @@ def _do(worker: process.WorkerProcess, handler: Handler | None, claim: Claim) ->
     handler -- the one of its kind if not given.
     """
     answering = False
-    with _logged_as(claim):
+    with _as_job(worker, claim):
         try:
             log.debug("claimed", kind=claim.envelope.kind)
             outcome = _outcome_of(worker, handler, claim)
@@ -535,7 +550,17 @@ def _work_of(worker: process.WorkerProcess, handler: Handler, claim: Claim) -> W
         engine=worker.engine,
         settings=worker.settings,
         awaits_notice=worker.inbox.awaits_notice,
+        language=_language_of(worker, envelope),
+        language_of=worker.inbox.languages.of,
     )
+
+
+def _language_of(worker: process.WorkerProcess, envelope: Envelope) -> str | None:
+    """A job that did not come by an update has none, and may be somebody's all the same."""
+    if envelope.language is not None:
+        return envelope.language
+    telegram_id, _ = envelope.requester
+    return worker.inbox.languages.of(telegram_id) if isinstance(telegram_id, int) else None
 
 
 def _lets_calls_through(worker: process.WorkerProcess) -> bool:

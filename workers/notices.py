@@ -6,20 +6,22 @@ known does not wait: they are told that one, with its time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
-from typing import Any
+from zoneinfo import ZoneInfo
 
-from ballast.builtin.declared import Waiting, Words
+from ballast.builtin.declared import Waiting
 from ballast.jobs import TelegramUpdate
 from ballast.messages import Message
 from ballast.registered import Command
 from ballast.replies import Reply
+from ballast.texts import gettext, said, speaking
+from ballast.texts.formats import amount, day
 from dbcore.ledger.balance_cache import BalanceCache
-from dbcore.money import format_amount
+from dbcore.sentences import Sentence, sentence
 from dbcore.settings import Settings
-from workers.command_names import called
+from workers.command_names import called, joined
 from workers.jobs import (
     INSTALLED,
     JOB_TYPES,
@@ -33,7 +35,7 @@ from workers.jobs import (
 from workers.last_answers import LastAnswers
 from workers.origins import Origin, messages_of
 
-_OF_A_COMMAND: Words = ("Your command", "write to you here")
+_OF_A_COMMAND = sentence("Your command is saved, and I'll write to you {where} {until}.")
 
 
 def waits_for_the_database(envelope: Envelope) -> bool:
@@ -54,15 +56,15 @@ def queued_notice(envelope: Envelope, settings: Settings, *, paused: bool) -> En
     origin = envelope.origin
     if origin is None or not waits_for_the_database(envelope):
         return None
-    why, until = (
-        ("The bot is paused for maintenance.", "as soon as it is back")
-        if paused
-        else ("We have a technical problem.", "as soon as it is fixed")
-    )
     notice_id = f"{asked_about(envelope)}-queued"
-    messages = _saying(envelope, origin, settings, why, until)
+    with speaking(envelope.language):
+        if paused:
+            why, until = gettext("The bot is paused for maintenance."), gettext("as soon as it is back")
+        else:
+            why, until = gettext("We have a technical problem."), gettext("as soon as it is fixed")
+        messages = _saying(envelope, origin, settings, why, until)
     notice = DeliverReply(messages=messages, notice_of=envelope.job_id)
-    return Envelope.of(notice, job_id=notice_id, lane=notice_id, origin=origin)
+    return Envelope.of(notice, job_id=notice_id, lane=notice_id, origin=origin, language=envelope.language)
 
 
 def asked_about(envelope: Envelope) -> str:
@@ -79,9 +81,9 @@ def late_notice(envelope: Envelope, settings: Settings) -> tuple[Message, ...]:
     """What is said while the answer takes long and nothing is known to be wrong; nothing where nobody waits for it."""
     if envelope.origin is None:
         return ()
-    return _saying(
-        envelope, envelope.origin, settings, "This is taking longer than usual.", "as soon as I can"
-    )
+    with speaking(envelope.language):
+        why, until = gettext("This is taking longer than usual."), gettext("as soon as I can")
+        return _saying(envelope, envelope.origin, settings, why, until)
 
 
 def _saying(
@@ -89,22 +91,24 @@ def _saying(
 ) -> tuple[Message, ...]:
     """The notice, where the command was written; and from a group, first in private what the group is not to read."""
 
-    def text(saved: str, promise: str) -> str:
-        return f"{why} {saved} is saved, and I'll {promise} {until}. (Ref. {reference_of(envelope.job_id)})"
+    def text(saved: Sentence, *, is_elsewhere: bool = False) -> str:
+        where = gettext("in our private chat") if is_elsewhere else gettext("here")
+        arguments = {**saved.arguments, "where": where, "until": until, "cancel": called("cancel")}
+        reference = gettext("(Ref. {reference})", reference=reference_of(envelope.job_id))
+        return joined(why, said(Sentence(saved.template, arguments)), reference)
 
-    saved, promise = _saved(envelope.kind, envelope.fields, settings)
-    if not origin.is_group:
-        return (origin.publicly(text(saved, promise)),)
-    in_private: tuple[Message, ...] = ()
     waiting = _waiting(envelope.kind)
+    saved = _OF_A_COMMAND if waiting is None else waiting.said(envelope.fields, settings)
+    if not origin.is_group:
+        return (origin.publicly(text(saved)),)
+    in_private: tuple[Message, ...] = ()
     if waiting is not None and waiting.details_in_private and origin.asker_id is not None:
-        in_private = (Message(chat_id=origin.asker_id, text=text(saved, promise)),)
+        in_private = (Message(chat_id=origin.asker_id, text=text(saved)),)
     if waiting is not None and waiting.in_groups is not None:
-        saved, promise = waiting.in_groups
-    if waiting is None or not waiting.is_public:
-        promise = promise.replace(" here", " in our private chat")
+        saved = waiting.in_groups
+    is_public = waiting is not None and waiting.is_public
     # The group's last: once that is noted on the job's record, its user counts as told.
-    return (*in_private, origin.publicly(text(saved, promise)))
+    return (*in_private, origin.publicly(text(saved, is_elsewhere=not is_public)))
 
 
 def answer_without_database(
@@ -115,6 +119,13 @@ def answer_without_database(
 
     Raises redis.RedisError.
     """
+    with speaking(envelope.language):
+        return _answer_without_database(envelope, balances, answers, settings, paused=paused)
+
+
+def _answer_without_database(
+    envelope: Envelope, balances: BalanceCache, answers: LastAnswers, settings: Settings, *, paused: bool
+) -> tuple[Message, ...] | None:
     asked = INSTALLED.commands_of.get(envelope.kind) or INSTALLED.updates.get(envelope.kind)
     if asked is None or envelope.origin is None:
         return balance_from_memory(envelope, balances, settings, paused=paused)
@@ -122,27 +133,52 @@ def answer_without_database(
         case "queue":
             return None
         case "refuse":
-            why = "The bot is paused for maintenance" if paused else "We have a technical problem"
-            not_done = f"/{asked.name} was not done" if isinstance(asked, Command) else "this was not done"
-            return tuple(envelope.origin.privately(f"{why}, so {not_done}. Please send it again later."))
+            command = f"/{asked.name}" if isinstance(asked, Command) else None
+            return tuple(envelope.origin.privately(_not_done(command, paused=paused)))
         case Reply() as reply:
             return tuple(messages_of(reply, envelope.origin))
-    return _answered_last(envelope, envelope.origin, answers, paused=paused)
+    return _answered_last(envelope, envelope.origin, answers, settings, paused=paused)
+
+
+def _not_done(command: str | None, *, paused: bool) -> str:
+    if command is None and paused:
+        return gettext("The bot is paused for maintenance, so this was not done. Please send it again later.")
+    if command is None:
+        return gettext("We have a technical problem, so this was not done. Please send it again later.")
+    if paused:
+        return gettext(
+            "The bot is paused for maintenance, so {command} was not done. Please send it again later.",
+            command=command,
+        )
+    return gettext(
+        "We have a technical problem, so {command} was not done. Please send it again later.", command=command
+    )
+
+
+def _cannot_check(*, paused: bool) -> str:
+    if paused:
+        return gettext("I can't check it right now because the bot is paused for maintenance.")
+    return gettext("I can't check it right now because of a technical problem.")
 
 
 def _answered_last(
-    envelope: Envelope, origin: Origin, answers: LastAnswers, *, paused: bool
+    envelope: Envelope, origin: Origin, answers: LastAnswers, settings: Settings, *, paused: bool
 ) -> tuple[Message, ...] | None:
     job = JOB_TYPES[envelope.kind].decode(envelope.fields)
     last = answers.find(job) if isinstance(job, AppCommand) else None
     if last is None:
         return None
-    why = "the bot is paused for maintenance" if paused else "of a technical problem"
-    said = Reply(
-        f"{_when(last.at)} the answer was as follows. I can't check it right now because {why}.",
-        public=all(public for _, public in last.replies),
+    moment = _clock(last.at, settings)
+    if moment.is_today:
+        answered = gettext("At {time} the answer was as follows.", time=moment.time)
+    else:
+        answered = gettext(
+            "On {date} at {time} the answer was as follows.", date=moment.date, time=moment.time
+        )
+    first = Reply(
+        joined(answered, _cannot_check(paused=paused)), public=all(public for _, public in last.replies)
     )
-    replies = [said, *(Reply(text, html=True, public=public) for text, public in last.replies)]
+    replies = [first, *(Reply(text, html=True, public=public) for text, public in last.replies)]
     return tuple(message for reply in replies for message in messages_of(reply, origin))
 
 
@@ -163,25 +199,37 @@ def balance_from_memory(
     if known is None:
         return None
     balance, seen_at = known
-    money = format_amount(balance, settings.currency_exponent, settings.currency)
-    why = "the bot is paused for maintenance" if paused else "of a technical problem"
-    text = (
-        f"{_when(datetime.fromtimestamp(seen_at, UTC))} your balance was <b>{escape(money, quote=False)}</b>. "
-        f"I can't check it right now because {why}."
+    money = amount(balance, settings.currency_exponent, escape(settings.currency, quote=False))
+    moment = _clock(datetime.fromtimestamp(seen_at, UTC), settings)
+    if moment.is_today:
+        was = gettext("At {time} your balance was {amount}.", time=moment.time, amount=f"<b>{money}</b>")
+    else:
+        was = gettext(
+            "On {date} at {time} your balance was {amount}.",
+            date=moment.date,
+            time=moment.time,
+            amount=f"<b>{money}</b>",
+        )
+    return tuple(origin.privately(joined(was, _cannot_check(paused=paused)), opens="balance"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """As people are told it, on the clocks of TIMEZONE."""
+
+    is_today: bool
+    date: str
+    time: str
+
+
+def _clock(moment: datetime, settings: Settings) -> _Moment:
+    zone = ZoneInfo(settings.timezone)
+    local = moment.astimezone(zone)
+    return _Moment(
+        is_today=local.date() == datetime.now(zone).date(),
+        date=day(local),
+        time=f"{local:%H:%M} {settings.timezone}",
     )
-    return tuple(origin.privately(text, opens="balance"))
-
-
-def _when(moment: datetime) -> str:
-    if moment.date() == datetime.now(UTC).date():
-        return f"At {moment:%H:%M} UTC"
-    return f"On {moment:%Y-%m-%d} at {moment:%H:%M} UTC"
-
-
-def _saved(kind: str, fields: Mapping[str, Any], settings: Settings) -> Words:
-    waiting = _waiting(kind)
-    saved, promise = _OF_A_COMMAND if waiting is None else waiting.said(fields, settings)
-    return saved.replace("{cancel}", called("cancel")), promise
 
 
 def _waiting(kind: str) -> Waiting | None:
@@ -191,8 +239,13 @@ def _waiting(kind: str) -> Waiting | None:
     if handler.declared is not None:
         return handler.declared.waiting
     if kind in INSTALLED.commands_of:
-        return Waiting(words=(f"Your /{INSTALLED.commands_of[kind].name}", "answer it here"))
+        command = f"/{INSTALLED.commands_of[kind].name}"
+        return Waiting(
+            sentence("Your {command} is saved, and I'll answer it {where} {until}.", command=command)
+        )
     taker = INSTALLED.updates.get(kind)
     if kind in INSTALLED.jobs or (taker is not None and not taker.takes_messages):
-        return Waiting(words=("Your request", "write to you here"))
-    return Waiting(words=("Your message", "answer it here")) if handler.payload is TelegramUpdate else None
+        return Waiting(sentence("Your request is saved, and I'll write to you {where} {until}."))
+    if handler.payload is TelegramUpdate:
+        return Waiting(sentence("Your message is saved, and I'll answer it {where} {until}."))
+    return None

@@ -11,14 +11,21 @@ from dataclasses import dataclass
 
 from ballast.messages import Button, Message
 from ballast.replies import Reply
+from ballast.texts import gettext
 
-ANSWERED_IN_PRIVATE = "I answered you in our private chat."
-PRIVATE_CHAT_CLOSED = "I cannot write to you yet. Press the button below, then Start, and I can."
-PERHAPS_ANSWERED_IN_PRIVATE = (
-    "Look for my answer in our private chat. If it is not there, press the button below, then Start."
-)
-OPEN_PRIVATE_CHAT = "Open the private chat"
-START_PRIVATE_CHAT = "Start the private chat"
+
+def answered_in_private() -> str:
+    return gettext("I answered you in our private chat.")
+
+
+def private_chat_closed() -> str:
+    return gettext("I cannot write to you yet. Press the button below, then Start, and I can.")
+
+
+def perhaps_answered_in_private() -> str:
+    return gettext(
+        "Look for my answer in our private chat. If it is not there, press the button below, then Start."
+    )
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class Origin:
             buttons=tuple(tuple(row) for row in buttons),
             picture=picture,
         )
-        line = self.publicly(ANSWERED_IN_PRIVATE)
+        line = self.publicly(answered_in_private())
         return [answer, line.model_copy(update={"opens": opens, "private_chat_id": None})]
 
 

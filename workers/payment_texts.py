@@ -5,11 +5,12 @@ also say that no balance has changed.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
+from ballast.texts import gettext, ngettext
+from ballast.texts.formats import amount
 from dbcore.ledger.payments import PaymentKind
 from dbcore.text import one_line
-from workers.command_names import mention
+from workers.command_names import called, joined, mention
 from workers.jobs import INSTALLED, RecordPayment
 from workers.phrases import escape
 
@@ -46,66 +47,89 @@ _APP_HANDLES_THEM = INSTALLED.handlers[RecordPayment.kind].replaced_by is not No
 
 
 def receipt(job: RecordPayment) -> str:
-    charge = f"Charge ID: <code>{_line(job.charge_id)}</code>"
+    price = f"<b>{_price(job)}</b>"
     if PaymentKind(job.event) is PaymentKind.REFUNDED:
-        return f"Your payment of <b>{_price(job)}</b> was refunded.\n{charge}" + _unless_handled(
-            "\nYour balance has not changed."
-        )
-    return f"We received your payment of <b>{_price(job)}</b>.\n{charge}" + _unless_handled(
-        "\nThis bot does not sell anything yet, so your balance has not changed. The admins have been told. "
-        "If you contact them about a refund, quote the charge ID."
+        lines = [gettext("Your payment of {price} was refunded.", price=price), _charge(job)]
+        return _lines(*lines, _unless_handled(gettext("Your balance has not changed.")))
+    sells_nothing = gettext(
+        "This bot does not sell anything yet, so your balance has not changed. The admins have been told. If you "
+        "contact them about a refund, quote the charge ID."
     )
+    received = gettext("We received your payment of {price}.", price=price)
+    return _lines(received, _charge(job), _unless_handled(sells_nothing))
 
 
 def alarm(job: RecordPayment) -> str:
     """For the admins, who decide what becomes of the money."""
-    who = f"User <code>{job.telegram_id}</code>"
-    charge = f"Charge ID: <code>{_line(job.charge_id)}</code>"
+    who, price = _user(job.telegram_id), _price(job)
+    unchanged = gettext("No balance has changed.")
     if PaymentKind(job.event) is PaymentKind.REFUNDED:
-        return f"{who} was refunded {_price(job)}.\n{charge}" + _unless_handled(
-            f"\nNo balance has changed.{mention('debit', ' If you credited this payment, use {}.')}"
-        )
+        hint = mention("debit", "If you credited this payment, use {command}.")
+        refunded = gettext("{user} was refunded {price}.", user=who, price=price)
+        return _lines(refunded, _charge(job), _unless_handled(joined(unchanged, hint)))
     if _APP_HANDLES_THEM:
-        return f"{who} paid {_price(job)}.\n{charge}"
-    return (
-        f"{who} paid {_price(job)}, but this bot does not process payments yet.\n{charge}\n"
-        f"No balance has changed. {_refund(job)}{mention('credit', ', or use {}')}."
-    )
+        return _lines(gettext("{user} paid {price}.", user=who, price=price), _charge(job))
+    paid = gettext("{user} paid {price}, but this bot does not process payments yet.", user=who, price=price)
+    return _lines(paid, _charge(job), joined(unchanged, _refund(job)))
 
 
 def doubtful(job: RecordPayment) -> str:
     """To the payer whom a report names that contradicts the first one of its charge."""
-    did = "a refund" if PaymentKind(job.event) is PaymentKind.REFUNDED else "a payment"
-    return (
-        f"Telegram reported {did} of <b>{_price(job)}</b>, but we have another record of it. "
-        f"{_unless_handled('Your balance has not changed. ')}The admins have been told and will check it.\n"
-        f"Charge ID: <code>{_line(job.charge_id)}</code>"
-    )
+    price = f"<b>{_price(job)}</b>"
+    if PaymentKind(job.event) is PaymentKind.REFUNDED:
+        reported = gettext(
+            "Telegram reported a refund of {price}, but we have another record of it.", price=price
+        )
+    else:
+        reported = gettext(
+            "Telegram reported a payment of {price}, but we have another record of it.", price=price
+        )
+    unchanged = _unless_handled(gettext("Your balance has not changed."))
+    checked = gettext("The admins have been told and will check it.")
+    return _lines(joined(reported, unchanged, checked), _charge(job))
 
 
 def unreadable(reference: str) -> str:
     """To the payer whose payment is in an update that could not be read."""
-    return (
-        "Telegram reported a payment in your chat, but we could not read it. Your balance has not changed. "
-        f"The admins have been told. If you contact them, quote this reference: <code>{reference}</code>"
+    return gettext(
+        "Telegram reported a payment in your chat, but we could not read it. Your balance has not changed. The admins "
+        "have been told. If you contact them, quote this reference: {reference}",
+        reference=f"<code>{reference}</code>",
     )
 
 
 def unreadable_alarm(reference: str, telegram_id: int | None) -> str:
-    who = "An unknown user" if telegram_id is None else f"User <code>{telegram_id}</code>"
-    return (
-        f"{who} made or got back a payment that could not be read. It is the failed job <code>{reference}</code>, "
-        f"which holds Telegram's report: <code>python -m workers dead-letters show {reference}</code>. "
-        "No balance has changed."
+    return gettext(
+        "{user} made or got back a payment that could not be read. It is the failed job {reference}, which holds "
+        "Telegram's report: {command}. No balance has changed.",
+        user=gettext("An unknown user") if telegram_id is None else _user(telegram_id),
+        reference=f"<code>{reference}</code>",
+        command=f"<code>python -m workers dead-letters show {reference}</code>",
     )
 
 
 def contradiction(job: RecordPayment) -> str:
-    return (
-        f"Telegram reported the charge <code>{_line(job.charge_id)}</code> again ({job.event}), with another payer, "
-        f"amount or currency: user <code>{job.telegram_id}</code>, {_price(job)}. The first report was kept."
-        f"{_unless_handled(' No balance has changed.')}"
+    again = gettext(
+        "Telegram reported the charge {charge} again ({event}), with another payer, amount or currency: user {user}, "
+        "{price}. The first report was kept.",
+        charge=f"<code>{_line(job.charge_id)}</code>",
+        event=job.event,
+        user=f"<code>{job.telegram_id}</code>",
+        price=_price(job),
     )
+    return joined(again, _unless_handled(gettext("No balance has changed.")))
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(filter(None, lines))
+
+
+def _charge(job: RecordPayment) -> str:
+    return gettext("Charge ID: {id}", id=f"<code>{_line(job.charge_id)}</code>")
+
+
+def _user(telegram_id: int) -> str:
+    return gettext("User {id}", id=f"<code>{telegram_id}</code>")
 
 
 def _unless_handled(text: str) -> str:
@@ -113,18 +137,30 @@ def _unless_handled(text: str) -> str:
 
 
 def _refund(job: RecordPayment) -> str:
+    """What can be done about it."""
+    command = called("credit") if INSTALLED.name_of("credit") is not None else None
     if job.currency == STARS:
-        return "Refund the payment with refundStarPayment"
-    return "Refund the payment in your payment provider's dashboard"
+        if command is None:
+            return gettext("Refund the payment with {method}.", method="refundStarPayment")
+        return gettext(
+            "Refund the payment with {method}, or use {command}.", method="refundStarPayment", command=command
+        )
+    if command is None:
+        return gettext("Refund the payment in your payment provider's dashboard.")
+    return gettext(
+        "Refund the payment in your payment provider's dashboard, or use {command}.", command=command
+    )
 
 
 def _price(job: RecordPayment) -> str:
     if job.currency == STARS:
-        return f"{job.amount:,} Telegram Star" + ("" if job.amount == 1 else "s")
+        return ngettext("{count} Telegram Star", "{count} Telegram Stars", job.amount)
     if not _CODE.fullmatch(job.currency):
-        return f"{job.amount:,} of the smallest units of {_line(job.currency)}"
-    decimals = 0 if job.currency in _WITHOUT_DECIMALS else 3 if job.currency in _WITH_THREE_DECIMALS else 2
-    return f"{Decimal(job.amount).scaleb(-decimals):,.{decimals}f} {job.currency}"
+        return gettext(
+            "{count} of the smallest units of {currency}", count=job.amount, currency=_line(job.currency)
+        )
+    exponent = 0 if job.currency in _WITHOUT_DECIMALS else 3 if job.currency in _WITH_THREE_DECIMALS else 2
+    return amount(job.amount, exponent, job.currency)
 
 
 def _line(text: str) -> str:

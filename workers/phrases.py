@@ -10,8 +10,9 @@ import re
 import unicodedata
 from html import escape as escape_html
 
+from ballast.texts import gettext
+from ballast.texts.formats import amount
 from dbcore.ledger.users import UserAccount
-from dbcore.money import format_amount
 from dbcore.outcomes import Party
 from dbcore.settings import Settings
 from dbcore.text import isolated, one_line, shows_something
@@ -33,7 +34,7 @@ def escape(text: str) -> str:
 
 
 def money(minor: int, settings: Settings) -> str:
-    return f"<b>{format_amount(minor, settings.currency_exponent, settings.currency)}</b>"
+    return f"<b>{amount(minor, settings.currency_exponent, settings.currency)}</b>"
 
 
 def shown(text: str, length_max: int | None = None) -> str:
@@ -62,7 +63,7 @@ def _makes_no_link(letter: str) -> bool:
 
 
 def first_name(party: Party | UserAccount) -> str:
-    return quoted(party.first_name, NAME_SHOWN_MAX) or "a user without a name"
+    return quoted(party.first_name, NAME_SHOWN_MAX) or gettext("a user without a name")
 
 
 def _username(party: Party | UserAccount) -> str | None:
@@ -73,15 +74,15 @@ def _username(party: Party | UserAccount) -> str | None:
 def name(party: Party | UserAccount) -> str:
     """First name and @username, or the id: enough to tell two people of one name apart."""
     username = _username(party)
-    handle = f"@{username}" if username else f"id {party.telegram_id}"
+    handle = f"@{username}" if username else gettext("id {id}", id=str(party.telegram_id))
     return f"{first_name(party)} ({handle})"
 
 
 def identified(party: Party) -> str:
     """Who it is, on a line of its own, which no name can begin: for whoever is to confirm."""
     username = _username(party)
-    handle = f"<code>@{username}</code> · " if username else ""
-    return f"{handle}ID <code>{party.telegram_id}</code>"
+    number = gettext("ID {id}", id=f"<code>{party.telegram_id}</code>")
+    return f"<code>@{username}</code> · {number}" if username else number
 
 
 def memo_line(memo: str) -> str:

@@ -24,7 +24,7 @@ from workers.failures import record_failure
 from workers.inbox import Answered, Claim
 from workers.jobs import TOLD_TO_WAIT, AskAdjustment, CreateTransfer, Envelope
 from workers.notices import asked_about
-from workers.origins import PERHAPS_ANSWERED_IN_PRIVATE, PRIVATE_CHAT_CLOSED
+from workers.origins import perhaps_answered_in_private, private_chat_closed
 from workers.telegram.errors import MISCONFIGURED_SECONDS, SendResult, SendStatus
 from workers.telegram.floods import refuse_chat
 from workers.telegram.presses import answer_press
@@ -111,10 +111,9 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
         for position, message in enumerate(messages[claim.sent :], start=claim.sent + 1):
             assert bot is not None  # noqa: S101  without one there is nothing left to send here
             if message.opens is not None and not reached:
-                closed = (
-                    reached is False or message.text == PRIVATE_CHAT_CLOSED
-                )  # or known before it had to wait
-                text = PRIVATE_CHAT_CLOSED if closed else PERHAPS_ANSWERED_IN_PRIVATE
+                # Or known before it had to wait.
+                closed = reached is False or message.text == private_chat_closed()
+                text = private_chat_closed() if closed else perhaps_answered_in_private()
                 message = message.model_copy(update={"text": text})
                 answer = replace(answer, messages=[*messages[: position - 1], message, *messages[position:]])
             verdict = await _shown_to_presser(bot, worker, envelope, message) or await _send_in_turn(

@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 from ballast.builtin import button_data
 from ballast.builtin.button_data import CANCEL, CONFIRM
 from ballast.builtin.transfers import NEWER, OLDER
 from ballast.builtin.words import DECISIONS
 from ballast.messages import Button
+from ballast.texts import gettext, ngettext, of_any_app, own_name, pgettext, spoken
+from ballast.texts.formats import amount as formatted_amount
+from ballast.texts.formats import day_and_time
 from dbcore.ledger.history import HistoryEntry, HistoryPage
 from dbcore.ledger.users import UserAccount
-from dbcore.money import format_amount
-from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, Party, PendingOutcome, RejectionReason
+from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, PendingOutcome, RejectionReason
 from dbcore.settings import Settings
 from workers import phrases
-from workers.command_names import mention
+from workers.command_names import joined, mention
 from workers.jobs import INSTALLED, AdjustBalance, CreateTransfer
 from workers.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, shown
 
 escape, _money, _name, _memo = phrases.escape, phrases.money, phrases.name, phrases.memo_line
-
-NOT_YOUR_HISTORY = f"These buttons belong to somebody else.{mention('history', ' Send {} to see your own.')}"
-
-BROADCASTS_STOPPED = (
-    "You will no longer get broadcasts. Everything else works as before."
-    f"{mention('resume', ' Send {} to get them again.')}"
-)
-BROADCASTS_WANTED = f"You will get broadcasts again.{mention('stop', ' Send {} to stop them.')}"
-
-_WHAT_THERE_IS = ", ".join(
-    filter(
-        None,
-        [
-            mention("balance", "{} shows your balance"),
-            mention("send", "{} sends money to somebody else"),
-            mention("history", "{} shows your transactions"),
-            mention("help", "{} lists the commands"),
-        ],
-    )
-)
 
 EXPIRES_AFTER_MINUTES = 10
 
@@ -47,49 +30,108 @@ MEMO_SHOWN_MAX = 40
 """In a page of history; elsewhere a memo is shown whole."""
 
 
+def not_your_history() -> str:
+    return joined(
+        gettext("These buttons belong to somebody else."),
+        mention("history", "Send {command} to see your own."),
+    )
+
+
+def broadcasts_stopped() -> str:
+    return joined(
+        gettext("You will no longer get broadcasts. Everything else works as before."),
+        mention("resume", "Send {command} to get them again."),
+    )
+
+
+def broadcasts_wanted() -> str:
+    return joined(gettext("You will get broadcasts again."), mention("stop", "Send {command} to stop them."))
+
+
+def language_chosen() -> str:
+    """In the language that was chosen."""
+    return gettext("From now on I will write to you in this language: {name}.", name=own_name(spoken()))
+
+
+def _what_there_is() -> str:
+    return ", ".join(
+        filter(
+            None,
+            [
+                mention("balance", "{command} shows your balance"),
+                mention("send", "{command} sends money to somebody else"),
+                mention("history", "{command} shows your transactions"),
+                mention("help", "{command} lists the commands"),
+            ],
+        )
+    )
+
+
 def welcome(account: UserAccount, settings: Settings) -> str:
-    greeting = "Welcome" if account.created else "Welcome back"
-    called = shown(account.first_name, NAME_SHOWN_MAX)
-    name = f", {called}" if called else ""
-    text = f"{greeting}{name}! Your balance is {_money(account.balance, settings)}."
-    return f"{text}\n\n{_WHAT_THERE_IS}." if _WHAT_THERE_IS else text
+    name = shown(account.first_name, NAME_SHOWN_MAX)
+    if account.created:
+        greeting = gettext("Welcome, {name}!", name=name) if name else gettext("Welcome!")
+    else:
+        greeting = gettext("Welcome back, {name}!", name=name) if name else gettext("Welcome back!")
+    text = f"{greeting} {_your_balance_is(account.balance, settings)}"
+    what_there_is = _what_there_is()
+    return f"{text}\n\n{what_there_is}." if what_there_is else text
 
 
 def balance(account: UserAccount, settings: Settings) -> str:
-    return f"Your balance is {_money(account.balance, settings)}."
+    return _your_balance_is(account.balance, settings)
+
+
+def _your_balance_is(minor: int, settings: Settings) -> str:
+    return gettext("Your balance is {amount}.", amount=_money(minor, settings))
+
+
+def their_balance_is(minor: int, settings: Settings) -> str:
+    return gettext("Their balance is {amount}.", amount=_money(minor, settings))
+
+
+def credited_or_debited(minor: int, whom: str, settings: Settings) -> str:
+    """minor -- below zero of a debit. whom -- as HTML."""
+    amount = _money(abs(minor), settings)
+    if minor > 0:
+        return gettext("Credited {amount} to {name}.", amount=amount, name=whom)
+    return gettext("Debited {amount} from {name}.", amount=amount, name=whom)
 
 
 def adjusted(outcome: AdjustOutcome, job: AdjustBalance, settings: Settings) -> str:
     asked = f"@{job.username}" if job.username else str(job.telegram_id)
-    amount = _money(abs(job.amount), settings)
     match outcome.reason:
         case None:
             assert outcome.target is not None and outcome.balance_after is not None  # noqa: S101
-            did = "Credited" if job.amount > 0 else "Debited"
-            preposition = "to" if job.amount > 0 else "from"
-            return (
-                f"{did} {amount} {preposition} {_name(outcome.target)}.{_memo(job.reason)}\n"
-                f"Their balance is {_money(outcome.balance_after, settings)}."
-            )
+            did = credited_or_debited(job.amount, _name(outcome.target), settings)
+            return f"{did}{_memo(job.reason)}\n{their_balance_is(outcome.balance_after, settings)}"
         case RejectionReason.INSUFFICIENT_FUNDS:
-            return f"Nothing was debited: {shown(asked)} has less than {amount}."
+            return gettext(
+                "Nothing was debited: {name} has less than {amount}.",
+                name=shown(asked),
+                amount=_money(abs(job.amount), settings),
+            )
         case reason:
             return _refusal(reason, asked)
 
 
-def adjusted_for_you(outcome: AdjustOutcome, job: AdjustBalance, settings: Settings) -> str:
-    assert outcome.balance_after is not None  # noqa: S101  asked for applied outcomes alone
-    what = "You were credited" if job.amount > 0 else "You were debited"
-    return (
-        f"{what} {_money(abs(job.amount), settings)}.{_memo(job.reason)}\n"
-        f"Your balance is {_money(outcome.balance_after, settings)}."
-    )
+def adjusted_for_you(minor: int, balance_after: int | None, memo: str, settings: Settings) -> str:
+    """To whose balance changed by `minor`."""
+    assert balance_after is not None  # noqa: S101  asked for applied outcomes alone
+    amount = _money(abs(minor), settings)
+    if minor > 0:
+        did = gettext("You were credited {amount}.", amount=amount)
+    else:
+        did = gettext("You were debited {amount}.", amount=amount)
+    return f"{did}{_memo(memo)}\n{_your_balance_is(balance_after, settings)}"
 
 
 def transfer_refused(outcome: PendingOutcome, job: CreateTransfer, settings: Settings) -> str:
     if outcome.reason is RejectionReason.INSUFFICIENT_FUNDS:
-        has = "" if outcome.balance is None else f" Your balance is {_money(outcome.balance, settings)}."
-        return f"You do not have {_money(job.amount, settings)}.{has}"
+        return joined(
+            gettext("You do not have {amount}.", amount=_money(job.amount, settings)),
+            "" if outcome.balance is None else _your_balance_is(outcome.balance, settings),
+        )
     assert outcome.reason is not None  # noqa: S101
     return _refusal(outcome.reason, job.recipient)
 
@@ -98,31 +140,50 @@ def _refusal(reason: RejectionReason, asked: str) -> str:
     whom = shown(asked)
     match reason:
         case RejectionReason.UNKNOWN_USER:
-            return f"I do not know {whom}. They need to send me /start once before they can receive money."
+            return gettext(
+                "I do not know {name}. They need to send me {command} once before they can receive money.",
+                name=whom,
+                command="/start",
+            )
         case RejectionReason.AMBIGUOUS_USER:
-            return f"More than one person I know has used {whom}. Use the numeric ID instead."
+            return gettext(
+                "More than one person I know has used {name}. Use the numeric ID instead.", name=whom
+            )
         case RejectionReason.SAME_ACCOUNT:
-            return "You cannot send money to yourself."
+            return gettext("You cannot send money to yourself.")
         case RejectionReason.EXPIRED:
-            return f"Too late: this expired after {EXPIRES_AFTER_MINUTES} minutes. No money was sent."
+            return ngettext(
+                "Too late: this expired after {count} minute. No money was sent.",
+                "Too late: this expired after {count} minutes. No money was sent.",
+                EXPIRES_AFTER_MINUTES,
+            )
         case RejectionReason.NOT_YOURS:
-            return "This transfer belongs to somebody else. No money was sent."
+            return gettext("This transfer belongs to somebody else. No money was sent.")
         case RejectionReason.ALREADY_CONFIRMED:
-            return "This transfer was already confirmed. It was made once and will not be made again."
+            return gettext(
+                "This transfer was already confirmed. It was made once and will not be made again."
+            )
         case RejectionReason.ALREADY_CANCELLED:
-            return "This transfer was already cancelled. No money was sent."
+            return gettext("This transfer was already cancelled. No money was sent.")
         case RejectionReason.UNKNOWN_TRANSFER:
-            return "I do not know this transfer. No money was sent."
+            return gettext("I do not know this transfer. No money was sent.")
         case _:
-            return f"Refused: {reason.value.replace('_', ' ')}. No money was moved."
+            return gettext("Refused: {reason}. No money was moved.", reason=reason.value.replace("_", " "))
 
 
 def transfer_to_confirm(outcome: PendingOutcome, job: CreateTransfer, settings: Settings) -> str:
     assert outcome.recipient is not None  # noqa: S101  a transfer without one is refused
-    return (
-        f"Send {_money(outcome.amount, settings)} to {first_name(outcome.recipient)}?\n"
-        f"{identified(outcome.recipient)}{_memo(job.memo)}\n"
-        f"<i>Confirm within {EXPIRES_AFTER_MINUTES} minutes.</i>"
+    question = gettext(
+        "Send {amount} to {name}?",
+        amount=_money(outcome.amount, settings),
+        name=first_name(outcome.recipient),
+    )
+    return f"{question}\n{identified(outcome.recipient)}{_memo(job.memo)}\n<i>{confirm_within()}</i>"
+
+
+def confirm_within() -> str:
+    return ngettext(
+        "Confirm within {count} minute.", "Confirm within {count} minutes.", EXPIRES_AFTER_MINUTES
     )
 
 
@@ -136,27 +197,41 @@ def transfer_buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]
 
 def decision_buttons(name: str, confirm: str, cancel: str) -> Sequence[Button]:
     """name -- the button's. confirm, cancel -- the callback data."""
-    labels = (INSTALLED.label(name, label) for label in DECISIONS)
+    labels = (button_label(name, label) for label in DECISIONS)
     return [Button(text=text, data=data) for text, data in zip(labels, (confirm, cancel), strict=True)]
+
+
+def button_label(name: str, label: str) -> str:
+    """What a button says: what an app has it say, else its label in the language that is spoken."""
+    renamed = INSTALLED.label(name, label)
+    return of_any_app(renamed) if renamed != label else gettext(label)
 
 
 def decided(outcome: DecisionOutcome, settings: Settings) -> str:
     if outcome.reason is RejectionReason.INSUFFICIENT_FUNDS:
-        return "Your balance is now too low for this. No money was sent."
+        return gettext("Your balance is now too low for this. No money was sent.")
     if outcome.reason is not None:
         return _refusal(outcome.reason, "")
     if outcome.decision is Decision.CANCELLED:
-        return "Cancelled. No money was sent."
-    return _moved("Sent {amount} to {name}.", outcome, outcome.recipient, outcome.sender_balance, settings)
+        return gettext("Cancelled. No money was sent.")
+    # A confirmed transfer tells all of it; only refusals leave something out.
+    assert outcome.recipient is not None and outcome.amount is not None  # noqa: S101
+    amount, name = _money(outcome.amount, settings), _name(outcome.recipient)
+    did = gettext("Sent {amount} to {name}.", amount=amount, name=name)
+    return _moved(did, outcome, outcome.sender_balance, settings)
 
 
 def decided_in_group(outcome: DecisionOutcome, settings: Settings) -> str:
     """What the whole group reads: who sent whom how much, and nobody's balance."""
     if not money_moved(outcome):
-        return decided(outcome, settings) if not is_private(outcome) else "No money was sent."
+        return decided(outcome, settings) if not is_private(outcome) else gettext("No money was sent.")
     assert outcome.sender is not None and outcome.recipient is not None and outcome.amount is not None  # noqa: S101
-    amount = _money(outcome.amount, settings)
-    return f"{_name(outcome.sender)} sent {_name(outcome.recipient)} {amount}."
+    return gettext(
+        "{sender} sent {recipient} {amount}.",
+        sender=_name(outcome.sender),
+        recipient=_name(outcome.recipient),
+        amount=_money(outcome.amount, settings),
+    )
 
 
 def is_private(outcome: DecisionOutcome) -> bool:
@@ -166,9 +241,12 @@ def is_private(outcome: DecisionOutcome) -> bool:
 
 def cancelled(count: int) -> str:
     if count == 0:
-        return "You have no transfer waiting to be confirmed, so there is nothing to cancel."
-    what = "Your transfer was" if count == 1 else f"Your {count} transfers were"
-    return f"{what} cancelled. No money was sent."
+        return gettext("You have no transfer waiting to be confirmed, so there is nothing to cancel.")
+    return ngettext(
+        "Your transfer was cancelled. No money was sent.",
+        "Your {count} transfers were cancelled. No money was sent.",
+        count,
+    )
 
 
 def closes_the_question(outcome: DecisionOutcome) -> bool:
@@ -186,39 +264,46 @@ def money_moved(outcome: DecisionOutcome) -> bool:
 
 
 def received(outcome: DecisionOutcome, settings: Settings) -> str:
-    return _moved("{name} sent you {amount}.", outcome, outcome.sender, outcome.recipient_balance, settings)
+    assert outcome.sender is not None and outcome.amount is not None  # noqa: S101
+    amount, name = _money(outcome.amount, settings), _name(outcome.sender)
+    did = gettext("{name} sent you {amount}.", name=name, amount=amount)
+    return _moved(did, outcome, outcome.recipient_balance, settings)
 
 
-def _moved(
-    sentence: str,
-    outcome: DecisionOutcome,
-    other: Party | None,
-    balance_after: int | None,
-    settings: Settings,
-) -> str:
-    # A confirmed transfer tells all of it; only refusals leave something out.
-    assert other is not None and outcome.amount is not None and balance_after is not None  # noqa: S101
-    did = sentence.format(amount=_money(outcome.amount, settings), name=_name(other))
-    return f"{did}{_memo(outcome.memo or '')}\nYour balance is {_money(balance_after, settings)}."
+def _moved(did: str, outcome: DecisionOutcome, balance_after: int | None, settings: Settings) -> str:
+    assert balance_after is not None  # noqa: S101
+    return f"{did}{_memo(outcome.memo or '')}\n{_your_balance_is(balance_after, settings)}"
 
 
 def history(page: HistoryPage, settings: Settings) -> str:
     if not page.entries:
-        return "You have no transactions yet."
+        return gettext("You have no transactions yet.")
     lines = [_entry(entry, settings) for entry in page.entries]
-    return f"Your balance is {_money(page.balance, settings)}. Times are UTC.\n\n" + "\n".join(lines)
+    times = gettext("Times are {zone}.", zone=settings.timezone)
+    return f"{_your_balance_is(page.balance, settings)} {times}\n\n" + "\n".join(lines)
 
 
 def _entry(entry: HistoryEntry, settings: Settings) -> str:
+    """When, how much, and with whom or what for."""
     sign = "+" if entry.amount > 0 else "−"
-    amount = format_amount(abs(entry.amount), settings.currency_exponent, settings.currency)
+    amount = formatted_amount(abs(entry.amount), settings.currency_exponent, settings.currency)
     if entry.counterparty is None:
-        with_whom = "credit" if entry.amount > 0 else "debit"
+        with_whom = gettext("credit") if entry.amount > 0 else gettext("debit")
+    elif entry.amount > 0:
+        with_whom = pgettext("history", "from {name}", name=_name(entry.counterparty))
     else:
-        with_whom = f"{'from' if entry.amount > 0 else 'to'} {_name(entry.counterparty)}"
+        with_whom = pgettext("history", "to {name}", name=_name(entry.counterparty))
     said = quoted(entry.memo, MEMO_SHOWN_MAX)
     memo = f" · {said}" if said else ""
-    return f"{entry.created_at:%Y-%m-%d %H:%M} <b>{sign}{amount}</b> {with_whom}{memo}"
+    when = day_and_time(entry.created_at, ZoneInfo(settings.timezone))
+    line = pgettext(
+        "history",
+        "{when} {amount} {with_whom}",
+        when=when,
+        amount=f"<b>{sign}{amount}</b>",
+        with_whom=with_whom,
+    )
+    return f"{line}{memo}"
 
 
 def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Sequence[Sequence[Button]]:
@@ -228,13 +313,11 @@ def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Se
     row = []
     if newest_shown < page.newest_version:
         newer = min(page.newest_version, newest_shown + page_length)
-        row.append(
-            Button(text=INSTALLED.label("history", NEWER), data=button_data.history(telegram_id, newer))
-        )
+        row.append(Button(text=button_label("history", NEWER), data=button_data.history(telegram_id, newer)))
     if oldest_shown > 1:
         row.append(
             Button(
-                text=INSTALLED.label("history", OLDER),
+                text=button_label("history", OLDER),
                 data=button_data.history(telegram_id, oldest_shown - 1),
             )
         )
@@ -242,7 +325,10 @@ def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Se
 
 
 def failed(reference: str) -> str:
-    return (
-        f"Sorry, something went wrong on our side. If you contact support, quote reference {reference}."
-        f"{mention('history', ' Send {} to see whether money was moved.')}"
+    return joined(
+        gettext(
+            "Sorry, something went wrong on our side. If you contact support, quote reference {reference}.",
+            reference=reference,
+        ),
+        mention("history", "Send {command} to see whether money was moved."),
     )

@@ -6,6 +6,7 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.backups import backups
 from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
+from ballast.builtin.languages import languages
 from ballast.builtin.payments import payments
 from ballast.builtin.replies import replies
 from ballast.builtin.status import status
@@ -18,6 +19,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     transfers,
     payments,
     broadcasts,
+    languages,
     replies,
     status,
     backups,

@@ -74,6 +74,7 @@ class BuiltInApp(App):
         """
         own = BuiltInCommand(
             word=word,
+            help=help,
             fields=fields or {},
             alone=alone,
             is_linked=is_linked,

@@ -14,8 +14,10 @@ from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, TelegramId, UserJob
 from ballast.builtin.words import DECISIONS, amount_shown, decision_words, shown
 from ballast.jobs import Job
+from ballast.texts import gettext_noop
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT
+from dbcore.sentences import Sentence, sentence
 from dbcore.settings import Settings
 
 
@@ -68,27 +70,56 @@ class DecideAdjustment(UserJob):
     confirm: bool
 
 
-def _whose(fields: Mapping[str, Any], settings: Settings) -> str:
-    did, preposition = ("credit", "to") if int(fields.get("amount") or 0) > 0 else ("debit", "from")
+def _wanted(fields: Mapping[str, Any], settings: Settings) -> tuple[bool, dict[str, object]]:
+    """Whether it is a credit, and its amount and user."""
     username = fields.get("username")
     whom = f"@{shown(username)}" if username else shown(fields.get("telegram_id"))
-    return f"Your {did} of {amount_shown(fields, settings)} {preposition} {whom}"
+    amount = int(fields.get("amount") or 0)
+    return amount > 0, {"amount": amount_shown(fields, settings), "name": whom}
 
+
+def _done_later(fields: Mapping[str, Any], settings: Settings) -> Sentence:
+    is_credit, wanted = _wanted(fields, settings)
+    if is_credit:
+        return sentence(
+            "Your credit of {amount} to {name} is saved, and I'll write to you {where} {until}.", **wanted
+        )
+    return sentence(
+        "Your debit of {amount} from {name} is saved, and I'll write to you {where} {until}.", **wanted
+    )
+
+
+def _asked_later(fields: Mapping[str, Any], settings: Settings) -> Sentence:
+    is_credit, wanted = _wanted(fields, settings)
+    if is_credit:
+        return sentence(
+            "Your credit of {amount} to {name} is saved, and I'll ask you {where} to confirm it {until}.",
+            **wanted,
+        )
+    return sentence(
+        "Your debit of {amount} from {name} is saved, and I'll ask you {where} to confirm it {until}.",
+        **wanted,
+    )
+
+
+_ANSWERED_LATER = sentence("Your command is saved, and I'll answer you {where} {until}.")
 
 balances = BuiltInApp("balances", tasks=["workers.tasks.balances"])
 
 balances.built_in_job(
     ShowBalance,
     database="read",
-    waiting=Waiting(words=("Your question about your balance", "answer it here")),
+    waiting=Waiting(
+        words=sentence("Your question about your balance is saved, and I'll answer it {where} {until}.")
+    ),
 )
 balances.built_in_job(
     AdjustBalance,
     database="write",
     asked_by=None,  # what it names is the person whose balance changes
     waiting=Waiting(
-        words=lambda fields, settings: (_whose(fields, settings), "write to you here"),
-        in_groups=("Your command", "answer you here"),
+        words=_done_later,
+        in_groups=_ANSWERED_LATER,
         details_in_private=True,
     ),
 )
@@ -97,8 +128,8 @@ balances.built_in_job(
     database="write",
     asked_by="admin_id",
     waiting=Waiting(
-        words=lambda fields, settings: (_whose(fields, settings), "ask you here to confirm it"),
-        in_groups=("Your command", "answer you here"),
+        words=_asked_later,
+        in_groups=_ANSWERED_LATER,
         details_in_private=True,
     ),
 )
@@ -106,18 +137,20 @@ balances.built_in_job(
     DecideAdjustment, database="write", waiting=Waiting(words=decision_words, once_for="token")
 )
 
-balances.built_in_command("balance", ShowBalance, help="Show your balance", alone="anything", is_linked=True)
+balances.built_in_command(
+    "balance", ShowBalance, help=gettext_noop("Show your balance"), alone="anything", is_linked=True
+)
 balances.built_in_command(
     "credit",
     AskAdjustment,
-    help="Credit a user: /{name} @name 5.50 [reason]",
+    help=gettext_noop("Credit a user: /{name} @name 5.50 [reason]"),
     admin=True,
     names_somebody=True,
 )
 balances.built_in_command(
     "debit",
     AskAdjustment,
-    help="Debit a user: /{name} @name 5.50 [reason]",
+    help=gettext_noop("Debit a user: /{name} @name 5.50 [reason]"),
     admin=True,
     names_somebody=True,
 )

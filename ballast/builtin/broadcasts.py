@@ -18,7 +18,9 @@ from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import TelegramId, UserJob
 from ballast.jobs import Job
 from ballast.markup import HtmlError, plain_text
+from ballast.texts import gettext_noop
 from dbcore.money import MAX_AMOUNT
+from dbcore.sentences import sentence
 
 TEXT_LENGTH_MAX = 4096
 """Of what people see, which is what Telegram counts: tags and addresses of links are not in it."""
@@ -372,14 +374,16 @@ def _past(scheduled_for: datetime | None, now: datetime) -> str | None:
 
 _SENDS = "it keeps broadcasts running without duplicates"
 
-_ORDERED = Waiting(words=("Your broadcast command", "write to you here"))
+_ORDERED = Waiting(words=sentence("Your broadcast command is saved, and I'll write to you {where} {until}."))
 
 broadcasts = BuiltInApp("broadcasts", tasks=["workers.tasks.broadcasts"])
 
 broadcasts.built_in_job(
     ChooseBroadcasts,
     database="write",
-    waiting=Waiting(words=("Your choice about announcements", "confirm it here")),
+    waiting=Waiting(
+        words=sentence("Your choice about announcements is saved, and I'll confirm it {where} {until}.")
+    ),
 )
 broadcasts.built_in_job(StartBroadcast, database="write")
 broadcasts.built_in_job(SendChunk, database="write", takes_its_time=True, internal=_SENDS)
@@ -399,20 +403,26 @@ broadcasts.built_in_job(EraseChunk, database="write", takes_its_time=True, inter
 broadcasts.built_in_command(
     "stop",
     ChooseBroadcasts,
-    help="Stop receiving broadcasts",
+    help=gettext_noop("Stop receiving broadcasts"),
     fields={"wanted": False},
     alone="somebody",
 )
 broadcasts.built_in_command(
-    "resume", ChooseBroadcasts, help="Receive broadcasts again", fields={"wanted": True}, alone="somebody"
+    "resume",
+    ChooseBroadcasts,
+    help=gettext_noop("Receive broadcasts again"),
+    fields={"wanted": True},
+    alone="somebody",
 )
 broadcasts.built_in_command(
     "broadcast",
     DraftBroadcast,
-    help="Message many users: /{name} text, or as a reply to any message",
+    help=gettext_noop("Message many users: /{name} text, or as a reply to any message"),
     admin=True,
 )
-broadcasts.built_in_command("broadcasts", ListBroadcasts, help="Show the latest broadcasts", admin=True)
+broadcasts.built_in_command(
+    "broadcasts", ListBroadcasts, help=gettext_noop("Show the latest broadcasts"), admin=True
+)
 broadcasts.built_in_button(
     "card",
     button_data.BROADCAST_CARD,

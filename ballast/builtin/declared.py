@@ -11,33 +11,31 @@ from typing import Any, Literal
 
 from ballast.jobs import Job
 from dbcore.redis_pace import RedisPace
+from dbcore.sentences import Sentence
 from dbcore.settings import Settings
-
-Words = tuple[str, str]
-"""What is saved, and what will be done about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What people are told of a job of theirs that waits for the database: `<what> is saved, and I'll <promise> …`.
+    """What people are told of a job of theirs that waits for the database: what is saved, and what I'll do about it.
 
-    words -- what, and the promise; or a function of the job's fields for both. `{cancel}` in them is the name of that
-        command.
+    words -- a sentence with `{where}`, the chat of the answer, and `{until}`; or a function of the job's fields for
+        it. `{cancel}` in it is the name of that command.
     in_groups -- what a group reads instead, without an amount or a name.
     is_public -- a group may read its answer; others go to the private chat.
     details_in_private -- whoever asks in a group reads `words` in private.
     once_for -- the field by which it is told once, though there are several jobs: presses of one person on one card.
     """
 
-    words: Words | Callable[[Mapping[str, Any], Settings], Words]
-    in_groups: Words | None = None
+    words: Sentence | Callable[[Mapping[str, Any], Settings], Sentence]
+    in_groups: Sentence | None = None
     is_public: bool = False
     details_in_private: bool = False
     once_for: str | None = None
 
-    def said(self, fields: Mapping[str, Any], settings: Settings) -> Words:
+    def said(self, fields: Mapping[str, Any], settings: Settings) -> Sentence:
         """The words of a job with these fields."""
-        return self.words if isinstance(self.words, tuple) else self.words(fields, settings)
+        return self.words if isinstance(self.words, Sentence) else self.words(fields, settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +66,11 @@ class BuiltInCommand:
     names_somebody -- `/send@carol 5` is `/send @carol 5`.
     leaves_dialogue -- what the bot asked before is not asked any more.
     is_telegrams -- Telegram's apps send it themselves, so it can neither have another name nor be switched off.
+    help -- its line in the menu, in English, where `{name}` is what it is called.
     """
 
     word: str
+    help: str
     fields: Mapping[str, Any]
     alone: Literal["anything", "somebody"] | None
     is_linked: bool

@@ -9,6 +9,7 @@ from pydantic import Field
 from ballast.builtin.app import BuiltInApp
 from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import UserJob
+from dbcore.sentences import sentence
 
 
 class RecordPayment(UserJob):
@@ -33,6 +34,6 @@ payments = BuiltInApp("transactions", tasks=["workers.tasks.payments"])
 payments.built_in_job(
     RecordPayment,
     database="write",
-    waiting=Waiting(words=("Your payment", "send you a receipt")),
+    waiting=Waiting(words=sentence("Your payment is saved, and I'll send you a receipt {until}.")),
     needed="Telegram says only once that somebody paid",
 )

@@ -10,6 +10,8 @@ from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import UserJob
 from ballast.jobs import Job
 from ballast.messages import Message
+from ballast.texts import gettext_noop
+from dbcore.sentences import sentence
 
 
 class DeliverReply(Job):
@@ -40,10 +42,10 @@ replies.built_in_job(
     PressAppButton,
     database="none",
     internal=_FINDS_WHAT_BUTTONS_STAND_FOR,
-    waiting=Waiting(words=("Your request", "write to you here")),
+    waiting=Waiting(words=sentence("Your request is saved, and I'll write to you {where} {until}.")),
 )
 
-replies.built_in_command("help", DeliverReply, help="List the commands", is_linked=True)
+replies.built_in_command("help", DeliverReply, help=gettext_noop("List the commands"), is_linked=True)
 replies.built_in_button(
     "app", button_data.APP, leads_to=[PressAppButton], internal=_FINDS_WHAT_BUTTONS_STAND_FOR
 )

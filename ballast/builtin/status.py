@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ballast.builtin.app import BuiltInApp
 from ballast.jobs import Job
+from ballast.texts import gettext_noop
 
 ACTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 REFERENCE = r"^[A-Z2-7]{8}$"
@@ -77,7 +78,7 @@ status.built_in_job(
 status.built_in_command(
     "dbstatus",
     ShowDatabaseStatus,
-    help="Show the state of the database, the queue and the workers",
+    help=gettext_noop("Show the state of the database, the queue and the workers"),
     admin=True,
     is_linked=True,
 )

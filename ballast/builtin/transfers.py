@@ -10,10 +10,12 @@ from pydantic import Field
 from ballast.builtin import button_data
 from ballast.builtin.app import BuiltInApp
 from ballast.builtin.button_data import CardToken
-from ballast.builtin.declared import Waiting, Words
+from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, UserJob
 from ballast.builtin.words import DECISIONS, amount_shown, decision_words, shown
+from ballast.texts import gettext_noop
 from dbcore.money import MAX_AMOUNT
+from dbcore.sentences import Sentence, sentence
 from dbcore.settings import Settings
 
 
@@ -55,12 +57,15 @@ class ShowHistory(UserJob):
     owner_telegram_id: int | None = None
 
 
-NEWER, OLDER = "◀ Newer", "Older ▶"
+NEWER, OLDER = gettext_noop("◀ Newer"), gettext_noop("Older ▶")
 
 
-def _transfer(fields: Mapping[str, Any], settings: Settings) -> Words:
-    what = f"Your transfer of {amount_shown(fields, settings)} to {shown(fields.get('recipient'))}"
-    return what, "ask you here to confirm it"
+def _transfer(fields: Mapping[str, Any], settings: Settings) -> Sentence:
+    return sentence(
+        "Your transfer of {amount} to {name} is saved, and I'll ask you {where} to confirm it {until}.",
+        amount=amount_shown(fields, settings),
+        name=shown(fields.get("recipient")),
+    )
 
 
 transfers = BuiltInApp("transactions", tasks=["workers.tasks.transfers"])
@@ -69,35 +74,41 @@ transfers.built_in_job(
     CreateTransfer,
     database="write",
     waiting=Waiting(
-        words=_transfer, in_groups=("Your transfer", "ask you here to confirm it"), is_public=True
+        words=_transfer,
+        in_groups=sentence("Your transfer is saved, and I'll ask you {where} to confirm it {until}."),
+        is_public=True,
     ),
 )
 transfers.built_in_job(
     DecideTransfer, database="write", waiting=Waiting(words=decision_words, is_public=True, once_for="token")
 )
 transfers.built_in_job(
-    CancelTransfers, database="write", waiting=Waiting(words=("Your {cancel}", "write to you here"))
+    CancelTransfers,
+    database="write",
+    waiting=Waiting(words=sentence("Your {cancel} is saved, and I'll write to you {where} {until}.")),
 )
 transfers.built_in_job(
     ShowHistory,
     database="read",
-    waiting=Waiting(words=("Your request for your transactions", "send them here")),
+    waiting=Waiting(
+        words=sentence("Your request for your transactions is saved, and I'll send them {where} {until}.")
+    ),
 )
 
 transfers.built_in_command(
     "send",
     CreateTransfer,
-    help="Send money: /{name} @name 5.50 [memo]",
+    help=gettext_noop("Send money: /{name} @name 5.50 [memo]"),
     names_somebody=True,
     leaves_dialogue=True,
 )
 transfers.built_in_command(
-    "history", ShowHistory, help="Show your transactions", alone="anything", is_linked=True
+    "history", ShowHistory, help=gettext_noop("Show your transactions"), alone="anything", is_linked=True
 )
 transfers.built_in_command(
     "cancel",
     CancelTransfers,
-    help="Cancel the current question, or your pending transfers",
+    help=gettext_noop("Cancel the current question, or your pending transfers"),
     leaves_dialogue=True,
 )
 transfers.built_in_button(

@@ -10,6 +10,8 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import TelegramId, UserJob
 from ballast.jobs import Job
+from ballast.texts import gettext_noop
+from dbcore.sentences import sentence
 
 
 class GetOrCreateUser(UserJob):
@@ -43,7 +45,11 @@ class Quarantine(Job):
 users = BuiltInApp("users", tasks=["workers.tasks.users"])
 
 users.built_in_job(
-    GetOrCreateUser, database="write", waiting=Waiting(words=("Your /start", "answer it here"))
+    GetOrCreateUser,
+    database="write",
+    waiting=Waiting(
+        words=sentence("Your {command} is saved, and I'll answer it {where} {until}.", command="/start")
+    ),
 )
 users.built_in_job(SetUserStatus, database="write")
 users.built_in_job(
@@ -53,7 +59,7 @@ users.built_in_job(
 users.built_in_command(
     "start",
     GetOrCreateUser,
-    help="Start using the bot",
+    help=gettext_noop("Start using the bot"),
     leaves_dialogue=True,
     is_telegrams=True,
 )

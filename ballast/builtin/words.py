@@ -8,23 +8,27 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from ballast.builtin.declared import Words
-from dbcore.money import format_amount
+from ballast.texts import gettext, gettext_noop
+from ballast.texts.formats import amount
+from dbcore.sentences import Sentence, sentence
 from dbcore.settings import Settings
 
-DECISIONS = ("Confirm", "Cancel")
-UNKNOWN_BUTTON = "This button no longer works. Please start again."
+DECISIONS = (gettext_noop("Confirm"), gettext_noop("Cancel"))
+
+
+def unknown_button() -> str:
+    return gettext("This button no longer works. Please start again.")
 
 
 def amount_shown(fields: Mapping[str, Any], settings: Settings) -> str:
-    return format_amount(
-        abs(int(fields.get("amount") or 0)), settings.currency_exponent, escape(settings.currency)
-    )
+    return amount(abs(int(fields.get("amount") or 0)), settings.currency_exponent, escape(settings.currency))
 
 
 def shown(value: object) -> str:
     return escape(str(value), quote=False)
 
 
-def decision_words(fields: Mapping[str, Any], _: Settings) -> Words:
-    return ("Your confirmation" if fields.get("confirm") else "Your cancellation"), "tell you the result here"
+def decision_words(fields: Mapping[str, Any], _: Settings) -> Sentence:
+    if fields.get("confirm"):
+        return sentence("Your confirmation is saved, and I'll tell you the result {where} {until}.")
+    return sentence("Your cancellation is saved, and I'll tell you the result {where} {until}.")

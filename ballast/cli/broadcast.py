@@ -132,11 +132,12 @@ def cancel(*, broadcast_id: int) -> None:
 @_id
 def resend_unknown(*, broadcast_id: int) -> None:
     """Send again where it is unknown whether the message arrived. Some users get it twice."""
+    from ballast.texts import ngettext
     from workers.broadcasts import command
-    from workers.plurals import counted
 
     count = command.resend_unknown(_orders()[0], broadcast_id)
-    click.echo(f"broadcast {broadcast_id} is sent once more to {counted(count, 'person', 'people')}")
+    people = ngettext("{count} person", "{count} people", count)
+    click.echo(f"broadcast {broadcast_id} is sent once more to {people}")
 
 
 def _change(action: str, broadcast_id: int) -> None:

@@ -23,6 +23,7 @@ import psycopg2
 from dbcore import keys
 from dbcore.admin_actions import DONE, AdminAction, insert_statement
 from dbcore.guard.engine import GuardedEngine
+from dbcore.sentences import Refusal, Sentence, sentence
 from dbcore.text import storable
 
 SNAPSHOT_SECONDS_MAX = 50.0
@@ -48,8 +49,10 @@ class BroadcastStatus(StrEnum):
         return self in {BroadcastStatus.CANCELLED, BroadcastStatus.FINISHED}
 
 
-class BroadcastRefused(Exception):
-    """What was asked cannot be done with this broadcast now. The message is a sentence for whoever asked."""
+class BroadcastRefused(Refusal):
+    """What was asked cannot be done with this broadcast now. It says why to whoever asked, in one sentence that begins
+    small and has no full stop.
+    """
 
 
 class DraftChanged(BroadcastRefused):
@@ -57,7 +60,10 @@ class DraftChanged(BroadcastRefused):
 
     def __init__(self, broadcast_id: int) -> None:
         super().__init__(
-            f"broadcast {broadcast_id} was changed after you were shown it; look at its card and confirm once more"
+            sentence(
+                "broadcast {id} was changed after you were shown it; look at its card and confirm once more",
+                id=str(broadcast_id),
+            )
         )
 
 
@@ -65,7 +71,7 @@ class AudienceTooLarge(BroadcastRefused):
     """More people than the order allows for. Nobody was taken down."""
 
     def __init__(self, audience: int) -> None:
-        super().__init__(f"an audience of {audience:,} is more than was allowed for")
+        super().__init__(sentence("an audience of {people} is more than was allowed for", people=audience))
         self.audience = audience
 
 
@@ -226,7 +232,11 @@ def change_draft(engine: GuardedEngine, broadcast_id: int, **changes: Any) -> Br
     broadcast = require(engine, broadcast_id)
     if not row[0]:
         raise BroadcastRefused(
-            f"broadcast {broadcast_id} is {broadcast.status}: it cannot be changed any more"
+            sentence(
+                "broadcast {id} is {status}: it cannot be changed any more",
+                id=str(broadcast_id),
+                status=Sentence(broadcast.status),
+            )
         )
     return broadcast
 
@@ -248,7 +258,13 @@ def schedule(engine: GuardedEngine, broadcast_id: int, *, expected: Broadcast | 
     if not row[0] and expected is not None and broadcast.status is BroadcastStatus.DRAFT:
         raise DraftChanged(broadcast_id)
     if not row[0]:
-        raise BroadcastRefused(f"broadcast {broadcast_id} is {broadcast.status}: it cannot be scheduled")
+        raise BroadcastRefused(
+            sentence(
+                "broadcast {id} is {status}: it cannot be scheduled",
+                id=str(broadcast_id),
+                status=Sentence(broadcast.status),
+            )
+        )
     return broadcast
 
 
@@ -361,7 +377,14 @@ def _ordered(
     if status is None:
         raise _unknown(broadcast_id)
     if not obeyed:
-        raise BroadcastRefused(f"broadcast {broadcast_id} is {status}: {word} does nothing to it")
+        raise BroadcastRefused(
+            sentence(
+                "broadcast {id} is {status}: {order} does nothing to it",
+                id=str(broadcast_id),
+                status=Sentence(status),
+                order=Sentence(word),
+            )
+        )
     return BroadcastState(BroadcastStatus(status), run)
 
 
@@ -470,7 +493,9 @@ def _too_large() -> Iterator[None]:
 
 
 def _unknown(broadcast_id: int) -> BroadcastRefused:
-    return BroadcastRefused(f"there is no broadcast {broadcast_id}; `broadcast list` shows those there are")
+    return BroadcastRefused(
+        sentence("there is no broadcast {id}; `broadcast list` shows those there are", id=str(broadcast_id))
+    )
 
 
 def _jsonb(value: Mapping[str, Any]) -> str:

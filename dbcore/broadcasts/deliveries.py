@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from dbcore.broadcasts.broadcasts import KEPT_DAYS, SNAPSHOT_SECONDS_MAX, BroadcastRefused, Progress
 from dbcore.guard.engine import GuardedEngine
+from dbcore.sentences import sentence
 
 DELETABLE_HOURS = 48
 """Telegram deletes a message for everybody within that time."""
@@ -43,8 +44,12 @@ def require_kept(broadcast: Progress, now: datetime) -> None:
     """Raises BroadcastRefused where they are being forgotten."""
     if broadcast.finished_at is not None and now - broadcast.finished_at >= timedelta(days=KEPT_DAYS):
         raise BroadcastRefused(
-            f"broadcast {broadcast.id} ended more than {KEPT_DAYS} days ago: its counts are kept, "
-            "and what became of its recipients one by one is not"
+            sentence(
+                "broadcast {id} ended more than {days} days ago: its counts are kept, and what became of its "
+                "recipients one by one is not",
+                id=str(broadcast.id),
+                days=KEPT_DAYS,
+            )
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
 from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
+from dbcore.sentences import Refusal, Sentence, sentence
 from dbcore.text import storable
 
 T = TypeVar("T")
@@ -41,8 +42,12 @@ SELECT touched.*
  ORDER BY profile.place
 """
 
+CHOICES_PAGE = 1_000
+
 TELEGRAM_ID_LIMIT = 2**52
 """Telegram promises at most 52 significant bits."""
+
+_NAMED_BY = sentence("Name the user as @username or by their numeric ID, such as 12345.")
 
 
 class UserStatus(StrEnum):
@@ -53,13 +58,11 @@ class UserStatus(StrEnum):
     DEACTIVATED = "deactivated"
 
 
-class UserRefError(ValueError):
-    """The text names no user. The message is a sentence for the person who wrote it."""
+class UserRefError(Refusal):
+    """The text names no user. It says so in a sentence for the person who wrote it."""
 
-    def __init__(
-        self, message: str = "Name the user as @username or by their numeric ID, such as 12345."
-    ) -> None:
-        super().__init__(message)
+    def __init__(self, *sentences: Sentence | str) -> None:
+        super().__init__(*(sentences or (_NAMED_BY,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +251,29 @@ def choose_broadcasts(engine: GuardedEngine, *, profile: Profile, wanted: bool) 
         name="users.choose_broadcasts",
     )
     return account
+
+
+def choose_language(engine: GuardedEngine, *, profile: Profile, language: str | None) -> UserAccount:
+    """The user's own choice, by /language; None is as Telegram says. Returns them, made where they were new."""
+    account = get_or_create(engine, profile=profile)
+    engine.fetch_row(
+        "WITH changed AS (UPDATE ballast.users SET language = %s WHERE id = %s AND language IS DISTINCT FROM %s "
+        "RETURNING 1) SELECT count(*) FROM changed",
+        (language, account.user_id, language),
+        name="users.choose_language",
+    )
+    return account
+
+
+def chosen_languages(engine: GuardedEngine) -> Iterator[list[tuple[int, str]]]:
+    """Telegram ids with the languages that they chose, page by page."""
+    after = 0
+    while rows := engine.fetch_rows(
+        "SELECT id, telegram_id, language FROM ballast.users WHERE language IS NOT NULL AND id > %s "
+        "ORDER BY id LIMIT %s",
+        (after, CHOICES_PAGE),
+        name="users.chosen_languages",
+        writes=False,
+    ):
+        after = rows[-1][0]
+        yield [(telegram_id, language) for _, telegram_id, language in rows]

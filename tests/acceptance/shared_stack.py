@@ -20,6 +20,7 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from devstack.telegram.process import TelegramProcess
 from tests.bots_database import clone, run_as_admin
+from tests.texts import pseudo
 
 DATABASE = "shared_stack"
 PROGRAMS = ("frontend", "main", "light")
@@ -66,11 +67,14 @@ def shared_stack(
     run_as_admin(postgres_server, "postgres", f"{clone(DATABASE, template_database)} OWNER {ROLE}")
     with redis.Redis.from_url(redis_server.url_of(REDIS_INDEX)) as client:
         client.flushdb()
+    texts = tmp_path_factory.mktemp("texts")
+    pseudo.write(texts)
     stack = Stack(
         tmp_path_factory.mktemp("stack"),
         database_url=postgres_server.url_of(DATABASE),
         redis_url=redis_server.url_of(REDIS_INDEX),
         telegram_url=telegram_server.url,
+        TEXTS_FOLDER=str(texts),
     )
     yield stack
     stack.stop_all()

@@ -22,7 +22,7 @@ import psycopg2
 import pytest
 
 from ballast.messages import Message
-from bot_frontend.texts import TOO_MANY_IN_ALL
+from bot_frontend.texts import too_many_in_all
 from dbcore.breaker import FleetStore
 from devstack.postgres import EmbeddedPostgres
 from devstack.stack import READY_SECONDS_MAX, Stack
@@ -272,7 +272,7 @@ async def refused_for_want_of_room(stack: Stack, telegram: TelegramControl) -> N
     (ann,) = await register(telegram, "Cleo")
     await all_settled(stack, telegram)
     fill_inbox(stack.redis, SIZE_MAX)
-    assert (await say(telegram, ann, "/balance")).text == TOO_MANY_IN_ALL
+    assert (await say(telegram, ann, "/balance")).text == too_many_in_all()
     stack.redis.delete("ballast:inbox:all")
     assert "Your balance" in (await say(telegram, ann, "/balance")).text
 

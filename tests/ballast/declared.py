@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ballast.builtin.replacing import JOBS
 from bot_frontend.router import route
-from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS, help_text
+from bot_frontend.texts import ADMIN_COMMANDS, PUBLIC_COMMANDS, help_text, menu
 from bot_frontend.updates import Sender, TextMessage
 from dbcore.settings import load_settings
 from workers import handlers
@@ -25,10 +25,10 @@ def kind_of(words: str) -> str:
 def main() -> None:
     app.loader.import_default_modules()
     found = {
-        "menu": dict(COMMANDS),
-        "admins": dict(ADMIN_COMMANDS),
+        "menu": dict(menu(admin=False)),
+        "admins": {name: line for name, line in menu(admin=True) if name in ADMIN_COMMANDS},
         "help": help_text(is_admin=False).splitlines(),
-        "kinds": {f"/{name}": kind_of(f"/{name}") for name, _ in (*COMMANDS, *ADMIN_COMMANDS)},
+        "kinds": {f"/{name}": kind_of(f"/{name}") for name in (*PUBLIC_COMMANDS, *ADMIN_COMMANDS)},
         "queues": {kind: queue_of(kind) for kind in JOB_TYPES},
         "reading": [*READING_KINDS],
         "writing": [*WRITING_KINDS],

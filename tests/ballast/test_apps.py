@@ -36,7 +36,7 @@ from ballast.builtin.payments import RecordPayment
 from ballast.builtin.replacing import JOBS
 from ballast.builtin.transfers import CreateTransfer, DecideTransfer, ShowHistory
 from ballast.jobs import JobInvalid, checked
-from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
+from bot_frontend.texts import ADMIN_COMMANDS, PUBLIC_COMMANDS
 from devstack.stack import ROOT
 from tests.programs import run_program
 from workers.jobs import JOB_TYPES, QUEUES, queue_of
@@ -186,7 +186,7 @@ def test_a_built_in_command_is_replaced_only_by_who_says_so() -> None:
     with pytest.raises(SettingsError, match="/balance is a command of Ballast's own"):
         registry((app_with("balance"),))
     assert "balance" in registry((app_with("balance", replace=True),)).commands
-    assert {*registry(()).own_commands} == {name for name, _ in (*COMMANDS, *ADMIN_COMMANDS)}
+    assert {*registry(()).own_commands} == {*PUBLIC_COMMANDS, *ADMIN_COMMANDS}
     assert {*QUEUES, *(kind.partition(".")[0] for kind in JOB_TYPES)} <= RESERVED
     assert {queue_of(kind) for kind in JOB_TYPES} <= {*QUEUES}
 
@@ -293,11 +293,11 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         periodic=["broadcasts-watch"],
     )
     found = registry((off,))
-    assert {button.name for button in found.buttons} == {"transfer", "adjustment", "app"}
-    assert [each.name for each in found.scheduled] == ["health-probe", "backup"]
+    assert {button.name for button in found.buttons} == {"transfer", "adjustment", "language", "app"}
+    assert [each.name for each in found.scheduled] == ["languages-restore", "health-probe", "backup"]
     assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()
     replaced = registry((replacing(every="broadcasts-watch"),))
-    assert [each.name for each in replaced.scheduled] == ["health-probe", "backup"]
+    assert [each.name for each in replaced.scheduled] == ["languages-restore", "health-probe", "backup"]
     assert [*replaced.periodic] == ["shop.every.nothing"]
 
 
@@ -345,7 +345,7 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         ),
         (
             [without(buttons=["frob"])],
-            "Ballast has none of that name. It has: adjustment, transfer, history, card, app",
+            "Ballast has none of that name. It has: adjustment, transfer, history, card, language, app",
         ),
         (
             [replacing(every="broadcasts-watch"), without(called="kiosk", periodic=["broadcasts-watch"])],

@@ -31,7 +31,7 @@ def balance(ctx: JobContext) -> Reply:
 def main() -> None:
     from bot_frontend.conversation import Conversation
     from bot_frontend.router import is_ours, route
-    from bot_frontend.texts import ADMIN_COMMANDS, COMMANDS
+    from bot_frontend.texts import ADMIN_COMMANDS, menu
     from bot_frontend.updates import ButtonPress, MembershipChange, Sender, TextMessage
     from dbcore.ledger.history import HistoryEntry, HistoryPage
     from dbcore.ledger.users import UserAccount, UserStatus
@@ -72,12 +72,20 @@ def main() -> None:
         "saved": late_notice(waiting, settings)[0].text,
         "welcome": texts.welcome(account, settings),
         "failed": texts.failed("ABC"),
-        "stopped": texts.BROADCASTS_STOPPED,
+        "stopped": texts.broadcasts_stopped(),
         "pressed": f"{pressed.job.messages[0].text}{' (ours)' if is_ours(press, settings) else ''}",
         "blocked": str(route(MembershipChange(7, 1, bob, is_blocked=True), None, settings)),
         "buttons": str(texts.history_buttons(page, 8, 1)),
     }
-    print(json.dumps({"said": found, "menu": dict(COMMANDS), "admins": dict(ADMIN_COMMANDS)}))
+    print(
+        json.dumps(
+            {
+                "said": found,
+                "menu": dict(menu(admin=False)),
+                "admins": {name: line for name, line in menu(admin=True) if name in ADMIN_COMMANDS},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

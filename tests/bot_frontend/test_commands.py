@@ -156,7 +156,7 @@ def test_who_begins_anew_or_cancels_is_asked_no_more(settings: Settings, command
 
 
 @pytest.mark.parametrize(
-    "amount", ["0", "-1", "1e9", "NaN", "5.555", "99999999999999999", "five", "", "+5", "1.000,50"]
+    "amount", ["0", "-1", "1e9", "NaN", "5.555", "99999999999999999", "five", "", "+5", "1.000.50"]
 )
 def test_each_wrong_amount_gets_a_sentence_and_moves_nothing(settings: Settings, amount: str) -> None:
     assert len(said(route(text(f"/send @carol {amount}"), None, settings))) > 20

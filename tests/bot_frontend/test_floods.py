@@ -10,6 +10,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 from telegram import Bot
 
+from ballast.texts import LANGUAGES
 from bot_frontend.callbacks import CallbackAnswers, PressReply
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake_health import Receiver
@@ -137,7 +138,7 @@ async def test_a_menu_and_a_webhook_that_are_set_are_not_set_again_at_each_start
     )
     for _ in range(3):
         await asyncio.wait_for(registering(bot, settings, queueing), SECONDS_MAX)
-    assert await asked(telegram, "setMyCommands") == 1 + len(ADMINS)
+    assert await asked(telegram, "setMyCommands") == len(LANGUAGES) + len(ADMINS)
     assert await asked(telegram, "setWebhook") == 1
     # Somebody took the webhook away.
     await bot.delete_webhook()
@@ -146,7 +147,7 @@ async def test_a_menu_and_a_webhook_that_are_set_are_not_set_again_at_each_start
     # Another menu is another fingerprint: here of one admin more.
     more = settings.model_copy(update={"admin_ids": ADMINS | {1003}})
     await asyncio.wait_for(registering(bot, more, queueing), SECONDS_MAX)
-    assert await asked(telegram, "setMyCommands") == 2 + len(ADMINS)
+    assert await asked(telegram, "setMyCommands") == len(LANGUAGES) + len(ADMINS) + 1
 
 
 async def test_a_poller_removes_a_webhook_only_where_there_is_one_and_goes_on_without_where_it_is_refused(

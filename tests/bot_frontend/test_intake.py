@@ -204,7 +204,7 @@ def test_with_room_for_nobody_the_command_is_refused_in_words(
     for number, user_id in enumerate((7, 8, 9)):
         take(intake, written("/balance", number, user_id))
     (told,) = replies(queueing, f"123456-2-{DATE}")
-    assert told == texts.TOO_MANY_IN_ALL
+    assert told == texts.too_many_in_all()
     assert queueing.inbox.size() == 3
     take(intake, written("/balance", 3))
     with pytest.raises(IntakeFull):  # not even the refusal: Telegram keeps the update
@@ -250,7 +250,7 @@ def test_while_memory_is_short_people_are_refused_in_words(
 ) -> None:
     weather.redis = RedisCondition((RedisTrouble.MEMORY_SHORT,))
     take(intake, written("/balance"))
-    assert replies(queueing, f"123456-5-{DATE}") == [texts.TOO_MANY_IN_ALL]
+    assert replies(queueing, f"123456-5-{DATE}") == [texts.too_many_in_all()]
 
 
 def test_a_redis_of_another_bot_takes_nothing_of_ours(intake: Intake, queueing: Queueing) -> None:

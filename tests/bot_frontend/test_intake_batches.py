@@ -130,7 +130,7 @@ def test_a_few_commands_cost_no_look_at_dialogues_and_a_wrong_guess_is_decided_a
         "user:8": [job_id_of(1), job_id_of(3)],
         "user:9": [job_id_of(2), job_id_of(4)],
     }
-    assert queueing.inbox.dialogues(["ballast:conversation:8:8"])["ballast:conversation:8:8"] is not None
+    assert queueing.inbox.dialogues(["ballast:dialogue:8:8"])["ballast:dialogue:8:8"] is not None
 
 
 def test_a_bad_update_in_the_middle_hurts_itself_alone(intake: Intake, queueing: Queueing) -> None:
@@ -151,7 +151,7 @@ def test_an_update_that_trips_a_defect_is_kept_for_an_operator_and_the_others_ar
             raise ValueError("a defect")
         return route(reading, *arguments)
 
-    monkeypatch.setattr("bot_frontend.intake.interpret", with_a_defect)
+    monkeypatch.setattr("bot_frontend.intake.route", with_a_defect)
     taken = intake.take_many([pressed(number, 100 + number) for number in range(13)])
     assert taken == [PressReply(f"press-{number}", number != position) for number in range(13)]
     (tripped,) = (lane for lane in lanes(queueing) if "unreadable" in lane)
@@ -174,7 +174,7 @@ def test_the_steps_of_a_conversation_may_come_at_once(intake: Intake, queueing: 
         500,
     )
     assert envelope_of(queueing, job_id_of(4)).kind == "replies.deliver"  # nothing was asked any more
-    assert queueing.inbox.dialogues(["ballast:conversation:9:9"])["ballast:conversation:9:9"] is not None
+    assert queueing.inbox.dialogues(["ballast:dialogue:9:9"])["ballast:dialogue:9:9"] is not None
 
 
 def test_a_conversation_that_went_on_meanwhile_is_decided_again_in_the_order_of_the_batch(
@@ -206,7 +206,7 @@ def test_a_conversation_others_never_let_go_on_is_taken_without_it_after_some_tr
     numbers = iter(range(100, 200))
 
     def moved() -> bool:
-        queueing.client.set("ballast:conversation:8:8", f'{{"asked_by": {next(numbers)}}}')
+        queueing.client.set("ballast:dialogue:8:8", f'{{"asked_by": {next(numbers)}}}')
         return False
 
     make_intake(queueing, moved).take_many([written("/send", 1), written("/balance", 2, 9)])
@@ -223,7 +223,7 @@ def test_a_full_lane_in_the_middle_refuses_only_what_does_not_fit(intake: Intake
     assert lanes(queueing)["user:8"][-1] == job_id_of(301)
     assert lanes(queueing)["user:9"] == [job_id_of(number) for number in (300, 302, 304)]
     assert lanes(queueing)["full:8"] == [job_id_of(303), job_id_of(305)]
-    assert told(queueing, job_id_of(303)) == [texts.TOO_MANY_WAITING]
+    assert told(queueing, job_id_of(303)) == [texts.too_many_waiting()]
 
 
 def test_a_full_inbox_in_the_middle_refuses_the_rest_in_words_and_then_lets_telegram_keep_them(
@@ -233,7 +233,7 @@ def test_a_full_inbox_in_the_middle_refuses_the_rest_in_words_and_then_lets_tele
     taken = intake.take_many([written("/balance", number, 10 + number) for number in range(6)])
     assert taken[:4] == [None] * 4
     assert [type(one) for one in taken[4:]] == [IntakeFull, IntakeFull]
-    assert told(queueing, job_id_of(3)) == [texts.TOO_MANY_IN_ALL]
+    assert told(queueing, job_id_of(3)) == [texts.too_many_in_all()]
     assert queueing.inbox.size() == 4
     queueing.inbox.finish(job_id_of(0))
     taken = intake.take_many([written("/balance", number, 10 + number) for number in range(6)])

@@ -58,7 +58,7 @@ SPACES = " \u00a0\u202f\u2009\n"
 
 
 @pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("amount", ["10 000", "1 500 fine", "2 500", "1 000,50", "12 000 rent"])
+@pytest.mark.parametrize("amount", ["10 000", "1 500 fine", "2 500", "1 000", "12 000 rent"])
 @pytest.mark.parametrize("command", ["/send @bob", "/credit @bob", "/debit @bob", "/send 12345"])
 def test_an_amount_with_spaces_moves_nothing_and_names_both_readings(
     settings: Settings, command: str, amount: str, space: str

@@ -17,13 +17,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from ballast.texts.formats import duration
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, cluster_in, received
 from tests.card_edits import assert_the_card_went_forwards
-from workers.durations import duration
 from workers.jobs import ShowCard, StartBroadcast
 
 FIRST_ID = 1_000_000

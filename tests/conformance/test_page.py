@@ -57,5 +57,5 @@ def test_the_page_has_the_bounds_of_one_job() -> None:
     assert f"only leased probes, {limits.probes_at_once} at once" in PAGE
     assert f"for {UNKNOWN_KIND_SECONDS} s from when a worker was first handed it" in PAGE
     assert f"due again after {UNKNOWN_KIND_AGAIN_SECONDS} s |" in PAGE
-    assert f"a purse of {BUDGET_MAX}" in PAGE
+    assert f"a budget of {BUDGET_MAX}" in PAGE
     assert f"one bucket of {RETRIES_MAX} that grows by {RETRIES_PER_SECOND:g} a second" in PAGE

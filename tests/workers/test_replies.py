@@ -32,10 +32,10 @@ from workers.jobs import (
 )
 from workers.notices import queued_notice
 from workers.origins import (
-    ANSWERED_IN_PRIVATE,
-    PERHAPS_ANSWERED_IN_PRIVATE,
-    PRIVATE_CHAT_CLOSED,
     Origin,
+    answered_in_private,
+    perhaps_answered_in_private,
+    private_chat_closed,
 )
 from workers.process import WorkerProcess
 from workers.replies import Answer, deliver
@@ -243,7 +243,7 @@ async def test_what_a_dead_worker_may_not_have_sent_is_not_claimed_to_be_sent(gr
     group.worker.inbox.release("one", group.worker.owner, delay_seconds=0)
     await group.deliver(group.claim_again("one"), messages)
     (line,) = await group.telegram.messages(group.id, from_bot=True)
-    assert line.text == PERHAPS_ANSWERED_IN_PRIVATE
+    assert line.text == perhaps_answered_in_private()
     assert "start=balance" in str(line.message["reply_markup"])
 
 
@@ -253,7 +253,7 @@ async def test_what_the_private_chat_refused_is_not_said_to_be_there(group: Grou
     messages = group.origin.privately("5.00 CREDIT", opens="balance")
     await group.deliver(group.claim(ShowBalance(telegram_id=group.ann), "one"), messages)
     (line,) = await group.telegram.messages(group.id, from_bot=True)
-    assert line.text == PRIVATE_CHAT_CLOSED
+    assert line.text == private_chat_closed()
     assert "start=balance" in str(line.message["reply_markup"])
 
 
@@ -261,7 +261,7 @@ async def test_the_group_is_told_where_the_answer_is(group: Group) -> None:
     messages = group.origin.privately("5.00 CREDIT", opens="balance")
     await group.deliver(group.claim(ShowBalance(telegram_id=group.ann), "one"), messages)
     assert await group.said(group.ann) == ["5.00 CREDIT"]
-    assert await group.said(group.id) == [ANSWERED_IN_PRIVATE]
+    assert await group.said(group.id) == [answered_in_private()]
 
 
 @pytest.mark.parametrize(

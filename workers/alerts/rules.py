@@ -20,6 +20,7 @@ from typing import cast
 
 import redis
 
+from ballast.texts.formats import duration
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason
 from dbcore.failures import FailureKind
@@ -32,7 +33,6 @@ from workers.backups import record as backup_record
 from workers.backups.record import Record
 from workers.broadcasts.schedule import Schedule
 from workers.command_names import mention
-from workers.durations import duration
 from workers.inbox import Inbox
 from workers.status import board, counters, probe_results
 
@@ -188,10 +188,11 @@ class AlarmWatch:
         elif fleet.reason is not None:
             reason = f" (reason: {fleet.reason})"
             quota = fleet.reason is BreakerReason.QUOTA
+            more = mention("dbstatus", "{command} shows more.")
             yield Condition(
                 "breaker",
                 f"{_WHAT[fleet.reason]}{reason}. The breaker is open; commands wait in Redis, and people are told so."
-                f"{mention('dbstatus', ' {} shows more.')}",
+                f"{more and f' {more}'}",
                 over=f"The database is back after {LASTED}{reason}. What waited is being done.",
                 # A quota is an event of its own. An outage that was told before it became one is not over yet.
                 after_seconds=math.inf if quota else BREAKER_SECONDS,

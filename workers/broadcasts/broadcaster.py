@@ -55,6 +55,7 @@ class Broadcaster:
         self._state_reader = CachedStateReader(client)
         self.engine = engine
         self.lanes = Lanes(client, inbox, publisher)
+        self.languages = inbox.languages
         self.orders = BroadcastService(engine, self.lanes)
         self.record = SendJournal(client)
         self.waiting = WaitingLeases(client)

@@ -13,18 +13,17 @@ from typing import Any
 
 from ballast.builtin import button_data
 from ballast.messages import Button
+from ballast.texts import gettext, gettext_noop, ngettext
+from ballast.texts.formats import amount, day, decimals, duration, share
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
-from dbcore.money import format_amount
 from dbcore.settings import Settings
 from dbcore.text import one_line
 from workers.broadcasts.cards import View
-from workers.broadcasts.cost import stars_for
+from workers.broadcasts.cost import stars_counted, stars_for
 from workers.broadcasts.progress import bar
-from workers.command_names import mention
-from workers.durations import duration
+from workers.command_names import joined, mention
 from workers.jobs import INSTALLED, CardButton, CardQuestion
 from workers.phrases import escape, shown
-from workers.plurals import counted
 
 CARD_BAR_LENGTH = 16
 """As wide as a phone shows it in one line with the share behind it."""
@@ -37,50 +36,83 @@ Rows = tuple[tuple[Button, ...], ...]
 
 def draft_text(broadcast: Broadcast, audience: int, rate: float, settings: Settings) -> str:
     """audience -- how many it would reach now. rate -- recipients a second that it would be sent at."""
+    when = gettext("once you confirm")
+    if broadcast.scheduled_for:
+        when = _time(broadcast.scheduled_for)
     lines = [
-        f"<b>Broadcast {broadcast.id}</b> · draft",
-        f"To: {segment_text(broadcast.segment, settings)}",
-        f"That is <b>{counted(audience, 'person', 'people')}</b> now.",
-        f"When: {_time(broadcast.scheduled_for) if broadcast.scheduled_for else 'once you confirm'}",
+        _head(broadcast),
+        gettext("To: {segment}", segment=segment_text(broadcast.segment, settings)),
+        ngettext("That is <b>{count} person</b> now.", "That is <b>{count} people</b> now.", audience),
+        gettext("When: {when}", when=when),
         *_quiet_lines(broadcast),
-        f"Takes about {duration(audience / rate)}, {_cost(broadcast, audience)}.",
+        gettext(
+            "Takes about {duration}, {cost}.",
+            duration=duration(audience / rate),
+            cost=_cost(broadcast, audience),
+        ),
         *_payload_lines(broadcast),
     ]
     return "\n".join(lines)
 
 
+STATUSES = (
+    gettext_noop("draft"),
+    gettext_noop("scheduled"),
+    gettext_noop("sending"),
+    gettext_noop("paused"),
+    gettext_noop("halted"),
+    gettext_noop("cancelled"),
+    gettext_noop("finished"),
+)
+"""As a broadcast's status is called; and what orders are called in a refusal."""
+ORDERS = (gettext_noop("pause"), gettext_noop("resume"), gettext_noop("cancel"))
+
+
+def _head(broadcast: Progress) -> str:
+    return gettext("<b>Broadcast {id}</b> · {status}", id=str(broadcast.id), status=gettext(broadcast.status))
+
+
 def progress_text(broadcast: Progress, rate: float | None, quiet_until: datetime | None) -> str:
     """rate -- recipients a second as measured. quiet_until -- where it rests now."""
-    lines = [f"<b>Broadcast {broadcast.id}</b> · {broadcast.status}"]
+    lines = [_head(broadcast)]
     if broadcast.status is BroadcastStatus.SCHEDULED and broadcast.scheduled_for is not None:
-        lines += [f"It begins {_time(broadcast.scheduled_for)}.", *_quiet_lines(broadcast)]
+        lines += [gettext("It begins {time}.", time=_time(broadcast.scheduled_for)), *_quiet_lines(broadcast)]
     if broadcast.status is BroadcastStatus.HALTED:
-        lines.append(f"It stopped itself: {escape(one_line(broadcast.halted_reason or ''))}")
+        why = escape(one_line(broadcast.halted_reason or ""))
+        lines.append(gettext("It stopped itself: {why}", why=why))
     if broadcast.audience is None:
         return "\n".join(lines)
-    share = broadcast.done / broadcast.audience if broadcast.audience else 1.0
+    done = broadcast.done / broadcast.audience if broadcast.audience else 1.0
     lines += [
-        f"{bar(share, CARD_BAR_LENGTH)} {share:.0%}",
-        f"{broadcast.done:,} of {broadcast.audience:,}",
-        f"sent {broadcast.sent:,} · blocked {broadcast.blocked:,} · failed {broadcast.failed:,} · "
-        f"unknown {broadcast.unknown:,}",
+        f"{bar(done, CARD_BAR_LENGTH)} {share(done)}",
+        gettext("{done} of {all}", done=broadcast.done, all=broadcast.audience),
+        gettext(
+            "sent {sent} · blocked {blocked} · failed {failed} · unknown {unknown}",
+            sent=broadcast.sent,
+            blocked=broadcast.blocked,
+            failed=broadcast.failed,
+            unknown=broadcast.unknown,
+        ),
     ]
     if broadcast.status is BroadcastStatus.SENDING and quiet_until is not None:
-        lines.append(f"Quiet hours: it goes on {_time(quiet_until)}.")
+        lines.append(gettext("Quiet hours: it goes on {time}.", time=_time(quiet_until)))
     elif broadcast.status is BroadcastStatus.SENDING and rate:
-        lines.append(f"{rate:.1f}/s, {duration(broadcast.left / rate)} left")
+        left = duration(broadcast.left / rate)
+        lines.append(gettext("{rate}/s, {duration} left", rate=decimals(rate, 1), duration=left))
     elif broadcast.status.is_over and broadcast.started_at and broadcast.finished_at:
         took = (broadcast.finished_at - broadcast.started_at).total_seconds()
-        lines.append(f"Over after {duration(took)}.")
+        lines.append(gettext("Over after {duration}.", duration=duration(took)))
     return "\n".join(lines)
 
 
 def _payload_lines(broadcast: Broadcast) -> list[str]:
     copy = broadcast.payload.get("copy")
     if copy is None:
-        return ["They get the message above."]
-    lost = ["Its buttons are left out: only links can be sent along."] if copy.get("buttons_lost") else []
-    return ["They get a copy of the message above. Do not delete it before the broadcast is over.", *lost]
+        return [gettext("They get the message above.")]
+    lines = [gettext("They get a copy of the message above. Do not delete it before the broadcast is over.")]
+    if copy.get("buttons_lost"):
+        lines.append(gettext("Its buttons are left out: only links can be sent along."))
+    return lines
 
 
 def buttons(broadcast: Progress, view: View) -> Rows:
@@ -99,20 +131,22 @@ def buttons(broadcast: Progress, view: View) -> Rows:
         case _, View.CANCEL:
             return (
                 (
-                    _button("Yes, cancel it for ever", broadcast.id, CardButton.CANCEL_SURELY),
-                    _button("No", broadcast.id, CardButton.MAIN),
+                    _button(gettext("Yes, cancel it for ever"), broadcast.id, CardButton.CANCEL_SURELY),
+                    _button(gettext("No"), broadcast.id, CardButton.MAIN),
                 ),
             )
         case ((BroadcastStatus.PAUSED | BroadcastStatus.HALTED), _):
-            first = _button("Resume", broadcast.id, CardButton.RESUME)
+            first = _button(gettext("Resume"), broadcast.id, CardButton.RESUME)
         case _:
-            first = _button("Pause", broadcast.id, CardButton.PAUSE)
-    return ((first, _button("Cancel", broadcast.id, CardButton.CANCEL)),)
+            first = _button(gettext("Pause"), broadcast.id, CardButton.PAUSE)
+    return ((first, _button(gettext("Cancel"), broadcast.id, CardButton.CANCEL)),)
 
 
 def list_text(newest: Sequence[Progress]) -> str:
     if not newest:
-        return f"There are no broadcasts yet.{mention('broadcast', ' {} draws one up.')}"
+        return joined(
+            gettext("There are no broadcasts yet."), mention("broadcast", "{command} draws one up.")
+        )
     return "\n".join(f"<b>{each.id}</b> {_listed(each)}" for each in newest)
 
 
@@ -124,7 +158,14 @@ def list_buttons(newest: Sequence[Progress]) -> Rows:
     last = next((each for each in newest if each.status.is_over and each.sent), None)
     if last is None:
         return rows
-    return (*rows, (_button(f"Delete what was sent of {last.id}…", last.id, CardButton.ERASE_SHOWN),))
+    return (
+        *rows,
+        (
+            _button(
+                gettext("Delete what was sent of {id}…", id=str(last.id)), last.id, CardButton.ERASE_SHOWN
+            ),
+        ),
+    )
 
 
 def fingerprint(broadcast: Broadcast) -> str:
@@ -143,87 +184,102 @@ def fingerprint(broadcast: Broadcast) -> str:
 def segment_text(segment: Mapping[str, Any], settings: Settings) -> str:
     parts = []
     if "active_days" in segment:
-        parts.append(f"seen within {counted(segment['active_days'], 'day', 'days')}")
+        days = segment["active_days"]
+        parts.append(ngettext("seen within {count} day", "seen within {count} days", days))
     if "balance_min" in segment:
-        amount = format_amount(segment["balance_min"], settings.currency_exponent, settings.currency)
-        parts.append(f"a balance of {amount} or more")
+        least = amount(segment["balance_min"], settings.currency_exponent, settings.currency)
+        parts.append(gettext("a balance of {amount} or more", amount=least))
     if "language" in segment:
-        parts.append(f"language {escape(segment['language'])}")
+        parts.append(gettext("language {code}", code=escape(segment["language"])))
     if "telegram_ids" in segment:
-        parts.append(f"in a list of {len(segment['telegram_ids']):,}")
-    return " and ".join(parts) or "everybody"
+        parts.append(gettext("in a list of {count}", count=len(segment["telegram_ids"])))
+    if not parts:
+        return gettext("everybody")
+    together = parts[0]
+    for part in parts[1:]:
+        together = gettext("{one} and {other}", one=together, other=part)
+    return together
 
 
 def _listed(broadcast: Progress) -> str:
-    words = shown(broadcast.payload.get("text", "a copied message"), LISTED_LENGTH_MAX)
-    reached = "" if broadcast.audience is None else f" · {broadcast.done:,} of {broadcast.audience:,}"
+    words = shown(broadcast.payload.get("text", gettext("a copied message")), LISTED_LENGTH_MAX)
+    reached = []
+    if broadcast.audience is not None:
+        reached.append(gettext("{done} of {all}", done=broadcast.done, all=broadcast.audience))
     if broadcast.sent != broadcast.done:
-        reached += f", sent {broadcast.sent:,}"
-    return f"{broadcast.created_at:%Y-%m-%d} · {broadcast.status}{reached} · {words}"
+        reached.append(gettext("sent {sent}", sent=broadcast.sent))
+    parts = [day(broadcast.created_at), gettext(broadcast.status), ", ".join(reached), words]
+    return " · ".join(filter(None, parts))
 
 
 def _cost(broadcast: Broadcast, audience: int) -> str:
     if not broadcast.paid:
-        return "free"
-    limit = "" if broadcast.stars_max is None else f" (you allow {broadcast.stars_max:,})"
-    return f"at most {counted(stars_for(audience), 'Star', 'Stars')}{limit}"
+        return gettext("free")
+    cost = gettext("at most {stars}", stars=stars_counted(stars_for(audience)))
+    if broadcast.stars_max is None:
+        return cost
+    return gettext("{cost} (you allow {limit})", cost=cost, limit=broadcast.stars_max)
 
 
 def _quiet_lines(broadcast: Progress) -> list[str]:
     hours = broadcast.quiet_hours
-    return [] if hours is None else [f"Quiet: {hours['begin']}–{hours['end']} {escape(hours['zone'])}"]
+    if hours is None:
+        return []
+    quiet = f"{hours['begin']}–{hours['end']} {escape(hours['zone'])}"
+    return [gettext("Quiet: {hours}", hours=quiet)]
 
 
 def _time(when: datetime) -> str:
+    """As an admin writes it when asked for a time."""
     return f"{when:%Y-%m-%d %H:%M} {escape(when.tzname() or 'UTC')}"
 
 
 def _draft_buttons(broadcast: Broadcast) -> Rows:
     pay: Rows = ()
     if broadcast.paid:
-        pay = ((_button("Send free", broadcast.id, CardButton.FREE),),)
+        pay = ((_button(gettext("Send free"), broadcast.id, CardButton.FREE),),)
     elif broadcast.pieces == 1:
-        pay = ((_button("Pay for speed…", broadcast.id, CardQuestion.STARS),),)
+        pay = ((_button(gettext("Pay for speed…"), broadcast.id, CardQuestion.STARS),),)
     go = button_data.broadcast_card(broadcast.id, CardButton.GO, fingerprint(broadcast))
-    confirm = Button(text="Confirm", data=go)
+    confirm = Button(text=gettext("Confirm"), data=go)
     return (
         (
-            _button("To whom…", broadcast.id, CardButton.SEGMENT),
-            _button("When…", broadcast.id, CardButton.WHEN),
+            _button(gettext("To whom…"), broadcast.id, CardButton.SEGMENT),
+            _button(gettext("When…"), broadcast.id, CardButton.WHEN),
         ),
         *pay,
-        (confirm, _button("Discard", broadcast.id, CardButton.DISCARD)),
+        (confirm, _button(gettext("Discard"), broadcast.id, CardButton.DISCARD)),
     )
 
 
 def _segment_buttons(broadcast_id: int) -> Rows:
     return (
-        (_button("Everybody", broadcast_id, CardButton.EVERYBODY),),
+        (_button(gettext("Everybody"), broadcast_id, CardButton.EVERYBODY),),
         (
-            _button("Active…", broadcast_id, CardQuestion.ACTIVE),
-            _button("Balance…", broadcast_id, CardQuestion.BALANCE),
+            _button(gettext("Active…"), broadcast_id, CardQuestion.ACTIVE),
+            _button(gettext("Balance…"), broadcast_id, CardQuestion.BALANCE),
         ),
         (
-            _button("Language…", broadcast_id, CardQuestion.LANGUAGE),
-            _button("List of ids…", broadcast_id, CardQuestion.IDS),
+            _button(gettext("Language…"), broadcast_id, CardQuestion.LANGUAGE),
+            _button(gettext("List of ids…"), broadcast_id, CardQuestion.IDS),
         ),
-        (_button("Back", broadcast_id, CardButton.MAIN),),
+        (_button(gettext("Back"), broadcast_id, CardButton.MAIN),),
     )
 
 
 def _when_buttons(broadcast: Progress) -> Rows:
     quiet = (
-        _button("Quiet hours…", broadcast.id, CardQuestion.QUIET)
+        _button(gettext("Quiet hours…"), broadcast.id, CardQuestion.QUIET)
         if broadcast.quiet_hours is None
-        else _button("No quiet hours", broadcast.id, CardButton.ANY_HOUR)
+        else _button(gettext("No quiet hours"), broadcast.id, CardButton.ANY_HOUR)
     )
     return (
         (
-            _button("Now", broadcast.id, CardButton.NOW),
-            _button("At a time…", broadcast.id, CardQuestion.TIME),
+            _button(gettext("Now"), broadcast.id, CardButton.NOW),
+            _button(gettext("At a time…"), broadcast.id, CardQuestion.TIME),
         ),
         (quiet,),
-        (_button("Back", broadcast.id, CardButton.MAIN),),
+        (_button(gettext("Back"), broadcast.id, CardButton.MAIN),),
     )
 
 
@@ -231,10 +287,10 @@ def _last_buttons(broadcast: Progress, view: View) -> Rows:
     if not broadcast.audience:
         return ()
     if view is View.ERASE:
-        surely = _button("Yes, delete it from all chats", broadcast.id, CardButton.ERASE_SURELY)
-        return ((surely, _button("No", broadcast.id, CardButton.MAIN)),)
-    report = _button("Report", broadcast.id, CardButton.REPORT)
-    erase = _button("Delete what was sent…", broadcast.id, CardButton.ERASE)
+        surely = _button(gettext("Yes, delete it from all chats"), broadcast.id, CardButton.ERASE_SURELY)
+        return ((surely, _button(gettext("No"), broadcast.id, CardButton.MAIN)),)
+    report = _button(gettext("Report"), broadcast.id, CardButton.REPORT)
+    erase = _button(gettext("Delete what was sent…"), broadcast.id, CardButton.ERASE)
     return ((report, erase),) if broadcast.sent else ((report,),)
 
 

@@ -16,6 +16,7 @@ import redis
 import structlog
 
 from ballast.messages import Message
+from ballast.texts import speaking
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
@@ -89,12 +90,13 @@ def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None
     # As it is now: later requests join no more. Of a draft it is shown whom it is for.
     read = broadcasts.require if broadcast.status is BroadcastStatus.DRAFT else broadcasts.require_progress
     broadcast = read(home.engine, job.broadcast_id)
-    message = Message(
-        chat_id=chat_id,
-        text=_text(home, broadcast, settings),
-        buttons=card.buttons(broadcast, cards.view(broadcast.id)),
-        edit_message_id=edited,
-    )
+    with speaking(home.languages.of(chat_id)):
+        message = Message(
+            chat_id=chat_id,
+            text=_text(home, broadcast, settings),
+            buttons=card.buttons(broadcast, cards.view(broadcast.id)),
+            edit_message_id=edited,
+        )
     _report_once(home, broadcast)
     same_chat = broadcast.admin_chat_id == chat_id
     return Showing(home, broadcast.id, message, broadcast.card_message_id if same_chat else None)

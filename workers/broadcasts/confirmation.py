@@ -6,14 +6,14 @@ import sys
 from datetime import UTC, datetime
 
 from ballast.markup import plain_text
+from ballast.texts import ngettext
+from ballast.texts.formats import duration
 from dbcore.broadcasts import broadcasts
 from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from workers.broadcasts.card import segment_text
-from workers.broadcasts.cost import stars_for
-from workers.durations import duration
+from workers.broadcasts.cost import stars_counted, stars_for
 from workers.jobs import JobInvalid, StartBroadcast
-from workers.plurals import counted
 from workers.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 
 
@@ -37,9 +37,13 @@ def confirmed(job: StartBroadcast, engine: GuardedEngine, settings: Settings, *,
         raise JobInvalid(
             "nothing was sent: there is no terminal to ask at. Add --yes to send without a question"
         )
-    if _answer(f"Send it to {counted(audience, 'person', 'people')}? [y/N] ") not in {"y", "yes"}:
+    if _answer(f"Send it to {_people(audience)}? [y/N] ") not in {"y", "yes"}:
         raise JobInvalid("nothing was sent")
     return job
+
+
+def _people(count: int) -> str:
+    return ngettext("{count} person", "{count} people", count)
 
 
 def _answer(question: str) -> str:
@@ -54,9 +58,9 @@ def _shown(job: StartBroadcast, audience: int, stars: int, settings: Settings) -
     segment = segment_text(job.segment.parts(), settings)
     pieces = 1 if job.original is None else len(job.original.message_ids)
     rate = PAID_MARGIN * PAID_PER_SECOND if job.paid else FREE_MARGIN * FREE_PER_SECOND
-    cost = f"at most {counted(stars, 'Star', 'Stars')}" if job.paid else "free"
+    cost = f"at most {stars_counted(stars)}" if job.paid else "free"
     lines = [
-        f"To:     {segment}; that is {counted(audience, 'person', 'people')} now",
+        f"To:     {segment}; that is {_people(audience)} now",
         f"When:   {'now' if job.scheduled_for is None else job.scheduled_for.isoformat()}",
     ]
     if job.quiet_hours is not None:
@@ -71,7 +75,10 @@ def _shown(job: StartBroadcast, audience: int, stars: int, settings: Settings) -
         ]
     elif job.text is not None:
         text = plain_text(job.text)
-        lines += [f"Text:   {counted(len(text), 'character', 'characters')}, without tags:", ""]
+        lines += [
+            f"Text:   {ngettext('{count} character', '{count} characters', len(text))}, without tags:",
+            "",
+        ]
         lines += [f"    {line}" for line in text.splitlines()]
         if text != job.text.strip():
             lines += ["", "        with its tags:", ""]

@@ -17,14 +17,15 @@ import structlog
 from telegram.error import TelegramError
 
 from ballast.messages import Message
+from ballast.texts import ngettext, speaking
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.broadcasts.deliveries import DELETABLE_HOURS, Arrived
+from dbcore.sentences import Sentence, sentence
 from workers.broadcasts.admin_sends import NO_BOT_SECONDS
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.send_one import may_be_delivered
 from workers.jobs import EraseChunk
-from workers.plurals import counted
 from workers.snooze import Snoozed
 from workers.telegram.errors import SendStatus, classify
 from workers.telegram.floods import refuse_chat
@@ -155,13 +156,28 @@ class Erasing:
 
     async def _told(self) -> list[Message]:
         left = await asyncio.to_thread(deliveries.count_messages, self.home.engine, self.job.broadcast_id)
-        text = f"Broadcast {self.job.broadcast_id} is deleted from {counted(self.job.found - left, 'chat', 'chats')}."
-        if left:
-            text += (
-                f" In {left:,} it stays: there Telegram does not let me or gave no good answer, or {DELETABLE_HOURS} "
-                "hours are over. Ordered once more, I try once more."
-            )
-        return [Message(chat_id=self.job.chat_id, text=text)]
+        with speaking(await asyncio.to_thread(self.home.languages.of, self.job.chat_id)):
+            return [Message(chat_id=self.job.chat_id, text=_deleted(self.job, left))]
+
+
+def _deleted(job: EraseChunk, left: int) -> str:
+    text = ngettext(
+        "Broadcast {id} is deleted from {count} chat.",
+        "Broadcast {id} is deleted from {count} chats.",
+        job.found - left,
+        id=str(job.broadcast_id),
+    )
+    if not left:
+        return text
+    stays = ngettext(
+        "In {count} it stays: there Telegram does not let me or gave no good answer, or {hours} hours are over. "
+        "Ordered once more, I try once more.",
+        "In {count} it stays: there Telegram does not let me or gave no good answer, or {hours} hours are over. "
+        "Ordered once more, I try once more.",
+        left,
+        hours=DELETABLE_HOURS,
+    )
+    return f"{text} {stays}"
 
 
 def begin(home: Broadcaster, broadcast_id: int, chat_id: int, order: str) -> None:
@@ -171,11 +187,19 @@ def begin(home: Broadcaster, broadcast_id: int, chat_id: int, order: str) -> Non
     """
     broadcast = broadcasts.require_progress(home.engine, broadcast_id)
     if not broadcast.status.is_over:
-        raise BroadcastRefused(f"broadcast {broadcast_id} is {broadcast.status}: cancel it first")
+        raise BroadcastRefused(
+            sentence(
+                "broadcast {id} is {status}: cancel it first",
+                id=str(broadcast_id),
+                status=Sentence(broadcast.status),
+            )
+        )
     deliveries.require_kept(broadcast, home.lanes.schedule.now())
     found = deliveries.count_messages(home.engine, broadcast_id)
     if not found:
-        raise BroadcastRefused(f"of broadcast {broadcast_id} there is nothing left to delete")
+        raise BroadcastRefused(
+            sentence("of broadcast {id} there is nothing left to delete", id=str(broadcast_id))
+        )
     home.lanes.erase(EraseChunk(broadcast_id=broadcast_id, chat_id=chat_id, found=found), order)
 
 

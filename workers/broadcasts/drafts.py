@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ballast.messages import Message
+from ballast.texts import gettext, ngettext
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import (
     Broadcast,
@@ -18,6 +19,7 @@ from dbcore.broadcasts.broadcasts import (
     DraftChanged,
 )
 from dbcore.broadcasts.leases import DeliveryStatus, Recipient
+from dbcore.sentences import Sentence, sentence
 from dbcore.text import one_line
 from workers.broadcasts import card, deletion
 from workers.broadcasts.admin_sends import acquire_send_slot, defer
@@ -26,7 +28,7 @@ from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.cards import View
 from workers.broadcasts.cost import refuse_paid_album
 from workers.broadcasts.send_one import post
-from workers.command_names import mention
+from workers.command_names import joined, mention
 from workers.jobs import (
     TELEGRAM_IDS_MAX,
     CardButton,
@@ -67,10 +69,14 @@ _ORDERS = {
 """These have the card shown at once themselves, where they change anything."""
 
 
-_NOT_CONFIRMED = (
-    f"Nothing was sent, and the draft is cancelled. Telegram did not confirm the preview after {UNCERTAIN_SENDS_MAX} "
-    "tries, so you may see it more than once. Please try again later."
-)
+def _not_confirmed() -> str:
+    return ngettext(
+        "Nothing was sent, and the draft is cancelled. Telegram did not confirm the preview after {count} try, so you "
+        "may see it more than once. Please try again later.",
+        "Nothing was sent, and the draft is cancelled. Telegram did not confirm the preview after {count} tries, so "
+        "you may see it more than once. Please try again later.",
+        UNCERTAIN_SENDS_MAX,
+    )
 
 
 @dataclass(frozen=True)
@@ -113,10 +119,10 @@ class Preview:
         if shown.status is DeliveryStatus.UNKNOWN:
             # Its id is not known, so it cannot be copied: another one is sent.
             if self.uncertain + 1 >= UNCERTAIN_SENDS_MAX:
-                return _NOT_CONFIRMED
+                return _not_confirmed()
             raise Snoozed(AWAY_SECONDS * 4**self.uncertain, uncertain=True)
         if not shown.message_ids:
-            return _refused_by_telegram(shown.error or "the preview was not delivered")
+            return _refused_by_telegram(shown.error or gettext("the preview was not delivered"))
         previewed = {
             **copy,
             "chat_id": self.chat_id,
@@ -190,7 +196,11 @@ def _added(before: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
         ids = list(dict.fromkeys([*before["telegram_ids"], *parts["telegram_ids"]]))
         if len(ids) > TELEGRAM_IDS_MAX:
             raise BroadcastRefused(
-                f"a list has {TELEGRAM_IDS_MAX:,} ids at most, and this would be {len(ids):,}"
+                sentence(
+                    "a list has {most} ids at most, and this would be {count}",
+                    most=TELEGRAM_IDS_MAX,
+                    count=len(ids),
+                )
             )
         parts = {**parts, "telegram_ids": ids}
     return {**before, **parts}
@@ -224,7 +234,13 @@ def _obey(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadc
         case CardButton.GO:
             _go(home, job, broadcast)
         case CardButton.DISCARD if broadcast.status is not BroadcastStatus.DRAFT:
-            raise BroadcastRefused(f"broadcast {broadcast.id} is {broadcast.status}: it is no draft any more")
+            raise BroadcastRefused(
+                sentence(
+                    "broadcast {id} is {status}: it is no draft any more",
+                    id=str(broadcast.id),
+                    status=Sentence(broadcast.status),
+                )
+            )
         case CardButton.DISCARD | CardButton.CANCEL_SURELY:
             home.orders.cancel(broadcast.id)
         case CardButton.PAUSE:
@@ -250,8 +266,9 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
 
 
 def _refused_by_telegram(reason: str) -> str:
-    return (
-        f"Nothing was sent. Telegram refuses this message: {escape(one_line(reason))}\n"
-        "A text with tags is read as Telegram's HTML."
-        f"{mention('broadcast', ' To send a message as it is, reply {} to it.')}"
+    refused = gettext("Nothing was sent. Telegram refuses this message: {why}", why=escape(one_line(reason)))
+    hint = joined(
+        gettext("A text with tags is read as Telegram's HTML."),
+        mention("broadcast", "To send a message as it is, reply {command} to it."),
     )
+    return f"{refused}\n{hint}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from ballast.texts.formats import duration
 from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
-from workers.durations import duration
 
 MEASURED_SECONDS = 30.0
 BAR_LENGTH = 24

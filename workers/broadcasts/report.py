@@ -18,12 +18,14 @@ from telegram import InputFile
 from telegram.error import TelegramError
 
 from ballast.messages import Message
+from ballast.texts import gettext, ngettext, speaking
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from dbcore.guard.engine import GuardedEngine
 from dbcore.text import csv_cell, one_line
 from workers.broadcasts.admin_sends import acquire_send_slot, defer
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
+from workers.command_names import joined
 from workers.jobs import ReportBroadcast
 from workers.snooze import Snoozed
 from workers.telegram.errors import SendResult, SendStatus, classify
@@ -64,6 +66,10 @@ class Report:
     job_id: str
 
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
+        with speaking(await asyncio.to_thread(self.home.languages.of, self.job.chat_id)):
+            return await self._run(maybe_bot)
+
+    async def _run(self, maybe_bot: Bot | None) -> list[Message]:
         chat_id = self.job.chat_id
         bot = await acquire_send_slot(self.home, maybe_bot, chat_id)
         with tempfile.TemporaryFile() as file:
@@ -151,21 +157,36 @@ def _file_name(job: ReportBroadcast) -> str:
 
 
 def _caption(broadcast: Broadcast, job: ReportBroadcast, written: Written) -> str:
-    audience = broadcast.audience or 0
+    audience, number = broadcast.audience or 0, str(broadcast.id)
     if job.part == 1 and written.last_user_id is None:
-        everybody = "its one recipient" if audience == 1 else f"all {audience:,} recipients"
-        return f"Broadcast {broadcast.id}: {everybody}."
+        return ngettext(
+            "Broadcast {id}: its one recipient.",
+            "Broadcast {id}: all {count} recipients.",
+            audience,
+            id=number,
+        )
     first, last = job.reported + 1, job.reported + written.lines
-    more = " More follows." if last < audience else ""
-    return (
-        f"Broadcast {broadcast.id}, part {job.part}: recipients {first:,} to {last:,} of {audience:,}.{more}"
+    text = gettext(
+        "Broadcast {id}, part {part}: recipients {first} to {last} of {all}.",
+        id=number,
+        part=job.part,
+        first=first,
+        last=last,
+        all=audience,
     )
+    return joined(text, gettext("More follows.") if last < audience else "")
 
 
 def _not_sent(broadcast_id: int, verdict: SendResult) -> str:
     if verdict.meaning is SendStatus.UNKNOWN:
-        return (
-            f"The report of broadcast {broadcast_id} may not have arrived: Telegram did not say. "
-            "The button Report sends it again."
+        return gettext(
+            "The report of broadcast {id} may not have arrived: Telegram did not say. The button {button} sends it "
+            "again.",
+            id=str(broadcast_id),
+            button=gettext("Report"),
         )
-    return f"Telegram does not take the report of broadcast {broadcast_id}: {escape(one_line(verdict.description))}"
+    return gettext(
+        "Telegram does not take the report of broadcast {id}: {why}",
+        id=str(broadcast_id),
+        why=escape(one_line(verdict.description)),
+    )

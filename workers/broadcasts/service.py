@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ballast.texts import ngettext
 from dbcore import keys
 from dbcore.admin_actions import AdminAction
 from dbcore.broadcasts import broadcasts
@@ -23,11 +24,11 @@ from dbcore.broadcasts.broadcasts import (
     Progress,
 )
 from dbcore.guard.engine import GuardedEngine
-from workers.broadcasts.cost import messages_for, refuse_paid_album, stars_for
+from dbcore.sentences import sentence
+from workers.broadcasts.cost import messages_for, refuse_paid_album, stars_counted, stars_for
 from workers.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
 from workers.broadcasts.quiet_hours import quiet_until
 from workers.jobs import StartBroadcast
-from workers.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -189,10 +190,13 @@ def _within_its_cost(broadcast: Progress) -> Iterator[int | None]:
     try:
         yield messages_for(broadcast.stars_max or 0) if limited else None
     except AudienceTooLarge as error:
-        messages = counted(error.audience, "message", "messages")
-        cost = counted(stars_for(error.audience), "Star", "Stars")
         raise BroadcastRefused(
-            f"{messages} may cost {cost}, and stars_max is {broadcast.stars_max}"
+            sentence(
+                "{messages} may cost {cost}, and stars_max is {limit}",
+                messages=ngettext("{count} message", "{count} messages", error.audience),
+                cost=stars_counted(stars_for(error.audience)),
+                limit=str(broadcast.stars_max),
+            )
         ) from error
 
 

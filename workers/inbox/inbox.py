@@ -25,8 +25,8 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     claimed       hash   queue -> the highest number that was claimed
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
 
-and beside them the last balances known (dbcore/ledger/balance_cache.py), the last answers
-(workers/last_answers.py), and the totals of totals.py.
+and beside them the last balances known (dbcore/known_balances.py), the last answers (workers/last_answers.py), who
+reads which language (workers/languages.py), and the totals of totals.py.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import RESPONSIVE
 from workers.inbox.publisher import message_parts
 from workers.jobs import INSTALLED, QUEUES, Envelope, Quarantine, main_lane, queue_of
+from workers.languages import Languages
 from workers.last_answers import LastAnswers
 from workers.status import counters
 from workers.telegram.rate_limiter import TURN_LUA, TURN_SECONDS
@@ -285,6 +286,7 @@ class Inbox:
         self._owner_dead_ms = round(1000 * owner_dead_seconds)
         self.balances = BalanceCache(client)
         self.answers = LastAnswers(client)
+        self.languages = Languages(client)
         """What jobs that ended, and others, left known."""
         folder = files("workers.inbox").joinpath("lua")
         bounds = ", ".join(map(str, counters.ANSWER_MS))

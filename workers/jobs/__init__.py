@@ -32,6 +32,7 @@ from ballast.builtin.broadcasts import (
     WakeBroadcast,
 )
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, UserJob
+from ballast.builtin.languages import ChooseLanguage
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.replies import DeliverReply, PressAppButton
 from ballast.builtin.status import (
@@ -86,6 +87,7 @@ __all__ = [
     "CardQuestion",
     "ChangeDraft",
     "ChooseBroadcasts",
+    "ChooseLanguage",
     "CreateTransfer",
     "DecideAdjustment",
     "DecideTransfer",

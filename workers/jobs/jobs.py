@@ -44,6 +44,7 @@ class Envelope(BaseModel):
     command_id -- the message that is the command; answers in a group quote it.
     thread_id -- the topic that the answer goes to.
     callback_id -- the press that the worker answers.
+    language -- of whoever reads the answer; None if it is not known yet.
     """
 
     # A newer release's record must be readable by an older one, while both run: what is unknown is passed over.
@@ -61,6 +62,7 @@ class Envelope(BaseModel):
     command_id: int | None = None
     thread_id: int | None = None
     callback_id: str | None = None
+    language: str | None = None
 
     @property
     def origin(self) -> Origin | None:
@@ -92,6 +94,7 @@ class Envelope(BaseModel):
         told_to_wait: bool = False,
         origin: Origin | None = None,
         callback_id: str | None = None,
+        language: str | None = None,
     ) -> Self:
         """origin -- instead of `chat_id`: everything that is known of where it came from."""
         return cls(
@@ -107,6 +110,7 @@ class Envelope(BaseModel):
             command_id=None if origin is None else origin.command_id,
             thread_id=None if origin is None else origin.thread_id,
             callback_id=callback_id,
+            language=language,
         )
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ballast.texts import gettext, gettext_noop, ngettext
+from ballast.texts.formats import duration
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.redis_condition import STOPS_INTAKE, RedisTrouble
-from workers.durations import duration
 from workers.inbox import Overdue
-from workers.plurals import counted
 from workers.status.probe_results import SCHEMA
 
 _LETS_THROUGH = frozenset({BreakerState.CLOSED, BreakerState.DISABLED})
@@ -24,11 +24,11 @@ SLOW_ANSWERS_SECONDS = 10.0
 """Answers of the last minute that took longer are no good state, whatever else is."""
 
 BREAKER_WORDS = {
-    BreakerState.CLOSED: "closed, all is let through",
-    BreakerState.OPEN: "open, nothing is let through",
-    BreakerState.HALF_OPEN: "half-open, one probe is let through",
-    BreakerState.FORCED_OPEN: "held open by an operator",
-    BreakerState.DISABLED: "held closed by an operator",
+    BreakerState.CLOSED: gettext_noop("closed, all is let through"),
+    BreakerState.OPEN: gettext_noop("open, nothing is let through"),
+    BreakerState.HALF_OPEN: gettext_noop("half-open, one probe is let through"),
+    BreakerState.FORCED_OPEN: gettext_noop("held open by an operator"),
+    BreakerState.DISABLED: gettext_noop("held closed by an operator"),
 }
 
 _REMEDIES: dict[BreakerReason | None, str] = {
@@ -198,7 +198,7 @@ def _troubled(now: HealthInputs) -> HealthSummary | None:
 def _behind(now: HealthInputs) -> HealthSummary | None:
     if not now.held_back and now.oldest_seconds < BEHIND_SECONDS:
         return None
-    jobs = counted(now.waiting, "job is", "jobs are")
+    jobs = ngettext("{count} job is", "{count} jobs are", now.waiting)
     return HealthSummary(
         HealthLevel.WORKING_THROUGH,
         "Working through what waited",
@@ -210,10 +210,16 @@ def _behind(now: HealthInputs) -> HealthSummary | None:
 def _flawed(now: HealthInputs) -> HealthSummary | None:
     """Commands are answered, and all the same somebody should look."""
     if now.failed_jobs:
-        title = f"Running, but {counted(now.failed_jobs, 'failed job needs', 'failed jobs need')} you"
+        title = ngettext(
+            "Running, but {count} failed job needs you",
+            "Running, but {count} failed jobs need you",
+            now.failed_jobs,
+        )
         words = "Commands are answered. Retry or discard each under Dead letters below."
     elif now.alarms:
-        title = f"Running, but {counted(now.alarms, 'alarm is', 'alarms are')} active"
+        title = ngettext(
+            "Running, but {count} alarm is active", "Running, but {count} alarms are active", now.alarms
+        )
         words = "Commands are answered. The line below says what the alarm is about."
     elif now.answers_seconds > SLOW_ANSWERS_SECONDS:
         title = "Running, but answers are slow"
@@ -237,16 +243,20 @@ def _well(now: HealthInputs) -> str:
 def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
     match state:
         case DatabaseState.OK:
-            return "The database is well."
+            return gettext("The database is well.")
         case DatabaseState.REACHABLE:
-            return "The database can be reached."
+            return gettext("The database can be reached.")
         case DatabaseState.UNKNOWN:
-            return "The database has not been checked recently."
+            return gettext("The database has not been checked recently.")
     if breaker is None or breaker.state in _LETS_THROUGH:
-        return "The last probe of the database failed."
+        return gettext("The last probe of the database failed.")
     if breaker.paused:
-        return f"Paused by {breaker.paused_by or 'an operator'}."
-    return "The database can only be read." if breaker.is_read_only else "The database is away."
+        if breaker.paused_by is None:
+            return gettext("Paused by an operator.")
+        return gettext("Paused by {name}.", name=breaker.paused_by)
+    if breaker.is_read_only:
+        return gettext("The database can only be read.")
+    return gettext("The database is away.")
 
 
 def database_state(

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 
 from PIL import Image, ImageDraw, ImageFont
 
-from workers.plurals import counted
-
 WIDTH, HEIGHT = 800, 360
 LEFT, RIGHT, TOP, BOTTOM = 76, 20, 46, 40
 POINTS_MAX = 720
@@ -40,7 +38,8 @@ def draw(probes: Sequence[Probed]) -> bytes:
     font = ImageFont.load_default(FONT_PIXELS)
     measured = [probe.latency_ms for probe in probes if probe.ok and probe.latency_ms is not None]
     failed = sum(not probe.ok for probe in probes)
-    seen = counted(len(probes), "probe", "probes")
+    # In English: the font that Pillow brings has Latin letters.
+    seen = f"{len(probes):,} probe{'' if len(probes) == 1 else 's'}"
     title = f"Probe latency, ms: {seen}, {failed} failed" if probes else "No probe has been yet"
     pen.text((LEFT, 14), title, INK, font)
     if probes:

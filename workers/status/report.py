@@ -12,14 +12,14 @@ from typing import Any
 
 import redis
 
+from ballast.texts import gettext, ngettext
+from ballast.texts.formats import decimals, duration
 from dbcore.breaker import FleetView, StateUnreadable, read_breaker
 from dbcore.breaker.connection_budget import FleetConnections, read_connections
 from dbcore.breaker.rules import BreakerState
 from dbcore.redis_client import redis_time
 from workers.broadcasts.schedule import Schedule
-from workers.durations import duration
 from workers.inbox import Inbox
-from workers.plurals import counted
 from workers.status import latency_chart, probe_results
 from workers.status.health import BREAKER_WORDS, database_sentence, database_state, last_answered_at
 from workers.status.latency_chart import Probed
@@ -79,11 +79,15 @@ def text(report: StatusReport) -> str:
     return "\n".join(
         (
             f"<b>{_verdict(report)}</b>",
-            f"Breaker: {_breaker(report)}",
-            f"Last probe: {_probe(report)}",
-            f"Waiting: {counted(report.waiting, 'job', 'jobs')}" + _oldest(report),
-            f"Workers: {counted(report.processes, 'process', 'processes')}, {_connections(report)}",
-            f"Broadcasts: {report.broadcasts} under way or scheduled" + _stuck(report),
+            gettext("Breaker: {state}", state=_breaker(report)),
+            gettext("Last probe: {probe}", probe=_probe(report)),
+            _waiting(report),
+            gettext(
+                "Workers: {processes}, {connections}",
+                processes=ngettext("{count} process", "{count} processes", report.processes),
+                connections=_connections(report),
+            ),
+            _broadcasts(report),
         )
     )
 
@@ -106,47 +110,68 @@ def _verdict(report: StatusReport) -> str:
 def _breaker(report: StatusReport) -> str:
     view = report.breaker
     if view is None:
-        return "unknown, because what Redis holds of it cannot be read: see <code>python -m dbcore breaker</code>"
-    parts = [BREAKER_WORDS[view.state]]
+        return gettext(
+            "unknown, because what Redis holds of it cannot be read: see {command}",
+            command="<code>python -m dbcore breaker</code>",
+        )
+    parts = [gettext(BREAKER_WORDS[view.state])]
     if view.paused_by is not None:
-        parts.append(f"by {escape(view.paused_by)}")
+        parts.append(gettext("by {name}", name=escape(view.paused_by)))
     if view.reason is not None:
-        parts.append(f"reason {view.reason}")
+        parts.append(gettext("reason {reason}", reason=view.reason))
     if view.since:
-        parts.append(f"since {_time(view.since)}, {duration(max(0.0, report.now - view.since))}")
+        since = duration(max(0.0, report.now - view.since))
+        parts.append(gettext("since {time}, {duration}", time=_time(view.since), duration=since))
     if view.state is BreakerState.OPEN:
-        parts.append(f"next probe in {duration(view.retry_after_seconds)}")
+        parts.append(gettext("next probe in {duration}", duration=duration(view.retry_after_seconds)))
     return "; ".join(parts)
 
 
 def _probe(report: StatusReport) -> str:
     probe = report.probe
     if probe is None:
-        return "none yet"
-    ago = f"{duration(max(0.0, report.now - probe['probed_at']))} ago"
+        return gettext("none yet")
+    took = duration(max(0.0, report.now - probe["probed_at"]))
     if not probe["ok"]:
-        return f"failed {ago} ({escape(str(probe.get('kind') or 'tables are missing'))})"
-    parts = [f"{ago}"]
+        why = escape(str(probe.get("kind") or gettext("tables are missing")))
+        return gettext("failed {duration} ago ({why})", duration=took, why=why)
+    parts = [gettext("{duration} ago", duration=took)]
     if probe.get("latency_ms") is not None:
-        parts.append(f"{probe['latency_ms']:g} ms")
+        parts.append(gettext("{latency} ms", latency=f"{probe['latency_ms']:g}"))
     if probe.get("server_version"):
         parts.append(f"PostgreSQL {escape(probe['server_version'])}")
-        parts.append(f"{probe['connections']} of {probe['max_connections']} connections")
-        parts.append(f"{probe['database_bytes'] / 1e6:,.0f} MB")
+        parts.append(
+            gettext("{open} of {most} connections", open=probe["connections"], most=probe["max_connections"])
+        )
+        parts.append(gettext("{size} MB", size=decimals(probe["database_bytes"] / 1e6, 0)))
     return ", ".join(parts)
 
 
-def _oldest(report: StatusReport) -> str:
-    return "" if report.oldest_seconds is None else f", the oldest for {duration(report.oldest_seconds)}"
+def _waiting(report: StatusReport) -> str:
+    jobs = ngettext("{count} job", "{count} jobs", report.waiting)
+    if report.oldest_seconds is None:
+        return gettext("Waiting: {jobs}", jobs=jobs)
+    return gettext(
+        "Waiting: {jobs}, the oldest for {duration}", jobs=jobs, duration=duration(report.oldest_seconds)
+    )
 
 
 def _connections(report: StatusReport) -> str:
-    of_budget = f", budget {report.budget}" if report.budget is not None else ""
-    return f"{report.connections.open} of {report.connections.possible} connections open{of_budget}"
+    open_ones = gettext(
+        "{open} of {possible} connections open",
+        open=report.connections.open,
+        possible=report.connections.possible,
+    )
+    if report.budget is None:
+        return open_ones
+    return gettext("{connections}, budget {budget}", connections=open_ones, budget=report.budget)
 
 
-def _stuck(report: StatusReport) -> str:
-    return f"; stuck: {', '.join(map(str, report.stuck[:5]))}" if report.stuck else ""
+def _broadcasts(report: StatusReport) -> str:
+    line = gettext("Broadcasts: {count} under way or scheduled", count=report.broadcasts)
+    if not report.stuck:
+        return line
+    return gettext("{line}; stuck: {ids}", line=line, ids=", ".join(map(str, report.stuck[:5])))
 
 
 def _time(seconds: float) -> str:

@@ -201,6 +201,8 @@ def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
         "engine": work.engine,
         "announce": _announce,
         "app_settings": INSTALLED.settings.get(handler.app),
+        "translations": INSTALLED.translations.get(handler.app),
+        "language_of": work.language_of,
     }
 
 
@@ -357,6 +359,7 @@ def accept(
         lane=enqueued_lane(job_id, job.kind, job.model_dump(mode="json"), telegram_id),
         origin=work.origin,
         message_id=pressed_message_id,
+        language=work.language if user is not None and telegram_id == user.telegram_id else None,
     )
     receipt = worker.inbox.accept(envelope, after=work.job_id, delay_seconds=delay_seconds)
     if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from ballast.messages import Message
+from ballast.texts import speaking
 from dbcore import keys
 from dbcore.ledger import ledger, pending_adjustments, users
 from dbcore.ledger.pending_adjustments import Limits
@@ -41,7 +42,8 @@ def show(work: Work[ShowBalance]) -> list[Message]:
 
 def _shown(work: Work[ShowBalance], account: users.UserAccount) -> list[Message]:
     work.note_read(account.telegram_id, account.balance, account.version)
-    return work.answer(texts.balance(account, work.settings))
+    with speaking(work.language):
+        return work.answer(texts.balance(account, work.settings))
 
 
 @job_task(AdjustBalance)
@@ -64,8 +66,9 @@ def adjust(work: Work[AdjustBalance]) -> list[Message]:
     told = {message.chat_id for message in messages}
     if outcome.target is not None and outcome.reason is None and outcome.target.telegram_id not in told:
         messages.append(
-            Message(
-                chat_id=outcome.target.telegram_id, text=texts.adjusted_for_you(outcome, job, work.settings)
+            work.to_other(
+                outcome.target.telegram_id,
+                lambda: texts.adjusted_for_you(job.amount, outcome.balance_after, job.reason, work.settings),
             )
         )
     return messages
@@ -111,7 +114,7 @@ def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Mes
         outcomes = iter(pending_adjustments.decide_many(own[0].engine, presses, limits=limits))
     answers = []
     for work in works:
-        with structlog.contextvars.bound_contextvars(job_id=work.job_id):
+        with structlog.contextvars.bound_contextvars(job_id=work.job_id), speaking(work.language):
             answers.append(_decided(work, next(outcomes)) if _is_admin_still(work) else _refused(work))
     return answers
 
@@ -138,7 +141,7 @@ def _is_admin_still(work: Work[DecideAdjustment]) -> bool:
 
 
 def _refused(work: Work[DecideAdjustment]) -> list[Message]:
-    return work.toast(adjustment_texts.NO_ADMIN_ANY_MORE, matters=False)
+    return work.toast(adjustment_texts.no_admin_any_more(), matters=False)
 
 
 def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -> list[Message]:
@@ -153,8 +156,13 @@ def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -
     if outcome.decision is Decision.CONFIRMED and outcome.target is not None:
         target_id = outcome.target.telegram_id
         if target_id not in {message.chat_id for message in messages}:
-            told = adjustment_texts.adjusted_for_you(outcome, work.settings)
-            messages.append(Message(chat_id=target_id, text=told))
+            amount, memo = outcome.amount or 0, outcome.memo or ""
+            messages.append(
+                work.to_other(
+                    target_id,
+                    lambda: texts.adjusted_for_you(amount, outcome.balance_after, memo, work.settings),
+                )
+            )
     return messages
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 
 from ballast.messages import Message
+from ballast.texts import said
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
@@ -60,7 +61,7 @@ LISTED_MAX = 10
 def choose_broadcasts(work: Work[ChooseBroadcasts]) -> list[Message]:
     account = users.choose_broadcasts(work.engine, profile=profile_of(work.job), wanted=work.job.wanted)
     work.note_read(account.telegram_id, account.balance, account.version)
-    return work.answer(texts.BROADCASTS_WANTED if work.job.wanted else texts.BROADCASTS_STOPPED)
+    return work.answer(texts.broadcasts_wanted() if work.job.wanted else texts.broadcasts_stopped())
 
 
 @job_task(StartBroadcast)
@@ -188,7 +189,8 @@ def _answered(work: Work[J], order: Callable[[], AsyncStep | None]) -> list[Mess
     try:
         return order() or []
     except BroadcastRefused as refused:
-        return work.toast(f"{str(refused)[:1].upper()}{str(refused)[1:]}.", matters=True)
+        why = said(refused)
+        return work.toast(f"{why[:1].upper()}{why[1:]}.", matters=True)
 
 
 def _obeyed(order: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ apps.
 
 from __future__ import annotations
 
-from ballast.builtin.words import UNKNOWN_BUTTON
+from ballast.builtin.words import unknown_button
 from ballast.messages import Message
 from workers import process
 from workers.app_buttons import AppButtons, job_id_of_button
@@ -30,7 +30,7 @@ def press(work: Work[PressAppButton]) -> list[Message]:
     """Have done what the button stands for: once, however often it is pressed."""
     pressed = AppButtons(process.current().redis).find(work.job.token)
     if pressed is None or pressed.kind not in INSTALLED.jobs:
-        return work.toast(UNKNOWN_BUTTON, matters=True)
+        return work.toast(unknown_button(), matters=True)
     if pressed.owner_id != work.job.telegram_id:
         return work.toast(NOT_YOURS, matters=False)
     job = JOB_TYPES[pressed.kind].decode(pressed.fields)

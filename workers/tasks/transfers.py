@@ -60,7 +60,7 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
         messages += work.answer(told)[:1] if texts.is_private(outcome) else []
     if outcome.recipient is not None and texts.money_moved(outcome):
         messages.append(
-            Message(chat_id=outcome.recipient.telegram_id, text=texts.received(outcome, work.settings))
+            work.to_other(outcome.recipient.telegram_id, lambda: texts.received(outcome, work.settings))
         )
     return messages
 
@@ -75,7 +75,7 @@ def cancel(work: Work[CancelTransfers]) -> list[Message]:
 def history(work: Work[ShowHistory]) -> list[Message]:
     job = work.job
     if job.owner_telegram_id not in {None, job.telegram_id}:
-        return work.toast(texts.NOT_YOUR_HISTORY, matters=False)
+        return work.toast(texts.not_your_history(), matters=False)
     page = history_pages.page(
         work.engine, profile=profile_of(job), upto_version=job.upto_version, limit=HISTORY_PAGE_LENGTH
     )

@@ -27,8 +27,8 @@ from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
 from ballast.messages import Message
+from ballast.texts import gettext
 from dbcore.settings import Settings
-from workers.origins import OPEN_PRIVATE_CHAT, START_PRIVATE_CHAT
 from workers.status.counters import LocalCounters
 from workers.telegram.bot import make_bot
 from workers.telegram.calls import call
@@ -196,9 +196,13 @@ async def _keyboard(
     if message.opens is not None:
         address = f"https://t.me/{await _username(bot)}"
         rows.append(
-            [InlineKeyboardButton(OPEN_PRIVATE_CHAT, url=address)]
+            [InlineKeyboardButton(gettext("Open the private chat"), url=address)]
             if reached
-            else [InlineKeyboardButton(START_PRIVATE_CHAT, url=f"{address}?start={message.opens}")]
+            else [
+                InlineKeyboardButton(
+                    gettext("Start the private chat"), url=f"{address}?start={message.opens}"
+                )
+            ]
         )
     return InlineKeyboardMarkup(rows) if rows else None
 

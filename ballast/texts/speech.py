@@ -1,0 +1,114 @@
+"""The language that is spoken, and texts in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+import structlog
+
+from ballast.texts.catalogues import ENGLISH, OWN, Key, Source, is_right_to_left, sources, sources_of_apps
+from dbcore.sentences import Refusal, Sentence
+from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
+
+log = structlog.get_logger(__name__)
+
+_SPOKEN: ContextVar[str] = ContextVar("spoken", default=ENGLISH)
+
+
+def spoken() -> str:
+    """The language of whoever reads what is said now."""
+    return _SPOKEN.get()
+
+
+@contextmanager
+def speaking(language: str | None) -> Iterator[None]:
+    """What is said inside is in this language, also by tasks and threads that are started there. None changes nothing:
+    nobody knows another one.
+    """
+    if language is None:
+        yield
+        return
+    token = _SPOKEN.set(language)
+    try:
+        yield
+    finally:
+        _SPOKEN.reset(token)
+
+
+def gettext_noop(text: str) -> str:
+    """The text itself: it is for the catalogues, and said elsewhere."""
+    return text
+
+
+def gettext(text: str, /, **arguments: object) -> str:
+    """`text` in the language that is spoken, with its arguments in their places."""
+    return _said(OWN, text, text, None, arguments)
+
+
+def pgettext(context: str, text: str, /, **arguments: object) -> str:
+    """The same for a text that means something else elsewhere. context -- where it stands, for translators."""
+    return _said(OWN, (context, text), text, None, arguments)
+
+
+def ngettext(one: str, many: str, count: int, /, **arguments: object) -> str:
+    """The form for `count`, which is also the argument `{count}`."""
+    return _said(OWN, one, one if count == 1 else many, count, arguments)
+
+
+def said(sentences: Refusal | Sentence | str) -> str:
+    """What dbcore and others keep as English sentences."""
+    if isinstance(sentences, str):
+        return sentences
+    if isinstance(sentences, Refusal):
+        return " ".join(said(each) for each in sentences.sentences)
+    arguments = {
+        name: said(value) if isinstance(value, Sentence) else value
+        for name, value in sentences.arguments.items()
+    }
+    return gettext(sentences.template, **arguments)
+
+
+def of_any_app(text: str) -> str:
+    """A text that an app registered, such as a command's line in the menu."""
+    for source in sources_of_apps():
+        if found := source.catalogue(_SPOKEN.get()).find(text):
+            return found
+    return text
+
+
+def of_app(folder: Path | None, key: str, english: str, count: int | None, /, **arguments: object) -> str:
+    """A text of an app's own catalogues. folder -- where they are; None if it has none. count -- of a plural."""
+    return _said(None if folder is None else Source(folder), key, english, count, arguments)
+
+
+def _said(
+    source: Source | None, key: Key, english: str, count: int | None, arguments: Mapping[str, object]
+) -> str:
+    from ballast.texts.formats import number
+
+    language = _SPOKEN.get()
+    if count is not None:
+        arguments = {"count": number(count), **arguments}
+    shown = {name: _in_place(value, language) for name, value in arguments.items()}
+    for each in sources(source):
+        template = each.catalogue(language).find(key, count)
+        if template is None:
+            continue
+        try:
+            return template.format_map(shown) if shown else template
+        except (KeyError, IndexError, ValueError) as error:
+            log.warning("text_broken", language=language, text=english, error=repr(error))
+    return english.format_map(shown) if shown else english
+
+
+def _in_place(value: object, language: str) -> str:
+    """An argument as it may stand among right-to-left words, which must not turn its signs and digits around."""
+    from ballast.texts.formats import number
+
+    text = number(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if not is_right_to_left(language) or not text or "\n" in text:
+        return text
+    return f"{FIRST_STRONG_ISOLATE}{text}{POP_DIRECTIONAL_ISOLATE}"

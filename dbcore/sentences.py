@@ -1,0 +1,38 @@
+"""Sentences for people as values: English, with named places for arguments, so that who shows one can translate it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """`template` is English and its key in the catalogues; `{name}` in it is a place for an argument.
+
+    An argument may be a Sentence itself. An int is a number, and no name of something: its digits stand in groups.
+    """
+
+    template: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        shown = {
+            name: f"{each:,}" if isinstance(each, int) else each for name, each in self.arguments.items()
+        }
+        return self.template.format_map(shown)
+
+
+def sentence(template: str, /, **arguments: object) -> Sentence:
+    """A Sentence. The catalogues have each text that is the first argument of such a call."""
+    return Sentence(template, arguments)
+
+
+class Refusal(ValueError):
+    """What somebody wants is refused, and why is said in sentences that can be shown to them. In English as `str`."""
+
+    def __init__(self, *sentences: Sentence | str) -> None:
+        """sentences -- a str is one that needs no translation, or has it."""
+        self.sentences = sentences
+        super().__init__(" ".join(map(str, self.sentences)))

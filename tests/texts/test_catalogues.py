@@ -1,0 +1,248 @@
+"""Every language has every text, and each can stand where the English one stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Message
+from babel.messages.pofile import read_po
+
+from ballast.markup import plain_text
+from ballast.messages import Button
+from ballast.texts import LANGUAGES, available, gettext, negotiated, ngettext, own_name, said, speaking
+from ballast.texts.catalogues import CatalogueError, Source, is_right_to_left, use_folder
+from bot_frontend import texts as frontend_texts
+from dbcore.sentences import Sentence, sentence
+from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
+from devstack import texts
+
+TRANSLATED = [language for language in LANGUAGES if language != "en"]
+
+COMMAND_LINE_MAX = 256
+TOAST_MAX = 200
+
+
+@pytest.fixture(autouse=True)
+def _no_folder_afterwards() -> Iterator[None]:
+    yield
+    use_folder(None)
+
+
+def messages(language: str) -> list[Message]:
+    with (texts.LOCALE / f"{language}.po").open("rb") as file:
+        return [message for message in read_po(file) if message.id]
+
+
+def forms(message: Message) -> list[tuple[str, str]]:
+    """Each translation beside the English that it stands for."""
+    if isinstance(message.id, str):
+        return [(message.id, str(message.string))]
+    return [(message.id[-1], str(each)) for each in message.string or ()]
+
+
+def places(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w*)\}", text))
+
+
+def test_the_list_of_texts_is_that_of_the_code() -> None:
+    assert texts.written(texts.extracted()) == texts.TEMPLATE.read_text(), "run `make texts`"
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_each_catalogue_is_as_make_texts_writes_it(language: str) -> None:
+    path = texts.LOCALE / f"{language}.po"
+    assert texts.written(texts.updated(path, texts.extracted()), language) == path.read_text()
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_each_language_has_every_text_with_all_its_plural_forms(language: str) -> None:
+    catalogue = Source(texts.LOCALE).catalogue(language)
+    everything = {
+        (message.context, message.id if isinstance(message.id, str) else message.id[0])
+        for message in texts.extracted()
+        if message.id
+    }
+    had = {key if isinstance(key, tuple) else (None, key) for key in catalogue.texts}
+    assert everything - had == set()
+    numbers = {catalogue.plural(count) for count in range(1_001)}
+    for message in messages(language):
+        assert not message.fuzzy, message.id
+        if not isinstance(message.id, str):
+            assert {*range(len(forms(message)))} == numbers, message.id
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_each_translation_has_the_places_of_the_english_text(language: str) -> None:
+    for message in messages(language):
+        for english, translated in forms(message):
+            missing = places(english) - places(translated)
+            # One and two may be words of their own: 'شخصان'.
+            assert missing == set() or (not isinstance(message.id, str) and missing == {"count"}), translated
+            assert places(translated) <= places(english), translated
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_each_translation_is_the_html_of_the_english_text_and_ends_like_it(language: str) -> None:
+    for message in messages(language):
+        for english, translated in forms(message):
+            tags = re.findall(r"</?\w+>", english)
+            assert re.findall(r"</?\w+>", translated) == tags, translated
+            assert translated == translated.strip(), translated
+            ends = english.endswith((".", "!", "?")), translated.endswith((".", "!", "?", "؟"))
+            assert ends[0] == ends[1], translated
+            assert english.endswith(":") == translated.endswith(":"), translated
+            opened, closed = translated.count(FIRST_STRONG_ISOLATE), translated.count(POP_DIRECTIONAL_ISOLATE)
+            assert opened == closed, translated
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_line_of_the_menu_and_each_button_fits(language: str) -> None:
+    with speaking(language):
+        menu = frontend_texts.menu(admin=True)
+        assert all(0 < len(line) <= COMMAND_LINE_MAX for _, line in menu)
+        assert all("{" not in line for _, line in menu)
+        assert len(plain_text(frontend_texts.help_text(is_admin=True))) < 4096
+        rows = frontend_texts.language_buttons(2**52)
+        assert all(isinstance(button, Button) for row in rows for button in row)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_shown_over_a_button_is_short_enough_for_it(language: str) -> None:
+    with speaking(language):
+        toasts = [
+            frontend_texts.admins_only(),
+            frontend_texts.not_your_transfer(),
+            frontend_texts.not_your_adjustment(),
+            frontend_texts.not_your_language(),
+            gettext("This transfer was already confirmed. It was made once and will not be made again."),
+        ]
+    assert all(len(toast) <= TOAST_MAX for toast in toasts)
+
+
+def test_the_languages_are_called_by_their_own_names() -> None:
+    assert [own_name(language) for language in LANGUAGES] == [
+        "English",
+        "Deutsch",
+        "Español",
+        "Português (Brasil)",
+        "Русский",
+        "Українська",
+        "العربية",
+        "فارسی",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [
+        ("de", "de"),
+        ("de-AT", "de"),
+        ("DE_at", "de"),
+        ("pt", "pt_BR"),
+        ("pt-br", "pt_BR"),
+        ("pt-PT", "pt_BR"),
+        ("es-419", "es"),
+        ("uk", "uk"),
+        ("fa-IR", "fa"),
+        ("zh-hans", "en"),
+        ("zh", "en"),
+        ("en-GB", "en"),
+        ("", "en"),
+        (None, "en"),
+        ("../../etc/passwd", "en"),
+        ("d", "en"),
+    ],
+)
+def test_the_language_is_the_nearest_that_there_is(code: str | None, language: str) -> None:
+    assert negotiated(code) == language
+
+
+@pytest.mark.parametrize(
+    ("count", "said_of_it"),
+    [(1, "1 задание"), (2, "2 задания"), (5, "5 заданий"), (21, "21 задание"), (1_112, "1\u00a0112 заданий")],
+)
+def test_a_number_has_the_form_that_its_language_has_for_it(count: int, said_of_it: str) -> None:
+    with speaking("ru"):
+        assert ngettext("{count} job", "{count} jobs", count) == said_of_it
+
+
+def test_one_is_singular_and_all_else_is_not_in_english() -> None:
+    said_of_them = [ngettext("{count} job", "{count} jobs", count) for count in (0, 1, 2, 1_001)]
+    assert said_of_them == ["0 jobs", "1 job", "2 jobs", "1,001 jobs"]
+
+
+def test_what_is_said_inside_is_in_its_language_and_what_follows_in_the_one_before() -> None:
+    with speaking("de"):
+        assert gettext("Cancelled.") == "Abgebrochen."
+        with speaking("es"):
+            assert gettext("Cancelled.") == "Cancelado."
+        with speaking(None):
+            assert gettext("Cancelled.") == "Abgebrochen."
+    assert gettext("Cancelled.") == "Cancelled."
+
+
+@pytest.mark.parametrize("language", ["ar", "fa"])
+def test_what_is_put_into_a_right_to_left_text_turns_nothing_around_it(language: str) -> None:
+    assert is_right_to_left(language)
+    with speaking(language):
+        told = gettext("Sent {amount} to {name}.", amount="<b>5.50 CREDIT</b>", name="“Bob” (@bob)")
+    assert f"{FIRST_STRONG_ISOLATE}<b>5.50 CREDIT</b>{POP_DIRECTIONAL_ISOLATE}" in told
+    assert f"{FIRST_STRONG_ISOLATE}“Bob” (@bob){POP_DIRECTIONAL_ISOLATE}" in told
+    with speaking("de"):
+        told = gettext("Sent {amount} to {name}.", amount="5.50 CREDIT", name="“Bob” (@bob)")
+    assert FIRST_STRONG_ISOLATE not in told
+
+
+def test_sentences_are_english_by_themselves_and_anything_where_they_are_said() -> None:
+    refused = sentence(
+        "broadcast {id} is {status}: it cannot be changed any more", id="7", status=Sentence("paused")
+    )
+    assert str(refused) == "broadcast 7 is paused: it cannot be changed any more"
+    with speaking("de"):
+        assert said(refused) == "Rundnachricht 7 ist im Zustand „pausiert“ und lässt sich nicht mehr ändern"
+
+
+def catalogue(folder: Path, language: str, texts_of_it: dict[str, str]) -> None:
+    lines = ['msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n']
+    lines += [f'msgid "{text}"\nmsgstr "{translated}"\n' for text, translated in texts_of_it.items()]
+    (folder / f"{language}.po").write_text("\n".join(lines))
+
+
+def test_an_operators_texts_win_in_each_language_and_the_others_stay(tmp_path: Path) -> None:
+    catalogue(tmp_path, "de", {"Cancelled.": "Ist weg."})
+    catalogue(tmp_path, "en", {"Cancelled.": "Gone."})
+    catalogue(tmp_path, "fr", {"Cancelled.": "Annulé."})
+    use_folder(tmp_path)
+    with speaking("de"):
+        assert gettext("Cancelled.") == "Ist weg."
+        assert gettext("No money was sent.") == "Es wurde kein Geld gesendet."
+    assert gettext("Cancelled.") == "Gone."
+    assert "fr" in available()
+    assert negotiated("fr-CA") == "fr"
+    with speaking("fr"):
+        assert gettext("Cancelled.") == "Annulé."
+        assert gettext("No money was sent.") == "No money was sent."
+
+
+def test_a_translation_with_a_wrong_place_costs_its_language_and_not_the_answer(tmp_path: Path) -> None:
+    catalogue(tmp_path, "de", {"Sent {amount} to {name}.": "{amonut} an {name} gesendet."})
+    use_folder(tmp_path)
+    with speaking("de"):
+        assert gettext("Sent {amount} to {name}.", amount="5", name="Bob") == "5 wurden an Bob gesendet."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'msgid "Cancelled."\nmsgstr "\xff\xfe"\n',
+        b'msgid ""\nmsgstr ""\n"Plural-Forms: nplurals=2; plural=(n @ 1);\\n"\n',
+        b'msgid "Cancelled."\nmsgid_plural\nfoo\n',
+    ],
+)
+def test_a_file_that_is_no_catalogue_is_refused_by_its_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "de.po").write_bytes(content)
+    with pytest.raises(CatalogueError, match=r"de\.po"):
+        use_folder(tmp_path)

@@ -1,0 +1,45 @@
+"""Tasks about which language somebody reads."""
+
+from __future__ import annotations
+
+import structlog
+
+from ballast.messages import Message
+from ballast.texts import speaking
+from dbcore.errors import DatabaseAway
+from dbcore.ledger import users
+from workers import process, texts
+from workers.celery import app
+from workers.execution import Work
+from workers.jobs import ChooseLanguage
+from workers.profiles import profile_of
+from workers.tasks.job_task import job_task
+
+log = structlog.get_logger(__name__)
+
+
+@job_task(ChooseLanguage)
+def choose_language(work: Work[ChooseLanguage]) -> list[Message]:
+    job = work.job
+    account = users.choose_language(work.engine, profile=profile_of(job), language=job.language)
+    work.note_read(account.telegram_id, account.balance, account.version)
+    chosen = process.current().inbox.languages.choose(job.telegram_id, job.language, job.language_code)
+    with speaking(chosen):
+        return work.answer(texts.language_chosen(), edit=work.message_id is not None)
+
+
+@app.task(name="workers.users.restore_languages")
+def restore_languages() -> None:
+    """Have Redis know what people chose, if it does not."""
+    worker = process.current()
+    languages = worker.inbox.languages
+    if languages.is_whole():
+        return
+    try:
+        for page in users.chosen_languages(worker.engine):
+            languages.restore(page)
+    except DatabaseAway as away:
+        log.info("languages_not_restored", kind=away.kind)
+        return
+    languages.note_whole()
+    log.info("languages_restored")
