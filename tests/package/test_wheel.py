@@ -56,4 +56,11 @@ def test_the_wheel_says_its_version_and_its_license(contents: list[str], metadat
 
 
 def test_it_has_the_extras_that_the_documents_name(metadata: Message) -> None:
-    assert set(metadata.get_all("Provides-Extra", [])) == {"dev", "embedded", "flask", "flower", "testing"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        "backup",
+        "dev",
+        "embedded",
+        "flask",
+        "flower",
+        "testing",
+    }

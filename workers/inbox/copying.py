@@ -18,13 +18,18 @@ import json
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import redis
 
 from dbcore.redis_client import FIRST_WRITE_LUA, redis_time
 
+T = TypeVar("T")
+
 _AT_ONCE = 1_000
+_JOBS_AT_ONCE = 100
+"""Of whole lanes, so that Redis stands still for a few milliseconds at most."""
+
 _ALL = "ballast:inbox:all"
 _DONE = "ballast:inbox:done:"
 _DONE_KEPT_SECONDS = 2 * 86_400
@@ -54,14 +59,15 @@ class InboxCopier:
     def copy(self) -> Iterator[str]:
         """The lines, while the bot goes on. What is on record when this begins is in them, or done before it ends."""
         copied: set[str] = set()
-        for job_id in _texts(name for name, _ in self._redis.zscan_iter(_ALL, count=_AT_ONCE)):
-            if job_id in copied:
-                continue
-            lane, *jobs = self._copy(args=[job_id]) or [b""]
-            lines = [_job(*job) for job in jobs]
-            copied.update(line[0] for line in lines)
-            if lines:
-                yield _line("lane", lane.decode(), lines)
+        for ids in _batches(_texts(name for name, _ in self._redis.zscan_iter(_ALL, count=_AT_ONCE))):
+            while ids := [job_id for job_id in ids if job_id not in copied]:
+                looked_at, lanes = self._copy(args=[_JOBS_AT_ONCE, *ids])
+                ids = ids[looked_at:]
+                for lane, *jobs in lanes:
+                    lines = [_job(*job) for job in jobs]
+                    copied.update(line[0] for line in lines)
+                    if lines:
+                        yield _line("lane", lane.decode(), lines)
         finished = []
         for key in _texts(self._redis.scan_iter(f"{_DONE}*", count=_AT_ONCE)):
             for ids in _batches(_texts(self._redis.sscan_iter(key, count=_AT_ONCE))):
@@ -83,18 +89,24 @@ class InboxCopier:
         self._forget()
         last, finished = _what_counts(read)
         count = 0
-        for number, line in enumerate(read_again):
-            match json.loads(line):
-                case ["lane", lane, jobs]:
-                    kept = [job for job in jobs if last[job[0]] == number and job[0] not in finished]
-                    count += self._put_back(args=list(_arguments(lane, kept))) if kept else 0
-                case ["done", day, ids]:
-                    with self._redis.pipeline(transaction=False) as pipeline:
-                        pipeline.sadd(_DONE + day, *ids)
-                        pipeline.expire(_DONE + day, _DONE_KEPT_SECONDS)
-                        pipeline.execute()
-                case ["text", key, value, kept_ms]:
-                    self._redis.set(key, value, nx=True, px=kept_ms if kept_ms > 0 else None)
+        for batch in _batches(enumerate(read_again)):
+            with (
+                self._redis.pipeline(transaction=False) as jobs_back,
+                self._redis.pipeline(transaction=False) as pipeline,
+            ):
+                for number, line in batch:
+                    match json.loads(line):
+                        case ["lane", lane, jobs]:
+                            kept = [job for job in jobs if last[job[0]] == number and job[0] not in finished]
+                            if kept:
+                                self._put_back(args=list(_arguments(lane, kept)), client=jobs_back)
+                        case ["done", day, ids]:
+                            pipeline.sadd(_DONE + day, *ids)
+                            pipeline.expire(_DONE + day, _DONE_KEPT_SECONDS)
+                        case ["text", key, value, kept_ms]:
+                            pipeline.set(key, value, nx=True, px=kept_ms if kept_ms > 0 else None)
+                count += sum(jobs_back.execute())
+                pipeline.execute()
         return count
 
     def _forget(self) -> None:
@@ -141,8 +153,8 @@ def _texts(values: Iterable[Any]) -> Iterator[str]:
     return (cast(bytes, value).decode(errors="surrogateescape") for value in values)
 
 
-def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(ids)
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
     while batch := list(islice(rest, _AT_ONCE)):
         yield batch
 
