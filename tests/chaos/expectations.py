@@ -28,7 +28,7 @@ TOKEN_LENGTH = 16
 SHOWN_ALONE = frozenset({"confirmed before", "credited before"})
 """Shown to whoever pressed again, and never sent as a message; unless they were told to wait."""
 
-_AMOUNT = r"(?P<amount>[\d.]+) CREDIT"
+_AMOUNT = r"(?P<amount>[\d.,]+) CREDIT"
 _SHAPES = (
     ("balance", re.compile(rf"Your balance is {_AMOUNT}\.")),
     ("balance", re.compile(rf"(At|On) .* UTC your balance was {_AMOUNT}\. .*")),
@@ -203,4 +203,4 @@ def _decide(expected: Expected, move: Move, presses: Sequence[Asked]) -> None:
 
 
 def _shown(amount: str) -> str:
-    return f"{Decimal(amount):.2f}"
+    return f"{Decimal(amount):,.2f}"
