@@ -18,6 +18,7 @@ OUR_FILE = re.compile(
 STATIC = [
     *(ROOT / "bot_frontend/web/static").glob("*.html"),
     *(ROOT / "bot_frontend/web/static").glob("*.js"),
+    ROOT / "ballast/texts/locale/ballast.pot",
 ]
 PRIVATE_WORDS = (
     r"(?i)\b(?:database|postgresql|redis|telegram) (?:is|was|has been|are|were) away\b",
