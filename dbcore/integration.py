@@ -6,8 +6,8 @@
 Module-level functions, because the bots they are for have no place to keep an object. The engine behind them is
 made by the first call from DATABASE_URL, not at import, and anew in a forked child. With REDIS_URL set it is one of the
 fleet: breaker, retries and connection budget are those of all processes, and the balances it sees are those that the
-fleet's bot tells while the database is away; without, it goes by its own calls. All of them are safe from any thread;
-they block, so an asyncio bot calls them by `asyncio.to_thread`.
+fleet's bot tells while the database is unavailable; without, it goes by its own calls. All of them are safe from any
+thread; they block, so an asyncio bot calls them by `asyncio.to_thread`.
 
 What each can answer, beside what the ledger says (dbcore/outcomes.py):
 

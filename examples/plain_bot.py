@@ -65,7 +65,7 @@ async def tip(sender_id: int, recipient_id: int, *, key: str) -> str:
             case OutcomeStatus.REJECTED:
                 return f"Nothing was moved: {outcome.reason}."
             case OutcomeStatus.UNAVAILABLE:
-                return "Nothing was moved: the database is away. Please try again in a moment."
+                return "Nothing was moved: the database is unavailable. Please try again in a moment."
             case OutcomeStatus.UNKNOWN:
                 await asyncio.sleep(outcome.retry_after_seconds or 1.0)
     return "I do not know yet whether that worked. Please look at your /balance before you try again."

@@ -75,7 +75,7 @@ T = TypeVar("T")
 class Answer:
     """The messages that end a job, in order.
 
-    balances -- what the job knows of them; kept for when the database is away.
+    balances -- what the job knows of them; kept for when the database is unavailable.
     """
 
     messages: list[Message]

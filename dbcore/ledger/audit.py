@@ -245,7 +245,7 @@ def audit(url: str, schema: str | None = None, own_checks: Sequence[Check] = ())
     """Run every check, and remember what was seen if all of Ballast's passed.
 
     schema -- BALLAST_SCHEMA. own_checks -- of apps, on the same moment; one that cannot be run has not passed.
-    Raises SQLAlchemy's errors where the database is away or was never migrated.
+    Raises SQLAlchemy's errors where the database is unavailable or was never migrated.
     """
     engine = pool.single(url, application_name="ballast audit", schema=schema)
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -1,4 +1,4 @@
-"""The last balances known, in Redis: what people are told of theirs, with its time, while the database is away.
+"""The last balances known, in Redis: what people are told of theirs, with its time, while the database is unavailable.
 
 ballast:balances:<currency>   hash   Telegram id -> balance, the account's version, when it was so; one entry a user
 

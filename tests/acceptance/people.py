@@ -121,7 +121,7 @@ def balances(stack: Stack) -> dict[int, int]:
 
 
 def last_known(stack: Stack, *people: int) -> list[int | None]:
-    """Minor units that each of them would be told while the database is away; None where none is known."""
+    """Minor units that each of them would be told while the database is unavailable; None where none is known."""
     known = BalanceCache(stack.redis)
     return [last and last[0] for last in (known.last(person, "CREDIT") for person in people)]
 

@@ -75,7 +75,7 @@ async def test_admins_hear_of_an_outage_once_and_dbstatus_answers_through_it(
     assert "(reason: outage)" in opened.text
     away = await say(telegram, ADMIN_ID, "/dbstatus")
     assert_pictured(away)
-    assert "The database is away." in away.text
+    assert "The database is unavailable." in away.text
     assert "reason outage; since" in away.text
 
     own_postgres.start()

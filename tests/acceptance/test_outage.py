@@ -234,7 +234,7 @@ async def test_forced_open_holds_jobs_and_auto_lets_them_go(
 
 
 async def pressed_in_time(stack: Stack, telegram: TelegramControl) -> None:
-    """Who presses Confirm while the database is away is told that it will be done, and so it is."""
+    """Who presses Confirm while the database is unavailable is told that it will be done, and so it is."""
     ann, otto = await register(telegram, "Ann", "Otto", credit="10")
     question = await say(telegram, ann, f"/send {otto} 1")
     await pause(stack)
@@ -249,7 +249,7 @@ async def pressed_in_time(stack: Stack, telegram: TelegramControl) -> None:
 
 
 async def pressed_often(stack: Stack, telegram: TelegramControl) -> None:
-    """Who presses again and again, while the database is away, what they had cancelled, is told of it once."""
+    """Who presses again and again, while the database is unavailable, what they had cancelled, is told of it once."""
     ann, otto = await register(telegram, "Anna", "Ottilie", credit="10")
     question = await say(telegram, ann, f"/send {otto} 1")
     assert "cancelled" in (await say(telegram, ann, "/cancel")).text

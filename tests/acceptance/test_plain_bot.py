@@ -1,4 +1,4 @@
-"""The example of a bot without Celery keeps answering, honestly, while its database is away."""
+"""The example of a bot without Celery keeps answering, honestly, while its database is unavailable."""
 
 from __future__ import annotations
 

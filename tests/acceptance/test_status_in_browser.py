@@ -178,7 +178,7 @@ async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itsel
 ) -> None:
     site.postgres.stop()
     try:
-        await expect(page.get_by_test_id("verdict-title")).to_have_text("The database is away")
+        await expect(page.get_by_test_id("verdict-title")).to_have_text("The database is unavailable")
         await expect(page.get_by_test_id("verdict-words")).to_contain_text("nothing is lost")
         async with TelegramControl(site.telegram.url) as telegram:
             for amount in ("1", "2", "3"):

@@ -189,7 +189,7 @@ def test_progress_is_a_bar_the_counts_the_rate_and_the_time_that_is_left() -> No
         (broadcast(payload=ALBUM), View.MAIN, ["To whom…", "When…", "Confirm", "Discard"]),
         (broadcast(paid=True), View.CANCEL, ["To whom…", "When…", "Send free", "Confirm", "Discard"]),
         (sending(), View.SEGMENT, ["Pause", "Cancel"]),
-        (sending(), View.CANCEL, ["Yes, cancel it for ever", "No"]),
+        (sending(), View.CANCEL, ["Yes, cancel permanently", "No"]),
         (sending(status=BroadcastStatus.PAUSED), View.MAIN, ["Resume", "Cancel"]),
         (sending(status=BroadcastStatus.HALTED, halted_reason="x"), View.MAIN, ["Resume", "Cancel"]),
         (

@@ -115,8 +115,8 @@ AWAY: dict[str, Any] = {
     [
         ({}, HealthLevel.OK, "the database is well"),
         ({"database": DatabaseState.REACHABLE}, HealthLevel.OK, "was not woken"),
-        ({"waiting": 900, "held_back": 800}, HealthLevel.WORKING_THROUGH, "900 jobs are on record"),
-        ({"waiting": 1, "oldest_seconds": 40.0}, HealthLevel.WORKING_THROUGH, "1 job is on record"),
+        ({"waiting": 900, "held_back": 800}, HealthLevel.WORKING_THROUGH, "900 jobs are still waiting"),
+        ({"waiting": 1, "oldest_seconds": 40.0}, HealthLevel.WORKING_THROUGH, "1 job is still waiting"),
         ({"intake_error": "Conflict"}, HealthLevel.DEGRADED, "another process asks with the same token"),
         ({"intake_error": "TimedOut"}, HealthLevel.DEGRADED, "TimedOut"),
         ({"unattended": ("users",)}, HealthLevel.DEGRADED, "Jobs wait in users"),

@@ -282,7 +282,7 @@ def test_whose_call_hangs_is_told_once_that_they_wait(inbox: Inbox, client: redi
 
 
 def test_who_asks_behind_a_job_that_is_held_back_is_told_too(inbox: Inbox) -> None:
-    """The frontend that took `b` had not heard yet that the database is away; the one that took `c` had."""
+    """The frontend that took `b` had not heard yet that the database is unavailable; the one that took `c` had."""
 
     def accept(job_id: str, *, told: bool = False) -> None:
         envelope = Envelope.of(GetOrCreateUser(telegram_id=1), job_id=job_id, lane="1", chat_id=1)

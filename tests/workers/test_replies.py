@@ -163,7 +163,7 @@ async def test_a_notice_in_the_private_chat_costs_the_group_no_message(
 async def test_a_press_that_was_not_promised_an_answer_costs_no_message(
     group: Group, settings: Settings
 ) -> None:
-    """Of several presses on one card while the database is away, the first is said to be saved."""
+    """Of several presses on one card while the database is unavailable, the first is said to be saved."""
     for name, is_promised in (("promised", True), ("repeated", False)):
         press = DecideTransfer(telegram_id=group.ann, token="card", confirm=True)
         claim = group.claim(press, name)

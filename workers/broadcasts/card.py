@@ -131,7 +131,7 @@ def buttons(broadcast: Progress, view: View) -> Rows:
         case _, View.CANCEL:
             return (
                 (
-                    _button(gettext("Yes, cancel it for ever"), broadcast.id, CardButton.CANCEL_SURELY),
+                    _button(gettext("Yes, cancel permanently"), broadcast.id, CardButton.CANCEL_SURELY),
                     _button(gettext("No"), broadcast.id, CardButton.MAIN),
                 ),
             )

@@ -291,7 +291,7 @@ class Chunk:
         """Bring what is not there yet to the table, and give back whom nobody was begun with.
 
         Also where another took the record over: the table takes it only as long as the lease is still this one.
-        Where the database is away the results are in Redis, and the job comes back to them.
+        Where the database is unavailable the results are in Redis, and the job comes back to them.
         """
         known = [
             self._results.get(each.user_id, Result(each.user_id, DeliveryStatus.PENDING))

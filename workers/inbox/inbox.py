@@ -289,7 +289,7 @@ class Noted:
 class Answered:
     """A job whose answer is out.
 
-    balances, seen_at_ms -- what it knows of them, as of then or right after; kept for when the database is away.
+    balances, seen_at_ms -- what it knows of them, as of then or right after; kept for when the database is unavailable.
     """
 
     job_id: str

@@ -129,7 +129,7 @@ def summarize(now: HealthInputs) -> HealthSummary:
     if not now.seen:
         return HealthSummary(
             HealthLevel.UNKNOWN,
-            "It is not known how all is",
+            "Status unknown",
             "Redis answers, but what it holds was not read yet, or is of another release. The frontend's log says "
             "more.",
         )
@@ -201,9 +201,9 @@ def _behind(now: HealthInputs) -> HealthSummary | None:
     jobs = ngettext("{count} job is", "{count} jobs are", now.waiting)
     return HealthSummary(
         HealthLevel.WORKING_THROUGH,
-        "Working through what waited",
-        f"All is there again; {jobs} on record, the oldest for {duration(now.oldest_seconds)}. Nothing is to be done, "
-        "unless it does not get shorter: then add workers.",
+        "Recovering",
+        f"Everything is available again. {jobs} still waiting, the oldest for {duration(now.oldest_seconds)}. If the "
+        "queue keeps growing, add workers.",
     )
 
 
@@ -215,7 +215,7 @@ def _flawed(now: HealthInputs) -> HealthSummary | None:
             "Running, but {count} failed jobs need you",
             now.failed_jobs,
         )
-        words = "Commands are answered. Retry or discard each under Dead letters below."
+        words = "Commands are answered. Retry or discard each under Failed jobs below."
     elif now.alarms:
         title = ngettext(
             "Running, but {count} alarm is active", "Running, but {count} alarms are active", now.alarms
@@ -256,7 +256,7 @@ def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
         return gettext("Paused by {name}.", name=breaker.paused_by)
     if breaker.is_read_only:
         return gettext("The database can only be read.")
-    return gettext("The database is away.")
+    return gettext("The database is unavailable.")
 
 
 def database_state(

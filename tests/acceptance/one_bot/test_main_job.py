@@ -59,7 +59,7 @@ async def test_a_user_moves_money_to_another_and_both_see_it(stack: Stack, teleg
 
 
 async def test_what_a_transfer_left_is_what_is_known_of_both(stack: Stack, telegram: TelegramControl) -> None:
-    """Told while the database is away, an older balance would be wrong."""
+    """Told while the database is unavailable, an older balance would be wrong."""
     alice, bob = await register(telegram, "Alice", "Boris")
     for name in ("@alice", "@boris"):
         await credit_once(telegram, name, "10")
