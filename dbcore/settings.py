@@ -109,7 +109,11 @@ class AppOptions(Options):
     @field_validator("texts_folder")
     @classmethod
     def _is_folder(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_dir():
+        try:
+            is_folder = value is None or value.is_dir()
+        except OSError:  # such as a name that is too long
+            is_folder = False
+        if not is_folder:
             raise ValueError("expected a folder of catalogues such as de.po")
         return value
 

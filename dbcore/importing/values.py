@@ -17,6 +17,7 @@ _NAME_LENGTH_MAX = 256
 _AMOUNT_ADJUSTED_MAX = 18  # the power of ten of an amount's first digit; MAX_AMOUNT is below
 _TOLD_FROM_THOUSANDS = 4  # decimals
 _THOUSANDS_OR_DECIMALS = re.compile(r"([1-9][0-9]{0,2})[.,]([0-9]{3})", re.ASCII)
+_GROUPS = re.compile(r"[.,][0-9]*[.,]|[0-9][\u00a0\u202f][0-9]", re.ASCII)
 _DECIMAL_MARK = re.compile(r"-?[0-9]*([.,])[0-9]*", re.ASCII)
 _USERNAME = re.compile(r"@?([A-Za-z0-9_]{1,32})", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,3}", re.ASCII)
@@ -101,6 +102,7 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
     if digits[:1] in {"-", "+"}:
         raise InvalidValue(f"expected an amount such as 12.50, found {shown(value)}")
     if isinstance(value, str):
+        _refuse_groups(value, digits)
         _refuse_thousands(value, digits, exponent)
     try:
         return sign * parse_amount(_as_written(digits, exponent), exponent)
@@ -113,6 +115,14 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
             else f"an amount with {exponent} decimals at most"
         )
         raise InvalidValue(f"expected {wanted}, found {shown(value)}. {error}") from None
+
+
+def _refuse_groups(value: str, digits: str) -> None:
+    """Which mark is the decimals' is told by the whole column, and not by `1,000.00` beside `1.000,00`."""
+    if _GROUPS.search(digits):
+        raise InvalidValue(
+            f"expected an amount without groups of digits such as 1000.00, found {shown(value)}"
+        )
 
 
 def _refuse_thousands(value: str, digits: str, exponent: int) -> None:

@@ -54,6 +54,7 @@ def test_amounts_as_bots_write_them(value: Any, units: int) -> None:
         (12.5, "the float 12.5: a float is not exact"),
         ("1.005", "'1.005'"),
         ("1,000.00", "'1,000.00'"),
+        ("1.000,00", "'1.000,00'"),
         ("1 000", "'1 000'"),
         ("1e3", "'1e3'"),
         ("--5", "'--5'"),
