@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def _judged(folder: Path, name: str, file: ManifestFile, manifest: Manifest) -> 
         yield f"{name}: is not the file that was exported; its checksum differs"
         return
     try:
-        rows, sums = _added_up(path, file, manifest)
+        with _values_of_any_length():
+            rows, sums = _added_up(path, file, manifest)
     except (ValueError, InvalidOperation, csv.Error, AttributeError):
         yield f"{name}: cannot be read"
         return
@@ -66,6 +68,16 @@ def _judged(folder: Path, name: str, file: ManifestFile, manifest: Manifest) -> 
         yield f"{name}: {rows:,} rows, the manifest says {file.rows:,}"
     if sums != {currency: Decimal(total) for currency, total in file.sums.items()}:
         yield f"{name}: the sums differ from the manifest's"
+
+
+@contextmanager
+def _values_of_any_length() -> Iterator[None]:
+    """Inside it the csv module, whose bound is one for the process, reads whatever PostgreSQL can hold."""
+    before = csv.field_size_limit(_CSV_FIELD_MAX)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _added_up(path: Path, file: ManifestFile, manifest: Manifest) -> tuple[int, dict[str, Decimal]]:
@@ -80,7 +92,6 @@ def _added_up(path: Path, file: ManifestFile, manifest: Manifest) -> tuple[int, 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
     with path.open(newline="", encoding="utf-8") as lines:
         if path.suffix == ".csv":
-            csv.field_size_limit(_CSV_FIELD_MAX)
             reader = csv.reader(lines)
             columns = next(reader, [])
             for fields in reader:  # a row of one empty column is a blank line
