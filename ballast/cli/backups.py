@@ -137,7 +137,7 @@ def back_up_before_migration(settings: Settings) -> None:
 
 def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
     from ballast import __version__
-    from dbcore.ledger.audit import Check
+    from ballast.auditing import own_checks
     from dbcore.redis_client import connect_redis
     from workers.backups.making import Surroundings
 
@@ -149,7 +149,7 @@ def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
         programs = programs_folder()
     return Surroundings(
         release=__version__,
-        own_checks=[Check(each.name, each.counted, each.offenders) for app in apps for each in app.checks],
+        own_checks=own_checks(apps),
         redis=None if settings.redis_url is None else connect_redis(settings),
         embedded_programs=programs,
         embedded_server=_embedded_server if embedded else None,

@@ -8,6 +8,13 @@ BackupError       a sentence for an operator
 
 from __future__ import annotations
 
+_WORDS_MAX = 300
+
+
+def words_of(error: BaseException) -> str:
+    """What a database's error says, without the statement, in one line."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())[:_WORDS_MAX]
+
 
 class BackupError(Exception):
     """The message is a sentence for an operator, without its full stop."""

@@ -16,7 +16,6 @@ from dbcore.exporting.copying import ExportRefused, told
 from dbcore.exporting.folder import PARTIAL
 from dbcore.exporting.manifest import MANIFEST, Manifest, ManifestFile, read_manifest
 
-_CHUNK = 1 << 20
 _CSV_FIELD_MAX = 1 << 30  # PostgreSQL's own bound of a value
 
 
@@ -40,11 +39,8 @@ def verify(folder: Path) -> tuple[Manifest, list[str]]:
 
 
 def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
     with told(path), path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _judged(folder: Path, name: str, file: ManifestFile, manifest: Manifest) -> Iterator[str]:

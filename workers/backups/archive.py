@@ -6,7 +6,6 @@ import hashlib
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -53,10 +52,9 @@ class BackupManifest(BaseModel):
 
 
 def described(path: Path) -> PackedFile:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        size = _pour(file, None, digest)
-    return PackedFile(bytes=size, sha256=digest.hexdigest())
+        digest = hashlib.file_digest(file, "sha256")
+    return PackedFile(bytes=path.stat().st_size, sha256=digest.hexdigest())
 
 
 def pack(manifest: BackupManifest, files: Mapping[str, Path], archive: Path) -> None:
@@ -109,18 +107,11 @@ def _extract(tar: tarfile.TarFile, name: str, expected: PackedFile, path: Path) 
     file = None if member is None or member.name != name else tar.extractfile(member)
     if file is None or path.name != name:
         raise BackupDamaged(f"it is cut off or was changed: {name} is missing")
-    digest = hashlib.sha256()
+    digest, size = hashlib.sha256(), 0
     with path.open("wb") as out:
-        size = _pour(file, out, digest)
-    if (size, digest.hexdigest()) != (expected.bytes, expected.sha256):
-        raise BackupDamaged(f"it is cut off or was changed: the checksum of {name} differs")
-
-
-def _pour(file: IO[bytes], out: BinaryIO | None, digest: hashlib._Hash) -> int:
-    size = 0
-    while piece := file.read(_CHUNK):
-        size += len(piece)
-        digest.update(piece)
-        if out is not None:
+        while piece := file.read(_CHUNK):
+            size += len(piece)
+            digest.update(piece)
             out.write(piece)
-    return size
+    if PackedFile(bytes=size, sha256=digest.hexdigest()) != expected:
+        raise BackupDamaged(f"it is cut off or was changed: the checksum of {name} differs")

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dbcore.backups import dumping, programs, scratch
 from dbcore.backups.dumping import Dumped
-from dbcore.backups.errors import BackupBusy, BackupError, BackupFailed
+from dbcore.backups.errors import BackupBusy, BackupError, BackupFailed, words_of
 from dbcore.backups.programs import CLEARING_SECONDS, Programs
 from dbcore.backups.proving import prove
 from dbcore.guard.deadline import Deadline
@@ -34,8 +34,6 @@ from workers.backups.archive import BackupManifest
 from workers.backups.retention import superfluous
 from workers.backups.stores import Note, Store
 from workers.backups.workplace import workplace
-
-_ERROR_LENGTH_MAX = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +80,7 @@ def _run(settings: Settings, store: Store, around: Surroundings) -> Note:
         ):
             return _make(settings, store, around, url, folder)
     except (SQLAlchemyError, psycopg2.Error) as error:
-        words = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise BackupFailed(words[:_ERROR_LENGTH_MAX]) from error
+        raise BackupFailed(words_of(error)) from error
 
 
 def _make(settings: Settings, store: Store, around: Surroundings, url: str, folder: Path) -> Note:
@@ -196,16 +193,23 @@ def _prove(
     with scratch_server(settings, around, url) as server:
         for left in scratch.sweep(server, tag):
             around.say(f"removed   the database {left}, which an earlier run left")
-        with scratch.scratch_database(server, tag, search_path=manifest.search_path) as copy:
-            return prove(
-                copy,
-                opened / archive.DUMP,
-                manifest.facts,
-                tools,
-                schema=manifest.schema_name,
-                schemas=manifest.schemas,
-                own_checks=around.own_checks,
-            )
+        return prove_in_scratch(server, tag, manifest, opened / archive.DUMP, tools, around.own_checks)
+
+
+def prove_in_scratch(
+    server: str, tag: str, manifest: BackupManifest, dump: Path, tools: Programs, own_checks: Sequence[Check]
+) -> int:
+    """How many checks passed. Raises BackupFailed, SQLAlchemy's errors."""
+    with scratch.scratch_database(server, tag, search_path=manifest.search_path) as copy:
+        return prove(
+            copy,
+            dump,
+            manifest.facts,
+            tools,
+            schema=manifest.schema_name,
+            schemas=manifest.schemas,
+            own_checks=own_checks,
+        )
 
 
 def open_archive(file: Path, keys: Sequence[object], folder: Path) -> BackupManifest:

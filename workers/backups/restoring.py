@@ -10,14 +10,14 @@ import psycopg2
 from sqlalchemy.exc import SQLAlchemyError
 
 from dbcore.backups import dumping, restoring, scratch
-from dbcore.backups.errors import BackupFailed
+from dbcore.backups.errors import BackupFailed, words_of
 from dbcore.backups.programs import CLEARING_SECONDS
-from dbcore.backups.proving import judge, prove, restore_into
+from dbcore.backups.proving import judge, restore_into
 from dbcore.guard.deadline import Deadline
 from dbcore.settings import Settings
 from workers.backups import archive, inbox, sealing
 from workers.backups.archive import BackupManifest
-from workers.backups.making import Surroundings, find_programs, open_archive, scratch_server
+from workers.backups.making import Surroundings, find_programs, open_archive, prove_in_scratch, scratch_server
 from workers.backups.stores import Store
 from workers.backups.workplace import workplace
 
@@ -67,16 +67,9 @@ def check(settings: Settings, around: Surroundings, manifest: BackupManifest, fo
         scratch_server(settings, around, url) as server,
     ):
         tools = find_programs(settings, around, max(dumping.server_major(server), manifest.programs_major))
-        with scratch.scratch_database(server, scratch.tag_of(url), search_path=manifest.search_path) as copy:
-            return prove(
-                copy,
-                folder / archive.DUMP,
-                manifest.facts,
-                tools,
-                schema=manifest.schema_name,
-                schemas=manifest.schemas,
-                own_checks=around.own_checks,
-            )
+        return prove_in_scratch(
+            server, scratch.tag_of(url), manifest, folder / archive.DUMP, tools, around.own_checks
+        )
 
 
 def restore(
@@ -130,4 +123,4 @@ def restore(
                     f"inbox     {inbox.put_back(client, folder / archive.INBOX):,} jobs are on record again"
                 )
     except (SQLAlchemyError, psycopg2.Error) as error:
-        raise BackupFailed(" ".join(str(getattr(error, "orig", None) or error).split())[:300]) from error
+        raise BackupFailed(words_of(error)) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbcore.backups.errors import BackupFailed
+from workers.backups.archive import described
 from workers.backups.stores import NAME, NOTE_SUFFIX, Note, Stored, read_note, told
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ class S3Store:
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             stored = Path(folder) / name
             self.fetch(name, stored)
-            with stored.open("rb") as again:
-                digest = hashlib.file_digest(again, "sha256").hexdigest()
+            digest = described(stored).sha256
         if digest != sha256:
             raise BackupFailed(f"{self.where}/{name}: what is stored is not what was sent")
         if note is not None:
