@@ -70,16 +70,16 @@ def _do_own_job(work: Work[Job], job: Job | None) -> BuiltInAnswer:
     return BuiltInAnswer(outcome, said)
 
 
-def among(messages: list[Message], errands: list[tuple[int, AsyncStep]]) -> AsyncStep:
+def among(messages: list[Message], steps: list[tuple[int, AsyncStep]]) -> AsyncStep:
     """What Ballast's own functions leave for the reply sender's loop, their answers among the others.
 
-    errands -- each with how many messages are before what it answers.
+    steps -- each with how many messages are before what it answers.
     """
 
     async def run(bot: Bot | None) -> list[Message]:
         said, begin = [], 0
-        for place, errand in errands:
-            said += [*messages[begin:place], *await errand(bot)]
+        for place, step in steps:
+            said += [*messages[begin:place], *await step(bot)]
             begin = place
         return said + messages[begin:]
 

@@ -5,7 +5,7 @@ Every way out is written on the inbox record, so whatever dies in between, anoth
 
     claimed ── done ──▶ answer under way ──▶ finished
        │                      └─ Telegram away ──▶ the answer waits on the record, queue `replies`
-       ├─ an errand is left ──▶ under way on the reply sender's loop, while the task's slot is free again ──▶ done
+       ├─ a step is left ────▶ under way on the reply sender's loop, while the task's slot is free again ──▶ done
        ├─ database away ──▶ given back, due again once the breaker lets calls through
        ├─ too slow, and the database is not ──▶ given back, due again later each time; that counts as a try
        ├─ not now ──▶ given back, due again after a while
@@ -57,6 +57,7 @@ from workers.jobs import (
     lane_by_field,
     task_name,
 )
+from workers.languages import Languages
 from workers.notices import answer_without_database
 from workers.origins import Origin
 from workers.replies import Answer, deliver
@@ -120,7 +121,7 @@ class Work(Generic[J]):
     tries -- how many times it raised before.
     lane -- its user's.
     language -- of whoever reads the answer, which is spoken while the job is done by itself. None: English.
-    language_of -- of anybody else, by Telegram id.
+    languages -- of anybody else.
     """
 
     job: J
@@ -135,7 +136,7 @@ class Work(Generic[J]):
     engine: GuardedEngine
     settings: Settings
     language: str | None
-    language_of: Callable[[int], str]
+    languages: Languages
     balances: list[BalanceSnapshot] = field(default_factory=list)
     """What the job saw of balances: the last known ones while the database is unavailable."""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -184,7 +185,7 @@ class Work(Generic[J]):
 
     def to_other(self, telegram_id: int, text: Callable[[], str]) -> Message:
         """What somebody else is told, in their private chat and their language."""
-        with speaking(self.language_of(telegram_id)):
+        with speaking(self.languages.of(telegram_id)):
             return Message(chat_id=telegram_id, text=text())
 
     def toast(self, text: str, *, matters: bool) -> list[Message]:
@@ -442,7 +443,7 @@ def _do(worker: process.WorkerProcess, handler: Handler | None, claim: Claim) ->
                 worker.reply_sender.submit(lambda bot: deliver(bot, worker, claim, outcome))
                 answering = True
             elif outcome is not None and not isinstance(outcome, DatabaseAway):
-                worker.reply_sender.submit(lambda bot: _run_errand(bot, worker, claim, outcome))
+                worker.reply_sender.submit(lambda bot: _run_step(bot, worker, claim, outcome))
                 answering = True
             return outcome if isinstance(outcome, DatabaseAway) else None
         finally:
@@ -551,7 +552,7 @@ def _work_of(worker: process.WorkerProcess, handler: Handler, claim: Claim) -> W
         engine=worker.engine,
         settings=worker.settings,
         language=_language_of(worker, envelope),
-        language_of=worker.inbox.languages.of,
+        languages=worker.inbox.languages,
     )
 
 
@@ -621,11 +622,9 @@ def _from_memory(worker: process.WorkerProcess, envelope: Envelope) -> str | Non
     return None if answer is None else to_json(answer)
 
 
-async def _run_errand(
-    bot: Bot | None, worker: process.WorkerProcess, claim: Claim, errand: AsyncStep
-) -> None:
+async def _run_step(bot: Bot | None, worker: process.WorkerProcess, claim: Claim, step: AsyncStep) -> None:
     try:
-        messages = await errand(bot)
+        messages = await step(bot)
     except Exception as error:  # noqa: BLE001  the edge of a job, logged there
         try:
             await asyncio.to_thread(_give_back, worker, claim, error, None)

@@ -41,6 +41,10 @@ class Languages:
         self._known: dict[int, tuple[str, float]] = {}
         """What Redis has of people, and until when that is believed."""
 
+    def look_up(self, telegram_ids: Iterable[int]) -> None:
+        """Ask for several at once: `of` knows them for a while."""
+        self._look_up([*telegram_ids])
+
     def of(self, telegram_id: int) -> str:
         """For who did not write just now."""
         return _meant(self._look_up([telegram_id]).get(telegram_id, ""))

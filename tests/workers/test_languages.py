@@ -66,6 +66,15 @@ def test_people_that_are_remembered_cost_no_look(client: redis.Redis) -> None:
     assert client.info("commandstats").get("cmdstat_hmget", {"calls": 0})["calls"] == before
 
 
+def test_people_that_were_looked_up_together_cost_no_look_each(client: redis.Redis) -> None:
+    Languages(client).of_writers({1: "de", 2: "ru"})
+    languages = Languages(client)
+    languages.look_up([1, 2, 3])
+    before = client.info("commandstats")["cmdstat_hmget"]["calls"]
+    assert [languages.of(each) for each in (1, 2, 3)] == ["de", "ru", "en"]
+    assert client.info("commandstats")["cmdstat_hmget"]["calls"] == before
+
+
 def test_without_redis_people_are_spoken_to_as_telegram_says() -> None:
     away = redis.Redis(port=free_port(), socket_connect_timeout=0.2)
     languages = Languages(away)

@@ -202,7 +202,7 @@ def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
         "announce": _announce,
         "app_settings": INSTALLED.settings.get(handler.app),
         "translations": INSTALLED.translations.get(handler.app),
-        "language_of": work.language_of,
+        "language_of": work.languages.of,
     }
 
 
@@ -271,7 +271,7 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message] | AsyncStep:
     parts = outcome if isinstance(outcome, Sequence) and not isinstance(outcome, str | bytes) else [outcome]
     messages: list[Message] = []
     asks: list[JobDialogue] = []
-    errands: list[tuple[int, AsyncStep]] = []
+    steps: list[tuple[int, AsyncStep]] = []
     """Of Ballast's own functions, and how many messages are before what they answer."""
     for place, part in enumerate(parts):
         match part:
@@ -288,8 +288,8 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message] | AsyncStep:
                 _enqueue(work, part, None)
             case BuiltInAnswer(said=list() as said):
                 messages += said
-            case BuiltInAnswer(said=errand):
-                errands.append((len(messages), errand))
+            case BuiltInAnswer(said=step):
+                steps.append((len(messages), step))
             case Ask():
                 asks.append(_question(work, part))
                 messages.append(asks[-1].job.message(_asker(work)[1]))
@@ -306,7 +306,7 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message] | AsyncStep:
         user_id, origin = _asker(work)
         worker, key = process.current(), dialogue_key(origin.chat_id, user_id)
         worker.inbox.ask(work.job_id, worker.owner, key, dialogue.model_dump_json())
-    return built_in_answers.among(messages, errands) if errands else messages
+    return built_in_answers.among(messages, steps) if steps else messages
 
 
 def _asker(work: Work[Job]) -> tuple[int, Origin]:

@@ -111,7 +111,9 @@ def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Mes
             for work in own
         ]
         limits = _limits(own[0].settings)
-        outcomes = iter(pending_adjustments.decide_many(own[0].engine, presses, limits=limits))
+        decided = pending_adjustments.decide_many(own[0].engine, presses, limits=limits)
+        own[0].languages.look_up(each.target.telegram_id for each in decided if each.target is not None)
+        outcomes = iter(decided)
     answers = []
     for work in works:
         with structlog.contextvars.bound_contextvars(job_id=work.job_id), speaking(work.language):
