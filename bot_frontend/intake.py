@@ -174,7 +174,7 @@ class Intake:
                 settled = self._record(batch, known)
             except (redis.RedisError, IntakeFull) as error:
                 return [*taken, *(error for _ in waiting)]
-            except Exception as error:  # the edge: an update that trips a defect must not be polled for ever
+            except Exception as error:  # the edge: an update that trips a defect must not be polled forever
                 if len(batch) == 1 and batch[0].wrong is not None:
                     raise
                 log.exception("update_tripped", update_ids=[_update_id(arrival.raw) for arrival in batch])
@@ -443,7 +443,7 @@ class Intake:
         return _Decision(refusal, bounded=False)
 
     def _quarantine(self, raw: Any, error: str, *, chat_id: int | None, payment: bool) -> _Decision:
-        """An unreadable update becomes a dead letter and is passed; Telegram would send it for ever otherwise."""
+        """An unreadable update becomes a dead letter and is passed; Telegram would send it forever otherwise."""
         text = _as_json(raw)[:RAW_KEPT_MAX]
         known_id = _update_id(raw)
         job_id = f"{self._bot_id}-unreadable-{hashlib.sha256(text.encode()).hexdigest()[:32]}"

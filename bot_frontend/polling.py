@@ -80,7 +80,7 @@ class Poller:
 
     async def _get_updates(self) -> list[dict[str, Any]]:
         """The updates as they came. `Bot.get_updates` parses them all at once, so a malformed one would take the
-        whole batch down, for ever.
+        whole batch down, forever.
         """
         query: dict[str, Any] = {
             # Answered at once where we do not know whether we are heard: else that would be known half a minute late.

@@ -118,7 +118,7 @@ def bot_safe_get_or_create_user(telegram_id: int, username: str | None, first_na
 def bot_safe_adjust_balance(
     telegram_id: int, amount: int, *, key: str, memo: str = "", actor: str = "bot"
 ) -> AdjustOutcome:
-    """Credit (amount above zero) or debit (below), in minor units. The same key is applied once, for ever.
+    """Credit (amount above zero) or debit (below), in minor units. The same key is applied once, forever.
 
     So it is if `workers.balances.adjust` is called with it as `idempotency_key`, before or after: what is
     UNAVAILABLE or UNKNOWN can be left to the workers.
@@ -151,7 +151,7 @@ def bot_safe_adjust_balance(
 def bot_safe_create_transaction(
     sender_telegram_id: int, recipient_telegram_id: int, amount: int, *, key: str, memo: str = ""
 ) -> TransferOutcome:
-    """Move minor units from one user to another, at once. The same key is applied once, for ever."""
+    """Move minor units from one user to another, at once. The same key is applied once, forever."""
     _require_telegram_id(sender_telegram_id)
     _require_telegram_id(recipient_telegram_id)
     door, began = _door(), time.monotonic()

@@ -37,7 +37,7 @@ class Heartbeat:
         *,
         idle_seconds: float = RESPONSIVE.beat,
     ) -> None:
-        """counts -- what the process counted since it began (totals.py).
+        """counts -- what the process counted since it began (status/counters.py).
         idle_seconds -- between two beats while nothing is in hand.
         """
         self._idle_seconds = idle_seconds
@@ -46,7 +46,7 @@ class Heartbeat:
         """Whether the last beat said how the process is."""
         self._inbox = inbox
         self._owner = owner
-        self._in_hand = in_flight
+        self._in_flight = in_flight
         self._report = report
         self._counts = counts
         self._told: dict[str, int] = {}
@@ -65,8 +65,8 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stopped.wait(BEAT_SECONDS):
             # Half a tick early rather than half a tick late: others go by the gap.
-            if self._in_hand or time.monotonic() + BEAT_SECONDS / 2 >= self._next_at:
-                self._beat(says_how_it_is=bool(self._in_hand) or not self._said)
+            if self._in_flight or time.monotonic() + BEAT_SECONDS / 2 >= self._next_at:
+                self._beat(says_how_it_is=bool(self._in_flight) or not self._said)
                 self._next_at = time.monotonic() + self._idle_seconds
 
     def _beat(self, *, says_how_it_is: bool = True) -> None:
@@ -76,11 +76,11 @@ class Heartbeat:
             self._said = says_how_it_is
             held = self._inbox.beat(self._owner, self._report() if says_how_it_is else None, new)
             self._told = counts
-            for job_id in self._in_hand.forgotten(held):
+            for job_id in self._in_flight.forgotten(held):
                 if self._inbox.release(job_id, self._owner, delay_seconds=0):
                     log.warning("forgotten_claim_given_back", job_id=job_id)
         except redis.RedisError as error:
             # Not beating is what a process without Redis should do: others take its jobs, and doubles are harmless.
             log.warning("beat_failed", error=type(error).__name__)
-        except Exception:  # the edge of a thread: a process without a heartbeat would count as dead for ever
+        except Exception:  # the edge of a thread: a process without a heartbeat would count as dead forever
             log.exception("beat_tripped")

@@ -60,7 +60,7 @@ class Watch:
             self.shut = self._state_reader.read().is_open
         except redis.RedisError as error:
             log.debug("queue_pauser_without_redis", error=type(error).__name__)
-        except Exception:  # the edge of a thread: without it the queues would stay as it is for ever
+        except Exception:  # the edge of a thread: without it the queues would stay as it is forever
             log.exception("queue_pauser_failed")
 
     def pause(self) -> float:

@@ -139,7 +139,7 @@ class Node(pidbox.Node):
         """Carry out a command to all, or to this worker by its name.
 
         Kombu would also set the worker's clock by the message, and match the worker's name with any pattern of the
-        sender's, which can take for ever.
+        sender's, which can take forever.
         """
         if not isinstance(body, dict) or body.get("pattern") or body.get("matcher"):
             log.error("command_refused", why="expected an object that names workers by destination")

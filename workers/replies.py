@@ -374,7 +374,7 @@ async def send_one(bot: Bot, message: Message, *, reached: bool = True) -> SendR
 
 def _keep(worker: WorkerProcess, claim: Claim, answer: Answer, verdict: SendResult) -> None:
     """Telegram did not take it, or nobody knows: the answer waits on the record, and goes on as a reply, which needs
-    no database. What may have arrived is sent again after ever longer waits, and not for ever.
+    no database. What may have arrived is sent again after ever longer waits, and not forever.
     """
     uncertain = claim.uncertain + (verdict.meaning is SendStatus.UNKNOWN)
     log.warning(

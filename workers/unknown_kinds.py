@@ -1,4 +1,4 @@
-"""What becomes of a job whose kind this release does not know: it waits for workers that do, and not for ever.
+"""What becomes of a job whose kind this release does not know: it waits for workers that do, and not forever.
 
 Such jobs come from a frontend that was deployed before its workers, and stay behind a release that was rolled back.
 Celery drops the message; the record stays, and its user's lane with it.

@@ -35,7 +35,7 @@ LEASE_SECONDS = 4.0
 
 STEADY_SECONDS = 30.0
 """Closed for as long as this, the next opening starts with the shortest interval again. A database that answers a probe
-and fails under work would otherwise be tried at the shortest interval for ever.
+and fails under work would otherwise be tried at the shortest interval forever.
 """
 
 _PROBED = frozenset({BreakerState.OPEN, BreakerState.HALF_OPEN})

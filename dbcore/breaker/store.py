@@ -31,7 +31,7 @@ from dbcore.redis_pace import RESPONSIVE
 
 RETRIES_MAX = 100
 RETRIES_PER_SECOND = 10.0
-"""The fleet's retries of failed calls: bursts, and for ever. At ten a second they are no load to a database that is
+"""The fleet's retries of failed calls: bursts, and forever. At ten a second they are no load to a database that is
 coming up, however many processes there are.
 """
 

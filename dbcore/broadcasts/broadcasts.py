@@ -30,7 +30,7 @@ SNAPSHOT_SECONDS_MAX = 50.0
 """For taking down the audience, 6 s for a million on a slow machine, in one statement. Below a task's time limit."""
 
 KEPT_DAYS = 90
-"""After its end what became of a broadcast's recipients one by one is kept so long; its counts are for ever."""
+"""After its end what became of a broadcast's recipients one by one is kept so long; its counts are forever."""
 
 _AUDIENCE_TOO_LARGE = "BL001"
 

@@ -520,7 +520,7 @@ class _DeadlineMonitor:
         """Those under way."""
         self.looks_at = _FOREVER
         """When it looks next by itself. For a call that ends sooner it must be woken."""
-        # Not an Event: an exception of a signal's in the middle of setting one would leave it locked for ever.
+        # Not an Event: an exception of a signal's in the middle of setting one would leave it locked forever.
         self._wakes = _queue()
         self._shutting = _lock()
         self._starting = _lock()

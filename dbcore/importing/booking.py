@@ -3,7 +3,7 @@
 Every amount is worked out by the database under the locks of the accounts: what the source says less what this source
 has had booked for the person already. So two runs at once, or one after kill -9, book nothing twice. Keys:
 
-    opening:SOURCE:TELEGRAM_ID      the opening balance, once for ever
+    opening:SOURCE:TELEGRAM_ID      the opening balance, once forever
     history:SOURCE:MOVEMENT_ID      a movement, dated as the source dates it
     settle:SOURCE:TELEGRAM_ID:N     the N-th difference that was settled
     reversal:KEY                    undoes the transfer of KEY (undoing.py)

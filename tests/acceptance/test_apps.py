@@ -101,7 +101,7 @@ async def taken_by_the_release_before(stack: Stack, telegram: TelegramControl, a
 
 
 async def is_switched_off(stack: Stack, telegram: TelegramControl, hurried: Hurried) -> None:
-    """What waits of a kind that an app switches off waits for workers that know it, and not for ever."""
+    """What waits of a kind that an app switches off waits for workers that know it, and not forever."""
     switched_off = f'"kind":"{ShowDatabaseStatus.kind}"'.encode()
 
     def noted() -> list[str]:

@@ -587,7 +587,7 @@ def test_processes_share_the_connection_budget_and_get_back_what_others_leave(
         possible, is_open, _ = silent.decode().split()
         before = read_connections(client)
         client.hset("ballast:connections", "c", f"{possible} {is_open} {time.time() - 60:.3f}")
-        # Whoever is left to say so may be nobody: what a dead process had is not shown for ever.
+        # Whoever is left to say so may be nobody: what a dead process had is not shown forever.
         assert read_connections(client).possible == before.possible - int(possible)
     finally:
         for engine in engines:

@@ -15,7 +15,7 @@ from devstack.parent_death import tied_to_parent
 from tests.devstack.conftest import ORDINARY_USER, ROOT
 from tests.devstack.processes import until_all_gone
 
-# Starts a tied_to_parent program, tells its process id, and waits for ever.
+# Starts a tied_to_parent program, tells its process id, and waits forever.
 PARENT = """
 import os, signal, subprocess, sys
 from devstack.parent_death import tied_to_parent

@@ -1,6 +1,6 @@
 """One chunk of a broadcast: people are leased, sent to from the reply sender's event loop, and recorded all at once.
 
-    lease ──▶ rate_limiter grants ─▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
+    lease ──▶ limiter grants ─▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
                                     │                                            └─ those that hang: in a second one
                                     └─ everybody is being sent to, and somebody answered: the follower is accepted,
                                        and does not wait for those whose answer hangs

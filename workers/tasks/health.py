@@ -83,7 +83,7 @@ def _relay(worker: process.WorkerProcess) -> None:
 
 
 def _is_awake_and_untended(worker: process.WorkerProcess, by: str) -> bool:
-    """Not each time that there is traffic: tending is traffic too, and would keep the database awake for ever."""
+    """Not each time that there is traffic: tending is traffic too, and would keep the database awake forever."""
     return by == "traffic" and probe_results.claim_tending(worker.redis, TENDED_EVERY_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""What makes a Celery task out of a function from a job to its answer, or to an errand."""
+"""What makes a Celery task out of a function from a job to its answer, or to a step for the reply sender."""
 
 from __future__ import annotations
 

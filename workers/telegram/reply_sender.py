@@ -65,7 +65,7 @@ class ReplySender:
                 meaning="this worker does its jobs, and their answers wait for one that has it",
             )
         self.closing = threading.Event()
-        """The process ends: an errand that can begin less should."""
+        """The process ends: a step that can begin less should."""
         self._slots = threading.BoundedSemaphore(OUTSTANDING_MAX)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="reply_sender", daemon=True)

@@ -107,7 +107,7 @@ class AiohttpRequest(BaseRequest):
         connect_timeout: Any = BaseRequest.DEFAULT_NONE,
         pool_timeout: Any = BaseRequest.DEFAULT_NONE,
     ) -> tuple[int, bytes]:
-        """Status and body. A time-out of None waits for ever, one that is not given is this transport's own."""
+        """Status and body. A time-out of None waits forever, one that is not given is this transport's own."""
         await self.initialize()
         assert self._session is not None  # noqa: S101  initialized right above
         connect = _given(connect_timeout, self._connect_seconds)
@@ -178,7 +178,7 @@ def _flood_seconds(body: bytes) -> int:
 
 
 def _sum(*seconds: float | None) -> float | None:
-    """None, which is for ever, where one of them is."""
+    """None, which is forever, where one of them is."""
     known = [each for each in seconds if each is not None]
     return sum(known) if len(known) == len(seconds) else None
 

@@ -1,4 +1,4 @@
-"""What an operator's word does to a broadcast it does once, and what became of recipients is not kept for ever. Columns
+"""What an operator's word does to a broadcast it does once, and what became of recipients is not kept forever. Columns
 with nothing to compute, and new functions beside the old ones, so the release before runs on.
 """
 

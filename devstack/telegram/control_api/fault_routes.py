@@ -13,7 +13,7 @@ from devstack.telegram.errors import ControlError
 from devstack.telegram.telegram import Telegram
 
 
-class WeatherRoutes:
+class FaultRoutes:
     def __init__(self, telegram: Telegram, bot_api: BotApi, people_anew: Callable[[], None]) -> None:
         self._telegram = telegram
         self._bot_api = bot_api

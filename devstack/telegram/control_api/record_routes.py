@@ -20,7 +20,7 @@ LISTED = 1000
 STATES = ("all", "pending", "acknowledged")
 
 
-class TruthRoutes:
+class RecordRoutes:
     def __init__(self, telegram: Telegram) -> None:
         self._telegram = telegram
 

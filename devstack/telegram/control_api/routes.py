@@ -8,11 +8,11 @@ from aiohttp import web
 
 from devstack.telegram.bot_api import BotApi
 from devstack.telegram.control_api.event_routes import EventRoutes
-from devstack.telegram.control_api.fault_routes import WeatherRoutes
+from devstack.telegram.control_api.fault_routes import FaultRoutes
 from devstack.telegram.control_api.message_routes import MessageRoutes
 from devstack.telegram.control_api.payment_routes import PaymentRoutes
 from devstack.telegram.control_api.people_routes import PeopleRoutes
-from devstack.telegram.control_api.record_routes import TruthRoutes
+from devstack.telegram.control_api.record_routes import RecordRoutes
 from devstack.telegram.errors import ControlError
 from devstack.telegram.people import People
 from devstack.telegram.telegram import Telegram
@@ -30,8 +30,8 @@ def add_control_routes(
     PeopleRoutes(telegram, people).add_to(router)
     MessageRoutes(telegram, people).add_to(router)
     PaymentRoutes(telegram, people).add_to(router)
-    TruthRoutes(telegram).add_to(router)
-    WeatherRoutes(telegram, bot_api, people_anew).add_to(router)
+    RecordRoutes(telegram).add_to(router)
+    FaultRoutes(telegram, bot_api, people_anew).add_to(router)
     EventRoutes(telegram).add_to(router)
 
 
