@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from ballast.builtin.button_data import CONFIRM
 from ballast.builtin.words import unknown_button
-from ballast.texts import available
+from ballast.texts import available, time_zones
 from bot_frontend import broadcast_form, texts
 from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.routed import Routed, reply, toast, who
@@ -18,6 +18,7 @@ from workers.jobs import (
     CardButton,
     CardQuestion,
     ChooseLanguage,
+    ChooseTimeZone,
     DecideAdjustment,
     DecideTransfer,
     PressAppButton,
@@ -105,11 +106,22 @@ def _language_button(
     press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
 ) -> Routed:
     if int(data["owner"]) != press.sender.telegram_id:
-        return toast(press, texts.not_your_language(), conversation)
+        return toast(press, texts.not_your_buttons(), conversation)
     chosen = None if data["language"] == "-" else data["language"]
     if chosen is not None and chosen not in available():
         return toast(press, unknown_button(), conversation)
     return Routed(ChooseLanguage(**who(press.sender), language=chosen), conversation)
+
+
+def _time_zone_button(
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
+) -> Routed:
+    if int(data["owner"]) != press.sender.telegram_id:
+        return toast(press, texts.not_your_buttons(), conversation)
+    chosen = None if data["zone"] == "-" else data["zone"]
+    if chosen is not None and not time_zones.is_known(chosen):
+        return toast(press, unknown_button(), conversation)
+    return Routed(ChooseTimeZone(**who(press.sender), zone=chosen), conversation)
 
 
 BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None, Settings], Routed]] = {
@@ -119,5 +131,6 @@ BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None,
     "transfer": _transfer_button,
     "history": _history_button,
     "language": _language_button,
+    "timezone": _time_zone_button,
 }
 """By the buttons' names."""

@@ -120,7 +120,8 @@ class Work(Generic[J]):
     uncertain -- how many times it sent a message that may have arrived, without an answer that says so.
     tries -- how many times it raised before.
     lane -- its user's.
-    language -- of whoever reads the answer, which is spoken while the job is done by itself. None: English.
+    language, time_zone -- of whoever reads the answer, spoken while the job is done by itself. None: English, and that
+        of TIMEZONE.
     languages -- of anybody else.
     """
 
@@ -136,6 +137,7 @@ class Work(Generic[J]):
     engine: GuardedEngine
     settings: Settings
     language: str | None
+    time_zone: str | None
     languages: Languages
     balances: list[BalanceSnapshot] = field(default_factory=list)
     """What the job saw of balances: the last known ones while the database is unavailable."""
@@ -185,7 +187,7 @@ class Work(Generic[J]):
 
     def to_other(self, telegram_id: int, text: Callable[[], str]) -> Message:
         """What somebody else is told, in their private chat and their language."""
-        with speaking(self.languages.of(telegram_id)):
+        with self.languages.speaking_to(telegram_id):
             return Message(chat_id=telegram_id, text=text())
 
     def toast(self, text: str, *, matters: bool) -> list[Message]:
@@ -405,7 +407,7 @@ def _as_job(worker: process.WorkerProcess, claim: Claim) -> Iterator[None]:
         structlog.contextvars.bound_contextvars(
             job_id=claim.envelope.job_id, update_id=claim.envelope.update_id, attempt=claim.deliveries
         ),
-        speaking(_language_of(worker, claim.envelope)),
+        speaking(*_language_and_zone_of(worker, claim.envelope)),
     ):
         yield
 
@@ -539,6 +541,7 @@ def _outcome_of(
 
 def _work_of(worker: process.WorkerProcess, handler: Handler, claim: Claim) -> Work[Any]:
     envelope = claim.envelope
+    language, time_zone = _language_and_zone_of(worker, envelope)
     return Work(
         job=handler.job_type.decode(envelope.fields),
         job_id=envelope.job_id,
@@ -551,17 +554,21 @@ def _work_of(worker: process.WorkerProcess, handler: Handler, claim: Claim) -> W
         tries=claim.tries,
         engine=worker.engine,
         settings=worker.settings,
-        language=_language_of(worker, envelope),
+        language=language,
+        time_zone=time_zone,
         languages=worker.inbox.languages,
     )
 
 
-def _language_of(worker: process.WorkerProcess, envelope: Envelope) -> str | None:
-    """A job that did not come by an update has none, and may be somebody's all the same."""
+def _language_and_zone_of(worker: process.WorkerProcess, envelope: Envelope) -> tuple[str | None, str | None]:
+    """A job that did not come by an update has neither, and may be somebody's all the same."""
     if envelope.language is not None:
-        return envelope.language
+        return envelope.language, envelope.time_zone
     telegram_id, _ = envelope.requester
-    return worker.inbox.languages.of(telegram_id) if isinstance(telegram_id, int) else None
+    if not isinstance(telegram_id, int):
+        return None, None
+    languages = worker.inbox.languages
+    return languages.of(telegram_id), languages.zone_of(telegram_id)
 
 
 def _lets_calls_through(worker: process.WorkerProcess) -> bool:

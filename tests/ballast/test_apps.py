@@ -293,7 +293,13 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         periodic=["broadcasts-watch"],
     )
     found = registry((off,))
-    assert {button.name for button in found.buttons} == {"transfer", "adjustment", "language", "app"}
+    assert {button.name for button in found.buttons} == {
+        "transfer",
+        "adjustment",
+        "language",
+        "timezone",
+        "app",
+    }
     assert [each.name for each in found.scheduled] == ["languages-restore", "health-probe", "backup"]
     assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()
     replaced = registry((replacing(every="broadcasts-watch"),))
@@ -345,7 +351,7 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         ),
         (
             [without(buttons=["frob"])],
-            "Ballast has none of that name. It has: adjustment, transfer, history, card, language, app",
+            "Ballast has none of that name. It has: adjustment, transfer, history, card, language, timezone, app",
         ),
         (
             [replacing(every="broadcasts-watch"), without(called="kiosk", periodic=["broadcasts-watch"])],

@@ -14,7 +14,7 @@ from typing import Any
 from ballast.builtin import button_data
 from ballast.messages import Button
 from ballast.texts import gettext, gettext_noop, ngettext
-from ballast.texts.formats import amount, day, decimals, duration, share
+from ballast.texts.formats import amount, day, decimals, duration, share, zone
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
 from dbcore.text import one_line
@@ -230,8 +230,9 @@ def _quiet_lines(broadcast: Progress) -> list[str]:
 
 
 def _time(when: datetime) -> str:
-    """As an admin writes it when asked for a time."""
-    return f"{when:%Y-%m-%d %H:%M} {escape(when.tzname() or 'UTC')}"
+    """As an admin writes it when asked for a time, by their clocks."""
+    clocks = zone()
+    return f"{when.astimezone(clocks):%Y-%m-%d %H:%M} {clocks.key}"
 
 
 def _draft_buttons(broadcast: Broadcast) -> Rows:

@@ -32,7 +32,7 @@ from ballast.builtin.broadcasts import (
     WakeBroadcast,
 )
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, UserJob
-from ballast.builtin.languages import ChooseLanguage
+from ballast.builtin.languages import ChooseLanguage, ChooseTimeZone
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.replies import DeliverReply, PressAppButton
 from ballast.builtin.status import (
@@ -88,6 +88,7 @@ __all__ = [
     "ChangeDraft",
     "ChooseBroadcasts",
     "ChooseLanguage",
+    "ChooseTimeZone",
     "CreateTransfer",
     "DecideAdjustment",
     "DecideTransfer",

@@ -1,4 +1,4 @@
-"""Tasks about which language somebody reads."""
+"""Tasks about which language somebody reads, and by which time zone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dbcore.ledger import users
 from workers import process, texts
 from workers.celery import app
 from workers.execution import Work
-from workers.jobs import ChooseLanguage
+from workers.jobs import ChooseLanguage, ChooseTimeZone
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 
@@ -24,8 +24,18 @@ def choose_language(work: Work[ChooseLanguage]) -> list[Message]:
     account = users.choose_language(work.engine, profile=profile_of(job), language=job.language)
     work.note_read(account.telegram_id, account.balance, account.version)
     chosen = process.current().inbox.languages.choose(job.telegram_id, job.language, job.language_code)
-    with speaking(chosen):
+    with speaking(chosen, work.languages.zone_of(job.telegram_id)):
         return work.answer(texts.language_chosen(), edit=work.message_id is not None)
+
+
+@job_task(ChooseTimeZone)
+def choose_time_zone(work: Work[ChooseTimeZone]) -> list[Message]:
+    job = work.job
+    account = users.choose_time_zone(work.engine, profile=profile_of(job), zone=job.zone)
+    work.note_read(account.telegram_id, account.balance, account.version)
+    work.languages.choose_zone(job.telegram_id, job.zone)
+    with speaking(work.language, job.zone):
+        return work.answer(texts.time_zone_chosen(work.settings), edit=work.message_id is not None)
 
 
 @app.task(name="workers.users.restore_languages")
@@ -36,7 +46,7 @@ def restore_languages() -> None:
     if languages.is_whole():
         return
     try:
-        for page in users.chosen_languages(worker.engine):
+        for page in users.chosen_languages_and_zones(worker.engine):
             languages.restore(page)
     except DatabaseAway as away:
         log.info("languages_not_restored", kind=away.kind)
