@@ -12,10 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bot_frontend import __main__ as frontend
-from workers import process, remote_control
-from workers.celery import app
-from workers.inbox import (
+from ballast.envelope import Envelope, queue_of
+from ballast.inbox import (
     Acceptance,
     Answered,
     Claim,
@@ -28,7 +26,9 @@ from workers.inbox import (
     Receipt,
     Ticket,
 )
-from workers.jobs import Envelope, queue_of
+from bot_frontend import __main__ as frontend
+from workers import process, remote_control
+from workers.celery import app
 from workers.rescuer import RescuerStep
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import Celery, signals
 
 from ballast.builtin import BUILT_IN
+from ballast.logs import configure_logging
 from workers import flower_defaults, kombu_patches, process, unknown_kinds
-from workers.logs import configure_logging
 from workers.queue_pauser import QueuePauserStep
 from workers.rescuer import RescuerStep
 

@@ -30,8 +30,18 @@ import redis
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from ballast.jobs import Discard
+from ballast.envelope import Envelope, lane_by_field
+from ballast.inbox import Acceptance, Claim
+from ballast.installed import INSTALLED
+from ballast.jobs import Discard, Job, JobInvalid, task_name
+from ballast.kinds import READING_KINDS
+from ballast.languages import Languages
 from ballast.messages import Message, to_json
+from ballast.notices import answer_without_database
+from ballast.origins import Origin
+from ballast.queues import DATABASE_QUEUES
+from ballast.snooze import Snoozed
+from ballast.telegram.presses import TOAST_LENGTH_MAX
 from ballast.texts import speaking
 from dbcore import keys
 from dbcore.breaker.rules import BreakerState
@@ -46,23 +56,7 @@ from workers import handlers, process
 from workers.draining import DRAINED_QUEUES, HELD_SECONDS_MAX, SPLIT_SECONDS_MAX, Turn
 from workers.failures import record_failure
 from workers.handlers import Handler
-from workers.inbox import Acceptance, Claim
-from workers.jobs import (
-    DATABASE_QUEUES,
-    INSTALLED,
-    READING_KINDS,
-    Envelope,
-    Job,
-    JobInvalid,
-    lane_by_field,
-    task_name,
-)
-from workers.languages import Languages
-from workers.notices import answer_without_database
-from workers.origins import Origin
 from workers.replies import Answer, deliver
-from workers.snooze import Snoozed
-from workers.telegram.presses import TOAST_LENGTH_MAX
 from workers.texts import escape
 
 if TYPE_CHECKING:

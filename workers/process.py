@@ -17,6 +17,12 @@ from typing import TYPE_CHECKING, Any
 import redis
 import structlog
 
+from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
+from ballast.queues import DATABASE_QUEUES
+from ballast.status.counters import LocalCounters, name_of
+from ballast.telegram.presses import Presses
+from ballast.telegram.rate_limiter import RateLimiter
+from ballast.telegram.reply_sender import ReplySender
 from dbcore import bound_bot, outbox
 from dbcore.breaker.membership import join
 from dbcore.breaker.process_names import name_of_this_process
@@ -29,12 +35,6 @@ from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
 from workers.draining import RoundSize
 from workers.heartbeat import Heartbeat
 from workers.in_flight import InFlight
-from workers.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
-from workers.jobs import DATABASE_QUEUES
-from workers.status.counters import LocalCounters, name_of
-from workers.telegram.presses import Presses
-from workers.telegram.rate_limiter import RateLimiter
-from workers.telegram.reply_sender import ReplySender
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -16,19 +16,22 @@ from typing import TYPE_CHECKING, TypeVar
 import redis
 import structlog
 
+from ballast.builtin.balances import AskAdjustment
+from ballast.builtin.transfers import CreateTransfer
+from ballast.envelope import Envelope
+from ballast.inbox import Answered, Claim, Note
+from ballast.kinds import TOLD_TO_WAIT
 from ballast.messages import Message, from_json, to_json
+from ballast.notices import asked_about
+from ballast.origins import perhaps_answered_in_private, private_chat_closed
+from ballast.telegram.errors import MISCONFIGURED_SECONDS, SendResult, SendStatus
+from ballast.telegram.floods import refuse_chat
+from ballast.telegram.presses import answer_press
+from ballast.telegram.reply_sender import send, withdraw
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import pending_adjustments, pending_transfers, users
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from workers.failures import record_failure
-from workers.inbox import Answered, Claim, Note
-from workers.jobs import TOLD_TO_WAIT, AskAdjustment, CreateTransfer, Envelope
-from workers.notices import asked_about
-from workers.origins import perhaps_answered_in_private, private_chat_closed
-from workers.telegram.errors import MISCONFIGURED_SECONDS, SendResult, SendStatus
-from workers.telegram.floods import refuse_chat
-from workers.telegram.presses import answer_press
-from workers.telegram.reply_sender import send, withdraw
 
 if TYPE_CHECKING:
     from telegram import Bot

@@ -11,11 +11,11 @@ import time
 import redis
 from pydantic import Field
 
+from ballast.jobs import Job
 from ballast.messages import Message
 from dbcore.ledger import ledger, users
 from workers import process
 from workers.execution import Work
-from workers.jobs import Job
 from workers.tasks.job_task import job_task
 
 GATE_KEY = "chaos:gate"

@@ -8,7 +8,11 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
+from ballast.builtin.balances import AdjustBalance, ShowBalance
+from ballast.envelope import Envelope
+from ballast.jobs import Job
 from ballast.messages import Message
+from ballast.snooze import Snoozed
 from dbcore.errors import DatabaseAway, Unavailable
 from dbcore.failures import FailureKind
 from dbcore.ledger.balance_cache import BalanceSnapshot
@@ -16,9 +20,7 @@ from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from workers import process
 from workers.execution import Work, carry_out
-from workers.jobs import AdjustBalance, Envelope, Job, ShowBalance
 from workers.process import WorkerProcess
-from workers.snooze import Snoozed
 
 PERSON = 7
 

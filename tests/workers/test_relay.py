@@ -17,6 +17,11 @@ import pytest
 import redis
 from celery import Celery
 
+from ballast.builtin.balances import AdjustBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.inbox import Inbox, Offer, Publisher, Receipt, Ticket
+from ballast.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
+from ballast.installed import INSTALLED
 from ballast.messages import Message
 from ballast.registered import Handler
 from dbcore import Guard, jobs_waiting, outbox
@@ -31,9 +36,6 @@ from tests.logins import login_of
 from tests.queueing import Queueing, fill_inbox, queueing_at
 from workers import process
 from workers import relay as relaying
-from workers.inbox import Inbox, Offer, Publisher, Receipt, Ticket
-from workers.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
-from workers.jobs import INSTALLED, AdjustBalance, DeliverReply
 from workers.relay import Relay
 from workers.rescuer import Rescuer
 from workers.tasks import health

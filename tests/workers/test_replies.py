@@ -11,35 +11,25 @@ import redis
 from celery import Celery
 from telegram import Bot
 
+from ballast import failed_jobs
+from ballast.builtin.balances import AdjustBalance, AskAdjustment, ShowBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.transfers import CreateTransfer, DecideTransfer
+from ballast.envelope import Envelope
+from ballast.inbox import Claim
+from ballast.jobs import Job
 from ballast.messages import Button, Message
+from ballast.notices import queued_notice
+from ballast.origins import Origin, answered_in_private, perhaps_answered_in_private, private_chat_closed
+from ballast.telegram.bot import make_bot
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from workers import failed_jobs
 from workers.failures import record_failure
-from workers.inbox import Claim
-from workers.jobs import (
-    AdjustBalance,
-    AskAdjustment,
-    CreateTransfer,
-    DecideTransfer,
-    DeliverReply,
-    Envelope,
-    Job,
-    ShowBalance,
-)
-from workers.notices import queued_notice
-from workers.origins import (
-    Origin,
-    answered_in_private,
-    perhaps_answered_in_private,
-    private_chat_closed,
-)
 from workers.process import WorkerProcess
 from workers.replies import Answer, deliver
-from workers.telegram.bot import make_bot
 
 TOKEN = "123456:LOCAL"
 

@@ -13,8 +13,15 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 from ballast import App, BatchContext, Job, JobContext
-from ballast.jobs import Discard
+from ballast.builtin.balances import ShowBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.transfers import ShowHistory
+from ballast.envelope import Envelope, enqueued_lane, queue_of
+from ballast.installed import INSTALLED
+from ballast.jobs import Discard, task_name
 from ballast.messages import Message
+from ballast.queues import QUEUES
+from ballast.snooze import Snoozed
 from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
 from devstack.ports import free_port
@@ -22,19 +29,7 @@ from tests.conftest import MakeSettings
 from workers import draining, handlers, kombu_patches, process
 from workers.execution import AsyncStep, Work, carry_out
 from workers.handlers import Handler
-from workers.jobs import (
-    INSTALLED,
-    QUEUES,
-    DeliverReply,
-    Envelope,
-    ShowBalance,
-    ShowHistory,
-    enqueued_lane,
-    queue_of,
-    task_name,
-)
 from workers.process import WorkerProcess
-from workers.snooze import Snoozed
 
 ROUND = 8
 

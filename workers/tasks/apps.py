@@ -14,15 +14,25 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from ballast.app_buttons import AppButtons, PressedJob
+from ballast.app_questions import JobDialogue, dialogue_of
 from ballast.asking import Ask
 from ballast.batch import BatchContext, Batched
 from ballast.builtin import button_data
+from ballast.builtin.jobs import UserJob
 from ballast.context import JobContext, User
-from ballast.jobs import OWNER, Discard, Job, Snooze, TelegramUpdate
+from ballast.envelope import Envelope, enqueued_lane
+from ballast.inbox import Acceptance, dialogue_key
+from ballast.installed import INSTALLED
+from ballast.jobs import OWNER, Discard, Job, JobInvalid, Snooze, TelegramUpdate
+from ballast.kinds import JOB_TYPES, AppCommand
 from ballast.messages import Button as Shown
 from ballast.messages import Message
+from ballast.origins import Origin, messages_of
+from ballast.periodic_runs import lane_of
 from ballast.registered import Handler
 from ballast.replies import BuiltInAnswer, Reply
+from ballast.snooze import Snoozed
 from dbcore import keys, outbox
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
 from dbcore.fingerprints import fingerprint
@@ -32,25 +42,10 @@ from dbcore.ledger import users
 from dbcore.ledger.users import Profile
 from dbcore.redis_client import redis_time
 from workers import built_in_answers, handlers, process
-from workers.app_buttons import AppButtons, PressedJob
-from workers.app_questions import JobDialogue, dialogue_of
 from workers.celery import app
 from workers.execution import AsyncStep, Work
-from workers.inbox import Acceptance, dialogue_key
-from workers.jobs import (
-    INSTALLED,
-    JOB_TYPES,
-    AppCommand,
-    Envelope,
-    JobInvalid,
-    UserJob,
-    enqueued_lane,
-)
-from workers.origins import Origin, messages_of
-from workers.periodic_runs import lane_of
 from workers.periods import period_of
 from workers.profiles import profile_of
-from workers.snooze import Snoozed
 from workers.tasks.job_task import make_task
 
 log = structlog.get_logger(__name__)
@@ -325,7 +320,7 @@ def _question(work: Work[Job], ask: Ask) -> JobDialogue:
 def _enqueue(work: Work[Job], job: Job, key: str | None, delay_seconds: float = 0.0) -> None:
     """Have a job done next, or after so many seconds, by the key that it was given."""
     if job.kind not in JOB_TYPES:
-        raise JobInvalid(f"{job.kind}: expected a job of workers.jobs, or of an app of BALLAST_APPS")
+        raise JobInvalid(f"{job.kind}: expected a job of ballast.builtin, or of an app of BALLAST_APPS")
     worker, written = process.current(), fingerprint(job.kind, job.model_dump_json())
     if key is None:
         job_id = f"of-{fingerprint(work.job_id, written)[:40]}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from ballast.backups.schedule import BackupStarter
 from workers import process
-from workers.backups.schedule import BackupStarter
 from workers.celery import app
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from ballast.status import board, counters
 from dbcore import admin_actions, failed_operations
 from dbcore.breaker.compute_usage import compute_usage
 from dbcore.broadcasts import broadcasts
@@ -19,7 +20,6 @@ from dbcore.text import one_line
 from workers import process
 from workers.celery import app
 from workers.process import WorkerProcess
-from workers.status import board, counters
 
 log = structlog.get_logger(__name__)
 

@@ -9,31 +9,16 @@ from typing import TypeVar
 
 import structlog
 
-from ballast.messages import Message
-from ballast.texts import said
-from dbcore.broadcasts import broadcasts
-from dbcore.broadcasts.broadcasts import BroadcastRefused
-from dbcore.errors import DatabaseAway
-from dbcore.failures import FailureKind
-from dbcore.ledger import users
-from workers import process, texts
-from workers.broadcasts import card, deletion, drafts
-from workers.broadcasts.albums import Albums
-from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.card_updates import show
-from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
-from workers.broadcasts.leasing import take_chunk
-from workers.broadcasts.report import report
-from workers.celery import app
-from workers.execution import AsyncStep, JobFailed, Work
-from workers.jobs import (
+from ballast.broadcasts import card
+from ballast.broadcasts.albums import Albums
+from ballast.broadcasts.lanes import SILENCE_SECONDS_MAX
+from ballast.builtin.broadcasts import (
     BroadcastJob,
     CancelBroadcast,
     ChangeDraft,
     ChooseBroadcasts,
     DraftBroadcast,
     EraseChunk,
-    Job,
     ListBroadcasts,
     PauseBroadcast,
     PressBroadcast,
@@ -45,6 +30,22 @@ from workers.jobs import (
     StartBroadcast,
     WakeBroadcast,
 )
+from ballast.jobs import Job
+from ballast.messages import Message
+from ballast.texts import said
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused
+from dbcore.errors import DatabaseAway
+from dbcore.failures import FailureKind
+from dbcore.ledger import users
+from workers import process, texts
+from workers.broadcasts import deletion, drafts
+from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.card_updates import show
+from workers.broadcasts.leasing import take_chunk
+from workers.broadcasts.report import report
+from workers.celery import app
+from workers.execution import AsyncStep, JobFailed, Work
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 

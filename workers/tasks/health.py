@@ -11,6 +11,7 @@ import redis
 import structlog
 from psycopg2.errors import UndefinedTable
 
+from ballast.status import probe_results
 from dbcore import failed_operations, jobs_waiting, outbox, probes
 from dbcore.broadcasts import deliveries
 from dbcore.database_url import addresses
@@ -21,7 +22,6 @@ from dbcore.redis_client import redis_time
 from workers import process
 from workers import relay as relaying
 from workers.celery import app
-from workers.status import probe_results
 
 log = structlog.get_logger(__name__)
 

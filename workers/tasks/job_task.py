@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import structlog
 from celery.exceptions import Reject
 
+from ballast.installed import INSTALLED
+from ballast.jobs import Job, task_name
 from ballast.messages import Message
 from workers import handlers
 from workers.celery import app
 from workers.execution import AsyncStep, EnqueueFailed, JobFailed, Work, carry_out
 from workers.handlers import Handler
-from workers.jobs import INSTALLED, Job, task_name
 
 log = structlog.get_logger(__name__)
 

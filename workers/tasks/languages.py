@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from ballast.builtin.languages import ChooseLanguage
 from ballast.messages import Message
 from ballast.texts import speaking
 from dbcore.errors import DatabaseAway
@@ -11,7 +12,6 @@ from dbcore.ledger import users
 from workers import process, texts
 from workers.celery import app
 from workers.execution import Work
-from workers.jobs import ChooseLanguage
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 

@@ -7,13 +7,13 @@ import json
 
 import structlog
 
+from ballast.alerts import notifier
+from ballast.builtin.payments import RecordPayment
 from ballast.messages import Message
 from dbcore.ledger import payments
 from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
 from workers import payment_texts, process
-from workers.alerts import notifier
 from workers.execution import Work
-from workers.jobs import RecordPayment
 from workers.tasks.job_task import job_task
 
 log = structlog.get_logger(__name__)

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ballast.app_buttons import AppButtons, job_id_of_button
+from ballast.builtin.replies import DeliverReply, PressAppButton
 from ballast.builtin.words import unknown_button
+from ballast.inbox import Acceptance
+from ballast.installed import INSTALLED
+from ballast.kinds import JOB_TYPES
 from ballast.messages import Message
 from workers import process
-from workers.app_buttons import AppButtons, job_id_of_button
 from workers.execution import Work
-from workers.inbox import Acceptance
-from workers.jobs import INSTALLED, JOB_TYPES, DeliverReply, PressAppButton
 from workers.tasks.apps import accept
 from workers.tasks.job_task import job_task
 

@@ -5,16 +5,18 @@ is given back until it returns.
 
 from __future__ import annotations
 
+from ballast import failed_jobs
+from ballast.builtin.status import OperatorAction, ShowDatabaseStatus
+from ballast.failed_jobs import FailedJobRefused
 from ballast.messages import Message
+from ballast.status import actions
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE, AdminAction
 from dbcore.broadcasts.broadcasts import BroadcastRefused
-from workers import failed_jobs, process
+from workers import process
+from workers import status_report as report
 from workers.execution import Work
-from workers.failed_jobs import FailedJobRefused
-from workers.jobs import OperatorAction, ShowDatabaseStatus
 from workers.process import WorkerProcess
-from workers.status import actions, report
 from workers.tasks.job_task import job_task
 
 
