@@ -15,12 +15,12 @@ from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from workers import payment_texts, texts
 
 if TYPE_CHECKING:
-    from workers.process import WorkerProcess
+    from workers.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
 
-def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> list[Message]:
+def record_failure(worker: WorkerContext, envelope: Envelope, failure: str) -> list[Message]:
     """Write the dead letter; what its user is told."""
     reference = reference_of(envelope.job_id)
     is_new = failed_operations.record(

@@ -27,8 +27,8 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
+from workers.context import WorkerContext
 from workers.failures import record_failure
-from workers.process import WorkerProcess
 from workers.replies import Answer, deliver
 
 TOKEN = "123456:LOCAL"
@@ -55,9 +55,9 @@ def settings(
 
 
 @pytest.fixture
-def worker(settings: Settings) -> Iterator[WorkerProcess]:
+def worker(settings: Settings) -> Iterator[WorkerContext]:
     app = Celery("tests", broker=settings.redis_url, set_as_current=False)
-    process = WorkerProcess(settings, app, forked=False)
+    process = WorkerContext(settings, app, forked=False)
     yield process
     process.reply_sender.close(5)
     process.engine.dispose()
@@ -70,7 +70,7 @@ class Group:
 
     telegram: TelegramControl
     bot: Bot
-    worker: WorkerProcess
+    worker: WorkerContext
     ann: int
     id: int
 
@@ -107,7 +107,7 @@ class Group:
 
 
 @pytest_asyncio.fixture
-async def group(server: TelegramProcess, settings: Settings, worker: WorkerProcess) -> AsyncIterator[Group]:
+async def group(server: TelegramProcess, settings: Settings, worker: WorkerContext) -> AsyncIterator[Group]:
     bot = make_bot(settings, connections=2)
     async with TelegramControl(server.url) as telegram:
         await telegram.reset(bot_settings=True)
@@ -263,7 +263,7 @@ async def test_the_group_is_told_where_the_answer_is(group: Group) -> None:
     ],
 )
 def test_a_failed_adjustment_is_of_who_asked_for_it(
-    worker: WorkerProcess, job: Job, whose: int | None
+    worker: WorkerContext, job: Job, whose: int | None
 ) -> None:
     record_failure(worker, Envelope.of(job, job_id="one", lane="one"), "boom")
     (letter,) = failed_jobs.open_ones(worker.engine, 10)

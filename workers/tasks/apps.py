@@ -41,8 +41,9 @@ from dbcore.last_known import LAST_KNOWN
 from dbcore.ledger import users
 from dbcore.ledger.users import Profile
 from dbcore.redis_client import redis_time
-from workers import built_in_answers, handlers, process
-from workers.celery import app
+from workers import built_in_answers, handlers
+from workers.celery import Task, app
+from workers.context import WorkerContext
 from workers.execution import AsyncStep, Work
 from workers.periods import period_of
 from workers.profiles import profile_of
@@ -62,7 +63,7 @@ def _run(handler: Handler, work: Work[Job]) -> list[Message] | AsyncStep:
         _register(work)
     try:
         outcome = _called(handler, *_parameters(handler, ctx, work.job))
-        _remember(work.job, outcome)
+        _remember(work, outcome)
         return _messages(work, outcome)
     except Unavailable as away:
         if not ctx.has_effects:
@@ -133,14 +134,15 @@ def _unknown(away: Unavailable) -> OutcomeUnknown:
     return OutcomeUnknown(away.kind, away.retry_after_seconds)
 
 
-def _remember(job: Job, outcome: Any) -> None:
+def _remember(work: Work[Job], outcome: Any) -> None:
     """Of a command that answers with it while the database is unavailable."""
+    job = work.job
     command = INSTALLED.commands_of.get(job.kind)
     if not isinstance(job, AppCommand) or command is None or command.unavailable is not LAST_KNOWN:
         return
     replies = outcome if isinstance(outcome, Sequence) else [outcome]
     if all(isinstance(each, Reply) and not each.buttons and each.to is None for each in replies):
-        process.current().inbox.answers.keep(job, replies)
+        work.worker.inbox.answers.keep(job, replies)
 
 
 def _register(work: Work[Job]) -> None:
@@ -194,7 +196,7 @@ def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
         "database": handler.database,
         "settings": work.settings,
         "engine": work.engine,
-        "announce": _announce,
+        "announce": partial(_announce, work.worker),
         "app_settings": INSTALLED.settings.get(handler.app),
         "translations": INSTALLED.translations.get(handler.app),
         "language_of": work.languages.of,
@@ -211,8 +213,8 @@ def _profile(job: Job) -> Profile | None:
     return None
 
 
-def _announce() -> None:
-    process.current().link.note_jobs()
+def _announce(worker: WorkerContext) -> None:
+    worker.link.note_jobs()
     outbox.announce()
 
 
@@ -241,7 +243,7 @@ def _buttons(work: Work[Job], reply: Reply, place: int) -> list[list[Shown]]:
         raise UsageError(
             "buttons need somebody who may press them: give the job a telegram_id, or the reply a `to`"
         )
-    kept = AppButtons(process.current().redis)
+    kept = AppButtons(work.worker.redis)
     rows: list[list[Shown]] = []
     for row_number, row in enumerate(reply.buttons):
         rows.append([])
@@ -299,7 +301,7 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message] | AsyncStep:
         raise ValueError(f"expected one Ask from the handler, got {len(asks)}")
     for dialogue in asks:  # last, so that nothing waits for an answer to what is not asked
         user_id, origin = _asker(work)
-        worker, key = process.current(), dialogue_key(origin.chat_id, user_id)
+        worker, key = work.worker, dialogue_key(origin.chat_id, user_id)
         worker.inbox.ask(work.job_id, worker.owner, key, dialogue.model_dump_json())
     return built_in_answers.among(messages, steps) if steps else messages
 
@@ -321,7 +323,7 @@ def _enqueue(work: Work[Job], job: Job, key: str | None, delay_seconds: float = 
     """Have a job done next, or after so many seconds, by the key that it was given."""
     if job.kind not in JOB_TYPES:
         raise JobInvalid(f"{job.kind}: expected a job of ballast.builtin, or of an app of BALLAST_APPS")
-    worker, written = process.current(), fingerprint(job.kind, job.model_dump_json())
+    worker, written = work.worker, fingerprint(job.kind, job.model_dump_json())
     if key is None:
         job_id = f"of-{fingerprint(work.job_id, written)[:40]}"
     else:
@@ -346,7 +348,7 @@ def accept(
 
     Raises Snoozed if there is no room.
     """
-    worker, user = process.current(), _user(work)
+    worker, user = work.worker, _user(work)
     telegram_id = getattr(job, OWNER, None if user is None else user.telegram_id)
     envelope = Envelope.of(
         job,
@@ -376,15 +378,15 @@ for _handler in INSTALLED.handlers.values():
         make_task(_done_by(_handler))
 
 
-@app.task(name="workers.health.tick")
-def tick(kind: str) -> None:
+@app.task(name="workers.health.tick", bind=True)
+def tick(task: Task, kind: str) -> None:
     """Have this period's run of what an app does every so often done, unless one is on record already. Asked for more
     often than once a period.
     """
     periodic = INSTALLED.periodic.get(kind)
     if periodic is None:
         return  # of a release before
-    worker = process.current()
+    worker = task.context
     period = period_of(periodic, redis_time(worker.redis))
     lane = lane_of(kind)
     if period is None or worker.inbox.is_waiting(lane):

@@ -56,7 +56,7 @@ def make_task(handler: Handler) -> None:
         if "place" in arguments and isinstance(place := task.request.get("place"), str):
             arguments = {**arguments, "place": place}  # it says too whether the message bears a claim
         try:
-            carry_out(handler.job_type, handler.apply, task.request.id, queue, arguments)
+            carry_out(task.context, handler.job_type, handler.apply, task.request.id, queue, arguments)
         except EnqueueFailed as error:
             log.warning("operators_job_waits", task_id=task.request.id, why=str(error))
             time.sleep(NOT_ON_RECORD_SECONDS)  # not in a hot loop; the message goes back to its queue

@@ -12,7 +12,7 @@ from ballast.builtin.payments import RecordPayment
 from ballast.messages import Message
 from dbcore.ledger import payments
 from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
-from workers import payment_texts, process
+from workers import payment_texts
 from workers.execution import Work
 from workers.tasks.job_task import job_task
 
@@ -41,7 +41,7 @@ def record(work: Work[RecordPayment]) -> list[Message]:
         return []
     is_new = recorded is Recorded.NEW
     alarm = payment_texts.alarm if is_new else payment_texts.contradiction
-    notifier.enqueue_payment(process.current().redis, _event_id(job, recorded), lambda: alarm(job))
+    notifier.enqueue_payment(work.worker.redis, _event_id(job, recorded), lambda: alarm(job))
     return work.answer(payment_texts.receipt(job) if is_new else payment_texts.doubtful(job))
 
 

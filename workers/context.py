@@ -1,7 +1,7 @@
 """What a worker process has: an engine synced with the fleet, a Redis client, a reply sender, a heartbeat.
 
 Made after the fork and never shared across one: a connection or an event loop that two processes hold belongs to
-neither. `current()` is the only way in; it also serves pools that do not fork (threads, solo).
+neither. A task has it as `task.context`, a job as `Work.worker`; whatever they call gets it, or what it needs of it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 import structlog
 
+from ballast.backups.schedule import BackupStarter
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
 from ballast.queues import DATABASE_QUEUES
 from ballast.status.counters import LocalCounters, name_of
@@ -49,11 +50,14 @@ thread that does the jobs ends one and begins the next.
 """
 
 
-class WorkerProcess:
+class WorkerContext:
     """Everything a task reaches for. `owner` names this process in the inbox's claims."""
 
-    def __init__(self, settings: Settings, app: Celery, *, forked: bool) -> None:
-        """forked -- it is a prefork pool's child, which runs one task at a time."""
+    def __init__(self, settings: Settings, app: Celery, *, forked: bool = False, node: str = "") -> None:
+        """forked -- it is a prefork pool's child, which runs one task at a time.
+        node -- the worker's name in Celery, `main@host`.
+        """
+        self._node = node
         self.settings = settings
         self.owner = name_of_this_process()
         self.redis = connect_redis(settings)
@@ -77,6 +81,7 @@ class WorkerProcess:
         self.noting: Batcher[Note, Noted] = Batcher(self.inbox.note_many)
         self.method_waits: Batcher[str, float] = Batcher(self.rate_limiter.method_waits)
         self.finishing: Batcher[Answered, Finish] = Batcher(self._finish_many)
+        self.backups = BackupStarter(self.redis, settings)
         self.in_flight = InFlight()
         self.round_size = RoundSize()
         self.heartbeat = Heartbeat(
@@ -110,7 +115,7 @@ class WorkerProcess:
 
     def _report(self) -> dict[str, Any]:
         return {
-            "name": _node.partition("@")[0],
+            "name": self._node.partition("@")[0],
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "queues": self.queues,
@@ -132,51 +137,41 @@ class WorkerProcess:
         }
 
 
-_lock = threading.Lock()
-_node = ""  # the worker's name in Celery, `main@host`; its children have it by the fork
-_app: Celery | None = None  # workers/celery.py makes it, and connects this module's functions to its signals
-_current: WorkerProcess | None = None
-_current_pid: int | None = None
+class WorkerContexts:
+    """Of an application's processes, each its own. Its functions are for Celery's signals."""
 
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._node = ""  # the children have it by the fork
+        self._lock = threading.Lock()
+        self._made: WorkerContext | None = None
+        self._made_by: int | None = None
 
-def bind(app: Celery) -> None:
-    """The application whose tasks this process does."""
-    global _app
-    _app = app
+    def mine(self, *, forked: bool = False) -> WorkerContext:
+        """This process's, made at the first call: also in pools that do not fork (threads, solo)."""
+        with self._lock:
+            if self._made is None or self._made_by != os.getpid():
+                self._made = WorkerContext(load_settings(), self._app, forked=forked, node=self._node)
+                self._made_by = os.getpid()
+                self._made.start()
+            return self._made
 
+    def note_node(self, sender: str, **_celery: Any) -> None:
+        """Celery's `celeryd_init`: before any child is forked."""
+        try:
+            settings = load_settings()
+            require_database(settings)
+            bound_bot.require_own(settings)
+        except (SettingsError, Refused) as error:
+            sys.exit(f"ballast: {error}")
+        sys.setswitchinterval(SWITCH_SECONDS)  # the children have it by the fork
+        self._node = sender
 
-def current(*, forked: bool = False) -> WorkerProcess:
-    """This process's own, made at the first call."""
-    global _current, _current_pid
-    with _lock:
-        if _current is None or _current_pid != os.getpid():
-            if _app is None:
-                raise RuntimeError("import workers.celery first: it binds the application")
-            _current = WorkerProcess(load_settings(), _app, forked=forked)
-            _current_pid = os.getpid()
-            _current.start()
-        return _current
+    def start(self, **_celery: Any) -> None:
+        """Celery's `worker_process_init`: the child is forked, and may be waited for by nobody yet."""
+        self.mine(forked=True)
 
-
-def note_node(sender: str, **_celery: Any) -> None:
-    """Celery's `celeryd_init`: before any child is forked."""
-    try:
-        settings = load_settings()
-        require_database(settings)
-        bound_bot.require_own(settings)
-    except (SettingsError, Refused) as error:
-        sys.exit(f"ballast: {error}")
-    sys.setswitchinterval(SWITCH_SECONDS)  # the children have it by the fork
-    global _node
-    _node = sender
-
-
-def start(**_celery: Any) -> None:
-    """Celery's `worker_process_init`: the child is forked, and may be waited for by nobody yet."""
-    current(forked=True)
-
-
-def stop(**_celery: Any) -> None:
-    """Celery's `worker_process_shutdown`."""
-    if _current is not None and _current_pid == os.getpid():
-        _current.stop()
+    def stop(self, **_celery: Any) -> None:
+        """Celery's `worker_process_shutdown`."""
+        if self._made is not None and self._made_by == os.getpid():
+            self._made.stop()
