@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from ballast.builtin.balances import AskAdjustment
+from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
+from ballast.builtin.jobs import MEMO_LENGTH_MAX
+from ballast.builtin.languages import ChooseTimeZone
+from ballast.builtin.transfers import CancelTransfers, CreateTransfer
 from ballast.markup import is_html
 from ballast.registered import Command
 from ballast.texts import said, time_zones
@@ -20,15 +25,6 @@ from dbcore.ledger.users import UserRefError
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
 from dbcore.text import one_line, shows_something
-from workers.jobs import (
-    MEMO_LENGTH_MAX,
-    AskAdjustment,
-    CancelTransfers,
-    ChooseTimeZone,
-    CreateTransfer,
-    DraftBroadcast,
-    LinkButton,
-)
 
 
 @dataclass(frozen=True)

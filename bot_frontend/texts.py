@@ -8,13 +8,14 @@ from html import escape
 from zoneinfo import ZoneInfo
 
 from ballast.builtin import button_data
+from ballast.builtin.jobs import MEMO_LENGTH_MAX
+from ballast.command_names import called, joined, leave, mention
+from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.registered import Command
 from ballast.texts import available, gettext, ngettext, of_any_app, own_name, time_zones
+from ballast.texts.phrases import quoted
 from dbcore.settings import Settings
-from workers.command_names import called, joined, leave, mention
-from workers.jobs import INSTALLED, MEMO_LENGTH_MAX
-from workers.phrases import quoted
 
 EXAMPLE_AMOUNT = "5.50"
 
