@@ -23,6 +23,7 @@ from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.jobs import Job
 from ballast.snooze import Snoozed
+from ballast.texts import gettext
 from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
@@ -111,7 +112,11 @@ class Lanes:
             notifier.enqueue(
                 self._redis,
                 f"broadcast-{broadcast_id}-halted-{run}",
-                f"Broadcast {broadcast_id} stopped itself: {escape(one_line(reason), quote=False)}",
+                lambda: gettext(
+                    "Broadcast {id} stopped itself: {reason}",
+                    id=str(broadcast_id),
+                    reason=escape(one_line(reason), quote=False),
+                ),
             )
         except redis.RedisError as error:
             log.warning("halt_not_told", broadcast_id=broadcast_id, error=type(error).__name__)

@@ -13,7 +13,9 @@ import pytest
 from pydantic import BaseModel
 
 from ballast import notices, origins
+from ballast.alerts import notifier
 from ballast.arguments import ArgumentsRefused, parse, question
+from ballast.backups import record as backup_record
 from ballast.broadcasts import card
 from ballast.broadcasts.cards import View
 from ballast.builtin.balances import AdjustBalance, AskAdjustment
@@ -22,13 +24,14 @@ from ballast.builtin.payments import RecordPayment
 from ballast.builtin.transfers import CreateTransfer
 from ballast.command_names import not_your_history
 from ballast.envelope import Envelope
+from ballast.inbox import Overdue
 from ballast.installed import INSTALLED
 from ballast.markup import plain_text
 from ballast.messages import Button, Message, cannot_ask_there
 from ballast.origins import Origin
-from ballast.texts import LANGUAGES, said, speaking
+from ballast.texts import LANGUAGES, gettext, said, speaking
 from ballast.texts.catalogues import use_folder
-from bot_frontend import broadcast_form
+from bot_frontend import broadcast_form, redis_alarm
 from bot_frontend import texts as frontend
 from bot_frontend.conversation import DraftQuestion
 from dbcore.breaker import FleetView
@@ -48,13 +51,14 @@ from dbcore.outcomes import (
     PendingOutcome,
     RejectionReason,
 )
+from dbcore.redis_condition import RedisTrouble
 from dbcore.settings import Settings
 from tests.ballast.broadcasts import test_cards as cards
 from tests.ballast.test_arguments import Code, Gift, Nothing
 from tests.conftest import MakeSettings
 from tests.texts import pseudo
 from tests.workers import test_texts as told
-from workers import adjustment_texts, payment_texts, texts
+from workers import adjustment_texts, alert_texts, payment_texts, texts
 from workers import status_report as report
 from workers.status_report import StatusReport
 from workers.tasks.transfers import HISTORY_PAGE_LENGTH
@@ -391,4 +395,53 @@ def replace_reason(reason: RejectionReason) -> Any:
         version=None,
         left_today=None,
         reason=reason,
+    )
+
+
+@pytest.mark.parametrize("reason", list(BreakerReason))
+def test_what_an_alarm_of_the_breaker_says(reason: BreakerReason) -> None:
+    same = frozenset({reason.value, "python", "dbcore", "breaker", "auto"})
+    assert_translated(
+        alert_texts.outage(reason), alert_texts.paused("\u0124"), alert_texts.paused(None), beside=same
+    )
+
+
+def test_what_other_alarms_say() -> None:
+    proven = backup_record.Proven("", "", 1.0, 1, sealed=True, inbox=None)
+    records = [
+        backup_record.Record(proven=before, failed=failed)
+        for before in (None, proven)
+        for failed in (None, backup_record.Failed(1.0, ""))
+    ]
+    same = frozenset(
+        {"python", "workers", "dead", "letters", "list", "SQLSTATE", "REINDEX", "dbcore", "audit", "alarm"}
+    )
+    same |= {
+        "broadcast",
+        "show",
+        "outbox",
+        "relay",
+        "waits",
+        "health",
+        "main",
+        "ballast",
+        "backup",
+        "breaker",
+        "auto",
+    }
+    same |= {"lasted", "disk"}
+    assert_translated(
+        alert_texts.quota(),
+        alert_texts.failed_job(),
+        alert_texts.damaged_data(),
+        *(alert_texts.backup(record, 9.0) for record in records),
+        alert_texts.stuck(7),
+        alert_texts.stuck_no_more(7),
+        alert_texts.outbox(60.0),
+        alert_texts.overdue(Overdue(60.0, "main")),
+        alert_texts.well_again(RedisTrouble.DISK),
+        *(gettext(trouble.words) for trouble in RedisTrouble),
+        *(notifier.headed("", over=over) for over in (True, False)),
+        gettext(redis_alarm.NO_ANSWER),
+        beside=same,
     )

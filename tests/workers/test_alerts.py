@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 import redis
 
-from ballast.alerts import notifier
+from ballast.alerts import active, notifier
 from ballast.alerts.notifier import AN_HOUR_MAX, AdminNotifier
 from ballast.broadcasts.schedule import WAKES_STUCK, Schedule
 from ballast.builtin.balances import ShowBalance
@@ -24,6 +24,7 @@ from ballast.status import board, counters, probe_results
 from ballast.texts import gettext, speaking
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.redis_client import redis_time
 from tests.queueing import Queueing, fill_inbox, queueing_at
 from workers import alert_rules as rules
 from workers.alert_rules import AlarmWatch
@@ -69,6 +70,16 @@ def messages(queueing: Queueing, admin_id: int = 1001) -> list[str]:
             found[message.chat_id].append(message.text)
     assert sorted(found[1001]) == sorted(found[1002])
     return found[admin_id]
+
+
+def told_each(queueing: Queueing) -> dict[int, list[str]]:
+    """What waits to be sent to each admin, where they read several languages."""
+    found: dict[int, list[str]] = {admin: [] for admin in ADMINS}
+    for job_id in cast(list[bytes], queueing.client.zrange("ballast:inbox:all", 0, -1)):
+        envelope = cast(bytes, queueing.client.hget(f"ballast:inbox:job:{job_id.decode()}", "envelope"))
+        for message in told_by(envelope):
+            found[message.chat_id].append(message.text)
+    return found
 
 
 def told_by(envelope: bytes) -> tuple[Message, ...]:
@@ -220,7 +231,9 @@ def test_a_stuck_broadcast_is_told_once_and_that_it_goes_on(queueing: Queueing) 
 
 def test_what_a_process_left_is_told_once_by_whoever_is_on_watch(queueing: Queueing) -> None:
     for _ in range(3):  # as its lanes see it one after the other
-        notifier.enqueue(queueing.client, "broadcast-7-halted-1", "Broadcast 7 stopped itself: bad &lt;b&gt;")
+        notifier.enqueue(
+            queueing.client, "broadcast-7-halted-1", lambda: "Broadcast 7 stopped itself: bad &lt;b&gt;"
+        )
     for guard in (Guard(queueing), Guard(queueing)):
         guard.look()
     assert messages(queueing) == ["Alarm: Broadcast 7 stopped itself: bad &lt;b&gt;"]
@@ -228,7 +241,7 @@ def test_what_a_process_left_is_told_once_by_whoever_is_on_watch(queueing: Queue
 
 def test_a_storm_ends_after_so_many_an_hour(queueing: Queueing) -> None:
     for number in range(3 * AN_HOUR_MAX):
-        notifier.enqueue(queueing.client, f"event-{number}", f"number {number}")
+        notifier.enqueue(queueing.client, f"event-{number}", partial("number {}".format, number))
     guard = Guard(queueing)
     for _ in range(3 * AN_HOUR_MAX // notifier.TAKEN_AT_ONCE + 1):
         guard.look()
@@ -243,7 +256,7 @@ def test_every_payment_is_reported_whatever_else_happens(queueing: Queueing) -> 
     for number, text in enumerate(paid):
         notifier.enqueue_payment(queueing.client, f"payment-{number}", partial(str, text))
     for number in range(2 * notifier.LEFT_MAX):
-        notifier.enqueue(queueing.client, f"event-{number}", f"number {number}")
+        notifier.enqueue(queueing.client, f"event-{number}", partial("number {}".format, number))
     guard = Guard(queueing)
     for _ in range(3 * notifier.LEFT_MAX // notifier.TAKEN_AT_ONCE):
         guard.look()
@@ -251,6 +264,45 @@ def test_every_payment_is_reported_whatever_else_happens(queueing: Queueing) -> 
     # Sorted: those of one millisecond have no order.
     assert sorted(text for text in told if "charge" in text) == sorted(f"Alarm: {text}" for text in paid)
     assert len(told) <= len(paid) + 2 * AN_HOUR_MAX
+
+
+def test_each_admin_is_told_of_an_alarm_and_its_end_in_their_language(queueing: Queueing) -> None:
+    queueing.inbox.languages.choose(1001, "de", None)
+    guard = Guard(queueing)
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    let_time_pass(queueing.client, 240)
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    Guard(queueing).look()
+    german, english = told_each(queueing)[1001], told_each(queueing)[1002]
+    assert german[0].startswith("Alarm: Die Datenbank antwortet nicht (Grund: outage).")
+    assert german[1].startswith("Alarm beendet: Die Datenbank ist nach 4 min wieder da (Grund: outage).")
+    assert english[0].startswith("Alarm: The database does not answer (reason: outage).")
+    assert english[1].startswith("Alarm over: The database is back after 4 min (reason: outage).")
+    assert not active.read(queueing.client)
+    assert not active.over(queueing.client, "breaker")
+
+
+def test_an_alarm_that_the_release_before_told_ends_in_its_words(queueing: Queueing) -> None:
+    queueing.inbox.languages.choose(1001, "de", None)
+    event = active.Event("1", redis_time(queueing.client) - 240, told=True, over="Well after {lasted}.")
+    queueing.client.hset(active.KEY, "breaker", event.to_json())
+    Guard(queueing).look()
+    told = told_each(queueing)
+    assert told == {
+        1001: ["Alarm beendet: Well after 4 min."],
+        1002: ["Alarm over: Well after 4 min."],
+    }
+
+
+def test_what_a_process_left_is_told_in_each_admins_language(queueing: Queueing) -> None:
+    queueing.inbox.languages.choose(1001, "de", None)
+    notifier.enqueue(queueing.client, "event-1", lambda: gettext("No balance has changed."))
+    queueing.client.lpush("ballast:alarms:left", json.dumps({"event_id": "old", "text": "as it was"}))
+    Guard(queueing).look()
+    assert told_each(queueing) == {
+        1001: ["Alarm: Kein Guthaben hat sich geändert.", "Alarm: as it was"],
+        1002: ["Alarm: No balance has changed.", "Alarm: as it was"],
+    }
 
 
 def test_each_admin_is_told_of_a_payment_in_their_language(queueing: Queueing) -> None:
