@@ -18,8 +18,8 @@ from dbcore.breaker import FleetStore
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register, say
-from tests.queueing import queueing_at
+from tests.harness.people import all_settled, answers, assert_audit_passes, balances, register, say
+from tests.harness.queueing import queueing_at
 from workers.execution import DELIVERIES_MAX
 
 FAILED = "Sorry, something went wrong on our side."

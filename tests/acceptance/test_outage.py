@@ -34,7 +34,7 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.stack import READY_SECONDS_MAX, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.people import (
     ANSWER_SECONDS_MAX,
     all_settled,
     answers,
@@ -44,8 +44,8 @@ from tests.acceptance.people import (
     resume,
     say,
 )
-from tests.queueing import Queueing, fill_inbox, queueing_at
-from tests.servers import running_postgres
+from tests.harness.queueing import Queueing, fill_inbox, queueing_at
+from tests.harness.servers import running_postgres
 
 JOBS = int(os.environ.get("BALLAST_OUTAGE_JOBS", "1000"))
 LANE_LENGTH = 100

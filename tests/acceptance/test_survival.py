@@ -20,7 +20,7 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     answers,
     ask_credits,
@@ -31,8 +31,8 @@ from tests.acceptance.people import (
     register,
     say,
 )
-from tests.queueing import queueing_at
-from tests.servers import running_postgres
+from tests.harness.queueing import queueing_at
+from tests.harness.servers import running_postgres
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ from bot_frontend.router import route
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.bot_frontend.test_intake import DATE, written
-from tests.chaos.lossy_relay import lossy_relay
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
+from tests.harness.relay import lossy_relay
 
 MakeIntake = Callable[..., Intake]
 

@@ -22,9 +22,9 @@ from ballast.jobs import Job
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from tests.chaos.frozen_brpop import freeze_in_brpop
-from tests.chaos.lossy_relay import lossy_relay
 from tests.chaos.poison_jobs import GATE_KEY, Poison, SilentCredit, begun_key
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
+from tests.harness.relay import lossy_relay
 from workers.execution import DELIVERIES_MAX
 
 ALICE = 5001

@@ -29,7 +29,7 @@ from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import eventually
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 from workers.queue_pauser import Watch
 from workers.rescuer import Rescuer
 

@@ -21,7 +21,7 @@ from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 from workers import kombu_patches
 
 OWNER = "host:1:a"

@@ -32,8 +32,8 @@ from dbcore.redis_pace import RESPONSIVE
 from devstack.ports import free_port
 from devstack.proxy import FaultProxy, On, Rule, Side, Silence
 from tests.conftest import MakeSettings
-from tests.logins import login_of
-from tests.queueing import Queueing, fill_inbox, queueing_at
+from tests.harness.logins import login_of
+from tests.harness.queueing import Queueing, fill_inbox, queueing_at
 from workers import relay as relaying
 from workers.context import WorkerContext
 from workers.relay import Relay

@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 
 from ballast.inbox import Ticket
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 from workers import kombu_patches
 
 TICKET = Ticket("a", "balances", "balances.show", "7")
