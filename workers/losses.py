@@ -18,7 +18,7 @@ from ballast.inbox.inbox import SIZE_MAX
 from ballast.kinds import JOB_TYPES
 from dbcore import keys
 from workers import parent
-from workers.execution import as_an_operator_s
+from workers.operator_jobs import as_an_operator_s
 
 log = structlog.get_logger(__name__)
 

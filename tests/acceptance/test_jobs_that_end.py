@@ -20,7 +20,7 @@ from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register, say
 from tests.queueing import queueing_at
-from workers.execution import DELIVERIES_MAX
+from workers.giving_back import DELIVERIES_MAX
 
 FAILED = "Sorry, something went wrong on our side."
 

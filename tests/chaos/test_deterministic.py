@@ -25,7 +25,7 @@ from tests.chaos.frozen_brpop import freeze_in_brpop
 from tests.chaos.lossy_relay import lossy_relay
 from tests.chaos.poison_jobs import GATE_KEY, Poison, SilentCredit, begun_key
 from tests.queueing import Queueing, queueing_at
-from workers.execution import DELIVERIES_MAX
+from workers.giving_back import DELIVERIES_MAX
 
 ALICE = 5001
 CREDIT = SilentCredit(telegram_id=ALICE, amount=100)

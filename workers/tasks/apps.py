@@ -44,10 +44,9 @@ from dbcore.redis_client import redis_time
 from workers import built_in_answers, handlers
 from workers.celery import Task, app
 from workers.context import WorkerContext
-from workers.execution import AsyncStep, Work
 from workers.periods import period_of
-from workers.profiles import profile_of
 from workers.tasks.job_task import make_task
+from workers.work import AsyncStep, Work
 
 log = structlog.get_logger(__name__)
 
@@ -207,7 +206,7 @@ def _profile(job: Job) -> Profile | None:
     """Who wrote just now; None of a job that nobody wrote."""
     match job:
         case UserJob():
-            return profile_of(job)
+            return job.profile
         case TelegramUpdate(telegram_id=int(telegram_id)):
             return Profile(telegram_id, job.username, job.first_name, job.language_code)
     return None
