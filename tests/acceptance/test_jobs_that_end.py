@@ -33,9 +33,9 @@ def accept(stack: Stack, *envelopes: Envelope) -> None:
     """Take jobs on record as a frontend does."""
     with queueing_at(stack.env["REDIS_URL"]) as queueing:
         for envelope in envelopes:
-            ticket = queueing.inbox.accept(envelope).ticket
-            if ticket is not None:
-                queueing.publisher.publish(ticket)
+            dispatch = queueing.inbox.accept(envelope).dispatch
+            if dispatch is not None:
+                queueing.publisher.publish(dispatch)
 
 
 @contextmanager

@@ -129,8 +129,8 @@ class Batches:
             receipt = self.worker.inbox.accept(
                 Envelope.of(Give(telegram_id=number + 1), job_id=f"j{number}", lane=lane)
             )
-            if receipt.ticket is not None:
-                self.worker.publisher.publish(receipt.ticket)
+            if receipt.dispatch is not None:
+                self.worker.publisher.publish(receipt.dispatch)
 
     def run(self, job_id: str = "j0") -> None:
         """As Celery does with the first message."""
@@ -170,8 +170,8 @@ def accept(worker: WorkerContext, count: int = ROUND, **options: Any) -> None:
             **options,
         )
         receipt = worker.inbox.accept(envelope)
-        assert receipt.ticket is not None
-        worker.publisher.publish(receipt.ticket)
+        assert receipt.dispatch is not None
+        worker.publisher.publish(receipt.dispatch)
 
 
 def fields(worker: WorkerContext, name: str, count: int = ROUND) -> dict[str, str]:
@@ -288,9 +288,9 @@ def test_no_job_waits_in_the_process_that_does_an_app_s_job(
     handlers.register(Handler(DeliverReply, say))
     for number, job in enumerate([report(), words, words, report(), words]):
         receipt = worker.inbox.accept(Envelope.of(job, job_id=f"j{number}", lane=f"lane {number}"))
-        assert receipt.ticket is not None
-        assert receipt.ticket.queue == queue_of(report.kind) == "replies"
-        worker.publisher.publish(receipt.ticket)
+        assert receipt.dispatch is not None
+        assert receipt.dispatch.queue == queue_of(report.kind) == "replies"
+        worker.publisher.publish(receipt.dispatch)
     assert worker.redis.rpop("replies") is not None
     execute(worker, report, make, "j0", "replies", {"job_id": "j0", "place": "1"})
     eventually(lambda: not worker.in_flight)
@@ -360,8 +360,8 @@ def test_a_short_job_waits_behind_no_batch(worker: WorkerContext, report: type[R
     words = DeliverReply(messages=(Message(chat_id=1, text="Hello"),))
     handlers.register(Handler(DeliverReply, lambda work: [*work.job.messages]))
     receipt = worker.inbox.accept(Envelope.of(words, job_id="words", lane="words"))
-    assert receipt.ticket is not None
-    worker.publisher.publish(receipt.ticket)
+    assert receipt.dispatch is not None
+    worker.publisher.publish(receipt.dispatch)
     held: list[set[str]] = []
 
     def look(numbers: list[int]) -> None:
@@ -422,8 +422,8 @@ def test_a_batch_that_takes_too_long_is_done_one_by_one_from_then_on(
         batches.run()
         assert len(batches.calls) == 1
         assert {*fields(worker, "deliveries").values()} == {"1"}
-        for ticket in worker.inbox.rescue(100)[1]:
-            worker.publisher.publish(ticket)
+        for dispatch in worker.inbox.rescue(100)[1]:
+            worker.publisher.publish(dispatch)
         for number in range(ROUND):
             batches.run(f"j{number}")
         assert batches.calls[1:] == [[number] for number in range(ROUND)]

@@ -360,8 +360,8 @@ def accept(
     receipt = worker.inbox.accept(envelope, after=work.job_id, delay_seconds=delay_seconds)
     if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
         raise Snoozed(NO_ROOM_SECONDS)
-    if receipt.ticket is not None:
-        worker.publisher.publish(receipt.ticket)
+    if receipt.dispatch is not None:
+        worker.publisher.publish(receipt.dispatch)
     return receipt.status
 
 
@@ -391,5 +391,5 @@ def tick(task: Task, kind: str) -> None:
     if period is None or worker.inbox.is_waiting(lane):
         return
     receipt = worker.inbox.accept(Envelope.of(JOB_TYPES[kind](), job_id=f"every-{kind}-{period}", lane=lane))
-    if receipt.ticket is not None:
-        worker.publisher.publish(receipt.ticket)
+    if receipt.dispatch is not None:
+        worker.publisher.publish(receipt.dispatch)
