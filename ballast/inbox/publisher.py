@@ -16,7 +16,7 @@ from ballast.queues import QUEUES
 from dbcore.redis_client import FIRST_WRITE_LUA
 
 if TYPE_CHECKING:
-    from ballast.inbox.inbox import Ticket
+    from ballast.inbox.inbox import Dispatch
 
 log = structlog.get_logger(__name__)
 
@@ -38,21 +38,22 @@ class Publisher:
     def __init__(self, client: redis.Redis) -> None:
         self._put_many = client.register_script(_PUT_MANY)
 
-    def publish(self, ticket: Ticket) -> bool:
+    def publish(self, dispatch: Dispatch) -> bool:
         """Whether Redis confirmed the message. A publish that failed may still have landed; a copy does no harm."""
-        return self.publish_many([ticket]) == 1
+        return self.publish_many([dispatch]) == 1
 
-    def publish_many(self, tickets: Sequence[Ticket]) -> int:
+    def publish_many(self, dispatches: Sequence[Dispatch]) -> int:
         """Publish in this order and in one step; how many of the messages Redis confirmed."""
-        known = [ticket for ticket in tickets if ticket.queue in QUEUES]
-        for ticket in tickets:
-            if ticket.queue not in QUEUES:
-                log.warning("publish_failed", job_id=ticket.job_id, queue=ticket.queue)
+        known = [dispatch for dispatch in dispatches if dispatch.queue in QUEUES]
+        for dispatch in dispatches:
+            if dispatch.queue not in QUEUES:
+                log.warning("publish_failed", job_id=dispatch.job_id, queue=dispatch.queue)
         if not known:
             return 0
         try:
             self._put_many(
-                keys=[ticket.queue for ticket in known], args=[_message_of(ticket) for ticket in known]
+                keys=[dispatch.queue for dispatch in known],
+                args=[_message_of(dispatch) for dispatch in known],
             )
         except (redis.RedisError, OSError) as error:
             log.warning("publish_failed", job_id=known[0].job_id, jobs=len(known), error=type(error).__name__)
@@ -71,8 +72,8 @@ class Publisher:
         return True
 
 
-def _message_of(ticket: Ticket) -> str:
-    return ticket.place.join(message_parts(ticket.job_id, ticket.queue, ticket.kind))
+def _message_of(dispatch: Dispatch) -> str:
+    return dispatch.place.join(message_parts(dispatch.job_id, dispatch.queue, dispatch.kind))
 
 
 def message_parts(job_id: str, queue: str, kind: str) -> list[str]:

@@ -99,8 +99,8 @@ def register_lanes(stack: Stack, queueing: Queueing, people: int) -> None:
 def accept(queueing: Queueing, envelope: Envelope) -> None:
     receipt = queueing.inbox.accept(envelope)
     assert receipt.status is Acceptance.ACCEPTED
-    if receipt.ticket is not None:
-        queueing.publisher.publish(receipt.ticket)
+    if receipt.dispatch is not None:
+        queueing.publisher.publish(receipt.dispatch)
 
 
 def credit(queueing: Queueing, job_id: str, person: int, reason: str) -> None:

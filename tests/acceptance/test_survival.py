@@ -14,7 +14,7 @@ import psutil
 import psycopg2
 import pytest
 
-from ballast.inbox import Ticket
+from ballast.inbox import Dispatch
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
@@ -202,7 +202,7 @@ async def test_a_copy_of_a_message_at_the_process_that_answers_makes_no_second_a
     (record,) = stack.redis.keys("ballast:inbox:job:*")
     job_id = str(record, "ascii").rsplit(":", 1)[1] if isinstance(record, bytes) else ""
     with queueing_at(stack.env["REDIS_URL"]) as queueing:
-        assert queueing.publisher.publish(Ticket(job_id, "balances", "balances.show", place=""))
+        assert queueing.publisher.publish(Dispatch(job_id, "balances", "balances.show", place=""))
     await asyncio.to_thread(
         stack.wait_until, lambda: "copy_dropped" in stack.log("main"), "the copy is dropped"
     )

@@ -89,7 +89,7 @@ async def test_paused_nothing_is_sent_and_resumed_the_rest_is_and_cancelled_neve
     assert set(got.values()) == {1}
     resumed = cluster.ask(ResumeBroadcast(broadcast_id=broadcast_id))
     await assert_refused(
-        cluster, resumed, f"JobFailed: broadcast {broadcast_id} is cancelled: resume does nothing to it"
+        cluster, resumed, f"Discard: broadcast {broadcast_id} is cancelled: resume does nothing to it"
     )
 
 
@@ -146,7 +146,7 @@ async def test_a_paid_one_that_costs_too_much_is_refused_with_its_cost(
 ) -> None:
     people = await people_of(cluster, telegram, 23_000, 100)
     refused = cluster.ask(to(people, paid=True, stars_max=9))
-    await assert_refused(cluster, refused, "JobFailed: 100 messages may cost 10 Stars, and stars_max is 9")
+    await assert_refused(cluster, refused, "Discard: 100 messages may cost 10 Stars, and stars_max is 9")
     broadcast_id = await asyncio.to_thread(cluster.started, to(people, paid=True, stars_max=10))
     assert (await asyncio.to_thread(cluster.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 100
     requests = await telegram.requests(method="sendMessage", chat_id=people.start)
@@ -217,7 +217,7 @@ async def test_an_album_is_not_paid_for(cluster: Broadcasting, telegram: Telegra
     await assert_refused(
         cluster,
         begun,
-        "JobFailed: an album cannot be paid for: Telegram takes Stars for single messages only; "
+        "Discard: an album cannot be paid for: Telegram takes Stars for single messages only; "
         "send it free, or one piece of it",
     )
 

@@ -84,9 +84,9 @@ class Ground:
         return self._look("SELECT memo, count(*) FROM transfers WHERE status = 'applied' GROUP BY memo")
 
     def _offer(self, job_id: str, job: AdjustBalance | GetOrCreateUser) -> None:
-        ticket = self._queueing.inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id)).ticket
-        assert ticket is not None
-        assert self._queueing.publisher.publish(ticket)
+        dispatch = self._queueing.inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id)).dispatch
+        assert dispatch is not None
+        assert self._queueing.publisher.publish(dispatch)
 
     def _rest(self) -> None:
         self._cluster.wait_until(lambda: self._queueing.inbox.size() == 0, "no job is on record")

@@ -57,8 +57,8 @@ class Broadcasting:
         job_id = f"operator-test-{self._jobs}"
         with queueing_at(self.servers.redis.url) as queueing:
             receipt = queueing.inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id))
-            assert receipt.ticket is not None
-            queueing.publisher.publish(receipt.ticket)
+            assert receipt.dispatch is not None
+            queueing.publisher.publish(receipt.dispatch)
         return job_id
 
     def started(self, job: Job) -> int:

@@ -14,11 +14,11 @@ from celery import Celery
 from kombu.connection import Connection
 from kombu.entity import Queue
 
-from ballast.inbox import Ticket
+from ballast.inbox import Dispatch
 from tests.harness.queueing import Queueing, queueing_at
 from workers import kombu_patches
 
-TICKET = Ticket("a", "balances", "balances.show", "7")
+TICKET = Dispatch("a", "balances", "balances.show", "7")
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def test_a_message_says_what_celery_s_own_would(queueing: Queueing, asked_for: b
 
 
 def test_messages_are_published_in_their_order_and_in_one_step(queueing: Queueing) -> None:
-    tickets = [Ticket(f"j{number}", "balances", "balances.show", str(number)) for number in range(20)]
+    dispatches = [Dispatch(f"j{number}", "balances", "balances.show", str(number)) for number in range(20)]
     queueing.publisher.publish(TICKET)  # the script is loaded
     before = queueing.client.info("commandstats")["cmdstat_evalsha"]["calls"]
-    assert queueing.publisher.publish_many(tickets) == 20
+    assert queueing.publisher.publish_many(dispatches) == 20
     assert queueing.client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
     assert [message["headers"]["id"] for message in _messages(queueing.client)][1:] == [
-        ticket.job_id for ticket in tickets
+        dispatch.job_id for dispatch in dispatches
     ]
 
 
@@ -87,7 +87,7 @@ def test_what_a_worker_took_and_did_not_do_is_next_in_its_queue_again(
 ) -> None:
     """Where it stops, or loses the process that had it. Redis holds no second copy meanwhile."""
     kombu_patches.install()
-    queueing.publisher.publish_many([TICKET, Ticket("b", "balances", "balances.show", "8")])
+    queueing.publisher.publish_many([TICKET, Dispatch("b", "balances", "balances.show", "8")])
     taken: list[Any] = []
     with Connection(queueing.redis_url) as connection:  # type: ignore[no-untyped-call]
         queue = Queue("balances")  # type: ignore[no-untyped-call]
@@ -109,7 +109,9 @@ def test_what_a_stopping_worker_held_is_put_back_in_its_order_though_redis_is_fu
     queueing: Queueing, memory: int
 ) -> None:
     kombu_patches.install()
-    queueing.publisher.publish_many([Ticket(f"j{n}", "balances", "balances.show", f"{n}") for n in range(4)])
+    queueing.publisher.publish_many(
+        [Dispatch(f"j{n}", "balances", "balances.show", f"{n}") for n in range(4)]
+    )
     taken: list[Any] = []
     try:
         with Connection(queueing.redis_url) as connection:  # type: ignore[no-untyped-call]
