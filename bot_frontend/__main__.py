@@ -30,6 +30,7 @@ from dbcore.redis_client import connect_redis, require_database
 from dbcore.settings import Settings, SettingsError, load_settings
 from workers import ownership
 from workers.broadcasts.albums import Albums
+from workers.garbage import spare_what_stays
 from workers.inbox import Inbox, Publisher
 from workers.jobs import INSTALLED
 from workers.logs import configure_logging
@@ -102,6 +103,7 @@ async def serve(settings: Settings) -> None:
             risk="a proxy that does not say for whom it asks shows the details to everybody",
         )
     log.info("frontend_started", mode="polling" if webhook is None else "webhook", port=settings.ops_port)
+    spare_what_stays()
     try:
         await server.serve()
     finally:

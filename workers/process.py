@@ -27,6 +27,7 @@ from dbcore.settings import Settings, SettingsError, load_settings
 from workers import relay
 from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
 from workers.draining import RoundSize
+from workers.garbage import spare_what_stays
 from workers.heartbeat import Heartbeat
 from workers.in_flight import InFlight
 from workers.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
@@ -174,6 +175,7 @@ def note_node(sender: str, **_celery: Any) -> None:
 def start(**_celery: Any) -> None:
     """Celery's `worker_process_init`: the child is forked, and may be waited for by nobody yet."""
     current(forked=True)
+    spare_what_stays()
 
 
 def stop(**_celery: Any) -> None:
