@@ -43,7 +43,7 @@ OUTSTANDING_MAX = 64
 """Answers under way at once in one process. Past it, tasks wait for one to leave."""
 
 
-_NO_PREVIEW = {"is_disabled": True}
+_NO_PREVIEW = '{"is_disabled": true}'
 """What the bot says may have people's words in it, and their links are not to be shown as the bot's."""
 
 

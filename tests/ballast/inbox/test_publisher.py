@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -32,19 +33,19 @@ def _messages(client: redis.Redis, queue: str = "balances") -> list[dict[str, An
     return [json.loads(raw) for raw in reversed(cast("list[bytes]", client.lrange(queue, 0, -1)))]
 
 
-@pytest.mark.parametrize("asked_for", [False, True])
-def test_a_message_says_what_celery_s_own_would(queueing: Queueing, asked_for: bool) -> None:
+@pytest.mark.parametrize(("asked_for", "job_id"), [(False, "a"), (False, 'a "\\ü'), (True, "")])
+def test_a_message_says_what_celery_s_own_would(queueing: Queueing, asked_for: bool, job_id: str) -> None:
     queue = "health" if asked_for else "balances"
     with Celery(broker=queueing.redis_url, set_as_current=False) as app:
         if asked_for:
             assert queueing.publisher.ask("workers.health.relay", queue=queue, expires_seconds=9.0)
             app.send_task("workers.health.relay", queue=queue, expires=9.0, ignore_result=True)
         else:
-            assert queueing.publisher.publish(TICKET)
+            assert queueing.publisher.publish(replace(TICKET, job_id=job_id))
             app.send_task(
                 "workers.balances.show",
-                kwargs={"job_id": "a", "place": "7"},
-                task_id="a",
+                kwargs={"job_id": job_id, "place": "7"},
+                task_id=job_id,
                 queue=queue,
                 headers={"place": "7"},
                 argsrepr="",
