@@ -18,13 +18,14 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from dbcore import collisions, own_schema, privileges, structure
+from dbcore import collisions, migration_files, migration_locks, own_schema, privileges, structure
 from dbcore.guard import pool
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x62616C6C617374  # "ballast"
 _TURN_TIMEOUT = "60s"  # for another migrator to finish
-_LOCK_TIMEOUT = "5s"  # for a table: everyone else queues behind a migration that waits
+_LOCK_TIMEOUT = f"{migration_locks.LOCK_TIMEOUT_MS}ms"  # for a table, and for rows
+_LOCK_TIMEOUT_ALONE = "5s"  # where only autovacuum can be in the way, which gives way after a second
 _STATEMENT_TIMEOUT = "60s"
 
 
@@ -42,11 +43,11 @@ def upgrade(url: str, *, schema: str | None = None, to: str = "head") -> None:
     on from there.
 
     schema -- BALLAST_SCHEMA, made where it is missing.
-    Raises Refused where the schema is another application's, or cannot be made; SQLAlchemy's errors: OperationalError
-    where the server is away or a lock was not to be had in time.
+    Raises Refused where the schema is another application's, or cannot be made, or a table was never free for a moment;
+    SQLAlchemy's errors: OperationalError where the server is away.
     """
     engine = pool.single(url, application_name="ballast migrate", schema=schema)
-    while _is_behind(engine, schema, to):
+    while migration_locks.patiently(engine, "a migration", lambda: _is_behind(engine, schema, to)):
         pass
 
 
@@ -63,7 +64,7 @@ def move(url: str, *, source: str, schema: str) -> None:
     upgrade(url, schema=source)
     with engine.begin() as connection:
         for place in sorted((source, schema)):
-            _take_turn(connection, place)
+            _take_turn(connection, place, lock_timeout=_LOCK_TIMEOUT_ALONE)
         _make_room(connection, schema)
         own_schema.move(connection, source, schema)
         own_schema.require_apart(connection, schema)
@@ -114,7 +115,8 @@ def upgrade_app(url: str, migrations: AppMigrations, *, schema: str | None = Non
     """Apply what is missing of an app's migrations, each in a transaction of its own; the revision it is at then.
 
     schema -- BALLAST_SCHEMA, whose migrator it waits for.
-    Raises Refused for a folder that is none, or does not know the database's revision; SQLAlchemy's errors.
+    Raises Refused for a folder that is none, or does not know the database's revision, or if a table was never free for
+    a moment; SQLAlchemy's errors.
     """
     folder = _versions_folder(migrations)
     if not folder.is_dir():
@@ -125,7 +127,9 @@ def upgrade_app(url: str, migrations: AppMigrations, *, schema: str | None = Non
     engine = pool.single(url, application_name="ballast migrate", schema=schema)
     head = _head_of_app(config, migrations.app, folder)
     try:
-        while _app_is_behind(engine, config, migrations, schema):
+        while migration_locks.patiently(
+            engine, migrations.app, lambda: _app_is_behind(engine, config, migrations, schema)
+        ):
             pass
     except CommandError as error:
         raise collisions.Refused(f"{migrations.app}: {' '.join(str(error).split())}") from error
@@ -218,6 +222,9 @@ def _is_behind(engine: Engine, schema: str | None, to: str) -> bool:
         missing = _between(config, to, current)
         if missing:
             collisions.require_room(connection, schema, _between(config, current, "base"), missing)
+            migration_locks.take_first(
+                connection, schema, migration_locks.locks_of(migration_files.text_of(missing[0]))
+            )
             config.attributes["connection"] = connection
             command.upgrade(config, missing[0])
         elif versions == (newest_revision(),):
@@ -227,12 +234,12 @@ def _is_behind(engine: Engine, schema: str | None, to: str) -> bool:
     return len(missing) > 0
 
 
-def _take_turn(connection: Connection, schema: str | None) -> None:
+def _take_turn(connection: Connection, schema: str | None, *, lock_timeout: str = _LOCK_TIMEOUT) -> None:
     _limit(connection, lock_timeout=_TURN_TIMEOUT, statement_timeout="0")
     # Of the transaction, not of the session: a transaction pooler would leave a session's lock behind. So another
     # migrator may come in between two of ours, and where the database is is asked under the lock.
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(schema)})
-    _limit(connection, lock_timeout=_LOCK_TIMEOUT, statement_timeout=_STATEMENT_TIMEOUT)
+    _limit(connection, lock_timeout=lock_timeout, statement_timeout=_STATEMENT_TIMEOUT)
 
 
 def _between(config: Config, to: str, current: str) -> list[str]:
