@@ -503,6 +503,14 @@ def warn_of_misspelt(options: Collection[str]) -> None:
             )
 
 
+def unknown_in_env_file() -> list[tuple[str, str | None]]:
+    """Names in .env that no part of this installation reads, each with the option that it is most like."""
+    in_file = dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
+    options = option_names()
+    likely = dict(misspelt(in_file, options, in_env_file=True))
+    return [(name, likely.get(name.upper())) for name in in_file if name.upper() not in options]
+
+
 def _is_http(url: str) -> bool:
     try:
         parts = urlsplit(url)

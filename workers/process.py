@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 import structlog
 
+import ballast
 from dbcore import bound_bot, outbox
 from dbcore.breaker.membership import join
 from dbcore.breaker.process_names import name_of_this_process
@@ -111,6 +112,7 @@ class WorkerProcess:
     def _report(self) -> dict[str, Any]:
         return {
             "name": _node.partition("@")[0],
+            "version": ballast.__version__,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "queues": self.queues,
