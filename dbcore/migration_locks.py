@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from psycopg2.errors import DeadlockDetected, LockNotAvailable
+from psycopg2.errors import DeadlockDetected, InsufficientPrivilege, LockNotAvailable
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from dbcore.collisions import Refused
@@ -180,7 +180,14 @@ def _wait_at_most(connection: Connection, milliseconds: int) -> None:
 
 def _lock(connection: Connection, schema: str | None, table: str, mode: str) -> None:
     prefix = f'"{schema}".' if schema else ""
-    connection.exec_driver_sql(f'LOCK TABLE {prefix}"{table}" IN {mode} MODE')
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(f'LOCK TABLE {prefix}"{table}" IN {mode} MODE')
+    except ProgrammingError as error:
+        # Before PostgreSQL 17 it takes a right to change rows, which append-only tables deny their owner too. The
+        # migration's own statement takes the lock then, and waits no longer.
+        if not isinstance(error.orig, InsufficientPrivilege):
+            raise
 
 
 def patiently(engine: Engine, what: str, step: Callable[[], T]) -> T:

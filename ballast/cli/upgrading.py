@@ -27,9 +27,9 @@ def upgrade(ctx: click.Context, *, check: bool, as_json: bool) -> None:
     1  something is to be put right first, marked `first`
     2  a setting is bad, or a server does not answer
     """
+    from ballast import upgrade_check
     from ballast.apps import installed
     from dbcore.settings import load_settings
-    from workers import upgrade_check
 
     apps = migrations_of(installed().apps)
     findings = upgrade_check.check(load_settings(), [*apps.values()])

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from dbcore import migration_locks
-from dbcore.migrate import oldest_revision, upgrade
+from dbcore.migrate import newest_revision, oldest_revision, upgrade
 from dbcore.migration_files import FOLDER, text_of
 from dbcore.migration_locks import MODES, TableLock, locks_of
 from tests.dbcore.conftest import Sql, eventually, statements_on
@@ -180,3 +180,14 @@ def test_a_migration_that_waits_for_a_vacuum_holds_nobody_up(empty_database_url:
             assert waits.looks_with_waiting_writers == 0
         migrating.result()
     old.close()
+
+
+def test_an_owner_who_may_not_lock_a_table_by_hand_migrates_it_all_the_same(empty_database_url: str) -> None:
+    """Before PostgreSQL 17 nobody has the right MAINTAIN, and of an append-only table the owner has no other."""
+    upgrade(empty_database_url, to="0006")
+    with statements_on(empty_database_url) as sql:
+        sql("REVOKE MAINTAIN ON admin_actions, entries FROM CURRENT_USER")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            sql("LOCK admin_actions IN SHARE ROW EXCLUSIVE MODE")
+        upgrade(empty_database_url)
+        assert sql("SELECT version_num FROM alembic_version") == [(newest_revision(),)]
