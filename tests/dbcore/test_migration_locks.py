@@ -188,6 +188,6 @@ def test_an_owner_who_may_not_lock_a_table_by_hand_migrates_it_all_the_same(empt
     with statements_on(empty_database_url) as sql:
         sql("REVOKE MAINTAIN ON admin_actions, entries FROM CURRENT_USER")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            sql("LOCK admin_actions IN SHARE ROW EXCLUSIVE MODE")
+            sql("DO $$ BEGIN LOCK admin_actions IN SHARE ROW EXCLUSIVE MODE; END $$")
         upgrade(empty_database_url)
         assert sql("SELECT version_num FROM alembic_version") == [(newest_revision(),)]
