@@ -173,6 +173,9 @@ class Settings(AppOptions):
     quota_renews_on_day: Annotated[int, Field(ge=1, le=28)] = 1
     quota_sleeps_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     effects_keep_days: Annotated[int | None, Field(ge=30, le=36_500)] = None
+    deliveries_keep_days: Annotated[int, Field(ge=3, le=36_500)] = 90
+    failed_jobs_keep_days: Annotated[int, Field(ge=7, le=36_500)] = 365
+    health_probes_keep_days: Annotated[int, Field(ge=1, le=30)] = 30
 
     backup_to: str | None = None
     backup_every_hours: Annotated[float, Field(ge=0, le=8_760, allow_inf_nan=False)] = 24.0
@@ -501,6 +504,14 @@ def warn_of_misspelt(options: Collection[str]) -> None:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def unknown_in_env_file() -> list[tuple[str, str | None]]:
+    """Names in .env that no part of this installation reads, each with the option that it is most like."""
+    in_file = dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
+    options = option_names()
+    likely = dict(misspelt(in_file, options, in_env_file=True))
+    return [(name, likely.get(name.upper())) for name in in_file if name.upper() not in options]
 
 
 def _is_http(url: str) -> bool:

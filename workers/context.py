@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 import structlog
 
+import ballast
 from ballast.backups.schedule import BackupStarter
 from ballast.garbage import spare_what_stays
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
@@ -117,6 +118,7 @@ class WorkerContext:
     def _report(self) -> dict[str, Any]:
         return {
             "name": self._node.partition("@")[0],
+            "version": ballast.__version__,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "queues": self.queues,

@@ -9,7 +9,18 @@ from __future__ import annotations
 import click
 
 import ballast
-from ballast.cli import backups, broadcast, completion, database, exporting, importing, jobs, local, processes
+from ballast.cli import (
+    backups,
+    broadcast,
+    completion,
+    database,
+    exporting,
+    importing,
+    jobs,
+    local,
+    processes,
+    upgrading,
+)
 from ballast.cli.commands import Group
 
 
@@ -32,6 +43,7 @@ for _command in (
     processes.beat,
     processes.flower,
     database.migrate,
+    upgrading.upgrade,
     database.audit,
     database.status,
     database.breaker,

@@ -109,6 +109,7 @@ class GuardedEngine:
         """
         self.currency = settings.currency
         self.schema = settings.ballast_schema
+        self.deliveries_keep_days = settings.deliveries_keep_days
         self.deadline_seconds = settings.db_deadline_seconds
         self._clock = clock
         self._sleep = sleep
