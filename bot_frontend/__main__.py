@@ -69,7 +69,7 @@ async def serve(settings: Settings) -> None:
         lambda: ownership.claim(client, settings),
         late_notices.watch,
     )
-    callbacks, checkouts = CallbackAnswers(bot, rate_limiter, Presses(client)), Checkouts(bot)
+    callbacks, checkouts = CallbackAnswers(bot, rate_limiter, Presses(client)), Checkouts(bot, settings)
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given

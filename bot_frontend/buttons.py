@@ -15,7 +15,7 @@ from ballast.builtin.words import unknown_button
 from ballast.command_names import not_your_history
 from ballast.installed import INSTALLED
 from ballast.texts import available
-from bot_frontend import broadcast_form, texts
+from bot_frontend import broadcast_form, deposits, texts
 from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.routed import Routed, reply, toast, who
 from bot_frontend.updates import ButtonPress
@@ -107,6 +107,16 @@ def _language_button(
     return Routed(ChooseLanguage(**who(press.sender), language=chosen), conversation)
 
 
+def _deposit_button(
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, settings: Settings
+) -> Routed:
+    if int(data["owner"]) != press.sender.telegram_id:
+        return toast(press, texts.not_your_language(), conversation)
+    if not deposits.takes_payments(settings):
+        return toast(press, deposits.off(), conversation)
+    return Routed(deposits.deliver(deposits.invoice_of(data["stars"], press.origin, settings)), conversation)
+
+
 BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None, Settings], Routed]] = {
     "card": _card_button,
     "app": _app_button,
@@ -114,5 +124,6 @@ BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None,
     "transfer": _transfer_button,
     "history": _history_button,
     "language": _language_button,
+    "deposit": _deposit_button,
 }
 """By the buttons' names."""

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import replace
+from html import unescape
+from typing import Any
 
 import structlog
 from telegram import (
@@ -27,7 +29,7 @@ from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
 from ballast.inbox import Batcher
-from ballast.messages import Message
+from ballast.messages import Invoice, Message
 from ballast.status.counters import LocalCounters
 from ballast.telegram.bot import make_bot
 from ballast.telegram.calls import call
@@ -140,6 +142,9 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> SendResult:
         quoted = None
         if message.quotes is not None:
             quoted = ReplyParameters(message.quotes, allow_sending_without_reply=True)
+        if message.invoice is not None:
+            result = await call(bot, "sendInvoice", _invoice(message, message.invoice, quoted))
+            return SendResult(SendStatus.DELIVERED, message_id=result["message_id"])
         if message.picture is not None:
             sent = await bot.send_photo(
                 message.chat_id,
@@ -167,6 +172,19 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> SendResult:
     except TelegramError as error:
         return classify(error)
     return SendResult(SendStatus.DELIVERED, message_id=result["message_id"])
+
+
+def _invoice(message: Message, invoice: Invoice, quoted: ReplyParameters | None) -> dict[str, Any]:
+    return {
+        "chat_id": message.chat_id,
+        "title": invoice.title,
+        "description": unescape(message.text),
+        "payload": invoice.payload,
+        "currency": "XTR",
+        "prices": [{"label": invoice.title, "amount": invoice.stars}],
+        "reply_parameters": quoted.to_dict() if quoted else None,
+        "message_thread_id": message.thread_id,
+    }
 
 
 async def delete_message(

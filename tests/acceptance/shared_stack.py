@@ -75,6 +75,8 @@ def shared_stack(
         redis_url=redis_server.url_of(REDIS_INDEX),
         telegram_url=telegram_server.url,
         TEXTS_FOLDER=str(texts),
+        STARS_SUPPORT="Write to @support_of_ours",
+        STARS_TERMS="https://example.org/terms",
     )
     yield stack
     stack.stop_all()

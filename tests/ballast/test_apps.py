@@ -295,7 +295,13 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         periodic=["broadcasts-watch"],
     )
     found = registry((off,))
-    assert {button.name for button in found.buttons} == {"transfer", "adjustment", "language", "app"}
+    assert {button.name for button in found.buttons} == {
+        "transfer",
+        "adjustment",
+        "language",
+        "app",
+        "deposit",
+    }
     assert [each.name for each in found.scheduled] == ["languages-restore", "health-probe", "backup"]
     assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()
     replaced = registry((replacing(every="broadcasts-watch"),))

@@ -151,12 +151,12 @@ async def test_a_menu_and_a_webhook_that_are_set_are_not_set_again_at_each_start
 
 
 async def test_a_poller_removes_a_webhook_only_where_there_is_one_and_goes_on_without_where_it_is_refused(
-    telegram: TelegramControl, bot: Bot, queueing: Queueing
+    telegram: TelegramControl, bot: Bot, settings: Settings, queueing: Queueing
 ) -> None:
 
     receiver, rate_limiter = Receiver("polling"), RateLimiter(queueing.client)
     callbacks = CallbackAnswers(bot, rate_limiter, Presses(queueing.client))
-    poller = Poller(bot, None, callbacks, receiver, rate_limiter, Checkouts(bot))  # type: ignore[arg-type]  # takes no update
+    poller = Poller(bot, None, callbacks, receiver, rate_limiter, Checkouts(bot, settings))  # type: ignore[arg-type]  # takes no update
     polling = asyncio.create_task(poller.run())
     try:
         await until(lambda: bool(receiver.now().ok))

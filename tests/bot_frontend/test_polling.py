@@ -49,7 +49,7 @@ async def test_the_poller_says_whether_telegram_answers(
             CallbackAnswers(bot, rate_limiter, Presses(queueing.client)),
             receiver,
             rate_limiter,
-            Checkouts(bot),
+            Checkouts(bot, settings),
         ).run()
     )
     server = TelegramProcess(tmp_path / "telegram", port, TOKEN, admin_ids=())

@@ -80,7 +80,7 @@ async def serving(
         lambda: monitor.latest.database_is_away,
     )
     callbacks = CallbackAnswers(bot, RateLimiter(queueing.client), Presses(queueing.client))
-    webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot))
+    webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot, settings))
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     app_webhooks = AppWebhooks(apps, intake, seconds_max=app_webhook_seconds_max)
     app = make_app(settings, monitor, webhook, actions, Jobs(queueing.client), app_webhooks)
