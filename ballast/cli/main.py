@@ -9,7 +9,18 @@ from __future__ import annotations
 import click
 
 import ballast
-from ballast.cli import backups, broadcast, completion, database, exporting, importing, jobs, local, processes
+from ballast.cli import (
+    backups,
+    broadcast,
+    completion,
+    database,
+    exporting,
+    importing,
+    jobs,
+    local,
+    moving,
+    processes,
+)
 from ballast.cli.commands import Group
 
 
@@ -42,6 +53,7 @@ for _command in (
     backups.backup,
     backups.backups,
     backups.restore,
+    moving.move,
     local.telegram,
     local.local,
     processes.celery,

@@ -17,6 +17,7 @@ from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from dbcore.guard import effects
+from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
 from workers import process
 from workers import relay as relaying
@@ -139,7 +140,7 @@ def _without_waking_it(worker: process.WorkerProcess) -> dict[str, Any]:
     busy = [engines[owner] for owner, count in calls.items() if count > before.get(owner, 0)]
     if busy:
         return {"by": "traffic", "ok": any(engine["failed_operations"] == 0 for engine in busy)}
-    return _listens(worker.settings.require("database_url"))
+    return _listens(whereabouts.current(worker.settings.require("database_url")))
 
 
 def _listens(url: str) -> dict[str, Any]:
