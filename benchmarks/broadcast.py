@@ -26,6 +26,10 @@ import psycopg2
 import redis
 from telegram import Bot
 
+from ballast.builtin.broadcasts import SendChunk
+from ballast.inbox import Inbox, Publisher
+from ballast.snooze import Snoozed
+from ballast.telegram.rate_limiter import BulkGrant, RateLimiter
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from dbcore.guard.engine import GuardedEngine
@@ -36,10 +40,6 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.leasing import take_chunk
-from workers.inbox import Inbox, Publisher
-from workers.jobs import SendChunk
-from workers.snooze import Snoozed
-from workers.telegram.rate_limiter import BulkGrant, RateLimiter
 
 FEW = 10_000
 EDGE = 0.1

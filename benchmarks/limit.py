@@ -9,13 +9,14 @@ import psycopg2
 import redis
 from telegram import Bot
 
+from ballast.builtin.balances import ShowBalance
+from ballast.envelope import Envelope
+from ballast.inbox import Answered, Inbox, Offer
+from ballast.telegram.calls import call
+from ballast.telegram.transport import AiohttpRequest
 from benchmarks.sink import Sink
 from devstack.ports import free_port
 from devstack.stack import TOKEN
-from workers.inbox import Answered, Inbox, Offer
-from workers.jobs import Envelope, ShowBalance
-from workers.telegram.calls import call
-from workers.telegram.transport import AiohttpRequest
 
 AT_ONCE = 50
 PEOPLE = 500

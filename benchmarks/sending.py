@@ -19,6 +19,8 @@ from telegram import Bot
 from telegram.ext import AIORateLimiter, ExtBot
 from telegram.request import BaseRequest, HTTPXRequest
 
+from ballast.telegram.rate_limiter import FREE_PER_SECOND, PAID_PER_SECOND
+from ballast.telegram.transport import AiohttpRequest
 from benchmarks.cores import Cores
 from benchmarks.sink import Sink
 from dbcore.migrate import upgrade
@@ -29,8 +31,6 @@ from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import ApiRequest
 from devstack.telegram.process import TelegramProcess
-from workers.telegram.rate_limiter import FREE_PER_SECOND, PAID_PER_SECOND
-from workers.telegram.transport import AiohttpRequest
 
 LATENCY_SECONDS = 0.1
 REPLIES_PER_SECOND = 5

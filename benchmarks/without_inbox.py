@@ -12,10 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bot_frontend import __main__ as frontend
-from workers import process, remote_control
-from workers.celery import app
-from workers.inbox import (
+from ballast.envelope import Envelope, queue_of
+from ballast.inbox import (
     Acceptance,
     Answered,
     Claim,
@@ -28,7 +26,9 @@ from workers.inbox import (
     Receipt,
     Ticket,
 )
-from workers.jobs import Envelope, queue_of
+from bot_frontend import __main__ as frontend
+from workers import context, remote_control
+from workers.celery import app
 from workers.rescuer import RescuerStep
 
 
@@ -77,7 +77,7 @@ class NoInbox(Inbox):
 
 app.steps["worker"].discard(RescuerStep)
 remote_control.ID_LENGTH_MAX = 100_000  # for a job in place of its id
-process.Inbox = NoInbox  # type: ignore[attr-defined]  # the one place where the peer differs
+context.Inbox = NoInbox  # type: ignore[attr-defined]  # the one place where the peer differs
 
 if __name__ == "__main__":
     frontend.Inbox = NoInbox  # type: ignore[attr-defined]

@@ -9,6 +9,16 @@ import redis
 import structlog
 import uvicorn
 
+from ballast import ownership
+from ballast.broadcasts.albums import Albums
+from ballast.inbox import Inbox, Publisher
+from ballast.installed import INSTALLED
+from ballast.logs import configure_logging
+from ballast.ownership import WrongBot
+from ballast.status import board
+from ballast.telegram.bot import make_bot
+from ballast.telegram.presses import Presses
+from ballast.telegram.rate_limiter import RateLimiter
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
@@ -28,16 +38,6 @@ from bot_frontend.web.webhook import Webhook
 from bot_frontend.webhook_watch import WebhookWatch
 from dbcore.redis_client import connect_redis, require_database
 from dbcore.settings import Settings, SettingsError, load_settings
-from workers import ownership
-from workers.broadcasts.albums import Albums
-from workers.inbox import Inbox, Publisher
-from workers.jobs import INSTALLED
-from workers.logs import configure_logging
-from workers.ownership import WrongBot
-from workers.status import board
-from workers.telegram.bot import make_bot
-from workers.telegram.presses import Presses
-from workers.telegram.rate_limiter import RateLimiter
 
 log = structlog.get_logger("bot_frontend")
 

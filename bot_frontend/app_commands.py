@@ -7,13 +7,14 @@ from html import escape
 from pydantic import BaseModel
 
 from ballast.arguments import ArgumentsMissing, ArgumentsRefused, parse, question, read
+from ballast.command_names import leave
+from ballast.installed import INSTALLED
+from ballast.kinds import JOB_TYPES
 from ballast.registered import Command
 from bot_frontend.conversation import CommandQuestion, Conversation, Question
 from bot_frontend.routed import Routed, ask, say_privately, who, written
 from bot_frontend.updates import TextMessage
 from dbcore.settings import Settings
-from workers.command_names import leave
-from workers.jobs import INSTALLED, JOB_TYPES
 
 
 def typed(command: Command, said: str, message: TextMessage, settings: Settings) -> Routed:

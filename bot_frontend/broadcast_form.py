@@ -8,14 +8,15 @@ from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ballast.builtin.broadcasts import CardQuestion, ChangeDraft
+from ballast.command_names import joined, mention
+from ballast.jobs import JobInvalid
 from ballast.texts import gettext
+from ballast.texts.phrases import quoted
 from bot_frontend.conversation import DraftQuestion
 from dbcore.money import AmountError, parse_amount
 from dbcore.sentences import Refusal, sentence
 from dbcore.settings import Settings
-from workers.command_names import joined, mention
-from workers.jobs import CardQuestion, ChangeDraft, JobInvalid
-from workers.phrases import quoted
 
 _QUIET = re.compile(r"(?P<begin>\d{1,2}:\d\d)\s*(?:-|–|to)\s*(?P<end>\d{1,2}:\d\d)(?:\s+(?P<zone>\S+))?")
 _TIME = re.compile(r"(?P<date>\d{4}-\d\d-\d\d)[ T]+(?P<time>\d{1,2}:\d\d)(?:\s*(?P<zone>\S+))?")

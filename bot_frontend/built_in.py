@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from ballast.builtin.balances import AskAdjustment
+from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
+from ballast.builtin.jobs import MEMO_LENGTH_MAX
+from ballast.builtin.transfers import CancelTransfers, CreateTransfer
 from ballast.markup import is_html
 from ballast.registered import Command
 from ballast.texts import said
@@ -19,14 +23,6 @@ from dbcore.ledger.users import UserRefError
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
 from dbcore.text import one_line
-from workers.jobs import (
-    MEMO_LENGTH_MAX,
-    AskAdjustment,
-    CancelTransfers,
-    CreateTransfer,
-    DraftBroadcast,
-    LinkButton,
-)
 
 
 @dataclass(frozen=True)

@@ -5,26 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from ballast.builtin.balances import DecideAdjustment
+from ballast.builtin.broadcasts import CardButton, CardQuestion, PressBroadcast
 from ballast.builtin.button_data import CONFIRM
+from ballast.builtin.languages import ChooseLanguage
+from ballast.builtin.replies import PressAppButton
+from ballast.builtin.transfers import DecideTransfer, ShowHistory
 from ballast.builtin.words import unknown_button
+from ballast.command_names import not_your_history
+from ballast.installed import INSTALLED
 from ballast.texts import available
 from bot_frontend import broadcast_form, texts
 from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.routed import Routed, reply, toast, who
 from bot_frontend.updates import ButtonPress
 from dbcore.settings import Settings
-from workers.jobs import (
-    INSTALLED,
-    CardButton,
-    CardQuestion,
-    ChooseLanguage,
-    DecideAdjustment,
-    DecideTransfer,
-    PressAppButton,
-    PressBroadcast,
-    ShowHistory,
-)
-from workers.texts import not_your_history
 
 _CARD_BUTTONS = frozenset(button.value for button in CardButton)
 _QUESTIONS = frozenset(question.value for question in CardQuestion)

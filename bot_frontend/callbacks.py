@@ -1,5 +1,5 @@
 """Ends the spinner of a pressed button: at once if the job has to wait, else if no worker answered the press within
-three seconds. What the presser is told is the worker's to say (workers/telegram/presses.py).
+three seconds. What the presser is told is the worker's to say (ballast/telegram/presses.py).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import structlog
 from telegram import Bot
 
-from workers.telegram.presses import Presses, answer_press
-from workers.telegram.rate_limiter import RateLimiter
+from ballast.telegram.presses import Presses, answer_press
+from ballast.telegram.rate_limiter import RateLimiter
 
 log = structlog.get_logger(__name__)
 

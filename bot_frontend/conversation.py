@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict
 
+from ballast.app_questions import JobQuestion
+from ballast.builtin.broadcasts import CardQuestion
+from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.texts import said
 from bot_frontend import texts
 from bot_frontend.naming import Arguments, person_named
 from dbcore.ledger.users import UserRef, UserRefError
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
-from workers.app_questions import JobQuestion
-from workers.jobs import MEMO_LENGTH_MAX, CardQuestion
 
 
 class DraftQuestion(BaseModel):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ballast.builtin.broadcasts import Formatting
 from bot_frontend.updates import Entity
-from workers.jobs import Formatting
 
 KEPT = {
     *("bold", "italic", "underline", "strikethrough", "spoiler", "code", "pre"),

@@ -10,15 +10,17 @@ from typing import Any
 
 from telegram import Chat, Update
 
+from ballast.envelope import Envelope, job_id_of_update
+from ballast.installed import INSTALLED
 from ballast.jobs import UPDATE_LENGTH_MAX, TelegramUpdate
+from ballast.kinds import APPS_WITH_HANDLERS, JOB_TYPES
+from ballast.origins import Origin
 from ballast.telegram_handlers import KnownBot, make_bot
 from ballast.updates import allowed_by, kind_of_taker
 from bot_frontend.updates import ALLOWED_UPDATES, GENERAL_THREAD_ID, NOBODY, ParsedUpdate, TextMessage
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.settings import Settings
 from dbcore.text import storable_json
-from workers.jobs import APPS_WITH_HANDLERS, INSTALLED, JOB_TYPES, Envelope, job_id_of_update
-from workers.origins import Origin
 
 NEVER_THEIRS = frozenset({"pre_checkout_query", "my_chat_member"})
 """Kinds of updates that Ballast answers itself."""

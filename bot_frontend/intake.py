@@ -15,6 +15,19 @@ from typing import Any
 import redis
 import structlog
 
+from ballast.broadcasts.albums import Albums
+from ballast.builtin.balances import ShowBalance
+from ballast.builtin.languages import ChooseLanguage
+from ballast.builtin.replies import DeliverReply, PressAppButton
+from ballast.builtin.users import Quarantine
+from ballast.envelope import Envelope, job_id_of_update, lane_by_field, queue_of
+from ballast.inbox import Acceptance, DialogueStep, Inbox, Offer, Publisher, Receipt, dialogue_key
+from ballast.inbox.inbox import APP_QUESTION_TTL_SECONDS, DIALOGUE_TTL_SECONDS, OFFERS_MAX, SIZE_MAX
+from ballast.jobs import Job
+from ballast.kinds import READING_KINDS, TOLD_TO_WAIT, AppCommand
+from ballast.notices import answer_without_database, queued_notice, waits_for_the_database
+from ballast.ownership import WrongBot
+from ballast.queues import DATABASE_QUEUES
 from ballast.texts import speaking
 from bot_frontend import texts
 from bot_frontend.callbacks import PressReply
@@ -33,27 +46,6 @@ from bot_frontend.updates import (
 )
 from dbcore.redis_condition import RedisCondition
 from dbcore.settings import Settings, bot_id_of
-from workers.broadcasts.albums import Albums
-from workers.inbox import Acceptance, DialogueStep, Inbox, Offer, Publisher, Receipt, dialogue_key
-from workers.inbox.inbox import APP_QUESTION_TTL_SECONDS, DIALOGUE_TTL_SECONDS, OFFERS_MAX, SIZE_MAX
-from workers.jobs import (
-    DATABASE_QUEUES,
-    READING_KINDS,
-    TOLD_TO_WAIT,
-    AppCommand,
-    ChooseLanguage,
-    DeliverReply,
-    Envelope,
-    Job,
-    PressAppButton,
-    Quarantine,
-    ShowBalance,
-    job_id_of_update,
-    lane_by_field,
-    queue_of,
-)
-from workers.notices import answer_without_database, queued_notice, waits_for_the_database
-from workers.ownership import WrongBot
 
 log = structlog.get_logger(__name__)
 

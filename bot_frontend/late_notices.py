@@ -16,15 +16,16 @@ import redis
 import structlog
 from telegram import Bot
 
+from ballast.app_buttons import job_id_of_button
+from ballast.builtin.replies import PressAppButton
+from ballast.envelope import Envelope
+from ballast.inbox import Inbox
 from ballast.messages import Message
+from ballast.notices import late_notice, waits_for_the_database
+from ballast.telegram.errors import SendStatus
+from ballast.telegram.rate_limiter import RateLimiter
+from ballast.telegram.reply_sender import send, withdraw
 from dbcore.settings import Settings
-from workers.app_buttons import job_id_of_button
-from workers.inbox import Inbox
-from workers.jobs import Envelope, PressAppButton
-from workers.notices import late_notice, waits_for_the_database
-from workers.telegram.errors import SendStatus
-from workers.telegram.rate_limiter import RateLimiter
-from workers.telegram.reply_sender import send, withdraw
 
 log = structlog.get_logger(__name__)
 

@@ -13,14 +13,14 @@ import structlog
 from telegram import Bot
 from telegram.error import Conflict, RetryAfter, TelegramError
 
+from ballast.telegram.errors import classify
+from ballast.telegram.floods import method_wait, refuse_method
+from ballast.telegram.rate_limiter import RateLimiter
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.handlers import allowed_updates
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.intake_health import Receiver
-from workers.telegram.errors import classify
-from workers.telegram.floods import method_wait, refuse_method
-from workers.telegram.rate_limiter import RateLimiter
 
 log = structlog.get_logger(__name__)
 

@@ -13,13 +13,13 @@ from html import escape
 import structlog
 from telegram import Bot
 
+from ballast.alerts.notifier import PREFIX, PREFIX_OVER
 from ballast.messages import Message
+from ballast.telegram.errors import SendStatus
+from ballast.telegram.reply_sender import send
 from ballast.texts.formats import duration
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.redis_condition import REFUSES_WRITES
-from workers.alerts.notifier import PREFIX, PREFIX_OVER
-from workers.telegram.errors import SendStatus
-from workers.telegram.reply_sender import send
 
 log = structlog.get_logger(__name__)
 

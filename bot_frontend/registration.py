@@ -11,14 +11,14 @@ import structlog
 from telegram import Bot, BotCommand, BotCommandScopeChat
 from telegram.error import BadRequest, TelegramError
 
+from ballast.telegram.floods import method_wait, refuse_method
+from ballast.telegram.rate_limiter import RateLimiter
 from ballast.texts import ENGLISH, available, speaking
 from bot_frontend.handlers import allowed_updates
 from bot_frontend.intake_health import Receiver
 from bot_frontend.registration_record import RegistrationRecord, fingerprint
 from bot_frontend.texts import menu
 from dbcore.settings import Settings
-from workers.telegram.floods import method_wait, refuse_method
-from workers.telegram.rate_limiter import RateLimiter
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from ballast.builtin.broadcasts import CardQuestion
+from ballast.builtin.payments import RecordPayment
+from ballast.builtin.users import SetUserStatus
 from ballast.builtin.words import unknown_button
+from ballast.installed import INSTALLED
+from ballast.jobs import Job
+from ballast.kinds import JOB_TYPES
 from ballast.texts import said
 from bot_frontend import app_commands, app_questions, broadcast_form, texts
 from bot_frontend import conversation as dialogues
@@ -28,14 +34,6 @@ from bot_frontend.updates import (
     WordsOf,
 )
 from dbcore.settings import Settings
-from workers.jobs import (
-    INSTALLED,
-    JOB_TYPES,
-    CardQuestion,
-    Job,
-    RecordPayment,
-    SetUserStatus,
-)
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>\w+))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
 _BOTS_WITHOUT_BOT = frozenset(

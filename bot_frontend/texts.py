@@ -5,11 +5,12 @@ from __future__ import annotations
 from html import escape
 
 from ballast.builtin import button_data
+from ballast.builtin.jobs import MEMO_LENGTH_MAX
+from ballast.command_names import called, joined, leave, mention
+from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.registered import Command
 from ballast.texts import available, gettext, ngettext, of_any_app, own_name
-from workers.command_names import called, joined, leave, mention
-from workers.jobs import INSTALLED, MEMO_LENGTH_MAX
 
 EXAMPLE_AMOUNT = "5.50"
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from ballast.origins import Origin
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.text import storable, storable_json
-from workers.origins import Origin
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
 """Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""

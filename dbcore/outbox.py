@@ -41,7 +41,7 @@ _WAITING = (
 
 
 class Job(Protocol):
-    """What can be enqueued: those of `workers.jobs`, and whatever else has a kind and dumps itself as a JSON object."""
+    """What can be enqueued: those of `ballast.builtin`, and whatever has a kind and dumps itself as a JSON object."""
 
     @property
     def kind(self) -> str:
@@ -83,7 +83,7 @@ def add(
     """In the connection's transaction. Raises UsageError and ValueError for what cannot be a job or a key."""
     if not isinstance(getattr(job, "kind", None), str) or not hasattr(job, "model_dump_json"):
         raise UsageError(
-            f"a job has a kind and model_dump_json(), as those of workers.jobs do; got {job!r:.80}"
+            f"a job has a kind and model_dump_json(), as those of ballast.builtin do; got {job!r:.80}"
         )
     if keys.KINDS.fullmatch(job.kind) is None:
         raise UsageError(f"a job's kind is 1 to 64 of a-z, 0-9, _ and the dot, got {job.kind[:80]!r}")

@@ -23,6 +23,7 @@ from redis import Redis
 from sqlalchemy.exc import OperationalError
 
 from ballast.apps import installed
+from ballast.ownership import hand_over
 from ballast.queues import WORKERS
 from dbcore.settings import SettingsError, load_settings
 from devstack import console
@@ -36,7 +37,6 @@ from devstack.redis import DAMAGED, DAMAGED_WORDS
 from devstack.revision import newest_revision, revision_of
 from devstack.state_dir import StateDir
 from devstack.supervision import TRIES, Supervisor, SupervisorLost
-from workers.ownership import hand_over
 
 READY_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.1

@@ -13,11 +13,11 @@ import asyncio
 
 from telegram import Bot, Message, Update
 
+from ballast.telegram.bot import make_bot
 from dbcore.integration import bot_safe_create_transaction, bot_safe_get_or_create_user
 from dbcore.money import format_amount
 from dbcore.outcomes import OutcomeStatus
 from dbcore.settings import Settings, load_settings
-from workers.telegram.bot import make_bot
 
 TIP = 100
 ATTEMPTS_MAX = 5

@@ -27,6 +27,7 @@ LONG_FIRST = (
     "tests/bot_frontend/test_page",
     "tests/ballast/test_pytest_plugin",
     "tests/workers",
+    "tests/ballast/inbox",
     "tests/conformance",
     "tests/dbcore",
 )

@@ -10,9 +10,9 @@ from typing import Any
 
 import redis
 
+from ballast.inbox import Inbox, Publisher
 from bot_frontend.callbacks import PressReply
 from bot_frontend.intake import Intake
-from workers.inbox import Inbox, Publisher
 
 
 @dataclass(frozen=True)

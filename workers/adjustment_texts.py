@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ballast.builtin import button_data
+from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.button_data import CANCEL, CONFIRM
+from ballast.command_names import called, joined
+from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.texts import gettext, ngettext
+from ballast.texts.phrases import first_name, identified, memo_line, money, name, shown
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     Decision,
@@ -15,9 +19,6 @@ from dbcore.outcomes import (
     RejectionReason,
 )
 from dbcore.settings import Settings
-from workers.command_names import called, joined
-from workers.jobs import INSTALLED, AskAdjustment
-from workers.phrases import first_name, identified, memo_line, money, name, shown
 from workers.texts import (
     EXPIRES_AFTER_MINUTES,
     confirm_within,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ballast.builtin.replacing import JOBS, SCHEDULED
 from ballast.context import Database
+from ballast.installed import INSTALLED
 from ballast.jobs import Discard, Job, JobInvalid, checked
 from ballast.messages import Message
 from ballast.registered import Handler
@@ -18,7 +19,6 @@ from dbcore.outcomes import RejectionReason
 from workers import handlers
 from workers.celery import app
 from workers.execution import AsyncStep, JobFailed, Work
-from workers.jobs import INSTALLED
 
 if TYPE_CHECKING:
     from telegram import Bot

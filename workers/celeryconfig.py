@@ -7,11 +7,14 @@ import sys
 import redis.connection
 import redis.utils
 
+from ballast.envelope import queue_of
+from ballast.installed import INSTALLED
+from ballast.jobs import task_name
+from ballast.queues import QUEUES
 from dbcore.redis_pace import pace_of
 from dbcore.redis_url import read_redis_url
 from dbcore.settings import SettingsError, load_settings
 from workers.flower_defaults import is_flower
-from workers.jobs import INSTALLED, QUEUES, queue_of, task_name
 from workers.periods import seconds_between
 
 try:

@@ -30,8 +30,18 @@ import redis
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from ballast.jobs import Discard
+from ballast.envelope import Envelope, lane_by_field
+from ballast.inbox import Acceptance, Claim
+from ballast.installed import INSTALLED
+from ballast.jobs import Discard, Job, JobInvalid, task_name
+from ballast.kinds import READING_KINDS
+from ballast.languages import Languages
 from ballast.messages import Message, to_json
+from ballast.notices import answer_without_database
+from ballast.origins import Origin
+from ballast.queues import DATABASE_QUEUES
+from ballast.snooze import Snoozed
+from ballast.telegram.presses import TOAST_LENGTH_MAX
 from ballast.texts import speaking
 from dbcore import keys
 from dbcore.breaker.rules import BreakerState
@@ -42,27 +52,12 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.outcomes import Outcome
 from dbcore.settings import Settings
-from workers import handlers, process
+from workers import handlers
+from workers.context import WorkerContext
 from workers.draining import DRAINED_QUEUES, HELD_SECONDS_MAX, SPLIT_SECONDS_MAX, Turn
 from workers.failures import record_failure
 from workers.handlers import Handler
-from workers.inbox import Acceptance, Claim
-from workers.jobs import (
-    DATABASE_QUEUES,
-    INSTALLED,
-    READING_KINDS,
-    Envelope,
-    Job,
-    JobInvalid,
-    lane_by_field,
-    task_name,
-)
-from workers.languages import Languages
-from workers.notices import answer_without_database
-from workers.origins import Origin
 from workers.replies import Answer, deliver
-from workers.snooze import Snoozed
-from workers.telegram.presses import TOAST_LENGTH_MAX
 from workers.texts import escape
 
 if TYPE_CHECKING:
@@ -121,7 +116,7 @@ class Work(Generic[J]):
     tries -- how many times it raised before.
     lane -- its user's.
     language -- of whoever reads the answer, which is spoken while the job is done by itself. None: English.
-    languages -- of anybody else.
+    worker -- what the process has that does it.
     """
 
     job: J
@@ -133,14 +128,25 @@ class Work(Generic[J]):
     waited_seconds: float
     uncertain: int
     tries: int
-    engine: GuardedEngine
-    settings: Settings
     language: str | None
-    languages: Languages
+    worker: WorkerContext
     balances: list[BalanceSnapshot] = field(default_factory=list)
     """What the job saw of balances: the last known ones while the database is unavailable."""
     outcomes: list[Outcome] = field(default_factory=list)
     """What became of money."""
+
+    @property
+    def engine(self) -> GuardedEngine:
+        return self.worker.engine
+
+    @property
+    def settings(self) -> Settings:
+        return self.worker.settings
+
+    @property
+    def languages(self) -> Languages:
+        """Which one anybody else reads."""
+        return self.worker.inbox.languages
 
     def note_read(self, telegram_id: int, balance: int, version: int) -> None:
         """Somebody's balance was read."""
@@ -203,6 +209,7 @@ class Work(Generic[J]):
 
 
 def carry_out(
+    worker: WorkerContext,
     job_type: type[J],
     apply: Callable[[Work[J]], list[Message] | AsyncStep],
     task_id: str,
@@ -217,7 +224,6 @@ def carry_out(
     number of calls with the same key are one job.
     Raises EnqueueFailed where an operator's job could not be taken on record now.
     """
-    worker = process.current()
     job_id, refused = _on_record(worker, job_type, task_id, arguments)
     turn = Turn()
     handler = Handler(job_type, apply)
@@ -228,7 +234,7 @@ def carry_out(
         raise JobFailed(refused)
 
 
-def _may_go_on(worker: process.WorkerProcess, queue: str) -> bool:
+def _may_go_on(worker: WorkerContext, queue: str) -> bool:
     """Whether this process takes more from a queue than Celery hands it."""
     if queue not in DRAINED_QUEUES or worker.reply_sender.closing.is_set():
         return False
@@ -236,7 +242,7 @@ def _may_go_on(worker: process.WorkerProcess, queue: str) -> bool:
 
 
 def _round(
-    worker: process.WorkerProcess,
+    worker: WorkerContext,
     queue: str,
     turn: Turn,
     job_id: str = "",
@@ -308,7 +314,7 @@ def _round(
         _hand_back(worker, waiting)
 
 
-def _do_together(worker: process.WorkerProcess, waiting: deque[Claim], until: float) -> bool:
+def _do_together(worker: WorkerContext, waiting: deque[Claim], until: float) -> bool:
     """Do those jobs of a round that can be done by one call, and take them off. Whether the round is over: they met an
     unavailable database, or used up the task's time, for which they were given back.
 
@@ -355,7 +361,7 @@ def _goes_with_others(claim: Claim) -> bool:
     return is_new and claim.failure is None and claim.reply is None and not _is_too_late(claim)
 
 
-def _is_outage(worker: process.WorkerProcess, kind: str, error: Exception) -> bool:
+def _is_outage(worker: WorkerContext, kind: str, error: Exception) -> bool:
     """Whether jobs met an unavailable database together, and not one of them took too long."""
     if not isinstance(error, DatabaseAway):
         return False
@@ -365,7 +371,7 @@ def _is_outage(worker: process.WorkerProcess, kind: str, error: Exception) -> bo
     return not handlers.is_short(kind) and not _is_slow_itself(worker, error)
 
 
-def _give_back_together(worker: process.WorkerProcess, claims: Sequence[Claim], error: Exception) -> None:
+def _give_back_together(worker: WorkerContext, claims: Sequence[Claim], error: Exception) -> None:
     for claim in claims:
         try:
             with _as_job(worker, claim):
@@ -378,7 +384,7 @@ def _give_back_together(worker: process.WorkerProcess, claims: Sequence[Claim], 
 
 
 def _conclude(
-    worker: process.WorkerProcess, claim: Claim, work: Work[Any], result: list[Message] | Exception
+    worker: WorkerContext, claim: Claim, work: Work[Any], result: list[Message] | Exception
 ) -> None:
     """One of several jobs that were done together: its answer goes out, or it is given back for what it met."""
     with _as_job(worker, claim):
@@ -399,7 +405,7 @@ def _taken_from(waiting: deque[Claim]) -> list[Claim]:
 
 
 @contextmanager
-def _as_job(worker: process.WorkerProcess, claim: Claim) -> Iterator[None]:
+def _as_job(worker: WorkerContext, claim: Claim) -> Iterator[None]:
     """What is logged inside is of this job, and what is said is in its language, also by what is started there."""
     with (
         structlog.contextvars.bound_contextvars(
@@ -410,9 +416,7 @@ def _as_job(worker: process.WorkerProcess, claim: Claim) -> Iterator[None]:
         yield
 
 
-def _hand_back(
-    worker: process.WorkerProcess, claims: Iterable[Claim], *, count_delivery: bool = False
-) -> None:
+def _hand_back(worker: WorkerContext, claims: Iterable[Claim], *, count_delivery: bool = False) -> None:
     """Give back what was claimed and not begun, for any process to do at once.
 
     count_delivery -- it was begun, and is to be done by itself.
@@ -429,7 +433,7 @@ def _hand_back(
             worker.in_flight.drop(job_id)
 
 
-def _do(worker: process.WorkerProcess, handler: Handler | None, claim: Claim) -> DatabaseAway | None:
+def _do(worker: WorkerContext, handler: Handler | None, claim: Claim) -> DatabaseAway | None:
     """Do one job that is in hand. Returns what it met of an unavailable database, for which it was given back.
 
     handler -- the one of its kind if not given.
@@ -452,7 +456,7 @@ def _do(worker: process.WorkerProcess, handler: Handler | None, claim: Claim) ->
 
 
 def _on_record(
-    worker: process.WorkerProcess, job_type: type[J], task_id: str, arguments: dict[str, Any]
+    worker: WorkerContext, job_type: type[J], task_id: str, arguments: dict[str, Any]
 ) -> tuple[str, str | None]:
     """The job's id, and why it is refused where an operator's arguments make no job."""
     if arguments.keys() <= {"job_id", "place"} and isinstance(arguments.get("job_id"), str):
@@ -499,7 +503,7 @@ def _unreachable(error: redis.RedisError) -> EnqueueFailed:
     return EnqueueFailed(f"Redis does not answer ({type(error).__name__})")
 
 
-def _bound(worker: process.WorkerProcess, key: object, job: Job) -> str:
+def _bound(worker: WorkerContext, key: object, job: Job) -> str:
     """The id of the one job that `key` stands for. Raises JobInvalid where that is another one."""
     if not isinstance(key, str) or not keys.OF_JOBS.fullmatch(key):
         raise JobInvalid("idempotency_key: expected 1 to 64 letters, digits or any of . _ : -")
@@ -511,7 +515,7 @@ def _bound(worker: process.WorkerProcess, key: object, job: Job) -> str:
 
 
 def _outcome_of(
-    worker: process.WorkerProcess, handler: Handler | None, claim: Claim
+    worker: WorkerContext, handler: Handler | None, claim: Claim
 ) -> Answer | AsyncStep | DatabaseAway | None:
     """Do what the record says is next. Where the job was given back instead: what it met of an unavailable database, or
     None.
@@ -537,7 +541,7 @@ def _outcome_of(
         return error if isinstance(error, DatabaseAway) else None
 
 
-def _work_of(worker: process.WorkerProcess, handler: Handler, claim: Claim) -> Work[Any]:
+def _work_of(worker: WorkerContext, handler: Handler, claim: Claim) -> Work[Any]:
     envelope = claim.envelope
     return Work(
         job=handler.job_type.decode(envelope.fields),
@@ -549,14 +553,12 @@ def _work_of(worker: process.WorkerProcess, handler: Handler, claim: Claim) -> W
         waited_seconds=claim.waited_ms / 1000,
         uncertain=claim.uncertain,
         tries=claim.tries,
-        engine=worker.engine,
-        settings=worker.settings,
         language=_language_of(worker, envelope),
-        languages=worker.inbox.languages,
+        worker=worker,
     )
 
 
-def _language_of(worker: process.WorkerProcess, envelope: Envelope) -> str | None:
+def _language_of(worker: WorkerContext, envelope: Envelope) -> str | None:
     """A job that did not come by an update has none, and may be somebody's all the same."""
     if envelope.language is not None:
         return envelope.language
@@ -564,11 +566,11 @@ def _language_of(worker: process.WorkerProcess, envelope: Envelope) -> str | Non
     return worker.inbox.languages.of(telegram_id) if isinstance(telegram_id, int) else None
 
 
-def _lets_calls_through(worker: process.WorkerProcess) -> bool:
+def _lets_calls_through(worker: WorkerContext) -> bool:
     return worker.engine.snapshot().state in {BreakerState.CLOSED, BreakerState.DISABLED}
 
 
-def _is_slow_itself(worker: process.WorkerProcess, away: DatabaseAway) -> bool:
+def _is_slow_itself(worker: WorkerContext, away: DatabaseAway) -> bool:
     """Whether it is the job that took too long: the breaker lets calls through, and the database answers another
     statement at once. A server that froze just now does not.
     """
@@ -613,7 +615,7 @@ def _again_after(away: DatabaseAway) -> float:
     return min(away.retry_after_seconds, GIVEN_BACK_SECONDS_MAX)
 
 
-def _from_memory(worker: process.WorkerProcess, envelope: Envelope) -> str | None:
+def _from_memory(worker: WorkerContext, envelope: Envelope) -> str | None:
     """The answer that needs no database, where there is one: the job is then done but for sending it."""
     paused = worker.engine.breaker.snapshot().state is BreakerState.FORCED_OPEN
     answer = answer_without_database(
@@ -622,7 +624,7 @@ def _from_memory(worker: process.WorkerProcess, envelope: Envelope) -> str | Non
     return None if answer is None else to_json(answer)
 
 
-async def _run_step(bot: Bot | None, worker: process.WorkerProcess, claim: Claim, step: AsyncStep) -> None:
+async def _run_step(bot: Bot | None, worker: WorkerContext, claim: Claim, step: AsyncStep) -> None:
     try:
         messages = await step(bot)
     except Exception as error:  # noqa: BLE001  the edge of a job, logged there
@@ -638,7 +640,7 @@ async def _run_step(bot: Bot | None, worker: process.WorkerProcess, claim: Claim
 
 
 def _give_back_unavailable(
-    worker: process.WorkerProcess, claim: Claim, away: DatabaseAway, failure: str | None
+    worker: WorkerContext, claim: Claim, away: DatabaseAway, failure: str | None
 ) -> None:
     """The job met an unavailable database. As `_give_back`."""
     log.warning("database_away", kind=away.kind, retry_after_seconds=round(away.retry_after_seconds, 3))
@@ -659,7 +661,7 @@ def _give_back_unavailable(
     )
 
 
-def _give_back(worker: process.WorkerProcess, claim: Claim, error: Exception, failure: str | None) -> None:
+def _give_back(worker: WorkerContext, claim: Claim, error: Exception, failure: str | None) -> None:
     """A step of the job ended with `error`: what becomes of it now.
 
     failure -- of the job, where recording that was the step. Raises redis.RedisError: the record stays as it is then,

@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from ballast.alerts import notifier
+from ballast.builtin.users import Quarantine
+from ballast.envelope import Envelope, reference_of
 from ballast.messages import Message
 from dbcore import failed_operations
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from workers import payment_texts, texts
-from workers.alerts import notifier
-from workers.jobs import Envelope, Quarantine, reference_of
 
 if TYPE_CHECKING:
-    from workers.process import WorkerProcess
+    from workers.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
 
-def record_failure(worker: WorkerProcess, envelope: Envelope, failure: str) -> list[Message]:
+def record_failure(worker: WorkerContext, envelope: Envelope, failure: str) -> list[Message]:
     """Write the dead letter; what its user is told."""
     reference = reference_of(envelope.job_id)
     is_new = failed_operations.record(

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workers.jobs import INSTALLED, Job, JobInvalid, queue_of, task_name
+from ballast.envelope import queue_of
+from ballast.installed import INSTALLED
+from ballast.jobs import Job, JobInvalid, task_name
 
 
 @dataclass(frozen=True)

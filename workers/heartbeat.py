@@ -10,9 +10,9 @@ from typing import Any
 import redis
 import structlog
 
+from ballast.inbox import Inbox
 from dbcore.redis_pace import RESPONSIVE
 from workers.in_flight import InFlight
-from workers.inbox import Inbox
 
 log = structlog.get_logger(__name__)
 

@@ -46,11 +46,11 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
+from ballast.inbox.publisher import BEARERS_MARK
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import pace_of
 from dbcore.settings import load_settings
 from workers import losses, remote_control
-from workers.inbox.publisher import BEARERS_MARK
 from workers.remote_control import ID_LENGTH_MAX, are_limits, is_id
 
 log = structlog.get_logger(__name__)

@@ -11,12 +11,14 @@ from typing import Any
 import redis
 import structlog
 
+from ballast import loss_record
+from ballast.envelope import Envelope
+from ballast.inbox import Acceptance, Inbox, Publisher
+from ballast.inbox.inbox import SIZE_MAX
+from ballast.kinds import JOB_TYPES
 from dbcore import keys
-from workers import loss_record, parent
+from workers import parent
 from workers.execution import as_an_operator_s
-from workers.inbox import Acceptance, Inbox, Publisher
-from workers.inbox.inbox import SIZE_MAX
-from workers.jobs import JOB_TYPES, Envelope
 
 log = structlog.get_logger(__name__)
 

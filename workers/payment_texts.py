@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import re
 
+from ballast.builtin.payments import RecordPayment
+from ballast.command_names import called, joined, mention
+from ballast.installed import INSTALLED
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import amount
+from ballast.texts.phrases import escape
 from dbcore.ledger.payments import PaymentKind
 from dbcore.text import one_line
-from workers.command_names import called, joined, mention
-from workers.jobs import INSTALLED, RecordPayment
-from workers.phrases import escape
 
 STARS = "XTR"
 

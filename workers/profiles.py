@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ballast.builtin.jobs import UserJob
 from dbcore.ledger.users import Profile
-from workers.jobs import UserJob
 
 
 def profile_of(job: UserJob) -> Profile:

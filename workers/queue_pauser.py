@@ -21,12 +21,13 @@ import structlog
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 
+from ballast import ownership
+from ballast.ownership import WrongBot
+from ballast.queues import DATABASE_QUEUES
 from dbcore.breaker import CachedStateReader
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
-from workers import ownership, parent
-from workers.jobs import DATABASE_QUEUES
-from workers.ownership import WrongBot
+from workers import parent
 
 log = structlog.get_logger(__name__)
 

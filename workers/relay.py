@@ -18,14 +18,17 @@ from typing import Any
 import redis
 import structlog
 
+from ballast import relay_hold
+from ballast.envelope import APPS_LANE, Envelope, enqueued_lane
+from ballast.inbox import Acceptance, Inbox, Offer, Publisher
+from ballast.jobs import JobInvalid
+from ballast.kinds import JOB_TYPES
 from dbcore import jobs_waiting, keys, outbox
 from dbcore.errors import UsageError
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
 from dbcore.outbox import Row
-from workers import relay_hold, unknown_kinds
-from workers.inbox import Acceptance, Inbox, Offer, Publisher
-from workers.jobs import APPS_LANE, JOB_TYPES, Envelope, JobInvalid, enqueued_lane
+from workers import unknown_kinds
 
 log = structlog.get_logger(__name__)
 

@@ -16,24 +16,27 @@ from typing import TYPE_CHECKING, TypeVar
 import redis
 import structlog
 
+from ballast.builtin.balances import AskAdjustment
+from ballast.builtin.transfers import CreateTransfer
+from ballast.envelope import Envelope
+from ballast.inbox import Answered, Claim, Note
+from ballast.kinds import TOLD_TO_WAIT
 from ballast.messages import Message, from_json, to_json
+from ballast.notices import asked_about
+from ballast.origins import perhaps_answered_in_private, private_chat_closed
+from ballast.telegram.errors import MISCONFIGURED_SECONDS, SendResult, SendStatus
+from ballast.telegram.floods import refuse_chat
+from ballast.telegram.presses import answer_press
+from ballast.telegram.reply_sender import send, withdraw
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import pending_adjustments, pending_transfers, users
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from workers.failures import record_failure
-from workers.inbox import Answered, Claim, Note
-from workers.jobs import TOLD_TO_WAIT, AskAdjustment, CreateTransfer, Envelope
-from workers.notices import asked_about
-from workers.origins import perhaps_answered_in_private, private_chat_closed
-from workers.telegram.errors import MISCONFIGURED_SECONDS, SendResult, SendStatus
-from workers.telegram.floods import refuse_chat
-from workers.telegram.presses import answer_press
-from workers.telegram.reply_sender import send, withdraw
 
 if TYPE_CHECKING:
     from telegram import Bot
 
-    from workers.process import WorkerProcess
+    from workers.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +93,7 @@ class Answer:
         return to_json(self.messages)
 
 
-async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: Answer) -> None:
+async def deliver(bot: Bot | None, worker: WorkerContext, claim: Claim, answer: Answer) -> None:
     """Send what is still to be sent, then finish the job. Runs on the reply sender's loop."""
     envelope = claim.envelope
     pressing: asyncio.Task[bool] | None = None
@@ -157,7 +160,7 @@ async def deliver(bot: Bot | None, worker: WorkerProcess, claim: Claim, answer: 
             await pressing
 
 
-def _end_spinner(bot: Bot, worker: WorkerProcess, envelope: Envelope) -> asyncio.Task[bool] | None:
+def _end_spinner(bot: Bot, worker: WorkerContext, envelope: Envelope) -> asyncio.Task[bool] | None:
     """Answer the press, if the job is one, beside the messages. Who was told to wait was answered by the frontend."""
     if envelope.callback_id is None or _was_told_to_wait(envelope):
         return None
@@ -170,7 +173,7 @@ def _was_told_to_wait(envelope: Envelope) -> bool:
 
 
 async def _shown_to_presser(
-    bot: Bot, worker: WorkerProcess, envelope: Envelope, message: Message
+    bot: Bot, worker: WorkerContext, envelope: Envelope, message: Message
 ) -> SendResult | None:
     """Show a toast. None if the message is to be sent: it is no toast, or one that matters and cannot be shown, or its
     asker was promised an answer in a message.
@@ -240,7 +243,7 @@ def _was_read_late(claim: Claim, answer: Answer) -> bool:
     )
 
 
-def _restart_expiry(worker: WorkerProcess, claim: Claim, answer: Answer) -> bool:
+def _restart_expiry(worker: WorkerContext, claim: Claim, answer: Answer) -> bool:
     """The time in which a question can be answered begins now that it can be read. False where the database does not
     answer: nothing is left of the job but this, and what its user presses meanwhile waits behind it.
     """
@@ -274,14 +277,14 @@ def _can_take_place(envelope: Envelope, answer: Answer) -> bool:
     )
 
 
-def _in_place_of_notice(worker: WorkerProcess, envelope: Envelope, answer: Answer) -> Answer:
+def _in_place_of_notice(worker: WorkerContext, envelope: Envelope, answer: Answer) -> Answer:
     first, *others = answer.messages
     in_place = first.model_copy(update={"edit_message_id": worker.inbox.notice_of(envelope.job_id)})
     return replace(answer, messages=[in_place, *others])
 
 
 async def _note_notice(
-    bot: Bot, worker: WorkerProcess, envelope: Envelope, job_id: str, verdict: SendResult
+    bot: Bot, worker: WorkerContext, envelope: Envelope, job_id: str, verdict: SendResult
 ) -> None:
     """ "Queued" is out: its job's answer will find it. Where the answer was quicker, it is untrue and goes."""
     if verdict.message_id is None or verdict.chat_id is None:
@@ -298,7 +301,7 @@ async def _note_notice(
 
 
 async def _send_in_turn(
-    bot: Bot, worker: WorkerProcess, message: Message, *, reached: bool = True, has_turn: bool = False
+    bot: Bot, worker: WorkerContext, message: Message, *, reached: bool = True, has_turn: bool = False
 ) -> SendResult:
     """Send it when the fleet's pace lets it. What has to wait for long waits on its job's record.
 
@@ -321,7 +324,7 @@ async def _send_in_turn(
     return await _send_now(bot, worker, message, reached=reached)
 
 
-async def _send_now(bot: Bot, worker: WorkerProcess, message: Message, *, reached: bool) -> SendResult:
+async def _send_now(bot: Bot, worker: WorkerContext, message: Message, *, reached: bool) -> SendResult:
     verdict = await send_one(bot, message, reached=reached)
     if verdict.flood:
         refused_id = message.chat_id if verdict.chat_id is None else verdict.chat_id
@@ -329,14 +332,14 @@ async def _send_now(bot: Bot, worker: WorkerProcess, message: Message, *, reache
     return verdict
 
 
-async def _is_clear(worker: WorkerProcess, chat_id: int) -> bool:
+async def _is_clear(worker: WorkerContext, chat_id: int) -> bool:
     try:
         return await worker.clearings.do(chat_id)
     except redis.RedisError:
         return False
 
 
-async def _turn(worker: WorkerProcess, chat_id: int) -> float:
+async def _turn(worker: WorkerContext, chat_id: int) -> float:
     try:
         return await worker.turns.do((chat_id, 1))
     except redis.RedisError:
@@ -372,7 +375,7 @@ async def send_one(bot: Bot, message: Message, *, reached: bool = True) -> SendR
     return verdict
 
 
-def _keep(worker: WorkerProcess, claim: Claim, answer: Answer, verdict: SendResult) -> None:
+def _keep(worker: WorkerContext, claim: Claim, answer: Answer, verdict: SendResult) -> None:
     """Telegram did not take it, or nobody knows: the answer waits on the record, and goes on as a reply, which needs
     no database. What may have arrived is sent again after ever longer waits, and not forever.
     """
@@ -396,7 +399,7 @@ def _keep(worker: WorkerProcess, claim: Claim, answer: Answer, verdict: SendResu
     )
 
 
-def _note_undelivered(worker: WorkerProcess, claim: Claim, message: Message, verdict: SendResult) -> None:
+def _note_undelivered(worker: WorkerContext, claim: Claim, message: Message, verdict: SendResult) -> None:
     """The message is given up. Somebody who is gone is marked; anything else is a dead letter for an operator."""
     log.warning(
         "answer_undeliverable", job_id=claim.envelope.job_id, meaning=verdict.meaning, why=verdict.description

@@ -16,17 +16,19 @@ import redis
 import structlog
 from celery import bootsteps
 
+from ballast.alerts.notifier import AdminNotifier
+from ballast.envelope import Envelope
+from ballast.inbox import Inbox, Publisher
+from ballast.kinds import READING_KINDS, WRITING_KINDS
 from ballast.messages import to_json
+from ballast.notices import answer_without_database, queued_notice, waits_for_the_database
+from ballast.queues import DATABASE_QUEUES
 from dbcore.breaker import CachedStateReader, FleetView, outages
 from dbcore.breaker.process_names import has_ended
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
 from workers import parent, relay, unknown_kinds
-from workers.alerts.notifier import AdminNotifier
-from workers.alerts.rules import AlarmWatch
-from workers.inbox import Inbox, Publisher
-from workers.jobs import DATABASE_QUEUES, READING_KINDS, WRITING_KINDS, Envelope
-from workers.notices import answer_without_database, queued_notice, waits_for_the_database
+from workers.alert_rules import AlarmWatch
 
 log = structlog.get_logger(__name__)
 

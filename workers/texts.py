@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from ballast.builtin import button_data
+from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.button_data import CANCEL, CONFIRM
-from ballast.builtin.transfers import NEWER, OLDER
+from ballast.builtin.transfers import NEWER, OLDER, CreateTransfer
 from ballast.builtin.words import DECISIONS
+from ballast.command_names import joined, mention
+from ballast.installed import INSTALLED
 from ballast.messages import Button
-from ballast.texts import gettext, ngettext, of_any_app, own_name, pgettext, spoken
+from ballast.texts import gettext, ngettext, of_any_app, own_name, pgettext, phrases, spoken
 from ballast.texts.formats import amount as formatted_amount
 from ballast.texts.formats import day_and_time
+from ballast.texts.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, shown
 from dbcore.ledger.history import HistoryEntry, HistoryPage
 from dbcore.ledger.users import UserAccount
 from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, PendingOutcome, RejectionReason
 from dbcore.settings import Settings
-from workers import phrases
-from workers.command_names import joined, mention
-from workers.jobs import INSTALLED, AdjustBalance, CreateTransfer
-from workers.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, shown
 
 escape, _money, _name, _memo = phrases.escape, phrases.money, phrases.name, phrases.memo_line
 
@@ -28,13 +28,6 @@ EXPIRES_AFTER_MINUTES = 10
 
 MEMO_SHOWN_MAX = 40
 """In a page of history; elsewhere a memo is shown whole."""
-
-
-def not_your_history() -> str:
-    return joined(
-        gettext("These buttons belong to somebody else."),
-        mention("history", "Send {command} to see your own."),
-    )
 
 
 def broadcasts_stopped() -> str:

@@ -12,10 +12,10 @@ from typing import Any
 import redis
 import structlog
 
+from ballast.inbox import Inbox, Publisher, Ticket
+from ballast.queues import QUEUES
 from dbcore import keys
 from workers import parent
-from workers.inbox import Inbox, Publisher, Ticket
-from workers.jobs import QUEUES
 
 log = structlog.get_logger(__name__)
 

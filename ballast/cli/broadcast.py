@@ -11,8 +11,8 @@ import click
 from ballast.cli.commands import Group, as_json, open_database, print_json
 
 if TYPE_CHECKING:
+    from ballast.broadcasts.service import BroadcastService
     from dbcore.settings import Settings
-    from workers.broadcasts.service import BroadcastService
 
 _id = click.argument("broadcast_id", type=int, metavar="ID")
 _file = click.Path(path_type=Path)
@@ -66,8 +66,8 @@ def start(*, key: str | None, yes: bool, detach: bool, **options: Any) -> None:
         came = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none of them"
         raise click.UsageError(f"expected one of --text, --text-file and --copy; got {came}")
 
-    from workers.broadcasts import command
-    from workers.jobs import StartBroadcast
+    from ballast.builtin.broadcasts import StartBroadcast
+    from ballast.cli import broadcast_actions as command
 
     orders, settings = _orders()
     job = StartBroadcast.decode(_fields(**options))
@@ -81,8 +81,8 @@ def start(*, key: str | None, yes: bool, detach: bool, **options: Any) -> None:
 @as_json
 def list_(*, as_json: bool) -> None:
     """List the newest 50."""
+    from ballast.cli import broadcast_actions as command
     from dbcore.broadcasts import broadcasts
-    from workers.broadcasts import command
 
     engine, _ = open_database()
     if as_json:
@@ -97,8 +97,8 @@ def list_(*, as_json: bool) -> None:
 @click.option("--watch", is_flag=True, help="Show a progress bar until it is over.")
 def show(*, broadcast_id: int, watch: bool) -> None:
     """Show all that is known of one, as JSON."""
+    from ballast.cli import broadcast_actions as command
     from dbcore.broadcasts import broadcasts
-    from workers.broadcasts import command
 
     engine, _ = open_database()
     if watch:
@@ -132,8 +132,8 @@ def cancel(*, broadcast_id: int) -> None:
 @_id
 def resend_unknown(*, broadcast_id: int) -> None:
     """Send again where it is unknown whether the message arrived. Some users get it twice."""
+    from ballast.cli import broadcast_actions as command
     from ballast.texts import ngettext
-    from workers.broadcasts import command
 
     count = command.resend_unknown(_orders()[0], broadcast_id)
     people = ngettext("{count} person", "{count} people", count)
@@ -141,16 +141,16 @@ def resend_unknown(*, broadcast_id: int) -> None:
 
 
 def _change(action: str, broadcast_id: int) -> None:
-    from workers.broadcasts import command
+    from ballast.cli import broadcast_actions as command
 
     click.echo(f"broadcast {broadcast_id} is {command.change(_orders()[0], action, broadcast_id)}")
 
 
 def _orders() -> tuple[BroadcastService, Settings]:
+    from ballast.broadcasts.lanes import Lanes
+    from ballast.broadcasts.service import BroadcastService
+    from ballast.inbox import Inbox, Publisher
     from dbcore.redis_client import connect_redis
-    from workers.broadcasts.lanes import Lanes
-    from workers.broadcasts.service import BroadcastService
-    from workers.inbox import Inbox, Publisher
 
     engine, settings = open_database()
     client = connect_redis(settings)
@@ -185,7 +185,7 @@ def _fields(**options: Any) -> dict[str, Any]:
 
 
 def _content(path: Path) -> str:
-    from workers.jobs import JobInvalid
+    from ballast.jobs import JobInvalid
 
     try:
         return path.read_text(encoding="utf-8")
@@ -194,7 +194,7 @@ def _content(path: Path) -> str:
 
 
 def _ids_in(text: str) -> list[int]:
-    from workers.jobs import JobInvalid
+    from ballast.jobs import JobInvalid
 
     words = text.split()
     wrong = next((word for word in words if not word.isdecimal()), None)

@@ -81,9 +81,9 @@ def open_database() -> tuple[GuardedEngine, Settings]:
     """The guarded engine, and what it was made of. The one line at the end says what failed, so the logs do not."""
     import logging
 
+    from ballast.logs import configure_logging
     from dbcore.guard.engine import GuardedEngine
     from dbcore.settings import load_settings
-    from workers.logs import configure_logging
 
     configure_logging()
     logging.getLogger().setLevel(logging.ERROR)
@@ -135,6 +135,8 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from redis import RedisError
     from sqlalchemy.exc import SQLAlchemyError
 
+    from ballast.failed_jobs import FailedJobRefused
+    from ballast.jobs import JobInvalid
     from dbcore.backups.errors import BackupError
     from dbcore.breaker import StateUnreadable
     from dbcore.broadcasts.broadcasts import BroadcastRefused
@@ -142,8 +144,6 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from dbcore.exporting.copying import ExportRefused
     from dbcore.importing.sources import SourceError
     from dbcore.moving.errors import MoveFailed
-    from workers.failed_jobs import FailedJobRefused
-    from workers.jobs import JobInvalid
 
     name = ctx.command_path
     match error:

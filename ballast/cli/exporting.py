@@ -95,12 +95,12 @@ def _export_all(folder: Path, form: str, tables: tuple[str, ...]) -> None:
 def _export_person(person: str, path: Path) -> None:
     import ballast
     from ballast.apps import installed
+    from ballast.lookup import waiting_of
     from dbcore.exporting.copying import ExportRefused
     from dbcore.exporting.person import export_person
     from dbcore.ledger.users import UserRef, UserRefError
     from dbcore.redis_client import connect_redis
     from dbcore.settings import load_settings
-    from workers.lookup import waiting_of
 
     installed()
     settings = load_settings()

@@ -26,13 +26,13 @@ def jobs() -> None:
 @click.pass_context
 def show(ctx: click.Context, *, reference: str) -> None:
     """Show where a job is, and what it waits for, as JSON."""
+    from ballast import failed_jobs, lookup
+    from ballast.failed_jobs import FailedJobRefused
+    from ballast.jobs import JobInvalid
     from dbcore.breaker import CachedStateReader
     from dbcore.breaker.override import iso_time
     from dbcore.errors import DatabaseAway
     from dbcore.redis_client import connect_redis
-    from workers import failed_jobs, lookup
-    from workers.failed_jobs import FailedJobRefused
-    from workers.jobs import JobInvalid
 
     wanted = lookup.normal(reference)
     if wanted is None:
@@ -68,8 +68,8 @@ def show(ctx: click.Context, *, reference: str) -> None:
 @as_json
 def failed(*, as_json: bool) -> None:
     """List the oldest 100 failed jobs that are still open."""
+    from ballast import failed_jobs
     from dbcore.text import one_line
-    from workers import failed_jobs
 
     engine, _ = open_database()
     letters = failed_jobs.open_ones(engine, LISTED_MAX)
@@ -95,7 +95,7 @@ def failed(*, as_json: bool) -> None:
 @_reference
 def failure(*, reference: str) -> None:
     """Show all that is known of a failed job, as JSON."""
-    from workers import failed_jobs
+    from ballast import failed_jobs
 
     engine, _ = open_database()
     print_json(failed_jobs.described(engine, reference))
@@ -105,10 +105,10 @@ def failure(*, reference: str) -> None:
 @_reference
 def retry(*, reference: str) -> None:
     """Queue a failed job again. Under its own ID, so what took effect does not do so twice."""
+    from ballast import failed_jobs
+    from ballast.cli.broadcast_actions import action_here
+    from ballast.inbox import Inbox, Publisher
     from dbcore.redis_client import connect_redis
-    from workers import failed_jobs
-    from workers.broadcasts.command import action_here
-    from workers.inbox import Inbox, Publisher
 
     engine, settings = open_database()
     client = connect_redis(settings)
@@ -121,11 +121,11 @@ def retry(*, reference: str) -> None:
 @click.argument("name")
 def run(*, name: str) -> None:
     """Run an app's periodic function once, now, beside its periods. NAME is the function's."""
+    from ballast.envelope import reference_of
+    from ballast.inbox import Inbox, Publisher
+    from ballast.periodic_runs import run_now
     from dbcore.redis_client import connect_redis
     from dbcore.settings import load_settings
-    from workers.inbox import Inbox, Publisher
-    from workers.jobs import reference_of
-    from workers.periodic_runs import run_now
 
     client = connect_redis(load_settings())
     job_id = run_now(Inbox(client), Publisher(client), name)
@@ -136,8 +136,8 @@ def run(*, name: str) -> None:
 @_reference
 def discard(*, reference: str) -> None:
     """Close a failed job without doing it."""
-    from workers import failed_jobs
-    from workers.broadcasts.command import action_here
+    from ballast import failed_jobs
+    from ballast.cli.broadcast_actions import action_here
 
     engine, _ = open_database()
     failed_jobs.discard(engine, reference, action_here("dead_letter.discard", reference))

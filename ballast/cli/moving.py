@@ -42,10 +42,10 @@ def move(*, new_url: str | None, method: str, dry_run: bool, yes: bool, status: 
 
     from ballast.apps import installed
     from ballast.cli.backups import surroundings
+    from ballast.moving.mover import Mover
     from dbcore.database_url import read_database_url
     from dbcore.redis_client import connect_redis
     from dbcore.settings import SettingsError, load_settings
-    from workers.moving.mover import Mover
 
     apps, settings = installed().apps, load_settings()
     if status:
@@ -79,8 +79,8 @@ def move(*, new_url: str | None, method: str, dry_run: bool, yes: bool, status: 
 
 
 def _described(client: redis.Redis) -> str:
+    from ballast.moving.pause import living_processes
     from dbcore.moving import record
-    from workers.moving.pause import living_processes
 
     last = record.read(client)
     if last is None:

@@ -10,11 +10,12 @@ from typing import Any
 import redis
 import structlog
 
+from ballast.builtin.status import OperatorAction
+from ballast.envelope import Envelope
+from ballast.inbox import Acceptance, Inbox, Publisher
+from ballast.status import actions
 from dbcore.breaker import override
 from dbcore.redis_client import redis_time
-from workers.inbox import Acceptance, Inbox, Publisher
-from workers.jobs import Envelope, OperatorAction
-from workers.status import actions
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ class Actions:
         self._publisher = publisher
 
     def take(self, action_id: str, actor: str, action: str, target: str) -> Accepted:
-        """Raises workers.jobs.JobInvalid with a sentence, ActionConflict, NoRoom."""
+        """Raises ballast.jobs.JobInvalid with a sentence, ActionConflict, NoRoom."""
         fields: dict[str, Any] = {"action_id": action_id, "actor": actor, "action": action, "target": target}
         order = OperatorAction.decode({**fields, "at": redis_time(self._redis)})
         known = actions.known(self._redis, action_id)

@@ -22,15 +22,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ballast.apps import Registry
-from ballast.jobs import OWNER
+from ballast.envelope import Envelope, enqueued_lane
+from ballast.inbox import Acceptance, Batcher
+from ballast.jobs import OWNER, JobInvalid
 from ballast.webhooks import PREFIX, Received, Receiving, WebhookRequest
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.web.request_body import read_body
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
 from dbcore.guard.threads import Reply, Slots
-from workers.inbox import Acceptance, Batcher
-from workers.jobs import Envelope, JobInvalid, enqueued_lane
 
 log = structlog.get_logger(__name__)
 

@@ -12,8 +12,8 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ballast import lookup
 from bot_frontend.web.snapshot import StatusSnapshot
-from workers import lookup
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ballast.status.counters import ANSWER_MS
 from bot_frontend.web.snapshot import StatusSnapshot
-from workers.status.counters import ANSWER_MS
 
 OTHER = "_OTHER"
 

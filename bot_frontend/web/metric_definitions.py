@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import ballast
+from ballast.kinds import JOB_TYPES
+from ballast.queues import QUEUES
+from ballast.status.counters import ANSWER_MS
+from ballast.status.health import DatabaseState, failures_in_a_row
 from bot_frontend.web.metric import Histogram, Kind, Metric, Values, gauge, gauges, state_set, total, totals
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
-from workers.jobs import JOB_TYPES, QUEUES
-from workers.status.counters import ANSWER_MS
-from workers.status.health import DatabaseState, failures_in_a_row
 
 METHODS = (
     "answerCallbackQuery",

@@ -11,6 +11,13 @@ from typing import Any
 import redis
 import structlog
 
+from ballast import loss_record
+from ballast.alerts import active
+from ballast.backups import record as backup_record
+from ballast.broadcasts.schedule import Schedule
+from ballast.inbox import Inbox
+from ballast.queues import QUEUES
+from ballast.status import actions, board, counters, probe_results
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.snapshot import FRESH_SECONDS, NOT_LOOKED_YET, StatusSnapshot
 from bot_frontend.web.throughput import ThroughputMeter
@@ -25,13 +32,6 @@ from dbcore.redis_condition import LOOK_SECONDS as LOOK_SECONDS_OF_REDIS
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings
-from workers import loss_record
-from workers.alerts import active
-from workers.backups import record as backup_record
-from workers.broadcasts.schedule import Schedule
-from workers.inbox import Inbox
-from workers.jobs import QUEUES
-from workers.status import actions, board, counters, probe_results
 
 log = structlog.get_logger(__name__)
 

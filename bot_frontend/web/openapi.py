@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ballast.builtin.status import ACTION_ID, BROADCAST_ID, REFERENCE
+from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
-from workers.jobs import ACTION_ID, BROADCAST_ID, REFERENCE
-from workers.status.health import DatabaseState, HealthLevel
 
 Schema = dict[str, Any]
 

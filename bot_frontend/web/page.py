@@ -18,10 +18,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from ballast.jobs import JobInvalid
 from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin
 from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
 from bot_frontend.web.request_body import read_body
-from workers.jobs import JobInvalid
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +164,7 @@ def _is_the_pages_own(request: Request, operator: Operator) -> bool:
 
 
 def _order(body: bytes | None) -> dict[str, str] | str:
-    """The order's fields, or what is wrong with it. What they may hold the job says (workers/jobs/)."""
+    """The order's fields, or what is wrong with it. What they may hold the job says (ballast/)."""
     try:
         given: Any = json.loads(body or b"")
     except (ValueError, RecursionError):

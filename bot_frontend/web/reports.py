@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ballast.status.health import failures_in_a_row
 from bot_frontend.web.snapshot import NOT_LOOKED_YET, StatusSnapshot
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
-from workers.status.health import failures_in_a_row
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
 

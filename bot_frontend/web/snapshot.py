@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from ballast.backups.record import Record
+from ballast.inbox import Overdue
+from ballast.status.health import DatabaseState, database_state, last_answered_at
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.throughput import Throughput
 from dbcore.breaker import Event, FleetView
@@ -13,9 +16,6 @@ from dbcore.breaker.connection_budget import FleetConnections
 from dbcore.breaker.outages import Outage
 from dbcore.quota import Forecast
 from dbcore.redis_condition import RedisCondition
-from workers.backups.record import Record
-from workers.inbox import Overdue
-from workers.status.health import DatabaseState, database_state, last_answered_at
 
 NOT_LOOKED_YET = "not looked yet"
 
@@ -40,7 +40,7 @@ class StatusSnapshot:
     inbox_overdue -- the job that has waited longest for a worker to begin it, where that is too long.
     lost_to_one_job -- processes that one job has cost in the last minute, where it was more than one.
     outages -- the one that is on, then the last ones, newest first.
-    alarms -- what stands, and since when. board -- what a worker read of the tables (workers/status/board.py).
+    alarms -- what stands, and since when. board -- what a worker read of the tables (ballast/status/board.py).
     actions -- what operators ordered on the page lately, newest first. backup -- the last proven one, and
         whether the last run failed.
     telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import ballast
+from ballast.status.health import BREAKER_WORDS, HealthInputs, summarize
 from bot_frontend.web import reports
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.breaker.outages import Outage
 from dbcore.breaker.rules import BreakerState
 from dbcore.quota import QuotaState
 from dbcore.text import isolated, one_line
-from workers.status.health import BREAKER_WORDS, HealthInputs, summarize
 
 WORKERS_SHOWN_MAX = 200
 ACTIONS_SHOWN_MAX = 20

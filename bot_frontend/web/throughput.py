@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workers.jobs import TOLD_TO_WAIT, queue_of
-from workers.status.counters import ANSWER_MS, name_of
+from ballast.envelope import queue_of
+from ballast.kinds import TOLD_TO_WAIT
+from ballast.status.counters import ANSWER_MS, name_of
 
 MEASURED_SECONDS = 60.0
 MEASURED_SECONDS_MIN = 10.0

@@ -10,12 +10,12 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ballast.inbox import Batcher
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.intake_health import Receiver
 from bot_frontend.web.request_body import read_body
-from workers.inbox import Batcher
 
 log = structlog.get_logger(__name__)
 

@@ -87,7 +87,7 @@ class OpenTransaction:
     def enqueue(self, job: Job, *, key: str | None = None, user: int | None = None) -> None:
         """Have Ballast's workers do `job` if this transaction commits, and only then: it is a row of the transaction.
 
-        job -- one of `workers.jobs`, or any object with a `kind` and `model_dump_json()`.
+        job -- one of Ballast's own, from `ballast.builtin`, or any object with a `kind` and `model_dump_json()`.
         key -- the job's identity, 1 to 64 letters, digits or any of . _ : -. Jobs with the same key are one job, and
             money that it moves has this key in the ledger. Default: each call is a job of its own.
         user -- a Telegram id. Jobs for one user are done one after the other, in the order of their rows. Default: the

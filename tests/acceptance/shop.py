@@ -6,9 +6,10 @@ from functools import cache
 
 from celery import shared_task
 
+from ballast.builtin.balances import AdjustBalance
+from ballast.builtin.replies import DeliverReply
 from ballast.messages import Message
 from dbcore import Guard, Refuse, Tx
-from workers.jobs import AdjustBalance, DeliverReply
 
 TASK = "workers.users.buy"
 

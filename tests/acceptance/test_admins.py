@@ -25,7 +25,7 @@ from tests.acceptance.people import (
     transfers,
 )
 from tests.servers import running_postgres
-from workers.status.latency_chart import HEIGHT, WIDTH
+from workers.latency_chart import HEIGHT, WIDTH
 
 ALARM_SECONDS_MAX = 60.0
 OTHER_ADMIN_ID = 1002

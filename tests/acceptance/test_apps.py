@@ -6,11 +6,14 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
+from ballast.app_buttons import AppButtons, PressedJob
 from ballast.builtin import button_data
 from ballast.builtin.broadcasts import ChooseBroadcasts
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.status import ShowDatabaseStatus
 from ballast.builtin.transfers import CreateTransfer, DecideTransfer
+from ballast.inbox.inbox import UNKNOWN_KIND_SECONDS
+from ballast.status import counters
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
@@ -27,9 +30,6 @@ from tests.acceptance.people import (
     resume,
     say,
 )
-from workers.app_buttons import AppButtons, PressedJob
-from workers.inbox.inbox import UNKNOWN_KIND_SECONDS
-from workers.status import counters
 
 Hurried = Callable[[Callable[[], bool], str], Awaitable[None]]
 """Until it is done, with the waits between the tries of a job made short."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ballast.inbox.inbox import PUBLISH_GRACE_MS
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
@@ -20,7 +21,6 @@ from tests.acceptance.giver import MOST, WRONG
 from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, transfers
 from tests.acceptance.relay import Hold, holding_relay
 from tests.acceptance.worker_deaths import frozen, held_at_once, lock_account, waits_for_a_lock
-from workers.inbox.inbox import PUBLISH_GRACE_MS
 
 BATCH = 12
 TAKEN_BEFORE = 2

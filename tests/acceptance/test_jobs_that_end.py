@@ -10,6 +10,10 @@ from typing import Any
 
 import psycopg2
 
+from ballast.builtin.balances import AdjustBalance, ShowBalance
+from ballast.envelope import Envelope
+from ballast.inbox.inbox import UNKNOWN_KIND_SECONDS
+from ballast.jobs import Job
 from dbcore.breaker import FleetStore
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
@@ -17,8 +21,6 @@ from tests.acceptance.conftest import MakeStack
 from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register, say
 from tests.queueing import queueing_at
 from workers.execution import DELIVERIES_MAX
-from workers.inbox.inbox import UNKNOWN_KIND_SECONDS
-from workers.jobs import AdjustBalance, Envelope, Job, ShowBalance
 
 FAILED = "Sorry, something went wrong on our side."
 

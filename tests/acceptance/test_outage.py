@@ -21,6 +21,12 @@ import psutil
 import psycopg2
 import pytest
 
+from ballast.builtin.balances import AdjustBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.users import GetOrCreateUser
+from ballast.envelope import Envelope
+from ballast.inbox import Acceptance
+from ballast.inbox.inbox import SIZE_MAX
 from ballast.messages import Message
 from bot_frontend.texts import too_many_in_all
 from dbcore.breaker import FleetStore
@@ -40,9 +46,6 @@ from tests.acceptance.people import (
 )
 from tests.queueing import Queueing, fill_inbox, queueing_at
 from tests.servers import running_postgres
-from workers.inbox import Acceptance
-from workers.inbox.inbox import SIZE_MAX
-from workers.jobs import AdjustBalance, DeliverReply, Envelope, GetOrCreateUser
 
 JOBS = int(os.environ.get("BALLAST_OUTAGE_JOBS", "1000"))
 LANE_LENGTH = 100

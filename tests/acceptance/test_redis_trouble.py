@@ -12,6 +12,8 @@ from contextlib import suppress
 import pytest
 import redis
 
+from ballast.inbox import Inbox
+from ballast.inbox.inbox import SIZE_MAX
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ROOT, Stack
@@ -27,8 +29,6 @@ from tests.acceptance.people import (
     register,
 )
 from tests.queueing import fill_inbox
-from workers.inbox import Inbox
-from workers.inbox.inbox import SIZE_MAX
 from workers.losses import LOSSES_MAX
 
 SETTLED_SECONDS_MAX = 60.0

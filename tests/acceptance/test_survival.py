@@ -14,6 +14,7 @@ import psutil
 import psycopg2
 import pytest
 
+from ballast.inbox import Ticket
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
@@ -32,7 +33,6 @@ from tests.acceptance.people import (
 )
 from tests.queueing import queueing_at
 from tests.servers import running_postgres
-from workers.inbox import Ticket
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from ballast.backups import chat
 from devstack.stack import ADMIN_ID, TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.acceptance.conftest import telegram, telegram_server  # noqa: F401
 from tests.backups.conftest import BALANCES, Ballast, recipient
 from tests.dbcore.conftest import Sql, statements_on
-from workers.backups import chat
 
 
 @pytest.fixture

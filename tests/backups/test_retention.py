@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.backups.retention import UNPROVEN_KEPT, superfluous
-from workers.backups.stores import NAME, Note, Stored
+from ballast.backups.retention import UNPROVEN_KEPT, superfluous
+from ballast.backups.stores import NAME, Note, Stored
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 

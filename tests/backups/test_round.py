@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import redis
 
+from ballast.builtin.balances import ShowBalance
+from ballast.envelope import Envelope
+from ballast.inbox import Inbox
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger
 from dbcore.ledger.users import UserRef
 from tests.backups.conftest import BALANCES, Ballast, kept, listed, recipient
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import Sql, statements_on
-from workers.inbox import Inbox
-from workers.jobs import Envelope, ShowBalance
 
 
 @pytest.mark.parametrize("sealed", [False, True])

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ballast.backups.s3 import S3Store
 from devstack.ports import free_port
 from tests.backups.conftest import BALANCES, Ballast, listed, recipient
 from tests.backups.s3 import BUCKET, KEY, REGION, SECRET, Storage, running_storage
 from tests.dbcore.conftest import Sql, statements_on
-from workers.backups.s3 import S3Store
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_what_the_storage_refuses_is_said_in_a_sentence(
 def test_storage_that_is_down_is_said_and_the_backup_does_not_count(
     ballast: Ballast, people: None, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.backups.s3._RETRY_SECONDS", 2)
+    monkeypatch.setattr("ballast.backups.s3._RETRY_SECONDS", 2)
     done = ballast("backup", **{**options, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
     assert done.exit_code == 1
     assert done.stderr.startswith(f"ballast: s3://{BUCKET}/my bots/one: ")

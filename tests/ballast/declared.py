@@ -6,13 +6,15 @@ import json
 from dataclasses import replace
 
 from ballast.builtin.replacing import JOBS
+from ballast.envelope import queue_of
+from ballast.installed import INSTALLED
+from ballast.kinds import JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRITING_KINDS
 from bot_frontend.router import route
 from bot_frontend.texts import ADMIN_COMMANDS, PUBLIC_COMMANDS, help_text, menu
 from bot_frontend.updates import Sender, TextMessage
 from dbcore.settings import load_settings
 from workers import handlers
 from workers.celery import app
-from workers.jobs import INSTALLED, JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRITING_KINDS, queue_of
 
 
 def kind_of(words: str) -> str:

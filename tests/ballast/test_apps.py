@@ -35,11 +35,13 @@ from ballast.builtin.broadcasts import (
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.replacing import JOBS
 from ballast.builtin.transfers import CreateTransfer, DecideTransfer, ShowHistory
+from ballast.envelope import queue_of
 from ballast.jobs import JobInvalid, checked
+from ballast.kinds import JOB_TYPES
+from ballast.queues import QUEUES
 from bot_frontend.texts import ADMIN_COMMANDS, PUBLIC_COMMANDS
 from devstack.stack import ROOT
 from tests.programs import run_program
-from workers.jobs import JOB_TYPES, QUEUES, queue_of
 
 CELERY = ["-m", "celery", "-A", "workers"]
 PROGRAMS = {

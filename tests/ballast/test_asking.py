@@ -10,17 +10,19 @@ import pytest
 from pydantic import BaseModel, Field, model_validator
 
 from ballast import Amount, App, Ask, Job, UsageError
+from ballast.app_questions import JobQuestion, dialogue_of
 from ballast.arguments import ArgumentsRefused
 from ballast.asking import answer_as_json, given_as_json, missing_fields
+from ballast.builtin.replies import DeliverReply
+from ballast.installed import INSTALLED
+from ballast.kinds import JOB_TYPES
+from ballast.origins import Origin
 from bot_frontend import app_questions
 from bot_frontend.conversation import CommandQuestion, Conversation
 from bot_frontend.router import route
 from bot_frontend.updates import Sender, TextMessage
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
-from workers.app_questions import JobQuestion, dialogue_of
-from workers.jobs import INSTALLED, JOB_TYPES, DeliverReply
-from workers.origins import Origin
 
 
 class Book(Job, kind="shop.book"):

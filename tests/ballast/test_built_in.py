@@ -9,12 +9,14 @@ from pathlib import Path
 
 from ballast.builtin import BUILT_IN, button_data
 from ballast.builtin.replacing import BUTTONS, JOBS, SCHEDULED
+from ballast.builtin.replies import DeliverReply
 from ballast.messages import Message
 from bot_frontend.built_in import BY_WORD
 from bot_frontend.buttons import BY_NAME
 from devstack.stack import ROOT
 from tests.programs import run_program
-from workers import messages as first_release
+from workers import jobs as first_jobs
+from workers import messages as first_messages
 
 LINES = """
 
@@ -119,8 +121,9 @@ def test_each_job_and_button_that_apps_can_replace_or_switch_off_is_in_the_guide
     assert all(f"`{each.name}`" in page or f'"{each.name}"' in page for each in SCHEDULED.values())
 
 
-def test_messages_are_found_where_the_first_release_had_them() -> None:
-    assert first_release.Message is Message
+def test_messages_and_jobs_are_found_where_the_first_release_had_them() -> None:
+    assert first_messages.Message is Message
+    assert first_jobs.DeliverReply is DeliverReply
 
 
 def test_each_button_and_command_that_the_frontend_has_a_function_for_is_declared() -> None:

@@ -14,13 +14,12 @@ from click.testing import CliRunner
 import ballast
 from ballast.cli import database, processes
 from ballast.cli.main import cli
-from ballast.queues import WORKERS
+from ballast.queues import QUEUES, WORKERS
 from dbcore.breaker import override
 from devstack import programs
 from devstack.ports import free_port
 from devstack.stack import ROOT
 from tests.ballast.reference import PAGE, commands, rendered
-from workers.jobs import QUEUES
 
 WRONG_USAGE = {
     "frob": "No such command 'frob'",

@@ -29,6 +29,11 @@ def balance(ctx: JobContext) -> Reply:
 
 
 def main() -> None:
+    from ballast.builtin.replies import DeliverReply
+    from ballast.builtin.transfers import CancelTransfers
+    from ballast.envelope import Envelope
+    from ballast.notices import late_notice
+    from ballast.origins import Origin
     from bot_frontend.conversation import Conversation
     from bot_frontend.router import is_ours, route
     from bot_frontend.texts import ADMIN_COMMANDS, menu
@@ -37,9 +42,6 @@ def main() -> None:
     from dbcore.ledger.users import UserAccount, UserStatus
     from dbcore.settings import load_settings
     from workers import texts
-    from workers.jobs import CancelTransfers, DeliverReply, Envelope
-    from workers.notices import late_notice
-    from workers.origins import Origin
 
     settings = load_settings()
 

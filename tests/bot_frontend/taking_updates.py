@@ -26,10 +26,10 @@ for kind in ("edited_message", "message_reaction", "poll_answer", "chat_join_req
 
 
 def main() -> None:
+    from ballast.notices import late_notice, waits_for_the_database
     from bot_frontend.handlers import AppHandlers, allowed_updates
     from bot_frontend.updates import read
     from dbcore.settings import load_settings
-    from workers.notices import late_notice, waits_for_the_database
 
     handlers = AppHandlers(load_settings(), 1, lambda: "ballast_local_bot")
     found = {}

@@ -19,6 +19,8 @@ from pydantic import BaseModel
 
 from ballast import App, Job, JobContext, Received, Refuse, UsageError, WebhookRequest
 from ballast.apps import Registry, registry
+from ballast.inbox.inbox import LANE_LENGTH_MAX
+from ballast.installed import INSTALLED
 from bot_frontend.web.app_webhooks import BODY_BYTES_MAX, RETRY_AFTER_SECONDS, THREADS
 from dbcore.settings import Settings
 from devstack.redis import EmbeddedRedis
@@ -26,8 +28,6 @@ from devstack.stack import ROOT
 from tests.bot_frontend.test_web import TOKEN, serving
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
-from workers.inbox.inbox import LANE_LENGTH_MAX
-from workers.jobs import INSTALLED
 
 SECRETIVE = "4111 1111 1111 1111"
 

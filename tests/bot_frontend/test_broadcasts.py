@@ -7,6 +7,20 @@ from typing import Any
 
 import pytest
 
+from ballast.broadcasts.albums import Albums
+from ballast.builtin.broadcasts import (
+    CardButton,
+    CardQuestion,
+    ChangeDraft,
+    DraftBroadcast,
+    Formatting,
+    LinkButton,
+    ListBroadcasts,
+    PressBroadcast,
+    Segment,
+)
+from ballast.builtin.replies import DeliverReply
+from ballast.envelope import Envelope
 from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.intake import Intake
 from bot_frontend.routed import Routed
@@ -15,20 +29,6 @@ from bot_frontend.updates import ButtonPress, Entity, Posting, Sender, TextMessa
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, take
-from workers.broadcasts.albums import Albums
-from workers.jobs import (
-    CardButton,
-    CardQuestion,
-    ChangeDraft,
-    DeliverReply,
-    DraftBroadcast,
-    Envelope,
-    Formatting,
-    LinkButton,
-    ListBroadcasts,
-    PressBroadcast,
-    Segment,
-)
 
 ADMIN = Sender(1001, "ada", "Ada")
 BOB = Sender(8, "bob", "Bob")

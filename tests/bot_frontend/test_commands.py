@@ -6,6 +6,11 @@ from typing import Any
 
 import pytest
 
+from ballast.builtin.balances import AskAdjustment, DecideAdjustment, ShowBalance
+from ballast.builtin.broadcasts import CardQuestion, ChooseBroadcasts
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.transfers import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
+from ballast.builtin.users import GetOrCreateUser
 from bot_frontend.conversation import CommandQuestion, Conversation, DraftQuestion
 from bot_frontend.routed import Routed
 from bot_frontend.router import route
@@ -13,19 +18,6 @@ from bot_frontend.updates import ButtonPress, Sender, TextMessage
 from dbcore.ledger.pending_transfers import TOKEN_BYTES
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
-from workers.jobs import (
-    AskAdjustment,
-    CancelTransfers,
-    CardQuestion,
-    ChooseBroadcasts,
-    CreateTransfer,
-    DecideAdjustment,
-    DecideTransfer,
-    DeliverReply,
-    GetOrCreateUser,
-    ShowBalance,
-    ShowHistory,
-)
 from workers.texts import transfer_buttons
 
 TOKEN = "abc-123_DEF-0123"

@@ -10,6 +10,10 @@ import pytest_asyncio
 from pydantic import SecretStr
 from telegram import Bot
 
+from ballast.telegram.bot import make_bot
+from ballast.telegram.presses import Presses, answer_press
+from ballast.telegram.rate_limiter import RateLimiter
+from ballast.telegram.reply_sender import withdraw
 from ballast.texts import LANGUAGES
 from bot_frontend.callbacks import CallbackAnswers, PressReply
 from bot_frontend.checkouts import Checkouts
@@ -23,10 +27,6 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.telegram.bot import make_bot
-from workers.telegram.presses import Presses, answer_press
-from workers.telegram.rate_limiter import RateLimiter
-from workers.telegram.reply_sender import withdraw
 
 TOKEN = "123456:LOCAL"
 BOT_ID = "123456"

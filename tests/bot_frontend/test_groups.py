@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from ballast.builtin.balances import ShowBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.transfers import CreateTransfer
 from bot_frontend.conversation import Conversation
 from bot_frontend.routed import Routed
 from bot_frontend.router import route
 from bot_frontend.updates import ButtonPress, TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
-from workers.jobs import CreateTransfer, DeliverReply, ShowBalance
 
 GROUP, TOPIC, BOT = -1001, 77, 123456
 BOB: dict[str, Any] = {"id": 8, "is_bot": False, "first_name": "Bob", "username": "bob"}

@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
+from ballast import ownership
+from ballast.broadcasts.albums import Albums
+from ballast.builtin.balances import ShowBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.envelope import reference_of
+from ballast.inbox.inbox import LANE_LENGTH_MAX
 from bot_frontend import texts
 from bot_frontend.intake import Intake, IntakeFull
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.redis_condition import RedisCondition, RedisTrouble
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, take
-from workers import ownership
-from workers.broadcasts.albums import Albums
-from workers.inbox.inbox import LANE_LENGTH_MAX
-from workers.jobs import DeliverReply, ShowBalance, reference_of
 
 DATE = 1_700_000_000
 OWNER = "host:1:aa"

@@ -18,6 +18,13 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ballast.broadcasts.albums import Albums
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.users import Quarantine
+from ballast.envelope import Envelope
+from ballast.inbox import Acceptance, Batcher, Offer, Ticket
+from ballast.inbox.inbox import LANE_LENGTH_MAX, OFFERS_LENGTH_MAX
+from ballast.queues import QUEUES
 from bot_frontend import texts
 from bot_frontend.callbacks import PressReply
 from bot_frontend.intake import Intake, IntakeFull
@@ -28,10 +35,6 @@ from tests.bot_frontend.test_intake import DATE, written
 from tests.chaos.lossy_relay import lossy_relay
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
-from workers.broadcasts.albums import Albums
-from workers.inbox import Acceptance, Batcher, Offer, Ticket
-from workers.inbox.inbox import LANE_LENGTH_MAX, OFFERS_LENGTH_MAX
-from workers.jobs import QUEUES, DeliverReply, Envelope, Quarantine
 
 MakeIntake = Callable[..., Intake]
 

@@ -8,6 +8,15 @@ import pytest
 import pytest_asyncio
 from telegram import Bot
 
+from ballast.app_buttons import job_id_of_button
+from ballast.builtin.balances import AskAdjustment, ShowBalance
+from ballast.builtin.jobs import UserJob
+from ballast.builtin.replies import PressAppButton
+from ballast.builtin.transfers import CreateTransfer
+from ballast.envelope import Envelope, reference_of
+from ballast.origins import Origin
+from ballast.telegram.bot import make_bot
+from ballast.telegram.rate_limiter import RateLimiter
 from bot_frontend.late_notices import LATE_SECONDS, TOLD_AGAIN_SECONDS, LateNotices
 from dbcore.settings import Settings
 from devstack.ports import free_port
@@ -15,19 +24,6 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.app_buttons import job_id_of_button
-from workers.jobs import (
-    AskAdjustment,
-    CreateTransfer,
-    Envelope,
-    PressAppButton,
-    ShowBalance,
-    UserJob,
-    reference_of,
-)
-from workers.origins import Origin
-from workers.telegram.bot import make_bot
-from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 

@@ -12,6 +12,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import ballast
+from ballast.broadcasts.schedule import WAKES_STUCK, Schedule
+from ballast.builtin.balances import ShowBalance
+from ballast.envelope import Envelope
+from ballast.inbox import Inbox
+from ballast.status import counters
 from bot_frontend.web.metric_definitions import METRICS
 from bot_frontend.web.metrics import exposition
 from bot_frontend.web.snapshot import StatusSnapshot
@@ -20,10 +25,6 @@ from devstack.stack import ROOT
 from tests.bot_frontend.test_web import TOKEN, serving
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.broadcasts.schedule import WAKES_STUCK, Schedule
-from workers.inbox import Inbox
-from workers.jobs import Envelope, ShowBalance
-from workers.status import counters
 
 ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<kind>\w+) \| (?P<labels>[^|]*) \| (?P<meaning>.+) \|")
 OWNER = "host:1:aa"

@@ -6,15 +6,16 @@ import asyncio
 import sys
 from pathlib import Path
 
+from ballast.alerts import active
+from ballast.builtin.balances import ShowBalance
+from ballast.envelope import Envelope
+from ballast.status import board, probe_results
 from bot_frontend.web.openapi import DOCUMENT
 from dbcore.breaker import override
 from dbcore.redis_client import redis_time
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.alerts import active
-from workers.jobs import Envelope, ShowBalance
-from workers.status import board, probe_results
 
 OPTIONS = (
     "--seed=1",

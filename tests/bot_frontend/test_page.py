@@ -13,6 +13,8 @@ import aiohttp
 import pytest
 import structlog.testing
 
+from ballast.builtin.status import OperatorAction
+from ballast.envelope import Envelope
 from bot_frontend.web.login_throttle import (
     SLOW_SECONDS,
     TRIES_MAX,
@@ -28,7 +30,6 @@ from dbcore.settings import Settings
 from tests.bot_frontend.test_web import TOKEN, beaten, serving
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.jobs import Envelope, OperatorAction
 
 OPS_TOKEN = "sesame, open, sesame"
 BY_BROWSER = {"Accept": "text/html,application/xhtml+xml"}

@@ -8,6 +8,14 @@ from typing import Any
 
 import pytest
 
+from ballast.broadcasts.albums import Albums
+from ballast.builtin.payments import RecordPayment
+from ballast.builtin.replies import DeliverReply
+from ballast.envelope import Envelope
+from ballast.inbox.inbox import LANE_LENGTH_MAX, SIZE_MAX
+from ballast.telegram.bot import make_bot
+from ballast.telegram.presses import Presses
+from ballast.telegram.rate_limiter import RateLimiter
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
@@ -18,12 +26,6 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, fill_inbox, take
-from workers.broadcasts.albums import Albums
-from workers.inbox.inbox import LANE_LENGTH_MAX, SIZE_MAX
-from workers.jobs import DeliverReply, Envelope, RecordPayment
-from workers.telegram.bot import make_bot
-from workers.telegram.presses import Presses
-from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 DATE = 1_700_000_000

@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from ballast.broadcasts.albums import Albums
+from ballast.telegram.bot import make_bot
+from ballast.telegram.presses import Presses
+from ballast.telegram.rate_limiter import RateLimiter
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
@@ -15,10 +19,6 @@ from devstack.ports import free_port
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.broadcasts.albums import Albums
-from workers.telegram.bot import make_bot
-from workers.telegram.presses import Presses
-from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 

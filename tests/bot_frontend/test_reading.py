@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from ballast.builtin.balances import AskAdjustment
+from ballast.builtin.broadcasts import ChooseBroadcasts, DraftBroadcast
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.transfers import CreateTransfer
 from bot_frontend.conversation import Conversation
 from bot_frontend.routed import Routed
 from bot_frontend.router import is_for_another_bot, route
 from bot_frontend.updates import TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
-from workers.jobs import AskAdjustment, ChooseBroadcasts, CreateTransfer, DeliverReply, DraftBroadcast
 
 ADMIN = {"id": 1001, "is_bot": False, "first_name": "Ada", "username": "ada"}
 BOB = {"id": 8, "is_bot": False, "first_name": "Bob", "username": "bob"}

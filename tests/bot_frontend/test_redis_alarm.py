@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from ballast.telegram.bot import make_bot
 from bot_frontend.redis_alarm import TOLD_AFTER_SECONDS, RedisAlarm
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.redis_condition import RedisCondition, RedisTrouble
@@ -12,7 +13,6 @@ from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
-from workers.telegram.bot import make_bot
 
 TOKEN = "123456:LOCAL"
 ADMIN = 1001

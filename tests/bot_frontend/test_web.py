@@ -14,6 +14,16 @@ import pytest
 import redis
 
 from ballast.apps import Registry
+from ballast.broadcasts.albums import Albums
+from ballast.builtin.balances import ShowBalance
+from ballast.builtin.transfers import CreateTransfer
+from ballast.envelope import Envelope, reference_of
+from ballast.installed import INSTALLED
+from ballast.queues import QUEUES
+from ballast.status import probe_results
+from ballast.telegram.bot import make_bot
+from ballast.telegram.presses import Presses
+from ballast.telegram.rate_limiter import RateLimiter
 from bot_frontend.callbacks import CallbackAnswers
 from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
@@ -34,12 +44,6 @@ from dbcore.settings import Settings
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing
-from workers.broadcasts.albums import Albums
-from workers.jobs import INSTALLED, QUEUES, CreateTransfer, Envelope, ShowBalance, reference_of
-from workers.status import probe_results
-from workers.telegram.bot import make_bot
-from workers.telegram.presses import Presses
-from workers.telegram.rate_limiter import RateLimiter
 
 TOKEN = "123456:LOCAL"
 SECRET = "s3cret"

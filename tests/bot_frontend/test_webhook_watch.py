@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from telegram import Bot
 
+from ballast.telegram.bot import make_bot
 from bot_frontend.intake_health import Receiver
 from bot_frontend.registration import set_webhook
 from bot_frontend.registration_record import RegistrationRecord
@@ -19,7 +20,6 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.queueing import Queueing
-from workers.telegram.bot import make_bot
 
 TOKEN = "123456:LOCAL"
 ELSEWHERE = "http://127.0.0.1:1/elsewhere"

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from ballast.builtin.broadcasts import ShowCard, StartBroadcast
 from ballast.texts.formats import duration
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus
@@ -24,7 +25,6 @@ from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, cluster_in, received
 from tests.card_edits import assert_the_card_went_forwards
-from workers.jobs import ShowCard, StartBroadcast
 
 FIRST_ID = 1_000_000
 HANG_SECONDS = 30.0

@@ -10,6 +10,8 @@ from typing import Any
 
 import psycopg2
 
+from ballast.envelope import Envelope
+from ballast.jobs import Job
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from dbcore.guard.engine import GuardedEngine
@@ -22,7 +24,6 @@ from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.queueing import queueing_at
-from workers.jobs import Envelope, Job
 
 SENDING_SECONDS_MAX = 120.0
 

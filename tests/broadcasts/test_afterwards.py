@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from ballast.builtin.broadcasts import CardButton, PressBroadcast, ReportBroadcast, Segment, StartBroadcast
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.cluster import Cluster
-from workers.jobs import CardButton, PressBroadcast, ReportBroadcast, Segment, StartBroadcast
 
 
 async def sent_to(

@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
+from ballast.broadcasts import card
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.ports import free_port
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.cluster import Cluster, received
-from workers.broadcasts import card
 
 
 async def test_the_command_starts_one_and_shows_how_far_it_is(

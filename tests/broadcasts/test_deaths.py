@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from ballast.builtin.broadcasts import Segment, StartBroadcast
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, received
 from tests.outages.kinds import crowd
-from workers.jobs import Segment, StartBroadcast
 
 
 async def under_way(

@@ -8,19 +8,11 @@ from typing import Any
 
 import pytest
 
-from dbcore.broadcasts import broadcasts
-from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
-from devstack.telegram.control import TelegramControl
-from devstack.telegram.control_objects import ApiRequest
-from devstack.telegram.images import png
-from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, received
-from tests.queueing import queueing_at
-from workers.broadcasts.lanes import Lanes
-from workers.broadcasts.service import BroadcastService
-from workers.jobs import (
+from ballast.broadcasts.lanes import Lanes
+from ballast.broadcasts.service import BroadcastService
+from ballast.builtin.broadcasts import (
     CancelBroadcast,
     ChangeDraft,
-    JobInvalid,
     PauseBroadcast,
     QuietHours,
     ResendUnknown,
@@ -29,6 +21,14 @@ from workers.jobs import (
     SendChunk,
     StartBroadcast,
 )
+from ballast.jobs import JobInvalid
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
+from devstack.telegram.control import TelegramControl
+from devstack.telegram.control_objects import ApiRequest
+from devstack.telegram.images import png
+from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, received
+from tests.queueing import queueing_at
 
 UNDER_WAY_SECONDS = 1.5
 """How long a send that was begun before everybody heard of a 429 may take to arrive at Telegram."""

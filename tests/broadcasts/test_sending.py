@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from ballast.builtin.broadcasts import Segment, StartBroadcast
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, received
-from workers.jobs import Segment, StartBroadcast
 
 
 async def test_everybody_gets_one_final_state(cluster: Cluster, telegram: TelegramControl) -> None:

@@ -11,11 +11,10 @@ import time
 import redis
 from pydantic import Field
 
+from ballast.jobs import Job
 from ballast.messages import Message
 from dbcore.ledger import ledger, users
-from workers import process
 from workers.execution import Work
-from workers.jobs import Job
 from workers.tasks.job_task import job_task
 
 GATE_KEY = "chaos:gate"
@@ -51,9 +50,9 @@ def poison(work: Work[Poison]) -> list[Message]:
 
 @job_task(SilentCredit)
 def silent_credit(work: Work[SilentCredit]) -> list[Message]:
-    process.current().redis.incr(begun_key(work.job_id))
+    work.worker.redis.incr(begun_key(work.job_id))
     deadline = time.monotonic() + GATE_SECONDS_MAX
-    while work.job.gated and time.monotonic() < deadline and not _gate_is_open():
+    while work.job.gated and time.monotonic() < deadline and not _gate_is_open(work.worker.redis):
         time.sleep(LOOK_EVERY_SECONDS)
     ledger.adjust(
         work.engine,
@@ -66,8 +65,8 @@ def silent_credit(work: Work[SilentCredit]) -> list[Message]:
     return []
 
 
-def _gate_is_open() -> bool:
+def _gate_is_open(client: redis.Redis) -> bool:
     try:
-        return bool(process.current().redis.exists(GATE_KEY))
+        return bool(client.exists(GATE_KEY))
     except redis.RedisError:  # its connection is what some tests cut
         return False

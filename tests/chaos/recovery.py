@@ -21,10 +21,12 @@ from typing import Any
 import psutil
 import psycopg2
 
+from ballast.builtin.balances import AdjustBalance
+from ballast.builtin.users import GetOrCreateUser
+from ballast.envelope import Envelope
 from tests.chaos.cluster import Cluster
 from tests.chaos.report import machine, spread
 from tests.queueing import Queueing, queueing_at
-from workers.jobs import AdjustBalance, Envelope, GetOrCreateUser
 
 ALICE = 5001
 PAIR = ("main", "second")

@@ -15,6 +15,10 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from ballast.builtin.users import GetOrCreateUser
+from ballast.envelope import Envelope
+from ballast.inbox import Offer, Ticket
+from ballast.jobs import Job
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from tests.chaos.frozen_brpop import freeze_in_brpop
@@ -22,8 +26,6 @@ from tests.chaos.lossy_relay import lossy_relay
 from tests.chaos.poison_jobs import GATE_KEY, Poison, SilentCredit, begun_key
 from tests.queueing import Queueing, queueing_at
 from workers.execution import DELIVERIES_MAX
-from workers.inbox import Offer, Ticket
-from workers.jobs import Envelope, GetOrCreateUser, Job
 
 ALICE = 5001
 CREDIT = SilentCredit(telegram_id=ALICE, amount=100)

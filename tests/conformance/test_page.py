@@ -7,13 +7,13 @@ from pathlib import Path
 
 from tenacity import stop_after_attempt
 
+from ballast.inbox.inbox import UNKNOWN_KIND_AGAIN_SECONDS, UNKNOWN_KIND_SECONDS
 from dbcore.breaker.local import REASONS, BreakerLimits
 from dbcore.breaker.store import RETRIES_MAX, RETRIES_PER_SECOND
 from dbcore.failures import FailureKind
 from dbcore.guard.retries import BUDGET_MAX, RETRIES, RetryPolicy
 from tests.conformance.cases import EXPECTED
 from workers.execution import DELIVERIES_MAX
-from workers.inbox.inbox import UNKNOWN_KIND_AGAIN_SECONDS, UNKNOWN_KIND_SECONDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "failures.md").read_text()
 

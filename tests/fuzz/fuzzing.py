@@ -8,6 +8,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ballast.broadcasts.albums import Albums
+from ballast.builtin.balances import AdjustBalance, AskAdjustment, DecideAdjustment
+from ballast.builtin.replies import DeliverReply
+from ballast.envelope import Envelope
+from ballast.inbox import Inbox
 from bot_frontend.conversation import Conversation
 from bot_frontend.intake import Intake
 from bot_frontend.routed import Routed
@@ -17,9 +22,6 @@ from dbcore.settings import Settings
 from devstack.telegram.text import parse_html
 from tests.fuzz.updates import ADMIN_ID, update
 from tests.queueing import Queueing, take
-from workers.broadcasts.albums import Albums
-from workers.inbox import Inbox
-from workers.jobs import AdjustBalance, AskAdjustment, DecideAdjustment, DeliverReply, Envelope
 
 _DIALOGUES = (None, Conversation(asked_by=1), Conversation(recipient="@carol", asked_by=2))
 

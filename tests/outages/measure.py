@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ballast.alerts.notifier import PREFIX
+from ballast.envelope import job_id_of_update, reference_of
 from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from tests.chaos.report import percentile
 from tests.outages.environment import ADMIN_IDS, Site
 from tests.outages.kinds import KINDS
 from tests.outages.load import PURSE_ID, register, write
-from workers.alerts.notifier import PREFIX
-from workers.jobs import job_id_of_update, reference_of
 
 PAGE = 1000
 BOT_ID = int(TOKEN.partition(":")[0])

@@ -12,9 +12,20 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from ballast import notices, origins
 from ballast.arguments import ArgumentsRefused, parse, question
+from ballast.broadcasts import card
+from ballast.broadcasts.cards import View
+from ballast.builtin.balances import AdjustBalance, AskAdjustment
+from ballast.builtin.broadcasts import CardQuestion
+from ballast.builtin.payments import RecordPayment
+from ballast.builtin.transfers import CreateTransfer
+from ballast.command_names import not_your_history
+from ballast.envelope import Envelope
+from ballast.installed import INSTALLED
 from ballast.markup import plain_text
 from ballast.messages import Button, Message, cannot_ask_there
+from ballast.origins import Origin
 from ballast.texts import LANGUAGES, said, speaking
 from ballast.texts.catalogues import use_folder
 from bot_frontend import broadcast_form
@@ -38,26 +49,14 @@ from dbcore.outcomes import (
     RejectionReason,
 )
 from dbcore.settings import Settings
+from tests.ballast.broadcasts import test_cards as cards
 from tests.ballast.test_arguments import Code, Gift, Nothing
 from tests.conftest import MakeSettings
 from tests.texts import pseudo
-from tests.workers import test_broadcast_cards as cards
 from tests.workers import test_texts as told
-from workers import adjustment_texts, notices, origins, payment_texts, texts
-from workers.broadcasts import card
-from workers.broadcasts.cards import View
-from workers.jobs import (
-    INSTALLED,
-    AdjustBalance,
-    AskAdjustment,
-    CardQuestion,
-    CreateTransfer,
-    Envelope,
-    RecordPayment,
-)
-from workers.origins import Origin
-from workers.status import report
-from workers.status.report import StatusReport
+from workers import adjustment_texts, payment_texts, texts
+from workers import status_report as report
+from workers.status_report import StatusReport
 from workers.tasks.transfers import HISTORY_PAGE_LENGTH
 
 PERSON = Party(4002, "u1", "Ĥ")
@@ -190,7 +189,7 @@ def test_what_people_are_told_of_money(make_settings: MakeSettings) -> None:
         texts.cancelled(1),
         texts.cancelled(3),
         texts.failed("7"),
-        texts.not_your_history(),
+        not_your_history(),
         texts.broadcasts_stopped(),
         texts.broadcasts_wanted(),
         texts.language_chosen(),

@@ -1,21 +1,5 @@
-"""An inbox on a real Redis, and hands to turn its clock."""
+"""The inbox on a real Redis, as tests of ballast have it."""
 
-from __future__ import annotations
+from tests.ballast.conftest import client, inbox
 
-from collections.abc import Iterator
-
-import pytest
-import redis
-
-from workers.inbox import Inbox
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as connected:
-        yield connected
-
-
-@pytest.fixture
-def inbox(client: redis.Redis) -> Inbox:
-    return Inbox(client)
+__all__ = ["client", "inbox"]

@@ -12,18 +12,21 @@ from typing import cast
 import pytest
 import redis
 
+from ballast.alerts import notifier
+from ballast.alerts.notifier import AN_HOUR_MAX, AdminNotifier
+from ballast.broadcasts.schedule import WAKES_STUCK, Schedule
+from ballast.builtin.balances import ShowBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.envelope import Envelope
+from ballast.inbox.inbox import SIZE_MAX
 from ballast.messages import Message
+from ballast.status import board, counters, probe_results
 from ballast.texts import gettext, speaking
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from tests.queueing import Queueing, fill_inbox, queueing_at
-from workers.alerts import notifier, rules
-from workers.alerts.notifier import AN_HOUR_MAX, AdminNotifier
-from workers.alerts.rules import AlarmWatch
-from workers.broadcasts.schedule import WAKES_STUCK, Schedule
-from workers.inbox.inbox import SIZE_MAX
-from workers.jobs import DeliverReply, Envelope, ShowBalance
-from workers.status import board, counters, probe_results
+from workers import alert_rules as rules
+from workers.alert_rules import AlarmWatch
 
 ADMINS = frozenset({1001, 1002})
 CLOSED = FleetView(BreakerState.CLOSED, None, 0.0, None, 0.0, ())

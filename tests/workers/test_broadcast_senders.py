@@ -16,6 +16,13 @@ import pytest_asyncio
 import redis
 from telegram import Bot
 
+from ballast.broadcasts.albums import Albums
+from ballast.broadcasts.schedule import Schedule
+from ballast.builtin.broadcasts import DraftBroadcast, SendChunk, StartBroadcast
+from ballast.snooze import Snoozed
+from ballast.status import counters
+from ballast.telegram.rate_limiter import HALT_SECONDS_MAX, SEVERAL_CHATS, RateLimiter
+from ballast.telegram.transport import AiohttpRequest
 from dbcore.broadcasts import broadcasts, leases
 from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
 from dbcore.broadcasts.leases import DeliveryStatus, Lease, Result
@@ -28,19 +35,12 @@ from devstack.telegram.process import TelegramProcess
 from tests.broadcasts.cluster import received
 from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
-from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import REST_SECONDS, Chunk
 from workers.broadcasts.drafts import draft
 from workers.broadcasts.leasing import take_chunk
-from workers.broadcasts.schedule import Schedule
 from workers.broadcasts.send_journal import SendJournal
-from workers.jobs import DraftBroadcast, SendChunk, StartBroadcast
 from workers.replies import UNCERTAIN_SENDS_MAX
-from workers.snooze import Snoozed
-from workers.status import counters
-from workers.telegram.rate_limiter import HALT_SECONDS_MAX, SEVERAL_CHATS, RateLimiter
-from workers.telegram.transport import AiohttpRequest
 
 PEOPLE = range(1001, 1011)
 

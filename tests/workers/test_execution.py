@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from celery import Celery
 
+from ballast.builtin.balances import AdjustBalance, ShowBalance
+from ballast.envelope import Envelope
+from ballast.jobs import Job
 from ballast.messages import Message
+from ballast.snooze import Snoozed
 from dbcore.errors import DatabaseAway, Unavailable
 from dbcore.failures import FailureKind
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
-from workers import process
+from workers.context import WorkerContext
 from workers.execution import Work, carry_out
-from workers.jobs import AdjustBalance, Envelope, Job, ShowBalance
-from workers.process import WorkerProcess
-from workers.snooze import Snoozed
 
 PERSON = 7
 
 
 @pytest.fixture
-def worker(
-    make_settings: MakeSettings, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[WorkerProcess]:
+def worker(make_settings: MakeSettings, redis_url: str) -> Iterator[WorkerContext]:
     """This process is one, with nobody at its database's address. It neither beats nor follows the fleet."""
     settings = make_settings(
         database_url=f"postgresql://nobody@127.0.0.1:{free_port()}/none", redis_url=redis_url
     )
     app = Celery("tests", broker=redis_url, set_as_current=False)
-    made = WorkerProcess(settings, app, forked=False)
-    monkeypatch.setattr(process, "_current", made)
-    monkeypatch.setattr(process, "_current_pid", os.getpid())
+    made = WorkerContext(settings, app, forked=False)
     made.inbox.balances.note(BalanceSnapshot(PERSON, settings.currency, 150, 3), ago_seconds=60)
     yield made
     made.engine.dispose()
@@ -42,32 +38,32 @@ def worker(
     app.close()
 
 
-def accept(worker: WorkerProcess, job: Job, *, failure: str | None = None) -> None:
+def accept(worker: WorkerContext, job: Job, *, failure: str | None = None) -> None:
     envelope = Envelope.of(job, job_id="a", lane="user:7", chat_id=PERSON)
     worker.inbox.accept(envelope, failure=failure)
 
 
-def carry(worker: WorkerProcess, raised: Exception) -> None:
+def carry(worker: WorkerContext, raised: Exception) -> None:
     """Carry the job out, which ends so."""
 
     def apply(_: Work[ShowBalance]) -> list[Message]:
         raise raised
 
-    carry_out(ShowBalance, apply, "task", "balances", {"job_id": "a"})
+    carry_out(worker, ShowBalance, apply, "task", "balances", {"job_id": "a"})
 
 
-def field(worker: WorkerProcess, name: str) -> str | None:
+def field(worker: WorkerContext, name: str) -> str | None:
     value = worker.redis.hget("ballast:inbox:job:a", name)
     return value.decode() if isinstance(value, bytes) else None
 
 
-def waiting(worker: WorkerProcess) -> list[str]:
+def waiting(worker: WorkerContext) -> list[str]:
     """Who is to be told that they wait for the database."""
     with worker.inbox.take_waiting(10) as found:
         return [each.envelope.job_id for each in found]
 
 
-def test_a_job_that_is_put_off_tells_nobody_of_a_technical_problem(worker: WorkerProcess) -> None:
+def test_a_job_that_is_put_off_tells_nobody_of_a_technical_problem(worker: WorkerContext) -> None:
     """An admin's broadcast command waits for its chat's turn; the database has nothing to do with it."""
     accept(worker, ShowBalance(telegram_id=PERSON))
     for _ in range(3):
@@ -76,7 +72,7 @@ def test_a_job_that_is_put_off_tells_nobody_of_a_technical_problem(worker: Worke
     assert field(worker, "deliveries") == "0"
 
 
-def test_what_nobody_knows_to_have_arrived_is_counted_where_the_job_says_so(worker: WorkerProcess) -> None:
+def test_what_nobody_knows_to_have_arrived_is_counted_where_the_job_says_so(worker: WorkerContext) -> None:
     accept(worker, ShowBalance(telegram_id=PERSON))
     seen: list[int] = []
 
@@ -85,7 +81,7 @@ def test_what_nobody_knows_to_have_arrived_is_counted_where_the_job_says_so(work
         raise Snoozed(0, uncertain=True)
 
     for _ in range(3):
-        carry_out(ShowBalance, apply, "task", "balances", {"job_id": "a"})
+        carry_out(worker, ShowBalance, apply, "task", "balances", {"job_id": "a"})
     assert seen == [0, 1, 2]
 
 
@@ -94,7 +90,7 @@ SATURATED = Unavailable(FailureKind.SATURATION, 0.0)
 
 @pytest.mark.parametrize("away", [SATURATED, Unavailable(FailureKind.UNKNOWN_OUTCOME, 0.0)])
 def test_one_failed_call_while_calls_are_let_through_is_tried_again_before_anybody_is_told(
-    worker: WorkerProcess, away: DatabaseAway
+    worker: WorkerContext, away: DatabaseAway
 ) -> None:
     accept(worker, ShowBalance(telegram_id=PERSON))
     carry(worker, away)
@@ -105,7 +101,7 @@ def test_one_failed_call_while_calls_are_let_through_is_tried_again_before_anybo
 
 
 def test_while_the_breaker_is_open_the_last_known_balance_is_the_answer_at_once(
-    worker: WorkerProcess,
+    worker: WorkerContext,
 ) -> None:
     worker.engine.breaker.force_open()
     accept(worker, ShowBalance(telegram_id=PERSON))
@@ -114,7 +110,7 @@ def test_while_the_breaker_is_open_the_last_known_balance_is_the_answer_at_once(
 
 
 def test_a_job_that_changes_something_is_told_to_wait_from_its_second_failed_call(
-    worker: WorkerProcess,
+    worker: WorkerContext,
 ) -> None:
     accept(worker, AdjustBalance(telegram_id=PERSON, amount=1))
 
@@ -123,12 +119,12 @@ def test_a_job_that_changes_something_is_told_to_wait_from_its_second_failed_cal
 
     told: list[list[str]] = []
     for _ in range(2):
-        carry_out(AdjustBalance, apply, "task", "balances", {"job_id": "a"})
+        carry_out(worker, AdjustBalance, apply, "task", "balances", {"job_id": "a"})
         told.append(waiting(worker))
     assert told == [[], ["a"]]
 
 
-def test_a_failed_job_that_cannot_be_recorded_yet_is_not_answered_from_memory(worker: WorkerProcess) -> None:
+def test_a_failed_job_that_cannot_be_recorded_yet_is_not_answered_from_memory(worker: WorkerContext) -> None:
     """Its record would say both, and go round in the queue of answers."""
     accept(worker, ShowBalance(telegram_id=PERSON), failure="it was wrong from the start")
     for _ in range(3):

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from ballast.messages import Message
+from ballast.telegram.bot import make_bot
+from ballast.telegram.errors import SendStatus
 from dbcore.broadcasts.leases import DeliveryStatus, Mark, Recipient
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
@@ -14,8 +16,6 @@ from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from workers.broadcasts.send_one import post
 from workers.replies import send_one
-from workers.telegram.bot import make_bot
-from workers.telegram.errors import SendStatus
 
 TOKEN = "123456:LOCAL"
 

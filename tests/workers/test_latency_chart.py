@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from workers.status.latency_chart import FAILED, HEIGHT, LINE, POINTS_MAX, WIDTH, Probed, draw
+from workers.latency_chart import FAILED, HEIGHT, LINE, POINTS_MAX, WIDTH, Probed, draw
 
 BYTES_MAX = 100_000
 """A picture may have to wait in Redis for Telegram."""

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 import redis
 
+from ballast.builtin.balances import AdjustBalance, ShowBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.transfers import CreateTransfer
+from ballast.builtin.users import GetOrCreateUser
+from ballast.envelope import Envelope
+from ballast.inbox import Inbox
+from ballast.kinds import WRITING_KINDS
 from ballast.messages import Message
+from ballast.queues import DATABASE_QUEUES
 from dbcore.breaker import FleetStore, read_breaker
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.breaker.state import FleetState
@@ -22,17 +30,6 @@ from devstack.redis import EmbeddedRedis
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import eventually
 from tests.queueing import Queueing, queueing_at
-from workers.inbox import Inbox
-from workers.jobs import (
-    DATABASE_QUEUES,
-    WRITING_KINDS,
-    AdjustBalance,
-    CreateTransfer,
-    DeliverReply,
-    Envelope,
-    GetOrCreateUser,
-    ShowBalance,
-)
 from workers.queue_pauser import Watch
 from workers.rescuer import Rescuer
 

@@ -12,6 +12,9 @@ from celery import Celery
 from kombu.connection import Connection
 from kombu.entity import Queue
 
+from ballast.builtin.users import GetOrCreateUser
+from ballast.envelope import Envelope
+from ballast.inbox import Inbox
 from dbcore.breaker import FleetStore
 from dbcore.breaker.state import FleetState
 from dbcore.ledger.balance_cache import BalanceSnapshot
@@ -20,8 +23,6 @@ from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.queueing import Queueing, queueing_at
 from workers import kombu_patches
-from workers.inbox import Inbox
-from workers.jobs import Envelope, GetOrCreateUser
 
 OWNER = "host:1:a"
 

@@ -17,6 +17,11 @@ import pytest
 import redis
 from celery import Celery
 
+from ballast.builtin.balances import AdjustBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.inbox import Inbox, Offer, Publisher, Receipt, Ticket
+from ballast.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
+from ballast.installed import INSTALLED
 from ballast.messages import Message
 from ballast.registered import Handler
 from dbcore import Guard, jobs_waiting, outbox
@@ -29,11 +34,8 @@ from devstack.proxy import FaultProxy, On, Rule, Side, Silence
 from tests.conftest import MakeSettings
 from tests.logins import login_of
 from tests.queueing import Queueing, fill_inbox, queueing_at
-from workers import process
 from workers import relay as relaying
-from workers.inbox import Inbox, Offer, Publisher, Receipt, Ticket
-from workers.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
-from workers.jobs import INSTALLED, AdjustBalance, DeliverReply
+from workers.context import WorkerContext
 from workers.relay import Relay
 from workers.rescuer import Rescuer
 from workers.tasks import health
@@ -413,7 +415,7 @@ def test_a_probe_takes_rows_along_but_wakes_no_sleeping_database_unless_it_is_to
 ) -> None:
     settings = make_settings(database_url=database_url, redis_url=redis_url, health_probe_mode=mode)
     app = Celery("tests", broker=redis_url, set_as_current=False)
-    worker = process.WorkerProcess(settings, app, forked=False)
+    worker = WorkerContext(settings, app, forked=False)
     member = Guard(settings)
     try:
         bench.enqueue("1")  # by a program without Redis

@@ -11,35 +11,25 @@ import redis
 from celery import Celery
 from telegram import Bot
 
+from ballast import failed_jobs
+from ballast.builtin.balances import AdjustBalance, AskAdjustment, ShowBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.transfers import CreateTransfer, DecideTransfer
+from ballast.envelope import Envelope
+from ballast.inbox import Claim
+from ballast.jobs import Job
 from ballast.messages import Button, Message
+from ballast.notices import queued_notice
+from ballast.origins import Origin, answered_in_private, perhaps_answered_in_private, private_chat_closed
+from ballast.telegram.bot import make_bot
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from workers import failed_jobs
+from workers.context import WorkerContext
 from workers.failures import record_failure
-from workers.inbox import Claim
-from workers.jobs import (
-    AdjustBalance,
-    AskAdjustment,
-    CreateTransfer,
-    DecideTransfer,
-    DeliverReply,
-    Envelope,
-    Job,
-    ShowBalance,
-)
-from workers.notices import queued_notice
-from workers.origins import (
-    Origin,
-    answered_in_private,
-    perhaps_answered_in_private,
-    private_chat_closed,
-)
-from workers.process import WorkerProcess
 from workers.replies import Answer, deliver
-from workers.telegram.bot import make_bot
 
 TOKEN = "123456:LOCAL"
 
@@ -65,9 +55,9 @@ def settings(
 
 
 @pytest.fixture
-def worker(settings: Settings) -> Iterator[WorkerProcess]:
+def worker(settings: Settings) -> Iterator[WorkerContext]:
     app = Celery("tests", broker=settings.redis_url, set_as_current=False)
-    process = WorkerProcess(settings, app, forked=False)
+    process = WorkerContext(settings, app, forked=False)
     yield process
     process.reply_sender.close(5)
     process.engine.dispose()
@@ -80,7 +70,7 @@ class Group:
 
     telegram: TelegramControl
     bot: Bot
-    worker: WorkerProcess
+    worker: WorkerContext
     ann: int
     id: int
 
@@ -117,7 +107,7 @@ class Group:
 
 
 @pytest_asyncio.fixture
-async def group(server: TelegramProcess, settings: Settings, worker: WorkerProcess) -> AsyncIterator[Group]:
+async def group(server: TelegramProcess, settings: Settings, worker: WorkerContext) -> AsyncIterator[Group]:
     bot = make_bot(settings, connections=2)
     async with TelegramControl(server.url) as telegram:
         await telegram.reset(bot_settings=True)
@@ -273,7 +263,7 @@ async def test_the_group_is_told_where_the_answer_is(group: Group) -> None:
     ],
 )
 def test_a_failed_adjustment_is_of_who_asked_for_it(
-    worker: WorkerProcess, job: Job, whose: int | None
+    worker: WorkerContext, job: Job, whose: int | None
 ) -> None:
     record_failure(worker, Envelope.of(job, job_id="one", lane="one"), "boom")
     (letter,) = failed_jobs.open_ones(worker.engine, 10)

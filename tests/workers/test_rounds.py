@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -13,28 +12,23 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 from ballast import App, BatchContext, Job, JobContext
-from ballast.jobs import Discard
+from ballast.builtin.balances import ShowBalance
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.transfers import ShowHistory
+from ballast.envelope import Envelope, enqueued_lane, queue_of
+from ballast.installed import INSTALLED
+from ballast.jobs import Discard, task_name
 from ballast.messages import Message
+from ballast.queues import QUEUES
+from ballast.snooze import Snoozed
 from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
-from workers import draining, handlers, kombu_patches, process
+from workers import draining, handlers, kombu_patches
+from workers.context import WorkerContext
 from workers.execution import AsyncStep, Work, carry_out
 from workers.handlers import Handler
-from workers.jobs import (
-    INSTALLED,
-    QUEUES,
-    DeliverReply,
-    Envelope,
-    ShowBalance,
-    ShowHistory,
-    enqueued_lane,
-    queue_of,
-    task_name,
-)
-from workers.process import WorkerProcess
-from workers.snooze import Snoozed
 
 ROUND = 8
 
@@ -42,7 +36,7 @@ ROUND = 8
 @pytest.fixture
 def worker(
     make_settings: MakeSettings, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[WorkerProcess]:
+) -> Iterator[WorkerContext]:
     """This process is one, without a database or a bot: a job that is done has its answer kept on its record."""
     kombu_patches.install()
     settings = make_settings(
@@ -53,10 +47,8 @@ def worker(
     with app.connection_for_write() as connection:
         for queue in app.amqp.queues.values():
             queue(connection).declare()
-    made = WorkerProcess(settings, app, forked=False)
+    made = WorkerContext(settings, app, forked=False)
     made.round_size.jobs = ROUND
-    monkeypatch.setattr(process, "_current", made)
-    monkeypatch.setattr(process, "_current_pid", os.getpid())
     monkeypatch.setattr(handlers, "_handlers", {})
     yield made
     made.reply_sender.close(1)
@@ -68,7 +60,7 @@ def worker(
 class Done:
     """What the handler was called with: the jobs' ids of each call."""
 
-    def __init__(self, worker: WorkerProcess, wrong: str = "", raises: Exception | None = None) -> None:
+    def __init__(self, worker: WorkerContext, wrong: str = "", raises: Exception | None = None) -> None:
         self.worker, self.wrong, self.raises = worker, wrong, raises
         self.calls: list[list[str]] = []
         handlers.register(Handler(ShowBalance, self.one, self.many))
@@ -88,7 +80,7 @@ class Done:
     def run(self) -> None:
         """As Celery does with the first message."""
         assert self.worker.redis.rpop("balances") is not None
-        carry_out(ShowBalance, self.one, "j0", "balances", {"job_id": "j0", "place": "1"})
+        carry_out(self.worker, ShowBalance, self.one, "j0", "balances", {"job_id": "j0", "place": "1"})
         eventually(lambda: not self.worker.in_flight)  # the answers under way are kept
 
 
@@ -123,7 +115,7 @@ def report(monkeypatch: pytest.MonkeyPatch) -> type[Report]:
 class Batches:
     """Of Give: what the handler was called with, the jobs' numbers of each call."""
 
-    def __init__(self, worker: WorkerProcess) -> None:
+    def __init__(self, worker: WorkerContext) -> None:
         self.worker = worker
         self.calls: list[list[int]] = []
         self.raises: Callable[[list[int]], Exception | None] = lambda numbers: None
@@ -142,7 +134,7 @@ class Batches:
     def run(self, job_id: str = "j0") -> None:
         """As Celery does with the first message."""
         assert self.worker.redis.rpop("replies") is not None
-        carry_out(Give, self._one, job_id, "replies", {"job_id": job_id, "place": "1"})
+        carry_out(self.worker, Give, self._one, job_id, "replies", {"job_id": job_id, "place": "1"})
         eventually(lambda: not self.worker.in_flight)
 
     def _one(self, work: Work[Give]) -> list[Message]:
@@ -167,7 +159,7 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def accept(worker: WorkerProcess, count: int = ROUND, **options: Any) -> None:
+def accept(worker: WorkerContext, count: int = ROUND, **options: Any) -> None:
     for number in range(count):
         envelope = Envelope.of(
             ShowBalance(telegram_id=number + 1),
@@ -181,12 +173,12 @@ def accept(worker: WorkerProcess, count: int = ROUND, **options: Any) -> None:
         worker.publisher.publish(receipt.ticket)
 
 
-def fields(worker: WorkerProcess, name: str, count: int = ROUND) -> dict[str, str]:
+def fields(worker: WorkerContext, name: str, count: int = ROUND) -> dict[str, str]:
     found = {f"j{number}": worker.redis.hget(f"ballast:inbox:job:j{number}", name) for number in range(count)}
     return {job_id: value.decode() for job_id, value in found.items() if isinstance(value, bytes)}
 
 
-def test_a_round_is_done_by_one_call_and_each_job_has_its_own_answer(worker: WorkerProcess) -> None:
+def test_a_round_is_done_by_one_call_and_each_job_has_its_own_answer(worker: WorkerContext) -> None:
     accept(worker)
     done = Done(worker)
     done.run()
@@ -197,7 +189,7 @@ def test_a_round_is_done_by_one_call_and_each_job_has_its_own_answer(worker: Wor
 
 
 def test_of_jobs_that_fail_together_only_the_wrong_one_fails(
-    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "workers.execution.HELD_SECONDS_MAX", 60.0
@@ -211,7 +203,7 @@ def test_of_jobs_that_fail_together_only_the_wrong_one_fails(
     assert len(fields(worker, "reply")) == ROUND - 1
 
 
-def test_jobs_that_meet_an_outage_together_go_back_whole_and_uncounted(worker: WorkerProcess) -> None:
+def test_jobs_that_meet_an_outage_together_go_back_whole_and_uncounted(worker: WorkerContext) -> None:
     accept(worker)
     done = Done(worker, raises=Unavailable(FailureKind.OUTAGE, 0.0))
     done.run()
@@ -222,7 +214,7 @@ def test_jobs_that_meet_an_outage_together_go_back_whole_and_uncounted(worker: W
     assert len(worker.inbox.rescue(100)[1]) == ROUND
 
 
-def test_one_that_waits_for_too_long_holds_up_no_other(worker: WorkerProcess) -> None:
+def test_one_that_waits_for_too_long_holds_up_no_other(worker: WorkerContext) -> None:
     """Together they are too slow. Those that are done without it are done."""
     accept(worker)
     done = Done(worker, wrong="j3", raises=Unavailable(FailureKind.SLOW, 0.0))
@@ -234,7 +226,7 @@ def test_one_that_waits_for_too_long_holds_up_no_other(worker: WorkerProcess) ->
 
 
 def test_a_slow_round_gives_the_rest_of_its_jobs_back(
-    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.execution.HELD_SECONDS_MAX", -1.0)
     accept(worker)
@@ -247,7 +239,7 @@ def test_a_slow_round_gives_the_rest_of_its_jobs_back(
 
 
 def test_a_worker_goes_on_with_what_is_ready_and_not_for_ever(
-    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Celery hands out the next message then, of another queue if jobs wait there."""
     monkeypatch.setattr(draining, "JOBS_MAX", 5)
@@ -259,7 +251,7 @@ def test_a_worker_goes_on_with_what_is_ready_and_not_for_ever(
     assert worker.redis.llen("balances") == 13
 
 
-def test_a_kind_that_is_not_done_together_is_done_one_by_one(worker: WorkerProcess) -> None:
+def test_a_kind_that_is_not_done_together_is_done_one_by_one(worker: WorkerContext) -> None:
     handlers.register(Handler(ShowHistory, lambda work: work.answer("history")))
     accept(worker, count=2)
     done = Done(worker)
@@ -268,7 +260,7 @@ def test_a_kind_that_is_not_done_together_is_done_one_by_one(worker: WorkerProce
     assert done.calls == [["j0"], ["j1"]]
 
 
-def test_while_the_breaker_is_open_a_worker_takes_no_more_than_it_is_handed(worker: WorkerProcess) -> None:
+def test_while_the_breaker_is_open_a_worker_takes_no_more_than_it_is_handed(worker: WorkerContext) -> None:
     accept(worker)
     worker.engine.breaker.force_open()
     done = Done(worker)
@@ -278,7 +270,7 @@ def test_while_the_breaker_is_open_a_worker_takes_no_more_than_it_is_handed(work
 
 
 def test_no_job_waits_in_the_process_that_does_an_app_s_job(
-    worker: WorkerProcess, report: type[Report]
+    worker: WorkerContext, report: type[Report]
 ) -> None:
     held: list[set[str]] = []
 
@@ -299,7 +291,7 @@ def test_no_job_waits_in_the_process_that_does_an_app_s_job(
         assert receipt.ticket.queue == queue_of(report.kind) == "replies"
         worker.publisher.publish(receipt.ticket)
     assert worker.redis.rpop("replies") is not None
-    carry_out(report, make, "j0", "replies", {"job_id": "j0", "place": "1"})
+    carry_out(worker, report, make, "j0", "replies", {"job_id": "j0", "place": "1"})
     eventually(lambda: not worker.in_flight)
     assert held[0] == {"j0"}  # nothing else
     assert len(held) == 3  # those behind it, up to the next one of the app
@@ -312,7 +304,7 @@ class Pack(Job, kind="author.pack"):
 
 
 def test_what_an_operator_calls_waits_in_the_lane_that_its_app_names(
-    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     author = App("author")
     author.job(Pack, database="none", lane="shelf")(lambda ctx, job: None)
@@ -326,13 +318,13 @@ def test_what_an_operator_calls_waits_in_the_lane_that_its_app_names(
         return []
 
     for job_id, shelf in (("behind", 7), ("beside", 8)):
-        carry_out(Pack, pack, job_id, "apps", {"shelf": shelf})
+        carry_out(worker, Pack, pack, job_id, "apps", {"shelf": shelf})
     assert done == ["beside"]
     assert worker.redis.lrange(f"ballast:inbox:lane:{lane}", 0, -1) == [b"first", b"behind"]
 
 
 def test_a_batch_has_all_that_wait_up_to_its_size_and_no_job_of_another_kind(
-    worker: WorkerProcess, report: type[Report]
+    worker: WorkerContext, report: type[Report]
 ) -> None:
     batches = Batches(worker)
     batches.accept(230)
@@ -344,7 +336,7 @@ def test_a_batch_has_all_that_wait_up_to_its_size_and_no_job_of_another_kind(
     assert worker.redis.zcard("ballast:inbox:all") == 1  # all are finished but the other one
 
 
-def test_a_job_that_waits_alone_is_a_batch_of_one(worker: WorkerProcess, report: type[Report]) -> None:
+def test_a_job_that_waits_alone_is_a_batch_of_one(worker: WorkerContext, report: type[Report]) -> None:
     batches = Batches(worker)
     batches.accept(1)
     batches.run()
@@ -352,7 +344,7 @@ def test_a_job_that_waits_alone_is_a_batch_of_one(worker: WorkerProcess, report:
 
 
 def test_of_each_lane_a_batch_has_one_job_and_the_next_one_follows(
-    worker: WorkerProcess, report: type[Report]
+    worker: WorkerContext, report: type[Report]
 ) -> None:
     batches = Batches(worker)
     batches.accept(6, lanes=3)
@@ -361,7 +353,7 @@ def test_of_each_lane_a_batch_has_one_job_and_the_next_one_follows(
     assert batches.calls == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_a_short_job_waits_behind_no_batch(worker: WorkerProcess, report: type[Report]) -> None:
+def test_a_short_job_waits_behind_no_batch(worker: WorkerContext, report: type[Report]) -> None:
     batches = Batches(worker)
     batches.accept(3)
     words = DeliverReply(messages=(Message(chat_id=1, text="Hello"),))
@@ -379,7 +371,7 @@ def test_a_short_job_waits_behind_no_batch(worker: WorkerProcess, report: type[R
     assert held == [{"j0", "j1", "j2"}]
 
 
-def test_the_wrong_job_of_a_batch_fails_alone(worker: WorkerProcess, report: type[Report]) -> None:
+def test_the_wrong_job_of_a_batch_fails_alone(worker: WorkerContext, report: type[Report]) -> None:
     """It is found by halves. What one job returns as an error is that job's, and no other is done again for it."""
     batches = Batches(worker)
     batches.raises = lambda numbers: Discard("it is wrong") if 101 in numbers else None
@@ -394,7 +386,7 @@ def test_the_wrong_job_of_a_batch_fails_alone(worker: WorkerProcess, report: typ
 
 
 def test_a_batch_that_meets_an_outage_goes_back_whole_and_uncounted(
-    worker: WorkerProcess, report: type[Report]
+    worker: WorkerContext, report: type[Report]
 ) -> None:
     """Also if it looks like one that is slow, and the database answers nothing else either."""
     for kind in (FailureKind.OUTAGE, FailureKind.SLOW):
@@ -418,7 +410,7 @@ def _if_several(error: Exception, numbers: list[int]) -> Exception | None:
 
 
 def test_a_batch_that_takes_too_long_is_done_one_by_one_from_then_on(
-    worker: WorkerProcess, report: type[Report], monkeypatch: pytest.MonkeyPatch
+    worker: WorkerContext, report: type[Report], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Be it by the task's limit, or because it fails for longer than halves are tried."""
     monkeypatch.setattr("workers.execution.SPLIT_SECONDS_MAX", 0.0)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
+from ballast.broadcasts.cost import messages_for, stars_for
+from ballast.broadcasts.quiet_hours import quiet_until
+from ballast.broadcasts.schedule import Schedule
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from dbcore.broadcasts.leases import DeliveryStatus, Lease, Mark, Recipient, Result
 from workers.broadcasts.chunk import settled
-from workers.broadcasts.cost import messages_for, stars_for
-from workers.broadcasts.quiet_hours import quiet_until
-from workers.broadcasts.schedule import Schedule
 from workers.broadcasts.send_journal import SendJournal, lease_number
 
 SENT = Result(1, DeliveryStatus.SENT, (5, 6), mark=Mark.REACHED)

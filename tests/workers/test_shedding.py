@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ballast.builtin.broadcasts import SendChunk
+from ballast.snooze import Snoozed
+from ballast.telegram.rate_limiter import RateLimiter
 from dbcore.breaker import FleetStore
 from dbcore.errors import DatabaseAway
 from dbcore.guard.engine import GuardedEngine
@@ -15,9 +18,6 @@ from tests.conftest import MakeSettings
 from tests.queueing import Queueing, queueing_at
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.leasing import take_chunk
-from workers.jobs import SendChunk
-from workers.snooze import Snoozed
-from workers.telegram.rate_limiter import RateLimiter
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import redis
 from dbcore.breaker import FleetView, override
 from dbcore.breaker.connection_budget import FleetConnections
 from dbcore.breaker.rules import BreakerState
-from workers.status import report
-from workers.status.report import StatusReport
+from workers import status_report as report
+from workers.status_report import StatusReport
 
 
 def told(client: redis.Redis) -> str:

@@ -9,6 +9,8 @@ from html import unescape
 
 import pytest
 
+from ballast.builtin.balances import AdjustBalance, AskAdjustment
+from ballast.builtin.transfers import CreateTransfer
 from ballast.messages import Message
 from dbcore.ledger.history import HistoryEntry, HistoryPage
 from dbcore.ledger.users import UserAccount, UserStatus
@@ -25,7 +27,6 @@ from dbcore.outcomes import (
 )
 from tests.conftest import MakeSettings
 from workers import adjustment_texts, texts
-from workers.jobs import AdjustBalance, AskAdjustment, CreateTransfer
 from workers.tasks.transfers import HISTORY_PAGE_LENGTH
 
 HOSTILE = (

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from ballast.snooze import Snoozed
+from ballast.telegram.floods import refuse_chat
 from workers.broadcasts.broadcaster import Broadcaster
-from workers.snooze import Snoozed
-from workers.telegram.floods import refuse_chat
 
 if TYPE_CHECKING:
     from telegram import Bot

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import redis
 import structlog
 
+from ballast.broadcasts.lanes import LANES, Lanes
+from ballast.broadcasts.service import BroadcastService
+from ballast.telegram.rate_limiter import RateLimiter
 from dbcore.breaker import CachedStateReader, FleetStore
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.breaker.store import SATURATED_SECONDS
-from workers.broadcasts.lanes import LANES, Lanes
 from workers.broadcasts.send_journal import SendJournal
-from workers.broadcasts.service import BroadcastService
 from workers.broadcasts.telegram_breaker import TelegramBreaker
 from workers.broadcasts.waiting import WaitingLeases
-from workers.telegram.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
+    from ballast.inbox import Inbox, Publisher
     from dbcore.broadcasts.broadcasts import Progress
     from dbcore.guard.engine import GuardedEngine
-    from workers.inbox import Inbox, Publisher
 
 log = structlog.get_logger(__name__)
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 import redis
 import structlog
 
+from ballast.broadcasts import card
+from ballast.broadcasts.quiet_hours import quiet_until
+from ballast.builtin.broadcasts import ShowCard
 from ballast.messages import Message
+from ballast.snooze import Snoozed
+from ballast.telegram.errors import SendStatus
+from ballast.telegram.reply_sender import send, withdraw
 from ballast.texts import speaking
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
-from workers.broadcasts import card
 from workers.broadcasts.admin_sends import acquire_send_slot, defer
 from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.quiet_hours import quiet_until
-from workers.jobs import ShowCard
-from workers.snooze import Snoozed
-from workers.telegram.errors import SendStatus
-from workers.telegram.reply_sender import send, withdraw
 
 if TYPE_CHECKING:
     from telegram import Bot

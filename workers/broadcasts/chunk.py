@@ -24,19 +24,19 @@ from typing import TYPE_CHECKING
 import redis
 import structlog
 
+from ballast.broadcasts.lanes import SILENCE_SECONDS_MAX
+from ballast.builtin.broadcasts import SendChunk
 from ballast.messages import Message
+from ballast.snooze import Snoozed
+from ballast.telegram.floods import refuse_chat
 from dbcore.broadcasts import leases
 from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.broadcasts.leases import DeliveryStatus, Lease, Recipient, Recorded, Result
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
 from workers.broadcasts.send_one import SendOutcome, post
 from workers.broadcasts.telegram_breaker import THRESHOLD
-from workers.jobs import SendChunk
-from workers.snooze import Snoozed
-from workers.telegram.floods import refuse_chat
 
 if TYPE_CHECKING:
     from telegram import Bot

@@ -16,7 +16,11 @@ import redis
 import structlog
 from telegram.error import TelegramError
 
+from ballast.builtin.broadcasts import EraseChunk
 from ballast.messages import Message
+from ballast.snooze import Snoozed
+from ballast.telegram.errors import SendStatus, classify
+from ballast.telegram.floods import refuse_chat
 from ballast.texts import ngettext, speaking
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import BroadcastRefused
@@ -25,10 +29,6 @@ from dbcore.sentences import Sentence, sentence
 from workers.broadcasts.admin_sends import NO_BOT_SECONDS
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.send_one import may_be_delivered
-from workers.jobs import EraseChunk
-from workers.snooze import Snoozed
-from workers.telegram.errors import SendStatus, classify
-from workers.telegram.floods import refuse_chat
 
 if TYPE_CHECKING:
     from telegram import Bot

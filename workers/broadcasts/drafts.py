@@ -9,7 +9,22 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ballast.broadcasts import card
+from ballast.broadcasts.albums import Albums
+from ballast.broadcasts.cards import View
+from ballast.broadcasts.cost import refuse_paid_album
+from ballast.builtin.broadcasts import (
+    TELEGRAM_IDS_MAX,
+    CardButton,
+    ChangeDraft,
+    DraftBroadcast,
+    PressBroadcast,
+    StartBroadcast,
+)
+from ballast.command_names import joined, mention
 from ballast.messages import Message
+from ballast.snooze import Snoozed
+from ballast.telegram.errors import AWAY_SECONDS
 from ballast.texts import gettext, ngettext
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import (
@@ -21,25 +36,11 @@ from dbcore.broadcasts.broadcasts import (
 from dbcore.broadcasts.leases import DeliveryStatus, Recipient
 from dbcore.sentences import Sentence, sentence
 from dbcore.text import one_line
-from workers.broadcasts import card, deletion
+from workers.broadcasts import deletion
 from workers.broadcasts.admin_sends import acquire_send_slot, defer
-from workers.broadcasts.albums import Albums
 from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.cards import View
-from workers.broadcasts.cost import refuse_paid_album
 from workers.broadcasts.send_one import post
-from workers.command_names import joined, mention
-from workers.jobs import (
-    TELEGRAM_IDS_MAX,
-    CardButton,
-    ChangeDraft,
-    DraftBroadcast,
-    PressBroadcast,
-    StartBroadcast,
-)
 from workers.replies import UNCERTAIN_SENDS_MAX
-from workers.snooze import Snoozed
-from workers.telegram.errors import AWAY_SECONDS
 from workers.texts import escape
 
 if TYPE_CHECKING:

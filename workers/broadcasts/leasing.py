@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import structlog
 
+from ballast.broadcasts.lanes import SILENCE_SECONDS_MAX
+from ballast.builtin.broadcasts import SendChunk
+from ballast.snooze import Snoozed
 from dbcore.breaker.store import SATURATED_SECONDS
 from dbcore.broadcasts import broadcasts, leases
 from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
 from dbcore.broadcasts.leases import DeliveryStatus, Result
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
-from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
-from workers.jobs import SendChunk
-from workers.snooze import Snoozed
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,11 @@ import structlog
 from telegram import InputFile
 from telegram.error import TelegramError
 
+from ballast.builtin.broadcasts import ReportBroadcast
+from ballast.command_names import joined
 from ballast.messages import Message
+from ballast.snooze import Snoozed
+from ballast.telegram.errors import SendResult, SendStatus, classify
 from ballast.texts import gettext, ngettext, speaking
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
@@ -25,10 +29,6 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.text import csv_cell, one_line
 from workers.broadcasts.admin_sends import acquire_send_slot, defer
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
-from workers.command_names import joined
-from workers.jobs import ReportBroadcast
-from workers.snooze import Snoozed
-from workers.telegram.errors import SendResult, SendStatus, classify
 from workers.texts import escape
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from typing import cast
 import redis
 import structlog
 
+from ballast.status import counters
 from dbcore.broadcasts.leases import DeliveryStatus, Mark, Result
-from workers.status import counters
 
 log = structlog.get_logger(__name__)
 

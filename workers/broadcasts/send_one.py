@@ -11,9 +11,9 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity, 
 from telegram.constants import ParseMode
 from telegram.error import BadRequest, NetworkError, TelegramError
 
+from ballast.telegram.errors import SendResult, SendStatus, classify
+from ballast.telegram.transport import NeverSent
 from dbcore.broadcasts.leases import DeliveryStatus, Mark, Recipient, Result
-from workers.telegram.errors import SendResult, SendStatus, classify
-from workers.telegram.transport import NeverSent
 
 if TYPE_CHECKING:
     from telegram import Bot

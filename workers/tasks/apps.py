@@ -14,15 +14,25 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from ballast.app_buttons import AppButtons, PressedJob
+from ballast.app_questions import JobDialogue, dialogue_of
 from ballast.asking import Ask
 from ballast.batch import BatchContext, Batched
 from ballast.builtin import button_data
+from ballast.builtin.jobs import UserJob
 from ballast.context import JobContext, User
-from ballast.jobs import OWNER, Discard, Job, Snooze, TelegramUpdate
+from ballast.envelope import Envelope, enqueued_lane
+from ballast.inbox import Acceptance, dialogue_key
+from ballast.installed import INSTALLED
+from ballast.jobs import OWNER, Discard, Job, JobInvalid, Snooze, TelegramUpdate
+from ballast.kinds import JOB_TYPES, AppCommand
 from ballast.messages import Button as Shown
 from ballast.messages import Message
+from ballast.origins import Origin, messages_of
+from ballast.periodic_runs import lane_of
 from ballast.registered import Handler
 from ballast.replies import BuiltInAnswer, Reply
+from ballast.snooze import Snoozed
 from dbcore import keys, outbox
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
 from dbcore.fingerprints import fingerprint
@@ -31,26 +41,12 @@ from dbcore.last_known import LAST_KNOWN
 from dbcore.ledger import users
 from dbcore.ledger.users import Profile
 from dbcore.redis_client import redis_time
-from workers import built_in_answers, handlers, process
-from workers.app_buttons import AppButtons, PressedJob
-from workers.app_questions import JobDialogue, dialogue_of
-from workers.celery import app
+from workers import built_in_answers, handlers
+from workers.celery import Task, app
+from workers.context import WorkerContext
 from workers.execution import AsyncStep, Work
-from workers.inbox import Acceptance, dialogue_key
-from workers.jobs import (
-    INSTALLED,
-    JOB_TYPES,
-    AppCommand,
-    Envelope,
-    JobInvalid,
-    UserJob,
-    enqueued_lane,
-)
-from workers.origins import Origin, messages_of
-from workers.periodic_runs import lane_of
 from workers.periods import period_of
 from workers.profiles import profile_of
-from workers.snooze import Snoozed
 from workers.tasks.job_task import make_task
 
 log = structlog.get_logger(__name__)
@@ -67,7 +63,7 @@ def _run(handler: Handler, work: Work[Job]) -> list[Message] | AsyncStep:
         _register(work)
     try:
         outcome = _called(handler, *_parameters(handler, ctx, work.job))
-        _remember(work.job, outcome)
+        _remember(work, outcome)
         return _messages(work, outcome)
     except Unavailable as away:
         if not ctx.has_effects:
@@ -138,14 +134,15 @@ def _unknown(away: Unavailable) -> OutcomeUnknown:
     return OutcomeUnknown(away.kind, away.retry_after_seconds)
 
 
-def _remember(job: Job, outcome: Any) -> None:
+def _remember(work: Work[Job], outcome: Any) -> None:
     """Of a command that answers with it while the database is unavailable."""
+    job = work.job
     command = INSTALLED.commands_of.get(job.kind)
     if not isinstance(job, AppCommand) or command is None or command.unavailable is not LAST_KNOWN:
         return
     replies = outcome if isinstance(outcome, Sequence) else [outcome]
     if all(isinstance(each, Reply) and not each.buttons and each.to is None for each in replies):
-        process.current().inbox.answers.keep(job, replies)
+        work.worker.inbox.answers.keep(job, replies)
 
 
 def _register(work: Work[Job]) -> None:
@@ -199,7 +196,7 @@ def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
         "database": handler.database,
         "settings": work.settings,
         "engine": work.engine,
-        "announce": _announce,
+        "announce": partial(_announce, work.worker),
         "app_settings": INSTALLED.settings.get(handler.app),
         "translations": INSTALLED.translations.get(handler.app),
         "language_of": work.languages.of,
@@ -216,8 +213,8 @@ def _profile(job: Job) -> Profile | None:
     return None
 
 
-def _announce() -> None:
-    process.current().link.note_jobs()
+def _announce(worker: WorkerContext) -> None:
+    worker.link.note_jobs()
     outbox.announce()
 
 
@@ -246,7 +243,7 @@ def _buttons(work: Work[Job], reply: Reply, place: int) -> list[list[Shown]]:
         raise UsageError(
             "buttons need somebody who may press them: give the job a telegram_id, or the reply a `to`"
         )
-    kept = AppButtons(process.current().redis)
+    kept = AppButtons(work.worker.redis)
     rows: list[list[Shown]] = []
     for row_number, row in enumerate(reply.buttons):
         rows.append([])
@@ -304,7 +301,7 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message] | AsyncStep:
         raise ValueError(f"expected one Ask from the handler, got {len(asks)}")
     for dialogue in asks:  # last, so that nothing waits for an answer to what is not asked
         user_id, origin = _asker(work)
-        worker, key = process.current(), dialogue_key(origin.chat_id, user_id)
+        worker, key = work.worker, dialogue_key(origin.chat_id, user_id)
         worker.inbox.ask(work.job_id, worker.owner, key, dialogue.model_dump_json())
     return built_in_answers.among(messages, steps) if steps else messages
 
@@ -325,8 +322,8 @@ def _question(work: Work[Job], ask: Ask) -> JobDialogue:
 def _enqueue(work: Work[Job], job: Job, key: str | None, delay_seconds: float = 0.0) -> None:
     """Have a job done next, or after so many seconds, by the key that it was given."""
     if job.kind not in JOB_TYPES:
-        raise JobInvalid(f"{job.kind}: expected a job of workers.jobs, or of an app of BALLAST_APPS")
-    worker, written = process.current(), fingerprint(job.kind, job.model_dump_json())
+        raise JobInvalid(f"{job.kind}: expected a job of ballast.builtin, or of an app of BALLAST_APPS")
+    worker, written = work.worker, fingerprint(job.kind, job.model_dump_json())
     if key is None:
         job_id = f"of-{fingerprint(work.job_id, written)[:40]}"
     else:
@@ -351,7 +348,7 @@ def accept(
 
     Raises Snoozed if there is no room.
     """
-    worker, user = process.current(), _user(work)
+    worker, user = work.worker, _user(work)
     telegram_id = getattr(job, OWNER, None if user is None else user.telegram_id)
     envelope = Envelope.of(
         job,
@@ -381,15 +378,15 @@ for _handler in INSTALLED.handlers.values():
         make_task(_done_by(_handler))
 
 
-@app.task(name="workers.health.tick")
-def tick(kind: str) -> None:
+@app.task(name="workers.health.tick", bind=True)
+def tick(task: Task, kind: str) -> None:
     """Have this period's run of what an app does every so often done, unless one is on record already. Asked for more
     often than once a period.
     """
     periodic = INSTALLED.periodic.get(kind)
     if periodic is None:
         return  # of a release before
-    worker = process.current()
+    worker = task.context
     period = period_of(periodic, redis_time(worker.redis))
     lane = lane_of(kind)
     if period is None or worker.inbox.is_waiting(lane):

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from workers import process
-from workers.backups.schedule import BackupStarter
-from workers.celery import app
+from workers.celery import Task, app
 
 
-@app.task(name="workers.health.backup")
-def backup() -> None:
+@app.task(name="workers.health.backup", bind=True)
+def backup(task: Task) -> None:
     """Start one if it is due. It is a process of its own."""
-    _starter().look()
-
-
-@cache
-def _starter() -> BackupStarter:
-    """This process's."""
-    worker = process.current()
-    return BackupStarter(worker.redis, worker.settings)
+    task.context.backups.look()

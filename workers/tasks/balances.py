@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from ballast.builtin.balances import AdjustBalance, AskAdjustment, DecideAdjustment, ShowBalance
 from ballast.messages import Message
 from ballast.texts import speaking
 from dbcore import keys
@@ -23,7 +24,6 @@ from dbcore.outcomes import (
 from dbcore.settings import Settings
 from workers import adjustment_texts, texts
 from workers.execution import Work
-from workers.jobs import AdjustBalance, AskAdjustment, DecideAdjustment, ShowBalance
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 

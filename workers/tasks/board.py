@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from ballast.status import board, counters
 from dbcore import admin_actions, failed_operations
 from dbcore.breaker.compute_usage import compute_usage
 from dbcore.broadcasts import broadcasts
@@ -16,10 +17,8 @@ from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.redis_client import redis_time
 from dbcore.text import one_line
-from workers import process
-from workers.celery import app
-from workers.process import WorkerProcess
-from workers.status import board, counters
+from workers.celery import Task, app
+from workers.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
@@ -27,10 +26,10 @@ SHOWN_MAX = 20
 ERROR_LENGTH_MAX = 200
 
 
-@app.task(name=board.TASK)
-def read_board() -> None:
+@app.task(name=board.TASK, bind=True)
+def read_board(task: Task) -> None:
     """Read it, where it is not fresh and the database may be asked; leave it in Redis."""
-    worker = process.current()
+    worker = task.context
     now = redis_time(worker.redis)
     work = board.work_done(counters.read(worker.redis))
     is_thrifty = worker.settings.health_probe_mode == "thrifty"
@@ -43,7 +42,7 @@ def read_board() -> None:
         log.info("board_waits", kind=away.kind)
 
 
-def _read(worker: WorkerProcess) -> dict[str, Any]:
+def _read(worker: WorkerContext) -> dict[str, Any]:
     engine = worker.engine
     letters = failed_operations.list_open(engine, SHOWN_MAX)
     return {
@@ -78,7 +77,7 @@ def _read(worker: WorkerProcess) -> dict[str, Any]:
     }
 
 
-def _described(worker: WorkerProcess, broadcast: Progress) -> dict[str, Any]:
+def _described(worker: WorkerContext, broadcast: Progress) -> dict[str, Any]:
     rate = None
     if broadcast.status is BroadcastStatus.SENDING:
         rate = worker.broadcaster.lanes.cards.measured_rate(broadcast.id, broadcast.done)

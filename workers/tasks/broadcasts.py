@@ -9,31 +9,16 @@ from typing import TypeVar
 
 import structlog
 
-from ballast.messages import Message
-from ballast.texts import said
-from dbcore.broadcasts import broadcasts
-from dbcore.broadcasts.broadcasts import BroadcastRefused
-from dbcore.errors import DatabaseAway
-from dbcore.failures import FailureKind
-from dbcore.ledger import users
-from workers import process, texts
-from workers.broadcasts import card, deletion, drafts
-from workers.broadcasts.albums import Albums
-from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.card_updates import show
-from workers.broadcasts.lanes import SILENCE_SECONDS_MAX
-from workers.broadcasts.leasing import take_chunk
-from workers.broadcasts.report import report
-from workers.celery import app
-from workers.execution import AsyncStep, JobFailed, Work
-from workers.jobs import (
+from ballast.broadcasts import card
+from ballast.broadcasts.albums import Albums
+from ballast.broadcasts.lanes import SILENCE_SECONDS_MAX
+from ballast.builtin.broadcasts import (
     BroadcastJob,
     CancelBroadcast,
     ChangeDraft,
     ChooseBroadcasts,
     DraftBroadcast,
     EraseChunk,
-    Job,
     ListBroadcasts,
     PauseBroadcast,
     PressBroadcast,
@@ -45,6 +30,21 @@ from workers.jobs import (
     StartBroadcast,
     WakeBroadcast,
 )
+from ballast.jobs import Job
+from ballast.messages import Message
+from ballast.texts import said
+from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts.broadcasts import BroadcastRefused
+from dbcore.errors import DatabaseAway
+from dbcore.failures import FailureKind
+from dbcore.ledger import users
+from workers import texts
+from workers.broadcasts import deletion, drafts
+from workers.broadcasts.card_updates import show
+from workers.broadcasts.leasing import take_chunk
+from workers.broadcasts.report import report
+from workers.celery import Task, app
+from workers.execution import AsyncStep, JobFailed, Work
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 
@@ -66,7 +66,7 @@ def choose_broadcasts(work: Work[ChooseBroadcasts]) -> list[Message]:
 
 @job_task(StartBroadcast)
 def start(work: Work[StartBroadcast]) -> list[Message]:
-    broadcast = _obeyed(lambda: _broadcaster().orders.start(work.job, work.job_id))
+    broadcast = _obeyed(lambda: work.worker.broadcaster.orders.start(work.job, work.job_id))
     log.info(
         "broadcast_started", broadcast_id=broadcast.id, status=broadcast.status, audience=broadcast.audience
     )
@@ -76,7 +76,7 @@ def start(work: Work[StartBroadcast]) -> list[Message]:
 @job_task(SendChunk)
 def send_chunk(work: Work[SendChunk]) -> list[Message] | AsyncStep:
     """Lease the next few people, and leave sending to them to the reply sender's loop."""
-    home = _broadcaster()
+    home = work.worker.broadcaster
     home.starting.acquire()
     handed_over = False
     try:
@@ -94,53 +94,57 @@ def send_chunk(work: Work[SendChunk]) -> list[Message] | AsyncStep:
 
 @job_task(WakeBroadcast)
 def wake(work: Work[WakeBroadcast]) -> list[Message]:
-    _obeyed(lambda: _broadcaster().orders.wake(work.job.broadcast_id))
+    _obeyed(lambda: work.worker.broadcaster.orders.wake(work.job.broadcast_id))
     return []
 
 
 @job_task(PauseBroadcast)
 def pause(work: Work[PauseBroadcast]) -> list[Message]:
-    return _ordered(work, _broadcaster().orders.pause)
+    return _ordered(work, work.worker.broadcaster.orders.pause)
 
 
 @job_task(ResumeBroadcast)
 def resume(work: Work[ResumeBroadcast]) -> list[Message]:
-    return _ordered(work, _broadcaster().orders.resume)
+    return _ordered(work, work.worker.broadcaster.orders.resume)
 
 
 @job_task(CancelBroadcast)
 def cancel(work: Work[CancelBroadcast]) -> list[Message]:
-    return _ordered(work, _broadcaster().orders.cancel)
+    return _ordered(work, work.worker.broadcaster.orders.cancel)
 
 
 @job_task(ResendUnknown)
 def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
-    orders = _broadcaster().orders
+    orders = work.worker.broadcaster.orders
     return _ordered(work, lambda broadcast_id: orders.resend_unknown(broadcast_id, work.job_id))
 
 
 @job_task(DraftBroadcast)
 def draft(work: Work[DraftBroadcast]) -> list[Message] | AsyncStep:
-    albums = Albums(process.current().redis)
+    albums = Albums(work.worker.redis)
     return _answered(
         work,
-        lambda: drafts.draft(_broadcaster(), albums, work.job, work.job_id, uncertain=work.uncertain).run,
+        lambda: (
+            drafts.draft(work.worker.broadcaster, albums, work.job, work.job_id, uncertain=work.uncertain).run
+        ),
     )
 
 
 @job_task(ChangeDraft)
 def change(work: Work[ChangeDraft]) -> list[Message] | AsyncStep:
-    return _answered(work, lambda: drafts.change(_broadcaster(), work.job))
+    return _answered(work, lambda: drafts.change(work.worker.broadcaster, work.job))
 
 
 @job_task(PressBroadcast)
 def press(work: Work[PressBroadcast]) -> list[Message] | AsyncStep:
-    return _answered(work, lambda: drafts.press(_broadcaster(), work.job, work.job_id, work.message_id))
+    return _answered(
+        work, lambda: drafts.press(work.worker.broadcaster, work.job, work.job_id, work.message_id)
+    )
 
 
 @job_task(ShowCard)
 def show_card(work: Work[ShowCard]) -> list[Message] | AsyncStep:
-    showing = _obeyed(lambda: show(_broadcaster(), work.job, work.settings))
+    showing = _obeyed(lambda: show(work.worker.broadcaster, work.job, work.settings))
     return [] if showing is None else showing.run
 
 
@@ -152,20 +156,20 @@ def list_newest(work: Work[ListBroadcasts]) -> list[Message]:
 
 @job_task(ReportBroadcast)
 def send_report(work: Work[ReportBroadcast]) -> AsyncStep:
-    return _obeyed(lambda: report(_broadcaster(), work.job, work.job_id)).run
+    return _obeyed(lambda: report(work.worker.broadcaster, work.job, work.job_id)).run
 
 
 @job_task(EraseChunk)
 def erase(work: Work[EraseChunk]) -> AsyncStep:
-    return deletion.take_chunk(_broadcaster(), work.job, work.job_id).run
+    return deletion.take_chunk(work.worker.broadcaster, work.job, work.job_id).run
 
 
-@app.task(name="workers.broadcasts.watch")
-def watch() -> None:
+@app.task(name="workers.broadcasts.watch", bind=True)
+def watch(task: Task) -> None:
     """Wake the broadcasts whose time has come. Asks Redis alone, so an idle database stays asleep; but where Redis lost
     its data.
     """
-    home = _broadcaster()
+    home = task.context.broadcaster
     if home.database_is_shut():
         return
     if not home.lanes.schedule.is_complete():
@@ -173,10 +177,6 @@ def watch() -> None:
         home.orders.recall()
     for broadcast_id, due in home.lanes.schedule.take_due(SILENCE_SECONDS_MAX):
         home.lanes.wake(broadcast_id, due)
-
-
-def _broadcaster() -> Broadcaster:
-    return process.current().broadcaster
 
 
 def _ordered(work: Work[B], order: Callable[[int], object]) -> list[Message]:

@@ -11,6 +11,7 @@ import redis
 import structlog
 from psycopg2.errors import UndefinedTable
 
+from ballast.status import probe_results
 from dbcore import failed_operations, jobs_waiting, outbox, probes
 from dbcore.broadcasts import deliveries
 from dbcore.database_url import addresses
@@ -19,10 +20,9 @@ from dbcore.failures import FailureKind
 from dbcore.guard import effects
 from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
-from workers import process
 from workers import relay as relaying
-from workers.celery import app
-from workers.status import probe_results
+from workers.celery import Task, app
+from workers.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
@@ -32,16 +32,16 @@ TENDED_EVERY_SECONDS = 3600
 """At most, where the database is asked as little as can be."""
 
 
-@app.task(name="workers.health.probe")
-def probe(trigger: str = "beat") -> None:
+@app.task(name="workers.health.probe", bind=True)
+def probe(task: Task, trigger: str = "beat") -> None:
     """Ask the database how it is; leave the answer in `health_probes` and in Redis.
 
     trigger -- `beat`, or `operator` to probe now, whatever was probed this period.
     """
-    _probe(process.current(), trigger)
+    _probe(task.context, trigger)
 
 
-def _probe(worker: process.WorkerProcess, trigger: str) -> None:
+def _probe(worker: WorkerContext, trigger: str) -> None:
     period = worker.settings.health_probe_seconds
     # By Redis's clock, as all that it is compared with; and when it began, for an answer that another call got
     # meanwhile is newer than a failure that took five seconds.
@@ -65,13 +65,13 @@ def _probe(worker: process.WorkerProcess, trigger: str) -> None:
         _relay(worker)
 
 
-@app.task(name=relaying.TASK)
-def relay() -> None:
+@app.task(name=relaying.TASK, bind=True)
+def relay(task: Task) -> None:
     """Take what transactions enqueued to the inbox."""
-    _relay(process.current())
+    _relay(task.context)
 
 
-def _relay(worker: process.WorkerProcess) -> None:
+def _relay(worker: WorkerContext) -> None:
     try:
         if count := worker.relay.run():
             log.info("relayed", jobs=count)
@@ -83,12 +83,12 @@ def _relay(worker: process.WorkerProcess) -> None:
         log.error("relay_waits", lacks="the table outbox", repair="python -m dbcore migrate")
 
 
-def _is_awake_and_untended(worker: process.WorkerProcess, by: str) -> bool:
+def _is_awake_and_untended(worker: WorkerContext, by: str) -> bool:
     """Not each time that there is traffic: tending is traffic too, and would keep the database awake forever."""
     return by == "traffic" and probe_results.claim_tending(worker.redis, TENDED_EVERY_SECONDS)
 
 
-def _tend(worker: process.WorkerProcess) -> None:
+def _tend(worker: WorkerContext) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
         worker.broadcaster.orders.recall()
@@ -101,7 +101,7 @@ def _tend(worker: process.WorkerProcess) -> None:
         log.info("not_tended", kind=away.kind)
 
 
-def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:
+def _asked(worker: WorkerContext, trigger: str) -> dict[str, Any]:
     try:
         found = probes.probe(worker.engine, trigger=trigger)
         # Only where all tables are there, and while it is awake anyway.
@@ -126,7 +126,7 @@ def _asked(worker: process.WorkerProcess, trigger: str) -> dict[str, Any]:
         }
 
 
-def _without_waking_it(worker: process.WorkerProcess) -> dict[str, Any]:
+def _without_waking_it(worker: WorkerContext) -> dict[str, Any]:
     """For a database that sleeps while nobody uses it, and is paid for by the hour that it is awake: traffic since the
     last look is as good as a probe, and without any it is only looked whether somebody listens there.
     """

@@ -7,13 +7,13 @@ import json
 
 import structlog
 
+from ballast.alerts import notifier
+from ballast.builtin.payments import RecordPayment
 from ballast.messages import Message
 from dbcore.ledger import payments
 from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
-from workers import payment_texts, process
-from workers.alerts import notifier
+from workers import payment_texts
 from workers.execution import Work
-from workers.jobs import RecordPayment
 from workers.tasks.job_task import job_task
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ def record(work: Work[RecordPayment]) -> list[Message]:
         return []
     is_new = recorded is Recorded.NEW
     alarm = payment_texts.alarm if is_new else payment_texts.contradiction
-    notifier.enqueue_payment(process.current().redis, _event_id(job, recorded), lambda: alarm(job))
+    notifier.enqueue_payment(work.worker.redis, _event_id(job, recorded), lambda: alarm(job))
     return work.answer(payment_texts.receipt(job) if is_new else payment_texts.doubtful(job))
 
 

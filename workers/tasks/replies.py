@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ballast.app_buttons import AppButtons, job_id_of_button
+from ballast.builtin.replies import DeliverReply, PressAppButton
 from ballast.builtin.words import unknown_button
+from ballast.inbox import Acceptance
+from ballast.installed import INSTALLED
+from ballast.kinds import JOB_TYPES
 from ballast.messages import Message
-from workers import process
-from workers.app_buttons import AppButtons, job_id_of_button
 from workers.execution import Work
-from workers.inbox import Acceptance
-from workers.jobs import INSTALLED, JOB_TYPES, DeliverReply, PressAppButton
 from workers.tasks.apps import accept
 from workers.tasks.job_task import job_task
 
@@ -23,7 +24,7 @@ PRESSED_BEFORE = "You already pressed this. It is done only once."
 def deliver_many(works: Sequence[Work[DeliverReply]]) -> list[list[Message]]:
     """A notice that a job is saved is sent only while that is so."""
     told_of = {work.job.notice_of for work in works if work.job.notice_of is not None}
-    awaiting = process.current().inbox.awaiting_notice(told_of) if told_of else set()
+    awaiting = works[0].worker.inbox.awaiting_notice(told_of) if told_of else set()
     return [
         list(work.job.messages) if work.job.notice_of is None or work.job.notice_of in awaiting else []
         for work in works
@@ -38,7 +39,7 @@ def deliver(work: Work[DeliverReply]) -> list[Message]:
 @job_task(PressAppButton)
 def press(work: Work[PressAppButton]) -> list[Message]:
     """Have done what the button stands for: once, however often it is pressed."""
-    pressed = AppButtons(process.current().redis).find(work.job.token)
+    pressed = AppButtons(work.worker.redis).find(work.job.token)
     if pressed is None or pressed.kind not in INSTALLED.jobs:
         return work.toast(unknown_button(), matters=True)
     if pressed.owner_id != work.job.telegram_id:
@@ -48,5 +49,5 @@ def press(work: Work[PressAppButton]) -> list[Message]:
     status = accept(work, job, job_id, pressed_message_id=work.message_id)
     if status is not Acceptance.ACCEPTED:
         return work.toast(PRESSED_BEFORE, matters=False)
-    process.current().inbox.pass_notice(work.job_id, job_id)
+    work.worker.inbox.pass_notice(work.job_id, job_id)
     return []

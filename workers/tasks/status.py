@@ -5,16 +5,17 @@ is given back until it returns.
 
 from __future__ import annotations
 
+from ballast import failed_jobs
+from ballast.builtin.status import OperatorAction, ShowDatabaseStatus
+from ballast.failed_jobs import FailedJobRefused
 from ballast.messages import Message
+from ballast.status import actions
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE, AdminAction
 from dbcore.broadcasts.broadcasts import BroadcastRefused
-from workers import failed_jobs, process
+from workers import status_report as report
+from workers.context import WorkerContext
 from workers.execution import Work
-from workers.failed_jobs import FailedJobRefused
-from workers.jobs import OperatorAction, ShowDatabaseStatus
-from workers.process import WorkerProcess
-from workers.status import actions, report
 from workers.tasks.job_task import job_task
 
 
@@ -22,13 +23,13 @@ from workers.tasks.job_task import job_task
 def database_status(work: Work[ShowDatabaseStatus]) -> list[Message]:
     if work.origin is None:
         return []
-    found = report.read(process.current().redis, budget=work.settings.db_connection_budget)
+    found = report.read(work.worker.redis, budget=work.settings.db_connection_budget)
     return work.answer(report.text(found), picture=report.picture(found))
 
 
 @job_task(OperatorAction)
 def act(work: Work[OperatorAction]) -> list[Message]:
-    worker, job = process.current(), work.job
+    worker, job = work.worker, work.job
     order = AdminAction(job.action_id, job.actor, job.action, job.target, job.at)
     outcome = admin_actions.outcome_of(work.engine, order.action_id)
     if outcome is None:
@@ -40,7 +41,7 @@ def act(work: Work[OperatorAction]) -> list[Message]:
     return []
 
 
-def _carried_out(worker: WorkerProcess, order: AdminAction) -> str:
+def _carried_out(worker: WorkerContext, order: AdminAction) -> str:
     """What came of it. A refusal is the operator's to read, and no failure of the job."""
     orders = worker.broadcaster.orders
     try:

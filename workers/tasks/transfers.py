@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ballast.builtin.transfers import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
+from ballast.command_names import not_your_history
 from ballast.messages import Message
 from dbcore.ledger import history as history_pages
 from dbcore.ledger import pending_transfers, users
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from workers import texts
 from workers.execution import Work
-from workers.jobs import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 
@@ -75,7 +76,7 @@ def cancel(work: Work[CancelTransfers]) -> list[Message]:
 def history(work: Work[ShowHistory]) -> list[Message]:
     job = work.job
     if job.owner_telegram_id not in {None, job.telegram_id}:
-        return work.toast(texts.not_your_history(), matters=False)
+        return work.toast(not_your_history(), matters=False)
     page = history_pages.page(
         work.engine, profile=profile_of(job), upto_version=job.upto_version, limit=HISTORY_PAGE_LENGTH
     )

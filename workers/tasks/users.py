@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ballast.builtin.users import GetOrCreateUser, Quarantine, SetUserStatus
 from ballast.messages import Message
 from dbcore.ledger import users
 from workers import texts
 from workers.execution import JobFailed, Work
-from workers.jobs import GetOrCreateUser, Quarantine, SetUserStatus
 from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
 

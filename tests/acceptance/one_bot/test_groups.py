@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ballast.telegram.rate_limiter import GROUP_MESSAGES_A_MINUTE
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
@@ -18,7 +19,6 @@ from tests.acceptance.people import (
     toast,
     transfers,
 )
-from workers.telegram.rate_limiter import GROUP_MESSAGES_A_MINUTE
 
 BOT = "https://t.me/ballast_local_bot"
 

@@ -7,6 +7,8 @@ import json
 import re
 from typing import cast
 
+from ballast.builtin.balances import AskAdjustment
+from ballast.builtin.transfers import CreateTransfer
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, pending_adjustments, pending_transfers
 from dbcore.ledger.balance_cache import BalanceCache
@@ -27,7 +29,6 @@ from tests.acceptance.people import (
 )
 from tests.acceptance.test_outage import execute
 from tests.conftest import MakeSettings
-from workers.jobs import AskAdjustment, CreateTransfer
 
 
 async def test_what_waited_comes_as_a_new_message_and_a_question_holds_from_when_it_could_be_read(

@@ -1,0 +1,313 @@
+"""How all is, in plain words, from what Redis holds. Pure; for the frontend's pages and for /dbstatus alike."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from ballast.inbox import Overdue
+from ballast.status.probe_results import SCHEMA
+from ballast.texts import gettext, gettext_noop, ngettext
+from ballast.texts.formats import duration
+from dbcore.breaker import FleetView
+from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.redis_condition import STOPS_INTAKE, RedisTrouble
+
+_LETS_THROUGH = frozenset({BreakerState.CLOSED, BreakerState.DISABLED})
+
+BEHIND_SECONDS = 30.0
+"""A job that waits for longer is behind, and not only under way."""
+
+SLOW_ANSWERS_SECONDS = 10.0
+"""Answers of the last minute that took longer are no good state, whatever else is."""
+
+BREAKER_WORDS = {
+    BreakerState.CLOSED: gettext_noop("closed, all is let through"),
+    BreakerState.OPEN: gettext_noop("open, nothing is let through"),
+    BreakerState.HALF_OPEN: gettext_noop("half-open, one probe is let through"),
+    BreakerState.FORCED_OPEN: gettext_noop("held open by an operator"),
+    BreakerState.DISABLED: gettext_noop("held closed by an operator"),
+}
+
+_REMEDIES: dict[BreakerReason | None, str] = {
+    BreakerReason.OUTAGE: "The database does not answer: see to its server.",
+    BreakerReason.SATURATION: "The database is overloaded: look for others' connections and slow statements.",
+    BreakerReason.AMBIGUOUS: "The database's provider refuses us, and does not say why: see its status page.",
+    BreakerReason.QUOTA: "The database's quota is used up: raise the plan, then release the breaker.",
+    BreakerReason.STORAGE: "The database cannot be written to: make room. Balances can still be read.",
+    BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong.",
+    None: "Set the breaker to Automatic when done, here or by python -m dbcore breaker auto.",
+}
+
+_INTAKE_ERRORS = {
+    "Conflict": "another process asks with the same token, so stop one of the two",
+    "WebhookGone": "the webhook was removed, and is set again",
+    "WebhookElsewhere": "another deployment sets this bot's webhook to its own address, so stop one of the two",
+}
+
+
+class DatabaseState(StrEnum):
+    """REACHABLE -- somebody listens there; one that may sleep was not woken to ask more."""
+
+    OK = "ok"
+    UNAVAILABLE = "unavailable"
+    UNKNOWN = "unknown"
+    REACHABLE = "reachable"
+
+
+class HealthLevel(StrEnum):
+    """How all is, the worst last."""
+
+    UNKNOWN = "unknown"
+    OK = "ok"
+    WORKING_THROUGH = "working_through"
+    DEGRADED = "degraded"
+    AWAY = "away"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSummary:
+    """words -- a sentence or two: what people notice, and what to do."""
+
+    state: HealthLevel
+    title: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthInputs:
+    """What a verdict goes by.
+
+    takes_jobs -- whether Redis answers. seen -- whether what it holds was ever seen, and could be read.
+    redis_trouble -- what is wrong with it though it answers, the worst there is.
+    intake_error -- why updates do not reach us, where they do not.
+    overdue -- the job that has waited longest for a worker to begin it, where that is too long.
+    lost_to_one_job -- processes that one job has cost in the last minute, where it was more than one.
+    paused_seconds -- since an operator paused the bot, where one did.
+    failed_jobs -- open ones, as last seen. alarms -- how many are active.
+    answers_seconds -- within which 95% of the last minute's answers came.
+    """
+
+    takes_jobs: bool
+    seen: bool
+    database: DatabaseState
+    breaker: FleetView | None
+    probe_kind: str | None
+    intake_error: str | None
+    processes: int
+    unattended: Sequence[str]
+    waiting: int
+    held_back: int
+    oldest_seconds: float
+    overdue: Overdue | None = None
+    lost_to_one_job: int = 0
+    paused_seconds: float | None = None
+    failed_jobs: int = 0
+    alarms: int = 0
+    answers_seconds: float = 0.0
+    redis_trouble: RedisTrouble | None = None
+
+
+def summarize(now: HealthInputs) -> HealthSummary:
+    """The worst of what holds."""
+    if not now.takes_jobs:
+        return HealthSummary(
+            HealthLevel.DOWN,
+            "Redis does not answer",
+            "No command can be taken, and people get no answers. Telegram keeps what they write for a day: see to "
+            "Redis, and all goes on by itself.",
+        )
+    if now.redis_trouble in STOPS_INTAKE:
+        return HealthSummary(
+            HealthLevel.DOWN,
+            "Redis cannot hold commands",
+            f"{now.redis_trouble.words} Telegram keeps new messages for a day.",
+        )
+    if not now.seen:
+        return HealthSummary(
+            HealthLevel.UNKNOWN,
+            "Status unknown",
+            "Redis answers, but what it holds was not read yet, or is of another release. The frontend's log says "
+            "more.",
+        )
+    if now.database is DatabaseState.UNAVAILABLE:
+        return HealthSummary(HealthLevel.AWAY, *_away(now))
+    return (
+        _troubled(now)
+        or _behind(now)
+        or _flawed(now)
+        or HealthSummary(HealthLevel.OK, "All is well", _well(now))
+    )
+
+
+def _away(now: HealthInputs) -> tuple[str, str]:
+    title = database_sentence(now.database, now.breaker).removesuffix(".")
+    if now.breaker is not None and now.breaker.paused:
+        return title, (
+            f"{title} for {duration(now.paused_seconds or 0.0)}. Commands wait in Redis, and people are told that the "
+            f"bot is paused for maintenance; nothing is lost. {_REMEDIES[None]}"
+        )
+    if now.breaker is not None and now.breaker.state not in _LETS_THROUGH:
+        remedy = _REMEDIES[now.breaker.reason]
+    else:
+        unmigrated = now.probe_kind in {None, SCHEMA}
+        why = "tables or functions are missing: is the schema migrated?" if unmigrated else now.probe_kind
+        remedy = f"It was let through, but nobody had an answer since ({why})."
+    return title, f"{remedy} Commands wait in Redis and people are told so; nothing is lost."
+
+
+def _troubled(now: HealthInputs) -> HealthSummary | None:
+    if not now.processes:
+        title, words = (
+            "No worker is running",
+            "Commands are taken and wait in Redis, and nobody answers them. Start the workers.",
+        )
+    elif now.unattended:
+        title, words = (
+            "A queue has no worker",
+            f"Jobs wait in {', '.join(now.unattended)}, and no worker takes from there. Start one for it.",
+        )
+    elif now.lost_to_one_job:
+        title, words = (
+            "A job ends worker processes",
+            f"One job has ended {now.lost_to_one_job} of them. After five it is a failed job; until then, others may "
+            "wait longer. The workers' log names the job (process_lost).",
+        )
+    elif now.overdue:
+        title, words = (
+            "Commands are not being answered",
+            f"The oldest has waited for {duration(now.overdue.seconds)} in the queue {now.overdue.queue}, though the "
+            "database can be asked: its workers hang, or are too few. See Workers below.",
+        )
+    elif now.intake_error is not None:
+        why = _INTAKE_ERRORS.get(now.intake_error, f"the last try ended with {now.intake_error}")
+        title, words = (
+            "Telegram's messages do not reach us",
+            f"What people write is not heard: {why}. Telegram keeps it for a day.",
+        )
+    elif now.redis_trouble is not None:
+        title, words = "Redis is not safe", now.redis_trouble.words
+    else:
+        return None
+    return HealthSummary(HealthLevel.DEGRADED, title, words)
+
+
+def _behind(now: HealthInputs) -> HealthSummary | None:
+    if not now.held_back and now.oldest_seconds < BEHIND_SECONDS:
+        return None
+    jobs = ngettext("{count} job is", "{count} jobs are", now.waiting)
+    return HealthSummary(
+        HealthLevel.WORKING_THROUGH,
+        "Recovering",
+        f"Everything is available again. {jobs} still waiting, the oldest for {duration(now.oldest_seconds)}. If the "
+        "queue keeps growing, add workers.",
+    )
+
+
+def _flawed(now: HealthInputs) -> HealthSummary | None:
+    """Commands are answered, and all the same somebody should look."""
+    if now.failed_jobs:
+        title = ngettext(
+            "Running, but {count} failed job needs you",
+            "Running, but {count} failed jobs need you",
+            now.failed_jobs,
+        )
+        words = "Commands are answered. Retry or discard each under Failed jobs below."
+    elif now.alarms:
+        title = ngettext(
+            "Running, but {count} alarm is active", "Running, but {count} alarms are active", now.alarms
+        )
+        words = "Commands are answered. The line below says what the alarm is about."
+    elif now.answers_seconds > SLOW_ANSWERS_SECONDS:
+        title = "Running, but answers are slow"
+        words = (
+            f"In the last minute some answers took {duration(now.answers_seconds)}. After an outage that passes; "
+            "otherwise add workers."
+        )
+    else:
+        return None
+    return HealthSummary(HealthLevel.DEGRADED, title, words)
+
+
+def _well(now: HealthInputs) -> str:
+    if now.database is DatabaseState.UNKNOWN:
+        return "Commands are answered. The database has not been checked recently."
+    if now.database is DatabaseState.REACHABLE:
+        return "Commands are answered. The database sleeps, or may, and was not woken to ask how it is."
+    return "Commands are answered as they come, and the database is well."
+
+
+def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:
+    match state:
+        case DatabaseState.OK:
+            return gettext("The database is well.")
+        case DatabaseState.REACHABLE:
+            return gettext("The database can be reached.")
+        case DatabaseState.UNKNOWN:
+            return gettext("The database has not been checked recently.")
+    if breaker is None or breaker.state in _LETS_THROUGH:
+        return gettext("The last probe of the database failed.")
+    if breaker.paused:
+        if breaker.paused_by is None:
+            return gettext("Paused by an operator.")
+        return gettext("Paused by {name}.", name=breaker.paused_by)
+    if breaker.is_read_only:
+        return gettext("The database can only be read.")
+    return gettext("The database is unavailable.")
+
+
+def database_state(
+    breaker: FleetView | None,
+    probe: Mapping[str, Any] | None,
+    answered_at: float | None,
+    stale_before: float = 0.0,
+) -> DatabaseState:
+    """UNKNOWN before the first probe, and if nobody looked lately. That the breaker lets nothing through is known.
+
+    probe -- the last one. answered_at -- when the database last answered any process, by Redis's clock: one probe that
+    failed says nothing once somebody else was answered. stale_before -- what was seen before then says nothing of now.
+    """
+    if breaker is not None and breaker.state not in _LETS_THROUGH:
+        return DatabaseState.UNAVAILABLE
+    if probe is None or max(probe.get("probed_at", 0.0), answered_at or 0.0) < stale_before:
+        return DatabaseState.UNKNOWN
+    if probe.get("ok"):
+        return DatabaseState.REACHABLE if probe.get("by") == "tcp" else DatabaseState.OK
+    if probe.get("missing_tables") or probe.get("kind") == SCHEMA:
+        return DatabaseState.UNAVAILABLE  # it answers, and nothing works
+    well_since = max(answered_at or 0.0, breaker.since if breaker else 0.0)
+    return DatabaseState.UNAVAILABLE if probe.get("probed_at", 0.0) > well_since else DatabaseState.OK
+
+
+def last_answered_at(processes: Iterable[Mapping[str, Any]]) -> float | None:
+    """When the database last answered any of them, by Redis's clock; None where nobody says so.
+
+    processes -- their reports, as the inbox has them.
+    """
+    return max((at for report in processes if (at := _when(report, "answered_ago_seconds"))), default=None)
+
+
+def failures_in_a_row(processes: Collection[Mapping[str, Any]]) -> int | None:
+    """Of the process that has most, whatever failed before the database last answered any of them being forgotten;
+    None where there is no process.
+
+    processes -- as above. An outage seen by many is still one, and who had nothing to ask since is no longer in it.
+    """
+    answered_at = last_answered_at(processes) or 0.0
+    rows = [
+        report["database"].get("failed_operations", 0)
+        if _when(report, "failed_ago_seconds") > answered_at
+        else 0
+        for report in processes
+        if report.get("database")
+    ]
+    return max(rows, default=None)
+
+
+def _when(report: Mapping[str, Any], ago: str) -> float:
+    """When that was, by Redis's clock; 0 where the process does not say."""
+    seconds = (report.get("database") or {}).get(ago)
+    return report["beat_at"] - seconds if isinstance(seconds, int | float) else 0.0

@@ -1,0 +1,388 @@
+"""A job whose queue is empty is claimed in the step that records it, for whoever takes its message."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from typing import Any, cast
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kombu.connection import Connection
+from kombu.entity import Queue
+
+from ballast.builtin.balances import ShowBalance
+from ballast.envelope import Envelope, reference_of
+from ballast.inbox import Acceptance, Claims, Inbox, Offer, Publisher
+from ballast.inbox.inbox import BEARER_LEASE_MS, TAKE_OVER_MS, TAKERS_FRESH_MS
+from ballast.jobs import task_name
+from ballast.lookup import find
+from dbcore.redis_pace import THRIFTY
+from workers import kombu_patches
+
+OWNER, OTHER = "host:1:aa", "host:2:bb"
+TASKS = (task_name(ShowBalance.kind),)
+
+
+def accept(inbox: Inbox, job_id: str = "a", lane: str | None = None, **options: Any) -> None:
+    envelope = Envelope.of(ShowBalance(telegram_id=7), job_id=job_id, lane=lane or job_id, chat_id=7)
+    (receipt,) = inbox.accept_many([Offer(envelope, **options)], publish=True)
+    assert (receipt.status, receipt.ticket) == (Acceptance.ACCEPTED, None)
+
+
+def pop(client: redis.Redis) -> dict[str, Any]:
+    """The next message."""
+    return cast("dict[str, Any]", json.loads(cast("bytes", client.rpop("balances"))))
+
+
+def take_message(client: redis.Redis) -> tuple[str, str]:
+    """As Celery does. Returns the job's id and the message's place."""
+    message = pop(client)
+    assert json.loads(message["body"])[1]["place"] == message["headers"]["place"].removesuffix("+")
+    return message["headers"]["id"], message["headers"]["place"]
+
+
+def take_over(inbox: Inbox, job_id: str, place: str) -> Claims | None:
+    return inbox.take_over(job_id, queue="balances", place=place)
+
+
+def shift_lease(client: redis.Redis, seconds: float, job_id: str = "a") -> None:
+    client.zincrby("ballast:inbox:due", 1000 * seconds, job_id)
+
+
+def owner_of(client: redis.Redis, job_id: str = "a") -> bytes | None:
+    return cast("bytes | None", client.hget(f"ballast:inbox:job:{job_id}", "owner"))
+
+
+def silence(client: redis.Redis, owner: str) -> None:
+    """As if the process had not beaten for an hour."""
+    client.zadd("ballast:inbox:owners", {owner: 0})
+
+
+@pytest.fixture
+def taker(inbox: Inbox) -> Inbox:
+    """A worker process is there."""
+    inbox.beat(OWNER, {})
+    return inbox
+
+
+def test_a_job_is_taken_over_with_its_message_and_nothing_is_written(
+    taker: Inbox, client: redis.Redis
+) -> None:
+    accept(taker)
+    job_id, place = take_message(client)
+    assert place == "1+"
+    take_over(taker, "none", place)  # the script is loaded
+    before = client.info("persistence")["rdb_changes_since_last_save"]
+    began = time.monotonic()
+    found = take_over(taker, job_id, place)
+    assert client.info("persistence")["rdb_changes_since_last_save"] == before
+    assert found is not None
+    (claim,) = found.claims
+    assert (claim.envelope.job_id, claim.deliveries, claim.begun, found.left) == ("a", 1, False, 0)
+    assert began < claim.turn_until < time.monotonic() + 0.25, "its turn was taken along"
+    taker.finish("a")
+    assert taker.beat(OWNER, {}) == set()
+    left = {key.decode() for key in client.scan_iter("ballast:inbox:*")}
+    assert not {key for key in left if ":job:" in key or ":held:" in key or ":lane:" in key}
+    assert (taker.size(), client.zcard("ballast:inbox:due")) == (0, 0)
+
+
+def test_who_took_a_job_over_holds_it_from_the_next_beat_on_and_loses_it_with_its_last(
+    taker: Inbox, client: redis.Redis
+) -> None:
+    accept(taker)
+    assert take_over(taker, *take_message(client)) is not None
+    assert taker.beat(OWNER, {}) == {"a"}
+    Inbox(client).beat(OTHER, {})
+    shift_lease(client, -60)
+    assert taker.rescue(10) == (1, []), "a long job of a living process"
+    silence(client, OWNER)
+    assert [ticket.job_id for ticket in taker.rescue(10)[1]] == ["a"]
+    claim = taker.claim("a", OTHER)
+    assert claim is not None
+    assert (claim.deliveries, claim.begun) == (2, True)
+
+
+def test_a_job_whose_message_is_lost_is_published_again_once_its_lease_is_over(
+    taker: Inbox, client: redis.Redis
+) -> None:
+    accept(taker)
+    _, place = take_message(client)
+    assert taker.rescue(10)[1] == []
+    shift_lease(client, -BEARER_LEASE_MS / 1000)
+    (ticket,) = taker.rescue(10)[1]
+    assert take_over(taker, "a", place) is None, "it comes too late"
+    assert taker.claim("a", OTHER, queue="balances", place=ticket.place) is not None
+    assert taker.claim("a", OWNER, queue="balances", place=place) is None
+
+
+def test_a_message_that_comes_late_is_claimed_by_a_write(taker: Inbox, client: redis.Redis) -> None:
+    """Else the process might have too little time to say that it holds the job."""
+    accept(taker)
+    job_id, place = take_message(client)
+    shift_lease(client, -(TAKE_OVER_MS + 1) / 1000)
+    assert take_over(taker, job_id, place) is None
+    claim = taker.claim(job_id, OWNER, queue="balances", place=place)
+    assert claim is not None
+    assert (claim.deliveries, claim.begun) == (1, False), "nobody has begun it before"
+    assert owner_of(client) == OWNER.encode()
+    assert take_over(Inbox(client), job_id, place) is None
+
+
+def test_a_job_whose_message_nobody_took_in_time_was_not_begun(taker: Inbox, client: redis.Redis) -> None:
+    """All workers are busy, or stopped. Else it would be done by itself, like one that may have ended its process."""
+    for job_id in ("a", "b"):
+        accept(taker, job_id)
+    shift_lease(client, -BEARER_LEASE_MS / 1000)
+    assert taker.rescue(10) == (1, [])
+    assert owner_of(client) is None
+    job_id, place = take_message(client)
+    found = taker.claim_many(OWNER, queue="balances", job_id=job_id, place=place, more=5, tasks=TASKS)
+    assert [(claim.envelope.job_id, claim.begun) for claim in found.claims] == [("a", False), ("b", False)]
+
+
+def test_a_message_without_the_claim_gets_nothing_of_it(taker: Inbox, client: redis.Redis) -> None:
+    """A copy, or one that a worker put back: another process may be at work on the job."""
+    accept(taker)
+    job_id, place = take_message(client)
+    for other in (place.removesuffix("+"), "2+", "", "+", "1++", "x+"):
+        assert take_over(taker, job_id, other) is None
+        assert taker.claim(job_id, OTHER, queue="balances", place=other) is None
+    assert take_over(taker, job_id, place) is not None
+
+
+@pytest.mark.parametrize("gives_back", [False, True])
+def test_a_message_that_a_worker_puts_back_bears_no_claim_any_more(
+    taker: Inbox, client: redis.Redis, redis_url: str, gives_back: bool
+) -> None:
+    """Where it stops, or loses its connection or the process that had the message."""
+    kombu_patches.install()
+    accept(taker)
+    taken: list[Any] = []
+    with Connection(redis_url) as connection:  # type: ignore[no-untyped-call]
+        queue = Queue("balances")  # type: ignore[no-untyped-call]
+        with connection.Consumer(queue, accept=["json"], on_message=taken.append, prefetch_count=1):
+            connection.drain_events(timeout=10)
+            assert taken[0].headers["place"] == "1+"
+            if gives_back:
+                taken[0].requeue()
+    assert take_message(client) == ("a", "1")
+
+
+def test_a_claim_in_a_round_takes_what_its_message_bears(taker: Inbox, client: redis.Redis) -> None:
+    for job_id in ("a", "b"):
+        accept(taker, job_id)
+    found = taker.claim_many(OTHER, queue="balances", more=5, tasks=TASKS)
+    assert [(claim.envelope.job_id, claim.deliveries) for claim in found.claims] == [("a", 1), ("b", 1)]
+    assert client.hget("ballast:inbox:claimed", "balances") == b"2"
+
+
+def test_a_job_that_was_taken_over_can_be_given_back_and_can_ask_before_the_next_beat(
+    taker: Inbox, client: redis.Redis
+) -> None:
+    accept(taker)
+    assert take_over(taker, *take_message(client)) is not None
+    assert not Inbox(client).ask("a", OTHER, "key", "{}")
+    assert taker.ask("a", OWNER, "key", "{}")
+    assert not Inbox(client).release("a", OTHER, delay_seconds=0)
+    assert taker.release("a", OWNER, delay_seconds=0, reply="[]", count_delivery=False)
+    assert not taker.release("a", OWNER, delay_seconds=0)
+    assert taker.beat(OWNER, {}) == set()
+    (ticket,) = taker.rescue(10)[1]
+    assert (ticket.queue, client.hget("ballast:inbox:job:a", "deliveries")) == ("replies", b"0")
+
+
+def test_a_job_that_was_taken_over_and_forgotten_is_found_by_the_beat(
+    taker: Inbox, client: redis.Redis
+) -> None:
+    """Such as one that Redis was away to give back."""
+    accept(taker)
+    assert take_over(taker, *take_message(client)) is not None
+    assert taker.beat(OWNER, {}) == {"a"}
+    assert taker.release("a", OWNER, delay_seconds=0)
+
+
+def test_who_wakes_after_its_job_was_given_away_does_not_get_it_back(
+    taker: Inbox, client: redis.Redis
+) -> None:
+    accept(taker)
+    assert take_over(taker, *take_message(client)) is not None
+    other = Inbox(client)
+    other.beat(OTHER, {})
+    shift_lease(client, -BEARER_LEASE_MS / 1000)  # it was frozen
+    (ticket,) = other.rescue(10)[1]
+    assert other.claim("a", OTHER, queue="balances", place=ticket.place) is not None
+    assert taker.beat(OWNER, {}) == set()
+    assert not taker.release("a", OWNER, delay_seconds=0)
+    assert owner_of(client) == OTHER.encode()
+    assert other.beat(OTHER, {}) == {"a"}
+
+
+def test_after_redis_stood_still_no_job_is_taken_away_at_once(taker: Inbox, client: redis.Redis) -> None:
+    accept(taker)
+    assert take_over(taker, *take_message(client)) is not None
+    silence(client, OWNER)
+    shift_lease(client, -3_600)
+    assert taker.rescue(10)[1] == []
+    assert taker.beat(OWNER, {}) == {"a"}
+    assert taker.rescue(10)[1] == []
+
+
+@pytest.mark.parametrize(
+    "why", ["old worker", "no worker", "dead worker", "thrifty", "queue", "shut", "failed", "behind"]
+)
+def test_a_job_is_claimed_ahead_only_if_a_worker_can_take_it_at_once(
+    inbox: Inbox, client: redis.Redis, why: str
+) -> None:
+    if why == "thrifty":
+        Inbox(client, owner_dead_seconds=THRIFTY.owner_dead).beat(OWNER, {})
+    elif why != "no worker":
+        inbox.beat(OWNER, {})
+    if why == "old worker":  # it knows nothing of such claims, and would drop the message
+        client.zadd("ballast:inbox:owners", {OTHER: 1_000 * time.time()})
+    elif why == "dead worker":
+        client.zincrby("ballast:inbox:takers", -TAKERS_FRESH_MS - 1, OWNER)
+    elif why == "queue":
+        client.lpush("balances", "message")
+    elif why == "shut":
+        inbox.rescue(10, shut=["balances"])
+    elif why == "behind":
+        accept(inbox, "before", "a")
+        client.delete("balances")
+    accept(inbox, failure="wrong" if why == "failed" else None)
+    assert owner_of(client) is None
+    if why != "behind":
+        assert b'"place": "1"' in (client.lindex("balances", 0) or b"")
+
+
+def test_a_worker_that_leaves_leaves_those_that_can_take_over(taker: Inbox, client: redis.Redis) -> None:
+    taker.beat(OTHER, {})
+    taker.leave(OTHER)
+    silence(client, OWNER)
+    taker.beat("host:3:cc", {})
+    taker.rescue(10)
+    assert client.zrange("ballast:inbox:takers", 0, -1) == [b"host:3:cc"]
+
+
+def test_a_job_whose_message_nobody_takes_is_queued_and_overdue(taker: Inbox, client: redis.Redis) -> None:
+    accept(taker)
+    client.zincrby("ballast:inbox:all", -60_000, "a")
+    client.hincrby("ballast:inbox:job:a", "ready_at", -60_000)
+    assert taker.overdue(None) is not None
+    found = find(client, reference_of("a"), None)
+    assert found is not None
+    assert (found.state, found.waits_for) == ("queued", "a worker of queue balances")
+    assert take_over(taker, *take_message(client)) is not None
+    taker.beat(OWNER, {})
+    assert taker.overdue(None) is None
+    assert (found := find(client, reference_of("a"), None)) is not None
+    assert found.state == "running"
+
+
+def test_whose_message_waits_while_its_queue_shuts_is_told_and_the_job_stays_where_it_is(
+    taker: Inbox, client: redis.Redis
+) -> None:
+    accept(taker)
+    shift_lease(client, -1)
+    assert taker.rescue(10, shut=["balances"])[1] == []
+    assert client.lrange("ballast:inbox:untold", 0, -1) == [b"a"]
+    assert owner_of(client) == b"bearer:1"
+    shift_lease(client, -2)
+    assert taker.rescue(10, shut=["balances"])[1] == []
+    assert (taker.held_back(), owner_of(client)) == (1, None)
+    assert taker.rescue(10)[1] == [], "its message is still there"
+    job_id, place = take_message(client)
+    assert take_over(taker, job_id, place) is None
+    assert taker.claim(job_id, OWNER, queue="balances", place=place) is not None
+
+
+STEPS = ("accept", "take", "beat", "finish", "release", "lose", "put back", "die", "time")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 2), st.integers(0, 2)), max_size=40),
+)
+def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_order(
+    client: redis.Redis, steps: list[tuple[str, int, int]]
+) -> None:
+    """Three processes, of which each holds what it was given until it does it, gives it back or dies."""
+    client.flushdb()
+    publisher = Publisher(client)
+    owners = ["host:0:aa", "host:1:bb", "host:2:cc"]
+    inboxes = [Inbox(client) for _ in owners]
+    held: list[list[str]] = [[] for _ in owners]
+    lanes: dict[str, int] = {}
+    done: list[str] = []
+    for inbox, owner in zip(inboxes, owners, strict=True):
+        inbox.beat(owner, {})
+
+    def take(who: int) -> None:
+        if not client.llen("balances"):
+            return
+        job_id, place = take_message(client)
+        found = inboxes[who].take_over(job_id, queue="balances", place=place)
+        if found is None:
+            found = inboxes[who].claim_many(
+                owners[who], job_id=job_id, queue="balances", place=place, more=1, tasks=TASKS
+            )
+        for claim in found.claims:
+            assert not any(claim.envelope.job_id in jobs for jobs in held)
+            held[who].append(claim.envelope.job_id)
+
+    def finish(who: int, place: int = 0) -> None:
+        if held[who]:
+            job_id = held[who].pop(place % len(held[who]))
+            done.append(job_id)
+            following = inboxes[who].finish(job_id).following
+            if following is not None:
+                publisher.publish(following)
+
+    def pass_time() -> None:
+        """Until every lease is over, while the living beat."""
+        for inbox, owner, jobs in zip(inboxes, owners, held, strict=True):
+            assert inbox.beat(owner, {}) == {*jobs}
+        for job_id in cast("list[bytes]", client.zrange("ballast:inbox:due", 0, -1)):
+            client.zadd("ballast:inbox:due", {job_id: 0})
+        publisher.publish_many(inboxes[0].rescue(100)[1])
+
+    for step, who, number in steps:
+        if step == "accept":
+            job_id = f"j{len(lanes):02}"
+            lanes[job_id] = number
+            accept(inboxes[who], job_id, f"user:{number}")
+        elif step == "take":
+            take(who)
+        elif step == "beat":
+            assert inboxes[who].beat(owners[who], {}) >= set()
+        elif step == "finish":
+            finish(who, number)
+        elif step == "release" and held[who]:
+            assert inboxes[who].release(held[who].pop(), owners[who], delay_seconds=0, count_delivery=False)
+        elif step == "lose":
+            client.rpop("balances")
+        elif step == "put back" and client.llen("balances"):
+            client.rpush("balances", json.dumps(kombu_patches._without_claim(pop(client))))
+        elif step == "die":
+            inboxes[who].leave(owners[who])
+            inboxes[who] = Inbox(client)
+            held[who] = []
+            inboxes[who].beat(owners[who], {})
+        elif step == "time":
+            pass_time()
+    for _ in range(3 * len(lanes) + 1):
+        for who in range(3):
+            take(who)
+            while held[who]:
+                finish(who)
+        pass_time()
+    assert sorted(done) == sorted(lanes)
+    by_lane = defaultdict(list)
+    for job_id in done:
+        by_lane[lanes[job_id]].append(job_id)
+    assert all(order == sorted(order) for order in by_lane.values())
+    assert (inboxes[0].size(), client.llen("balances")) == (0, 0)
