@@ -15,12 +15,13 @@ import structlog
 from dbcore.breaker.process_names import has_ended
 from dbcore.breaker.state import FleetState
 from dbcore.breaker.store import CONNECTIONS_KEY, FleetStore
+from dbcore.breaker.view import MOVE
 from dbcore.moving.errors import MoveFailed
 from dbcore.redis_client import redis_time
 
 log = structlog.get_logger(__name__)
 
-ACTOR = "ballast move"
+ACTOR = MOVE
 LEASE_SECONDS = 5.0
 SAY_SO_SECONDS = 1.0
 LIVING_SECONDS = 10.0
