@@ -32,6 +32,7 @@ from dbcore.backups.programs import CLEARING_SECONDS, Programs
 from dbcore.backups.proving import judge, restore_into
 from dbcore.breaker.store import FleetStore
 from dbcore.database_url import read_database_url
+from dbcore.guard import pool
 from dbcore.guard.deadline import Deadline
 from dbcore.ledger.audit import Finding, audit
 from dbcore.moving import checks, hold, record, replication, sealing, whereabouts
@@ -127,17 +128,17 @@ class Mover:
                 return self._move(found, method)
 
     def _move(self, found: Checked, method: str) -> Move:
-        move, closing = self._begun(method), False
+        move, closing = self.begun(method), False
         record.write(self.client, move)
         try:
-            self._hear(move)
+            self.hear(move)
             self._require_audit(self.source, "old")
-            checks.mark_copy(self.target, found.source)
+            checks.mark_copy(self.target, found.source.search_path)
             with self._copy(found, move) as copied, self._held(found, move) as (held, move):
                 copied(held)
                 notice, closing = Notice(move.id, move.moved_to, move.sealed), True
                 held.hand_over(notice, self.settings.ballast_schema, whole=not self.settings.backup_schemas)
-                move = self._switched(move)
+                move = self.switched(move)
         except BaseException as error:
             if closing and (stands := self._what_stands()) is not None:
                 raise MoveFailed(f"{stands} ({words_of(error)}). Start again to finish") from error
@@ -162,7 +163,8 @@ class Mover:
             )
         return None if posted is None else f"{posted.moved_to} is in charge, but what follows failed"
 
-    def _begun(self, method: str) -> Move:
+    def begun(self, method: str) -> Move:
+        """A new move, not on record yet."""
         given = self.settings.require("database_url")
         return Move(
             id=random.token_hex(8),
@@ -192,7 +194,7 @@ class Mover:
                 self.around.say("held      nobody writes; people are told that the bot is paused")
                 yield held, move
 
-    def _hear(self, move: Move) -> None:
+    def hear(self, move: Move) -> None:
         """Each process says whether it can connect to the new server. Raises MoveFailed if one cannot."""
         record.ask(self.client, move)
         until = time.monotonic() + HEAR_SECONDS_MAX
@@ -272,7 +274,8 @@ class Mover:
     def _tools(self, found: Checked) -> Programs:
         return find_programs(self.settings, self.around, max(found.source.major, found.target.major))
 
-    def _switched(self, move: Move) -> Move:
+    def switched(self, move: Move) -> Move:
+        """On record: the new database is in charge."""
         move = replace(move, state=MoveState.SWITCHED, switched_at=redis_time(self.client))
         record.write(self.client, move)
         return move
@@ -283,9 +286,9 @@ class Mover:
             raise MoveFailed(f"this database was moved to {notice.moved_to} already: set DATABASE_URL to it")
         move = record.read(self.client)
         if move is None or move.id != notice.move_id:
-            move = replace(self._begun("dump"), id=notice.move_id)
+            move = replace(self.begun("dump"), id=notice.move_id)
         if move.state is not MoveState.SWITCHED:
-            move = self._switched(move)
+            move = self.switched(move)
         FleetStore(self.client).change(lambda fleet, now: fleet.let_go(now=now, by=ACTOR), ACTOR)
         self.around.say(f"switched  to {move.moved_to}, by an earlier run")
         self._clear_up(move)
@@ -299,6 +302,16 @@ class Mover:
         self.around.say(f"closed    the old database is read-only; {ended} sessions were ended")
         for url, which in ((self.target, "new"), (self.source, "old")):
             self._require_audit(url, which, f"the move is done, {move.moved_to} is in charge. But ")
+
+    def close(self, move: Move) -> None:
+        """The old database refuses every write from now on."""
+        schema, schemas = self.settings.ballast_schema, self.settings.backup_schemas
+        with pool.single(self.source, application_name=hold.NAME, schema=schema).connect() as old:
+            tables = [*hold.tables_of(old, schemas)]
+        if hold.notice_in(self.source, schema) is None:
+            with hold.held(self.source, tables, schema) as held:
+                held.hand_over(Notice(move.id, move.moved_to, move.sealed), schema, whole=not schemas)
+        self.around.say(f"closed    the old database; {hold.end_sessions(self.source)} sessions were ended")
 
     def _require_audit(self, url: str, which: str, before: str = "") -> None:
         findings: list[Finding] = audit(url, self.settings.ballast_schema, self.around.own_checks)

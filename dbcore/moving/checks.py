@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from dbcore import migrate
 from dbcore.guard import pool
+from dbcore.moving.errors import MoveFailed
 from dbcore.moving.hold import NAME, tables_of
 
 COPY_SCHEMA = "ballast_move"
@@ -17,7 +18,7 @@ COPY_SCHEMA = "ballast_move"
 _ABOUT = """
 SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding'),
        current_setting('search_path'), pg_database_size(current_database()),
-       current_setting('transaction_read_only') = 'on',
+       pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
        has_database_privilege(current_database(), 'CREATE'), current_database()
 """
 _TABLES = f"""
@@ -39,12 +40,13 @@ _ROLES = "SELECT quote_ident(rolname) FROM pg_roles"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """bytes -- of the database."""
+    """bytes -- of the database. in_recovery -- it cannot be written to at all. read_only -- not by default."""
 
     major: int
     encoding: str
     search_path: str
     bytes: int
+    in_recovery: bool
     read_only: bool
     may_create: bool
     database: str
@@ -76,9 +78,7 @@ def check(source: str, target: str, schema: str | None, schemas: Sequence[str]) 
         available = set(new.exec_driver_sql(_AVAILABLE).scalars())
         roles = set(new.exec_driver_sql(_ROLES).scalars())
         count = new.exec_driver_sql(_TABLES).scalar_one()
-        resumes = new.execute(
-            text("SELECT to_regnamespace(:name) IS NOT NULL"), {"name": COPY_SCHEMA}
-        ).scalar_one()
+        resumes = _has_copy(new)
     if revision is None:
         wrong.append("the old database has none of Ballast's tables")
     elif revision != migrate.newest_revision():
@@ -88,7 +88,7 @@ def check(source: str, target: str, schema: str | None, schemas: Sequence[str]) 
             f"this login does not own {', '.join(others[:5])}, so writes to it cannot be held: "
             "BACKUP_SCHEMAS limits a move to the bot's own schemas"
         )
-    if here.read_only:
+    if here.in_recovery:
         wrong.append("the old database can only be read, so it cannot be closed: move --from-backup")
     if count and not resumes:
         wrong.append("the new database is not empty")
@@ -108,21 +108,38 @@ def check(source: str, target: str, schema: str | None, schemas: Sequence[str]) 
         wrong.append(
             f"the new server does not have the roles {', '.join(sorted(missing))}, which have rights here"
         )
-    return Checked(here, there, tuple(tables), tuple(wrong), bool(resumes))
+    return Checked(here, there, tuple(tables), tuple(wrong), resumes)
 
 
-def mark_copy(target: str, source: Server) -> None:
-    """Say in the new database that a move copies into it. Bare names are found there as in the old one."""
+def require_room(target: str) -> bool:
+    """Whether the new database has an earlier run's copy. Raises MoveFailed if it has something else."""
+    with pool.single(target, application_name=NAME).connect() as new:
+        resumes = _has_copy(new)
+        if not resumes and new.exec_driver_sql(_TABLES).scalar_one():
+            raise MoveFailed("the new database is not empty")
+        if not _server(new).may_create:
+            raise MoveFailed("this login may not make a schema in the new database: it must own it")
+    return resumes
+
+
+def is_in_recovery(source: str) -> bool:
+    """Whether it cannot be written to at all. Raises SQLAlchemy's errors."""
+    with pool.single(source, application_name=NAME).connect() as old:
+        return _server(old).in_recovery
+
+
+def mark_copy(target: str, search_path: str) -> None:
+    """Say in the new database that a move copies into it. search_path -- the old one's, by which bare names are found
+    there too.
+    """
     with pool.single(target, application_name=NAME).begin() as new:
         new.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {COPY_SCHEMA}")
         path = new.exec_driver_sql("SELECT current_setting('search_path')").scalar_one()
-        if path != source.search_path:
+        if path != search_path:
             role, database = new.exec_driver_sql(
                 "SELECT quote_ident(current_user), quote_ident(current_database())"
             ).one()
-            new.exec_driver_sql(
-                f"ALTER ROLE {role} IN DATABASE {database} SET search_path = {source.search_path}"
-            )
+            new.exec_driver_sql(f"ALTER ROLE {role} IN DATABASE {database} SET search_path = {search_path}")
 
 
 def unmark_copy(target: str) -> None:
@@ -133,3 +150,8 @@ def unmark_copy(target: str) -> None:
 
 def _server(connection: Connection) -> Server:
     return Server(*connection.exec_driver_sql(_ABOUT).one())
+
+
+def _has_copy(connection: Connection) -> bool:
+    found = connection.execute(text("SELECT to_regnamespace(:name) IS NOT NULL"), {"name": COPY_SCHEMA})
+    return bool(found.scalar_one())

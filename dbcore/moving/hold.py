@@ -89,6 +89,8 @@ class Hold:
 
     def take(self) -> None:
         """Wait for the transactions that write, and let no other begin. Raises MoveFailed."""
+        # A provider that makes a full database read-only does so by a default.
+        self._connection.exec_driver_sql("SET TRANSACTION READ WRITE")
         ours = self._connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
         for limit, value in (
             ("statement_timeout", "0"),

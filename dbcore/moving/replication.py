@@ -29,7 +29,8 @@ OBJECT = "ballast_move"
 LOOK_SECONDS = 0.05
 
 _HERE = """
-SELECT current_setting('wal_level') = 'logical', rolreplication OR rolsuper,
+SELECT current_setting('wal_level') = 'logical' AND current_setting('transaction_read_only') = 'off',
+       rolreplication OR rolsuper,
        (SELECT count(*) FROM pg_replication_slots) < current_setting('max_replication_slots')::int,
        EXISTS (SELECT FROM pg_largeobject_metadata)
   FROM pg_roles WHERE rolname = current_user
@@ -60,7 +61,7 @@ def reasons_against(source: str, target: str, tables: Sequence[str]) -> list[str
     with pool.single(target, application_name=NAME).connect() as new:
         may_subscribe = new.exec_driver_sql(_THERE).scalar_one()
     if not logical:
-        against.append("the old server's wal_level is not logical")
+        against.append("the old server's wal_level is not logical, or it is read-only")
     if not may_replicate:
         against.append("this login may not replicate from the old server")
     if not has_slot:

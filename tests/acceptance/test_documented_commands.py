@@ -120,6 +120,7 @@ NOT_RUN = {
         [
             "ballast move --dry-run postgresql://user:password@new-host/ballast",
             "ballast move postgresql://user:password@new-host/ballast",
+            "ballast move postgresql://user:password@new-host/ballast --from-backup latest",
         ],
         "tests/acceptance/test_move.py does it",
     ),

@@ -21,7 +21,7 @@ from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, ask_credits, confirm, credits_told, register
+from tests.acceptance.people import all_settled, ask_credits, confirm, credits_told, last_known, register
 from tests.acceptance.worker_deaths import frozen
 from tests.bots_database import run_as_admin
 from tests.servers import running_postgres
@@ -30,7 +30,7 @@ MOVE_SECONDS_MAX = 180
 CREDITS = 90
 KEPT = 10
 """Of the cards, for what is to be seen after each move."""
-THIRD = "third"
+THIRD, FOURTH = "third", "fourth"
 
 
 @pytest.fixture
@@ -117,9 +117,14 @@ def booked(url: str) -> int:
 
 @pytest.mark.timeout(600)
 async def test_all_go_on_at_the_new_server_and_nothing_is_lost_or_done_twice(
-    make_stack: MakeStack, old: EmbeddedPostgres, new: EmbeddedPostgres, telegram: TelegramControl
+    make_stack: MakeStack,
+    old: EmbeddedPostgres,
+    new: EmbeddedPostgres,
+    telegram: TelegramControl,
+    tmp_path: Path,
 ) -> None:
     # For the second move: the new server can be replicated from, and the old one has a third database.
+    run_as_admin(new, "postgres", f"CREATE DATABASE {FOURTH} OWNER {ROLE}")
     run_as_admin(new, "postgres", f"ALTER ROLE {ROLE} REPLICATION", "ALTER SYSTEM SET wal_level = logical")
     new.stop()
     new.start()
@@ -128,7 +133,7 @@ async def test_all_go_on_at_the_new_server_and_nothing_is_lost_or_done_twice(
     )
     third = old.url_of(THIRD)
 
-    stack = make_stack(database_url=old.url)
+    stack = make_stack(database_url=old.url, BACKUP_TO=str(tmp_path / "kept"))
     stack.start("frontend", "main", "light")
     stack.run("second", stack.program("main", node="second"))
     stack.wait_ready(processes=3)
@@ -187,3 +192,27 @@ async def test_all_go_on_at_the_new_server_and_nothing_is_lost_or_done_twice(
     assert booked(old.url) == left_behind
     for url in (old.url, new.url, third):
         assert_books_balance(url)
+
+    # The server is lost, and only a backup is left.
+    stack.env["DATABASE_URL"] = third
+    done = await asyncio.to_thread(stack.command, "ballast", "backup")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (late,) = await ask_credits(telegram, 1)
+    await confirm(telegram, late)
+    await all_settled(stack, telegram)
+    assert last_known(stack, alice) == [100 * (CREDITS + 1)]
+    old.kill()
+    said = await said_by(await begin_move(stack, new.url_of(FOURTH), "--from-backup", "latest"))
+    assert f"{alice}: 1 entries; {100 * (CREDITS + 1)} last, {100 * CREDITS} now" in said
+    assert booked(new.url_of(FOURTH)) == CREDITS
+    (again,) = await ask_credits(telegram, 1)
+    await one_more(stack, telegram, [again], new.url_of(FOURTH))
+    await all_settled(stack, telegram)
+    assert_books_balance(new.url_of(FOURTH))
+
+    # It is back, and closed.
+    old.start()
+    done = await asyncio.to_thread(stack.command, "ballast", "move", "--close-old")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+        query(third, "DELETE FROM outbox")
