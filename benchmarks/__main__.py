@@ -13,15 +13,12 @@ import json
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks import batch, breaker, broadcast, commands, guard, importing, ledger, sending, under_load
-from dbcore.migrate import upgrade
-from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
+from tests.harness.servers import running_postgres, temporary_folder
 
 N = TypeVar("N", int, float)
 
@@ -80,15 +77,10 @@ def main() -> None:
 
 
 def _with_database(bench: Callable[[str, N], dict[str, Any]], amount: N) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="ballast-bench-") as folder:
-        Path(folder).chmod(0o711)  # PostgreSQL runs as another user where we are root
-        server = EmbeddedPostgres(Path(folder) / "postgres", free_port())
-        server.start()
-        try:
-            upgrade(server.url)
+    with temporary_folder() as folder:
+        folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
+        with running_postgres(folder) as server:
             return bench(server.url, amount)
-        finally:
-            server.stop()
 
 
 def _print_ledger(found: dict[str, Any]) -> None:

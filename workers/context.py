@@ -18,6 +18,7 @@ import redis
 import structlog
 
 from ballast.backups.schedule import BackupStarter
+from ballast.garbage import spare_what_stays
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
 from ballast.queues import DATABASE_QUEUES
 from ballast.status.counters import LocalCounters, name_of
@@ -170,6 +171,7 @@ class WorkerContexts:
     def start(self, **_celery: Any) -> None:
         """Celery's `worker_process_init`: the child is forked, and may be waited for by nobody yet."""
         self.mine(forked=True)
+        spare_what_stays()
 
     def stop(self, **_celery: Any) -> None:
         """Celery's `worker_process_shutdown`."""

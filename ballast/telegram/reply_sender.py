@@ -43,7 +43,7 @@ OUTSTANDING_MAX = 64
 """Answers under way at once in one process. Past it, tasks wait for one to leave."""
 
 
-_NO_PREVIEW = {"is_disabled": True}
+_NO_PREVIEW = '{"is_disabled": true}'
 """What the bot says may have people's words in it, and their links are not to be shown as the bot's."""
 
 
@@ -71,17 +71,17 @@ class ReplySender:
         self._thread = threading.Thread(target=self._loop.run_forever, name="reply_sender", daemon=True)
         self._thread.start()
 
-    def submit(self, errand: Callable[[Bot | None], Coroutine[None, None, None]]) -> None:
-        """Start an errand on the loop. It gets the bot, where there is one.
+    def submit(self, step: Callable[[Bot | None], Coroutine[None, None, None]]) -> None:
+        """Start a step on the loop. It gets the bot, where there is one.
 
         Blocks while OUTSTANDING_MAX are under way.
         """
         self._slots.acquire()
-        future = asyncio.run_coroutine_threadsafe(errand(self._bot), self._loop)
+        future = asyncio.run_coroutine_threadsafe(step(self._bot), self._loop)
         future.add_done_callback(self._on_done)
 
     def close(self, seconds_max: float) -> None:
-        """Wait for errands under way, then end the loop. What is not out by then is given back by the inbox."""
+        """Wait for steps under way, then end the loop. What is not out by then is given back by the inbox."""
         self.closing.set()
         deadline = time.monotonic() + seconds_max
         waited = [
@@ -169,7 +169,7 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> SendResult:
     return SendResult(SendStatus.DELIVERED, message_id=result["message_id"])
 
 
-async def withdraw(
+async def delete_message(
     bot: Bot,
     rate_limiter: RateLimiter,
     chat_id: int,

@@ -19,7 +19,7 @@ from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from devstack.telegram.process import TelegramProcess
-from tests.bots_database import clone, run_as_admin
+from tests.harness.bots_database import clone, run_as_admin
 from tests.texts import pseudo
 
 DATABASE = "shared_stack"

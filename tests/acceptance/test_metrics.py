@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, register, say
+from tests.harness.people import all_settled, register, say
 
 
 def scraped(stack: Stack) -> dict[str, float]:

@@ -41,7 +41,7 @@ from ballast.kinds import JOB_TYPES
 from ballast.queues import QUEUES
 from bot_frontend.texts import ADMIN_COMMANDS, PUBLIC_COMMANDS
 from devstack.stack import ROOT
-from tests.programs import run_program
+from tests.harness.programs import run_program
 
 CELERY = ["-m", "celery", "-A", "workers"]
 PROGRAMS = {

@@ -25,7 +25,7 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, fill_inbox, take
+from tests.harness.queueing import Queueing, fill_inbox, take
 
 TOKEN = "123456:LOCAL"
 DATE = 1_700_000_000

@@ -18,7 +18,7 @@ from bot_frontend.polling import Poller
 from devstack.ports import free_port
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 TOKEN = "123456:LOCAL"
 

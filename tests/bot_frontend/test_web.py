@@ -43,7 +43,7 @@ from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 TOKEN = "123456:LOCAL"
 SECRET = "s3cret"

@@ -21,7 +21,7 @@ from typing import Any
 from devstack.ports import free_port
 from devstack.stack import ADMIN_ID, ROOT
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import say
+from tests.harness.people import say
 
 PROJECT = "ballast-compose-test"
 WORKERS = 3

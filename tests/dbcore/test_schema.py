@@ -18,7 +18,7 @@ from dbcore.schema import TABLE_NAMES, metadata
 from devstack import revision
 from devstack.postgres import EmbeddedPostgres
 from tests.dbcore.conftest import Person, Sql
-from tests.logins import as_role
+from tests.harness.logins import as_role
 
 
 def metadata_in_public() -> MetaData:

@@ -24,7 +24,7 @@ from ballast.status import board, counters, probe_results
 from ballast.texts import gettext, speaking
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason, BreakerState
-from tests.queueing import Queueing, fill_inbox, queueing_at
+from tests.harness.queueing import Queueing, fill_inbox, queueing_at
 from workers import alert_rules as rules
 from workers.alert_rules import AlarmWatch
 

@@ -13,8 +13,8 @@ from ballast.messages import Message
 from dbcore.ledger import payments
 from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
 from workers import payment_texts
-from workers.execution import Work
 from workers.tasks.job_task import job_task
+from workers.work import Work
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from ballast.texts import LANGUAGES, own_name
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
-from tests.acceptance.people import ANSWER_SECONDS_MAX, all_settled, answers, credit_once, pause, resume, say
+from tests.harness.people import ANSWER_SECONDS_MAX, all_settled, answers, credit_once, pause, resume, say
 from tests.texts.pseudo import LANGUAGE as PSEUDO
 from tests.texts.pseudo import plain_words
 

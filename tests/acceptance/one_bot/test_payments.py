@@ -9,7 +9,7 @@ import pytest
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import all_settled, answers, register, say
+from tests.harness.people import all_settled, answers, register, say
 
 PATIENCE_SECONDS = 60.0
 
