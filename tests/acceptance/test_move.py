@@ -21,10 +21,10 @@ from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, ask_credits, confirm, credits_told, last_known, register
-from tests.acceptance.worker_deaths import frozen
-from tests.bots_database import run_as_admin
-from tests.servers import running_postgres
+from tests.harness.bots_database import run_as_admin
+from tests.harness.people import all_settled, ask_credits, confirm, credits_told, last_known, register
+from tests.harness.servers import running_postgres
+from tests.harness.worker_deaths import frozen
 
 MOVE_SECONDS_MAX = 180
 CREDITS = 90

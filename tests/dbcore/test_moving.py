@@ -18,8 +18,8 @@ from dbcore.moving.errors import HoldLost
 from dbcore.moving.notice import Notice
 from dbcore.moving.sealing import Unreadable, seal, unseal
 from devstack.postgres import EmbeddedPostgres, query
-from tests.bots_database import run_as_admin
 from tests.conftest import MakeSettings
+from tests.harness.bots_database import run_as_admin
 
 INSERT = "INSERT INTO ballast.effects (key, name, result) VALUES (%s, 'test', '1') RETURNING key"
 
