@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -72,6 +72,20 @@ def move(url: str, *, source: str, schema: str) -> None:
         own_schema.require_apart(connection, schema)
         structure.requalify(connection, schema)
         privileges.close_to_others(connection, schema)
+
+
+@contextmanager
+def no_migration(url: str, schema: str | None) -> Iterator[None]:
+    """In the block no migration of this database begins. One that waits gives up after a minute.
+
+    Raises Refused if one is running, SQLAlchemy's errors.
+    """
+    engine = pool.single(url, application_name="ballast move")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_key(schema)})
+        if not taken.scalar_one():
+            raise collisions.Refused("the database is being migrated: wait for that")
+        yield
 
 
 def is_older(url: str, *, schema: str | None = None, apps: Sequence[AppMigrations] = ()) -> bool:

@@ -92,6 +92,9 @@ _DAMAGED = (
 )
 
 
+_MOVING = "The database moves to another server; the bot goes on by itself."
+_END_OF_PAUSE = "<code>python -m dbcore breaker auto</code> ends the pause."
+
 _BACKUP_OVER = f"There is a proven backup again after {LASTED}."
 
 
@@ -181,7 +184,7 @@ class AlarmWatch:
             yield Condition(
                 "breaker",
                 f"{who} has paused the bot. Commands wait in Redis, and people are told that it is paused for "
-                "maintenance. <code>python -m dbcore breaker auto</code> ends the pause.",
+                f"maintenance. {_MOVING if fleet.moves else _END_OF_PAUSE}",
                 over=f"The pause is over after {LASTED}. What waited is being done.",
                 after_seconds=BREAKER_SECONDS,
             )

@@ -18,6 +18,7 @@ from ballast.cli import (
     importing,
     jobs,
     local,
+    moving,
     processes,
     upgrading,
 )
@@ -54,6 +55,7 @@ for _command in (
     backups.backup,
     backups.backups,
     backups.restore,
+    moving.move,
     local.telegram,
     local.local,
     processes.celery,

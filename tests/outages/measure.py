@@ -27,8 +27,10 @@ KNOWN_SECONDS = 2.0
 which looks each second. What was sent until then is counted apart, and shown.
 """
 SETTLED_SECONDS_MAX = 300.0
-PROBES = ("/* leased probe */", "pg_catalog.version", "current_schema", "show ")
-"""What a leased probe says, with what SQLAlchemy asks a process's first connection."""
+PROBES = ("/* leased probe */", "/* moved? */", "pg_catalog.version", "current_schema", "show ")
+"""What a leased probe says, with what SQLAlchemy asks a process's first connection, and what a new connection to a
+server that is read-only is asked: whether the database was moved.
+"""
 BRACKETS = {"BEGIN", "ROLLBACK"}
 """Nothing by themselves: SQLAlchemy puts them around what it asks a first connection. What is between them is seen."""
 READS = ("users_touch", "history_page", "SELECT 1")

@@ -16,6 +16,7 @@ from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
 from workers import relay as relaying
 from workers.celery import Task, app
@@ -136,7 +137,7 @@ def _without_waking_it(worker: WorkerContext) -> dict[str, Any]:
     busy = [engines[owner] for owner, count in calls.items() if count > before.get(owner, 0)]
     if busy:
         return {"by": "traffic", "ok": any(engine["failed_operations"] == 0 for engine in busy)}
-    return _listens(worker.settings.require("database_url"))
+    return _listens(whereabouts.current(worker.settings.require("database_url")))
 
 
 def _listens(url: str) -> dict[str, Any]:
