@@ -45,6 +45,7 @@ class Envelope(BaseModel):
     thread_id -- the topic that the answer goes to.
     callback_id -- the press that the worker answers.
     language -- of whoever reads the answer; None if it is not known yet.
+    time_zone -- that they chose; None if they chose none, or `language` is None.
     """
 
     # A newer release's record must be readable by an older one, while both run: what is unknown is passed over.
@@ -63,6 +64,7 @@ class Envelope(BaseModel):
     thread_id: int | None = None
     callback_id: str | None = None
     language: str | None = None
+    time_zone: str | None = None
 
     @property
     def origin(self) -> Origin | None:
@@ -95,6 +97,7 @@ class Envelope(BaseModel):
         origin: Origin | None = None,
         callback_id: str | None = None,
         language: str | None = None,
+        time_zone: str | None = None,
     ) -> Self:
         """origin -- instead of `chat_id`: everything that is known of where it came from."""
         return cls(
@@ -111,6 +114,7 @@ class Envelope(BaseModel):
             thread_id=None if origin is None else origin.thread_id,
             callback_id=callback_id,
             language=language,
+            time_zone=time_zone,
         )
 
 

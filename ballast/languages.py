@@ -1,7 +1,9 @@
-"""Which language each person reads, in Redis: what Telegram says of them, unless they chose another by /language.
+"""Which language each person reads, in Redis: what Telegram says of them, unless they chose another by /language. And
+the time zone of whoever chose one by /timezone.
 
 ballast:languages   hash   Telegram id -> `de`, as Telegram's code means, or `=de`, as they chose; nobody who reads
                            English by Telegram's word and chose nothing
+                           tz:<Telegram id> -> `Europe/Berlin`, as they chose
 
 The database has what they chose too (users.language). Here it is known during an outage.
 """
@@ -11,12 +13,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from contextlib import AbstractContextManager
+from typing import NamedTuple, cast
 
 import redis
 import structlog
 
-from ballast.texts import ENGLISH, negotiated
+from ballast.texts import ENGLISH, negotiated, speaking, time_zones
 
 log = structlog.get_logger(__name__)
 
@@ -24,11 +27,20 @@ KEY = "ballast:languages"
 _CHOSEN = "="
 _WHOLE = "0"
 """Nobody's id."""
+_WITH_ZONES = "zones"
+"""The release before restores no time zones, and writes nothing here."""
 
 REMEMBERED_SECONDS = 30.0
 """Another frontend may have taken the choice of somebody whom this one remembers."""
 
 REMEMBERED_MAX = 10_000
+
+
+class _Kept(NamedTuple):
+    """What Redis has of somebody."""
+
+    language: str = ""
+    zone: str = ""
 
 
 class Languages:
@@ -38,52 +50,73 @@ class Languages:
         self._redis = client
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[int, tuple[str, float]] = {}
+        self._known: dict[int, tuple[_Kept, float]] = {}
         """What Redis has of people, and until when that is believed."""
 
     def look_up(self, telegram_ids: Iterable[int]) -> None:
-        """Ask for several at once: `of` knows them for a while."""
+        """Ask for several at once: `of` and `zone_of` know them for a while."""
         self._look_up([*telegram_ids])
 
     def of(self, telegram_id: int) -> str:
         """For who did not write just now."""
-        return _meant(self._look_up([telegram_id]).get(telegram_id, ""))
+        return _meant(self._look_up([telegram_id]).get(telegram_id, _NOTHING).language)
+
+    def zone_of(self, telegram_id: int) -> str | None:
+        """The time zone that they chose; None if they chose none, or one that this host does not have."""
+        zone = self._look_up([telegram_id]).get(telegram_id, _NOTHING).zone
+        return zone if zone and time_zones.is_known(zone) else None
+
+    def speaking_to(self, telegram_id: int) -> AbstractContextManager[None]:
+        """What is said inside is in their language, by their clocks."""
+        return speaking(self.of(telegram_id), self.zone_of(telegram_id))
 
     def of_writers(self, codes: Mapping[int, str | None]) -> dict[int, str]:
         """For people who wrote just now, with what Telegram says of each: noted, unless they chose one."""
         kept = self._look_up(codes)
-        changed: dict[int, str] = {}
+        changed: dict[int, _Kept] = {}
         for telegram_id, code in codes.items():
-            before = kept.get(telegram_id, "")
+            before = kept.get(telegram_id, _NOTHING)
             said = negotiated(code)
-            if not before.startswith(_CHOSEN) and (before or ENGLISH) != said:
-                changed[telegram_id] = kept[telegram_id] = said
+            if not before.language.startswith(_CHOSEN) and (before.language or ENGLISH) != said:
+                changed[telegram_id] = kept[telegram_id] = before._replace(language=said)
         if changed:
-            self._write(changed)
-        return {telegram_id: _meant(kept.get(telegram_id, "")) for telegram_id in codes}
+            self._remember(changed)
+            self._write({str(telegram_id): each.language for telegram_id, each in changed.items()})
+        return {telegram_id: _meant(kept.get(telegram_id, _NOTHING).language) for telegram_id in codes}
 
     def choose(self, telegram_id: int, language: str | None, code: str | None) -> str:
         """None: as Telegram says, by `code`. Returns the language that it is then."""
         kept = negotiated(code) if language is None else f"{_CHOSEN}{language}"
-        self._write({telegram_id: kept})
+        before = self._look_up([telegram_id]).get(telegram_id, _NOTHING)
+        self._remember({telegram_id: before._replace(language=kept)})
+        self._write({str(telegram_id): kept})
         return _meant(kept)
+
+    def choose_zone(self, telegram_id: int, zone: str | None) -> None:
+        """zone -- a known one; None for that of TIMEZONE."""
+        before = self._look_up([telegram_id]).get(telegram_id, _NOTHING)
+        self._remember({telegram_id: before._replace(zone=zone or "")})
+        self._write({_zone_field(telegram_id): zone or ""})
 
     def is_whole(self) -> bool:
         """Whether it has what everybody chose; not once Redis lost its data. Raises redis.RedisError."""
-        return bool(self._redis.hexists(KEY, _WHOLE))
+        return self._redis.hget(KEY, _WHOLE) == _WITH_ZONES.encode()
 
     def note_whole(self) -> None:
         """Raises redis.RedisError."""
-        self._redis.hset(KEY, _WHOLE, "")
+        self._redis.hset(KEY, _WHOLE, _WITH_ZONES)
 
-    def restore(self, choices: Iterable[tuple[int, str]]) -> None:
-        """What people chose, as the database has it. Raises redis.RedisError."""
+    def restore(self, choices: Iterable[tuple[int, str | None, str | None]]) -> None:
+        """What people chose, as the database has it: Telegram id, language, time zone. Raises redis.RedisError."""
         with self._redis.pipeline(transaction=False) as pipeline:
-            for telegram_id, language in choices:
-                pipeline.hset(KEY, str(telegram_id), f"{_CHOSEN}{language}")
+            for telegram_id, language, zone in choices:
+                if language is not None:
+                    pipeline.hset(KEY, str(telegram_id), f"{_CHOSEN}{language}")
+                if zone is not None:
+                    pipeline.hset(KEY, _zone_field(telegram_id), zone)
             pipeline.execute()
 
-    def _look_up(self, telegram_ids: Iterable[int]) -> dict[int, str]:
+    def _look_up(self, telegram_ids: Iterable[int]) -> dict[int, _Kept]:
         now = self._clock()
         with self._lock:
             found = {each: self._known[each] for each in telegram_ids if each in self._known}
@@ -91,30 +124,41 @@ class Languages:
         unknown = [each for each in telegram_ids if each not in kept]
         if not unknown:
             return kept
+        fields = [*map(str, unknown), *map(_zone_field, unknown)]
         try:
-            values = cast("list[bytes | None]", self._redis.hmget(KEY, [str(each) for each in unknown]))
+            values = cast("list[bytes | None]", self._redis.hmget(KEY, fields))
         except redis.RedisError as error:
             log.info("languages_without_redis", error=type(error).__name__)
             return {**{each: value for each, (value, _) in found.items()}, **kept}
+        texts = [value.decode() if value else "" for value in values]
         looked_up = {
-            each: value.decode() if value else "" for each, value in zip(unknown, values, strict=True)
+            each: _Kept(language, zone)
+            for each, language, zone in zip(
+                unknown, texts[: len(unknown)], texts[len(unknown) :], strict=True
+            )
         }
         self._remember(looked_up)
         return {**kept, **looked_up}
 
-    def _write(self, values: Mapping[int, str]) -> None:
-        self._remember(values)
+    def _write(self, values: Mapping[str, str]) -> None:
         try:
-            self._redis.hset(KEY, mapping={str(each): value for each, value in values.items()})
+            self._redis.hset(KEY, mapping={str(field): value for field, value in values.items()})
         except redis.RedisError as error:
             log.info("languages_without_redis", error=type(error).__name__)
 
-    def _remember(self, values: Mapping[int, str]) -> None:
+    def _remember(self, values: Mapping[int, _Kept]) -> None:
         until = self._clock() + REMEMBERED_SECONDS
         with self._lock:
             if len(self._known) + len(values) > REMEMBERED_MAX:
                 self._known.clear()
             self._known.update({each: (value, until) for each, value in values.items()})
+
+
+_NOTHING = _Kept()
+
+
+def _zone_field(telegram_id: int) -> str:
+    return f"tz:{telegram_id}"
 
 
 def _meant(kept: str) -> str:

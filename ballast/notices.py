@@ -9,7 +9,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
-from zoneinfo import ZoneInfo
 
 from ballast.builtin.balances import ShowBalance
 from ballast.builtin.declared import Waiting
@@ -25,7 +24,7 @@ from ballast.origins import Origin, messages_of
 from ballast.registered import Command
 from ballast.replies import Reply
 from ballast.texts import gettext, said, speaking
-from ballast.texts.formats import amount, day
+from ballast.texts.formats import amount, day, zone
 from dbcore.ledger.balance_cache import BalanceCache
 from dbcore.sentences import Sentence, sentence
 from dbcore.settings import Settings
@@ -210,7 +209,7 @@ def balance_from_memory(
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """As people are told it, on the clocks of TIMEZONE."""
+    """As people are told it, on the clocks of their time zone."""
 
     is_today: bool
     date: str
@@ -218,12 +217,12 @@ class _Moment:
 
 
 def _clock(moment: datetime, settings: Settings) -> _Moment:
-    zone = ZoneInfo(settings.timezone)
-    local = moment.astimezone(zone)
+    clocks = zone(settings.timezone)
+    local = moment.astimezone(clocks)
     return _Moment(
-        is_today=local.date() == datetime.now(zone).date(),
+        is_today=local.date() == datetime.now(clocks).date(),
         date=day(local),
-        time=f"{local:%H:%M} {settings.timezone}",
+        time=f"{local:%H:%M} {clocks.key}",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,6 +12,7 @@ from ballast.builtin.broadcasts import CardQuestion, ChangeDraft
 from ballast.command_names import joined, mention
 from ballast.jobs import JobInvalid
 from ballast.texts import gettext
+from ballast.texts.formats import zone
 from ballast.texts.phrases import quoted
 from bot_frontend.conversation import DraftQuestion
 from dbcore.money import AmountError, parse_amount
@@ -54,13 +55,13 @@ def _asks(asks: CardQuestion, settings: Settings) -> str:
             return gettext(
                 "When is it to begin? For example {example}; without a time zone it is {zone}.",
                 example="2026-12-01 18:00 Europe/Berlin",
-                zone="UTC",
+                zone=zone().key,
             )
         case CardQuestion.QUIET:
             return gettext(
                 "Between which hours is nothing to go out? For example {example}; without a time zone it is {zone}.",
                 example="22:00-08:00 Europe/Berlin",
-                zone="UTC",
+                zone=zone().key,
             )
         case CardQuestion.STARS:
             return gettext(
@@ -85,7 +86,10 @@ def answered(
         raise AnswerError(f"{escape(str(error).partition(': ')[2][:300], quote=False)}.") from error
     if change.objection(now) is not None:
         raise AnswerError(
-            sentence("I expected a time to come, and it is {now} now.", now=f"{now:%Y-%m-%d %H:%M} UTC")
+            sentence(
+                "I expected a time to come, and it is {now} now.",
+                now=f"{now.astimezone(zone()):%Y-%m-%d %H:%M} {zone().key}",
+            )
         )
     return change
 
@@ -125,11 +129,12 @@ def _time(text: str) -> str:
     if found is None:
         raise AnswerError(sentence("I expected a date and a time."))
     try:
-        zone = UTC if found["zone"] in {None, "UTC", "Z"} else ZoneInfo(found["zone"])
+        named = {None: zone().key, "Z": "UTC"}.get(found["zone"], found["zone"])
+        clocks = ZoneInfo(named)
         local = datetime.fromisoformat(f"{found['date']}T{found['time']:0>5}")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise AnswerError(sentence("I do not know this time or this time zone.")) from None
-    return local.replace(tzinfo=zone).isoformat()
+    return local.replace(tzinfo=clocks).isoformat()
 
 
 def _quiet_hours(text: str) -> dict[str, str]:
@@ -139,5 +144,5 @@ def _quiet_hours(text: str) -> dict[str, str]:
     return {
         "begin": f"{found['begin']:0>5}",
         "end": f"{found['end']:0>5}",
-        "zone": found["zone"] or "UTC",
+        "zone": found["zone"] or zone().key,
     }

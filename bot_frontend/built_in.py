@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from html import escape
 
 from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
+from ballast.builtin.languages import ChooseTimeZone
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer
 from ballast.markup import is_html
 from ballast.registered import Command
-from ballast.texts import said
+from ballast.texts import said, time_zones
 from bot_frontend import conversation as dialogues
 from bot_frontend import deposits, formatting, texts
 from bot_frontend.conversation import Conversation, Question, Refusal, SendRequest
@@ -23,7 +25,7 @@ from bot_frontend.updates import TextMessage
 from dbcore.ledger.users import UserRefError
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.settings import Settings
-from dbcore.text import one_line
+from dbcore.text import one_line, shows_something
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,20 @@ def _help(typed: Typed) -> Routed:
 def _language(typed: Typed) -> Routed:
     buttons = texts.language_buttons(typed.message.sender.telegram_id)
     return say_privately(typed.message, texts.ask_language(), buttons, opens="language")
+
+
+def _time_zone(typed: Typed) -> Routed:
+    message, named = typed.message, typed.arguments.text
+    found = time_zones.find(named)
+    if len(found) == 1:
+        return Routed(ChooseTimeZone(**who(message.sender), zone=found[0]))
+    now = datetime.fromtimestamp(message.date, UTC)
+    buttons = texts.time_zone_buttons(message.sender.telegram_id, found, now, typed.settings)
+    if not shows_something(named):
+        text = texts.ask_time_zone()
+    else:
+        text = texts.which_time_zone(named) if found else texts.unknown_time_zone(named)
+    return say_privately(message, text, buttons, opens="timezone")
 
 
 def _send(typed: Typed) -> Routed:
@@ -154,6 +170,7 @@ def _terms(typed: Typed) -> Routed:
 BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "help": _help,
     "language": _language,
+    "timezone": _time_zone,
     "send": _send,
     "cancel": _cancel,
     "credit": partial(_adjust, sign=1),

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from ballast.builtin.balances import DecideAdjustment
 from ballast.builtin.broadcasts import CardButton, CardQuestion, PressBroadcast
 from ballast.builtin.button_data import CONFIRM
-from ballast.builtin.languages import ChooseLanguage
+from ballast.builtin.languages import ChooseLanguage, ChooseTimeZone
 from ballast.builtin.replies import PressAppButton
 from ballast.builtin.transfers import DecideTransfer, ShowHistory
 from ballast.builtin.words import unknown_button
 from ballast.command_names import not_your_history
 from ballast.installed import INSTALLED
-from ballast.texts import available
+from ballast.texts import available, time_zones
 from bot_frontend import broadcast_form, deposits, texts
 from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.routed import Routed, reply, toast, who
@@ -100,7 +100,7 @@ def _language_button(
     press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
 ) -> Routed:
     if int(data["owner"]) != press.sender.telegram_id:
-        return toast(press, texts.not_your_language(), conversation)
+        return toast(press, texts.not_your_buttons(), conversation)
     chosen = None if data["language"] == "-" else data["language"]
     if chosen is not None and chosen not in available():
         return toast(press, unknown_button(), conversation)
@@ -111,10 +111,21 @@ def _deposit_button(
     press: ButtonPress, data: re.Match[str], conversation: Conversation | None, settings: Settings
 ) -> Routed:
     if int(data["owner"]) != press.sender.telegram_id:
-        return toast(press, texts.not_your_language(), conversation)
+        return toast(press, texts.not_your_buttons(), conversation)
     if not deposits.takes_payments(settings):
         return toast(press, deposits.off(), conversation)
     return Routed(deposits.deliver(deposits.invoice_of(data["stars"], press.origin, settings)), conversation)
+
+
+def _time_zone_button(
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
+) -> Routed:
+    if int(data["owner"]) != press.sender.telegram_id:
+        return toast(press, texts.not_your_buttons(), conversation)
+    chosen = None if data["zone"] == "-" else data["zone"]
+    if chosen is not None and not time_zones.is_known(chosen):
+        return toast(press, unknown_button(), conversation)
+    return Routed(ChooseTimeZone(**who(press.sender), zone=chosen), conversation)
 
 
 BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None, Settings], Routed]] = {
@@ -125,5 +136,6 @@ BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None,
     "history": _history_button,
     "language": _language_button,
     "deposit": _deposit_button,
+    "timezone": _time_zone_button,
 }
 """By the buttons' names."""

@@ -17,7 +17,7 @@ import structlog
 
 from ballast.broadcasts.albums import Albums
 from ballast.builtin.balances import ShowBalance
-from ballast.builtin.languages import ChooseLanguage
+from ballast.builtin.languages import ChooseLanguage, ChooseTimeZone
 from ballast.builtin.replies import DeliverReply, PressAppButton
 from ballast.builtin.users import Quarantine
 from ballast.envelope import Envelope, job_id_of_update, lane_by_field, queue_of
@@ -77,7 +77,8 @@ class _Arrival:
         self.payment, self.payer_id = False, None
         """Whether what cannot be read is a payment, and who paid."""
         self.language: str | None = None
-        """Of whoever sent it."""
+        self.time_zone: str | None = None
+        """Of whoever sent it; None for that of TIMEZONE."""
         self.races = 0
         """How often another update of the same conversation came in between."""
         try:
@@ -209,12 +210,18 @@ class Intake:
         spoken = self._inbox.languages.of_writers(people)
         for arrival in arrivals:
             if arrival.reading is not None:
-                arrival.language = spoken[arrival.reading.sender.telegram_id]
+                telegram_id = arrival.reading.sender.telegram_id
+                arrival.language = spoken[telegram_id]
+                arrival.time_zone = self._inbox.languages.zone_of(telegram_id)
 
     def _note_choice(self, envelope: Envelope, arrival: _Arrival) -> None:
-        """Whoever chose a language reads it at once, whenever the database has that."""
-        if envelope.kind == ChooseLanguage.kind and arrival.reading is not None:
-            sender = arrival.reading.sender
+        """Whoever chose a language or a time zone reads it at once, whenever the database has that."""
+        if arrival.reading is None:
+            return
+        sender = arrival.reading.sender
+        if envelope.kind == ChooseTimeZone.kind:
+            self._inbox.languages.choose_zone(sender.telegram_id, envelope.fields.get("zone"))
+        if envelope.kind == ChooseLanguage.kind:
             self._inbox.languages.choose(
                 sender.telegram_id, envelope.fields.get("language"), sender.language_code
             )
@@ -227,7 +234,7 @@ class Intake:
         standing = dict(known)
         decisions = []
         for arrival in arrivals:
-            with speaking(arrival.language):
+            with speaking(arrival.language, arrival.time_zone):
                 decisions.append(self._decide(arrival, standing))
         receipts = iter(self._accept([decision for decision in decisions if decision is not None]))
         taken: list[Taken] = []
@@ -252,7 +259,7 @@ class Intake:
             is_soon = is_soon and decision.failure is None
             if is_soon:
                 self._on_taken(decision.envelope)
-            with speaking(arrival.language):
+            with speaking(arrival.language, arrival.time_zone):
                 notice = self._notice(arrival, decision, receipt.status)
             if notice is not None:
                 notices[number] = notice
@@ -274,7 +281,9 @@ class Intake:
             return self._quarantine(arrival.raw, arrival.wrong, chat_id=chat_id, payment=arrival.payment)
         self._note_album(reading)
         if not self._is_ours(reading, standing) and (theirs := self._handlers.envelope(arrival.raw, reading)):
-            return self._for_an_app(theirs.model_copy(update={"language": arrival.language}))
+            return self._for_an_app(
+                theirs.model_copy(update={"language": arrival.language, "time_zone": arrival.time_zone})
+            )
         if reading is None or is_for_another_bot(reading, self._username()):
             log.info("update_not_for_us", update_id=_update_id(arrival.raw))
             return None
@@ -310,7 +319,7 @@ class Intake:
             lane = "replies"
         envelope = _envelope(
             job, reading, self._job_id(reading), lane, told_to_wait=told_to_wait, language=arrival.language
-        )
+        ).model_copy(update={"time_zone": arrival.time_zone})
         # Money has moved: of a payment there is no "try again later", so it goes past every queue.
         return _Decision(
             envelope, conversation=step, bounded=not isinstance(reading, Payment), told_to_wait=told_to_wait
@@ -328,6 +337,7 @@ class Intake:
                 origin=theirs.origin,
                 update_id=theirs.update_id,
                 language=theirs.language,
+                time_zone=theirs.time_zone,
             )
         waits = away and not reads and waits_for_the_database(theirs)
         if reads or (away and queue_of(theirs.kind) not in DATABASE_QUEUES):

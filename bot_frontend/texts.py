@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from html import escape
+from zoneinfo import ZoneInfo
 
 from ballast.builtin import button_data
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
@@ -11,7 +14,9 @@ from ballast.command_names import called, joined, leave, mention
 from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.registered import Command
-from ballast.texts import available, gettext, ngettext, of_any_app, own_name
+from ballast.texts import available, gettext, ngettext, of_any_app, own_name, time_zones
+from ballast.texts.phrases import quoted
+from dbcore.settings import Settings
 
 EXAMPLE_AMOUNT = "5.50"
 
@@ -156,7 +161,7 @@ def not_your_transfer() -> str:
     return gettext("This transfer belongs to somebody else. No money was sent.")
 
 
-def not_your_language() -> str:
+def not_your_buttons() -> str:
     return gettext("These buttons belong to somebody else.")
 
 
@@ -191,6 +196,46 @@ def language_buttons(owner_id: int) -> list[list[Button]]:
     rows = [buttons[first : first + 2] for first in range(0, len(buttons), 2)]
     as_in_telegram = Button(text=gettext("As in Telegram"), data=button_data.language(owner_id, None))
     return [*rows, [as_in_telegram]]
+
+
+def ask_time_zone() -> str:
+    return gettext(
+        "Which time zone are you in? Choose a city whose clocks show your time, or send me one, for example {example}.",
+        example=f"<code>{called('timezone')} Lisbon</code>",
+    )
+
+
+def which_time_zone(named: str) -> str:
+    return gettext("Several time zones match {name}. Which one do you mean?", name=quoted(named, 40))
+
+
+def unknown_time_zone(named: str) -> str:
+    return gettext(
+        "I do not know the time zone {name}. Choose a city whose clocks show your time, or send me a large city "
+        "nearby, for example {example}.",
+        name=quoted(named, 40),
+        example=f"<code>{called('timezone')} Lisbon</code>",
+    )
+
+
+def time_zone_buttons(
+    owner_id: int, found: Sequence[str], now: datetime, settings: Settings
+) -> list[list[Button]]:
+    """Those that were found; else a short list by what clocks show now, two in a row, and that of TIMEZONE."""
+    if not INSTALLED.has_button("timezone"):
+        return []
+    if found:
+        return [[Button(text=zone, data=button_data.time_zone(owner_id, zone))] for zone in found]
+    buttons = [
+        Button(
+            text=f"{now.astimezone(ZoneInfo(zone)):%H:%M} {time_zones.city(zone)}",
+            data=button_data.time_zone(owner_id, zone),
+        )
+        for zone in time_zones.offered(now)
+    ]
+    rows = [buttons[first : first + 2] for first in range(0, len(buttons), 2)]
+    usual = gettext("Default: {zone}", zone=settings.timezone)
+    return [*rows, [Button(text=usual, data=button_data.time_zone(owner_id, None))]]
 
 
 def help_text(is_admin: bool, *, payments: bool = True) -> str:

@@ -70,6 +70,7 @@ users = Table(
     _time("broadcasts_stopped_at", nullable=True, default_now=False),
     Column("strikes", SmallInteger, nullable=False, server_default="0"),
     Column("language", Text),
+    Column("time_zone", Text),
     _check("users_status_known", "status IN ('active', 'blocked', 'deactivated')"),
 )
 Index("users_username_idx", func.lower(users.c.username))

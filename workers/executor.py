@@ -327,13 +327,14 @@ def _as_job(worker: WorkerContext, claim: Claim) -> Iterator[None]:
         structlog.contextvars.bound_contextvars(
             job_id=claim.envelope.job_id, update_id=claim.envelope.update_id, attempt=claim.deliveries
         ),
-        speaking(_language_of(worker, claim.envelope)),
+        speaking(*_language_and_zone_of(worker, claim.envelope)),
     ):
         yield
 
 
 def _work_of(worker: WorkerContext, handler: Handler, claim: Claim) -> Work[Any]:
     envelope = claim.envelope
+    language, time_zone = _language_and_zone_of(worker, envelope)
     return Work(
         job=handler.job_type.decode(envelope.fields),
         job_id=envelope.job_id,
@@ -344,14 +345,18 @@ def _work_of(worker: WorkerContext, handler: Handler, claim: Claim) -> Work[Any]
         waited_seconds=claim.waited_ms / 1000,
         uncertain=claim.uncertain,
         tries=claim.tries,
-        language=_language_of(worker, envelope),
+        language=language,
+        time_zone=time_zone,
         worker=worker,
     )
 
 
-def _language_of(worker: WorkerContext, envelope: Envelope) -> str | None:
-    """A job that did not come by an update has none, and may be somebody's all the same."""
+def _language_and_zone_of(worker: WorkerContext, envelope: Envelope) -> tuple[str | None, str | None]:
+    """A job that did not come by an update has neither, and may be somebody's all the same."""
     if envelope.language is not None:
-        return envelope.language
+        return envelope.language, envelope.time_zone
     telegram_id, _ = envelope.requester
-    return worker.inbox.languages.of(telegram_id) if isinstance(telegram_id, int) else None
+    if not isinstance(telegram_id, int):
+        return None, None
+    languages = worker.inbox.languages
+    return languages.of(telegram_id), languages.zone_of(telegram_id)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -17,7 +17,7 @@ from ballast.inbox import Inbox
 from ballast.status import probe_results
 from ballast.status.health import BREAKER_WORDS, database_sentence, database_state, last_answered_at
 from ballast.texts import gettext, ngettext
-from ballast.texts.formats import decimals, duration
+from ballast.texts.formats import decimals, duration, zone
 from dbcore.breaker import FleetView, StateUnreadable, read_breaker
 from dbcore.breaker.connection_budget import FleetConnections, read_connections
 from dbcore.breaker.rules import BreakerState
@@ -176,4 +176,5 @@ def _broadcasts(report: StatusReport) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    clocks = zone()
+    return f"{datetime.fromtimestamp(seconds, clocks):%Y-%m-%d %H:%M} {clocks.key}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from ballast.builtin import button_data
 from ballast.builtin.balances import AdjustBalance
@@ -15,7 +15,7 @@ from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.texts import gettext, ngettext, of_any_app, own_name, pgettext, phrases, spoken
 from ballast.texts.formats import amount as formatted_amount
-from ballast.texts.formats import day_and_time
+from ballast.texts.formats import day_and_time, zone
 from ballast.texts.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, shown
 from dbcore.ledger.history import HistoryEntry, HistoryPage
 from dbcore.ledger.users import UserAccount
@@ -44,6 +44,16 @@ def broadcasts_wanted() -> str:
 def language_chosen() -> str:
     """In the language that was chosen."""
     return gettext("From now on I will write to you in this language: {name}.", name=own_name(spoken()))
+
+
+def time_zone_chosen(settings: Settings) -> str:
+    """By the clocks that were chosen."""
+    local = datetime.now(zone(settings.timezone))
+    return gettext(
+        "From now on I will show you times in this time zone: {zone}. It is {time} there now.",
+        zone=zone(settings.timezone).key,
+        time=f"{local:%H:%M}",
+    )
 
 
 def _what_there_is() -> str:
@@ -272,7 +282,7 @@ def history(page: HistoryPage, settings: Settings) -> str:
     if not page.entries:
         return gettext("You have no transactions yet.")
     lines = [_entry(entry, settings) for entry in page.entries]
-    times = gettext("Times are {zone}.", zone=settings.timezone)
+    times = gettext("Times are {zone}.", zone=zone(settings.timezone).key)
     return f"{_your_balance_is(page.balance, settings)} {times}\n\n" + "\n".join(lines)
 
 
@@ -288,7 +298,7 @@ def _entry(entry: HistoryEntry, settings: Settings) -> str:
         with_whom = pgettext("history", "to {name}", name=_name(entry.counterparty))
     said = quoted(entry.memo, MEMO_SHOWN_MAX)
     memo = f" · {said}" if said else ""
-    when = day_and_time(entry.created_at, ZoneInfo(settings.timezone))
+    when = day_and_time(entry.created_at, zone(settings.timezone))
     line = pgettext(
         "history",
         "{when} {amount} {with_whom}",

@@ -12,7 +12,6 @@ from ballast.languages import Languages
 from ballast.messages import Message
 from ballast.origins import Origin
 from ballast.telegram.presses import TOAST_LENGTH_MAX
-from ballast.texts import speaking
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.outcomes import Outcome
@@ -47,7 +46,8 @@ class Work(Generic[J]):
     uncertain -- how many times it sent a message that may have arrived, without an answer that says so.
     tries -- how many times it raised before.
     lane -- its user's.
-    language -- of whoever reads the answer, which is spoken while the job is done by itself. None: English.
+    language, time_zone -- of whoever reads the answer, spoken while the job is done by itself. None: English, and that
+        of TIMEZONE.
     worker -- what the process has that does it.
     """
 
@@ -61,6 +61,7 @@ class Work(Generic[J]):
     uncertain: int
     tries: int
     language: str | None
+    time_zone: str | None
     worker: WorkerContext
     balances: list[BalanceSnapshot] = field(default_factory=list)
     """What the job saw of balances: the last known ones while the database is unavailable."""
@@ -123,7 +124,7 @@ class Work(Generic[J]):
 
     def to_other(self, telegram_id: int, text: Callable[[], str]) -> Message:
         """What somebody else is told, in their private chat and their language."""
-        with speaking(self.languages.of(telegram_id)):
+        with self.languages.speaking_to(telegram_id):
             return Message(chat_id=telegram_id, text=text())
 
     def toast(self, text: str, *, matters: bool) -> list[Message]:

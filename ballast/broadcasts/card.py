@@ -20,7 +20,7 @@ from ballast.command_names import joined, mention
 from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.texts import gettext, gettext_noop, ngettext
-from ballast.texts.formats import amount, day, decimals, duration, share
+from ballast.texts.formats import amount, day, decimals, duration, share, zone
 from ballast.texts.phrases import escape, shown
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
@@ -231,8 +231,9 @@ def _quiet_lines(broadcast: Progress) -> list[str]:
 
 
 def _time(when: datetime) -> str:
-    """As an admin writes it when asked for a time."""
-    return f"{when:%Y-%m-%d %H:%M} {escape(when.tzname() or 'UTC')}"
+    """As an admin writes it when asked for a time, by their clocks."""
+    clocks = zone()
+    return f"{when.astimezone(clocks):%Y-%m-%d %H:%M} {clocks.key}"
 
 
 def _draft_buttons(broadcast: Broadcast) -> Rows:

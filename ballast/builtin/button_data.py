@@ -23,6 +23,7 @@ HISTORY = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
 BROADCAST_CARD = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(?P<shown>[0-9a-f]{1,16}))?")
 LANGUAGE = re.compile(r"l:(?P<owner>[1-9]\d{0,15}):(?P<language>[A-Za-z_]{2,12}|-)")
 DEPOSIT = re.compile(r"s:(?P<owner>[1-9]\d{0,15}):(?P<stars>[1-9]\d{0,4})")
+TIME_ZONE = re.compile(r"z:(?P<owner>[1-9]\d{0,15}):(?P<zone>[A-Za-z0-9_+/-]{1,44})")
 APP = re.compile(r"j:(?P<token>[0-9a-f]{32})")
 
 
@@ -53,6 +54,11 @@ def history(owner_id: int, version: int) -> str:
 def language(owner_id: int, chosen: str | None) -> str:
     """chosen -- None for what Telegram says."""
     return f"l:{owner_id}:{chosen or '-'}"
+
+
+def time_zone(owner_id: int, chosen: str | None) -> str:
+    """chosen -- None for that of TIMEZONE."""
+    return f"z:{owner_id}:{chosen or '-'}"
 
 
 def broadcast_card(broadcast_id: int, what: str, shown: str | None = None) -> str:

@@ -6,6 +6,7 @@ The English text is the key. What is put into a text has a name: `gettext("Hello
 
 from ballast.texts.catalogues import ENGLISH, LANGUAGES, available, negotiated, own_name
 from ballast.texts.speech import (
+    chosen_zone,
     gettext,
     gettext_noop,
     ngettext,
@@ -21,6 +22,7 @@ __all__ = [
     "ENGLISH",
     "LANGUAGES",
     "available",
+    "chosen_zone",
     "gettext",
     "gettext_noop",
     "negotiated",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 from functools import cache
+from zoneinfo import ZoneInfo
 
 from ballast.texts.catalogues import ENGLISH
-from ballast.texts.speech import gettext, spoken
+from ballast.texts.speech import chosen_zone, gettext, spoken
 
 _ENGLISH_SIGNS = (",", ".")
 
@@ -40,6 +41,11 @@ def amount(minor: int, exponent: int, currency: str) -> str:
     whole, behind = (digits[:-exponent], digits[-exponent:]) if exponent else (digits, "")
     grouped = f"{int(whole):,}".replace(",", group)
     return f"{'-' if minor < 0 else ''}{grouped}{point if behind else ''}{behind} {currency}"
+
+
+def zone(default: str = "UTC") -> ZoneInfo:
+    """Whose clocks times are shown by: those of whoever reads, or of `default` if they chose none."""
+    return ZoneInfo(chosen_zone() or default)
 
 
 def day(moment: datetime) -> str:

@@ -16,6 +16,7 @@ from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
 log = structlog.get_logger(__name__)
 
 _SPOKEN: ContextVar[str] = ContextVar("spoken", default=ENGLISH)
+_ZONE: ContextVar[str | None] = ContextVar("zone", default=None)
 
 
 def spoken() -> str:
@@ -23,19 +24,27 @@ def spoken() -> str:
     return _SPOKEN.get()
 
 
+def chosen_zone() -> str | None:
+    """The time zone that whoever reads what is said now chose; None for that of TIMEZONE."""
+    return _ZONE.get()
+
+
 @contextmanager
-def speaking(language: str | None) -> Iterator[None]:
+def speaking(language: str | None, zone: str | None = None) -> Iterator[None]:
     """What is said inside is in this language, also by tasks and threads that are started there. None changes nothing:
     nobody knows another one.
+
+    zone -- the time zone that they chose, of which ballast.texts.time_zones knows.
     """
     if language is None:
         yield
         return
-    token = _SPOKEN.set(language)
+    spoken_before, zone_before = _SPOKEN.set(language), _ZONE.set(zone)
     try:
         yield
     finally:
-        _SPOKEN.reset(token)
+        _ZONE.reset(zone_before)
+        _SPOKEN.reset(spoken_before)
 
 
 def gettext_noop(text: str) -> str:

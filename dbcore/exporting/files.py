@@ -29,7 +29,8 @@ def money(column: str, name: str, exponent: int) -> str:
 def profile_columns(exponent: int) -> str:
     """Of `users u` and, if there is one, their account `a`. `ballast import` reads them under these names."""
     return f"""u.telegram_id, {money("coalesce(a.balance, 0)", "balance", exponent)}, u.username, u.first_name,
-        u.language_code, u.language AS chosen_language, {time("u.created_at", "registered_at")},
+        u.language_code, u.language AS chosen_language, u.time_zone AS chosen_time_zone,
+        {time("u.created_at", "registered_at")},
         {time("nullif(u.last_seen_at, 'epoch')", "last_seen_at")}, u.status,
         u.broadcasts_stopped_at IS NOT NULL AS broadcasts_stopped,
         {time("u.broadcasts_stopped_at", "broadcasts_stopped_at")}"""

@@ -265,15 +265,29 @@ def choose_language(engine: GuardedEngine, *, profile: Profile, language: str | 
     return account
 
 
-def chosen_languages(engine: GuardedEngine) -> Iterator[list[tuple[int, str]]]:
-    """Telegram ids with the languages that they chose, page by page."""
+def choose_time_zone(engine: GuardedEngine, *, profile: Profile, zone: str | None) -> UserAccount:
+    """The user's own choice, by /timezone; None is that of TIMEZONE. Returns them, made where they were new."""
+    account = get_or_create(engine, profile=profile)
+    engine.fetch_row(
+        "WITH changed AS (UPDATE ballast.users SET time_zone = %s WHERE id = %s AND time_zone IS DISTINCT FROM %s "
+        "RETURNING 1) SELECT count(*) FROM changed",
+        (zone, account.user_id, zone),
+        name="users.choose_time_zone",
+    )
+    return account
+
+
+def chosen_languages_and_zones(
+    engine: GuardedEngine,
+) -> Iterator[list[tuple[int, str | None, str | None]]]:
+    """Telegram ids with the language and the time zone that they chose, page by page; None where they did not."""
     after = 0
     while rows := engine.fetch_rows(
-        "SELECT id, telegram_id, language FROM ballast.users WHERE language IS NOT NULL AND id > %s "
-        "ORDER BY id LIMIT %s",
+        "SELECT id, telegram_id, language, time_zone FROM ballast.users "
+        "WHERE (language IS NOT NULL OR time_zone IS NOT NULL) AND id > %s ORDER BY id LIMIT %s",
         (after, CHOICES_PAGE),
-        name="users.chosen_languages",
+        name="users.chosen_languages_and_zones",
         writes=False,
     ):
         after = rows[-1][0]
-        yield [(telegram_id, language) for _, telegram_id, language in rows]
+        yield [(telegram_id, language, zone) for _, telegram_id, language, zone in rows]

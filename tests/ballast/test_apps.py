@@ -299,6 +299,7 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         "transfer",
         "adjustment",
         "language",
+        "timezone",
         "app",
         "deposit",
     }
@@ -353,7 +354,7 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         ),
         (
             [without(buttons=["frob"])],
-            "Ballast has none of that name. It has: adjustment, transfer, history, card, language, app",
+            "Ballast has none of that name. It has: adjustment, transfer, history, card, language, timezone, app",
         ),
         (
             [replacing(every="broadcasts-watch"), without(called="kiosk", periodic=["broadcasts-watch"])],

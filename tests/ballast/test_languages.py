@@ -6,6 +6,7 @@ import redis
 
 from ballast.languages import KEY, REMEMBERED_SECONDS, Languages
 from ballast.texts import speaking
+from ballast.texts.formats import zone
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import users
 from devstack.ports import free_port
@@ -97,10 +98,12 @@ def test_what_people_chose_comes_back_from_the_database(
         for telegram_id, language in ((1, "de"), (2, None), (3, "ar")):
             users.choose_language(engine, profile=users.Profile(telegram_id, None, "P"), language=language)
         users.choose_language(engine, profile=users.Profile(3, None, "P"), language="fa")
-        pages = list(users.chosen_languages(engine))
+        for telegram_id, zone in ((3, "Asia/Tehran"), (4, "Europe/Kyiv"), (5, "UTC"), (5, None)):
+            users.choose_time_zone(engine, profile=users.Profile(telegram_id, None, "P"), zone=zone)
+        pages = list(users.chosen_languages_and_zones(engine))
     finally:
         engine.dispose()
-    assert pages == [[(1, "de"), (3, "fa")]]
+    assert pages == [[(1, "de", None), (3, "fa", "Asia/Tehran"), (4, None, "Europe/Kyiv")]]
     languages = Languages(client)
     assert not languages.is_whole()
     for page in pages:
@@ -108,5 +111,31 @@ def test_what_people_chose_comes_back_from_the_database(
     languages.note_whole()
     assert languages.is_whole()
     assert [Languages(client).of(each) for each in (1, 2, 3)] == ["de", "en", "fa"]
+    assert [Languages(client).zone_of(each) for each in (1, 3, 4)] == [None, "Asia/Tehran", "Europe/Kyiv"]
     with speaking("de"):
         assert Languages(client).of_writers({1: "en"}) == {1: "de"}
+
+
+def test_a_time_zone_that_somebody_chose_is_theirs_whatever_they_read(client: redis.Redis) -> None:
+    languages = Languages(client)
+    languages.choose_zone(1, "Asia/Tehran")
+    assert languages.of_writers({1: "de", 2: "de"}) == {1: "de", 2: "de"}
+    languages.choose(1, "fa", "de")
+    for known in (languages, Languages(client)):
+        assert [known.of(1), known.zone_of(1), known.zone_of(2)] == ["fa", "Asia/Tehran", None]
+        with known.speaking_to(1):
+            assert zone("Europe/Berlin").key == "Asia/Tehran"
+            with known.speaking_to(2):
+                assert zone("Europe/Berlin").key == "Europe/Berlin"
+    languages.choose_zone(1, None)
+    assert [languages.zone_of(1), Languages(client).zone_of(1)] == [None, None]
+
+
+def test_a_time_zone_that_this_host_does_not_have_is_none(client: redis.Redis) -> None:
+    client.hset(KEY, mapping={"tz:1": "Mars/Olympus", "tz:2": "../../etc/passwd"})
+    assert [Languages(client).zone_of(each) for each in (1, 2)] == [None, None]
+
+
+def test_a_hash_that_an_older_release_restored_is_restored_again_with_time_zones(client: redis.Redis) -> None:
+    client.hset(KEY, "0", "")
+    assert not Languages(client).is_whole()

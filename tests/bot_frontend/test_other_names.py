@@ -75,6 +75,7 @@ def test_the_menu_has_the_names_that_apps_give_and_no_command_that_is_switched_o
         "stopthat": "Cancel the current question, or your pending transfers",
         "stop": "Stop receiving broadcasts",
         "language": "Choose your language",
+        "timezone": "Choose your time zone",
         "balance": "How rich you are",
     }
     assert [*found["admins"]] == ["topup", "broadcasts", "dbstatus"]

@@ -116,7 +116,7 @@ def test_what_is_shown_over_a_button_is_short_enough_for_it(language: str) -> No
             frontend_texts.admins_only(),
             frontend_texts.not_your_transfer(),
             frontend_texts.not_your_adjustment(),
-            frontend_texts.not_your_language(),
+            frontend_texts.not_your_buttons(),
             gettext("This transfer was already confirmed. It was made once and will not be made again."),
         ]
     assert all(len(toast) <= TOAST_MAX for toast in toasts)

@@ -124,7 +124,7 @@ def test_what_the_frontend_says(make_settings: MakeSettings) -> None:
         origins.answered_in_private(),
         origins.private_chat_closed(),
         origins.perhaps_answered_in_private(),
-        beside=frozenset({"News", "Europe", "Berlin", "UTC", "name", "username"}),
+        beside=frozenset({"News", "Europe", "Berlin", "Lisbon", "UTC", "name", "username"}),
     )
 
 
@@ -193,6 +193,7 @@ def test_what_people_are_told_of_money(make_settings: MakeSettings) -> None:
         texts.broadcasts_stopped(),
         texts.broadcasts_wanted(),
         texts.language_chosen(),
+        texts.time_zone_chosen(settings),
         texts.decided(replace(done, decision=Decision.CANCELLED), settings),
         texts.adjusted_for_you(5, 5, "", settings),
         texts.adjusted_for_you(-5, 5, "", settings),

@@ -22,7 +22,6 @@ from ballast.messages import Message
 from ballast.snooze import Snoozed
 from ballast.telegram.errors import SendStatus
 from ballast.telegram.reply_sender import delete_message, send
-from ballast.texts import speaking
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
@@ -90,7 +89,7 @@ def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None
     # As it is now: later requests join no more. Of a draft it is shown whom it is for.
     read = broadcasts.require if broadcast.status is BroadcastStatus.DRAFT else broadcasts.require_progress
     broadcast = read(home.engine, job.broadcast_id)
-    with speaking(home.languages.of(chat_id)):
+    with home.languages.speaking_to(chat_id):
         message = Message(
             chat_id=chat_id,
             text=_text(home, broadcast, settings),

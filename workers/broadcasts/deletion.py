@@ -21,7 +21,7 @@ from ballast.messages import Message
 from ballast.snooze import Snoozed
 from ballast.telegram.errors import SendStatus, classify
 from ballast.telegram.floods import refuse_chat
-from ballast.texts import ngettext, speaking
+from ballast.texts import ngettext
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.broadcasts.deliveries import DELETABLE_HOURS, Arrived
@@ -156,7 +156,7 @@ class Erasing:
 
     async def _told(self) -> list[Message]:
         left = await asyncio.to_thread(deliveries.count_messages, self.home.engine, self.job.broadcast_id)
-        with speaking(await asyncio.to_thread(self.home.languages.of, self.job.chat_id)):
+        with await asyncio.to_thread(self.home.languages.speaking_to, self.job.chat_id):
             return [Message(chat_id=self.job.chat_id, text=_deleted(self.job, left))]
 
 

@@ -22,7 +22,7 @@ from ballast.command_names import joined
 from ballast.messages import Message
 from ballast.snooze import Snoozed
 from ballast.telegram.errors import SendResult, SendStatus, classify
-from ballast.texts import gettext, ngettext, speaking
+from ballast.texts import gettext, ngettext
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from dbcore.guard.engine import GuardedEngine
@@ -66,7 +66,7 @@ class Report:
     job_id: str
 
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
-        with speaking(await asyncio.to_thread(self.home.languages.of, self.job.chat_id)):
+        with await asyncio.to_thread(self.home.languages.speaking_to, self.job.chat_id):
             return await self._run(maybe_bot)
 
     async def _run(self, maybe_bot: Bot | None) -> list[Message]:

@@ -349,13 +349,15 @@ def accept(
     """
     worker, user = work.worker, _user(work)
     telegram_id = getattr(job, OWNER, None if user is None else user.telegram_id)
+    is_askers = user is not None and telegram_id == user.telegram_id
     envelope = Envelope.of(
         job,
         job_id=job_id,
         lane=enqueued_lane(job_id, job.kind, job.model_dump(mode="json"), telegram_id),
         origin=work.origin,
         message_id=pressed_message_id,
-        language=work.language if user is not None and telegram_id == user.telegram_id else None,
+        language=work.language if is_askers else None,
+        time_zone=work.time_zone if is_askers else None,
     )
     receipt = worker.inbox.accept(envelope, after=work.job_id, delay_seconds=delay_seconds)
     if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:

@@ -41,7 +41,7 @@ def show(work: Work[ShowBalance]) -> list[Message]:
 
 def _shown(work: Work[ShowBalance], account: users.UserAccount) -> list[Message]:
     work.note_read(account.telegram_id, account.balance, account.version)
-    with speaking(work.language):
+    with speaking(work.language, work.time_zone):
         return work.answer(texts.balance(account, work.settings))
 
 
@@ -115,7 +115,10 @@ def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Mes
         outcomes = iter(decided)
     answers = []
     for work in works:
-        with structlog.contextvars.bound_contextvars(job_id=work.job_id), speaking(work.language):
+        with (
+            structlog.contextvars.bound_contextvars(job_id=work.job_id),
+            speaking(work.language, work.time_zone),
+        ):
             answers.append(_decided(work, next(outcomes)) if _is_admin_still(work) else _refused(work))
     return answers
 

@@ -1,10 +1,10 @@
-"""Tasks about which language somebody reads."""
+"""Tasks about which language somebody reads, and by which time zone."""
 
 from __future__ import annotations
 
 import structlog
 
-from ballast.builtin.languages import ChooseLanguage
+from ballast.builtin.languages import ChooseLanguage, ChooseTimeZone
 from ballast.messages import Message
 from ballast.texts import speaking
 from dbcore.errors import DatabaseAway
@@ -23,8 +23,18 @@ def choose_language(work: Work[ChooseLanguage]) -> list[Message]:
     account = users.choose_language(work.engine, profile=job.profile, language=job.language)
     work.note_read(account.telegram_id, account.balance, account.version)
     chosen = work.languages.choose(job.telegram_id, job.language, job.language_code)
-    with speaking(chosen):
+    with speaking(chosen, work.languages.zone_of(job.telegram_id)):
         return work.answer(texts.language_chosen(), edit=work.message_id is not None)
+
+
+@job_task(ChooseTimeZone)
+def choose_time_zone(work: Work[ChooseTimeZone]) -> list[Message]:
+    job = work.job
+    account = users.choose_time_zone(work.engine, profile=job.profile, zone=job.zone)
+    work.note_read(account.telegram_id, account.balance, account.version)
+    work.languages.choose_zone(job.telegram_id, job.zone)
+    with speaking(work.language, job.zone):
+        return work.answer(texts.time_zone_chosen(work.settings), edit=work.message_id is not None)
 
 
 @app.task(name="workers.users.restore_languages", bind=True)
@@ -35,7 +45,7 @@ def restore_languages(task: Task) -> None:
     if languages.is_whole():
         return
     try:
-        for page in users.chosen_languages(worker.engine):
+        for page in users.chosen_languages_and_zones(worker.engine):
             languages.restore(page)
     except DatabaseAway as away:
         log.info("languages_not_restored", kind=away.kind)

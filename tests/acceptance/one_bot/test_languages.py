@@ -115,6 +115,43 @@ async def test_a_language_chosen_during_an_outage_is_spoken_at_once_and_kept_aft
     assert "A partir de ahora le escribiré en este idioma: Español." in await answers(telegram, ida)
 
 
+async def test_a_time_zone_that_somebody_chose_is_that_of_the_times_they_read(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    zoe = await person(telegram, "Zoe", "en")
+    question = await say(telegram, zoe, "/timezone")
+    assert question.text.startswith("Which time zone are you in?")
+    tokyo = next(label for label, _ in question.buttons if label.endswith("Tokyo"))
+    chosen = await pressed(telegram, zoe, question, tokyo)
+    assert chosen.text.startswith("From now on I will show you times in this time zone: Asia/Tokyo.")
+    await credit_once(telegram, "@zoe", "5")
+    assert "Times are Asia/Tokyo." in (await say(telegram, zoe, "/history")).text
+    assert "time zone: America/Sao_Paulo." in (await say(telegram, zoe, "/timezone São Paulo")).text
+    unknown = await say(telegram, zoe, "/timezone Atlantis")
+    assert unknown.text.startswith("I do not know the time zone “Atlantis”.")
+    assert stack.query("SELECT time_zone FROM users WHERE telegram_id = %s", zoe) == [("America/Sao_Paulo",)]
+    await pressed(telegram, zoe, unknown, "Default: UTC")
+    assert stack.query("SELECT time_zone FROM users WHERE telegram_id = %s", zoe) == [(None,)]
+    assert "Times are UTC." in (await say(telegram, zoe, "/history")).text
+
+
+async def test_a_time_zone_chosen_during_an_outage_counts_at_once_and_is_kept_afterwards(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    kim = await person(telegram, "Kim", "en")
+    balance = await say(telegram, kim, "/balance")
+    await pause(stack)
+    try:
+        notice = await say(telegram, kim, "/timezone Seoul")
+        assert "Your choice of a time zone is saved" in notice.text
+        last_known = await say(telegram, kim, "/balance")
+        assert "Asia/Seoul your balance was" in last_known.text, balance.text
+    finally:
+        await resume(stack)
+    await all_settled(stack, telegram)
+    assert stack.query("SELECT time_zone FROM users WHERE telegram_id = %s", kim) == [("Asia/Seoul",)]
+
+
 async def test_the_main_commands_say_nothing_that_is_in_no_catalogue(
     stack: Stack, telegram: TelegramControl
 ) -> None:
@@ -175,6 +212,8 @@ async def test_the_main_commands_say_nothing_that_is_in_no_catalogue(
     await ask(paula, f"/send {boris} 1000")
     await ask(paula, "/history")
     await ask(paula, "/language")
+    await ask(paula, "/timezone UTC")
+    await ask(paula, "/timezone x_y_z")
     await all_settled(stack, telegram)
     for message in spoken:
         assert "⟦" in message.text
@@ -186,11 +225,12 @@ async def test_the_main_commands_say_nothing_that_is_in_no_catalogue(
 NAMES = {
     *("CREDIT", "UTC", "PostgreSQL", "Telegram", "HTML", "News", "code", "name", "start", "help", "balance"),
     *("send", "history", "cancel", "credit", "debit", "user", "stop", "resume", "broadcast", "broadcasts"),
-    *("dbstatus", "language", "nothing", "outage", "username"),
+    *("dbstatus", "language", "timezone", "Lisbon", "x_y_z", "nothing", "outage", "username"),
 }
 """What is the same in each language: currencies, commands, names."""
 
 
 def buttons_of(message: SeenMessage) -> list[str]:
-    """Their labels, but the languages' own names."""
-    return [label for label, _ in message.buttons if label not in {own_name(each) for each in LANGUAGES}]
+    """Their labels, but the languages' own names, and cities by their clocks."""
+    names = {own_name(each) for each in LANGUAGES}
+    return [label for label, _ in message.buttons if label not in names and not label[0].isdigit()]
