@@ -52,7 +52,7 @@ texts: .venv/.installed ## list what the bot says in ballast.pot, and bring the 
 wheel: .venv/.installed ## build the package into dist/
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
-bench: .venv/.installed ## measure; BENCH=ledger, guard, breaker, commands, batch, import, broadcast or sending for one of them
+bench: .venv/.installed ## measure; BENCH=ledger, guard, breaker, commands, batch, import, broadcast, sending or history for one of them
 	$(PYTHON) -m benchmarks $(BENCH) $(ARGS)
 
 faults: .venv/.installed ## play each failure of the database over the wire, and print what becomes of it

@@ -50,8 +50,8 @@ def retry(
             f"{reference} could not be queued ({receipt.status}), and stays open; try again later"
         )
     failed_operations.resolve(engine, letter, "retried", order)
-    if receipt.ticket is not None:
-        publisher.publish(receipt.ticket)
+    if receipt.dispatch is not None:
+        publisher.publish(receipt.dispatch)
 
 
 def discard(engine: GuardedEngine, reference: str, order: AdminAction) -> None:

@@ -22,6 +22,16 @@ class Button(BaseModel):
     data: str = Field(min_length=1, max_length=64)
 
 
+class Invoice(BaseModel):
+    """An invoice in Telegram Stars. payload -- 1 to 128 bytes, which come back with the payment."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    title: str = Field(min_length=1, max_length=32)
+    stars: int = Field(ge=1, le=10_000)
+    payload: str = Field(min_length=1, max_length=128)
+
+
 class Message(BaseModel):
     """One message to one chat.
 
@@ -37,6 +47,7 @@ class Message(BaseModel):
     opens -- it tells a group that the message before it went to a private chat, and has a button that opens that chat.
         The word is what /start is sent with if the chat was never started.
     toast -- the press that it answers, by its callback query's id: it is shown to the presser instead of sent.
+    invoice -- it is an invoice, and the text, without formatting and of at most 255 characters, describes it.
     matters -- if it is a toast that can no longer be shown, it is sent as a message.
     """
 
@@ -55,6 +66,7 @@ class Message(BaseModel):
     private_chat_id: int | None = None
     opens: str | None = None
     toast: str | None = None
+    invoice: Invoice | None = None
     matters: bool = True
 
     def to_private_chat(self) -> Message:

@@ -28,8 +28,8 @@ def run_now(inbox: Inbox, publisher: Publisher, name: str) -> str:
     receipt = inbox.accept(Envelope.of(JOB_TYPES[kind](), job_id=job_id, lane=lane_of(kind)))
     if receipt.status is not Acceptance.ACCEPTED:
         raise JobInvalid(f"{kind}: too many jobs wait; nothing was queued")
-    if receipt.ticket is not None:
-        publisher.publish(receipt.ticket)
+    if receipt.dispatch is not None:
+        publisher.publish(receipt.dispatch)
     return job_id
 
 

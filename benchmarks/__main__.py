@@ -1,7 +1,7 @@
 """`make bench`: measures on servers of its own, prints a table to read and one line of JSON to keep.
 
-python -m benchmarks [ledger] [guard] [breaker] [commands] [batch] [import] [broadcast] [sending] [--seconds 10]
-    [--commands 1000] [--people 100000] [--audience 1000000] [--sending-seconds 60]
+python -m benchmarks [ledger] [guard] [breaker] [commands] [batch] [import] [broadcast] [sending] [history]
+    [--seconds 10] [--commands 1000] [--people 100000] [--audience 1000000] [--sending-seconds 60] [--many 100000]
 
 `sending` ends with status 1 where a free broadcast is slower than promised, meets a 429 or holds back replies.
 """
@@ -13,19 +13,30 @@ import json
 import os
 import platform
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks import batch, breaker, broadcast, commands, guard, importing, ledger, sending, under_load
+from benchmarks import (
+    batch,
+    breaker,
+    broadcast,
+    commands,
+    guard,
+    history,
+    importing,
+    ledger,
+    sending,
+    under_load,
+)
 from dbcore.migrate import upgrade
-from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
+from tests.harness.servers import running_postgres, temporary_folder
 
 N = TypeVar("N", int, float)
 
-BENCHES = ("ledger", "guard", "breaker", "commands", "batch", "import", "broadcast", "sending")
+BENCHES = ("ledger", "guard", "breaker", "commands", "batch", "import", "broadcast", "sending", "history")
 
 
 def main() -> None:
@@ -39,6 +50,12 @@ def main() -> None:
     parser.add_argument("--audience", type=int, default=1_000_000, help="of `broadcast`")
     parser.add_argument(
         "--sending-seconds", type=float, default=60.0, help="of `sending`, for the free broadcast"
+    )
+    parser.add_argument(
+        "--many",
+        type=int,
+        default=100_000,
+        help="people in the large database of `history`, with 101 entries and 50 deliveries each",
     )
     options = parser.parse_args()
     chosen = options.bench or BENCHES
@@ -73,6 +90,10 @@ def main() -> None:
     if "sending" in chosen:
         results["sending"] = sending.run(options.sending_seconds)
         _print_sending(results["sending"])
+    if "history" in chosen:
+        with _server() as server:
+            results["history"] = history.run(server, options.many)
+        _print_history(results["history"])
     print(json.dumps(results))
     below = sending.shortfalls(results["sending"]) if "sending" in results else []
     if below:
@@ -80,15 +101,17 @@ def main() -> None:
 
 
 def _with_database(bench: Callable[[str, N], dict[str, Any]], amount: N) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="ballast-bench-") as folder:
-        Path(folder).chmod(0o711)  # PostgreSQL runs as another user where we are root
-        server = EmbeddedPostgres(Path(folder) / "postgres", free_port())
-        server.start()
-        try:
-            upgrade(server.url)
-            return bench(server.url, amount)
-        finally:
-            server.stop()
+    with _server() as server:
+        upgrade(server.url)
+        return bench(server.url, amount)
+
+
+@contextmanager
+def _server() -> Iterator[EmbeddedPostgres]:
+    with temporary_folder() as folder:
+        folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
+        with running_postgres(folder, migrated=False) as server:
+            yield server
 
 
 def _print_ledger(found: dict[str, Any]) -> None:
@@ -198,6 +221,22 @@ def _print_broadcast(found: dict[str, Any]) -> None:
         f"({found['megabytes_more']:+.1f} MB to {broadcast.FEW:,})"
     )
     print()
+
+
+def _print_history(found: dict[str, Any]) -> None:
+    entries, sent = found["entries"], found["deliveries"]
+    print(
+        f"Calls on {entries['large']:,} entries and {sent['large']:,} deliveries, beside {entries['small']:,} and "
+        f"{sent['small']:,}; milliseconds"
+    )
+    print(f"  {'':<32}{'p50':>8}{'p50':>8}{'ratio':>7}{'p95':>9}{'p95':>8}{'ratio':>7}")
+    for call, shares in found["calls"].items():
+        columns = "".join(
+            f"{at['small']:>9.2f}{at['large']:>8.2f}{at['ratio']:>6.2f}x" for at in shares.values()
+        )
+        print(f"  {call:<31}{columns}")
+    audits = found["audit_seconds_per_million_entries"]
+    print(f"  the audit of a million entries: {audits['small']:.1f} s and {audits['large']:.1f} s\n")
 
 
 def _print_sending(found: dict[str, Any]) -> None:

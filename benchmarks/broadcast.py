@@ -11,15 +11,12 @@ import asyncio
 import contextlib
 import multiprocessing
 import resource
-import shutil
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, cast
 
 import psycopg2
@@ -33,11 +30,8 @@ from ballast.telegram.rate_limiter import BulkGrant, RateLimiter
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from dbcore.guard.engine import GuardedEngine
-from dbcore.migrate import upgrade
 from dbcore.settings import Settings
-from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
-from devstack.redis import EmbeddedRedis
+from tests.harness.servers import running_servers
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.leasing import take_chunk
 
@@ -73,18 +67,9 @@ def run(many: int) -> dict[str, Any]:
     """Seconds and megabytes. A chunk's time is the lower quartile of many: what else the machine does disturbs that
     least. `chunk_ratio` is the end's by the start's.
     """
-    folder = Path(tempfile.mkdtemp(prefix="ballast-bench-"))
-    folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
-    postgres = EmbeddedPostgres(folder / "postgres", free_port())
-    store = EmbeddedRedis(folder / "redis", free_port())
-    with contextlib.ExitStack() as closing:
-        closing.callback(shutil.rmtree, folder, ignore_errors=True)
-        for server in (postgres, store):
-            server.start()
-            closing.callback(server.stop)
-        upgrade(postgres.url)
-        few = _measured(postgres.url, store.url, FEW)
-        found = _measured(postgres.url, store.url, many)
+    with running_servers(telegram=False) as servers:
+        few = _measured(servers.postgres.url, servers.redis.url, FEW)
+        found = _measured(servers.postgres.url, servers.redis.url, many)
     edge = max(2, int(len(found["chunks"]) * EDGE))
     start, end = (
         statistics.quantiles(chunks, n=4)[0] for chunks in (found["chunks"][:edge], found["chunks"][-edge:])

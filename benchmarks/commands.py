@@ -6,16 +6,14 @@ bot and x"""
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +23,10 @@ import redis
 from benchmarks import limit
 from benchmarks.bot_api import BotApi
 from benchmarks.cores import Cores
-from dbcore.migrate import upgrade
 from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
 from devstack.programs import Program
-from devstack.redis import EmbeddedRedis
 from devstack.stack import ROOT, TOKEN, Stack
+from tests.harness.servers import running_servers
 
 FIRST = 10_001
 PACE, PACED = 50, 300
@@ -65,17 +61,8 @@ def run(commands: int, rounds: int = 3) -> dict[str, Any]:
 
 @contextmanager
 def servers() -> Iterator[tuple[Path, str, str]]:
-    folder = Path(tempfile.mkdtemp(prefix="ballast-bench-"))
-    folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
-    postgres = EmbeddedPostgres(folder / "postgres", free_port())
-    server = EmbeddedRedis(folder / "redis", free_port())
-    with ExitStack() as closing:
-        closing.callback(shutil.rmtree, folder, ignore_errors=True)
-        for each in (postgres, server):
-            each.start()
-            closing.callback(each.stop)
-        upgrade(postgres.url)
-        yield folder, postgres.url, server.url
+    with running_servers(telegram=False) as running:
+        yield running.folder, running.postgres.url, running.redis.url
 
 
 class Side:

@@ -6,12 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg2
@@ -23,14 +19,11 @@ from ballast.telegram.rate_limiter import FREE_PER_SECOND, PAID_PER_SECOND
 from ballast.telegram.transport import AiohttpRequest
 from benchmarks.cores import Cores
 from benchmarks.sink import Sink
-from dbcore.migrate import upgrade
 from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
-from devstack.redis import EmbeddedRedis
-from devstack.stack import ADMIN_ID, TOKEN, Stack
+from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import ApiRequest
-from devstack.telegram.process import TelegramProcess
+from tests.harness.servers import running_servers
 
 LATENCY_SECONDS = 0.1
 REPLIES_PER_SECOND = 5
@@ -99,16 +92,13 @@ def _free(seconds: float) -> dict[str, Any]:
     """Two bulk workers, so that their pace is seen to be one."""
     people = round(FREE_PER_SECOND * seconds)
     askers = round(REPLIES_PER_SECOND * seconds)
-    with _servers() as (folder, postgres, redis), ExitStack() as closing:
-        telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(ADMIN_ID,))
-        telegram.start()
-        closing.callback(telegram.stop)
-        stack = Stack(folder, database_url=postgres.url, redis_url=redis.url, telegram_url=telegram.url)
+    with running_servers() as servers, ExitStack() as closing:
+        stack = servers.stack()
         closing.callback(stack.stop_all)
         stack.start("frontend", "main", "light", "bulk")
         stack.run("bulk2", stack.program("bulk", node="bulk2"))
         stack.wait_ready(processes=5)
-        return asyncio.run(_free_measured(stack, telegram.url, people, askers))
+        return asyncio.run(_free_measured(stack, servers.telegram.url, people, askers))
 
 
 async def _free_measured(stack: Stack, telegram_url: str, people: int, askers: int) -> dict[str, Any]:
@@ -194,12 +184,12 @@ def _workers_alone(workers: int, seconds: float) -> dict[str, Any]:
     """
     people = round(PAID_PER_SECOND * seconds)
     with (
-        _servers() as (folder, postgres, redis),
+        running_servers(telegram=False) as servers,
         Sink(free_port(), latency_seconds=LATENCY_SECONDS) as sink,
         ExitStack() as closing,
     ):
-        _register(postgres.url, people)
-        stack = Stack(folder, database_url=postgres.url, redis_url=redis.url, telegram_url=sink.url)
+        _register(servers.postgres.url, people)
+        stack = servers.stack(telegram_url=sink.url)
         closing.callback(stack.stop_all)
         for number in range(workers):
             stack.run(f"bulk{number}", stack.program("bulk", node=f"bulk{number}"))
@@ -209,8 +199,8 @@ def _workers_alone(workers: int, seconds: float) -> dict[str, Any]:
         cores = Cores(
             {
                 "workers": [stack.pid(f"bulk{number}") for number in range(workers)],
-                "redis": [pid for pid in (redis.pid,) if pid is not None],
-                "postgres": [pid for pid in (postgres.pid,) if pid is not None],
+                "redis": [pid for pid in (servers.redis.pid,) if pid is not None],
+                "postgres": [pid for pid in (servers.postgres.pid,) if pid is not None],
                 "sink": [sink.pid],
             }
         )
@@ -286,21 +276,6 @@ async def _sending_rate(bot: Bot, seconds: float) -> float:
 
 
 # What both need
-
-
-@contextmanager
-def _servers() -> Iterator[tuple[Path, EmbeddedPostgres, EmbeddedRedis]]:
-    folder = Path(tempfile.mkdtemp(prefix="ballast-bench-"))
-    folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
-    postgres = EmbeddedPostgres(folder / "postgres", free_port())
-    redis = EmbeddedRedis(folder / "redis", free_port())
-    with ExitStack() as closing:
-        closing.callback(shutil.rmtree, folder, ignore_errors=True)
-        for server in (postgres, redis):
-            server.start()
-            closing.callback(server.stop)
-        upgrade(postgres.url)
-        yield folder, postgres, redis
 
 
 def _register(database_url: str, people: int) -> None:

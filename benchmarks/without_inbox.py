@@ -18,13 +18,13 @@ from ballast.inbox import (
     Answered,
     Claim,
     Claims,
+    Dispatch,
     Finish,
     Inbox,
     Note,
     Noted,
     Offer,
     Receipt,
-    Ticket,
 )
 from bot_frontend import __main__ as frontend
 from workers import context, remote_control
@@ -39,7 +39,7 @@ class NoInbox(Inbox):
         return [
             Receipt(
                 Acceptance.ACCEPTED,
-                Ticket(
+                Dispatch(
                     offer.envelope.model_dump_json(),
                     queue_of(offer.envelope.kind),
                     offer.envelope.kind,

@@ -11,6 +11,7 @@ import uvicorn
 
 from ballast import ownership
 from ballast.broadcasts.albums import Albums
+from ballast.garbage import spare_what_stays
 from ballast.inbox import Inbox, Publisher
 from ballast.installed import INSTALLED
 from ballast.logs import configure_logging
@@ -60,15 +61,15 @@ async def serve(settings: Settings) -> None:
         inbox,
         publisher,
         Albums(client),
-        lambda: monitor.latest.database_is_away,
+        lambda: monitor.seen.database_is_away,
         lambda: identity.username,
-        lambda: monitor.latest.fleet is not None and monitor.latest.fleet.is_read_only,
-        lambda: monitor.latest.fleet is not None and monitor.latest.fleet.paused,
-        lambda: monitor.latest.redis,
+        lambda: monitor.seen.fleet is not None and monitor.seen.fleet.is_read_only,
+        lambda: monitor.seen.fleet is not None and monitor.seen.fleet.paused,
+        lambda: monitor.seen.redis,
         lambda: ownership.claim(client, settings),
         late_notices.watch,
     )
-    callbacks, checkouts = CallbackAnswers(bot, rate_limiter, Presses(client)), Checkouts(bot)
+    callbacks, checkouts = CallbackAnswers(bot, rate_limiter, Presses(client)), Checkouts(bot, settings)
     webhook = None
     if settings.telegram_webhook_url is not None:
         assert settings.telegram_webhook_secret is not None  # noqa: S101  derived where it is not given
@@ -104,6 +105,7 @@ async def serve(settings: Settings) -> None:
             risk="a proxy that does not say for whom it asks shows the details to everybody",
         )
     log.info("frontend_started", mode="polling" if webhook is None else "webhook", port=settings.ops_port)
+    spare_what_stays()
     try:
         await server.serve()
     finally:

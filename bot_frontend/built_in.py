@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from html import escape
 
 from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
@@ -16,7 +17,7 @@ from ballast.markup import is_html
 from ballast.registered import Command
 from ballast.texts import said, time_zones
 from bot_frontend import conversation as dialogues
-from bot_frontend import formatting, texts
+from bot_frontend import deposits, formatting, texts
 from bot_frontend.conversation import Conversation, Question, Refusal, SendRequest
 from bot_frontend.naming import Arguments, person_named
 from bot_frontend.routed import Routed, ask, say, say_privately, who
@@ -40,7 +41,8 @@ class Typed:
 
 def _help(typed: Typed) -> Routed:
     is_admin = typed.message.sender.telegram_id in typed.settings.admin_ids
-    return say_privately(typed.message, texts.help_text(is_admin), opens="help")
+    help_text = texts.help_text(is_admin, payments=deposits.takes_payments(typed.settings))
+    return say_privately(typed.message, help_text, opens="help")
 
 
 def _language(typed: Typed) -> Routed:
@@ -139,6 +141,32 @@ def _broadcast(typed: Typed) -> Routed:
     )
 
 
+def _deposit(typed: Typed) -> Routed:
+    message, settings = typed.message, typed.settings
+    if not deposits.takes_payments(settings):
+        return say_privately(message, deposits.off(), opens="deposit")
+    if not typed.arguments.text:
+        return Routed(
+            deposits.deliver(deposits.packages(message.origin, message.sender.telegram_id, settings))
+        )
+    return Routed(deposits.deliver(deposits.invoice_of(typed.arguments.text, message.origin, settings)))
+
+
+def _operators_words(typed: Typed, words: str | None) -> Routed:
+    opens = typed.command.declared.word if typed.command.declared else "start"
+    if words is None or not deposits.takes_payments(typed.settings):
+        return say_privately(typed.message, deposits.off(), opens=opens)
+    return say_privately(typed.message, escape(words, quote=False), opens=opens)
+
+
+def _paysupport(typed: Typed) -> Routed:
+    return _operators_words(typed, typed.settings.stars_support)
+
+
+def _terms(typed: Typed) -> Routed:
+    return _operators_words(typed, typed.settings.stars_terms)
+
+
 BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "help": _help,
     "language": _language,
@@ -148,4 +176,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "credit": partial(_adjust, sign=1),
     "debit": partial(_adjust, sign=-1),
     "broadcast": _broadcast,
+    "deposit": _deposit,
+    "paysupport": _paysupport,
+    "terms": _terms,
 }

@@ -15,7 +15,7 @@ from ballast.builtin.words import unknown_button
 from ballast.command_names import not_your_history
 from ballast.installed import INSTALLED
 from ballast.texts import available, time_zones
-from bot_frontend import broadcast_form, texts
+from bot_frontend import broadcast_form, deposits, texts
 from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.routed import Routed, reply, toast, who
 from bot_frontend.updates import ButtonPress
@@ -107,6 +107,16 @@ def _language_button(
     return Routed(ChooseLanguage(**who(press.sender), language=chosen), conversation)
 
 
+def _deposit_button(
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, settings: Settings
+) -> Routed:
+    if int(data["owner"]) != press.sender.telegram_id:
+        return toast(press, texts.not_your_buttons(), conversation)
+    if not deposits.takes_payments(settings):
+        return toast(press, deposits.off(), conversation)
+    return Routed(deposits.deliver(deposits.invoice_of(data["stars"], press.origin, settings)), conversation)
+
+
 def _time_zone_button(
     press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
 ) -> Routed:
@@ -125,6 +135,7 @@ BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None,
     "transfer": _transfer_button,
     "history": _history_button,
     "language": _language_button,
+    "deposit": _deposit_button,
     "timezone": _time_zone_button,
 }
 """By the buttons' names."""

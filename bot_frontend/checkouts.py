@@ -1,6 +1,7 @@
 """Answers Telegram's question before a payment, from memory: it wants the answer within ten seconds, and once.
 
-Until this bot sells something the answer is no, so that nobody is charged by an invoice that should not be there.
+Yes to an invoice that this bot wrote and that still holds, no with the reason to anything else, so that nobody is
+charged by an invoice that should not be there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
 from ballast.texts import negotiated, speaking
-from bot_frontend.texts import checkout_refused
+from bot_frontend.deposits import refusal
+from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -30,49 +32,50 @@ REMEMBERED_MAX = 1_000
 class Checkouts:
     """Beside everything: needs neither Redis nor the database, and waits for no other update."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, settings: Settings) -> None:
         self._bot = bot
+        self._settings = settings
         self._tasks: set[asyncio.Task[None]] = set()
         self._answered: OrderedDict[str, None] = OrderedDict()
 
-    def refuse(self, updates: Iterable[Any]) -> None:
-        """Refuse every checkout among these updates, each once."""
+    def answer(self, updates: Iterable[Any]) -> None:
+        """Answer every checkout among these updates, each once."""
         for update in updates:
             query = update.get("pre_checkout_query") if isinstance(update, dict) else None
             query_id = query.get("id") if isinstance(query, dict) else None
-            if isinstance(query_id, str) and query_id not in self._answered:
+            if isinstance(query, dict) and isinstance(query_id, str) and query_id not in self._answered:
                 with speaking(_language_of(query)):
-                    self._refuse(query_id)
+                    self._begin(query_id, refusal(query, self._settings))
 
-    def _refuse(self, query_id: str) -> None:
+    def _begin(self, query_id: str, refused: str | None) -> None:
         if len(self._tasks) >= OUTSTANDING_MAX:
-            log.warning("checkout_not_refused", outstanding=len(self._tasks))
-            return  # unanswered it fails too, without our sentence
+            log.warning("checkout_not_answered", outstanding=len(self._tasks))
+            return  # unanswered it fails
         self._answered[query_id] = None
         if len(self._answered) > REMEMBERED_MAX:
             self._answered.popitem(last=False)
-        task = asyncio.create_task(self._answer(query_id))
+        task = asyncio.create_task(self._answer(query_id, refused))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, query_id: str) -> None:
+    async def _answer(self, query_id: str, refused: str | None) -> None:
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 for _ in range(TRIES_MAX):
-                    if await self._try(query_id):
+                    if await self._try(query_id, refused):
                         return
                     await asyncio.sleep(RETRY_SECONDS)
         except TimeoutError:
-            log.warning("checkout_not_refused", query_id=query_id, error="too late")
+            log.warning("checkout_not_answered", query_id=query_id, error="too late")
 
-    async def _try(self, query_id: str) -> bool:
+    async def _try(self, query_id: str, refused: str | None) -> bool:
         """Whether that was all: it is answered, or Telegram takes no answer from us now."""
         try:
-            await self._bot.answer_pre_checkout_query(query_id, ok=False, error_message=checkout_refused())
+            await self._bot.answer_pre_checkout_query(query_id, ok=refused is None, error_message=refused)
         except TelegramError as error:
-            log.warning("checkout_not_refused", query_id=query_id, error=str(error))
+            log.warning("checkout_not_answered", query_id=query_id, error=str(error))
             return isinstance(error, BadRequest | RetryAfter)
-        log.warning("checkout_refused", query_id=query_id)
+        log.info("checkout_answered", query_id=query_id, agreed=refused is None)
         return True
 
 

@@ -399,7 +399,7 @@ class Intake:
                 kind=decision.envelope.kind,
                 how=receipt.status,
             )
-        left = [receipt.ticket for receipt in receipts if receipt.ticket is not None]
+        left = [receipt.dispatch for receipt in receipts if receipt.dispatch is not None]
         if left:
             self._publisher.publish_many(left)
         return receipts

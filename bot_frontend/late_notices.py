@@ -24,7 +24,7 @@ from ballast.messages import Message
 from ballast.notices import late_notice, waits_for_the_database
 from ballast.telegram.errors import SendStatus
 from ballast.telegram.rate_limiter import RateLimiter
-from ballast.telegram.reply_sender import send, withdraw
+from ballast.telegram.reply_sender import delete_message, send
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -116,4 +116,4 @@ class LateNotices:
         else:
             is_true = await asyncio.to_thread(self._inbox.awaits_notice, envelope.job_id)
         if not is_true:
-            await withdraw(self._bot, self._pacer, message.chat_id, verdict.message_id)
+            await delete_message(self._bot, self._pacer, message.chat_id, verdict.message_id)

@@ -95,7 +95,7 @@ class Poller:
         return answer if isinstance(answer, list) else []
 
     async def _take(self, updates: list[dict[str, Any]]) -> None:
-        self._checkouts.refuse(updates)  # before the first that may have to wait for Redis
+        self._checkouts.answer(updates)  # before the first that may have to wait for Redis
         taken = await asyncio.to_thread(self._intake.take_many, updates) if updates else []
         for update, one in zip(updates, taken, strict=True):
             if isinstance(one, Exception):

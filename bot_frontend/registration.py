@@ -14,6 +14,7 @@ from telegram.error import BadRequest, TelegramError
 from ballast.telegram.floods import method_wait, refuse_method
 from ballast.telegram.rate_limiter import RateLimiter
 from ballast.texts import ENGLISH, available, speaking
+from bot_frontend.deposits import takes_payments
 from bot_frontend.handlers import allowed_updates
 from bot_frontend.intake_health import Receiver
 from bot_frontend.registration_record import RegistrationRecord, fingerprint
@@ -121,7 +122,7 @@ async def _set_menu(
 ) -> None:
     """what -- its name among what was set. admin_id -- whose chat has this menu; None for everybody's."""
     with speaking(language):
-        commands = menu(admin=admin_id is not None)
+        commands = menu(admin=admin_id is not None, payments=takes_payments(settings))
     wanted = fingerprint(settings.telegram_api_url, commands)
     if await registered.knows(what, wanted):
         return

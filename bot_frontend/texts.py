@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ballast.builtin import button_data
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
+from ballast.builtin.replies import PAYMENT_COMMANDS
 from ballast.command_names import called, joined, leave, mention
 from ballast.installed import INSTALLED
 from ballast.messages import Button
@@ -37,9 +38,18 @@ PUBLIC_COMMANDS = _names(admin=False)
 ADMIN_COMMANDS = _names(admin=True)
 
 
-def menu(*, admin: bool) -> list[tuple[str, str]]:
-    """Each command of everybody's menu, or of an admin's, and its line."""
-    return [(name, _line(name)) for name in (*PUBLIC_COMMANDS, *(ADMIN_COMMANDS if admin else ()))]
+def menu(*, admin: bool, payments: bool = True) -> list[tuple[str, str]]:
+    """Each command of everybody's menu, or of an admin's, and its line.
+
+    payments -- whether the bot takes them: else what is only for payments is left out.
+    """
+    names = (*PUBLIC_COMMANDS, *(ADMIN_COMMANDS if admin else ()))
+    return [(name, _line(name)) for name in names if payments or not _is_for_payments(name)]
+
+
+def _is_for_payments(name: str) -> bool:
+    command = INSTALLED.commands.get(name)
+    return command is not None and command.declared is not None and command.declared.word in PAYMENT_COMMANDS
 
 
 def _line(name: str) -> str:
@@ -159,10 +169,6 @@ def not_your_adjustment() -> str:
     return gettext("This belongs to another admin. Nothing was changed.")
 
 
-def checkout_refused() -> str:
-    return gettext("This bot does not accept payments yet. You have not been charged.")
-
-
 def too_many_waiting() -> str:
     return gettext(
         "You already have too many commands waiting, so I did not accept this one. Please try again later."
@@ -232,10 +238,10 @@ def time_zone_buttons(
     return [*rows, [Button(text=usual, data=button_data.time_zone(owner_id, None))]]
 
 
-def help_text(is_admin: bool) -> str:
+def help_text(is_admin: bool, *, payments: bool = True) -> str:
     return "\n".join(
         gettext("{command} – {line}", command=f"/{name}", line=escape(line))
-        for name, line in menu(admin=is_admin)
+        for name, line in menu(admin=is_admin, payments=payments)
     )
 
 

@@ -14,7 +14,14 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
 from dbcore.text import storable, storable_json
 
+PRUNED_AT_ONCE = 500
+
 _ERROR_LENGTH_MAX = 4_000
+_PRUNE = (
+    "WITH gone AS (DELETE FROM ballast.failed_operations WHERE id IN (SELECT id FROM ballast.failed_operations "
+    "WHERE status <> 'open' AND resolved_at < now() - make_interval(days => %s) ORDER BY id LIMIT %s "
+    "FOR UPDATE SKIP LOCKED) RETURNING 1) SELECT count(*) FROM gone"
+)
 _SELECT_SQL = (
     "SELECT id, job_id, kind, reference, telegram_id, error, payload, status, created_at "
     "FROM ballast.failed_operations "
@@ -109,6 +116,12 @@ def resolve(
         name="failed_operations.resolve",
     )
     return bool(resolved)
+
+
+def prune(engine: GuardedEngine, days: int) -> int:
+    """Remove the oldest of those that were retried or discarded longer ago than that; how many it were."""
+    (count,) = engine.fetch_row(_PRUNE, (days, PRUNED_AT_ONCE), name="failed_operations.prune")
+    return int(count)
 
 
 def _select(engine: GuardedEngine, condition: str, parameter: int | str) -> list[FailedOperation]:

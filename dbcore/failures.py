@@ -28,6 +28,7 @@ from enum import StrEnum
 import psycopg2
 
 from dbcore.guard.deadline import DeadlineExceeded
+from dbcore.moving.refusal import REFUSAL
 
 
 class FailureKind(StrEnum):
@@ -92,6 +93,7 @@ RULES: tuple[Rule, ...] = (
         K.CONFIGURATION,
         sqlstates=("28", "3D", "42501", "F0"),
         messages=(
+            REFUSAL,  # and this process cannot open the new address
             "endpoint is disabled",
             "cannot be found",
             "unsupported startup parameter",
@@ -266,6 +268,8 @@ RULES: tuple[Rule, ...] = (
 BORROWED_SQLSTATES = frozenset({"08P01", "XX000"})
 # "database is not accepting commands that assign new transaction IDs to avoid wraparound data loss": it can be read.
 _WRAPAROUND = ("54000", "is not accepting commands")
+# A trigger's refusal in a database that was moved: nothing was applied, and a new connection leads to the new one.
+_MOVED = ("25006", REFUSAL)
 # `database "x" does not exist` and `role "x" does not exist`, while connecting only: in a query they are a
 # matter of the statement.
 _MISSING_ON_CONNECT = "does not exist"
@@ -291,6 +295,8 @@ def classify(error: BaseException, phase: Phase) -> FailureKind | None:
     sqlstate = error.pgcode
     if sqlstate == _WRAPAROUND[0] and _WRAPAROUND[1] in str(error):
         return K.STORAGE
+    if was_moved(error):
+        return K.CONFLICT
     if sqlstate is not None and sqlstate not in BORROWED_SQLSTATES:
         kind = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2])
     elif (
@@ -308,6 +314,11 @@ def classify(error: BaseException, phase: Phase) -> FailureKind | None:
     if kind is None and sqlstate == "08P01":
         return _lost(K.OUTAGE, error, phase)
     return _lost(kind, error, phase) if kind is K.OUTAGE else kind
+
+
+def was_moved(error: BaseException | None) -> bool:
+    """Whether the database refused to be written to because it was moved."""
+    return getattr(error, "pgcode", None) == _MOVED[0] and _MOVED[1] in str(error)
 
 
 def _by_message(message: str, phase: Phase) -> FailureKind | None:

@@ -16,8 +16,8 @@ OF_JOBS = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 KINDS = re.compile(r"[a-z0-9_.]{1,64}")
 """What a kind of job looks like."""
 
-RESERVED = ("pending:", "pending_adjustment:")
-"""Keys that begin so are made by the ledger itself, for what somebody confirmed."""
+RESERVED = ("pending:", "pending_adjustment:", "star_payment:", "star_refund:")
+"""Keys that begin so are made by the ledger itself, for what somebody confirmed and what Telegram says of Stars."""
 
 OF_IMPORTS = ("opening:", "history:", "settle:", "reversal:")
 """Keys that begin so are made by `ballast import`."""

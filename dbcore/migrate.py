@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from alembic import command
 from alembic.config import Config
@@ -18,18 +19,20 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from dbcore import collisions, own_schema, privileges, structure
+from dbcore import collisions, migration_files, migration_locks, own_schema, privileges, structure
 from dbcore.guard import pool
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x62616C6C617374  # "ballast"
 _TURN_TIMEOUT = "60s"  # for another migrator to finish
-_LOCK_TIMEOUT = "5s"  # for a table: everyone else queues behind a migration that waits
+_LOCK_TIMEOUT = f"{migration_locks.LOCK_TIMEOUT_MS}ms"  # for a table, and for rows
+_LOCK_TIMEOUT_ALONE = "5s"  # where only autovacuum can be in the way, which gives way after a second
 _STATEMENT_TIMEOUT = "60s"
 
 
-def _config() -> Config:
-    config = Config()
+def config_of(output: TextIO | None = None) -> Config:
+    """Of Ballast's migrations. output -- where `sql=True` writes what it would send."""
+    config = Config() if output is None else Config(output_buffer=output)
     # Alembic reads its options through ConfigParser, where a percent sign in a path means interpolation.
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -42,11 +45,11 @@ def upgrade(url: str, *, schema: str | None = None, to: str = "head") -> None:
     on from there.
 
     schema -- BALLAST_SCHEMA, made where it is missing.
-    Raises Refused where the schema is another application's, or cannot be made; SQLAlchemy's errors: OperationalError
-    where the server is away or a lock was not to be had in time.
+    Raises Refused where the schema is another application's, or cannot be made, or a table was never free for a moment;
+    SQLAlchemy's errors: OperationalError where the server is away.
     """
     engine = pool.single(url, application_name="ballast migrate", schema=schema)
-    while _is_behind(engine, schema, to):
+    while migration_locks.patiently(engine, "a migration", lambda: _is_behind(engine, schema, to)):
         pass
 
 
@@ -63,12 +66,26 @@ def move(url: str, *, source: str, schema: str) -> None:
     upgrade(url, schema=source)
     with engine.begin() as connection:
         for place in sorted((source, schema)):
-            _take_turn(connection, place)
+            _take_turn(connection, place, lock_timeout=_LOCK_TIMEOUT_ALONE)
         _make_room(connection, schema)
         own_schema.move(connection, source, schema)
         own_schema.require_apart(connection, schema)
         structure.requalify(connection, schema)
         privileges.close_to_others(connection, schema)
+
+
+@contextmanager
+def no_migration(url: str, schema: str | None) -> Iterator[None]:
+    """In the block no migration of this database begins. One that waits gives up after a minute.
+
+    Raises Refused if one is running, SQLAlchemy's errors.
+    """
+    engine = pool.single(url, application_name="ballast move")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_key(schema)})
+        if not taken.scalar_one():
+            raise collisions.Refused("the database is being migrated: wait for that")
+        yield
 
 
 def is_older(url: str, *, schema: str | None = None, apps: Sequence[AppMigrations] = ()) -> bool:
@@ -77,20 +94,18 @@ def is_older(url: str, *, schema: str | None = None, apps: Sequence[AppMigration
     A database that another application or a newer release has migrated is not: they refuse it.
     """
     with pool.single(url, application_name="ballast migrate", schema=schema).connect() as connection:
-        config = _config()
-        if _is_between(config, current_revision(connection, schema)):
+        if _is_between(config_of(), current_revision(connection, schema)):
             return True
         for app in apps:
-            config.set_main_option("version_locations", str(_versions_folder(app)).replace("%", "%%"))
             with suppress(CommandError):  # `upgrade_app` says what is wrong with its revisions
-                if _is_between(config, _context_of(connection, app).get_current_revision()):
+                if _is_between(config_of_app(app), revision_of_app(connection, app)):
                     return True
     return False
 
 
 def _is_between(config: Config, revision: str | None) -> bool:
     """Whether it is one of these migrations, and not the newest."""
-    return revision in _between(config, "head", "base")[:-1]
+    return revision in between(config, "head", "base")[:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +129,19 @@ def upgrade_app(url: str, migrations: AppMigrations, *, schema: str | None = Non
     """Apply what is missing of an app's migrations, each in a transaction of its own; the revision it is at then.
 
     schema -- BALLAST_SCHEMA, whose migrator it waits for.
-    Raises Refused for a folder that is none, or does not know the database's revision; SQLAlchemy's errors.
+    Raises Refused for a folder that is none, or does not know the database's revision, or if a table was never free for
+    a moment; SQLAlchemy's errors.
     """
     folder = _versions_folder(migrations)
     if not folder.is_dir():
         raise collisions.Refused(f"{migrations.app}: there is no folder {folder} with its migrations")
-    config = _config()
-    config.set_main_option("version_locations", str(folder).replace("%", "%%"))
-    config.attributes.update(schema=migrations.schema, version_table=migrations.version_table)
+    config = config_of_app(migrations)
     engine = pool.single(url, application_name="ballast migrate", schema=schema)
     head = _head_of_app(config, migrations.app, folder)
     try:
-        while _app_is_behind(engine, config, migrations, schema):
+        while migration_locks.patiently(
+            engine, migrations.app, lambda: _app_is_behind(engine, config, migrations, schema)
+        ):
             pass
     except CommandError as error:
         raise collisions.Refused(f"{migrations.app}: {' '.join(str(error).split())}") from error
@@ -159,6 +175,19 @@ def _head_of_app(config: Config, app: str, folder: Path) -> str | None:
     return heads[0] if heads else None
 
 
+def config_of_app(migrations: AppMigrations, output: TextIO | None = None) -> Config:
+    """Of an app's migrations. output -- as of `config_of`."""
+    config = config_of(output)
+    config.set_main_option("version_locations", str(_versions_folder(migrations)).replace("%", "%%"))
+    config.attributes.update(schema=migrations.schema, version_table=migrations.version_table)
+    return config
+
+
+def revision_of_app(connection: Connection, migrations: AppMigrations) -> str | None:
+    """Which one its tables are at; None: no migration of it was applied."""
+    return _context_of(connection, migrations).get_current_revision()
+
+
 def _versions_folder(migrations: AppMigrations) -> Path:
     versions = migrations.folder / "versions"
     return versions if versions.is_dir() else migrations.folder
@@ -177,13 +206,13 @@ def _app_is_behind(engine: Engine, config: Config, migrations: AppMigrations, sc
         _take_turn(connection, schema)
         if migrations.schema is not None:
             connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{migrations.schema}"')
-        current = _context_of(connection, migrations).get_current_revision() or "base"
-        if current not in {"base", *_between(config, "head", "base")}:
+        current = revision_of_app(connection, migrations) or "base"
+        if current not in {"base", *between(config, "head", "base")}:
             raise collisions.Refused(
                 f"{migrations.app}: the database is at revision {current}, which its migrations do not have: a newer "
                 "release of it migrated"
             )
-        missing = _between(config, "head", current)
+        missing = between(config, "head", current)
         if missing:
             config.attributes["connection"] = connection
             command.upgrade(config, missing[0])
@@ -193,7 +222,7 @@ def _app_is_behind(engine: Engine, config: Config, migrations: AppMigrations, sc
 def _make_room(connection: Connection, schema: str) -> None:
     own_schema.require_alone(connection)
     own_schema.make(connection, schema)
-    collisions.require_room(connection, schema, [], _between(_config(), "head", "base"))
+    collisions.require_room(connection, schema, [], between(config_of(), "head", "base"))
 
 
 def _lock_key(schema: str | None) -> int:
@@ -203,7 +232,7 @@ def _lock_key(schema: str | None) -> int:
 
 def _is_behind(engine: Engine, schema: str | None, to: str) -> bool:
     """Whether there was a migration to apply; it is applied."""
-    config = _config()
+    config = config_of()
     config.attributes["schema"] = schema
     with engine.begin() as connection:
         _take_turn(connection, schema)
@@ -211,13 +240,16 @@ def _is_behind(engine: Engine, schema: str | None, to: str) -> bool:
             own_schema.make(connection, schema)
         collisions.require_readable(connection, schema)
         versions = _versions(connection, schema)
-        collisions.require_ours(connection, schema, versions, _between(config, "head", "base"))
+        collisions.require_ours(connection, schema, versions, between(config, "head", "base"))
         if schema is not None and not versions:
             own_schema.require_apart(connection, schema)
         current = versions[0] if versions else "base"
-        missing = _between(config, to, current)
+        missing = between(config, to, current)
         if missing:
-            collisions.require_room(connection, schema, _between(config, current, "base"), missing)
+            collisions.require_room(connection, schema, between(config, current, "base"), missing)
+            migration_locks.take_first(
+                connection, schema, migration_locks.locks_of(migration_files.text_of(missing[0]))
+            )
             config.attributes["connection"] = connection
             command.upgrade(config, missing[0])
         elif versions == (newest_revision(),):
@@ -227,15 +259,15 @@ def _is_behind(engine: Engine, schema: str | None, to: str) -> bool:
     return len(missing) > 0
 
 
-def _take_turn(connection: Connection, schema: str | None) -> None:
+def _take_turn(connection: Connection, schema: str | None, *, lock_timeout: str = _LOCK_TIMEOUT) -> None:
     _limit(connection, lock_timeout=_TURN_TIMEOUT, statement_timeout="0")
     # Of the transaction, not of the session: a transaction pooler would leave a session's lock behind. So another
     # migrator may come in between two of ours, and where the database is is asked under the lock.
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(schema)})
-    _limit(connection, lock_timeout=_LOCK_TIMEOUT, statement_timeout=_STATEMENT_TIMEOUT)
+    _limit(connection, lock_timeout=lock_timeout, statement_timeout=_STATEMENT_TIMEOUT)
 
 
-def _between(config: Config, to: str, current: str) -> list[str]:
+def between(config: Config, to: str, current: str) -> list[str]:
     """The revisions after `current`, in the order in which they are applied."""
     newest_first = ScriptDirectory.from_config(config).iterate_revisions(to, current)
     return [script.revision for script in newest_first][::-1]
@@ -250,7 +282,7 @@ def _limit(connection: Connection, *, lock_timeout: str, statement_timeout: str)
 
 def newest_revision() -> str:
     """The revision this release expects."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    head = ScriptDirectory.from_config(config_of()).get_current_head()
     if head is None:
         raise LookupError(f"there are no migrations in {_SCRIPTS}")
     return head
@@ -258,7 +290,7 @@ def newest_revision() -> str:
 
 def oldest_revision() -> str:
     """The one that the first release made."""
-    base = ScriptDirectory.from_config(_config()).get_base()
+    base = ScriptDirectory.from_config(config_of()).get_base()
     if base is None:
         raise LookupError(f"there are no migrations in {_SCRIPTS}")
     return base

@@ -11,6 +11,11 @@ from dbcore.qualified_names import qualified
 FOLDER = Path(__file__).with_name("migrations") / "sql"
 
 
+def text_of(revision: str) -> str:
+    """All SQL of a revision, its tables being called `ballast.users`."""
+    return "\n".join(file.read_text(encoding="utf-8") for file in sorted((FOLDER / revision).glob("*.sql")))
+
+
 def run(revision: str, *names: str) -> None:
     """In the schema that is migrated."""
     from alembic import op  # who looks only for the files, as each worker does, needs none of it

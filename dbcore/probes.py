@@ -10,6 +10,14 @@ from psycopg2.errors import InvalidSchemaName, UndefinedColumn, UndefinedFunctio
 from dbcore.guard.engine import GuardedEngine
 from dbcore.schema import TABLE_NAMES
 
+PRUNED_AT_ONCE = 1_000
+
+_PRUNE = (
+    "WITH gone AS (DELETE FROM ballast.health_probes WHERE id IN (SELECT id FROM ballast.health_probes "
+    "WHERE created_at < now() - make_interval(days => %s) ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED) "
+    "RETURNING 1) SELECT count(*) FROM gone"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
@@ -58,3 +66,9 @@ def probe(engine: GuardedEngine, *, trigger: str) -> ProbeResult:
         max_connections=max_connections,
         database_bytes=database_bytes,
     )
+
+
+def prune(engine: GuardedEngine, days: int) -> int:
+    """Remove the oldest of those that are older than that; how many it were."""
+    (count,) = engine.fetch_row(_PRUNE, (days, PRUNED_AT_ONCE), name="probes.prune")
+    return int(count)

@@ -94,7 +94,18 @@ accounts = Table(
     _check("accounts_balance_within_bounds", f"balance >= floor AND balance <= {MAX_BALANCE}"),
     _check("accounts_version_counts_up", "version >= 0"),
 )
-Index("accounts_house_idx", accounts.c.currency, unique=True, postgresql_where=accounts.c.user_id.is_(None))
+
+system_accounts = Table(
+    "system_accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("account_id", BigInteger, nullable=False, unique=True),
+    ForeignKeyConstraint(
+        ["account_id", "currency"], ["accounts.id", "accounts.currency"], name="system_accounts_account_fkey"
+    ),
+    _check("system_accounts_name_known", "name IN ('house', 'stars')"),
+)
 
 transfers = Table(
     "transfers",
@@ -256,6 +267,25 @@ payment_events = Table(
     _time("created_at"),
     UniqueConstraint("charge_id", "kind"),
     _check("payment_events_kind_known", "kind IN ('paid', 'refunded')"),
+)
+
+star_payments = Table(
+    "star_payments",
+    metadata,
+    _id(),
+    Column("charge_id", Text, nullable=False, unique=True),
+    Column("user_id", BigInteger, ForeignKey("users.id"), nullable=False),
+    Column("stars", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), nullable=False, unique=True),
+    _time("paid_at", default_now=False),
+    Column("refund_transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    _time("refunded_at", nullable=True, default_now=False),
+    _time("created_at"),
+    _check("star_payments_moves_something", "stars > 0 AND amount > 0"),
+    _check("star_payments_refund_has_time", "(refund_transfer_id IS NULL) = (refunded_at IS NULL)"),
 )
 
 failed_operations = Table(

@@ -44,6 +44,10 @@ ENV_FILES = (ENV_FILE,) if os.devnull == ENV_FILE else (RUNNING_ENV_FILE, ENV_FI
 OPS_TOKEN_LENGTH_MIN = 16
 ADMIN_ID_DIGITS_MAX = 19
 _BACKUP_LOOK_SECONDS = 300.0
+STARS_MAX = 10_000
+"""In one invoice, as Telegram has it."""
+
+PACKAGES_MAX = 12
 AMOUNT_ADJUSTED_MAX = 18
 """The power of ten of an amount's first digit, up or down. MAX_AMOUNT is below."""
 
@@ -173,6 +177,9 @@ class Settings(AppOptions):
     quota_renews_on_day: Annotated[int, Field(ge=1, le=28)] = 1
     quota_sleeps_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     effects_keep_days: Annotated[int | None, Field(ge=30, le=36_500)] = None
+    deliveries_keep_days: Annotated[int, Field(ge=3, le=36_500)] = 90
+    failed_jobs_keep_days: Annotated[int, Field(ge=7, le=36_500)] = 365
+    health_probes_keep_days: Annotated[int, Field(ge=1, le=30)] = 30
 
     backup_to: str | None = None
     backup_every_hours: Annotated[float, Field(ge=0, le=8_760, allow_inf_nan=False)] = 24.0
@@ -191,6 +198,11 @@ class Settings(AppOptions):
     credit_limit: Annotated[Decimal | None, Field(gt=0)] = None
     credit_limit_per_day: Annotated[Decimal | None, Field(gt=0)] = None
 
+    stars_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
+    stars_packages: Annotated[str, Field(validate_default=True)] = "50,100,250,500"
+    stars_support: Annotated[str | None, Field(max_length=2_000)] = None
+    stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
+
     @field_validator("admin_ids", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
@@ -202,6 +214,37 @@ class Settings(AppOptions):
         ):
             raise ValueError("expected Telegram user ids, comma separated, such as 12345,67890")
         return frozenset(int(part) for part in parts)
+
+    @field_validator("stars_rate")
+    @classmethod
+    def _no_endless_rate(cls, value: Decimal) -> Decimal:
+        if not value.is_finite() or abs(value.adjusted()) > AMOUNT_ADJUSTED_MAX:
+            raise ValueError("expected units of the currency for one Star, such as 1 or 0.02")
+        return value
+
+    @field_validator("stars_packages")
+    @classmethod
+    def _whole_packages(cls, value: str, info: ValidationInfo) -> str:
+        parts = _listed(value)
+        if not 0 < len(parts) <= PACKAGES_MAX or not all(
+            re.fullmatch(r"[1-9][0-9]{0,4}", part) for part in parts
+        ):
+            raise ValueError(
+                f"expected 1 to {PACKAGES_MAX} numbers of Stars, comma separated, such as 50,100,250"
+            )
+        if max(map(int, parts)) > STARS_MAX:
+            raise ValueError(f"expected at most {STARS_MAX} Stars in one package")
+        rate, exponent = info.data.get("stars_rate"), info.data.get("currency_exponent")
+        if rate is None or exponent is None:  # refused themselves
+            return value
+        for stars in parts:
+            minor = Fraction(rate) * int(stars) * 10**exponent
+            if minor.denominator != 1 or minor > MAX_AMOUNT:
+                raise ValueError(
+                    f"expected packages that are a whole number of minor units; {stars} Stars at STARS_RATE={rate} "
+                    f"with CURRENCY_EXPONENT={exponent} are none"
+                )
+        return ",".join(parts)
 
     @field_validator("timezone")
     @classmethod
@@ -403,6 +446,11 @@ class Settings(AppOptions):
         return None if amount is None else int(amount.scaleb(self.currency_exponent))
 
     @property
+    def star_packages(self) -> tuple[int, ...]:
+        """What /deposit offers, in Stars."""
+        return tuple(map(int, _listed(self.stars_packages)))
+
+    @property
     def bot_id(self) -> int | None:
         token = self.telegram_bot_token
         return None if token is None else bot_id_of(token.get_secret_value())
@@ -501,6 +549,14 @@ def warn_of_misspelt(options: Collection[str]) -> None:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def unknown_in_env_file() -> list[tuple[str, str | None]]:
+    """Names in .env that no part of this installation reads, each with the option that it is most like."""
+    in_file = dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
+    options = option_names()
+    likely = dict(misspelt(in_file, options, in_env_file=True))
+    return [(name, likely.get(name.upper())) for name in in_file if name.upper() not in options]
 
 
 def _is_http(url: str) -> bool:

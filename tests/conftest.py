@@ -21,8 +21,8 @@ from devstack import temporary
 from devstack.ports import free_port
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from tests import distribution, wheels
-from tests.bots_database import SCHEMA, THE_BOTS_OWN, clone, run_as_admin
+from tests.harness import distribution, wheels
+from tests.harness.bots_database import SCHEMA, THE_BOTS_OWN, clone, run_as_admin
 
 # Shared machines are slow at times; what hypothesis finds matters, not how fast it looks.
 hypothesis.settings.register_profile(

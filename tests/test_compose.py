@@ -221,6 +221,6 @@ def test_each_secret_that_is_asked_for_is_in_the_example_and_has_no_value_there(
         assert re.search(rf"^{name}=$", example, re.MULTILINE), name
 
 
-def test_the_image_holds_the_house_and_no_tests() -> None:
+def test_the_image_holds_the_packages_and_no_tests() -> None:
     copied = set(re.findall(r"^COPY (\S+) ", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     assert copied == {"requirements.txt", "ballast", "dbcore", "workers", "bot_frontend"}

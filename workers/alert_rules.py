@@ -136,7 +136,7 @@ class AlarmWatch:
         if fleet.paused:
             yield Condition(
                 "breaker",
-                partial(alert_texts.paused, fleet.paused_by),
+                partial(alert_texts.paused, fleet.paused_by, moves=fleet.moves),
                 over=lambda: gettext(
                     "The pause is over after {lasted}. What waited is being done.", lasted=alert_texts.LASTED
                 ),

@@ -30,13 +30,17 @@ _AUTO = "<code>python -m dbcore breaker auto</code>"
 _LETTERS_LIST = "<code>python -m workers dead-letters list</code>"
 
 
-def paused(by: str | None) -> str:
-    return gettext(
-        "{who} has paused the bot. Commands wait in Redis, and people are told that it is paused for maintenance. "
-        "{command} ends the pause.",
+def paused(by: str | None, *, moves: bool) -> str:
+    """moves -- while the database moves to another server."""
+    told = gettext(
+        "{who} has paused the bot. Commands wait in Redis, and people are told that it is paused for maintenance.",
         who=escape(by, quote=False) if by else gettext("An operator"),
-        command=_AUTO,
     )
+    if moves:
+        more = gettext("The database moves to another server; the bot goes on by itself.")
+    else:
+        more = gettext("{command} ends the pause.", command=_AUTO)
+    return f"{told} {more}"
 
 
 def outage(reason: BreakerReason) -> str:
@@ -61,7 +65,7 @@ def quota() -> str:
 
 def failed_job() -> str:
     return gettext(
-        "A job could not be done and waits for you as a dead letter. {command} shows all that are open. Others that "
+        "A job could not be done and waits for you as a failed job. {command} shows all that are open. Others that "
         "follow within ten minutes of each other are not told one by one.",
         command=_LETTERS_LIST,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ballast.builtin.replacing import JOBS, SCHEDULED
 from ballast.context import Database
 from ballast.installed import INSTALLED
-from ballast.jobs import Discard, Job, JobInvalid, checked
+from ballast.jobs import Job, JobInvalid, checked
 from ballast.messages import Message
 from ballast.registered import Handler
 from ballast.replies import BuiltInAnswer
@@ -18,7 +18,7 @@ from dbcore.errors import UsageError
 from dbcore.outcomes import RejectionReason
 from workers import handlers
 from workers.celery import app
-from workers.execution import AsyncStep, JobFailed, Work
+from workers.work import AsyncStep, Work
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -57,10 +57,7 @@ def _do_own_job(work: Work[Job], job: Job | None) -> BuiltInAnswer:
         own = work if job is None else replace(work, job=checked(job))
     except JobInvalid as invalid:
         raise UsageError(f"ctx.built_in: {invalid}") from None
-    try:
-        said = handlers.own_handler_of(work.job.kind).apply(own)
-    except JobFailed as failed:
-        raise Discard(str(failed)) from failed
+    said = handlers.own_handler_of(work.job.kind).apply(own)
     outcome = work.outcomes[-1] if work.outcomes else None
     if outcome is not None and outcome.reason is RejectionReason.KEY_REUSED:
         # What Ballast would say of it is that nothing was moved, which is not true of the attempt before.

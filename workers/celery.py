@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery, signals
 
 from ballast.builtin import BUILT_IN
+from ballast.garbage import spare_what_stays
 from ballast.logs import configure_logging
 from workers import flower_defaults, kombu_patches, unknown_kinds
 from workers.context import WorkerContext, WorkerContexts
@@ -45,5 +46,6 @@ app.steps["consumer"].add(QueuePauserStep)
 signals.setup_logging.connect(configure_logging, weak=False)
 signals.celeryd_init.connect(app.contexts.note_node, weak=False)
 signals.task_unknown.connect(unknown_kinds.on_unknown_task, weak=False)
+signals.worker_ready.connect(spare_what_stays, weak=False)
 signals.worker_process_init.connect(app.contexts.start, weak=False)
 signals.worker_process_shutdown.connect(app.contexts.stop, weak=False)

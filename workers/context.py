@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import redis
 import structlog
 
+import ballast
 from ballast.backups.schedule import BackupStarter
+from ballast.garbage import spare_what_stays
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
 from ballast.queues import DATABASE_QUEUES
 from ballast.status.counters import LocalCounters, name_of
@@ -116,6 +118,7 @@ class WorkerContext:
     def _report(self) -> dict[str, Any]:
         return {
             "name": self._node.partition("@")[0],
+            "version": ballast.__version__,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "queues": self.queues,
@@ -170,6 +173,7 @@ class WorkerContexts:
     def start(self, **_celery: Any) -> None:
         """Celery's `worker_process_init`: the child is forked, and may be waited for by nobody yet."""
         self.mine(forked=True)
+        spare_what_stays()
 
     def stop(self, **_celery: Any) -> None:
         """Celery's `worker_process_shutdown`."""

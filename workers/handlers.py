@@ -13,7 +13,7 @@ from ballast.jobs import Job, JobInvalid, task_name
 
 @dataclass(frozen=True)
 class Handler:
-    """apply -- from the job's `Work` to its answer, or to an errand (execution.py).
+    """apply -- from the job's `Work` to its answer, or to a step for the reply sender (work.py).
     apply_many -- from the `Work` of several jobs to the answer of each, or to what that job alone would have raised. If
         it raises, they are done again in halves, and what a transaction did for some of them is found by their keys.
     """

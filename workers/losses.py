@@ -18,7 +18,7 @@ from ballast.inbox.inbox import SIZE_MAX
 from ballast.kinds import JOB_TYPES
 from dbcore import keys
 from workers import parent
-from workers.execution import as_an_operator_s
+from workers.operator_jobs import as_an_operator_s
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +59,6 @@ def _record(client: redis.Redis, message_id: str, kind: str, arguments: Any, by:
     except ValueError as error:  # such as a text that is no Unicode
         log.error("call_not_recorded", job_id=job_id, error=type(error).__name__)
         return True
-    if receipt.ticket is not None:
-        Publisher(client).publish(receipt.ticket)
+    if receipt.dispatch is not None:
+        Publisher(client).publish(receipt.dispatch)
     return receipt.status not in {Acceptance.FULL, Acceptance.CROWDED}

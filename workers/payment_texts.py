@@ -7,15 +7,16 @@ from __future__ import annotations
 import re
 
 from ballast.builtin.payments import RecordPayment
+from ballast.builtin.star_invoices import STARS
 from ballast.command_names import called, joined, mention
 from ballast.installed import INSTALLED
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import amount
-from ballast.texts.phrases import escape
+from ballast.texts.phrases import escape, money
 from dbcore.ledger.payments import PaymentKind
+from dbcore.ledger.star_payments import StarOutcome
+from dbcore.settings import Settings
 from dbcore.text import one_line
-
-STARS = "XTR"
 
 _CODE = re.compile(r"[A-Z]{3}")
 
@@ -58,6 +59,36 @@ def receipt(job: RecordPayment) -> str:
     )
     received = gettext("We received your payment of {price}.", price=price)
     return _lines(received, _charge(job), _unless_handled(sells_nothing))
+
+
+def booked(job: RecordPayment, outcome: StarOutcome, settings: Settings) -> str:
+    """The receipt of Stars that were credited, or taken back."""
+    moved, after = money(outcome.amount, settings), outcome.balance_after or 0
+    price = f"<b>{_price(job)}</b>"
+    if PaymentKind(job.event) is PaymentKind.REFUNDED:
+        told = gettext("Your payment of {price} was refunded.", price=price)
+        changed = gettext("{amount} was taken from your balance.", amount=moved)
+    else:
+        told = gettext("We received your payment of {price}.", price=price)
+        changed = gettext("{amount} was added to your balance.", amount=moved)
+    if after < 0:
+        owed = money(-after, settings)
+        now = gettext("You owe {amount}. Whatever your account receives pays that first.", amount=owed)
+    else:
+        now = gettext("Your balance is {amount}.", amount=money(after, settings))
+    number = gettext("Receipt number: {number}", number=f"<code>{outcome.payment_id}</code>")
+    return _lines(told, joined(changed, now), number, _charge(job))
+
+
+def debt_alarm(job: RecordPayment, debt: int, settings: Settings) -> str:
+    """For the admins: a refund took back what was spent."""
+    owes = gettext(
+        "{user} was refunded {price}, had spent it, and owes {amount}.",
+        user=_user(job.telegram_id),
+        price=_price(job),
+        amount=money(debt, settings),
+    )
+    return _lines(owes, _charge(job))
 
 
 def alarm(job: RecordPayment) -> str:

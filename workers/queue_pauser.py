@@ -1,7 +1,7 @@
 """The queue pauser: while the fleet's breaker lets nothing through, this worker takes no job that needs the database.
 
 They wait in Redis, in order, instead of being taken, refused and given back over and over. `replies` and `health` flow
-on. A job that was at hand already meets the breaker at once and goes back to the inbox (execution.py), from where the
+on. A job that was at hand already meets the breaker at once and goes back to the inbox (giving_back.py), from where the
 rescuer brings it again once the breaker is closed.
 
     breaker ──▶ watch (thread, asks Redis) ──▶ a flag ──▶ pauser (worker's event loop) ──▶ which queues are consumed

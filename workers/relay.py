@@ -131,8 +131,8 @@ class Relay:
         offers = full.without([(row, self._offer(row)) for row in rows])
         while offers and self._clock() < until:
             receipts = self._inbox.accept_many([offer for _, offer in offers])
-            tickets = [receipt.ticket for receipt in receipts if receipt.ticket is not None]
-            unknown_kinds.publish(self._inbox, self._publisher, tickets)
+            dispatches = [receipt.dispatch for receipt in receipts if receipt.dispatch is not None]
+            unknown_kinds.publish(self._inbox, self._publisher, dispatches)
             for (row, offer), receipt in zip(offers, receipts, strict=False):  # of the first offers
                 if receipt.status in _ON_RECORD:
                     taken.append(row.id)

@@ -27,7 +27,7 @@ from ballast.origins import perhaps_answered_in_private, private_chat_closed
 from ballast.telegram.errors import MISCONFIGURED_SECONDS, SendResult, SendStatus
 from ballast.telegram.floods import refuse_chat
 from ballast.telegram.presses import answer_press
-from ballast.telegram.reply_sender import send, withdraw
+from ballast.telegram.reply_sender import delete_message, send
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import pending_adjustments, pending_transfers, users
 from dbcore.ledger.balance_cache import BalanceSnapshot
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-INSIST_ATTEMPTS_MAX = 300
-INSIST_SECONDS = 0.2
+WRITE_ATTEMPTS_MAX = 300
+WRITE_SECONDS = 0.2
 
 HELD_FOR_TURN_SECONDS_MAX = 1.5
 """An answer that has to wait longer for the fleet's pace goes back to its job's record."""
@@ -89,7 +89,7 @@ class Answer:
         """An answer that had to wait on its job's record. Its balances were noted when it began to wait."""
         return cls(from_json(reply))
 
-    def to_keep(self) -> str:
+    def to_json(self) -> str:
         return to_json(self.messages)
 
 
@@ -99,7 +99,7 @@ async def deliver(bot: Bot | None, worker: WorkerContext, claim: Claim, answer: 
     pressing: asyncio.Task[bool] | None = None
     try:
         if bot is None and len(answer.messages) > claim.sent:
-            await _insist(partial(asyncio.to_thread, _keep, worker, claim, answer, _NO_BOT))
+            await _until_written(partial(asyncio.to_thread, _requeue, worker, claim, answer, _NO_BOT))
             return
         if _was_told_to_wait(envelope) and claim.sent == 0 and _can_take_place(envelope, answer):
             answer = await asyncio.to_thread(_in_place_of_notice, worker, envelope, answer)
@@ -127,7 +127,7 @@ async def deliver(bot: Bot | None, worker: WorkerContext, claim: Claim, answer: 
             )
             # The asker has the answer in private. What the group is told of it must not hold up their next command.
             if must_wait and not (message.opens is not None and reached):
-                await _insist(partial(asyncio.to_thread, _keep, worker, claim, answer, verdict))
+                await _until_written(partial(asyncio.to_thread, _requeue, worker, claim, answer, verdict))
                 return
             reached = verdict.meaning in _MAY_BE_READ
             if verdict.message_id is not None:
@@ -139,21 +139,23 @@ async def deliver(bot: Bot | None, worker: WorkerContext, claim: Claim, answer: 
             if position < len(messages):
                 next_chat = messages[position].chat_id
                 note = Note(envelope.job_id, "sent", position, next_chat)
-                noted = await _insist(partial(worker.noting.do, note))
+                noted = await _until_written(partial(worker.noting.do, note))
                 turn_in = next_chat if noted is not None and noted.has_turn else None
-        if _was_read_late(claim, answer) and not await _insist(
+        if _was_read_late(claim, answer) and not await _until_written(
             partial(asyncio.to_thread, _restart_expiry, worker, claim, answer)
         ):
             return
         answered = Answered(envelope.job_id, answer.balances, claim.claimed_at_ms)
-        finish = await _insist(partial(worker.finishing.do, answered))
+        finish = await _until_written(partial(worker.finishing.do, answered))
         notice = None if finish is None else finish.notice
         log.info("job_done", job_id=envelope.job_id, kind=envelope.kind, message_ids=message_ids)
         replaced = {message.edit_message_id for message in messages}
         if bot is not None and question is not None:
             await send(bot, question)
         if bot is not None and notice is not None and notice not in replaced and envelope.chat_id is not None:
-            await withdraw(bot, worker.rate_limiter, envelope.chat_id, notice, waits=worker.method_waits)
+            await delete_message(
+                bot, worker.rate_limiter, envelope.chat_id, notice, waits=worker.method_waits
+            )
     finally:
         worker.in_flight.drop(envelope.job_id)
         if pressing is not None:
@@ -199,14 +201,14 @@ async def _shown_to_presser(
     return None
 
 
-async def _insist(step: Callable[[], Awaitable[T]]) -> T | None:
+async def _until_written(step: Callable[[], Awaitable[T]]) -> T | None:
     """Have a step written down although Redis may be away: a message is out, and forgotten it would go out again."""
-    for attempt in range(INSIST_ATTEMPTS_MAX):
+    for attempt in range(WRITE_ATTEMPTS_MAX):
         try:
             return await step()
         except redis.RedisError as error:
             log.warning("redis_away_after_sending", attempt=attempt, error=type(error).__name__)
-            await asyncio.sleep(INSIST_SECONDS)
+            await asyncio.sleep(WRITE_SECONDS)
     return None
 
 
@@ -295,7 +297,7 @@ async def _note_notice(
     else:
         is_true = await asyncio.to_thread(worker.inbox.awaits_notice, job_id)
     if not is_true:
-        await withdraw(
+        await delete_message(
             bot, worker.rate_limiter, verdict.chat_id, verdict.message_id, waits=worker.method_waits
         )
 
@@ -375,7 +377,7 @@ async def send_one(bot: Bot, message: Message, *, reached: bool = True) -> SendR
     return verdict
 
 
-def _keep(worker: WorkerContext, claim: Claim, answer: Answer, verdict: SendResult) -> None:
+def _requeue(worker: WorkerContext, claim: Claim, answer: Answer, verdict: SendResult) -> None:
     """Telegram did not take it, or nobody knows: the answer waits on the record, and goes on as a reply, which needs
     no database. What may have arrived is sent again after ever longer waits, and not forever.
     """
@@ -391,7 +393,7 @@ def _keep(worker: WorkerContext, claim: Claim, answer: Answer, verdict: SendResu
         claim.envelope.job_id,
         worker.owner,
         delay_seconds=verdict.retry_after_seconds * 4 ** max(0, uncertain - 1),
-        reply=answer.to_keep(),
+        reply=answer.to_json(),
         uncertain=uncertain,
         count_delivery=False,
         balances=answer.balances,

@@ -145,8 +145,8 @@ class Rescuer:
         self._bury_the_ended()
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
-            looked_at, tickets = self._inbox.rescue(BATCH, shut=shut)
-            published += unknown_kinds.publish(self._inbox, self._publisher, tickets)
+            looked_at, dispatches = self._inbox.rescue(BATCH, shut=shut)
+            published += unknown_kinds.publish(self._inbox, self._publisher, dispatches)
             if looked_at < BATCH:
                 break
         self._heed_those_who_wait(view)
@@ -185,14 +185,14 @@ class Rescuer:
             )
             if answer is not None:
                 unless_begun = envelope.kind not in READING_KINDS
-                ticket = self._inbox.answer(envelope.job_id, to_json(answer), unless_begun=unless_begun)
-                if ticket is not None:
-                    self._publisher.publish(ticket)
-                if ticket is not None or not unless_begun:
+                dispatch = self._inbox.answer(envelope.job_id, to_json(answer), unless_begun=unless_begun)
+                if dispatch is not None:
+                    self._publisher.publish(dispatch)
+                if dispatch is not None or not unless_begun:
                     return False
             notice = queued_notice(envelope, self._settings, paused=paused)
-            if notice is not None and (ticket := self._inbox.accept(notice).ticket):
-                self._publisher.publish(ticket)
+            if notice is not None and (dispatch := self._inbox.accept(notice).dispatch):
+                self._publisher.publish(dispatch)
         return waits_for_the_database(envelope)
 
     def _run(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 import structlog
 
-from ballast.inbox import Inbox, Publisher, Ticket
+from ballast.inbox import Dispatch, Inbox, Publisher
 from ballast.queues import QUEUES
 from dbcore import keys
 from workers import parent
@@ -38,12 +38,12 @@ def on_unknown_task(name: str | None, id: str | None, **_celery: Any) -> None:
         log.warning("unknown_kind_not_noted", job_id=id, error=type(error).__name__)
 
 
-def publish(inbox: Inbox, publisher: Publisher, tickets: Sequence[Ticket]) -> int:
+def publish(inbox: Inbox, publisher: Publisher, dispatches: Sequence[Dispatch]) -> int:
     """Publish jobs of any kind, in this order; how many of the messages Redis confirmed."""
-    published = publisher.publish_many([ticket for ticket in tickets if ticket.queue in QUEUES])
-    for ticket in tickets:
-        if ticket.queue not in QUEUES:  # nobody of this release works on it
-            published += see_to(inbox, publisher, ticket.job_id, ticket.kind)
+    published = publisher.publish_many([dispatch for dispatch in dispatches if dispatch.queue in QUEUES])
+    for dispatch in dispatches:
+        if dispatch.queue not in QUEUES:  # nobody of this release works on it
+            published += see_to(inbox, publisher, dispatch.job_id, dispatch.kind)
     return published
 
 
@@ -51,6 +51,6 @@ def see_to(inbox: Inbox, publisher: Publisher, job_id: str, kind: str) -> bool:
     """Have it tried again later, or failed now; whether it was failed."""
     if keys.KINDS.fullmatch(kind) is None:
         kind = MALFORMED  # for the log, and for the dead letter that operators read
-    ticket = inbox.unknown_kind(job_id, kind)
-    log.error("unknown_kind", job_id=job_id, kind=kind, failed=ticket is not None)
-    return ticket is not None and publisher.publish(ticket)
+    dispatch = inbox.unknown_kind(job_id, kind)
+    log.error("unknown_kind", job_id=job_id, kind=kind, failed=dispatch is not None)
+    return dispatch is not None and publisher.publish(dispatch)

@@ -109,8 +109,8 @@ class AdminNotifier:
         envelope = Envelope.of(message, job_id=job_id, lane=job_id, chat_id=admin_id)
         # There is room for it where there is none for commands: it may say why.
         receipt = self._inbox.accept(envelope, size_max=2 * SIZE_MAX)
-        if receipt.ticket is not None:
-            self._publisher.publish(receipt.ticket)
+        if receipt.dispatch is not None:
+            self._publisher.publish(receipt.dispatch)
         return receipt.status not in {Acceptance.FULL, Acceptance.CROWDED}
 
 

@@ -116,11 +116,12 @@ class FolderStore:
                 shutil.copyfile(file, moved)
                 file = moved
             _sync(file)
+            # Beside the file, in the run's own folder: what a killed run leaves there is removed by the next.
+            partial = file.with_name(f".{name}{NOTE_SUFFIX}.partial")
             file.rename(self._folder / name)
             _sync(self._folder)
             if note is None:
                 return
-            partial = self._folder / f".{note.name}{NOTE_SUFFIX}.partial"
             partial.write_text(note.model_dump_json(indent=1) + "\n")
             _sync(partial)
             partial.rename(self._folder / f"{note.name}{NOTE_SUFFIX}")

@@ -128,8 +128,8 @@ class Lanes:
         receipt = self._inbox.accept(envelope)
         if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
             raise Snoozed(NO_ROOM_SECONDS)
-        if receipt.ticket is not None:
-            self._publisher.publish(receipt.ticket)
+        if receipt.dispatch is not None:
+            self._publisher.publish(receipt.dispatch)
 
 
 def _chunk_id(broadcast_id: int, run: int, lane: int, number: int) -> str:

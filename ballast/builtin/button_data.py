@@ -22,6 +22,7 @@ ADJUSTMENT = re.compile("a" + _DECISION)
 HISTORY = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
 BROADCAST_CARD = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(?P<shown>[0-9a-f]{1,16}))?")
 LANGUAGE = re.compile(r"l:(?P<owner>[1-9]\d{0,15}):(?P<language>[A-Za-z_]{2,12}|-)")
+DEPOSIT = re.compile(r"s:(?P<owner>[1-9]\d{0,15}):(?P<stars>[1-9]\d{0,4})")
 TIME_ZONE = re.compile(r"z:(?P<owner>[1-9]\d{0,15}):(?P<zone>[A-Za-z0-9_+/-]{1,44})")
 APP = re.compile(r"j:(?P<token>[0-9a-f]{32})")
 
@@ -63,6 +64,11 @@ def time_zone(owner_id: int, chosen: str | None) -> str:
 def broadcast_card(broadcast_id: int, what: str, shown: str | None = None) -> str:
     """what -- a CardButton or a CardQuestion. shown -- the draft's fingerprint, if only that draft is to be sent."""
     return f"b:{broadcast_id}:{what}" if shown is None else f"b:{broadcast_id}:{what}:{shown}"
+
+
+def deposit(owner_id: int, stars: int) -> str:
+    """A package of Stars."""
+    return f"s:{owner_id}:{stars}"
 
 
 def app(token: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ballast.jobs import Job
-from dbcore.ledger.users import TELEGRAM_ID_LIMIT
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT, Profile
 
 MEMO_LENGTH_MAX = 200
 
@@ -19,3 +19,13 @@ class UserJob(Job):
     username: str | None = Field(default=None, max_length=64)
     first_name: str = Field(default="", max_length=256)
     language_code: str | None = Field(default=None, max_length=35)
+
+    @property
+    def profile(self) -> Profile:
+        """The same in the ledger's terms."""
+        return Profile(
+            telegram_id=self.telegram_id,
+            username=self.username,
+            first_name=self.first_name,
+            language_code=self.language_code,
+        )

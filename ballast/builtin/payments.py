@@ -1,4 +1,4 @@
-"""Payments that Telegram reports."""
+"""Payments in Telegram Stars, and what else Telegram reports of payments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dbcore.sentences import sentence
 
 
 class RecordPayment(UserJob):
-    """Telegram says that this user paid, or was refunded: keep it, tell the admins, give a receipt. Credits nothing.
+    """Telegram says that this user paid, or was refunded: keep it, and give a receipt. Stars paid by an
+    invoice of this bot are credited; of all else the admins are told.
 
     charge_id -- Telegram's; each is recorded once. amount -- in the currency's smallest units; XTR is whole Stars.
     details -- Telegram's object, whole. said_at -- seconds since 1970.

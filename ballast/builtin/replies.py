@@ -49,3 +49,20 @@ replies.built_in_command("help", DeliverReply, help=gettext_noop("List the comma
 replies.built_in_button(
     "app", button_data.APP, leads_to=[PressAppButton], internal=_FINDS_WHAT_BUTTONS_STAND_FOR
 )
+replies.built_in_command(
+    "deposit",
+    DeliverReply,
+    help=gettext_noop("Add money with Telegram Stars: /{name} [50]"),
+    leaves_dialogue=True,
+    is_linked=True,
+)
+replies.built_in_command(
+    "paysupport", DeliverReply, help=gettext_noop("Get help with a payment"), alone="anything", is_linked=True
+)
+replies.built_in_command(
+    "terms", DeliverReply, help=gettext_noop("Show the terms of payments"), alone="anything", is_linked=True
+)
+replies.built_in_button("deposit", button_data.DEPOSIT, leads_to=[DeliverReply])
+
+PAYMENT_COMMANDS = frozenset({"deposit", "paysupport", "terms"})
+"""By their own words. They are in no menu while this bot takes no replies."""

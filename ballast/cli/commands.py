@@ -143,6 +143,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from dbcore.errors import DatabaseAway
     from dbcore.exporting.copying import ExportRefused
     from dbcore.importing.sources import SourceError
+    from dbcore.moving.errors import MoveFailed
 
     name = ctx.command_path
     match error:
@@ -153,6 +154,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
             | SourceError()
             | ExportRefused()
             | BackupError()
+            | MoveFailed()
         ):
             return f"ballast: {error}", REFUSED
         case DatabaseAway():

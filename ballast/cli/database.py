@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from ballast.cli.backups import back_up_before_migration
 from ballast.cli.commands import REFUSED, Command, as_json, print_json
+
+if TYPE_CHECKING:
+    from ballast.app import App
+    from dbcore.migrate import AppMigrations
 
 WORDS = ("open", "close", "auto")
 """Those of dbcore.breaker.override, which is not imported here; a test compares."""
@@ -37,12 +43,7 @@ def migrate(*, take_over: bool, move_from: str | None, no_backup: bool, as_json:
     from dbcore.installation import bring_to_this_release
     from dbcore.settings import load_settings
 
-    apps, settings = installed().apps, load_settings()
-    of_apps = {
-        app.name: migrations.AppMigrations(app.name, app.migrations, app.schema)
-        for app in apps
-        if app.migrations is not None
-    }
+    of_apps, settings = migrations_of(installed().apps), load_settings()
     url, schema = settings.require("database_url"), settings.ballast_schema
     wants_backup = settings.backup_to is not None and not no_backup and move_from is None
     if wants_backup and migrations.is_older(url, schema=schema, apps=[*of_apps.values()]):
@@ -57,6 +58,17 @@ def migrate(*, take_over: bool, move_from: str | None, no_backup: bool, as_json:
     click.echo(f"The schema is at revision {revision}.")
     for name, of_app in revisions.items():
         click.echo(f"The tables of {name} are at revision {of_app}.")
+
+
+def migrations_of(apps: Iterable[App]) -> dict[str, AppMigrations]:
+    """By the names of those that have some."""
+    from dbcore.migrate import AppMigrations
+
+    return {
+        app.name: AppMigrations(app.name, app.migrations, app.schema)
+        for app in apps
+        if app.migrations is not None
+    }
 
 
 @click.command(cls=Command)

@@ -9,7 +9,19 @@ from __future__ import annotations
 import click
 
 import ballast
-from ballast.cli import backups, broadcast, completion, database, exporting, importing, jobs, local, processes
+from ballast.cli import (
+    backups,
+    broadcast,
+    completion,
+    database,
+    exporting,
+    importing,
+    jobs,
+    local,
+    moving,
+    processes,
+    upgrading,
+)
 from ballast.cli.commands import Group
 
 
@@ -32,6 +44,7 @@ for _command in (
     processes.beat,
     processes.flower,
     database.migrate,
+    upgrading.upgrade,
     database.audit,
     database.status,
     database.breaker,
@@ -42,6 +55,7 @@ for _command in (
     backups.backup,
     backups.backups,
     backups.restore,
+    moving.move,
     local.telegram,
     local.local,
     processes.celery,

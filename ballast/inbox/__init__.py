@@ -7,6 +7,7 @@ from ballast.inbox.inbox import (
     Claim,
     Claims,
     DialogueStep,
+    Dispatch,
     Finish,
     Inbox,
     Note,
@@ -14,7 +15,6 @@ from ballast.inbox.inbox import (
     Offer,
     Overdue,
     Receipt,
-    Ticket,
     dialogue_key,
 )
 from ballast.inbox.publisher import Publisher
@@ -26,6 +26,7 @@ __all__ = [
     "Claim",
     "Claims",
     "DialogueStep",
+    "Dispatch",
     "Finish",
     "Inbox",
     "Note",
@@ -34,6 +35,5 @@ __all__ = [
     "Overdue",
     "Publisher",
     "Receipt",
-    "Ticket",
     "dialogue_key",
 ]

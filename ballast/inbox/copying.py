@@ -86,7 +86,7 @@ class InboxCopier:
         read, read_again -- the lines, twice: which of a job's lines counts is known at the end.
         For a database that was restored from the same backup. No process may be running.
         """
-        self._forget()
+        self.forget()
         last, finished = _what_counts(read)
         count = 0
         for batch in _batches(enumerate(read_again)):
@@ -109,7 +109,8 @@ class InboxCopier:
                 pipeline.execute()
         return count
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """What is known of a database that is older again."""
         for keys in _batches(_texts(self._redis.scan_iter("ballast:*", count=_AT_ONCE))):
             if gone := [key for key in keys if key.startswith(_FORGOTTEN)]:
                 self._redis.unlink(*gone)

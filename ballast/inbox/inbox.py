@@ -150,7 +150,7 @@ class Overdue:
 
 
 @dataclass(frozen=True)
-class Ticket:
+class Dispatch:
     """A job that is to be published to Celery now.
 
     kind -- what carries on with it: its own kind, or `replies.deliver` once only the answer is left, which needs no
@@ -172,7 +172,7 @@ class Receipt:
     """
 
     status: Acceptance
-    ticket: Ticket | None = None
+    dispatch: Dispatch | None = None
     dialogue: str | None = None
 
 
@@ -308,7 +308,7 @@ class Finish:
     notice -- the message that told the user the job is queued, if one did by now.
     """
 
-    following: Ticket | None
+    following: Dispatch | None
     notice: int | None
 
 
@@ -375,9 +375,9 @@ class Inbox:
         return receipt
 
     def accept_many(self, offers: Sequence[Offer], *, publish: bool = False) -> list[Receipt]:
-        """Put jobs on record, in their order and in one step. A receipt's ticket is to be published now.
+        """Put jobs on record, in their order and in one step. A receipt's dispatch is to be published now.
 
-        publish -- do so in the same step. Only what cannot be published has a ticket then, such as a job in a queue
+        publish -- do so in the same step. Only what cannot be published has a dispatch then, such as a job in a queue
             that only another release has. A job whose queue is empty is claimed too, for whoever takes its message
             (`take_over`).
 
@@ -515,15 +515,15 @@ class Inbox:
         self._taken_over.pop(job_id, None)
         return is_released
 
-    def answer(self, job_id: str, reply: str, *, unless_begun: bool = False) -> Ticket | None:
+    def answer(self, job_id: str, reply: str, *, unless_begun: bool = False) -> Dispatch | None:
         """Answer a job that waits without doing it, whoever holds it; what is to be published now. None where it is
         gone, or answered already.
 
         reply -- the answer's messages as JSON.
         unless_begun -- not if what it did may stand: an earlier try ended nobody knows how, or one is under way.
         """
-        ticket = self._answer(args=[job_id, reply, PUBLISH_GRACE_MS, int(unless_begun)])
-        return Ticket(*_texts(ticket)) if ticket else None
+        dispatch = self._answer(args=[job_id, reply, PUBLISH_GRACE_MS, int(unless_begun)])
+        return Dispatch(*_texts(dispatch)) if dispatch else None
 
     def ask(self, job_id: str, owner: str, key: str, dialogue: str) -> bool:
         """Begin a dialogue for a held job, whose answer asks for something. False if it did so before: its user may
@@ -632,7 +632,7 @@ class Inbox:
             return True
         return cast("bytes | None", self._redis.get(name)) in {None, fingerprint.encode()}
 
-    def rescue(self, limit: int, *, shut: Sequence[str] = ()) -> tuple[int, list[Ticket]]:
+    def rescue(self, limit: int, *, shut: Sequence[str] = ()) -> tuple[int, list[Dispatch]]:
         """Look at up to `limit` jobs that are due: how many were looked at, and those to be published again now.
 
         shut -- queues that nobody works on for now, and kinds that cannot be done. Their jobs are held back until a
@@ -641,14 +641,14 @@ class Inbox:
         answer = self._rescue(
             args=[limit, PUBLISH_GRACE_MS, CLAIM_LEASE_MS, self._owner_dead_ms, BEARER_LEASE_MS, *shut]
         )
-        looked_at, tickets = answer
-        return int(looked_at), [Ticket(*_texts(ticket)) for ticket in tickets]
+        looked_at, dispatches = answer
+        return int(looked_at), [Dispatch(*_texts(dispatch)) for dispatch in dispatches]
 
-    def unknown_kind(self, job_id: str, kind: str) -> Ticket | None:
+    def unknown_kind(self, job_id: str, kind: str) -> Dispatch | None:
         """A worker was handed this job and does not know its kind, or nobody works on its queue.
 
         For UNKNOWN_KIND_SECONDS it is only tried again later, for workers that do may be on their way. Then it gets the
-        ticket by which it fails.
+        dispatch by which it fails.
         """
         answer = self._unknown(
             args=[
@@ -661,7 +661,7 @@ class Inbox:
                 queue_of(Quarantine.kind),
             ]
         )
-        return Ticket(*_texts(answer)) if answer else None
+        return Dispatch(*_texts(answer)) if answer else None
 
     @contextmanager
     def take_waiting(self, limit: int) -> Iterator[list[Waiting]]:
@@ -816,7 +816,7 @@ def _receipt(answer: list[str]) -> Receipt:
     status, *rest = answer
     if status == Acceptance.CONFLICT:
         return Receipt(Acceptance.CONFLICT, dialogue=rest[0] or None)
-    return Receipt(Acceptance(status), Ticket(*rest) if rest else None)
+    return Receipt(Acceptance(status), Dispatch(*rest) if rest else None)
 
 
 def _claim(answer: list[Any], turn_until: float) -> Claim:
@@ -854,8 +854,8 @@ def _claim(answer: list[Any], turn_until: float) -> Claim:
 
 
 def _finish(answer: list[str]) -> Finish:
-    notice, *ticket = answer or [""]
-    return Finish(Ticket(*ticket) if ticket else None, int(notice) if notice else None)
+    notice, *dispatch = answer or [""]
+    return Finish(Dispatch(*dispatch) if dispatch else None, int(notice) if notice else None)
 
 
 def _envelope(job_id: str, record: bytes) -> tuple[Envelope, str | None]:

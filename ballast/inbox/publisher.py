@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -16,13 +17,16 @@ from ballast.queues import QUEUES
 from dbcore.redis_client import FIRST_WRITE_LUA
 
 if TYPE_CHECKING:
-    from ballast.inbox.inbox import Ticket
+    from ballast.inbox.inbox import Dispatch
 
 log = structlog.get_logger(__name__)
 
 _PUT_MANY = f"{FIRST_WRITE_LUA} for i, queue in ipairs(KEYS) do first_write('LPUSH', queue, ARGV[i]) end"
 BEARERS_MARK = "+"
 """Behind the place in a message's header: its job is claimed for whoever takes this message."""
+
+_JOB_ID, _JOB_ID_IN_BODY, _PLACE, _TAG = (uuid.uuid4().hex for _ in range(4))
+"""What no message contains."""
 
 _NO_CALLBACKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -38,21 +42,22 @@ class Publisher:
     def __init__(self, client: redis.Redis) -> None:
         self._put_many = client.register_script(_PUT_MANY)
 
-    def publish(self, ticket: Ticket) -> bool:
+    def publish(self, dispatch: Dispatch) -> bool:
         """Whether Redis confirmed the message. A publish that failed may still have landed; a copy does no harm."""
-        return self.publish_many([ticket]) == 1
+        return self.publish_many([dispatch]) == 1
 
-    def publish_many(self, tickets: Sequence[Ticket]) -> int:
+    def publish_many(self, dispatches: Sequence[Dispatch]) -> int:
         """Publish in this order and in one step; how many of the messages Redis confirmed."""
-        known = [ticket for ticket in tickets if ticket.queue in QUEUES]
-        for ticket in tickets:
-            if ticket.queue not in QUEUES:
-                log.warning("publish_failed", job_id=ticket.job_id, queue=ticket.queue)
+        known = [dispatch for dispatch in dispatches if dispatch.queue in QUEUES]
+        for dispatch in dispatches:
+            if dispatch.queue not in QUEUES:
+                log.warning("publish_failed", job_id=dispatch.job_id, queue=dispatch.queue)
         if not known:
             return 0
         try:
             self._put_many(
-                keys=[ticket.queue for ticket in known], args=[_message_of(ticket) for ticket in known]
+                keys=[dispatch.queue for dispatch in known],
+                args=[_message_of(dispatch) for dispatch in known],
             )
         except (redis.RedisError, OSError) as error:
             log.warning("publish_failed", job_id=known[0].job_id, jobs=len(known), error=type(error).__name__)
@@ -62,7 +67,8 @@ class Publisher:
     def ask(self, task: str, *, queue: str, expires_seconds: float) -> bool:
         """Have a worker run a task that is no job, soon or not at all; whether Redis confirmed the message."""
         expires = datetime.now(UTC) + timedelta(seconds=expires_seconds)
-        message = _message(task, str(uuid.uuid4()), queue, {}, expires=expires.isoformat())
+        task_id, tag = str(uuid.uuid4()), str(uuid.uuid4())
+        message = _message(task, task_id, queue, {}, tag=tag, expires=expires.isoformat())
         try:
             self._put_many(keys=[queue], args=[message])
         except (redis.RedisError, OSError) as error:
@@ -71,18 +77,31 @@ class Publisher:
         return True
 
 
-def _message_of(ticket: Ticket) -> str:
-    return ticket.place.join(message_parts(ticket.job_id, ticket.queue, ticket.kind))
+def _message_of(dispatch: Dispatch) -> str:
+    return dispatch.place.join(message_parts(dispatch.job_id, dispatch.queue, dispatch.kind))
 
 
 def message_parts(job_id: str, queue: str, kind: str) -> list[str]:
     """A job's message in three parts, between which its place belongs: only the inbox knows it."""
-    gap = uuid.uuid4().hex
+    in_json = json.dumps(job_id)[1:-1]
+    in_body = json.dumps(in_json)[1:-1]
+    tag = str(uuid.uuid4())
+    return [
+        part.replace(_JOB_ID, in_json).replace(_JOB_ID_IN_BODY, in_body).replace(_TAG, tag)
+        for part in _parts_of_any_job(queue, kind)
+    ]
+
+
+@cache
+def _parts_of_any_job(queue: str, kind: str) -> list[str]:
+    """The parts, with gaps where each job has its own."""
+    named = {"job_id": _JOB_ID_IN_BODY, "place": _PLACE}
     # By the place among the headers claim.lua and broker.py know a message of ours.
-    return _message(task_name(kind), job_id, queue, {"job_id": job_id, "place": gap}, place=gap).split(gap)
+    message = _message(task_name(kind), _JOB_ID, queue, named, tag=_TAG, place=_PLACE)
+    return message.split(_PLACE)
 
 
-def _message(task: str, task_id: str, queue: str, named: dict[str, str], **headers: Any) -> str:
+def _message(task: str, task_id: str, queue: str, named: dict[str, str], *, tag: str, **headers: Any) -> str:
     """As Celery 5 and kombu put it into a Redis list: protocol 2, in JSON, but the body is a string and not base64."""
     return json.dumps(
         {
@@ -110,7 +129,7 @@ def _message(task: str, task_id: str, queue: str, named: dict[str, str], **heade
                 "delivery_mode": 2,
                 "delivery_info": {"exchange": "", "routing_key": queue},
                 "priority": 0,
-                "delivery_tag": str(uuid.uuid4()),
+                "delivery_tag": tag,
             },
         }
     )

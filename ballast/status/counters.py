@@ -37,11 +37,11 @@ class LocalCounters:
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def count(self, *parts: str) -> None:
+    def count(self, *parts: str, by: int = 1) -> None:
         name = name_of(*parts)
         with self._lock:
             if name in self._counts or len(self._counts) < NAMES_MAX:
-                self._counts[name] += 1
+                self._counts[name] += by
 
     def counts(self) -> dict[str, int]:
         with self._lock:

@@ -41,6 +41,8 @@ _REMEDIES: dict[BreakerReason | None, str] = {
     None: "Set the breaker to Automatic when done, here or by python -m dbcore breaker auto.",
 }
 
+_MOVING = "The database moves to another server: `ballast move` goes on by itself, and so does the bot should it end."
+
 _INTAKE_ERRORS = {
     "Conflict": "another process asks with the same token, so stop one of the two",
     "WebhookGone": "the webhook was removed, and is set again",
@@ -148,7 +150,7 @@ def _away(now: HealthInputs) -> tuple[str, str]:
     if now.breaker is not None and now.breaker.paused:
         return title, (
             f"{title} for {duration(now.paused_seconds or 0.0)}. Commands wait in Redis, and people are told that the "
-            f"bot is paused for maintenance; nothing is lost. {_REMEDIES[None]}"
+            f"bot is paused for maintenance; nothing is lost. {_MOVING if now.breaker.moves else _REMEDIES[None]}"
         )
     if now.breaker is not None and now.breaker.state not in _LETS_THROUGH:
         remedy = _REMEDIES[now.breaker.reason]

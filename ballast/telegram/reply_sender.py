@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import replace
+from html import unescape
+from typing import Any
 
 import structlog
 from telegram import (
@@ -27,7 +29,7 @@ from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
 from ballast.inbox import Batcher
-from ballast.messages import Message
+from ballast.messages import Invoice, Message
 from ballast.status.counters import LocalCounters
 from ballast.telegram.bot import make_bot
 from ballast.telegram.calls import call
@@ -43,7 +45,7 @@ OUTSTANDING_MAX = 64
 """Answers under way at once in one process. Past it, tasks wait for one to leave."""
 
 
-_NO_PREVIEW = {"is_disabled": True}
+_NO_PREVIEW = '{"is_disabled": true}'
 """What the bot says may have people's words in it, and their links are not to be shown as the bot's."""
 
 
@@ -71,17 +73,17 @@ class ReplySender:
         self._thread = threading.Thread(target=self._loop.run_forever, name="reply_sender", daemon=True)
         self._thread.start()
 
-    def submit(self, errand: Callable[[Bot | None], Coroutine[None, None, None]]) -> None:
-        """Start an errand on the loop. It gets the bot, where there is one.
+    def submit(self, step: Callable[[Bot | None], Coroutine[None, None, None]]) -> None:
+        """Start a step on the loop. It gets the bot, where there is one.
 
         Blocks while OUTSTANDING_MAX are under way.
         """
         self._slots.acquire()
-        future = asyncio.run_coroutine_threadsafe(errand(self._bot), self._loop)
+        future = asyncio.run_coroutine_threadsafe(step(self._bot), self._loop)
         future.add_done_callback(self._on_done)
 
     def close(self, seconds_max: float) -> None:
-        """Wait for errands under way, then end the loop. What is not out by then is given back by the inbox."""
+        """Wait for steps under way, then end the loop. What is not out by then is given back by the inbox."""
         self.closing.set()
         deadline = time.monotonic() + seconds_max
         waited = [
@@ -140,6 +142,9 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> SendResult:
         quoted = None
         if message.quotes is not None:
             quoted = ReplyParameters(message.quotes, allow_sending_without_reply=True)
+        if message.invoice is not None:
+            result = await call(bot, "sendInvoice", _invoice(message, message.invoice, quoted))
+            return SendResult(SendStatus.DELIVERED, message_id=result["message_id"])
         if message.picture is not None:
             sent = await bot.send_photo(
                 message.chat_id,
@@ -169,7 +174,20 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> SendResult:
     return SendResult(SendStatus.DELIVERED, message_id=result["message_id"])
 
 
-async def withdraw(
+def _invoice(message: Message, invoice: Invoice, quoted: ReplyParameters | None) -> dict[str, Any]:
+    return {
+        "chat_id": message.chat_id,
+        "title": invoice.title,
+        "description": unescape(message.text),
+        "payload": invoice.payload,
+        "currency": "XTR",
+        "prices": [{"label": invoice.title, "amount": invoice.stars}],
+        "reply_parameters": quoted.to_dict() if quoted else None,
+        "message_thread_id": message.thread_id,
+    }
+
+
+async def delete_message(
     bot: Bot,
     rate_limiter: RateLimiter,
     chat_id: int,

@@ -85,8 +85,8 @@ class Actions:
         if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
             raise NoRoom
         actions.note(self._redis, order, outcome, first=True)
-        if receipt.ticket is not None:
-            self._publisher.publish(receipt.ticket)
+        if receipt.dispatch is not None:
+            self._publisher.publish(receipt.dispatch)
 
 
 def _told(action: str, outcome: str) -> Accepted:

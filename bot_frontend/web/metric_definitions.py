@@ -14,6 +14,7 @@ from ballast.status.counters import ANSWER_MS
 from ballast.status.health import DatabaseState, failures_in_a_row
 from bot_frontend.web.metric import Histogram, Kind, Metric, Values, gauge, gauges, state_set, total, totals
 from bot_frontend.web.snapshot import StatusSnapshot
+from dbcore import retention
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.failures import FailureKind
 from dbcore.quota import QuotaState
@@ -299,6 +300,19 @@ METRICS: tuple[Metric, ...] = (
         lambda look, _: (
             None if _probed(look, "outbox_rows") is None else _probed(look, "outbox_oldest_seconds") or 0.0
         ),
+    ),
+    totals(
+        "ballast_rows_pruned_total",
+        "pruned",
+        {"table": retention.TABLES},
+        "Rows removed because they were older than the settings keep them.",
+    ),
+    gauges(
+        "ballast_oldest_row_age_seconds",
+        "table",
+        "Age of the oldest row of a table that is pruned, as the last probe by statement found: of a delivery since "
+        "its broadcast ended, of a failed job since somebody dealt with it. Absent where there is none.",
+        lambda look: dict((look.probe or {}).get("oldest_row_seconds") or {}),
     ),
     # Telegram
     gauge(

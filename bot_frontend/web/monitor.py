@@ -89,7 +89,13 @@ class Monitor:
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
 
     @property
+    def seen(self) -> StatusSnapshot:
+        """What was seen last, for whoever asks for each update: the same object until the next look."""
+        return self._seen
+
+    @property
     def latest(self) -> StatusSnapshot:
+        """The same, with how Telegram's updates come in as of now."""
         return replace(self._seen, telegram=self._reception())
 
     def watched(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ballast.backups.record import Record
@@ -104,7 +105,7 @@ class StatusSnapshot:
         """The fleet's; None where no process ever followed one."""
         return self.fleet if self.fleet is not None and (self.engines or self.fleet.since) else None
 
-    @property
+    @cached_property
     def database(self) -> DatabaseState:
         """Without a worker nobody looks at it."""
         stale_after = max(PROBES_MISSED_MAX * self.probe_seconds, STALE_SECONDS_MIN)

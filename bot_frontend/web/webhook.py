@@ -54,7 +54,7 @@ class Webhook:
             return JSONResponse({"error": "expected JSON"}, status_code=400)
         if not isinstance(update, dict):
             return JSONResponse({"error": "expected an Update object"}, status_code=400)
-        self._checkouts.refuse([update])
+        self._checkouts.answer([update])
         taken = await self._intake.do(update)
         if isinstance(taken, redis.RedisError | IntakeFull):
             log.warning("intake_waits", error=type(taken).__name__)

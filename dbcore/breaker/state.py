@@ -5,6 +5,7 @@
                                          └──────── one probe fails ─────────┘
 
     forced open, disabled: by an operator's word, from any state, until another word.
+    held: forced open with an end. Who holds it says so again and again; when that ends, so does the hold.
 
 Each step makes a new value with a higher version. Whoever keeps the value takes a new one only where it follows
 the one kept (compare and set), so of two processes that decide at once one decides again.
@@ -65,6 +66,8 @@ class FleetState:
 
     version -- grows with every step; epoch -- only with those that change `state` or `reason`.
     since -- when it became so; a probe that fails makes it open anew.
+    until -- when the next probe is due, while it is open; when the hold ends, while it is forced open: 0 if by nothing
+        but a word.
     open_since -- when calls were last let through; 0 while they are.
     openings -- in a row, without having been closed for long in between.
     overridden_at, overridden_by -- when an operator last overrode it, and who; 0: never.
@@ -167,6 +170,29 @@ class FleetState:
         by -- whose word it is.
         """
         return replace(self._become(state, None, now), overridden_at=now, overridden_by=by)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is forced open with an end."""
+        return self.state is BreakerState.FORCED_OPEN and self.until > 0
+
+    def held(self, *, until: float, now: float, by: str) -> FleetState:
+        """Forced open until then, or for longer than before. Somebody else's word stays as it is.
+
+        by -- who holds it, and says so again before that.
+        """
+        if self.is_held and self.overridden_by == by:
+            return replace(self, version=self.version + 1, until=until)
+        if self.state in {BreakerState.FORCED_OPEN, BreakerState.DISABLED}:
+            return self
+        held = self._become(BreakerState.FORCED_OPEN, None, now, until=until)
+        return replace(held, overridden_at=now, overridden_by=by)
+
+    def let_go(self, *, now: float, by: str | None = None) -> FleetState:
+        """The hold is over: closed. by -- whose; None: whoever's, if it was not said again in time."""
+        if not self.is_held or (by is None and now < self.until) or by not in {None, self.overridden_by}:
+            return self
+        return replace(self._become(BreakerState.CLOSED, None, now), overridden_at=now)
 
     def _opened(self, reason: BreakerReason, now: float, limits: BreakerLimits, jitter: float) -> FleetState:
         steady = self.state is BreakerState.CLOSED and now - self.since >= STEADY_SECONDS

@@ -7,6 +7,7 @@ ballast:breaker:recent    list    the last transitions, for the pages
 ballast:breaker:counts    hash    how many transitions of each sort
 ballast:breaker:retries   hash    the fleet's bucket of retries
 ballast:breaker:saturated string  there for a while after any process found no connection to be had
+ballast:move:asked        string  dbcore/moving/record.py
 ballast:connections       hash    process -> connections it may have and has, and when it said so
 """
 
@@ -79,6 +80,7 @@ class SyncResponse:
 
     rows_waiting -- whether events or outages are still to be written to their tables.
     saturated -- whether any process found no connection to be had lately.
+    move_asked -- the move of which all processes are to say whether they can follow; empty: none.
     """
 
     now: float
@@ -87,6 +89,7 @@ class SyncResponse:
     connections_granted: int
     rows_waiting: bool
     saturated: bool
+    move_asked: str
     calls: list[Call]
 
 
@@ -145,7 +148,7 @@ class FleetStore:
                 round(1000 * SATURATED_SECONDS) if report.saturated else 0,
             ]
         )
-        now, state, retries, granted, rows, saturated, *windows = answer
+        now, state, retries, granted, rows, saturated, move_asked, *windows = answer
         return SyncResponse(
             now=float(now),
             fleet=_state_of(state or None),
@@ -153,6 +156,7 @@ class FleetStore:
             connections_granted=int(granted),
             rows_waiting=bool(rows),
             saturated=bool(saturated),
+            move_asked=move_asked.decode(),
             calls=[call for window in windows for call in _load_calls(window, float(now))],
         )
 

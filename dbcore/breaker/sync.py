@@ -32,6 +32,7 @@ from dbcore.breaker.state import RECENT_SECONDS, FleetState
 from dbcore.breaker.store import FleetStore, SyncRequest, SyncResponse
 from dbcore.errors import DatabaseAway
 from dbcore.guard.engine import GuardedEngine
+from dbcore.moving.heeding import MoveListener
 from dbcore.redis_pace import RESPONSIVE, RedisPace
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,7 @@ class BreakerSync:
         connection_budget: int | None = None,
         connections_wanted: int | None = None,
         awake: ComputeUsage | None = None,
+        moves: MoveListener | None = None,
         bulk: bool = False,
         pace: RedisPace = RESPONSIVE,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -81,6 +83,7 @@ class BreakerSync:
 
         connections_wanted -- what the engine may grow to, where the budget has room; default: what it has.
         awake -- who counts how long the database is kept awake.
+        moves -- who follows the database to another server.
         bulk -- nobody waits for what it does: it keeps no idle connection while others find none to be had.
         """
         self.store = FleetStore(client, silent_after_seconds=pace.silent)
@@ -97,7 +100,10 @@ class BreakerSync:
         self._least = snapshot.pool_size
         self._uniform = uniform
         self._limits = engine.breaker.limits
+        self._moves = moves
         self._epoch = 0
+        self._moves_seen: int | None = None
+        self._move_asked = ""
         self._redis_ok = True
         self._stopped = threading.Event()
         self._wake = threading.Event()
@@ -160,6 +166,9 @@ class BreakerSync:
             self._take_shares(seen)
             if self._awake is not None:
                 self._awake.note(self._engine.calls_sent)
+            if self._moves is not None and seen.move_asked not in {"", self._move_asked}:
+                self._moves.look()
+                self._move_asked = seen.move_asked
             fleet = self._advance(seen)
             if fleet.state is BreakerState.CLOSED and seen.rows_waiting:
                 self._write_down()
@@ -200,6 +209,11 @@ class BreakerSync:
     def _advance(self, seen: SyncResponse) -> FleetState:
         """Follow the fleet, having opened it or probed for it where that is ours to do."""
         fleet = seen.fleet
+        if (over := fleet.let_go(now=seen.now)) is not fleet and self.store.commit(
+            fleet, over, self._process
+        ):
+            self._tell(fleet, over)
+            fleet = over
         # Calls that were told under another epoch say nothing about this one.
         if fleet.state is BreakerState.CLOSED and fleet.epoch == self._epoch:
             opened = fleet.evaluated(seen.calls, now=seen.now, limits=self._limits, jitter=self._jitter())
@@ -242,6 +256,9 @@ class BreakerSync:
         return None if kind is None else REASONS[kind]
 
     def _follow(self, fleet: FleetState, now: float) -> None:
+        if self._moves is not None and fleet.epoch != self._moves_seen and not fleet.is_held:
+            self._moves.look()  # before a call is let through again
+            self._moves_seen = fleet.epoch
         self._epoch = fleet.epoch
         self._engine.breaker.apply_remote(fleet.order(now))
 
@@ -293,7 +310,7 @@ class BreakerSync:
                 return QUIET_SECONDS if left > FAR_SECONDS else max(SHORTEST_SECONDS, min(NEAR_SECONDS, left))
             case BreakerState.HALF_OPEN:
                 return NEAR_SECONDS
-        return QUIET_SECONDS
+        return NEAR_SECONDS if fleet.is_held else QUIET_SECONDS
 
     def _jitter(self) -> float:
         return self._uniform(0.0, self._limits.jitter)

@@ -12,6 +12,9 @@ from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.breaker.state import BLOCKING_STATES, FleetState, StateUnreadable
 from dbcore.breaker.store import read_state, state_now
 
+MOVE = "ballast move"
+"""Who holds it while the database moves."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -32,6 +35,11 @@ class FleetView:
     probers: tuple[str, ...]
     paused_by: str | None = None
     """Who holds it open; None where nobody does, or an older release noted no name."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is held because the database moves to another server."""
+        return self.paused and self.paused_by == MOVE
 
     @property
     def paused(self) -> bool:

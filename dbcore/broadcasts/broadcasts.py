@@ -29,9 +29,6 @@ from dbcore.text import storable
 SNAPSHOT_SECONDS_MAX = 50.0
 """For taking down the audience, 6 s for a million on a slow machine, in one statement. Below a task's time limit."""
 
-KEPT_DAYS = 90
-"""After its end what became of a broadcast's recipients one by one is kept so long; its counts are forever."""
-
 _AUDIENCE_TOO_LARGE = "BL001"
 
 
@@ -400,7 +397,7 @@ def resend_unknown(
     with _too_large():
         status, run, obeyed, resent = engine.fetch_row(
             "SELECT * FROM ballast.broadcast_resend_unknown(%s, %s, %s, %s)",
-            (broadcast_id, key, audience_max, KEPT_DAYS),
+            (broadcast_id, key, audience_max, engine.deliveries_keep_days),
             name="broadcasts.resend_unknown",
             deadline_seconds=SNAPSHOT_SECONDS_MAX,
         )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dbcore.broadcasts.broadcasts import KEPT_DAYS, SNAPSHOT_SECONDS_MAX, BroadcastRefused, Progress
+from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX, BroadcastRefused, Progress
 from dbcore.guard.engine import GuardedEngine
 from dbcore.sentences import sentence
 
@@ -40,15 +40,16 @@ class Arrived:
     message_ids: tuple[int, ...]
 
 
-def require_kept(broadcast: Progress, now: datetime) -> None:
+def require_kept(engine: GuardedEngine, broadcast: Progress, now: datetime) -> None:
     """Raises BroadcastRefused where they are being forgotten."""
-    if broadcast.finished_at is not None and now - broadcast.finished_at >= timedelta(days=KEPT_DAYS):
+    days = engine.deliveries_keep_days
+    if broadcast.finished_at is not None and now - broadcast.finished_at >= timedelta(days=days):
         raise BroadcastRefused(
             sentence(
                 "broadcast {id} ended more than {days} days ago: its counts are kept, and what became of its "
                 "recipients one by one is not",
                 id=str(broadcast.id),
-                days=KEPT_DAYS,
+                days=days,
             )
         )
 
@@ -107,8 +108,10 @@ def count_messages(engine: GuardedEngine, broadcast_id: int) -> int:
 
 
 def forget_old(engine: GuardedEngine, *, limit: int = FORGOTTEN_AT_ONCE) -> int:
-    """The next recipients of a broadcast that ended more than KEPT_DAYS ago. Returns how many."""
+    """The next recipients of a broadcast that ended more than DELIVERIES_KEEP_DAYS ago. Returns how many."""
     row = engine.fetch_row(
-        "SELECT ballast.broadcast_forget(%s, %s)", (KEPT_DAYS, limit), name="broadcasts.forget_old"
+        "SELECT ballast.broadcast_forget(%s, %s)",
+        (engine.deliveries_keep_days, limit),
+        name="broadcasts.forget_old",
     )
     return int(row[0])

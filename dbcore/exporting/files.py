@@ -51,9 +51,10 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
         ),
         ExportFile(
             "accounts",
-            f"SELECT a.id AS account_id, u.telegram_id, a.currency, {amount('a.balance', 'balance')}, a.version, "
+            f"SELECT a.id AS account_id, u.telegram_id, s.name AS system_account, a.currency, "
+            f"{amount('a.balance', 'balance')}, a.version, "
             f"{time('a.created_at', 'created_at')} FROM ballast.accounts a LEFT JOIN ballast.users u "
-            "ON u.id = a.user_id ORDER BY a.id",
+            "ON u.id = a.user_id LEFT JOIN ballast.system_accounts s ON s.account_id = a.id ORDER BY a.id",
             "balance",
         ),
         ExportFile(
@@ -95,6 +96,14 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             "SELECT id, kind, charge_id, telegram_id, amount AS minor_units, currency, payload, "
             f"{time('said_at', 'said_at')}, {time('created_at', 'created_at')}, details "
             "FROM ballast.payment_events ORDER BY id",
+        ),
+        ExportFile(
+            "star_payments",
+            f"SELECT p.id, p.charge_id, u.telegram_id, p.stars, {amount('p.amount')}, p.currency, p.payload, "
+            f"p.transfer_id, {time('p.paid_at', 'paid_at')}, p.refund_transfer_id, "
+            f"{time('p.refunded_at', 'refunded_at')}, {time('p.created_at', 'created_at')} "
+            "FROM ballast.star_payments p JOIN ballast.users u ON u.id = p.user_id ORDER BY p.id",
+            "amount",
         ),
         ExportFile(
             "broadcasts",

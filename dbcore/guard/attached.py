@@ -44,6 +44,7 @@ from dbcore.guard.deadline import Deadline
 from dbcore.guard.engine import log_transition
 from dbcore.guard.liveness import PING_SECONDS_MAX, Liveness
 from dbcore.guard.sqlalchemy_errors import also_ours
+from dbcore.moving import following
 
 OPTION = "statement_seconds"
 """The execution option, of a statement, a connection or an engine: its own deadline; None: no deadline."""
@@ -168,6 +169,7 @@ class Attachment:
                 )
             connection.seconds = connection.usual_seconds = self.connect_seconds
             connection.rolls_back_silently = True
+            following.refuse_moved(connection)
             return connection
 
         # SQLAlchemy looks at the argument's name.

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dbcore.errors import UsageError
-from dbcore.failures import DISCONNECTED, RISES, FailureKind, Phase, classify
+from dbcore.failures import DISCONNECTED, RISES, FailureKind, Phase, classify, was_moved
 from dbcore.guard import deadline, hand_begun
 from dbcore.guard.deadline import DeadlineExceeded
 from dbcore.guard.liveness import PING
@@ -76,7 +76,7 @@ def failure_of(error: BaseException, phase: Phase) -> ClassifiedError | None:
         maybe_applied=phase is not Phase.CONNECT
         and (kind is FailureKind.UNKNOWN_OUTCOME or (ended_by_time and was_sent)),
         # Storage too: a read-only server may be yesterday's primary, and a new connection finds today's.
-        disconnect=ended_by_time or kind in DISCONNECTED or kind is FailureKind.STORAGE,
+        disconnect=ended_by_time or kind in DISCONNECTED or kind is FailureKind.STORAGE or was_moved(error),
     )
     failed.__cause__ = error
     return failed

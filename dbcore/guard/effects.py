@@ -55,7 +55,7 @@ _PRUNE = (
     "ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED), gone AS (DELETE FROM ballast.effects AS e USING old "
     "WHERE e.key = old.key RETURNING 1) SELECT count(*) FROM gone"
 )
-_PRUNED_AT_ONCE = 500
+PRUNED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,9 @@ def record_refusal(
     return recorded
 
 
-def prune(engine: GuardedEngine, *, days: int) -> int:
+def prune(engine: GuardedEngine, days: int) -> int:
     """Forget keys older than that, some hundred a call; how many it were. After it, such a key is as good as new."""
-    (count,) = engine.fetch_row(_PRUNE, (days, _PRUNED_AT_ONCE), name="effects.prune")
+    (count,) = engine.fetch_row(_PRUNE, (days, PRUNED_AT_ONCE), name="effects.prune")
     return int(count)
 
 

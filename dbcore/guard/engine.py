@@ -34,7 +34,7 @@ from dbcore.breaker.local import (
 )
 from dbcore.breaker.rules import KINDS
 from dbcore.errors import OutcomeUnknown, Unavailable
-from dbcore.failures import FailureKind, Phase, classify
+from dbcore.failures import FailureKind, Phase, classify, was_moved
 from dbcore.guard import attempts, deadline, pool
 from dbcore.guard.attempts import ClassifiedError, Progress, Transactions
 from dbcore.guard.deadline import Deadline
@@ -109,6 +109,7 @@ class GuardedEngine:
         """
         self.currency = settings.currency
         self.schema = settings.ballast_schema
+        self.deliveries_keep_days = settings.deliveries_keep_days
         self.deadline_seconds = settings.db_deadline_seconds
         self._clock = clock
         self._sleep = sleep
@@ -401,6 +402,8 @@ class GuardedEngine:
     ) -> None:
         if failed.disconnect:
             self._pool.liveness.mark_stale()
+        if was_moved(failed.__cause__):
+            self._pool.leave_connections()
         with self._lock:
             self._kinds[kind.value] += 1
             self._counts["unknown_outcomes"] += failed.maybe_applied and writes

@@ -11,6 +11,7 @@ the session (SET, temporary tables, advisory locks) is undone before the next on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -18,8 +19,8 @@ from typing import Any, TypeVar, cast
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DisconnectionError, ResourceClosedError
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import DisconnectionError, OperationalError, ResourceClosedError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
@@ -27,6 +28,8 @@ from dbcore.database_url import read_database_url
 from dbcore.errors import UsageError
 from dbcore.guard import deadline, hand_begun, tls
 from dbcore.guard.liveness import PING, Liveness
+from dbcore.moving import following, whereabouts
+from dbcore.moving.notice import MovedAway
 from dbcore.qualified_names import translation
 from dbcore.settings import Settings
 
@@ -118,6 +121,11 @@ class GuardedPool(QueuePool):
         # As with `_timeout`: read by SQLAlchemy whenever it opens one, and a test pins it.
         self._max_overflow = max(0, most - self.size())
 
+    def leave_connections(self) -> None:
+        """None that is open now is used again: they lead to where the database was."""
+        # As SQLAlchemy marks all connections of a server that was restarted; a test pins it.
+        self._invalidate_time = time.time()
+
     def drop_idle(self) -> int:
         """Close the connections that lie idle; how many there were."""
         dropped = 0
@@ -201,9 +209,42 @@ def _options(url: str, application_name: str) -> dict[str, Any]:
 
 def libpq_parameters(url: str, *, application_name: str) -> dict[str, str]:
     """What a program of PostgreSQL's own needs to connect as we do, the password among them."""
+    return {name: str(value) for name, value in _parameters(url, application_name).items()}
+
+
+def _parameters(url: str, application_name: str) -> dict[str, Any]:
+    """Of the driver."""
     parsed = make_url(read_database_url(url))
     _, given = parsed.get_dialect()().create_connect_args(parsed)
-    return {name: str(value) for name, value in {**_options(str(parsed), application_name), **given}.items()}
+    return {**_options(str(parsed), application_name), **given}
+
+
+def _connect_by_tls_and_follow(
+    engine: Engine, url: str, application_name: str, schema: str | None, factories: dict[str, Any]
+) -> None:
+    """Its connections keep deadlines, and lead to where the database is by then."""
+    preference = tls.PreferTls()
+
+    def elsewhere(address: str) -> dict[str, Any]:
+        return {**_parameters(address, application_name), **factories}
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Dialect, _record: object, arguments: Any, parameters: dict[str, Any]) -> Any:
+        return following.connected(preference.connect, url, arguments, parameters, elsewhere, schema)
+
+
+def address_now(url: str, *, application_name: str) -> str:
+    """Where the database at this address is now. It is asked; one that does not answer is where it was.
+
+    Raises MovedAway if it was moved, and where to cannot be found out.
+    """
+    try:
+        with single(url, application_name=application_name).connect():
+            pass
+    except OperationalError as error:
+        if isinstance(error.orig, MovedAway):
+            raise error.orig from error
+    return whereabouts.current(url)
 
 
 def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds: float) -> Engine:
@@ -222,11 +263,12 @@ def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds
         connect_args={**_options(url, application_name), **hand_begun.FACTORIES},
         execution_options={"schema_translate_map": translation(settings.ballast_schema)},
     )
-    tls.listen(engine)
+    _connect_by_tls_and_follow(engine, url, application_name, settings.ballast_schema, hand_begun.FACTORIES)
     engine._connection_cls = CallConnection  # SQLAlchemy has no other way in; a test pins it
 
     pool = cast(GuardedPool, engine.pool)
     pool.liveness = Liveness(ping_after_idle_seconds)
+    whereabouts.tell(pool)
 
     event.listen(pool, "connect", _autocommit)
     event.listen(pool, "checkin", pool.end_use)
@@ -251,5 +293,5 @@ def single(url: str, *, application_name: str, schema: str | None = None) -> Eng
         connect_args=_options(url, application_name),
         execution_options={"schema_translate_map": translation(schema)},
     )
-    tls.listen(engine)
+    _connect_by_tls_and_follow(engine, url, application_name, schema, {})
     return engine

@@ -12,8 +12,6 @@ import os
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Engine, event
-from sqlalchemy.engine import Dialect
 
 from dbcore.guard import deadline
 
@@ -28,7 +26,11 @@ class PreferTls:
         self._has_tls = True
 
     def connect(self, arguments: Any, parameters: dict[str, Any]) -> deadline.Connection:
-        """A new connection. Raises as the driver does."""
+        """A new connection, that keeps deadlines. Where the URL or libpq's environment says which sslmode to use, that
+        is the one. Raises as the driver does.
+        """
+        if "sslmode" in parameters or os.environ.get("PGSSLMODE"):
+            return deadline.connect(*arguments, **parameters)
         if self._has_tls:
             try:
                 return deadline.connect(*arguments, **{**parameters, "sslmode": "require"})
@@ -42,17 +44,3 @@ class PreferTls:
             # It may have got TLS since, and now insist on it.
             self._has_tls = any(word in str(error).lower() for word in _WANTS_TLS)
             raise
-
-
-def listen(engine: Engine) -> None:
-    """Make the engine's connections so, and such that they keep deadlines.
-
-    Where the URL or libpq's environment says which sslmode to use, that is the one.
-    """
-    preference = PreferTls()
-
-    @event.listens_for(engine, "do_connect")
-    def _connect(_dialect: Dialect, _record: object, arguments: Any, parameters: dict[str, Any]) -> Any:
-        if "sslmode" in parameters or os.environ.get("PGSSLMODE"):
-            return deadline.connect(*arguments, **parameters)
-        return preference.connect(arguments, parameters)

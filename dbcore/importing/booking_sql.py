@@ -86,9 +86,7 @@ SELECT person.telegram_id,
 """  # noqa: S608  who wrote to Ballast before the first import gets their date of registration, once
 
 ACCOUNTS = """
-INSERT INTO ballast.accounts (currency) SELECT %(currency)s
- WHERE NOT EXISTS (SELECT FROM ballast.accounts WHERE user_id IS NULL AND currency = %(currency)s)
-    ON CONFLICT (currency) WHERE user_id IS NULL DO NOTHING;
+SELECT ballast.ledger_system_account('house', %(currency)s);
 INSERT INTO ballast.accounts (user_id, currency, balance, version)
 SELECT u.id, %(currency)s, 0, 0 FROM ballast.users u
  WHERE u.telegram_id = ANY(%(telegram_ids)s)
@@ -187,7 +185,7 @@ due AS (
       FROM numbered n JOIN judged j USING (telegram_id) JOIN known k USING (telegram_id)
      WHERE j.reason IS NULL
 ), house AS (
-    SELECT id FROM ballast.accounts WHERE user_id IS NULL AND currency = %(currency)s
+    SELECT account_id AS id FROM ballast.system_accounts WHERE name = 'house' AND currency = %(currency)s
 ), transferred AS (
     INSERT INTO ballast.transfers (idempotency_key, fingerprint, from_account_id, to_account_id, amount, currency, kind,
                                    status, memo, actor, created_at)
@@ -207,7 +205,8 @@ due AS (
                      AS side (account_id, amount, balance_after, account_version)
      ORDER BY t.id
 ), settled AS (
-    UPDATE ballast.accounts a SET balance = due.balance_after, version = due.account_version
+    UPDATE ballast.accounts a SET balance = due.balance_after, version = due.account_version,
+           floor = least(0, due.balance_after)
       FROM due WHERE a.id = ANY(%(account_ids)s::bigint[]) AND a.id = due.account_id AND due.is_last
 )"""
 

@@ -27,6 +27,7 @@ KEPT_TABLES = (
     "pending_transfers",
     "pending_adjustments",
     "payment_events",
+    "star_payments",
     "admin_actions",
 )
 """Tables that only grow: rows that an audit saw are there at every later one."""
@@ -116,7 +117,8 @@ CHECKS: tuple[Check, ...] = (
         "UNION ALL SELECT format('account %s version %s: balance_after %s, floor %s', a.id, "
         "e.account_version, "
         "e.balance_after, a.floor) FROM ballast.entries e JOIN ballast.accounts a ON a.id = e.account_id WHERE "
-        "e.balance_after < a.floor",
+        "e.balance_after < 0 AND (e.amount < 0 OR e.account_version = 1) "  # or it pays a debt
+        "AND (SELECT t.kind FROM ballast.transfers t WHERE t.id = e.transfer_id) <> 'star_refund'",
     ),
     Check(
         "the house keeps no balance",
@@ -194,17 +196,47 @@ CHECKS: tuple[Check, ...] = (
         "each transfer's kind fits its accounts",
         "SELECT count(*) FROM ballast.transfers WHERE status = 'applied'",
         "SELECT format('transfer %s: %s from %s to %s', t.id, t.kind, "
-        "CASE WHEN f.user_id IS NULL THEN 'the house' ELSE 'a user' END, "
-        "CASE WHEN g.user_id IS NULL THEN 'the house' ELSE 'a user' END) FROM ballast.transfers t "
+        "CASE WHEN f.user_id IS NULL THEN 'a system account' ELSE 'a user' END, "
+        "CASE WHEN g.user_id IS NULL THEN 'a system account' ELSE 'a user' END) FROM ballast.transfers t "
         "LEFT JOIN ballast.accounts f ON f.id = t.from_account_id "
         "LEFT JOIN ballast.accounts g ON g.id = t.to_account_id "
-        "WHERE t.status = 'applied' AND ((t.kind = 'credit') <> (f.user_id IS NULL) "
-        "OR (t.kind = 'debit') <> (g.user_id IS NULL)) ORDER BY t.id",
+        "WHERE t.status = 'applied' AND ((t.kind IN ('credit', 'star_payment')) <> (f.user_id IS NULL) "
+        "OR (t.kind IN ('debit', 'star_refund')) <> (g.user_id IS NULL)) ORDER BY t.id",
     ),
     Check(
-        "no account's floor was moved",
+        "each account's floor is zero, or its debt",
         "SELECT count(*) FROM ballast.accounts",
-        "SELECT format('account %s: floor %s', id, floor) FROM ballast.accounts WHERE floor <> 0 ORDER BY id",
+        "SELECT format('account %s: floor %s, balance %s', id, floor, balance) FROM ballast.accounts "
+        "WHERE floor <> least(0, coalesce(balance, 0)) ORDER BY id",
+    ),
+    Check(
+        "each account without a user has its name",
+        "SELECT count(*) FROM ballast.system_accounts",
+        "SELECT format('account %s: %s of %s, user %s', coalesce(a.id, s.account_id), coalesce(s.name, 'no name'), "
+        "a.currency, a.user_id) FROM ballast.system_accounts s "
+        "FULL JOIN (SELECT * FROM ballast.accounts WHERE user_id IS NULL) a ON a.id = s.account_id "
+        "WHERE a.id IS NULL OR s.account_id IS NULL",
+    ),
+    Check(
+        "each payment in Stars has its transfers",
+        "SELECT count(*) FROM ballast.star_payments",
+        "SELECT format('star payment %s: transfer %s, refund %s', p.id, p.transfer_id, p.refund_transfer_id) "
+        "FROM ballast.star_payments p "
+        "JOIN ballast.accounts a ON a.user_id = p.user_id AND a.currency = p.currency "
+        "LEFT JOIN ballast.system_accounts s ON s.name = 'stars' AND s.currency = p.currency "
+        "LEFT JOIN ballast.transfers t ON t.id = p.transfer_id "
+        "LEFT JOIN ballast.transfers r ON r.id = p.refund_transfer_id "
+        "WHERE NOT coalesce(t.status = 'applied' AND t.kind = 'star_payment' AND t.amount = p.amount "
+        "AND t.from_account_id = s.account_id AND t.to_account_id = a.id "
+        "AND t.idempotency_key = 'star_payment:' || p.charge_id, false) "
+        "OR p.refund_transfer_id IS NOT NULL AND NOT coalesce(r.status = 'applied' AND r.kind = 'star_refund' "
+        "AND r.amount = p.amount AND r.from_account_id = a.id AND r.to_account_id = s.account_id "
+        "AND r.idempotency_key = 'star_refund:' || p.charge_id, false) "
+        "UNION ALL SELECT format('transfer %s: no payment in Stars %s', t.id, t.idempotency_key) "
+        "FROM ballast.transfers t WHERE t.status = 'applied' AND (t.kind IN ('star_payment', 'star_refund') OR EXISTS "
+        "(SELECT FROM ballast.system_accounts s WHERE s.name = 'stars' "
+        "AND s.account_id IN (t.from_account_id, t.to_account_id))) AND NOT EXISTS "
+        "(SELECT FROM ballast.star_payments p WHERE t.id IN (p.transfer_id, p.refund_transfer_id))",
     ),
     Check(
         "each confirmed adjustment has its transfer",

@@ -36,7 +36,7 @@ def require_key(key: str) -> None:
         raise ValueError(f"an idempotency key has 1 to {_KEY_LENGTH_MAX} characters, got {key[:80]!r}")
     if key.startswith(RESERVED):
         raise ValueError(
-            f"keys that begin with {' or '.join(map(repr, RESERVED))} belong to what was confirmed"
+            f"keys that begin with {' or '.join(map(repr, RESERVED))} belong to the ledger itself"
         )
     if key.startswith(OF_IMPORTS):
         raise ValueError(

@@ -8,7 +8,8 @@ DO $$ BEGIN
         CREATE ROLE ballast;
     END IF;
 END $$;
-ALTER ROLE ballast WITH LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD :'password';
+-- CREATEDB: a backup is restored into a database of its own before it counts.
+ALTER ROLE ballast WITH LOGIN NOSUPERUSER NOCREATEROLE CREATEDB PASSWORD :'password';
 ALTER DATABASE ballast OWNER TO ballast;
 -- PostgreSQL's usual search_path begins with the schema of the role's own name. With BALLAST_SCHEMA=ballast that is Ballast's,
 -- and a bot's own tables would be made in it. Those that were are still found.

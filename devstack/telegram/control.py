@@ -346,6 +346,10 @@ class TelegramControl:
         )
         return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
 
+    async def star_book(self) -> dict[str, Any]:
+        """Telegram's own book of the bot's Stars: its transactions, oldest first, and the balance."""
+        return await self._get("/stars")
+
     # What people see
 
     async def messages(

@@ -11,6 +11,7 @@ from typing import Any
 from devstack.telegram.errors import ControlError
 from devstack.telegram.images import image_size, image_type
 from devstack.telegram.keyboards import find_button
+from devstack.telegram.methods.payments import tell_of_payment
 from devstack.telegram.methods.sending import document, photo_size, thread_fields, video
 from devstack.telegram.state.chats import BotStatus, Chat, ChatType
 from devstack.telegram.state.messages import StoredMessage
@@ -234,24 +235,16 @@ class People:
         is_refund: bool,
     ) -> tuple[StoredMessage, int | None]:
         """Money has moved: the service message that says so, and its update's id."""
-        telegram = self._telegram
-        user, chat = self._present(user_id, user_id)
-        paid = {
-            "currency": currency,
-            "total_amount": total_amount,
-            "invoice_payload": payload,
-            "telegram_payment_charge_id": charge_id,
-            "provider_payment_charge_id": "",
-        }
-        payload_of_message: dict[str, Any] = {
-            "message_id": telegram.messages.draw_id(),
-            "from": telegram.bot.api() if is_refund else user.api(),  # as Telegram does
-            "chat": telegram.chats.api(chat),
-            "date": telegram.clock.date(),
-            "refunded_payment" if is_refund else "successful_payment": paid,
-        }
-        message = telegram.messages.add(payload_of_message, from_bot=False)
-        return message, telegram.updates.add("message", payload_of_message, f"chat:{user_id}")
+        self._present(user_id, user_id)
+        return tell_of_payment(
+            self._telegram,
+            user_id,
+            currency=currency,
+            total_amount=total_amount,
+            payload=payload,
+            charge_id=charge_id,
+            is_refund=is_refund,
+        )
 
     def block(self, user_id: int) -> int | None:
         return self._set_private_status(user_id, BotStatus.KICKED)

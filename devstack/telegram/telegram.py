@@ -19,6 +19,7 @@ from devstack.telegram.state.commands import Commands
 from devstack.telegram.state.files import Files
 from devstack.telegram.state.messages import Messages
 from devstack.telegram.state.record import Record
+from devstack.telegram.state.stars import Stars
 from devstack.telegram.state.store import Store
 from devstack.telegram.state.topics import Topics
 from devstack.telegram.state.updates import Updates
@@ -58,6 +59,7 @@ class Telegram:
         self.updates = Updates(self.store, self.clock, self.live)
         self.callback_queries = CallbackQueries(self.store, self.clock, self.live)
         self.checkouts = Checkouts(self.store, self.clock, self.live)
+        self.stars = Stars(self.store, self.clock)
         self.commands = Commands(self.store)
         self.files = Files(self.store)
         self.record = Record(self.store)

@@ -19,7 +19,7 @@ from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from devstack.telegram.process import TelegramProcess
-from tests.bots_database import clone, run_as_admin
+from tests.harness.bots_database import clone, run_as_admin
 from tests.texts import pseudo
 
 DATABASE = "shared_stack"
@@ -75,6 +75,8 @@ def shared_stack(
         redis_url=redis_server.url_of(REDIS_INDEX),
         telegram_url=telegram_server.url,
         TEXTS_FOLDER=str(texts),
+        STARS_SUPPORT="Write to @support_of_ours",
+        STARS_TERMS="https://example.org/terms",
     )
     yield stack
     stack.stop_all()

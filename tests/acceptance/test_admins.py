@@ -14,7 +14,7 @@ from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     answers,
     assert_audit_passes,
@@ -24,7 +24,7 @@ from tests.acceptance.people import (
     say,
     transfers,
 )
-from tests.servers import running_postgres
+from tests.harness.servers import running_postgres
 from workers.latency_chart import HEIGHT, WIDTH
 
 ALARM_SECONDS_MAX = 60.0

@@ -19,9 +19,9 @@ from devstack.proxy import Cut, FaultProxy, On, Placed, Rule, Side, Silence, fro
 from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import say
-from tests.servers import running_postgres
-from tests.wheels import Installed, copy_example
+from tests.harness.people import say
+from tests.harness.servers import running_postgres
+from tests.harness.wheels import Installed, copy_example
 
 COMMIT = "INSERT INTO effects"
 """In the message that carries COMMIT."""

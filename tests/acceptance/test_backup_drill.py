@@ -16,7 +16,7 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     ask_credits,
     assert_audit_passes,
@@ -25,7 +25,7 @@ from tests.acceptance.people import (
     pause,
     register,
 )
-from tests.servers import running_postgres
+from tests.harness.servers import running_postgres
 
 DONE_BEFORE, WAITING, MEANWHILE = 5, 10, 20
 

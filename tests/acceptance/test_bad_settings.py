@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dbcore.bound_bot import bind
-from tests.programs import run_program
+from tests.harness.programs import run_program
 
 CELERY = ["-m", "celery", "-A", "workers"]
 PROGRAMS = {

@@ -18,9 +18,9 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.giver import MOST, WRONG
-from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, transfers
-from tests.acceptance.relay import Hold, holding_relay
-from tests.acceptance.worker_deaths import frozen, held_at_once, lock_account, waits_for_a_lock
+from tests.harness.people import all_settled, answers, assert_audit_passes, balances, transfers
+from tests.harness.relay import Hold, holding_relay
+from tests.harness.worker_deaths import frozen, held_at_once, lock_account, waits_for_a_lock
 
 BATCH = 12
 TAKEN_BEFORE = 2

@@ -17,9 +17,9 @@ from devstack.programs import Program
 from devstack.stack import ROOT, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, assert_audit_passes, balances
 from tests.acceptance.test_guides import blocks, converse, run_commands, write_files
-from tests.bots_database import SCHEMA
+from tests.harness.bots_database import SCHEMA
+from tests.harness.people import all_settled, assert_audit_passes, balances
 
 PAGE = "bring-your-bot.md"
 INTRO, APP, BESIDE, SWITCH, MONEY, ONCE, BACK = (

@@ -17,8 +17,8 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from devstack.telegram.images import png
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, assert_shown, register, say
-from tests.card_edits import assert_the_card_went_forwards
+from tests.harness.card_edits import assert_the_card_went_forwards
+from tests.harness.people import all_settled, answers, assert_shown, register, say
 
 CARD_SECONDS_MAX = 60.0
 

@@ -13,8 +13,8 @@ from playwright.async_api import Page, expect
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.demo import BOB_ID, CAROL_ID
 from devstack.telegram.process import TelegramProcess
-from tests.acceptance.people import assert_audit_passes
-from tests.browser import chromium, needs_chromium, picture, watched_page
+from tests.harness.browser import chromium, needs_chromium, picture, watched_page
+from tests.harness.people import assert_audit_passes
 
 ANSWER_MS_MAX = 60_000
 

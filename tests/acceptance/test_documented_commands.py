@@ -116,6 +116,14 @@ NOT_RUN = {
         ],
         "tests/backups does it",
     ),
+    **dict.fromkeys(
+        [
+            "ballast move --dry-run postgresql://user:password@new-host/ballast",
+            "ballast move postgresql://user:password@new-host/ballast",
+            "ballast move postgresql://user:password@new-host/ballast --from-backup latest",
+        ],
+        "tests/acceptance/test_move.py does it",
+    ),
     "python -m dbcore migrate --move-from public": "tests/dbcore/test_own_schema.py moves an installation",
     "pip install '/path/to/ballast[embedded]'": "tests/package installs the wheel",
     "pip install '/path/to/ballast[testing]'": "tests/package runs pytest with the wheel",

@@ -15,7 +15,7 @@ import aiohttp
 from devstack.stack import ROOT, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, assert_audit_passes, balances, say
+from tests.harness.people import all_settled, assert_audit_passes, balances, say
 
 BLOCK = re.compile(r"(?:^    .*\n|^\n(?=    ))+", re.MULTILINE)
 

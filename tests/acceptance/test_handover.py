@@ -18,8 +18,8 @@ from devstack.programs import Program
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances
-from tests.bots_database import SCHEMA
+from tests.harness.bots_database import SCHEMA
+from tests.harness.people import all_settled, answers, assert_audit_passes, balances
 
 PEOPLE = 2
 PAUSE_SECONDS = 0.3

@@ -10,7 +10,7 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     answers,
     assert_audit_passes,
@@ -18,7 +18,7 @@ from tests.acceptance.people import (
     register,
     transfers,
 )
-from tests.acceptance.relay import Hold, holding_relay
+from tests.harness.relay import Hold, holding_relay
 
 BATCH = 10
 HOLD_SECONDS_MAX = 60.0

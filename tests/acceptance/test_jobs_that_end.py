@@ -18,9 +18,9 @@ from dbcore.breaker import FleetStore
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register, say
-from tests.queueing import queueing_at
-from workers.execution import DELIVERIES_MAX
+from tests.harness.people import all_settled, answers, assert_audit_passes, balances, register, say
+from tests.harness.queueing import queueing_at
+from workers.giving_back import DELIVERIES_MAX
 
 FAILED = "Sorry, something went wrong on our side."
 
@@ -33,9 +33,9 @@ def accept(stack: Stack, *envelopes: Envelope) -> None:
     """Take jobs on record as a frontend does."""
     with queueing_at(stack.env["REDIS_URL"]) as queueing:
         for envelope in envelopes:
-            ticket = queueing.inbox.accept(envelope).ticket
-            if ticket is not None:
-                queueing.publisher.publish(ticket)
+            dispatch = queueing.inbox.accept(envelope).dispatch
+            if dispatch is not None:
+                queueing.publisher.publish(dispatch)
 
 
 @contextmanager

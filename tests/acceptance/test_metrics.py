@@ -10,7 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, register, say
+from tests.harness.people import all_settled, register, say
+
+OLD_FAILED_JOB = """
+INSERT INTO failed_operations (job_id, kind, reference, error, payload, status, resolved_at)
+VALUES ('old', 'k', 'r', 'e', '{}', 'discarded', now() - interval '8 days')
+"""
 
 
 def scraped(stack: Stack) -> dict[str, float]:
@@ -27,7 +32,8 @@ def scraped(stack: Stack) -> dict[str, float]:
 async def test_one_scrape_shows_the_work_of_all_processes(
     make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
-    stack = make_stack(HEALTH_PROBE_SECONDS="1", DB_CONNECTION_BUDGET="20")
+    stack = make_stack(HEALTH_PROBE_SECONDS="1", DB_CONNECTION_BUDGET="20", FAILED_JOBS_KEEP_DAYS="7")
+    stack.query(OLD_FAILED_JOB)
     stack.start("frontend", "main", "light", "beat")
     stack.wait_ready(processes=3)
     (alice,) = await register(telegram, "Alice")
@@ -44,6 +50,8 @@ async def test_one_scrape_shows_the_work_of_all_processes(
         "ballast_telegram_requests_total": 4,
         "ballast_probe_latency_seconds": 0,
         "db_client_connection_count": 1,
+        "ballast_rows_pruned_total": 1,
+        "ballast_oldest_row_age_seconds": 0,
     }
 
     def shown() -> bool:

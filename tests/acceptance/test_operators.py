@@ -27,7 +27,7 @@ from devstack.programs import Program
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     answers,
     ask_credits,

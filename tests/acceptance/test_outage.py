@@ -34,7 +34,7 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.stack import READY_SECONDS_MAX, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.people import (
     ANSWER_SECONDS_MAX,
     all_settled,
     answers,
@@ -44,8 +44,8 @@ from tests.acceptance.people import (
     resume,
     say,
 )
-from tests.queueing import Queueing, fill_inbox, queueing_at
-from tests.servers import running_postgres
+from tests.harness.queueing import Queueing, fill_inbox, queueing_at
+from tests.harness.servers import running_postgres
 
 JOBS = int(os.environ.get("BALLAST_OUTAGE_JOBS", "1000"))
 LANE_LENGTH = 100
@@ -99,8 +99,8 @@ def register_lanes(stack: Stack, queueing: Queueing, people: int) -> None:
 def accept(queueing: Queueing, envelope: Envelope) -> None:
     receipt = queueing.inbox.accept(envelope)
     assert receipt.status is Acceptance.ACCEPTED
-    if receipt.ticket is not None:
-        queueing.publisher.publish(receipt.ticket)
+    if receipt.dispatch is not None:
+        queueing.publisher.publish(receipt.dispatch)
 
 
 def credit(queueing: Queueing, job_id: str, person: int, reason: str) -> None:

@@ -11,7 +11,7 @@ from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance import shop
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, register
+from tests.harness.people import all_settled, answers, assert_audit_passes, balances, register
 
 
 def rows(stack: Stack) -> int:

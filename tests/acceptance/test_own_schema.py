@@ -8,7 +8,8 @@ import pytest
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.bots_database import SCHEMA
+from tests.harness.people import (
     all_settled,
     assert_audit_passes,
     balances,
@@ -16,7 +17,6 @@ from tests.acceptance.people import (
     register,
     say,
 )
-from tests.bots_database import SCHEMA
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.programs import Program
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import assert_audit_passes, balances, say, transfers
 from tests.conftest import MakeSettings
+from tests.harness.people import assert_audit_passes, balances, say, transfers
 
 
 async def test_the_plain_bot_answers_through_an_outage_and_tips_once(

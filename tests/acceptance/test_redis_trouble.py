@@ -20,7 +20,7 @@ from devstack.stack import ROOT, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.acceptance.messages import message
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     ask_credits,
     assert_audit_passes,
@@ -28,7 +28,7 @@ from tests.acceptance.people import (
     confirm,
     register,
 )
-from tests.queueing import fill_inbox
+from tests.harness.queueing import fill_inbox
 from workers.losses import LOSSES_MAX
 
 SETTLED_SECONDS_MAX = 60.0

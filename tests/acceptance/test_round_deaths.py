@@ -13,7 +13,7 @@ from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     answers,
     assert_audit_passes,
@@ -21,8 +21,8 @@ from tests.acceptance.people import (
     register,
     transfers,
 )
-from tests.acceptance.relay import Hold, holding_relay
-from tests.acceptance.worker_deaths import frozen, held_at_once, lock_account, waits_for_a_lock
+from tests.harness.relay import Hold, holding_relay
+from tests.harness.worker_deaths import frozen, held_at_once, lock_account, waits_for_a_lock
 
 ROUNDS = 1 + 2 + 4 + 8
 """Jobs that a worker takes in four rounds."""

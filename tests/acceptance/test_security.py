@@ -17,8 +17,8 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import register, say
-from tests.logins import as_admin
+from tests.harness.logins import as_admin
+from tests.harness.people import register, say
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from devstack.proxy import FaultProxy, On, Rule, Side, Silence, frozen_server
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, balances, say
-from tests.servers import running_postgres
-from tests.wheels import Installed, copy_example
+from tests.harness.people import all_settled, answers, balances, say
+from tests.harness.servers import running_postgres
+from tests.harness.wheels import Installed, copy_example
 
 GOODS = """
 INSERT INTO shop.vouchers VALUES ('HELLO5', 500, 10), ('AGAIN1', 100, 10), ('LATER2', 200, 10), ('LAST9', 900, 0);

@@ -19,16 +19,19 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, StorageState, ViewportSize, expect
 
-from dbcore.migrate import upgrade
-from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
-from devstack.redis import EmbeddedRedis
-from devstack.stack import ADMIN_ID, TOKEN, Stack
+from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from devstack.telegram.process import TelegramProcess
-from tests.acceptance.people import ANSWER_SECONDS_MAX, call, register
 from tests.acceptance.test_broadcasts import crowd
-from tests.browser import LAYOUT_SHIFT_MAX, chromium, layout_shift, needs_chromium, picture, watched_page
+from tests.harness.browser import (
+    LAYOUT_SHIFT_MAX,
+    chromium,
+    layout_shift,
+    needs_chromium,
+    picture,
+    watched_page,
+)
+from tests.harness.people import ANSWER_SECONDS_MAX, call, register
+from tests.harness.servers import Servers, running_servers
 
 # One event loop and one stack for the module; each test leaves the stack as it found it.
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
@@ -53,9 +56,7 @@ FORGIVEN = ("401", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_
 @dataclass(frozen=True)
 class Site:
     stack: Stack
-    postgres: EmbeddedPostgres
-    redis: EmbeddedRedis
-    telegram: TelegramProcess
+    servers: Servers
 
     @property
     def url(self) -> str:
@@ -66,29 +67,12 @@ class Site:
 def site(servers_folder: Path) -> Iterator[Site]:
     """The whole fleet on servers of its own, which tests may stop, with a probe a second."""
     folder = Path(tempfile.mkdtemp(dir=servers_folder))
-    folder.chmod(0o711)
-    (folder / "stack").mkdir()
-    postgres = EmbeddedPostgres(folder / "postgres", free_port(), durable=False)
-    redis = EmbeddedRedis(folder / "redis", free_port())
-    telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(ADMIN_ID,))
-    with ExitStack() as closing:
-        for server in (postgres, redis, telegram):
-            server.start()
-            closing.callback(server.stop)
-        upgrade(postgres.url)
-        stack = Stack(
-            folder / "stack",
-            database_url=postgres.url,
-            redis_url=redis.url,
-            telegram_url=telegram.url,
-            OPS_TOKEN=OPS_TOKEN,
-            HEALTH_PROBE_SECONDS="1",
-            DB_CONNECTION_BUDGET="20",
-        )
+    with running_servers(folder, durable=False) as servers, ExitStack() as closing:
+        stack = servers.stack(OPS_TOKEN=OPS_TOKEN, HEALTH_PROBE_SECONDS="1", DB_CONNECTION_BUDGET="20")
         closing.callback(stack.stop_all)
         stack.start("frontend", "main", "light", "bulk", "beat")
         stack.wait_ready(processes=4)
-        yield Site(stack, postgres, redis, telegram)
+        yield Site(stack, servers)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -155,7 +139,7 @@ async def assert_reads_well(page: Page) -> None:
 
 
 async def test_the_page_says_that_all_is_well_with_the_figures_as_they_are(page: Page, site: Site) -> None:
-    async with TelegramControl(site.telegram.url) as telegram:
+    async with TelegramControl(site.servers.telegram.url) as telegram:
         await register(telegram, "Alice", "Dora", credit="20")
     version = site.stack.query("SHOW server_version")[0][0].split()[0]
     await expect(page.get_by_test_id("server-version")).to_contain_text(version)
@@ -176,11 +160,11 @@ async def test_the_page_says_that_all_is_well_with_the_figures_as_they_are(page:
 async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itself(
     page: Page, site: Site
 ) -> None:
-    site.postgres.stop()
+    site.servers.postgres.stop()
     try:
         await expect(page.get_by_test_id("verdict-title")).to_have_text("The database is unavailable")
         await expect(page.get_by_test_id("verdict-words")).to_contain_text("nothing is lost")
-        async with TelegramControl(site.telegram.url) as telegram:
+        async with TelegramControl(site.servers.telegram.url) as telegram:
             for amount in ("1", "2", "3"):
                 await telegram.send_text(ADMIN_ID, f"/credit @alice {amount}")
         await expect(page.get_by_test_id("signal-jobs")).to_contain_text("3 waiting")
@@ -197,7 +181,7 @@ async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itsel
         await drawn_anew(page, re.compile(r"([5-9]|\d\d) failed"))
         await picture(page, "status-outage")
     finally:
-        site.postgres.start()
+        site.servers.postgres.start()
     await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
     await expect(page.get_by_test_id("signal-jobs")).to_contain_text("None waiting")
     await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
@@ -215,14 +199,14 @@ async def test_while_redis_is_away_the_page_keeps_what_it_saw_and_says_how_old_i
     page: Page, site: Site
 ) -> None:
     workers = await page.get_by_test_id("worker").count()
-    site.redis.stop()
+    site.servers.redis.stop()
     try:
         await expect(page.get_by_test_id("verdict-title")).to_have_text("Redis does not answer")
         await expect(page.get_by_test_id("freshness")).to_have_text(re.compile(r"([4-9]|\d\d+) s ago"))
         await expect(page.get_by_test_id("worker")).to_have_count(workers)
         await expect(page.get_by_test_id("server-version")).not_to_have_text("unknown")
     finally:
-        site.redis.start()
+        site.servers.redis.start()
     await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
 
 
@@ -271,7 +255,7 @@ async def test_a_dead_letter_is_discarded_by_keyboard_alone(page: Page, site: Si
 
 
 async def test_a_broadcast_is_paused_resumed_and_cancelled_by_its_buttons(page: Page, site: Site) -> None:
-    async with TelegramControl(site.telegram.url) as telegram:
+    async with TelegramControl(site.servers.telegram.url) as telegram:
         await crowd(site.stack, telegram, CROWD)
     start = ("broadcast", "start", "--text", "News", "--detach", "--yes")
     started = await asyncio.to_thread(site.stack.command, "workers", *start)
@@ -351,7 +335,7 @@ async def test_a_double_click_holds_all_calls_back_once_and_the_breaker_decides_
 
 async def job_is_found_by_its_reference(page: Page, site: Site) -> None:
     """The one that a user was told while it waits."""
-    async with TelegramControl(site.telegram.url) as telegram:
+    async with TelegramControl(site.servers.telegram.url) as telegram:
         sent = await telegram.send_text(ADMIN_ID, "/credit @alice 4")
         told = await telegram.wait_for_message(
             ADMIN_ID, lambda message: "(Ref. " in message.text, after=sent.message.revision

@@ -24,7 +24,7 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, register, say
+from tests.harness.people import all_settled, register, say
 
 OPS_TOKEN = "sesame, open, sesame"
 PAGES = (

@@ -14,13 +14,13 @@ import psutil
 import psycopg2
 import pytest
 
-from ballast.inbox import Ticket
+from ballast.inbox import Dispatch
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     answers,
     ask_credits,
@@ -31,8 +31,8 @@ from tests.acceptance.people import (
     register,
     say,
 )
-from tests.queueing import queueing_at
-from tests.servers import running_postgres
+from tests.harness.queueing import queueing_at
+from tests.harness.servers import running_postgres
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ async def test_a_copy_of_a_message_at_the_process_that_answers_makes_no_second_a
     (record,) = stack.redis.keys("ballast:inbox:job:*")
     job_id = str(record, "ascii").rsplit(":", 1)[1] if isinstance(record, bytes) else ""
     with queueing_at(stack.env["REDIS_URL"]) as queueing:
-        assert queueing.publisher.publish(Ticket(job_id, "balances", "balances.show", place=""))
+        assert queueing.publisher.publish(Dispatch(job_id, "balances", "balances.show", place=""))
     await asyncio.to_thread(
         stack.wait_until, lambda: "copy_dropped" in stack.log("main"), "the copy is dropped"
     )

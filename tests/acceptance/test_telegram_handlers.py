@@ -10,7 +10,7 @@ from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.images import png
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, answers, assert_audit_passes, balances, pause, resume, say
+from tests.harness.people import all_settled, answers, assert_audit_passes, balances, pause, resume, say
 
 
 async def react(telegram: TelegramControl, person: int, emoji: str) -> int:

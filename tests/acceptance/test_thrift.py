@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from devstack.proxy import FaultProxy
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.acceptance.people import all_settled, register, say
-from tests.logins import login_of
+from tests.harness.logins import login_of
+from tests.harness.people import all_settled, register, say
 
 PROBES_WAITED_FOR = 20
 """Twenty minutes of a probe a minute, here of one a second."""

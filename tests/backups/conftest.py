@@ -18,7 +18,7 @@ from dbcore.ledger.users import Profile, UserRef, get_or_create
 from devstack.postgres import EmbeddedPostgres
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import Sql, statements_on
-from tests.logins import as_admin
+from tests.harness.logins import as_admin
 
 Ballast = Callable[..., Result]
 BALANCES = (

@@ -23,7 +23,8 @@ _AUTHORIZATION = re.compile(
 @dataclass
 class Storage:
     """objects -- by their keys. refused -- requests that were not signed as they must be. loses -- a key whose bytes it
-    changes when it stores them.
+    changes when it stores them. holds -- what is sent while it is true is never stored nor answered; `held` says that
+    something was.
     """
 
     url: str = ""
@@ -32,6 +33,8 @@ class Storage:
     refused: int = 0
     uploads: int = 0
     loses: str = ""
+    holds: bool = False
+    held: threading.Event = field(default_factory=threading.Event)
 
 
 def signature_of(handler: BaseHTTPRequestHandler, body: bytes) -> tuple[str, str]:
@@ -122,6 +125,11 @@ class _Handler(BaseHTTPRequestHandler):
     _head = _get
 
     def _put(self, key: str, query: dict[str, str], body: bytes) -> None:
+        if self.storage.holds:
+            self.storage.held.set()
+            self.close_connection = True
+            self.connection.recv(1)  # until the sender is gone
+            return
         if "uploadId" in query:
             self.storage.parts[query["uploadId"]][int(query["partNumber"])] = body
         else:

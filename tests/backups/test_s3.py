@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +14,11 @@ import pytest
 
 from ballast.backups.s3 import S3Store
 from devstack.ports import free_port
+from devstack.postgres import programs_folder
+from devstack.stack import ROOT
 from tests.backups.conftest import BALANCES, Ballast, listed, recipient
 from tests.backups.s3 import BUCKET, KEY, REGION, SECRET, Storage, running_storage
-from tests.dbcore.conftest import Sql, statements_on
+from tests.dbcore.conftest import Sql, eventually, statements_on
 
 
 @pytest.fixture
@@ -101,3 +108,42 @@ def test_storage_that_is_down_is_said_and_the_backup_does_not_count(
     assert done.exit_code == 1
     assert done.stderr.startswith(f"ballast: s3://{BUCKET}/my bots/one: ")
     assert "Traceback" not in done.output
+
+
+def test_a_backup_killed_while_it_is_sent_never_counts_and_the_next_one_clears_up(
+    ballast: Ballast,
+    environment: dict[str, str],
+    people: None,
+    storage: Storage,
+    options: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    storage.holds = True
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ballast", "backup"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(work),
+            **environment,
+            **options,
+            "BACKUP_PROGRAMS": str(programs_folder()),
+        },
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+    )
+    assert storage.held.wait(120)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    storage.holds = False
+    assert listed(ballast, **options) == []
+    assert [*work.iterdir()] != []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(work))
+        made = eventually(lambda: (done := ballast("backup", **options)).exit_code == 0 and done)
+    assert "proven" in made.stdout
+    assert [*work.iterdir()] == []
+    assert [backup["note"] is not None for backup in listed(ballast, **options)] == [True]

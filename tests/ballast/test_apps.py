@@ -41,7 +41,7 @@ from ballast.kinds import JOB_TYPES
 from ballast.queues import QUEUES
 from bot_frontend.texts import ADMIN_COMMANDS, PUBLIC_COMMANDS
 from devstack.stack import ROOT
-from tests.programs import run_program
+from tests.harness.programs import run_program
 
 CELERY = ["-m", "celery", "-A", "workers"]
 PROGRAMS = {
@@ -301,6 +301,7 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         "language",
         "timezone",
         "app",
+        "deposit",
     }
     assert [each.name for each in found.scheduled] == ["languages-restore", "health-probe", "backup"]
     assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()

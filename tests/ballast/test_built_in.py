@@ -14,7 +14,7 @@ from ballast.messages import Message
 from bot_frontend.built_in import BY_WORD
 from bot_frontend.buttons import BY_NAME
 from devstack.stack import ROOT
-from tests.programs import run_program
+from tests.harness.programs import run_program
 from workers import jobs as first_jobs
 from workers import messages as first_messages
 

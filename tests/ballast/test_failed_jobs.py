@@ -16,7 +16,7 @@ from dbcore.admin_actions import AdminAction
 from dbcore.failed_operations import FailedOperation
 from dbcore.guard.engine import GuardedEngine
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 
 JOB = Envelope.of(ShowBalance(telegram_id=7), job_id="1-2-3", lane="user:7", chat_id=7)
 REFERENCE = reference_of(JOB.job_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.ports import free_port
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 
 
 @pytest.fixture

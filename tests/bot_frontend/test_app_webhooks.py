@@ -27,7 +27,7 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import ROOT
 from tests.bot_frontend.test_web import TOKEN, serving
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 
 SECRETIVE = "4111 1111 1111 1111"
 
@@ -221,7 +221,7 @@ FRONTEND_WITH_A_STUCK_FUNCTION = """
 import asyncio, sys, aiohttp
 from dbcore.settings import Settings
 from tests.bot_frontend import test_app_webhooks as kiosk
-from tests.queueing import queueing_at
+from tests.harness.queueing import queueing_at
 
 async def main(queueing):
     settings = Settings(_env_file=None, redis_url=queueing.redis_url, telegram_bot_token=kiosk.TOKEN)

@@ -28,7 +28,7 @@ from bot_frontend.router import route
 from bot_frontend.updates import ButtonPress, Entity, Posting, Sender, TextMessage, read
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, take
+from tests.harness.queueing import Queueing, take
 
 ADMIN = Sender(1001, "ada", "Ada")
 BOB = Sender(8, "bob", "Bob")

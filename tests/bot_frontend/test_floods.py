@@ -13,7 +13,7 @@ from telegram import Bot
 from ballast.telegram.bot import make_bot
 from ballast.telegram.presses import Presses, answer_press
 from ballast.telegram.rate_limiter import RateLimiter
-from ballast.telegram.reply_sender import withdraw
+from ballast.telegram.reply_sender import delete_message
 from ballast.texts import LANGUAGES
 from bot_frontend.callbacks import CallbackAnswers, PressReply
 from bot_frontend.checkouts import Checkouts
@@ -26,7 +26,7 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 TOKEN = "123456:LOCAL"
 BOT_ID = "123456"
@@ -95,15 +95,15 @@ async def test_a_429_for_a_button_or_a_withdrawal_holds_up_that_alone(
     await telegram.add_fault("flood", methods=["answerCallbackQuery", "deleteMessage"], retry_after=490)
     CallbackAnswers(bot, rate_limiter, Presses(queueing.client)).answer(PressReply("1"))
     await until(lambda: rate_limiter.method_wait("answerCallbackQuery") > 0)
-    await withdraw(bot, rate_limiter, 8, 1)
+    await delete_message(bot, rate_limiter, 8, 1)
     assert rate_limiter.method_wait("deleteMessage:8") > 480
     assert_answers_go_on(queueing)
     # Neither is asked again before its time; of another chat a message is.
     assert not await answer_press(bot, Presses(queueing.client), RateLimiter(queueing.client), "2")
-    await withdraw(bot, rate_limiter, 8, 1)
+    await delete_message(bot, rate_limiter, 8, 1)
     assert await asked(telegram, "answerCallbackQuery") == 1
     assert await asked(telegram, "deleteMessage") == 1
-    await withdraw(bot, rate_limiter, 9, 1)
+    await delete_message(bot, rate_limiter, 9, 1)
     assert await asked(telegram, "deleteMessage") == 2
 
 
@@ -151,12 +151,12 @@ async def test_a_menu_and_a_webhook_that_are_set_are_not_set_again_at_each_start
 
 
 async def test_a_poller_removes_a_webhook_only_where_there_is_one_and_goes_on_without_where_it_is_refused(
-    telegram: TelegramControl, bot: Bot, queueing: Queueing
+    telegram: TelegramControl, bot: Bot, settings: Settings, queueing: Queueing
 ) -> None:
 
     receiver, rate_limiter = Receiver("polling"), RateLimiter(queueing.client)
     callbacks = CallbackAnswers(bot, rate_limiter, Presses(queueing.client))
-    poller = Poller(bot, None, callbacks, receiver, rate_limiter, Checkouts(bot))  # type: ignore[arg-type]  # takes no update
+    poller = Poller(bot, None, callbacks, receiver, rate_limiter, Checkouts(bot, settings))  # type: ignore[arg-type]  # takes no update
     polling = asyncio.create_task(poller.run())
     try:
         await until(lambda: bool(receiver.now().ok))

@@ -17,7 +17,7 @@ from bot_frontend.intake import Intake, IntakeFull
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.redis_condition import RedisCondition, RedisTrouble
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, take
+from tests.harness.queueing import Queueing, take
 
 DATE = 1_700_000_000
 OWNER = "host:1:aa"

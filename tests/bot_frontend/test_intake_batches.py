@@ -22,7 +22,7 @@ from ballast.broadcasts.albums import Albums
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.users import Quarantine
 from ballast.envelope import Envelope
-from ballast.inbox import Acceptance, Batcher, Offer, Ticket
+from ballast.inbox import Acceptance, Batcher, Dispatch, Offer
 from ballast.inbox.inbox import LANE_LENGTH_MAX, OFFERS_LENGTH_MAX
 from ballast.queues import QUEUES
 from bot_frontend import texts
@@ -32,9 +32,9 @@ from bot_frontend.router import route
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.bot_frontend.test_intake import DATE, written
-from tests.chaos.lossy_relay import lossy_relay
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
+from tests.harness.relay import lossy_relay
 
 MakeIntake = Callable[..., Intake]
 
@@ -286,7 +286,7 @@ def test_a_batch_whose_answer_is_lost_comes_again_and_makes_no_second_job(
     for number in range(20):  # as if the grace were over
         queueing.client.zadd("ballast:inbox:due", {job_id_of(10 + number): 0})
     queueing.client.delete("balances")
-    rescued = {ticket.job_id for ticket in queueing.inbox.rescue(100)[1]}
+    rescued = {dispatch.job_id for dispatch in queueing.inbox.rescue(100)[1]}
     assert rescued == {job_id_of(10 + number) for number in range(20)}
 
 
@@ -326,24 +326,26 @@ def test_messages_whose_answer_is_lost_may_have_landed_and_the_next_ones_go_out(
     make_intake: MakeIntake, queueing: Queueing, robbed: tuple[Queueing, Any]
 ) -> None:
     behind_thief, armed = robbed
-    publisher, tickets = behind_thief.publisher, []
+    publisher, dispatches = behind_thief.publisher, []
     for receipt in queueing.inbox.accept_many([_offer(number) for number in range(20)]):
-        assert receipt.ticket is not None
-        tickets.append(receipt.ticket)
-    assert publisher.publish(tickets[0])  # the script is loaded
+        assert receipt.dispatch is not None
+        dispatches.append(receipt.dispatch)
+    assert publisher.publish(dispatches[0])  # the script is loaded
     queueing.client.delete("balances")
     armed.set()
-    assert publisher.publish_many(tickets) == 0
+    assert publisher.publish_many(dispatches) == 0
     assert 1 <= queueing.client.llen("balances") <= 20
-    assert publisher.publish_many(tickets) == 20
+    assert publisher.publish_many(dispatches) == 20
 
 
 def test_a_queue_of_another_release_among_the_messages_keeps_none_of_the_others_back(
     queueing: Queueing,
 ) -> None:
     offers = [_offer(1), _offer(2, kind="shop.redeem"), _offer(3)]
-    tickets = [receipt.ticket for receipt in queueing.inbox.accept_many(offers) if receipt.ticket is not None]
-    assert queueing.publisher.publish_many(tickets) == 2
+    dispatches = [
+        receipt.dispatch for receipt in queueing.inbox.accept_many(offers) if receipt.dispatch is not None
+    ]
+    assert queueing.publisher.publish_many(dispatches) == 2
     assert queueing.client.llen("balances") == 2
 
 
@@ -351,7 +353,7 @@ def test_a_job_in_a_queue_of_another_release_is_recorded_and_left_to_the_rescuer
     offers = [_offer(1), _offer(2, kind="shop.redeem"), _offer(3)]
     receipts = queueing.inbox.accept_many(offers, publish=True)
     assert [receipt.status for receipt in receipts] == [Acceptance.ACCEPTED] * 3
-    assert [receipt.ticket is not None for receipt in receipts] == [False, True, False]
+    assert [receipt.dispatch is not None for receipt in receipts] == [False, True, False]
     assert messages_in(queueing, "balances") == [offers[0].envelope.job_id, offers[2].envelope.job_id]
     assert not queueing.client.exists("shop")
 
@@ -360,18 +362,18 @@ def test_a_message_that_its_queue_refuses_leaves_the_job_on_record(queueing: Que
     queueing.client.set("balances", "no list")
     (receipt,) = queueing.inbox.accept_many([_offer(1)], publish=True)
     assert receipt.status is Acceptance.ACCEPTED
-    assert receipt.ticket is not None
+    assert receipt.dispatch is not None
     assert queueing.inbox.size() == 1
-    assert not queueing.publisher.publish(receipt.ticket)
+    assert not queueing.publisher.publish(receipt.dispatch)
     queueing.client.delete("balances")
-    assert queueing.publisher.publish(receipt.ticket)
+    assert queueing.publisher.publish(receipt.dispatch)
 
 
 def test_what_the_inbox_publishes_is_what_the_publisher_would(queueing: Queueing) -> None:
     offer = _offer(1)
     (receipt,) = queueing.inbox.accept_many([offer], publish=True)
-    assert receipt.ticket is None
-    queueing.publisher.publish(Ticket(offer.envelope.job_id, "balances", offer.envelope.kind, "1"))
+    assert receipt.dispatch is None
+    queueing.publisher.publish(Dispatch(offer.envelope.job_id, "balances", offer.envelope.kind, "1"))
     theirs, ours = (json.loads(message) for message in queueing.client.lrange("balances", 0, -1))
     assert ours["properties"].pop("delivery_tag") != theirs["properties"].pop("delivery_tag")
     assert ours == theirs

@@ -23,7 +23,7 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 TOKEN = "123456:LOCAL"
 

@@ -24,7 +24,7 @@ from dbcore.settings import Settings
 from devstack.stack import ROOT
 from tests.bot_frontend.test_web import TOKEN, serving
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<kind>\w+) \| (?P<labels>[^|]*) \| (?P<meaning>.+) \|")
 OWNER = "host:1:aa"

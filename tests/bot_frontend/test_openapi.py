@@ -15,7 +15,7 @@ from dbcore.breaker import override
 from dbcore.redis_client import redis_time
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 OPTIONS = (
     "--seed=1",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.programs import run_program
+from tests.harness.programs import run_program
 
 EVERYBODY = {
     "/pay @carol 5": "transactions.create (ours)",

@@ -29,7 +29,7 @@ from dbcore.breaker.rules import BreakerState
 from dbcore.settings import Settings
 from tests.bot_frontend.test_web import TOKEN, beaten, serving
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 OPS_TOKEN = "sesame, open, sesame"
 BY_BROWSER = {"Accept": "text/html,application/xhtml+xml"}

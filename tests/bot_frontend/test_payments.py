@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from ballast.broadcasts.albums import Albums
+from ballast.builtin import star_invoices
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.replies import DeliverReply
+from ballast.builtin.star_invoices import StarInvoice
 from ballast.envelope import Envelope
 from ballast.inbox.inbox import LANE_LENGTH_MAX, SIZE_MAX
 from ballast.telegram.bot import make_bot
@@ -25,7 +27,7 @@ from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, fill_inbox, take
+from tests.harness.queueing import Queueing, fill_inbox, take
 
 TOKEN = "123456:LOCAL"
 DATE = 1_700_000_000
@@ -165,6 +167,8 @@ async def test_a_checkout_is_refused_though_redis_is_away(
         redis_url=queueing.redis_url,
         telegram_bot_token=TOKEN,
         telegram_api_url=f"http://127.0.0.1:{port}",
+        stars_support="Ask us.",
+        stars_terms="Be kind.",
     )
     bot = make_bot(settings, connections=2)
     rate_limiter, receiver = RateLimiter(queueing.client), Receiver("polling")
@@ -175,7 +179,7 @@ async def test_a_checkout_is_refused_though_redis_is_away(
         CallbackAnswers(bot, rate_limiter, Presses(queueing.client)),
         receiver,
         rate_limiter,
-        Checkouts(bot),
+        Checkouts(bot, settings),
     )
     polling = asyncio.create_task(poller.run())
     try:
@@ -186,11 +190,12 @@ async def test_a_checkout_is_refused_though_redis_is_away(
             checkout = await telegram.checkout(query_id, wait_seconds=30)
             assert checkout["answer"] == {
                 "ok": False,
-                "error_message": "This bot does not accept payments yet. You have not been charged.",
+                "error_message": "This invoice is not valid. You have not been charged. Send /deposit for a new one.",
             }
             await telegram.send_text(bob.id, "/balance")
-            other = await telegram.check_out(bob.id, 100)
-            assert (await telegram.checkout(other, wait_seconds=30))["answer"]["ok"] is False
+            payload = star_invoices.write(StarInvoice(100, 10_000, "CREDIT", 2**33), settings)
+            ours = await telegram.check_out(bob.id, 100, payload=payload)
+            assert (await telegram.checkout(ours, wait_seconds=30))["answer"]["ok"] is True
             answered = await telegram.requests(method="answerPreCheckoutQuery")
             assert [request.outcome for request in answered] == ["ok", "ok"]
     finally:

@@ -18,7 +18,7 @@ from bot_frontend.polling import Poller
 from devstack.ports import free_port
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 TOKEN = "123456:LOCAL"
 
@@ -49,7 +49,7 @@ async def test_the_poller_says_whether_telegram_answers(
             CallbackAnswers(bot, rate_limiter, Presses(queueing.client)),
             receiver,
             rate_limiter,
-            Checkouts(bot),
+            Checkouts(bot, settings),
         ).run()
     )
     server = TelegramProcess(tmp_path / "telegram", port, TOKEN, admin_ids=())

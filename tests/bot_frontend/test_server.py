@@ -14,7 +14,7 @@ from bot_frontend.web.server import AcceptErrors
 from dbcore.settings import Settings
 from tests.bot_frontend.test_web import TOKEN, serving
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 HALF_A_REQUEST = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 HALF_A_BODY = b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\ntok"

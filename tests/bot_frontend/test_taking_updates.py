@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot_frontend.updates import ALLOWED_UPDATES
-from tests.programs import run_program
+from tests.harness.programs import run_program
 
 ANN = {"id": 7, "is_bot": False, "first_name": "Ann"}
 PRIVATE = {"id": 7, "type": "private"}

@@ -43,7 +43,7 @@ from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 TOKEN = "123456:LOCAL"
 SECRET = "s3cret"
@@ -80,7 +80,7 @@ async def serving(
         lambda: monitor.latest.database_is_away,
     )
     callbacks = CallbackAnswers(bot, RateLimiter(queueing.client), Presses(queueing.client))
-    webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot))
+    webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot, settings))
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     app_webhooks = AppWebhooks(apps, intake, seconds_max=app_webhook_seconds_max)
     app = make_app(settings, monitor, webhook, actions, Jobs(queueing.client), app_webhooks)

@@ -19,7 +19,7 @@ from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
-from tests.queueing import Queueing
+from tests.harness.queueing import Queueing
 
 TOKEN = "123456:LOCAL"
 ELSEWHERE = "http://127.0.0.1:1/elsewhere"

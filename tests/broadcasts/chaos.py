@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
 from ballast.builtin.broadcasts import ShowCard, StartBroadcast
 from ballast.texts.formats import duration
@@ -23,8 +20,13 @@ from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, cluster_in, received
-from tests.card_edits import assert_the_card_went_forwards
+from tests.harness.broadcasting import (
+    Broadcasting,
+    assert_each_got_what_the_table_says,
+    broadcasting,
+    received,
+)
+from tests.harness.card_edits import assert_the_card_went_forwards
 
 FIRST_ID = 1_000_000
 HANG_SECONDS = 30.0
@@ -40,20 +42,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.broadcasts.chaos", description=__doc__)
     parser.add_argument("--recipients", type=int, default=20_000)
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="ballast-broadcast-"))
-    folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
-    work = folder / "work"
-    work.mkdir()
-    try:
-        with cluster_in(work, folder / "postgres", bulk=WORKERS) as cluster:
-            asyncio.run(_Chaos(cluster, options.recipients).run())
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with broadcasting(bulk=WORKERS) as cluster:
+        asyncio.run(_Chaos(cluster, options.recipients).run())
     return 0
 
 
 class _Chaos:
-    def __init__(self, cluster: Cluster, recipients: int) -> None:
+    def __init__(self, cluster: Broadcasting, recipients: int) -> None:
         self.cluster = cluster
         self.recipients = recipients
         self.started = time.monotonic()
@@ -62,7 +57,7 @@ class _Chaos:
         print(f"{time.monotonic() - self.started:7.1f} s  {text}", flush=True)
 
     async def run(self) -> None:
-        async with TelegramControl(self.cluster.telegram.url) as telegram:
+        async with TelegramControl(self.cluster.servers.telegram.url) as telegram:
             people = await self._people(telegram)
             await telegram.set_limits(enabled=True)
             await telegram.send_text(ADMIN_ID, "/start")
@@ -131,16 +126,16 @@ class _Chaos:
         self.say(f"the next {STORM} sends are answered by 429, retry after {STORM_RETRY_AFTER}")
 
     async def _kill_redis(self, _: TelegramControl) -> None:
-        self.cluster.redis.kill()
+        self.cluster.servers.redis.kill()
         await asyncio.sleep(REDIS_AWAY_SECONDS)
-        self.cluster.redis.start()
+        self.cluster.servers.redis.start()
         self.say(f"kill -9 of Redis; started again after {REDIS_AWAY_SECONDS:.0f} s")
 
     async def _stop_postgres(self, _: TelegramControl) -> None:
-        self.cluster.postgres.stop()
+        self.cluster.servers.postgres.stop()
         self.say("PostgreSQL stopped")
         await asyncio.sleep(POSTGRES_AWAY_SECONDS)
-        self.cluster.postgres.start()
+        self.cluster.servers.postgres.start()
         self.say(f"PostgreSQL started again after {POSTGRES_AWAY_SECONDS:.0f} s")
 
 

@@ -7,30 +7,32 @@ import pytest
 import pytest_asyncio
 
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.cluster import Cluster, cluster_in
+from tests.harness.broadcasting import Broadcasting, broadcasting
 
 
 @pytest.fixture(scope="package")
-def shared_house(servers_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def shared_cluster(servers_folder: Path) -> Iterator[Broadcasting]:
     """Two bulk workers, the light one and beat, for all tests here."""
-    with cluster_in(tmp_path_factory.mktemp("broadcasts"), servers_folder / "postgres-broadcasts") as cluster:
+    folder = servers_folder / "broadcasts"
+    folder.mkdir()
+    with broadcasting(folder) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def cluster(shared_house: Cluster) -> Cluster:
+def cluster(shared_cluster: Broadcasting) -> Broadcasting:
     """All of it running, whatever a test before left dead."""
-    for server in (shared_house.postgres, shared_house.redis):
+    for server in (shared_cluster.servers.postgres, shared_cluster.servers.redis):
         if not server.accepts():
             server.kill()
             server.start()
-    shared_house.start_missing()
-    return shared_house
+    shared_cluster.start_missing()
+    return shared_cluster
 
 
 @pytest_asyncio.fixture
-async def telegram(cluster: Cluster) -> AsyncIterator[TelegramControl]:
-    async with TelegramControl(cluster.telegram.url) as control:
+async def telegram(cluster: Broadcasting) -> AsyncIterator[TelegramControl]:
+    async with TelegramControl(cluster.servers.telegram.url) as control:
         yield control
         await control.clear_faults()
         await control.set_limits(enabled=False)

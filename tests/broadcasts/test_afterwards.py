@@ -8,11 +8,11 @@ from ballast.builtin.broadcasts import CardButton, PressBroadcast, ReportBroadca
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.cluster import Cluster
+from tests.harness.broadcasting import Broadcasting
 
 
 async def sent_to(
-    cluster: Cluster, telegram: TelegramControl, first_id: int, count: int
+    cluster: Broadcasting, telegram: TelegramControl, first_id: int, count: int
 ) -> tuple[int, range]:
     await telegram.send_text(ADMIN_ID, "/help")  # a bot writes first to nobody
     people = await telegram.create_users(count, first_id=first_id)
@@ -25,7 +25,7 @@ async def sent_to(
 
 
 async def test_a_chat_that_gives_no_answer_keeps_nobody_else_from_being_deleted_and_is_tried_again(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     broadcast_id, people = await sent_to(cluster, telegram, 50_000, 12)
     await telegram.add_fault("unavailable", methods=["deleteMessages"], chat_id=people[0])
@@ -53,7 +53,7 @@ async def test_a_chat_that_gives_no_answer_keeps_nobody_else_from_being_deleted_
 
 
 async def test_a_report_of_which_nobody_knows_whether_it_arrived_is_told_of(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     broadcast_id, _ = await sent_to(cluster, telegram, 51_000, 3)
     job = ReportBroadcast(broadcast_id=broadcast_id, chat_id=ADMIN_ID)

@@ -25,11 +25,11 @@ from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.ports import free_port
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.cluster import Cluster, received
+from tests.harness.broadcasting import Broadcasting, received
 
 
 async def test_the_command_starts_one_and_shows_how_far_it_is(
-    cluster: Cluster, telegram: TelegramControl, tmp_path: Path
+    cluster: Broadcasting, telegram: TelegramControl, tmp_path: Path
 ) -> None:
     people = cluster.register(40_000, len(await telegram.create_users(30, first_id=40_000)))
     ids = tmp_path / "ids.txt"
@@ -64,7 +64,7 @@ async def test_the_command_starts_one_and_shows_how_far_it_is(
 
 
 async def test_a_scheduled_one_is_paused_resumed_and_cancelled_by_command(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     options = ("--at", "2999-01-01T00:00:00+00:00", "--quiet", "22:00-08:00", "--zone", "Europe/Berlin")
     started = await asyncio.to_thread(
@@ -89,7 +89,7 @@ async def test_a_scheduled_one_is_paused_resumed_and_cancelled_by_command(
 
 
 async def test_what_makes_no_sense_is_refused_in_one_line(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     for arguments, complaint in (
         (("start", "--text", "a", "--quiet", "22-08"), "quiet_hours.begin: "),
@@ -113,7 +113,9 @@ async def test_what_makes_no_sense_is_refused_in_one_line(
         assert refused.stderr.count("\n") == 1
 
 
-def test_what_is_paid_for_tells_its_cost_first_and_is_bounded_by_it(cluster: Cluster, tmp_path: Path) -> None:
+def test_what_is_paid_for_tells_its_cost_first_and_is_bounded_by_it(
+    cluster: Broadcasting, tmp_path: Path
+) -> None:
     people = cluster.register(42_000, 100)
     ids = tmp_path / "ids.txt"
     ids.write_text(" ".join(map(str, people)))
@@ -151,7 +153,7 @@ def test_what_is_paid_for_tells_its_cost_first_and_is_bounded_by_it(cluster: Clu
     ("answer", "begun"), [(b"\n", False), (b"n\n", False), (b"\x04", False), (b"y\n", True)]
 )
 def test_a_start_shows_whom_it_reaches_and_what_they_get_and_asks(
-    cluster: Cluster, answer: bytes, begun: bool
+    cluster: Broadcasting, answer: bytes, begun: bool
 ) -> None:
     people = cluster.register(44_000 + 10 * len(answer) + answer[0], 2)
     key = f"asked-{answer[0]}-{len(answer)}"
@@ -180,7 +182,7 @@ def test_a_start_shows_whom_it_reaches_and_what_they_get_and_asks(
 
 
 async def test_a_halt_says_why_in_the_shell_and_in_the_chat_and_both_count_alike(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = cluster.register(48_000, len(await telegram.create_users(6, first_id=48_000)))
     await telegram.add_fault("bad_request", methods=["sendMessage"], skip=3, description="Bad Request: no")
@@ -202,7 +204,7 @@ async def test_a_halt_says_why_in_the_shell_and_in_the_chat_and_both_count_alike
     broadcasts.cancel(cluster.engine, broadcast.id)
 
 
-def test_the_bar_fits_the_terminal_so_that_it_is_drawn_over(cluster: Cluster) -> None:
+def test_the_bar_fits_the_terminal_so_that_it_is_drawn_over(cluster: Broadcasting) -> None:
     people = cluster.register(43_000, 3)
     now = datetime.now(UTC)
     begin, end = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (-1, 2))
@@ -238,12 +240,12 @@ def test_the_bar_fits_the_terminal_so_that_it_is_drawn_over(cluster: Cluster) ->
     broadcasts.cancel(cluster.engine, made.id)
 
 
-def test_without_redis_an_order_says_that_it_may_stand(cluster: Cluster, tmp_path: Path) -> None:
+def test_without_redis_an_order_says_that_it_may_stand(cluster: Broadcasting, tmp_path: Path) -> None:
     away = Stack(
         tmp_path,
-        database_url=cluster.postgres.url,
+        database_url=cluster.servers.postgres.url,
         redis_url=f"redis://127.0.0.1:{free_port()}/0",
-        telegram_url=cluster.telegram.url,
+        telegram_url=cluster.servers.telegram.url,
     )
     ordered = away.command(
         "workers", "broadcast", "start", "--text", "stands", "--key", "stands", "--detach", "--yes"
@@ -254,7 +256,7 @@ def test_without_redis_an_order_says_that_it_may_stand(cluster: Cluster, tmp_pat
     assert "stands" in away.command("workers", "broadcast", "list").stdout
 
 
-async def test_celery_s_own_call_starts_one_once(cluster: Cluster, telegram: TelegramControl) -> None:
+async def test_celery_s_own_call_starts_one_once(cluster: Broadcasting, telegram: TelegramControl) -> None:
     people = cluster.register(41_000, len(await telegram.create_users(5, first_id=41_000)))
     fields = {"text": "by call", "segment": {"telegram_ids": list(people)}, "idempotency_key": "by-call"}
     for _ in range(2):
@@ -302,7 +304,7 @@ async def test_celery_s_own_call_starts_one_once(cluster: Cluster, telegram: Tel
     ],
 )
 async def test_celery_s_own_call_pauses_resumes_and_cancels(
-    cluster: Cluster, telegram: TelegramControl, order: str, first_id: int, ends: BroadcastStatus
+    cluster: Broadcasting, telegram: TelegramControl, order: str, first_id: int, ends: BroadcastStatus
 ) -> None:
     people = cluster.register(first_id, len(await telegram.create_users(5, first_id=first_id)))
     made = broadcasts.create(
@@ -327,5 +329,5 @@ async def test_celery_s_own_call_pauses_resumes_and_cancels(
     assert sum((await received(telegram, people)).values()) == (5 if order == "resume" else 0)
 
 
-def is_a_dead_letter(cluster: Cluster, like: str) -> bool:
+def is_a_dead_letter(cluster: Broadcasting, like: str) -> bool:
     return bool(cluster.stack.query("SELECT 1 FROM failed_operations WHERE error LIKE %s", like))

@@ -9,12 +9,12 @@ from ballast.builtin.broadcasts import Segment, StartBroadcast
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, received
+from tests.harness.broadcasting import Broadcasting, assert_each_got_what_the_table_says, received
 from tests.outages.kinds import crowd
 
 
 async def under_way(
-    cluster: Cluster, telegram: TelegramControl, first_id: int, count: int
+    cluster: Broadcasting, telegram: TelegramControl, first_id: int, count: int
 ) -> tuple[int, range]:
     """A broadcast of which a part is out, and its people."""
     people = cluster.register(first_id, len(await telegram.create_users(count, first_id=first_id)))
@@ -25,7 +25,7 @@ async def under_way(
 
 
 async def assert_it_ends_with_nobody_served_twice(
-    cluster: Cluster, telegram: TelegramControl, broadcast_id: int, people: range
+    cluster: Broadcasting, telegram: TelegramControl, broadcast_id: int, people: range
 ) -> Broadcast:
     broadcast = await asyncio.to_thread(cluster.wait_for, broadcast_id, BroadcastStatus.FINISHED)
     assert_each_got_what_the_table_says(
@@ -35,7 +35,7 @@ async def assert_it_ends_with_nobody_served_twice(
     return broadcast
 
 
-async def test_kill_9_of_the_workers_at_any_moment(cluster: Cluster, telegram: TelegramControl) -> None:
+async def test_kill_9_of_the_workers_at_any_moment(cluster: Broadcasting, telegram: TelegramControl) -> None:
     await telegram.add_fault(
         "latency", methods=["sendMessage"], seconds=0.2
     )  # so that sends are always under way
@@ -50,7 +50,7 @@ async def test_kill_9_of_the_workers_at_any_moment(cluster: Cluster, telegram: T
 
 
 async def test_a_worker_that_is_told_to_stop_leaves_nothing_unknown(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
     broadcast_id, people = await under_way(cluster, telegram, 31_000, 500)
@@ -64,9 +64,9 @@ async def test_a_worker_that_is_told_to_stop_leaves_nothing_unknown(
     assert broadcast.unknown == 0
 
 
-async def test_redis_killed(cluster: Cluster, telegram: TelegramControl) -> None:
+async def test_redis_killed(cluster: Broadcasting, telegram: TelegramControl) -> None:
     broadcast_id, people = await under_way(cluster, telegram, 32_000, 250)
-    cluster.redis.kill()
+    cluster.servers.redis.kill()
     await asyncio.sleep(2)  # long enough for every send under way to end without it
     before = await received(telegram, people)
     await asyncio.sleep(2)
@@ -74,36 +74,40 @@ async def test_redis_killed(cluster: Cluster, telegram: TelegramControl) -> None
         await received(telegram, people) == before
     )  # nobody is begun with: there would be no intent to find
     assert sum(before.values()) < len(people)
-    cluster.redis.start()
+    cluster.servers.redis.start()
     broadcast = await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)
     assert broadcast.unknown == 0  # whoever sent was there to tell
 
 
-async def test_the_database_stopped_for_some_seconds(cluster: Cluster, telegram: TelegramControl) -> None:
+async def test_the_database_stopped_for_some_seconds(
+    cluster: Broadcasting, telegram: TelegramControl
+) -> None:
     broadcast_id, people = await under_way(cluster, telegram, 33_000, 250)
-    cluster.postgres.kill()
+    cluster.servers.postgres.kill()
     await asyncio.sleep(8)  # the chunks under way end meanwhile, and nothing new starts
     before = sum((await received(telegram, people)).values())
     await asyncio.sleep(2)
     assert sum((await received(telegram, people)).values()) == before
-    cluster.postgres.start()
+    cluster.servers.postgres.start()
     broadcast = await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)
     assert broadcast.unknown == 0
 
 
-async def test_both_stores_and_a_worker_killed_at_once(cluster: Cluster, telegram: TelegramControl) -> None:
+async def test_both_stores_and_a_worker_killed_at_once(
+    cluster: Broadcasting, telegram: TelegramControl
+) -> None:
     broadcast_id, people = await under_way(cluster, telegram, 34_000, 200)
-    cluster.postgres.kill()
-    cluster.redis.kill()
+    cluster.servers.postgres.kill()
+    cluster.servers.redis.kill()
     cluster.stack.kill("bulk")
-    cluster.redis.start()
-    cluster.postgres.start()
+    cluster.servers.redis.start()
+    cluster.servers.postgres.start()
     cluster.start("bulk")
     await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)
 
 
 async def test_when_redis_lost_everything_whoever_was_leased_is_unknown_and_the_rest_goes_on_by_itself(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
     broadcast_id, people = await under_way(cluster, telegram, 35_000, 200)
@@ -124,7 +128,7 @@ async def test_when_redis_lost_everything_whoever_was_leased_is_unknown_and_the_
 
 
 async def test_where_no_connection_is_to_spare_broadcasts_start_nothing_and_go_on_later(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
     broadcast_id, people = await under_way(cluster, telegram, 36_000, 400)
@@ -132,6 +136,6 @@ async def test_where_no_connection_is_to_spare_broadcasts_start_nothing_and_go_o
     def given_way() -> bool:
         return "broadcasts_shed" in "".join(cluster.stack.log(name) for name in cluster.bulk)
 
-    with crowd(cluster.postgres.url):
+    with crowd(cluster.servers.postgres.url):
         await asyncio.to_thread(cluster.stack.wait_until, given_way, "broadcasts give way")
     await assert_it_ends_with_nobody_served_twice(cluster, telegram, broadcast_id, people)

@@ -27,14 +27,14 @@ from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import ApiRequest
 from devstack.telegram.images import png
-from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, received
-from tests.queueing import queueing_at
+from tests.harness.broadcasting import Broadcasting, assert_each_got_what_the_table_says, received
+from tests.harness.queueing import queueing_at
 
 UNDER_WAY_SECONDS = 1.5
 """How long a send that was begun before everybody heard of a 429 may take to arrive at Telegram."""
 
 
-async def people_of(cluster: Cluster, telegram: TelegramControl, first_id: int, count: int) -> range:
+async def people_of(cluster: Broadcasting, telegram: TelegramControl, first_id: int, count: int) -> range:
     people = await telegram.create_users(count, first_id=first_id)
     return cluster.register(people.start, len(people))
 
@@ -53,7 +53,7 @@ async def all_sends(telegram: TelegramControl, people: range) -> list[ApiRequest
     return found
 
 
-async def assert_refused(cluster: Cluster, job_id: str, why: str) -> None:
+async def assert_refused(cluster: Broadcasting, job_id: str, why: str) -> None:
     """The job ends as a dead letter that says why."""
     found: list[tuple[str]] = []
 
@@ -66,7 +66,7 @@ async def assert_refused(cluster: Cluster, job_id: str, why: str) -> None:
 
 
 async def test_paused_nothing_is_sent_and_resumed_the_rest_is_and_cancelled_never(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = await people_of(cluster, telegram, 20_000, 700)
     broadcast_id = await asyncio.to_thread(cluster.started, to(people))
@@ -89,12 +89,12 @@ async def test_paused_nothing_is_sent_and_resumed_the_rest_is_and_cancelled_neve
     assert set(got.values()) == {1}
     resumed = cluster.ask(ResumeBroadcast(broadcast_id=broadcast_id))
     await assert_refused(
-        cluster, resumed, f"JobFailed: broadcast {broadcast_id} is cancelled: resume does nothing to it"
+        cluster, resumed, f"Discard: broadcast {broadcast_id} is cancelled: resume does nothing to it"
     )
 
 
 async def test_a_bad_payload_halts_after_the_canary_and_marks_nobody(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = await people_of(cluster, telegram, 21_000, 60)
     await telegram.add_fault("bad_request", methods=["sendMessage"])
@@ -114,7 +114,7 @@ async def test_a_bad_payload_halts_after_the_canary_and_marks_nobody(
 
 
 async def test_a_scheduled_one_starts_at_its_time_and_not_in_its_quiet_hours(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = await people_of(cluster, telegram, 22_000, 10)
     soon = datetime.now(UTC) + timedelta(seconds=4)
@@ -142,23 +142,23 @@ async def test_a_scheduled_one_starts_at_its_time_and_not_in_its_quiet_hours(
 
 
 async def test_a_paid_one_that_costs_too_much_is_refused_with_its_cost(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = await people_of(cluster, telegram, 23_000, 100)
     refused = cluster.ask(to(people, paid=True, stars_max=9))
-    await assert_refused(cluster, refused, "JobFailed: 100 messages may cost 10 Stars, and stars_max is 9")
+    await assert_refused(cluster, refused, "Discard: 100 messages may cost 10 Stars, and stars_max is 9")
     broadcast_id = await asyncio.to_thread(cluster.started, to(people, paid=True, stars_max=10))
     assert (await asyncio.to_thread(cluster.wait_for, broadcast_id, BroadcastStatus.FINISHED)).sent == 100
     requests = await telegram.requests(method="sendMessage", chat_id=people.start)
     assert [request.params["allow_paid_broadcast"] for request in requests] == ["true"]
 
 
-def test_what_was_refused_once_is_refused_when_it_comes_again(cluster: Cluster) -> None:
+def test_what_was_refused_once_is_refused_when_it_comes_again(cluster: Broadcasting) -> None:
     cluster.register(23_500, 40)
     job = StartBroadcast(
         text="too dear", segment=Segment(telegram_ids=tuple(range(23_500, 23_540))), paid=True, stars_max=1
     )
-    with queueing_at(cluster.redis.url) as queueing:
+    with queueing_at(cluster.servers.redis.url) as queueing:
         orders = BroadcastService(cluster.engine, Lanes(queueing.client, queueing.inbox, queueing.publisher))
         for why in ("may cost 4 Stars", "was refused or cancelled before it began"):
             with pytest.raises(BroadcastRefused, match=why):
@@ -166,7 +166,7 @@ def test_what_was_refused_once_is_refused_when_it_comes_again(cluster: Cluster) 
 
 
 async def test_a_photo_a_video_and_a_document_can_be_copied(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = await people_of(cluster, telegram, 24_000, 3)
     originals = [
@@ -188,7 +188,7 @@ async def test_a_photo_a_video_and_a_document_can_be_copied(
 
 
 async def test_an_album_keeps_the_pace_of_all_its_messages(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = await people_of(cluster, telegram, 28_000, 30)
     pieces = await telegram.send_album(1001, [png(3, 3)] * 5)
@@ -202,7 +202,7 @@ async def test_an_album_keeps_the_pace_of_all_its_messages(
     assert len(await telegram.messages(people.start, from_bot=True)) == 5
 
 
-async def test_an_album_is_not_paid_for(cluster: Cluster, telegram: TelegramControl) -> None:
+async def test_an_album_is_not_paid_for(cluster: Broadcasting, telegram: TelegramControl) -> None:
     copy = {"chat_id": 1001, "message_ids": [1, 2]}
     with pytest.raises(JobInvalid, match="no Stars for an album"):
         StartBroadcast.decode({"copy": copy, "paid": True})
@@ -217,13 +217,13 @@ async def test_an_album_is_not_paid_for(cluster: Cluster, telegram: TelegramCont
     await assert_refused(
         cluster,
         begun,
-        "JobFailed: an album cannot be paid for: Telegram takes Stars for single messages only; "
+        "Discard: an album cannot be paid for: Telegram takes Stars for single messages only; "
         "send it free, or one piece of it",
     )
 
 
 async def test_the_unknown_get_it_again_by_an_operators_word_alone(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = await people_of(cluster, telegram, 25_000, 10)
     for person in people[:3]:
@@ -245,7 +245,7 @@ async def test_the_unknown_get_it_again_by_an_operators_word_alone(
 
 
 async def test_429s_of_several_chats_make_everybody_wait_and_nobody_is_lost_or_marked(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = await people_of(cluster, telegram, 26_000, 60)
     await telegram.add_fault("flood", methods=["sendMessage"], skip=25, count=4, retry_after=4)
@@ -263,7 +263,7 @@ async def test_429s_of_several_chats_make_everybody_wait_and_nobody_is_lost_or_m
 
 
 async def test_an_operators_chunk_by_hand_sends_a_few_and_has_no_follower(
-    cluster: Cluster, telegram: TelegramControl
+    cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     people = await people_of(cluster, telegram, 27_000, 60)
     broadcast_id = await asyncio.to_thread(cluster.started, to(people))

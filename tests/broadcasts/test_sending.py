@@ -7,10 +7,10 @@ import asyncio
 from ballast.builtin.broadcasts import Segment, StartBroadcast
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.telegram.control import TelegramControl
-from tests.broadcasts.cluster import Cluster, assert_each_got_what_the_table_says, received
+from tests.harness.broadcasting import Broadcasting, assert_each_got_what_the_table_says, received
 
 
-async def test_everybody_gets_one_final_state(cluster: Cluster, telegram: TelegramControl) -> None:
+async def test_everybody_gets_one_final_state(cluster: Broadcasting, telegram: TelegramControl) -> None:
     people = await telegram.create_users(200, first_id=10_000)
     cluster.register(people.start, len(people))
     blocked, gone, no_chat, refusing, hanging, reached_and_hanging = (

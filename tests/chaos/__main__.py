@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from tests.chaos import recovery, settling, stock
-from tests.chaos.cluster import temporary_folder
 from tests.chaos.report import json_line, lines
 from tests.chaos.run import run
+from tests.harness.servers import temporary_folder
 
 
 def main() -> int:

@@ -19,8 +19,8 @@ import redis
 
 from devstack.proxy import Cut, Delay, On, Rule, Side, Silence
 from devstack.telegram.control import ControlRefusedError, TelegramControl
-from tests.chaos.cluster import Cluster
 from tests.chaos.people import NETWORK_ERRORS
+from tests.harness.cluster import Cluster
 
 CONNECT_SECONDS_MAX = 2
 
@@ -102,7 +102,7 @@ async def cut_redis_clients(site: Site, fault: Fault) -> bool:
     """CLIENT KILL of one to three connections; their owners see a reset."""
 
     def cut() -> bool:
-        client = redis.Redis.from_url(site.cluster.redis.url, socket_timeout=CONNECT_SECONDS_MAX)
+        client = redis.Redis.from_url(site.cluster.servers.redis.url, socket_timeout=CONNECT_SECONDS_MAX)
         with client, suppress(redis.RedisError):
             mine = client.client_id()
             others = [entry["id"] for entry in client.client_list() if entry["id"] != str(mine)]
@@ -121,7 +121,7 @@ async def terminate_backends(site: Site, fault: Fault) -> bool:
     def terminate() -> bool:
         with suppress(psycopg2.Error):
             connection = psycopg2.connect(
-                site.cluster.postgres.url,
+                site.cluster.servers.postgres.url,
                 connect_timeout=CONNECT_SECONDS_MAX,
                 application_name="chaos",
                 options="-c statement_timeout=2000",

@@ -14,8 +14,8 @@ import aiohttp
 
 from devstack.telegram.control import ControlRefusedError, TelegramControl
 from devstack.telegram.control_objects import SeenMessage
-from tests.chaos.cluster import ADMIN_IDS
 from tests.chaos.plan import START_CREDIT, Act, ActKind, user_ids, username
+from tests.harness.cluster import ADMIN_IDS
 
 T = TypeVar("T")
 

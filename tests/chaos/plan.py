@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tests.chaos.cluster import ADMIN_IDS
+from tests.harness.cluster import ADMIN_IDS
 
 USERS = 12
 FIRST_USER_ID = 5001

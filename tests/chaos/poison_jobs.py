@@ -14,8 +14,8 @@ from pydantic import Field
 from ballast.jobs import Job
 from ballast.messages import Message
 from dbcore.ledger import ledger, users
-from workers.execution import Work
 from workers.tasks.job_task import job_task
+from workers.work import Work
 
 GATE_KEY = "chaos:gate"
 """Gated jobs go on once this key exists."""

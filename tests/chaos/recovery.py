@@ -24,9 +24,9 @@ import psycopg2
 from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.users import GetOrCreateUser
 from ballast.envelope import Envelope
-from tests.chaos.cluster import Cluster
 from tests.chaos.report import machine, spread
-from tests.queueing import Queueing, queueing_at
+from tests.harness.cluster import Cluster
+from tests.harness.queueing import Queueing, queueing_at
 
 ALICE = 5001
 PAIR = ("main", "second")
@@ -38,10 +38,10 @@ class Ground:
     """A cluster of two workers, and hands to take jobs away from them."""
 
     def __init__(self, cluster: Cluster, queueing: Queueing) -> None:
-        self._house = cluster
+        self._cluster = cluster
         self._queueing = queueing
         self._redis = queueing.client
-        self._watch = psycopg2.connect(cluster.postgres.url)
+        self._watch = psycopg2.connect(cluster.servers.postgres.url)
         self._watch.autocommit = True
 
     def register(self) -> None:
@@ -52,7 +52,7 @@ class Ground:
         """Seconds to the effect of a job whose worker is killed in the middle of its statement."""
         with self._account_locked():
             self._offer(job_id, _credit(job_id))
-            self._house.wait_until(self._someone_waits, "a worker's statement waits for the lock", 30.0)
+            self._cluster.wait_until(self._someone_waits, "a worker's statement waits for the lock", 30.0)
             victim = self._owner_of(job_id)
             killed_at = self._kill(victim)
             # Or the dead worker's own statement would go through once the lock is free: nothing to recover.
@@ -63,11 +63,11 @@ class Ground:
 
     def swallowed(self, job_id: str) -> float:
         """Seconds to the effect of a job that Redis handed to a worker which never wrote it down."""
-        frozen = [process for name in PAIR for process in self._house.tree(name)]
+        frozen = [process for name in PAIR for process in self._cluster.tree(name)]
         for process in frozen:
             process.suspend()
         self._offer(job_id, _credit(job_id))
-        self._house.wait_until(lambda: self._redis.llen("balances") == 0, "Redis handed it out", 30.0)
+        self._cluster.wait_until(lambda: self._redis.llen("balances") == 0, "Redis handed it out", 30.0)
         victim = self._swallower()
         killed_at = self._kill(victim)
         for process in frozen:
@@ -78,21 +78,21 @@ class Ground:
     def mend(self) -> None:
         """Until both workers are at work again and nothing waits."""
         self._rest()
-        self._house.wait_until(lambda: all(self._listens(name) for name in PAIR), "both workers listen")
+        self._cluster.wait_until(lambda: all(self._listens(name) for name in PAIR), "both workers listen")
 
     def credits(self) -> list[tuple[Any, ...]]:
         return self._look("SELECT memo, count(*) FROM transfers WHERE status = 'applied' GROUP BY memo")
 
     def _offer(self, job_id: str, job: AdjustBalance | GetOrCreateUser) -> None:
-        ticket = self._queueing.inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id)).ticket
-        assert ticket is not None
-        assert self._queueing.publisher.publish(ticket)
+        dispatch = self._queueing.inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id)).dispatch
+        assert dispatch is not None
+        assert self._queueing.publisher.publish(dispatch)
 
     def _rest(self) -> None:
-        self._house.wait_until(lambda: self._queueing.inbox.size() == 0, "no job is on record")
+        self._cluster.wait_until(lambda: self._queueing.inbox.size() == 0, "no job is on record")
 
     def _kill(self, name: str) -> float:
-        tree = self._house.tree(name)
+        tree = self._cluster.tree(name)
         killed_at = time.monotonic()
         for process in tree:
             process.send_signal(signal.SIGKILL)
@@ -110,7 +110,7 @@ class Ground:
         owner = self._redis.hget(f"ballast:inbox:job:{job_id}", "owner")
         assert isinstance(owner, bytes)
         pid = int(owner.split(b":")[1])
-        return next(name for name in PAIR if pid in {process.pid for process in self._house.tree(name)})
+        return next(name for name in PAIR if pid in {process.pid for process in self._cluster.tree(name)})
 
     def _swallower(self) -> str:
         """The worker whose BRPOP has been answered: Redis has it as waiting no more."""
@@ -130,7 +130,7 @@ class Ground:
 
     def _ports(self, name: str) -> set[int]:
         try:
-            found = [self._house.tree(name)[0].net_connections(kind="tcp")]
+            found = [self._cluster.tree(name)[0].net_connections(kind="tcp")]
         except (IndexError, psutil.NoSuchProcess):
             return set()
         return {connection.laddr.port for connections in found for connection in connections}
@@ -140,7 +140,7 @@ class Ground:
 
     @contextmanager
     def _account_locked(self) -> Iterator[None]:
-        connection = psycopg2.connect(self._house.postgres.url)
+        connection = psycopg2.connect(self._cluster.servers.postgres.url)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(
@@ -168,7 +168,7 @@ def measure(folder: Path, kills: int) -> dict[str, Any]:
     took: dict[str, list[float]] = {"held": [], "swallowed": []}
     try:
         cluster.open()
-        with queueing_at(cluster.redis.url) as queueing:
+        with queueing_at(cluster.servers.redis.url) as queueing:
             ground = Ground(cluster, queueing)
             ground.register()
             for number in range(kills):

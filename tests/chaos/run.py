@@ -14,12 +14,12 @@ import redis
 
 from devstack.telegram.control import MessageMissingError, TelegramControl
 from tests.chaos.auditor import Verdict, audit
-from tests.chaos.cluster import ADMIN_IDS, WORKERS, Cluster
 from tests.chaos.fault_injector import Damage, inject, schedule
 from tests.chaos.faults import Fault, Site
 from tests.chaos.people import Crowd, insist
 from tests.chaos.plan import plans
 from tests.chaos.truth import Record, read_database, read_telegram
+from tests.harness.cluster import ADMIN_IDS, WORKERS, Cluster
 
 SETTLED_SECONDS_MAX = 180.0
 PEOPLE_SECONDS_MAX = 300.0
@@ -78,7 +78,7 @@ def run(folder: Path, *, seconds: float, seed: int, faults: Sequence[Fault] | No
 
 
 async def _live(cluster: Cluster, seconds: float, seed: int, faults: Sequence[Fault]) -> Outcome:
-    async with TelegramControl(cluster.telegram.url) as telegram:
+    async with TelegramControl(cluster.servers.telegram.url) as telegram:
         crowd = Crowd(telegram)
         await crowd.register()
         await _settled(cluster, telegram)
@@ -87,7 +87,7 @@ async def _live(cluster: Cluster, seconds: float, seed: int, faults: Sequence[Fa
         watch = asyncio.create_task(_watch_memory(cluster, peaks))
         living = asyncio.create_task(crowd.live(plans(seed, seconds)))
         damage = await inject(Site(cluster, telegram), faults)
-        await asyncio.to_thread(cluster.wait_until, cluster.servers_accept, "the servers are back")
+        await asyncio.to_thread(cluster.wait_until, cluster.servers.accept, "the servers are back")
         await insist(telegram.clear_faults)
         healed = time.monotonic()
         unsettled = await _come_to_rest(cluster, telegram, living)
@@ -95,7 +95,7 @@ async def _live(cluster: Cluster, seconds: float, seed: int, faults: Sequence[Fa
         watch.cancel()
         record = Record(written=crowd.said, storms=damage.times, admins=frozenset(ADMIN_IDS))
         await read_telegram(telegram, record)
-        await asyncio.to_thread(read_database, cluster.postgres.url, record)
+        await asyncio.to_thread(read_database, cluster.servers.postgres.url, record)
     return Outcome(
         seed=seed,
         seconds=seconds,

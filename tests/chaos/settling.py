@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 
 from devstack.telegram.control import TelegramControl
-from tests.chaos.cluster import Cluster
 from tests.chaos.report import machine, spread
+from tests.harness.cluster import Cluster
 
 PARTS = ("main", "second", "light", "frontend", "beat")
 WORKERS = ("main", "second", "light")
@@ -78,7 +78,7 @@ async def _answered_after(cluster: Cluster, telegram: TelegramControl, user_id: 
 
 async def _measure(cluster: Cluster, times: int) -> dict[str, list[float]]:
     took: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    async with TelegramControl(cluster.telegram.url) as telegram:
+    async with TelegramControl(cluster.servers.telegram.url) as telegram:
         user = await telegram.create_user("Alice")
         await telegram.send_text(user.id, "/balance")
         await telegram.wait_for_message(user.id, lambda message: "our balance" in message.text)

@@ -26,10 +26,10 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.programs import Program
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ROOT
-from tests.chaos.cluster import Kept
 from tests.chaos.frozen_brpop import freeze_in_brpop
-from tests.chaos.lossy_relay import lossy_relay
 from tests.chaos.report import spread
+from tests.harness.cluster import Kept
+from tests.harness.relay import lossy_relay
 
 TABLES = """
 CREATE TABLE plain (job_id text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());

@@ -17,15 +17,15 @@ import pytest
 
 from ballast.builtin.users import GetOrCreateUser
 from ballast.envelope import Envelope
-from ballast.inbox import Offer, Ticket
+from ballast.inbox import Dispatch, Offer
 from ballast.jobs import Job
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from tests.chaos.frozen_brpop import freeze_in_brpop
-from tests.chaos.lossy_relay import lossy_relay
 from tests.chaos.poison_jobs import GATE_KEY, Poison, SilentCredit, begun_key
-from tests.queueing import Queueing, queueing_at
-from workers.execution import DELIVERIES_MAX
+from tests.harness.queueing import Queueing, queueing_at
+from tests.harness.relay import lossy_relay
+from workers.giving_back import DELIVERIES_MAX
 
 ALICE = 5001
 CREDIT = SilentCredit(telegram_id=ALICE, amount=100)
@@ -180,9 +180,9 @@ def test_a_publish_that_raised_but_landed_is_done_once(yard: Yard, redis_server:
     yard.register()
     yard.kill("main")
     envelope = Envelope.of(CREDIT, job_id="landed", lane="landed")
-    ticket = yard.queueing.inbox.accept(envelope).ticket
-    assert ticket is not None
-    assert yard.queueing.publisher.publish(ticket)  # Redis knows the script from here on
+    dispatch = yard.queueing.inbox.accept(envelope).dispatch
+    assert dispatch is not None
+    assert yard.queueing.publisher.publish(dispatch)  # Redis knows the script from here on
     assert yard.redis.lpop("balances") is not None
     with lossy_relay(redis_server.port) as (port, armed):
         behind = (
@@ -192,9 +192,9 @@ def test_a_publish_that_raised_but_landed_is_done_once(yard: Yard, redis_server:
         )
         with queueing_at(behind) as robbed:
             armed.set()
-            assert not robbed.publisher.publish(ticket)
+            assert not robbed.publisher.publish(dispatch)
     assert yard.redis.llen("balances") == 1
-    assert yard.queueing.publisher.publish(ticket)
+    assert yard.queueing.publisher.publish(dispatch)
     yard.start("second")
     yard.until_done()
     assert yard.credits() == {"landed": 1}
@@ -223,7 +223,7 @@ def test_a_job_whose_message_comes_again_while_it_is_done_is_begun_once(yard: Ya
     yard.offer("long", GATED)
     yard.until_begun("long")
     assert yard.redis.hlen("unacked") == 0
-    yard.queueing.publisher.publish(Ticket("long", "balances", GATED.kind, "1"))
+    yard.queueing.publisher.publish(Dispatch("long", "balances", GATED.kind, "1"))
     yard.until(lambda: "copy_dropped" in yard.stack.log("main"), "the second copy came and was dropped")
     yard.open_gate()
     yard.until_done()

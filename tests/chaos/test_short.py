@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.cluster import temporary_folder
 from tests.chaos.report import lines
 from tests.chaos.run import run
+from tests.harness.servers import temporary_folder
 
 SECONDS = 12
 

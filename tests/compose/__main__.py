@@ -21,7 +21,7 @@ from typing import Any
 from devstack.ports import free_port
 from devstack.stack import ADMIN_ID, ROOT
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import say
+from tests.harness.people import say
 
 PROJECT = "ballast-compose-test"
 WORKERS = 3
@@ -272,19 +272,13 @@ async def look_at_pages(fleet: Fleet) -> None:
 
 
 def restore_beside(fleet: Fleet) -> None:
-    """The drill of docs/backups.md: a backup on a database beside the old one."""
-    fleet.compose(
-        *("exec", "-T", "postgres", "sh", "-ec"),
-        'export PGPASSWORD="$POSTGRES_PASSWORD" PGUSER=postgres\n'
-        "pg_dump --format=custom --no-owner ballast > /tmp/ballast.dump\n"
-        "createdb --owner=ballast restored\n"
-        "pg_restore --no-owner --role=ballast --exit-on-error --dbname=restored < /tmp/ballast.dump",
+    """The drill of docs/backups.md: a backup that proves itself, and a restore of it beside the database."""
+    ballast = ("run", "--rm", "--no-deps", "-T", "worker-light", "python", "-m", "ballast")
+    fleet.compose(*ballast, "backup", "--to", "/backups")
+    said = fleet.compose(*ballast, "restore", "latest", "--check", "--to", "/backups")
+    print(
+        f"A backup, restored beside: {said.splitlines()[-1].removeprefix('proven    restored, ')}", flush=True
     )
-    url = fleet.compose("run", "--rm", "-T", "migrate", "printenv", "DATABASE_URL").strip()
-    restored = url.removesuffix("/ballast") + "/restored"
-    audit = ("migrate", "python", "-m", "dbcore", "audit")
-    said = fleet.compose("run", "--rm", "-T", "-e", f"DATABASE_URL={restored}", *audit)
-    print(f"A backup, restored beside: {said.splitlines()[-1]}", flush=True)
 
 
 async def play(fleet: Fleet, port: int) -> None:

@@ -16,7 +16,7 @@ from devstack.postgres import DATABASE, EmbeddedPostgres
 from devstack.proxy import FaultProxy
 from devstack.redis import EmbeddedRedis
 from tests.conformance.cases import CASES, EXPECTED, Case, Told, example
-from tests.conformance.notices import as_expected, house
+from tests.conformance.notices import as_expected, running_cluster
 from tests.conformance.runner import Played, play
 
 
@@ -37,7 +37,7 @@ async def _tell(server: EmbeddedPostgres, folder: Path) -> int:
     redis.start()
     wrong = 0
     try:
-        async with house(folder, server, DATABASE, redis.url) as bot:
+        async with running_cluster(folder, server, DATABASE, redis.url) as bot:
             print(
                 f"{'':2}{'kind':16}{'who moves money is told':42}{'who asks for a balance':42}by the example of"
             )

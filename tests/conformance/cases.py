@@ -241,6 +241,7 @@ POSTGRES_REFUSES = (
     _refused(_PG, K.CONFIGURATION, 'pg_hba.conf rejects connection for host "10.0.0.9", user "bot"', "28000"),
     _refused(_PG, K.CONFIGURATION, "connection requires a valid client certificate", "28000"),
     _refused(_PG, K.CONFIGURATION, 'cannot connect to invalid database "bot"', "55000"),
+    _refused(_PG, K.CONFIGURATION, "this database was moved to new.example:5432/bot, and", "25006"),
     # In words that are in no table, such as another language's: nobody there is the best guess.
     _refused(_PG, K.OUTAGE, "Passwort-Authentifizierung fehlgeschlagen", "28P01"),
 )

@@ -169,7 +169,7 @@ def _told(message: SeenMessage) -> Told:
 
 
 @asynccontextmanager
-async def house(
+async def running_cluster(
     folder: Path, server: EmbeddedPostgres, database: str, redis_url: str
 ) -> AsyncIterator[Cluster]:
     """On a migrated database and an empty Redis."""

@@ -13,7 +13,7 @@ from dbcore.breaker.store import RETRIES_MAX, RETRIES_PER_SECOND
 from dbcore.failures import FailureKind
 from dbcore.guard.retries import BUDGET_MAX, RETRIES, RetryPolicy
 from tests.conformance.cases import EXPECTED
-from workers.execution import DELIVERIES_MAX
+from workers.giving_back import DELIVERIES_MAX
 
 PAGE = (Path(__file__).parents[2] / "docs" / "failures.md").read_text()
 

@@ -25,7 +25,7 @@ from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import frozen
 from devstack.proxy.wire import message
-from tests.logins import as_role, raw_session
+from tests.harness.logins import as_role, raw_session
 
 K = FailureKind
 LOST = "server closed the connection unexpectedly"

@@ -15,7 +15,7 @@ from devstack.proxy import Answer, FaultProxy, On, Rule, ServerError
 from devstack.proxy.wire import SSL_QUESTION, STARTUP
 from tests.conformance.cases import CASES, MISSTATED_BEHIND_TLS, Case
 from tests.conformance.runner import ANSWER, ask, engine_through, lie_idle, play
-from tests.logins import login_of
+from tests.harness.logins import login_of
 
 TLS_CASES = [
     pytest.param(case, id=str(case)) for case in CASES if case.source not in {"PostgreSQL", "DATABASE_URL"}

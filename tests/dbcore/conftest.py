@@ -19,7 +19,7 @@ from dbcore.migrate import upgrade
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
-from tests.logins import as_admin
+from tests.harness.logins import as_admin
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 Person = Callable[..., users.Profile]

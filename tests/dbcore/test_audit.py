@@ -6,9 +6,11 @@ import psycopg2
 import pytest
 
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger import ledger, pending_adjustments, pending_transfers
+from dbcore.ledger import ledger, pending_adjustments, pending_transfers, star_payments
 from dbcore.ledger.audit import CHECK_NAMES, audit, report
+from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_adjustments import Limits
+from dbcore.ledger.star_payments import StarCharge
 from dbcore.ledger.users import UserRef
 from tests.dbcore.conftest import Person, Sql
 
@@ -92,7 +94,12 @@ CORRUPTIONS = [
         "UPDATE transfers SET kind = 'transfer' WHERE kind = 'credit'",
     ),
     ("each transfer's kind fits its accounts", "UPDATE transfers SET kind = 'debit' WHERE kind = 'transfer'"),
-    ("no account's floor was moved", f"UPDATE accounts SET floor = -100 WHERE id = {ANN}"),
+    ("each account's floor is zero, or its debt", f"UPDATE accounts SET floor = -100 WHERE id = {ANN}"),
+    ("each account without a user has its name", "DELETE FROM system_accounts"),
+    (
+        "each payment in Stars has its transfers",
+        "UPDATE transfers SET kind = 'star_payment' WHERE kind = 'credit'",
+    ),
     (STRUCTURE, "DROP TRIGGER entries_append_only ON entries"),
     (
         STRUCTURE,
@@ -106,7 +113,7 @@ CORRUPTIONS = [
         STRUCTURE,
         "ALTER TABLE transfers DROP CONSTRAINT transfers_idempotency_key_key",
     ),
-    (STRUCTURE, "DROP INDEX accounts_house_idx"),
+    (STRUCTURE, "DROP INDEX pending_adjustments_day_idx"),
     (
         STRUCTURE,
         "CREATE OR REPLACE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
@@ -120,7 +127,8 @@ CORRUPTIONS = [
     (EMPTIED, "DELETE FROM transfers WHERE status = 'rejected'"),
     (
         EMPTIED,
-        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments; "
+        "ALTER TABLE star_payments DISABLE TRIGGER ALL; "
+        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments; "
         "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (
@@ -173,6 +181,11 @@ def busy(engine: GuardedEngine, person: Person) -> None:
         pending_adjustments.decide(
             engine, key=f"b{number}", token=put.token, presser_id=1001, confirm=True, limits=Limits()
         )
+    for number, kind in enumerate(PaymentKind):
+        charge = StarCharge(
+            kind, f"charge-{number}", bob, stars=5, amount=500, payload="", said_at=1_700_000_000
+        )
+        star_payments.book(engine, charge)
 
 
 @pytest.mark.usefixtures("busy")

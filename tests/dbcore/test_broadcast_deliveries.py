@@ -114,7 +114,7 @@ def test_what_ended_long_ago_is_forgotten_bit_by_bit_and_its_counts_stay(
     assert (old.audience, old.unknown) == (5, 2)
     now = datetime.now(UTC)
     with pytest.raises(BroadcastRefused, match="more than 90 days ago"):
-        deliveries.require_kept(old, now)
+        deliveries.require_kept(engine, old, now)
     with pytest.raises(BroadcastRefused, match="nothing of it can be sent again"):
         broadcasts.resend_unknown(engine, broadcast_id, "word")
-    deliveries.require_kept(broadcasts.require_progress(engine, young), now)
+    deliveries.require_kept(engine, broadcasts.require_progress(engine, young), now)

@@ -30,7 +30,7 @@ from devstack.postgres import EmbeddedPostgres
 from tests.conformance.runner import with_url_options
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import MakeEngine, Person, Sql, eventually
-from tests.logins import as_role
+from tests.harness.logins import as_role
 
 LONG = {reason: Interval(600.0, 600.0) for reason in BreakerReason}
 STAYS_OPEN = BreakerLimits(intervals=LONG)

@@ -24,9 +24,9 @@ from dbcore.settings import SettingsError
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import FaultProxy
-from tests.bots_database import SCHEMA
 from tests.conformance.cases import EXPECTED, End, Place, example
 from tests.dbcore.conftest import Sql, eventually
+from tests.harness.bots_database import SCHEMA
 
 
 @pytest.fixture

@@ -26,10 +26,10 @@ from dbcore.schema import TABLE_NAMES
 from dbcore.schema import users as users_table
 from dbcore.structure import expected
 from devstack.postgres import ROLE, EmbeddedPostgres
-from tests.bots_database import SCHEMA, THE_BOTS_OWN, run_as_admin
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import MakeEngine
-from tests.logins import as_role
+from tests.harness.bots_database import SCHEMA, THE_BOTS_OWN, run_as_admin
+from tests.harness.logins import as_role
 
 _numbers = itertools.count(1)
 

@@ -8,9 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from psycopg2 import errors
 from sqlalchemy import Connection, MetaData, inspect, text
-from sqlalchemy.exc import OperationalError
 
-from dbcore import migrate
+from dbcore import migrate, migration_locks
+from dbcore.collisions import Refused
 from dbcore.guard import pool
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import audit
@@ -18,7 +18,7 @@ from dbcore.schema import TABLE_NAMES, metadata
 from devstack import revision
 from devstack.postgres import EmbeddedPostgres
 from tests.dbcore.conftest import Person, Sql
-from tests.logins import as_role
+from tests.harness.logins import as_role
 
 
 def metadata_in_public() -> MetaData:
@@ -78,15 +78,17 @@ def test_two_migrators_at_once_are_safe(empty_database_url: str) -> None:
 def test_a_migration_gives_up_on_a_table_that_is_held(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(migration_locks, "GIVE_UP_SECONDS", 0.5)
     holder = psycopg2.connect(database_url)
     with holder.cursor() as cursor:
         cursor.execute("DELETE FROM alembic_version")
         cursor.execute("LOCK alembic_version IN ACCESS EXCLUSIVE MODE")
-    with pytest.raises(OperationalError) as refused:
+    holder_pid = holder.info.backend_pid
+    with pytest.raises(
+        Refused, match=rf"never free for 200 ms .* oldest transaction is of process {holder_pid} "
+    ):
         migrate.upgrade(database_url)
     holder.close()
-    assert isinstance(refused.value.orig, errors.LockNotAvailable)
 
 
 @pytest.mark.parametrize("table", ["transfers", "entries"])

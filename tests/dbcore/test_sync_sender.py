@@ -20,7 +20,7 @@ from dbcore.outcomes import OutcomeStatus, RejectionReason
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from tests.dbcore.conftest import Sql
-from tests.servers import running_postgres
+from tests.harness.servers import running_postgres
 
 PEOPLE = range(1001, 1051)
 TEXT = {"text": "hi"}

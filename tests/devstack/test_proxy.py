@@ -37,7 +37,7 @@ from devstack.proxy import (
 )
 from devstack.proxy.wire import message
 from devstack.redis import EmbeddedRedis
-from tests.logins import raw_session
+from tests.harness.logins import raw_session
 
 INSERT = "INSERT INTO marks VALUES (1)"
 WAIT_SECONDS = 30.0

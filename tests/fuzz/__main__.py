@@ -10,10 +10,10 @@ import time
 from ballast.logs import configure_logging
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
-from tests.chaos.cluster import temporary_folder
 from tests.chaos.report import machine
 from tests.fuzz.fuzzing import fuzzer_at
-from tests.queueing import queueing_at
+from tests.harness.queueing import queueing_at
+from tests.harness.servers import temporary_folder
 
 TAKEN = 2_000
 """So many of them go through the intake to a real inbox."""

@@ -21,7 +21,7 @@ from bot_frontend.updates import TextMessage, UpdateUnreadable, WordsOf, read
 from dbcore.settings import Settings
 from devstack.telegram.text import parse_html
 from tests.fuzz.updates import ADMIN_ID, update
-from tests.queueing import Queueing, take
+from tests.harness.queueing import Queueing, take
 
 _DIALOGUES = (None, Conversation(asked_by=1), Conversation(recipient="@carol", asked_by=2))
 

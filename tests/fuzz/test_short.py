@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fuzz.fuzzing import fuzzer_at
-from tests.queueing import queueing_at
+from tests.harness.queueing import queueing_at
 
 
 def test_no_update_whatever_trips_the_frontend_or_makes_an_admin_of_anybody(redis_url: str) -> None:

@@ -6,8 +6,8 @@ import argparse
 import json
 import sys
 
-from tests.chaos.cluster import temporary_folder
 from tests.chaos.report import machine, percentile
+from tests.harness.servers import temporary_folder
 from tests.outages.kinds import KINDS
 from tests.outages.measure import measure
 

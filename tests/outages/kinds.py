@@ -40,18 +40,18 @@ Outage = Callable[[Site, Stack], AbstractContextManager[Return]]
 def stopped(site: Site, _stack: Stack) -> Iterator[Return]:
     """Killed, and started again."""
     back = Return()
-    site.postgres.kill()
+    site.servers.postgres.kill()
     yield back
-    site.postgres.start()
-    back.at = _ready_at(site.postgres)
+    site.servers.postgres.start()
+    back.at = _ready_at(site.servers.postgres)
 
 
 @contextmanager
 def frozen(site: Site, _stack: Stack) -> Iterator[Return]:
     """SIGSTOP of all its processes: whoever connects is accepted by the kernel, and hears nothing."""
     back = Return()
-    assert site.postgres.pid is not None
-    with frozen_server(site.postgres.pid):
+    assert site.servers.postgres.pid is not None
+    with frozen_server(site.servers.postgres.pid):
         yield back
     back.at = time.time()
 
@@ -60,7 +60,7 @@ def frozen(site: Site, _stack: Stack) -> Iterator[Return]:
 def crowded(site: Site, _stack: Stack) -> Iterator[Return]:
     """An outsider takes all connections, ends the sessions of others, and takes theirs too, as long as it is there."""
     back = Return()
-    with crowd(site.postgres.url):
+    with crowd(site.servers.postgres.url):
         yield back
     back.at = time.time()
 
@@ -108,11 +108,15 @@ def _end_of_others(outsider: psycopg2.extensions.connection) -> int:
 def read_only(site: Site, _stack: Stack) -> Iterator[Return]:
     """Every transaction is read-only, as on a standby or a plan whose storage is full."""
     back = Return()
-    _configure(site.postgres.admin_url_of("ballast"), "ALTER SYSTEM SET default_transaction_read_only = on")
+    _configure(
+        site.servers.postgres.admin_url_of("ballast"), "ALTER SYSTEM SET default_transaction_read_only = on"
+    )
     try:
         yield back
     finally:
-        _configure(site.postgres.admin_url_of("ballast"), "ALTER SYSTEM RESET default_transaction_read_only")
+        _configure(
+            site.servers.postgres.admin_url_of("ballast"), "ALTER SYSTEM RESET default_transaction_read_only"
+        )
     back.at = time.time()
 
 

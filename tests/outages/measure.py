@@ -13,6 +13,7 @@ from ballast.envelope import job_id_of_update, reference_of
 from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from tests.chaos.report import percentile
+from tests.harness.servers import running_servers
 from tests.outages.environment import ADMIN_IDS, Site
 from tests.outages.kinds import KINDS
 from tests.outages.load import PURSE_ID, register, write
@@ -25,8 +26,10 @@ KNOWN_SECONDS = 2.0
 which looks each second. What was sent until then is counted apart, and shown.
 """
 SETTLED_SECONDS_MAX = 300.0
-PROBES = ("/* leased probe */", "pg_catalog.version", "current_schema", "show ")
-"""What a leased probe says, with what SQLAlchemy asks a process's first connection."""
+PROBES = ("/* leased probe */", "/* moved? */", "pg_catalog.version", "current_schema", "show ")
+"""What a leased probe says, with what SQLAlchemy asks a process's first connection, and what a new connection to a
+server that is read-only is asked: whether the database was moved.
+"""
 BRACKETS = {"BEGIN", "ROLLBACK"}
 """Nothing by themselves: SQLAlchemy puts them around what it asks a first connection. What is between them is seen."""
 READS = ("users_touch", "history_page", "SELECT 1")
@@ -92,16 +95,17 @@ def measure(
 
     children -- of the second worker.
     """
-    site = Site(folder)
-    with site.open(children) as stack:
-        return asyncio.run(_measure(site, stack, kinds, seconds, per_second, seed))
+    with running_servers(folder, admin_ids=ADMIN_IDS) as servers:
+        site = Site(servers)
+        with site.open(children) as stack:
+            return asyncio.run(_measure(site, stack, kinds, seconds, per_second, seed))
 
 
 async def _measure(
     site: Site, stack: Stack, kinds: Sequence[str], seconds: float, per_second: float, seed: int
 ) -> list[Found]:
     found = []
-    async with TelegramControl(site.telegram.url) as telegram:
+    async with TelegramControl(site.servers.telegram.url) as telegram:
         await register(telegram)
         await _settled(stack, telegram)
         ear = Ear(telegram)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.chaos.cluster import temporary_folder
+from tests.harness.servers import temporary_folder
 from tests.outages.measure import measure
 
 CHILDREN = 16

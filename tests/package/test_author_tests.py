@@ -9,7 +9,7 @@ import psutil
 
 from tests.acceptance.test_guides import write_files
 from tests.ballast.test_pytest_plugin import write_running_env
-from tests.wheels import Installed
+from tests.harness.wheels import Installed
 
 FAILING = """
 async def test_that_fails(telegram):

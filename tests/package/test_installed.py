@@ -21,8 +21,8 @@ from devstack.ports import free_port
 from devstack.programs import Program
 from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import register, say
-from tests.wheels import Installed
+from tests.harness.people import register, say
+from tests.harness.wheels import Installed
 
 TRAP = "raise ImportError('this is somebody else\\'s package')\n"
 

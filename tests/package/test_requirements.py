@@ -109,9 +109,9 @@ def test_every_dependency_is_imported_by_some_file() -> None:
     ("folder", "extras"),
     [
         ("dbcore", ("flask",)),
-        ("ballast", ("testing",)),
+        ("ballast", ("backup", "testing")),
         ("bot_frontend", ()),
-        ("workers", ("backup", "flower")),
+        ("workers", ("flower",)),
         ("devstack", ("embedded",)),
     ],
 )

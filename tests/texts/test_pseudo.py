@@ -402,7 +402,10 @@ def replace_reason(reason: RejectionReason) -> Any:
 def test_what_an_alarm_of_the_breaker_says(reason: BreakerReason) -> None:
     same = frozenset({reason.value, "python", "dbcore", "breaker", "auto"})
     assert_translated(
-        alert_texts.outage(reason), alert_texts.paused("\u0124"), alert_texts.paused(None), beside=same
+        alert_texts.outage(reason),
+        alert_texts.paused("\u0124", moves=True),
+        alert_texts.paused(None, moves=False),
+        beside=same,
     )
 
 

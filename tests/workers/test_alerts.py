@@ -25,7 +25,7 @@ from ballast.texts import gettext, speaking
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.redis_client import redis_time
-from tests.queueing import Queueing, fill_inbox, queueing_at
+from tests.harness.queueing import Queueing, fill_inbox, queueing_at
 from workers import alert_rules as rules
 from workers.alert_rules import AlarmWatch
 

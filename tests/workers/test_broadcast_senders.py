@@ -32,9 +32,9 @@ from dbcore.guard.engine import GuardedEngine
 from devstack.ports import free_port
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
-from tests.broadcasts.cluster import received
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, queueing_at
+from tests.harness.broadcasting import received
+from tests.harness.queueing import Queueing, queueing_at
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import REST_SECONDS, Chunk
 from workers.broadcasts.drafts import draft

@@ -29,7 +29,7 @@ from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import eventually
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 from workers.queue_pauser import Watch
 from workers.rescuer import Rescuer
 
@@ -82,7 +82,7 @@ def untold(inbox: Inbox) -> list[str]:
 
 
 def ids(inbox: Inbox, *, shut: bool, limit: int = 100) -> list[str]:
-    return [ticket.job_id for ticket in inbox.rescue(limit, shut=DATABASE_QUEUES if shut else ())[1]]
+    return [dispatch.job_id for dispatch in inbox.rescue(limit, shut=DATABASE_QUEUES if shut else ())[1]]
 
 
 def test_due_jobs_are_held_back_while_shut_and_looked_at_once(inbox: Inbox, client: redis.Redis) -> None:
@@ -356,7 +356,7 @@ def test_reads_that_an_outage_held_back_go_on_where_the_database_comes_back_full
     for job_id in ("read", "write"):
         give_back(inbox, job_id)
     assert ids(inbox, shut=True) == []
-    assert [ticket.job_id for ticket in inbox.rescue(100, shut=WRITING_KINDS)[1]] == ["read"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(100, shut=WRITING_KINDS)[1]] == ["read"]
     assert inbox.held_back() == 1
 
 
@@ -364,7 +364,7 @@ def test_an_answer_that_is_left_of_a_write_is_not_held_back(inbox: Inbox) -> Non
     inbox.accept(Envelope.of(AdjustBalance(telegram_id=2, amount=1), job_id="write", lane="writes"))
     inbox.claim("write", OWNER)
     inbox.release("write", OWNER, delay_seconds=0, reply="[]")
-    assert [ticket.queue for ticket in inbox.rescue(100, shut=WRITING_KINDS)[1]] == ["replies"]
+    assert [dispatch.queue for dispatch in inbox.rescue(100, shut=WRITING_KINDS)[1]] == ["replies"]
 
 
 def test_a_state_that_a_newer_release_wrote_leaves_the_valve_as_it_was_and_the_watch_at_work(

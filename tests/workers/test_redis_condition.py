@@ -21,7 +21,7 @@ from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.redis_condition import RedisCondition, RedisInspector, RedisTrouble
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 from workers import kombu_patches
 
 OWNER = "host:1:a"
@@ -129,8 +129,8 @@ def test_a_full_redis_takes_no_job_and_finishes_those_on_record(queueing: Queuei
     FleetStore(client).commit(FleetState(), FleetState(version=1), "somebody")
     for job_id, lane in (("a", "one"), ("b", "one"), ("c", "two")):
         inbox.accept(envelope(job_id, lane))
-    ticket = inbox.accept(envelope("d")).ticket
-    assert ticket is not None
+    dispatch = inbox.accept(envelope("d")).dispatch
+    assert dispatch is not None
     client.config_set("maxmemory", 1)
 
     with pytest.raises(redis.OutOfMemoryError):
@@ -145,7 +145,7 @@ def test_a_full_redis_takes_no_job_and_finishes_those_on_record(queueing: Queuei
     assert inbox.claim("b", OWNER, queue="users", place="2") is not None
     assert inbox.release("b", OWNER, delay_seconds=0)
     assert "b" in {again.job_id for again in inbox.rescue(10)[1]}
-    assert queueing.publisher.publish(ticket)
+    assert queueing.publisher.publish(dispatch)
     assert FleetStore(client).commit(FleetState(version=1), FleetState(version=2), "somebody")
 
 
@@ -165,14 +165,14 @@ def test_a_full_redis_has_whatever_ends_a_job_written_down(queueing: Queueing) -
 @pytest.mark.parametrize("by_operator", [False, True])
 def test_a_full_redis_hands_messages_to_workers(queueing: Queueing, by_operator: bool) -> None:
     """An operator's call is Celery's to keep until it is done. A job is on record, and its message is kept nowhere."""
-    ticket = queueing.inbox.accept(envelope("a")).ticket
-    assert ticket is not None
+    dispatch = queueing.inbox.accept(envelope("a")).dispatch
+    assert dispatch is not None
     queueing.client.config_set("maxmemory", 1)
     if by_operator:
         with Celery(broker=queueing.redis_url, set_as_current=False) as app:
             app.send_task("workers.users.get_or_create", task_id="a", queue="users")
     else:
-        assert queueing.publisher.publish(ticket)
+        assert queueing.publisher.publish(dispatch)
     taken: list[Any] = []
     with Connection(queueing.redis_url) as connection:  # type: ignore[no-untyped-call]
         queue = Queue("users")  # type: ignore[no-untyped-call]

@@ -19,7 +19,7 @@ from celery import Celery
 
 from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.replies import DeliverReply
-from ballast.inbox import Inbox, Offer, Publisher, Receipt, Ticket
+from ballast.inbox import Dispatch, Inbox, Offer, Publisher, Receipt
 from ballast.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
 from ballast.installed import INSTALLED
 from ballast.messages import Message
@@ -32,8 +32,8 @@ from dbcore.redis_pace import RESPONSIVE
 from devstack.ports import free_port
 from devstack.proxy import FaultProxy, On, Rule, Side, Silence
 from tests.conftest import MakeSettings
-from tests.logins import login_of
-from tests.queueing import Queueing, fill_inbox, queueing_at
+from tests.harness.logins import login_of
+from tests.harness.queueing import Queueing, fill_inbox, queueing_at
 from workers import relay as relaying
 from workers.context import WorkerContext
 from workers.relay import Relay
@@ -169,8 +169,8 @@ class _DyingInbox(Inbox):
 class _DyingPublisher(Publisher):
     death: _DiesAfter
 
-    def publish_many(self, tickets: Sequence[Ticket]) -> int:
-        published = super().publish_many(tickets)
+    def publish_many(self, dispatches: Sequence[Dispatch]) -> int:
+        published = super().publish_many(dispatches)
         self.death.step()
         return published
 

@@ -27,8 +27,9 @@ from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from workers import draining, handlers, kombu_patches
 from workers.context import WorkerContext
-from workers.execution import AsyncStep, Work, carry_out
+from workers.executor import execute
 from workers.handlers import Handler
+from workers.work import AsyncStep, Work
 
 ROUND = 8
 
@@ -80,7 +81,7 @@ class Done:
     def run(self) -> None:
         """As Celery does with the first message."""
         assert self.worker.redis.rpop("balances") is not None
-        carry_out(self.worker, ShowBalance, self.one, "j0", "balances", {"job_id": "j0", "place": "1"})
+        execute(self.worker, ShowBalance, self.one, "j0", "balances", {"job_id": "j0", "place": "1"})
         eventually(lambda: not self.worker.in_flight)  # the answers under way are kept
 
 
@@ -128,13 +129,13 @@ class Batches:
             receipt = self.worker.inbox.accept(
                 Envelope.of(Give(telegram_id=number + 1), job_id=f"j{number}", lane=lane)
             )
-            if receipt.ticket is not None:
-                self.worker.publisher.publish(receipt.ticket)
+            if receipt.dispatch is not None:
+                self.worker.publisher.publish(receipt.dispatch)
 
     def run(self, job_id: str = "j0") -> None:
         """As Celery does with the first message."""
         assert self.worker.redis.rpop("replies") is not None
-        carry_out(self.worker, Give, self._one, job_id, "replies", {"job_id": job_id, "place": "1"})
+        execute(self.worker, Give, self._one, job_id, "replies", {"job_id": job_id, "place": "1"})
         eventually(lambda: not self.worker.in_flight)
 
     def _one(self, work: Work[Give]) -> list[Message]:
@@ -169,8 +170,8 @@ def accept(worker: WorkerContext, count: int = ROUND, **options: Any) -> None:
             **options,
         )
         receipt = worker.inbox.accept(envelope)
-        assert receipt.ticket is not None
-        worker.publisher.publish(receipt.ticket)
+        assert receipt.dispatch is not None
+        worker.publisher.publish(receipt.dispatch)
 
 
 def fields(worker: WorkerContext, name: str, count: int = ROUND) -> dict[str, str]:
@@ -192,7 +193,7 @@ def test_of_jobs_that_fail_together_only_the_wrong_one_fails(
     worker: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "workers.execution.HELD_SECONDS_MAX", 60.0
+        "workers.executor.HELD_SECONDS_MAX", 60.0
     )  # the console takes its time for a traceback
     accept(worker)
     done = Done(worker, wrong="j3", raises=ValueError("it is wrong"))
@@ -228,7 +229,7 @@ def test_one_that_waits_for_too_long_holds_up_no_other(worker: WorkerContext) ->
 def test_a_slow_round_gives_the_rest_of_its_jobs_back(
     worker: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.execution.HELD_SECONDS_MAX", -1.0)
+    monkeypatch.setattr("workers.executor.HELD_SECONDS_MAX", -1.0)
     accept(worker)
     done = Done(worker)
     handlers.register(Handler(ShowBalance, done.one))
@@ -287,11 +288,11 @@ def test_no_job_waits_in_the_process_that_does_an_app_s_job(
     handlers.register(Handler(DeliverReply, say))
     for number, job in enumerate([report(), words, words, report(), words]):
         receipt = worker.inbox.accept(Envelope.of(job, job_id=f"j{number}", lane=f"lane {number}"))
-        assert receipt.ticket is not None
-        assert receipt.ticket.queue == queue_of(report.kind) == "replies"
-        worker.publisher.publish(receipt.ticket)
+        assert receipt.dispatch is not None
+        assert receipt.dispatch.queue == queue_of(report.kind) == "replies"
+        worker.publisher.publish(receipt.dispatch)
     assert worker.redis.rpop("replies") is not None
-    carry_out(worker, report, make, "j0", "replies", {"job_id": "j0", "place": "1"})
+    execute(worker, report, make, "j0", "replies", {"job_id": "j0", "place": "1"})
     eventually(lambda: not worker.in_flight)
     assert held[0] == {"j0"}  # nothing else
     assert len(held) == 3  # those behind it, up to the next one of the app
@@ -318,7 +319,7 @@ def test_what_an_operator_calls_waits_in_the_lane_that_its_app_names(
         return []
 
     for job_id, shelf in (("behind", 7), ("beside", 8)):
-        carry_out(worker, Pack, pack, job_id, "apps", {"shelf": shelf})
+        execute(worker, Pack, pack, job_id, "apps", {"shelf": shelf})
     assert done == ["beside"]
     assert worker.redis.lrange(f"ballast:inbox:lane:{lane}", 0, -1) == [b"first", b"behind"]
 
@@ -359,8 +360,8 @@ def test_a_short_job_waits_behind_no_batch(worker: WorkerContext, report: type[R
     words = DeliverReply(messages=(Message(chat_id=1, text="Hello"),))
     handlers.register(Handler(DeliverReply, lambda work: [*work.job.messages]))
     receipt = worker.inbox.accept(Envelope.of(words, job_id="words", lane="words"))
-    assert receipt.ticket is not None
-    worker.publisher.publish(receipt.ticket)
+    assert receipt.dispatch is not None
+    worker.publisher.publish(receipt.dispatch)
     held: list[set[str]] = []
 
     def look(numbers: list[int]) -> None:
@@ -413,7 +414,7 @@ def test_a_batch_that_takes_too_long_is_done_one_by_one_from_then_on(
     worker: WorkerContext, report: type[Report], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Be it by the task's limit, or because it fails for longer than halves are tried."""
-    monkeypatch.setattr("workers.execution.SPLIT_SECONDS_MAX", 0.0)
+    monkeypatch.setattr("workers.executor.SPLIT_SECONDS_MAX", 0.0)
     for error in (SoftTimeLimitExceeded(), ValueError("it is wrong")):
         batches = Batches(worker)
         batches.raises = partial(_if_several, error)
@@ -421,8 +422,8 @@ def test_a_batch_that_takes_too_long_is_done_one_by_one_from_then_on(
         batches.run()
         assert len(batches.calls) == 1
         assert {*fields(worker, "deliveries").values()} == {"1"}
-        for ticket in worker.inbox.rescue(100)[1]:
-            worker.publisher.publish(ticket)
+        for dispatch in worker.inbox.rescue(100)[1]:
+            worker.publisher.publish(dispatch)
         for number in range(ROUND):
             batches.run(f"j{number}")
         assert batches.calls[1:] == [[number] for number in range(ROUND)]

@@ -15,7 +15,7 @@ from dbcore.errors import DatabaseAway
 from dbcore.guard.engine import GuardedEngine
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.leasing import take_chunk
 

@@ -21,7 +21,7 @@ from ballast.builtin.broadcasts import ShowCard
 from ballast.messages import Message
 from ballast.snooze import Snoozed
 from ballast.telegram.errors import SendStatus
-from ballast.telegram.reply_sender import send, withdraw
+from ballast.telegram.reply_sender import delete_message, send
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
@@ -70,7 +70,7 @@ class Showing:
                 message_id=verdict.message_id,
             )
             if self.placed is not None:
-                await withdraw(bot, self.home.rate_limiter, self.message.chat_id, self.placed)
+                await delete_message(bot, self.home.rate_limiter, self.message.chat_id, self.placed)
         return []
 
 

@@ -194,7 +194,7 @@ def begin(home: Broadcaster, broadcast_id: int, chat_id: int, order: str) -> Non
                 status=Sentence(broadcast.status),
             )
         )
-    deliveries.require_kept(broadcast, home.lanes.schedule.now())
+    deliveries.require_kept(home.engine, broadcast, home.lanes.schedule.now())
     found = deliveries.count_messages(home.engine, broadcast_id)
     if not found:
         raise BroadcastRefused(

@@ -216,7 +216,7 @@ def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int |
         home.lanes.show_card(broadcast.id, anew_in=job.telegram_id)
         return
     if job.what is CardButton.REPORT:
-        deliveries.require_kept(broadcast, home.lanes.schedule.now())
+        deliveries.require_kept(home.engine, broadcast, home.lanes.schedule.now())
         home.lanes.report(broadcast.id, job.telegram_id, job_id)
         return
     if message_id is not None and message_id != broadcast.card_message_id:

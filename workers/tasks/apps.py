@@ -44,10 +44,9 @@ from dbcore.redis_client import redis_time
 from workers import built_in_answers, handlers
 from workers.celery import Task, app
 from workers.context import WorkerContext
-from workers.execution import AsyncStep, Work
 from workers.periods import period_of
-from workers.profiles import profile_of
 from workers.tasks.job_task import make_task
+from workers.work import AsyncStep, Work
 
 log = structlog.get_logger(__name__)
 
@@ -207,7 +206,7 @@ def _profile(job: Job) -> Profile | None:
     """Who wrote just now; None of a job that nobody wrote."""
     match job:
         case UserJob():
-            return profile_of(job)
+            return job.profile
         case TelegramUpdate(telegram_id=int(telegram_id)):
             return Profile(telegram_id, job.username, job.first_name, job.language_code)
     return None
@@ -363,8 +362,8 @@ def accept(
     receipt = worker.inbox.accept(envelope, after=work.job_id, delay_seconds=delay_seconds)
     if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
         raise Snoozed(NO_ROOM_SECONDS)
-    if receipt.ticket is not None:
-        worker.publisher.publish(receipt.ticket)
+    if receipt.dispatch is not None:
+        worker.publisher.publish(receipt.dispatch)
     return receipt.status
 
 
@@ -394,5 +393,5 @@ def tick(task: Task, kind: str) -> None:
     if period is None or worker.inbox.is_waiting(lane):
         return
     receipt = worker.inbox.accept(Envelope.of(JOB_TYPES[kind](), job_id=f"every-{kind}-{period}", lane=lane))
-    if receipt.ticket is not None:
-        worker.publisher.publish(receipt.ticket)
+    if receipt.dispatch is not None:
+        worker.publisher.publish(receipt.dispatch)

@@ -23,21 +23,20 @@ from dbcore.outcomes import (
 )
 from dbcore.settings import Settings
 from workers import adjustment_texts, texts
-from workers.execution import Work
-from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
+from workers.work import Work
 
 log = structlog.get_logger(__name__)
 
 
 def show_many(works: Sequence[Work[ShowBalance]]) -> list[list[Message]]:
-    accounts = users.get_or_create_many(works[0].engine, profiles=[profile_of(work.job) for work in works])
+    accounts = users.get_or_create_many(works[0].engine, profiles=[work.job.profile for work in works])
     return [_shown(work, account) for work, account in zip(works, accounts, strict=True)]
 
 
 @job_task(ShowBalance, many=show_many)
 def show(work: Work[ShowBalance]) -> list[Message]:
-    return _shown(work, users.get_or_create(work.engine, profile=profile_of(work.job)))
+    return _shown(work, users.get_or_create(work.engine, profile=work.job.profile))
 
 
 def _shown(work: Work[ShowBalance], account: users.UserAccount) -> list[Message]:

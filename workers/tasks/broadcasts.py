@@ -30,7 +30,7 @@ from ballast.builtin.broadcasts import (
     StartBroadcast,
     WakeBroadcast,
 )
-from ballast.jobs import Job
+from ballast.jobs import Discard, Job
 from ballast.messages import Message
 from ballast.texts import said
 from dbcore.broadcasts import broadcasts
@@ -44,9 +44,8 @@ from workers.broadcasts.card_updates import show
 from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.report import report
 from workers.celery import Task, app
-from workers.execution import AsyncStep, JobFailed, Work
-from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
+from workers.work import AsyncStep, Work
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +58,7 @@ LISTED_MAX = 10
 
 @job_task(ChooseBroadcasts)
 def choose_broadcasts(work: Work[ChooseBroadcasts]) -> list[Message]:
-    account = users.choose_broadcasts(work.engine, profile=profile_of(work.job), wanted=work.job.wanted)
+    account = users.choose_broadcasts(work.engine, profile=work.job.profile, wanted=work.job.wanted)
     work.note_read(account.telegram_id, account.balance, account.version)
     return work.answer(texts.broadcasts_wanted() if work.job.wanted else texts.broadcasts_stopped())
 
@@ -198,4 +197,4 @@ def _obeyed(order: Callable[[], T]) -> T:
     try:
         return order()
     except BroadcastRefused as refused:
-        raise JobFailed(str(refused)) from refused
+        raise Discard(str(refused)) from refused

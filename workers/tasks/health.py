@@ -12,12 +12,11 @@ import structlog
 from psycopg2.errors import UndefinedTable
 
 from ballast.status import probe_results
-from dbcore import failed_operations, jobs_waiting, outbox, probes
-from dbcore.broadcasts import deliveries
+from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.guard import effects
+from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
 from workers import relay as relaying
 from workers.celery import Task, app
@@ -91,11 +90,9 @@ def _tend(worker: WorkerContext) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
         worker.broadcaster.orders.recall()
-        if forgotten := deliveries.forget_old(worker.engine):
-            log.info("deliveries_forgotten", recipients=forgotten)
-        days = worker.settings.effects_keep_days
-        if days is not None and (pruned := effects.prune(worker.engine, days=days)):
-            log.info("effects_pruned", keys=pruned)
+        for table, rows in retention.prune(worker.engine, retention.rules(worker.settings)).items():
+            worker.counters.count("pruned", table, by=rows)
+            log.info("pruned", table=table, rows=rows)
     except DatabaseAway as away:
         log.info("not_tended", kind=away.kind)
 
@@ -112,6 +109,7 @@ def _asked(worker: WorkerContext, trigger: str) -> dict[str, Any]:
             "open_dead_letters": letters,
             "outbox_rows": waiting.get("rows"),
             "outbox_oldest_seconds": waiting.get("oldest_seconds"),
+            "oldest_row_seconds": retention.oldest(worker.engine) if found.ok else {},
         }
     except probes.SchemaMissing as missing:
         log.error("schema_missing", lacks=str(missing), repair="python -m dbcore migrate")
@@ -139,7 +137,7 @@ def _without_waking_it(worker: WorkerContext) -> dict[str, Any]:
     busy = [engines[owner] for owner, count in calls.items() if count > before.get(owner, 0)]
     if busy:
         return {"by": "traffic", "ok": any(engine["failed_operations"] == 0 for engine in busy)}
-    return _listens(worker.settings.require("database_url"))
+    return _listens(whereabouts.current(worker.settings.require("database_url")))
 
 
 def _listens(url: str) -> dict[str, Any]:

@@ -10,12 +10,14 @@ import structlog
 from celery.exceptions import Reject
 
 from ballast.installed import INSTALLED
-from ballast.jobs import Job, task_name
+from ballast.jobs import Discard, Job, task_name
 from ballast.messages import Message
 from workers import handlers
 from workers.celery import app
-from workers.execution import AsyncStep, EnqueueFailed, JobFailed, Work, carry_out
+from workers.executor import execute
 from workers.handlers import Handler
+from workers.operator_jobs import EnqueueFailed
+from workers.work import AsyncStep, Work
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +58,11 @@ def make_task(handler: Handler) -> None:
         if "place" in arguments and isinstance(place := task.request.get("place"), str):
             arguments = {**arguments, "place": place}  # it says too whether the message bears a claim
         try:
-            carry_out(task.context, handler.job_type, handler.apply, task.request.id, queue, arguments)
+            execute(task.context, handler.job_type, handler.apply, task.request.id, queue, arguments)
         except EnqueueFailed as error:
             log.warning("operators_job_waits", task_id=task.request.id, why=str(error))
             time.sleep(NOT_ON_RECORD_SECONDS)  # not in a hot loop; the message goes back to its queue
             raise Reject(str(error), requeue=True) from error
 
     handlers.register(handler)
-    app.task(name=task_name(handler.job_type.kind), bind=True, throws=(JobFailed,), typing=False)(run)
+    app.task(name=task_name(handler.job_type.kind), bind=True, throws=(Discard,), typing=False)(run)

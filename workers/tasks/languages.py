@@ -11,9 +11,8 @@ from dbcore.errors import DatabaseAway
 from dbcore.ledger import users
 from workers import texts
 from workers.celery import Task, app
-from workers.execution import Work
-from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
+from workers.work import Work
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +20,7 @@ log = structlog.get_logger(__name__)
 @job_task(ChooseLanguage)
 def choose_language(work: Work[ChooseLanguage]) -> list[Message]:
     job = work.job
-    account = users.choose_language(work.engine, profile=profile_of(job), language=job.language)
+    account = users.choose_language(work.engine, profile=job.profile, language=job.language)
     work.note_read(account.telegram_id, account.balance, account.version)
     chosen = work.languages.choose(job.telegram_id, job.language, job.language_code)
     with speaking(chosen, work.languages.zone_of(job.telegram_id)):
@@ -31,7 +30,7 @@ def choose_language(work: Work[ChooseLanguage]) -> list[Message]:
 @job_task(ChooseTimeZone)
 def choose_time_zone(work: Work[ChooseTimeZone]) -> list[Message]:
     job = work.job
-    account = users.choose_time_zone(work.engine, profile=profile_of(job), zone=job.zone)
+    account = users.choose_time_zone(work.engine, profile=job.profile, zone=job.zone)
     work.note_read(account.telegram_id, account.balance, account.version)
     work.languages.choose_zone(job.telegram_id, job.zone)
     with speaking(work.language, job.zone):

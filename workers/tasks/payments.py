@@ -1,4 +1,4 @@
-"""The task that keeps what Telegram said of a payment."""
+"""The task that keeps what Telegram said of a payment, and books Stars that were paid by an invoice of this bot."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ import json
 import structlog
 
 from ballast.alerts import notifier
+from ballast.builtin import star_invoices
 from ballast.builtin.payments import RecordPayment
+from ballast.builtin.star_invoices import StarInvoice
+from ballast.jobs import Discard
 from ballast.messages import Message
-from dbcore.ledger import payments
+from dbcore.ledger import payments, star_payments
 from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
+from dbcore.ledger.star_payments import StarCharge, StarOutcome
+from dbcore.outcomes import OutcomeStatus
 from workers import payment_texts
-from workers.execution import Work
 from workers.tasks.job_task import job_task
+from workers.work import Work
 
 log = structlog.get_logger(__name__)
 
 
 @job_task(RecordPayment)
 def record(work: Work[RecordPayment]) -> list[Message]:
-    """Once for its charge: told again by another update, it is neither recorded nor answered again. Told with another
-    payer, amount or currency, it is not recorded, but people are told.
+    """Once for its charge: told again by another update, it is neither recorded nor booked nor answered again. Told
+    with another payer, amount or currency, it is not recorded, but people are told.
     """
     job = work.job
     event = PaymentEvent(
@@ -37,12 +42,55 @@ def record(work: Work[RecordPayment]) -> list[Message]:
     )
     recorded = payments.record(work.engine, event, job_id=work.job_id)
     log.warning("payment_reported", event_kind=job.event, charge_id=job.charge_id, recorded=recorded)
+    if recorded is not Recorded.CONTRADICTS and (invoice := _invoice_of(work)) is not None:
+        # Known or not: the job that recorded it may have died before this, and a charge is booked once.
+        booked = star_payments.book(work.engine, _charge_of(job, invoice))
+        return _told(work, booked, recorded)
     if recorded is Recorded.KNOWN:
         return []
     is_new = recorded is Recorded.NEW
     alarm = payment_texts.alarm if is_new else payment_texts.contradiction
     notifier.enqueue_payment(work.worker.redis, _event_id(job, recorded), lambda: alarm(job))
     return work.answer(payment_texts.receipt(job) if is_new else payment_texts.doubtful(job))
+
+
+def _invoice_of(work: Work[RecordPayment]) -> StarInvoice | None:
+    """The invoice of this bot that was paid, for so many Stars as it says."""
+    job, invoice = work.job, star_invoices.read(work.job.payload, work.settings)
+    if invoice is None or job.currency != star_invoices.STARS:
+        return None
+    is_as_written = (job.amount, work.settings.currency) == (invoice.stars, invoice.currency)
+    return invoice if is_as_written else None
+
+
+def _charge_of(job: RecordPayment, invoice: StarInvoice) -> StarCharge:
+    return StarCharge(
+        kind=PaymentKind(job.event),
+        charge_id=job.charge_id,
+        payer=job.profile,
+        stars=job.amount,
+        amount=invoice.amount,
+        payload=job.payload,
+        said_at=job.said_at,
+    )
+
+
+def _told(work: Work[RecordPayment], booked: StarOutcome, recorded: Recorded) -> list[Message]:
+    """A receipt, once. Raises Discard, so that an operator sees it, if the ledger cannot book it."""
+    job = work.job
+    work.note(booked)
+    if booked.reason is not None:
+        raise Discard(f"the Stars of charge {job.charge_id} are not booked: {booked.reason}")
+    if recorded is Recorded.KNOWN and booked.status is OutcomeStatus.REPLAYED:
+        return []
+    if PaymentKind(job.event) is PaymentKind.REFUNDED and (booked.balance_after or 0) < 0:
+        debt = -(booked.balance_after or 0)
+        notifier.enqueue_payment(
+            work.worker.redis,
+            _event_id(job, recorded),
+            lambda: payment_texts.debt_alarm(job, debt, work.settings),
+        )
+    return work.answer(payment_texts.booked(job, booked, work.settings))
 
 
 def _event_id(job: RecordPayment, recorded: Recorded) -> str:

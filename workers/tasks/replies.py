@@ -13,9 +13,9 @@ from ballast.inbox import Acceptance
 from ballast.installed import INSTALLED
 from ballast.kinds import JOB_TYPES
 from ballast.messages import Message
-from workers.execution import Work
 from workers.tasks.apps import accept
 from workers.tasks.job_task import job_task
+from workers.work import Work
 
 NOT_YOURS = "This button belongs to somebody else."
 PRESSED_BEFORE = "You already pressed this. It is done only once."

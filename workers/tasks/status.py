@@ -15,8 +15,8 @@ from dbcore.admin_actions import DONE, AdminAction
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from workers import status_report as report
 from workers.context import WorkerContext
-from workers.execution import Work
 from workers.tasks.job_task import job_task
+from workers.work import Work
 
 
 @job_task(ShowDatabaseStatus)

@@ -9,9 +9,8 @@ from dbcore.ledger import history as history_pages
 from dbcore.ledger import pending_transfers, users
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from workers import texts
-from workers.execution import Work
-from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
+from workers.work import Work
 
 HISTORY_PAGE_LENGTH = 8
 
@@ -21,7 +20,7 @@ def create(work: Work[CreateTransfer]) -> list[Message]:
     outcome = pending_transfers.create(
         work.engine,
         key=work.job_id,
-        sender=profile_of(work.job),
+        sender=work.job.profile,
         recipient=users.UserRef.parse(work.job.recipient),
         amount=work.job.amount,
         memo=work.job.memo,
@@ -46,7 +45,7 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
         work.engine,
         key=work.job_id,
         token=work.job.token,
-        presser=profile_of(work.job),
+        presser=work.job.profile,
         confirm=work.job.confirm,
         waited_seconds=work.waited_seconds,
     )
@@ -78,7 +77,7 @@ def history(work: Work[ShowHistory]) -> list[Message]:
     if job.owner_telegram_id not in {None, job.telegram_id}:
         return work.toast(not_your_history(), matters=False)
     page = history_pages.page(
-        work.engine, profile=profile_of(job), upto_version=job.upto_version, limit=HISTORY_PAGE_LENGTH
+        work.engine, profile=job.profile, upto_version=job.upto_version, limit=HISTORY_PAGE_LENGTH
     )
     work.note_read(job.telegram_id, page.balance, page.newest_version)
     return work.answer(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from ballast.builtin.users import GetOrCreateUser, Quarantine, SetUserStatus
+from ballast.jobs import Discard
 from ballast.messages import Message
 from dbcore.ledger import users
 from workers import texts
-from workers.execution import JobFailed, Work
-from workers.profiles import profile_of
 from workers.tasks.job_task import job_task
+from workers.work import Work
 
 
 @job_task(GetOrCreateUser)
 def get_or_create(work: Work[GetOrCreateUser]) -> list[Message]:
-    account = users.get_or_create(work.engine, profile=profile_of(work.job))
+    account = users.get_or_create(work.engine, profile=work.job.profile)
     work.note_read(account.telegram_id, account.balance, account.version)
     return work.answer(texts.welcome(account, work.settings))
 
@@ -27,4 +27,4 @@ def set_status(work: Work[SetUserStatus]) -> list[Message]:
 @job_task(Quarantine)
 def quarantine(work: Work[Quarantine]) -> list[Message]:
     """An unreadable update has no effect but its own dead letter, which the failure writes."""
-    raise JobFailed(work.job.error)
+    raise Discard(work.job.error)

@@ -67,18 +67,18 @@ local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, 
     return {'accepted'}
   end
   if enter_lane(id, lane, after) == 1 then
-    local ticket = mark_published(id, grace_ms)
+    local dispatch = mark_published(id, grace_ms)
     if message_begin ~= '' then
-      local is_claimed = failure == '' and is_taken_at_once(ticket[2])
+      local is_claimed = failure == '' and is_taken_at_once(dispatch[2])
       local mark = is_claimed and BEARERS_MARK or ''
-      local message = message_begin .. ticket[4] .. message_middle .. ticket[4] .. mark .. message_end
+      local message = message_begin .. dispatch[4] .. message_middle .. dispatch[4] .. mark .. message_end
       -- Refused, such as by a key of another type, it leaves the record as it is: the caller tries, and then the rescuer.
-      if type(redis.pcall('LPUSH', ticket[2], message)) == 'number' then
-        if is_claimed then claim_for_bearer(id, ticket[4], envelope) end
+      if type(redis.pcall('LPUSH', dispatch[2], message)) == 'number' then
+        if is_claimed then claim_for_bearer(id, dispatch[4], envelope) end
         return {'accepted'}
       end
     end
-    return {'accepted', ticket[1], ticket[2], ticket[3], ticket[4]}
+    return {'accepted', dispatch[1], dispatch[2], dispatch[3], dispatch[4]}
   end
   -- It came behind a job that waits for the database, from a frontend that may not know of that yet.
   local head = redis.call('LINDEX', lane_key(lane), 0)

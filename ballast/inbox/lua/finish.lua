@@ -33,8 +33,8 @@ local function finish(id, seen_at, first, last)
   redis.call('LREM', lane_key(lane), 1, id)
   local head = redis.call('LINDEX', lane_key(lane), 0)
   if not head or not was_head then return {notice} end
-  local ticket = mark_published(head, grace_ms)
-  return {notice, ticket[1], ticket[2], ticket[3], ticket[4]}
+  local dispatch = mark_published(head, grace_ms)
+  return {notice, dispatch[1], dispatch[2], dispatch[3], dispatch[4]}
 end
 
 local finished, i = {}, 2

@@ -1,6 +1,6 @@
 -- What is to be published again: jobs of dead owners, jobs whose delay is over, jobs that fell out of a queue.
 -- ARGV: limit, grace_ms, lease_ms, owner_dead_after_ms, bearer_ms (of accept), then the queues and kinds that are shut.
--- Returns {how many were looked at, tickets}.
+-- Returns {how many were looked at, dispatches}.
 local limit, grace_ms, lease_ms, dead_after_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local bearer_ms, FIRST_SHUT = tonumber(ARGV[5]), 6
 local HANGING_MS = 500
@@ -75,7 +75,7 @@ if #ARGV >= FIRST_SHUT then
   end
 end
 
-local tickets = {}
+local dispatches = {}
 -- While queues are shut, what waits in them is looked at before its time, so that its user hears.
 local horizon = #ARGV < FIRST_SHUT and now or now + grace_ms + LONG_QUEUE_MS
 local function is_looked_at(id)
@@ -115,8 +115,8 @@ for _, id in ipairs(due) do
       first_write('ZADD', DUE, now + grace_ms + math.min(ahead, LONG_QUEUE_MS), id)
       redis.call('HSETNX', job_key(id), 'ready_at', now) -- it was held back, or comes from the release before
     else
-      tickets[#tickets + 1] = mark_published(id, grace_ms)
+      dispatches[#dispatches + 1] = mark_published(id, grace_ms)
     end
   end
 end
-return {#due, tickets}
+return {#due, dispatches}

@@ -4,12 +4,12 @@
 --       connections wanted, at least, and open; connection budget ('' = none);
 --       saturated_ms (0: it found connections to be had)
 -- Returns {now, state JSON or '', retries granted, connections granted, whether rows wait to be written, saturated,
---          then, with look, 'seen calls' of each process}
+--          the move that all are asked about or '', then, with look, 'seen calls' of each process}
 local process, epoch, calls, look, silent_after = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local retries_wanted, retries_most, retries_a_second = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local wanted, least, open, budget = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 
-local known = redis.call('MGET', STATE, SATURATED)
+local known = redis.call('MGET', STATE, SATURATED, MOVE_ASKED)
 local state, saturated = known[1] or '', known[2] and 1 or 0
 if epoch == (state ~= '' and cjson.decode(state)['epoch'] or 0) then
   first_write('HSET', WINDOWS, process, string.format('%.3f', now) .. ' ' .. calls)
@@ -33,7 +33,7 @@ end
 
 local answer = {
   string.format('%.6f', now), state, granted_retries, granted,
-  redis.call('EXISTS', EVENTS, UNWRITTEN), saturated,
+  redis.call('EXISTS', EVENTS, UNWRITTEN), saturated, known[3] or '',
 }
 if look == '1' then
   local all = redis.call('HGETALL', WINDOWS)

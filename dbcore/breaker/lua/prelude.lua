@@ -5,7 +5,7 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local STATE, WINDOWS = 'ballast:breaker', 'ballast:breaker:windows'
 local EVENTS, RECENT, COUNTS = 'ballast:breaker:events', 'ballast:breaker:recent', 'ballast:breaker:counts'
 local RETRIES, CONNECTIONS = 'ballast:breaker:retries', 'ballast:connections'
-local SATURATED = 'ballast:breaker:saturated'
+local SATURATED, MOVE_ASKED = 'ballast:breaker:saturated', 'ballast:move:asked'
 local WAITING, OUTAGES, UNWRITTEN = 'ballast:outage:waiting', 'ballast:outages', 'ballast:outages:unwritten'
 
 local function number_of(name)

@@ -26,6 +26,7 @@ class PaymentRoutes:
         router.add_post("/control/checkouts", self.check_out)
         router.add_get("/control/checkouts/{id}", self.checkout)
         router.add_post("/control/payments", self.pay)
+        router.add_get("/control/stars", self.star_book)
 
     async def check_out(self, request: web.Request) -> web.Response:
         body = await read_body(request)
@@ -55,6 +56,12 @@ class PaymentRoutes:
         )
         await self._telegram.store.committed()
         return web.json_response({"message": message.described(), "update_id": update_id})
+
+    async def star_book(self, request: web.Request) -> web.Response:
+        """Telegram's book of the bot's Stars, whole: what getStarTransactions tells in pages."""
+        stars = self._telegram.stars
+        rows = [{**row, "is_refund": bool(row["is_refund"])} for row in stars.transactions(0, -1)]
+        return web.json_response({"transactions": rows, "balance": stars.balance()})
 
     def _price(self, body: Body) -> dict[str, Any]:
         """Of the invoice that message `invoice` of the user's chat is; without one as it is said."""

@@ -1,4 +1,4 @@
-"""sendInvoice and answerPreCheckoutQuery. Who pays is a test, by the control API."""
+"""Invoices, the question before a payment, and Telegram's own book of Stars. Who pays is a test, by the control API."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from devstack.telegram.errors import bad_request
 from devstack.telegram.methods.recipients import writable_chat
 from devstack.telegram.methods.sending import add_message
 from devstack.telegram.parameters import Parameters
+from devstack.telegram.state.messages import StoredMessage
 from devstack.telegram.telegram import Telegram
 
 STARS = "XTR"
@@ -45,6 +46,96 @@ def answer_pre_checkout_query(telegram: Telegram, params: Parameters) -> bool:
     if not telegram.checkouts.answer(params.text("pre_checkout_query_id"), answer):
         raise bad_request("query is too old and response timeout expired or query ID is invalid")
     return True
+
+
+def create_invoice_link(telegram: Telegram, params: Parameters) -> str:
+    """The link cannot be opened; that it is paid is said by the control API, with the payload."""
+    for name in ("title", "description", "payload", "currency"):
+        if not params.text(name).strip():
+            raise bad_request(f"{name} is empty")
+    if len(params.text("payload").encode()) > PAYLOAD_BYTES_MAX:
+        raise bad_request("INVOICE_PAYLOAD_INVALID")
+    _prices(params, params.text("currency"))
+    return f"https://t.me/$local{telegram.messages.draw_id()}"
+
+
+def tell_of_payment(
+    telegram: Telegram,
+    user_id: int,
+    *,
+    currency: str,
+    total_amount: int,
+    payload: str,
+    charge_id: str,
+    is_refund: bool,
+) -> tuple[StoredMessage, int | None]:
+    """Money has moved: book it, and write the service message that says so. Its update's id too."""
+    if currency == STARS:
+        telegram.stars.book(
+            charge_id=charge_id, user_id=user_id, stars=total_amount, payload=payload, is_refund=is_refund
+        )
+    paid = {
+        "currency": currency,
+        "total_amount": total_amount,
+        "invoice_payload": payload,
+        "telegram_payment_charge_id": charge_id,
+        "provider_payment_charge_id": "",
+    }
+    content: dict[str, Any] = {
+        "message_id": telegram.messages.draw_id(),
+        "from": telegram.bot.api()
+        if is_refund
+        else telegram.users.require(user_id).api(),  # as Telegram does
+        "chat": telegram.chats.api(telegram.chats.require(user_id)),
+        "date": telegram.clock.date(),
+        "refunded_payment" if is_refund else "successful_payment": paid,
+    }
+    message = telegram.messages.add(content, from_bot=False)
+    return message, telegram.updates.add("message", content, f"chat:{user_id}")
+
+
+def refund_star_payment(telegram: Telegram, params: Parameters) -> bool:
+    user_id, charge_id = params.integer("user_id"), params.text("telegram_payment_charge_id")
+    paid = telegram.stars.paid(charge_id)
+    if paid is None or paid["user_id"] != user_id:
+        raise bad_request("CHARGE_ID_INVALID")
+    if telegram.stars.is_refunded(charge_id):
+        raise bad_request("CHARGE_ALREADY_REFUNDED")
+    tell_of_payment(
+        telegram,
+        user_id,
+        currency=STARS,
+        total_amount=paid["stars"],
+        payload=paid["payload"],
+        charge_id=charge_id,
+        is_refund=True,
+    )
+    return True
+
+
+def get_star_transactions(telegram: Telegram, params: Parameters) -> dict[str, Any]:
+    """Oldest first. A refund has the id of its payment, and a receiver instead of a source."""
+    offset, limit = params.integer("offset", 0), min(max(params.integer("limit", 100), 1), 100)
+    return {
+        "transactions": [
+            {
+                "id": row["charge_id"],
+                "amount": row["stars"],
+                "date": row["date"],
+                "receiver" if row["is_refund"] else "source": {
+                    "type": "user",
+                    "transaction_type": "invoice_payment",
+                    "user": telegram.users.require(row["user_id"]).api(),
+                    "invoice_payload": row["payload"],
+                },
+            }
+            for row in telegram.stars.transactions(offset, limit)
+        ]
+    }
+
+
+def get_my_star_balance(telegram: Telegram, params: Parameters) -> dict[str, Any]:
+    return {"amount": telegram.stars.balance()}
 
 
 def _prices(params: Parameters, currency: str) -> list[int]:

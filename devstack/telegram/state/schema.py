@@ -96,6 +96,17 @@ CREATE TABLE IF NOT EXISTS checkouts (
     answer TEXT
 );
 
+CREATE TABLE IF NOT EXISTS star_transactions (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    charge_id TEXT NOT NULL,
+    user_id INTEGER NOT NULL,
+    stars INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    is_refund INTEGER NOT NULL,
+    date INTEGER NOT NULL,
+    UNIQUE (charge_id, is_refund)
+);
+
 CREATE TABLE IF NOT EXISTS files (
     file_id TEXT PRIMARY KEY,
     file_unique_id TEXT NOT NULL,
@@ -153,6 +164,7 @@ EMPTIED_BY_RESET = (
     "callback_queries",
     "checkouts",
     "invoices",
+    "star_transactions",
     "files",
     "requests",
     "webhook_deliveries",

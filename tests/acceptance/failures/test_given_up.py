@@ -6,7 +6,7 @@ import asyncio
 
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import all_settled, answers, register, say
+from tests.harness.people import all_settled, answers, register, say
 from workers.replies import UNCERTAIN_SENDS_MAX
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.messages import bad_commands, command, message, poison
-from tests.acceptance.people import all_settled, assert_audit_passes, balances, register, say
+from tests.harness.people import all_settled, assert_audit_passes, balances, register, say
 
 
 async def test_no_remote_command_ends_a_worker_or_is_logged(stack: Stack, telegram: TelegramControl) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import all_settled, answers, ask_credits, assert_shown, register, say
+from tests.harness.people import all_settled, answers, ask_credits, assert_shown, register, say
 
 
 async def test_dbstatus_is_for_admins_alone(stack: Stack, telegram: TelegramControl) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import ANSWER_SECONDS_MAX, all_settled, answers, floods, register, say
+from tests.harness.people import ANSWER_SECONDS_MAX, all_settled, answers, floods, register, say
 
 
 async def test_a_429_is_waited_for_and_the_answer_comes_once(stack: Stack, telegram: TelegramControl) -> None:

@@ -6,7 +6,7 @@ from ballast.telegram.rate_limiter import GROUP_MESSAGES_A_MINUTE
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     answers,
     assert_shown,

@@ -8,7 +8,7 @@ from ballast.texts import LANGUAGES, own_name
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
-from tests.acceptance.people import ANSWER_SECONDS_MAX, all_settled, answers, credit_once, pause, resume, say
+from tests.harness.people import ANSWER_SECONDS_MAX, all_settled, answers, credit_once, pause, resume, say
 from tests.texts.pseudo import LANGUAGE as PSEUDO
 from tests.texts.pseudo import plain_words
 
@@ -125,6 +125,7 @@ async def test_a_time_zone_that_somebody_chose_is_that_of_the_times_they_read(
     chosen = await pressed(telegram, zoe, question, tokyo)
     assert chosen.text.startswith("From now on I will show you times in this time zone: Asia/Tokyo.")
     await credit_once(telegram, "@zoe", "5")
+    await telegram.wait_for_message(zoe, lambda message: message.text.startswith("You were credited"))
     assert "Times are Asia/Tokyo." in (await say(telegram, zoe, "/history")).text
     assert "time zone: America/Sao_Paulo." in (await say(telegram, zoe, "/timezone São Paulo")).text
     unknown = await say(telegram, zoe, "/timezone Atlantis")
@@ -225,6 +226,7 @@ async def test_the_main_commands_say_nothing_that_is_in_no_catalogue(
 NAMES = {
     *("CREDIT", "UTC", "PostgreSQL", "Telegram", "HTML", "News", "code", "name", "start", "help", "balance"),
     *("send", "history", "cancel", "credit", "debit", "user", "stop", "resume", "broadcast", "broadcasts"),
+    *("deposit", "paysupport", "terms"),
     *("dbstatus", "language", "timezone", "Lisbon", "x_y_z", "nothing", "outage", "username"),
 }
 """What is the same in each language: currencies, commands, names."""

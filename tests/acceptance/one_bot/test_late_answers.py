@@ -17,7 +17,9 @@ from dbcore.ledger.users import Profile, UserRef
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
-from tests.acceptance.people import (
+from tests.acceptance.test_outage import execute
+from tests.conftest import MakeSettings
+from tests.harness.people import (
     ANSWER_SECONDS_MAX,
     all_settled,
     assert_audit_passes,
@@ -27,8 +29,6 @@ from tests.acceptance.people import (
     resume,
     say,
 )
-from tests.acceptance.test_outage import execute
-from tests.conftest import MakeSettings
 
 
 async def test_what_waited_comes_as_a_new_message_and_a_question_holds_from_when_it_could_be_read(

@@ -8,7 +8,7 @@ from typing import Any
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import all_settled, confirm, register, say
+from tests.harness.people import all_settled, confirm, register, say
 
 SECRETIVE = "a memo that is nobody's business"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     answers,
     assert_audit_passes,

@@ -6,7 +6,7 @@ import asyncio
 
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import all_settled, assert_audit_passes, balances, call, register
+from tests.harness.people import all_settled, assert_audit_passes, balances, call, register
 
 
 async def test_an_operator_credits_from_the_command_line(stack: Stack, telegram: TelegramControl) -> None:

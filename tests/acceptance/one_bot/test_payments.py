@@ -1,4 +1,6 @@
-"""What Telegram says of a payment, with the real processes: kept once, told to the admins, receipted."""
+"""Payments with the real processes: credited once and taken back once. What is not ours is kept, told to the admins and
+receipted. Telegram's own book of Stars is the same as ours.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import pytest
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import all_settled, answers, register, say
+from devstack.telegram.control_objects import SeenMessage
+from tests.harness.people import all_settled, answers, register, say
 
 PATIENCE_SECONDS = 60.0
 
@@ -22,7 +25,7 @@ async def test_a_payment_is_kept_once_receipted_once_and_told_to_the_admins_once
     await say(telegram, ADMIN_ID, "/start")
     checkout = await telegram.check_out(alice, 100)
     refused = (await telegram.checkout(checkout, wait_seconds=PATIENCE_SECONDS))["answer"]
-    assert (refused["ok"], "does not accept payments" in refused["error_message"]) == (False, True)
+    assert (refused["ok"], "is not valid" in refused["error_message"]) == (False, True)
 
     paid = await telegram.pay(alice, 100, "charge-1")
     receipt = await telegram.wait_for_message(alice, lambda message: "charge-1" in message.text)
@@ -76,3 +79,112 @@ async def test_a_payment_is_kept_once_receipted_once_and_told_to_the_admins_once
     await asyncio.to_thread(stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") == 0, "settled")
     receipts = [text for text in await answers(telegram, alice) if "charge-1" in text]
     assert ["another record" in text for text in receipts] == [False, False, True, True]
+
+
+async def invoice_of(telegram: TelegramControl, user_id: int, stars: int) -> SeenMessage:
+    await say(telegram, user_id, f"/deposit {stars}")
+    return await telegram.wait_for_message(
+        user_id,
+        lambda message: (message.message.get("invoice") or {}).get("total_amount") == stars,
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+
+
+def booked_of(stack: Stack, user_id: int) -> list[tuple[int, int, bool]]:
+    """Stars, minor units, and whether they were refunded."""
+    return stack.query(
+        "SELECT p.stars, p.amount, p.refunded_at IS NOT NULL FROM star_payments p"
+        " JOIN users u ON u.id = p.user_id WHERE u.telegram_id = %s ORDER BY p.id",
+        user_id,
+    )
+
+
+async def settled(stack: Stack) -> None:
+    await asyncio.to_thread(stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") == 0, "settled")
+
+
+@pytest.mark.timeout(300)
+async def test_each_charge_of_an_invoice_is_one_credit_to_whoever_paid_and_a_refund_takes_it_back(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (ann, ben) = await register(telegram, "Ann", "Ben")
+    await say(telegram, ann, "/deposit")
+    offered = await telegram.wait_for_message(ann, lambda message: "How many Telegram Stars" in message.text)
+    assert "50" in str(offered.message["reply_markup"])
+    await say(telegram, ann, "/paysupport")
+    await telegram.wait_for_message(ann, lambda message: "@support_of_ours" in message.text)
+    invoice = await invoice_of(telegram, ann, 50)
+    agreed = await telegram.check_out(ann, None, invoice=invoice)
+    assert (await telegram.checkout(agreed, wait_seconds=PATIENCE_SECONDS))["answer"]["ok"] is True
+
+    before = await telegram.last_revision()
+    paid = await telegram.pay(ann, None, "stars-1", invoice=invoice)
+    receipt = await telegram.wait_for_message(ann, lambda message: "Receipt number" in message.text)
+    assert "50.00 CREDIT was added to your balance." in receipt.text
+    assert paid.update_id is not None
+    await telegram.redeliver(paid.update_id)
+    await telegram.pay(ann, None, "stars-1", invoice=invoice)  # said by another update
+    await telegram.pay(ann, None, "stars-2", invoice=invoice)  # paid again
+    payload = stack.query("SELECT payload FROM star_payments WHERE charge_id = 'stars-1'")[0][0]
+    await telegram.pay(ben, 50, "stars-3", payload=payload)  # by somebody else
+    await settled(stack)
+    assert booked_of(stack, ann) == [(50, 5_000, False), (50, 5_000, False)]
+    assert booked_of(stack, ben) == [(50, 5_000, False)]
+    receipts = [
+        message.text
+        for message in await telegram.messages(ann, after=before)
+        if "Receipt number" in message.text
+    ]
+    assert len(receipts) == 2
+
+    # Spent, and then refunded by somebody's call: a debt, which the admins hear of.
+    await say(telegram, ben, f"/send {ann} 20")
+    asked = await telegram.wait_for_message(ben, lambda message: "Confirm" in str(message.message))
+    await telegram.press_button(ben, asked, "Confirm")
+    await settled(stack)
+    refund = await telegram.pay(ben, 50, "stars-3", payload=payload, refunded=True)
+    owes = await telegram.wait_for_message(ben, lambda message: "You owe" in message.text)
+    assert "You owe 20.00 CREDIT" in owes.text
+    await telegram.wait_for_message(
+        ADMIN_ID, lambda message: "owes" in message.text and "20.00" in message.text
+    )
+    assert refund.update_id is not None
+    await telegram.redeliver(refund.update_id)
+    await settled(stack)
+    assert booked_of(stack, ben) == [(50, 5_000, True)]
+    await books_are_the_same(stack, telegram)
+
+
+@pytest.mark.timeout(300)
+async def test_a_payment_that_comes_while_the_workers_are_dead_is_credited_once(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (eve,) = await register(telegram, "Eve")
+    invoice = await invoice_of(telegram, eve, 100)
+    stack.kill("main")
+    stack.kill("light")
+    await telegram.pay(eve, None, "stars-9", invoice=invoice)
+    await asyncio.to_thread(stack.wait_until, lambda: stack.redis.zcard("ballast:inbox:all") > 0, "recorded")
+    stack.start("main", "light")
+    await telegram.wait_for_message(
+        eve, lambda message: "Receipt number" in message.text, timeout_seconds=PATIENCE_SECONDS
+    )
+    await settled(stack)
+    assert booked_of(stack, eve) == [(100, 10_000, False)]
+    await books_are_the_same(stack, telegram)
+
+
+async def books_are_the_same(stack: Stack, telegram: TelegramControl) -> None:
+    """What was paid by invoices of this bot and not given back, in Telegram's book and in the ledger."""
+    theirs = (await telegram.star_book())["transactions"]
+    ours = stack.query(
+        "SELECT charge_id, stars, false FROM star_payments UNION ALL"
+        " SELECT charge_id, stars, true FROM star_payments WHERE refunded_at IS NOT NULL"
+    )
+    of_invoices = [row for row in theirs if row["payload"].startswith("b1:")]
+    assert sorted(ours) == sorted((row["charge_id"], row["stars"], row["is_refund"]) for row in of_invoices)
+    ((in_ledger,),) = stack.query(
+        "SELECT -coalesce(sum(e.amount), 0)::bigint FROM entries e"
+        " JOIN system_accounts s USING (account_id) WHERE s.name = 'stars'"
+    )
+    assert in_ledger == 100 * sum(-row["stars"] if row["is_refund"] else row["stars"] for row in of_invoices)

@@ -6,7 +6,7 @@ from typing import Any
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import all_settled, answers, balances, register, say
+from tests.harness.people import all_settled, answers, balances, register, say
 
 DATE = 1_790_000_000
 ADMIN = {"id": ADMIN_ID, "is_bot": False, "first_name": "Ada"}

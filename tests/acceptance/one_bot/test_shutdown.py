@@ -7,7 +7,7 @@ import itertools
 
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import (
+from tests.harness.people import (
     all_settled,
     answers,
     ask_credits,

@@ -10,7 +10,7 @@ import pytest
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.people import (
+from tests.harness.people import (
     ANSWER_SECONDS_MAX,
     all_settled,
     answers,

@@ -14,7 +14,7 @@ from ballast.broadcasts.lanes import Lanes
 from ballast.messages import Button
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from tests.conftest import MakeSettings
-from tests.queueing import Queueing, queueing_at
+from tests.harness.queueing import Queueing, queueing_at
 
 ALBUM = {"copy": {"chat_id": 1001, "message_ids": [1, 2, 3]}}
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)

@@ -52,8 +52,8 @@ class Queue:
     def accept(self, job_id: str, lane: str, job: Job | None = None) -> None:
         job = job or ShowBalance(telegram_id=7)
         receipt = self.inbox.accept(Envelope.of(job, job_id=job_id, lane=lane, chat_id=7))
-        if receipt.ticket is not None:
-            assert self.publisher.publish(receipt.ticket)
+        if receipt.dispatch is not None:
+            assert self.publisher.publish(receipt.dispatch)
 
     def waiting(self, queue: str = "balances") -> list[str]:
         """The ids of the messages, the next one first."""

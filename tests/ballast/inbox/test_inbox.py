@@ -9,7 +9,7 @@ import redis
 
 from ballast.builtin.balances import ShowBalance
 from ballast.envelope import Envelope
-from ballast.inbox import Acceptance, DialogueStep, Inbox, Receipt, Ticket
+from ballast.inbox import Acceptance, DialogueStep, Dispatch, Inbox, Receipt
 from ballast.inbox.inbox import (
     APP_QUESTION_TTL_SECONDS,
     DIALOGUE_TTL_SECONDS,
@@ -45,7 +45,7 @@ def silence(client: redis.Redis, owner: str) -> None:
 
 def test_an_accepted_job_is_handed_out_for_publishing(inbox: Inbox) -> None:
     assert inbox.accept(envelope("a")) == Receipt(
-        Acceptance.ACCEPTED, Ticket("a", "balances", "balances.show", place="1")
+        Acceptance.ACCEPTED, Dispatch("a", "balances", "balances.show", place="1")
     )
     assert inbox.size() == 1
 
@@ -63,7 +63,7 @@ def test_an_update_recorded_but_perhaps_not_published_is_left_to_the_rescuer(
     inbox.accept(envelope("a"))
     assert inbox.accept(envelope("a")) == Receipt(Acceptance.KNOWN)
     make_due(client, "a")
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["a"]
 
 
 def test_the_same_update_after_its_answer_does_nothing(inbox: Inbox) -> None:
@@ -116,9 +116,9 @@ def test_yesterdays_update_is_still_known(inbox: Inbox, client: redis.Redis) -> 
 
 
 def test_one_job_of_a_user_is_in_flight_and_the_next_follows_in_order(inbox: Inbox) -> None:
-    assert inbox.accept(envelope("a")).ticket is not None
-    assert inbox.accept(envelope("b")).ticket is None
-    assert inbox.accept(envelope("c")).ticket is None
+    assert inbox.accept(envelope("a")).dispatch is not None
+    assert inbox.accept(envelope("b")).dispatch is None
+    assert inbox.accept(envelope("c")).dispatch is None
     assert inbox.claim("b", OWNER) is None
     assert inbox.claim("a", OWNER) is not None
     following = inbox.finish("a").following
@@ -138,8 +138,8 @@ def do(inbox: Inbox, *job_ids: str) -> str | None:
     for job_id in job_ids:
         assert following in {None, job_id}
         assert inbox.claim(job_id, OWNER) is not None
-        ticket = inbox.finish(job_id).following
-        following = None if ticket is None else ticket.job_id
+        dispatch = inbox.finish(job_id).following
+        following = None if dispatch is None else dispatch.job_id
     return following
 
 
@@ -150,11 +150,11 @@ def test_what_a_job_queues_comes_right_after_it_and_before_what_its_user_wrote_m
         inbox.accept(envelope(command))
     assert inbox.claim("a", OWNER) is not None
     for job_id in ("a1", "a2"):
-        assert inbox.accept(queued(job_id), after="a").ticket is None
-    assert inbox.accept(queued("of somebody else's job"), after="z").ticket is None
+        assert inbox.accept(queued(job_id), after="a").dispatch is None
+    assert inbox.accept(queued("of somebody else's job"), after="z").dispatch is None
     inbox.finish("a")
     assert inbox.claim("a1", OWNER) is not None
-    assert inbox.accept(queued("a1x"), after="a1").ticket is None
+    assert inbox.accept(queued("a1x"), after="a1").dispatch is None
     assert inbox.accept(queued("a2"), after="a").status is Acceptance.KNOWN
     inbox.finish("a1")
     assert do(inbox, "a1x", "a2", "b", "of somebody else's job") is None
@@ -181,13 +181,13 @@ def test_a_queued_job_that_is_to_be_done_later_holds_up_no_command_and_is_overta
     inbox.finish("a")
     assert inbox.claim("a1", OWNER) is not None
     assert inbox.release("a1", OWNER, delay_seconds=60, later=True)
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["b"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["b"]
     assert inbox.claim("b", OWNER) is not None
     inbox.accept(queued("b1"), after="b")
     inbox.finish("b")
     assert do(inbox, "c") is None
     make_due(client, "a1")
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a1"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["a1"]
     assert do(inbox, "a1", "a2", "b1") is None
 
 
@@ -196,7 +196,7 @@ def test_a_command_that_waits_for_what_it_queued_does_not_wait_for_ever(inbox: I
     assert inbox.claim("a", OWNER) is not None
     inbox.accept(queued("a1"), after="a")
     assert inbox.release("a", OWNER, delay_seconds=60, later=True)
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a1"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["a1"]
 
 
 def test_a_job_that_is_put_off_has_its_place_from_when_its_time_has_come(
@@ -212,7 +212,7 @@ def test_a_job_that_is_put_off_has_its_place_from_when_its_time_has_come(
     assert inbox.size() == 2
     assert (client.zscore("ballast:inbox:due", "a1") or 0) > time.time() * 1000 + 3_500_000
     make_due(client, "a1")
-    assert "a1" not in {ticket.job_id for ticket in inbox.rescue(10)[1]}
+    assert "a1" not in {dispatch.job_id for dispatch in inbox.rescue(10)[1]}
     inbox.accept(envelope("c"))
     assert do(inbox, "b", "a1", "c") is None
     assert client.keys("ballast:inbox:lane:*") == []
@@ -220,7 +220,7 @@ def test_a_job_that_is_put_off_has_its_place_from_when_its_time_has_come(
 
 def test_users_do_not_wait_for_each_other(inbox: Inbox) -> None:
     inbox.accept(envelope("a", lane="user:7"))
-    assert inbox.accept(envelope("b", lane="user:8")).ticket is not None
+    assert inbox.accept(envelope("b", lane="user:8")).dispatch is not None
 
 
 def test_a_second_copy_of_a_message_finds_the_job_held(inbox: Inbox) -> None:
@@ -257,7 +257,7 @@ def test_the_jobs_of_a_dead_process_are_published_again(inbox: Inbox, client: re
     inbox.claim("a", OWNER)
     assert inbox.rescue(10)[1] == []
     silence(client, OWNER)
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["a"]
     second = inbox.claim("a", OTHER)
     assert second is not None
     assert second.deliveries == 2
@@ -292,7 +292,7 @@ def test_a_message_that_fell_out_of_an_empty_queue_is_published_again(
     inbox.accept(envelope("a"))
     assert inbox.rescue(10)[1] == []
     make_due(client, "a")
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["a"]
 
 
 def test_a_job_that_waits_in_a_long_queue_gets_no_second_copy(inbox: Inbox, client: redis.Redis) -> None:
@@ -329,7 +329,7 @@ def test_a_job_overtaken_by_a_later_one_fell_out_however_long_the_queue(
     inbox.claim("j1", OWNER, queue="balances", place="2")
     for number in (0, 2):
         make_due(client, f"j{number}")
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["j0"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["j0"]
 
 
 def test_a_released_job_keeps_its_answer_and_goes_on_as_a_reply(inbox: Inbox, client: redis.Redis) -> None:
@@ -339,8 +339,8 @@ def test_a_released_job_keeps_its_answer_and_goes_on_as_a_reply(inbox: Inbox, cl
     assert inbox.release("a", OWNER, delay_seconds=60, reply="[1,2]", count_delivery=False)
     assert inbox.rescue(10)[1] == []
     make_due(client, "a")
-    _, (ticket,) = inbox.rescue(10)
-    assert (ticket.queue, ticket.kind) == ("replies", "replies.deliver")
+    _, (dispatch,) = inbox.rescue(10)
+    assert (dispatch.queue, dispatch.kind) == ("replies", "replies.deliver")
     claim = inbox.claim("a", OTHER)
     assert claim is not None
     assert (claim.reply, claim.sent, claim.deliveries) == ("[1,2]", 1, 1)
@@ -391,7 +391,7 @@ def test_after_redis_stood_still_nobody_is_taken_for_dead_at_once(inbox: Inbox, 
     inbox.beat(OWNER, {})
     assert inbox.rescue(10)[1] == []
     client.delete("ballast:inbox:amnesty")  # its time is over, and the other has not been heard of since
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["b"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["b"]
 
 
 def test_a_job_that_ends_leaves_the_balances_it_saw(inbox: Inbox) -> None:
@@ -454,7 +454,7 @@ def test_a_process_that_leaves_gives_back_what_it_holds_at_once(inbox: Inbox) ->
     inbox.claim("a", OWNER)
     inbox.leave(OWNER)
     assert inbox.processes() == {}
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["a"]
 
 
 def test_a_beat_tells_a_process_what_it_holds(inbox: Inbox) -> None:
@@ -546,9 +546,9 @@ def test_an_unknown_kind_waits_for_workers_that_know_it_and_then_fails(
     (again,) = inbox.rescue(10)[1]
     assert (again.queue, again.kind) == ("balances", "balances.newfangled")
     client.hincrby("ballast:inbox:job:a", "unknown_since", -1000 * UNKNOWN_KIND_SECONDS)
-    ticket = inbox.unknown_kind("a", "balances.newfangled")
-    assert ticket is not None
-    assert (ticket.queue, ticket.kind) == ("users", "users.quarantine")
+    dispatch = inbox.unknown_kind("a", "balances.newfangled")
+    assert dispatch is not None
+    assert (dispatch.queue, dispatch.kind) == ("users", "users.quarantine")
     claim = inbox.claim("a", OWNER)
     assert claim is not None
     assert claim.envelope.kind == "balances.newfangled"
@@ -571,8 +571,8 @@ def test_a_job_in_a_queue_that_nobody_works_on_is_looked_at_however_long_the_que
     inbox.accept(unknown("a"))
     client.lpush("shop", "its message")
     make_due(client, "a")
-    (ticket,) = inbox.rescue(10)[1]
-    assert ticket.queue == "shop"
+    (dispatch,) = inbox.rescue(10)[1]
+    assert dispatch.queue == "shop"
 
 
 def test_a_task_that_is_no_job_on_record_is_nobody_s_unknown_kind(inbox: Inbox) -> None:
@@ -581,9 +581,9 @@ def test_a_task_that_is_no_job_on_record_is_nobody_s_unknown_kind(inbox: Inbox) 
 
 
 def test_a_job_in_the_replies_queue_is_run_by_its_own_kind(inbox: Inbox) -> None:
-    ticket = inbox.accept(unknown("a", "replies.referrals")).ticket
-    assert ticket is not None
-    assert (ticket.queue, ticket.kind) == ("replies", "replies.referrals")
+    dispatch = inbox.accept(unknown("a", "replies.referrals")).dispatch
+    assert dispatch is not None
+    assert (dispatch.queue, dispatch.kind) == ("replies", "replies.referrals")
 
 
 def test_a_job_that_no_worker_takes_is_overdue_also_where_it_is_published_again(
@@ -593,7 +593,7 @@ def test_a_job_that_no_worker_takes_is_overdue_also_where_it_is_published_again(
     assert inbox.overdue(None) is None
     let_time_pass(client, "a")
     make_due(client, "a")
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["a"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["a"]
     overdue = inbox.overdue(None)
     assert overdue is not None
     assert (60 <= overdue.seconds < 120, overdue.queue) == (True, "balances")

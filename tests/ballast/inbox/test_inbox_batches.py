@@ -183,10 +183,10 @@ def test_a_batch_is_one_command_and_its_jobs_are_published_in_its_order(
     receipts = inbox.accept_many([offer(f"j{number}", f"user:{number % 60}") for number in range(100)])
     assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
     assert [receipt.status for receipt in receipts] == [Acceptance.ACCEPTED] * 100
-    tickets = [receipt.ticket for receipt in receipts if receipt.ticket is not None]
+    dispatches = [receipt.dispatch for receipt in receipts if receipt.dispatch is not None]
     # Of user 0 one was there already; of 1 to 39 the second waits for the first.
-    assert [ticket.job_id for ticket in tickets] == [f"j{number}" for number in range(1, 60)]
-    assert [int(ticket.place) for ticket in tickets] == list(range(2, 61))
+    assert [dispatch.job_id for dispatch in dispatches] == [f"j{number}" for number in range(1, 60)]
+    assert [int(dispatch.place) for dispatch in dispatches] == list(range(2, 61))
 
 
 def test_one_update_twice_in_a_batch_is_one_job(inbox: Inbox) -> None:
@@ -219,6 +219,6 @@ def test_jobs_of_a_batch_are_carried_out_in_their_order_lane_by_lane(inbox: Inbo
         for number in range(5):
             assert following == f"{lane}{number}"
             assert inbox.claim(following, OWNER) is not None
-            ticket = inbox.finish(following).following
-            following = ticket.job_id if ticket else None
+            dispatch = inbox.finish(following).following
+            following = dispatch.job_id if dispatch else None
         assert following is None

@@ -31,8 +31,8 @@ def do_all(client: redis.Redis, inbox: Inbox) -> list[str]:
     """What a worker does: whatever the rescuer publishes, until nothing is left. The jobs in the order of doing."""
     done: list[str] = []
     while inbox.size():
-        _, tickets = inbox.rescue(100)
-        claims = [claim for ticket in tickets if (claim := inbox.claim(ticket.job_id, OWNER))]
+        _, dispatches = inbox.rescue(100)
+        claims = [claim for dispatch in dispatches if (claim := inbox.claim(dispatch.job_id, OWNER))]
         while claims:
             claim = claims.pop()
             done.append(claim.envelope.job_id)
@@ -65,8 +65,8 @@ def test_a_job_brings_back_what_was_done_of_it(client: redis.Redis, inbox: Inbox
     lines = copy(client)
     client.flushdb()
     put_back(client, lines)
-    (ticket,) = inbox.rescue(10)[1]
-    assert (ticket.queue, ticket.kind) == ("replies", "replies.deliver")
+    (dispatch,) = inbox.rescue(10)[1]
+    assert (dispatch.queue, dispatch.kind) == ("replies", "replies.deliver")
     claim = inbox.claim("a", OWNER)
     assert claim is not None
     assert (claim.reply, claim.sent, claim.begun, claim.deliveries) == ("[]", 1, True, 2)
@@ -114,11 +114,11 @@ def test_a_job_that_comes_later_keeps_its_time(client: redis.Redis, inbox: Inbox
     lines = copy(client)
     client.flushdb()
     assert put_back(client, lines) == 2
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["now"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["now"]
     client.zadd("ballast:inbox:due", {"later": 0})
     inbox.claim("now", OWNER)
     inbox.finish("now")
-    assert [ticket.job_id for ticket in inbox.rescue(10)[1]] == ["later"]
+    assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["later"]
 
 
 def test_a_copy_made_while_jobs_come_and_go_lacks_none_that_was_there_at_its_beginning(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -14,11 +15,11 @@ from celery import Celery
 from kombu.connection import Connection
 from kombu.entity import Queue
 
-from ballast.inbox import Ticket
-from tests.queueing import Queueing, queueing_at
+from ballast.inbox import Dispatch
+from tests.harness.queueing import Queueing, queueing_at
 from workers import kombu_patches
 
-TICKET = Ticket("a", "balances", "balances.show", "7")
+TICKET = Dispatch("a", "balances", "balances.show", "7")
 
 
 @pytest.fixture
@@ -32,19 +33,19 @@ def _messages(client: redis.Redis, queue: str = "balances") -> list[dict[str, An
     return [json.loads(raw) for raw in reversed(cast("list[bytes]", client.lrange(queue, 0, -1)))]
 
 
-@pytest.mark.parametrize("asked_for", [False, True])
-def test_a_message_says_what_celery_s_own_would(queueing: Queueing, asked_for: bool) -> None:
+@pytest.mark.parametrize(("asked_for", "job_id"), [(False, "a"), (False, 'a "\\ü'), (True, "")])
+def test_a_message_says_what_celery_s_own_would(queueing: Queueing, asked_for: bool, job_id: str) -> None:
     queue = "health" if asked_for else "balances"
     with Celery(broker=queueing.redis_url, set_as_current=False) as app:
         if asked_for:
             assert queueing.publisher.ask("workers.health.relay", queue=queue, expires_seconds=9.0)
             app.send_task("workers.health.relay", queue=queue, expires=9.0, ignore_result=True)
         else:
-            assert queueing.publisher.publish(TICKET)
+            assert queueing.publisher.publish(replace(TICKET, job_id=job_id))
             app.send_task(
                 "workers.balances.show",
-                kwargs={"job_id": "a", "place": "7"},
-                task_id="a",
+                kwargs={"job_id": job_id, "place": "7"},
+                task_id=job_id,
                 queue=queue,
                 headers={"place": "7"},
                 argsrepr="",
@@ -71,13 +72,13 @@ def test_a_message_says_what_celery_s_own_would(queueing: Queueing, asked_for: b
 
 
 def test_messages_are_published_in_their_order_and_in_one_step(queueing: Queueing) -> None:
-    tickets = [Ticket(f"j{number}", "balances", "balances.show", str(number)) for number in range(20)]
+    dispatches = [Dispatch(f"j{number}", "balances", "balances.show", str(number)) for number in range(20)]
     queueing.publisher.publish(TICKET)  # the script is loaded
     before = queueing.client.info("commandstats")["cmdstat_evalsha"]["calls"]
-    assert queueing.publisher.publish_many(tickets) == 20
+    assert queueing.publisher.publish_many(dispatches) == 20
     assert queueing.client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
     assert [message["headers"]["id"] for message in _messages(queueing.client)][1:] == [
-        ticket.job_id for ticket in tickets
+        dispatch.job_id for dispatch in dispatches
     ]
 
 
@@ -87,7 +88,7 @@ def test_what_a_worker_took_and_did_not_do_is_next_in_its_queue_again(
 ) -> None:
     """Where it stops, or loses the process that had it. Redis holds no second copy meanwhile."""
     kombu_patches.install()
-    queueing.publisher.publish_many([TICKET, Ticket("b", "balances", "balances.show", "8")])
+    queueing.publisher.publish_many([TICKET, Dispatch("b", "balances", "balances.show", "8")])
     taken: list[Any] = []
     with Connection(queueing.redis_url) as connection:  # type: ignore[no-untyped-call]
         queue = Queue("balances")  # type: ignore[no-untyped-call]
@@ -109,7 +110,9 @@ def test_what_a_stopping_worker_held_is_put_back_in_its_order_though_redis_is_fu
     queueing: Queueing, memory: int
 ) -> None:
     kombu_patches.install()
-    queueing.publisher.publish_many([Ticket(f"j{n}", "balances", "balances.show", f"{n}") for n in range(4)])
+    queueing.publisher.publish_many(
+        [Dispatch(f"j{n}", "balances", "balances.show", f"{n}") for n in range(4)]
+    )
     taken: list[Any] = []
     try:
         with Connection(queueing.redis_url) as connection:  # type: ignore[no-untyped-call]

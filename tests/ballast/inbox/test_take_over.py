@@ -30,7 +30,7 @@ TASKS = (task_name(ShowBalance.kind),)
 def accept(inbox: Inbox, job_id: str = "a", lane: str | None = None, **options: Any) -> None:
     envelope = Envelope.of(ShowBalance(telegram_id=7), job_id=job_id, lane=lane or job_id, chat_id=7)
     (receipt,) = inbox.accept_many([Offer(envelope, **options)], publish=True)
-    assert (receipt.status, receipt.ticket) == (Acceptance.ACCEPTED, None)
+    assert (receipt.status, receipt.dispatch) == (Acceptance.ACCEPTED, None)
 
 
 def pop(client: redis.Redis) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def test_who_took_a_job_over_holds_it_from_the_next_beat_on_and_loses_it_with_it
     shift_lease(client, -60)
     assert taker.rescue(10) == (1, []), "a long job of a living process"
     silence(client, OWNER)
-    assert [ticket.job_id for ticket in taker.rescue(10)[1]] == ["a"]
+    assert [dispatch.job_id for dispatch in taker.rescue(10)[1]] == ["a"]
     claim = taker.claim("a", OTHER)
     assert claim is not None
     assert (claim.deliveries, claim.begun) == (2, True)
@@ -114,9 +114,9 @@ def test_a_job_whose_message_is_lost_is_published_again_once_its_lease_is_over(
     _, place = take_message(client)
     assert taker.rescue(10)[1] == []
     shift_lease(client, -BEARER_LEASE_MS / 1000)
-    (ticket,) = taker.rescue(10)[1]
+    (dispatch,) = taker.rescue(10)[1]
     assert take_over(taker, "a", place) is None, "it comes too late"
-    assert taker.claim("a", OTHER, queue="balances", place=ticket.place) is not None
+    assert taker.claim("a", OTHER, queue="balances", place=dispatch.place) is not None
     assert taker.claim("a", OWNER, queue="balances", place=place) is None
 
 
@@ -192,8 +192,8 @@ def test_a_job_that_was_taken_over_can_be_given_back_and_can_ask_before_the_next
     assert taker.release("a", OWNER, delay_seconds=0, reply="[]", count_delivery=False)
     assert not taker.release("a", OWNER, delay_seconds=0)
     assert taker.beat(OWNER, {}) == set()
-    (ticket,) = taker.rescue(10)[1]
-    assert (ticket.queue, client.hget("ballast:inbox:job:a", "deliveries")) == ("replies", b"0")
+    (dispatch,) = taker.rescue(10)[1]
+    assert (dispatch.queue, client.hget("ballast:inbox:job:a", "deliveries")) == ("replies", b"0")
 
 
 def test_a_job_that_was_taken_over_and_forgotten_is_found_by_the_beat(
@@ -214,8 +214,8 @@ def test_who_wakes_after_its_job_was_given_away_does_not_get_it_back(
     other = Inbox(client)
     other.beat(OTHER, {})
     shift_lease(client, -BEARER_LEASE_MS / 1000)  # it was frozen
-    (ticket,) = other.rescue(10)[1]
-    assert other.claim("a", OTHER, queue="balances", place=ticket.place) is not None
+    (dispatch,) = other.rescue(10)[1]
+    assert other.claim("a", OTHER, queue="balances", place=dispatch.place) is not None
     assert taker.beat(OWNER, {}) == set()
     assert not taker.release("a", OWNER, delay_seconds=0)
     assert owner_of(client) == OTHER.encode()

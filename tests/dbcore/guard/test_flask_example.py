@@ -20,7 +20,7 @@ from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import Cut, FaultProxy, On, Rule, Side, frozen_server
 from tests.dbcore.conftest import eventually
-from tests.wheels import Installed, copy_example
+from tests.harness.wheels import Installed, copy_example
 
 REQUEST_SECONDS_MAX = 60.0  # a hang, on a slow machine
 

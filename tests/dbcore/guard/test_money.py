@@ -196,6 +196,6 @@ def test_old_keys_are_forgotten_if_asked_and_some_at_a_time(
     for number in range(4):
         bank.guard.transact(lambda tx: tx.session.execute(NOTE, {"id": number}) and None, key=f"k{number}")  # noqa: B023
     bank.sql("UPDATE effects SET created_at = now() - interval '31 days' WHERE key <> 'k3'")
-    monkeypatch.setattr(effects, "_PRUNED_AT_ONCE", 2)
-    assert [effects.prune(bank.guard.engine, days=30) for _ in range(3)] == [2, 1, 0]
+    monkeypatch.setattr(effects, "PRUNED_AT_ONCE", 2)
+    assert [effects.prune(bank.guard.engine, 30) for _ in range(3)] == [2, 1, 0]
     assert bank.keys() == ["k3"]

@@ -8,8 +8,8 @@ import pytest
 
 from dbcore.ledger.audit import audit
 from dbcore.settings import Settings
-from tests.bots_database import SCHEMA
 from tests.dbcore.conftest import Sql
+from tests.harness.bots_database import SCHEMA
 
 
 @pytest.fixture

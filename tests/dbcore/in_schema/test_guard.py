@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from dbcore import Guard, Refuse, Tx, outbox
 from dbcore.ledger.users import Profile, get_or_create
-from tests.bots_database import SCHEMA
 from tests.dbcore.conftest import Sql
+from tests.harness.bots_database import SCHEMA
 
 PAID_OUT = text("UPDATE public.users SET balance = balance - 2 WHERE telegram_id = 7")
 

@@ -15,8 +15,8 @@ from telegram import Bot, BotCommand, ForceReply, InlineKeyboardButton, InlineKe
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.demo import BOB_ID, CAROL_ID
 from devstack.telegram.process import TelegramProcess
-from tests.browser import LAYOUT_SHIFT_MAX, chromium, layout_shift, needs_chromium, watched_page
 from tests.devstack.telegram.conftest import make_bot
+from tests.harness.browser import LAYOUT_SHIFT_MAX, chromium, layout_shift, needs_chromium, watched_page
 
 # One event loop for the module, so that the browser is started once.
 pytestmark = [

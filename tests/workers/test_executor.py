@@ -18,7 +18,8 @@ from dbcore.ledger.balance_cache import BalanceSnapshot
 from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from workers.context import WorkerContext
-from workers.execution import Work, carry_out
+from workers.executor import execute
+from workers.work import Work
 
 PERSON = 7
 
@@ -49,7 +50,7 @@ def carry(worker: WorkerContext, raised: Exception) -> None:
     def apply(_: Work[ShowBalance]) -> list[Message]:
         raise raised
 
-    carry_out(worker, ShowBalance, apply, "task", "balances", {"job_id": "a"})
+    execute(worker, ShowBalance, apply, "task", "balances", {"job_id": "a"})
 
 
 def field(worker: WorkerContext, name: str) -> str | None:
@@ -81,7 +82,7 @@ def test_what_nobody_knows_to_have_arrived_is_counted_where_the_job_says_so(work
         raise Snoozed(0, uncertain=True)
 
     for _ in range(3):
-        carry_out(worker, ShowBalance, apply, "task", "balances", {"job_id": "a"})
+        execute(worker, ShowBalance, apply, "task", "balances", {"job_id": "a"})
     assert seen == [0, 1, 2]
 
 
@@ -119,7 +120,7 @@ def test_a_job_that_changes_something_is_told_to_wait_from_its_second_failed_cal
 
     told: list[list[str]] = []
     for _ in range(2):
-        carry_out(worker, AdjustBalance, apply, "task", "balances", {"job_id": "a"})
+        execute(worker, AdjustBalance, apply, "task", "balances", {"job_id": "a"})
         told.append(waiting(worker))
     assert told == [[], ["a"]]
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +22,11 @@ import psutil
 from dbcore.migrate import upgrade
 from devstack import programs
 from devstack.parent_death import tied_to_parent
-from devstack.ports import free_port
-from devstack.postgres import DATABASE, EmbeddedPostgres
+from devstack.postgres import DATABASE
 from devstack.programs import Program
 from devstack.proxy import FaultProxy, Wire
-from devstack.redis import EmbeddedRedis
-from devstack.stack import TOKEN, Stack
-from devstack.telegram.process import TelegramProcess
-from tests.chaos.clocks.sitecustomize import SECONDS as CLOCK_SECONDS
+from tests.harness.clocks.sitecustomize import SECONDS as CLOCK_SECONDS
+from tests.harness.servers import Servers
 
 ADMIN_IDS = (1001, 1002, 1003)
 WORKERS = ("main", "second", "light")
@@ -133,20 +128,9 @@ class Cluster:
         webhook: bool = False,
         **options: str,
     ) -> None:
-        folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
         self.folder = folder
-        self.postgres = EmbeddedPostgres(folder / "postgres", free_port())
-        self.redis = EmbeddedRedis(folder / "redis", free_port())
-        self.telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=ADMIN_IDS)
-        work = folder / "work"
-        work.mkdir()
-        self.stack = Stack(
-            work,
-            database_url=self.postgres.url,
-            redis_url=self.redis.url,
-            telegram_url=self.telegram.url,
-            **{"ADMIN_IDS": ",".join(map(str, ADMIN_IDS)), **options},
-        )
+        self.servers = Servers(folder, admin_ids=ADMIN_IDS)
+        self.stack = self.servers.stack(**options)
         if webhook:
             self.stack.env["TELEGRAM_WEBHOOK_URL"] = f"http://127.0.0.1:{self.stack.ops_port}/telegram"
         self.proxies: dict[str, FaultProxy] = {}
@@ -157,14 +141,15 @@ class Cluster:
 
     def open(self) -> None:
         """Start the servers, make the schema, start the rest, and return when jobs can be taken and done."""
-        self.postgres.prepare()
-        self.redis.prepare()
-        self._keep("postgres", programs.postgres(self.postgres.command()), cwd=Path("/"))
-        self._keep("redis", programs.redis(self.redis.command()), cwd=Path("/"))
-        telegram = self.telegram.command()
+        servers = self.servers
+        servers.postgres.prepare()
+        servers.redis.prepare()
+        self._keep("postgres", programs.postgres(servers.postgres.command()), cwd=Path("/"))
+        self._keep("redis", programs.redis(servers.redis.command()), cwd=Path("/"))
+        telegram = servers.telegram.command()
         self._keep("telegram", Program("telegram", telegram.argv, stop_seconds=10, env=telegram.env))
-        self.wait_until(self.servers_accept, "the servers accept connections")
-        upgrade(self.postgres.url)
+        self.wait_until(servers.accept, "the servers accept connections")
+        upgrade(servers.postgres.url)
         for name in self._parts:
             self._keep(name, self._program(name))
         count = 2 * len({"main", "second"} & set(self._parts)) + ("light" in self._parts)
@@ -183,9 +168,6 @@ class Cluster:
         """Have the clock of a program and its children be off by so much, from now on."""
         with self._clock(name).open("r+b") as file:
             file.write(CLOCK_SECONDS.pack(seconds))
-
-    def servers_accept(self) -> bool:
-        return self.postgres.accepts() and self.redis.accepts() and self.telegram.accepts()
 
     def wait_until(
         self, condition: Callable[[], bool], what: str, seconds_max: float = READY_SECONDS_MAX
@@ -211,10 +193,11 @@ class Cluster:
             return []
 
     def _put_proxies_between(self) -> None:
+        postgres, store, telegram = self.servers.postgres, self.servers.redis, self.servers.telegram
         self.proxies = {
-            "postgres": FaultProxy("127.0.0.1", self.postgres.port, login=self.postgres.login),
-            "redis": FaultProxy("127.0.0.1", self.redis.port, wire=Wire.BYTES, login=self.redis.login),
-            "telegram": FaultProxy("127.0.0.1", self.telegram.port, wire=Wire.BYTES),
+            "postgres": FaultProxy("127.0.0.1", postgres.port, login=postgres.login),
+            "redis": FaultProxy("127.0.0.1", store.port, wire=Wire.BYTES, login=store.login),
+            "telegram": FaultProxy("127.0.0.1", telegram.port, wire=Wire.BYTES),
         }
         for proxy in self.proxies.values():
             proxy.start()
@@ -266,13 +249,3 @@ class Cluster:
             if mark in (seen["cwd"] or "") or any(mark in part for part in seen["cmdline"] or ()):
                 found.append(f"{seen['pid']} {' '.join(seen['cmdline'] or [seen['name']])[:120]}")
         return found
-
-
-@contextlib.contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder for a cluster. Not pytest's own: those are closed to other users, and PostgreSQL under root is one."""
-    folder = Path(tempfile.mkdtemp(prefix="ballast-chaos-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

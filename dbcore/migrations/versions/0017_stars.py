@@ -1,4 +1,7 @@
-"""The time zone that somebody chose. The release before goes on beside it, and leaves it alone."""
+"""Payments in Telegram Stars, booked from a system account of their own, and refunded back to it.
+
+The release before goes on beside it, but its `ballast import` refuses to book: it knows one account without a user.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    migration_files.run(revision, "time_zone")
+    migration_files.run(revision, "system_accounts", "ledger", "star_payments")
 
 
 def downgrade() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 WHOLE = ("tests/acceptance/one_bot", "tests/acceptance/failures")
 """Folders that share a stack."""
 DEALT = ("tests/acceptance", "tests/chaos", "tests/outages", "tests/devstack")
@@ -57,7 +57,7 @@ def scope_of(nodeid: str) -> str:
 @cache
 def _shares(file: str) -> bool:
     """Whether something lives as long as the file's tests."""
-    return 'scope="module"' in (TESTS.parent / file).read_text()
+    return 'scope="module"' in (ROOT / file).read_text()
 
 
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:

@@ -15,45 +15,25 @@ from ballast.jobs import Job
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from dbcore.guard.engine import GuardedEngine
-from dbcore.migrate import upgrade
 from dbcore.settings import Settings
-from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
-from devstack.redis import EmbeddedRedis
-from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
-from devstack.telegram.process import TelegramProcess
-from tests.queueing import queueing_at
+from tests.harness.queueing import queueing_at
+from tests.harness.servers import Servers, running_servers
 
 SENDING_SECONDS_MAX = 120.0
 
 
-class Cluster:
+class Broadcasting:
     """The servers are its own and may be killed; whoever does starts them again.
 
     bulk -- its broadcast workers.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        postgres: EmbeddedPostgres,
-        redis: EmbeddedRedis,
-        telegram: TelegramProcess,
-        bulk: tuple[str, ...] = ("bulk", "bulk2"),
-    ) -> None:
+    def __init__(self, servers: Servers, bulk: tuple[str, ...] = ("bulk", "bulk2")) -> None:
         self.bulk = bulk
-        self.postgres = postgres
-        self.redis = redis
-        self.telegram = telegram
-        self.stack = Stack(
-            folder,
-            database_url=postgres.url,
-            redis_url=redis.url,
-            telegram_url=telegram.url,
-            HEALTH_PROBE_SECONDS="1",
-        )
-        self.engine = GuardedEngine(Settings(_env_file=None, database_url=postgres.url))
+        self.servers = servers
+        self.stack = servers.stack(HEALTH_PROBE_SECONDS="1")
+        self.engine = GuardedEngine(Settings(_env_file=None, database_url=servers.postgres.url))
         self._jobs = 0
 
     def start_missing(self) -> None:
@@ -75,10 +55,10 @@ class Cluster:
         """Have a job done, as an operator does; its id."""
         self._jobs += 1
         job_id = f"operator-test-{self._jobs}"
-        with queueing_at(self.redis.url) as queueing:
+        with queueing_at(self.servers.redis.url) as queueing:
             receipt = queueing.inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id))
-            assert receipt.ticket is not None
-            queueing.publisher.publish(receipt.ticket)
+            assert receipt.dispatch is not None
+            queueing.publisher.publish(receipt.dispatch)
         return job_id
 
     def started(self, job: Job) -> int:
@@ -133,7 +113,7 @@ class Cluster:
 
     def register(self, first_id: int, count: int) -> range:
         """People whom the bot knows."""
-        connection = psycopg2.connect(self.postgres.url)
+        connection = psycopg2.connect(self.servers.postgres.url)
         with connection, connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO users (telegram_id, first_name) SELECT n, 'P' FROM generate_series(%s, %s) AS n",
@@ -144,18 +124,10 @@ class Cluster:
 
 
 @contextmanager
-def cluster_in(folder: Path, postgres_folder: Path, **options: Any) -> Iterator[Cluster]:
-    """A cluster on servers of its own, migrated and running."""
-    postgres = EmbeddedPostgres(postgres_folder, free_port())
-    redis = EmbeddedRedis(folder / "redis", free_port())
-    telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(ADMIN_ID,))
-    with ExitStack() as closing:
-        servers: tuple[EmbeddedPostgres | EmbeddedRedis | TelegramProcess, ...] = (postgres, redis, telegram)
-        for server in servers:
-            server.start()
-            closing.callback(server.stop)
-        upgrade(postgres.url)
-        cluster = Cluster(folder, postgres, redis, telegram, **options)
+def broadcasting(folder: Path | None = None, **options: Any) -> Iterator[Broadcasting]:
+    """On servers of its own, migrated and running."""
+    with running_servers(folder) as servers, ExitStack() as closing:
+        cluster = Broadcasting(servers, **options)
         closing.callback(cluster.stop)
         cluster.start_missing()
         yield cluster

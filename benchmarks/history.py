@@ -1,0 +1,150 @@
+"""What a large database costs: the same calls on one with few people and on one with many, who have as many entries
+each, by turns. What else the machine does hits both alike.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from pydantic import SecretStr
+
+from benchmarks.filled_tables import FIRST_TELEGRAM_ID, Size, fill
+from dbcore.broadcasts import deliveries
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import history, ledger, users
+from dbcore.ledger.audit import audit
+from dbcore.migrate import upgrade
+from dbcore.settings import Settings
+from devstack.postgres import ROLE, EmbeddedPostgres
+
+PAGE = 8
+ENTRIES_EACH = 101
+BROADCASTS = 50
+FEW = 1_000
+_WARM_UP = 200
+
+Call = Callable[[int], object]
+
+
+def run(server: EmbeddedPostgres, people: int, rounds: int = 3_000) -> dict[str, Any]:
+    """Milliseconds of each call, its median and its 95th percentile, and the large database's by the small one's.
+
+    people -- of the large database, each with ENTRIES_EACH entries. rounds -- of each call, in each database.
+    """
+    sizes = {"small": Size(FEW, ENTRIES_EACH, BROADCASTS), "large": Size(people, ENTRIES_EACH, BROADCASTS)}
+    results: dict[str, Any] = {
+        "entries": {name: size.entries for name, size in sizes.items()},
+        "deliveries": {name: size.people * size.broadcasts for name, size in sizes.items()},
+    }
+    for name, size in sizes.items():
+        filled(server, name, size)
+    with _engines(server, sizes) as engines:
+        calls = {name: _calls(engines[name], size) for name, size in sizes.items()}
+        results["calls"] = {call: _compared(calls, sizes, call, rounds) for call in calls["small"]}
+    results["audit_seconds_per_million_entries"] = {
+        name: round(_audit_seconds(server.url_of(name)) / size.entries * 1e6, 2)
+        for name, size in sizes.items()
+    }
+    return results
+
+
+def filled(server: EmbeddedPostgres, name: str, size: Size) -> None:
+    """A new database of that size."""
+    connection = psycopg2.connect(server.admin_url_of("postgres"))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} OWNER {ROLE}")
+    connection.close()
+    upgrade(server.url_of(name))
+    fill(server.admin_url_of(name), size)
+
+
+@contextmanager
+def _engines(server: EmbeddedPostgres, sizes: dict[str, Size]) -> Iterator[dict[str, GuardedEngine]]:
+    engines = {
+        name: GuardedEngine(
+            Settings(
+                _env_file=None,
+                database_url=SecretStr(server.url_of(name)),
+                db_pool_size=1,
+                db_deadline_seconds=60,
+            )
+        )
+        for name in sizes
+    }
+    try:
+        yield engines
+    finally:
+        for engine in engines.values():
+            engine.dispose()
+
+
+def _calls(engine: GuardedEngine, size: Size) -> dict[str, Call]:
+    def profile(person: int) -> users.Profile:
+        return users.Profile(FIRST_TELEGRAM_ID + person, f"filled{person}", f"Filled {person}")
+
+    def page(upto_version: int | None) -> Call:
+        return lambda person: history.page(
+            engine, profile=profile(person), upto_version=upto_version, limit=PAGE
+        )
+
+    return {
+        "/balance": lambda person: users.get_or_create(engine, profile=profile(person)),
+        "/history, first page": page(None),
+        "/history, deep page": page(size.entries_each // 3),
+        "transfer": lambda person: ledger.transfer(
+            engine,
+            key=f"bench-{uuid.uuid4().hex}",
+            sender_telegram_id=FIRST_TELEGRAM_ID + person,
+            recipient_telegram_id=FIRST_TELEGRAM_ID + 1 + person % size.people,
+            amount=1,
+            memo="",
+        ),
+        "credit": lambda person: ledger.adjust(
+            engine,
+            key=f"bench-{uuid.uuid4().hex}",
+            target=users.UserRef(telegram_id=FIRST_TELEGRAM_ID + person),
+            amount=1,
+            memo="",
+            actor="benchmark",
+        ),
+        "report of a broadcast, a page": lambda person: deliveries.page(
+            engine, 1 + person % size.broadcasts, after_user_id=person % (size.people - 100), limit=100
+        ),
+    }
+
+
+def _compared(
+    calls: dict[str, dict[str, Call]], sizes: dict[str, Size], call: str, rounds: int
+) -> dict[str, Any]:
+    chance = random.Random(call)
+    warm_up = min(_WARM_UP, rounds)
+    times: dict[str, list[float]] = {name: [] for name in sizes}
+    for turn in range(warm_up + rounds):
+        for name, size in sizes.items():
+            person = chance.randrange(1, size.people + 1)
+            started = time.perf_counter()
+            calls[name][call](person)
+            if turn >= warm_up:
+                times[name].append(1000 * (time.perf_counter() - started))
+    found: dict[str, Any] = {}
+    for share, quantile in (("p50", 50), ("p95", 95)):
+        at = {name: statistics.quantiles(of_it, n=100)[quantile - 1] for name, of_it in times.items()}
+        found[share] = {name: round(ms, 3) for name, ms in at.items()}
+        found[share]["ratio"] = round(at["large"] / at["small"], 2)
+    return found
+
+
+def _audit_seconds(url: str) -> float:
+    started = time.perf_counter()
+    wrong = [finding.name for finding in audit(url) if not finding.ok]
+    if wrong:
+        raise AssertionError(f"the audit failed: {', '.join(wrong)}")
+    return time.perf_counter() - started

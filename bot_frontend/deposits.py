@@ -1,0 +1,104 @@
+"""Paying in with Telegram Stars, as far as it needs no database: packages, invoices, and which payments may be made."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from ballast.builtin import button_data, star_invoices
+from ballast.builtin.payments import RecordPayment
+from ballast.builtin.replies import DeliverReply
+from ballast.builtin.star_invoices import GOOD_FOR_SECONDS, STARS, StarInvoice
+from ballast.command_names import called
+from ballast.installed import INSTALLED
+from ballast.messages import Button, Invoice, Message
+from ballast.origins import Origin
+from ballast.texts import gettext, ngettext
+from ballast.texts.formats import amount
+from dbcore.settings import STARS_MAX, Settings
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+
+
+def takes_payments(settings: Settings) -> bool:
+    """Not if an app does what is reported of payments: then they are the app's."""
+    return star_invoices.are_on(settings) and INSTALLED.handlers[RecordPayment.kind].replaced_by is None
+
+
+def off() -> str:
+    return gettext("This bot does not accept payments yet. You have not been charged.")
+
+
+def packages(origin: Origin, telegram_id: int, settings: Settings) -> list[Message]:
+    buttons = [
+        [Button(text=f"{stars} ⭐ · {_worth(stars, settings)}", data=button_data.deposit(telegram_id, stars))]
+        for stars in settings.star_packages
+    ]
+    command = f"{called('deposit')} {settings.star_packages[0]}"
+    asked = gettext(
+        "How many Telegram Stars do you want to pay? You can also write {command}.", command=command
+    )
+    return origin.privately(asked, buttons, opens="deposit")
+
+
+def invoice_of(said: str, origin: Origin, settings: Settings) -> list[Message]:
+    """The invoice of so many Stars, or what is wrong with the number."""
+    stars = int(said) if _NUMBER.fullmatch(said) else 0
+    if not 1 <= stars <= STARS_MAX:
+        wrong = gettext(
+            "Write a whole number of Telegram Stars from 1 to {most}, such as {example}.",
+            most=STARS_MAX,
+            example=f"{called('deposit')} {settings.star_packages[0]}",
+        )
+        return origin.privately(wrong, opens="deposit")
+    worth = star_invoices.worth(stars, settings)
+    if worth is None:
+        wrong = gettext(
+            "So many Stars are no whole amount of {currency}.", currency=escape(settings.currency)
+        )
+        return origin.privately(wrong, opens="deposit")
+    promised = StarInvoice(stars, worth, settings.currency, int(time.time()) + GOOD_FOR_SECONDS)
+    invoice = Invoice(
+        title=ngettext("{count} Telegram Star", "{count} Telegram Stars", stars)[:32],
+        stars=stars,
+        payload=star_invoices.write(promised, settings),
+    )
+    described = gettext("Adds {amount} to your balance.", amount=escape(_worth(stars, settings), quote=False))
+    message, *others = origin.privately(described, opens="deposit")
+    return [message.model_copy(update={"invoice": invoice}), *others]
+
+
+def deliver(messages: list[Message]) -> DeliverReply:
+    return DeliverReply(messages=tuple(messages))
+
+
+def refusal(query: Mapping[str, Any], settings: Settings) -> str | None:
+    """Why the payment that Telegram asks about may not take place; None if it may.
+
+    Who pays may be another person than who asked for the invoice: whoever pays is credited.
+    """
+    if not takes_payments(settings):
+        return off()
+    invoice = star_invoices.read(str(query.get("invoice_payload")), settings)
+    is_as_written = invoice is not None and (query.get("currency"), query.get("total_amount")) == (
+        STARS,
+        invoice.stars,
+    )
+    if invoice is None or not is_as_written or invoice.currency != settings.currency:
+        return gettext(
+            "This invoice is not valid. You have not been charged. Send {command} for a new one.",
+            command=called("deposit"),
+        )
+    if time.time() > invoice.until:
+        return gettext(
+            "This invoice has expired. You have not been charged. Send {command} for a new one.",
+            command=called("deposit"),
+        )
+    return None
+
+
+def _worth(stars: int, settings: Settings) -> str:
+    return amount(star_invoices.worth(stars, settings) or 0, settings.currency_exponent, settings.currency)

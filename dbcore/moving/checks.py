@@ -1,0 +1,157 @@
+"""What must be so before anything is touched. Each check is a sentence if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from dbcore import migrate
+from dbcore.guard import pool
+from dbcore.moving.errors import MoveFailed
+from dbcore.moving.hold import NAME, tables_of
+
+COPY_SCHEMA = "ballast_move"
+"""In the new database: says that what is there is the copy of a move, and in charge of nothing."""
+
+_ABOUT = """
+SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding'),
+       current_setting('search_path'), pg_database_size(current_database()),
+       pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+       has_database_privilege(current_database(), 'CREATE'), current_database()
+"""
+_TABLES = f"""
+SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname !~ '^pg_'
+   AND n.nspname NOT IN ('information_schema', '{COPY_SCHEMA}')
+   AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+"""  # noqa: S608  our own text
+_EXTENSIONS = "SELECT extname FROM pg_extension"
+_AVAILABLE = "SELECT name FROM pg_available_extensions"
+_GRANTEES = """
+SELECT DISTINCT a.grantee::regrole::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  CROSS JOIN LATERAL aclexplode(c.relacl) a
+ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND a.grantee NOT IN (0, c.relowner)
+"""
+_ROLES = "SELECT quote_ident(rolname) FROM pg_roles"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """bytes -- of the database. in_recovery -- it cannot be written to at all. read_only -- not by default."""
+
+    major: int
+    encoding: str
+    search_path: str
+    bytes: int
+    in_recovery: bool
+    read_only: bool
+    may_create: bool
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """tables -- what is moved, quoted with their schemas. wrong -- why not; empty if all is well. resumes -- the new
+    database has an earlier run's copy.
+    """
+
+    source: Server
+    target: Server
+    tables: tuple[str, ...]
+    wrong: tuple[str, ...]
+    resumes: bool
+
+
+def check(source: str, target: str, schema: str | None, schemas: Sequence[str]) -> Checked:
+    """Touches nothing. schema -- BALLAST_SCHEMA. schemas -- BACKUP_SCHEMAS. Raises SQLAlchemy's errors."""
+    wrong: list[str] = []
+    with pool.single(source, application_name=NAME, schema=schema).connect() as old:
+        here, tables = _server(old), tables_of(old, schemas)
+        revision = migrate.current_revision(old, schema)
+        extensions = set(old.exec_driver_sql(_EXTENSIONS).scalars())
+        grantees = set(old.exec_driver_sql(_GRANTEES).scalars())
+    with pool.single(target, application_name=NAME).connect() as new:
+        there = _server(new)
+        available = set(new.exec_driver_sql(_AVAILABLE).scalars())
+        roles = set(new.exec_driver_sql(_ROLES).scalars())
+        count = new.exec_driver_sql(_TABLES).scalar_one()
+        resumes = _has_copy(new)
+    if revision is None:
+        wrong.append("the old database has none of Ballast's tables")
+    elif revision != migrate.newest_revision():
+        wrong.append(f"the old database is at revision {revision}: run `ballast migrate` first")
+    if others := [name for name, is_ours in tables.items() if not is_ours]:
+        wrong.append(
+            f"this login does not own {', '.join(others[:5])}, so writes to it cannot be held: "
+            "BACKUP_SCHEMAS limits a move to the bot's own schemas"
+        )
+    if here.in_recovery:
+        wrong.append("the old database can only be read, so it cannot be closed: move --from-backup")
+    if count and not resumes:
+        wrong.append("the new database is not empty")
+    if there.major < here.major:
+        wrong.append(
+            f"the new server is PostgreSQL {there.major}, the old one {here.major}: it must not be older"
+        )
+    if there.encoding != here.encoding:
+        wrong.append(f"the new database has the encoding {there.encoding}, the old one {here.encoding}")
+    if there.read_only:
+        wrong.append("the new database can only be read")
+    if not there.may_create:
+        wrong.append("this login may not make a schema in the new database: it must own it")
+    if missing := extensions - available:
+        wrong.append(f"the new server does not have the extensions {', '.join(sorted(missing))}")
+    if missing := grantees - roles:
+        wrong.append(
+            f"the new server does not have the roles {', '.join(sorted(missing))}, which have rights here"
+        )
+    return Checked(here, there, tuple(tables), tuple(wrong), resumes)
+
+
+def require_room(target: str) -> bool:
+    """Whether the new database has an earlier run's copy. Raises MoveFailed if it has something else."""
+    with pool.single(target, application_name=NAME).connect() as new:
+        resumes = _has_copy(new)
+        if not resumes and new.exec_driver_sql(_TABLES).scalar_one():
+            raise MoveFailed("the new database is not empty")
+        if not _server(new).may_create:
+            raise MoveFailed("this login may not make a schema in the new database: it must own it")
+    return resumes
+
+
+def is_in_recovery(source: str) -> bool:
+    """Whether it cannot be written to at all. Raises SQLAlchemy's errors."""
+    with pool.single(source, application_name=NAME).connect() as old:
+        return _server(old).in_recovery
+
+
+def mark_copy(target: str, search_path: str) -> None:
+    """Say in the new database that a move copies into it. search_path -- the old one's, by which bare names are found
+    there too.
+    """
+    with pool.single(target, application_name=NAME).begin() as new:
+        new.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {COPY_SCHEMA}")
+        path = new.exec_driver_sql("SELECT current_setting('search_path')").scalar_one()
+        if path != search_path:
+            role, database = new.exec_driver_sql(
+                "SELECT quote_ident(current_user), quote_ident(current_database())"
+            ).one()
+            new.exec_driver_sql(f"ALTER ROLE {role} IN DATABASE {database} SET search_path = {search_path}")
+
+
+def unmark_copy(target: str) -> None:
+    """It is in charge."""
+    with pool.single(target, application_name=NAME).begin() as new:
+        new.exec_driver_sql(f"DROP SCHEMA IF EXISTS {COPY_SCHEMA} CASCADE")
+
+
+def _server(connection: Connection) -> Server:
+    return Server(*connection.exec_driver_sql(_ABOUT).one())
+
+
+def _has_copy(connection: Connection) -> bool:
+    found = connection.execute(text("SELECT to_regnamespace(:name) IS NOT NULL"), {"name": COPY_SCHEMA})
+    return bool(found.scalar_one())

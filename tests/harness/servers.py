@@ -1,0 +1,100 @@
+"""Servers of a test's own, which it may stop, freeze and kill."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dbcore.migrate import upgrade
+from devstack.ports import free_port
+from devstack.postgres import EmbeddedPostgres
+from devstack.redis import EmbeddedRedis
+from devstack.stack import ADMIN_ID, TOKEN, Stack
+from devstack.telegram.process import TelegramProcess
+
+
+class Servers:
+    """PostgreSQL, Redis and the local Telegram, with their data in one folder.
+
+    durable -- PostgreSQL with fsync: killed, it has lost nothing.
+    """
+
+    def __init__(
+        self, folder: Path, *, admin_ids: tuple[int, ...] = (ADMIN_ID,), durable: bool = True
+    ) -> None:
+        folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
+        self.folder = folder
+        self.postgres = EmbeddedPostgres(folder / "postgres", free_port(), durable=durable)
+        self.redis = EmbeddedRedis(folder / "redis", free_port())
+        self.telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=admin_ids)
+        self._admin_ids = admin_ids
+
+    def accept(self) -> bool:
+        return self.postgres.accepts() and self.redis.accepts() and self.telegram.accepts()
+
+    def stack(self, **options: str) -> Stack:
+        """Ballast's processes, none of them started yet; their logs are in `work`. options -- settings."""
+        work = self.folder / "work"
+        work.mkdir()
+        settings = {
+            "database_url": self.postgres.url,
+            "redis_url": self.redis.url,
+            "telegram_url": self.telegram.url,
+            "ADMIN_IDS": ",".join(map(str, self._admin_ids)),
+            **options,
+        }
+        return Stack(work, **settings)
+
+
+@contextmanager
+def running_servers(
+    folder: Path | None = None,
+    *,
+    admin_ids: tuple[int, ...] = (ADMIN_ID,),
+    durable: bool = True,
+    telegram: bool = True,
+) -> Iterator[Servers]:
+    """All of them started, and the schema made. Without `folder` they have one while they run.
+
+    telegram -- without it another server plays Telegram.
+    """
+    with contextlib.ExitStack() as closing:
+        servers = Servers(
+            folder or closing.enter_context(temporary_folder()), admin_ids=admin_ids, durable=durable
+        )
+        with_telegram = (servers.telegram,) if telegram else ()
+        for server in (servers.postgres, servers.redis, *with_telegram):
+            server.start()
+            closing.callback(server.stop)
+        upgrade(servers.postgres.url)
+        yield servers
+
+
+@contextmanager
+def running_postgres(
+    folder: Path, *, durable: bool = True, migrated: bool = True
+) -> Iterator[EmbeddedPostgres]:
+    """durable -- with fsync: killed, it has lost nothing."""
+    port = free_port()
+    server = EmbeddedPostgres(folder / f"postgres-{port}", port, durable=durable)
+    server.start()
+    try:
+        if migrated:
+            upgrade(server.url)
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for servers. Not pytest's own: those are closed to other users, and PostgreSQL under root is one."""
+    folder = Path(tempfile.mkdtemp(prefix="ballast-servers-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

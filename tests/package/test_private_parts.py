@@ -1,0 +1,176 @@
+"""What Ballast uses of kombu, Celery and SQLAlchemy without a promise of theirs. A release of one of them that lacks a
+part fails here, with what would break, before it fails an operator.
+
+Of kombu and Celery they are in workers/kombu_patches.py and remote_control.py, of SQLAlchemy in dbcore/guard/pool.py
+and attached.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery.worker import control
+from celery.worker.consumer import Consumer
+from celery.worker.request import Request
+from kombu import pidbox
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from sqlalchemy import Engine, QueuePool, create_engine
+from sqlalchemy.pool import Pool
+from sqlalchemy.pool.base import _ConnectionRecord
+
+from devstack.stack import ROOT
+from workers import kombu_patches
+
+REPLACED: dict[tuple[Any, Any, str], str] = {
+    (kombu_patches.Channel, kombu_redis.Channel, "_connparams"): "a worker ends when Redis restarts",
+    (kombu_patches.Channel, kombu_redis.Channel, "_brpop_read"): "a message that is none ends each worker",
+    (kombu_patches.Channel, kombu_redis.Channel, "_receive_one"): "a command that is none ends each worker",
+    (
+        kombu_patches.Channel,
+        kombu_redis.Channel,
+        "_put",
+    ): "a full Redis takes no messages, so nothing is finished",
+    (kombu_patches.Channel, kombu_redis.Channel, "_queue_bind"): "no worker starts while Redis is full",
+    (
+        kombu_patches.Channel,
+        kombu_redis.Channel,
+        "basic_consume",
+    ): "a message that Celery cannot take apart ends each worker",
+    (
+        kombu_patches.QoS,
+        kombu_redis.QoS,
+        "append",
+    ): "a full Redis keeps workers from taking what would free it",
+    (kombu_patches.QoS, kombu_redis.QoS, "ack"): "an acknowledged message stays in `unacked`",
+    (
+        kombu_patches.QoS,
+        kombu_redis.QoS,
+        "reject",
+    ): "a job's message that is put back is lost until the rescuer looks",
+    (
+        kombu_patches.QoS,
+        kombu_redis.QoS,
+        "restore_unacked",
+    ): "jobs' messages that a worker took are lost when it stops, until the rescuer looks",
+    (kombu_patches.QoS, kombu_redis.QoS, "restore_visible"): "a worker ends while Redis is full",
+    (kombu_patches.Message, virtual.Message, "_decode"): "a codec's own error ends a worker",
+    (
+        kombu_patches.Request,
+        Request,
+        "on_timeout",
+    ): "a message that overruns its time limit ends processes without a limit",
+    (kombu_patches.Request, Request, "on_failure"): "a message that ends its process does so without a limit",
+    (kombu_patches.Request, Request, "reject"): "the same",
+    (kombu_patches.Request, Request, "info"): "Flower shows what people wrote",
+    (
+        kombu_patches.Consumer,
+        Consumer,
+        "connect",
+    ): "a worker opens a dozen connections a second to a Redis that refuses writes",
+    (
+        kombu_patches.Consumer,
+        Consumer,
+        "on_send_event_buffered",
+    ): "each event is sent by itself, before its job is begun",
+    (kombu_patches.Consumer, Consumer, "on_unknown_message"): "the log quotes people",
+    (kombu_patches.Consumer, Consumer, "on_unknown_task"): "the same",
+    (kombu_patches.Consumer, Consumer, "on_invalid_task"): "the same",
+    (kombu_patches.Consumer, Consumer, "on_decode_error"): "the same",
+}
+"""Ours, theirs and the name, with what happens once theirs no longer calls it."""
+
+_ENGINE = create_engine("postgresql+psycopg2://nobody@127.0.0.1/none", poolclass=QueuePool)
+
+USED: dict[tuple[Any, str], str] = {
+    (kombu_redis.Transport, "Channel"): "no channel is ours",
+    (kombu_redis.QoS, "_delivered"): "what was put back is put back once more",
+    (Consumer, "_flush_events"): "no event is sent: Flower and `celery events` show nothing",
+    (pidbox.Mailbox, "node_cls"): "a command that is none ends its worker",
+    (control.Panel, "data"): "commands act on arguments that nobody checked",
+    (kombu_redis.Channel, "_q_for_pri"): "messages go to queues that nobody reads",
+    (kombu_redis.Channel, "_get_message_priority"): "the same",
+    (Engine, "_connection_cls"): "statements of the guarded engine have no deadline",
+    (_ENGINE.execution_options(), "_proxied"): "engines with options of their own cannot be attached",
+    (_ENGINE.pool, "_creator"): "an attached engine's connections have no deadline",
+    (_ENGINE.pool, "_invoke_creator"): "the same",
+    (_ENGINE.pool, "_pre_ping"): "a connection that died is handed out",
+    (_ENGINE.pool, "_pool"): "what lies idle is never closed, so a database never sleeps",
+    (_ENGINE.pool, "_max_overflow"): "the fleet's connections go past DB_CONNECTION_BUDGET",
+    (_ENGINE.pool, "_timeout"): "a call waits longer for a connection than its deadline",
+    (QueuePool, "_dec_overflow"): "the pool counts connections that are closed, and blocks",
+    (Pool, "_do_get"): "no guarded call gets a connection",
+    (Pool, "_do_return_conn"): "none is given back",
+    (_ConnectionRecord, "get_connection"): "no guarded call gets a connection",
+    (_ConnectionRecord, "checkin"): "an attached engine's deadline outlives its use",
+}
+
+
+def _id(value: object) -> str | None:
+    """The same in each process of the run: an instance has its class's name."""
+    if not isinstance(value, tuple):
+        return None
+    return ".".join(
+        part if isinstance(part, str) else getattr(part, "__name__", type(part).__name__) for part in value
+    )
+
+
+@pytest.mark.parametrize(("part", "what_breaks"), REPLACED.items(), ids=map(_id, REPLACED))
+def test_what_is_replaced_is_still_called_as_ours_is_written(
+    part: tuple[Any, Any, str], what_breaks: str
+) -> None:
+    ours, theirs, name = part
+    replaced: Callable[..., Any] | None = getattr(theirs, name, None)
+    assert replaced is not None, f"{theirs.__name__}.{name} is gone: {what_breaks}"
+    written: Callable[..., Any] = getattr(ours, name)
+    assert written is not replaced, f"{name} is not replaced: {what_breaks}"
+    assert _takes_what(inspect.signature(written), inspect.signature(replaced)), (
+        f"{theirs.__name__}.{name}{inspect.signature(replaced)} is called otherwise than ours takes it: {what_breaks}"
+    )
+
+
+@pytest.mark.parametrize(("part", "what_breaks"), USED.items(), ids=map(_id, USED))
+def test_what_is_used_is_still_there(part: tuple[Any, str], what_breaks: str) -> None:
+    owner, name = part
+    assert hasattr(owner, name), f"{owner}.{name} is gone: {what_breaks}"
+
+
+def test_every_method_of_kombus_that_is_replaced_is_pinned() -> None:
+    tree = ast.parse((ROOT / "workers/kombu_patches.py").read_text())
+    classes = {ours.__name__: (ours, theirs) for ours, theirs, _ in REPLACED}
+    replaced = {
+        (*classes[node.name], function.name)
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name in classes
+        for function in node.body
+        if isinstance(function, ast.FunctionDef) and not function.name.startswith("__")
+        if hasattr(classes[node.name][1], function.name)
+    }
+    assert replaced == REPLACED.keys()
+
+
+def _takes_what(ours: inspect.Signature, theirs: inspect.Signature) -> bool:
+    """Whether each call that theirs takes by position and by name can be made of ours."""
+    kinds = {parameter.kind for parameter in ours.parameters.values()}
+    if inspect.Parameter.VAR_POSITIONAL in kinds and inspect.Parameter.VAR_KEYWORD in kinds:
+        return True
+    taken = theirs.parameters
+    missing = taken.keys() - ours.parameters.keys()
+    required = {
+        name
+        for name, parameter in ours.parameters.items()
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind not in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    }
+    variable = {
+        name
+        for name in missing
+        if taken[name].kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+        or inspect.Parameter.VAR_KEYWORD in kinds
+        or inspect.Parameter.VAR_POSITIONAL in kinds
+    }
+    return required <= taken.keys() and missing == variable
