@@ -93,7 +93,7 @@ def running_postgres(
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder for servers. Not pytest's own: those are closed to other users, and PostgreSQL under root is one."""
-    folder = Path(tempfile.mkdtemp(prefix="ballast-servers-"))
+    folder = Path(tempfile.mkdtemp(prefix="ballast-cluster-"))
     try:
         yield folder
     finally:
