@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ballast.texts import gettext
+from dbcore.currencies import STARS_MAX
 
 
 def cannot_ask_there() -> str:
@@ -28,7 +29,7 @@ class Invoice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     title: str = Field(min_length=1, max_length=32)
-    stars: int = Field(ge=1, le=10_000)
+    stars: int = Field(ge=1, le=STARS_MAX)
     payload: str = Field(min_length=1, max_length=128)
 
 

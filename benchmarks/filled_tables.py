@@ -30,14 +30,14 @@ SELECT %(first)s + i, 'filled' || i, 'Filled ' || i, now() - interval '400 days'
   FROM generate_series(1, %(people)s) AS number(i)
 """
 _ACCOUNTS = """
-WITH house AS (INSERT INTO accounts (user_id, currency, floor) VALUES (NULL, 'CREDIT', 0))
+WITH house AS (SELECT ledger_system_account('house', 'CREDIT'))
 INSERT INTO accounts (user_id, currency, balance, version)
-SELECT id, 'CREDIT', 0, 0 FROM users ORDER BY id
+SELECT users.id, 'CREDIT', 0, 0 FROM users, house ORDER BY users.id
 """
 # Everybody sends once and receives once per round; before the first one the house gives each their opening balance.
 _TRANSFERS = """
 WITH people AS (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM accounts WHERE user_id IS NOT NULL),
-house AS (SELECT id FROM accounts WHERE user_id IS NULL)
+house AS (SELECT account_id AS id FROM system_accounts WHERE name = 'house')
 INSERT INTO transfers (idempotency_key, fingerprint, from_account_id, to_account_id, amount, currency, kind, status,
                        memo, actor, created_at)
 SELECT 'filled-opening-' || p.id, md5(p.id::text), house.id, p.id, %(opening)s, 'CREDIT', 'credit', 'applied', '',

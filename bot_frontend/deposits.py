@@ -11,14 +11,15 @@ from typing import Any
 from ballast.builtin import button_data, star_invoices
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.replies import DeliverReply
-from ballast.builtin.star_invoices import GOOD_FOR_SECONDS, STARS, StarInvoice
+from ballast.builtin.star_invoices import GOOD_FOR_SECONDS, StarInvoice
 from ballast.command_names import called
 from ballast.installed import INSTALLED
 from ballast.messages import Button, Invoice, Message
 from ballast.origins import Origin
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import amount
-from dbcore.settings import STARS_MAX, Settings
+from dbcore.currencies import STARS, STARS_MAX
+from dbcore.settings import Settings
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 

@@ -7,9 +7,15 @@ import unicodedata
 CENTS = "cents"
 """Stands for a hundredth of whatever currency: never the currency of an amount by itself."""
 
+STARS = "XTR"
+"""Telegram's code for its Stars."""
+
+STARS_MAX = 10_000
+"""In one invoice, as Telegram has it."""
+
 _SYMBOLS = {
     "$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₽": "RUB", "₴": "UAH", "₹": "INR", "₺": "TRY",
-    "₸": "KZT", "₪": "ILS", "₩": "KRW", "₫": "VND", "₿": "BTC", "¢": CENTS, "⭐": "XTR", "⭐️": "XTR",
+    "₸": "KZT", "₪": "ILS", "₩": "KRW", "₫": "VND", "₿": "BTC", "¢": CENTS, "⭐": STARS, "⭐️": STARS,
 }  # fmt: skip
 
 # In capitals alone, for `all`, `try`, `top` or `cup` are words that a note may begin with.
@@ -28,11 +34,11 @@ _CODES = frozenset(
 _NAMES = {
     **{code: code for code in (
         "EUR", "USD", "GBP", "CHF", "JPY", "CNY", "RUB", "UAH", "PLN", "CZK", "SEK", "NOK", "DKK", "HUF", "INR", "BRL",
-        "AUD", "CAD", "NZD", "MXN", "ZAR", "KZT", "AED", "BTC", "ETH", "USDT", "USDC", "XTR",
+        "AUD", "CAD", "NZD", "MXN", "ZAR", "KZT", "AED", "BTC", "ETH", "USDT", "USDC", STARS,
     )},
     "EURO": "EUR", "EUROS": "EUR", "DOLLAR": "USD", "DOLLARS": "USD", "BUCK": "USD", "BUCKS": "USD", "POUND": "GBP",
     "POUNDS": "GBP", "QUID": "GBP", "YEN": "JPY", "YUAN": "CNY", "ROUBLE": "RUB", "ROUBLES": "RUB", "RUBLE": "RUB",
-    "RUBLES": "RUB", "RUPEE": "INR", "RUPEES": "INR", "BITCOIN": "BTC", "STAR": "XTR", "STARS": "XTR", "РУБ": "RUB",
+    "RUBLES": "RUB", "RUPEE": "INR", "RUPEES": "INR", "BITCOIN": "BTC", "STAR": STARS, "STARS": STARS, "РУБ": "RUB",
     "РУБЛЬ": "RUB", "РУБЛЯ": "RUB", "РУБЛЕЙ": "RUB", "ГРН": "UAH", "ЕВРО": "EUR", "ДОЛЛАРОВ": "USD", "ZŁ": "PLN",
     "CENT": CENTS, "CENTS": CENTS, "CT": CENTS, "CTS": CENTS, "PENNY": CENTS, "PENNIES": CENTS, "PENCE": CENTS,
     "KČ": "CZK", "KR": "kr", "TL": "TRY", "LEI": "RON", "元": "CNY", "円": "JPY", "원": "KRW",

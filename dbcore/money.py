@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from decimal import Decimal
+from fractions import Fraction
 from itertools import dropwhile, takewhile
 
 from dbcore.currencies import CENTS, begins_a_shout, currency_named
@@ -27,6 +29,15 @@ from dbcore.sentences import Refusal, Sentence, sentence
 MAX_AMOUNT = 10**15
 """The most minor units one transfer may move. A BIGINT holds nine thousand of these, so a sum never overflows
 in the database; what a person meant by more than this is a slip of the finger."""
+
+
+def minor_units(units: Decimal | Fraction, exponent: int) -> int | None:
+    """An amount in whole units of a currency as the ledger counts; None if that is no whole number, not above zero, or
+    more than MAX_AMOUNT. Exact, at any size: Decimal's own arithmetic rounds and overflows.
+    """
+    minor = Fraction(units) * 10**exponent
+    return int(minor) if minor.denominator == 1 and 0 < minor <= MAX_AMOUNT else None
+
 
 _PLAIN_NUMBER = re.compile(r"([+-]?)([0-9]*)(?:[.,]([0-9]*))?", re.ASCII)
 _NUMBER_AND_CURRENCY = re.compile(r"([^\d\s.,+-]{0,12})([+-]?[0-9.,]*[0-9][.,]?)([^\d\s]{0,12})")

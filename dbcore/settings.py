@@ -30,9 +30,10 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as NotJson
 
+from dbcore.currencies import STARS_MAX
 from dbcore.database_url import read_database_url
 from dbcore.misspelt import misspelt
-from dbcore.money import MAX_AMOUNT
+from dbcore.money import MAX_AMOUNT, minor_units
 from dbcore.qualified_names import is_plain_name
 from dbcore.redis_url import read_redis_url
 
@@ -44,9 +45,6 @@ ENV_FILES = (ENV_FILE,) if os.devnull == ENV_FILE else (RUNNING_ENV_FILE, ENV_FI
 OPS_TOKEN_LENGTH_MIN = 16
 ADMIN_ID_DIGITS_MAX = 19
 _BACKUP_LOOK_SECONDS = 300.0
-STARS_MAX = 10_000
-"""In one invoice, as Telegram has it."""
-
 PACKAGES_MAX = 12
 AMOUNT_ADJUSTED_MAX = 18
 """The power of ten of an amount's first digit, up or down. MAX_AMOUNT is below."""
@@ -238,8 +236,7 @@ class Settings(AppOptions):
         if rate is None or exponent is None:  # refused themselves
             return value
         for stars in parts:
-            minor = Fraction(rate) * int(stars) * 10**exponent
-            if minor.denominator != 1 or minor > MAX_AMOUNT:
+            if minor_units(Fraction(rate) * int(stars), exponent) is None:
                 raise ValueError(
                     f"expected packages that are a whole number of minor units; {stars} Stars at STARS_RATE={rate} "
                     f"with CURRENCY_EXPONENT={exponent} are none"
@@ -260,10 +257,8 @@ class Settings(AppOptions):
         exponent = info.data.get("currency_exponent")
         if value is None or exponent is None:  # the latter: refused itself
             return value
-        # Not by Decimal's own arithmetic, which rounds and overflows; and no power of ten that fills the memory.
-        fits = abs(value.adjusted()) <= AMOUNT_ADJUSTED_MAX
-        minor = Fraction(value) * 10**exponent if fits else None
-        if minor is None or minor.denominator != 1 or minor > MAX_AMOUNT:
+        fits = abs(value.adjusted()) <= AMOUNT_ADJUSTED_MAX  # no power of ten that fills the memory
+        if not fits or minor_units(value, exponent) is None:
             raise ValueError(
                 f"expected an amount such as 1000 or 99.50, with no more decimals than CURRENCY_EXPONENT ({exponent}) "
                 f"and at most {MAX_AMOUNT // 10**exponent}"

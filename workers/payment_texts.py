@@ -7,12 +7,12 @@ from __future__ import annotations
 import re
 
 from ballast.builtin.payments import RecordPayment
-from ballast.builtin.star_invoices import STARS
 from ballast.command_names import called, joined, mention
 from ballast.installed import INSTALLED
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import amount
 from ballast.texts.phrases import escape, money
+from dbcore.currencies import STARS
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.star_payments import StarOutcome
 from dbcore.settings import Settings

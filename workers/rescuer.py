@@ -46,6 +46,8 @@ BATCH = 500
 BATCHES_PER_TICK_MAX = 5
 LEASE_KEY = "ballast:rescuer"
 LEASE_SECONDS = 1.5
+SHUT_KEY = "ballast:rescuer:shut"
+"""There while something is shut, until the relay was asked for: whoever takes the lease over asks for it."""
 
 
 class Rescuer:
@@ -113,8 +115,11 @@ class Rescuer:
         published = 0
         if on_record or shut != self._shut or now - self._swept_at >= SWEEP_SECONDS:
             published = self._rescue(shut, view)
+            if shut and not self._shut:
+                self._redis.set(SHUT_KEY, 1)
             if self._shut and not shut:
                 relay.ask(self._redis, self._publisher)
+                self._redis.delete(SHUT_KEY)
                 self._relay_asked_again_at = now + self._pace.link + RELAY_AGAIN_SECONDS
             self._shut, self._swept_at = shut, now
         if now >= self._relay_asked_again_at:
@@ -130,6 +135,8 @@ class Rescuer:
             self._holds_lease = self._renew_lease(self._lease_ms())
         if not self._holds_lease:
             self._holds_lease = bool(self._redis.set(LEASE_KEY, self._name, nx=True, px=self._lease_ms()))
+            if self._holds_lease and self._redis.exists(SHUT_KEY):
+                self._shut = DATABASE_QUEUES  # whoever had it may have ended at the close, before it looked
         return self._holds_lease
 
     def _renew_lease(self, milliseconds: int) -> bool:

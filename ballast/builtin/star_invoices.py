@@ -14,10 +14,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dbcore.money import MAX_AMOUNT
+from dbcore.money import minor_units
 from dbcore.settings import Settings
 
-STARS = "XTR"
 GOOD_FOR_SECONDS = 86_400
 """How long an invoice can be paid. A payment that was let through is credited however late it is reported."""
 
@@ -45,8 +44,7 @@ def are_on(settings: Settings) -> bool:
 
 def worth(stars: int, settings: Settings) -> int | None:
     """The minor units that so many Stars are credited as; None if that is no whole number or cannot be booked."""
-    minor = Fraction(settings.stars_rate) * stars * 10**settings.currency_exponent
-    return int(minor) if minor.denominator == 1 and 0 < minor <= MAX_AMOUNT else None
+    return minor_units(Fraction(settings.stars_rate) * stars, settings.currency_exponent)
 
 
 def write(invoice: StarInvoice, settings: Settings) -> str:

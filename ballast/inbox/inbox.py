@@ -49,7 +49,7 @@ from ballast.builtin.users import Quarantine
 from ballast.envelope import Envelope, main_lane, queue_of
 from ballast.inbox.publisher import BEARERS_MARK, message_parts
 from ballast.installed import INSTALLED
-from ballast.languages import Languages
+from ballast.languages import CHANGES_KEY, Languages
 from ballast.last_answers import LastAnswers
 from ballast.queues import QUEUES
 from ballast.status import counters
@@ -336,6 +336,7 @@ class Inbox:
         prelude = FIRST_WRITE_LUA + folder.joinpath("prelude.lua").read_text()
         prelude += f"local ANSWER_MS = {{{bounds}}}\nlocal QUEUES = {{{queues}}}\n"
         prelude += f"local BEARERS_MARK = '{BEARERS_MARK}'\n"
+        prelude += f"local function language_changes() return redis.call('GET', '{CHANGES_KEY}') or '' end\n"
 
         def script(name: str, shared: str = "") -> Any:
             return client.register_script(prelude + shared + folder.joinpath(f"{name}.lua").read_text())
@@ -393,7 +394,9 @@ class Inbox:
             if number and size > OFFERS_LENGTH_MAX:
                 break
             arguments += _accept_arguments(offer, record, publish=publish)
-        return [_receipt(_texts(answer)) for answer in self._accept(args=arguments)]
+        changes, *receipts = self._accept(args=arguments)
+        self.languages.note_changes(changes)
+        return [_receipt(_texts(receipt)) for receipt in receipts]
 
     def dialogues(self, keys: Sequence[str]) -> dict[str, str | None]:
         """Where the dialogues under these keys stand; None for no dialogue."""
@@ -426,7 +429,8 @@ class Inbox:
         found = self._take_over(args=[job_id, number, queue, BEARER_LEASE_MS, TAKE_OVER_MS])
         if not found:
             return None
-        left, claimed_for_ms, answer = found
+        left, claimed_for_ms, answer, changes = found
+        self.languages.note_changes(changes)
         self._taken_over[job_id] = number
         claim = _claim(answer, asked_at + TURN_SECONDS - claimed_for_ms / 1000)
         return Claims((claim,), left)
@@ -454,9 +458,10 @@ class Inbox:
         if not (queue and place.removesuffix(BEARERS_MARK).isdecimal()):
             place = ""
         turn_until = time.monotonic() + TURN_SECONDS
-        left, answers = self._claim(
+        left, answers, changes = self._claim(
             args=[owner, CLAIM_LEASE_MS, queue, job_id, place, min(more, BATCH_MAX), *tasks]
         )
+        self.languages.note_changes(changes)
         return Claims(tuple(_claim(answer, turn_until) for answer in answers), int(left))
 
     def release(

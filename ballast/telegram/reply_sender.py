@@ -37,6 +37,7 @@ from ballast.telegram.errors import SendResult, SendStatus, classify
 from ballast.telegram.floods import method_wait, refuse_method
 from ballast.telegram.rate_limiter import RateLimiter
 from ballast.texts import gettext
+from dbcore.currencies import STARS
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -180,7 +181,7 @@ def _invoice(message: Message, invoice: Invoice, quoted: ReplyParameters | None)
         "title": invoice.title,
         "description": unescape(message.text),
         "payload": invoice.payload,
-        "currency": "XTR",
+        "currency": STARS,
         "prices": [{"label": invoice.title, "amount": invoice.stars}],
         "reply_parameters": quoted.to_dict() if quoted else None,
         "message_thread_id": message.thread_id,

@@ -9,15 +9,23 @@ from sqlalchemy import Connection, text
 
 from dbcore.qualified_names import qualified
 
-# Not those that an extension brings: a new database has what the extension puts there.
-_TABLES = """
-SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-   AND (CAST(:schemas AS text[]) IS NULL OR n.nspname = ANY(CAST(:schemas AS text[])))
+# Not what an extension brings: a new database has what the extension puts there.
+_RELATIONS = """
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_depend d
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+"""
+_TABLES = f"""
+SELECT format('%I.%I', n.nspname, c.relname) {_RELATIONS}
+   AND c.relkind = 'r' AND c.relpersistence = 'p'
+   AND (CAST(:schemas AS text[]) IS NULL OR n.nspname = ANY(CAST(:schemas AS text[])))
  ORDER BY 1
 """
+_COUNT = f"""
+SELECT count(*) {_RELATIONS}
+   AND c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname IS DISTINCT FROM CAST(:but AS text)
+"""  # noqa: S608  our own text
 _SUMS = {
     "balances": "SELECT currency, sum(balance)::bigint FROM ballast.accounts WHERE balance IS NOT NULL GROUP BY 1",
     "entries": "SELECT a.currency, sum(e.amount)::bigint FROM ballast.entries e JOIN ballast.accounts a "
@@ -59,3 +67,8 @@ def read_facts(connection: Connection, schema: str | None, schemas: Sequence[str
         rows = connection.exec_driver_sql(qualified(statement, schema))
         sums[name] = {row[0]: int(row[1]) for row in rows}
     return Facts(tables=tables, sums=sums)
+
+
+def count_relations(connection: Connection, *, but: str | None = None) -> int:
+    """How many tables, views and sequences of people's own there are. but -- a schema that does not count."""
+    return int(connection.execute(text(_COUNT), {"but": but}).scalar_one())

@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from dbcore.backups.errors import BackupFailed
+from dbcore.backups.facts import count_relations
 from dbcore.guard import pool
 from dbcore.qualified_names import qualified
 
@@ -13,12 +14,6 @@ _CONNECTED = """
 SELECT DISTINCT application_name FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'ballast%'
    AND application_name NOT IN ('ballast backup', 'ballast restore')
-"""
-_TABLES = """
-SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-   AND NOT EXISTS (SELECT FROM pg_depend d
-                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 """
 # Whom a broadcast reached after the backup nobody knows now.
 _PAUSE = """
@@ -37,7 +32,7 @@ def require_free(url: str, *, overwrite: bool) -> None:
             raise BackupFailed(
                 f"processes of Ballast are connected ({', '.join(sorted(connected))}): stop them first"
             )
-        tables = connection.exec_driver_sql(_TABLES).scalar_one()
+        tables = count_relations(connection)
     if tables and not overwrite:
         raise BackupFailed(
             "the database is not empty: give a new one by --into, or let this one be replaced by --overwrite"

@@ -20,7 +20,7 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import DisconnectionError, OperationalError, ResourceClosedError
+from sqlalchemy.exc import DisconnectionError, ResourceClosedError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
@@ -29,7 +29,6 @@ from dbcore.errors import UsageError
 from dbcore.guard import deadline, hand_begun, tls
 from dbcore.guard.liveness import PING, Liveness
 from dbcore.moving import following, whereabouts
-from dbcore.moving.notice import MovedAway
 from dbcore.qualified_names import translation
 from dbcore.settings import Settings
 
@@ -231,20 +230,6 @@ def _connect_by_tls_and_follow(
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Dialect, _record: object, arguments: Any, parameters: dict[str, Any]) -> Any:
         return following.connected(preference.connect, url, arguments, parameters, elsewhere, schema)
-
-
-def address_now(url: str, *, application_name: str) -> str:
-    """Where the database at this address is now. It is asked; one that does not answer is where it was.
-
-    Raises MovedAway if it was moved, and where to cannot be found out.
-    """
-    try:
-        with single(url, application_name=application_name).connect():
-            pass
-    except OperationalError as error:
-        if isinstance(error.orig, MovedAway):
-            raise error.orig from error
-    return whereabouts.current(url)
 
 
 def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds: float) -> Engine:

@@ -255,24 +255,21 @@ def choose_broadcasts(engine: GuardedEngine, *, profile: Profile, wanted: bool) 
 
 def choose_language(engine: GuardedEngine, *, profile: Profile, language: str | None) -> UserAccount:
     """The user's own choice, by /language; None is as Telegram says. Returns them, made where they were new."""
-    account = get_or_create(engine, profile=profile)
-    engine.fetch_row(
-        "WITH changed AS (UPDATE ballast.users SET language = %s WHERE id = %s AND language IS DISTINCT FROM %s "
-        "RETURNING 1) SELECT count(*) FROM changed",
-        (language, account.user_id, language),
-        name="users.choose_language",
-    )
-    return account
+    return _choose(engine, profile, "language", language)
 
 
 def choose_time_zone(engine: GuardedEngine, *, profile: Profile, zone: str | None) -> UserAccount:
     """The user's own choice, by /timezone; None is that of TIMEZONE. Returns them, made where they were new."""
+    return _choose(engine, profile, "time_zone", zone)
+
+
+def _choose(engine: GuardedEngine, profile: Profile, column: str, value: str | None) -> UserAccount:
     account = get_or_create(engine, profile=profile)
     engine.fetch_row(
-        "WITH changed AS (UPDATE ballast.users SET time_zone = %s WHERE id = %s AND time_zone IS DISTINCT FROM %s "
+        f"WITH changed AS (UPDATE ballast.users SET {column} = %s WHERE id = %s AND {column} IS DISTINCT FROM %s "  # noqa: S608
         "RETURNING 1) SELECT count(*) FROM changed",
-        (zone, account.user_id, zone),
-        name="users.choose_time_zone",
+        (value, account.user_id, value),
+        name=f"users.choose_{column}",
     )
     return account
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from dbcore import migrate
+from dbcore.backups.facts import count_relations
 from dbcore.guard import pool
 from dbcore.moving.errors import MoveFailed
 from dbcore.moving.hold import NAME, tables_of
+from dbcore.moving.role_defaults import set_default
 
 COPY_SCHEMA = "ballast_move"
 """In the new database: says that what is there is the copy of a move, and in charge of nothing."""
@@ -21,13 +23,6 @@ SELECT current_setting('server_version_num')::int / 10000, current_setting('serv
        pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
        has_database_privilege(current_database(), 'CREATE'), current_database()
 """
-_TABLES = f"""
-SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname !~ '^pg_'
-   AND n.nspname NOT IN ('information_schema', '{COPY_SCHEMA}')
-   AND NOT EXISTS (SELECT FROM pg_depend d
-                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-"""  # noqa: S608  our own text
 _EXTENSIONS = "SELECT extname FROM pg_extension"
 _AVAILABLE = "SELECT name FROM pg_available_extensions"
 _GRANTEES = """
@@ -77,7 +72,7 @@ def check(source: str, target: str, schema: str | None, schemas: Sequence[str]) 
         there = _server(new)
         available = set(new.exec_driver_sql(_AVAILABLE).scalars())
         roles = set(new.exec_driver_sql(_ROLES).scalars())
-        count = new.exec_driver_sql(_TABLES).scalar_one()
+        count = count_relations(new, but=COPY_SCHEMA)
         resumes = _has_copy(new)
     if revision is None:
         wrong.append("the old database has none of Ballast's tables")
@@ -115,7 +110,7 @@ def require_room(target: str) -> bool:
     """Whether the new database has an earlier run's copy. Raises MoveFailed if it has something else."""
     with pool.single(target, application_name=NAME).connect() as new:
         resumes = _has_copy(new)
-        if not resumes and new.exec_driver_sql(_TABLES).scalar_one():
+        if not resumes and count_relations(new, but=COPY_SCHEMA):
             raise MoveFailed("the new database is not empty")
         if not _server(new).may_create:
             raise MoveFailed("this login may not make a schema in the new database: it must own it")
@@ -136,10 +131,7 @@ def mark_copy(target: str, search_path: str) -> None:
         new.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {COPY_SCHEMA}")
         path = new.exec_driver_sql("SELECT current_setting('search_path')").scalar_one()
         if path != search_path:
-            role, database = new.exec_driver_sql(
-                "SELECT quote_ident(current_user), quote_ident(current_database())"
-            ).one()
-            new.exec_driver_sql(f"ALTER ROLE {role} IN DATABASE {database} SET search_path = {search_path}")
+            set_default(new, "search_path", search_path)
 
 
 def unmark_copy(target: str) -> None:

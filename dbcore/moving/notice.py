@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from dbcore.moving import whereabouts
 from dbcore.moving.refusal import REFUSAL
+from dbcore.moving.role_defaults import set_default
 from dbcore.moving.sealing import Unreadable, unseal
 from dbcore.qualified_names import qualified
 
@@ -116,10 +117,4 @@ def post(connection: Connection, notice: Notice, tables: Sequence[str], schema: 
 
 def mark_read_only(connection: Connection) -> None:
     """Each new connection of this role hears that it can only read, and looks for the notice."""
-    role, database = connection.exec_driver_sql(
-        "SELECT quote_ident(current_user), quote_ident(current_database())"
-    ).one()
-    connection.exec_driver_sql(
-        f"ALTER ROLE {role} IN DATABASE {database} SET default_transaction_read_only = on",
-        execution_options={"no_parameters": True},
-    )
+    set_default(connection, "default_transaction_read_only", "on")

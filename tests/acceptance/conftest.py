@@ -6,20 +6,18 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from devstack.ports import free_port
-from devstack.stack import ADMIN_ID, TOKEN, Stack
+from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
+from tests.harness.servers import running_telegram
 
 MakeStack = Callable[..., Stack]
 
 
 @pytest.fixture
 def telegram_server(tmp_path: Path) -> Iterator[TelegramProcess]:
-    server = TelegramProcess(tmp_path / "telegram", free_port(), TOKEN, admin_ids=(ADMIN_ID,))
-    server.start()
-    yield server
-    server.stop()
+    with running_telegram(tmp_path / "telegram", admin_ids=(ADMIN_ID,)) as server:
+        yield server
 
 
 @pytest_asyncio.fixture

@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 import redis
 
-from devstack.ports import free_port
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from devstack.stack import ADMIN_ID, TOKEN, Stack
+from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from devstack.telegram.process import TelegramProcess
 from tests.harness.bots_database import clone, run_as_admin
+from tests.harness.servers import running_telegram
 from tests.texts import pseudo
 
 DATABASE = "shared_stack"
@@ -39,10 +39,8 @@ class Since(TelegramControl):
 @pytest.fixture(scope="package")
 def telegram_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
     folder = tmp_path_factory.mktemp("telegram")
-    server = TelegramProcess(folder, free_port(), TOKEN, admin_ids=(ADMIN_ID,))
-    server.start()
-    yield server
-    server.stop()
+    with running_telegram(folder, admin_ids=(ADMIN_ID,)) as server:
+        yield server
 
 
 @pytest_asyncio.fixture

@@ -190,7 +190,14 @@ NOT_RUN = {
         "changes the machine; tests/test_systemd.py has systemd judge the units",
     ),
 }
-BY_COMPOSE = ("fleet", "sql", "restored=")
+BY_COMPOSE = (
+    "fleet",
+    "sql",
+    "restored=",
+    "ballast() {",
+    "ballast backup --to /backups",
+    "ballast restore latest --",
+)
 """The drill with containers: `make compose-test` does it."""
 
 

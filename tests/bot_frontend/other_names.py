@@ -83,7 +83,7 @@ def main() -> None:
         json.dumps(
             {
                 "said": found,
-                "menu": dict(menu(admin=False)),
+                "menu": dict(menu(admin=False, payments=False)),
                 "admins": {name: line for name, line in menu(admin=True) if name in ADMIN_COMMANDS},
             }
         )

@@ -24,8 +24,8 @@ from ballast.installed import INSTALLED
 from bot_frontend.web.app_webhooks import BODY_BYTES_MAX, RETRY_AFTER_SECONDS, THREADS
 from dbcore.settings import Settings
 from devstack.redis import EmbeddedRedis
-from devstack.stack import ROOT
-from tests.bot_frontend.test_web import TOKEN, serving
+from devstack.stack import ROOT, TOKEN
+from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing, queueing_at
 

@@ -13,9 +13,9 @@ from ballast.builtin.star_invoices import StarInvoice
 from ballast.origins import Origin
 from bot_frontend.deposits import invoice_of, off, refusal
 from dbcore.settings import Settings, SettingsError, load_settings
+from devstack.stack import TOKEN
 from tests.conftest import MakeSettings
 
-TOKEN = "123456:LOCAL"
 LATER = 2**33
 PROMISED = StarInvoice(stars=50, amount=5_000, currency="CREDIT", until=LATER)
 

@@ -23,12 +23,13 @@ from bot_frontend.registration import Identity, register
 from bot_frontend.registration_record import RegistrationRecord
 from dbcore.settings import Settings
 from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
+from tests.harness.servers import running_telegram
 
-TOKEN = "123456:LOCAL"
 BOT_ID = "123456"
 ADMINS = frozenset({1001, 1002})
 SECONDS_MAX = 20.0
@@ -36,10 +37,8 @@ SECONDS_MAX = 20.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-    process = TelegramProcess(tmp_path_factory.mktemp("telegram"), free_port(), TOKEN, admin_ids=(1001,))
-    process.start()
-    yield process
-    process.stop()
+    with running_telegram(tmp_path_factory.mktemp("telegram"), admin_ids=(1001,)) as process:
+        yield process
 
 
 @pytest_asyncio.fixture

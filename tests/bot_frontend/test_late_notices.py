@@ -19,13 +19,12 @@ from ballast.telegram.bot import make_bot
 from ballast.telegram.rate_limiter import RateLimiter
 from bot_frontend.late_notices import LATE_SECONDS, TOLD_AGAIN_SECONDS, LateNotices
 from dbcore.settings import Settings
-from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
-
-TOKEN = "123456:LOCAL"
+from tests.harness.servers import running_telegram
 
 
 class Clock:
@@ -37,10 +36,8 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-    process = TelegramProcess(tmp_path_factory.mktemp("telegram"), free_port(), TOKEN, admin_ids=())
-    process.start()
-    yield process
-    process.stop()
+    with running_telegram(tmp_path_factory.mktemp("telegram")) as process:
+        yield process
 
 
 @pytest_asyncio.fixture

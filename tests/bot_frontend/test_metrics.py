@@ -21,8 +21,8 @@ from bot_frontend.web.metric_definitions import METRICS
 from bot_frontend.web.metrics import exposition
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.settings import Settings
-from devstack.stack import ROOT
-from tests.bot_frontend.test_web import TOKEN, serving
+from devstack.stack import ROOT, TOKEN
+from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
 

@@ -27,7 +27,8 @@ from bot_frontend.web.monitor import Monitor
 from dbcore.breaker import FleetStore, read_breaker
 from dbcore.breaker.rules import BreakerState
 from dbcore.settings import Settings
-from tests.bot_frontend.test_web import TOKEN, beaten, serving
+from devstack.stack import TOKEN
+from tests.bot_frontend.test_web import beaten, serving
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
 

@@ -24,12 +24,12 @@ from bot_frontend.intake import Intake
 from bot_frontend.intake_health import Receiver
 from bot_frontend.polling import Poller
 from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing, fill_inbox, take
 
-TOKEN = "123456:LOCAL"
 DATE = 1_700_000_000
 OWNER = "host:1:aa"
 

@@ -16,11 +16,10 @@ from bot_frontend.intake import Intake
 from bot_frontend.intake_health import IntakeHealth, Receiver
 from bot_frontend.polling import Poller
 from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
-
-TOKEN = "123456:LOCAL"
 
 
 async def heard(receiver: Receiver, told: Callable[[IntakeHealth], bool]) -> IntakeHealth:

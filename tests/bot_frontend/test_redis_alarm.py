@@ -11,10 +11,10 @@ from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.redis_condition import RedisCondition, RedisTrouble
 from dbcore.settings import Settings
 from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 
-TOKEN = "123456:LOCAL"
 ADMIN = 1001
 
 

@@ -12,7 +12,8 @@ import structlog.testing
 from bot_frontend.web import server
 from bot_frontend.web.server import AcceptErrors
 from dbcore.settings import Settings
-from tests.bot_frontend.test_web import TOKEN, serving
+from devstack.stack import TOKEN
+from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
 

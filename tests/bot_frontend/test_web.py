@@ -42,10 +42,10 @@ from dbcore.breaker import override
 from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 from devstack.ports import free_port
+from devstack.stack import TOKEN
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
 
-TOKEN = "123456:LOCAL"
 SECRET = "s3cret"
 UPDATE = {
     "update_id": 5,

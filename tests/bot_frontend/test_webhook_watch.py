@@ -17,11 +17,12 @@ from bot_frontend.registration_record import RegistrationRecord
 from bot_frontend.webhook_watch import SETS_MAX, SETS_WITHIN_SECONDS, WebhookWatch
 from dbcore.settings import Settings
 from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.harness.queueing import Queueing
+from tests.harness.servers import running_telegram
 
-TOKEN = "123456:LOCAL"
 ELSEWHERE = "http://127.0.0.1:1/elsewhere"
 
 
@@ -35,10 +36,8 @@ class Clock:
 
 @pytest.fixture
 def telegram(tmp_path: Path) -> Iterator[TelegramProcess]:
-    server = TelegramProcess(tmp_path / "telegram", free_port(), TOKEN, admin_ids=(1001,))
-    server.start()
-    yield server
-    server.stop()
+    with running_telegram(tmp_path / "telegram", admin_ids=(1001,)) as server:
+        yield server
 
 
 @pytest.fixture

@@ -13,14 +13,13 @@ from pathlib import Path
 from dbcore.breaker import override
 from dbcore.failures import FailureKind as K
 from dbcore.ledger.balance_cache import BalanceCache
-from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.proxy import FaultProxy
-from devstack.stack import TOKEN, Stack
+from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
-from devstack.telegram.process import TelegramProcess
 from tests.conformance.cases import EXPECTED, Effect, Place, Told, example
+from tests.harness.servers import running_telegram
 
 EARLY, ADMIN = 1001, 1002
 """Two admins: who writes before anybody knows that the database fails, and who writes then."""
@@ -174,9 +173,7 @@ async def running_cluster(
 ) -> AsyncIterator[Cluster]:
     """On a migrated database and an empty Redis."""
     with ExitStack() as closing:
-        telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=(EARLY, ADMIN))
-        telegram.start()
-        closing.callback(telegram.stop)
+        telegram = closing.enter_context(running_telegram(folder / "telegram", admin_ids=(EARLY, ADMIN)))
         proxy = closing.enter_context(FaultProxy("127.0.0.1", server.port, login=server.login))
         stack = Stack(
             folder,

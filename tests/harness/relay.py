@@ -13,14 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
+from devstack.proxy import Side
+
 CHUNK = 65_536
-
-
-class Side(Enum):
-    """Who says something."""
-
-    CLIENT = "client"
-    SERVER = "server"
 
 
 class Fate(Enum):

@@ -91,9 +91,20 @@ def running_postgres(
 
 
 @contextmanager
+def running_telegram(folder: Path, *, admin_ids: tuple[int, ...] = ()) -> Iterator[TelegramProcess]:
+    """The local Telegram alone."""
+    server = TelegramProcess(folder, free_port(), TOKEN, admin_ids=admin_ids)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder for servers. Not pytest's own: those are closed to other users, and PostgreSQL under root is one."""
-    folder = Path(tempfile.mkdtemp(prefix="ballast-servers-"))
+    folder = Path(tempfile.mkdtemp(prefix="ballast-cluster-"))
     try:
         yield folder
     finally:

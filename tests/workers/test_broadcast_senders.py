@@ -35,6 +35,7 @@ from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from tests.harness.broadcasting import received
 from tests.harness.queueing import Queueing, queueing_at
+from tests.harness.servers import running_telegram
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import REST_SECONDS, Chunk
 from workers.broadcasts.drafts import draft
@@ -106,10 +107,8 @@ ANSWER_SECONDS_MAX = 0.5
 
 @pytest.fixture(scope="module")
 def telegram_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-    server = TelegramProcess(tmp_path_factory.mktemp("senders") / "telegram", free_port())
-    server.start()
-    yield server
-    server.stop()
+    with running_telegram(tmp_path_factory.mktemp("senders") / "telegram") as server:
+        yield server
 
 
 @pytest_asyncio.fixture

@@ -10,22 +10,19 @@ from ballast.messages import Message
 from ballast.telegram.bot import make_bot
 from ballast.telegram.errors import SendStatus
 from dbcore.broadcasts.leases import DeliveryStatus, Mark, Recipient
-from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
+from tests.harness.servers import running_telegram
 from workers.broadcasts.send_one import post
 from workers.replies import send_one
-
-TOKEN = "123456:LOCAL"
 
 
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-    process = TelegramProcess(tmp_path_factory.mktemp("telegram"), free_port(), TOKEN)
-    process.start()
-    yield process
-    process.stop()
+    with running_telegram(tmp_path_factory.mktemp("telegram")) as process:
+        yield process
 
 
 async def test_an_answer_and_a_broadcast_follow_a_group_that_moved(

@@ -37,7 +37,7 @@ from tests.harness.queueing import Queueing, fill_inbox, queueing_at
 from workers import relay as relaying
 from workers.context import WorkerContext
 from workers.relay import Relay
-from workers.rescuer import Rescuer
+from workers.rescuer import LEASE_KEY, SHUT_KEY, Rescuer
 from workers.tasks import health
 
 ANN, BEN = 7, 8
@@ -381,6 +381,23 @@ def test_it_is_asked_for_when_the_breaker_closes(bench: Bench, make_settings: Ma
         rescuer.look()
         asked.append(bench.client.llen("health"))
     assert asked == [0, 0, 1]
+
+
+def test_it_is_asked_for_by_whoever_takes_over_when_the_breaker_closes(
+    bench: Bench, make_settings: MakeSettings
+) -> None:
+    def rescuer() -> Rescuer:
+        return Rescuer(bench.client, bench.queueing.inbox, bench.queueing.publisher, make_settings())
+
+    override.set_override(bench.client, "open", "tests")
+    rescuer().look()
+    bench.client.delete(LEASE_KEY)  # its process stands still, and its lease ends
+    override.set_override(bench.client, "close", "tests")
+    heir = rescuer()
+    for _ in range(2):
+        heir.look()
+    assert bench.client.llen("health") == 1
+    assert not bench.client.exists(SHUT_KEY)
 
 
 def test_it_is_asked_for_again_once_each_process_has_heard_that_the_breaker_is_closed(

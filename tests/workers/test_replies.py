@@ -23,23 +23,20 @@ from ballast.notices import queued_notice
 from ballast.origins import Origin, answered_in_private, perhaps_answered_in_private, private_chat_closed
 from ballast.telegram.bot import make_bot
 from dbcore.settings import Settings
-from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
+from tests.harness.servers import running_telegram
 from workers.context import WorkerContext
 from workers.failures import record_failure
 from workers.replies import Answer, deliver
 
-TOKEN = "123456:LOCAL"
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-    process = TelegramProcess(tmp_path_factory.mktemp("telegram"), free_port(), TOKEN)
-    process.start()
-    yield process
-    process.stop()
+    with running_telegram(tmp_path_factory.mktemp("telegram")) as process:
+        yield process
 
 
 @pytest.fixture

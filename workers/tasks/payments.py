@@ -13,6 +13,7 @@ from ballast.builtin.payments import RecordPayment
 from ballast.builtin.star_invoices import StarInvoice
 from ballast.jobs import Discard
 from ballast.messages import Message
+from dbcore.currencies import STARS
 from dbcore.ledger import payments, star_payments
 from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
 from dbcore.ledger.star_payments import StarCharge, StarOutcome
@@ -57,7 +58,7 @@ def record(work: Work[RecordPayment]) -> list[Message]:
 def _invoice_of(work: Work[RecordPayment]) -> StarInvoice | None:
     """The invoice of this bot that was paid, for so many Stars as it says."""
     job, invoice = work.job, star_invoices.read(work.job.payload, work.settings)
-    if invoice is None or job.currency != star_invoices.STARS:
+    if invoice is None or job.currency != STARS:
         return None
     is_as_written = (job.amount, work.settings.currency) == (invoice.stars, invoice.currency)
     return invoice if is_as_written else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -12,19 +12,10 @@ from ballast.telegram.bot import make_bot
 from ballast.telegram.errors import SendStatus
 from ballast.telegram.reply_sender import send
 from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
-
-TOKEN = "123456:LOCAL"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-    process = TelegramProcess(tmp_path_factory.mktemp("telegram"), free_port(), TOKEN)
-    process.start()
-    yield process
-    process.stop()
 
 
 @pytest_asyncio.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -16,21 +16,11 @@ from ballast.telegram.bot import make_bot
 from ballast.telegram.errors import SendStatus
 from ballast.telegram.presses import Presses, answer_press
 from ballast.telegram.rate_limiter import RateLimiter
-from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.conftest import MakeSettings
 from workers.replies import send_one
-
-TOKEN = "123456:LOCAL"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-    process = TelegramProcess(tmp_path_factory.mktemp("telegram"), free_port(), TOKEN)
-    process.start()
-    yield process
-    process.stop()
 
 
 @pytest_asyncio.fixture

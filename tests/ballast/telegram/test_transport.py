@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,13 @@ from telegram.error import NetworkError, RetryAfter, TimedOut
 from ballast.telegram.bot import make_bot
 from ballast.telegram.transport import FLOOD_SECONDS, AiohttpRequest, NeverSent
 from devstack.ports import free_port
+from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
 from tests.ballast.telegram.network import Proxy, behind_tls, proxy_on_the_way
 from tests.conftest import MakeSettings
 
-TOKEN = "123456:LOCAL"
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-    process = TelegramProcess(tmp_path_factory.mktemp("telegram"), free_port(), TOKEN)
-    process.start()
-    yield process
-    process.stop()
 
 
 @pytest_asyncio.fixture
