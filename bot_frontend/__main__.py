@@ -87,7 +87,7 @@ async def serve(settings: Settings) -> None:
         ),
         asyncio.create_task(late_notices.run()),
         asyncio.create_task(
-            RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest, languages=inbox.languages).run()
+            RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest, inbox.languages).run()
         ),
     ]
     if webhook is None:

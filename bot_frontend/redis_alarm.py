@@ -46,14 +46,16 @@ class RedisAlarm:
         bot: Bot,
         admin_ids: Collection[int],
         look: Callable[[], StatusSnapshot],
+        languages: Languages,
         *,
-        languages: Languages | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bot = bot
         self._admin_ids = sorted(admin_ids)
         self._look = look
         self._languages = languages
+        self._admins: dict[int, tuple[str, str | None]] = {}
+        """The language and the time zone of each, as Redis last had them."""
         self._clock = clock
         self._since: float | None = None
         self._told = False
@@ -71,9 +73,7 @@ class RedisAlarm:
                 lasted = now - self._since
                 await self._tell(lambda: _over(lasted), over=True)
             self._since, self._told = None, False
-            if self._languages is not None:
-                # Known from now on, also while Redis does not answer.
-                await asyncio.to_thread(self._languages.look_up, self._admin_ids)
+            await asyncio.to_thread(self._learn)
             return
         if self._since is None:
             self._since = now
@@ -89,14 +89,17 @@ class RedisAlarm:
         # Of keys that it deletes the workers tell, for it takes writes then.
         return trouble.words if trouble is not None and trouble in REFUSES_WRITES else None
 
+    def _learn(self) -> None:
+        self._languages.look_up(self._admin_ids)
+        self._admins = {
+            each: (self._languages.of(each), self._languages.zone_of(each)) for each in self._admin_ids
+        }
+
     async def _tell(self, said: Callable[[], str], *, over: bool) -> None:
-        """said -- in the language that is spoken: each admin's, as it was last known."""
+        """said -- in the language that is spoken: each admin's."""
         log.error("alarm", text=said())
         for admin_id in self._admin_ids:
-            language = ENGLISH
-            if self._languages is not None:
-                language = await asyncio.to_thread(self._languages.of, admin_id)
-            with speaking(language):
+            with speaking(*self._admins.get(admin_id, (ENGLISH, None))):
                 text = headed(said(), over=over)
             verdict = await send(self._bot, Message(chat_id=admin_id, text=escape(text)))
             if verdict.meaning is not SendStatus.DELIVERED:

@@ -126,10 +126,9 @@ class AlarmWatch:
     def _end(self, name: str, event: Event, now: float) -> None:
         if event.told and event.over is not None:
             seconds = max(0.0, now - event.since)
-            over = {ENGLISH: event.over, **active.over(self._redis, name)}
-            self._bell.notify(
-                event.id, in_each(over, lambda text: alert_texts.filled(text, seconds)), over=True
-            )
+            over = {ENGLISH: event.over, **active.over(self._redis, name, event)}
+            said = in_each(over, lambda text: alert_texts.lasted(text, seconds))
+            self._bell.notify(event.id, said, over=True)
         active.forget(self._redis, name)
 
     def _standing(self, fleet: FleetView, now: float) -> Iterator[Condition]:
@@ -137,9 +136,7 @@ class AlarmWatch:
             yield Condition(
                 "breaker",
                 partial(alert_texts.paused, fleet.paused_by, moves=fleet.moves),
-                over=lambda: gettext(
-                    "The pause is over after {lasted}. What waited is being done.", lasted=alert_texts.LASTED
-                ),
+                over=alert_texts.pause_over,
                 after_seconds=BREAKER_SECONDS,
             )
         elif fleet.reason is not None:
@@ -148,37 +145,25 @@ class AlarmWatch:
             yield Condition(
                 "breaker",
                 partial(alert_texts.outage, reason),
-                over=lambda: gettext(
-                    "The database is back after {lasted} (reason: {reason}). What waited is being done.",
-                    lasted=alert_texts.LASTED,
-                    reason=reason,
-                ),
+                over=partial(alert_texts.outage_over, reason),
                 # A quota is an event of its own. An outage that was told before it became one is not over yet.
                 after_seconds=math.inf if quota else BREAKER_SECONDS,
             )
             if quota:
-                yield Condition(
-                    "quota",
-                    alert_texts.quota,
-                    over=lambda: gettext(
-                        "The database's quota is there again after {lasted}. What waited is done as soon as it "
-                        "answers.",
-                        lasted=alert_texts.LASTED,
-                    ),
-                )
+                yield Condition("quota", alert_texts.quota, over=alert_texts.quota_over)
         for trouble in self._inspector.look().troubles:
             if trouble in REFUSES_WRITES:
                 continue  # a frontend tells of that, for this could not
             yield Condition(
                 f"redis-{trouble}",
                 partial(gettext, trouble.words),
-                over=partial(alert_texts.well_again, trouble),
+                over=partial(alert_texts.redis_over, trouble),
             )
         for broadcast_id in self._agenda.stuck()[:STUCK_TOLD_MAX]:
             yield Condition(
                 f"broadcast-{broadcast_id}",
                 partial(alert_texts.stuck, broadcast_id),
-                over=partial(alert_texts.stuck_no_more, broadcast_id),
+                over=partial(alert_texts.stuck_over, broadcast_id),
             )
         probe = probe_results.last(self._redis) or {}
         every = max(PROBE_SECONDS_MIN, probe.get("every_seconds") or 0.0)
@@ -187,22 +172,12 @@ class AlarmWatch:
             yield Condition(
                 "outbox",
                 partial(alert_texts.outbox, waits),
-                over=lambda: gettext(
-                    "The jobs in the table {table} get to the workers again after {lasted}.",
-                    table="outbox",
-                    lasted=alert_texts.LASTED,
-                ),
+                over=alert_texts.outbox_over,
                 after_seconds=OUTBOX_STANDS_PROBES * every,
             )
         backup = backup_record.read(self._redis)
         if backup.failed is not None or backup.is_overdue(now):
-            yield Condition(
-                "backup",
-                partial(alert_texts.backup, backup, now),
-                over=lambda: gettext(
-                    "There is a proven backup again after {lasted}.", lasted=alert_texts.LASTED
-                ),
-            )
+            yield Condition("backup", partial(alert_texts.backup, backup, now), over=alert_texts.backup_over)
         letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
             yield Condition("dead-letters", alert_texts.failed_job)
@@ -212,9 +187,7 @@ class AlarmWatch:
             yield Condition(
                 "overdue",
                 partial(alert_texts.overdue, overdue),
-                over=lambda: gettext(
-                    "Commands are being answered again after {lasted}.", lasted=alert_texts.LASTED
-                ),
+                over=alert_texts.overdue_over,
                 after_seconds=OVERDUE_FOR_SECONDS,
             )
 

@@ -37,7 +37,7 @@ def paused(by: str | None, *, moves: bool) -> str:
         who=escape(by, quote=False) if by else gettext("An operator"),
     )
     if moves:
-        more = gettext("The database moves to another server; the bot goes on by itself.")
+        more = gettext("The database is being moved to another server; the bot resumes by itself.")
     else:
         more = gettext("{command} ends the pause.", command=_AUTO)
     return f"{told} {more}"
@@ -57,16 +57,16 @@ def outage(reason: BreakerReason) -> str:
 def quota() -> str:
     return gettext(
         "The database says that its quota is used up. Nothing is lost: commands wait in Redis and are done once it "
-        "answers again. Nothing mends this by itself before the plan renews: raise the plan at your database's "
-        "provider, then run {command} to be back at once.",
+        "answers again. It will not recover before the plan renews: upgrade the plan at your database's provider, "
+        "then run {command} to resume at once.",
         command=_AUTO,
     )
 
 
 def failed_job() -> str:
     return gettext(
-        "A job could not be done and waits for you as a failed job. {command} shows all that are open. Others that "
-        "follow within ten minutes of each other are not told one by one.",
+        "A job failed and needs you. {command} lists all open failed jobs. Others that fail within ten minutes of "
+        "each other are not reported one by one.",
         command=_LETTERS_LIST,
     )
 
@@ -86,7 +86,7 @@ def damaged_data() -> str:
 
 def stuck(broadcast_id: int) -> str:
     return gettext(
-        "Broadcast {id} does not get on: no part of it has ended for three minutes. {command} says where it stands.",
+        "Broadcast {id} is stuck: no batch has finished for three minutes. {command} shows its state.",
         id=str(broadcast_id),
         command=f"<code>python -m workers broadcast show {broadcast_id}</code>",
     )
@@ -94,7 +94,7 @@ def stuck(broadcast_id: int) -> str:
 
 def outbox(waits_seconds: float) -> str:
     return gettext(
-        "Jobs of committed transactions do not get to the workers: the oldest has waited for {duration} in the table "
+        "Jobs of committed transactions do not reach the workers: the oldest has waited for {duration} in the table "
         "{table}. Nothing is lost. Look for {event} in the log of the workers on the queue {queue}.",
         duration=duration(waits_seconds),
         table="outbox",
@@ -106,7 +106,7 @@ def outbox(waits_seconds: float) -> str:
 def overdue(job: Overdue) -> str:
     return gettext(
         "Commands are not being answered: the oldest has waited for {duration} in the queue {queue}, though the "
-        "database can be asked. Its workers hang, or are too few. See Workers on the status page.",
+        "database is available. Its workers hang, or there are too few. See Workers on the status page.",
         duration=duration(job.seconds),
         queue=f"<code>{job.queue}</code>",
     )
@@ -119,10 +119,10 @@ def backup(record: Record, now: float) -> str:
         error = escape(record.failed.error, quote=False)
         why = gettext("The last backup was not made, or failed its proof: {error}.", error=error)
     if record.proven is None:
-        last = gettext("There is no proven one.")
+        last = gettext("There is no proven backup.")
     else:
         ago = duration(max(0.0, now - record.proven.taken_at))
-        last = gettext("The last proven one was taken {duration} ago.", duration=ago)
+        last = gettext("The last proven backup was taken {duration} ago.", duration=ago)
     more = gettext(
         "Run {command} on the host of the worker for the queue {queue} to see more.",
         command="<code>ballast backup</code>",
@@ -131,15 +131,51 @@ def backup(record: Record, now: float) -> str:
     return f"{why} {last} {more}"
 
 
-def well_again(trouble: RedisTrouble) -> str:
-    return gettext("Redis is well again after {lasted} ({trouble}).", lasted=LASTED, trouble=trouble)
+def pause_over() -> str:
+    return gettext("The pause is over after {lasted}. Pending commands are being processed.", lasted=LASTED)
 
 
-def stuck_no_more(broadcast_id: int) -> str:
+def outage_over(reason: BreakerReason) -> str:
     return gettext(
-        "Broadcast {id} goes on, or is over; it was stuck for {lasted}.", id=str(broadcast_id), lasted=LASTED
+        "The database is back after {lasted} (reason: {reason}). Pending commands are being processed.",
+        lasted=LASTED,
+        reason=reason,
     )
 
 
-def filled(text: str, seconds: float) -> str:
+def quota_over() -> str:
+    return gettext(
+        "The database has quota again after {lasted}. Pending commands are processed as soon as it answers.",
+        lasted=LASTED,
+    )
+
+
+def redis_over(trouble: RedisTrouble) -> str:
+    return gettext("Redis is healthy again after {lasted} ({trouble}).", lasted=LASTED, trouble=trouble)
+
+
+def stuck_over(broadcast_id: int) -> str:
+    return gettext(
+        "Broadcast {id} was stuck for {lasted}. It is running again, or has ended.",
+        id=str(broadcast_id),
+        lasted=LASTED,
+    )
+
+
+def outbox_over() -> str:
+    return gettext(
+        "Jobs in the table {table} reach the workers again after {lasted}.", table="outbox", lasted=LASTED
+    )
+
+
+def overdue_over() -> str:
+    return gettext("Commands are being answered again after {lasted}.", lasted=LASTED)
+
+
+def backup_over() -> str:
+    return gettext("There is a proven backup again after {lasted}.", lasted=LASTED)
+
+
+def lasted(text: str, seconds: float) -> str:
+    """What is said of an end, with for how long it lasted."""
     return text.replace(LASTED, duration(seconds))

@@ -1,7 +1,7 @@
 """What stands now and needs the admins, as whoever is on watch remembers it in Redis, and the pages show it.
 
 ballast:alarms        hash   condition -> the event as JSON: its id, since when, whether told, what to say after
-ballast:alarms:over   hash   condition -> what to say after, by language, as JSON
+ballast:alarms:over   hash   condition -> as JSON: id: the event's; texts: what to say after, by language
 """
 
 from __future__ import annotations
@@ -40,14 +40,17 @@ def note_told(client: redis.Redis, name: str, event: Event, over: Mapping[str, s
     """over -- what to say after, by language. Raises redis.RedisError."""
     with client.pipeline() as pipeline:
         pipeline.hset(KEY, name, event.to_json())
-        pipeline.hset(_OVER, name, json.dumps(over))
+        pipeline.hset(_OVER, name, json.dumps({"id": event.id, "texts": dict(over)}))
         pipeline.execute()
 
 
-def over(client: redis.Redis, name: str) -> dict[str, str]:
-    """Nothing of an event that the release before told. Raises redis.RedisError."""
+def over(client: redis.Redis, name: str, event: Event) -> dict[str, str]:
+    """Nothing of an event that the release before told: what may stand there is of one before, which that release
+    ended. Raises redis.RedisError.
+    """
     found = cast("bytes | None", client.hget(_OVER, name))
-    return dict(json.loads(found)) if found else {}
+    kept = json.loads(found) if found else {}
+    return dict(kept["texts"]) if kept.get("id") == event.id else {}
 
 
 def forget(client: redis.Redis, name: str) -> None:

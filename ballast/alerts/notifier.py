@@ -24,7 +24,7 @@ from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.inbox.inbox import SIZE_MAX
 from ballast.messages import Message
-from ballast.texts import ENGLISH, available, gettext, speaking
+from ballast.texts import ENGLISH, available, gettext, speaking, spoken
 
 log = structlog.get_logger(__name__)
 
@@ -96,9 +96,8 @@ class AdminNotifier:
         """
         told = []
         for admin_id in self._admin_ids:
-            language = self._inbox.languages.of(admin_id)
-            with speaking(language):
-                said = headed(texts.get(language) or texts[ENGLISH], over=over)
+            with self._inbox.languages.speaking_to(admin_id):
+                said = headed(texts.get(spoken()) or texts[ENGLISH], over=over)
                 if is_last:
                     said = f"{said}\n\n{_last_of_the_hour()}"
             told.append(self._tell(admin_id, f"alarm-{event_id}-{admin_id}", said))
@@ -121,7 +120,8 @@ def headed(text: str, *, over: bool) -> str:
 
 def _last_of_the_hour() -> str:
     return gettext(
-        "That was the last of {count} this hour. The rest is in the logs, as {event}. Payments are still reported.",
+        "That was the last of {count} alarms this hour. More are in the logs only, as {event}. Payments are still "
+        "reported.",
         count=AN_HOUR_MAX,
         event="<code>alarm</code>",
     )

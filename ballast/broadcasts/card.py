@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ballast.broadcasts import halts
 from ballast.broadcasts.cards import View
 from ballast.broadcasts.cost import stars_counted, stars_for
 from ballast.broadcasts.progress import bar
@@ -24,7 +25,6 @@ from ballast.texts.formats import amount, day, decimals, duration, share, zone
 from ballast.texts.phrases import escape, shown
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
-from dbcore.text import one_line
 
 CARD_BAR_LENGTH = 16
 """As wide as a phone shows it in one line with the share behind it."""
@@ -79,7 +79,7 @@ def progress_text(broadcast: Progress, rate: float | None, quiet_until: datetime
     if broadcast.status is BroadcastStatus.SCHEDULED and broadcast.scheduled_for is not None:
         lines += [gettext("It begins {time}.", time=_time(broadcast.scheduled_for)), *_quiet_lines(broadcast)]
     if broadcast.status is BroadcastStatus.HALTED:
-        why = escape(one_line(broadcast.halted_reason or ""))
+        why = halts.shown(broadcast.halted_reason or "")
         lines.append(gettext("It stopped itself: {why}", why=why))
     if broadcast.audience is None:
         return "\n".join(lines)

@@ -10,12 +10,11 @@ is finished, paused or halted has no jobs.
 
 from __future__ import annotations
 
-from html import escape
-
 import redis
 import structlog
 
 from ballast.alerts import notifier
+from ballast.broadcasts import halts
 from ballast.broadcasts.cards import Cards
 from ballast.broadcasts.schedule import Schedule
 from ballast.builtin.broadcasts import EraseChunk, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
@@ -24,7 +23,6 @@ from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.jobs import Job
 from ballast.snooze import Snoozed
 from ballast.texts import gettext
-from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +113,7 @@ class Lanes:
                 lambda: gettext(
                     "Broadcast {id} stopped itself: {reason}",
                     id=str(broadcast_id),
-                    reason=escape(one_line(reason), quote=False),
+                    reason=halts.shown(reason),
                 ),
             )
         except redis.RedisError as error:

@@ -94,7 +94,7 @@ async def test_a_dead_letter_is_told_to_the_admins(stack: Stack, telegram: Teleg
     told = await telegram.wait_for_message(
         ADMIN_ID, lambda message: "dead letter" in message.text, timeout_seconds=ALARM_SECONDS_MAX
     )
-    assert told.text.startswith("Alarm: A job could not be done")
+    assert told.text.startswith("Alarm: A job failed")
 
 
 async def test_an_adjustment_is_done_once_by_the_admin_who_asked_however_often_it_is_pressed(

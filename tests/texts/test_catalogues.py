@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
-from babel.messages.catalog import Message
+from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 
 from ballast.markup import plain_text
@@ -31,6 +32,12 @@ def _no_folder_afterwards() -> Iterator[None]:
     use_folder(None)
 
 
+@cache
+def extracted() -> Catalog:
+    """Of the code, which takes most of a second to read."""
+    return texts.extracted()
+
+
 def messages(language: str) -> list[Message]:
     with (texts.LOCALE / f"{language}.po").open("rb") as file:
         return [message for message in read_po(file) if message.id]
@@ -48,13 +55,13 @@ def places(text: str) -> set[str]:
 
 
 def test_the_list_of_texts_is_that_of_the_code() -> None:
-    assert texts.written(texts.extracted()) == texts.TEMPLATE.read_text(), "run `make texts`"
+    assert texts.written(extracted()) == texts.TEMPLATE.read_text(), "run `make texts`"
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_each_catalogue_is_as_make_texts_writes_it(language: str) -> None:
     path = texts.LOCALE / f"{language}.po"
-    assert texts.written(texts.updated(path, texts.extracted()), language) == path.read_text()
+    assert texts.written(texts.updated(path, extracted()), language) == path.read_text()
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -62,7 +69,7 @@ def test_each_language_has_every_text_with_all_its_plural_forms(language: str) -
     catalogue = Source(texts.LOCALE).catalogue(language)
     everything = {
         (message.context, message.id if isinstance(message.id, str) else message.id[0])
-        for message in texts.extracted()
+        for message in extracted()
         if message.id
     }
     had = {key if isinstance(key, tuple) else (None, key) for key in catalogue.texts}
