@@ -22,7 +22,7 @@ import structlog
 from ballast.builtin.replies import DeliverReply
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
-from ballast.inbox.inbox import SIZE_MAX
+from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
 from ballast.texts import ENGLISH, available, gettext, speaking, spoken
 

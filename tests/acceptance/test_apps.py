@@ -12,7 +12,7 @@ from ballast.builtin.broadcasts import ChooseBroadcasts
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.status import ShowDatabaseStatus
 from ballast.builtin.transfers import CreateTransfer, DecideTransfer
-from ballast.inbox.inbox import UNKNOWN_KIND_SECONDS
+from ballast.inbox.limits import UNKNOWN_KIND_SECONDS
 from ballast.status import counters
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl

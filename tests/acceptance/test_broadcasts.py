@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 
 import aiohttp
+import psutil
 import pytest
 
 from devstack.stack import ADMIN_ID, TOKEN, Stack
@@ -67,9 +68,14 @@ async def report(telegram: TelegramControl) -> list[dict[str, str]]:
         return list(csv.DictReader(io.StringIO(await answer.text())))
 
 
+def niceness(stack: Stack, name: str) -> set[int]:
+    return {child.nice() for child in psutil.Process(stack.pid(name)).children()}
+
+
 async def test_an_admin_broadcasts_from_the_command_to_the_report(
     stack: Stack, telegram: TelegramControl
 ) -> None:
+    assert min(niceness(stack, "bulk")) > max(niceness(stack, "main")), "answers come before broadcasts"
     (alice, boris, dora) = await register(telegram, "Alice", "Boris", "Dora")
     people = await crowd(stack, telegram, 90)
     assert "no longer get broadcasts" in (await say(telegram, boris, "/stop")).text

@@ -22,7 +22,7 @@ from ballast.broadcasts.schedule import WAKES_STUCK, Schedule
 from ballast.builtin.balances import ShowBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.envelope import Envelope
-from ballast.inbox.inbox import SIZE_MAX
+from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
 from ballast.status import board, counters, probe_results
 from ballast.texts import gettext, speaking

@@ -20,7 +20,7 @@ from celery import Celery
 from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.inbox import Dispatch, Inbox, Offer, Publisher, Receipt
-from ballast.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
+from ballast.inbox.limits import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
 from ballast.installed import INSTALLED
 from ballast.messages import Message
 from ballast.registered import Handler
