@@ -65,7 +65,7 @@ def quota() -> str:
 
 def failed_job() -> str:
     return gettext(
-        "A job failed and needs you. {command} lists all open failed jobs. Others that fail within ten minutes of "
+        "A job failed and needs you. {command} shows all open failed jobs. Others that fail within ten minutes of "
         "each other are not reported one by one.",
         command=_LETTERS_LIST,
     )
