@@ -322,8 +322,8 @@ def test_what_a_card_says_and_its_buttons(
     }
     shown_card = replace(cards.sending(status=status), **changes)
     said_of_it = [
-        card.progress_text(shown_card, 5.0, None),
-        card.progress_text(shown_card, 5.0, NOW),
+        card.progress_text(shown_card, 5.0, None, settings),
+        card.progress_text(shown_card, 5.0, NOW, settings),
         card.list_text([shown_card]),
         card.list_text([]),
         card.draft_text(shown_card, 5, 1.0, settings),
@@ -338,9 +338,34 @@ def test_why_a_broadcast_is_refused() -> None:
     assert_translated(said(DraftChanged(7)), said(AudienceTooLarge(5_000)))
 
 
+@pytest.mark.parametrize(
+    ("asks", "words"),
+    [
+        (CardQuestion.ACTIVE, "0"),
+        (CardQuestion.ACTIVE, "?"),
+        (CardQuestion.BALANCE, "99999999999999999"),
+        (CardQuestion.LANGUAGE, "1!"),
+        (CardQuestion.IDS, ""),
+        (CardQuestion.IDS, "0"),
+        (CardQuestion.TIME, "?"),
+        (CardQuestion.TIME, "2026-13-01 18:00"),
+        (CardQuestion.TIME, "1969-12-31 23:58"),
+        (CardQuestion.QUIET, "?"),
+        (CardQuestion.QUIET, "22:00-22:00"),
+        (CardQuestion.QUIET, "22:00-08:00 Europe"),
+        (CardQuestion.STARS, "99999999999"),
+    ],
+)
+def test_why_an_admins_answer_is_refused(make_settings: MakeSettings, asks: CardQuestion, words: str) -> None:
+    asked = DraftQuestion(broadcast_id=1, asks=asks)
+    with pytest.raises(broadcast_form.AnswerError) as refused:
+        broadcast_form.answered(asked, words, 1001, make_settings(), now=NOW)
+    assert_translated(said(refused.value), beside=frozenset({"UTC"}))
+
+
 @pytest.mark.parametrize("state", list(BreakerState))
 @pytest.mark.parametrize("ok", [True, False])
-def test_what_dbstatus_says(state: BreakerState, ok: bool) -> None:
+def test_what_dbstatus_says(make_settings: MakeSettings, state: BreakerState, ok: bool) -> None:
     probe = {"ok": ok, "probed_at": 50.0, "latency_ms": 1.5, "server_version": "16", "connections": 1}
     probe |= {"max_connections": 100, "database_bytes": 5_000_000}
     found = StatusReport(
@@ -348,7 +373,7 @@ def test_what_dbstatus_says(state: BreakerState, ok: bool) -> None:
         breaker=FleetView(state, BreakerReason.OUTAGE, 5.0, None, 40.0, ()),
         probe=probe,
         answered_at=None,
-        probes=[],
+        probes=[{"probed_at": 50.0, "ok": ok, "latency_ms": 1.5}],
         waiting=2,
         oldest_seconds=2.0,
         processes=3,
@@ -358,7 +383,7 @@ def test_what_dbstatus_says(state: BreakerState, ok: bool) -> None:
         stuck=[7],
     )
     for each in (found, replace(found, breaker=None, probe=None, budget=None, oldest_seconds=None, stuck=[])):
-        text = report.text(each)
+        text = report.text(each, make_settings())
         assert len(text) <= 1024, "it stands under a picture"
         assert_translated(
             *text.split("\n"),
