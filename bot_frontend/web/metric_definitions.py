@@ -411,6 +411,12 @@ METRICS: tuple[Metric, ...] = (
         "Whether the last run made no proven backup.",
         lambda look, _: float(look.backup.failed is not None) if look.seen_at else None,
     ),
+    gauge(
+        "ballast_processes_with_old_database_url",
+        "Living processes whose DATABASE_URL is from before the last `ballast move`; they followed it. Absent while no "
+        "move is known.",
+        lambda look, _: None if look.move is None else float(look.move.with_old_url),
+    ),
     state_set(
         "ballast_quota_state",
         "state",

@@ -7,6 +7,7 @@ from typing import Any
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, REFERENCE
 from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.moving.record import MoveState
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 
@@ -55,6 +56,7 @@ _TELEGRAM = _object(
     pending=_or_null(_COUNT),
 )
 _BACKUP = _object(proven_age_seconds=_or_null(_SECONDS), overdue=_BOOLEAN, failed=_BOOLEAN)
+_MOVE = _or_null(_object(state=_one_of(*MoveState), processes_with_old_url=_COUNT))
 _HEALTH = _object(
     status=_one_of("ok", "degraded", "down"),
     redis=_REDIS,
@@ -76,6 +78,7 @@ _DATABASE_STATUS = _object(
     state=_DATABASE,
     probe=_or_null({"type": "object"}),
     probe_age_seconds=_or_null(_SECONDS),
+    move=_MOVE,
     age_seconds=_or_null(_SECONDS),
 )
 _STABILITY = _object(
@@ -175,6 +178,7 @@ _STATUS = _object(
         renews_at=_or_null(_SECONDS),
     ),
     backup=_BACKUP,
+    move=_MOVE,
     broadcasts=_object(
         age_seconds=_or_null(_SECONDS),
         stuck=_list(_COUNT),
