@@ -417,6 +417,31 @@ METRICS: tuple[Metric, ...] = (
         "move is known.",
         lambda look, _: None if look.move is None else float(look.move.with_old_url),
     ),
+    gauge(
+        "ballast_star_reconciliation_timestamp_seconds",
+        "When Telegram's book of Stars was compared with the ledger last. Absent while that is not known.",
+        lambda look, _: (
+            None
+            if look.reconciliation.finished is None
+            else look.by_our_clock(look.reconciliation.finished.at)
+        ),
+    ),
+    gauge(
+        "ballast_star_differences",
+        "Open differences between Telegram's book of Stars and the ledger.",
+        lambda look, _: (
+            None if look.reconciliation.finished is None else float(look.reconciliation.finished.open)
+        ),
+    ),
+    gauge(
+        "ballast_telegram_stars",
+        "Telegram's balance of the bot's Stars at the last comparison.",
+        lambda look, _: (
+            None
+            if look.reconciliation.finished is None
+            else look.reconciliation.finished.stars + look.reconciliation.finished.nanostars / 1e9
+        ),
+    ),
     state_set(
         "ballast_quota_state",
         "state",
