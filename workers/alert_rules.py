@@ -26,6 +26,7 @@ from ballast.alerts.notifier import AdminNotifier, in_each, in_each_language
 from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
+from ballast.reconciling import record as reconciliation_record
 from ballast.status import board, counters, probe_results
 from ballast.texts import ENGLISH, gettext
 from dbcore.breaker import FleetView
@@ -59,6 +60,9 @@ STUCK_TOLD_MAX = 10
 _LETTERS = "ballast:alarms:letters"
 _CORRUPTION = "ballast:alarms:corruption"
 _CORRUPTIONS_COUNTED = counters.name_of("failures", FailureKind.CORRUPTION.value)
+
+STARS_BOOKED_SECONDS = 600.0
+"""What the ledger lacked, and can book, is booked by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,11 @@ class AlarmWatch:
         backup = backup_record.read(self._redis)
         if backup.failed is not None or backup.is_overdue(now):
             yield Condition("backup", partial(alert_texts.backup, backup, now), over=alert_texts.backup_over)
+        stars = reconciliation_record.read(self._redis).finished
+        if stars is not None and (
+            stars.open > stars.bookable or (stars.open and now - stars.at >= STARS_BOOKED_SECONDS)
+        ):
+            yield Condition("stars", partial(alert_texts.stars, stars), over=alert_texts.stars_over)
         letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
             yield Condition("dead-letters", alert_texts.failed_job)

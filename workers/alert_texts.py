@@ -7,6 +7,7 @@ from html import escape
 from ballast.backups.record import Record
 from ballast.command_names import joined, mention
 from ballast.inbox import Overdue
+from ballast.reconciling.record import Finished
 from ballast.texts import gettext, gettext_noop
 from ballast.texts.formats import duration
 from dbcore.breaker.rules import BreakerReason
@@ -131,6 +132,17 @@ def backup(record: Record, now: float) -> str:
     return f"{why} {last} {more}"
 
 
+def stars(found: Finished) -> str:
+    return gettext(
+        "Telegram's book of Stars and the ledger do not agree: {kinds}. {command} lists the differences; {page} says "
+        "what each means. If one is as it should be, accept it with {accept}.",
+        kinds=", ".join(f"{count} {kind}" for kind, count in sorted(found.counted.items())),
+        command="<code>ballast reconcile</code>",
+        page="docs/payments.md",
+        accept="<code>ballast reconcile --accept</code>",
+    )
+
+
 def pause_over() -> str:
     return gettext("The pause is over after {lasted}. Pending commands are being processed.", lasted=LASTED)
 
@@ -174,6 +186,10 @@ def overdue_over() -> str:
 
 def backup_over() -> str:
     return gettext("There is a proven backup again after {lasted}.", lasted=LASTED)
+
+
+def stars_over() -> str:
+    return gettext("Telegram's book of Stars and the ledger agree again after {lasted}.", lasted=LASTED)
 
 
 def lasted(text: str, seconds: float) -> str:

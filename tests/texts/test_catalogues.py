@@ -105,6 +105,25 @@ def test_each_translation_is_the_html_of_the_english_text_and_ends_like_it(langu
             assert opened == closed, translated
 
 
+_ASIDE = re.compile(r"\{\w+\}|<[^>]*>|\u2068[^\u2069]*\u2069|\b[A-Z]\w*|@\w+")
+"""Places, tags, what is isolated, and names, which are written alike in each language."""
+_SCRIPTS = {"ru": "[а-яё]", "uk": "[а-яіїєґ]", "ar": "[ء-ي]", "fa": "[ء-یپچژگ]"}
+
+
+def test_each_translation_is_in_its_language() -> None:
+    """As far as its letters tell; and no two languages say the same in a sentence."""
+    said_in: dict[str, str] = {}
+    for language in TRANSLATED:
+        letters = re.compile(_SCRIPTS.get(language, "[a-zß-ÿ]"), re.IGNORECASE)
+        for message in messages(language):
+            for _, translated in forms(message):
+                words = re.findall(r"[^\W\d_]+", _ASIDE.sub("", translated))
+                strange = [word for word in words if len(word) > 3 and not letters.match(word)]
+                assert len(strange) <= max(1, len(words) // 2), (language, translated)
+                if len(words) > 4:
+                    assert said_in.setdefault(translated, language) == language, translated
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_line_of_the_menu_and_each_button_fits(language: str) -> None:
     with speaking(language):

@@ -29,6 +29,7 @@ from ballast.installed import INSTALLED
 from ballast.markup import plain_text
 from ballast.messages import Button, Message, cannot_ask_there
 from ballast.origins import Origin
+from ballast.reconciling.record import Finished
 from ballast.texts import LANGUAGES, gettext, said, speaking
 from ballast.texts.catalogues import use_folder
 from bot_frontend import broadcast_form, redis_alarm
@@ -441,23 +442,11 @@ def test_what_other_alarms_say() -> None:
         for before in (None, proven)
         for failed in (None, backup_record.Failed(1.0, ""))
     ]
+    stars = Finished(0.0, 0.0, 0, 0, 0, 0, {"unbooked": 1}, 0, ())
     same = frozenset(
-        {"python", "workers", "dead", "letters", "list", "SQLSTATE", "REINDEX", "dbcore", "audit", "alarm"}
+        "python workers dead letters list show broadcast dbcore audit breaker auto ballast backup reconcile accept "
+        "SQLSTATE REINDEX alarm relay waits outbox health main lasted disk docs payments unbooked outage".split()
     )
-    same |= {
-        "broadcast",
-        "show",
-        "outbox",
-        "relay",
-        "waits",
-        "health",
-        "main",
-        "ballast",
-        "backup",
-        "breaker",
-        "auto",
-    }
-    same |= {"lasted", "disk"}
     assert_translated(
         alert_texts.quota(),
         alert_texts.failed_job(),
@@ -466,9 +455,15 @@ def test_what_other_alarms_say() -> None:
         alert_texts.stuck(7),
         alert_texts.stuck_over(7),
         alert_texts.outbox(60.0),
+        alert_texts.stars(stars),
         alert_texts.overdue(Overdue(60.0, "main")),
         alert_texts.redis_over(RedisTrouble.DISK),
         *(gettext(trouble.words) for trouble in RedisTrouble),
+        *(
+            getattr(alert_texts, f"{name}_over")()
+            for name in ("pause", "quota", "outbox", "overdue", "backup", "stars")
+        ),
+        alert_texts.outage_over(BreakerReason.OUTAGE),
         *(notifier.headed("", over=over) for over in (True, False)),
         gettext(redis_alarm.NO_ANSWER),
         beside=same,
