@@ -13,6 +13,8 @@ from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.star_book import Transaction
 from dbcore.ledger.star_payments import StarCharge
 from dbcore.ledger.users import UserRef
+from dbcore.people import acts, lists
+from dbcore.people.acts import Act
 from tests.dbcore.conftest import Person, Sql
 from tests.dbcore.test_star_book import read as read_book
 
@@ -116,6 +118,15 @@ CORRUPTIONS = [
         "UPDATE transfers SET kind = 'star_payment' WHERE kind = 'credit'",
     ),
     ("Telegram's book of Stars is the ledger's", "UPDATE star_book SET stars = 4 WHERE NOT is_outgoing"),
+    (
+        "each reversal mirrors its transfer, up to its amount",
+        "ALTER TABLE reversals DISABLE TRIGGER ALL; DELETE FROM reversals",
+    ),
+    (
+        "each reversal mirrors its transfer, up to its amount",
+        "INSERT INTO reversals (transfer_id, reverses_id) "
+        "SELECT max(id), min(id) FROM transfers WHERE status = 'applied' AND kind = 'transfer'",
+    ),
     (STRUCTURE, "DROP TRIGGER entries_append_only ON entries"),
     (
         STRUCTURE,
@@ -144,7 +155,8 @@ CORRUPTIONS = [
     (
         EMPTIED,
         "ALTER TABLE star_payments DISABLE TRIGGER ALL; "
-        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, holds; "
+        "ALTER TABLE reversals DISABLE TRIGGER ALL; "
+        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, holds, reversals; "
         "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (
@@ -214,6 +226,8 @@ def busy(engine: GuardedEngine, person: Person) -> None:
         )
         if end is not None and hold.hold_id is not None:
             end(engine, key=f"end-{key}", hold_id=hold.hold_id, actor="t")
+    (first,) = (each.id for each in lists.transfers(engine).items if each.idempotency_key == "t0")
+    acts.reverse(engine, Act("back", "operator", "", 0.0), transfer_id=first, amount=60)
 
 
 @pytest.mark.usefixtures("busy")
