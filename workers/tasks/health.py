@@ -16,6 +16,7 @@ from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.ledger import holds
 from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
 from workers import relay as relaying
@@ -90,6 +91,8 @@ def _tend(worker: WorkerContext) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
         worker.broadcaster.orders.recall()
+        if count := holds.sweep(worker.engine):
+            log.info("holds_expired", holds=count)
         for table, rows in retention.prune(worker.engine, retention.rules(worker.settings)).items():
             worker.counters.count("pruned", table, by=rows)
             log.info("pruned", table=table, rows=rows)

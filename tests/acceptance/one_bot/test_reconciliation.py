@@ -24,6 +24,11 @@ from tests.harness.people import answers, register, say
 WITHDRAWAL = {"type": "fragment", "withdrawal_state": {"type": "pending"}}
 
 
+def downloaded(stack: Stack, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.ops_port}{path}") as answer:
+        return str(answer.read().decode())
+
+
 @pytest.mark.timeout(300)
 async def test_a_payment_whose_update_was_lost_is_found_and_credited_once_and_the_rest_is_named(
     stack: Stack, telegram: TelegramControl
