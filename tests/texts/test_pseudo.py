@@ -444,8 +444,11 @@ def test_what_other_alarms_say() -> None:
     ]
     stars = Finished(0.0, 0.0, 0, 0, 0, 0, {"unbooked": 1}, 0, ())
     same = frozenset(
-        "python workers dead letters list show broadcast dbcore audit breaker auto ballast backup reconcile accept "
-        "SQLSTATE REINDEX alarm relay waits outbox health main lasted disk docs payments unbooked outage".split()
+        re.findall(
+            r"\w+",
+            "python workers dead letters jobs list show broadcast dbcore audit breaker auto ballast backup reconcile accept "
+            "SQLSTATE REINDEX alarm relay waits outbox health main lasted disk docs payments unbooked outage",
+        )
     )
     assert_translated(
         alert_texts.quota(),
