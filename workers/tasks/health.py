@@ -13,6 +13,7 @@ from psycopg2.errors import UndefinedTable
 
 from ballast.status import probe_results
 from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
+from dbcore.breaker import outage_history
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
@@ -93,6 +94,7 @@ def _tend(worker: WorkerContext) -> None:
         for table, rows in retention.prune(worker.engine, retention.rules(worker.settings)).items():
             worker.counters.count("pruned", table, by=rows)
             log.info("pruned", table=table, rows=rows)
+        outage_history.copy_table(worker.redis, worker.engine)
     except DatabaseAway as away:
         log.info("not_tended", kind=away.kind)
 
