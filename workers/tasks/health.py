@@ -20,7 +20,7 @@ from dbcore.failures import FailureKind
 from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
 from workers import relay as relaying
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 from workers.context import WorkerContext
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ TENDED_EVERY_SECONDS = 3600
 """At most, where the database is asked as little as can be."""
 
 
-@app.task(name="workers.health.probe", bind=True)
+@upkeep("workers.health.probe")
 def probe(task: Task, trigger: str = "beat") -> None:
     """Ask the database how it is; leave the answer in `health_probes` and in Redis.
 
@@ -64,7 +64,7 @@ def _probe(worker: WorkerContext, trigger: str) -> None:
         _relay(worker)
 
 
-@app.task(name=relaying.TASK, bind=True)
+@upkeep(relaying.TASK)
 def relay(task: Task) -> None:
     """Take what transactions enqueued to the inbox."""
     _relay(task.context)
