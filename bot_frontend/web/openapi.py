@@ -107,6 +107,38 @@ _STABILITY = _object(
     age_seconds=_or_null(_SECONDS),
 )
 
+_OUTAGES = _list(
+    _object(
+        failed_at=_or_null(_SECONDS),
+        began_at=_SECONDS,
+        ended_at=_or_null(_SECONDS),
+        drained_at=_or_null(_SECONDS),
+        duration_seconds=_SECONDS,
+        reason=_or_null(_one_of(*BreakerReason)),
+        paused_by=_or_null(_TEXT),
+        failed_probes=_COUNT,
+        jobs_waited=_COUNT,
+        longest_wait_seconds=_SECONDS,
+        jobs_left=_or_null(_COUNT),
+    )
+)
+_UPTIME = _list(
+    _object(
+        hours=_COUNT,
+        measured_seconds=_SECONDS,
+        share={"type": "number", "minimum": 0, "maximum": 1},
+        down_seconds=_SECONDS,
+        paused_seconds=_SECONDS,
+        outages=_COUNT,
+    )
+)
+_OUTAGE_REPORT = _object(
+    now=_SECONDS,
+    age_seconds=_or_null(_SECONDS),
+    since=_or_null(_SECONDS),
+    uptime=_UPTIME,
+    outages=_OUTAGES,
+)
 
 _STATUS = _object(
     version=_TEXT,
@@ -120,6 +152,7 @@ _STATUS = _object(
         version=_or_null(_TEXT),
         bytes=_or_null(_COUNT),
         latency_ms=_or_null(_SECONDS),
+        slow_ms=_SECONDS,
         probe_ok=_or_null(_BOOLEAN),
         probe_kind=_or_null(_TEXT),
         probe_age_seconds=_or_null(_SECONDS),
@@ -203,18 +236,8 @@ _STATUS = _object(
             by=_TEXT,
         )
     ),
-    outages=_list(
-        _object(
-            began_at=_SECONDS,
-            ended_at=_or_null(_SECONDS),
-            duration_seconds=_SECONDS,
-            reason=_or_null(_one_of(*BreakerReason)),
-            paused_by=_or_null(_TEXT),
-            failed_probes=_COUNT,
-            jobs_waited=_COUNT,
-            longest_wait_seconds=_SECONDS,
-        )
-    ),
+    outages=_OUTAGES,
+    uptime=_UPTIME,
     alarms=_list(_object(name=_TEXT, since=_SECONDS)),
     recent_actions=_list(_object(at=_SECONDS, actor=_TEXT, action=_TEXT, target=_TEXT, outcome=_TEXT)),
     actions=_object(
@@ -314,6 +337,18 @@ _metrics["get"]["responses"]["200"] = {
     "content": {"text/plain": {"schema": _TEXT}},
 }
 
+_outages_csv = _page("The same outages as a file, a line each", _TEXT, details=True)
+_outages_csv["get"]["responses"]["200"] = {
+    "description": "What was seen last; the first line has the columns' names.",
+    "content": {"text/csv": {"schema": _TEXT}},
+}
+
+_status_page = _page("Whether the bot works, for everybody; a page for browsers", _TEXT)
+_status_page["get"]["responses"] = {
+    "200": {"description": "What was seen last.", "content": {"text/html": {"schema": _TEXT}}},
+    "404": {"description": "PUBLIC_STATUS is not set.", "content": {"text/plain": {"schema": _TEXT}}},
+}
+
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {
@@ -334,6 +369,9 @@ DOCUMENT: dict[str, Any] = {
             _PROBES,
             details=True,
         ),
+        "/outages.json": _page("The outages of the last weeks, and the uptime", _OUTAGE_REPORT, details=True),
+        "/outages.csv": _outages_csv,
+        "/status-page": _status_page,
         "/jobs/{reference}": _job,
         "/actions": _actions,
     },

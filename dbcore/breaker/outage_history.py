@@ -18,6 +18,7 @@ import redis
 
 from dbcore.breaker import outages
 from dbcore.breaker.outages import Outage
+from dbcore.breaker.state import FleetState
 from dbcore.breaker.store import read_state
 
 if TYPE_CHECKING:  # whoever only looks needs no SQLAlchemy
@@ -84,10 +85,14 @@ def copy_table(client: redis.Redis, engine: GuardedEngine) -> None:
 
 def read(client: redis.Redis) -> OutageHistory:
     """What Redis has: of the table as of the last `copy_table`. Raises redis.RedisError, StateUnreadable."""
-    state, now = read_state(client)
+    return history_of(client, *read_state(client))
+
+
+def history_of(client: redis.Redis, fleet: FleetState, now: float) -> OutageHistory:
+    """The same for whoever has read the breaker's state just now."""
     kept = cast("bytes | None", client.get(_TABLE))
     table = {"since": None, "outages": []} if kept is None else json.loads(kept)
-    recent = outages.read(client, state, now)
+    recent = outages.read(client, fleet, now)
     written = [outages.outage_of(row) for row in table["outages"]]
     return OutageHistory(_merged(recent, written), now, table["since"])
 
