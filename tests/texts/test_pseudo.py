@@ -291,9 +291,7 @@ def test_what_people_are_told_of_payments(event: PaymentKind, currency: str) -> 
     job = RecordPayment(
         telegram_id=8, first_name="", event=event.value, charge_id="1", amount=5, currency=currency, said_at=1
     )
-    same = frozenset(
-        {"XTR", "EUR", "paid", "refunded", "refundStarPayment", "ballast", "jobs", "show"}
-    )
+    same = frozenset({"XTR", "EUR", "paid", "refunded", "refundStarPayment", "ballast", "jobs", "show"})
     assert_translated(
         payment_texts.receipt(job),
         payment_texts.alarm(job),
