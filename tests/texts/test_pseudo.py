@@ -441,12 +441,10 @@ def test_what_other_alarms_say() -> None:
         for failed in (None, backup_record.Failed(1.0, ""))
     ]
     stars = Finished(0.0, 0.0, 0, 0, 0, 0, {"unbooked": 1}, 0, ())
-    same = frozenset(
-        re.findall(
-            r"\w+",
-            "python workers jobs list show broadcast dbcore audit breaker auto ballast backup reconcile accept "
-            "SQLSTATE REINDEX alarm relay waits outbox health main lasted disk docs payments unbooked outage",
-        )
+    same = pseudo.plain_words(
+        "python -m workers, ballast jobs list, broadcast show, dbcore audit, breaker auto, backup, reconcile "
+        "--accept, SQLSTATE, REINDEX, alarm, relay_waits, outbox, health, main, {lasted}, disk, docs/payments, outage, "
+        "unbooked"
     )
     assert_translated(
         alert_texts.quota(),
@@ -467,5 +465,5 @@ def test_what_other_alarms_say() -> None:
         alert_texts.outage_over(BreakerReason.OUTAGE),
         *(notifier.headed("", over=over) for over in (True, False)),
         gettext(redis_alarm.NO_ANSWER),
-        beside=same,
+        beside=frozenset(same),
     )
