@@ -288,6 +288,55 @@ star_payments = Table(
     _check("star_payments_refund_has_time", "(refund_transfer_id IS NULL) = (refunded_at IS NULL)"),
 )
 
+star_reconciliations = Table(
+    "star_reconciliations",
+    metadata,
+    _id(),
+    Column("next_offset", BigInteger, nullable=False, server_default="0"),
+    Column("newest_transfer_id", BigInteger, nullable=False),
+    Column("stars", BigInteger),
+    Column("nanostars", BigInteger),
+    Column("handed_in", BigInteger, nullable=False, server_default="0"),
+    _time("started_at"),
+    _time("finished_at", nullable=True, default_now=False),
+    _check(
+        "star_reconciliations_end_has_balance",
+        "(finished_at IS NULL) = (stars IS NULL) AND (stars IS NULL) = (nanostars IS NULL)",
+    ),
+)
+Index(
+    "star_reconciliations_one_open_idx",
+    text("(finished_at IS NULL)"),
+    unique=True,
+    postgresql_where=text("finished_at IS NULL"),
+    _table=star_reconciliations,
+)
+
+star_book = Table(
+    "star_book",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("is_outgoing", Boolean, primary_key=True),
+    Column("stars", BigInteger, nullable=False),
+    Column("nanostars", BigInteger, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("telegram_id", BigInteger),
+    Column("invoice_amount", BigInteger),
+    Column("details", JSONB, nullable=False),
+    _time("made_at", default_now=False),
+    Column("found_by", BigInteger, ForeignKey("star_reconciliations.id"), nullable=False),
+    Column("seen_by", BigInteger, ForeignKey("star_reconciliations.id"), nullable=False),
+)
+
+star_acceptances = Table(
+    "star_acceptances",
+    metadata,
+    Column("difference", Text, primary_key=True),
+    Column("charge_id", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    _time("created_at"),
+)
+
 failed_operations = Table(
     "failed_operations",
     metadata,

@@ -200,6 +200,7 @@ class Settings(AppOptions):
     stars_packages: Annotated[str, Field(validate_default=True)] = "50,100,250,500"
     stars_support: Annotated[str | None, Field(max_length=2_000)] = None
     stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
+    stars_reconcile_at: Annotated[str, Field(pattern=r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "04:00"
 
     @field_validator("admin_ids", mode="before")
     @classmethod

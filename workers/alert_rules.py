@@ -28,6 +28,8 @@ from ballast.backups.record import Record
 from ballast.broadcasts.schedule import Schedule
 from ballast.command_names import mention
 from ballast.inbox import Inbox
+from ballast.reconciling import record as reconciliation_record
+from ballast.reconciling.record import Finished
 from ballast.status import board, counters, probe_results
 from ballast.texts.formats import duration
 from dbcore.breaker import FleetView
@@ -96,6 +98,21 @@ _MOVING = "The database moves to another server; the bot goes on by itself."
 _END_OF_PAUSE = "<code>python -m dbcore breaker auto</code> ends the pause."
 
 _BACKUP_OVER = f"There is a proven backup again after {LASTED}."
+
+
+STARS_BOOKED_SECONDS = 600.0
+"""What the ledger lacked, and can book, is booked by then."""
+
+_STARS_OVER = f"Telegram's book of Stars and the ledger agree again after {LASTED}."
+
+
+def _stars(found: Finished) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.counted.items()))
+    return (
+        f"Telegram's book of Stars and the ledger do not agree: {kinds}. <code>ballast reconcile</code> lists the "
+        "differences; docs/payments.md says what each means. If one is as it should be, accept it by "
+        "<code>ballast reconcile --accept</code>."
+    )
 
 
 def _backup(backup: Record, now: float) -> str:
@@ -230,6 +247,11 @@ class AlarmWatch:
         backup = backup_record.read(self._redis)
         if backup.failed is not None or backup.is_overdue(now):
             yield Condition("backup", _backup(backup, now), over=_BACKUP_OVER)
+        stars = reconciliation_record.read(self._redis).finished
+        if stars is not None and (
+            stars.open > stars.bookable or (stars.open and now - stars.at >= STARS_BOOKED_SECONDS)
+        ):
+            yield Condition("stars", _stars(stars), over=_STARS_OVER)
         letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
             yield Condition("dead-letters", _LETTER)

@@ -7,6 +7,7 @@ from typing import Any
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, REFERENCE
 from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.ledger.star_book import DifferenceKind
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 
@@ -55,6 +56,23 @@ _TELEGRAM = _object(
     pending=_or_null(_COUNT),
 )
 _BACKUP = _object(proven_age_seconds=_or_null(_SECONDS), overdue=_BOOLEAN, failed=_BOOLEAN)
+_STARS = _object(
+    compared_age_seconds=_or_null(_SECONDS),
+    is_reading=_BOOLEAN,
+    transactions=_or_null(_COUNT),
+    balance=_or_null({"type": "integer"}),
+    open=_or_null(_COUNT),
+    differences=_list(
+        _object(
+            difference=_one_of(*DifferenceKind),
+            charge_id=_TEXT,
+            telegram_stars=_or_null({"type": "integer"}),
+            ledger_stars=_or_null({"type": "integer"}),
+            accepted=_BOOLEAN,
+            is_booked_by_charge_id=_BOOLEAN,
+        )
+    ),
+)
 _HEALTH = _object(
     status=_one_of("ok", "degraded", "down"),
     redis=_REDIS,
@@ -175,6 +193,7 @@ _STATUS = _object(
         renews_at=_or_null(_SECONDS),
     ),
     backup=_BACKUP,
+    stars=_STARS,
     broadcasts=_object(
         age_seconds=_or_null(_SECONDS),
         stuck=_list(_COUNT),
@@ -314,6 +333,16 @@ _metrics["get"]["responses"]["200"] = {
     "content": {"text/plain": {"schema": _TEXT}},
 }
 
+
+def _csv(summary: str) -> dict[str, Any]:
+    page = _page(summary, _TEXT, details=True)
+    page["get"]["responses"]["200"] = {
+        "description": "A header and a line for each row.",
+        "content": {"text/csv": {"schema": _TEXT}},
+    }
+    return page
+
+
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {
@@ -334,6 +363,7 @@ DOCUMENT: dict[str, Any] = {
             _PROBES,
             details=True,
         ),
+        "/star-differences.csv": _csv("How Telegram's book of Stars differs from the ledger"),
         "/jobs/{reference}": _job,
         "/actions": _actions,
     },

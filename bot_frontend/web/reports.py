@@ -10,6 +10,9 @@ from ballast.status.health import failures_in_a_row
 from bot_frontend.web.snapshot import NOT_LOOKED_YET, StatusSnapshot
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
+from dbcore.text import isolated, one_line
+
+STAR_DIFFERENCES_SHOWN = 20
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
 
@@ -59,6 +62,32 @@ def backup(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "proven_age_seconds": None if proven is None else round(max(0.0, at - proven.taken_at), 3),
         "overdue": look.backup.is_overdue(at),
         "failed": look.backup.failed is not None,
+    }
+
+
+def stars(look: StatusSnapshot, now: float) -> dict[str, Any]:
+    """How Telegram's book of Stars differs from the ledger, by the last comparison; None if none is known."""
+    found = look.reconciliation.finished
+    shown = () if found is None else found.differences[:STAR_DIFFERENCES_SHOWN]
+    return {
+        "compared_age_seconds": None
+        if found is None
+        else round(max(0.0, look.by_redis_clock(now) - found.at), 3),
+        "is_reading": look.reconciliation.begun_at is not None,
+        "transactions": None if found is None else found.transactions,
+        "balance": None if found is None else found.stars,
+        "open": None if found is None else found.open,
+        "differences": [
+            {
+                "difference": each["difference"],
+                "charge_id": isolated(one_line(each["charge_id"])),
+                "telegram_stars": each["telegram_stars"],
+                "ledger_stars": each["ledger_stars"],
+                "accepted": each["accepted_by"] is not None,
+                "is_booked_by_charge_id": each["is_booked_by_charge_id"],
+            }
+            for each in shown
+        ],
     }
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dbcore import migrate, privileges, structure
 from dbcore.guard import pool
+from dbcore.ledger import star_book
 from dbcore.qualified_names import qualified
 
 OFFENDERS_SHOWN = 5
@@ -237,6 +238,11 @@ CHECKS: tuple[Check, ...] = (
         "(SELECT FROM ballast.system_accounts s WHERE s.name = 'stars' "
         "AND s.account_id IN (t.from_account_id, t.to_account_id))) AND NOT EXISTS "
         "(SELECT FROM ballast.star_payments p WHERE t.id IN (p.transfer_id, p.refund_transfer_id))",
+    ),
+    Check(
+        "Telegram's book of Stars is the ledger's",
+        "SELECT count(*) FROM ballast.star_book",
+        star_book.OPEN_DIFFERENCES,
     ),
     Check(
         "each confirmed adjustment has its transfer",

@@ -10,9 +10,11 @@ from dbcore.ledger import ledger, pending_adjustments, pending_transfers, star_p
 from dbcore.ledger.audit import CHECK_NAMES, audit, report
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_adjustments import Limits
+from dbcore.ledger.star_book import Transaction
 from dbcore.ledger.star_payments import StarCharge
 from dbcore.ledger.users import UserRef
 from tests.dbcore.conftest import Person, Sql
+from tests.dbcore.test_star_book import read as read_book
 
 UNLOCK = """
     ALTER TABLE transfers DISABLE TRIGGER ALL;
@@ -100,6 +102,7 @@ CORRUPTIONS = [
         "each payment in Stars has its transfers",
         "UPDATE transfers SET kind = 'star_payment' WHERE kind = 'credit'",
     ),
+    ("Telegram's book of Stars is the ledger's", "UPDATE star_book SET stars = 4 WHERE NOT is_outgoing"),
     (STRUCTURE, "DROP TRIGGER entries_append_only ON entries"),
     (
         STRUCTURE,
@@ -186,6 +189,12 @@ def busy(engine: GuardedEngine, person: Person) -> None:
             kind, f"charge-{number}", bob, stars=5, amount=500, payload="", said_at=1_700_000_000
         )
         star_payments.book(engine, charge)
+    read_book(
+        engine,
+        Transaction("charge-0", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
+        Transaction("charge-1", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
+        Transaction("charge-1", True, 5, 0, "refund", bob.telegram_id, 500, {}, 1_700_000_000),
+    )
 
 
 @pytest.mark.usefixtures("busy")
