@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -30,44 +30,41 @@ class Probed:
     latency_ms: float | None
 
 
-def draw(probes: Sequence[Probed]) -> bytes:
-    """The newest POINTS_MAX, oldest first. Without any it says so."""
+def draw(probes: Sequence[Probed], zone: tzinfo) -> bytes:
+    """The newest POINTS_MAX, oldest first; an empty frame without any. zone -- whose clocks the times are by."""
     probes = probes[-POINTS_MAX:]
     image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     pen = ImageDraw.Draw(image)
     font = ImageFont.load_default(FONT_PIXELS)
     measured = [probe.latency_ms for probe in probes if probe.ok and probe.latency_ms is not None]
-    failed = sum(not probe.ok for probe in probes)
-    # In English: the font that Pillow brings has Latin letters.
-    seen = f"{len(probes):,} probe{'' if len(probes) == 1 else 's'}"
-    title = f"Probe latency, ms: {seen}, {failed} failed" if probes else "No probe has been yet"
-    pen.text((LEFT, 14), title, INK, font)
+    top = _round_above(max(measured, default=1.0))
+    _grid(pen, font, top)
     if probes:
-        top = _round_above(max(measured, default=1.0))
-        _grid(pen, font, top, probes[0].at, probes[-1].at)
+        _times(pen, font, probes[0].at, probes[-1].at, zone)
         _curve(pen, probes, top)
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
-def _grid(
-    pen: ImageDraw.ImageDraw,
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
-    top: float,
-    begin: float,
-    end: float,
-) -> None:
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
+
+def _grid(pen: ImageDraw.ImageDraw, font: Font, top: float) -> None:
+    pen.text((LEFT - 8, TOP - 24), "ms", INK, font, anchor="rm")
     for quarter in range(5):
         value = top * quarter / 4
         y = _y(value, top)
         pen.line((LEFT, y, WIDTH - RIGHT, y), GRID)
         pen.text((LEFT - 8, y), f"{value:g}", INK, font, anchor="rm")
+
+
+def _times(pen: ImageDraw.ImageDraw, font: Font, begin: float, end: float, zone: tzinfo) -> None:
     for share, anchor in ((0.0, "lt"), (0.5, "mt"), (1.0, "rt")):
-        moment = datetime.fromtimestamp(begin + share * (end - begin), UTC)
+        moment = datetime.fromtimestamp(begin + share * (end - begin), zone)
         x = LEFT + share * (WIDTH - LEFT - RIGHT)
-        zone = " UTC" if share == 1.0 else ""
-        pen.text((x, HEIGHT - BOTTOM + 10), f"{moment:%H:%M}{zone}", INK, font, anchor=anchor)
+        name = f" {zone}" if share == 1.0 else ""
+        pen.text((x, HEIGHT - BOTTOM + 10), f"{moment:%H:%M}{name}", INK, font, anchor=anchor)
 
 
 def _curve(pen: ImageDraw.ImageDraw, probes: Sequence[Probed], top: float) -> None:

@@ -17,11 +17,12 @@ from ballast.inbox import Inbox
 from ballast.status import probe_results
 from ballast.status.health import BREAKER_WORDS, database_sentence, database_state, last_answered_at
 from ballast.texts import gettext, ngettext
-from ballast.texts.formats import decimals, duration, zone
+from ballast.texts.formats import day_and_time, decimals, duration, zone
 from dbcore.breaker import FleetView, StateUnreadable, read_breaker
 from dbcore.breaker.connection_budget import FleetConnections, read_connections
 from dbcore.breaker.rules import BreakerState
 from dbcore.redis_client import redis_time
+from dbcore.settings import Settings
 from workers import latency_chart
 from workers.latency_chart import Probed
 
@@ -75,12 +76,12 @@ def _view(client: redis.Redis) -> FleetView | None:
         return None
 
 
-def text(report: StatusReport) -> str:
+def text(report: StatusReport, settings: Settings) -> str:
     """Telegram's HTML, short enough to stand under a picture."""
     return "\n".join(
         (
             f"<b>{_verdict(report)}</b>",
-            gettext("Breaker: {state}", state=_breaker(report)),
+            gettext("Breaker: {state}", state=_breaker(report, settings)),
             gettext("Last probe: {probe}", probe=_probe(report)),
             _waiting(report),
             gettext(
@@ -89,18 +90,39 @@ def text(report: StatusReport) -> str:
                 connections=_connections(report),
             ),
             _broadcasts(report),
+            *_below_the_picture(report),
         )
     )
 
 
-def picture(report: StatusReport) -> str:
+def picture(report: StatusReport, settings: Settings) -> str:
     """The latencies of the last hours: a PNG in base64."""
+    png = latency_chart.draw(_drawn(report), zone(settings.timezone))
+    return base64.b64encode(png).decode()
+
+
+def _drawn(report: StatusReport) -> list[Probed]:
     probes = [
         Probed(each["probed_at"], each["ok"], each["latency_ms"])
         for each in report.probes
         if each["probed_at"]
     ]
-    return base64.b64encode(latency_chart.draw(probes)).decode()
+    return probes[-latency_chart.POINTS_MAX :]
+
+
+def _below_the_picture(report: StatusReport) -> list[str]:
+    """What it shows: its font has Latin letters only, so there are no words in it."""
+    drawn = _drawn(report)
+    if not drawn:
+        return []
+    failed = sum(not each.ok for each in drawn)
+    return [
+        gettext(
+            "Chart: probe latency in ms. Probes: {probes}, failed: {failed}.",
+            probes=len(drawn),
+            failed=failed,
+        )
+    ]
 
 
 def _verdict(report: StatusReport) -> str:
@@ -108,7 +130,7 @@ def _verdict(report: StatusReport) -> str:
     return escape(database_sentence(state, report.breaker), quote=False)
 
 
-def _breaker(report: StatusReport) -> str:
+def _breaker(report: StatusReport, settings: Settings) -> str:
     view = report.breaker
     if view is None:
         return gettext(
@@ -122,7 +144,7 @@ def _breaker(report: StatusReport) -> str:
         parts.append(gettext("reason {reason}", reason=view.reason))
     if view.since:
         since = duration(max(0.0, report.now - view.since))
-        parts.append(gettext("since {time}, {duration}", time=_time(view.since), duration=since))
+        parts.append(gettext("since {time}, {duration}", time=_time(view.since, settings), duration=since))
     if view.state is BreakerState.OPEN:
         parts.append(gettext("next probe in {duration}", duration=duration(view.retry_after_seconds)))
     return "; ".join(parts)
@@ -175,6 +197,6 @@ def _broadcasts(report: StatusReport) -> str:
     return gettext("{line}; stuck: {ids}", line=line, ids=", ".join(map(str, report.stuck[:5])))
 
 
-def _time(seconds: float) -> str:
-    clocks = zone()
-    return f"{datetime.fromtimestamp(seconds, clocks):%Y-%m-%d %H:%M} {clocks.key}"
+def _time(seconds: float, settings: Settings) -> str:
+    clocks = zone(settings.timezone)
+    return f"{day_and_time(datetime.fromtimestamp(seconds, clocks))} {clocks.key}"

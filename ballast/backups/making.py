@@ -21,7 +21,7 @@ import psycopg2
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from ballast.backups import archive, inbox, record, sealing
+from ballast.backups import archive, inbox, record, sealing, source
 from ballast.backups.archive import BackupManifest
 from ballast.backups.retention import superfluous
 from ballast.backups.stores import Note, Store
@@ -71,14 +71,11 @@ def make(settings: Settings, store: Store, around: Surroundings) -> Note:
 
 
 def _run(settings: Settings, store: Store, around: Surroundings) -> Note:
-    url = settings.backup_source
     try:
-        with (
-            Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS),
-            dumping.only_one(url),
-            workplace(store.folder) as folder,
-        ):
-            return _make(settings, store, around, url, folder)
+        with Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS):
+            url = source.database(settings, around.redis)
+            with dumping.only_one(url), workplace(store.folder) as folder:
+                return _make(settings, store, around, url, folder)
     except (SQLAlchemyError, psycopg2.Error) as error:
         raise BackupFailed(words_of(error)) from error
 

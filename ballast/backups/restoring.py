@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 from sqlalchemy.exc import SQLAlchemyError
 
-from ballast.backups import archive, inbox, sealing
+from ballast.backups import archive, inbox, sealing, source
 from ballast.backups.archive import BackupManifest
 from ballast.backups.making import Surroundings, find_programs, open_archive, prove_in_scratch, scratch_server
 from ballast.backups.stores import Store
@@ -61,15 +61,15 @@ def _fetched(backup: str, store: Store | None, folder: Path) -> Path:
 
 def check(settings: Settings, around: Surroundings, manifest: BackupManifest, folder: Path) -> int:
     """Prove it once more, in a scratch database; how many checks passed. Raises BackupFailed."""
-    url = settings.backup_source
-    with (
-        Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS),
-        scratch_server(settings, around, url) as server,
-    ):
-        tools = find_programs(settings, around, max(dumping.server_major(server), manifest.programs_major))
-        return prove_in_scratch(
-            server, scratch.tag_of(url), manifest, folder / archive.DUMP, tools, around.own_checks
-        )
+    with Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS):
+        url = source.database(settings, around.redis)
+        with scratch_server(settings, around, url) as server:
+            tools = find_programs(
+                settings, around, max(dumping.server_major(server), manifest.programs_major)
+            )
+            return prove_in_scratch(
+                server, scratch.tag_of(url), manifest, folder / archive.DUMP, tools, around.own_checks
+            )
 
 
 def restore(

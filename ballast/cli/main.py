@@ -10,6 +10,7 @@ import click
 
 import ballast
 from ballast.cli import (
+    acts,
     backups,
     broadcast,
     completion,
@@ -18,8 +19,11 @@ from ballast.cli import (
     importing,
     jobs,
     local,
+    looking,
     moving,
+    people,
     processes,
+    reconciling,
     upgrading,
 )
 from ballast.cli.commands import Group
@@ -48,8 +52,21 @@ for _command in (
     database.audit,
     database.status,
     database.breaker,
+    looking.outages,
+    looking.settings,
+    people.user,
+    people.users,
+    people.transfers,
+    acts.credit,
+    acts.debit,
+    acts.reverse,
+    acts.freeze,
+    acts.unfreeze,
+    acts.message,
+    acts.erase,
     jobs.jobs,
     broadcast.broadcast,
+    reconciling.reconcile,
     importing.import_,
     exporting.export,
     backups.backup,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ballast.reconciling import record as reconciliation_record
+from ballast.reconciling.tables import csv_text
 from bot_frontend.web import outage_report, public_status, reports, status
 from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
@@ -87,12 +89,8 @@ def make_app(
     async def outages_csv(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
-        headers = {
-            "Cache-Control": "no-store",
-            "Content-Disposition": 'attachment; filename="outages.csv"',
-            "Content-Type": "text/csv; charset=utf-8",
-        }
-        return Response(outage_report.as_csv(monitor.latest, time.time()), headers=headers)
+        rows = outage_report.lines(monitor.latest, time.time())
+        return _csv(outage_report.COLUMNS, rows, "outages.csv")
 
     async def job(request: Request) -> Response:
         if not access.may_see(request):
@@ -110,6 +108,14 @@ def make_app(
 
         return endpoint
 
+    async def star_differences(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        found = monitor.latest.reconciliation.finished
+        rows = () if found is None else found.differences
+        return _csv(reconciliation_record.COLUMNS, rows, "star-differences.csv")
+
     async def openapi(_: Request) -> Response:
         return JSONResponse(DOCUMENT)
 
@@ -120,6 +126,7 @@ def make_app(
         Route("/outages", outages),
         Route("/outages.json", outages_json),
         Route("/outages.csv", outages_csv),
+        Route("/star-differences.csv", star_differences),
         Route("/jobs/{reference}", job),
         *page.routes(),
         Route("/openapi.json", openapi),
@@ -152,6 +159,11 @@ def make_app(
 
 def _told(report: dict[str, Any]) -> Response:
     return JSONResponse(report, headers={"Cache-Control": "no-store"})
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], name: str) -> Response:
+    headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(csv_text(columns, rows), media_type="text/csv", headers=headers)
 
 
 def _turned_away() -> Response:

@@ -16,7 +16,9 @@ from ballast.alerts import active
 from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
+from ballast.moving import progress
 from ballast.queues import QUEUES
+from ballast.reconciling import record as reconciliation_record
 from ballast.status import actions, board, counters, probe_results
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.snapshot import FRESH_SECONDS, NOT_LOOKED_YET, StatusSnapshot
@@ -229,6 +231,8 @@ class Monitor:
             board=board.read(self._redis),
             actions=actions.recent(self._redis, ACTIONS_SHOWN),
             backup=backup_record.read(self._redis),
+            move=progress.read(self._redis, silent_after_seconds=self._pace.silent),
+            reconciliation=reconciliation_record.read(self._redis),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,
             probe_seconds=self._settings.health_probe_seconds,

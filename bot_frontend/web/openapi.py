@@ -7,6 +7,8 @@ from typing import Any
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, REFERENCE
 from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.ledger.star_book import DifferenceKind
+from dbcore.moving.record import MoveState
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 
@@ -55,6 +57,24 @@ _TELEGRAM = _object(
     pending=_or_null(_COUNT),
 )
 _BACKUP = _object(proven_age_seconds=_or_null(_SECONDS), overdue=_BOOLEAN, failed=_BOOLEAN)
+_MOVE = _or_null(_object(state=_one_of(*MoveState), processes_with_old_url=_COUNT))
+_STARS = _object(
+    compared_age_seconds=_or_null(_SECONDS),
+    is_reading=_BOOLEAN,
+    transactions=_or_null(_COUNT),
+    balance=_or_null({"type": "integer"}),
+    open=_or_null(_COUNT),
+    differences=_list(
+        _object(
+            difference=_one_of(*DifferenceKind),
+            charge_id=_TEXT,
+            telegram_stars=_or_null({"type": "integer"}),
+            ledger_stars=_or_null({"type": "integer"}),
+            accepted=_BOOLEAN,
+            is_booked_by_charge_id=_BOOLEAN,
+        )
+    ),
+)
 _HEALTH = _object(
     status=_one_of("ok", "degraded", "down"),
     redis=_REDIS,
@@ -76,6 +96,7 @@ _DATABASE_STATUS = _object(
     state=_DATABASE,
     probe=_or_null({"type": "object"}),
     probe_age_seconds=_or_null(_SECONDS),
+    move=_MOVE,
     age_seconds=_or_null(_SECONDS),
 )
 _STABILITY = _object(
@@ -208,6 +229,8 @@ _STATUS = _object(
         renews_at=_or_null(_SECONDS),
     ),
     backup=_BACKUP,
+    move=_MOVE,
+    stars=_STARS,
     broadcasts=_object(
         age_seconds=_or_null(_SECONDS),
         stuck=_list(_COUNT),
@@ -337,17 +360,21 @@ _metrics["get"]["responses"]["200"] = {
     "content": {"text/plain": {"schema": _TEXT}},
 }
 
-_outages_csv = _page("The same outages as a file, a line each", _TEXT, details=True)
-_outages_csv["get"]["responses"]["200"] = {
-    "description": "What was seen last; the first line has the columns' names.",
-    "content": {"text/csv": {"schema": _TEXT}},
-}
-
 _status_page = _page("Whether the bot works, for everybody; a page for browsers", _TEXT)
 _status_page["get"]["responses"] = {
     "200": {"description": "What was seen last.", "content": {"text/html": {"schema": _TEXT}}},
     "404": {"description": "PUBLIC_STATUS is not set.", "content": {"text/plain": {"schema": _TEXT}}},
 }
+
+
+def _csv(summary: str) -> dict[str, Any]:
+    page = _page(summary, _TEXT, details=True)
+    page["get"]["responses"]["200"] = {
+        "description": "A header and a line for each row.",
+        "content": {"text/csv": {"schema": _TEXT}},
+    }
+    return page
+
 
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -370,8 +397,9 @@ DOCUMENT: dict[str, Any] = {
             details=True,
         ),
         "/outages.json": _page("The outages of the last weeks, and the uptime", _OUTAGE_REPORT, details=True),
-        "/outages.csv": _outages_csv,
+        "/outages.csv": _csv("The same outages"),
         "/status-page": _status_page,
+        "/star-differences.csv": _csv("How Telegram's book of Stars differs from the ledger"),
         "/jobs/{reference}": _job,
         "/actions": _actions,
     },

@@ -9,6 +9,8 @@ from typing import Any
 
 from ballast.backups.record import Record
 from ballast.inbox import Overdue
+from ballast.moving.progress import MoveProgress
+from ballast.reconciling.record import Record as Reconciliation
 from ballast.status.health import DatabaseState, database_state, last_answered_at
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.throughput import Throughput
@@ -43,7 +45,8 @@ class StatusSnapshot:
     history -- the outages of the last weeks, the one that is on among them.
     alarms -- what stands, and since when. board -- what a worker read of the tables (ballast/status/board.py).
     actions -- what operators ordered on the page lately, newest first. backup -- the last proven one, and
-        whether the last run failed.
+        whether the last run failed. move -- of the database to another server; None where none is known.
+        whether the last run failed. reconciliation -- of Telegram's book of Stars with the ledger.
     telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is
         probed.
     """
@@ -79,6 +82,8 @@ class StatusSnapshot:
     board: dict[str, Any] | None = None
     actions: list[dict[str, Any]] = field(default_factory=list)
     backup: Record = field(default_factory=Record)
+    move: MoveProgress | None = None
+    reconciliation: Reconciliation = field(default_factory=Reconciliation)
     seen_at: float | None = None
     redis_ahead_seconds: float = 0.0
     telegram: IntakeHealth | None = None

@@ -62,6 +62,8 @@ def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[st
             "renews_at": forecast.renews_at if forecast else None,
         },
         "backup": reports.backup(look, now),
+        "move": reports.move(look),
+        "stars": reports.stars(look, now),
         "broadcasts": {
             "age_seconds": _board_age(look, now),
             "stuck": look.broadcasts_stuck or [],

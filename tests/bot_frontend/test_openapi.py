@@ -12,6 +12,8 @@ from ballast.envelope import Envelope
 from ballast.status import board, probe_results
 from bot_frontend.web.openapi import DOCUMENT
 from dbcore.breaker import override
+from dbcore.moving import record
+from dbcore.moving.record import Move, MoveState
 from dbcore.redis_client import redis_time
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
@@ -55,6 +57,8 @@ def have_something_to_tell(queueing: Queueing) -> None:
             "open_dead_letters": 1,
         },
     )
+    record.write(client, Move("m", MoveState.SWITCHED, "f", "old/b", "new/b", "", "dump", now, now, now))
+    record.note_followed(client, "h:7:aa")
     override.set_override(client, "open", "somebody")
     override.set_override(client, "auto", "somebody")
     client.hset(active.KEY, "breaker", active.Event("e", now).to_json())

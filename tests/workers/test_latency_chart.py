@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import pytest
 from PIL import Image
@@ -21,9 +23,11 @@ def colours(png: bytes) -> set[tuple[int, int, int]]:
 
 def test_latencies_are_a_line_and_failures_red_marks() -> None:
     well = [Probed(60.0 * number, ok=True, latency_ms=3.0 + number % 5) for number in range(100)]
-    assert LINE in colours(draw(well))
-    assert FAILED not in colours(draw(well))
-    assert FAILED in colours(draw([*well, Probed(6000.0, ok=False, latency_ms=None)]))
+    assert LINE in colours(draw(well, UTC))
+    assert FAILED not in colours(draw(well, UTC))
+    failed = [*well, Probed(6000.0, ok=False, latency_ms=None)]
+    assert FAILED in colours(draw(failed, UTC))
+    assert draw(well, ZoneInfo("Asia/Tokyo")) != draw(well, UTC), "by the clocks of whoever reads it"
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,6 @@ def test_latencies_are_a_line_and_failures_red_marks() -> None:
     ],
 )
 def test_whatever_was_probed_can_be_drawn_and_is_small(probes: list[Probed]) -> None:
-    png = draw(probes)
+    png = draw(probes, UTC)
     assert len(png) < BYTES_MAX
     colours(png)

@@ -11,15 +11,16 @@ import redis
 import structlog
 from psycopg2.errors import UndefinedTable
 
+from ballast import outbox_relay
 from ballast.status import probe_results
 from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
 from dbcore.breaker import outage_history
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.ledger import holds
 from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
-from workers import relay as relaying
 from workers.celery import Task, upkeep
 from workers.context import WorkerContext
 
@@ -64,7 +65,7 @@ def _probe(worker: WorkerContext, trigger: str) -> None:
         _relay(worker)
 
 
-@upkeep(relaying.TASK)
+@upkeep(outbox_relay.TASK)
 def relay(task: Task) -> None:
     """Take what transactions enqueued to the inbox."""
     _relay(task.context)
@@ -91,6 +92,8 @@ def _tend(worker: WorkerContext) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
         worker.broadcaster.orders.recall()
+        if count := holds.sweep(worker.engine):
+            log.info("holds_expired", holds=count)
         for table, rows in retention.prune(worker.engine, retention.rules(worker.settings)).items():
             worker.counters.count("pruned", table, by=rows)
             log.info("pruned", table=table, rows=rows)
