@@ -5,8 +5,6 @@ Pure. Times are seconds since 1970 by this frontend's clock, and ISO 8601 in the
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -61,25 +59,14 @@ def report(look: StatusSnapshot, now: float) -> dict[str, Any]:
     }
 
 
-def as_csv(look: StatusSnapshot, now: float) -> str:
-    """The same outages, a line each."""
-    out = io.StringIO()
-    lines = csv.DictWriter(out, COLUMNS, lineterminator="\r\n")
-    lines.writeheader()
-    for outage in look.history.outages:
-        row = described(look, outage, now)
-        lines.writerow(
-            row
-            | {name: _iso(row[name]) for name in _TIMES}
-            | {"paused_by": _as_text(outage.paused_by and one_line(outage.paused_by))}
-        )
-    return out.getvalue()
+def lines(look: StatusSnapshot, now: float) -> list[dict[str, Any]]:
+    """The same outages for a spreadsheet."""
+    return [
+        row | {name: _iso(row[name]) for name in _TIMES} | {"paused_by": paused_by and one_line(paused_by)}
+        for outage in look.history.outages
+        for row, paused_by in [(described(look, outage, now), outage.paused_by)]
+    ]
 
 
 def _iso(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
-def _as_text(name: str | None) -> str | None:
-    """A spreadsheet would take a name that begins so for a formula."""
-    return f"'{name}" if name and name[0] in "=+-@\t" else name

@@ -4,7 +4,6 @@ reason. It is made of what the monitor saw last, and has it look no sooner: stra
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
 from starlette.responses import HTMLResponse, Response
@@ -64,13 +63,8 @@ def _uptime(uptimes: tuple[Uptime, ...]) -> str:
         if each.measured_seconds <= shown:
             break
         shown = each.measured_seconds
-        rows.append(f"<dt>Last {_long(each)}</dt><dd>{percent(each.share)}</dd>")
+        rows.append(f"<dt>Last {_long(each)}</dt><dd>{each.percent}</dd>")
     return "".join(rows) or "<dt>Uptime</dt><dd>not known yet</dd>"
-
-
-def percent(share: float) -> str:
-    """Rounded down: only what had no outage at all has 100%."""
-    return f"{math.floor(10_000 * share) / 100:.2f}%" if share < 1 else "100%"
 
 
 def _long(uptime: Uptime) -> str:

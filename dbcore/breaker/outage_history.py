@@ -10,6 +10,7 @@ The table outlives Redis, and Redis answers while the database does not: `copy_t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -56,6 +57,11 @@ class Uptime:
     down_seconds: float
     paused_seconds: float
     outages: int
+
+    @property
+    def percent(self) -> str:
+        """Rounded down: only what had no outage at all has 100%."""
+        return f"{math.floor(10_000 * self.share) / 100:.2f}%" if self.share < 1 else "100%"
 
 
 @dataclass(frozen=True, slots=True)

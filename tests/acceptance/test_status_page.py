@@ -161,6 +161,10 @@ async def test_an_operator_sees_the_fleet_and_acts_and_it_is_in_the_books(
     page = await shows(stack, lambda page: page["breaker"]["state"] == "closed", "the breaker closed")
     assert (page["outages"][0]["paused_by"], page["outages"][0]["reason"]) == ("token", None)
     assert page["outages"][0]["ended_at"] is not None
+    printed = await asyncio.to_thread(stack.command, "ballast", "outages")
+    assert printed.returncode == 0, printed.stderr
+    assert "up in the last 24 hours:  100%, 0 x outage" in printed.stdout
+    assert "pause by token" in printed.stdout
 
     # A broadcast stops at an operator's word.
     await asyncio.to_thread(

@@ -42,7 +42,7 @@ export function story(outage, now) {
   const { failed_at: failed, began_at: began } = outage;
   return {
     noticed: failed === null ? "" : `The first call failed at ${at(failed, now)}. After ${moments(began - failed)} the breaker held all calls back.`,
-    probes: outage.failed_probes ? `${counted(outage.failed_probes, "probe", "probes")} failed until one was answered.` : "",
+    probes: outage.failed_probes ? `${counted(outage.failed_probes, "probe", "probes")} failed ${outage.ended_at === null ? "so far" : "until one was answered"}.` : "",
     waited: `${sentence(waited(outage))}.`,
     drained: drained(outage, now),
   };
@@ -56,8 +56,10 @@ function drained(outage, now) {
   return "When the last of these jobs was finished is not known.";
 }
 
-function waited({ jobs_waited: jobs, longest_wait_seconds: longest }) {
-  return jobs ? `${counted(jobs, "job", "jobs")} waited, the longest ${duration(longest)}` : "nobody waited";
+function waited({ ended_at: ended, jobs_waited: jobs, longest_wait_seconds: longest }) {
+  const tense = ended !== null ? "waited" : jobs === 1 ? "waits" : "wait";
+  if (!jobs) return `nobody ${ended === null ? "waits so far" : "waited"}`;
+  return `${counted(jobs, "job", "jobs")} ${tense}, the longest ${duration(longest)}`;
 }
 
 function effects(outage) {
