@@ -43,7 +43,7 @@ class TellUser(Job):
 class ShowPerson(UserJob):
     """/user: find somebody, and show their card. The fields of UserJob are the admin's."""
 
-    kind = "people.show"
+    kind = "users.show_person"
     query: str = Field(min_length=1, max_length=QUERY_LENGTH_MAX)
 
 
@@ -57,23 +57,23 @@ class _AboutPerson(Job):
 class ShowMovements(_AboutPerson):
     """before -- the version before which the page ends; None: the newest."""
 
-    kind = "people.movements"
+    kind = "users.show_movements"
     before: int | None = None
 
 
 class ShowFailures(_AboutPerson):
-    kind = "people.failures"
+    kind = "users.show_failures"
 
 
 class AskAmount(_AboutPerson):
     """Credit or debit them: how much?"""
 
-    kind = "people.ask_amount"
+    kind = "users.ask_amount"
     is_credit: bool
 
 
 class AskWhy(_AboutPerson):
-    kind = "people.ask_why"
+    kind = "users.ask_why"
     is_credit: bool
     amount: Amount
 
@@ -81,7 +81,7 @@ class AskWhy(_AboutPerson):
 class OrderAdjustment(_AboutPerson):
     """Put it before the admin, as /credit and /debit do."""
 
-    kind = "people.adjust"
+    kind = "users.adjust"
     is_credit: bool
     amount: Amount
     reason: str = Field(max_length=MEMO_LENGTH_MAX)
@@ -90,53 +90,53 @@ class OrderAdjustment(_AboutPerson):
 class AskFreeze(_AboutPerson):
     """is_frozen -- what the account is to be."""
 
-    kind = "people.ask_freeze"
+    kind = "users.ask_freeze"
     is_frozen: bool
 
 
 class ConfirmFreeze(_AboutPerson):
-    kind = "people.confirm_freeze"
+    kind = "users.confirm_freeze"
     is_frozen: bool
     reason: str = Field(max_length=MEMO_LENGTH_MAX)
 
 
 class Freeze(ConfirmFreeze):
-    kind = "people.freeze"
+    kind = "users.freeze"
 
 
 class AskMessage(_AboutPerson):
-    kind = "people.ask_message"
+    kind = "users.ask_message"
 
 
 class ConfirmMessage(_AboutPerson):
-    kind = "people.confirm_message"
+    kind = "users.confirm_message"
     text: str = Field(max_length=MESSAGE_LENGTH_MAX)
 
 
 class SendMessage(ConfirmMessage):
-    kind = "people.send_message"
+    kind = "users.send_message"
 
 
 class AskReversal(_AboutPerson):
     """transfer -- its number."""
 
-    kind = "people.ask_reversal"
+    kind = "users.ask_reversal"
     transfer: int
 
 
 class ConfirmReversal(AskReversal):
-    kind = "people.confirm_reversal"
+    kind = "users.confirm_reversal"
     reason: str = Field(max_length=MEMO_LENGTH_MAX)
 
 
 class Reverse(ConfirmReversal):
     """amount -- minor units, as the admin was shown it."""
 
-    kind = "people.reverse"
+    kind = "users.reverse"
     amount: int
 
 
-people = BuiltInApp("people", tasks=["workers.tasks.people"])
+people = BuiltInApp("users", tasks=["workers.tasks.people"])
 
 people.built_in_job(
     TellUser,
