@@ -137,6 +137,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
 
     from ballast.failed_jobs import FailedJobRefused
     from ballast.jobs import JobInvalid
+    from dbcore.api_keys import KeyRefused
     from dbcore.backups.errors import BackupError
     from dbcore.breaker import StateUnreadable
     from dbcore.broadcasts.broadcasts import BroadcastRefused
@@ -151,6 +152,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
             FailedJobRefused()
             | BroadcastRefused()
             | JobInvalid()
+            | KeyRefused()
             | SourceError()
             | ExportRefused()
             | BackupError()
