@@ -85,6 +85,8 @@ accounts = Table(
     Column("version", BigInteger),
     Column("floor", BigInteger, nullable=False, server_default="0"),
     _time("created_at"),
+    Column("sending_frozen", Boolean, nullable=False, server_default="false"),
+    Column("receiving_frozen", Boolean, nullable=False, server_default="false"),
     UniqueConstraint("id", "currency"),
     UniqueConstraint("user_id", "currency"),
     _check(
@@ -140,6 +142,17 @@ transfers = Table(
         "status <> 'applied' OR coalesce(from_account_id <> to_account_id, false)",
     ),
 )
+
+reversals = Table(
+    "reversals",
+    metadata,
+    _id(),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), nullable=False, unique=True),
+    Column("reverses_id", BigInteger, ForeignKey("transfers.id"), nullable=False),
+    _time("created_at"),
+    _check("reversals_reverses_an_earlier_one", "reverses_id < transfer_id"),
+)
+Index("reversals_reverses_id_idx", reversals.c.reverses_id)
 
 entries = Table(
     "entries",
@@ -434,6 +447,9 @@ admin_actions = Table(
     Column("target", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     _time("created_at", default_now=False),
+    Column("reason", Text),
+    Column("before", JSONB),
+    Column("after", JSONB),
 )
 Index("admin_actions_created_at_idx", admin_actions.c.created_at)
 

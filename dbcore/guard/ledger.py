@@ -52,6 +52,8 @@ _WORDS = {
     RejectionReason.SAME_ACCOUNT: "Sender and recipient are the same.",
     RejectionReason.AMOUNT_TOO_LARGE: "The amount is too large.",
     RejectionReason.BALANCE_OVERFLOW: "The account cannot hold so much.",
+    RejectionReason.ACCOUNT_FROZEN: "The account is frozen.",
+    RejectionReason.RECIPIENT_FROZEN: "The recipient's account is frozen.",
 }
 
 

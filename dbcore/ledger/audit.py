@@ -28,6 +28,7 @@ KEPT_TABLES = (
     "pending_adjustments",
     "payment_events",
     "star_payments",
+    "reversals",
     "admin_actions",
 )
 """Tables that only grow: rows that an audit saw are there at every later one."""
@@ -200,7 +201,8 @@ CHECKS: tuple[Check, ...] = (
         "CASE WHEN g.user_id IS NULL THEN 'a system account' ELSE 'a user' END) FROM ballast.transfers t "
         "LEFT JOIN ballast.accounts f ON f.id = t.from_account_id "
         "LEFT JOIN ballast.accounts g ON g.id = t.to_account_id "
-        "WHERE t.status = 'applied' AND ((t.kind IN ('credit', 'star_payment')) <> (f.user_id IS NULL) "
+        "WHERE t.status = 'applied' AND t.kind <> 'reversal' "
+        "AND ((t.kind IN ('credit', 'star_payment')) <> (f.user_id IS NULL) "
         "OR (t.kind IN ('debit', 'star_refund')) <> (g.user_id IS NULL)) ORDER BY t.id",
     ),
     Check(
@@ -237,6 +239,22 @@ CHECKS: tuple[Check, ...] = (
         "(SELECT FROM ballast.system_accounts s WHERE s.name = 'stars' "
         "AND s.account_id IN (t.from_account_id, t.to_account_id))) AND NOT EXISTS "
         "(SELECT FROM ballast.star_payments p WHERE t.id IN (p.transfer_id, p.refund_transfer_id))",
+    ),
+    Check(
+        "each reversal mirrors its transfer, up to its amount",
+        "SELECT count(*) FROM ballast.transfers WHERE status = 'applied' AND kind = 'reversal'",
+        "SELECT format('transfer %s: reverses %s', t.id, coalesce(r.reverses_id::text, 'nothing')) "
+        "FROM ballast.transfers t LEFT JOIN ballast.reversals r ON r.transfer_id = t.id "
+        "LEFT JOIN ballast.transfers o ON o.id = r.reverses_id "
+        "WHERE t.status = 'applied' AND t.kind = 'reversal' AND NOT coalesce(o.status = 'applied' "
+        "AND o.kind NOT IN ('star_payment', 'star_refund', 'reversal') AND o.from_account_id = t.to_account_id "
+        "AND o.to_account_id = t.from_account_id, false) "
+        "UNION ALL SELECT format('transfer %s: %s is no reversal of it', r.reverses_id, r.transfer_id) "
+        "FROM ballast.reversals r LEFT JOIN ballast.transfers t ON t.id = r.transfer_id "
+        "WHERE NOT coalesce(t.status = 'applied' AND t.kind = 'reversal', false) "
+        "UNION ALL SELECT format('transfer %s: %s of %s reversed', o.id, sum(t.amount), o.amount) "
+        "FROM ballast.reversals r JOIN ballast.transfers t ON t.id = r.transfer_id "
+        "JOIN ballast.transfers o ON o.id = r.reverses_id GROUP BY o.id, o.amount HAVING sum(t.amount) > o.amount",
     ),
     Check(
         "each confirmed adjustment has its transfer",

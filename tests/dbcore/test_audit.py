@@ -12,6 +12,8 @@ from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.star_payments import StarCharge
 from dbcore.ledger.users import UserRef
+from dbcore.people import acts, lists
+from dbcore.people.acts import Act
 from tests.dbcore.conftest import Person, Sql
 
 UNLOCK = """
@@ -100,6 +102,15 @@ CORRUPTIONS = [
         "each payment in Stars has its transfers",
         "UPDATE transfers SET kind = 'star_payment' WHERE kind = 'credit'",
     ),
+    (
+        "each reversal mirrors its transfer, up to its amount",
+        "ALTER TABLE reversals DISABLE TRIGGER ALL; DELETE FROM reversals",
+    ),
+    (
+        "each reversal mirrors its transfer, up to its amount",
+        "INSERT INTO reversals (transfer_id, reverses_id) "
+        "SELECT max(id), min(id) FROM transfers WHERE status = 'applied' AND kind = 'transfer'",
+    ),
     (STRUCTURE, "DROP TRIGGER entries_append_only ON entries"),
     (
         STRUCTURE,
@@ -128,7 +139,8 @@ CORRUPTIONS = [
     (
         EMPTIED,
         "ALTER TABLE star_payments DISABLE TRIGGER ALL; "
-        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments; "
+        "ALTER TABLE reversals DISABLE TRIGGER ALL; "
+        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, reversals; "
         "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (
@@ -186,6 +198,8 @@ def busy(engine: GuardedEngine, person: Person) -> None:
             kind, f"charge-{number}", bob, stars=5, amount=500, payload="", said_at=1_700_000_000
         )
         star_payments.book(engine, charge)
+    (first,) = (each.id for each in lists.transfers(engine).items if each.idempotency_key == "t0")
+    acts.reverse(engine, Act("back", "operator", "", 0.0), transfer_id=first, amount=60)
 
 
 @pytest.mark.usefixtures("busy")
