@@ -81,14 +81,14 @@ _QUOTA_OVER = (
     f"The database's quota is there again after {LASTED}. What waited is done as soon as it answers."
 )
 _LETTER = (
-    "A job could not be done and waits for you as a dead letter. <code>python -m workers dead-letters list</code> "
+    "A job could not be done and waits for you as a dead letter. <code>ballast jobs list</code> "
     "shows all that are open. Others that follow within ten minutes of each other are not told one by one."
 )
 _DAMAGED = (
     "PostgreSQL reports damaged data (SQLSTATE XX001 or XX002). Jobs that meet it fail and are on record; all others "
     "go on. Back up the database now, before anything else. PostgreSQL's log names the table or index: a damaged index "
     "is rebuilt by <code>REINDEX</code>, a damaged table is restored from a backup. Then run <code>python -m dbcore "
-    "audit</code> and retry the failed jobs (<code>python -m workers dead-letters list</code>)."
+    "audit</code> and retry the failed jobs (<code>ballast jobs list</code>)."
 )
 
 

@@ -16,6 +16,7 @@ import redis
 import structlog
 from celery import bootsteps
 
+from ballast import outbox_relay
 from ballast.alerts.notifier import AdminNotifier
 from ballast.envelope import Envelope
 from ballast.inbox import Inbox, Publisher
@@ -27,7 +28,7 @@ from dbcore.breaker import CachedStateReader, FleetView, outages
 from dbcore.breaker.process_names import has_ended
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
-from workers import parent, relay, unknown_kinds
+from workers import parent, unknown_kinds
 from workers.alert_rules import AlarmWatch
 
 log = structlog.get_logger(__name__)
@@ -118,12 +119,12 @@ class Rescuer:
             if shut and not self._shut:
                 self._redis.set(SHUT_KEY, 1)
             if self._shut and not shut:
-                relay.ask(self._redis, self._publisher)
+                outbox_relay.ask(self._redis, self._publisher)
                 self._redis.delete(SHUT_KEY)
                 self._relay_asked_again_at = now + self._pace.link + RELAY_AGAIN_SECONDS
             self._shut, self._swept_at = shut, now
         if now >= self._relay_asked_again_at:
-            relay.ask(self._redis, self._publisher)
+            outbox_relay.ask(self._redis, self._publisher)
             self._relay_asked_again_at = float("inf")
         self._alarms.look(view)
         if self._lease_ms() > leased_ms:

@@ -10,6 +10,7 @@ import click
 
 import ballast
 from ballast.cli import (
+    acts,
     backups,
     broadcast,
     completion,
@@ -19,7 +20,9 @@ from ballast.cli import (
     jobs,
     keys,
     local,
+    looking,
     moving,
+    people,
     processes,
     upgrading,
 )
@@ -49,6 +52,18 @@ for _command in (
     database.audit,
     database.status,
     database.breaker,
+    looking.outages,
+    looking.settings,
+    people.user,
+    people.users,
+    people.transfers,
+    acts.credit,
+    acts.debit,
+    acts.reverse,
+    acts.freeze,
+    acts.unfreeze,
+    acts.message,
+    acts.erase,
     jobs.jobs,
     keys.keys,
     broadcast.broadcast,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from dbcore.breaker.outages import Outage
+from dbcore.breaker.rules import BreakerReason
 from dbcore.breaker.store import Event
 from dbcore.guard.engine import GuardedEngine
 
@@ -49,6 +50,11 @@ WITH given AS (
 SELECT count(*) FROM written
 """
 
+_OUTAGES = (
+    "SELECT outage_id, extract(epoch FROM began_at)::float8, extract(epoch FROM ended_at)::float8, reason, paused_by, "
+    "failed_probes, jobs_waited, longest_wait_seconds FROM ballast.outages ORDER BY began_at DESC LIMIT %s"
+)
+
 _DEADLINE_SECONDS = 2.0  # the link waits for it, and has better to do
 
 
@@ -72,3 +78,12 @@ def write_outages(engine: GuardedEngine, outages: Sequence[Outage]) -> int:
         deadline_seconds=_DEADLINE_SECONDS,
     )
     return int(count)
+
+
+def read_outages(engine: GuardedEngine, limit: int) -> list[Outage]:
+    """The last ones that are written down, newest first."""
+    rows = engine.fetch_rows(_OUTAGES, (limit,), name="fleet.outages.read", writes=False)
+    return [
+        Outage(outage_id, began_at, ended_at, BreakerReason(reason) if reason else None, *rest)
+        for outage_id, began_at, ended_at, reason, *rest in rows
+    ]

@@ -67,7 +67,7 @@ def describe(client: redis.Redis) -> str:
     if now.probers:
         lines.append(f"probed by    {', '.join(now.probers)}")
     for number, outage in enumerate(outages.read(client, fleet, time)):
-        lines.append(f"{'outages' if number == 0 else '':<13}{_described(outage, time)}")
+        lines.append(f"{'outages' if number == 0 else '':<13}{described_outage(outage, time)}")
     return "\n".join(lines)
 
 
@@ -86,7 +86,8 @@ def described(client: redis.Redis) -> dict[str, object]:
     }
 
 
-def _described(outage: Outage, now: float) -> str:
+def described_outage(outage: Outage, now: float) -> str:
+    """In one line. now -- by Redis's clock."""
     seconds = (outage.ended_at or now) - outage.began_at
     what = outage.reason.value if outage.reason else f"pause by {outage.paused_by or 'an operator'}"
     parts = [what, f"{outage.jobs_waited} waited, the longest {outage.longest_wait_seconds:.0f} s"]

@@ -11,6 +11,7 @@ import redis
 import structlog
 from psycopg2.errors import UndefinedTable
 
+from ballast import outbox_relay
 from ballast.status import probe_results
 from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
 from dbcore.database_url import addresses
@@ -18,7 +19,6 @@ from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
 from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
-from workers import relay as relaying
 from workers.celery import Task, app
 from workers.context import WorkerContext
 
@@ -63,7 +63,7 @@ def _probe(worker: WorkerContext, trigger: str) -> None:
         _relay(worker)
 
 
-@app.task(name=relaying.TASK, bind=True)
+@app.task(name=outbox_relay.TASK, bind=True)
 def relay(task: Task) -> None:
     """Take what transactions enqueued to the inbox."""
     _relay(task.context)

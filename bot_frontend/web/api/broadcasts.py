@@ -79,13 +79,13 @@ async def list_broadcasts(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[Broadcast]:
-    before = place_of("broadcasts", cursor)
+    before = place_of(cursor)
     found = await api.database.run(
         lambda engine: broadcasts.list_recent(engine, limit, before=before, status=status),
         name="api.broadcasts",
     )
     following = found[-1].id if len(found) == limit else None
-    return Page(items=[Broadcast.of(each) for each in found], next_cursor=cursor_of("broadcasts", following))
+    return Page(items=[Broadcast.of(each) for each in found], next_cursor=cursor_of(following))
 
 
 @router.get("/{broadcast_id}", summary="Look at a broadcast", responses=error_responses(404))

@@ -5,10 +5,12 @@ Made with the first request, for most frontends never serve one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from bot_frontend.web.api.problems import Problem
+from dbcore.outcomes import Outcome
 from dbcore.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
 
 T = TypeVar("T")
+Moved = TypeVar("Moved", bound=Outcome)
 
 CONNECTIONS_MAX = 4
 """And so calls at once. They count in the fleet's budget."""
@@ -42,6 +45,19 @@ class Database:
         return await guard.run(
             lambda: function(guard.guard.engine), name=name, deadline_seconds=deadline_seconds
         )
+
+    async def move(self, function: Callable[[GuardedEngine], Moved], *, name: str) -> Moved:
+        """The same for what moves money; the balances that it says are what the bot tells in an outage."""
+        guard = await self._made()
+
+        def call() -> Moved:
+            began = time.monotonic()
+            outcome = function(guard.guard.engine)
+            if guard.guard.fleet is not None:
+                guard.guard.fleet.note(*outcome.balances_now, since=began)
+            return outcome
+
+        return await guard.run(call, name=name)
 
     async def close(self) -> None:
         if self._guard is not None:

@@ -81,7 +81,7 @@ async def list_jobs(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[FailedJob]:
-    before = place_of("jobs", cursor)
+    before = place_of(cursor)
     status = "open" if state is State.FAILED else state.value
 
     def read(engine: GuardedEngine) -> failed_operations.FailedPage:
@@ -91,7 +91,7 @@ async def list_jobs(
 
     page = await api.database.run(read, name="api.jobs")
     return Page(
-        items=[FailedJob.of(letter) for letter in page.items], next_cursor=cursor_of("jobs", page.next_before)
+        items=[FailedJob.of(letter) for letter in page.items], next_cursor=cursor_of(page.next_before)
     )
 
 

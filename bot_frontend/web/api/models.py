@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field, PlainSerializer
+from fastapi import Query
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, PlainSerializer
 
+from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Party
 
 T = TypeVar("T", bound=BaseModel)
-
-TELEGRAM_ID_DESCRIPTION = "A person, by the id that Telegram knows them by"
 
 Moment = Annotated[
     datetime, PlainSerializer(lambda moment: moment.isoformat(), return_type=str, when_used="json")
 ]
 """ISO 8601, with its offset from UTC."""
+
+
+Amount = Annotated[
+    int,
+    Field(strict=True, gt=0, le=MAX_AMOUNT, description="Minor units, above zero"),
+    BeforeValidator(lambda value: _whole(value)),
+]
+"""That is to be moved. A number, and no text: money is not guessed at. 5.0 is 5, as JSON has it."""
+
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(lambda text: _with_date(text)),
+    AfterValidator(lambda time: _in_utc(time)),
+]
+"""Of a filter: ISO 8601 with an offset."""
+
+Minor = Annotated[int | None, Query(ge=0, lt=2**63, description="Minor units")]
+"""Of a filter."""
 
 
 class Page(BaseModel, Generic[T]):
@@ -54,11 +72,30 @@ _WHAT = {
     401: "No key, or a wrong one.",
     403: "The key lacks the scope.",
     404: "There is no such thing.",
-    409: "It cannot be done now, or the ledger refused it.",
+    409: "It cannot be done now, the ledger refused it, or the Idempotency-Key came before with another request.",
     413: "The body is too large.",
-    422: "A value is not valid, or the Idempotency-Key came before with another request.",
+    422: "A value is not valid.",
     429: "Too many requests.",
     503: "The database or Redis is unavailable, and nothing was done; the header Retry-After says when to ask again.",
     504: "It may have been done. The same request with the same Idempotency-Key tells.",
 }
 OF_ACTS = (400, 404, 409, 504)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _with_date(text: object) -> object:
+    """pydantic takes a number for seconds."""
+    if isinstance(text, str) and "-" not in text[1:]:
+        raise ValueError("expected a time such as 2026-12-01T18:00:00+01:00")
+    return text
+
+
+def _in_utc(time: datetime) -> datetime:
+    """PostgreSQL takes fewer offsets than there can be."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("expected a time of the years 1 to 9999") from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import redis
 from starlette.requests import Request
 
+from ballast import outbox_relay
 from ballast.inbox import Inbox, Publisher
 from bot_frontend.web.api.database import Database
 from dbcore.settings import Settings
@@ -21,6 +22,10 @@ class Services:
     redis: redis.Redis
     inbox: Inbox
     publisher: Publisher
+
+    def tell_soon(self) -> None:
+        """The people concerned, by the jobs that an act committed. Raises nothing."""
+        outbox_relay.ask_after_commit(self.redis, self.publisher)
 
 
 def services(request: Request) -> Services:

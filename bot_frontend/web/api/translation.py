@@ -77,6 +77,13 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def _invalid(error: RequestValidationError) -> Problem:
+    of_key = [each for each in error.errors() if each["loc"] == ("header", "Idempotency-Key")]
+    if of_key and of_key[0]["type"] == "missing":
+        return Problem(400, "idempotency-key-missing", "Expected the header Idempotency-Key.")
+    if of_key:
+        return Problem(
+            400, "bad-request", "Idempotency-Key: expected 1 to 64 letters, digits or any of . _ : -"
+        )
     errors = [
         {"at": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])}
         for each in error.errors()[:ERRORS_SHOWN_MAX]
