@@ -168,6 +168,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from ballast.failed_jobs import FailedJobRefused
     from ballast.jobs import JobInvalid
     from ballast.people.doing import NotDone
+    from dbcore.api_keys import KeyRefused
     from dbcore.backups.errors import BackupError
     from dbcore.breaker import StateUnreadable
     from dbcore.broadcasts.broadcasts import BroadcastRefused
@@ -182,6 +183,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
             FailedJobRefused()
             | BroadcastRefused()
             | JobInvalid()
+            | KeyRefused()
             | NotDone()
             | SourceError()
             | ExportRefused()
