@@ -26,6 +26,14 @@ _SELECT_SQL = (
     "SELECT id, job_id, kind, reference, telegram_id, error, payload, status, created_at "
     "FROM ballast.failed_operations "
 )
+_WHERE_MATCHING = (
+    "WHERE status = 'open' AND (%(kind)s::text IS NULL OR kind = %(kind)s) "
+    "AND (%(error)s::text IS NULL OR strpos(lower(error), lower(%(error)s)) > 0) "
+    "AND (%(telegram_id)s::bigint IS NULL OR telegram_id = %(telegram_id)s) "
+    "AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s) "
+    "AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s) "
+)
+_MATCHING = _WHERE_MATCHING + "AND id > %(after)s ORDER BY id LIMIT %(limit)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,45 @@ def record(
 def list_open(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
     """The oldest that nobody dealt with yet."""
     return _select(engine, "WHERE status = 'open' ORDER BY id LIMIT %s", limit)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFilters:
+    """Which of those that are open; None: all. error -- a part of it. since, until -- when it failed last."""
+
+    kind: str | None = None
+    error: str | None = None
+    telegram_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def open_matching(
+    engine: GuardedEngine, filters: OpenFilters, *, after: int = 0, limit: int
+) -> list[FailedOperation]:
+    """The oldest of them, behind the one with the id `after`."""
+    rows = engine.fetch_rows(
+        _SELECT_SQL + _MATCHING,
+        {**_parameters(filters), "after": after, "limit": limit},
+        name="failed_operations.open_matching",
+        writes=False,
+    )
+    return [FailedOperation(*row) for row in rows]
+
+
+def count_matching(engine: GuardedEngine, filters: OpenFilters) -> dict[str, int]:
+    """How many of each kind, the most first."""
+    rows = engine.fetch_rows(
+        f"SELECT kind, count(*) FROM ballast.failed_operations {_WHERE_MATCHING} GROUP BY kind ORDER BY 2 DESC, 1",  # noqa: S608
+        _parameters(filters),
+        name="failed_operations.count_matching",
+        writes=False,
+    )
+    return dict(rows)
+
+
+def _parameters(filters: OpenFilters) -> dict[str, Any]:
+    return {name: getattr(filters, name) for name in OpenFilters.__slots__}
 
 
 def count_open(engine: GuardedEngine) -> int:

@@ -459,6 +459,8 @@ outages = Table(
     Column("failed_probes", BigInteger, nullable=False),
     Column("jobs_waited", BigInteger, nullable=False),
     Column("longest_wait_seconds", Double, nullable=False),
+    _time("failed_at", default_now=False, nullable=True),
+    _time("drained_at", default_now=False, nullable=True),
     _check("outages_ends_after_its_beginning", "ended_at >= began_at"),
 )
 Index("outages_began_at_idx", outages.c.began_at)

@@ -18,6 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -164,6 +165,7 @@ class Settings(AppOptions):
     ops_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
     ops_token: SecretStr | None = None
+    public_status: bool = False
     trusted_proxies: str = "127.0.0.1,::1"
     flower_port: Annotated[int, Field(ge=1, le=65535)] = 5555
     flower_basic_auth: SecretStr | None = None
@@ -195,6 +197,7 @@ class Settings(AppOptions):
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
     credit_limit: Annotated[Decimal | None, Field(gt=0)] = None
     credit_limit_per_day: Annotated[Decimal | None, Field(gt=0)] = None
+    freeze_refuses: Literal["sending", "everything"] = "sending"
 
     stars_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
     stars_packages: Annotated[str, Field(validate_default=True)] = "50,100,250,500"
@@ -545,6 +548,44 @@ def warn_of_misspelt(options: Collection[str]) -> None:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """An option as it is in force. value -- as it is shown: a secret is masked. source -- where it is from."""
+
+    name: str
+    value: str
+    source: str
+
+
+def in_force(settings: Settings) -> list[InForce]:
+    """Every option, in the order of docs/settings.md."""
+    files = {
+        file: {name.upper() for name in dotenv_values(file)} for file in ENV_FILES if Path(file).is_file()
+    }
+    environment = {name.upper() for name, value in os.environ.items() if value.strip()}
+
+    def source(name: str) -> str:
+        if name in environment:
+            return "environment"
+        # The last of the files is the strongest.
+        return next((file for file in reversed(ENV_FILES) if name in files.get(file, ())), "default")
+
+    return [
+        InForce(name.upper(), _shown(getattr(settings, name), field.annotation), source(name.upper()))
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _shown(value: object, annotation: object) -> str:
+    if value is None:
+        return ""
+    if "Secret" in str(annotation):
+        return "set, not shown"
+    if isinstance(value, tuple | list | frozenset | set):
+        return ",".join(map(str, value))
+    return str(value)
 
 
 def unknown_in_env_file() -> list[tuple[str, str | None]]:

@@ -28,7 +28,7 @@ _WHAT: dict[BreakerReason, str] = {
 }
 
 _AUTO = "<code>python -m dbcore breaker auto</code>"
-_LETTERS_LIST = "<code>python -m workers dead-letters list</code>"
+_LETTERS_LIST = "<code>ballast jobs list</code>"
 
 
 def paused(by: str | None, *, moves: bool) -> str:

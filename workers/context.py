@@ -18,6 +18,7 @@ import redis
 import structlog
 
 import ballast
+from ballast import outbox_relay
 from ballast.backups.schedule import BackupStarter
 from ballast.garbage import spare_what_stays
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
@@ -96,7 +97,7 @@ class WorkerContext:
     def start(self) -> None:
         self.link.start()
         self.heartbeat.start()
-        outbox.listen(lambda: relay.ask(self.redis, self.publisher))
+        outbox.listen(lambda: outbox_relay.ask(self.redis, self.publisher))
         log.info("Database stability monitoring started", owner=self.owner)
 
     def stop(self) -> None:

@@ -77,6 +77,7 @@ from ballast.inbox.records import (
     envelope_of,
     finish_of,
     receipt_of,
+    record_key,
     texts_of,
 )
 from ballast.inbox.scripts import TURN_OF_A_JOB_LUA, Scripts
@@ -84,6 +85,7 @@ from ballast.languages import Languages
 from ballast.last_answers import LastAnswers
 from ballast.queues import QUEUES
 from ballast.telegram.rate_limiter import TURN_LUA, TURN_SECONDS
+from dbcore.breaker.outages import OUTAGES_LUA
 from dbcore.ledger.balance_cache import NOTE_LUA, BalanceCache, BalanceSnapshot, as_arguments
 from dbcore.redis_pace import RESPONSIVE
 
@@ -111,7 +113,7 @@ class Inbox(InboxOverview):
         self._note = scripts.load("note", shared=TURN_LUA)
         self._ask = scripts.load("ask")
         self._revive = scripts.load("revive")
-        self._finish = scripts.load("finish", shared=NOTE_LUA)
+        self._finish = scripts.load("finish", shared=NOTE_LUA + OUTAGES_LUA)
         self._rescue = scripts.load("rescue")
         self._unknown = scripts.load("unknown")
         self._beat = scripts.load("beat")
@@ -331,7 +333,7 @@ class Inbox(InboxOverview):
         notice = self.notice_of(job_id)
         if notice is not None and self.note_notice(to, notice):
             self.take_late([to])
-            self._redis.hdel(f"ballast:inbox:job:{job_id}", "notice")
+            self._redis.hdel(record_key(job_id), "notice")
 
     def is_first_to_tell(self, what: str, job_id: str) -> bool:
         """Whether no other job told somebody of this: one of the presses on a card does, whichever is done first."""
@@ -411,12 +413,12 @@ class Inbox(InboxOverview):
         ids = cast(list[bytes], self._redis.lrange("ballast:inbox:untold", 0, limit - 1))
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
-                pipeline.hget(f"ballast:inbox:job:{job_id.decode()}", "envelope")
+                pipeline.hmget(record_key(job_id.decode()), "envelope", "told")
                 pipeline.zscore("ballast:inbox:all", job_id)
             found = pipeline.execute()
         yield [
-            Waiting(envelope_of(job_id.decode(), record)[0], float(taken_ms) / 1000)
-            for job_id, record, taken_ms in zip(ids, found[::2], found[1::2], strict=True)
+            Waiting(envelope_of(job_id.decode(), record)[0], float(taken_ms) / 1000, told == b"3")
+            for job_id, (record, told), taken_ms in zip(ids, found[::2], found[1::2], strict=True)
             if record and taken_ms is not None
         ]
         with self._redis.pipeline(transaction=False) as pipeline:

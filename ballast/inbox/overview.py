@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import redis
 
-from ballast.inbox.records import texts_of
+from ballast.inbox.records import record_key, texts_of
 from ballast.inbox.scripts import Scripts
 from ballast.installed import INSTALLED
 from dbcore.breaker import FleetView
@@ -52,7 +52,7 @@ class InboxOverview:
 
     def notice_of(self, job_id: str) -> int | None:
         """The message that told the user this job is queued, if one did yet."""
-        value = self._redis.hget(f"ballast:inbox:job:{job_id}", "notice")
+        value = self._redis.hget(record_key(job_id), "notice")
         return None if value is None else int(value)
 
     def awaits_notice(self, job_id: str) -> bool:
@@ -63,7 +63,7 @@ class InboxOverview:
         """Those of these jobs of which that is so."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
-                pipeline.hmget(f"ballast:inbox:job:{job_id}", "lane", "notice")
+                pipeline.hmget(record_key(job_id), "lane", "notice")
             found = pipeline.execute()
         return {
             job_id

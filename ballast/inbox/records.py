@@ -132,15 +132,22 @@ class Claims:
     left: int
 
 
+def record_key(job_id: str) -> str:
+    """Of a job's record in Redis."""
+    return f"ballast:inbox:job:{job_id}"
+
+
 @dataclass(frozen=True)
 class Waiting:
     """A job that waits for the database.
 
     taken_at -- when it was taken on record, seconds since 1970 by Redis's clock.
+    is_told -- whether its user was told before that it waits, for it is late.
     """
 
     envelope: Envelope
     taken_at: float
+    is_told: bool = False
 
 
 @dataclass(frozen=True)

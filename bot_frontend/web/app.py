@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ballast.reconciling import record as reconciliation_record
 from ballast.reconciling.tables import csv_text
-from bot_frontend.web import reports, status
+from bot_frontend.web import outage_report, public_status, reports, status
 from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.app_webhooks import AppWebhooks
@@ -74,6 +74,28 @@ def make_app(
     async def probes(request: Request) -> Response:
         return _told(status.probes(monitor.latest)) if access.may_see(request) else _turned_away()
 
+    async def outages(request: Request) -> Response:
+        by_browser = "text/html" in request.headers.get("Accept", "")
+        if not access.may_see(request):
+            return page.asks_to_sign_in() if by_browser else _turned_away()
+        return page.outages() if by_browser else await outages_json(request)
+
+    async def outages_json(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.watched()
+        return _told(outage_report.report(monitor.latest, time.time()))
+
+    async def outages_csv(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        headers = {
+            "Cache-Control": "no-store",
+            "Content-Disposition": 'attachment; filename="outages.csv"',
+            "Content-Type": "text/csv; charset=utf-8",
+        }
+        return Response(outage_report.as_csv(monitor.latest, time.time()), headers=headers)
+
     async def job(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
@@ -106,6 +128,9 @@ def make_app(
         Route("/status.json", status_json),
         Route("/status/probes.json", probes),
         Route("/star-differences.csv", star_differences),
+        Route("/outages", outages),
+        Route("/outages.json", outages_json),
+        Route("/outages.csv", outages_csv),
         Route("/jobs/{reference}", job),
         *page.routes(),
         Route("/openapi.json", openapi),
@@ -116,6 +141,13 @@ def make_app(
         Route("/metrics", metrics),
         Route("/db-stability", report_of(reports.stability, open_to_all=False)),
     ]
+    if settings.public_status:
+        service = public_status.PublicStatus()
+
+        async def status_page(_: Request) -> Response:
+            return service.page(monitor.latest, time.time())
+
+        routes.append(Route(public_status.PATH, status_page))
     routes += app_webhooks.routes()
     if webhook is not None and settings.telegram_webhook_url is not None:
         path = urlsplit(settings.telegram_webhook_url).path or "/"

@@ -128,6 +128,38 @@ _STABILITY = _object(
     age_seconds=_or_null(_SECONDS),
 )
 
+_OUTAGES = _list(
+    _object(
+        failed_at=_or_null(_SECONDS),
+        began_at=_SECONDS,
+        ended_at=_or_null(_SECONDS),
+        drained_at=_or_null(_SECONDS),
+        duration_seconds=_SECONDS,
+        reason=_or_null(_one_of(*BreakerReason)),
+        paused_by=_or_null(_TEXT),
+        failed_probes=_COUNT,
+        jobs_waited=_COUNT,
+        longest_wait_seconds=_SECONDS,
+        jobs_left=_or_null(_COUNT),
+    )
+)
+_UPTIME = _list(
+    _object(
+        hours=_COUNT,
+        measured_seconds=_SECONDS,
+        share={"type": "number", "minimum": 0, "maximum": 1},
+        down_seconds=_SECONDS,
+        paused_seconds=_SECONDS,
+        outages=_COUNT,
+    )
+)
+_OUTAGE_REPORT = _object(
+    now=_SECONDS,
+    age_seconds=_or_null(_SECONDS),
+    since=_or_null(_SECONDS),
+    uptime=_UPTIME,
+    outages=_OUTAGES,
+)
 
 _STATUS = _object(
     version=_TEXT,
@@ -141,6 +173,7 @@ _STATUS = _object(
         version=_or_null(_TEXT),
         bytes=_or_null(_COUNT),
         latency_ms=_or_null(_SECONDS),
+        slow_ms=_SECONDS,
         probe_ok=_or_null(_BOOLEAN),
         probe_kind=_or_null(_TEXT),
         probe_age_seconds=_or_null(_SECONDS),
@@ -226,18 +259,8 @@ _STATUS = _object(
             by=_TEXT,
         )
     ),
-    outages=_list(
-        _object(
-            began_at=_SECONDS,
-            ended_at=_or_null(_SECONDS),
-            duration_seconds=_SECONDS,
-            reason=_or_null(_one_of(*BreakerReason)),
-            paused_by=_or_null(_TEXT),
-            failed_probes=_COUNT,
-            jobs_waited=_COUNT,
-            longest_wait_seconds=_SECONDS,
-        )
-    ),
+    outages=_OUTAGES,
+    uptime=_UPTIME,
     alarms=_list(_object(name=_TEXT, since=_SECONDS)),
     recent_actions=_list(_object(at=_SECONDS, actor=_TEXT, action=_TEXT, target=_TEXT, outcome=_TEXT)),
     actions=_object(
@@ -347,6 +370,12 @@ def _csv(summary: str) -> dict[str, Any]:
     return page
 
 
+_status_page = _page("Whether the bot works, for everybody; a page for browsers", _TEXT)
+_status_page["get"]["responses"] = {
+    "200": {"description": "What was seen last.", "content": {"text/html": {"schema": _TEXT}}},
+    "404": {"description": "PUBLIC_STATUS is not set.", "content": {"text/plain": {"schema": _TEXT}}},
+}
+
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {
@@ -368,6 +397,9 @@ DOCUMENT: dict[str, Any] = {
             details=True,
         ),
         "/star-differences.csv": _csv("How Telegram's book of Stars differs from the ledger"),
+        "/outages.json": _page("The outages of the last weeks, and the uptime", _OUTAGE_REPORT, details=True),
+        "/outages.csv": _csv("The same outages as a file, a line each"),
+        "/status-page": _status_page,
         "/jobs/{reference}": _job,
         "/actions": _actions,
     },

@@ -6,12 +6,13 @@ An act that the ledger refuses is in the audit log too, and the same id is refus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from dbcore import keys, outbox
 from dbcore.admin_actions import DONE, AdminAction, insert_statement
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
@@ -22,6 +23,9 @@ from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, Party, RejectionReason, ReversalOutcome
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
+
+Notice = Callable[[Any], Sequence[tuple[outbox.Job, int]]]
+"""Of an outcome, by which something changed: the jobs that tell people of it, and whom. They are part of the commit."""
 
 Changed = dict[str, bool]
 Direction = Literal["sending", "everything"]
@@ -82,8 +86,18 @@ class StatusOutcome:
     reason: RejectionReason | None = None
 
 
+def nobody(_: Any) -> Sequence[tuple[outbox.Job, int]]:
+    """Nobody is told."""
+    return ()
+
+
 def adjust(
-    engine: GuardedEngine, act: Act, *, target: UserRef, amount: int, earlier_key: str | None = None
+    engine: GuardedEngine,
+    act: Act,
+    *,
+    target: UserRef,
+    amount: int,
+    notice: Notice = nobody,
 ) -> AdjustOutcome:
     """Credit (amount above zero) or debit somebody, at once. The reason is the transfer's memo."""
     action = _action(act, "user.credit" if amount > 0 else "user.debit", str(target))
@@ -94,7 +108,7 @@ def adjust(
         amount=amount,
         memo=act.reason,
         actor=act.actor,
-        earlier_key=earlier_key,
+        earlier_key=keys.of_caller(act.act_id).earlier,
     )
     if isinstance(asked, AdjustOutcome):
         return asked
@@ -111,12 +125,16 @@ def adjust(
             return outcome
         booked = action if outcome.target is None else replace(action, target=str(outcome.target.telegram_id))
         _book(connection, engine, booked, outcome.reason, _money(before), _money(after))
+        if not refused:
+            _tell(connection, engine, notice(outcome))
         return outcome
 
     return engine.call(work, name="people.adjust", replayable=True)
 
 
-def reverse(engine: GuardedEngine, act: Act, *, transfer_id: int, amount: int) -> ReversalOutcome:
+def reverse(
+    engine: GuardedEngine, act: Act, *, transfer_id: int, amount: int, notice: Notice = nobody
+) -> ReversalOutcome:
     """Move a transfer's amount, or a part of it, back: at most what was not reversed yet, and what its recipient has.
 
     amount -- minor units.
@@ -153,6 +171,8 @@ def reverse(engine: GuardedEngine, act: Act, *, transfer_id: int, amount: int) -
             {"left_to_reverse": left},
             {"left_to_reverse": outcome.left},
         )
+        if done:
+            _tell(connection, engine, notice(outcome))
         return outcome
 
     return engine.call(work, name="people.reverse", replayable=True)
@@ -180,27 +200,46 @@ def _reversed(engine: GuardedEngine, transfer_id: int, amount: int, row: tuple[A
 
 
 def freeze(
-    engine: GuardedEngine, act: Act, *, target: UserRef, refuses: Direction = "sending"
+    engine: GuardedEngine,
+    act: Act,
+    *,
+    target: UserRef,
+    refuses: Direction = "sending",
+    notice: Notice = nobody,
 ) -> StatusOutcome:
     """From when this returns, the ledger refuses what the account would send, or receive too."""
-    return _set_frozen(engine, act, "user.freeze", target, True, refuses == "everything")
+    return _set_frozen(engine, act, "user.freeze", target, (True, refuses == "everything"), notice)
 
 
-def unfreeze(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcome:
+def unfreeze(engine: GuardedEngine, act: Act, *, target: UserRef, notice: Notice = nobody) -> StatusOutcome:
     """The account sends and receives again."""
-    return _set_frozen(engine, act, "user.unfreeze", target, False, False)
+    return _set_frozen(engine, act, "user.unfreeze", target, (False, False), notice)
 
 
 def _set_frozen(
-    engine: GuardedEngine, act: Act, name: str, target: UserRef, sending: bool, receiving: bool
+    engine: GuardedEngine,
+    act: Act,
+    name: str,
+    target: UserRef,
+    directions: tuple[bool, bool],
+    notice: Notice,
 ) -> StatusOutcome:
     def change(connection: Connection, found: tuple[Any, ...]) -> tuple[Changed, Changed]:
-        before, after = _frozen(found[4], found[5]), _frozen(sending, receiving)
+        before, after = _frozen(found[4], found[5]), _frozen(*directions)
         if before != after:
-            _run(connection, engine, _FREEZE, (sending, receiving, found[0]))
+            _run(connection, engine, _FREEZE, (*directions, found[0]))
         return before, after
 
-    return _once(engine, act, name, target, change)
+    return _once(engine, act, name, target, change, notice)
+
+
+def message(engine: GuardedEngine, act: Act, *, target: UserRef, notice: Notice) -> StatusOutcome:
+    """Have somebody told what the operator wrote, which is the act's reason. notice -- the job that tells them."""
+
+    def change(_: Connection, __: tuple[Any, ...]) -> tuple[Changed, Changed]:
+        return {"told": False}, {"told": True}
+
+    return _once(engine, act, "user.message", target, change, notice)
 
 
 def erase(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcome:
@@ -224,6 +263,7 @@ def _once(
     name: str,
     target: UserRef,
     change: Callable[[Connection, tuple[Any, ...]], tuple[Changed, Changed]],
+    notice: Notice = nobody,
 ) -> StatusOutcome:
     """Do it unless the same act was done before. change -- says how it was before and after."""
     action = _action(act, name, str(target))
@@ -241,7 +281,10 @@ def _once(
             return StatusOutcome(OutcomeStatus.REJECTED, None, False, RejectionReason.UNKNOWN_USER)
         before, after = change(connection, found)
         _book(connection, engine, replace(action, target=str(found[1])), None, before, after)
-        return StatusOutcome(OutcomeStatus.APPLIED, known, before != after)
+        outcome = StatusOutcome(OutcomeStatus.APPLIED, known, before != after)
+        if outcome.changed:
+            _tell(connection, engine, notice(outcome))
+        return outcome
 
     return engine.call(work, name=f"people.{name}", replayable=True)
 
@@ -275,6 +318,11 @@ def _book(
     outcome = DONE if refused is None else f"refused: {refused.value}"
     statement, parameters = insert_statement(action, outcome, before=before, after=after)
     _run(connection, engine, statement, parameters)
+
+
+def _tell(connection: Connection, engine: GuardedEngine, notices: Sequence[tuple[outbox.Job, int]]) -> None:
+    for job, telegram_id in notices:
+        outbox.add(connection, engine.schema, job, key=None, telegram_id=telegram_id)
 
 
 def _money(balance: int | None) -> dict[str, Any] | None:

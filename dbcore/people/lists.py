@@ -53,6 +53,7 @@ SELECT t.id, t.idempotency_key, t.amount, t.currency, t.kind, t.status, t.reason
   LEFT JOIN {_PARTY.format("to")} AS g ON true
  ORDER BY t.id DESC
 """  # noqa: S608  our own text
+_OF_KEY = "SELECT id FROM ballast.transfers WHERE idempotency_key = %s"
 _LEFT = "SELECT ballast.ledger_left_to_reverse(%s)"
 
 
@@ -135,6 +136,12 @@ def transfer(engine: GuardedEngine, number: int) -> ListedTransfer | None:
     """One transfer."""
     found = transfers(engine, before=number + 1, limit=1).items
     return found[0] if found and found[0].id == number else None
+
+
+def transfer_of_key(engine: GuardedEngine, key: str) -> ListedTransfer | None:
+    """The transfer of an idempotency key."""
+    rows = engine.fetch_rows(_OF_KEY, (key,), name="people.transfer_of_key", writes=False)
+    return transfer(engine, rows[0][0]) if rows else None
 
 
 def left_to_reverse(engine: GuardedEngine, number: int) -> int | None:

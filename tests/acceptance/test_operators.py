@@ -261,6 +261,9 @@ async def test_an_operator_sees_and_starts_work_in_flower_and_nobodys_text(
         "Flower has turned the workers' events on",
     )
 
+    upkeep = ("workers.health.probe", "workers.broadcasts.watch")
+    flower.start(upkeep[0], trigger="operator")
+    flower.start(upkeep[1])
     secret = "the office is closed on Friday"
     task_id = flower.start("workers.broadcasts.start", text=secret, idempotency_key="friday")
     for person in people:
@@ -305,6 +308,9 @@ async def test_an_operator_sees_and_starts_work_in_flower_and_nobodys_text(
         lambda: "expected either telegram_id or username" in failure(),
         "Flower says what was wrong",
     )
+    assert stack.query("SELECT 1 FROM health_probes WHERE trigger = 'operator'"), "it was started by its name"
+    seen = {task["name"] for task in flower.ask("/tasks?limit=1000").values()}
+    assert seen.isdisjoint(upkeep), "what keeps the bot up buries nobody's job"
     shown = json.dumps([flower.ask("/tasks?limit=1000"), waiting, flower.ask("/workers?refresh=1")])
     assert secret not in shown
     assert all(secret not in stack.log(name) for name in ("frontend", "main", "bulk", "light", "flower"))

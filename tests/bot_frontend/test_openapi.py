@@ -101,7 +101,10 @@ async def test_a_fuzzer_finds_nothing_that_the_document_does_not_say(
     make_settings: MakeSettings, queueing: Queueing, tmp_path: Path
 ) -> None:
     settings = make_settings(
-        redis_url=queueing.redis_url, telegram_bot_token="123456:LOCAL", ops_token="sesame, open, sesame"
+        redis_url=queueing.redis_url,
+        telegram_bot_token="123456:LOCAL",
+        ops_token="sesame, open, sesame",
+        public_status=True,
     )
     have_something_to_tell(queueing)
     async with serving(settings, queueing) as url:

@@ -23,6 +23,12 @@ if ARGV[3] then
     outage.jobs_waited = tonumber(waiting[1]) or 0
     outage.longest_wait_seconds = math.max(0, outage.ended_at - (tonumber(waiting[2]) or outage.ended_at))
     outage.failed_probes = tonumber(waiting[3]) or 0
+    if redis.call('EXISTS', JOBS) == 1 then
+      redis.call('RENAME', JOBS, jobs_after(outage.id))
+      drain_outage(outage.id)
+    else
+      outage.drained_at = outage.ended_at
+    end
     local line = cjson.encode(outage)
     redis.call('DEL', WAITING)
     redis.call('LPUSH', OUTAGES, line)
@@ -30,7 +36,10 @@ if ARGV[3] then
     redis.call('LPUSH', UNWRITTEN, line)
     redis.call('LTRIM', UNWRITTEN, 0, tonumber(ARGV[11]) - 1)
   end
-  if ARGV[9] == '1' then redis.call('PERSIST', WAITING) end
+  if ARGV[9] == '1' then
+    redis.call('PERSIST', WAITING)
+    redis.call('PERSIST', JOBS)
+  end
   if ARGV[4] == 'half_open>open' then redis.call('HINCRBY', WAITING, 'failed_probes', 1) end
 end
 return 1
