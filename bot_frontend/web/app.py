@@ -89,12 +89,8 @@ def make_app(
     async def outages_csv(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
-        headers = {
-            "Cache-Control": "no-store",
-            "Content-Disposition": 'attachment; filename="outages.csv"',
-            "Content-Type": "text/csv; charset=utf-8",
-        }
-        return Response(outage_report.as_csv(monitor.latest, time.time()), headers=headers)
+        rows = outage_report.lines(monitor.latest, time.time())
+        return _csv(outage_report.COLUMNS, rows, "outages.csv")
 
     async def job(request: Request) -> Response:
         if not access.may_see(request):
