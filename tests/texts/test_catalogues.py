@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -43,6 +44,10 @@ def messages(language: str) -> list[Message]:
         return [message for message in read_po(file) if message.id]
 
 
+def ids(message: Message) -> tuple[str, ...]:
+    return (message.id,) if isinstance(message.id, str) else tuple(message.id)
+
+
 def forms(message: Message) -> list[tuple[str, str]]:
     """Each translation beside the English that it stands for."""
     if isinstance(message.id, str):
@@ -56,6 +61,26 @@ def places(text: str) -> set[str]:
 
 def test_the_list_of_texts_is_that_of_the_code() -> None:
     assert texts.written(extracted()) == texts.TEMPLATE.read_text(), "run `make texts`"
+
+
+_NOT_IN_THE_CHAT = re.compile(r"/(web|cli|backups|moving)/|upgrade_check|status/health|__main__")
+_SENTENCE = re.compile(r"[A-Z][a-z]*( \S+){2,}[.?!]\s*")
+
+
+@pytest.mark.parametrize("package", ["ballast", "bot_frontend", "workers"])
+def test_each_sentence_in_code_that_speaks_in_the_chat_is_in_the_catalogues(package: str) -> None:
+    known = {each for message in extracted() for each in ids(message)}
+    for path in sorted((texts.ROOT / package).rglob("*.py")):
+        if _NOT_IN_THE_CHAT.search(str(path)):
+            continue
+        nodes = [*ast.walk(ast.parse(path.read_text()))]
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        found = {
+            node.value
+            for node in nodes
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        }
+        assert {text for text in found if _SENTENCE.fullmatch(text)} <= known, path
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
