@@ -59,7 +59,7 @@ def unseal(sealed: str, secrets: Iterable[str]) -> str:
         for salt, token in boxes:
             try:
                 return _cipher(secret, salt).decrypt(token).decode()
-            except InvalidToken:
+            except (InvalidToken, ValueError):  # ValueError: it has more than ASCII
                 continue
     raise Unreadable("none of this process's secrets opens it")
 
