@@ -99,6 +99,17 @@ def outcome_of(engine: GuardedEngine, action_id: str) -> str | None:
     return None if outcome is None else str(outcome)
 
 
+def find(engine: GuardedEngine, action_id: str) -> RecordedAction | None:
+    """The one of this id; None where it is not written down."""
+    (row,) = engine.fetch_row(
+        f"SELECT (SELECT to_jsonb(a) FROM (SELECT {_COLUMNS} FROM ballast.admin_actions WHERE action_id = %s) AS a)",  # noqa: S608
+        (action_id,),
+        name="admin_actions.find",
+        writes=False,
+    )
+    return None if row is None else _read(row)
+
+
 def recent(engine: GuardedEngine, limit: int) -> list[RecordedAction]:
     """The last ones, newest first."""
     (rows,) = engine.fetch_row(
@@ -108,6 +119,8 @@ def recent(engine: GuardedEngine, limit: int) -> list[RecordedAction]:
         name="admin_actions.recent",
         writes=False,
     )
-    return [
-        RecordedAction(**{**row, "created_at": datetime.fromisoformat(row["created_at"])}) for row in rows
-    ]
+    return [_read(row) for row in rows]
+
+
+def _read(row: dict[str, Any]) -> RecordedAction:
+    return RecordedAction(**{**row, "created_at": datetime.fromisoformat(row["created_at"])})

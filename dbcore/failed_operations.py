@@ -36,6 +36,26 @@ _WHERE_MATCHING = (
 _MATCHING = _WHERE_MATCHING + "AND id > %(after)s ORDER BY id LIMIT %(limit)s"
 
 
+SCANNED_MAX = 5_000
+"""Rows that one page looks at, at most, so that a filter that fits nothing costs no more."""
+
+_ID_MAX = 2**63 - 1
+_PAGE = """
+WITH seen AS MATERIALIZED (
+    SELECT * FROM ballast.failed_operations WHERE status = %(status)s AND id < %(before)s
+     ORDER BY id DESC LIMIT %(scanned)s
+)
+SELECT f.id, f.job_id, f.kind, f.reference, f.telegram_id, f.error, f.payload, f.status, f.created_at,
+       (SELECT CASE WHEN count(*) = %(scanned)s THEN min(id) END FROM seen)
+  FROM (VALUES (1)) AS one
+  LEFT JOIN (SELECT * FROM seen
+              WHERE (%(kind)s::text IS NULL OR kind = %(kind)s)
+                AND (%(telegram_id)s::bigint IS NULL OR telegram_id = %(telegram_id)s)
+              ORDER BY id DESC LIMIT %(limit)s) AS f ON true
+ ORDER BY f.id DESC
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class FailedOperation:
     """One of them.
@@ -54,6 +74,16 @@ class FailedOperation:
     payload: dict[str, Any]
     status: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPage:
+    """next_before -- where the next page begins; None after the last one. A page may hold fewer than asked for, or
+    none, and still have a next one.
+    """
+
+    items: list[FailedOperation]
+    next_before: int | None
 
 
 def record(
@@ -88,6 +118,35 @@ def record(
 def list_open(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
     """The oldest that nobody dealt with yet."""
     return _select(engine, "WHERE status = 'open' ORDER BY id LIMIT %s", limit)
+
+
+def page(
+    engine: GuardedEngine,
+    *,
+    status: str,
+    before: int | None = None,
+    limit: int = 50,
+    kind: str | None = None,
+    telegram_id: int | None = None,
+) -> FailedPage:
+    """A page of those of this status with ids below `before`, newest first. kind, telegram_id -- only those."""
+    begin = _ID_MAX if before is None else before
+    rows = engine.fetch_rows(
+        _PAGE,
+        {
+            "status": status,
+            "before": begin,
+            "scanned": SCANNED_MAX,
+            "kind": kind,
+            "telegram_id": telegram_id,
+            "limit": limit,
+        },
+        name="failed_operations.page",
+        writes=False,
+    )
+    looked_to = rows[0][-1]
+    found = [FailedOperation(*row[:-1]) for row in rows if row[0] is not None]
+    return FailedPage(found, found[-1].id if len(found) == limit else looked_to)
 
 
 @dataclass(frozen=True, slots=True)

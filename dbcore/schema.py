@@ -599,5 +599,45 @@ outbox = Table(
     _check("outbox_payload_is_small", "length(payload::text) <= 262144"),
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_by", Text, nullable=False),
+    _time("created_at"),
+    _time("revoked_at", nullable=True, default_now=False),
+    _check("api_keys_name_is_plain", "name ~ '^[A-Za-z0-9._-]{1,40}$'"),
+    _check("api_keys_hash_is_sha256", "hash ~ '^[0-9a-f]{64}$'"),
+    _check("api_keys_has_scopes", "cardinality(scopes) > 0"),
+)
+Index("api_keys_name_idx", api_keys.c.name, unique=True, postgresql_where=text("revoked_at IS NULL"))
+
+events = Table(
+    "events",
+    metadata,
+    _id(),
+    Column("lane", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _time("next_attempt_at"),
+    _time("created_at"),
+    _check("events_kind_is_plain", "kind ~ '^[a-z_.]{1,64}$'"),
+    _check("events_attempts_count_up", "attempts >= 0"),
+)
+Index("events_lane_idx", events.c.lane, events.c.id)
+Index("events_created_at_idx", events.c.created_at)
+
+events_wanted = Table(
+    "events_wanted",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
+    _time("created_at"),
+    _check("events_wanted_is_one", "id = 1"),
+)
+
 TABLE_NAMES: tuple[str, ...] = (*sorted(table.name for table in metadata.tables.values()), "alembic_version")
 """Every table a migrated database has."""

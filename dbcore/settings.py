@@ -166,6 +166,7 @@ class Settings(AppOptions):
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
     ops_token: SecretStr | None = None
     public_status: bool = False
+    api_requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
     trusted_proxies: str = "127.0.0.1,::1"
     flower_port: Annotated[int, Field(ge=1, le=65535)] = 5555
     flower_basic_auth: SecretStr | None = None

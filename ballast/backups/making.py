@@ -222,12 +222,12 @@ def open_archive(file: Path, keys: Sequence[object], folder: Path) -> BackupMani
 
 
 @contextmanager
-def scratch_server(settings: Settings, around: Surroundings, url: str) -> Iterator[str]:
-    """Where a scratch database can be made. Raises BackupFailed if nowhere."""
+def scratch_server(settings: Settings, around: Surroundings, url: str | None) -> Iterator[str]:
+    """Where a scratch database can be made. url -- a database that answers. Raises BackupFailed if nowhere."""
     given = settings.backup_scratch_url
     if given is not None:
         yield given.get_secret_value()
-    elif scratch.may_create(url):
+    elif url is not None and scratch.may_create(url):
         yield url
     elif around.embedded_server is not None:
         with around.embedded_server() as embedded:

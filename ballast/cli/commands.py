@@ -170,6 +170,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from ballast.people.doing import NotDone
     from ballast.reconciling.reconciler import ReconciliationRefused
     from ballast.telegram.stars import BookUnreadable
+    from dbcore.api_keys import KeyRefused
     from dbcore.backups.errors import BackupError
     from dbcore.breaker import StateUnreadable
     from dbcore.broadcasts.broadcasts import BroadcastRefused
@@ -184,6 +185,7 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
             FailedJobRefused()
             | BroadcastRefused()
             | JobInvalid()
+            | KeyRefused()
             | NotDone()
             | SourceError()
             | ExportRefused()

@@ -37,8 +37,10 @@ HSTS_SECONDS = 365 * 24 * 3600
 
 _OF_PROXIES = {"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"}
 
-_OTHERS_TOKENS = ("/health", "/status-page", f"{PREFIX}/")
-"""Where a token is not judged: pages for everybody, and what providers send to apps, with tokens of their own."""
+_OTHERS_TOKENS = ("/health", "/status-page", f"{PREFIX}/", "/api/")
+"""Where a token is not judged here: pages for everybody, what providers send to apps, with tokens of their own, and the
+API, which has keys beside it.
+"""
 
 MACHINE = "token"
 """Who acts by the token itself."""
@@ -93,6 +95,11 @@ class Access:
     def may_see(self, request: Request) -> bool:
         if self._token is not None:
             return self.operator(request) is not None
+        return self.is_from_this_host(request)
+
+    @staticmethod
+    def is_from_this_host(request: Request) -> bool:
+        """Whether somebody on this host asks, and not a page elsewhere or whoever a proxy speaks for."""
         if request.client is None:
             return False
         # Behind a proxy on this host all the world comes from here; most say in a header for whom they ask.

@@ -74,7 +74,6 @@ class Page:
             Route("/sign-in", self.sign_in, methods=["POST"]),
             Route("/sign-in", self.back, methods=["GET"]),
             Route("/sign-out", self.sign_out, methods=["POST"]),
-            Route("/actions", self.act, methods=["POST"]),
         ]
 
     def index(self) -> Response:

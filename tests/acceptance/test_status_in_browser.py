@@ -21,7 +21,7 @@ from playwright.async_api import Browser, Page, StorageState, ViewportSize, expe
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.test_broadcasts import crowd
+from tests.acceptance.broadcasts.test_broadcasts import crowd
 from tests.harness.browser import (
     LAYOUT_SHIFT_MAX,
     chromium,

@@ -216,7 +216,7 @@ def test_dead_letters_that_follow_each_other_are_one_event(queueing: Queueing) -
         guard.look()
         other.look()
     assert len(messages(queueing)) == 1
-    assert "dead-letters list" in messages(queueing)[0]
+    assert "ballast jobs list" in messages(queueing)[0]
     queueing.client.hincrbyfloat("ballast:alarms:letters", "at", -rules.QUIET_SECONDS)
     guard.look()
     queueing.client.hincrby(counters.KEY, "dead_letters", 1)

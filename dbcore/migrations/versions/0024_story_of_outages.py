@@ -7,7 +7,7 @@ from __future__ import annotations
 from dbcore import migration_files
 
 revision = "0024"
-down_revision = "0022"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
