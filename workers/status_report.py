@@ -5,6 +5,7 @@ database nothing, so it answers while that is away, and wakes none that sleeps.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -18,9 +19,11 @@ from ballast.status import probe_results
 from ballast.status.health import BREAKER_WORDS, database_sentence, database_state, last_answered_at
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import day_and_time, decimals, duration, zone
-from dbcore.breaker import FleetView, StateUnreadable, read_breaker
+from dbcore.breaker import FleetView, StateUnreadable, outages, read_breaker
 from dbcore.breaker.connection_budget import FleetConnections, read_connections
+from dbcore.breaker.outages import Outage
 from dbcore.breaker.rules import BreakerState
+from dbcore.breaker.store import read_state
 from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 from workers import latency_chart
@@ -47,6 +50,7 @@ class StatusReport:
     budget: int | None
     broadcasts: int
     stuck: list[int]
+    outages: Sequence[Outage] = ()
 
 
 def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
@@ -66,7 +70,15 @@ def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
         budget=budget,
         broadcasts=schedule.size(),
         stuck=schedule.stuck(),
+        outages=_outages(client),
     )
+
+
+def _outages(client: redis.Redis) -> Sequence[Outage]:
+    try:
+        return outages.read(client, *read_state(client))
+    except StateUnreadable:
+        return ()
 
 
 def _view(client: redis.Redis) -> FleetView | None:
@@ -97,7 +109,8 @@ def text(report: StatusReport, settings: Settings) -> str:
 
 def picture(report: StatusReport, settings: Settings) -> str:
     """The latencies of the last hours: a PNG in base64."""
-    png = latency_chart.draw(_drawn(report), zone(settings.timezone))
+    held_back = [(outage.began_at, outage.ended_at or report.now) for outage in report.outages]
+    png = latency_chart.draw(_drawn(report), zone(settings.timezone), held_back)
     return base64.b64encode(png).decode()
 
 

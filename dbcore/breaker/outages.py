@@ -1,7 +1,8 @@
 """Outages: the times in which calls were held back, each from the first call refused to the first let through, however
 often a probe failed in between.
 
-ballast:outage:waiting     hash   of the one that is on: jobs that wait, intake time of the oldest, probes that failed
+ballast:outage:waiting     hash   of the one that is on: jobs that wait, and those of them that are known by id; intake
+                                  time of the oldest, probes that failed
 ballast:outage:jobs        set    ids of those jobs that are not finished
 ballast:outages            list   the last ones that are over, for the pages, newest first
 ballast:outages:unwritten  list   those still to be written to the table `outages`, newest first; one that was amended

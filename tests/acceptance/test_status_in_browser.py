@@ -222,7 +222,6 @@ async def test_the_story_of_an_outage_is_read_at_a_glance_and_taken_along_as_a_f
         await expect(page.get_by_test_id("uptimes")).to_contain_text("Last 30 days")
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         await assert_reads_well(page)
-        await picture(page, f"outages-{width}")
     async with page.expect_download() as downloading:
         await page.get_by_role("link", name="Download CSV").click()
     lines = (await (await downloading.value).path()).read_text().splitlines()
@@ -243,7 +242,6 @@ async def test_everybody_may_see_whether_the_bot_works(browser: Browser, site: S
             )
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
             await assert_reads_well(page)
-            await picture(page, f"status-public-{width}")
 
 
 async def test_while_redis_is_away_the_page_keeps_what_it_saw_and_says_how_old_it_is(

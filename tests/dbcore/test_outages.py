@@ -88,6 +88,16 @@ def test_a_job_that_was_finished_before_it_was_noted_does_not_keep_an_outage_fro
     assert (over.jobs_waited, over.drained_at) == (1, over.ended_at)
 
 
+def test_of_jobs_that_the_release_before_counted_nobody_says_when_they_were_finished(
+    client: redis.Redis,
+) -> None:
+    pause(client, "Nadia")
+    client.hset("ballast:outage:waiting", mapping={"jobs": 3, "oldest": redis_time(client)})
+    resume(client, "Nadia")
+    (over,) = all_of(client)
+    assert (over.jobs_waited, over.drained_at, over.jobs_left) == (3, None, None)
+
+
 def test_what_the_release_before_kept_is_read(client: redis.Redis) -> None:
     client.lpush(
         "ballast:outages",

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 import structlog
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from ballast import outbox_relay
 from ballast.status import probe_results
@@ -100,6 +100,8 @@ def _tend(worker: WorkerContext) -> None:
         outage_history.copy_table(worker.redis, worker.engine)
     except DatabaseAway as away:
         log.info("not_tended", kind=away.kind)
+    except UndefinedColumn as lacking:
+        log.error("not_tended", lacks=str(lacking).partition("\n")[0], repair="python -m dbcore migrate")
 
 
 def _asked(worker: WorkerContext, trigger: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if ARGV[3] then
   redis.call('LPUSH', RECENT, ARGV[3])
   redis.call('LTRIM', RECENT, 0, tonumber(ARGV[7]) - 1)
   if ARGV[8] ~= '' then
-    local waiting = redis.call('HMGET', WAITING, 'jobs', 'oldest', 'failed_probes')
+    local waiting = redis.call('HMGET', WAITING, 'jobs', 'oldest', 'failed_probes', 'jobs_by_id')
     local outage = cjson.decode(ARGV[8])
     outage.jobs_waited = tonumber(waiting[1]) or 0
     outage.longest_wait_seconds = math.max(0, outage.ended_at - (tonumber(waiting[2]) or outage.ended_at))
@@ -26,7 +26,7 @@ if ARGV[3] then
     if redis.call('EXISTS', JOBS) == 1 then
       redis.call('RENAME', JOBS, jobs_after(outage.id))
       drain_outage(outage.id)
-    else
+    elseif waiting[1] == waiting[4] then -- the release before counts them alone
       outage.drained_at = outage.ended_at
     end
     local line = cjson.encode(outage)

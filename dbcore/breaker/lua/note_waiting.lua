@@ -18,6 +18,7 @@ for i, record in ipairs(KEYS) do
     is_any_left = is_any_left or is_left
   else
     redis.call('HINCRBY', WAITING, 'jobs', 1)
+    redis.call('HINCRBY', WAITING, 'jobs_by_id', 1)
     local oldest = tonumber(redis.call('HGET', WAITING, 'oldest'))
     if not oldest or taken_at < oldest then redis.call('HSET', WAITING, 'oldest', ARGV[3 + 2 * i]) end
     if is_left then redis.call('SADD', JOBS, id) end
