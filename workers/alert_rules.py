@@ -30,7 +30,7 @@ from ballast.command_names import mention
 from ballast.inbox import Inbox
 from ballast.reconciling import record as reconciliation_record
 from ballast.reconciling.record import Finished
-from ballast.status import board, counters, probe_results
+from ballast.status import board, books_record, counters, probe_results
 from ballast.texts.formats import duration
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason
@@ -104,6 +104,12 @@ STARS_BOOKED_SECONDS = 600.0
 """What the ledger lacked, and can book, is booked by then."""
 
 _STARS_OVER = f"Telegram's book of Stars and the ledger agree again after {LASTED}."
+
+
+_BROKEN_SEAL = (
+    "Entries of the ledger were changed after they were sealed. <code>ballast audit --full</code> says which, and "
+    "between which times. Only who writes to PostgreSQL by hand can do that: see docs/security.md."
+)
 
 
 def _stars(found: Finished) -> str:
@@ -252,6 +258,9 @@ class AlarmWatch:
             stars.open > stars.bookable or (stars.open and now - stars.at >= STARS_BOOKED_SECONDS)
         ):
             yield Condition("stars", _stars(stars), over=_STARS_OVER)
+        ledger = books_record.read(self._redis)
+        if ledger is not None and ledger.broken:
+            yield Condition("seals", _BROKEN_SEAL, over="What was sealed of the ledger is whole again.")
         letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
             yield Condition("dead-letters", _LETTER)
