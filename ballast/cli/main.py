@@ -11,6 +11,7 @@ import click
 import ballast
 from ballast.cli import (
     backups,
+    books,
     broadcast,
     completion,
     database,
@@ -51,6 +52,7 @@ for _command in (
     database.breaker,
     jobs.jobs,
     broadcast.broadcast,
+    books.books,
     reconciling.reconcile,
     importing.import_,
     exporting.export,

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ballast.csv_text import csv_text
 from ballast.reconciling import record as reconciliation_record
-from ballast.reconciling.tables import csv_text
 from bot_frontend.web import reports, status
 from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
@@ -98,6 +98,12 @@ def make_app(
         rows = () if found is None else found.differences
         return _csv(reconciliation_record.COLUMNS, rows, "star-differences.csv")
 
+    async def books(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        return _csv(reports.BOOKS_COLUMNS, reports.balance_sheet(monitor.latest), "books.csv")
+
     async def openapi(_: Request) -> Response:
         return JSONResponse(DOCUMENT)
 
@@ -105,6 +111,7 @@ def make_app(
         Route("/", index),
         Route("/status.json", status_json),
         Route("/status/probes.json", probes),
+        Route("/books.csv", books),
         Route("/star-differences.csv", star_differences),
         Route("/jobs/{reference}", job),
         *page.routes(),

@@ -18,7 +18,7 @@ from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
 from ballast.queues import QUEUES
 from ballast.reconciling import record as reconciliation_record
-from ballast.status import actions, board, counters, probe_results
+from ballast.status import actions, board, books_record, counters, probe_results
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.snapshot import FRESH_SECONDS, NOT_LOOKED_YET, StatusSnapshot
 from bot_frontend.web.throughput import ThroughputMeter
@@ -230,6 +230,8 @@ class Monitor:
             board=board.read(self._redis),
             actions=actions.recent(self._redis, ACTIONS_SHOWN),
             backup=backup_record.read(self._redis),
+            books=books_record.read(self._redis),
+            currency_exponent=self._settings.currency_exponent,
             reconciliation=reconciliation_record.read(self._redis),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,

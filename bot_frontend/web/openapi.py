@@ -7,6 +7,7 @@ from typing import Any
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, REFERENCE
 from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.ledger.books import ACCOUNTS
 from dbcore.ledger.star_book import DifferenceKind
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
@@ -72,6 +73,14 @@ _STARS = _object(
             is_booked_by_charge_id=_BOOLEAN,
         )
     ),
+)
+_BOOKS = _object(
+    age_seconds=_or_null(_SECONDS),
+    sheet=_list(_object(currency=_TEXT, account=_one_of(*ACCOUNTS), balance=_TEXT, entries=_COUNT)),
+    seal=_or_null(_COUNT),
+    seal_hash=_or_null(_TEXT),
+    unsealed_entries=_or_null(_COUNT),
+    broken_seals=_or_null(_COUNT),
 )
 _HEALTH = _object(
     status=_one_of("ok", "degraded", "down"),
@@ -194,6 +203,7 @@ _STATUS = _object(
     ),
     backup=_BACKUP,
     stars=_STARS,
+    books=_BOOKS,
     broadcasts=_object(
         age_seconds=_or_null(_SECONDS),
         stuck=_list(_COUNT),
@@ -363,6 +373,7 @@ DOCUMENT: dict[str, Any] = {
             _PROBES,
             details=True,
         ),
+        "/books.csv": _csv("The balance sheet of the ledger"),
         "/star-differences.csv": _csv("How Telegram's book of Stars differs from the ledger"),
         "/jobs/{reference}": _job,
         "/actions": _actions,
