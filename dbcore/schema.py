@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Numeric,
     SmallInteger,
     Table,
     Text,
@@ -111,7 +113,10 @@ system_accounts = Table(
     ForeignKeyConstraint(
         ["account_id", "currency"], ["accounts.id", "accounts.currency"], name="system_accounts_account_fkey"
     ),
-    _check("system_accounts_name_known", "name IN ('house', 'stars')"),
+    _check(
+        "system_accounts_name_known",
+        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees')",
+    ),
 )
 
 transfers = Table(
@@ -563,6 +568,52 @@ audit_runs = Table(
     _check("audit_runs_count_fits_ids", "row_count >= 0 AND newest_id >= 0"),
 )
 Index("audit_runs_table_name_idx", audit_runs.c.table_name, audit_runs.c.id)
+
+ledger_seals = Table(
+    "ledger_seals",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("entries_from", BigInteger, nullable=False),
+    Column("entries_to", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("transfers_from", BigInteger, nullable=False),
+    Column("transfers_to", BigInteger, nullable=False),
+    Column("transfers", BigInteger, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("sealed_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    _check("ledger_seals_ranges", "entries_from <= entries_to AND transfers_from <= transfers_to"),
+)
+
+seal_checks = Table(
+    "seal_checks",
+    metadata,
+    Column("seal_id", BigInteger, primary_key=True, autoincrement=False),
+    _time("looked_at", default_now=False),
+    _time("whole_at", nullable=True, default_now=False),
+    _time("broken_at", nullable=True, default_now=False),
+)
+
+audit_proofs = Table(
+    "audit_proofs",
+    metadata,
+    _id(),
+    Column("seal_id", BigInteger, nullable=False),
+    Column("is_full", Boolean, nullable=False),
+    _time("created_at"),
+)
+
+ledger_days = Table(
+    "ledger_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("debits", Numeric, nullable=False),
+    Column("credits", Numeric, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+)
 
 bound_bot = Table(
     "bound_bot",

@@ -27,7 +27,7 @@ from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
 from ballast.reconciling import record as reconciliation_record
-from ballast.status import board, counters, probe_results
+from ballast.status import board, books_record, counters, probe_results
 from ballast.texts import ENGLISH, gettext
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason
@@ -187,6 +187,9 @@ class AlarmWatch:
             stars.open > stars.bookable or (stars.open and now - stars.at >= STARS_BOOKED_SECONDS)
         ):
             yield Condition("stars", partial(alert_texts.stars, stars), over=alert_texts.stars_over)
+        ledger = books_record.read(self._redis)
+        if ledger is not None and ledger.broken:
+            yield Condition("seals", alert_texts.broken_seal, over=alert_texts.seals_over)
         letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
             yield Condition("dead-letters", alert_texts.failed_job)

@@ -132,6 +132,19 @@ def backup(record: Record, now: float) -> str:
     return f"{why} {last} {more}"
 
 
+def broken_seal() -> str:
+    return gettext(
+        "Entries of the ledger were changed after they were sealed. {command} says which, and between which times. "
+        "Only somebody who writes to PostgreSQL directly can do that: see {page}.",
+        command="<code>ballast audit --full</code>",
+        page="docs/security.md",
+    )
+
+
+def seals_over() -> str:
+    return gettext("What was sealed of the ledger is whole again.")
+
+
 def stars(found: Finished) -> str:
     return gettext(
         "Telegram's book of Stars and the ledger do not agree: {kinds}. {command} lists the differences; {page} says "

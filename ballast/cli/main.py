@@ -12,6 +12,7 @@ import ballast
 from ballast.cli import (
     acts,
     backups,
+    books,
     broadcast,
     completion,
     database,
@@ -68,6 +69,7 @@ for _command in (
     jobs.jobs,
     keys.keys,
     broadcast.broadcast,
+    books.books,
     reconciling.reconcile,
     importing.import_,
     exporting.export,

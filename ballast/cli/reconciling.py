@@ -70,11 +70,12 @@ def reconcile(
 def _print(
     engine: GuardedEngine, finished: Finished, found: Sequence[Difference], *, as_csv: bool, as_json: bool
 ) -> None:
-    from ballast.reconciling import record, tables
+    from ballast.csv_text import csv_text
+    from ballast.reconciling import record
     from dbcore.ledger import star_book
 
     if as_csv:
-        click.echo(tables.csv_text(record.COLUMNS, map(record.described, found)), nl=False)
+        click.echo(csv_text(record.COLUMNS, map(record.described, found)), nl=False)
         return
     movements = star_book.movements(engine)
     if as_json:

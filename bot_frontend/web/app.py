@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ballast.csv_text import csv_text
 from ballast.reconciling import record as reconciliation_record
-from ballast.reconciling.tables import csv_text
 from bot_frontend.web import models, outage_report, public_status, reports, status
 from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
@@ -121,6 +121,12 @@ def make_app(
         rows = () if found is None else found.differences
         return _csv(reconciliation_record.COLUMNS, rows, "star-differences.csv")
 
+    async def books(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        return _csv(reports.BOOKS_COLUMNS, reports.balance_sheet(monitor.latest), "books.csv")
+
     health = report_of(reports.health, open_to_all=True)
     database_status = report_of(reports.database_status, open_to_all=False)
     stability = report_of(reports.stability, open_to_all=False)
@@ -165,6 +171,7 @@ def make_app(
             "The outages of the last weeks, and the uptime",
             described(models.OutageReport, details=True),
         ),
+        ("/books.csv", books, "The balance sheet of the ledger", CSV),
         ("/outages.csv", outages_csv, "The same outages as a file, a line each", CSV),
         (
             "/star-differences.csv",

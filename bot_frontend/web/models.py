@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, REFERENCE
 from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.ledger.books import ACCOUNTS
 from dbcore.ledger.star_book import DifferenceKind
 from dbcore.moving.record import MoveState
 from dbcore.quota import QuotaState
@@ -306,6 +307,22 @@ class Stars(Answer):
     differences: list[StarDifference]
 
 
+class AccountBalance(Answer):
+    currency: str
+    account: Annotated[str, Field(json_schema_extra={"enum": [*ACCOUNTS]})]
+    balance: str
+    entries: Count
+
+
+class Books(Answer):
+    age_seconds: Seconds | None
+    sheet: list[AccountBalance]
+    seal: Count | None
+    seal_hash: str | None
+    unsealed_entries: Count | None
+    broken_seals: Count | None
+
+
 class Alarm(Answer):
     name: str
     since: Seconds
@@ -344,6 +361,7 @@ class Status(Answer):
     quota: StatusQuota
     backup: Backup
     move: Move | None
+    books: Books
     stars: Stars
     broadcasts: Broadcasts
     transitions: list[Transition]

@@ -19,7 +19,7 @@ from ballast.inbox import Inbox
 from ballast.moving import progress
 from ballast.queues import QUEUES
 from ballast.reconciling import record as reconciliation_record
-from ballast.status import actions, board, counters, probe_results
+from ballast.status import actions, board, books_record, counters, probe_results
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.snapshot import FRESH_SECONDS, NOT_LOOKED_YET, StatusSnapshot
 from bot_frontend.web.throughput import ThroughputMeter
@@ -232,6 +232,8 @@ class Monitor:
             actions=actions.recent(self._redis, ACTIONS_SHOWN),
             backup=backup_record.read(self._redis),
             move=progress.read(self._redis, silent_after_seconds=self._pace.silent),
+            books=books_record.read(self._redis),
+            currency_exponent=self._settings.currency_exponent,
             reconciliation=reconciliation_record.read(self._redis),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,

@@ -8,6 +8,7 @@ from typing import Any
 
 from ballast.status.health import failures_in_a_row
 from bot_frontend.web.snapshot import NOT_LOOKED_YET, StatusSnapshot
+from dbcore.money import plain_amount
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 from dbcore.text import isolated, one_line
@@ -96,6 +97,35 @@ def stars(look: StatusSnapshot, now: float) -> dict[str, Any]:
             for each in shown
         ],
     }
+
+
+def books(look: StatusSnapshot, now: float) -> dict[str, Any]:
+    """The balance sheet and the seals of the ledger, as a worker read them after the last probe."""
+    found = look.books
+    return {
+        "age_seconds": None if found is None else round(max(0.0, look.by_redis_clock(now) - found.at), 3),
+        "sheet": [] if found is None else balance_sheet(look),
+        "seal": None if found is None else found.newest,
+        "seal_hash": None if found is None else found.hash,
+        "unsealed_entries": None if found is None else found.unsealed,
+        "broken_seals": None if found is None else found.broken,
+    }
+
+
+BOOKS_COLUMNS = ("currency", "account", "balance", "entries")
+
+
+def balance_sheet(look: StatusSnapshot) -> list[dict[str, Any]]:
+    """A row for each account: balances as exact text, such as `-5.50`."""
+    return [
+        {
+            "currency": each.currency,
+            "account": each.account,
+            "balance": plain_amount(each.balance, look.currency_exponent),
+            "entries": each.entries,
+        }
+        for each in (() if look.books is None else look.books.sheet)
+    ]
 
 
 def overdue(look: StatusSnapshot) -> dict[str, Any]:

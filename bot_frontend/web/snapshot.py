@@ -11,6 +11,7 @@ from ballast.backups.record import Record
 from ballast.inbox import Overdue
 from ballast.moving.progress import MoveProgress
 from ballast.reconciling.record import Record as Reconciliation
+from ballast.status.books_record import Books
 from ballast.status.health import DatabaseState, database_state, last_answered_at
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.throughput import Throughput
@@ -47,6 +48,7 @@ class StatusSnapshot:
     actions -- what operators ordered on the page lately, newest first. backup -- the last proven one, and
         whether the last run failed. move -- of the database to another server; None where none is known.
         whether the last run failed. reconciliation -- of Telegram's book of Stars with the ledger.
+    books -- balances of the ledger's accounts, and its seals. currency_exponent -- decimals of the currency.
     telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is
         probed.
     """
@@ -83,6 +85,8 @@ class StatusSnapshot:
     actions: list[dict[str, Any]] = field(default_factory=list)
     backup: Record = field(default_factory=Record)
     move: MoveProgress | None = None
+    books: Books | None = None
+    currency_exponent: int = 0
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
     seen_at: float | None = None
     redis_ahead_seconds: float = 0.0

@@ -64,6 +64,7 @@ def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[st
         "backup": reports.backup(look, now),
         "move": reports.move(look),
         "stars": reports.stars(look, now),
+        "books": reports.books(look, now),
         "broadcasts": {
             "age_seconds": _board_age(look, now),
             "stuck": look.broadcasts_stuck or [],

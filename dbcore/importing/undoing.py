@@ -33,11 +33,13 @@ known AS (
 ), posting AS (
     SELECT k.telegram_id, CASE WHEN e.amount < 0 THEN 0 ELSE 1 END AS part, -e.account_version AS place,
            now() AS made_at, 'reversal:' || t.idempotency_key AS key, -e.amount::numeric AS amount,
-           'Reversal of transfer ' || t.id AS memo
+           'Reversal of transfer ' || t.id AS memo,
+           CASE k.account_id WHEN t.from_account_id THEN t.to_account_id ELSE t.from_account_id END AS other_id
       FROM known k
      CROSS JOIN LATERAL (SELECT e.transfer_id, e.amount, e.account_version FROM ballast.entries e
                           WHERE e.account_id = k.account_id OFFSET 0) AS e
-     CROSS JOIN LATERAL (SELECT t.id, t.idempotency_key FROM ballast.transfers t
+     CROSS JOIN LATERAL (SELECT t.id, t.idempotency_key, t.from_account_id, t.to_account_id
+                           FROM ballast.transfers t
                           WHERE t.id = e.transfer_id AND t.actor = %(actor)s OFFSET 0) AS t
      WHERE t.idempotency_key NOT LIKE 'reversal:%%'
        AND (SELECT r.id FROM ballast.transfers r

@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger import holds, ledger, pending_adjustments, pending_transfers, star_payments
+from dbcore.ledger import holds, ledger, pending_adjustments, pending_transfers, seals, star_payments
 from dbcore.ledger.audit import CHECK_NAMES, audit, report
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_adjustments import Limits
@@ -33,10 +33,11 @@ ANN = "(SELECT a.id FROM accounts a JOIN users u ON u.id = a.user_id WHERE u.use
 
 STRUCTURE = "the schema is what the migrations made"
 PRIVATE = "tables and functions are closed to others"
+SEALED = "what was sealed is as it was sealed"
 EMPTIED = "what the last audit saw is still there"
 
 CORRUPTIONS = [
-    ("entries sum to zero per currency", "UPDATE entries SET amount = amount + 1 WHERE id = 1"),
+    ("entries sum to zero per currency", "UPDATE entries SET amount = amount + 1 WHERE id = 9"),
     (
         "each balance is the sum of its account's entries",
         f"UPDATE accounts SET balance = balance + 1 WHERE id = {ANN}",
@@ -127,6 +128,13 @@ CORRUPTIONS = [
         "INSERT INTO reversals (transfer_id, reverses_id) "
         "SELECT max(id), min(id) FROM transfers WHERE status = 'applied' AND kind = 'transfer'",
     ),
+    (SEALED, "UPDATE entries SET amount = -7 WHERE id = 1"),
+    (SEALED, "UPDATE transfers SET memo = 'another' WHERE id = 1"),
+    (
+        SEALED,
+        "ALTER TABLE ledger_seals DISABLE TRIGGER ALL; UPDATE ledger_seals SET entries_from = 1 WHERE id = 1",
+    ),
+    ("daily totals are those of the sealed entries", "UPDATE ledger_days SET entries = entries + 1"),
     (STRUCTURE, "DROP TRIGGER entries_append_only ON entries"),
     (
         STRUCTURE,
@@ -179,8 +187,11 @@ CORRUPTIONS = [
 
 
 @pytest.fixture
-def busy(engine: GuardedEngine, person: Person) -> None:
-    """A ledger in which everything happened that can."""
+def busy(engine: GuardedEngine, person: Person, database_url: str) -> None:
+    """A ledger in which everything happened that can, all but the first transfer since the last audit."""
+    person(1_000, "zoe")
+    assert seals.seal(engine)[0] is not None
+    assert all(finding.ok for finding in audit(database_url))
     ann, bob = person(1_000, "ann"), person(1_000, "bob")
     for number, amount in enumerate((100, 200, 5_000)):
         ledger.transfer(
@@ -241,7 +252,7 @@ def test_a_ledger_that_was_used_as_meant_passes(database_url: str) -> None:
 @pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize(("check", "corruption"), CORRUPTIONS)
 def test_a_corruption_is_found_and_named(database_url: str, sql: Sql, check: str, corruption: str) -> None:
-    assert all(finding.ok for finding in audit(database_url))
+    assert all(finding.ok for finding in audit(database_url, full=False))
     if check not in {STRUCTURE, PRIVATE}:
         sql(UNLOCK)
     sql(corruption)
@@ -249,6 +260,10 @@ def test_a_corruption_is_found_and_named(database_url: str, sql: Sql, check: str
     assert not findings[check].ok
     assert findings[check].offenders
     assert f"FAIL  {check}" in report(list(findings.values()))
+    # Nor does it pass because a former audit did; but that reads no sealed row again.
+    if check != SEALED or "seals" in corruption:
+        findings = {finding.name: finding for finding in audit(database_url, full=False)}
+        assert not findings[check].ok
 
 
 def test_each_check_is_shown_to_fail() -> None:

@@ -12,13 +12,13 @@ import structlog
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from ballast import outbox_relay
-from ballast.status import probe_results
+from ballast.status import books_record, probe_results
 from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
 from dbcore.breaker import outage_history
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.ledger import holds
+from dbcore.ledger import books, holds, seals
 from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
 from workers.celery import Task, upkeep
@@ -27,6 +27,12 @@ from workers.context import WorkerContext
 log = structlog.get_logger(__name__)
 
 TCP_SECONDS_MAX = 2.0
+
+SEAL_TASK = "workers.health.seal"
+SEAL_SECONDS_MAX = 2.0
+
+UNSEALED_MAX = 100_000
+"""Entries that are summed up for the balance sheet each time. While there are more, it stays as it was."""
 
 TENDED_EVERY_SECONDS = 3600
 """At most, where the database is asked as little as can be."""
@@ -61,8 +67,30 @@ def _probe(worker: WorkerContext, trigger: str) -> None:
     if finding["by"] == "statement" or _is_awake_and_untended(worker, finding["by"]):
         _tend(worker)
         _relay(worker)
+        _seal(worker)
     elif jobs_waiting.read(worker.redis) is not None:
         _relay(worker)
+
+
+@upkeep(SEAL_TASK)
+def seal(task: Task) -> None:
+    """Seal what the ledger has written, a slice at a time; what is left is asked for anew."""
+    _seal(task.context)
+
+
+def _seal(worker: WorkerContext) -> None:
+    try:
+        done = seals.run(worker.engine, seconds_max=SEAL_SECONDS_MAX)
+        state = seals.state(worker.engine)
+        if state.unsealed <= UNSEALED_MAX:
+            books_record.keep(worker.redis, state, books.balance_sheet(worker.engine))
+    except DatabaseAway as away:
+        log.info("not_sealed", kind=away.kind)
+    except UndefinedTable:
+        log.error("not_sealed", lacks="the table ledger_seals", repair="python -m dbcore migrate")
+    else:
+        if done.has_more:
+            worker.publisher.ask(SEAL_TASK, queue="health", expires_seconds=60)
 
 
 @upkeep(outbox_relay.TASK)

@@ -6,6 +6,7 @@ import { showBreaker } from "/static/breaker.js";
 import { showBroadcasts } from "/static/broadcasts.js";
 import { showDeadLetters } from "/static/dead-letters.js";
 import { $, write } from "/static/dom.js";
+import { showLedger } from "/static/ledger.js";
 import { lookUpByReference } from "/static/lookup.js";
 import { showOutages } from "/static/outages.js";
 import { Poller } from "/static/poller.js";
@@ -23,7 +24,7 @@ const PROBES_MS = 30_000;
 const TICK_MS = 1_000;
 
 const SECTIONS = [
-  showSignals, showBreaker, showQueues, showWorkers, showServer, showDeadLetters, showOutages, showBroadcasts, showBooks, showStars,
+  showSignals, showBreaker, showQueues, showWorkers, showServer, showDeadLetters, showOutages, showBroadcasts, showBooks, showLedger, showStars,
 ];
 
 const figures = new Poller("/status.json", STATUS_MS, show);

@@ -1,4 +1,7 @@
-"""Telegram's own book of Stars, for comparing it with the ledger. The release before goes on beside it."""
+"""Telegram's own book of Stars, for comparing it with the ledger; a chart of accounts; and seals over what was written.
+
+The release before goes on beside it. Its imports book from `house`, those of this release from `opening`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    migration_files.run(revision, "star_book")
+    migration_files.run(revision, "star_book", "chart", "seals")
 
 
 def downgrade() -> None:

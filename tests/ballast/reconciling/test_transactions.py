@@ -10,8 +10,8 @@ import pytest
 
 from ballast.builtin import star_invoices
 from ballast.builtin.star_invoices import StarInvoice
+from ballast.csv_text import csv_text
 from ballast.reconciling import transactions
-from ballast.reconciling.tables import csv_text
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -21,4 +23,5 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _plain(value: Any) -> Any:
     """A text that a spreadsheet would run is quoted by an apostrophe; numbers stay numbers."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+    runs = isinstance(value, str) and value.startswith(_FORMULAS) and not _NUMBER.fullmatch(value)
+    return f"'{value}" if runs else value
