@@ -240,6 +240,14 @@ def is_cross_origin(request: Request) -> bool:
         return True
 
 
+def is_own_page(request: Request, operator: Operator) -> bool:
+    """Whether it was sent by our page, or by a machine, which no page can make send its token."""
+    if is_cross_origin(request):
+        return False
+    given = request.headers.get("X-CSRF-Token", "")
+    return operator.csrf is None or Access.is_right(given, operator.csrf)
+
+
 def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 

@@ -41,7 +41,7 @@ def make_app(
 ) -> FastAPI:
     """webhook -- None where updates are polled for."""
     access = Access(settings)
-    page = Page(access, actions)
+    page = Page(access, actions, settings)
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -132,9 +132,9 @@ def make_app(
     stability = report_of(reports.stability, open_to_all=False)
     secret = access.session_secret
     middleware = [Middleware(SafeHeaders), Middleware(Guard, access, settings.trusted_proxies)]
-    middleware.append(api.middleware(access))
     if secret:
         middleware.append(Middleware(Sessions, secret))
+    middleware.append(api.middleware(access))
     app = FastAPI(
         openapi_url=None,
         middleware=middleware,

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ballast.api_scopes import SCOPES
-from bot_frontend.web.access import Access, address_of
+from bot_frontend.web.access import Access, Operator, address_of, is_own_page
 from bot_frontend.web.api.keys import Keys
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.request_rate import RequestRate
@@ -32,15 +32,16 @@ _READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """name -- of the key."""
+    """name -- of the key, or of whoever signed in on the page. signed_in -- it is the page's own request."""
 
     name: str
     scopes: frozenset[str]
+    signed_in: bool = False
 
     @property
     def actor(self) -> str:
         """For the audit log."""
-        return f"api:{self.name}"
+        return f"{'web' if self.signed_in else 'api'}:{self.name}"
 
 
 def requires(scope: str) -> Callable[[Request], Caller]:
@@ -57,8 +58,8 @@ def requires(scope: str) -> Callable[[Request], Caller]:
 
 
 class Callers:
-    """Middleware. Without OPS_TOKEN the API answers on this host's own address alone, as the details pages do, and who
-    sends no key may read there.
+    """Middleware, inside that of the page's sessions. Without OPS_TOKEN the API answers on this host's own address
+    alone, as the details pages do, and who sends no key may read there.
     """
 
     def __init__(self, app: ASGIApp, access: Access, keys: Keys, rate: RequestRate) -> None:
@@ -93,6 +94,8 @@ class Callers:
             raise Problem(401, "unauthorized", "Without OPS_TOKEN the API answers on the host itself alone.")
         given = request.headers.get("Authorization", "")
         if not given:
+            if (operator := self._access.operator(request)) is not None:
+                return self._signed_in(request, operator)
             if self._access.has_token:
                 raise Problem(401, "unauthorized", "Expected the header Authorization: Bearer <key>.")
             return Caller("local", _READ_ONLY)
@@ -112,6 +115,13 @@ class Callers:
             raise Problem(401, "unauthorized", "The key is not known, or revoked.")
         turn.was_right()
         return Caller(OWNER, frozenset(SCOPES))
+
+    def _signed_in(self, request: Request, operator: Operator) -> Caller:
+        """Whoever signed in on the page is an owner. A page of another address cannot know the session's token."""
+        is_own = is_own_page(request, operator)
+        if request.method not in {"GET", "HEAD"} and not is_own:
+            raise Problem(403, "forbidden", "Expected the X-CSRF-Token of this session.")
+        return Caller(operator.name, frozenset(SCOPES), signed_in=True)
 
 
 async def _bounded(request: Request) -> bytes:

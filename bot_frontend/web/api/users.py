@@ -98,8 +98,9 @@ class FreezeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
-    refuses: Literal["sending", "everything"] = Field(
-        default="sending", description="What the account refuses: sending, or receiving too"
+    refuses: Literal["sending", "everything"] | None = Field(
+        default=None,
+        description="What the account refuses: sending, or receiving too. Default: FREEZE_REFUSES",
     )
 
 
@@ -214,7 +215,7 @@ async def freeze_user(
             engine,
             act_of(key, caller, order.reason),
             target=UserRef(telegram_id=telegram_id),
-            refuses=order.refuses,
+            refuses=order.refuses or api.settings.freeze_refuses,
         )
         api.tell_soon()
         return outcome
