@@ -13,7 +13,7 @@ from psycopg2.errors import UndefinedTable
 
 from ballast import outbox_relay
 from ballast.status import probe_results
-from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
+from dbcore import events, failed_operations, jobs_waiting, outbox, probes, retention
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
@@ -59,6 +59,7 @@ def _probe(worker: WorkerContext, trigger: str) -> None:
     if finding["by"] == "statement" or _is_awake_and_untended(worker, finding["by"]):
         _tend(worker)
         _relay(worker)
+        worker.ask_for_events()
     elif jobs_waiting.read(worker.redis) is not None:
         _relay(worker)
 
@@ -89,6 +90,8 @@ def _is_awake_and_untended(worker: WorkerContext, by: str) -> bool:
 def _tend(worker: WorkerContext) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
+        if events.want(worker.engine, worker.settings.events_url is not None):
+            log.info("events_wanted", wanted=worker.settings.events_url is not None)
         worker.broadcaster.orders.recall()
         for table, rows in retention.prune(worker.engine, retention.rules(worker.settings)).items():
             worker.counters.count("pruned", table, by=rows)
