@@ -166,6 +166,7 @@ class Settings(AppOptions):
     ops_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
     ops_token: SecretStr | None = None
+    public_status: bool = False
     api_requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
     trusted_proxies: str = "127.0.0.1,::1"
     flower_port: Annotated[int, Field(ge=1, le=65535)] = 5555
@@ -208,6 +209,7 @@ class Settings(AppOptions):
     stars_packages: Annotated[str, Field(validate_default=True)] = "50,100,250,500"
     stars_support: Annotated[str | None, Field(max_length=2_000)] = None
     stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
+    stars_reconcile_at: Annotated[str, Field(pattern=r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "04:00"
 
     @field_validator("admin_ids", mode="before")
     @classmethod

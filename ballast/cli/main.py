@@ -24,6 +24,7 @@ from ballast.cli import (
     moving,
     people,
     processes,
+    reconciling,
     upgrading,
 )
 from ballast.cli.commands import Group
@@ -67,6 +68,7 @@ for _command in (
     jobs.jobs,
     keys.keys,
     broadcast.broadcast,
+    reconciling.reconcile,
     importing.import_,
     exporting.export,
     backups.backup,

@@ -10,6 +10,7 @@ import click
 from ballast.cli.commands import REFUSED, TIMES, Command, as_json, in_utc, open_database, print_json
 
 if TYPE_CHECKING:
+    from ballast.people.tables import Table
     from dbcore.people.lists import Page
     from dbcore.settings import Settings
 
@@ -92,6 +93,7 @@ def user(ctx: click.Context, /, *, text: str, as_csv: bool, as_json: bool, **wan
 def users(*, as_csv: bool, as_json: bool, limit: int, before: int | None, **wanted: Any) -> None:
     """List users, the newest first. --min and --max are about their balances."""
     from ballast.cli import people_output as output
+    from ballast.people.tables import users_table
     from dbcore.people import lists
 
     engine, settings = open_database()
@@ -108,7 +110,7 @@ def users(*, as_csv: bool, as_json: bool, limit: int, before: int | None, **want
         page,
         before,
         limit,
-        csv=output.users_csv(settings) if as_csv else None,
+        table=users_table(settings) if as_csv else None,
         line=lambda person: output.person_line(person, settings),
         json=output.person_as_json if as_json else None,
     )
@@ -128,6 +130,7 @@ def users(*, as_csv: bool, as_json: bool, limit: int, before: int | None, **want
 def transfers(*, as_csv: bool, as_json: bool, limit: int, before: int | None, **wanted: Any) -> None:
     """List transfers, the newest first."""
     from ballast.cli import people_output as output
+    from ballast.people.tables import transfers_table
     from dbcore.people import lists
 
     engine, settings = open_database()
@@ -144,7 +147,7 @@ def transfers(*, as_csv: bool, as_json: bool, limit: int, before: int | None, **
         page,
         before,
         limit,
-        csv=output.transfers_csv(settings) if as_csv else None,
+        table=transfers_table(settings) if as_csv else None,
         line=lambda transfer: output.transfer_line(transfer, settings),
         json=output.transfer_as_json if as_json else None,
     )
@@ -155,18 +158,21 @@ def _print(
     before: int | None,
     limit: int,
     *,
-    csv: Any,
+    table: Table[Any] | None,
     line: Callable[[Any], str],
     json: Callable[[Any], Any] | None,
 ) -> None:
-    """csv -- prints the head, and has a function for a row."""
-    from ballast.cli.people_output import PAGE
-    from dbcore.people import lists
+    from ballast.people.tables import PAGE
 
-    if csv is not None:
-        for item in lists.everything(lambda cursor: page(before if cursor is None else cursor, PAGE)):
-            csv.write(item)
-        return
+    if table is not None:
+        click.echo(table.head(), nl=False)
+        at = before
+        while True:
+            rows = page(at, PAGE)
+            click.echo(table.rows(rows.items), nl=False)
+            at = rows.next_before
+            if at is None:
+                return
     items: list[Any] = []
     cursor = before
     while True:  # a page may be empty, and not the last one

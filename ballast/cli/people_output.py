@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import sys
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import click
@@ -15,6 +11,7 @@ import redis
 
 from ballast.people import finding
 from ballast.people.doing import named
+from ballast.people.tables import PAGE, frozen, movements_table
 from dbcore.guard.engine import GuardedEngine
 from dbcore.money import format_amount
 from dbcore.people import card, movements, refusals
@@ -22,114 +19,7 @@ from dbcore.people.lists import ListedTransfer
 from dbcore.people.movements import Filters, Movement
 from dbcore.people.person import Person
 from dbcore.settings import Settings
-from dbcore.text import csv_cell, one_line
-
-PAGE = 500
-"""Rows of a CSV that are in memory."""
-
-
-class CsvRows:
-    """Prints the head at once, and a row for each item."""
-
-    def __init__(self, head: Sequence[str], row: Callable[[Any], Iterable[object]]) -> None:
-        self._writer = csv.writer(sys.stdout, lineterminator="\n")
-        self._row = row
-        self._writer.writerow(head)
-
-    def write(self, item: Any) -> None:
-        self._writer.writerow(_cell(each) for each in self._row(item))
-
-
-def _cell(value: object) -> object:
-    match value:
-        case None:
-            return ""
-        case datetime():
-            return value.isoformat()
-        case str():
-            return csv_cell(value)
-        case bool():
-            return "yes" if value else "no"
-    return value
-
-
-def users_csv(settings: Settings) -> CsvRows:
-    head = (
-        "telegram_id", "username", "first_name", "status", "balance", "currency", "frozen", "language",
-        "first_seen_at", "last_seen_at",
-    )  # fmt: skip
-
-    def row(person: Person) -> Iterable[object]:
-        return (
-            person.telegram_id,
-            person.username,
-            person.first_name,
-            person.status.value,
-            _plain(person.balance, settings),
-            settings.currency,
-            frozen(person),
-            person.language or person.language_code,
-            person.first_seen_at,
-            person.last_seen_at,
-        )
-
-    return CsvRows(head, row)
-
-
-def transfers_csv(settings: Settings) -> CsvRows:
-    head = (
-        "number", "made_at", "kind", "status", "reason", "amount", "currency", "from_telegram_id", "from_username",
-        "to_telegram_id", "to_username", "memo", "actor", "idempotency_key", "reverses",
-    )  # fmt: skip
-
-    def row(made: ListedTransfer) -> Iterable[object]:
-        sender, recipient = made.sender, made.recipient
-        return (
-            made.id,
-            made.created_at,
-            made.kind,
-            made.status,
-            made.reason,
-            _plain(made.amount, settings),
-            made.currency,
-            sender and sender.telegram_id,
-            sender and sender.username,
-            recipient and recipient.telegram_id,
-            recipient and recipient.username,
-            made.memo,
-            made.actor,
-            made.idempotency_key,
-            made.reverses,
-        )
-
-    return CsvRows(head, row)
-
-
-def movements_csv(settings: Settings) -> CsvRows:
-    head = (
-        "number", "made_at", "kind", "amount", "currency", "balance_after", "counterparty_telegram_id",
-        "counterparty_username", "memo", "actor", "idempotency_key", "reverses", "reversed",
-    )  # fmt: skip
-
-    def row(made: Movement) -> Iterable[object]:
-        other = made.counterparty
-        return (
-            made.transfer_id,
-            made.created_at,
-            made.kind,
-            _plain(made.amount, settings),
-            settings.currency,
-            _plain(made.balance_after, settings),
-            other and other.telegram_id,
-            other and other.username,
-            made.memo,
-            made.actor,
-            made.idempotency_key,
-            made.reverses,
-            _plain(made.reversed_amount, settings),
-        )
-
-    return CsvRows(head, row)
+from dbcore.text import one_line
 
 
 def person_line(person: Person, settings: Settings) -> str:
@@ -168,18 +58,6 @@ def money(minor: int, settings: Settings) -> str:
     return format_amount(minor, settings.currency_exponent, settings.currency)
 
 
-def frozen(person: Person) -> str:
-    """Empty if it is not."""
-    if not person.frozen:
-        return ""
-    return "frozen, receives nothing" if person.receiving_frozen else "frozen"
-
-
-def _plain(minor: int, settings: Settings) -> Decimal:
-    """As a number, which is no text that a spreadsheet may run."""
-    return Decimal(minor).scaleb(-settings.currency_exponent)
-
-
 def _handle(username: str | None) -> str:
     return f"@{one_line(username)}" if username else "-"
 
@@ -214,12 +92,12 @@ class Card:
         }
 
     def print_csv(self, filters: Filters) -> None:
-        rows = movements_csv(self._settings)
+        table = movements_table(self._settings)
+        click.echo(table.head(), nl=False)
         before: int | None = None
         while True:
             page = self._page(filters, PAGE, before)
-            for made in page.movements:
-                rows.write(made)
+            click.echo(table.rows(page.movements), nl=False)
             before = page.next_before
             if before is None:
                 return

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dbcore import migrate, privileges, structure
 from dbcore.guard import pool
+from dbcore.ledger import star_book
 from dbcore.qualified_names import qualified
 
 OFFENDERS_SHOWN = 5
@@ -28,6 +29,7 @@ KEPT_TABLES = (
     "pending_adjustments",
     "payment_events",
     "star_payments",
+    "holds",
     "reversals",
     "admin_actions",
 )
@@ -113,13 +115,14 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "no balance is below its floor, now or ever",
         _USER_ACCOUNTS,
-        "SELECT format('account %s: balance %s, floor %s', id, balance, floor) FROM ballast.accounts "
-        "WHERE user_id IS NOT NULL AND balance < floor "
+        "SELECT format('account %s: balance %s, held %s, floor %s', id, balance, held, floor) FROM ballast.accounts "
+        "WHERE user_id IS NOT NULL AND balance - held < floor "
         "UNION ALL SELECT format('account %s version %s: balance_after %s, floor %s', a.id, "
         "e.account_version, "
         "e.balance_after, a.floor) FROM ballast.entries e JOIN ballast.accounts a ON a.id = e.account_id WHERE "
         "e.balance_after < 0 AND (e.amount < 0 OR e.account_version = 1) "  # or it pays a debt
-        "AND (SELECT t.kind FROM ballast.transfers t WHERE t.id = e.transfer_id) <> 'star_refund'",
+        "AND (SELECT t.kind <> 'star_refund' AND t.idempotency_key !~ '^hold:\\d+$' FROM ballast.transfers t "
+        "WHERE t.id = e.transfer_id)",
     ),
     Check(
         "the house keeps no balance",
@@ -208,8 +211,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "each account's floor is zero, or its debt",
         "SELECT count(*) FROM ballast.accounts",
-        "SELECT format('account %s: floor %s, balance %s', id, floor, balance) FROM ballast.accounts "
-        "WHERE floor <> least(0, coalesce(balance, 0)) ORDER BY id",
+        "SELECT format('account %s: floor %s, balance %s, held %s', id, floor, balance, held) FROM ballast.accounts "
+        "WHERE floor <> least(0, coalesce(balance - held, 0)) ORDER BY id",
     ),
     Check(
         "each account without a user has its name",
@@ -239,6 +242,33 @@ CHECKS: tuple[Check, ...] = (
         "(SELECT FROM ballast.system_accounts s WHERE s.name = 'stars' "
         "AND s.account_id IN (t.from_account_id, t.to_account_id))) AND NOT EXISTS "
         "(SELECT FROM ballast.star_payments p WHERE t.id IN (p.transfer_id, p.refund_transfer_id))",
+    ),
+    Check(
+        "Telegram's book of Stars is the ledger's",
+        "SELECT count(*) FROM ballast.star_book",
+        star_book.OPEN_DIFFERENCES,
+    ),
+    Check(
+        "what is held is the sum of the open holds",
+        "SELECT count(*) FROM ballast.accounts",
+        "SELECT format('account %s: held %s, open holds %s', a.id, a.held, coalesce(h.total, 0)) "
+        "FROM ballast.accounts a LEFT JOIN (SELECT account_id, sum(amount) AS total FROM ballast.holds "
+        "WHERE status = 'open' GROUP BY account_id) h ON h.account_id = a.id "
+        "WHERE a.held <> coalesce(h.total, 0) ORDER BY a.id",
+    ),
+    Check(
+        "each hold ended once, as its transfer says",
+        "SELECT count(*) FROM ballast.holds",
+        "SELECT format('hold %s: %s, %s of %s, transfer %s', h.id, h.status, h.posted_amount, h.amount, h.transfer_id) "
+        "FROM ballast.holds h LEFT JOIN ballast.transfers t ON t.id = h.transfer_id "
+        "WHERE (h.status = 'posted') <> (h.transfer_id IS NOT NULL) "
+        "OR h.status = 'expired' AND NOT coalesce(h.expires_at <= h.ended_at, false) "
+        "OR h.status = 'posted' AND NOT coalesce(t.status = 'applied' AND t.amount = h.posted_amount "
+        "AND t.currency = h.currency AND t.from_account_id = h.account_id AND h.posted_amount <= h.amount "
+        "AND t.idempotency_key = 'hold:' || h.id, false) "
+        "UNION ALL SELECT format('transfer %s: no hold %s', t.id, t.idempotency_key) FROM ballast.transfers t "
+        "WHERE t.idempotency_key ~ '^hold:\\d+$' AND NOT EXISTS "
+        "(SELECT FROM ballast.holds h WHERE h.transfer_id = t.id)",
     ),
     Check(
         "each reversal mirrors its transfer, up to its amount",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -148,17 +148,6 @@ def left_to_reverse(engine: GuardedEngine, number: int) -> int | None:
     """What of a transfer was not reversed yet, in minor units; None if there is no such transfer."""
     (left,) = engine.fetch_row(_LEFT, (number,), name="people.left_to_reverse", writes=False)
     return None if left is None else int(left)
-
-
-def everything(page: Callable[[int | None], Page[T]]) -> Iterator[T]:
-    """All items, page after page, of which one is in memory. page -- makes the page before a cursor."""
-    before: int | None = None
-    while True:
-        found = page(before)
-        yield from found.items
-        if found.next_before is None:
-            return
-        before = found.next_before
 
 
 def _page(

@@ -7,13 +7,13 @@ import structlog
 
 from ballast import event_asking
 from dbcore.errors import DatabaseAway
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 from workers.events import EventSender
 
 log = structlog.get_logger(__name__)
 
 
-@app.task(name=event_asking.TASK, bind=True)
+@upkeep(event_asking.TASK)
 def send(task: Task) -> None:
     worker = task.context
     settings = worker.settings

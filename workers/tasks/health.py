@@ -9,17 +9,19 @@ from typing import Any
 
 import redis
 import structlog
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from ballast import outbox_relay
 from ballast.status import probe_results
 from dbcore import events, failed_operations, jobs_waiting, outbox, probes, retention
+from dbcore.breaker import outage_history
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
+from dbcore.ledger import holds
 from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 from workers.context import WorkerContext
 
 log = structlog.get_logger(__name__)
@@ -30,7 +32,7 @@ TENDED_EVERY_SECONDS = 3600
 """At most, where the database is asked as little as can be."""
 
 
-@app.task(name="workers.health.probe", bind=True)
+@upkeep("workers.health.probe")
 def probe(task: Task, trigger: str = "beat") -> None:
     """Ask the database how it is; leave the answer in `health_probes` and in Redis.
 
@@ -64,7 +66,7 @@ def _probe(worker: WorkerContext, trigger: str) -> None:
         _relay(worker)
 
 
-@app.task(name=outbox_relay.TASK, bind=True)
+@upkeep(outbox_relay.TASK)
 def relay(task: Task) -> None:
     """Take what transactions enqueued to the inbox."""
     _relay(task.context)
@@ -93,11 +95,16 @@ def _tend(worker: WorkerContext) -> None:
         if events.want(worker.engine, worker.settings.events_url is not None):
             log.info("events_wanted", wanted=worker.settings.events_url is not None)
         worker.broadcaster.orders.recall()
+        if count := holds.sweep(worker.engine):
+            log.info("holds_expired", holds=count)
         for table, rows in retention.prune(worker.engine, retention.rules(worker.settings)).items():
             worker.counters.count("pruned", table, by=rows)
             log.info("pruned", table=table, rows=rows)
+        outage_history.copy_table(worker.redis, worker.engine)
     except DatabaseAway as away:
         log.info("not_tended", kind=away.kind)
+    except (UndefinedColumn, UndefinedTable) as lacking:
+        log.error("not_tended", lacks=str(lacking).partition("\n")[0], repair="python -m dbcore migrate")
 
 
 def _asked(worker: WorkerContext, trigger: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import { Poller } from "/static/poller.js";
 import { ProbeChart } from "/static/probes.js";
 import { showQueues } from "/static/queues.js";
 import { showServer } from "/static/server.js";
+import { showStars } from "/static/stars.js";
 import { showSignals } from "/static/signals.js";
 import { showFreshness, showVerdict } from "/static/verdict.js";
 import { zone } from "/static/words.js";
@@ -22,7 +23,7 @@ const PROBES_MS = 30_000;
 const TICK_MS = 1_000;
 
 const SECTIONS = [
-  showSignals, showBreaker, showQueues, showWorkers, showServer, showDeadLetters, showOutages, showBroadcasts, showBooks,
+  showSignals, showBreaker, showQueues, showWorkers, showServer, showDeadLetters, showOutages, showBroadcasts, showBooks, showStars,
 ];
 
 const figures = new Poller("/status.json", STATUS_MS, show);

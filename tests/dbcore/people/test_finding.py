@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,18 @@ from dbcore.ledger import ledger, pending_transfers, users
 from dbcore.ledger.users import Profile, UserRef
 from dbcore.people import card, lists, movements, refusals, search
 from dbcore.people.acts import Act, freeze
-from dbcore.people.lists import TransferFilters, UserFilters
+from dbcore.people.lists import Page, TransferFilters, UserFilters
 from dbcore.people.movements import Filters
 from tests.dbcore.conftest import Person, Sql
+
+
+def everything(page: Callable[[int | None], Page[Any]]) -> Iterator[Any]:
+    """All items, page after page."""
+    found = page(None)
+    yield from found.items
+    while found.next_before is not None:
+        found = page(found.next_before)
+        yield from found.items
 
 
 def names(engine: GuardedEngine, text: str) -> list[tuple[str | None, str]]:
@@ -215,9 +225,7 @@ def test_lists_are_paged_by_key_filtered_and_read_to_their_end(
         wanted = UserFilters(**filters)
         return [
             each.balance
-            for each in lists.everything(
-                lambda before: lists.users(engine, before=before, limit=3, filters=wanted)
-            )
+            for each in everything(lambda before: lists.users(engine, before=before, limit=3, filters=wanted))
         ]
 
     assert listed() == [49_993, 4_000, 300, 20, 8]
@@ -225,7 +233,7 @@ def test_lists_are_paged_by_key_filtered_and_read_to_their_end(
     assert listed(balance_min=20, balance_max=4_000, frozen=False) == [4_000, 20]
     assert listed(status="blocked") == []
     made = [
-        *lists.everything(
+        *everything(
             lambda before: lists.transfers(
                 engine, before=before, limit=1, filters=TransferFilters(amount_min=5, status="applied")
             )

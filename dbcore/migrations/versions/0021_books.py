@@ -1,0 +1,18 @@
+"""Telegram's own book of Stars, for comparing it with the ledger. The release before goes on beside it."""
+
+from __future__ import annotations
+
+from dbcore import migration_files
+
+revision = "0021"
+down_revision = "00201"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    migration_files.run(revision, "star_book")
+
+
+def downgrade() -> None:
+    raise NotImplementedError("the release before runs on this schema: there is nothing to take back")
