@@ -11,6 +11,7 @@ dbcore/database_url.py and dbcore/redis_url.py.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -181,6 +182,10 @@ class Settings(AppOptions):
     deliveries_keep_days: Annotated[int, Field(ge=3, le=36_500)] = 90
     failed_jobs_keep_days: Annotated[int, Field(ge=7, le=36_500)] = 365
     health_probes_keep_days: Annotated[int, Field(ge=1, le=30)] = 30
+
+    events_url: SecretStr | None = None
+    events_secret: SecretStr | None = None
+    events_keep_days: Annotated[int, Field(ge=1, le=365)] = 7
 
     backup_to: str | None = None
     backup_every_hours: Annotated[float, Field(ge=0, le=8_760, allow_inf_nan=False)] = 24.0
@@ -357,6 +362,22 @@ class Settings(AppOptions):
             )
         return value
 
+    @field_validator("events_url")
+    @classmethod
+    def _receiver(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_http(value.get_secret_value()):
+            raise ValueError("expected http://… or https://…, where events are sent to")
+        return value
+
+    @field_validator("events_secret")
+    @classmethod
+    def _of_standard_webhooks(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not 24 <= len(_event_secret(value)) <= 64:
+            raise ValueError(
+                "expected whsec_ and 24 to 64 bytes in base64; echo whsec_$(openssl rand -base64 32) draws such a one"
+            )
+        return value
+
     @field_validator("flower_basic_auth")
     @classmethod
     def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
@@ -390,6 +411,17 @@ class Settings(AppOptions):
             if "ops_host" not in self.model_fields_set and self.ops_token is not None:
                 object.__setattr__(self, "ops_host", "0.0.0.0")  # noqa: S104  as decided above
         return self
+
+    @model_validator(mode="after")
+    def _events_are_signed(self) -> Self:
+        if self.events_url is not None and self.events_secret is None:
+            raise ValueError("EVENTS_SECRET: expected one beside EVENTS_URL: events are signed with it")
+        return self
+
+    @property
+    def events_secret_bytes(self) -> bytes:
+        """What EVENTS_SECRET stands for; empty without one."""
+        return b"" if self.events_secret is None else _event_secret(self.events_secret)
 
     @model_validator(mode="after")
     def _webhook_that_telegram_takes(self) -> Self:
@@ -595,6 +627,15 @@ def unknown_in_env_file() -> list[tuple[str, str | None]]:
     options = option_names()
     likely = dict(misspelt(in_file, options, in_env_file=True))
     return [(name, likely.get(name.upper())) for name in in_file if name.upper() not in options]
+
+
+def _event_secret(value: SecretStr) -> bytes:
+    """Empty for what is none."""
+    prefix, _, encoded = value.get_secret_value().partition("whsec_")
+    try:
+        return b"" if prefix else base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return b""
 
 
 def _is_http(url: str) -> bool:

@@ -18,7 +18,7 @@ import redis
 import structlog
 
 import ballast
-from ballast import outbox_relay
+from ballast import event_asking, outbox_relay
 from ballast.backups.schedule import BackupStarter
 from ballast.garbage import spare_what_stays
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
@@ -99,6 +99,11 @@ class WorkerContext:
         self.heartbeat.start()
         outbox.listen(lambda: outbox_relay.ask(self.redis, self.publisher))
         log.info("Database stability monitoring started", owner=self.owner)
+
+    def ask_for_events(self) -> None:
+        """Something was committed that a program outside may want to know. Raises nothing."""
+        if self.settings.events_url is not None:
+            event_asking.ask(self.redis, self.publisher)
 
     def stop(self) -> None:
         """Let answers under way go out, then give back what is still held."""

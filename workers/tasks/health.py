@@ -13,7 +13,7 @@ from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from ballast import outbox_relay
 from ballast.status import books_record, probe_results
-from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
+from dbcore import events, failed_operations, jobs_waiting, outbox, probes, retention
 from dbcore.breaker import outage_history
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
@@ -68,6 +68,7 @@ def _probe(worker: WorkerContext, trigger: str) -> None:
         _tend(worker)
         _relay(worker)
         _seal(worker)
+        worker.ask_for_events()
     elif jobs_waiting.read(worker.redis) is not None:
         _relay(worker)
 
@@ -119,6 +120,8 @@ def _is_awake_and_untended(worker: WorkerContext, by: str) -> bool:
 def _tend(worker: WorkerContext) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
+        if events.want(worker.engine, worker.settings.events_url is not None):
+            log.info("events_wanted", wanted=worker.settings.events_url is not None)
         worker.broadcaster.orders.recall()
         if count := holds.sweep(worker.engine):
             log.info("holds_expired", holds=count)
@@ -128,7 +131,7 @@ def _tend(worker: WorkerContext) -> None:
         outage_history.copy_table(worker.redis, worker.engine)
     except DatabaseAway as away:
         log.info("not_tended", kind=away.kind)
-    except UndefinedColumn as lacking:
+    except (UndefinedColumn, UndefinedTable) as lacking:
         log.error("not_tended", lacks=str(lacking).partition("\n")[0], repair="python -m dbcore migrate")
 
 
