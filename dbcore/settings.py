@@ -200,6 +200,7 @@ class Settings(AppOptions):
     stars_packages: Annotated[str, Field(validate_default=True)] = "50,100,250,500"
     stars_support: Annotated[str | None, Field(max_length=2_000)] = None
     stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
+    stars_refund_hours: Annotated[int, Field(ge=0, le=504)] = 0  # Telegram pays out after 21 days
 
     @field_validator("admin_ids", mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from ballast.cli import (
     local,
     moving,
     processes,
+    refunding,
     upgrading,
 )
 from ballast.cli.commands import Group
@@ -50,6 +51,7 @@ for _command in (
     database.breaker,
     jobs.jobs,
     broadcast.broadcast,
+    refunding.refund,
     importing.import_,
     exporting.export,
     backups.backup,
