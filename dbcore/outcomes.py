@@ -50,6 +50,10 @@ class RejectionReason(StrEnum):
     ALREADY_POSTED = "already_posted"
     ALREADY_VOIDED = "already_voided"
     MORE_THAN_HELD = "more_than_held"
+    UNKNOWN_PAYMENT = "unknown_payment"
+    ALREADY_REFUNDED = "already_refunded"
+    REFUND_UNDER_WAY = "refund_under_way"
+    TOO_LATE = "too_late"
     OVER_LIMIT = "over_limit"  # more than one adjustment may move
     OVER_DAILY_LIMIT = "over_daily_limit"  # more than is left to this admin for 24 hours
     ACCOUNT_FROZEN = "account_frozen"  # an operator froze the account that would send

@@ -403,6 +403,42 @@ holds = Table(
 Index("holds_open_idx", holds.c.account_id, postgresql_where=text("status = 'open'"))
 Index("holds_due_idx", holds.c.expires_at, postgresql_where=text("status = 'open'"))
 
+star_refunds = Table(
+    "star_refunds",
+    metadata,
+    _id(),
+    Column("token", Text, nullable=False, unique=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("star_payment_id", BigInteger, ForeignKey("star_payments.id"), nullable=False),
+    Column("presser_id", BigInteger),
+    Column("by_payer", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("reason", Text),
+    Column("hold_id", BigInteger, ForeignKey("holds.id"), unique=True),
+    Column("decided_key", Text),
+    _time("created_at"),
+    _time("expires_at", default_now=False),
+    _time("decided_at", nullable=True, default_now=False),
+    _time("ended_at", nullable=True, default_now=False),
+    _check(
+        "star_refunds_status_known",
+        "status IN ('pending', 'asked', 'done', 'refused', 'cancelled', 'expired')",
+    ),
+    _check("star_refunds_refusal_has_reason", "(status = 'refused') = (reason IS NOT NULL)"),
+    _check(
+        "star_refunds_decision_has_key",
+        "(status = 'pending') = (decided_key IS NULL) AND (decided_key IS NULL) = (decided_at IS NULL)",
+    ),
+    _check("star_refunds_end_has_time", "(status IN ('pending', 'asked')) = (ended_at IS NULL)"),
+)
+Index(
+    "star_refunds_asked_idx",
+    star_refunds.c.star_payment_id,
+    unique=True,
+    postgresql_where=text("status = 'asked'"),
+)
+
 failed_operations = Table(
     "failed_operations",
     metadata,

@@ -210,6 +210,7 @@ class Settings(AppOptions):
     stars_support: Annotated[str | None, Field(max_length=2_000)] = None
     stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
     stars_reconcile_at: Annotated[str, Field(pattern=r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "04:00"
+    stars_refund_hours: Annotated[int, Field(ge=0, le=504)] = 0  # Telegram pays out after 21 days
 
     @field_validator("admin_ids", mode="before")
     @classmethod

@@ -26,6 +26,7 @@ from ballast.cli import (
     people,
     processes,
     reconciling,
+    refunding,
     upgrading,
 )
 from ballast.cli.commands import Group
@@ -71,6 +72,7 @@ for _command in (
     broadcast.broadcast,
     books.books,
     reconciling.reconcile,
+    refunding.refund,
     importing.import_,
     exporting.export,
     backups.backup,

@@ -36,6 +36,7 @@ KEPT_TABLES = (
     "star_payments",
     "holds",
     "reversals",
+    "star_refunds",
     "admin_actions",
 )
 """Tables that only grow: rows that an audit saw are there at every later one."""
@@ -309,6 +310,16 @@ CHECKS: tuple[Check, ...] = (
         "Telegram's book of Stars is the ledger's",
         "SELECT count(*) FROM ballast.star_book",
         star_book.OPEN_DIFFERENCES,
+    ),
+    Check(
+        "each refund of Stars is as its payment and its hold say",
+        "SELECT count(*) FROM ballast.star_refunds",
+        "SELECT format('star refund %s: %s, payment refunded %s, hold %s', r.id, r.status, p.refunded_at, h.status) "
+        "FROM ballast.star_refunds r JOIN ballast.star_payments p ON p.id = r.star_payment_id "
+        "LEFT JOIN ballast.holds h ON h.id = r.hold_id "
+        "WHERE r.status = 'done' AND p.refunded_at IS NULL OR r.hold_id IS NOT NULL AND NOT coalesce("
+        "h.idempotency_key = 'hold:refund:' || r.id AND h.amount <= p.amount AND CASE r.status WHEN 'asked' "
+        "THEN h.status = 'open' ELSE r.status IN ('done', 'refused') AND h.status = 'voided' END, false) ORDER BY r.id",
     ),
     Check(
         "what is held is the sum of the open holds",

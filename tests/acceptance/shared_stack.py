@@ -74,6 +74,7 @@ def shared_stack(
         redis_url=redis_server.url_of(REDIS_INDEX),
         telegram_url=telegram_server.url,
         TEXTS_FOLDER=str(texts),
+        STARS_REFUND_HOURS="24",
         STARS_SUPPORT="Write to @support_of_ours",
         STARS_TERMS="https://example.org/terms",
     )

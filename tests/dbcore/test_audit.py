@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg2
 import pytest
 
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger import holds, ledger, pending_adjustments, pending_transfers, seals, star_payments
+from dbcore.ledger import (
+    holds,
+    ledger,
+    pending_adjustments,
+    pending_transfers,
+    seals,
+    star_payments,
+    star_refunds,
+)
 from dbcore.ledger.audit import CHECK_NAMES, audit, report
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_adjustments import Limits
@@ -26,6 +36,7 @@ UNLOCK = """
     ALTER TABLE accounts DROP CONSTRAINT accounts_house_keeps_no_balance;
     ALTER TABLE accounts DROP CONSTRAINT accounts_held_within_balance;
     ALTER TABLE holds DISABLE TRIGGER ALL;
+    ALTER TABLE star_refunds DISABLE TRIGGER ALL;
     ALTER TABLE holds DROP CONSTRAINT holds_end_has_key;
     ALTER TABLE entries DROP CONSTRAINT entries_version_with_balance;
 """
@@ -112,6 +123,10 @@ CORRUPTIONS = [
         "each hold ended once, as its transfer says",
         "UPDATE holds SET status = 'voided', transfer_id = NULL, posted_amount = NULL WHERE status = 'posted'",
     ),
+    (
+        "each refund of Stars is as its payment and its hold say",
+        "UPDATE star_payments SET refund_transfer_id = NULL, refunded_at = NULL",
+    ),
     ("each account's floor is zero, or its debt", f"UPDATE accounts SET floor = -100 WHERE id = {ANN}"),
     ("each account without a user has its name", "DELETE FROM system_accounts"),
     (
@@ -164,7 +179,8 @@ CORRUPTIONS = [
         EMPTIED,
         "ALTER TABLE star_payments DISABLE TRIGGER ALL; "
         "ALTER TABLE reversals DISABLE TRIGGER ALL; "
-        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, holds, reversals; "
+        "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, holds, reversals, "
+        "star_refunds; "
         "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (
@@ -225,10 +241,19 @@ def busy(engine: GuardedEngine, person: Person, database_url: str) -> None:
             kind, f"charge-{number}", bob, stars=5, amount=500, payload="", said_at=1_700_000_000
         )
         star_payments.book(engine, charge)
+    paid = StarCharge(
+        PaymentKind.PAID, "charge-9", bob, stars=5, amount=500, payload="", said_at=1_700_000_000
+    )
+    star_payments.book(engine, paid)
+    card = star_refunds.create(engine, key="r", payment="charge-9", presser_id=None, actor="t")
+    star_refunds.decide(engine, key="d", token=card.token, presser_id=None, is_admin=True, confirm=True)
+    star_payments.book(engine, replace(paid, kind=PaymentKind.REFUNDED))
     read_book(
         engine,
         Transaction("charge-0", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-1", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
+        Transaction("charge-9", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
+        Transaction("charge-9", True, 5, 0, "refund", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-1", True, 5, 0, "refund", bob.telegram_id, 500, {}, 1_700_000_000),
     )
     for key, end in (("h1", holds.post), ("h2", holds.void), ("h3", None)):

@@ -360,7 +360,7 @@ def test_no_hold_is_deleted_and_none_is_ended_twice_by_sql(
     void(engine, hold_id)
     for statement in (
         "DELETE FROM holds",
-        "TRUNCATE holds",
+        "TRUNCATE holds CASCADE",
         "UPDATE holds SET status = 'open', ended_key = NULL, ended_fingerprint = NULL, ended_at = NULL",
     ):
         with pytest.raises(errors.RestrictViolation):

@@ -241,7 +241,7 @@ BEGIN
 END
 $$;
 
--- As in 0020, and a frozen account holds nothing more.
+-- As in 0020, and a frozen account holds nothing more, but for what Telegram is asked to give back.
 CREATE OR REPLACE FUNCTION ballast.ledger_hold(
     p_key text, p_fingerprint text, p_telegram_id bigint, p_username text, p_amount bigint, p_currency text,
     p_memo text, p_actor text, p_expires_after interval,
@@ -265,7 +265,7 @@ BEGIN
             IF r_available < p_amount AND v_account.held > 0 THEN
                 r_available := r_available + ballast.ledger_expire_holds(v_target.r_account_id);
             END IF;
-            IF v_account.sending_frozen THEN
+            IF v_account.sending_frozen AND p_key !~ '^hold:refund:\d+$' THEN
                 r_reason := 'account_frozen';
             ELSIF r_available < p_amount THEN
                 r_reason := 'insufficient_funds';
