@@ -87,6 +87,9 @@ accounts = Table(
     Column("version", BigInteger),
     Column("floor", BigInteger, nullable=False, server_default="0"),
     _time("created_at"),
+    Column("held", BigInteger, nullable=False, server_default="0"),
+    Column("sending_frozen", Boolean, nullable=False, server_default="false"),
+    Column("receiving_frozen", Boolean, nullable=False, server_default="false"),
     UniqueConstraint("id", "currency"),
     UniqueConstraint("user_id", "currency"),
     _check(
@@ -95,6 +98,10 @@ accounts = Table(
     ),
     _check("accounts_balance_within_bounds", f"balance >= floor AND balance <= {MAX_BALANCE}"),
     _check("accounts_version_counts_up", "version >= 0"),
+    _check(
+        "accounts_held_within_balance",
+        "held >= 0 AND (user_id IS NOT NULL OR held = 0) AND balance - held >= floor",
+    ),
 )
 
 system_accounts = Table(
@@ -145,6 +152,17 @@ transfers = Table(
         "status <> 'applied' OR coalesce(from_account_id <> to_account_id, false)",
     ),
 )
+
+reversals = Table(
+    "reversals",
+    metadata,
+    _id(),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), nullable=False, unique=True),
+    Column("reverses_id", BigInteger, ForeignKey("transfers.id"), nullable=False),
+    _time("created_at"),
+    _check("reversals_reverses_an_earlier_one", "reverses_id < transfer_id"),
+)
+Index("reversals_reverses_id_idx", reversals.c.reverses_id)
 
 entries = Table(
     "entries",
@@ -342,6 +360,85 @@ star_acceptances = Table(
     _time("created_at"),
 )
 
+holds = Table(
+    "holds",
+    metadata,
+    _id(),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("account_id", BigInteger),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("memo", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("available", BigInteger),
+    _time("expires_at", nullable=True, default_now=False),
+    Column("posted_amount", BigInteger),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    Column("ended_key", Text, unique=True),
+    Column("ended_fingerprint", Text),
+    _time("created_at"),
+    _time("ended_at", nullable=True, default_now=False),
+    ForeignKeyConstraint(
+        ["account_id", "currency"], ["accounts.id", "accounts.currency"], name="holds_account_fkey"
+    ),
+    _check("holds_amount_within_bounds", "amount > 0 AND amount <= 1000000000000000"),
+    _check("holds_status_known", "status IN ('refused', 'open', 'posted', 'voided', 'expired')"),
+    _check("holds_refusal_has_reason", "(status = 'refused') = (reason IS NOT NULL)"),
+    _check("holds_account_known", "status = 'refused' OR account_id IS NOT NULL AND available >= 0"),
+    _check(
+        "holds_post_has_transfer",
+        "(status = 'posted') = (transfer_id IS NOT NULL) AND (transfer_id IS NULL) = (posted_amount IS NULL)",
+    ),
+    _check("holds_post_within_hold", "posted_amount > 0 AND posted_amount <= amount"),
+    _check(
+        "holds_end_has_key",
+        "(status IN ('posted', 'voided')) = (ended_key IS NOT NULL) "
+        "AND (ended_key IS NULL) = (ended_fingerprint IS NULL)",
+    ),
+    _check("holds_end_has_time", "(status IN ('refused', 'open')) = (ended_at IS NULL)"),
+)
+Index("holds_open_idx", holds.c.account_id, postgresql_where=text("status = 'open'"))
+Index("holds_due_idx", holds.c.expires_at, postgresql_where=text("status = 'open'"))
+
+star_refunds = Table(
+    "star_refunds",
+    metadata,
+    _id(),
+    Column("token", Text, nullable=False, unique=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("star_payment_id", BigInteger, ForeignKey("star_payments.id"), nullable=False),
+    Column("presser_id", BigInteger),
+    Column("by_payer", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("reason", Text),
+    Column("hold_id", BigInteger, ForeignKey("holds.id"), unique=True),
+    Column("decided_key", Text),
+    _time("created_at"),
+    _time("expires_at", default_now=False),
+    _time("decided_at", nullable=True, default_now=False),
+    _time("ended_at", nullable=True, default_now=False),
+    _check(
+        "star_refunds_status_known",
+        "status IN ('pending', 'asked', 'done', 'refused', 'cancelled', 'expired')",
+    ),
+    _check("star_refunds_refusal_has_reason", "(status = 'refused') = (reason IS NOT NULL)"),
+    _check(
+        "star_refunds_decision_has_key",
+        "(status = 'pending') = (decided_key IS NULL) AND (decided_key IS NULL) = (decided_at IS NULL)",
+    ),
+    _check("star_refunds_end_has_time", "(status IN ('pending', 'asked')) = (ended_at IS NULL)"),
+)
+Index(
+    "star_refunds_asked_idx",
+    star_refunds.c.star_payment_id,
+    unique=True,
+    postgresql_where=text("status = 'asked'"),
+)
+
 failed_operations = Table(
     "failed_operations",
     metadata,
@@ -403,6 +500,8 @@ outages = Table(
     Column("failed_probes", BigInteger, nullable=False),
     Column("jobs_waited", BigInteger, nullable=False),
     Column("longest_wait_seconds", Double, nullable=False),
+    _time("failed_at", default_now=False, nullable=True),
+    _time("drained_at", default_now=False, nullable=True),
     _check("outages_ends_after_its_beginning", "ended_at >= began_at"),
 )
 Index("outages_began_at_idx", outages.c.began_at)
@@ -488,6 +587,9 @@ admin_actions = Table(
     Column("target", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     _time("created_at", default_now=False),
+    Column("reason", Text),
+    Column("before", JSONB),
+    Column("after", JSONB),
 )
 Index("admin_actions_created_at_idx", admin_actions.c.created_at)
 
@@ -582,6 +684,46 @@ outbox = Table(
     _check("outbox_kind_is_plain", "kind ~ '^[a-z0-9_.]{1,64}$'"),
     _check("outbox_payload_is_object", "json_typeof(payload) = 'object'"),
     _check("outbox_payload_is_small", "length(payload::text) <= 262144"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_by", Text, nullable=False),
+    _time("created_at"),
+    _time("revoked_at", nullable=True, default_now=False),
+    _check("api_keys_name_is_plain", "name ~ '^[A-Za-z0-9._-]{1,40}$'"),
+    _check("api_keys_hash_is_sha256", "hash ~ '^[0-9a-f]{64}$'"),
+    _check("api_keys_has_scopes", "cardinality(scopes) > 0"),
+)
+Index("api_keys_name_idx", api_keys.c.name, unique=True, postgresql_where=text("revoked_at IS NULL"))
+
+events = Table(
+    "events",
+    metadata,
+    _id(),
+    Column("lane", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _time("next_attempt_at"),
+    _time("created_at"),
+    _check("events_kind_is_plain", "kind ~ '^[a-z_.]{1,64}$'"),
+    _check("events_attempts_count_up", "attempts >= 0"),
+)
+Index("events_lane_idx", events.c.lane, events.c.id)
+Index("events_created_at_idx", events.c.created_at)
+
+events_wanted = Table(
+    "events_wanted",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
+    _time("created_at"),
+    _check("events_wanted_is_one", "id = 1"),
 )
 
 TABLE_NAMES: tuple[str, ...] = (*sorted(table.name for table in metadata.tables.values()), "alembic_version")

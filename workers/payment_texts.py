@@ -176,7 +176,7 @@ def unreadable_alarm(reference: str, telegram_id: int | None) -> str:
         "Telegram's report: {command}. No balance has changed.",
         user=gettext("An unknown user") if telegram_id is None else _user(telegram_id),
         reference=f"<code>{reference}</code>",
-        command=f"<code>python -m workers dead-letters show {reference}</code>",
+        command=f"<code>ballast jobs show {reference}</code>",
     )
 
 

@@ -76,17 +76,31 @@ def welcome(account: UserAccount, settings: Settings) -> str:
         greeting = gettext("Welcome, {name}!", name=name) if name else gettext("Welcome!")
     else:
         greeting = gettext("Welcome back, {name}!", name=name) if name else gettext("Welcome back!")
-    text = f"{greeting} {_your_balance_is(account.balance, settings)}"
+    text = f"{greeting} {balance(account, settings)}"
     what_there_is = _what_there_is()
     return f"{text}\n\n{what_there_is}." if what_there_is else text
 
 
 def balance(account: UserAccount, settings: Settings) -> str:
-    return _your_balance_is(account.balance, settings)
+    return your_balance_is(account.balance, settings, account.held)
 
 
-def _your_balance_is(minor: int, settings: Settings) -> str:
-    return gettext("Your balance is {amount}.", amount=_money(minor, settings))
+def your_balance_is(minor: int, settings: Settings, held: int = 0) -> str:
+    told = gettext("Your balance is {amount}.", amount=_money(minor, settings))
+    if not held:
+        return told
+    held_back = gettext(
+        "Of this, {held} is reserved and {available} is available.",
+        held=_money(held, settings),
+        available=_money(minor - held, settings),
+    )
+    return joined(told, held_back)
+
+
+def _what_refused(outcome: PendingOutcome, available: int, settings: Settings) -> str:
+    if all(now.balance == available for now in outcome.balances_now):
+        return your_balance_is(available, settings)
+    return gettext("You can spend {amount}.", amount=_money(available, settings))
 
 
 def their_balance_is(minor: int, settings: Settings) -> str:
@@ -114,8 +128,21 @@ def adjusted(outcome: AdjustOutcome, job: AdjustBalance, settings: Settings) -> 
                 name=shown(asked),
                 amount=_money(abs(job.amount), settings),
             )
+        case RejectionReason.ACCOUNT_FROZEN | RejectionReason.RECIPIENT_FROZEN:
+            return joined(nothing_moved(job.amount), frozen_for_admins(outcome.reason))
         case reason:
             return _refusal(reason, asked)
+
+
+def nothing_moved(minor: int) -> str:
+    """minor -- what an adjustment would have moved, below zero of a debit."""
+    return gettext("Nothing was debited.") if minor < 0 else gettext("Nothing was credited.")
+
+
+def frozen_for_admins(reason: RejectionReason) -> str:
+    if reason is RejectionReason.ACCOUNT_FROZEN:
+        return gettext("The account is frozen and sends nothing. Unfreeze it first.")
+    return gettext("The account is frozen and receives nothing. Unfreeze it first.")
 
 
 def adjusted_for_you(minor: int, balance_after: int | None, memo: str, settings: Settings) -> str:
@@ -126,14 +153,14 @@ def adjusted_for_you(minor: int, balance_after: int | None, memo: str, settings:
         did = gettext("You were credited {amount}.", amount=amount)
     else:
         did = gettext("You were debited {amount}.", amount=amount)
-    return f"{did}{_memo(memo)}\n{_your_balance_is(balance_after, settings)}"
+    return f"{did}{_memo(memo)}\n{your_balance_is(balance_after, settings)}"
 
 
 def transfer_refused(outcome: PendingOutcome, job: CreateTransfer, settings: Settings) -> str:
     if outcome.reason is RejectionReason.INSUFFICIENT_FUNDS:
         return joined(
             gettext("You do not have {amount}.", amount=_money(job.amount, settings)),
-            "" if outcome.balance is None else _your_balance_is(outcome.balance, settings),
+            "" if outcome.balance is None else _what_refused(outcome, outcome.balance, settings),
         )
     assert outcome.reason is not None  # noqa: S101
     return _refusal(outcome.reason, job.recipient)
@@ -170,6 +197,10 @@ def _refusal(reason: RejectionReason, asked: str) -> str:
             return gettext("This transfer was already cancelled. No money was sent.")
         case RejectionReason.UNKNOWN_TRANSFER:
             return gettext("I do not know this transfer. No money was sent.")
+        case RejectionReason.ACCOUNT_FROZEN:
+            return gettext("Your account is frozen, so you cannot send money. No money was sent.")
+        case RejectionReason.RECIPIENT_FROZEN:
+            return gettext("The recipient cannot receive money at the moment. No money was sent.")
         case _:
             return gettext("Refused: {reason}. No money was moved.", reason=reason.value.replace("_", " "))
 
@@ -275,7 +306,7 @@ def received(outcome: DecisionOutcome, settings: Settings) -> str:
 
 def _moved(did: str, outcome: DecisionOutcome, balance_after: int | None, settings: Settings) -> str:
     assert balance_after is not None  # noqa: S101
-    return f"{did}{_memo(outcome.memo or '')}\n{_your_balance_is(balance_after, settings)}"
+    return f"{did}{_memo(outcome.memo or '')}\n{your_balance_is(balance_after, settings)}"
 
 
 def history(page: HistoryPage, settings: Settings) -> str:
@@ -283,7 +314,7 @@ def history(page: HistoryPage, settings: Settings) -> str:
         return gettext("You have no transactions yet.")
     lines = [_entry(entry, settings) for entry in page.entries]
     times = gettext("Times are {zone}.", zone=zone(settings.timezone).key)
-    return f"{_your_balance_is(page.balance, settings)} {times}\n\n" + "\n".join(lines)
+    return f"{your_balance_is(page.balance, settings, page.held)} {times}\n\n" + "\n".join(lines)
 
 
 def _entry(entry: HistoryEntry, settings: Settings) -> str:

@@ -4,7 +4,7 @@
                                      └─ killed: the next one goes on at the cursor               │
     RecordPayment, as of an update ◀── outbox ◀── star_book.finish, in one transaction ◀─────────┘
 
-A payment whose update was lost is so booked, and its payer told, by the job that its update would have been: once, also
+A payment whose update was lost is booked, and its payer told, by the job that its update would have been: once, also
 if the update comes after all.
 """
 

@@ -432,6 +432,12 @@ METRICS: tuple[Metric, ...] = (
         lambda look, _: None if look.books is None else float(look.books.broken),
     ),
     gauge(
+        "ballast_processes_with_old_database_url",
+        "Living processes whose DATABASE_URL is from before the last `ballast move`; they followed it. Absent while no "
+        "move is known.",
+        lambda look, _: None if look.move is None else float(look.move.with_old_url),
+    ),
+    gauge(
         "ballast_star_reconciliation_timestamp_seconds",
         "When Telegram's book of Stars was compared with the ledger last. Absent while that is not known.",
         lambda look, _: (

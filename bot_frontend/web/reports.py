@@ -66,6 +66,13 @@ def backup(look: StatusSnapshot, now: float) -> dict[str, Any]:
     }
 
 
+def move(look: StatusSnapshot) -> dict[str, Any] | None:
+    """Of the database to another server: how far it is, and how many processes go by an older address."""
+    if look.move is None:
+        return None
+    return {"state": look.move.move.state, "processes_with_old_url": look.move.with_old_url}
+
+
 def stars(look: StatusSnapshot, now: float) -> dict[str, Any]:
     """How Telegram's book of Stars differs from the ledger, by the last comparison; None if none is known."""
     found = look.reconciliation.finished
@@ -137,6 +144,7 @@ def database_status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "probe_age_seconds": None
         if probed_at is None
         else round(max(0.0, look.by_redis_clock(now) - probed_at), 3),
+        "move": move(look),
         "age_seconds": look.age_seconds(now),
     }
 

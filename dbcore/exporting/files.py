@@ -52,7 +52,8 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
         ExportFile(
             "accounts",
             f"SELECT a.id AS account_id, u.telegram_id, s.name AS system_account, a.currency, "
-            f"{amount('a.balance', 'balance')}, a.version, "
+            f"{amount('a.balance', 'balance')}, {amount('a.held', 'held')}, a.version, "
+            "a.sending_frozen, a.receiving_frozen, "
             f"{time('a.created_at', 'created_at')} FROM ballast.accounts a LEFT JOIN ballast.users u "
             "ON u.id = a.user_id LEFT JOIN ballast.system_accounts s ON s.account_id = a.id ORDER BY a.id",
             "balance",
@@ -66,6 +67,11 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             "LEFT JOIN ballast.accounts ga ON ga.id = t.to_account_id LEFT JOIN ballast.users g ON g.id = ga.user_id "
             "ORDER BY t.id",
             "amount",
+        ),
+        ExportFile(
+            "reversals",
+            f"SELECT id, transfer_id, reverses_id, {time('created_at', 'created_at')} FROM ballast.reversals "
+            "ORDER BY id",
         ),
         ExportFile(
             "entries",
@@ -106,6 +112,16 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             "amount",
         ),
         ExportFile(
+            "holds",
+            f"SELECT h.id, h.idempotency_key, u.telegram_id, {amount('h.amount')}, h.currency, h.memo, h.actor, "
+            f"h.status, h.reason, {amount('h.posted_amount', 'posted_amount')}, h.transfer_id, "
+            f"{time('h.created_at', 'created_at')}, {time('h.expires_at', 'expires_at')}, "
+            f"{time('h.ended_at', 'ended_at')} FROM ballast.holds h "
+            "LEFT JOIN ballast.accounts a ON a.id = h.account_id LEFT JOIN ballast.users u ON u.id = a.user_id "
+            "ORDER BY h.id",
+            "amount",
+        ),
+        ExportFile(
             "broadcasts",
             "SELECT id, status, payload, segment, actor, paid, audience, sent, blocked, failed, unknown, "
             "halted_reason, "
@@ -131,7 +147,7 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
         ),
         ExportFile(
             "admin_actions",
-            f"SELECT id, actor, action, target, outcome, {time('created_at', 'created_at')} "
+            f"SELECT id, actor, action, target, outcome, reason, before, after, {time('created_at', 'created_at')} "
             "FROM ballast.admin_actions ORDER BY id",
         ),
     )

@@ -113,7 +113,9 @@ _WANTED = f"""
     SELECT person.telegram_id, person.balance AS wanted, person.registered_at,
            NOT person.telegram_id = ANY(%(existing_ids)s::bigint[]) AS is_new,
            a.id AS account_id, coalesce(a.balance, 0) AS balance, coalesce(a.version, 0) AS version,
-           coalesce(a.floor, 0) AS floor, coalesce(booked.total, 0) AS booked, coalesce(booked.earlier, 0) AS earlier,
+           coalesce(a.held, 0) AS held, coalesce(a.sending_frozen, false) AS sending_frozen,
+           coalesce(a.receiving_frozen, false) AS receiving_frozen,
+           coalesce(booked.total, 0) AS booked, coalesce(booked.earlier, 0) AS earlier,
            booked.transfers, booked.settlements
       FROM person
       LEFT JOIN LATERAL (SELECT u.id FROM ballast.users u WHERE u.telegram_id = person.telegram_id
@@ -171,7 +173,9 @@ numbered AS (
     SELECT n.telegram_id, count(*) AS postings, sum(n.amount) AS amount, max(n.number) AS last_number,
            count(*) FILTER (WHERE n.part = 0) AS openings,
            CASE WHEN bool_or(n.is_taken) THEN 'key_reused'
-                WHEN min(n.balance_after) < min(k.floor) THEN 'insufficient_funds'
+                WHEN bool_or(n.amount < 0 AND k.sending_frozen) THEN 'account_frozen'
+                WHEN bool_or(n.amount > 0 AND k.receiving_frozen) THEN 'recipient_frozen'
+                WHEN min(n.balance_after) < min(least(k.balance, k.held)) THEN 'insufficient_funds'
                 WHEN max(abs(n.amount)) > %(amount_max)s THEN 'amount_too_large'
                 WHEN max(n.balance_after) > %(balance_max)s THEN 'balance_overflow' END AS reason
       FROM numbered n JOIN known k USING (telegram_id)
@@ -206,7 +210,7 @@ due AS (
      ORDER BY t.id
 ), settled AS (
     UPDATE ballast.accounts a SET balance = due.balance_after, version = due.account_version,
-           floor = least(0, due.balance_after)
+           floor = least(0, due.balance_after - a.held)
       FROM due WHERE a.id = ANY(%(account_ids)s::bigint[]) AND a.id = due.account_id AND due.is_last
 )"""
 

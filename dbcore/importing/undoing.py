@@ -27,7 +27,7 @@ SELECT t.id, u.telegram_id, a.version
 # What adds to a balance goes first: so nothing lies below zero on the way that does not end there.
 _WANTED = """
 known AS (
-    SELECT u.telegram_id, a.id AS account_id, a.balance, a.version, a.floor
+    SELECT u.telegram_id, a.id AS account_id, a.balance, a.version, a.held, a.sending_frozen, a.receiving_frozen
       FROM (SELECT * FROM ballast.accounts WHERE id = ANY(%(account_ids)s::bigint[]) OFFSET 0) AS a
      CROSS JOIN LATERAL (SELECT u.telegram_id FROM ballast.users u WHERE u.id = a.user_id OFFSET 0) AS u
 ), posting AS (

@@ -34,6 +34,9 @@ KEPT_TABLES = (
     "pending_adjustments",
     "payment_events",
     "star_payments",
+    "holds",
+    "reversals",
+    "star_refunds",
     "admin_actions",
 )
 """Tables that only grow: rows that an audit saw are there at every later one."""
@@ -162,13 +165,14 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "no balance is below its floor, now or ever",
         _USER_ACCOUNTS,
-        "SELECT format('account %s: balance %s, floor %s', id, balance, floor) FROM ballast.accounts "
-        "WHERE user_id IS NOT NULL AND balance < floor "
+        "SELECT format('account %s: balance %s, held %s, floor %s', id, balance, held, floor) FROM ballast.accounts "
+        "WHERE user_id IS NOT NULL AND balance - held < floor "
         "UNION ALL SELECT format('account %s version %s: balance_after %s, floor %s', a.id, "
         "e.account_version, "
         "e.balance_after, a.floor) FROM ballast.new_entries e JOIN ballast.accounts a ON a.id = e.account_id WHERE "
         "e.balance_after < 0 AND (e.amount < 0 OR e.account_version = 1) "  # or it pays a debt
-        "AND (SELECT t.kind FROM ballast.transfers t WHERE t.id = e.transfer_id) <> 'star_refund'",
+        "AND (SELECT t.kind <> 'star_refund' AND t.idempotency_key !~ '^hold:\\d+$' FROM ballast.transfers t "
+        "WHERE t.id = e.transfer_id)",
     ),
     Check(
         "the house keeps no balance",
@@ -261,15 +265,15 @@ CHECKS: tuple[Check, ...] = (
         "CASE WHEN g.user_id IS NULL THEN 'a system account' ELSE 'a user' END) FROM ballast.new_transfers t "
         "LEFT JOIN ballast.accounts f ON f.id = t.from_account_id "
         "LEFT JOIN ballast.accounts g ON g.id = t.to_account_id "
-        "WHERE t.status = 'applied' AND ((t.kind IN ('credit', 'star_payment', "
+        "WHERE t.status = 'applied' AND t.kind <> 'reversal' AND ((t.kind IN ('credit', 'star_payment', "
         "'reclassification')) <> (f.user_id IS NULL) "
         "OR (t.kind IN ('debit', 'star_refund', 'reclassification')) <> (g.user_id IS NULL)) ORDER BY t.id",
     ),
     Check(
         "each account's floor is zero, or its debt",
         "SELECT count(*) FROM ballast.accounts",
-        "SELECT format('account %s: floor %s, balance %s', id, floor, balance) FROM ballast.accounts "
-        "WHERE floor <> least(0, coalesce(balance, 0)) ORDER BY id",
+        "SELECT format('account %s: floor %s, balance %s, held %s', id, floor, balance, held) FROM ballast.accounts "
+        "WHERE floor <> least(0, coalesce(balance - held, 0)) ORDER BY id",
     ),
     Check(
         "each account without a user has its name",
@@ -306,6 +310,54 @@ CHECKS: tuple[Check, ...] = (
         "Telegram's book of Stars is the ledger's",
         "SELECT count(*) FROM ballast.star_book",
         star_book.OPEN_DIFFERENCES,
+    ),
+    Check(
+        "each refund of Stars is as its payment and its hold say",
+        "SELECT count(*) FROM ballast.star_refunds",
+        "SELECT format('star refund %s: %s, payment refunded %s, hold %s', r.id, r.status, p.refunded_at, h.status) "
+        "FROM ballast.star_refunds r JOIN ballast.star_payments p ON p.id = r.star_payment_id "
+        "LEFT JOIN ballast.holds h ON h.id = r.hold_id "
+        "WHERE r.status = 'done' AND p.refunded_at IS NULL OR r.hold_id IS NOT NULL AND NOT coalesce("
+        "h.idempotency_key = 'hold:refund:' || r.id AND h.amount <= p.amount AND CASE r.status WHEN 'asked' "
+        "THEN h.status = 'open' ELSE r.status IN ('done', 'refused') AND h.status = 'voided' END, false) ORDER BY r.id",
+    ),
+    Check(
+        "what is held is the sum of the open holds",
+        "SELECT count(*) FROM ballast.accounts",
+        "SELECT format('account %s: held %s, open holds %s', a.id, a.held, coalesce(h.total, 0)) "
+        "FROM ballast.accounts a LEFT JOIN (SELECT account_id, sum(amount) AS total FROM ballast.holds "
+        "WHERE status = 'open' GROUP BY account_id) h ON h.account_id = a.id "
+        "WHERE a.held <> coalesce(h.total, 0) ORDER BY a.id",
+    ),
+    Check(
+        "each hold ended once, as its transfer says",
+        "SELECT count(*) FROM ballast.holds",
+        "SELECT format('hold %s: %s, %s of %s, transfer %s', h.id, h.status, h.posted_amount, h.amount, h.transfer_id) "
+        "FROM ballast.holds h LEFT JOIN ballast.transfers t ON t.id = h.transfer_id "
+        "WHERE (h.status = 'posted') <> (h.transfer_id IS NOT NULL) "
+        "OR h.status = 'expired' AND NOT coalesce(h.expires_at <= h.ended_at, false) "
+        "OR h.status = 'posted' AND NOT coalesce(t.status = 'applied' AND t.amount = h.posted_amount "
+        "AND t.currency = h.currency AND t.from_account_id = h.account_id AND h.posted_amount <= h.amount "
+        "AND t.idempotency_key = 'hold:' || h.id, false) "
+        "UNION ALL SELECT format('transfer %s: no hold %s', t.id, t.idempotency_key) FROM ballast.transfers t "
+        "WHERE t.idempotency_key ~ '^hold:\\d+$' AND NOT EXISTS "
+        "(SELECT FROM ballast.holds h WHERE h.transfer_id = t.id)",
+    ),
+    Check(
+        "each reversal mirrors its transfer, up to its amount",
+        "SELECT count(*) FROM ballast.transfers WHERE status = 'applied' AND kind = 'reversal'",
+        "SELECT format('transfer %s: reverses %s', t.id, coalesce(r.reverses_id::text, 'nothing')) "
+        "FROM ballast.transfers t LEFT JOIN ballast.reversals r ON r.transfer_id = t.id "
+        "LEFT JOIN ballast.transfers o ON o.id = r.reverses_id "
+        "WHERE t.status = 'applied' AND t.kind = 'reversal' AND NOT coalesce(o.status = 'applied' "
+        "AND o.kind NOT IN ('star_payment', 'star_refund', 'reversal') AND o.from_account_id = t.to_account_id "
+        "AND o.to_account_id = t.from_account_id, false) "
+        "UNION ALL SELECT format('transfer %s: %s is no reversal of it', r.reverses_id, r.transfer_id) "
+        "FROM ballast.reversals r LEFT JOIN ballast.transfers t ON t.id = r.transfer_id "
+        "WHERE NOT coalesce(t.status = 'applied' AND t.kind = 'reversal', false) "
+        "UNION ALL SELECT format('transfer %s: %s of %s reversed', o.id, sum(t.amount), o.amount) "
+        "FROM ballast.reversals r JOIN ballast.transfers t ON t.id = r.transfer_id "
+        "JOIN ballast.transfers o ON o.id = r.reverses_id GROUP BY o.id, o.amount HAVING sum(t.amount) > o.amount",
     ),
     Check(
         "each confirmed adjustment has its transfer",

@@ -23,7 +23,7 @@ from dbcore.errors import DatabaseAway
 from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 from workers import payment_texts
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 from workers.context import WorkerContext
 from workers.tasks.job_task import job_task
 from workers.work import Work
@@ -35,7 +35,7 @@ SLICE_SECONDS = 3.0
 ANSWER_SECONDS = 10.0
 
 
-@app.task(name=TASK, bind=True)
+@upkeep(TASK)
 def reconcile(task: Task, now: bool = False) -> None:
     """Go on with a reading that is under way, or begin one if it is time.
 

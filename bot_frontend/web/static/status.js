@@ -1,6 +1,7 @@
 // The status page: asks, and shows what came in every section. All ages grow by the second, whatever comes.
 
 import { Actions } from "/static/actions.js";
+import { Acts } from "/static/acts.js";
 import { showBooks } from "/static/books.js";
 import { showBreaker } from "/static/breaker.js";
 import { showBroadcasts } from "/static/broadcasts.js";
@@ -9,6 +10,7 @@ import { $, write } from "/static/dom.js";
 import { showLedger } from "/static/ledger.js";
 import { lookUpByReference } from "/static/lookup.js";
 import { showOutages } from "/static/outages.js";
+import { People } from "/static/people.js";
 import { Poller } from "/static/poller.js";
 import { ProbeChart } from "/static/probes.js";
 import { showQueues } from "/static/queues.js";
@@ -31,6 +33,8 @@ const figures = new Poller("/status.json", STATUS_MS, show);
 const probes = new Poller("/status/probes.json", PROBES_MS, () => { if (probes.answer) chart.draw(probes.answer.probes); });
 const chart = new ProbeChart($("chart"));
 const actions = new Actions($("confirm"), () => figures.ask());
+const people = new People();
+const acts = new Acts($("act"), people);
 
 function show() {
   const status = figures.answer;
@@ -40,6 +44,7 @@ function show() {
   if (!status) return;
   for (const section of SECTIONS) section(status, elapsed);
   actions.show(status.actions);
+  acts.csrf = status.actions.csrf;
   chart.show(status, elapsed);
   write($("version"), `Ballast ${status.version}. `);
   document.body.dataset.redis = status.redis.ok ? "ok" : "away";
