@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything happens in .venv, which is made, and kept as the requirements say, on the way.
 
 .DEFAULT_GOAL := help
-.PHONY: help run freeze kill-workers test check lock docs texts wheel bench faults chaos broadcasts broadcast-chaos outages fuzz compose-test clean
+.PHONY: help run freeze kill-workers test check lock docs texts wheel bench faults chaos broadcasts broadcast-chaos outages fuzz histories compose-test clean
 # Started by name: a package's script cannot name its Python when this folder has moved since.
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -9,6 +9,7 @@ BENCH ?=
 SECONDS ?= 60
 SEED ?= 1
 UPDATES ?= 1000000
+COUNT ?= 100000
 UPGRADE ?=
 LOCK := .venv/bin/uv pip compile --quiet --python-version 3.11 --no-emit-package pip --annotation-style line --custom-compile-command "make lock"
 
@@ -66,6 +67,9 @@ broadcasts: .venv/.installed ## send broadcasts with whole processes, and kill t
 
 outages: .venv/.installed ## an outage of SECONDS=60 under 50 commands a second; ARGS="--kind frozen --times 20"
 	$(PYTHON) -m tests.outages --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+histories: .venv/.installed ## COUNT=100000 random histories of the ledger against a simple model, by SEED=1
+	$(PYTHON) -m tests.histories --count $(COUNT) --seed $(SEED)
 
 fuzz: .venv/.installed ## UPDATES=1000000 updates of every bad shape, by SEED=1, through reading, commands and intake
 	$(PYTHON) -m tests.fuzz --updates $(UPDATES) --seed $(SEED)

@@ -88,7 +88,9 @@ async def serve(settings: Settings) -> None:
             register(bot, settings, identity, receiver, rate_limiter, registered, inbox.languages.of)
         ),
         asyncio.create_task(late_notices.run()),
-        asyncio.create_task(RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest).run()),
+        asyncio.create_task(
+            RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest, inbox.languages).run()
+        ),
     ]
     if webhook is None:
         beside.append(

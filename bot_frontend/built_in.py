@@ -13,6 +13,7 @@ from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
 from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
+from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer
 from ballast.markup import is_html
 from ballast.registered import Command
@@ -42,7 +43,11 @@ class Typed:
 
 def _help(typed: Typed) -> Routed:
     is_admin = typed.message.sender.telegram_id in typed.settings.admin_ids
-    help_text = texts.help_text(is_admin, payments=deposits.takes_payments(typed.settings))
+    help_text = texts.help_text(
+        is_admin,
+        payments=deposits.takes_payments(typed.settings),
+        refunds=typed.settings.stars_refund_hours > 0,
+    )
     return say_privately(typed.message, help_text, opens="help")
 
 
@@ -169,6 +174,19 @@ def _deposit(typed: Typed) -> Routed:
     return Routed(deposits.deliver(deposits.invoice_of(typed.arguments.text, message.origin, settings)))
 
 
+def _refund(typed: Typed) -> Routed:
+    message, settings, named = typed.message, typed.settings, typed.arguments.text
+    is_admin = message.sender.telegram_id in settings.admin_ids
+    if not deposits.takes_payments(settings):
+        return say_privately(message, deposits.off())
+    if len(named) > PAYMENT_NAME_LENGTH_MAX or (is_admin and not named and not settings.stars_refund_hours):
+        return say_privately(message, texts.refund_usage())
+    if not is_admin and not settings.stars_refund_hours:
+        return say_privately(message, texts.ask_support_for_refunds())
+    by_payer = not (is_admin and named)
+    return Routed(AskRefund(**who(message.sender), payment=named or None, by_payer=by_payer))
+
+
 def _operators_words(typed: Typed, words: str | None) -> Routed:
     opens = typed.command.declared.word if typed.command.declared else "start"
     if words is None or not deposits.takes_payments(typed.settings):
@@ -195,6 +213,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "user": _user,
     "broadcast": _broadcast,
     "deposit": _deposit,
+    "refund": _refund,
     "paysupport": _paysupport,
     "terms": _terms,
 }

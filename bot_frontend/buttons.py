@@ -9,6 +9,7 @@ from ballast.builtin.balances import DecideAdjustment
 from ballast.builtin.broadcasts import CardButton, CardQuestion, PressBroadcast
 from ballast.builtin.button_data import CONFIRM
 from ballast.builtin.languages import ChooseLanguage, ChooseTimeZone
+from ballast.builtin.refunds import DecideRefund
 from ballast.builtin.replies import PressAppButton
 from ballast.builtin.transfers import DecideTransfer, ShowHistory
 from ballast.builtin.words import unknown_button
@@ -77,6 +78,15 @@ def _adjustment_button(
     return Routed(decided, conversation)
 
 
+def _refund_button(
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
+) -> Routed:
+    if _is_somebody_elses(press, data):
+        return toast(press, texts.not_your_buttons(), conversation)
+    decided = DecideRefund(**who(press.sender), token=data["token"], confirm=data["decision"] == CONFIRM)
+    return Routed(decided, conversation)
+
+
 def _transfer_button(
     press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
 ) -> Routed:
@@ -133,6 +143,7 @@ BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None,
     "app": _app_button,
     "adjustment": _adjustment_button,
     "transfer": _transfer_button,
+    "refund": _refund_button,
     "history": _history_button,
     "language": _language_button,
     "deposit": _deposit_button,

@@ -122,7 +122,11 @@ async def _set_menu(
 ) -> None:
     """what -- its name among what was set. admin_id -- whose chat has this menu; None for everybody's."""
     with speaking(language):
-        commands = menu(admin=admin_id is not None, payments=takes_payments(settings))
+        commands = menu(
+            admin=admin_id is not None,
+            payments=takes_payments(settings),
+            refunds=settings.stars_refund_hours > 0,
+        )
     wanted = fingerprint(settings.telegram_api_url, commands)
     if await registered.knows(what, wanted):
         return

@@ -38,18 +38,23 @@ PUBLIC_COMMANDS = _names(admin=False)
 ADMIN_COMMANDS = _names(admin=True)
 
 
-def menu(*, admin: bool, payments: bool = True) -> list[tuple[str, str]]:
+def menu(*, admin: bool, payments: bool = True, refunds: bool = True) -> list[tuple[str, str]]:
     """Each command of everybody's menu, or of an admin's, and its line.
 
-    payments -- whether the bot takes them: else what is only for payments is left out.
+    payments -- whether the bot takes them: else what is only for payments is left out. refunds -- whether payers can
+    refund a payment themselves: else only an admin's menu says how.
     """
     names = (*PUBLIC_COMMANDS, *(ADMIN_COMMANDS if admin else ()))
-    return [(name, _line(name)) for name in names if payments or not _is_for_payments(name)]
+    hidden = frozenset() if payments else PAYMENT_COMMANDS
+    if not (refunds or admin):
+        hidden |= {"refund"}
+    return [(name, _line(name)) for name in names if _word_of(name) not in hidden]
 
 
-def _is_for_payments(name: str) -> bool:
+def _word_of(name: str) -> str | None:
+    """Ballast's own word for a command of its own."""
     command = INSTALLED.commands.get(name)
-    return command is not None and command.declared is not None and command.declared.word in PAYMENT_COMMANDS
+    return None if command is None or command.declared is None else command.declared.word
 
 
 def _line(name: str) -> str:
@@ -238,10 +243,23 @@ def time_zone_buttons(
     return [*rows, [Button(text=usual, data=button_data.time_zone(owner_id, None))]]
 
 
-def help_text(is_admin: bool, *, payments: bool = True) -> str:
+def refund_usage() -> str:
+    return gettext(
+        "Write the receipt number or the charge ID of the payment, such as {example}.",
+        example=f"{called('refund')} 17",
+    )
+
+
+def ask_support_for_refunds() -> str:
+    return joined(
+        gettext("I cannot refund payments myself."), mention("paysupport", "{command} tells you whom to ask.")
+    )
+
+
+def help_text(is_admin: bool, *, payments: bool = True, refunds: bool = True) -> str:
     return "\n".join(
         gettext("{command} – {line}", command=f"/{name}", line=escape(line))
-        for name, line in menu(admin=is_admin, payments=payments)
+        for name, line in menu(admin=is_admin, payments=payments, refunds=refunds)
     )
 
 

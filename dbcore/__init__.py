@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dbcore.guard.batch import BatchTx
     from dbcore.guard.flask import GuardedSQLAlchemy
     from dbcore.guard.guard import Guard
-    from dbcore.guard.ledger import Adjustment, Moved, Transfer
+    from dbcore.guard.ledger import Adjustment, Held, Moved, Transfer
     from dbcore.guard.reading import Known
     from dbcore.guard.refusal import Refuse
     from dbcore.guard.retries import RetryPolicy
@@ -35,6 +35,7 @@ __all__ = [
     "FailureKind",
     "Guard",
     "GuardedSQLAlchemy",
+    "Held",
     "Known",
     "Moved",
     "OutcomeUnknown",
@@ -56,7 +57,7 @@ _HOMES = {
     "dbcore.guard.batch": ("BatchTx",),
     "dbcore.guard.flask": ("GuardedSQLAlchemy",),
     "dbcore.guard.guard": ("Guard",),
-    "dbcore.guard.ledger": ("Adjustment", "Moved", "Transfer"),
+    "dbcore.guard.ledger": ("Adjustment", "Held", "Moved", "Transfer"),
     "dbcore.guard.reading": ("Known",),
     "dbcore.last_known": ("LAST_KNOWN",),
     "dbcore.guard.refusal": ("Refuse",),

@@ -8,6 +8,7 @@ makes of the errors in `dbcore.errors`; the functions of the ledger raise those 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from dbcore.failures import FailureKind
@@ -45,6 +46,14 @@ class RejectionReason(StrEnum):
     ALREADY_CONFIRMED = "already_confirmed"
     ALREADY_CANCELLED = "already_cancelled"
     UNKNOWN_TRANSFER = "unknown_transfer"
+    UNKNOWN_HOLD = "unknown_hold"
+    ALREADY_POSTED = "already_posted"
+    ALREADY_VOIDED = "already_voided"
+    MORE_THAN_HELD = "more_than_held"
+    UNKNOWN_PAYMENT = "unknown_payment"
+    ALREADY_REFUNDED = "already_refunded"
+    REFUND_UNDER_WAY = "refund_under_way"
+    TOO_LATE = "too_late"
     OVER_LIMIT = "over_limit"  # more than one adjustment may move
     OVER_DAILY_LIMIT = "over_daily_limit"  # more than is left to this admin for 24 hours
     ACCOUNT_FROZEN = "account_frozen"  # an operator froze the account that would send
@@ -52,6 +61,15 @@ class RejectionReason(StrEnum):
     NOT_REVERSIBLE = "not_reversible"  # refused itself, a reversal, or a payment in Telegram Stars
     ALREADY_REVERSED = "already_reversed"  # all of it
     OVER_WHAT_IS_LEFT = "over_what_is_left"  # more than was not reversed yet
+
+
+class HoldState(StrEnum):
+    """What became of a hold. Only an open one can be ended, and once."""
+
+    OPEN = "open"
+    POSTED = "posted"
+    VOIDED = "voided"
+    EXPIRED = "expired"
 
 
 class Decision(StrEnum):
@@ -196,3 +214,34 @@ class AdjustmentDecisionOutcome(Outcome):
     balance_now: int | None
     version: int | None
     left_today: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldOutcome(Outcome):
+    """Money that was held, or why it was not.
+
+    hold_id -- for posting or voiding it; None where it was refused. state -- as it is now: a replay may tell of a hold
+    that has ended since. available -- right after it was held, or what refused it. expires_at -- None: never.
+    """
+
+    hold_id: int | None
+    state: HoldState | None
+    amount: int
+    currency: str
+    available: int | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldEndOutcome(Outcome):
+    """A hold that was posted or voided, or why it was not: then it is as it was.
+
+    state -- of the hold now. amount -- what was posted; None if nothing was. available -- what its owner has now,
+    besides what is still held.
+    """
+
+    state: HoldState | None
+    transfer_id: int | None
+    amount: int | None
+    currency: str
+    available: int | None

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Numeric,
     SmallInteger,
     Table,
     Text,
@@ -85,6 +87,7 @@ accounts = Table(
     Column("version", BigInteger),
     Column("floor", BigInteger, nullable=False, server_default="0"),
     _time("created_at"),
+    Column("held", BigInteger, nullable=False, server_default="0"),
     Column("sending_frozen", Boolean, nullable=False, server_default="false"),
     Column("receiving_frozen", Boolean, nullable=False, server_default="false"),
     UniqueConstraint("id", "currency"),
@@ -95,6 +98,10 @@ accounts = Table(
     ),
     _check("accounts_balance_within_bounds", f"balance >= floor AND balance <= {MAX_BALANCE}"),
     _check("accounts_version_counts_up", "version >= 0"),
+    _check(
+        "accounts_held_within_balance",
+        "held >= 0 AND (user_id IS NOT NULL OR held = 0) AND balance - held >= floor",
+    ),
 )
 
 system_accounts = Table(
@@ -106,7 +113,10 @@ system_accounts = Table(
     ForeignKeyConstraint(
         ["account_id", "currency"], ["accounts.id", "accounts.currency"], name="system_accounts_account_fkey"
     ),
-    _check("system_accounts_name_known", "name IN ('house', 'stars')"),
+    _check(
+        "system_accounts_name_known",
+        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees')",
+    ),
 )
 
 transfers = Table(
@@ -301,6 +311,134 @@ star_payments = Table(
     _check("star_payments_refund_has_time", "(refund_transfer_id IS NULL) = (refunded_at IS NULL)"),
 )
 
+star_reconciliations = Table(
+    "star_reconciliations",
+    metadata,
+    _id(),
+    Column("next_offset", BigInteger, nullable=False, server_default="0"),
+    Column("newest_transfer_id", BigInteger, nullable=False),
+    Column("stars", BigInteger),
+    Column("nanostars", BigInteger),
+    Column("handed_in", BigInteger, nullable=False, server_default="0"),
+    _time("started_at"),
+    _time("finished_at", nullable=True, default_now=False),
+    _check(
+        "star_reconciliations_end_has_balance",
+        "(finished_at IS NULL) = (stars IS NULL) AND (stars IS NULL) = (nanostars IS NULL)",
+    ),
+)
+Index(
+    "star_reconciliations_one_open_idx",
+    text("(finished_at IS NULL)"),
+    unique=True,
+    postgresql_where=text("finished_at IS NULL"),
+    _table=star_reconciliations,
+)
+
+star_book = Table(
+    "star_book",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("is_outgoing", Boolean, primary_key=True),
+    Column("stars", BigInteger, nullable=False),
+    Column("nanostars", BigInteger, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("telegram_id", BigInteger),
+    Column("invoice_amount", BigInteger),
+    Column("details", JSONB, nullable=False),
+    _time("made_at", default_now=False),
+    Column("found_by", BigInteger, ForeignKey("star_reconciliations.id"), nullable=False),
+    Column("seen_by", BigInteger, ForeignKey("star_reconciliations.id"), nullable=False),
+)
+
+star_acceptances = Table(
+    "star_acceptances",
+    metadata,
+    Column("difference", Text, primary_key=True),
+    Column("charge_id", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    _time("created_at"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    _id(),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("account_id", BigInteger),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("memo", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("available", BigInteger),
+    _time("expires_at", nullable=True, default_now=False),
+    Column("posted_amount", BigInteger),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    Column("ended_key", Text, unique=True),
+    Column("ended_fingerprint", Text),
+    _time("created_at"),
+    _time("ended_at", nullable=True, default_now=False),
+    ForeignKeyConstraint(
+        ["account_id", "currency"], ["accounts.id", "accounts.currency"], name="holds_account_fkey"
+    ),
+    _check("holds_amount_within_bounds", "amount > 0 AND amount <= 1000000000000000"),
+    _check("holds_status_known", "status IN ('refused', 'open', 'posted', 'voided', 'expired')"),
+    _check("holds_refusal_has_reason", "(status = 'refused') = (reason IS NOT NULL)"),
+    _check("holds_account_known", "status = 'refused' OR account_id IS NOT NULL AND available >= 0"),
+    _check(
+        "holds_post_has_transfer",
+        "(status = 'posted') = (transfer_id IS NOT NULL) AND (transfer_id IS NULL) = (posted_amount IS NULL)",
+    ),
+    _check("holds_post_within_hold", "posted_amount > 0 AND posted_amount <= amount"),
+    _check(
+        "holds_end_has_key",
+        "(status IN ('posted', 'voided')) = (ended_key IS NOT NULL) "
+        "AND (ended_key IS NULL) = (ended_fingerprint IS NULL)",
+    ),
+    _check("holds_end_has_time", "(status IN ('refused', 'open')) = (ended_at IS NULL)"),
+)
+Index("holds_open_idx", holds.c.account_id, postgresql_where=text("status = 'open'"))
+Index("holds_due_idx", holds.c.expires_at, postgresql_where=text("status = 'open'"))
+
+star_refunds = Table(
+    "star_refunds",
+    metadata,
+    _id(),
+    Column("token", Text, nullable=False, unique=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("star_payment_id", BigInteger, ForeignKey("star_payments.id"), nullable=False),
+    Column("presser_id", BigInteger),
+    Column("by_payer", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("reason", Text),
+    Column("hold_id", BigInteger, ForeignKey("holds.id"), unique=True),
+    Column("decided_key", Text),
+    _time("created_at"),
+    _time("expires_at", default_now=False),
+    _time("decided_at", nullable=True, default_now=False),
+    _time("ended_at", nullable=True, default_now=False),
+    _check(
+        "star_refunds_status_known",
+        "status IN ('pending', 'asked', 'done', 'refused', 'cancelled', 'expired')",
+    ),
+    _check("star_refunds_refusal_has_reason", "(status = 'refused') = (reason IS NOT NULL)"),
+    _check(
+        "star_refunds_decision_has_key",
+        "(status = 'pending') = (decided_key IS NULL) AND (decided_key IS NULL) = (decided_at IS NULL)",
+    ),
+    _check("star_refunds_end_has_time", "(status IN ('pending', 'asked')) = (ended_at IS NULL)"),
+)
+Index(
+    "star_refunds_asked_idx",
+    star_refunds.c.star_payment_id,
+    unique=True,
+    postgresql_where=text("status = 'asked'"),
+)
+
 failed_operations = Table(
     "failed_operations",
     metadata,
@@ -362,6 +500,8 @@ outages = Table(
     Column("failed_probes", BigInteger, nullable=False),
     Column("jobs_waited", BigInteger, nullable=False),
     Column("longest_wait_seconds", Double, nullable=False),
+    _time("failed_at", default_now=False, nullable=True),
+    _time("drained_at", default_now=False, nullable=True),
     _check("outages_ends_after_its_beginning", "ended_at >= began_at"),
 )
 Index("outages_began_at_idx", outages.c.began_at)
@@ -464,6 +604,52 @@ audit_runs = Table(
     _check("audit_runs_count_fits_ids", "row_count >= 0 AND newest_id >= 0"),
 )
 Index("audit_runs_table_name_idx", audit_runs.c.table_name, audit_runs.c.id)
+
+ledger_seals = Table(
+    "ledger_seals",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("entries_from", BigInteger, nullable=False),
+    Column("entries_to", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("transfers_from", BigInteger, nullable=False),
+    Column("transfers_to", BigInteger, nullable=False),
+    Column("transfers", BigInteger, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("sealed_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    _check("ledger_seals_ranges", "entries_from <= entries_to AND transfers_from <= transfers_to"),
+)
+
+seal_checks = Table(
+    "seal_checks",
+    metadata,
+    Column("seal_id", BigInteger, primary_key=True, autoincrement=False),
+    _time("looked_at", default_now=False),
+    _time("whole_at", nullable=True, default_now=False),
+    _time("broken_at", nullable=True, default_now=False),
+)
+
+audit_proofs = Table(
+    "audit_proofs",
+    metadata,
+    _id(),
+    Column("seal_id", BigInteger, nullable=False),
+    Column("is_full", Boolean, nullable=False),
+    _time("created_at"),
+)
+
+ledger_days = Table(
+    "ledger_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("debits", Numeric, nullable=False),
+    Column("credits", Numeric, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+)
 
 bound_bot = Table(
     "bound_bot",

@@ -63,15 +63,29 @@ def buttons(token: str, telegram_id: int) -> Sequence[Sequence[Button]]:
 def refused(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: Settings) -> str:
     asked = f"@{job.username}" if job.username else str(job.telegram_id)
     return _refusal(
-        outcome.reason, shown(asked), outcome.amount, outcome.balance, outcome.left_today, settings
+        outcome.reason,
+        shown(asked),
+        outcome.amount,
+        _what_refused(outcome.balance, outcome.balance_now, settings),
+        outcome.left_today,
+        settings,
     )
+
+
+def _what_refused(available: int | None, balance_now: int | None, settings: Settings) -> str:
+    """available -- what refused a debit: less than the balance if something is held."""
+    if available is None:
+        return ""
+    if balance_now is None or balance_now <= available:
+        return their_balance_is(available, settings)
+    return gettext("They can spend {amount}.", amount=money(available, settings))
 
 
 def decided(outcome: AdjustmentDecisionOutcome, settings: Settings) -> str:
     if outcome.reason is not None:
         whom = "" if outcome.target is None else name(outcome.target)
-        balance = outcome.balance_after
-        return _refusal(outcome.reason, whom, outcome.amount, balance, outcome.left_today, settings)
+        refused_by = _what_refused(outcome.balance_after, outcome.balance_now, settings)
+        return _refusal(outcome.reason, whom, outcome.amount, refused_by, outcome.left_today, settings)
     if outcome.decision is Decision.CANCELLED:
         return gettext("Cancelled. Nothing was changed.")
     # A confirmed one tells all of it; only refusals leave something out.
@@ -104,11 +118,11 @@ def _refusal(
     reason: RejectionReason | None,
     whom: str,
     amount: int | None,
-    balance: int | None,
+    refused_by: str,
     left_today: int | None,
     settings: Settings,
 ) -> str:
-    """whom -- as HTML. balance -- the one that refused it."""
+    """whom -- as HTML. refused_by -- a sentence, if funds were short."""
     nothing = nothing_moved(amount or 0)
     match reason:
         case RejectionReason.OVER_LIMIT:
@@ -133,8 +147,7 @@ def _refusal(
             why = gettext(
                 "{name} does not have {amount}.", name=whom, amount=money(abs(amount or 0), settings)
             )
-            if balance is not None:
-                why = joined(why, their_balance_is(balance, settings))
+            why = joined(why, refused_by)
         case RejectionReason.UNKNOWN_USER:
             why = gettext(
                 "{name} does not use this bot yet. They have to send me {command} first.",

@@ -76,17 +76,31 @@ def welcome(account: UserAccount, settings: Settings) -> str:
         greeting = gettext("Welcome, {name}!", name=name) if name else gettext("Welcome!")
     else:
         greeting = gettext("Welcome back, {name}!", name=name) if name else gettext("Welcome back!")
-    text = f"{greeting} {your_balance_is(account.balance, settings)}"
+    text = f"{greeting} {balance(account, settings)}"
     what_there_is = _what_there_is()
     return f"{text}\n\n{what_there_is}." if what_there_is else text
 
 
 def balance(account: UserAccount, settings: Settings) -> str:
-    return your_balance_is(account.balance, settings)
+    return your_balance_is(account.balance, settings, account.held)
 
 
-def your_balance_is(minor: int, settings: Settings) -> str:
-    return gettext("Your balance is {amount}.", amount=_money(minor, settings))
+def your_balance_is(minor: int, settings: Settings, held: int = 0) -> str:
+    told = gettext("Your balance is {amount}.", amount=_money(minor, settings))
+    if not held:
+        return told
+    held_back = gettext(
+        "Of this, {held} is reserved and {available} is available.",
+        held=_money(held, settings),
+        available=_money(minor - held, settings),
+    )
+    return joined(told, held_back)
+
+
+def _what_refused(outcome: PendingOutcome, available: int, settings: Settings) -> str:
+    if all(now.balance == available for now in outcome.balances_now):
+        return your_balance_is(available, settings)
+    return gettext("You can spend {amount}.", amount=_money(available, settings))
 
 
 def their_balance_is(minor: int, settings: Settings) -> str:
@@ -146,7 +160,7 @@ def transfer_refused(outcome: PendingOutcome, job: CreateTransfer, settings: Set
     if outcome.reason is RejectionReason.INSUFFICIENT_FUNDS:
         return joined(
             gettext("You do not have {amount}.", amount=_money(job.amount, settings)),
-            "" if outcome.balance is None else your_balance_is(outcome.balance, settings),
+            "" if outcome.balance is None else _what_refused(outcome, outcome.balance, settings),
         )
     assert outcome.reason is not None  # noqa: S101
     return _refusal(outcome.reason, job.recipient)
@@ -300,7 +314,7 @@ def history(page: HistoryPage, settings: Settings) -> str:
         return gettext("You have no transactions yet.")
     lines = [_entry(entry, settings) for entry in page.entries]
     times = gettext("Times are {zone}.", zone=zone(settings.timezone).key)
-    return f"{your_balance_is(page.balance, settings)} {times}\n\n" + "\n".join(lines)
+    return f"{your_balance_is(page.balance, settings, page.held)} {times}\n\n" + "\n".join(lines)
 
 
 def _entry(entry: HistoryEntry, settings: Settings) -> str:

@@ -9,6 +9,7 @@ from ballast.builtin.broadcasts import broadcasts
 from ballast.builtin.languages import languages
 from ballast.builtin.payments import payments
 from ballast.builtin.people import people
+from ballast.builtin.refunds import refunds
 from ballast.builtin.replies import replies
 from ballast.builtin.status import status
 from ballast.builtin.transfers import transfers
@@ -23,6 +24,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     broadcasts,
     languages,
     replies,
+    refunds,
     status,
     backups,
 )

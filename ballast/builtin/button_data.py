@@ -19,6 +19,7 @@ _DECISION = rf"(?P<decision>[{CONFIRM}{CANCEL}]):{_CARD}"
 
 TRANSFER = re.compile(_DECISION)
 ADJUSTMENT = re.compile("a" + _DECISION)
+REFUND = re.compile("r" + _DECISION)
 HISTORY = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
 BROADCAST_CARD = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(?P<shown>[0-9a-f]{1,16}))?")
 LANGUAGE = re.compile(r"l:(?P<owner>[1-9]\d{0,15}):(?P<language>[A-Za-z_]{2,12}|-)")
@@ -44,6 +45,11 @@ def transfer(decision: str, token: str, owner_id: int) -> str:
 def adjustment(decision: str, token: str, owner_id: int) -> str:
     """As of a transfer; owner_id is the admin's."""
     return f"a{transfer(decision, token, owner_id)}"
+
+
+def refund(decision: str, token: str, owner_id: int) -> str:
+    """As of a transfer; owner_id is the admin's, or the payer's."""
+    return f"r{transfer(decision, token, owner_id)}"
 
 
 def history(owner_id: int, version: int) -> str:

@@ -168,6 +168,8 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from ballast.failed_jobs import FailedJobRefused
     from ballast.jobs import JobInvalid
     from ballast.people.doing import NotDone
+    from ballast.reconciling.reconciler import ReconciliationRefused
+    from ballast.telegram.stars import BookUnreadable
     from dbcore.api_keys import KeyRefused
     from dbcore.backups.errors import BackupError
     from dbcore.breaker import StateUnreadable
@@ -189,12 +191,15 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
             | ExportRefused()
             | BackupError()
             | MoveFailed()
+            | ReconciliationRefused()
         ):
             return f"ballast: {error}", REFUSED
         case DatabaseAway():
             return f"{name}: the database does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE
         case RedisError():
             return f"{name}: Redis does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE
+        case BookUnreadable():
+            return f"{name}: {error}; what was read is kept", IMPOSSIBLE
         case StateUnreadable():
             return (
                 f"{name}: Redis holds a state that this release cannot read ({error}). Use the release that wrote it, "

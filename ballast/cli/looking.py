@@ -11,38 +11,41 @@ from ballast.cli.commands import Command, as_json, open_database, print_json
 
 @click.command(cls=Command)
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many to print."
+    "--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="How many to print."
 )
 @as_json
 def outages(*, limit: int, as_json: bool) -> None:
-    """List the times in which calls to the database were held back, the newest first."""
-    from dbcore.breaker import override
-    from dbcore.breaker.events import read_outages
-    from dbcore.breaker.outages import read
-    from dbcore.breaker.store import read_state
+    """List the times in which calls to the database were held back, the newest first, and the uptime."""
+    from dbcore.breaker import outage_history, override
     from dbcore.errors import DatabaseAway
     from dbcore.redis_client import connect_redis
 
     engine, settings = open_database()
     with connect_redis(settings) as client:
-        fleet, now = read_state(client)
-        known = {outage.id: outage for outage in read(client, fleet, now)}
-    try:
-        known = {outage.id: outage for outage in read_outages(engine, limit)} | known
-    except DatabaseAway as away:
-        click.echo(f"ballast: the database does not answer ({away}): only the last ones are shown", err=True)
-    found = sorted(known.values(), key=lambda outage: outage.began_at, reverse=True)[:limit]
+        try:
+            outage_history.copy_table(client, engine)
+        except DatabaseAway as away:
+            click.echo(
+                f"ballast: the database does not answer ({away}): what Redis knows of them is shown", err=True
+            )
+        history = outage_history.read(client)
+    found = history.outages[:limit]
     if as_json:
-        times = ("began_at", "ended_at")
         print_json(
-            [
-                {**asdict(outage), **{name: override.iso_time(getattr(outage, name)) for name in times}}
-                for outage in found
-            ]
+            {
+                "since": override.iso_time(history.since),
+                "uptime": [asdict(each) for each in history.uptimes],
+                "outages": [override.outage_as_json(outage) for outage in found],
+            }
         )
         return
+    for each in history.uptimes:
+        long = f"{each.hours // 24} days" if each.hours > 24 else f"{each.hours} hours"
+        click.echo(
+            f"up in the last {long + ':':<10} {each.percent}, {each.outages} x outage, {each.down_seconds:.0f} s"
+        )
     for outage in found:
-        click.echo(override.described_outage(outage, now))
+        click.echo(override.described_outage(outage, history.now))
     if not found:
         click.echo("there was none")
 

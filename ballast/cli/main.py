@@ -12,6 +12,7 @@ import ballast
 from ballast.cli import (
     acts,
     backups,
+    books,
     broadcast,
     completion,
     database,
@@ -24,6 +25,8 @@ from ballast.cli import (
     moving,
     people,
     processes,
+    reconciling,
+    refunding,
     upgrading,
 )
 from ballast.cli.commands import Group
@@ -67,6 +70,9 @@ for _command in (
     jobs.jobs,
     keys.keys,
     broadcast.broadcast,
+    books.books,
+    reconciling.reconcile,
+    refunding.refund,
     importing.import_,
     exporting.export,
     backups.backup,

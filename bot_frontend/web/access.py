@@ -37,7 +37,7 @@ HSTS_SECONDS = 365 * 24 * 3600
 
 _OF_PROXIES = {"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"}
 
-_OTHERS_TOKENS = ("/health", f"{PREFIX}/", "/api/")
+_OTHERS_TOKENS = ("/health", "/status-page", f"{PREFIX}/", "/api/")
 """Where a token is not judged here: pages for everybody, what providers send to apps, with tokens of their own, and the
 API, which has keys beside it.
 """

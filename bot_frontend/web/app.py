@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bot_frontend.web import models, reports, status
+from ballast.csv_text import csv_text
+from ballast.reconciling import record as reconciliation_record
+from bot_frontend.web import models, outage_report, public_status, reports, status
 from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
 from bot_frontend.web.api.api import Api
@@ -21,7 +23,7 @@ from bot_frontend.web.app_webhooks import AppWebhooks
 from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Monitor
-from bot_frontend.web.openapi import ACTIONS, JOB, METRICS, READY, described, document
+from bot_frontend.web.openapi import ACTIONS, CSV, JOB, METRICS, READY, STATUS_PAGE, described, document
 from bot_frontend.web.page import Page
 from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.webhook import Webhook
@@ -74,6 +76,24 @@ def make_app(
     async def probes(request: Request) -> Response:
         return _told(status.probes(monitor.latest)) if access.may_see(request) else _turned_away()
 
+    async def outages(request: Request) -> Response:
+        by_browser = "text/html" in request.headers.get("Accept", "")
+        if not access.may_see(request):
+            return page.asks_to_sign_in() if by_browser else _turned_away()
+        return page.outages() if by_browser else await outages_json(request)
+
+    async def outages_json(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.watched()
+        return _told(outage_report.report(monitor.latest, time.time()))
+
+    async def outages_csv(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        rows = outage_report.lines(monitor.latest, time.time())
+        return _csv(outage_report.COLUMNS, rows, "outages.csv")
+
     async def job(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
@@ -92,6 +112,20 @@ def make_app(
             return _told(report(monitor.latest, time.time()))
 
         return endpoint
+
+    async def star_differences(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        found = monitor.latest.reconciliation.finished
+        rows = () if found is None else found.differences
+        return _csv(reconciliation_record.COLUMNS, rows, "star-differences.csv")
+
+    async def books(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        return _csv(reports.BOOKS_COLUMNS, reports.balance_sheet(monitor.latest), "books.csv")
 
     health = report_of(reports.health, open_to_all=True)
     database_status = report_of(reports.database_status, open_to_all=False)
@@ -131,8 +165,30 @@ def make_app(
             "The last hours' probes: time, whether well, how asked, latency in ms, kind of failure",
             described(models.Probes, details=True),
         ),
+        (
+            "/outages.json",
+            outages_json,
+            "The outages of the last weeks, and the uptime",
+            described(models.OutageReport, details=True),
+        ),
+        ("/books.csv", books, "The balance sheet of the ledger", CSV),
+        ("/outages.csv", outages_csv, "The same outages as a file, a line each", CSV),
+        (
+            "/star-differences.csv",
+            star_differences,
+            "How Telegram's book of Stars differs from the ledger",
+            CSV,
+        ),
         ("/jobs/{reference}", job, "Where a job is, by the reference that its user was told", JOB),
     ]
+    if settings.public_status:
+        service = public_status.PublicStatus()
+
+        async def status_page(_: Request) -> Response:
+            return service.page(monitor.latest, time.time())
+
+        summary = "Whether the bot works, for everybody; a page for browsers"
+        documented.append((public_status.PATH, status_page, summary, STATUS_PAGE))
     for path, endpoint, summary, options in documented:
         app.add_api_route(path, endpoint, summary=summary, tags=["status"], **options)
         app.router.routes.append(Route(path, endpoint, methods=["HEAD"]))
@@ -147,6 +203,7 @@ def make_app(
     )
     app.router.routes += [
         Route("/", index),
+        Route("/outages", outages),
         Route("/openapi.json", openapi),
         *page.routes(),
         *app_webhooks.routes(),
@@ -161,6 +218,11 @@ def make_app(
 
 def _told(report: dict[str, Any]) -> Response:
     return JSONResponse(report, headers={"Cache-Control": "no-store"})
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], name: str) -> Response:
+    headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(csv_text(columns, rows), media_type="text/csv", headers=headers)
 
 
 def _turned_away() -> Response:

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, REFERENCE
 from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.ledger.books import ACCOUNTS
+from dbcore.ledger.star_book import DifferenceKind
+from dbcore.moving.record import MoveState
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 
@@ -90,10 +93,16 @@ class Health(Answer):
     age_seconds: Seconds | None
 
 
+class Move(Answer):
+    state: MoveState
+    processes_with_old_url: Count
+
+
 class DatabaseStatus(Answer):
     state: DatabaseState
     probe: dict[str, Any] | None
     probe_age_seconds: Seconds | None
+    move: Move | None
     age_seconds: Seconds | None
 
 
@@ -250,14 +259,68 @@ class Transition(Answer):
 
 
 class Outage(Answer):
+    failed_at: Seconds | None
     began_at: Seconds
     ended_at: Seconds | None
+    drained_at: Seconds | None
     duration_seconds: Seconds
     reason: BreakerReason | None
     paused_by: str | None
     failed_probes: Count
     jobs_waited: Count
     longest_wait_seconds: Seconds
+    jobs_left: Count | None
+
+
+class Uptime(Answer):
+    hours: Count
+    measured_seconds: Seconds
+    share: Annotated[float, Field(ge=0, le=1)]
+    down_seconds: Seconds
+    paused_seconds: Seconds
+    outages: Count
+
+
+class OutageReport(Answer):
+    now: Seconds
+    age_seconds: Seconds | None
+    since: Seconds | None
+    uptime: list[Uptime]
+    outages: list[Outage]
+
+
+class StarDifference(Answer):
+    difference: DifferenceKind
+    charge_id: str
+    telegram_stars: int | None
+    ledger_stars: int | None
+    accepted: bool
+    is_booked_by_charge_id: bool
+
+
+class Stars(Answer):
+    compared_age_seconds: Seconds | None
+    is_reading: bool
+    transactions: Count | None
+    balance: int | None
+    open: Count | None
+    differences: list[StarDifference]
+
+
+class AccountBalance(Answer):
+    currency: str
+    account: Annotated[str, Field(json_schema_extra={"enum": [*ACCOUNTS]})]
+    balance: str
+    entries: Count
+
+
+class Books(Answer):
+    age_seconds: Seconds | None
+    sheet: list[AccountBalance]
+    seal: Count | None
+    seal_hash: str | None
+    unsealed_entries: Count | None
+    broken_seals: Count | None
 
 
 class Alarm(Answer):
@@ -297,9 +360,13 @@ class Status(Answer):
     connections: StatusConnections
     quota: StatusQuota
     backup: Backup
+    move: Move | None
+    books: Books
+    stars: Stars
     broadcasts: Broadcasts
     transitions: list[Transition]
     outages: list[Outage]
+    uptime: list[Uptime]
     alarms: list[Alarm]
     recent_actions: list[RecentAction]
     actions: Actions

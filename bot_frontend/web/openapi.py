@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
-from starlette.responses import PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 
 from ballast.builtin.status import REFERENCE
 from bot_frontend.web.api.api import as_problems
@@ -62,6 +62,16 @@ def _order_body() -> dict[str, Any]:
 
 READY = described(Ready)
 READY["responses"][503] = {"description": "Redis does not answer.", "model": Ready}
+
+CSV = described(None, details=True)
+CSV["response_class"] = PlainTextResponse
+CSV["responses"][200] = {
+    "description": "A header and a line for each row.",
+    "content": {"text/csv": {"schema": {"type": "string"}}},
+}
+
+STATUS_PAGE = described(None)
+STATUS_PAGE["response_class"] = HTMLResponse
 
 METRICS = described(None, details=True)
 METRICS["response_class"] = PlainTextResponse

@@ -35,7 +35,7 @@ ORDER_SECONDS_MAX = 10.0
 """Above what Redis may take for all of an order's steps, each at most a second where it hangs at the first."""
 
 _SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
-_SAFE_PAGE = {
+SAFE_PAGE_HEADERS = {
     **_SAFE,
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -73,6 +73,7 @@ class Page:
         body = "".join(f' data-{name}="{value}"' for name, value in told.items())  # words and numbers
         index = (STATIC / "index.html").read_text(encoding="utf-8")
         self._index = index.replace("<body>", f"<body{body}>", 1)
+        self._outages = (STATIC / "outages.html").read_text(encoding="utf-8")
         self._sign_in = (STATIC / "sign-in.html").read_text(encoding="utf-8")
 
     def routes(self) -> list[BaseRoute]:
@@ -84,13 +85,16 @@ class Page:
         ]
 
     def index(self) -> Response:
-        return HTMLResponse(self._index, headers=_SAFE_PAGE)
+        return HTMLResponse(self._index, headers=SAFE_PAGE_HEADERS)
+
+    def outages(self) -> Response:
+        return HTMLResponse(self._outages, headers=SAFE_PAGE_HEADERS)
 
     def asks_to_sign_in(self, error: str = "", status: int = 401, **headers: str) -> Response:
         """error -- one sentence, where the last try was in vain."""
         error = error or ("" if self._access.has_token else _NOBODY_CAN)
         page = self._sign_in.replace(ERROR_MARK, escape(error))
-        return HTMLResponse(page, status_code=status, headers={**_SAFE_PAGE, **headers})
+        return HTMLResponse(page, status_code=status, headers={**SAFE_PAGE_HEADERS, **headers})
 
     async def sign_in(self, request: Request) -> Response:
         if not self._access.has_token:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from dbcore.breaker.outages import Outage
-from dbcore.breaker.rules import BreakerReason
 from dbcore.breaker.store import Event
 from dbcore.guard.engine import GuardedEngine
 
@@ -34,14 +33,19 @@ _INSERT_OUTAGES = """
 WITH given AS (
     SELECT * FROM jsonb_to_recordset(%s::jsonb)
         AS outage(id text, began_at float8, ended_at float8, reason text, paused_by text, failed_probes bigint,
-                  jobs_waited bigint, longest_wait_seconds float8)
+                  jobs_waited bigint, longest_wait_seconds float8, failed_at float8, drained_at float8)
 ), written AS (
-    INSERT INTO ballast.outages (outage_id, began_at, ended_at, reason, paused_by, failed_probes, jobs_waited,
-                         longest_wait_seconds)
-    SELECT id, to_timestamp(began_at), to_timestamp(ended_at), reason, paused_by, failed_probes, jobs_waited,
-           longest_wait_seconds
-      FROM given
-    ON CONFLICT (outage_id) DO NOTHING RETURNING 1
+    INSERT INTO ballast.outages AS known (outage_id, began_at, ended_at, reason, paused_by, failed_probes, jobs_waited,
+                         longest_wait_seconds, failed_at, drained_at)
+    SELECT id, to_timestamp(min(began_at)), to_timestamp(min(ended_at)), min(reason), min(paused_by),
+           max(failed_probes), max(jobs_waited), max(longest_wait_seconds), to_timestamp(min(failed_at)),
+           to_timestamp(max(drained_at))
+      FROM given GROUP BY id
+    ON CONFLICT (outage_id) DO UPDATE SET
+        jobs_waited = greatest(known.jobs_waited, excluded.jobs_waited),
+        longest_wait_seconds = greatest(known.longest_wait_seconds, excluded.longest_wait_seconds),
+        drained_at = greatest(known.drained_at, excluded.drained_at)
+    RETURNING 1
 ), outdated AS (
     DELETE FROM ballast.outages WHERE id IN (
         SELECT id FROM ballast.outages WHERE began_at < now() - interval '2 years' ORDER BY began_at LIMIT 200
@@ -49,11 +53,6 @@ WITH given AS (
 )
 SELECT count(*) FROM written
 """
-
-_OUTAGES = (
-    "SELECT outage_id, extract(epoch FROM began_at)::float8, extract(epoch FROM ended_at)::float8, reason, paused_by, "
-    "failed_probes, jobs_waited, longest_wait_seconds FROM ballast.outages ORDER BY began_at DESC LIMIT %s"
-)
 
 _DEADLINE_SECONDS = 2.0  # the link waits for it, and has better to do
 
@@ -70,7 +69,7 @@ def write(engine: GuardedEngine, events: Sequence[Event]) -> int:
 
 
 def write_outages(engine: GuardedEngine, outages: Sequence[Outage]) -> int:
-    """As `write`, for outages that are over."""
+    """As `write`, for outages that are over. One that is there already gets what was learnt of it since."""
     (count,) = engine.fetch_row(
         _INSERT_OUTAGES,
         (json.dumps([asdict(outage) for outage in outages]),),
@@ -78,12 +77,3 @@ def write_outages(engine: GuardedEngine, outages: Sequence[Outage]) -> int:
         deadline_seconds=_DEADLINE_SECONDS,
     )
     return int(count)
-
-
-def read_outages(engine: GuardedEngine, limit: int) -> list[Outage]:
-    """The last ones that are written down, newest first."""
-    rows = engine.fetch_rows(_OUTAGES, (limit,), name="fleet.outages.read", writes=False)
-    return [
-        Outage(outage_id, began_at, ended_at, BreakerReason(reason) if reason else None, *rest)
-        for outage_id, began_at, ended_at, reason, *rest in rows
-    ]

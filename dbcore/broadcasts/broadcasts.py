@@ -404,7 +404,13 @@ def resend_unknown(
     if status is None:
         raise _unknown(broadcast_id)
     if not obeyed:
-        raise BroadcastRefused(f"broadcast {broadcast_id} is {status}: nothing of it can be sent again")
+        raise BroadcastRefused(
+            sentence(
+                "broadcast {id} is {status}: nothing of it can be sent again",
+                id=str(broadcast_id),
+                status=Sentence(status),
+            )
+        )
     return BroadcastState(BroadcastStatus(status), run), resent
 
 

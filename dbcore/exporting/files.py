@@ -52,7 +52,8 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
         ExportFile(
             "accounts",
             f"SELECT a.id AS account_id, u.telegram_id, s.name AS system_account, a.currency, "
-            f"{amount('a.balance', 'balance')}, a.version, a.sending_frozen, a.receiving_frozen, "
+            f"{amount('a.balance', 'balance')}, {amount('a.held', 'held')}, a.version, "
+            "a.sending_frozen, a.receiving_frozen, "
             f"{time('a.created_at', 'created_at')} FROM ballast.accounts a LEFT JOIN ballast.users u "
             "ON u.id = a.user_id LEFT JOIN ballast.system_accounts s ON s.account_id = a.id ORDER BY a.id",
             "balance",
@@ -108,6 +109,16 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             f"p.transfer_id, {time('p.paid_at', 'paid_at')}, p.refund_transfer_id, "
             f"{time('p.refunded_at', 'refunded_at')}, {time('p.created_at', 'created_at')} "
             "FROM ballast.star_payments p JOIN ballast.users u ON u.id = p.user_id ORDER BY p.id",
+            "amount",
+        ),
+        ExportFile(
+            "holds",
+            f"SELECT h.id, h.idempotency_key, u.telegram_id, {amount('h.amount')}, h.currency, h.memo, h.actor, "
+            f"h.status, h.reason, {amount('h.posted_amount', 'posted_amount')}, h.transfer_id, "
+            f"{time('h.created_at', 'created_at')}, {time('h.expires_at', 'expires_at')}, "
+            f"{time('h.ended_at', 'ended_at')} FROM ballast.holds h "
+            "LEFT JOIN ballast.accounts a ON a.id = h.account_id LEFT JOIN ballast.users u ON u.id = a.user_id "
+            "ORDER BY h.id",
             "amount",
         ),
         ExportFile(

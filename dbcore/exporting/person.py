@@ -40,8 +40,8 @@ def _parts(settings: Settings, user_id: int, telegram_id: int) -> dict[str, str]
     return {
         "profile": f"SELECT {profile_columns(exponent)} FROM ballast.users u LEFT JOIN ballast.accounts a "
         f"ON a.user_id = u.id AND a.currency = '{settings.currency}' WHERE u.id = {user_id}",
-        "accounts": f"SELECT currency, {amount('balance', 'balance')}, {time('created_at', 'created_at')} "
-        f"FROM ballast.accounts WHERE user_id = {user_id} ORDER BY id",
+        "accounts": f"SELECT currency, {amount('balance', 'balance')}, {amount('held', 'held')}, "
+        f"{time('created_at', 'created_at')} FROM ballast.accounts WHERE user_id = {user_id} ORDER BY id",
         "movements": f"SELECT e.id, e.transfer_id, {amount('e.amount')}, a.currency, "
         f"{amount('e.balance_after', 'balance_after')}, t.kind, t.memo, {party}, {time('t.created_at', 'made_at')} "
         "FROM ballast.accounts a JOIN ballast.entries e ON e.account_id = a.id "
@@ -55,6 +55,11 @@ def _parts(settings: Settings, user_id: int, telegram_id: int) -> dict[str, str]
         "FROM ballast.pending_transfers p LEFT JOIN ballast.users other ON other.id = "
         f"CASE WHEN p.sender_user_id = {user_id} THEN p.recipient_user_id ELSE p.sender_user_id END "
         f"WHERE p.sender_user_id = {user_id} OR p.recipient_user_id = {user_id} ORDER BY p.id",
+        "holds": f"SELECT h.id, {amount('h.amount')}, h.currency, h.memo, h.status, h.reason, "
+        f"{amount('h.posted_amount', 'posted_amount')}, h.transfer_id, {time('h.created_at', 'created_at')}, "
+        f"{time('h.expires_at', 'expires_at')}, {time('h.ended_at', 'ended_at')} "
+        f"FROM ballast.accounts a JOIN ballast.holds h ON h.account_id = a.id "
+        f"WHERE a.user_id = {user_id} ORDER BY h.id",
         "credits_and_debits_by_admins": f"SELECT id, {amount('amount')}, currency, memo, status, reason, transfer_id, "
         f"{time('created_at', 'created_at')}, {time('decided_at', 'decided_at')} "
         f"FROM ballast.pending_adjustments WHERE target_user_id = {user_id} ORDER BY id",

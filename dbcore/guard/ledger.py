@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
 
 from sqlalchemy.orm import Session
@@ -16,6 +17,14 @@ from sqlalchemy.orm import Session
 from dbcore.errors import UsageError
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
+from dbcore.ledger.holds import (
+    END_SQL,
+    HOLD_SQL,
+    end_fingerprint,
+    hold_fingerprint,
+    require_amount,
+    require_time,
+)
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT, Profile, UserRef, touch
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import OutcomeStatus, RejectionReason
@@ -42,7 +51,7 @@ _TRANSFER = (
     "%s, item.memo) AS done ORDER BY item.place"
 )
 _BALANCE = (
-    "SELECT a.balance FROM ballast.users_find(%s, %s, %s) AS found "
+    "SELECT a.balance, a.held FROM ballast.users_find(%s, %s, %s) AS found "
     "JOIN ballast.accounts a ON a.id = found.r_account_id"
 )
 
@@ -52,6 +61,11 @@ _WORDS = {
     RejectionReason.SAME_ACCOUNT: "Sender and recipient are the same.",
     RejectionReason.AMOUNT_TOO_LARGE: "The amount is too large.",
     RejectionReason.BALANCE_OVERFLOW: "The account cannot hold so much.",
+    RejectionReason.UNKNOWN_HOLD: "There is no such hold.",
+    RejectionReason.ALREADY_POSTED: "What was held has been taken.",
+    RejectionReason.ALREADY_VOIDED: "What was held has been given back.",
+    RejectionReason.EXPIRED: "The hold has expired.",
+    RejectionReason.MORE_THAN_HELD: "Less is held.",
     RejectionReason.ACCOUNT_FROZEN: "The account is frozen.",
     RejectionReason.RECIPIENT_FROZEN: "The recipient's account is frozen.",
 }
@@ -98,6 +112,20 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Money that is held.
+
+    hold_id -- for `post` and `void`, also in later transactions: keep it in a row of yours. minor -- the amount, in
+    minor units. available_after -- what the user could spend right after it was held. expires_at -- None: never.
+    """
+
+    hold_id: int
+    minor: int
+    available_after: int
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Item:
     key: str
     telegram_id: int | None
@@ -131,16 +159,23 @@ class Accounts:
 
     def balance(self, user: User) -> int:
         """As it is now, with what this transaction moved, in minor units. Raises Refuse for somebody unknown."""
-        self._session.flush()
-        telegram_id, username = _reference(user).parameters()
-        row = (
-            self._session.connection()
-            .exec_driver_sql(qualified(_BALANCE, self._schema), (telegram_id, username, self._currency))
-            .one_or_none()
-        )
+        return self._figures(user)[0]
+
+    def available(self, user: User) -> int:
+        """What the user can spend now: the balance without what is held. Raises Refuse for somebody unknown."""
+        balance, held = self._figures(user)
+        return balance - held
+
+    def _figures(self, user: User) -> tuple[int, int]:
+        row = self._row(_BALANCE, (*_reference(user).parameters(), self._currency))
         if row is None:
             raise _refusal(RejectionReason.UNKNOWN_USER)
-        return int(row[0])
+        return int(row[0]), int(row[1])
+
+    def _row(self, statement: str, parameters: tuple[Any, ...]) -> Any:
+        self._session.flush()
+        connection = self._session.connection()
+        return connection.exec_driver_sql(qualified(statement, self._schema), parameters).one_or_none()
 
     def _adjust(self, items: Sequence[_Item], *, partial: bool) -> list[Moved]:
         return self._move(_ADJUST, items, (self._currency, self._actor), partial=partial)
@@ -243,6 +278,44 @@ class TransactionLedger(Accounts):
     def transfer_many(self, transfers: Iterable[Transfer], *, partial: bool = False) -> list[Moved]:
         """As many `transfer`s; as `credit_many`."""
         return self._transfer([_transfer_of(self._next_key(), each) for each in transfers], partial=partial)
+
+    def hold(self, user: User, minor: int, memo: str = "", *, expires_after: timedelta | None = None) -> Held:
+        """Set money of the user aside: it stays theirs, and nothing but `post` takes it.
+
+        expires_after -- by the database's clock; it is available again then. None: until `post` or `void`.
+        Raises Refuse if less is available.
+        """
+        require_time(expires_after)
+        owner, key = _reference(user), self._next_key()
+        if _amount(minor) > MAX_AMOUNT:
+            raise _refusal(RejectionReason.AMOUNT_TOO_LARGE)
+        mark = hold_fingerprint(owner, minor, self._currency, storable(memo), expires_after)
+        asked = (*owner.parameters(), minor, self._currency, storable(memo), self._actor, expires_after)
+        hold_id, status, reason, _, available, expires_at = self._row(HOLD_SQL, (key, mark, *asked))
+        _require_new(key, status, reason)
+        return Held(hold_id, minor, available, expires_at)
+
+    def post(self, hold_id: int, minor: int | None = None, *, to: User | None = None) -> Moved:
+        """Take what `hold` set aside. What is left of it is available again.
+
+        minor -- None: all of it. to -- who receives it; None: the house.
+        Raises Refuse for a hold that has ended, or that holds less.
+        """
+        if minor is not None:
+            require_amount(minor)
+        return self._end(hold_id, post=True, minor=minor, to=None if to is None else _reference(to))
+
+    def void(self, hold_id: int) -> None:
+        """Make available again what `hold` set aside. Raises Refuse for a hold that has ended."""
+        self._end(hold_id, post=False, minor=None, to=None)
+
+    def _end(self, hold_id: int, *, post: bool, minor: int | None, to: UserRef | None) -> Moved:
+        key, mark = self._next_key(), end_fingerprint(hold_id, post=post, amount=minor, to=to)
+        recipient = (None, None) if to is None else to.parameters()
+        row = self._row(END_SQL, (key, mark, hold_id, self._currency, post, minor, *recipient, self._actor))
+        status, reason, _, transfer_id, posted, _, balance, _, _, _, recipient_balance, _ = row
+        _require_new(key, status, reason)
+        return Moved(transfer_id, posted or 0, balance, recipient_balance)
 
     def _next_key(self) -> str:
         if self._key is None:
@@ -362,8 +435,7 @@ def _transfer_of(key: str, transfer: Transfer) -> _Item:
 
 
 def _amount(minor: int) -> int:
-    if isinstance(minor, bool) or not isinstance(minor, int) or minor <= 0:
-        raise ValueError(f"an amount is an integer of minor units above zero, got {minor!r}")
+    require_amount(minor)
     return minor
 
 
@@ -373,13 +445,24 @@ def _reference(user: User) -> UserRef:
     return UserRef.parse(user) if isinstance(user, str) else UserRef(telegram_id=user)
 
 
-def _moved(item: _Item, row: Any) -> Moved:
-    transfer_id, status, reason, balance, recipient_balance = row
+def _require_new(key: str, status: str, reason: str | None) -> None:
+    """Raises Refuse for what the ledger refused."""
+    _require_unused(key, status, reason)
+    if reason is not None:
+        raise _refusal(RejectionReason(reason))
+
+
+def _require_unused(key: str, status: str, reason: str | None) -> None:
     if status == OutcomeStatus.REPLAYED or reason == RejectionReason.KEY_REUSED:
         raise UsageError(
-            f"the ledger knows the key {item.key!r} already, though the transact's key is new: its row of effects was "
+            f"the ledger knows the key {key!r} already, though the transact's key is new: its row of effects was "
             "removed, or another request has used the ledger's key. Nothing was moved; take another key"
         )
+
+
+def _moved(item: _Item, row: Any) -> Moved:
+    transfer_id, status, reason, balance, recipient_balance = row
+    _require_unused(item.key, status, reason)
     why = None if reason is None else RejectionReason(reason)
     return Moved(
         None if why else transfer_id, abs(item.amount), balance, None if why else recipient_balance, why

@@ -12,6 +12,15 @@ from dbcore.outcomes import Party
 
 LIMIT_MAX = 100
 
+# Where something is held, it is from the same row as the balance and its version.
+_PAGE_SQL = """
+SELECT CASE WHEN a.held > 0 THEN a.version ELSE page.r_newest END,
+       CASE WHEN a.held > 0 THEN a.balance ELSE page.r_balance END, page.r_entries, coalesce(a.held, 0)
+  FROM ballast.history_page(%s, %s, %s, %s, %s, %s) AS page
+  LEFT JOIN (SELECT a.balance, a.version, a.held FROM ballast.users u
+               JOIN ballast.accounts a ON a.user_id = u.id AND a.currency = %s WHERE u.telegram_id = %s) AS a ON true
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
@@ -28,12 +37,16 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Entries of the versions (upto - limit, upto]. `newest_version` is 0 while nothing ever moved."""
+    """Entries of the versions (upto - limit, upto]. `newest_version` is 0 while nothing ever moved.
+
+    held -- what of the balance is not available.
+    """
 
     entries: list[HistoryEntry]
     newest_version: int
     currency: str
     balance: int
+    held: int = 0
 
 
 def page(engine: GuardedEngine, *, profile: Profile, upto_version: int | None, limit: int) -> HistoryPage:
@@ -42,10 +55,10 @@ def page(engine: GuardedEngine, *, profile: Profile, upto_version: int | None, l
     """
     if not 1 <= limit <= LIMIT_MAX:
         raise ValueError(f"a page has 1 to {LIMIT_MAX} entries, not {limit}")
-    newest, balance, rows = read_and_note(
+    newest, balance, rows, held = read_and_note(
         engine,
-        "SELECT * FROM ballast.history_page(%s, %s, %s, %s, %s, %s)",
-        (*profile.parameters(), engine.currency, upto_version, limit),
+        _PAGE_SQL,
+        (*profile.parameters(), engine.currency, upto_version, limit, engine.currency, profile.telegram_id),
         name="history.page",
     )
     return HistoryPage(
@@ -64,4 +77,5 @@ def page(engine: GuardedEngine, *, profile: Profile, upto_version: int | None, l
         newest_version=newest,
         currency=engine.currency,
         balance=balance,
+        held=held,
     )

@@ -72,7 +72,8 @@ def adjust(
     actor: str,
     earlier_key: str | None = None,
 ) -> AdjustOutcome:
-    """Credit (amount above zero) or debit (below) one user against the house.
+    """Credit (amount above zero) or debit (below) one user. The other side is `adjustments` if an admin or operator
+    ordered it, and `house` if a program did.
 
     amount -- signed minor units. actor -- who ordered it, for the record: another actor with the same key, amount, memo
         and target is a repetition.

@@ -31,16 +31,26 @@ _LINK = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _TOUCH = "SELECT * FROM ballast.users_touch(%s, %s, %s, %s, %s)"
+# Balance, version and what is held from one row: of an account that was just made there is none in this snapshot.
+_ACCOUNT_COLUMNS = """
+touched.r_user_id, touched.r_status, touched.r_account_id, coalesce(a.balance, touched.r_balance),
+       coalesce(a.version, touched.r_version), touched.r_created, coalesce(a.held, 0)"""
+_GET_OR_CREATE_SQL = f"""
+SELECT {_ACCOUNT_COLUMNS}
+  FROM ballast.users_touch(%s, %s, %s, %s, %s) AS touched
+  LEFT JOIN ballast.accounts a ON a.id = touched.r_account_id
+"""  # noqa: S608
 # In the order of ids, for rows of users may be written to: two batches are not to wait in a circle.
-_TOUCH_MANY_SQL = """
-SELECT touched.*
+_GET_OR_CREATE_MANY_SQL = f"""
+SELECT {_ACCOUNT_COLUMNS}
   FROM (SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[])
                       WITH ORDINALITY AS given (telegram_id, username, first_name, language_code, place)
          ORDER BY telegram_id) AS profile
  CROSS JOIN LATERAL ballast.users_touch(profile.telegram_id, profile.username, profile.first_name, %s,
                                         profile.language_code) AS touched
+  LEFT JOIN ballast.accounts a ON a.id = touched.r_account_id
  ORDER BY profile.place
-"""
+"""  # noqa: S608
 
 CHOICES_PAGE = 1_000
 
@@ -142,7 +152,7 @@ def _without_invisible(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class UserAccount:
-    """A user with their account in this bot's currency."""
+    """A user with their account in this bot's currency. held -- what of the balance is not available."""
 
     user_id: int
     telegram_id: int
@@ -154,6 +164,12 @@ class UserAccount:
     currency: str
     version: int
     created: bool
+    held: int = 0
+
+    @property
+    def available(self) -> int:
+        """What the user can spend."""
+        return self.balance - self.held
 
 
 def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
@@ -164,7 +180,7 @@ def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
     give it by id, changes no name. Where the database cannot be written to, known users are answered.
     """
     row = read_and_note(
-        engine, _TOUCH, _touch_parameters(profile, engine.currency), name="users.get_or_create"
+        engine, _GET_OR_CREATE_SQL, _touch_parameters(profile, engine.currency), name="users.get_or_create"
     )
     return _account(engine, profile, row)
 
@@ -174,7 +190,7 @@ def get_or_create_many(engine: GuardedEngine, *, profiles: Sequence[Profile]) ->
     ids, usernames, first_names = zip(*(profile.parameters() for profile in profiles), strict=True)
     rows = _read_and_note(
         engine.fetch_rows,
-        _TOUCH_MANY_SQL,
+        _GET_OR_CREATE_MANY_SQL,
         ([*ids], [*usernames], [*first_names], [_language(each) for each in profiles], engine.currency),
         name="users.get_or_create_many",
     )
@@ -186,7 +202,7 @@ def _language(profile: Profile) -> str | None:
 
 
 def _account(engine: GuardedEngine, profile: Profile, row: tuple[Any, ...]) -> UserAccount:
-    user_id, status, account_id, balance, version, created = row
+    user_id, status, account_id, balance, version, created, held = row
     return UserAccount(
         user_id=user_id,
         telegram_id=profile.telegram_id,
@@ -198,6 +214,7 @@ def _account(engine: GuardedEngine, profile: Profile, row: tuple[Any, ...]) -> U
         currency=engine.currency,
         version=version,
         created=created,
+        held=held,
     )
 
 

@@ -12,7 +12,7 @@ from dbcore.ledger.users import UserStatus
 COLUMNS = (
     "u.id, u.telegram_id, u.username, u.first_name, u.status, u.language, u.language_code, u.time_zone, u.created_at, "
     "nullif(u.last_seen_at, 'epoch'), u.broadcasts_stopped_at, coalesce(a.balance, 0), coalesce(a.version, 0), "
-    "coalesce(a.sending_frozen, false), coalesce(a.receiving_frozen, false)"
+    "coalesce(a.sending_frozen, false), coalesce(a.receiving_frozen, false), coalesce(a.held, 0)"
 )
 """Of `users u` and their account `a`, in the order of Person."""
 
@@ -42,7 +42,7 @@ class Person:
     version: int
     sending_frozen: bool
     receiving_frozen: bool
-    held: int = 0
+    held: int
 
     @property
     def available(self) -> int:

@@ -21,7 +21,7 @@ from playwright.async_api import Browser, Page, StorageState, ViewportSize, expe
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.test_broadcasts import crowd
+from tests.acceptance.broadcasts.test_broadcasts import crowd
 from tests.harness.browser import (
     LAYOUT_SHIFT_MAX,
     chromium,
@@ -69,7 +69,12 @@ def site(servers_folder: Path) -> Iterator[Site]:
     """The whole fleet on servers of its own, which tests may stop, with a probe a second."""
     folder = Path(tempfile.mkdtemp(dir=servers_folder))
     with running_servers(folder, durable=False) as servers, ExitStack() as closing:
-        stack = servers.stack(OPS_TOKEN=OPS_TOKEN, HEALTH_PROBE_SECONDS="1", DB_CONNECTION_BUDGET="20")
+        stack = servers.stack(
+            OPS_TOKEN=OPS_TOKEN,
+            HEALTH_PROBE_SECONDS="1",
+            DB_CONNECTION_BUDGET="20",
+            PUBLIC_STATUS="true",
+        )
         closing.callback(stack.stop_all)
         stack.start("frontend", "main", "light", "bulk", "beat")
         stack.wait_ready(processes=4)
@@ -194,6 +199,50 @@ async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itsel
     await expect(page.get_by_test_id("signal-database")).to_contain_text("ms, probed")
     await drawn_anew(page, re.compile(r"failed, the last .*\d s ago"))
     await picture(page, "status")
+
+
+async def test_the_story_of_an_outage_is_read_at_a_glance_and_taken_along_as_a_file(page: Page) -> None:
+    """Of the one of the test before: three jobs waited, and were done since."""
+    await expect(page.get_by_test_id("outages-uptime")).to_contain_text(
+        re.compile(r"last 24 hours \d\d\.\d\d%")
+    )
+    await expect(page.locator("#chart-slow")).to_have_text("slow from 3,000 ms")
+    await page.get_by_role("link", name="All, with a report").click()
+    row = page.get_by_test_id("outage").first
+    for width in (1280, 390):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await expect(row).to_contain_text(re.compile(r"Outage, \d+ s"))
+        await expect(row).to_contain_text(
+            re.compile(r"The first call failed at [\d:]+\. After [\d.]+ s the breaker held all calls back\.")
+        )
+        await expect(row).to_contain_text(re.compile(r"\d+ probes? failed until one was answered\."))
+        await expect(row).to_contain_text("3 jobs waited, the longest")
+        await expect(row).to_contain_text(
+            re.compile(r"The last of these jobs was finished at [\d:]+, [\d.]+ s after the end\.")
+        )
+        await expect(page.get_by_test_id("uptimes")).to_contain_text("Last 30 days")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await assert_reads_well(page)
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Download CSV").click()
+    lines = (await (await downloading.value).path()).read_text().splitlines()
+    assert [line.count("outage,") for line in lines] == [0, 1]
+    await page.get_by_role("link", name="Status").click()
+    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+    await page.evaluate("window.isTheSame = true")
+
+
+async def test_everybody_may_see_whether_the_bot_works(browser: Browser, site: Site) -> None:
+    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+        await page.goto(f"{site.url}/status-page")
+        for width in (1280, 390):
+            await page.set_viewport_size({"width": width, "height": 800})
+            await expect(page.get_by_test_id("service-title")).to_have_text("The bot is working")
+            await expect(page.get_by_test_id("service-uptime")).to_contain_text(
+                re.compile(r"Last (?:minute|\d+ minutes)\s*\d\d\.\d\d%")
+            )
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            await assert_reads_well(page)
 
 
 async def test_while_redis_is_away_the_page_keeps_what_it_saw_and_says_how_old_it_is(

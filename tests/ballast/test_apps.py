@@ -298,6 +298,7 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
     assert {button.name for button in found.buttons} == {
         "transfer",
         "adjustment",
+        "refund",
         "language",
         "timezone",
         "app",

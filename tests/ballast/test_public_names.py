@@ -32,6 +32,7 @@ PUBLIC = [
     "FailureKind",
     "Guard",
     "GuardedSQLAlchemy",
+    "Held",
     "Job",
     "JobContext",
     "Known",

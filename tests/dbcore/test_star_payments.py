@@ -96,7 +96,7 @@ def test_a_refund_of_what_was_spent_is_a_debt_that_is_paid_before_anything_else(
 
 def test_what_was_booked_of_stars_is_not_deleted(engine: GuardedEngine, sql: Sql) -> None:
     star_payments.book(engine, PAID)
-    for statement in ("DELETE FROM star_payments", "TRUNCATE star_payments"):
+    for statement in ("DELETE FROM star_payments", "TRUNCATE star_payments CASCADE"):
         with pytest.raises(errors.RestrictViolation):
             sql(statement)
 

@@ -21,7 +21,7 @@ from ballast import outbox_relay
 from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.inbox import Dispatch, Inbox, Offer, Publisher, Receipt
-from ballast.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
+from ballast.inbox.limits import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
 from ballast.installed import INSTALLED
 from ballast.messages import Message
 from ballast.registered import Handler

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import redis
 from starlette.requests import Request
 
-from ballast import outbox_relay
+from ballast import event_asking, outbox_relay
 from ballast.inbox import Inbox, Publisher
 from bot_frontend.web.api.database import Database
 from dbcore.settings import Settings
@@ -24,8 +24,10 @@ class Services:
     publisher: Publisher
 
     def tell_soon(self) -> None:
-        """The people concerned, by the jobs that an act committed. Raises nothing."""
+        """The people concerned, by the jobs that an act committed, and programs outside. Raises nothing."""
         outbox_relay.ask_after_commit(self.redis, self.publisher)
+        if self.settings.events_url is not None:
+            event_asking.ask(self.redis, self.publisher)
 
 
 def services(request: Request) -> Services:

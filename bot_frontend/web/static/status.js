@@ -7,6 +7,7 @@ import { showBreaker } from "/static/breaker.js";
 import { showBroadcasts } from "/static/broadcasts.js";
 import { showDeadLetters } from "/static/dead-letters.js";
 import { $, write } from "/static/dom.js";
+import { showLedger } from "/static/ledger.js";
 import { lookUpByReference } from "/static/lookup.js";
 import { showOutages } from "/static/outages.js";
 import { People } from "/static/people.js";
@@ -14,6 +15,7 @@ import { Poller } from "/static/poller.js";
 import { ProbeChart } from "/static/probes.js";
 import { showQueues } from "/static/queues.js";
 import { showServer } from "/static/server.js";
+import { showStars } from "/static/stars.js";
 import { showSignals } from "/static/signals.js";
 import { showFreshness, showVerdict } from "/static/verdict.js";
 import { zone } from "/static/words.js";
@@ -24,7 +26,7 @@ const PROBES_MS = 30_000;
 const TICK_MS = 1_000;
 
 const SECTIONS = [
-  showSignals, showBreaker, showQueues, showWorkers, showServer, showDeadLetters, showOutages, showBroadcasts, showBooks,
+  showSignals, showBreaker, showQueues, showWorkers, showServer, showDeadLetters, showOutages, showBroadcasts, showBooks, showLedger, showStars,
 ];
 
 const figures = new Poller("/status.json", STATUS_MS, show);

@@ -174,6 +174,106 @@ async def test_a_payment_that_comes_while_the_workers_are_dead_is_credited_once(
     await books_are_the_same(stack, telegram)
 
 
+def refunded(stack: Stack, user_id: int) -> set[str]:
+    rows = stack.query(
+        "SELECT p.charge_id FROM star_payments p JOIN users u ON u.id = p.user_id"
+        " WHERE u.telegram_id = %s AND p.refunded_at IS NOT NULL",
+        user_id,
+    )
+    return {charge_id for (charge_id,) in rows}
+
+
+async def refund_card(stack: Stack, telegram: TelegramControl, user_id: int, said: str) -> SeenMessage:
+    after = await telegram.last_revision()
+    await say(telegram, user_id, said)
+    return await telegram.wait_for_message(
+        user_id,
+        lambda message: message.revision > after and "Confirm" in str(message.message.get("reply_markup")),
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+
+
+@pytest.mark.timeout(300)
+async def test_a_refund_is_held_asked_and_booked_once_whatever_telegram_answers_first(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (fay,) = await register(telegram, "Fay")
+    await say(telegram, ADMIN_ID, "/start")
+    invoice = await invoice_of(telegram, fay, 50)
+    for charge in ("back-1", "back-2", "back-3", "back-4"):
+        await telegram.pay(fay, None, charge, invoice=invoice)
+    await settled(stack)
+
+    # By an admin: Telegram gives the Stars back, and its answer is lost. It is asked again, by the charge.
+    card = await refund_card(stack, telegram, ADMIN_ID, "/refund back-1")
+    assert "Refund 50 Telegram Stars to “Fay” (@fay)?" in card.text
+    await telegram.add_fault("reset", methods=["refundStarPayment"], when="after", count=1)
+    await telegram.press_button(ADMIN_ID, card, "Confirm")
+    await telegram.wait_for_message(
+        ADMIN_ID,
+        lambda message: "Refunded 50 Telegram Stars" in message.text,
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+    told = await telegram.wait_for_message(
+        fay, lambda message: "was refunded" in message.text and "back-1" in message.text
+    )
+    assert "Your balance is 150.00 CREDIT." in told.text
+
+    # By the payer, while the workers are dead after the press, and Telegram is away first.
+    card = await refund_card(stack, telegram, fay, "/refund")
+    last = card.text.partition("Charge ID: ")[2].split("\n")[0]
+    await telegram.add_fault("bad_gateway", methods=["refundStarPayment"], count=1)
+    await telegram.press_button(fay, card, "Confirm")
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: (
+            stack.query("SELECT count(*) FROM star_refunds WHERE status = 'asked'") == [(1,)]
+            or last in refunded(stack, fay)
+        ),
+        "held",
+    )
+    stack.kill("main")
+    stack.kill("light")
+    stack.start("main", "light")
+    await telegram.wait_for_message(
+        fay,
+        lambda message: "was refunded" in message.text and last in message.text,
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+
+    # Telegram refuses: what was held is available again.
+    other = next(charge for charge in ("back-2", "back-3") if charge != last)
+    card = await refund_card(stack, telegram, ADMIN_ID, "/refund " + other)
+    await telegram.add_fault(
+        "error", methods=["refundStarPayment"], description="Bad Request: CHARGE_ID_INVALID", count=1
+    )
+    await telegram.press_button(ADMIN_ID, card, "Confirm")
+    await telegram.wait_for_message(
+        ADMIN_ID,
+        lambda message: (
+            "Telegram did not refund" in message.text and "charge_id_invalid" in message.text.lower()
+        ),
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+    await settled(stack)
+    assert stack.query("SELECT count(*) FROM holds WHERE status = 'open'") == [(0,)]
+
+    # From the shell, with the same question. Nobody else can refund it meanwhile, and not twice.
+    number = stack.query("SELECT id FROM star_payments WHERE charge_id = %s", other)[0][0]
+    done = await asyncio.to_thread(stack.command, "ballast", "refund", str(number), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert f"Payment {number} is refunded" in done.stdout
+    again = await asyncio.to_thread(stack.command, "ballast", "refund", other, "--yes")
+    assert (again.returncode, "already_refunded" in again.stderr) == (1, True)
+    await say(telegram, fay, f"/refund {other}")
+    await telegram.wait_for_message(fay, lambda message: "already refunded" in message.text)
+    await settled(stack)
+    assert refunded(stack, fay) == {"back-1", other, last}
+    receipts = [text for text in await answers(telegram, fay) if "was refunded" in text]
+    assert len(receipts) == 3
+    await books_are_the_same(stack, telegram)
+
+
 async def books_are_the_same(stack: Stack, telegram: TelegramControl) -> None:
     """What was paid by invoices of this bot and not given back, in Telegram's book and in the ledger."""
     theirs = (await telegram.star_book())["transactions"]

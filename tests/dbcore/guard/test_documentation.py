@@ -33,7 +33,7 @@ def test_the_page_does_what_it_says(
     )
     blocks = [(no_run, compile(block, str(PAGE), "exec", dont_inherit=True)) for no_run, block in found]
     first, *rest = (block for no_run, block in blocks if not no_run)
-    assert (len(blocks), len(rest)) == (21, 19)
+    assert (len(blocks), len(rest)) == (22, 20)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database_url)
     engine = create_engine(read_database_url(database_url))
@@ -58,7 +58,11 @@ def test_the_page_does_what_it_says(
         assert page["on_redeem"](1, "HELLO", 7) == "You redeemed it already."
         ann = person().telegram_id
         assert [page["on_money"](2, "HELLO", ann) for _ in range(2)] == [500, 500]
-        assert [page["register"](ann, "ann", "Ann"), page["register"](77, None, "New")] == [500, 0]
+        transact = page["guard"].transact
+        held = transact(lambda tx: page["place_order"](tx, 7, ann, 300), key="order").value
+        transact(lambda tx: page["deliver"](tx, held, 200), key="deliver")
+        assert transact(lambda tx: tx.ledger.available(ann)).value == 300
+        assert [page["register"](ann, "ann", "Ann"), page["register"](77, None, "New")] == [300, 0]
         assert page["page"]() == "3 left (now); codes: HELLO"
         asyncio.run(asyncio_does_what_it_says(page))
         assert page["on_redeem"](4, "HELLO", 7) == "Redeemed. 0 left."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -82,6 +84,62 @@ def test_each_movement_tells_the_balance_after_it(bank: Bank, person: Person) ->
         (1, 201, None),
     ]
     assert all(each.applied and each.transfer_id for each in moved)
+
+
+def test_a_hold_of_one_transaction_is_posted_and_another_voided_by_later_ones(
+    bank: Bank, person: Person
+) -> None:
+    ann, bob = person(1_000).telegram_id, person().telegram_id
+
+    def reserve(tx: Tx) -> list[int]:
+        tx.session.execute(NOTE, {"id": 1})
+        first = tx.ledger.hold(ann, 600, memo="Order 7", expires_after=timedelta(days=1))
+        second = tx.ledger.hold(ann, 300)
+        assert (first.available_after, second.available_after, second.expires_at) == (400, 100, None)
+        assert (tx.ledger.balance(ann), tx.ledger.available(ann)) == (1_000, 100)
+        return [first.hold_id, second.hold_id]
+
+    bank.proxy.add(COMMITTED_UNHEARD)
+    held = bank.guard.transact(reserve, key="order", name="shop.order").value
+    assert bank.guard.transact(reserve, key="order", name="shop.order") == Effect(held, replayed=True)
+    assert bank.notes() == 1
+
+    def deliver(tx: Tx) -> list[int | None]:
+        moved = tx.ledger.post(held[0], 500, to=bob)
+        tx.ledger.void(held[1])
+        return [moved.minor, moved.balance_after, moved.recipient_balance_after]
+
+    bank.proxy.add(COMMITTED_UNHEARD)
+    assert bank.guard.transact(deliver, key="deliver") == Effect([500, 500, 500], replayed=False)
+    assert bank.guard.transact(deliver, key="deliver") == Effect([500, 500, 500], replayed=True)
+    assert bank.guard.transact(lambda tx: tx.ledger.available(ann)).value == 500
+    assert bank.sql("SELECT memo, actor FROM transfers WHERE idempotency_key = %s", f"hold:{held[0]}") == [
+        ("Order 7", "transact")
+    ]
+
+
+def test_what_a_hold_refuses_rolls_everything_back_and_says_why(bank: Bank, person: Person) -> None:
+    ann = person(100).telegram_id
+    held = bank.guard.transact(lambda tx: tx.ledger.hold(ann, 60).hold_id, key="h").value
+    refusals: list[tuple[str, Callable[[Tx], object]]] = [
+        ("insufficient_funds", lambda tx: tx.ledger.hold(ann, 41)),
+        ("insufficient_funds", lambda tx: tx.ledger.debit(ann, 41)),
+        ("more_than_held", lambda tx: tx.ledger.post(held, 61)),
+        ("unknown_hold", lambda tx: tx.ledger.void(held + 100)),
+    ]
+    for number, (reason, work) in enumerate(refusals):
+        with pytest.raises(Refuse) as refused:
+            bank.guard.transact(
+                lambda tx, work=work, number=number: (  # type: ignore[misc]
+                    tx.session.execute(NOTE, {"id": number}),
+                    work(tx),
+                ),
+                key=f"refused-{number}",
+            )
+        assert refused.value.reason == reason
+    assert bank.notes() == 0
+    with pytest.raises(UsageError, match="money needs a key"):
+        bank.guard.transact(lambda tx: tx.ledger.hold(ann, 1))
 
 
 def test_a_movement_that_the_ledger_refuses_rolls_everything_back(bank: Bank, person: Person) -> None:

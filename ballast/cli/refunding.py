@@ -1,0 +1,76 @@
+"""`ballast refund`: give back a payment in Telegram Stars."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import click
+
+from ballast.cli.commands import IMPOSSIBLE, REFUSED, Command, open_database
+
+WATCHED_SECONDS_MAX = 60.0
+LOOK_EVERY_SECONDS = 0.5
+
+
+@click.command(cls=Command)
+@click.argument("payment")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation; scripts need it.")
+@click.pass_context
+def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
+    """Refund a payment in Telegram Stars. PAYMENT is a receipt number or a charge ID.
+
+    The payer's money is held, a worker asks Telegram, and the answer is booked. Exit status: 0 if the payment is
+    refunded, 1 if it cannot be or Telegram refuses, 2 if Telegram has not answered within a minute: the refund goes on.
+    """
+    from ballast.builtin.refunds import FinishRefund
+    from ballast.envelope import Envelope
+    from ballast.inbox import Acceptance, Inbox, Publisher
+    from dbcore.breaker.override import user_here
+    from dbcore.currencies import STARS
+    from dbcore.ledger import star_refunds
+    from dbcore.ledger.star_refunds import RefundState
+    from dbcore.money import format_amount
+    from dbcore.redis_client import connect_redis
+
+    engine, settings = open_database()
+    key = f"refund-{uuid.uuid4().hex}"
+    asked = star_refunds.create(engine, key=key, payment=payment, presser_id=None, actor=user_here())
+    found = asked.payment
+    if asked.reason is not None or found is None:
+        click.echo(f"ballast: {payment} cannot be refunded: {asked.reason}", err=True)
+        ctx.exit(REFUSED)
+
+    def money(minor: int) -> str:
+        return format_amount(minor, settings.currency_exponent, settings.currency)
+
+    click.echo(
+        f"Payment {found.number} ({found.charge_id}): {found.stars} {STARS} of user {found.payer.telegram_id}"
+    )
+    click.echo(f"{money(found.amount)} will be taken from their balance")
+    if (debt := found.amount - max(0, asked.available or 0)) > 0:
+        click.echo(f"They have spent {money(debt)} of it, and will owe that")
+    if not (yes or click.confirm("Refund it?")):
+        click.echo("ballast: nothing was refunded", err=True)
+        ctx.exit(REFUSED)
+    client = connect_redis(settings)
+    receipt = Inbox(client).accept(
+        Envelope.of(FinishRefund(token=asked.token), job_id=key, lane=f"refund:{asked.token}")
+    )
+    if receipt.status is not Acceptance.ACCEPTED:
+        click.echo("ballast: too many jobs wait; nothing was refunded", err=True)
+        ctx.exit(REFUSED)
+    if receipt.dispatch is not None:
+        Publisher(client).publish(receipt.dispatch)
+    until = time.monotonic() + WATCHED_SECONDS_MAX
+    while time.monotonic() < until:
+        state, reason = star_refunds.state_of(engine, token=asked.token)
+        if state is RefundState.DONE:
+            click.echo(f"Payment {found.number} is refunded")
+            return
+        if state not in {RefundState.PENDING, RefundState.ASKED}:
+            click.echo(f"ballast: payment {found.number} is not refunded: {reason or state}", err=True)
+            ctx.exit(REFUSED)
+        time.sleep(LOOK_EVERY_SECONDS)
+    click.echo("ballast: Telegram has not answered yet; the refund goes on by itself", err=True)
+    ctx.exit(IMPOSSIBLE)

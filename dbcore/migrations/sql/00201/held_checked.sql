@@ -1,0 +1,1 @@
+ALTER TABLE ballast.accounts VALIDATE CONSTRAINT accounts_held_within_balance;
