@@ -47,8 +47,8 @@ class Registry:
         command replaces; then apps'.
     own_commands -- the built-in commands that no app switched off, by their own names, also those that are replaced.
     handlers -- of all jobs, by their kinds.
-    jobs -- those of apps, by their kinds and their aliases: what stands behind buttons, is asked for, and comes by
-        webhooks.
+    jobs -- those that a function does, apps' and Ballast's own, by their kinds and their aliases: what stands behind
+        buttons, is asked for, and comes by webhooks.
     periodic -- by their kinds. settings -- by the apps' names.
     updates -- the functions that take updates, by their kinds and their aliases.
     left_to_handlers -- commands of handlers of python-telegram-bot that are no app's own, among them built-in ones.

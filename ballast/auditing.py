@@ -14,6 +14,6 @@ def own_checks(apps: Iterable[App]) -> list[Check]:
     return [Check(check.name, check.counted, check.offenders) for app in apps for check in app.checks]
 
 
-def audit_with_apps(settings: Settings, apps: Iterable[App]) -> list[Finding]:
+def audit_with_apps(settings: Settings, apps: Iterable[App], *, full: bool) -> list[Finding]:
     """Parameters and errors as of dbcore.ledger.audit.audit."""
-    return audit(settings.require("database_url"), settings.ballast_schema, own_checks(apps))
+    return audit(settings.require("database_url"), settings.ballast_schema, own_checks(apps), full=full)

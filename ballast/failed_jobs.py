@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,17 +11,27 @@ from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
 from dbcore import failed_operations
 from dbcore.admin_actions import AdminAction
-from dbcore.failed_operations import FailedOperation
+from dbcore.failed_operations import FailedOperation, OpenFilters
 from dbcore.guard.engine import GuardedEngine
+
+PAGE = 100
 
 
 class FailedJobRefused(Exception):
-    """What was asked cannot be done with this dead letter now. The message says why, and what there is instead."""
+    """What was asked cannot be done with this failed job now. The message says why, and what there is instead."""
 
 
 def open_ones(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
     """The oldest that nobody dealt with yet."""
     return failed_operations.list_open(engine, limit)
+
+
+def each_matching(engine: GuardedEngine, filters: OpenFilters) -> Iterator[FailedOperation]:
+    """All that are open and match, the oldest first; a page of them is in memory. What fails anew comes once."""
+    last = 0
+    while found := failed_operations.open_matching(engine, filters, after=last, limit=PAGE):
+        last = found[-1].id
+        yield from found
 
 
 def described(engine: GuardedEngine, reference: str) -> dict[str, Any]:
@@ -71,6 +82,6 @@ def _found(engine: GuardedEngine, reference: str) -> FailedOperation:
     letter = failed_operations.find(engine, reference.strip().upper())
     if letter is None:
         raise FailedJobRefused(
-            f"there is no dead letter {reference!r}; `dead-letters list` shows those there are"
+            f"there is no failed job {reference!r}; `ballast jobs list` shows those there are"
         )
     return letter

@@ -4,6 +4,8 @@ the time zone of whoever chose one by /timezone.
 ballast:languages   hash   Telegram id -> `de`, as Telegram's code means, or `=de`, as they chose; nobody who reads
                            English by Telegram's word and chose nothing
                            tz:<Telegram id> -> `Europe/Berlin`, as they chose
+ballast:languages:changes  how often somebody chose; the inbox tells it along with what else it is asked, so that what a
+                           process remembers of people costs no look while nobody chooses
 
 The database has what they chose too (users.language). Here it is known during an outage.
 """
@@ -24,14 +26,18 @@ from ballast.texts import ENGLISH, negotiated, speaking, time_zones
 log = structlog.get_logger(__name__)
 
 KEY = "ballast:languages"
+CHANGES_KEY = "ballast:languages:changes"
 _CHOSEN = "="
 _WHOLE = "0"
 """Nobody's id."""
 _WITH_ZONES = "zones"
 """The release before restores no time zones, and writes nothing here."""
 
-REMEMBERED_SECONDS = 30.0
-"""Another frontend may have taken the choice of somebody whom this one remembers."""
+REMEMBERED_SECONDS = 300.0
+"""Somebody's Telegram may be in another language by now, and the release before counts no changes."""
+
+UNCHANGED_SECONDS = 30.0
+"""For how long nobody is taken to have chosen elsewhere, after it was last known."""
 
 REMEMBERED_MAX = 10_000
 
@@ -51,7 +57,18 @@ class Languages:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[int, tuple[_Kept, float]] = {}
-        """What Redis has of people, and until when that is believed."""
+        """What Redis has of people, and when that was seen."""
+        self._changes = b""
+        self._changes_until = 0.0
+        """How often somebody had chosen, and until when that is believed."""
+
+    def note_changes(self, changes: bytes) -> None:
+        """How often somebody has chosen by now. If that is more than before, nobody is remembered any more."""
+        with self._lock:
+            if changes != self._changes:
+                self._known.clear()
+            self._changes = changes
+            self._changes_until = self._clock() + UNCHANGED_SECONDS
 
     def look_up(self, telegram_ids: Iterable[int]) -> None:
         """Ask for several at once: `of` and `zone_of` know them for a while."""
@@ -89,14 +106,14 @@ class Languages:
         kept = negotiated(code) if language is None else f"{_CHOSEN}{language}"
         before = self._look_up([telegram_id]).get(telegram_id, _NOTHING)
         self._remember({telegram_id: before._replace(language=kept)})
-        self._write({str(telegram_id): kept})
+        self._write({str(telegram_id): kept}, is_chosen=True)
         return _meant(kept)
 
     def choose_zone(self, telegram_id: int, zone: str | None) -> None:
         """zone -- a known one; None for that of TIMEZONE."""
         before = self._look_up([telegram_id]).get(telegram_id, _NOTHING)
         self._remember({telegram_id: before._replace(zone=zone or "")})
-        self._write({_zone_field(telegram_id): zone or ""})
+        self._write({_zone_field(telegram_id): zone or ""}, is_chosen=True)
 
     def is_whole(self) -> bool:
         """Whether it has what everybody chose; not once Redis lost its data. Raises redis.RedisError."""
@@ -114,13 +131,15 @@ class Languages:
                     pipeline.hset(KEY, str(telegram_id), f"{_CHOSEN}{language}")
                 if zone is not None:
                     pipeline.hset(KEY, _zone_field(telegram_id), zone)
+            pipeline.incr(CHANGES_KEY)
             pipeline.execute()
 
     def _look_up(self, telegram_ids: Iterable[int]) -> dict[int, _Kept]:
         now = self._clock()
         with self._lock:
+            oldest = now - (REMEMBERED_SECONDS if now < self._changes_until else UNCHANGED_SECONDS)
             found = {each: self._known[each] for each in telegram_ids if each in self._known}
-        kept = {each: value for each, (value, until) in found.items() if until > now}
+        kept = {each: value for each, (value, seen_at) in found.items() if seen_at > oldest}
         unknown = [each for each in telegram_ids if each not in kept]
         if not unknown:
             return kept
@@ -140,18 +159,22 @@ class Languages:
         self._remember(looked_up)
         return {**kept, **looked_up}
 
-    def _write(self, values: Mapping[str, str]) -> None:
+    def _write(self, values: Mapping[str, str], *, is_chosen: bool = False) -> None:
         try:
-            self._redis.hset(KEY, mapping={str(field): value for field, value in values.items()})
+            with self._redis.pipeline() as pipeline:
+                pipeline.hset(KEY, mapping={str(field): value for field, value in values.items()})
+                if is_chosen:
+                    pipeline.incr(CHANGES_KEY)
+                pipeline.execute()
         except redis.RedisError as error:
             log.info("languages_without_redis", error=type(error).__name__)
 
     def _remember(self, values: Mapping[int, _Kept]) -> None:
-        until = self._clock() + REMEMBERED_SECONDS
+        now = self._clock()
         with self._lock:
             if len(self._known) + len(values) > REMEMBERED_MAX:
                 self._known.clear()
-            self._known.update({each: (value, until) for each, value in values.items()})
+            self._known.update({each: (value, now) for each, value in values.items()})
 
 
 _NOTHING = _Kept()

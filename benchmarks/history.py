@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from benchmarks.filled_tables import FIRST_TELEGRAM_ID, Size, fill
 from dbcore.broadcasts import deliveries
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger import history, ledger, users
+from dbcore.ledger import history, ledger, seals, users
 from dbcore.ledger.audit import audit
 from dbcore.migrate import upgrade
 from dbcore.settings import Settings
@@ -29,6 +29,7 @@ ENTRIES_EACH = 101
 BROADCASTS = 50
 FEW = 1_000
 _WARM_UP = 200
+NEW_TRANSFERS = 1_000
 
 Call = Callable[[int], object]
 
@@ -52,6 +53,11 @@ def run(server: EmbeddedPostgres, people: int, rounds: int = 3_000) -> dict[str,
         name: round(_audit_seconds(server.url_of(name)) / size.entries * 1e6, 2)
         for name, size in sizes.items()
     }
+    with _engines(server, sizes) as engines:
+        results["audit_seconds"] = {
+            name: _incremental(engine, server.url_of(name), people=sizes[name].people)
+            for name, engine in engines.items()
+        }
     return results
 
 
@@ -142,9 +148,33 @@ def _compared(
     return found
 
 
-def _audit_seconds(url: str) -> float:
+def _incremental(engine: GuardedEngine, url: str, *, people: int) -> dict[str, float]:
+    """Seconds to seal all of it, of a full audit with all seals read, and of one that reads only what came after."""
     started = time.perf_counter()
-    wrong = [finding.name for finding in audit(url) if not finding.ok]
+    while seals.run(engine, seconds_max=60).has_more:
+        pass
+    sealing = time.perf_counter() - started
+    full = _audit_seconds(url)
+    for number in range(NEW_TRANSFERS):
+        ledger.transfer(
+            engine,
+            key=f"new-{number}",
+            sender_telegram_id=FIRST_TELEGRAM_ID + 1 + number % people,
+            recipient_telegram_id=FIRST_TELEGRAM_ID + 1 + (number + 1) % people,
+            amount=1,
+            memo="",
+        )
+    incremental = _audit_seconds(url, full=False)
+    return {
+        "sealing": round(sealing, 2),
+        "full": round(full, 2),
+        f"incremental, {NEW_TRANSFERS} new transfers": round(incremental, 2),
+    }
+
+
+def _audit_seconds(url: str, *, full: bool = True) -> float:
+    started = time.perf_counter()
+    wrong = [finding.name for finding in audit(url, full=full) if not finding.ok]
     if wrong:
         raise AssertionError(f"the audit failed: {', '.join(wrong)}")
     return time.perf_counter() - started

@@ -30,6 +30,7 @@ from bot_frontend.redis_alarm import RedisAlarm
 from bot_frontend.registration import Identity, register
 from bot_frontend.registration_record import RegistrationRecord
 from bot_frontend.web.actions import Actions
+from bot_frontend.web.api.api import Api
 from bot_frontend.web.app import make_app
 from bot_frontend.web.app_webhooks import AppWebhooks
 from bot_frontend.web.jobs import Jobs
@@ -77,7 +78,8 @@ async def serve(settings: Settings) -> None:
         webhook = Webhook(secret, intake, callbacks, receiver, checkouts)
 
     actions, app_webhooks = Actions(client, inbox, publisher), AppWebhooks(INSTALLED, intake)
-    app = make_app(settings, monitor, webhook, actions, Jobs(client), app_webhooks)
+    api = Api(settings, client, inbox, publisher)
+    app = make_app(settings, monitor, webhook, actions, Jobs(client), app_webhooks, api)
     server = make_server(app, settings.ops_host, settings.ops_port)
     asyncio.get_running_loop().set_exception_handler(AcceptErrors())
     registered = RegistrationRecord(client, str(settings.bot_id))
@@ -86,7 +88,9 @@ async def serve(settings: Settings) -> None:
             register(bot, settings, identity, receiver, rate_limiter, registered, inbox.languages.of)
         ),
         asyncio.create_task(late_notices.run()),
-        asyncio.create_task(RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest).run()),
+        asyncio.create_task(
+            RedisAlarm(bot, settings.admin_ids, lambda: monitor.latest, inbox.languages).run()
+        ),
     ]
     if webhook is None:
         beside.append(
@@ -111,6 +115,7 @@ async def serve(settings: Settings) -> None:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
+        await api.close()
         await bot.request.shutdown()
     for task in beside:
         if not task.cancelled() and (error := task.exception()) is not None:

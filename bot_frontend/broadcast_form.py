@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ballast.builtin.broadcasts import CardQuestion, ChangeDraft
+from ballast.builtin.broadcasts import (
+    ACTIVE_DAYS_MAX,
+    STARS_MAX,
+    TELEGRAM_IDS_MAX,
+    CardQuestion,
+    ChangeDraft,
+)
 from ballast.command_names import joined, mention
 from ballast.jobs import JobInvalid
 from ballast.texts import gettext
@@ -16,7 +21,7 @@ from ballast.texts.formats import zone
 from ballast.texts.phrases import quoted
 from bot_frontend.conversation import DraftQuestion
 from dbcore.money import AmountError, parse_amount
-from dbcore.sentences import Refusal, sentence
+from dbcore.sentences import Refusal, Sentence, sentence
 from dbcore.settings import Settings
 
 _QUIET = re.compile(r"(?P<begin>\d{1,2}:\d\d)\s*(?:-|–|to)\s*(?P<end>\d{1,2}:\d\d)(?:\s+(?P<zone>\S+))?")
@@ -55,13 +60,13 @@ def _asks(asks: CardQuestion, settings: Settings) -> str:
             return gettext(
                 "When is it to begin? For example {example}; without a time zone it is {zone}.",
                 example="2026-12-01 18:00 Europe/Berlin",
-                zone=zone().key,
+                zone=zone(settings.timezone).key,
             )
         case CardQuestion.QUIET:
             return gettext(
                 "Between which hours is nothing to go out? For example {example}; without a time zone it is {zone}.",
                 example="22:00-08:00 Europe/Berlin",
-                zone=zone().key,
+                zone=zone(settings.timezone).key,
             )
         case CardQuestion.STARS:
             return gettext(
@@ -82,16 +87,37 @@ def answered(
     except AmountError as error:
         raise AnswerError(*error.sentences) from error
     except JobInvalid as error:
-        # Named by its field, for a person: "quiet_hours.zone: expected a time zone such as Europe/Berlin, got 'x'".
-        raise AnswerError(f"{escape(str(error).partition(': ')[2][:300], quote=False)}.") from error
+        raise AnswerError(_expected(asked.asks)) from error
     if change.objection(now) is not None:
+        clocks = zone(settings.timezone)
         raise AnswerError(
             sentence(
                 "I expected a time to come, and it is {now} now.",
-                now=f"{now.astimezone(zone()):%Y-%m-%d %H:%M} {zone().key}",
+                now=f"{now.astimezone(clocks):%Y-%m-%d %H:%M} {clocks.key}",
             )
         )
     return change
+
+
+def _expected(asks: CardQuestion) -> Sentence:
+    """Where the answer was understood, and cannot be."""
+    match asks:
+        case CardQuestion.ACTIVE:
+            return sentence(
+                "I expected a number of days from {least} to {most}.", least=1, most=ACTIVE_DAYS_MAX
+            )
+        case CardQuestion.LANGUAGE:
+            return sentence("I expected the code of a language, such as {example}.", example="de")
+        case CardQuestion.IDS:
+            return sentence("I expected up to {most} Telegram ids, each above 0.", most=TELEGRAM_IDS_MAX)
+        case CardQuestion.QUIET:
+            return sentence("I expected two different times of day, and a time zone that I know.")
+        case CardQuestion.STARS:
+            return sentence("I expected a number of Stars from {least} to {most}.", least=0, most=STARS_MAX)
+        case CardQuestion.BALANCE:
+            return sentence("The amount is too large.")
+        case CardQuestion.TIME:
+            return sentence("I do not know this time or this time zone.")
 
 
 def _change(asks: CardQuestion, text: str, settings: Settings) -> dict[str, Any]:
@@ -108,9 +134,9 @@ def _change(asks: CardQuestion, text: str, settings: Settings) -> dict[str, Any]
             words = text.replace(",", " ").split() or [text]
             return {"segment": {"telegram_ids": [_number(word) for word in words]}}
         case CardQuestion.TIME:
-            return {"scheduled_for": _time(text)}
+            return {"scheduled_for": _time(text, settings)}
         case CardQuestion.QUIET:
-            return {"quiet_hours": _quiet_hours(text)}
+            return {"quiet_hours": _quiet_hours(text, settings)}
         case CardQuestion.STARS:
             return {"stars_max": _number(text)}
 
@@ -124,12 +150,12 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _time(text: str) -> str:
+def _time(text: str, settings: Settings) -> str:
     found = _TIME.fullmatch(text)
     if found is None:
         raise AnswerError(sentence("I expected a date and a time."))
     try:
-        named = {None: zone().key, "Z": "UTC"}.get(found["zone"], found["zone"])
+        named = {None: zone(settings.timezone).key, "Z": "UTC"}.get(found["zone"], found["zone"])
         clocks = ZoneInfo(named)
         local = datetime.fromisoformat(f"{found['date']}T{found['time']:0>5}")
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -137,12 +163,12 @@ def _time(text: str) -> str:
     return local.replace(tzinfo=clocks).isoformat()
 
 
-def _quiet_hours(text: str) -> dict[str, str]:
+def _quiet_hours(text: str, settings: Settings) -> dict[str, str]:
     found = _QUIET.fullmatch(text)
     if found is None:
         raise AnswerError(sentence("I expected two times of day."))
     return {
         "begin": f"{found['begin']:0>5}",
         "end": f"{found['end']:0>5}",
-        "zone": found["zone"] or zone().key,
+        "zone": found["zone"] or zone(settings.timezone).key,
     }

@@ -12,6 +12,7 @@ from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
+from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
 from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer
 from ballast.markup import is_html
@@ -119,6 +120,22 @@ def _adjust(typed: Typed, sign: int) -> Routed:
     )
 
 
+def _user(typed: Typed) -> Routed:
+    """What is looked for may be anything; a mention and the author of a message replied to are people."""
+    query = typed.arguments.text.strip()
+    try:
+        named = (
+            None if query and not typed.arguments.mentions else person_named(typed.arguments, typed.settings)
+        )
+    except UserRefError as error:
+        return say_privately(typed.message, said(error))
+    if named is not None:
+        query = str(named.user)
+    if not query:
+        return say_privately(typed.message, texts.user_usage(typed.command.name))
+    return Routed(ShowPerson(**who(typed.message.sender), query=query[:QUERY_LENGTH_MAX]))
+
+
 def _broadcast(typed: Typed) -> Routed:
     arguments, message = typed.arguments.text, typed.message
     if not message.is_private:
@@ -193,6 +210,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "cancel": _cancel,
     "credit": partial(_adjust, sign=1),
     "debit": partial(_adjust, sign=-1),
+    "user": _user,
     "broadcast": _broadcast,
     "deposit": _deposit,
     "refund": _refund,

@@ -22,7 +22,7 @@ from ballast.builtin.replies import DeliverReply, PressAppButton
 from ballast.builtin.users import Quarantine
 from ballast.envelope import Envelope, job_id_of_update, lane_by_field, queue_of
 from ballast.inbox import Acceptance, DialogueStep, Inbox, Offer, Publisher, Receipt, dialogue_key
-from ballast.inbox.inbox import APP_QUESTION_TTL_SECONDS, DIALOGUE_TTL_SECONDS, OFFERS_MAX, SIZE_MAX
+from ballast.inbox.limits import APP_QUESTION_TTL_SECONDS, DIALOGUE_TTL_SECONDS, OFFERS_MAX, SIZE_MAX
 from ballast.jobs import Job
 from ballast.kinds import READING_KINDS, TOLD_TO_WAIT, AppCommand
 from ballast.notices import answer_without_database, queued_notice, waits_for_the_database

@@ -311,3 +311,7 @@ def adjust_usage(name: str) -> str:
     return gettext(
         "Write it like this: {example}", example=gettext("{command} @name 5.50 [reason]", command=f"/{name}")
     )
+
+
+def user_usage(name: str) -> str:
+    return gettext("Write it like this: {example}", example=gettext("{command} @name", command=f"/{name}"))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from dbcore.guard.engine import GuardedEngine
-from dbcore.text import storable
+from dbcore.text import storable, storable_json
 
 DONE = "done"
 
 _OUTCOME_LENGTH_MAX = 500
-_COLUMNS = "action_id, actor, action, target, outcome, created_at"
+_REASON_LENGTH_MAX = 500
+_COLUMNS = "action_id, actor, action, target, outcome, created_at, reason, before, after"
+
+State = Mapping[str, Any]
+"""How what an action is about was before it, or after it: JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +26,7 @@ class AdminAction:
     """What an operator did, or had done.
 
     action_id -- by which it takes effect once. action -- such as `dead_letter.retry`; target -- what it is about, or
-    nothing. at -- when it was ordered, seconds since 1970.
+    nothing. at -- when it was ordered, seconds since 1970. reason -- why, in the operator's words.
     """
 
     action_id: str
@@ -28,11 +34,14 @@ class AdminAction:
     action: str
     target: str
     at: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedAction:
-    """One that is in the audit log. outcome -- `done`, or why not."""
+    """One that is in the audit log. outcome -- `done`, or why not. reason, before, after -- None of what an earlier
+    release wrote down, and where there is nothing to say.
+    """
 
     action_id: str
     actor: str
@@ -40,20 +49,33 @@ class RecordedAction:
     target: str
     outcome: str
     created_at: datetime
+    reason: str | None = None
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
 
 
-def insert_statement(action: AdminAction, outcome: str, *, where: str = "") -> tuple[str, tuple[Any, ...]]:
+def insert_statement(
+    action: AdminAction,
+    outcome: str,
+    *,
+    where: str = "",
+    before: State | None = None,
+    after: State | None = None,
+) -> tuple[str, tuple[Any, ...]]:
     """The statement that writes an action down once, with its parameters: for whoever writes it down in the same
     transaction as what it did.
 
     where -- `FROM …` and a condition, of ours: only then it is written.
     """
     statement = (
-        f"INSERT INTO ballast.admin_actions ({_COLUMNS}) SELECT %s, %s, %s, %s, %s, to_timestamp(%s) {where} "
+        f"INSERT INTO ballast.admin_actions ({_COLUMNS}) SELECT %s, %s, %s, %s, %s, to_timestamp(%s), %s, "
+        f"%s::jsonb, %s::jsonb {where} "
         "ON CONFLICT (action_id) DO NOTHING RETURNING 1"
     )
     texts = (action.actor, action.action, action.target, outcome[:_OUTCOME_LENGTH_MAX])
-    return statement, (action.action_id, *map(storable, texts), action.at)
+    reason = storable(action.reason)[:_REASON_LENGTH_MAX] or None
+    states = (None if state is None else json.dumps(storable_json(dict(state))) for state in (before, after))
+    return statement, (action.action_id, *map(storable, texts), action.at, reason, *states)
 
 
 def record(engine: GuardedEngine, action: AdminAction, outcome: str) -> None:
@@ -77,6 +99,17 @@ def outcome_of(engine: GuardedEngine, action_id: str) -> str | None:
     return None if outcome is None else str(outcome)
 
 
+def find(engine: GuardedEngine, action_id: str) -> RecordedAction | None:
+    """The one of this id; None where it is not written down."""
+    (row,) = engine.fetch_row(
+        f"SELECT (SELECT to_jsonb(a) FROM (SELECT {_COLUMNS} FROM ballast.admin_actions WHERE action_id = %s) AS a)",  # noqa: S608
+        (action_id,),
+        name="admin_actions.find",
+        writes=False,
+    )
+    return None if row is None else _read(row)
+
+
 def recent(engine: GuardedEngine, limit: int) -> list[RecordedAction]:
     """The last ones, newest first."""
     (rows,) = engine.fetch_row(
@@ -86,6 +119,8 @@ def recent(engine: GuardedEngine, limit: int) -> list[RecordedAction]:
         name="admin_actions.recent",
         writes=False,
     )
-    return [
-        RecordedAction(**{**row, "created_at": datetime.fromisoformat(row["created_at"])}) for row in rows
-    ]
+    return [_read(row) for row in rows]
+
+
+def _read(row: dict[str, Any]) -> RecordedAction:
+    return RecordedAction(**{**row, "created_at": datetime.fromisoformat(row["created_at"])})

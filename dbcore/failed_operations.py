@@ -26,6 +26,34 @@ _SELECT_SQL = (
     "SELECT id, job_id, kind, reference, telegram_id, error, payload, status, created_at "
     "FROM ballast.failed_operations "
 )
+_WHERE_MATCHING = (
+    "WHERE status = 'open' AND (%(kind)s::text IS NULL OR kind = %(kind)s) "
+    "AND (%(error)s::text IS NULL OR strpos(lower(error), lower(%(error)s)) > 0) "
+    "AND (%(telegram_id)s::bigint IS NULL OR telegram_id = %(telegram_id)s) "
+    "AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s) "
+    "AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s) "
+)
+_MATCHING = _WHERE_MATCHING + "AND id > %(after)s ORDER BY id LIMIT %(limit)s"
+
+
+SCANNED_MAX = 5_000
+"""Rows that one page looks at, at most, so that a filter that fits nothing costs no more."""
+
+_ID_MAX = 2**63 - 1
+_PAGE = """
+WITH seen AS MATERIALIZED (
+    SELECT * FROM ballast.failed_operations WHERE status = %(status)s AND id < %(before)s
+     ORDER BY id DESC LIMIT %(scanned)s
+)
+SELECT f.id, f.job_id, f.kind, f.reference, f.telegram_id, f.error, f.payload, f.status, f.created_at,
+       (SELECT CASE WHEN count(*) = %(scanned)s THEN min(id) END FROM seen)
+  FROM (VALUES (1)) AS one
+  LEFT JOIN (SELECT * FROM seen
+              WHERE (%(kind)s::text IS NULL OR kind = %(kind)s)
+                AND (%(telegram_id)s::bigint IS NULL OR telegram_id = %(telegram_id)s)
+              ORDER BY id DESC LIMIT %(limit)s) AS f ON true
+ ORDER BY f.id DESC
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +74,16 @@ class FailedOperation:
     payload: dict[str, Any]
     status: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPage:
+    """next_before -- where the next page begins; None after the last one. A page may hold fewer than asked for, or
+    none, and still have a next one.
+    """
+
+    items: list[FailedOperation]
+    next_before: int | None
 
 
 def record(
@@ -80,6 +118,74 @@ def record(
 def list_open(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
     """The oldest that nobody dealt with yet."""
     return _select(engine, "WHERE status = 'open' ORDER BY id LIMIT %s", limit)
+
+
+def page(
+    engine: GuardedEngine,
+    *,
+    status: str,
+    before: int | None = None,
+    limit: int = 50,
+    kind: str | None = None,
+    telegram_id: int | None = None,
+) -> FailedPage:
+    """A page of those of this status with ids below `before`, newest first. kind, telegram_id -- only those."""
+    begin = _ID_MAX if before is None else before
+    rows = engine.fetch_rows(
+        _PAGE,
+        {
+            "status": status,
+            "before": begin,
+            "scanned": SCANNED_MAX,
+            "kind": kind,
+            "telegram_id": telegram_id,
+            "limit": limit,
+        },
+        name="failed_operations.page",
+        writes=False,
+    )
+    looked_to = rows[0][-1]
+    found = [FailedOperation(*row[:-1]) for row in rows if row[0] is not None]
+    return FailedPage(found, found[-1].id if len(found) == limit else looked_to)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFilters:
+    """Which of those that are open; None: all. error -- a part of it. since, until -- when it failed last."""
+
+    kind: str | None = None
+    error: str | None = None
+    telegram_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def open_matching(
+    engine: GuardedEngine, filters: OpenFilters, *, after: int = 0, limit: int
+) -> list[FailedOperation]:
+    """The oldest of them, behind the one with the id `after`."""
+    rows = engine.fetch_rows(
+        _SELECT_SQL + _MATCHING,
+        {**_parameters(filters), "after": after, "limit": limit},
+        name="failed_operations.open_matching",
+        writes=False,
+    )
+    return [FailedOperation(*row) for row in rows]
+
+
+def count_matching(engine: GuardedEngine, filters: OpenFilters) -> dict[str, int]:
+    """How many of each kind, the most first."""
+    rows = engine.fetch_rows(
+        f"SELECT kind, count(*) FROM ballast.failed_operations {_WHERE_MATCHING} GROUP BY kind ORDER BY 2 DESC, 1",  # noqa: S608
+        _parameters(filters),
+        name="failed_operations.count_matching",
+        writes=False,
+    )
+    return dict(rows)
+
+
+def _parameters(filters: OpenFilters) -> dict[str, Any]:
+    return {name: getattr(filters, name) for name in OpenFilters.__slots__}
 
 
 def count_open(engine: GuardedEngine) -> int:

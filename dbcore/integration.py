@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
-import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -65,18 +64,9 @@ class _Doorway:
         return self.guard.engine
 
     def note(self, *balances: BalanceSnapshot, since: float) -> None:
-        """Tell the fleet what balances are now. Redis that is known to be away is not waited for: the bot then tells
-        older ones, with their time.
-
-        since -- when the call for them began, by time.monotonic.
-        """
-        fleet = self.guard.fleet
-        if not balances or fleet is None or not fleet.link.is_connected:
-            return
-        try:
-            fleet.balances.note(*balances, ago_seconds=time.monotonic() - since)
-        except redis.RedisError as error:
-            log.warning("balances_not_noted", error=type(error).__name__)
+        """Tell the fleet, if there is one."""
+        if self.guard.fleet is not None:
+            self.guard.fleet.note(*balances, since=since)
 
 
 _lock = threading.Lock()

@@ -376,8 +376,13 @@ def _not_a_number() -> NotANumber:
 
 def format_amount(minor: int, exponent: int, currency: str) -> str:
     """Say minor units as a person reads them: `550` with two decimals is `5.50 CREDIT`."""
+    return f"{plain_amount(minor, exponent)} {currency}"
+
+
+def plain_amount(minor: int, exponent: int) -> str:
+    """The same without the currency."""
     sign = "-" if minor < 0 else ""
     digits = str(abs(minor)).rjust(exponent + 1, "0")
     if exponent == 0:
-        return f"{sign}{digits} {currency}"
-    return f"{sign}{digits[:-exponent]}.{digits[-exponent:]} {currency}"
+        return f"{sign}{digits}"
+    return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}"

@@ -56,6 +56,11 @@ class RejectionReason(StrEnum):
     TOO_LATE = "too_late"
     OVER_LIMIT = "over_limit"  # more than one adjustment may move
     OVER_DAILY_LIMIT = "over_daily_limit"  # more than is left to this admin for 24 hours
+    ACCOUNT_FROZEN = "account_frozen"  # an operator froze the account that would send
+    RECIPIENT_FROZEN = "recipient_frozen"  # an operator froze the account that would receive
+    NOT_REVERSIBLE = "not_reversible"  # refused itself, a reversal, or a payment in Telegram Stars
+    ALREADY_REVERSED = "already_reversed"  # all of it
+    OVER_WHAT_IS_LEFT = "over_what_is_left"  # more than was not reversed yet
 
 
 class HoldState(StrEnum):
@@ -123,6 +128,25 @@ class TransferOutcome(Outcome):
     memo: str
     sender_balance: int | None = None
     recipient_balance: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReversalOutcome(Outcome):
+    """A transfer back. `payer` received the money before, `payee` sent it; None is the house or another system account.
+
+    reverses_id -- the transfer that it reverses. left -- what of that is still to be reversed; None if it is unknown.
+    Balances are those right after it; the payer's of a refusal is the one that refused it.
+    """
+
+    transfer_id: int | None = None
+    reverses_id: int
+    payer: Party | None = None
+    payee: Party | None = None
+    amount: int
+    currency: str
+    left: int | None = None
+    payer_balance: int | None = None
+    payee_balance: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

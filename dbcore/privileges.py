@@ -47,6 +47,10 @@ _HAND_GRANTED = f"""
 """  # noqa: S608
 
 
+_WHAT_TRIGGERS_NEED = {"events": "INSERT", "events_wanted": "SELECT"}
+"""Of whoever writes to the ledger, by its tables."""
+
+
 def _names(schema: str | None) -> dict[str, list[str] | str | None]:
     return {
         "tables": list(TABLE_NAMES),
@@ -84,5 +88,8 @@ def close_to_others(connection: Connection, schema: str | None = None) -> None:
         text(f"SELECT relkind, oid::regclass::text FROM ({_RELATIONS}) AS r"),  # noqa: S608
         parameters,
     ).all():
+        needed = _WHAT_TRIGGERS_NEED.get(str(relation).rpartition(".")[2].strip('"'))
+        for (writer,) in connection.execute(text(_HAND_GRANTED), parameters).all() if needed else ():
+            connection.exec_driver_sql(f"GRANT {needed} ON TABLE {relation} TO {writer}")
         sort = "SEQUENCE" if kind == "S" else "TABLE"
         connection.exec_driver_sql(f"REVOKE ALL ON {sort} {relation} FROM {others}")

@@ -13,6 +13,8 @@ from typing import Any, cast
 
 import redis
 
+from dbcore.sentences import sentence
+
 LOOK_SECONDS = 2.0
 
 RESERVE_BYTES_MIN = 2 * 1024**2
@@ -39,26 +41,40 @@ class RedisTrouble(StrEnum):
 
     @property
     def words(self) -> str:
-        """A sentence for operators, and what to do."""
-        return _WORDS[self]
+        """A sentence for operators, and what to do: the key of a text in the catalogues."""
+        return _WORDS[self].template
 
 
 _WORDS = {
-    RedisTrouble.READ_ONLY: "Redis is read-only (READONLY): it is a replica. Connect Ballast to the primary, or "
-    "promote this server.",
-    RedisTrouble.TOO_FEW_REPLICAS: "Redis refuses writes (NOREPLICAS): it has fewer replicas than "
-    "min-replicas-to-write demands. Bring the replicas back, or lower the setting.",
-    RedisTrouble.DISK: "Redis refuses writes (MISCONF): it cannot write to its disk. Free disk space on its host.",
-    RedisTrouble.MEMORY_FULL: "Redis is out of memory (OOM). The backlog is worked off; no new commands are accepted. "
-    "Raise maxmemory, or wait until the backlog is done.",
-    RedisTrouble.EVICTING: "Redis deletes keys to free memory, and accepted commands may be lost. No new commands are "
-    "accepted. Set maxmemory-policy to noeviction, then raise maxmemory.",
-    RedisTrouble.MEMORY_SHORT: "Redis is nearly out of memory. New commands are refused until the backlog is done. "
-    "Raise maxmemory.",
-    RedisTrouble.MAY_EVICT: "Redis may delete accepted commands when its memory is full. Set maxmemory-policy to "
-    "noeviction.",
-    RedisTrouble.NOT_PERSISTENT: "Redis keeps no append-only file: accepted commands are lost if it restarts. Set "
-    "appendonly yes and appendfsync always.",
+    RedisTrouble.READ_ONLY: sentence(
+        "Redis is read-only (READONLY): it is a replica. Connect Ballast to the primary, or "
+        "promote this server."
+    ),
+    RedisTrouble.TOO_FEW_REPLICAS: sentence(
+        "Redis refuses writes (NOREPLICAS): it has fewer replicas than "
+        "min-replicas-to-write demands. Bring the replicas back, or lower the setting."
+    ),
+    RedisTrouble.DISK: sentence(
+        "Redis refuses writes (MISCONF): it cannot write to its disk. Free disk space on its host."
+    ),
+    RedisTrouble.MEMORY_FULL: sentence(
+        "Redis is out of memory (OOM). The backlog is worked off; no new commands are accepted. "
+        "Raise maxmemory, or wait until the backlog is done."
+    ),
+    RedisTrouble.EVICTING: sentence(
+        "Redis deletes keys to free memory, and accepted commands may be lost. No new commands are "
+        "accepted. Set maxmemory-policy to noeviction, then raise maxmemory."
+    ),
+    RedisTrouble.MEMORY_SHORT: sentence(
+        "Redis is nearly out of memory. New commands are refused until the backlog is done. Raise maxmemory."
+    ),
+    RedisTrouble.MAY_EVICT: sentence(
+        "Redis may delete accepted commands when its memory is full. Set maxmemory-policy to noeviction."
+    ),
+    RedisTrouble.NOT_PERSISTENT: sentence(
+        "Redis keeps no append-only file: accepted commands are lost if it restarts. Set "
+        "appendonly yes and appendfsync always."
+    ),
 }
 
 REFUSES_WRITES = frozenset(

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dbcore import failed_operations, probes
+from dbcore import events, failed_operations, probes
 from dbcore.broadcasts import deliveries
 from dbcore.guard import effects
 from dbcore.guard.engine import GuardedEngine
@@ -34,7 +34,7 @@ class Rule:
     keep_days: int | None
 
 
-TABLES = ("health_probes", "effects", "broadcast_deliveries", "failed_operations")
+TABLES = ("health_probes", "effects", "broadcast_deliveries", "failed_operations", "events")
 
 
 def rules(settings: Settings) -> dict[str, Rule]:
@@ -46,6 +46,7 @@ def rules(settings: Settings) -> dict[str, Rule]:
             lambda engine, _: deliveries.forget_old(engine), settings.deliveries_keep_days
         ),
         "failed_operations": Rule(failed_operations.prune, settings.failed_jobs_keep_days),
+        "events": Rule(events.prune, settings.events_keep_days),
     }
 
 
@@ -76,7 +77,8 @@ _OLDEST = """
 SELECT extract(epoch FROM now() - (SELECT min(created_at) FROM ballast.health_probes))::float8,
        extract(epoch FROM now() - (SELECT min(created_at) FROM ballast.effects))::float8,
        extract(epoch FROM now() - (SELECT min(finished_at) FROM ballast.broadcasts WHERE deliveries_kept))::float8,
-       extract(epoch FROM now() - (SELECT min(resolved_at) FROM ballast.failed_operations))::float8
+       extract(epoch FROM now() - (SELECT min(resolved_at) FROM ballast.failed_operations))::float8,
+       extract(epoch FROM now() - (SELECT min(created_at) FROM ballast.events))::float8
 """
 
 

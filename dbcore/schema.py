@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Numeric,
     SmallInteger,
     Table,
     Text,
@@ -86,6 +88,8 @@ accounts = Table(
     Column("floor", BigInteger, nullable=False, server_default="0"),
     _time("created_at"),
     Column("held", BigInteger, nullable=False, server_default="0"),
+    Column("sending_frozen", Boolean, nullable=False, server_default="false"),
+    Column("receiving_frozen", Boolean, nullable=False, server_default="false"),
     UniqueConstraint("id", "currency"),
     UniqueConstraint("user_id", "currency"),
     _check(
@@ -109,7 +113,10 @@ system_accounts = Table(
     ForeignKeyConstraint(
         ["account_id", "currency"], ["accounts.id", "accounts.currency"], name="system_accounts_account_fkey"
     ),
-    _check("system_accounts_name_known", "name IN ('house', 'stars')"),
+    _check(
+        "system_accounts_name_known",
+        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees')",
+    ),
 )
 
 transfers = Table(
@@ -145,6 +152,17 @@ transfers = Table(
         "status <> 'applied' OR coalesce(from_account_id <> to_account_id, false)",
     ),
 )
+
+reversals = Table(
+    "reversals",
+    metadata,
+    _id(),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), nullable=False, unique=True),
+    Column("reverses_id", BigInteger, ForeignKey("transfers.id"), nullable=False),
+    _time("created_at"),
+    _check("reversals_reverses_an_earlier_one", "reverses_id < transfer_id"),
+)
+Index("reversals_reverses_id_idx", reversals.c.reverses_id)
 
 entries = Table(
     "entries",
@@ -293,6 +311,55 @@ star_payments = Table(
     _check("star_payments_refund_has_time", "(refund_transfer_id IS NULL) = (refunded_at IS NULL)"),
 )
 
+star_reconciliations = Table(
+    "star_reconciliations",
+    metadata,
+    _id(),
+    Column("next_offset", BigInteger, nullable=False, server_default="0"),
+    Column("newest_transfer_id", BigInteger, nullable=False),
+    Column("stars", BigInteger),
+    Column("nanostars", BigInteger),
+    Column("handed_in", BigInteger, nullable=False, server_default="0"),
+    _time("started_at"),
+    _time("finished_at", nullable=True, default_now=False),
+    _check(
+        "star_reconciliations_end_has_balance",
+        "(finished_at IS NULL) = (stars IS NULL) AND (stars IS NULL) = (nanostars IS NULL)",
+    ),
+)
+Index(
+    "star_reconciliations_one_open_idx",
+    text("(finished_at IS NULL)"),
+    unique=True,
+    postgresql_where=text("finished_at IS NULL"),
+    _table=star_reconciliations,
+)
+
+star_book = Table(
+    "star_book",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("is_outgoing", Boolean, primary_key=True),
+    Column("stars", BigInteger, nullable=False),
+    Column("nanostars", BigInteger, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("telegram_id", BigInteger),
+    Column("invoice_amount", BigInteger),
+    Column("details", JSONB, nullable=False),
+    _time("made_at", default_now=False),
+    Column("found_by", BigInteger, ForeignKey("star_reconciliations.id"), nullable=False),
+    Column("seen_by", BigInteger, ForeignKey("star_reconciliations.id"), nullable=False),
+)
+
+star_acceptances = Table(
+    "star_acceptances",
+    metadata,
+    Column("difference", Text, primary_key=True),
+    Column("charge_id", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    _time("created_at"),
+)
+
 holds = Table(
     "holds",
     metadata,
@@ -433,6 +500,8 @@ outages = Table(
     Column("failed_probes", BigInteger, nullable=False),
     Column("jobs_waited", BigInteger, nullable=False),
     Column("longest_wait_seconds", Double, nullable=False),
+    _time("failed_at", default_now=False, nullable=True),
+    _time("drained_at", default_now=False, nullable=True),
     _check("outages_ends_after_its_beginning", "ended_at >= began_at"),
 )
 Index("outages_began_at_idx", outages.c.began_at)
@@ -518,6 +587,9 @@ admin_actions = Table(
     Column("target", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     _time("created_at", default_now=False),
+    Column("reason", Text),
+    Column("before", JSONB),
+    Column("after", JSONB),
 )
 Index("admin_actions_created_at_idx", admin_actions.c.created_at)
 
@@ -532,6 +604,52 @@ audit_runs = Table(
     _check("audit_runs_count_fits_ids", "row_count >= 0 AND newest_id >= 0"),
 )
 Index("audit_runs_table_name_idx", audit_runs.c.table_name, audit_runs.c.id)
+
+ledger_seals = Table(
+    "ledger_seals",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("entries_from", BigInteger, nullable=False),
+    Column("entries_to", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("transfers_from", BigInteger, nullable=False),
+    Column("transfers_to", BigInteger, nullable=False),
+    Column("transfers", BigInteger, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("sealed_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    _check("ledger_seals_ranges", "entries_from <= entries_to AND transfers_from <= transfers_to"),
+)
+
+seal_checks = Table(
+    "seal_checks",
+    metadata,
+    Column("seal_id", BigInteger, primary_key=True, autoincrement=False),
+    _time("looked_at", default_now=False),
+    _time("whole_at", nullable=True, default_now=False),
+    _time("broken_at", nullable=True, default_now=False),
+)
+
+audit_proofs = Table(
+    "audit_proofs",
+    metadata,
+    _id(),
+    Column("seal_id", BigInteger, nullable=False),
+    Column("is_full", Boolean, nullable=False),
+    _time("created_at"),
+)
+
+ledger_days = Table(
+    "ledger_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("debits", Numeric, nullable=False),
+    Column("credits", Numeric, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+)
 
 bound_bot = Table(
     "bound_bot",
@@ -566,6 +684,46 @@ outbox = Table(
     _check("outbox_kind_is_plain", "kind ~ '^[a-z0-9_.]{1,64}$'"),
     _check("outbox_payload_is_object", "json_typeof(payload) = 'object'"),
     _check("outbox_payload_is_small", "length(payload::text) <= 262144"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_by", Text, nullable=False),
+    _time("created_at"),
+    _time("revoked_at", nullable=True, default_now=False),
+    _check("api_keys_name_is_plain", "name ~ '^[A-Za-z0-9._-]{1,40}$'"),
+    _check("api_keys_hash_is_sha256", "hash ~ '^[0-9a-f]{64}$'"),
+    _check("api_keys_has_scopes", "cardinality(scopes) > 0"),
+)
+Index("api_keys_name_idx", api_keys.c.name, unique=True, postgresql_where=text("revoked_at IS NULL"))
+
+events = Table(
+    "events",
+    metadata,
+    _id(),
+    Column("lane", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _time("next_attempt_at"),
+    _time("created_at"),
+    _check("events_kind_is_plain", "kind ~ '^[a-z_.]{1,64}$'"),
+    _check("events_attempts_count_up", "attempts >= 0"),
+)
+Index("events_lane_idx", events.c.lane, events.c.id)
+Index("events_created_at_idx", events.c.created_at)
+
+events_wanted = Table(
+    "events_wanted",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
+    _time("created_at"),
+    _check("events_wanted_is_one", "id = 1"),
 )
 
 TABLE_NAMES: tuple[str, ...] = (*sorted(table.name for table in metadata.tables.values()), "alembic_version")

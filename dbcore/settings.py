@@ -11,6 +11,7 @@ dbcore/database_url.py and dbcore/redis_url.py.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -18,6 +19,7 @@ import os
 import re
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -164,6 +166,8 @@ class Settings(AppOptions):
     ops_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
     ops_token: SecretStr | None = None
+    public_status: bool = False
+    api_requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
     trusted_proxies: str = "127.0.0.1,::1"
     flower_port: Annotated[int, Field(ge=1, le=65535)] = 5555
     flower_basic_auth: SecretStr | None = None
@@ -178,6 +182,10 @@ class Settings(AppOptions):
     deliveries_keep_days: Annotated[int, Field(ge=3, le=36_500)] = 90
     failed_jobs_keep_days: Annotated[int, Field(ge=7, le=36_500)] = 365
     health_probes_keep_days: Annotated[int, Field(ge=1, le=30)] = 30
+
+    events_url: SecretStr | None = None
+    events_secret: SecretStr | None = None
+    events_keep_days: Annotated[int, Field(ge=1, le=365)] = 7
 
     backup_to: str | None = None
     backup_every_hours: Annotated[float, Field(ge=0, le=8_760, allow_inf_nan=False)] = 24.0
@@ -195,11 +203,13 @@ class Settings(AppOptions):
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
     credit_limit: Annotated[Decimal | None, Field(gt=0)] = None
     credit_limit_per_day: Annotated[Decimal | None, Field(gt=0)] = None
+    freeze_refuses: Literal["sending", "everything"] = "sending"
 
     stars_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
     stars_packages: Annotated[str, Field(validate_default=True)] = "50,100,250,500"
     stars_support: Annotated[str | None, Field(max_length=2_000)] = None
     stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
+    stars_reconcile_at: Annotated[str, Field(pattern=r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "04:00"
     stars_refund_hours: Annotated[int, Field(ge=0, le=504)] = 0  # Telegram pays out after 21 days
 
     @field_validator("admin_ids", mode="before")
@@ -353,6 +363,22 @@ class Settings(AppOptions):
             )
         return value
 
+    @field_validator("events_url")
+    @classmethod
+    def _receiver(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_http(value.get_secret_value()):
+            raise ValueError("expected http://… or https://…, where events are sent to")
+        return value
+
+    @field_validator("events_secret")
+    @classmethod
+    def _of_standard_webhooks(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not 24 <= len(_event_secret(value)) <= 64:
+            raise ValueError(
+                "expected whsec_ and 24 to 64 bytes in base64; echo whsec_$(openssl rand -base64 32) draws such a one"
+            )
+        return value
+
     @field_validator("flower_basic_auth")
     @classmethod
     def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
@@ -386,6 +412,17 @@ class Settings(AppOptions):
             if "ops_host" not in self.model_fields_set and self.ops_token is not None:
                 object.__setattr__(self, "ops_host", "0.0.0.0")  # noqa: S104  as decided above
         return self
+
+    @model_validator(mode="after")
+    def _events_are_signed(self) -> Self:
+        if self.events_url is not None and self.events_secret is None:
+            raise ValueError("EVENTS_SECRET: expected one beside EVENTS_URL: events are signed with it")
+        return self
+
+    @property
+    def events_secret_bytes(self) -> bytes:
+        """What EVENTS_SECRET stands for; empty without one."""
+        return b"" if self.events_secret is None else _event_secret(self.events_secret)
 
     @model_validator(mode="after")
     def _webhook_that_telegram_takes(self) -> Self:
@@ -547,12 +584,59 @@ def warn_of_misspelt(options: Collection[str]) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """An option as it is in force. value -- as it is shown: a secret is masked. source -- where it is from."""
+
+    name: str
+    value: str
+    source: str
+
+
+def in_force(settings: Settings) -> list[InForce]:
+    """Every option, in the order of docs/settings.md."""
+    files = {
+        file: {name.upper() for name in dotenv_values(file)} for file in ENV_FILES if Path(file).is_file()
+    }
+    environment = {name.upper() for name, value in os.environ.items() if value.strip()}
+
+    def source(name: str) -> str:
+        if name in environment:
+            return "environment"
+        # The last of the files is the strongest.
+        return next((file for file in reversed(ENV_FILES) if name in files.get(file, ())), "default")
+
+    return [
+        InForce(name.upper(), _shown(getattr(settings, name), field.annotation), source(name.upper()))
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _shown(value: object, annotation: object) -> str:
+    if value is None:
+        return ""
+    if "Secret" in str(annotation):
+        return "set, not shown"
+    if isinstance(value, tuple | list | frozenset | set):
+        return ",".join(map(str, value))
+    return str(value)
+
+
 def unknown_in_env_file() -> list[tuple[str, str | None]]:
     """Names in .env that no part of this installation reads, each with the option that it is most like."""
     in_file = dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
     options = option_names()
     likely = dict(misspelt(in_file, options, in_env_file=True))
     return [(name, likely.get(name.upper())) for name in in_file if name.upper() not in options]
+
+
+def _event_secret(value: SecretStr) -> bytes:
+    """Empty for what is none."""
+    prefix, _, encoded = value.get_secret_value().partition("whsec_")
+    try:
+        return b"" if prefix else base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return b""
 
 
 def _is_http(url: str) -> bool:

@@ -9,6 +9,7 @@ import io
 import re
 import sys
 from contextlib import redirect_stderr
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def updated(path: Path, template: Catalog) -> Catalog:
     """A catalogue with all texts that there are and no others. What is new in it is not translated."""
     with path.open("rb") as file:
         catalog = read_po(file, locale=path.stem)
-    catalog.update(template, no_fuzzy_matching=True)
+    # A copy: what is new in the catalogue is the template's own message, and would be translated in all at once.
+    catalog.update(deepcopy(template), no_fuzzy_matching=True)
     catalog.obsolete.clear()
     return catalog
 

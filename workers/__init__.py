@@ -1,0 +1,5 @@
+"""`celery -A workers …` imports this before all else of Ballast."""
+
+from ballast.garbage import put_off_collection
+
+put_off_collection()

@@ -10,7 +10,7 @@ from ballast.cli.commands import Group, run
 dead_letters = Group(
     "dead-letters",
     help="What could not be done.",
-    commands={"list": jobs.failed, "show": jobs.failure, "retry": jobs.retry, "discard": jobs.discard},
+    commands={"list": jobs.list_, "show": jobs.failure, "retry": jobs.retry, "discard": jobs.discard},
 )
 commands = Group(
     "workers",

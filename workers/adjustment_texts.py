@@ -24,6 +24,8 @@ from workers.texts import (
     confirm_within,
     credited_or_debited,
     decision_buttons,
+    frozen_for_admins,
+    nothing_moved,
     their_balance_is,
 )
 
@@ -121,8 +123,7 @@ def _refusal(
     settings: Settings,
 ) -> str:
     """whom -- as HTML. refused_by -- a sentence, if funds were short."""
-    is_debit = amount is not None and amount < 0
-    nothing = gettext("Nothing was debited.") if is_debit else gettext("Nothing was credited.")
+    nothing = nothing_moved(amount or 0)
     match reason:
         case RejectionReason.OVER_LIMIT:
             most = money(settings.minor_units(settings.credit_limit) or 0, settings)
@@ -165,6 +166,8 @@ def _refusal(
                 "This request expired after {count} minutes. Send the command again.",
                 EXPIRES_AFTER_MINUTES,
             )
+        case RejectionReason.ACCOUNT_FROZEN | RejectionReason.RECIPIENT_FROZEN:
+            why = frozen_for_admins(reason)
         case RejectionReason.NOT_YOURS:
             return gettext("This belongs to another admin. Nothing was changed.")
         case RejectionReason.ALREADY_CONFIRMED:

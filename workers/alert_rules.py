@@ -15,26 +15,26 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from html import escape
+from functools import partial
 from typing import cast
 
 import redis
 
 from ballast.alerts import active
 from ballast.alerts.active import Event
-from ballast.alerts.notifier import AdminNotifier
+from ballast.alerts.notifier import AdminNotifier, in_each, in_each_language
 from ballast.backups import record as backup_record
-from ballast.backups.record import Record
 from ballast.broadcasts.schedule import Schedule
-from ballast.command_names import mention
 from ballast.inbox import Inbox
-from ballast.status import board, counters, probe_results
-from ballast.texts.formats import duration
+from ballast.reconciling import record as reconciliation_record
+from ballast.status import board, books_record, counters, probe_results
+from ballast.texts import ENGLISH, gettext
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason
 from dbcore.failures import FailureKind
 from dbcore.redis_client import redis_time
 from dbcore.redis_condition import REFUSES_WRITES, RedisInspector
+from workers import alert_texts
 
 LOOK_SECONDS = 1.0
 
@@ -57,59 +57,12 @@ PROBE_SECONDS_MIN = 60.0
 
 STUCK_TOLD_MAX = 10
 
-LASTED = "{lasted}"
-
 _LETTERS = "ballast:alarms:letters"
 _CORRUPTION = "ballast:alarms:corruption"
 _CORRUPTIONS_COUNTED = counters.name_of("failures", FailureKind.CORRUPTION.value)
 
-_WHAT: dict[BreakerReason, str] = {
-    BreakerReason.OUTAGE: "The database does not answer",
-    BreakerReason.SATURATION: "The database is overloaded",
-    BreakerReason.AMBIGUOUS: "The database's provider refuses us, and does not say why",
-    BreakerReason.QUOTA: "The database's quota is used up",
-    BreakerReason.STORAGE: "The database cannot be written to",
-    BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong",
-}
-
-_QUOTA = (
-    "The database says that its quota is used up. Nothing is lost: commands wait in Redis and are done once it answers "
-    "again. Nothing mends this by itself before the plan renews: raise the plan at your database's provider, then run "
-    "<code>python -m dbcore breaker auto</code> to be back at once."
-)
-_QUOTA_OVER = (
-    f"The database's quota is there again after {LASTED}. What waited is done as soon as it answers."
-)
-_LETTER = (
-    "A job could not be done and waits for you as a dead letter. <code>python -m workers dead-letters list</code> "
-    "shows all that are open. Others that follow within ten minutes of each other are not told one by one."
-)
-_DAMAGED = (
-    "PostgreSQL reports damaged data (SQLSTATE XX001 or XX002). Jobs that meet it fail and are on record; all others "
-    "go on. Back up the database now, before anything else. PostgreSQL's log names the table or index: a damaged index "
-    "is rebuilt by <code>REINDEX</code>, a damaged table is restored from a backup. Then run <code>python -m dbcore "
-    "audit</code> and retry the failed jobs (<code>python -m workers dead-letters list</code>)."
-)
-
-
-_MOVING = "The database moves to another server; the bot goes on by itself."
-_END_OF_PAUSE = "<code>python -m dbcore breaker auto</code> ends the pause."
-
-_BACKUP_OVER = f"There is a proven backup again after {LASTED}."
-
-
-def _backup(backup: Record, now: float) -> str:
-    last = (
-        "There is no proven one."
-        if backup.proven is None
-        else f"The last proven one was taken {duration(max(0.0, now - backup.proven.taken_at))} ago."
-    )
-    why = (
-        "A backup is overdue."
-        if backup.failed is None
-        else f"The last backup was not made, or failed its proof: {escape(backup.failed.error, quote=False)}."
-    )
-    return f"{why} {last} Run <code>ballast backup</code> on the host of the worker for the queue health to see more."
+STARS_BOOKED_SECONDS = 600.0
+"""What the ledger lacked, and can book, is booked by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +70,13 @@ class Condition:
     """Something that stands now.
 
     after_seconds -- it is told once it has stood for so long.
-    over -- what to say when it no longer stands, with LASTED for how long it did; None for nothing.
+    text -- says it, in the language that is spoken, as Telegram's HTML.
+    over -- says what to say when it no longer stands, with LASTED of alert_texts for how long it did; None for nothing.
     """
 
     name: str
-    text: str
-    over: str | None = None
+    text: Callable[[], str]
+    over: Callable[[], str] | None = None
     after_seconds: float = 0.0
 
 
@@ -168,52 +122,52 @@ class AlarmWatch:
             if not self._redis.hsetnx(active.KEY, condition.name, event.to_json()):
                 return  # somebody else is on watch too, for a moment
         if not event.told and now - event.since >= condition.after_seconds:
-            self._bell.notify(event.id, condition.text)
-            told = replace(event, told=True, over=condition.over)
-            self._redis.hset(active.KEY, condition.name, told.to_json())
+            self._bell.notify(event.id, in_each_language(condition.text))
+            over = in_each_language(condition.over) if condition.over is not None else {}
+            told = replace(event, told=True, over=over.get(ENGLISH))
+            active.note_told(self._redis, condition.name, told, over)
 
     def _end(self, name: str, event: Event, now: float) -> None:
         if event.told and event.over is not None:
-            lasted = duration(max(0.0, now - event.since))
-            self._bell.notify(event.id, event.over.replace(LASTED, lasted), over=True)
-        self._redis.hdel(active.KEY, name)
+            seconds = max(0.0, now - event.since)
+            over = {ENGLISH: event.over, **active.over(self._redis, name, event)}
+            said = in_each(over, lambda text: alert_texts.lasted(text, seconds))
+            self._bell.notify(event.id, said, over=True)
+        active.forget(self._redis, name)
 
     def _standing(self, fleet: FleetView, now: float) -> Iterator[Condition]:
         if fleet.paused:
-            who = escape(fleet.paused_by or "An operator", quote=False)
             yield Condition(
                 "breaker",
-                f"{who} has paused the bot. Commands wait in Redis, and people are told that it is paused for "
-                f"maintenance. {_MOVING if fleet.moves else _END_OF_PAUSE}",
-                over=f"The pause is over after {LASTED}. What waited is being done.",
+                partial(alert_texts.paused, fleet.paused_by, moves=fleet.moves),
+                over=alert_texts.pause_over,
                 after_seconds=BREAKER_SECONDS,
             )
         elif fleet.reason is not None:
-            reason = f" (reason: {fleet.reason})"
-            quota = fleet.reason is BreakerReason.QUOTA
-            more = mention("dbstatus", "{command} shows more.")
+            reason = fleet.reason
+            quota = reason is BreakerReason.QUOTA
             yield Condition(
                 "breaker",
-                f"{_WHAT[fleet.reason]}{reason}. The breaker is open; commands wait in Redis, and people are told so."
-                f"{more and f' {more}'}",
-                over=f"The database is back after {LASTED}{reason}. What waited is being done.",
+                partial(alert_texts.outage, reason),
+                over=partial(alert_texts.outage_over, reason),
                 # A quota is an event of its own. An outage that was told before it became one is not over yet.
                 after_seconds=math.inf if quota else BREAKER_SECONDS,
             )
             if quota:
-                yield Condition("quota", _QUOTA, over=_QUOTA_OVER)
+                yield Condition("quota", alert_texts.quota, over=alert_texts.quota_over)
         for trouble in self._inspector.look().troubles:
             if trouble in REFUSES_WRITES:
                 continue  # a frontend tells of that, for this could not
             yield Condition(
-                f"redis-{trouble}", trouble.words, over=f"Redis is well again after {LASTED} ({trouble})."
+                f"redis-{trouble}",
+                partial(gettext, trouble.words),
+                over=partial(alert_texts.redis_over, trouble),
             )
         for broadcast_id in self._agenda.stuck()[:STUCK_TOLD_MAX]:
             yield Condition(
                 f"broadcast-{broadcast_id}",
-                f"Broadcast {broadcast_id} does not get on: no part of it has ended for three minutes. "
-                f"<code>python -m workers broadcast show {broadcast_id}</code> says where it stands.",
-                over=f"Broadcast {broadcast_id} goes on, or is over; it was stuck for {LASTED}.",
+                partial(alert_texts.stuck, broadcast_id),
+                over=partial(alert_texts.stuck_over, broadcast_id),
             )
         probe = probe_results.last(self._redis) or {}
         every = max(PROBE_SECONDS_MIN, probe.get("every_seconds") or 0.0)
@@ -221,27 +175,31 @@ class AlarmWatch:
         if waits >= OUTBOX_PROBES * every:
             yield Condition(
                 "outbox",
-                f"Jobs of committed transactions do not get to the workers: the oldest has waited for "
-                f"{duration(waits)} in the table outbox. Nothing is lost. Look for <code>relay_waits</code> in the log "
-                "of the workers on the queue health.",
-                over=f"The jobs in the table outbox get to the workers again after {LASTED}.",
+                partial(alert_texts.outbox, waits),
+                over=alert_texts.outbox_over,
                 after_seconds=OUTBOX_STANDS_PROBES * every,
             )
         backup = backup_record.read(self._redis)
         if backup.failed is not None or backup.is_overdue(now):
-            yield Condition("backup", _backup(backup, now), over=_BACKUP_OVER)
+            yield Condition("backup", partial(alert_texts.backup, backup, now), over=alert_texts.backup_over)
+        stars = reconciliation_record.read(self._redis).finished
+        if stars is not None and (
+            stars.open > stars.bookable or (stars.open and now - stars.at >= STARS_BOOKED_SECONDS)
+        ):
+            yield Condition("stars", partial(alert_texts.stars, stars), over=alert_texts.stars_over)
+        ledger = books_record.read(self._redis)
+        if ledger is not None and ledger.broken:
+            yield Condition("seals", alert_texts.broken_seal, over=alert_texts.seals_over)
         letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
-            yield Condition("dead-letters", _LETTER)
+            yield Condition("dead-letters", alert_texts.failed_job)
         if self._last_at(_CORRUPTIONS_COUNTED, _CORRUPTION, now) > now - QUIET_SECONDS:
-            yield Condition("corruption", _DAMAGED)
+            yield Condition("corruption", alert_texts.damaged_data)
         if overdue := self._inbox.overdue(fleet):
             yield Condition(
                 "overdue",
-                f"Commands are not being answered: the oldest has waited for {duration(overdue.seconds)} in the queue "
-                f"<code>{overdue.queue}</code>, though the database can be asked. Its workers hang, or are too few. "
-                "See Workers on the status page.",
-                over=f"Commands are being answered again after {LASTED}.",
+                partial(alert_texts.overdue, overdue),
+                over=alert_texts.overdue_over,
                 after_seconds=OVERDUE_FOR_SECONDS,
             )
 

@@ -77,6 +77,7 @@ task_create_missing_queues = False
 task_queues = {name: {"exchange": name, "routing_key": name} for name in QUEUES}
 task_routes = {
     **{task_name(kind): {"queue": queue_of(kind)} for kind in INSTALLED.handlers},
+    **{each.task: {"queue": each.queue} for each in INSTALLED.scheduled},
     **{f"workers.{name}.*": {"queue": name} for name in QUEUES},
 }
 

@@ -18,6 +18,7 @@ import redis
 import structlog
 
 import ballast
+from ballast import event_asking, outbox_relay
 from ballast.backups.schedule import BackupStarter
 from ballast.garbage import spare_what_stays
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS_MAX = 5.0
+
+NICENESS_OF_BULK = 10
+"""Of processes that only send broadcasts: where cores are short, whoever asked for something comes first."""
 
 SWITCH_SECONDS = 0.001
 """For how long a thread computes while another one wants to. With Python's 5 ms the event loop's answers wait while the
@@ -93,8 +97,13 @@ class WorkerContext:
     def start(self) -> None:
         self.link.start()
         self.heartbeat.start()
-        outbox.listen(lambda: relay.ask(self.redis, self.publisher))
+        outbox.listen(lambda: outbox_relay.ask(self.redis, self.publisher))
         log.info("Database stability monitoring started", owner=self.owner)
+
+    def ask_for_events(self) -> None:
+        """Something was committed that a program outside may want to know. Raises nothing."""
+        if self.settings.events_url is not None:
+            event_asking.ask(self.redis, self.publisher)
 
     def stop(self) -> None:
         """Let answers under way go out, then give back what is still held."""
@@ -172,7 +181,8 @@ class WorkerContexts:
 
     def start(self, **_celery: Any) -> None:
         """Celery's `worker_process_init`: the child is forked, and may be waited for by nobody yet."""
-        self.mine(forked=True)
+        if self.mine(forked=True).queues == ["broadcasts"]:
+            os.nice(NICENESS_OF_BULK)
         spare_what_stays()
 
     def stop(self, **_celery: Any) -> None:

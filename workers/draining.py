@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ballast.inbox.inbox import CLAIMS_MAX
+from ballast.inbox.limits import CLAIMS_MAX
 
 DRAINED_QUEUES = frozenset({"users", "balances", "transactions", "replies"})
 """Whose jobs are short. A broadcast's chunk takes seconds, and one process must not hold many."""

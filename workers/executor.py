@@ -82,6 +82,8 @@ def execute(
     left = _round(worker, queue, turn, job_id, str(arguments.get("place", "")), handler)
     while left and not turn.is_over() and _may_go_on(worker, queue):
         left = _round(worker, queue, turn)
+    if queue in DATABASE_QUEUES:
+        worker.ask_for_events()
     if refused is not None:
         raise Discard(refused)
 

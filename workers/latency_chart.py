@@ -1,11 +1,13 @@
-"""A small picture of how long the probes took: a line, with a red mark where one failed. PNG, for Telegram."""
+"""A small picture of how long the probes took: a line, a red mark where one failed, and shaded while calls were held
+back. PNG, for Telegram.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,6 +19,7 @@ MARK_PIXELS = 4
 
 PAPER, INK, GRID = (255, 255, 255), (60, 64, 72), (226, 229, 234)
 LINE, AREA, FAILED = (32, 104, 180), (222, 235, 248), (214, 48, 49)
+HELD_BACK = (247, 224, 222)
 
 _STEPS = (1, 2, 5)
 
@@ -30,52 +33,63 @@ class Probed:
     latency_ms: float | None
 
 
-def draw(probes: Sequence[Probed]) -> bytes:
-    """The newest POINTS_MAX, oldest first. Without any it says so."""
+def draw(probes: Sequence[Probed], zone: tzinfo, held_back: Sequence[tuple[float, float]] = ()) -> bytes:
+    """The newest POINTS_MAX, oldest first; an empty frame without any.
+
+    zone -- whose clocks the times are by. held_back -- beginning and end of each outage and pause.
+    """
     probes = probes[-POINTS_MAX:]
     image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     pen = ImageDraw.Draw(image)
     font = ImageFont.load_default(FONT_PIXELS)
     measured = [probe.latency_ms for probe in probes if probe.ok and probe.latency_ms is not None]
-    failed = sum(not probe.ok for probe in probes)
-    # In English: the font that Pillow brings has Latin letters.
-    seen = f"{len(probes):,} probe{'' if len(probes) == 1 else 's'}"
-    title = f"Probe latency, ms: {seen}, {failed} failed" if probes else "No probe has been yet"
-    pen.text((LEFT, 14), title, INK, font)
+    top = _round_above(max(measured, default=1.0))
     if probes:
-        top = _round_above(max(measured, default=1.0))
-        _grid(pen, font, top, probes[0].at, probes[-1].at)
+        _shade(pen, held_back, probes[0].at, probes[-1].at)
+    _grid(pen, font, top)
+    if probes:
+        _times(pen, font, probes[0].at, probes[-1].at, zone)
         _curve(pen, probes, top)
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
-def _grid(
-    pen: ImageDraw.ImageDraw,
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
-    top: float,
-    begin: float,
-    end: float,
-) -> None:
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
+
+def _grid(pen: ImageDraw.ImageDraw, font: Font, top: float) -> None:
+    pen.text((LEFT - 8, TOP - 24), "ms", INK, font, anchor="rm")
     for quarter in range(5):
         value = top * quarter / 4
         y = _y(value, top)
         pen.line((LEFT, y, WIDTH - RIGHT, y), GRID)
         pen.text((LEFT - 8, y), f"{value:g}", INK, font, anchor="rm")
+
+
+def _shade(
+    pen: ImageDraw.ImageDraw, held_back: Sequence[tuple[float, float]], begin: float, end: float
+) -> None:
+    for since, until in held_back:
+        if until >= begin and since <= end:
+            left, right = (_x(min(max(at, begin), end), begin, end) for at in (since, until))
+            pen.rectangle((left, TOP, max(right, left + 1), HEIGHT - BOTTOM), HELD_BACK)
+
+
+def _times(pen: ImageDraw.ImageDraw, font: Font, begin: float, end: float, zone: tzinfo) -> None:
     for share, anchor in ((0.0, "lt"), (0.5, "mt"), (1.0, "rt")):
-        moment = datetime.fromtimestamp(begin + share * (end - begin), UTC)
+        moment = datetime.fromtimestamp(begin + share * (end - begin), zone)
         x = LEFT + share * (WIDTH - LEFT - RIGHT)
-        zone = " UTC" if share == 1.0 else ""
-        pen.text((x, HEIGHT - BOTTOM + 10), f"{moment:%H:%M}{zone}", INK, font, anchor=anchor)
+        name = f" {zone}" if share == 1.0 else ""
+        pen.text((x, HEIGHT - BOTTOM + 10), f"{moment:%H:%M}{name}", INK, font, anchor=anchor)
 
 
 def _curve(pen: ImageDraw.ImageDraw, probes: Sequence[Probed], top: float) -> None:
-    begin, span = probes[0].at, max(1.0, probes[-1].at - probes[0].at)
+    begin, end = probes[0].at, probes[-1].at
     floor = HEIGHT - BOTTOM
     piece: list[tuple[float, float]] = []
     for probe in probes:
-        x = LEFT + (probe.at - begin) / span * (WIDTH - LEFT - RIGHT)
+        x = _x(probe.at, begin, end)
         if probe.ok and probe.latency_ms is not None:
             piece.append((x, _y(probe.latency_ms, top)))
             continue
@@ -93,6 +107,10 @@ def _piece(pen: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], floo
         pen.line(list(points), LINE, 2)
     for x, y in points[:1] if len(points) == 1 else ():
         pen.ellipse((x - MARK_PIXELS, y - MARK_PIXELS, x + MARK_PIXELS, y + MARK_PIXELS), LINE)
+
+
+def _x(at: float, begin: float, end: float) -> float:
+    return LEFT + (at - begin) / max(1.0, end - begin) * (WIDTH - LEFT - RIGHT)
 
 
 def _y(value: float, top: float) -> float:

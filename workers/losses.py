@@ -14,7 +14,7 @@ import structlog
 from ballast import loss_record
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
-from ballast.inbox.inbox import SIZE_MAX
+from ballast.inbox.limits import SIZE_MAX
 from ballast.kinds import JOB_TYPES
 from dbcore import keys
 from workers import parent

@@ -9,6 +9,7 @@ import re
 from ballast.builtin.payments import RecordPayment
 from ballast.command_names import called, joined, mention
 from ballast.installed import INSTALLED
+from ballast.reconciling.record import Finished
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import amount
 from ballast.texts.phrases import escape, money
@@ -105,6 +106,45 @@ def alarm(job: RecordPayment) -> str:
     return _lines(paid, _charge(job), joined(unchanged, _refund(job)))
 
 
+def reading(transactions: int, command: str) -> str:
+    """Telegram's book is long."""
+    read = ngettext(
+        "{count} transaction was read so far.", "{count} transactions were read so far.", transactions
+    )
+    return joined(
+        read, gettext("It goes on in the background. Send {command} again in a minute.", command=command)
+    )
+
+
+def reconciled(done: Finished) -> str:
+    """What the comparison with Telegram's book of Stars found."""
+    read = ngettext(
+        "{count} transaction in Telegram's book.",
+        "{count} transactions in Telegram's book.",
+        done.transactions,
+    )
+    balance = ngettext(
+        "Telegram's balance is {count} Star.", "Telegram's balance is {count} Stars.", done.stars
+    )
+    lines = [joined(read, balance)]
+    if done.handed_in:
+        lines.append(
+            ngettext(
+                "{count} payment or refund was missing here. It is being booked now.",
+                "{count} payments and refunds were missing here. They are being booked now.",
+                done.handed_in,
+            )
+        )
+    left = done.open - done.bookable
+    if left:
+        found = ngettext("{count} difference is open.", "{count} differences are open.", left)
+        shown = gettext("The status page and {command} show more.", command="<code>ballast reconcile</code>")
+        lines.append(joined(found, shown))
+    elif not done.handed_in:
+        lines.append(gettext("It is the same as the ledger."))
+    return _lines(*lines)
+
+
 def doubtful(job: RecordPayment) -> str:
     """To the payer whom a report names that contradicts the first one of its charge."""
     price = f"<b>{_price(job)}</b>"
@@ -136,7 +176,7 @@ def unreadable_alarm(reference: str, telegram_id: int | None) -> str:
         "Telegram's report: {command}. No balance has changed.",
         user=gettext("An unknown user") if telegram_id is None else _user(telegram_id),
         reference=f"<code>{reference}</code>",
-        command=f"<code>python -m workers dead-letters show {reference}</code>",
+        command=f"<code>ballast jobs show {reference}</code>",
     )
 
 

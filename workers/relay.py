@@ -18,7 +18,7 @@ from typing import Any
 import redis
 import structlog
 
-from ballast import relay_hold
+from ballast import outbox_relay, relay_hold
 from ballast.envelope import APPS_LANE, Envelope, enqueued_lane
 from ballast.inbox import Acceptance, Inbox, Offer, Publisher
 from ballast.jobs import JobInvalid
@@ -32,8 +32,6 @@ from workers import unknown_kinds
 
 log = structlog.get_logger(__name__)
 
-TASK = "workers.health.relay"
-
 BATCH = 100
 
 SIZE_MAX = 100_000
@@ -44,12 +42,8 @@ RUN_SECONDS_MAX = 5.0
 stood still for a day would offer jobs of which Redis no longer knows that they are done.
 """
 
-ASKED_SECONDS = 5
-"""However many commits, it is asked for once until it begins, and anew after so long: a message may be lost."""
-
 RAW_LENGTH_MAX = 8192
 
-_ASKED = "ballast:outbox:asked"
 _ON_RECORD = {Acceptance.ACCEPTED, Acceptance.KNOWN, Acceptance.DONE}
 
 
@@ -101,7 +95,7 @@ class Relay:
             return self._run() if may_run else 0
 
     def _run(self) -> int:
-        self._redis.delete(_ASKED)  # whatever is committed from here on asks for it anew
+        outbox_relay.begins(self._redis)
         flag = jobs_waiting.read(self._redis)
         until = self._clock() + RUN_SECONDS_MAX
         full = Full()
@@ -119,7 +113,7 @@ class Relay:
                 if taken:
                     count += outbox.remove(self._engine, taken)
         if self._clock() >= until:
-            ask(self._redis, self._publisher)
+            outbox_relay.ask(self._redis, self._publisher)
         elif flag is not None and has_room and not full:
             jobs_waiting.withdraw(self._redis, flag)
         return count
@@ -173,12 +167,3 @@ def _fingerprint(kind: str, fields: dict[str, Any]) -> str:
     except (KeyError, JobInvalid):
         arguments = repr(sorted(fields.items()))
     return fingerprint(kind, arguments)
-
-
-def ask(client: redis.Redis, publisher: Publisher) -> None:
-    """Have a worker run the relay at once. Best effort: it comes by itself with the next probe. Raises nothing."""
-    try:
-        if client.set(_ASKED, 1, nx=True, ex=ASKED_SECONDS):
-            publisher.ask(TASK, queue="health", expires_seconds=60)
-    except redis.RedisError as error:
-        log.warning("relay_not_asked_for", error=type(error).__name__)

@@ -16,9 +16,10 @@ import redis
 import structlog
 from celery import bootsteps
 
+from ballast import outbox_relay
 from ballast.alerts.notifier import AdminNotifier
-from ballast.envelope import Envelope
 from ballast.inbox import Inbox, Publisher
+from ballast.inbox.records import Waiting, record_key
 from ballast.kinds import READING_KINDS, WRITING_KINDS
 from ballast.messages import to_json
 from ballast.notices import answer_without_database, queued_notice, waits_for_the_database
@@ -27,7 +28,7 @@ from dbcore.breaker import CachedStateReader, FleetView, outages
 from dbcore.breaker.process_names import has_ended
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
-from workers import parent, relay, unknown_kinds
+from workers import parent, unknown_kinds
 from workers.alert_rules import AlarmWatch
 
 log = structlog.get_logger(__name__)
@@ -118,12 +119,12 @@ class Rescuer:
             if shut and not self._shut:
                 self._redis.set(SHUT_KEY, 1)
             if self._shut and not shut:
-                relay.ask(self._redis, self._publisher)
+                outbox_relay.ask(self._redis, self._publisher)
                 self._redis.delete(SHUT_KEY)
                 self._relay_asked_again_at = now + self._pace.link + RELAY_AGAIN_SECONDS
             self._shut, self._swept_at = shut, now
         if now >= self._relay_asked_again_at:
-            relay.ask(self._redis, self._publisher)
+            outbox_relay.ask(self._redis, self._publisher)
             self._relay_asked_again_at = float("inf")
         self._alarms.look(view)
         if self._lease_ms() > leased_ms:
@@ -169,24 +170,25 @@ class Rescuer:
     def _heed_those_who_wait(self, view: FleetView) -> None:
         """Tell those whose commands were taken before anybody knew that the database is unavailable, and count all."""
         with self._inbox.take_waiting(BATCH) as all_waiting:
-            waited_since = []
+            found = []
             for waiting in all_waiting:
                 try:
-                    waits = self._heed(waiting.envelope, paused=view.paused)
+                    waits = self._heed(waiting, paused=view.paused)
                 except redis.RedisError:
                     raise
                 except Exception:  # one bad record must not keep all others from being told, again and again
                     log.exception("not_told_to_wait", job_id=waiting.envelope.job_id)
                     continue
                 if waits:
-                    waited_since.append(waiting.taken_at)
-            if waited_since:
-                is_on = view.is_open or view.is_read_only
-                outages.note_waiting(self._redis, len(waited_since), min(waited_since), is_on=is_on)
+                    job_id = waiting.envelope.job_id
+                    found.append(outages.WaitingJob(job_id, record_key(job_id), waiting.taken_at))
+            if found:
+                outages.note_waiting(self._redis, found, is_on=view.is_open or view.is_read_only)
 
-    def _heed(self, envelope: Envelope, *, paused: bool) -> bool:
+    def _heed(self, waiting: Waiting, *, paused: bool) -> bool:
         """Answer it or tell its user that it waits, where nobody did yet; whether somebody waits for it from now on."""
-        if not envelope.told_to_wait:
+        envelope = waiting.envelope
+        if not (envelope.told_to_wait or waiting.is_told):
             answer = answer_without_database(
                 envelope, self._inbox.balances, self._inbox.answers, self._settings, paused=paused
             )

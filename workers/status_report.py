@@ -5,6 +5,7 @@ database nothing, so it answers while that is away, and wakes none that sleeps.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -17,11 +18,14 @@ from ballast.inbox import Inbox
 from ballast.status import probe_results
 from ballast.status.health import BREAKER_WORDS, database_sentence, database_state, last_answered_at
 from ballast.texts import gettext, ngettext
-from ballast.texts.formats import decimals, duration, zone
-from dbcore.breaker import FleetView, StateUnreadable, read_breaker
+from ballast.texts.formats import day_and_time, decimals, duration, zone
+from dbcore.breaker import FleetView, StateUnreadable, outages, read_breaker
 from dbcore.breaker.connection_budget import FleetConnections, read_connections
+from dbcore.breaker.outages import Outage
 from dbcore.breaker.rules import BreakerState
+from dbcore.breaker.store import read_state
 from dbcore.redis_client import redis_time
+from dbcore.settings import Settings
 from workers import latency_chart
 from workers.latency_chart import Probed
 
@@ -46,6 +50,7 @@ class StatusReport:
     budget: int | None
     broadcasts: int
     stuck: list[int]
+    outages: Sequence[Outage] = ()
 
 
 def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
@@ -65,7 +70,15 @@ def read(client: redis.Redis, *, budget: int | None) -> StatusReport:
         budget=budget,
         broadcasts=schedule.size(),
         stuck=schedule.stuck(),
+        outages=_outages(client),
     )
+
+
+def _outages(client: redis.Redis) -> Sequence[Outage]:
+    try:
+        return outages.read(client, *read_state(client))
+    except StateUnreadable:
+        return ()
 
 
 def _view(client: redis.Redis) -> FleetView | None:
@@ -75,12 +88,12 @@ def _view(client: redis.Redis) -> FleetView | None:
         return None
 
 
-def text(report: StatusReport) -> str:
+def text(report: StatusReport, settings: Settings) -> str:
     """Telegram's HTML, short enough to stand under a picture."""
     return "\n".join(
         (
             f"<b>{_verdict(report)}</b>",
-            gettext("Breaker: {state}", state=_breaker(report)),
+            gettext("Breaker: {state}", state=_breaker(report, settings)),
             gettext("Last probe: {probe}", probe=_probe(report)),
             _waiting(report),
             gettext(
@@ -89,18 +102,40 @@ def text(report: StatusReport) -> str:
                 connections=_connections(report),
             ),
             _broadcasts(report),
+            *_below_the_picture(report),
         )
     )
 
 
-def picture(report: StatusReport) -> str:
+def picture(report: StatusReport, settings: Settings) -> str:
     """The latencies of the last hours: a PNG in base64."""
+    held_back = [(outage.began_at, outage.ended_at or report.now) for outage in report.outages]
+    png = latency_chart.draw(_drawn(report), zone(settings.timezone), held_back)
+    return base64.b64encode(png).decode()
+
+
+def _drawn(report: StatusReport) -> list[Probed]:
     probes = [
         Probed(each["probed_at"], each["ok"], each["latency_ms"])
         for each in report.probes
         if each["probed_at"]
     ]
-    return base64.b64encode(latency_chart.draw(probes)).decode()
+    return probes[-latency_chart.POINTS_MAX :]
+
+
+def _below_the_picture(report: StatusReport) -> list[str]:
+    """What it shows: its font has Latin letters only, so there are no words in it."""
+    drawn = _drawn(report)
+    if not drawn:
+        return []
+    failed = sum(not each.ok for each in drawn)
+    return [
+        gettext(
+            "Chart: probe latency in ms. Probes: {probes}, failed: {failed}.",
+            probes=len(drawn),
+            failed=failed,
+        )
+    ]
 
 
 def _verdict(report: StatusReport) -> str:
@@ -108,7 +143,7 @@ def _verdict(report: StatusReport) -> str:
     return escape(database_sentence(state, report.breaker), quote=False)
 
 
-def _breaker(report: StatusReport) -> str:
+def _breaker(report: StatusReport, settings: Settings) -> str:
     view = report.breaker
     if view is None:
         return gettext(
@@ -122,7 +157,7 @@ def _breaker(report: StatusReport) -> str:
         parts.append(gettext("reason {reason}", reason=view.reason))
     if view.since:
         since = duration(max(0.0, report.now - view.since))
-        parts.append(gettext("since {time}, {duration}", time=_time(view.since), duration=since))
+        parts.append(gettext("since {time}, {duration}", time=_time(view.since, settings), duration=since))
     if view.state is BreakerState.OPEN:
         parts.append(gettext("next probe in {duration}", duration=duration(view.retry_after_seconds)))
     return "; ".join(parts)
@@ -175,6 +210,6 @@ def _broadcasts(report: StatusReport) -> str:
     return gettext("{line}; stuck: {ids}", line=line, ids=", ".join(map(str, report.stuck[:5])))
 
 
-def _time(seconds: float) -> str:
-    clocks = zone()
-    return f"{datetime.fromtimestamp(seconds, clocks):%Y-%m-%d %H:%M} {clocks.key}"
+def _time(seconds: float, settings: Settings) -> str:
+    clocks = zone(settings.timezone)
+    return f"{day_and_time(datetime.fromtimestamp(seconds, clocks))} {clocks.key}"

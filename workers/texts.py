@@ -82,10 +82,10 @@ def welcome(account: UserAccount, settings: Settings) -> str:
 
 
 def balance(account: UserAccount, settings: Settings) -> str:
-    return _your_balance_is(account.balance, settings, account.held)
+    return your_balance_is(account.balance, settings, account.held)
 
 
-def _your_balance_is(minor: int, settings: Settings, held: int = 0) -> str:
+def your_balance_is(minor: int, settings: Settings, held: int = 0) -> str:
     told = gettext("Your balance is {amount}.", amount=_money(minor, settings))
     if not held:
         return told
@@ -99,7 +99,7 @@ def _your_balance_is(minor: int, settings: Settings, held: int = 0) -> str:
 
 def _what_refused(outcome: PendingOutcome, available: int, settings: Settings) -> str:
     if all(now.balance == available for now in outcome.balances_now):
-        return _your_balance_is(available, settings)
+        return your_balance_is(available, settings)
     return gettext("You can spend {amount}.", amount=_money(available, settings))
 
 
@@ -128,8 +128,21 @@ def adjusted(outcome: AdjustOutcome, job: AdjustBalance, settings: Settings) -> 
                 name=shown(asked),
                 amount=_money(abs(job.amount), settings),
             )
+        case RejectionReason.ACCOUNT_FROZEN | RejectionReason.RECIPIENT_FROZEN:
+            return joined(nothing_moved(job.amount), frozen_for_admins(outcome.reason))
         case reason:
             return _refusal(reason, asked)
+
+
+def nothing_moved(minor: int) -> str:
+    """minor -- what an adjustment would have moved, below zero of a debit."""
+    return gettext("Nothing was debited.") if minor < 0 else gettext("Nothing was credited.")
+
+
+def frozen_for_admins(reason: RejectionReason) -> str:
+    if reason is RejectionReason.ACCOUNT_FROZEN:
+        return gettext("The account is frozen and sends nothing. Unfreeze it first.")
+    return gettext("The account is frozen and receives nothing. Unfreeze it first.")
 
 
 def adjusted_for_you(minor: int, balance_after: int | None, memo: str, settings: Settings) -> str:
@@ -140,7 +153,7 @@ def adjusted_for_you(minor: int, balance_after: int | None, memo: str, settings:
         did = gettext("You were credited {amount}.", amount=amount)
     else:
         did = gettext("You were debited {amount}.", amount=amount)
-    return f"{did}{_memo(memo)}\n{_your_balance_is(balance_after, settings)}"
+    return f"{did}{_memo(memo)}\n{your_balance_is(balance_after, settings)}"
 
 
 def transfer_refused(outcome: PendingOutcome, job: CreateTransfer, settings: Settings) -> str:
@@ -184,6 +197,10 @@ def _refusal(reason: RejectionReason, asked: str) -> str:
             return gettext("This transfer was already cancelled. No money was sent.")
         case RejectionReason.UNKNOWN_TRANSFER:
             return gettext("I do not know this transfer. No money was sent.")
+        case RejectionReason.ACCOUNT_FROZEN:
+            return gettext("Your account is frozen, so you cannot send money. No money was sent.")
+        case RejectionReason.RECIPIENT_FROZEN:
+            return gettext("The recipient cannot receive money at the moment. No money was sent.")
         case _:
             return gettext("Refused: {reason}. No money was moved.", reason=reason.value.replace("_", " "))
 
@@ -289,7 +306,7 @@ def received(outcome: DecisionOutcome, settings: Settings) -> str:
 
 def _moved(did: str, outcome: DecisionOutcome, balance_after: int | None, settings: Settings) -> str:
     assert balance_after is not None  # noqa: S101
-    return f"{did}{_memo(outcome.memo or '')}\n{_your_balance_is(balance_after, settings)}"
+    return f"{did}{_memo(outcome.memo or '')}\n{your_balance_is(balance_after, settings)}"
 
 
 def history(page: HistoryPage, settings: Settings) -> str:
@@ -297,7 +314,7 @@ def history(page: HistoryPage, settings: Settings) -> str:
         return gettext("You have no transactions yet.")
     lines = [_entry(entry, settings) for entry in page.entries]
     times = gettext("Times are {zone}.", zone=zone(settings.timezone).key)
-    return f"{_your_balance_is(page.balance, settings, page.held)} {times}\n\n" + "\n".join(lines)
+    return f"{your_balance_is(page.balance, settings, page.held)} {times}\n\n" + "\n".join(lines)
 
 
 def _entry(entry: HistoryEntry, settings: Settings) -> str:

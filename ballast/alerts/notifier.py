@@ -6,6 +6,7 @@ about it.
 
     ballast:alarms:hour:<hour>   string   how many events were told in that hour
     ballast:alarms:left          list     events that processes left for whoever is on watch, newest first
+    ballast:alarms:left:<event>  string   what such an event says, by language, as JSON
     ballast:alarms:payments      list     the same for payments
 """
 
@@ -21,9 +22,9 @@ import structlog
 from ballast.builtin.replies import DeliverReply
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
-from ballast.inbox.inbox import SIZE_MAX
+from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
-from ballast.texts import ENGLISH, available, gettext, speaking
+from ballast.texts import ENGLISH, available, gettext, speaking, spoken
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,7 @@ LEFT_MAX = 100
 PAYMENTS_LEFT_MAX = 10_000
 TAKEN_AT_ONCE = 20
 
-PREFIX, PREFIX_OVER = "Alarm: ", "Alarm over: "
+TRANSLATIONS_SECONDS = 86_400
 
 _LEFT = "ballast:alarms:left"
 _PAYMENTS = "ballast:alarms:payments"
@@ -50,29 +51,28 @@ class AdminNotifier:
         self._publisher = publisher
         self._admin_ids = sorted(admin_ids)
 
-    def notify(self, event_id: str, text: str, *, over: bool = False) -> None:
-        """text -- Telegram's HTML. over -- it is good news: what was told under this id has ended."""
+    def notify(self, event_id: str, texts: Mapping[str, str], *, over: bool = False) -> None:
+        """texts -- Telegram's HTML, by language; English for whoever reads another. over -- it is good news: what was
+        told under this id has ended.
+        """
         if over:
             event_id = f"{event_id}-over"
-        log.error("alarm", event_id=event_id, text=text)
-        prefix = PREFIX_OVER if over else PREFIX
+        log.error("alarm", event_id=event_id, text=texts[ENGLISH])
         hour = self._redis.time()[0] // _HOUR
         told = self._redis.incr(f"ballast:alarms:hour:{hour}")
         self._redis.expire(f"ballast:alarms:hour:{hour}", 2 * _HOUR)
-        if told == AN_HOUR_MAX:
-            text += (
-                f"\n\nThat was the last of {AN_HOUR_MAX} this hour. The rest is in the logs, as <code>alarm</code>. "
-                "Payments are still reported."
-            )
         if told <= AN_HOUR_MAX:
-            self._tell_all(event_id, prefix + text)
+            self._tell_all(event_id, texts, over=over, is_last=told == AN_HOUR_MAX)
 
     def drain(self) -> None:
         for _ in range(TAKEN_AT_ONCE):
             line = cast("bytes | None", self._redis.lindex(_LEFT, -1))
             if line is None:
                 return
-            self.notify(**json.loads(line))
+            left = json.loads(line)
+            translated = cast("bytes | None", self._redis.get(_translations_key(left["event_id"])))
+            texts = json.loads(translated) if translated else {}
+            self.notify(left["event_id"], {ENGLISH: left["text"], **texts})
             self._redis.lrem(_LEFT, -1, line.decode())
 
     def drain_payments(self) -> None:
@@ -82,24 +82,25 @@ class AdminNotifier:
             if line is None:
                 return
             left = json.loads(line)
-            if not self._tell_all_of_payment(left["event_id"], left["text"], left.get("translated", {})):
+            if not self._tell_all(left["event_id"], {**left.get("translated", {}), ENGLISH: left["text"]}):
                 return
             log.error("alarm", event_id=left["event_id"], text=left["text"])
             self._redis.lrem(_PAYMENTS, -1, line.decode())
 
-    def _tell_all_of_payment(self, event_id: str, text: str, translated: Mapping[str, str]) -> bool:
-        """The same, each in their language."""
+    def _tell_all(
+        self, event_id: str, texts: Mapping[str, str], *, over: bool = False, is_last: bool = False
+    ) -> bool:
+        """Each in their language. Whether there was room for all; who was told is not told again.
+
+        is_last -- of those of this hour.
+        """
         told = []
         for admin_id in self._admin_ids:
-            language = self._inbox.languages.of(admin_id)
-            with speaking(language):
-                said = gettext("Alarm: {text}", text=translated.get(language, text))
+            with self._inbox.languages.speaking_to(admin_id):
+                said = headed(texts.get(spoken()) or texts[ENGLISH], over=over)
+                if is_last:
+                    said = f"{said}\n\n{_last_of_the_hour()}"
             told.append(self._tell(admin_id, f"alarm-{event_id}-{admin_id}", said))
-        return all(told)
-
-    def _tell_all(self, event_id: str, text: str) -> bool:
-        """Whether there was room for all; who was told is not told again."""
-        told = [self._tell(admin_id, f"alarm-{event_id}-{admin_id}", text) for admin_id in self._admin_ids]
         return all(told)
 
     def _tell(self, admin_id: int, job_id: str, text: str) -> bool:
@@ -112,22 +113,58 @@ class AdminNotifier:
         return receipt.status not in {Acceptance.FULL, Acceptance.CROWDED}
 
 
-def enqueue(client: redis.Redis, event_id: str, text: str) -> None:
-    """For a process that sees an event and knows no admins: whoever is on watch tells them."""
-    _leave(client, _LEFT, LEFT_MAX, {"event_id": event_id, "text": text})
+def headed(text: str, *, over: bool) -> str:
+    """As an admin reads it. text -- in the language that is spoken."""
+    return gettext("Alarm over: {text}", text=text) if over else gettext("Alarm: {text}", text=text)
 
 
-def enqueue_payment(client: redis.Redis, event_id: str, text: Callable[[], str]) -> None:
-    """The same for a payment: other events neither displace it nor count against it.
+def _last_of_the_hour() -> str:
+    return gettext(
+        "That was the last of {count} alarms this hour. More are in the logs only, as {event}. Payments are still "
+        "reported.",
+        count=AN_HOUR_MAX,
+        event="<code>alarm</code>",
+    )
+
+
+def in_each_language(text: Callable[[], str]) -> dict[str, str]:
+    """text -- says it, in the language that is spoken."""
+    said = {}
+    for language in available():
+        with speaking(language):
+            said[language] = text()
+    return said
+
+
+def in_each(texts: Mapping[str, str], change: Callable[[str], str]) -> dict[str, str]:
+    """change -- of a text in the language that is spoken."""
+    changed = {}
+    for language, text in texts.items():
+        with speaking(language):
+            changed[language] = change(text)
+    return changed
+
+
+def enqueue(client: redis.Redis, event_id: str, text: Callable[[], str]) -> None:
+    """For a process that sees an event and knows no admins: whoever is on watch tells them.
 
     text -- says it, in the language that is spoken: each admin is told in their own.
     """
-    translated = {}
-    for language in available():
-        with speaking(language):
-            translated[language] = text()
+    texts = in_each_language(text)
+    # Beside the event: the release before would refuse one with more in it.
+    client.set(_translations_key(event_id), json.dumps(texts), ex=TRANSLATIONS_SECONDS)
+    _leave(client, _LEFT, LEFT_MAX, {"event_id": event_id, "text": texts[ENGLISH]})
+
+
+def enqueue_payment(client: redis.Redis, event_id: str, text: Callable[[], str]) -> None:
+    """The same for a payment: other events neither displace it nor count against it."""
+    translated = in_each_language(text)
     payment = {"event_id": event_id, "text": translated.pop(ENGLISH), "translated": translated}
     _leave(client, _PAYMENTS, PAYMENTS_LEFT_MAX, payment)
+
+
+def _translations_key(event_id: str) -> str:
+    return f"{_LEFT}:{event_id}"
 
 
 def _leave(client: redis.Redis, key: str, length_max: int, event: Mapping[str, object]) -> None:

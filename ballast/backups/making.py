@@ -21,7 +21,7 @@ import psycopg2
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from ballast.backups import archive, inbox, record, sealing
+from ballast.backups import archive, inbox, record, sealing, source
 from ballast.backups.archive import BackupManifest
 from ballast.backups.retention import superfluous
 from ballast.backups.stores import Note, Store
@@ -71,14 +71,11 @@ def make(settings: Settings, store: Store, around: Surroundings) -> Note:
 
 
 def _run(settings: Settings, store: Store, around: Surroundings) -> Note:
-    url = settings.backup_source
     try:
-        with (
-            Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS),
-            dumping.only_one(url),
-            workplace(store.folder) as folder,
-        ):
-            return _make(settings, store, around, url, folder)
+        with Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS):
+            url = source.database(settings, around.redis)
+            with dumping.only_one(url), workplace(store.folder) as folder:
+                return _make(settings, store, around, url, folder)
     except (SQLAlchemyError, psycopg2.Error) as error:
         raise BackupFailed(words_of(error)) from error
 
@@ -225,12 +222,12 @@ def open_archive(file: Path, keys: Sequence[object], folder: Path) -> BackupMani
 
 
 @contextmanager
-def scratch_server(settings: Settings, around: Surroundings, url: str) -> Iterator[str]:
-    """Where a scratch database can be made. Raises BackupFailed if nowhere."""
+def scratch_server(settings: Settings, around: Surroundings, url: str | None) -> Iterator[str]:
+    """Where a scratch database can be made. url -- a database that answers. Raises BackupFailed if nowhere."""
     given = settings.backup_scratch_url
     if given is not None:
         yield given.get_secret_value()
-    elif scratch.may_create(url):
+    elif url is not None and scratch.may_create(url):
         yield url
     elif around.embedded_server is not None:
         with around.embedded_server() as embedded:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 from sqlalchemy.exc import SQLAlchemyError
 
-from ballast.backups import archive, inbox, sealing
+from ballast.backups import archive, inbox, sealing, source
 from ballast.backups.archive import BackupManifest
 from ballast.backups.making import Surroundings, find_programs, open_archive, prove_in_scratch, scratch_server
 from ballast.backups.stores import Store
@@ -60,16 +60,29 @@ def _fetched(backup: str, store: Store | None, folder: Path) -> Path:
 
 
 def check(settings: Settings, around: Surroundings, manifest: BackupManifest, folder: Path) -> int:
-    """Prove it once more, in a scratch database; how many checks passed. Raises BackupFailed."""
-    url = settings.backup_source
-    with (
-        Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS),
-        scratch_server(settings, around, url) as server,
+    """Prove it once more, in a scratch database; how many checks passed. Raises BackupFailed, SQLAlchemy's errors."""
+    with Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS):
+        url = _database_that_answers(settings, around)
+        with scratch_server(settings, around, url) as server:
+            tools = find_programs(
+                settings, around, max(dumping.server_major(server), manifest.programs_major)
+            )
+            tag = scratch.tag_of(url or server)
+            return prove_in_scratch(server, tag, manifest, folder / archive.DUMP, tools, around.own_checks)
+
+
+def _database_that_answers(settings: Settings, around: Surroundings) -> str | None:
+    """The one that is backed up: a backup is also checked on other machines, and after the database was lost."""
+    if (
+        settings.backup_scratch_url is not None
+        or (settings.database_url or settings.backup_database_url) is None
     ):
-        tools = find_programs(settings, around, max(dumping.server_major(server), manifest.programs_major))
-        return prove_in_scratch(
-            server, scratch.tag_of(url), manifest, folder / archive.DUMP, tools, around.own_checks
-        )
+        return None
+    try:
+        return source.database(settings, around.redis)
+    except SQLAlchemyError as error:
+        around.say(f"away      the database does not answer: {words_of(error)}")
+        return None
 
 
 def restore(

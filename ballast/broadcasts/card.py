@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ballast.broadcasts import halts
 from ballast.broadcasts.cards import View
 from ballast.broadcasts.cost import stars_counted, stars_for
 from ballast.broadcasts.progress import bar
@@ -24,7 +25,6 @@ from ballast.texts.formats import amount, day, decimals, duration, share, zone
 from ballast.texts.phrases import escape, shown
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
-from dbcore.text import one_line
 
 CARD_BAR_LENGTH = 16
 """As wide as a phone shows it in one line with the share behind it."""
@@ -39,7 +39,7 @@ def draft_text(broadcast: Broadcast, audience: int, rate: float, settings: Setti
     """audience -- how many it would reach now. rate -- recipients a second that it would be sent at."""
     when = gettext("once you confirm")
     if broadcast.scheduled_for:
-        when = _time(broadcast.scheduled_for)
+        when = _time(broadcast.scheduled_for, settings)
     lines = [
         _head(broadcast),
         gettext("To: {segment}", segment=segment_text(broadcast.segment, settings)),
@@ -73,13 +73,18 @@ def _head(broadcast: Progress) -> str:
     return gettext("<b>Broadcast {id}</b> · {status}", id=str(broadcast.id), status=gettext(broadcast.status))
 
 
-def progress_text(broadcast: Progress, rate: float | None, quiet_until: datetime | None) -> str:
+def progress_text(
+    broadcast: Progress, rate: float | None, quiet_until: datetime | None, settings: Settings
+) -> str:
     """rate -- recipients a second as measured. quiet_until -- where it rests now."""
     lines = [_head(broadcast)]
     if broadcast.status is BroadcastStatus.SCHEDULED and broadcast.scheduled_for is not None:
-        lines += [gettext("It begins {time}.", time=_time(broadcast.scheduled_for)), *_quiet_lines(broadcast)]
+        lines += [
+            gettext("It begins {time}.", time=_time(broadcast.scheduled_for, settings)),
+            *_quiet_lines(broadcast),
+        ]
     if broadcast.status is BroadcastStatus.HALTED:
-        why = escape(one_line(broadcast.halted_reason or ""))
+        why = halts.shown(broadcast.halted_reason or "")
         lines.append(gettext("It stopped itself: {why}", why=why))
     if broadcast.audience is None:
         return "\n".join(lines)
@@ -96,7 +101,7 @@ def progress_text(broadcast: Progress, rate: float | None, quiet_until: datetime
         ),
     ]
     if broadcast.status is BroadcastStatus.SENDING and quiet_until is not None:
-        lines.append(gettext("Quiet hours: it goes on {time}.", time=_time(quiet_until)))
+        lines.append(gettext("Quiet hours: it goes on {time}.", time=_time(quiet_until, settings)))
     elif broadcast.status is BroadcastStatus.SENDING and rate:
         left = duration(broadcast.left / rate)
         lines.append(gettext("{rate}/s, {duration} left", rate=decimals(rate, 1), duration=left))
@@ -230,9 +235,9 @@ def _quiet_lines(broadcast: Progress) -> list[str]:
     return [gettext("Quiet: {hours}", hours=quiet)]
 
 
-def _time(when: datetime) -> str:
+def _time(when: datetime, settings: Settings) -> str:
     """As an admin writes it when asked for a time, by their clocks."""
-    clocks = zone()
+    clocks = zone(settings.timezone)
     return f"{when.astimezone(clocks):%Y-%m-%d %H:%M} {clocks.key}"
 
 

@@ -10,12 +10,11 @@ is finished, paused or halted has no jobs.
 
 from __future__ import annotations
 
-from html import escape
-
 import redis
 import structlog
 
 from ballast.alerts import notifier
+from ballast.broadcasts import halts
 from ballast.broadcasts.cards import Cards
 from ballast.broadcasts.schedule import Schedule
 from ballast.builtin.broadcasts import EraseChunk, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
@@ -23,7 +22,7 @@ from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.jobs import Job
 from ballast.snooze import Snoozed
-from dbcore.text import one_line
+from ballast.texts import gettext
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +110,11 @@ class Lanes:
             notifier.enqueue(
                 self._redis,
                 f"broadcast-{broadcast_id}-halted-{run}",
-                f"Broadcast {broadcast_id} stopped itself: {escape(one_line(reason), quote=False)}",
+                lambda: gettext(
+                    "Broadcast {id} stopped itself: {reason}",
+                    id=str(broadcast_id),
+                    reason=halts.shown(reason),
+                ),
             )
         except redis.RedisError as error:
             log.warning("halt_not_told", broadcast_id=broadcast_id, error=type(error).__name__)

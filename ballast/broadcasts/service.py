@@ -164,7 +164,10 @@ class BroadcastService:
         broadcast = broadcasts.require_progress(self.engine, broadcast_id)
         if broadcast.by_program:
             raise BroadcastRefused(
-                f"broadcast {broadcast_id} is sent by a program of its own; called again with the same key it goes on"
+                sentence(
+                    "broadcast {id} is sent by a program of its own; called again with the same key it goes on",
+                    id=str(broadcast_id),
+                )
             )
         return broadcast
 

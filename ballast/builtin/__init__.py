@@ -8,6 +8,7 @@ from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
 from ballast.builtin.languages import languages
 from ballast.builtin.payments import payments
+from ballast.builtin.people import people
 from ballast.builtin.refunds import refunds
 from ballast.builtin.replies import replies
 from ballast.builtin.status import status
@@ -19,6 +20,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     balances,
     transfers,
     payments,
+    people,
     broadcasts,
     languages,
     replies,

@@ -31,6 +31,9 @@ SOURCE_LENGTH_MAX = 32_768
 TELEGRAM_IDS_MAX = 100_000
 """In a broadcast's segment."""
 
+ACTIVE_DAYS_MAX = 3650
+STARS_MAX = 10_000_000
+
 LATE_MAX = timedelta(minutes=1)
 """A time may be past by so much: clocks differ, and words take a while."""
 
@@ -43,7 +46,7 @@ class Segment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    active_days: int | None = Field(default=None, ge=1, le=3650)
+    active_days: int | None = Field(default=None, ge=1, le=ACTIVE_DAYS_MAX)
     balance_min: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
     language: str | None = Field(default=None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
     telegram_ids: tuple[Annotated[int, TelegramId], ...] | None = Field(
@@ -177,7 +180,7 @@ class StartBroadcast(Job):
     original: Original | None = Field(default=None, alias="copy")
     segment: Segment = Segment()
     paid: bool = False
-    stars_max: int | None = Field(default=None, ge=0, le=10_000_000)
+    stars_max: int | None = Field(default=None, ge=0, le=STARS_MAX)
     canary: int = Field(default=20, ge=1, le=1000)
     scheduled_for: AwareDatetime | None = None
     quiet_hours: QuietHours | None = None
@@ -297,7 +300,7 @@ class ChangeDraft(BroadcastJob):
     segment: Segment | None = None
     scheduled_for: AwareDatetime | None = None
     quiet_hours: QuietHours | None = None
-    stars_max: int | None = Field(default=None, ge=0, le=10_000_000)
+    stars_max: int | None = Field(default=None, ge=0, le=STARS_MAX)
 
     @model_validator(mode="after")
     def _one_change(self) -> Self:

@@ -64,5 +64,5 @@ replies.built_in_command(
 )
 replies.built_in_button("deposit", button_data.DEPOSIT, leads_to=[DeliverReply])
 
-PAYMENT_COMMANDS = frozenset({"deposit", "refund", "paysupport", "terms"})
+PAYMENT_COMMANDS = frozenset({"deposit", "refund", "paysupport", "reconcile", "terms"})
 """By their own words. They are in no menu while this bot takes no payments."""

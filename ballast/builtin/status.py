@@ -65,7 +65,7 @@ _TARGETS_MEANT = {
 
 status = BuiltInApp(
     "health",
-    tasks=["workers.tasks.health", "workers.tasks.status", "workers.tasks.board"],
+    tasks=["workers.tasks.health", "workers.tasks.status", "workers.tasks.board", "workers.tasks.events"],
 )
 
 status.built_in_job(ShowDatabaseStatus, database="none")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 REFUSED, IMPOSSIBLE = 1, 2
 """Exit statuses: what was asked for cannot be done to this; it could not be tried, or not found out."""
+
+TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+"""Without a zone it is UTC."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -77,6 +81,16 @@ def require_extra(extra: str, *modules: str) -> None:
         ctx.exit(IMPOSSIBLE)
 
 
+def in_utc(options: dict[str, Any]) -> dict[str, Any]:
+    """The values of options, with times that had no zone in UTC."""
+    from datetime import UTC
+
+    return {
+        name: value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+        for name, value in options.items()
+    }
+
+
 def open_database() -> tuple[GuardedEngine, Settings]:
     """The guarded engine, and what it was made of. The one line at the end says what failed, so the logs do not."""
     import logging
@@ -89,6 +103,22 @@ def open_database() -> tuple[GuardedEngine, Settings]:
     logging.getLogger().setLevel(logging.ERROR)
     settings = load_settings()
     return GuardedEngine(settings), settings
+
+
+def require_agreement(lines: Sequence[str], question: str, done: str, *, yes: bool) -> None:
+    """Show what is going to happen, and ask. yes -- it was agreed to already. Raises NotDone without an agreement."""
+    from ballast.people.doing import NotDone
+
+    for line in lines:
+        click.echo(line)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise NotDone(
+            f"nothing was {done}: there is no terminal to ask at. Add --yes to do it without a question"
+        )
+    if not click.confirm(question, default=False):
+        raise NotDone(f"nothing was {done}")
 
 
 def print_json(value: object) -> None:
@@ -137,6 +167,10 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
 
     from ballast.failed_jobs import FailedJobRefused
     from ballast.jobs import JobInvalid
+    from ballast.people.doing import NotDone
+    from ballast.reconciling.reconciler import ReconciliationRefused
+    from ballast.telegram.stars import BookUnreadable
+    from dbcore.api_keys import KeyRefused
     from dbcore.backups.errors import BackupError
     from dbcore.breaker import StateUnreadable
     from dbcore.broadcasts.broadcasts import BroadcastRefused
@@ -151,16 +185,21 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
             FailedJobRefused()
             | BroadcastRefused()
             | JobInvalid()
+            | KeyRefused()
+            | NotDone()
             | SourceError()
             | ExportRefused()
             | BackupError()
             | MoveFailed()
+            | ReconciliationRefused()
         ):
             return f"ballast: {error}", REFUSED
         case DatabaseAway():
             return f"{name}: the database does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE
         case RedisError():
             return f"{name}: Redis does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE
+        case BookUnreadable():
+            return f"{name}: {error}; what was read is kept", IMPOSSIBLE
         case StateUnreadable():
             return (
                 f"{name}: Redis holds a state that this release cannot read ({error}). Use the release that wrote it, "

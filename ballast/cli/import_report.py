@@ -280,7 +280,7 @@ def _compare(engine: GuardedEngine, options: ImportOptions, totals: Totals, tota
 
 
 def _audit(settings: Settings) -> bool:
-    findings = audit_with_apps(settings, installed().apps)
+    findings = audit_with_apps(settings, installed().apps, full=True)
     passes = all(finding.ok for finding in findings)
     lines = report(findings)
     click.echo(f"audit    {lines.splitlines()[-1]}" if passes else lines)

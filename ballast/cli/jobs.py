@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ballast.cli.commands import REFUSED, Group, as_json, open_database, print_json
+from ballast.cli.commands import (
+    REFUSED,
+    TIMES,
+    Group,
+    as_json,
+    in_utc,
+    open_database,
+    print_json,
+    require_agreement,
+)
+
+if TYPE_CHECKING:
+    from dbcore.failed_operations import OpenFilters
+    from dbcore.guard.engine import GuardedEngine
 
 LISTED_MAX = 100
+PROGRESS_EVERY = 100
 
 _reference = click.argument("reference")
+_references = click.argument("references", nargs=-1, metavar="[REFERENCE]...")
+_yes = click.option("--yes", is_flag=True, help="Do not ask before all that match; scripts need it.")
+
+
+def _matching(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which failed jobs are meant."""
+    for option in (
+        click.option("--until", type=TIMES, metavar="TIME", help="Only those that failed before this time."),
+        click.option(
+            "--since", type=TIMES, metavar="TIME", help="Only those that failed from this time on, in UTC."
+        ),
+        click.option("--user", "telegram_id", type=int, metavar="ID", help="Only of this Telegram ID."),
+        click.option("--error", help="Only those with this in their error."),
+        click.option("--kind", help="Only of this kind, such as balances.adjust."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group(cls=Group)
@@ -64,47 +97,46 @@ def show(ctx: click.Context, *, reference: str) -> None:
     print_json(answer)
 
 
-@jobs.command()
+@jobs.command("list")
+@_matching
+@click.option(
+    "--limit", type=click.IntRange(1), default=LISTED_MAX, show_default=True, help="How many to print."
+)
 @as_json
-def failed(*, as_json: bool) -> None:
-    """List the oldest 100 failed jobs that are still open."""
+def list_(*, limit: int, as_json: bool, **wanted: Any) -> None:
+    """List the failed jobs that are open, the oldest first."""
+    from itertools import islice
+
     from ballast import failed_jobs
+    from dbcore import failed_operations
     from dbcore.text import one_line
 
     engine, _ = open_database()
-    letters = failed_jobs.open_ones(engine, LISTED_MAX)
+    filters = _filters(wanted)
+    counts = failed_operations.count_matching(engine, filters)
+    letters = [*islice(failed_jobs.each_matching(engine, filters), limit)]
     if as_json:
-        print_json(
-            [
-                {
-                    "reference": letter.reference,
-                    "created_at": letter.created_at,
-                    "kind": letter.kind,
-                    "error": letter.error,
-                }
-                for letter in letters
-            ]
-        )
+        names = ("reference", "created_at", "kind", "telegram_id", "error")
+        print_json([{name: getattr(letter, name) for name in names} for letter in letters])
         return
     for letter in letters:
         error = one_line(letter.error, 80)
         click.echo(f"{letter.reference}  {letter.created_at:%Y-%m-%d %H:%M}  {letter.kind:<22}  {error}")
+    total = sum(counts.values())
+    if total > len(letters):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        click.echo(f"{len(letters)} of {total} are shown: {kinds}", err=True)
 
 
 @jobs.command()
-@_reference
-def failure(*, reference: str) -> None:
-    """Show all that is known of a failed job, as JSON."""
-    from ballast import failed_jobs
-
-    engine, _ = open_database()
-    print_json(failed_jobs.described(engine, reference))
-
-
-@jobs.command()
-@_reference
-def retry(*, reference: str) -> None:
-    """Queue a failed job again. Under its own ID, so what took effect does not do so twice."""
+@_references
+@_matching
+@_yes
+@click.pass_context
+def retry(ctx: click.Context, /, *, references: tuple[str, ...], yes: bool, **wanted: Any) -> None:
+    """Queue failed jobs again: those of these references, or all that match. Each under its own ID, so what took effect
+    does not do so twice.
+    """
     from ballast import failed_jobs
     from ballast.cli.broadcast_actions import action_here
     from ballast.inbox import Inbox, Publisher
@@ -112,9 +144,31 @@ def retry(*, reference: str) -> None:
 
     engine, settings = open_database()
     client = connect_redis(settings)
-    order = action_here("dead_letter.retry", reference)
-    failed_jobs.retry(engine, Inbox(client), Publisher(client), reference, order)
-    click.echo(f"{reference} is queued again")
+    inbox, publisher = Inbox(client), Publisher(client)
+
+    def again(reference: str) -> None:
+        order = action_here("dead_letter.retry", reference)
+        failed_jobs.retry(engine, inbox, publisher, reference, order)
+
+    _each(ctx, engine, references, wanted, again, "retry", "queued again", yes)
+
+
+@jobs.command()
+@_references
+@_matching
+@_yes
+@click.pass_context
+def discard(ctx: click.Context, /, *, references: tuple[str, ...], yes: bool, **wanted: Any) -> None:
+    """Close failed jobs without doing them: those of these references, or all that match."""
+    from ballast import failed_jobs
+    from ballast.cli.broadcast_actions import action_here
+
+    engine, _ = open_database()
+
+    def close(reference: str) -> None:
+        failed_jobs.discard(engine, reference, action_here("dead_letter.discard", reference))
+
+    _each(ctx, engine, references, wanted, close, "discard", "discarded", yes)
 
 
 @jobs.command()
@@ -132,13 +186,71 @@ def run(*, name: str) -> None:
     click.echo(f"{name} is queued, reference {reference_of(job_id)}")
 
 
-@jobs.command()
+@jobs.command(hidden=True, deprecated="use `ballast jobs list`")
+@as_json
+@click.pass_context
+def failed(ctx: click.Context, *, as_json: bool) -> None:
+    """List the failed jobs that are open."""
+    ctx.invoke(list_, as_json=as_json)
+
+
+@jobs.command(hidden=True, deprecated="use `ballast jobs show`")
 @_reference
-def discard(*, reference: str) -> None:
-    """Close a failed job without doing it."""
+def failure(*, reference: str) -> None:
+    """Show all that is known of a failed job, as JSON."""
     from ballast import failed_jobs
-    from ballast.cli.broadcast_actions import action_here
 
     engine, _ = open_database()
-    failed_jobs.discard(engine, reference, action_here("dead_letter.discard", reference))
-    click.echo(f"{reference} is discarded")
+    print_json(failed_jobs.described(engine, reference))
+
+
+def _filters(wanted: dict[str, Any]) -> OpenFilters:
+    from dbcore.failed_operations import OpenFilters
+
+    return OpenFilters(**in_utc(wanted))
+
+
+def _each(
+    ctx: click.Context,
+    engine: GuardedEngine,
+    references: tuple[str, ...],
+    wanted: dict[str, Any],
+    act: Callable[[str], None],
+    verb: str,
+    done: str,
+    yes: bool,
+) -> None:
+    """What came of each; exit status 1 if one was refused."""
+    from ballast import failed_jobs
+    from ballast.failed_jobs import FailedJobRefused
+    from dbcore import failed_operations
+
+    is_filtered = any(value is not None for value in wanted.values())
+    if bool(references) == is_filtered:
+        raise click.UsageError("expected references, or options that say which: --kind, --since and the like")
+    filters = _filters(wanted)
+    if is_filtered:
+        counts = failed_operations.count_matching(engine, filters)
+        if not counts:
+            click.echo("no failed job that is open matches")
+            return
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        require_agreement([kinds], f"{verb.capitalize()} {sum(counts.values())}?", done, yes=yes)
+    matching = (letter.reference for letter in failed_jobs.each_matching(engine, filters))
+    count, refused = 0, 0
+    for reference in references or matching:
+        try:
+            act(reference)
+        except FailedJobRefused as error:
+            refused += 1
+            click.echo(f"ballast: {error}", err=True)
+            continue
+        count += 1
+        if references:
+            click.echo(f"{reference} is {done}")
+        elif count % PROGRESS_EVERY == 0:
+            click.echo(f"{count:,} {done}", err=True)
+    if is_filtered:
+        click.echo(f"{count:,} {done}" + (f", {refused:,} refused" if refused else ""))
+    if refused:
+        ctx.exit(REFUSED)

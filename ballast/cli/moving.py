@@ -39,7 +39,7 @@ METHODS = ("auto", "replication", "dump")
     "--close-old", is_flag=True, help="After --from-backup, if the old one answers again: close it."
 )
 @click.option("--dry-run", is_flag=True, help="Only check, and say how it would be done.")
-@click.option("--yes", is_flag=True, help="Do not ask before writes wait for long.")
+@click.option("--yes", is_flag=True, help="Do not ask before anything is changed.")
 @click.option("--status", is_flag=True, help="Say where a move stands.")
 @click.option("--abort", is_flag=True, help="Clear up after a move that was killed; the old database stays.")
 def move(
@@ -56,10 +56,10 @@ def move(
 ) -> None:
     """Move to the empty database at NEW_URL while the bot runs.
 
-    DATABASE_URL is the old one. The bot is paused for the last of the copy, and people are told so; then all processes
-    go on at the new database, and the old one refuses every write. Broken off at any point before that, by Ctrl-C too,
-    the old one goes on. Run it again to continue. A password in an argument is visible to everybody on the machine:
-    leave NEW_URL out, and be asked for it.
+    DATABASE_URL is the old one. First the plan is told; nothing is changed before you agree to it. The bot is paused
+    for the last of the copy, and people are told so; then all processes go on at the new database, and the old one
+    refuses every write. Broken off at any point before that, by Ctrl-C too, the old one goes on. Run it again to
+    continue. A password in an argument is visible to everybody on the machine: leave NEW_URL out, and be asked for it.
     """
     from dataclasses import replace
 
@@ -91,7 +91,7 @@ def move(
         target=target,
         around=replace(surroundings(settings, apps), say=click.echo),
         method=method,
-        confirm=lambda question: yes or click.confirm(question),
+        confirm=lambda question: yes or _agreed(question),
     )
     if close_old:
         moves.close_old(mover)
@@ -117,15 +117,23 @@ def move(
         )
 
 
-def _described(client: redis.Redis) -> str:
-    from ballast.moving.pause import living_processes
-    from dbcore.moving import record
+def _agreed(question: str) -> bool:
+    """False also where nobody can be asked."""
+    try:
+        return click.confirm(question)
+    except click.Abort:
+        click.echo(err=True)
+        return False
 
-    last = record.read(client)
-    if last is None:
+
+def _described(client: redis.Redis) -> str:
+    from ballast.moving import progress
+
+    found = progress.read(client)
+    if found is None:
         return "No move is under way, and none is known."
-    followed = living_processes(client).keys() & record.followed(client).keys()
-    return "\n".join([*_lines(last), *([f"old URL   {len(followed)} processes"] if followed else [])])
+    old = found.with_old_url
+    return "\n".join([*_lines(found.move), *([f"old URL   {old} processes"] if old else [])])
 
 
 def _lines(last: Move) -> list[str]:

@@ -1,7 +1,10 @@
 """The record of every job between Telegram's update and the user's answer."""
 
 from ballast.inbox.batcher import Batcher
-from ballast.inbox.inbox import (
+from ballast.inbox.inbox import Inbox
+from ballast.inbox.overview import Overdue
+from ballast.inbox.publisher import Publisher
+from ballast.inbox.records import (
     Acceptance,
     Answered,
     Claim,
@@ -9,15 +12,12 @@ from ballast.inbox.inbox import (
     DialogueStep,
     Dispatch,
     Finish,
-    Inbox,
     Note,
     Noted,
     Offer,
-    Overdue,
     Receipt,
     dialogue_key,
 )
-from ballast.inbox.publisher import Publisher
 
 __all__ = [
     "Acceptance",

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 from itertools import islice
 from typing import Any, TypeVar, cast
 
 import redis
 
-from dbcore.redis_client import FIRST_WRITE_LUA, redis_time
+from ballast.inbox.scripts import Scripts
+from dbcore.redis_client import redis_time
 
 T = TypeVar("T")
 
@@ -51,10 +51,8 @@ class InboxCopier:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        folder = files("ballast.inbox").joinpath("lua")
-        prelude = FIRST_WRITE_LUA + folder.joinpath("prelude.lua").read_text()
-        self._copy = client.register_script(prelude + folder.joinpath("copy.lua").read_text())
-        self._put_back = client.register_script(prelude + folder.joinpath("put_back.lua").read_text())
+        scripts = Scripts(client)
+        self._copy, self._put_back = scripts.load("copy"), scripts.load("put_back")
 
     def copy(self) -> Iterator[str]:
         """The lines, while the bot goes on. What is on record when this begins is in them, or done before it ends."""

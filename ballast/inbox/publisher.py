@@ -17,7 +17,7 @@ from ballast.queues import QUEUES
 from dbcore.redis_client import FIRST_WRITE_LUA
 
 if TYPE_CHECKING:
-    from ballast.inbox.inbox import Dispatch
+    from ballast.inbox.records import Dispatch
 
 log = structlog.get_logger(__name__)
 

@@ -58,8 +58,8 @@ Confirm = Callable[[str], bool]
 @dataclass(frozen=True, kw_only=True)
 class Mover:
     """settings -- with DATABASE_URL, the old one. target -- the new address. around -- programs, Redis, the apps'
-    checks, and who is told of each step. method -- `auto`, `dump` or `replication`. confirm -- is asked before people
-    are held for long.
+    checks, and who is told of each step. method -- `auto`, `dump` or `replication`. confirm -- is asked once the plan
+    is told, before anything is changed.
     """
 
     settings: Settings
@@ -102,6 +102,9 @@ class Mover:
         else:
             why = f" ({'; '.join(against)})" if against else ""
             say(f"method    dump{why}: writes wait for about {self.estimate(found):.0f} s")
+        living = len(living_processes(self.client))
+        say(f"plan      {living} processes follow to {whereabouts.place_of(self.target)}, and "
+            f"{whereabouts.place_of(self.source)} becomes read-only")  # fmt: skip
         return found, method
 
     def estimate(self, found: Checked) -> float:
@@ -117,10 +120,8 @@ class Mover:
             if posted is not None:
                 return self._finish(posted)
             found, method = self.check()
-            if method == "dump" and not self.confirm(
-                f"Writes wait for about {self.estimate(found):.0f} s. Go on?"
-            ):
-                raise MoveFailed("nothing was done")
+            if not self.confirm(f"Move to {whereabouts.place_of(self.target)}?"):
+                raise MoveFailed("nothing was changed: nobody agreed to the plan (--yes agrees to it)")
             with (
                 dumping.only_one(self.source),
                 migrate.no_migration(self.source, self.settings.ballast_schema),

@@ -71,14 +71,14 @@ class Pause:
         return fleet.held(until=now + LEASE_SECONDS, now=now, by=ACTOR)
 
 
-def living_processes(client: redis.Redis) -> dict[str, float]:
+def living_processes(client: redis.Redis, silent_after_seconds: float = LIVING_SECONDS) -> dict[str, float]:
     """When each process of the fleet last spoke, of those that did so lately and are not seen to have ended.
 
     Raises redis.RedisError.
     """
     found = cast("dict[bytes, bytes]", client.hgetall(CONNECTIONS_KEY))
     spoke = {name.decode(): float(line.split()[-1]) for name, line in found.items()}
-    since = redis_time(client) - LIVING_SECONDS
+    since = redis_time(client) - silent_after_seconds
     return {name: at for name, at in spoke.items() if at >= since and not has_ended(name)}
 
 

@@ -70,6 +70,18 @@ class HealthLevel(StrEnum):
     DOWN = "down"
 
 
+class ServiceState(StrEnum):
+    """What people notice. LATE -- commands are taken, and some answers take longer than usual. FAILS -- nobody is
+    answered; what people write is kept.
+    """
+
+    WORKS = "works"
+    LATE = "late"
+    PAUSED = "paused"
+    FAILS = "fails"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class HealthSummary:
     """words -- a sentence or two: what people notice, and what to do."""
@@ -143,6 +155,23 @@ def summarize(now: HealthInputs) -> HealthSummary:
         or _flawed(now)
         or HealthSummary(HealthLevel.OK, "All is well", _well(now))
     )
+
+
+def service_state(now: HealthInputs) -> ServiceState:
+    """The same for people outside, who are not to know of failed jobs and alarms."""
+    match summarize(now).state:
+        case HealthLevel.OK:
+            return ServiceState.WORKS
+        case HealthLevel.UNKNOWN:
+            return ServiceState.UNKNOWN
+        case HealthLevel.WORKING_THROUGH:
+            return ServiceState.LATE
+        case HealthLevel.AWAY if now.breaker is not None and now.breaker.paused:
+            return ServiceState.PAUSED
+        case HealthLevel.DEGRADED if now.processes:
+            is_late = _troubled(now) is not None or now.answers_seconds > SLOW_ANSWERS_SECONDS
+            return ServiceState.LATE if is_late else ServiceState.WORKS
+    return ServiceState.FAILS
 
 
 def _away(now: HealthInputs) -> tuple[str, str]:

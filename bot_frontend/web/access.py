@@ -37,8 +37,10 @@ HSTS_SECONDS = 365 * 24 * 3600
 
 _OF_PROXIES = {"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"}
 
-_OTHERS_TOKENS = ("/health", f"{PREFIX}/")
-"""Where a token is not judged: pages for everybody, and what providers send to apps, with tokens of their own."""
+_OTHERS_TOKENS = ("/health", "/status-page", f"{PREFIX}/", "/api/")
+"""Where a token is not judged here: pages for everybody, what providers send to apps, with tokens of their own, and the
+API, which has keys beside it.
+"""
 
 MACHINE = "token"
 """Who acts by the token itself."""
@@ -93,6 +95,11 @@ class Access:
     def may_see(self, request: Request) -> bool:
         if self._token is not None:
             return self.operator(request) is not None
+        return self.is_from_this_host(request)
+
+    @staticmethod
+    def is_from_this_host(request: Request) -> bool:
+        """Whether somebody on this host asks, and not a page elsewhere or whoever a proxy speaks for."""
         if request.client is None:
             return False
         # Behind a proxy on this host all the world comes from here; most say in a header for whom they ask.
@@ -231,6 +238,14 @@ def is_cross_origin(request: Request) -> bool:
         return urlsplit(origin).netloc != request.headers.get("Host", "")
     except ValueError:
         return True
+
+
+def is_own_page(request: Request, operator: Operator) -> bool:
+    """Whether it was sent by our page, or by a machine, which no page can make send its token."""
+    if is_cross_origin(request):
+        return False
+    given = request.headers.get("X-CSRF-Token", "")
+    return operator.csrf is None or Access.is_right(given, operator.csrf)
 
 
 def address_of(request: Request) -> str:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bot_frontend.web import reports, status
+from ballast.csv_text import csv_text
+from ballast.reconciling import record as reconciliation_record
+from bot_frontend.web import models, outage_report, public_status, reports, status
 from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
+from bot_frontend.web.api.api import Api
 from bot_frontend.web.app_webhooks import AppWebhooks
 from bot_frontend.web.jobs import Jobs
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Monitor
-from bot_frontend.web.openapi import DOCUMENT
+from bot_frontend.web.openapi import ACTIONS, CSV, JOB, METRICS, READY, STATUS_PAGE, described, document
 from bot_frontend.web.page import Page
 from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.webhook import Webhook
@@ -34,10 +37,11 @@ def make_app(
     actions: Actions,
     jobs: Jobs,
     app_webhooks: AppWebhooks,
-) -> Starlette:
+    api: Api,
+) -> FastAPI:
     """webhook -- None where updates are polled for."""
     access = Access(settings)
-    page = Page(access, actions)
+    page = Page(access, actions, settings)
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -72,10 +76,31 @@ def make_app(
     async def probes(request: Request) -> Response:
         return _told(status.probes(monitor.latest)) if access.may_see(request) else _turned_away()
 
+    async def outages(request: Request) -> Response:
+        by_browser = "text/html" in request.headers.get("Accept", "")
+        if not access.may_see(request):
+            return page.asks_to_sign_in() if by_browser else _turned_away()
+        return page.outages() if by_browser else await outages_json(request)
+
+    async def outages_json(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.watched()
+        return _told(outage_report.report(monitor.latest, time.time()))
+
+    async def outages_csv(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        rows = outage_report.lines(monitor.latest, time.time())
+        return _csv(outage_report.COLUMNS, rows, "outages.csv")
+
     async def job(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
         return await jobs.find(request, monitor.latest)
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(told)
 
     def report_of(
         report: Callable[[StatusSnapshot, float], dict[str, Any]], *, open_to_all: bool
@@ -88,38 +113,116 @@ def make_app(
 
         return endpoint
 
-    async def openapi(_: Request) -> Response:
-        return JSONResponse(DOCUMENT)
+    async def star_differences(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        found = monitor.latest.reconciliation.finished
+        rows = () if found is None else found.differences
+        return _csv(reconciliation_record.COLUMNS, rows, "star-differences.csv")
 
-    routes = [
-        Route("/", index),
-        Route("/status.json", status_json),
-        Route("/status/probes.json", probes),
-        Route("/jobs/{reference}", job),
-        *page.routes(),
-        Route("/openapi.json", openapi),
-        Route("/health/live", live),
-        Route("/health/ready", ready),
-        Route("/health", report_of(reports.health, open_to_all=True)),
-        Route("/db-status", report_of(reports.database_status, open_to_all=False)),
-        Route("/metrics", metrics),
-        Route("/db-stability", report_of(reports.stability, open_to_all=False)),
-    ]
-    routes += app_webhooks.routes()
-    if webhook is not None and settings.telegram_webhook_url is not None:
-        path = urlsplit(settings.telegram_webhook_url).path or "/"
-        routes.append(Route(path, webhook.receive, methods=["POST"]))
+    async def books(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        return _csv(reports.BOOKS_COLUMNS, reports.balance_sheet(monitor.latest), "books.csv")
+
+    health = report_of(reports.health, open_to_all=True)
+    database_status = report_of(reports.database_status, open_to_all=False)
+    stability = report_of(reports.stability, open_to_all=False)
     secret = access.session_secret
     middleware = [Middleware(SafeHeaders), Middleware(Guard, access, settings.trusted_proxies)]
     if secret:
         middleware.append(Middleware(Sessions, secret))
-    app = Starlette(routes=routes, middleware=middleware)
-    app.router.redirect_slashes = False  # it would redirect to whatever name was asked for
+    middleware.append(api.middleware(access))
+    app = FastAPI(
+        openapi_url=None,
+        middleware=middleware,
+        redirect_slashes=False,  # it would redirect to whatever name was asked for
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    documented: list[tuple[str, Callable[..., Any], str, dict[str, Any]]] = [
+        ("/health/live", live, "Whether the process runs", described(models.Live)),
+        ("/health/ready", ready, "Whether jobs can be taken", READY),
+        ("/health", health, "Basic connectivity", described(models.Health)),
+        (
+            "/db-status",
+            database_status,
+            "PostgreSQL as the last probe found it",
+            described(models.DatabaseStatus, details=True),
+        ),
+        ("/db-stability", stability, "The stability system", described(models.Stability, details=True)),
+        ("/metrics", metrics, "The same as figures for Prometheus", METRICS),
+        (
+            "/status.json",
+            status_json,
+            "All that the status page shows",
+            described(models.Status, details=True),
+        ),
+        (
+            "/status/probes.json",
+            probes,
+            "The last hours' probes: time, whether well, how asked, latency in ms, kind of failure",
+            described(models.Probes, details=True),
+        ),
+        (
+            "/outages.json",
+            outages_json,
+            "The outages of the last weeks, and the uptime",
+            described(models.OutageReport, details=True),
+        ),
+        ("/books.csv", books, "The balance sheet of the ledger", CSV),
+        ("/outages.csv", outages_csv, "The same outages as a file, a line each", CSV),
+        (
+            "/star-differences.csv",
+            star_differences,
+            "How Telegram's book of Stars differs from the ledger",
+            CSV,
+        ),
+        ("/jobs/{reference}", job, "Where a job is, by the reference that its user was told", JOB),
+    ]
+    if settings.public_status:
+        service = public_status.PublicStatus()
+
+        async def status_page(_: Request) -> Response:
+            return service.page(monitor.latest, time.time())
+
+        summary = "Whether the bot works, for everybody; a page for browsers"
+        documented.append((public_status.PATH, status_page, summary, STATUS_PAGE))
+    for path, endpoint, summary, options in documented:
+        app.add_api_route(path, endpoint, summary=summary, tags=["status"], **options)
+        app.router.routes.append(Route(path, endpoint, methods=["HEAD"]))
+    app.add_api_route(
+        "/actions",
+        page.act,
+        methods=["POST"],
+        status_code=202,
+        summary="Order something; the same id again orders it once",
+        tags=["status"],
+        **ACTIONS,
+    )
+    app.router.routes += [
+        Route("/", index),
+        Route("/outages", outages),
+        Route("/openapi.json", openapi),
+        *page.routes(),
+        *app_webhooks.routes(),
+    ]
+    if webhook is not None and settings.telegram_webhook_url is not None:
+        path = urlsplit(settings.telegram_webhook_url).path or "/"
+        app.router.routes.append(Route(path, webhook.receive, methods=["POST"]))
+    api.include_in(app)
+    told = document(app)
     return app
 
 
 def _told(report: dict[str, Any]) -> Response:
     return JSONResponse(report, headers={"Cache-Control": "no-store"})
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], name: str) -> Response:
+    headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(csv_text(columns, rows), media_type="text/csv", headers=headers)
 
 
 def _turned_away() -> Response:

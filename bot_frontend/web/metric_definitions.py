@@ -411,6 +411,57 @@ METRICS: tuple[Metric, ...] = (
         "Whether the last run made no proven backup.",
         lambda look, _: float(look.backup.failed is not None) if look.seen_at else None,
     ),
+    Metric(
+        "ballast_account_balance",
+        Kind.GAUGE,
+        ("currency", "account"),
+        "Balance of an account of the ledger, in units of the currency; `users` are all of theirs.",
+        lambda look, _: [
+            ((each.currency, each.account), each.balance / 10**look.currency_exponent)
+            for each in (() if look.books is None else look.books.sheet)
+        ],
+    ),
+    gauge(
+        "ballast_ledger_unsealed_entries",
+        "Entries of the ledger that no seal covers yet, up to a million.",
+        lambda look, _: None if look.books is None else float(look.books.unsealed),
+    ),
+    gauge(
+        "ballast_ledger_broken_seals",
+        "Seals of the ledger that are not whole: entries were changed after they were sealed.",
+        lambda look, _: None if look.books is None else float(look.books.broken),
+    ),
+    gauge(
+        "ballast_processes_with_old_database_url",
+        "Living processes whose DATABASE_URL is from before the last `ballast move`; they followed it. Absent while no "
+        "move is known.",
+        lambda look, _: None if look.move is None else float(look.move.with_old_url),
+    ),
+    gauge(
+        "ballast_star_reconciliation_timestamp_seconds",
+        "When Telegram's book of Stars was compared with the ledger last. Absent while that is not known.",
+        lambda look, _: (
+            None
+            if look.reconciliation.finished is None
+            else look.by_our_clock(look.reconciliation.finished.at)
+        ),
+    ),
+    gauge(
+        "ballast_star_differences",
+        "Open differences between Telegram's book of Stars and the ledger.",
+        lambda look, _: (
+            None if look.reconciliation.finished is None else float(look.reconciliation.finished.open)
+        ),
+    ),
+    gauge(
+        "ballast_telegram_stars",
+        "Telegram's balance of the bot's Stars at the last comparison.",
+        lambda look, _: (
+            None
+            if look.reconciliation.finished is None
+            else look.reconciliation.finished.stars + look.reconciliation.finished.nanostars / 1e9
+        ),
+    ),
     state_set(
         "ballast_quota_state",
         "state",

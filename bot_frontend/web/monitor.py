@@ -16,12 +16,14 @@ from ballast.alerts import active
 from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
+from ballast.moving import progress
 from ballast.queues import QUEUES
-from ballast.status import actions, board, counters, probe_results
+from ballast.reconciling import record as reconciliation_record
+from ballast.status import actions, board, books_record, counters, probe_results
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.snapshot import FRESH_SECONDS, NOT_LOOKED_YET, StatusSnapshot
 from bot_frontend.web.throughput import ThroughputMeter
-from dbcore.breaker import CachedStateReader, FleetStore, outages
+from dbcore.breaker import CachedStateReader, FleetStore, outage_history
 from dbcore.breaker.compute_usage import compute_usage
 from dbcore.breaker.connection_budget import read_connections
 from dbcore.breaker.store import read_state
@@ -215,7 +217,7 @@ class Monitor:
             fleet=view,
             transitions=self._fleet.counts(),
             recent_transitions=self._fleet.recent()[:TRANSITIONS_SHOWN],
-            outages=outages.read(self._redis, state, state_at),
+            history=outage_history.history_of(self._redis, state, state_at),
             alarms={name: event.since for name, event in active.read(self._redis).items()},
             connections=read_connections(self._redis, silent_after_seconds=self._pace.silent),
             connection_budget=self._settings.db_connection_budget,
@@ -229,6 +231,10 @@ class Monitor:
             board=board.read(self._redis),
             actions=actions.recent(self._redis, ACTIONS_SHOWN),
             backup=backup_record.read(self._redis),
+            move=progress.read(self._redis, silent_after_seconds=self._pace.silent),
+            books=books_record.read(self._redis),
+            currency_exponent=self._settings.currency_exponent,
+            reconciliation=reconciliation_record.read(self._redis),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,
             probe_seconds=self._settings.health_probe_seconds,

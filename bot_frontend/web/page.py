@@ -19,9 +19,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from ballast.jobs import JobInvalid
-from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin
+from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin, is_own_page
 from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
 from bot_frontend.web.request_body import read_body
+from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ ORDER_SECONDS_MAX = 10.0
 """Above what Redis may take for all of an order's steps, each at most a second where it hangs at the first."""
 
 _SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
-_SAFE_PAGE = {
+SAFE_PAGE_HEADERS = {
     **_SAFE,
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -60,11 +61,19 @@ class Files(StaticFiles):
 
 
 class Page:
-    def __init__(self, access: Access, actions: Actions) -> None:
+    def __init__(self, access: Access, actions: Actions, settings: Settings) -> None:
         self._access = access
         self._actions = actions
         self._threads = ThreadPoolExecutor(ORDERS_AT_ONCE, thread_name_prefix="orders")
-        self._index = (STATIC / "index.html").read_text(encoding="utf-8")
+        told = {
+            "currency": settings.currency,
+            "exponent": settings.currency_exponent,
+            "freeze": settings.freeze_refuses,
+        }
+        body = "".join(f' data-{name}="{value}"' for name, value in told.items())  # words and numbers
+        index = (STATIC / "index.html").read_text(encoding="utf-8")
+        self._index = index.replace("<body>", f"<body{body}>", 1)
+        self._outages = (STATIC / "outages.html").read_text(encoding="utf-8")
         self._sign_in = (STATIC / "sign-in.html").read_text(encoding="utf-8")
 
     def routes(self) -> list[BaseRoute]:
@@ -73,17 +82,19 @@ class Page:
             Route("/sign-in", self.sign_in, methods=["POST"]),
             Route("/sign-in", self.back, methods=["GET"]),
             Route("/sign-out", self.sign_out, methods=["POST"]),
-            Route("/actions", self.act, methods=["POST"]),
         ]
 
     def index(self) -> Response:
-        return HTMLResponse(self._index, headers=_SAFE_PAGE)
+        return HTMLResponse(self._index, headers=SAFE_PAGE_HEADERS)
+
+    def outages(self) -> Response:
+        return HTMLResponse(self._outages, headers=SAFE_PAGE_HEADERS)
 
     def asks_to_sign_in(self, error: str = "", status: int = 401, **headers: str) -> Response:
         """error -- one sentence, where the last try was in vain."""
         error = error or ("" if self._access.has_token else _NOBODY_CAN)
         page = self._sign_in.replace(ERROR_MARK, escape(error))
-        return HTMLResponse(page, status_code=status, headers={**_SAFE_PAGE, **headers})
+        return HTMLResponse(page, status_code=status, headers={**SAFE_PAGE_HEADERS, **headers})
 
     async def sign_in(self, request: Request) -> Response:
         if not self._access.has_token:
@@ -118,7 +129,7 @@ class Page:
         operator = self._access.operator(request)
         if operator is None:
             return _refused(401, "expected a session, or the header Authorization: Bearer <OPS_TOKEN>")
-        if not _is_the_pages_own(request, operator):
+        if not is_own_page(request, operator):
             return _refused(
                 403, "expected the X-CSRF-Token of this session, and no other address's page to send it"
             )
@@ -153,14 +164,6 @@ class Page:
             self._threads, self._actions.take, action_id, operator.actor, action, target
         )
         return await asyncio.wait_for(ordering, ORDER_SECONDS_MAX)
-
-
-def _is_the_pages_own(request: Request, operator: Operator) -> bool:
-    """Whether it was sent by our page, or by a machine, which no page can make send its token."""
-    if is_cross_origin(request):
-        return False
-    given = request.headers.get("X-CSRF-Token", "")
-    return operator.csrf is None or Access.is_right(given, operator.csrf)
 
 
 def _order(body: bytes | None) -> dict[str, str] | str:

@@ -8,8 +8,12 @@ from typing import Any
 
 from ballast.status.health import failures_in_a_row
 from bot_frontend.web.snapshot import NOT_LOOKED_YET, StatusSnapshot
+from dbcore.money import plain_amount
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
+from dbcore.text import isolated, one_line
+
+STAR_DIFFERENCES_SHOWN = 20
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
 
@@ -62,6 +66,68 @@ def backup(look: StatusSnapshot, now: float) -> dict[str, Any]:
     }
 
 
+def move(look: StatusSnapshot) -> dict[str, Any] | None:
+    """Of the database to another server: how far it is, and how many processes go by an older address."""
+    if look.move is None:
+        return None
+    return {"state": look.move.move.state, "processes_with_old_url": look.move.with_old_url}
+
+
+def stars(look: StatusSnapshot, now: float) -> dict[str, Any]:
+    """How Telegram's book of Stars differs from the ledger, by the last comparison; None if none is known."""
+    found = look.reconciliation.finished
+    shown = () if found is None else found.differences[:STAR_DIFFERENCES_SHOWN]
+    return {
+        "compared_age_seconds": None
+        if found is None
+        else round(max(0.0, look.by_redis_clock(now) - found.at), 3),
+        "is_reading": look.reconciliation.begun_at is not None,
+        "transactions": None if found is None else found.transactions,
+        "balance": None if found is None else found.stars,
+        "open": None if found is None else found.open,
+        "differences": [
+            {
+                "difference": each["difference"],
+                "charge_id": isolated(one_line(each["charge_id"])),
+                "telegram_stars": each["telegram_stars"],
+                "ledger_stars": each["ledger_stars"],
+                "accepted": each["accepted_by"] is not None,
+                "is_booked_by_charge_id": each["is_booked_by_charge_id"],
+            }
+            for each in shown
+        ],
+    }
+
+
+def books(look: StatusSnapshot, now: float) -> dict[str, Any]:
+    """The balance sheet and the seals of the ledger, as a worker read them after the last probe."""
+    found = look.books
+    return {
+        "age_seconds": None if found is None else round(max(0.0, look.by_redis_clock(now) - found.at), 3),
+        "sheet": [] if found is None else balance_sheet(look),
+        "seal": None if found is None else found.newest,
+        "seal_hash": None if found is None else found.hash,
+        "unsealed_entries": None if found is None else found.unsealed,
+        "broken_seals": None if found is None else found.broken,
+    }
+
+
+BOOKS_COLUMNS = ("currency", "account", "balance", "entries")
+
+
+def balance_sheet(look: StatusSnapshot) -> list[dict[str, Any]]:
+    """A row for each account: balances as exact text, such as `-5.50`."""
+    return [
+        {
+            "currency": each.currency,
+            "account": each.account,
+            "balance": plain_amount(each.balance, look.currency_exponent),
+            "entries": each.entries,
+        }
+        for each in (() if look.books is None else look.books.sheet)
+    ]
+
+
 def overdue(look: StatusSnapshot) -> dict[str, Any]:
     """For how long the job has waited that waits longest for a worker, and in which queue."""
     job = look.inbox_overdue
@@ -78,6 +144,7 @@ def database_status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "probe_age_seconds": None
         if probed_at is None
         else round(max(0.0, look.by_redis_clock(now) - probed_at), 3),
+        "move": move(look),
         "age_seconds": look.age_seconds(now),
     }
 

@@ -9,12 +9,15 @@ from typing import Any
 
 from ballast.backups.record import Record
 from ballast.inbox import Overdue
+from ballast.moving.progress import MoveProgress
+from ballast.reconciling.record import Record as Reconciliation
+from ballast.status.books_record import Books
 from ballast.status.health import DatabaseState, database_state, last_answered_at
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.throughput import Throughput
 from dbcore.breaker import Event, FleetView
 from dbcore.breaker.connection_budget import FleetConnections
-from dbcore.breaker.outages import Outage
+from dbcore.breaker.outage_history import OutageHistory
 from dbcore.quota import Forecast
 from dbcore.redis_condition import RedisCondition
 
@@ -40,10 +43,12 @@ class StatusSnapshot:
     server -- the last probe that says what the server is; probes -- the last hours' in short, oldest first.
     inbox_overdue -- the job that has waited longest for a worker to begin it, where that is too long.
     lost_to_one_job -- processes that one job has cost in the last minute, where it was more than one.
-    outages -- the one that is on, then the last ones, newest first.
+    history -- the outages of the last weeks, the one that is on among them.
     alarms -- what stands, and since when. board -- what a worker read of the tables (ballast/status/board.py).
     actions -- what operators ordered on the page lately, newest first. backup -- the last proven one, and
-        whether the last run failed.
+        whether the last run failed. move -- of the database to another server; None where none is known.
+        whether the last run failed. reconciliation -- of Telegram's book of Stars with the ledger.
+    books -- balances of the ledger's accounts, and its seals. currency_exponent -- decimals of the currency.
     telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is
         probed.
     """
@@ -70,7 +75,7 @@ class StatusSnapshot:
     fleet: FleetView | None = None
     transitions: dict[str, int] = field(default_factory=dict)
     recent_transitions: list[Event] = field(default_factory=list)
-    outages: list[Outage] = field(default_factory=list)
+    history: OutageHistory = field(default_factory=lambda: OutageHistory((), 0.0, None))
     alarms: dict[str, float] = field(default_factory=dict)
     connections: FleetConnections | None = None
     connection_budget: int | None = None
@@ -79,6 +84,10 @@ class StatusSnapshot:
     board: dict[str, Any] | None = None
     actions: list[dict[str, Any]] = field(default_factory=list)
     backup: Record = field(default_factory=Record)
+    move: MoveProgress | None = None
+    books: Books | None = None
+    currency_exponent: int = 0
+    reconciliation: Reconciliation = field(default_factory=Reconciliation)
     seen_at: float | None = None
     redis_ahead_seconds: float = 0.0
     telegram: IntakeHealth | None = None

@@ -9,20 +9,23 @@ from typing import Any
 
 import ballast
 from ballast.status.health import BREAKER_WORDS, HealthInputs, summarize
-from bot_frontend.web import reports
+from bot_frontend.web import outage_report, reports
 from bot_frontend.web.snapshot import StatusSnapshot
-from dbcore.breaker.outages import Outage
-from dbcore.breaker.rules import BreakerState
+from dbcore.breaker.rules import BreakerLimits, BreakerState
 from dbcore.quota import QuotaState
 from dbcore.text import isolated, one_line
 
 WORKERS_SHOWN_MAX = 200
 ACTIONS_SHOWN_MAX = 20
+OUTAGES_SHOWN_MAX = 20
+
+SLOW_MS = 1000 * BreakerLimits().slow_call_seconds
+"""From here on an answer counts as slow."""
 
 
 def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[str, Any]:
     """actions -- whether the asker may act from the page, as access.py says."""
-    verdict = summarize(_health_inputs(look, now))
+    verdict = summarize(health_inputs(look, now))
     forecast = look.quota
     return {
         "version": ballast.__version__,
@@ -59,6 +62,9 @@ def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[st
             "renews_at": forecast.renews_at if forecast else None,
         },
         "backup": reports.backup(look, now),
+        "move": reports.move(look),
+        "stars": reports.stars(look, now),
+        "books": reports.books(look, now),
         "broadcasts": {
             "age_seconds": _board_age(look, now),
             "stuck": look.broadcasts_stuck or [],
@@ -74,28 +80,16 @@ def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[st
             }
             for event in look.recent_transitions
         ],
-        "outages": [_outage(look, outage, now) for outage in look.outages],
+        "outages": [
+            outage_report.described(look, each, now) for each in look.history.outages[:OUTAGES_SHOWN_MAX]
+        ],
+        "uptime": outage_report.uptime(look),
         "alarms": [
             {"name": name, "since": look.by_our_clock(since)}
             for name, since in sorted(look.alarms.items(), key=lambda alarm: alarm[1])
         ],
         "recent_actions": _recent_actions(look),
         "actions": actions,
-    }
-
-
-def _outage(look: StatusSnapshot, outage: Outage, now: float) -> dict[str, Any]:
-    ended_at = outage.ended_at
-    until = look.by_redis_clock(now) if ended_at is None else ended_at
-    return {
-        "began_at": look.by_our_clock(outage.began_at),
-        "ended_at": None if ended_at is None else look.by_our_clock(ended_at),
-        "duration_seconds": round(max(0.0, until - outage.began_at), 3),
-        "reason": outage.reason,
-        "paused_by": outage.paused_by,
-        "failed_probes": outage.failed_probes,
-        "jobs_waited": outage.jobs_waited,
-        "longest_wait_seconds": round(outage.longest_wait_seconds, 3),
     }
 
 
@@ -116,7 +110,8 @@ def probes(look: StatusSnapshot) -> dict[str, Any]:
     }
 
 
-def _health_inputs(look: StatusSnapshot, now: float) -> HealthInputs:
+def health_inputs(look: StatusSnapshot, now: float) -> HealthInputs:
+    """What the verdict goes by."""
     return HealthInputs(
         takes_jobs=look.redis_answers(now),
         redis_trouble=look.redis.worst,
@@ -146,6 +141,7 @@ def _database(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "version": server.get("server_version"),
         "bytes": server.get("database_bytes"),
         "latency_ms": probe.get("latency_ms"),
+        "slow_ms": SLOW_MS,
         "probe_ok": probe.get("ok"),
         "probe_kind": probe.get("kind"),
         "probe_age_seconds": _since(look, now, probe.get("probed_at")),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from sqlalchemy import Engine, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from dbcore.database_url import read_database_url
 from dbcore.guard import pool
@@ -34,15 +34,18 @@ def tag_of(url: str) -> str:
 
 
 def sweep(server: str, tag: str) -> list[str]:
-    """Drop all scratch databases of one source; their names. Only for who has the turn of `dumping.only_one`."""
+    """Drop the scratch databases of one source whose proofs have ended; their names."""
     with _engine(server).connect() as connection:
         names = connection.execute(
             text(_LISTED), {"names": f"{PREFIX.replace('_', chr(92) + '_')}{tag}%"}
         ).scalars()
         left = [name for name in names if re.fullmatch(rf"{PREFIX}{tag}_[0-9a-f]+", name)]
+        dropped = []
         for name in left:
-            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    return left
+            with suppress(OperationalError):  # somebody proves in it, and has a connection to it
+                connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+                dropped.append(name)
+    return dropped
 
 
 @contextmanager
@@ -60,7 +63,9 @@ def scratch_database(server: str, tag: str, *, search_path: str) -> Iterator[str
         if "options" not in url.query:
             # Without blanks: SQLAlchemy writes them as +, which to libpq is a plus.
             url = url.update_query_dict({"options": f"-csearch_path={search_path.replace(', ', ',')}"})
-        yield url.render_as_string(hide_password=False)
+        used = url.render_as_string(hide_password=False)
+        with _engine(used).connect():  # so that no other run sweeps it away
+            yield used
     finally:
         with suppress(SQLAlchemyError), _engine(server).connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

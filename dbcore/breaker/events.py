@@ -33,14 +33,19 @@ _INSERT_OUTAGES = """
 WITH given AS (
     SELECT * FROM jsonb_to_recordset(%s::jsonb)
         AS outage(id text, began_at float8, ended_at float8, reason text, paused_by text, failed_probes bigint,
-                  jobs_waited bigint, longest_wait_seconds float8)
+                  jobs_waited bigint, longest_wait_seconds float8, failed_at float8, drained_at float8)
 ), written AS (
-    INSERT INTO ballast.outages (outage_id, began_at, ended_at, reason, paused_by, failed_probes, jobs_waited,
-                         longest_wait_seconds)
-    SELECT id, to_timestamp(began_at), to_timestamp(ended_at), reason, paused_by, failed_probes, jobs_waited,
-           longest_wait_seconds
-      FROM given
-    ON CONFLICT (outage_id) DO NOTHING RETURNING 1
+    INSERT INTO ballast.outages AS known (outage_id, began_at, ended_at, reason, paused_by, failed_probes, jobs_waited,
+                         longest_wait_seconds, failed_at, drained_at)
+    SELECT id, to_timestamp(min(began_at)), to_timestamp(min(ended_at)), min(reason), min(paused_by),
+           max(failed_probes), max(jobs_waited), max(longest_wait_seconds), to_timestamp(min(failed_at)),
+           to_timestamp(max(drained_at))
+      FROM given GROUP BY id
+    ON CONFLICT (outage_id) DO UPDATE SET
+        jobs_waited = greatest(known.jobs_waited, excluded.jobs_waited),
+        longest_wait_seconds = greatest(known.longest_wait_seconds, excluded.longest_wait_seconds),
+        drained_at = greatest(known.drained_at, excluded.drained_at)
+    RETURNING 1
 ), outdated AS (
     DELETE FROM ballast.outages WHERE id IN (
         SELECT id FROM ballast.outages WHERE began_at < now() - interval '2 years' ORDER BY began_at LIMIT 200
@@ -64,7 +69,7 @@ def write(engine: GuardedEngine, events: Sequence[Event]) -> int:
 
 
 def write_outages(engine: GuardedEngine, outages: Sequence[Outage]) -> int:
-    """As `write`, for outages that are over."""
+    """As `write`, for outages that are over. One that is there already gets what was learnt of it since."""
     (count,) = engine.fetch_row(
         _INSERT_OUTAGES,
         (json.dumps([asdict(outage) for outage in outages]),),

@@ -67,7 +67,7 @@ def describe(client: redis.Redis) -> str:
     if now.probers:
         lines.append(f"probed by    {', '.join(now.probers)}")
     for number, outage in enumerate(outages.read(client, fleet, time)):
-        lines.append(f"{'outages' if number == 0 else '':<13}{_described(outage, time)}")
+        lines.append(f"{'outages' if number == 0 else '':<13}{described_outage(outage, time)}")
     return "\n".join(lines)
 
 
@@ -79,17 +79,25 @@ def described(client: redis.Redis) -> dict[str, object]:
         **asdict(now),
         "since": iso_time(now.since or None),
         "until": iso_time(now.until),
-        "outages": [
-            {**asdict(outage), "began_at": iso_time(outage.began_at), "ended_at": iso_time(outage.ended_at)}
-            for outage in outages.read(client, fleet, time)
-        ],
+        "outages": [outage_as_json(outage) for outage in outages.read(client, fleet, time)],
     }
 
 
-def _described(outage: Outage, now: float) -> str:
+def outage_as_json(outage: Outage) -> dict[str, object]:
+    """Times are ISO 8601."""
+    times = ("failed_at", "began_at", "ended_at", "drained_at")
+    return {**asdict(outage), **{name: iso_time(getattr(outage, name)) for name in times}}
+
+
+def described_outage(outage: Outage, now: float) -> str:
+    """In one line. now -- by Redis's clock."""
     seconds = (outage.ended_at or now) - outage.began_at
     what = outage.reason.value if outage.reason else f"pause by {outage.paused_by or 'an operator'}"
     parts = [what, f"{outage.jobs_waited} waited, the longest {outage.longest_wait_seconds:.0f} s"]
+    if outage.jobs_waited and outage.ended_at and outage.drained_at:
+        parts.append(f"the last finished {max(0.0, outage.drained_at - outage.ended_at):.0f} s after")
+    if outage.jobs_left and outage.ended_at:
+        parts.append(f"{outage.jobs_left} still wait")
     if outage.failed_probes:
         parts.append(f"{outage.failed_probes} probes failed")
     lasts = "" if outage.ended_at else " so far"

@@ -13,8 +13,9 @@ the one kept (compare and set), so of two processes that decide at once one deci
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -72,6 +73,7 @@ class FleetState:
     openings -- in a row, without having been closed for long in between.
     overridden_at, overridden_by -- when an operator last overrode it, and who; 0: never.
     open_reason -- the first one since calls were last let through.
+    failed_at -- when the first of the calls failed that opened it; 0 while they are let through, and if not by calls.
     """
 
     version: int = 0
@@ -87,6 +89,7 @@ class FleetState:
     overridden_at: Annotated[float, Field(alias="told_at")] = 0.0
     overridden_by: Annotated[str, Field(alias="told_by")] = ""
     open_reason: Annotated[BreakerReason | None, Field(alias="shut_reason")] = None
+    failed_at: float = 0.0
 
     def to_json(self) -> str:
         return _STATE.dump_json(self, by_alias=True).decode()
@@ -126,8 +129,12 @@ class FleetState:
         """
         if self.state is not BreakerState.CLOSED:
             return self
+        calls = list(calls)
         reason = failing(calls, limits)
-        return self if reason is None else self._opened(reason, now, limits, jitter)
+        if reason is None:
+            return self
+        opened = self._opened(reason, now, limits, jitter)
+        return replace(opened, failed_at=now - first_failure_seconds(calls, limits))
 
     def with_lease(self, lease_id: str, process: str, *, now: float, limits: BreakerLimits) -> FleetState:
         """With one more lease where it is time to probe and a place is free, else as it was."""
@@ -233,6 +240,7 @@ class FleetState:
             overridden_at=self.overridden_at,
             overridden_by=self.overridden_by,
             open_reason=reason if open_since == now else self.open_reason if open_since else None,
+            failed_at=self.failed_at if open_since == self.open_since else 0.0,
         )
 
     def _shut_since(self, state: BreakerState, now: float) -> float:
@@ -275,3 +283,17 @@ def failing(calls: Iterable[Call], limits: BreakerLimits) -> BreakerReason | Non
     if failed >= limits.failure_rate or slow >= limits.slow_rate:
         return reasons.most_common(1)[0][0]
     return None
+
+
+def first_failure_seconds(calls: Sequence[Call], limits: BreakerLimits) -> float:
+    """How long ago the first of these calls failed: since the last that was answered, unless some were answered since
+    the last that failed.
+    """
+    failed = [
+        call.age_seconds
+        for call in calls
+        if call.reason is not None and call.age_seconds <= limits.window_seconds
+    ]
+    answered = min((call.age_seconds for call in calls if call.reason is None), default=math.inf)
+    in_a_row = [age for age in failed if age < answered]
+    return max(in_a_row or failed, default=0.0)

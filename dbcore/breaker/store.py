@@ -18,7 +18,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import Any, cast
 
 import redis
@@ -117,11 +116,10 @@ class FleetStore:
         """
         self._redis = client
         self._silent_after_seconds = silent_after_seconds
-        folder = files("dbcore.breaker").joinpath("lua")
-        prelude = FIRST_WRITE_LUA + folder.joinpath("prelude.lua").read_text()
+        prelude = FIRST_WRITE_LUA + outages.OUTAGES_LUA + outages.lua("prelude")
 
         def script(name: str) -> Any:
-            return client.register_script(prelude + folder.joinpath(f"{name}.lua").read_text())
+            return client.register_script(prelude + outages.lua(name))
 
         self._exchange = script("exchange")
         self._commit = script("commit")

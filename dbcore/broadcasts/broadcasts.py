@@ -404,7 +404,13 @@ def resend_unknown(
     if status is None:
         raise _unknown(broadcast_id)
     if not obeyed:
-        raise BroadcastRefused(f"broadcast {broadcast_id} is {status}: nothing of it can be sent again")
+        raise BroadcastRefused(
+            sentence(
+                "broadcast {id} is {status}: nothing of it can be sent again",
+                id=str(broadcast_id),
+                status=Sentence(status),
+            )
+        )
     return BroadcastState(BroadcastStatus(status), run), resent
 
 
@@ -436,12 +442,15 @@ def require(engine: GuardedEngine, broadcast_id: int) -> Broadcast:
     return broadcast
 
 
-def list_recent(engine: GuardedEngine, limit: int) -> list[Progress]:
-    """The newest, newest first."""
+def list_recent(
+    engine: GuardedEngine, limit: int, *, before: int | None = None, status: BroadcastStatus | None = None
+) -> list[Progress]:
+    """The newest, newest first. before -- only those with smaller ids; status -- only those of it."""
     (rows,) = engine.fetch_row(
         f"SELECT coalesce(jsonb_agg(b ORDER BY b.id DESC), '[]') FROM "  # noqa: S608  our own column names
-        f"(SELECT {_columns(Progress)} FROM ballast.broadcasts ORDER BY id DESC LIMIT %s) AS b",
-        (limit,),
+        f"(SELECT {_columns(Progress)} FROM ballast.broadcasts WHERE (%s::bigint IS NULL OR id < %s) "
+        "AND (%s::text IS NULL OR status = %s) ORDER BY id DESC LIMIT %s) AS b",
+        (before, before, status, status, limit),
         name="broadcasts.listed",
         writes=False,
     )

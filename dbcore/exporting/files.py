@@ -53,6 +53,7 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             "accounts",
             f"SELECT a.id AS account_id, u.telegram_id, s.name AS system_account, a.currency, "
             f"{amount('a.balance', 'balance')}, {amount('a.held', 'held')}, a.version, "
+            "a.sending_frozen, a.receiving_frozen, "
             f"{time('a.created_at', 'created_at')} FROM ballast.accounts a LEFT JOIN ballast.users u "
             "ON u.id = a.user_id LEFT JOIN ballast.system_accounts s ON s.account_id = a.id ORDER BY a.id",
             "balance",
@@ -66,6 +67,11 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             "LEFT JOIN ballast.accounts ga ON ga.id = t.to_account_id LEFT JOIN ballast.users g ON g.id = ga.user_id "
             "ORDER BY t.id",
             "amount",
+        ),
+        ExportFile(
+            "reversals",
+            f"SELECT id, transfer_id, reverses_id, {time('created_at', 'created_at')} FROM ballast.reversals "
+            "ORDER BY id",
         ),
         ExportFile(
             "entries",
@@ -141,7 +147,7 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
         ),
         ExportFile(
             "admin_actions",
-            f"SELECT id, actor, action, target, outcome, {time('created_at', 'created_at')} "
+            f"SELECT id, actor, action, target, outcome, reason, before, after, {time('created_at', 'created_at')} "
             "FROM ballast.admin_actions ORDER BY id",
         ),
     )

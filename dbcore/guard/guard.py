@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
+import redis
+import structlog
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from sqlalchemy import Engine
@@ -36,9 +39,11 @@ from dbcore.guard.retries import RETRIES, Policies
 from dbcore.guard.session import session
 from dbcore.guard.transaction import Effect, Transact, Tx
 from dbcore.last_known import LastKnown
-from dbcore.ledger.balance_cache import BalanceCache
+from dbcore.ledger.balance_cache import BalanceCache, BalanceSnapshot
 from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings, SettingsError, load_settings
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -65,6 +70,19 @@ class FleetMember:
 
     link: BreakerSync
     balances: BalanceCache
+
+    def note(self, *balances: BalanceSnapshot, since: float) -> None:
+        """Tell the fleet what balances are now. Redis that is known to be unavailable is not waited for: the bot then
+        tells older ones, with their time.
+
+        since -- when the call that answered them began, by time.monotonic.
+        """
+        if not balances or not self.link.is_connected:
+            return
+        try:
+            self.balances.note(*balances, ago_seconds=time.monotonic() - since)
+        except redis.RedisError as error:
+            log.warning("balances_not_noted", error=type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)

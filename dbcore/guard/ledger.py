@@ -66,6 +66,8 @@ _WORDS = {
     RejectionReason.ALREADY_VOIDED: "What was held has been given back.",
     RejectionReason.EXPIRED: "The hold has expired.",
     RejectionReason.MORE_THAN_HELD: "Less is held.",
+    RejectionReason.ACCOUNT_FROZEN: "The account is frozen.",
+    RejectionReason.RECIPIENT_FROZEN: "The recipient's account is frozen.",
 }
 
 

@@ -17,7 +17,7 @@ _SOURCES = """
 SELECT substr(actor, 8), min(id) FROM ballast.transfers
  WHERE id > %s AND id <= %s AND actor LIKE 'import:%%' GROUP BY actor ORDER BY 2
 """
-# Each of these transfers is between the house and one person. That entries agree with transfers, the audit proves.
+# Each of these transfers is between a system account and one person. The audit proves that its entries agree with it.
 _SUM = """
 SELECT coalesce(sum(CASE kind WHEN 'credit' THEN amount ELSE -amount END), 0) FROM ballast.transfers
  WHERE id > %s AND id <= %s AND actor = %s AND currency = %s AND status = 'applied'

@@ -86,7 +86,7 @@ SELECT person.telegram_id,
 """  # noqa: S608  who wrote to Ballast before the first import gets their date of registration, once
 
 ACCOUNTS = """
-SELECT ballast.ledger_system_account('house', %(currency)s);
+SELECT ballast.ledger_system_account('opening', %(currency)s);
 INSERT INTO ballast.accounts (user_id, currency, balance, version)
 SELECT u.id, %(currency)s, 0, 0 FROM ballast.users u
  WHERE u.telegram_id = ANY(%(telegram_ids)s)
@@ -113,7 +113,9 @@ _WANTED = f"""
     SELECT person.telegram_id, person.balance AS wanted, person.registered_at,
            NOT person.telegram_id = ANY(%(existing_ids)s::bigint[]) AS is_new,
            a.id AS account_id, coalesce(a.balance, 0) AS balance, coalesce(a.version, 0) AS version,
-           coalesce(a.held, 0) AS held, coalesce(booked.total, 0) AS booked, coalesce(booked.earlier, 0) AS earlier,
+           coalesce(a.held, 0) AS held, coalesce(a.sending_frozen, false) AS sending_frozen,
+           coalesce(a.receiving_frozen, false) AS receiving_frozen,
+           coalesce(booked.total, 0) AS booked, coalesce(booked.earlier, 0) AS earlier,
            booked.transfers, booked.settlements
       FROM person
       LEFT JOIN LATERAL (SELECT u.id FROM ballast.users u WHERE u.telegram_id = person.telegram_id
@@ -154,7 +156,9 @@ _WANTED = f"""
                    FROM history GROUP BY telegram_id) h USING (telegram_id)
      WHERE k.wanted IS NOT NULL AND (k.transfers = 0 OR %(settle)s)
 ), posting AS (
-    SELECT * FROM history UNION ALL SELECT * FROM rest WHERE amount <> 0
+    SELECT p.*, (SELECT account_id FROM ballast.system_accounts
+                  WHERE name = 'opening' AND currency = %(currency)s) AS other_id
+      FROM (SELECT * FROM history UNION ALL SELECT * FROM rest WHERE amount <> 0) AS p
 )"""  # noqa: S608
 
 # From `known` and `posting`: the balance after each posting, and whose postings the ledger must refuse, all or none.
@@ -169,6 +173,8 @@ numbered AS (
     SELECT n.telegram_id, count(*) AS postings, sum(n.amount) AS amount, max(n.number) AS last_number,
            count(*) FILTER (WHERE n.part = 0) AS openings,
            CASE WHEN bool_or(n.is_taken) THEN 'key_reused'
+                WHEN bool_or(n.amount < 0 AND k.sending_frozen) THEN 'account_frozen'
+                WHEN bool_or(n.amount > 0 AND k.receiving_frozen) THEN 'recipient_frozen'
                 WHEN min(n.balance_after) < min(least(k.balance, k.held)) THEN 'insufficient_funds'
                 WHEN max(abs(n.amount)) > %(amount_max)s THEN 'amount_too_large'
                 WHEN max(n.balance_after) > %(balance_max)s THEN 'balance_overflow' END AS reason
@@ -176,32 +182,30 @@ numbered AS (
      GROUP BY n.telegram_id
 )"""
 
-# The ledger's rows: two entries for each transfer, gapless versions, the house without a balance.
+# The ledger's rows: two entries for each transfer, gapless versions, the system account without a balance.
 BOOKED = """
 due AS (
-    SELECT n.telegram_id, n.number, n.key, n.made_at, n.memo, n.amount::bigint AS amount,
+    SELECT n.telegram_id, n.number, n.key, n.made_at, n.memo, n.other_id, n.amount::bigint AS amount,
            n.balance_after::bigint AS balance_after, k.account_id, k.version + n.number AS account_version,
            n.number = j.last_number AS is_last
       FROM numbered n JOIN judged j USING (telegram_id) JOIN known k USING (telegram_id)
      WHERE j.reason IS NULL
-), house AS (
-    SELECT account_id AS id FROM ballast.system_accounts WHERE name = 'house' AND currency = %(currency)s
 ), transferred AS (
     INSERT INTO ballast.transfers (idempotency_key, fingerprint, from_account_id, to_account_id, amount, currency, kind,
                                    status, memo, actor, created_at)
     SELECT due.key, md5(concat_ws(' ', 'import', due.telegram_id, due.amount, %(currency)s, due.memo)),
-           CASE WHEN due.amount > 0 THEN house.id ELSE due.account_id END,
-           CASE WHEN due.amount > 0 THEN due.account_id ELSE house.id END,
+           CASE WHEN due.amount > 0 THEN due.other_id ELSE due.account_id END,
+           CASE WHEN due.amount > 0 THEN due.account_id ELSE due.other_id END,
            abs(due.amount), %(currency)s, CASE WHEN due.amount > 0 THEN 'credit' ELSE 'debit' END,
            'applied', due.memo, %(actor)s, due.made_at
-      FROM due CROSS JOIN house ORDER BY due.telegram_id, due.number
+      FROM due ORDER BY due.telegram_id, due.number
     RETURNING id, idempotency_key
 ), entered AS (
     INSERT INTO ballast.entries (transfer_id, account_id, amount, balance_after, account_version)
     SELECT t.id, side.account_id, side.amount, side.balance_after, side.account_version
-      FROM transferred t JOIN due ON due.key = t.idempotency_key CROSS JOIN house
+      FROM transferred t JOIN due ON due.key = t.idempotency_key
      CROSS JOIN LATERAL (VALUES (due.account_id, due.amount, due.balance_after, due.account_version),
-                                (house.id, -due.amount, NULL, NULL))
+                                (due.other_id, -due.amount, NULL, NULL))
                      AS side (account_id, amount, balance_after, account_version)
      ORDER BY t.id
 ), settled AS (

@@ -27,17 +27,19 @@ SELECT t.id, u.telegram_id, a.version
 # What adds to a balance goes first: so nothing lies below zero on the way that does not end there.
 _WANTED = """
 known AS (
-    SELECT u.telegram_id, a.id AS account_id, a.balance, a.version, a.held
+    SELECT u.telegram_id, a.id AS account_id, a.balance, a.version, a.held, a.sending_frozen, a.receiving_frozen
       FROM (SELECT * FROM ballast.accounts WHERE id = ANY(%(account_ids)s::bigint[]) OFFSET 0) AS a
      CROSS JOIN LATERAL (SELECT u.telegram_id FROM ballast.users u WHERE u.id = a.user_id OFFSET 0) AS u
 ), posting AS (
     SELECT k.telegram_id, CASE WHEN e.amount < 0 THEN 0 ELSE 1 END AS part, -e.account_version AS place,
            now() AS made_at, 'reversal:' || t.idempotency_key AS key, -e.amount::numeric AS amount,
-           'Reversal of transfer ' || t.id AS memo
+           'Reversal of transfer ' || t.id AS memo,
+           CASE k.account_id WHEN t.from_account_id THEN t.to_account_id ELSE t.from_account_id END AS other_id
       FROM known k
      CROSS JOIN LATERAL (SELECT e.transfer_id, e.amount, e.account_version FROM ballast.entries e
                           WHERE e.account_id = k.account_id OFFSET 0) AS e
-     CROSS JOIN LATERAL (SELECT t.id, t.idempotency_key FROM ballast.transfers t
+     CROSS JOIN LATERAL (SELECT t.id, t.idempotency_key, t.from_account_id, t.to_account_id
+                           FROM ballast.transfers t
                           WHERE t.id = e.transfer_id AND t.actor = %(actor)s OFFSET 0) AS t
      WHERE t.idempotency_key NOT LIKE 'reversal:%%'
        AND (SELECT r.id FROM ballast.transfers r

@@ -72,12 +72,36 @@ def adjust(
     actor: str,
     earlier_key: str | None = None,
 ) -> AdjustOutcome:
-    """Credit (amount above zero) or debit (below) one user against the house.
+    """Credit (amount above zero) or debit (below) one user. The other side is `adjustments` if an admin or operator
+    ordered it, and `house` if a program did.
 
     amount -- signed minor units. actor -- who ordered it, for the record: another actor with the same key, amount, memo
         and target is a repetition.
     earlier_key -- under which an earlier release may have applied the same (keys.py).
     """
+    asked = adjustment(
+        engine, key=key, target=target, amount=amount, memo=memo, actor=actor, earlier_key=earlier_key
+    )
+    if isinstance(asked, AdjustOutcome):
+        return asked
+    row = engine.fetch_row(ADJUST_SQL, asked, name="ledger.adjust")
+    if row[2] == RejectionReason.KEY_REUSED:
+        # Or the same request was committed by somebody else, after this one looked for it. Now it is found.
+        row = engine.fetch_row(ADJUST_SQL, asked, name="ledger.adjust")
+    return adjusted(engine, amount, row)
+
+
+def adjustment(
+    engine: GuardedEngine,
+    *,
+    key: str,
+    target: UserRef,
+    amount: int,
+    memo: str,
+    actor: str,
+    earlier_key: str | None,
+) -> tuple[Any, ...] | AdjustOutcome:
+    """The parameters of ADJUST_SQL; or the outcome, if it is refused without asking. Raises ValueError."""
     require_key(key)
     if amount == 0:
         raise ValueError("an adjustment needs an amount other than 0")
@@ -93,11 +117,11 @@ def adjust(
         "adjust", telegram_id, username.lower() if username else None, amount, engine.currency, memo, actor
     )
     asked = (telegram_id, username, amount, engine.currency, storable(memo))
-    parameters = (key, earlier_key, mark, *asked, *asked, storable(actor), engine.currency)
-    row = engine.fetch_row(ADJUST_SQL, parameters, name="ledger.adjust")
-    if row[2] == RejectionReason.KEY_REUSED:
-        # Or the same request was committed by somebody else, after this one looked for it. Now it is found.
-        row = engine.fetch_row(ADJUST_SQL, parameters, name="ledger.adjust")
+    return (key, earlier_key, mark, *asked, *asked, storable(actor), engine.currency)
+
+
+def adjusted(engine: GuardedEngine, amount: int, row: tuple[Any, ...]) -> AdjustOutcome:
+    """The outcome from ADJUST_SQL's row."""
     transfer_id, status, reason, target_id, target_username, target_first_name, balance, *now = row
     return AdjustOutcome(
         status=OutcomeStatus(status),

@@ -16,6 +16,7 @@ from dbcore.guard import pool
 from dbcore.guard.deadline import Deadline
 from dbcore.moving import record, sealing, whereabouts
 from dbcore.moving.record import Move, MoveState
+from dbcore.moving.sealing import Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -34,10 +35,7 @@ class MoveListener:
 
     def look(self) -> None:
         """Raises redis.RedisError."""
-        move = record.read(self._redis)
-        if move is not None and move.fingerprint == whereabouts.fingerprint_of(
-            whereabouts.current(self._url)
-        ):
+        if (move := _move_of(self._redis, self._url)) is not None:
             self._heed(move)
         if not self._is_noted and whereabouts.current(self._url) != self._url:
             record.note_followed(self._redis, self._process)
@@ -49,7 +47,7 @@ class MoveListener:
         self._tried = move.id
         try:
             to = sealing.unseal(move.sealed, whereabouts.secrets_of(self._url))
-        except sealing.Unreadable as error:
+        except Unreadable as error:
             log.error("new_address_unreadable", reason=str(error), move=move.id)
             record.note_reached(
                 self._redis, move, self._process, f"the new address cannot be opened: {error}"
@@ -59,6 +57,26 @@ class MoveListener:
             whereabouts.note(whereabouts.current(self._url), to)
         else:
             record.note_reached(self._redis, move, self._process, _trouble(to))
+
+
+def follow_record(client: redis.Redis, url: str) -> None:
+    """For a command, which is none of the fleet's processes: from now on it connects to where the database at `url`
+    went, as far as Redis knows.
+
+    Raises redis.RedisError, Unreadable.
+    """
+    move = _move_of(client, url)
+    if move is not None and move.state is MoveState.SWITCHED:
+        to = sealing.unseal(move.sealed, whereabouts.secrets_of(url))
+        whereabouts.note(whereabouts.current(url), to)
+
+
+def _move_of(client: redis.Redis, url: str) -> Move | None:
+    """The one on record, if it moves the database that `url` leads to by now."""
+    move = record.read(client)
+    if move is None or move.fingerprint != whereabouts.fingerprint_of(whereabouts.current(url)):
+        return None
+    return move
 
 
 def _trouble(url: str) -> str | None:

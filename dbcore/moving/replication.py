@@ -187,6 +187,7 @@ def remove(source: str, target: str) -> None:
             new.exec_driver_sql(f"ALTER SUBSCRIPTION {OBJECT} SET (slot_name = NONE)")
             new.exec_driver_sql(f"DROP SUBSCRIPTION {OBJECT}")
     with suppress(SQLAlchemyError), _engine(source).connect() as old:
+        old.exec_driver_sql("SET default_transaction_read_only = off")  # it may be closed by now
         old.exec_driver_sql(
             f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{OBJECT}'"  # noqa: S608
         )

@@ -1,23 +1,26 @@
 """The new address, sealed: it has a password, and stands in the old database and in Redis, where others may read it.
 
 The bot's processes know two secrets: the password of DATABASE_URL, and the bot's token. The text is sealed once for
-each, so that whoever knows one of them opens it. From a secret and a salt scrypt makes two keys: HMAC-SHA256 of a
-counter under the one is what the text is combined with, HMAC-SHA256 of the result under the other shows that it was not
-changed.
+each, so that whoever knows one of them opens it. It is Fernet, of the package `cryptography`, with a key that scrypt
+makes of the secret and a salt.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
-import json
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, TypeAdapter
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 _SALT_BYTES = 16
 _KEY_BYTES = 32
-_COST, _BLOCK, _PARALLEL = 2**14, 8, 1
+_COST, _BLOCK, _PARALLEL = 2**15, 8, 1
 _MEMORY_MAX = 64 * 1024 * 1024
 
 
@@ -25,42 +28,46 @@ class Unreadable(Exception):
     """None of the secrets opens it, or it was changed."""
 
 
+class _Box(BaseModel):
+    """The text as one secret opens it. salt -- in hexadecimal."""
+
+    salt: str
+    token: str
+
+
+_BOXES = TypeAdapter(list[_Box])
+
+
 def seal(text: str, secrets: Iterable[str]) -> str:
     """Readable for whoever knows one of the secrets, none of which is empty."""
-    sealed = []
+    boxes = []
     for secret in secrets:
         salt = os.urandom(_SALT_BYTES)
-        stream_key, tag_key = _keys(secret, salt)
-        hidden = _combined(text.encode(), stream_key)
-        tag = hmac.digest(tag_key, hidden, "sha256")
-        sealed.append([base64.b64encode(part).decode() for part in (salt, hidden, tag)])
-    return json.dumps(sealed)
+        boxes.append(_Box(salt=salt.hex(), token=_cipher(secret, salt).encrypt(text.encode()).decode()))
+    return _BOXES.dump_json(boxes).decode()
 
 
 def unseal(sealed: str, secrets: Iterable[str]) -> str:
     """Raises Unreadable."""
     try:
-        boxes = [[base64.b64decode(part) for part in box] for box in json.loads(sealed)]
+        boxes = [(bytes.fromhex(box.salt), box.token) for box in _BOXES.validate_json(sealed)]
     except ValueError as error:
         raise Unreadable("it was changed") from error
+    from cryptography.fernet import InvalidToken
+
     for secret in secrets:
-        for salt, hidden, tag in boxes:
-            stream_key, tag_key = _keys(secret, salt)
-            if hmac.compare_digest(hmac.digest(tag_key, hidden, "sha256"), tag):
-                return _combined(hidden, stream_key).decode()
+        for salt, token in boxes:
+            try:
+                return _cipher(secret, salt).decrypt(token).decode()
+            except (InvalidToken, ValueError):  # ValueError: it has more than ASCII
+                continue
     raise Unreadable("none of this process's secrets opens it")
 
 
-def _keys(secret: str, salt: bytes) -> tuple[bytes, bytes]:
-    """A salt is drawn for each text, so no two texts are combined with the same stream."""
-    made = hashlib.scrypt(
-        secret.encode(), salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL, maxmem=_MEMORY_MAX, dklen=2 * _KEY_BYTES
+def _cipher(secret: str, salt: bytes) -> Fernet:
+    from cryptography.fernet import Fernet  # 8 MB that only a process that follows a move needs
+
+    key = hashlib.scrypt(
+        secret.encode(), salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL, maxmem=_MEMORY_MAX, dklen=_KEY_BYTES
     )
-    return made[:_KEY_BYTES], made[_KEY_BYTES:]
-
-
-def _combined(text: bytes, key: bytes) -> bytes:
-    stream = b""
-    while len(stream) < len(text):
-        stream += hmac.digest(key, len(stream).to_bytes(8, "big"), "sha256")
-    return bytes(one ^ other for one, other in zip(text, stream, strict=False))
+    return Fernet(base64.urlsafe_b64encode(key))

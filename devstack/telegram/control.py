@@ -338,17 +338,40 @@ class TelegramControl:
         payload: str = "an invoice",
         invoice: SeenMessage | None = None,
         refunded: bool = False,
+        lost: bool = False,
     ) -> Sent:
-        """Telegram says that they paid, or were refunded, whatever the bot said to the question before."""
+        """Telegram says that they paid, or were refunded, whatever the bot said to the question before.
+
+        lost -- the bot never gets the update, as if Telegram had dropped it after a day.
+        """
         price = _price(total_amount, currency, payload, invoice)
         answer = await self._post(
-            "/payments", user_id=user_id, charge_id=charge_id, refunded=refunded, **price
+            "/payments", user_id=user_id, charge_id=charge_id, refunded=refunded, lost=lost, **price
         )
         return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
 
     async def star_book(self) -> dict[str, Any]:
         """Telegram's own book of the bot's Stars: its transactions, oldest first, and the balance."""
         return await self._get("/stars")
+
+    async def book_stars(
+        self,
+        transaction_id: str,
+        stars: int,
+        partner: dict[str, Any],
+        *,
+        nanostars: int = 0,
+        outgoing: bool = False,
+    ) -> None:
+        """Any other transaction in that book, such as a withdrawal: `partner` is a TransactionPartner."""
+        await self._post(
+            "/stars",
+            id=transaction_id,
+            stars=stars,
+            nanostars=nanostars,
+            partner=partner,
+            outgoing=outgoing,
+        )
 
     # What people see
 

@@ -233,6 +233,7 @@ class People:
         payload: str,
         charge_id: str,
         is_refund: bool,
+        is_lost: bool,
     ) -> tuple[StoredMessage, int | None]:
         """Money has moved: the service message that says so, and its update's id."""
         self._present(user_id, user_id)
@@ -244,6 +245,7 @@ class People:
             payload=payload,
             charge_id=charge_id,
             is_refund=is_refund,
+            is_lost=is_lost,
         )
 
     def block(self, user_id: int) -> int | None:

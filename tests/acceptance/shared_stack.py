@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 import redis
 
+from ballast.queues import WORKERS
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, Stack
@@ -85,8 +86,13 @@ def shared_stack(
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
     """Frontend and both workers, ready, and nothing else."""
-    for name in shared_stack.names() - set(PROGRAMS):
-        shared_stack.stop(name)
-    shared_stack.start(*(name for name in PROGRAMS if not shared_stack.alive(name)))
-    shared_stack.wait_ready(processes=3)
+    at_work(shared_stack, *PROGRAMS)
     return shared_stack
+
+
+def at_work(stack: Stack, *programs: str) -> None:
+    """Those that are not are started, others are stopped."""
+    for name in stack.names() - set(programs):
+        stack.stop(name)
+    stack.start(*(name for name in programs if not stack.alive(name)))
+    stack.wait_ready(processes=sum(WORKERS[name][1] for name in programs if name in WORKERS))

@@ -12,7 +12,7 @@ from ballast.builtin.broadcasts import ChooseBroadcasts
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.status import ShowDatabaseStatus
 from ballast.builtin.transfers import CreateTransfer, DecideTransfer
-from ballast.inbox.inbox import UNKNOWN_KIND_SECONDS
+from ballast.inbox.limits import UNKNOWN_KIND_SECONDS
 from ballast.status import counters
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
@@ -24,8 +24,8 @@ from tests.harness.people import (
     assert_audit_passes,
     assert_shown,
     balances,
-    call,
     pause,
+    queue_task,
     register,
     resume,
     say,
@@ -144,7 +144,9 @@ async def pay_a_toll(stack: Stack, telegram: TelegramControl, ann: int, bob: int
 
     # An operator's credit and a payment, each once though the first attempt ends after it.
     before = balances(stack)
-    call(stack, "workers.balances.adjust", {"telegram_id": bob, "amount": 10, "idempotency_key": "twice-ten"})
+    queue_task(
+        stack, "workers.balances.adjust", {"telegram_id": bob, "amount": 10, "idempotency_key": "twice-ten"}
+    )
     await telegram.wait_for_message(bob, lambda message: message.text == "Doubled.")
     await telegram.pay(bob, 100, "charge-1")
     await telegram.wait_for_message(bob, lambda message: message.text == "100 Stars are 1.00 CREDIT.")
@@ -176,7 +178,7 @@ async def misuse_what_is_built_in(
 ) -> None:
     """Nobody is told what is not so, and the failed job says what is wrong."""
     (ben,) = await register(telegram, "Ben")
-    call(stack, "workers.balances.adjust", {"telegram_id": ben, "amount": 50})
+    queue_task(stack, "workers.balances.adjust", {"telegram_id": ben, "amount": 50})
     await telegram.wait_for_message(ben, lambda message: message.text == "Doubled.")
 
     def failed(kind: str) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from ballast.inbox.inbox import PUBLISH_GRACE_MS
+from ballast.inbox.limits import PUBLISH_GRACE_MS
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl

@@ -32,7 +32,10 @@ RUN = {
     "python -m dbcore breaker auto",
     "curl -s http://127.0.0.1:8080/health",
     "curl -s http://127.0.0.1:8080/db-stability",
-    "python -m workers dead-letters list",
+    "ballast jobs list",
+    "ballast users --frozen",
+    "ballast outages",
+    "ballast settings",
     "python -m workers broadcast list",
     """celery -A workers call workers.balances.adjust --kwargs """
     """'{"username": "bob", "amount": 550, "reason": "refund", "idempotency_key": "refund-42"}'""",
@@ -41,9 +44,10 @@ RUN = {
     "make help",
 }
 REFUSED = {
-    "python -m workers dead-letters show REFERENCE": "there is no",
-    "python -m workers dead-letters retry REFERENCE": "there is no",
-    "python -m workers dead-letters discard REFERENCE": "there is no",
+    "ballast jobs show REFERENCE": "expected a reference",
+    "ballast jobs retry REFERENCE": "there is no",
+    "ballast jobs discard REFERENCE": "there is no",
+    "ballast user @bob": "nobody is found",
     "python -m workers job 7F3KQ2MA": "no job has the reference",
     "python -m workers broadcast show 7 --watch": "7",
     "python -m workers broadcast resend-unknown 7": "7",
@@ -98,6 +102,24 @@ NOT_RUN = {
             "make wheel",
         ],
         "tests/package builds the wheel, installs it and runs its commands",
+    ),
+    **dict.fromkeys(
+        [
+            "ballast user @bob --csv > bob.csv",
+            "ballast users --csv --min 100 > users.csv",
+            "ballast transfers --csv --since 2026-11-01 > transfers.csv",
+            'ballast credit @bob 5.50 --reason "refund of order 17" --key order-17',
+            'ballast debit @bob 5.50 --reason "paid twice"',
+            'ballast reverse 1234 --reason "sent by mistake"',
+            'ballast freeze @bob --reason "account taken over"',
+            'ballast unfreeze @bob --reason "settled"',
+            'ballast message @bob "Your order is on its way."',
+            'ballast erase @bob --reason "asked by letter of 2026-11-27"',
+            "ballast jobs list --kind shop.order",
+            "ballast jobs retry --kind shop.order --since 2026-11-27",
+            "ballast jobs discard --error 'no such flower'",
+        ],
+        "tests/dbcore/people/test_cli.py does it",
     ),
     **dict.fromkeys(
         [

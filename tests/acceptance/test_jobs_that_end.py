@@ -12,7 +12,7 @@ import psycopg2
 
 from ballast.builtin.balances import AdjustBalance, ShowBalance
 from ballast.envelope import Envelope
-from ballast.inbox.inbox import UNKNOWN_KIND_SECONDS
+from ballast.inbox.limits import UNKNOWN_KIND_SECONDS
 from ballast.jobs import Job
 from dbcore.breaker import FleetStore
 from devstack.stack import ADMIN_ID, Stack

@@ -23,7 +23,7 @@ from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.conftest import MakeStack
 from tests.harness.bots_database import run_as_admin
 from tests.harness.people import all_settled, answers, ask_credits, confirm, last_known, register
-from tests.harness.servers import running_postgres
+from tests.harness.servers import running_postgres, set_options
 from tests.harness.worker_deaths import frozen
 
 MOVE_SECONDS_MAX = 180
@@ -105,6 +105,12 @@ async def one_more(stack: Stack, telegram: TelegramControl, cards: list[SeenMess
     await asyncio.to_thread(stack.wait_until, lambda: booked(url) > before, "it is booked there")
 
 
+def processes_with_old_url(stack: Stack) -> int:
+    move = stack.get("/db-status")[1]["move"]
+    assert move["state"] == MoveState.SWITCHED
+    return int(move["processes_with_old_url"])
+
+
 def assert_books_balance(url: str) -> None:
     with whereabouts.as_given():
         findings = audit(url)
@@ -127,9 +133,8 @@ async def test_all_go_on_at_the_new_server_and_nothing_is_lost_or_done_twice(
 ) -> None:
     # For the second move: the new server can be replicated from, and the old one has a third database.
     run_as_admin(new, "postgres", f"CREATE DATABASE {FOURTH} OWNER {ROLE}")
-    run_as_admin(new, "postgres", f"ALTER ROLE {ROLE} REPLICATION", "ALTER SYSTEM SET wal_level = logical")
-    new.stop()
-    new.start()
+    run_as_admin(new, "postgres", f"ALTER ROLE {ROLE} REPLICATION")
+    set_options(new, {"wal_level": "logical"})
     run_as_admin(
         old, "postgres", f"CREATE DATABASE {THIRD} OWNER {ROLE}", f"GRANT pg_create_subscription TO {ROLE}"
     )
@@ -195,10 +200,13 @@ async def test_all_go_on_at_the_new_server_and_nothing_is_lost_or_done_twice(
     for url in (old.url, new.url, third):
         assert_books_balance(url)
 
-    # The server is lost, and only a backup is left.
-    stack.env["DATABASE_URL"] = third
+    # It is said that settings are to be changed. A backup finds its way as the processes do.
+    await asyncio.to_thread(stack.wait_until, lambda: processes_with_old_url(stack) >= 2, "all are counted")
     done = await asyncio.to_thread(stack.command, "ballast", "backup")
     assert done.returncode == 0, done.stdout + done.stderr
+
+    # The server is lost, and only a backup is left.
+    stack.env["DATABASE_URL"] = third
     (late,) = await ask_credits(telegram, 1)
     await confirm(telegram, late)
     await all_settled(stack, telegram)

@@ -35,6 +35,7 @@ from tests.harness.people import (
     balances,
     call,
     confirm,
+    queue_task,
     register,
     say,
 )
@@ -46,9 +47,9 @@ async def test_a_worker_without_a_bots_token_does_its_jobs_and_leaves_the_answer
     alice = (await telegram.create_user("Alice", started=True)).id
     lone = make_stack(TELEGRAM_BOT_TOKEN="")
     lone.start("main")
-    call(lone, "workers.users.get_or_create", {"telegram_id": alice, "first_name": "Alice"})
+    queue_task(lone, "workers.users.get_or_create", {"telegram_id": alice, "first_name": "Alice"})
     await asyncio.to_thread(lone.wait_until, lambda: alice in balances(lone), "the user is registered")
-    call(lone, "workers.balances.adjust", {"telegram_id": alice, "amount": 550})
+    queue_task(lone, "workers.balances.adjust", {"telegram_id": alice, "amount": 550})
     await asyncio.to_thread(lone.wait_until, lambda: balances(lone)[alice] == 550, "the credit is applied")
     await asyncio.to_thread(lone.wait_until, lambda: "answer_waits" in lone.log("main"), "its answer waits")
     stack = make_stack()
@@ -70,8 +71,8 @@ async def test_a_direct_call_and_the_same_call_queued_are_one_effect_in_the_oper
     task = {"telegram_id": ann, "amount": 100, "actor": "telegram:1001"}
     try:
         assert bot_safe_adjust_balance(ann, 100, key="direct-first").status is OutcomeStatus.APPLIED
-        call(stack, "workers.balances.adjust", task | {"idempotency_key": "direct-first"})
-        call(stack, "workers.balances.adjust", task | {"idempotency_key": "queued-first"})
+        queue_task(stack, "workers.balances.adjust", task | {"idempotency_key": "direct-first"})
+        queue_task(stack, "workers.balances.adjust", task | {"idempotency_key": "queued-first"})
         await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[ann] == 200, "both are applied")
         await all_settled(stack, telegram)
         assert bot_safe_adjust_balance(ann, 100, key="queued-first").status is OutcomeStatus.REPLAYED
@@ -81,7 +82,7 @@ async def test_a_direct_call_and_the_same_call_queued_are_one_effect_in_the_oper
     made = stack.query("SELECT idempotency_key, actor FROM transfers ORDER BY id")
     assert made == [("direct-first", "bot"), ("queued-first", "operator:telegram:1001")]
     # Nor by way of a dead letter that is retried.
-    call(stack, "workers.balances.adjust", task | {"amount": 5, "idempotency_key": "queued-first"})
+    queue_task(stack, "workers.balances.adjust", task | {"amount": 5, "idempotency_key": "queued-first"})
     letters = "SELECT payload #>> '{fields,actor}' FROM failed_operations"
     await asyncio.to_thread(stack.wait_until, lambda: bool(stack.query(letters)), "it is refused")
     assert stack.query(letters) == [("operator:telegram:1001",)]
@@ -103,7 +104,7 @@ async def test_a_wrong_argument_gets_a_clear_error_and_a_dead_letter(
     stack = make_stack()
     stack.start("frontend", "main")
     stack.wait_ready(processes=2)
-    task_ids = [call(stack, "workers.balances.adjust", arguments) for arguments, _ in WRONG_ARGUMENTS]
+    task_ids = [queue_task(stack, "workers.balances.adjust", arguments) for arguments, _ in WRONG_ARGUMENTS]
     letters = "SELECT job_id, kind, error, payload FROM failed_operations"
     await asyncio.to_thread(
         stack.wait_until, lambda: len(stack.query(letters)) == len(WRONG_ARGUMENTS), "the dead letters"
@@ -261,6 +262,9 @@ async def test_an_operator_sees_and_starts_work_in_flower_and_nobodys_text(
         "Flower has turned the workers' events on",
     )
 
+    upkeep = ("workers.health.probe", "workers.broadcasts.watch")
+    flower.start(upkeep[0], trigger="operator")
+    flower.start(upkeep[1])
     secret = "the office is closed on Friday"
     task_id = flower.start("workers.broadcasts.start", text=secret, idempotency_key="friday")
     for person in people:
@@ -305,6 +309,9 @@ async def test_an_operator_sees_and_starts_work_in_flower_and_nobodys_text(
         lambda: "expected either telegram_id or username" in failure(),
         "Flower says what was wrong",
     )
+    assert stack.query("SELECT 1 FROM health_probes WHERE trigger = 'operator'"), "it was started by its name"
+    seen = {task["name"] for task in flower.ask("/tasks?limit=1000").values()}
+    assert seen.isdisjoint(upkeep), "what keeps the bot up buries nobody's job"
     shown = json.dumps([flower.ask("/tasks?limit=1000"), waiting, flower.ask("/workers?refresh=1")])
     assert secret not in shown
     assert all(secret not in stack.log(name) for name in ("frontend", "main", "bulk", "light", "flower"))

@@ -26,7 +26,7 @@ from ballast.builtin.replies import DeliverReply
 from ballast.builtin.users import GetOrCreateUser
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance
-from ballast.inbox.inbox import SIZE_MAX
+from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
 from bot_frontend.texts import too_many_in_all
 from dbcore.breaker import FleetStore

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from ballast.inbox import Inbox
-from ballast.inbox.inbox import SIZE_MAX
+from ballast.inbox.limits import SIZE_MAX
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ROOT, Stack

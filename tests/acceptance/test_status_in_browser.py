@@ -21,7 +21,7 @@ from playwright.async_api import Browser, Page, StorageState, ViewportSize, expe
 
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.test_broadcasts import crowd
+from tests.acceptance.broadcasts.test_broadcasts import crowd
 from tests.harness.browser import (
     LAYOUT_SHIFT_MAX,
     chromium,
@@ -40,6 +40,7 @@ OPS_TOKEN = "a token for tests"
 ANSWER_MS_MAX = 120_000
 """A minute after slow answers the page still says so."""
 PHONE: ViewportSize = {"width": 360, "height": 740}
+ONE_HANDED: ViewportSize = {"width": 390, "height": 844}
 NARROW: ViewportSize = {"width": 920, "height": 740}
 """Of four columns the narrowest."""
 TABS_MAX = 60
@@ -50,7 +51,7 @@ CROWD = 3000
 """As many as a broadcast takes two minutes for: what is pressed meanwhile comes before its end."""
 
 # What the browser logs by itself where a test turns a request away, or takes the frontend away.
-FORGIVEN = ("401", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+FORGIVEN = ("401", "409", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,12 @@ def site(servers_folder: Path) -> Iterator[Site]:
     """The whole fleet on servers of its own, which tests may stop, with a probe a second."""
     folder = Path(tempfile.mkdtemp(dir=servers_folder))
     with running_servers(folder, durable=False) as servers, ExitStack() as closing:
-        stack = servers.stack(OPS_TOKEN=OPS_TOKEN, HEALTH_PROBE_SECONDS="1", DB_CONNECTION_BUDGET="20")
+        stack = servers.stack(
+            OPS_TOKEN=OPS_TOKEN,
+            HEALTH_PROBE_SECONDS="1",
+            DB_CONNECTION_BUDGET="20",
+            PUBLIC_STATUS="true",
+        )
         closing.callback(stack.stop_all)
         stack.start("frontend", "main", "light", "bulk", "beat")
         stack.wait_ready(processes=4)
@@ -193,6 +199,50 @@ async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itsel
     await expect(page.get_by_test_id("signal-database")).to_contain_text("ms, probed")
     await drawn_anew(page, re.compile(r"failed, the last .*\d s ago"))
     await picture(page, "status")
+
+
+async def test_the_story_of_an_outage_is_read_at_a_glance_and_taken_along_as_a_file(page: Page) -> None:
+    """Of the one of the test before: three jobs waited, and were done since."""
+    await expect(page.get_by_test_id("outages-uptime")).to_contain_text(
+        re.compile(r"last 24 hours \d\d\.\d\d%")
+    )
+    await expect(page.locator("#chart-slow")).to_have_text("slow from 3,000 ms")
+    await page.get_by_role("link", name="All, with a report").click()
+    row = page.get_by_test_id("outage").first
+    for width in (1280, 390):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await expect(row).to_contain_text(re.compile(r"Outage, \d+ s"))
+        await expect(row).to_contain_text(
+            re.compile(r"The first call failed at [\d:]+\. After [\d.]+ s the breaker held all calls back\.")
+        )
+        await expect(row).to_contain_text(re.compile(r"\d+ probes? failed until one was answered\."))
+        await expect(row).to_contain_text("3 jobs waited, the longest")
+        await expect(row).to_contain_text(
+            re.compile(r"The last of these jobs was finished at [\d:]+, [\d.]+ s after the end\.")
+        )
+        await expect(page.get_by_test_id("uptimes")).to_contain_text("Last 30 days")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await assert_reads_well(page)
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Download CSV").click()
+    lines = (await (await downloading.value).path()).read_text().splitlines()
+    assert [line.count("outage,") for line in lines] == [0, 1]
+    await page.get_by_role("link", name="Status").click()
+    await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
+    await page.evaluate("window.isTheSame = true")
+
+
+async def test_everybody_may_see_whether_the_bot_works(browser: Browser, site: Site) -> None:
+    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+        await page.goto(f"{site.url}/status-page")
+        for width in (1280, 390):
+            await page.set_viewport_size({"width": width, "height": 800})
+            await expect(page.get_by_test_id("service-title")).to_have_text("The bot is working")
+            await expect(page.get_by_test_id("service-uptime")).to_contain_text(
+                re.compile(r"Last (?:minute|\d+ minutes)\s*\d\d\.\d\d%")
+            )
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            await assert_reads_well(page)
 
 
 async def test_while_redis_is_away_the_page_keeps_what_it_saw_and_says_how_old_it_is(
@@ -347,6 +397,81 @@ async def job_is_found_by_its_reference(page: Page, site: Site) -> None:
     await expect(page.get_by_test_id("lookup-result")).to_contain_text(
         f"{reference}: Held back: it waits for the end of the pause by on call; balances.ask_adjustment"
     )
+
+
+async def test_an_operator_finds_somebody_and_acts_on_their_account(page: Page, site: Site) -> None:
+    async with TelegramControl(site.servers.telegram.url) as telegram:
+        nora, otto = await register(telegram, "Nora", "Otto", credit="20")
+        act, outcome = page.get_by_test_id("act-dialog"), page.get_by_test_id("act-outcome")
+        balance = page.get_by_test_id("person-balance")
+
+        async def order(button: str, words: str, reason: str, amount: str | None = None) -> None:
+            await page.get_by_role("button", name=button, exact=True).first.click()
+            if amount is not None:
+                await page.get_by_label("Amount").fill(amount)
+            await page.get_by_label("Reason").fill(reason)
+            await expect(page.get_by_test_id("act-words")).to_contain_text(words)
+            await page.get_by_test_id("act-go").click()
+
+        await page.keyboard.press("/")
+        await page.keyboard.type("nor")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_test_id("people-heading")).to_have_text("Nora")
+        await expect(balance).to_have_text("20.00 CREDIT")
+        await expect(page.get_by_test_id("movement")).to_have_count(1)
+        await order("Credit", "Nora (@nora) gets 5.50 CREDIT. Balance then: 25.50 CREDIT.", "sorry", "5.50")
+        await expect(balance).to_have_text("25.50 CREDIT")
+        await expect(act).to_be_hidden()
+        await telegram.wait_for_message(nora, lambda message: "You were credited 5.50" in message.text)
+        await order("Debit", "1,000.00 CREDIT is taken", "too much", "1000")
+        await expect(outcome).to_contain_text("Refused: There was not enough money.")
+        await page.get_by_role("button", name="Go back").click()
+        await page.get_by_test_id("movement").first.get_by_role("button").click()
+        await page.get_by_label("Reason").fill("by mistake")
+        await expect(page.get_by_test_id("act-words")).to_contain_text(
+            "goes back from Nora (@nora) to the house"
+        )
+        await page.get_by_test_id("act-go").dblclick()
+        await expect(balance).to_have_text("20.00 CREDIT")
+        await expect(page.get_by_test_id("failure")).to_contain_text("There was not enough money.")
+
+        await page.set_viewport_size(ONE_HANDED)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= ONE_HANDED["width"]
+        await order("Freeze", "will receive money, and not send any", "taken over")
+        await expect(page.get_by_test_id("person-status")).to_contain_text("Frozen")
+        await telegram.wait_for_message(nora, lambda message: "Your account was frozen" in message.text)
+        for scheme in ("dark", "light"):
+            await page.emulate_media(color_scheme=scheme)
+            await assert_reads_well(page)
+            await picture(page, f"person-{scheme}")
+        await page.get_by_role("button", name="Unfreeze").click()
+        await expect(page.get_by_test_id("act-go")).to_be_in_viewport()
+        await page.get_by_label("Reason").fill("settled")
+        await assert_reads_well(page)
+        await page.get_by_test_id("act-go").click()
+        await expect(page.get_by_test_id("person-status")).to_have_text("Active")
+        csv = await page.request.get(f"{site.url}/api/v1/users/{nora}/movements.csv")
+        assert [line.split(",")[3] for line in (await csv.text()).splitlines()[1:]] == [
+            "-5.50",
+            "5.50",
+            "20.00",
+        ]
+
+        # An address of somebody's card, and a name of several.
+        await page.evaluate(f"location.hash = '#user={otto}'")
+        await expect(page.get_by_test_id("people-heading")).to_have_text("Otto")
+        await page.get_by_role("searchbox").fill("o")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#people-found li").filter(has_text="Nora")).to_have_count(1)
+        await page.get_by_role("button", name="Close").click()
+        await expect(page.locator("#signals")).to_be_visible()
+    acts = "SELECT actor, action, outcome, reason FROM admin_actions WHERE target = %s ORDER BY id"
+    assert site.stack.query(acts, str(nora)) == [
+        ("web:on call", "user.credit", "done", "sorry"),
+        ("web:on call", "user.debit", "refused: insufficient_funds", "too much"),
+        ("web:on call", "user.freeze", "done", "taken over"),
+        ("web:on call", "user.unfreeze", "done", "settled"),
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])

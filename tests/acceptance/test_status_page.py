@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 import urllib.error
@@ -36,10 +37,16 @@ PAGES = (
     "/health/ready",
     "/db-status",
     "/db-stability",
+    "/outages",
+    "/outages.json",
+    "/outages.csv",
+    "/status-page",
     "/metrics",
 )
 ANSWER_SECONDS_MAX = 0.5
 """Of the fastest of several: who waits for Redis or the database waits for a second at least, every time."""
+PUBLIC_SECONDS_MAX = 0.1
+"""The same of the page that everybody may ask for."""
 
 
 def asked(stack: Stack, path: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
@@ -154,6 +161,10 @@ async def test_an_operator_sees_the_fleet_and_acts_and_it_is_in_the_books(
     page = await shows(stack, lambda page: page["breaker"]["state"] == "closed", "the breaker closed")
     assert (page["outages"][0]["paused_by"], page["outages"][0]["reason"]) == ("token", None)
     assert page["outages"][0]["ended_at"] is not None
+    printed = await asyncio.to_thread(stack.command, "ballast", "outages")
+    assert printed.returncode == 0, printed.stderr
+    assert "up in the last 24 hours:  100%, 0 x outage" in printed.stdout
+    assert "pause by token" in printed.stdout
 
     # A broadcast stops at an operator's word.
     await asyncio.to_thread(
@@ -217,12 +228,18 @@ async def test_every_page_answers_at_once_while_postgresql_and_redis_are_frozen(
     assert postgres.pid is not None
     assert other.pid is not None
     stack = make_stack(
-        database_url=postgres.url, redis_url=other.url, OPS_TOKEN=OPS_TOKEN, HEALTH_PROBE_SECONDS="1"
+        database_url=postgres.url,
+        redis_url=other.url,
+        OPS_TOKEN=OPS_TOKEN,
+        HEALTH_PROBE_SECONDS="1",
+        PUBLIC_STATUS="true",
     )
     stack.start("frontend", "main", "light", "beat")
     stack.wait_ready(processes=3)
     await register(telegram, "Alice")
     await shows(stack, lambda page: page["database"]["state"] == "ok", "the probe")
+    await shows(stack, lambda page: len(page["uptime"]) > 0, "the uptime")
+    assert "The bot is working" in (await asyncio.to_thread(asked, stack, "/status-page"))[1]
     for pid in (postgres.pid, other.pid):
         signal_all_of(pid, signal.SIGSTOP)
     try:
@@ -236,9 +253,15 @@ async def test_every_page_answers_at_once_while_postgresql_and_redis_are_frozen(
             await asyncio.to_thread(asked, stack, "/actions", {"id": "x", "action": "", "target": ""})
         fastest = {path: min(took) for path, took in seconds.items()}
         assert max(fastest.values()) < ANSWER_SECONDS_MAX, fastest
+        assert fastest["/status-page"] < PUBLIC_SECONDS_MAX, fastest
         page = await shows(stack, lambda page: page["verdict"]["state"] == "down", "Redis away")
         assert page["redis"]["ok"] is False
         assert page["database"]["version"], "what was known is still shown"
+        _, public = await asyncio.to_thread(asked, stack, "/status-page")
+        assert "We have a technical problem" in public
+        assert re.search(r"<dt>Last (?:minute|\d+ minutes)</dt><dd>[\d.]+%</dd>", public), public
+        told = re.sub(r"<head>.*</head>|<dl.*</dl>|<footer.*</footer>|<[^>]*>", "", public, flags=re.DOTALL)
+        assert not re.search(r"\d", told), "it has no counts"
         code, answer = await asyncio.to_thread(
             asked, stack, "/actions", {"id": str(uuid.uuid4()), "action": "breaker.open", "target": ""}
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from dbcore.backups import scratch
 from devstack.postgres import EmbeddedPostgres, programs_folder
 from devstack.stack import ROOT
 from tests.backups.conftest import BALANCES, Ballast, kept, listed, recipient
@@ -107,6 +108,18 @@ def test_a_program_that_hangs_is_ended(
     assert [each["note"] for each in listed(ballast)] == ([] if hanging == "pg_dump" else [None])
     assert ballast("restore", "latest").stderr.startswith("ballast: there is no proven backup in ")
     assert ballast("backup").exit_code == 0  # drops what the other could not in its time
+    assert scratches() == []
+
+
+def test_a_backup_does_not_sweep_away_where_another_one_is_checked(
+    database_url: str, scratches: Callable[[], list[str]]
+) -> None:
+    tag = scratch.tag_of(database_url)
+    with scratch.scratch_database(database_url, tag, search_path="public"):
+        checking = scratches()
+        assert len(checking) == 1
+        assert scratch.sweep(database_url, tag) == []
+        assert scratches() == checking
     assert scratches() == []
 
 
@@ -252,5 +265,8 @@ def test_a_login_that_may_make_no_database_proves_elsewhere(
         assert by_setting.exit_code == 0, by_setting.output
         by_embedded = ballast("backup")
         assert by_embedded.exit_code == 0, by_embedded.output
+        lost = ballast("restore", "latest", "--check", DATABASE_URL="postgresql://u:p@127.0.0.1:1/d")
+        assert "the database does not answer" in lost.stdout
+        assert lost.exit_code == 0, lost.output
     finally:
         sql("ALTER ROLE ballast CREATEDB")

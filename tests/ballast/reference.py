@@ -35,7 +35,8 @@ those below.
 |---|---|
 | `python -m dbcore migrate`, `audit`, `status`, `breaker` | `ballast migrate`, `audit`, `status`, `breaker` |
 | `python -m workers job REFERENCE` | `ballast jobs show REFERENCE` |
-| `python -m workers dead-letters list`, `show` | `ballast jobs failed`, `failure` |
+| `python -m workers dead-letters list`, `show` | `ballast jobs list`, `show` |
+| `ballast jobs failed`, `failure`, for one release more | `ballast jobs list`, `show` |
 | `python -m workers dead-letters retry`, `discard` | `ballast jobs retry`, `discard` |
 | `python -m workers broadcast …` | `ballast broadcast …` |
 | `python -m devstack run` | `ballast run` |

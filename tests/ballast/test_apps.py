@@ -51,7 +51,7 @@ PROGRAMS = {
     "flower": [*CELERY, "flower"],
     "migrate": ["-m", "ballast", "migrate"],
     "audit": ["-m", "dbcore", "audit"],
-    "jobs": ["-m", "ballast", "jobs", "failed"],
+    "jobs": ["-m", "ballast", "jobs", "list"],
     "run": ["-m", "ballast", "run"],
 }
 
@@ -461,8 +461,9 @@ def test_an_earlier_kind_of_a_job_belongs_to_one_handler() -> None:
     app = App("shop")
     app.job(Give, aliases=["shop.gift"], attempts=7)(given)
     registered = registry((app,))
-    assert registered.jobs == {"shop.give": Give, "shop.gift": Give}
-    assert [registered.handlers[kind].attempts for kind in registered.jobs] == [7, 7]
+    ours = {kind: job for kind, job in registered.jobs.items() if kind.startswith("shop.")}
+    assert ours == {"shop.give": Give, "shop.gift": Give}
+    assert [registered.handlers[kind].attempts for kind in ours] == [7, 7]
     app.job(Gift)(given)
     with pytest.raises(SettingsError, match=r"two handlers have the name shop\.gift"):
         registry((app,))
@@ -676,7 +677,7 @@ def test_a_bot_finds_in_the_environment_what_ballast_read_from_files(tmp_path: P
 PROGRAMS_OF_OPERATORS = {
     "status": ["-m", "ballast", "status"],
     "breaker": ["-m", "ballast", "breaker"],
-    "jobs": ["-m", "ballast", "jobs", "failed"],
+    "jobs": ["-m", "ballast", "jobs", "list"],
     "broadcast": ["-m", "ballast", "broadcast", "list"],
 }
 

@@ -54,6 +54,11 @@ WRONG_USAGE = {
     "restore": "Missing argument 'BACKUP'",
     "restore latest --check --overwrite": "--check goes without --into, --overwrite and --no-inbox",
     "telegram": "Missing option '--data'",
+    "user": "Missing argument 'WHOM'",
+    "users --frozen maybe": "Got unexpected extra argument (maybe)",
+    "transfers --status lost": "'lost' is not one of 'applied', 'rejected'",
+    "credit @bob 5": "Missing option '--reason'",
+    "reverse none --reason x": "'none' is not a valid integer range",
     "completion csh": "'csh' is not one of 'bash', 'zsh', 'fish'",
 }
 
@@ -145,7 +150,7 @@ def test_a_shell_completes_commands_options_and_words() -> None:
 
     assert completed("ballast br") == ["breaker", "broadcast"]
     assert completed("ballast breaker ") == ["open", "close", "auto"]
-    assert completed("ballast jobs failed --j") == ["--json"]
+    assert completed("ballast jobs list --j") == ["--json"]
     assert "_BALLAST_COMPLETE=bash_complete" in said("completion", "bash").stdout
 
 
@@ -161,9 +166,9 @@ def test_what_fails_is_said_in_one_line_with_its_exit_status(tmp_path: Path, red
     nowhere = f"postgresql://u:hunter2@127.0.0.1:{free_port()}/d"
     refused: tuple[tuple[tuple[str, ...], dict[str, str], str, int], ...] = (
         (
-            ("jobs", "failed"),
+            ("jobs", "list"),
             {"DATABASE_URL": nowhere},
-            "ballast jobs failed: the database does not answer",
+            "ballast jobs list: the database does not answer",
             2,
         ),
         (("status",), {}, "DATABASE_URL is not set", 2),

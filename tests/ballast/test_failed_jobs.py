@@ -115,5 +115,5 @@ def test_an_unreadable_update_is_not_queued_again_and_stays_open(
 
 
 def test_a_reference_nobody_has_is_said_to_be_one(engine: GuardedEngine) -> None:
-    with pytest.raises(FailedJobRefused, match="there is no dead letter 'NOPE'"):
+    with pytest.raises(FailedJobRefused, match="there is no failed job 'NOPE'"):
         failed_jobs.discard(engine, "NOPE", an_order())

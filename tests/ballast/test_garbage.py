@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 _SCRIPT = """
 import gc, weakref
 from ballast.garbage import spare_what_stays
@@ -27,3 +29,9 @@ assert gone() is None
 
 def test_what_a_process_began_with_is_passed_over_and_what_came_later_is_collected() -> None:
     subprocess.run([sys.executable, "-c", _SCRIPT], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("process", ["bot_frontend.__main__", "workers.celery", "ballast.cli.main"])
+def test_the_collector_rests_while_a_process_is_imported(process: str) -> None:
+    script = f"import gc, {process}; assert not gc.get_stats()[2]['collections'], gc.get_stats()"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

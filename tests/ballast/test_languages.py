@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import redis
 
-from ballast.languages import KEY, REMEMBERED_SECONDS, Languages
+from ballast.builtin.balances import ShowBalance
+from ballast.envelope import Envelope
+from ballast.inbox import Inbox
+from ballast.languages import KEY, REMEMBERED_SECONDS, UNCHANGED_SECONDS, Languages
 from ballast.texts import speaking
 from ballast.texts.formats import zone
 from dbcore.guard.engine import GuardedEngine
@@ -57,6 +60,31 @@ def test_a_choice_that_another_process_took_is_known_after_a_while(client: redis
     assert languages.of_writers({1: "de"}) == {1: "de"}
     clock.now += REMEMBERED_SECONDS + 1
     assert languages.of_writers({1: "de"}) == {1: "fa"}
+
+
+def test_who_is_remembered_costs_no_look_until_somebody_chooses(client: redis.Redis, inbox: Inbox) -> None:
+    clock = Clock()
+    languages = inbox.languages = Languages(client, clock=clock)
+    languages.of_writers({1: "de"})
+    for _ in range(3):
+        clock.now += UNCHANGED_SECONDS - 1
+        inbox.claim("nothing", "somebody")
+        before = client.info("commandstats")["cmdstat_hmget"]["calls"]
+        assert languages.of_writers({1: "de"}) == {1: "de"}
+        assert client.info("commandstats")["cmdstat_hmget"]["calls"] == before
+    Languages(client).choose(1, "fa", "de")
+    inbox.accept(Envelope.of(ShowBalance(telegram_id=1), job_id="1-1", lane="user:1"))
+    assert languages.of_writers({1: "de"}) == {1: "fa"}
+    Languages(client).choose_zone(1, "Asia/Tehran")
+    inbox.claim("nothing", "somebody")
+    assert languages.zone_of(1) == "Asia/Tehran"
+    Languages(client).restore([(1, "ru", None)])
+    inbox.claim("nothing", "somebody")
+    assert languages.of(1) == "ru"
+    clock.now += UNCHANGED_SECONDS + 1
+    Languages(client).of_writers({1: "de"})
+    client.hset(KEY, "1", "=uk")
+    assert languages.of(1) == "uk", "nobody said for a while that nobody chose"
 
 
 def test_people_that_are_remembered_cost_no_look(client: redis.Redis) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from ballast import App, Job, JobContext, Received, Refuse, UsageError, WebhookRequest
 from ballast.apps import Registry, registry
-from ballast.inbox.inbox import LANE_LENGTH_MAX
+from ballast.inbox.limits import LANE_LENGTH_MAX
 from ballast.installed import INSTALLED
 from bot_frontend.web.app_webhooks import BODY_BYTES_MAX, RETRY_AFTER_SECONDS, THREADS
 from dbcore.settings import Settings

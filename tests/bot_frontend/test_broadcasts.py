@@ -258,6 +258,17 @@ def test_a_time_is_read_by_the_clocks_of_its_place(settings: Settings, words: st
     assert intention.job.scheduled_for.isoformat() == moment
 
 
+def test_a_time_without_a_place_is_by_the_clocks_that_the_question_names(make_settings: MakeSettings) -> None:
+    settings = make_settings(timezone="Europe/Berlin", admin_ids="1001")
+    asked = route(press(f"b:7:{CardQuestion.TIME}"), None, settings)
+    assert "without a time zone it is Europe/Berlin" in said(asked)
+    intention = route(text("2026-12-01 18:00"), asking(CardQuestion.TIME), settings)
+    assert intention is not None
+    assert isinstance(intention.job, ChangeDraft)
+    assert intention.job.scheduled_for is not None
+    assert intention.job.scheduled_for.isoformat() == "2026-12-01T18:00:00+01:00"
+
+
 def test_a_time_that_is_past_by_a_minute_is_still_taken(settings: Settings) -> None:
     on_time = route(text("1969-12-31 23:59"), asking(CardQuestion.TIME), settings)
     assert on_time is not None

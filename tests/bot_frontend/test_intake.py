@@ -11,7 +11,7 @@ from ballast.broadcasts.albums import Albums
 from ballast.builtin.balances import ShowBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.envelope import reference_of
-from ballast.inbox.inbox import LANE_LENGTH_MAX
+from ballast.inbox.limits import LANE_LENGTH_MAX
 from bot_frontend import texts
 from bot_frontend.intake import Intake, IntakeFull
 from dbcore.ledger.balance_cache import BalanceSnapshot

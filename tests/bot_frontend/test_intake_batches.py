@@ -23,7 +23,7 @@ from ballast.builtin.replies import DeliverReply
 from ballast.builtin.users import Quarantine
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Batcher, Dispatch, Offer
-from ballast.inbox.inbox import LANE_LENGTH_MAX, OFFERS_LENGTH_MAX
+from ballast.inbox.limits import LANE_LENGTH_MAX, OFFERS_LENGTH_MAX
 from ballast.queues import QUEUES
 from bot_frontend import texts
 from bot_frontend.callbacks import PressReply

@@ -10,12 +10,16 @@ from ballast.alerts import active
 from ballast.builtin.balances import ShowBalance
 from ballast.envelope import Envelope
 from ballast.status import board, probe_results
-from bot_frontend.web.openapi import DOCUMENT
 from dbcore.breaker import override
+from dbcore.moving import record
+from dbcore.moving.record import Move, MoveState
 from dbcore.redis_client import redis_time
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
+
+PATHS = 10
+"""Those that docs/endpoints.md has of JSON."""
 
 OPTIONS = (
     "--seed=1",
@@ -55,6 +59,8 @@ def have_something_to_tell(queueing: Queueing) -> None:
             "open_dead_letters": 1,
         },
     )
+    record.write(client, Move("m", MoveState.SWITCHED, "f", "old/b", "new/b", "", "dump", now, now, now))
+    record.note_followed(client, "h:7:aa")
     override.set_override(client, "open", "somebody")
     override.set_override(client, "auto", "somebody")
     client.hset(active.KEY, "breaker", active.Event("e", now).to_json())
@@ -97,7 +103,10 @@ async def test_a_fuzzer_finds_nothing_that_the_document_does_not_say(
     make_settings: MakeSettings, queueing: Queueing, tmp_path: Path
 ) -> None:
     settings = make_settings(
-        redis_url=queueing.redis_url, telegram_bot_token="123456:LOCAL", ops_token="sesame, open, sesame"
+        redis_url=queueing.redis_url,
+        telegram_bot_token="123456:LOCAL",
+        ops_token="sesame, open, sesame",
+        public_status=True,
     )
     have_something_to_tell(queueing)
     async with serving(settings, queueing) as url:
@@ -107,6 +116,7 @@ async def test_a_fuzzer_finds_nothing_that_the_document_does_not_say(
             "schemathesis.cli",
             "run",
             f"{url}/openapi.json",
+            "--exclude-path-regex=^/api/",  # which has a fuzzer of its own
             *OPTIONS,
             "--header=Authorization: Bearer sesame, open, sesame",
             cwd=tmp_path,
@@ -115,4 +125,4 @@ async def test_a_fuzzer_finds_nothing_that_the_document_does_not_say(
         )
         said, _ = await fuzzer.communicate()
     assert fuzzer.returncode == 0, said.decode()
-    assert f"Tested: {len(DOCUMENT['paths'])}" in said.decode(), said.decode()
+    assert f"Tested: {PATHS}" in said.decode(), said.decode()

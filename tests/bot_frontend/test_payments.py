@@ -14,7 +14,7 @@ from ballast.builtin.payments import RecordPayment
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.star_invoices import StarInvoice
 from ballast.envelope import Envelope
-from ballast.inbox.inbox import LANE_LENGTH_MAX, SIZE_MAX
+from ballast.inbox.limits import LANE_LENGTH_MAX, SIZE_MAX
 from ballast.telegram.bot import make_bot
 from ballast.telegram.presses import Presses
 from ballast.telegram.rate_limiter import RateLimiter

@@ -30,6 +30,7 @@ from bot_frontend.intake import Intake
 from bot_frontend.intake_health import Receiver
 from bot_frontend.web import reports
 from bot_frontend.web.actions import Actions
+from bot_frontend.web.api.api import Api
 from bot_frontend.web.app import make_app
 from bot_frontend.web.app_webhooks import SECONDS_MAX, AppWebhooks
 from bot_frontend.web.jobs import Jobs
@@ -83,7 +84,8 @@ async def serving(
     webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot, settings))
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     app_webhooks = AppWebhooks(apps, intake, seconds_max=app_webhook_seconds_max)
-    app = make_app(settings, monitor, webhook, actions, Jobs(queueing.client), app_webhooks)
+    api = Api(settings, queueing.client, queueing.inbox, queueing.publisher)
+    app = make_app(settings, monitor, webhook, actions, Jobs(queueing.client), app_webhooks, api)
     server = make_server(app, "127.0.0.1", port)
     served = asyncio.create_task(server.serve())
     monitor.start()
@@ -97,6 +99,7 @@ async def serving(
         server.should_exit = True
         await served
         await asyncio.to_thread(monitor.stop)
+        await api.close()
         await bot.request.shutdown()
 
 

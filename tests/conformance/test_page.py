@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tenacity import stop_after_attempt
 
-from ballast.inbox.inbox import UNKNOWN_KIND_AGAIN_SECONDS, UNKNOWN_KIND_SECONDS
+from ballast.inbox.limits import UNKNOWN_KIND_AGAIN_SECONDS, UNKNOWN_KIND_SECONDS
 from dbcore.breaker.local import REASONS, BreakerLimits
 from dbcore.breaker.store import RETRIES_MAX, RETRIES_PER_SECOND
 from dbcore.failures import FailureKind

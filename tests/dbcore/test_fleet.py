@@ -44,6 +44,7 @@ from devstack.redis import EmbeddedRedis
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import MakeEngine, Sql, eventually
 from tests.dbcore.test_breaker import Clock
+from tests.dbcore.waiting_jobs import note_waiting
 
 ROOT = Path(__file__).parents[2]
 SHORT = BreakerLimits(intervals=dict.fromkeys(BreakerReason, Interval(0.2, 0.2)))
@@ -434,11 +435,12 @@ def test_an_outage_is_one_row_however_often_a_probe_failed_and_is_written_once(
     ill = make_engine(nowhere, limits=SHORT)
     ill_link = BreakerSync(client, ill, "ill")
     asked_at = redis_time(client) - 5
-    outages.note_waiting(client, 2, asked_at, is_on=False)  # who met it before it was known
+    note_waiting(client, "first", asked_at, is_on=False)  # who met it before it was known
+    note_waiting(client, "second", asked_at + 1, is_on=False)
     fail(ill)
     ill_link.step()
     assert state_of(client) is BreakerState.OPEN
-    outages.note_waiting(client, 1, asked_at + 5, is_on=True)
+    note_waiting(client, "third", asked_at + 5, is_on=True)
 
     def probes_failed() -> bool:
         ill_link.step()
@@ -464,6 +466,8 @@ def test_an_outage_is_one_row_however_often_a_probe_failed_and_is_written_once(
     assert over.ended_at is not None
     assert abs(over.longest_wait_seconds - (over.ended_at - asked_at)) < 0.01
     assert abs(float(str(row[5])) - lasting.began_at) < 0.01
+    assert lasting.failed_at is not None
+    assert asked_at < lasting.failed_at <= lasting.began_at
     client.lpush("ballast:outages:unwritten", outages.to_json(over))  # its writer died before it said so
     client.delete("ballast:breaker:scribe")
 

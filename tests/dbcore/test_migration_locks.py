@@ -95,6 +95,11 @@ def test_what_a_statement_locks(sql: str, locks: str) -> None:
     assert {lock.table for lock in locks_of(sql)} <= {"goods"}
 
 
+@pytest.mark.parametrize("revision", sorted(folder.name for folder in FOLDER.iterdir()))
+def test_no_migration_locks_writers_out_for_longer_the_larger_a_table_is(revision: str) -> None:
+    assert [lock for lock in locks_of(text_of(revision)) if lock.stops_bot] == []
+
+
 def test_only_a_lock_that_is_held_for_long_stops_the_bot() -> None:
     assert TableLock("a", "SHARE", "builds an index").stops_bot
     assert not TableLock("a", "ACCESS EXCLUSIVE").stops_bot

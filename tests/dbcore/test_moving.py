@@ -61,6 +61,16 @@ def test_a_sealed_address_is_read_by_any_of_its_secrets_and_by_no_other() -> Non
         unseal(sealed, ["wrong"])
     with pytest.raises(Unreadable):
         unseal(sealed.replace("A", "B").replace("a", "b"), ["one", "other"])
+    for nonsense in (
+        "",
+        "[]",
+        "{}",
+        "[1]",
+        '[{"salt": "zz", "token": "a"}]',
+        '[{"salt": "00", "token": "é"}]',
+    ):
+        with pytest.raises(Unreadable):
+            unseal(nonsense, ["one"])
 
 
 def test_an_engine_with_open_connections_goes_on_at_the_new_server(

@@ -14,7 +14,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).parents[2]
-WHOLE = ("tests/acceptance/one_bot", "tests/acceptance/failures")
+WHOLE = ("tests/acceptance/one_bot", "tests/acceptance/broadcasts", "tests/acceptance/failures")
 """Folders that share a stack."""
 DEALT = ("tests/acceptance", "tests/chaos", "tests/outages", "tests/devstack")
 """Folders whose tests start servers and processes, mostly for one test."""

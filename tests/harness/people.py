@@ -6,6 +6,9 @@ import asyncio
 import json
 from typing import Any
 
+from celery import Celery
+
+from ballast.envelope import queue_of
 from dbcore.breaker import override
 from dbcore.ledger.audit import audit, report
 from dbcore.ledger.balance_cache import BalanceCache
@@ -154,10 +157,17 @@ async def floods(telegram: TelegramControl) -> int:
 
 
 def call(stack: Stack, task: str, arguments: dict[str, Any]) -> str:
-    """`celery -A workers call`; returns the task's id."""
+    """`celery -A workers call`; returns the task's id. What is queued by it is all that a test needs: `queue_task`."""
     done = stack.command("celery", "-A", "workers", "call", task, "--kwargs", json.dumps(arguments))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.split()[-1]
+
+
+def queue_task(stack: Stack, task: str, arguments: dict[str, Any]) -> str:
+    """As any program with Celery does it, without a process of its own; returns the task's id."""
+    queue = queue_of(task.removeprefix("workers."))
+    with Celery(broker=stack.env["REDIS_URL"], set_as_current=False) as operator:
+        return str(operator.send_task(task, kwargs=arguments, queue=queue).id)
 
 
 async def pause(stack: Stack) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.process import TelegramProcess
+from tests.harness.bots_database import run_as_admin
 
 
 class Servers:
@@ -76,18 +77,29 @@ def running_servers(
 
 @contextmanager
 def running_postgres(
-    folder: Path, *, durable: bool = True, migrated: bool = True
+    folder: Path, *, durable: bool = True, migrated: bool = True, options: Mapping[str, str] | None = None
 ) -> Iterator[EmbeddedPostgres]:
-    """durable -- with fsync: killed, it has lost nothing."""
+    """durable -- with fsync: killed, it has lost nothing. options -- PostgreSQL's own."""
     port = free_port()
     server = EmbeddedPostgres(folder / f"postgres-{port}", port, durable=durable)
     server.start()
+    if options:
+        set_options(server, options)
     try:
         if migrated:
             upgrade(server.url)
         yield server
     finally:
         server.stop()
+
+
+def set_options(server: EmbeddedPostgres, options: Mapping[str, str]) -> None:
+    """It is started anew."""
+    run_as_admin(
+        server, "postgres", *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in options.items())
+    )
+    server.stop()
+    server.start()
 
 
 @contextmanager

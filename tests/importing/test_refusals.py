@@ -85,3 +85,11 @@ def test_a_key_that_somebody_else_used_is_refused(post: Post, sql: Sql) -> None:
     assert row == ("applied",)
     assert post(ONE, 5) == "key_reused"
     assert state(sql) == [(3, 1), (0, 0)]
+
+
+@pytest.mark.parametrize(("column", "amount"), [("sending_frozen", -5), ("receiving_frozen", 5)])
+def test_a_frozen_account_is_left_alone(post: Post, sql: Sql, column: str, amount: int) -> None:
+    set_balance(sql, ONE, 100)
+    sql(f"UPDATE accounts SET {column} = true WHERE user_id IS NOT NULL")
+    assert post(ONE, amount) == ("account_frozen" if amount < 0 else "recipient_frozen")
+    assert state(sql) == [(100, 0), (0, 0)]

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ballast.alerts.notifier import PREFIX
 from ballast.envelope import job_id_of_update, reference_of
 from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
@@ -151,7 +150,7 @@ async def _one(
     _hear(found, asked, said, began, back.at)
     if kind == "quota":
         for admin in ADMIN_IDS:
-            alarms = sum(message.text.startswith(PREFIX) for message in said.get(admin, []))
+            alarms = sum(message.text.startswith("Alarm: ") for message in said.get(admin, []))
             if alarms != 1:
                 found.wrong.append(f"{alarms} alarms for admin {admin}, expected one, of the quota")
     await asyncio.to_thread(_read, stack, site, found, asked, began, back.at)

@@ -112,7 +112,7 @@ async def test_its_processes_answer_a_command(stack: Stack, installed: Installed
         return json.loads(done.stdout)
 
     assert told("breaker", "--json")["state"] == "closed"
-    assert told("jobs", "failed", "--json") == []
+    assert told("jobs", "list", "--json") == []
     assert told("broadcast", "list", "--json") == []
     assert stack.stop("worker") == 0, stack.log("worker")
     assert stack.stop("frontend") == -signal.SIGTERM, stack.log("frontend")  # as uvicorn ends

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
-from babel.messages.catalog import Message
+from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 
 from ballast.markup import plain_text
@@ -31,9 +33,19 @@ def _no_folder_afterwards() -> Iterator[None]:
     use_folder(None)
 
 
+@cache
+def extracted() -> Catalog:
+    """Of the code, which takes most of a second to read."""
+    return texts.extracted()
+
+
 def messages(language: str) -> list[Message]:
     with (texts.LOCALE / f"{language}.po").open("rb") as file:
         return [message for message in read_po(file) if message.id]
+
+
+def ids(message: Message) -> tuple[str, ...]:
+    return (message.id,) if isinstance(message.id, str) else tuple(message.id)
 
 
 def forms(message: Message) -> list[tuple[str, str]]:
@@ -48,13 +60,33 @@ def places(text: str) -> set[str]:
 
 
 def test_the_list_of_texts_is_that_of_the_code() -> None:
-    assert texts.written(texts.extracted()) == texts.TEMPLATE.read_text(), "run `make texts`"
+    assert texts.written(extracted()) == texts.TEMPLATE.read_text(), "run `make texts`"
+
+
+_NOT_IN_THE_CHAT = re.compile(r"/(web|cli|backups|moving)/|upgrade_check|status/health|__main__")
+_SENTENCE = re.compile(r"[A-Z][a-z]*( \S+){2,}[.?!]\s*")
+
+
+@pytest.mark.parametrize("package", ["ballast", "bot_frontend", "workers"])
+def test_each_sentence_in_code_that_speaks_in_the_chat_is_in_the_catalogues(package: str) -> None:
+    known = {each for message in extracted() for each in ids(message)}
+    for path in sorted((texts.ROOT / package).rglob("*.py")):
+        if _NOT_IN_THE_CHAT.search(str(path)):
+            continue
+        nodes = [*ast.walk(ast.parse(path.read_text()))]
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        found = {
+            node.value
+            for node in nodes
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        }
+        assert {text for text in found if _SENTENCE.fullmatch(text)} <= known, path
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_each_catalogue_is_as_make_texts_writes_it(language: str) -> None:
     path = texts.LOCALE / f"{language}.po"
-    assert texts.written(texts.updated(path, texts.extracted()), language) == path.read_text()
+    assert texts.written(texts.updated(path, extracted()), language) == path.read_text()
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -62,7 +94,7 @@ def test_each_language_has_every_text_with_all_its_plural_forms(language: str) -
     catalogue = Source(texts.LOCALE).catalogue(language)
     everything = {
         (message.context, message.id if isinstance(message.id, str) else message.id[0])
-        for message in texts.extracted()
+        for message in extracted()
         if message.id
     }
     had = {key if isinstance(key, tuple) else (None, key) for key in catalogue.texts}
@@ -96,6 +128,25 @@ def test_each_translation_is_the_html_of_the_english_text_and_ends_like_it(langu
             assert english.endswith(":") == translated.endswith(":"), translated
             opened, closed = translated.count(FIRST_STRONG_ISOLATE), translated.count(POP_DIRECTIONAL_ISOLATE)
             assert opened == closed, translated
+
+
+_ASIDE = re.compile(r"\{\w+\}|<[^>]*>|\u2068[^\u2069]*\u2069|\b[A-Z]\w*|@\w+")
+"""Places, tags, what is isolated, and names, which are written alike in each language."""
+_SCRIPTS = {"ru": "[а-яё]", "uk": "[а-яіїєґ]", "ar": "[ء-ي]", "fa": "[ء-یپچژگ]"}
+
+
+def test_each_translation_is_in_its_language() -> None:
+    """As far as its letters tell; and no two languages say the same in a sentence."""
+    said_in: dict[str, str] = {}
+    for language in TRANSLATED:
+        letters = re.compile(_SCRIPTS.get(language, "[a-zß-ÿ]"), re.IGNORECASE)
+        for message in messages(language):
+            for _, translated in forms(message):
+                words = re.findall(r"[^\W\d_]+", _ASIDE.sub("", translated))
+                strange = [word for word in words if len(word) > 3 and not letters.match(word)]
+                assert len(strange) <= max(1, len(words) // 2), (language, translated)
+                if len(words) > 4:
+                    assert said_in.setdefault(translated, language) == language, translated
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -13,7 +13,9 @@ import pytest
 from pydantic import BaseModel
 
 from ballast import notices, origins
+from ballast.alerts import notifier
 from ballast.arguments import ArgumentsRefused, parse, question
+from ballast.backups import record as backup_record
 from ballast.broadcasts import card
 from ballast.broadcasts.cards import View
 from ballast.builtin.balances import AdjustBalance, AskAdjustment
@@ -22,13 +24,15 @@ from ballast.builtin.payments import RecordPayment
 from ballast.builtin.transfers import CreateTransfer
 from ballast.command_names import not_your_history
 from ballast.envelope import Envelope
+from ballast.inbox import Overdue
 from ballast.installed import INSTALLED
 from ballast.markup import plain_text
 from ballast.messages import Button, Message, cannot_ask_there
 from ballast.origins import Origin
-from ballast.texts import LANGUAGES, said, speaking
+from ballast.reconciling.record import Finished
+from ballast.texts import LANGUAGES, gettext, said, speaking
 from ballast.texts.catalogues import use_folder
-from bot_frontend import broadcast_form
+from bot_frontend import broadcast_form, redis_alarm
 from bot_frontend import texts as frontend
 from bot_frontend.conversation import DraftQuestion
 from dbcore.breaker import FleetView
@@ -48,13 +52,14 @@ from dbcore.outcomes import (
     PendingOutcome,
     RejectionReason,
 )
+from dbcore.redis_condition import RedisTrouble
 from dbcore.settings import Settings
 from tests.ballast.broadcasts import test_cards as cards
 from tests.ballast.test_arguments import Code, Gift, Nothing
 from tests.conftest import MakeSettings
 from tests.texts import pseudo
 from tests.workers import test_texts as told
-from workers import adjustment_texts, payment_texts, texts
+from workers import adjustment_texts, alert_texts, payment_texts, texts
 from workers import status_report as report
 from workers.status_report import StatusReport
 from workers.tasks.transfers import HISTORY_PAGE_LENGTH
@@ -286,9 +291,7 @@ def test_what_people_are_told_of_payments(event: PaymentKind, currency: str) -> 
     job = RecordPayment(
         telegram_id=8, first_name="", event=event.value, charge_id="1", amount=5, currency=currency, said_at=1
     )
-    same = frozenset(
-        {"XTR", "EUR", "paid", "refunded", "refundStarPayment", "python", "workers", "dead", "show"}
-    )
+    same = frozenset({"XTR", "EUR", "paid", "refunded", "refundStarPayment", "ballast", "jobs", "show"})
     assert_translated(
         payment_texts.receipt(job),
         payment_texts.alarm(job),
@@ -297,7 +300,7 @@ def test_what_people_are_told_of_payments(event: PaymentKind, currency: str) -> 
         payment_texts.unreadable("7"),
         payment_texts.unreadable_alarm("7", None),
         payment_texts.unreadable_alarm("7", 8),
-        beside=same | {"letters"},
+        beside=same,
     )
 
 
@@ -318,8 +321,8 @@ def test_what_a_card_says_and_its_buttons(
     }
     shown_card = replace(cards.sending(status=status), **changes)
     said_of_it = [
-        card.progress_text(shown_card, 5.0, None),
-        card.progress_text(shown_card, 5.0, NOW),
+        card.progress_text(shown_card, 5.0, None, settings),
+        card.progress_text(shown_card, 5.0, NOW, settings),
         card.list_text([shown_card]),
         card.list_text([]),
         card.draft_text(shown_card, 5, 1.0, settings),
@@ -334,9 +337,34 @@ def test_why_a_broadcast_is_refused() -> None:
     assert_translated(said(DraftChanged(7)), said(AudienceTooLarge(5_000)))
 
 
+@pytest.mark.parametrize(
+    ("asks", "words"),
+    [
+        (CardQuestion.ACTIVE, "0"),
+        (CardQuestion.ACTIVE, "?"),
+        (CardQuestion.BALANCE, "99999999999999999"),
+        (CardQuestion.LANGUAGE, "1!"),
+        (CardQuestion.IDS, ""),
+        (CardQuestion.IDS, "0"),
+        (CardQuestion.TIME, "?"),
+        (CardQuestion.TIME, "2026-13-01 18:00"),
+        (CardQuestion.TIME, "1969-12-31 23:58"),
+        (CardQuestion.QUIET, "?"),
+        (CardQuestion.QUIET, "22:00-22:00"),
+        (CardQuestion.QUIET, "22:00-08:00 Europe"),
+        (CardQuestion.STARS, "99999999999"),
+    ],
+)
+def test_why_an_admins_answer_is_refused(make_settings: MakeSettings, asks: CardQuestion, words: str) -> None:
+    asked = DraftQuestion(broadcast_id=1, asks=asks)
+    with pytest.raises(broadcast_form.AnswerError) as refused:
+        broadcast_form.answered(asked, words, 1001, make_settings(), now=NOW)
+    assert_translated(said(refused.value), beside=frozenset({"UTC"}))
+
+
 @pytest.mark.parametrize("state", list(BreakerState))
 @pytest.mark.parametrize("ok", [True, False])
-def test_what_dbstatus_says(state: BreakerState, ok: bool) -> None:
+def test_what_dbstatus_says(make_settings: MakeSettings, state: BreakerState, ok: bool) -> None:
     probe = {"ok": ok, "probed_at": 50.0, "latency_ms": 1.5, "server_version": "16", "connections": 1}
     probe |= {"max_connections": 100, "database_bytes": 5_000_000}
     found = StatusReport(
@@ -344,7 +372,7 @@ def test_what_dbstatus_says(state: BreakerState, ok: bool) -> None:
         breaker=FleetView(state, BreakerReason.OUTAGE, 5.0, None, 40.0, ()),
         probe=probe,
         answered_at=None,
-        probes=[],
+        probes=[{"probed_at": 50.0, "ok": ok, "latency_ms": 1.5}],
         waiting=2,
         oldest_seconds=2.0,
         processes=3,
@@ -354,7 +382,7 @@ def test_what_dbstatus_says(state: BreakerState, ok: bool) -> None:
         stuck=[7],
     )
     for each in (found, replace(found, breaker=None, probe=None, budget=None, oldest_seconds=None, stuck=[])):
-        text = report.text(each)
+        text = report.text(each, make_settings())
         assert len(text) <= 1024, "it stands under a picture"
         assert_translated(
             *text.split("\n"),
@@ -391,4 +419,51 @@ def replace_reason(reason: RejectionReason) -> Any:
         version=None,
         left_today=None,
         reason=reason,
+    )
+
+
+@pytest.mark.parametrize("reason", list(BreakerReason))
+def test_what_an_alarm_of_the_breaker_says(reason: BreakerReason) -> None:
+    same = frozenset({reason.value, "python", "dbcore", "breaker", "auto"})
+    assert_translated(
+        alert_texts.outage(reason),
+        alert_texts.paused("\u0124", moves=True),
+        alert_texts.paused(None, moves=False),
+        beside=same,
+    )
+
+
+def test_what_other_alarms_say() -> None:
+    proven = backup_record.Proven("", "", 1.0, 1, sealed=True, inbox=None)
+    records = [
+        backup_record.Record(proven=before, failed=failed)
+        for before in (None, proven)
+        for failed in (None, backup_record.Failed(1.0, ""))
+    ]
+    stars = Finished(0.0, 0.0, 0, 0, 0, 0, {"unbooked": 1}, 0, ())
+    same = pseudo.plain_words(
+        "python -m workers, ballast jobs list, broadcast show, dbcore audit, breaker auto, backup, reconcile "
+        "--accept, SQLSTATE, REINDEX, alarm, relay_waits, outbox, health, main, {lasted}, disk, docs/payments, outage, "
+        "unbooked"
+    )
+    assert_translated(
+        alert_texts.quota(),
+        alert_texts.failed_job(),
+        alert_texts.damaged_data(),
+        *(alert_texts.backup(record, 9.0) for record in records),
+        alert_texts.stuck(7),
+        alert_texts.stuck_over(7),
+        alert_texts.outbox(60.0),
+        alert_texts.stars(stars),
+        alert_texts.overdue(Overdue(60.0, "main")),
+        alert_texts.redis_over(RedisTrouble.DISK),
+        *(gettext(trouble.words) for trouble in RedisTrouble),
+        *(
+            getattr(alert_texts, f"{name}_over")()
+            for name in ("pause", "quota", "outbox", "overdue", "backup", "stars")
+        ),
+        alert_texts.outage_over(BreakerReason.OUTAGE),
+        *(notifier.headed("", over=over) for over in (True, False)),
+        gettext(redis_alarm.NO_ANSWER),
+        beside=frozenset(same),
     )

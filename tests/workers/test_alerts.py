@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import pytest
 import redis
 
-from ballast.alerts import notifier
+from ballast.alerts import active, notifier
 from ballast.alerts.notifier import AN_HOUR_MAX, AdminNotifier
+from ballast.broadcasts import halts
 from ballast.broadcasts.schedule import WAKES_STUCK, Schedule
 from ballast.builtin.balances import ShowBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.envelope import Envelope
-from ballast.inbox.inbox import SIZE_MAX
+from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
 from ballast.status import board, counters, probe_results
 from ballast.texts import gettext, speaking
+from ballast.texts.catalogues import use_folder
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.breaker.view import MOVE
+from dbcore.redis_client import redis_time
 from tests.harness.queueing import Queueing, fill_inbox, queueing_at
+from tests.texts import pseudo
 from workers import alert_rules as rules
 from workers.alert_rules import AlarmWatch
 
@@ -69,6 +77,30 @@ def messages(queueing: Queueing, admin_id: int = 1001) -> list[str]:
             found[message.chat_id].append(message.text)
     assert sorted(found[1001]) == sorted(found[1002])
     return found[admin_id]
+
+
+def told_each(queueing: Queueing) -> dict[int, list[str]]:
+    """What waits to be sent to each admin, where they read several languages."""
+    found: dict[int, list[str]] = {admin: [] for admin in ADMINS}
+    for job_id in cast(list[bytes], queueing.client.zrange("ballast:inbox:all", 0, -1)):
+        envelope = cast(bytes, queueing.client.hget(f"ballast:inbox:job:{job_id.decode()}", "envelope"))
+        for message in told_by(envelope):
+            found[message.chat_id].append(message.text)
+    return found
+
+
+@contextmanager
+def texts_in(folder: Path) -> Iterator[None]:
+    """As if an operator had set TEXTS_FOLDER."""
+    use_folder(folder)
+    try:
+        yield
+    finally:
+        use_folder(None)
+
+
+def paused_by(name: str) -> FleetView:
+    return replace(not_closed(None, BreakerState.FORCED_OPEN), paused_by=name)
 
 
 def told_by(envelope: bytes) -> tuple[Message, ...]:
@@ -124,7 +156,7 @@ def test_a_quota_is_told_at_once_with_what_to_do_and_once_more_when_it_is_over(q
     for guard in guards:
         guard.look()
     _, over = messages(queueing)
-    assert over.startswith("Alarm over: The database's quota is there again after 4 min.")
+    assert over.startswith("Alarm over: The database has quota again after 4 min.")
 
 
 def test_an_outage_that_turns_out_to_be_the_quota_is_not_said_to_be_over(queueing: Queueing) -> None:
@@ -138,8 +170,8 @@ def test_an_outage_that_turns_out_to_be_the_quota_is_not_said_to_be_over(queuein
     assert "python -m dbcore breaker auto" in quota
     guard.look()
     assert sorted(text.partition(" after ")[0] for text in messages(queueing)[2:]) == [
+        "Alarm over: The database has quota again",
         "Alarm over: The database is back",
-        "Alarm over: The database's quota is there again",
     ]
 
 
@@ -184,7 +216,7 @@ def test_dead_letters_that_follow_each_other_are_one_event(queueing: Queueing) -
         guard.look()
         other.look()
     assert len(messages(queueing)) == 1
-    assert "dead-letters list" in messages(queueing)[0]
+    assert "ballast jobs list" in messages(queueing)[0]
     queueing.client.hincrbyfloat("ballast:alarms:letters", "at", -rules.QUIET_SECONDS)
     guard.look()
     queueing.client.hincrby(counters.KEY, "dead_letters", 1)
@@ -212,15 +244,17 @@ def test_a_stuck_broadcast_is_told_once_and_that_it_goes_on(queueing: Queueing) 
     guard.look()
     guard.look()
     (stuck,) = messages(queueing)
-    assert "Broadcast 7 does not get on" in stuck
+    assert "Broadcast 7 is stuck" in stuck
     schedule.went_on(7, 30)
     guard.look()
-    assert messages(queueing)[1].startswith("Alarm over: Broadcast 7 goes on")
+    assert messages(queueing)[1].startswith("Alarm over: Broadcast 7 was stuck for")
 
 
 def test_what_a_process_left_is_told_once_by_whoever_is_on_watch(queueing: Queueing) -> None:
     for _ in range(3):  # as its lanes see it one after the other
-        notifier.enqueue(queueing.client, "broadcast-7-halted-1", "Broadcast 7 stopped itself: bad &lt;b&gt;")
+        notifier.enqueue(
+            queueing.client, "broadcast-7-halted-1", lambda: "Broadcast 7 stopped itself: bad &lt;b&gt;"
+        )
     for guard in (Guard(queueing), Guard(queueing)):
         guard.look()
     assert messages(queueing) == ["Alarm: Broadcast 7 stopped itself: bad &lt;b&gt;"]
@@ -228,7 +262,7 @@ def test_what_a_process_left_is_told_once_by_whoever_is_on_watch(queueing: Queue
 
 def test_a_storm_ends_after_so_many_an_hour(queueing: Queueing) -> None:
     for number in range(3 * AN_HOUR_MAX):
-        notifier.enqueue(queueing.client, f"event-{number}", f"number {number}")
+        notifier.enqueue(queueing.client, f"event-{number}", partial("number {}".format, number))
     guard = Guard(queueing)
     for _ in range(3 * AN_HOUR_MAX // notifier.TAKEN_AT_ONCE + 1):
         guard.look()
@@ -243,7 +277,7 @@ def test_every_payment_is_reported_whatever_else_happens(queueing: Queueing) -> 
     for number, text in enumerate(paid):
         notifier.enqueue_payment(queueing.client, f"payment-{number}", partial(str, text))
     for number in range(2 * notifier.LEFT_MAX):
-        notifier.enqueue(queueing.client, f"event-{number}", f"number {number}")
+        notifier.enqueue(queueing.client, f"event-{number}", partial("number {}".format, number))
     guard = Guard(queueing)
     for _ in range(3 * notifier.LEFT_MAX // notifier.TAKEN_AT_ONCE):
         guard.look()
@@ -251,6 +285,116 @@ def test_every_payment_is_reported_whatever_else_happens(queueing: Queueing) -> 
     # Sorted: those of one millisecond have no order.
     assert sorted(text for text in told if "charge" in text) == sorted(f"Alarm: {text}" for text in paid)
     assert len(told) <= len(paid) + 2 * AN_HOUR_MAX
+
+
+def test_each_admin_is_told_of_an_alarm_and_its_end_in_their_language(queueing: Queueing) -> None:
+    queueing.inbox.languages.choose(1001, "de", None)
+    guard = Guard(queueing)
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    let_time_pass(queueing.client, 240)
+    guard.look(not_closed(BreakerReason.OUTAGE))
+    kept = json.loads(cast(bytes, queueing.client.hget("ballast:alarms", "breaker")))
+    assert sorted(kept) == ["id", "over", "since", "told"], "the release before reads no more"
+    assert kept["over"].startswith("The database is back after {lasted}"), "and may have to tell the end"
+    Guard(queueing).look()
+    german, english = told_each(queueing)[1001], told_each(queueing)[1002]
+    assert german[0].startswith("Alarm: Die Datenbank antwortet nicht (Grund: outage).")
+    assert german[1].startswith("Alarm beendet: Die Datenbank ist nach 4 min wieder da (Grund: outage).")
+    assert english[0].startswith("Alarm: The database does not answer (reason: outage).")
+    assert english[1].startswith("Alarm over: The database is back after 4 min (reason: outage).")
+    assert not active.read(queueing.client)
+    assert not queueing.client.exists("ballast:alarms:over")
+
+
+def test_an_alarm_that_the_release_before_told_ends_in_its_words(queueing: Queueing) -> None:
+    queueing.inbox.languages.choose(1001, "de", None)
+    event = active.Event("1", redis_time(queueing.client) - 240, told=True, over="Well after {lasted}.")
+    # This release told one before, whose end that release told.
+    active.note_told(queueing.client, "breaker", replace(event, id="0"), {"de": "Vorher.", "en": "Before."})
+    queueing.client.hset(active.KEY, "breaker", event.to_json())
+    Guard(queueing).look()
+    told = told_each(queueing)
+    assert told == {
+        1001: ["Alarm beendet: Well after 4 min."],
+        1002: ["Alarm over: Well after 4 min."],
+    }
+
+
+def test_an_operators_texts_win_in_alarms_and_their_ends(queueing: Queueing, tmp_path: Path) -> None:
+    (tmp_path / "de.po").write_text(
+        'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
+        'msgid "Alarm: {text}"\nmsgstr "Achtung! {text}"\n\n'
+        'msgid "The database does not answer"\nmsgstr "Die Datenbank ist weg"\n\n'
+        'msgid "The database is back after {lasted} (reason: {reason}). Pending commands are being processed."\n'
+        'msgstr "Nach {lasted} geht es weiter ({reason})."\n'
+    )
+    queueing.inbox.languages.choose(1001, "de", None)
+    with texts_in(tmp_path):
+        guard = Guard(queueing)
+        for view in (not_closed(BreakerReason.OUTAGE), not_closed(BreakerReason.OUTAGE), CLOSED):
+            guard.look(view)
+            let_time_pass(queueing.client, 60)
+    alarm, over = told_each(queueing)[1001]
+    assert alarm.startswith("Achtung! Die Datenbank ist weg (Grund: outage).")
+    assert over == "Alarm beendet: Nach 2 min geht es weiter (outage)."
+
+
+def test_each_alarm_and_its_end_is_translated(queueing: Queueing, tmp_path: Path) -> None:
+    """All that an AlarmWatch sees, told to an admin who reads the pseudo-language."""
+    pseudo.write(tmp_path)
+    client, inbox, schedule = queueing.client, queueing.inbox, Schedule(queueing.client)
+    guard = Guard(queueing)
+    with texts_in(tmp_path):
+        inbox.languages.choose(1001, pseudo.LANGUAGE, None)
+        guard.look()
+        for _ in range(WAKES_STUCK):
+            schedule.after(7, -1)
+            schedule.take_due(30)
+        probe_results.keep(client, {"ok": True, "probed_at": 0.0, "outbox_oldest_seconds": 600.0})
+        client.hset("ballast:backup", "failed", json.dumps({"at": time.time(), "error": "1"}))
+        client.hincrby(counters.KEY, "dead_letters", 1)
+        client.hincrby(counters.KEY, counters.name_of("failures", "corruption"), 1)
+        inbox.accept(Envelope.of(ShowBalance(telegram_id=7), job_id="a", lane="user:7"))
+        client.zincrby("ballast:inbox:all", -60_000, "a")
+        client.hincrby("ballast:inbox:job:a", "ready_at", -60_000)
+        notifier.enqueue(client, "1", partial(halts.shown, halts.source_deleted("1")))
+        guard.look()
+        let_time_pass(client, 600)
+        guard.look()
+        for view in (paused_by("Nadia"), paused_by(MOVE), not_closed(BreakerReason.QUOTA)):
+            guard.look(CLOSED)
+            guard.look(view)
+            let_time_pass(client, 60)
+            guard.look(view)
+        stood = set(active.read(client))
+        schedule.went_on(7, 30)
+        probe_results.keep(client, {"ok": True, "probed_at": 0.0})
+        client.hdel("ballast:backup", "failed")
+        inbox.finish("a")
+        guard.look(CLOSED)
+    told = told_each(queueing)[1001]
+    assert stood >= {"quota", "broadcast-7", "outbox", "backup", "dead-letters", "corruption"}, stood
+    assert len(told) == 17, "ten, and the ends of seven"
+    for text in told:
+        without_code = re.sub(r"<code>.*?</code>|/dbstatus|SQLSTATE [X0-9, ]+", "", text)
+        assert set(pseudo.plain_words(without_code)) <= {
+            "Nadia",
+            *MOVE.split(),
+            "outbox",
+            "health",
+            "quota",
+        }, text
+
+
+def test_what_a_process_left_is_told_in_each_admins_language(queueing: Queueing) -> None:
+    queueing.inbox.languages.choose(1001, "de", None)
+    notifier.enqueue(queueing.client, "event-1", lambda: gettext("No balance has changed."))
+    queueing.client.lpush("ballast:alarms:left", json.dumps({"event_id": "old", "text": "as it was"}))
+    Guard(queueing).look()
+    assert told_each(queueing) == {
+        1001: ["Alarm: Kein Guthaben hat sich geändert.", "Alarm: as it was"],
+        1002: ["Alarm: No balance has changed.", "Alarm: as it was"],
+    }
 
 
 def test_each_admin_is_told_of_a_payment_in_their_language(queueing: Queueing) -> None:
@@ -390,7 +534,7 @@ def test_a_backup_that_failed_its_proof_is_told_with_the_age_of_the_last_one_unt
     guard.look()
     (told,) = messages(queueing)
     assert (
-        "failed its proof: the audit fails: &lt;a&gt; &amp; b. The last proven one was taken 2 h 0 min ago"
+        "failed its proof: the audit fails: &lt;a&gt; &amp; b. The last proven backup was taken 2 h 0 min ago"
         in told
     )
     client.hdel("ballast:backup", "failed")
@@ -404,4 +548,4 @@ def test_a_backup_that_is_overdue_is_told(queueing: Queueing) -> None:
     queueing.client.hset("ballast:backup", "expected", expected)
     guard.look()
     (told,) = messages(queueing)
-    assert "A backup is overdue. There is no proven one." in told
+    assert "A backup is overdue. There is no proven backup." in told

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import pytest
 from PIL import Image
 
-from workers.latency_chart import FAILED, HEIGHT, LINE, POINTS_MAX, WIDTH, Probed, draw
+from workers.latency_chart import FAILED, HEIGHT, HELD_BACK, LINE, POINTS_MAX, WIDTH, Probed, draw
 
 BYTES_MAX = 100_000
 """A picture may have to wait in Redis for Telegram."""
@@ -21,9 +23,19 @@ def colours(png: bytes) -> set[tuple[int, int, int]]:
 
 def test_latencies_are_a_line_and_failures_red_marks() -> None:
     well = [Probed(60.0 * number, ok=True, latency_ms=3.0 + number % 5) for number in range(100)]
-    assert LINE in colours(draw(well))
-    assert FAILED not in colours(draw(well))
-    assert FAILED in colours(draw([*well, Probed(6000.0, ok=False, latency_ms=None)]))
+    assert LINE in colours(draw(well, UTC))
+    assert FAILED not in colours(draw(well, UTC))
+    failed = [*well, Probed(6000.0, ok=False, latency_ms=None)]
+    assert FAILED in colours(draw(failed, UTC))
+    assert draw(well, ZoneInfo("Asia/Tokyo")) != draw(well, UTC), "by the clocks of whoever reads it"
+
+
+def test_it_is_shaded_while_calls_were_held_back() -> None:
+    well = [Probed(60.0 * number, ok=True, latency_ms=3.0) for number in range(10)]
+    assert HELD_BACK in colours(draw(well, UTC, [(130.0, 131.0)]))
+    assert HELD_BACK in colours(draw(well, UTC, [(-1e6, 1e6)]))
+    assert HELD_BACK not in colours(draw(well, UTC, [(-50.0, -1.0), (601.0, 700.0)]))
+    colours(draw([], UTC, [(130.0, 131.0)]))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +50,6 @@ def test_latencies_are_a_line_and_failures_red_marks() -> None:
     ],
 )
 def test_whatever_was_probed_can_be_drawn_and_is_small(probes: list[Probed]) -> None:
-    png = draw(probes)
+    png = draw(probes, UTC)
     assert len(png) < BYTES_MAX
     colours(png)

@@ -20,10 +20,12 @@ from ballast.inbox import Inbox
 from ballast.kinds import WRITING_KINDS
 from ballast.messages import Message
 from ballast.queues import DATABASE_QUEUES
-from dbcore.breaker import FleetStore, read_breaker
+from dbcore.breaker import FleetStore, outages, read_breaker
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.breaker.state import FleetState
+from dbcore.breaker.store import read_state
 from dbcore.ledger.balance_cache import BalanceSnapshot
+from dbcore.redis_client import redis_time
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
@@ -186,6 +188,36 @@ def test_who_asked_before_anybody_knew_is_told_once_that_they_wait(
     again = inbox.claim("a", OWNER)
     assert again is not None
     assert again.envelope.told_to_wait  # so that the answer takes the notice's place
+
+
+def test_an_outage_says_how_many_waited_and_when_the_last_of_them_had_an_answer(
+    queueing: Queueing, settings: Settings
+) -> None:
+    """`late` was told before that its answer takes long; for `nobody` no person waits."""
+    inbox, client = queueing.inbox, queueing.client
+    for number, job_id in enumerate(("held", "late"), start=1):
+        job = GetOrCreateUser(telegram_id=number)
+        inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id, chat_id=number))
+    accept_job(inbox, "nobody")
+    assert [each.job_id for each in inbox.take_late(["late"])] == ["late"]
+    for job_id in ("held", "late", "nobody"):
+        give_back(inbox, job_id)
+    tell(client, BreakerState.FORCED_OPEN)
+    Rescuer(client, inbox, queueing.publisher, settings).look()
+    assert inbox.claim("late-queued", OWNER) is None, "told once"
+    tell(client, BreakerState.CLOSED)
+    with inbox.take_waiting(10) as found:
+        assert not found
+    finished_at = 0.0
+    for job_id in ("nobody", "held", "held-queued", "late"):
+        assert inbox.claim(job_id, OWNER) is not None
+        (over,) = outages.read(client, *read_state(client))
+        assert (over.jobs_waited, over.drained_at) == (2, None)
+        finished_at = redis_time(client)
+        inbox.finish(job_id)
+    (over,) = outages.read(client, *read_state(client))
+    assert over.drained_at is not None
+    assert finished_at - 0.01 <= over.drained_at <= redis_time(client)
 
 
 def test_who_was_not_told_because_the_rescuer_died_is_told_by_the_next(inbox: Inbox) -> None:

@@ -17,10 +17,11 @@ import pytest
 import redis
 from celery import Celery
 
+from ballast import outbox_relay
 from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.inbox import Dispatch, Inbox, Offer, Publisher, Receipt
-from ballast.inbox.inbox import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
+from ballast.inbox.limits import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
 from ballast.installed import INSTALLED
 from ballast.messages import Message
 from ballast.registered import Handler
@@ -366,10 +367,10 @@ def test_however_many_commits_ask_for_it_it_is_asked_for_once_until_it_begins(be
         return bench.client.llen("health")
 
     for _ in range(3):
-        relaying.ask(bench.client, bench.queueing.publisher)
+        outbox_relay.ask(bench.client, bench.queueing.publisher)
     assert asked() == 1
     bench.relay().run()
-    relaying.ask(bench.client, bench.queueing.publisher)
+    outbox_relay.ask(bench.client, bench.queueing.publisher)
     assert asked() == 2
 
 

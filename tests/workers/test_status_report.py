@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import redis
 
+from ballast.texts import speaking
 from dbcore.breaker import FleetView, override
 from dbcore.breaker.connection_budget import FleetConnections
-from dbcore.breaker.rules import BreakerState
+from dbcore.breaker.rules import BreakerReason, BreakerState
+from dbcore.settings import Settings
 from workers import status_report as report
 from workers.status_report import StatusReport
 
 
 def told(client: redis.Redis) -> str:
-    return report.text(report.read(client, budget=None))
+    return report.text(report.read(client, budget=None), Settings())
 
 
 def test_a_breaker_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: redis.Redis) -> None:
@@ -43,6 +47,19 @@ def test_one_job_and_one_process_are_told_of_in_the_singular() -> None:
         broadcasts=0,
         stuck=[],
     )
-    said = report.text(found)
+    said = report.text(found, Settings())
     assert "Waiting: 1 job, the oldest for 2 s" in said
     assert "Workers: 1 process, 0 of 8 connections open" in said
+
+
+def test_times_are_by_the_clocks_of_the_operator_unless_the_admin_chose_others(client: redis.Redis) -> None:
+    found = replace(
+        report.read(client, budget=None),
+        breaker=FleetView(BreakerState.OPEN, BreakerReason.OUTAGE, 0.5, None, 0.0, ()),
+        probes=[{"probed_at": 60.0, "ok": ok, "latency_ms": 1.0} for ok in (True, False, True)],
+    )
+    said = report.text(found, Settings(timezone="Asia/Tokyo"))
+    assert "since 1970-01-01 09:00 Asia/Tokyo" in said
+    assert "Chart: probe latency in ms. Probes: 3, failed: 1." in said
+    with speaking("de", "Europe/Berlin"):
+        assert "seit 01.01.1970 01:00 Europe/Berlin" in report.text(found, Settings(timezone="Asia/Tokyo"))

@@ -107,7 +107,7 @@ def _text(home: Broadcaster, broadcast: Progress, settings: Settings) -> str:
         return card.draft_text(broadcast, audience, home.rate(broadcast), settings)
     rate = home.lanes.cards.measured_rate(broadcast.id, broadcast.done)
     rests = quiet_until(broadcast.quiet_hours, home.lanes.schedule.now())
-    return card.progress_text(broadcast, rate, rests)
+    return card.progress_text(broadcast, rate, rests, settings)
 
 
 def _report_once(home: Broadcaster, broadcast: Progress) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ballast.broadcasts import card
+from ballast.broadcasts import card, halts
 from ballast.broadcasts.albums import Albums
 from ballast.broadcasts.cards import View
 from ballast.broadcasts.cost import refuse_paid_album
@@ -35,13 +35,11 @@ from dbcore.broadcasts.broadcasts import (
 )
 from dbcore.broadcasts.leases import DeliveryStatus, Recipient
 from dbcore.sentences import Sentence, sentence
-from dbcore.text import one_line
 from workers.broadcasts import deletion
 from workers.broadcasts.admin_sends import acquire_send_slot, defer
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.send_one import post
 from workers.replies import UNCERTAIN_SENDS_MAX
-from workers.texts import escape
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -267,7 +265,7 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
 
 
 def _refused_by_telegram(reason: str) -> str:
-    refused = gettext("Nothing was sent. Telegram refuses this message: {why}", why=escape(one_line(reason)))
+    refused = gettext("Nothing was sent. Telegram refuses this message: {why}", why=halts.shown(reason))
     hint = joined(
         gettext("A text with tags is read as Telegram's HTML."),
         mention("broadcast", "To send a message as it is, reply {command} to it."),

@@ -11,6 +11,7 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity, 
 from telegram.constants import ParseMode
 from telegram.error import BadRequest, NetworkError, TelegramError
 
+from ballast.broadcasts import halts
 from ballast.telegram.errors import SendResult, SendStatus, classify
 from ballast.telegram.transport import NeverSent
 from dbcore.broadcasts.leases import DeliveryStatus, Mark, Recipient, Result
@@ -141,7 +142,7 @@ def _judged(user_id: int, verdict: SendResult, error: TelegramError) -> SendOutc
         case _:
             reason = verdict.description
             if _NOT_FOUND.search(reason.lower()):
-                reason += ": the message that it copies was deleted. Draw the broadcast up again for those who are left"
+                reason = halts.source_deleted(reason)
             return SendOutcome(ended(DeliveryStatus.FAILED), bad_payload=reason)
 
 

@@ -42,7 +42,7 @@ from dbcore.ledger import users
 from dbcore.ledger.users import Profile
 from dbcore.redis_client import redis_time
 from workers import built_in_answers, handlers
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 from workers.context import WorkerContext
 from workers.periods import period_of
 from workers.tasks.job_task import make_task
@@ -379,7 +379,7 @@ for _handler in INSTALLED.handlers.values():
         make_task(_done_by(_handler))
 
 
-@app.task(name="workers.health.tick", bind=True)
+@upkeep("workers.health.tick")
 def tick(task: Task, kind: str) -> None:
     """Have this period's run of what an app does every so often done, unless one is on record already. Asked for more
     often than once a period.

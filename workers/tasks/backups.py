@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 
 
-@app.task(name="workers.health.backup", bind=True)
+@upkeep("workers.health.backup")
 def backup(task: Task) -> None:
     """Start one if it is due. It is a process of its own."""
     task.context.backups.look()

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from ballast.builtin.balances import AdjustBalance, AskAdjustment, DecideAdjustment, ShowBalance
+from ballast.jobs import Discard
 from ballast.messages import Message
 from ballast.texts import speaking
 from dbcore import keys
@@ -21,6 +22,7 @@ from dbcore.outcomes import (
     PendingAdjustmentOutcome,
     RejectionReason,
 )
+from dbcore.people.reasons import in_words
 from dbcore.settings import Settings
 from workers import adjustment_texts, texts
 from workers.tasks.job_task import job_task
@@ -61,6 +63,9 @@ def adjust(work: Work[AdjustBalance]) -> list[Message]:
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, actor=job.actor)
     work.note(outcome)
+    if outcome.reason is not None and work.origin is None:
+        # Whoever called the task looks among failed jobs: there is nobody else who could be told.
+        raise Discard(f"refused, {outcome.reason.value}: {in_words(outcome.reason.value)}")
     messages = work.answer(texts.adjusted(outcome, job, work.settings))
     told = {message.chat_id for message in messages}
     if outcome.target is not None and outcome.reason is None and outcome.target.telegram_id not in told:

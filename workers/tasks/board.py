@@ -17,7 +17,7 @@ from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.redis_client import redis_time
 from dbcore.text import one_line
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 from workers.context import WorkerContext
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ SHOWN_MAX = 20
 ERROR_LENGTH_MAX = 200
 
 
-@app.task(name=board.TASK, bind=True)
+@upkeep(board.TASK)
 def read_board(task: Task) -> None:
     """Read it, where it is not fresh and the database may be asked; leave it in Redis."""
     worker = task.context

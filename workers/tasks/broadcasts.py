@@ -43,7 +43,7 @@ from workers.broadcasts import deletion, drafts
 from workers.broadcasts.card_updates import show
 from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.report import report
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 from workers.tasks.job_task import job_task
 from workers.work import AsyncStep, Work
 
@@ -163,7 +163,7 @@ def erase(work: Work[EraseChunk]) -> AsyncStep:
     return deletion.take_chunk(work.worker.broadcaster, work.job, work.job_id).run
 
 
-@app.task(name="workers.broadcasts.watch", bind=True)
+@upkeep("workers.broadcasts.watch")
 def watch(task: Task) -> None:
     """Wake the broadcasts whose time has come. Asks Redis alone, so an idle database stays asleep; but where Redis lost
     its data.

@@ -9,29 +9,36 @@ from typing import Any
 
 import redis
 import structlog
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 
-from ballast.status import probe_results
-from dbcore import failed_operations, jobs_waiting, outbox, probes, retention
+from ballast import outbox_relay
+from ballast.status import books_record, probe_results
+from dbcore import events, failed_operations, jobs_waiting, outbox, probes, retention
+from dbcore.breaker import outage_history
 from dbcore.database_url import addresses
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind
-from dbcore.ledger import holds
+from dbcore.ledger import books, holds, seals
 from dbcore.moving import whereabouts
 from dbcore.redis_client import redis_time
-from workers import relay as relaying
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 from workers.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
 TCP_SECONDS_MAX = 2.0
 
+SEAL_TASK = "workers.health.seal"
+SEAL_SECONDS_MAX = 2.0
+
+UNSEALED_MAX = 100_000
+"""Entries that are summed up for the balance sheet each time. While there are more, it stays as it was."""
+
 TENDED_EVERY_SECONDS = 3600
 """At most, where the database is asked as little as can be."""
 
 
-@app.task(name="workers.health.probe", bind=True)
+@upkeep("workers.health.probe")
 def probe(task: Task, trigger: str = "beat") -> None:
     """Ask the database how it is; leave the answer in `health_probes` and in Redis.
 
@@ -60,11 +67,34 @@ def _probe(worker: WorkerContext, trigger: str) -> None:
     if finding["by"] == "statement" or _is_awake_and_untended(worker, finding["by"]):
         _tend(worker)
         _relay(worker)
+        _seal(worker)
+        worker.ask_for_events()
     elif jobs_waiting.read(worker.redis) is not None:
         _relay(worker)
 
 
-@app.task(name=relaying.TASK, bind=True)
+@upkeep(SEAL_TASK)
+def seal(task: Task) -> None:
+    """Seal what the ledger has written, a slice at a time; what is left is asked for anew."""
+    _seal(task.context)
+
+
+def _seal(worker: WorkerContext) -> None:
+    try:
+        done = seals.run(worker.engine, seconds_max=SEAL_SECONDS_MAX)
+        state = seals.state(worker.engine)
+        if state.unsealed <= UNSEALED_MAX:
+            books_record.keep(worker.redis, state, books.balance_sheet(worker.engine))
+    except DatabaseAway as away:
+        log.info("not_sealed", kind=away.kind)
+    except UndefinedTable:
+        log.error("not_sealed", lacks="the table ledger_seals", repair="python -m dbcore migrate")
+    else:
+        if done.has_more:
+            worker.publisher.ask(SEAL_TASK, queue="health", expires_seconds=60)
+
+
+@upkeep(outbox_relay.TASK)
 def relay(task: Task) -> None:
     """Take what transactions enqueued to the inbox."""
     _relay(task.context)
@@ -90,14 +120,19 @@ def _is_awake_and_untended(worker: WorkerContext, by: str) -> bool:
 def _tend(worker: WorkerContext) -> None:
     """What is to be looked after now and then, while the database is awake anyway."""
     try:
+        if events.want(worker.engine, worker.settings.events_url is not None):
+            log.info("events_wanted", wanted=worker.settings.events_url is not None)
         worker.broadcaster.orders.recall()
         if count := holds.sweep(worker.engine):
             log.info("holds_expired", holds=count)
         for table, rows in retention.prune(worker.engine, retention.rules(worker.settings)).items():
             worker.counters.count("pruned", table, by=rows)
             log.info("pruned", table=table, rows=rows)
+        outage_history.copy_table(worker.redis, worker.engine)
     except DatabaseAway as away:
         log.info("not_tended", kind=away.kind)
+    except (UndefinedColumn, UndefinedTable) as lacking:
+        log.error("not_tended", lacks=str(lacking).partition("\n")[0], repair="python -m dbcore migrate")
 
 
 def _asked(worker: WorkerContext, trigger: str) -> dict[str, Any]:

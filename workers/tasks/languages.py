@@ -10,7 +10,7 @@ from ballast.texts import speaking
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import users
 from workers import texts
-from workers.celery import Task, app
+from workers.celery import Task, upkeep
 from workers.tasks.job_task import job_task
 from workers.work import Work
 
@@ -37,7 +37,7 @@ def choose_time_zone(work: Work[ChooseTimeZone]) -> list[Message]:
         return work.answer(texts.time_zone_chosen(work.settings), edit=work.message_id is not None)
 
 
-@app.task(name="workers.users.restore_languages", bind=True)
+@upkeep("workers.users.restore_languages")
 def restore_languages(task: Task) -> None:
     """Have Redis know what people chose, if it does not."""
     worker = task.context

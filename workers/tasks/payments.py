@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 
 import structlog
 
@@ -51,7 +52,8 @@ def record(work: Work[RecordPayment]) -> list[Message]:
     is_new = recorded is Recorded.NEW
     alarm = payment_texts.alarm if is_new else payment_texts.contradiction
     notifier.enqueue_payment(work.worker.redis, _event_id(job, recorded), lambda: alarm(job))
-    return work.answer(payment_texts.receipt(job) if is_new else payment_texts.doubtful(job))
+    said = payment_texts.receipt if is_new else payment_texts.doubtful
+    return _to_payer(work, lambda: said(job))
 
 
 def _charge_of(work: Work[RecordPayment]) -> StarCharge | None:
@@ -104,7 +106,12 @@ def _told(work: Work[RecordPayment], booked: StarOutcome, recorded: Recorded) ->
             _event_id(job, recorded),
             lambda: payment_texts.debt_alarm(job, debt, work.settings),
         )
-    return work.answer(payment_texts.booked(job, booked, work.settings))
+    return _to_payer(work, lambda: payment_texts.booked(job, booked, work.settings))
+
+
+def _to_payer(work: Work[RecordPayment], text: Callable[[], str]) -> list[Message]:
+    """Where the report came from; in the payer's private chat if the reconciliation found what no update reported."""
+    return work.answer(text()) if work.origin is not None else [work.to_other(work.job.telegram_id, text)]
 
 
 def _event_id(job: RecordPayment, recorded: Recorded) -> str:

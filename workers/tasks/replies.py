@@ -13,12 +13,10 @@ from ballast.inbox import Acceptance
 from ballast.installed import INSTALLED
 from ballast.kinds import JOB_TYPES
 from ballast.messages import Message
+from ballast.texts import gettext
 from workers.tasks.apps import accept
 from workers.tasks.job_task import job_task
 from workers.work import Work
-
-NOT_YOURS = "This button belongs to somebody else."
-PRESSED_BEFORE = "You already pressed this. It is done only once."
 
 
 def deliver_many(works: Sequence[Work[DeliverReply]]) -> list[list[Message]]:
@@ -43,11 +41,12 @@ def press(work: Work[PressAppButton]) -> list[Message]:
     if pressed is None or pressed.kind not in INSTALLED.jobs:
         return work.toast(unknown_button(), matters=True)
     if pressed.owner_id != work.job.telegram_id:
-        return work.toast(NOT_YOURS, matters=False)
+        return work.toast(gettext("This button belongs to somebody else."), matters=False)
     job = JOB_TYPES[pressed.kind].decode(pressed.fields)
     job_id = job_id_of_button(work.job.token)
     status = accept(work, job, job_id, pressed_message_id=work.message_id)
     if status is not Acceptance.ACCEPTED:
-        return work.toast(PRESSED_BEFORE, matters=False)
+        pressed_before = gettext("You already pressed this. It is done only once.")
+        return work.toast(pressed_before, matters=False)
     work.worker.inbox.pass_notice(work.job_id, job_id)
     return []

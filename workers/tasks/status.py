@@ -24,7 +24,8 @@ def database_status(work: Work[ShowDatabaseStatus]) -> list[Message]:
     if work.origin is None:
         return []
     found = report.read(work.worker.redis, budget=work.settings.db_connection_budget)
-    return work.answer(report.text(found), picture=report.picture(found))
+    said, picture = report.text(found, work.settings), report.picture(found, work.settings)
+    return work.answer(said, picture=picture)
 
 
 @job_task(OperatorAction)

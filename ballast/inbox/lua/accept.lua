@@ -5,7 +5,8 @@
 --       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), its ttl_seconds, waited_ms,
 --       and Celery's message in three parts, between which its place belongs ('' = the caller publishes it)
 -- Returns for each {status}, or {status, id, queue, kind, place} where the caller is to publish the job now, or
--- {'conflict', dialogue}. It ends at the first conflict: the jobs behind it have no answer, and are not on record.
+-- {'conflict', dialogue}. It ends at the first conflict: the jobs behind it have no answer, and are not on record. Before
+-- them: how often somebody chose a language (languages.py).
 local grace_ms, lane_max, bearer_ms, fresh_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local today = math.floor(time[1] / DAY)
 
@@ -86,7 +87,7 @@ local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, 
   return {'accepted'}
 end
 
-local receipts = {}
+local receipts = {language_changes()}
 for first = 5, #ARGV, 18 do
   local receipt = accept(unpack(ARGV, first, first + 17))
   receipts[#receipts + 1] = receipt

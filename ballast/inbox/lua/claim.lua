@@ -2,7 +2,7 @@
 -- ARGV: owner, lease_ms, queue of the message ('' = unknown), id of its job ('' = none), its place ('' = unknown; with
 --       BEARERS_MARK if the message bears the claim),
 --       how many more, then the tasks that those may be of.
--- Returns {how many messages are left in the queue, claims}. The job it was handed is not among them if there is
+-- Returns {how many messages are left in the queue, claims, how often somebody chose a language (languages.py)}. The job it was handed is not among them if there is
 -- nothing to do: it is finished, another is before it, or it is held; a copy is dropped by that.
 local owner, lease_ms, queue, handed, place, more = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local tasks = {}
@@ -73,4 +73,4 @@ for _ = 1, 2 * more do
   note_place(number)
   claims[#claims + 1] = claim(id, number, bears, #claims > 0)
 end
-return {queue == '' and 0 or redis.call('LLEN', queue), claims}
+return {queue == '' and 0 or redis.call('LLEN', queue), claims, language_changes()}

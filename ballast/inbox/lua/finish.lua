@@ -14,7 +14,8 @@ local function finish(id, seen_at, first, last)
   first_write('SADD', today, id)
   note_balances(seen_at, first, last)
   redis.call('EXPIRE', today, 2 * DAY)
-  local kind, queue = unpack(redis.call('HMGET', job_key(id), 'kind', 'queue'))
+  local kind, queue, told = unpack(redis.call('HMGET', job_key(id), 'kind', 'queue', 'told'))
+  if told then finish_waiting_job(id, now / 1000) end
   local took_ms = math.max(0, now - tonumber(redis.call('ZSCORE', ALL, id) or now))
   local bucket = 'inf'
   for _, bound in ipairs(ANSWER_MS) do

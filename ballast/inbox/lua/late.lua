@@ -3,7 +3,7 @@
 local late = {}
 for _, id in ipairs(ARGV) do
   local fields = redis.call('HMGET', job_key(id), 'envelope', 'reply', 'failure')
-  if fields[1] and not fields[2] and not fields[3] and first_write('HSETNX', job_key(id), 'told', 1) == 1 then
+  if fields[1] and not fields[2] and not fields[3] and first_write('HSETNX', job_key(id), 'told', LATE) == 1 then
     late[#late + 1] = id
     late[#late + 1] = fields[1]
   end

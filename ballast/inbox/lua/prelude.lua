@@ -12,6 +12,9 @@ local ALL, DUE, OWNERS = 'ballast:inbox:all', 'ballast:inbox:due', 'ballast:inbo
 local TAKERS = 'ballast:inbox:takers'
 local HELD_BACK, UNTOLD, SHUT = 'ballast:inbox:held_back', 'ballast:inbox:untold', 'ballast:inbox:shut'
 local TOTALS = 'ballast:totals'
+-- A job's field `told`: its user was told that it waits; or that it is late, and it was not known then that it waits; or so,
+-- and it is known now.
+local TOLD, LATE, LATE_AND_WAITS = '1', '2', '3'
 local SEQUENCE, CLAIMED = 'ballast:inbox:sequence', 'ballast:inbox:claimed'
 
 -- Where a job goes next: its own queue, or `replies` once only the answer is left.
@@ -77,9 +80,14 @@ local function enter_lane(id, lane, after)
   return redis.call('RPUSH', lane_key(lane), id)
 end
 
--- The job waits for the database, and so does what is behind it in its lane: their user is to be told, once for each.
+-- The job waits for the database, and so does what is behind it in its lane: their user is to be told, once for each. One
+-- that was told before, for it is late, is only to be counted.
 local function note_untold(id)
   for _, waiting in ipairs(redis.call('LRANGE', lane_key(redis.call('HGET', job_key(id), 'lane')), 0, -1)) do
-    if first_write('HSETNX', job_key(waiting), 'told', 1) == 1 then redis.call('RPUSH', UNTOLD, waiting) end
+    local told = redis.call('HGET', job_key(waiting), 'told')
+    if not told or told == LATE then
+      first_write('HSET', job_key(waiting), 'told', told and LATE_AND_WAITS or TOLD)
+      redis.call('RPUSH', UNTOLD, waiting)
+    end
   end
 end

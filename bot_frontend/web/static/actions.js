@@ -49,7 +49,7 @@ const QUESTIONS = {
 };
 
 // crypto.randomUUID is there by https and on localhost alone, and operators have networks of their own.
-function uuid() {
+export function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;

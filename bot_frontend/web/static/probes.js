@@ -34,6 +34,7 @@ export class ProbeChart {
     this.probes = [];
     this.outages = [];
     this.now = 0;
+    this.slow = null;
     this.plot = null;
     new ResizeObserver(() => this.plot?.setSize({ width: place.clientWidth, height: place.clientHeight })).observe(place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.plot?.redraw());
@@ -68,6 +69,8 @@ export class ProbeChart {
     const isNews = JSON.stringify(this.outages) !== JSON.stringify(status.outages);
     this.outages = status.outages;
     this.now = status.now + elapsed;
+    this.slow = status.database.slow_ms;
+    write($("chart-slow"), `slow from ${fine(this.slow)} ms`);
     this.#add(status);
     // One that is on grows with time.
     if (this.plot && (isNews || this.outages.some((outage) => outage.ended_at === null))) this.#plot();
@@ -85,12 +88,12 @@ export class ProbeChart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { x: { range: (_, first, last) => [first, this.#lastTime(last)] }, y: { range: (_, __, most) => [0, Math.max(LATENCY_MS_MIN, (most ?? 0) * 1.15)] } },
-      axes: [{ ...axis, values: HOURS, incrs: STEPS, size: 30, space: 70 }, { ...axis, size: 48, space: 36 }],
+      axes: [{ ...axis, values: HOURS, incrs: STEPS, size: 30, space: 70 }, { ...axis, values: (_, ticks) => ticks.map((tick) => `${fine(tick)} ms`), size: 62, space: 36 }],
       series: [
         {},
         { stroke: () => colour("--chart"), fill: () => colour("--chart-area"), width: 1.75, points: { size: 5, fill: () => colour("--chart") } },
       ],
-      hooks: { drawClear: [(plot) => this.#shadeOutages(plot)], draw: [(plot) => this.#drawFailures(plot)], setCursor: [(plot) => this.#readOut(plot.cursor.idx)] },
+      hooks: { drawClear: [(plot) => this.#shadeOutages(plot)], draw: [(plot) => this.#drawSlow(plot), (plot) => this.#drawFailures(plot)], setCursor: [(plot) => this.#readOut(plot.cursor.idx)] },
     };
   }
 
@@ -110,6 +113,22 @@ export class ProbeChart {
         ctx.fillRect(left, bbox.top, Math.max(right - left, 2 * devicePixelRatio), bbox.height);
       }
     }
+    ctx.restore();
+  }
+
+  // Where an answer counts as slow; most charts end far below.
+  #drawSlow(plot) {
+    const { ctx, bbox } = plot;
+    const y = plot.valToPos(this.slow, "y", true);
+    if (y < bbox.top) return;
+    ctx.save();
+    ctx.strokeStyle = colour("--failed");
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
     ctx.restore();
   }
 

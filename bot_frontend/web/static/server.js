@@ -6,7 +6,7 @@ import { ago, at, bytes, count, counted, fine, older, UNKNOWN } from "/static/wo
 const QUOTA = { enough: "enough until the plan renews", short: "will not last", used_up: "used up" };
 
 export function showServer(status, elapsed) {
-  const { backup, connections, database, quota } = status;
+  const { backup, connections, database, move, quota } = status;
   const { open, possible, budget } = connections;
   const most = Math.max(budget ?? possible ?? 0, open ?? 0, 1);
   reach($("connections-open"), open / most);
@@ -19,6 +19,9 @@ export function showServer(status, elapsed) {
   write($("server-bytes"), bytes(database.bytes));
   write($("server-backup"), proven(backup, elapsed));
   mark($("server-backup"), "data-state", backup.overdue || backup.failed ? "degraded" : "ok");
+  const moving = moved(move);
+  $("server-move-label").hidden = $("server-move").hidden = moving === null;
+  write($("server-move"), moving ?? "");
   write($("quota-state"), QUOTA[quota.state] ?? (quota.compute_hours === null ? "no plan is set" : "not known yet"));
   $("quota").hidden = quota.compute_hours === null;
   write($("quota-used"), used(quota));
@@ -30,6 +33,14 @@ export function showServer(status, elapsed) {
 function proven({ proven_age_seconds: age, overdue, failed }, elapsed) {
   const last = age === null ? "none known" : ago(older(age, elapsed));
   return failed ? `${last}; the last run failed` : overdue ? `${last}: overdue` : last;
+}
+
+function moved(move) {
+  if (move === null) return null;
+  if (move.state === "copying") return "being copied to another server";
+  if (move.state === "holding") return "writes wait for the switch";
+  const old = move.processes_with_old_url;
+  return old === 0 ? null : `done; ${counted(old, "process has", "processes have")} the old DATABASE_URL`;
 }
 
 function inWords({ open, possible, budget }) {

@@ -18,11 +18,17 @@ if ARGV[3] then
   redis.call('LPUSH', RECENT, ARGV[3])
   redis.call('LTRIM', RECENT, 0, tonumber(ARGV[7]) - 1)
   if ARGV[8] ~= '' then
-    local waiting = redis.call('HMGET', WAITING, 'jobs', 'oldest', 'failed_probes')
+    local waiting = redis.call('HMGET', WAITING, 'jobs', 'oldest', 'failed_probes', 'jobs_by_id')
     local outage = cjson.decode(ARGV[8])
     outage.jobs_waited = tonumber(waiting[1]) or 0
     outage.longest_wait_seconds = math.max(0, outage.ended_at - (tonumber(waiting[2]) or outage.ended_at))
     outage.failed_probes = tonumber(waiting[3]) or 0
+    if redis.call('EXISTS', JOBS) == 1 then
+      redis.call('RENAME', JOBS, jobs_after(outage.id))
+      drain_outage(outage.id)
+    elseif waiting[1] == waiting[4] then -- the release before counts them alone
+      outage.drained_at = outage.ended_at
+    end
     local line = cjson.encode(outage)
     redis.call('DEL', WAITING)
     redis.call('LPUSH', OUTAGES, line)
@@ -30,7 +36,10 @@ if ARGV[3] then
     redis.call('LPUSH', UNWRITTEN, line)
     redis.call('LTRIM', UNWRITTEN, 0, tonumber(ARGV[11]) - 1)
   end
-  if ARGV[9] == '1' then redis.call('PERSIST', WAITING) end
+  if ARGV[9] == '1' then
+    redis.call('PERSIST', WAITING)
+    redis.call('PERSIST', JOBS)
+  end
   if ARGV[4] == 'half_open>open' then redis.call('HINCRBY', WAITING, 'failed_probes', 1) end
 end
 return 1

@@ -6,7 +6,6 @@ local STATE, WINDOWS = 'ballast:breaker', 'ballast:breaker:windows'
 local EVENTS, RECENT, COUNTS = 'ballast:breaker:events', 'ballast:breaker:recent', 'ballast:breaker:counts'
 local RETRIES, CONNECTIONS = 'ballast:breaker:retries', 'ballast:connections'
 local SATURATED, MOVE_ASKED = 'ballast:breaker:saturated', 'ballast:move:asked'
-local WAITING, OUTAGES, UNWRITTEN = 'ballast:outage:waiting', 'ballast:outages', 'ballast:outages:unwritten'
 
 local function number_of(name)
   local state = redis.call('GET', STATE)

@@ -26,6 +26,11 @@ cannot send unasked. Errors: `{"error": "<sentence>"}` with 400, 403, 404 or 409
 | (the same, odder) | deliveries?, same_query_id?, force? | |
 | GET /control/callback_queries/{id} | wait_seconds? (until answered) | callback_query |
 | GET /control/callback_queries | chat_id, limit? | callback_queries |
+| POST /control/checkouts | user_id, invoice? or total_amount, currency?, payload? | pre_checkout_query_id |
+| GET /control/checkouts/{id} | wait_seconds? (until answered) | checkout |
+| POST /control/payments | the same, charge_id, refunded?, lost? (the bot gets no update) | message, update_id |
+| GET /control/stars | | transactions, balance: Telegram's book of the bot's Stars |
+| POST /control/stars | id, stars, nanostars?, partner (a TransactionPartner), outgoing? | |
 | GET /control/commands | user_id, chat_id? | commands (the menu this user sees there) |
 | GET /control/files/{file_id} | | the bytes |
 | GET /control/updates | state?=all, pending or acknowledged, kind?, after? (seq), limit? | updates |

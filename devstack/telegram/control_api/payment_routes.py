@@ -27,6 +27,7 @@ class PaymentRoutes:
         router.add_get("/control/checkouts/{id}", self.checkout)
         router.add_post("/control/payments", self.pay)
         router.add_get("/control/stars", self.star_book)
+        router.add_post("/control/stars", self.book_other)
 
     async def check_out(self, request: web.Request) -> web.Response:
         body = await read_body(request)
@@ -52,6 +53,7 @@ class PaymentRoutes:
             body.integer("user_id"),
             charge_id=body.text("charge_id"),
             is_refund=body.flag("refunded"),
+            is_lost=body.flag("lost"),
             **self._price(body),
         )
         await self._telegram.store.committed()
@@ -61,7 +63,25 @@ class PaymentRoutes:
         """Telegram's book of the bot's Stars, whole: what getStarTransactions tells in pages."""
         stars = self._telegram.stars
         rows = [{**row, "is_refund": bool(row["is_refund"])} for row in stars.transactions(0, -1)]
-        return web.json_response({"transactions": rows, "balance": stars.balance()})
+        return web.json_response({"transactions": rows, "balance": stars.balance()[0]})
+
+    async def book_other(self, request: web.Request) -> web.Response:
+        """A transaction of which the bot is told by its book only, such as a withdrawal."""
+        body = await read_body(request)
+        transaction_id, partner = body.text("id"), body.fields.get("partner")
+        if not isinstance(partner, dict) or not isinstance(partner.get("type"), str):
+            raise ControlError(400, "partner: expected a TransactionPartner of the Bot API")
+        is_new = self._telegram.stars.book_other(
+            transaction_id=transaction_id,
+            stars=body.integer("stars"),
+            nanostars=body.optional_integer("nanostars") or 0,
+            partner=partner,
+            is_outgoing=body.flag("outgoing"),
+        )
+        if not is_new:
+            raise ControlError(409, f"there is a transaction {transaction_id!r} already")
+        await self._telegram.store.committed()
+        return web.json_response({})
 
     def _price(self, body: Body) -> dict[str, Any]:
         """Of the invoice that message `invoice` of the user's chat is; without one as it is said."""

@@ -13,6 +13,7 @@ from devstack.telegram.telegram import Telegram
 
 STARS = "XTR"
 PAYLOAD_BYTES_MAX = 128
+TRANSACTIONS_MAX = 100
 
 
 def send_invoice(telegram: Telegram, params: Parameters) -> dict[str, Any]:
@@ -68,8 +69,12 @@ def tell_of_payment(
     payload: str,
     charge_id: str,
     is_refund: bool,
+    is_lost: bool = False,
 ) -> tuple[StoredMessage, int | None]:
-    """Money has moved: book it, and write the service message that says so. Its update's id too."""
+    """Money has moved: book it, and write the service message that says so. Its update's id too.
+
+    is_lost -- the bot never gets the update, as if it had not come for it within a day.
+    """
     if currency == STARS:
         telegram.stars.book(
             charge_id=charge_id, user_id=user_id, stars=total_amount, payload=payload, is_refund=is_refund
@@ -91,7 +96,7 @@ def tell_of_payment(
         "refunded_payment" if is_refund else "successful_payment": paid,
     }
     message = telegram.messages.add(content, from_bot=False)
-    return message, telegram.updates.add("message", content, f"chat:{user_id}")
+    return message, None if is_lost else telegram.updates.add("message", content, f"chat:{user_id}")
 
 
 def refund_star_payment(telegram: Telegram, params: Parameters) -> bool:
@@ -115,27 +120,36 @@ def refund_star_payment(telegram: Telegram, params: Parameters) -> bool:
 
 def get_star_transactions(telegram: Telegram, params: Parameters) -> dict[str, Any]:
     """Oldest first. A refund has the id of its payment, and a receiver instead of a source."""
-    offset, limit = params.integer("offset", 0), min(max(params.integer("limit", 100), 1), 100)
+    offset, limit = params.integer("offset", 0), params.integer("limit", 100)
+    if offset < 0 or not 1 <= limit <= TRANSACTIONS_MAX:
+        raise bad_request("invalid offset or limit")
     return {
-        "transactions": [
-            {
-                "id": row["charge_id"],
-                "amount": row["stars"],
-                "date": row["date"],
-                "receiver" if row["is_refund"] else "source": {
-                    "type": "user",
-                    "transaction_type": "invoice_payment",
-                    "user": telegram.users.require(row["user_id"]).api(),
-                    "invoice_payload": row["payload"],
-                },
-            }
-            for row in telegram.stars.transactions(offset, limit)
-        ]
+        "transactions": [_transaction(telegram, row) for row in telegram.stars.transactions(offset, limit)]
+    }
+
+
+def _transaction(telegram: Telegram, row: dict[str, Any]) -> dict[str, Any]:
+    partner = row["partner"] or {
+        "type": "user",
+        "transaction_type": "invoice_payment",
+        "user": telegram.users.require(row["user_id"]).api(),
+        "invoice_payload": row["payload"],
+    }
+    return {
+        "id": row["charge_id"],
+        **_stars(row["stars"], row["nanostars"]),
+        "date": row["date"],
+        "receiver" if row["is_refund"] else "source": partner,
     }
 
 
 def get_my_star_balance(telegram: Telegram, params: Parameters) -> dict[str, Any]:
-    return {"amount": telegram.stars.balance()}
+    return _stars(*telegram.stars.balance())
+
+
+def _stars(stars: int, nanostars: int) -> dict[str, int]:
+    """As the Bot API says an amount: billionths are left out where there are none."""
+    return {"amount": stars, **({"nanostar_amount": nanostars} if nanostars else {})}
 
 
 def _prices(params: Parameters, currency: str) -> list[int]:

@@ -99,9 +99,11 @@ CREATE TABLE IF NOT EXISTS checkouts (
 CREATE TABLE IF NOT EXISTS star_transactions (
     place INTEGER PRIMARY KEY AUTOINCREMENT,
     charge_id TEXT NOT NULL,
-    user_id INTEGER NOT NULL,
+    user_id INTEGER,
     stars INTEGER NOT NULL,
+    nanostars INTEGER NOT NULL DEFAULT 0,
     payload TEXT NOT NULL,
+    partner TEXT,
     is_refund INTEGER NOT NULL,
     date INTEGER NOT NULL,
     UNIQUE (charge_id, is_refund)

@@ -1,11 +1,18 @@
-"""Telegram's own book of the bot's Stars, beside the bot's."""
+"""Telegram's own book of the bot's Stars, beside the bot's.
+
+A transaction of which the bot is told nothing has a `partner`, as the Bot API describes it. `is_refund` is then whether
+Stars went out.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from devstack.telegram.clock import Clock
 from devstack.telegram.state.store import Store
+
+NANOSTARS = 10**9
 
 
 class Stars:
@@ -15,13 +22,35 @@ class Stars:
 
     def book(self, *, charge_id: str, user_id: int, stars: int, payload: str, is_refund: bool) -> None:
         """Once for each charge, and once for its refund: a payment that is only said again is none."""
-        self._store.write(
-            "INSERT OR IGNORE INTO star_transactions (charge_id, user_id, stars, payload, is_refund, date)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+        self._add(charge_id, user_id, stars, 0, payload, None, is_refund)
+
+    def book_other(
+        self, *, transaction_id: str, stars: int, nanostars: int, partner: dict[str, Any], is_outgoing: bool
+    ) -> bool:
+        """Any other transaction, such as a withdrawal; whether there was none of this id."""
+        told = json.dumps(partner)
+        return self._add(transaction_id, None, stars, nanostars, "", told, is_outgoing) > 0
+
+    def _add(
+        self,
+        charge_id: str,
+        user_id: int | None,
+        stars: int,
+        nanostars: int,
+        payload: str,
+        partner: str | None,
+        is_refund: bool,
+    ) -> int:
+        return self._store.write(
+            "INSERT OR IGNORE INTO star_transactions"
+            " (charge_id, user_id, stars, nanostars, payload, partner, is_refund, date)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             charge_id,
             user_id,
             stars,
+            nanostars,
             payload,
+            partner,
             int(is_refund),
             self._clock.date(),
         )
@@ -37,17 +66,25 @@ class Stars:
         rows = self._store.read(
             "SELECT * FROM star_transactions ORDER BY place LIMIT ? OFFSET ?", limit, offset
         )
-        return [dict(row) for row in rows]
+        return [
+            {**dict(row), "partner": None if row["partner"] is None else json.loads(row["partner"])}
+            for row in rows
+        ]
 
-    def balance(self) -> int:
+    def balance(self) -> tuple[int, int]:
+        """Stars, and billionths of one."""
+        sign = "CASE WHEN is_refund THEN -1 ELSE 1 END"
         row = self._store.read_one(
-            "SELECT coalesce(sum(CASE WHEN is_refund THEN -stars ELSE stars END), 0) AS total"
+            f"SELECT coalesce(sum({sign} * stars), 0) AS stars, coalesce(sum({sign} * nanostars), 0) AS nanostars"  # noqa: S608
             " FROM star_transactions"
         )
-        return 0 if row is None else int(row["total"])
+        total = 0 if row is None else int(row["stars"]) * NANOSTARS + int(row["nanostars"])
+        return total // NANOSTARS, total % NANOSTARS
 
     def _find(self, charge_id: str, *, is_refund: bool) -> dict[str, Any] | None:
         row = self._store.read_one(
-            "SELECT * FROM star_transactions WHERE charge_id = ? AND is_refund = ?", charge_id, int(is_refund)
+            "SELECT * FROM star_transactions WHERE charge_id = ? AND is_refund = ? AND partner IS NULL",
+            charge_id,
+            int(is_refund),
         )
         return None if row is None else dict(row)

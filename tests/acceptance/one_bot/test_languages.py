@@ -228,6 +228,7 @@ NAMES = {
     *("send", "history", "cancel", "credit", "debit", "user", "stop", "resume", "broadcast", "broadcasts"),
     *("deposit", "paysupport", "terms"),
     *("dbstatus", "language", "timezone", "Lisbon", "x_y_z", "nothing", "outage", "username"),
+    "reconcile",
 }
 """What is the same in each language: currencies, commands, names."""
 

@@ -6,7 +6,7 @@ import asyncio
 
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
-from tests.harness.people import all_settled, assert_audit_passes, balances, call, register
+from tests.harness.people import all_settled, assert_audit_passes, balances, call, queue_task, register
 
 
 async def test_an_operator_credits_from_the_command_line(stack: Stack, telegram: TelegramControl) -> None:
@@ -25,9 +25,9 @@ async def test_the_same_idempotency_key_again_takes_effect_once(
     (alice,) = await register(telegram, "Alice")
     refund = {"telegram_id": alice, "amount": 100, "idempotency_key": "refund-2026-11"}
     for _ in range(3):
-        call(stack, "workers.balances.adjust", refund)
+        queue_task(stack, "workers.balances.adjust", refund)
     await telegram.wait_for_message(alice, lambda message: "You were credited" in message.text)
-    call(stack, "workers.balances.adjust", refund | {"idempotency_key": "another"})
+    queue_task(stack, "workers.balances.adjust", refund | {"idempotency_key": "another"})
     await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[alice] == 200, "the other key's credit")
     await all_settled(stack, telegram)
     assert balances(stack)[alice] == 200

@@ -13,10 +13,12 @@ from ballast.broadcasts.cards import CARD_SECONDS, VIEW_SECONDS, Cards, View
 from ballast.broadcasts.lanes import Lanes
 from ballast.messages import Button
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
+from dbcore.settings import Settings
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing, queueing_at
 
 ALBUM = {"copy": {"chat_id": 1001, "message_ids": [1, 2, 3]}}
+SETTINGS = Settings()
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
@@ -164,17 +166,19 @@ def test_of_one_the_card_speaks_in_the_singular(make_settings: MakeSettings) -> 
 
 
 def test_progress_is_a_bar_the_counts_the_rate_and_the_time_that_is_left() -> None:
-    shown = card.progress_text(sending(), 27.5, None)
+    shown = card.progress_text(sending(), 27.5, None, SETTINGS)
     assert "███████░░░░░░░░░ 45%" in shown
     assert "450 of 1,000" in shown
     assert "sent 400 · blocked 50 · failed 0 · unknown 0" in shown
     assert "27.5/s, 20 s left" in shown
-    assert "goes on 2026-12-01 12:00 UTC" in card.progress_text(sending(), 27.5, NOW)
+    assert "goes on 2026-12-01 12:00 UTC" in card.progress_text(sending(), 27.5, NOW, SETTINGS)
+    in_tokyo = Settings(timezone="Asia/Tokyo")
+    assert "goes on 2026-12-01 21:00 Asia/Tokyo" in card.progress_text(sending(), 27.5, NOW, in_tokyo)
     halted = sending(status=BroadcastStatus.HALTED, halted_reason="can't parse <b>")
-    assert "can't parse &lt;b&gt;" in card.progress_text(halted, None, None)
+    assert "can't parse &lt;b&gt;" in card.progress_text(halted, None, None, SETTINGS)
     over = sending(status=BroadcastStatus.FINISHED, sent=950, finished_at=NOW + timedelta(minutes=3))
-    assert "100%" in card.progress_text(over, None, None)
-    assert "Over after 3 min." in card.progress_text(over, None, None)
+    assert "100%" in card.progress_text(over, None, None, SETTINGS)
+    assert "Over after 3 min." in card.progress_text(over, None, None, SETTINGS)
 
 
 @pytest.mark.parametrize(

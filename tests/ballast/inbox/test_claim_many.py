@@ -18,7 +18,7 @@ from ballast.builtin.balances import ShowBalance
 from ballast.builtin.transfers import ShowHistory
 from ballast.envelope import Envelope
 from ballast.inbox import Claims, Inbox, Publisher
-from ballast.inbox.inbox import CLAIMS_MAX
+from ballast.inbox.limits import CLAIMS_MAX
 from ballast.jobs import Job, task_name
 from ballast.queues import QUEUES
 from workers import kombu_patches

@@ -10,7 +10,7 @@ import redis
 from ballast.builtin.balances import ShowBalance
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, DialogueStep, Dispatch, Inbox, Receipt
-from ballast.inbox.inbox import (
+from ballast.inbox.limits import (
     APP_QUESTION_TTL_SECONDS,
     DIALOGUE_TTL_SECONDS,
     LANE_LENGTH_MAX,

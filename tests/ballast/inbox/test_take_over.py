@@ -17,7 +17,7 @@ from kombu.entity import Queue
 from ballast.builtin.balances import ShowBalance
 from ballast.envelope import Envelope, reference_of
 from ballast.inbox import Acceptance, Claims, Inbox, Offer, Publisher
-from ballast.inbox.inbox import BEARER_LEASE_MS, TAKE_OVER_MS, TAKERS_FRESH_MS
+from ballast.inbox.limits import BEARER_LEASE_MS, TAKE_OVER_MS, TAKERS_FRESH_MS
 from ballast.jobs import task_name
 from ballast.lookup import find
 from dbcore.redis_pace import THRIFTY

@@ -82,3 +82,20 @@ async def test_an_invoice_is_paid_as_it_says_and_the_bot_is_told_its_payload(
         await bot.send_invoice(bob.id, "A lamp", "It is green.", "order 7", "XTR", [price, price])
     with pytest.raises(BadRequest, match="Payment_provider_invalid"):
         await bot.send_invoice(bob.id, "A lamp", "It is green.", "order 7", "EUR", [price])
+
+
+async def test_the_book_of_stars_has_what_no_update_says(control: TelegramControl, bot: Bot) -> None:
+    bob = await control.create_user("Bob", started=True)
+    await control.pay(bob.id, 100, "charge-1", lost=True)
+    await control.book_stars("w", 30, {"type": "fragment"}, nanostars=500_000_000, outgoing=True)
+    assert await bot.get_updates(timeout=0) == ()
+    paid, withdrawn = (await bot.get_star_transactions()).transactions
+    assert (paid.id, paid.amount, paid.receiver) == ("charge-1", 100, None)
+    assert (withdrawn.id, withdrawn.nanostar_amount, withdrawn.source) == ("w", 500_000_000, None)
+    assert (await bot.get_star_transactions(offset=1, limit=1)).transactions == (withdrawn,)
+    balance = await bot.get_my_star_balance()
+    assert (balance.amount, balance.nanostar_amount) == (69, 500_000_000)
+    with pytest.raises(BadRequest):
+        await bot.get_star_transactions(limit=101)
+    with pytest.raises(ControlRefusedError, match="already"):
+        await control.book_stars("w", 1, {"type": "fragment"}, outgoing=True)

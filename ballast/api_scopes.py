@@ -1,0 +1,15 @@
+"""What a key of the HTTP API may do. OPS_TOKEN may do all of it."""
+
+from __future__ import annotations
+
+SCOPES = {
+    "users:read": "find users, with their balances and movements",
+    "users:write": "freeze and unfreeze accounts",
+    "money:write": "credit and debit users, and reverse transfers",
+    "transfers:read": "list transfers",
+    "broadcasts:read": "list broadcasts and how far they are",
+    "broadcasts:write": "start, pause, resume and cancel broadcasts",
+    "jobs:read": "list failed jobs",
+    "jobs:write": "retry and discard failed jobs",
+}
+"""In the order in which they are shown."""

@@ -1,0 +1,186 @@
+"""People for operators: /user, the card with its buttons, and what people are told of an act on their account.
+
+What the buttons lead to are jobs as an app's are: each is done once, and only by whom its card is for.
+ballast/people/chat.py does them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ballast.arguments import Amount
+from ballast.builtin.app import BuiltInApp
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, TelegramId, UserJob
+from ballast.context import Database
+from ballast.jobs import Job
+from ballast.texts import gettext_noop
+
+MESSAGE_LENGTH_MAX = 2_000
+QUERY_LENGTH_MAX = 200
+
+
+class TellUser(Job):
+    """Tell somebody what became of their account, in their language. Committed with what it tells of.
+
+    about -- what was done. amount -- of a credit or debit, signed minor units; of a reversal, what moved, unsigned.
+    balance -- right after it. number -- of the transfer that was reversed. text -- the operator's words.
+    """
+
+    kind = "replies.tell_user"
+    telegram_id: int = TelegramId
+    about: Literal[
+        "adjusted", "given_back", "taken_back", "frozen", "frozen_both_ways", "unfrozen", "message"
+    ]
+    amount: int = 0
+    balance: int = 0
+    number: int = 0
+    text: str = Field(default="", max_length=MESSAGE_LENGTH_MAX)
+
+
+class ShowPerson(UserJob):
+    """/user: find somebody, and show their card. The fields of UserJob are the admin's."""
+
+    kind = "users.show_person"
+    query: str = Field(min_length=1, max_length=QUERY_LENGTH_MAX)
+
+
+class _AboutPerson(Job):
+    """telegram_id -- the admin's. person -- the Telegram id of whom it is about."""
+
+    telegram_id: int = TelegramId
+    person: int = TelegramId
+
+
+class ShowMovements(_AboutPerson):
+    """before -- the version before which the page ends; None: the newest."""
+
+    kind = "users.show_movements"
+    before: int | None = None
+
+
+class ShowFailures(_AboutPerson):
+    kind = "users.show_failures"
+
+
+class AskAmount(_AboutPerson):
+    """Credit or debit them: how much?"""
+
+    kind = "users.ask_amount"
+    is_credit: bool
+
+
+class AskWhy(_AboutPerson):
+    kind = "users.ask_why"
+    is_credit: bool
+    amount: Amount
+
+
+class OrderAdjustment(_AboutPerson):
+    """Put it before the admin, as /credit and /debit do."""
+
+    kind = "users.adjust"
+    is_credit: bool
+    amount: Amount
+    reason: str = Field(max_length=MEMO_LENGTH_MAX)
+
+
+class AskFreeze(_AboutPerson):
+    """is_frozen -- what the account is to be."""
+
+    kind = "users.ask_freeze"
+    is_frozen: bool
+
+
+class ConfirmFreeze(_AboutPerson):
+    kind = "users.confirm_freeze"
+    is_frozen: bool
+    reason: str = Field(max_length=MEMO_LENGTH_MAX)
+
+
+class Freeze(ConfirmFreeze):
+    kind = "users.freeze"
+
+
+class AskMessage(_AboutPerson):
+    kind = "users.ask_message"
+
+
+class ConfirmMessage(_AboutPerson):
+    kind = "users.confirm_message"
+    text: str = Field(max_length=MESSAGE_LENGTH_MAX)
+
+
+class SendMessage(ConfirmMessage):
+    kind = "users.send_message"
+
+
+class AskReversal(_AboutPerson):
+    """transfer -- its number."""
+
+    kind = "users.ask_reversal"
+    transfer: int
+
+
+class ConfirmReversal(AskReversal):
+    kind = "users.confirm_reversal"
+    reason: str = Field(max_length=MEMO_LENGTH_MAX)
+
+
+class Reverse(ConfirmReversal):
+    """amount -- minor units, as the admin was shown it."""
+
+    kind = "users.reverse"
+    amount: int
+
+
+people = BuiltInApp("users", tasks=["workers.tasks.people"])
+
+people.built_in_job(
+    TellUser,
+    database="none",
+    internal="it tells people what an operator did about their account",
+)
+
+
+def _done_by(function: str) -> Callable[[Any, Any], Any]:
+    """ballast/people/chat.py needs all that is installed, this module among it."""
+
+    def handler(ctx: Any, job: Any) -> Any:
+        from ballast.people import chat
+
+        return getattr(chat, function)(ctx, job)
+
+    return handler
+
+
+_JOBS: tuple[tuple[type[Job], Database, str], ...] = (
+    (ShowPerson, "read", "show"),
+    (ShowMovements, "read", "movements"),
+    (ShowFailures, "read", "failures"),
+    (AskAmount, "read", "ask_amount"),
+    (AskWhy, "none", "ask_why"),
+    (OrderAdjustment, "none", "adjust"),
+    (AskFreeze, "none", "ask_freeze"),
+    (ConfirmFreeze, "read", "confirm_freeze"),
+    (Freeze, "write", "freeze"),
+    (AskMessage, "read", "ask_message"),
+    (ConfirmMessage, "read", "confirm_message"),
+    (SendMessage, "write", "send_message"),
+    (AskReversal, "none", "ask_reversal"),
+    (ConfirmReversal, "read", "confirm_reversal"),
+    (Reverse, "write", "reverse"),
+)
+for _job_type, _database, _function in _JOBS:
+    people.job(_job_type, database=_database)(_done_by(_function))
+
+people.built_in_command(
+    "user",
+    ShowPerson,
+    help=gettext_noop("Find a user: /{name} @name"),
+    admin=True,
+    names_somebody=True,
+    leaves_dialogue=True,
+)

@@ -1,0 +1,168 @@
+"""`ballast credit|debit|reverse|freeze|unfreeze|message|erase`: shown first, done once, and the result is printed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import click
+
+from ballast.cli.commands import Command, open_database, require_agreement
+
+if TYPE_CHECKING:
+    from ballast.people.doing import Doing
+    from dbcore.ledger.users import UserRef
+    from dbcore.people.acts import Act
+    from dbcore.people.person import Person
+
+_whom = click.argument("whom", metavar="@NAME|ID")
+_amount = click.argument("amount", metavar="AMOUNT")
+_reason = click.option("--reason", required=True, help="Why. It is in the audit log, and the memo of money.")
+_key = click.option("--key", help="The same key again does nothing more, and prints the same result.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation; scripts need it.")
+
+
+@click.command(cls=Command)
+@_whom
+@_amount
+@_reason
+@_key
+@_yes
+def credit(*, whom: str, amount: str, reason: str, key: str | None, yes: bool) -> None:
+    """Credit somebody, such as `ballast credit @bob 5.50 --reason "refund of order 17"`."""
+    _adjust(whom, amount, 1, reason, key, yes)
+
+
+@click.command(cls=Command)
+@_whom
+@_amount
+@_reason
+@_key
+@_yes
+def debit(*, whom: str, amount: str, reason: str, key: str | None, yes: bool) -> None:
+    """Debit somebody."""
+    _adjust(whom, amount, -1, reason, key, yes)
+
+
+@click.command(cls=Command)
+@click.argument("number", type=click.IntRange(1), metavar="TRANSFER")
+@click.argument("amount", required=False, metavar="[AMOUNT]")
+@_reason
+@_key
+@_yes
+def reverse(*, number: int, amount: str | None, reason: str, key: str | None, yes: bool) -> None:
+    """Move a transfer back. Without an amount: all of it that was not reversed yet, and its recipient still has."""
+    doing = _doing()
+    moving = doing.reversible(number, None if amount is None else _minor(doing, amount), key)
+    require_agreement(moving.lines, "Reverse it?", "reversed", yes=yes)
+    click.echo(doing.reverse(_act(reason, key), number, moving.amount))
+
+
+@click.command(cls=Command)
+@_whom
+@_reason
+@click.option("--both", is_flag=True, help="Refuse what it would receive, too.")
+@_key
+@_yes
+def freeze(*, whom: str, reason: str, both: bool, key: str | None, yes: bool) -> None:
+    """Freeze an account: it receives and does not send, or as FREEZE_REFUSES says. Its user is told."""
+    doing = _doing()
+    person = doing.person(_ref(whom))
+    refuses = "everything" if both else doing.settings.freeze_refuses
+    what = "neither sends nor receives" if refuses == "everything" else "receives, and does not send"
+    require_agreement(
+        [doing.described(person), f"Once frozen, the account {what}."], "Freeze it?", "frozen", yes=yes
+    )
+    click.echo(doing.freeze(_act(reason, key), _of(person), refuses))
+
+
+@click.command(cls=Command)
+@_whom
+@_reason
+@_key
+@_yes
+def unfreeze(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
+    """Let a frozen account send and receive again. Its user is told."""
+    doing = _doing()
+    person = doing.person(_ref(whom))
+    require_agreement([doing.described(person)], "Unfreeze it?", "unfrozen", yes=yes)
+    click.echo(doing.unfreeze(_act(reason, key), _of(person)))
+
+
+@click.command(cls=Command)
+@_whom
+@click.argument("text", metavar="TEXT")
+@_key
+@_yes
+def message(*, whom: str, text: str, key: str | None, yes: bool) -> None:
+    """Send somebody a message from the operators."""
+    doing = _doing()
+    person = doing.person(_ref(whom))
+    require_agreement([doing.described(person), f"They read: {text}"], "Send it?", "sent", yes=yes)
+    click.echo(doing.message(_act(text, key), _of(person)))
+
+
+@click.command(cls=Command)
+@_whom
+@_reason
+@_key
+@_yes
+def erase(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
+    """Erase somebody's name, username, language and time zone, at their request. Not the ledger: balance and movements
+    stay under their Telegram ID. Export their data first: `ballast export FILE --person`.
+    """
+    doing = _doing()
+    person = doing.person(_ref(whom))
+    require_agreement(
+        [doing.described(person), "This cannot be undone."], "Erase their data?", "erased", yes=yes
+    )
+    click.echo(doing.erase(_act(reason, key), _of(person)))
+
+
+def _adjust(whom: str, amount: str, sign: int, reason: str, key: str | None, yes: bool) -> None:
+    doing = _doing()
+    minor = sign * _minor(doing, amount)
+    person = doing.person(_ref(whom))
+    lines = [doing.described(person), *doing.adjustment(person, minor), f"Reason: {reason}"]
+    question, done = ("Credit it?", "credited") if sign > 0 else ("Debit it?", "debited")
+    require_agreement(lines, question, done, yes=yes)
+    click.echo(doing.adjust(_act(reason, key), _of(person), minor))
+
+
+def _doing() -> Doing:
+    from ballast.people.doing import Doing
+
+    return Doing(*open_database())
+
+
+def _ref(whom: str) -> UserRef:
+    from dbcore.ledger.users import UserRef, UserRefError
+
+    try:
+        return UserRef.parse(whom)
+    except UserRefError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _of(person: Person) -> UserRef:
+    """By the ID: a username that changes hands before the answer changes nothing."""
+    from dbcore.ledger.users import UserRef
+
+    return UserRef(telegram_id=person.telegram_id)
+
+
+def _minor(doing: Doing, text: str) -> int:
+    from dbcore.money import AmountError, parse_amount
+
+    try:
+        return parse_amount(text, doing.settings.currency_exponent, doing.settings.currency)
+    except AmountError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _act(reason: str, key: str | None) -> Act:
+    from dbcore.breaker.override import user_here
+    from dbcore.people.acts import Act
+
+    return Act(key or uuid.uuid4().hex, f"operator:{user_here()}"[:64], reason, time.time())

@@ -1,0 +1,71 @@
+"""`ballast outages` and `ballast settings`: what happened, and what is configured."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from ballast.cli.commands import Command, as_json, open_database, print_json
+
+
+@click.command(cls=Command)
+@click.option(
+    "--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="How many to print."
+)
+@as_json
+def outages(*, limit: int, as_json: bool) -> None:
+    """List the times in which calls to the database were held back, the newest first, and the uptime."""
+    from dbcore.breaker import outage_history, override
+    from dbcore.errors import DatabaseAway
+    from dbcore.redis_client import connect_redis
+
+    engine, settings = open_database()
+    with connect_redis(settings) as client:
+        try:
+            outage_history.copy_table(client, engine)
+        except DatabaseAway as away:
+            click.echo(
+                f"ballast: the database does not answer ({away}): what Redis knows of them is shown", err=True
+            )
+        history = outage_history.read(client)
+    found = history.outages[:limit]
+    if as_json:
+        print_json(
+            {
+                "since": override.iso_time(history.since),
+                "uptime": [asdict(each) for each in history.uptimes],
+                "outages": [override.outage_as_json(outage) for outage in found],
+            }
+        )
+        return
+    for each in history.uptimes:
+        long = f"{each.hours // 24} days" if each.hours > 24 else f"{each.hours} hours"
+        click.echo(
+            f"up in the last {long + ':':<10} {each.percent}, {each.outages} x outage, {each.down_seconds:.0f} s"
+        )
+    for outage in found:
+        click.echo(override.described_outage(outage, history.now))
+    if not found:
+        click.echo("there was none")
+
+
+@click.command(cls=Command)
+@click.option("--all", "show_all", is_flag=True, help="Those with their defaults too.")
+@as_json
+def settings(*, show_all: bool, as_json: bool) -> None:
+    """Show the options that are set, and where from: secrets masked. Warns of names in .env that are no options."""
+    from ballast.apps import installed
+    from dbcore.settings import in_force, load_settings, unknown_in_env_file
+
+    installed()  # or options of theirs would be taken for misspelt ones
+    options = in_force(load_settings())
+    if as_json:
+        print_json([asdict(option) for option in options])
+        return
+    for option in options:
+        if show_all or option.source != "default":
+            click.echo(f"{option.name:<32} {option.value:<44} {option.source}".rstrip())
+    for name, meant in unknown_in_env_file():
+        maybe = f"; did you mean {meant}?" if meant else ""
+        click.echo(f"ballast: {name} in .env is not an option and is ignored{maybe}", err=True)

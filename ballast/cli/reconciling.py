@@ -1,0 +1,119 @@
+"""`ballast reconcile`: Telegram's book of Stars against the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from ballast.cli.commands import REFUSED, Command, as_json, print_json
+
+if TYPE_CHECKING:
+    from ballast.reconciling.record import Finished
+    from dbcore.guard.engine import GuardedEngine
+    from dbcore.ledger.star_book import Difference, Movement
+
+
+@click.command(cls=Command)
+@click.option("--csv", "as_csv", is_flag=True, help="Print all differences as CSV.")
+@click.option("--show", is_flag=True, help="Read nothing: show what the last reading left.")
+@click.option("--accept", multiple=True, metavar="CHARGE_ID", help="Take these differences as they are.")
+@click.option("--accept-all", is_flag=True, help="Take all open differences as they are.")
+@as_json
+@click.pass_context
+def reconcile(
+    ctx: click.Context,
+    *,
+    as_csv: bool,
+    show: bool,
+    accept: Sequence[str],
+    accept_all: bool,
+    as_json: bool,
+) -> None:
+    """Compare Telegram's book of Stars with the ledger, and book what is missing.
+
+    All of Telegram's transactions are read, from where a reading was broken off. Payments and refunds that the ledger
+    lacks are given to the workers. Exit status 1 if other differences are open.
+    """
+    from ballast.apps import installed
+    from ballast.cli.commands import open_database
+    from ballast.reconciling import reconciler
+    from dbcore.breaker.override import user_here
+    from dbcore.ledger import star_book
+    from dbcore.redis_client import connect_redis
+
+    installed()  # or options of theirs would be taken for misspelt ones
+    engine, settings = open_database()
+    with connect_redis(settings) as client:
+        if not (show or accept or accept_all):
+            reconciler.run(settings, engine, client)
+        found = star_book.differences(engine)
+        if accept or accept_all:
+            chosen = [each for each in found if accept_all or each.charge_id in accept]
+            unknown = {*accept} - {each.charge_id for each in chosen}
+            if unknown:
+                raise click.ClickException(f"there is no difference of {', '.join(sorted(unknown))}")
+            count = star_book.accept(engine, [each for each in chosen if not each.is_bookable], user_here())
+            click.echo(f"{count:,} accepted", err=True)
+            found = star_book.differences(engine)
+        try:
+            finished = reconciler.look_again(engine, client)
+        except LookupError as nothing:
+            raise click.ClickException("no reading was finished yet: run `ballast reconcile`") from nothing
+    _print(engine, finished, found, as_csv=as_csv, as_json=as_json)
+    if finished.open > finished.bookable:
+        ctx.exit(REFUSED)
+
+
+def _print(
+    engine: GuardedEngine, finished: Finished, found: Sequence[Difference], *, as_csv: bool, as_json: bool
+) -> None:
+    from ballast.csv_text import csv_text
+    from ballast.reconciling import record
+    from dbcore.ledger import star_book
+
+    if as_csv:
+        click.echo(csv_text(record.COLUMNS, map(record.described, found)), nl=False)
+        return
+    movements = star_book.movements(engine)
+    if as_json:
+        print_json(
+            {
+                **asdict(finished),
+                "differences": [record.described(each) for each in found],
+                "movements": [asdict(each) for each in movements],
+            }
+        )
+        return
+    for line in _lines(finished, found, movements):
+        click.echo(line)
+
+
+def _lines(finished: Finished, found: Sequence[Difference], movements: Sequence[Movement]) -> Iterable[str]:
+    from dbcore.text import one_line
+
+    balance = _stars(finished.stars, finished.nanostars)
+    yield f"{finished.transactions:,} transactions; Telegram's balance is {balance} Stars"
+    for each in movements:
+        sign = "-" if each.is_outgoing else "+"
+        yield f"{each.purpose:<22} {sign}{_stars(each.stars, each.nanostars):>14}  {each.count:>8,} times"
+    for difference in found:
+        state = "is being booked" if difference.is_bookable else "open"
+        if difference.accepted_by is not None:
+            state = f"accepted by {one_line(difference.accepted_by)}"
+        theirs = (
+            "none"
+            if difference.their_stars is None
+            else _stars(difference.their_stars, difference.their_nanostars or 0)
+        )
+        ours = "none" if difference.our_stars is None else f"{difference.our_stars:,}"
+        yield f"{difference.kind}  {one_line(difference.charge_id)}  Telegram {theirs}, ledger {ours}  {state}"
+    yield (
+        f"{finished.open:,} differences are open" if finished.open else "Telegram's book and the ledger agree"
+    )
+
+
+def _stars(stars: int, nanostars: int) -> str:
+    return f"{stars:,}" + (f".{nanostars:09d}".rstrip("0") if nanostars else "")

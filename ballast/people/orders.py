@@ -1,0 +1,81 @@
+"""The acts of dbcore/people, each with the job that tells the person concerned in its commit.
+
+Ask for the relay afterwards (ballast/outbox_relay.py), so that they are told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ballast.builtin.people import TellUser
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.users import UserRef
+from dbcore.outcomes import AdjustOutcome, ReversalOutcome
+from dbcore.people import acts
+from dbcore.people.acts import Act, Direction, StatusOutcome
+
+Notices = Sequence[tuple[TellUser, int]]
+
+
+def adjust(engine: GuardedEngine, act: Act, *, target: UserRef, amount: int) -> AdjustOutcome:
+    """amount -- signed minor units. Raises as dbcore.people.acts does, like all that follow."""
+
+    def notice(outcome: AdjustOutcome) -> Notices:
+        if outcome.target is None or outcome.balance_after is None:
+            return ()
+        return _told(
+            outcome.target.telegram_id,
+            about="adjusted",
+            amount=amount,
+            balance=outcome.balance_after,
+            text=act.reason,
+        )
+
+    return acts.adjust(engine, act, target=target, amount=amount, notice=notice)
+
+
+def reverse(engine: GuardedEngine, act: Act, *, transfer_id: int, amount: int) -> ReversalOutcome:
+    """amount -- minor units."""
+
+    def notice(outcome: ReversalOutcome) -> Notices:
+        both = (
+            ("taken_back", outcome.payer, outcome.payer_balance),
+            ("given_back", outcome.payee, outcome.payee_balance),
+        )
+        return [
+            told
+            for about, party, balance in both
+            if party is not None and balance is not None
+            for told in _told(
+                party.telegram_id, about=about, amount=amount, balance=balance, number=transfer_id
+            )
+        ]
+
+    return acts.reverse(engine, act, transfer_id=transfer_id, amount=amount, notice=notice)
+
+
+def freeze(engine: GuardedEngine, act: Act, *, target: UserRef, refuses: Direction) -> StatusOutcome:
+    about = "frozen_both_ways" if refuses == "everything" else "frozen"
+    return acts.freeze(engine, act, target=target, refuses=refuses, notice=lambda done: _of(done, about))
+
+
+def unfreeze(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcome:
+    return acts.unfreeze(engine, act, target=target, notice=lambda done: _of(done, "unfrozen"))
+
+
+def message(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcome:
+    """The act's reason is what they read."""
+    return acts.message(engine, act, target=target, notice=lambda done: _of(done, "message", text=act.reason))
+
+
+def erase(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcome:
+    """Nobody is told: they asked for it."""
+    return acts.erase(engine, act, target=target)
+
+
+def _of(outcome: StatusOutcome, about: str, **fields: object) -> Notices:
+    return () if outcome.person is None else _told(outcome.person.telegram_id, about=about, **fields)
+
+
+def _told(telegram_id: int, **fields: object) -> Notices:
+    return [(TellUser.decode({"telegram_id": telegram_id, **fields}), telegram_id)]

@@ -1,0 +1,144 @@
+"""Who calls the API, and what they may: looked at before anything of the request is read but its headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ballast.api_scopes import SCOPES
+from bot_frontend.web.access import Access, Operator, address_of, is_own_page
+from bot_frontend.web.api.keys import Keys
+from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.request_rate import RequestRate
+from bot_frontend.web.api.translation import problem_of
+from bot_frontend.web.request_body import read_body
+from dbcore.api_keys import PREFIX as KEY_PREFIX
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "/api/v1"
+BODY_BYTES_MAX = 65_536
+
+OWNER = "owner"
+"""Who calls with OPS_TOKEN, for the audit log."""
+
+_CALLER = "ballast.caller"
+_READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """name -- of the key, or of whoever signed in on the page. signed_in -- it is the page's own request."""
+
+    name: str
+    scopes: frozenset[str]
+    signed_in: bool = False
+
+    @property
+    def actor(self) -> str:
+        """For the audit log."""
+        return f"{'web' if self.signed_in else 'api'}:{self.name}"
+
+
+def requires(scope: str) -> Callable[[Request], Caller]:
+    """A dependency: who calls, if they may. Raises Problem."""
+    assert scope in SCOPES, scope  # noqa: S101
+
+    def caller(request: Request) -> Caller:
+        found: Caller = request.scope[_CALLER]
+        if scope not in found.scopes:
+            raise Problem(403, "forbidden", f"The key {found.name} lacks the scope {scope}.", scope=scope)
+        return found
+
+    return caller
+
+
+class Callers:
+    """Middleware, inside that of the page's sessions. Without OPS_TOKEN the API answers on this host's own address
+    alone, as the details pages do, and who sends no key may read there.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access, keys: Keys, rate: RequestRate) -> None:
+        self._app = app
+        self._access = access
+        self._keys = keys
+        self._rate = rate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(f"{PREFIX}/"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            caller = await self._caller(Request(scope))
+            self._count(caller)
+            body = await _bounded(Request(scope, receive))
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                raise
+            await problem.response()(scope, receive, send)
+            return
+        scope[_CALLER] = caller
+        await self._app(scope, _said_again(body, receive), send)
+
+    def _count(self, caller: Caller) -> None:
+        if wait := self._rate.take(caller.name):
+            raise Problem(429, "rate-limited", "The key has no request left.", retry_after_seconds=wait)
+
+    async def _caller(self, request: Request) -> Caller:
+        if not self._access.has_token and not self._access.is_from_this_host(request):
+            raise Problem(401, "unauthorized", "Without OPS_TOKEN the API answers on the host itself alone.")
+        given = request.headers.get("Authorization", "")
+        if not given:
+            if (operator := self._access.operator(request)) is not None:
+                return self._signed_in(request, operator)
+            if self._access.has_token:
+                raise Problem(401, "unauthorized", "Expected the header Authorization: Bearer <key>.")
+            return Caller("local", _READ_ONLY)
+        scheme, _, token = given.partition(" ")
+        # Nobody guesses one of those, so their tries are not counted.
+        if scheme.lower() == "bearer" and token.startswith(KEY_PREFIX):
+            key = await self._keys.find(token)
+            if key is not None:
+                return Caller(key.name, key.scopes)
+        turn = await self._access.turn(request)
+        if turn is None:
+            raise Problem(
+                429, "rate-limited", "Too many wrong keys from this address.", retry_after_seconds=60
+            )
+        if not self._access.is_token_of_machine(given):
+            log.warning("token_refused", address=address_of(request))
+            raise Problem(401, "unauthorized", "The key is not known, or revoked.")
+        turn.was_right()
+        return Caller(OWNER, frozenset(SCOPES))
+
+    def _signed_in(self, request: Request, operator: Operator) -> Caller:
+        """Whoever signed in on the page is an owner. A page of another address cannot know the session's token."""
+        is_own = is_own_page(request, operator)
+        if request.method not in {"GET", "HEAD"} and not is_own:
+            raise Problem(403, "forbidden", "Expected the X-CSRF-Token of this session.")
+        return Caller(operator.name, frozenset(SCOPES), signed_in=True)
+
+
+async def _bounded(request: Request) -> bytes:
+    # FastAPI has a bound of its own, and tells of it in words that are no problem details.
+    body = await read_body(request, BODY_BYTES_MAX)
+    if body is None:
+        raise Problem(413, "too-large", f"A request has at most {BODY_BYTES_MAX:,} bytes.")
+    return body
+
+
+def _said_again(body: bytes, receive: Receive) -> Receive:
+    """For whoever reads the body next."""
+    left = [body]
+
+    async def receive_again() -> Message:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return await receive()
+
+    return receive_again

@@ -1,0 +1,105 @@
+"""`/api/v1/users.csv`, `/transfers.csv` and `/users/{telegram_id}/movements.csv`: all of them, of any number. A page of
+rows is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import StreamingResponse
+
+from ballast.people.tables import PAGE, Table, movements_table, transfers_table, users_table
+from bot_frontend.web.api.callers import Caller, requires
+from bot_frontend.web.api.models import error_responses
+from bot_frontend.web.api.services import Services, services
+from bot_frontend.web.api.users import TelegramId
+from dbcore.guard.engine import GuardedEngine
+from dbcore.people import lists, movements
+
+T = TypeVar("T")
+Read = Callable[[GuardedEngine, int | None], tuple[Sequence[T], int | None]]
+"""The rows before a cursor, and the next cursor."""
+
+router = APIRouter()
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+
+
+@router.get(
+    "/users.csv",
+    tags=["users"],
+    summary="All users as CSV",
+    responses=_CSV | error_responses(),
+    response_class=StreamingResponse,
+)
+async def users_csv(
+    _: Annotated[Caller, Depends(requires("users:read"))], api: Annotated[Services, Depends(services)]
+) -> StreamingResponse:
+    def read(engine: GuardedEngine, before: int | None) -> tuple[Sequence[Any], int | None]:
+        page = lists.users(engine, before=before, limit=PAGE)
+        return page.items, page.next_before
+
+    return await _streamed(api, users_table(api.settings), read, "users")
+
+
+@router.get(
+    "/transfers.csv",
+    tags=["transfers"],
+    summary="All transfers as CSV",
+    responses=_CSV | error_responses(),
+    response_class=StreamingResponse,
+)
+async def transfers_csv(
+    _: Annotated[Caller, Depends(requires("transfers:read"))], api: Annotated[Services, Depends(services)]
+) -> StreamingResponse:
+    def read(engine: GuardedEngine, before: int | None) -> tuple[Sequence[Any], int | None]:
+        page = lists.transfers(engine, before=before, limit=PAGE)
+        return page.items, page.next_before
+
+    return await _streamed(api, transfers_table(api.settings), read, "transfers")
+
+
+@router.get(
+    "/users/{telegram_id}/movements.csv",
+    tags=["users"],
+    summary="All movements of a user as CSV",
+    responses=_CSV | error_responses(),
+    response_class=StreamingResponse,
+)
+async def movements_csv(
+    _: Annotated[Caller, Depends(requires("users:read"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+) -> StreamingResponse:
+    """Of somebody unknown there are none."""
+
+    def read(engine: GuardedEngine, before: int | None) -> tuple[Sequence[Any], int | None]:
+        page = movements.movements(engine, telegram_id, before=before, limit=PAGE)
+        return page.movements, page.next_before
+
+    return await _streamed(api, movements_table(api.settings), read, f"movements-{telegram_id}")
+
+
+async def _streamed(api: Services, table: Table[T], read: Read[T], name: str) -> StreamingResponse:
+    """The first page is read before the answer begins, so that an outage is still a problem. One that comes later cuts
+    the answer short, which its reader sees: it does not end as a whole one does.
+    """
+
+    async def page(before: int | None) -> tuple[Sequence[T], int | None]:
+        return await api.database.run(lambda engine: read(engine, before), name="api.csv")
+
+    first, after_first = await page(None)
+
+    async def pieces() -> AsyncIterator[str]:
+        yield table.head() + table.rows(first)
+        before = after_first
+        while before is not None:
+            rows, before = await page(before)
+            yield table.rows(rows)
+
+    return StreamingResponse(
+        pieces(),
+        media_type="text/csv",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"},
+    )

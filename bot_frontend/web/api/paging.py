@@ -1,0 +1,28 @@
+"""Lists of any length, by keys: a page ends with the cursor of the next one, which says where that begins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+LIMIT_MAX = 100
+LIMIT = 50
+
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many there are on the page, at most")]
+Cursor = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[0-9]{1,18}$", description="The `next_cursor` of the page before; for the first page none"
+    ),
+]
+
+
+def cursor_of(place: int | None) -> str | None:
+    """place -- where the next page begins; None at the end."""
+    return None if place is None else str(place)
+
+
+def place_of(cursor: str | None) -> int | None:
+    """None for the first page."""
+    return None if cursor is None else int(cursor)

@@ -1,0 +1,36 @@
+"""What the API's paths work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+from starlette.requests import Request
+
+from ballast import event_asking, outbox_relay
+from ballast.inbox import Inbox, Publisher
+from bot_frontend.web.api.database import Database
+from dbcore.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Of one frontend. All but the database is synchronous, and is called in the database's threads."""
+
+    settings: Settings
+    database: Database
+    redis: redis.Redis
+    inbox: Inbox
+    publisher: Publisher
+
+    def tell_soon(self) -> None:
+        """The people concerned, by the jobs that an act committed, and programs outside. Raises nothing."""
+        outbox_relay.ask_after_commit(self.redis, self.publisher)
+        if self.settings.events_url is not None:
+            event_asking.ask(self.redis, self.publisher)
+
+
+def services(request: Request) -> Services:
+    """A dependency."""
+    found: Services = request.app.state.api
+    return found

@@ -1,0 +1,295 @@
+"""`/api/v1/users`: people, their money, and what an operator does about them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from ballast.people import orders
+from bot_frontend.web.api.callers import Caller, requires
+from bot_frontend.web.api.models import OF_ACTS, Amount, Minor, Moment, Page, Person, Time, error_responses
+from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
+from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
+from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.services import Services, services
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT, UserRef, UserStatus
+from dbcore.outcomes import AdjustOutcome
+from dbcore.people import card, lists, movements, search
+from dbcore.people.acts import Act, StatusOutcome
+from dbcore.people.lists import UserFilters
+from dbcore.people.movements import Filters
+from dbcore.people.person import Person as PersonRecord
+from dbcore.people.search import TEXT_LENGTH_MAX
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+TelegramId = Annotated[int, Path(gt=0, lt=TELEGRAM_ID_LIMIT)]
+
+
+class User(BaseModel):
+    """Somebody with their account. Names are as Telegram said them last; money is minor units."""
+
+    telegram_id: int
+    username: str | None
+    first_name: str
+    status: UserStatus
+    balance: int
+    held: int = Field(description="What of the balance is held, and cannot be spent")
+    available: int
+    currency: str
+    sending_frozen: bool
+    receiving_frozen: bool
+    language: str | None = Field(description="That they chose; null if they did not")
+    language_code: str | None = Field(description="That Telegram says")
+    time_zone: str | None
+    first_seen_at: Moment
+    last_seen_at: Moment | None
+
+    @classmethod
+    def of(cls, found: PersonRecord, currency: str) -> User:
+        fields = {name: getattr(found, name) for name in cls.model_fields if name != "currency"}
+        return cls(currency=currency, **fields)
+
+
+class Movement(BaseModel):
+    """One entry of somebody's account. `amount` is signed."""
+
+    version: int = Field(description="Counts the account's entries, from 1")
+    transfer_id: int
+    amount: int
+    balance_after: int
+    kind: str
+    memo: str
+    actor: str
+    counterparty: Person | None = Field(description="null: an account of the bot's own")
+    reverses: int | None
+    reversed_amount: int
+    created_at: Moment
+
+    @classmethod
+    def of(cls, found: movements.Movement) -> Movement:
+        fields = {name: getattr(found, name) for name in cls.model_fields}
+        return cls(**{**fields, "counterparty": Person.of(found.counterparty)})
+
+
+class AdjustmentOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    amount: Amount
+    reason: str = Field(
+        min_length=1, max_length=REASON_LENGTH_MAX, description="Why; the person reads it as the memo"
+    )
+
+
+class Adjustment(BaseModel):
+    """A credit or a debit. `amount` is signed; `balance` is the one right after it."""
+
+    transfer_id: int
+    user: Person
+    amount: int
+    balance: int
+    currency: str
+
+
+class FreezeOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    refuses: Literal["sending", "everything"] | None = Field(
+        default=None,
+        description="What the account refuses: sending, or receiving too. Default: FREEZE_REFUSES",
+    )
+
+
+class UnfreezeOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+
+
+@router.get("", summary="Find users, or list them", responses=error_responses())
+async def list_users(
+    _: Annotated[Caller, Depends(requires("users:read"))],
+    api: Annotated[Services, Depends(services)],
+    q: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=TEXT_LENGTH_MAX,
+            description="A name or a part of one, @username, link, Telegram id, transfer's number, job's reference, "
+            "idempotency key or charge. What is found has no further page, and is not filtered.",
+        ),
+    ] = None,
+    status: UserStatus | None = None,
+    frozen: bool | None = None,
+    language: Annotated[str | None, Query(max_length=16)] = None,
+    balance_min: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
+    balance_max: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
+    joined_since: Time | None = None,
+    seen_since: Time | None = None,
+    seen_until: Time | None = None,
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+) -> Page[User]:
+    currency = api.settings.currency
+    if q is not None:
+        found = await api.database.run(
+            lambda engine: search.search(engine, q, limit=limit), name="api.users.search"
+        )
+        return Page(items=[User.of(each.person, currency) for each in found], next_cursor=None)
+    before = place_of(cursor)
+    filters = UserFilters(
+        status, frozen, language, balance_min, balance_max, joined_since, seen_since, seen_until
+    )
+    page = await api.database.run(
+        lambda engine: lists.users(engine, before=before, limit=limit, filters=filters), name="api.users"
+    )
+    return Page(
+        items=[User.of(each, currency) for each in page.items],
+        next_cursor=cursor_of(page.next_before),
+    )
+
+
+@router.get("/{telegram_id}", summary="Look at a user", responses=error_responses(404))
+async def look_at_user(
+    _: Annotated[Caller, Depends(requires("users:read"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+) -> User:
+    found = await api.database.run(
+        lambda engine: card.find(engine, UserRef(telegram_id=telegram_id)), name="api.user"
+    )
+    if found is None:
+        raise _unknown(telegram_id)
+    return User.of(found, api.settings.currency)
+
+
+@router.get("/{telegram_id}/movements", summary="List a user's movements", responses=error_responses(404))
+async def list_movements(
+    _: Annotated[Caller, Depends(requires("users:read"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+    kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
+    direction: Literal["in", "out"] | None = None,
+    counterparty: Annotated[int | None, Query(gt=0, lt=TELEGRAM_ID_LIMIT)] = None,
+    amount_min: Minor = None,
+    amount_max: Minor = None,
+    since: Time | None = None,
+    until: Time | None = None,
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+) -> Page[Movement]:
+    """Newest first. Amounts of filters are unsigned."""
+    before = place_of(cursor)
+    filters = Filters(kind, direction, counterparty, amount_min, amount_max, since, until)
+
+    def read(engine: GuardedEngine) -> movements.MovementsPage:
+        page = movements.movements(engine, telegram_id, before=before, limit=limit, filters=filters)
+        if not page.movements and card.find(engine, UserRef(telegram_id=telegram_id)) is None:
+            raise _unknown(telegram_id)
+        return page
+
+    page = await api.database.run(read, name="api.movements")
+    return Page(
+        items=[Movement.of(each) for each in page.movements],
+        next_cursor=cursor_of(page.next_before),
+    )
+
+
+@router.post("/{telegram_id}/freeze", summary="Freeze an account", responses=error_responses(*OF_ACTS))
+async def freeze_user(
+    caller: Annotated[Caller, Depends(requires("users:write"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+    order: FreezeOrder,
+    key: Annotated[str, Depends(idempotency_key)],
+    response: Response,
+) -> User:
+    """From the answer on the ledger refuses what the account would send, or receive too."""
+
+    def act(engine: GuardedEngine) -> StatusOutcome:
+        outcome = orders.freeze(
+            engine,
+            act_of(key, caller, order.reason),
+            target=UserRef(telegram_id=telegram_id),
+            refuses=order.refuses or api.settings.freeze_refuses,
+        )
+        api.tell_soon()
+        return outcome
+
+    outcome_of(await api.database.run(act, name="api.user.freeze"), response, of_user=telegram_id)
+    return await look_at_user(caller, api, telegram_id)
+
+
+@router.post("/{telegram_id}/unfreeze", summary="Unfreeze an account", responses=error_responses(*OF_ACTS))
+async def unfreeze_user(
+    caller: Annotated[Caller, Depends(requires("users:write"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+    order: UnfreezeOrder,
+    key: Annotated[str, Depends(idempotency_key)],
+    response: Response,
+) -> User:
+    """It sends and receives again."""
+
+    def act(engine: GuardedEngine) -> StatusOutcome:
+        outcome = orders.unfreeze(
+            engine, act_of(key, caller, order.reason), target=UserRef(telegram_id=telegram_id)
+        )
+        api.tell_soon()
+        return outcome
+
+    outcome_of(await api.database.run(act, name="api.user.unfreeze"), response, of_user=telegram_id)
+    return await look_at_user(caller, api, telegram_id)
+
+
+@router.post("/{telegram_id}/credit", summary="Credit a user", responses=error_responses(*OF_ACTS))
+async def credit_user(
+    caller: Annotated[Caller, Depends(requires("money:write"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+    order: AdjustmentOrder,
+    key: Annotated[str, Depends(idempotency_key)],
+    response: Response,
+) -> Adjustment:
+    """At once. What the ledger refuses is refused again by the same Idempotency-Key."""
+    return await _adjust(api, telegram_id, order.amount, act_of(key, caller, order.reason), response)
+
+
+@router.post("/{telegram_id}/debit", summary="Debit a user", responses=error_responses(*OF_ACTS))
+async def debit_user(
+    caller: Annotated[Caller, Depends(requires("money:write"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+    order: AdjustmentOrder,
+    key: Annotated[str, Depends(idempotency_key)],
+    response: Response,
+) -> Adjustment:
+    """At once. What the ledger refuses is refused again by the same Idempotency-Key."""
+    return await _adjust(api, telegram_id, -order.amount, act_of(key, caller, order.reason), response)
+
+
+async def _adjust(api: Services, telegram_id: int, amount: int, act: Act, response: Response) -> Adjustment:
+    def have_done(engine: GuardedEngine) -> AdjustOutcome:
+        outcome = orders.adjust(engine, act, target=UserRef(telegram_id=telegram_id), amount=amount)
+        api.tell_soon()
+        return outcome
+
+    done = await api.database.move(have_done, name="api.user.adjust")
+    outcome_of(done, response, of_user=telegram_id)
+    user = Person.of(done.target)
+    assert done.transfer_id and done.balance_after is not None and user  # noqa: S101  it was not refused
+    return Adjustment(
+        transfer_id=done.transfer_id,
+        user=user,
+        amount=amount,
+        balance=done.balance_after,
+        currency=done.currency,
+    )
+
+
+def _unknown(telegram_id: int) -> Problem:
+    return Problem(404, "not-found", f"There is no user {telegram_id}.")

@@ -1,0 +1,135 @@
+"""`/api/v1/users/{telegram_id}/…` beside money: what failed, what waits, and the broadcasts that somebody received."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from ballast.people import finding
+from bot_frontend.web.api.callers import Caller, requires
+from bot_frontend.web.api.models import Moment, Page, Person, error_responses
+from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.services import Services, services
+from bot_frontend.web.api.users import TelegramId
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.users import UserRef
+from dbcore.people import card, refusals
+from dbcore.people.person import Person as PersonRecord
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+
+class Failure(BaseModel):
+    """What failed for somebody. `amount` is minor units, signed of an adjustment."""
+
+    what: Literal["transfer", "adjustment", "ledger", "job"]
+    number: str = Field(description="Of the request or the transfer; of a job its reference")
+    settled: bool = Field(description="False for a failed job that is still open")
+    reason: str
+    why: str = Field(description="The reason in words")
+    amount: int | None
+    memo: str
+    counterparty: Person | None
+    failed_at: Moment
+
+    @classmethod
+    def of(cls, found: refusals.Refused) -> Failure:
+        fields = {name: getattr(found, name) for name in cls.model_fields}
+        return cls(**{**fields, "why": str(found.why), "counterparty": Person.of(found.counterparty)})
+
+
+class Waiting(BaseModel):
+    """A job on record, or a transfer that waits for somebody's Confirm. `amount` is minor units."""
+
+    what: Literal["job", "confirmation"]
+    number: str = Field(description="A job's reference, or the number of the request")
+    kind: str | None = Field(description="Of a job")
+    amount: int | None
+    counterparty: Person | None
+
+
+class Received(BaseModel):
+    """A broadcast to somebody, and what became of it."""
+
+    broadcast_id: int
+    status: str
+    error: str | None
+    text: str | None = Field(description="null: a copied message")
+    updated_at: Moment
+
+
+@router.get("/{telegram_id}/failures", summary="List what failed for a user", responses=error_responses(404))
+async def list_failures(
+    _: Annotated[Caller, Depends(requires("users:read"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+) -> Page[Failure]:
+    """The newest 20, in one page."""
+
+    def read(engine: GuardedEngine) -> list[refusals.Refused]:
+        return refusals.refusals(engine, _known(engine, telegram_id).user_id, telegram_id)
+
+    found = await api.database.run(read, name="api.user.failures")
+    return Page(items=[Failure.of(each) for each in found], next_cursor=None)
+
+
+@router.get("/{telegram_id}/waiting", summary="List what waits for a user", responses=error_responses(404))
+async def list_waiting(
+    _: Annotated[Caller, Depends(requires("users:read"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+) -> Page[Waiting]:
+    """Jobs on record, oldest first, and transfers that they were asked to confirm; in one page."""
+
+    def read(engine: GuardedEngine) -> list[Waiting]:
+        person = _known(engine, telegram_id)
+        asked = [
+            Waiting(
+                what="confirmation",
+                number=str(each.number),
+                kind=None,
+                amount=each.amount,
+                counterparty=Person.of(each.recipient),
+            )
+            for each in card.unconfirmed(engine, person.user_id)
+        ]
+        jobs = finding.waiting(api.redis, telegram_id) or []
+        return [
+            *(
+                Waiting(what="job", number=job["reference"], kind=job["kind"], amount=None, counterparty=None)
+                for job in jobs
+            ),
+            *asked,
+        ]
+
+    return Page(items=await api.database.run(read, name="api.user.waiting"), next_cursor=None)
+
+
+@router.get(
+    "/{telegram_id}/broadcasts",
+    summary="List the broadcasts that a user received",
+    responses=error_responses(404),
+)
+async def list_received(
+    _: Annotated[Caller, Depends(requires("users:read"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+) -> Page[Received]:
+    """Of the newest 50 broadcasts, in one page."""
+
+    def read(engine: GuardedEngine) -> list[card.BroadcastReceived]:
+        return card.broadcasts_received(engine, _known(engine, telegram_id).user_id)
+
+    found = await api.database.run(read, name="api.user.broadcasts")
+    items = [Received(**{name: getattr(each, name) for name in Received.model_fields}) for each in found]
+    return Page(items=items, next_cursor=None)
+
+
+def _known(engine: GuardedEngine, telegram_id: int) -> PersonRecord:
+    """Raises Problem."""
+    person = card.find(engine, UserRef(telegram_id=telegram_id))
+    if person is None:
+        raise Problem(404, "not-found", f"There is no user {telegram_id}.")
+    return person

@@ -1,0 +1,125 @@
+// What an operator does about somebody's account. A dialog says exactly what will happen; what is sent has a key of its own, so
+// that it takes effect once, however often it is sent.
+
+import { uuid } from "/static/actions.js";
+import { $, mark, write } from "/static/dom.js";
+import { amount, balance, byName, minorUnits, plainAmount } from "/static/money.js";
+import { get } from "/static/people.js";
+
+const TIMEOUT_MS = 20_000;
+
+const FROZEN = document.body.dataset.freeze === "everything" ? "neither send nor receive money" : "receive money, and not send any";
+
+const ACTS = {
+  credit: { title: "Credit", has: "amount", words: ({ user, minor }) => `${byName(user)} gets ${amount(minor)}. Balance then: ${balance(user.balance + minor)}.`, note: "They read the reason." },
+  debit: { title: "Debit", has: "amount", isDangerous: true, words: ({ user, minor }) => `${amount(minor)} is taken from ${byName(user)}. Balance then: ${balance(user.balance - minor)}.`, note: "They read the reason." },
+  reverse: { title: "Reverse", has: "amount", isDangerous: true, words: ({ minor, transfer }) => `${amount(minor)} of transfer #${transfer.id} goes back from ${side(transfer.recipient)} to ${side(transfer.sender)}. A reversal is final.`, note: "Both read what was reversed." },
+  freeze: { title: "Freeze", isDangerous: true, words: ({ user }) => `The account of ${byName(user)} will ${FROZEN}. They are told.`, note: "The reason is kept in the audit log." },
+  unfreeze: { title: "Unfreeze", words: ({ user }) => `The account of ${byName(user)} will send and receive money again. They are told.`, note: "The reason is kept in the audit log." },
+};
+
+function side(party) {
+  return party ? byName(party) : "the house";
+}
+
+export class Acts {
+  constructor(dialog, people) {
+    Object.assign(this, { dialog, people });
+    this.csrf = null;
+    this.asked = null;
+    this.isBusy = false;
+    $("people").addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-act]");
+      if (button) this.#open(button);
+    });
+    $("act-form").addEventListener("input", () => this.#say());
+    $("act-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#go();
+    });
+    $("act-leave").addEventListener("click", () => { if (!this.isBusy) dialog.close(); });
+    dialog.addEventListener("cancel", (event) => { if (this.isBusy) event.preventDefault(); });
+    dialog.addEventListener("close", () => { if (!this.opener?.isConnected || this.opener.hidden) $("people-heading").focus(); });
+  }
+
+  async #open(button) {
+    if (this.dialog.open) return;
+    const { act, transfer } = button.dataset;
+    this.opener = button;
+    this.asked = { act, key: uuid(), user: this.people.user, transfer: null };
+    const { title, has, isDangerous, note } = ACTS[act];
+    write($("act-title"), title);
+    write($("act-note"), note);
+    write($("act-go"), title);
+    $("act-amount-field").hidden = !has;
+    $("act-amount").required = Boolean(has);
+    $("act-amount").value = "";
+    $("act-reason").value = "";
+    write($("act-outcome"), "");
+    mark($("act-go"), "class", isDangerous ? "danger" : "primary");
+    this.dialog.showModal();
+    this.#say();
+    (has ? $("act-amount") : $("act-reason")).focus();
+    if (transfer) await this.#lookAt(Number(transfer));
+  }
+
+  async #lookAt(number) {
+    const { asked } = this;
+    try {
+      const found = await get(`/transfers/${number}`);
+      if (this.asked !== asked) return;
+      asked.transfer = found;
+      $("act-amount").value = plainAmount(found.left_to_reverse);
+    } catch (error) {
+      write($("act-outcome"), `Refused: ${error.message}`);
+    }
+    this.#say();
+  }
+
+  #say() {
+    const { act, user, transfer } = this.asked;
+    const minor = ACTS[act].has ? minorUnits($("act-amount").value) : 0;
+    this.asked.minor = minor;
+    const isReady = minor !== null && (act !== "reverse" || transfer !== null);
+    const missing = $("act-amount").value.trim() ? "Write a plain amount above zero, such as 5.50." : "Write the amount.";
+    write($("act-words"), isReady ? ACTS[act].words({ user, minor, transfer }) : missing);
+    $("act-go").disabled = !isReady || this.isBusy || !$("act-reason").value.trim();
+  }
+
+  async #go() {
+    if (this.isBusy || $("act-go").disabled) return;
+    this.isBusy = true;
+    mark(this.dialog, "aria-busy", "true");
+    write($("act-outcome"), "Sending…");
+    this.#say();
+    const { words, isDone } = await this.#send();
+    this.isBusy = false;
+    mark(this.dialog, "aria-busy", "false");
+    write($("act-outcome"), words);
+    this.#say();
+    if (!isDone) return;
+    this.dialog.close();
+    await this.people.refresh(words);
+  }
+
+  async #send() {
+    const { act, key, user, transfer, minor } = this.asked;
+    const path = act === "reverse" ? `/transfers/${transfer.id}/reverse` : `/users/${user.telegram_id}/${act}`;
+    const body = { reason: $("act-reason").value.trim(), ...(ACTS[act].has ? { amount: minor } : {}) };
+    try {
+      const answer = await fetch(`/api/v1${path}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", "Idempotency-Key": key, "X-CSRF-Token": this.csrf ?? "" },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      const said = await answer.json();
+      if (answer.ok) return { words: `${ACTS[act].title}: done.`, isDone: true };
+      // What was refused is refused again under its key: what is changed and sent next is another request.
+      if (answer.status < 500) this.asked.key = uuid();
+      return { words: `Refused: ${said.detail ?? said.title ?? said.error}`, isDone: false };
+    } catch {
+      return { words: "No answer, so it is unknown whether it was done. Sending the same again is safe: it takes effect once.", isDone: false };
+    }
+  }
+}

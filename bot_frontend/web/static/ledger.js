@@ -1,0 +1,38 @@
+// The ledger's balance sheet, and whether what was sealed of it is as it was.
+
+import { $, fill, mark, rows, write } from "/static/dom.js";
+import { ago, count, counted, older } from "/static/words.js";
+
+const NAMES = {
+  users: "All users",
+  house: "House",
+  stars: "Telegram Stars",
+  opening: "Opening balances",
+  adjustments: "Adjustments by admins",
+  promo: "Promotions",
+  provider_fees: "Providers' fees",
+};
+
+export function showLedger({ books }, elapsed) {
+  $("ledger-panel").hidden = books.age_seconds === null;
+  write($("ledger-age"), ago(older(books.age_seconds, elapsed)));
+  write($("ledger-words"), words(books));
+  mark($("ledger-words"), "data-state", books.broken_seals ? "down" : "ok");
+  rows($("ledger"), books.sheet, {
+    template: "event-row",
+    key: ({ currency, account }) => `${currency} ${account}`,
+    show: (element, { currency, account, balance, entries }) => {
+      fill(element, {
+        what: NAMES[account] ?? account,
+        at: `${balance} ${currency}`,
+        by: counted(entries, "entry", "entries"),
+      });
+    },
+  });
+}
+
+function words({ seal, unsealed_entries: unsealed, broken_seals: broken }) {
+  if (broken) return `${counted(broken, "seal is", "seals are")} broken: entries were changed after they were sealed.`;
+  if (seal === null) return "Nothing is sealed yet.";
+  return `Seal ${count(seal)} is whole, and so is all before it. ${counted(unsealed, "entry is", "entries are")} not sealed yet.`;
+}

@@ -1,0 +1,42 @@
+// All outages that are known, each with its story, and what part of the time had none.
+
+import { $, fill, mark, rows, write } from "/static/dom.js";
+import { span, story, uptimeInWords, what } from "/static/outages.js";
+import { Poller } from "/static/poller.js";
+import { ago, older, zone } from "/static/words.js";
+
+const REPORT_MS = 5_000;
+const TICK_MS = 1_000;
+
+const report = new Poller("/outages.json", REPORT_MS, show);
+
+function show() {
+  const { answer, elapsed } = report;
+  if (report.isSignedOut) {
+    write($("freshness"), "You are signed out");
+    return;
+  }
+  if (!answer) return;
+  rows($("uptimes"), answer.uptime, {
+    template: "uptime-row",
+    key: (each) => each.hours,
+    show: (element, each) => fill(element, uptimeInWords(each)),
+  });
+  rows($("outages"), answer.outages, {
+    template: "outage-row",
+    key: (outage) => outage.began_at.toFixed(1),
+    show: (element, outage) => {
+      mark(element, "data-state", outage.ended_at !== null ? "ok" : outage.reason ? "down" : "away");
+      fill(element, { what: what(outage, elapsed), at: span(outage, answer.now), ...story(outage, answer.now + elapsed) });
+    },
+  });
+  $("outages").hidden = answer.outages.length === 0;
+  write($("outages-none"), answer.outages.length ? "" : answer.age_seconds === null ? "Unknown yet." : "None so far.");
+  const age = older(answer.age_seconds, elapsed);
+  write($("freshness"), age === null ? "Nothing seen yet" : `As of ${ago(age)}`);
+  document.body.dataset.ready = "yes";
+}
+
+write($("zone"), zone());
+setInterval(show, TICK_MS);
+report.ask();

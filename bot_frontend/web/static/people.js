@@ -1,0 +1,201 @@
+// Somebody's card: found by the search in the head or by the address (#user=123), with what happened on their account, and what
+// an operator does about it. It speaks to /api/v1, as programs do.
+
+import { $, fill, mark, rows, write } from "/static/dom.js";
+import { amount, balance, byName, signed } from "/static/money.js";
+import { at, plain, sentence } from "/static/words.js";
+
+const TIMEOUT_MS = 15_000;
+const MOVEMENTS = 20;
+
+export async function get(path) {
+  const answer = await fetch(`/api/v1${path}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.detail ?? body.title ?? body.error);
+  return body;
+}
+
+function moment(text) {
+  return text === null ? "never" : at(Date.parse(text) / 1000, Date.now() / 1000);
+}
+
+export function frozen(user) {
+  if (user.receiving_frozen) return "Frozen, receives nothing";
+  return user.sending_frozen ? "Frozen" : "";
+}
+
+export class People {
+  constructor() {
+    this.user = null;
+    this.asked = 0;
+    $("people-search").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#find($("people-query").value.trim());
+    });
+    $("people-close").addEventListener("click", () => this.#close());
+    $("movements-more").addEventListener("click", () => this.#more());
+    window.addEventListener("hashchange", () => this.#byAddress());
+    document.addEventListener("keydown", (event) => {
+      const typing = event.target.closest("input, textarea, select, dialog");
+      if (event.key === "/" && !typing) {
+        event.preventDefault();
+        $("people-query").focus();
+      }
+    });
+    this.#byAddress();
+  }
+
+  // What is shown is read again, after an act; words -- what became of that.
+  async refresh(words) {
+    if (this.user) await this.#show(this.user.telegram_id);
+    write($("people-words"), words);
+  }
+
+  #byAddress() {
+    const found = location.hash.match(/^#user=([1-9]\d{0,15})$/);
+    if (found && this.user?.telegram_id !== Number(found[1])) this.#show(Number(found[1]));
+  }
+
+  async #find(query) {
+    if (!query) return;
+    await this.#asking("Searching…", async () => {
+      const { items } = await get(`/users?limit=20&q=${encodeURIComponent(query)}`);
+      if (items.length === 1) return () => this.#show(items[0].telegram_id);
+      return () => this.#list(items, query);
+    });
+  }
+
+  #list(items, query) {
+    this.user = null;
+    $("person").hidden = true;
+    write($("people-heading"), items.length ? `${items.length} people` : "Nobody");
+    write($("people-words"), items.length ? "" : `Nobody is found by “${query}”. Try a part of the name, an ID, a transfer's number or a key.`);
+    rows($("people-found"), items, {
+      template: "found-row",
+      key: (user) => user.telegram_id,
+      show: (element, user) => {
+        fill(element, { name: byName(user), balance: balance(user.balance), mark: frozen(user) });
+        element.fields.name.href = `#user=${user.telegram_id}`;
+      },
+    });
+    $("people-heading").focus();
+  }
+
+  async #show(telegramId) {
+    await this.#asking("Loading…", async () => {
+      const [user, page, failures] = await Promise.all([
+        get(`/users/${telegramId}`),
+        get(`/users/${telegramId}/movements?limit=${MOVEMENTS}`),
+        get(`/users/${telegramId}/failures`),
+      ]);
+      return () => {
+        const isNew = this.user?.telegram_id !== telegramId;
+        this.user = user;
+        this.movements = page.items;
+        this.cursor = page.next_cursor;
+        this.#draw(failures.items);
+        if (isNew) $("people-heading").focus();
+      };
+    });
+  }
+
+  #draw(failures) {
+    const { user } = this;
+    history.replaceState(null, "", `#user=${user.telegram_id}`);
+    write($("people-heading"), user.first_name || "(no name)");
+    write($("people-words"), "");
+    rows($("people-found"), [], { template: "found-row", key: String, show() {} });
+    write($("person-handle"), user.username ? `@${user.username}` : "no username");
+    write($("person-id"), String(user.telegram_id));
+    write($("person-balance"), balance(user.balance));
+    write($("person-available"), user.available === user.balance ? "" : `available ${balance(user.available)}`);
+    write($("person-status"), [sentence(user.status), frozen(user)].filter(Boolean).join(", "));
+    write($("person-language"), user.language ?? user.language_code ?? "unknown");
+    write($("person-first"), moment(user.first_seen_at));
+    write($("person-last"), moment(user.last_seen_at));
+    $("person").dataset.state = user.sending_frozen ? "away" : "ok";
+    for (const button of document.querySelectorAll("#person-acts [data-act]")) {
+      const isFreeze = button.dataset.act === "freeze";
+      if (isFreeze || button.dataset.act === "unfreeze") button.hidden = user.sending_frozen === isFreeze;
+    }
+    $("person-csv").href = `/api/v1/users/${user.telegram_id}/movements.csv`;
+    this.#drawMovements();
+    rows($("failures"), failures, {
+      template: "failure-row",
+      key: (failure) => `${failure.what} ${failure.number}`,
+      show: (element, failure) => fill(element, {
+        what: failure.what === "job" ? `Job ${failure.number}` : `${sentence(failure.what)} ${failure.number}`,
+        at: moment(failure.failed_at),
+        why: failure.why,
+        amount: failure.amount === null ? "" : amount(failure.amount),
+      }),
+    });
+    write($("failures-none"), failures.length ? "" : "Nothing failed.");
+    $("person").hidden = false;
+  }
+
+  #drawMovements() {
+    rows($("movements"), this.movements, {
+      template: "movement-row",
+      key: (movement) => movement.version,
+      show: (element, movement) => {
+        const whom = movement.counterparty ? byName(movement.counterparty) : "the house";
+        const marks = [];
+        if (movement.reverses !== null) marks.push(`reverses #${movement.reverses}`);
+        if (movement.reversed_amount) marks.push(`${amount(movement.reversed_amount)} reversed`);
+        fill(element, {
+          what: `${sentence(plain(movement.kind))} ${movement.amount > 0 ? "from" : "to"} ${whom}`,
+          amount: signed(movement.amount),
+          memo: movement.memo,
+          number: [`#${movement.transfer_id}`, moment(movement.created_at), ...marks].join(" · "),
+        });
+        const button = element.querySelector("[data-act]");
+        button.dataset.transfer = movement.transfer_id;
+        button.setAttribute("aria-label", `Reverse transfer ${movement.transfer_id}`);
+        const isFinal = ["reversal", "star_payment", "star_refund"].includes(movement.kind);
+        button.hidden = isFinal || movement.reversed_amount >= Math.abs(movement.amount);
+      },
+    });
+    write($("movements-none"), this.movements.length ? "" : "Nothing has moved yet.");
+    $("movements-more").hidden = this.cursor === null;
+  }
+
+  async #more() {
+    const user = this.user;
+    await this.#asking("Loading…", async () => {
+      const page = await get(`/users/${user.telegram_id}/movements?limit=${MOVEMENTS}&cursor=${encodeURIComponent(this.cursor)}`);
+      return () => {
+        this.movements = [...this.movements, ...page.items];
+        this.cursor = page.next_cursor;
+        write($("people-words"), "");
+        this.#drawMovements();
+      };
+    });
+  }
+
+  // Of two searches the later one is shown, whichever is answered first.
+  async #asking(words, ask) {
+    const turn = (this.asked += 1);
+    $("people").hidden = false;
+    mark(document.body, "data-view", "people");
+    write($("people-words"), words);
+    try {
+      const draw = await ask();
+      if (turn === this.asked) await draw();
+    } catch (error) {
+      if (turn !== this.asked) return;
+      const isSilent = error.name === "TimeoutError" || error instanceof TypeError || error instanceof SyntaxError;
+      write($("people-words"), isSilent ? "No answer. Try again." : sentence(error.message));
+    }
+  }
+
+  #close() {
+    this.asked += 1;
+    this.user = null;
+    $("people").hidden = true;
+    $("person").hidden = true;
+    mark(document.body, "data-view", "status");
+    history.replaceState(null, "", location.pathname);
+    $("people-query").focus();
+  }
+}

@@ -1,0 +1,35 @@
+"""Why the ledger refused something, in words for operators and users."""
+
+from __future__ import annotations
+
+from dbcore.outcomes import RejectionReason
+from dbcore.sentences import Sentence, sentence
+
+_WORDS = {
+    RejectionReason.INSUFFICIENT_FUNDS: sentence("There was not enough money."),
+    RejectionReason.UNKNOWN_USER: sentence("The other user does not use this bot yet."),
+    RejectionReason.AMBIGUOUS_USER: sentence("More than one user had this name."),
+    RejectionReason.SAME_ACCOUNT: sentence("Sender and recipient were the same."),
+    RejectionReason.KEY_REUSED: sentence("The key had been used for something else."),
+    RejectionReason.AMOUNT_TOO_LARGE: sentence("The amount was too large."),
+    RejectionReason.BALANCE_OVERFLOW: sentence(
+        "The balance would have been larger than the ledger can hold."
+    ),
+    RejectionReason.EXPIRED: sentence("It was not confirmed in time."),
+    RejectionReason.OVER_LIMIT: sentence("It was more than one credit or debit may move."),
+    RejectionReason.OVER_DAILY_LIMIT: sentence("It was more than the admin may move in 24 hours."),
+    RejectionReason.ACCOUNT_FROZEN: sentence("The account that would send was frozen."),
+    RejectionReason.RECIPIENT_FROZEN: sentence("The account that would receive was frozen."),
+    RejectionReason.NOT_REVERSIBLE: sentence("A transfer of this kind cannot be reversed."),
+    RejectionReason.ALREADY_REVERSED: sentence("All of it had been reversed."),
+    RejectionReason.OVER_WHAT_IS_LEFT: sentence("It was more than is left to reverse."),
+    RejectionReason.UNKNOWN_TRANSFER: sentence("There is no such transfer."),
+}
+
+
+def in_words(reason: str) -> Sentence | str:
+    """reason -- a RejectionReason's value; any other text, such as an app's own, is returned as it is."""
+    try:
+        return _WORDS.get(RejectionReason(reason), reason)
+    except ValueError:
+        return reason

@@ -1,0 +1,1 @@
+"""Broadcasts of one bot, whose processes all these tests share."""
