@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 import redis
 
+from ballast.garbage import put_off_collection, spare_what_stays
 from dbcore.settings import Settings
 from devstack import temporary
 from devstack.ports import free_port
@@ -45,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if memory and "TMPDIR" not in os.environ and not os.statvfs(memory).f_flag & os.ST_NOEXEC:
         os.environ["TMPDIR"] = str(memory)
         tempfile.tempdir = None  # asked for again
+    put_off_collection()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> distribution.Scheduler | None:
@@ -54,6 +56,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> distribut
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = distribution.in_order(items)
+
+
+def pytest_collection_finish() -> None:
+    """What each process has collected stays to the end: the collector need not look at it."""
+    spare_what_stays()
 
 
 @pytest.fixture(scope="session")

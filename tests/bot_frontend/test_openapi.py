@@ -18,8 +18,8 @@ from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
 
-PATHS = 10
-"""Those that docs/endpoints.md has of JSON."""
+PATHS = 15
+"""Those that docs/endpoints.md has, but `/api/v1` and the pages of files and forms."""
 
 OPTIONS = (
     "--seed=1",
