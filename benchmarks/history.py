@@ -25,6 +25,7 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import history, ledger, seals, users
 from dbcore.ledger.audit import audit
 from dbcore.migrate import upgrade
+from dbcore.people import lists, movements, refusals, search
 from dbcore.settings import Settings
 from devstack.postgres import ROLE, EmbeddedPostgres
 
@@ -115,7 +116,22 @@ def _calls(engine: GuardedEngine, size: Size) -> dict[str, Call]:
             engine, profile=profile(person), upto_version=upto_version, limit=PAGE
         )
 
+    def operators(**wanted: Any) -> Call:
+        return lambda person: movements.movements(
+            engine, FIRST_TELEGRAM_ID + person, limit=50, filters=movements.Filters(**wanted)
+        )
+
     return {
+        "an operator's page of movements": operators(),
+        "the same, of a memo that none has": operators(memo="no such memo"),
+        "an operator's search by @username": lambda person: search.search(engine, f"@filled{person}"),
+        "an operator's search by a transfer's number": lambda person: search.search(engine, f"#{person}"),
+        "an operator's page of transfers": lambda person: lists.transfers(
+            engine, before=50 * person, limit=50
+        ),
+        "what failed for somebody": lambda person: refusals.refusals(
+            engine, person, FIRST_TELEGRAM_ID + person
+        ),
         "/balance": lambda person: users.get_or_create(engine, profile=profile(person)),
         "/history, first page": page(None),
         "/history, deep page": page(size.entries_each // 3),
