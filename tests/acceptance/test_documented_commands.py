@@ -282,6 +282,7 @@ def test_no_document_kills_by_name() -> None:
 def shell(stack: Stack, command: str, **environment: str) -> subprocess.Popen[str]:
     """As who has activated .venv in the project's folder types it, with the ports of this stack."""
     command = command.replace("127.0.0.1:8080", f"127.0.0.1:{stack.ops_port}")
+    command = re.sub(r"^ballast ", "python -m ballast ", command)  # in a checkout it is called so
     environment = {
         **stack.env,
         "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
