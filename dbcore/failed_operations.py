@@ -213,7 +213,9 @@ def resolve(
     """Close it, and write the order down with that. False where it is not open (any more), or failed once more since
     `letter` was read.
     """
-    booked, parameters = insert_statement(order, DONE, where="FROM resolved")
+    booked, parameters = insert_statement(
+        order, DONE, where="FROM resolved", before={"status": "open"}, after={"status": status}
+    )
     (resolved,) = engine.fetch_row(
         "WITH resolved AS (UPDATE ballast.failed_operations SET status = %s, resolved_at = now() "  # noqa: S608  ours
         f"WHERE id = %s AND created_at = %s AND status = 'open' RETURNING 1), booked AS ({booked}) "

@@ -68,6 +68,12 @@ async def test_a_retried_job_is_queued_once_and_a_discarded_one_never(
     other = await api.post(f"/jobs/{never}/retry", once="retry-1")
     assert (other.status, other.kind) == (409, "idempotency-key-reused")
     assert queueing.inbox.size() == 1
+    (retried,) = [each for each in admin_actions.recent(engine, 10) if each.target == again]
+    assert (retried.reason, retried.before, retried.after) == (
+        "mended",
+        {"status": "open"},
+        {"status": "retried"},
+    )
     booked = [(each.actor, each.action, each.target) for each in admin_actions.recent(engine, 10)]
     assert sorted(booked) == [
         ("api:owner", "dead_letter.discard", never),
