@@ -22,7 +22,9 @@ _FUNCTION = re.compile(
     re.DOTALL,
 )
 _DROPPED_FUNCTION = re.compile(r"DROP FUNCTION (?:IF EXISTS )?ballast\.(?P<name>\w+)")
-_TRIGGER = re.compile(r"CREATE TRIGGER (?P<name>\w+)\s+BEFORE .*? ON ballast\.(?P<table>\w+)\s", re.DOTALL)
+_TRIGGER = re.compile(
+    r"CREATE TRIGGER (?P<name>\w+)\s+(?P<time>BEFORE|AFTER) .*? ON ballast\.(?P<table>\w+)\s", re.DOTALL
+)
 
 SCHEMA_HERE = "coalesce(CAST(:schema AS text), current_schema())"
 """In SQL: the schema that Ballast's tables are in."""
@@ -41,13 +43,14 @@ class Function:
 class Structure:
     """What the newest schema consists of.
 
-    triggers -- (table, trigger); each must fire always, in replication too.
+    triggers -- (table, trigger): whether it must fire in replication too, as those that refuse a change; what others
+        write is replicated by itself.
     constraints -- (table, constraint).
     indexes -- index: whether it is unique.
     """
 
     definitions: tuple[Function, ...]
-    triggers: frozenset[tuple[str, str]]
+    triggers: dict[tuple[str, str], bool]
     constraints: frozenset[tuple[str, str]]
     indexes: dict[str, bool]
 
@@ -64,7 +67,7 @@ class Structure:
 def expected(schema: str | None = None) -> Structure:
     """Of the revision that migrate.newest_revision() names. schema -- BALLAST_SCHEMA."""
     functions: dict[str, dict[str, Function]] = {}
-    triggers = set()
+    triggers: dict[tuple[str, str], bool] = {}
     for file in sorted(FOLDER.glob("*/*.sql")):
         source = file.read_text(encoding="utf-8")
         for dropped in _DROPPED_FUNCTION.finditer(source):
@@ -73,12 +76,15 @@ def expected(schema: str | None = None) -> Structure:
             signature = " ".join(found["arguments"].split())
             function = Function(found["name"], qualified(found["body"], schema), qualified(found[0], schema))
             functions.setdefault(function.name, {})[signature] = function
-        triggers |= {(trigger["table"], trigger["name"]) for trigger in _TRIGGER.finditer(source)}
+        triggers |= {
+            (trigger["table"], trigger["name"]): trigger["time"] == "BEFORE"
+            for trigger in _TRIGGER.finditer(source)
+        }
     return Structure(
         definitions=tuple(
             function for by_signature in functions.values() for function in by_signature.values()
         ),
-        triggers=frozenset(triggers),
+        triggers=triggers,
         constraints=frozenset(
             (table.name, str(constraint.name))
             for table in metadata.tables.values()
@@ -143,12 +149,14 @@ def differences(connection: Connection, schema: str | None = None) -> list[str]:
             {"schema": schema},
         )
     }
-    for table, trigger in sorted(wanted.triggers):
+    for (table, trigger), in_replication in sorted(wanted.triggers.items()):
         state = states.get((table, trigger))
-        if state != "A":
-            found.append(
-                f"trigger {trigger} on {table}: {'missing' if state is None else 'does not always fire'}"
-            )
+        if state is None:
+            found.append(f"trigger {trigger} on {table}: missing")
+        elif in_replication and state != "A":
+            found.append(f"trigger {trigger} on {table}: does not always fire")
+        elif not in_replication and state != "O":
+            found.append(f"trigger {trigger} on {table}: is off, or fires in replication")
     valid = {
         (table, constraint)
         for table, constraint in connection.execute(

@@ -19,4 +19,4 @@ def test_each_function_and_trigger_of_a_migrated_database_is_expected(sql: Sql) 
     }
     assert functions == set(wanted.functions)
     triggers = set(sql("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal"))
-    assert triggers == wanted.triggers
+    assert triggers == set(wanted.triggers)
