@@ -4,7 +4,7 @@ from __future__ import annotations
 
 SCOPES = {
     "users:read": "find users, with their balances and movements",
-    "users:write": "freeze and unfreeze accounts",
+    "users:write": "freeze and unfreeze accounts, write to users, and erase their data",
     "money:write": "credit and debit users, and reverse transfers",
     "transfers:read": "list transfers",
     "broadcasts:read": "list broadcasts and how far they are",

@@ -24,13 +24,17 @@ class Button(BaseModel):
 
 
 class Invoice(BaseModel):
-    """An invoice in Telegram Stars. payload -- 1 to 128 bytes, which come back with the payment."""
+    """An invoice in Telegram Stars. payload -- 1 to 128 bytes, which come back with the payment.
+
+    link_in -- sent as a link that anybody can pay, in this text (HTML) with `{link}` in it; None: sent itself.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     title: str = Field(min_length=1, max_length=32)
     stars: int = Field(ge=1, le=STARS_MAX)
     payload: str = Field(min_length=1, max_length=128)
+    link_in: str | None = None
 
 
 class Message(BaseModel):

@@ -229,12 +229,14 @@ def _print_history(found: dict[str, Any]) -> None:
         f"Calls on {entries['large']:,} entries and {sent['large']:,} deliveries, beside {entries['small']:,} and "
         f"{sent['small']:,}; milliseconds"
     )
-    print(f"  {'':<32}{'p50':>8}{'p50':>8}{'ratio':>7}{'p95':>9}{'p95':>8}{'ratio':>7}")
+    print(
+        f"  {'':<50}{'p50':>8}{'p50':>8}{'ratio':>7}{'p95':>9}{'p95':>8}{'ratio':>7}{'CPU':>9}{'CPU':>8}{'ratio':>7}"
+    )
     for call, shares in found["calls"].items():
         columns = "".join(
             f"{at['small']:>9.2f}{at['large']:>8.2f}{at['ratio']:>6.2f}x" for at in shares.values()
         )
-        print(f"  {call:<31}{columns}")
+        print(f"  {call:<49}{columns}")
     audits = found["audit_seconds_per_million_entries"]
     print(f"  the audit of a million entries: {audits['small']:.1f} s and {audits['large']:.1f} s\n")
 

@@ -21,7 +21,7 @@ from ballast.texts.formats import amount
 from dbcore.currencies import STARS, STARS_MAX
 from dbcore.settings import Settings
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+_NUMBER = re.compile(r"(?P<stars>[1-9][0-9]{0,4})(?P<as_link>\s+link)?", re.ASCII | re.IGNORECASE)
 
 
 def takes_payments(settings: Settings) -> bool:
@@ -46,8 +46,9 @@ def packages(origin: Origin, telegram_id: int, settings: Settings) -> list[Messa
 
 
 def invoice_of(said: str, origin: Origin, settings: Settings) -> list[Message]:
-    """The invoice of so many Stars, or what is wrong with the number."""
-    stars = int(said) if _NUMBER.fullmatch(said) else 0
+    """The invoice of so many Stars, or what is wrong with the number. `50 link`: a link that anybody can pay."""
+    written = _NUMBER.fullmatch(said)
+    stars = int(written["stars"]) if written else 0
     if not 1 <= stars <= STARS_MAX:
         wrong = gettext(
             "Write a whole number of Telegram Stars from 1 to {most}, such as {example}.",
@@ -66,10 +67,22 @@ def invoice_of(said: str, origin: Origin, settings: Settings) -> list[Message]:
         title=ngettext("{count} Telegram Star", "{count} Telegram Stars", stars)[:32],
         stars=stars,
         payload=star_invoices.write(promised, settings),
+        link_in=_link_to(worth, stars, settings) if written and written["as_link"] else None,
     )
     described = gettext("Adds {amount} to your balance.", amount=escape(_worth(stars, settings), quote=False))
     message, *others = origin.privately(described, opens="deposit")
     return [message.model_copy(update={"invoice": invoice}), *others]
+
+
+def _link_to(worth: int, stars: int, settings: Settings) -> str:
+    return (
+        gettext(
+            "Whoever opens this link within 24 hours can pay {stars} and is credited {amount}:",
+            stars=ngettext("{count} Telegram Star", "{count} Telegram Stars", stars),
+            amount=escape(amount(worth, settings.currency_exponent, settings.currency), quote=False),
+        )
+        + "\n{link}"
+    )
 
 
 def deliver(messages: list[Message]) -> DeliverReply:

@@ -166,7 +166,7 @@ class EmbeddedPostgres:
             "port": str(self.port),
             "unix_socket_directories": "",  # their paths may hold 107 bytes, a folder's path more
             "max_connections": "100",
-            "shared_buffers": "64MB",
+            "shared_buffers": "256MB",  # 10 MB more than 64MB take at once, the rest as the tables grow
             "fsync": "on" if self._durable else "off",
             "full_page_writes": "on" if self._durable else "off",
             "synchronous_commit": "on",  # without fsync too: the kernel has it then, and kill -9 loses nothing

@@ -9,6 +9,7 @@ from ballast.builtin.broadcasts import broadcasts
 from ballast.builtin.languages import languages
 from ballast.builtin.payments import payments
 from ballast.builtin.people import people
+from ballast.builtin.reconciliation import reconciliation
 from ballast.builtin.refunds import refunds
 from ballast.builtin.replies import replies
 from ballast.builtin.status import status
@@ -20,6 +21,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     balances,
     transfers,
     payments,
+    reconciliation,
     people,
     broadcasts,
     languages,

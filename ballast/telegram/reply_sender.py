@@ -143,7 +143,11 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> SendResult:
         quoted = None
         if message.quotes is not None:
             quoted = ReplyParameters(message.quotes, allow_sending_without_reply=True)
-        if message.invoice is not None:
+        text = message.text
+        if message.invoice is not None and message.invoice.link_in is not None:
+            link = await call(bot, "createInvoiceLink", _offer(message, message.invoice))
+            text = message.invoice.link_in.replace("{link}", str(link))
+        elif message.invoice is not None:
             result = await call(bot, "sendInvoice", _invoice(message, message.invoice, quoted))
             return SendResult(SendStatus.DELIVERED, message_id=result["message_id"])
         if message.picture is not None:
@@ -162,7 +166,7 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> SendResult:
             "sendMessage",
             {
                 "chat_id": message.chat_id,
-                "text": message.text,
+                "text": text,
                 "reply_markup": keyboard.to_dict() if keyboard else None,
                 "parse_mode": ParseMode.HTML,
                 "reply_parameters": quoted.to_dict() if quoted else None,
@@ -178,13 +182,19 @@ async def _sent(bot: Bot, message: Message, reached: bool) -> SendResult:
 def _invoice(message: Message, invoice: Invoice, quoted: ReplyParameters | None) -> dict[str, Any]:
     return {
         "chat_id": message.chat_id,
+        **_offer(message, invoice),
+        "reply_parameters": quoted.to_dict() if quoted else None,
+        "message_thread_id": message.thread_id,
+    }
+
+
+def _offer(message: Message, invoice: Invoice) -> dict[str, Any]:
+    return {
         "title": invoice.title,
         "description": unescape(message.text),
         "payload": invoice.payload,
         "currency": STARS,
         "prices": [{"label": invoice.title, "amount": invoice.stars}],
-        "reply_parameters": quoted.to_dict() if quoted else None,
-        "message_thread_id": message.thread_id,
     }
 
 

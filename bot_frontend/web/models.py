@@ -155,6 +155,7 @@ class StatusDatabase(Answer):
     version: str | None
     bytes: Count | None
     latency_ms: Seconds | None
+    slow_ms: Seconds
     probe_ok: bool | None
     probe_kind: str | None
     probe_age_seconds: Seconds | None

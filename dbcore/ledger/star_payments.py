@@ -54,6 +54,17 @@ class StarOutcome(Outcome):
     balance_after: int | None
 
 
+def credited(engine: GuardedEngine, charge_id: str) -> tuple[int, int] | None:
+    """The Stars of a charge that was credited, and the minor units that they were credited as; None if it was not."""
+    rows = engine.fetch_rows(
+        "SELECT stars, amount FROM ballast.star_payments WHERE charge_id = %s AND currency = %s",
+        (storable(charge_id), engine.currency),
+        name="star_payments.credited",
+        writes=False,
+    )
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
 def book(engine: GuardedEngine, charge: StarCharge) -> StarOutcome:
     """Credit a payment, or take a refunded one back. A refund that comes before its payment books both.
 

@@ -31,26 +31,17 @@ _LINK = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _TOUCH = "SELECT * FROM ballast.users_touch(%s, %s, %s, %s, %s)"
-# Balance, version and what is held from one row: of an account that was just made there is none in this snapshot.
-_ACCOUNT_COLUMNS = """
-touched.r_user_id, touched.r_status, touched.r_account_id, coalesce(a.balance, touched.r_balance),
-       coalesce(a.version, touched.r_version), touched.r_created, coalesce(a.held, 0)"""
-_GET_OR_CREATE_SQL = f"""
-SELECT {_ACCOUNT_COLUMNS}
-  FROM ballast.users_touch(%s, %s, %s, %s, %s) AS touched
-  LEFT JOIN ballast.accounts a ON a.id = touched.r_account_id
-"""  # noqa: S608
+_GET_OR_CREATE_SQL = "SELECT * FROM ballast.users_account(%s, %s, %s, %s, %s)"
 # In the order of ids, for rows of users may be written to: two batches are not to wait in a circle.
-_GET_OR_CREATE_MANY_SQL = f"""
-SELECT {_ACCOUNT_COLUMNS}
+_GET_OR_CREATE_MANY_SQL = """
+SELECT account.*
   FROM (SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[])
                       WITH ORDINALITY AS given (telegram_id, username, first_name, language_code, place)
          ORDER BY telegram_id) AS profile
- CROSS JOIN LATERAL ballast.users_touch(profile.telegram_id, profile.username, profile.first_name, %s,
-                                        profile.language_code) AS touched
-  LEFT JOIN ballast.accounts a ON a.id = touched.r_account_id
+ CROSS JOIN LATERAL ballast.users_account(profile.telegram_id, profile.username, profile.first_name, %s,
+                                          profile.language_code) AS account
  ORDER BY profile.place
-"""  # noqa: S608
+"""
 
 CHOICES_PAGE = 1_000
 

@@ -450,6 +450,10 @@ async def test_an_operator_finds_somebody_and_acts_on_their_account(page: Page, 
         await assert_reads_well(page)
         await page.get_by_test_id("act-go").click()
         await expect(page.get_by_test_id("person-status")).to_have_text("Active")
+        await page.get_by_role("button", name="Message").click()
+        await page.get_by_label("Text").fill("All is settled.")
+        await page.get_by_test_id("act-go").click()
+        await telegram.wait_for_message(nora, lambda message: "All is settled." in message.text)
         csv = await page.request.get(f"{site.url}/api/v1/users/{nora}/movements.csv")
         assert [line.split(",")[3] for line in (await csv.text()).splitlines()[1:]] == [
             "-5.50",
@@ -471,6 +475,7 @@ async def test_an_operator_finds_somebody_and_acts_on_their_account(page: Page, 
         ("web:on call", "user.debit", "refused: insufficient_funds", "too much"),
         ("web:on call", "user.freeze", "done", "taken over"),
         ("web:on call", "user.unfreeze", "done", "settled"),
+        ("web:on call", "user.message", "done", "All is settled."),
     ]
 
 

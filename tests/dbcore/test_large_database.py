@@ -21,7 +21,9 @@ def test_the_filled_databases_pass_the_audit_and_each_call_is_compared(
         for name in ("small", "large"):
             run_as_admin(postgres_server, "postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     assert found["entries"] == {"small": 110 * 21, "large": 400 * 21}
-    assert {"/balance", "/history, first page", "/history, deep page", "transfer", "credit"} < found[
-        "calls"
-    ].keys()
+    assert {
+        f"{call}, {whose}"
+        for call in ("/balance", "/history, first page", "/history, deep page", "transfer", "credit")
+        for whose in ("of anybody", "of those who come")
+    } < found["calls"].keys()
     assert all(at["ratio"] > 0 for shares in found["calls"].values() for at in shares.values())

@@ -30,6 +30,9 @@ WAITS = (
     "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database()"
 )
 
+SMALL = {"system_accounts"}
+"""A row for each name and currency, however large the bot."""
+
 
 def test_the_locks_that_are_read_from_its_sql_are_those_that_a_migration_takes(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -97,7 +100,8 @@ def test_what_a_statement_locks(sql: str, locks: str) -> None:
 
 @pytest.mark.parametrize("revision", sorted(folder.name for folder in FOLDER.iterdir()))
 def test_no_migration_locks_writers_out_for_longer_the_larger_a_table_is(revision: str) -> None:
-    assert [lock for lock in locks_of(text_of(revision)) if lock.stops_bot] == []
+    found = [lock for lock in locks_of(text_of(revision)) if lock.table not in SMALL and lock.stops_bot]
+    assert found == []
 
 
 def test_only_a_lock_that_is_held_for_long_stops_the_bot() -> None:

@@ -11,7 +11,6 @@ import structlog
 from ballast.alerts import notifier
 from ballast.builtin import star_invoices
 from ballast.builtin.payments import RecordPayment
-from ballast.builtin.star_invoices import StarInvoice
 from ballast.jobs import Discard
 from ballast.messages import Message
 from dbcore.currencies import STARS
@@ -44,9 +43,9 @@ def record(work: Work[RecordPayment]) -> list[Message]:
     )
     recorded = payments.record(work.engine, event, job_id=work.job_id)
     log.warning("payment_reported", event_kind=job.event, charge_id=job.charge_id, recorded=recorded)
-    if recorded is not Recorded.CONTRADICTS and (invoice := _invoice_of(work)) is not None:
+    if recorded is not Recorded.CONTRADICTS and (charge := _charge_of(work)) is not None:
         # Known or not: the job that recorded it may have died before this, and a charge is booked once.
-        booked = star_payments.book(work.engine, _charge_of(job, invoice))
+        booked = star_payments.book(work.engine, charge)
         return _told(work, booked, recorded)
     if recorded is Recorded.KNOWN:
         return []
@@ -57,25 +56,39 @@ def record(work: Work[RecordPayment]) -> list[Message]:
     return _to_payer(work, lambda: said(job))
 
 
-def _invoice_of(work: Work[RecordPayment]) -> StarInvoice | None:
-    """The invoice of this bot that was paid, for so many Stars as it says."""
-    job, invoice = work.job, star_invoices.read(work.job.payload, work.settings)
-    if invoice is None or job.currency != STARS:
+def _charge_of(work: Work[RecordPayment]) -> StarCharge | None:
+    """What is to be booked of Stars that were paid by an invoice of this bot."""
+    job = work.job
+    amount = _amount_of(work) if job.currency == STARS else None
+    if amount is None:
         return None
-    is_as_written = (job.amount, work.settings.currency) == (invoice.stars, invoice.currency)
-    return invoice if is_as_written else None
-
-
-def _charge_of(job: RecordPayment, invoice: StarInvoice) -> StarCharge:
     return StarCharge(
         kind=PaymentKind(job.event),
         charge_id=job.charge_id,
         payer=job.profile,
         stars=job.amount,
-        amount=invoice.amount,
+        amount=amount,
         payload=job.payload,
         said_at=job.said_at,
     )
+
+
+def _amount_of(work: Work[RecordPayment]) -> int | None:
+    """The minor units that the Stars are worth: as the invoice promised. If its signature is of another token, as the
+    charge was credited, or at today's rate: the Stars have come, whatever became of the token.
+    """
+    job, settings = work.job, work.settings
+    invoice = star_invoices.read(job.payload, settings)
+    if invoice is not None:
+        is_as_written = (job.amount, settings.currency) == (invoice.stars, invoice.currency)
+        return invoice.amount if is_as_written else None
+    if star_invoices.stars_in(job.payload) != job.amount:
+        return None
+    known = star_payments.credited(work.engine, job.charge_id)
+    if known is not None:
+        return known[1] if known[0] == job.amount else None
+    log.warning("invoice_of_another_token", charge_id=job.charge_id)
+    return star_invoices.worth(job.amount, settings)
 
 
 def _told(work: Work[RecordPayment], booked: StarOutcome, recorded: Recorded) -> list[Message]:

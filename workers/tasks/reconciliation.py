@@ -11,7 +11,7 @@ import structlog
 from psycopg2.errors import UndefinedTable
 
 from ballast.builtin import star_invoices
-from ballast.builtin.payments import ReconcileStars
+from ballast.builtin.reconciliation import ReconcileStars
 from ballast.command_names import called
 from ballast.messages import Message
 from ballast.reconciling import reconciler, record

@@ -1,21 +1,26 @@
-"""`/api/v1/users/{telegram_id}/…` beside money: what failed, what waits, and the broadcasts that somebody received."""
+"""`/api/v1/users/{telegram_id}/…` beside money: what failed, what waits, broadcasts that somebody received, a message
+to them, and the erasure of their data.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, ConfigDict, Field
 
-from ballast.people import finding
+from ballast.builtin.people import MESSAGE_LENGTH_MAX
+from ballast.people import finding, orders
 from bot_frontend.web.api.callers import Caller, requires
-from bot_frontend.web.api.models import Moment, Page, Person, error_responses
+from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, error_responses
+from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import UserRef
 from dbcore.people import card, refusals
+from dbcore.people.acts import StatusOutcome
 from dbcore.people.person import Person as PersonRecord
 
 router = APIRouter(prefix="/users", tags=["users"])
@@ -58,6 +63,64 @@ class Received(BaseModel):
     error: str | None
     text: str | None = Field(description="null: a copied message")
     updated_at: Moment
+
+
+class MessageOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(min_length=1, max_length=MESSAGE_LENGTH_MAX, description="What they read; no markup")
+
+
+class ErasureOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+
+
+class Done(BaseModel):
+    telegram_id: int
+
+
+@router.post("/{telegram_id}/message", summary="Send a user a message", responses=error_responses(*OF_ACTS))
+async def message_user(
+    caller: Annotated[Caller, Depends(requires("users:write"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+    order: MessageOrder,
+    key: Annotated[str, Depends(idempotency_key)],
+    response: Response,
+) -> Done:
+    """From the operators, by the bot."""
+
+    def act(engine: GuardedEngine) -> StatusOutcome:
+        outcome = orders.message(
+            engine, act_of(key, caller, order.text), target=UserRef(telegram_id=telegram_id)
+        )
+        api.tell_soon()
+        return outcome
+
+    outcome_of(await api.database.run(act, name="api.user.message"), response, of_user=telegram_id)
+    return Done(telegram_id=telegram_id)
+
+
+@router.post("/{telegram_id}/erase", summary="Erase a user's data", responses=error_responses(*OF_ACTS))
+async def erase_user(
+    caller: Annotated[Caller, Depends(requires("users:write"))],
+    api: Annotated[Services, Depends(services)],
+    telegram_id: TelegramId,
+    order: ErasureOrder,
+    key: Annotated[str, Depends(idempotency_key)],
+    response: Response,
+) -> Done:
+    """Username, name, language and time zone, also in failed jobs; not the ledger. It cannot be undone."""
+
+    def act(engine: GuardedEngine) -> StatusOutcome:
+        return orders.erase(
+            engine, act_of(key, caller, order.reason), target=UserRef(telegram_id=telegram_id)
+        )
+
+    outcome_of(await api.database.run(act, name="api.user.erase"), response, of_user=telegram_id)
+    return Done(telegram_id=telegram_id)
 
 
 @router.get("/{telegram_id}/failures", summary="List what failed for a user", responses=error_responses(404))

@@ -7,6 +7,8 @@ import { amount, balance, byName, minorUnits, plainAmount } from "/static/money.
 import { get } from "/static/people.js";
 
 const TIMEOUT_MS = 20_000;
+const REASON_LENGTH_MAX = 200;
+const MESSAGE_LENGTH_MAX = 2_000;
 
 const FROZEN = document.body.dataset.freeze === "everything" ? "neither send nor receive money" : "receive money, and not send any";
 
@@ -15,6 +17,7 @@ const ACTS = {
   debit: { title: "Debit", has: "amount", isDangerous: true, words: ({ user, minor }) => `${amount(minor)} is taken from ${byName(user)}. Balance then: ${balance(user.balance - minor)}.`, note: "They read the reason." },
   reverse: { title: "Reverse", has: "amount", isDangerous: true, words: ({ minor, transfer }) => `${amount(minor)} of transfer #${transfer.id} goes back from ${side(transfer.recipient)} to ${side(transfer.sender)}. A reversal is final.`, note: "Both read what was reversed." },
   freeze: { title: "Freeze", isDangerous: true, words: ({ user }) => `The account of ${byName(user)} will ${FROZEN}. They are told.`, note: "The reason is kept in the audit log." },
+  message: { title: "Message", asks: "Text", words: ({ user }) => `${byName(user)} gets this text from the bot, as a message from the operators.`, note: "The text is kept in the audit log." },
   unfreeze: { title: "Unfreeze", words: ({ user }) => `The account of ${byName(user)} will send and receive money again. They are told.`, note: "The reason is kept in the audit log." },
 };
 
@@ -47,9 +50,11 @@ export class Acts {
     const { act, transfer } = button.dataset;
     this.opener = button;
     this.asked = { act, key: uuid(), user: this.people.user, transfer: null };
-    const { title, has, isDangerous, note } = ACTS[act];
+    const { title, has, asks, isDangerous, note } = ACTS[act];
     write($("act-title"), title);
     write($("act-note"), note);
+    write($("act-reason-label"), asks ?? "Reason");
+    $("act-reason").maxLength = asks ? MESSAGE_LENGTH_MAX : REASON_LENGTH_MAX;
     write($("act-go"), title);
     $("act-amount-field").hidden = !has;
     $("act-amount").required = Boolean(has);
@@ -105,7 +110,8 @@ export class Acts {
   async #send() {
     const { act, key, user, transfer, minor } = this.asked;
     const path = act === "reverse" ? `/transfers/${transfer.id}/reverse` : `/users/${user.telegram_id}/${act}`;
-    const body = { reason: $("act-reason").value.trim(), ...(ACTS[act].has ? { amount: minor } : {}) };
+    const written = $("act-reason").value.trim();
+    const body = ACTS[act].asks ? { text: written } : { reason: written, ...(ACTS[act].has ? { amount: minor } : {}) };
     try {
       const answer = await fetch(`/api/v1${path}`, {
         method: "POST",

@@ -24,6 +24,12 @@ export function frozen(user) {
   return user.sending_frozen ? "Frozen" : "";
 }
 
+function plainRows(id, items, none, fields) {
+  const keyed = items.map((item, place) => ({ place, ...fields(item) }));
+  rows($(id), keyed, { template: "plain-row", key: (row) => row.place, show: (element, { place: _, ...row }) => fill(element, row) });
+  write($(`${id}-none`), items.length ? "" : none);
+}
+
 export class People {
   constructor() {
     this.user = null;
@@ -83,23 +89,25 @@ export class People {
 
   async #show(telegramId) {
     await this.#asking("Loading…", async () => {
-      const [user, page, failures] = await Promise.all([
+      const [user, page, ...lists] = await Promise.all([
         get(`/users/${telegramId}`),
         get(`/users/${telegramId}/movements?limit=${MOVEMENTS}`),
         get(`/users/${telegramId}/failures`),
+        get(`/users/${telegramId}/waiting`),
+        get(`/users/${telegramId}/broadcasts`),
       ]);
       return () => {
         const isNew = this.user?.telegram_id !== telegramId;
         this.user = user;
         this.movements = page.items;
         this.cursor = page.next_cursor;
-        this.#draw(failures.items);
+        this.#draw(...lists.map((list) => list.items));
         if (isNew) $("people-heading").focus();
       };
     });
   }
 
-  #draw(failures) {
+  #draw(failures, waiting, received) {
     const { user } = this;
     history.replaceState(null, "", `#user=${user.telegram_id}`);
     write($("people-heading"), user.first_name || "(no name)");
@@ -131,6 +139,16 @@ export class People {
       }),
     });
     write($("failures-none"), failures.length ? "" : "Nothing failed.");
+    plainRows("waiting", waiting, "Nothing waits.", ({ what, number, kind, amount: minor, counterparty }) => ({
+      what: what === "job" ? `Job ${number}` : `Their confirmation of ${amount(minor)}`,
+      at: "",
+      words: what === "job" ? kind : `to ${byName(counterparty)}`,
+    }));
+    plainRows("received", received, "None.", ({ broadcast_id: id, status, text, updated_at: updated }) => ({
+      what: `Broadcast ${id}: ${plain(status)}`,
+      at: moment(updated),
+      words: text ?? "a copied message",
+    }));
     $("person").hidden = false;
   }
 

@@ -12,7 +12,7 @@ import pytest
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
-from tests.harness.people import all_settled, answers, register, say
+from tests.harness.people import all_settled, answers, pause, register, resume, say
 
 PATIENCE_SECONDS = 60.0
 
@@ -137,6 +137,9 @@ async def test_each_charge_of_an_invoice_is_one_credit_to_whoever_paid_and_a_ref
     ]
     assert len(receipts) == 2
 
+    await say(telegram, ann, "/deposit 50 link")
+    await telegram.wait_for_message(ann, lambda message: "https://t.me/$local" in message.text)
+
     # Spent, and then refunded by somebody's call: a debt, which the admins hear of.
     await say(telegram, ben, f"/send {ann} 20")
     asked = await telegram.wait_for_message(ben, lambda message: "Confirm" in str(message.message))
@@ -171,6 +174,39 @@ async def test_a_payment_that_comes_while_the_workers_are_dead_is_credited_once(
     )
     await settled(stack)
     assert booked_of(stack, eve) == [(100, 10_000, False)]
+
+    # And while the database is held back, which the payer is told. The report comes twice, and a worker dies meanwhile.
+    await pause(stack)
+    paid = await telegram.pay(eve, None, "stars-10", invoice=invoice)
+    await telegram.wait_for_message(
+        eve, lambda message: "Your payment is saved" in message.text, timeout_seconds=PATIENCE_SECONDS
+    )
+    assert paid.update_id is not None
+    await telegram.redeliver(paid.update_id)
+    stack.kill("main")
+    stack.start("main")
+    await resume(stack)
+    receipt = await telegram.wait_for_message(
+        eve,
+        lambda message: "Receipt number" in message.text and "stars-10" in message.text,
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+    assert "Your balance is 200.00 CREDIT." in receipt.text
+
+    # By an invoice that was signed with another token: the Stars have come, and they go as they came.
+    payload = f"b1:30:999999:CREDIT:{int(time.time())}:{'x' * 22}"
+    for is_refund, balance in ((False, "230.00"), (True, "200.00")):
+        await telegram.pay(eve, 30, "stars-11", payload=payload, refunded=is_refund)
+        await telegram.wait_for_message(
+            eve,
+            lambda message, balance=balance: (
+                f"Your balance is {balance} CREDIT." in message.text  # type: ignore[misc]
+                and "stars-11" in message.text
+            ),
+            timeout_seconds=PATIENCE_SECONDS,
+        )
+    await settled(stack)
+    assert booked_of(stack, eve) == [(100, 10_000, False), (100, 10_000, False), (30, 3_000, True)]
     await books_are_the_same(stack, telegram)
 
 

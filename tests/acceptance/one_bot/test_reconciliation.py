@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import urllib.request
+from typing import Any
 
 import pytest
 
+from ballast.inbox import Publisher
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.one_bot.test_payments import (
@@ -18,6 +20,7 @@ from tests.acceptance.one_bot.test_payments import (
     settled,
 )
 from tests.harness.people import answers, register, say
+from workers.tasks.health import SEAL_TASK
 
 WITHDRAWAL = {"type": "fragment", "withdrawal_state": {"type": "pending"}}
 
@@ -57,6 +60,8 @@ async def test_a_payment_whose_update_was_lost_is_found_and_credited_once_and_th
     await telegram.clear_faults()
     assert booked_of(stack, ann) == []
 
+    await telegram.add_fault("unavailable", methods=["getStarTransactions"], count=1)
+    assert "Telegram did not answer" in (await say(telegram, ADMIN_ID, "/reconcile")).text
     before = await telegram.last_revision()
     said = await say(telegram, ADMIN_ID, "/reconcile")
     assert "1 payment or refund was missing here" in said.text, said.text
@@ -92,4 +97,16 @@ async def test_a_payment_whose_update_was_lost_is_found_and_credited_once_and_th
     assert lines[1].startswith("theirs_alone,foreign-1,7,0,,")
     accepted = stack.command("ballast", "reconcile", "--accept", "foreign-1", "--csv")
     assert (accepted.returncode, accepted.stdout.splitlines()[0]) == (0, lines[0]), accepted.stderr
-    assert stack.audit().returncode == 0
+    # And the workers seal what was written.
+    Publisher(stack.redis).ask(SEAL_TASK, queue="health", expires_seconds=60)
+    await asyncio.to_thread(
+        stack.wait_until, lambda: books_of(stack)["unsealed_entries"] == 0, "it is sealed"
+    )
+    assert {row["account"] for row in books_of(stack)["sheet"]} >= {"users", "stars"}
+    audited = stack.audit()
+    assert audited.returncode == 0, audited.stdout
+
+
+def books_of(stack: Stack) -> dict[str, Any]:
+    books: dict[str, Any] = stack.get("/status.json")[1]["books"]
+    return books

@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+from dbcore import outbox
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, pending_transfers, users
 from dbcore.ledger.users import Profile, UserRef
@@ -42,6 +43,20 @@ async def test_what_failed_and_what_waits_for_somebody_is_told_in_words(api: Cli
     for path in ("failures", "waiting", "broadcasts"):
         assert (await api.get(f"/users/404404/{path}")).kind == "not-found"
         assert (await api.get(f"/users/11/{path}", key=api.key_for("jobs:read"))).status == 403
+
+
+@pytest.mark.usefixtures("people")
+async def test_somebody_is_written_to_once_and_their_data_is_erased(
+    api: Client, engine: GuardedEngine
+) -> None:
+    for _ in range(2):
+        assert (await api.post("/users/12/message", {"text": "Hello"}, once="m")).body == {"telegram_id": 12}
+    (told,) = outbox.first(engine, 10)
+    assert (told.kind, told.telegram_id) == ("replies.tell_user", 12)
+    assert (await api.post("/users/12/erase", {"reason": "asked by letter"})).status == 200
+    erased = (await api.get("/users/12")).body
+    assert (erased["username"], erased["first_name"]) == (None, "")
+    assert (await api.post("/users/404404/erase", {"reason": "x"})).kind == "not-found"
 
 
 @pytest.mark.usefixtures("people")

@@ -118,7 +118,7 @@ def test_somebody_is_shown_with_movements_failures_and_what_waits_also_as_json_a
     shown = run("user ann").stdout
     assert "Ann  @ann  ID 7001" in shown
     assert "transfer to @bob" in shown
-    assert "credit from house" in shown
+    assert "credit from adjustments" in shown
     assert "There was not enough money." in shown
     found = json.loads(run("user 7001 --json --limit 1").stdout)
     assert (found["balance"], found["available"]) == (800, 800)

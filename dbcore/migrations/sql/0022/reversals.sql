@@ -38,7 +38,8 @@ BEGIN
         p_key, p_fingerprint, v_original.to_account_id, v_original.from_account_id, p_amount, v_original.currency,
         'reversal', p_memo, p_actor,
         CASE
-            WHEN v_original.status <> 'applied' OR v_original.kind IN ('star_payment', 'star_refund', 'reversal')
+            WHEN v_original.status <> 'applied' OR v_original.kind
+                   IN ('star_payment', 'star_refund', 'reclassification', 'reversal')
                 THEN 'not_reversible'
             WHEN r_left = 0 THEN 'already_reversed'
             WHEN p_amount > r_left THEN 'over_what_is_left'
