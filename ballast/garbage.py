@@ -11,13 +11,13 @@ of jobs, and each time all that is under way survives, which makes it look at ev
 """
 
 
-OBJECTS_OF_A_START = 200_000
-"""What a process makes while it is imported, with room to spare: 150,000 objects, and nearly all of them stay."""
+OBJECTS_OF_A_START = 500_000
+"""What a process makes while it is imported, with room to spare: 300,000 objects, and nearly all of them stay."""
 
 
 def put_off_collection() -> None:
     """Have the collector wait until all that a process imports is there. Looking at it time and again while it grows
-    is a twentieth of what a start takes. `spare_what_stays` ends this in processes that go on for long.
+    is a tenth of what a start takes. `spare_what_stays` ends this in processes that go on for long.
     """
     gc.set_threshold(OBJECTS_OF_A_START, *gc.get_threshold()[1:])
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ballast.garbage import put_off_collection
+
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
     from dbcore.settings import Settings
@@ -66,6 +68,7 @@ class Group(click.Group):
 
 def run(command: click.Command, prog: str, arguments: list[str] | None = None) -> int:
     """Run by another name than `ballast`, such as `python -m dbcore`. Returns the exit status."""
+    put_off_collection()
     try:
         command.main(arguments, prog_name=prog)
     except SystemExit as ended:

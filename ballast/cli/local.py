@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ballast.cli.commands import REFUSED, Command, Group, require_extra
+from ballast.garbage import spare_what_stays
 
 
 def require_embedded() -> None:
@@ -57,6 +58,7 @@ def telegram(
     """
     from devstack.telegram.serving import serve
 
+    spare_what_stays()
     ctx.exit(serve(data, host=host, port=port, allow_hosts=allow_host, limits=limits, admin_ids=admin))
 
 

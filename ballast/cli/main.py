@@ -30,6 +30,7 @@ from ballast.cli import (
     upgrading,
 )
 from ballast.cli.commands import Group
+from ballast.garbage import put_off_collection
 
 
 @click.group(cls=Group, context_settings={"max_content_width": 110})
@@ -88,4 +89,5 @@ for _command in (
 
 
 def main() -> None:
+    put_off_collection()
     cli(prog_name="ballast")

@@ -9,7 +9,7 @@ import pytest_asyncio
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
-from tests.harness.servers import running_telegram
+from tests.harness.servers import AUTHORITY, running_telegram
 
 MakeStack = Callable[..., Stack]
 
@@ -40,6 +40,7 @@ def make_stack(
             "database_url": database_url,
             "redis_url": redis_url,
             "telegram_url": telegram_server.url,
+            "SSL_CERT_FILE": AUTHORITY,
             **options,
         }
         made.append(Stack(folder, **settings))

@@ -20,7 +20,7 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from devstack.telegram.process import TelegramProcess
 from tests.harness.bots_database import clone, run_as_admin
-from tests.harness.servers import running_telegram
+from tests.harness.servers import AUTHORITY, running_telegram
 from tests.texts import pseudo
 
 DATABASE = "shared_stack"
@@ -73,6 +73,7 @@ def shared_stack(
         database_url=postgres_server.url_of(DATABASE),
         redis_url=redis_server.url_of(REDIS_INDEX),
         telegram_url=telegram_server.url,
+        SSL_CERT_FILE=AUTHORITY,
         TEXTS_FOLDER=str(texts),
         STARS_REFUND_HOURS="24",
         STARS_SUPPORT="Write to @support_of_ours",

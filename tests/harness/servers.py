@@ -17,6 +17,9 @@ from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.process import TelegramProcess
 from tests.harness.bots_database import run_as_admin
 
+AUTHORITY = str(Path(__file__).parents[1] / "ballast/telegram/authority.pem")
+"""For SSL_CERT_FILE of processes that speak TLS to nobody: reading the machine's authorities takes each a while."""
+
 
 class Servers:
     """PostgreSQL, Redis and the local Telegram, with their data in one folder.
@@ -46,6 +49,7 @@ class Servers:
             "redis_url": self.redis.url,
             "telegram_url": self.telegram.url,
             "ADMIN_IDS": ",".join(map(str, self._admin_ids)),
+            "SSL_CERT_FILE": AUTHORITY,
             **options,
         }
         return Stack(work, **settings)
