@@ -97,6 +97,15 @@ def test_a_key_of_another_request_is_refused_and_changes_nothing(
     acts.adjust(engine, act("k"), target=ref(bob), amount=50)
     assert acts.adjust(engine, act("k"), target=ref(bob), amount=51).reason is RejectionReason.KEY_REUSED
     assert acts.freeze(engine, act("f"), target=ref(bob)).changed
+    assert acts.freeze(engine, act("f"), target=ref(bob)).status is OutcomeStatus.REPLAYED
+    for differs in (
+        acts.freeze(engine, act("f"), target=ref(bob), refuses="everything"),
+        acts.freeze(engine, act("f", "of another case"), target=ref(bob)),
+    ):
+        assert differs.reason is RejectionReason.KEY_REUSED
+    assert acts.message(engine, act("m", "one"), target=ref(bob), notice=acts.nobody).reason is None
+    other_text = acts.message(engine, act("m", "two"), target=ref(bob), notice=acts.nobody)
+    assert other_text.reason is RejectionReason.KEY_REUSED
     other = person(0)
     assert acts.freeze(engine, act("f"), target=ref(other)).reason is RejectionReason.KEY_REUSED
     assert send(engine, other, bob, 1).reason is RejectionReason.INSUFFICIENT_FUNDS
