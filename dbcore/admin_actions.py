@@ -73,9 +73,19 @@ def insert_statement(
         "ON CONFLICT (action_id) DO NOTHING RETURNING 1"
     )
     texts = (action.actor, action.action, action.target, outcome[:_OUTCOME_LENGTH_MAX])
-    reason = storable(action.reason)[:_REASON_LENGTH_MAX] or None
     states = (None if state is None else json.dumps(storable_json(dict(state))) for state in (before, after))
-    return statement, (action.action_id, *map(storable, texts), action.at, reason, *states)
+    return statement, (
+        action.action_id,
+        *map(storable, texts),
+        action.at,
+        kept_reason(action.reason),
+        *states,
+    )
+
+
+def kept_reason(reason: str) -> str | None:
+    """What is written down of it."""
+    return storable(reason)[:_REASON_LENGTH_MAX] or None
 
 
 def record(engine: GuardedEngine, action: AdminAction, outcome: str) -> None:

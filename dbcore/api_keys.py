@@ -23,6 +23,11 @@ KEYS_MAX = 1_000
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
+OWNER, LOCAL = "owner", "local"
+"""Who calls with OPS_TOKEN, and without any key from the host itself. No key has these names, or the audit log could
+not say whose act it was.
+"""
+
 _COLUMNS = "id, name, hash, scopes, created_by, created_at, revoked_at"
 
 
@@ -52,6 +57,8 @@ def create(engine: GuardedEngine, *, name: str, scopes: Sequence[str], created_b
     """Make a key; what is answered last is the key itself. Raises KeyRefused."""
     if not NAME.fullmatch(name):
         raise KeyRefused(f"a key's name is 1 to 40 letters, digits or any of . _ -, got {name[:80]!r}")
+    if name.lower() in {OWNER, LOCAL}:
+        raise KeyRefused(f"{name} is what the audit log calls who has no key of a name; give it another name")
     key = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     (count, row) = engine.fetch_row(
         "WITH there AS (SELECT count(*) AS n FROM ballast.api_keys WHERE revoked_at IS NULL), "  # noqa: S608  ours

@@ -19,7 +19,24 @@ if TYPE_CHECKING:
 _whom = click.argument("whom", metavar="@NAME|ID")
 _amount = click.argument("amount", metavar="AMOUNT")
 _reason = click.option("--reason", required=True, help="Why. It is in the audit log, and the memo of money.")
-_key = click.option("--key", help="The same key again does nothing more, and prints the same result.")
+
+
+def _usable(_: click.Context, __: click.Parameter, key: str | None) -> str | None:
+    """An empty one is refused: from a variable that is not set it would be another key each time."""
+    if key is None:
+        return None
+    from dbcore.ledger.ledger import require_key
+
+    try:
+        require_key(key)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return key
+
+
+_key = click.option(
+    "--key", callback=_usable, help="The same key again does nothing more, and prints the same result."
+)
 _yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation; scripts need it.")
 
 

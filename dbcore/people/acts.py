@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection
 
 from dbcore import keys, outbox
-from dbcore.admin_actions import DONE, AdminAction, insert_statement
+from dbcore.admin_actions import DONE, AdminAction, insert_statement, kept_reason
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger
@@ -40,7 +40,7 @@ _BY_NAME = (
     "ORDER BY u.last_seen_at DESC, u.id DESC LIMIT 1"
 )
 _FREEZE = "UPDATE ballast.accounts SET sending_frozen = %s, receiving_frozen = %s WHERE user_id = %s"
-_KNOWN = "SELECT target, outcome FROM ballast.admin_actions WHERE action_id = %s"
+_KNOWN = "SELECT target, outcome, reason, after FROM ballast.admin_actions WHERE action_id = %s"
 _REVERSE = (
     "SELECT done.*, payer.*, payee.* FROM ballast.ledger_reverse(%s, %s, %s, %s, %s, %s) AS done, "
     "ballast.ledger_account_now(done.r_from_id, %s) AS payer, ballast.ledger_account_now(done.r_to_id, %s) AS payee"
@@ -224,22 +224,21 @@ def _set_frozen(
     directions: tuple[bool, bool],
     notice: Notice,
 ) -> StatusOutcome:
-    def change(connection: Connection, found: tuple[Any, ...]) -> tuple[Changed, Changed]:
-        before, after = _frozen(found[4], found[5]), _frozen(*directions)
+    after = _frozen(*directions)
+
+    def change(connection: Connection, found: tuple[Any, ...]) -> Changed:
+        before = _frozen(found[4], found[5])
         if before != after:
             _run(connection, engine, _FREEZE, (*directions, found[0]))
-        return before, after
+        return before
 
-    return _once(engine, act, name, target, change, notice)
+    return _once(engine, act, name, target, change, after, notice)
 
 
 def message(engine: GuardedEngine, act: Act, *, target: UserRef, notice: Notice) -> StatusOutcome:
     """Have somebody told what the operator wrote, which is the act's reason. notice -- the job that tells them."""
 
-    def change(_: Connection, __: tuple[Any, ...]) -> tuple[Changed, Changed]:
-        return {"told": False}, {"told": True}
-
-    return _once(engine, act, "user.message", target, change, notice)
+    return _once(engine, act, "user.message", target, lambda _, __: {"told": False}, {"told": True}, notice)
 
 
 def erase(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcome:
@@ -249,12 +248,12 @@ def erase(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcome:
     The audit log does not say what was erased.
     """
 
-    def change(connection: Connection, found: tuple[Any, ...]) -> tuple[Changed, Changed]:
+    def change(connection: Connection, found: tuple[Any, ...]) -> Changed:
         _run(connection, engine, _ERASE, (found[0],))
         _run(connection, engine, _ERASE_FROM_JOBS, (found[1],))
-        return {"named": found[2] is not None or found[3] != ""}, {"named": False}
+        return {"named": found[2] is not None or found[3] != ""}
 
-    return _once(engine, act, "user.erase", target, change)
+    return _once(engine, act, "user.erase", target, change, {"named": False})
 
 
 def _once(
@@ -262,10 +261,13 @@ def _once(
     act: Act,
     name: str,
     target: UserRef,
-    change: Callable[[Connection, tuple[Any, ...]], tuple[Changed, Changed]],
+    change: Callable[[Connection, tuple[Any, ...]], Changed],
+    after: Changed,
     notice: Notice = nobody,
 ) -> StatusOutcome:
-    """Do it unless the same act was done before. change -- says how it was before and after."""
+    """Do it unless the same act was done before. change -- does it, and says how it was before. after -- how it is
+    then. The same id with another target, reason or `after` is refused; of a reason the audit log keeps the beginning.
+    """
     action = _action(act, name, str(target))
 
     def work(connection: Connection) -> StatusOutcome:
@@ -275,11 +277,13 @@ def _once(
         if booked is not None and booked[0] not in {str(target), str(found[1]) if found else ""}:
             return StatusOutcome(OutcomeStatus.REJECTED, known, False, RejectionReason.KEY_REUSED)
         if booked is not None and booked[1] == DONE:
+            if (booked[2] or "", booked[3]) != (kept_reason(act.reason) or "", after):
+                return StatusOutcome(OutcomeStatus.REJECTED, known, False, RejectionReason.KEY_REUSED)
             return StatusOutcome(OutcomeStatus.REPLAYED, known, False)
         if booked is not None or found is None:
             _book(connection, engine, action, RejectionReason.UNKNOWN_USER, None, None)
             return StatusOutcome(OutcomeStatus.REJECTED, None, False, RejectionReason.UNKNOWN_USER)
-        before, after = change(connection, found)
+        before = change(connection, found)
         _book(connection, engine, replace(action, target=str(found[1])), None, before, after)
         outcome = StatusOutcome(OutcomeStatus.APPLIED, known, before != after)
         if outcome.changed:

@@ -16,15 +16,13 @@ from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.request_rate import RequestRate
 from bot_frontend.web.api.translation import problem_of
 from bot_frontend.web.request_body import read_body
+from dbcore.api_keys import LOCAL, OWNER
 from dbcore.api_keys import PREFIX as KEY_PREFIX
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 65_536
-
-OWNER = "owner"
-"""Who calls with OPS_TOKEN, for the audit log."""
 
 _CALLER = "ballast.caller"
 _READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
@@ -86,7 +84,7 @@ class Callers:
         await self._app(scope, _said_again(body, receive), send)
 
     def _count(self, caller: Caller) -> None:
-        if wait := self._rate.take(caller.name):
+        if wait := self._rate.take(caller.actor):
             raise Problem(429, "rate-limited", "The key has no request left.", retry_after_seconds=wait)
 
     async def _caller(self, request: Request) -> Caller:
@@ -98,7 +96,7 @@ class Callers:
                 return self._signed_in(request, operator)
             if self._access.has_token:
                 raise Problem(401, "unauthorized", "Expected the header Authorization: Bearer <key>.")
-            return Caller("local", _READ_ONLY)
+            return Caller(LOCAL, _READ_ONLY)
         scheme, _, token = given.partition(" ")
         # Nobody guesses one of those, so their tries are not counted.
         if scheme.lower() == "bearer" and token.startswith(KEY_PREFIX):

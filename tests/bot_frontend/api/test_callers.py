@@ -102,6 +102,9 @@ async def test_a_key_works_at_once_and_a_revoked_one_soon_no_more(api: Client, e
     assert (await api.get("/jobs", key=key)).status == 200
     with pytest.raises(KeyRefused, match="named nightly already"):
         api_keys.create(engine, name="nightly", scopes=["jobs:read"], created_by="a test")
+    for name in ("owner", "Local"):
+        with pytest.raises(KeyRefused, match="what the audit log calls"):
+            api_keys.create(engine, name=name, scopes=["jobs:read"], created_by="a test")
     api_keys.revoke(engine, made.name)
     while (await api.get("/jobs", key=key)).status == 200:
         await asyncio.sleep(0.1)  # five seconds at most

@@ -13,7 +13,7 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.guard import Guard
 from dbcore.guard.ledger import Adjustment
 from dbcore.guard.refusal import Refuse
-from dbcore.ledger import ledger, pending_adjustments, pending_transfers, star_payments, users
+from dbcore.ledger import holds, ledger, pending_adjustments, pending_transfers, star_payments, users
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.star_payments import StarCharge
@@ -97,6 +97,15 @@ def test_a_key_of_another_request_is_refused_and_changes_nothing(
     acts.adjust(engine, act("k"), target=ref(bob), amount=50)
     assert acts.adjust(engine, act("k"), target=ref(bob), amount=51).reason is RejectionReason.KEY_REUSED
     assert acts.freeze(engine, act("f"), target=ref(bob)).changed
+    assert acts.freeze(engine, act("f"), target=ref(bob)).status is OutcomeStatus.REPLAYED
+    for differs in (
+        acts.freeze(engine, act("f"), target=ref(bob), refuses="everything"),
+        acts.freeze(engine, act("f", "of another case"), target=ref(bob)),
+    ):
+        assert differs.reason is RejectionReason.KEY_REUSED
+    assert acts.message(engine, act("m", "one"), target=ref(bob), notice=acts.nobody).reason is None
+    other_text = acts.message(engine, act("m", "two"), target=ref(bob), notice=acts.nobody)
+    assert other_text.reason is RejectionReason.KEY_REUSED
     other = person(0)
     assert acts.freeze(engine, act("f"), target=ref(other)).reason is RejectionReason.KEY_REUSED
     assert send(engine, other, bob, 1).reason is RejectionReason.INSUFFICIENT_FUNDS
@@ -219,6 +228,25 @@ def test_a_frozen_account_receives_and_does_not_send_by_any_way_there_is(
     assert acts.adjust(engine, act(), target=ref(ann), amount=10).reason is None
     assert acts.unfreeze(engine, act(), target=ref(ann)).changed
     assert send(engine, ann, bob, 10).reason is None
+
+
+def test_a_frozen_account_holds_nothing_more_and_what_it_held_before_is_posted(
+    engine: GuardedEngine, person: Person, guard: Guard
+) -> None:
+    ann, bob = person(1_000), person()
+    before = holds.hold(engine, key="h1", owner=ref(ann), amount=300, memo="", actor="shop")
+    assert before.hold_id is not None
+    assert acts.freeze(engine, act(), target=ref(ann)).changed
+    refused = holds.hold(engine, key="h2", owner=ref(ann), amount=10, memo="", actor="shop")
+    assert (refused.reason, refused.available) == (RejectionReason.ACCOUNT_FROZEN, 700)
+    with pytest.raises(Refuse, match="frozen"):
+        guard.transact(lambda tx: tx.ledger.hold(ann.telegram_id, 10), key="hold-by-an-app")
+    posted = holds.post(engine, key="p1", hold_id=before.hold_id, actor="shop", to=ref(bob))
+    assert (posted.reason, posted.amount, posted.available) == (None, 300, 700)
+    assert acts.unfreeze(engine, act(), target=ref(ann)).changed
+    again = holds.hold(engine, key="h2", owner=ref(ann), amount=10, memo="", actor="shop")
+    assert again.reason is RejectionReason.ACCOUNT_FROZEN
+    assert holds.hold(engine, key="h3", owner=ref(ann), amount=700, memo="", actor="shop").reason is None
 
 
 def test_an_account_that_is_frozen_in_both_directions_receives_only_what_telegram_has_moved(

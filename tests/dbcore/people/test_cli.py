@@ -77,6 +77,16 @@ def test_a_credit_is_shown_first_done_once_by_its_key_and_its_user_is_told(
     assert run("credit @bob five --reason x").exit_code == 2
 
 
+@pytest.mark.parametrize("key", ["", "hold:5", "opening:5", "x" * 201])
+def test_a_key_that_cannot_be_one_is_refused_in_a_sentence_and_nothing_is_done(
+    engine: GuardedEngine, run: Run, key: str
+) -> None:
+    for line in ("credit @bob 5 --reason x --yes --key", "freeze @bob --reason x --yes --key"):
+        refused = run(line, key)
+        assert (refused.exit_code, "Invalid value for '--key'" in refused.stderr) == (2, True)
+    assert balance(engine, BOB) == 0
+
+
 def test_a_transfer_is_reversed_up_to_what_its_recipient_has_and_once_by_its_key(
     engine: GuardedEngine, run: Run
 ) -> None:
