@@ -1,19 +1,17 @@
-"""When an outage's first call failed, and when the last job that waited for its end was finished. The release before
-goes on beside it, and leaves both empty.
-"""
+"""What of a balance is held is read along with it, by a function whose plan is kept."""
 
 from __future__ import annotations
 
 from dbcore import migration_files
 
-revision = "0024"
-down_revision = "0023"
+revision = "0026"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    migration_files.run(revision, "outages")
+    migration_files.run(revision, "users_account")
 
 
 def downgrade() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dbcore import migration_files
 
-revision = "0020"
+revision = "0019"
 down_revision = "0018"
 branch_labels = None
 depends_on = None

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dbcore import migration_files
 
-revision = "0021"
-down_revision = "00202"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 

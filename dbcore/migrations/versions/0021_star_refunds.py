@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dbcore import migration_files
 
-revision = "00202"
-down_revision = "00201"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

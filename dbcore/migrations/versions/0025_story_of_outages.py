@@ -1,4 +1,6 @@
-"""What of a balance is held is read along with it, by a function whose plan is kept."""
+"""When an outage's first call failed, and when the last job that waited for its end was finished. The release before
+goes on beside it, and leaves both empty.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    migration_files.run(revision, "users_account")
+    migration_files.run(revision, "outages")
 
 
 def downgrade() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dbcore import migration_files
 
-revision = "00201"
-down_revision = "0020"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 

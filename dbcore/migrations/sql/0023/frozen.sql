@@ -5,7 +5,7 @@ ALTER TABLE ballast.accounts
     ADD COLUMN sending_frozen boolean NOT NULL DEFAULT false,
     ADD COLUMN receiving_frozen boolean NOT NULL DEFAULT false;
 
--- As in 0020, and frozen accounts are refused. Money that Telegram has moved already is booked all the same, what a hold
+-- As in 0019, and frozen accounts are refused. Money that Telegram has moved already is booked all the same, what a hold
 -- promised before the freeze is posted, and what an operator reverses is reversed.
 CREATE OR REPLACE FUNCTION ballast.ledger_post(
     p_key text, p_fingerprint text, p_from bigint, p_to bigint, p_amount bigint, p_currency text,
@@ -120,7 +120,7 @@ BEGIN
 END
 $$;
 
--- As in 0020, and the sender is not asked what a frozen account would refuse.
+-- As in 0019, and the sender is not asked what a frozen account would refuse.
 CREATE OR REPLACE FUNCTION ballast.pending_create(
     p_key text, p_fingerprint text, p_token text,
     p_sender_id bigint, p_sender_username text, p_sender_first_name text,
@@ -178,7 +178,7 @@ BEGIN
 END
 $$;
 
--- As in 0020, and likewise.
+-- As in 0019, and likewise.
 CREATE OR REPLACE FUNCTION ballast.pending_adjust_create(
     p_key text, p_fingerprint text, p_token text, p_admin_id bigint,
     p_target_id bigint, p_target_username text, p_amount bigint, p_currency text, p_memo text, p_expires_after interval,
@@ -241,7 +241,7 @@ BEGIN
 END
 $$;
 
--- As in 0020, and a frozen account holds nothing more, but for what Telegram is asked to give back.
+-- As in 0019, and a frozen account holds nothing more, but for what Telegram is asked to give back.
 CREATE OR REPLACE FUNCTION ballast.ledger_hold(
     p_key text, p_fingerprint text, p_telegram_id bigint, p_username text, p_amount bigint, p_currency text,
     p_memo text, p_actor text, p_expires_after interval,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dbcore import migration_files
 
-revision = "0023"
-down_revision = "0022"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
