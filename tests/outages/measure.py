@@ -32,7 +32,7 @@ server that is read-only is asked: whether the database was moved.
 """
 BRACKETS = {"BEGIN", "ROLLBACK"}
 """Nothing by themselves: SQLAlchemy puts them around what it asks a first connection. What is between them is seen."""
-READS = ("users_touch", "history_page", "SELECT 1")
+READS = ("users_account", "users_touch", "history_page", "SELECT 1")
 """A database that is full or read-only is still read, by connections that are tried where they are doubted."""
 LOGINS_PER_PROBE = 4
 """Two leases at once, and libpq may come twice."""
