@@ -189,4 +189,4 @@ def test_settings_are_shown_with_their_source_and_without_secrets(
     assert "set, not shown" in lines["OPS_TOKEN"]
     assert "DB_POOL_SIZE" not in lines
     assert "DB_POOL_SIZE" in run("settings --all").stdout
-    assert run("outages").stdout == "there was none\n"
+    assert run("outages").stdout == "no outage or pause is known\n"
