@@ -40,14 +40,14 @@ def outages(*, limit: int, as_json: bool) -> None:
         )
         return
     for each in history.uptimes:
+        outages = "no outage" if not each.outages else f"{each.outages} outage{'s' * (each.outages > 1)}"
         long = f"{each.hours // 24} days" if each.hours > 24 else f"{each.hours} hours"
-        click.echo(
-            f"up in the last {long + ':':<10} {each.percent}, {each.outages} x outage, {each.down_seconds:.0f} s"
-        )
+        lasting = f", {each.down_seconds:.0f} s in all" if each.outages else ""
+        click.echo(f"up in the last {long + ':':<10} {each.percent}, {outages}{lasting}")
     for outage in found:
         click.echo(override.described_outage(outage, history.now))
     if not found:
-        click.echo("there was none")
+        click.echo("no outage or pause is known")
 
 
 @click.command(cls=Command)

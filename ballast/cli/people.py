@@ -47,6 +47,7 @@ def user(ctx: click.Context, /, *, text: str, as_csv: bool, as_json: bool, **wan
     """
     from ballast.cli import people_output as output
     from ballast.people import finding
+    from dbcore.people.search import FOUND_MAX
     from dbcore.redis_client import connect_redis
 
     engine, settings = open_database()
@@ -61,7 +62,8 @@ def user(ctx: click.Context, /, *, text: str, as_csv: bool, as_json: bool, **wan
             if as_json:
                 print_json([output.person_as_json(person) for person in people])
                 return
-            click.echo(f"{text} is {len(people)} people; name one of them by @username or ID:", err=True)
+            many = f"{len(people)} people" if len(people) < FOUND_MAX else f"{len(people)} people or more"
+            click.echo(f"{text} is {many}; name one of them by @username or ID:", err=True)
             for person in people:
                 click.echo(output.person_line(person, settings))
             ctx.exit(REFUSED)

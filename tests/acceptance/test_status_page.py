@@ -163,7 +163,7 @@ async def test_an_operator_sees_the_fleet_and_acts_and_it_is_in_the_books(
     assert page["outages"][0]["ended_at"] is not None
     printed = await asyncio.to_thread(stack.command, "ballast", "outages")
     assert printed.returncode == 0, printed.stderr
-    assert "up in the last 24 hours:  100%, 0 x outage" in printed.stdout
+    assert "up in the last 24 hours:  100%, no outage" in printed.stdout
     assert "pause by token" in printed.stdout
 
     # A broadcast stops at an operator's word.

@@ -30,6 +30,7 @@ const QUESTIONS = {
     title: `Discard ${target}?`,
     words: `The job (${about}) is closed without being done, and cannot be retried from here. Its user gets no further message.`,
     go: "Discard",
+    isDangerous: true,
   }),
   "broadcast.pause": (target, about) => ({
     title: `Pause broadcast ${target}?`,
@@ -45,6 +46,7 @@ const QUESTIONS = {
     title: `Cancel broadcast ${target}?`,
     words: `This cannot be undone. ${about} have received it and keep it; the others never get it.`,
     go: "Cancel broadcast",
+    isDangerous: true,
   }),
 };
 
@@ -92,13 +94,14 @@ export class Actions {
   #open(button) {
     if (this.dialog.open) return;
     const { action, target = "", about = "" } = button.dataset;
-    const { title, words, go } = QUESTIONS[action](target, about);
+    const { title, words, go, isDangerous } = QUESTIONS[action](target, about);
     this.asked = { action, target, id: uuid() };
     this.opener = button;
     this.heading = headingOf(button);
     write($("confirm-title"), title);
     write($("confirm-words"), words);
     write($("confirm-go"), go);
+    mark($("confirm-go"), "class", isDangerous ? "danger" : "primary");
     this.#say("", "Go back", true);
     this.dialog.showModal();
     $("confirm-leave").focus();

@@ -24,5 +24,6 @@ export function showDeadLetters(status, elapsed) {
 function none({ open, items }) {
   if (open === null) return "Unknown until the database is first read.";
   if (!items.length) return open ? `${counted(open, "is", "are")} open.` : "No failed jobs.";
-  return open > items.length ? `The oldest ${count(items.length)} of ${count(open)}.` : "";
+  if (open <= items.length) return "";
+  return `The oldest ${count(items.length)} of ${count(open)}. All of a kind at once, in a shell: ballast jobs retry --kind ${items[0].kind}`;
 }

@@ -7,6 +7,7 @@ import { at, plain, sentence } from "/static/words.js";
 
 const TIMEOUT_MS = 15_000;
 const MOVEMENTS = 20;
+const FOUND_MAX = 20;
 
 export async function get(path) {
   const answer = await fetch(`/api/v1${path}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
@@ -65,7 +66,7 @@ export class People {
   async #find(query) {
     if (!query) return;
     await this.#asking("Searching…", async () => {
-      const { items } = await get(`/users?limit=20&q=${encodeURIComponent(query)}`);
+      const { items } = await get(`/users?limit=${FOUND_MAX}&q=${encodeURIComponent(query)}`);
       if (items.length === 1) return () => this.#show(items[0].telegram_id);
       return () => this.#list(items, query);
     });
@@ -75,7 +76,8 @@ export class People {
     this.user = null;
     $("person").hidden = true;
     write($("people-heading"), items.length ? `${items.length} people` : "Nobody");
-    write($("people-words"), items.length ? "" : `Nobody is found by “${query}”. Try a part of the name, an ID, a transfer's number or a key.`);
+    const few = items.length < FOUND_MAX ? "" : "There may be more. Write more of the name, or a username or ID.";
+    write($("people-words"), items.length ? few : `Nobody is found by “${query}”. Try a part of the name, an ID, a transfer's number or a key.`);
     rows($("people-found"), items, {
       template: "found-row",
       key: (user) => user.telegram_id,

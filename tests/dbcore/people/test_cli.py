@@ -16,6 +16,7 @@ from dbcore import failed_operations, outbox
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, users
 from dbcore.ledger.users import Profile
+from dbcore.people.search import FOUND_MAX
 from tests.dbcore.conftest import MakeEngine
 
 Run = Callable[..., Result]
@@ -145,6 +146,10 @@ def test_somebody_is_shown_with_movements_failures_and_what_waits_also_as_json_a
     people = [*csv.DictReader(io.StringIO(run("users --csv").stdout))]
     assert [(row["username"], row["balance"]) for row in people] == [("bob", "2.00"), ("ann", "8.00")]
 
+    for number in range(FOUND_MAX + 1):
+        users.get_or_create(engine, profile=Profile(9000 + number, None, "Namesake"))
+    assert f"Namesake is {FOUND_MAX} people or more; name one" in run("user Namesake").stderr
+
 
 def test_failed_jobs_are_listed_and_discarded_by_what_they_have_in_common(
     engine: GuardedEngine, run: Run
@@ -189,4 +194,4 @@ def test_settings_are_shown_with_their_source_and_without_secrets(
     assert "set, not shown" in lines["OPS_TOKEN"]
     assert "DB_POOL_SIZE" not in lines
     assert "DB_POOL_SIZE" in run("settings --all").stdout
-    assert run("outages").stdout == "there was none\n"
+    assert run("outages").stdout == "no outage or pause is known\n"
