@@ -98,7 +98,7 @@ class Cluster:
         if EXPECTED[kind].breaker is not Effect.NEUTRAL:
             statements.append("health_probe")  # which the breaker's own probe writes to, too
         if kind is not K.STORAGE:
-            statements.append("users_touch")
+            statements.append("users_account")
         if kind in {K.SLOW, K.UNKNOWN_OUTCOME}:
             statements.append("SELECT 1")
         for statement in statements:

@@ -127,7 +127,7 @@ class Function:
 
 FUNCTIONS = {
     "get_or_create_user": Function(
-        "users_touch", lambda: bot_safe_get_or_create_user(3, None, "Cid"), writes=False
+        "users_account", lambda: bot_safe_get_or_create_user(3, None, "Cid"), writes=False
     ),
     "adjust_balance": Function("ledger_adjust", lambda: bot_safe_adjust_balance(1, 5, key="adjusted")),
     "create_transaction": Function(
