@@ -162,12 +162,21 @@ NEEDED = {
         "TELEGRAM_PROXY_URL",
         "TELEGRAM_WEBHOOK_SECRET",
         "OPS_TOKEN",
+        "EVENTS_URL",
+        "EVENTS_SECRET",
     },
     "beat": {"REDIS_URL"},
     "beat-second": {"REDIS_URL"},
     "flower": {"REDIS_URL", "FLOWER_BASIC_AUTH", "FLOWER_COOKIE_SECRET"},
     **{
-        worker: {"DATABASE_URL", "REDIS_URL", "TELEGRAM_BOT_TOKEN", "TELEGRAM_PROXY_URL"}
+        worker: {
+            "DATABASE_URL",
+            "REDIS_URL",
+            "TELEGRAM_BOT_TOKEN",
+            "TELEGRAM_PROXY_URL",
+            "EVENTS_URL",
+            "EVENTS_SECRET",
+        }
         for worker in ("worker", "worker-bulk", "worker-light")
     },
 }

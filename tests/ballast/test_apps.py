@@ -304,10 +304,11 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         "app",
         "deposit",
     }
-    assert [each.name for each in found.scheduled] == ["languages-restore", "health-probe", "backup"]
+    ours = ["star-reconciliation", "languages-restore", "health-probe", "backup"]
+    assert [each.name for each in found.scheduled] == ours
     assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()
     replaced = registry((replacing(every="broadcasts-watch"),))
-    assert [each.name for each in replaced.scheduled] == ["languages-restore", "health-probe", "backup"]
+    assert [each.name for each in replaced.scheduled] == ours
     assert [*replaced.periodic] == ["shop.every.nothing"]
 
 
