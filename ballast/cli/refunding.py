@@ -31,6 +31,7 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
     from dbcore.ledger import star_refunds
     from dbcore.ledger.star_refunds import RefundState
     from dbcore.money import format_amount
+    from dbcore.people.reasons import in_words
     from dbcore.redis_client import connect_redis
 
     engine, settings = open_database()
@@ -38,7 +39,7 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
     asked = star_refunds.create(engine, key=key, payment=payment, presser_id=None, actor=user_here())
     found = asked.payment
     if asked.reason is not None or found is None:
-        click.echo(f"ballast: {payment} cannot be refunded: {asked.reason}", err=True)
+        click.echo(f"ballast: {payment} cannot be refunded: {in_words(asked.reason or '')}", err=True)
         ctx.exit(REFUSED)
 
     def money(minor: int) -> str:

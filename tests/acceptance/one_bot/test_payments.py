@@ -301,7 +301,7 @@ async def test_a_refund_is_held_asked_and_booked_once_whatever_telegram_answers_
     assert done.returncode == 0, done.stderr
     assert f"Payment {number} is refunded" in done.stdout
     again = await asyncio.to_thread(stack.command, "ballast", "refund", other, "--yes")
-    assert (again.returncode, "already_refunded" in again.stderr) == (1, True)
+    assert (again.returncode, "The payment had already been refunded" in again.stderr) == (1, True)
     await say(telegram, fay, f"/refund {other}")
     await telegram.wait_for_message(fay, lambda message: "already refunded" in message.text)
     await all_settled(stack, telegram)
