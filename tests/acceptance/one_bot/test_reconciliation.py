@@ -17,7 +17,6 @@ from tests.acceptance.one_bot.test_payments import (
     booked_of,
     books_are_the_same,
     invoice_of,
-    settled,
 )
 from tests.harness.people import all_settled, answers, register, say
 from workers.tasks.health import SEAL_TASK
