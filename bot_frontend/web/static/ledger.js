@@ -14,7 +14,7 @@ const NAMES = {
 };
 
 export function showLedger({ books }, elapsed) {
-  $("ledger-panel").hidden = books.age_seconds === null;
+  $("card-ledger").hidden = books.age_seconds === null;
   write($("ledger-age"), ago(older(books.age_seconds, elapsed)));
   write($("ledger-words"), words(books));
   mark($("ledger-words"), "data-state", books.broken_seals ? "down" : "ok");
@@ -29,6 +29,8 @@ export function showLedger({ books }, elapsed) {
       });
     },
   });
+  const { broken_seals: broken } = books;
+  return [{ card: "ledger", state: broken ? "down" : "ok", words: broken ? `${counted(broken, "seal is", "seals are")} broken` : "" }];
 }
 
 function words({ seal, unsealed_entries: unsealed, broken_seals: broken }) {

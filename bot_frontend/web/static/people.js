@@ -20,9 +20,16 @@ function moment(text) {
   return text === null ? "never" : at(Date.parse(text) / 1000, Date.now() / 1000);
 }
 
+const REACHED = { active: "", blocked: "has blocked the bot", deactivated: "has left Telegram" };
+
 export function frozen(user) {
-  if (user.receiving_frozen) return "Frozen, receives nothing";
   return user.sending_frozen ? "Frozen" : "";
+}
+
+// Of the account first, then whether the bot's messages reach its owner.
+function standing(user) {
+  const refuses = user.receiving_frozen ? "Frozen: neither sends nor receives money" : "Frozen: receives money, sends none";
+  return [user.sending_frozen ? refuses : "Active", REACHED[user.status]].filter(Boolean).join("; ");
 }
 
 function plainRows(id, items, none, fields) {
@@ -42,6 +49,7 @@ export class People {
     $("people-close").addEventListener("click", () => this.#close());
     $("movements-more").addEventListener("click", () => this.#more());
     window.addEventListener("hashchange", () => this.#byAddress());
+    document.addEventListener("keydown", ({ key }) => { if (key === "Escape" && !$("people").hidden && !document.querySelector("dialog[open]")) this.#close(); });
     document.addEventListener("keydown", (event) => {
       const typing = event.target.closest("input, textarea, select, dialog");
       if (event.key === "/" && !typing) {
@@ -52,10 +60,9 @@ export class People {
     this.#byAddress();
   }
 
-  // What is shown is read again, after an act; words -- what became of that.
-  async refresh(words) {
+  // What is shown is read again, after an act.
+  async refresh() {
     if (this.user) await this.#show(this.user.telegram_id);
-    write($("people-words"), words);
   }
 
   #byAddress() {
@@ -119,7 +126,7 @@ export class People {
     write($("person-id"), String(user.telegram_id));
     write($("person-balance"), balance(user.balance));
     write($("person-available"), user.available === user.balance ? "" : `available ${balance(user.available)}`);
-    write($("person-status"), [sentence(user.status), frozen(user)].filter(Boolean).join(", "));
+    write($("person-status"), standing(user));
     write($("person-language"), user.language ?? user.language_code ?? "unknown");
     write($("person-first"), moment(user.first_seen_at));
     write($("person-last"), moment(user.last_seen_at));
