@@ -157,6 +157,7 @@ async def test_what_is_malformed_is_a_problem_that_says_what(api: Client) -> Non
         (b"{", 422),
         (b"\xff", 400),
         (b"[" * 60_000, 400),
+        (b'{"reason": "a", "reason": "b"}', 400),
         (b" " * 70_000, 413),
         (pieces(), 413),
     ):
