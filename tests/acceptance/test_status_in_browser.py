@@ -501,6 +501,73 @@ async def test_an_operator_finds_somebody_and_acts_on_their_account(page: Page, 
     ]
 
 
+async def test_users_and_transfers_are_listed_by_filters_and_taken_along_as_a_file(
+    page: Page, site: Site
+) -> None:
+    async with TelegramControl(site.servers.telegram.url) as telegram:
+        await register(telegram, "Wanda", credit="1234.50")
+        await register(telegram, "Xaver", credit="7")
+    rows, words = page.locator("#lists-rows li"), page.locator("#lists-words")
+    await page.get_by_role("link", name="Users", exact=True).click()
+    await expect(page.get_by_test_id("lists-heading")).to_be_focused()
+    await expect(rows.filter(has_text="Xaver")).to_have_count(1)
+    await page.get_by_label("Balance from").fill("1000")
+    await page.locator("#lists-fields [name=status]").select_option("Active")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("Wanda (@wanda)")
+    await expect(rows).to_contain_text("1,234.50 CREDIT")
+    assert page.url.endswith("#users?status=active&balance_min=1000")
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="CSV").click()
+    lines = (await (await downloading.value).path()).read_text().splitlines()
+    assert len(lines) == 2 and "1234.50" in lines[1]
+
+    await page.set_viewport_size(ONE_HANDED)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= ONE_HANDED["width"]
+    for scheme in ("dark", "light"):
+        await page.emulate_media(color_scheme=scheme)
+        await assert_reads_well(page)
+    await picture(page, "lists")
+    await page.get_by_label("Balance from").fill("much")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(words).to_have_text("Balance from: expected an amount such as 5.50.")
+    await page.get_by_role("link", name="Transfers").click()
+    await page.get_by_label("Kind").fill("credit")
+    await page.get_by_label("Amount from").fill("1,234.50")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(words).to_have_text("Amount from: expected an amount such as 5.50.")
+    await page.get_by_label("Amount from").fill("1234.50")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(page.get_by_test_id("transfer")).to_have_count(1)
+    await expect(page.get_by_test_id("transfer")).to_contain_text("Credit from the house to Wanda (@wanda)")
+    await page.get_by_test_id("transfer").get_by_role("link").click()
+    await expect(page.get_by_test_id("people-heading")).to_have_text("Wanda")
+    await page.go_back()
+    await expect(page.get_by_test_id("transfer")).to_have_count(1)
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#signals")).to_be_visible()
+
+
+async def test_somebodys_data_is_erased_from_their_card(page: Page, site: Site) -> None:
+    async with TelegramControl(site.servers.telegram.url) as telegram:
+        (zoe,) = await register(telegram, "Zoe", credit="3")
+    await page.evaluate(f"location.hash = '#user={zoe}'")
+    await expect(page.get_by_test_id("people-heading")).to_have_text("Zoe")
+    await page.get_by_role("button", name="Erase data").click()
+    await expect(page.get_by_test_id("act-words")).to_contain_text(
+        f"The balance and the movements with their memos are kept under the ID {zoe}"
+    )
+    await page.get_by_label("Reason").fill("asked by letter")
+    await page.get_by_test_id("act-go").click()
+    await expect(page.get_by_test_id("people-heading")).to_have_text("(no name)")
+    await expect(page.get_by_test_id("toast").last).to_have_text("Erase data: done.")
+    await expect(page.get_by_test_id("person-balance")).to_have_text("3.00 CREDIT")
+    assert site.stack.query("SELECT username, first_name FROM users WHERE telegram_id = %s", zoe) == [
+        (None, "")
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 async def test_the_page_reads_well(page: Page, scheme: str) -> None:
     await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its words

@@ -1,6 +1,7 @@
 // The ledger's balance sheet, and whether what was sealed of it is as it was.
 
 import { $, fill, mark, rows, write } from "/static/dom.js";
+import { grouped } from "/static/money.js";
 import { ago, count, counted, older } from "/static/words.js";
 
 const NAMES = {
@@ -24,7 +25,7 @@ export function showLedger({ books }, elapsed) {
     show: (element, { currency, account, balance, entries }) => {
       fill(element, {
         what: NAMES[account] ?? account,
-        at: `${balance} ${currency}`,
+        at: `${grouped(balance)} ${currency}`,
         by: counted(entries, "entry", "entries"),
       });
     },

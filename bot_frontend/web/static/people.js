@@ -1,8 +1,9 @@
 // Somebody's card: found by the search in the head or by the address (#user=123), with what happened on their account, and what
 // an operator does about it. It speaks to /api/v1, as programs do.
 
-import { $, fill, mark, rows, write } from "/static/dom.js";
+import { $, fill, rows, write } from "/static/dom.js";
 import { amount, balance, byName, signed } from "/static/money.js";
+import { closeView, openView } from "/static/view.js";
 import { at, plain, sentence } from "/static/words.js";
 
 const TIMEOUT_MS = 15_000;
@@ -49,7 +50,9 @@ export class People {
     $("people-close").addEventListener("click", () => this.#close());
     $("movements-more").addEventListener("click", () => this.#more());
     window.addEventListener("hashchange", () => this.#byAddress());
-    document.addEventListener("keydown", ({ key }) => { if (key === "Escape" && !$("people").hidden && !document.querySelector("dialog[open]")) this.#close(); });
+    document.addEventListener("keydown", ({ key }) => {
+      if (key === "Escape" && !$("people").hidden && !document.querySelector("dialog[open]")) this.#close();
+    });
     document.addEventListener("keydown", (event) => {
       const typing = event.target.closest("input, textarea, select, dialog");
       if (event.key === "/" && !typing) {
@@ -67,7 +70,7 @@ export class People {
 
   #byAddress() {
     const found = location.hash.match(/^#user=([1-9]\d{0,15})$/);
-    if (found && this.user?.telegram_id !== Number(found[1])) this.#show(Number(found[1]));
+    if (found && ($("people").hidden || this.user?.telegram_id !== Number(found[1]))) this.#show(Number(found[1]));
   }
 
   async #find(query) {
@@ -203,8 +206,7 @@ export class People {
   // Of two searches the later one is shown, whichever is answered first.
   async #asking(words, ask) {
     const turn = (this.asked += 1);
-    $("people").hidden = false;
-    mark(document.body, "data-view", "people");
+    openView("people");
     write($("people-words"), words);
     try {
       const draw = await ask();
@@ -219,10 +221,8 @@ export class People {
   #close() {
     this.asked += 1;
     this.user = null;
-    $("people").hidden = true;
     $("person").hidden = true;
-    mark(document.body, "data-view", "status");
-    history.replaceState(null, "", location.pathname);
+    closeView();
     $("people-query").focus();
   }
 }

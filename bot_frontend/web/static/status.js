@@ -10,6 +10,7 @@ import { showDeadLetters } from "/static/dead-letters.js";
 import { $, write } from "/static/dom.js";
 import { showLedger } from "/static/ledger.js";
 import { showLinks } from "/static/links.js";
+import { Lists } from "/static/lists.js";
 import { lookUpByReference } from "/static/lookup.js";
 import { showOutages } from "/static/outages.js";
 import { People } from "/static/people.js";
@@ -62,6 +63,7 @@ async function drawProbes() {
 }
 
 document.addEventListener("visibilitychange", () => { if (!document.hidden) drawProbes(); });
+new Lists();
 lookUpByReference();
 write($("zone"), zone());
 setInterval(show, TICK_MS);
