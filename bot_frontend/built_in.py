@@ -16,6 +16,7 @@ from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
 from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer
 from ballast.markup import is_html
+from ballast.permissions import Permission, may
 from ballast.registered import Command
 from ballast.texts import said, time_zones
 from bot_frontend import conversation as dialogues
@@ -42,9 +43,8 @@ class Typed:
 
 
 def _help(typed: Typed) -> Routed:
-    is_admin = typed.message.sender.telegram_id in typed.settings.admin_ids
     help_text = texts.help_text(
-        is_admin,
+        typed.settings.role_of(typed.message.sender.telegram_id),
         payments=deposits.takes_payments(typed.settings),
         refunds=typed.settings.stars_refund_hours > 0,
     )
@@ -176,14 +176,16 @@ def _deposit(typed: Typed) -> Routed:
 
 def _refund(typed: Typed) -> Routed:
     message, settings, named = typed.message, typed.settings, typed.arguments.text
-    is_admin = message.sender.telegram_id in settings.admin_ids
+    may_for_others = may(settings.role_of(message.sender.telegram_id), Permission.REFUND)
     if not deposits.takes_payments(settings):
         return say_privately(message, deposits.off())
-    if len(named) > PAYMENT_NAME_LENGTH_MAX or (is_admin and not named and not settings.stars_refund_hours):
+    if len(named) > PAYMENT_NAME_LENGTH_MAX or (
+        may_for_others and not named and not settings.stars_refund_hours
+    ):
         return say_privately(message, texts.refund_usage())
-    if not is_admin and not settings.stars_refund_hours:
+    if not may_for_others and not settings.stars_refund_hours:
         return say_privately(message, texts.ask_support_for_refunds())
-    by_payer = not (is_admin and named)
+    by_payer = not (may_for_others and named)
     return Routed(AskRefund(**who(message.sender), payment=named or None, by_payer=by_payer))
 
 

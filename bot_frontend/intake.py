@@ -27,6 +27,7 @@ from ballast.jobs import Job
 from ballast.kinds import READING_KINDS, TOLD_TO_WAIT, AppCommand
 from ballast.notices import answer_without_database, queued_notice, waits_for_the_database
 from ballast.ownership import WrongBot
+from ballast.permissions import Permission, may
 from ballast.queues import DATABASE_QUEUES
 from ballast.texts import speaking
 from bot_frontend import texts
@@ -360,7 +361,8 @@ class Intake:
         """An album comes piece by piece, and an admin's /broadcast names one piece: the others are noted for then."""
         if not isinstance(reading, TextMessage) or reading.posting is None or reading.posting.album is None:
             return
-        if reading.is_private and reading.sender.telegram_id in self._settings.admin_ids:
+        role = self._settings.role_of(reading.sender.telegram_id)
+        if reading.is_private and may(role, Permission.BROADCAST):
             self._albums.note(reading.chat_id, reading.posting.album, reading.posting.message_id)
 
     def _accept_all(self, decisions: Sequence[_Decision]) -> list[Receipt]:

@@ -22,8 +22,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from ballast.permissions import of_role
 from ballast.webhooks import PREFIX
 from bot_frontend.web.login_throttle import LoginThrottle, Turn
+from dbcore.roles import Role
 from dbcore.settings import Settings
 from dbcore.text import one_line, shows_something
 
@@ -56,6 +58,7 @@ class Operator:
 
     name: str
     csrf: str | None
+    role: Role = Role.OWNER
 
     @property
     def actor(self) -> str:
@@ -137,6 +140,8 @@ class Access:
             "why_not": None if operator else TO_ACT,
             "csrf": operator.csrf if operator else None,
             "signed_in_as": operator.name if operator and by_session else None,
+            "role": operator.role if operator else None,
+            "permitted": sorted(of_role(operator.role)) if operator else [],
         }
 
     @staticmethod

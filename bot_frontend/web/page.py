@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from ballast.jobs import JobInvalid
+from ballast.permissions import OF_ORDERS, PERMISSIONS, may
 from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin, is_own_page
 from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
 from bot_frontend.web.request_body import read_body
@@ -137,6 +138,11 @@ class Page:
         order = _order(body)
         if isinstance(order, str):
             return _refused(400, order)
+        needed = OF_ORDERS.get(order["action"].partition(".")[0])
+        if needed is not None and not may(operator.role, needed):  # an unknown action is refused below
+            return _refused(
+                403, f"only {PERMISSIONS[needed].least}s and above may {PERMISSIONS[needed].what}"
+            )
         try:
             taken = await self._taken(operator, **order)
         except JobInvalid as error:

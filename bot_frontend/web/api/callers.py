@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ballast.api_scopes import SCOPES
+from ballast.permissions import ALL, PERMISSIONS, Permission, of_role, of_scopes
 from bot_frontend.web.access import Access, Operator, address_of, is_own_page
 from bot_frontend.web.api.keys import Keys
 from bot_frontend.web.api.problems import Problem
@@ -18,6 +17,7 @@ from bot_frontend.web.api.translation import problem_of
 from bot_frontend.web.request_body import read_body
 from dbcore.api_keys import LOCAL, OWNER
 from dbcore.api_keys import PREFIX as KEY_PREFIX
+from dbcore.roles import Role
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ PREFIX = "/api/v1"
 BODY_BYTES_MAX = 65_536
 
 _CALLER = "ballast.caller"
-_READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
+_READ_ONLY = of_role(Role.VIEWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Caller:
     """name -- of the key, or of whoever signed in on the page. signed_in -- it is the page's own request."""
 
     name: str
-    scopes: frozenset[str]
+    permitted: frozenset[Permission]
     signed_in: bool = False
 
     @property
@@ -42,17 +42,22 @@ class Caller:
         return f"{'web' if self.signed_in else 'api'}:{self.name}"
 
 
-def requires(scope: str) -> Callable[[Request], Caller]:
-    """A dependency: who calls, if they may. Raises Problem."""
-    assert scope in SCOPES, scope  # noqa: S101
+@dataclass(frozen=True, slots=True)
+class Requires:
+    """A dependency of each of the API's paths: who calls, if they may. Raises Problem."""
 
-    def caller(request: Request) -> Caller:
+    permission: Permission
+
+    def __call__(self, request: Request) -> Caller:
         found: Caller = request.scope[_CALLER]
-        if scope not in found.scopes:
-            raise Problem(403, "forbidden", f"The key {found.name} lacks the scope {scope}.", scope=scope)
-        return found
-
-    return caller
+        if self.permission in found.permitted:
+            return found
+        row = PERMISSIONS[self.permission]
+        if found.signed_in:
+            raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
+        if row.scope is None:
+            raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
+        raise Problem(403, "forbidden", f"The key {found.name} lacks the scope {row.scope}.", scope=row.scope)
 
 
 class Callers:
@@ -102,7 +107,7 @@ class Callers:
         if scheme.lower() == "bearer" and token.startswith(KEY_PREFIX):
             key = await self._keys.find(token)
             if key is not None:
-                return Caller(key.name, key.scopes)
+                return Caller(key.name, of_scopes(key.scopes))
         turn = await self._access.turn(request)
         if turn is None:
             raise Problem(
@@ -112,14 +117,14 @@ class Callers:
             log.warning("token_refused", address=address_of(request))
             raise Problem(401, "unauthorized", "The key is not known, or revoked.")
         turn.was_right()
-        return Caller(OWNER, frozenset(SCOPES))
+        return Caller(OWNER, ALL)
 
     def _signed_in(self, request: Request, operator: Operator) -> Caller:
-        """Whoever signed in on the page is an owner. A page of another address cannot know the session's token."""
+        """A page of another address cannot know the session's token."""
         is_own = is_own_page(request, operator)
         if request.method not in {"GET", "HEAD"} and not is_own:
             raise Problem(403, "forbidden", "Expected the X-CSRF-Token of this session.")
-        return Caller(operator.name, frozenset(SCOPES), signed_in=True)
+        return Caller(operator.name, of_role(operator.role), signed_in=True)
 
 
 async def _bounded(request: Request) -> bytes:

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 
 from ballast.people.tables import PAGE, Table, movements_table, transfers_table, users_table
-from bot_frontend.web.api.callers import Caller, requires
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import error_responses
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
@@ -34,7 +35,8 @@ _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema"
     response_class=StreamingResponse,
 )
 async def users_csv(
-    _: Annotated[Caller, Depends(requires("users:read"))], api: Annotated[Services, Depends(services)]
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
+    api: Annotated[Services, Depends(services)],
 ) -> StreamingResponse:
     def read(engine: GuardedEngine, before: int | None) -> tuple[Sequence[Any], int | None]:
         page = lists.users(engine, before=before, limit=PAGE)
@@ -51,7 +53,8 @@ async def users_csv(
     response_class=StreamingResponse,
 )
 async def transfers_csv(
-    _: Annotated[Caller, Depends(requires("transfers:read"))], api: Annotated[Services, Depends(services)]
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
+    api: Annotated[Services, Depends(services)],
 ) -> StreamingResponse:
     def read(engine: GuardedEngine, before: int | None) -> tuple[Sequence[Any], int | None]:
         page = lists.transfers(engine, before=before, limit=PAGE)
@@ -68,7 +71,7 @@ async def transfers_csv(
     response_class=StreamingResponse,
 )
 async def movements_csv(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
 ) -> StreamingResponse:

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.people import orders
-from bot_frontend.web.api.callers import Caller, requires
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Amount, Minor, Moment, Page, Person, Time, error_responses
 from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
@@ -78,7 +79,7 @@ class Reversal(BaseModel):
 
 @router.get("", summary="List transfers", responses=error_responses())
 async def list_transfers(
-    _: Annotated[Caller, Depends(requires("transfers:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
     api: Annotated[Services, Depends(services)],
     kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
     status: Literal["applied", "rejected"] | None = None,
@@ -104,7 +105,7 @@ async def list_transfers(
 
 @router.get("/{transfer_id}", summary="Look at a transfer", responses=error_responses(404))
 async def look_at_transfer(
-    _: Annotated[Caller, Depends(requires("transfers:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
     api: Annotated[Services, Depends(services)],
     transfer_id: Number,
 ) -> OneTransfer:
@@ -124,7 +125,7 @@ async def look_at_transfer(
     responses=error_responses(*OF_ACTS),
 )
 async def reverse_transfer(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.REVERSE))],
     api: Annotated[Services, Depends(services)],
     transfer_id: Number,
     order: ReversalOrder,

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.people import orders
-from bot_frontend.web.api.callers import Caller, requires
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Amount, Minor, Moment, Page, Person, Time, error_responses
 from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
@@ -112,7 +113,7 @@ class UnfreezeOrder(BaseModel):
 
 @router.get("", summary="Find users, or list them", responses=error_responses())
 async def list_users(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     q: Annotated[
         str | None,
@@ -155,7 +156,7 @@ async def list_users(
 
 @router.get("/{telegram_id}", summary="Look at a user", responses=error_responses(404))
 async def look_at_user(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
 ) -> User:
@@ -169,7 +170,7 @@ async def look_at_user(
 
 @router.get("/{telegram_id}/movements", summary="List a user's movements", responses=error_responses(404))
 async def list_movements(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
@@ -201,7 +202,7 @@ async def list_movements(
 
 @router.post("/{telegram_id}/freeze", summary="Freeze an account", responses=error_responses(*OF_ACTS))
 async def freeze_user(
-    caller: Annotated[Caller, Depends(requires("users:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.FREEZE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: FreezeOrder,
@@ -226,7 +227,7 @@ async def freeze_user(
 
 @router.post("/{telegram_id}/unfreeze", summary="Unfreeze an account", responses=error_responses(*OF_ACTS))
 async def unfreeze_user(
-    caller: Annotated[Caller, Depends(requires("users:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.FREEZE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: UnfreezeOrder,
@@ -248,7 +249,7 @@ async def unfreeze_user(
 
 @router.post("/{telegram_id}/credit", summary="Credit a user", responses=error_responses(*OF_ACTS))
 async def credit_user(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.ADJUST))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: AdjustmentOrder,
@@ -261,7 +262,7 @@ async def credit_user(
 
 @router.post("/{telegram_id}/debit", summary="Debit a user", responses=error_responses(*OF_ACTS))
 async def debit_user(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.ADJUST))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: AdjustmentOrder,
