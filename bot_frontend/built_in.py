@@ -12,6 +12,7 @@ from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
+from ballast.builtin.operators import GrantRole, ShowRoles
 from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
 from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer
@@ -27,8 +28,11 @@ from bot_frontend.routed import Routed, ask, say, say_privately, who
 from bot_frontend.updates import TextMessage
 from dbcore.ledger.users import UserRefError
 from dbcore.money import AmountError, parse_amount_and_note
+from dbcore.roles import Role
 from dbcore.settings import Settings
 from dbcore.text import one_line, shows_something
+
+_NO_ROLE = "none"
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,22 @@ def _user(typed: Typed) -> Routed:
     return Routed(ShowPerson(**who(typed.message.sender), query=query[:QUERY_LENGTH_MAX]))
 
 
+def _role(typed: Typed) -> Routed:
+    arguments, sender = typed.arguments, who(typed.message.sender)
+    if not arguments.text and arguments.author is None:
+        return Routed(ShowRoles(**sender))
+    try:
+        target = person_named(arguments, typed.settings)
+    except UserRefError as error:
+        return say_privately(typed.message, said(error))
+    word, _, reason = ("" if target is None else target.rest).partition(" ")
+    if target is None or word.lower() not in {*Role, _NO_ROLE}:
+        return say_privately(typed.message, texts.role_usage(typed.command.name))
+    role = None if word.lower() == _NO_ROLE else Role(word.lower())
+    reason = one_line(reason, MEMO_LENGTH_MAX)
+    return Routed(GrantRole(**sender, person=str(target.user), role=role, reason=reason))
+
+
 def _broadcast(typed: Typed) -> Routed:
     arguments, message = typed.arguments.text, typed.message
     if not message.is_private:
@@ -213,6 +233,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "credit": partial(_adjust, sign=1),
     "debit": partial(_adjust, sign=-1),
     "user": _user,
+    "role": _role,
     "broadcast": _broadcast,
     "deposit": _deposit,
     "refund": _refund,

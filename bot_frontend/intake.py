@@ -293,7 +293,7 @@ class Intake:
         intention = route(
             reading,
             Conversation.model_validate_json(before) if before else None,
-            self._settings,
+            self._in_force(),
             self._username(),
         )
         if intention is None:
@@ -352,7 +352,11 @@ class Intake:
             return False
         if _may_answer_a_question(reading) and standing.get(_dialogue_key_of(reading)) is not None:
             return True
-        return is_ours(reading, self._settings)
+        return is_ours(reading, self._in_force())
+
+    def _in_force(self) -> Settings:
+        """The settings, with the roles that owners gave."""
+        return self._inbox.roles.in_force(self._settings)
 
     def _job_id(self, reading: ParsedUpdate) -> str:
         return job_id_of_update(self._bot_id, reading.update_id, reading.date)
@@ -361,7 +365,7 @@ class Intake:
         """An album comes piece by piece, and an admin's /broadcast names one piece: the others are noted for then."""
         if not isinstance(reading, TextMessage) or reading.posting is None or reading.posting.album is None:
             return
-        role = self._settings.role_of(reading.sender.telegram_id)
+        role = self._in_force().role_of(reading.sender.telegram_id)
         if reading.is_private and may(role, Permission.BROADCAST):
             self._albums.note(reading.chat_id, reading.posting.album, reading.posting.message_id)
 

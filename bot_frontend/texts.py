@@ -323,5 +323,14 @@ def adjust_usage(name: str) -> str:
     )
 
 
+def role_usage(name: str) -> str:
+    return gettext(
+        "Write it like this: {example}. Roles are {roles}; {nothing} takes a role away.",
+        example=gettext("{command} @name support", command=f"/{name}"),
+        roles=", ".join(Role),
+        nothing="<code>none</code>",
+    )
+
+
 def user_usage(name: str) -> str:
     return gettext("Write it like this: {example}", example=gettext("{command} @name", command=f"/{name}"))

@@ -7,13 +7,13 @@ ballast/people/chat.py does them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ballast.arguments import Amount
 from ballast.builtin.app import BuiltInApp
-from ballast.builtin.jobs import MEMO_LENGTH_MAX, TelegramId, UserJob
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, Seen, TelegramId, UserJob
 from ballast.context import Database
 from ballast.jobs import Job
 from ballast.permissions import Permission, may
@@ -85,7 +85,7 @@ class OrderAdjustment(_AboutPerson):
     kind = "users.adjust"
     is_credit: bool
     amount: Amount
-    reason: str = Field(max_length=MEMO_LENGTH_MAX)
+    reason: Annotated[str, Field(max_length=MEMO_LENGTH_MAX), Seen]
 
 
 class AskFreeze(_AboutPerson):
@@ -98,7 +98,7 @@ class AskFreeze(_AboutPerson):
 class ConfirmFreeze(_AboutPerson):
     kind = "users.confirm_freeze"
     is_frozen: bool
-    reason: str = Field(max_length=MEMO_LENGTH_MAX)
+    reason: Annotated[str, Field(max_length=MEMO_LENGTH_MAX), Seen]
 
 
 class Freeze(ConfirmFreeze):
@@ -111,7 +111,7 @@ class AskMessage(_AboutPerson):
 
 class ConfirmMessage(_AboutPerson):
     kind = "users.confirm_message"
-    text: str = Field(max_length=MESSAGE_LENGTH_MAX)
+    text: Annotated[str, Field(max_length=MESSAGE_LENGTH_MAX), Seen]
 
 
 class SendMessage(ConfirmMessage):
@@ -127,7 +127,7 @@ class AskReversal(_AboutPerson):
 
 class ConfirmReversal(AskReversal):
     kind = "users.confirm_reversal"
-    reason: str = Field(max_length=MEMO_LENGTH_MAX)
+    reason: Annotated[str, Field(max_length=MEMO_LENGTH_MAX), Seen]
 
 
 class Reverse(ConfirmReversal):

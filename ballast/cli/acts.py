@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
 _whom = click.argument("whom", metavar="@NAME|ID")
 _amount = click.argument("amount", metavar="AMOUNT")
-_reason = click.option("--reason", required=True, help="Why. It is in the audit log, and the memo of money.")
+
+
+def _seen(_: click.Context, __: click.Parameter, text: str) -> str:
+    """Raises click.BadParameter."""
+    from dbcore.text import is_blank
+
+    if is_blank(text):
+        raise click.BadParameter("expected something that can be seen")
+    return text
+
+
+_reason = click.option(
+    "--reason", required=True, callback=_seen, help="Why. It is in the audit log, and the memo of money."
+)
 
 
 def _usable(_: click.Context, __: click.Parameter, key: str | None) -> str | None:
@@ -109,7 +122,7 @@ def unfreeze(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
 
 @click.command(cls=Command)
 @_whom
-@click.argument("text", metavar="TEXT")
+@click.argument("text", metavar="TEXT", callback=_seen)
 @_key
 @_yes
 def message(*, whom: str, text: str, key: str | None, yes: bool) -> None:

@@ -108,11 +108,17 @@ class Page:
         body = await read_body(request, BODY_BYTES_MAX)
         fields = parse_qs((body or b"").decode(errors="replace"), max_num_fields=10)
         token, name = (fields.get(field, [""])[0] for field in ("token", "name"))
-        if not self._access.sign_in(request, token, name):
+        try:
+            session = await self._access.sign_in(request, token, name)
+        except redis.RedisError:
+            return self.asks_to_sign_in(
+                "Redis does not answer, so codes cannot be checked. OPS_TOKEN can.", 503
+            )
+        if session is None:
             log.warning("sign_in_refused", address=address_of(request))
-            return self.asks_to_sign_in("That is not the operators' token.")
+            return self.asks_to_sign_in("That is neither the operators' token nor a code that is still good.")
         turn.was_right()
-        log.info("signed_in", actor=request.session["name"])
+        log.info("signed_in", actor=session.name, telegram_id=session.telegram_id)
         return RedirectResponse("/", status_code=303)
 
     async def back(self, _: Request) -> Response:
@@ -121,7 +127,13 @@ class Page:
 
     async def sign_out(self, request: Request) -> Response:
         if self._access.has_token and not is_cross_origin(request):
+            operator = self._access.operator(request)
             request.session.clear()
+            if operator is not None and operator.session_id is not None:
+                try:
+                    await self._access.sessions.end(operator.session_id)
+                except redis.RedisError as error:
+                    log.warning("session_not_ended", error=type(error).__name__)
         return RedirectResponse("/", status_code=303)
 
     async def act(self, request: Request) -> Response:

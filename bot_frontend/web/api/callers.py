@@ -30,16 +30,16 @@ _READ_ONLY = of_role(Role.VIEWER)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """name -- of the key, or of whoever signed in on the page. signed_in -- it is the page's own request."""
+    """name -- of the key, or of whoever signed in on the page. operator -- who signed in; None of a key."""
 
     name: str
     permitted: frozenset[Permission]
-    signed_in: bool = False
+    operator: Operator | None = None
 
     @property
     def actor(self) -> str:
         """For the audit log."""
-        return f"{'web' if self.signed_in else 'api'}:{self.name}"
+        return f"api:{self.name}" if self.operator is None else self.operator.actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Requires:
         if self.permission in found.permitted:
             return found
         row = PERMISSIONS[self.permission]
-        if found.signed_in:
+        if found.operator is not None:
             raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
         if row.scope is None:
             raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
@@ -124,7 +124,7 @@ class Callers:
         is_own = is_own_page(request, operator)
         if request.method not in {"GET", "HEAD"} and not is_own:
             raise Problem(403, "forbidden", "Expected the X-CSRF-Token of this session.")
-        return Caller(operator.name, of_role(operator.role), signed_in=True)
+        return Caller(operator.name, of_role(operator.role), operator)
 
 
 async def _bounded(request: Request) -> bytes:

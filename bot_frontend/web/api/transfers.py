@@ -10,8 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from ballast.people import orders
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
-from bot_frontend.web.api.models import OF_ACTS, Amount, Minor, Moment, Page, Person, Time, error_responses
-from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
+from bot_frontend.web.api.models import (
+    OF_ACTS,
+    Amount,
+    Minor,
+    Moment,
+    Page,
+    Person,
+    Reason,
+    Time,
+    error_responses,
+)
+from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -58,9 +68,7 @@ class ReversalOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     amount: Amount
-    reason: str = Field(
-        min_length=1, max_length=REASON_LENGTH_MAX, description="Why; it is the reversal's memo"
-    )
+    reason: Reason = Field(description="Why; it is the reversal's memo")
 
 
 class Reversal(BaseModel):

@@ -10,8 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from ballast.people import orders
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
-from bot_frontend.web.api.models import OF_ACTS, Amount, Minor, Moment, Page, Person, Time, error_responses
-from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
+from bot_frontend.web.api.models import (
+    OF_ACTS,
+    Amount,
+    Minor,
+    Moment,
+    Page,
+    Person,
+    Reason,
+    Time,
+    error_responses,
+)
+from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -80,9 +90,7 @@ class AdjustmentOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     amount: Amount
-    reason: str = Field(
-        min_length=1, max_length=REASON_LENGTH_MAX, description="Why; the person reads it as the memo"
-    )
+    reason: Reason = Field(description="Why; the person reads it as the memo")
 
 
 class Adjustment(BaseModel):
@@ -98,7 +106,7 @@ class Adjustment(BaseModel):
 class FreezeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Reason
     refuses: Literal["sending", "everything"] | None = Field(
         default=None,
         description="What the account refuses: sending, or receiving too. Default: FREEZE_REFUSES",
@@ -108,7 +116,7 @@ class FreezeOrder(BaseModel):
 class UnfreezeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Reason
 
 
 @router.get("", summary="Find users, or list them", responses=error_responses())

@@ -13,8 +13,8 @@ from ballast.builtin.people import MESSAGE_LENGTH_MAX
 from ballast.people import finding, orders
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
-from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, error_responses
-from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
+from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Reason, Seen, error_responses
+from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
@@ -69,13 +69,17 @@ class Received(BaseModel):
 class MessageOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    text: str = Field(min_length=1, max_length=MESSAGE_LENGTH_MAX, description="What they read; no markup")
+    text: Annotated[
+        str,
+        Field(min_length=1, max_length=MESSAGE_LENGTH_MAX, description="What they read; no markup"),
+        Seen,
+    ]
 
 
 class ErasureOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Reason
 
 
 class Done(BaseModel):
