@@ -131,7 +131,7 @@ def is_ours(reading: ParsedUpdate, settings: Settings) -> bool:
         case TextMessage():
             command = _COMMAND.fullmatch(reading.text.strip())
             role = settings.role_of(reading.sender.telegram_id)
-            ours = {*texts.commands_of(role)} - INSTALLED.left_to_handlers
+            ours = {*texts.COMMANDS[role]} - INSTALLED.left_to_handlers
             return command is not None and command["name"].lower() in ours
         case ButtonPress():
             return is_button(reading.data)
@@ -227,7 +227,7 @@ def _not_own_words(
     if message.words_of is WordsOf.CHAT:
         # An anonymous admin of the group is perhaps one of ours.
         role = Role.OWNER if message.sender.telegram_id == ANONYMOUS_ADMIN else None
-        is_for_us = command is not None and command["name"].lower() in texts.commands_of(role)
+        is_for_us = command is not None and command["name"].lower() in texts.COMMANDS[role]
         return say(message, texts.not_as_a_chat()) if is_for_us else None
     if not message.is_private:
         return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from html import escape
 from zoneinfo import ZoneInfo
 
@@ -14,7 +13,7 @@ from ballast.builtin.replies import PAYMENT_COMMANDS
 from ballast.command_names import called, joined, leave, mention
 from ballast.installed import INSTALLED
 from ballast.messages import Button
-from ballast.permissions import Permission, may, of_role
+from ballast.permissions import ALL, Permission, may, of_role
 from ballast.registered import Command
 from ballast.texts import available, gettext, ngettext, of_any_app, own_name, time_zones
 from ballast.texts.phrases import quoted
@@ -39,13 +38,12 @@ PUBLIC_COMMANDS = (
 )
 
 
-@cache
-def commands_of(role: Role | None) -> tuple[str, ...]:
-    """All that somebody of this role can give; None: what everybody can."""
-    return PUBLIC_COMMANDS if role is None else (*PUBLIC_COMMANDS, *_names(of_role(role)))
-
-
-ADMIN_COMMANDS = commands_of(Role.OWNER)[len(PUBLIC_COMMANDS) :]
+ADMIN_COMMANDS = _names(ALL)
+COMMANDS: Mapping[Role | None, tuple[str, ...]] = {
+    None: PUBLIC_COMMANDS,
+    **{role: (*PUBLIC_COMMANDS, *_names(of_role(role))) for role in Role},
+}
+"""All that somebody of a role can give; None: what everybody can."""
 
 
 def menu(role: Role | None = None, *, payments: bool = True, refunds: bool = True) -> list[tuple[str, str]]:
@@ -54,7 +52,7 @@ def menu(role: Role | None = None, *, payments: bool = True, refunds: bool = Tru
     payments -- whether the bot takes them: else what is only for payments is left out. refunds -- whether payers can
     refund a payment themselves: else only the menu of who may refund others' says how.
     """
-    names = commands_of(role)
+    names = COMMANDS[role]
     hidden = frozenset() if payments else PAYMENT_COMMANDS
     if not (refunds or may(role, Permission.REFUND)):
         hidden |= {"refund"}

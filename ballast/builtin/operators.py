@@ -38,9 +38,11 @@ class GrantRole(UserJob):
 
 operators = BuiltInApp("operators", tasks=["workers.tasks.operators"])
 
-operators.built_in_job(SignIn, database="none")
-operators.built_in_job(ShowRoles, database="read")
-operators.built_in_job(GrantRole, database="write")
+_OF_OPERATORS = "it decides who may act as an operator"
+
+operators.built_in_job(SignIn, database="none", internal=_OF_OPERATORS)
+operators.built_in_job(ShowRoles, database="read", internal=_OF_OPERATORS)
+operators.built_in_job(GrantRole, database="write", internal=_OF_OPERATORS)
 operators.built_in_command(
     "signin",
     SignIn,

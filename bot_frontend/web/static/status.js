@@ -9,6 +9,7 @@ import { showDeadLetters } from "/static/dead-letters.js";
 import { $, write } from "/static/dom.js";
 import { showLedger } from "/static/ledger.js";
 import { lookUpByReference } from "/static/lookup.js";
+import { Operators } from "/static/operators.js";
 import { showOutages } from "/static/outages.js";
 import { People } from "/static/people.js";
 import { Poller } from "/static/poller.js";
@@ -35,6 +36,7 @@ const chart = new ProbeChart($("chart"));
 const actions = new Actions($("confirm"), () => figures.ask());
 const people = new People();
 const acts = new Acts($("act"), people);
+const operators = new Operators();
 
 function show() {
   const status = figures.answer;
@@ -45,6 +47,7 @@ function show() {
   for (const section of SECTIONS) section(status, elapsed);
   actions.show(status.actions);
   acts.csrf = status.actions.csrf;
+  operators.show(status.actions);
   chart.show(status, elapsed);
   write($("version"), `Ballast ${status.version}. `);
   document.body.dataset.redis = status.redis.ok ? "ok" : "away";
