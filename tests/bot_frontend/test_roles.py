@@ -30,7 +30,7 @@ from bot_frontend.web.api.callers import PREFIX, Requires
 from bot_frontend.web.app import make_app
 from dbcore.roles import Role
 from dbcore.settings import Settings
-from devstack.stack import TOKEN
+from devstack.stack import ROOT, TOKEN
 from tests.bot_frontend.test_commands import press, said, text
 from tests.bot_frontend.test_page import BEARER, OPS_TOKEN, order, status
 from tests.bot_frontend.test_web import serving
@@ -223,3 +223,16 @@ async def test_ops_token_may_do_everything(settings: Settings, queueing: Queuein
     async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
         told = (await status(http, url, **BEARER))["actions"]
         assert {*told["permitted"]} == {*Permission}
+
+
+def test_the_page_of_the_docs_says_the_same() -> None:
+    page = (ROOT / "docs/roles.md").read_text()
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "✓" in line]
+    assert told == [
+        [
+            row.what,
+            *("✓" if role.includes(row.least) else "" for role in Role),
+            f"`{row.scope}`" if row.scope else "",
+        ]
+        for row in PERMISSIONS.values()
+    ]
