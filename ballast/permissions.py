@@ -27,6 +27,7 @@ class Permission(StrEnum):
     RESOLVE_JOBS = "resolve_jobs"
     ADJUST = "adjust"
     REVERSE = "reverse"
+    SETTLE_HOLDS = "settle_holds"
     REFUND = "refund"
     ERASE = "erase"
     BROADCAST = "broadcast"
@@ -57,6 +58,7 @@ PERMISSIONS: Mapping[Permission, Row] = {
     Permission.RESOLVE_JOBS: Row("retry and discard failed jobs", Role.SUPPORT, "jobs:write"),
     Permission.ADJUST: Row("credit and debit users", Role.TREASURER, "money:write"),
     Permission.REVERSE: Row("reverse transfers", Role.TREASURER, "money:write"),
+    Permission.SETTLE_HOLDS: Row("post and void holds", Role.TREASURER, "money:write"),
     Permission.REFUND: Row("refund payments in Stars", Role.TREASURER, None),
     Permission.ERASE: Row("erase users' data", Role.OWNER, "users:write"),
     Permission.BROADCAST: Row("send broadcasts, and stop them", Role.OWNER, "broadcasts:write"),

@@ -34,6 +34,7 @@ from pydantic_settings import SettingsError as NotJson
 
 from dbcore.currencies import STARS_MAX
 from dbcore.database_url import read_database_url
+from dbcore.expectations import expectation
 from dbcore.misspelt import misspelt
 from dbcore.money import MAX_AMOUNT, minor_units
 from dbcore.qualified_names import is_plain_name
@@ -679,7 +680,7 @@ def _is_http(url: str) -> bool:
 def _one_line(options: type[Options], item: object) -> str:
     assert isinstance(item, dict)  # noqa: S101  pydantic's ErrorDetails is a TypedDict
     if not item["loc"]:  # of several options together: the message names them
-        return str(item["msg"]).removeprefix("Value error, ")
+        return expectation(item)
     prefix = str(options.model_config.get("env_prefix", ""))
     option = str(item["loc"][0]).removeprefix(prefix.lower())
     field = options.model_fields.get(option)
@@ -690,4 +691,4 @@ def _one_line(options: type[Options], item: object) -> str:
         came = "a value that is not shown because there may be a secret in it"
     if item["type"] == "missing" and len(item["loc"]) == 1:  # its input is all the others
         return f"{prefix.upper()}{option.upper()}: expected a value; it is not set"
-    return f"{prefix.upper()}{option.upper()}: {str(item['msg']).removeprefix('Value error, ')}; got {came}"
+    return f"{prefix.upper()}{option.upper()}: {expectation(item)}; got {came}"

@@ -103,6 +103,11 @@ class Access:
         found: Operator | None = request.scope.get(_OPERATOR)
         return found
 
+    def viewer(self, request: Request) -> str:
+        """Who looks at a page, so that nobody has too much of it: a session, or an address."""
+        operator = self.operator(request)
+        return (operator and operator.csrf) or address_of(request)
+
     async def turn(self, request: Request) -> Turn | None:
         """When its token may be judged; None where too many are."""
         return await self._tries.turn(address_of(request), request.scope.get("ballast.peer", ""))

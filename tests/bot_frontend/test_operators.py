@@ -196,6 +196,8 @@ async def test_a_reason_that_nobody_can_see_is_refused(
         f"/users/{CAROL}/unfreeze": {"reason": blank},
         f"/users/{CAROL}/erase": {"reason": blank},
         f"/users/{CAROL}/message": {"text": blank},
+        "/holds/1/post": {"reason": blank},
+        "/holds/1/void": {"reason": blank},
         "/transfers/1/reverse": {"amount": 1, "reason": blank},
         f"/roles/{CAROL}": {"role": "viewer", "reason": blank},
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -18,11 +20,14 @@ from bot_frontend.web.request_body import read_body
 from dbcore.api_keys import LOCAL, OWNER
 from dbcore.api_keys import PREFIX as KEY_PREFIX
 from dbcore.roles import Role
+from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 65_536
+NAME_LENGTH_MAX = 40
+"""Of what is quoted."""
 
 _CALLER = "ballast.caller"
 _READ_ONLY = of_role(Role.VIEWER)
@@ -132,7 +137,23 @@ async def _bounded(request: Request) -> bytes:
     body = await read_body(request, BODY_BYTES_MAX)
     if body is None:
         raise Problem(413, "too-large", f"A request has at most {BODY_BYTES_MAX:,} bytes.")
+    _require_each_name_once(body)
     return body
+
+
+def _require_each_name_once(body: bytes) -> None:
+    """Of two amounts a reader before us may have seen the other. What is no JSON at all FastAPI refuses."""
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Problem(400, "bad-request", f"The body has {one_line(repr(twice), NAME_LENGTH_MAX)} twice.")
+        return found
+
+    with suppress(ValueError, RecursionError):
+        json.loads(body, object_pairs_hook=once)
 
 
 def _said_again(body: bytes, receive: Receive) -> Receive:

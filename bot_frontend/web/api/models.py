@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, PlainSerializer
 
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Party
 from dbcore.text import is_blank
@@ -28,6 +29,13 @@ Amount = Annotated[
     BeforeValidator(lambda value: _whole(value)),
 ]
 """That is to be moved. A number, and no text: money is not guessed at. 5.0 is 5, as JSON has it."""
+
+Whom = Annotated[
+    int,
+    Field(strict=True, gt=0, lt=TELEGRAM_ID_LIMIT, description="A Telegram id"),
+    BeforeValidator(lambda value: _whole(value)),
+]
+"""Of a body."""
 
 Time = Annotated[
     AwareDatetime,

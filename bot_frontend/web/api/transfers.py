@@ -85,21 +85,27 @@ class Reversal(BaseModel):
     payee_balance: int | None
 
 
-@router.get("", summary="List transfers", responses=error_responses())
-async def list_transfers(
-    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
-    api: Annotated[Services, Depends(services)],
+def transfer_filters(
     kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
     status: Literal["applied", "rejected"] | None = None,
     amount_min: Minor = None,
     amount_max: Minor = None,
     since: Time | None = None,
     until: Time | None = None,
+) -> TransferFilters:
+    """A dependency."""
+    return TransferFilters(kind, status, amount_min, amount_max, since, until)
+
+
+@router.get("", summary="List transfers", responses=error_responses())
+async def list_transfers(
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
+    api: Annotated[Services, Depends(services)],
+    filters: Annotated[TransferFilters, Depends(transfer_filters)],
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[Transfer]:
     """Somebody's alone are at `/users/{telegram_id}/movements`."""
-    filters = TransferFilters(kind, status, amount_min, amount_max, since, until)
     before = place_of(cursor)
     found = await api.database.run(
         lambda engine: lists.transfers(engine, before=before, limit=limit, filters=filters),

@@ -119,10 +119,40 @@ class UnfreezeOrder(BaseModel):
     reason: Reason
 
 
+def user_filters(
+    status: UserStatus | None = None,
+    frozen: bool | None = None,
+    language: Annotated[str | None, Query(max_length=16)] = None,
+    balance_min: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
+    balance_max: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
+    joined_since: Time | None = None,
+    seen_since: Time | None = None,
+    seen_until: Time | None = None,
+) -> UserFilters:
+    """A dependency."""
+    return UserFilters(
+        status, frozen, language, balance_min, balance_max, joined_since, seen_since, seen_until
+    )
+
+
+def movement_filters(
+    kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
+    direction: Literal["in", "out"] | None = None,
+    counterparty: Annotated[int | None, Query(gt=0, lt=TELEGRAM_ID_LIMIT)] = None,
+    amount_min: Minor = None,
+    amount_max: Minor = None,
+    since: Time | None = None,
+    until: Time | None = None,
+) -> Filters:
+    """A dependency. Amounts are unsigned."""
+    return Filters(kind, direction, counterparty, amount_min, amount_max, since, until)
+
+
 @router.get("", summary="Find users, or list them", responses=error_responses())
 async def list_users(
     _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
+    filters: Annotated[UserFilters, Depends(user_filters)],
     q: Annotated[
         str | None,
         Query(
@@ -132,14 +162,6 @@ async def list_users(
             "idempotency key or charge. What is found has no further page, and is not filtered.",
         ),
     ] = None,
-    status: UserStatus | None = None,
-    frozen: bool | None = None,
-    language: Annotated[str | None, Query(max_length=16)] = None,
-    balance_min: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
-    balance_max: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
-    joined_since: Time | None = None,
-    seen_since: Time | None = None,
-    seen_until: Time | None = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[User]:
@@ -150,9 +172,6 @@ async def list_users(
         )
         return Page(items=[User.of(each.person, currency) for each in found], next_cursor=None)
     before = place_of(cursor)
-    filters = UserFilters(
-        status, frozen, language, balance_min, balance_max, joined_since, seen_since, seen_until
-    )
     page = await api.database.run(
         lambda engine: lists.users(engine, before=before, limit=limit, filters=filters), name="api.users"
     )
@@ -181,19 +200,12 @@ async def list_movements(
     _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
-    kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
-    direction: Literal["in", "out"] | None = None,
-    counterparty: Annotated[int | None, Query(gt=0, lt=TELEGRAM_ID_LIMIT)] = None,
-    amount_min: Minor = None,
-    amount_max: Minor = None,
-    since: Time | None = None,
-    until: Time | None = None,
+    filters: Annotated[Filters, Depends(movement_filters)],
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[Movement]:
     """Newest first. Amounts of filters are unsigned."""
     before = place_of(cursor)
-    filters = Filters(kind, direction, counterparty, amount_min, amount_max, since, until)
 
     def read(engine: GuardedEngine) -> movements.MovementsPage:
         page = movements.movements(engine, telegram_id, before=before, limit=limit, filters=filters)
