@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 
+from ballast.broadcasts import segments
 from ballast.broadcasts.card import segment_text
 from ballast.broadcasts.cost import stars_counted, stars_for
 from ballast.builtin.broadcasts import StartBroadcast
@@ -13,7 +14,6 @@ from ballast.markup import plain_text
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 from ballast.texts import ngettext
 from ballast.texts.formats import duration
-from dbcore.broadcasts import broadcasts
 from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 
@@ -24,7 +24,7 @@ def confirmed(job: StartBroadcast, engine: GuardedEngine, settings: Settings, *,
     yes -- agreed to already.
     Raises JobInvalid where it cannot be started, or nobody agreed to it.
     """
-    audience = broadcasts.audience_size(engine, job.segment.parts())
+    audience = segments.audience_size(engine, job.segment.parts())
     stars = stars_for(audience)
     if job.paid and job.stars_max is None and job.scheduled_for is None:
         job = job.model_copy(update={"stars_max": stars})

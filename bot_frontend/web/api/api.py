@@ -19,7 +19,7 @@ from ballast.failed_jobs import FailedJobRefused
 from ballast.inbox import Inbox, Publisher
 from ballast.snooze import Snoozed
 from bot_frontend.web.access import Access
-from bot_frontend.web.api import broadcasts, csv_lists, failed_jobs, transfers, users, users_beside
+from bot_frontend.web.api import broadcasts, composing, csv_lists, failed_jobs, transfers, users, users_beside
 from bot_frontend.web.api.callers import PREFIX, Callers
 from bot_frontend.web.api.database import Database
 from bot_frontend.web.api.keys import Keys
@@ -51,7 +51,7 @@ class Api:
             scheme_name="apiKey", description="OPS_TOKEN, or a key of `ballast keys create`", auto_error=False
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
-        for part in (users, users_beside, transfers, csv_lists, failed_jobs, broadcasts):
+        for part in (users, users_beside, transfers, csv_lists, failed_jobs, composing, broadcasts):
             router.include_router(part.router)
         app.include_router(router)
         for error in _TRANSLATED:

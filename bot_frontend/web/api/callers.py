@@ -37,6 +37,10 @@ class Caller:
     signed_in: bool = False
 
     @property
+    def is_owner(self) -> bool:
+        return self.signed_in or self.name == OWNER
+
+    @property
     def actor(self) -> str:
         """For the audit log."""
         return f"{'web' if self.signed_in else 'api'}:{self.name}"
