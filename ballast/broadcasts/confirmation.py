@@ -67,6 +67,15 @@ def _shown(job: StartBroadcast, audience: int, stars: int, settings: Settings) -
     if job.quiet_hours is not None:
         quiet = job.quiet_hours
         lines.append(f"Quiet:  {quiet.begin}-{quiet.end} {quiet.zone}")
+    rule = job.canary_rule
+    if rule is not None:
+        first = f"{job.canary}" if rule.percent is None else f"{rule.percent:g} %"
+        then = (
+            "wait for `resume`"
+            if rule.failures_max is None
+            else f"go on if at most {rule.failures_max:g} % failed"
+        )
+        lines.append(f"First:  {first}; then {then}")
     lines.append(f"Takes:  about {duration(audience * pieces / rate)}, {cost}")
     if job.original is not None:
         ids = ", ".join(map(str, job.original.message_ids))
@@ -74,15 +83,24 @@ def _shown(job: StartBroadcast, audience: int, stars: int, settings: Settings) -
             f"Copies: message {ids} of chat {job.original.chat_id}, without its buttons. They get it as it is then:",
             "        nobody should edit or delete it before the broadcast is over",
         ]
-    elif job.text is not None:
-        text = plain_text(job.text)
-        lines += [
-            f"Text:   {ngettext('{count} character', '{count} characters', len(text))}, without tags:",
-            "",
-        ]
-        lines += [f"    {line}" for line in text.splitlines()]
-        if text != job.text.strip():
-            lines += ["", "        with its tags:", ""]
-            lines += [f"    {line}" for line in job.text.strip().splitlines()]
-        lines.append("")
+    if job.media is not None:
+        lines.append(f"Media:  {job.media.type} {job.media.file_id}")
+    if job.text is not None:
+        lines += _text("Text", job.text)
+    if job.other is not None:
+        lines += _text("Other", job.other.text)
+    for row in job.buttons:
+        lines += [f"Button: {each.text} | {each.url or each.data}" for each in row]
     return lines
+
+
+def _text(name: str, source: str) -> list[str]:
+    text = plain_text(source)
+    lines = [
+        f"{name + ':':8}{ngettext('{count} character', '{count} characters', len(text))}, without tags:",
+        "",
+        *(f"    {line}" for line in text.splitlines()),
+    ]
+    if text != source.strip():
+        lines += ["", "        with its tags:", "", *(f"    {line}" for line in source.strip().splitlines())]
+    return [*lines, ""]

@@ -84,6 +84,14 @@ def make_app(
             return page.asks_to_sign_in() if by_browser else _turned_away()
         return page.outages() if by_browser else await outages_json(request)
 
+    def for_browsers(shown: Callable[[], Response]) -> Callable[[Request], Response]:
+        def endpoint(request: Request) -> Response:
+            if access.may_see(request):
+                return shown()
+            return page.asks_to_sign_in()
+
+        return endpoint
+
     async def outages_json(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
@@ -206,6 +214,8 @@ def make_app(
     app.router.routes += [
         Route("/", index),
         Route("/outages", outages),
+        Route("/broadcasts", for_browsers(page.broadcasts)),
+        Route("/broadcasts/new", for_browsers(page.compose)),
         Route("/openapi.json", openapi),
         *page.routes(),
         *app_webhooks.routes(),

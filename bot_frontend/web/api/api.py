@@ -19,10 +19,20 @@ from ballast.failed_jobs import FailedJobRefused
 from ballast.inbox import Inbox, Publisher
 from ballast.snooze import Snoozed
 from bot_frontend.web.access import Access
-from bot_frontend.web.api import broadcasts, composing, csv_lists, failed_jobs, transfers, users, users_beside
+from bot_frontend.web.api import (
+    broadcasts,
+    composing,
+    csv_lists,
+    failed_jobs,
+    media,
+    transfers,
+    users,
+    users_beside,
+)
 from bot_frontend.web.api.callers import PREFIX, Callers
 from bot_frontend.web.api.database import Database
 from bot_frontend.web.api.keys import Keys
+from bot_frontend.web.api.media import Uploader
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.request_rate import RequestRate
 from bot_frontend.web.api.services import Services
@@ -40,7 +50,8 @@ class Api:
     def __init__(self, settings: Settings, client: redis.Redis, inbox: Inbox, publisher: Publisher) -> None:
         self._database = Database(settings)
         self._rate = RequestRate(settings.api_requests_per_minute)
-        self._services = Services(settings, self._database, client, inbox, publisher)
+        self._uploader = Uploader(settings)
+        self._services = Services(settings, self._database, client, inbox, publisher, self._uploader)
 
     def middleware(self, access: Access) -> Middleware:
         return Middleware(Callers, access, Keys(self._database), self._rate)
@@ -51,13 +62,14 @@ class Api:
             scheme_name="apiKey", description="OPS_TOKEN, or a key of `ballast keys create`", auto_error=False
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
-        for part in (users, users_beside, transfers, csv_lists, failed_jobs, composing, broadcasts):
+        for part in (users, users_beside, transfers, csv_lists, failed_jobs, composing, media, broadcasts):
             router.include_router(part.router)
         app.include_router(router)
         for error in _TRANSLATED:
             app.add_exception_handler(error, _answered)
 
     async def close(self) -> None:
+        await self._uploader.close()
         await self._database.close()
 
 

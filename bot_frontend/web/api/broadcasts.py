@@ -47,6 +47,7 @@ class Broadcast(BaseModel):
     actor: str
     paid: bool
     stars_max: int | None
+    has_variants: bool = Field(description="Whether it has two texts, of an A/B test")
     canary: int
     canary_rule: CanaryRule | None = Field(description="Nobody else follows before the canary is done")
     canary_out: bool = Field(description="Whether the others wait for the canary still")
@@ -63,7 +64,11 @@ class Broadcast(BaseModel):
 
     @classmethod
     def of(cls, found: Progress) -> Broadcast:
-        ours = {"text": _beginning(found.payload), "canary_out": found.canary_until is not None}
+        ours = {
+            "text": _beginning(found.payload),
+            "canary_out": found.canary_until is not None,
+            "has_variants": "other" in found.payload,
+        }
         fields = {name: getattr(found, name) for name in cls.model_fields if name not in ours}
         return cls(**ours, **fields)
 

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 65_536
+UPLOAD_BYTES_MAX = 20_000_000
+_UPLOADS = f"{PREFIX}/broadcasts/media"
 
 _CALLER = "ballast.caller"
 _READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
@@ -128,9 +130,10 @@ class Callers:
 
 async def _bounded(request: Request) -> bytes:
     # FastAPI has a bound of its own, and tells of it in words that are no problem details.
-    body = await read_body(request, BODY_BYTES_MAX)
+    most = UPLOAD_BYTES_MAX if request.url.path == _UPLOADS else BODY_BYTES_MAX
+    body = await read_body(request, most)
     if body is None:
-        raise Problem(413, "too-large", f"A request has at most {BODY_BYTES_MAX:,} bytes.")
+        raise Problem(413, "too-large", f"This request has at most {most:,} bytes.")
     return body
 
 

@@ -11,14 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.broadcasts import preview, segments
 from ballast.broadcasts.cost import stars_for
-from ballast.builtin.broadcasts import StartBroadcast, TryBroadcast
+from ballast.broadcasts.lanes import Lanes
+from ballast.builtin.broadcasts import StartBroadcast
 from ballast.builtin.composition import Composition, Whole
 from ballast.builtin.jobs import TelegramId
-from ballast.envelope import Envelope
-from ballast.inbox import Acceptance
 from ballast.installed import INSTALLED
 from ballast.kinds import JOB_TYPES
-from ballast.snooze import Snoozed
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 from bot_frontend.web.api.broadcasts import Broadcast, Id, found_or_problem
 from bot_frontend.web.api.callers import Caller, requires
@@ -33,8 +31,6 @@ from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX
 from dbcore.guard.engine import GuardedEngine
 
 router = APIRouter(prefix="/broadcasts", tags=["broadcasts"])
-
-NO_ROOM_SECONDS = 5.0
 
 Look = Literal["bold", "italic", "underline", "strikethrough", "spoiler", "quote", "link", "code", "pre"]
 
@@ -157,13 +153,8 @@ async def try_broadcast(
     def act(engine: GuardedEngine) -> tuple[bool, Broadcast]:
         replayed = order.was_done(engine)
         found = found_or_problem(engine, broadcast_id)
-        job = TryBroadcast(broadcast_id=broadcast_id, telegram_id=trial.telegram_id)
-        job_id = f"api-{key}-test"
-        receipt = api.inbox.accept(Envelope.of(job, job_id=job_id, lane=job_id))
-        if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
-            raise Snoozed(NO_ROOM_SECONDS)
-        if receipt.dispatch is not None:
-            api.publisher.publish(receipt.dispatch)
+        lanes = Lanes(api.redis, api.inbox, api.publisher)
+        lanes.try_out(broadcast_id, trial.telegram_id, f"api-{key}")
         admin_actions.record(engine, order.for_the_audit_log(), DONE)
         return replayed, found
 

@@ -49,6 +49,7 @@ ROUTES = {
     ("POST", "/broadcasts"): "broadcasts:write",
     ("GET", "/broadcasts/options"): "broadcasts:write",
     ("POST", "/broadcasts/preview"): "broadcasts:write",
+    ("POST", "/broadcasts/media"): "broadcasts:write",
     ("GET", "/broadcasts/1/variants"): "broadcasts:read",
     ("GET", "/broadcasts/1/recipients.csv"): "broadcasts:read",
     ("POST", "/broadcasts/1/test"): "broadcasts:write",
@@ -79,6 +80,7 @@ async def test_each_path_answers_to_its_scope_and_to_no_other(api: Client) -> No
         body: dict[str, object] = {"amount": 1, "reason": "x"} if needed == "money:write" else {"reason": "x"}
         body = {"text": "x"} if path.endswith(("/message", "/broadcasts", "/preview")) else body
         body = {"telegram_id": 1} if path.endswith("/test") else body
+        path = f"{path}?type=photo&telegram_id=1" if path.endswith("/media") else path
         answer = await api.ask(method, path, body if method == "POST" else None, key=keys[scope])
         if scope == needed:
             assert answer.status in {200, 404, 409}, (path, scope, answer.body)
