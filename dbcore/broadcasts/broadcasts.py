@@ -99,8 +99,8 @@ class Progress:
     paid: bool
     stars_max: int | None
     canary: int
-    canary_rule: dict[str, float] | None
-    canary_until: int | None
+    canary_rule: dict[str, float] | None = None
+    canary_until: int | None = None
     scheduled_for: datetime | None
     quiet_hours: dict[str, str] | None
     audience: int | None
