@@ -782,8 +782,10 @@ def test_an_apps_segment_is_known_by_its_name_and_once() -> None:
     def regulars() -> str:
         return "SELECT 1"
 
-    assert {name: query() for name, query in registry((app,)).segments.items()} == {"shop.regulars": "SELECT 1"}
-    with pytest.raises(UsageError, match="shop.regulars is registered already"):
+    assert {name: query() for name, query in registry((app,)).segments.items()} == {
+        "shop.regulars": "SELECT 1"
+    }
+    with pytest.raises(UsageError, match=r"shop\.regulars is registered already"):
         app.segment(regulars)
     regulars.__name__ = "Regulars"
     with pytest.raises(UsageError, match="a-z, 0-9 and _"):

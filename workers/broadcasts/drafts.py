@@ -6,6 +6,7 @@ Each change stands in the database first; the card, which shows it, follows by i
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from ballast.messages import Message
 from ballast.snooze import Snoozed
 from ballast.telegram.errors import AWAY_SECONDS
 from ballast.texts import gettext, ngettext
+from dbcore import admin_actions
+from dbcore.admin_actions import DONE, AdminAction
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import (
     Broadcast,
@@ -225,7 +228,8 @@ def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int |
 def _obey(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadcast) -> None:
     match job.what:
         case CardButton.GO:
-            _go(home, job, broadcast)
+            if _go(home, job, broadcast):
+                admin_actions.record(home.engine, _order(job, job_id, "start"), DONE)
         case CardButton.DISCARD if broadcast.status is not BroadcastStatus.DRAFT:
             raise BroadcastRefused(
                 sentence(
@@ -235,27 +239,35 @@ def _obey(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadc
                 )
             )
         case CardButton.DISCARD | CardButton.CANCEL_SURELY:
-            home.orders.cancel(broadcast.id)
+            home.orders.cancel(broadcast.id, _order(job, job_id, "cancel"))
         case CardButton.PAUSE:
-            home.orders.pause(broadcast.id)
+            home.orders.pause(broadcast.id, _order(job, job_id, "pause"))
         case CardButton.RESUME:
-            home.orders.resume(broadcast.id)
+            home.orders.resume(broadcast.id, _order(job, job_id, "resume"))
         case CardButton.ERASE_SURELY:
             deletion.begin(home, broadcast.id, job.telegram_id, job_id)
         case what if what in _CHANGES:
             broadcasts.change_draft(home.engine, broadcast.id, **_CHANGES[what])
 
 
-def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
-    """Begin what the card showed, once: a second press finds that it is no draft any more.
+def _order(job: PressBroadcast, job_id: str, word: str) -> AdminAction:
+    """For the audit log."""
+    return AdminAction(
+        job_id, f"telegram:{job.telegram_id}", f"broadcast.{word}", str(job.broadcast_id), time.time()
+    )
+
+
+def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> bool:
+    """Begin what the card showed, once: a second press finds that it is no draft any more. Whether it was one.
 
     One that is scheduled may be so by this very press, which died right after it.
     """
     if broadcast.status not in {BroadcastStatus.DRAFT, BroadcastStatus.SCHEDULED}:
-        return
+        return False
     if broadcast.status is BroadcastStatus.DRAFT and job.shown != card.fingerprint(broadcast):
         raise DraftChanged(broadcast.id)
     home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="", expected=broadcast)
+    return True
 
 
 def refused_by_telegram(reason: str) -> str:
