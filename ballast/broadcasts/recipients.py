@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ballast.people.tables import Table
+from ballast.csv_text import Table
 from dbcore.broadcasts.deliveries import Delivery
 
 COLUMNS = ("telegram_id", "status", "error", "sent_at")

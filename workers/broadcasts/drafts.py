@@ -228,8 +228,7 @@ def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int |
 def _obey(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadcast) -> None:
     match job.what:
         case CardButton.GO:
-            if _go(home, job, broadcast):
-                admin_actions.record(home.engine, _order(job, job_id, "start"), DONE)
+            _go(home, job, job_id, broadcast)
         case CardButton.DISCARD if broadcast.status is not BroadcastStatus.DRAFT:
             raise BroadcastRefused(
                 sentence(
@@ -239,35 +238,37 @@ def _obey(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadc
                 )
             )
         case CardButton.DISCARD | CardButton.CANCEL_SURELY:
-            home.orders.cancel(broadcast.id, _order(job, job_id, "cancel"))
+            home.orders.cancel(broadcast.id, _action(job, job_id, "cancel"))
         case CardButton.PAUSE:
-            home.orders.pause(broadcast.id, _order(job, job_id, "pause"))
+            home.orders.pause(broadcast.id, _action(job, job_id, "pause"))
         case CardButton.RESUME:
-            home.orders.resume(broadcast.id, _order(job, job_id, "resume"))
+            home.orders.resume(broadcast.id, _action(job, job_id, "resume"))
         case CardButton.ERASE_SURELY:
             deletion.begin(home, broadcast.id, job.telegram_id, job_id)
+            admin_actions.record(home.engine, _action(job, job_id, "delete"), DONE)
         case what if what in _CHANGES:
             broadcasts.change_draft(home.engine, broadcast.id, **_CHANGES[what])
 
 
-def _order(job: PressBroadcast, job_id: str, word: str) -> AdminAction:
+def _action(job: PressBroadcast, job_id: str, word: str) -> AdminAction:
     """For the audit log."""
+    actor = f"telegram:{job.telegram_id}"
     return AdminAction(
-        job_id, f"telegram:{job.telegram_id}", f"broadcast.{word}", str(job.broadcast_id), time.time()
+        f"broadcast.{word} {job_id}", actor, f"broadcast.{word}", str(job.broadcast_id), time.time()
     )
 
 
-def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> bool:
-    """Begin what the card showed, once: a second press finds that it is no draft any more. Whether it was one.
+def _go(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadcast) -> None:
+    """Begin what the card showed, once: a second press finds that it is no draft any more.
 
     One that is scheduled may be so by this very press, which died right after it.
     """
     if broadcast.status not in {BroadcastStatus.DRAFT, BroadcastStatus.SCHEDULED}:
-        return False
+        return
     if broadcast.status is BroadcastStatus.DRAFT and job.shown != card.fingerprint(broadcast):
         raise DraftChanged(broadcast.id)
     home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="", expected=broadcast)
-    return True
+    admin_actions.record(home.engine, _action(job, job_id, "start"), DONE)
 
 
 def refused_by_telegram(reason: str) -> str:

@@ -24,7 +24,9 @@ from bot_frontend.web.api import (
     composing,
     csv_lists,
     failed_jobs,
+    holds,
     media,
+    operators,
     transfers,
     users,
     users_beside,
@@ -37,6 +39,7 @@ from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.request_rate import RequestRate
 from bot_frontend.web.api.services import Services
 from bot_frontend.web.api.translation import problem_of
+from bot_frontend.web.session_list import SessionList
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.settings import Settings
@@ -51,18 +54,23 @@ class Api:
         self._database = Database(settings)
         self._rate = RequestRate(settings.api_requests_per_minute)
         self._uploader = Uploader(settings)
-        self._services = Services(settings, self._database, client, inbox, publisher, self._uploader)
+        self.services = Services(settings, self._database, client, inbox, publisher, self._uploader)
 
     def middleware(self, access: Access) -> Middleware:
         return Middleware(Callers, access, Keys(self._database), self._rate)
 
-    def include_in(self, app: FastAPI) -> None:
-        app.state.api = self._services
+    def include_in(self, app: FastAPI, sessions: SessionList) -> None:
+        app.state.api = self.services
+        app.state.sessions = sessions
         key = HTTPBearer(
             scheme_name="apiKey", description="OPS_TOKEN, or a key of `ballast keys create`", auto_error=False
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
-        for part in (users, users_beside, transfers, csv_lists, failed_jobs, composing, media, broadcasts):
+        parts = (
+            *(users, users_beside, transfers, holds, csv_lists, failed_jobs),
+            *(composing, media, broadcasts, operators),
+        )
+        for part in parts:
             router.include_router(part.router)
         app.include_router(router)
         for error in _TRANSLATED:

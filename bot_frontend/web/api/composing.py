@@ -17,9 +17,10 @@ from ballast.builtin.composition import Composition, Whole
 from ballast.builtin.jobs import TelegramId
 from ballast.installed import INSTALLED
 from ballast.kinds import JOB_TYPES
+from ballast.permissions import PERMISSIONS, Permission
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 from bot_frontend.web.api.broadcasts import Broadcast, Id, found_or_problem
-from bot_frontend.web.api.callers import Caller, requires
+from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key
 from bot_frontend.web.api.problems import Problem
@@ -64,7 +65,7 @@ class Trial(BaseModel):
 
 @router.get("/options", summary="What a broadcast can be composed of", responses=error_responses())
 async def composing_options(
-    _: Annotated[Caller, Depends(requires("broadcasts:write"))], api: Annotated[Services, Depends(services)]
+    _: Annotated[Caller, Depends(Requires(Permission.BROADCAST))], api: Annotated[Services, Depends(services)]
 ) -> Segments:
     return Segments(apps=sorted(INSTALLED.segments), admins=sorted(api.settings.admin_ids))
 
@@ -75,7 +76,7 @@ async def composing_options(
     responses=error_responses(400, 409, 504),
 )
 async def preview_broadcast(
-    caller: Annotated[Caller, Depends(requires("broadcasts:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.BROADCAST))],
     api: Annotated[Services, Depends(services)],
     composition: Composition,
     count: bool = False,
@@ -102,7 +103,7 @@ async def preview_broadcast(
 
 @router.post("", summary="Draw up a broadcast", responses=error_responses(*OF_ACTS))
 async def create_broadcast(
-    caller: Annotated[Caller, Depends(requires("broadcasts:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.BROADCAST))],
     api: Annotated[Services, Depends(services)],
     composition: Composition,
     key: Annotated[str, Depends(idempotency_key)],
@@ -136,7 +137,7 @@ async def create_broadcast(
     "/{broadcast_id}/test", summary="Send a broadcast to one admin", responses=error_responses(*OF_ACTS)
 )
 async def try_broadcast(
-    caller: Annotated[Caller, Depends(requires("broadcasts:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.BROADCAST))],
     api: Annotated[Services, Depends(services)],
     broadcast_id: Id,
     trial: Trial,
@@ -170,5 +171,6 @@ def _pieces(found: list[preview.Piece]) -> list[Piece]:
 
 def _require_owner_of_query(caller: Caller, composition: Composition) -> None:
     """Raises Problem: a query reads all that there is."""
-    if composition.segment.sql is not None and not caller.is_owner:
-        raise Problem(403, "forbidden", "A segment's own SQL is for an owner.", scope="broadcasts:write")
+    if composition.segment.sql is not None and Permission.QUERY not in caller.permitted:
+        row = PERMISSIONS[Permission.QUERY]
+        raise Problem(403, "forbidden", f"Only {row.least}s and OPS_TOKEN may {row.what}.")

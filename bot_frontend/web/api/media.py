@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from ballast.builtin.jobs import TelegramId
-from bot_frontend.web.api.callers import UPLOAD_BYTES_MAX, Caller, requires
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import UPLOAD_BYTES_MAX, Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key
 from bot_frontend.web.api.problems import Problem
@@ -100,7 +101,7 @@ class Uploader:
     openapi_extra=_BODY,
 )
 async def upload_media(
-    caller: Annotated[Caller, Depends(requires("broadcasts:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.BROADCAST))],
     api: Annotated[Services, Depends(services)],
     type: MediaType,
     telegram_id: Annotated[int, TelegramId],

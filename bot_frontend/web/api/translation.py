@@ -15,6 +15,7 @@ from ballast.snooze import Snoozed
 from bot_frontend.web.api.problems import Problem
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway, OutcomeUnknown
+from dbcore.expectations import expectation
 from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,7 @@ def _invalid(error: RequestValidationError) -> Problem:
             409, "unsendable", _line("; ".join(str(each["ctx"]["error"]) for each in error.errors()))
         )
     errors = [
-        {"at": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])}
+        {"at": ".".join(str(part) for part in each["loc"]), "message": expectation(each)}
         for each in error.errors()[:ERRORS_SHOWN_MAX]
     ]
     return Problem(

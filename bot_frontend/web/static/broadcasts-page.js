@@ -149,9 +149,10 @@ async function more() {
 }
 
 async function begin() {
-  const { allowed, why_not: whyNot } = await signedIn();
+  const { permitted, why_not: whyNot } = await signedIn();
+  const allowed = permitted.includes("broadcast");
   mark(document.body, "data-acting", allowed ? "yes" : "no");
-  write($("why-not"), allowed ? "" : whyNot ?? "");
+  write($("why-not"), allowed ? "" : whyNot ?? "Your role may not send broadcasts.");
 }
 
 write($("zone"), zone());
