@@ -238,10 +238,10 @@ def make_app(
     app.router.routes += [
         Route("/", index),
         Route("/outages", outages),
-        Route("/status/stream", stream_of(status_now, own_status), methods=["GET"]),
-        Route("/outages/stream", stream_of(outages_now, lambda _: {}), methods=["GET"]),
         Route("/broadcasts", for_browsers(page.broadcasts)),
         Route("/broadcasts/new", for_browsers(page.compose)),
+        Route("/status/stream", stream_of(status_now, own_status), methods=["GET"]),
+        Route("/outages/stream", stream_of(outages_now, lambda _: {}), methods=["GET"]),
         Route("/openapi.json", openapi),
         *page.routes(),
         *app_webhooks.routes(),

@@ -36,7 +36,7 @@ async def resumed_to_the_end(
 async def test_a_canary_that_waits_is_all_that_is_out_until_a_word(
     cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
-    broadcast_id, people = await started(cluster, telegram, 50_000, 300, CanaryRule(), 70)
+    broadcast_id, people = await started(cluster, telegram, 70_000, 300, CanaryRule(), 70)
     halted = await asyncio.to_thread(cluster.wait_for, broadcast_id, BroadcastStatus.HALTED)
     assert (halted.sent, halted.halted_reason) == (70, "canary: 70 out, 0 not delivered")
     assert len(await received(telegram, people)) == 70
@@ -46,21 +46,21 @@ async def test_a_canary_that_waits_is_all_that_is_out_until_a_word(
 async def test_a_canary_goes_on_by_itself_where_few_failed_and_stops_where_many_did(
     cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
-    for first_id in (51_000, 51_001, 51_002):
+    for first_id in (71_000, 71_001, 71_002):
         await telegram.add_fault(
             "error", chat_id=first_id, error_code=400, description="Bad Request: VOICE_MESSAGES_FORBIDDEN"
         )
     rule = CanaryRule(percent=10, failures_max=10)
-    broadcast_id, people = await started(cluster, telegram, 51_000, 200, rule, 20)
+    broadcast_id, people = await started(cluster, telegram, 71_000, 200, rule, 20)
     halted = await asyncio.to_thread(cluster.wait_for, broadcast_id, BroadcastStatus.HALTED)
     assert halted.halted_reason == "canary: 20 out, 3 not delivered"
     assert (await resumed_to_the_end(cluster, telegram, broadcast_id, people)).failed == 3
     few = CanaryRule(percent=10, failures_max=15)
-    for first_id in (52_000, 52_001, 52_002):
+    for first_id in (72_000, 72_001, 72_002):
         await telegram.add_fault(
             "error", chat_id=first_id, error_code=400, description="Bad Request: VOICE_MESSAGES_FORBIDDEN"
         )
-    broadcast_id, people = await started(cluster, telegram, 52_000, 200, few, 20)
+    broadcast_id, people = await started(cluster, telegram, 72_000, 200, few, 20)
     finished = await asyncio.to_thread(cluster.wait_for, broadcast_id, BroadcastStatus.FINISHED)
     assert (finished.sent, finished.failed, finished.run) == (197, 3, 1)
 
@@ -69,7 +69,7 @@ async def test_a_canary_outlives_the_death_of_its_workers_and_a_pause(
     cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
     await telegram.add_fault("latency", methods=["sendMessage"], seconds=0.2)
-    broadcast_id, people = await started(cluster, telegram, 53_000, 400, CanaryRule(), 150)
+    broadcast_id, people = await started(cluster, telegram, 73_000, 400, CanaryRule(), 150)
     await asyncio.to_thread(cluster.wait_until_done, broadcast_id, 20)
     for victim in cluster.bulk:
         cluster.stack.kill(victim)
@@ -87,7 +87,7 @@ async def test_a_canary_outlives_the_death_of_its_workers_and_a_pause(
 async def test_each_text_goes_to_those_whom_it_is_counted_for(
     cluster: Broadcasting, telegram: TelegramControl
 ) -> None:
-    people = cluster.register(54_000, len(await telegram.create_users(60, first_id=54_000)))
+    people = cluster.register(74_000, len(await telegram.create_users(60, first_id=74_000)))
     segment = Segment(telegram_ids=tuple(people))
     job = StartBroadcast(text="<b>First</b>", other=Wording(text="Second"), segment=segment)
     broadcast_id = await asyncio.to_thread(cluster.started, job)

@@ -67,16 +67,8 @@ class Api:
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
         parts = (
-            users,
-            users_beside,
-            transfers,
-            holds,
-            csv_lists,
-            failed_jobs,
-            composing,
-            media,
-            broadcasts,
-            operators,
+            *(users, users_beside, transfers, holds, csv_lists, failed_jobs),
+            *(composing, media, broadcasts, operators),
         )
         for part in parts:
             router.include_router(part.router)

@@ -26,10 +26,10 @@ log = structlog.get_logger(__name__)
 
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 65_536
-NAME_LENGTH_MAX = 40
-"""Of what is quoted."""
 UPLOAD_BYTES_MAX = 20_000_000
 _UPLOADS = f"{PREFIX}/broadcasts/media"
+NAME_LENGTH_MAX = 40
+"""Of what is quoted."""
 
 _CALLER = "ballast.caller"
 _READ_ONLY = of_role(Role.VIEWER)
@@ -48,17 +48,6 @@ class Caller:
         """For the audit log."""
         return f"api:{self.name}" if self.operator is None else self.operator.actor
 
-    def require(self, permission: Permission) -> None:
-        """Raises Problem."""
-        if permission in self.permitted:
-            return
-        row = PERMISSIONS[permission]
-        if self.operator is not None:
-            raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
-        if row.scope is None:
-            raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
-        raise Problem(403, "forbidden", f"The key {self.name} lacks the scope {row.scope}.", scope=row.scope)
-
 
 @dataclass(frozen=True, slots=True)
 class Requires:
@@ -68,8 +57,14 @@ class Requires:
 
     def __call__(self, request: Request) -> Caller:
         found: Caller = request.scope[_CALLER]
-        found.require(self.permission)
-        return found
+        if self.permission in found.permitted:
+            return found
+        row = PERMISSIONS[self.permission]
+        if found.operator is not None:
+            raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
+        if row.scope is None:
+            raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
+        raise Problem(403, "forbidden", f"The key {found.name} lacks the scope {row.scope}.", scope=row.scope)
 
 
 class Callers:

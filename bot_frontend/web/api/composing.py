@@ -17,7 +17,7 @@ from ballast.builtin.composition import Composition, Whole
 from ballast.builtin.jobs import TelegramId
 from ballast.installed import INSTALLED
 from ballast.kinds import JOB_TYPES
-from ballast.permissions import Permission
+from ballast.permissions import PERMISSIONS, Permission
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 from bot_frontend.web.api.broadcasts import Broadcast, Id, found_or_problem
 from bot_frontend.web.api.callers import Caller, Requires
@@ -82,7 +82,7 @@ async def preview_broadcast(
     count: bool = False,
 ) -> Preview:
     """Changes nothing, so it needs no Idempotency-Key. count: count the audience, too."""
-    _require_sql_is_permitted(caller, composition)
+    _require_owner_of_query(caller, composition)
     audience = None
     if count:
         audience = await api.database.run(
@@ -112,7 +112,7 @@ async def create_broadcast(
     """A draft: nobody gets it before it is started. With `scheduled_for` it begins at that time, once it is started."""
     if not composition.has_message:
         raise Problem(409, "unsendable", "Expected a text or media.")
-    _require_sql_is_permitted(caller, composition)
+    _require_owner_of_query(caller, composition)
     objection = composition.objection(datetime.now(UTC))
 
     def act(engine: GuardedEngine) -> tuple[bool, Broadcast]:
@@ -169,7 +169,8 @@ def _pieces(found: list[preview.Piece]) -> list[Piece]:
     return [Piece.model_validate(asdict(each)) for each in found]
 
 
-def _require_sql_is_permitted(caller: Caller, composition: Composition) -> None:
+def _require_owner_of_query(caller: Caller, composition: Composition) -> None:
     """Raises Problem: a query reads all that there is."""
-    if composition.segment.sql is not None:
-        caller.require(Permission.SEGMENT_BY_SQL)
+    if composition.segment.sql is not None and Permission.QUERY not in caller.permitted:
+        row = PERMISSIONS[Permission.QUERY]
+        raise Problem(403, "forbidden", f"Only {row.least}s and OPS_TOKEN may {row.what}.")

@@ -1,6 +1,6 @@
 """`/api/v1/users.csv`, `/transfers.csv`, `/users/{telegram_id}/movements.csv` and
-`/broadcasts/{broadcast_id}/recipients.csv`: all that the filters let through, of any number. A page of
-rows is in memory.
+`/broadcasts/{broadcast_id}/recipients.csv`: all that the filters let through, of any number. A page of rows is in
+memory.
 """
 
 from __future__ import annotations

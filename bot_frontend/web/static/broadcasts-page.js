@@ -4,10 +4,10 @@ import { uuid } from "/static/actions.js";
 import { get, post, signedIn, whatWentWrong } from "/static/api.js";
 import { Question } from "/static/ask.js";
 import { $, fill, mark, reach, rows, write } from "/static/dom.js";
-import { Poller } from "/static/poller.js";
 import { ago, at, count, duration, fine, zone } from "/static/words.js";
 
 const LIST_MS = 2_000;
+const HIDDEN_MS = 20_000;
 const TICK_MS = 1_000;
 const PAGE = 20;
 
@@ -26,7 +26,9 @@ const QUESTIONS = {
   cancel: (item) => ({ title: `Cancel broadcast ${item.id}?`, words: `This cannot be undone. ${reached(item)} have received it and keep it; the others never get it.`, go: "Cancel broadcast", isDangerous: true }),
 };
 
-const list = new Poller(`/api/v1/broadcasts?limit=${PAGE}`, LIST_MS, show);
+let answer = null;
+let heardAt = null;
+let timer = null;
 const question = new Question($("confirm"));
 const older = [];
 const seen = new Map();
@@ -51,16 +53,27 @@ function rate(item, now) {
 }
 
 function show() {
-  if (list.isSignedOut) return write($("freshness"), "You are signed out");
-  if (!list.answer) return undefined;
-  const newest = list.answer.items;
+  if (!answer) return;
+  const newest = answer.items;
   const items = [...newest, ...older.filter((item) => !newest.some(({ id }) => id === item.id))];
   rows($("broadcasts"), items, { template: "broadcast-row", key: (item) => item.id, show: showOne });
   write($("broadcasts-none"), items.length ? "" : "There was none yet.");
-  $("more").hidden = (older.length ? cursor : list.answer.next_cursor) === null;
-  write($("freshness"), `As of ${ago(list.elapsed)}`);
+  $("more").hidden = (older.length ? cursor : answer.next_cursor) === null;
+  write($("freshness"), `As of ${ago((performance.now() - heardAt) / 1000)}`);
   document.body.dataset.ready = "yes";
-  return undefined;
+}
+
+// Again and again; what the API lets nobody see goes on growing old.
+async function read() {
+  clearTimeout(timer);
+  try {
+    answer = await get(`/broadcasts?limit=${PAGE}`);
+    heardAt = performance.now();
+    show();
+  } catch (error) {
+    if (!answer) write($("freshness"), whatWentWrong(error));
+  }
+  timer = setTimeout(read, document.hidden ? HIDDEN_MS : LIST_MS);
 }
 
 function showOne(element, item) {
@@ -135,27 +148,28 @@ function ask(button, item) {
     ...QUESTIONS[act](item),
     act: async () => {
       const { status } = await post(`/broadcasts/${item.id}/${act}`, {}, key);
-      list.ask();
+      read();
       return `Done. Broadcast ${item.id} is ${status}.`;
     },
   });
 }
 
 async function more() {
-  const page = await get(`/broadcasts?limit=${PAGE}&cursor=${encodeURIComponent(older.length ? cursor : list.answer.next_cursor)}`);
+  const page = await get(`/broadcasts?limit=${PAGE}&cursor=${encodeURIComponent(older.length ? cursor : answer.next_cursor)}`);
   older.push(...page.items);
   cursor = page.next_cursor;
   show();
 }
 
 async function begin() {
-  const { allowed, why_not: whyNot } = await signedIn();
+  const { permitted, why_not: whyNot } = await signedIn();
+  const allowed = permitted.includes("broadcast");
   mark(document.body, "data-acting", allowed ? "yes" : "no");
-  write($("why-not"), allowed ? "" : whyNot ?? "");
+  write($("why-not"), allowed ? "" : whyNot ?? "Your role may not send broadcasts.");
 }
 
 write($("zone"), zone());
 $("more").addEventListener("click", more);
 setInterval(show, TICK_MS);
-list.ask();
+read();
 begin();

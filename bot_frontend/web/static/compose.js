@@ -147,9 +147,10 @@ function kindOf(type) {
 
 async function begin() {
   try {
-    const { allowed, why_not: whyNot } = await signedIn();
+    const { permitted, why_not: whyNot } = await signedIn();
+    const allowed = permitted.includes("broadcast");
     mark(document.body, "data-acting", allowed ? "yes" : "no");
-    write($("why-not"), allowed ? "" : whyNot ?? "");
+    write($("why-not"), allowed ? "" : whyNot ?? "Your role may not send broadcasts.");
     if (!allowed) return;
     const { apps, admins } = await get("/broadcasts/options");
     form.elements.app.append(...apps.map((name) => new Option(name)));
