@@ -689,6 +689,9 @@ def _one_line(options: type[Options], item: object) -> str:
         came = "a value that is not shown, being a secret"
     if item["type"].startswith("model") or any(isinstance(part, str) for part in item["loc"][1:]):
         came = "a value that is not shown because there may be a secret in it"
+    name = f"{prefix.upper()}{option.upper()}"
     if item["type"] == "missing" and len(item["loc"]) == 1:  # its input is all the others
-        return f"{prefix.upper()}{option.upper()}: expected a value; it is not set"
-    return f"{prefix.upper()}{option.upper()}: {expectation(item)}; got {came}"
+        return f"{name}: expected a value; it is not set"
+    if item["type"] == "missing":
+        return f"{name}: expected an object with {item['loc'][-1]}, which is not in it"
+    return f"{name}: {expectation(item)}; got {came}"
