@@ -11,5 +11,6 @@ SCOPES = {
     "broadcasts:write": "start, pause, resume and cancel broadcasts",
     "jobs:read": "list failed jobs",
     "jobs:write": "retry and discard failed jobs",
+    "audit:read": "search the audit log",
 }
 """In the order in which they are shown."""

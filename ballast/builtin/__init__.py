@@ -7,6 +7,7 @@ from ballast.builtin.backups import backups
 from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
 from ballast.builtin.languages import languages
+from ballast.builtin.operators import operators
 from ballast.builtin.payments import payments
 from ballast.builtin.people import people
 from ballast.builtin.reconciliation import reconciliation
@@ -23,6 +24,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     payments,
     reconciliation,
     people,
+    operators,
     broadcasts,
     languages,
     replies,

@@ -43,7 +43,7 @@ def make_app(
     api: Api,
 ) -> FastAPI:
     """webhook -- None where updates are polled for."""
-    access = Access(settings)
+    access = Access(settings, api.services.redis, api.services.inbox.roles)
     page = Page(access, actions, settings)
 
     async def live(_: Request) -> Response:
@@ -158,7 +158,7 @@ def make_app(
     secret = access.session_secret
     middleware = [Middleware(SafeHeaders), Middleware(Guard, access, settings.trusted_proxies)]
     if secret:
-        middleware.append(Middleware(Sessions, secret))
+        middleware.append(Middleware(Sessions, access, secret))
     middleware.append(api.middleware(access))
     app = FastAPI(
         openapi_url=None,
@@ -239,7 +239,7 @@ def make_app(
     if webhook is not None and settings.telegram_webhook_url is not None:
         path = urlsplit(settings.telegram_webhook_url).path or "/"
         app.router.routes.append(Route(path, webhook.receive, methods=["POST"]))
-    api.include_in(app)
+    api.include_in(app, access.sessions)
     told = cache(lambda: document(app))  # made by who asks first: it takes a sixth of what a start takes
     return app
 

@@ -494,6 +494,7 @@ async def test_an_operator_finds_somebody_and_acts_on_their_account(page: Page, 
         await expect(page.locator("#signals")).to_be_visible()
     acts = "SELECT actor, action, outcome, reason FROM admin_actions WHERE target = %s ORDER BY id"
     assert site.stack.query(acts, str(nora)) == [
+        ("telegram:1001", "user.credit", "done", None),
         ("web:on call", "user.credit", "done", "sorry"),
         ("web:on call", "user.debit", "refused: insufficient_funds", "too much"),
         ("web:on call", "user.freeze", "done", "taken over"),
@@ -585,7 +586,9 @@ async def test_the_page_reads_well(page: Page, scheme: str) -> None:
 async def test_a_wrong_token_is_told_and_the_right_one_signs_in(browser: Browser, site: Site) -> None:
     async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
         await sign_in(page, site, "no token")
-        await expect(page.get_by_test_id("sign-in-error")).to_have_text("That is not the operators' token.")
+        await expect(page.get_by_test_id("sign-in-error")).to_have_text(
+            "That is neither the operators' token nor a code that is still good."
+        )
         await assert_reads_well(page)
         await sign_in(page, site)
         await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")

@@ -12,7 +12,8 @@ from fastapi.responses import StreamingResponse
 
 from ballast.csv_text import Table
 from ballast.people.tables import PAGE, movements_table, transfers_table, users_table
-from bot_frontend.web.api.callers import Caller, requires
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import error_responses
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.transfers import transfer_filters
@@ -38,7 +39,7 @@ _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema"
     response_class=StreamingResponse,
 )
 async def users_csv(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     filters: Annotated[UserFilters, Depends(user_filters)],
 ) -> StreamingResponse:
@@ -57,7 +58,7 @@ async def users_csv(
     response_class=StreamingResponse,
 )
 async def transfers_csv(
-    _: Annotated[Caller, Depends(requires("transfers:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
     api: Annotated[Services, Depends(services)],
     filters: Annotated[TransferFilters, Depends(transfer_filters)],
 ) -> StreamingResponse:
@@ -76,7 +77,7 @@ async def transfers_csv(
     response_class=StreamingResponse,
 )
 async def movements_csv(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     filters: Annotated[Filters, Depends(movement_filters)],

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot_frontend.web.api.callers import Caller, requires
-from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Whom, error_responses
-from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
+from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Reason, Whom, error_responses
+from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -57,7 +58,7 @@ class Hold(BaseModel):
 class VoidOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Reason
 
 
 class PostOrder(VoidOrder):
@@ -69,7 +70,7 @@ class PostOrder(VoidOrder):
 
 @router.get("", summary="List holds", responses=error_responses())
 async def list_holds(
-    _: Annotated[Caller, Depends(requires("transfers:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
     api: Annotated[Services, Depends(services)],
     state: HoldState | None = None,
     telegram_id: Annotated[int | None, Query(gt=0, lt=TELEGRAM_ID_LIMIT)] = None,
@@ -86,7 +87,7 @@ async def list_holds(
 
 @router.get("/{hold_id}", summary="Look at a hold", responses=error_responses(404))
 async def look_at_hold(
-    _: Annotated[Caller, Depends(requires("transfers:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
     api: Annotated[Services, Depends(services)],
     hold_id: Number,
 ) -> Hold:
@@ -97,7 +98,7 @@ async def look_at_hold(
     "/{hold_id}/post", summary="Take what is held, or a part of it", responses=error_responses(*OF_ACTS)
 )
 async def post_hold(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.SETTLE_HOLDS))],
     api: Annotated[Services, Depends(services)],
     hold_id: Number,
     order: PostOrder,
@@ -112,7 +113,7 @@ async def post_hold(
 
 @router.post("/{hold_id}/void", summary="Give back what is held", responses=error_responses(*OF_ACTS))
 async def void_hold(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.SETTLE_HOLDS))],
     api: Annotated[Services, Depends(services)],
     hold_id: Number,
     order: VoidOrder,

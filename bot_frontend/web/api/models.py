@@ -11,8 +11,11 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Party
+from dbcore.text import is_blank
 
 T = TypeVar("T", bound=BaseModel)
+
+REASON_LENGTH_MAX = 200
 
 Moment = Annotated[
     datetime, PlainSerializer(lambda moment: moment.isoformat(), return_type=str, when_used="json")
@@ -40,6 +43,15 @@ Time = Annotated[
     AfterValidator(lambda time: _in_utc(time)),
 ]
 """Of a filter: ISO 8601 with an offset."""
+
+Seen = AfterValidator(lambda text: _seen(text))
+"""Of a text that people are to read."""
+
+SeenIfAny = AfterValidator(lambda text: text and _seen(text))
+
+Reason = Annotated[
+    str, Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log"), Seen
+]
 
 Minor = Annotated[int | None, Query(ge=0, lt=2**63, description="Minor units")]
 """Of a filter."""
@@ -92,6 +104,12 @@ OF_ACTS = (400, 404, 409, 504)
 
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _seen(text: str) -> str:
+    if is_blank(text):
+        raise ValueError("expected something that can be seen")
+    return text
 
 
 def _with_date(text: object) -> object:

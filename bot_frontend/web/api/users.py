@@ -8,9 +8,20 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.people import orders
-from bot_frontend.web.api.callers import Caller, requires
-from bot_frontend.web.api.models import OF_ACTS, Amount, Minor, Moment, Page, Person, Time, error_responses
-from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
+from bot_frontend.web.api.models import (
+    OF_ACTS,
+    Amount,
+    Minor,
+    Moment,
+    Page,
+    Person,
+    Reason,
+    Time,
+    error_responses,
+)
+from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -79,9 +90,7 @@ class AdjustmentOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     amount: Amount
-    reason: str = Field(
-        min_length=1, max_length=REASON_LENGTH_MAX, description="Why; the person reads it as the memo"
-    )
+    reason: Reason = Field(description="Why; the person reads it as the memo")
 
 
 class Adjustment(BaseModel):
@@ -97,7 +106,7 @@ class Adjustment(BaseModel):
 class FreezeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Reason
     refuses: Literal["sending", "everything"] | None = Field(
         default=None,
         description="What the account refuses: sending, or receiving too. Default: FREEZE_REFUSES",
@@ -107,7 +116,7 @@ class FreezeOrder(BaseModel):
 class UnfreezeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Reason
 
 
 def user_filters(
@@ -141,7 +150,7 @@ def movement_filters(
 
 @router.get("", summary="Find users, or list them", responses=error_responses())
 async def list_users(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     filters: Annotated[UserFilters, Depends(user_filters)],
     q: Annotated[
@@ -174,7 +183,7 @@ async def list_users(
 
 @router.get("/{telegram_id}", summary="Look at a user", responses=error_responses(404))
 async def look_at_user(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
 ) -> User:
@@ -188,7 +197,7 @@ async def look_at_user(
 
 @router.get("/{telegram_id}/movements", summary="List a user's movements", responses=error_responses(404))
 async def list_movements(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     filters: Annotated[Filters, Depends(movement_filters)],
@@ -213,7 +222,7 @@ async def list_movements(
 
 @router.post("/{telegram_id}/freeze", summary="Freeze an account", responses=error_responses(*OF_ACTS))
 async def freeze_user(
-    caller: Annotated[Caller, Depends(requires("users:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.FREEZE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: FreezeOrder,
@@ -238,7 +247,7 @@ async def freeze_user(
 
 @router.post("/{telegram_id}/unfreeze", summary="Unfreeze an account", responses=error_responses(*OF_ACTS))
 async def unfreeze_user(
-    caller: Annotated[Caller, Depends(requires("users:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.FREEZE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: UnfreezeOrder,
@@ -260,7 +269,7 @@ async def unfreeze_user(
 
 @router.post("/{telegram_id}/credit", summary="Credit a user", responses=error_responses(*OF_ACTS))
 async def credit_user(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.ADJUST))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: AdjustmentOrder,
@@ -273,7 +282,7 @@ async def credit_user(
 
 @router.post("/{telegram_id}/debit", summary="Debit a user", responses=error_responses(*OF_ACTS))
 async def debit_user(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.ADJUST))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: AdjustmentOrder,

@@ -88,13 +88,14 @@ export class Actions {
     dialog.addEventListener("close", () => this.#giveFocusBack());
   }
 
-  show({ actions: { allowed, why_not: whyNot, csrf, signed_in_as: name }, recent_actions: recent }) {
+  show({ actions: { allowed, why_not: whyNot, csrf, signed_in_as: name, role, permitted }, recent_actions: recent }) {
     this.#tellResults(recent);
     this.csrf = csrf;
     mark(document.body, "data-acting", allowed ? "yes" : "no");
+    mark(document.body, "data-permitted", permitted.join(" "));
     for (const sentence of document.querySelectorAll(".why-not")) write(sentence, allowed ? "" : whyNot ?? "");
     $("account").hidden = name === null;
-    write($("signed-in-as"), name ?? "");
+    write($("signed-in-as"), name === null ? "" : `${name}, ${role}`);
   }
 
   #open(button) {

@@ -12,6 +12,7 @@ import { showLedger } from "/static/ledger.js";
 import { showLinks } from "/static/links.js";
 import { Lists } from "/static/lists.js";
 import { lookUpByReference } from "/static/lookup.js";
+import { Operators } from "/static/operators.js";
 import { showOutages } from "/static/outages.js";
 import { People } from "/static/people.js";
 import { ProbeChart } from "/static/probes.js";
@@ -38,6 +39,7 @@ const cards = new Cards(document.querySelector(".grid"));
 const actions = new Actions($("confirm"));
 const people = new People();
 const acts = new Acts($("act"), people);
+const operators = new Operators();
 
 function show() {
   const status = figures.answer;
@@ -48,6 +50,7 @@ function show() {
   cards.show(SECTIONS.flatMap((section) => section(status, elapsed) ?? []));
   actions.show(status);
   acts.csrf = status.actions.csrf;
+  operators.show(status.actions);
   chart.show(status, elapsed);
   write($("version"), `Ballast ${status.version}. `);
   document.body.dataset.redis = status.redis.ok ? "ok" : "away";

@@ -54,8 +54,17 @@ ROUTES = {
     ("POST", "/broadcasts/1/pause"): "broadcasts:write",
     ("POST", "/broadcasts/1/resume"): "broadcasts:write",
     ("POST", "/broadcasts/1/cancel"): "broadcasts:write",
+    ("GET", "/audit"): "audit:read",
 }
 """The scope that each needs."""
+
+OF_OWNERS = {
+    ("GET", "/api/v1/roles"),
+    ("POST", "/api/v1/roles/{telegram_id}"),
+    ("GET", "/api/v1/sessions"),
+    ("POST", "/api/v1/sessions/{session_id}/end"),
+}
+"""For which no key is enough."""
 
 
 def pattern(path: str) -> str:
@@ -90,7 +99,7 @@ async def test_each_path_answers_to_its_scope_and_to_no_other(api: Client) -> No
         if path.startswith("/api/v1/")
         for method in operations
     }
-    assert {(method, pattern(path)) for method, path in ROUTES} == documented
+    assert {(method, pattern(path)) for method, path in ROUTES} == documented - OF_OWNERS
 
 
 async def test_without_a_key_or_with_a_wrong_one_nothing_is_told(api: Client) -> None:
