@@ -144,7 +144,8 @@ async def age_seconds(page: Page) -> int:
 
 async def open_card(page: Page, name: str) -> None:
     """Unless it is open, for it is in trouble."""
-    if await page.locator(f"#card-{name}").get_attribute("open") is None:
+    # It may open by itself while it is pressed, and then the press folds it.
+    while await page.locator(f"#card-{name}").get_attribute("open") is None:
         await page.locator(f"#card-{name} > summary").click()
 
 
