@@ -9,6 +9,7 @@ from ballast.builtin.broadcasts import broadcasts
 from ballast.builtin.languages import languages
 from ballast.builtin.payments import payments
 from ballast.builtin.people import people
+from ballast.builtin.providers import providers
 from ballast.builtin.reconciliation import reconciliation
 from ballast.builtin.refunds import refunds
 from ballast.builtin.replies import replies
@@ -21,6 +22,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     balances,
     transfers,
     payments,
+    providers,
     reconciliation,
     people,
     broadcasts,

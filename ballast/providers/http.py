@@ -70,7 +70,7 @@ class Http:
             seconds = float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else 0.0
             raise Unanswered(f"HTTP {status}", retry_after_seconds=min(seconds, 3600.0))
         if status >= _BAD:
-            raise Refused(f"HTTP {status}: {said[:SAID_LENGTH_MAX].decode(errors='replace')}")
+            raise Refused(f"HTTP {status}: {said[:SAID_LENGTH_MAX].decode(errors='replace')}", status=status)
         try:
             return json.loads(said)
         except ValueError as error:

@@ -22,6 +22,8 @@ from typing import Protocol, runtime_checkable
 NAME = re.compile(r"[a-z][a-z0-9_]{0,19}")
 PAYMENT_ID_LENGTH_MAX = 200
 ORDER_LENGTH_MAX = 200
+OWN_PROVIDERS = ("crypto_pay", "stripe")
+"""The names of those that Ballast has."""
 
 
 class ProviderError(Exception):
@@ -33,7 +35,11 @@ class Forged(ProviderError):
 
 
 class Refused(ProviderError):
-    """The provider says no. Its words are the message."""
+    """The provider says no. Its words are the message. status -- of HTTP."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Unanswered(ProviderError):

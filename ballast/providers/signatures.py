@@ -27,10 +27,10 @@ def verify_hmac_sha256(
 
 
 def verify_stripe(secret: bytes, body: bytes, header: str | None, *, now: float) -> None:
-    """`t=<seconds>,v1=<hex>`, several `v1` while a secret is replaced. Raises Forged, also if it is older than 300 s."""
+    """`t=<seconds>,v1=<hex>`, several `v1` while a secret is replaced. Raises Forged, also if it is 300 s old."""
     parts = [part.strip().partition("=") for part in (header or "").split(",")]
     at = next((value for name, _, value in parts if name == "t"), "")
-    if not (at.isascii() and at.isdecimal() and len(at) <= 12):  # noqa: PLR2004  seconds since 1970
+    if not (at.isascii() and at.isdecimal() and len(at) <= 12):
         raise Forged("the signature names no time")
     expected = hmac.new(secret, at.encode() + b"." + body, hashlib.sha256).hexdigest()
     matches = [
