@@ -19,6 +19,7 @@ from ballast.jobs import Job
 from ballast.messages import Button, Invoice, Message
 from ballast.origins import Origin
 from ballast.providers import installed as providers
+from ballast.providers.provider import Provider
 from ballast.texts import gettext, ngettext
 from ballast.texts import said as translated
 from ballast.texts.formats import amount
@@ -50,7 +51,7 @@ def packages(origin: Origin, telegram_id: int, settings: Settings) -> list[Messa
                 data=button_data.checkout(telegram_id, name, minor),
             )
         ]
-        for name, provider in providers.known(settings).items()
+        for name, provider in _providers(settings).items()
         for minor in settings.pay_amounts
     ]
     command = f"{called('deposit')} {settings.star_packages[0]}"
@@ -96,7 +97,7 @@ def checkout_of(said: str, sender: Mapping[str, Any], origin: Origin, settings: 
     sender -- the fields of a UserJob.
     """
     name, _, written = said.partition(" ")
-    if name.lower() not in providers.known(settings):
+    if name.lower() not in _providers(settings):
         return None
     try:
         minor = parse_amount(written, settings.currency_exponent, settings.currency)
@@ -104,6 +105,11 @@ def checkout_of(said: str, sender: Mapping[str, Any], origin: Origin, settings: 
         example = f"<code>{called('deposit')} {name.lower()} {settings.pay_packages.partition(',')[0]}</code>"
         return deliver(origin.privately(f"{translated(error)} {example}", opens="deposit"))
     return AskCheckout(**sender, provider=name.lower(), amount=minor)
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    """None if an app switched checkouts off."""
+    return providers.known(settings) if INSTALLED.has_button("checkout") else {}
 
 
 def _link_to(worth: int, stars: int, settings: Settings) -> str:

@@ -466,8 +466,12 @@ class Settings(AppOptions):
 
     @model_validator(mode="after")
     def _stripe_whole(self) -> Self:
-        if (self.stripe_key is None) != (self.stripe_webhook_secret is None):
-            raise ValueError("STRIPE_WEBHOOK_SECRET: expected it and STRIPE_KEY, or neither")
+        if self.stripe_key is not None and self.stripe_webhook_secret is None:
+            raise ValueError(
+                "STRIPE_KEY: expected STRIPE_WEBHOOK_SECRET beside it: webhooks are signed with that"
+            )
+        if self.stripe_webhook_secret is not None and self.stripe_key is None:
+            raise ValueError("STRIPE_WEBHOOK_SECRET: expected STRIPE_KEY beside it")
         return self
 
     @property

@@ -5,6 +5,9 @@ everything is away, and by a worker that is killed in each gap. Each payment is 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -12,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest_asyncio
 
 from ballast.inbox.limits import PUBLISH_GRACE_MS
@@ -90,7 +94,9 @@ async def until(stack: Stack, told: Told, **how: object) -> None:
 
 
 def known(stack: Stack) -> list[tuple[object, ...]]:
-    return stack.query("SELECT provider, paid, amount, refunded, fee FROM provider_payments ORDER BY provider, id")
+    return stack.query(
+        "SELECT provider, paid, amount, refunded, fee FROM provider_payments ORDER BY provider, id"
+    )
 
 
 async def test_a_payment_by_either_provider_is_credited_once_whatever_their_webhooks_do(
@@ -124,7 +130,7 @@ async def test_a_payment_by_either_provider_is_credited_once_whatever_their_webh
     assert "We received your payment of 10.00" in receipt.text
     await telegram.wait_for_message(ben, lambda message: "of your payment was refunded" in message.text)
     await all_settled(stack, telegram)
-    assert balances(stack) == {ann: 1000, ben: 1200}
+    assert balances(stack) == {ADMIN_ID: 0, ann: 1000, ben: 1200}
     assert known(stack) == [
         ("crypto_pay", 10_000_000, 1000, 0, 150_000),
         ("stripe", 1000, 2000, 400, None),
@@ -153,7 +159,7 @@ async def test_a_payment_by_either_provider_is_credited_once_whatever_their_webh
     await until(stack, rest)
     await telegram.wait_for_message(ADMIN_ID, lambda message: "had spent it, and owes" in message.text)
     await all_settled(stack, telegram)
-    assert balances(stack) == {ann: 1000, ben: -1200}
+    assert balances(stack) == {ADMIN_ID: 0, ann: 1000, ben: -1200}
     assert_audit_passes(stack)
 
 
@@ -276,4 +282,27 @@ async def test_payments_are_taken_while_postgresql_is_frozen_and_asked_for_again
     await telegram.wait_for_message(ann, lambda message: "Your balance is 40.00 CREDIT" in message.text)
     await all_settled(stack, telegram)
     assert balances(stack) == {ann: 4000}
+    assert_audit_passes(stack)
+
+
+async def test_a_provider_of_an_app_is_offered_and_what_it_tells_is_booked(
+    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+) -> None:
+    stack = at_work(make_stack, stand_in, BALLAST_APPS="tests.acceptance.till:app", TILL_SECRET="till's own")
+    (ann,) = await register(telegram, "Ann")
+    await say(telegram, ann, "/deposit till 20")
+    link = await telegram.wait_for_message(ann, lambda message: "till.example" in message.text)
+    order = link.text.partition("order=")[2].partition("&")[0]
+    told = {"event": "e1", "payment": "p1", "cents": 500, "order": order, "at": 1_700_000_000}
+    body = json.dumps(told).encode()
+    signed = hmac.new(b"till's own", body, hashlib.sha256).hexdigest()
+    async with aiohttp.ClientSession() as http:
+        for signature, status in ((signed, 200), (signed, 200), ("0" * 64, 400)):
+            headers = {"X-Signature": signature}
+            async with http.post(f"{frontend(stack)}/pay/till", data=body, headers=headers) as answer:
+                assert answer.status == status
+    receipt = await telegram.wait_for_message(ann, lambda message: "Receipt number" in message.text)
+    assert "We received your payment of 5.00 EUR. 20.00 CREDIT was added" in receipt.text
+    await all_settled(stack, telegram)
+    assert balances(stack) == {ann: 2000}
     assert_audit_passes(stack)
