@@ -25,7 +25,7 @@ BROADCAST_CARD = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(
 LANGUAGE = re.compile(r"l:(?P<owner>[1-9]\d{0,15}):(?P<language>[A-Za-z_]{2,12}|-)")
 DEPOSIT = re.compile(r"s:(?P<owner>[1-9]\d{0,15}):(?P<stars>[1-9]\d{0,4})")
 CHECKOUT = re.compile(
-    r"p:(?P<owner>[1-9]\d{0,15}):(?P<provider>[a-z][a-z0-9_]{0,19}):(?P<amount>[1-9]\d{0,15})"
+    r"p:(?P<owner>[1-9]\d{0,15}):(?P<provider>[a-z][a-z0-9_]{0,19}):(?P<amount>[1-9]\d{0,14})"
 )
 TIME_ZONE = re.compile(r"z:(?P<owner>[1-9]\d{0,15}):(?P<zone>[A-Za-z0-9_+/-]{1,44})")
 APP = re.compile(r"j:(?P<token>[0-9a-f]{32})")

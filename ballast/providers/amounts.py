@@ -37,8 +37,7 @@ def read(text: object, exponent: int) -> int:
 def read_rounded(text: object, exponent: int) -> int:
     """As `read`, rounded to the nearest minor unit."""
     try:
-        number = Decimal(str(text)).scaleb(exponent)
-        return int(number.to_integral_value())
+        return int(Decimal(str(text)).scaleb(exponent).to_integral_value())
     except (InvalidOperation, ValueError, OverflowError):
         raise ValueError(f"{str(text)[:40]!r} is no amount") from None
 

@@ -66,7 +66,8 @@ class AppWebhooks:
         self._providers = providers or {}
         self._seconds_max = seconds_max
         self._intake = Batcher(intake.take_jobs)
-        self._threads = Slots(THREADS)
+        # Apart, so that a function of an app that never returns keeps no payment waiting.
+        self._threads = {PREFIX: Slots(THREADS), door.PREFIX: Slots(THREADS)}
 
     def routes(self) -> list[Route]:
         return [
@@ -93,7 +94,9 @@ class AppWebhooks:
                 body, request.headers, request.query_params, self._registry.settings.get(app)
             )
             try:
-                received = await self._in_a_thread(receiving, sent)
+                received = await self._in_a_thread(
+                    receiving, sent, self._threads[door.PREFIX if app == door.PREFIX else PREFIX]
+                )
                 envelope = None if received is None else self._envelope(app, path, received)
             except Refuse as refuse:
                 log.info("webhook_refused", app=app, path=path)
@@ -108,10 +111,12 @@ class AppWebhooks:
 
         return endpoint
 
-    async def _in_a_thread(self, receiving: Receiving, sent: WebhookRequest) -> Received | None:
+    async def _in_a_thread(
+        self, receiving: Receiving, sent: WebhookRequest, threads: Slots
+    ) -> Received | None:
         """Raises TimeoutError, and whatever the function raises."""
         until = time.monotonic() + self._seconds_max
-        await self._threads.acquire(until)
+        await threads.acquire(until)
         reply: Reply[Received | None] = Reply()
 
         def run() -> None:
@@ -124,14 +129,14 @@ class AppWebhooks:
             else:
                 reply.give(received)
             finally:
-                self._threads.release()
+                threads.release()
 
         # A daemon: a function that hangs must not keep the frontend from ending.
         thread = threading.Thread(target=run, name=THREAD, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # there can be no more threads
-            self._threads.release()
+            threads.release()
             raise
         await asyncio.wait([reply.given], timeout=max(0.0, until - time.monotonic()))
         if not reply.given.done():

@@ -43,7 +43,8 @@ class Till:
         return Event(told["event"], body.decode(), payment)
 
     async def payments_since(self, since: float) -> AsyncIterator[Payment]:
-        for payment in ():
+        nothing: tuple[Payment, ...] = ()
+        for payment in nothing:
             yield payment
 
     async def payment(self, payment_id: str) -> Payment | None:

@@ -41,6 +41,8 @@ def ask_checkout(work: Work[AskCheckout]) -> list[Message] | AsyncStep:
     if provider is None or not star_invoices.are_on(settings):
         return work.answer(gettext("This bot does not accept payments yet. You have not been charged."))
     order = orders.of(job.telegram_id, job.amount, provider, settings)
+    if orders.read(orders.write(order, settings), settings) != order:  # nobody has as much
+        return work.answer(provider_texts.refused(provider))
 
     async def step(_: Bot | None) -> list[Message]:
         checkout = Checkout(

@@ -168,7 +168,8 @@ def test_what_tells_of_no_payment_is_nothing_and_what_cannot_be_read_is_forged()
     unpaid = json.loads(json.dumps(RECORDED_SESSION))
     unpaid["data"]["object"]["payment_status"] = "unpaid"
     assert stripe().read_event(*of_stripe(unpaid)) is None
-    for event in ([], {}, {"update_type": "invoice_paid"}, "x"):
+    unreadable: tuple[Any, ...] = ([], {}, {"update_type": "invoice_paid"}, "x")
+    for event in unreadable:
         with pytest.raises(Forged):
             crypto_pay().read_event(*of_crypto_pay(event))
         with pytest.raises(Forged):
