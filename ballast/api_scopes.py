@@ -5,11 +5,12 @@ from __future__ import annotations
 SCOPES = {
     "users:read": "find users, with their balances and movements",
     "users:write": "freeze and unfreeze accounts, write to users, and erase their data",
-    "money:write": "credit and debit users, and reverse transfers",
-    "transfers:read": "list transfers",
+    "money:write": "credit and debit users, reverse transfers, and post and void holds",
+    "transfers:read": "list transfers and holds",
     "broadcasts:read": "list broadcasts and how far they are",
     "broadcasts:write": "start, pause, resume and cancel broadcasts",
     "jobs:read": "list failed jobs",
     "jobs:write": "retry and discard failed jobs",
+    "audit:read": "search the audit log",
 }
 """In the order in which they are shown."""

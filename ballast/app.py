@@ -35,6 +35,7 @@ from ballast.job_options import (
     require_unavailable,
 )
 from ballast.jobs import OWNER, Job, TelegramUpdate
+from ballast.permissions import Permission
 from ballast.providers.provider import NAME as PROVIDER_NAME
 from ballast.providers.provider import OWN_PROVIDERS, Provider
 from ballast.registered import (
@@ -189,7 +190,7 @@ class App:
         help -- one line for the menu and /help.
         arguments -- a pydantic model: its fields are read from the words behind the command, in their order. What does
             not fit is refused, and nothing is done.
-        admin -- only for ADMIN_IDS.
+        admin -- only for owners: ADMIN_IDS, and who else has that role.
         database -- what it needs: "write", "read" (it goes on while the database is full or read-only) or "none".
         attempts -- how many times it is tried if it raises. Default: once. After the last attempt it has failed, and
             its user gets a reference.
@@ -207,8 +208,9 @@ class App:
             require_readable(arguments)
 
         def register(function: Callable[..., Answers]) -> Callable[..., Answers]:
+            needs = Permission.COMMAND_APPS if admin else None
             handler = self._handler(f"{self.name}.command.{name}", function, arguments, database, attempts)
-            self.commands.append(Command(name, help, admin, handler, unavailable, replace))
+            self.commands.append(Command(name, help, needs, handler, unavailable, replace))
             return function
 
         return register

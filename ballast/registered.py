@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from ballast.asking import Ask
 from ballast.context import Database, JobContext
 from ballast.jobs import OWNER, Discard, Job, Snooze
+from ballast.permissions import Permission
 from ballast.replies import BuiltInAnswer, Reply
 from dbcore.guard.refusal import Refuse
 from dbcore.last_known import LastKnown
@@ -84,6 +85,7 @@ class Handler:
 class Command:
     """`/name` and what does it.
 
+    needs -- what an operator must be permitted; None: everybody may.
     unavailable -- what happens while the database is.
     replaces -- it may take a built-in command's place.
     declared -- what a command of Ballast's own declares beside that; None of an app's.
@@ -91,7 +93,7 @@ class Command:
 
     name: str
     help: str
-    admin: bool
+    needs: Permission | None
     handler: Handler
     unavailable: Unavailable
     replaces: bool

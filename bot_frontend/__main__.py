@@ -16,7 +16,7 @@ from ballast.inbox import Inbox, Publisher
 from ballast.installed import INSTALLED
 from ballast.logs import configure_logging
 from ballast.ownership import WrongBot
-from ballast.providers.installed import known as known_providers
+from ballast.providers.installed import providers
 from ballast.status import board
 from ballast.telegram.bot import make_bot
 from ballast.telegram.presses import Presses
@@ -80,7 +80,7 @@ async def serve(settings: Settings) -> None:
 
     actions, app_webhooks = (
         Actions(client, inbox, publisher),
-        AppWebhooks(INSTALLED, intake, known_providers(settings)),
+        AppWebhooks(INSTALLED, intake, providers(settings)),
     )
     api = Api(settings, client, inbox, publisher)
     app = make_app(settings, monitor, webhook, actions, Jobs(client), app_webhooks, api)

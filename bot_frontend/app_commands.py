@@ -10,6 +10,7 @@ from ballast.arguments import ArgumentsMissing, ArgumentsRefused, parse, questio
 from ballast.command_names import leave
 from ballast.installed import INSTALLED
 from ballast.kinds import JOB_TYPES
+from ballast.permissions import may
 from ballast.registered import Command
 from bot_frontend.conversation import CommandQuestion, Conversation, Question
 from bot_frontend.routed import Routed, ask, say_privately, who, written
@@ -43,7 +44,7 @@ def answered(message: TextMessage, asked: CommandQuestion, settings: Settings) -
     command = INSTALLED.commands.get(asked.command)
     if command is None or command.arguments is None or asked.asks not in command.arguments.model_fields:
         return None
-    if command.admin and message.sender.telegram_id not in settings.admin_ids:
+    if command.needs is not None and not may(settings.role_of(message.sender.telegram_id), command.needs):
         return None
     given = asked.given
     try:

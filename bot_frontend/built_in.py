@@ -12,10 +12,12 @@ from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
+from ballast.builtin.operators import GrantRole, ShowRoles
 from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
 from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer
 from ballast.markup import is_html
+from ballast.permissions import Permission, may
 from ballast.registered import Command
 from ballast.texts import said, time_zones
 from bot_frontend import conversation as dialogues
@@ -26,8 +28,11 @@ from bot_frontend.routed import Routed, ask, say, say_privately, who
 from bot_frontend.updates import TextMessage
 from dbcore.ledger.users import UserRefError
 from dbcore.money import AmountError, parse_amount_and_note
+from dbcore.roles import Role
 from dbcore.settings import Settings
 from dbcore.text import one_line, shows_something
+
+_NO_ROLE = "none"
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,8 @@ class Typed:
 
 
 def _help(typed: Typed) -> Routed:
-    is_admin = typed.message.sender.telegram_id in typed.settings.admin_ids
     help_text = texts.help_text(
-        is_admin,
+        typed.settings.role_of(typed.message.sender.telegram_id),
         payments=deposits.takes_payments(typed.settings),
         refunds=typed.settings.stars_refund_hours > 0,
     )
@@ -136,6 +140,22 @@ def _user(typed: Typed) -> Routed:
     return Routed(ShowPerson(**who(typed.message.sender), query=query[:QUERY_LENGTH_MAX]))
 
 
+def _role(typed: Typed) -> Routed:
+    arguments, sender = typed.arguments, who(typed.message.sender)
+    if not arguments.text and arguments.author is None:
+        return Routed(ShowRoles(**sender))
+    try:
+        target = person_named(arguments, typed.settings)
+    except UserRefError as error:
+        return say_privately(typed.message, said(error))
+    word, _, reason = ("" if target is None else target.rest).partition(" ")
+    if target is None or word.lower() not in {*Role, _NO_ROLE}:
+        return say_privately(typed.message, texts.role_usage(typed.command.name))
+    role = None if word.lower() == _NO_ROLE else Role(word.lower())
+    reason = one_line(reason, MEMO_LENGTH_MAX)
+    return Routed(GrantRole(**sender, person=str(target.user), role=role, reason=reason))
+
+
 def _broadcast(typed: Typed) -> Routed:
     arguments, message = typed.arguments.text, typed.message
     if not message.is_private:
@@ -179,14 +199,16 @@ def _deposit(typed: Typed) -> Routed:
 
 def _refund(typed: Typed) -> Routed:
     message, settings, named = typed.message, typed.settings, typed.arguments.text
-    is_admin = message.sender.telegram_id in settings.admin_ids
+    may_for_others = may(settings.role_of(message.sender.telegram_id), Permission.REFUND)
     if not deposits.takes_payments(settings):
         return say_privately(message, deposits.off())
-    if len(named) > PAYMENT_NAME_LENGTH_MAX or (is_admin and not named and not settings.stars_refund_hours):
+    if len(named) > PAYMENT_NAME_LENGTH_MAX or (
+        may_for_others and not named and not settings.stars_refund_hours
+    ):
         return say_privately(message, texts.refund_usage())
-    if not is_admin and not settings.stars_refund_hours:
+    if not may_for_others and not settings.stars_refund_hours:
         return say_privately(message, texts.ask_support_for_refunds())
-    by_payer = not (is_admin and named)
+    by_payer = not (may_for_others and named)
     return Routed(AskRefund(**who(message.sender), payment=named or None, by_payer=by_payer))
 
 
@@ -214,6 +236,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "credit": partial(_adjust, sign=1),
     "debit": partial(_adjust, sign=-1),
     "user": _user,
+    "role": _role,
     "broadcast": _broadcast,
     "deposit": _deposit,
     "refund": _refund,

@@ -16,6 +16,7 @@ from ballast.builtin.transfers import DecideTransfer, ShowHistory
 from ballast.builtin.words import unknown_button
 from ballast.command_names import not_your_history
 from ballast.installed import INSTALLED
+from ballast.permissions import Permission, may
 from ballast.texts import available, time_zones
 from bot_frontend import broadcast_form, deposits, texts
 from bot_frontend.conversation import Conversation, DraftQuestion
@@ -45,7 +46,7 @@ def _card_button(
     """A button of a broadcast's card: a job, or a question that is answered in words."""
     admin = press.sender.telegram_id
     broadcast_id, what, shown = int(card["id"]), card["what"], card["shown"]
-    if admin not in settings.admin_ids or press.chat_id != admin:
+    if not may(settings.role_of(admin), Permission.BROADCAST) or press.chat_id != admin:
         return toast(press, texts.admins_only(), conversation)
     if what in _QUESTIONS:
         asked = DraftQuestion(broadcast_id=broadcast_id, asks=CardQuestion(what))
@@ -71,7 +72,7 @@ def _is_somebody_elses(press: ButtonPress, card: re.Match[str]) -> bool:
 def _adjustment_button(
     press: ButtonPress, data: re.Match[str], conversation: Conversation | None, settings: Settings
 ) -> Routed:
-    if press.sender.telegram_id not in settings.admin_ids:
+    if not may(settings.role_of(press.sender.telegram_id), Permission.ADJUST):
         return toast(press, texts.admins_only(), conversation)
     if _is_somebody_elses(press, data):
         return toast(press, texts.not_your_adjustment(), conversation)

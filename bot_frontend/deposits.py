@@ -18,7 +18,7 @@ from ballast.installed import INSTALLED
 from ballast.jobs import Job
 from ballast.messages import Button, Invoice, Message
 from ballast.origins import Origin
-from ballast.providers import installed as providers
+from ballast.providers import installed
 from ballast.providers.provider import Provider
 from ballast.texts import gettext, ngettext
 from ballast.texts import said as translated
@@ -109,7 +109,7 @@ def checkout_of(said: str, sender: Mapping[str, Any], origin: Origin, settings: 
 
 def _providers(settings: Settings) -> dict[str, Provider]:
     """None if an app switched checkouts off."""
-    return providers.known(settings) if INSTALLED.has_button("checkout") else {}
+    return installed.providers(settings) if INSTALLED.has_button("checkout") else {}
 
 
 def _link_to(worth: int, stars: int, settings: Settings) -> str:

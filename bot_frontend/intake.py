@@ -27,6 +27,7 @@ from ballast.jobs import Job
 from ballast.kinds import READING_KINDS, TOLD_TO_WAIT, AppCommand
 from ballast.notices import answer_without_database, queued_notice, waits_for_the_database
 from ballast.ownership import WrongBot
+from ballast.permissions import Permission, may
 from ballast.queues import DATABASE_QUEUES
 from ballast.texts import speaking
 from bot_frontend import texts
@@ -292,7 +293,7 @@ class Intake:
         intention = route(
             reading,
             Conversation.model_validate_json(before) if before else None,
-            self._settings,
+            self._in_force(),
             self._username(),
         )
         if intention is None:
@@ -351,7 +352,11 @@ class Intake:
             return False
         if _may_answer_a_question(reading) and standing.get(_dialogue_key_of(reading)) is not None:
             return True
-        return is_ours(reading, self._settings)
+        return is_ours(reading, self._in_force())
+
+    def _in_force(self) -> Settings:
+        """The settings, with the roles that owners gave."""
+        return self._inbox.roles.in_force(self._settings)
 
     def _job_id(self, reading: ParsedUpdate) -> str:
         return job_id_of_update(self._bot_id, reading.update_id, reading.date)
@@ -360,7 +365,8 @@ class Intake:
         """An album comes piece by piece, and an admin's /broadcast names one piece: the others are noted for then."""
         if not isinstance(reading, TextMessage) or reading.posting is None or reading.posting.album is None:
             return
-        if reading.is_private and reading.sender.telegram_id in self._settings.admin_ids:
+        role = self._in_force().role_of(reading.sender.telegram_id)
+        if reading.is_private and may(role, Permission.BROADCAST):
             self._albums.note(reading.chat_id, reading.posting.album, reading.posting.message_id)
 
     def _accept_all(self, decisions: Sequence[_Decision]) -> list[Receipt]:

@@ -95,7 +95,7 @@ async def _set_commands(
     await _set_menu(bot, settings, registered, ENGLISH, what="menu")
     for code, language in _language_codes().items():
         await _set_menu(bot, settings, registered, language, what=f"menu:{code}", language_code=code)
-    for admin_id in sorted(settings.admin_ids):
+    for admin_id in sorted({*settings.admin_ids, *settings.admin_roles}):
         language = await asyncio.to_thread(languages, admin_id)
         await _set_menu(bot, settings, registered, language, what=f"menu:{admin_id}", admin_id=admin_id)
 
@@ -123,7 +123,7 @@ async def _set_menu(
     """what -- its name among what was set. admin_id -- whose chat has this menu; None for everybody's."""
     with speaking(language):
         commands = menu(
-            admin=admin_id is not None,
+            None if admin_id is None else settings.role_of(admin_id),
             payments=takes_payments(settings),
             refunds=settings.stars_refund_hours > 0,
         )

@@ -15,6 +15,7 @@ from ballast.builtin.words import unknown_button
 from ballast.installed import INSTALLED
 from ballast.jobs import Job
 from ballast.kinds import JOB_TYPES
+from ballast.permissions import Permission, may
 from ballast.texts import said
 from bot_frontend import app_commands, app_questions, broadcast_form, texts
 from bot_frontend import conversation as dialogues
@@ -33,6 +34,7 @@ from bot_frontend.updates import (
     TextMessage,
     WordsOf,
 )
+from dbcore.roles import Role
 from dbcore.settings import Settings
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>\w+))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
@@ -55,8 +57,6 @@ _BOTS_WITHOUT_BOT = frozenset(
 )
 """Telegram's own, whose usernames do not end in `bot`."""
 
-_PUBLIC_COMMANDS = frozenset(texts.PUBLIC_COMMANDS)
-_ADMIN_COMMANDS = frozenset(texts.ADMIN_COMMANDS)
 _DECLARED = {
     command.name: command.declared
     for command in INSTALLED.own_commands.values()
@@ -130,17 +130,12 @@ def is_ours(reading: ParsedUpdate, settings: Settings) -> bool:
     match reading:
         case TextMessage():
             command = _COMMAND.fullmatch(reading.text.strip())
-            is_admin = reading.sender.telegram_id in settings.admin_ids
-            ours = _commands_for(is_admin) - INSTALLED.left_to_handlers
+            role = settings.role_of(reading.sender.telegram_id)
+            ours = {*texts.COMMANDS[role]} - INSTALLED.left_to_handlers
             return command is not None and command["name"].lower() in ours
         case ButtonPress():
             return is_button(reading.data)
     return True
-
-
-def _commands_for(is_admin: bool) -> frozenset[str]:
-    """Those that this person's menu can have."""
-    return _PUBLIC_COMMANDS | _ADMIN_COMMANDS if is_admin else _PUBLIC_COMMANDS
 
 
 def _names_a_person(command: re.Match[str], our_username: str | None) -> bool:
@@ -191,8 +186,8 @@ def _no_command(message: TextMessage, conversation: Conversation | None, setting
     """The answer to what the bot asked, or small talk."""
     if not message.is_private and not _answers_a_question(message, conversation, settings):
         return None
-    is_admin = message.sender.telegram_id in settings.admin_ids
-    if is_admin and message.is_private and message.posting is not None and message.posting.album:
+    drafts = may(settings.role_of(message.sender.telegram_id), Permission.BROADCAST)
+    if drafts and message.is_private and message.posting is not None and message.posting.album:
         return None  # a piece of an album: an answer to each would be ten
     answer = None if conversation is None else _answer(message, conversation, settings)
     if answer is None and message.is_private:
@@ -203,7 +198,7 @@ def _no_command(message: TextMessage, conversation: Conversation | None, setting
 def _answer(message: TextMessage, conversation: Conversation, settings: Settings) -> Routed | None:
     """None if what was asked is no question any more."""
     if conversation.draft is not None:
-        if message.sender.telegram_id not in settings.admin_ids:
+        if not may(settings.role_of(message.sender.telegram_id), Permission.BROADCAST):
             return say(message, texts.admins_only())
         return _card_answer(message, conversation.draft, settings)
     if conversation.command is not None:
@@ -230,16 +225,17 @@ def _not_own_words(
 ) -> Routed | None:
     """What somebody else wrote is never a command or an answer, whoever brings it."""
     if message.words_of is WordsOf.CHAT:
-        is_admin = message.sender.telegram_id == ANONYMOUS_ADMIN  # of the group, and perhaps one of ours
-        is_for_us = command is not None and command["name"].lower() in _commands_for(is_admin)
+        # An anonymous admin of the group is perhaps one of ours.
+        role = Role.OWNER if message.sender.telegram_id == ANONYMOUS_ADMIN else None
+        is_for_us = command is not None and command["name"].lower() in texts.COMMANDS[role]
         return say(message, texts.not_as_a_chat()) if is_for_us else None
     if not message.is_private:
         return None
-    is_admin = message.sender.telegram_id in settings.admin_ids
-    if is_admin and message.posting is not None and message.posting.album:
+    drafts = may(settings.role_of(message.sender.telegram_id), Permission.BROADCAST)
+    if drafts and message.posting is not None and message.posting.album:
         return None  # as of the admin's own albums
     if command is None and conversation is None:
-        return say(message, texts.forwarded_post() if is_admin else texts.not_a_command())
+        return say(message, texts.forwarded_post() if drafts else texts.not_a_command())
     return say(message, texts.not_your_words(), conversation)
 
 
@@ -255,8 +251,8 @@ def _command(
     if linked is not None and linked.declared is not None and linked.declared.is_linked:
         name, arguments = linked.name, Arguments("")
     command = INSTALLED.commands.get(name)
-    is_admin = message.sender.telegram_id in settings.admin_ids
-    if command is None or (command.admin and not is_admin):
+    role = settings.role_of(message.sender.telegram_id)
+    if command is None or (command.needs is not None and not may(role, command.needs)):
         return None
     declared = command.declared
     if declared is None:
@@ -264,7 +260,7 @@ def _command(
     if (declared.alone == "anything" and arguments.text) or (
         declared.alone == "somebody" and names_somebody(arguments)
     ):
-        return say(message, texts.only_your_own(command.name, is_admin))
+        return say(message, texts.only_your_own(command.name, role is not None))
     own_words = BY_WORD.get(declared.word)
     if own_words is not None:
         return own_words(Typed(command, arguments, message, conversation, settings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from zoneinfo import ZoneInfo
@@ -13,40 +13,48 @@ from ballast.builtin.replies import PAYMENT_COMMANDS
 from ballast.command_names import called, joined, leave, mention
 from ballast.installed import INSTALLED
 from ballast.messages import Button
+from ballast.permissions import ALL, Permission, may, of_role
 from ballast.registered import Command
 from ballast.texts import available, gettext, ngettext, of_any_app, own_name, time_zones
 from ballast.texts.phrases import quoted
+from dbcore.roles import Role
 from dbcore.settings import Settings
 
 EXAMPLE_AMOUNT = "5.50"
 
 
-def _names(*, admin: bool) -> tuple[str, ...]:
+def _names(needs: Collection[Permission | None]) -> tuple[str, ...]:
     """Built-in commands that no app replaces, then those of apps."""
-    commands = tuple(
+    return tuple(
         name
         for name, command in INSTALLED.commands.items()
-        if command.admin is admin and name not in INSTALLED.left_to_handlers
+        if command.needs in needs and name not in INSTALLED.left_to_handlers
     )
-    handled = tuple(
-        name for name, command in INSTALLED.handled_commands.items() if command.help is not None and not admin
-    )
-    return commands + handled
 
 
-PUBLIC_COMMANDS = _names(admin=False)
-ADMIN_COMMANDS = _names(admin=True)
+PUBLIC_COMMANDS = (
+    *_names({None}),
+    *(name for name, command in INSTALLED.handled_commands.items() if command.help is not None),
+)
 
 
-def menu(*, admin: bool, payments: bool = True, refunds: bool = True) -> list[tuple[str, str]]:
-    """Each command of everybody's menu, or of an admin's, and its line.
+ADMIN_COMMANDS = _names(ALL)
+COMMANDS: Mapping[Role | None, tuple[str, ...]] = {
+    None: PUBLIC_COMMANDS,
+    **{role: (*PUBLIC_COMMANDS, *_names(of_role(role))) for role in Role},
+}
+"""All that somebody of a role can give; None: what everybody can."""
+
+
+def menu(role: Role | None = None, *, payments: bool = True, refunds: bool = True) -> list[tuple[str, str]]:
+    """Each command of everybody's menu, or of an operator's, and its line.
 
     payments -- whether the bot takes them: else what is only for payments is left out. refunds -- whether payers can
-    refund a payment themselves: else only an admin's menu says how.
+    refund a payment themselves: else only the menu of who may refund others' says how.
     """
-    names = (*PUBLIC_COMMANDS, *(ADMIN_COMMANDS if admin else ()))
+    names = COMMANDS[role]
     hidden = frozenset() if payments else PAYMENT_COMMANDS
-    if not (refunds or admin):
+    if not (refunds or may(role, Permission.REFUND)):
         hidden |= {"refund"}
     return [(name, _line(name)) for name in names if _word_of(name) not in hidden]
 
@@ -256,10 +264,10 @@ def ask_support_for_refunds() -> str:
     )
 
 
-def help_text(is_admin: bool, *, payments: bool = True, refunds: bool = True) -> str:
+def help_text(role: Role | None = None, *, payments: bool = True, refunds: bool = True) -> str:
     return "\n".join(
         gettext("{command} – {line}", command=f"/{name}", line=escape(line))
-        for name, line in menu(admin=is_admin, payments=payments, refunds=refunds)
+        for name, line in menu(role, payments=payments, refunds=refunds)
     )
 
 
@@ -310,6 +318,15 @@ def unknown_command(name: str) -> str:
 def adjust_usage(name: str) -> str:
     return gettext(
         "Write it like this: {example}", example=gettext("{command} @name 5.50 [reason]", command=f"/{name}")
+    )
+
+
+def role_usage(name: str) -> str:
+    return gettext(
+        "Write it like this: {example}. Roles are {roles}; {nothing} takes a role away.",
+        example=gettext("{command} @name support", command=f"/{name}"),
+        roles=", ".join(Role),
+        nothing="<code>none</code>",
     )
 
 

@@ -15,6 +15,10 @@ DONE = "done"
 
 _OUTCOME_LENGTH_MAX = 500
 _REASON_LENGTH_MAX = 500
+
+SCANNED_MAX = 20_000
+"""Rows that one page of a search looks at."""
+
 _COLUMNS = "action_id, actor, action, target, outcome, created_at, reason, before, after"
 
 State = Mapping[str, Any]
@@ -130,6 +134,59 @@ def recent(engine: GuardedEngine, limit: int) -> list[RecordedAction]:
         writes=False,
     )
     return [_read(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Of a search; None is all.
+
+    action -- `user.credit`, or what several begin with, such as `user`. text -- a part of the reason, in any case.
+    """
+
+    actor: str | None = None
+    action: str | None = None
+    target: str | None = None
+    text: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsPage:
+    """next_before -- what gets the next page; None after the last one."""
+
+    items: list[RecordedAction]
+    next_before: int | None
+
+
+def search(
+    engine: GuardedEngine, filters: Filters, *, before: int | None = None, limit: int = 50
+) -> ActionsPage:
+    """Newest first. A page looks at SCANNED_MAX rows at most, so it may be shorter than `limit` and not the last."""
+    f = filters
+    scanned = (
+        f"SELECT id, {_COLUMNS} FROM ballast.admin_actions WHERE (%s::bigint IS NULL OR id < %s) "  # noqa: S608  ours
+        "AND (%s::text IS NULL OR actor = %s) AND (%s::text IS NULL OR target = %s) ORDER BY id DESC LIMIT %s"
+    )
+    row = engine.fetch_row(
+        f"WITH scanned AS MATERIALIZED ({scanned}), found AS (SELECT * FROM scanned "  # noqa: S608
+        "WHERE (%s::text IS NULL OR action = %s OR starts_with(action, %s || '.')) "
+        "AND (%s::text IS NULL OR position(lower(%s) IN lower(coalesce(reason, ''))) > 0) "
+        "AND (%s::timestamptz IS NULL OR created_at >= %s) AND (%s::timestamptz IS NULL OR created_at < %s) "
+        "ORDER BY id DESC LIMIT %s) "
+        "SELECT (SELECT coalesce(jsonb_agg(found ORDER BY id DESC), '[]') FROM found), "
+        "(SELECT count(*) FROM scanned), (SELECT min(id) FROM scanned)",
+        (
+            *(before, before, f.actor, f.actor, f.target, f.target, SCANNED_MAX),
+            *(f.action, f.action, f.action, f.text, f.text),
+            *(f.since, f.since, f.until, f.until, limit),
+        ),
+        name="admin_actions.search",
+        writes=False,
+    )
+    rows, count, oldest = row
+    following = rows[-1]["id"] if len(rows) == limit else oldest if count == SCANNED_MAX else None
+    return ActionsPage([_read({k: v for k, v in each.items() if k != "id"}) for each in rows], following)
 
 
 def _read(row: dict[str, Any]) -> RecordedAction:

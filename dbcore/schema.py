@@ -649,6 +649,18 @@ admin_actions = Table(
     Column("after", JSONB),
 )
 Index("admin_actions_created_at_idx", admin_actions.c.created_at)
+Index("admin_actions_actor_idx", admin_actions.c.actor, admin_actions.c.id)
+Index("admin_actions_target_idx", admin_actions.c.target, admin_actions.c.id)
+
+operators = Table(
+    "operators",
+    metadata,
+    Column("telegram_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("role", Text, nullable=False),
+    Column("granted_by", Text, nullable=False),
+    _time("granted_at"),
+    _check("operators_role_is_known", "role IN ('viewer', 'support', 'treasurer', 'owner')"),
+)
 
 audit_runs = Table(
     "audit_runs",

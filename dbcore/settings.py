@@ -18,7 +18,7 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -34,10 +34,12 @@ from pydantic_settings import SettingsError as NotJson
 
 from dbcore.currencies import STARS_MAX
 from dbcore.database_url import read_database_url
+from dbcore.expectations import expectation
 from dbcore.misspelt import misspelt
 from dbcore.money import MAX_AMOUNT, minor_units
 from dbcore.qualified_names import is_plain_name
 from dbcore.redis_url import read_redis_url
+from dbcore.roles import Role
 
 ENV_FILE = os.environ.get("BALLAST_ENV_FILE") or ".env"
 RUNNING_ENV_FILE = ".ballast/running.env"
@@ -163,6 +165,7 @@ class Settings(AppOptions):
     telegram_webhook_url: str | None = None
     telegram_webhook_secret: SecretStr | None = None
     admin_ids: Annotated[frozenset[int], NoDecode] = frozenset()
+    admin_roles: Annotated[Mapping[int, Role], NoDecode] = {}
 
     ops_host: str = "127.0.0.1"
     ops_port: Annotated[int, Field(ge=1, le=65535)] = 8080
@@ -268,6 +271,24 @@ class Settings(AppOptions):
                 f"expected 1 to {PAY_PACKAGES_MAX} amounts of the currency, comma separated, such as 5,10,25"
             )
         return ",".join(parts)
+
+    @field_validator("admin_roles", mode="before")
+    @classmethod
+    def _roles_of_ids(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+        if not all(
+            re.fullmatch(rf"[0-9]{{1,{ADMIN_ID_DIGITS_MAX}}}", who) and role in {*Role}
+            for who, _, role in pairs
+        ):
+            raise ValueError(
+                f"expected Telegram user ids, each with a colon and one of {', '.join(Role)}, comma separated, "
+                "such as 12345:support,67890:treasurer"
+            )
+        if len({int(who) for who, _, _ in pairs}) < len(pairs):
+            raise ValueError("expected one role for each Telegram user id")
+        return {int(who): Role(role) for who, _, role in pairs}
 
     @field_validator("stars_rate")
     @classmethod
@@ -473,6 +494,10 @@ class Settings(AppOptions):
         if self.stripe_webhook_secret is not None and self.stripe_key is None:
             raise ValueError("STRIPE_WEBHOOK_SECRET: expected STRIPE_KEY beside it")
         return self
+
+    def role_of(self, telegram_id: int) -> Role | None:
+        """What they are in the chat and on the page; None for who is no operator."""
+        return self.admin_roles.get(telegram_id, Role.OWNER if telegram_id in self.admin_ids else None)
 
     @property
     def events_secret_bytes(self) -> bytes:
@@ -717,7 +742,7 @@ def _is_http(url: str) -> bool:
 def _one_line(options: type[Options], item: object) -> str:
     assert isinstance(item, dict)  # noqa: S101  pydantic's ErrorDetails is a TypedDict
     if not item["loc"]:  # of several options together: the message names them
-        return str(item["msg"]).removeprefix("Value error, ")
+        return expectation(item)
     prefix = str(options.model_config.get("env_prefix", ""))
     option = str(item["loc"][0]).removeprefix(prefix.lower())
     field = options.model_fields.get(option)
@@ -726,6 +751,9 @@ def _one_line(options: type[Options], item: object) -> str:
         came = "a value that is not shown, being a secret"
     if item["type"].startswith("model") or any(isinstance(part, str) for part in item["loc"][1:]):
         came = "a value that is not shown because there may be a secret in it"
+    name = f"{prefix.upper()}{option.upper()}"
     if item["type"] == "missing" and len(item["loc"]) == 1:  # its input is all the others
-        return f"{prefix.upper()}{option.upper()}: expected a value; it is not set"
-    return f"{prefix.upper()}{option.upper()}: {str(item['msg']).removeprefix('Value error, ')}; got {came}"
+        return f"{name}: expected a value; it is not set"
+    if item["type"] == "missing":
+        return f"{name}: expected an object with {item['loc'][-1]}, which is not in it"
+    return f"{name}: {expectation(item)}; got {came}"

@@ -109,6 +109,11 @@ def shows_something(line: str) -> bool:
     return any(unicodedata.category(letter)[0] in "LNPS" for letter in line)
 
 
+def is_blank(text: str) -> bool:
+    """Whether people see nothing of it: white space, invisible characters, or nothing at all."""
+    return not shows_something(one_line(text))
+
+
 def isolated(line: str) -> str:
     """The line as it may stand in a sentence: of right-to-left letters in it only it is turned, not what is around it.
 

@@ -22,7 +22,10 @@ COMPUTED = {
 
 def options() -> dict[str, object]:
     """Every option with its default."""
-    found: dict[str, object] = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    found: dict[str, object] = {
+        name.upper(): () if field.default == {} else field.default
+        for name, field in Settings.model_fields.items()
+    }
     return found | {
         f"BALLAST_{name.upper()}": field.default for name, field in RunOptions.model_fields.items()
     }

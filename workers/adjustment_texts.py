@@ -30,8 +30,8 @@ from workers.texts import (
 )
 
 
-def no_admin_any_more() -> str:
-    return gettext("You are no longer an admin of this bot. Nothing was changed.")
+def not_permitted() -> str:
+    return gettext("You are not permitted to do that. Nothing was changed.")
 
 
 def to_confirm(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: Settings) -> str:

@@ -4,6 +4,9 @@
                                         a crash before that: they are sent again
 
 One process at a time sends, by a lock in Redis that ends by itself. An event was taken if the answer is 2xx.
+
+That an outage began no database can say: it is sent from what Redis has of it (OutageTeller), again until it was taken
+or the outage is over.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 import redis
@@ -24,6 +30,7 @@ import ballast
 from ballast import event_asking
 from ballast.inbox import Publisher
 from dbcore import events
+from dbcore.breaker import outage_history
 from dbcore.events import Event
 from dbcore.guard.engine import GuardedEngine
 
@@ -34,32 +41,98 @@ SEND_SECONDS_MAX = 5.0
 RUN_SECONDS_MAX = 5.0
 """Then the next run is asked for, so that others get their turn."""
 
+OUTAGE_BEGAN = "outage.began"
+
 LOCK_SECONDS = 60.0
 """Longer than a run and the last of its sends, and what the database takes."""
 
 _LOCK = "ballast:events:sending"
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An event as it is sent. name -- its webhook-id."""
+
+    name: str
+    kind: str
+    created_at: datetime
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: Event) -> Message:
+        return cls(f"evt_{event.id}", event.kind, event.created_at, event.data)
+
+
+class Webhook:
+    """Where events go. url -- of the receiver. secret -- the bytes that both sides know."""
+
+    def __init__(self, url: str, secret: bytes, *, send_seconds_max: float = SEND_SECONDS_MAX) -> None:
+        self._url = url
+        self._secret = secret
+        self._seconds_max = send_seconds_max
+
+    def send(self, batch: Sequence[Message]) -> list[bool]:
+        """All at once; which of them were taken."""
+        return asyncio.run(self._send(batch))
+
+    async def _send(self, batch: Sequence[Message]) -> list[bool]:
+        timeout = aiohttp.ClientTimeout(total=self._seconds_max)
+        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
+            return await asyncio.gather(*(self._send_one(session, message) for message in batch))
+
+    async def _send_one(self, session: aiohttp.ClientSession, message: Message) -> bool:
+        body, headers = signed(message, self._secret, int(time.time()))
+        try:
+            async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+                if 200 <= answer.status < 300:
+                    return True
+                error = f"HTTP {answer.status}"
+        except (aiohttp.ClientError, TimeoutError, OSError) as failed:
+            error = type(failed).__name__
+        log.warning("event_not_taken", webhook_id=message.name, kind=message.kind, error=error)
+        return False
+
+
+class OutageTeller:
+    """Says that an outage began, or a pause, while it is on."""
+
+    def __init__(self, client: redis.Redis, webhook: Webhook) -> None:
+        self._redis = client
+        self._webhook = webhook
+
+    def tell(self) -> bool:
+        """Whether the receiver took it now. Raises redis.RedisError."""
+        history = outage_history.read(self._redis)
+        outage = history.outages[0] if history.outages else None
+        if outage is None or outage.ended_at is not None:
+            return False
+        if event_asking.outage_is_told(self._redis, outage.began_at):
+            return False
+        data = {"began_at": outage.began_at, "reason": outage.reason, "paused_by": outage.paused_by}
+        name = f"evt_outage_{round(1000 * outage.began_at)}"
+        began = datetime.fromtimestamp(outage.began_at, UTC)
+        (taken,) = self._webhook.send([Message(name, OUTAGE_BEGAN, began, data)])
+        if taken:
+            event_asking.note_outage_told(self._redis, outage.began_at)
+        return taken
+
+
 class EventSender:
-    """url -- of the receiver. secret -- the bytes that both sides know."""
+    """What the database has to tell."""
 
     def __init__(
         self,
         client: redis.Redis,
         engine: GuardedEngine,
         publisher: Publisher,
+        webhook: Webhook,
         *,
-        url: str,
-        secret: bytes,
-        send_seconds_max: float = SEND_SECONDS_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis = client
         self._engine = engine
         self._publisher = publisher
-        self._url = url
-        self._secret = secret
-        self._seconds_max = send_seconds_max
+        self._webhook = webhook
         self._clock = clock
 
     def run(self) -> int:
@@ -80,7 +153,7 @@ class EventSender:
         until = self._clock() + RUN_SECONDS_MAX
         count = 0
         while batch := events.due(self._engine, AT_ONCE):
-            taken = asyncio.run(self._send(batch))
+            taken = self._webhook.send([Message.of(event) for event in batch])
             sent = [event.id for event, was_taken in zip(batch, taken, strict=True) if was_taken]
             failed = [event.id for event, was_taken in zip(batch, taken, strict=True) if not was_taken]
             events.settle(self._engine, sent=sent, failed=failed)
@@ -93,38 +166,18 @@ class EventSender:
                 break
         return count
 
-    async def _send(self, batch: Sequence[Event]) -> list[bool]:
-        timeout = aiohttp.ClientTimeout(total=self._seconds_max)
-        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
-            return await asyncio.gather(*(self._send_one(session, event) for event in batch))
 
-    async def _send_one(self, session: aiohttp.ClientSession, event: Event) -> bool:
-        body, headers = signed(event, self._secret, int(time.time()))
-        try:
-            async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
-                if 200 <= answer.status < 300:
-                    return True
-                error = f"HTTP {answer.status}"
-        except (aiohttp.ClientError, TimeoutError, OSError) as failed:
-            error = type(failed).__name__
-        log.warning(
-            "event_not_taken", event_id=event.id, kind=event.kind, attempt=event.attempts + 1, error=error
-        )
-        return False
-
-
-def signed(event: Event, secret: bytes, now: int) -> tuple[bytes, dict[str, str]]:
-    """An event's body and headers. now -- seconds since 1970."""
+def signed(message: Message, secret: bytes, now: int) -> tuple[bytes, dict[str, str]]:
+    """Its body and headers. now -- seconds since 1970."""
     body = json.dumps(
-        {"type": event.kind, "timestamp": event.created_at.isoformat(), "data": event.data},
+        {"type": message.kind, "timestamp": message.created_at.isoformat(), "data": message.data},
         ensure_ascii=False,
     ).encode()
-    name = f"evt_{event.id}"
-    mac = hmac.new(secret, f"{name}.{now}.".encode() + body, hashlib.sha256).digest()
+    mac = hmac.new(secret, f"{message.name}.{now}.".encode() + body, hashlib.sha256).digest()
     return body, {
         "Content-Type": "application/json",
         "User-Agent": f"Ballast/{ballast.__version__}",
-        "webhook-id": name,
+        "webhook-id": message.name,
         "webhook-timestamp": str(now),
         "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
     }

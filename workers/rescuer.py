@@ -16,7 +16,7 @@ import redis
 import structlog
 from celery import bootsteps
 
-from ballast import outbox_relay
+from ballast import event_asking, outbox_relay
 from ballast.alerts.notifier import AdminNotifier
 from ballast.inbox import Inbox, Publisher
 from ballast.inbox.records import Waiting, record_key
@@ -47,6 +47,9 @@ BATCH = 500
 BATCHES_PER_TICK_MAX = 5
 LEASE_KEY = "ballast:rescuer"
 LEASE_SECONDS = 1.5
+TELL_OUTAGE_SECONDS = 1.0
+"""Between looks at whether EVENTS_URL knows of an outage."""
+
 SHUT_KEY = "ballast:rescuer:shut"
 """There while something is shut, until the relay was asked for: whoever takes the lease over asks for it."""
 
@@ -72,6 +75,7 @@ class Rescuer:
         self._holds_lease = False
         self._swept_at = float("-inf")
         self._relay_asked_again_at = float("inf")
+        self._tell_outage_at = float("-inf")
         self._shut: Sequence[str] = ()
         self._state_reader = CachedStateReader(client)
         self._alarms = AlarmWatch(
@@ -126,6 +130,9 @@ class Rescuer:
         if now >= self._relay_asked_again_at:
             outbox_relay.ask(self._redis, self._publisher)
             self._relay_asked_again_at = float("inf")
+        if shut and self._settings.events_url is not None and now >= self._tell_outage_at:
+            event_asking.ask_to_tell_outage(self._redis, self._publisher, view.since)
+            self._tell_outage_at = now + TELL_OUTAGE_SECONDS
         self._alarms.look(view)
         if self._lease_ms() > leased_ms:
             self._redis.pexpire(LEASE_KEY, self._lease_ms())

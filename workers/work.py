@@ -74,7 +74,8 @@ class Work(Generic[J]):
 
     @property
     def settings(self) -> Settings:
-        return self.worker.settings
+        """With the roles that are in force."""
+        return self.worker.inbox.roles.in_force(self.worker.settings)
 
     @property
     def languages(self) -> Languages:

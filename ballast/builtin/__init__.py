@@ -7,6 +7,7 @@ from ballast.builtin.backups import backups
 from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
 from ballast.builtin.languages import languages
+from ballast.builtin.operators import operators
 from ballast.builtin.payments import payments
 from ballast.builtin.people import people
 from ballast.builtin.providers import providers
@@ -25,6 +26,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     providers,
     reconciliation,
     people,
+    operators,
     broadcasts,
     languages,
     replies,

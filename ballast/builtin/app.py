@@ -10,6 +10,7 @@ from ballast.app import App
 from ballast.builtin.declared import BuiltInButton, BuiltInCommand, BuiltInJob, Scheduled, Waiting
 from ballast.context import Database
 from ballast.jobs import OWNER, Job
+from ballast.permissions import Permission
 from ballast.registered import Command, Handler, Outcome
 from dbcore.redis_pace import RedisPace
 from dbcore.settings import Settings
@@ -60,7 +61,7 @@ class BuiltInApp(App):
         job_type: type[Job],
         *,
         help: str,
-        admin: bool = False,
+        needs: Permission | None = None,
         fields: Mapping[str, Any] | None = None,
         alone: Literal["anything", "somebody"] | None = None,
         is_linked: bool = False,
@@ -70,7 +71,7 @@ class BuiltInApp(App):
     ) -> None:
         """A command whose job the frontend makes: of `fields` and its sender, or by its function for that word.
 
-        help -- `{name}` in it is what the command is called.
+        help -- `{name}` in it is what the command is called. needs -- as of a Command.
         """
         own = BuiltInCommand(
             word=word,
@@ -82,7 +83,7 @@ class BuiltInApp(App):
             leaves_dialogue=leaves_dialogue,
             is_telegrams=is_telegrams,
         )
-        self.commands.append(Command(word, help, admin, self.jobs[job_type], "queue", False, declared=own))
+        self.commands.append(Command(word, help, needs, self.jobs[job_type], "queue", False, declared=own))
 
     def built_in_button(
         self,

@@ -14,6 +14,7 @@ from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, TelegramId, UserJob
 from ballast.builtin.words import DECISIONS, amount_shown, decision_words, shown
 from ballast.jobs import Job
+from ballast.permissions import Permission
 from ballast.texts import gettext_noop
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT
@@ -144,14 +145,14 @@ balances.built_in_command(
     "credit",
     AskAdjustment,
     help=gettext_noop("Credit a user: /{name} @name 5.50 [reason]"),
-    admin=True,
+    needs=Permission.ADJUST,
     names_somebody=True,
 )
 balances.built_in_command(
     "debit",
     AskAdjustment,
     help=gettext_noop("Debit a user: /{name} @name 5.50 [reason]"),
-    admin=True,
+    needs=Permission.ADJUST,
     names_somebody=True,
 )
 balances.built_in_button(

@@ -18,6 +18,7 @@ from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import TelegramId, UserJob
 from ballast.jobs import Job
 from ballast.markup import HtmlError, plain_text
+from ballast.permissions import Permission
 from ballast.texts import gettext_noop
 from dbcore.money import MAX_AMOUNT
 from dbcore.sentences import sentence
@@ -421,10 +422,13 @@ broadcasts.built_in_command(
     "broadcast",
     DraftBroadcast,
     help=gettext_noop("Message many users: /{name} text, or as a reply to any message"),
-    admin=True,
+    needs=Permission.BROADCAST,
 )
 broadcasts.built_in_command(
-    "broadcasts", ListBroadcasts, help=gettext_noop("Show the latest broadcasts"), admin=True
+    "broadcasts",
+    ListBroadcasts,
+    help=gettext_noop("Show the latest broadcasts"),
+    needs=Permission.SEE_BROADCASTS,
 )
 broadcasts.built_in_button(
     "card",

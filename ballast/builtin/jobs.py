@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ballast.jobs import Job
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT, Profile
+from dbcore.sentences import Refusal, sentence
+from dbcore.text import is_blank
 
 MEMO_LENGTH_MAX = 200
+
+
+def _seen(text: str) -> str:
+    if is_blank(text):
+        raise Refusal(sentence("I see nothing in that. Please write something."))
+    return text
+
+
+Seen = AfterValidator(_seen)
+"""Of a text that people are to read."""
 
 TelegramId = Field(gt=0, lt=TELEGRAM_ID_LIMIT)
 

@@ -6,16 +6,17 @@ ballast/people/chat.py does them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ballast.arguments import Amount
 from ballast.builtin.app import BuiltInApp
-from ballast.builtin.jobs import MEMO_LENGTH_MAX, TelegramId, UserJob
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, Seen, TelegramId, UserJob
 from ballast.context import Database
 from ballast.jobs import Job
+from ballast.permissions import Permission, may
 from ballast.texts import gettext_noop
 
 MESSAGE_LENGTH_MAX = 2_000
@@ -84,7 +85,7 @@ class OrderAdjustment(_AboutPerson):
     kind = "users.adjust"
     is_credit: bool
     amount: Amount
-    reason: str = Field(max_length=MEMO_LENGTH_MAX)
+    reason: Annotated[str, Field(max_length=MEMO_LENGTH_MAX), Seen]
 
 
 class AskFreeze(_AboutPerson):
@@ -97,7 +98,7 @@ class AskFreeze(_AboutPerson):
 class ConfirmFreeze(_AboutPerson):
     kind = "users.confirm_freeze"
     is_frozen: bool
-    reason: str = Field(max_length=MEMO_LENGTH_MAX)
+    reason: Annotated[str, Field(max_length=MEMO_LENGTH_MAX), Seen]
 
 
 class Freeze(ConfirmFreeze):
@@ -110,7 +111,7 @@ class AskMessage(_AboutPerson):
 
 class ConfirmMessage(_AboutPerson):
     kind = "users.confirm_message"
-    text: str = Field(max_length=MESSAGE_LENGTH_MAX)
+    text: Annotated[str, Field(max_length=MESSAGE_LENGTH_MAX), Seen]
 
 
 class SendMessage(ConfirmMessage):
@@ -126,7 +127,7 @@ class AskReversal(_AboutPerson):
 
 class ConfirmReversal(AskReversal):
     kind = "users.confirm_reversal"
-    reason: str = Field(max_length=MEMO_LENGTH_MAX)
+    reason: Annotated[str, Field(max_length=MEMO_LENGTH_MAX), Seen]
 
 
 class Reverse(ConfirmReversal):
@@ -145,42 +146,48 @@ people.built_in_job(
 )
 
 
-def _done_by(function: str) -> Callable[[Any, Any], Any]:
+def _done_by(function: str, needs: Permission) -> Callable[[Any, Any], Any]:
     """ballast/people/chat.py needs all that is installed, this module among it."""
 
     def handler(ctx: Any, job: Any) -> Any:
-        from ballast.people import chat
+        from ballast.people import chat, chat_texts
 
+        if not may(ctx.settings.role_of(ctx.user.telegram_id), needs):
+            # They might do it when the button was made.
+            return chat_texts.not_permitted()
         return getattr(chat, function)(ctx, job)
 
     return handler
 
 
-_JOBS: tuple[tuple[type[Job], Database, str], ...] = (
-    (ShowPerson, "read", "show"),
-    (ShowMovements, "read", "movements"),
-    (ShowFailures, "read", "failures"),
-    (AskAmount, "read", "ask_amount"),
-    (AskWhy, "none", "ask_why"),
-    (OrderAdjustment, "none", "adjust"),
-    (AskFreeze, "none", "ask_freeze"),
-    (ConfirmFreeze, "read", "confirm_freeze"),
-    (Freeze, "write", "freeze"),
-    (AskMessage, "read", "ask_message"),
-    (ConfirmMessage, "read", "confirm_message"),
-    (SendMessage, "write", "send_message"),
-    (AskReversal, "none", "ask_reversal"),
-    (ConfirmReversal, "read", "confirm_reversal"),
-    (Reverse, "write", "reverse"),
+_JOBS: tuple[tuple[type[Job], Database, str, Permission], ...] = (
+    (ShowPerson, "read", "show", Permission.SEE_PEOPLE),
+    (ShowMovements, "read", "movements", Permission.SEE_PEOPLE),
+    (ShowFailures, "read", "failures", Permission.SEE_PEOPLE),
+    (AskAmount, "read", "ask_amount", Permission.ADJUST),
+    (AskWhy, "none", "ask_why", Permission.ADJUST),
+    (OrderAdjustment, "none", "adjust", Permission.ADJUST),
+    (AskFreeze, "none", "ask_freeze", Permission.FREEZE),
+    (ConfirmFreeze, "read", "confirm_freeze", Permission.FREEZE),
+    (Freeze, "write", "freeze", Permission.FREEZE),
+    (AskMessage, "read", "ask_message", Permission.MESSAGE),
+    (ConfirmMessage, "read", "confirm_message", Permission.MESSAGE),
+    (SendMessage, "write", "send_message", Permission.MESSAGE),
+    (AskReversal, "none", "ask_reversal", Permission.REVERSE),
+    (ConfirmReversal, "read", "confirm_reversal", Permission.REVERSE),
+    (Reverse, "write", "reverse", Permission.REVERSE),
 )
-for _job_type, _database, _function in _JOBS:
-    people.job(_job_type, database=_database)(_done_by(_function))
+NEEDS: Mapping[type[Job], Permission] = {job_type: needs for job_type, *_, needs in _JOBS}
+"""What an operator must be permitted for each."""
+
+for _job_type, _database, _function, _needs in _JOBS:
+    people.job(_job_type, database=_database)(_done_by(_function, _needs))
 
 people.built_in_command(
     "user",
     ShowPerson,
     help=gettext_noop("Find a user: /{name} @name"),
-    admin=True,
+    needs=Permission.SEE_PEOPLE,
     names_somebody=True,
     leaves_dialogue=True,
 )

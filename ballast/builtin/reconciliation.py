@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ballast.builtin.app import BuiltInApp
 from ballast.jobs import Job
+from ballast.permissions import Permission
 from ballast.texts import gettext_noop
 
 LOOK_SECONDS = 300.0
@@ -21,7 +22,10 @@ reconciliation = BuiltInApp("transactions", tasks=["workers.tasks.reconciliation
 reconciliation.built_in_job(ReconcileStars, database="write", takes_its_time=True)
 
 reconciliation.built_in_command(
-    "reconcile", ReconcileStars, help=gettext_noop("Compare payments in Stars with Telegram"), admin=True
+    "reconcile",
+    ReconcileStars,
+    help=gettext_noop("Compare payments in Stars with Telegram"),
+    needs=Permission.REFUND,
 )
 # Two beats are harmless: whoever keeps a page moves the cursor, and the other one reads on from there.
 reconciliation.schedule(

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ballast.builtin.app import BuiltInApp
 from ballast.jobs import Job
+from ballast.permissions import Permission
 from ballast.texts import gettext_noop
 
 ACTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -79,7 +80,7 @@ status.built_in_command(
     "dbstatus",
     ShowDatabaseStatus,
     help=gettext_noop("Show the state of the database, the queue and the workers"),
-    admin=True,
+    needs=Permission.SEE_STATUS,
     is_linked=True,
 )
 # Two beats are harmless: the probe takes a lease for each period.

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
 _whom = click.argument("whom", metavar="@NAME|ID")
 _amount = click.argument("amount", metavar="AMOUNT")
-_reason = click.option("--reason", required=True, help="Why. It is in the audit log, and the memo of money.")
+
+
+def seen(_: click.Context, __: click.Parameter, text: str) -> str:
+    """Raises click.BadParameter."""
+    from dbcore.text import is_blank
+
+    if is_blank(text):
+        raise click.BadParameter("expected something that can be seen")
+    return text
+
+
+_reason = click.option(
+    "--reason", required=True, callback=seen, help="Why. It is in the audit log, and the memo of money."
+)
 
 
 def _usable(_: click.Context, __: click.Parameter, key: str | None) -> str | None:
@@ -85,7 +98,7 @@ def reverse(*, number: int, amount: str | None, reason: str, key: str | None, ye
 def freeze(*, whom: str, reason: str, both: bool, key: str | None, yes: bool) -> None:
     """Freeze an account: it receives and does not send, or as FREEZE_REFUSES says. Its user is told."""
     doing = _doing()
-    person = doing.person(_ref(whom))
+    person = doing.person(ref_of(whom))
     refuses = "everything" if both else doing.settings.freeze_refuses
     what = "neither sends nor receives" if refuses == "everything" else "receives, and does not send"
     require_agreement(
@@ -102,20 +115,20 @@ def freeze(*, whom: str, reason: str, both: bool, key: str | None, yes: bool) ->
 def unfreeze(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
     """Let a frozen account send and receive again. Its user is told."""
     doing = _doing()
-    person = doing.person(_ref(whom))
+    person = doing.person(ref_of(whom))
     require_agreement([doing.described(person)], "Unfreeze it?", "unfrozen", yes=yes)
     click.echo(doing.unfreeze(_act(reason, key), _of(person)))
 
 
 @click.command(cls=Command)
 @_whom
-@click.argument("text", metavar="TEXT")
+@click.argument("text", metavar="TEXT", callback=seen)
 @_key
 @_yes
 def message(*, whom: str, text: str, key: str | None, yes: bool) -> None:
     """Send somebody a message from the operators."""
     doing = _doing()
-    person = doing.person(_ref(whom))
+    person = doing.person(ref_of(whom))
     require_agreement([doing.described(person), f"They read: {text}"], "Send it?", "sent", yes=yes)
     click.echo(doing.message(_act(text, key), _of(person)))
 
@@ -130,7 +143,7 @@ def erase(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
     stay under their Telegram ID. Export their data first: `ballast export FILE --person`.
     """
     doing = _doing()
-    person = doing.person(_ref(whom))
+    person = doing.person(ref_of(whom))
     require_agreement(
         [doing.described(person), "This cannot be undone."], "Erase their data?", "erased", yes=yes
     )
@@ -140,7 +153,7 @@ def erase(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
 def _adjust(whom: str, amount: str, sign: int, reason: str, key: str | None, yes: bool) -> None:
     doing = _doing()
     minor = sign * _minor(doing, amount)
-    person = doing.person(_ref(whom))
+    person = doing.person(ref_of(whom))
     lines = [doing.described(person), *doing.adjustment(person, minor), f"Reason: {reason}"]
     question, done = ("Credit it?", "credited") if sign > 0 else ("Debit it?", "debited")
     require_agreement(lines, question, done, yes=yes)
@@ -153,7 +166,7 @@ def _doing() -> Doing:
     return Doing(*open_database())
 
 
-def _ref(whom: str) -> UserRef:
+def ref_of(whom: str) -> UserRef:
     from dbcore.ledger.users import UserRef, UserRefError
 
     try:

@@ -10,7 +10,7 @@ import click
 from ballast.cli.commands import REFUSED, TIMES, Command, as_json, in_utc, open_database, print_json
 
 if TYPE_CHECKING:
-    from ballast.people.tables import Table
+    from ballast.csv_text import Table
     from dbcore.people.lists import Page
     from dbcore.settings import Settings
 

@@ -7,7 +7,7 @@ import uuid
 
 import click
 
-from ballast.cli.commands import IMPOSSIBLE, REFUSED, Command, open_database
+from ballast.cli.commands import IMPOSSIBLE, REFUSED, Command, open_database, require_agreement
 
 WATCHED_SECONDS_MAX = 60.0
 LOOK_EVERY_SECONDS = 0.5
@@ -31,6 +31,7 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
     from dbcore.ledger import star_refunds
     from dbcore.ledger.star_refunds import RefundState
     from dbcore.money import format_amount
+    from dbcore.people.reasons import in_words
     from dbcore.redis_client import connect_redis
 
     engine, settings = open_database()
@@ -38,21 +39,19 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
     asked = star_refunds.create(engine, key=key, payment=payment, presser_id=None, actor=user_here())
     found = asked.payment
     if asked.reason is not None or found is None:
-        click.echo(f"ballast: {payment} cannot be refunded: {asked.reason}", err=True)
+        click.echo(f"ballast: {payment} cannot be refunded: {in_words(asked.reason or '')}", err=True)
         ctx.exit(REFUSED)
 
     def money(minor: int) -> str:
         return format_amount(minor, settings.currency_exponent, settings.currency)
 
-    click.echo(
-        f"Payment {found.number} ({found.charge_id}): {found.stars} {STARS} of user {found.payer.telegram_id}"
-    )
-    click.echo(f"{money(found.amount)} will be taken from their balance")
+    lines = [
+        f"Payment {found.number} ({found.charge_id}): {found.stars} {STARS} of user {found.payer.telegram_id}",
+        f"{money(found.amount)} will be taken from their balance",
+    ]
     if (debt := found.amount - max(0, asked.available or 0)) > 0:
-        click.echo(f"They have spent {money(debt)} of it, and will owe that")
-    if not (yes or click.confirm("Refund it?")):
-        click.echo("ballast: nothing was refunded", err=True)
-        ctx.exit(REFUSED)
+        lines.append(f"They have spent {money(debt)} of it, and will owe that")
+    require_agreement(lines, "Refund it?", "refunded", yes=yes)
     client = connect_redis(settings)
     receipt = Inbox(client).accept(
         Envelope.of(FinishRefund(token=asked.token), job_id=key, lane=f"refund:{asked.token}")

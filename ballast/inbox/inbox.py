@@ -83,6 +83,7 @@ from ballast.inbox.records import (
 from ballast.inbox.scripts import TURN_OF_A_JOB_LUA, Scripts
 from ballast.languages import Languages
 from ballast.last_answers import LastAnswers
+from ballast.operators import Roles
 from ballast.queues import QUEUES
 from ballast.telegram.rate_limiter import TURN_LUA, TURN_SECONDS
 from dbcore.breaker.outages import OUTAGES_LUA
@@ -104,6 +105,7 @@ class Inbox(InboxOverview):
         self.balances = BalanceCache(client)
         self.answers = LastAnswers(client)
         self.languages = Languages(client)
+        self.roles = Roles(client)
         """What jobs that ended, and others, left known."""
         self._accept = scripts.load("accept", shared=TURN_OF_A_JOB_LUA)
         self._claim = scripts.load("claim", shared=TURN_OF_A_JOB_LUA)

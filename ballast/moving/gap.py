@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import cast
 
 import redis
 from sqlalchemy import text
 
+from ballast.csv_text import csv_text
 from dbcore.guard import pool
 from dbcore.moving.hold import NAME
 from dbcore.qualified_names import qualified
@@ -58,10 +58,8 @@ def find(client: redis.Redis, url: str, schema: str | None, currency: str, inbox
 
 def write(gap: Gap, file: Path) -> None:
     """A line for each account."""
-    with file.open("w", newline="") as out:
-        lines = csv.writer(out)
-        lines.writerow([field.name for field in fields(Difference)])
-        lines.writerows(astuple(difference) for difference in gap.accounts)
+    columns = [field.name for field in fields(Difference)]
+    file.write_text(csv_text(columns, map(asdict, gap.accounts)), encoding="utf-8")
 
 
 def _differences(client: redis.Redis, url: str, schema: str | None, currency: str) -> Iterator[Difference]:

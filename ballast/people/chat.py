@@ -29,6 +29,7 @@ from ballast.builtin.people import (
 from ballast.context import JobContext
 from ballast.people import chat_texts as texts
 from ballast.people import orders
+from ballast.permissions import Permission, may
 from ballast.registered import Outcome
 from ballast.replies import Button, Reply
 from dbcore.ledger.users import UserRef
@@ -45,8 +46,6 @@ REVERSIBLE_IN_ROW = 4
 
 
 def show(ctx: JobContext, job: ShowPerson) -> Outcome:
-    if not _is_admin(ctx):
-        return texts.no_admin_any_more()
     found = search.search(ctx._engine, job.query, limit=CHOICES_MAX)
     people = [each.person for each in found if each.by != "name"] or [each.person for each in found]
     if not people:
@@ -64,7 +63,7 @@ def movements(ctx: JobContext, job: ShowMovements) -> Outcome:
         reversible = [
             Button(f"↩ #{each.transfer_id}", AskReversal(**about, transfer=each.transfer_id))
             for each in found.movements
-            if texts.may_be_reversed(each)
+            if texts.may_be_reversed(each) and _may(ctx, Permission.REVERSE)
         ]
         rows = [
             reversible[at : at + REVERSIBLE_IN_ROW] for at in range(0, len(reversible), REVERSIBLE_IN_ROW)
@@ -100,16 +99,12 @@ def ask_amount(ctx: JobContext, job: AskAmount) -> Outcome:
 
 
 def ask_why(ctx: JobContext, job: AskWhy) -> Outcome:
-    if not _is_admin(ctx):
-        return texts.no_admin_any_more()
     given = {"person": job.person, "is_credit": job.is_credit, "amount": job.amount}
     return Ask(texts.why_as_they_read_it(), OrderAdjustment, given=given)
 
 
 def adjust(ctx: JobContext, job: OrderAdjustment) -> Outcome:
     """From here on it is as by /credit and /debit, with their limits."""
-    if not _is_admin(ctx):
-        return texts.no_admin_any_more()
     return AskAdjustment(
         telegram_id=job.person,
         amount=job.amount if job.is_credit else -job.amount,
@@ -119,8 +114,6 @@ def adjust(ctx: JobContext, job: OrderAdjustment) -> Outcome:
 
 
 def ask_freeze(ctx: JobContext, job: AskFreeze) -> Outcome:
-    if not _is_admin(ctx):
-        return texts.no_admin_any_more()
     return Ask(texts.why(), ConfirmFreeze, given={"person": job.person, "is_frozen": job.is_frozen})
 
 
@@ -177,8 +170,6 @@ def send_message(ctx: JobContext, job: SendMessage) -> Outcome:
 
 
 def ask_reversal(ctx: JobContext, job: AskReversal) -> Outcome:
-    if not _is_admin(ctx):
-        return texts.no_admin_any_more()
     return Ask(texts.why(), ConfirmReversal, given={"person": job.person, "transfer": job.transfer})
 
 
@@ -209,14 +200,11 @@ def reverse(ctx: JobContext, job: Reverse) -> Outcome:
     return _about(ctx, job.person, act)
 
 
-def _is_admin(ctx: JobContext) -> bool:
-    """They may have been one when the button was made."""
-    return ctx.user.telegram_id in ctx.settings.admin_ids
+def _may(ctx: JobContext, permission: Permission) -> bool:
+    return may(ctx.settings.role_of(ctx.user.telegram_id), permission)
 
 
 def _about(ctx: JobContext, telegram_id: int, answer: Callable[[Person], Reply | Ask]) -> Outcome:
-    if not _is_admin(ctx):
-        return texts.no_admin_any_more()
     person = card.find(ctx._engine, UserRef(telegram_id=telegram_id))
     return Reply(texts.nobody(str(telegram_id)), html=True) if person is None else answer(person)
 
@@ -234,22 +222,24 @@ def _card(ctx: JobContext, person: Person) -> Reply:
     found = failed.refusals(ctx._engine, person.user_id, person.telegram_id, limit=1)
     waiting = card.unconfirmed(ctx._engine, person.user_id)
     text = texts.card(person, _party(person), found, len(waiting), ctx.settings)
-    rows = [
-        [
+    offered = {
+        Permission.SEE_PEOPLE: [
             Button(texts.transactions(), ShowMovements(**about)),
             Button(texts.failed_requests(), ShowFailures(**about)),
         ],
-        [
+        Permission.ADJUST: [
             Button(texts.credit(), AskAmount(**about, is_credit=True)),
             Button(texts.debit(), AskAmount(**about, is_credit=False)),
         ],
-        [
+        Permission.FREEZE: [
             Button(texts.unfreeze(), AskFreeze(**about, is_frozen=False))
             if person.frozen
             else Button(texts.freeze(), AskFreeze(**about, is_frozen=True)),
-            Button(texts.message(), AskMessage(**about)),
         ],
-    ]
+        Permission.MESSAGE: [Button(texts.message(), AskMessage(**about))],
+    }
+    buttons = [each for needs, some in offered.items() if _may(ctx, needs) for each in some]
+    rows = [buttons[at : at + 2] for at in range(0, len(buttons), 2)]
     return Reply(text, html=True, edit=True, buttons=rows)
 
 

@@ -29,8 +29,8 @@ WHY_SHOWN_MAX = 160
 CHOICE_LENGTH_MAX = 60
 
 
-def no_admin_any_more() -> Reply:
-    return Reply(gettext("You are no longer an admin of this bot. Nothing was changed."))
+def not_permitted() -> Reply:
+    return Reply(gettext("You are not permitted to do that. Nothing was changed."))
 
 
 def nobody(query: str) -> str:

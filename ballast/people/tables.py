@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Generic, TypeVar
 
+from ballast.csv_text import Table
 from dbcore.people.lists import ListedTransfer
 from dbcore.people.movements import Movement
 from dbcore.people.person import Person
 from dbcore.settings import Settings
-from dbcore.text import csv_cell
-
-T = TypeVar("T")
 
 PAGE = 500
 """Rows of a CSV that are in memory."""
-
-
-class Table(Generic[T]):
-    """CSV as text. What is written in it is nothing that a spreadsheet may run."""
-
-    def __init__(self, columns: Sequence[str], row: Callable[[T], Iterable[object]]) -> None:
-        self._columns = columns
-        self._row = row
-
-    def head(self) -> str:
-        return _written([self._columns])
-
-    def rows(self, items: Iterable[T]) -> str:
-        return _written([[_cell(each) for each in self._row(item)] for item in items])
-
-
-def _written(rows: Iterable[Iterable[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue()
-
-
-def _cell(value: object) -> object:
-    match value:
-        case None:
-            return ""
-        case datetime():
-            return value.isoformat()
-        case str():
-            return csv_cell(value)
-        case bool():
-            return "yes" if value else "no"
-    return value
 
 
 def users_table(settings: Settings) -> Table[Person]:

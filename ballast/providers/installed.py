@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ballast.installed import INSTALLED
 from ballast.providers.crypto_pay import CryptoPay
 from ballast.providers.provider import Provider
@@ -12,7 +10,7 @@ from dbcore.settings import Settings
 
 
 def providers(settings: Settings) -> dict[str, Provider]:
-    """By their names, new ones each time: what they connect to belongs to an event loop."""
+    """By their names, new ones each time: what they connect to belongs to an event loop. They connect to nothing yet."""
     found: dict[str, Provider] = {}
     if settings.crypto_pay_token is not None:
         found[CryptoPay.name] = CryptoPay(
@@ -36,9 +34,3 @@ def providers(settings: Settings) -> dict[str, Provider]:
             if made is not None:
                 found[name] = made
     return found
-
-
-@lru_cache(maxsize=8)
-def known(settings: Settings) -> dict[str, Provider]:
-    """The same for as long as the process lives: for names, prices and signatures."""
-    return providers(settings)

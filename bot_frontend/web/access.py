@@ -6,14 +6,18 @@ this host itself may see, and nobody may act.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
 import secrets
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import redis
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.sessions import SessionMiddleware
@@ -22,8 +26,12 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from ballast.operators import Roles, take_code
+from ballast.permissions import of_role
 from ballast.webhooks import PREFIX
 from bot_frontend.web.login_throttle import LoginThrottle, Turn
+from bot_frontend.web.session_list import Session, SessionList
+from dbcore.roles import Role
 from dbcore.settings import Settings
 from dbcore.text import one_line, shows_something
 
@@ -32,6 +40,9 @@ log = structlog.get_logger(__name__)
 SESSION_SECONDS = 12 * 3600
 NAME_LENGTH_MAX = 64
 NO_NAME = "operator"
+BROWSER_LENGTH_MAX = 120
+
+_OPERATOR = "ballast.operator"
 
 HSTS_SECONDS = 365 * 24 * 3600
 
@@ -56,19 +67,26 @@ class Operator:
 
     name: str
     csrf: str | None
+    role: Role = Role.OWNER
+    telegram_id: int | None = None
+    session_id: str | None = None
 
     @property
     def actor(self) -> str:
-        """For the books."""
+        """For the audit log: who signed in by a code of the bot's is called as in the chat."""
+        if self.telegram_id is not None:
+            return f"telegram:{self.telegram_id}"
         return self.name if self.csrf is None else f"web:{self.name}"
 
 
 class Access:
     """Of one frontend. Sessions hold on every frontend with the same OPS_TOKEN, and end when that changes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, client: redis.Redis, roles: Roles) -> None:
         self._token = settings.ops_token.get_secret_value() if settings.ops_token else None
+        self._redis = client
         self._tries = LoginThrottle()
+        self.sessions = SessionList(client, roles, settings, SESSION_SECONDS)
 
     @property
     def session_secret(self) -> str | None:
@@ -82,8 +100,13 @@ class Access:
             return None
         if request.scope.get("ballast.machine"):
             return Operator(MACHINE, None)
-        session = request.session
-        return Operator(session["name"], session["csrf"]) if session else None
+        found: Operator | None = request.scope.get(_OPERATOR)
+        return found
+
+    def viewer(self, request: Request) -> str:
+        """Who looks at a page, so that nobody has too much of it: a session, or an address."""
+        operator = self.operator(request)
+        return (operator and operator.csrf) or address_of(request)
 
     async def turn(self, request: Request) -> Turn | None:
         """When its token may be judged; None where too many are."""
@@ -115,15 +138,40 @@ class Access:
         # for.
         return _is_loopback(request.client.host) and _names_loopback(request.headers.get("Host", ""))
 
-    def sign_in(self, request: Request, token: str, name: str) -> bool:
-        """Whether the token was right; then a session begins."""
-        if self._token is None or not self.is_right(token, self._token):
-            return False
+    async def sign_in(self, request: Request, given: str, name: str) -> Session | None:
+        """The session that begins, if OPS_TOKEN was given, or a code of the bot's; then the name is not heeded.
+
+        Raises redis.RedisError if it may be a code.
+        """
+        if self._token is None:
+            return None
+        telegram_id = None
+        if not self.is_right(given, self._token):
+            by_code = await asyncio.to_thread(take_code, self._redis, given)
+            if by_code is None:
+                return None
+            telegram_id, name = by_code.telegram_id, by_code.name
         line = one_line(name, NAME_LENGTH_MAX)
-        request.session.update(
-            name=line if shows_something(line) else NO_NAME, csrf=secrets.token_urlsafe(24)
+        session = Session(
+            id=secrets.token_urlsafe(12),
+            name=line if shows_something(line) else NO_NAME,
+            telegram_id=telegram_id,
+            began_at=time.time(),
+            address=address_of(request),
+            browser=one_line(request.headers.get("User-Agent", ""), BROWSER_LENGTH_MAX),
         )
-        return True
+        await self.sessions.begin(session)
+        request.session.clear()
+        request.session.update(id=session.id, csrf=secrets.token_urlsafe(24))
+        return session
+
+    async def of_session(self, cookie: Mapping[str, str]) -> Operator | None:
+        """Who asks with this cookie's content; None once the session is ended, or they are no operator any more."""
+        session = await self.sessions.find(cookie["id"]) if "id" in cookie else None
+        role = None if session is None else self.sessions.role_of(session)
+        if session is None or role is None:
+            return None
+        return Operator(session.name, cookie["csrf"], role, session.telegram_id, session.id)
 
     @property
     def has_token(self) -> bool:
@@ -137,6 +185,8 @@ class Access:
             "why_not": None if operator else TO_ACT,
             "csrf": operator.csrf if operator else None,
             "signed_in_as": operator.name if operator and by_session else None,
+            "role": operator.role if operator else None,
+            "permitted": sorted(of_role(operator.role)) if operator else [],
         }
 
     @staticmethod
@@ -209,12 +259,17 @@ class SafeHeaders:
 
 
 class Sessions:
-    """Starlette's, with a cookie that is for HTTPS alone where it came by that."""
+    """Starlette's, with a cookie that is for HTTPS alone where it came by that, and who asks by it."""
 
-    def __init__(self, app: ASGIApp, secret: str) -> None:
+    def __init__(self, app: ASGIApp, access: Access, secret: str) -> None:
+        async def known(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["session"]:
+                scope[_OPERATOR] = await access.of_session(scope["session"])
+            await app(scope, receive, send)
+
         def sessions(*, https_only: bool) -> SessionMiddleware:
             return SessionMiddleware(
-                app,
+                known,
                 secret,
                 session_cookie="ballast",
                 max_age=SESSION_SECONDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from bot_frontend.web.actions import Actions
 from bot_frontend.web.api.api import Api
 from bot_frontend.web.app_webhooks import AppWebhooks
 from bot_frontend.web.jobs import Jobs
+from bot_frontend.web.live import Feed, Streams
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.openapi import ACTIONS, CSV, JOB, METRICS, READY, STATUS_PAGE, described, document
@@ -42,7 +43,7 @@ def make_app(
     api: Api,
 ) -> FastAPI:
     """webhook -- None where updates are polled for."""
-    access = Access(settings)
+    access = Access(settings, api.services.redis, api.services.inbox.roles)
     page = Page(access, actions, settings)
 
     async def live(_: Request) -> Response:
@@ -61,10 +62,33 @@ def make_app(
         body = exposition(monitor.latest, time.time())
         return Response(body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
-    def status_of_now(request: Request) -> Response:
+    streams = Streams()
+
+    def status_now() -> dict[str, Any]:
         monitor.watched()
-        may_act = access.described(access.operator(request))
-        return _told(status.status(monitor.latest, time.time(), may_act))
+        return status.status(monitor.latest, time.time())
+
+    def outages_now() -> dict[str, Any]:
+        monitor.watched()
+        return outage_report.report(monitor.latest, time.time())
+
+    def own_status(request: Request) -> dict[str, Any]:
+        return {"actions": access.described(access.operator(request))}
+
+    def status_of_now(request: Request) -> Response:
+        return _told({**status_now(), **own_status(request)})
+
+    def stream_of(
+        report: Callable[[], dict[str, Any]], own: Callable[[Request], dict[str, Any]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        feed = Feed(report)
+
+        async def endpoint(request: Request) -> Response:
+            if not access.may_see(request):
+                return _turned_away()
+            return streams.response(access.viewer(request), feed, own(request))
+
+        return endpoint
 
     async def index(request: Request) -> Response:
         by_browser = "text/html" in request.headers.get("Accept", "")
@@ -87,8 +111,7 @@ def make_app(
     async def outages_json(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
-        monitor.watched()
-        return _told(outage_report.report(monitor.latest, time.time()))
+        return _told(outages_now())
 
     async def outages_csv(request: Request) -> Response:
         if not access.may_see(request):
@@ -135,7 +158,7 @@ def make_app(
     secret = access.session_secret
     middleware = [Middleware(SafeHeaders), Middleware(Guard, access, settings.trusted_proxies)]
     if secret:
-        middleware.append(Middleware(Sessions, secret))
+        middleware.append(Middleware(Sessions, access, secret))
     middleware.append(api.middleware(access))
     app = FastAPI(
         openapi_url=None,
@@ -143,6 +166,7 @@ def make_app(
         redirect_slashes=False,  # it would redirect to whatever name was asked for
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    app.state.streams = streams
     documented: list[tuple[str, Callable[..., Any], str, dict[str, Any]]] = [
         ("/health/live", live, "Whether the process runs", described(models.Live)),
         ("/health/ready", ready, "Whether jobs can be taken", READY),
@@ -206,6 +230,8 @@ def make_app(
     app.router.routes += [
         Route("/", index),
         Route("/outages", outages),
+        Route("/status/stream", stream_of(status_now, own_status), methods=["GET"]),
+        Route("/outages/stream", stream_of(outages_now, lambda _: {}), methods=["GET"]),
         Route("/openapi.json", openapi),
         *page.routes(),
         *app_webhooks.routes(),
@@ -213,7 +239,7 @@ def make_app(
     if webhook is not None and settings.telegram_webhook_url is not None:
         path = urlsplit(settings.telegram_webhook_url).path or "/"
         app.router.routes.append(Route(path, webhook.receive, methods=["POST"]))
-    api.include_in(app)
+    api.include_in(app, access.sessions)
     told = cache(lambda: document(app))  # made by who asks first: it takes a sixth of what a start takes
     return app
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, REFERENCE
+from ballast.permissions import Permission
 from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.ledger.books import ACCOUNTS
@@ -18,6 +19,7 @@ from dbcore.ledger.star_book import DifferenceKind
 from dbcore.moving.record import MoveState
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
+from dbcore.roles import Role
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -342,6 +344,8 @@ class Actions(Answer):
     why_not: str | None
     csrf: str | None
     signed_in_as: str | None
+    role: Role | None
+    permitted: list[Permission]
 
 
 class Status(Answer):

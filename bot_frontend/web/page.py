@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from ballast.jobs import JobInvalid
+from ballast.permissions import OF_ORDERS, PERMISSIONS, may
 from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin, is_own_page
 from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
 from bot_frontend.web.request_body import read_body
@@ -107,11 +108,17 @@ class Page:
         body = await read_body(request, BODY_BYTES_MAX)
         fields = parse_qs((body or b"").decode(errors="replace"), max_num_fields=10)
         token, name = (fields.get(field, [""])[0] for field in ("token", "name"))
-        if not self._access.sign_in(request, token, name):
+        try:
+            session = await self._access.sign_in(request, token, name)
+        except redis.RedisError:
+            return self.asks_to_sign_in(
+                "Redis does not answer, so codes cannot be checked. OPS_TOKEN can.", 503
+            )
+        if session is None:
             log.warning("sign_in_refused", address=address_of(request))
-            return self.asks_to_sign_in("That is not the operators' token.")
+            return self.asks_to_sign_in("That is neither the operators' token nor a code that is still good.")
         turn.was_right()
-        log.info("signed_in", actor=request.session["name"])
+        log.info("signed_in", actor=session.name, telegram_id=session.telegram_id)
         return RedirectResponse("/", status_code=303)
 
     async def back(self, _: Request) -> Response:
@@ -120,7 +127,13 @@ class Page:
 
     async def sign_out(self, request: Request) -> Response:
         if self._access.has_token and not is_cross_origin(request):
+            operator = self._access.operator(request)
             request.session.clear()
+            if operator is not None and operator.session_id is not None:
+                try:
+                    await self._access.sessions.end(operator.session_id)
+                except redis.RedisError as error:
+                    log.warning("session_not_ended", error=type(error).__name__)
         return RedirectResponse("/", status_code=303)
 
     async def act(self, request: Request) -> Response:
@@ -137,6 +150,11 @@ class Page:
         order = _order(body)
         if isinstance(order, str):
             return _refused(400, order)
+        needed = OF_ORDERS.get(order["action"].partition(".")[0])
+        if needed is not None and not may(operator.role, needed):  # an unknown action is refused below
+            return _refused(
+                403, f"only {PERMISSIONS[needed].least}s and above may {PERMISSIONS[needed].what}"
+            )
         try:
             taken = await self._taken(operator, **order)
         except JobInvalid as error:

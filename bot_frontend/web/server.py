@@ -1,25 +1,31 @@
-"""uvicorn, bounded: connections that say nothing, or end no request, are closed, and there are never too many.
+"""uvicorn, bounded: connections that say nothing, end no request or take no answer are closed, and there are never too
+many.
 
-uvicorn waits for the first request, and for the rest of one, for as long as the other side likes.
+uvicorn waits for the first request, for the rest of one, and until an answer is taken, for as long as the other side
+likes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import h11
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = structlog.get_logger(__name__)
 
 HEADERS_SECONDS_MAX = 10.0
 BODY_SECONDS_MAX = 30.0
+WRITING_SECONDS_MAX = 30.0
+"""A reader who has not taken what waits for it by then is gone, or too slow."""
 
 CONNECTIONS_MAX = 1_000
 DESCRIPTORS_FOR_OTHERS = 256
@@ -37,6 +43,7 @@ class Protocol(H11Protocol):
 
     _waits_for: str | None = None
     _timer: asyncio.TimerHandle | None = None
+    _writing_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -54,7 +61,22 @@ class Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_for(None)
+        self._can_write()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More waits to be taken than asyncio keeps."""
+        self._writing_timer = self.loop.call_later(WRITING_SECONDS_MAX, self.transport.abort)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._can_write()
+        super().resume_writing()
+
+    def _can_write(self) -> None:
+        if self._writing_timer is not None:
+            self._writing_timer.cancel()
+            self._writing_timer = None
 
     def _watch(self) -> None:
         state = self.conn.their_state
@@ -89,8 +111,21 @@ def connections_max() -> int:
     return max(16, min(CONNECTIONS_MAX, descriptors - DESCRIPTORS_FOR_OTHERS))
 
 
-def make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
-    return uvicorn.Server(
+class Server(uvicorn.Server):
+    """before_shutdown -- called before uvicorn waits for answers that are under way."""
+
+    def __init__(self, config: uvicorn.Config, before_shutdown: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_shutdown = before_shutdown
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._before_shutdown()
+        await super().shutdown(sockets)
+
+
+def make_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
+    """Of what make_app made."""
+    return Server(
         uvicorn.Config(
             app,
             host=host,
@@ -102,7 +137,8 @@ def make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
             server_header=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
-        )
+        ),
+        app.state.streams.end,
     )
 
 

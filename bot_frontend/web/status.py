@@ -23,8 +23,8 @@ SLOW_MS = 1000 * BreakerLimits().slow_call_seconds
 """From here on an answer counts as slow."""
 
 
-def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[str, Any]:
-    """actions -- whether the asker may act from the page, as access.py says."""
+def status(look: StatusSnapshot, now: float) -> dict[str, Any]:
+    """All but `actions`, whether the asker may act: that access.py says."""
     verdict = summarize(health_inputs(look, now))
     forecast = look.quota
     return {
@@ -89,7 +89,6 @@ def status(look: StatusSnapshot, now: float, actions: dict[str, Any]) -> dict[st
             for name, since in sorted(look.alarms.items(), key=lambda alarm: alarm[1])
         ],
         "recent_actions": _recent_actions(look),
-        "actions": actions,
     }
 
 

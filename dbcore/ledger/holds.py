@@ -7,6 +7,7 @@ What is available is the balance without what is held. Each check of funds is ag
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
@@ -110,20 +111,30 @@ def _end(
     actor: str,
 ) -> HoldEndOutcome:
     require_key(key)
-    row = engine.fetch_row(
-        END_SQL,
-        (
-            key,
-            end_fingerprint(hold_id, post=post, amount=amount, to=to),
-            hold_id,
-            engine.currency,
-            post,
-            amount,
-            *((None, None) if to is None else to.parameters()),
-            storable(actor),
-        ),
-        name="holds.post" if post else "holds.void",
+    asked = end_parameters(engine.currency, key, hold_id, post=post, amount=amount, to=to, actor=actor)
+    return ended(
+        engine.currency, engine.fetch_row(END_SQL, asked, name="holds.post" if post else "holds.void")
     )
+
+
+def end_parameters(
+    currency: str, key: str, hold_id: int, *, post: bool, amount: int | None, to: UserRef | None, actor: str
+) -> tuple[object, ...]:
+    """Of END_SQL."""
+    return (
+        key,
+        end_fingerprint(hold_id, post=post, amount=amount, to=to),
+        hold_id,
+        currency,
+        post,
+        amount,
+        *((None, None) if to is None else to.parameters()),
+        storable(actor),
+    )
+
+
+def ended(currency: str, row: tuple[Any, ...]) -> HoldEndOutcome:
+    """What END_SQL answered."""
     status, reason, state, transfer_id, posted, owner_id, balance, available, version, *recipient = row
     return HoldEndOutcome(
         status=OutcomeStatus(status),
@@ -131,9 +142,9 @@ def _end(
         state=None if state is None else HoldState(state),
         transfer_id=transfer_id,
         amount=posted,
-        currency=engine.currency,
+        currency=currency,
         available=available,
-        balances_now=balances_now(engine.currency, (owner_id, balance, version), (*recipient,)),
+        balances_now=balances_now(currency, (owner_id, balance, version), (*recipient,)),
     )
 
 

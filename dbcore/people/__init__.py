@@ -7,5 +7,7 @@ movements.py  their entries, filtered, a page at a time by key
 refusals.py   what failed, and why
 reasons.py    the ledger's reasons in words
 lists.py      all users, all transfers, filtered, a page at a time by key
-acts.py       credit, debit, reverse, freeze, unfreeze, erase: each once by its id, with its row in the audit log
+holds.py      money that is held, filtered, a page at a time by key
+acts.py       credit, debit, reverse, freeze, unfreeze, erase, post and void a hold: each once by its id, with its row
+              in the audit log
 """

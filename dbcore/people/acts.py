@@ -16,16 +16,27 @@ from dbcore import keys, outbox
 from dbcore.admin_actions import DONE, AdminAction, insert_statement, kept_reason
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger import ledger
+from dbcore.ledger import holds, ledger
 from dbcore.ledger.ledger import balances_now, party, require_key
 from dbcore.ledger.users import UserRef
 from dbcore.money import MAX_AMOUNT
-from dbcore.outcomes import AdjustOutcome, OutcomeStatus, Party, RejectionReason, ReversalOutcome
+from dbcore.outcomes import (
+    AdjustOutcome,
+    HoldEndOutcome,
+    HoldState,
+    OutcomeStatus,
+    Party,
+    RejectionReason,
+    ReversalOutcome,
+)
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
 
 Notice = Callable[[Any], Sequence[tuple[outbox.Job, int]]]
 """Of an outcome, by which something changed: the jobs that tell people of it, and whom. They are part of the commit."""
+
+REFUSED = "refused: "
+"""How an outcome in the audit log begins that names why."""
 
 Changed = dict[str, bool]
 Direction = Literal["sending", "everything"]
@@ -199,6 +210,55 @@ def _reversed(engine: GuardedEngine, transfer_id: int, amount: int, row: tuple[A
     )
 
 
+def end_hold(
+    engine: GuardedEngine,
+    act: Act,
+    *,
+    hold_id: int,
+    post: bool,
+    amount: int | None = None,
+    to: UserRef | None = None,
+) -> HoldEndOutcome:
+    """Take what is held, or a part of it (post), or give it back. Nobody is told: an app held it, and knows what for.
+
+    amount -- minor units; None: all of it. to -- who receives it; None: the house.
+    """
+    if amount is not None:
+        holds.require_amount(amount)
+    action = _action(act, "hold.post" if post else "hold.void", str(hold_id))
+    asked = holds.end_parameters(
+        engine.currency, act.act_id, hold_id, post=post, amount=amount, to=to, actor=act.actor
+    )
+
+    def work(connection: Connection) -> HoldEndOutcome:
+        booked = _run(connection, engine, _KNOWN, (action.action_id,)).one_or_none()
+        if booked is not None and (booked[0], booked[2]) != (action.target, kept_reason(act.reason)):
+            return _not_ended(engine, RejectionReason.KEY_REUSED)
+        if booked is not None and booked[1] != DONE:
+            return _not_ended(engine, RejectionReason(booked[1].removeprefix(REFUSED)))
+        outcome = holds.ended(engine.currency, _row(connection, engine, holds.END_SQL, asked))
+        if outcome.status is OutcomeStatus.REPLAYED or outcome.reason is RejectionReason.KEY_REUSED:
+            return outcome
+        done = outcome.reason is None
+        after = {"state": outcome.state, "posted_amount": outcome.amount} if outcome.state else None
+        _book(connection, engine, action, outcome.reason, {"state": HoldState.OPEN} if done else after, after)
+        return outcome
+
+    return engine.call(work, name="people.end_hold", replayable=True)
+
+
+def _not_ended(engine: GuardedEngine, reason: RejectionReason) -> HoldEndOutcome:
+    return HoldEndOutcome(
+        status=OutcomeStatus.REJECTED,
+        reason=reason,
+        state=None,
+        transfer_id=None,
+        amount=None,
+        currency=engine.currency,
+        available=None,
+    )
+
+
 def freeze(
     engine: GuardedEngine,
     act: Act,
@@ -319,7 +379,7 @@ def _book(
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any] | None,
 ) -> None:
-    outcome = DONE if refused is None else f"refused: {refused.value}"
+    outcome = DONE if refused is None else f"{REFUSED}{refused.value}"
     statement, parameters = insert_statement(action, outcome, before=before, after=after)
     _run(connection, engine, statement, parameters)
 

@@ -118,7 +118,7 @@ def users(
     engine: GuardedEngine, *, before: int | None = None, limit: int = 50, filters: UserFilters | None = None
 ) -> Page[Person]:
     """A page of those with `user_id` below `before`."""
-    return _page(engine, "users", _USERS, before, limit, filters or UserFilters(), person_of)
+    return page_of(engine, "users", _USERS, before, limit, filters or UserFilters(), person_of)
 
 
 def transfers(
@@ -129,7 +129,7 @@ def transfers(
     filters: TransferFilters | None = None,
 ) -> Page[ListedTransfer]:
     """A page of those with numbers below `before`."""
-    return _page(engine, "transfers", _TRANSFERS, before, limit, filters or TransferFilters(), _transfer)
+    return page_of(engine, "transfers", _TRANSFERS, before, limit, filters or TransferFilters(), _transfer)
 
 
 def transfer(engine: GuardedEngine, number: int) -> ListedTransfer | None:
@@ -150,15 +150,18 @@ def left_to_reverse(engine: GuardedEngine, number: int) -> int | None:
     return None if left is None else int(left)
 
 
-def _page(
+def page_of(
     engine: GuardedEngine,
     table: str,
     statement: str,
     before: int | None,
     limit: int,
-    filters: UserFilters | TransferFilters,
+    filters: Any,
     made_of: Callable[[tuple[Any, ...]], T],
 ) -> Page[T]:
+    """A page of a table with numbers. statement -- takes `before`, `scanned`, `limit`, `currency` and the filters'
+    fields, and answers rows whose first column is the number.
+    """
     if not 1 <= limit <= LIMIT_MAX:
         raise ValueError(f"a page has 1 to {LIMIT_MAX} rows, not {limit}")
     if before is None:

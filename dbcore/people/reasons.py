@@ -24,12 +24,23 @@ _WORDS = {
     RejectionReason.ALREADY_REVERSED: sentence("All of it had been reversed."),
     RejectionReason.OVER_WHAT_IS_LEFT: sentence("It was more than is left to reverse."),
     RejectionReason.UNKNOWN_TRANSFER: sentence("There is no such transfer."),
+    RejectionReason.NOT_YOURS: sentence("The request was somebody else's."),
+    RejectionReason.ALREADY_CONFIRMED: sentence("It had already been confirmed."),
+    RejectionReason.ALREADY_CANCELLED: sentence("It had already been cancelled."),
+    RejectionReason.UNKNOWN_HOLD: sentence("There is no such reservation."),
+    RejectionReason.ALREADY_POSTED: sentence("What was reserved had already been paid out."),
+    RejectionReason.ALREADY_VOIDED: sentence("What was reserved had already been released."),
+    RejectionReason.MORE_THAN_HELD: sentence("It was more than was reserved."),
+    RejectionReason.UNKNOWN_PAYMENT: sentence("There is no such payment."),
+    RejectionReason.ALREADY_REFUNDED: sentence("The payment had already been refunded."),
+    RejectionReason.REFUND_UNDER_WAY: sentence("The payment was already being refunded."),
+    RejectionReason.TOO_LATE: sentence("The payment was too old to be refunded."),
 }
 
 
 def in_words(reason: str) -> Sentence | str:
     """reason -- a RejectionReason's value; any other text, such as an app's own, is returned as it is."""
     try:
-        return _WORDS.get(RejectionReason(reason), reason)
+        return _WORDS[RejectionReason(reason)]
     except ValueError:
         return reason

@@ -12,6 +12,7 @@ from ballast.kinds import JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRITING_KINDS
 from bot_frontend.router import route
 from bot_frontend.texts import ADMIN_COMMANDS, PUBLIC_COMMANDS, help_text, menu
 from bot_frontend.updates import Sender, TextMessage
+from dbcore.roles import Role
 from dbcore.settings import load_settings
 from workers import handlers
 from workers.celery import app
@@ -27,9 +28,9 @@ def kind_of(words: str) -> str:
 def main() -> None:
     app.loader.import_default_modules()
     found = {
-        "menu": dict(menu(admin=False)),
-        "admins": {name: line for name, line in menu(admin=True) if name in ADMIN_COMMANDS},
-        "help": help_text(is_admin=False).splitlines(),
+        "menu": dict(menu()),
+        "admins": {name: line for name, line in menu(Role.OWNER) if name in ADMIN_COMMANDS},
+        "help": help_text().splitlines(),
         "kinds": {f"/{name}": kind_of(f"/{name}") for name in (*PUBLIC_COMMANDS, *ADMIN_COMMANDS)},
         "queues": {kind: queue_of(kind) for kind in JOB_TYPES},
         "reading": [*READING_KINDS],

@@ -19,6 +19,7 @@ from workers import jobs as first_jobs
 from workers import messages as first_messages
 
 LINES = """
+from ballast.permissions import Permission
 
 
 @replies.command("ping", help="Whether I am there")
@@ -36,7 +37,7 @@ class Ponder(UserJob):
 
 
 replies.built_in_job(Ponder, database="read")
-replies.built_in_command("ponder", Ponder, help="Think: /{name}", admin=True)
+replies.built_in_command("ponder", Ponder, help="Think: /{name}", needs=Permission.SEE_STATUS)
 """
 
 

@@ -40,6 +40,7 @@ def main() -> None:
     from bot_frontend.updates import ButtonPress, MembershipChange, Sender, TextMessage
     from dbcore.ledger.history import HistoryEntry, HistoryPage
     from dbcore.ledger.users import UserAccount, UserStatus
+    from dbcore.roles import Role
     from dbcore.settings import load_settings
     from workers import texts
 
@@ -83,8 +84,8 @@ def main() -> None:
         json.dumps(
             {
                 "said": found,
-                "menu": dict(menu(admin=False, payments=False)),
-                "admins": {name: line for name, line in menu(admin=True) if name in ADMIN_COMMANDS},
+                "menu": dict(menu(payments=False)),
+                "admins": {name: line for name, line in menu(Role.OWNER) if name in ADMIN_COMMANDS},
             }
         )
     )

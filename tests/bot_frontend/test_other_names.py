@@ -78,7 +78,7 @@ def test_the_menu_has_the_names_that_apps_give_and_no_command_that_is_switched_o
         "timezone": "Choose your time zone",
         "balance": "How rich you are",
     }
-    assert [*found["admins"]] == ["topup", "reconcile", "user", "broadcasts", "dbstatus"]
+    assert [*found["admins"]] == ["topup", "reconcile", "user", "signin", "role", "broadcasts", "dbstatus"]
 
 
 def test_what_the_bot_asks_and_says_names_the_commands_that_there_are(found: Any) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 import psycopg2
 import pytest
 
+from dbcore import admin_actions
+from dbcore.admin_actions import Filters
 from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
 from dbcore.guard.engine import GuardedEngine
@@ -367,4 +369,28 @@ def test_one_row_that_somebody_holds_ends_the_wait_of_a_batch_soon(
     assert [one.status for one in decide_many(engine, presses)] == [
         OutcomeStatus.APPLIED,
         OutcomeStatus.REPLAYED,
+    ]
+
+
+def test_what_is_confirmed_is_in_the_audit_log_once_with_the_balance_before_and_after(
+    engine: GuardedEngine, person: Person
+) -> None:
+    bob = person(100)
+    before = {each.action_id for each in admin_actions.search(engine, Filters()).items}
+    token = ask(engine, bob, -30).token
+    assert press(engine, token).decision is Decision.CONFIRMED
+    assert press(engine, token).status is OutcomeStatus.REPLAYED
+    press(engine, ask(engine, bob, 5, "other").token, "no", confirm=False)
+    spent = ask(engine, bob, -70, "too much").token
+    press(engine, ask(engine, bob, -70, "the rest").token, "the rest")
+    press(engine, spent, "again")
+    found = [each for each in admin_actions.search(engine, Filters()).items if each.action_id not in before]
+    assert [(each.actor, each.action, each.target, each.outcome, each.reason) for each in found] == [
+        (f"telegram:{ADMIN}", "user.debit", str(bob.telegram_id), outcome, "gift")
+        for outcome in ("refused: insufficient_funds", "done", "done")
+    ]
+    assert [(each.before, each.after) for each in found] == [
+        (None, None),
+        ({"balance": 70}, {"balance": 0}),
+        ({"balance": 100}, {"balance": 70}),
     ]

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 import pytest
 
+from dbcore import admin_actions
+from dbcore.admin_actions import Filters
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, star_payments, star_refunds, users
 from dbcore.ledger.payments import PaymentKind
@@ -95,6 +97,8 @@ def test_confirmed_the_money_is_held_and_telegram_s_yes_takes_it_once(engine: Gu
     assert star_refunds.book_refund(engine, card.payment, said_at=1).status is OutcomeStatus.APPLIED
     assert star_refunds.book_refund(engine, card.payment, said_at=1).status is OutcomeStatus.REPLAYED
     assert decided(engine, card, key="press").state is RefundState.DONE
+    (booked,) = admin_actions.search(engine, Filters(action="payment.refund")).items
+    assert (booked.actor, booked.target, booked.outcome) == ("t", str(number), "done")
     assert star_refunds.refuse(engine, token=card.token, reason="late") is RefundState.DONE
     assert figures(engine) == (0, 0)
     assert asked(engine).reason is RejectionReason.ALREADY_REFUNDED
@@ -122,6 +126,8 @@ def test_what_telegram_refuses_is_available_again(engine: GuardedEngine) -> None
     told = decided(engine, card, key="press")
     assert (told.state, told.said, told.reason) == (RefundState.REFUSED, "CHARGE_ID_INVALID", None)
     assert decided(engine, asked(engine)).state is RefundState.ASKED  # may be tried anew
+    found = admin_actions.search(engine, Filters(action="payment")).items
+    assert [(each.actor, each.outcome) for each in found] == [("t", "refused: CHARGE_ID_INVALID")]
 
 
 def test_of_what_was_spent_the_rest_is_held_and_the_debt_is_paid_first(engine: GuardedEngine) -> None:

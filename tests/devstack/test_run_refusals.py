@@ -51,9 +51,9 @@ def refused(
 @pytest.mark.parametrize(
     ("option", "value", "expectation"),
     [
-        ("OPS_PORT", "none", "OPS_PORT: Input should be a valid integer"),
-        ("BALLAST_POSTGRES_PORT", "0", "BALLAST_POSTGRES_PORT: Input should be greater than or equal to 1"),
-        ("BALLAST_REDIS_PORT", "x", "BALLAST_REDIS_PORT: Input should be a valid integer"),
+        ("OPS_PORT", "none", "OPS_PORT: expected a whole number"),
+        ("BALLAST_POSTGRES_PORT", "0", "BALLAST_POSTGRES_PORT: expected at least 1"),
+        ("BALLAST_REDIS_PORT", "x", "BALLAST_REDIS_PORT: expected a whole number"),
         ("ADMIN_IDS", "bob", "ADMIN_IDS: expected Telegram user ids"),
         ("DATABASE_URL", "mysql://h/d", "DATABASE_URL: expected postgresql://"),
         ("TELEGRAM_API_URL", "http://h", "TELEGRAM_API_URL: expected together with TELEGRAM_BOT_TOKEN"),

@@ -17,6 +17,7 @@ from ballast.messages import Button
 from ballast.texts import LANGUAGES, available, gettext, negotiated, ngettext, own_name, said, speaking
 from ballast.texts.catalogues import CatalogueError, Source, is_right_to_left, use_folder
 from bot_frontend import texts as frontend_texts
+from dbcore.roles import Role
 from dbcore.sentences import Sentence, sentence
 from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
 from devstack import texts
@@ -152,10 +153,10 @@ def test_each_translation_is_in_its_language() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_line_of_the_menu_and_each_button_fits(language: str) -> None:
     with speaking(language):
-        menu = frontend_texts.menu(admin=True)
+        menu = frontend_texts.menu(Role.OWNER)
         assert all(0 < len(line) <= COMMAND_LINE_MAX for _, line in menu)
         assert all("{" not in line for _, line in menu)
-        assert len(plain_text(frontend_texts.help_text(is_admin=True))) < 4096
+        assert len(plain_text(frontend_texts.help_text(Role.OWNER))) < 4096
         rows = frontend_texts.language_buttons(2**52)
         assert all(isinstance(button, Button) for row in rows for button in row)
 

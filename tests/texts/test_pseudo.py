@@ -53,6 +53,7 @@ from dbcore.outcomes import (
     RejectionReason,
 )
 from dbcore.redis_condition import RedisTrouble
+from dbcore.roles import Role
 from dbcore.settings import Settings
 from tests.ballast.broadcasts import test_cards as cards
 from tests.ballast.test_arguments import Code, Gift, Nothing
@@ -112,8 +113,8 @@ def test_what_the_frontend_says(make_settings: MakeSettings) -> None:
     assert len(plain) > 20
     assert_translated(
         *plain,
-        *(line for _, line in frontend.menu(admin=True)),
-        frontend.help_text(is_admin=True),
+        *(line for _, line in frontend.menu(Role.OWNER)),
+        frontend.help_text(Role.OWNER),
         frontend.ask_amount("@u1"),
         frontend.ask_amount("12345"),
         frontend.two_people("@u1"),
@@ -202,7 +203,7 @@ def test_what_people_are_told_of_money(make_settings: MakeSettings) -> None:
         texts.decided(replace(done, decision=Decision.CANCELLED), settings),
         texts.adjusted_for_you(5, 5, "", settings),
         texts.adjusted_for_you(-5, 5, "", settings),
-        adjustment_texts.no_admin_any_more(),
+        adjustment_texts.not_permitted(),
         *(refusal for reason in RejectionReason for refusal in refusals(reason, job, settings)),
         beside=frozenset(
             {

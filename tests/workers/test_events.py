@@ -19,14 +19,17 @@ from typing import Any
 
 import pytest
 
+from ballast import event_asking
 from ballast.inbox import Publisher
 from dbcore import events, failed_operations
+from dbcore.breaker import override
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, users
 from dbcore.settings import Settings, SettingsError, load_settings
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing, queueing_at
-from workers.events import EventSender
+from workers.events import EventSender, OutageTeller, Webhook
+from workers.rescuer import Rescuer
 
 SECRET = b"0123456789abcdef01234567"
 ANN, BEN = 7, 8
@@ -104,9 +107,8 @@ def sender(
     engine: GuardedEngine, queueing: Queueing, receiver: Receiver, seconds: float = 5.0
 ) -> EventSender:
     publisher = Publisher(queueing.client)
-    return EventSender(
-        queueing.client, engine, publisher, url=receiver.url, secret=SECRET, send_seconds_max=seconds
-    )
+    webhook = Webhook(receiver.url, SECRET, send_seconds_max=seconds)
+    return EventSender(queueing.client, engine, publisher, webhook)
 
 
 def credit(engine: GuardedEngine, telegram_id: int, key: str, amount: int = 100) -> None:
@@ -265,3 +267,40 @@ def test_events_are_never_sent_unsigned(monkeypatch: pytest.MonkeyPatch, options
         monkeypatch.setenv(option.upper(), value)
     with pytest.raises(SettingsError, match="EVENTS_"):
         load_settings()
+
+
+def test_an_outage_is_told_once_while_it_is_on_without_the_database(
+    queueing: Queueing, receiver: Receiver
+) -> None:
+    teller = OutageTeller(queueing.client, Webhook(receiver.url, SECRET))
+    assert not teller.tell(), "nothing is held back"
+    override.set_override(queueing.client, "open", "web:nadia")
+    receiver.answer = lambda _: 500
+    assert not teller.tell()
+    receiver.answer = lambda _: 204
+    assert [teller.tell() for _ in range(3)] == [True, False, False]
+    override.set_override(queueing.client, "auto", "web:nadia")
+    assert not teller.tell()
+    override.set_override(queueing.client, "open", "web:otto")
+    assert teller.tell()
+    first, second = receiver.taken
+    assert [event["type"] for event in (first, second)] == ["outage.began"] * 2
+    assert first["id"].startswith("evt_outage_") and first["id"] != second["id"]
+    assert first["data"]["began_at"] < second["data"]["began_at"] <= time.time() + 1
+    assert first["data"]["reason"] is None and "nadia" in first["data"]["paused_by"]
+
+
+def test_a_worker_has_it_told_by_a_queue_that_is_open_in_an_outage(
+    queueing: Queueing, make_settings: MakeSettings, redis_url: str
+) -> None:
+    settings = make_settings(
+        redis_url=redis_url, events_url="https://receiver.example/hook", events_secret="whsec_" + "QUFB" * 8
+    )
+    rescuer = Rescuer(queueing.client, queueing.inbox, queueing.publisher, settings)
+    rescuer.look()
+    assert queueing.client.llen(event_asking.OUTAGE_QUEUE) == 0
+    override.set_override(queueing.client, "open", "web:nadia")
+    for _ in range(3):
+        rescuer.look()
+    (message,) = queueing.client.lrange(event_asking.OUTAGE_QUEUE, 0, -1)
+    assert json.loads(message)["headers"]["task"] == event_asking.OUTAGE_TASK

@@ -6,6 +6,7 @@ Each change stands in the database first; the card, which shows it, follows by i
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ from ballast.messages import Message
 from ballast.snooze import Snoozed
 from ballast.telegram.errors import AWAY_SECONDS
 from ballast.texts import gettext, ngettext
+from dbcore import admin_actions
+from dbcore.admin_actions import DONE, AdminAction
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import (
     Broadcast,
@@ -231,7 +234,7 @@ def press(home: Broadcaster, job: PressBroadcast, job_id: str, message_id: int |
 def _obey(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadcast) -> None:
     match job.what:
         case CardButton.GO:
-            _go(home, job, broadcast)
+            _go(home, job, job_id, broadcast)
         case CardButton.DISCARD if broadcast.status is not BroadcastStatus.DRAFT:
             raise BroadcastRefused(
                 sentence(
@@ -241,18 +244,27 @@ def _obey(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadc
                 )
             )
         case CardButton.DISCARD | CardButton.CANCEL_SURELY:
-            home.orders.cancel(broadcast.id)
+            home.orders.cancel(broadcast.id, _action(job, job_id, "cancel"))
         case CardButton.PAUSE:
-            home.orders.pause(broadcast.id)
+            home.orders.pause(broadcast.id, _action(job, job_id, "pause"))
         case CardButton.RESUME:
-            home.orders.resume(broadcast.id)
+            home.orders.resume(broadcast.id, _action(job, job_id, "resume"))
         case CardButton.ERASE_SURELY:
             deletion.begin(home, broadcast.id, job.telegram_id, job_id)
+            admin_actions.record(home.engine, _action(job, job_id, "delete"), DONE)
         case what if what in _CHANGES:
             broadcasts.change_draft(home.engine, broadcast.id, **_CHANGES[what])
 
 
-def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
+def _action(job: PressBroadcast, job_id: str, word: str) -> AdminAction:
+    """For the audit log."""
+    actor = f"telegram:{job.telegram_id}"
+    return AdminAction(
+        f"broadcast.{word} {job_id}", actor, f"broadcast.{word}", str(job.broadcast_id), time.time()
+    )
+
+
+def _go(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadcast) -> None:
     """Begin what the card showed, once: a second press finds that it is no draft any more.
 
     One that is scheduled may be so by this very press, which died right after it.
@@ -262,6 +274,7 @@ def _go(home: Broadcaster, job: PressBroadcast, broadcast: Broadcast) -> None:
     if broadcast.status is BroadcastStatus.DRAFT and job.shown != card.fingerprint(broadcast):
         raise DraftChanged(broadcast.id)
     home.orders.start(StartBroadcast(broadcast_id=broadcast.id), key="", expected=broadcast)
+    admin_actions.record(home.engine, _action(job, job_id, "start"), DONE)
 
 
 def _refused_by_telegram(reason: str) -> str:

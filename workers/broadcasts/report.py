@@ -5,7 +5,6 @@ does not grow with the audience. What is more than Telegram takes in one documen
 from __future__ import annotations
 
 import asyncio
-import csv
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +18,16 @@ from telegram.error import TelegramError
 
 from ballast.builtin.broadcasts import ReportBroadcast
 from ballast.command_names import joined
+from ballast.csv_text import Table
 from ballast.messages import Message
 from ballast.snooze import Snoozed
 from ballast.telegram.errors import SendResult, SendStatus, classify
 from ballast.texts import gettext, ngettext
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
+from dbcore.broadcasts.deliveries import Delivery
 from dbcore.guard.engine import GuardedEngine
-from dbcore.text import csv_cell, one_line
+from dbcore.text import one_line
 from workers.broadcasts.admin_sends import acquire_send_slot, defer
 from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
 from workers.texts import escape
@@ -56,6 +57,7 @@ class Written:
 
 
 COLUMNS = ("telegram_id", "status", "error", "sent_at")
+TABLE = Table[Delivery](COLUMNS, lambda row: (row.telegram_id, row.status, row.error, row.sent_at))
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,9 @@ def write(
     """Write the CSV of those behind a user, and no more pages after so many bytes."""
     lines, after = 0, after_user_id
     with _as_text(file) as text:
-        writer = csv.writer(text)
-        writer.writerow(COLUMNS)
+        text.write(TABLE.head())
         while rows := deliveries.page(engine, broadcast_id, after_user_id=after, limit=page_rows):
-            writer.writerows(
-                (row.telegram_id, row.status, csv_cell(row.error or ""), row.sent_at or "") for row in rows
-            )
+            text.write(TABLE.rows(rows))
             text.flush()
             lines, after = lines + len(rows), rows[-1].user_id
             if file.tell() > bytes_max:

@@ -11,6 +11,7 @@ import structlog
 from ballast.builtin.balances import AdjustBalance, AskAdjustment, DecideAdjustment, ShowBalance
 from ballast.jobs import Discard
 from ballast.messages import Message
+from ballast.permissions import Permission, may
 from ballast.texts import speaking
 from dbcore import keys
 from dbcore.ledger import ledger, pending_adjustments, users
@@ -105,7 +106,7 @@ def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
 
 
 def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Message]]:
-    own = [work for work in works if _is_admin_still(work)]
+    own = [work for work in works if _may_still(work)]
     outcomes: Iterator[AdjustmentDecisionOutcome] = iter(())
     if own:
         presses = [
@@ -124,14 +125,14 @@ def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Mes
             structlog.contextvars.bound_contextvars(job_id=work.job_id),
             speaking(work.language, work.time_zone),
         ):
-            answers.append(_decided(work, next(outcomes)) if _is_admin_still(work) else _refused(work))
+            answers.append(_decided(work, next(outcomes)) if _may_still(work) else _refused(work))
     return answers
 
 
 @job_task(DecideAdjustment, many=decide_adjustments)
 def decide_adjustment(work: Work[DecideAdjustment]) -> list[Message]:
     job = work.job
-    if not _is_admin_still(work):
+    if not _may_still(work):
         return _refused(work)
     outcome = pending_adjustments.decide(
         work.engine,
@@ -145,12 +146,12 @@ def decide_adjustment(work: Work[DecideAdjustment]) -> list[Message]:
     return _decided(work, outcome)
 
 
-def _is_admin_still(work: Work[DecideAdjustment]) -> bool:
-    return work.job.telegram_id in work.settings.admin_ids
+def _may_still(work: Work[DecideAdjustment]) -> bool:
+    return may(work.settings.role_of(work.job.telegram_id), Permission.ADJUST)
 
 
 def _refused(work: Work[DecideAdjustment]) -> list[Message]:
-    return work.toast(adjustment_texts.no_admin_any_more(), matters=False)
+    return work.toast(adjustment_texts.not_permitted(), matters=False)
 
 
 def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -> list[Message]:

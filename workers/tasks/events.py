@@ -1,4 +1,6 @@
-"""The task that sends events to EVENTS_URL. One that finds another at work ends at once."""
+"""The tasks that send events to EVENTS_URL: what the database has to tell, where one that finds another at work ends at
+once, and that it cannot be reached.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import structlog
 from ballast import event_asking
 from dbcore.errors import DatabaseAway
 from workers.celery import Task, upkeep
-from workers.events import EventSender
+from workers.events import EventSender, OutageTeller, Webhook
 
 log = structlog.get_logger(__name__)
 
@@ -19,13 +21,8 @@ def send(task: Task) -> None:
     settings = worker.settings
     if settings.events_url is None:
         return
-    sender = EventSender(
-        worker.redis,
-        worker.engine,
-        worker.publisher,
-        url=settings.events_url.get_secret_value(),
-        secret=settings.events_secret_bytes,
-    )
+    webhook = Webhook(settings.events_url.get_secret_value(), settings.events_secret_bytes)
+    sender = EventSender(worker.redis, worker.engine, worker.publisher, webhook)
     try:
         if count := sender.run():
             log.info("events_sent", events=count)
@@ -33,3 +30,17 @@ def send(task: Task) -> None:
         log.info("events_wait", kind=away.kind)
     except redis.RedisError as error:
         log.warning("events_wait", error=type(error).__name__)
+
+
+@upkeep(event_asking.OUTAGE_TASK)
+def tell_outage(task: Task) -> None:
+    worker = task.context
+    settings = worker.settings
+    if settings.events_url is None:
+        return
+    webhook = Webhook(settings.events_url.get_secret_value(), settings.events_secret_bytes)
+    try:
+        if OutageTeller(worker.redis, webhook).tell():
+            log.info("outage_told")
+    except redis.RedisError as error:
+        log.warning("outage_not_told", error=type(error).__name__)

@@ -7,6 +7,7 @@ import structlog
 from ballast.builtin.languages import ChooseLanguage, ChooseTimeZone
 from ballast.messages import Message
 from ballast.texts import speaking
+from dbcore import operators
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import users
 from workers import texts
@@ -39,8 +40,14 @@ def choose_time_zone(work: Work[ChooseTimeZone]) -> list[Message]:
 
 @upkeep("workers.users.restore_languages")
 def restore_languages(task: Task) -> None:
-    """Have Redis know what people chose, if it does not."""
+    """Have Redis know what people chose, and who has which role, if it does not."""
     worker = task.context
+    try:
+        if not worker.inbox.roles.is_whole():
+            given = operators.everybody(worker.engine)
+            worker.inbox.roles.restore((each.telegram_id, each.role) for each in given)
+    except DatabaseAway as away:
+        log.info("roles_not_restored", kind=away.kind)
     languages = worker.inbox.languages
     if languages.is_whole():
         return

@@ -82,7 +82,7 @@ def record(work: Work[RecordProviderPayment]) -> list[Message]:
         job_id=work.job_id,
     )
     work.note(outcome)
-    provider = installed.known(settings).get(job.provider)
+    provider = installed.providers(settings).get(job.provider)
     log.info("provider_payment", provider=job.provider, payment_id=job.payment_id, status=outcome.status)
     if outcome.contradicts or (outcome.reason is not None and outcome.reason.value == "key_reused"):
         _ring(work, "contradicts", lambda: provider_texts.contradiction(job, provider))
@@ -101,7 +101,7 @@ def record(work: Work[RecordProviderPayment]) -> list[Message]:
 def _told(work: Work[RecordProviderPayment], order: Order, outcome: ProviderOutcome) -> list[Message]:
     """A receipt of what this job credited or took back."""
     job, settings, balance = work.job, work.settings, outcome.balance or 0
-    provider = installed.known(settings).get(job.provider)
+    provider = installed.providers(settings).get(job.provider)
     if not (outcome.credited or outcome.taken):
         return []
     if outcome.taken and balance < 0:

@@ -19,6 +19,7 @@ from telegram.error import BadRequest, Forbidden, TelegramError
 from ballast.builtin.refunds import AskRefund, DecideRefund, FinishRefund
 from ballast.jobs import Discard
 from ballast.messages import Message
+from ballast.permissions import Permission, may
 from ballast.snooze import Snoozed
 from ballast.telegram.calls import call
 from ballast.telegram.errors import classify
@@ -40,7 +41,7 @@ ASK_AGAIN_SECONDS_MIN = 2.0
 @job_task(AskRefund)
 def ask_refund(work: Work[AskRefund]) -> list[Message]:
     job, settings = work.job, work.settings
-    if not job.by_payer and job.telegram_id not in settings.admin_ids:
+    if not job.by_payer and not may(settings.role_of(job.telegram_id), Permission.REFUND):
         raise Discard("only an admin refunds a payment of somebody else")
     outcome = star_refunds.create(
         work.engine,
@@ -66,7 +67,7 @@ def refund(work: Work[DecideRefund]) -> list[Message] | AsyncStep:
         key=work.job_id,
         token=job.token,
         presser_id=job.telegram_id,
-        is_admin=job.telegram_id in work.settings.admin_ids,
+        is_admin=may(work.settings.role_of(job.telegram_id), Permission.REFUND),
         confirm=job.confirm,
         waited_seconds=work.waited_seconds,
     )

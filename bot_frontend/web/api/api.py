@@ -19,7 +19,16 @@ from ballast.failed_jobs import FailedJobRefused
 from ballast.inbox import Inbox, Publisher
 from ballast.snooze import Snoozed
 from bot_frontend.web.access import Access
-from bot_frontend.web.api import broadcasts, csv_lists, failed_jobs, transfers, users, users_beside
+from bot_frontend.web.api import (
+    broadcasts,
+    csv_lists,
+    failed_jobs,
+    holds,
+    operators,
+    transfers,
+    users,
+    users_beside,
+)
 from bot_frontend.web.api.callers import PREFIX, Callers
 from bot_frontend.web.api.database import Database
 from bot_frontend.web.api.keys import Keys
@@ -27,6 +36,7 @@ from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.request_rate import RequestRate
 from bot_frontend.web.api.services import Services
 from bot_frontend.web.api.translation import problem_of
+from bot_frontend.web.session_list import SessionList
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.settings import Settings
@@ -40,18 +50,19 @@ class Api:
     def __init__(self, settings: Settings, client: redis.Redis, inbox: Inbox, publisher: Publisher) -> None:
         self._database = Database(settings)
         self._rate = RequestRate(settings.api_requests_per_minute)
-        self._services = Services(settings, self._database, client, inbox, publisher)
+        self.services = Services(settings, self._database, client, inbox, publisher)
 
     def middleware(self, access: Access) -> Middleware:
         return Middleware(Callers, access, Keys(self._database), self._rate)
 
-    def include_in(self, app: FastAPI) -> None:
-        app.state.api = self._services
+    def include_in(self, app: FastAPI, sessions: SessionList) -> None:
+        app.state.api = self.services
+        app.state.sessions = sessions
         key = HTTPBearer(
             scheme_name="apiKey", description="OPS_TOKEN, or a key of `ballast keys create`", auto_error=False
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
-        for part in (users, users_beside, transfers, csv_lists, failed_jobs, broadcasts):
+        for part in (users, users_beside, transfers, holds, csv_lists, failed_jobs, broadcasts, operators):
             router.include_router(part.router)
         app.include_router(router)
         for error in _TRANSLATED:

@@ -15,7 +15,8 @@ from ballast.broadcasts.service import BroadcastService
 from ballast.builtin.broadcasts import StartBroadcast
 from ballast.kinds import JOB_TYPES
 from ballast.markup import HtmlError, plain_text
-from bot_frontend.web.api.callers import Caller, requires
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
@@ -73,7 +74,7 @@ def _beginning(found: Progress) -> str | None:
 
 @router.get("", summary="List broadcasts", responses=error_responses())
 async def list_broadcasts(
-    _: Annotated[Caller, Depends(requires("broadcasts:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_BROADCASTS))],
     api: Annotated[Services, Depends(services)],
     status: BroadcastStatus | None = None,
     limit: Limit = LIMIT,
@@ -90,7 +91,7 @@ async def list_broadcasts(
 
 @router.get("/{broadcast_id}", summary="Look at a broadcast", responses=error_responses(404))
 async def look_at_broadcast(
-    _: Annotated[Caller, Depends(requires("broadcasts:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_BROADCASTS))],
     api: Annotated[Services, Depends(services)],
     broadcast_id: Id,
 ) -> Broadcast:
@@ -110,7 +111,7 @@ class Action(StrEnum):
     responses=error_responses(*OF_ACTS),
 )
 async def change_broadcast(
-    caller: Annotated[Caller, Depends(requires("broadcasts:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.BROADCAST))],
     api: Annotated[Services, Depends(services)],
     broadcast_id: Id,
     action: Action,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ballast.api_scopes import SCOPES
+from ballast.permissions import ALL, PERMISSIONS, Permission, of_role, of_scopes
 from bot_frontend.web.access import Access, Operator, address_of, is_own_page
 from bot_frontend.web.api.keys import Keys
 from bot_frontend.web.api.problems import Problem
@@ -18,41 +19,50 @@ from bot_frontend.web.api.translation import problem_of
 from bot_frontend.web.request_body import read_body
 from dbcore.api_keys import LOCAL, OWNER
 from dbcore.api_keys import PREFIX as KEY_PREFIX
+from dbcore.roles import Role
+from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 65_536
+NAME_LENGTH_MAX = 40
+"""Of what is quoted."""
 
 _CALLER = "ballast.caller"
-_READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
+_READ_ONLY = of_role(Role.VIEWER)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """name -- of the key, or of whoever signed in on the page. signed_in -- it is the page's own request."""
+    """name -- of the key, or of whoever signed in on the page. operator -- who signed in; None of a key."""
 
     name: str
-    scopes: frozenset[str]
-    signed_in: bool = False
+    permitted: frozenset[Permission]
+    operator: Operator | None = None
 
     @property
     def actor(self) -> str:
         """For the audit log."""
-        return f"{'web' if self.signed_in else 'api'}:{self.name}"
+        return f"api:{self.name}" if self.operator is None else self.operator.actor
 
 
-def requires(scope: str) -> Callable[[Request], Caller]:
-    """A dependency: who calls, if they may. Raises Problem."""
-    assert scope in SCOPES, scope  # noqa: S101
+@dataclass(frozen=True, slots=True)
+class Requires:
+    """A dependency of each of the API's paths: who calls, if they may. Raises Problem."""
 
-    def caller(request: Request) -> Caller:
+    permission: Permission
+
+    def __call__(self, request: Request) -> Caller:
         found: Caller = request.scope[_CALLER]
-        if scope not in found.scopes:
-            raise Problem(403, "forbidden", f"The key {found.name} lacks the scope {scope}.", scope=scope)
-        return found
-
-    return caller
+        if self.permission in found.permitted:
+            return found
+        row = PERMISSIONS[self.permission]
+        if found.operator is not None:
+            raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
+        if row.scope is None:
+            raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
+        raise Problem(403, "forbidden", f"The key {found.name} lacks the scope {row.scope}.", scope=row.scope)
 
 
 class Callers:
@@ -102,7 +112,7 @@ class Callers:
         if scheme.lower() == "bearer" and token.startswith(KEY_PREFIX):
             key = await self._keys.find(token)
             if key is not None:
-                return Caller(key.name, key.scopes)
+                return Caller(key.name, of_scopes(key.scopes))
         turn = await self._access.turn(request)
         if turn is None:
             raise Problem(
@@ -112,14 +122,14 @@ class Callers:
             log.warning("token_refused", address=address_of(request))
             raise Problem(401, "unauthorized", "The key is not known, or revoked.")
         turn.was_right()
-        return Caller(OWNER, frozenset(SCOPES))
+        return Caller(OWNER, ALL)
 
     def _signed_in(self, request: Request, operator: Operator) -> Caller:
-        """Whoever signed in on the page is an owner. A page of another address cannot know the session's token."""
+        """A page of another address cannot know the session's token."""
         is_own = is_own_page(request, operator)
         if request.method not in {"GET", "HEAD"} and not is_own:
             raise Problem(403, "forbidden", "Expected the X-CSRF-Token of this session.")
-        return Caller(operator.name, frozenset(SCOPES), signed_in=True)
+        return Caller(operator.name, of_role(operator.role), operator)
 
 
 async def _bounded(request: Request) -> bytes:
@@ -127,7 +137,23 @@ async def _bounded(request: Request) -> bytes:
     body = await read_body(request, BODY_BYTES_MAX)
     if body is None:
         raise Problem(413, "too-large", f"A request has at most {BODY_BYTES_MAX:,} bytes.")
+    _require_each_name_once(body)
     return body
+
+
+def _require_each_name_once(body: bytes) -> None:
+    """Of two amounts a reader before us may have seen the other. What is no JSON at all FastAPI refuses."""
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Problem(400, "bad-request", f"The body has {one_line(repr(twice), NAME_LENGTH_MAX)} twice.")
+        return found
+
+    with suppress(ValueError, RecursionError):
+        json.loads(body, object_pairs_hook=once)
 
 
 def _said_again(body: bytes, receive: Receive) -> Receive:

@@ -1,5 +1,5 @@
-"""`/api/v1/users.csv`, `/transfers.csv` and `/users/{telegram_id}/movements.csv`: all of them, of any number. A page of
-rows is in memory.
+"""`/api/v1/users.csv`, `/transfers.csv` and `/users/{telegram_id}/movements.csv`: all that the filters let through, of
+any number. A page of rows is in memory.
 """
 
 from __future__ import annotations
@@ -10,13 +10,18 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 
-from ballast.people.tables import PAGE, Table, movements_table, transfers_table, users_table
-from bot_frontend.web.api.callers import Caller, requires
+from ballast.csv_text import Table
+from ballast.people.tables import PAGE, movements_table, transfers_table, users_table
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import error_responses
 from bot_frontend.web.api.services import Services, services
-from bot_frontend.web.api.users import TelegramId
+from bot_frontend.web.api.transfers import transfer_filters
+from bot_frontend.web.api.users import TelegramId, movement_filters, user_filters
 from dbcore.guard.engine import GuardedEngine
 from dbcore.people import lists, movements
+from dbcore.people.lists import TransferFilters, UserFilters
+from dbcore.people.movements import Filters
 
 T = TypeVar("T")
 Read = Callable[[GuardedEngine, int | None], tuple[Sequence[T], int | None]]
@@ -34,10 +39,12 @@ _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema"
     response_class=StreamingResponse,
 )
 async def users_csv(
-    _: Annotated[Caller, Depends(requires("users:read"))], api: Annotated[Services, Depends(services)]
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
+    api: Annotated[Services, Depends(services)],
+    filters: Annotated[UserFilters, Depends(user_filters)],
 ) -> StreamingResponse:
     def read(engine: GuardedEngine, before: int | None) -> tuple[Sequence[Any], int | None]:
-        page = lists.users(engine, before=before, limit=PAGE)
+        page = lists.users(engine, before=before, limit=PAGE, filters=filters)
         return page.items, page.next_before
 
     return await _streamed(api, users_table(api.settings), read, "users")
@@ -51,10 +58,12 @@ async def users_csv(
     response_class=StreamingResponse,
 )
 async def transfers_csv(
-    _: Annotated[Caller, Depends(requires("transfers:read"))], api: Annotated[Services, Depends(services)]
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
+    api: Annotated[Services, Depends(services)],
+    filters: Annotated[TransferFilters, Depends(transfer_filters)],
 ) -> StreamingResponse:
     def read(engine: GuardedEngine, before: int | None) -> tuple[Sequence[Any], int | None]:
-        page = lists.transfers(engine, before=before, limit=PAGE)
+        page = lists.transfers(engine, before=before, limit=PAGE, filters=filters)
         return page.items, page.next_before
 
     return await _streamed(api, transfers_table(api.settings), read, "transfers")
@@ -68,14 +77,15 @@ async def transfers_csv(
     response_class=StreamingResponse,
 )
 async def movements_csv(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
+    filters: Annotated[Filters, Depends(movement_filters)],
 ) -> StreamingResponse:
     """Of somebody unknown there are none."""
 
     def read(engine: GuardedEngine, before: int | None) -> tuple[Sequence[Any], int | None]:
-        page = movements.movements(engine, telegram_id, before=before, limit=PAGE)
+        page = movements.movements(engine, telegram_id, before=before, limit=PAGE, filters=filters)
         return page.movements, page.next_before
 
     return await _streamed(api, movements_table(api.settings), read, f"movements-{telegram_id}")

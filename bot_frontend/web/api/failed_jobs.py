@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 
 from ballast import failed_jobs
 from ballast.builtin.status import REFERENCE
-from bot_frontend.web.api.callers import Caller, requires
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
@@ -73,7 +74,7 @@ def _fields(letter: FailedOperation) -> dict[str, Any]:
 
 @router.get("", summary="List jobs that failed", responses=error_responses())
 async def list_jobs(
-    _: Annotated[Caller, Depends(requires("jobs:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_JOBS))],
     api: Annotated[Services, Depends(services)],
     state: State = State.FAILED,
     kind: Annotated[str | None, Query(pattern=r"^[a-z0-9_.]{1,64}$")] = None,
@@ -97,7 +98,7 @@ async def list_jobs(
 
 @router.get("/{reference}", summary="Look at a job that failed", responses=error_responses(404))
 async def look_at_job(
-    _: Annotated[Caller, Depends(requires("jobs:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_JOBS))],
     api: Annotated[Services, Depends(services)],
     reference: Reference,
 ) -> FailedJobWithArguments:
@@ -113,7 +114,7 @@ class Action(StrEnum):
     "/{reference}/{action}", summary="Retry or discard a failed job", responses=error_responses(*OF_ACTS)
 )
 async def resolve_job(
-    caller: Annotated[Caller, Depends(requires("jobs:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.RESOLVE_JOBS))],
     api: Annotated[Services, Depends(services)],
     reference: Reference,
     action: Action,

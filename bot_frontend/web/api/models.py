@@ -8,10 +8,14 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, PlainSerializer
 
+from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Party
+from dbcore.text import is_blank
 
 T = TypeVar("T", bound=BaseModel)
+
+REASON_LENGTH_MAX = 200
 
 Moment = Annotated[
     datetime, PlainSerializer(lambda moment: moment.isoformat(), return_type=str, when_used="json")
@@ -26,12 +30,28 @@ Amount = Annotated[
 ]
 """That is to be moved. A number, and no text: money is not guessed at. 5.0 is 5, as JSON has it."""
 
+Whom = Annotated[
+    int,
+    Field(strict=True, gt=0, lt=TELEGRAM_ID_LIMIT, description="A Telegram id"),
+    BeforeValidator(lambda value: _whole(value)),
+]
+"""Of a body."""
+
 Time = Annotated[
     AwareDatetime,
     BeforeValidator(lambda text: _with_date(text)),
     AfterValidator(lambda time: _in_utc(time)),
 ]
 """Of a filter: ISO 8601 with an offset."""
+
+Seen = AfterValidator(lambda text: _seen(text))
+"""Of a text that people are to read."""
+
+SeenIfAny = AfterValidator(lambda text: text and _seen(text))
+
+Reason = Annotated[
+    str, Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log"), Seen
+]
 
 Minor = Annotated[int | None, Query(ge=0, lt=2**63, description="Minor units")]
 """Of a filter."""
@@ -84,6 +104,12 @@ OF_ACTS = (400, 404, 409, 504)
 
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _seen(text: str) -> str:
+    if is_blank(text):
+        raise ValueError("expected something that can be seen")
+    return text
 
 
 def _with_date(text: object) -> object:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from bot_frontend.web.api.callers import Caller
+from bot_frontend.web.api.models import REASON_LENGTH_MAX, SeenIfAny
 from bot_frontend.web.api.problems import Problem
 from dbcore import admin_actions, keys
 from dbcore.admin_actions import AdminAction
@@ -18,8 +19,6 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.outcomes import Outcome, OutcomeStatus, RejectionReason
 from dbcore.people.acts import Act, StatusOutcome
 from dbcore.people.reasons import in_words
-
-REASON_LENGTH_MAX = 200
 
 REPLAYED = "Idempotency-Replayed"
 """The header of an answer whose request took effect before."""
@@ -30,7 +29,9 @@ class Why(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(default="", max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Annotated[
+        str, Field(max_length=REASON_LENGTH_MAX, description="Why, for the audit log"), SeenIfAny
+    ] = ""
 
 
 def idempotency_key(

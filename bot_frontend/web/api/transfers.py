@@ -8,9 +8,20 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.people import orders
-from bot_frontend.web.api.callers import Caller, requires
-from bot_frontend.web.api.models import OF_ACTS, Amount, Minor, Moment, Page, Person, Time, error_responses
-from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
+from bot_frontend.web.api.models import (
+    OF_ACTS,
+    Amount,
+    Minor,
+    Moment,
+    Page,
+    Person,
+    Reason,
+    Time,
+    error_responses,
+)
+from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -57,9 +68,7 @@ class ReversalOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     amount: Amount
-    reason: str = Field(
-        min_length=1, max_length=REASON_LENGTH_MAX, description="Why; it is the reversal's memo"
-    )
+    reason: Reason = Field(description="Why; it is the reversal's memo")
 
 
 class Reversal(BaseModel):
@@ -76,21 +85,27 @@ class Reversal(BaseModel):
     payee_balance: int | None
 
 
-@router.get("", summary="List transfers", responses=error_responses())
-async def list_transfers(
-    _: Annotated[Caller, Depends(requires("transfers:read"))],
-    api: Annotated[Services, Depends(services)],
+def transfer_filters(
     kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
     status: Literal["applied", "rejected"] | None = None,
     amount_min: Minor = None,
     amount_max: Minor = None,
     since: Time | None = None,
     until: Time | None = None,
+) -> TransferFilters:
+    """A dependency."""
+    return TransferFilters(kind, status, amount_min, amount_max, since, until)
+
+
+@router.get("", summary="List transfers", responses=error_responses())
+async def list_transfers(
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
+    api: Annotated[Services, Depends(services)],
+    filters: Annotated[TransferFilters, Depends(transfer_filters)],
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[Transfer]:
     """Somebody's alone are at `/users/{telegram_id}/movements`."""
-    filters = TransferFilters(kind, status, amount_min, amount_max, since, until)
     before = place_of(cursor)
     found = await api.database.run(
         lambda engine: lists.transfers(engine, before=before, limit=limit, filters=filters),
@@ -104,7 +119,7 @@ async def list_transfers(
 
 @router.get("/{transfer_id}", summary="Look at a transfer", responses=error_responses(404))
 async def look_at_transfer(
-    _: Annotated[Caller, Depends(requires("transfers:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))],
     api: Annotated[Services, Depends(services)],
     transfer_id: Number,
 ) -> OneTransfer:
@@ -124,7 +139,7 @@ async def look_at_transfer(
     responses=error_responses(*OF_ACTS),
 )
 async def reverse_transfer(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.REVERSE))],
     api: Annotated[Services, Depends(services)],
     transfer_id: Number,
     order: ReversalOrder,

@@ -15,6 +15,7 @@ from ballast.snooze import Snoozed
 from bot_frontend.web.api.problems import Problem
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway, OutcomeUnknown
+from dbcore.expectations import expectation
 from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
@@ -85,7 +86,7 @@ def _invalid(error: RequestValidationError) -> Problem:
             400, "bad-request", "Idempotency-Key: expected 1 to 64 letters, digits or any of . _ : -"
         )
     errors = [
-        {"at": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])}
+        {"at": ".".join(str(part) for part in each["loc"]), "message": expectation(each)}
         for each in error.errors()[:ERRORS_SHOWN_MAX]
     ]
     return Problem(

@@ -8,9 +8,20 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.people import orders
-from bot_frontend.web.api.callers import Caller, requires
-from bot_frontend.web.api.models import OF_ACTS, Amount, Minor, Moment, Page, Person, Time, error_responses
-from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
+from bot_frontend.web.api.models import (
+    OF_ACTS,
+    Amount,
+    Minor,
+    Moment,
+    Page,
+    Person,
+    Reason,
+    Time,
+    error_responses,
+)
+from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -79,9 +90,7 @@ class AdjustmentOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     amount: Amount
-    reason: str = Field(
-        min_length=1, max_length=REASON_LENGTH_MAX, description="Why; the person reads it as the memo"
-    )
+    reason: Reason = Field(description="Why; the person reads it as the memo")
 
 
 class Adjustment(BaseModel):
@@ -97,7 +106,7 @@ class Adjustment(BaseModel):
 class FreezeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Reason
     refuses: Literal["sending", "everything"] | None = Field(
         default=None,
         description="What the account refuses: sending, or receiving too. Default: FREEZE_REFUSES",
@@ -107,13 +116,43 @@ class FreezeOrder(BaseModel):
 class UnfreezeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Reason
+
+
+def user_filters(
+    status: UserStatus | None = None,
+    frozen: bool | None = None,
+    language: Annotated[str | None, Query(max_length=16)] = None,
+    balance_min: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
+    balance_max: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
+    joined_since: Time | None = None,
+    seen_since: Time | None = None,
+    seen_until: Time | None = None,
+) -> UserFilters:
+    """A dependency."""
+    return UserFilters(
+        status, frozen, language, balance_min, balance_max, joined_since, seen_since, seen_until
+    )
+
+
+def movement_filters(
+    kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
+    direction: Literal["in", "out"] | None = None,
+    counterparty: Annotated[int | None, Query(gt=0, lt=TELEGRAM_ID_LIMIT)] = None,
+    amount_min: Minor = None,
+    amount_max: Minor = None,
+    since: Time | None = None,
+    until: Time | None = None,
+) -> Filters:
+    """A dependency. Amounts are unsigned."""
+    return Filters(kind, direction, counterparty, amount_min, amount_max, since, until)
 
 
 @router.get("", summary="Find users, or list them", responses=error_responses())
 async def list_users(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
+    filters: Annotated[UserFilters, Depends(user_filters)],
     q: Annotated[
         str | None,
         Query(
@@ -123,14 +162,6 @@ async def list_users(
             "idempotency key or charge. What is found has no further page, and is not filtered.",
         ),
     ] = None,
-    status: UserStatus | None = None,
-    frozen: bool | None = None,
-    language: Annotated[str | None, Query(max_length=16)] = None,
-    balance_min: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
-    balance_max: Annotated[int | None, Query(gt=-(2**63), lt=2**63)] = None,
-    joined_since: Time | None = None,
-    seen_since: Time | None = None,
-    seen_until: Time | None = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[User]:
@@ -141,9 +172,6 @@ async def list_users(
         )
         return Page(items=[User.of(each.person, currency) for each in found], next_cursor=None)
     before = place_of(cursor)
-    filters = UserFilters(
-        status, frozen, language, balance_min, balance_max, joined_since, seen_since, seen_until
-    )
     page = await api.database.run(
         lambda engine: lists.users(engine, before=before, limit=limit, filters=filters), name="api.users"
     )
@@ -155,7 +183,7 @@ async def list_users(
 
 @router.get("/{telegram_id}", summary="Look at a user", responses=error_responses(404))
 async def look_at_user(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
 ) -> User:
@@ -169,22 +197,15 @@ async def look_at_user(
 
 @router.get("/{telegram_id}/movements", summary="List a user's movements", responses=error_responses(404))
 async def list_movements(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
-    kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
-    direction: Literal["in", "out"] | None = None,
-    counterparty: Annotated[int | None, Query(gt=0, lt=TELEGRAM_ID_LIMIT)] = None,
-    amount_min: Minor = None,
-    amount_max: Minor = None,
-    since: Time | None = None,
-    until: Time | None = None,
+    filters: Annotated[Filters, Depends(movement_filters)],
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[Movement]:
     """Newest first. Amounts of filters are unsigned."""
     before = place_of(cursor)
-    filters = Filters(kind, direction, counterparty, amount_min, amount_max, since, until)
 
     def read(engine: GuardedEngine) -> movements.MovementsPage:
         page = movements.movements(engine, telegram_id, before=before, limit=limit, filters=filters)
@@ -201,7 +222,7 @@ async def list_movements(
 
 @router.post("/{telegram_id}/freeze", summary="Freeze an account", responses=error_responses(*OF_ACTS))
 async def freeze_user(
-    caller: Annotated[Caller, Depends(requires("users:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.FREEZE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: FreezeOrder,
@@ -226,7 +247,7 @@ async def freeze_user(
 
 @router.post("/{telegram_id}/unfreeze", summary="Unfreeze an account", responses=error_responses(*OF_ACTS))
 async def unfreeze_user(
-    caller: Annotated[Caller, Depends(requires("users:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.FREEZE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: UnfreezeOrder,
@@ -248,7 +269,7 @@ async def unfreeze_user(
 
 @router.post("/{telegram_id}/credit", summary="Credit a user", responses=error_responses(*OF_ACTS))
 async def credit_user(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.ADJUST))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: AdjustmentOrder,
@@ -261,7 +282,7 @@ async def credit_user(
 
 @router.post("/{telegram_id}/debit", summary="Debit a user", responses=error_responses(*OF_ACTS))
 async def debit_user(
-    caller: Annotated[Caller, Depends(requires("money:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.ADJUST))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: AdjustmentOrder,

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.builtin.people import MESSAGE_LENGTH_MAX
 from ballast.people import finding, orders
-from bot_frontend.web.api.callers import Caller, requires
-from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, error_responses
-from bot_frontend.web.api.orders import REASON_LENGTH_MAX, act_of, idempotency_key, outcome_of
+from ballast.permissions import Permission
+from bot_frontend.web.api.callers import Caller, Requires
+from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Reason, Seen, error_responses
+from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
@@ -68,13 +69,17 @@ class Received(BaseModel):
 class MessageOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    text: str = Field(min_length=1, max_length=MESSAGE_LENGTH_MAX, description="What they read; no markup")
+    text: Annotated[
+        str,
+        Field(min_length=1, max_length=MESSAGE_LENGTH_MAX, description="What they read; no markup"),
+        Seen,
+    ]
 
 
 class ErasureOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why, for the audit log")
+    reason: Reason
 
 
 class Done(BaseModel):
@@ -83,7 +88,7 @@ class Done(BaseModel):
 
 @router.post("/{telegram_id}/message", summary="Send a user a message", responses=error_responses(*OF_ACTS))
 async def message_user(
-    caller: Annotated[Caller, Depends(requires("users:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.MESSAGE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: MessageOrder,
@@ -105,7 +110,7 @@ async def message_user(
 
 @router.post("/{telegram_id}/erase", summary="Erase a user's data", responses=error_responses(*OF_ACTS))
 async def erase_user(
-    caller: Annotated[Caller, Depends(requires("users:write"))],
+    caller: Annotated[Caller, Depends(Requires(Permission.ERASE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     order: ErasureOrder,
@@ -125,7 +130,7 @@ async def erase_user(
 
 @router.get("/{telegram_id}/failures", summary="List what failed for a user", responses=error_responses(404))
 async def list_failures(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
 ) -> Page[Failure]:
@@ -140,7 +145,7 @@ async def list_failures(
 
 @router.get("/{telegram_id}/waiting", summary="List what waits for a user", responses=error_responses(404))
 async def list_waiting(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
 ) -> Page[Waiting]:
@@ -176,7 +181,7 @@ async def list_waiting(
     responses=error_responses(404),
 )
 async def list_received(
-    _: Annotated[Caller, Depends(requires("users:read"))],
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_PEOPLE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
 ) -> Page[Received]:

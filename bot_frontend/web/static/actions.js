@@ -2,19 +2,24 @@
 // click or a request comes, it takes effect once.
 
 import { $, headingOf, mark, write } from "/static/dom.js";
+import { toast } from "/static/toasts.js";
+import { plain, sentence } from "/static/words.js";
 
 const TIMEOUT_MS = 15_000;
+const RESULT_MS_MAX = 10 * 60_000;
 
 const QUESTIONS = {
   "breaker.open": () => ({
     title: "Pause database access?",
     words: "No call reaches the database until an operator resumes access, even after restarts. Commands wait in Redis in order, and people are told that they are saved. Nothing is lost.",
     go: "Pause database access",
+    isDangerous: true,
   }),
   "breaker.close": () => ({
     title: "Ignore the breaker?",
     words: "Every call goes to the database, however badly it responds, until an operator changes this. Use it only if the breaker itself is the problem.",
     go: "Ignore the breaker",
+    isDangerous: true,
   }),
   "breaker.auto": () => ({
     title: "Return to automatic?",
@@ -67,28 +72,30 @@ export function nameButton(button, target, about) {
 }
 
 export class Actions {
-  constructor(dialog, onActed) {
-    Object.assign(this, { dialog, onActed });
+  constructor(dialog) {
+    this.dialog = dialog;
     this.csrf = null;
     this.asked = null;
     this.isBusy = false;
+    this.queued = new Map();
     document.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-action]");
       if (button) this.#open(button);
     });
     $("confirm-go").addEventListener("click", () => this.#go());
-    // The second click of a double click must not close what the first had answered.
-    $("confirm-leave").addEventListener("click", ({ detail: clicks }) => { if (!this.isBusy && clicks < 2) dialog.close(); });
+    $("confirm-leave").addEventListener("click", () => { if (!this.isBusy) dialog.close(); });
     dialog.addEventListener("cancel", (event) => { if (this.isBusy) event.preventDefault(); });
     dialog.addEventListener("close", () => this.#giveFocusBack());
   }
 
-  show({ allowed, why_not: whyNot, csrf, signed_in_as: name }) {
+  show({ actions: { allowed, why_not: whyNot, csrf, signed_in_as: name, role, permitted }, recent_actions: recent }) {
+    this.#tellResults(recent);
     this.csrf = csrf;
     mark(document.body, "data-acting", allowed ? "yes" : "no");
+    mark(document.body, "data-permitted", permitted.join(" "));
     for (const sentence of document.querySelectorAll(".why-not")) write(sentence, allowed ? "" : whyNot ?? "");
     $("account").hidden = name === null;
-    write($("signed-in-as"), name ?? "");
+    write($("signed-in-as"), name === null ? "" : `${name}, ${role}`);
   }
 
   #open(button) {
@@ -102,7 +109,7 @@ export class Actions {
     write($("confirm-words"), words);
     write($("confirm-go"), go);
     mark($("confirm-go"), "class", isDangerous ? "danger" : "primary");
-    this.#say("", "Go back", true);
+    this.#say("", true);
     this.dialog.showModal();
     $("confirm-leave").focus();
   }
@@ -111,13 +118,30 @@ export class Actions {
     if (this.isBusy) return;
     this.isBusy = true;
     mark(this.dialog, "aria-busy", "true");
-    this.#say("Asking…", "Go back", true);
-    const { words, isFinal } = await this.#send();
+    this.#say("Asking…", true);
+    const { words, state, isRefused } = await this.#send();
     this.isBusy = false;
     mark(this.dialog, "aria-busy", "false");
-    this.#say(words, "Close", !isFinal);
-    $(isFinal ? "confirm-leave" : "confirm-go").focus();
-    this.onActed();
+    this.#say(words, !isRefused);
+    if (!state) {
+      $(isRefused ? "confirm-leave" : "confirm-go").focus();
+      return;
+    }
+    const { action, target } = this.asked;
+    if (state === "queued") this.queued.set(`${action} ${target}`, performance.now());
+    this.dialog.close();
+    toast(words, state === "done" ? "ok" : "working_through");
+  }
+
+  // What was queued here, once it is done or refused.
+  #tellResults(recent) {
+    for (const [order, orderedAt] of this.queued) {
+      const found = recent.find(({ action, target }) => `${action} ${target}` === order);
+      if (found && found.outcome !== "queued") {
+        toast(`${sentence(plain(order))}: ${found.outcome}.`, found.outcome === "done" ? "ok" : "degraded");
+        this.queued.delete(order);
+      } else if (performance.now() - orderedAt > RESULT_MS_MAX) this.queued.delete(order);
+    }
   }
 
   async #send() {
@@ -129,16 +153,16 @@ export class Actions {
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
       const answer = await response.json();
-      if (response.ok) return { words: `${answer.state === "done" ? "Done" : "Queued"}. ${answer.words}`, isFinal: true };
-      return { words: `Refused: ${answer.error}`, isFinal: response.status < 500 };
+      if (response.ok) return { words: `${answer.state === "done" ? "Done" : "Queued"}. ${answer.words}`, state: answer.state };
+      return { words: `Refused: ${answer.error}`, isRefused: response.status < 500 };
     } catch {
-      return { words: "No answer, so it is unknown whether the request arrived. Trying again is safe: it takes effect once.", isFinal: false };
+      return { words: "No answer, so it is unknown whether the request arrived. Trying again is safe: it takes effect once." };
     }
   }
 
-  #say(outcome, leave, canGo) {
+  #say(outcome, canGo) {
     write($("confirm-outcome"), outcome);
-    write($("confirm-leave"), leave);
+    write($("confirm-leave"), "Go back");
     $("confirm-go").hidden = !canGo;
   }
 

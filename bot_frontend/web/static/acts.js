@@ -5,6 +5,7 @@ import { uuid } from "/static/actions.js";
 import { $, mark, write } from "/static/dom.js";
 import { amount, balance, byName, minorUnits, plainAmount } from "/static/money.js";
 import { get } from "/static/people.js";
+import { toast } from "/static/toasts.js";
 
 const TIMEOUT_MS = 20_000;
 const REASON_LENGTH_MAX = 200;
@@ -18,6 +19,7 @@ const ACTS = {
   reverse: { title: "Reverse", has: "amount", isDangerous: true, words: ({ minor, transfer }) => `${amount(minor)} of transfer #${transfer.id} goes back from ${side(transfer.recipient)} to ${side(transfer.sender)}. A reversal is final.`, note: "Both read what was reversed." },
   freeze: { title: "Freeze", isDangerous: true, words: ({ user }) => `The account of ${byName(user)} will ${FROZEN}. They are told.`, note: "The reason is kept in the audit log." },
   message: { title: "Message", asks: "Text", words: ({ user }) => `${byName(user)} gets this text from the bot, as a message from the operators.`, note: "The text is kept in the audit log." },
+  erase: { title: "Erase data", isDangerous: true, words: ({ user }) => `The username, name, language and time zone of ${byName(user)} are erased, also from failed jobs, and broadcasts to them stop. The balance and the movements with their memos are kept under the ID ${user.telegram_id}. This cannot be undone.`, note: "Backups keep the names until they are pruned. If they write to the bot again, it learns their name again. The reason is kept in the audit log: do not name them in it." },
   unfreeze: { title: "Unfreeze", words: ({ user }) => `The account of ${byName(user)} will send and receive money again. They are told.`, note: "The reason is kept in the audit log." },
 };
 
@@ -104,7 +106,8 @@ export class Acts {
     this.#say();
     if (!isDone) return;
     this.dialog.close();
-    await this.people.refresh(words);
+    toast(words);
+    await this.people.refresh();
   }
 
   async #send() {

@@ -19,4 +19,6 @@ export function showBooks(status, elapsed) {
   $("books").hidden = status.recent_actions.length === 0;
   write($("books-none"), status.recent_actions.length ? "" : "No operator actions yet.");
   write($("books-age"), ago(older(status.broadcasts.age_seconds, elapsed)));
+  const [last] = status.recent_actions;
+  return [{ card: "actions", state: "ok", words: last ? `${last.action} ${last.target}`.trim() : "None yet" }];
 }

@@ -25,6 +25,7 @@ export function showBreaker(status, elapsed) {
   for (const button of $("breaker-actions").children) {
     mark(button, "aria-pressed", String(button.dataset.action === (WORD[breaker.state] ?? "breaker.auto")));
   }
+  return [{ card: "breaker", state: BREAKER_LEVEL[breaker.state] ?? "unknown", words: sentence(breaker.words) }];
 }
 
 function nextProbe(breaker, elapsed) {

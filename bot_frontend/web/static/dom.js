@@ -50,8 +50,9 @@ export function rows(list, items, { template, key, show }) {
   });
 }
 
+// What takes the focus where something in a card or section is gone.
 export function headingOf(element) {
-  return element.closest("section")?.querySelector("h2");
+  return element.closest("details")?.querySelector("summary") ?? element.closest("section")?.querySelector("h2");
 }
 
 // How far a bar reaches, 0 to 1.

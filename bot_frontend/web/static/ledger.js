@@ -1,6 +1,7 @@
 // The ledger's balance sheet, and whether what was sealed of it is as it was.
 
 import { $, fill, mark, rows, write } from "/static/dom.js";
+import { grouped } from "/static/money.js";
 import { ago, count, counted, older } from "/static/words.js";
 
 const NAMES = {
@@ -14,7 +15,7 @@ const NAMES = {
 };
 
 export function showLedger({ books }, elapsed) {
-  $("ledger-panel").hidden = books.age_seconds === null;
+  $("card-ledger").hidden = books.age_seconds === null;
   write($("ledger-age"), ago(older(books.age_seconds, elapsed)));
   write($("ledger-words"), words(books));
   mark($("ledger-words"), "data-state", books.broken_seals ? "down" : "ok");
@@ -24,11 +25,13 @@ export function showLedger({ books }, elapsed) {
     show: (element, { currency, account, balance, entries }) => {
       fill(element, {
         what: NAMES[account] ?? account,
-        at: `${balance} ${currency}`,
+        at: `${grouped(balance)} ${currency}`,
         by: counted(entries, "entry", "entries"),
       });
     },
   });
+  const { broken_seals: broken } = books;
+  return [{ card: "ledger", state: broken ? "down" : "ok", words: broken ? `${counted(broken, "seal is", "seals are")} broken` : "" }];
 }
 
 function words({ seal, unsealed_entries: unsealed, broken_seals: broken }) {

@@ -15,9 +15,19 @@ export function lookUpByReference() {
     event.preventDefault();
     const reference = $("lookup-reference").value.trim();
     if (!reference) return;
+    history.replaceState(null, "", `#job=${encodeURIComponent(reference)}`);
     write($("lookup-result"), "Loading…");
     write($("lookup-result"), await found(reference));
   });
+  byAddress();
+  addEventListener("hashchange", byAddress);
+}
+
+function byAddress() {
+  const named = location.hash.match(/^#job=([0-9A-Za-z]{1,20})$/);
+  if (!named) return;
+  $("lookup-reference").value = named[1];
+  $("lookup").requestSubmit();
 }
 
 async function found(reference) {

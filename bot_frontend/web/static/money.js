@@ -3,9 +3,14 @@
 const { currency, exponent } = document.body.dataset;
 const DECIMALS = Number(exponent);
 
+// Of an exact text, such as -1234567.50.
+export function grouped(text) {
+  return text.replace(/^-?\d+/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ","));
+}
+
 function written(minor) {
   const digits = String(minor).replace("-", "").padStart(DECIMALS + 1, "0");
-  const whole = digits.slice(0, digits.length - DECIMALS).replace(/\B(?=(\d{3})+$)/g, ",");
+  const whole = grouped(digits.slice(0, digits.length - DECIMALS));
   return DECIMALS ? `${whole}.${digits.slice(-DECIMALS)}` : whole;
 }
 

@@ -2,13 +2,12 @@
 
 import { $, fill, mark, rows, write } from "/static/dom.js";
 import { span, story, uptimeInWords, what } from "/static/outages.js";
-import { Poller } from "/static/poller.js";
+import { Stream } from "/static/stream.js";
 import { ago, older, zone } from "/static/words.js";
 
-const REPORT_MS = 5_000;
 const TICK_MS = 1_000;
 
-const report = new Poller("/outages.json", REPORT_MS, show);
+const report = new Stream("/outages/stream", show);
 
 function show() {
   const { answer, elapsed } = report;
@@ -16,6 +15,7 @@ function show() {
     write($("freshness"), "You are signed out");
     return;
   }
+  write($("contact"), report.contact);
   if (!answer) return;
   rows($("uptimes"), answer.uptime, {
     template: "uptime-row",
@@ -39,4 +39,4 @@ function show() {
 
 write($("zone"), zone());
 setInterval(show, TICK_MS);
-report.ask();
+report.connect();

@@ -21,6 +21,8 @@ export function showOutages(status, elapsed) {
   write($("outages-age"), ago(older(status.age_seconds, elapsed)));
   const uptimes = status.uptime.map(uptimeInWords).map(({ name, value }) => `${name.toLowerCase()} ${value}`);
   write($("outages-uptime"), uptimes.length ? `Uptime: ${uptimes.join("; ")}.` : "");
+  const isOn = outages.some((outage) => outage.ended_at === null);
+  return [{ card: "outages", state: isOn ? "away" : "ok", words: outages.length ? `${what(outages[0], elapsed)}${isOn ? "" : `, ${at(outages[0].began_at, status.now)}`}` : "None so far" }];
 }
 
 export function what(outage, elapsed) {

@@ -1,8 +1,9 @@
 // Somebody's card: found by the search in the head or by the address (#user=123), with what happened on their account, and what
 // an operator does about it. It speaks to /api/v1, as programs do.
 
-import { $, fill, mark, rows, write } from "/static/dom.js";
+import { $, fill, rows, write } from "/static/dom.js";
 import { amount, balance, byName, signed } from "/static/money.js";
+import { closeView, openView } from "/static/view.js";
 import { at, plain, sentence } from "/static/words.js";
 
 const TIMEOUT_MS = 15_000;
@@ -20,9 +21,16 @@ function moment(text) {
   return text === null ? "never" : at(Date.parse(text) / 1000, Date.now() / 1000);
 }
 
+const REACHED = { active: "", blocked: "has blocked the bot", deactivated: "has left Telegram" };
+
 export function frozen(user) {
-  if (user.receiving_frozen) return "Frozen, receives nothing";
   return user.sending_frozen ? "Frozen" : "";
+}
+
+// Of the account first, then whether the bot's messages reach its owner.
+function standing(user) {
+  const refuses = user.receiving_frozen ? "Frozen: neither sends nor receives money" : "Frozen: receives money, sends none";
+  return [user.sending_frozen ? refuses : "Active", REACHED[user.status]].filter(Boolean).join("; ");
 }
 
 function plainRows(id, items, none, fields) {
@@ -42,6 +50,9 @@ export class People {
     $("people-close").addEventListener("click", () => this.#close());
     $("movements-more").addEventListener("click", () => this.#more());
     window.addEventListener("hashchange", () => this.#byAddress());
+    document.addEventListener("keydown", ({ key }) => {
+      if (key === "Escape" && !$("people").hidden && !document.querySelector("dialog[open]")) this.#close();
+    });
     document.addEventListener("keydown", (event) => {
       const typing = event.target.closest("input, textarea, select, dialog");
       if (event.key === "/" && !typing) {
@@ -52,15 +63,14 @@ export class People {
     this.#byAddress();
   }
 
-  // What is shown is read again, after an act; words -- what became of that.
-  async refresh(words) {
+  // What is shown is read again, after an act.
+  async refresh() {
     if (this.user) await this.#show(this.user.telegram_id);
-    write($("people-words"), words);
   }
 
   #byAddress() {
     const found = location.hash.match(/^#user=([1-9]\d{0,15})$/);
-    if (found && this.user?.telegram_id !== Number(found[1])) this.#show(Number(found[1]));
+    if (found && ($("people").hidden || this.user?.telegram_id !== Number(found[1]))) this.#show(Number(found[1]));
   }
 
   async #find(query) {
@@ -119,7 +129,7 @@ export class People {
     write($("person-id"), String(user.telegram_id));
     write($("person-balance"), balance(user.balance));
     write($("person-available"), user.available === user.balance ? "" : `available ${balance(user.available)}`);
-    write($("person-status"), [sentence(user.status), frozen(user)].filter(Boolean).join(", "));
+    write($("person-status"), standing(user));
     write($("person-language"), user.language ?? user.language_code ?? "unknown");
     write($("person-first"), moment(user.first_seen_at));
     write($("person-last"), moment(user.last_seen_at));
@@ -196,8 +206,7 @@ export class People {
   // Of two searches the later one is shown, whichever is answered first.
   async #asking(words, ask) {
     const turn = (this.asked += 1);
-    $("people").hidden = false;
-    mark(document.body, "data-view", "people");
+    openView("people");
     write($("people-words"), words);
     try {
       const draw = await ask();
@@ -212,10 +221,8 @@ export class People {
   #close() {
     this.asked += 1;
     this.user = null;
-    $("people").hidden = true;
     $("person").hidden = true;
-    mark(document.body, "data-view", "status");
-    history.replaceState(null, "", location.pathname);
+    closeView();
     $("people-query").focus();
   }
 }

@@ -36,9 +36,20 @@ export class ProbeChart {
     this.now = 0;
     this.slow = null;
     this.plot = null;
-    new ResizeObserver(() => this.plot?.setSize({ width: place.clientWidth, height: place.clientHeight })).observe(place);
+    // Of no size while its card is folded.
+    new ResizeObserver(() => this.#resized()).observe(place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.plot?.redraw());
     place.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  // uPlot is fetched once its card is open.
+  async #resized() {
+    if (!this.place.clientWidth) return;
+    if (this.plot) this.plot.setSize({ width: this.place.clientWidth, height: this.place.clientHeight });
+    else {
+      await (this.fetched ??= fetched("/static/uplot/uPlot.iife.min.js"));
+      this.#plot();
+    }
   }
 
   // The list comes seldom; a probe that came since is in the figures themselves.
@@ -62,7 +73,7 @@ export class ProbeChart {
     this.probes = withPauses(this.known);
     const data = [this.probes.map((probe) => probe.at), this.probes.map((probe) => probe.latency)];
     if (this.plot) this.plot.setData(data);
-    else if (this.probes.length && window.uPlot) this.plot = new uPlot(this.#options(), data, this.place);
+    else if (this.probes.length && this.place.clientWidth && window.uPlot) this.plot = new uPlot(this.#options(), data, this.place);
   }
 
   show(status, elapsed) {
@@ -170,6 +181,13 @@ export class ProbeChart {
     const probe = this.probes[Math.max(0, Math.min(last, next))];
     this.plot.setCursor({ left: this.plot.valToPos(probe.at, "x"), top: 0 });
   }
+}
+
+function fetched(script) {
+  return new Promise((resolve, reject) => {
+    const element = Object.assign(document.createElement("script"), { src: script, onload: resolve, onerror: reject });
+    document.head.append(element);
+  });
 }
 
 function withPauses(probes) {

@@ -6,6 +6,11 @@ import { ago, count, duration, fine, moments, older, UNKNOWN } from "/static/wor
 // So that three jobs do not look like a full queue.
 const FULL_BAR_MIN = 20;
 
+// Fewer are done before anybody reads of them.
+const BACKLOG_MIN = 20;
+// By so much more must come than is done: the two are counted at different moments.
+const GROWING = 1.1;
+
 export function showQueues(status, elapsed) {
   const { inbox, queues, throughput } = status;
   const most = Math.max(FULL_BAR_MIN, ...queues.map((queue) => queue.length));
@@ -22,11 +27,22 @@ export function showQueues(status, elapsed) {
   write($("inbox-size"), count(inbox.size));
   write($("inbox-held"), count(inbox.held_back));
   write($("inbox-oldest"), inbox.oldest_seconds === null ? (inbox.size === null ? UNKNOWN : "none") : duration(older(inbox.oldest_seconds, elapsed)));
+  write($("inbox-eta"), eta(inbox, throughput));
   write($("commands-rate"), fine(throughput.commands_per_minute));
   write($("answers-rate"), fine(throughput.answers_per_minute));
   write($("answers-half"), within(throughput.answer_p50_seconds, throughput));
   write($("answers-most"), within(throughput.answer_p95_seconds, throughput));
   write($("queues-age"), ago(older(status.age_seconds, elapsed)));
+}
+
+// How long all that waits takes at the pace of the last minute; and whether more comes than is done.
+function eta({ size, held_back: held }, { answers_per_minute: done, commands_per_minute: came }) {
+  const waiting = (size ?? 0) - (held ?? 0);
+  if (size === null || done === null) return UNKNOWN;
+  if (waiting < BACKLOG_MIN) return "moments";
+  if (done < 1) return "never at this pace: nothing is answered";
+  const grows = came > done * GROWING ? `; it grows by ${fine(came - done)} a minute: add workers` : "";
+  return `${duration((60 * waiting) / done)} at this pace${grows}`;
 }
 
 function within(seconds, { answers_per_minute: rate }) {

@@ -28,6 +28,15 @@ export function showServer(status, elapsed) {
   write($("quota-end"), quota.used_up_at === null ? "not foreseen" : at(quota.used_up_at, status.now));
   write($("quota-renews"), at(quota.renews_at, status.now));
   write($("server-age"), ago(older(database.probe_age_seconds, elapsed)));
+  return [{ card: "server", ...trouble(status) }];
+}
+
+function trouble({ backup, connections: { open, possible, budget }, quota }) {
+  if (quota.state === "used_up") return { state: "down", words: "Compute hours are used up" };
+  if (quota.state === "short") return { state: "degraded", words: "Compute hours will not last" };
+  if (backup.overdue || backup.failed) return { state: "degraded", words: backup.failed ? "The last backup failed" : "The backup is overdue" };
+  if (budget !== null && possible > budget) return { state: "degraded", words: "More connections are possible than the budget has" };
+  return { state: open === null ? "unknown" : "ok", words: open === null ? "" : `${counted(open, "connection", "connections")} open` };
 }
 
 function proven({ proven_age_seconds: age, overdue, failed }, elapsed) {

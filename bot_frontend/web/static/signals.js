@@ -15,6 +15,7 @@ const DATABASE = {
 // What the frontend knows by itself; all else is from Redis.
 const BESIDE_REDIS = ["Redis", "Telegram"];
 
+// Says of each tile's card the same.
 export function showSignals(status, elapsed) {
   const signals = [
     database(status, elapsed), redis(status, elapsed), telegram(status, elapsed), workers(status, elapsed),
@@ -24,13 +25,25 @@ export function showSignals(status, elapsed) {
     template: "signal-row",
     key: (signal) => signal.name,
     show: (element, { name, state, value, detail }) => {
-      mark(element, "data-state", state);
-      element.classList.toggle("past", !status.redis.ok && !BESIDE_REDIS.includes(name));
-      mark(element, "data-testid", `signal-${name.toLowerCase().replace(" ", "-")}`);
+      const link = element.firstElementChild;
+      mark(link, "href", `#card-${CARD[name]}`);
+      mark(link, "data-state", state);
+      link.classList.toggle("past", !status.redis.ok && !BESIDE_REDIS.includes(name));
+      mark(link, "data-testid", `signal-${name.toLowerCase().replace(" ", "-")}`);
       icon(element.querySelector("use"), state);
       fill(element, { name, value, detail });
     },
   });
+  return signals.map(({ name, state, value }) => ({ card: CARD[name], state, words: inCard(name, value) }));
+}
+
+const CARD = {
+  Database: "database", Redis: "links", Telegram: "links", Workers: "workers", Jobs: "jobs", Answers: "jobs", "Failed jobs": "failed", Broadcasts: "broadcasts",
+};
+
+function inCard(name, value) {
+  const words = value.charAt(0).toLowerCase() + value.slice(1);
+  return ["Redis", "Telegram", "Answers"].includes(name) ? `${name} ${words}` : value;
 }
 
 // Slower than this, and the tile says so.

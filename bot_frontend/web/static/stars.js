@@ -16,7 +16,7 @@ const NAMES = {
 
 export function showStars({ stars }, elapsed) {
   const { compared_age_seconds: age, open, differences } = stars;
-  $("stars-panel").hidden = age === null && !stars.is_reading;
+  $("card-stars").hidden = age === null && !stars.is_reading;
   write($("stars-age"), ago(older(age, elapsed)));
   write($("stars-words"), words(stars));
   mark($("stars-words"), "data-state", open ? "degraded" : "ok");
@@ -33,6 +33,7 @@ export function showStars({ stars }, elapsed) {
     },
   });
   $("stars").hidden = differences.length === 0;
+  return [{ card: "stars", state: open ? "degraded" : "ok", words: open ? `${counted(open, "difference is", "differences are")} open` : "The ledger agrees" }];
 }
 
 function words({ transactions, balance, open, is_reading: isReading }) {

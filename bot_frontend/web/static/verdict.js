@@ -3,12 +3,9 @@
 import { $, icon, mark, write } from "/static/dom.js";
 import { ago, at, duration, older } from "/static/words.js";
 
-// One answer that does not come is a hiccup, not news.
-const FAILURES_TO_BE_LOST = 2;
-
 export function showVerdict(figures) {
   const status = figures.answer;
-  const isLost = figures.failures >= FAILURES_TO_BE_LOST || figures.isSignedOut;
+  const { isLost } = figures;
   mark(document.body, "data-contact", isLost ? "lost" : "ok");
   if (!isLost && !status) return;
   const verdict = isLost ? lost(figures) : status.verdict;
@@ -60,4 +57,6 @@ export function showFreshness(figures) {
   const { answer: status, elapsed } = figures;
   const seen = status ? older(status.age_seconds, elapsed) : null;
   write($("freshness"), seen === null ? "Nothing seen yet" : `As of ${ago(seen)}`);
+  write($("contact"), figures.contact);
+  mark($("contact"), "data-state", { Live: "ok", "Not connected": "down" }[figures.contact] ?? "degraded");
 }

@@ -76,6 +76,7 @@ async def test_an_admin_finds_somebody_and_freezes_credits_and_writes_to_them(
     )
     assert acts == [
         (f"telegram:{ADMIN_ID}", "user.freeze", "taken over"),
+        (f"telegram:{ADMIN_ID}", "user.credit", "for your trouble"),
         (f"telegram:{ADMIN_ID}", "user.message", "Call <b>us</b>, please."),
         (f"telegram:{ADMIN_ID}", "user.unfreeze", "settled"),
     ]

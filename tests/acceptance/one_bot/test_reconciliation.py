@@ -17,9 +17,8 @@ from tests.acceptance.one_bot.test_payments import (
     booked_of,
     books_are_the_same,
     invoice_of,
-    settled,
 )
-from tests.harness.people import answers, register, say
+from tests.harness.people import all_settled, answers, register, say
 from workers.tasks.health import SEAL_TASK
 
 WITHDRAWAL = {"type": "fragment", "withdrawal_state": {"type": "pending"}}
@@ -80,7 +79,7 @@ async def test_a_payment_whose_update_was_lost_is_found_and_credited_once_and_th
         after=before,
         timeout_seconds=PATIENCE_SECONDS,
     )
-    await settled(stack)
+    await all_settled(stack, telegram)
     assert booked_of(stack, ann) == [(50, 5_000, False)]
     assert len([text for text in await answers(telegram, ann) if "Receipt number" in text]) == 1
     await books_are_the_same(stack, telegram)

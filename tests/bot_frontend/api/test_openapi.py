@@ -11,7 +11,7 @@ from ballast.envelope import Envelope
 from dbcore import failed_operations
 from dbcore.broadcasts import broadcasts
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger import ledger, users
+from dbcore.ledger import holds, ledger, users
 from dbcore.ledger.audit import audit
 from dbcore.settings import Settings
 from tests.bot_frontend.api.conftest import OPS_TOKEN
@@ -37,6 +37,7 @@ def have_something(engine: GuardedEngine) -> None:
         users.get_or_create(engine, profile=users.Profile(number, f"user{number}", "Ann"))
     ledger.adjust(engine, key="seed", target=users.UserRef(telegram_id=1), amount=900, memo="", actor="t")
     ledger.transfer(engine, key="t", sender_telegram_id=1, recipient_telegram_id=2, amount=5, memo="")
+    holds.hold(engine, key="h", owner=users.UserRef(telegram_id=1), amount=5, memo="", actor="t")
     envelope = Envelope.of(ShowBalance(telegram_id=1), job_id="j", lane="user:1")
     failed_operations.record(
         engine,

@@ -71,6 +71,13 @@ async def test_lists_are_streamed_as_csv_in_which_nothing_is_run(api: Client) ->
         rows = [*csv.DictReader(io.StringIO(answer.body))]
         assert wanted[1] in {row[wanted[0]] for row in rows}
         assert (await api.get(path, key=api.key_for("jobs:read"))).status == 403
+    for path in (
+        "/users.csv?balance_min=999999999",
+        "/users/11/movements.csv?kind=nothing",
+        "/transfers.csv?status=rejected&until=2001-01-01T00:00:00Z",
+    ):
+        answer = await api.get(path)
+        assert (answer.status, len(answer.body.splitlines())) == (200, 1), path
 
 
 @pytest.mark.usefixtures("people")

@@ -1,0 +1,114 @@
+// The audit log, searched; and who is signed in to this page, for owners.
+
+import { $, fill, rows, write } from "/static/dom.js";
+import { get } from "/static/people.js";
+import { at } from "/static/words.js";
+
+const TIMEOUT_MS = 15_000;
+const FOUND = 30;
+
+const now = () => Date.now() / 1000;
+
+// A number is whom or what it was about, `telegram:1001` who did it; anything else is a part of the reason.
+function wanted(text) {
+  if (/^\d+$/.test(text)) return { target: text };
+  if (/^(telegram|web|api|operator):\S/.test(text)) return { actor: text };
+  if (/^[a-z_]+\.[a-z_]+$/.test(text)) return { action: text };
+  return text ? { q: text } : {};
+}
+
+function changes({ before, after }) {
+  const said = (state) => Object.entries(state ?? {}).map(([name, value]) => `${name} ${value ?? "none"}`).join(", ");
+  return before || after ? `${said(before)} → ${said(after)}` : "";
+}
+
+export class Operators {
+  constructor() {
+    this.csrf = null;
+    this.cursor = null;
+    this.items = [];
+    $("audit-search").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.items = [];
+      this.cursor = null;
+      this.#search();
+    });
+    $("audit-more").addEventListener("click", () => this.#search());
+    $("sessions-panel").addEventListener("toggle", () => { if ($("sessions-panel").open) this.#sessions(); });
+    $("sessions").addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-session]");
+      if (button) this.#end(button);
+    });
+  }
+
+  show({ csrf, permitted }) {
+    this.csrf = csrf;
+    $("sessions-panel").hidden = !permitted.includes("end_sessions");
+  }
+
+  async #search() {
+    write($("audit-words"), "Searching…");
+    const filters = new URLSearchParams({ limit: FOUND, ...wanted($("audit-query").value.trim()) });
+    if (this.cursor !== null) filters.set("cursor", this.cursor);
+    try {
+      const page = await get(`/audit?${filters}`);
+      this.items.push(...page.items);
+      this.cursor = page.next_cursor;
+      rows($("audit"), this.items, {
+        template: "audit-row",
+        key: (entry) => entry.action_id,
+        show: (element, entry) => fill(element, {
+          what: `${entry.action} ${entry.target}: ${entry.outcome}`,
+          at: at(Date.parse(entry.created_at) / 1000, now()),
+          by: `by ${entry.actor}`,
+          why: entry.reason ?? "",
+          changes: changes(entry),
+        }),
+      });
+      write($("audit-words"), this.items.length ? "" : "Nothing is found. Search for a user's ID, an actor such as telegram:1001, or a part of a reason.");
+    } catch (error) {
+      write($("audit-words"), `No answer: ${error.message}`);
+    }
+    $("audit-more").hidden = this.cursor === null;
+  }
+
+  async #sessions() {
+    write($("sessions-words"), "Loading…");
+    try {
+      const { items } = await get("/sessions");
+      rows($("sessions"), items, {
+        template: "session-row",
+        key: (session) => session.id,
+        show: (element, session) => {
+          fill(element, {
+            who: `${session.name}, ${session.role ?? "no role"}`,
+            at: at(session.began_at, now()),
+            from: `${session.address}, ${session.browser || "unknown browser"}`,
+          });
+          const button = element.querySelector("button");
+          button.dataset.session = session.id;
+          button.setAttribute("aria-label", `End the session of ${session.name}`);
+        },
+      });
+      write($("sessions-words"), items.length ? "" : "Nobody is signed in.");
+    } catch (error) {
+      write($("sessions-words"), `No answer: ${error.message}`);
+    }
+  }
+
+  async #end(button) {
+    button.disabled = true;
+    try {
+      const answer = await fetch(`/api/v1/sessions/${button.dataset.session}/end`, {
+        method: "POST",
+        headers: { "Idempotency-Key": `end-${button.dataset.session}`, "X-CSRF-Token": this.csrf ?? "" },
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      if (answer.ok) await this.#sessions();
+      else write($("sessions-words"), "It could not be ended. Try again.");
+    } catch {
+      write($("sessions-words"), "No answer. Try again.");
+    }
+    button.disabled = false;
+  }
+}

@@ -1,0 +1,104 @@
+// What a page shows, as the frontend sends it: events with the parts that changed. It connects again by itself, and knows since
+// when it has heard nothing.
+
+const SILENT_MS = 10_000;
+const BACK_OFF_MS_MAX = 10_000;
+const STALE_SECONDS = 5;
+// One answer that does not come is a hiccup, not news.
+const FAILURES_TO_BE_LOST = 2;
+
+export class SignedOut extends Error {}
+
+export class Stream {
+  // onConnect -- called each time that it begins anew, before anything is heard.
+  constructor(path, onChange, onConnect = () => {}) {
+    Object.assign(this, { path, onChange, onConnect });
+    this.answer = null;
+    this.heardAt = null;
+    this.failures = 0;
+    this.isSignedOut = false;
+    this.isOpen = false;
+    this.retryMs = null;
+    document.addEventListener("visibilitychange", () => { if (!document.hidden && this.elapsed > STALE_SECONDS) this.connect(); });
+    addEventListener("online", () => this.connect());
+  }
+
+  // Seconds since something was heard; it is of the moment before.
+  get elapsed() {
+    return this.heardAt === null ? 0 : (performance.now() - this.heardAt) / 1000;
+  }
+
+  get isLost() {
+    return this.failures >= FAILURES_TO_BE_LOST || this.isSignedOut;
+  }
+
+  // How fresh what is shown can be, in words.
+  get contact() {
+    if (this.isLost) return "Not connected";
+    if (this.isOpen && this.elapsed < STALE_SECONDS) return "Live";
+    return this.retryMs && !this.failures ? `Every ${this.retryMs / 1000} s` : "Connecting…";
+  }
+
+  async connect() {
+    clearTimeout(this.timer);
+    this.controller?.abort();
+    const controller = (this.controller = new AbortController());
+    this.onConnect();
+    try {
+      await this.#listen(controller);
+      if (controller === this.controller) this.#again(this.retryMs ?? 1000 * Math.random());
+    } catch (error) {
+      if (controller !== this.controller) return;
+      this.failures += 1;
+      this.isSignedOut = error instanceof SignedOut;
+      // Not all pages at once: they lost the frontend at the same moment.
+      this.#again(Math.min(BACK_OFF_MS_MAX, 1000 * 2 ** Math.min(this.failures - 1, 4)) * (0.5 + Math.random() / 2));
+    } finally {
+      clearTimeout(this.watchdog);
+      controller.abort();
+    }
+  }
+
+  #again(afterMs) {
+    this.isOpen = false;
+    this.timer = setTimeout(() => this.connect(), afterMs);
+    this.onChange();
+  }
+
+  async #listen(controller) {
+    this.retryMs = null;
+    this.#expectMore(controller);
+    const response = await fetch(this.path, { cache: "no-store", headers: { Accept: "text/event-stream" }, signal: controller.signal });
+    if (response.status === 401) throw new SignedOut();
+    if (!response.ok) throw new Error(`The frontend said ${response.status}`);
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    for (let isFirst = true; ;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      this.#expectMore(controller);
+      const events = (text + value).split("\n\n");
+      text = events.pop();
+      for (const event of events) {
+        this.#take(event, isFirst);
+        isFirst = false;
+      }
+    }
+  }
+
+  #expectMore(controller) {
+    clearTimeout(this.watchdog);
+    this.watchdog = setTimeout(() => controller.abort(), SILENT_MS);
+  }
+
+  #take(event, isFirst) {
+    for (const line of event.split("\n")) {
+      if (line.startsWith("retry: ")) this.retryMs = Number(line.slice(7));
+      if (!line.startsWith("data: ")) continue;
+      const parts = JSON.parse(line.slice(6));
+      this.answer = isFirst ? parts : { ...this.answer, ...parts };
+    }
+    Object.assign(this, { heardAt: performance.now(), failures: 0, isSignedOut: false, isOpen: true });
+    this.onChange();
+  }
+}
