@@ -44,4 +44,5 @@ def read_rounded(text: object, exponent: int) -> int:
 
 def price_of(amount: int, exponent: int, rate: Decimal, price_exponent: int) -> int:
     """What an amount of minor units costs where one unit is worth `rate` of ours, rounded up to a minor unit there."""
-    return ceil(Fraction(amount, 10**exponent) / Fraction(rate) * 10**price_exponent)
+    price = Fraction(amount, 10**exponent) / Fraction(rate) * Fraction(10) ** price_exponent
+    return ceil(price)

@@ -10,7 +10,7 @@ from dbcore.settings import Settings
 
 
 def providers(settings: Settings) -> dict[str, Provider]:
-    """By their names, new ones each time: what they connect to belongs to an event loop. They connect to nothing yet."""
+    """By their names, new ones each time: what they connect to belongs to an event loop."""
     found: dict[str, Provider] = {}
     if settings.crypto_pay_token is not None:
         found[CryptoPay.name] = CryptoPay(
