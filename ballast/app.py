@@ -1,4 +1,4 @@
-"""`App`: what an author's package registers: commands, jobs, periodic jobs, migrations and audit checks.
+"""`App`: what an author's package registers: commands, jobs, periodic jobs, migrations, audit checks and segments.
 
     app = App("shop")
 
@@ -78,6 +78,7 @@ EVERY_SECONDS_MAX = 86_400
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _COMMAND = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_SEGMENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def _folder(named: Path | str) -> Path:
@@ -132,6 +133,8 @@ class App:
         """What does jobs of Ballast's own."""
         self.periodic: list[Periodic] = []
         self.checks: list[AuditCheck] = []
+        self.segments: dict[str, Callable[[], str]] = {}
+        """Of broadcasts, by their names: what returns the query that lists them."""
         self.updates: list[UpdateHandler] = []
         self.telegram_handlers: Groups = {}
         self.handled_commands: dict[str, HandledCommand] = {}
@@ -584,6 +587,26 @@ class App:
         counted -- SQL that counts what was looked at, for the report.
         """
         self.checks.append(AuditCheck(f"{self.name}: {name}", counted, offenders))
+
+    def segment(self, function: Callable[[], str]) -> Callable[[], str]:
+        """Decorates a function that returns SQL: a query whose first column are the Telegram IDs of those whom a
+        broadcast to the segment `<app>.<the function's name>` goes to, a million at most. It is asked in a transaction
+        that cannot write, for 20 seconds at most, when the audience is counted and when the broadcast begins. Ballast's
+        tables are `ballast.users` and so on in it, wherever they are.
+
+        Raises UsageError for a name that is taken, or too long.
+
+            @app.segment
+            def regulars() -> str:
+                return "SELECT telegram_id FROM shop.orders GROUP BY 1 HAVING count(*) > 3"
+        """
+        name = function.__name__
+        if _SEGMENT.fullmatch(name) is None:
+            raise UsageError(f"a segment's name is 1 to 64 of a-z, 0-9 and _, a letter first; got {name!r}")
+        if name in self.segments:
+            raise UsageError(f"segment {self.name}.{name} is registered already")
+        self.segments[name] = function
+        return function
 
     @property
     def handlers(self) -> list[Handler]:

@@ -9,7 +9,8 @@ from functools import partial
 from html import escape
 
 from ballast.builtin.balances import AskAdjustment
-from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
+from ballast.builtin.broadcasts import DraftBroadcast
+from ballast.builtin.composition import LinkButton
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
 from ballast.builtin.operators import GrantRole, ShowRoles

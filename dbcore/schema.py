@@ -596,6 +596,8 @@ broadcasts = Table(
     Column("resent", BigInteger, nullable=False, server_default="0"),
     Column("resent_by", Text),
     Column("deliveries_kept", Boolean, nullable=False, server_default="true"),
+    Column("canary_rule", JSONB),
+    Column("canary_until", BigInteger),
     _check(
         "broadcasts_status_known",
         "status IN ('draft', 'scheduled', 'sending', 'paused', 'halted', 'cancelled', 'finished')",

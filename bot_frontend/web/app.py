@@ -108,6 +108,14 @@ def make_app(
             return page.asks_to_sign_in() if by_browser else _turned_away()
         return page.outages() if by_browser else await outages_json(request)
 
+    def for_browsers(shown: Callable[[], Response]) -> Callable[[Request], Response]:
+        def endpoint(request: Request) -> Response:
+            if access.may_see(request):
+                return shown()
+            return page.asks_to_sign_in()
+
+        return endpoint
+
     async def outages_json(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
@@ -232,6 +240,8 @@ def make_app(
         Route("/outages", outages),
         Route("/status/stream", stream_of(status_now, own_status), methods=["GET"]),
         Route("/outages/stream", stream_of(outages_now, lambda _: {}), methods=["GET"]),
+        Route("/broadcasts", for_browsers(page.broadcasts)),
+        Route("/broadcasts/new", for_browsers(page.compose)),
         Route("/openapi.json", openapi),
         *page.routes(),
         *app_webhooks.routes(),

@@ -778,3 +778,20 @@ def test_a_job_with_other_fields_is_checked_as_one_that_comes(changed: dict[str,
     assert checked(asked) == asked
     with pytest.raises(JobInvalid, match=f"transactions.create: {said}"):
         checked(asked.model_copy(update=changed))
+
+
+def test_an_apps_segment_is_known_by_its_name_and_once() -> None:
+    app = App("shop")
+
+    @app.segment
+    def regulars() -> str:
+        return "SELECT 1"
+
+    assert {name: query() for name, query in registry((app,)).segments.items()} == {
+        "shop.regulars": "SELECT 1"
+    }
+    with pytest.raises(UsageError, match=r"shop\.regulars is registered already"):
+        app.segment(regulars)
+    regulars.__name__ = "Regulars"
+    with pytest.raises(UsageError, match="a-z, 0-9 and _"):
+        app.segment(regulars)

@@ -28,6 +28,8 @@ PREFIX = "/api/v1"
 BODY_BYTES_MAX = 65_536
 NAME_LENGTH_MAX = 40
 """Of what is quoted."""
+UPLOAD_BYTES_MAX = 20_000_000
+_UPLOADS = f"{PREFIX}/broadcasts/media"
 
 _CALLER = "ballast.caller"
 _READ_ONLY = of_role(Role.VIEWER)
@@ -46,6 +48,17 @@ class Caller:
         """For the audit log."""
         return f"api:{self.name}" if self.operator is None else self.operator.actor
 
+    def require(self, permission: Permission) -> None:
+        """Raises Problem."""
+        if permission in self.permitted:
+            return
+        row = PERMISSIONS[permission]
+        if self.operator is not None:
+            raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
+        if row.scope is None:
+            raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
+        raise Problem(403, "forbidden", f"The key {self.name} lacks the scope {row.scope}.", scope=row.scope)
+
 
 @dataclass(frozen=True, slots=True)
 class Requires:
@@ -55,14 +68,8 @@ class Requires:
 
     def __call__(self, request: Request) -> Caller:
         found: Caller = request.scope[_CALLER]
-        if self.permission in found.permitted:
-            return found
-        row = PERMISSIONS[self.permission]
-        if found.operator is not None:
-            raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
-        if row.scope is None:
-            raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
-        raise Problem(403, "forbidden", f"The key {found.name} lacks the scope {row.scope}.", scope=row.scope)
+        found.require(self.permission)
+        return found
 
 
 class Callers:
@@ -134,10 +141,12 @@ class Callers:
 
 async def _bounded(request: Request) -> bytes:
     # FastAPI has a bound of its own, and tells of it in words that are no problem details.
-    body = await read_body(request, BODY_BYTES_MAX)
+    most = UPLOAD_BYTES_MAX if request.url.path == _UPLOADS else BODY_BYTES_MAX
+    body = await read_body(request, most)
     if body is None:
-        raise Problem(413, "too-large", f"A request has at most {BODY_BYTES_MAX:,} bytes.")
-    _require_each_name_once(body)
+        raise Problem(413, "too-large", f"This request has at most {most:,} bytes.")
+    if request.url.path != _UPLOADS:
+        _require_each_name_once(body)
     return body
 
 
