@@ -36,6 +36,8 @@ from ballast.job_options import (
 )
 from ballast.jobs import OWNER, Job, TelegramUpdate
 from ballast.permissions import Permission
+from ballast.providers.provider import NAME as PROVIDER_NAME
+from ballast.providers.provider import OWN_PROVIDERS, Provider
 from ballast.registered import (
     Answers,
     AuditCheck,
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound=BaseModel)
 J = TypeVar("J", bound=Job)
 R = TypeVar("R", bound=Receiving)
+MakeProvider = Callable[[Any], Provider | None]
+P = TypeVar("P", bound=MakeProvider)
 U = TypeVar("U", bound=Callable[[JobContext, Any], Answers])
 
 ATTEMPTS_MAX = 100
@@ -140,6 +144,8 @@ class App:
         self.switched_off = SwitchedOff()
         self.webhooks: dict[str, Receiving] = {}
         """By their paths."""
+        self.providers: dict[str, MakeProvider] = {}
+        """By their names."""
 
     @overload
     def command(
@@ -546,6 +552,29 @@ class App:
             except TypeError:
                 raise UsageError(f"webhook {path}: its function is called as (request)") from None
             self.webhooks[path] = function
+            return function
+
+        return register
+
+    def provider(self, name: str) -> Callable[[P], P]:
+        """Decorates the function that makes a provider of payments, beside those that Ballast has.
+
+        It is called with the app's settings, None if the app has none, and returns a Provider of this name, or None
+        while the provider is not set up. What the provider sends by POST to `/pay/<name>` of the frontend is on record
+        before it is answered 200; `/deposit` offers it; and what it tells is booked.
+
+        name -- of 1 to 20 lower-case letters, digits and _, a letter first.
+        """
+        if PROVIDER_NAME.fullmatch(name) is None or name in OWN_PROVIDERS:
+            raise UsageError(
+                f"provider: expected a name of 1 to 20 of a-z, 0-9 and _, none of {', '.join(OWN_PROVIDERS)}; "
+                f"got {name!r}"
+            )
+        if name in self.providers:
+            raise UsageError(f"provider {name} is registered already")
+
+        def register(function: P) -> P:
+            self.providers[name] = function
             return function
 
         return register

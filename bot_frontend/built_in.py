@@ -192,7 +192,10 @@ def _deposit(typed: Typed) -> Routed:
         return Routed(
             deposits.deliver(deposits.packages(message.origin, message.sender.telegram_id, settings))
         )
-    return Routed(deposits.deliver(deposits.invoice_of(typed.arguments.text, message.origin, settings)))
+    checkout = deposits.checkout_of(typed.arguments.text, who(message.sender), message.origin, settings)
+    return Routed(
+        checkout or deposits.deliver(deposits.invoice_of(typed.arguments.text, message.origin, settings))
+    )
 
 
 def _refund(typed: Typed) -> Routed:

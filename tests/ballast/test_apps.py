@@ -302,9 +302,10 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         "language",
         "timezone",
         "app",
+        "checkout",
         "deposit",
     }
-    ours = ["star-reconciliation", "languages-restore", "health-probe", "backup"]
+    ours = ["provider-sweep", "star-reconciliation", "languages-restore", "health-probe", "backup"]
     assert [each.name for each in found.scheduled] == ours
     assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()
     replaced = registry((replacing(every="broadcasts-watch"),))
@@ -356,7 +357,8 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         ),
         (
             [without(buttons=["frob"])],
-            "Ballast has none of that name. It has: adjustment, transfer, history, card, language, timezone, app",
+            "Ballast has none of that name. It has: adjustment, transfer, history, checkout, card, language, timezone, "
+            "app",
         ),
         (
             [replacing(every="broadcasts-watch"), without(called="kiosk", periodic=["broadcasts-watch"])],
