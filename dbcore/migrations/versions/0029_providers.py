@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dbcore import migration_files
 
-revision = "0030"
+revision = "0029"
 down_revision = "0028"
 branch_labels = None
 depends_on = None
