@@ -108,6 +108,9 @@ def make_app(
             return page.asks_to_sign_in() if by_browser else _turned_away()
         return page.outages() if by_browser else await outages_json(request)
 
+    async def failed_jobs(request: Request) -> Response:
+        return page.failed_jobs() if access.may_see(request) else page.asks_to_sign_in()
+
     async def outages_json(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
@@ -230,6 +233,7 @@ def make_app(
     app.router.routes += [
         Route("/", index),
         Route("/outages", outages),
+        Route("/failed-jobs", failed_jobs),
         Route("/status/stream", stream_of(status_now, own_status), methods=["GET"]),
         Route("/outages/stream", stream_of(outages_now, lambda _: {}), methods=["GET"]),
         Route("/openapi.json", openapi),

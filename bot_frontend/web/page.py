@@ -75,6 +75,7 @@ class Page:
         index = (STATIC / "index.html").read_text(encoding="utf-8")
         self._index = index.replace("<body>", f"<body{body}>", 1)
         self._outages = (STATIC / "outages.html").read_text(encoding="utf-8")
+        self._failed_jobs = (STATIC / "failed-jobs.html").read_text(encoding="utf-8")
         self._sign_in = (STATIC / "sign-in.html").read_text(encoding="utf-8")
 
     def routes(self) -> list[BaseRoute]:
@@ -90,6 +91,9 @@ class Page:
 
     def outages(self) -> Response:
         return HTMLResponse(self._outages, headers=SAFE_PAGE_HEADERS)
+
+    def failed_jobs(self) -> Response:
+        return HTMLResponse(self._failed_jobs, headers=SAFE_PAGE_HEADERS)
 
     def asks_to_sign_in(self, error: str = "", status: int = 401, **headers: str) -> Response:
         """error -- one sentence, where the last try was in vain."""

@@ -24,10 +24,12 @@ from bot_frontend.web.api import (
     csv_lists,
     failed_jobs,
     holds,
+    many_jobs,
     operators,
     transfers,
     users,
     users_beside,
+    waiting_jobs,
 )
 from bot_frontend.web.api.callers import PREFIX, Callers
 from bot_frontend.web.api.database import Database
@@ -62,7 +64,18 @@ class Api:
             scheme_name="apiKey", description="OPS_TOKEN, or a key of `ballast keys create`", auto_error=False
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
-        for part in (users, users_beside, transfers, holds, csv_lists, failed_jobs, broadcasts, operators):
+        for part in (
+            users,
+            users_beside,
+            transfers,
+            holds,
+            csv_lists,
+            many_jobs,
+            waiting_jobs,
+            failed_jobs,
+            broadcasts,
+            operators,
+        ):
             router.include_router(part.router)
         app.include_router(router)
         for error in _TRANSLATED:
