@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import Any
 import uuid
 from collections.abc import AsyncIterator
 
@@ -88,7 +89,7 @@ def pattern(path: str) -> str:
 async def test_each_path_answers_to_its_scope_and_to_no_other(api: Client) -> None:
     keys = {scope: api.key_for(scope) for scope in SCOPES}
     for ((method, path), needed), scope in itertools.product(ROUTES.items(), SCOPES):
-        body = {"amount": 1, "reason": "x"} if needed == "money:write" else {"reason": "x"}
+        body: dict[str, Any] = {"amount": 1, "reason": "x"} if needed == "money:write" else {"reason": "x"}
         body = {"text": "x"} if path.endswith("/message") else body
         body = {"reason": "x"} if path.endswith("/void") else body
         body = {"matching": {}} if path in {"/jobs/retry", "/jobs/discard"} else body
