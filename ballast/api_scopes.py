@@ -8,7 +8,7 @@ SCOPES = {
     "money:write": "credit and debit users, reverse transfers, and post and void holds",
     "transfers:read": "list transfers and holds",
     "broadcasts:read": "list broadcasts and how far they are",
-    "broadcasts:write": "start, pause, resume and cancel broadcasts",
+    "broadcasts:write": "draw up, start, pause, resume and cancel broadcasts",
     "jobs:read": "list failed jobs",
     "jobs:write": "retry and discard failed jobs",
     "audit:read": "search the audit log",

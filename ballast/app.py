@@ -1,4 +1,4 @@
-"""`App`: what an author's package registers: commands, jobs, periodic jobs, migrations and audit checks.
+"""`App`: what an author's package registers: commands, jobs, periodic jobs, migrations, audit checks and segments.
 
     app = App("shop")
 
@@ -36,6 +36,8 @@ from ballast.job_options import (
 )
 from ballast.jobs import OWNER, Job, TelegramUpdate
 from ballast.permissions import Permission
+from ballast.providers.provider import NAME as PROVIDER_NAME
+from ballast.providers.provider import OWN_PROVIDERS, Provider
 from ballast.registered import (
     Answers,
     AuditCheck,
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound=BaseModel)
 J = TypeVar("J", bound=Job)
 R = TypeVar("R", bound=Receiving)
+MakeProvider = Callable[[Any], Provider | None]
+P = TypeVar("P", bound=MakeProvider)
 U = TypeVar("U", bound=Callable[[JobContext, Any], Answers])
 
 ATTEMPTS_MAX = 100
@@ -74,6 +78,7 @@ EVERY_SECONDS_MAX = 86_400
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _COMMAND = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_SEGMENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def _folder(named: Path | str) -> Path:
@@ -128,6 +133,8 @@ class App:
         """What does jobs of Ballast's own."""
         self.periodic: list[Periodic] = []
         self.checks: list[AuditCheck] = []
+        self.segments: dict[str, Callable[[], str]] = {}
+        """Of broadcasts, by their names: what returns the query that lists them."""
         self.updates: list[UpdateHandler] = []
         self.telegram_handlers: Groups = {}
         self.handled_commands: dict[str, HandledCommand] = {}
@@ -137,6 +144,8 @@ class App:
         self.switched_off = SwitchedOff()
         self.webhooks: dict[str, Receiving] = {}
         """By their paths."""
+        self.providers: dict[str, MakeProvider] = {}
+        """By their names."""
 
     @overload
     def command(
@@ -547,6 +556,29 @@ class App:
 
         return register
 
+    def provider(self, name: str) -> Callable[[P], P]:
+        """Decorates the function that makes a provider of payments, beside those that Ballast has.
+
+        It is called with the app's settings, None if the app has none, and returns a Provider of this name, or None
+        while the provider is not set up. What the provider sends by POST to `/pay/<name>` of the frontend is on record
+        before it is answered 200; `/deposit` offers it; and what it tells is booked.
+
+        name -- of 1 to 20 lower-case letters, digits and _, a letter first.
+        """
+        if PROVIDER_NAME.fullmatch(name) is None or name in OWN_PROVIDERS:
+            raise UsageError(
+                f"provider: expected a name of 1 to 20 of a-z, 0-9 and _, none of {', '.join(OWN_PROVIDERS)}; "
+                f"got {name!r}"
+            )
+        if name in self.providers:
+            raise UsageError(f"provider {name} is registered already")
+
+        def register(function: P) -> P:
+            self.providers[name] = function
+            return function
+
+        return register
+
     def audit(self, name: str, *, offenders: str, counted: str = "SELECT 0") -> None:
         """A check that `ballast audit` runs beside its own, on the same moment of the database.
 
@@ -555,6 +587,26 @@ class App:
         counted -- SQL that counts what was looked at, for the report.
         """
         self.checks.append(AuditCheck(f"{self.name}: {name}", counted, offenders))
+
+    def segment(self, function: Callable[[], str]) -> Callable[[], str]:
+        """Decorates a function that returns SQL: a query whose first column are the Telegram IDs of those whom a
+        broadcast to the segment `<app>.<the function's name>` goes to, a million at most. It is asked in a transaction
+        that cannot write, for 20 seconds at most, when the audience is counted and when the broadcast begins. Ballast's
+        tables are `ballast.users` and so on in it, wherever they are.
+
+        Raises UsageError for a name that is taken, or too long.
+
+            @app.segment
+            def regulars() -> str:
+                return "SELECT telegram_id FROM shop.orders GROUP BY 1 HAVING count(*) > 3"
+        """
+        name = function.__name__
+        if _SEGMENT.fullmatch(name) is None:
+            raise UsageError(f"a segment's name is 1 to 64 of a-z, 0-9 and _, a letter first; got {name!r}")
+        if name in self.segments:
+            raise UsageError(f"segment {self.name}.{name} is registered already")
+        self.segments[name] = function
+        return function
 
     @property
     def handlers(self) -> list[Handler]:

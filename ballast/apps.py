@@ -8,6 +8,7 @@ import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
@@ -80,6 +81,11 @@ class Registry:
         return {
             command.handler.kind: command for command in self.commands.values() if command.declared is None
         }
+
+    @property
+    def segments(self) -> dict[str, Callable[[], str]]:
+        """Of broadcasts, by `<app>.<name>`."""
+        return {f"{app.name}.{name}": query for app in self.apps for name, query in app.segments.items()}
 
     @property
     def everybody(self) -> tuple[App, ...]:

@@ -7,7 +7,9 @@ broadcast that it refuses stops itself after the first few.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from html import unescape
+from typing import NamedTuple
 
 TAGS = {
     *("a", "b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "code", "pre", "blockquote"),
@@ -37,34 +39,68 @@ def is_html(text: str) -> bool:
     return _HTML.search(text) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a text, in characters, and the tag around it. url -- where a link leads."""
+
+    begin: int
+    end: int
+    tag: str
+    url: str | None = None
+
+
 def plain_text(source: str) -> str:
     """What people see of it, with white space at both ends cut off, as Telegram does. Raises HtmlError."""
+    return read(source)[0]
+
+
+def read(source: str) -> tuple[str, list[Span]]:
+    """What people see of it, as `plain_text`, and how it looks. Raises HtmlError."""
     plain: list[str] = []
-    open_tags: list[tuple[str, int]] = []
+    length = 0
+    spans: list[Span] = []
+    open_tags: list[_Opened] = []
     at = 0
     while at < len(source):
         if source[at] == "&":
             reference = _REFERENCE.match(source, at)
             token = "&" if reference is None else reference.group()
             plain.append(token if reference is None else unescape(token))
+            length += len(plain[-1])
             at += len(token)
         elif source[at] != "<":
             words = _WORDS.match(source, at)
             assert words is not None  # noqa: S101  one character at least
             plain.append(words.group())
+            length += len(plain[-1])
             at = words.end()
         elif source.startswith("</", at):
-            at = _close(source, at, open_tags)
+            at, tag = _close(source, at, open_tags)
+            spans.append(Span(tag.begin, length, tag.name, tag.url))
         else:
-            at = _open(source, at, open_tags)
+            at = _open(source, at, open_tags, length)
     if open_tags:
-        name, opened_at = open_tags[-1]
-        raise HtmlError(f"<{name}> is never closed", source, opened_at)
-    return "".join(plain).strip()
+        raise HtmlError(f"<{open_tags[-1].name}> is never closed", source, open_tags[-1].at)
+    text = "".join(plain)
+    cut = len(text) - len(text.lstrip())
+    text = text.strip()
+    inside = [
+        Span(max(0, span.begin - cut), min(len(text), span.end - cut), span.tag, span.url) for span in spans
+    ]
+    return text, [span for span in inside if span.begin < span.end]
 
 
-def _open(source: str, start: int, open_tags: list[tuple[str, int]]) -> int:
-    """Read a start tag; where it ends."""
+class _Opened(NamedTuple):
+    """A tag whose end is to come. at -- where it stands in the source; begin -- in the text."""
+
+    name: str
+    at: int
+    begin: int
+    url: str | None
+
+
+def _open(source: str, start: int, open_tags: list[_Opened], length: int) -> int:
+    """Read a start tag behind so much text; where it ends."""
     name, at = _name(source, start + 1, start)
     if name not in TAGS:
         shown = f"<{name[:30]}>" if name else "a <"
@@ -89,12 +125,12 @@ def _open(source: str, start: int, open_tags: list[tuple[str, int]]) -> int:
         raise HtmlError('<span> needs class="tg-spoiler"', source, start)
     if name == "tg-emoji" and not attributes.get("emoji-id", "").isdecimal():
         raise HtmlError('<tg-emoji> needs emoji-id="…" with a number', source, start)
-    open_tags.append((name, start))
+    open_tags.append(_Opened(name, start, length, attributes.get("href")))
     return at + 1
 
 
-def _close(source: str, start: int, open_tags: list[tuple[str, int]]) -> int:
-    """Read an end tag; where it ends."""
+def _close(source: str, start: int, open_tags: list[_Opened]) -> tuple[int, _Opened]:
+    """Read an end tag; where it ends, and what it closes."""
     name, at = _name(source, start + 2, start)
     while source[at : at + 1].isspace():
         at += 1
@@ -102,10 +138,10 @@ def _close(source: str, start: int, open_tags: list[tuple[str, int]]) -> int:
         raise HtmlError(f"the tag </{name} has no > at its end", source, start)
     if not open_tags:
         raise HtmlError(f"</{name}> closes nothing", source, start)
-    opened, _ = open_tags.pop()
-    if name not in ("", opened):
-        raise HtmlError(f"</{name}> stands where </{opened}> was expected", source, start)
-    return at + 1
+    opened = open_tags.pop()
+    if name not in ("", opened.name):
+        raise HtmlError(f"</{name}> stands where </{opened.name}> was expected", source, start)
+    return at + 1, opened
 
 
 def _name(source: str, at: int, start: int) -> tuple[str, int]:

@@ -31,6 +31,7 @@ class Permission(StrEnum):
     REFUND = "refund"
     ERASE = "erase"
     BROADCAST = "broadcast"
+    QUERY = "query"
     COMMAND_APPS = "command_apps"
     HOLD_DATABASE = "hold_database"
     GRANT_ROLES = "grant_roles"
@@ -62,6 +63,7 @@ PERMISSIONS: Mapping[Permission, Row] = {
     Permission.REFUND: Row("refund payments in Stars", Role.TREASURER, None),
     Permission.ERASE: Row("erase users' data", Role.OWNER, "users:write"),
     Permission.BROADCAST: Row("send broadcasts, and stop them", Role.OWNER, "broadcasts:write"),
+    Permission.QUERY: Row("choose whom a broadcast goes to by SQL", Role.OWNER, None),
     Permission.COMMAND_APPS: Row("use apps' commands for admins", Role.OWNER, None),
     Permission.HOLD_DATABASE: Row("pause database access, or ignore the breaker", Role.OWNER, None),
     Permission.GRANT_ROLES: Row("give and take roles", Role.OWNER, None),

@@ -16,6 +16,7 @@ from ballast.inbox import Inbox, Publisher
 from ballast.installed import INSTALLED
 from ballast.logs import configure_logging
 from ballast.ownership import WrongBot
+from ballast.providers.installed import providers
 from ballast.status import board
 from ballast.telegram.bot import make_bot
 from ballast.telegram.presses import Presses
@@ -77,7 +78,10 @@ async def serve(settings: Settings) -> None:
         secret = settings.telegram_webhook_secret.get_secret_value()
         webhook = Webhook(secret, intake, callbacks, receiver, checkouts)
 
-    actions, app_webhooks = Actions(client, inbox, publisher), AppWebhooks(INSTALLED, intake)
+    actions, app_webhooks = (
+        Actions(client, inbox, publisher),
+        AppWebhooks(INSTALLED, intake, providers(settings)),
+    )
     api = Api(settings, client, inbox, publisher)
     app = make_app(settings, monitor, webhook, actions, Jobs(client), app_webhooks, api)
     server = make_server(app, settings.ops_host, settings.ops_port)

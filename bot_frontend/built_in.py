@@ -9,7 +9,8 @@ from functools import partial
 from html import escape
 
 from ballast.builtin.balances import AskAdjustment
-from ballast.builtin.broadcasts import DraftBroadcast, LinkButton
+from ballast.builtin.broadcasts import DraftBroadcast
+from ballast.builtin.composition import LinkButton
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
 from ballast.builtin.operators import GrantRole, ShowRoles
@@ -191,7 +192,10 @@ def _deposit(typed: Typed) -> Routed:
         return Routed(
             deposits.deliver(deposits.packages(message.origin, message.sender.telegram_id, settings))
         )
-    return Routed(deposits.deliver(deposits.invoice_of(typed.arguments.text, message.origin, settings)))
+    checkout = deposits.checkout_of(typed.arguments.text, who(message.sender), message.origin, settings)
+    return Routed(
+        checkout or deposits.deliver(deposits.invoice_of(typed.arguments.text, message.origin, settings))
+    )
 
 
 def _refund(typed: Typed) -> Routed:

@@ -9,6 +9,7 @@ from ballast.builtin.balances import DecideAdjustment
 from ballast.builtin.broadcasts import CardButton, CardQuestion, PressBroadcast
 from ballast.builtin.button_data import CONFIRM
 from ballast.builtin.languages import ChooseLanguage, ChooseTimeZone
+from ballast.builtin.providers import AskCheckout
 from ballast.builtin.refunds import DecideRefund
 from ballast.builtin.replies import PressAppButton
 from ballast.builtin.transfers import DecideTransfer, ShowHistory
@@ -128,6 +129,17 @@ def _deposit_button(
     return Routed(deposits.deliver(deposits.invoice_of(data["stars"], press.origin, settings)), conversation)
 
 
+def _checkout_button(
+    press: ButtonPress, data: re.Match[str], conversation: Conversation | None, settings: Settings
+) -> Routed:
+    if int(data["owner"]) != press.sender.telegram_id:
+        return toast(press, texts.not_your_buttons(), conversation)
+    if not deposits.takes_payments(settings):
+        return toast(press, deposits.off(), conversation)
+    asked = AskCheckout(**who(press.sender), provider=data["provider"], amount=int(data["amount"]))
+    return Routed(asked, conversation)
+
+
 def _time_zone_button(
     press: ButtonPress, data: re.Match[str], conversation: Conversation | None, _: Settings
 ) -> Routed:
@@ -148,6 +160,7 @@ BY_NAME: Mapping[str, Callable[[ButtonPress, re.Match[str], Conversation | None,
     "history": _history_button,
     "language": _language_button,
     "deposit": _deposit_button,
+    "checkout": _checkout_button,
     "timezone": _time_zone_button,
 }
 """By the buttons' names."""

@@ -10,15 +10,21 @@ from typing import Any
 
 from ballast.builtin import button_data, star_invoices
 from ballast.builtin.payments import RecordPayment
+from ballast.builtin.providers import AskCheckout
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.star_invoices import GOOD_FOR_SECONDS, StarInvoice
 from ballast.command_names import called
 from ballast.installed import INSTALLED
+from ballast.jobs import Job
 from ballast.messages import Button, Invoice, Message
 from ballast.origins import Origin
+from ballast.providers import installed
+from ballast.providers.provider import Provider
 from ballast.texts import gettext, ngettext
+from ballast.texts import said as translated
 from ballast.texts.formats import amount
 from dbcore.currencies import STARS, STARS_MAX
+from dbcore.money import AmountError, parse_amount
 from dbcore.settings import Settings
 
 _NUMBER = re.compile(r"(?P<stars>[1-9][0-9]{0,4})(?P<as_link>\s+link)?", re.ASCII | re.IGNORECASE)
@@ -37,6 +43,16 @@ def packages(origin: Origin, telegram_id: int, settings: Settings) -> list[Messa
     buttons = [
         [Button(text=f"{stars} ⭐ · {_worth(stars, settings)}", data=button_data.deposit(telegram_id, stars))]
         for stars in settings.star_packages
+    ]
+    buttons += [
+        [
+            Button(
+                text=amount(minor, settings.currency_exponent, settings.currency) + f" · {provider.title}",
+                data=button_data.checkout(telegram_id, name, minor),
+            )
+        ]
+        for name, provider in _providers(settings).items()
+        for minor in settings.pay_amounts
     ]
     command = f"{called('deposit')} {settings.star_packages[0]}"
     asked = gettext(
@@ -72,6 +88,28 @@ def invoice_of(said: str, origin: Origin, settings: Settings) -> list[Message]:
     described = gettext("Adds {amount} to your balance.", amount=escape(_worth(stars, settings), quote=False))
     message, *others = origin.privately(described, opens="deposit")
     return [message.model_copy(update={"invoice": invoice}), *others]
+
+
+def checkout_of(said: str, sender: Mapping[str, Any], origin: Origin, settings: Settings) -> Job | None:
+    """`stripe 12.50`: the job that makes the checkout, or says what is wrong with the amount; None if no provider is
+    named.
+
+    sender -- the fields of a UserJob.
+    """
+    name, _, written = said.partition(" ")
+    if name.lower() not in _providers(settings):
+        return None
+    try:
+        minor = parse_amount(written, settings.currency_exponent, settings.currency)
+    except AmountError as error:
+        example = f"<code>{called('deposit')} {name.lower()} {settings.pay_packages.partition(',')[0]}</code>"
+        return deliver(origin.privately(f"{translated(error)} {example}", opens="deposit"))
+    return AskCheckout(**sender, provider=name.lower(), amount=minor)
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    """None if an app switched checkouts off."""
+    return installed.providers(settings) if INSTALLED.has_button("checkout") else {}
 
 
 def _link_to(worth: int, stars: int, settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ballast.builtin.broadcasts import Formatting
+from ballast.builtin.composition import Formatting
 from bot_frontend.updates import Entity
 
 KEPT = {

@@ -16,9 +16,18 @@ OF_JOBS = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 KINDS = re.compile(r"[a-z0-9_.]{1,64}")
 """What a kind of job looks like."""
 
-RESERVED = ("pending:", "pending_adjustment:", "star_payment:", "star_refund:", "hold:")
-"""Keys that begin so are made by the ledger itself, for what somebody confirmed, what Telegram says of Stars, and what
-was held.
+RESERVED = (
+    "pending:",
+    "pending_adjustment:",
+    "star_payment:",
+    "star_refund:",
+    "provider_payment:",
+    "provider_refund:",
+    "provider_fee:",
+    "hold:",
+)
+"""Keys that begin so are made by the ledger itself, for what somebody confirmed, what Telegram says of Stars,
+what other providers say, and what was held.
 """
 
 OF_IMPORTS = ("opening:", "history:", "settle:", "reversal:")

@@ -58,7 +58,7 @@ class TableLock:
         return self.stops_writers and bool(self.long) and self.table not in _FEW_ROWS
 
 
-_FEW_ROWS = frozenset({"system_accounts"})
+_FEW_ROWS = frozenset({"admin_actions", "system_accounts"})
 """Tables that stay small in every database."""
 
 _TOKEN = re.compile(

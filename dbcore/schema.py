@@ -115,7 +115,8 @@ system_accounts = Table(
     ),
     _check(
         "system_accounts_name_known",
-        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees')",
+        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees') "
+        "OR name ~ '^provider:[a-z][a-z0-9_]{0,19}$'",
     ),
 )
 
@@ -309,6 +310,62 @@ star_payments = Table(
     _time("created_at"),
     _check("star_payments_moves_something", "stars > 0 AND amount > 0"),
     _check("star_payments_refund_has_time", "(refund_transfer_id IS NULL) = (refunded_at IS NULL)"),
+)
+
+provider_payments = Table(
+    "provider_payments",
+    metadata,
+    _id(),
+    Column("provider", Text, nullable=False),
+    Column("payment_id", Text, nullable=False),
+    Column("user_id", BigInteger, ForeignKey("users.id"), nullable=False),
+    Column("paid", BigInteger, nullable=False),
+    Column("paid_currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("refunded", BigInteger, nullable=False, server_default="0"),
+    Column("fee", BigInteger),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), nullable=False, unique=True),
+    Column("fee_transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    Column("recorded_by", Text, nullable=False),
+    _time("paid_at", default_now=False),
+    _time("created_at"),
+    UniqueConstraint("provider", "payment_id"),
+    _check("provider_payments_moves_something", "paid > 0 AND amount > 0"),
+    _check("provider_payments_refunded_within", "refunded BETWEEN 0 AND paid"),
+    _check("provider_payments_fee_not_negative", "fee >= 0"),
+)
+
+provider_refunds = Table(
+    "provider_refunds",
+    metadata,
+    _id(),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), nullable=False, unique=True),
+    Column("provider_payment_id", BigInteger, ForeignKey("provider_payments.id"), nullable=False),
+    Column("refunded", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    _time("created_at"),
+    UniqueConstraint("provider_payment_id", "refunded", name="provider_refunds_step_key"),
+)
+
+provider_events = Table(
+    "provider_events",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("mark", Text, nullable=False),
+    Column("payment", JSONB, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    _time("contradicted_at", nullable=True, default_now=False),
+    _time("created_at"),
+)
+
+provider_sweeps = Table(
+    "provider_sweeps",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    _time("swept_to", default_now=False),
 )
 
 star_reconciliations = Table(
@@ -539,6 +596,8 @@ broadcasts = Table(
     Column("resent", BigInteger, nullable=False, server_default="0"),
     Column("resent_by", Text),
     Column("deliveries_kept", Boolean, nullable=False, server_default="true"),
+    Column("canary_rule", JSONB),
+    Column("canary_until", BigInteger),
     _check(
         "broadcasts_status_known",
         "status IN ('draft', 'scheduled', 'sending', 'paused', 'halted', 'cancelled', 'finished')",

@@ -50,6 +50,8 @@ OPS_TOKEN_LENGTH_MIN = 16
 ADMIN_ID_DIGITS_MAX = 19
 _BACKUP_LOOK_SECONDS = 300.0
 PACKAGES_MAX = 12
+PAY_PACKAGES_MAX = 6
+_ODD_AT_STRIPE = frozenset({"ISK", "UGX", "HUF", "TWD"})
 AMOUNT_ADJUSTED_MAX = 18
 """The power of ten of an amount's first digit, up or down. MAX_AMOUNT is below."""
 
@@ -215,6 +217,18 @@ class Settings(AppOptions):
     stars_reconcile_at: Annotated[str, Field(pattern=r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "04:00"
     stars_refund_hours: Annotated[int, Field(ge=0, le=504)] = 0  # Telegram pays out after 21 days
 
+    pay_packages: Annotated[str, Field(validate_default=True)] = "5,10,25,50"
+    crypto_pay_token: SecretStr | None = None
+    crypto_pay_asset: Literal["USDT", "USDC", "TON", "GRAM", "BTC", "LTC", "ETH", "BNB", "TRX"] = "USDT"
+    crypto_pay_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
+    crypto_pay_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+/?$")] = "https://pay.crypt.bot"
+    stripe_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = None
+    stripe_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    stripe_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
+    stripe_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+/?$")] = "https://api.stripe.com"
+    stripe_return_url: Annotated[str, Field(pattern=r"^https://\S{1,500}$")] = "https://t.me"
+
     @field_validator("admin_ids", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
@@ -226,6 +240,37 @@ class Settings(AppOptions):
         ):
             raise ValueError("expected Telegram user ids, comma separated, such as 12345,67890")
         return frozenset(int(part) for part in parts)
+
+    @field_validator("crypto_pay_rate", "stripe_rate")
+    @classmethod
+    def _usable_rate(cls, value: Decimal) -> Decimal:
+        if not value.is_finite() or abs(value.adjusted()) > AMOUNT_ADJUSTED_MAX:
+            raise ValueError("expected units of the currency for one of the provider's, such as 1 or 0.02")
+        return value
+
+    @field_validator("stripe_currency")
+    @classmethod
+    def _has_plain_minor_units(cls, value: str) -> str:
+        if value in _ODD_AT_STRIPE:
+            raise ValueError(
+                "expected a currency whose minor units Stripe takes one by one, such as USD or EUR"
+            )
+        return value
+
+    @field_validator("pay_packages")
+    @classmethod
+    def _packages_of_the_currency(cls, value: str, info: ValidationInfo) -> str:
+        parts, exponent = _listed(value), info.data.get("currency_exponent")
+        if exponent is None:  # refused itself
+            return value
+        if not 0 < len(parts) <= PAY_PACKAGES_MAX or not all(
+            re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,8})?", part) and minor_units(Fraction(part), exponent)
+            for part in parts
+        ):
+            raise ValueError(
+                f"expected 1 to {PAY_PACKAGES_MAX} amounts of the currency, comma separated, such as 5,10,25"
+            )
+        return ",".join(parts)
 
     @field_validator("admin_roles", mode="before")
     @classmethod
@@ -440,6 +485,16 @@ class Settings(AppOptions):
             raise ValueError("EVENTS_SECRET: expected one beside EVENTS_URL: events are signed with it")
         return self
 
+    @model_validator(mode="after")
+    def _stripe_whole(self) -> Self:
+        if self.stripe_key is not None and self.stripe_webhook_secret is None:
+            raise ValueError(
+                "STRIPE_KEY: expected STRIPE_WEBHOOK_SECRET beside it: webhooks are signed with that"
+            )
+        if self.stripe_webhook_secret is not None and self.stripe_key is None:
+            raise ValueError("STRIPE_WEBHOOK_SECRET: expected STRIPE_KEY beside it")
+        return self
+
     def role_of(self, telegram_id: int) -> Role | None:
         """What they are in the chat and on the page; None for who is no operator."""
         return self.admin_roles.get(telegram_id, Role.OWNER if telegram_id in self.admin_ids else None)
@@ -507,6 +562,13 @@ class Settings(AppOptions):
     def star_packages(self) -> tuple[int, ...]:
         """What /deposit offers, in Stars."""
         return tuple(map(int, _listed(self.stars_packages)))
+
+    @property
+    def pay_amounts(self) -> tuple[int, ...]:
+        """What /deposit offers by other providers, in minor units."""
+        return tuple(
+            minor_units(Fraction(part), self.currency_exponent) or 0 for part in _listed(self.pay_packages)
+        )
 
     @property
     def bot_id(self) -> int | None:

@@ -164,6 +164,9 @@ NEEDED = {
         "OPS_TOKEN",
         "EVENTS_URL",
         "EVENTS_SECRET",
+        "CRYPTO_PAY_TOKEN",
+        "STRIPE_KEY",
+        "STRIPE_WEBHOOK_SECRET",
     },
     "beat": {"REDIS_URL"},
     "beat-second": {"REDIS_URL"},
@@ -176,6 +179,9 @@ NEEDED = {
             "TELEGRAM_PROXY_URL",
             "EVENTS_URL",
             "EVENTS_SECRET",
+            "CRYPTO_PAY_TOKEN",
+            "STRIPE_KEY",
+            "STRIPE_WEBHOOK_SECRET",
         }
         for worker in ("worker", "worker-bulk", "worker-light")
     },

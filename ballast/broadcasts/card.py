@@ -192,13 +192,26 @@ def segment_text(segment: Mapping[str, Any], settings: Settings) -> str:
     if "active_days" in segment:
         days = segment["active_days"]
         parts.append(ngettext("seen within {count} day", "seen within {count} days", days))
+    if "seen_until" in segment:
+        since = _time(datetime.fromisoformat(segment["seen_until"]), settings)
+        parts.append(gettext("not seen since {time}", time=since))
+    if "joined_since" in segment:
+        since = _time(datetime.fromisoformat(segment["joined_since"]), settings)
+        parts.append(gettext("joined since {time}", time=since))
     if "balance_min" in segment:
         least = amount(segment["balance_min"], settings.currency_exponent, settings.currency)
         parts.append(gettext("a balance of {amount} or more", amount=least))
+    if "balance_max" in segment:
+        most = amount(segment["balance_max"], settings.currency_exponent, settings.currency)
+        parts.append(gettext("a balance of {amount} or less", amount=most))
     if "language" in segment:
         parts.append(gettext("language {code}", code=escape(segment["language"])))
     if "telegram_ids" in segment:
         parts.append(gettext("in a list of {count}", count=len(segment["telegram_ids"])))
+    if "app" in segment:
+        parts.append(gettext("in the segment {name}", name=escape(segment["app"])))
+    if "sql" in segment:
+        parts.append(gettext("in the list of a query"))
     if not parts:
         return gettext("everybody")
     together = parts[0]

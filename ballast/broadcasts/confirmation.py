@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 
+from ballast.broadcasts import segments
 from ballast.broadcasts.card import segment_text
 from ballast.broadcasts.cost import stars_counted, stars_for
 from ballast.builtin.broadcasts import StartBroadcast
@@ -13,7 +14,6 @@ from ballast.markup import plain_text
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 from ballast.texts import ngettext
 from ballast.texts.formats import duration
-from dbcore.broadcasts import broadcasts
 from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 
@@ -24,7 +24,7 @@ def confirmed(job: StartBroadcast, engine: GuardedEngine, settings: Settings, *,
     yes -- agreed to already.
     Raises JobInvalid where it cannot be started, or nobody agreed to it.
     """
-    audience = broadcasts.audience_size(engine, job.segment.parts())
+    audience = segments.audience_size(engine, job.segment.parts())
     stars = stars_for(audience)
     if job.paid and job.stars_max is None and job.scheduled_for is None:
         job = job.model_copy(update={"stars_max": stars})
@@ -67,6 +67,15 @@ def _shown(job: StartBroadcast, audience: int, stars: int, settings: Settings) -
     if job.quiet_hours is not None:
         quiet = job.quiet_hours
         lines.append(f"Quiet:  {quiet.begin}-{quiet.end} {quiet.zone}")
+    rule = job.canary_rule
+    if rule is not None:
+        first = f"{job.canary}" if rule.percent is None else f"{rule.percent:g} %"
+        then = (
+            "wait for `resume`"
+            if rule.failures_max is None
+            else f"go on if at most {rule.failures_max:g} % failed"
+        )
+        lines.append(f"First:  {first}; then {then}")
     lines.append(f"Takes:  about {duration(audience * pieces / rate)}, {cost}")
     if job.original is not None:
         ids = ", ".join(map(str, job.original.message_ids))
@@ -74,15 +83,24 @@ def _shown(job: StartBroadcast, audience: int, stars: int, settings: Settings) -
             f"Copies: message {ids} of chat {job.original.chat_id}, without its buttons. They get it as it is then:",
             "        nobody should edit or delete it before the broadcast is over",
         ]
-    elif job.text is not None:
-        text = plain_text(job.text)
-        lines += [
-            f"Text:   {ngettext('{count} character', '{count} characters', len(text))}, without tags:",
-            "",
-        ]
-        lines += [f"    {line}" for line in text.splitlines()]
-        if text != job.text.strip():
-            lines += ["", "        with its tags:", ""]
-            lines += [f"    {line}" for line in job.text.strip().splitlines()]
-        lines.append("")
+    if job.media is not None:
+        lines.append(f"Media:  {job.media.type} {job.media.file_id}")
+    if job.text is not None:
+        lines += _text("Text", job.text)
+    if job.other is not None:
+        lines += _text("Other", job.other.text)
+    for row in job.buttons:
+        lines += [f"Button: {each.text} | {each.url or each.data}" for each in row]
     return lines
+
+
+def _text(name: str, source: str) -> list[str]:
+    text = plain_text(source)
+    lines = [
+        f"{name + ':':8}{ngettext('{count} character', '{count} characters', len(text))}, without tags:",
+        "",
+        *(f"    {line}" for line in text.splitlines()),
+    ]
+    if text != source.strip():
+        lines += ["", "        with its tags:", "", *(f"    {line}" for line in source.strip().splitlines())]
+    return [*lines, ""]

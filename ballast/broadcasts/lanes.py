@@ -17,7 +17,14 @@ from ballast.alerts import notifier
 from ballast.broadcasts import halts
 from ballast.broadcasts.cards import Cards
 from ballast.broadcasts.schedule import Schedule
-from ballast.builtin.broadcasts import EraseChunk, ReportBroadcast, SendChunk, ShowCard, WakeBroadcast
+from ballast.builtin.broadcasts import (
+    EraseChunk,
+    ReportBroadcast,
+    SendChunk,
+    ShowCard,
+    TryBroadcast,
+    WakeBroadcast,
+)
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.jobs import Job
@@ -94,6 +101,10 @@ class Lanes:
         """The next part of a report. job_id -- of the part before."""
         first = job_id.removesuffix(f"-part-{following.part - 1}")
         self._accept(following, f"{first}-part-{following.part}")
+
+    def try_out(self, broadcast_id: int, admin_id: int, order: str) -> None:
+        """Have it sent to one admin, once for each order. Raises Snoozed where the inbox is full."""
+        self._accept(TryBroadcast(broadcast_id=broadcast_id, telegram_id=admin_id), f"{order}-test")
 
     def erase(self, chunk: EraseChunk, order: str) -> None:
         """Begin to delete. order -- the id of the job that ordered it: the same order twice is one chain of jobs."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ballast.broadcasts import segments
 from ballast.broadcasts.cost import messages_for, refuse_paid_album, stars_counted, stars_for
 from ballast.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
 from ballast.broadcasts.quiet_hours import quiet_until
@@ -27,6 +28,7 @@ from dbcore.broadcasts.broadcasts import (
     BroadcastStatus,
     Progress,
 )
+from dbcore.broadcasts.segments import named
 from dbcore.guard.engine import GuardedEngine
 from dbcore.sentences import sentence
 
@@ -52,15 +54,9 @@ class BroadcastService:
                 self.engine,
                 key=own,
                 earlier_key=earlier,
-                payload=job.payload,
-                segment=job.segment.parts(),
                 actor=job.actor,
-                paid=job.paid,
-                stars_max=job.stars_max,
-                canary=job.canary,
-                scheduled_for=job.scheduled_for,
-                quiet_hours=None if job.quiet_hours is None else job.quiet_hours.model_dump(),
                 draft=True,
+                **job.kept(),
             )
         if job.broadcast_id is None and broadcast.status is BroadcastStatus.CANCELLED:
             raise BroadcastRefused(_cancelled_before(broadcast))
@@ -155,8 +151,12 @@ class BroadcastService:
         if broadcast.paid:
             refuse_paid_album(broadcast.pieces)
         self.lanes.schedule.after(broadcast.id, SILENCE_SECONDS_MAX)  # should this end right after it began
+        # Beside the beginning, for the lists' queries may neither write nor hold anything up.
+        lists = segments.listed(self.engine, named(self.engine, broadcast.id))
         with _within_its_cost(broadcast) as messages_max:
-            begun = broadcasts.begin(self.engine, broadcast.id, audience_max=messages_max, expected=expected)
+            begun = broadcasts.begin(
+                self.engine, broadcast.id, audience_max=messages_max, expected=expected, listed=lists
+            )
         self._told(broadcast.id, begun)
 
     def _ours(self, broadcast_id: int) -> Progress:

@@ -10,6 +10,7 @@ from ballast.builtin.languages import languages
 from ballast.builtin.operators import operators
 from ballast.builtin.payments import payments
 from ballast.builtin.people import people
+from ballast.builtin.providers import providers
 from ballast.builtin.reconciliation import reconciliation
 from ballast.builtin.refunds import refunds
 from ballast.builtin.replies import replies
@@ -22,6 +23,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     balances,
     transfers,
     payments,
+    providers,
     reconciliation,
     people,
     operators,

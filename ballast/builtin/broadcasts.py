@@ -5,82 +5,29 @@ A button's word, like a kind, never changes once released.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from ballast.builtin import button_data
 from ballast.builtin.app import BuiltInApp
+from ballast.builtin.composition import (
+    STARS_MAX,
+    Composition,
+    Formatting,
+    LinkButton,
+    QuietHours,
+    Segment,
+    past,
+)
 from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import TelegramId, UserJob
 from ballast.jobs import Job
-from ballast.markup import HtmlError, plain_text
 from ballast.permissions import Permission
 from ballast.texts import gettext_noop
-from dbcore.money import MAX_AMOUNT
 from dbcore.sentences import sentence
-
-TEXT_LENGTH_MAX = 4096
-"""Of what people see, which is what Telegram counts: tags and addresses of links are not in it."""
-
-SOURCE_LENGTH_MAX = 32_768
-"""Of a text with its tags."""
-
-TELEGRAM_IDS_MAX = 100_000
-"""In a broadcast's segment."""
-
-ACTIVE_DAYS_MAX = 3650
-STARS_MAX = 10_000_000
-
-LATE_MAX = timedelta(minutes=1)
-"""A time may be past by so much: clocks differ, and words take a while."""
-
-
-class Segment(BaseModel):
-    """Who a broadcast is for: all parts that are given must hold; none is everybody who can be reached.
-
-    balance_min -- minor units.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    active_days: int | None = Field(default=None, ge=1, le=ACTIVE_DAYS_MAX)
-    balance_min: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
-    language: str | None = Field(default=None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
-    telegram_ids: tuple[Annotated[int, TelegramId], ...] | None = Field(
-        default=None, max_length=TELEGRAM_IDS_MAX
-    )
-
-    def parts(self) -> dict[str, Any]:
-        """Those that are given, as dbcore takes them."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-
-class QuietHours(BaseModel):
-    """Nothing goes out from `begin` to `end`, HH:MM by the clocks of `zone`; past midnight where `end` is earlier."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    begin: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    end: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    zone: str = Field(default="UTC", max_length=64)
-
-    @field_validator("zone")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            return ZoneInfo(value).key
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("expected a time zone such as Europe/Berlin") from None
-
-    @model_validator(mode="after")
-    def _some_hours(self) -> Self:
-        if self.begin == self.end:
-            raise ValueError("expected an end other than the beginning")
-        return self
 
 
 class Original(BaseModel):
@@ -90,29 +37,6 @@ class Original(BaseModel):
 
     chat_id: int
     message_ids: tuple[int, ...] = Field(min_length=1, max_length=10)
-
-
-class Formatting(BaseModel):
-    """One of Telegram's entities of a text. `offset` and `length` count UTF-16 code units, as Telegram does."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    type: str
-    offset: int = Field(ge=0)
-    length: int = Field(ge=1)
-    url: str | None = None
-    language: str | None = None
-    custom_emoji_id: str | None = None
-    user_id: int | None = None
-
-
-class LinkButton(BaseModel):
-    """A button below a message that opens a link."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    text: str
-    url: str
 
 
 class CardButton(StrEnum):
@@ -164,45 +88,20 @@ class BroadcastJob(Job):
     broadcast_id: int = Field(ge=1)
 
 
-class StartBroadcast(Job):
-    """Send a text, or a copy of a message, to everybody in a segment; or begin one that is written down already.
-
-    text -- Telegram's HTML.
-    stars_max -- what a paid one may cost; it is refused where its cost would be above.
-    canary -- so many go out first, and alone.
-    """
+class StartBroadcast(Composition, Job):
+    """Send a text, or a copy of a message, to everybody in a segment; or begin one that is written down already."""
 
     # `copy` is what Telegram and operators call it, and a method of pydantic's.
     model_config = ConfigDict(serialize_by_alias=True)
 
     kind = "broadcasts.start"
     broadcast_id: int | None = Field(default=None, ge=1)
-    text: str | None = Field(default=None, min_length=1, max_length=SOURCE_LENGTH_MAX)
     original: Original | None = Field(default=None, alias="copy")
-    segment: Segment = Segment()
-    paid: bool = False
-    stars_max: int | None = Field(default=None, ge=0, le=STARS_MAX)
-    canary: int = Field(default=20, ge=1, le=1000)
-    scheduled_for: AwareDatetime | None = None
-    quiet_hours: QuietHours | None = None
     actor: str = Field(default="operator", max_length=64)
-
-    @field_validator("text")
-    @classmethod
-    def _taken_by_telegram(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            length = len(plain_text(value))
-        except HtmlError as error:
-            raise ValueError(f"expected Telegram's HTML: {error}") from None
-        if not 1 <= length <= TEXT_LENGTH_MAX:
-            raise ValueError(f"expected 1 to {TEXT_LENGTH_MAX:,} characters without tags, got {length:,}")
-        return value
 
     @model_validator(mode="after")
     def _one_of_three(self) -> Self:
-        if [self.broadcast_id, self.text, self.original].count(None) != 2:
+        if [self.broadcast_id is None, not self.has_message, self.original is None].count(False) != 1:
             raise ValueError("expected one of text, copy and broadcast_id")
         if self.paid and self.original is not None and len(self.original.message_ids) > 1:
             raise ValueError(
@@ -210,17 +109,12 @@ class StartBroadcast(Job):
             )
         return self
 
-    def objection(self, now: datetime) -> str | None:
-        if self.paid and self.stars_max is None:
-            return "stars_max: expected how many Stars a paid broadcast may cost at most, got none"
-        return _past(self.scheduled_for, now)
-
     @property
     def payload(self) -> dict[str, Any]:
         """As dbcore keeps it."""
         if self.original is not None:
             return {"copy": self.original.model_dump(mode="json")}
-        return {"text": self.text}
+        return super().payload
 
 
 class SendChunk(BroadcastJob):
@@ -259,6 +153,13 @@ class ResendUnknown(BroadcastJob):
     """Send once more to those of whom nobody knows whether they got it. Some will get it twice."""
 
     kind = "broadcasts.resend_unknown"
+
+
+class TryBroadcast(BroadcastJob):
+    """Send it to one admin, as everybody would get it; of an A/B test both texts."""
+
+    kind = "broadcasts.try"
+    telegram_id: int = TelegramId
 
 
 class DraftBroadcast(Job):
@@ -310,7 +211,7 @@ class ChangeDraft(BroadcastJob):
         return self
 
     def objection(self, now: datetime) -> str | None:
-        return _past(self.scheduled_for, now)
+        return past(self.scheduled_for, now)
 
 
 class PressBroadcast(BroadcastJob):
@@ -370,12 +271,6 @@ class EraseChunk(BroadcastJob):
     after_user_id: int = Field(default=0, ge=0)
 
 
-def _past(scheduled_for: datetime | None, now: datetime) -> str | None:
-    if scheduled_for is None or scheduled_for >= now - LATE_MAX:
-        return None
-    return f"scheduled_for: expected a time to come, got {scheduled_for.isoformat()}; it is {now:%Y-%m-%d %H:%M} UTC"
-
-
 _SENDS = "it keeps broadcasts running without duplicates"
 
 _ORDERED = Waiting(words=sentence("Your broadcast command is saved, and I'll write to you {where} {until}."))
@@ -396,6 +291,7 @@ broadcasts.built_in_job(PauseBroadcast, database="write")
 broadcasts.built_in_job(ResumeBroadcast, database="write")
 broadcasts.built_in_job(CancelBroadcast, database="write")
 broadcasts.built_in_job(ResendUnknown, database="write")
+broadcasts.built_in_job(TryBroadcast, database="read")
 broadcasts.built_in_job(DraftBroadcast, database="write", waiting=_ORDERED)
 broadcasts.built_in_job(ChangeDraft, database="write", waiting=_ORDERED)
 broadcasts.built_in_job(PressBroadcast, database="write", waiting=_ORDERED)

@@ -24,6 +24,9 @@ HISTORY = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
 BROADCAST_CARD = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(?P<shown>[0-9a-f]{1,16}))?")
 LANGUAGE = re.compile(r"l:(?P<owner>[1-9]\d{0,15}):(?P<language>[A-Za-z_]{2,12}|-)")
 DEPOSIT = re.compile(r"s:(?P<owner>[1-9]\d{0,15}):(?P<stars>[1-9]\d{0,4})")
+CHECKOUT = re.compile(
+    r"p:(?P<owner>[1-9]\d{0,15}):(?P<provider>[a-z][a-z0-9_]{0,19}):(?P<amount>[1-9]\d{0,14})"
+)
 TIME_ZONE = re.compile(r"z:(?P<owner>[1-9]\d{0,15}):(?P<zone>[A-Za-z0-9_+/-]{1,44})")
 APP = re.compile(r"j:(?P<token>[0-9a-f]{32})")
 
@@ -75,6 +78,11 @@ def broadcast_card(broadcast_id: int, what: str, shown: str | None = None) -> st
 def deposit(owner_id: int, stars: int) -> str:
     """A package of Stars."""
     return f"s:{owner_id}:{stars}"
+
+
+def checkout(owner_id: int, provider: str, amount: int) -> str:
+    """A package of a provider's. amount -- minor units that it adds to the balance."""
+    return f"p:{owner_id}:{provider}:{amount}"
 
 
 def app(token: str) -> str:

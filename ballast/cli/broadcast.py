@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,18 @@ def broadcast() -> None:
 @broadcast.command()
 @click.option("--text", help="The message, in Telegram's HTML.")
 @click.option("--text-file", type=_file, help="A file with the message.")
+@click.option("--other", help="What every second person gets instead, to compare two texts.")
+@click.option(
+    "--media",
+    metavar="TYPE:FILE_ID",
+    help="photo, video, animation, document, audio or voice, above the text.",
+)
+@click.option(
+    "--button",
+    multiple=True,
+    metavar="'TEXT | TARGET'",
+    help="A button below it: a link, or callback data for your bot's handlers.",
+)
 @click.option(
     "--copy",
     multiple=True,
@@ -40,6 +53,11 @@ def broadcast() -> None:
     metavar="UNITS",
     help="Only to users with at least this balance, in minor units.",
 )
+@click.option("--balance-max", type=int, metavar="UNITS", help="Only to users with at most this balance.")
+@click.option("--joined-since", metavar="TIME", help="Only to users who joined since.")
+@click.option("--seen-until", metavar="TIME", help="Only to users not seen since.")
+@click.option("--sql", metavar="QUERY", help="Only to the Telegram IDs in the first column of a query.")
+@click.option("--app", metavar="APP.NAME", help="Only to the segment of an app.")
 @click.option("--language", metavar="TAG", help="Only to users with this language; de includes de-at.")
 @click.option("--ids", multiple=True, type=int, metavar="ID...", help="Only to these Telegram IDs.")
 @click.option("--ids-file", type=_file, help="Only to the Telegram IDs in a file, separated by white space.")
@@ -49,6 +67,23 @@ def broadcast() -> None:
 @click.option(
     "--canary", type=int, metavar="N", help="Send to N users first, and to the rest if that went well."
 )
+@click.option("--canary-percent", type=float, metavar="N", help="The same, as a percentage of all.")
+@click.option(
+    "--canary-then",
+    type=click.Choice(["go", "few", "wait"]),
+    default="go",
+    show_default=True,
+    help="After the first: go on, go on if few of them failed, or wait for `resume`.",
+)
+@click.option(
+    "--failures-max",
+    type=float,
+    default=5.0,
+    show_default=True,
+    metavar="N",
+    help="How many percent are few.",
+)
+@click.option("--try", "try_on", type=int, metavar="ADMIN", help="Send it to this admin first, then ask.")
 @click.option("--at", metavar="TIME", help="When to start, such as 2026-12-01T18:00:00+01:00.")
 @click.option("--quiet", metavar="HH:MM-HH:MM", help="Send nothing between these times.")
 @click.option(
@@ -56,13 +91,21 @@ def broadcast() -> None:
 )
 @click.option("--key", help="The same key again starts nothing new.")
 @click.option("--detach", is_flag=True, help="Do not watch it.")
-def start(*, key: str | None, yes: bool, detach: bool, **options: Any) -> None:
+def start(*, key: str | None, yes: bool, detach: bool, try_on: int | None, **options: Any) -> None:
     """Send one, and watch it. Ctrl-C stops only the watching.
 
-    Without --active-days, --balance-min, --language, --ids and --ids-file it goes to everybody.
+    What is given of --active-days, --seen-until, --joined-since, --balance-min, --balance-max, --language, --ids,
+    --ids-file, --sql and --app must all hold; with none of them it goes to everybody. At a terminal, without a
+    message, it asks for all of this.
     """
     given = [name for name in ("text", "text_file", "copy") if options[name] not in (None, ())]
-    if len(given) != 1:
+    if not given and options["media"] is None and sys.stdin.isatty():
+        from ballast.cli.broadcast_questions import asked
+
+        options |= asked()
+        try_on = options.pop("try_on") if try_on is None else try_on
+        given = ["text"]
+    if len(given) != 1 and not (not given and options["media"] is not None):
         came = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none of them"
         raise click.UsageError(f"expected one of --text, --text-file and --copy; got {came}")
 
@@ -71,7 +114,7 @@ def start(*, key: str | None, yes: bool, detach: bool, **options: Any) -> None:
 
     orders, settings = _orders()
     job = StartBroadcast.decode(_fields(**options))
-    broadcast_id = command.start(orders, settings, job, key=key, yes=yes)
+    broadcast_id = command.start(orders, settings, job, key=key, yes=yes, try_on=try_on)
     click.echo(f"broadcast {broadcast_id}")
     if not detach:
         command.watch(orders.engine, broadcast_id)
@@ -105,6 +148,17 @@ def show(*, broadcast_id: int, watch: bool) -> None:
         command.watch(engine, broadcasts.require_progress(engine, broadcast_id).id)
     else:
         print_json(asdict(broadcasts.require(engine, broadcast_id)))
+
+
+@broadcast.command()
+@_id
+def compare(*, broadcast_id: int) -> None:
+    """Compare the two texts of an A/B test."""
+    from ballast.cli import broadcast_actions as command
+
+    engine, _ = open_database()
+    for line in command.compared(engine, broadcast_id):
+        click.echo(line)
 
 
 @broadcast.command()
@@ -170,18 +224,45 @@ def _fields(**options: Any) -> dict[str, Any]:
         "segment": {
             "active_days": options["active_days"],
             "balance_min": options["balance_min"],
+            "balance_max": options["balance_max"],
+            "joined_since": options["joined_since"],
+            "seen_until": options["seen_until"],
+            "sql": options["sql"],
+            "app": options["app"],
             "language": options["language"],
             "telegram_ids": ids,
         },
         "paid": options["paid"],
         "stars_max": options["stars_max"],
         "canary": options["canary"],
+        "canary_rule": _canary_rule(options),
         "scheduled_for": options["at"],
+        "other": None if options["other"] is None else {"text": options["other"]},
+        "media": None if options["media"] is None else _media(options["media"]),
+        "buttons": [[_button(each)] for each in options["button"]] or None,
     }
     if options["quiet"] is not None:
         begin, _, end = options["quiet"].partition("-")
         fields["quiet_hours"] = {"begin": begin, "end": end, "zone": options["zone"]}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _canary_rule(options: dict[str, Any]) -> dict[str, Any] | None:
+    """None: the others follow the first as they are done."""
+    if options["canary_then"] == "go" and options["canary_percent"] is None:
+        return None
+    failures_max = {"go": 100.0, "few": options["failures_max"], "wait": None}[options["canary_then"]]
+    return {"percent": options["canary_percent"], "failures_max": failures_max}
+
+
+def _media(given: str) -> dict[str, str]:
+    kind, _, file_id = given.partition(":")
+    return {"type": kind, "file_id": file_id}
+
+
+def _button(given: str) -> dict[str, str]:
+    text, _, target = (part.strip() for part in given.partition("|"))
+    return {"text": text, "url" if "://" in target else "data": target}
 
 
 def _content(path: Path) -> str:

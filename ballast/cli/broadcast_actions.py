@@ -6,16 +6,18 @@ import shutil
 import sys
 import time
 import uuid
+from datetime import UTC, datetime
 
 from ballast.broadcasts import confirmation
 from ballast.broadcasts.progress import Meter, line
 from ballast.broadcasts.service import BroadcastService
+from ballast.broadcasts.variants import A, B, payload_of
 from ballast.builtin.broadcasts import StartBroadcast
 from ballast.kinds import JOB_TYPES
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE, AdminAction
 from dbcore.breaker.override import user_here
-from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
 from dbcore.guard.engine import GuardedEngine
@@ -29,19 +31,60 @@ LINE_SECONDS = 5.0
 
 
 def start(
-    orders: BroadcastService, settings: Settings, job: StartBroadcast, *, key: str | None, yes: bool
+    orders: BroadcastService,
+    settings: Settings,
+    job: StartBroadcast,
+    *,
+    key: str | None,
+    yes: bool,
+    try_on: int | None = None,
 ) -> int:
     """Start one, or find the one of this key. Returns its ID. Raises JobInvalid, BroadcastRefused, DatabaseAway,
     redis.RedisError.
 
-    yes -- it was agreed to already: nobody is asked.
+    yes -- it was agreed to already: nobody is asked. try_on -- an admin who gets it first.
     """
     if job.kind not in JOB_TYPES:
         raise BroadcastRefused("an app of BALLAST_APPS switched StartBroadcast off")
     key = f"operator-{key or uuid.uuid4().hex}"
     if broadcasts.find_by_key(orders.engine, key) is None:
+        if try_on is not None:
+            _try(orders, settings, job, f"{key}-try", try_on)
         job = confirmation.confirmed(job, orders.engine, settings, yes=yes)
-    return orders.start(job, key).id
+    broadcast_id = orders.start(job, key).id
+    action = AdminAction(
+        f"broadcast.start {key}", user_here(), "broadcast.start", str(broadcast_id), time.time()
+    )
+    admin_actions.record(orders.engine, action, DONE)
+    return broadcast_id
+
+
+def _try(orders: BroadcastService, settings: Settings, job: StartBroadcast, key: str, admin: int) -> None:
+    """By a draft of its own, which nobody else gets."""
+    if admin not in settings.admin_ids:
+        raise BroadcastRefused("a test goes to one of ADMIN_IDS")
+    draft = broadcasts.create(orders.engine, key=key, actor=user_here(), draft=True, **job.kept())
+    orders.lanes.try_out(draft.id, admin, key)
+    admin_actions.record(orders.engine, action_here("broadcast.test", f"{draft.id} {admin}"), DONE)
+    print(f"{admin} gets it in a moment, by draft {draft.id}")
+
+
+def compared(engine: GuardedEngine, broadcast_id: int) -> list[str]:
+    """A line for each text. Raises BroadcastRefused."""
+    broadcast = broadcasts.require_progress(engine, broadcast_id)
+    if "other" not in broadcast.payload:
+        raise BroadcastRefused(f"broadcast {broadcast_id} has one text")
+    deliveries.require_kept(engine, broadcast, datetime.now(UTC))
+    counts = deliveries.count_variants(engine, broadcast_id)
+    return [_variant(broadcast, name, counts.get(name, {})) for name in (A, B)]
+
+
+def _variant(broadcast: Progress, name: str, counts: dict[str, int]) -> str:
+    states = ", ".join(
+        f"{state} {counts.get(state, 0):,}" for state in ("sent", "blocked", "failed", "unknown")
+    )
+    text = one_line(payload_of(broadcast.payload, name)["text"], 30)
+    return f"{name}  {text:<30}  {sum(counts.values()):,} people: {states}"
 
 
 def change(orders: BroadcastService, action: str, broadcast_id: int) -> str:

@@ -104,7 +104,13 @@ def _movement(made: Movement, settings: Settings) -> str:
 
 
 def may_be_reversed(made: Movement) -> bool:
-    is_final = made.kind in {"reversal", "star_payment", "star_refund"}
+    is_final = made.kind in {
+        "reversal",
+        "star_payment",
+        "star_refund",
+        "provider_payment",
+        "provider_refund",
+    }
     return not is_final and made.reversed_amount < abs(made.amount)
 
 

@@ -108,8 +108,13 @@ def make_app(
             return page.asks_to_sign_in() if by_browser else _turned_away()
         return page.outages() if by_browser else await outages_json(request)
 
-    async def failed_jobs(request: Request) -> Response:
-        return page.failed_jobs() if access.may_see(request) else page.asks_to_sign_in()
+    def for_browsers(shown: Callable[[], Response]) -> Callable[[Request], Response]:
+        def endpoint(request: Request) -> Response:
+            if access.may_see(request):
+                return shown()
+            return page.asks_to_sign_in()
+
+        return endpoint
 
     async def outages_json(request: Request) -> Response:
         if not access.may_see(request):
@@ -233,7 +238,9 @@ def make_app(
     app.router.routes += [
         Route("/", index),
         Route("/outages", outages),
-        Route("/failed-jobs", failed_jobs),
+        Route("/failed-jobs", for_browsers(page.failed_jobs)),
+        Route("/broadcasts", for_browsers(page.broadcasts)),
+        Route("/broadcasts/new", for_browsers(page.compose)),
         Route("/status/stream", stream_of(status_now, own_status), methods=["GET"]),
         Route("/outages/stream", stream_of(outages_now, lambda _: {}), methods=["GET"]),
         Route("/openapi.json", openapi),

@@ -1,7 +1,8 @@
-"""The webhooks of apps: what a provider sends is on record, as a job, before it is answered 200.
+"""The webhooks of apps and of providers of payments: what is sent is on record, as a job, before it is answered 200.
 
-The app's function says whether it is genuine and which job it stands for. That is somebody else's code in the process
-that takes Telegram's updates, so it runs in threads of its own, for a bounded time. What was sent is never logged.
+The app's function, or the provider's adapter, says whether it is genuine and which job it stands for. That is somebody
+else's code in the process that takes Telegram's updates, so it runs in threads of its own, for a bounded time. What was
+sent is never logged.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import inspect
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from ballast.apps import Registry
 from ballast.envelope import Envelope, enqueued_lane
 from ballast.inbox import Acceptance, Batcher
 from ballast.jobs import OWNER, JobInvalid
+from ballast.providers import door
+from ballast.providers.provider import Provider
 from ballast.webhooks import PREFIX, Received, Receiving, WebhookRequest
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.web.request_body import read_body
@@ -46,19 +49,38 @@ RETRY_AFTER_SECONDS = 5
 
 
 class AppWebhooks:
-    """seconds_max -- for an app's function, and for a free thread."""
+    """
+    providers -- that are set up, by their names.
+    seconds_max -- for an app's function, and for a free thread.
+    """
 
-    def __init__(self, registry: Registry, intake: Intake, *, seconds_max: float = SECONDS_MAX) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        intake: Intake,
+        providers: Mapping[str, Provider] | None = None,
+        *,
+        seconds_max: float = SECONDS_MAX,
+    ) -> None:
         self._registry = registry
+        self._providers = providers or {}
         self._seconds_max = seconds_max
         self._intake = Batcher(intake.take_jobs)
-        self._threads = Slots(THREADS)
+        # Apart, so that a function of an app that never returns keeps no payment waiting.
+        self._threads = {PREFIX: Slots(THREADS), door.PREFIX: Slots(THREADS)}
 
     def routes(self) -> list[Route]:
         return [
             Route(f"{PREFIX}/{app.name}{path}", self._endpoint(app.name, path, receiving), methods=["POST"])
             for app in self._registry.apps
             for path, receiving in app.webhooks.items()
+        ] + [
+            Route(
+                f"{door.PREFIX}/{name}",
+                self._endpoint(door.PREFIX, f"/{name}", door.receiving(provider)),
+                methods=["POST"],
+            )
+            for name, provider in self._providers.items()
         ]
 
     def _endpoint(
@@ -72,7 +94,9 @@ class AppWebhooks:
                 body, request.headers, request.query_params, self._registry.settings.get(app)
             )
             try:
-                received = await self._in_a_thread(receiving, sent)
+                received = await self._in_a_thread(
+                    receiving, sent, self._threads[door.PREFIX if app == door.PREFIX else PREFIX]
+                )
                 envelope = None if received is None else self._envelope(app, path, received)
             except Refuse as refuse:
                 log.info("webhook_refused", app=app, path=path)
@@ -87,10 +111,12 @@ class AppWebhooks:
 
         return endpoint
 
-    async def _in_a_thread(self, receiving: Receiving, sent: WebhookRequest) -> Received | None:
+    async def _in_a_thread(
+        self, receiving: Receiving, sent: WebhookRequest, threads: Slots
+    ) -> Received | None:
         """Raises TimeoutError, and whatever the function raises."""
         until = time.monotonic() + self._seconds_max
-        await self._threads.acquire(until)
+        await threads.acquire(until)
         reply: Reply[Received | None] = Reply()
 
         def run() -> None:
@@ -103,14 +129,14 @@ class AppWebhooks:
             else:
                 reply.give(received)
             finally:
-                self._threads.release()
+                threads.release()
 
         # A daemon: a function that hangs must not keep the frontend from ending.
         thread = threading.Thread(target=run, name=THREAD, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # there can be no more threads
-            self._threads.release()
+            threads.release()
             raise
         await asyncio.wait([reply.given], timeout=max(0.0, until - time.monotonic()))
         if not reply.given.done():
@@ -119,7 +145,8 @@ class AppWebhooks:
 
     def _envelope(self, app: str, path: str, received: Received) -> Envelope:
         job = received.job
-        self._registry.require_job(job.kind)
+        if app != door.PREFIX:
+            self._registry.require_job(job.kind)
         if len(job.model_dump_json()) > JOB_LENGTH_MAX:
             raise JobInvalid(f"{job.kind}: expected up to {JOB_LENGTH_MAX:,} characters of JSON")
         job_id = f"webhook-{fingerprint(app, path, received.key)}"

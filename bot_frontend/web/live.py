@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 EVERY_SECONDS = 1.0
-STREAM_SECONDS_MAX = 120.0
-"""Then it ends and the page connects again: whoever signed out since is turned away."""
+STREAM_SECONDS_MAX = 30.0
+"""Then it ends and the page connects again: whoever signed out since, or may do less, is known by then."""
 
 STREAMS_MAX = 100
 STREAMS_MAX_PER_VIEWER = 4

@@ -71,12 +71,16 @@ class Page:
             "exponent": settings.currency_exponent,
             "freeze": settings.freeze_refuses,
         }
-        body = "".join(f' data-{name}="{value}"' for name, value in told.items())  # words and numbers
-        index = (STATIC / "index.html").read_text(encoding="utf-8")
-        self._index = index.replace("<body>", f"<body{body}>", 1)
-        self._outages = (STATIC / "outages.html").read_text(encoding="utf-8")
-        self._failed_jobs = (STATIC / "failed-jobs.html").read_text(encoding="utf-8")
+        self._body = "".join(f' data-{name}="{value}"' for name, value in told.items())  # words and numbers
+        self._index = self._read("index.html")
+        self._outages = self._read("outages.html")
+        self._broadcasts = self._read("broadcasts-page.html")
+        self._compose = self._read("compose.html")
+        self._failed_jobs = self._read("failed-jobs.html")
         self._sign_in = (STATIC / "sign-in.html").read_text(encoding="utf-8")
+
+    def _read(self, name: str) -> str:
+        return (STATIC / name).read_text(encoding="utf-8").replace("<body", f"<body{self._body}", 1)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -94,6 +98,12 @@ class Page:
 
     def failed_jobs(self) -> Response:
         return HTMLResponse(self._failed_jobs, headers=SAFE_PAGE_HEADERS)
+
+    def broadcasts(self) -> Response:
+        return HTMLResponse(self._broadcasts, headers=SAFE_PAGE_HEADERS)
+
+    def compose(self) -> Response:
+        return HTMLResponse(self._compose, headers=SAFE_PAGE_HEADERS)
 
     def asks_to_sign_in(self, error: str = "", status: int = 401, **headers: str) -> Response:
         """error -- one sentence, where the last try was in vain."""

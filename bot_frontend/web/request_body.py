@@ -7,9 +7,9 @@ from starlette.requests import Request
 
 async def read_body(request: Request, bytes_max: int) -> bytes | None:
     """None where it is longer; the rest is not read then."""
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > bytes_max:
             return None
-    return body
+    return bytes(body)

@@ -11,7 +11,7 @@ whole; how their recipients are handed out to senders is in `broadcast_leases`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -76,10 +76,15 @@ class AudienceTooLarge(BroadcastRefused):
 class Progress:
     """A broadcast and how far it is.
 
-    payload -- `{"text": html}`, `{"text": plain, "entities": […]}` or `{"copy": {"chat_id": …, "message_ids": […]}}`;
-        a copy may have `buttons`, rows of `{"text": …, "url": …}`, and says with `of` which messages the admin meant,
-        where `message_ids` are the bot's own copies of them.
+    payload -- `{"text": html}`, `{"text": plain, "entities": […]}` or `{"copy": {"chat_id": …, "message_ids": […]}}`.
+        A text may have `media`, `{"type": "photo", "file_id": …}`, below which it stands, `buttons`, rows of
+        `{"text": …, "url": …}` or `{"text": …, "data": …}`, and `other`, the text that every second person gets
+        instead. A copy may have `buttons` with links, and says with `of` which messages the admin meant, where
+        `message_ids` are the bot's own copies of them.
     canary -- so many go out first, and alone.
+    canary_rule -- where nobody else follows before these are done: `percent` of the audience in place of `canary`; and
+        `failures_max`, the percentage of them up to which it goes on by itself. Without that it waits for a word.
+    canary_until -- the last user of a canary by rule; None where nobody waits for it.
     quiet_hours -- `{"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}`: nothing goes out between these.
     audience -- how many were taken down when it began; None before.
     run -- counts its starts and resumptions.
@@ -94,6 +99,8 @@ class Progress:
     paid: bool
     stars_max: int | None
     canary: int
+    canary_rule: dict[str, float] | None = None
+    canary_until: int | None = None
     scheduled_for: datetime | None
     quiet_hours: dict[str, str] | None
     audience: int | None
@@ -129,7 +136,8 @@ class Progress:
 class Broadcast(Progress):
     """With whom it is for, which may be a long list: for who has to know that.
 
-    segment -- `active_days`, `balance_min` (minor units), `language`, `telegram_ids`; all that are given must hold.
+    segment -- `active_days`, `seen_until`, `joined_since` (ISO 8601), `balance_min`, `balance_max` (minor units),
+        `language`, `telegram_ids`, `sql`, `app`; all that are given must hold.
     """
 
     segment: dict[str, Any]
@@ -163,6 +171,7 @@ def create(
     paid: bool = False,
     stars_max: int | None = None,
     canary: int = 20,
+    canary_rule: Mapping[str, float] | None = None,
     scheduled_for: datetime | None = None,
     quiet_hours: Mapping[str, str] | None = None,
     admin_chat_id: int | None = None,
@@ -182,8 +191,8 @@ def create(
     if broadcast is None:
         row = engine.fetch_row(
             "WITH made AS (INSERT INTO ballast.broadcasts (idempotency_key, status, payload, segment, actor, paid, "
-            "stars_max, canary, scheduled_for, quiet_hours, admin_chat_id, by_program) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+            "stars_max, canary, canary_rule, scheduled_for, quiet_hours, admin_chat_id, by_program) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
             "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id) SELECT max(id) FROM made",
             (
                 key,
@@ -194,6 +203,7 @@ def create(
                 paid,
                 stars_max,
                 canary,
+                None if canary_rule is None else _jsonb(canary_rule),
                 scheduled_for,
                 None if quiet_hours is None else _jsonb(quiet_hours),
                 admin_chat_id,
@@ -275,11 +285,13 @@ def place_card(engine: GuardedEngine, broadcast_id: int, *, chat_id: int, messag
     )
 
 
-def audience_size(engine: GuardedEngine, segment: Mapping[str, Any]) -> int:
-    """How many people a broadcast to this segment would reach now."""
+def audience_size(
+    engine: GuardedEngine, segment: Mapping[str, Any], listed: Sequence[int] | None = None
+) -> int:
+    """How many people a broadcast to this segment would reach now. listed -- see `begin`."""
     row = engine.fetch_row(
-        "SELECT count(*) FROM ballast.broadcast_reachable(%s, %s)",
-        (_jsonb(segment), engine.currency),
+        "SELECT count(*) FROM ballast.broadcast_reachable(%s, %s, %s::bigint[])",
+        (_jsonb(segment), engine.currency, _listed(listed)),
         name="broadcasts.audience_size",
         writes=False,
         deadline_seconds=SNAPSHOT_SECONDS_MAX,
@@ -293,8 +305,11 @@ def begin(
     *,
     audience_max: int | None = None,
     expected: Broadcast | None = None,
+    listed: Sequence[int] | None = None,
 ) -> BroadcastState:
     """Take the audience down, in one statement, and let the sending begin. Twice is as once.
+
+    listed -- Telegram IDs: whom the segment's own SQL or an app's names (segments.py); None where it has neither.
 
     expected -- the draft as somebody confirmed it: nothing else is begun.
     Raises AudienceTooLarge, DraftChanged, BroadcastRefused.
@@ -306,8 +321,15 @@ def begin(
             "SELECT set_config('statement_timeout', %s, true); "  # noqa: S608  our own condition
             "SELECT r_status, r_run, r_audience FROM (VALUES (1)) AS one LEFT JOIN LATERAL (SELECT begun.* FROM "
             f"(SELECT id FROM ballast.broadcasts WHERE id = %s AND {condition} FOR UPDATE) AS found, "
-            "LATERAL ballast.broadcast_begin(found.id, %s, %s) AS begun) AS begun ON true",
-            (f"{SNAPSHOT_SECONDS_MAX:.0f}s", broadcast_id, *values, engine.currency, audience_max),
+            "LATERAL ballast.broadcast_begin(found.id, %s, %s, %s::bigint[]) AS begun) AS begun ON true",
+            (
+                f"{SNAPSHOT_SECONDS_MAX:.0f}s",
+                broadcast_id,
+                *values,
+                engine.currency,
+                audience_max,
+                _listed(listed),
+            ),
             name="broadcasts.begin",
             deadline_seconds=SNAPSHOT_SECONDS_MAX,
         )
@@ -316,6 +338,10 @@ def begin(
         require(engine, broadcast_id)
         raise DraftChanged(broadcast_id)
     return BroadcastState(BroadcastStatus(status), run, audience)
+
+
+def _listed(ids: Sequence[int] | None) -> list[int] | None:
+    return None if ids is None else list(ids)
 
 
 def _condition(expected: Broadcast | None) -> tuple[str, tuple[Any, ...]]:

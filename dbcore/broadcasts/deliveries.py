@@ -107,6 +107,24 @@ def count_messages(engine: GuardedEngine, broadcast_id: int) -> int:
     return int(row[0])
 
 
+def count_variants(engine: GuardedEngine, broadcast_id: int) -> dict[str, dict[str, int]]:
+    """Of an A/B test: how many recipients each text has, by their states. Who gets which is as
+    `ballast.broadcasts.variants` says.
+    """
+    (counts,) = engine.fetch_row(
+        "SELECT coalesce(jsonb_object_agg(variant, states), '{}') FROM "
+        "(SELECT variant, jsonb_object_agg(status, people) AS states FROM "
+        "(SELECT CASE get_byte(sha256(convert_to(broadcast_id || ':' || user_id, 'UTF8')), 0) %% 2 "
+        "WHEN 1 THEN 'b' ELSE 'a' END AS variant, status, count(*) AS people "
+        "FROM ballast.broadcast_deliveries WHERE broadcast_id = %s GROUP BY 1, 2) AS each GROUP BY 1) AS texts",
+        (broadcast_id,),
+        name="broadcasts.count_variants",
+        writes=False,
+        deadline_seconds=SNAPSHOT_SECONDS_MAX,
+    )
+    return dict(counts)
+
+
 def forget_old(engine: GuardedEngine, *, limit: int = FORGOTTEN_AT_ONCE) -> int:
     """The next recipients of a broadcast that ended more than DELIVERIES_KEEP_DAYS ago. Returns how many."""
     row = engine.fetch_row(

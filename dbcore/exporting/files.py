@@ -112,6 +112,15 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             "amount",
         ),
         ExportFile(
+            "provider_payments",
+            "SELECT p.id, p.provider, p.payment_id, u.telegram_id, p.paid AS paid_minor_units, p.paid_currency, "
+            f"{amount('p.amount')}, p.currency, p.refunded AS refunded_minor_units, p.fee AS fee_minor_units, "
+            "p.transfer_id, p.fee_transfer_id, "
+            f"{time('p.paid_at', 'paid_at')}, {time('p.created_at', 'created_at')} "
+            "FROM ballast.provider_payments p JOIN ballast.users u ON u.id = p.user_id ORDER BY p.id",
+            "amount",
+        ),
+        ExportFile(
             "holds",
             f"SELECT h.id, h.idempotency_key, u.telegram_id, {amount('h.amount')}, h.currency, h.memo, h.actor, "
             f"h.status, h.reason, {amount('h.posted_amount', 'posted_amount')}, h.transfer_id, "

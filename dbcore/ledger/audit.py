@@ -37,6 +37,8 @@ KEPT_TABLES = (
     "holds",
     "reversals",
     "star_refunds",
+    "provider_payments",
+    "provider_refunds",
     "admin_actions",
 )
 """Tables that only grow: rows that an audit saw are there at every later one."""
@@ -171,7 +173,8 @@ CHECKS: tuple[Check, ...] = (
         "e.account_version, "
         "e.balance_after, a.floor) FROM ballast.new_entries e JOIN ballast.accounts a ON a.id = e.account_id WHERE "
         "e.balance_after < 0 AND (e.amount < 0 OR e.account_version = 1) "  # or it pays a debt
-        "AND (SELECT t.kind <> 'star_refund' AND t.idempotency_key !~ '^hold:\\d+$' FROM ballast.transfers t "
+        "AND (SELECT t.kind NOT IN ('star_refund', 'provider_refund') "
+        "AND t.idempotency_key !~ '^hold:\\d+$' FROM ballast.transfers t "
         "WHERE t.id = e.transfer_id)",
     ),
     Check(
@@ -266,8 +269,9 @@ CHECKS: tuple[Check, ...] = (
         "LEFT JOIN ballast.accounts f ON f.id = t.from_account_id "
         "LEFT JOIN ballast.accounts g ON g.id = t.to_account_id "
         "WHERE t.status = 'applied' AND t.kind <> 'reversal' AND ((t.kind IN ('credit', 'star_payment', "
-        "'reclassification')) <> (f.user_id IS NULL) "
-        "OR (t.kind IN ('debit', 'star_refund', 'reclassification')) <> (g.user_id IS NULL)) ORDER BY t.id",
+        "'provider_payment', 'provider_fee', 'reclassification')) <> (f.user_id IS NULL) "
+        "OR (t.kind IN ('debit', 'star_refund', 'provider_refund', 'provider_fee', "
+        "'reclassification')) <> (g.user_id IS NULL)) ORDER BY t.id",
     ),
     Check(
         "each account's floor is zero, or its debt",
@@ -305,6 +309,35 @@ CHECKS: tuple[Check, ...] = (
         "(SELECT FROM ballast.system_accounts s WHERE s.name = 'stars' "
         "AND s.account_id IN (t.from_account_id, t.to_account_id))) AND NOT EXISTS "
         "(SELECT FROM ballast.star_payments p WHERE t.id IN (p.transfer_id, p.refund_transfer_id))",
+    ),
+    Check(
+        "each payment by a provider has its transfers",
+        "SELECT count(*) FROM ballast.provider_payments",
+        "SELECT format('provider payment %s: transfer %s, refunded %s of %s, fee %s', p.id, p.transfer_id, p.refunded, "
+        "p.paid, p.fee_transfer_id) FROM ballast.provider_payments p "
+        "JOIN ballast.accounts a ON a.user_id = p.user_id AND a.currency = p.currency "
+        "LEFT JOIN ballast.system_accounts s ON s.name = 'provider:' || p.provider AND s.currency = p.currency "
+        "LEFT JOIN ballast.system_accounts o ON o.name = 'provider_fees' AND o.currency = p.currency "
+        "LEFT JOIN ballast.transfers t ON t.id = p.transfer_id "
+        "LEFT JOIN ballast.transfers f ON f.id = p.fee_transfer_id "
+        "LEFT JOIN (SELECT r.provider_payment_id, sum(r.amount) AS amount, max(r.refunded) AS refunded, "
+        "bool_and(coalesce(x.status = 'applied' AND x.kind = 'provider_refund' AND x.amount = r.amount, false)) AS fit "
+        "FROM ballast.provider_refunds r LEFT JOIN ballast.transfers x ON x.id = r.transfer_id "
+        "GROUP BY r.provider_payment_id) r ON r.provider_payment_id = p.id "
+        "WHERE NOT coalesce(t.status = 'applied' AND t.kind = 'provider_payment' AND t.amount = p.amount "
+        "AND t.from_account_id = s.account_id AND t.to_account_id = a.id "
+        "AND t.idempotency_key = 'provider_payment:' || p.provider || ':' || p.payment_id, false) "
+        "OR coalesce(r.amount, 0) <> CASE WHEN p.refunded = p.paid THEN p.amount "
+        "ELSE div(p.amount::numeric * p.refunded, p.paid) END OR NOT coalesce(r.fit, true) "
+        "OR (p.fee_transfer_id IS NOT NULL) <> (coalesce(round(p.amount::numeric * p.fee / p.paid), 0) > 0) "
+        "OR p.fee_transfer_id IS NOT NULL AND NOT coalesce(f.status = 'applied' AND f.kind = 'provider_fee' "
+        "AND f.from_account_id = o.account_id AND f.to_account_id = s.account_id "
+        "AND f.amount = round(p.amount::numeric * p.fee / p.paid), false) "
+        "UNION ALL SELECT format('transfer %s: no payment by a provider %s', t.id, t.idempotency_key) "
+        "FROM ballast.new_transfers t WHERE t.status = 'applied' "
+        "AND t.kind IN ('provider_payment', 'provider_refund', 'provider_fee') AND NOT EXISTS "
+        "(SELECT FROM ballast.provider_payments p WHERE t.id IN (p.transfer_id, p.fee_transfer_id)) AND NOT EXISTS "
+        "(SELECT FROM ballast.provider_refunds r WHERE r.transfer_id = t.id)",
     ),
     Check(
         "Telegram's book of Stars is the ledger's",
@@ -350,7 +383,8 @@ CHECKS: tuple[Check, ...] = (
         "FROM ballast.transfers t LEFT JOIN ballast.reversals r ON r.transfer_id = t.id "
         "LEFT JOIN ballast.transfers o ON o.id = r.reverses_id "
         "WHERE t.status = 'applied' AND t.kind = 'reversal' AND NOT coalesce(o.status = 'applied' "
-        "AND o.kind NOT IN ('star_payment', 'star_refund', 'reclassification', 'reversal') "
+        "AND o.kind NOT IN ('star_payment', 'star_refund', 'provider_payment', 'provider_refund', 'provider_fee', "
+        "'reclassification', 'reversal') "
         "AND o.from_account_id = t.to_account_id "
         "AND o.to_account_id = t.from_account_id, false) "
         "UNION ALL SELECT format('transfer %s: %s is no reversal of it', r.reverses_id, r.transfer_id) "

@@ -13,7 +13,9 @@ from dbcore.outcomes import OutcomeStatus, RejectionReason
 from dbcore.text import storable
 
 ACCOUNTS = ("users", "house", "stars", "opening", "adjustments", "promo", "provider_fees")
-"""`users` are the accounts of all users together; the others are the system accounts."""
+"""`users` are the accounts of all users together; the others are the system accounts. Each provider has one beside
+them, `provider:<name>`.
+"""
 
 RECLASSIFIED = tuple(name for name in ACCOUNTS if name not in ("users", "stars"))
 """Between which an operator may move an amount."""
@@ -83,7 +85,7 @@ def balance_sheet(engine: GuardedEngine) -> list[AccountTotal]:
     totals = [
         AccountTotal(currency, account, _whole(balance), count) for currency, account, balance, count in rows
     ]
-    return sorted(totals, key=lambda each: (each.currency, ACCOUNTS.index(each.account)))
+    return sorted(totals, key=lambda each: (each.currency, _place(each.account), each.account))
 
 
 def daily_totals(engine: GuardedEngine, days: int) -> list[DayTotal]:
@@ -130,6 +132,10 @@ def reclassify(
     return Reclassified(
         transfer_id, OutcomeStatus(status), None if reason is None else RejectionReason(reason)
     )
+
+
+def _place(account: str) -> int:
+    return ACCOUNTS.index(account) if account in ACCOUNTS else len(ACCOUNTS)
 
 
 def _whole(total: Decimal) -> int:

@@ -32,7 +32,7 @@ from tests.harness.browser import (
     picture,
     watched_page,
 )
-from tests.harness.people import ANSWER_SECONDS_MAX, call, register
+from tests.harness.people import ANSWER_SECONDS_MAX, call, register, say
 from tests.harness.servers import Servers, running_servers
 
 # One event loop and one stack for the module; each test leaves the stack as it found it.
@@ -144,7 +144,8 @@ async def age_seconds(page: Page) -> int:
 
 async def open_card(page: Page, name: str) -> None:
     """Unless it is open, for it is in trouble."""
-    if await page.locator(f"#card-{name}").get_attribute("open") is None:
+    # It may open by itself while it is pressed, and then the press folds it.
+    while await page.locator(f"#card-{name}").get_attribute("open") is None:
         await page.locator(f"#card-{name} > summary").click()
 
 
@@ -580,6 +581,32 @@ async def test_the_page_reads_well(page: Page, scheme: str) -> None:
         await picture(page, f"status-{scheme}-{size['width']}")
     await page.get_by_role("button", name="Ignore the breaker").click()
     await assert_reads_well(page)
+
+
+async def test_an_operator_signs_in_by_the_bots_code_and_searches_what_was_done(
+    browser: Browser, site: Site
+) -> None:
+    async with TelegramControl(site.servers.telegram.url) as telegram:
+        answer = await say(telegram, ADMIN_ID, "/signin")
+    found = re.search(r"[A-Z2-9]{5}-[A-Z2-9]{5}", answer.text)
+    assert found is not None
+    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+        await sign_in(page, site, found[0])
+        await expect(page.locator("#signed-in-as")).to_contain_text(", owner")
+        await open_card(page, "actions")
+        await page.locator("#audit-query").fill(str(2_000_000_000))
+        await page.locator("#audit-search button").click()
+        await expect(page.get_by_test_id("audit-words")).to_contain_text("Nothing is found")
+        await page.get_by_test_id("sessions-panel").locator("summary").click()
+        own = page.get_by_test_id("session").filter(has_text=await page.locator("#signed-in-as").inner_text())
+        await expect(own).to_have_count(1)
+        await assert_reads_well(page)
+        await own.get_by_role("button").click()
+        await expect(page.locator("#sessions-words")).not_to_have_text(
+            ""
+        )  # nobody lists them without a session
+        await page.reload()
+        await expect(page.get_by_label("Code or operator token")).to_be_visible()
 
 
 async def test_a_wrong_token_is_told_and_the_right_one_signs_in(browser: Browser, site: Site) -> None:

@@ -302,9 +302,10 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         "language",
         "timezone",
         "app",
+        "checkout",
         "deposit",
     }
-    ours = ["star-reconciliation", "languages-restore", "health-probe", "backup"]
+    ours = ["provider-sweep", "star-reconciliation", "languages-restore", "health-probe", "backup"]
     assert [each.name for each in found.scheduled] == ours
     assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()
     replaced = registry((replacing(every="broadcasts-watch"),))
@@ -356,7 +357,8 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         ),
         (
             [without(buttons=["frob"])],
-            "Ballast has none of that name. It has: adjustment, transfer, history, card, language, timezone, app",
+            "Ballast has none of that name. It has: adjustment, transfer, history, checkout, card, language, timezone, "
+            "app",
         ),
         (
             [replacing(every="broadcasts-watch"), without(called="kiosk", periodic=["broadcasts-watch"])],
@@ -636,7 +638,10 @@ def test_a_bad_option_of_an_app_stops_each_program_in_one_line(program: str, tmp
     [
         ("SHOP_TOKEN=hunter2", "SHOP_TOKEN: "),
         ("SHOP_CARRIER=hunter2", "SHOP_CARRIER: "),
-        ('SHOP_CARRIER={"password": "hunter2"}', "SHOP_CARRIER: expected an object with port, which is not in it"),
+        (
+            'SHOP_CARRIER={"password": "hunter2"}',
+            "SHOP_CARRIER: expected an object with port, which is not in it",
+        ),
         ("SHOP_TOKN=hunter2", "did you mean SHOP_TOKEN?"),
         ("SHOP_ITEMS_MAX=3", "SHOP_TOKEN: expected a value; it is not set"),
     ],
@@ -773,3 +778,20 @@ def test_a_job_with_other_fields_is_checked_as_one_that_comes(changed: dict[str,
     assert checked(asked) == asked
     with pytest.raises(JobInvalid, match=f"transactions.create: {said}"):
         checked(asked.model_copy(update=changed))
+
+
+def test_an_apps_segment_is_known_by_its_name_and_once() -> None:
+    app = App("shop")
+
+    @app.segment
+    def regulars() -> str:
+        return "SELECT 1"
+
+    assert {name: query() for name, query in registry((app,)).segments.items()} == {
+        "shop.regulars": "SELECT 1"
+    }
+    with pytest.raises(UsageError, match=r"shop\.regulars is registered already"):
+        app.segment(regulars)
+    regulars.__name__ = "Regulars"
+    with pytest.raises(UsageError, match="a-z, 0-9 and _"):
+        app.segment(regulars)

@@ -13,12 +13,10 @@ from ballast.builtin.broadcasts import (
     CardQuestion,
     ChangeDraft,
     DraftBroadcast,
-    Formatting,
-    LinkButton,
     ListBroadcasts,
     PressBroadcast,
-    Segment,
 )
+from ballast.builtin.composition import Formatting, LinkButton, Segment
 from ballast.builtin.replies import DeliverReply
 from ballast.envelope import Envelope
 from bot_frontend.conversation import Conversation, DraftQuestion

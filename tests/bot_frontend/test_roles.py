@@ -214,7 +214,7 @@ def test_every_permission_is_needed_somewhere(settings: Settings, queueing: Queu
         for needed in permissions_of(each.dependant)
     }
     by_commands = {each.needs for each in INSTALLED.commands.values()}
-    beside = {Permission.COMMAND_APPS, Permission.REFUND}
+    beside = {Permission.COMMAND_APPS, Permission.REFUND, Permission.QUERY}
     assert by_routes | by_commands | {*OF_ORDERS.values()} | beside == {*Permission} | {None}
     assert PERMISSIONS.keys() == {*Permission}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ballast.builtin.broadcasts import CardButton, PressBroadcast, ReportBroadcast, Segment, StartBroadcast
+from ballast.builtin.broadcasts import CardButton, PressBroadcast, ReportBroadcast, StartBroadcast
+from ballast.builtin.composition import Segment
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl

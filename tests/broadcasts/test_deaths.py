@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from ballast.builtin.broadcasts import Segment, StartBroadcast
+from ballast.builtin.broadcasts import StartBroadcast
+from ballast.builtin.composition import Segment
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from devstack.telegram.control import TelegramControl

@@ -14,13 +14,12 @@ from ballast.builtin.broadcasts import (
     CancelBroadcast,
     ChangeDraft,
     PauseBroadcast,
-    QuietHours,
     ResendUnknown,
     ResumeBroadcast,
-    Segment,
     SendChunk,
     StartBroadcast,
 )
+from ballast.builtin.composition import QuietHours, Segment
 from ballast.jobs import JobInvalid
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus

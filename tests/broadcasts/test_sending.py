@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ballast.builtin.broadcasts import Segment, StartBroadcast
+from ballast.builtin.broadcasts import StartBroadcast
+from ballast.builtin.composition import Segment
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from devstack.telegram.control import TelegramControl
 from tests.harness.broadcasting import Broadcasting, assert_each_got_what_the_table_says, received

@@ -13,6 +13,7 @@ from dbcore.ledger import (
     ledger,
     pending_adjustments,
     pending_transfers,
+    provider_payments,
     seals,
     star_payments,
     star_refunds,
@@ -20,6 +21,7 @@ from dbcore.ledger import (
 from dbcore.ledger.audit import CHECK_NAMES, audit, report
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_adjustments import Limits
+from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent
 from dbcore.ledger.star_book import Transaction
 from dbcore.ledger.star_payments import StarCharge
 from dbcore.ledger.users import UserRef
@@ -37,6 +39,7 @@ UNLOCK = """
     ALTER TABLE accounts DROP CONSTRAINT accounts_held_within_balance;
     ALTER TABLE holds DISABLE TRIGGER ALL;
     ALTER TABLE star_refunds DISABLE TRIGGER ALL;
+    ALTER TABLE provider_payments DISABLE TRIGGER ALL;
     ALTER TABLE holds DROP CONSTRAINT holds_end_has_key;
     ALTER TABLE entries DROP CONSTRAINT entries_version_with_balance;
 """
@@ -133,6 +136,18 @@ CORRUPTIONS = [
         "each payment in Stars has its transfers",
         "UPDATE transfers SET kind = 'star_payment' WHERE kind = 'credit'",
     ),
+    (
+        "each payment by a provider has its transfers",
+        "UPDATE provider_payments SET refunded = refunded + 1",
+    ),
+    (
+        "each payment by a provider has its transfers",
+        "UPDATE provider_payments SET fee = NULL",
+    ),
+    (
+        "each payment by a provider has its transfers",
+        "UPDATE transfers SET kind = 'provider_payment' WHERE kind = 'credit'",
+    ),
     ("Telegram's book of Stars is the ledger's", "UPDATE star_book SET stars = 4 WHERE NOT is_outgoing"),
     (
         "each reversal mirrors its transfer, up to its amount",
@@ -178,9 +193,11 @@ CORRUPTIONS = [
     (
         EMPTIED,
         "ALTER TABLE star_payments DISABLE TRIGGER ALL; "
+        "ALTER TABLE provider_payments DISABLE TRIGGER ALL; "
+        "ALTER TABLE provider_refunds DISABLE TRIGGER ALL; "
         "ALTER TABLE reversals DISABLE TRIGGER ALL; "
         "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, holds, reversals, "
-        "star_refunds; "
+        "star_refunds, provider_payments, provider_refunds; "
         "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (
@@ -255,6 +272,12 @@ def busy(engine: GuardedEngine, person: Person, database_url: str) -> None:
         Transaction("charge-9", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-9", True, 5, 0, "refund", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-1", True, 5, 0, "refund", bob.telegram_id, 500, {}, 1_700_000_000),
+    )
+    provider_payments.book(
+        engine,
+        ProviderEvent("stripe", "evt", "m", {}),
+        ProviderCharge("pi", bob.telegram_id, 500, "USD", 500, refunded=200, fee=30, paid_at=1_700_000_000),
+        job_id="j",
     )
     for key, end in (("h1", holds.post), ("h2", holds.void), ("h3", None)):
         hold = holds.hold(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import redis
 import structlog
 
-from ballast.broadcasts import card
+from ballast.broadcasts import card, segments
 from ballast.broadcasts.quiet_hours import quiet_until
 from ballast.builtin.broadcasts import ShowCard
 from ballast.messages import Message
@@ -103,7 +103,7 @@ def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None
 
 def _text(home: Broadcaster, broadcast: Progress, settings: Settings) -> str:
     if isinstance(broadcast, Broadcast) and broadcast.status is BroadcastStatus.DRAFT:
-        audience = broadcasts.audience_size(home.engine, broadcast.segment)
+        audience = segments.audience_size(home.engine, broadcast.segment)
         return card.draft_text(broadcast, audience, home.rate(broadcast), settings)
     rate = home.lanes.cards.measured_rate(broadcast.id, broadcast.done)
     rests = quiet_until(broadcast.quiet_hours, home.lanes.schedule.now())

@@ -25,11 +25,12 @@ import redis
 import structlog
 
 from ballast.broadcasts.lanes import SILENCE_SECONDS_MAX
+from ballast.broadcasts.variants import payload_of, variant_of
 from ballast.builtin.broadcasts import SendChunk
 from ballast.messages import Message
 from ballast.snooze import Snoozed
 from ballast.telegram.floods import refuse_chat
-from dbcore.broadcasts import leases
+from dbcore.broadcasts import broadcasts, leases
 from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.broadcasts.leases import DeliveryStatus, Lease, Recipient, Recorded, Result
 from dbcore.errors import DatabaseAway
@@ -145,8 +146,20 @@ class Chunk:
                     until = self._paced_seconds + SILENCE_SECONDS_MAX
                     await asyncio.to_thread(self._home.lanes.schedule.rest, self._broadcast.id, until)
                 raise Snoozed(self._rest_seconds)
+            if self._broadcast.canary_until is not None and await asyncio.to_thread(self._is_canary_out):
+                raise Snoozed(0)  # the rest of the canary is this job's too
             await asyncio.to_thread(self._home.lanes.follow, self._job)
         return []
+
+    def _tell_of_canary(self) -> None:
+        halted = broadcasts.require_progress(self._home.engine, self._broadcast.id)
+        if halted.halted_reason is not None:
+            self._home.lanes.tell_of_halt(halted.id, self._lease.run, halted.halted_reason)
+
+    def _is_canary_out(self) -> bool:
+        """Whether nobody but a canary by rule is sent to yet."""
+        now = broadcasts.require_progress(self._home.engine, self._broadcast.id)
+        return now.canary_until is not None
 
     def _may_go_on(self) -> bool:
         return not (
@@ -230,7 +243,9 @@ class Chunk:
 
     async def _send(self, bot: Bot, recipient: Recipient, *, trial: bool) -> None:
         try:
-            posted = await post(bot, self._broadcast.payload, recipient, paid=self._broadcast.paid)
+            variant = variant_of(self._broadcast.id, recipient.user_id)
+            payload = payload_of(self._broadcast.payload, variant)
+            posted = await post(bot, payload, recipient, paid=self._broadcast.paid)
         finally:
             self._home.sends.release()
         if posted.flood:
@@ -354,6 +369,8 @@ class Chunk:
             await asyncio.to_thread(
                 self._home.lanes.tell_of_halt, self._broadcast.id, self._lease.run, self._bad_payload
             )
+        elif recorded.status is BroadcastStatus.HALTED and self._broadcast.canary_until is not None:
+            await asyncio.to_thread(self._tell_of_canary)
         if recorded.has_card:
             over = recorded.status is not BroadcastStatus.SENDING
             await asyncio.to_thread(self._home.lanes.show_card, self._broadcast.id, at_once=over)

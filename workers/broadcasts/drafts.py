@@ -14,14 +14,8 @@ from ballast.broadcasts import card, halts
 from ballast.broadcasts.albums import Albums
 from ballast.broadcasts.cards import View
 from ballast.broadcasts.cost import refuse_paid_album
-from ballast.builtin.broadcasts import (
-    TELEGRAM_IDS_MAX,
-    CardButton,
-    ChangeDraft,
-    DraftBroadcast,
-    PressBroadcast,
-    StartBroadcast,
-)
+from ballast.builtin.broadcasts import CardButton, ChangeDraft, DraftBroadcast, PressBroadcast, StartBroadcast
+from ballast.builtin.composition import TELEGRAM_IDS_MAX
 from ballast.command_names import joined, mention
 from ballast.messages import Message
 from ballast.snooze import Snoozed
@@ -111,7 +105,7 @@ class Preview:
         to_admin = Recipient(user_id=0, telegram_id=self.chat_id)
         posted = await post(bot, self.broadcast.payload, to_admin, paid=False)
         if posted.bad_payload is not None:
-            return _refused_by_telegram(posted.bad_payload)
+            return refused_by_telegram(posted.bad_payload)
         if posted.wait_seconds:
             raise await defer(self.home, posted.wait_seconds, self.chat_id, flood=posted.flood)
         copy = self.broadcast.payload.get("copy")
@@ -124,7 +118,7 @@ class Preview:
                 return _not_confirmed()
             raise Snoozed(AWAY_SECONDS * 4**self.uncertain, uncertain=True)
         if not shown.message_ids:
-            return _refused_by_telegram(shown.error or gettext("the preview was not delivered"))
+            return refused_by_telegram(shown.error or gettext("the preview was not delivered"))
         previewed = {
             **copy,
             "chat_id": self.chat_id,
@@ -277,7 +271,7 @@ def _go(home: Broadcaster, job: PressBroadcast, job_id: str, broadcast: Broadcas
     admin_actions.record(home.engine, _action(job, job_id, "start"), DONE)
 
 
-def _refused_by_telegram(reason: str) -> str:
+def refused_by_telegram(reason: str) -> str:
     refused = gettext("Nothing was sent. Telegram refuses this message: {why}", why=halts.shown(reason))
     hint = joined(
         gettext("A text with tags is read as Telegram's HTML."),

@@ -14,6 +14,8 @@ from dbcore.broadcasts.leases import DeliveryStatus, Result
 from workers.broadcasts.broadcaster import Broadcaster
 from workers.broadcasts.chunk import Chunk, new_holder, settled
 
+CANARY_SECONDS = 2.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -27,6 +29,8 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
     trouble_seconds = home.trouble.wait_seconds()
     rests = broadcast.status is BroadcastStatus.SENDING and home.orders.rests(broadcast)
     limit = broadcast.canary if job.number == 0 else home.chunk_size(broadcast)
+    if broadcast.canary_until is not None:
+        limit = home.chunk_size(broadcast)  # the table hands out nobody behind the canary
     if rests or trouble_seconds:
         limit = 0
     elif trouble_seconds is not None:
@@ -53,6 +57,10 @@ def take_chunk(home: Broadcaster, job: SendChunk, job_id: str) -> Chunk | None:
     if waiting_seconds is not None:  # that nothing is heard of it until then says nothing
         home.lanes.schedule.rest(broadcast.id, waiting_seconds + SILENCE_SECONDS_MAX)
         raise Snoozed(waiting_seconds)
+    if broadcast.canary_until is not None:
+        raise Snoozed(
+            CANARY_SECONDS
+        )  # its last ones are in somebody's hands, and the lanes do not follow before
     return None  # the rest is with other lanes
 
 

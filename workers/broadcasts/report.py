@@ -16,16 +16,15 @@ import structlog
 from telegram import InputFile
 from telegram.error import TelegramError
 
+from ballast.broadcasts.recipients import recipients_table
 from ballast.builtin.broadcasts import ReportBroadcast
 from ballast.command_names import joined
-from ballast.csv_text import Table
 from ballast.messages import Message
 from ballast.snooze import Snoozed
 from ballast.telegram.errors import SendResult, SendStatus, classify
 from ballast.texts import gettext, ngettext
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
-from dbcore.broadcasts.deliveries import Delivery
 from dbcore.guard.engine import GuardedEngine
 from dbcore.text import one_line
 from workers.broadcasts.admin_sends import acquire_send_slot, defer
@@ -54,10 +53,6 @@ class Written:
 
     lines: int
     last_user_id: int | None = None
-
-
-COLUMNS = ("telegram_id", "status", "error", "sent_at")
-TABLE = Table[Delivery](COLUMNS, lambda row: (row.telegram_id, row.status, row.error, row.sent_at))
 
 
 @dataclass(frozen=True)
@@ -130,10 +125,11 @@ def write(
 ) -> Written:
     """Write the CSV of those behind a user, and no more pages after so many bytes."""
     lines, after = 0, after_user_id
+    table = recipients_table()
     with _as_text(file) as text:
-        text.write(TABLE.head())
+        text.write(table.head())
         while rows := deliveries.page(engine, broadcast_id, after_user_id=after, limit=page_rows):
-            text.write(TABLE.rows(rows))
+            text.write(table.rows(rows))
             text.flush()
             lines, after = lines + len(rows), rows[-1].user_id
             if file.tell() > bytes_max:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from dbcore.broadcasts.leases import DeliveryStatus, Mark, Recipient, Result
 
 if TYPE_CHECKING:
     from telegram import Bot
+    from telegram import Message as TelegramMessage
 
 _NOT_FOUND = re.compile(r"messages? to copy not found|there are no messages to copy|message_id_invalid")
 
@@ -44,7 +45,7 @@ class SendOutcome:
 
 
 async def post(bot: Bot, payload: Mapping[str, Any], recipient: Recipient, *, paid: bool) -> SendOutcome:
-    """Send it. A chat that moved is followed once."""
+    """Send it, as one of its texts (ballast.broadcasts.variants). A chat that moved is followed once."""
     posted = await _try(bot, payload, recipient, recipient.telegram_id, paid=paid)
     if isinstance(posted, int):
         posted = await _try(bot, payload, recipient, posted, paid=paid)
@@ -71,14 +72,7 @@ async def _send(bot: Bot, payload: Mapping[str, Any], chat_id: int, *, paid: boo
     """The ids of what Telegram made of it."""
     allowed = True if paid else None
     if "text" in payload:
-        entities = payload.get("entities")
-        sent = await bot.send_message(
-            chat_id,
-            payload["text"],
-            parse_mode=ParseMode.HTML if entities is None else None,
-            entities=None if entities is None else [_entity(each) for each in entities],
-            allow_paid_broadcast=allowed,
-        )
+        sent = await _send_text(bot, payload, chat_id, allowed)
         return (sent.message_id,)
     copy = payload["copy"]
     source, message_ids = copy["chat_id"], copy["message_ids"]
@@ -87,7 +81,7 @@ async def _send(bot: Bot, payload: Mapping[str, Any], chat_id: int, *, paid: boo
             chat_id,
             source,
             message_ids[0],
-            reply_markup=_links(copy["buttons"]) if copy.get("buttons") else None,
+            reply_markup=_keyboard(copy["buttons"]) if copy.get("buttons") else None,
             allow_paid_broadcast=allowed,
         )
         return (copied.message_id,)
@@ -95,6 +89,25 @@ async def _send(bot: Bot, payload: Mapping[str, Any], chat_id: int, *, paid: boo
     if not album:  # Telegram passes over what it cannot copy
         raise BadRequest("messages to copy not found")
     return tuple(piece.message_id for piece in album)
+
+
+async def _send_text(
+    bot: Bot, payload: Mapping[str, Any], chat_id: int, allowed: bool | None
+) -> TelegramMessage:
+    """A text, or a medium with a text below it."""
+    given = payload.get("entities")
+    entities = None if given is None else [_entity(each) for each in given]
+    beside: dict[str, Any] = {
+        "parse_mode": ParseMode.HTML if entities is None else None,
+        "reply_markup": _keyboard(payload["buttons"]) if payload.get("buttons") else None,
+        "allow_paid_broadcast": allowed,
+    }
+    media = payload.get("media")
+    if media is None:
+        return await bot.send_message(chat_id, payload["text"], entities=entities, **beside)
+    send: Callable[..., Awaitable[TelegramMessage]] = getattr(bot, f"send_{media['type']}")
+    text = payload["text"] or None
+    return await send(chat_id, media["file_id"], caption=text, caption_entities=entities, **beside)
 
 
 def _entity(entity: Mapping[str, Any]) -> MessageEntity:
@@ -110,10 +123,16 @@ def _entity(entity: Mapping[str, Any]) -> MessageEntity:
     )
 
 
-def _links(buttons: Sequence[Sequence[Mapping[str, str]]]) -> InlineKeyboardMarkup:
+def _keyboard(buttons: Sequence[Sequence[Mapping[str, str]]]) -> InlineKeyboardMarkup:
     """A copy has no buttons of its own accord."""
     return InlineKeyboardMarkup(
-        [[InlineKeyboardButton(each["text"], url=each["url"]) for each in row] for row in buttons]
+        [
+            [
+                InlineKeyboardButton(each["text"], url=each.get("url"), callback_data=each.get("data"))
+                for each in row
+            ]
+            for row in buttons
+        ]
     )
 
 

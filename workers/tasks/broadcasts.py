@@ -28,6 +28,7 @@ from ballast.builtin.broadcasts import (
     SendChunk,
     ShowCard,
     StartBroadcast,
+    TryBroadcast,
     WakeBroadcast,
 )
 from ballast.jobs import Discard, Job
@@ -43,6 +44,7 @@ from workers.broadcasts import deletion, drafts
 from workers.broadcasts.card_updates import show
 from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.report import report
+from workers.broadcasts.trials import trial
 from workers.celery import Task, upkeep
 from workers.tasks.job_task import job_task
 from workers.work import AsyncStep, Work
@@ -116,6 +118,11 @@ def cancel(work: Work[CancelBroadcast]) -> list[Message]:
 def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
     orders = work.worker.broadcaster.orders
     return _ordered(work, lambda broadcast_id: orders.resend_unknown(broadcast_id, work.job_id))
+
+
+@job_task(TryBroadcast)
+def try_out(work: Work[TryBroadcast]) -> AsyncStep:
+    return _obeyed(lambda: trial(work.worker.broadcaster, work.job)).run
 
 
 @job_task(DraftBroadcast)

@@ -21,10 +21,12 @@ from ballast.snooze import Snoozed
 from bot_frontend.web.access import Access
 from bot_frontend.web.api import (
     broadcasts,
+    composing,
     csv_lists,
     failed_jobs,
     holds,
     many_jobs,
+    media,
     operators,
     transfers,
     users,
@@ -34,6 +36,7 @@ from bot_frontend.web.api import (
 from bot_frontend.web.api.callers import PREFIX, Callers
 from bot_frontend.web.api.database import Database
 from bot_frontend.web.api.keys import Keys
+from bot_frontend.web.api.media import Uploader
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.request_rate import RequestRate
 from bot_frontend.web.api.services import Services
@@ -52,7 +55,8 @@ class Api:
     def __init__(self, settings: Settings, client: redis.Redis, inbox: Inbox, publisher: Publisher) -> None:
         self._database = Database(settings)
         self._rate = RequestRate(settings.api_requests_per_minute)
-        self.services = Services(settings, self._database, client, inbox, publisher)
+        self._uploader = Uploader(settings)
+        self.services = Services(settings, self._database, client, inbox, publisher, self._uploader)
 
     def middleware(self, access: Access) -> Middleware:
         return Middleware(Callers, access, Keys(self._database), self._rate)
@@ -64,24 +68,19 @@ class Api:
             scheme_name="apiKey", description="OPS_TOKEN, or a key of `ballast keys create`", auto_error=False
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
-        for part in (
-            users,
-            users_beside,
-            transfers,
-            holds,
-            csv_lists,
-            many_jobs,
-            waiting_jobs,
-            failed_jobs,
-            broadcasts,
-            operators,
-        ):
+        parts = (
+            *(users, users_beside, transfers, holds, csv_lists),
+            *(many_jobs, waiting_jobs, failed_jobs),
+            *(composing, media, broadcasts, operators),
+        )
+        for part in parts:
             router.include_router(part.router)
         app.include_router(router)
         for error in _TRANSLATED:
             app.add_exception_handler(error, _answered)
 
     async def close(self) -> None:
+        await self._uploader.close()
         await self._database.close()
 
 

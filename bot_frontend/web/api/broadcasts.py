@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from ballast.broadcasts.lanes import Lanes
 from ballast.broadcasts.service import BroadcastService
+from ballast.broadcasts.variants import A, B, payload_of
 from ballast.builtin.broadcasts import StartBroadcast
+from ballast.builtin.composition import CanaryRule
 from ballast.kinds import JOB_TYPES
 from ballast.markup import HtmlError, plain_text
 from ballast.permissions import Permission
@@ -24,7 +27,7 @@ from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE
-from dbcore.broadcasts import broadcasts
+from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX, BroadcastStatus, Progress
 from dbcore.guard.engine import GuardedEngine
 from dbcore.text import one_line
@@ -45,6 +48,10 @@ class Broadcast(BaseModel):
     actor: str
     paid: bool
     stars_max: int | None
+    has_variants: bool = Field(description="Whether it has two texts, of an A/B test")
+    canary: int
+    canary_rule: CanaryRule | None = Field(description="Nobody else follows before the canary is done")
+    canary_out: bool = Field(description="Whether the others wait for the canary still")
     audience: int | None = Field(description="How many it is for; null before it began")
     sent: int
     blocked: int
@@ -58,15 +65,20 @@ class Broadcast(BaseModel):
 
     @classmethod
     def of(cls, found: Progress) -> Broadcast:
-        fields = {name: getattr(found, name) for name in cls.model_fields if name != "text"}
-        return cls(text=_beginning(found), **fields)
+        ours = {
+            "text": _beginning(found.payload),
+            "canary_out": found.canary_until is not None,
+            "has_variants": "other" in found.payload,
+        }
+        fields = {name: getattr(found, name) for name in cls.model_fields if name not in ours}
+        return cls(**ours, **fields)
 
 
-def _beginning(found: Progress) -> str | None:
-    text = found.payload.get("text")
+def _beginning(payload: Mapping[str, Any]) -> str | None:
+    text = payload.get("text")
     if text is None:
         return None
-    if "entities" not in found.payload:
+    if "entities" not in payload:
         with suppress(HtmlError):  # of a program's own, which sends what it likes
             text = plain_text(text)
     return one_line(text, TEXT_LENGTH_MAX)
@@ -95,7 +107,53 @@ async def look_at_broadcast(
     api: Annotated[Services, Depends(services)],
     broadcast_id: Id,
 ) -> Broadcast:
-    return await api.database.run(lambda engine: _found(engine, broadcast_id), name="api.broadcast")
+    return await api.database.run(lambda engine: found_or_problem(engine, broadcast_id), name="api.broadcast")
+
+
+class Variant(BaseModel):
+    """One text of an A/B test. Counts are recipients."""
+
+    name: str = Field(pattern="^[ab]$")
+    text: str
+    audience: int
+    sent: int
+    blocked: int
+    failed: int
+    unknown: int
+
+
+class Variants(BaseModel):
+    items: list[Variant] = Field(description="Two of an A/B test; none of another broadcast")
+
+
+@router.get(
+    "/{broadcast_id}/variants",
+    summary="Compare the texts of an A/B test",
+    responses=error_responses(404, 409),
+)
+async def compare_variants(
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_BROADCASTS))],
+    api: Annotated[Services, Depends(services)],
+    broadcast_id: Id,
+) -> Variants:
+    """409: it ended so long ago that its recipients are forgotten."""
+
+    def read(engine: GuardedEngine) -> Variants:
+        found_or_problem(engine, broadcast_id)
+        found = broadcasts.require_progress(engine, broadcast_id)
+        if "other" not in found.payload:
+            return Variants(items=[])
+        deliveries.require_kept(engine, found, datetime.now(UTC))
+        counts = deliveries.count_variants(engine, broadcast_id)
+        return Variants(items=[_variant(found, name, counts.get(name, {})) for name in (A, B)])
+
+    return await api.database.run(read, name="api.variants", deadline_seconds=SNAPSHOT_SECONDS_MAX)
+
+
+def _variant(found: Progress, name: str, counts: dict[str, int]) -> Variant:
+    ended = {state: counts.get(state, 0) for state in ("sent", "blocked", "failed", "unknown")}
+    text = _beginning(payload_of(found.payload, name)) or ""
+    return Variant(name=name, text=text, audience=sum(counts.values()), **ended)
 
 
 class Action(StrEnum):
@@ -130,9 +188,9 @@ async def change_broadcast(
         if replayed:
             service.take_up(broadcast_id)  # whoever did it may have died before its jobs were on record
         else:
-            _found(engine, broadcast_id)
+            found_or_problem(engine, broadcast_id)
             _ORDERS[action](service, broadcast_id, order)
-        return replayed, _found(engine, broadcast_id)
+        return replayed, found_or_problem(engine, broadcast_id)
 
     replayed, broadcast = await api.database.run(
         act, name=f"api.{order.action}", deadline_seconds=SNAPSHOT_SECONDS_MAX
@@ -166,7 +224,8 @@ _ORDERS: dict[Action, Callable[[BroadcastService, int, Order], object]] = {
 }
 
 
-def _found(engine: GuardedEngine, broadcast_id: int) -> Broadcast:
+def found_or_problem(engine: GuardedEngine, broadcast_id: int) -> Broadcast:
+    """Raises Problem where there is none of this id."""
     found = broadcasts.progress(engine, broadcast_id)
     if found is None:
         raise Problem(404, "not-found", f"There is no broadcast {broadcast_id}.")

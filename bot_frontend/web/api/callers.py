@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 65_536
+UPLOAD_BYTES_MAX = 20_000_000
+_UPLOADS = f"{PREFIX}/broadcasts/media"
 NAME_LENGTH_MAX = 40
 """Of what is quoted."""
 
@@ -134,10 +136,12 @@ class Callers:
 
 async def _bounded(request: Request) -> bytes:
     # FastAPI has a bound of its own, and tells of it in words that are no problem details.
-    body = await read_body(request, BODY_BYTES_MAX)
+    most = UPLOAD_BYTES_MAX if request.url.path == _UPLOADS else BODY_BYTES_MAX
+    body = await read_body(request, most)
     if body is None:
-        raise Problem(413, "too-large", f"A request has at most {BODY_BYTES_MAX:,} bytes.")
-    _require_each_name_once(body)
+        raise Problem(413, "too-large", f"This request has at most {most:,} bytes.")
+    if request.url.path != _UPLOADS:
+        _require_each_name_once(body)
     return body
 
 

@@ -1,23 +1,28 @@
-"""`/api/v1/users.csv`, `/transfers.csv` and `/users/{telegram_id}/movements.csv`: all that the filters let through, of
-any number. A page of rows is in memory.
+"""`/api/v1/users.csv`, `/transfers.csv`, `/users/{telegram_id}/movements.csv` and
+`/broadcasts/{broadcast_id}/recipients.csv`: all that the filters let through, of any number. A page of rows is in
+memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 
+from ballast.broadcasts.recipients import recipients_table
 from ballast.csv_text import Table
 from ballast.people.tables import PAGE, movements_table, transfers_table, users_table
 from ballast.permissions import Permission
+from bot_frontend.web.api.broadcasts import Id, found_or_problem
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import error_responses
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.transfers import transfer_filters
 from bot_frontend.web.api.users import TelegramId, movement_filters, user_filters
+from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.guard.engine import GuardedEngine
 from dbcore.people import lists, movements
 from dbcore.people.lists import TransferFilters, UserFilters
@@ -25,7 +30,7 @@ from dbcore.people.movements import Filters
 
 T = TypeVar("T")
 Read = Callable[[GuardedEngine, int | None], tuple[Sequence[T], int | None]]
-"""The rows before a cursor, and the next cursor."""
+"""The rows beyond a cursor, and the next cursor."""
 
 router = APIRouter()
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
@@ -89,6 +94,31 @@ async def movements_csv(
         return page.movements, page.next_before
 
     return await _streamed(api, movements_table(api.settings), read, f"movements-{telegram_id}")
+
+
+@router.get(
+    "/broadcasts/{broadcast_id}/recipients.csv",
+    tags=["broadcasts"],
+    summary="What became of a broadcast's recipients, as CSV",
+    responses=_CSV | error_responses(404, 409),
+    response_class=StreamingResponse,
+)
+async def recipients_csv(
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_BROADCASTS))],
+    api: Annotated[Services, Depends(services)],
+    broadcast_id: Id,
+) -> StreamingResponse:
+    """In no order that means anything. 409: it ended so long ago that they are forgotten."""
+
+    def read(engine: GuardedEngine, after: int | None) -> tuple[Sequence[Any], int | None]:
+        if after is None:
+            found_or_problem(engine, broadcast_id)
+            found = broadcasts.require_progress(engine, broadcast_id)
+            deliveries.require_kept(engine, found, datetime.now(UTC))
+        rows = deliveries.page(engine, broadcast_id, after_user_id=after or 0, limit=PAGE)
+        return rows, rows[-1].user_id if len(rows) == PAGE else None
+
+    return await _streamed(api, recipients_table(), read, f"broadcast-{broadcast_id}")
 
 
 async def _streamed(api: Services, table: Table[T], read: Read[T], name: str) -> StreamingResponse:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
 
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT
@@ -108,7 +109,7 @@ def _whole(value: object) -> object:
 
 def _seen(text: str) -> str:
     if is_blank(text):
-        raise ValueError("expected something that can be seen")
+        raise PydanticCustomError("unseen", "expected something that can be seen")
     return text
 
 

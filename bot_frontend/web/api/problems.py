@@ -33,6 +33,7 @@ TITLES = {
     "conflict": "It cannot be done now",
     "too-large": "The request is too large",
     "invalid": "A value is not valid",
+    "unsendable": "Telegram would refuse it, or its parts contradict each other",
     "idempotency-key-reused": "The Idempotency-Key stands for another request",
     "rejected": "The ledger refused it",
     "rate-limited": "Too many requests",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import redis
 from starlette.requests import Request
@@ -11,6 +12,9 @@ from ballast import event_asking, outbox_relay
 from ballast.inbox import Inbox, Publisher
 from bot_frontend.web.api.database import Database
 from dbcore.settings import Settings
+
+if TYPE_CHECKING:
+    from bot_frontend.web.api.media import Uploader
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Services:
     redis: redis.Redis
     inbox: Inbox
     publisher: Publisher
+    uploader: Uploader
 
     def tell_soon(self) -> None:
         """The people concerned, by the jobs that an act committed, and programs outside. Raises nothing."""

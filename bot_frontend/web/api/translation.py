@@ -85,6 +85,11 @@ def _invalid(error: RequestValidationError) -> Problem:
         return Problem(
             400, "bad-request", "Idempotency-Key: expected 1 to 64 letters, digits or any of . _ : -"
         )
+    # What a validator of a body's model says of values that are well by themselves.
+    if all(each["type"] == "value_error" and each["loc"][0] == "body" for each in error.errors()):
+        return Problem(
+            409, "unsendable", _line("; ".join(str(each["ctx"]["error"]) for each in error.errors()))
+        )
     errors = [
         {"at": ".".join(str(part) for part in each["loc"]), "message": expectation(each)}
         for each in error.errors()[:ERRORS_SHOWN_MAX]

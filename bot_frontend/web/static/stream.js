@@ -39,14 +39,17 @@ export class Stream {
     return this.retryMs && !this.failures ? `Every ${this.retryMs / 1000} s` : "Connecting…";
   }
 
-  async connect() {
+  // goesOn -- the frontend ended a stream in order, to look anew at who asks.
+  async connect({ goesOn = false } = {}) {
     clearTimeout(this.timer);
     this.controller?.abort();
     const controller = (this.controller = new AbortController());
-    this.onConnect();
+    if (!goesOn) this.onConnect();
     try {
       await this.#listen(controller);
-      if (controller === this.controller) this.#again(this.retryMs ?? 1000 * Math.random());
+      if (controller !== this.controller) return;
+      if (this.retryMs === null) this.timer = setTimeout(() => this.connect({ goesOn: true }), 0);
+      else this.#again(this.retryMs);
     } catch (error) {
       if (controller !== this.controller) return;
       this.failures += 1;
@@ -75,6 +78,7 @@ export class Stream {
     let text = "";
     for (let isFirst = true; ;) {
       const { value, done } = await reader.read();
+      if (done && isFirst) throw new Error("The frontend said nothing");
       if (done) return;
       this.#expectMore(controller);
       const events = (text + value).split("\n\n");

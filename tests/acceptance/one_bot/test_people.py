@@ -75,6 +75,7 @@ async def test_an_admin_finds_somebody_and_freezes_credits_and_writes_to_them(
         "SELECT actor, action, reason FROM admin_actions WHERE target = %s ORDER BY id", str(otto)
     )
     assert acts == [
+        (f"telegram:{ADMIN_ID}", "user.credit", None),
         (f"telegram:{ADMIN_ID}", "user.freeze", "taken over"),
         (f"telegram:{ADMIN_ID}", "user.credit", "for your trouble"),
         (f"telegram:{ADMIN_ID}", "user.message", "Call <b>us</b>, please."),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any
 import uuid
 from collections.abc import AsyncIterator
 
@@ -55,6 +54,13 @@ ROUTES = {
     ("POST", "/jobs/ABCDEFGH/discard"): "jobs:write",
     ("GET", "/broadcasts"): "broadcasts:read",
     ("GET", "/broadcasts/1"): "broadcasts:read",
+    ("POST", "/broadcasts"): "broadcasts:write",
+    ("GET", "/broadcasts/options"): "broadcasts:write",
+    ("POST", "/broadcasts/preview"): "broadcasts:write",
+    ("POST", "/broadcasts/media"): "broadcasts:write",
+    ("GET", "/broadcasts/1/variants"): "broadcasts:read",
+    ("GET", "/broadcasts/1/recipients.csv"): "broadcasts:read",
+    ("POST", "/broadcasts/1/test"): "broadcasts:write",
     ("POST", "/broadcasts/1/start"): "broadcasts:write",
     ("POST", "/broadcasts/1/pause"): "broadcasts:write",
     ("POST", "/broadcasts/1/resume"): "broadcasts:write",
@@ -89,8 +95,10 @@ def pattern(path: str) -> str:
 async def test_each_path_answers_to_its_scope_and_to_no_other(api: Client) -> None:
     keys = {scope: api.key_for(scope) for scope in SCOPES}
     for ((method, path), needed), scope in itertools.product(ROUTES.items(), SCOPES):
-        body: dict[str, Any] = {"amount": 1, "reason": "x"} if needed == "money:write" else {"reason": "x"}
-        body = {"text": "x"} if path.endswith("/message") else body
+        body: dict[str, object] = {"amount": 1, "reason": "x"} if needed == "money:write" else {"reason": "x"}
+        body = {"text": "x"} if path.endswith(("/message", "/broadcasts", "/preview")) else body
+        body = {"telegram_id": 1} if path.endswith("/test") else body
+        path = f"{path}?type=photo&telegram_id=1" if path.endswith("/media") else path
         body = {"reason": "x"} if path.endswith("/void") else body
         body = {"matching": {}} if path in {"/jobs/retry", "/jobs/discard"} else body
         answer = await api.ask(method, path, body if method == "POST" else None, key=keys[scope])

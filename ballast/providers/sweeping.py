@@ -1,0 +1,122 @@
+"""The second leg: asks each provider what was paid and refunded lately, and hands in what the ledger lacks.
+
+    payments_since ──▶ a page: which of them are news?  ──▶ RecordProviderPayment, as of a webhook, by the outbox
+                                                        └─ killed: the next sweep begins where the last whole one ended
+
+A webhook that comes after all finds its payment booked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+import structlog
+from sqlalchemy import Connection
+
+from ballast.builtin.providers import RecordProviderPayment
+from ballast.installed import INSTALLED
+from ballast.providers import door, installed, orders
+from ballast.providers.provider import Event, Payment, Provider, ProviderError
+from dbcore import outbox
+from dbcore.fingerprints import fingerprint
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import provider_payments
+from dbcore.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+TASK = "workers.payments.sweep"
+SECONDS_MAX = 30.0
+"""For all providers. What was handed in by then stays so."""
+
+OVERLAP_SECONDS = 86_400.0
+"""Before the end of the last sweep: what is told late is dated earlier."""
+
+PAGE = 200
+
+
+def sweep(
+    settings: Settings,
+    engine: GuardedEngine,
+    *,
+    seconds_max: float = SECONDS_MAX,
+    clock: Callable[[], float] = time.time,
+) -> int:
+    """How many payments were handed in. Raises DatabaseAway. A provider that does not answer is asked again later."""
+    if INSTALLED.handlers[RecordProviderPayment.kind].replaced_by is not None:
+        return 0  # an app books them by itself, and knows which it has
+    handed_in = 0
+    for provider in installed.providers(settings).values():
+        began = clock()
+        last = provider_payments.swept_to(engine, provider.name)
+        since = (began if last is None else last) - OVERLAP_SECONDS
+        try:
+            handed_in += asyncio.run(_swept(provider, since, settings, engine, seconds_max))
+        except (ProviderError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            log.warning(
+                "provider_sweep_broken_off", provider=provider.name, error=f"{type(error).__name__}: {error}"
+            )
+            continue
+        provider_payments.note_swept(engine, provider.name, began)
+    if handed_in:
+        log.warning("provider_payments_found", handed_in=handed_in)
+        outbox.announce()
+    return handed_in
+
+
+def payment_of(job: RecordProviderPayment) -> Payment:
+    return Payment(
+        id=job.payment_id,
+        amount=job.paid,
+        currency=job.paid_currency,
+        order=job.order,
+        paid_at=job.paid_at,
+        refunded=job.refunded,
+        fee=job.fee,
+    )
+
+
+async def _swept(
+    provider: Provider, since: float, settings: Settings, engine: GuardedEngine, seconds_max: float
+) -> int:
+    page: list[Payment] = []
+    handed_in = 0
+    try:
+        async with asyncio.timeout(seconds_max):
+            async for payment in provider.payments_since(since):
+                if orders.read(payment.order, settings) is None:
+                    continue  # others may have the same account with the provider
+                page.append(payment)
+                if len(page) == PAGE:
+                    handed_in += await asyncio.to_thread(_hand_in, provider.name, page, engine)
+                    page = []
+        return handed_in + await asyncio.to_thread(_hand_in, provider.name, page, engine)
+    finally:
+        await provider.close()
+
+
+def _hand_in(name: str, page: list[Payment], engine: GuardedEngine) -> int:
+    """In one transaction with the look at which are news."""
+    jobs = [door.job_of(name, _as_event(payment)) for payment in page]
+    listed = [
+        {"place": place, **job.model_dump(include={"event_id", "payment_id", "refunded", "fee"})}
+        for place, job in enumerate(jobs)
+    ]
+
+    def work(connection: Connection) -> int:
+        found = provider_payments.news(connection, engine.schema, name, listed)
+        for place in found:
+            job = jobs[place]
+            outbox.add(connection, engine.schema, job, key=f"swept:{job.mark}", telegram_id=None)
+        return len(found)
+
+    return engine.call(work, name="provider_payments.hand_in", replayable=True) if page else 0
+
+
+def _as_event(payment: Payment) -> Event:
+    said = json.dumps(asdict(payment), sort_keys=True)
+    return Event(f"swept:{fingerprint(payment.id, said)}", said, payment)

@@ -1,0 +1,186 @@
+"""What people paid by a provider beside Telegram, and got back: one SQL function brings the ledger to where a payment
+stands, so that what a provider tells may come again, late and in any order.
+
+What was refunded is taken back even if it was spent: what is missing is a debt, as of Stars.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dbcore.fingerprints import fingerprint
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.balance_cache import BalanceSnapshot
+from dbcore.money import MAX_AMOUNT
+from dbcore.outcomes import Outcome, OutcomeStatus, RejectionReason
+from dbcore.qualified_names import qualified
+from dbcore.text import storable, storable_json
+
+_BOOK_SQL = (
+    "SELECT * FROM ballast.ledger_provider"
+    "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, to_timestamp(%s::bigint))"
+)
+_NEWS_SQL = """
+SELECT n.place FROM json_to_recordset(%s) AS n (place int, event_id text, payment_id text, refunded bigint, fee bigint)
+ WHERE NOT EXISTS (SELECT FROM ballast.provider_events e WHERE e.provider = %s AND e.event_id = n.event_id)
+   AND NOT EXISTS (SELECT FROM ballast.provider_payments p WHERE p.provider = %s AND p.payment_id = n.payment_id
+                   AND p.refunded >= n.refunded AND (n.fee IS NULL OR p.fee IS NOT NULL))
+ ORDER BY n.place
+"""
+_SWEPT_TO_SQL = "SELECT extract(epoch FROM swept_to)::float8 FROM ballast.provider_sweeps WHERE provider = %s"
+_NOTE_SWEPT_SQL = (
+    "INSERT INTO ballast.provider_sweeps AS s (provider, swept_to) VALUES (%s, to_timestamp(%s)) "
+    "ON CONFLICT (provider) DO UPDATE SET swept_to = greatest(s.swept_to, EXCLUDED.swept_to)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """What a provider told. mark -- the same for the same words. payment -- how it stands, as JSON values."""
+
+    provider: str
+    id: str
+    mark: str
+    payment: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCharge:
+    """How a payment stands, and whom it is credited to.
+
+    paid, refunded, fee -- minor units of the provider's currency; refunded is all so far, fee None while unknown.
+    amount -- minor units that it is credited as. paid_at -- seconds since 1970.
+    """
+
+    payment_id: str
+    telegram_id: int
+    paid: int
+    paid_currency: str
+    amount: int
+    refunded: int
+    fee: int | None
+    paid_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderOutcome(Outcome):
+    """What was booked. KEY_REUSED: the event, or the payment, is known with other words, and nothing was booked.
+
+    event_is_new -- this job recorded it, now or when it ran before.
+    contradicts -- the event said something else before.
+    number -- the receipt's; None if the payment was never credited.
+    credited, taken -- what this job credited and took back, in minor units, now or when it ran before.
+    balance -- now; below zero for a debt.
+    """
+
+    event_is_new: bool
+    contradicts: bool
+    number: int | None
+    transfer_id: int | None
+    credited: int
+    taken: int
+    balance: int | None
+
+
+def book(
+    engine: GuardedEngine, event: ProviderEvent, charge: ProviderCharge | None, *, job_id: str
+) -> ProviderOutcome:
+    """Record the event and bring the ledger to where its payment stands. charge -- None if it is only recorded.
+
+    Raises ValueError for an amount that no account can be credited with.
+    """
+    if charge is not None and not (0 < charge.amount <= MAX_AMOUNT and 0 <= charge.refunded <= charge.paid):
+        raise ValueError(
+            f"a payment of {charge.paid}, {charge.refunded} refunded, is no {charge.amount} minor units"
+        )
+    row = engine.fetch_row(
+        _BOOK_SQL,
+        (
+            event.provider,
+            storable(event.id),
+            event.mark,
+            json.dumps(storable_json(event.payment)),
+            job_id,
+            *_parameters(event.provider, charge, engine.currency),
+        ),
+        name="provider_payments.book",
+    )
+    status, reason, is_new, contradicts, number, transfer_id, credited, taken, balance, version = row
+    seen = (
+        ()
+        if charge is None or version is None
+        else (BalanceSnapshot(charge.telegram_id, engine.currency, balance, version),)
+    )
+    return ProviderOutcome(
+        status=OutcomeStatus(status),
+        reason=None if reason is None else RejectionReason(reason),
+        event_is_new=is_new,
+        contradicts=contradicts,
+        number=number,
+        transfer_id=transfer_id,
+        credited=charge.amount if credited and charge is not None else 0,
+        taken=taken,
+        balance=balance,
+        balances_now=seen,
+    )
+
+
+def _parameters(provider: str, charge: ProviderCharge | None, currency: str) -> tuple[Any, ...]:
+    if charge is None:
+        return ("", "", None, 0, "", 0, currency, 0, None, 0)
+    payment_id, paid_currency = storable(charge.payment_id), storable(charge.paid_currency)
+    mark = fingerprint(
+        "provider payment",
+        provider,
+        payment_id,
+        charge.telegram_id,
+        charge.paid,
+        paid_currency,
+        charge.amount,
+        currency,
+    )
+    return (
+        payment_id,
+        mark,
+        charge.telegram_id,
+        charge.paid,
+        paid_currency,
+        charge.amount,
+        currency,
+        charge.refunded,
+        charge.fee,
+        charge.paid_at,
+    )
+
+
+def news(
+    connection: Connection, schema: str | None, provider: str, listed: Sequence[dict[str, Any]]
+) -> list[int]:
+    """The places of those that the ledger does not have as they stand, of at most a page of a provider's list.
+
+    listed -- place, event_id, payment_id, refunded and fee of each.
+    """
+    parameters = (json.dumps(storable_json(list(listed))), provider, provider)
+    return [row[0] for row in connection.exec_driver_sql(qualified(_NEWS_SQL, schema), parameters)]
+
+
+def swept_to(engine: GuardedEngine, provider: str) -> float | None:
+    """Up to when all payments were looked for, seconds since 1970; None if they never were."""
+    rows = engine.fetch_rows(_SWEPT_TO_SQL, (provider,), name="provider_payments.swept_to", writes=False)
+    return rows[0][0] if rows else None
+
+
+def note_swept(engine: GuardedEngine, provider: str, until: float) -> None:
+    """until -- seconds since 1970. An earlier one changes nothing."""
+    engine.call(
+        lambda connection: connection.exec_driver_sql(
+            qualified(_NOTE_SWEPT_SQL, engine.schema), (provider, until)
+        ),
+        name="provider_payments.note_swept",
+        replayable=True,
+    )

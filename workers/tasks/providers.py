@@ -1,0 +1,144 @@
+"""Tasks of payments by providers beside Telegram: a checkout is made, what a provider tells is booked, and what it
+never told is looked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+from psycopg2.errors import UndefinedTable
+
+from ballast.alerts import notifier
+from ballast.builtin import star_invoices
+from ballast.builtin.providers import AskCheckout, RecordProviderPayment
+from ballast.jobs import Discard
+from ballast.messages import Message
+from ballast.providers import installed, orders, sweeping
+from ballast.providers.orders import Order
+from ballast.providers.provider import Checkout, ProviderError, Refused
+from ballast.texts import gettext
+from dbcore.errors import DatabaseAway
+from dbcore.ledger import provider_payments
+from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent, ProviderOutcome
+from workers import provider_texts
+from workers.celery import Task, upkeep
+from workers.tasks.job_task import job_task
+from workers.work import AsyncStep, Work
+
+if TYPE_CHECKING:
+    from telegram import Bot
+
+log = structlog.get_logger(__name__)
+
+
+@job_task(AskCheckout)
+def ask_checkout(work: Work[AskCheckout]) -> list[Message] | AsyncStep:
+    job, settings = work.job, work.settings
+    provider = installed.providers(settings).get(job.provider)
+    if provider is None or not star_invoices.are_on(settings):
+        return work.answer(gettext("This bot does not accept payments yet. You have not been charged."))
+    order = orders.of(job.telegram_id, job.amount, provider, settings)
+    if orders.read(orders.write(order, settings), settings) != order:  # nobody has as much
+        return work.answer(provider_texts.refused(provider))
+
+    async def step(_: Bot | None) -> list[Message]:
+        checkout = Checkout(
+            order=orders.write(order, settings),
+            price=order.price,
+            title=provider_texts.title(order, settings),
+            key=hashlib.sha256(work.job_id.encode()).hexdigest(),
+        )
+        try:
+            url = await provider.checkout(checkout)
+        except Refused as error:
+            log.warning("checkout_refused", provider=job.provider, error=str(error))
+            return work.answer(provider_texts.refused(provider))
+        except ProviderError as error:
+            log.warning("checkout_unanswered", provider=job.provider, error=str(error))
+            return work.answer(provider_texts.unanswered(provider))
+        finally:
+            await provider.close()
+        return work.answer(provider_texts.checkout(order, provider, url, settings))
+
+    return step
+
+
+@job_task(RecordProviderPayment)
+def record(work: Work[RecordProviderPayment]) -> list[Message]:
+    """Once for its event. What contradicts an earlier word, or is not what the checkout asked for, is not booked, and
+    the admins are told. Payments of others by the same account with the provider are only recorded.
+    """
+    job, settings = work.job, work.settings
+    order = orders.read(job.order, settings)
+    payment = sweeping.payment_of(job)
+    is_kept = order is not None and orders.is_kept(order, payment, settings)
+    outcome = provider_payments.book(
+        work.engine,
+        ProviderEvent(job.provider, job.event_id, job.mark, job.model_dump(mode="json")),
+        _charge(job, order) if order is not None and is_kept else None,
+        job_id=work.job_id,
+    )
+    work.note(outcome)
+    provider = installed.providers(settings).get(job.provider)
+    log.info("provider_payment", provider=job.provider, payment_id=job.payment_id, status=outcome.status)
+    if outcome.contradicts or (outcome.reason is not None and outcome.reason.value == "key_reused"):
+        _ring(work, "contradicts", lambda: provider_texts.contradiction(job, provider))
+        return []
+    if outcome.reason is not None:
+        raise Discard(f"the payment {job.payment_id} by {job.provider} is not booked: {outcome.reason}")
+    if order is None:
+        return []
+    if not is_kept:
+        if outcome.event_is_new:
+            _ring(work, "not-as-asked", lambda: provider_texts.not_as_asked(job, order, provider))
+        return []
+    return _told(work, order, outcome)
+
+
+def _told(work: Work[RecordProviderPayment], order: Order, outcome: ProviderOutcome) -> list[Message]:
+    """A receipt of what this job credited or took back."""
+    job, settings, balance = work.job, work.settings, outcome.balance or 0
+    provider = installed.providers(settings).get(job.provider)
+    if not (outcome.credited or outcome.taken):
+        return []
+    if outcome.taken and balance < 0:
+        _ring(work, "debt", lambda: provider_texts.debt_alarm(job, order, -balance, provider, settings))
+    return [work.to_other(order.telegram_id, lambda: provider_texts.booked(job, outcome, provider, settings))]
+
+
+def _charge(job: RecordProviderPayment, order: Order) -> ProviderCharge:
+    return ProviderCharge(
+        payment_id=job.payment_id,
+        telegram_id=order.telegram_id,
+        paid=job.paid,
+        paid_currency=job.paid_currency,
+        amount=order.amount,
+        refunded=min(job.refunded, job.paid),
+        fee=job.fee,
+        paid_at=job.paid_at,
+    )
+
+
+def _ring(work: Work[RecordProviderPayment], what: str, text: Callable[[], str]) -> None:
+    """Once for the same words, however often the job runs."""
+    job = work.job
+    told = hashlib.sha256(f"{job.provider} {job.event_id} {job.mark}".encode()).hexdigest()[:16]
+    log.warning("provider_payment_alarm", provider=job.provider, payment_id=job.payment_id, what=what)
+    notifier.enqueue_payment(work.worker.redis, f"payment-{what}-{told}", text)
+
+
+@upkeep(sweeping.TASK)
+def sweep(task: Task) -> None:
+    """Look for payments whose webhook never came, at each provider that is set up."""
+    worker = task.context
+    try:
+        sweeping.sweep(worker.settings, worker.engine)
+    except DatabaseAway as error:
+        log.warning("provider_sweep_waits", error=str(error))
+    except UndefinedTable:
+        log.error(
+            "provider_sweep_waits", error="the table provider_payments is missing: python -m dbcore migrate"
+        )
