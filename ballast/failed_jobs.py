@@ -11,7 +11,7 @@ from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
 from dbcore import failed_operations
 from dbcore.admin_actions import AdminAction
-from dbcore.failed_operations import FailedOperation, OpenFilters
+from dbcore.failed_operations import FailedOperation, Filters
 from dbcore.guard.engine import GuardedEngine
 
 PAGE = 100
@@ -26,7 +26,7 @@ def open_ones(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
     return failed_operations.list_open(engine, limit)
 
 
-def each_matching(engine: GuardedEngine, filters: OpenFilters) -> Iterator[FailedOperation]:
+def each_matching(engine: GuardedEngine, filters: Filters) -> Iterator[FailedOperation]:
     """All that are open and match, the oldest first; a page of them is in memory. What fails anew comes once."""
     last = 0
     while found := failed_operations.open_matching(engine, filters, after=last, limit=PAGE):

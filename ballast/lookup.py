@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from ballast.builtin.status import REFERENCE
 from ballast.envelope import APPS_LANE, Envelope, queue_of, reference_of
+from ballast.inbox.limits import SIZE_MAX
 from ballast.kinds import WRITING_KINDS
 from ballast.queues import DATABASE_QUEUES
 from dbcore.breaker import FleetView
@@ -26,6 +27,9 @@ LOOKED_AT_MAX = 1_000_000
 """Ids of jobs that were finished: of more than these not all are looked at."""
 
 _AT_ONCE = 2_000
+_PLACES = SIZE_MAX
+"""Of jobs that were taken on record in one millisecond."""
+
 _DAY = 86_400
 _JOB = "ballast:inbox:job:"
 
@@ -49,6 +53,14 @@ class FoundJob:
     age_seconds: float | None = None
     deliveries: int = 0
     waits_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPage:
+    """next_place -- where the next page begins; None after the last one."""
+
+    items: list[FoundJob]
+    next_place: int | None
 
 
 def normal(reference: str) -> str | None:
@@ -150,6 +162,29 @@ def _scanned(client: redis.Redis, key: str) -> Iterable[str]:
 def _members(client: redis.Redis, key: str) -> Iterable[str]:
     for job_id in client.sscan_iter(key, count=_AT_ONCE):
         yield cast(bytes, job_id).decode()
+
+
+def waiting(client: redis.Redis, view: FleetView | None, *, place: int | None, limit: int) -> WaitingPage:
+    """A page of the jobs on record, whoever has waited longest first. Only these are read, however many there are.
+
+    place -- the `next_place` of the page before. A place is the millisecond in which a job was taken on record, and how
+    many of that millisecond were seen: it holds while other jobs come and go. Raises redis.RedisError.
+    """
+    began_ms, seen = divmod(place or 0, _PLACES)
+    ids = cast(
+        list[tuple[bytes, float]],
+        client.zrangebyscore("ballast:inbox:all", began_ms, "+inf", start=seen, num=limit, withscores=True),
+    )
+    found = [
+        job
+        for each, _ in ids
+        if (job := _on_record(client, reference_of(each.decode()), each.decode(), view)) is not None
+    ]
+    if len(ids) < limit:
+        return WaitingPage(found, None)
+    last_ms = int(ids[-1][1])
+    of_last = sum(int(taken_ms) == last_ms for _, taken_ms in ids) + (seen if last_ms == began_ms else 0)
+    return WaitingPage(found, last_ms * _PLACES + min(of_last, _PLACES - 1))
 
 
 def waiting_of(client: redis.Redis, telegram_id: int) -> list[dict[str, Any]]:

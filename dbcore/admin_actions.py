@@ -92,9 +92,9 @@ def kept_reason(reason: str) -> str | None:
     return storable(reason)[:_REASON_LENGTH_MAX] or None
 
 
-def record(engine: GuardedEngine, action: AdminAction, outcome: str) -> None:
+def record(engine: GuardedEngine, action: AdminAction, outcome: str, *, after: State | None = None) -> None:
     """Write it down, once for its id."""
-    statement, parameters = insert_statement(action, outcome)
+    statement, parameters = insert_statement(action, outcome, after=after)
     engine.fetch_row(
         f"WITH booked AS ({statement}) SELECT count(*) FROM booked",  # noqa: S608  from right above
         parameters,

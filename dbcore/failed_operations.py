@@ -26,13 +26,18 @@ _SELECT_SQL = (
     "SELECT id, job_id, kind, reference, telegram_id, error, payload, status, created_at "
     "FROM ballast.failed_operations "
 )
-_WHERE_MATCHING = (
-    "WHERE status = 'open' AND (%(kind)s::text IS NULL OR kind = %(kind)s) "
+_CAUSE = r"regexp_replace(left(split_part(error, E'\n', 1), 200), '[0-9a-f]*[0-9][0-9a-f]*', '#', 'g')"
+"""The first line of an error, with `#` for numbers: what failed jobs of one cause have in common."""
+
+_MATCHES = (
+    "(%(kind)s::text IS NULL OR kind = %(kind)s) "
     "AND (%(error)s::text IS NULL OR strpos(lower(error), lower(%(error)s)) > 0) "
+    f"AND (%(cause)s::text IS NULL OR {_CAUSE} = %(cause)s) "
     "AND (%(telegram_id)s::bigint IS NULL OR telegram_id = %(telegram_id)s) "
     "AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s) "
     "AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s) "
 )
+_WHERE_MATCHING = f"WHERE status = 'open' AND {_MATCHES}"
 _MATCHING = _WHERE_MATCHING + "AND id > %(after)s ORDER BY id LIMIT %(limit)s"
 
 
@@ -40,7 +45,7 @@ SCANNED_MAX = 5_000
 """Rows that one page looks at, at most, so that a filter that fits nothing costs no more."""
 
 _ID_MAX = 2**63 - 1
-_PAGE = """
+_PAGE = f"""
 WITH seen AS MATERIALIZED (
     SELECT * FROM ballast.failed_operations WHERE status = %(status)s AND id < %(before)s
      ORDER BY id DESC LIMIT %(scanned)s
@@ -49,11 +54,19 @@ SELECT f.id, f.job_id, f.kind, f.reference, f.telegram_id, f.error, f.payload, f
        (SELECT CASE WHEN count(*) = %(scanned)s THEN min(id) END FROM seen)
   FROM (VALUES (1)) AS one
   LEFT JOIN (SELECT * FROM seen
-              WHERE (%(kind)s::text IS NULL OR kind = %(kind)s)
-                AND (%(telegram_id)s::bigint IS NULL OR telegram_id = %(telegram_id)s)
+              WHERE {_MATCHES}
               ORDER BY id DESC LIMIT %(limit)s) AS f ON true
  ORDER BY f.id DESC
-"""
+"""  # noqa: S608  our own conditions
+
+CAUSES_MAX = 20
+_CAUSES = f"""
+WITH seen AS MATERIALIZED (
+    SELECT * FROM ballast.failed_operations WHERE status = 'open' ORDER BY id DESC LIMIT %(scanned)s
+)
+SELECT kind, {_CAUSE}, count(*), min(created_at), max(created_at), sum(count(*)) OVER ()
+  FROM seen WHERE {_MATCHES} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %(limit)s
+"""  # noqa: S608  our own conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,44 @@ class FailedOperation:
     payload: dict[str, Any]
     status: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which of them; None: all. error -- a part of it. cause -- as `Cause` has it. since, until -- when it failed
+    last.
+    """
+
+    kind: str | None = None
+    error: str | None = None
+    cause: str | None = None
+    telegram_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Failed jobs of one kind with one error. cause -- its first line, `#` for numbers. first_at, last_at -- when the
+    one failed that failed first, and last.
+    """
+
+    kind: str
+    cause: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """items -- the most frequent ones. total -- jobs of all causes. is_all -- False where older ones were not
+    counted.
+    """
+
+    items: list[Cause]
+    total: int
+    is_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +173,21 @@ def list_open(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
 
 def page(
     engine: GuardedEngine,
+    filters: Filters,
     *,
     status: str,
     before: int | None = None,
     limit: int = 50,
-    kind: str | None = None,
-    telegram_id: int | None = None,
 ) -> FailedPage:
-    """A page of those of this status with ids below `before`, newest first. kind, telegram_id -- only those."""
+    """A page of those of this status with ids below `before`, newest first."""
     begin = _ID_MAX if before is None else before
     rows = engine.fetch_rows(
         _PAGE,
         {
+            **_parameters(filters),
             "status": status,
             "before": begin,
             "scanned": SCANNED_MAX,
-            "kind": kind,
-            "telegram_id": telegram_id,
             "limit": limit,
         },
         name="failed_operations.page",
@@ -149,19 +198,8 @@ def page(
     return FailedPage(found, found[-1].id if len(found) == limit else looked_to)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFilters:
-    """Which of those that are open; None: all. error -- a part of it. since, until -- when it failed last."""
-
-    kind: str | None = None
-    error: str | None = None
-    telegram_id: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
 def open_matching(
-    engine: GuardedEngine, filters: OpenFilters, *, after: int = 0, limit: int
+    engine: GuardedEngine, filters: Filters, *, after: int = 0, limit: int
 ) -> list[FailedOperation]:
     """The oldest of them, behind the one with the id `after`."""
     rows = engine.fetch_rows(
@@ -173,7 +211,7 @@ def open_matching(
     return [FailedOperation(*row) for row in rows]
 
 
-def count_matching(engine: GuardedEngine, filters: OpenFilters) -> dict[str, int]:
+def count_matching(engine: GuardedEngine, filters: Filters) -> dict[str, int]:
     """How many of each kind, the most first."""
     rows = engine.fetch_rows(
         f"SELECT kind, count(*) FROM ballast.failed_operations {_WHERE_MATCHING} GROUP BY kind ORDER BY 2 DESC, 1",  # noqa: S608
@@ -184,8 +222,23 @@ def count_matching(engine: GuardedEngine, filters: OpenFilters) -> dict[str, int
     return dict(rows)
 
 
-def _parameters(filters: OpenFilters) -> dict[str, Any]:
-    return {name: getattr(filters, name) for name in OpenFilters.__slots__}
+def causes(engine: GuardedEngine, filters: Filters, *, limit: int = CAUSES_MAX) -> Causes:
+    """Why jobs failed that are open, among the newest SCANNED_MAX, the most frequent first."""
+    rows = engine.fetch_rows(
+        _CAUSES,
+        {**_parameters(filters), "scanned": SCANNED_MAX, "limit": limit},
+        name="failed_operations.causes",
+        writes=False,
+    )
+    return Causes(
+        [Cause(*row[:-1]) for row in rows],
+        int(rows[0][-1]) if rows else 0,
+        count_open(engine) <= SCANNED_MAX,
+    )
+
+
+def _parameters(filters: Filters) -> dict[str, Any]:
+    return {name: getattr(filters, name) for name in Filters.__slots__}
 
 
 def count_open(engine: GuardedEngine) -> int:

@@ -27,7 +27,7 @@ from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
 from ballast.reconciling import record as reconciliation_record
-from ballast.status import board, books_record, counters, probe_results
+from ballast.status import board, books_record, counters, failed_causes, probe_results
 from ballast.texts import ENGLISH, gettext
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason
@@ -192,7 +192,7 @@ class AlarmWatch:
             yield Condition("seals", alert_texts.broken_seal, over=alert_texts.seals_over)
         letter_at = self._last_at("dead_letters", _LETTERS, now)
         if letter_at > now - QUIET_SECONDS and not self._all_resolved(letter_at):
-            yield Condition("dead-letters", alert_texts.failed_job)
+            yield Condition("dead-letters", partial(alert_texts.failed_job, failed_causes.read(self._redis)))
         if self._last_at(_CORRUPTIONS_COUNTED, _CORRUPTION, now) > now - QUIET_SECONDS:
             yield Condition("corruption", alert_texts.damaged_data)
         if overdue := self._inbox.overdue(fleet):

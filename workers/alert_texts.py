@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from ballast.backups.record import Record
@@ -12,6 +13,9 @@ from ballast.texts import gettext, gettext_noop
 from ballast.texts.formats import duration
 from dbcore.breaker.rules import BreakerReason
 from dbcore.redis_condition import RedisTrouble
+from dbcore.text import one_line
+
+CAUSE_LENGTH_MAX = 120
 
 LASTED = "{lasted}"
 """In what is said of an end: for how long it lasted, which is not known yet."""
@@ -64,12 +68,18 @@ def quota() -> str:
     )
 
 
-def failed_job() -> str:
-    return gettext(
+def failed_job(causes: Sequence[tuple[str, str, int]] = ()) -> str:
+    """causes -- kind, first line of the error, and how many are open."""
+    told = gettext(
         "A job failed and needs you. {command} shows all open failed jobs. Others that fail within ten minutes of "
         "each other are not reported one by one.",
         command=_LETTERS_LIST,
     )
+    lines = [
+        f"{count} × <code>{escape(kind, quote=False)}</code> {escape(one_line(cause, CAUSE_LENGTH_MAX), quote=False)}"
+        for kind, cause, count in causes
+    ]
+    return "\n".join([told, *lines])
 
 
 def damaged_data() -> str:

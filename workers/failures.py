@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import redis
 import structlog
 
 from ballast.alerts import notifier
 from ballast.builtin.users import Quarantine
 from ballast.envelope import Envelope, reference_of
 from ballast.messages import Message
+from ballast.status import failed_causes
 from dbcore import failed_operations
+from dbcore.errors import DatabaseAway
+from dbcore.failed_operations import Filters
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from workers import payment_texts, texts
 
@@ -33,6 +37,7 @@ def record_failure(worker: WorkerContext, envelope: Envelope, failure: str) -> l
         payload=envelope.model_dump(mode="json"),
     )
     if is_new:
+        _count_causes(worker)  # first: the alarm looks at them once the number grew
         worker.counters.count("dead_letters")
     log.error("dead_letter", reference=reference, kind=envelope.kind)
     origin = envelope.origin
@@ -46,6 +51,17 @@ def record_failure(worker: WorkerContext, envelope: Envelope, failure: str) -> l
         )
         return [] if origin is None else [origin.publicly(payment_texts.unreadable(reference))]
     return [] if origin is None else [origin.publicly(texts.failed(reference))]
+
+
+def _count_causes(worker: WorkerContext) -> None:
+    """For the alarm alone, so nothing depends on it."""
+    try:
+        failed_causes.note(
+            worker.redis,
+            lambda: failed_operations.causes(worker.engine, Filters(), limit=failed_causes.SHOWN_MAX).items,
+        )
+    except (DatabaseAway, redis.RedisError) as error:
+        log.info("causes_not_counted", error=type(error).__name__)
 
 
 def _payer_id(envelope: Envelope) -> int | None:

@@ -20,7 +20,7 @@ from ballast.cli.commands import (
 )
 
 if TYPE_CHECKING:
-    from dbcore.failed_operations import OpenFilters
+    from dbcore.failed_operations import Filters
     from dbcore.guard.engine import GuardedEngine
 
 LISTED_MAX = 100
@@ -129,6 +129,32 @@ def list_(*, limit: int, as_json: bool, **wanted: Any) -> None:
 
 
 @jobs.command()
+@click.option("--limit", type=click.IntRange(1, 10_000), default=LISTED_MAX, show_default=True)
+@as_json
+def waiting(*, limit: int, as_json: bool) -> None:
+    """List the jobs on record, whoever has waited longest first: whose, what, and what for. It needs Redis alone."""
+    from ballast import lookup
+    from ballast.texts.formats import duration
+    from dbcore.breaker import CachedStateReader
+    from dbcore.redis_client import connect_redis
+    from dbcore.settings import load_settings
+
+    client = connect_redis(load_settings())
+    page = lookup.waiting(client, CachedStateReader(client).read(), place=None, limit=limit)
+    if as_json:
+        print_json([asdict(job) for job in page.items])
+        return
+    for job in page.items:
+        whose = "nobody" if job.telegram_id is None else job.telegram_id
+        waits = f"{job.state}, for {job.waits_for}" if job.waits_for else job.state
+        click.echo(
+            f"{job.reference}  {duration(job.age_seconds or 0):>12}  {job.kind or 'unknown':<22}  {whose}  {waits}"
+        )
+    if page.next_place is not None:
+        click.echo("More wait: --limit shows them.", err=True)
+
+
+@jobs.command()
 @_references
 @_matching
 @_yes
@@ -204,10 +230,10 @@ def failure(*, reference: str) -> None:
     print_json(failed_jobs.described(engine, reference))
 
 
-def _filters(wanted: dict[str, Any]) -> OpenFilters:
-    from dbcore.failed_operations import OpenFilters
+def _filters(wanted: dict[str, Any]) -> Filters:
+    from dbcore.failed_operations import Filters
 
-    return OpenFilters(**in_utc(wanted))
+    return Filters(**in_utc(wanted))
 
 
 def _each(

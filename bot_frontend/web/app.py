@@ -238,6 +238,7 @@ def make_app(
     app.router.routes += [
         Route("/", index),
         Route("/outages", outages),
+        Route("/failed-jobs", for_browsers(page.failed_jobs)),
         Route("/broadcasts", for_browsers(page.broadcasts)),
         Route("/broadcasts/new", for_browsers(page.compose)),
         Route("/status/stream", stream_of(status_now, own_status), methods=["GET"]),

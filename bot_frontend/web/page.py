@@ -76,6 +76,7 @@ class Page:
         self._outages = self._read("outages.html")
         self._broadcasts = self._read("broadcasts-page.html")
         self._compose = self._read("compose.html")
+        self._failed_jobs = self._read("failed-jobs.html")
         self._sign_in = (STATIC / "sign-in.html").read_text(encoding="utf-8")
 
     def _read(self, name: str) -> str:
@@ -94,6 +95,9 @@ class Page:
 
     def outages(self) -> Response:
         return HTMLResponse(self._outages, headers=SAFE_PAGE_HEADERS)
+
+    def failed_jobs(self) -> Response:
+        return HTMLResponse(self._failed_jobs, headers=SAFE_PAGE_HEADERS)
 
     def broadcasts(self) -> Response:
         return HTMLResponse(self._broadcasts, headers=SAFE_PAGE_HEADERS)

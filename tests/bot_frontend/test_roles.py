@@ -42,11 +42,11 @@ NOBODY = 99
 
 OPEN = {
     *("/health/live", "/health/ready", "/health", "/openapi.json"),
-    *("/", "/outages", "/sign-in", "/sign-out"),  # to a stranger, pages that ask to sign in
+    *("/", "/outages", "/failed-jobs", "/sign-in", "/sign-out"),  # to a stranger, pages that ask to sign in
 }
 """What everybody may ask for. Everything else asks who it is."""
 
-ANSWERED_BY_PAGES = {"/", "/outages"}
+ANSWERED_BY_PAGES = {"/", "/outages", "/failed-jobs"}
 
 
 @pytest.fixture

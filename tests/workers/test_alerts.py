@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -24,12 +25,13 @@ from ballast.builtin.replies import DeliverReply
 from ballast.envelope import Envelope
 from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
-from ballast.status import board, counters, probe_results
+from ballast.status import board, counters, failed_causes, probe_results
 from ballast.texts import gettext, speaking
 from ballast.texts.catalogues import use_folder
 from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.breaker.view import MOVE
+from dbcore.failed_operations import Cause
 from dbcore.redis_client import redis_time
 from tests.harness.queueing import Queueing, fill_inbox, queueing_at
 from tests.texts import pseudo
@@ -222,6 +224,24 @@ def test_dead_letters_that_follow_each_other_are_one_event(queueing: Queueing) -
     queueing.client.hincrby(counters.KEY, "dead_letters", 1)
     guard.look()
     assert len(messages(queueing)) == 2
+
+
+def test_the_alarm_of_failed_jobs_counts_them_by_cause(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    guard.look()
+    now = datetime.now(UTC)
+    causes = [
+        Cause("balances.show", "ValueError: <no> row #", 12, now, now),
+        Cause("apps.gift", "KeyError", 1, now, now),
+    ]
+    failed_causes.note(queueing.client, lambda: causes)
+    failed_causes.note(queueing.client, lambda: pytest.fail("they were counted just now"))
+    queueing.client.hincrby(counters.KEY, "dead_letters", 13)
+    guard.look()
+    (message,) = messages(queueing)
+    assert (
+        "12 × <code>balances.show</code> ValueError: &lt;no&gt; row #\n1 × <code>apps.gift</code>" in message
+    )
 
 
 def test_damaged_data_is_told_at_once_and_once(queueing: Queueing) -> None:

@@ -25,11 +25,13 @@ from bot_frontend.web.api import (
     csv_lists,
     failed_jobs,
     holds,
+    many_jobs,
     media,
     operators,
     transfers,
     users,
     users_beside,
+    waiting_jobs,
 )
 from bot_frontend.web.api.callers import PREFIX, Callers
 from bot_frontend.web.api.database import Database
@@ -67,7 +69,8 @@ class Api:
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
         parts = (
-            *(users, users_beside, transfers, holds, csv_lists, failed_jobs),
+            *(users, users_beside, transfers, holds, csv_lists),
+            *(many_jobs, waiting_jobs, failed_jobs),
             *(composing, media, broadcasts, operators),
         )
         for part in parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -12,15 +13,18 @@ from ballast import failed_jobs
 from ballast.builtin.status import REFERENCE
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
-from bot_frontend.web.api.models import OF_ACTS, Moment, Page, error_responses
+from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Time, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
 from dbcore import failed_operations
-from dbcore.failed_operations import FailedOperation
+from dbcore.failed_operations import FailedOperation, Filters
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
+from dbcore.text import storable
+
+KIND = r"^[a-z0-9_.]{1,64}$"
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -61,6 +65,24 @@ class FailedJobWithArguments(FailedJob):
         return cls(job_id=letter.job_id, payload=letter.payload, **_fields(letter))
 
 
+class Cause(BaseModel):
+    """Why jobs of a kind failed: the first line of their error, with `#` for numbers."""
+
+    kind: str
+    cause: str
+    count: int
+    first_at: Moment
+    last_at: Moment
+
+
+class Causes(BaseModel):
+    """The most frequent ones, and how many jobs failed of all. is_all: no older ones were left out."""
+
+    items: list[Cause]
+    total: int
+    is_all: bool
+
+
 def _fields(letter: FailedOperation) -> dict[str, Any]:
     return {
         "reference": letter.reference,
@@ -72,13 +94,24 @@ def _fields(letter: FailedOperation) -> dict[str, Any]:
     }
 
 
+def matching(
+    kind: Annotated[str | None, Query(pattern=KIND)] = None,
+    error: Annotated[str | None, Query(description="A part of it", min_length=1, max_length=200)] = None,
+    cause: Annotated[str | None, Query(description="As `/jobs/causes` says it", max_length=200)] = None,
+    telegram_id: Annotated[int | None, Query(gt=0, lt=TELEGRAM_ID_LIMIT)] = None,
+    since: Time | None = None,
+    until: Time | None = None,
+) -> Filters:
+    """A dependency."""
+    return Filters(kind, _stored(error), _stored(cause), telegram_id, since, until)
+
+
 @router.get("", summary="List jobs that failed", responses=error_responses())
 async def list_jobs(
     _: Annotated[Caller, Depends(Requires(Permission.SEE_JOBS))],
     api: Annotated[Services, Depends(services)],
+    filters: Annotated[Filters, Depends(matching)],
     state: State = State.FAILED,
-    kind: Annotated[str | None, Query(pattern=r"^[a-z0-9_.]{1,64}$")] = None,
-    telegram_id: Annotated[int | None, Query(gt=0, lt=TELEGRAM_ID_LIMIT)] = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[FailedJob]:
@@ -86,13 +119,26 @@ async def list_jobs(
     status = "open" if state is State.FAILED else state.value
 
     def read(engine: GuardedEngine) -> failed_operations.FailedPage:
-        return failed_operations.page(
-            engine, status=status, before=before, limit=limit, kind=kind, telegram_id=telegram_id
-        )
+        return failed_operations.page(engine, filters, status=status, before=before, limit=limit)
 
     page = await api.database.run(read, name="api.jobs")
     return Page(
         items=[FailedJob.of(letter) for letter in page.items], next_cursor=cursor_of(page.next_before)
+    )
+
+
+@router.get("/causes", summary="Count failed jobs by cause", responses=error_responses())
+async def count_causes(
+    _: Annotated[Caller, Depends(Requires(Permission.SEE_JOBS))],
+    api: Annotated[Services, Depends(services)],
+    filters: Annotated[Filters, Depends(matching)],
+) -> Causes:
+    """Of the newest 5,000 that nobody dealt with yet."""
+    found = await api.database.run(
+        lambda engine: failed_operations.causes(engine, filters), name="api.jobs.causes"
+    )
+    return Causes(
+        items=[Cause(**asdict(each)) for each in found.items], total=found.total, is_all=found.is_all
     )
 
 
@@ -148,3 +194,7 @@ def _found(engine: GuardedEngine, reference: str) -> FailedJobWithArguments:
     if letter is None:
         raise Problem(404, "not-found", f"There is no failed job {reference}.")
     return FailedJobWithArguments.of(letter)
+
+
+def _stored(text: str | None) -> str | None:
+    return None if text is None else storable(text)

@@ -14,7 +14,7 @@ from bot_frontend.web.api.callers import Caller
 from bot_frontend.web.api.models import REASON_LENGTH_MAX, SeenIfAny
 from bot_frontend.web.api.problems import Problem
 from dbcore import admin_actions, keys
-from dbcore.admin_actions import AdminAction
+from dbcore.admin_actions import AdminAction, RecordedAction
 from dbcore.guard.engine import GuardedEngine
 from dbcore.outcomes import Outcome, OutcomeStatus, RejectionReason
 from dbcore.people.acts import Act, StatusOutcome
@@ -75,16 +75,20 @@ class Order:
 
     def was_done(self, engine: GuardedEngine) -> bool:
         """Whether it is in the audit log. Raises Problem where its key stands for another one."""
+        return self.found(engine) is not None
+
+    def found(self, engine: GuardedEngine) -> RecordedAction | None:
+        """What is in the audit log of it, if it is. Raises Problem where its key stands for another one."""
         known = admin_actions.find(engine, self._id)
         if known is None:
-            return False
+            return None
         if (known.actor, known.action, known.target) != (self.caller.actor, self.action, self.target):
             raise Problem(
                 409,
                 "idempotency-key-reused",
                 f"This Idempotency-Key came before, for {known.action} of {known.target}.",
             )
-        return True
+        return known
 
 
 def act_of(key: str, caller: Caller, reason: str) -> Act:
