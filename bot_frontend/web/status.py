@@ -37,7 +37,12 @@ def status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "database": _database(look, now),
         "breaker": _breaker(look, now),
         "queues": [
-            {"name": name, "length": length, "attended": name in look.attended_queues}
+            {
+                "name": name,
+                "length": length,
+                "attended": name in look.attended_queues,
+                **_paused(look, name, now),
+            }
             for name, length in look.queues.items()
         ],
         "inbox": {
@@ -188,6 +193,15 @@ def _throughput(look: StatusSnapshot) -> dict[str, Any]:
         "answers_per_minute": seen.answers_per_minute if seen else None,
         "answer_p50_seconds": seen.answer_p50_seconds if seen else None,
         "answer_p95_seconds": seen.answer_p95_seconds if seen else None,
+    }
+
+
+def _paused(look: StatusSnapshot, queue: str, now: float) -> dict[str, Any]:
+    """By an operator; the breaker holds back all queues that need the database, and says so itself."""
+    pause = look.paused_queues.get(queue)
+    return {
+        "paused_by": None if pause is None else isolated(one_line(pause.by)),
+        "paused_seconds": None if pause is None else _since(look, now, pause.at),
     }
 
 
