@@ -3,6 +3,7 @@
 Beside the breaker's own pause (workers/queue_pauser.py), and as it does: whoever waits is told, and nothing is lost.
 
     ballast:queues:paused   hash   queue -> as JSON: by, whom; at, since when, seconds since 1970 by Redis's clock
+    ballast:queues:resumed  hash   queue -> when it last was, ms: what waited meanwhile is not overdue
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ PAUSABLE = DATABASE_QUEUES
 """Not those by which people are answered and the fleet looked after."""
 
 _KEY = "ballast:queues:paused"
+_RESUMED = "ballast:queues:resumed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,9 @@ def pause(client: redis.Redis, queue: str, by: str) -> None:
 
 
 def resume(client: redis.Redis, queue: str) -> None:
-    client.hdel(_KEY, queue)
+    """One that is not paused stays as it is. Raises redis.RedisError."""
+    if client.hdel(_KEY, queue):
+        client.hset(_RESUMED, queue, int(1000 * redis_time(client)))
 
 
 def read(client: redis.Redis) -> dict[str, QueuePause]:

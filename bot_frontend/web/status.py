@@ -132,6 +132,7 @@ def health_inputs(look: StatusSnapshot, now: float) -> HealthInputs:
         overdue=look.inbox_overdue,
         lost_to_one_job=look.lost_to_one_job,
         paused_seconds=_since(look, now, look.fleet.since) if look.fleet and look.fleet.paused else None,
+        paused_queues=[*look.paused_queues],
         failed_jobs=_dead_letters(look, now)["open"] or 0,
         alarms=len(look.alarms),
         answers_seconds=(look.throughput.answer_p95_seconds if look.throughput else None) or 0.0,
