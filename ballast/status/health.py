@@ -205,8 +205,8 @@ def _troubled(now: HealthInputs) -> HealthSummary | None:
     elif now.paused_queues:
         title, words = (
             "A queue is paused",
-            f"Jobs in {', '.join(now.paused_queues)} wait until somebody resumes it, and people are told that they wait. "
-            "Resume it under Jobs below.",
+            f"Jobs in {', '.join(now.paused_queues)} wait until somebody resumes it, and people are told that they "
+            "wait. Resume it under Jobs below.",
         )
     elif now.lost_to_one_job:
         title, words = (
