@@ -164,6 +164,9 @@ class Switch:
     changed_at: datetime
 
 
+Word = Literal["approve", "decline", "paid", "unpaid"]
+Answer = Literal["paid", "refused", "failed"]
+
 Notice = Callable[[WithdrawalState], Sequence[outbox.Job]]
 """The jobs of a step that was made: they are part of its commit, once."""
 
@@ -253,7 +256,7 @@ def say(
     action: AdminAction,
     *,
     number: int,
-    word: Literal["approve", "decline", "paid", "unpaid"],
+    word: Word,
     notice: Notice,
 ) -> WithdrawalOutcome:
     """An operator's word, once for the action's id, in one transaction with its row in the audit log.
@@ -307,7 +310,7 @@ def answer(
     engine: GuardedEngine,
     *,
     token: str,
-    said: Literal["paid", "refused", "failed"],
+    said: Answer,
     attempt: int,
     text: str,
     notice: Notice,
