@@ -178,5 +178,11 @@ withdrawals.built_in_command(
     alone="anything",
 )
 withdrawals.schedule(
-    "payout-sweep", "workers.payouts.sweep", lambda *_: SWEEP_SECONDS, queue="health", expires_before=10
+    "payout-sweep",
+    "workers.payouts.sweep",
+    lambda *_: SWEEP_SECONDS,
+    queue="health",
+    expires_before=10,
+    needed_by=[PayOut],
+    internal=_HOLDS_MONEY,
 )

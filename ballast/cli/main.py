@@ -30,6 +30,7 @@ from ballast.cli import (
     reconciling,
     refunding,
     upgrading,
+    withdrawing,
 )
 from ballast.cli.commands import Group
 from ballast.garbage import put_off_collection
@@ -79,6 +80,7 @@ for _command in (
     books.books,
     reconciling.reconcile,
     refunding.refund,
+    withdrawing.withdrawals,
     importing.import_,
     exporting.export,
     backups.backup,

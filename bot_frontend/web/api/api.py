@@ -32,6 +32,7 @@ from bot_frontend.web.api import (
     users,
     users_beside,
     waiting_jobs,
+    withdrawals,
 )
 from bot_frontend.web.api.callers import PREFIX, Callers
 from bot_frontend.web.api.database import Database
@@ -69,7 +70,7 @@ class Api:
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
         parts = (
-            *(users, users_beside, transfers, holds, csv_lists),
+            *(users, users_beside, transfers, holds, withdrawals, csv_lists),
             *(many_jobs, waiting_jobs, failed_jobs),
             *(composing, media, broadcasts, operators),
         )

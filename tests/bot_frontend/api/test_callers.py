@@ -44,6 +44,15 @@ ROUTES = {
     ("GET", "/holds/1"): "transfers:read",
     ("POST", "/holds/1/post"): "money:write",
     ("POST", "/holds/1/void"): "money:write",
+    ("GET", "/withdrawals"): "transfers:read",
+    ("GET", "/withdrawals/1"): "transfers:read",
+    ("POST", "/withdrawals/1/approve"): "money:write",
+    ("POST", "/withdrawals/1/decline"): "money:write",
+    ("POST", "/withdrawals/1/paid"): "money:write",
+    ("POST", "/withdrawals/1/unpaid"): "money:write",
+    ("GET", "/payouts"): "transfers:read",
+    ("POST", "/payouts/stop"): "money:write",
+    ("POST", "/payouts/resume"): "money:write",
     ("GET", "/jobs"): "jobs:read",
     ("GET", "/jobs/causes"): "jobs:read",
     ("GET", "/jobs/waiting"): "jobs:read",
@@ -86,6 +95,7 @@ def pattern(path: str) -> str:
         "/users/1": "/users/{telegram_id}",
         "/transfers/1": "/transfers/{transfer_id}",
         "/holds/1": "/holds/{hold_id}",
+        "/withdrawals/1": "/withdrawals/{number}",
         **dict.fromkeys(("}/retry", "}/discard", "}/start", "}/pause", "}/resume", "}/cancel"), "}/{action}"),
     }.items():
         path = path.replace(value, name)
