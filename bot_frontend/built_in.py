@@ -54,6 +54,7 @@ def _help(typed: Typed) -> Routed:
         typed.settings.role_of(typed.message.sender.telegram_id),
         payments=deposits.takes_payments(typed.settings),
         refunds=typed.settings.stars_refund_hours > 0,
+        withdrawals=typed.settings.withdrawals_by is not None,
     )
     return say_privately(typed.message, help_text, opens="help")
 

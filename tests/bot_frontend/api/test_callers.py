@@ -109,7 +109,12 @@ async def test_each_path_answers_to_its_scope_and_to_no_other(api: Client) -> No
         body = {"text": "x"} if path.endswith(("/message", "/broadcasts", "/preview")) else body
         body = {"telegram_id": 1} if path.endswith("/test") else body
         path = f"{path}?type=photo&telegram_id=1" if path.endswith("/media") else path
-        body = {"reason": "x"} if path.endswith("/void") else body
+        body = (
+            {"reason": "x"}
+            if path.endswith("/void") or "/withdrawals/" in path or "/payouts/" in path
+            else body
+        )
+        body = {"reference": "x"} if path.endswith("/paid") else body
         body = {"matching": {}} if path in {"/jobs/retry", "/jobs/discard"} else body
         answer = await api.ask(method, path, body if method == "POST" else None, key=keys[scope])
         if scope == needed:
