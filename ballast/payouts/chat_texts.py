@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ballast.builtin.words import DECISIONS
-from ballast.command_names import mention
+from ballast.command_names import joined, mention
 from ballast.payouts.adapter import PayoutAdapter
 from ballast.payouts.manual import NAME
 from ballast.texts import gettext, ngettext, said
@@ -95,8 +95,8 @@ def taken(found: Withdrawal, settings: Settings) -> str:
         amount=f"<b>{money(found.amount, settings)}</b>",
     )
     if found.state is WithdrawalState.HELD:
-        return f"{reserved} {gettext('Somebody has to approve it; I will write to you.')}"
-    return f"{reserved} {gettext('I will write to you when it is paid.')}"
+        return joined(reserved, gettext("Somebody has to approve it; I will write to you."))
+    return joined(reserved, gettext("I will write to you when it is paid."))
 
 
 def ended(found: Withdrawal, settings: Settings) -> str:
@@ -114,8 +114,9 @@ def card(
 ) -> str:
     """For operators. reason -- why what they wanted was not done."""
     paid_as = found.payout.currency if by is None else _pays(found.payout, by)
+    title = gettext("Withdrawal {number}: {state}", number=found.number, state=state(found.state))
     lines = [
-        f"<b>{gettext('Withdrawal {number}: {state}', number=found.number, state=state(found.state))}</b>",
+        f"<b>{title}</b>",
         f"{name(found.owner)}, {identified(found.owner)}",
         f"{money(found.amount, settings)} → {paid_as}",
         gettext("To: {destination}", destination=_code(found.payout.destination)),
