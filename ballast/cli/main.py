@@ -11,6 +11,7 @@ import click
 import ballast
 from ballast.cli import (
     acts,
+    approvals,
     backups,
     books,
     broadcast,
@@ -71,6 +72,7 @@ for _command in (
     acts.erase,
     jobs.jobs,
     keys.keys,
+    approvals.approvals,
     operators.roles,
     operators.log,
     broadcast.broadcast,
