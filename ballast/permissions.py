@@ -67,7 +67,9 @@ PERMISSIONS: Mapping[Permission, Row] = {
     Permission.BROADCAST: Row("send broadcasts, and stop them", Role.OWNER, "broadcasts:write"),
     Permission.QUERY: Row("choose whom a broadcast goes to by SQL", Role.OWNER, None),
     Permission.COMMAND_APPS: Row("use apps' commands for admins", Role.OWNER, None),
-    Permission.HOLD_DATABASE: Row("pause database access, or ignore the breaker", Role.OWNER, None),
+    Permission.HOLD_DATABASE: Row(
+        "pause queues or all database access, or ignore the breaker", Role.OWNER, None
+    ),
     Permission.GRANT_ROLES: Row("give and take roles", Role.OWNER, None),
     Permission.END_SESSIONS: Row("list and end others' sessions", Role.OWNER, None),
 }
@@ -77,6 +79,7 @@ OF_ORDERS: Mapping[str, Permission] = {
     "breaker": Permission.HOLD_DATABASE,
     "dead_letter": Permission.RESOLVE_JOBS,
     "broadcast": Permission.BROADCAST,
+    "queue": Permission.HOLD_DATABASE,
 }
 """Of what the status page orders (`OperatorAction`), by the first word of the action."""
 

@@ -20,6 +20,7 @@ from typing import cast
 
 import redis
 
+from ballast import queue_pauses
 from ballast.alerts import active
 from ballast.alerts.active import Event
 from ballast.alerts.notifier import AdminNotifier, in_each, in_each_language
@@ -195,6 +196,13 @@ class AlarmWatch:
             yield Condition("dead-letters", partial(alert_texts.failed_job, failed_causes.read(self._redis)))
         if self._last_at(_CORRUPTIONS_COUNTED, _CORRUPTION, now) > now - QUIET_SECONDS:
             yield Condition("corruption", alert_texts.damaged_data)
+        for queue in queue_pauses.read(self._redis):
+            yield Condition(
+                f"queue-{queue}",
+                partial(alert_texts.paused_queue, queue),
+                over=partial(alert_texts.paused_queue_over, queue),
+                after_seconds=alert_texts.PAUSED_QUEUE_SECONDS,
+            )
         if overdue := self._inbox.overdue(fleet):
             yield Condition(
                 "overdue",

@@ -17,6 +17,9 @@ from dbcore.text import one_line
 
 CAUSE_LENGTH_MAX = 120
 
+PAUSED_QUEUE_SECONDS = 600.0
+"""Whoever pauses a queue knows for so long."""
+
 LASTED = "{lasted}"
 """In what is said of an end: for how long it lasted, which is not known yet."""
 
@@ -123,6 +126,16 @@ def overdue(job: Overdue) -> str:
     )
 
 
+def paused_queue(queue: str) -> str:
+    return gettext(
+        "The queue {queue} has been paused for {duration}. Its jobs wait, and people are told so. {command} ends the "
+        "pause.",
+        queue=f"<code>{queue}</code>",
+        duration=duration(PAUSED_QUEUE_SECONDS),
+        command=f"<code>ballast queues resume {queue}</code>",
+    )
+
+
 def backup(record: Record, now: float) -> str:
     if record.failed is None:
         why = gettext("A backup is overdue.")
@@ -205,6 +218,12 @@ def outbox_over() -> str:
 
 def overdue_over() -> str:
     return gettext("Commands are being answered again after {lasted}.", lasted=LASTED)
+
+
+def paused_queue_over(queue: str) -> str:
+    return gettext(
+        "The queue {queue} was resumed after {lasted}.", queue=f"<code>{queue}</code>", lasted=LASTED
+    )
 
 
 def backup_over() -> str:

@@ -1,4 +1,5 @@
-"""The queue pauser: while the fleet's breaker lets nothing through, this worker takes no job that needs the database.
+"""The queue pauser: while the fleet's breaker lets nothing through, this worker takes no job that needs the database,
+and while an operator paused a queue (ballast/queue_pauses.py) none of that one.
 
 They wait in Redis, in order, instead of being taken, refused and given back over and over. `replies` and `health` flow
 on. A job that was at hand already meets the breaker at once and goes back to the inbox (giving_back.py), from where the
@@ -21,7 +22,7 @@ import structlog
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 
-from ballast import ownership
+from ballast import ownership, queue_pauses
 from ballast.ownership import WrongBot
 from ballast.queues import DATABASE_QUEUES
 from dbcore.breaker import CachedStateReader
@@ -43,8 +44,10 @@ class Watch:
 
     def __init__(self, client: redis.Redis, pace: RedisPace = RESPONSIVE) -> None:
         self._pace = pace
+        self._redis = client
         self._state_reader = CachedStateReader(client)
-        self.shut = False
+        self.shut: frozenset[str] = frozenset()
+        """Queues of which this worker takes no job."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue-pauser", daemon=True)
 
@@ -58,7 +61,8 @@ class Watch:
 
     def look(self) -> None:
         try:
-            self.shut = self._state_reader.read().is_open
+            paused = frozenset(queue_pauses.read(self._redis))
+            self.shut = frozenset(DATABASE_QUEUES) if self._state_reader.read().is_open else paused
         except redis.RedisError as error:
             log.debug("queue_pauser_without_redis", error=type(error).__name__)
         except Exception:  # the edge of a thread: without it the queues would stay as it is forever
@@ -118,17 +122,18 @@ class QueuePauserStep(bootsteps.StartStopStep):
         # A queue that is opened is asked for only once Redis has answered for the others.
         ordinary = consumer.connection.transport.brpop_timeout
         consumer.task_consumer.channel.brpop_timeout = self._watch.pause() if self._watch.shut else ordinary
-        if self._watch.shut:
-            flowing = [name for name in DATABASE_QUEUES if name in consumer.app.amqp.queues.consume_from]
-            for name in flowing:
-                self._closed.append(
-                    name
-                )  # first: should the connection go in between, it is closed all the same
-                consumer.cancel_task_queue(name)
-            if flowing:
-                log.warning("queues_paused", formerly="valve_closed", queues=flowing)
-        elif self._closed:
-            for name in self._closed:
-                consumer.add_task_queue(name)
-            log.warning("queues_resumed", formerly="valve_opened", queues=self._closed)
-            self._closed = []
+        shut = self._watch.shut
+        flowing = [
+            name for name in DATABASE_QUEUES if name in shut and name in consumer.app.amqp.queues.consume_from
+        ]
+        for name in flowing:
+            self._closed.append(name)  # first: should the connection go in between, it is closed all the same
+            consumer.cancel_task_queue(name)
+        if flowing:
+            log.warning("queues_paused", formerly="valve_closed", queues=flowing)
+        opened = [name for name in self._closed if name not in shut]
+        for name in opened:
+            consumer.add_task_queue(name)
+            self._closed.remove(name)
+        if opened:
+            log.warning("queues_resumed", formerly="valve_opened", queues=opened)

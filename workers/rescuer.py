@@ -16,8 +16,9 @@ import redis
 import structlog
 from celery import bootsteps
 
-from ballast import event_asking, outbox_relay
+from ballast import event_asking, outbox_relay, queue_pauses
 from ballast.alerts.notifier import AdminNotifier
+from ballast.envelope import queue_of
 from ballast.inbox import Inbox, Publisher
 from ballast.inbox.records import Waiting, record_key
 from ballast.kinds import READING_KINDS, WRITING_KINDS
@@ -113,13 +114,16 @@ class Rescuer:
             shut = DATABASE_QUEUES
         elif view.is_read_only:
             shut = WRITING_KINDS
+        is_outage = bool(shut)
+        paused = queue_pauses.read(self._redis)
+        shut = (*shut, *(queue for queue in paused if queue not in shut))
         on_record = self._inbox.size()
         # What is shut holds jobs back, and they are to go on as soon as it no longer is.
         self._pause = (self._pace.near if shut else TICK_SECONDS) if on_record else self._pace.rescue
         now = time.monotonic()
         published = 0
         if on_record or shut != self._shut or now - self._swept_at >= SWEEP_SECONDS:
-            published = self._rescue(shut, view)
+            published = self._rescue(shut, view, paused)
             if shut and not self._shut:
                 self._redis.set(SHUT_KEY, 1)
             if self._shut and not shut:
@@ -130,7 +134,7 @@ class Rescuer:
         if now >= self._relay_asked_again_at:
             outbox_relay.ask(self._redis, self._publisher)
             self._relay_asked_again_at = float("inf")
-        if shut and self._settings.events_url is not None and now >= self._tell_outage_at:
+        if is_outage and self._settings.events_url is not None and now >= self._tell_outage_at:
             event_asking.ask_to_tell_outage(self._redis, self._publisher, view.since)
             self._tell_outage_at = now + TELL_OUTAGE_SECONDS
         self._alarms.look(view)
@@ -156,7 +160,7 @@ class Rescuer:
         """Until well after the next look."""
         return round(1000 * max(LEASE_SECONDS, 2 * self._pause))
 
-    def _rescue(self, shut: Sequence[str], view: FleetView) -> int:
+    def _rescue(self, shut: Sequence[str], view: FleetView, paused: Collection[str]) -> int:
         self._bury_the_ended()
         published = 0
         for _ in range(BATCHES_PER_TICK_MAX):
@@ -164,7 +168,7 @@ class Rescuer:
             published += unknown_kinds.publish(self._inbox, self._publisher, dispatches)
             if looked_at < BATCH:
                 break
-        self._heed_those_who_wait(view)
+        self._heed_those_who_wait(view, paused)
         return published
 
     def _bury_the_ended(self) -> None:
@@ -174,19 +178,20 @@ class Rescuer:
                 self._inbox.leave(owner)
                 log.info("owner_ended", owner=owner)
 
-    def _heed_those_who_wait(self, view: FleetView) -> None:
+    def _heed_those_who_wait(self, view: FleetView, paused: Collection[str]) -> None:
         """Tell those whose commands were taken before anybody knew that the database is unavailable, and count all."""
         with self._inbox.take_waiting(BATCH) as all_waiting:
             found = []
             for waiting in all_waiting:
+                is_paused = queue_of(waiting.envelope.kind) in paused
                 try:
-                    waits = self._heed(waiting, paused=view.paused)
+                    waits = self._heed(waiting, paused=view.paused or is_paused)
                 except redis.RedisError:
                     raise
                 except Exception:  # one bad record must not keep all others from being told, again and again
                     log.exception("not_told_to_wait", job_id=waiting.envelope.job_id)
                     continue
-                if waits:
+                if waits and not is_paused:  # by an outage
                     job_id = waiting.envelope.job_id
                     found.append(outages.WaitingJob(job_id, record_key(job_id), waiting.taken_at))
             if found:

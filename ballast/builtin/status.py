@@ -10,10 +10,12 @@ from pydantic import Field, model_validator
 from ballast.builtin.app import BuiltInApp
 from ballast.jobs import Job
 from ballast.permissions import Permission
+from ballast.queues import DATABASE_QUEUES
 from ballast.texts import gettext_noop
 
 ACTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 REFERENCE = r"^[A-Z2-7]{8}$"
+QUEUE = f"^({'|'.join(DATABASE_QUEUES)})$"
 BROADCAST_ID = r"^[1-9][0-9]{0,17}$"
 
 
@@ -24,11 +26,11 @@ class ShowDatabaseStatus(Job):
 
 
 class OperatorAction(Job):
-    """What an operator ordered on the status page. A word for the breaker has taken effect by then, and is only written
-    down.
+    """What an operator ordered on the status page. A word for the breaker, or a queue, has taken effect by then, and is
+    only written down.
 
     action_id -- drawn by the page: by it the order takes effect once.
-    target -- a dead letter's reference, or a broadcast's id; the breaker needs none.
+    target -- a dead letter's reference, a broadcast's id, or a queue; the breaker needs none.
     at -- when it was ordered, seconds since 1970 by Redis's clock.
     """
 
@@ -39,6 +41,8 @@ class OperatorAction(Job):
         "breaker.open",
         "breaker.close",
         "breaker.auto",
+        "queue.pause",
+        "queue.resume",
         "dead_letter.retry",
         "dead_letter.discard",
         "broadcast.pause",
@@ -56,11 +60,12 @@ class OperatorAction(Job):
         return self
 
 
-_TARGETS = {"breaker": "^$", "dead_letter": REFERENCE, "broadcast": BROADCAST_ID}
+_TARGETS = {"breaker": "^$", "dead_letter": REFERENCE, "broadcast": BROADCAST_ID, "queue": QUEUE}
 _TARGETS_MEANT = {
     "breaker": "nothing",
     "dead_letter": "a reference of eight letters and digits",
     "broadcast": "a broadcast's id",
+    "queue": f"one of {', '.join(DATABASE_QUEUES)}",
 }
 
 

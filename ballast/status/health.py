@@ -100,7 +100,7 @@ class HealthInputs:
     intake_error -- why updates do not reach us, where they do not.
     overdue -- the job that has waited longest for a worker to begin it, where that is too long.
     lost_to_one_job -- processes that one job has cost in the last minute, where it was more than one.
-    paused_seconds -- since an operator paused the bot, where one did.
+    paused_seconds -- since an operator paused the bot, where one did. paused_queues -- those that one paused.
     failed_jobs -- open ones, as last seen. alarms -- how many are active.
     answers_seconds -- within which 95% of the last minute's answers came.
     """
@@ -119,6 +119,7 @@ class HealthInputs:
     overdue: Overdue | None = None
     lost_to_one_job: int = 0
     paused_seconds: float | None = None
+    paused_queues: Sequence[str] = ()
     failed_jobs: int = 0
     alarms: int = 0
     answers_seconds: float = 0.0
@@ -200,6 +201,12 @@ def _troubled(now: HealthInputs) -> HealthSummary | None:
         title, words = (
             "A queue has no worker",
             f"Jobs wait in {', '.join(now.unattended)}, and no worker takes from there. Start one for it.",
+        )
+    elif now.paused_queues:
+        title, words = (
+            "A queue is paused",
+            f"Jobs in {', '.join(now.paused_queues)} wait until somebody resumes it, and people are told that they "
+            "wait. Resume it under Jobs below.",
         )
     elif now.lost_to_one_job:
         title, words = (

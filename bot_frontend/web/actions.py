@@ -1,5 +1,5 @@
-"""What operators order on the status page: a word for the breaker at once, in Redis; the rest as a job of the inbox,
-for it needs the database. Each takes effect once by its id, however often it is sent.
+"""What operators order on the status page: a word for the breaker or a queue at once, in Redis; the rest as a job of
+the inbox, for it needs the database. Each takes effect once by its id, however often it is sent.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 import redis
 import structlog
 
+from ballast import queue_pauses
 from ballast.builtin.status import OperatorAction
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
@@ -28,6 +29,8 @@ _WORDS = {
     "breaker.open": "Database access is paused; every process knows within a second.",
     "breaker.close": "The breaker is ignored; every process knows within a second.",
     "breaker.auto": "The breaker decides again; every process knows within a second.",
+    "queue.pause": "The queue is paused; every worker knows within a second.",
+    "queue.resume": "The queue is resumed; every worker knows within a second.",
 }
 _WAITS = (
     "A worker does it in a moment, or once the database is available. "
@@ -69,10 +72,16 @@ class Actions:
                 raise ActionConflict
             return _told(known["action"], known["outcome"])
         kind, _, word = order.action.partition(".")
-        if kind != "breaker":
-            self._have_it_done(order, QUEUED)
-            return _told(order.action, QUEUED)
-        override.set_override(self._redis, word, order.actor)
+        match kind, word:
+            case "breaker", _:
+                override.set_override(self._redis, word, order.actor)
+            case "queue", "pause":
+                queue_pauses.pause(self._redis, order.target, order.actor)
+            case "queue", _:
+                queue_pauses.resume(self._redis, order.target)
+            case _:
+                self._have_it_done(order, QUEUED)
+                return _told(order.action, QUEUED)
         try:
             self._have_it_done(order, DONE)
         except NoRoom:

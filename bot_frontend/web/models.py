@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ballast.builtin.status import ACTION_ID, BROADCAST_ID, REFERENCE
+from ballast.builtin.status import ACTION_ID, BROADCAST_ID, QUEUE, REFERENCE
 from ballast.permissions import Permission
 from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
@@ -180,6 +180,8 @@ class Queue(Answer):
     name: str
     length: Count
     attended: bool
+    paused_by: str | None
+    paused_seconds: Seconds | None
 
 
 class StatusInbox(HealthInbox):
@@ -412,6 +414,11 @@ class DeadLetterOrder(_Order):
 class BroadcastOrder(_Order):
     action: Literal["broadcast.pause", "broadcast.resume", "broadcast.cancel"]
     target: str = Field(pattern=BROADCAST_ID)
+
+
+class QueueOrder(_Order):
+    action: Literal["queue.pause", "queue.resume"]
+    target: str = Field(pattern=QUEUE)
 
 
 class Ordered(Answer):

@@ -19,6 +19,7 @@ from bot_frontend.web.models import (
     Error,
     FoundJob,
     Ordered,
+    QueueOrder,
     Ready,
 )
 
@@ -54,7 +55,7 @@ def described(
 
 def _order_body() -> dict[str, Any]:
     """Of `/actions`, which reads its body by itself."""
-    schema = TypeAdapter(BreakerOrder | DeadLetterOrder | BroadcastOrder).json_schema(
+    schema = TypeAdapter(BreakerOrder | DeadLetterOrder | BroadcastOrder | QueueOrder).json_schema(
         ref_template="#/components/schemas/{model}"
     )
     return {"required": True, "content": {"application/json": {"schema": {"oneOf": schema["anyOf"]}}}}
@@ -122,7 +123,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
     )
     schemas = made["components"]["schemas"]
-    for model in (BreakerOrder, DeadLetterOrder, BroadcastOrder, ProblemDetails):
+    for model in (BreakerOrder, DeadLetterOrder, BroadcastOrder, QueueOrder, ProblemDetails):
         schema = model.model_json_schema()
         schemas[schema["title"]] = schema
     for unused in ("HTTPValidationError", "ValidationError"):

@@ -10,6 +10,7 @@ from typing import Any
 from ballast.backups.record import Record
 from ballast.inbox import Overdue
 from ballast.moving.progress import MoveProgress
+from ballast.queue_pauses import QueuePause
 from ballast.reconciling.record import Record as Reconciliation
 from ballast.status.books_record import Books
 from ballast.status.health import DatabaseState, database_state, last_answered_at
@@ -59,6 +60,7 @@ class StatusSnapshot:
     fresh_seconds: float = FRESH_SECONDS
     redis: RedisCondition = field(default_factory=RedisCondition)
     queues: dict[str, int] = field(default_factory=dict)
+    paused_queues: dict[str, QueuePause] = field(default_factory=dict)
     inbox_size: int | None = None
     inbox_oldest_seconds: float | None = None
     inbox_held_back: int | None = None

@@ -37,7 +37,12 @@ def status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "database": _database(look, now),
         "breaker": _breaker(look, now),
         "queues": [
-            {"name": name, "length": length, "attended": name in look.attended_queues}
+            {
+                "name": name,
+                "length": length,
+                "attended": name in look.attended_queues,
+                **_paused(look, name, now),
+            }
             for name, length in look.queues.items()
         ],
         "inbox": {
@@ -127,6 +132,7 @@ def health_inputs(look: StatusSnapshot, now: float) -> HealthInputs:
         overdue=look.inbox_overdue,
         lost_to_one_job=look.lost_to_one_job,
         paused_seconds=_since(look, now, look.fleet.since) if look.fleet and look.fleet.paused else None,
+        paused_queues=[*look.paused_queues],
         failed_jobs=_dead_letters(look, now)["open"] or 0,
         alarms=len(look.alarms),
         answers_seconds=(look.throughput.answer_p95_seconds if look.throughput else None) or 0.0,
@@ -188,6 +194,15 @@ def _throughput(look: StatusSnapshot) -> dict[str, Any]:
         "answers_per_minute": seen.answers_per_minute if seen else None,
         "answer_p50_seconds": seen.answer_p50_seconds if seen else None,
         "answer_p95_seconds": seen.answer_p95_seconds if seen else None,
+    }
+
+
+def _paused(look: StatusSnapshot, queue: str, now: float) -> dict[str, Any]:
+    """By an operator; the breaker holds back all queues that need the database, and says so itself."""
+    pause = look.paused_queues.get(queue)
+    return {
+        "paused_by": None if pause is None else isolated(one_line(pause.by)),
+        "paused_seconds": None if pause is None else _since(look, now, pause.at),
     }
 
 

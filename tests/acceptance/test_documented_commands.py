@@ -35,7 +35,13 @@ RUN = {
     "ballast jobs list",
     "ballast users --frozen",
     "ballast outages",
+    "ballast queues list",
+    "ballast queues pause users",
+    "ballast queues resume users",
     "ballast settings",
+    "ballast log --target 12345",
+    "ballast log --actor telegram:1001 --since 2026-11-01",
+    'ballast log --action user.credit --text "order 17" --json',
     "python -m workers broadcast list",
     """celery -A workers call workers.balances.adjust --kwargs """
     """'{"username": "bob", "amount": 550, "reason": "refund", "idempotency_key": "refund-42"}'""",
@@ -214,6 +220,29 @@ NOT_RUN = {
             "python -m workers broadcast pause|resume|cancel 7",
         ],
         "sends to people; tests/broadcasts/test_commands.py does it",
+    ),
+    **dict.fromkeys(
+        [
+            "python -m workers broadcast start",
+            "python -m workers broadcast start --text A --other B --canary-percent 5 --canary-then wait",
+            "python -m workers broadcast start --text News --try 1001",
+            "python -m workers broadcast compare 7",
+        ],
+        "sends to people; tests/broadcasts/test_shell.py and test_canary.py do it",
+    ),
+    **dict.fromkeys(
+        [
+            'ballast roles give @bob support --reason "joined on Monday"',
+            'ballast roles take @bob --reason "left"',
+        ],
+        "tests/bot_frontend/test_operators.py does it",
+    ),
+    'curl -N -H "Authorization: Bearer $OPS_TOKEN" http://127.0.0.1:8080/status/stream': (
+        "goes on until it is stopped; tests/bot_frontend/test_live.py does it"
+    ),
+    """curl -H "Authorization: Bearer $OPS_TOKEN" http://127.0.0.1:8080/actions """
+    """-d '{"action": "dead_letter.retry", "target": "7F3KQ2MA", "id": "'$(uuidgen | tr A-Z a-z)'"}'""": (
+        "tests/bot_frontend/test_page.py does it"
     ),
     **dict.fromkeys(
         [

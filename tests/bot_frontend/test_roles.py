@@ -153,7 +153,7 @@ async def test_each_order_of_the_page_is_taken_from_just_the_roles_of_the_table(
     settings: Settings, queueing: Queueing
 ) -> None:
     orders = get_args(OperatorAction.model_fields["action"].annotation)
-    targets = {"dead_letter": "7F3KQ2MA", "broadcast": "1", "breaker": ""}
+    targets = {"dead_letter": "7F3KQ2MA", "broadcast": "1", "breaker": "", "queue": "balances"}
     async with serving(settings, queueing) as url:
         for role, telegram_id in IDS.items():
             async with signed_in(url, queueing, telegram_id) as http:

@@ -16,6 +16,7 @@ from typing import cast
 import pytest
 import redis
 
+from ballast import queue_pauses
 from ballast.alerts import active, notifier
 from ballast.alerts.notifier import AN_HOUR_MAX, AdminNotifier
 from ballast.broadcasts import halts
@@ -208,6 +209,22 @@ def test_an_operators_word_is_told_as_one(queueing: Queueing) -> None:
     let_time_pass(queueing.client, 60)
     guard.look(shut)
     assert "An operator has paused the bot" in messages(queueing)[0]
+
+
+def test_a_queue_that_stays_paused_is_told_once_and_its_end(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    queue_pauses.pause(queueing.client, "users", "nadia")
+    guard.look()
+    assert messages(queueing) == []
+    let_time_pass(queueing.client, 600)
+    guard.look()
+    guard.look()
+    (told,) = messages(queueing)
+    assert "The queue <code>users</code> has been paused for 10 min." in told
+    assert "ballast queues resume users" in told
+    queue_pauses.resume(queueing.client, "users")
+    guard.look()
+    assert any("The queue <code>users</code> was resumed after" in text for text in messages(queueing))
 
 
 def test_dead_letters_that_follow_each_other_are_one_event(queueing: Queueing) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from ballast import queue_pauses
 from ballast.builtin.balances import AdjustBalance, ShowBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.transfers import CreateTransfer
@@ -346,7 +347,7 @@ def test_the_valve_is_shut_when_nothing_can_succeed(
     become(client, state, reason)
     watch = Watch(client)
     watch.look()
-    assert watch.shut is shut
+    assert bool(watch.shut) is shut
     assert read_breaker(client).state is state
 
 
@@ -423,3 +424,45 @@ def test_a_state_that_a_newer_release_wrote_stops_no_rescue(queueing: Queueing, 
     give_back(queueing.inbox, "a")
     queueing.client.set("ballast:breaker", b'{"state": "half_shut", "version": 9}')
     assert Rescuer(queueing.client, queueing.inbox, queueing.publisher, settings).look() == 1
+
+
+def test_of_a_paused_queue_alone_jobs_are_held_back_until_it_is_resumed(
+    queueing: Queueing, settings: Settings
+) -> None:
+    inbox, client = queueing.inbox, queueing.client
+    for number, job in enumerate((GetOrCreateUser(telegram_id=1), ShowBalance(telegram_id=2)), start=1):
+        inbox.accept(Envelope.of(job, job_id=f"j{number}", lane=f"j{number}", chat_id=number))
+        give_back(inbox, f"j{number}")
+    queue_pauses.pause(client, "users", "Nadia")
+    queue_pauses.pause(client, "users", "somebody later")
+    rescuer, watch = Rescuer(client, inbox, queueing.publisher, settings), Watch(client)
+    watch.look()
+    assert watch.shut == {"users"}
+    assert rescuer.look() == 1, "the other queue goes on"
+    assert client.zrange("ballast:inbox:held_back", 0, -1) == [b"j1"]
+    notice = inbox.claim("j1-queued", OWNER)
+    assert notice is not None
+    assert "The bot is paused for maintenance." in notice.envelope.fields["messages"][0]["text"]
+    assert queue_pauses.read(client)["users"].by == "Nadia"
+    # A breaker that opens and closes meanwhile does not resume it.
+    tell(client, BreakerState.FORCED_OPEN)
+    watch.look()
+    rescuer.look()
+    assert watch.shut == set(DATABASE_QUEUES)
+    tell(client, BreakerState.CLOSED)
+    Rescuer(client, inbox, queueing.publisher, settings).look()
+    rescuer.look()
+    watch.look()
+    assert watch.shut == {"users"}
+    assert client.zrange("ballast:inbox:held_back", 0, -1) == [b"j1"]
+    queue_pauses.resume(client, "users")
+    assert rescuer.look() == 1
+    watch.look()
+    assert watch.shut == frozenset()
+
+
+@pytest.mark.parametrize("queue", ["replies", "health", "nothing"])
+def test_a_queue_that_answers_people_is_not_paused(client: redis.Redis, queue: str) -> None:
+    with pytest.raises(ValueError, match="expected one of users"):
+        queue_pauses.pause(client, queue, "Nadia")
+    assert queue_pauses.read(client) == {}

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, PlainSerializer
-from pydantic_core import PydanticCustomError
 
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT
@@ -17,6 +16,11 @@ from dbcore.text import is_blank
 T = TypeVar("T", bound=BaseModel)
 
 REASON_LENGTH_MAX = 200
+
+
+class Unseen(ValueError):
+    """A text of which people see nothing."""
+
 
 Moment = Annotated[
     datetime, PlainSerializer(lambda moment: moment.isoformat(), return_type=str, when_used="json")
@@ -109,7 +113,7 @@ def _whole(value: object) -> object:
 
 def _seen(text: str) -> str:
     if is_blank(text):
-        raise PydanticCustomError("unseen", "expected something that can be seen")
+        raise Unseen("expected something that can be seen")
     return text
 
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from ballast.failed_jobs import FailedJobRefused
 from ballast.snooze import Snoozed
+from bot_frontend.web.api.models import Unseen
 from bot_frontend.web.api.problems import Problem
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway, OutcomeUnknown
@@ -86,7 +87,12 @@ def _invalid(error: RequestValidationError) -> Problem:
             400, "bad-request", "Idempotency-Key: expected 1 to 64 letters, digits or any of . _ : -"
         )
     # What a validator of a body's model says of values that are well by themselves.
-    if all(each["type"] == "value_error" and each["loc"][0] == "body" for each in error.errors()):
+    if all(
+        each["type"] == "value_error"
+        and each["loc"][0] == "body"
+        and not isinstance(each["ctx"]["error"], Unseen)
+        for each in error.errors()
+    ):
         return Problem(
             409, "unsendable", _line("; ".join(str(each["ctx"]["error"]) for each in error.errors()))
         )

@@ -26,6 +26,17 @@ const QUESTIONS = {
     words: "The breaker opens and closes by itself again, which is the normal state. If it is open now, the database is probed at once.",
     go: "Back to automatic",
   }),
+  "queue.pause": (target) => ({
+    title: `Pause the queue ${target}?`,
+    words: "No worker takes its jobs until an operator resumes it, even after restarts. They wait in Redis in order, and people are told that they are saved. Nothing is lost.",
+    go: "Pause the queue",
+    isDangerous: true,
+  }),
+  "queue.resume": (target) => ({
+    title: `Resume the queue ${target}?`,
+    words: "Its jobs are done again, whoever has waited longest first.",
+    go: "Resume the queue",
+  }),
   "dead_letter.retry": (target, about) => ({
     title: `Retry ${target}?`,
     words: `The job (${about}) is queued again under its own ID: what already took effect does not happen twice. If it fails again, it comes back here.`,

@@ -1,7 +1,10 @@
 // What waits: Celery's queues, the jobs on record, and how fast they are done.
 
+import { nameButton } from "/static/actions.js";
 import { $, fill, mark, reach, rows, write } from "/static/dom.js";
 import { ago, count, duration, fine, moments, older, UNKNOWN } from "/static/words.js";
+
+const ALWAYS = ["replies", "health"];
 
 // So that three jobs do not look like a full queue.
 const FULL_BAR_MIN = 20;
@@ -18,9 +21,10 @@ export function showQueues(status, elapsed) {
     template: "queue-row",
     key: (queue) => queue.name,
     show: (element, queue) => {
-      const isLeft = queue.length > 0 && !queue.attended;
+      const isLeft = queue.paused_by !== null || (queue.length > 0 && !queue.attended);
       mark(element, "data-state", isLeft ? "degraded" : "ok");
-      fill(element, { name: queue.name, length: count(queue.length), note: isLeft ? "no worker consumes it" : "" });
+      fill(element, { name: queue.name, length: count(queue.length), note: note(queue, isLeft) });
+      showPause(element, queue);
       reach(element.querySelector("i"), queue.length / most);
     },
   });
@@ -33,6 +37,20 @@ export function showQueues(status, elapsed) {
   write($("answers-half"), within(throughput.answer_p50_seconds, throughput));
   write($("answers-most"), within(throughput.answer_p95_seconds, throughput));
   write($("queues-age"), ago(older(status.age_seconds, elapsed)));
+}
+
+function note({ paused_by: by, paused_seconds: seconds }, isLeft) {
+  if (by !== null) return `paused by ${by} ${ago(seconds)}; its jobs wait, in order`;
+  return isLeft ? "no worker consumes it" : "";
+}
+
+// Those by which people are answered are not paused.
+function showPause(element, { name, paused_by: by }) {
+  const button = element.querySelector("button");
+  button.hidden = ALWAYS.includes(name);
+  write(button, by === null ? "Pause" : "Resume");
+  mark(button, "data-action", by === null ? "queue.pause" : "queue.resume");
+  nameButton(button, name, name);
 }
 
 // How long all that waits takes at the pace of the last minute; and whether more comes than is done.

@@ -228,7 +228,7 @@ NAMES = {
     *("send", "history", "cancel", "credit", "debit", "user", "stop", "resume", "broadcast", "broadcasts"),
     *("deposit", "paysupport", "refund", "terms"),
     *("dbstatus", "language", "timezone", "Lisbon", "x_y_z", "nothing", "outage", "username"),
-    "reconcile",
+    *("reconcile", "signin", "role"),
 }
 """What is the same in each language: currencies, commands, names."""
 

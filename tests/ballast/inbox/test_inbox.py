@@ -7,6 +7,7 @@ import time
 import pytest
 import redis
 
+from ballast import queue_pauses
 from ballast.builtin.balances import ShowBalance
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, DialogueStep, Dispatch, Inbox, Receipt
@@ -597,6 +598,19 @@ def test_a_job_that_no_worker_takes_is_overdue_also_where_it_is_published_again(
     overdue = inbox.overdue(None)
     assert overdue is not None
     assert (60 <= overdue.seconds < 120, overdue.queue) == (True, "balances")
+
+
+def test_a_job_in_a_queue_that_an_operator_paused_is_overdue_only_long_after_its_end(
+    inbox: Inbox, client: redis.Redis
+) -> None:
+    inbox.accept(envelope("a"))
+    queue_pauses.pause(client, "balances", "nadia")
+    let_time_pass(client, "a")
+    assert inbox.overdue(None) is None
+    queue_pauses.resume(client, "balances")
+    assert inbox.overdue(None) is None
+    client.hincrby("ballast:queues:resumed", "balances", -3_600_000)
+    assert inbox.overdue(None) is not None
 
 
 def test_a_job_that_is_being_done_is_not_overdue_nor_is_what_follows_it(

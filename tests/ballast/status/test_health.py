@@ -132,6 +132,7 @@ AWAY: dict[str, Any] = {
             HealthLevel.AWAY,
             "Paused by web:Nadia for 35 s. ",
         ),
+        ({"paused_queues": ["users"]}, HealthLevel.DEGRADED, "Jobs in users wait until somebody resumes it"),
         ({"lost_to_one_job": 3}, HealthLevel.DEGRADED, "ended 3 of them"),
         (
             {"overdue": Overdue(29.0, "balances"), "oldest_seconds": 40.0},

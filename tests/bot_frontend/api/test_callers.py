@@ -89,7 +89,7 @@ def pattern(path: str) -> str:
         "/users/1": "/users/{telegram_id}",
         "/transfers/1": "/transfers/{transfer_id}",
         "/holds/1": "/holds/{hold_id}",
-        **dict.fromkeys(("/retry", "/discard", "/start", "/pause", "/resume", "/cancel"), "/{action}"),
+        **dict.fromkeys(("}/retry", "}/discard", "}/start", "}/pause", "}/resume", "}/cancel"), "}/{action}"),
     }.items():
         path = path.replace(value, name)
     return f"/api/v1{path}"

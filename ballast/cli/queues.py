@@ -1,0 +1,94 @@
+"""`ballast queues`: what waits in which queue, and pausing them one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ballast.cli.commands import Group, as_json, print_json
+from ballast.queues import DATABASE_QUEUES, QUEUES
+
+_queue = click.argument("queue", type=click.Choice(DATABASE_QUEUES))
+
+
+@click.group(cls=Group)
+def queues() -> None:
+    """List queues, pause and resume them. It needs Redis alone.
+
+    While a queue is paused no worker takes its jobs: they wait in order, and people are told that theirs are saved.
+    """
+
+
+@queues.command("list")
+@as_json
+def list_(*, as_json: bool) -> None:
+    """List the queues with what waits in each, and who paused it."""
+    from ballast import queue_pauses
+    from dbcore.redis_client import connect_redis, redis_time
+    from dbcore.settings import load_settings
+
+    client = connect_redis(load_settings())
+    paused, now = queue_pauses.read(client), redis_time(client)
+    found: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "length": client.llen(name),
+            "paused_by": paused[name].by if name in paused else None,
+            "paused_seconds": round(now - paused[name].at, 3) if name in paused else None,
+        }
+        for name in QUEUES
+    ]
+    if as_json:
+        print_json(found)
+        return
+    for each in found:
+        by = f"  paused by {each['paused_by']}" if each["paused_by"] else ""
+        click.echo(f"{each['name']:<14}{each['length']:>8,}{by}")
+
+
+@queues.command()
+@_queue
+def pause(*, queue: str) -> None:
+    """Pause a queue, until it is resumed: also after restarts."""
+    _order("pause", queue)
+    click.echo(f"{queue} is paused; every worker knows within a second")
+
+
+@queues.command()
+@_queue
+def resume(*, queue: str) -> None:
+    """Resume a queue."""
+    _order("resume", queue)
+    click.echo(f"{queue} is resumed; every worker knows within a second")
+
+
+def _order(word: str, queue: str) -> None:
+    """At once; a worker writes it into the audit log, once the database is available."""
+    import uuid
+
+    from ballast import queue_pauses
+    from ballast.builtin.status import OperatorAction
+    from ballast.envelope import Envelope
+    from ballast.inbox import Inbox, Publisher
+    from dbcore.breaker.override import user_here
+    from dbcore.redis_client import connect_redis, redis_time
+    from dbcore.settings import load_settings
+
+    client = connect_redis(load_settings())
+    if word == "pause":
+        queue_pauses.pause(client, queue, user_here())
+    else:
+        queue_pauses.resume(client, queue)
+    order = OperatorAction.decode(
+        {
+            "action_id": str(uuid.uuid4()),
+            "actor": user_here(),
+            "action": f"queue.{word}",
+            "target": queue,
+            "at": redis_time(client),
+        }
+    )
+    receipt = Inbox(client).accept(Envelope.of(order, job_id=f"action-{order.action_id}", lane="operators"))
+    if receipt.dispatch is not None:
+        Publisher(client).publish(receipt.dispatch)

@@ -1,0 +1,51 @@
+"""Queues that an operator paused: no worker takes their jobs, which wait in Redis in order, until they are resumed.
+
+Beside the breaker's own pause (workers/queue_pauser.py), and as it does: whoever waits is told, and nothing is lost.
+
+    ballast:queues:paused   hash   queue -> as JSON: by, whom; at, since when, seconds since 1970 by Redis's clock
+    ballast:queues:resumed  hash   queue -> when it last was, ms: what waited meanwhile is not overdue
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+
+from ballast.queues import DATABASE_QUEUES
+from dbcore.redis_client import redis_time
+
+PAUSABLE = DATABASE_QUEUES
+"""Not those by which people are answered and the fleet looked after."""
+
+_KEY = "ballast:queues:paused"
+_RESUMED = "ballast:queues:resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePause:
+    """by -- who paused it. at -- when, seconds since 1970."""
+
+    by: str
+    at: float
+
+
+def pause(client: redis.Redis, queue: str, by: str) -> None:
+    """Every worker knows within half a second. One that is paused stays as it is. Raises redis.RedisError."""
+    if queue not in PAUSABLE:
+        raise ValueError(f"queue: expected one of {', '.join(PAUSABLE)}; got {queue!r}")
+    client.hsetnx(_KEY, queue, json.dumps({"by": by, "at": redis_time(client)}))
+
+
+def resume(client: redis.Redis, queue: str) -> None:
+    """One that is not paused stays as it is. Raises redis.RedisError."""
+    if client.hdel(_KEY, queue):
+        client.hset(_RESUMED, queue, int(1000 * redis_time(client)))
+
+
+def read(client: redis.Redis) -> dict[str, QueuePause]:
+    """By queue. Raises redis.RedisError."""
+    found = cast(dict[bytes, bytes], client.hgetall(_KEY))
+    return {queue.decode(): QueuePause(**json.loads(kept)) for queue, kept in sorted(found.items())}
