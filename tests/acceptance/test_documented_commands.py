@@ -240,13 +240,6 @@ NOT_RUN = {
         ],
         "tests/bot_frontend/test_operators.py does it",
     ),
-    **dict.fromkeys(
-        [
-            'ballast approvals approve 17 --reason "checked with the provider"',
-            'ballast approvals decline 17 --reason "not agreed"',
-        ],
-        "tests/ballast/test_approvals_cli.py does it",
-    ),
     'curl -N -H "Authorization: Bearer $OPS_TOKEN" http://127.0.0.1:8080/status/stream': (
         "goes on until it is stopped; tests/bot_frontend/test_live.py does it"
     ),
