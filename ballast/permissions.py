@@ -26,6 +26,7 @@ class Permission(StrEnum):
     FREEZE = "freeze"
     RESOLVE_JOBS = "resolve_jobs"
     ADJUST = "adjust"
+    APPROVE = "approve"
     REVERSE = "reverse"
     SETTLE_HOLDS = "settle_holds"
     REFUND = "refund"
@@ -58,6 +59,7 @@ PERMISSIONS: Mapping[Permission, Row] = {
     Permission.FREEZE: Row("freeze and unfreeze accounts", Role.SUPPORT, "users:write"),
     Permission.RESOLVE_JOBS: Row("retry and discard failed jobs", Role.SUPPORT, "jobs:write"),
     Permission.ADJUST: Row("credit and debit users", Role.TREASURER, "money:write"),
+    Permission.APPROVE: Row("approve credits and debits above a limit", Role.OWNER, None),
     Permission.REVERSE: Row("reverse transfers", Role.TREASURER, "money:write"),
     Permission.SETTLE_HOLDS: Row(
         "post and void holds, and approve withdrawals", Role.TREASURER, "money:write"

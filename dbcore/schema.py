@@ -737,6 +737,39 @@ operators = Table(
     _check("operators_role_is_known", "role IN ('viewer', 'support', 'treasurer', 'owner')"),
 )
 
+approvals = Table(
+    "approvals",
+    metadata,
+    _id(),
+    Column("act_key", Text, nullable=False, unique=True),
+    Column("operator_id", BigInteger, nullable=False),
+    Column("telegram_id", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("exceeds", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default=text("'waiting'")),
+    Column("refusal", Text),
+    Column("decided_key", Text),
+    Column("decided_by", Text),
+    _time("created_at"),
+    _time("expires_at", default_now=False),
+    _time("decided_at", nullable=True, default_now=False),
+    _check(
+        "approvals_amount_within_bounds",
+        "amount <> 0 AND amount >= -1000000000000000 AND amount <= 1000000000000000",
+    ),
+    _check("approvals_exceeds_known", "exceeds IN ('over_limit', 'over_daily_limit')"),
+    _check("approvals_status_known", "status IN ('waiting', 'approved', 'declined', 'refused')"),
+    _check("approvals_refusal_has_reason", "(status = 'refused') = (refusal IS NOT NULL)"),
+    _check(
+        "approvals_decision_is_somebodys",
+        "(status = 'waiting') = (decided_by IS NULL) AND (decided_by IS NULL) = (decided_at IS NULL) "
+        "AND (decided_by IS NULL) = (decided_key IS NULL)",
+    ),
+    _check("approvals_decided_by_another", "decided_by <> 'telegram:' || operator_id"),
+)
+
 audit_runs = Table(
     "audit_runs",
     metadata,

@@ -114,6 +114,10 @@ def closes_the_card(outcome: AdjustmentDecisionOutcome) -> bool:
     }
 
 
+def _approvable() -> str:
+    return gettext("What is above a limit can be ordered by the HTTP API, where an owner approves it.")
+
+
 def _refusal(
     reason: RejectionReason | None,
     whom: str,
@@ -134,6 +138,7 @@ def _refusal(
                 amount=most,
                 option="CREDIT_LIMIT",
             )
+            why = joined(why, _approvable())
         case RejectionReason.OVER_DAILY_LIMIT:
             most = money(settings.minor_units(settings.credit_limit_per_day) or 0, settings)
             why = gettext(
@@ -143,6 +148,7 @@ def _refusal(
             )
             if left_today is not None:
                 why = joined(why, gettext("You have {amount} left.", amount=money(left_today, settings)))
+            why = joined(why, _approvable())
         case RejectionReason.INSUFFICIENT_FUNDS:
             why = gettext(
                 "{name} does not have {amount}.", name=whom, amount=money(abs(amount or 0), settings)

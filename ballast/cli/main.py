@@ -11,6 +11,7 @@ import click
 import ballast
 from ballast.cli import (
     acts,
+    approvals,
     backups,
     books,
     broadcast,
@@ -74,6 +75,7 @@ for _command in (
     jobs.jobs,
     queues.queues,
     keys.keys,
+    approvals.approvals,
     operators.roles,
     operators.log,
     broadcast.broadcast,

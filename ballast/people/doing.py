@@ -13,6 +13,7 @@ from dbcore.money import MAX_AMOUNT, format_amount
 from dbcore.outcomes import OutcomeStatus, Party, RejectionReason
 from dbcore.people import card, lists
 from dbcore.people.acts import Act, Direction, StatusOutcome
+from dbcore.people.approvals import Approval, ApprovalRefused
 from dbcore.people.person import Person
 from dbcore.people.reasons import in_words
 from dbcore.redis_client import connect_redis
@@ -113,6 +114,27 @@ class Doing:
 
     def erase(self, act: Act, target: UserRef) -> str:
         return self._said(orders.erase(self._engine, act, target=target), "erased")
+
+    def approval(self, found: Approval) -> str:
+        """A line, of what was asked for and what became of it."""
+        did = "credit" if found.amount > 0 else "debit"
+        decided = f" by {one_line(found.decided_by)}" if found.decided_by else ""
+        return (
+            f"{did} {self._money(abs(found.amount))}, user {found.telegram_id}, asked by {found.actor} at "
+            f"{found.created_at:%Y-%m-%d %H:%M}: “{one_line(found.reason)}”; {found.status}{decided}"
+        )
+
+    def decide(self, decision: Act, number: int, *, approve: bool) -> str:
+        try:
+            answer = orders.decide(self._engine, decision, approval_id=number, approve=approve)
+        except ApprovalRefused as refused:
+            raise NotDone(str(refused)) from None
+        if answer is None:
+            raise NotDone(f"there is no approval {number}")
+        self._tell_soon()
+        if answer.approval.refusal is not None:
+            raise NotDone(_refused(answer.approval.refusal))
+        return self.approval(answer.approval)
 
     def _said(self, outcome: StatusOutcome, done: str) -> str:
         if outcome.reason is not None:

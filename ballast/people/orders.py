@@ -5,14 +5,16 @@ Ask for the relay afterwards (ballast/outbox_relay.py), so that they are told at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ballast.builtin.people import TellUser
 from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.users import UserRef
 from dbcore.outcomes import AdjustOutcome, ReversalOutcome
-from dbcore.people import acts
+from dbcore.people import acts, approvals
 from dbcore.people.acts import Act, Direction, StatusOutcome
+from dbcore.people.approvals import Answer
 
 Notices = Sequence[tuple[TellUser, int]]
 
@@ -20,18 +22,26 @@ Notices = Sequence[tuple[TellUser, int]]
 def adjust(engine: GuardedEngine, act: Act, *, target: UserRef, amount: int) -> AdjustOutcome:
     """amount -- signed minor units. Raises as dbcore.people.acts does, like all that follow."""
 
-    def notice(outcome: AdjustOutcome) -> Notices:
-        if outcome.target is None or outcome.balance_after is None:
-            return ()
-        return _told(
-            outcome.target.telegram_id,
-            about="adjusted",
-            amount=amount,
-            balance=outcome.balance_after,
-            text=act.reason,
-        )
+    return acts.adjust(engine, act, target=target, amount=amount, notice=_adjusted(act.reason))
 
-    return acts.adjust(engine, act, target=target, amount=amount, notice=notice)
+
+def adjust_within(
+    engine: GuardedEngine, act: Act, *, operator_id: int, target_id: int, amount: int, limits: Limits
+) -> AdjustOutcome | Answer:
+    """The same by somebody with limits; above them it waits for approval. The fields are of dbcore.people.approvals."""
+    return approvals.adjust(
+        engine,
+        act,
+        operator_id=operator_id,
+        target_id=target_id,
+        amount=amount,
+        limits=limits,
+        notice=_adjusted(act.reason),
+    )
+
+
+def decide(engine: GuardedEngine, decision: Act, *, approval_id: int, approve: bool) -> Answer | None:
+    return approvals.decide(engine, decision, approval_id=approval_id, approve=approve, notice_of=_adjusted)
 
 
 def reverse(engine: GuardedEngine, act: Act, *, transfer_id: int, amount: int) -> ReversalOutcome:
@@ -71,6 +81,21 @@ def message(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcom
 def erase(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcome:
     """Nobody is told: they asked for it."""
     return acts.erase(engine, act, target=target)
+
+
+def _adjusted(reason: str) -> Callable[[AdjustOutcome], Notices]:
+    def notice(outcome: AdjustOutcome) -> Notices:
+        if outcome.target is None or outcome.balance_after is None:
+            return ()
+        return _told(
+            outcome.target.telegram_id,
+            about="adjusted",
+            amount=outcome.amount,
+            balance=outcome.balance_after,
+            text=reason,
+        )
+
+    return notice
 
 
 def _of(outcome: StatusOutcome, about: str, **fields: object) -> Notices:

@@ -22,6 +22,7 @@ from dbcore.outcomes import (
     PendingAdjustmentOutcome,
     RejectionReason,
 )
+from dbcore.settings import Settings
 from dbcore.text import storable
 
 _CREATE_SQL = (
@@ -71,6 +72,13 @@ class Limits:
 
     once: int | None = None
     per_day: int | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        return cls(
+            once=settings.minor_units(settings.credit_limit),
+            per_day=settings.minor_units(settings.credit_limit_per_day),
+        )
 
 
 def create(

@@ -111,6 +111,14 @@ def adjust(
     notice: Notice = nobody,
 ) -> AdjustOutcome:
     """Credit (amount above zero) or debit somebody, at once. The reason is the transfer's memo."""
+    work = adjusting(engine, act, target=target, amount=amount, notice=notice)
+    return engine.call(work, name="people.adjust", replayable=True)
+
+
+def adjusting(
+    engine: GuardedEngine, act: Act, *, target: UserRef, amount: int, notice: Notice = nobody
+) -> Callable[[Connection], AdjustOutcome]:
+    """What `adjust` does in its transaction, for one that does more."""
     action = _action(act, "user.credit" if amount > 0 else "user.debit", str(target))
     asked = ledger.adjustment(
         engine,
@@ -121,10 +129,10 @@ def adjust(
         actor=act.actor,
         earlier_key=keys.of_caller(act.act_id).earlier,
     )
-    if isinstance(asked, AdjustOutcome):
-        return asked
 
     def work(connection: Connection) -> AdjustOutcome:
+        if isinstance(asked, AdjustOutcome):
+            return asked
         outcome = ledger.adjusted(engine, amount, _row(connection, engine, ledger.ADJUST_SQL, asked))
         if outcome.reason is RejectionReason.KEY_REUSED:
             # Or the same request was committed by somebody else, after this one looked for it. Now it is found.
@@ -140,7 +148,7 @@ def adjust(
             _tell(connection, engine, notice(outcome))
         return outcome
 
-    return engine.call(work, name="people.adjust", replayable=True)
+    return work
 
 
 def reverse(

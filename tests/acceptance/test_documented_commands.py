@@ -34,6 +34,7 @@ RUN = {
     "curl -s http://127.0.0.1:8080/db-stability",
     "ballast jobs list",
     "ballast users --frozen",
+    "ballast approvals list",
     "ballast outages",
     "ballast queues list",
     "ballast queues pause users",
@@ -54,6 +55,8 @@ REFUSED = {
     "ballast jobs retry REFERENCE": "there is no",
     "ballast jobs discard REFERENCE": "there is no",
     "ballast user @bob": "nobody is found",
+    'ballast approvals approve 17 --reason "checked with the provider"': "there is no approval 17",
+    'ballast approvals decline 17 --reason "not agreed"': "there is no approval 17",
     "python -m workers job 7F3KQ2MA": "no job has the reference",
     "python -m workers broadcast show 7 --watch": "7",
     "python -m workers broadcast resend-unknown 7": "7",
@@ -239,10 +242,6 @@ NOT_RUN = {
     ),
     'curl -N -H "Authorization: Bearer $OPS_TOKEN" http://127.0.0.1:8080/status/stream': (
         "goes on until it is stopped; tests/bot_frontend/test_live.py does it"
-    ),
-    """curl -H "Authorization: Bearer $OPS_TOKEN" http://127.0.0.1:8080/actions """
-    """-d '{"action": "dead_letter.retry", "target": "7F3KQ2MA", "id": "'$(uuidgen | tr A-Z a-z)'"}'""": (
-        "tests/bot_frontend/test_page.py does it"
     ),
     **dict.fromkeys(
         [

@@ -24,7 +24,6 @@ from dbcore.outcomes import (
     RejectionReason,
 )
 from dbcore.people.reasons import in_words
-from dbcore.settings import Settings
 from workers import adjustment_texts, texts
 from workers.tasks.job_task import job_task
 from workers.work import Work
@@ -89,7 +88,7 @@ def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
         target=users.UserRef(telegram_id=job.telegram_id, username=job.username),
         amount=job.amount,
         memo=job.reason,
-        limits=_limits(work.settings),
+        limits=Limits.of(work.settings),
     )
     _note(work, outcome)
     if outcome.reason is not None:
@@ -115,7 +114,7 @@ def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Mes
             )
             for work in own
         ]
-        limits = _limits(own[0].settings)
+        limits = Limits.of(own[0].settings)
         decided = pending_adjustments.decide_many(own[0].engine, presses, limits=limits)
         own[0].languages.look_up(each.target.telegram_id for each in decided if each.target is not None)
         outcomes = iter(decided)
@@ -140,7 +139,7 @@ def decide_adjustment(work: Work[DecideAdjustment]) -> list[Message]:
         token=job.token,
         presser_id=job.telegram_id,
         confirm=job.confirm,
-        limits=_limits(work.settings),
+        limits=Limits.of(work.settings),
         waited_seconds=work.waited_seconds,
     )
     return _decided(work, outcome)
@@ -174,13 +173,6 @@ def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -
                 )
             )
     return messages
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        once=settings.minor_units(settings.credit_limit),
-        per_day=settings.minor_units(settings.credit_limit_per_day),
-    )
 
 
 def _note(work: Work[Any], outcome: PendingAdjustmentOutcome | AdjustmentDecisionOutcome) -> None:

@@ -20,6 +20,7 @@ from ballast.inbox import Inbox, Publisher
 from ballast.snooze import Snoozed
 from bot_frontend.web.access import Access
 from bot_frontend.web.api import (
+    approvals,
     broadcasts,
     composing,
     csv_lists,
@@ -70,7 +71,7 @@ class Api:
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
         parts = (
-            *(users, users_beside, transfers, holds, withdrawals, csv_lists),
+            *(users, approvals, users_beside, transfers, holds, withdrawals, csv_lists),
             *(many_jobs, waiting_jobs, failed_jobs),
             *(composing, media, broadcasts, operators),
         )

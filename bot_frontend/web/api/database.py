@@ -7,10 +7,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bot_frontend.web.api.problems import Problem
-from dbcore.outcomes import Outcome
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
 
 T = TypeVar("T")
-Moved = TypeVar("Moved", bound=Outcome)
+
+
+class Moving(Protocol):
+    """What says the balances of those concerned."""
+
+    @property
+    def balances_now(self) -> tuple[BalanceSnapshot, ...]: ...
+
+
+Moved = TypeVar("Moved", bound=Moving)
 
 CONNECTIONS_MAX = 4
 """And so calls at once. They count in the fleet's budget."""

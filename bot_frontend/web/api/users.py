@@ -12,7 +12,6 @@ from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import (
     OF_ACTS,
-    Amount,
     Minor,
     Moment,
     Page,
@@ -27,9 +26,8 @@ from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT, UserRef, UserStatus
-from dbcore.outcomes import AdjustOutcome
 from dbcore.people import card, lists, movements, search
-from dbcore.people.acts import Act, StatusOutcome
+from dbcore.people.acts import StatusOutcome
 from dbcore.people.lists import UserFilters
 from dbcore.people.movements import Filters
 from dbcore.people.person import Person as PersonRecord
@@ -84,23 +82,6 @@ class Movement(BaseModel):
     def of(cls, found: movements.Movement) -> Movement:
         fields = {name: getattr(found, name) for name in cls.model_fields}
         return cls(**{**fields, "counterparty": Person.of(found.counterparty)})
-
-
-class AdjustmentOrder(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    amount: Amount
-    reason: Reason = Field(description="Why; the person reads it as the memo")
-
-
-class Adjustment(BaseModel):
-    """A credit or a debit. `amount` is signed; `balance` is the one right after it."""
-
-    transfer_id: int
-    user: Person
-    amount: int
-    balance: int
-    currency: str
 
 
 class FreezeOrder(BaseModel):
@@ -265,51 +246,6 @@ async def unfreeze_user(
 
     outcome_of(await api.database.run(act, name="api.user.unfreeze"), response, of_user=telegram_id)
     return await look_at_user(caller, api, telegram_id)
-
-
-@router.post("/{telegram_id}/credit", summary="Credit a user", responses=error_responses(*OF_ACTS))
-async def credit_user(
-    caller: Annotated[Caller, Depends(Requires(Permission.ADJUST))],
-    api: Annotated[Services, Depends(services)],
-    telegram_id: TelegramId,
-    order: AdjustmentOrder,
-    key: Annotated[str, Depends(idempotency_key)],
-    response: Response,
-) -> Adjustment:
-    """At once. What the ledger refuses is refused again by the same Idempotency-Key."""
-    return await _adjust(api, telegram_id, order.amount, act_of(key, caller, order.reason), response)
-
-
-@router.post("/{telegram_id}/debit", summary="Debit a user", responses=error_responses(*OF_ACTS))
-async def debit_user(
-    caller: Annotated[Caller, Depends(Requires(Permission.ADJUST))],
-    api: Annotated[Services, Depends(services)],
-    telegram_id: TelegramId,
-    order: AdjustmentOrder,
-    key: Annotated[str, Depends(idempotency_key)],
-    response: Response,
-) -> Adjustment:
-    """At once. What the ledger refuses is refused again by the same Idempotency-Key."""
-    return await _adjust(api, telegram_id, -order.amount, act_of(key, caller, order.reason), response)
-
-
-async def _adjust(api: Services, telegram_id: int, amount: int, act: Act, response: Response) -> Adjustment:
-    def have_done(engine: GuardedEngine) -> AdjustOutcome:
-        outcome = orders.adjust(engine, act, target=UserRef(telegram_id=telegram_id), amount=amount)
-        api.tell_soon()
-        return outcome
-
-    done = await api.database.move(have_done, name="api.user.adjust")
-    outcome_of(done, response, of_user=telegram_id)
-    user = Person.of(done.target)
-    assert done.transfer_id and done.balance_after is not None and user  # noqa: S101  it was not refused
-    return Adjustment(
-        transfer_id=done.transfer_id,
-        user=user,
-        amount=amount,
-        balance=done.balance_after,
-        currency=done.currency,
-    )
 
 
 def _unknown(telegram_id: int) -> Problem:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dbcore import migration_files
 
 revision = "0031"
-down_revision = "0029"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 

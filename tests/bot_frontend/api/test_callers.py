@@ -81,6 +81,9 @@ ROUTES = {
 OF_OWNERS = {
     ("GET", "/api/v1/roles"),
     ("POST", "/api/v1/roles/{telegram_id}"),
+    ("GET", "/api/v1/approvals"),
+    ("POST", "/api/v1/approvals/{approval_id}/approve"),
+    ("POST", "/api/v1/approvals/{approval_id}/decline"),
     ("GET", "/api/v1/sessions"),
     ("POST", "/api/v1/sessions/{session_id}/end"),
 }

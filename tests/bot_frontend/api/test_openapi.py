@@ -13,6 +13,9 @@ from dbcore.broadcasts import broadcasts
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import holds, ledger, users
 from dbcore.ledger.audit import audit
+from dbcore.ledger.pending_adjustments import Limits
+from dbcore.people import approvals
+from dbcore.people.acts import Act
 from dbcore.settings import Settings
 from tests.bot_frontend.api.conftest import OPS_TOKEN
 from tests.bot_frontend.test_web import serving
@@ -47,6 +50,14 @@ def have_something(engine: GuardedEngine) -> None:
         telegram_id=1,
         error="boom",
         payload=envelope.model_dump(mode="json"),
+    )
+    approvals.adjust(
+        engine,
+        Act("a", "telegram:3", "x", 0.0),
+        operator_id=3,
+        target_id=1,
+        amount=9,
+        limits=Limits(once=1),
     )
     broadcasts.create(engine, key="b", payload={"text": "x"}, segment={}, actor="t")
 

@@ -1,0 +1,76 @@
+"""`ballast approvals`: credits and debits above a treasurer's limits, listed and decided."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import asdict
+
+import click
+
+from ballast.cli.acts import seen
+from ballast.cli.commands import Group, as_json, open_database, print_json, require_agreement
+
+LISTED_MAX = 100
+
+_number = click.argument("number", type=click.IntRange(1, 2**63 - 1), metavar="APPROVAL")
+_reason = click.option("--reason", required=True, callback=seen, help="Why, for the audit log.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation; scripts need it.")
+
+
+@click.group(cls=Group)
+def approvals() -> None:
+    """List, approve and decline credits and debits above a limit."""
+
+
+@approvals.command(name="list")
+@click.option("--all", "every", is_flag=True, help="Those that were decided or have expired, too.")
+@as_json
+def list_(*, every: bool, as_json: bool) -> None:
+    """List what waits for approval, newest first."""
+    from ballast.people.doing import Doing
+    from dbcore.people import approvals as kept
+
+    engine, settings = open_database()
+    found = kept.recent(engine, only_waiting=not every, limit=LISTED_MAX).items
+    if as_json:
+        print_json([{"actor": each.actor, **asdict(each)} for each in found])
+        return
+    doing = Doing(engine, settings)
+    for each in found:
+        click.echo(f"{each.id:<8}  {doing.approval(each)}")
+
+
+@approvals.command()
+@_number
+@_reason
+@_yes
+def approve(*, number: int, reason: str, yes: bool) -> None:
+    """Approve it: the money moves at once."""
+    _decide(number, reason, yes=yes, approve=True)
+
+
+@approvals.command()
+@_number
+@_reason
+@_yes
+def decline(*, number: int, reason: str, yes: bool) -> None:
+    """Decline it: nothing moves."""
+    _decide(number, reason, yes=yes, approve=False)
+
+
+def _decide(number: int, reason: str, *, yes: bool, approve: bool) -> None:
+    from ballast.people.doing import Doing, NotDone
+    from dbcore.breaker.override import user_here
+    from dbcore.people import approvals as kept
+    from dbcore.people.acts import Act
+
+    engine, settings = open_database()
+    doing = Doing(engine, settings)
+    found = kept.find(engine, number)
+    if found is None:
+        raise NotDone(f"there is no approval {number}")
+    question, done = ("Approve it?", "approved") if approve else ("Decline it?", "declined")
+    require_agreement([doing.approval(found)], question, done, yes=yes)
+    decision = Act(uuid.uuid4().hex, f"operator:{user_here()}"[:64], reason, time.time())
+    click.echo(doing.decide(decision, number, approve=approve))
