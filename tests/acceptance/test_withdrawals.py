@@ -5,6 +5,7 @@ delivered twice and whoever is killed, and stopped by a switch.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -131,7 +132,7 @@ async def test_paid_by_the_provider_once_while_workers_are_killed_and_the_answer
         stack.command, "celery", "-A", "workers", "call", "workers.payouts.sweep", "--queue", "health"
     )
     assert swept.returncode == 0, swept.stderr
-    await seen(telegram, ann, "is paid")
+    await seen(telegram, ann, "is paid", "Reference:")
     await all_settled(stack, telegram)
     assert len(stand_in.transfers) == 1
     assert balances(stack)[ann] == 4_500
@@ -159,7 +160,33 @@ async def test_stopped_nobody_is_paid_and_people_are_told_until_payouts_go_on(
         timeout_seconds=PATIENCE_SECONDS,
     )
     await confirmed(telegram, ann, "/withdraw 5")
-    await seen(telegram, ann, "is paid")
+    await seen(telegram, ann, "is paid", "Reference:")
     await all_settled(stack, telegram)
     assert len(stand_in.transfers) == 1
+    assert_audit_passes(stack)
+
+
+async def test_pressed_twice_and_delivered_five_times_by_workers_that_are_frozen_and_killed_it_is_paid_once(
+    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+) -> None:
+    stack = at_work(make_stack, **by_crypto_pay(stand_in))
+    await say(telegram, ADMIN_ID, "/start")
+    ann = await with_money(telegram)
+    card = await say(telegram, ann, "/withdraw 15")
+    stack.send_signal("main", signal.SIGSTOP)
+    confirm = str(card.buttons[0][1])
+    await telegram.press(ann, card.message_id, confirm, deliveries=5)
+    await telegram.press(ann, card.message_id, confirm, force=True)
+    stack.kill("main")
+    stack.start("main")
+    asked = await seen(telegram, ADMIN_ID, "to be approved")
+    approve = str(asked.buttons[0][1])
+    stack.kill("main")
+    await telegram.press(ADMIN_ID, asked.message_id, approve, deliveries=5)
+    stack.start("main")
+    await seen(telegram, ann, "is paid", "Reference:")
+    await all_settled(stack, telegram)
+    assert [each["amount"] for each in stand_in.transfers.values()] == ["15"]
+    assert stand_in.asked.count("POST /api/transfer") == 1
+    assert balances(stack)[ann] == 3_500
     assert_audit_passes(stack)
