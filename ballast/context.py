@@ -157,12 +157,14 @@ class JobContext(Context):
         built_in: Callable[[Job | None], BuiltInAnswer] | None = None,
         translations: Path | None = None,
         language_of: Callable[[int], str] = lambda _: ENGLISH,
+        waited_seconds: float = 0.0,
     ) -> None:
         """As Context has it, and besides:
 
         profile -- of a user who is to be on record before money moves; None for whoever did not write just now.
         enqueue -- takes a job on record, the key that it was given, and the seconds until it is to be done.
         built_in -- does what Ballast would have done; None if its function is in nobody's place.
+        waited_seconds -- from when it was queued until this process took it.
         """
         super().__init__(
             kind=kind,
@@ -177,6 +179,7 @@ class JobContext(Context):
         self.job_id = job_id
         self.attempt = attempt
         self._user = user
+        self._waited_seconds = waited_seconds
         self._profile = profile
         self._enqueue = enqueue
         self._built_in = built_in

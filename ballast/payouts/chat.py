@@ -113,6 +113,7 @@ def decide(ctx: JobContext, job: DecideWithdrawal) -> Outcome:
         confirm=job.confirm,
         limits=installed.limits(ctx.settings),
         notice=lambda state: notices(job.token, state),
+        waited_seconds=ctx._waited_seconds,
     )
     ctx._announce()
     if outcome.reason is not None:

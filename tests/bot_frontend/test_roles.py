@@ -98,7 +98,7 @@ async def signed_in(url: str, queueing: Queueing, telegram_id: int) -> AsyncIter
 
 
 PATHS = {"telegram_id": "7", "transfer_id": "1", "reference": "7F3KQ2MA", "broadcast_id": "1"}
-PATHS |= {"session_id": "nobodys-session", "hold_id": "1", "approval_id": "1"}
+PATHS |= {"session_id": "nobodys-session", "hold_id": "1", "approval_id": "1", "number": "1"}
 
 
 def filled(path: str, actions: str = "retry") -> str:

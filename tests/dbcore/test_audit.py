@@ -17,6 +17,7 @@ from dbcore.ledger import (
     seals,
     star_payments,
     star_refunds,
+    withdrawals,
 )
 from dbcore.ledger.audit import CHECK_NAMES, audit, report
 from dbcore.ledger.payments import PaymentKind
@@ -40,6 +41,7 @@ UNLOCK = """
     ALTER TABLE holds DISABLE TRIGGER ALL;
     ALTER TABLE star_refunds DISABLE TRIGGER ALL;
     ALTER TABLE provider_payments DISABLE TRIGGER ALL;
+    ALTER TABLE withdrawals DISABLE TRIGGER ALL;
     ALTER TABLE holds DROP CONSTRAINT holds_end_has_key;
     ALTER TABLE entries DROP CONSTRAINT entries_version_with_balance;
 """
@@ -137,6 +139,22 @@ CORRUPTIONS = [
         "UPDATE transfers SET kind = 'star_payment' WHERE kind = 'credit'",
     ),
     (
+        "each withdrawal has its hold",
+        "UPDATE withdrawals SET status = 'returned', reason = 'x', ended_at = now() WHERE status = 'held'",
+    ),
+    (
+        "each withdrawal has its hold",
+        "UPDATE withdrawals SET hold_id = NULL, status = 'cancelled', ended_at = now() WHERE status = 'held'",
+    ),
+    (
+        "the account payouts is what withdrawals paid out",
+        "UPDATE withdrawals SET amount = amount + 1 WHERE status = 'paid'",
+    ),
+    (
+        "the account payouts is what withdrawals paid out",
+        "UPDATE transfers SET kind = 'payout' WHERE kind = 'debit'",
+    ),
+    (
         "each payment by a provider has its transfers",
         "UPDATE provider_payments SET refunded = refunded + 1",
     ),
@@ -195,9 +213,10 @@ CORRUPTIONS = [
         "ALTER TABLE star_payments DISABLE TRIGGER ALL; "
         "ALTER TABLE provider_payments DISABLE TRIGGER ALL; "
         "ALTER TABLE provider_refunds DISABLE TRIGGER ALL; "
+        "ALTER TABLE withdrawals DISABLE TRIGGER ALL; "
         "ALTER TABLE reversals DISABLE TRIGGER ALL; "
         "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, holds, reversals, "
-        "star_refunds, provider_payments, provider_refunds; "
+        "star_refunds, provider_payments, provider_refunds, withdrawals; "
         "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (
@@ -287,6 +306,29 @@ def busy(engine: GuardedEngine, person: Person, database_url: str) -> None:
             end(engine, key=f"end-{key}", hold_id=hold.hold_id, actor="t")
     (first,) = (each.id for each in lists.transfers(engine).items if each.idempotency_key == "t0")
     acts.reverse(engine, Act("back", "operator", "", 0.0), transfer_id=first, amount=60)
+    rule = withdrawals.Limits(once=None, per_day=None, auto=20, auto_per_day=None)
+    for number, amount in enumerate((20, 30)):
+        put_out = withdrawals.create(
+            engine,
+            key=f"w{number}",
+            telegram_id=bob.telegram_id,
+            amount=amount,
+            payout=withdrawals.Payout("crypto_pay", "1", amount, "USDT"),
+            limits=rule,
+        )
+        withdrawals.decide(
+            engine,
+            key=f"v{number}",
+            token=put_out.token,
+            telegram_id=bob.telegram_id,
+            confirm=True,
+            limits=rule,
+            notice=lambda _: (),
+        )
+        if withdrawals.begin(engine, token=put_out.token).action == "pay":
+            withdrawals.answer(
+                engine, token=put_out.token, said="paid", attempt=1, text="r", notice=lambda _: ()
+            )
 
 
 @pytest.mark.usefixtures("busy")

@@ -64,6 +64,7 @@ def decided(
     limits: Limits = FREE,
     key: str = "",
     telegram_id: int = OWNER.telegram_id,
+    waited_seconds: float = 0.0,
 ) -> WithdrawalOutcome:
     return withdrawals.decide(
         engine,
@@ -73,6 +74,7 @@ def decided(
         confirm=confirm,
         limits=limits,
         notice=nobody,
+        waited_seconds=waited_seconds,
     )
 
 
@@ -153,6 +155,15 @@ def test_cancelled_or_by_a_stranger_nothing_is_held(engine: GuardedEngine) -> No
     assert decided(engine, card.token, confirm=False).state is WithdrawalState.CANCELLED
     assert decided(engine, card.token).reason is RejectionReason.ALREADY_CANCELLED
     assert figures(engine) == (100, 100)
+
+
+def test_a_press_in_time_counts_though_it_is_done_after_an_outage(engine: GuardedEngine, sql: Sql) -> None:
+    funded(engine)
+    late, in_time = asked(engine).token, asked(engine).token
+    sql("UPDATE withdrawals SET created_at = now() - interval '1 h', expires_at = now() - interval '30 min'")
+    assert decided(engine, late).reason is RejectionReason.EXPIRED
+    assert decided(engine, in_time, waited_seconds=3_000).state is WithdrawalState.HELD
+    assert figures(engine) == (100, 40)
 
 
 def test_limits_hold_for_each_and_for_a_day_also_if_two_are_confirmed_at_once(engine: GuardedEngine) -> None:

@@ -180,6 +180,7 @@ def _context(handler: Handler, work: Work[Job]) -> JobContext:
     return JobContext(
         job_id=work.job_id,
         attempt=work.tries + 1,
+        waited_seconds=work.waited_seconds,
         user=_user(work),
         profile=_profile(work.job),
         enqueue=partial(_enqueue, work),
