@@ -5,8 +5,8 @@ from __future__ import annotations
 SCOPES = {
     "users:read": "find users, with their balances and movements",
     "users:write": "freeze and unfreeze accounts, write to users, and erase their data",
-    "money:write": "credit and debit users, reverse transfers, and post and void holds",
-    "transfers:read": "list transfers and holds",
+    "money:write": "credit and debit users, reverse transfers, post and void holds, and approve withdrawals",
+    "transfers:read": "list transfers, holds and withdrawals",
     "broadcasts:read": "list broadcasts and how far they are",
     "broadcasts:write": "draw up, start, pause, resume and cancel broadcasts",
     "jobs:read": "list failed jobs",

@@ -61,7 +61,9 @@ PERMISSIONS: Mapping[Permission, Row] = {
     Permission.ADJUST: Row("credit and debit users", Role.TREASURER, "money:write"),
     Permission.APPROVE: Row("approve credits and debits above a limit", Role.OWNER, None),
     Permission.REVERSE: Row("reverse transfers", Role.TREASURER, "money:write"),
-    Permission.SETTLE_HOLDS: Row("post and void holds", Role.TREASURER, "money:write"),
+    Permission.SETTLE_HOLDS: Row(
+        "post and void holds, and approve withdrawals", Role.TREASURER, "money:write"
+    ),
     Permission.REFUND: Row("refund payments in Stars", Role.TREASURER, None),
     Permission.ERASE: Row("erase users' data", Role.OWNER, "users:write"),
     Permission.BROADCAST: Row("send broadcasts, and stop them", Role.OWNER, "broadcasts:write"),

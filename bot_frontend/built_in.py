@@ -17,6 +17,7 @@ from ballast.builtin.operators import GrantRole, ShowRoles
 from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
 from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer
+from ballast.builtin.withdrawals import StartWithdrawal
 from ballast.markup import is_html
 from ballast.permissions import Permission, may
 from ballast.registered import Command
@@ -28,6 +29,7 @@ from bot_frontend.naming import Arguments, person_named
 from bot_frontend.routed import Routed, ask, say, say_privately, who
 from bot_frontend.updates import TextMessage
 from dbcore.ledger.users import UserRefError
+from dbcore.ledger.withdrawals import TEXT_LENGTH_MAX
 from dbcore.money import AmountError, parse_amount_and_note
 from dbcore.roles import Role
 from dbcore.settings import Settings
@@ -52,6 +54,7 @@ def _help(typed: Typed) -> Routed:
         typed.settings.role_of(typed.message.sender.telegram_id),
         payments=deposits.takes_payments(typed.settings),
         refunds=typed.settings.stars_refund_hours > 0,
+        withdrawals=typed.settings.withdrawals_by is not None,
     )
     return say_privately(typed.message, help_text, opens="help")
 
@@ -139,6 +142,11 @@ def _user(typed: Typed) -> Routed:
     if not query:
         return say_privately(typed.message, texts.user_usage(typed.command.name))
     return Routed(ShowPerson(**who(typed.message.sender), query=query[:QUERY_LENGTH_MAX]))
+
+
+def _withdraw(typed: Typed) -> Routed:
+    text = typed.arguments.text.strip()[: TEXT_LENGTH_MAX + 64]
+    return Routed(StartWithdrawal(**who(typed.message.sender), text=text))
 
 
 def _role(typed: Typed) -> Routed:
@@ -237,6 +245,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "credit": partial(_adjust, sign=1),
     "debit": partial(_adjust, sign=-1),
     "user": _user,
+    "withdraw": _withdraw,
     "role": _role,
     "broadcast": _broadcast,
     "deposit": _deposit,

@@ -126,6 +126,7 @@ async def _set_menu(
             None if admin_id is None else settings.role_of(admin_id),
             payments=takes_payments(settings),
             refunds=settings.stars_refund_hours > 0,
+            withdrawals=settings.withdrawals_by is not None,
         )
     wanted = fingerprint(settings.telegram_api_url, commands)
     if await registered.knows(what, wanted):

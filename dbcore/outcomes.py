@@ -61,6 +61,13 @@ class RejectionReason(StrEnum):
     NOT_REVERSIBLE = "not_reversible"  # refused itself, a reversal, or a payment in Telegram Stars
     ALREADY_REVERSED = "already_reversed"  # all of it
     OVER_WHAT_IS_LEFT = "over_what_is_left"  # more than was not reversed yet
+    UNKNOWN_WITHDRAWAL = "unknown_withdrawal"
+    HELD_FOR_WITHDRAWAL = "held_for_withdrawal"  # the withdrawal alone ends its hold
+    PAYOUTS_STOPPED = "payouts_stopped"  # an operator stopped all of them
+    ALREADY_APPROVED = "already_approved"
+    NOT_APPROVED = "not_approved"  # so it cannot be paid
+    PAYOUT_UNDER_WAY = "payout_under_way"  # the provider was asked to pay, or may have been
+    WITHDRAWAL_ENDED = "withdrawal_ended"
 
 
 class HoldState(StrEnum):

@@ -115,7 +115,7 @@ system_accounts = Table(
     ),
     _check(
         "system_accounts_name_known",
-        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees') "
+        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees', 'payouts') "
         "OR name ~ '^provider:[a-z][a-z0-9_]{0,19}$'",
     ),
 )
@@ -494,6 +494,79 @@ Index(
     star_refunds.c.star_payment_id,
     unique=True,
     postgresql_where=text("status = 'asked'"),
+)
+
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    _id(),
+    Column("token", Text, nullable=False, unique=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("user_id", BigInteger, ForeignKey("users.id"), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("adapter", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("pays", BigInteger, nullable=False),
+    Column("pays_currency", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("reason", Text),
+    Column("hold_id", BigInteger, ForeignKey("holds.id"), unique=True),
+    Column("decided_key", Text),
+    Column("word_key", Text, unique=True),
+    Column("word_by", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("open_attempts", ARRAY(Integer), nullable=False, server_default="{}"),
+    _time("attempt_at", nullable=True, default_now=False),
+    _time("due_at", nullable=True, default_now=False),
+    Column("reference", Text),
+    _time("created_at"),
+    _time("expires_at", default_now=False),
+    _time("decided_at", nullable=True, default_now=False),
+    _time("ended_at", nullable=True, default_now=False),
+    _check(
+        "withdrawals_amount_within_bounds",
+        "amount > 0 AND amount <= 1000000000000000 AND pays > 0",
+    ),
+    _check(
+        "withdrawals_status_known",
+        "status IN ('pending', 'held', 'approved', 'paying', 'paid', 'returned', 'refused', 'cancelled', 'expired')",
+    ),
+    _check("withdrawals_refusal_has_reason", "(status IN ('refused', 'returned')) = (reason IS NOT NULL)"),
+    _check(
+        "withdrawals_hold_first",
+        "(status IN ('held', 'approved', 'paying', 'paid', 'returned')) = (hold_id IS NOT NULL)",
+    ),
+    _check(
+        "withdrawals_approved_by_somebody",
+        "status NOT IN ('approved', 'paying', 'paid') OR word_by IS NOT NULL",
+    ),
+    _check("withdrawals_payout_has_reference", "(status = 'paid') = (reference IS NOT NULL)"),
+    _check(
+        "withdrawals_decision_has_key",
+        "(status = 'pending') = (decided_key IS NULL) AND (decided_key IS NULL) = (decided_at IS NULL)",
+    ),
+    _check(
+        "withdrawals_end_has_time",
+        "(status IN ('pending', 'held', 'approved', 'paying')) = (ended_at IS NULL)",
+    ),
+)
+Index(
+    "withdrawals_open_idx",
+    withdrawals.c.id,
+    postgresql_where=text("status IN ('held', 'approved', 'paying')"),
+)
+Index("withdrawals_user_idx", withdrawals.c.user_id, withdrawals.c.decided_at)
+
+payout_switch = Table(
+    "payout_switch",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("is_stopped", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    _check("payout_switch_one_row", "id = 1"),
 )
 
 failed_operations = Table(

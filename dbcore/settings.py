@@ -229,6 +229,12 @@ class Settings(AppOptions):
     stripe_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+/?$")] = "https://api.stripe.com"
     stripe_return_url: Annotated[str, Field(pattern=r"^https://\S{1,500}$")] = "https://t.me"
 
+    withdrawals_by: Annotated[str | None, Field(pattern=r"^[a-z][a-z0-9_]{0,19}$")] = None
+    withdrawals_limit: Annotated[Decimal | None, Field(gt=0)] = None
+    withdrawals_limit_per_day: Annotated[Decimal | None, Field(gt=0)] = None
+    withdrawals_auto: Annotated[Decimal | None, Field(gt=0)] = None
+    withdrawals_auto_per_day: Annotated[Decimal | None, Field(gt=0)] = None
+
     @field_validator("admin_ids", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
@@ -328,7 +334,14 @@ class Settings(AppOptions):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("expected a time zone such as Europe/Berlin") from None
 
-    @field_validator("credit_limit", "credit_limit_per_day")
+    @field_validator(
+        "credit_limit",
+        "credit_limit_per_day",
+        "withdrawals_limit",
+        "withdrawals_limit_per_day",
+        "withdrawals_auto",
+        "withdrawals_auto_per_day",
+    )
     @classmethod
     def _amount_of_the_currency(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
         exponent = info.data.get("currency_exponent")

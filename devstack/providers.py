@@ -4,12 +4,14 @@ command: again, late, in any order, changed, and forged.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -52,6 +54,8 @@ class LocalProviders:
     """Both, behind one address. `answers` False: each request is answered 503.
 
     invoices, sessions, charges, refunds -- by their ids, as the providers tell them.
+    transfers -- what Crypto Pay paid out, by the key of each. available -- what it has to pay from.
+    loses -- so many of the next transfers are made, and their answers are lost. late_seconds -- until one is made.
     """
 
     answers: bool = True
@@ -60,6 +64,10 @@ class LocalProviders:
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     charges: dict[str, dict[str, Any]] = field(default_factory=dict)
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    transfers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    available: str = "1000"
+    loses: int = 0
+    late_seconds: float = 0.0
     url: str = ""
     _keys: dict[str, str] = field(default_factory=dict)
     _numbers: count[int] = field(default_factory=lambda: count(1))
@@ -71,6 +79,9 @@ class LocalProviders:
             [
                 web.post("/api/createInvoice", self._create_invoice),
                 web.post("/api/getInvoices", self._get_invoices),
+                web.post("/api/transfer", self._transfer),
+                web.post("/api/getTransfers", self._get_transfers),
+                web.post("/api/getBalance", self._get_balance),
                 web.post("/v1/checkout/sessions", self._create_session),
                 web.get("/v1/charges", self._list_charges),
                 web.get("/v1/refunds", self._list_refunds),
@@ -188,6 +199,39 @@ class LocalProviders:
         offset, most = asked.get("offset", 0), asked.get("count", 100)
         return web.json_response({"ok": True, "result": {"items": found[offset : offset + most]}})
 
+    async def _transfer(self, request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        await asyncio.sleep(self.late_seconds)
+        key = asked["spend_id"]
+        if key in self.transfers:
+            return _refusal("SPEND_ID_ALREADY_USED")
+        if Decimal(asked["amount"]) > Decimal(self.available):
+            return _refusal("NOT_ENOUGH_COINS")
+        self.available = str(Decimal(self.available) - Decimal(asked["amount"]))
+        made = {
+            "transfer_id": next(self._numbers),
+            "spend_id": key,
+            "user_id": asked["user_id"],
+            "asset": asked["asset"],
+            "amount": asked["amount"],
+            "status": "completed",
+            "completed_at": _iso(time.time()),
+        }
+        self.transfers[key] = made
+        if self.loses:
+            self.loses -= 1
+            return web.json_response({"error": "lost"}, status=502)
+        return web.json_response({"ok": True, "result": made})
+
+    async def _get_transfers(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        made = self.transfers.get(asked["spend_id"])
+        return web.json_response({"ok": True, "result": {"items": [] if made is None else [made]}})
+
+    async def _get_balance(self, _: web.Request) -> web.Response:
+        row = {"currency_code": "USDT", "available": self.available, "onhold": "0"}
+        return web.json_response({"ok": True, "result": [row]})
+
     async def _create_session(self, request: web.Request) -> web.Response:
         form = await request.post()
         key = request.headers["Idempotency-Key"]
@@ -242,6 +286,11 @@ def _page(request: web.Request, every: list[dict[str, Any]]) -> web.Response:
     if "data.balance_transaction" not in request.query.getall("expand[]", []):
         found = [_unexpanded(each) for each in found]
     return web.json_response({"data": found[:most], "has_more": len(found) > most})
+
+
+def _refusal(name: str) -> web.Response:
+    """As Crypto Pay refuses."""
+    return web.json_response({"ok": False, "error": {"code": 400, "name": name}}, status=400)
 
 
 def _unexpanded(charge: dict[str, Any]) -> dict[str, Any]:

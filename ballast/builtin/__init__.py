@@ -17,6 +17,7 @@ from ballast.builtin.replies import replies
 from ballast.builtin.status import status
 from ballast.builtin.transfers import transfers
 from ballast.builtin.users import users
+from ballast.builtin.withdrawals import withdrawals
 
 BUILT_IN: tuple[BuiltInApp, ...] = (
     users,
@@ -24,6 +25,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     transfers,
     payments,
     providers,
+    withdrawals,
     reconciliation,
     people,
     operators,

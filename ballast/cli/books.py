@@ -49,6 +49,7 @@ def books(
     adjustments    what admins and operators credited and debited
     house          what programs did
     promo, provider_fees   what you move there by --move
+    payouts        what withdrawals paid out
     """
     from ballast.apps import installed
     from ballast.cli.commands import open_database

@@ -31,6 +31,7 @@ from ballast.cli import (
     reconciling,
     refunding,
     upgrading,
+    withdrawing,
 )
 from ballast.cli.commands import Group
 from ballast.garbage import put_off_collection
@@ -81,6 +82,7 @@ for _command in (
     books.books,
     reconciling.reconcile,
     refunding.refund,
+    withdrawing.withdrawals,
     importing.import_,
     exporting.export,
     backups.backup,

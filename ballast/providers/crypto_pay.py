@@ -13,9 +13,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from ballast.payouts.adapter import PayoutState
 from ballast.providers import amounts
 from ballast.providers.http import Http
-from ballast.providers.provider import Checkout, Event, Forged, Payment, Refused
+from ballast.providers.provider import Checkout, Event, Forged, Payment, Refused, Unanswered
 from ballast.providers.signatures import verify_hmac_sha256
 
 CHECKOUT_SECONDS = 86_400
@@ -29,6 +30,7 @@ class CryptoPay:
 
     name = "crypto_pay"
     title = "Crypto Pay"
+    asks_destination = False
 
     def __init__(self, token: str, *, asset: str, rate: Decimal, url: str) -> None:
         self.currency, self.exponent, self.rate = asset, amounts.OF_ASSETS[asset], rate
@@ -79,6 +81,47 @@ class CryptoPay:
     async def payment(self, payment_id: str) -> Payment | None:
         listed = await self._ask("getInvoices", {"invoice_ids": payment_id})
         return self._payment(listed["items"][0]) if listed["items"] else None
+
+    # Payouts, as ballast/payouts has them: a transfer to somebody's account there, which is their Telegram account.
+
+    def read_destination(self, text: str, telegram_id: int) -> str:
+        """Whoever asks: to another account it would be theirs to send."""
+        return str(telegram_id)
+
+    async def pay(self, key: str, amount: int, destination: str) -> str:
+        try:
+            transfer = await self._ask(
+                "transfer",
+                {
+                    "user_id": int(destination),
+                    "asset": self.currency,
+                    "amount": amounts.written(amount, self.exponent),
+                    "spend_id": key,
+                },
+            )
+        except Refused:
+            # A key that was used is refused as well: what it stands for there is the truth.
+            try:
+                made = await self.payout(key)
+            except Refused as error:
+                raise Unanswered(f"it does not say how a transfer stands: {error}") from error
+            if made is None:
+                raise
+            return made.text
+        return str(int(transfer["transfer_id"]))
+
+    async def payout(self, key: str) -> PayoutState | None:
+        listed = await self._ask("getTransfers", {"spend_id": key})
+        for item in listed["items"]:
+            if item.get("spend_id") == key:
+                return PayoutState("paid", str(int(item["transfer_id"])))
+        return None
+
+    async def balance(self) -> int:
+        for each in await self._ask("getBalance", {}):
+            if each["currency_code"] == self.currency:
+                return amounts.read_rounded(each["available"], self.exponent)
+        return 0
 
     async def close(self) -> None:
         await self._http.close()

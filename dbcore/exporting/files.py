@@ -131,6 +131,15 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             "amount",
         ),
         ExportFile(
+            "withdrawals",
+            f"SELECT w.id, u.telegram_id, {amount('w.amount')}, w.currency, w.adapter, w.destination, "
+            "w.pays AS pays_minor_units, w.pays_currency, w.status, w.reason, w.hold_id, w.word_by AS approved_by, "
+            f"w.attempts, w.reference, {time('w.created_at', 'created_at')}, {time('w.decided_at', 'decided_at')}, "
+            f"{time('w.ended_at', 'ended_at')} "
+            "FROM ballast.withdrawals w JOIN ballast.users u ON u.id = w.user_id ORDER BY w.id",
+            "amount",
+        ),
+        ExportFile(
             "broadcasts",
             "SELECT id, status, payload, segment, actor, paid, audience, sent, blocked, failed, unknown, "
             "halted_reason, "

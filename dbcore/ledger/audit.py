@@ -39,6 +39,7 @@ KEPT_TABLES = (
     "star_refunds",
     "provider_payments",
     "provider_refunds",
+    "withdrawals",
     "admin_actions",
 )
 """Tables that only grow: rows that an audit saw are there at every later one."""
@@ -271,7 +272,7 @@ CHECKS: tuple[Check, ...] = (
         "WHERE t.status = 'applied' AND t.kind <> 'reversal' AND ((t.kind IN ('credit', 'star_payment', "
         "'provider_payment', 'provider_fee', 'reclassification')) <> (f.user_id IS NULL) "
         "OR (t.kind IN ('debit', 'star_refund', 'provider_refund', 'provider_fee', "
-        "'reclassification')) <> (g.user_id IS NULL)) ORDER BY t.id",
+        "'payout', 'reclassification')) <> (g.user_id IS NULL)) ORDER BY t.id",
     ),
     Check(
         "each account's floor is zero, or its debt",
@@ -384,7 +385,7 @@ CHECKS: tuple[Check, ...] = (
         "LEFT JOIN ballast.transfers o ON o.id = r.reverses_id "
         "WHERE t.status = 'applied' AND t.kind = 'reversal' AND NOT coalesce(o.status = 'applied' "
         "AND o.kind NOT IN ('star_payment', 'star_refund', 'provider_payment', 'provider_refund', 'provider_fee', "
-        "'reclassification', 'reversal') "
+        "'payout', 'reclassification', 'reversal') "
         "AND o.from_account_id = t.to_account_id "
         "AND o.to_account_id = t.from_account_id, false) "
         "UNION ALL SELECT format('transfer %s: %s is no reversal of it', r.reverses_id, r.transfer_id) "
@@ -421,6 +422,36 @@ _LAST_SEEN_SQL = (
 )
 _REMEMBER_SQL = (
     "INSERT INTO ballast.audit_runs (table_name, newest_id, row_count) VALUES (:table, :newest, :count)"
+)
+
+_WITHDRAWN = Check(
+    "each withdrawal has its hold",
+    "SELECT count(*) FROM ballast.withdrawals WHERE hold_id IS NOT NULL",
+    "SELECT format('withdrawal %s: %s, hold %s %s, transfer %s', w.id, w.status, w.hold_id, h.status, h.transfer_id) "
+    "FROM ballast.withdrawals w LEFT JOIN ballast.holds h ON h.id = w.hold_id "
+    "LEFT JOIN ballast.accounts a ON a.id = h.account_id "
+    "WHERE w.hold_id IS NOT NULL AND NOT coalesce(a.user_id = w.user_id AND h.amount = w.amount "
+    "AND h.currency = w.currency AND h.expires_at IS NULL AND h.status = CASE w.status WHEN 'paid' THEN 'posted' "
+    "WHEN 'returned' THEN 'voided' ELSE 'open' END, false) "
+    "UNION ALL SELECT format('hold %s: no withdrawal %s', h.id, h.idempotency_key) FROM ballast.holds h "
+    "WHERE h.status <> 'refused' AND h.idempotency_key ~ '^hold:withdrawal:\\d+$' AND NOT EXISTS "
+    "(SELECT FROM ballast.withdrawals w WHERE w.hold_id = h.id)",
+)
+_PAID_OUT = Check(
+    "the account payouts is what withdrawals paid out",
+    "SELECT count(*) FROM ballast.withdrawals WHERE status = 'paid'",
+    "SELECT format('withdrawal %s: transfer %s, %s of %s', w.id, t.id, t.kind, t.amount) FROM ballast.withdrawals w "
+    "LEFT JOIN ballast.holds h ON h.id = w.hold_id LEFT JOIN ballast.transfers t ON t.id = h.transfer_id "
+    "LEFT JOIN ballast.system_accounts s ON s.name = 'payouts' AND s.currency = w.currency "
+    "WHERE w.status = 'paid' AND NOT coalesce(t.status = 'applied' AND t.kind = 'payout' AND t.amount = w.amount "
+    "AND t.to_account_id = s.account_id, false) "
+    "UNION ALL SELECT format('transfer %s: no withdrawal', t.id) FROM ballast.transfers t "
+    "WHERE t.status = 'applied' AND t.kind = 'payout' AND NOT EXISTS (SELECT FROM ballast.holds h "
+    "JOIN ballast.withdrawals w ON w.hold_id = h.id WHERE h.transfer_id = t.id AND w.status = 'paid')",
+    "SELECT format('%s in payouts by payouts, %s paid out', p.amount, w.amount) FROM "
+    "(SELECT coalesce(sum(t.amount), 0) AS amount FROM ballast.transfers t WHERE t.status = 'applied' "
+    "AND t.kind = 'payout') p, (SELECT coalesce(sum(amount), 0) AS amount FROM ballast.withdrawals "
+    "WHERE status = 'paid') w WHERE p.amount <> w.amount",
 )
 
 _SEALED = Check(
@@ -475,7 +506,7 @@ _STRUCTURE = "the schema is what the migrations made"
 _PRIVATE = "tables and functions are closed to others"
 _KEPT = "what the last audit saw is still there"
 
-CHECKS += (_SEALED, _TOTALS)
+CHECKS += (_WITHDRAWN, _PAID_OUT, _SEALED, _TOTALS)
 
 CHECK_NAMES: tuple[str, ...] = (*(check.name for check in CHECKS), _STRUCTURE, _PRIVATE, _KEPT)
 

@@ -35,6 +35,13 @@ _WORDS = {
     RejectionReason.ALREADY_REFUNDED: sentence("The payment had already been refunded."),
     RejectionReason.REFUND_UNDER_WAY: sentence("The payment was already being refunded."),
     RejectionReason.TOO_LATE: sentence("The payment was too old to be refunded."),
+    RejectionReason.UNKNOWN_WITHDRAWAL: sentence("There is no such withdrawal."),
+    RejectionReason.HELD_FOR_WITHDRAWAL: sentence("It is reserved for a withdrawal."),
+    RejectionReason.PAYOUTS_STOPPED: sentence("Payouts are stopped at the moment."),
+    RejectionReason.ALREADY_APPROVED: sentence("The withdrawal had already been approved."),
+    RejectionReason.NOT_APPROVED: sentence("The withdrawal is not approved."),
+    RejectionReason.PAYOUT_UNDER_WAY: sentence("The withdrawal is being paid."),
+    RejectionReason.WITHDRAWAL_ENDED: sentence("The withdrawal had already ended."),
 }
 
 

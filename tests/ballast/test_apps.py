@@ -305,7 +305,10 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         "checkout",
         "deposit",
     }
-    ours = ["provider-sweep", "star-reconciliation", "languages-restore", "health-probe", "backup"]
+    ours = [
+        *("provider-sweep", "payout-sweep", "star-reconciliation"),
+        *("languages-restore", "health-probe", "backup"),
+    ]
     assert [each.name for each in found.scheduled] == ours
     assert not {"transactions.history", "broadcasts.press"} & found.handlers.keys()
     replaced = registry((replacing(every="broadcasts-watch"),))

@@ -84,8 +84,10 @@ def main() -> None:
         json.dumps(
             {
                 "said": found,
-                "menu": dict(menu(payments=False)),
-                "admins": {name: line for name, line in menu(Role.OWNER) if name in ADMIN_COMMANDS},
+                "menu": dict(menu(payments=False, withdrawals=False)),
+                "admins": {
+                    name: line for name, line in menu(Role.OWNER, withdrawals=False) if name in ADMIN_COMMANDS
+                },
             }
         )
     )

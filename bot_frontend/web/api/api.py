@@ -33,6 +33,7 @@ from bot_frontend.web.api import (
     users,
     users_beside,
     waiting_jobs,
+    withdrawals,
 )
 from bot_frontend.web.api.callers import PREFIX, Callers
 from bot_frontend.web.api.database import Database
@@ -70,7 +71,7 @@ class Api:
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
         parts = (
-            *(users, approvals, users_beside, transfers, holds, csv_lists),
+            *(users, approvals, users_beside, transfers, holds, withdrawals, csv_lists),
             *(many_jobs, waiting_jobs, failed_jobs),
             *(composing, media, broadcasts, operators),
         )

@@ -12,6 +12,7 @@ const NAMES = {
   adjustments: "Adjustments by admins",
   promo: "Promotions",
   provider_fees: "Providers' fees",
+  payouts: "Paid out",
 };
 
 export function showLedger({ books }, elapsed) {

@@ -44,6 +44,15 @@ ROUTES = {
     ("GET", "/holds/1"): "transfers:read",
     ("POST", "/holds/1/post"): "money:write",
     ("POST", "/holds/1/void"): "money:write",
+    ("GET", "/withdrawals"): "transfers:read",
+    ("GET", "/withdrawals/1"): "transfers:read",
+    ("POST", "/withdrawals/1/approve"): "money:write",
+    ("POST", "/withdrawals/1/decline"): "money:write",
+    ("POST", "/withdrawals/1/paid"): "money:write",
+    ("POST", "/withdrawals/1/unpaid"): "money:write",
+    ("GET", "/payouts"): "transfers:read",
+    ("POST", "/payouts/stop"): "money:write",
+    ("POST", "/payouts/resume"): "money:write",
     ("GET", "/jobs"): "jobs:read",
     ("GET", "/jobs/causes"): "jobs:read",
     ("GET", "/jobs/waiting"): "jobs:read",
@@ -89,6 +98,7 @@ def pattern(path: str) -> str:
         "/users/1": "/users/{telegram_id}",
         "/transfers/1": "/transfers/{transfer_id}",
         "/holds/1": "/holds/{hold_id}",
+        "/withdrawals/1": "/withdrawals/{number}",
         **dict.fromkeys(("}/retry", "}/discard", "}/start", "}/pause", "}/resume", "}/cancel"), "}/{action}"),
     }.items():
         path = path.replace(value, name)
@@ -102,7 +112,12 @@ async def test_each_path_answers_to_its_scope_and_to_no_other(api: Client) -> No
         body = {"text": "x"} if path.endswith(("/message", "/broadcasts", "/preview")) else body
         body = {"telegram_id": 1} if path.endswith("/test") else body
         path = f"{path}?type=photo&telegram_id=1" if path.endswith("/media") else path
-        body = {"reason": "x"} if path.endswith("/void") else body
+        body = (
+            {"reason": "x"}
+            if path.endswith("/void") or "/withdrawals/" in path or "/payouts/" in path
+            else body
+        )
+        body = {"reference": "x"} if path.endswith("/paid") else body
         body = {"matching": {}} if path in {"/jobs/retry", "/jobs/discard"} else body
         answer = await api.ask(method, path, body if method == "POST" else None, key=keys[scope])
         if scope == needed:

@@ -1,0 +1,72 @@
+"""Tasks of payouts: one is brought to its end, and what a dead worker left is handed in again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from psycopg2.errors import UndefinedTable
+
+from ballast.alerts import notifier
+from ballast.builtin.withdrawals import PayOut
+from ballast.messages import Message
+from ballast.payouts import chat_texts, installed
+from ballast.payouts.paying import pay_out
+from dbcore import outbox
+from dbcore.errors import DatabaseAway
+from dbcore.ledger import withdrawals
+from workers.celery import Task, upkeep
+from workers.tasks.job_task import job_task
+from workers.work import AsyncStep, Work
+
+if TYPE_CHECKING:
+    from telegram import Bot
+
+log = structlog.get_logger(__name__)
+
+SWEEP = "workers.payouts.sweep"
+
+
+@job_task(PayOut)
+def pay(work: Work[PayOut]) -> list[Message] | AsyncStep:
+    token, settings = work.job.token, work.settings
+    found = withdrawals.find(work.engine, token=token)
+    by = None if found is None else installed.adapter(settings, found.payout.adapter)
+    if found is None or by is None:
+        log.error("payout_waits", error="its adapter is not set up", adapter=found and found.payout.adapter)
+        return []
+    if (by.currency, by.name) != (found.payout.currency, found.payout.adapter):
+        log.error("payout_waits", number=found.number, error=f"it is in {found.payout.currency}")
+        return []
+    turn = withdrawals.begin(work.engine, token=token)
+    if turn.action == "wait":
+        return []
+
+    async def step(_: Bot | None) -> list[Message]:
+        try:
+            twice = await pay_out(work.engine, token, turn, by)
+        except DatabaseAway as error:
+            # The attempt is on record: the sweep asks the provider how it stands.
+            log.warning("payout_not_booked", number=turn.number, error=str(error))
+            return []
+        finally:
+            await by.close()
+        outbox.announce()
+        if twice:
+            notifier.enqueue_payment(
+                work.worker.redis, f"payout-twice-{token}", lambda: chat_texts.paid_and_returned(turn.number)
+            )
+        return []
+
+    return step
+
+
+@upkeep(SWEEP)
+def sweep(task: Task) -> None:
+    try:
+        if withdrawals.due(task.context.engine, notice=lambda token: PayOut(token=token)):
+            outbox.announce()
+    except DatabaseAway as error:
+        log.warning("payout_sweep_waits", error=str(error))
+    except UndefinedTable:
+        log.error("payout_sweep_waits", error="the table withdrawals is missing: python -m dbcore migrate")
