@@ -9,6 +9,7 @@ Beside the breaker's own pause (workers/queue_pauser.py), and as it does: whoeve
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,6 +20,9 @@ from dbcore.redis_client import redis_time
 
 PAUSABLE = DATABASE_QUEUES
 """Not those by which people are answered and the fleet looked after."""
+
+READ_EVERY_SECONDS = 3.0
+"""While none is paused."""
 
 _KEY = "ballast:queues:paused"
 _RESUMED = "ballast:queues:resumed"
@@ -33,7 +37,7 @@ class QueuePause:
 
 
 def pause(client: redis.Redis, queue: str, by: str) -> None:
-    """Every worker knows within half a second. One that is paused stays as it is. Raises redis.RedisError."""
+    """Every worker knows within four seconds. One that is paused stays as it is. Raises redis.RedisError."""
     if queue not in PAUSABLE:
         raise ValueError(f"queue: expected one of {', '.join(PAUSABLE)}; got {queue!r}")
     client.hsetnx(_KEY, queue, json.dumps({"by": by, "at": redis_time(client)}))
@@ -43,6 +47,22 @@ def resume(client: redis.Redis, queue: str) -> None:
     """One that is not paused stays as it is. Raises redis.RedisError."""
     if client.hdel(_KEY, queue):
         client.hset(_RESUMED, queue, int(1000 * redis_time(client)))
+
+
+class PauseReader:
+    """For whoever looks again and again: an idle fleet asks Redis little, and what is paused is resumed at once."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._last: dict[str, QueuePause] = {}
+        self._read_at = float("-inf")
+
+    def read(self) -> dict[str, QueuePause]:
+        """By queue, at most READ_EVERY_SECONDS old. Raises redis.RedisError."""
+        if self._last or time.monotonic() - self._read_at >= READ_EVERY_SECONDS:
+            self._last = read(self._redis)
+            self._read_at = time.monotonic()
+        return self._last
 
 
 def read(client: redis.Redis) -> dict[str, QueuePause]:

@@ -22,8 +22,9 @@ import structlog
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 
-from ballast import ownership, queue_pauses
+from ballast import ownership
 from ballast.ownership import WrongBot
+from ballast.queue_pauses import PauseReader
 from ballast.queues import DATABASE_QUEUES
 from dbcore.breaker import CachedStateReader
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
@@ -44,8 +45,8 @@ class Watch:
 
     def __init__(self, client: redis.Redis, pace: RedisPace = RESPONSIVE) -> None:
         self._pace = pace
-        self._redis = client
         self._state_reader = CachedStateReader(client)
+        self._pause_reader = PauseReader(client)
         self.shut: frozenset[str] = frozenset()
         """Queues of which this worker takes no job."""
         self._stopped = threading.Event()
@@ -61,7 +62,7 @@ class Watch:
 
     def look(self) -> None:
         try:
-            paused = frozenset(queue_pauses.read(self._redis))
+            paused = frozenset(self._pause_reader.read())
             self.shut = frozenset(DATABASE_QUEUES) if self._state_reader.read().is_open else paused
         except redis.RedisError as error:
             log.debug("queue_pauser_without_redis", error=type(error).__name__)

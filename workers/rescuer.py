@@ -16,7 +16,7 @@ import redis
 import structlog
 from celery import bootsteps
 
-from ballast import event_asking, outbox_relay, queue_pauses
+from ballast import event_asking, outbox_relay
 from ballast.alerts.notifier import AdminNotifier
 from ballast.envelope import queue_of
 from ballast.inbox import Inbox, Publisher
@@ -24,6 +24,7 @@ from ballast.inbox.records import Waiting, record_key
 from ballast.kinds import READING_KINDS, WRITING_KINDS
 from ballast.messages import to_json
 from ballast.notices import answer_without_database, queued_notice, waits_for_the_database
+from ballast.queue_pauses import PauseReader
 from ballast.queues import DATABASE_QUEUES
 from dbcore.breaker import CachedStateReader, FleetView, outages
 from dbcore.breaker.process_names import has_ended
@@ -78,6 +79,7 @@ class Rescuer:
         self._relay_asked_again_at = float("inf")
         self._tell_outage_at = float("-inf")
         self._shut: Sequence[str] = ()
+        self._pause_reader = PauseReader(client)
         self._state_reader = CachedStateReader(client)
         self._alarms = AlarmWatch(
             client, AdminNotifier(client, inbox, publisher, admin_ids), look_seconds=pace.alarms
@@ -115,7 +117,7 @@ class Rescuer:
         elif view.is_read_only:
             shut = WRITING_KINDS
         is_outage = bool(shut)
-        paused = queue_pauses.read(self._redis)
+        paused = self._pause_reader.read()
         shut = (*shut, *(queue for queue in paused if queue not in shut))
         on_record = self._inbox.size()
         # What is shut holds jobs back, and they are to go on as soon as it no longer is.
