@@ -132,6 +132,17 @@ NOT_RUN = {
     ),
     **dict.fromkeys(
         [
+            "ballast withdrawals list",
+            "ballast withdrawals approve 17",
+            'ballast withdrawals decline 17 --reason "Please use your own account"',
+            'ballast withdrawals paid 17 "SEPA 2026-11-28/4"',
+            'ballast withdrawals stop --reason "trouble at the provider"',
+            "ballast withdrawals resume",
+        ],
+        "tests/ballast/test_withdrawals_cli.py does it",
+    ),
+    **dict.fromkeys(
+        [
             "ballast books",
             "ballast books --days 31 --csv",
             'ballast books --move 12.50 house promo --key spring-1 --memo "spring promotion"',
