@@ -2,9 +2,9 @@
 // that it takes effect once, however often it is sent.
 
 import { uuid } from "/static/actions.js";
+import { get, post, Refused, whatWentWrong } from "/static/api.js";
 import { $, mark, write } from "/static/dom.js";
 import { amount, balance, byName, minorUnits, plainAmount } from "/static/money.js";
-import { get } from "/static/people.js";
 import { toast } from "/static/toasts.js";
 
 const TIMEOUT_MS = 20_000;
@@ -30,7 +30,6 @@ function side(party) {
 export class Acts {
   constructor(dialog, people) {
     Object.assign(this, { dialog, people });
-    this.csrf = null;
     this.asked = null;
     this.isBusy = false;
     $("people").addEventListener("click", (event) => {
@@ -116,19 +115,12 @@ export class Acts {
     const written = $("act-reason").value.trim();
     const body = ACTS[act].asks ? { text: written } : { reason: written, ...(ACTS[act].has ? { amount: minor } : {}) };
     try {
-      const answer = await fetch(`/api/v1${path}`, {
-        method: "POST",
-        headers: { "Content-Type": "application/json", "Idempotency-Key": key, "X-CSRF-Token": this.csrf ?? "" },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      const said = await answer.json();
-      if (answer.ok) return { words: `${ACTS[act].title}: done.`, isDone: true };
+      await post(path, body, key, TIMEOUT_MS);
+      return { words: `${ACTS[act].title}: done.`, isDone: true };
+    } catch (error) {
       // What was refused is refused again under its key: what is changed and sent next is another request.
-      if (answer.status < 500) this.asked.key = uuid();
-      return { words: `Refused: ${said.detail ?? said.title ?? said.error}`, isDone: false };
-    } catch {
-      return { words: "No answer, so it is unknown whether it was done. Sending the same again is safe: it takes effect once.", isDone: false };
+      if (error instanceof Refused && error.isFinal) this.asked.key = uuid();
+      return { words: whatWentWrong(error), isDone: false };
     }
   }
 }

@@ -1,40 +1,51 @@
 // How pages speak to /api/v1, as programs do. What is sent has a key of its own, so that it takes effect once, however often it
 // is sent.
 
+const READ_MS = 15_000;
 const TIMEOUT_MS = 60_000;
 const UPLOAD_MS = 180_000;
 
-export class Refused extends Error {}
+// isFinal -- the same is refused again; otherwise it may be sent again.
+export class Refused extends Error {
+  constructor(words, isFinal) {
+    super(words);
+    this.isFinal = isFinal;
+  }
+}
 
 let session = null;
+
+// Of a page that hears it anyway.
+export function knowSession(actions) {
+  session = actions;
+}
 
 // Who is signed in, and whether they may act.
 export async function signedIn() {
   if (session === null) {
-    const answer = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (!answer.ok) throw new Refused("You are signed out. Open the page anew to sign in.");
+    const answer = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(READ_MS) });
+    if (!answer.ok) throw new Refused("You are signed out. Open the page anew to sign in.", true);
     session = (await answer.json()).actions;
   }
   return session;
 }
 
 export async function get(path) {
-  return said(await fetch(`/api/v1${path}`, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) }));
+  return said(await fetch(`/api/v1${path}`, { cache: "no-store", signal: AbortSignal.timeout(READ_MS) }));
 }
 
-// Raises Refused with words for what was refused; anything else is no answer, and the same may be sent again.
-export async function post(path, body, key = null) {
+// Raises Refused with the words of an answer; anything else is no answer, and the same may be sent again.
+export async function post(path, body, key = null, timeoutMs = TIMEOUT_MS) {
   const { csrf } = await signedIn();
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": csrf ?? "", ...(key && { "Idempotency-Key": key }) };
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = AbortSignal.timeout(timeoutMs);
   return said(await fetch(`/api/v1${path}`, { method: "POST", headers, body: JSON.stringify(body), signal }));
 }
 
 async function said(answer) {
   const body = await answer.json();
   if (answer.ok) return body;
-  const words = body.detail ?? body.title ?? body.error;
-  throw answer.status < 500 ? new Refused(words) : new Error(words);
+  throw new Refused(body.detail ?? body.title ?? body.error, answer.status < 500);
 }
 
 export function whatWentWrong(error) {

@@ -1,8 +1,8 @@
 // Jobs that failed: by cause, and one by one; what is shown, or all that matches, is retried or discarded. The filters are in the
 // address: /failed-jobs?kind=balances.adjust&error=timeout.
 
+import { get, signedIn } from "/static/api.js";
 import { $, fill, mark, rows, write } from "/static/dom.js";
-import { get } from "/static/people.js";
 import { Resolving } from "/static/resolving.js";
 import { WaitingJobs } from "/static/waiting-jobs.js";
 import { at, count, counted } from "/static/words.js";
@@ -66,9 +66,8 @@ class FailedJobs {
     write($("freshness"), "Loading…");
     try {
       this.filters = filters();
-      const [causes, { actions }] = await Promise.all([get(`/jobs/causes?${new URLSearchParams(this.filters)}`), status()]);
+      const [causes, actions] = await Promise.all([get(`/jobs/causes?${new URLSearchParams(this.filters)}`), signedIn()]);
       if (turn !== this.turn) return;
-      this.resolving.csrf = actions.csrf;
       const mayAct = actions.allowed && actions.permitted.includes("resolve_jobs");
       mark(document.body, "data-may-act", mayAct ? "yes" : "no");
       write($("why-not"), actions.allowed ? (mayAct ? "" : "Your role may look at failed jobs, and not retry or discard them.") : actions.why_not ?? "");
@@ -144,12 +143,6 @@ class FailedJobs {
 }
 
 const key = ({ kind, cause }) => `${kind} ${cause}`;
-
-async function status() {
-  const answer = await fetch("/status.json", { signal: AbortSignal.timeout(15_000) });
-  if (!answer.ok) throw new Error("you are signed out");
-  return answer.json();
-}
 
 new FailedJobs().load();
 new WaitingJobs().load();

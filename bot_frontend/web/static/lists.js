@@ -1,9 +1,10 @@
 // All users, or all transfers, by filters, a page at a time; and the same as CSV of any size. The filters are in the address:
 // #users?status=blocked.
 
+import { get } from "/static/api.js";
 import { $, fill, mark, rows, stamp, write } from "/static/dom.js";
 import { amount, balance, byName, minorUnits } from "/static/money.js";
-import { frozen, get } from "/static/people.js";
+import { frozen } from "/static/people.js";
 import { closeView, openView } from "/static/view.js";
 import { at, plain, sentence } from "/static/words.js";
 

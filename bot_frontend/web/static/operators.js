@@ -1,7 +1,7 @@
 // The audit log, searched; and who is signed in to this page, for owners.
 
+import { get, post, Refused } from "/static/api.js";
 import { $, fill, rows, write } from "/static/dom.js";
-import { get } from "/static/people.js";
 import { at } from "/static/words.js";
 
 const TIMEOUT_MS = 15_000;
@@ -24,7 +24,6 @@ function changes({ before, after }) {
 
 export class Operators {
   constructor() {
-    this.csrf = null;
     this.cursor = null;
     this.items = [];
     $("audit-search").addEventListener("submit", (event) => {
@@ -41,8 +40,7 @@ export class Operators {
     });
   }
 
-  show({ csrf, permitted }) {
-    this.csrf = csrf;
+  show({ permitted }) {
     $("sessions-panel").hidden = !permitted.includes("end_sessions");
   }
 
@@ -99,15 +97,10 @@ export class Operators {
   async #end(button) {
     button.disabled = true;
     try {
-      const answer = await fetch(`/api/v1/sessions/${button.dataset.session}/end`, {
-        method: "POST",
-        headers: { "Idempotency-Key": `end-${button.dataset.session}`, "X-CSRF-Token": this.csrf ?? "" },
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      if (answer.ok) await this.#sessions();
-      else write($("sessions-words"), "It could not be ended. Try again.");
-    } catch {
-      write($("sessions-words"), "No answer. Try again.");
+      await post(`/sessions/${button.dataset.session}/end`, {}, `end-${button.dataset.session}`, TIMEOUT_MS);
+      await this.#sessions();
+    } catch (error) {
+      write($("sessions-words"), error instanceof Refused ? "It could not be ended. Try again." : "No answer. Try again.");
     }
     button.disabled = false;
   }

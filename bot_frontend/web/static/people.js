@@ -1,21 +1,14 @@
 // Somebody's card: found by the search in the head or by the address (#user=123), with what happened on their account, and what
 // an operator does about it. It speaks to /api/v1, as programs do.
 
+import { get } from "/static/api.js";
 import { $, fill, rows, write } from "/static/dom.js";
 import { amount, balance, byName, signed } from "/static/money.js";
 import { closeView, openView } from "/static/view.js";
 import { at, plain, sentence } from "/static/words.js";
 
-const TIMEOUT_MS = 15_000;
 const MOVEMENTS = 20;
 const FOUND_MAX = 20;
-
-export async function get(path) {
-  const answer = await fetch(`/api/v1${path}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.detail ?? body.title ?? body.error);
-  return body;
-}
 
 function moment(text) {
   return text === null ? "never" : at(Date.parse(text) / 1000, Date.now() / 1000);

@@ -1,8 +1,9 @@
 // Retries or discards failed jobs, a hundred a request, after a question that says how many. Each request has an ID of its own and is
 // sent again where no answer came: it takes effect once. What is not done when the tab is closed stays a failed job.
 
-import { $, mark, write } from "/static/dom.js";
 import { uuid } from "/static/actions.js";
+import { post, Refused } from "/static/api.js";
+import { $, mark, write } from "/static/dom.js";
 import { count, counted } from "/static/words.js";
 
 const TIMEOUT_MS = 45_000;
@@ -17,7 +18,7 @@ const VERBS = {
 export class Resolving {
   // after -- called once something may have changed.
   constructor(dialog, after) {
-    Object.assign(this, { dialog, after, csrf: null, isBusy: false, isOver: false });
+    Object.assign(this, { dialog, after, isBusy: false, isOver: false });
     $("confirm-go").addEventListener("click", () => this.#go());
     $("confirm-leave").addEventListener("click", () => { if (!this.isBusy) dialog.close(); });
     dialog.addEventListener("cancel", (event) => { if (this.isBusy) event.preventDefault(); });
@@ -92,21 +93,11 @@ export class Resolving {
     const key = uuid();
     for (let tries = 1; ; tries += 1) {
       try {
-        const answer = await fetch(`/api/v1/jobs/${this.verb}`, {
-          method: "POST",
-          headers: { "Content-Type": "application/json", "Idempotency-Key": key, "X-CSRF-Token": this.csrf ?? "" },
-          body: JSON.stringify(body),
-          signal: AbortSignal.timeout(TIMEOUT_MS),
-        });
-        const said = await answer.json();
-        if (answer.ok) return said;
-        if (answer.status < 500 || tries === TRIES) throw new Refused(said.detail ?? said.error);
+        return await post(`/jobs/${this.verb}`, body, key, TIMEOUT_MS);
       } catch (error) {
-        if (error instanceof Refused) throw error;
+        if (error instanceof Refused && (error.isFinal || tries === TRIES)) throw error;
         if (tries === TRIES) throw new Error("no answer came.", { cause: error });
       }
     }
   }
 }
-
-class Refused extends Error {}

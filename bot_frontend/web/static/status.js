@@ -2,6 +2,7 @@
 
 import { Actions } from "/static/actions.js";
 import { Acts } from "/static/acts.js";
+import { knowSession } from "/static/api.js";
 import { showBooks } from "/static/books.js";
 import { showBreaker } from "/static/breaker.js";
 import { showBroadcasts } from "/static/broadcasts.js";
@@ -38,7 +39,7 @@ const chart = new ProbeChart($("chart"));
 const cards = new Cards(document.querySelector(".grid"));
 const actions = new Actions($("confirm"));
 const people = new People();
-const acts = new Acts($("act"), people);
+new Acts($("act"), people);
 const operators = new Operators();
 
 function show() {
@@ -49,7 +50,7 @@ function show() {
   if (!status) return;
   cards.show(SECTIONS.flatMap((section) => section(status, elapsed) ?? []));
   actions.show(status);
-  acts.csrf = status.actions.csrf;
+  knowSession(status.actions);
   operators.show(status.actions);
   chart.show(status, elapsed);
   write($("version"), `Ballast ${status.version}. `);

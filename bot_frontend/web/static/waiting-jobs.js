@@ -1,7 +1,7 @@
 // The jobs on record, whoever has waited longest first. This needs Redis alone, so it is there in an outage too.
 
+import { get } from "/static/api.js";
 import { $, fill, rows, write } from "/static/dom.js";
-import { get } from "/static/people.js";
 import { duration, plain, sentence } from "/static/words.js";
 
 const PAGE = 50;
