@@ -52,7 +52,7 @@ def list_(*, as_json: bool) -> None:
 def pause(*, queue: str) -> None:
     """Pause a queue, until it is resumed: also after restarts."""
     _order("pause", queue)
-    click.echo(f"{queue} is paused; every worker knows within a second")
+    click.echo(f"{queue} is paused; every worker knows within four seconds")
 
 
 @queues.command()
@@ -60,7 +60,7 @@ def pause(*, queue: str) -> None:
 def resume(*, queue: str) -> None:
     """Resume a queue."""
     _order("resume", queue)
-    click.echo(f"{queue} is resumed; every worker knows within a second")
+    click.echo(f"{queue} is resumed; every worker knows within four seconds")
 
 
 def _order(word: str, queue: str) -> None:

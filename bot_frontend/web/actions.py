@@ -29,8 +29,8 @@ _WORDS = {
     "breaker.open": "Database access is paused; every process knows within a second.",
     "breaker.close": "The breaker is ignored; every process knows within a second.",
     "breaker.auto": "The breaker decides again; every process knows within a second.",
-    "queue.pause": "The queue is paused; every worker knows within a second.",
-    "queue.resume": "The queue is resumed; every worker knows within a second.",
+    "queue.pause": "The queue is paused; every worker knows within four seconds.",
+    "queue.resume": "The queue is resumed; every worker knows within four seconds.",
 }
 _WAITS = (
     "A worker does it in a moment, or once the database is available. "
