@@ -10,6 +10,8 @@ import structlog
 
 from ballast.inbox import Publisher
 from dbcore import jobs_waiting
+from dbcore.redis_client import connect_redis
+from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +40,12 @@ def ask_after_commit(client: redis.Redis, publisher: Publisher) -> None:
         log.warning("relay_not_asked_for", error=type(error).__name__)
         return
     ask(client, publisher)
+
+
+def ask_from_outside(settings: Settings) -> None:
+    """The same, by a command of the shell. Raises nothing."""
+    with connect_redis(settings) as client:
+        ask_after_commit(client, Publisher(client))
 
 
 def begins(client: redis.Redis) -> None:

@@ -33,6 +33,7 @@ from dbcore import events
 from dbcore.breaker import outage_history
 from dbcore.events import Event
 from dbcore.guard.engine import GuardedEngine
+from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +71,13 @@ class Webhook:
         self._url = url
         self._secret = secret
         self._seconds_max = send_seconds_max
+
+    @classmethod
+    def of(cls, settings: Settings) -> Webhook | None:
+        """None without EVENTS_URL."""
+        if settings.events_url is None:
+            return None
+        return cls(settings.events_url.get_secret_value(), settings.events_secret_bytes)
 
     def send(self, batch: Sequence[Message]) -> list[bool]:
         """All at once; which of them were taken."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from dbcore.people.acts import Act
     from dbcore.people.person import Person
 
-_whom = click.argument("whom", metavar="@NAME|ID")
+F = TypeVar("F", bound=Callable[..., Any])
+
+whom_argument = click.argument("whom", metavar="@NAME|ID")
 _amount = click.argument("amount", metavar="AMOUNT")
 
 
-def seen(_: click.Context, __: click.Parameter, text: str) -> str:
+def _seen(_: click.Context, __: click.Parameter, text: str) -> str:
     """Raises click.BadParameter."""
     if any(letter.isascii() and letter.isalnum() for letter in text):
         return text  # without an import, so that what else is wrong is said fast
@@ -31,9 +34,12 @@ def seen(_: click.Context, __: click.Parameter, text: str) -> str:
     return text
 
 
-_reason = click.option(
-    "--reason", required=True, callback=seen, help="Why. It is in the audit log, and the memo of money."
-)
+def reason_option(what: str) -> Callable[[F], F]:
+    """what -- who reads it."""
+    return click.option("--reason", required=True, callback=_seen, help=f"Why. {what}")
+
+
+_reason = reason_option("It is in the audit log, and the memo of money.")
 
 
 def _usable(_: click.Context, __: click.Parameter, key: str | None) -> str | None:
@@ -49,29 +55,29 @@ def _usable(_: click.Context, __: click.Parameter, key: str | None) -> str | Non
     return key
 
 
-_key = click.option(
+key_option = click.option(
     "--key", callback=_usable, help="The same key again does nothing more, and prints the same result."
 )
-_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation; scripts need it.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation; scripts need it.")
 
 
 @click.command(cls=Command)
-@_whom
+@whom_argument
 @_amount
 @_reason
-@_key
-@_yes
+@key_option
+@yes_option
 def credit(*, whom: str, amount: str, reason: str, key: str | None, yes: bool) -> None:
     """Credit somebody, such as `ballast credit @bob 5.50 --reason "refund of order 17"`."""
     _adjust(whom, amount, 1, reason, key, yes)
 
 
 @click.command(cls=Command)
-@_whom
+@whom_argument
 @_amount
 @_reason
-@_key
-@_yes
+@key_option
+@yes_option
 def debit(*, whom: str, amount: str, reason: str, key: str | None, yes: bool) -> None:
     """Debit somebody."""
     _adjust(whom, amount, -1, reason, key, yes)
@@ -81,22 +87,22 @@ def debit(*, whom: str, amount: str, reason: str, key: str | None, yes: bool) ->
 @click.argument("number", type=click.IntRange(1), metavar="TRANSFER")
 @click.argument("amount", required=False, metavar="[AMOUNT]")
 @_reason
-@_key
-@_yes
+@key_option
+@yes_option
 def reverse(*, number: int, amount: str | None, reason: str, key: str | None, yes: bool) -> None:
     """Move a transfer back. Without an amount: all of it that was not reversed yet, and its recipient still has."""
     doing = _doing()
     moving = doing.reversible(number, None if amount is None else _minor(doing, amount), key)
     require_agreement(moving.lines, "Reverse it?", "reversed", yes=yes)
-    click.echo(doing.reverse(_act(reason, key), number, moving.amount))
+    click.echo(doing.reverse(act_of(reason, key), number, moving.amount))
 
 
 @click.command(cls=Command)
-@_whom
+@whom_argument
 @_reason
 @click.option("--both", is_flag=True, help="Refuse what it would receive, too.")
-@_key
-@_yes
+@key_option
+@yes_option
 def freeze(*, whom: str, reason: str, both: bool, key: str | None, yes: bool) -> None:
     """Freeze an account: it receives and does not send, or as FREEZE_REFUSES says. Its user is told."""
     doing = _doing()
@@ -106,40 +112,40 @@ def freeze(*, whom: str, reason: str, both: bool, key: str | None, yes: bool) ->
     require_agreement(
         [doing.described(person), f"Once frozen, the account {what}."], "Freeze it?", "frozen", yes=yes
     )
-    click.echo(doing.freeze(_act(reason, key), _of(person), refuses))
+    click.echo(doing.freeze(act_of(reason, key), _of(person), refuses))
 
 
 @click.command(cls=Command)
-@_whom
+@whom_argument
 @_reason
-@_key
-@_yes
+@key_option
+@yes_option
 def unfreeze(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
     """Let a frozen account send and receive again. Its user is told."""
     doing = _doing()
     person = doing.person(ref_of(whom))
     require_agreement([doing.described(person)], "Unfreeze it?", "unfrozen", yes=yes)
-    click.echo(doing.unfreeze(_act(reason, key), _of(person)))
+    click.echo(doing.unfreeze(act_of(reason, key), _of(person)))
 
 
 @click.command(cls=Command)
-@_whom
-@click.argument("text", metavar="TEXT", callback=seen)
-@_key
-@_yes
+@whom_argument
+@click.argument("text", metavar="TEXT", callback=_seen)
+@key_option
+@yes_option
 def message(*, whom: str, text: str, key: str | None, yes: bool) -> None:
     """Send somebody a message from the operators."""
     doing = _doing()
     person = doing.person(ref_of(whom))
     require_agreement([doing.described(person), f"They read: {text}"], "Send it?", "sent", yes=yes)
-    click.echo(doing.message(_act(text, key), _of(person)))
+    click.echo(doing.message(act_of(text, key), _of(person)))
 
 
 @click.command(cls=Command)
-@_whom
+@whom_argument
 @_reason
-@_key
-@_yes
+@key_option
+@yes_option
 def erase(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
     """Erase somebody's name, username, language and time zone, at their request. Not the ledger: balance and movements
     stay under their Telegram ID. Export their data first: `ballast export FILE --person`.
@@ -149,7 +155,7 @@ def erase(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
     require_agreement(
         [doing.described(person), "This cannot be undone."], "Erase their data?", "erased", yes=yes
     )
-    click.echo(doing.erase(_act(reason, key), _of(person)))
+    click.echo(doing.erase(act_of(reason, key), _of(person)))
 
 
 def _adjust(whom: str, amount: str, sign: int, reason: str, key: str | None, yes: bool) -> None:
@@ -159,7 +165,7 @@ def _adjust(whom: str, amount: str, sign: int, reason: str, key: str | None, yes
     lines = [doing.described(person), *doing.adjustment(person, minor), f"Reason: {reason}"]
     question, done = ("Credit it?", "credited") if sign > 0 else ("Debit it?", "debited")
     require_agreement(lines, question, done, yes=yes)
-    click.echo(doing.adjust(_act(reason, key), _of(person), minor))
+    click.echo(doing.adjust(act_of(reason, key), _of(person), minor))
 
 
 def _doing() -> Doing:
@@ -193,7 +199,8 @@ def _minor(doing: Doing, text: str) -> int:
         raise click.UsageError(str(error)) from None
 
 
-def _act(reason: str, key: str | None) -> Act:
+def act_of(reason: str, key: str | None = None) -> Act:
+    """An order of whoever is at the shell; without a key it is another one each time."""
     from dbcore.breaker.override import user_here
     from dbcore.people.acts import Act
 

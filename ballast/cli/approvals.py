@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from dataclasses import asdict
 
 import click
 
-from ballast.cli.acts import seen
+from ballast.cli.acts import act_of, reason_option, yes_option
 from ballast.cli.commands import Group, as_json, open_database, print_json, require_agreement
 
 LISTED_MAX = 100
 
 _number = click.argument("number", type=click.IntRange(1, 2**63 - 1), metavar="APPROVAL")
-_reason = click.option("--reason", required=True, callback=seen, help="Why, for the audit log.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation; scripts need it.")
+_reason = reason_option("It is in the audit log.")
 
 
 @click.group(cls=Group)
@@ -44,7 +41,7 @@ def list_(*, every: bool, as_json: bool) -> None:
 @approvals.command()
 @_number
 @_reason
-@_yes
+@yes_option
 def approve(*, number: int, reason: str, yes: bool) -> None:
     """Approve it: the money moves at once."""
     _decide(number, reason, yes=yes, approve=True)
@@ -53,7 +50,7 @@ def approve(*, number: int, reason: str, yes: bool) -> None:
 @approvals.command()
 @_number
 @_reason
-@_yes
+@yes_option
 def decline(*, number: int, reason: str, yes: bool) -> None:
     """Decline it: nothing moves."""
     _decide(number, reason, yes=yes, approve=False)
@@ -61,9 +58,7 @@ def decline(*, number: int, reason: str, yes: bool) -> None:
 
 def _decide(number: int, reason: str, *, yes: bool, approve: bool) -> None:
     from ballast.people.doing import Doing, NotDone
-    from dbcore.breaker.override import user_here
     from dbcore.people import approvals as kept
-    from dbcore.people.acts import Act
 
     engine, settings = open_database()
     doing = Doing(engine, settings)
@@ -72,5 +67,4 @@ def _decide(number: int, reason: str, *, yes: bool, approve: bool) -> None:
         raise NotDone(f"there is no approval {number}")
     question, done = ("Approve it?", "approved") if approve else ("Decline it?", "declined")
     require_agreement([doing.approval(found)], question, done, yes=yes)
-    decision = Act(uuid.uuid4().hex, f"operator:{user_here()}"[:64], reason, time.time())
-    click.echo(doing.decide(decision, number, approve=approve))
+    click.echo(doing.decide(act_of(reason), number, approve=approve))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from ballast.cli.acts import ref_of, seen
+from ballast.cli.acts import act_of, reason_option, ref_of, whom_argument
 from ballast.cli.commands import TIMES, Command, Group, as_json, open_database, print_json
 
 if TYPE_CHECKING:
@@ -22,8 +20,7 @@ if TYPE_CHECKING:
 ROLES = ("viewer", "support", "treasurer", "owner")
 LISTED = 50
 
-_whom = click.argument("whom", metavar="@NAME|ID")
-_reason = click.option("--reason", required=True, callback=seen, help="Why, for the audit log.")
+_reason = reason_option("It is in the audit log.")
 
 
 @click.group(cls=Group)
@@ -62,7 +59,7 @@ def list_(*, as_json: bool) -> None:
 
 
 @roles.command()
-@_whom
+@whom_argument
 @click.argument("role", type=click.Choice(ROLES))
 @_reason
 def give(*, whom: str, role: str, reason: str) -> None:
@@ -71,7 +68,7 @@ def give(*, whom: str, role: str, reason: str) -> None:
 
 
 @roles.command()
-@_whom
+@whom_argument
 @_reason
 def take(*, whom: str, reason: str) -> None:
     """Take somebody's role. Every process knows within five seconds."""
@@ -82,7 +79,6 @@ def _grant(whom: str, name: str | None, reason: str) -> None:
     from ballast.operators import Roles
     from dbcore import operators
     from dbcore.admin_actions import AdminAction
-    from dbcore.breaker.override import user_here
     from dbcore.redis_client import connect_redis
     from dbcore.roles import Role
 
@@ -92,10 +88,8 @@ def _grant(whom: str, name: str | None, reason: str) -> None:
         raise click.UsageError("their role is in ADMIN_IDS or ADMIN_ROLES; change it there")
     role = None if name is None else Role(name)
     word = "role.take" if role is None else "role.grant"
-    actor = f"operator:{user_here()}"[:64]
-    action = AdminAction(
-        f"{word} {uuid.uuid4().hex}", actor, word, str(person.telegram_id), time.time(), reason
-    )
+    act = act_of(reason)
+    action = AdminAction(f"{word} {act.act_id}", act.actor, word, str(person.telegram_id), act.at, reason)
     now = operators.grant(engine, action, telegram_id=person.telegram_id, role=role)
     with connect_redis(settings) as client:
         Roles(client).put(person.telegram_id, now)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from typing import TYPE_CHECKING
 
 import click
 
+from ballast.cli.acts import act_of, key_option, reason_option, yes_option
 from ballast.cli.commands import REFUSED, Command, Group, open_database, require_agreement
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
     from dbcore.ledger.withdrawals import Withdrawal, Word
-    from dbcore.people.acts import Act
     from dbcore.settings import Settings
 
 _number = click.argument("number", type=click.IntRange(1), metavar="WITHDRAWAL")
-_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation; scripts need it.")
-_key = click.option("--key", help="The same key again does nothing more, and prints the same result.")
+_reason = reason_option("Its user reads it.")
 
 
 @click.group(cls=Group)
@@ -40,8 +37,8 @@ def list_(*, everything: bool) -> None:
 
 @withdrawals.command(cls=Command)
 @_number
-@_key
-@_yes
+@key_option
+@yes_option
 @click.pass_context
 def approve(ctx: click.Context, *, number: int, key: str | None, yes: bool) -> None:
     """Approve one: it is paid out at once, or waits for you if you pay by hand."""
@@ -50,9 +47,9 @@ def approve(ctx: click.Context, *, number: int, key: str | None, yes: bool) -> N
 
 @withdrawals.command(cls=Command)
 @_number
-@click.option("--reason", required=True, help="Why. Its user reads it.")
-@_key
-@_yes
+@_reason
+@key_option
+@yes_option
 @click.pass_context
 def decline(ctx: click.Context, *, number: int, reason: str, key: str | None, yes: bool) -> None:
     """Decline one that is not being paid: the money is its user's again."""
@@ -62,8 +59,8 @@ def decline(ctx: click.Context, *, number: int, reason: str, key: str | None, ye
 @withdrawals.command(cls=Command)
 @_number
 @click.argument("reference", metavar="REFERENCE")
-@_key
-@_yes
+@key_option
+@yes_option
 @click.pass_context
 def paid(ctx: click.Context, *, number: int, reference: str, key: str | None, yes: bool) -> None:
     """Say that one was paid: by your hand, or by a provider that does not tell. Its user reads the REFERENCE."""
@@ -72,9 +69,9 @@ def paid(ctx: click.Context, *, number: int, reference: str, key: str | None, ye
 
 @withdrawals.command(cls=Command)
 @_number
-@click.option("--reason", required=True, help="Why. Its user reads it.")
-@_key
-@_yes
+@_reason
+@key_option
+@yes_option
 @click.pass_context
 def unpaid(ctx: click.Context, *, number: int, reason: str, key: str | None, yes: bool) -> None:
     """Say that one that is being paid was not, and will not be: the money is its user's again. Look at the provider
@@ -100,6 +97,7 @@ def resume(*, reason: str) -> None:
 def _word(
     ctx: click.Context, number: int, word: Word, text: str, key: str | None, question: str, *, yes: bool
 ) -> None:
+    from ballast import outbox_relay
     from ballast.payouts import words
     from dbcore.ledger import withdrawals as kept
     from dbcore.people.reasons import in_words
@@ -110,11 +108,11 @@ def _word(
         click.echo(f"ballast: there is no withdrawal {number}", err=True)
         ctx.exit(REFUSED)
     require_agreement([_line(found, settings)], question, "changed", yes=yes)
-    outcome = words.say(engine, _act(text, key), number=number, word=word)
+    outcome = words.say(engine, act_of(text, key), number=number, word=word)
     if outcome.reason is not None:
         click.echo(f"ballast: nothing was changed: {in_words(outcome.reason)}", err=True)
         ctx.exit(REFUSED)
-    _announce(settings)
+    outbox_relay.ask_from_outside(settings)
     after = kept.find(engine, number)
     if after is not None:
         click.echo(_line(after, settings))
@@ -124,7 +122,7 @@ def _turn(reason: str, *, is_stopped: bool) -> None:
     from ballast.payouts import words
 
     engine, _ = open_database()
-    words.turn(engine, _act(reason, None), is_stopped=is_stopped)
+    words.turn(engine, act_of(reason), is_stopped=is_stopped)
     _say_switch(engine)
 
 
@@ -147,20 +145,3 @@ def _line(each: Withdrawal, settings: Settings) -> str:
     told = each.reference or each.reason or ""
     paid_as = f"{each.payout.adapter} to {each.payout.destination}"
     return f"{each.number}  {each.state}  {amount} of user {each.owner.telegram_id} by {paid_as}  {told}".rstrip()
-
-
-def _act(reason: str, key: str | None) -> Act:
-    from dbcore.breaker.override import user_here
-    from dbcore.people.acts import Act
-
-    return Act(key or uuid.uuid4().hex, f"operator:{user_here()}"[:64], reason, time.time())
-
-
-def _announce(settings: Settings) -> None:
-    """The workers pay and tell at once, not at the relay's next look."""
-    from ballast import outbox_relay
-    from ballast.inbox import Publisher
-    from dbcore.redis_client import connect_redis
-
-    with connect_redis(settings) as client:
-        outbox_relay.ask_after_commit(client, Publisher(client))

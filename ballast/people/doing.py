@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ballast import outbox_relay
-from ballast.inbox import Publisher
 from ballast.people import orders
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import UserRef
@@ -16,7 +15,6 @@ from dbcore.people.acts import Act, Direction, StatusOutcome
 from dbcore.people.approvals import Approval, ApprovalRefused
 from dbcore.people.person import Person
 from dbcore.people.reasons import in_words
-from dbcore.redis_client import connect_redis
 from dbcore.settings import Settings
 from dbcore.text import one_line
 
@@ -84,7 +82,7 @@ class Doing:
         outcome = orders.adjust(self._engine, act, target=target, amount=minor)
         if outcome.reason is not None or outcome.balance_after is None:
             raise NotDone(_refused(outcome.reason))
-        self._tell_soon()
+        outbox_relay.ask_from_outside(self.settings)
         did = "credited" if minor > 0 else "debited"
         return (
             f"{_before(outcome.status)}{did} {self._money(abs(minor))}, transfer {outcome.transfer_id}; "
@@ -97,7 +95,7 @@ class Doing:
         outcome = orders.reverse(self._engine, act, transfer_id=number, amount=amount)
         if outcome.reason is not None:
             raise NotDone(_refused(outcome.reason))
-        self._tell_soon()
+        outbox_relay.ask_from_outside(self.settings)
         return (
             f"{_before(outcome.status)}reversed {self._money(amount)} of transfer {number} by transfer "
             f"{outcome.transfer_id}; {self._money(outcome.left or 0)} of it not reversed"
@@ -131,7 +129,7 @@ class Doing:
             raise NotDone(str(refused)) from None
         if answer is None:
             raise NotDone(f"there is no approval {number}")
-        self._tell_soon()
+        outbox_relay.ask_from_outside(self.settings)
         if answer.approval.refusal is not None:
             raise NotDone(_refused(answer.approval.refusal))
         return self.approval(answer.approval)
@@ -141,7 +139,7 @@ class Doing:
             raise NotDone(_refused(outcome.reason))
         if outcome.status is OutcomeStatus.REPLAYED:
             return f"done before, by the same key: {done}"
-        self._tell_soon()
+        outbox_relay.ask_from_outside(self.settings)
         return done if outcome.changed else f"nothing to do: {done} already"
 
     def _available(self, party: Party | None) -> int | None:
@@ -150,11 +148,6 @@ class Doing:
             return None
         found = card.find(self._engine, UserRef(telegram_id=party.telegram_id))
         return None if found is None else max(0, found.available)
-
-    def _tell_soon(self) -> None:
-        """Best effort: the relay comes by itself, too."""
-        with connect_redis(self.settings) as client:
-            outbox_relay.ask_after_commit(client, Publisher(client))
 
     def _money(self, minor: int) -> str:
         return format_amount(minor, self.settings.currency_exponent, self.settings.currency)

@@ -18,10 +18,9 @@ log = structlog.get_logger(__name__)
 @upkeep(event_asking.TASK)
 def send(task: Task) -> None:
     worker = task.context
-    settings = worker.settings
-    if settings.events_url is None:
+    webhook = Webhook.of(worker.settings)
+    if webhook is None:
         return
-    webhook = Webhook(settings.events_url.get_secret_value(), settings.events_secret_bytes)
     sender = EventSender(worker.redis, worker.engine, worker.publisher, webhook)
     try:
         if count := sender.run():
@@ -35,10 +34,9 @@ def send(task: Task) -> None:
 @upkeep(event_asking.OUTAGE_TASK)
 def tell_outage(task: Task) -> None:
     worker = task.context
-    settings = worker.settings
-    if settings.events_url is None:
+    webhook = Webhook.of(worker.settings)
+    if webhook is None:
         return
-    webhook = Webhook(settings.events_url.get_secret_value(), settings.events_secret_bytes)
     try:
         if OutageTeller(worker.redis, webhook).tell():
             log.info("outage_told")

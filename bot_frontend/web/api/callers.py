@@ -48,6 +48,17 @@ class Caller:
         """For the audit log."""
         return f"api:{self.name}" if self.operator is None else self.operator.actor
 
+    def require(self, permission: Permission) -> None:
+        """Raises Problem."""
+        if permission in self.permitted:
+            return
+        row = PERMISSIONS[permission]
+        if self.operator is not None:
+            raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
+        if row.scope is None:
+            raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
+        raise Problem(403, "forbidden", f"The key {self.name} lacks the scope {row.scope}.", scope=row.scope)
+
 
 @dataclass(frozen=True, slots=True)
 class Requires:
@@ -57,14 +68,8 @@ class Requires:
 
     def __call__(self, request: Request) -> Caller:
         found: Caller = request.scope[_CALLER]
-        if self.permission in found.permitted:
-            return found
-        row = PERMISSIONS[self.permission]
-        if found.operator is not None:
-            raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
-        if row.scope is None:
-            raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
-        raise Problem(403, "forbidden", f"The key {found.name} lacks the scope {row.scope}.", scope=row.scope)
+        found.require(self.permission)
+        return found
 
 
 class Callers:

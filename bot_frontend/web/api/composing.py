@@ -17,7 +17,7 @@ from ballast.builtin.composition import Composition, Whole
 from ballast.builtin.jobs import TelegramId
 from ballast.installed import INSTALLED
 from ballast.kinds import JOB_TYPES
-from ballast.permissions import PERMISSIONS, Permission
+from ballast.permissions import Permission
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 from bot_frontend.web.api.broadcasts import Broadcast, Id, found_or_problem
 from bot_frontend.web.api.callers import Caller, Requires
@@ -171,6 +171,5 @@ def _pieces(found: list[preview.Piece]) -> list[Piece]:
 
 def _require_owner_of_query(caller: Caller, composition: Composition) -> None:
     """Raises Problem: a query reads all that there is."""
-    if composition.segment.sql is not None and Permission.QUERY not in caller.permitted:
-        row = PERMISSIONS[Permission.QUERY]
-        raise Problem(403, "forbidden", f"Only {row.least}s and OPS_TOKEN may {row.what}.")
+    if composition.segment.sql is not None:
+        caller.require(Permission.QUERY)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
-from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Reason, Whom, error_responses
-from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
+from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Whom, error_responses
+from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -55,13 +55,7 @@ class Hold(BaseModel):
         return cls(**{**fields, "owner": Person.of(found.owner)})
 
 
-class VoidOrder(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Reason
-
-
-class PostOrder(VoidOrder):
+class PostOrder(ReasonOrder):
     amount: Amount | None = Field(default=None, description="Minor units; all of it if it is missing")
     to: Whom | None = Field(
         default=None, description="The Telegram id of who receives it; the house if it is missing"
@@ -116,7 +110,7 @@ async def void_hold(
     caller: Annotated[Caller, Depends(Requires(Permission.SETTLE_HOLDS))],
     api: Annotated[Services, Depends(services)],
     hold_id: Number,
-    order: VoidOrder,
+    order: ReasonOrder,
     key: Annotated[str, Depends(idempotency_key)],
     response: Response,
 ) -> Hold:

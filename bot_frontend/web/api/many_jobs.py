@@ -19,8 +19,8 @@ from ballast.failed_jobs import FailedJobRefused
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.failed_jobs import KIND
-from bot_frontend.web.api.models import OF_ACTS, REASON_LENGTH_MAX, Time, Whom, error_responses
-from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key
+from bot_frontend.web.api.models import OF_ACTS, Time, Whom, error_responses
+from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
 from bot_frontend.web.api.paging import cursor_of, place_of
 from bot_frontend.web.api.services import Services, services
 from dbcore import admin_actions, failed_operations
@@ -38,7 +38,6 @@ DEADLINE_SECONDS = 30.0
 """For all of them: each takes three statements."""
 
 Verb = Literal["retry", "discard"]
-Reason = Annotated[str, Field(max_length=REASON_LENGTH_MAX, description="Why, for the audit log")]
 Chosen = dict[str, list[str] | int | None]
 
 
@@ -60,15 +59,12 @@ class Matching(BaseModel):
         return Filters(**given | texts)
 
 
-class TheseJobs(BaseModel):
+class TheseJobs(Why):
     """Failed jobs by what their users were told."""
-
-    model_config = ConfigDict(extra="forbid")
 
     references: Annotated[
         list[Annotated[str, Field(pattern=REFERENCE)]], Field(min_length=1, max_length=AT_ONCE_MAX)
     ]
-    reason: Reason = ""
 
     def target(self) -> str:
         return " ".join(self.references)
@@ -77,14 +73,11 @@ class TheseJobs(BaseModel):
         return {"references": self.references, "next": None}
 
 
-class MatchingJobs(BaseModel):
+class MatchingJobs(Why):
     """The oldest hundred failed jobs that match, behind `cursor`: the `next_cursor` of the answer before."""
-
-    model_config = ConfigDict(extra="forbid")
 
     matching: Matching
     cursor: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None = None
-    reason: Reason = ""
 
     def target(self) -> str:
         wanted = [f"{name}={value}" for name, value in self.matching.model_dump(exclude_none=True).items()]

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
-from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Reason, Time, error_responses
-from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key
+from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Time, error_responses
+from bot_frontend.web.api.orders import REPLAYED, Order, ReasonOrder, idempotency_key
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -59,11 +59,8 @@ class OperatorRole(BaseModel):
     granted_at: Moment | None
 
 
-class RoleOrder(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class RoleOrder(ReasonOrder):
     role: Role | None = Field(description="null takes the role away")
-    reason: Reason
 
 
 class PageSession(BaseModel):

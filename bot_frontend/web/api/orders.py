@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from bot_frontend.web.api.callers import Caller
-from bot_frontend.web.api.models import REASON_LENGTH_MAX, SeenIfAny
+from bot_frontend.web.api.models import REASON_LENGTH_MAX, Reason, SeenIfAny
 from bot_frontend.web.api.problems import Problem
 from dbcore import admin_actions, keys
 from dbcore.admin_actions import AdminAction, RecordedAction
@@ -32,6 +32,14 @@ class Why(BaseModel):
     reason: Annotated[
         str, Field(max_length=REASON_LENGTH_MAX, description="Why, for the audit log"), SeenIfAny
     ] = ""
+
+
+class ReasonOrder(BaseModel):
+    """An act that has to say why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason
 
 
 def idempotency_key(

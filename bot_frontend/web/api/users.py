@@ -20,7 +20,7 @@ from bot_frontend.web.api.models import (
     Time,
     error_responses,
 )
-from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
+from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -84,10 +84,7 @@ class Movement(BaseModel):
         return cls(**{**fields, "counterparty": Person.of(found.counterparty)})
 
 
-class FreezeOrder(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Reason
+class FreezeOrder(ReasonOrder):
     refuses: Literal["sending", "everything"] | None = Field(
         default=None,
         description="What the account refuses: sending, or receiving too. Default: FREEZE_REFUSES",

@@ -13,8 +13,8 @@ from ballast.builtin.people import MESSAGE_LENGTH_MAX
 from ballast.people import finding, orders
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
-from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Reason, Seen, error_responses
-from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
+from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Seen, error_responses
+from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
@@ -76,12 +76,6 @@ class MessageOrder(BaseModel):
     ]
 
 
-class ErasureOrder(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Reason
-
-
 class Done(BaseModel):
     telegram_id: int
 
@@ -113,7 +107,7 @@ async def erase_user(
     caller: Annotated[Caller, Depends(Requires(Permission.ERASE))],
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
-    order: ErasureOrder,
+    order: ReasonOrder,
     key: Annotated[str, Depends(idempotency_key)],
     response: Response,
 ) -> Done:

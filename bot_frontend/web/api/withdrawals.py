@@ -11,7 +11,7 @@ from ballast.payouts import words
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Reason, error_responses
-from bot_frontend.web.api.orders import Why, act_of, idempotency_key, outcome_of
+from bot_frontend.web.api.orders import ReasonOrder, Why, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -20,7 +20,6 @@ from dbcore.ledger import withdrawals
 from dbcore.ledger.withdrawals import Switch, Withdrawal, WithdrawalOutcome, WithdrawalState, Word
 from dbcore.outcomes import RejectionReason
 from dbcore.people.acts import Act
-from dbcore.people.reasons import in_words
 
 router = APIRouter(tags=["withdrawals"])
 
@@ -60,14 +59,6 @@ class AWithdrawal(BaseModel):
         fields = {name: getattr(found, name) for name in cls.model_fields}
         payout = {name: getattr(found.payout, name) for name in PayoutOf.model_fields}
         return cls(**{**fields, "owner": Person.of(found.owner), "payout": PayoutOf(**payout)})
-
-
-class ReasonOrder(BaseModel):
-    """reason -- the withdrawal's user reads it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Reason
 
 
 class PaidOrder(BaseModel):
@@ -123,7 +114,7 @@ async def approve_withdrawal(
 async def decline_withdrawal(
     caller: Acting, api: Api, number: Number, order: ReasonOrder, key: Key, response: Response
 ) -> AWithdrawal:
-    """One that is not being paid: the money is its user's again."""
+    """One that is not being paid: the money is its user's again, and they read the reason."""
     return await _say(api, act_of(key, caller, order.reason), number, "decline", response)
 
 
@@ -147,7 +138,7 @@ async def mark_paid(
 async def mark_unpaid(
     caller: Acting, api: Api, number: Number, order: ReasonOrder, key: Key, response: Response
 ) -> AWithdrawal:
-    """And will not be: the money is its user's again. Look at the provider first."""
+    """And will not be: the money is its user's again, and they read the reason. Look at the provider first."""
     return await _say(api, act_of(key, caller, order.reason), number, "unpaid", response)
 
 
@@ -183,8 +174,6 @@ async def _say(api: Services, act: Act, number: int, word: Word, response: Respo
     done = await api.database.move(have_done, name="api.withdrawal.say")
     if done.reason is RejectionReason.UNKNOWN_WITHDRAWAL:
         raise _unknown(number)
-    if done.reason is not None:
-        raise Problem(409, "rejected", str(in_words(done.reason)), reason=str(done.reason))
     outcome_of(done, response)
     return await _look(api, number)
 
