@@ -37,6 +37,7 @@ def reconcile(
     All of Telegram's transactions are read, from where a reading was broken off. Payments and refunds that the ledger
     lacks are given to the workers. Exit status 1 if other differences are open.
     """
+    from ballast import outbox_relay
     from ballast.apps import installed
     from ballast.cli.commands import open_database
     from ballast.reconciling import reconciler
@@ -49,6 +50,7 @@ def reconcile(
     with connect_redis(settings) as client:
         if not (show or accept or accept_all):
             reconciler.run(settings, engine, client)
+            outbox_relay.ask_from_outside(settings)
         found = star_book.differences(engine)
         if accept or accept_all:
             chosen = [each for each in found if accept_all or each.charge_id in accept]

@@ -96,6 +96,13 @@ async def test_a_payment_whose_update_was_lost_is_found_and_credited_once_and_th
     assert lines[1].startswith("theirs_alone,foreign-1,7,0,,")
     accepted = stack.command("ballast", "reconcile", "--accept", "foreign-1", "--csv")
     assert (accepted.returncode, accepted.stdout.splitlines()[0]) == (0, lines[0]), accepted.stderr
+    # What the shell finds missing is booked at once, too: nothing probes here.
+    await telegram.pay(ann, None, "lost-2", invoice=invoice, lost=True)
+    found = stack.command("ballast", "reconcile")
+    assert found.returncode == 0, found.stderr
+    await telegram.wait_for_message(
+        ann, lambda message: "lost-2" in message.text, timeout_seconds=PATIENCE_SECONDS
+    )
     # And the workers seal what was written.
     Publisher(stack.redis).ask(SEAL_TASK, queue="health", expires_seconds=60)
     await asyncio.to_thread(
