@@ -27,6 +27,8 @@ def turn(engine: GuardedEngine, act: Act, *, is_stopped: bool) -> Switch:
     """Stop all payouts, or go on with them; how the switch stands then."""
     action = "payouts.stop" if is_stopped else "payouts.resume"
     withdrawals.turn(
-        engine, AdminAction(act.act_id, act.actor, action, "", act.at, act.reason), is_stopped=is_stopped
+        engine,
+        AdminAction(f"{action} {act.act_id}", act.actor, action, "", act.at, act.reason),
+        is_stopped=is_stopped,
     )
     return withdrawals.switch(engine)

@@ -367,8 +367,8 @@ def switch(engine: GuardedEngine) -> Switch:
 
 
 def turn(engine: GuardedEngine, action: AdminAction, *, is_stopped: bool) -> bool:
-    """Stop all payouts, or go on with them; whether that was a change. Stopped, no payout begins after this returns;
-    one whose request is made already is brought to its end.
+    """Stop all payouts, or go on with them, once for the action's id; whether that was a change. Stopped, no payout
+    begins after this returns; one whose request is made already is brought to its end.
     """
 
     def work(connection: Connection) -> bool:
@@ -378,10 +378,10 @@ def turn(engine: GuardedEngine, action: AdminAction, *, is_stopped: bool) -> boo
             storable(action.reason)[:TEXT_LENGTH_MAX],
             is_stopped,
         )
-        changed = connection.exec_driver_sql(qualified(_TURN, engine.schema), parameters).rowcount == 1
         statement, booked = insert_statement(action, DONE)
-        connection.exec_driver_sql(qualified(statement, engine.schema), booked)
-        return changed
+        if connection.exec_driver_sql(qualified(statement, engine.schema), booked).one_or_none() is None:
+            return False
+        return connection.exec_driver_sql(qualified(_TURN, engine.schema), parameters).rowcount == 1
 
     return engine.call(work, name="withdrawals.turn", replayable=True)
 

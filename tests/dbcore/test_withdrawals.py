@@ -258,6 +258,8 @@ def test_stopped_nothing_is_paid_and_nothing_new_is_taken_until_payouts_go_on(en
     assert decided(engine, card.token).reason is RejectionReason.PAYOUTS_STOPPED
     go_on = AdminAction("go-1", "operator:ada", "payouts.resume", "", 2.0)
     assert withdrawals.turn(engine, go_on, is_stopped=False)
+    assert not withdrawals.turn(engine, order, is_stopped=True), "its answer was lost, so it is sent again"
+    assert not withdrawals.switch(engine).is_stopped
     assert withdrawals.begin(engine, token=token).action == "pay"
 
 
