@@ -62,7 +62,7 @@ class Http:
                 headers=headers,
                 allow_redirects=False,
             ) as answer:
-                status, said = answer.status, await answer.content.read(ANSWER_BYTES_MAX)
+                status, said = answer.status, await _read(answer)
                 retry_after = answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unanswered(type(error).__name__) from error
@@ -80,3 +80,13 @@ class Http:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """Raises Unanswered for what is too long: a part of it says nothing."""
+    said = bytearray()
+    async for chunk in answer.content.iter_any():
+        said += chunk
+        if len(said) > ANSWER_BYTES_MAX:
+            raise Unanswered(f"HTTP {answer.status} with more than {ANSWER_BYTES_MAX:,} bytes")
+    return bytes(said)
