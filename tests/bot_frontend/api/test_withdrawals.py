@@ -59,6 +59,14 @@ async def test_withdrawals_are_listed_in_pages_with_where_they_go(api: Client, e
     assert (await api.get("/withdrawals/999")).kind == "not-found"
 
 
+async def test_a_key_that_came_with_another_withdrawal_is_refused(api: Client, engine: GuardedEngine) -> None:
+    first, second = confirmed(engine, 100), confirmed(engine, 200)
+    assert (await api.post(f"/withdrawals/{first}/approve", {}, once="both")).status == 200
+    again = await api.post(f"/withdrawals/{second}/approve", {}, once="both")
+    assert (again.status, again.kind) == (409, "idempotency-key-reused")
+    assert (await api.get(f"/withdrawals/{second}")).body["state"] == "held"
+
+
 async def test_a_word_takes_effect_once_for_its_key_and_is_in_the_audit_log(
     api: Client, engine: GuardedEngine, database_url: str
 ) -> None:

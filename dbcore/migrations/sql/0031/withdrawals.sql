@@ -240,6 +240,7 @@ BEGIN
     END IF;
     r_reason := CASE
         WHEN v_row.id IS NULL OR v_row.hold_id IS NULL THEN 'unknown_withdrawal'
+        WHEN EXISTS (SELECT FROM ballast.withdrawals w WHERE w.word_key = p_key) THEN 'key_reused'
         WHEN v_row.ended_at IS NOT NULL THEN 'withdrawal_ended'
         WHEN p_word = 'approve' AND v_row.status <> 'held' THEN 'already_approved'
         WHEN p_word = 'decline' AND v_row.status = 'paying' THEN 'payout_under_way'
