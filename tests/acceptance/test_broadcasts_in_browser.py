@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, StorageState, expect
+from playwright.async_api import Browser, Page, Route, StorageState, expect
 
 from devstack.stack import ADMIN_ID
 from devstack.telegram.control import TelegramControl
@@ -153,6 +154,13 @@ async def test_two_texts_are_compared_and_a_canary_waits_for_a_word(page: Page, 
 async def test_a_file_is_sent_to_telegram_once_and_by_its_name_to_everybody(page: Page, site: Site) -> None:
     async with TelegramControl(site.servers.telegram.url) as telegram:
         (someone,) = await crowd(site.stack, telegram, 1)
+
+        async def late(route: Route) -> None:
+            """So the file is chosen before the page knows to whom the bot can send it."""
+            await asyncio.sleep(2)
+            await route.continue_()
+
+        await page.route("**/api/v1/broadcasts/options", late)
         await page.goto(f"{site.url}/broadcasts/new")
         await page.get_by_text("Media", exact=True).click()
         image = {"name": "news.png", "mimeType": "image/png", "buffer": png(40, 30)}

@@ -132,6 +132,7 @@ async function uploaded() {
   if (!file) return;
   if (!form.elements.media_type.value) form.elements.media_type.value = kindOf(file.type);
   await acted(async () => {
+    await ready; // an admin is to get it
     const { file_id: known } = await upload(file, form.elements.media_type.value, Number($("admin").value), uuid());
     form.elements.file_id.value = known;
     form.elements.upload.value = "";
@@ -176,4 +177,4 @@ $("try").addEventListener("click", tryOut);
 $("save").addEventListener("click", () => acted(async () => `Draft ${await saved()} is saved.`));
 write($("zone"), zone());
 preview(); // what a browser kept of the form, or somebody wrote before this ran
-begin();
+const ready = begin();
