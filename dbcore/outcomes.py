@@ -68,6 +68,7 @@ class RejectionReason(StrEnum):
     NOT_APPROVED = "not_approved"  # so it cannot be paid
     PAYOUT_UNDER_WAY = "payout_under_way"  # the provider was asked to pay, or may have been
     WITHDRAWAL_ENDED = "withdrawal_ended"
+    REFUSED_BY_PROVIDER = "refused_by_provider"  # it paid nothing
 
 
 class HoldState(StrEnum):

@@ -56,6 +56,8 @@ class LocalProviders:
     invoices, sessions, charges, refunds -- by their ids, as the providers tell them.
     transfers -- what Crypto Pay paid out, by the key of each. available -- what it has to pay from.
     loses -- so many of the next transfers are made, and their answers are lost. late_seconds -- until one is made.
+    hides_transfers -- they are not listed. lies -- what its answers say of transfers instead. garbage -- the body of
+        each answer, instead of it.
     """
 
     answers: bool = True
@@ -68,6 +70,9 @@ class LocalProviders:
     available: str = "1000"
     loses: int = 0
     late_seconds: float = 0.0
+    lies: dict[str, Any] = field(default_factory=dict)
+    garbage: bytes | None = None
+    hides_transfers: bool = False
     url: str = ""
     _keys: dict[str, str] = field(default_factory=dict)
     _numbers: count[int] = field(default_factory=lambda: count(1))
@@ -169,7 +174,7 @@ class LocalProviders:
                 {"ok": False, "error": {"code": 401, "name": "UNAUTHORIZED"}}, status=401
             )
         answer: web.StreamResponse = await handler(request)
-        return answer
+        return answer if self.garbage is None else web.Response(body=self.garbage)
 
     async def _create_invoice(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -221,12 +226,14 @@ class LocalProviders:
         if self.loses:
             self.loses -= 1
             return web.json_response({"error": "lost"}, status=502)
-        return web.json_response({"ok": True, "result": made})
+        return web.json_response({"ok": True, "result": {**made, **self.lies}})
 
     async def _get_transfers(self, request: web.Request) -> web.Response:
         asked = await request.json()
-        made = self.transfers.get(asked["spend_id"])
-        return web.json_response({"ok": True, "result": {"items": [] if made is None else [made]}})
+        made = None if self.hides_transfers else self.transfers.get(asked["spend_id"])
+        return web.json_response(
+            {"ok": True, "result": {"items": [] if made is None else [{**made, **self.lies}]}}
+        )
 
     async def _get_balance(self, _: web.Request) -> web.Response:
         row = {"currency_code": "USDT", "available": self.available, "onhold": "0"}

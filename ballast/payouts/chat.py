@@ -101,7 +101,7 @@ def _put(ctx: JobContext, by: PayoutAdapter, job: AskWithdrawal) -> Outcome:
         Button(texts.confirm(), DecideWithdrawal(telegram_id=owner, token=outcome.token, confirm=True)),
         Button(texts.cancel(), DecideWithdrawal(telegram_id=owner, token=outcome.token, confirm=False)),
     ]
-    return Reply(texts.question(job.amount, payout, by, settings), html=True, buttons=[row])
+    return Reply(texts.question(job.amount, outcome.payout or payout, by, settings), html=True, buttons=[row])
 
 
 def decide(ctx: JobContext, job: DecideWithdrawal) -> Outcome:

@@ -7,6 +7,7 @@ payment         ──▶ how one payment stands
 
 ProviderError
 ├── Forged       what came is not the provider's: nothing is done
+│   └── Unreadable   it is signed, and tells of a payment that cannot be one
 ├── Refused      the provider says no, and would say so again
 └── Unanswered   no good answer: it may or may not be done there; ask again
 """
@@ -26,12 +27,20 @@ OWN_PROVIDERS = ("crypto_pay", "stripe")
 """The names of those that Ballast has."""
 
 
+GARBAGE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What reading an answer raises that is not as its provider's documentation has it."""
+
+
 class ProviderError(Exception):
     """Of an adapter."""
 
 
 class Forged(ProviderError):
     """What came is not signed by the provider, or too long ago."""
+
+
+class Unreadable(Forged):
+    """It is signed by the provider, and what it says cannot be so, such as an amount below zero."""
 
 
 class Refused(ProviderError):

@@ -15,7 +15,7 @@ from typing import Any
 
 from ballast.providers import amounts
 from ballast.providers.http import Http
-from ballast.providers.provider import Checkout, Event, Forged, Payment, Refused
+from ballast.providers.provider import GARBAGE, Checkout, Event, Payment, Refused, Unreadable
 from ballast.providers.signatures import verify_stripe
 
 VERSION = "2024-06-20"
@@ -88,8 +88,8 @@ class Stripe:
             # Without pending_webhooks, which counts down from one try to the next.
             said = json.dumps([told["type"], told["data"]], sort_keys=True)
             return Event(str(told["id"]), said, payment)
-        except (ValueError, KeyError, TypeError) as error:
-            raise Forged(f"it cannot be read: {type(error).__name__}") from error
+        except GARBAGE as error:
+            raise Unreadable(f"it cannot be read: {type(error).__name__}") from error
 
     async def payments_since(self, since: float) -> AsyncIterator[Payment]:
         """The charges made since then, and the payments that were refunded since."""

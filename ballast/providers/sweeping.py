@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from ballast.builtin.providers import RecordProviderPayment
 from ballast.installed import INSTALLED
 from ballast.providers import door, installed, orders
-from ballast.providers.provider import Event, Payment, Provider, ProviderError
+from ballast.providers.provider import GARBAGE, Event, Payment, Provider, ProviderError
 from dbcore import outbox
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
@@ -56,7 +56,7 @@ def sweep(
         since = (began if last is None else last) - OVERLAP_SECONDS
         try:
             handed_in += asyncio.run(_swept(provider, since, settings, engine, seconds_max))
-        except (ProviderError, TimeoutError, ValueError, KeyError, TypeError) as error:
+        except (ProviderError, TimeoutError, *GARBAGE) as error:
             log.warning(
                 "provider_sweep_broken_off", provider=provider.name, error=f"{type(error).__name__}: {error}"
             )

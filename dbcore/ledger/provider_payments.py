@@ -53,7 +53,8 @@ class ProviderEvent:
 class ProviderCharge:
     """How a payment stands, and whom it is credited to.
 
-    paid, refunded, fee -- minor units of the provider's currency; refunded is all so far, fee None while unknown.
+    paid, refunded, fee -- minor units of the provider's currency; refunded is all so far, fee None while unknown. More
+        than was paid is no fee, and not booked.
     amount -- minor units that it is credited as. paid_at -- seconds since 1970.
     """
 
@@ -153,7 +154,7 @@ def _parameters(provider: str, charge: ProviderCharge | None, currency: str) -> 
         charge.amount,
         currency,
         charge.refunded,
-        charge.fee,
+        None if charge.fee is None or charge.fee > charge.paid else charge.fee,
         charge.paid_at,
     )
 

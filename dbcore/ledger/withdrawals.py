@@ -10,6 +10,7 @@ Each step is one SQL function and one transaction. What tells people of a step i
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,7 @@ _CREATE = (
     "SELECT * FROM ballast.withdrawal_create"
     "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
 )
+_PAYOUT = "SELECT adapter, destination, pays, pays_currency FROM ballast.withdrawals WHERE token = %s"
 _DECIDE = "SELECT * FROM ballast.withdrawal_decide(%s, %s, %s, %s, make_interval(secs => %s), %s, %s, %s, %s)"
 _WORD = "SELECT * FROM ballast.withdrawal_word(%s, %s, %s, %s, %s, make_interval(secs => %s))"
 _BEGIN = "SELECT * FROM ballast.withdrawal_begin(%s, make_interval(secs => %s), %s)"
@@ -63,6 +65,8 @@ SETTLED_AFTER_SECONDS = 60.0
 
 ASK_AGAIN_SECONDS = 300.0
 """After an answer that settles nothing."""
+
+PAYS_MAX = 2**63 - 1
 
 DUE_MAX = 100
 TEXT_LENGTH_MAX = 200
@@ -108,11 +112,13 @@ class Payout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawalOutcome(Outcome):
-    """token -- names it for `decide`; empty if it was refused. number -- for people, once it was confirmed.
-    available -- what is left to spend. left -- of the limit of a day; None if there is none.
+    """token -- names it for `decide`; empty if it was refused. payout -- what `create` put before whoever asked.
+    number -- for people, once it was confirmed. available -- what is left to spend. left -- of the limit of a day;
+    None if there is none.
     """
 
     token: str = ""
+    payout: Payout | None = None
     number: int | None = None
     state: WithdrawalState | None = None
     available: int | None = None
@@ -142,9 +148,13 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a worker is to do about a payout now. attempt -- the number of the request, or of the last one."""
+    """What a worker is to do about a payout now: nothing if it waits, or was returned because its user owes money.
 
-    action: Literal["pay", "ask", "wait"]
+    attempt -- the number of the request, or of the last one. begun -- right before it was put on record, on the
+    monotonic clock.
+    """
+
+    action: Literal["pay", "ask", "wait", "returned"]
     number: int
     attempt: int
     destination: str
@@ -152,6 +162,7 @@ class Turn:
     pays: int
     currency: str
     telegram_id: int
+    begun: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,33 +187,36 @@ def create(
 ) -> WithdrawalOutcome:
     """Put it before whoever asked. Nothing is held yet."""
     require_key(key)
-    if not 0 < amount <= MAX_AMOUNT:
+    if not (0 < amount <= MAX_AMOUNT and 0 < payout.pays <= PAYS_MAX):
         return WithdrawalOutcome(status=OutcomeStatus.REJECTED, reason=RejectionReason.AMOUNT_TOO_LARGE)
-    status, reason, token, available, left = engine.fetch_row(
-        _CREATE,
-        (
-            key,
-            secrets.token_urlsafe(TOKEN_BYTES),
-            telegram_id,
-            amount,
-            engine.currency,
-            payout.adapter,
-            storable(payout.destination)[:TEXT_LENGTH_MAX],
-            payout.pays,
-            payout.currency,
-            limits.once,
-            limits.per_day,
-            EXPIRES_AFTER_SECONDS,
-        ),
-        name="withdrawals.create",
+    parameters = (
+        key,
+        secrets.token_urlsafe(TOKEN_BYTES),
+        telegram_id,
+        amount,
+        engine.currency,
+        payout.adapter,
+        storable(payout.destination)[:TEXT_LENGTH_MAX],
+        payout.pays,
+        payout.currency,
+        limits.once,
+        limits.per_day,
+        EXPIRES_AFTER_SECONDS,
     )
-    return WithdrawalOutcome(
-        status=OutcomeStatus(status),
-        reason=None if reason is None else RejectionReason(reason),
-        token=token or "",
-        available=available,
-        left=left,
-    )
+
+    def work(connection: Connection) -> WithdrawalOutcome:
+        status, reason, token, available, left = _row(connection, engine, _CREATE, parameters)
+        return WithdrawalOutcome(
+            status=OutcomeStatus(status),
+            reason=None if reason is None else RejectionReason(reason),
+            token=token or "",
+            available=available,
+            left=left,
+            # A replay is of what was asked first, however settings have changed since.
+            payout=Payout(*_row(connection, engine, _PAYOUT, (token,))) if token else None,
+        )
+
+    return engine.call(work, name="withdrawals.create", replayable=True)
 
 
 def decide(
@@ -294,16 +308,26 @@ def say(
     return engine.call(work, name="withdrawals.say", replayable=True)
 
 
-def begin(engine: GuardedEngine, *, token: str, absent_after: int | None = None) -> Turn:
+def begin(
+    engine: GuardedEngine, *, token: str, absent_after: int | None = None, notice: Notice = lambda _: ()
+) -> Turn:
     """What is to be done about a payout now. PAY is on record as an attempt before this returns.
 
     absent_after -- of the turn by which the provider was asked, and knows nothing of it.
     """
-    row = engine.fetch_row(
-        _BEGIN, (storable(token), SETTLED_AFTER_SECONDS, absent_after), name="withdrawals.begin"
-    )
-    action, number, attempt, destination, adapter, pays, currency, telegram_id = row
-    return Turn(action, number, attempt, destination, adapter, pays, currency, telegram_id)
+    begun = time.monotonic()
+
+    def work(connection: Connection) -> Turn:
+        asked = (storable(token), SETTLED_AFTER_SECONDS, absent_after)
+        row = _row(connection, engine, _BEGIN, asked)
+        action, number, attempt, destination, adapter, pays, currency, telegram_id = row
+        turn = Turn(action, number, attempt, destination, adapter, pays, currency, telegram_id, begun)
+        if action == "returned":
+            outcome = WithdrawalOutcome(status=OutcomeStatus.APPLIED, state=WithdrawalState.RETURNED)
+            _tell(connection, engine, token, outcome, notice)
+        return turn
+
+    return engine.call(work, name="withdrawals.begin", replayable=True)
 
 
 def answer(

@@ -176,3 +176,10 @@ def test_a_sweep_is_remembered_and_never_goes_back(engine: GuardedEngine) -> Non
     provider_payments.note_swept(engine, "stripe", 2_000.0)
     provider_payments.note_swept(engine, "stripe", 1_000.0)
     assert provider_payments.swept_to(engine, "stripe") == 2_000.0
+
+
+def test_a_fee_that_cannot_be_one_keeps_nobody_from_the_credit(engine: GuardedEngine) -> None:
+    told(engine, replace(PAID, fee=2**62))
+    assert sheet(engine) == {"users": PAID.amount, "provider:stripe": -PAID.amount}
+    told(engine, replace(PAID, fee=125))
+    assert sheet(engine)["provider_fees"] == -10_000

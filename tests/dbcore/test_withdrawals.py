@@ -13,8 +13,9 @@ import pytest
 from dbcore import outbox
 from dbcore.admin_actions import AdminAction
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger import holds, ledger, users, withdrawals
+from dbcore.ledger import holds, ledger, provider_payments, users, withdrawals
 from dbcore.ledger.audit import audit
+from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent
 from dbcore.ledger.users import Profile, UserRef
 from dbcore.ledger.withdrawals import Limits, Payout, WithdrawalOutcome, WithdrawalState
 from dbcore.outcomes import OutcomeStatus, RejectionReason
@@ -261,6 +262,95 @@ def test_stopped_nothing_is_paid_and_nothing_new_is_taken_until_payouts_go_on(en
     assert not withdrawals.turn(engine, order, is_stopped=True), "its answer was lost, so it is sent again"
     assert not withdrawals.switch(engine).is_stopped
     assert withdrawals.begin(engine, token=token).action == "pay"
+
+
+def refunded(engine: GuardedEngine, amount: int) -> None:
+    """A payment of a provider's that credited the owner is given back there."""
+    charge = ProviderCharge("pi", OWNER.telegram_id, amount, "USD", amount, amount, None, 1_700_000_000)
+    provider_payments.book(engine, ProviderEvent("stripe", "evt", "m", {}), charge, job_id="refund")
+
+
+def test_frozen_after_it_was_confirmed_it_is_not_approved_and_not_paid_until_it_is_unfrozen(
+    engine: GuardedEngine, sql: Sql
+) -> None:
+    token, _ = approved(engine)
+    held = decided(engine, asked(engine, 10).token)
+    sql("UPDATE accounts SET sending_frozen = true WHERE user_id IS NOT NULL")
+    assert said(engine, held.number, "approve").reason is RejectionReason.ACCOUNT_FROZEN
+    assert withdrawals.begin(engine, token=token).action == "wait"
+    assert said(engine, held.number, "decline").state is WithdrawalState.RETURNED
+    sql("UPDATE accounts SET sending_frozen = false WHERE user_id IS NOT NULL")
+    assert withdrawals.begin(engine, token=token).action == "pay"
+
+
+def test_a_debt_that_came_meanwhile_is_paid_first_by_what_is_held(engine: GuardedEngine, sql: Sql) -> None:
+    token, _ = approved(engine)
+    other = decided(engine, asked(engine, 40).token)
+    told: list[WithdrawalState] = []
+
+    def notice(state: WithdrawalState) -> Sequence[outbox.Job]:
+        told.append(state)
+        return [_Told()]
+
+    charge = ProviderCharge("pi", OWNER.telegram_id, 50, "USD", 50, 0, None, 1_700_000_000)
+    provider_payments.book(engine, ProviderEvent("stripe", "paid", "m", {}), charge, job_id="paid")
+    ledger.adjust(
+        engine,
+        key=f"spent-{next(_keys)}",
+        target=UserRef(telegram_id=OWNER.telegram_id),
+        amount=-50,
+        memo="",
+        actor="t",
+    )
+    refunded(engine, 50)
+    assert figures(engine) == (50, -50)
+    assert said(engine, other.number, "approve").reason is RejectionReason.INSUFFICIENT_FUNDS
+    turn = withdrawals.begin(engine, token=token, notice=notice)
+    assert turn.action == "returned"
+    assert withdrawals.begin(engine, token=token, notice=notice).action == "wait"
+    assert told == [WithdrawalState.RETURNED]
+    assert sql("SELECT count(*) FROM outbox") == [(1,)]
+    assert figures(engine) == (50, 10)
+    assert said(engine, other.number, "approve").state is WithdrawalState.APPROVED
+
+
+def test_asked_for_already_a_payout_is_not_returned_for_a_debt_but_not_sent_again_either(
+    engine: GuardedEngine, sql: Sql
+) -> None:
+    token, number = approved(engine)
+    assert withdrawals.begin(engine, token=token).action == "pay"
+    sql("UPDATE accounts SET sending_frozen = true WHERE user_id IS NOT NULL")
+    settled(sql)
+    assert withdrawals.begin(engine, token=token).action == "ask"
+    assert withdrawals.begin(engine, token=token, absent_after=1).action == "wait"
+    assert figures(engine) == (100, 40)
+    assert said(engine, number, "unpaid").state is WithdrawalState.RETURNED
+
+
+def test_what_no_provider_can_be_told_is_refused_and_asked_again_it_is_what_was_asked_first(
+    engine: GuardedEngine,
+) -> None:
+    funded(engine)
+    huge = withdrawals.create(
+        engine,
+        key="huge",
+        telegram_id=OWNER.telegram_id,
+        amount=50,
+        payout=Payout("crypto", "there", 2**63, "USDT"),
+        limits=FREE,
+    )
+    assert huge.reason is RejectionReason.AMOUNT_TOO_LARGE
+    first = asked(engine, 60, key="k")
+    again = withdrawals.create(
+        engine,
+        key="k",
+        telegram_id=OWNER.telegram_id,
+        amount=60,
+        payout=Payout("other", "elsewhere", 120, "TON"),
+        limits=FREE,
+    )
+    assert (again.status, again.token) == (OutcomeStatus.REPLAYED, first.token)
+    assert again.payout == first.payout == Payout("crypto", "there", 60, "USDT")
 
 
 def test_nobody_but_the_withdrawal_ends_its_hold(engine: GuardedEngine, sql: Sql) -> None:

@@ -18,7 +18,7 @@ from ballast.jobs import Discard
 from ballast.messages import Message
 from ballast.providers import installed, orders, sweeping
 from ballast.providers.orders import Order
-from ballast.providers.provider import Checkout, ProviderError, Refused
+from ballast.providers.provider import GARBAGE, Checkout, ProviderError, Refused
 from ballast.texts import gettext
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import provider_payments
@@ -56,8 +56,10 @@ def ask_checkout(work: Work[AskCheckout]) -> list[Message] | AsyncStep:
         except Refused as error:
             log.warning("checkout_refused", provider=job.provider, error=str(error))
             return work.answer(provider_texts.refused(provider))
-        except ProviderError as error:
-            log.warning("checkout_unanswered", provider=job.provider, error=str(error))
+        except (ProviderError, *GARBAGE) as error:
+            log.warning(
+                "checkout_unanswered", provider=job.provider, error=f"{type(error).__name__}: {error}"
+            )
             return work.answer(provider_texts.unanswered(provider))
         finally:
             await provider.close()
