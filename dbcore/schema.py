@@ -359,6 +359,18 @@ provider_events = Table(
     Column("recorded_by", Text, nullable=False),
     _time("contradicted_at", nullable=True, default_now=False),
     _time("created_at"),
+    Column("problem", Text),
+    _check("provider_events_problem_known", "problem IN ('contradicted', 'not_as_asked', 'refused')"),
+)
+Index(
+    "provider_events_created_at_idx",
+    provider_events.c.created_at,
+    postgresql_where=text("problem IS NULL"),
+)
+Index(
+    "provider_events_problem_idx",
+    provider_events.c.created_at,
+    postgresql_where=text("problem IS NOT NULL"),
 )
 
 provider_sweeps = Table(
@@ -524,6 +536,8 @@ withdrawals = Table(
     _time("expires_at", default_now=False),
     _time("decided_at", nullable=True, default_now=False),
     _time("ended_at", nullable=True, default_now=False),
+    _time("approved_at", nullable=True, default_now=False),
+    _time("asked_at", nullable=True, default_now=False),
     _check(
         "withdrawals_amount_within_bounds",
         "amount > 0 AND amount <= 1000000000000000 AND pays > 0",

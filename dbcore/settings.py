@@ -187,6 +187,7 @@ class Settings(AppOptions):
     deliveries_keep_days: Annotated[int, Field(ge=3, le=36_500)] = 90
     failed_jobs_keep_days: Annotated[int, Field(ge=7, le=36_500)] = 365
     health_probes_keep_days: Annotated[int, Field(ge=1, le=30)] = 30
+    provider_events_keep_days: Annotated[int, Field(ge=30, le=36_500)] = 180
 
     events_url: SecretStr | None = None
     events_secret: SecretStr | None = None

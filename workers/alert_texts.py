@@ -8,10 +8,12 @@ from html import escape
 from ballast.backups.record import Record
 from ballast.command_names import joined, mention
 from ballast.inbox import Overdue
+from ballast.payouts.paying import key_of
 from ballast.reconciling.record import Finished
 from ballast.texts import gettext, gettext_noop
 from ballast.texts.formats import duration
 from dbcore.breaker.rules import BreakerReason
+from dbcore.ledger.withdrawals import Stuck, WithdrawalState
 from dbcore.redis_condition import RedisTrouble
 from dbcore.text import one_line
 
@@ -103,6 +105,37 @@ def stuck(broadcast_id: int) -> str:
         "Broadcast {id} is stuck: no batch has finished for three minutes. {command} shows its state.",
         id=str(broadcast_id),
         command=f"<code>python -m workers broadcast show {broadcast_id}</code>",
+    )
+
+
+def stuck_withdrawal(found: Stuck) -> str:
+    number = str(found.number)
+    if found.state is WithdrawalState.APPROVED:
+        return gettext(
+            "Withdrawal {number} is stuck: it was approved {duration} ago, and no worker pays it. The log of the "
+            "workers says why, as {event}. {decline} returns the money.",
+            number=number,
+            duration=duration(found.seconds),
+            event="<code>payout_waits</code>",
+            decline=f"<code>ballast withdrawals decline {number}</code>",
+        )
+    return gettext(
+        "Withdrawal {number} is stuck: {name} has not said for {duration} whether it is paid. Its money is held. "
+        "Look there for the key {key}, then run {paid} or {unpaid}.",
+        number=number,
+        name=f"<code>{escape(found.adapter)}</code>",
+        duration=duration(found.seconds),
+        key=f"<code>{key_of(found.token)}</code>",
+        paid=f"<code>ballast withdrawals paid {number}</code>",
+        unpaid=f"<code>ballast withdrawals unpaid {number}</code>",
+    )
+
+
+def stuck_withdrawal_over(number: int) -> str:
+    return gettext(
+        "Withdrawal {number} was stuck for {lasted}. It is being paid, or has ended.",
+        number=str(number),
+        lasted=LASTED,
     )
 
 

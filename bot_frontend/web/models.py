@@ -16,6 +16,7 @@ from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.ledger.books import ACCOUNTS
 from dbcore.ledger.star_book import DifferenceKind
+from dbcore.ledger.withdrawals import WithdrawalState
 from dbcore.moving.record import MoveState
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
@@ -312,6 +313,22 @@ class Stars(Answer):
     differences: list[StarDifference]
 
 
+class StuckWithdrawal(Answer):
+    number: Count
+    state: WithdrawalState
+    amount: str
+    adapter: str
+    attempts: Count
+    for_seconds: Seconds
+
+
+class Payouts(Answer):
+    age_seconds: Seconds | None
+    is_stopped: bool | None
+    open: dict[WithdrawalState, Count]
+    stuck: list[StuckWithdrawal]
+
+
 class AccountBalance(Answer):
     currency: str
     account: Annotated[str, Field(json_schema_extra={"enum": [*ACCOUNTS]})]
@@ -370,6 +387,7 @@ class Status(Answer):
     move: Move | None
     books: Books
     stars: Stars
+    payouts: Payouts
     broadcasts: Broadcasts
     transitions: list[Transition]
     outages: list[Outage]

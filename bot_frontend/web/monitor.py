@@ -17,6 +17,7 @@ from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
 from ballast.moving import progress
+from ballast.payouts import record as payouts_record
 from ballast.queues import QUEUES
 from ballast.reconciling import record as reconciliation_record
 from ballast.status import actions, board, books_record, counters, probe_results
@@ -233,6 +234,7 @@ class Monitor:
             actions=actions.recent(self._redis, ACTIONS_SHOWN),
             backup=backup_record.read(self._redis),
             move=progress.read(self._redis, silent_after_seconds=self._pace.silent),
+            payouts=payouts_record.read(self._redis),
             books=books_record.read(self._redis),
             currency_exponent=self._settings.currency_exponent,
             reconciliation=reconciliation_record.read(self._redis),

@@ -99,6 +99,28 @@ def stars(look: StatusSnapshot, now: float) -> dict[str, Any]:
     }
 
 
+def payouts(look: StatusSnapshot, now: float) -> dict[str, Any]:
+    """Withdrawals that are open, and those of them that do not get on, as the payouts' sweep found them last."""
+    found = look.payouts
+    age = None if found is None else max(0.0, look.by_redis_clock(now) - found.at)
+    return {
+        "age_seconds": None if age is None else round(age, 3),
+        "is_stopped": None if found is None else found.open.is_stopped,
+        "open": {} if found is None else found.open.counted,
+        "stuck": [
+            {
+                "number": each.number,
+                "state": each.state,
+                "amount": plain_amount(each.amount, look.currency_exponent),
+                "adapter": each.adapter,
+                "attempts": each.attempts,
+                "for_seconds": round(each.seconds + (age or 0.0), 3),
+            }
+            for each in (() if found is None else found.open.stuck)
+        ],
+    }
+
+
 def books(look: StatusSnapshot, now: float) -> dict[str, Any]:
     """The balance sheet and the seals of the ledger, as a worker read them after the last probe."""
     found = look.books

@@ -69,6 +69,7 @@ def status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "backup": reports.backup(look, now),
         "move": reports.move(look),
         "stars": reports.stars(look, now),
+        "payouts": reports.payouts(look, now),
         "books": reports.books(look, now),
         "broadcasts": {
             "age_seconds": _board_age(look, now),

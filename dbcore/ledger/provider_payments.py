@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection
@@ -32,6 +33,21 @@ SELECT n.place FROM json_to_recordset(%s) AS n (place int, event_id text, paymen
                    AND p.refunded >= n.refunded AND (n.fee IS NULL OR p.fee IS NOT NULL))
  ORDER BY n.place
 """
+# What could not be booked stays.
+_PRUNE_SQL = """
+WITH old AS (
+    SELECT provider, event_id FROM ballast.provider_events
+     WHERE problem IS NULL AND created_at < now() - make_interval(days => %s)
+     ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM ballast.provider_events e USING old
+     WHERE e.provider = old.provider AND e.event_id = old.event_id AND e.problem IS NULL RETURNING 1
+) SELECT count(*) FROM gone
+"""
+PRUNED_AT_ONCE = 500
+_PROBLEM_SQL = (
+    "UPDATE ballast.provider_events SET problem = coalesce(problem, %s) WHERE provider = %s AND event_id = %s"
+)
 _SWEPT_TO_SQL = "SELECT extract(epoch FROM swept_to)::float8 FROM ballast.provider_sweeps WHERE provider = %s"
 _NOTE_SWEPT_SQL = (
     "INSERT INTO ballast.provider_sweeps AS s (provider, swept_to) VALUES (%s, to_timestamp(%s)) "
@@ -88,10 +104,24 @@ class ProviderOutcome(Outcome):
     balance: int | None
 
 
+class Problem(StrEnum):
+    """Why what a provider told is not booked, and somebody is to look into it."""
+
+    CONTRADICTED = "contradicted"
+    NOT_AS_ASKED = "not_as_asked"
+    REFUSED = "refused"
+
+
 def book(
-    engine: GuardedEngine, event: ProviderEvent, charge: ProviderCharge | None, *, job_id: str
+    engine: GuardedEngine,
+    event: ProviderEvent,
+    charge: ProviderCharge | None,
+    *,
+    job_id: str,
+    problem: Problem | None = None,
 ) -> ProviderOutcome:
     """Record the event and bring the ledger to where its payment stands. charge -- None if it is only recorded.
+    problem -- why it is; None for a payment that is another program's.
 
     Raises ValueError for an amount that no account can be credited with.
     """
@@ -99,23 +129,36 @@ def book(
         raise ValueError(
             f"a payment of {charge.paid}, {charge.refunded} refunded, is no {charge.amount} minor units"
         )
-    row = engine.fetch_row(
-        _BOOK_SQL,
-        (
-            event.provider,
-            storable(event.id),
-            event.mark,
-            json.dumps(storable_json(event.payment)),
-            job_id,
-            *_parameters(event.provider, charge, engine.currency),
-        ),
-        name="provider_payments.book",
+    parameters = (
+        event.provider,
+        storable(event.id),
+        event.mark,
+        json.dumps(storable_json(event.payment)),
+        job_id,
+        *_parameters(event.provider, charge, engine.currency),
     )
+
+    def work(connection: Connection) -> ProviderOutcome:
+        row = connection.exec_driver_sql(qualified(_BOOK_SQL, engine.schema), parameters).one()
+        outcome = _outcome(tuple(row), charge, engine.currency)
+        found = problem
+        if outcome.reason is not None:
+            is_known = outcome.reason is RejectionReason.KEY_REUSED
+            found = Problem.CONTRADICTED if is_known else Problem.REFUSED
+        if found is not None:
+            noted = (found, event.provider, storable(event.id))
+            connection.exec_driver_sql(qualified(_PROBLEM_SQL, engine.schema), noted)
+        return outcome
+
+    return engine.call(work, name="provider_payments.book", replayable=True)
+
+
+def _outcome(row: tuple[Any, ...], charge: ProviderCharge | None, currency: str) -> ProviderOutcome:
     status, reason, is_new, contradicts, number, transfer_id, credited, taken, balance, version = row
     seen = (
         ()
         if charge is None or version is None
-        else (BalanceSnapshot(charge.telegram_id, engine.currency, balance, version),)
+        else (BalanceSnapshot(charge.telegram_id, currency, balance, version),)
     )
     return ProviderOutcome(
         status=OutcomeStatus(status),
@@ -157,6 +200,14 @@ def _parameters(provider: str, charge: ProviderCharge | None, currency: str) -> 
         None if charge.fee is None or charge.fee > charge.paid else charge.fee,
         charge.paid_at,
     )
+
+
+def prune(engine: GuardedEngine, days: int) -> int:
+    """Forget the oldest events that are older than that; how many it were. What they led to is kept by payment, so one
+    that comes again after that books nothing more.
+    """
+    (count,) = engine.fetch_row(_PRUNE_SQL, (days, PRUNED_AT_ONCE), name="provider_payments.prune")
+    return int(count)
 
 
 def news(

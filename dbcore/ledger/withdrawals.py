@@ -60,6 +60,31 @@ UPDATE ballast.payout_switch SET is_stopped = %s, actor = %s, reason = %s, chang
  WHERE is_stopped IS DISTINCT FROM %s
 """
 
+_OPEN = """
+SELECT s.is_stopped, count(*) FILTER (WHERE w.status = 'held'), count(*) FILTER (WHERE w.status = 'approved'),
+       count(*) FILTER (WHERE w.status = 'paying')
+  FROM ballast.payout_switch s LEFT JOIN ballast.withdrawals w ON w.status IN ('held', 'approved', 'paying')
+   AND w.currency = %s GROUP BY s.is_stopped
+"""
+# One by hand waits for a person, who was told. A frozen account, and stopped payouts, are an operator's word.
+_STUCK = """
+SELECT * FROM (
+SELECT w.id, w.token, w.status, w.amount, w.adapter, w.attempts,
+       extract(epoch FROM clock_timestamp() - CASE w.status
+           WHEN 'paying' THEN coalesce(w.asked_at, w.attempt_at)
+           ELSE greatest(coalesce(w.approved_at, w.decided_at), s.changed_at) END)::float8 AS seconds
+  FROM ballast.withdrawals w JOIN ballast.accounts a ON a.user_id = w.user_id AND a.currency = w.currency,
+       ballast.payout_switch s
+ WHERE w.currency = %s AND (w.status = 'paying' AND w.adapter <> 'manual'
+    OR w.status = 'approved' AND NOT s.is_stopped AND NOT a.sending_frozen)
+) waiting WHERE seconds >= %s ORDER BY seconds DESC LIMIT %s
+"""
+
+STUCK_AFTER_SECONDS = 900.0
+"""After the first request to a provider, or the approval: somebody is to look."""
+
+STUCK_MAX = 20
+
 SETTLED_AFTER_SECONDS = 60.0
 """After a request to a provider, until nothing of it is under way any more: longer than its client waits."""
 
@@ -163,6 +188,30 @@ class Turn:
     currency: str
     telegram_id: int
     begun: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A withdrawal that does not get on: the provider did not say for `seconds` how it stands, or, approved, no worker
+    began to pay it. amount -- minor units.
+    """
+
+    number: int
+    token: str
+    state: WithdrawalState
+    amount: int
+    adapter: str
+    attempts: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOnes:
+    """counted -- open withdrawals by their state. stuck -- the longest first, at most STUCK_MAX."""
+
+    is_stopped: bool
+    counted: dict[str, int]
+    stuck: tuple[Stuck, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +419,27 @@ def due(engine: GuardedEngine, *, notice: Callable[[str], outbox.Job]) -> int:
         return len(found)
 
     return engine.call(work, name="withdrawals.due", replayable=True)
+
+
+def open_ones(engine: GuardedEngine) -> OpenOnes:
+    """What is open, and what of it does not get on."""
+
+    def look(connection: Connection) -> OpenOnes:
+        is_stopped, held, approved, paying = _row(connection, engine, _OPEN, (engine.currency,))
+        found: list[tuple[Any, ...]] = []
+        if approved or paying:
+            asked = (engine.currency, STUCK_AFTER_SECONDS, STUCK_MAX)
+            rows = connection.exec_driver_sql(qualified(_STUCK, engine.schema), asked)
+            found = [tuple(row) for row in rows]
+        return OpenOnes(
+            is_stopped,
+            {"held": held, "approved": approved, "paying": paying},
+            tuple(
+                Stuck(number, token, WithdrawalState(state), *rest) for number, token, state, *rest in found
+            ),
+        )
+
+    return engine.call(look, name="withdrawals.open", writes=False, replayable=True)
 
 
 def find(engine: GuardedEngine, number: int | None = None, *, token: str | None = None) -> Withdrawal | None:

@@ -63,6 +63,13 @@ async def confirmed(telegram: TelegramControl, user: int, text: str) -> SeenMess
     return await seen(telegram, user, "is reserved")
 
 
+async def sweep(stack: Stack) -> None:
+    swept = await asyncio.to_thread(
+        stack.command, "celery", "-A", "workers", "call", "workers.payouts.sweep", "--queue", "health"
+    )
+    assert swept.returncode == 0, swept.stderr
+
+
 async def test_asked_for_step_by_step_approved_and_paid_by_a_person(
     make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
@@ -128,10 +135,7 @@ async def test_paid_by_the_provider_once_while_workers_are_killed_and_the_answer
     past = "UPDATE withdrawals SET attempt_at = now() - interval '1 hour', due_at = now() RETURNING 1"
     await asyncio.to_thread(stack.query, past)
     stand_in.late_seconds = 0.0
-    swept = await asyncio.to_thread(
-        stack.command, "celery", "-A", "workers", "call", "workers.payouts.sweep", "--queue", "health"
-    )
-    assert swept.returncode == 0, swept.stderr
+    await sweep(stack)
     await seen(telegram, ann, "is paid", "Reference:")
     await all_settled(stack, telegram)
     assert len(stand_in.transfers) == 1
@@ -189,4 +193,41 @@ async def test_pressed_twice_and_delivered_five_times_by_workers_that_are_frozen
     assert [each["amount"] for each in stand_in.transfers.values()] == ["15"]
     assert stand_in.asked.count("POST /api/transfer") == 1
     assert balances(stack)[ann] == 3_500
+    assert_audit_passes(stack)
+
+
+async def test_one_whose_provider_does_not_say_is_an_alarm_on_the_page_and_in_the_shell_until_somebody_looked(
+    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+) -> None:
+    stack = at_work(make_stack, **by_crypto_pay(stand_in))
+    await say(telegram, ADMIN_ID, "/start")
+    ann = await with_money(telegram)
+    stand_in.garbage = b"<html>maintenance</html>"
+    await confirmed(telegram, ann, "/withdraw 5")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not stand_in.transfers:
+            await asyncio.sleep(0.02)
+    past = "UPDATE withdrawals SET asked_at = now() - interval '1 h', attempt_at = now() - interval '1 h' RETURNING id"
+    ((number,),) = await asyncio.to_thread(stack.query, past)
+    await sweep(stack)
+    alarm = await seen(telegram, ADMIN_ID, f"Withdrawal {number} is stuck", "crypto_pay has not said")
+    key = next(iter(stand_in.transfers))
+    assert key in alarm.text
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: [each["number"] for each in stack.get("/status.json")[1]["payouts"]["stuck"]] == [number],
+        "the page shows it",
+    )
+    listed = await asyncio.to_thread(stack.command, "ballast", "withdrawals", "list")
+    assert f"{number} is stuck" in listed.stdout
+    assert key in listed.stdout
+    said = await asyncio.to_thread(
+        stack.command, "ballast", "withdrawals", "paid", str(number), "seen there", "--yes"
+    )
+    assert said.returncode == 0, said.stderr
+    await seen(telegram, ann, "is paid", "seen there")
+    await sweep(stack)
+    await seen(telegram, ADMIN_ID, "Alarm over", f"Withdrawal {number} was stuck")
+    await all_settled(stack, telegram)
+    assert balances(stack)[ann] == 4_500
     assert_audit_passes(stack)

@@ -6,6 +6,7 @@ import itertools
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -176,6 +177,43 @@ def test_a_sweep_is_remembered_and_never_goes_back(engine: GuardedEngine) -> Non
     provider_payments.note_swept(engine, "stripe", 2_000.0)
     provider_payments.note_swept(engine, "stripe", 1_000.0)
     assert provider_payments.swept_to(engine, "stripe") == 2_000.0
+
+
+def test_forgotten_an_event_that_comes_again_books_nothing_more_and_says_what_it_did_not(
+    engine: GuardedEngine, sql: Sql
+) -> None:
+    told(engine, replace(PAID, refunded=250), event_id="evt", job_id="job")
+    told(engine, None, event_id="odd")
+    told(engine, replace(PAID, paid=1), event_id="other", mark="o")
+    before = sheet(engine)
+    sql("UPDATE provider_events SET created_at = now() - interval '181 days'")
+    assert provider_payments.prune(engine, 180) == 2
+    assert provider_payments.prune(engine, 180) == 0
+    assert sql("SELECT event_id, problem FROM provider_events") == [("other", "contradicted")]
+
+    again = told(engine, replace(PAID, refunded=250), event_id="evt", job_id="webhook again")
+    assert (again.credited, again.taken, again.number) == (0, 0, 1)
+    late = told(engine, PAID, event_id="evt of before the refund")
+    assert (late.credited, late.taken) == (0, 0)
+    changed = told(engine, replace(PAID, telegram_id=8), event_id="evt", job_id="another again")
+    assert changed.reason is RejectionReason.KEY_REUSED
+    assert sheet(engine) == before
+
+
+def test_two_that_prune_and_one_that_books_leave_each_other_alone(engine: GuardedEngine, sql: Sql) -> None:
+    for number in range(40):
+        told(engine, replace(PAID, payment_id=f"pi_{number}"), event_id=f"evt_{number}")
+    before = sheet(engine)
+    sql("UPDATE provider_events SET created_at = now() - interval '181 days'")
+    with ThreadPoolExecutor(4) as threads:
+        pruned = [threads.submit(provider_payments.prune, engine, 180) for _ in range(2)]
+        again = [
+            threads.submit(told, engine, replace(PAID, payment_id=f"pi_{number}"), event_id=f"evt_{number}")
+            for number in range(40)
+        ]
+        assert sum(each.result().credited for each in again) == 0
+        assert sum(each.result() for each in pruned) <= 40
+    assert sheet(engine) == before
 
 
 def test_a_fee_that_cannot_be_one_keeps_nobody_from_the_credit(engine: GuardedEngine) -> None:

@@ -327,6 +327,36 @@ def test_asked_for_already_a_payout_is_not_returned_for_a_debt_but_not_sent_agai
     assert said(engine, number, "unpaid").state is WithdrawalState.RETURNED
 
 
+def test_what_does_not_get_on_is_found_and_what_waits_for_a_person_is_not(
+    engine: GuardedEngine, sql: Sql
+) -> None:
+    token, asked_for = approved(engine)
+    withdrawals.begin(engine, token=token)
+    waits = decided(engine, asked(engine, 10).token)
+    by_hand = decided(engine, asked(engine, 10, adapter="manual").token)
+    said(engine, by_hand.number, "approve")
+    untaken = decided(engine, asked(engine, 10, limits=BY_RULE).token, limits=BY_RULE)
+    assert withdrawals.open_ones(engine).stuck == ()
+    settled(sql)
+    sql(
+        "UPDATE withdrawals SET asked_at = asked_at - interval '1 h', decided_at = decided_at - interval '16 min'"
+    )
+    sql("UPDATE payout_switch SET changed_at = now() - interval '1 h'")
+    found = withdrawals.open_ones(engine)
+    assert found.counted == {"held": 1, "approved": 1, "paying": 2}
+    assert [(each.number, each.state) for each in found.stuck] == [
+        (asked_for, WithdrawalState.PAYING),
+        (untaken.number, WithdrawalState.APPROVED),
+    ]
+    assert withdrawals.begin(engine, token=token, absent_after=1).attempt == 2
+    assert withdrawals.open_ones(engine).stuck[0].number == asked_for, (
+        "asked once more it is stuck for as long"
+    )
+    sql("UPDATE payout_switch SET is_stopped = true")
+    assert [each.number for each in withdrawals.open_ones(engine).stuck] == [asked_for]
+    said(engine, waits.number, "decline")
+
+
 def test_what_no_provider_can_be_told_is_refused_and_asked_again_it_is_what_was_asked_first(
     engine: GuardedEngine,
 ) -> None:

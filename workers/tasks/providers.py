@@ -22,7 +22,7 @@ from ballast.providers.provider import GARBAGE, Checkout, ProviderError, Refused
 from ballast.texts import gettext
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import provider_payments
-from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent, ProviderOutcome
+from dbcore.ledger.provider_payments import Problem, ProviderCharge, ProviderEvent, ProviderOutcome
 from workers import provider_texts
 from workers.celery import Task, upkeep
 from workers.tasks.job_task import job_task
@@ -82,6 +82,7 @@ def record(work: Work[RecordProviderPayment]) -> list[Message]:
         ProviderEvent(job.provider, job.event_id, job.mark, job.model_dump(mode="json")),
         _charge(job, order) if order is not None and is_kept else None,
         job_id=work.job_id,
+        problem=Problem.NOT_AS_ASKED if order is not None and not is_kept else None,
     )
     work.note(outcome)
     provider = installed.providers(settings).get(job.provider)

@@ -6,12 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from ballast.alerts import notifier
 from ballast.builtin.withdrawals import PayOut
 from ballast.messages import Message
-from ballast.payouts import chat_texts, installed, paying
+from ballast.payouts import chat_texts, installed, paying, record
 from dbcore import outbox
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import withdrawals
@@ -67,9 +67,11 @@ def pay(work: Work[PayOut]) -> list[Message] | AsyncStep:
 @upkeep(SWEEP)
 def sweep(task: Task) -> None:
     try:
-        if withdrawals.due(task.context.engine, notice=lambda token: PayOut(token=token)):
+        engine = task.context.engine
+        if withdrawals.due(engine, notice=lambda token: PayOut(token=token)):
             outbox.announce()
+        record.keep(task.context.redis, withdrawals.open_ones(engine))
     except DatabaseAway as error:
         log.warning("payout_sweep_waits", error=str(error))
-    except UndefinedTable:
-        log.error("payout_sweep_waits", error="the table withdrawals is missing: python -m dbcore migrate")
+    except (UndefinedColumn, UndefinedTable):
+        log.error("payout_sweep_waits", lacks="the table withdrawals", repair="python -m dbcore migrate")

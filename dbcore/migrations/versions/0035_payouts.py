@@ -1,4 +1,4 @@
-"""Payouts wait while an account is frozen, and pay a debt first.
+"""Payouts wait while an account is frozen, and pay a debt first; what providers told is kept for so long only.
 
 The release before goes on beside it.
 """
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    migration_files.run(revision, "withdrawals")
+    migration_files.run(revision, "withdrawals", "provider_events")
 
 
 def downgrade() -> None:

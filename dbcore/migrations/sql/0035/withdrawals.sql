@@ -1,3 +1,6 @@
+-- approved_at: by a person; a rule approves with the confirmation. asked_at: the first request to its provider.
+ALTER TABLE ballast.withdrawals ADD COLUMN approved_at timestamptz, ADD COLUMN asked_at timestamptz;
+
 -- Why nothing may be paid out to a user now: their account is frozen, or does not cover what is held of it. NULL: it may.
 -- Their account is locked until the end of the transaction.
 CREATE FUNCTION ballast.withdrawal_not_now(p_user_id bigint, p_currency text) RETURNS text LANGUAGE plpgsql AS $$
@@ -56,7 +59,8 @@ BEGIN
         r_attempt := v_row.attempts + 1;
         UPDATE ballast.withdrawals
            SET status = 'paying', attempts = r_attempt, open_attempts = open_attempts || r_attempt,
-               attempt_at = clock_timestamp(), due_at = clock_timestamp() + p_settled_after
+               attempt_at = clock_timestamp(), asked_at = coalesce(v_row.asked_at, clock_timestamp()),
+               due_at = clock_timestamp() + p_settled_after
          WHERE id = v_row.id;
     END IF;
 END
@@ -94,7 +98,9 @@ BEGIN
     IF p_word = 'approve' THEN
         r_state := CASE v_row.adapter WHEN 'manual' THEN 'paying' ELSE 'approved' END;
         UPDATE ballast.withdrawals
-           SET status = r_state, due_at = CASE r_state WHEN 'approved' THEN clock_timestamp() END WHERE id = p_id;
+           SET status = r_state, approved_at = clock_timestamp(),
+               due_at = CASE r_state WHEN 'approved' THEN clock_timestamp() END
+         WHERE id = p_id;
     ELSE
         r_state := CASE p_word WHEN 'paid' THEN 'paid' ELSE 'returned' END;
         PERFORM ballast.withdrawal_end(p_id, CASE p_word WHEN 'paid' THEN p_text END, p_text, p_actor);
