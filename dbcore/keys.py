@@ -24,6 +24,7 @@ RESERVED = (
     "provider_payment:",
     "provider_refund:",
     "provider_fee:",
+    "provider_dispute:",
     "hold:",
 )
 """Keys that begin so are made by the ledger itself, for what somebody confirmed, what Telegram says of Stars,

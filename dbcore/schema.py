@@ -373,6 +373,37 @@ Index(
     postgresql_where=text("problem IS NOT NULL"),
 )
 
+provider_disputes = Table(
+    "provider_disputes",
+    metadata,
+    _id(),
+    Column("provider", Text, nullable=False),
+    Column("dispute_id", Text, nullable=False),
+    Column("payment_id", Text, nullable=False),
+    Column("disputed", BigInteger, nullable=False),
+    Column("paid_currency", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    _time("created_at"),
+    UniqueConstraint("provider", "dispute_id"),
+    _check("provider_disputes_state_known", "state IN ('open', 'won', 'lost')"),
+    _check("provider_disputes_is_about_something", "disputed > 0"),
+)
+Index("provider_disputes_payment_idx", provider_disputes.c.provider, provider_disputes.c.payment_id)
+
+provider_dispute_steps = Table(
+    "provider_dispute_steps",
+    metadata,
+    _id(),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), nullable=False, unique=True),
+    Column("provider_payment_id", BigInteger, ForeignKey("provider_payments.id"), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    _time("created_at"),
+    _check("provider_dispute_steps_moves_something", "amount <> 0"),
+)
+Index("provider_dispute_steps_payment_idx", provider_dispute_steps.c.provider_payment_id)
+
 provider_sweeps = Table(
     "provider_sweeps",
     metadata,

@@ -53,7 +53,7 @@ class Told:
 class LocalProviders:
     """Both, behind one address. `answers` False: each request is answered 503.
 
-    invoices, sessions, charges, refunds -- by their ids, as the providers tell them.
+    invoices, sessions, charges, refunds -- by their ids, as the providers tell them. disputes -- by their payments.
     transfers -- what Crypto Pay paid out, by the key of each. available -- what it has to pay from.
     loses -- so many of the next transfers are made, and their answers are lost. late_seconds -- until one is made.
     hides_transfers -- they are not listed. lies -- what its answers say of transfers instead. garbage -- the body of
@@ -66,6 +66,7 @@ class LocalProviders:
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     charges: dict[str, dict[str, Any]] = field(default_factory=dict)
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    disputes: dict[str, dict[str, Any]] = field(default_factory=dict)
     transfers: dict[str, dict[str, Any]] = field(default_factory=dict)
     available: str = "1000"
     loses: int = 0
@@ -90,6 +91,7 @@ class LocalProviders:
                 web.post("/v1/checkout/sessions", self._create_session),
                 web.get("/v1/charges", self._list_charges),
                 web.get("/v1/refunds", self._list_refunds),
+                web.get("/v1/disputes", self._list_disputes),
                 web.get("/v1/payment_intents/{id}", self._payment_intent),
             ]
         )
@@ -154,6 +156,25 @@ class LocalProviders:
             "created": int(time.time()),
         }
         return self._told("charge.refunded", _unexpanded(charge))
+
+    def dispute_charge(self, intent: str, amount: int, status: str = "needs_response") -> Told:
+        """The payer's bank takes money back, or says how that stands; the webhook that tells it."""
+        dispute = self.disputes.setdefault(
+            intent,
+            {
+                "id": f"dp_{next(self._numbers)}",
+                "object": "dispute",
+                "amount": amount,
+                "currency": self.charges[intent]["currency"],
+                "charge": self.charges[intent]["id"],
+                "payment_intent": intent,
+                "reason": "fraudulent",
+                "created": int(time.time()),
+            },
+        )
+        kind = "created" if "status" not in dispute else "closed" if status in {"won", "lost"} else "updated"
+        dispute["status"] = status
+        return self._told(f"charge.dispute.{kind}", dispute)
 
     def _told(self, kind: str, subject: dict[str, Any]) -> Told:
         event_id = f"evt_{next(self._numbers)}"
@@ -265,6 +286,9 @@ class LocalProviders:
 
     async def _list_refunds(self, request: web.Request) -> web.Response:
         return _page(request, list(self.refunds.values()))
+
+    async def _list_disputes(self, request: web.Request) -> web.Response:
+        return _page(request, list(self.disputes.values()))
 
     async def _payment_intent(self, request: web.Request) -> web.Response:
         charge = self.charges.get(request.match_info["id"])

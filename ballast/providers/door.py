@@ -6,10 +6,11 @@ is another job, which finds that they differ and books nothing.
 
 from __future__ import annotations
 
-from ballast.builtin.providers import RecordProviderPayment
+from ballast.builtin.providers import RecordProviderDispute, RecordProviderPayment
 from ballast.providers.provider import (
     ORDER_LENGTH_MAX,
     PAYMENT_ID_LENGTH_MAX,
+    Dispute,
     Event,
     Forged,
     Provider,
@@ -40,21 +41,33 @@ def receiving(provider: Provider) -> Receiving:
     return receive
 
 
-def job_of(name: str, event: Event) -> RecordProviderPayment:
+def job_of(name: str, event: Event) -> RecordProviderPayment | RecordProviderDispute:
     """Raises Unreadable for what no job can hold."""
-    payment = event.payment
+    subject = event.payment
     try:
+        told = {
+            "provider": name,
+            "event_id": event.id if len(event.id) <= PAYMENT_ID_LENGTH_MAX else fingerprint(event.id),
+            "mark": fingerprint("provider event", event.said),
+        }
+        if isinstance(subject, Dispute):
+            return RecordProviderDispute(
+                **told,
+                dispute_id=subject.id,
+                payment_id=subject.payment_id,
+                disputed=subject.amount,
+                paid_currency=subject.currency,
+                state=subject.state,
+            )
         return RecordProviderPayment(
-            provider=name,
-            event_id=event.id if len(event.id) <= PAYMENT_ID_LENGTH_MAX else fingerprint(event.id),
-            mark=fingerprint("provider event", event.said),
-            payment_id=payment.id,
-            paid=payment.amount,
-            paid_currency=payment.currency,
-            refunded=payment.refunded,
-            fee=payment.fee,
-            order=payment.order if len(payment.order) <= ORDER_LENGTH_MAX else "",
-            paid_at=payment.paid_at,
+            **told,
+            payment_id=subject.id,
+            paid=subject.amount,
+            paid_currency=subject.currency,
+            refunded=subject.refunded,
+            fee=subject.fee,
+            order=subject.order if len(subject.order) <= ORDER_LENGTH_MAX else "",
+            paid_at=subject.paid_at,
         )
     except ValueError as error:
         raise Unreadable(f"no job can hold it: {type(error).__name__}") from error

@@ -20,7 +20,15 @@ from sqlalchemy import Connection
 from ballast.builtin.providers import RecordProviderPayment
 from ballast.installed import INSTALLED
 from ballast.providers import door, installed, orders
-from ballast.providers.provider import GARBAGE, Event, Payment, Provider, ProviderError
+from ballast.providers.provider import (
+    GARBAGE,
+    Dispute,
+    Event,
+    Payment,
+    Provider,
+    ProviderError,
+    TellsOfDisputes,
+)
 from dbcore import outbox
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
@@ -35,6 +43,9 @@ SECONDS_MAX = 30.0
 
 OVERLAP_SECONDS = 86_400.0
 """Before the end of the last sweep: what is told late is dated earlier."""
+
+DISPUTE_SECONDS = 120 * 86_400.0
+"""A dispute is decided within so long, and is listed by when it began."""
 
 PAGE = 200
 
@@ -87,6 +98,9 @@ async def _swept(
     handed_in = 0
     try:
         async with asyncio.timeout(seconds_max):
+            if isinstance(provider, TellsOfDisputes):
+                found = [each async for each in provider.disputes_since(since - DISPUTE_SECONDS)]
+                handed_in += await asyncio.to_thread(_hand_in_disputes, provider.name, found, engine)
             async for payment in provider.payments_since(since):
                 if orders.read(payment.order, settings) is None:
                     continue  # others may have the same account with the provider
@@ -117,6 +131,23 @@ def _hand_in(name: str, page: list[Payment], engine: GuardedEngine) -> int:
     return engine.call(work, name="provider_payments.hand_in", replayable=True) if page else 0
 
 
-def _as_event(payment: Payment) -> Event:
-    said = json.dumps(asdict(payment), sort_keys=True)
-    return Event(f"swept:{fingerprint(payment.id, said)}", said, payment)
+def _hand_in_disputes(name: str, found: list[Dispute], engine: GuardedEngine) -> int:
+    """As `_hand_in`; they are few."""
+    jobs = [door.job_of(name, _as_event(dispute)) for dispute in found]
+    listed = [
+        {"place": place, "dispute_id": each.id, "state": each.state} for place, each in enumerate(found)
+    ]
+
+    def work(connection: Connection) -> int:
+        news = provider_payments.news_of_disputes(connection, engine.schema, name, listed)
+        for place in news:
+            job = jobs[place]
+            outbox.add(connection, engine.schema, job, key=f"swept:{job.mark}", telegram_id=None)
+        return len(news)
+
+    return engine.call(work, name="provider_payments.hand_in_disputes", replayable=True) if found else 0
+
+
+def _as_event(subject: Payment | Dispute) -> Event:
+    said = json.dumps(asdict(subject), sort_keys=True)
+    return Event(f"swept:{fingerprint(subject.id, said)}", said, subject)

@@ -1,16 +1,17 @@
 """What people paid by a provider beside Telegram, and got back: one SQL function brings the ledger to where a payment
 stands, so that what a provider tells may come again, late and in any order.
 
-What was refunded is taken back even if it was spent: what is missing is a debt, as of Stars.
+What was refunded is taken back even if it was spent: what is missing is a debt, as of Stars. So is what the payer's
+bank disputes, until that is won.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
@@ -31,6 +32,14 @@ SELECT n.place FROM json_to_recordset(%s) AS n (place int, event_id text, paymen
  WHERE NOT EXISTS (SELECT FROM ballast.provider_events e WHERE e.provider = %s AND e.event_id = n.event_id)
    AND NOT EXISTS (SELECT FROM ballast.provider_payments p WHERE p.provider = %s AND p.payment_id = n.payment_id
                    AND p.refunded >= n.refunded AND (n.fee IS NULL OR p.fee IS NOT NULL))
+ ORDER BY n.place
+"""
+_DISPUTE_SQL = "SELECT * FROM ballast.provider_dispute(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_DISPUTES_SQL = "SELECT * FROM ballast.ledger_provider_disputes(%s, %s, %s)"
+_NEWS_OF_DISPUTES_SQL = """
+SELECT n.place FROM json_to_recordset(%s) AS n (place int, dispute_id text, state text)
+ WHERE NOT EXISTS (SELECT FROM ballast.provider_disputes d WHERE d.provider = %s AND d.dispute_id = n.dispute_id
+                   AND (d.state = n.state OR d.state <> 'open'))
  ORDER BY n.place
 """
 # What could not be booked stays.
@@ -84,6 +93,33 @@ class ProviderCharge:
     paid_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderDispute:
+    """How a dispute about a payment stands. disputed -- minor units of the provider's currency."""
+
+    dispute_id: str
+    payment_id: str
+    disputed: int
+    paid_currency: str
+    state: Literal["open", "won", "lost"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeOutcome(Outcome):
+    """KEY_REUSED: the event, or the dispute, is known with other words, and nothing was booked.
+
+    event_is_new -- this job recorded it, now or when it ran before. telegram_id, number -- of its payment and the
+    receipt's; None if it is not known here, or not yet. taken -- what this job took, now or when it ran before; below
+    zero: gave back. balance -- now; below zero for a debt.
+    """
+
+    event_is_new: bool = False
+    telegram_id: int | None = None
+    number: int | None = None
+    taken: int = 0
+    balance: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderOutcome(Outcome):
     """What was booked. KEY_REUSED: the event, or the payment, is known with other words, and nothing was booked.
@@ -92,6 +128,7 @@ class ProviderOutcome(Outcome):
     contradicts -- the event said something else before.
     number -- the receipt's; None if the payment was never credited.
     credited, taken -- what this job credited and took back, in minor units, now or when it ran before.
+    disputed -- what it took because its payer's bank had done so before it was known here.
     balance -- now; below zero for a debt.
     """
 
@@ -102,6 +139,7 @@ class ProviderOutcome(Outcome):
     credited: int
     taken: int
     balance: int | None
+    disputed: int = 0
 
 
 class Problem(StrEnum):
@@ -141,6 +179,15 @@ def book(
     def work(connection: Connection) -> ProviderOutcome:
         row = connection.exec_driver_sql(qualified(_BOOK_SQL, engine.schema), parameters).one()
         outcome = _outcome(tuple(row), charge, engine.currency)
+        if outcome.reason is None and charge is not None:
+            disputed = _settle(connection, engine, event.provider, charge.payment_id, job_id)
+            outcome = replace(
+                outcome,
+                reason=disputed.reason,
+                disputed=disputed.taken,
+                balance=disputed.balance,
+                balances_now=disputed.balances_now,
+            )
         found = problem
         if outcome.reason is not None:
             is_known = outcome.reason is RejectionReason.KEY_REUSED
@@ -151,6 +198,64 @@ def book(
         return outcome
 
     return engine.call(work, name="provider_payments.book", replayable=True)
+
+
+def dispute(
+    engine: GuardedEngine, event: ProviderEvent, told: ProviderDispute, *, job_id: str
+) -> DisputeOutcome:
+    """Record what was told of a dispute, and bring the ledger to where it stands: an open one is taken from the payer,
+    also of what was spent, and given back once it is won. If its payment is not known here, that is done with it.
+    """
+    parameters = (
+        event.provider,
+        storable(event.id),
+        event.mark,
+        json.dumps(storable_json(event.payment)),
+        job_id,
+        storable(told.dispute_id),
+        storable(told.payment_id),
+        told.disputed,
+        storable(told.paid_currency),
+        told.state,
+    )
+
+    def work(connection: Connection) -> DisputeOutcome:
+        row = connection.exec_driver_sql(qualified(_DISPUTE_SQL, engine.schema), parameters).one()
+        reason, is_new = row
+        if reason is None:
+            outcome = _settle(connection, engine, event.provider, told.payment_id, job_id)
+            outcome = replace(outcome, event_is_new=is_new)
+        else:
+            outcome = DisputeOutcome(
+                status=OutcomeStatus.REJECTED, reason=RejectionReason(reason), event_is_new=is_new
+            )
+        if outcome.reason is not None:
+            is_known = outcome.reason is RejectionReason.KEY_REUSED
+            found = Problem.CONTRADICTED if is_known else Problem.REFUSED
+            noted = (found, event.provider, storable(event.id))
+            connection.exec_driver_sql(qualified(_PROBLEM_SQL, engine.schema), noted)
+        return outcome
+
+    return engine.call(work, name="provider_payments.dispute", replayable=True)
+
+
+def _settle(
+    connection: Connection, engine: GuardedEngine, provider: str, payment_id: str, job_id: str
+) -> DisputeOutcome:
+    row = connection.exec_driver_sql(
+        qualified(_DISPUTES_SQL, engine.schema), (provider, storable(payment_id), job_id)
+    ).one()
+    reason, number, telegram_id, _, taken, balance, version = row
+    seen = () if version is None else (BalanceSnapshot(telegram_id, engine.currency, balance, version),)
+    return DisputeOutcome(
+        status=OutcomeStatus.APPLIED if reason is None else OutcomeStatus.REJECTED,
+        reason=None if reason is None else RejectionReason(reason),
+        telegram_id=telegram_id,
+        number=number,
+        taken=taken or 0,
+        balance=balance,
+        balances_now=seen,
+    )
 
 
 def _outcome(row: tuple[Any, ...], charge: ProviderCharge | None, currency: str) -> ProviderOutcome:
@@ -219,6 +324,15 @@ def news(
     """
     parameters = (json.dumps(storable_json(list(listed))), provider, provider)
     return [row[0] for row in connection.exec_driver_sql(qualified(_NEWS_SQL, schema), parameters)]
+
+
+def news_of_disputes(
+    connection: Connection, schema: str | None, provider: str, listed: Sequence[dict[str, Any]]
+) -> list[int]:
+    """As `news`. listed -- place, dispute_id and state of each."""
+    parameters = (json.dumps(storable_json(list(listed))), provider)
+    found = connection.exec_driver_sql(qualified(_NEWS_OF_DISPUTES_SQL, schema), parameters)
+    return [row[0] for row in found]
 
 
 def swept_to(engine: GuardedEngine, provider: str) -> float | None:

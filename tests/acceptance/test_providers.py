@@ -163,6 +163,44 @@ async def test_a_payment_by_either_provider_is_credited_once_whatever_their_webh
     assert_audit_passes(stack)
 
 
+async def test_a_payment_that_its_bank_disputes_is_taken_back_pays_no_withdrawal_and_is_given_back_once_it_is_won(
+    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+) -> None:
+    stack = at_work(make_stack, stand_in, WITHDRAWALS_BY="crypto_pay", WITHDRAWALS_AUTO="50")
+    await say(telegram, ADMIN_ID, "/start")
+    (ann,) = await register(telegram, "Ann")
+    session = await session_of(telegram, stand_in, ann, "20")
+    await until(stack, stand_in.pay_session(session))
+    await telegram.wait_for_message(ann, lambda message: "Receipt number" in message.text)
+
+    card = await say(telegram, ann, "/withdraw 15")
+    opened = stand_in.dispute_charge(f"pi_{session}", 1000)
+    for _ in range(3):
+        await until(stack, opened)
+    await telegram.wait_for_message(ann, lambda message: "Your bank has taken back" in message.text)
+    await telegram.wait_for_message(ADMIN_ID, lambda message: "disputes a payment by Stripe" in message.text)
+    await telegram.press_button(ann, card, "Confirm")
+    await telegram.wait_for_message(ann, lambda message: "do not have that much" in message.text)
+    assert balances(stack)[ann] == 0
+
+    # Its end was never told, and is found by the sweep.
+    stand_in.dispute_charge(f"pi_{session}", 1000, "won")
+    swept = await asyncio.to_thread(
+        stack.command, "celery", "-A", "workers", "call", "workers.payments.sweep", "--queue", "health"
+    )
+    assert swept.returncode == 0, swept.stderr
+    await telegram.wait_for_message(
+        ann,
+        lambda message: "The dispute about a payment of yours is over" in message.text,
+        timeout_seconds=60,
+    )
+    await until(stack, opened)
+    await all_settled(stack, telegram)
+    assert balances(stack)[ann] == 2000
+    assert stand_in.transfers == {}
+    assert_audit_passes(stack)
+
+
 async def test_a_payment_whose_webhook_never_came_is_found(
     make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:

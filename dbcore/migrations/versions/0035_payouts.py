@@ -1,4 +1,5 @@
-"""Payouts wait while an account is frozen, and pay a debt first; what providers told is kept for so long only.
+"""Payouts wait while an account is frozen, and pay a debt first; what providers told is kept for so long only;
+disputes of payments are booked.
 
 The release before goes on beside it.
 """
@@ -14,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    migration_files.run(revision, "withdrawals", "provider_events")
+    migration_files.run(revision, "withdrawals", "provider_events", "disputes")
 
 
 def downgrade() -> None:
