@@ -41,7 +41,13 @@ class Options(BaseSettings):
 class Section(Options):
     """Some of Ballast's own options. `Settings` is all sections; who needs one of them takes that one."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILES, env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILES,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        defer_build=True,  # most sections are never read alone
+    )
 
     def require(self, option: Literal["database_url", "redis_url", "telegram_bot_token"]) -> str:
         """The value of an option this process cannot do without, in clear.
