@@ -434,7 +434,7 @@ class Inbox(InboxOverview):
         """Say that the process `owner` lives, and which jobs it took over. Returns the ids of the jobs it holds.
 
         report -- how it is. None says only that it lives, and asks for nothing: the answer is empty then.
-        counts -- what it counted since it began (totals.py): what is new of it is added to the fleet's.
+        counts -- what it counted since it began (ballast/status/counters.py): what is new of it is added to the fleet's.
         """
         pairs = [item for pair in (counts or {}).items() for item in pair]
         said = "" if report is None else json.dumps(report)

@@ -158,6 +158,12 @@ def make_app(
         monitor.asked()
         return _csv(reports.BOOKS_COLUMNS, reports.balance_sheet(monitor.latest), "books.csv")
 
+    async def books_days(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        return _csv(reports.DAYS_COLUMNS, reports.daily_totals(monitor.latest), "books-days.csv")
+
     endpoints: dict[str, Endpoint] = {
         "/health/live": live,
         "/health/ready": ready,
@@ -169,6 +175,7 @@ def make_app(
         "/status/probes.json": probes,
         "/outages.json": outages_json,
         "/books.csv": books,
+        "/books-days.csv": books_days,
         "/outages.csv": outages_csv,
         "/star-differences.csv": star_differences,
         "/jobs/{reference}": job,
