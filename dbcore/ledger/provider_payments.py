@@ -93,6 +93,9 @@ class ProviderCharge:
     paid_at: int
 
 
+DisputeState = Literal["open", "won", "lost"]
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderDispute:
     """How a dispute about a payment stands. disputed -- minor units of the provider's currency."""
@@ -101,7 +104,7 @@ class ProviderDispute:
     payment_id: str
     disputed: int
     paid_currency: str
-    state: Literal["open", "won", "lost"]
+    state: DisputeState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Literal
 
 import pytest
 
@@ -18,6 +17,7 @@ from dbcore.ledger.audit import audit
 from dbcore.ledger.books import balance_sheet
 from dbcore.ledger.provider_payments import (
     DisputeOutcome,
+    DisputeState,
     ProviderCharge,
     ProviderDispute,
     ProviderEvent,
@@ -188,7 +188,7 @@ def test_a_sweep_is_remembered_and_never_goes_back(engine: GuardedEngine) -> Non
 
 def disputed(
     engine: GuardedEngine,
-    state: Literal["open", "won", "lost"],
+    state: DisputeState,
     amount: int = PAID.paid,
     *,
     dispute_id: str = "dp_1",
@@ -260,7 +260,8 @@ def test_disputes_and_refunds_in_any_order_and_number_take_no_more_than_was_paid
     chance = random.Random(seed)
     refund = chance.choice([0, 300, PAID.paid])
     first, second = chance.randint(1, PAID.paid), chance.randint(1, PAID.paid)
-    ends = [chance.choice(["won", "lost", "open"]) for _ in range(2)]
+    states: list[DisputeState] = ["won", "lost", "open"]
+    ends = [chance.choice(states) for _ in range(2)]
     words = [
         lambda: told(engine),
         lambda: told(engine, replace(PAID, refunded=refund)),

@@ -205,7 +205,7 @@ def test_recorded_events_of_stripe_are_one_payment_by_its_intent() -> None:
         ("warning_closed", None),
     ],
 )
-def test_a_dispute_is_read_as_how_it_stands_and_a_question_is_none(status: str, state: str | None) -> None:
+def test_a_dispute_is_read_as_how_it_stands_and_a_question_is_none(status: str, state: Any) -> None:
     event = {**RECORDED_DISPUTE, "data": {"object": {**RECORDED_DISPUTE["data"]["object"], "status": status}}}
     told = stripe().read_event(*of_stripe(event))
     about = None if told is None else told.payment
