@@ -404,6 +404,50 @@ provider_dispute_steps = Table(
 )
 Index("provider_dispute_steps_payment_idx", provider_dispute_steps.c.provider_payment_id)
 
+provider_reconciliations = Table(
+    "provider_reconciliations",
+    metadata,
+    _id(),
+    Column("provider", Text, nullable=False),
+    _time("since", default_now=False),
+    Column("newest_transfer_id", BigInteger, nullable=False),
+    Column("payments", Integer, nullable=False, server_default="0"),
+    Column("handed_in", Integer, nullable=False, server_default="0"),
+    _time("started_at"),
+    _time("finished_at", nullable=True, default_now=False),
+)
+Index(
+    "provider_reconciliations_provider_idx",
+    provider_reconciliations.c.provider,
+    provider_reconciliations.c.id,
+    postgresql_where=text("finished_at IS NOT NULL"),
+)
+
+provider_book = Table(
+    "provider_book",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("payment_id", Text, primary_key=True),
+    Column("seen_by", BigInteger, ForeignKey("provider_reconciliations.id"), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("refunded", BigInteger, nullable=False),
+    Column("telegram_id", BigInteger, nullable=False),
+    Column("credited", BigInteger),
+    _time("paid_at", default_now=False),
+)
+Index("provider_book_seen_by_idx", provider_book.c.seen_by)
+
+provider_acceptances = Table(
+    "provider_acceptances",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("difference", Text, primary_key=True),
+    Column("payment_id", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    _time("accepted_at"),
+)
+
 provider_sweeps = Table(
     "provider_sweeps",
     metadata,

@@ -28,6 +28,7 @@ from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
 from ballast.payouts import record as payouts_record
+from ballast.reconciling import provider_record
 from ballast.reconciling import record as reconciliation_record
 from ballast.status import board, books_record, counters, failed_causes, probe_results
 from ballast.texts import ENGLISH, gettext
@@ -189,6 +190,15 @@ class AlarmWatch:
             stars.open > stars.bookable or (stars.open and now - stars.at >= STARS_BOOKED_SECONDS)
         ):
             yield Condition("stars", partial(alert_texts.stars, stars), over=alert_texts.stars_over)
+        for each in provider_record.read(self._redis):
+            # Some are being booked.
+            is_late = each.at is not None and now - each.at >= STARS_BOOKED_SECONDS
+            if each.open > each.bookable or (each.open and is_late):
+                yield Condition(
+                    f"provider-{each.provider}",
+                    partial(alert_texts.provider_differs, each),
+                    over=partial(alert_texts.provider_agrees, each.provider),
+                )
         payouts = payouts_record.read(self._redis)
         for each in () if payouts is None else payouts.open.stuck[:STUCK_TOLD_MAX]:
             yield Condition(

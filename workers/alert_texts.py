@@ -9,6 +9,7 @@ from ballast.backups.record import Record
 from ballast.command_names import joined, mention
 from ballast.inbox import Overdue
 from ballast.payouts.paying import key_of
+from ballast.reconciling.provider_record import Compared
 from ballast.reconciling.record import Finished
 from ballast.texts import gettext, gettext_noop
 from ballast.texts.formats import duration
@@ -209,6 +210,26 @@ def stars(found: Finished) -> str:
         command="<code>ballast reconcile</code>",
         page="docs/payments.md",
         accept="<code>ballast reconcile --accept</code>",
+    )
+
+
+def provider_differs(found: Compared) -> str:
+    return gettext(
+        "What {name} tells of payments and the ledger do not agree: {kinds}. {command} lists the differences; {page} "
+        "says what each means. If one is as it should be, accept it with {accept}.",
+        name=f"<code>{found.provider}</code>",
+        kinds=", ".join(f"{count} <code>{kind}</code>" for kind, count in sorted(found.counted.items())),
+        command=f"<code>ballast reconcile --provider {found.provider}</code>",
+        page="<code>docs/payments.md</code>",
+        accept="<code>--accept</code>",
+    )
+
+
+def provider_agrees(name: str) -> str:
+    return gettext(
+        "What {name} tells of payments and the ledger agree again after {lasted}.",
+        name=f"<code>{name}</code>",
+        lasted=LASTED,
     )
 
 

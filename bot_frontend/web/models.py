@@ -15,6 +15,7 @@ from ballast.permissions import Permission
 from ballast.status.health import DatabaseState, HealthLevel
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.ledger.books import ACCOUNTS
+from dbcore.ledger.provider_book import ProviderDifferenceKind
 from dbcore.ledger.star_book import DifferenceKind
 from dbcore.ledger.withdrawals import WithdrawalState
 from dbcore.moving.record import MoveState
@@ -313,6 +314,24 @@ class Stars(Answer):
     differences: list[StarDifference]
 
 
+class ProviderDifference(Answer):
+    difference: ProviderDifferenceKind
+    payment_id: str
+    currency: str | None
+    provider_minor_units: int | None
+    ledger_minor_units: int | None
+    accepted: bool
+    is_booked: bool
+
+
+class ComparedProvider(Answer):
+    provider: str
+    compared_age_seconds: Seconds | None
+    payments: Count
+    open: Count
+    differences: list[ProviderDifference]
+
+
 class StuckWithdrawal(Answer):
     number: Count
     state: WithdrawalState
@@ -396,6 +415,7 @@ class Status(Answer):
     move: Move | None
     books: Books
     stars: Stars
+    providers: list[ComparedProvider]
     payouts: Payouts
     broadcasts: Broadcasts
     transitions: list[Transition]

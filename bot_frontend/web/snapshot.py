@@ -12,6 +12,7 @@ from ballast.inbox import Overdue
 from ballast.moving.progress import MoveProgress
 from ballast.payouts.record import Record as Payouts
 from ballast.queue_pauses import QueuePause
+from ballast.reconciling.provider_record import Compared
 from ballast.reconciling.record import Record as Reconciliation
 from ballast.status.books_record import Books
 from ballast.status.health import DatabaseState, database_state, last_answered_at
@@ -50,6 +51,7 @@ class StatusSnapshot:
     actions -- what operators ordered on the page lately, newest first. backup -- the last proven one, and
         whether the last run failed. move -- of the database to another server; None where none is known.
         whether the last run failed. reconciliation -- of Telegram's book of Stars with the ledger.
+    providers -- what each lists of payments, compared with the ledger.
     payouts -- withdrawals that are open; None while none is.
     books -- balances of the ledger's accounts, and its seals. currency_exponent -- decimals of the currency.
     telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is
@@ -89,6 +91,7 @@ class StatusSnapshot:
     actions: list[dict[str, Any]] = field(default_factory=list)
     backup: Record = field(default_factory=Record)
     move: MoveProgress | None = None
+    providers: list[Compared] = field(default_factory=list)
     payouts: Payouts | None = None
     books: Books | None = None
     currency_exponent: int = 0

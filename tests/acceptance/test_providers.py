@@ -231,6 +231,61 @@ async def test_a_payment_whose_webhook_never_came_is_found(
     assert_audit_passes(stack)
 
 
+async def test_what_a_provider_lists_is_compared_and_what_cannot_be_booked_is_an_alarm_until_it_is_accepted(
+    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+) -> None:
+    stack = at_work(make_stack, stand_in)
+    await say(telegram, ADMIN_ID, "/start")
+    (ann,) = await register(telegram, "Ann")
+
+    def ballast(*arguments: str) -> tuple[int, str]:
+        done = stack.command("ballast", "reconcile", "--provider", "stripe", *arguments)
+        return done.returncode, done.stdout + done.stderr
+
+    lost = await session_of(telegram, stand_in, ann, "20")
+    stand_in.pay_session(lost)  # and its webhook is lost
+    odd = await session_of(telegram, stand_in, ann, "5")
+    stand_in.sessions[odd]["amount_total"] = 1
+    stand_in.pay_session(odd)
+    status, said = await asyncio.to_thread(ballast)
+    assert status == 1, said
+    assert f"theirs_alone  pi_{lost}" in said
+    assert f"not_as_asked  pi_{odd}" in said
+    await telegram.wait_for_message(
+        ann, lambda message: "We received your payment" in message.text, timeout_seconds=PATIENCE_SECONDS
+    )
+    await telegram.wait_for_message(
+        ADMIN_ID,
+        lambda message: "stripe tells of payments and the ledger do not agree" in message.text,
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+    await all_settled(stack, telegram)
+    status, said = await asyncio.to_thread(ballast, "--show", "--csv")
+    assert [line.split(",")[1] for line in said.splitlines()] == ["difference", "not_as_asked"], said
+    assert status == 1
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: [each["open"] for each in stack.get("/status.json")[1]["providers"]] == [1],
+        "the page shows it",
+    )
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{frontend(stack)}/provider-differences.csv") as answer,
+    ):
+        assert f"pi_{odd}" in await answer.text()
+    assert (await asyncio.to_thread(ballast, "--accept", "pi_nobody"))[0] != 0
+    status, said = await asyncio.to_thread(ballast, "--accept", f"pi_{odd}")
+    assert (status, "1 accepted" in said) == (0, True), said
+    await telegram.wait_for_message(
+        ADMIN_ID, lambda message: "agree again after" in message.text, timeout_seconds=PATIENCE_SECONDS
+    )
+    status, said = await asyncio.to_thread(ballast)
+    assert status == 0
+    assert "accepted by" in said
+    assert balances(stack)[ann] == 2000
+    assert_audit_passes(stack)
+
+
 async def test_a_provider_that_is_away_is_said_to_be(
     make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ from ballast.envelope import Envelope
 from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
 from ballast.payouts import record as payouts_record
+from ballast.reconciling import provider_record
+from ballast.reconciling.provider_record import Compared
 from ballast.status import board, counters, failed_causes, probe_results
 from ballast.texts import gettext, speaking
 from ballast.texts.catalogues import use_folder
@@ -128,6 +130,18 @@ STUCK = OpenOnes(
     ),
 )
 NONE_STUCK = OpenOnes(is_stopped=False, counted={"held": 0, "approved": 0, "paying": 0}, stuck=())
+
+
+DIFFERS = Compared(
+    provider="stripe",
+    at=1.0,
+    looked_at=1.0,
+    payments=3,
+    handed_in=0,
+    counted={"amounts_differ": 1},
+    bookable=0,
+    differences=(),
+)
 
 
 def test_a_stuck_withdrawal_is_told_once_with_what_to_do_and_so_is_its_end(queueing: Queueing) -> None:
@@ -419,6 +433,7 @@ def test_each_alarm_and_its_end_is_translated(queueing: Queueing, tmp_path: Path
             schedule.take_due(30)
         probe_results.keep(client, {"ok": True, "probed_at": 0.0, "outbox_oldest_seconds": 600.0})
         payouts_record.keep(client, STUCK)
+        client.hset(provider_record.KEY, "stripe", json.dumps(asdict(DIFFERS)))
         client.hset("ballast:backup", "failed", json.dumps({"at": time.time(), "error": "1"}))
         client.hincrby(counters.KEY, "dead_letters", 1)
         client.hincrby(counters.KEY, counters.name_of("failures", "corruption"), 1)
@@ -439,6 +454,7 @@ def test_each_alarm_and_its_end_is_translated(queueing: Queueing, tmp_path: Path
         probe_results.keep(client, {"ok": True, "probed_at": 0.0})
         client.hdel("ballast:backup", "failed")
         payouts_record.keep(client, NONE_STUCK)
+        client.delete(provider_record.KEY)
         inbox.finish("a")
         guard.look(CLOSED)
     told = told_each(queueing)[1001]
@@ -452,7 +468,7 @@ def test_each_alarm_and_its_end_is_translated(queueing: Queueing, tmp_path: Path
         "dead-letters",
         "corruption",
     }, stood
-    assert len(told) == 21, "twelve, and the ends of nine"
+    assert len(told) == 23, "thirteen, and the ends of ten"
     for text in told:
         without_code = re.sub(r"<code>.*?</code>|/dbstatus|SQLSTATE [X0-9, ]+", "", text)
         assert set(pseudo.plain_words(without_code)) <= {

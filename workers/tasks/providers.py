@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from ballast.alerts import notifier
 from ballast.builtin import star_invoices
@@ -19,6 +19,7 @@ from ballast.messages import Message
 from ballast.providers import installed, orders, sweeping
 from ballast.providers.orders import Order
 from ballast.providers.provider import GARBAGE, Checkout, Provider, ProviderError, Refused
+from ballast.reconciling import providers as reconciling
 from ballast.texts import gettext
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import provider_payments
@@ -30,15 +31,21 @@ from dbcore.ledger.provider_payments import (
     ProviderOutcome,
 )
 from dbcore.outcomes import RejectionReason
+from dbcore.redis_client import redis_time
 from workers import provider_texts
 from workers.celery import Task, upkeep
+from workers.context import WorkerContext
 from workers.tasks.job_task import job_task
+from workers.tasks.reconciliation import is_time
 from workers.work import AsyncStep, Work
 
 if TYPE_CHECKING:
     from telegram import Bot
 
 log = structlog.get_logger(__name__)
+
+RECONCILE_SECONDS_MAX = 60.0
+"""For all that a provider lists of a month. `ballast reconcile --provider` takes what it needs."""
 
 
 @job_task(AskCheckout)
@@ -184,14 +191,33 @@ def _ring(work: Work[Any], what: str, text: Callable[[], str]) -> None:
 
 
 @upkeep(sweeping.TASK)
-def sweep(task: Task) -> None:
-    """Look for payments whose webhook never came, at each provider that is set up."""
+def sweep(task: Task, reconcile: bool = False) -> None:
+    """Look for payments whose webhook never came, at each provider that is set up, and compare all that they list with
+    the ledger once a day.
+
+    reconcile -- in any case: `celery -A workers call workers.payments.sweep --kwargs '{"reconcile": true}'`.
+    """
     worker = task.context
     try:
         sweeping.sweep(worker.settings, worker.engine)
+        if sweeping.is_replaced():
+            return
+        for provider in installed.providers(worker.settings).values():
+            _compare(worker, provider, now=reconcile)
     except DatabaseAway as error:
         log.warning("provider_sweep_waits", error=str(error))
-    except UndefinedTable:
-        log.error(
-            "provider_sweep_waits", error="the table provider_payments is missing: python -m dbcore migrate"
+    except (UndefinedColumn, UndefinedTable):
+        log.error("provider_sweep_waits", lacks="the table provider_book", repair="python -m dbcore migrate")
+
+
+def _compare(worker: WorkerContext, provider: Provider, *, now: bool) -> None:
+    compared = reconciling.look_again(worker.engine, worker.redis, provider.name)
+    if not (now or is_time(compared.at, redis_time(worker.redis), worker.settings)):
+        return
+    try:
+        reconciling.run(
+            worker.settings, worker.engine, worker.redis, provider, seconds_max=RECONCILE_SECONDS_MAX
         )
+    except (ProviderError, TimeoutError, *GARBAGE) as error:
+        told = f"{type(error).__name__}: {error}"
+        log.warning("provider_reconciliation_broken_off", provider=provider.name, error=told)

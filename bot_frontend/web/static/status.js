@@ -18,6 +18,7 @@ import { showOutages } from "/static/outages.js";
 import { People } from "/static/people.js";
 import { ProbeChart } from "/static/probes.js";
 import { showPayouts } from "/static/payouts.js";
+import { showProviders } from "/static/providers.js";
 import { showQueues } from "/static/queues.js";
 import { showServer } from "/static/server.js";
 import { showStars } from "/static/stars.js";
@@ -32,7 +33,7 @@ const TICK_MS = 1_000;
 
 const SECTIONS = [
   showSignals, showBreaker, showQueues, showWorkers, showLinks, showServer, showDeadLetters, showOutages, showBroadcasts, showBooks, showLedger,
-  showPayouts, showStars,
+  showPayouts, showProviders, showStars,
 ];
 
 const figures = new Stream("/status/stream", show, drawProbes);

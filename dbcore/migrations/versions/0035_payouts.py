@@ -1,5 +1,5 @@
 """Payouts wait while an account is frozen, and pay a debt first; what providers told is kept for so long only;
-disputes of payments are booked.
+disputes of payments are booked, and providers' lists compared with the ledger.
 
 The release before goes on beside it.
 """
@@ -15,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    migration_files.run(revision, "withdrawals", "provider_events", "disputes")
+    migration_files.run(revision, "withdrawals", "provider_events", "disputes", "provider_book")
 
 
 def downgrade() -> None:
