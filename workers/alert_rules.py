@@ -190,14 +190,14 @@ class AlarmWatch:
             stars.open > stars.bookable or (stars.open and now - stars.at >= STARS_BOOKED_SECONDS)
         ):
             yield Condition("stars", partial(alert_texts.stars, stars), over=alert_texts.stars_over)
-        for each in provider_record.read(self._redis):
+        for compared in provider_record.read(self._redis):
             # Some are being booked.
-            is_late = each.at is not None and now - each.at >= STARS_BOOKED_SECONDS
-            if each.open > each.bookable or (each.open and is_late):
+            is_late = compared.at is not None and now - compared.at >= STARS_BOOKED_SECONDS
+            if compared.open > compared.bookable or (compared.open and is_late):
                 yield Condition(
-                    f"provider-{each.provider}",
-                    partial(alert_texts.provider_differs, each),
-                    over=partial(alert_texts.provider_agrees, each.provider),
+                    f"provider-{compared.provider}",
+                    partial(alert_texts.provider_differs, compared),
+                    over=partial(alert_texts.provider_agrees, compared.provider),
                 )
         payouts = payouts_record.read(self._redis)
         for each in () if payouts is None else payouts.open.stuck[:STUCK_TOLD_MAX]:
