@@ -25,6 +25,7 @@ from ballast.registered import Command
 from ballast.replies import Reply
 from ballast.texts import gettext, said, speaking
 from ballast.texts.formats import amount, day, zone
+from ballast.texts.phrases import reserved_of
 from dbcore.ledger.balance_cache import BalanceCache
 from dbcore.sentences import Sentence, sentence
 from dbcore.settings import Settings
@@ -204,7 +205,9 @@ def balance_from_memory(
             time=moment.time,
             amount=f"<b>{money}</b>",
         )
-    return tuple(origin.privately(joined(was, _cannot_check(paused=paused)), opens="balance"))
+    held = min(balances.held(telegram_id, settings.currency), max(0, balance))
+    reserved = [reserved_of(balance, held, settings)] if held else []
+    return tuple(origin.privately(joined(was, *reserved, _cannot_check(paused=paused)), opens="balance"))
 
 
 @dataclass(frozen=True, slots=True)

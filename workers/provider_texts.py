@@ -76,14 +76,14 @@ def disputed(payment_id: str, taken: int, balance: int, settings: Settings) -> s
             gettext(
                 "Your bank has taken back a payment to us. {amount} was taken from your balance until that is "
                 "decided.",
-                amount=f"<b>{money(taken, settings)}</b>",
+                amount=money(taken, settings),
             )
         ]
     else:
         lines = [
             gettext(
                 "The dispute about a payment of yours is over. {amount} was added to your balance.",
-                amount=f"<b>{money(-taken, settings)}</b>",
+                amount=money(-taken, settings),
             )
         ]
     return "\n".join([*lines, _stands(balance, settings), _payment(payment_id)])

@@ -82,9 +82,9 @@ class Work(Generic[J]):
         """Which one anybody else reads."""
         return self.worker.inbox.languages
 
-    def note_read(self, telegram_id: int, balance: int, version: int) -> None:
-        """Somebody's balance was read."""
-        self.balances.append(BalanceSnapshot(telegram_id, self.settings.currency, balance, version))
+    def note_read(self, telegram_id: int, balance: int, version: int, held: int | None = None) -> None:
+        """Somebody's balance was read. held -- what of it is reserved; None if that was not read."""
+        self.balances.append(BalanceSnapshot(telegram_id, self.settings.currency, balance, version, held))
 
     def note(self, outcome: Outcome) -> None:
         """What became of money, and the balances of those whom it concerns."""

@@ -123,11 +123,24 @@ def card(
     found: Withdrawal, reason: RejectionReason | None, by: PayoutAdapter | None, settings: Settings
 ) -> str:
     """For operators. reason -- why what they wanted was not done."""
-    paid_as = found.payout.currency if by is None else _pays(found.payout, by)
     title = gettext("Withdrawal {number}: {state}", number=found.number, state=state(found.state))
+    whose = f"{name(found.owner)}, {identified(found.owner)}"
+    return "\n".join([f"<b>{title}</b>", whose, *_details(found, reason, by, settings)])
+
+
+def own_card(
+    found: Withdrawal, reason: RejectionReason | None, by: PayoutAdapter | None, settings: Settings
+) -> str:
+    """For whoever asked for it. reason -- why it was not taken back."""
+    title = gettext("Withdrawal {number}: {state}", number=found.number, state=state(found.state))
+    return "\n".join([f"<b>{title}</b>", *_details(found, reason, by, settings)])
+
+
+def _details(
+    found: Withdrawal, reason: RejectionReason | None, by: PayoutAdapter | None, settings: Settings
+) -> list[str]:
+    paid_as = found.payout.currency if by is None else _pays(found.payout, by)
     lines = [
-        f"<b>{title}</b>",
-        f"{name(found.owner)}, {identified(found.owner)}",
         f"{money(found.amount, settings)} → {paid_as}",
         gettext("To: {destination}", destination=_code(found.payout.destination)),
     ]
@@ -137,7 +150,7 @@ def card(
         lines.append(gettext("Reason: {reason}", reason=_why(found)))
     if reason is not None:
         lines.append(said(in_words(reason)))
-    return "\n".join(lines)
+    return lines
 
 
 def state(of: WithdrawalState) -> str:
@@ -178,6 +191,14 @@ def refused_by(number: int, by: PayoutAdapter, words: str) -> str:
         number=number,
         reason=shown(one_line(words, TEXT_LENGTH_MAX)),
     )
+
+
+def none_of_yours() -> str:
+    return gettext("You have no withdrawals.")
+
+
+def take_back() -> str:
+    return gettext("Take it back")
 
 
 def confirm() -> str:

@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from dbcore import outbox
 from dbcore.admin_actions import DONE, AdminAction, insert_statement
 from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.ledger.ledger import party, require_key
 from dbcore.ledger.pending_transfers import EXPIRES_AFTER_SECONDS, TOKEN_BYTES
 from dbcore.money import MAX_AMOUNT
@@ -36,6 +37,10 @@ _CREATE = (
 _PAYOUT = "SELECT adapter, destination, pays, pays_currency FROM ballast.withdrawals WHERE token = %s"
 _DECIDE = "SELECT * FROM ballast.withdrawal_decide(%s, %s, %s, %s, make_interval(secs => %s), %s, %s, %s, %s)"
 _WORD = "SELECT * FROM ballast.withdrawal_word(%s, %s, %s, %s, %s, make_interval(secs => %s))"
+_OWN = """
+SELECT w.id FROM ballast.withdrawals w JOIN ballast.users u ON u.id = w.user_id
+ WHERE w.token = %s AND u.telegram_id = %s
+"""
 _BEGIN = "SELECT * FROM ballast.withdrawal_begin(%s, make_interval(secs => %s), %s)"
 _ANSWER = "SELECT * FROM ballast.withdrawal_answer(%s, %s, %s, %s, make_interval(secs => %s))"
 _LIST = """
@@ -43,7 +48,7 @@ SELECT w.id, w.token, w.amount, w.adapter, w.destination, w.pays, w.pays_currenc
        w.attempts, w.reference, w.created_at, w.ended_at, u.telegram_id, u.username, u.first_name
   FROM ballast.withdrawals w JOIN ballast.users u ON u.id = w.user_id
  WHERE w.currency = %s AND (%s::bigint IS NULL OR w.id = %s) AND (%s::bigint IS NULL OR w.id < %s)
-   AND (%s::text IS NULL OR w.token = %s) AND w.hold_id IS NOT NULL
+   AND (%s::text IS NULL OR w.token = %s) AND (%s::bigint IS NULL OR u.telegram_id = %s) AND w.hold_id IS NOT NULL
    AND (NOT %s OR w.status IN ('held', 'approved', 'paying'))
  ORDER BY w.id DESC LIMIT %s
 """
@@ -53,6 +58,10 @@ UPDATE ballast.withdrawals SET due_at = clock_timestamp() + make_interval(secs =
                WHERE w.status IN ('approved', 'paying') AND w.due_at <= clock_timestamp()
                ORDER BY w.due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING token
+"""
+_BALANCE = """
+SELECT a.balance, a.version, a.held FROM ballast.users u JOIN ballast.accounts a ON a.user_id = u.id
+ WHERE u.telegram_id = %s AND a.currency = %s
 """
 _SWITCH = "SELECT is_stopped, actor, reason, changed_at FROM ballast.payout_switch"
 _TURN = """
@@ -330,7 +339,7 @@ def say(
     require_key(action.action_id)
 
     def work(connection: Connection) -> WithdrawalOutcome:
-        status, reason, state = _row(
+        row = _row(
             connection,
             engine,
             _WORD,
@@ -343,18 +352,45 @@ def say(
                 SETTLED_AFTER_SECONDS,
             ),
         )
-        outcome = WithdrawalOutcome(
-            status=OutcomeStatus(status),
-            reason=None if reason is None else RejectionReason(reason),
-            number=number if state is not None else None,
-            state=None if state is None else WithdrawalState(state),
-        )
-        statement, parameters = insert_statement(action, DONE if reason is None else f"refused: {reason}")
+        outcome = _of_word(number, row)
+        became = DONE if outcome.reason is None else f"refused: {outcome.reason}"
+        statement, parameters = insert_statement(action, became)
         connection.exec_driver_sql(qualified(statement, engine.schema), parameters)
         _tell(connection, engine, str(number), outcome, notice)
         return outcome
 
     return engine.call(work, name="withdrawals.say", replayable=True)
+
+
+def take_back(
+    engine: GuardedEngine, *, key: str, token: str, telegram_id: int, notice: Notice
+) -> WithdrawalOutcome:
+    """Whoever asked for it does not want it any more: the money is theirs again, unless somebody was asked to pay."""
+    require_key(key)
+
+    def work(connection: Connection) -> WithdrawalOutcome:
+        asked = (storable(token), telegram_id)
+        found = connection.exec_driver_sql(qualified(_OWN, engine.schema), asked).one_or_none()
+        if found is None:
+            return WithdrawalOutcome(status=OutcomeStatus.REJECTED, reason=RejectionReason.UNKNOWN_WITHDRAWAL)
+        (number,) = found
+        taken = (key, number, "decline", f"telegram:{telegram_id}", RejectionReason.TAKEN_BACK)
+        row = _row(connection, engine, _WORD, (*taken, SETTLED_AFTER_SECONDS))
+        outcome = _of_word(number, row)
+        _tell(connection, engine, token, outcome, notice)
+        return outcome
+
+    return engine.call(work, name="withdrawals.take_back", replayable=True)
+
+
+def _of_word(number: int, row: tuple[Any, ...]) -> WithdrawalOutcome:
+    status, reason, state = row
+    return WithdrawalOutcome(
+        status=OutcomeStatus(status),
+        reason=None if reason is None else RejectionReason(reason),
+        number=number if state is not None else None,
+        state=None if state is None else WithdrawalState(state),
+    )
 
 
 def begin(
@@ -449,10 +485,33 @@ def find(engine: GuardedEngine, number: int | None = None, *, token: str | None 
 
 
 def listed(
-    engine: GuardedEngine, *, only_open: bool, before: int | None = None, limit: int = LISTED_MAX
+    engine: GuardedEngine,
+    *,
+    only_open: bool,
+    telegram_id: int | None = None,
+    before: int | None = None,
+    limit: int = LISTED_MAX,
 ) -> list[Withdrawal]:
-    """Those that were confirmed, the newest first. before -- the number of the last one that was seen."""
-    return _listed(engine, number=None, token=None, before=before, only_open=only_open, limit=limit)
+    """Those that were confirmed, the newest first. telegram_id -- of one user. before -- the number of the last one
+    that was seen.
+    """
+    return _listed(
+        engine,
+        number=None,
+        token=None,
+        telegram_id=telegram_id,
+        before=before,
+        only_open=only_open,
+        limit=limit,
+    )
+
+
+def balance_of(engine: GuardedEngine, telegram_id: int) -> BalanceSnapshot | None:
+    """With what is reserved of it; None of somebody unknown."""
+    rows = engine.fetch_rows(
+        _BALANCE, (telegram_id, engine.currency), name="withdrawals.balance", writes=False
+    )
+    return BalanceSnapshot(telegram_id, engine.currency, *rows[0]) if rows else None
 
 
 def switch(engine: GuardedEngine) -> Switch:
@@ -485,13 +544,26 @@ def _listed(
     *,
     number: int | None,
     token: str | None,
+    telegram_id: int | None = None,
     before: int | None,
     only_open: bool,
     limit: int,
 ) -> list[Withdrawal]:
     rows = engine.fetch_rows(
         _LIST,
-        (engine.currency, number, number, before, before, token, token, only_open, min(limit, LISTED_MAX)),
+        (
+            engine.currency,
+            number,
+            number,
+            before,
+            before,
+            token,
+            token,
+            telegram_id,
+            telegram_id,
+            only_open,
+            min(limit, LISTED_MAX),
+        ),
         name="withdrawals.list",
         writes=False,
     )

@@ -115,6 +115,29 @@ async def test_declined_the_person_reads_why_and_has_the_money_back(
     assert_audit_passes(stack)
 
 
+async def test_whoever_asked_sees_their_own_and_takes_one_back_before_anybody_approves_it(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    stack = at_work(make_stack, WITHDRAWALS_BY="manual")
+    await say(telegram, ADMIN_ID, "/start")
+    ann = await with_money(telegram)
+    (ben,) = await register(telegram, "Ben")
+    assert "no withdrawals" in (await say(telegram, ben, "/withdrawals")).text
+    await confirmed(telegram, ann, "/withdraw 20 somewhere")
+    asked = await seen(telegram, ADMIN_ID, "to be approved")
+    own = await say(telegram, ann, "/withdrawals")
+    assert "to be approved" in own.text and "somewhere" in own.text
+    # Not by somebody else, whatever they send.
+    await telegram.press(ben, own.message_id, str(own.buttons[0][1]), force=True)
+    await telegram.press_button(ann, own, "Take it back")
+    await seen(telegram, ann, "yours again", "taken back")
+    await telegram.press_button(ADMIN_ID, asked, "Approve")
+    await seen(telegram, ADMIN_ID, "already ended")
+    await all_settled(stack, telegram)
+    assert balances(stack)[ann] == 5_000
+    assert_audit_passes(stack)
+
+
 async def test_paid_by_the_provider_once_while_workers_are_killed_and_the_answer_is_lost(
     make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:

@@ -149,6 +149,45 @@ def test_declined_the_money_is_available_again(engine: GuardedEngine) -> None:
     assert said(engine, first.number, "approve").reason is RejectionReason.WITHDRAWAL_ENDED
 
 
+def test_whoever_asked_takes_it_back_once_until_the_provider_is_asked_and_nobody_else_does(
+    engine: GuardedEngine,
+) -> None:
+    funded(engine)
+    held, paying = asked(engine, 40).token, asked(engine, 10, limits=BY_RULE).token
+    decided(engine, held)
+    decided(engine, paying, limits=BY_RULE)
+    told: list[WithdrawalState] = []
+
+    def notice(state: WithdrawalState) -> Sequence[outbox.Job]:
+        told.append(state)
+        return ()
+
+    def taken_back(token: str, key: str, telegram_id: int = OWNER.telegram_id) -> WithdrawalOutcome:
+        return withdrawals.take_back(
+            engine,
+            key=key,
+            token=token,
+            telegram_id=telegram_id,
+            notice=notice,
+        )
+
+    assert taken_back(held, "k0", telegram_id=5).reason is RejectionReason.UNKNOWN_WITHDRAWAL
+    assert figures(engine) == (100, 50)
+    assert taken_back(held, "k1").state is WithdrawalState.RETURNED
+    assert taken_back(held, "k1").status is OutcomeStatus.REPLAYED
+    assert taken_back(held, "k2").reason is RejectionReason.WITHDRAWAL_ENDED
+    assert told == [WithdrawalState.RETURNED]
+    assert figures(engine) == (100, 90)
+    assert withdrawals.begin(engine, token=paying).action == "pay"
+    assert taken_back(paying, "k3").reason is RejectionReason.PAYOUT_UNDER_WAY
+    own = withdrawals.listed(engine, only_open=False, telegram_id=OWNER.telegram_id)
+    assert [(each.state, each.reason) for each in own] == [
+        (WithdrawalState.PAYING, None),
+        (WithdrawalState.RETURNED, RejectionReason.TAKEN_BACK),
+    ]
+    assert withdrawals.listed(engine, only_open=False, telegram_id=5) == []
+
+
 def test_cancelled_or_by_a_stranger_nothing_is_held(engine: GuardedEngine) -> None:
     funded(engine)
     card = asked(engine)

@@ -42,7 +42,7 @@ def show(work: Work[ShowBalance]) -> list[Message]:
 
 
 def _shown(work: Work[ShowBalance], account: users.UserAccount) -> list[Message]:
-    work.note_read(account.telegram_id, account.balance, account.version)
+    work.note_read(account.telegram_id, account.balance, account.version, account.held)
     with speaking(work.language, work.time_zone):
         return work.answer(texts.balance(account, work.settings))
 
