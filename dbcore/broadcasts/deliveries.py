@@ -109,7 +109,7 @@ def count_messages(engine: GuardedEngine, broadcast_id: int) -> int:
 
 def count_variants(engine: GuardedEngine, broadcast_id: int) -> dict[str, dict[str, int]]:
     """Of an A/B test: how many recipients each text has, by their states. Who gets which is as
-    `ballast.broadcasts.variants` says.
+    `ballast.broadcasts.audience` says.
     """
     (counts,) = engine.fetch_row(
         "SELECT coalesce(jsonb_object_agg(variant, states), '{}') FROM "
