@@ -28,6 +28,7 @@ from bot_frontend.web.live import Feed, Streams
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.page import Page
+from bot_frontend.web.page_language import accepted_language
 from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.webhook import Webhook
 from dbcore.settings import Settings
@@ -192,8 +193,9 @@ def make_app(
     if settings.public_status:
         service = public_status.PublicStatus()
 
-        async def status_page(_: Request) -> Response:
-            return service.page(monitor.latest, time.time())
+        async def status_page(request: Request) -> Response:
+            language = accepted_language(request.headers.get("Accept-Language", ""))
+            return service.page(monitor.latest, time.time(), language)
 
         endpoints[public_status.PATH] = status_page
 

@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from dbcore.guard.engine import GuardedEngine
 from dbcore.text import storable_json
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
 
 SHOWN_MAX = 10_000
 """Differences that are read at once."""

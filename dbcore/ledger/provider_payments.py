@@ -11,17 +11,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any, Literal
 
 from dbcore.fingerprints import fingerprint
-from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Outcome, OutcomeStatus, RejectionReason
 from dbcore.qualified_names import qualified
 from dbcore.text import storable, storable_json
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dbcore.guard.engine import GuardedEngine
 
 _BOOK_SQL = (
     "SELECT * FROM ballast.ledger_provider"
