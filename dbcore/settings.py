@@ -40,6 +40,7 @@ from dbcore.money import MAX_AMOUNT, minor_units
 from dbcore.qualified_names import is_plain_name
 from dbcore.redis_url import read_redis_url
 from dbcore.roles import Role
+from dbcore.subscription_plans import SubscriptionPlan, read_plans
 
 ENV_FILE = os.environ.get("BALLAST_ENV_FILE") or ".env"
 RUNNING_ENV_FILE = ".ballast/running.env"
@@ -216,6 +217,7 @@ class Settings(AppOptions):
     stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
     stars_reconcile_at: Annotated[str, Field(pattern=r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "04:00"
     stars_refund_hours: Annotated[int, Field(ge=0, le=504)] = 0  # Telegram pays out after 21 days
+    stars_subscriptions: str = ""
 
     pay_packages: Annotated[str, Field(validate_default=True)] = "5,10,25,50"
     crypto_pay_token: SecretStr | None = None
@@ -325,6 +327,21 @@ class Settings(AppOptions):
                     f"with CURRENCY_EXPONENT={exponent} are none"
                 )
         return ",".join(parts)
+
+    @field_validator("stars_subscriptions")
+    @classmethod
+    def _whole_plans(cls, value: str, info: ValidationInfo) -> str:
+        plans = read_plans(value)
+        rate, exponent = info.data.get("stars_rate"), info.data.get("currency_exponent")
+        if rate is None or exponent is None:  # refused themselves
+            return value
+        for plan in plans:
+            if minor_units(Fraction(rate) * plan.stars, exponent) is None:
+                raise ValueError(
+                    f"expected plans whose Stars are a whole number of minor units; {plan.stars} Stars at "
+                    f"STARS_RATE={rate} with CURRENCY_EXPONENT={exponent} are none"
+                )
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -575,6 +592,11 @@ class Settings(AppOptions):
     def star_packages(self) -> tuple[int, ...]:
         """What /deposit offers, in Stars."""
         return tuple(map(int, _listed(self.stars_packages)))
+
+    @property
+    def subscription_plans(self) -> tuple[SubscriptionPlan, ...]:
+        """What people can subscribe to."""
+        return read_plans(self.stars_subscriptions)
 
     @property
     def pay_amounts(self) -> tuple[int, ...]:

@@ -12,7 +12,17 @@ from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from dbcore.text import storable
 
-ACCOUNTS = ("users", "house", "stars", "opening", "adjustments", "promo", "provider_fees", "payouts")
+ACCOUNTS = (
+    "users",
+    "house",
+    "stars",
+    "opening",
+    "adjustments",
+    "promo",
+    "provider_fees",
+    "payouts",
+    "subscriptions",
+)
 """`users` are the accounts of all users together; the others are the system accounts. Each provider has one beside
 them, `provider:<name>`.
 """

@@ -11,10 +11,12 @@ from enum import StrEnum
 from typing import Any
 
 from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import star_subscriptions
 from dbcore.ledger.ledger import party, require_key
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_transfers import EXPIRES_AFTER_SECONDS, TOKEN_BYTES
-from dbcore.ledger.star_payments import StarCharge, StarOutcome, book
+from dbcore.ledger.star_payments import StarCharge, book
+from dbcore.ledger.star_subscriptions import Follows, SubscriptionCharge
 from dbcore.ledger.users import Profile
 from dbcore.outcomes import Outcome, OutcomeStatus, Party, RejectionReason
 from dbcore.text import storable
@@ -37,7 +39,9 @@ class RefundState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefundedPayment:
-    """number -- the receipt's. amount -- minor units that it was credited as."""
+    """number -- the receipt's. amount -- minor units that it was credited as, and that are taken back; 0 of a
+    subscription's payment, which credited nobody.
+    """
 
     number: int
     charge_id: str
@@ -150,14 +154,35 @@ def state_of(engine: GuardedEngine, *, token: str) -> tuple[RefundState, str | N
     return RefundState(state), reason
 
 
-def book_refund(engine: GuardedEngine, payment: RefundedPayment, *, said_at: int) -> StarOutcome:
-    """Telegram has given the Stars back: take what they were credited as, from what was held and from the rest."""
+def book_refund(
+    engine: GuardedEngine, payment: RefundedPayment, *, said_at: int, follows: Follows = lambda _: ()
+) -> Outcome:
+    """Telegram has given the Stars back: take what they were credited as, from what was held and from the rest; of a
+    subscription the period that they paid.
+    """
+    payer = Profile(payment.payer.telegram_id, None, "")
+    if payment.amount == 0:
+        return star_subscriptions.book(
+            engine,
+            SubscriptionCharge(
+                kind=PaymentKind.REFUNDED,
+                charge_id=payment.charge_id,
+                payer=payer,
+                stars=payment.stars,
+                amount=payment.stars,  # as it was booked: it is known
+                invoice=None,
+                is_first=False,
+                said_at=said_at,
+                ends_at=said_at,
+            ),
+            follows=follows,
+        )
     return book(
         engine,
         StarCharge(
             kind=PaymentKind.REFUNDED,
             charge_id=payment.charge_id,
-            payer=Profile(payment.payer.telegram_id, None, ""),
+            payer=payer,
             stars=payment.stars,
             amount=payment.amount,
             payload="",
