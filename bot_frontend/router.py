@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 from ballast.builtin.broadcasts import CardQuestion
 from ballast.builtin.payments import RecordPayment
+from ballast.builtin.subscriptions import RecordRenewal
 from ballast.builtin.users import SetUserStatus
 from ballast.builtin.words import unknown_button
 from ballast.installed import INSTALLED
@@ -30,6 +32,7 @@ from bot_frontend.updates import (
     MembershipChange,
     ParsedUpdate,
     Payment,
+    RenewalChange,
     Sender,
     TextMessage,
     WordsOf,
@@ -92,6 +95,16 @@ def _routed(
             return pressed(reading, conversation, settings)
         case Payment():
             return Routed(_payment(reading), conversation)
+        case RenewalChange():
+            return Routed(
+                RecordRenewal(
+                    **who(reading.sender),
+                    payload=reading.payload,
+                    renewal=reading.renewal.value,
+                    said_at=int(time.time()),
+                ),
+                conversation,
+            )
         case MembershipChange():
             return Routed(
                 SetUserStatus(

@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ballast.origins import Origin
 from dbcore.ledger.payments import PaymentKind
+from dbcore.ledger.star_subscriptions import Renewal
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.text import storable, storable_json
 
-ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
+ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "pre_checkout_query", "subscription")
 """Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""
 
 CHARGE_ID_LENGTH_MAX = 256
@@ -180,11 +181,20 @@ class _Membership(_Part):
     new_chat_member: _Member
 
 
+class _Subscription(_Part):
+    """A BotSubscriptionUpdated. It has no date."""
+
+    user: _User
+    invoice_payload: _Text = Field(max_length=PAYLOAD_LENGTH_MAX)
+    state: _Text
+
+
 class _Update(_Part):
     update_id: _Integer
     message: _Message | None = None
     callback_query: _CallbackQuery | None = None
     my_chat_member: _Membership | None = None
+    subscription: _Subscription | None = None
 
 
 @dataclass(frozen=True)
@@ -355,7 +365,22 @@ class Payment:
         return Origin(self.chat_id, self.sender.telegram_id)
 
 
-ParsedUpdate = TextMessage | ButtonPress | MembershipChange | Payment
+@dataclass(frozen=True)
+class RenewalChange:
+    """The renewal of a subscription was cancelled, turned on again, or could not be paid."""
+
+    update_id: int
+    sender: Sender
+    payload: str
+    renewal: Renewal
+    date: int = 0
+    """Telegram names none."""
+
+
+ParsedUpdate = TextMessage | ButtonPress | MembershipChange | Payment | RenewalChange
+
+_RENEWALS = {"active": Renewal.ON, "canceled": Renewal.CANCELLED, "failed": Renewal.FAILED}
+"""By the state that Telegram names."""
 
 
 def read(raw: Any) -> ParsedUpdate | None:
@@ -375,7 +400,16 @@ def read(raw: Any) -> ParsedUpdate | None:
         return _press(update.update_id, update.callback_query)
     if update.my_chat_member is not None:
         return _membership(update.update_id, update.my_chat_member)
+    if update.subscription is not None:
+        return _renewal(update.update_id, update.subscription)
     return None
+
+
+def _renewal(update_id: int, told: _Subscription) -> RenewalChange:
+    renewal = _RENEWALS.get(told.state)
+    if renewal is None:
+        raise UpdateUnreadable(f"subscription.state: expected one of {', '.join(_RENEWALS)}")
+    return RenewalChange(update_id, _sender(told.user), told.invoice_payload, renewal)
 
 
 def _message(update_id: int, message: _Message) -> TextMessage | Payment | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import floor
 from typing import Any
 
-from ballast.builtin import star_invoices
 from ballast.builtin.payments import RecordPayment
 from ballast.subscriptions import invoices
 from dbcore.currencies import STARS
@@ -29,13 +30,19 @@ def charge_of(job: RecordPayment, settings: Settings) -> SubscriptionCharge | No
         charge_id=job.charge_id,
         payer=job.profile,
         stars=job.amount,
-        amount=star_invoices.worth(job.amount, settings) or job.amount,
+        amount=worth(job.amount, settings),
         invoice=invoice,
         # Telegram leaves out what is not so.
         is_first=is_first is True if _is_report(job) else None,
         said_at=job.said_at,
         ends_at=ends_at if ends_at is not None else job.said_at + PERIOD_SECONDS,
     )
+
+
+def worth(stars: int, settings: Settings) -> int:
+    """Minor units, rounded down: STARS_RATE may have changed since the plan was on offer."""
+    minor_units: int = 10**settings.currency_exponent
+    return max(1, floor(Fraction(settings.stars_rate) * stars * minor_units))
 
 
 def _is_report(job: RecordPayment) -> bool:

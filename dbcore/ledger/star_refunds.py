@@ -11,12 +11,10 @@ from enum import StrEnum
 from typing import Any
 
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger import star_subscriptions
 from dbcore.ledger.ledger import party, require_key
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_transfers import EXPIRES_AFTER_SECONDS, TOKEN_BYTES
-from dbcore.ledger.star_payments import StarCharge, book
-from dbcore.ledger.star_subscriptions import Follows, SubscriptionCharge
+from dbcore.ledger.star_payments import StarCharge, StarOutcome, book
 from dbcore.ledger.users import Profile
 from dbcore.outcomes import Outcome, OutcomeStatus, Party, RejectionReason
 from dbcore.text import storable
@@ -48,6 +46,10 @@ class RefundedPayment:
     payer: Party
     stars: int
     amount: int
+
+    @property
+    def is_of_subscription(self) -> bool:
+        return self.amount == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,35 +156,16 @@ def state_of(engine: GuardedEngine, *, token: str) -> tuple[RefundState, str | N
     return RefundState(state), reason
 
 
-def book_refund(
-    engine: GuardedEngine, payment: RefundedPayment, *, said_at: int, follows: Follows = lambda _: ()
-) -> Outcome:
-    """Telegram has given the Stars back: take what they were credited as, from what was held and from the rest; of a
-    subscription the period that they paid.
+def book_refund(engine: GuardedEngine, payment: RefundedPayment, *, said_at: int) -> StarOutcome:
+    """Telegram has given the Stars back: take what they were credited as, from what was held and from the rest. A
+    subscription's are for `star_subscriptions.refund`.
     """
-    payer = Profile(payment.payer.telegram_id, None, "")
-    if payment.amount == 0:
-        return star_subscriptions.book(
-            engine,
-            SubscriptionCharge(
-                kind=PaymentKind.REFUNDED,
-                charge_id=payment.charge_id,
-                payer=payer,
-                stars=payment.stars,
-                amount=payment.stars,  # as it was booked: it is known
-                invoice=None,
-                is_first=False,
-                said_at=said_at,
-                ends_at=said_at,
-            ),
-            follows=follows,
-        )
     return book(
         engine,
         StarCharge(
             kind=PaymentKind.REFUNDED,
             charge_id=payment.charge_id,
-            payer=payer,
+            payer=Profile(payment.payer.telegram_id, None, ""),
             stars=payment.stars,
             amount=payment.amount,
             payload="",

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection
 
 from dbcore import outbox
+from dbcore.admin_actions import DONE, AdminAction, insert_statement
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.ledger import party, require_key
@@ -110,8 +111,9 @@ class PlanInvoice:
 class SubscriptionCharge:
     """What Telegram says of a charge of a subscription.
 
-    invoice -- None of a refund that this bot asked for. amount -- minor units that the Stars are worth. is_first -- it
-    begins the subscription; None if Telegram does not say: then it is the first one that is known. said_at -- the message's date; ends_at -- until when it is paid: seconds since 1970.
+    invoice -- None of a refund that this bot asked for. amount -- minor units that the Stars are worth.
+    is_first -- it begins the subscription; None if Telegram does not say: then it is the first one that is known.
+    said_at -- the message's date; ends_at -- until when it is paid: seconds since 1970.
     """
 
     kind: PaymentKind
@@ -172,6 +174,14 @@ class Subscription:
     expires_at: datetime
     is_paid: bool
     owner: Party
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """Who wants something of a subscription of their own. key -- of the request."""
+
+    key: str
+    telegram_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +251,24 @@ def book(engine: GuardedEngine, charge: SubscriptionCharge, *, follows: Follows)
     return engine.call(work, name="star_subscriptions.book", replayable=True)
 
 
+def refund(
+    engine: GuardedEngine, *, charge_id: str, payer_id: int, stars: int, said_at: int, follows: Follows
+) -> SubscriptionOutcome:
+    """Telegram has given the Stars of a known charge back, because this bot asked for it."""
+    charge = SubscriptionCharge(
+        kind=PaymentKind.REFUNDED,
+        charge_id=charge_id,
+        payer=Profile(payer_id, None, ""),
+        stars=stars,
+        amount=stars,  # the charge keeps the amount that it was booked with
+        invoice=None,
+        is_first=None,
+        said_at=said_at,
+        ends_at=said_at,
+    )
+    return book(engine, charge, follows=follows)
+
+
 def tell(
     engine: GuardedEngine,
     *,
@@ -284,26 +312,30 @@ def tell(
 def want(
     engine: GuardedEngine,
     *,
-    key: str,
+    by: Subscriber | AdminAction,
     number: int,
-    telegram_id: int | None,
     wanted: Wanted,
-    actor: str,
     asks: outbox.Job,
 ) -> Outcome:
     """Have the renewal cancelled, or allowed again: Telegram is asked until it has answered, and only then it is so.
 
-    telegram_id -- the subscriber who wants it for themselves; None: an operator. asks -- the job that asks Telegram.
+    by -- the subscriber, or an operator, whose action is in the audit log. asks -- the job that asks Telegram.
     """
+    if isinstance(by, Subscriber):
+        key, actor, owner = by.key, f"telegram:{by.telegram_id}", by.telegram_id
+    else:
+        key, actor, owner = by.action_id, by.actor, None
     require_key(key)
 
     def work(connection: Connection) -> Outcome:
-        status, reason = _row(
-            connection, engine, _WANT, (f"want:{key}", number, telegram_id, wanted, storable(actor))
-        )
+        asked = (f"want:{key}", number, owner, wanted, storable(actor))
+        status, reason = _row(connection, engine, _WANT, asked)
         outcome = Outcome(
             status=OutcomeStatus(status), reason=None if reason is None else RejectionReason(reason)
         )
+        if isinstance(by, AdminAction):
+            statement, parameters = insert_statement(by, DONE if reason is None else f"refused: {reason}")
+            connection.exec_driver_sql(qualified(statement, engine.schema), parameters)
         if outcome.status is OutcomeStatus.APPLIED:
             mark = f"subscription-want-{fingerprint(key)[:32]}"
             outbox.add(connection, engine.schema, asks, key=mark, telegram_id=None)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from psycopg2 import errors
 
 from ballast.jobs import Job
+from dbcore.admin_actions import AdminAction
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import star_payments, star_refunds, star_subscriptions, users
 from dbcore.ledger.audit import audit
@@ -25,6 +26,7 @@ from dbcore.ledger.star_subscriptions import (
     ChangeKind,
     PlanInvoice,
     Renewal,
+    Subscriber,
     Subscription,
     SubscriptionCharge,
 )
@@ -75,10 +77,12 @@ def tell(engine: GuardedEngine, key: str, renewal: Renewal, payer: Profile = PAY
 def want(
     engine: GuardedEngine, key: str, number: int, wanted: star_subscriptions.Wanted, by: int | None = None
 ) -> RejectionReason | None:
+    """by -- the subscriber; None: an operator."""
+    who = (
+        AdminAction(key, "operator", "subscription", str(number), 0.0) if by is None else Subscriber(key, by)
+    )
     asks = Asks(number=number)
-    return star_subscriptions.want(
-        engine, key=key, number=number, telegram_id=by, wanted=wanted, actor="t", asks=asks
-    ).reason
+    return star_subscriptions.want(engine, by=who, number=number, wanted=wanted, asks=asks).reason
 
 
 def the_one(engine: GuardedEngine, payer: Profile = PAYER) -> Subscription:
@@ -279,7 +283,10 @@ def test_a_refund_that_is_asked_for_takes_nothing_from_the_balance(
     )
     assert (decided.state, sql("SELECT count(*) FROM holds")) == (RefundState.ASKED, [(0,)])
     assert decided.payment is not None
-    done = star_refunds.book_refund(engine, decided.payment, said_at=NOW, follows=follows)
+    assert decided.payment.is_of_subscription
+    done = star_subscriptions.refund(
+        engine, charge_id="sub-1", payer_id=PAYER.telegram_id, stars=250, said_at=NOW, follows=follows
+    )
     assert done.reason is None
     assert star_refunds.state_of(engine, token=asked.token) == (RefundState.DONE, None)
     # Telegram's own report of it comes too.

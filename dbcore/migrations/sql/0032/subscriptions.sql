@@ -125,7 +125,8 @@ $$;
 -- Books what Telegram says of a subscription's charge: that it was paid, from `stars` to `subscriptions`, which begins or
 -- renews the subscription; or that it was refunded, which takes its period back. Once for the charge, whatever report of it
 -- comes and in whatever order. A charge that is known keeps the amount that it was booked with.
--- p_is_first -- NULL: the first one that is known is. p_payload, p_plan -- NULL in a refund that this bot asked for, whose payment is known.
+-- p_is_first -- NULL: it is if no other one is known. p_payload, p_plan -- NULL in a refund that this bot asked for, whose
+-- payment is known.
 -- r_change -- what is new by this call; NULL if nothing is.
 CREATE FUNCTION ballast.subscription_book(
     p_refunded boolean, p_charge_id text, p_fingerprint text,

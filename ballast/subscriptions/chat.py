@@ -1,0 +1,134 @@
+"""/subscribe and /subscription, and their buttons. Each is a job, and a press is done once."""
+
+from __future__ import annotations
+
+import time
+
+from ballast.builtin.subscriptions import (
+    AskAboutRenewal,
+    ChangeRenewal,
+    DecideRenewal,
+    MakeSubscriptionLink,
+    ShowPlans,
+    ShowSubscriptions,
+    SubscriptionChanged,
+)
+from ballast.context import JobContext
+from ballast.permissions import Permission, may
+from ballast.registered import Outcome
+from ballast.replies import Button, Reply
+from ballast.subscriptions import changing, offering
+from ballast.subscriptions import chat_texts as texts
+from ballast.texts import said
+from dbcore.ledger import star_subscriptions
+from dbcore.ledger.star_subscriptions import ChangeKind, Renewal, Subscriber, Subscription
+from dbcore.outcomes import RejectionReason
+from dbcore.people.acts import Act
+from dbcore.people.reasons import in_words
+
+SHOWN_MAX = 8
+
+_TOLD_ELSEWHERE = frozenset({ChangeKind.BEGUN, ChangeKind.RENEWED, ChangeKind.REFUNDED})
+"""By the receipt of the payment."""
+
+
+def show_plans(ctx: JobContext, job: ShowPlans) -> Outcome:
+    person, settings = job.telegram_id, ctx.settings
+    has = {each.plan: each for each in _of(ctx, person) if each.is_paid}
+    rows = [
+        [Button(texts.plan_button(plan), MakeSubscriptionLink(telegram_id=person, plan=plan.name))]
+        for plan in settings.subscription_plans
+        if plan.name not in has
+    ]
+    return Reply(texts.plans(settings.subscription_plans, has), html=True, buttons=rows)
+
+
+def subscribe(ctx: JobContext, job: MakeSubscriptionLink) -> Outcome:
+    settings = ctx.settings
+    plan = offering.plan_named(job.plan, settings)
+    has = next((each for each in _of(ctx, job.telegram_id) if each.is_paid and each.plan == job.plan), None)
+    if has is not None:
+        return Reply(texts.standing(has, settings), html=True)
+    address = offering.link_to(job.plan, settings)
+    assert plan is not None  # noqa: S101  else it is refused
+    return Reply(texts.link(plan, address), html=True)
+
+
+def show(ctx: JobContext, job: ShowSubscriptions) -> Outcome:
+    return _shown(ctx, job.telegram_id)
+
+
+def ask(ctx: JobContext, job: AskAboutRenewal) -> Outcome:
+    found = star_subscriptions.find(ctx._engine, job.number)
+    if found is None or not _may_change(ctx, found, job):
+        return Reply(said(in_words(RejectionReason.UNKNOWN_SUBSCRIPTION)))
+    about = job.model_dump()
+    row = [
+        Button(texts.confirm(), DecideRenewal(**about, confirm=True)),
+        Button(texts.cancel(), DecideRenewal(**about, confirm=False)),
+    ]
+    text = texts.question(found, job.wanted, ctx.settings, by_operator=job.by_operator)
+    return Reply(text, html=True, buttons=[row])
+
+
+def decide(ctx: JobContext, job: DecideRenewal) -> Outcome:
+    if not job.confirm:
+        return Reply(texts.nothing_changed(), edit=True)
+    found = star_subscriptions.find(ctx._engine, job.number)
+    if found is None or not _may_change(ctx, found, job):
+        return Reply(said(in_words(RejectionReason.UNKNOWN_SUBSCRIPTION)), edit=True)
+    if job.by_operator:
+        act = Act(ctx.job_id, f"telegram:{ctx.user.telegram_id}", "", time.time())
+        outcome = changing.have_changed(ctx._engine, act, number=job.number, wanted=job.wanted)
+    else:
+        outcome = star_subscriptions.want(
+            ctx._engine,
+            by=Subscriber(ctx.job_id, ctx.user.telegram_id),
+            number=job.number,
+            wanted=job.wanted,
+            asks=ChangeRenewal(number=job.number),
+        )
+    ctx._announce()
+    if outcome.reason is not None:
+        return Reply(said(in_words(outcome.reason)), edit=True)
+    return Reply(texts.asking_telegram(), edit=True)
+
+
+def changed(ctx: JobContext, job: SubscriptionChanged) -> Outcome:
+    found = star_subscriptions.find(ctx._engine, job.number)
+    if found is None or job.change in _TOLD_ELSEWHERE:
+        return None
+    with ctx.speaking_to(job.telegram_id):
+        return Reply(texts.changed(found, job.change, ctx.settings), html=True, to=job.telegram_id)
+
+
+def _shown(ctx: JobContext, person: int) -> Outcome:
+    found = _of(ctx, person)[:SHOWN_MAX]
+    if not found:
+        return Reply(texts.none_yet(), html=True)
+    return [
+        Reply(texts.standing(each, ctx.settings), html=True, buttons=_buttons(each, person)) for each in found
+    ]
+
+
+def _buttons(found: Subscription, person: int) -> list[list[Button]]:
+    """What can be done about it."""
+    if not found.is_paid or found.wanted is not None:
+        return []
+    if found.renewal is Renewal.ON:
+        press = AskAboutRenewal(telegram_id=person, number=found.number, wanted="cancelled")
+        return [[Button(texts.cancel_renewal(), press)]]
+    if found.cancelled_by_bot:
+        press = AskAboutRenewal(telegram_id=person, number=found.number, wanted="allowed")
+        return [[Button(texts.allow_renewal(), press)]]
+    return []
+
+
+def _of(ctx: JobContext, person: int) -> list[Subscription]:
+    return star_subscriptions.listed(ctx._engine, telegram_id=person)
+
+
+def _may_change(ctx: JobContext, found: Subscription, job: AskAboutRenewal | DecideRenewal) -> bool:
+    if job.by_operator:
+        return may(ctx.settings.role_of(ctx.user.telegram_id), Permission.REFUND)
+    return found.owner.telegram_id == ctx.user.telegram_id
