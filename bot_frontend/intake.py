@@ -41,6 +41,7 @@ from bot_frontend.updates import (
     ParsedUpdate,
     Payment,
     RenewalChange,
+    StarSpending,
     TextMessage,
     UpdateUnreadable,
     payment_in,
@@ -323,7 +324,7 @@ class Intake:
             job, reading, self._job_id(reading), lane, told_to_wait=told_to_wait, language=arrival.language
         ).model_copy(update={"time_zone": arrival.time_zone})
         # Of what Telegram says of payments there is no "try again later": it goes past every bound.
-        bounded = not isinstance(reading, Payment | RenewalChange)
+        bounded = not isinstance(reading, Payment | RenewalChange | StarSpending)
         return _Decision(envelope, conversation=step, bounded=bounded, told_to_wait=told_to_wait)
 
     def _for_an_app(self, theirs: Envelope) -> _Decision:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from ballast.builtin.broadcasts import CardQuestion
-from ballast.builtin.payments import RecordPayment
+from ballast.builtin.payments import RecordPayment, RecordStarReport
 from ballast.builtin.subscriptions import RecordRenewal
 from ballast.builtin.users import SetUserStatus
 from ballast.builtin.words import unknown_button
@@ -34,6 +34,7 @@ from bot_frontend.updates import (
     Payment,
     RenewalChange,
     Sender,
+    StarSpending,
     TextMessage,
     WordsOf,
 )
@@ -105,6 +106,17 @@ def _routed(
                 ),
                 conversation,
             )
+        case StarSpending():
+            return Routed(
+                RecordStarReport(
+                    **who(reading.sender),
+                    report=reading.kind,
+                    what=reading.what,
+                    stars=reading.stars,
+                    said_at=reading.date or int(time.time()),
+                ),
+                conversation,
+            )
         case MembershipChange():
             return Routed(
                 SetUserStatus(
@@ -148,6 +160,8 @@ def is_ours(reading: ParsedUpdate, settings: Settings) -> bool:
             return command is not None and command["name"].lower() in ours
         case ButtonPress():
             return is_button(reading.data)
+        case StarSpending():
+            return False  # an app's function for it has it
     return True
 
 

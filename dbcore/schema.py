@@ -385,6 +385,20 @@ Index(
     star_subscription_changes.c.id,
 )
 
+star_reports = Table(
+    "star_reports",
+    metadata,
+    _id(),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("telegram_id", BigInteger, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("stars", BigInteger),
+    _time("said_at", default_now=False),
+    _time("created_at"),
+    _check("star_reports_kind_known", "kind IN ('paid_media', 'gift', 'unique_gift')"),
+)
+
 provider_payments = Table(
     "provider_payments",
     metadata,

@@ -23,7 +23,7 @@ def to_confirm(outcome: RefundOutcome, *, by_payer: bool, settings: Settings) ->
     payment, price = outcome.payment, _price(outcome.payment)
     taken = money(payment.amount, settings)
     period = gettext(
-        "It paid for a subscription, which loses that time; if it is the last period, the renewal is cancelled."
+        "It paid for a subscription, which loses that time. The last period's refund ends the renewal."
     )
     debt = payment.amount - max(0, outcome.available)
     if by_payer:

@@ -43,6 +43,14 @@ class ShowSubscriptions(UserJob):
     kind = "transactions.show_subscriptions"
 
 
+class ShowSubscriptionsOf(Job):
+    """An operator looks at somebody's: person."""
+
+    kind = "transactions.show_subscriptions_of"
+    telegram_id: int = TelegramId
+    person: int = TelegramId
+
+
 class _AboutRenewal(Job):
     """telegram_id -- who asks. number -- of the subscription. by_operator -- it may be somebody else's."""
 
@@ -141,6 +149,7 @@ _JOBS: tuple[tuple[type[Job], Database, str], ...] = (
     (ShowPlans, "read", "show_plans"),
     (MakeSubscriptionLink, "read", "subscribe"),
     (ShowSubscriptions, "read", "show"),
+    (ShowSubscriptionsOf, "read", "show_of"),
     (AskAboutRenewal, "read", "ask"),
     (DecideRenewal, "write", "decide"),
     (SubscriptionChanged, "read", "changed"),

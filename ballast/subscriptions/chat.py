@@ -11,6 +11,7 @@ from ballast.builtin.subscriptions import (
     MakeSubscriptionLink,
     ShowPlans,
     ShowSubscriptions,
+    ShowSubscriptionsOf,
     SubscriptionChanged,
 )
 from ballast.context import JobContext
@@ -21,7 +22,7 @@ from ballast.subscriptions import changing, offering
 from ballast.subscriptions import chat_texts as texts
 from ballast.texts import said
 from dbcore.ledger import star_subscriptions
-from dbcore.ledger.star_subscriptions import ChangeKind, Renewal, Subscriber, Subscription
+from dbcore.ledger.star_subscriptions import ChangeKind, Renewal, Subscriber, Subscription, Wanted
 from dbcore.outcomes import RejectionReason
 from dbcore.people.acts import Act
 from dbcore.people.reasons import in_words
@@ -56,6 +57,13 @@ def subscribe(ctx: JobContext, job: MakeSubscriptionLink) -> Outcome:
 
 def show(ctx: JobContext, job: ShowSubscriptions) -> Outcome:
     return _shown(ctx, job.telegram_id)
+
+
+def show_of(ctx: JobContext, job: ShowSubscriptionsOf) -> Outcome:
+    role = ctx.settings.role_of(ctx.user.telegram_id)
+    if not may(role, Permission.SEE_PEOPLE):
+        return Reply(texts.not_permitted())
+    return _shown(ctx, job.person, operator=ctx.user.telegram_id)
 
 
 def ask(ctx: JobContext, job: AskAboutRenewal) -> Outcome:
@@ -102,26 +110,32 @@ def changed(ctx: JobContext, job: SubscriptionChanged) -> Outcome:
         return Reply(texts.changed(found, job.change, ctx.settings), html=True, to=job.telegram_id)
 
 
-def _shown(ctx: JobContext, person: int) -> Outcome:
+def _shown(ctx: JobContext, person: int, *, operator: int | None = None) -> Outcome:
+    """operator -- who looks at somebody else's, and may press the buttons."""
     found = _of(ctx, person)[:SHOWN_MAX]
     if not found:
         return Reply(texts.none_yet(), html=True)
+    may_press = operator is None or may(ctx.settings.role_of(operator), Permission.REFUND)
     return [
-        Reply(texts.standing(each, ctx.settings), html=True, buttons=_buttons(each, person)) for each in found
+        Reply(
+            texts.standing(each, ctx.settings, by_operator=operator is not None),
+            html=True,
+            buttons=_buttons(each, person if operator is None else operator, operator is not None)
+            if may_press
+            else [],
+        )
+        for each in found
     ]
 
 
-def _buttons(found: Subscription, person: int) -> list[list[Button]]:
+def _buttons(found: Subscription, presser: int, by_operator: bool) -> list[list[Button]]:
     """What can be done about it."""
-    if not found.is_paid or found.wanted is not None:
+    wanted: Wanted = "cancelled" if found.renewal is Renewal.ON else "allowed"
+    if not found.is_paid or found.wanted is not None or (wanted == "allowed" and not found.cancelled_by_bot):
         return []
-    if found.renewal is Renewal.ON:
-        press = AskAboutRenewal(telegram_id=person, number=found.number, wanted="cancelled")
-        return [[Button(texts.cancel_renewal(), press)]]
-    if found.cancelled_by_bot:
-        press = AskAboutRenewal(telegram_id=person, number=found.number, wanted="allowed")
-        return [[Button(texts.allow_renewal(), press)]]
-    return []
+    label = texts.cancel_renewal() if wanted == "cancelled" else texts.allow_renewal()
+    press = AskAboutRenewal(telegram_id=presser, number=found.number, wanted=wanted, by_operator=by_operator)
+    return [[Button(label, press)]]
 
 
 def _of(ctx: JobContext, person: int) -> list[Subscription]:

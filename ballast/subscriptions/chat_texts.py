@@ -16,6 +16,10 @@ from dbcore.subscription_plans import SubscriptionPlan
 BUTTON_LENGTH_MAX = 64
 
 
+def not_permitted() -> str:
+    return gettext("You are not permitted to do that. Nothing was changed.")
+
+
 def nothing_to_subscribe_to() -> str:
     return gettext("There is nothing to subscribe to here. You have not been charged.")
 
@@ -65,24 +69,24 @@ def none_yet() -> str:
     )
 
 
-def standing(found: Subscription, settings: Settings) -> str:
-    """How it stands, and how its renewal does."""
+def standing(found: Subscription, settings: Settings, *, by_operator: bool = False) -> str:
+    """How it stands, and how its renewal does. by_operator -- it is somebody else's who reads it."""
     title, until = f"<b>{escape(title_of(found, settings))}</b>", day(found.expires_at)
     if not found.is_paid and found.renewal is not Renewal.ON:
         return gettext("{title}: ended on {date}.", title=title, date=until)
     paid = gettext("{title}: paid until {date}.", title=title, date=until)
-    return joined(paid, _renewal(found))
+    return joined(paid, _renewal(found, by_operator=by_operator))
 
 
-def _renewal(found: Subscription) -> str:
+def _renewal(found: Subscription, *, by_operator: bool) -> str:
     if found.wanted is not None:
         return gettext("I am asking Telegram to change the renewal.")
     match found.renewal:
         case Renewal.ON:
             return gettext("It is then renewed for {price}.", price=stars(found.stars))
         case Renewal.FAILED:
-            return gettext("Telegram could not charge you for the renewal.")
-        case Renewal.CANCELLED if found.cancelled_by_bot:
+            return gettext("Telegram could not charge for the renewal.")
+        case Renewal.CANCELLED if found.cancelled_by_bot or by_operator:
             return gettext("It is not renewed.")
         case Renewal.CANCELLED:
             return joined(gettext("It is not renewed."), _where_to_turn_on())

@@ -186,6 +186,7 @@ def test_a_cancellation_is_so_only_once_telegram_has_answered(engine: GuardedEng
     assert want(engine, "k1", number, "allowed") is RejectionReason.RENEWAL_IS_ALLOWED
     assert want(engine, "k1", number, "cancelled", by=PAYER.telegram_id) is None
     assert want(engine, "k1", number, "cancelled", by=PAYER.telegram_id) is None
+    assert want(engine, "k1", number, "allowed") is RejectionReason.KEY_REUSED
     assert want(engine, "k2", number, "cancelled") is RejectionReason.SUBSCRIPTION_CHANGE_UNDER_WAY
     asked = the_one(engine)
     assert (asked.renewal, asked.wanted, star_subscriptions.charges(engine, number)) == (

@@ -12,16 +12,19 @@ import structlog
 
 from ballast.alerts import notifier
 from ballast.builtin import star_invoices
-from ballast.builtin.payments import RecordPayment
+from ballast.builtin.payments import RecordPayment, RecordStarReport
 from ballast.builtin.subscriptions import follows
 from ballast.jobs import Discard
 from ballast.messages import Message
 from ballast.subscriptions import charges, known
+from ballast.texts import gettext
 from dbcore import outbox
 from dbcore.currencies import STARS
-from dbcore.ledger import payments, star_payments, star_subscriptions
+from dbcore.fingerprints import fingerprint
+from dbcore.ledger import payments, star_payments, star_reports, star_subscriptions
 from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
 from dbcore.ledger.star_payments import StarCharge, StarOutcome
+from dbcore.ledger.star_reports import StarReport, StarReportKind
 from dbcore.ledger.star_subscriptions import SubscriptionCharge
 from dbcore.outcomes import OutcomeStatus
 from workers import payment_texts
@@ -63,6 +66,19 @@ def record(work: Work[RecordPayment]) -> list[Message]:
     notifier.enqueue_payment(work.worker.redis, _event_id(job, recorded), lambda: alarm(job))
     said = payment_texts.receipt if is_new else payment_texts.doubtful
     return _to_payer(work, lambda: said(job))
+
+
+@job_task(RecordStarReport)
+def record_star_report(work: Work[RecordStarReport]) -> list[Message]:
+    job = work.job
+    report = StarReport(job.report, job.telegram_id, job.what, job.stars, job.said_at)
+    # Update ids begin anew at times, and of paid media Telegram names no date.
+    key = fingerprint(work.job_id, job.telegram_id, job.report.value, job.what)
+    star_reports.record(work.engine, report, key=key)
+    log.info("star_report", report=job.report, stars=job.stars)
+    if job.report is StarReportKind.PAID_MEDIA or work.origin is None:
+        return []
+    return work.answer(gettext("Thank you for the gift!"))
 
 
 def _charge_of(work: Work[RecordPayment]) -> StarCharge | None:

@@ -1,4 +1,5 @@
-"""Subscriptions by Telegram Stars: their payments are the bot's revenue, and what Telegram says of them is kept.
+"""Subscriptions by Telegram Stars: their payments are the bot's revenue, and what Telegram says of them is kept, as
+is what it says of gifts and paid media.
 
 The release before goes on beside it.
 """
@@ -14,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    migration_files.run(revision, "subscriptions", "refunds")
+    migration_files.run(revision, "subscriptions", "refunds", "star_reports")
 
 
 def downgrade() -> None:

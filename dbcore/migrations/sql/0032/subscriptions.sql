@@ -264,6 +264,7 @@ CREATE FUNCTION ballast.subscription_want(
 ) LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
 DECLARE
     v_row record;
+    v_known record;
     v_change_id bigint;
 BEGIN
     r_status := 'rejected';
@@ -271,12 +272,14 @@ BEGIN
     PERFORM FROM ballast.users u WHERE u.id = v_row.user_id FOR NO KEY UPDATE;
     SELECT s.*, u.telegram_id INTO v_row FROM ballast.star_subscriptions s JOIN ballast.users u ON u.id = s.user_id
      WHERE s.id = p_number AND s.begun_at IS NOT NULL FOR NO KEY UPDATE OF s;
-    IF EXISTS (SELECT FROM ballast.star_subscription_changes c WHERE c.key = p_key AND c.subscription_id = p_number) THEN
+    SELECT c.subscription_id, c.change INTO v_known FROM ballast.star_subscription_changes c WHERE c.key = p_key;
+    IF v_known.subscription_id = p_number AND v_known.change = 'asked_' || p_wanted THEN
         r_status := 'replayed';
         RETURN;
     END IF;
     r_reason := CASE
         WHEN v_row.id IS NULL THEN 'unknown_subscription'
+        WHEN v_known.subscription_id IS NOT NULL THEN 'key_reused'
         WHEN p_telegram_id IS NOT NULL AND p_telegram_id <> v_row.telegram_id THEN 'not_yours'
         WHEN v_row.wanted IS NOT NULL THEN 'subscription_change_under_way'
         WHEN v_row.expires_at <= clock_timestamp() THEN 'subscription_ended'
