@@ -131,6 +131,7 @@ _TELEGRAM_DECIDES = "it keeps asking Telegram until the renewal is as somebody w
 subscriptions.built_in_job(
     RecordRenewal, database="write", needed="Telegram says only once what became of a renewal"
 )
+subscriptions.built_in_job(SubscriptionChanged, database="read")
 subscriptions.built_in_job(ChangeRenewal, database="write", asked_by=None, internal=_TELEGRAM_DECIDES)
 
 
@@ -152,7 +153,6 @@ _JOBS: tuple[tuple[type[Job], Database, str], ...] = (
     (ShowSubscriptionsOf, "read", "show_of"),
     (AskAboutRenewal, "read", "ask"),
     (DecideRenewal, "write", "decide"),
-    (SubscriptionChanged, "read", "changed"),
 )
 
 for _job_type, _database, _function in _JOBS:

@@ -12,7 +12,6 @@ from ballast.builtin.subscriptions import (
     ShowPlans,
     ShowSubscriptions,
     ShowSubscriptionsOf,
-    SubscriptionChanged,
 )
 from ballast.context import JobContext
 from ballast.permissions import Permission, may
@@ -22,15 +21,12 @@ from ballast.subscriptions import changing, offering
 from ballast.subscriptions import chat_texts as texts
 from ballast.texts import said
 from dbcore.ledger import star_subscriptions
-from dbcore.ledger.star_subscriptions import ChangeKind, Renewal, Subscriber, Subscription, Wanted
+from dbcore.ledger.star_subscriptions import Renewal, Subscriber, Subscription, Wanted
 from dbcore.outcomes import RejectionReason
 from dbcore.people.acts import Act
 from dbcore.people.reasons import in_words
 
 SHOWN_MAX = 8
-
-_TOLD_ELSEWHERE = frozenset({ChangeKind.BEGUN, ChangeKind.RENEWED, ChangeKind.REFUNDED})
-"""By the receipt of the payment."""
 
 
 def show_plans(ctx: JobContext, job: ShowPlans) -> Outcome:
@@ -100,14 +96,6 @@ def decide(ctx: JobContext, job: DecideRenewal) -> Outcome:
     if outcome.reason is not None:
         return Reply(said(in_words(outcome.reason)), edit=True)
     return Reply(texts.asking_telegram(), edit=True)
-
-
-def changed(ctx: JobContext, job: SubscriptionChanged) -> Outcome:
-    found = star_subscriptions.find(ctx._engine, job.number)
-    if found is None or job.change in _TOLD_ELSEWHERE:
-        return None
-    with ctx.speaking_to(job.telegram_id):
-        return Reply(texts.changed(found, job.change, ctx.settings), html=True, to=job.telegram_id)
 
 
 def _shown(ctx: JobContext, person: int, *, operator: int | None = None) -> Outcome:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import structlog
 from psycopg2.errors import UndefinedTable
 
-from ballast.builtin.subscriptions import ChangeRenewal, RecordRenewal, follows
+from ballast.builtin.subscriptions import ChangeRenewal, RecordRenewal, SubscriptionChanged, follows
 from ballast.messages import Message
 from ballast.snooze import Snoozed
-from ballast.subscriptions import changing, invoices, known
+from ballast.subscriptions import changing, chat_texts, invoices, known
 from dbcore import outbox
 from dbcore.errors import DatabaseAway
 from dbcore.fingerprints import fingerprint
 from dbcore.ledger import star_subscriptions
-from dbcore.ledger.star_subscriptions import Renewal
+from dbcore.ledger.star_subscriptions import ChangeKind, Renewal
 from workers.broadcasts.admin_sends import NO_BOT_SECONDS
 from workers.celery import Task, upkeep
 from workers.tasks.job_task import job_task
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SWEEP = "workers.subscriptions.sweep"
+
+_ON_RECEIPTS = frozenset({ChangeKind.BEGUN, ChangeKind.RENEWED, ChangeKind.REFUNDED})
 
 
 @job_task(RecordRenewal)
@@ -52,6 +54,16 @@ def record(work: Work[RecordRenewal]) -> list[Message]:
     outbox.announce()
     known.look_up(work.engine, work.worker.redis, job.telegram_id, invoice.plan)
     return []
+
+
+@job_task(SubscriptionChanged)
+def tell(work: Work[SubscriptionChanged]) -> list[Message]:
+    """The person, of what no receipt says."""
+    job, settings = work.job, work.settings
+    found = None if job.change in _ON_RECEIPTS else star_subscriptions.find(work.engine, job.number)
+    if found is None:
+        return []
+    return [work.to_other(job.telegram_id, lambda: chat_texts.changed(found, job.change, settings))]
 
 
 @job_task(ChangeRenewal)
