@@ -115,7 +115,8 @@ class Context:
         """Whether a user is subscribed to a plan of STARS_SUBSCRIPTIONS.
 
         While the database is unavailable it answers yes by what was known last, for as long as that was paid. What it
-        does not know it does not guess: it raises Unavailable. Let that rise, and the job waits for the database.
+        does not know it does not guess: it raises Unavailable. Say so, or let that rise: the job then waits for the
+        database.
 
         Raises UsageError for what cannot be the name of a plan.
         """

@@ -217,7 +217,7 @@ class Settings(AppOptions):
     stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
     stars_reconcile_at: Annotated[str, Field(pattern=r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "04:00"
     stars_refund_hours: Annotated[int, Field(ge=0, le=504)] = 0  # Telegram pays out after 21 days
-    stars_subscriptions: str = ""
+    stars_subscriptions: str | None = None
 
     pay_packages: Annotated[str, Field(validate_default=True)] = "5,10,25,50"
     crypto_pay_token: SecretStr | None = None
@@ -330,8 +330,8 @@ class Settings(AppOptions):
 
     @field_validator("stars_subscriptions")
     @classmethod
-    def _whole_plans(cls, value: str, info: ValidationInfo) -> str:
-        plans = read_plans(value)
+    def _whole_plans(cls, value: str | None, info: ValidationInfo) -> str | None:
+        plans = read_plans(value or "")
         rate, exponent = info.data.get("stars_rate"), info.data.get("currency_exponent")
         if rate is None or exponent is None:  # refused themselves
             return value
@@ -596,7 +596,7 @@ class Settings(AppOptions):
     @property
     def subscription_plans(self) -> tuple[SubscriptionPlan, ...]:
         """What people can subscribe to."""
-        return read_plans(self.stars_subscriptions)
+        return read_plans(self.stars_subscriptions or "")
 
     @property
     def pay_amounts(self) -> tuple[int, ...]:
