@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from dbcore.guard.engine import GuardedEngine
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
+
 
 _RECORD = """
 WITH added AS (

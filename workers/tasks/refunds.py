@@ -30,7 +30,7 @@ from dbcore.ledger import star_refunds, star_subscriptions
 from dbcore.ledger.star_refunds import RefundedPayment, RefundOutcome, RefundState
 from dbcore.outcomes import Outcome
 from workers import refund_texts
-from workers.broadcasts.admin_sends import NO_BOT_SECONDS
+from workers.broadcasts.broadcaster import NO_BOT_SECONDS
 from workers.tasks.job_task import job_task
 from workers.work import AsyncStep, Work
 

@@ -19,7 +19,7 @@ from dbcore.errors import DatabaseAway
 from dbcore.fingerprints import fingerprint
 from dbcore.ledger import star_subscriptions
 from dbcore.ledger.star_subscriptions import ChangeKind, Renewal
-from workers.broadcasts.admin_sends import NO_BOT_SECONDS
+from workers.broadcasts.broadcaster import NO_BOT_SECONDS
 from workers.celery import Task, upkeep
 from workers.tasks.job_task import job_task
 from workers.work import AsyncStep, Work
