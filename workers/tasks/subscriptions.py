@@ -13,7 +13,8 @@ from psycopg2.errors import UndefinedTable
 from ballast.builtin.subscriptions import ChangeRenewal, RecordRenewal, SubscriptionChanged, follows
 from ballast.messages import Message
 from ballast.snooze import Snoozed
-from ballast.subscriptions import changing, chat_texts, invoices, known
+from ballast.subscriptions import chat_texts, invoices, known
+from ballast.telegram.subscriptions import turn_renewal
 from dbcore import outbox
 from dbcore.errors import DatabaseAway
 from dbcore.fingerprints import fingerprint
@@ -83,7 +84,9 @@ def change(work: Work[ChangeRenewal]) -> list[Message] | AsyncStep:
     async def step(bot: Bot | None) -> list[Message]:
         if bot is None:
             raise Snoozed(NO_BOT_SECONDS)
-        refusal = await changing.ask(bot, found, charges)
+        refusal = await turn_renewal(
+            bot, found.owner.telegram_id, charges, cancelled=found.wanted == "cancelled"
+        )
         await asyncio.to_thread(keep, refusal)
         log.info("renewal_changed", number=found.number, wanted=found.wanted, refusal=refusal)
         outbox.announce()
