@@ -70,6 +70,13 @@ class RejectionReason(StrEnum):
     WITHDRAWAL_ENDED = "withdrawal_ended"
     TAKEN_BACK = "taken_back"  # by whoever asked for the withdrawal
     REFUSED_BY_PROVIDER = "refused_by_provider"  # it paid nothing
+    UNKNOWN_SUBSCRIPTION = "unknown_subscription"
+    SUBSCRIPTION_CHANGE_UNDER_WAY = (
+        "subscription_change_under_way"  # Telegram has not answered the one before
+    )
+    SUBSCRIPTION_ENDED = "subscription_ended"
+    RENEWAL_IS_CANCELLED = "renewal_is_cancelled"
+    RENEWAL_IS_ALLOWED = "renewal_is_allowed"  # the bot did not cancel it, or allowed it again
 
 
 class HoldState(StrEnum):

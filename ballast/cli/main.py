@@ -30,6 +30,7 @@ from ballast.cli import (
     queues,
     reconciling,
     refunding,
+    subscribing,
     upgrading,
     withdrawing,
 )
@@ -82,6 +83,8 @@ for _command in (
     books.books,
     reconciling.reconcile,
     refunding.refund,
+    subscribing.link,
+    subscribing.subscriptions,
     withdrawing.withdrawals,
     importing.import_,
     exporting.export,

@@ -15,7 +15,17 @@ from dbcore.text import storable
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
 
-ACCOUNTS = ("users", "house", "stars", "opening", "adjustments", "promo", "provider_fees", "payouts")
+ACCOUNTS = (
+    "users",
+    "house",
+    "stars",
+    "opening",
+    "adjustments",
+    "promo",
+    "provider_fees",
+    "payouts",
+    "subscriptions",
+)
 """`users` are the accounts of all users together; the others are the system accounts. Each provider has one beside
 them, `provider:<name>`.
 """

@@ -44,6 +44,11 @@ _WORDS = {
     RejectionReason.TAKEN_BACK: sentence("It was taken back."),
     RejectionReason.REFUSED_BY_PROVIDER: sentence("The provider refused it."),
     RejectionReason.WITHDRAWAL_ENDED: sentence("The withdrawal had already ended."),
+    RejectionReason.UNKNOWN_SUBSCRIPTION: sentence("There is no such subscription."),
+    RejectionReason.SUBSCRIPTION_CHANGE_UNDER_WAY: sentence("Telegram has not answered the last change yet."),
+    RejectionReason.SUBSCRIPTION_ENDED: sentence("The subscription has ended."),
+    RejectionReason.RENEWAL_IS_CANCELLED: sentence("The renewal is already cancelled."),
+    RejectionReason.RENEWAL_IS_ALLOWED: sentence("The renewal is not blocked by this bot."),
 }
 
 
