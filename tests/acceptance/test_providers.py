@@ -279,6 +279,20 @@ async def test_what_a_provider_lists_is_compared_and_what_cannot_be_booked_is_an
     await telegram.wait_for_message(
         ADMIN_ID, lambda message: "agree again after" in message.text, timeout_seconds=PATIENCE_SECONDS
     )
+    swept = await asyncio.to_thread(
+        stack.command,
+        *("celery", "-A", "workers", "call", "workers.payments.sweep", "--queue", "health"),
+        *("--kwargs", '{"reconcile": true}'),
+    )
+    assert swept.returncode == 0, swept.stderr
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: stack.query(
+            "SELECT count(*) FROM provider_reconciliations WHERE finished_at IS NOT NULL AND provider = 'stripe'"
+        )
+        == [(2,)],
+        "the sweep compared it",
+    )
     status, said = await asyncio.to_thread(ballast)
     assert status == 0
     assert "accepted by" in said
