@@ -115,7 +115,7 @@ def closes_the_card(outcome: AdjustmentDecisionOutcome) -> bool:
 
 
 def _approvable() -> str:
-    return gettext("What is above a limit can be ordered by the HTTP API, where an owner approves it.")
+    return gettext("An owner can approve what is above a limit, but not who asks for it.")
 
 
 def _refusal(

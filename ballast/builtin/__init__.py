@@ -3,6 +3,7 @@ in the menu, in /help, on the queues and in the metrics.
 """
 
 from ballast.builtin.app import BuiltInApp
+from ballast.builtin.approvals import approvals
 from ballast.builtin.backups import backups
 from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
@@ -22,6 +23,7 @@ from ballast.builtin.withdrawals import withdrawals
 BUILT_IN: tuple[BuiltInApp, ...] = (
     users,
     balances,
+    approvals,
     transfers,
     payments,
     providers,

@@ -5,18 +5,17 @@ Ask for the relay afterwards (ballast/outbox_relay.py), so that they are told at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from ballast.builtin.approvals import TellOfApproval
 from ballast.builtin.people import TellUser
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.users import UserRef
 from dbcore.outcomes import AdjustOutcome, ReversalOutcome
 from dbcore.people import acts, approvals
-from dbcore.people.acts import Act, Direction, StatusOutcome
-from dbcore.people.approvals import Answer
-
-Notices = Sequence[tuple[TellUser, int]]
+from dbcore.people.acts import Act, Direction, Notices, StatusOutcome
+from dbcore.people.approvals import Answer, Approval
 
 
 def adjust(engine: GuardedEngine, act: Act, *, target: UserRef, amount: int) -> AdjustOutcome:
@@ -37,11 +36,17 @@ def adjust_within(
         amount=amount,
         limits=limits,
         notice=_adjusted(act.reason),
+        asks=lambda waiting: [(TellOfApproval(approval=waiting.id), None)],
     )
 
 
 def decide(engine: GuardedEngine, decision: Act, *, approval_id: int, approve: bool) -> Answer | None:
-    return approvals.decide(engine, decision, approval_id=approval_id, approve=approve, notice_of=_adjusted)
+    def answers(decided: Approval) -> Notices:
+        return [(TellOfApproval(approval=decided.id, is_decided=True, why=decision.reason), None)]
+
+    return approvals.decide(
+        engine, decision, approval_id=approval_id, approve=approve, notice_of=_adjusted, answers=answers
+    )
 
 
 def reverse(engine: GuardedEngine, act: Act, *, transfer_id: int, amount: int) -> ReversalOutcome:

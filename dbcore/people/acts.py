@@ -32,8 +32,11 @@ from dbcore.outcomes import (
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
 
-Notice = Callable[[Any], Sequence[tuple[outbox.Job, int]]]
-"""Of an outcome, by which something changed: the jobs that tell people of it, and whom. They are part of the commit."""
+Notices = Sequence[tuple[outbox.Job, int | None]]
+Notice = Callable[[Any], Notices]
+"""Of an outcome, by which something changed: the jobs that tell people of it, and among whose jobs each has its place.
+They are part of the commit.
+"""
 
 REFUSED = "refused: "
 """How an outcome in the audit log begins that names why."""
@@ -97,7 +100,7 @@ class StatusOutcome:
     reason: RejectionReason | None = None
 
 
-def nobody(_: Any) -> Sequence[tuple[outbox.Job, int]]:
+def nobody(_: Any) -> Notices:
     """Nobody is told."""
     return ()
 
@@ -145,7 +148,7 @@ def adjusting(
         booked = action if outcome.target is None else replace(action, target=str(outcome.target.telegram_id))
         _book(connection, engine, booked, outcome.reason, _money(before), _money(after))
         if not refused:
-            _tell(connection, engine, notice(outcome))
+            tell(connection, engine, notice(outcome))
         return outcome
 
     return work
@@ -191,7 +194,7 @@ def reverse(
             {"left_to_reverse": outcome.left},
         )
         if done:
-            _tell(connection, engine, notice(outcome))
+            tell(connection, engine, notice(outcome))
         return outcome
 
     return engine.call(work, name="people.reverse", replayable=True)
@@ -355,7 +358,7 @@ def _once(
         _book(connection, engine, replace(action, target=str(found[1])), None, before, after)
         outcome = StatusOutcome(OutcomeStatus.APPLIED, known, before != after)
         if outcome.changed:
-            _tell(connection, engine, notice(outcome))
+            tell(connection, engine, notice(outcome))
         return outcome
 
     return engine.call(work, name=f"people.{name}", replayable=True)
@@ -392,7 +395,8 @@ def _book(
     _run(connection, engine, statement, parameters)
 
 
-def _tell(connection: Connection, engine: GuardedEngine, notices: Sequence[tuple[outbox.Job, int]]) -> None:
+def tell(connection: Connection, engine: GuardedEngine, notices: Notices) -> None:
+    """Put them into the outbox, in this transaction."""
     for job, telegram_id in notices:
         outbox.add(connection, engine.schema, job, key=None, telegram_id=telegram_id)
 

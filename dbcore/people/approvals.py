@@ -21,7 +21,7 @@ from dbcore.ledger.ledger import require_key
 from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.users import UserRef
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, RejectionReason
-from dbcore.people.acts import Act, Notice, adjusting, nobody
+from dbcore.people.acts import Act, Notice, adjusting, nobody, tell
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
 
@@ -125,11 +125,12 @@ def adjust(
     amount: int,
     limits: Limits,
     notice: Notice = nobody,
+    asks: Notice = nobody,
 ) -> AdjustOutcome | Answer:
     """Credit or debit somebody as dbcore.people.acts does, or have it wait for approval if it is above the limits.
 
     operator_id -- the Telegram id of the act's actor; target_id -- of whom it is about. The same act again is answered
-    with what became of it.
+    with what became of it. asks -- of an approval that waits from now on: the jobs that tell who can decide it.
     """
     move = adjusting(engine, act, target=UserRef(telegram_id=target_id), amount=amount, notice=notice)
     asked = (operator_id, target_id, amount, engine.currency, storable(act.reason))
@@ -155,6 +156,7 @@ def adjust(
                     f"approval.ask {act.act_id}", act.actor, "approval.ask", str(found.id), act.at, act.reason
                 )
                 _book(connection, engine, action, None, _state(found))
+                tell(connection, engine, asks(found))
                 return Answer(found)
             known = _run(connection, engine, _BY_KEY, act.act_id).one()
         found = _read(known)
@@ -179,11 +181,13 @@ def decide(
     approval_id: int,
     approve: bool,
     notice_of: Callable[[str], Notice] = lambda _: nobody,
+    answers: Notice = nobody,
 ) -> Answer | None:
     """Approve it, which moves the money in the same transaction, or decline it. None if there is no such approval.
 
     decision -- by whom, why, and under which key: the same decision again is answered as the first time. What the
-    ledger refuses is decided too. notice_of -- of the reason of what is approved. Raises ApprovalRefused.
+    ledger refuses is decided too. notice_of -- of the reason of what is approved. answers -- of the approval as it is
+    decided: the jobs that tell who asked for it. Raises ApprovalRefused.
     """
     require_key(decision.act_id)
 
@@ -222,6 +226,7 @@ def decide(
             f"{word} {approval_id}", decision.actor, word, str(approval_id), decision.at, decision.reason
         )
         _book(connection, engine, action, _state(found), _state(decided))
+        tell(connection, engine, answers(decided))
         return Answer(decided, balances_now=balances)
 
     return engine.call(work, name="approvals.decide", replayable=True)

@@ -195,7 +195,7 @@ def test_every_refusal_of_an_adjustment_says_that_nothing_moved(
         assert "at most <b>50.00 CREDIT</b> in 24 hours" in told
         assert "<b>1.00 CREDIT</b> left" in told
     is_above = reason in {RejectionReason.OVER_LIMIT, RejectionReason.OVER_DAILY_LIMIT}
-    assert ("where an owner approves it" in told) is is_above
+    assert ("An owner can approve" in told) is is_above
 
 
 FORGED = "Alice sent you 500.00 CREDIT. x"

@@ -8,10 +8,13 @@ from typing import Any
 
 import structlog
 
+from ballast.builtin.approvals import AskApproval
 from ballast.builtin.balances import AdjustBalance, AskAdjustment, DecideAdjustment, ShowBalance
 from ballast.jobs import Discard
-from ballast.messages import Message
+from ballast.messages import Button, Message
+from ballast.people import approval_texts
 from ballast.permissions import Permission, may
+from ballast.replies import Button as JobButton
 from ballast.texts import speaking
 from dbcore import keys
 from dbcore.ledger import ledger, pending_adjustments, users
@@ -25,6 +28,7 @@ from dbcore.outcomes import (
 )
 from dbcore.people.reasons import in_words
 from workers import adjustment_texts, texts
+from workers.job_buttons import keep
 from workers.tasks.job_task import job_task
 from workers.work import Work
 
@@ -93,7 +97,9 @@ def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
     _note(work, outcome)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.admin_id)
-        return work.answer(adjustment_texts.refused(outcome, job, work.settings))
+        return work.answer(
+            adjustment_texts.refused(outcome, job, work.settings), _ask_an_owner(work, outcome)
+        )
     if outcome.status is OutcomeStatus.REPLAYED and outcome.balance_now is not None:
         # Asked before, by a run whose card never came: it may have expired, and show a balance of then.
         pending_adjustments.show_again(work.engine, key=work.job_id, balance=outcome.balance_now)
@@ -102,6 +108,22 @@ def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
         adjustment_texts.to_confirm(outcome, job, work.settings),
         adjustment_texts.buttons(outcome.token, job.admin_id),
     )
+
+
+def _ask_an_owner(work: Work[AskAdjustment], outcome: PendingAdjustmentOutcome) -> Sequence[Sequence[Button]]:
+    """Under a refusal for a limit."""
+    above = {RejectionReason.OVER_LIMIT, RejectionReason.OVER_DAILY_LIMIT}
+    if outcome.reason not in above or outcome.target is None:
+        return ()
+    job = work.job
+    asked = AskApproval(
+        telegram_id=job.admin_id,
+        person=outcome.target.telegram_id,
+        amount=job.amount,
+        reason=job.reason,
+    )
+    button = JobButton(approval_texts.ask_an_owner(), asked)
+    return keep(work.worker.redis, work.job_id, [[button]], job.admin_id)
 
 
 def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Message]]:
