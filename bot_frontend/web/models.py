@@ -202,6 +202,10 @@ class DeadLetter(Answer):
     error: str
 
 
+class Approvals(Answer):
+    waiting: Count | None
+
+
 class DeadLetters(Answer):
     open: Count | None
     age_seconds: Seconds | None
@@ -363,6 +367,7 @@ class Status(Answer):
     inbox: StatusInbox
     throughput: Throughput
     dead_letters: DeadLetters
+    approvals: Approvals
     workers: list[Worker]
     connections: StatusConnections
     quota: StatusQuota

@@ -53,6 +53,7 @@ def status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         },
         "throughput": _throughput(look),
         "dead_letters": _dead_letters(look, now),
+        "approvals": {"waiting": (look.board or {}).get("approvals", {}).get("waiting")},
         "workers": _workers(look, now),
         "connections": {
             "open": look.connections.open if look.connections else None,

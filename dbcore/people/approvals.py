@@ -55,6 +55,7 @@ _LIST = (
     f"SELECT {_COLUMNS} FROM ballast.approvals WHERE (%s::bigint IS NULL OR id < %s) AND (NOT %s "  # noqa: S608
     "OR status = 'waiting' AND expires_at > clock_timestamp()) ORDER BY id DESC LIMIT %s"
 )
+_COUNT = "SELECT count(*) FROM ballast.approvals WHERE status = 'waiting' AND expires_at > clock_timestamp()"
 
 
 class ApprovalStatus(StrEnum):
@@ -241,6 +242,12 @@ def find(engine: GuardedEngine, approval_id: int) -> Approval | None:
         writes=False,
     )
     return _read(rows[0]) if rows else None
+
+
+def count_waiting(engine: GuardedEngine) -> int:
+    """How many can be decided."""
+    (count,) = engine.fetch_row(_COUNT, (), name="approvals.count_waiting", writes=False)
+    return int(count)
 
 
 def recent(

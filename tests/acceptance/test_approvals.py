@@ -1,5 +1,5 @@
-"""Credits above a limit in the chat: who may not do one asks, every owner gets buttons, and one of them decides it once,
-whatever is delivered twice, pressed by others, or killed.
+"""Credits above a limit in the chat: who may not do one asks, every owner gets buttons, and one of them decides it
+once, whatever is delivered twice, pressed by others, or killed.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ async def test_owners_are_asked_and_one_approves_it_once_though_workers_die_and_
     assert f"Approved by {by}" in late.text and "changed nothing" in late.text
     await all_settled(stack, telegram)
     assert balances(stack)[ann] == 51_000
-    decided = stack.query("SELECT actor, action FROM admin_actions WHERE action LIKE 'approval.%' ORDER BY id")
+    decided = stack.query(
+        "SELECT actor, action FROM admin_actions WHERE action LIKE 'approval.%' ORDER BY id"
+    )
     assert [action for _, action in decided] == ["approval.ask", "approval.approve"]
     assert sum("Approved by" in message.text for message in await telegram.messages(TREASURER)) == 1
     assert_audit_passes(stack)

@@ -92,6 +92,7 @@ def have_something_to_tell(queueing: Queueing) -> None:
             "at": now,
             "work": 1,
             "dead_letters": {"open": 1, "items": [letter]},
+            "approvals": {"waiting": 1},
             "broadcasts": [broadcast],
             "actions": [booked],
         },

@@ -15,6 +15,7 @@ from dbcore.breaker.compute_usage import compute_usage
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
+from dbcore.people import approvals
 from dbcore.redis_client import redis_time
 from dbcore.text import one_line
 from workers.celery import Task, upkeep
@@ -58,6 +59,7 @@ def _read(worker: WorkerContext) -> dict[str, Any]:
                 for letter in letters
             ],
         },
+        "approvals": {"waiting": approvals.count_waiting(engine)},
         "broadcasts": [
             _described(worker, each)
             for each in broadcasts.list_recent(engine, SHOWN_MAX)

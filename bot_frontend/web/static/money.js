@@ -1,5 +1,7 @@
 // Amounts are integers of minor units, as the ledger has them: exact up to 2^53, ninety trillion units with two decimals.
 
+import { shown } from "/static/words.js";
+
 const { currency, exponent } = document.body.dataset;
 const DECIMALS = Number(exponent);
 
@@ -39,5 +41,5 @@ export function plainAmount(minor) {
 }
 
 export function byName({ first_name: name, username, telegram_id: id }) {
-  return `${name || "(no name)"} (${username ? `@${username}` : `ID ${id}`})`;
+  return `${name ? shown(name) : "(no name)"} (${username ? `@${username}` : `ID ${id}`})`;
 }

@@ -1,5 +1,6 @@
 // The status page: listens, and shows what came in every section. All ages grow by the second, whatever comes.
 
+import { Approvals } from "/static/approvals.js";
 import { Actions } from "/static/actions.js";
 import { Acts } from "/static/acts.js";
 import { knowSession } from "/static/api.js";
@@ -39,7 +40,8 @@ const chart = new ProbeChart($("chart"));
 const cards = new Cards(document.querySelector(".grid"));
 const actions = new Actions($("confirm"));
 const people = new People();
-new Acts($("act"), people);
+const approvals = new Approvals();
+new Acts($("act"), people, approvals);
 const operators = new Operators();
 
 function show() {
@@ -48,7 +50,7 @@ function show() {
   showVerdict(figures);
   showFreshness(figures);
   if (!status) return;
-  cards.show(SECTIONS.flatMap((section) => section(status, elapsed) ?? []));
+  cards.show([...SECTIONS.flatMap((section) => section(status, elapsed) ?? []), ...approvals.show(status)]);
   actions.show(status);
   knowSession(status.actions);
   operators.show(status.actions);

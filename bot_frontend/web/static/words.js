@@ -60,6 +60,11 @@ export function bytes(value) {
   return `${fine(size)} TB`;
 }
 
+// What people wrote, in a sentence of ours: on one line, and nothing in it turns the rest around.
+export function shown(text) {
+  return `\u2068${text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/gu, " ").trim()}\u2069`;
+}
+
 export function plain(word) {
   return word.replaceAll("_", " ");
 }
