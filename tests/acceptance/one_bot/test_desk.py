@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -11,6 +12,7 @@ from playwright.async_api import Page, ViewportSize, expect
 
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
+from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.shared_stack import OPS_TOKEN, TREASURER_ID
 from tests.harness.browser import chromium, needs_chromium, watched_page
 from tests.harness.people import all_settled, assert_audit_passes, balances, register, say
@@ -35,6 +37,10 @@ async def signed_in(stack: Stack, token: str = OPS_TOKEN) -> AsyncIterator[Page]
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.locator("body")).to_have_attribute("data-ready", "yes")
         yield page
+
+
+def says(words: str, message: SeenMessage) -> bool:
+    return words in message.text
 
 
 async def assert_reads_well(page: Page) -> None:
@@ -82,9 +88,7 @@ async def test_a_credit_above_a_limit_waits_on_an_owners_page_and_is_approved_or
             await expect(page.get_by_test_id("toast").last).to_contain_text(f"{verb}: done.")
         await expect(approvals).to_have_count(0)
     for words in ("Approved by", "Declined by"):
-        told = await telegram.wait_for_message(
-            TREASURER_ID, lambda message, words=words: words in message.text
-        )
+        told = await telegram.wait_for_message(TREASURER_ID, partial(says, words))
         assert "web:operator" in told.text and "“checked”" in told.text
     await all_settled(stack, telegram)
     assert balances(stack)[ann] == 200_000_000
