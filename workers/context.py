@@ -127,6 +127,7 @@ class WorkerContext:
     def _report(self) -> dict[str, Any]:
         return {
             "name": self._node.partition("@")[0],
+            "node": self._node,
             "version": ballast.__version__,
             "pid": os.getpid(),
             "host": socket.gethostname(),

@@ -32,6 +32,7 @@ from ballast.cli import (
     refunding,
     upgrading,
     withdrawing,
+    workers,
 )
 from ballast.cli.commands import Group
 from ballast.garbage import put_off_collection
@@ -74,6 +75,7 @@ for _command in (
     acts.erase,
     jobs.jobs,
     queues.queues,
+    workers.workers,
     keys.keys,
     approvals.approvals,
     operators.roles,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, QUEUE, REFERENCE
 from ballast.permissions import Permission
 from ballast.status.health import DatabaseState, HealthLevel
+from ballast.worker_drains import WORKER, WorkerState
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.ledger.books import ACCOUNTS
 from dbcore.ledger.star_book import DifferenceKind
@@ -227,6 +228,18 @@ class Worker(Answer):
     doing: list[Doing]
 
 
+class FleetWorker(Answer):
+    """alone -- queues whose jobs no other worker takes."""
+
+    name: str
+    state: WorkerState
+    processes: Count
+    jobs: Count
+    alone: list[str]
+    drained_by: str | None
+    drained_seconds: Seconds | None
+
+
 class StatusConnections(StabilityConnections):
     budget: Count | None
 
@@ -369,6 +382,7 @@ class Status(Answer):
     dead_letters: DeadLetters
     approvals: Approvals
     workers: list[Worker]
+    fleet: list[FleetWorker]
     connections: StatusConnections
     quota: StatusQuota
     backup: Backup
@@ -424,6 +438,11 @@ class BroadcastOrder(_Order):
 class QueueOrder(_Order):
     action: Literal["queue.pause", "queue.resume"]
     target: str = Field(pattern=QUEUE)
+
+
+class WorkerOrder(_Order):
+    action: Literal["worker.drain", "worker.drain_last", "worker.resume"]
+    target: str = Field(pattern=WORKER)
 
 
 class Ordered(Answer):

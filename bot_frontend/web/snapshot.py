@@ -14,6 +14,7 @@ from ballast.queue_pauses import QueuePause
 from ballast.reconciling.record import Record as Reconciliation
 from ballast.status.books_record import Books
 from ballast.status.health import DatabaseState, database_state, last_answered_at
+from ballast.worker_drains import Drain, node_of
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.throughput import Throughput
 from dbcore.breaker import Event, FleetView
@@ -61,6 +62,7 @@ class StatusSnapshot:
     redis: RedisCondition = field(default_factory=RedisCondition)
     queues: dict[str, int] = field(default_factory=dict)
     paused_queues: dict[str, QueuePause] = field(default_factory=dict)
+    drains: dict[str, Drain] = field(default_factory=dict)
     inbox_size: int | None = None
     inbox_oldest_seconds: float | None = None
     inbox_held_back: int | None = None
@@ -102,8 +104,13 @@ class StatusSnapshot:
 
     @property
     def attended_queues(self) -> set[str]:
-        """Those that a living worker takes from."""
-        return {queue for report in self.processes.values() for queue in report.get("queues", ())}
+        """Those that a living worker takes from, which is not drained."""
+        return {
+            queue
+            for report in self.processes.values()
+            if node_of(report) not in self.drains
+            for queue in report.get("queues", ())
+        }
 
     @property
     def unattended_queues(self) -> list[str]:

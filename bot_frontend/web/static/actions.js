@@ -37,6 +37,22 @@ const QUESTIONS = {
     words: "Its jobs are done again, whoever has waited longest first.",
     go: "Resume the queue",
   }),
+  "worker.drain": (target) => ({
+    title: `Drain ${target}?`,
+    words: "It takes no more jobs, and finishes what it has. Others do the jobs that come. It stays so until it is resumed, or started anew.",
+    go: "Drain it",
+  }),
+  "worker.drain_last": (target, queues) => ({
+    title: `Drain ${target}, the last one?`,
+    words: `No other worker takes the jobs of ${queues}: they wait until one does, or this one is resumed. Nothing is lost.`,
+    go: "Drain the last one",
+    isDangerous: true,
+  }),
+  "worker.resume": (target) => ({
+    title: `Have ${target} take jobs again?`,
+    words: "It goes on within four seconds.",
+    go: "Resume it",
+  }),
   "dead_letter.retry": (target, about) => ({
     title: `Retry ${target}?`,
     words: `The job (${about}) is queued again under its own ID: what already took effect does not happen twice. If it fails again, it comes back here.`,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage
 from tests.acceptance.shared_stack import OPS_TOKEN, TREASURER_ID
 from tests.harness.browser import chromium, needs_chromium, watched_page
-from tests.harness.people import all_settled, assert_audit_passes, balances, register, say
+from tests.harness.people import ANSWER_SECONDS_MAX, all_settled, assert_audit_passes, balances, register, say
 
 pytestmark = [needs_chromium, pytest.mark.timeout(400)]
 
@@ -93,3 +94,31 @@ async def test_a_credit_above_a_limit_waits_on_an_owners_page_and_is_approved_or
     await all_settled(stack, telegram)
     assert balances(stack)[ann] == 200_000_000
     assert_audit_passes(stack)
+
+
+async def test_a_worker_is_drained_and_resumed_on_the_page_and_the_last_one_is_asked_about(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (ann,) = await register(telegram, "Ann", credit="3")
+    main = f"main@{socket.gethostname()}"
+    async with signed_in(stack) as page:
+        await page.locator("#card-workers > summary").click()
+        worker = page.get_by_test_id("fleet-worker").filter(has_text=main)
+        await expect(worker).to_contain_text("working")
+        await expect(page.get_by_test_id("fleet-worker")).to_have_count(2)
+        await assert_reads_well(page)
+        await worker.get_by_role("button", name="Drain").click()
+        dialog = page.get_by_test_id("confirm-dialog")
+        await expect(dialog).to_contain_text("the last one?")
+        await expect(dialog).to_contain_text("balances, transactions, users")
+        await page.get_by_test_id("confirm-go").click()
+        await expect(worker).to_contain_text("nothing is left that it had")
+        asked = await telegram.send_text(ann, "/balance")
+        await expect(page.get_by_test_id("verdict-words")).to_contain_text("no worker takes from there")
+        await worker.get_by_role("button", name="Resume").click()
+        await page.get_by_test_id("confirm-go").click()
+        await expect(worker).to_contain_text("working")
+    await telegram.wait_for_message(
+        ann, partial(says, "3.00"), after=asked.message.revision, timeout_seconds=ANSWER_SECONDS_MAX
+    )
+    await all_settled(stack, telegram)
