@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -136,6 +136,34 @@ class AppOptions(Options):
         return names
 
 
+class RoleLimits(NamedTuple):
+    """The most by one credit or debit, and within 24 hours, in the currency; None for no limit."""
+
+    once: Decimal | None
+    per_day: Decimal | None
+
+
+def _limit(given: str, exponent: int) -> Decimal | None:
+    """Raises ValueError."""
+    given = given.strip()
+    if given == "none":
+        return None
+    if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?", given) or not (value := Decimal(given)):
+        raise ValueError(f"expected amounts above zero such as 1000 or 99.50, or none; got {given!r}")
+    _require_amount(value, exponent)
+    return value
+
+
+def _require_amount(value: Decimal, exponent: int) -> None:
+    """Raises ValueError."""
+    fits = abs(value.adjusted()) <= AMOUNT_ADJUSTED_MAX  # no power of ten that fills the memory
+    if not fits or minor_units(value, exponent) is None:
+        raise ValueError(
+            f"expected an amount such as 1000 or 99.50, with no more decimals than CURRENCY_EXPONENT ({exponent}) "
+            f"and at most {MAX_AMOUNT // 10**exponent}"
+        )
+
+
 class Settings(AppOptions):
     """One attribute an option; the option's name is the attribute's in capitals. See docs/settings.md."""
 
@@ -208,6 +236,7 @@ class Settings(AppOptions):
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
     credit_limit: Annotated[Decimal | None, Field(gt=0)] = None
     credit_limit_per_day: Annotated[Decimal | None, Field(gt=0)] = None
+    role_limits: Annotated[Mapping[Role, RoleLimits], NoDecode] = {}
     freeze_refuses: Literal["sending", "everything"] = "sending"
 
     stars_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
@@ -296,6 +325,27 @@ class Settings(AppOptions):
             raise ValueError("expected one role for each Telegram user id")
         return {int(who): Role(role) for who, _, role in pairs}
 
+    @field_validator("role_limits", mode="before")
+    @classmethod
+    def _limits_of_roles(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        parts = [[word.strip() for word in part.split(":")] for part in value.split(",") if part.strip()]
+        exponent = info.data.get("currency_exponent")
+        roles = (Role.TREASURER, Role.OWNER)
+        if any(len(part) != 3 or part[0] not in roles for part in parts):
+            raise ValueError(
+                "expected roles that credit, treasurer or owner, each with the most at once and the most within 24 "
+                "hours, or none, such as treasurer:50:200,owner:1000:none"
+            )
+        if len({role for role, *_ in parts}) < len(parts):
+            raise ValueError("expected each role once")
+        if exponent is None:  # refused itself
+            return {}
+        return {
+            Role(role): RoleLimits(_limit(once, exponent), _limit(day, exponent)) for role, once, day in parts
+        }
+
     @field_validator("stars_rate")
     @classmethod
     def _no_endless_rate(cls, value: Decimal) -> Decimal:
@@ -347,12 +397,7 @@ class Settings(AppOptions):
         exponent = info.data.get("currency_exponent")
         if value is None or exponent is None:  # the latter: refused itself
             return value
-        fits = abs(value.adjusted()) <= AMOUNT_ADJUSTED_MAX  # no power of ten that fills the memory
-        if not fits or minor_units(value, exponent) is None:
-            raise ValueError(
-                f"expected an amount such as 1000 or 99.50, with no more decimals than CURRENCY_EXPONENT ({exponent}) "
-                f"and at most {MAX_AMOUNT // 10**exponent}"
-            )
+        _require_amount(value, exponent)
         return value
 
     @field_validator("ballast_schema")

@@ -38,7 +38,7 @@ def ask_for(ctx: JobContext, job: AskApproval) -> Outcome:
         operator_id=asker,
         target_id=job.person,
         amount=job.amount,
-        limits=Limits.of(ctx.settings),
+        limits=Limits.of(ctx.settings, ctx.settings.role_of(asker)),
     )
     ctx._announce()
     if isinstance(done, Answer):

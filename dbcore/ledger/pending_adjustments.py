@@ -22,6 +22,7 @@ from dbcore.outcomes import (
     PendingAdjustmentOutcome,
     RejectionReason,
 )
+from dbcore.roles import Role
 from dbcore.settings import Settings
 from dbcore.text import storable
 
@@ -45,11 +46,11 @@ SELECT FROM ballast.accounts a
  ORDER BY a.id FOR NO KEY UPDATE;
 SELECT decision.*
   FROM unnest(%(keys)s::text[], %(tokens)s::text[], %(presser_ids)s::bigint[], %(confirms)s::boolean[],
-              %(waits)s::float[])
-       WITH ORDINALITY AS press (key, token, presser_id, confirm, waited_seconds, place)
+              %(waits)s::float[], %(once)s::bigint[], %(per_day)s::bigint[])
+       WITH ORDINALITY AS press (key, token, presser_id, confirm, waited_seconds, once, per_day, place)
  CROSS JOIN LATERAL ballast.pending_adjust_decide(press.key, press.token, press.presser_id, press.confirm,
                                                   make_interval(secs => press.waited_seconds),
-                                                  %(once)s, %(per_day)s) AS decision
+                                                  press.once, press.per_day) AS decision
  ORDER BY press.place
 """
 _SHOW_AGAIN_SQL = """
@@ -74,11 +75,11 @@ class Limits:
     per_day: int | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        return cls(
-            once=settings.minor_units(settings.credit_limit),
-            per_day=settings.minor_units(settings.credit_limit_per_day),
-        )
+    def of(cls, settings: Settings, role: Role | None) -> Limits:
+        """role -- whose limits; of one that ROLE_LIMITS does not name they are CREDIT_LIMIT's."""
+        own = None if role is None else settings.role_limits.get(role)
+        once, per_day = own or (settings.credit_limit, settings.credit_limit_per_day)
+        return cls(once=settings.minor_units(once), per_day=settings.minor_units(per_day))
 
 
 def create(
@@ -202,11 +203,10 @@ class Press:
     presser_id: int
     confirm: bool
     waited_seconds: float = 0.0
+    limits: Limits = Limits()
 
 
-def decide_many(
-    engine: GuardedEngine, presses: Sequence[Press], *, limits: Limits
-) -> list[AdjustmentDecisionOutcome]:
+def decide_many(engine: GuardedEngine, presses: Sequence[Press]) -> list[AdjustmentDecisionOutcome]:
     """Carry out several presses in one round trip and one transaction, in their order, each under its own key and with
     its own outcome. An error of one is an error of all, and nothing of any is applied.
     """
@@ -220,8 +220,8 @@ def decide_many(
             "presser_ids": [press.presser_id for press in presses],
             "confirms": [press.confirm for press in presses],
             "waits": [press.waited_seconds for press in presses],
-            "once": limits.once,
-            "per_day": limits.per_day,
+            "once": [press.limits.once for press in presses],
+            "per_day": [press.limits.per_day for press in presses],
         },
         name="pending_adjustments.decide_many",
     )

@@ -79,7 +79,7 @@ def shared_stack(
         TEXTS_FOLDER=str(texts),
         OPS_TOKEN=OPS_TOKEN,
         ADMIN_ROLES=f"{TREASURER_ID}:treasurer",
-        CREDIT_LIMIT="1000000",
+        ROLE_LIMITS="treasurer:1000000:none",
         STARS_REFUND_HOURS="24",
         STARS_SUPPORT="Write to @support_of_ours",
         STARS_TERMS="https://example.org/terms",

@@ -43,9 +43,9 @@ async def at_work(make_stack: MakeStack, telegram: TelegramControl, **options: s
     return stack, ann
 
 
-async def ask(telegram: TelegramControl, by: int, words: str) -> None:
+async def ask(telegram: TelegramControl, by: int, words: str, option: str = "CREDIT_LIMIT") -> None:
     refused = await say(telegram, by, words)
-    assert "at most 20.00 CREDIT (CREDIT_LIMIT)" in refused.text
+    assert f"at most 20.00 CREDIT ({option})" in refused.text
     await telegram.press(by, refused.message_id, data_of(refused, "Ask an owner"), deliveries=3)
 
 
@@ -100,12 +100,13 @@ async def test_owners_are_asked_and_one_approves_it_once_though_workers_die_and_
 async def test_what_is_declined_tells_why_and_whoever_lost_the_role_or_asked_decides_nothing(
     make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
-    stack, ann = await at_work(make_stack, telegram, ADMIN_IDS=str(ADMIN_ID))
+    own_limits = {"ROLE_LIMITS": "treasurer:20:none", "ADMIN_IDS": str(ADMIN_ID)}
+    stack, ann = await at_work(make_stack, telegram, **own_limits)
     assert "now has the role owner" in (await say(telegram, ADMIN_ID, "/role @olga owner")).text
     await asyncio.sleep(FRESH_SECONDS)
     await ask(telegram, ADMIN_ID, "/debit @ann 50")
     own = await seen(telegram, OTHER_OWNER, "debit 50.00 CREDIT")
-    await ask(telegram, TREASURER, "/credit @ann 70")
+    await ask(telegram, TREASURER, "/credit @ann 70", "ROLE_LIMITS")
     card = await seen(telegram, OTHER_OWNER, "credit 70.00 CREDIT")
     boss = await seen(telegram, ADMIN_ID, "credit 70.00 CREDIT")
     messages = await telegram.messages(ADMIN_ID)

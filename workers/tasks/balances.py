@@ -92,7 +92,7 @@ def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
         target=users.UserRef(telegram_id=job.telegram_id, username=job.username),
         amount=job.amount,
         memo=job.reason,
-        limits=Limits.of(work.settings),
+        limits=_limits(work, job.admin_id),
     )
     _note(work, outcome)
     if outcome.reason is not None:
@@ -132,12 +132,16 @@ def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Mes
     if own:
         presses = [
             pending_adjustments.Press(
-                work.job_id, work.job.token, work.job.telegram_id, work.job.confirm, work.waited_seconds
+                work.job_id,
+                work.job.token,
+                work.job.telegram_id,
+                work.job.confirm,
+                work.waited_seconds,
+                _limits(work, work.job.telegram_id),
             )
             for work in own
         ]
-        limits = Limits.of(own[0].settings)
-        decided = pending_adjustments.decide_many(own[0].engine, presses, limits=limits)
+        decided = pending_adjustments.decide_many(own[0].engine, presses)
         own[0].languages.look_up(each.target.telegram_id for each in decided if each.target is not None)
         outcomes = iter(decided)
     answers = []
@@ -161,10 +165,14 @@ def decide_adjustment(work: Work[DecideAdjustment]) -> list[Message]:
         token=job.token,
         presser_id=job.telegram_id,
         confirm=job.confirm,
-        limits=Limits.of(work.settings),
+        limits=_limits(work, job.telegram_id),
         waited_seconds=work.waited_seconds,
     )
     return _decided(work, outcome)
+
+
+def _limits(work: Work[Any], admin_id: int) -> Limits:
+    return Limits.of(work.settings, work.settings.role_of(admin_id))
 
 
 def _may_still(work: Work[DecideAdjustment]) -> bool:
@@ -180,7 +188,7 @@ def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -
     _note(work, outcome)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.telegram_id)
-    said = adjustment_texts.decided(outcome, work.settings)
+    said = adjustment_texts.decided(outcome, job.telegram_id, work.settings)
     if not adjustment_texts.closes_the_card(outcome):
         return work.toast(said, matters=outcome.reason is RejectionReason.ALREADY_CANCELLED)
     messages = work.answer(said, edit=True)

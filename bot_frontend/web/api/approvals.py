@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.people import orders
 from ballast.permissions import Permission
+from bot_frontend.web.access import Operator
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Reason, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Why, act_of, idempotency_key, outcome_of
@@ -28,6 +29,7 @@ from dbcore.people.acts import Act
 from dbcore.people.approvals import Answer, ApprovalRefused, ApprovalStatus
 from dbcore.people.reasons import in_words
 from dbcore.roles import Role
+from dbcore.settings import Settings
 
 router = APIRouter()
 
@@ -123,8 +125,8 @@ async def _adjust(
     api: Services, caller: Caller, telegram_id: int, amount: int, act: Act, response: Response
 ) -> Adjustment | Response:
     def have_done(engine: GuardedEngine) -> AdjustOutcome | Answer:
-        limited = _limited(caller)
-        if limited is None:
+        limited = _limited(caller, api.settings)
+        if limited is None or limited.telegram_id is None:
             done: AdjustOutcome | Answer = orders.adjust(
                 engine, act, target=UserRef(telegram_id=telegram_id), amount=amount
             )
@@ -132,10 +134,10 @@ async def _adjust(
             done = orders.adjust_within(
                 engine,
                 act,
-                operator_id=limited,
+                operator_id=limited.telegram_id,
                 target_id=telegram_id,
                 amount=amount,
-                limits=Limits.of(api.settings),
+                limits=Limits.of(api.settings, limited.role),
             )
         api.tell_soon()
         return done
@@ -155,10 +157,11 @@ async def _adjust(
     )
 
 
-def _limited(caller: Caller) -> int | None:
-    """The Telegram id of a caller who has limits: who signed in as themselves, and is no owner."""
+def _limited(caller: Caller, settings: Settings) -> Operator | None:
+    """The caller, if they have limits: who signed in as themselves. Owners have only those of ROLE_LIMITS."""
     operator = caller.operator
-    return None if operator is None or operator.role is Role.OWNER else operator.telegram_id
+    is_free = operator is not None and operator.role is Role.OWNER and Role.OWNER not in settings.role_limits
+    return None if is_free else operator
 
 
 def _waits(answer: Answer) -> Response:
