@@ -268,6 +268,7 @@ class ListedBroadcast(Answer):
 
 class Broadcasts(Answer):
     age_seconds: Seconds | None
+    mark: str | None
     stuck: list[Count]
     items: list[ListedBroadcast]
 

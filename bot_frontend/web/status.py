@@ -75,6 +75,7 @@ def status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "books": reports.books(look, now),
         "broadcasts": {
             "age_seconds": _board_age(look, now),
+            "mark": (look.board or {}).get("broadcasts_mark"),
             "stuck": look.broadcasts_stuck or [],
             "items": look.board["broadcasts"] if look.board else [],
         },

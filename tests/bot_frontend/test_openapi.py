@@ -94,6 +94,7 @@ def have_something_to_tell(queueing: Queueing) -> None:
             "dead_letters": {"open": 1, "items": [letter]},
             "approvals": {"waiting": 1},
             "broadcasts": [broadcast],
+            "broadcasts_mark": "0" * 32,
             "actions": [booked],
         },
     )

@@ -122,7 +122,7 @@ def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
 
 @job_task(TryBroadcast)
 def try_out(work: Work[TryBroadcast]) -> AsyncStep:
-    return _obeyed(lambda: trial(work.worker.broadcaster, work.job)).run
+    return _obeyed(lambda: trial(work.worker.broadcaster, work.job, work.job_id)).run
 
 
 @job_task(DraftBroadcast)

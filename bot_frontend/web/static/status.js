@@ -4,6 +4,7 @@ import { Approvals } from "/static/approvals.js";
 import { Actions } from "/static/actions.js";
 import { Acts } from "/static/acts.js";
 import { knowSession } from "/static/api.js";
+import { Question } from "/static/ask.js";
 import { showBooks } from "/static/books.js";
 import { showBreaker } from "/static/breaker.js";
 import { showBroadcasts } from "/static/broadcasts.js";
@@ -38,7 +39,7 @@ const SECTIONS = [
 const figures = new Stream("/status/stream", show, drawProbes);
 const chart = new ProbeChart($("chart"));
 const cards = new Cards(document.querySelector(".grid"));
-const actions = new Actions($("confirm"));
+const actions = new Actions(new Question($("confirm")));
 const people = new People();
 const approvals = new Approvals();
 new Acts($("act"), people, approvals);
@@ -51,8 +52,8 @@ function show() {
   showFreshness(figures);
   if (!status) return;
   cards.show([...SECTIONS.flatMap((section) => section(status, elapsed) ?? []), ...approvals.show(status)]);
-  actions.show(status);
   knowSession(status.actions);
+  actions.show(status);
   operators.show(status.actions);
   chart.show(status, elapsed);
   write($("version"), `Ballast ${status.version}. `);

@@ -70,6 +70,7 @@ ROUTES = {
     ("GET", "/broadcasts/1/variants"): "broadcasts:read",
     ("GET", "/broadcasts/1/recipients.csv"): "broadcasts:read",
     ("POST", "/broadcasts/1/test"): "broadcasts:write",
+    ("GET", "/broadcasts/1/tests"): "broadcasts:write",
     ("POST", "/broadcasts/1/start"): "broadcasts:write",
     ("POST", "/broadcasts/1/pause"): "broadcasts:write",
     ("POST", "/broadcasts/1/resume"): "broadcasts:write",
