@@ -69,6 +69,10 @@ def ask_an_owner() -> str:
     return gettext("Ask an owner")
 
 
+def too_many(most: int) -> str:
+    return gettext("{count} of yours wait for approval already. Nothing was changed.", count=str(most))
+
+
 def not_decided() -> str:
     return gettext("Your press changed nothing.")
 

@@ -26,20 +26,23 @@ from dbcore.ledger.users import UserRef
 from dbcore.outcomes import Party
 from dbcore.people import approvals, card
 from dbcore.people.acts import Act
-from dbcore.people.approvals import Answer, Approval, ApprovalRefused, ApprovalStatus
+from dbcore.people.approvals import WAITING_MAX, Answer, Approval, ApprovalRefused, ApprovalStatus
 
 
 def ask_for(ctx: JobContext, job: AskApproval) -> Outcome:
     """What is within the limits by now is done at once: the press was for it."""
     asker = ctx.user.telegram_id
-    done = orders.adjust_within(
-        ctx._engine,
-        Act(ctx.job_id, f"telegram:{asker}", job.reason, time.time()),
-        operator_id=asker,
-        target_id=job.person,
-        amount=job.amount,
-        limits=Limits.of(ctx.settings, ctx.settings.role_of(asker)),
-    )
+    try:
+        done = orders.adjust_within(
+            ctx._engine,
+            Act(ctx.job_id, f"telegram:{asker}", job.reason, time.time()),
+            operator_id=asker,
+            target_id=job.person,
+            amount=job.amount,
+            limits=Limits.of(ctx.settings, ctx.settings.role_of(asker)),
+        )
+    except ApprovalRefused:
+        return Reply(texts.too_many(WAITING_MAX))
     ctx._announce()
     if isinstance(done, Answer):
         text = texts.state(_shown(ctx, done.approval), ctx.settings)

@@ -27,6 +27,9 @@ from dbcore.text import storable
 
 EXPIRES_AFTER_HOURS = 24
 
+WAITING_MAX = 20
+"""Of one operator: each is put before every owner."""
+
 _COLUMNS = (
     "id, act_key, operator_id, telegram_id, amount, currency, reason, exceeds, CASE WHEN status = 'waiting' "
     "AND expires_at <= clock_timestamp() THEN 'expired' ELSE status END, refusal, decided_key, decided_by, "
@@ -41,6 +44,10 @@ _EXCEEDS = (
     "SELECT l.r_reason FROM ballast.pending_adjust_limits(%s, %s, %s, %s, %s) AS l "
     "WHERE NOT EXISTS (SELECT FROM ballast.transfers WHERE idempotency_key = %s) "
     "AND EXISTS (SELECT FROM ballast.users WHERE telegram_id = %s)"
+)
+_WAITING_OF = (
+    "SELECT count(*) FROM ballast.approvals WHERE operator_id = %s AND status = 'waiting' "
+    "AND expires_at > clock_timestamp()"
 )
 _ASK = (
     "INSERT INTO ballast.approvals (act_key, operator_id, telegram_id, amount, currency, reason, exceeds, expires_at) "  # noqa: S608
@@ -131,7 +138,8 @@ def adjust(
     """Credit or debit somebody as dbcore.people.acts does, or have it wait for approval if it is above the limits.
 
     operator_id -- the Telegram id of the act's actor; target_id -- of whom it is about. The same act again is answered
-    with what became of it. asks -- of an approval that waits from now on: the jobs that tell who can decide it.
+    with what became of it. asks -- of an approval that waits from now on: the jobs that tell who can decide it. Raises
+    ApprovalRefused for one more than WAITING_MAX.
     """
     move = adjusting(engine, act, target=UserRef(telegram_id=target_id), amount=amount, notice=notice)
     asked = (operator_id, target_id, amount, engine.currency, storable(act.reason))
@@ -148,6 +156,8 @@ def adjust(
             ).scalar()
             if exceeds is None:
                 return move(connection)
+            if _run(connection, engine, _WAITING_OF, operator_id).scalar() >= WAITING_MAX:
+                raise ApprovalRefused(f"{WAITING_MAX} of yours wait for approval already.")
             made = _run(
                 connection, engine, _ASK, act.act_id, *asked, exceeds, EXPIRES_AFTER_HOURS
             ).one_or_none()

@@ -142,7 +142,10 @@ async def _adjust(
         api.tell_soon()
         return done
 
-    done = await api.database.move(have_done, name="api.user.adjust")
+    try:
+        done = await api.database.move(have_done, name="api.user.adjust")
+    except ApprovalRefused as refused:
+        raise Problem(409, "conflict", str(refused)) from None
     if isinstance(done, Answer):
         return _waits(done)
     outcome_of(done, response, of_user=telegram_id)

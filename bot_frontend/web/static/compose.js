@@ -45,6 +45,7 @@ function read() {
 }
 
 async function preview({ count = false } = {}) {
+  clearTimeout(typing); // what was written last is in this one
   const turn = ++shown;
   try {
     const made = read();
