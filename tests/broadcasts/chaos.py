@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 
-from ballast.broadcasts.variants import A, variant_of
+from ballast.broadcasts.audience import A, variant_of
 from ballast.builtin.broadcasts import ShowCard, StartBroadcast
 from ballast.texts.formats import duration
 from dbcore.broadcasts import broadcasts
@@ -116,8 +116,8 @@ class _Chaos:
 
     async def _compose(self) -> int:
         """On the page: two texts, the first CANARY people first, paid for speed."""
-        self.cluster.stack.start("frontend")
-        self.cluster.stack.wait_ready(processes=len(self.cluster.bulk) + 1)
+        self.cluster.stack.start("frontend", "main")
+        self.cluster.stack.wait_ready(processes=len(self.cluster.bulk) + 3)
         url = f"http://127.0.0.1:{self.cluster.stack.ops_port}"
         async with chromium() as browser, watched_page(browser, url, forgiven=("401",)) as page:
             await page.goto(url)
