@@ -128,6 +128,9 @@ class _Chaos:
             await page.get_by_label("Text", exact=True).fill(FIRST)
             await page.get_by_text("Another text").click()
             await page.get_by_label("Every second person gets").fill(SECOND)
+            await page.get_by_text("Lists", exact=True).click()
+            query = f"SELECT telegram_id FROM ballast.users WHERE telegram_id >= {FIRST_ID}"
+            await page.get_by_label("Own SQL").fill(query)
             await page.get_by_label("The first").fill(str(CANARY))
             await page.get_by_label("Pay Stars for speed").check()
             await page.get_by_label("At most, Stars").fill("1000000")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ballast import queue_pauses, worker_drains
 from ballast.builtin.balances import ShowBalance
@@ -20,9 +20,10 @@ def beat(queueing: Queueing, node: str, *queues: str, kind: str | None = None) -
 
 def ordered(queueing: Queueing) -> list[dict[str, Any]]:
     """What waits to be written into the audit log."""
+    lane = queueing.client.lrange(f"ballast:inbox:lane:{LANE}", 0, -1)
     found = []
-    while dispatch := queueing.client.zrange(f"ballast:inbox:lane:{LANE}", 0, 0):
-        claim = queueing.inbox.claim(dispatch[0].decode(), "host:1:x")  # type: ignore[union-attr]
+    for job_id in cast("list[bytes]", lane):
+        claim = queueing.inbox.claim(job_id.decode(), "host:1:x")
         assert claim is not None
         found.append(claim.envelope.fields)
         queueing.inbox.finish(claim.envelope.job_id)
