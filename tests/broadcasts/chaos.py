@@ -75,6 +75,7 @@ class _Chaos:
             await telegram.send_text(ADMIN_ID, "/start")
             if self.composed:
                 broadcast_id = await self._compose()
+                await self._block(telegram, people)  # the frontend hears of those who did before
             else:
                 broadcast_id = self.cluster.started(StartBroadcast(text="<b>Hello</b>", paid=True))
             self.cluster.ask(ShowCard(broadcast_id=broadcast_id, anew_in=ADMIN_ID))
@@ -161,12 +162,16 @@ class _Chaos:
     async def _people(self, telegram: TelegramControl) -> range:
         people = await telegram.create_users(self.recipients, first_id=FIRST_ID)
         self.cluster.register(people.start, len(people))
-        for person in people[7::20]:
-            await telegram.block(person)
+        if not self.composed:
+            await self._block(telegram, people)
         for number, person in enumerate(people[13::100]):
             when = "after" if number % 2 else "before"
             await telegram.add_fault("hang", chat_id=person, seconds=HANG_SECONDS, when=when)
         return people
+
+    async def _block(self, telegram: TelegramControl, people: range) -> None:
+        for person in people[7::20]:
+            await telegram.block(person)
 
     async def _until(self, broadcast_id: int, count: int) -> None:
         def reached() -> bool:
