@@ -32,7 +32,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as NotJson
 
-from dbcore.currencies import STARS_MAX
+from dbcore.currencies import STARS_MAX, Currencies, Currency, further_currencies, require_different
 from dbcore.database_url import read_database_url
 from dbcore.expectations import expectation
 from dbcore.misspelt import misspelt
@@ -206,6 +206,7 @@ class Settings(AppOptions):
     timezone: str = "UTC"
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")] = "CREDIT"
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
+    currencies: Annotated[tuple[Currency, ...], NoDecode] = ()
     credit_limit: Annotated[Decimal | None, Field(gt=0)] = None
     credit_limit_per_day: Annotated[Decimal | None, Field(gt=0)] = None
     freeze_refuses: Literal["sending", "everything"] = "sending"
@@ -253,6 +254,15 @@ class Settings(AppOptions):
         if not value.is_finite() or abs(value.adjusted()) > AMOUNT_ADJUSTED_MAX:
             raise ValueError("expected units of the currency for one of the provider's, such as 1 or 0.02")
         return value
+
+    @field_validator("currencies", mode="before")
+    @classmethod
+    def _further_currencies(cls, value: object, info: ValidationInfo) -> object:
+        read = further_currencies(value) if isinstance(value, str) else value
+        first = info.data.get("currency")
+        if isinstance(read, tuple) and first is not None:  # else refused itself
+            require_different((Currency(first, 0), *read))
+        return read
 
     @field_validator("stripe_currency")
     @classmethod
@@ -570,6 +580,25 @@ class Settings(AppOptions):
     def minor_units(self, amount: Decimal | None) -> int | None:
         """An option's amount as the ledger counts; None where it is unset."""
         return None if amount is None else int(amount.scaleb(self.currency_exponent))
+
+    @property
+    def known_currencies(self) -> Currencies:
+        """CURRENCY, and those of CURRENCIES."""
+        return Currencies(Currency(self.currency, self.currency_exponent), *self.currencies)
+
+    def in_currency(self, code: str | None) -> Self:
+        """As they are for amounts of one currency, which is the first one there. None: as they are.
+
+        Of one that is no longer in CURRENCIES nobody knows the decimals: amounts of it are in minor units, and say so.
+        """
+        if code is None or code == self.currency:
+            return self
+        known = self.known_currencies
+        currency = known.get(code) or Currency(f"{code} minor units", 0)
+        others = tuple(each for each in known if each.code != code)
+        return self.model_copy(
+            update={"currency": currency.code, "currency_exponent": currency.exponent, "currencies": others}
+        )
 
     @property
     def star_packages(self) -> tuple[int, ...]:

@@ -1,0 +1,21 @@
+"""Further currencies: accounts in each, made when they are first needed.
+
+The release before goes on beside it.
+"""
+
+from __future__ import annotations
+
+from dbcore import migration_files
+
+revision = "0033"
+down_revision = "0031"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    migration_files.run(revision, "currencies")
+
+
+def downgrade() -> None:
+    raise NotImplementedError("the release before runs on this schema: there is nothing to take back")
