@@ -17,6 +17,7 @@ from ballast.permissions import ALL, Permission, may, of_role
 from ballast.registered import Command
 from ballast.texts import available, gettext, ngettext, of_any_app, own_name, time_zones
 from ballast.texts.phrases import quoted
+from dbcore.currencies import Currencies
 from dbcore.roles import Role
 from dbcore.settings import Settings
 
@@ -299,6 +300,15 @@ def two_people(named: str) -> str:
         "Did you mean {name} or the person you replied to? No money was moved. Write {name} before the amount, or "
         "reply without another name.",
         name=named,
+    )
+
+
+def history_usage(command: str, currencies: Currencies) -> str:
+    """For what names no currency."""
+    return gettext(
+        "{command} shows your own transactions in one currency. Send {command}, or {command} with one of {currencies}.",
+        command=f"/{command}",
+        currencies=str(currencies),
     )
 
 

@@ -106,6 +106,10 @@ class Currencies:
     def get(self, code: str) -> Currency | None:
         return self._all.get(code)
 
+    def code_if_further(self, currency: Currency) -> str | None:
+        """None for the first: as what was recorded while there was one, and has no currency."""
+        return None if currency == self.first else currency.code
+
     def meant_by(self, word: str) -> Currency | None:
         return next((each for each in self if each.is_meant_by(word)), None)
 

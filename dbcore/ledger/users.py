@@ -148,7 +148,7 @@ def _without_invisible(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What somebody has in one currency, in minor units. held -- what of it is not available. version -- the account's."""
+    """What somebody has in one currency, in minor units. held -- what of it is not available."""
 
     currency: str
     balance: int
@@ -158,8 +158,8 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class UserAccount:
-    """A user with their account in this bot's first currency. held -- what of the balance is not available. others -- what
-    they have or had in further currencies, in the order of CURRENCIES.
+    """A user with their account in this bot's first currency. held -- what of the balance is not available. others --
+    their accounts in further currencies, in the order of CURRENCIES.
     """
 
     user_id: int
