@@ -31,10 +31,10 @@ from bot_frontend.redis_alarm import RedisAlarm
 from bot_frontend.registration import Identity, register
 from bot_frontend.registration_record import RegistrationRecord
 from bot_frontend.web.actions import Actions
-from bot_frontend.web.api.api import Api
 from bot_frontend.web.app import make_app
 from bot_frontend.web.app_webhooks import AppWebhooks
 from bot_frontend.web.jobs import Jobs
+from bot_frontend.web.lazy_api import LazyApi
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.server import AcceptErrors, make_server
 from bot_frontend.web.webhook import Webhook
@@ -82,7 +82,7 @@ async def serve(settings: Settings) -> None:
         Actions(client, inbox, publisher),
         AppWebhooks(INSTALLED, intake, providers(settings)),
     )
-    api = Api(settings, client, inbox, publisher)
+    api = LazyApi(settings, client, inbox, publisher)
     app = make_app(settings, monitor, webhook, actions, Jobs(client), app_webhooks, api)
     server = make_server(app, settings.ops_host, settings.ops_port)
     asyncio.get_running_loop().set_exception_handler(AcceptErrors())

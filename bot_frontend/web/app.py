@@ -9,28 +9,29 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from ballast.csv_text import csv_text
 from ballast.reconciling import record as reconciliation_record
-from bot_frontend.web import models, outage_report, public_status, reports, status
-from bot_frontend.web.access import Access, Guard, SafeHeaders, Sessions
+from bot_frontend.web import outage_report, public_status, reports, status
+from bot_frontend.web.access import Guard, SafeHeaders, Sessions
 from bot_frontend.web.actions import Actions
-from bot_frontend.web.api.api import Api
 from bot_frontend.web.app_webhooks import AppWebhooks
 from bot_frontend.web.jobs import Jobs
+from bot_frontend.web.lazy_api import LazyApi
 from bot_frontend.web.live import Feed, Streams
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Monitor
-from bot_frontend.web.openapi import ACTIONS, CSV, JOB, METRICS, READY, STATUS_PAGE, described, document
 from bot_frontend.web.page import Page
 from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.webhook import Webhook
 from dbcore.settings import Settings
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(
@@ -40,10 +41,10 @@ def make_app(
     actions: Actions,
     jobs: Jobs,
     app_webhooks: AppWebhooks,
-    api: Api,
-) -> FastAPI:
+    api: LazyApi,
+) -> Starlette:
     """webhook -- None where updates are polled for."""
-    access = Access(settings, api.services.redis, api.services.inbox.roles)
+    access = api.access
     page = Page(access, actions, settings)
 
     async def live(_: Request) -> Response:
@@ -132,9 +133,6 @@ def make_app(
             return _turned_away()
         return await jobs.find(request, monitor.latest)
 
-    async def openapi(_: Request) -> Response:
-        return JSONResponse(await asyncio.to_thread(told))
-
     def report_of(
         report: Callable[[StatusSnapshot, float], dict[str, Any]], *, open_to_all: bool
     ) -> Callable[..., Any]:
@@ -160,82 +158,41 @@ def make_app(
         monitor.asked()
         return _csv(reports.BOOKS_COLUMNS, reports.balance_sheet(monitor.latest), "books.csv")
 
-    health = report_of(reports.health, open_to_all=True)
-    database_status = report_of(reports.database_status, open_to_all=False)
-    stability = report_of(reports.stability, open_to_all=False)
-    secret = access.session_secret
-    middleware = [Middleware(SafeHeaders), Middleware(Guard, access, settings.trusted_proxies)]
-    if secret:
-        middleware.append(Middleware(Sessions, access, secret))
-    middleware.append(api.middleware(access))
-    app = FastAPI(
-        openapi_url=None,
-        middleware=middleware,
-        redirect_slashes=False,  # it would redirect to whatever name was asked for
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-    )
-    app.state.streams = streams
-    documented: list[tuple[str, Callable[..., Any], str, dict[str, Any]]] = [
-        ("/health/live", live, "Whether the process runs", described(models.Live)),
-        ("/health/ready", ready, "Whether jobs can be taken", READY),
-        ("/health", health, "Basic connectivity", described(models.Health)),
-        (
-            "/db-status",
-            database_status,
-            "PostgreSQL as the last probe found it",
-            described(models.DatabaseStatus, details=True),
-        ),
-        ("/db-stability", stability, "The stability system", described(models.Stability, details=True)),
-        ("/metrics", metrics, "The same as figures for Prometheus", METRICS),
-        (
-            "/status.json",
-            status_json,
-            "All that the status page shows",
-            described(models.Status, details=True),
-        ),
-        (
-            "/status/probes.json",
-            probes,
-            "The last hours' probes: time, whether well, how asked, latency in ms, kind of failure",
-            described(models.Probes, details=True),
-        ),
-        (
-            "/outages.json",
-            outages_json,
-            "The outages of the last weeks, and the uptime",
-            described(models.OutageReport, details=True),
-        ),
-        ("/books.csv", books, "The balance sheet of the ledger", CSV),
-        ("/outages.csv", outages_csv, "The same outages as a file, a line each", CSV),
-        (
-            "/star-differences.csv",
-            star_differences,
-            "How Telegram's book of Stars differs from the ledger",
-            CSV,
-        ),
-        ("/jobs/{reference}", job, "Where a job is, by the reference that its user was told", JOB),
-    ]
+    endpoints: dict[str, Endpoint] = {
+        "/health/live": live,
+        "/health/ready": ready,
+        "/health": report_of(reports.health, open_to_all=True),
+        "/db-status": report_of(reports.database_status, open_to_all=False),
+        "/db-stability": report_of(reports.stability, open_to_all=False),
+        "/metrics": metrics,
+        "/status.json": status_json,
+        "/status/probes.json": probes,
+        "/outages.json": outages_json,
+        "/books.csv": books,
+        "/outages.csv": outages_csv,
+        "/star-differences.csv": star_differences,
+        "/jobs/{reference}": job,
+    }
     if settings.public_status:
         service = public_status.PublicStatus()
 
         async def status_page(_: Request) -> Response:
             return service.page(monitor.latest, time.time())
 
-        summary = "Whether the bot works, for everybody; a page for browsers"
-        documented.append((public_status.PATH, status_page, summary, STATUS_PAGE))
-    for path, endpoint, summary, options in documented:
-        app.add_api_route(path, endpoint, summary=summary, tags=["status"], **options)
-        app.router.routes.append(Route(path, endpoint, methods=["HEAD"]))
-    app.add_api_route(
-        "/actions",
-        page.act,
-        methods=["POST"],
-        status_code=202,
-        summary="Order something; the same id again orders it once",
-        tags=["status"],
-        **ACTIONS,
-    )
-    app.router.routes += [
+        endpoints[public_status.PATH] = status_page
+
+    @cache
+    def document() -> dict[str, Any]:
+        from bot_frontend.web import openapi  # with the API's modules, for who asks
+
+        return openapi.document(endpoints | {"/actions": page.act}, api.made().app.routes)
+
+    async def openapi_json(_: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(document))
+
+    routes: list[BaseRoute] = [
+        *(Route(path, endpoint) for path, endpoint in endpoints.items()),
+        Route("/actions", page.act, methods=["POST"]),
         Route("/", index),
         Route("/outages", outages),
         Route("/failed-jobs", for_browsers(page.failed_jobs)),
@@ -243,15 +200,20 @@ def make_app(
         Route("/broadcasts/new", for_browsers(page.compose)),
         Route("/status/stream", stream_of(status_now, own_status), methods=["GET"]),
         Route("/outages/stream", stream_of(outages_now, lambda _: {}), methods=["GET"]),
-        Route("/openapi.json", openapi),
+        Route("/openapi.json", openapi_json),
+        api,
         *page.routes(),
         *app_webhooks.routes(),
     ]
     if webhook is not None and settings.telegram_webhook_url is not None:
         path = urlsplit(settings.telegram_webhook_url).path or "/"
-        app.router.routes.append(Route(path, webhook.receive, methods=["POST"]))
-    api.include_in(app, access.sessions)
-    told = cache(lambda: document(app))  # made by who asks first: it takes a sixth of what a start takes
+        routes.append(Route(path, webhook.receive, methods=["POST"]))
+    middleware = [Middleware(SafeHeaders), Middleware(Guard, access, settings.trusted_proxies)]
+    if secret := access.session_secret:
+        middleware.append(Middleware(Sessions, access, secret))
+    app = Starlette(routes=routes, middleware=middleware)
+    app.router.redirect_slashes = False  # it would redirect to whatever name was asked for
+    app.state.streams = streams
     return app
 
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
 from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import BaseRoute
 
 from ballast.builtin.status import REFERENCE
+from bot_frontend.web import public_status
 from bot_frontend.web.api.api import as_problems
 from bot_frontend.web.api.problems import ProblemDetails
 from bot_frontend.web.models import (
     BreakerOrder,
     BroadcastOrder,
+    DatabaseStatus,
     DeadLetterOrder,
     Error,
     FoundJob,
+    Health,
+    Live,
     Ordered,
+    OutageReport,
+    Probes,
     QueueOrder,
     Ready,
+    Stability,
+    Status,
 )
 
 _DETAILS: dict[str, Any] = {"security": [{"opsToken": []}, {}]}
@@ -108,19 +118,50 @@ ACTIONS = described(
     security=[{"opsToken": []}],
     requestBody=_order_body(),
 )
+ACTIONS |= {"methods": ["POST"], "status_code": 202}
 ACTIONS["responses"][202] = {"description": "Done, or queued.", "model": Ordered}
 del ACTIONS["responses"][200]
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """Of all paths that say what they answer."""
+STATUS: dict[str, tuple[str, dict[str, Any]]] = {
+    "/health/live": ("Whether the process runs", described(Live)),
+    "/health/ready": ("Whether jobs can be taken", READY),
+    "/health": ("Basic connectivity", described(Health)),
+    "/db-status": ("PostgreSQL as the last probe found it", described(DatabaseStatus, details=True)),
+    "/db-stability": ("The stability system", described(Stability, details=True)),
+    "/metrics": ("The same as figures for Prometheus", METRICS),
+    "/status.json": ("All that the status page shows", described(Status, details=True)),
+    "/status/probes.json": (
+        "The last hours' probes: time, whether well, how asked, latency in ms, kind of failure",
+        described(Probes, details=True),
+    ),
+    "/outages.json": (
+        "The outages of the last weeks, and the uptime",
+        described(OutageReport, details=True),
+    ),
+    "/books.csv": ("The balance sheet of the ledger", CSV),
+    "/outages.csv": ("The same outages as a file, a line each", CSV),
+    "/star-differences.csv": ("How Telegram's book of Stars differs from the ledger", CSV),
+    "/jobs/{reference}": ("Where a job is, by the reference that its user was told", JOB),
+    public_status.PATH: ("Whether the bot works, for everybody; a page for browsers", STATUS_PAGE),
+    "/actions": ("Order something; the same id again orders it once", ACTIONS),
+}
+"""What bot_frontend/web/app.py serves by itself: a summary, and what FastAPI is told."""
+
+
+def document(status: Mapping[str, Callable[..., Any]], api: Iterable[BaseRoute]) -> dict[str, Any]:
+    """Of all paths that say what they answer. status -- those of STATUS that are served. api -- the API's routes."""
+    router = APIRouter(tags=["status"])
+    for path, endpoint in status.items():
+        summary, options = STATUS[path]
+        router.add_api_route(path, endpoint, summary=summary, **options)
     made = get_openapi(
         title="Ballast",
         version="1",
         openapi_version="3.1.0",
         description="What the bot, its queue and its database are, as last seen: no answer waits for them. "
         "Below /api/v1 what operators' programs read and do: docs/http-api.md.",
-        routes=app.routes,
+        routes=[*router.routes, *api],
     )
     schemas = made["components"]["schemas"]
     for model in (BreakerOrder, DeadLetterOrder, BroadcastOrder, QueueOrder, ProblemDetails):

@@ -17,7 +17,7 @@ from typing import Any
 import h11
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = structlog.get_logger(__name__)
@@ -123,7 +123,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
+def make_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
     """Of what make_app made."""
     return Server(
         uvicorn.Config(

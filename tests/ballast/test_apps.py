@@ -712,7 +712,7 @@ class Options(BaseModel):
 
 
 def test_an_apps_options_are_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dbcore.settings._of_apps", set())
+    monkeypatch.setattr("dbcore.settings.reading._of_apps", set())
     monkeypatch.setenv("SHOP_GREETING", " Hello ")
     found = registry((App("shop", settings=Options), App("kiosk", settings=Options))).settings
     assert isinstance(found["shop"], Options)

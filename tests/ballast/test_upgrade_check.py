@@ -18,7 +18,6 @@ from ballast.backups import record
 from ballast.backups.record import KEY
 from ballast.cli.main import cli
 from ballast.inbox import Inbox
-from dbcore import settings
 from dbcore.migrate import AppMigrations, newest_revision, oldest_revision, upgrade, upgrade_app
 from dbcore.redis_client import redis_time
 from tests.conftest import MakeSettings
@@ -150,7 +149,7 @@ def test_workers_of_another_release_old_backups_and_unknown_settings_are_told(
     assert record.read(redis_client).proven is not None
     env_file = tmp_path / "an.env"
     env_file.write_text("HEALTH_PROBE_SECOND=7\nSHOE_SIZE=43\nTIMEZONE=UTC\n")
-    monkeypatch.setattr(settings, "ENV_FILE", str(env_file))
+    monkeypatch.setattr("dbcore.settings.reading.ENV_FILE", str(env_file))
 
     done = check(database_url, BACKUP_TO="kept")
     assert done.exit_code == 1

@@ -87,7 +87,7 @@ def signature(body: bytes, secret: str = KioskSettings().secret) -> str:
 
 @pytest.fixture
 def apps(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    monkeypatch.setattr("dbcore.settings._of_apps", set())
+    monkeypatch.setattr("dbcore.settings.reading._of_apps", set())
     monkeypatch.setitem(INSTALLED.handlers, TopUp.kind, app.jobs[TopUp])
     return registry((app,))
 

@@ -11,7 +11,6 @@ from typing import Any, get_args
 
 import aiohttp
 import pytest
-from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
@@ -25,9 +24,10 @@ from ballast.operators import SigningIn, make_code
 from ballast.permissions import OF_ORDERS, PERMISSIONS, Permission, may
 from bot_frontend.router import route
 from bot_frontend.updates import ButtonPress, Sender
-from bot_frontend.web.api.api import Api
-from bot_frontend.web.api.callers import PREFIX, Requires
+from bot_frontend.web.api import PREFIX
+from bot_frontend.web.api.callers import Requires
 from bot_frontend.web.app import make_app
+from bot_frontend.web.lazy_api import LazyApi
 from dbcore.roles import Role
 from dbcore.settings import Settings
 from devstack.stack import ROOT, TOKEN
@@ -66,9 +66,9 @@ def routes_of(settings: Settings, queueing: Queueing) -> list[BaseRoute]:
     """Of the frontend's app, with nothing behind it."""
     nothing: Any = object()
     webhooks: Any = type("NoWebhooks", (), {"routes": staticmethod(list)})
-    api = Api(settings, queueing.client, queueing.inbox, queueing.publisher)
-    app: FastAPI = make_app(settings, nothing, None, nothing, nothing, webhooks, api)
-    return [*app.router.routes]
+    api = LazyApi(settings, queueing.client, queueing.inbox, queueing.publisher)
+    app = make_app(settings, nothing, None, nothing, nothing, webhooks, api)
+    return [*app.routes, *api.made().app.routes]
 
 
 def routes_of_the_api(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:

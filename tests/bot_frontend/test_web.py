@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,10 +32,10 @@ from bot_frontend.intake import Intake
 from bot_frontend.intake_health import Receiver
 from bot_frontend.web import reports
 from bot_frontend.web.actions import Actions
-from bot_frontend.web.api.api import Api
 from bot_frontend.web.app import make_app
 from bot_frontend.web.app_webhooks import SECONDS_MAX, AppWebhooks
 from bot_frontend.web.jobs import Jobs
+from bot_frontend.web.lazy_api import LazyApi
 from bot_frontend.web.metrics import exposition
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.server import make_server
@@ -84,7 +86,7 @@ async def serving(
     webhook = Webhook(SECRET, intake, callbacks, receiver, Checkouts(bot, settings))
     actions = Actions(queueing.client, queueing.inbox, queueing.publisher)
     app_webhooks = AppWebhooks(apps, intake, seconds_max=app_webhook_seconds_max)
-    api = Api(settings, queueing.client, queueing.inbox, queueing.publisher)
+    api = LazyApi(settings, queueing.client, queueing.inbox, queueing.publisher)
     app = make_app(settings, monitor, webhook, actions, Jobs(queueing.client), app_webhooks, api)
     server = make_server(app, "127.0.0.1", port)
     served = asyncio.create_task(server.serve())
@@ -427,3 +429,10 @@ async def test_a_job_is_found_by_the_reference_that_its_user_was_told(
         assert (await asked(reference_of("done")))[1]["state"] == "finished"
         assert (await asked(reference_of("never")))[0] == 404
         assert (await asked("short"))[0] == 400
+
+
+def test_a_frontend_starts_without_what_only_the_api_needs() -> None:
+    program = "import bot_frontend.__main__, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "starlette" in loaded.stdout.split()
+    assert "fastapi" not in loaded.stdout.split()

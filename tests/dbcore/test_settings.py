@@ -385,7 +385,7 @@ def test_a_misspelt_option_is_told_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("dbcore.settings._told", set())
+    monkeypatch.setattr("dbcore.settings.reading._told", set())
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     (tmp_path / ".env").write_text(file)

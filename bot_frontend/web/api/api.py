@@ -1,4 +1,4 @@
-"""The API as a part of the frontend's app: its paths, what answers errors there, and who may call."""
+"""The API: its paths, what answers errors there, and who may call."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from ballast.failed_jobs import FailedJobRefused
 from ballast.inbox import Inbox, Publisher
 from ballast.snooze import Snoozed
 from bot_frontend.web.access import Access
 from bot_frontend.web.api import (
+    PREFIX,
     approvals,
     broadcasts,
     composing,
@@ -35,7 +36,7 @@ from bot_frontend.web.api import (
     waiting_jobs,
     withdrawals,
 )
-from bot_frontend.web.api.callers import PREFIX, Callers
+from bot_frontend.web.api.callers import Callers
 from bot_frontend.web.api.database import Database
 from bot_frontend.web.api.keys import Keys
 from bot_frontend.web.api.media import Uploader
@@ -43,7 +44,6 @@ from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.request_rate import RequestRate
 from bot_frontend.web.api.services import Services
 from bot_frontend.web.api.translation import problem_of
-from bot_frontend.web.session_list import SessionList
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
 from dbcore.settings import Settings
@@ -52,20 +52,23 @@ log = structlog.get_logger(__name__)
 
 
 class Api:
-    """Of one frontend."""
+    """Of one frontend. app -- what answers its paths. access -- who calls, where no key of the API says so."""
 
-    def __init__(self, settings: Settings, client: redis.Redis, inbox: Inbox, publisher: Publisher) -> None:
+    def __init__(
+        self, settings: Settings, client: redis.Redis, inbox: Inbox, publisher: Publisher, access: Access
+    ) -> None:
         self._database = Database(settings)
-        self._rate = RequestRate(settings.api_requests_per_minute)
         self._uploader = Uploader(settings)
-        self.services = Services(settings, self._database, client, inbox, publisher, self._uploader)
-
-    def middleware(self, access: Access) -> Middleware:
-        return Middleware(Callers, access, Keys(self._database), self._rate)
-
-    def include_in(self, app: FastAPI, sessions: SessionList) -> None:
-        app.state.api = self.services
-        app.state.sessions = sessions
+        rate = RequestRate(settings.api_requests_per_minute)
+        self.app = FastAPI(
+            openapi_url=None,
+            middleware=[Middleware(Callers, access, Keys(self._database), rate)],
+            exception_handlers=dict.fromkeys(_TRANSLATED, _answered),
+            redirect_slashes=False,  # it would redirect to whatever name was asked for
+            telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        )
+        self.app.state.api = Services(settings, self._database, client, inbox, publisher, self._uploader)
+        self.app.state.sessions = access.sessions
         key = HTTPBearer(
             scheme_name="apiKey", description="OPS_TOKEN, or a key of `ballast keys create`", auto_error=False
         )
@@ -77,9 +80,7 @@ class Api:
         )
         for part in parts:
             router.include_router(part.router)
-        app.include_router(router)
-        for error in _TRANSLATED:
-            app.add_exception_handler(error, _answered)
+        self.app.include_router(router)
 
     async def close(self) -> None:
         await self._uploader.close()
@@ -101,12 +102,7 @@ _TRANSLATED: tuple[type[Exception], ...] = (
 )
 
 
-async def _answered(request: Request, error: Exception) -> Response:
-    if not request.url.path.startswith(f"{PREFIX}/"):
-        # As Starlette answers by itself.
-        if isinstance(error, HTTPException):
-            return PlainTextResponse(error.detail, status_code=error.status_code, headers=error.headers)
-        return PlainTextResponse("Internal Server Error", status_code=500)
+async def _answered(_: Request, error: Exception) -> Response:
     problem = problem_of(error) or Problem(500, "internal", "It is in the frontend's log.")
     response = problem.response()
     if isinstance(error, HTTPException) and error.headers:

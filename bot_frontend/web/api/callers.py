@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ballast.permissions import ALL, PERMISSIONS, Permission, of_role, of_scopes
 from bot_frontend.web.access import Access, Operator, address_of, is_own_page
+from bot_frontend.web.api import PREFIX
 from bot_frontend.web.api.keys import Keys
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.request_rate import RequestRate
@@ -24,7 +25,6 @@ from dbcore.text import one_line
 
 log = structlog.get_logger(__name__)
 
-PREFIX = "/api/v1"
 BODY_BYTES_MAX = 65_536
 UPLOAD_BYTES_MAX = 20_000_000
 _UPLOADS = f"{PREFIX}/broadcasts/media"
@@ -84,9 +84,6 @@ class Callers:
         self._rate = rate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(f"{PREFIX}/"):
-            await self._app(scope, receive, send)
-            return
         try:
             caller = await self._caller(Request(scope))
             self._count(caller)

@@ -1,0 +1,89 @@
+"""The currencies, and what limits amounts of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
+
+from dbcore.currencies import CODE, Currencies, Currency, further_currencies, require_different
+from dbcore.money import MAX_AMOUNT, minor_units
+from dbcore.settings.options import Section
+
+AMOUNT_ADJUSTED_MAX = 18
+"""The power of ten of an amount's first digit, up or down: no power of ten fills the memory. MAX_AMOUNT is below."""
+
+
+def _of_the_currency(value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+    exponent = info.data.get("currency_exponent")
+    if value is None or exponent is None:  # the latter: refused itself
+        return value
+    if abs(value.adjusted()) > AMOUNT_ADJUSTED_MAX or minor_units(value, exponent) is None:
+        raise ValueError(
+            f"expected an amount such as 1000 or 99.50, with no more decimals than CURRENCY_EXPONENT ({exponent}) "
+            f"and at most {MAX_AMOUNT // 10**exponent}"
+        )
+    return value
+
+
+Amount = Annotated[Decimal | None, Field(gt=0), AfterValidator(_of_the_currency)]
+"""Of the currency, whose exponent stands before it."""
+
+
+def is_usable_rate(value: Decimal) -> bool:
+    return value.is_finite() and abs(value.adjusted()) <= AMOUNT_ADJUSTED_MAX
+
+
+class MoneyOptions(Section):
+    """The currencies, and what operators may do with them."""
+
+    timezone: str = "UTC"
+    currency: Annotated[str, Field(pattern=f"^{CODE}$")] = "CREDIT"
+    currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
+    currencies: Annotated[tuple[Currency, ...], NoDecode] = ()
+    credit_limit: Amount = None
+    credit_limit_per_day: Amount = None
+    freeze_refuses: Literal["sending", "everything"] = "sending"
+
+    @field_validator("currencies", mode="before")
+    @classmethod
+    def _further_currencies(cls, value: object, info: ValidationInfo) -> object:
+        read = further_currencies(value) if isinstance(value, str) else value
+        first = info.data.get("currency")
+        if isinstance(read, tuple) and first is not None:  # else refused itself
+            require_different((Currency(first, 0), *read))
+        return read
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("expected a time zone such as Europe/Berlin") from None
+
+    def minor_units(self, amount: Decimal | None) -> int | None:
+        """An option's amount as the ledger counts; None where it is unset."""
+        return None if amount is None else int(amount.scaleb(self.currency_exponent))
+
+    @property
+    def known_currencies(self) -> Currencies:
+        """CURRENCY, and those of CURRENCIES."""
+        return Currencies(Currency(self.currency, self.currency_exponent), *self.currencies)
+
+    def in_currency(self, code: str | None) -> Self:
+        """As they are for amounts of one currency, which is the first one there. None: as they are.
+
+        Of one that is no longer in CURRENCIES nobody knows the decimals: amounts of it are in minor units, and say so.
+        """
+        if code is None or code == self.currency:
+            return self
+        known = self.known_currencies
+        currency = known.get(code) or Currency(f"{code} minor units", 0)
+        others = tuple(each for each in known if each.code != code)
+        return self.model_copy(
+            update={"currency": currency.code, "currency_exponent": currency.exponent, "currencies": others}
+        )

@@ -1,0 +1,63 @@
+"""Payments in Telegram Stars."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from fractions import Fraction
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from dbcore.currencies import STARS_MAX
+from dbcore.money import minor_units
+from dbcore.settings.money import MoneyOptions, is_usable_rate
+from dbcore.settings.options import listed
+
+PACKAGES_MAX = 12
+
+
+class StarOptions(MoneyOptions):
+    """Deposits in Stars, their refunds and their reconciliation."""
+
+    stars_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
+    stars_packages: Annotated[str, Field(validate_default=True)] = "50,100,250,500"
+    stars_support: Annotated[str | None, Field(max_length=2_000)] = None
+    stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
+    stars_reconcile_at: Annotated[str, Field(pattern=r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "04:00"
+    stars_refund_hours: Annotated[int, Field(ge=0, le=504)] = 0  # Telegram pays out after 21 days
+
+    @field_validator("stars_rate")
+    @classmethod
+    def _no_endless_rate(cls, value: Decimal) -> Decimal:
+        if not is_usable_rate(value):
+            raise ValueError("expected units of the currency for one Star, such as 1 or 0.02")
+        return value
+
+    @field_validator("stars_packages")
+    @classmethod
+    def _whole_packages(cls, value: str, info: ValidationInfo) -> str:
+        parts = listed(value)
+        if not 0 < len(parts) <= PACKAGES_MAX or not all(
+            re.fullmatch(r"[1-9][0-9]{0,4}", part) for part in parts
+        ):
+            raise ValueError(
+                f"expected 1 to {PACKAGES_MAX} numbers of Stars, comma separated, such as 50,100,250"
+            )
+        if max(map(int, parts)) > STARS_MAX:
+            raise ValueError(f"expected at most {STARS_MAX} Stars in one package")
+        rate, exponent = info.data.get("stars_rate"), info.data.get("currency_exponent")
+        if rate is None or exponent is None:  # refused themselves
+            return value
+        for stars in parts:
+            if minor_units(Fraction(rate) * int(stars), exponent) is None:
+                raise ValueError(
+                    f"expected packages that are a whole number of minor units; {stars} Stars at STARS_RATE={rate} "
+                    f"with CURRENCY_EXPONENT={exponent} are none"
+                )
+        return ",".join(parts)
+
+    @property
+    def star_packages(self) -> tuple[int, ...]:
+        """What /deposit offers, in Stars."""
+        return tuple(map(int, listed(self.stars_packages)))
