@@ -11,6 +11,8 @@ from html import escape
 from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.broadcasts import DraftBroadcast
 from ballast.builtin.composition import LinkButton
+from ballast.builtin.exchange import TEXT_LENGTH_MAX as EXCHANGE_TEXT_LENGTH_MAX
+from ballast.builtin.exchange import AskExchange
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
 from ballast.builtin.operators import GrantRole, ShowRoles
@@ -55,6 +57,7 @@ def _help(typed: Typed) -> Routed:
         payments=deposits.takes_payments(typed.settings),
         refunds=typed.settings.stars_refund_hours > 0,
         withdrawals=typed.settings.withdrawals_by is not None,
+        exchange=bool(typed.settings.currencies),
     )
     return say_privately(typed.message, help_text, opens="help")
 
@@ -164,6 +167,11 @@ def _withdraw(typed: Typed) -> Routed:
     return Routed(StartWithdrawal(**who(typed.message.sender), text=text))
 
 
+def _exchange(typed: Typed) -> Routed:
+    text = typed.arguments.text.strip()[:EXCHANGE_TEXT_LENGTH_MAX]
+    return Routed(AskExchange(**who(typed.message.sender), text=text))
+
+
 def _role(typed: Typed) -> Routed:
     arguments, sender = typed.arguments, who(typed.message.sender)
     if not arguments.text and arguments.author is None:
@@ -262,6 +270,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "debit": partial(_adjust, sign=-1),
     "user": _user,
     "withdraw": _withdraw,
+    "exchange": _exchange,
     "role": _role,
     "broadcast": _broadcast,
     "deposit": _deposit,

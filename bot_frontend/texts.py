@@ -48,18 +48,25 @@ COMMANDS: Mapping[Role | None, tuple[str, ...]] = {
 
 
 def menu(
-    role: Role | None = None, *, payments: bool = True, refunds: bool = True, withdrawals: bool = True
+    role: Role | None = None,
+    *,
+    payments: bool = True,
+    refunds: bool = True,
+    withdrawals: bool = True,
+    exchange: bool = True,
 ) -> list[tuple[str, str]]:
     """Each command of everybody's menu, or of an operator's, and its line.
 
     payments -- whether the bot takes them: else what is only for payments is left out. refunds -- whether payers can
     refund a payment themselves: else only the menu of who may refund others' says how.
-    withdrawals -- whether there are any.
+    withdrawals -- whether there are any. exchange -- whether there are several currencies.
     """
     names = COMMANDS[role]
     hidden = frozenset() if payments else PAYMENT_COMMANDS
     if not withdrawals:
         hidden |= {"withdraw", "withdrawals"}
+    if not exchange:
+        hidden |= {"exchange"}
     if not (refunds or may(role, Permission.REFUND)):
         hidden |= {"refund"}
     return [(name, _line(name)) for name in names if _word_of(name) not in hidden]
@@ -271,11 +278,18 @@ def ask_support_for_refunds() -> str:
 
 
 def help_text(
-    role: Role | None = None, *, payments: bool = True, refunds: bool = True, withdrawals: bool = True
+    role: Role | None = None,
+    *,
+    payments: bool = True,
+    refunds: bool = True,
+    withdrawals: bool = True,
+    exchange: bool = True,
 ) -> str:
     return "\n".join(
         gettext("{command} – {line}", command=f"/{name}", line=escape(line))
-        for name, line in menu(role, payments=payments, refunds=refunds, withdrawals=withdrawals)
+        for name, line in menu(
+            role, payments=payments, refunds=refunds, withdrawals=withdrawals, exchange=exchange
+        )
     )
 
 

@@ -6,6 +6,7 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.backups import backups
 from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
+from ballast.builtin.exchange import exchange
 from ballast.builtin.languages import languages
 from ballast.builtin.operators import operators
 from ballast.builtin.payments import payments
@@ -23,6 +24,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     users,
     balances,
     transfers,
+    exchange,
     payments,
     providers,
     withdrawals,

@@ -33,8 +33,9 @@ def person_line(person: Person, settings: Settings) -> str:
 
 def transfer_line(made: ListedTransfer, settings: Settings) -> str:
     memo = one_line(made.memo, 40)
+    amount = money(made.amount, settings.in_currency(made.currency))
     parts = [
-        f"#{made.id:<10} {made.created_at:%Y-%m-%d %H:%M}  {money(made.amount, settings):>18}",
+        f"#{made.id:<10} {made.created_at:%Y-%m-%d %H:%M}  {amount:>18}",
         f"{named(made.sender)} to {named(made.recipient)}  {made.kind}",
     ]
     if made.reason:
@@ -47,7 +48,10 @@ def transfer_line(made: ListedTransfer, settings: Settings) -> str:
 
 
 def person_as_json(person: Person) -> dict[str, Any]:
-    return {**asdict(person), "available": person.available}
+    described = {**asdict(person), "available": person.available}
+    if len(person.balances) < 2:
+        del described["balances"]
+    return described
 
 
 def transfer_as_json(made: ListedTransfer) -> dict[str, Any]:

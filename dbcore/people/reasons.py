@@ -42,6 +42,10 @@ _WORDS = {
     RejectionReason.NOT_APPROVED: sentence("The withdrawal is not approved."),
     RejectionReason.PAYOUT_UNDER_WAY: sentence("The withdrawal is being paid."),
     RejectionReason.WITHDRAWAL_ENDED: sentence("The withdrawal had already ended."),
+    RejectionReason.NO_RATE: sentence("There is no rate for these currencies."),
+    RejectionReason.RATE_CHANGED: sentence("The rate had changed."),
+    RejectionReason.AMOUNT_TOO_SMALL: sentence("The amount was too small."),
+    RejectionReason.EXCHANGE_SHORT: sentence("The account exchange does not have enough."),
 }
 
 

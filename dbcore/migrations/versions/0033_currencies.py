@@ -1,4 +1,4 @@
-"""Further currencies: accounts in each, made when they are first needed.
+"""Further currencies: accounts in each, made when they are first needed, and exchange between them.
 
 The release before goes on beside it.
 """
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    migration_files.run(revision, "currencies")
+    migration_files.run(revision, "currencies", "exchanges")
 
 
 def downgrade() -> None:
