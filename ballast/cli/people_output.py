@@ -79,7 +79,7 @@ class Card:
         self._engine = engine
         self._client = client
         self._settings = settings
-        self._person = person
+        self._person = card.with_balances(engine, person)
 
     def as_json(self, filters: Filters, limit: int, before: int | None) -> dict[str, Any]:
         person = self._person
@@ -113,6 +113,10 @@ class Card:
         click.echo(f"  balance     {money(person.balance, settings)}")
         if person.held:
             click.echo(f"  available   {money(person.available, settings)}")
+        for other in person.balances[1:]:
+            others = settings.in_currency(other.currency)
+            held = f", available {money(other.balance - other.held, others)}" if other.held else ""
+            click.echo(f"              {money(other.balance, others)}{held}")
         click.echo(f"  status      {', '.join(filter(None, (person.status.value, frozen(person))))}")
         click.echo(f"  language    {person.language or person.language_code or 'unknown'}")
         click.echo(f"  first seen  {person.first_seen_at:%Y-%m-%d %H:%M}")
@@ -129,7 +133,11 @@ class Card:
         if failed:
             click.echo("\nFailed")
         for each in failed:
-            amount = "" if each.amount is None else f"{money(each.amount, settings):>18}  "
+            amount = (
+                ""
+                if each.amount is None
+                else f"{money(each.amount, settings.in_currency(each.currency)):>18}  "
+            )
             click.echo(
                 f"  {each.failed_at:%Y-%m-%d %H:%M}  {each.what} {each.number}  {amount}{one_line(str(each.why), 200)}"
             )
@@ -155,7 +163,8 @@ class Card:
         for each in asked:
             to = named(each.recipient)
             click.echo(
-                f"  {each.created_at:%Y-%m-%d %H:%M}  their Confirm  {money(each.amount, self._settings)} to {to}"
+                f"  {each.created_at:%Y-%m-%d %H:%M}  their Confirm  "
+                f"{money(each.amount, self._settings.in_currency(each.currency))} to {to}"
             )
 
     def _movement(self, made: Movement) -> str:

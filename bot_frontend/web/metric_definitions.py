@@ -417,7 +417,7 @@ METRICS: tuple[Metric, ...] = (
         ("currency", "account"),
         "Balance of an account of the ledger, in units of the currency; `users` are all of theirs.",
         lambda look, _: [
-            ((each.currency, each.account), each.balance / 10**look.currency_exponent)
+            ((each.currency, each.account), each.balance / 10 ** look.decimals_of(each.currency))
             for each in (() if look.books is None else look.books.sheet)
         ],
     ),

@@ -121,7 +121,7 @@ def balance_sheet(look: StatusSnapshot) -> list[dict[str, Any]]:
         {
             "currency": each.currency,
             "account": each.account,
-            "balance": plain_amount(each.balance, look.currency_exponent),
+            "balance": plain_amount(each.balance, look.decimals_of(each.currency)),
             "entries": each.entries,
         }
         for each in (() if look.books is None else look.books.sheet)

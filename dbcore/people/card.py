@@ -69,15 +69,16 @@ def find(engine: GuardedEngine, ref: UserRef) -> Person | None:
         name="people.find",
         writes=False,
     )
-    if not rows:
-        return None
-    person = person_of(rows[0])
+    return with_balances(engine, person_of(rows[0])) if rows else None
+
+
+def with_balances(engine: GuardedEngine, person: Person) -> Person:
+    """The same with their balances in each currency, as far as they have accounts."""
     balances = [Balance(engine.currency, person.balance, person.held, person.version)]
     if len(engine.currencies) > 1:
         found = engine.fetch_rows(_BALANCES, (person.user_id,), name="people.balances", writes=False)
         known = {row[0]: Balance(*row) for row in found}
-        codes = (each.code for each in engine.currencies if each.code != engine.currency)
-        balances += [known[code] for code in codes if code in known]
+        balances += [known[each.code] for each in engine.currencies if each.code in known][1:]
     return replace(person, balances=tuple(balances))
 
 

@@ -16,7 +16,7 @@ const FROZEN = document.body.dataset.freeze === "everything" ? "neither send nor
 const ACTS = {
   credit: { title: "Credit", has: "amount", words: ({ user, minor }) => `${byName(user)} gets ${amount(minor)}. Balance then: ${balance(user.balance + minor)}.`, note: "They read the reason." },
   debit: { title: "Debit", has: "amount", isDangerous: true, words: ({ user, minor }) => `${amount(minor)} is taken from ${byName(user)}. Balance then: ${balance(user.balance - minor)}.`, note: "They read the reason." },
-  reverse: { title: "Reverse", has: "amount", isDangerous: true, words: ({ minor, transfer }) => `${amount(minor)} of transfer #${transfer.id} goes back from ${side(transfer.recipient)} to ${side(transfer.sender)}. A reversal is final.`, note: "Both read what was reversed." },
+  reverse: { title: "Reverse", has: "amount", isDangerous: true, words: ({ minor, transfer }) => `${amount(minor, transfer.currency)} of transfer #${transfer.id} goes back from ${side(transfer.recipient)} to ${side(transfer.sender)}. A reversal is final.`, note: "Both read what was reversed." },
   freeze: { title: "Freeze", isDangerous: true, words: ({ user }) => `The account of ${byName(user)} will ${FROZEN}. They are told.`, note: "The reason is kept in the audit log." },
   message: { title: "Message", asks: "Text", words: ({ user }) => `${byName(user)} gets this text from the bot, as a message from the operators.`, note: "The text is kept in the audit log." },
   erase: { title: "Erase data", isDangerous: true, words: ({ user }) => `The username, name, language and time zone of ${byName(user)} are erased, also from failed jobs, and broadcasts to them stop. The balance and the movements with their memos are kept under the ID ${user.telegram_id}. This cannot be undone.`, note: "Backups keep the names until they are pruned. If they write to the bot again, it learns their name again. The reason is kept in the audit log: do not name them in it." },
@@ -75,7 +75,7 @@ export class Acts {
       const found = await get(`/transfers/${number}`);
       if (this.asked !== asked) return;
       asked.transfer = found;
-      $("act-amount").value = plainAmount(found.left_to_reverse);
+      $("act-amount").value = plainAmount(found.left_to_reverse, found.currency);
     } catch (error) {
       write($("act-outcome"), `Refused: ${error.message}`);
     }
@@ -84,7 +84,7 @@ export class Acts {
 
   #say() {
     const { act, user, transfer } = this.asked;
-    const minor = ACTS[act].has ? minorUnits($("act-amount").value) : 0;
+    const minor = ACTS[act].has ? minorUnits($("act-amount").value, transfer?.currency) : 0;
     this.asked.minor = minor;
     const isReady = minor !== null && (act !== "reverse" || transfer !== null);
     const missing = $("act-amount").value.trim() ? "Write a plain amount above zero, such as 5.50." : "Write the amount.";
