@@ -1,4 +1,4 @@
-"""How long a plan's compute hours will last, where they are known. Pure; what it goes by is in fleet/awake.py.
+"""How long a plan's compute hours will last, where they are known. Pure; it goes by breaker/compute_usage.py.
 
 A compute that sleeps while nobody uses it is paid for while it is awake: from each use until so long after it.
 """

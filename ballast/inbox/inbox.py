@@ -27,7 +27,7 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
 
 and beside them the last balances known (dbcore/ledger/balance_cache.py), the last answers (ballast/last_answers.py),
-who reads which language (ballast/languages.py), and the counters (ballast/status/counters.py).
+who reads which language (ballast/languages.py), and the counters (status/counters.py).
 """
 
 from __future__ import annotations
@@ -434,7 +434,7 @@ class Inbox(InboxOverview):
         """Say that the process `owner` lives, and which jobs it took over. Returns the ids of the jobs it holds.
 
         report -- how it is. None says only that it lives, and asks for nothing: the answer is empty then.
-        counts -- what it counted since it began (totals.py): what is new of it is added to the fleet's.
+        counts -- what it counted since it began (status/counters.py): what is new of it is added to the fleet's.
         """
         pairs = [item for pair in (counts or {}).items() for item in pair]
         said = "" if report is None else json.dumps(report)

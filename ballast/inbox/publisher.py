@@ -96,7 +96,7 @@ def message_parts(job_id: str, queue: str, kind: str) -> list[str]:
 def _parts_of_any_job(queue: str, kind: str) -> list[str]:
     """The parts, with gaps where each job has its own."""
     named = {"job_id": _JOB_ID_IN_BODY, "place": _PLACE}
-    # By the place among the headers claim.lua and broker.py know a message of ours.
+    # By the place among the headers claim.lua and workers/kombu_patches.py know a message of ours.
     message = _message(task_name(kind), _JOB_ID, queue, named, tag=_TAG, place=_PLACE)
     return message.split(_PLACE)
 
@@ -119,7 +119,7 @@ def _message(task: str, task_id: str, queue: str, named: dict[str, str], *, tag:
                 "expires": None,
                 "retries": 0,
                 "timelimit": [None, None],
-                "argsrepr": "",  # broker.py says what may be shown of them
+                "argsrepr": "",  # workers/kombu_patches.py says what may be shown of them
                 "kwargsrepr": "",
                 "ignore_result": True,
                 **headers,

@@ -66,5 +66,5 @@ def is_due(client: redis.Redis, *, now: float, work: int, awake: ComputeUsage | 
 
 
 def work_done(counts: Mapping[str, int]) -> int:
-    """Jobs on the database that ended ever since (totals.py): without new ones, the board is as it was."""
+    """Jobs on the database that ended ever since (status/counters.py): without new ones, the board is as it was."""
     return sum(counts.get(name_of("jobs_done", kind), 0) for kind in DATABASE_KINDS)

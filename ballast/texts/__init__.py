@@ -4,7 +4,7 @@
 The English text is the key. What is put into a text has a name: `gettext("Hello, {name}!", name=…)`.
 """
 
-from ballast.texts.catalogues import ENGLISH, LANGUAGES, available, negotiated, own_name
+from ballast.texts.catalogues import ENGLISH, LANGUAGES, available, is_right_to_left, negotiated, own_name
 from ballast.texts.speech import (
     chosen_zone,
     gettext,
@@ -25,6 +25,7 @@ __all__ = [
     "chosen_zone",
     "gettext",
     "gettext_noop",
+    "is_right_to_left",
     "negotiated",
     "ngettext",
     "of_any_app",

@@ -27,6 +27,7 @@ from bot_frontend.web.live import Feed, Streams
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.page import Page
+from bot_frontend.web.page_language import accepted_language
 from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.webhook import Webhook
 from dbcore.settings import Settings
@@ -158,6 +159,12 @@ def make_app(
         monitor.asked()
         return _csv(reports.BOOKS_COLUMNS, reports.balance_sheet(monitor.latest), "books.csv")
 
+    async def books_days(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        return _csv(reports.DAYS_COLUMNS, reports.daily_totals(monitor.latest), "books-days.csv")
+
     endpoints: dict[str, Endpoint] = {
         "/health/live": live,
         "/health/ready": ready,
@@ -169,6 +176,7 @@ def make_app(
         "/status/probes.json": probes,
         "/outages.json": outages_json,
         "/books.csv": books,
+        "/books-days.csv": books_days,
         "/outages.csv": outages_csv,
         "/star-differences.csv": star_differences,
         "/jobs/{reference}": job,
@@ -176,8 +184,9 @@ def make_app(
     if settings.public_status:
         service = public_status.PublicStatus()
 
-        async def status_page(_: Request) -> Response:
-            return service.page(monitor.latest, time.time())
+        async def status_page(request: Request) -> Response:
+            language = accepted_language(request.headers.get("Accept-Language", ""))
+            return service.page(monitor.latest, time.time(), language)
 
         endpoints[public_status.PATH] = status_page
 

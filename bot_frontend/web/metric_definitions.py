@@ -5,7 +5,8 @@ same table, and a test compares the two. Names are OpenTelemetry's where it has 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import ballast
 from ballast.kinds import JOB_TYPES
@@ -52,6 +53,17 @@ def _sum(look: StatusSnapshot, field: str) -> float:
 def _probed(look: StatusSnapshot, field: str, factor: float = 1.0) -> float | None:
     value = (look.probe or {}).get(field)
     return None if value is None else value * factor
+
+
+def _today(look: StatusSnapshot, side: Literal["credits", "debits"]) -> Values:
+    if look.books is None:
+        return []
+    today = datetime.fromtimestamp(look.books.at, UTC).date()
+    return [
+        ((each.currency, each.account, each.kind), getattr(each, side) / 10**look.currency_exponent)
+        for each in look.books.days
+        if each.day == today
+    ]
 
 
 def _breaker_state(look: StatusSnapshot) -> str | None:
@@ -420,6 +432,20 @@ METRICS: tuple[Metric, ...] = (
             ((each.currency, each.account), each.balance / 10 ** look.decimals_of(each.currency))
             for each in (() if look.books is None else look.books.sheet)
         ],
+    ),
+    Metric(
+        "ballast_account_credits_today",
+        Kind.GAUGE,
+        ("currency", "account", "kind"),
+        "What an account was credited since midnight UTC, by kind of transfer, in units of the currency.",
+        lambda look, _: _today(look, "credits"),
+    ),
+    Metric(
+        "ballast_account_debits_today",
+        Kind.GAUGE,
+        ("currency", "account", "kind"),
+        "What an account was debited since midnight UTC, by kind of transfer, in units of the currency.",
+        lambda look, _: _today(look, "debits"),
     ),
     gauge(
         "ballast_ledger_unsealed_entries",

@@ -1,6 +1,6 @@
 """`/metrics` in Prometheus's text format, from what the monitor saw last: one scrape of one frontend shows the fleet.
 
-What there is stands in figures.py; this turns it into the format. Nothing is asked of Redis or of the database here.
+What there is stands in metric_definitions.py; this turns it into the format, and asks nothing of Redis or the database.
 """
 
 from __future__ import annotations

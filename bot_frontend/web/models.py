@@ -319,9 +319,18 @@ class AccountBalance(Answer):
     entries: Count
 
 
+class UsersDay(Answer):
+    day: str
+    currency: str
+    debits: str
+    credits: str
+    entries: Count
+
+
 class Books(Answer):
     age_seconds: Seconds | None
     sheet: list[AccountBalance]
+    days: list[UsersDay]
     seal: Count | None
     seal_hash: str | None
     unsealed_entries: Count | None

@@ -140,6 +140,7 @@ STATUS: dict[str, tuple[str, dict[str, Any]]] = {
         described(OutageReport, details=True),
     ),
     "/books.csv": ("The balance sheet of the ledger", CSV),
+    "/books-days.csv": ("The ledger's totals of the last days, by account and kind of transfer", CSV),
     "/outages.csv": ("The same outages as a file, a line each", CSV),
     "/star-differences.csv": ("How Telegram's book of Stars differs from the ledger", CSV),
     "/jobs/{reference}": ("Where a job is, by the reference that its user was told", JOB),

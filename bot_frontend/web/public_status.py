@@ -5,10 +5,13 @@ reason. It is made of what the monitor saw last, and has it look no sooner: stra
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from html import escape
 
 from starlette.responses import HTMLResponse, Response
 
 from ballast.status.health import ServiceState, service_state
+from ballast.texts import gettext, gettext_noop, is_right_to_left, ngettext, speaking
+from ballast.texts.formats import day, decimals
 from bot_frontend.web.page import SAFE_PAGE_HEADERS, STATIC
 from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.status import health_inputs
@@ -17,23 +20,31 @@ from dbcore.breaker.outage_history import Uptime
 PATH = "/status-page"
 
 _WORDS = {
-    ServiceState.WORKS: ("ok", "The bot is working", "Messages are answered as they come."),
+    ServiceState.WORKS: (
+        "ok",
+        gettext_noop("The bot is working"),
+        gettext_noop("Messages are answered as they come."),
+    ),
     ServiceState.LATE: (
         "degraded",
-        "Answers may be late",
-        "Messages are taken. Some answers take longer than usual.",
+        gettext_noop("Answers may be late"),
+        gettext_noop("Messages are taken. Some answers take longer than usual."),
     ),
     ServiceState.PAUSED: (
         "away",
-        "Paused for maintenance",
-        "Messages are kept and answered as soon as the bot is back.",
+        gettext_noop("Paused for maintenance"),
+        gettext_noop("Messages are kept and answered as soon as the bot is back."),
     ),
     ServiceState.FAILS: (
         "down",
-        "We have a technical problem",
-        "Messages are kept and answered as soon as it is fixed.",
+        gettext_noop("We have a technical problem"),
+        gettext_noop("Messages are kept and answered as soon as it is fixed."),
     ),
-    ServiceState.UNKNOWN: ("unknown", "Status unknown", "Please look again in a minute."),
+    ServiceState.UNKNOWN: (
+        "unknown",
+        gettext_noop("Status unknown"),
+        gettext_noop("Please look again in a minute."),
+    ),
 }
 
 
@@ -41,36 +52,53 @@ class PublicStatus:
     def __init__(self) -> None:
         self._page = (STATIC / "public-status.html").read_text(encoding="utf-8")
 
-    def page(self, look: StatusSnapshot, now: float) -> Response:
+    def page(self, look: StatusSnapshot, now: float, language: str) -> Response:
+        """language -- of Ballast's catalogues, as `accepted_language` finds it."""
         state = ServiceState.UNKNOWN if look.seen_at is None else service_state(health_inputs(look, now))
         level, title, words = _WORDS[state]
-        page = self._page
-        for mark, text in {
-            "level": level,
-            "title": title,
-            "words": words,
-            "uptime": _uptime(look.history.uptimes),
-            "now": f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S}",
-        }.items():
-            page = page.replace(f"<!-- {mark} -->", text)
-        return HTMLResponse(page, headers=SAFE_PAGE_HEADERS)
+        moment = datetime.fromtimestamp(now, UTC)
+        with speaking(language):
+            texts = {
+                "heading": gettext("Bot status"),
+                "title": gettext(title),
+                "words": gettext(words),
+                "uptime": gettext("Uptime"),
+                "as-of": gettext(
+                    "As of {time} UTC. Reload this page to look again.",
+                    time=f"{day(moment)} {moment:%H:%M:%S}",
+                ),
+            }
+            rows = _rows(look.history.uptimes)
+        page = self._page.replace("<!-- rows -->", rows).replace("<!-- level -->", level)
+        page = page.replace("<!-- lang -->", language.replace("_", "-"))
+        page = page.replace("<!-- dir -->", "rtl" if is_right_to_left(language) else "ltr")
+        for mark, text in texts.items():
+            page = page.replace(f"<!-- {mark} -->", escape(text))
+        return HTMLResponse(page, headers={**SAFE_PAGE_HEADERS, "Vary": "Accept-Language"})
 
 
-def _uptime(uptimes: tuple[Uptime, ...]) -> str:
-    """Rows of the table; of what was not measured there is none."""
+def _rows(uptimes: tuple[Uptime, ...]) -> str:
+    """Of the table; of what was not measured there is none."""
     rows, shown = [], 0.0
     for each in uptimes:
         if each.measured_seconds <= shown:
             break
         shown = each.measured_seconds
-        rows.append(f"<dt>Last {_long(each)}</dt><dd>{each.percent}</dd>")
-    return "".join(rows) or "<dt>Uptime</dt><dd>not known yet</dd>"
+        rows.append((_span(each), _percent(each)))
+    if not rows:
+        rows = [(gettext("Uptime"), gettext("not known yet"))]
+    return "".join(f"<dt>{escape(span)}</dt><dd>{escape(percent)}</dd>" for span, percent in rows)
 
 
-def _long(uptime: Uptime) -> str:
+def _span(uptime: Uptime) -> str:
     seconds = min(3600 * uptime.hours, uptime.measured_seconds)
-    for unit, unit_seconds in (("day", 86_400), ("hour", 3600)):
-        if seconds >= 2 * unit_seconds:
-            return f"{round(seconds / unit_seconds)} {unit}s"
-    minutes = max(1, round(seconds / 60))
-    return "minute" if minutes == 1 else f"{minutes} minutes"
+    if seconds >= 2 * 86_400:
+        return ngettext("Last day", "Last {count} days", round(seconds / 86_400))
+    if seconds >= 2 * 3600:
+        return ngettext("Last hour", "Last {count} hours", round(seconds / 3600))
+    return ngettext("Last minute", "Last {count} minutes", max(1, round(seconds / 60)))
+
+
+def _percent(uptime: Uptime) -> str:
+    whole = uptime.percent.removesuffix("%")
+    return gettext("{percent}%", percent=decimals(float(whole), 2) if "." in whole else whole)

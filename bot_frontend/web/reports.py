@@ -4,6 +4,7 @@ every field.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ballast.status.health import failures_in_a_row
@@ -105,6 +106,7 @@ def books(look: StatusSnapshot, now: float) -> dict[str, Any]:
     return {
         "age_seconds": None if found is None else round(max(0.0, look.by_redis_clock(now) - found.at), 3),
         "sheet": [] if found is None else balance_sheet(look),
+        "days": [] if found is None else users_days(look),
         "seal": None if found is None else found.newest,
         "seal_hash": None if found is None else found.hash,
         "unsealed_entries": None if found is None else found.unsealed,
@@ -125,6 +127,44 @@ def balance_sheet(look: StatusSnapshot) -> list[dict[str, Any]]:
             "entries": each.entries,
         }
         for each in (() if look.books is None else look.books.sheet)
+    ]
+
+
+DAYS_COLUMNS = ("day", "currency", "account", "kind", "debits", "credits", "entries")
+
+
+def daily_totals(look: StatusSnapshot) -> list[dict[str, Any]]:
+    """A row for each UTC day, account and kind of transfer, today's first: amounts as exact text."""
+    return [
+        {
+            "day": each.day.isoformat(),
+            "currency": each.currency,
+            "account": each.account,
+            "kind": each.kind,
+            "debits": plain_amount(each.debits, look.currency_exponent),
+            "credits": plain_amount(each.credits, look.currency_exponent),
+            "entries": each.entries,
+        }
+        for each in (() if look.books is None else look.books.days)
+    ]
+
+
+def users_days(look: StatusSnapshot) -> list[dict[str, Any]]:
+    """What all users were credited and debited together on each UTC day, today's first."""
+    totals: dict[tuple[str, str], Counter[str]] = {}
+    for each in () if look.books is None else look.books.days:
+        if each.account == "users":
+            day = totals.setdefault((each.day.isoformat(), each.currency), Counter())
+            day.update(debits=each.debits, credits=each.credits, entries=each.entries)
+    return [
+        {
+            "day": day,
+            "currency": currency,
+            "debits": plain_amount(total["debits"], look.currency_exponent),
+            "credits": plain_amount(total["credits"], look.currency_exponent),
+            "entries": total["entries"],
+        }
+        for (day, currency), total in totals.items()
     ]
 
 

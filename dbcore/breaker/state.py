@@ -33,7 +33,7 @@ STUCK_CALLS_MIN = 2
 """So many calls that hang at once, while no other is answered, are a frozen server: nobody waits for deadlines."""
 
 LEASE_SECONDS = 4.0
-"""How long a prober may take. Longer than a probe's deadline (link.py): who holds a lease for longer is dead."""
+"""How long a prober may take. Longer than a probe's deadline (sync.py): who holds a lease for longer is dead."""
 
 STEADY_SECONDS = 30.0
 """Closed for as long as this, the next opening starts with the shortest interval again. A database that answers a probe

@@ -225,7 +225,7 @@ class GuardedEngine:
 
     def probe(self, *, writes: bool) -> FailureKind | None:
         """Whether the database answers now: None, or how it failed. Passes by the breaker and tells it nothing: for
-        whoever holds the fleet's leave to probe (fleet/link.py).
+        whoever holds the fleet's leave to probe (dbcore/breaker/sync.py).
 
         writes -- try whether it can be written to, which a full or read-only one refuses.
         """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,31 +10,13 @@ from typing import Any
 import psycopg2
 
 from ballast.builtin.balances import AdjustBalance, ShowBalance
-from ballast.envelope import Envelope
-from ballast.inbox.limits import UNKNOWN_KIND_SECONDS
-from ballast.jobs import Job
 from dbcore.breaker import FleetStore
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
+from tests.harness.jobs import FAILED, accept, hurried, in_lane_of
 from tests.harness.people import all_settled, answers, assert_audit_passes, balances, register, say
-from tests.harness.queueing import queueing_at
 from workers.giving_back import DELIVERIES_MAX
-
-FAILED = "Sorry, something went wrong on our side."
-
-
-def in_lane_of(person: int, job: Job, job_id: str) -> Envelope:
-    return Envelope.of(job, job_id=job_id, lane=f"user:{person}", chat_id=person)
-
-
-def accept(stack: Stack, *envelopes: Envelope) -> None:
-    """Take jobs on record as a frontend does."""
-    with queueing_at(stack.env["REDIS_URL"]) as queueing:
-        for envelope in envelopes:
-            dispatch = queueing.inbox.accept(envelope).dispatch
-            if dispatch is not None:
-                queueing.publisher.publish(dispatch)
 
 
 @contextmanager
@@ -51,17 +32,6 @@ def account_locked(stack: Stack, telegram_id: int) -> Iterator[None]:
         yield
     finally:
         holder.close()
-
-
-async def hurried(stack: Stack, done: Callable[[], bool], what: str) -> None:
-    """Until it is done, with the waits between the tries of a job made short."""
-
-    def look() -> bool:
-        for waiting in stack.redis.zrange("ballast:inbox:due", 0, -1):
-            stack.redis.zadd("ballast:inbox:due", {bytes(waiting): 0}, xx=True)  # type: ignore[arg-type]  # not decoded
-        return done()
-
-    await asyncio.to_thread(stack.wait_until, look, what)
 
 
 def letters(stack: Stack) -> list[tuple[Any, ...]]:
@@ -107,42 +77,3 @@ async def test_a_job_that_is_slow_while_the_database_is_well_ends_and_its_user_i
     await all_settled(stack, telegram)
     assert balances(stack)[ann] == 100
     assert_audit_passes(stack)
-
-
-async def test_a_kind_that_no_worker_knows_fails_with_a_grace_and_its_lane_goes_on(
-    make_stack: MakeStack, telegram: TelegramControl
-) -> None:
-    """Of a queue that there is, and of one that there is not."""
-    stack = make_stack()
-    stack.start("frontend", "main", "light")
-    stack.wait_ready(processes=3)
-    kinds = {"balances.newfangled": "Ann", "shop.redeem": "Ben"}
-    people = dict(zip(kinds, await register(telegram, *kinds.values()), strict=True))
-    await all_settled(stack, telegram)
-    for kind, person in people.items():
-        unknown = Envelope(
-            job_id=f"new-{person}",
-            lane=f"user:{person}",
-            kind=kind,
-            fields={"code": "HELLO"},
-            chat_id=person,
-        )
-        accept(stack, unknown, in_lane_of(person, ShowBalance(telegram_id=person), f"next-{person}"))
-    records = [f"ballast:inbox:job:new-{person}" for person in people.values()]
-
-    def noted() -> bool:
-        return all(stack.redis.hexists(record, "unknown_since") for record in records)
-
-    await hurried(stack, noted, "workers were handed them")
-    assert letters(stack) == []
-    for record in records:  # as if the time for other workers to come were over
-        stack.redis.hincrby(record, "unknown_since", -1000 * UNKNOWN_KIND_SECONDS)
-    await hurried(stack, lambda: len(letters(stack)) == len(kinds), "they have failed")
-    for person in people.values():
-        await telegram.wait_for_message(person, lambda message: message.text.startswith(FAILED))
-    await all_settled(stack, telegram)
-    for person in people.values():
-        assert sum("Your balance is" in text for text in await answers(telegram, person)) == 2
-    assert {
-        kind: f"no worker knows the kind '{kind}'" in error for kind, error in letters(stack)
-    } == dict.fromkeys(kinds, True)

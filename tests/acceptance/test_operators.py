@@ -11,16 +11,11 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import psutil
 import psycopg2
-import pytest
 
-from dbcore import integration
-from dbcore.integration import bot_safe_adjust_balance
-from dbcore.outcomes import OutcomeStatus
 from devstack import programs
 from devstack.ports import free_port
 from devstack.programs import Program
@@ -59,68 +54,6 @@ async def test_a_worker_without_a_bots_token_does_its_jobs_and_leaves_the_answer
     await telegram.wait_for_message(alice, lambda message: "You were credited 5.50" in message.text)
     await all_settled(stack, telegram)
     assert balances(stack)[alice] == 550
-
-
-async def test_a_direct_call_and_the_same_call_queued_are_one_effect_in_the_operator_s_name(
-    stack: Stack, telegram: TelegramControl, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A bot beside Ballast leaves what was UNAVAILABLE or UNKNOWN to the workers, by the same key."""
-    (ann,) = await register(telegram, "Ann")
-    await all_settled(stack, telegram)
-    monkeypatch.setenv("DATABASE_URL", stack.database_url)
-    task = {"telegram_id": ann, "amount": 100, "actor": "telegram:1001"}
-    try:
-        assert bot_safe_adjust_balance(ann, 100, key="direct-first").status is OutcomeStatus.APPLIED
-        queue_task(stack, "workers.balances.adjust", task | {"idempotency_key": "direct-first"})
-        queue_task(stack, "workers.balances.adjust", task | {"idempotency_key": "queued-first"})
-        await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[ann] == 200, "both are applied")
-        await all_settled(stack, telegram)
-        assert bot_safe_adjust_balance(ann, 100, key="queued-first").status is OutcomeStatus.REPLAYED
-    finally:
-        integration.close()
-    assert balances(stack)[ann] == 200
-    made = stack.query("SELECT idempotency_key, actor FROM transfers ORDER BY id")
-    assert made == [("direct-first", "bot"), ("queued-first", "operator:telegram:1001")]
-    # Nor by way of a dead letter that is retried.
-    queue_task(stack, "workers.balances.adjust", task | {"amount": 5, "idempotency_key": "queued-first"})
-    letters = "SELECT payload #>> '{fields,actor}' FROM failed_operations"
-    await asyncio.to_thread(stack.wait_until, lambda: bool(stack.query(letters)), "it is refused")
-    assert stack.query(letters) == [("operator:telegram:1001",)]
-    assert_audit_passes(stack)
-
-
-WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
-    ({"telegram_id": 5, "amuont": 100}, "amuont: Extra inputs are not permitted"),
-    ({"amount": 100}, "expected either telegram_id or username"),
-    ({"telegram_id": 5, "amount": "100"}, "amount: Input should be a valid integer, got '100'"),
-    ({"telegram_id": 5, "amount": 100, "idempotency_key": "a b"}, "idempotency_key: expected 1 to 64"),
-    ({"job_id": 17}, "job_id: Extra inputs are not permitted"),
-]
-
-
-async def test_a_wrong_argument_gets_a_clear_error_and_a_dead_letter(
-    make_stack: MakeStack, telegram: TelegramControl
-) -> None:
-    stack = make_stack()
-    stack.start("frontend", "main")
-    stack.wait_ready(processes=2)
-    task_ids = [queue_task(stack, "workers.balances.adjust", arguments) for arguments, _ in WRONG_ARGUMENTS]
-    letters = "SELECT job_id, kind, error, payload FROM failed_operations"
-    await asyncio.to_thread(
-        stack.wait_until, lambda: len(stack.query(letters)) == len(WRONG_ARGUMENTS), "the dead letters"
-    )
-    found = {job_id: (kind, error, payload) for job_id, kind, error, payload in stack.query(letters)}
-    for task_id, (arguments, complaint) in zip(task_ids, WRONG_ARGUMENTS, strict=True):
-        kind, error, payload = found[task_id]
-        assert kind == "balances.adjust"
-        assert complaint in error
-        assert payload["fields"].items() <= arguments.items()
-        await asyncio.to_thread(stack.wait_until, partial(_logged, stack, complaint), "the error in the log")
-    await all_settled(stack, telegram)
-
-
-def _logged(stack: Stack, complaint: str) -> bool:
-    return complaint in stack.log("main")
 
 
 async def test_beat_has_the_probe_run_and_the_pages_show_it(

@@ -7,19 +7,16 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import psycopg2
 import pytest
 
-from ballast.inbox import Dispatch
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
+from tests.harness.jobs import held
 from tests.harness.people import (
     all_settled,
     answers,
@@ -31,7 +28,6 @@ from tests.harness.people import (
     register,
     say,
 )
-from tests.harness.queueing import queueing_at
 from tests.harness.servers import running_postgres
 
 
@@ -131,37 +127,6 @@ async def test_with_the_database_stopped_pages_answer_at_once_and_jobs_wait_and_
     assert_audit_passes(stack)
 
 
-async def test_a_frozen_worker_delays_nobody_for_long_and_doubles_nothing(
-    make_stack: MakeStack, telegram: TelegramControl
-) -> None:
-    stack = make_stack()
-    stack.start("frontend", "main", "light")
-    stack.wait_ready(processes=3)
-    (alice,) = await register(telegram, "Alice")
-    cards = await ask_credits(telegram, 5)
-    await all_settled(stack, telegram)
-    frozen = [psutil.Process(stack.pid("main")), *psutil.Process(stack.pid("main")).children()]
-    for process in frozen:
-        os.kill(process.pid, signal.SIGSTOP)
-    for card in cards:
-        await confirm(telegram, card)
-    stack.run("second", stack.program("main", node="second"))
-    await all_settled(stack, telegram)
-    assert balances(stack)[alice] == 500
-    for process in frozen:
-        os.kill(process.pid, signal.SIGCONT)
-    await say(telegram, alice, "/balance")
-    await all_settled(stack, telegram)
-    assert balances(stack)[alice] == 500
-    assert credits_told(await answers(telegram, alice)) == 5
-    assert_audit_passes(stack)
-
-
-def held(stack: Stack) -> bool:
-    """Whether some process is at work on a job."""
-    return any(stack.redis.hexists(key, "owner") for key in stack.redis.keys("ballast:inbox:job:*"))
-
-
 async def test_redis_killed_with_a_task_in_flight_ends_no_worker(
     make_stack: MakeStack, own_redis: EmbeddedRedis, telegram: TelegramControl
 ) -> None:
@@ -184,33 +149,6 @@ async def test_redis_killed_with_a_task_in_flight_ends_no_worker(
     await all_settled(stack, telegram)
     assert stack.alive("main"), stack.log("main")[-3000:]
     assert stack.alive("light"), stack.log("light")[-3000:]
-
-
-async def test_a_copy_of_a_message_at_the_process_that_answers_makes_no_second_answer(
-    make_stack: MakeStack, telegram: TelegramControl
-) -> None:
-    stack = make_stack()
-    one_child = stack.program("main")
-    stack.run("main", replace(one_child, argv=[*one_child.argv[:-1], "1"]))
-    stack.start("frontend", "light")
-    stack.wait_ready(processes=2)
-    (alice,) = await register(telegram, "Alice")
-    await all_settled(stack, telegram)  # so that the record which is found below is the balance's
-    await telegram.add_fault("latency", methods=["sendMessage"], seconds=4, count=1)
-    sent = await telegram.send_text(alice, "/balance")
-    await asyncio.to_thread(stack.wait_until, lambda: held(stack), "the answer is under way")
-    (record,) = stack.redis.keys("ballast:inbox:job:*")
-    job_id = str(record, "ascii").rsplit(":", 1)[1] if isinstance(record, bytes) else ""
-    with queueing_at(stack.env["REDIS_URL"]) as queueing:
-        assert queueing.publisher.publish(Dispatch(job_id, "balances", "balances.show", place=""))
-    await asyncio.to_thread(
-        stack.wait_until, lambda: "copy_dropped" in stack.log("main"), "the copy is dropped"
-    )
-    await telegram.wait_for_message(alice, after=sent.message.revision)
-    await all_settled(stack, telegram)
-    assert (
-        sum("Your balance is" in text for text in await answers(telegram, alice)) == 2
-    )  # /start's and this one
 
 
 async def test_a_redis_that_stands_still_for_a_moment_doubles_no_answer(

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from ballast.queues import QUEUES
+from bot_frontend.web.page_language import accepted_language
 from dbcore.breaker import override
 from dbcore.breaker.outages import WaitingJob, note_waiting
 from dbcore.redis_client import redis_time
@@ -137,3 +138,50 @@ async def test_the_public_page_says_what_people_notice_and_nothing_else(
     assert await shown() == "The bot is working. Last 10 hours; 99.97%"
     override.set_override(client, "open", "Nadia")
     assert await shown() == "Paused for maintenance. Last 10 hours; 99.97%"
+
+
+async def test_the_public_page_speaks_the_language_that_the_reader_s_browser_asks_for(
+    settings: Settings, queueing: Queueing
+) -> None:
+    beaten(queueing, "h:7:aa", {"name": "main", "queues": [*QUEUES]})
+    table_is(queueing.client, since=redis_time(queueing.client) - 36_000)
+    async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
+
+        async def shown(asked: str | None) -> tuple[str, str, str]:
+            headers = {} if asked is None else {"Accept-Language": asked}
+            async with http.get(f"{url}/status-page", headers=headers) as answer:
+                assert answer.headers["Vary"] == "Accept-Language"
+                page = await answer.text()
+            (title,) = re.findall(r"<h2 id=.service-title.*?>(.*)</h2>", page)
+            (tag,) = re.findall(r"<html (.*?)>", page)
+            assert "<!-- " not in page
+            return title, re.findall("<dt>(.*?)</dt>", page)[0], tag
+
+        english = ("The bot is working", "Last 10 hours", 'lang="en" dir="ltr"')
+        assert await shown(None) == english
+        assert await shown("fr, x;q=oops, *") == english
+        german = ("Der Bot funktioniert", "Letzte 10 Stunden", 'lang="de" dir="ltr"')
+        assert await shown("fr-CH, en;q=0.5, de-AT;q=0.9") == german
+        title, hours, tag = await shown("ar-EG,en;q=0.8")
+        assert (title, tag) == ("البوت يعمل", 'lang="ar" dir="rtl"')
+        assert "ساعات" in hours
+        assert (await shown("pt"))[2] == 'lang="pt-BR" dir="ltr"'
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", "en"),
+        ("de", "de"),
+        ("en-GB,de;q=0.9", "en"),
+        ("de;q=0,es", "es"),
+        ("de;q=0.1,es;q=0.2,xx", "es"),
+        ("de;q=2", "en"),
+        (",;;q=,\x00", "en"),
+        (",".join(["xx"] * 1_000) + ",de", "en"),
+    ],
+)
+def test_of_the_languages_that_a_browser_names_the_most_wanted_that_there_is(
+    header: str, language: str
+) -> None:
+    assert accepted_language(header) == language

@@ -85,7 +85,6 @@ def test_no_text_breaks_the_reader(text: str, exponent: int) -> None:
 SPACES = " \u00a0\u2009\u202f\n"
 
 
-@pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -189,9 +188,10 @@ SPACES = " \u00a0\u2009\u202f\n"
         ("5 ^ 2", "read two ways"),
     ],
 )
-def test_an_amount_is_never_cut_at_a_space(text: str, says: str, space: str) -> None:
-    with pytest.raises(money.AmbiguousAmount, match=re.escape(says)):
-        parse_amount_and_note(text.replace(" ", space), 2, "CREDIT")
+def test_an_amount_is_never_cut_at_a_space(text: str, says: str) -> None:
+    for space in SPACES:
+        with pytest.raises(money.AmbiguousAmount, match=re.escape(says)):
+            parse_amount_and_note(text.replace(" ", space), 2, "CREDIT")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from sqlalchemy.engine import make_url
 from dbcore import database_url
 from dbcore.database_url import addresses
 from dbcore.redis_url import read_redis_url
-from dbcore.settings import RUNNING_ENV_FILE, Settings, SettingsError, load_settings
+from dbcore.settings import RUNNING_ENV_FILE, Options, Settings, SettingsError, load_options, load_settings
+from dbcore.settings.database import DatabaseOptions, RedisOptions
 from tests.conftest import MakeSettings
 
 
@@ -338,25 +340,30 @@ BAD = [
 ]
 
 
+def section_of(option: str) -> type[Options]:
+    return next(each for each in Settings.__mro__ if option.lower() in inspect.get_annotations(each))
+
+
 @pytest.mark.parametrize("option", [name.upper() for name in Settings.model_fields])
-@pytest.mark.parametrize("value", BAD, ids=range(len(BAD)))
 def test_whatever_the_value_an_option_is_read_or_refused_by_its_name(
-    option: str, value: str, monkeypatch: pytest.MonkeyPatch
+    option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(option, value)
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        refused = str(error)
-    else:
-        refused = ""
-        url = clear(settings.database_url) if settings.database_url else "postgresql+psycopg2://"
-        libpqs(url)
-        assert addresses(url)
-        if settings.redis_url:
-            redis.Redis.from_url(clear(settings.redis_url))
-    assert not refused or refused.startswith(f"{option}: ")
-    assert "\n" not in refused
+    section = section_of(option)
+    for value in BAD:
+        monkeypatch.setenv(option, value)
+        refused, options = "", None
+        try:
+            options = load_options(section)
+        except SettingsError as error:
+            refused = str(error)
+        assert not refused or refused.startswith(f"{option}: "), value
+        assert "\n" not in refused, value
+        if isinstance(options, DatabaseOptions):
+            url = clear(options.database_url) if options.database_url else "postgresql+psycopg2://"
+            libpqs(url)
+            assert addresses(url), value
+        elif isinstance(options, RedisOptions) and options.redis_url:
+            redis.Redis.from_url(clear(options.redis_url))
 
 
 def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path: Path) -> None:

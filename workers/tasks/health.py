@@ -84,7 +84,10 @@ def _seal(worker: WorkerContext) -> None:
         done = seals.run(worker.engine, seconds_max=SEAL_SECONDS_MAX)
         state = seals.state(worker.engine)
         if state.unsealed <= UNSEALED_MAX:
-            books_record.keep(worker.redis, state, books.balance_sheet(worker.engine))
+            sheet = books.balance_sheet(worker.engine)
+            books_record.keep(
+                worker.redis, state, sheet, books.daily_totals(worker.engine, books_record.DAYS)
+            )
     except DatabaseAway as away:
         log.info("not_sealed", kind=away.kind)
     except UndefinedTable:

@@ -32,6 +32,17 @@ export function showLedger({ books }, elapsed) {
       });
     },
   });
+  rows($("ledger-days"), books.days, {
+    template: "event-row",
+    key: ({ day, currency }) => `${day} ${currency}`,
+    show: (element, { day, currency, debits, credits, entries }) => {
+      fill(element, {
+        what: day,
+        at: `+${grouped(credits)} −${grouped(debits)} ${currency}`,
+        by: counted(entries, "entry", "entries"),
+      });
+    },
+  });
   const { broken_seals: broken } = books;
   return [{ card: "ledger", state: broken ? "down" : "ok", words: broken ? `${counted(broken, "seal is", "seals are")} broken` : "" }];
 }

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from ballast.builtin.balances import ShowBalance
+from ballast.envelope import Envelope
+from ballast.inbox.limits import UNKNOWN_KIND_SECONDS
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
+from tests.harness.jobs import FAILED, accept, hurried, in_lane_of
 from tests.harness.people import all_settled, answers, register, say
 from workers.replies import UNCERTAIN_SENDS_MAX
 
@@ -38,3 +42,42 @@ async def test_an_answer_that_may_have_arrived_is_not_repeated_for_ever(
     )
     kept = "SELECT count(*) FROM failed_operations WHERE error LIKE '%may not have arrived%'"
     assert stack.query(kept) == [(1,)]
+
+
+async def test_a_kind_that_no_worker_knows_fails_with_a_grace_and_its_lane_goes_on(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    """Of a queue that there is, and of one that there is not."""
+    kinds = {"balances.newfangled": "Ann", "shop.redeem": "Ben"}
+    people = dict(zip(kinds, await register(telegram, *kinds.values()), strict=True))
+    await all_settled(stack, telegram)
+    for kind, person in people.items():
+        unknown = Envelope(
+            job_id=f"new-{person}",
+            lane=f"user:{person}",
+            kind=kind,
+            fields={"code": "HELLO"},
+            chat_id=person,
+        )
+        accept(stack, unknown, in_lane_of(person, ShowBalance(telegram_id=person), f"next-{person}"))
+
+    def letters() -> dict[str, str]:
+        return dict(stack.query("SELECT kind, error FROM failed_operations WHERE kind IN %s", tuple(kinds)))
+
+    records = [f"ballast:inbox:job:new-{person}" for person in people.values()]
+
+    def noted() -> bool:
+        return all(stack.redis.hexists(record, "unknown_since") for record in records)
+
+    await hurried(stack, noted, "workers were handed them")
+    assert letters() == {}
+    for record in records:  # as if the time for other workers to come were over
+        stack.redis.hincrby(record, "unknown_since", -1000 * UNKNOWN_KIND_SECONDS)
+    await hurried(stack, lambda: len(letters()) == len(kinds), "they have failed")
+    for person in people.values():
+        await telegram.wait_for_message(person, lambda message: message.text.startswith(FAILED))
+    await all_settled(stack, telegram)
+    for person in people.values():
+        assert sum("Your balance is" in text for text in await answers(telegram, person)) == 2
+    for kind, error in letters().items():
+        assert f"no worker knows the kind '{kind}'" in error

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
+from dataclasses import replace
 
 import psutil
 import pytest
 
+from ballast.inbox import Dispatch
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
+from tests.harness.jobs import held
 from tests.harness.people import (
     ANSWER_SECONDS_MAX,
     all_settled,
@@ -26,6 +31,7 @@ from tests.harness.people import (
     toast,
     transfers,
 )
+from tests.harness.queueing import queueing_at
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -144,3 +150,52 @@ async def test_the_frontend_ends_a_spinner_that_no_worker_ends(
         if request.params["callback_query_id"] == press.callback_query_id
     ]
     assert len(answered) == 1, "the worker does not answer what is answered"
+
+
+async def test_a_frozen_worker_delays_nobody_for_long_and_doubles_nothing(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (alice,) = await register(telegram, "Alice")
+    cards = await ask_credits(telegram, 5)
+    await all_settled(stack, telegram)
+    frozen = [psutil.Process(stack.pid("main")), *psutil.Process(stack.pid("main")).children()]
+    for process in frozen:
+        os.kill(process.pid, signal.SIGSTOP)
+    for card in cards:
+        await confirm(telegram, card)
+    stack.run("second", stack.program("main", node="second"))
+    await all_settled(stack, telegram)
+    assert balances(stack)[alice] == 500
+    for process in frozen:
+        os.kill(process.pid, signal.SIGCONT)
+    await say(telegram, alice, "/balance")
+    await all_settled(stack, telegram)
+    assert balances(stack)[alice] == 500
+    assert credits_told(await answers(telegram, alice)) == 5
+    assert_audit_passes(stack)
+
+
+async def test_a_copy_of_a_message_at_the_process_that_answers_makes_no_second_answer(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    stack.stop("main")
+    one_child = stack.program("main")
+    stack.run("main", replace(one_child, argv=[*one_child.argv[:-1], "1"]))
+    stack.wait_ready(processes=2)
+    (alice,) = await register(telegram, "Alice")
+    await all_settled(stack, telegram)  # so that the record which is found below is the balance's
+    await telegram.add_fault("latency", methods=["sendMessage"], seconds=4, count=1)
+    sent = await telegram.send_text(alice, "/balance")
+    await asyncio.to_thread(stack.wait_until, lambda: held(stack), "the answer is under way")
+    (record,) = stack.redis.keys("ballast:inbox:job:*")
+    job_id = str(record, "ascii").rsplit(":", 1)[1] if isinstance(record, bytes) else ""
+    with queueing_at(stack.env["REDIS_URL"]) as queueing:
+        assert queueing.publisher.publish(Dispatch(job_id, "balances", "balances.show", place=""))
+    await asyncio.to_thread(
+        stack.wait_until, lambda: "copy_dropped" in stack.log("main"), "the copy is dropped"
+    )
+    await telegram.wait_for_message(alice, after=sent.message.revision)
+    await all_settled(stack, telegram)
+    assert (
+        sum("Your balance is" in text for text in await answers(telegram, alice)) == 2
+    )  # /start's and this one
