@@ -60,7 +60,10 @@ def _today(look: StatusSnapshot, side: Literal["credits", "debits"]) -> Values:
         return []
     today = datetime.fromtimestamp(look.books.at, UTC).date()
     return [
-        ((each.currency, each.account, each.kind), getattr(each, side) / 10**look.currency_exponent)
+        (
+            (each.currency, each.account, each.kind),
+            getattr(each, side) / 10 ** look.decimals_of(each.currency),
+        )
         for each in look.books.days
         if each.day == today
     ]

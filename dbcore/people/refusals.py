@@ -52,7 +52,8 @@ class Refused:
     what -- a `transfer` that they asked for, an `adjustment` that an admin asked for, what the `ledger` refused to a
         program, or a `job`. number -- of the request, the transfer, or the job's reference.
     settled -- False for a failed job that is still open.
-    reason -- as it is on record; `why` says it in words. amount -- minor units of the currency, signed for an adjustment.
+    reason -- as it is on record; `why` says it in words. amount -- minor units of the currency, signed for an
+        adjustment.
     """
 
     what: Literal["transfer", "adjustment", "ledger", "job"]
