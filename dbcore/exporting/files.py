@@ -40,7 +40,8 @@ def _in_units(column: str, exponent: int) -> str:
 
 def profile_columns(first: Currency) -> str:
     """Of `users u` and, if there is one, their account `a`. `ballast import` reads them under these names."""
-    return f"""u.telegram_id, {_in_units("coalesce(a.balance, 0)", first.exponent)} AS balance, u.username, u.first_name,
+    balance = _in_units("coalesce(a.balance, 0)", first.exponent)
+    return f"""u.telegram_id, {balance} AS balance, u.username, u.first_name,
         u.language_code, u.language AS chosen_language, u.time_zone AS chosen_time_zone,
         {time("u.created_at", "registered_at")},
         {time("nullif(u.last_seen_at, 'epoch')", "last_seen_at")}, u.status,

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dbcore import Guard
+from dbcore import Guard, known_currencies
+from dbcore.collisions import Refused
 from dbcore.errors import UsageError
 from dbcore.guard.engine import GuardedEngine
 from dbcore.guard.refusal import Refuse
@@ -22,6 +23,7 @@ from dbcore.ledger.users import Balance, Profile, UserRef
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from dbcore.people import acts
 from dbcore.people.acts import Act
+from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from tests.dbcore.conftest import MakeEngine, Person, Sql
 
@@ -340,6 +342,23 @@ def test_an_apps_transaction_moves_money_in_any_currency_of_the_bot(
             )
     finally:
         guard.close()
+
+
+def test_a_currency_in_which_somebody_has_something_is_not_taken_out(
+    make_settings: MakeSettings, database_url: str, engine: GuardedEngine, person: Person
+) -> None:
+    ann = person(100)
+    credit(engine, ann, 5, "TON")
+    known_currencies.require(make_settings(database_url=database_url, currencies="TON:9"))
+    for options in ({}, {"currencies": "EUR:2"}, {"currency": "POINTS", "currencies": "TON:9"}):
+        with pytest.raises(Refused, match=r"have balances in (TON|CREDIT), which"):
+            known_currencies.require(make_settings(database_url=database_url, **options))
+    credit(engine, ann, -5, "TON")
+    known_currencies.require(make_settings(database_url=database_url))
+
+
+def test_a_database_that_does_not_answer_keeps_no_worker_from_starting(make_settings: MakeSettings) -> None:
+    known_currencies.require(make_settings(database_url=f"postgresql://nobody@127.0.0.1:{free_port()}/none"))
 
 
 def test_the_last_known_balance_is_kept_by_currency(
