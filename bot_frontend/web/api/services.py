@@ -33,7 +33,7 @@ class Services:
         """Raises Problem for one that the bot does not have. None is the first."""
         known = self.settings.known_currencies
         if code is not None and known.get(code) is None:
-            raise Problem(422, "invalid", f"currency: expected one of {known}")
+            raise Problem(404, "not-found", f"The bot has no such currency: expected one of {known}")
 
     def tell_soon(self) -> None:
         """The people concerned, by the jobs that an act committed, and programs outside. Raises nothing."""

@@ -319,19 +319,21 @@ CREATE OR REPLACE FUNCTION ballast.ledger_reclassify(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_post record;
-    v_exchange record;
+    v_balance bigint;
+    v_floor bigint;
 BEGIN
     IF 'stars' IN (p_from, p_to) THEN
         RAISE EXCEPTION 'the account stars has payments only' USING ERRCODE = 'check_violation';
     END IF;
     IF 'exchange' IN (p_from, p_to) THEN
         PERFORM ballast.exchange_account(p_currency);
-        SELECT e.* INTO v_exchange FROM ballast.exchange_accounts e WHERE e.currency = p_currency FOR NO KEY UPDATE;
+        SELECT e.balance, e.floor INTO v_balance, v_floor
+          FROM ballast.exchange_accounts e WHERE e.currency = p_currency FOR NO KEY UPDATE;
     END IF;
     SELECT * INTO v_post FROM ballast.ledger_post(
         p_key, p_fingerprint, ballast.ledger_system_account(p_from, p_currency),
         ballast.ledger_system_account(p_to, p_currency), p_amount, p_currency, 'reclassification', p_memo, p_actor,
-        CASE WHEN p_from = 'exchange' AND v_exchange.balance - p_amount < v_exchange.floor THEN 'exchange_short' END);
+        CASE WHEN p_from = 'exchange' AND v_balance - p_amount < v_floor THEN 'exchange_short' END);
     IF v_post.r_status = 'applied' THEN
         UPDATE ballast.exchange_accounts SET balance = balance + CASE WHEN p_to = 'exchange' THEN p_amount ELSE -p_amount END
          WHERE currency = p_currency AND 'exchange' IN (p_from, p_to);
