@@ -33,7 +33,7 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from tests.harness.servers import running_servers
 from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.leasing import take_chunk
+from workers.broadcasts.sender import take_chunk
 
 FEW = 10_000
 EDGE = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 
-from ballast.broadcasts import segments
+from ballast.broadcasts.audience import audience_size
 from ballast.broadcasts.card import segment_text
 from ballast.broadcasts.cost import stars_counted, stars_for
 from ballast.builtin.broadcasts import StartBroadcast
@@ -24,7 +24,7 @@ def confirmed(job: StartBroadcast, engine: GuardedEngine, settings: Settings, *,
     yes -- agreed to already.
     Raises JobInvalid where it cannot be started, or nobody agreed to it.
     """
-    audience = segments.audience_size(engine, job.segment.parts())
+    audience = audience_size(engine, job.segment.parts())
     stars = stars_for(audience)
     if job.paid and job.stars_max is None and job.scheduled_for is None:
         job = job.model_copy(update={"stars_max": stars})

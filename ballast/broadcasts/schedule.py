@@ -11,8 +11,9 @@ In Redis, so that a database that sleeps while nothing is to be done stays aslee
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import redis
 
@@ -111,3 +112,25 @@ class Schedule:
             list[bytes], self._take_due(keys=[_DUE, _WAKES], args=[LOOKED_AT_ONCE, again_after_seconds])
         )
         return [(int(each), float(score)) for each, score in zip(answer[::2], answer[1::2], strict=True)]
+
+
+def quiet_until(hours: Mapping[str, str] | None, now: datetime) -> datetime | None:
+    """When they end, if `now` is within them; else None.
+
+    hours -- `{"begin": "22:00", "end": "08:00", "zone": "Europe/Berlin"}`; past midnight where the end is earlier.
+    now -- aware.
+    """
+    if hours is None:
+        return None
+    zone = ZoneInfo(hours["zone"])
+    local = now.astimezone(zone)
+    begin, end = time.fromisoformat(hours["begin"]), time.fromisoformat(hours["end"])
+    clock = local.time()
+    quiet = begin <= clock < end if begin < end else clock >= begin or clock < end
+    if not quiet:
+        return None
+    ends_on = local.date() if clock < end else local.date() + timedelta(days=1)
+    ends = datetime.combine(ends_on, end, zone)
+    return (
+        ends if ends > now else ends.replace(fold=1)
+    )  # in an hour that the clocks show twice, the second time

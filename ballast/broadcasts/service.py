@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ballast.broadcasts import segments
+from ballast.broadcasts import audience
 from ballast.broadcasts.cost import messages_for, refuse_paid_album, stars_counted, stars_for
 from ballast.broadcasts.lanes import SILENCE_SECONDS_MAX, Lanes
-from ballast.broadcasts.quiet_hours import quiet_until
+from ballast.broadcasts.schedule import quiet_until
 from ballast.builtin.broadcasts import StartBroadcast
 from ballast.texts import ngettext
 from dbcore import keys
@@ -152,7 +152,7 @@ class BroadcastService:
             refuse_paid_album(broadcast.pieces)
         self.lanes.schedule.after(broadcast.id, SILENCE_SECONDS_MAX)  # should this end right after it began
         # Beside the beginning, for the lists' queries may neither write nor hold anything up.
-        lists = segments.listed(self.engine, named(self.engine, broadcast.id))
+        lists = audience.listed(self.engine, named(self.engine, broadcast.id))
         with _within_its_cost(broadcast) as messages_max:
             begun = broadcasts.begin(
                 self.engine, broadcast.id, audience_max=messages_max, expected=expected, listed=lists

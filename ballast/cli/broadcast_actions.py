@@ -9,9 +9,9 @@ import uuid
 from datetime import UTC, datetime
 
 from ballast.broadcasts import confirmation
+from ballast.broadcasts.audience import A, B, payload_of
 from ballast.broadcasts.progress import Meter, line
 from ballast.broadcasts.service import BroadcastService
-from ballast.broadcasts.variants import A, B, payload_of
 from ballast.builtin.broadcasts import StartBroadcast
 from ballast.kinds import JOB_TYPES
 from dbcore import admin_actions

@@ -7,10 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX, BroadcastRefused, Progress
-from dbcore.guard.engine import GuardedEngine
 from dbcore.sentences import sentence
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
 
 DELETABLE_HOURS = 48
 """Telegram deletes a message for everybody within that time."""
@@ -109,7 +112,7 @@ def count_messages(engine: GuardedEngine, broadcast_id: int) -> int:
 
 def count_variants(engine: GuardedEngine, broadcast_id: int) -> dict[str, dict[str, int]]:
     """Of an A/B test: how many recipients each text has, by their states. Who gets which is as
-    `ballast.broadcasts.variants` says.
+    `ballast.broadcasts.audience` says.
     """
     (counts,) = engine.fetch_row(
         "SELECT coalesce(jsonb_object_agg(variant, states), '{}') FROM "

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from dbcore.admin_actions import DONE, AdminAction, insert_statement
 from dbcore.currencies import Currency
 from dbcore.fingerprints import fingerprint
-from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.ledger import balances_now, require_key
 from dbcore.ledger.pending_transfers import TOKEN_BYTES, restart_expiry_in
 from dbcore.ledger.users import Profile
@@ -33,6 +30,11 @@ from dbcore.outcomes import (
 )
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dbcore.guard.engine import GuardedEngine
 
 EXPIRES_AFTER_SECONDS = 120.0
 RATE_DIGITS_MAX = 18

@@ -6,16 +6,18 @@ reason. Bad arguments are the program's mistake and raise ValueError.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbcore.fingerprints import fingerprint
-from dbcore.guard.engine import GuardedEngine
 from dbcore.keys import OF_IMPORTS, RESERVED
 from dbcore.ledger.balance_cache import BalanceSnapshot
-from dbcore.ledger.users import UserRef
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, Party, RejectionReason, TransferOutcome
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
+    from dbcore.ledger.users import UserRef
 
 TRANSFER_SQL = (
     "SELECT done.*, sender.*, recipient.* FROM ballast.ledger_transfer(%s, %s, %s, %s, %s, %s, %s, %s) AS done, "

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from dbcore.fingerprints import fingerprint
-from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.ledger import balances_now, party, require_key
-from dbcore.ledger.users import Profile, UserRef
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Decision, DecisionOutcome, OutcomeStatus, Party, PendingOutcome, RejectionReason
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
+    from dbcore.ledger.users import Profile, UserRef
 
 _CREATE_SQL = (
     "SELECT done.*, sender.* FROM ballast.pending_create("

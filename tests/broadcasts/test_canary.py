@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ballast.broadcasts.variants import A, B, variant_of
+from ballast.broadcasts.audience import A, B, variant_of
 from ballast.builtin.broadcasts import PauseBroadcast, ResumeBroadcast, StartBroadcast
 from ballast.builtin.composition import CanaryRule, Segment, Wording
 from dbcore.broadcasts import broadcasts, deliveries

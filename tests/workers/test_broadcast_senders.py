@@ -37,10 +37,9 @@ from tests.harness.broadcasting import received
 from tests.harness.queueing import Queueing, queueing_at
 from tests.harness.servers import running_telegram
 from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.chunk import REST_SECONDS, Chunk
 from workers.broadcasts.drafts import draft
-from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.send_journal import SendJournal
+from workers.broadcasts.sender import REST_SECONDS, Chunk, take_chunk
 from workers.replies import UNCERTAIN_SENDS_MAX
 
 PEOPLE = range(1001, 1011)

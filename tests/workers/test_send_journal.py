@@ -8,12 +8,11 @@ import pytest
 import redis
 
 from ballast.broadcasts.cost import messages_for, stars_for
-from ballast.broadcasts.quiet_hours import quiet_until
-from ballast.broadcasts.schedule import Schedule
+from ballast.broadcasts.schedule import Schedule, quiet_until
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from dbcore.broadcasts.leases import DeliveryStatus, Lease, Mark, Recipient, Result
-from workers.broadcasts.chunk import settled
 from workers.broadcasts.send_journal import SendJournal, lease_number
+from workers.broadcasts.sender import settled
 
 SENT = Result(1, DeliveryStatus.SENT, (5, 6), mark=Mark.REACHED)
 BLOCKED = Result(2, DeliveryStatus.BLOCKED, error="Forbidden: bot was blocked by the user", mark=Mark.BLOCKED)

@@ -17,7 +17,7 @@ from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing, queueing_at
 from workers.broadcasts.broadcaster import Broadcaster
-from workers.broadcasts.leasing import take_chunk
+from workers.broadcasts.sender import take_chunk
 
 
 @pytest.fixture

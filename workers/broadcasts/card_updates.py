@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import redis
 import structlog
 
-from ballast.broadcasts import card, segments
-from ballast.broadcasts.quiet_hours import quiet_until
+from ballast.broadcasts import card
+from ballast.broadcasts.audience import audience_size
+from ballast.broadcasts.schedule import quiet_until
 from ballast.builtin.broadcasts import ShowCard
 from ballast.messages import Message
 from ballast.snooze import Snoozed
@@ -25,8 +26,7 @@ from ballast.telegram.reply_sender import delete_message, send
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus, Progress
 from dbcore.settings import Settings
-from workers.broadcasts.admin_sends import acquire_send_slot, defer
-from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.broadcaster import Broadcaster, acquire_send_slot, defer
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -103,7 +103,7 @@ def show(home: Broadcaster, job: ShowCard, settings: Settings) -> Showing | None
 
 def _text(home: Broadcaster, broadcast: Progress, settings: Settings) -> str:
     if isinstance(broadcast, Broadcast) and broadcast.status is BroadcastStatus.DRAFT:
-        audience = segments.audience_size(home.engine, broadcast.segment)
+        audience = audience_size(home.engine, broadcast.segment)
         return card.draft_text(broadcast, audience, home.rate(broadcast), settings)
     rate = home.lanes.cards.measured_rate(broadcast.id, broadcast.done)
     rests = quiet_until(broadcast.quiet_hours, home.lanes.schedule.now())

@@ -26,8 +26,7 @@ from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.broadcasts.deliveries import DELETABLE_HOURS, Arrived
 from dbcore.sentences import Sentence, sentence
-from workers.broadcasts.admin_sends import NO_BOT_SECONDS
-from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.broadcaster import NO_BOT_SECONDS, Broadcaster
 from workers.broadcasts.send_one import may_be_delivered
 
 if TYPE_CHECKING:

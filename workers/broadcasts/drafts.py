@@ -33,8 +33,7 @@ from dbcore.broadcasts.broadcasts import (
 from dbcore.broadcasts.leases import DeliveryStatus, Recipient
 from dbcore.sentences import Sentence, sentence
 from workers.broadcasts import deletion
-from workers.broadcasts.admin_sends import acquire_send_slot, defer
-from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.broadcaster import Broadcaster, acquire_send_slot, defer
 from workers.broadcasts.send_one import post
 from workers.replies import UNCERTAIN_SENDS_MAX
 

@@ -16,7 +16,7 @@ import structlog
 from telegram import InputFile
 from telegram.error import TelegramError
 
-from ballast.broadcasts.recipients import recipients_table
+from ballast.broadcasts.audience import recipients_table
 from ballast.builtin.broadcasts import ReportBroadcast
 from ballast.command_names import joined
 from ballast.messages import Message
@@ -27,8 +27,7 @@ from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from dbcore.guard.engine import GuardedEngine
 from dbcore.text import one_line
-from workers.broadcasts.admin_sends import acquire_send_slot, defer
-from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster
+from workers.broadcasts.broadcaster import CHUNK_SECONDS, Broadcaster, acquire_send_slot, defer
 from workers.texts import escape
 
 if TYPE_CHECKING:

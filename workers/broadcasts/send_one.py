@@ -45,7 +45,7 @@ class SendOutcome:
 
 
 async def post(bot: Bot, payload: Mapping[str, Any], recipient: Recipient, *, paid: bool) -> SendOutcome:
-    """Send it, as one of its texts (ballast.broadcasts.variants). A chat that moved is followed once."""
+    """Send it, as one of its texts (ballast.broadcasts.audience). A chat that moved is followed once."""
     posted = await _try(bot, payload, recipient, recipient.telegram_id, paid=paid)
     if isinstance(posted, int):
         posted = await _try(bot, payload, recipient, posted, paid=paid)

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ballast.broadcasts.variants import A, B, payload_of
+from ballast.broadcasts.audience import A, B, payload_of
 from ballast.builtin.broadcasts import TryBroadcast
 from ballast.messages import Message
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Progress
 from dbcore.broadcasts.leases import Recipient
-from workers.broadcasts.admin_sends import acquire_send_slot, defer
-from workers.broadcasts.broadcaster import Broadcaster
+from workers.broadcasts.broadcaster import Broadcaster, acquire_send_slot, defer
 from workers.broadcasts.drafts import refused_by_telegram
 from workers.broadcasts.send_one import post
 

@@ -42,8 +42,8 @@ from dbcore.ledger import users
 from workers import texts
 from workers.broadcasts import deletion, drafts
 from workers.broadcasts.card_updates import show
-from workers.broadcasts.leasing import take_chunk
 from workers.broadcasts.report import report
+from workers.broadcasts.sender import take_chunk
 from workers.broadcasts.trials import trial
 from workers.celery import Task, upkeep
 from workers.tasks.job_task import job_task

@@ -26,7 +26,7 @@ from ballast.telegram.errors import classify
 from dbcore.ledger import star_refunds
 from dbcore.ledger.star_refunds import RefundedPayment, RefundOutcome, RefundState
 from workers import refund_texts
-from workers.broadcasts.admin_sends import NO_BOT_SECONDS
+from workers.broadcasts.broadcaster import NO_BOT_SECONDS
 from workers.tasks.job_task import job_task
 from workers.work import AsyncStep, Work
 

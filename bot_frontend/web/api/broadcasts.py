@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
+from ballast.broadcasts.audience import A, B, payload_of
 from ballast.broadcasts.lanes import Lanes
 from ballast.broadcasts.service import BroadcastService
-from ballast.broadcasts.variants import A, B, payload_of
 from ballast.builtin.broadcasts import StartBroadcast
 from ballast.builtin.composition import CanaryRule
 from ballast.kinds import JOB_TYPES

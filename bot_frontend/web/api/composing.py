@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ballast.broadcasts import preview, segments
+from ballast.broadcasts import preview
+from ballast.broadcasts.audience import audience_size
 from ballast.broadcasts.cost import stars_for
 from ballast.broadcasts.lanes import Lanes
 from ballast.builtin.broadcasts import StartBroadcast
@@ -86,7 +87,7 @@ async def preview_broadcast(
     audience = None
     if count:
         audience = await api.database.run(
-            lambda engine: segments.audience_size(engine, composition.segment.parts()),
+            lambda engine: audience_size(engine, composition.segment.parts()),
             name="api.broadcast_audience",
             deadline_seconds=SNAPSHOT_SECONDS_MAX,
         )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 
-from ballast.broadcasts.recipients import recipients_table
+from ballast.broadcasts.audience import recipients_table
 from ballast.csv_text import Table
 from ballast.people.tables import PAGE, movements_table, transfers_table, users_table
 from ballast.permissions import Permission
