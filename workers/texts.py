@@ -338,7 +338,9 @@ def _entry(entry: HistoryEntry, settings: Settings) -> str:
     """When, how much, and with whom or what for."""
     sign = "+" if entry.amount > 0 else "−"
     amount = formatted_amount(abs(entry.amount), settings.currency_exponent, settings.currency)
-    if entry.counterparty is None:
+    if entry.kind in {"exchange_given", "exchange_got"}:
+        with_whom = gettext("exchange")
+    elif entry.counterparty is None:
         with_whom = gettext("credit") if entry.amount > 0 else gettext("debit")
     elif entry.amount > 0:
         with_whom = pgettext("history", "from {name}", name=_name(entry.counterparty))

@@ -91,7 +91,9 @@ def _movement(made: Movement, settings: Settings) -> str:
     sign = "+" if made.amount > 0 else "−"
     amount = f"{sign}{money(abs(made.amount), settings)}"
     parts = [f"#{made.transfer_id} · {when} · {amount}"]
-    if made.counterparty is None:
+    if made.kind in {"exchange_given", "exchange_got"}:
+        parts.append(gettext("exchange"))
+    elif made.counterparty is None:
         parts.append(gettext("credit") if made.amount > 0 else gettext("debit"))
     elif made.amount > 0:
         parts.append(pgettext("history", "from {name}", name=name(made.counterparty)))

@@ -131,6 +131,8 @@ async def test_an_exchange_asks_first_with_what_is_given_and_got_and_the_rate(
         "Your balance is 44.95 CREDIT.",
         "Your balance is 4.54 EUR.",
     ]
+    page = await say(telegram, ann, "/history EUR")
+    assert "+4.54 EUR exchange" in page.text
     late = await say(telegram, ann, "/exchange 1 CREDIT EUR")
     await asyncio.to_thread(shell, stack, "exchange", "rate", "CREDIT", "EUR", "0.8", "--yes")
     await telegram.press_button(ann, late, "Confirm")
@@ -181,4 +183,28 @@ async def test_pressed_twice_delivered_thrice_and_killed_anywhere_each_exchange_
     assert all((found[each, "CREDIT"], found[each, "EUR"]) == (600, 360) for each in people)
     exchanged = "SELECT count(*) FROM exchanges WHERE status = 'confirmed'"
     assert await asyncio.to_thread(stack.query, exchanged) == [(6,)]
+    assert_audit_passes(stack)
+
+
+async def test_in_an_outage_the_last_known_balances_of_all_currencies_are_told(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    stack = at_work(make_stack)
+    await say(telegram, ADMIN_ID, "/start")
+    (ann,) = await register(telegram, "Ann", credit="50")
+    await seen(telegram, ann, "You were credited")
+    await credited(telegram, ann, "10.00 EUR")
+    await say(telegram, ann, "/balance")
+    await asyncio.to_thread(shell, stack, "breaker", "open")
+    said = await telegram.send_text(ann, "/balance")
+    told = await telegram.wait_for_message(
+        ann,
+        lambda message: "was" in message.text,
+        after=said.message.revision,
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+    assert "your balance was 50.00 CREDIT." in told.text
+    assert "your balance was 10.00 EUR." in told.text
+    await asyncio.to_thread(shell, stack, "breaker", "auto")
+    await all_settled(stack, telegram)
     assert_audit_passes(stack)
