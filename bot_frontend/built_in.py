@@ -18,11 +18,13 @@ from ballast.builtin.languages import ChooseTimeZone
 from ballast.builtin.operators import GrantRole, ShowRoles
 from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
 from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
+from ballast.builtin.subscriptions import ShowPlans
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer, ShowHistory
 from ballast.builtin.withdrawals import StartWithdrawal
 from ballast.markup import is_html
 from ballast.permissions import Permission, may
 from ballast.registered import Command
+from ballast.subscriptions.chat_texts import nothing_to_subscribe_to
 from ballast.texts import said, time_zones
 from bot_frontend import conversation as dialogues
 from bot_frontend import deposits, formatting, texts
@@ -57,6 +59,7 @@ def _help(typed: Typed) -> Routed:
         payments=deposits.takes_payments(typed.settings),
         refunds=typed.settings.stars_refund_hours > 0,
         withdrawals=typed.settings.withdrawals_by is not None,
+        subscriptions=bool(typed.settings.subscription_plans),
         exchange=bool(typed.settings.currencies),
     )
     return say_privately(typed.message, help_text, opens="help")
@@ -229,6 +232,15 @@ def _deposit(typed: Typed) -> Routed:
     )
 
 
+def _subscribe(typed: Typed) -> Routed:
+    message, settings = typed.message, typed.settings
+    if not deposits.takes_payments(settings):
+        return say_privately(message, deposits.off(), opens="subscribe")
+    if not settings.subscription_plans:
+        return say_privately(message, nothing_to_subscribe_to(), opens="subscribe")
+    return Routed(ShowPlans(**who(message.sender)))
+
+
 def _refund(typed: Typed) -> Routed:
     message, settings, named = typed.message, typed.settings, typed.arguments.text
     may_for_others = may(settings.role_of(message.sender.telegram_id), Permission.REFUND)
@@ -274,6 +286,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "role": _role,
     "broadcast": _broadcast,
     "deposit": _deposit,
+    "subscribe": _subscribe,
     "refund": _refund,
     "paysupport": _paysupport,
     "terms": _terms,

@@ -53,18 +53,21 @@ def menu(
     payments: bool = True,
     refunds: bool = True,
     withdrawals: bool = True,
+    subscriptions: bool = True,
     exchange: bool = True,
 ) -> list[tuple[str, str]]:
     """Each command of everybody's menu, or of an operator's, and its line.
 
     payments -- whether the bot takes them: else what is only for payments is left out. refunds -- whether payers can
     refund a payment themselves: else only the menu of who may refund others' says how.
-    withdrawals -- whether there are any. exchange -- whether there are several currencies.
+    withdrawals, subscriptions -- whether there are any. exchange -- whether there are several currencies.
     """
     names = COMMANDS[role]
     hidden = frozenset() if payments else PAYMENT_COMMANDS
     if not withdrawals:
         hidden |= {"withdraw", "withdrawals"}
+    if not subscriptions:
+        hidden |= {"subscribe", "subscription"}
     if not exchange:
         hidden |= {"exchange"}
     if not (refunds or may(role, Permission.REFUND)):
@@ -283,12 +286,18 @@ def help_text(
     payments: bool = True,
     refunds: bool = True,
     withdrawals: bool = True,
+    subscriptions: bool = True,
     exchange: bool = True,
 ) -> str:
     return "\n".join(
         gettext("{command} – {line}", command=f"/{name}", line=escape(line))
         for name, line in menu(
-            role, payments=payments, refunds=refunds, withdrawals=withdrawals, exchange=exchange
+            role,
+            payments=payments,
+            refunds=refunds,
+            withdrawals=withdrawals,
+            subscriptions=subscriptions,
+            exchange=exchange,
         )
     )
 

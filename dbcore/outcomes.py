@@ -69,6 +69,13 @@ class RejectionReason(StrEnum):
     NOT_APPROVED = "not_approved"  # so it cannot be paid
     PAYOUT_UNDER_WAY = "payout_under_way"  # the provider was asked to pay, or may have been
     WITHDRAWAL_ENDED = "withdrawal_ended"
+    UNKNOWN_SUBSCRIPTION = "unknown_subscription"
+    SUBSCRIPTION_CHANGE_UNDER_WAY = (
+        "subscription_change_under_way"  # Telegram has not answered the one before
+    )
+    SUBSCRIPTION_ENDED = "subscription_ended"
+    RENEWAL_IS_CANCELLED = "renewal_is_cancelled"
+    RENEWAL_IS_ALLOWED = "renewal_is_allowed"  # the bot did not cancel it, or allowed it again
     NO_RATE = "no_rate"  # the pair of currencies is not exchanged
     RATE_CHANGED = "rate_changed"  # since the exchange was put before whoever asked for it
     AMOUNT_TOO_SMALL = "amount_too_small"  # less than a minor unit would be got for it

@@ -115,7 +115,8 @@ system_accounts = Table(
     ),
     _check(
         "system_accounts_name_known",
-        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees', 'payouts', 'exchange') "
+        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees', 'payouts', 'subscriptions', "
+        "'exchange') "
         "OR name ~ '^provider:[a-z][a-z0-9_]{0,19}$'",
     ),
 )
@@ -310,6 +311,93 @@ star_payments = Table(
     _time("created_at"),
     _check("star_payments_moves_something", "stars > 0 AND amount > 0"),
     _check("star_payments_refund_has_time", "(refund_transfer_id IS NULL) = (refunded_at IS NULL)"),
+)
+
+star_subscriptions = Table(
+    "star_subscriptions",
+    metadata,
+    _id(),
+    Column("user_id", BigInteger, ForeignKey("users.id"), nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("stars", BigInteger, nullable=False),
+    _time("begun_at", nullable=True, default_now=False),
+    _time("expires_at", nullable=True, default_now=False),
+    Column("renewal", Text, nullable=False, server_default="on"),
+    _time("renewal_at", default_now=False),
+    Column("cancelled_by_bot", Boolean, nullable=False, server_default="false"),
+    _time("ended_at", nullable=True, default_now=False),
+    Column("wanted", Text),
+    Column("wanted_key", Text),
+    Column("wanted_by", Text),
+    _time("due_at", nullable=True, default_now=False),
+    Column("refusal", Text),
+    Column("version", BigInteger, nullable=False, server_default="0"),
+    _time("created_at"),
+    UniqueConstraint("user_id", "payload", name="star_subscriptions_invoice_key"),
+    _check("star_subscriptions_costs_something", "stars > 0"),
+    _check("star_subscriptions_renewal_known", "renewal IN ('on', 'cancelled', 'failed')"),
+    _check("star_subscriptions_wanted_known", "wanted IN ('cancelled', 'allowed')"),
+    _check(
+        "star_subscriptions_wanted_by_somebody",
+        "(wanted IS NULL) = (wanted_key IS NULL) AND (wanted IS NULL) = (wanted_by IS NULL) "
+        "AND (wanted IS NULL) = (due_at IS NULL)",
+    ),
+)
+Index(
+    "star_subscriptions_open_idx",
+    star_subscriptions.c.expires_at,
+    postgresql_where=text("ended_at IS NULL"),
+)
+Index("star_subscriptions_due_idx", star_subscriptions.c.due_at, postgresql_where=text("due_at IS NOT NULL"))
+
+star_subscription_periods = Table(
+    "star_subscription_periods",
+    metadata,
+    Column("star_payment_id", BigInteger, ForeignKey("star_payments.id"), primary_key=True),
+    Column("subscription_id", BigInteger, ForeignKey("star_subscriptions.id"), nullable=False),
+    _time("ends_at", default_now=False),
+)
+Index(
+    "star_subscription_periods_subscription_idx",
+    star_subscription_periods.c.subscription_id,
+    star_subscription_periods.c.ends_at,
+)
+
+star_subscription_changes = Table(
+    "star_subscription_changes",
+    metadata,
+    _id(),
+    Column("subscription_id", BigInteger, ForeignKey("star_subscriptions.id"), nullable=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("change", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    _time("expires_at", nullable=True, default_now=False),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    _check(
+        "star_subscription_changes_change_known",
+        "change IN ('begun', 'renewed', 'cancelled', 'resumed', 'failed', 'refunded', 'expired', "
+        "'asked_cancelled', 'asked_allowed', 'allowed', 'refused')",
+    ),
+)
+Index(
+    "star_subscription_changes_subscription_idx",
+    star_subscription_changes.c.subscription_id,
+    star_subscription_changes.c.id,
+)
+
+star_reports = Table(
+    "star_reports",
+    metadata,
+    _id(),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("telegram_id", BigInteger, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("stars", BigInteger),
+    _time("said_at", default_now=False),
+    _time("created_at"),
+    _check("star_reports_kind_known", "kind IN ('paid_media', 'gift', 'unique_gift')"),
 )
 
 provider_payments = Table(

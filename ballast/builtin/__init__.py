@@ -16,6 +16,7 @@ from ballast.builtin.reconciliation import reconciliation
 from ballast.builtin.refunds import refunds
 from ballast.builtin.replies import replies
 from ballast.builtin.status import status
+from ballast.builtin.subscriptions import subscriptions
 from ballast.builtin.transfers import transfers
 from ballast.builtin.users import users
 from ballast.builtin.withdrawals import withdrawals
@@ -26,6 +27,7 @@ BUILT_IN: tuple[BuiltInApp, ...] = (
     transfers,
     exchange,
     payments,
+    subscriptions,
     providers,
     withdrawals,
     reconciliation,

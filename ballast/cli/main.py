@@ -31,6 +31,7 @@ from ballast.cli import (
     queues,
     reconciling,
     refunding,
+    subscribing,
     upgrading,
     withdrawing,
 )
@@ -83,6 +84,8 @@ for _command in (
     books.books,
     reconciling.reconcile,
     refunding.refund,
+    subscribing.link,
+    subscribing.subscriptions,
     withdrawing.withdrawals,
     exchanging.exchange,
     importing.import_,

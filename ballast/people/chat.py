@@ -26,12 +26,14 @@ from ballast.builtin.people import (
     ShowMovements,
     ShowPerson,
 )
+from ballast.builtin.subscriptions import ShowSubscriptionsOf
 from ballast.context import JobContext
 from ballast.people import chat_texts as texts
 from ballast.people import orders
 from ballast.permissions import Permission, may
 from ballast.registered import Outcome
 from ballast.replies import Button, Reply
+from dbcore.ledger import star_subscriptions
 from dbcore.ledger.users import UserRef
 from dbcore.outcomes import Party
 from dbcore.people import card, lists, search
@@ -229,6 +231,11 @@ def _card(ctx: JobContext, person: Person) -> Reply:
         Permission.SEE_PEOPLE: [
             Button(texts.transactions(), ShowMovements(**about)),
             Button(texts.failed_requests(), ShowFailures(**about)),
+            *(
+                [Button(texts.subscriptions(), ShowSubscriptionsOf(**about))]
+                if star_subscriptions.listed(ctx._engine, telegram_id=person.telegram_id, limit=1)
+                else []
+            ),
         ],
         Permission.ADJUST: [
             Button(texts.credit(), AskAmount(**about, is_credit=True)),

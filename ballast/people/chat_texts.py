@@ -222,6 +222,10 @@ def transactions() -> str:
     return gettext("Transactions")
 
 
+def subscriptions() -> str:
+    return gettext("Subscriptions")
+
+
 def failed_requests() -> str:
     return gettext("Failures")
 

@@ -125,6 +125,29 @@ def export_files(currencies: Currencies) -> tuple[ExportFile, ...]:
             "amount",
         ),
         ExportFile(
+            "star_subscriptions",
+            "SELECT s.id, u.telegram_id, s.plan, s.stars, s.payload, s.renewal, s.cancelled_by_bot, s.wanted, "
+            f"{time('s.begun_at', 'begun_at')}, {time('s.expires_at', 'expires_at')}, "
+            f"{time('s.ended_at', 'ended_at')}, {time('s.created_at', 'created_at')} "
+            "FROM ballast.star_subscriptions s JOIN ballast.users u ON u.id = s.user_id ORDER BY s.id",
+        ),
+        ExportFile(
+            "star_subscription_periods",
+            f"SELECT d.star_payment_id, d.subscription_id, {time('d.ends_at', 'ends_at')} "
+            "FROM ballast.star_subscription_periods d ORDER BY d.star_payment_id",
+        ),
+        ExportFile(
+            "star_subscription_changes",
+            "SELECT c.id, c.subscription_id, c.change, c.actor, "
+            f"{time('c.expires_at', 'expires_at')}, {time('c.created_at', 'created_at')} "
+            "FROM ballast.star_subscription_changes c ORDER BY c.id",
+        ),
+        ExportFile(
+            "star_reports",
+            f"SELECT id, kind, telegram_id, what, stars, {time('said_at', 'said_at')}, "
+            f"{time('created_at', 'created_at')} FROM ballast.star_reports ORDER BY id",
+        ),
+        ExportFile(
             "provider_payments",
             "SELECT p.id, p.provider, p.payment_id, u.telegram_id, p.paid AS paid_minor_units, p.paid_currency, "
             f"{amount('p.amount')}, p.currency, p.refunded AS refunded_minor_units, p.fee AS fee_minor_units, "

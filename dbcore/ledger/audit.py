@@ -37,6 +37,7 @@ KEPT_TABLES = (
     "holds",
     "reversals",
     "star_refunds",
+    "star_subscription_changes",
     "provider_payments",
     "provider_refunds",
     "withdrawals",
@@ -271,7 +272,11 @@ CHECKS: tuple[Check, ...] = (
         "CASE WHEN g.user_id IS NULL THEN 'a system account' ELSE 'a user' END) FROM ballast.new_transfers t "
         "LEFT JOIN ballast.accounts f ON f.id = t.from_account_id "
         "LEFT JOIN ballast.accounts g ON g.id = t.to_account_id "
-        "WHERE t.status = 'applied' AND t.kind <> 'reversal' AND ((t.kind IN ('credit', 'star_payment', "
+        # Of subscriptions both accounts are the system's: the check of payments in Stars says which.
+        "WHERE t.status = 'applied' AND t.kind <> 'reversal' "
+        "AND NOT (t.kind IN ('star_payment', 'star_refund') AND EXISTS (SELECT FROM ballast.star_payments p "
+        "JOIN ballast.star_subscription_periods d ON d.star_payment_id = p.id "
+        "WHERE t.id IN (p.transfer_id, p.refund_transfer_id))) AND ((t.kind IN ('credit', 'star_payment', "
         "'provider_payment', 'provider_fee', 'exchange_got', 'reclassification')) <> (f.user_id IS NULL) "
         "OR (t.kind IN ('debit', 'star_refund', 'provider_refund', 'provider_fee', "
         "'payout', 'exchange_given', 'reclassification')) <> (g.user_id IS NULL)) ORDER BY t.id",
@@ -297,14 +302,18 @@ CHECKS: tuple[Check, ...] = (
         "FROM ballast.star_payments p "
         "JOIN ballast.accounts a ON a.user_id = p.user_id AND a.currency = p.currency "
         "LEFT JOIN ballast.system_accounts s ON s.name = 'stars' AND s.currency = p.currency "
+        "LEFT JOIN ballast.star_subscription_periods d ON d.star_payment_id = p.id "
+        "LEFT JOIN ballast.system_accounts v ON v.name = 'subscriptions' AND v.currency = p.currency "
         "LEFT JOIN ballast.transfers t ON t.id = p.transfer_id "
         "LEFT JOIN ballast.transfers r ON r.id = p.refund_transfer_id "
         "WHERE greatest(p.transfer_id, p.refund_transfer_id) > ballast.proved_transfer "
         "AND (NOT coalesce(t.status = 'applied' AND t.kind = 'star_payment' AND t.amount = p.amount "
-        "AND t.from_account_id = s.account_id AND t.to_account_id = a.id "
+        "AND t.from_account_id = s.account_id "
+        "AND t.to_account_id = CASE WHEN d.star_payment_id IS NULL THEN a.id ELSE v.account_id END "
         "AND t.idempotency_key = 'star_payment:' || p.charge_id, false) "
         "OR p.refund_transfer_id IS NOT NULL AND NOT coalesce(r.status = 'applied' AND r.kind = 'star_refund' "
-        "AND r.amount = p.amount AND r.from_account_id = a.id AND r.to_account_id = s.account_id "
+        "AND r.amount = p.amount AND r.to_account_id = s.account_id "
+        "AND r.from_account_id = CASE WHEN d.star_payment_id IS NULL THEN a.id ELSE v.account_id END "
         "AND r.idempotency_key = 'star_refund:' || p.charge_id, false)) "
         "UNION ALL SELECT format('transfer %s: no payment in Stars %s', t.id, t.idempotency_key) "
         "FROM ballast.new_transfers t WHERE t.status = 'applied' "
@@ -312,6 +321,21 @@ CHECKS: tuple[Check, ...] = (
         "(SELECT FROM ballast.system_accounts s WHERE s.name = 'stars' "
         "AND s.account_id IN (t.from_account_id, t.to_account_id))) AND NOT EXISTS "
         "(SELECT FROM ballast.star_payments p WHERE t.id IN (p.transfer_id, p.refund_transfer_id))",
+    ),
+    Check(
+        "each subscription is as its payments and changes say",
+        "SELECT count(*) FROM ballast.star_subscriptions",
+        "SELECT format('subscription %s: begun %s, until %s, version %s', s.id, s.begun_at, s.expires_at, s.version) "
+        "FROM ballast.star_subscriptions s LEFT JOIN (SELECT d.subscription_id, min(p.paid_at) AS begun_at, "
+        "max(d.ends_at) AS highest, max(d.ends_at) FILTER (WHERE p.refunded_at IS NULL) AS expires_at, "
+        "bool_and(p.user_id = o.user_id AND p.payload = o.payload) AS fit FROM ballast.star_subscription_periods d "
+        "JOIN ballast.star_payments p ON p.id = d.star_payment_id "
+        "JOIN ballast.star_subscriptions o ON o.id = d.subscription_id GROUP BY d.subscription_id) d "
+        "ON d.subscription_id = s.id LEFT JOIN (SELECT subscription_id, max(id) AS newest "
+        "FROM ballast.star_subscription_changes GROUP BY subscription_id) c ON c.subscription_id = s.id "
+        "WHERE s.begun_at IS DISTINCT FROM d.begun_at OR s.version IS DISTINCT FROM c.newest OR d.fit IS FALSE "
+        "OR CASE WHEN d.expires_at IS NOT NULL THEN s.expires_at IS DISTINCT FROM d.expires_at "
+        "ELSE coalesce(s.expires_at > d.highest, s.expires_at IS NOT NULL) END ORDER BY s.id",
     ),
     Check(
         "each payment by a provider has its transfers",

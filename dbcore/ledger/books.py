@@ -24,6 +24,7 @@ ACCOUNTS = (
     "promo",
     "provider_fees",
     "payouts",
+    "subscriptions",
     "exchange",
 )
 """`users` are the accounts of all users together; the others are the system accounts. Each provider has one beside

@@ -76,6 +76,7 @@ def shared_stack(
         SSL_CERT_FILE=AUTHORITY,
         TEXTS_FOLDER=str(texts),
         STARS_REFUND_HOURS="24",
+        STARS_SUBSCRIPTIONS="premium:250:Premium; pro:900:Pro & more",
         STARS_SUPPORT="Write to @support_of_ours",
         STARS_TERMS="https://example.org/terms",
     )

@@ -67,7 +67,7 @@ def test_a_command_that_one_file_adds_is_in_the_menu_and_is_done(tmp_path: Path)
     assert {*found["schedule"]} == {
         "every-replies.every.sweep",
         *("health-probe", "broadcasts-watch", "languages-restore", "backup", "star-reconciliation"),
-        *("provider-sweep", "payout-sweep"),
+        *("provider-sweep", "payout-sweep", "subscription-sweep"),
     }
     assert found["without_task"] == ["balances.ponder"], "each job of Ballast's own has a task"
     assert {each.task.removeprefix("workers.") for app in BUILT_IN for each in app.scheduled} <= {
@@ -107,7 +107,7 @@ def test_what_an_app_replaces_and_switches_off_is_so_everywhere(tmp_path: Path) 
     assert "history" not in found["menu"]
     assert {*found["schedule"]} == {
         *("every-shop.cron.watch", "health-probe", "languages-restore", "backup", "star-reconciliation"),
-        *("provider-sweep", "payout-sweep"),
+        *("provider-sweep", "payout-sweep", "subscription-sweep"),
     }
     assert found["without_task"] == []
     for declared, body in found["places"].values():

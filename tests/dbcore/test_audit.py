@@ -21,6 +21,7 @@ from dbcore.ledger import (
     seals,
     star_payments,
     star_refunds,
+    star_subscriptions,
     withdrawals,
 )
 from dbcore.ledger.audit import CHECK_NAMES, audit, report
@@ -29,6 +30,7 @@ from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent
 from dbcore.ledger.star_book import Transaction
 from dbcore.ledger.star_payments import StarCharge
+from dbcore.ledger.star_subscriptions import PlanInvoice, SubscriptionCharge
 from dbcore.ledger.users import Profile, UserRef
 from dbcore.people import acts, lists
 from dbcore.people.acts import Act
@@ -46,6 +48,8 @@ UNLOCK = """
     ALTER TABLE star_refunds DISABLE TRIGGER ALL;
     ALTER TABLE provider_payments DISABLE TRIGGER ALL;
     ALTER TABLE withdrawals DISABLE TRIGGER ALL;
+    ALTER TABLE star_subscriptions DISABLE TRIGGER ALL;
+    ALTER TABLE star_subscription_periods DISABLE TRIGGER ALL;
     ALTER TABLE exchanges DISABLE TRIGGER ALL;
     ALTER TABLE holds DROP CONSTRAINT holds_end_has_key;
     ALTER TABLE entries DROP CONSTRAINT entries_version_with_balance;
@@ -145,6 +149,18 @@ CORRUPTIONS = [
         "UPDATE transfers SET kind = 'star_payment' WHERE kind = 'credit'",
     ),
     (
+        "each payment in Stars has its transfers",
+        "DELETE FROM star_subscription_periods",
+    ),
+    (
+        "each subscription is as its payments and changes say",
+        "UPDATE star_subscriptions SET expires_at = expires_at + interval '1 day'",
+    ),
+    (
+        "each subscription is as its payments and changes say",
+        "UPDATE star_subscriptions SET version = version + 1",
+    ),
+    (
         "each withdrawal has its hold",
         "UPDATE withdrawals SET status = 'returned', reason = 'x', ended_at = now() WHERE status = 'held'",
     ),
@@ -240,7 +256,7 @@ CORRUPTIONS = [
         "ALTER TABLE exchanges DISABLE TRIGGER ALL; "
         "ALTER TABLE reversals DISABLE TRIGGER ALL; "
         "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, holds, reversals, "
-        "star_refunds, provider_payments, provider_refunds, withdrawals, exchanges; "
+        "star_subscription_periods, star_refunds, provider_payments, provider_refunds, withdrawals, exchanges; "
         "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (
@@ -331,6 +347,21 @@ def busy(engine: GuardedEngine, person: Person, database_url: str) -> None:
         PaymentKind.PAID, "charge-9", bob, stars=5, amount=500, payload="", said_at=1_700_000_000
     )
     star_payments.book(engine, paid)
+    star_subscriptions.book(
+        engine,
+        SubscriptionCharge(
+            PaymentKind.PAID,
+            "sub",
+            bob,
+            5,
+            500,
+            PlanInvoice("p", 5, "s1"),
+            True,
+            1_700_000_000,
+            1_702_592_000,
+        ),
+        follows=lambda _: (),
+    )
     card = star_refunds.create(engine, key="r", payment="charge-9", presser_id=None, actor="t")
     star_refunds.decide(engine, key="d", token=card.token, presser_id=None, is_admin=True, confirm=True)
     star_payments.book(engine, replace(paid, kind=PaymentKind.REFUNDED))
@@ -339,6 +370,7 @@ def busy(engine: GuardedEngine, person: Person, database_url: str) -> None:
         Transaction("charge-0", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-1", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-9", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
+        Transaction("sub", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-9", True, 5, 0, "refund", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-1", True, 5, 0, "refund", bob.telegram_id, 500, {}, 1_700_000_000),
     )

@@ -20,6 +20,8 @@ const ACTS = {
   freeze: { title: "Freeze", isDangerous: true, words: ({ user }) => `The account of ${byName(user)} will ${FROZEN}. They are told.`, note: "The reason is kept in the audit log." },
   message: { title: "Message", asks: "Text", words: ({ user }) => `${byName(user)} gets this text from the bot, as a message from the operators.`, note: "The text is kept in the audit log." },
   erase: { title: "Erase data", isDangerous: true, words: ({ user }) => `The username, name, language and time zone of ${byName(user)} are erased, also from failed jobs, and broadcasts to them stop. The balance and the movements with their memos are kept under the ID ${user.telegram_id}. This cannot be undone.`, note: "Backups keep the names until they are pruned. If they write to the bot again, it learns their name again. The reason is kept in the audit log: do not name them in it." },
+  cancel_renewal: { title: "Cancel the renewal", isDangerous: true, words: ({ user, subscription }) => `Telegram is asked not to renew ${subscription.plan} of ${byName(user)}, for ${subscription.stars} Stars. What is paid stays.`, note: "They are told. The reason is kept in the audit log." },
+  allow_renewal: { title: "Allow the renewal again", words: ({ user, subscription }) => `${byName(user)} can turn the renewal of ${subscription.plan} on again in Telegram. Nothing is charged by this.`, note: "They are told. The reason is kept in the audit log." },
   unfreeze: { title: "Unfreeze", words: ({ user }) => `The account of ${byName(user)} will send and receive money again. They are told.`, note: "The reason is kept in the audit log." },
 };
 
@@ -48,9 +50,10 @@ export class Acts {
 
   async #open(button) {
     if (this.dialog.open) return;
-    const { act, transfer } = button.dataset;
+    const { act, transfer, subscription } = button.dataset;
     this.opener = button;
-    this.asked = { act, key: uuid(), user: this.people.user, transfer: null };
+    const about = this.people.subscriptions?.find((each) => String(each.number) === subscription);
+    this.asked = { act, key: uuid(), user: this.people.user, transfer: null, subscription: about };
     const { title, has, asks, isDangerous, note } = ACTS[act];
     write($("act-title"), title);
     write($("act-note"), note);
@@ -83,12 +86,12 @@ export class Acts {
   }
 
   #say() {
-    const { act, user, transfer } = this.asked;
+    const { act, user, transfer, subscription } = this.asked;
     const minor = ACTS[act].has ? minorUnits($("act-amount").value, transfer?.currency) : 0;
     this.asked.minor = minor;
     const isReady = minor !== null && (act !== "reverse" || transfer !== null);
     const missing = $("act-amount").value.trim() ? "Write a plain amount above zero, such as 5.50." : "Write the amount.";
-    write($("act-words"), isReady ? ACTS[act].words({ user, minor, transfer }) : missing);
+    write($("act-words"), isReady ? ACTS[act].words({ user, minor, transfer, subscription }) : missing);
     $("act-go").disabled = !isReady || this.isBusy || !$("act-reason").value.trim();
   }
 
@@ -110,8 +113,10 @@ export class Acts {
   }
 
   async #send() {
-    const { act, key, user, transfer, minor } = this.asked;
-    const path = act === "reverse" ? `/transfers/${transfer.id}/reverse` : `/users/${user.telegram_id}/${act}`;
+    const { act, key, user, transfer, subscription, minor } = this.asked;
+    let path = `/users/${user.telegram_id}/${act}`;
+    if (act === "reverse") path = `/transfers/${transfer.id}/reverse`;
+    if (subscription) path = `/subscriptions/${subscription.number}/${act.replace("_", "-")}`;
     const written = $("act-reason").value.trim();
     const body = ACTS[act].asks ? { text: written } : { reason: written, ...(ACTS[act].has ? { amount: minor } : {}) };
     try {

@@ -2,7 +2,8 @@
 
 ALTER TABLE ballast.system_accounts DROP CONSTRAINT system_accounts_name_known;
 ALTER TABLE ballast.system_accounts ADD CONSTRAINT system_accounts_name_known
-    CHECK (name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees', 'payouts', 'exchange')
+    CHECK (name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees', 'payouts', 'subscriptions',
+                    'exchange')
            OR name ~ '^provider:[a-z][a-z0-9_]{0,19}$');
 
 -- What was ever set; the newest of a pair is in force. rate -- units of `got` for one unit of `given`, as the operator wrote it;
