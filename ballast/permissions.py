@@ -65,7 +65,9 @@ PERMISSIONS: Mapping[Permission, Row] = {
     Permission.SETTLE_HOLDS: Row(
         "post and void holds, and approve withdrawals", Role.TREASURER, "money:write"
     ),
-    Permission.REFUND: Row("refund payments in Stars", Role.TREASURER, None),
+    Permission.REFUND: Row(
+        "refund payments in Stars, and cancel the renewal of subscriptions", Role.TREASURER, None
+    ),
     Permission.ERASE: Row("erase users' data", Role.OWNER, "users:write"),
     Permission.BROADCAST: Row("send broadcasts, and stop them", Role.OWNER, "broadcasts:write"),
     Permission.QUERY: Row("choose whom a broadcast goes to by SQL", Role.OWNER, None),

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ballast.builtin.app import BuiltInApp
-from ballast.builtin.jobs import MEMO_LENGTH_MAX, Seen, TelegramId
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, FurtherCurrency, Seen, TelegramId
 from ballast.context import Database
 from ballast.jobs import Job
 from ballast.permissions import Permission, may
@@ -50,6 +50,7 @@ class AskApproval(Job):
     telegram_id: int = TelegramId
     person: int = TelegramId
     amount: int = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
+    currency: FurtherCurrency = None
     reason: str = Field(default="", max_length=MEMO_LENGTH_MAX)
 
 

@@ -30,9 +30,10 @@ def question(about: Shown, balance: int | None, settings: Settings) -> str:
     """For an owner. balance -- of whom it is about; None if nobody knows."""
     found = about.found
     lines = [f"<b>{_asked(about, settings)}</b>", identified(about.target)]
+    own = settings.in_currency(found.currency)
     if balance is not None:
-        lines.append(gettext("Balance now: {amount}", amount=money(balance, settings)))
-        lines.append(gettext("Balance after: {amount}", amount=money(balance + found.amount, settings)))
+        lines.append(gettext("Balance now: {amount}", amount=money(balance, own)))
+        lines.append(gettext("Balance after: {amount}", amount=money(balance + found.amount, own)))
     lines.append(gettext("Asked for by {name}.", name=name(about.operator)) + memo_line(found.reason))
     if found.exceeds is RejectionReason.OVER_DAILY_LIMIT:
         lines.append(gettext("It is more than they may move within 24 hours."))
@@ -59,7 +60,7 @@ def done_at_once(outcome: AdjustOutcome, settings: Settings) -> str:
     """For whoever asked for it: no limit was in its way any more."""
     if outcome.reason is not None or outcome.target is None:
         return joined(gettext("No money was moved."), said(in_words(outcome.reason or "")))
-    amount, whom = money(abs(outcome.amount), settings), name(outcome.target)
+    amount, whom = money(abs(outcome.amount), settings.in_currency(outcome.currency)), name(outcome.target)
     if outcome.amount > 0:
         return gettext("Credited {amount} to {name}.", amount=amount, name=whom)
     return gettext("Debited {amount} from {name}.", amount=amount, name=whom)
@@ -91,7 +92,7 @@ def decline() -> str:
 
 def _asked(about: Shown, settings: Settings) -> str:
     found, whom = about.found, first_name(about.target)
-    number, amount = found.id, money(abs(found.amount), settings)
+    number, amount = found.id, money(abs(found.amount), settings.in_currency(found.currency))
     if found.amount > 0:
         return gettext(
             "Approval {number}: credit {amount} to {name}", number=number, amount=amount, name=whom

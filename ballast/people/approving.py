@@ -40,6 +40,7 @@ def ask_for(ctx: JobContext, job: AskApproval) -> Outcome:
             target_id=job.person,
             amount=job.amount,
             limits=Limits.of(ctx.settings, ctx.settings.role_of(asker)),
+            currency=job.currency,
         )
     except ApprovalRefused:
         return Reply(texts.too_many(WAITING_MAX))
@@ -127,4 +128,4 @@ def _party(ctx: JobContext, telegram_id: int) -> Party:
 
 def _balance(ctx: JobContext, found: Approval) -> int | None:
     person = card.find(ctx._engine, UserRef(telegram_id=found.telegram_id))
-    return None if person is None else person.balance
+    return None if person is None else person.balance_in(found.currency).balance

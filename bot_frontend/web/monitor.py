@@ -235,7 +235,7 @@ class Monitor:
             backup=backup_record.read(self._redis),
             move=progress.read(self._redis, silent_after_seconds=self._pace.silent),
             books=books_record.read(self._redis),
-            currency_exponent=self._settings.currency_exponent,
+            decimals={each.code: each.exponent for each in self._settings.known_currencies},
             reconciliation=reconciliation_record.read(self._redis),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,

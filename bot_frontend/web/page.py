@@ -69,7 +69,7 @@ class Page:
         self._threads = ThreadPoolExecutor(ORDERS_AT_ONCE, thread_name_prefix="orders")
         told = {
             "currency": settings.currency,
-            "exponent": settings.currency_exponent,
+            "decimals": ",".join(f"{each.code}:{each.exponent}" for each in settings.known_currencies),
             "freeze": settings.freeze_refuses,
         }
         self._body = "".join(f' data-{name}="{value}"' for name, value in told.items())  # words and numbers

@@ -174,7 +174,7 @@ class Transaction:
     """A line of Telegram's book.
 
     purpose -- `payment`, `refund`, or what else moved the Stars. telegram_id -- the payer, if there is one.
-    invoice_amount -- minor units that it is credited as, if it was paid by an invoice of this bot.
+    invoice_amount -- minor units that it is booked as, if it was paid by an invoice of this bot.
     details -- Telegram's object, whole. date -- seconds since 1970.
     """
 

@@ -132,17 +132,20 @@ def adjust(
     target_id: int,
     amount: int,
     limits: Limits,
+    currency: str | None = None,
     notice: Notice = nobody,
     asks: Notice = nobody,
 ) -> AdjustOutcome | Answer:
     """Credit or debit somebody as dbcore.people.acts does, or have it wait for approval if it is above the limits.
 
-    operator_id -- the Telegram id of the act's actor; target_id -- of whom it is about. The same act again is answered
-    with what became of it. asks -- of an approval that waits from now on: the jobs that tell who can decide it. Raises
-    ApprovalRefused for one more than WAITING_MAX.
+    operator_id -- the Telegram id of the act's actor; target_id -- of whom it is about. currency -- one of the bot's;
+    None is the first. The same act again is answered with what became of it. asks -- of an approval that waits from now
+    on: the jobs that tell who can decide it. Raises ApprovalRefused for one more than WAITING_MAX.
     """
-    move = adjusting(engine, act, target=UserRef(telegram_id=target_id), amount=amount, notice=notice)
-    asked = (operator_id, target_id, amount, engine.currency, storable(act.reason))
+    currency, target = engine.known_currency(currency), UserRef(telegram_id=target_id)
+    move = adjusting(engine, act, target=target, amount=amount, currency=currency, notice=notice)
+    limits = limits.in_currency(currency)
+    asked = (operator_id, target_id, amount, currency, storable(act.reason))
 
     def work(connection: Connection) -> AdjustOutcome | Answer:
         _run(connection, engine, _LOCK, operator_id)
@@ -152,7 +155,7 @@ def adjust(
                 connection,
                 engine,
                 _EXCEEDS,
-                *(operator_id, amount, engine.currency, limits.once, limits.per_day, act.act_id, target_id),
+                *(operator_id, amount, currency, limits.once, limits.per_day, act.act_id, target_id),
             ).scalar()
             if exceeds is None:
                 return move(connection)
@@ -176,7 +179,7 @@ def adjust(
                 status=OutcomeStatus.REJECTED,
                 reason=RejectionReason.KEY_REUSED,
                 amount=amount,
-                currency=engine.currency,
+                currency=currency,
             )
         if found.status in {ApprovalStatus.APPROVED, ApprovalStatus.REFUSED}:
             return move(connection)
@@ -223,8 +226,17 @@ def decide(
         if approve:
             act = Act(found.act_key, found.actor, found.reason, decision.at)
             target = UserRef(telegram_id=found.telegram_id)
-            notice = notice_of(found.reason)
-            outcome = adjusting(engine, act, target=target, amount=found.amount, notice=notice)(connection)
+            if engine.currencies.get(found.currency) is None:
+                raise ApprovalRefused(f"{found.currency} is no longer a currency of this bot.")
+            move = adjusting(
+                engine,
+                act,
+                target=target,
+                amount=found.amount,
+                currency=found.currency,
+                notice=notice_of(found.reason),
+            )
+            outcome = move(connection)
             status = ApprovalStatus.REFUSED if outcome.reason else ApprovalStatus.APPROVED
             refusal, balances = outcome.reason, outcome.balances_now
         decided = _read(

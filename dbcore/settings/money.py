@@ -1,16 +1,17 @@
-"""The currency, and what limits amounts of it."""
+"""The currencies, and what limits amounts of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
+from dbcore.currencies import CODE, Currencies, Currency, further_currencies, require_different
 from dbcore.money import MAX_AMOUNT, minor_units
 from dbcore.roles import Role
 from dbcore.settings.options import Section
@@ -62,15 +63,25 @@ def _limit(given: str, exponent: int) -> Decimal | None:
 
 
 class MoneyOptions(Section):
-    """The currency, and what operators may do with it."""
+    """The currencies, and what operators may do with them."""
 
     timezone: str = "UTC"
-    currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")] = "CREDIT"
+    currency: Annotated[str, Field(pattern=f"^{CODE}$")] = "CREDIT"
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
+    currencies: Annotated[tuple[Currency, ...], NoDecode] = ()
     credit_limit: Amount = None
     credit_limit_per_day: Amount = None
     role_limits: Annotated[Mapping[Role, RoleLimits], NoDecode] = {}
     freeze_refuses: Literal["sending", "everything"] = "sending"
+
+    @field_validator("currencies", mode="before")
+    @classmethod
+    def _further_currencies(cls, value: object, info: ValidationInfo) -> object:
+        read = further_currencies(value) if isinstance(value, str) else value
+        first = info.data.get("currency")
+        if isinstance(read, tuple) and first is not None:  # else refused itself
+            require_different((Currency(first, 0), *read))
+        return read
 
     @field_validator("timezone")
     @classmethod
@@ -103,3 +114,22 @@ class MoneyOptions(Section):
     def minor_units(self, amount: Decimal | None) -> int | None:
         """An option's amount as the ledger counts; None where it is unset."""
         return None if amount is None else int(amount.scaleb(self.currency_exponent))
+
+    @property
+    def known_currencies(self) -> Currencies:
+        """CURRENCY, and those of CURRENCIES."""
+        return Currencies(Currency(self.currency, self.currency_exponent), *self.currencies)
+
+    def in_currency(self, code: str | None) -> Self:
+        """As they are for amounts of one currency, which is the first one there. None: as they are.
+
+        Of one that is no longer in CURRENCIES nobody knows the decimals: amounts of it are in minor units, and say so.
+        """
+        if code is None or code == self.currency:
+            return self
+        known = self.known_currencies
+        currency = known.get(code) or Currency(f"{code} minor units", 0)
+        others = tuple(each for each in known if each.code != code)
+        return self.model_copy(
+            update={"currency": currency.code, "currency_exponent": currency.exponent, "currencies": others}
+        )

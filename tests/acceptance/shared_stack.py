@@ -81,6 +81,7 @@ def shared_stack(
         ADMIN_ROLES=f"{TREASURER_ID}:treasurer",
         ROLE_LIMITS="treasurer:1000000:none",
         STARS_REFUND_HOURS="24",
+        STARS_SUBSCRIPTIONS="premium:250:Premium; pro:900:Pro & more",
         STARS_SUPPORT="Write to @support_of_ours",
         STARS_TERMS="https://example.org/terms",
     )

@@ -146,6 +146,15 @@ NOT_RUN = {
     ),
     **dict.fromkeys(
         [
+            "ballast exchange rate EUR CREDIT 1.10",
+            "ballast exchange rate CREDIT EUR 0.88",
+            'ballast books --move "1000 EUR" house exchange --key fund-1',
+            "ballast exchange show",
+        ],
+        "tests/ballast/test_currencies_cli.py does it",
+    ),
+    **dict.fromkeys(
+        [
             "ballast books",
             "ballast books --days 31 --csv",
             'ballast books --move 12.50 house promo --key spring-1 --memo "spring promotion"',

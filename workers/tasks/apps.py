@@ -31,6 +31,7 @@ from ballast.periodic_runs import lane_of
 from ballast.registered import Handler
 from ballast.replies import BuiltInAnswer, Reply
 from ballast.snooze import Snoozed
+from ballast.subscriptions import known
 from dbcore import keys, outbox
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
 from dbcore.fingerprints import fingerprint
@@ -199,6 +200,9 @@ def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
         "app_settings": INSTALLED.settings.get(handler.app),
         "translations": INSTALLED.translations.get(handler.app),
         "language_of": work.languages.of,
+        "subscribed": partial(
+            known.is_subscribed, work.engine, work.worker.redis, memory_first=handler.database == "none"
+        ),
     }
 
 

@@ -46,7 +46,7 @@ def show(work: Work[ShowBalance]) -> list[Message]:
 
 
 def _shown(work: Work[ShowBalance], account: users.UserAccount) -> list[Message]:
-    work.note_read(account.telegram_id, account.balance, account.version)
+    work.note_account(account)
     with speaking(work.language, work.time_zone):
         return work.answer(texts.balance(account, work.settings))
 
@@ -63,20 +63,22 @@ def adjust(work: Work[AdjustBalance]) -> list[Message]:
         amount=job.amount,
         memo=job.reason,
         actor=job.actor,
+        currency=job.currency,
     )
+    settings = work.settings.in_currency(outcome.currency)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, actor=job.actor)
     work.note(outcome)
     if outcome.reason is not None and work.origin is None:
         # Whoever called the task looks among failed jobs: there is nobody else who could be told.
         raise Discard(f"refused, {outcome.reason.value}: {in_words(outcome.reason.value)}")
-    messages = work.answer(texts.adjusted(outcome, job, work.settings))
+    messages = work.answer(texts.adjusted(outcome, job, settings))
     told = {message.chat_id for message in messages}
     if outcome.target is not None and outcome.reason is None and outcome.target.telegram_id not in told:
         messages.append(
             work.to_other(
                 outcome.target.telegram_id,
-                lambda: texts.adjusted_for_you(job.amount, outcome.balance_after, job.reason, work.settings),
+                lambda: texts.adjusted_for_you(job.amount, outcome.balance_after, job.reason, settings),
             )
         )
     return messages
@@ -92,20 +94,20 @@ def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
         target=users.UserRef(telegram_id=job.telegram_id, username=job.username),
         amount=job.amount,
         memo=job.reason,
+        currency=job.currency,
         limits=_limits(work, job.admin_id),
     )
+    settings = work.settings.in_currency(outcome.currency)
     _note(work, outcome)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.admin_id)
-        return work.answer(
-            adjustment_texts.refused(outcome, job, work.settings), _ask_an_owner(work, outcome)
-        )
+        return work.answer(adjustment_texts.refused(outcome, job, settings), _ask_an_owner(work, outcome))
     if outcome.status is OutcomeStatus.REPLAYED and outcome.balance_now is not None:
         # Asked before, by a run whose card never came: it may have expired, and show a balance of then.
         pending_adjustments.show_again(work.engine, key=work.job_id, balance=outcome.balance_now)
         outcome = replace(outcome, balance=outcome.balance_now)
     return work.answer(
-        adjustment_texts.to_confirm(outcome, job, work.settings),
+        adjustment_texts.to_confirm(outcome, job, settings),
         adjustment_texts.buttons(outcome.token, job.admin_id),
     )
 
@@ -120,6 +122,7 @@ def _ask_an_owner(work: Work[AskAdjustment], outcome: PendingAdjustmentOutcome) 
         telegram_id=job.admin_id,
         person=outcome.target.telegram_id,
         amount=job.amount,
+        currency=job.currency,
         reason=job.reason,
     )
     button = JobButton(approval_texts.ask_an_owner(), asked)
@@ -188,7 +191,8 @@ def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -
     _note(work, outcome)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.telegram_id)
-    said = adjustment_texts.decided(outcome, job.telegram_id, work.settings)
+    settings = work.settings.in_currency(outcome.currency)
+    said = adjustment_texts.decided(outcome, job.telegram_id, settings)
     if not adjustment_texts.closes_the_card(outcome):
         return work.toast(said, matters=outcome.reason is RejectionReason.ALREADY_CANCELLED)
     messages = work.answer(said, edit=True)
@@ -199,7 +203,7 @@ def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -
             messages.append(
                 work.to_other(
                     target_id,
-                    lambda: texts.adjusted_for_you(amount, outcome.balance_after, memo, work.settings),
+                    lambda: texts.adjusted_for_you(amount, outcome.balance_after, memo, settings),
                 )
             )
     return messages
@@ -208,4 +212,4 @@ def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -
 def _note(work: Work[Any], outcome: PendingAdjustmentOutcome | AdjustmentDecisionOutcome) -> None:
     work.note(outcome)
     if outcome.target is not None and outcome.balance_now is not None and outcome.version is not None:
-        work.note_read(outcome.target.telegram_id, outcome.balance_now, outcome.version)
+        work.note_read(outcome.target.telegram_id, outcome.balance_now, outcome.version, outcome.currency)

@@ -61,7 +61,7 @@ LISTED_MAX = 10
 @job_task(ChooseBroadcasts)
 def choose_broadcasts(work: Work[ChooseBroadcasts]) -> list[Message]:
     account = users.choose_broadcasts(work.engine, profile=work.job.profile, wanted=work.job.wanted)
-    work.note_read(account.telegram_id, account.balance, account.version)
+    work.note_account(account)
     return work.answer(texts.broadcasts_wanted() if work.job.wanted else texts.broadcasts_stopped())
 
 

@@ -31,6 +31,7 @@ from bot_frontend.web.api import (
     many_jobs,
     media,
     operators,
+    subscriptions,
     transfers,
     users,
     users_beside,
@@ -75,7 +76,7 @@ class Api:
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
         parts = (
-            *(users, approvals, users_beside, transfers, holds, withdrawals, csv_lists),
+            *(users, approvals, users_beside, transfers, holds, withdrawals, subscriptions, csv_lists),
             *(many_jobs, waiting_jobs, failed_jobs, fleet),
             *(composing, media, broadcasts, operators),
         )

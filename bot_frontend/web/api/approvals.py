@@ -40,6 +40,11 @@ class AdjustmentOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     amount: Amount
+    currency: str | None = Field(
+        default=None,
+        max_length=12,
+        description="The code of one of the bot's currencies; the first if it is missing",
+    )
     reason: Reason = Field(description="Why; the person reads it as the memo")
 
 
@@ -99,7 +104,8 @@ async def credit_user(
     response: Response,
 ) -> Adjustment | Response:
     """At once. What the ledger refuses is refused again by the same Idempotency-Key."""
-    return await _adjust(api, caller, telegram_id, order.amount, act_of(key, caller, order.reason), response)
+    act = act_of(key, caller, order.reason)
+    return await _adjust(api, caller, telegram_id, order.amount, order.currency, act, response)
 
 
 @router.post(
@@ -118,17 +124,26 @@ async def debit_user(
     response: Response,
 ) -> Adjustment | Response:
     """At once. What the ledger refuses is refused again by the same Idempotency-Key."""
-    return await _adjust(api, caller, telegram_id, -order.amount, act_of(key, caller, order.reason), response)
+    act = act_of(key, caller, order.reason)
+    return await _adjust(api, caller, telegram_id, -order.amount, order.currency, act, response)
 
 
 async def _adjust(
-    api: Services, caller: Caller, telegram_id: int, amount: int, act: Act, response: Response
+    api: Services,
+    caller: Caller,
+    telegram_id: int,
+    amount: int,
+    currency: str | None,
+    act: Act,
+    response: Response,
 ) -> Adjustment | Response:
+    api.require_currency(currency)
+
     def have_done(engine: GuardedEngine) -> AdjustOutcome | Answer:
         limited = _limited(caller, api.settings)
         if limited is None or limited.telegram_id is None:
             done: AdjustOutcome | Answer = orders.adjust(
-                engine, act, target=UserRef(telegram_id=telegram_id), amount=amount
+                engine, act, target=UserRef(telegram_id=telegram_id), amount=amount, currency=currency
             )
         else:
             done = orders.adjust_within(
@@ -138,6 +153,7 @@ async def _adjust(
                 target_id=telegram_id,
                 amount=amount,
                 limits=Limits.of(api.settings, limited.role),
+                currency=currency,
             )
         api.tell_soon()
         return done

@@ -56,7 +56,7 @@ export class Approvals {
         fill(element, {
           what: `${each.id}: ${each.amount > 0 ? "credit" : "debit"}`,
           whom: `user ${each.telegram_id}`,
-          amount: signed(each.amount),
+          amount: signed(each.amount, each.currency),
           reason: shown(each.reason),
           asked: `asked for by ${each.actor} ${moment(each.created_at)}, expires ${moment(each.expires_at)}`,
         });

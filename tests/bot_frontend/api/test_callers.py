@@ -30,6 +30,7 @@ ROUTES = {
     ("GET", "/users/1/failures"): "users:read",
     ("GET", "/users/1/waiting"): "users:read",
     ("GET", "/users/1/broadcasts"): "users:read",
+    ("GET", "/users/1/subscriptions"): "users:read",
     ("GET", "/users/1/movements.csv"): "users:read",
     ("GET", "/users.csv"): "users:read",
     ("GET", "/transfers.csv"): "transfers:read",
@@ -93,6 +94,8 @@ OF_OWNERS = {
     ("POST", "/api/v1/approvals/{approval_id}/decline"),
     ("GET", "/api/v1/sessions"),
     ("POST", "/api/v1/sessions/{session_id}/end"),
+    ("POST", "/api/v1/subscriptions/{number}/cancel-renewal"),
+    ("POST", "/api/v1/subscriptions/{number}/allow-renewal"),
 }
 """For which no key is enough."""
 
