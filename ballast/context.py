@@ -98,9 +98,12 @@ class Context:
             raise self._not_declared("session", 'database="read" or "write"')
         return session(self._engine, writes=False, name=self.kind, deadline_seconds=deadline_seconds)
 
-    def money(self, minor: int) -> str:
-        """An amount of minor units as people read it, such as `5.50 CREDIT`."""
-        return amount(minor, self.settings.currency_exponent, self.settings.currency)
+    def money(self, minor: int, currency: str | None = None) -> str:
+        """An amount of minor units as people read it, such as `5.50 CREDIT`. currency -- one of the bot's; None is the
+        first.
+        """
+        settings = self.settings.in_currency(currency)
+        return amount(minor, settings.currency_exponent, settings.currency)
 
     def text(self, text: str, /, **arguments: object) -> str:
         """`text` in the language of whoever asked, by the catalogues of the app's `translations`; as it stands if they

@@ -190,24 +190,40 @@ def balance_from_memory(
         return None
     if origin is None or not isinstance(telegram_id, int):
         return None
-    known = balances.last(telegram_id, settings.currency)
-    if known is None:
+    first = balances.last(telegram_id, settings.currency)
+    if first is None:
         return None
-    balance, seen_at = known
+    further = (settings.in_currency(each.code) for each in settings.currencies)
+    others = ((each, balances.last(telegram_id, each.currency)) for each in further)
+    were = [
+        _balance_was(*first, balances.held(telegram_id, settings.currency), settings),
+        *(
+            _balance_was(*known, balances.held(telegram_id, each.currency), each)
+            for each, known in others
+            if known and known[0]
+        ),
+    ]
+    told = joined("\n".join(were), _cannot_check(paused=paused))
+    return tuple(origin.privately(told, opens="balance"))
+
+
+def _balance_was(balance: int, seen_at: int, held: int, settings: Settings) -> str:
+    was = _was(balance, seen_at, settings)
+    reserved = min(held, max(0, balance))
+    return joined(was, reserved_of(balance, reserved, settings)) if reserved else was
+
+
+def _was(balance: int, seen_at: int, settings: Settings) -> str:
     money = amount(balance, settings.currency_exponent, escape(settings.currency, quote=False))
     moment = _clock(datetime.fromtimestamp(seen_at, UTC), settings)
     if moment.is_today:
-        was = gettext("At {time} your balance was {amount}.", time=moment.time, amount=f"<b>{money}</b>")
-    else:
-        was = gettext(
-            "On {date} at {time} your balance was {amount}.",
-            date=moment.date,
-            time=moment.time,
-            amount=f"<b>{money}</b>",
-        )
-    held = min(balances.held(telegram_id, settings.currency), max(0, balance))
-    reserved = [reserved_of(balance, held, settings)] if held else []
-    return tuple(origin.privately(joined(was, *reserved, _cannot_check(paused=paused)), opens="balance"))
+        return gettext("At {time} your balance was {amount}.", time=moment.time, amount=f"<b>{money}</b>")
+    return gettext(
+        "On {date} at {time} your balance was {amount}.",
+        date=moment.date,
+        time=moment.time,
+        amount=f"<b>{money}</b>",
+    )
 
 
 @dataclass(frozen=True, slots=True)

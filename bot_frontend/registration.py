@@ -128,6 +128,7 @@ async def _set_menu(
             refunds=settings.stars_refund_hours > 0,
             withdrawals=settings.withdrawals_by is not None,
             subscriptions=bool(settings.subscription_plans),
+            exchange=bool(settings.currencies),
         )
     wanted = fingerprint(settings.telegram_api_url, commands)
     if await registered.knows(what, wanted):

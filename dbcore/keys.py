@@ -26,9 +26,10 @@ RESERVED = (
     "provider_fee:",
     "provider_dispute:",
     "hold:",
+    "exchange:",
 )
 """Keys that begin so are made by the ledger itself, for what somebody confirmed, what Telegram says of Stars,
-what other providers say, and what was held.
+what other providers say, what was held, and what was exchanged.
 """
 
 OF_IMPORTS = ("opening:", "history:", "settle:", "reversal:")

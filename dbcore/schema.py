@@ -115,7 +115,8 @@ system_accounts = Table(
     ),
     _check(
         "system_accounts_name_known",
-        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees', 'payouts', 'subscriptions') "
+        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees', 'payouts', 'subscriptions', "
+        "'exchange') "
         "OR name ~ '^provider:[a-z][a-z0-9_]{0,19}$'",
     ),
 )
@@ -589,6 +590,91 @@ star_acceptances = Table(
     Column("charge_id", Text, primary_key=True),
     Column("actor", Text, nullable=False),
     _time("created_at"),
+)
+
+exchange_rates = Table(
+    "exchange_rates",
+    metadata,
+    _id(),
+    Column("given_currency", Text, nullable=False),
+    Column("got_currency", Text, nullable=False),
+    Column("rate", Numeric),
+    Column("numerator", Numeric),
+    Column("denominator", Numeric),
+    Column("actor", Text, nullable=False),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
+    _check("exchange_rates_two_currencies", "given_currency <> got_currency"),
+    _check("exchange_rates_above_zero", "rate > 0 AND numerator > 0 AND denominator > 0"),
+    _check("exchange_rates_whole", "trunc(numerator) = numerator AND trunc(denominator) = denominator"),
+    _check(
+        "exchange_rates_rate_in_minor_units",
+        "(rate IS NULL) = (numerator IS NULL) AND (rate IS NULL) = (denominator IS NULL)",
+    ),
+)
+Index(
+    "exchange_rates_pair_idx",
+    exchange_rates.c.given_currency,
+    exchange_rates.c.got_currency,
+    exchange_rates.c.id,
+)
+
+exchange_accounts = Table(
+    "exchange_accounts",
+    metadata,
+    Column("currency", Text, primary_key=True),
+    Column("account_id", BigInteger, nullable=False, unique=True),
+    Column("balance", BigInteger, nullable=False, server_default="0"),
+    Column("floor", BigInteger, nullable=False, server_default="0"),
+    ForeignKeyConstraint(
+        ["account_id", "currency"],
+        ["accounts.id", "accounts.currency"],
+        name="exchange_accounts_account_fkey",
+    ),
+    _check("exchange_accounts_not_below_floor", "floor <= 0 AND balance >= floor"),
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    _id(),
+    Column("token", Text, nullable=False, unique=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("user_id", BigInteger, ForeignKey("users.id"), nullable=False),
+    Column("rate_id", BigInteger, ForeignKey("exchange_rates.id")),
+    Column("given_amount", BigInteger, nullable=False),
+    Column("given_currency", Text, nullable=False),
+    Column("got_amount", BigInteger),
+    Column("got_currency", Text, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("decided_key", Text),
+    Column("given_transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    Column("got_transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
+    _time("expires_at", default_now=False),
+    _time("decided_at", nullable=True, default_now=False),
+    _check(
+        "exchanges_amounts_within_bounds",
+        "given_amount > 0 AND given_amount <= 1000000000000000 AND got_amount > 0 AND got_amount <= 1000000000000000",
+    ),
+    _check(
+        "exchanges_status_known",
+        "status IN ('refused', 'pending', 'confirmed', 'failed', 'cancelled', 'expired')",
+    ),
+    _check("exchanges_refusal_has_reason", "(status IN ('refused', 'failed')) = (reason IS NOT NULL)"),
+    _check("exchanges_has_rate", "status = 'refused' OR rate_id IS NOT NULL AND got_amount IS NOT NULL"),
+    _check(
+        "exchanges_transfers_iff_confirmed",
+        "(status = 'confirmed') = (given_transfer_id IS NOT NULL) "
+        "AND (status = 'confirmed') = (got_transfer_id IS NOT NULL)",
+    ),
+    _check(
+        "exchanges_decision_has_key",
+        "(status IN ('refused', 'pending')) = (decided_key IS NULL) "
+        "AND (decided_key IS NULL) = (decided_at IS NULL)",
+    ),
 )
 
 holds = Table(

@@ -3,9 +3,11 @@ in the menu, in /help, on the queues and in the metrics.
 """
 
 from ballast.builtin.app import BuiltInApp
+from ballast.builtin.approvals import approvals
 from ballast.builtin.backups import backups
 from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
+from ballast.builtin.exchange import exchange
 from ballast.builtin.languages import languages
 from ballast.builtin.operators import operators
 from ballast.builtin.payments import payments
@@ -23,7 +25,9 @@ from ballast.builtin.withdrawals import withdrawals
 BUILT_IN: tuple[BuiltInApp, ...] = (
     users,
     balances,
+    approvals,
     transfers,
+    exchange,
     payments,
     subscriptions,
     providers,

@@ -17,6 +17,7 @@ from ballast.cli import (
     broadcast,
     completion,
     database,
+    exchanging,
     exporting,
     importing,
     jobs,
@@ -33,6 +34,7 @@ from ballast.cli import (
     subscribing,
     upgrading,
     withdrawing,
+    workers,
 )
 from ballast.cli.commands import Group
 from ballast.garbage import put_off_collection
@@ -75,6 +77,7 @@ for _command in (
     acts.erase,
     jobs.jobs,
     queues.queues,
+    workers.workers,
     keys.keys,
     approvals.approvals,
     operators.roles,
@@ -86,6 +89,7 @@ for _command in (
     subscribing.link,
     subscribing.subscriptions,
     withdrawing.withdrawals,
+    exchanging.exchange,
     importing.import_,
     exporting.export,
     backups.backup,

@@ -182,8 +182,11 @@ def confirm_reversal(ctx: JobContext, job: ConfirmReversal) -> Outcome:
         payer = None
         if made is not None and made.recipient is not None:
             payer = card.find(ctx._engine, UserRef(telegram_id=made.recipient.telegram_id))
-        amount = left if payer is None else max(0, min(left, payer.available))
-        if made is None or amount == 0:
+        if made is None:
+            return _done(ctx, person, texts.not_reversible(job.transfer))
+        has = None if payer is None else payer.balance_in(made.currency)
+        amount = left if has is None else max(0, min(left, has.balance - has.held))
+        if amount == 0:
             return _done(ctx, person, texts.not_reversible(job.transfer))
         text = texts.reversal_question(made, amount, left, job.reason, ctx.settings)
         return _question(ctx, person, text, Reverse(**job.model_dump(), amount=amount))

@@ -80,7 +80,7 @@ SELECT s.is_stopped, count(*) FILTER (WHERE w.status = 'held'), count(*) FILTER 
 # One by hand waits for a person, who was told. A frozen account, and stopped payouts, are an operator's word.
 _STUCK = """
 SELECT * FROM (
-SELECT w.id, w.token, w.status, w.amount, w.adapter, w.attempts,
+SELECT w.id, w.token, w.status, w.amount, w.currency, w.adapter, w.attempts,
        extract(epoch FROM clock_timestamp() - CASE w.status
            WHEN 'paying' THEN coalesce(w.asked_at, w.attempt_at)
            ELSE greatest(coalesce(w.approved_at, w.decided_at), s.changed_at) END)::float8 AS seconds
@@ -211,6 +211,7 @@ class Stuck:
     token: str
     state: WithdrawalState
     amount: int
+    currency: str
     adapter: str
     attempts: int
     seconds: float

@@ -49,6 +49,10 @@ _WORDS = {
     RejectionReason.SUBSCRIPTION_ENDED: sentence("The subscription has ended."),
     RejectionReason.RENEWAL_IS_CANCELLED: sentence("The renewal is already cancelled."),
     RejectionReason.RENEWAL_IS_ALLOWED: sentence("The renewal is not blocked by this bot."),
+    RejectionReason.NO_RATE: sentence("There is no rate for these currencies."),
+    RejectionReason.RATE_CHANGED: sentence("The rate had changed."),
+    RejectionReason.AMOUNT_TOO_SMALL: sentence("The amount was too small."),
+    RejectionReason.EXCHANGE_SHORT: sentence("The account exchange does not have enough."),
 }
 
 

@@ -287,10 +287,12 @@ async def test_what_a_provider_lists_is_compared_and_what_cannot_be_booked_is_an
     assert swept.returncode == 0, swept.stderr
     await asyncio.to_thread(
         stack.wait_until,
-        lambda: stack.query(
-            "SELECT count(*) FROM provider_reconciliations WHERE finished_at IS NOT NULL AND provider = 'stripe'"
-        )
-        == [(2,)],
+        lambda: (
+            stack.query(
+                "SELECT count(*) FROM provider_reconciliations WHERE finished_at IS NOT NULL AND provider = 'stripe'"
+            )
+            == [(2,)]
+        ),
         "the sweep compared it",
     )
     status, said = await asyncio.to_thread(ballast)

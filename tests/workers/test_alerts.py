@@ -125,8 +125,8 @@ STUCK = OpenOnes(
     is_stopped=False,
     counted={"held": 0, "approved": 1, "paying": 1},
     stuck=(
-        Stuck(4, "token-4", WithdrawalState.PAYING, 500, "crypto_pay", 2, 1_200.0),
-        Stuck(5, "token-5", WithdrawalState.APPROVED, 500, "crypto_pay", 0, 960.0),
+        Stuck(4, "token-4", WithdrawalState.PAYING, 500, "CREDIT", "crypto_pay", 2, 1_200.0),
+        Stuck(5, "token-5", WithdrawalState.APPROVED, 500, "CREDIT", "crypto_pay", 0, 960.0),
     ),
 )
 NONE_STUCK = OpenOnes(is_stopped=False, counted={"held": 0, "approved": 0, "paying": 0}, stuck=())

@@ -14,11 +14,9 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from ballast.app_buttons import AppButtons, PressedJob
 from ballast.app_questions import JobDialogue, dialogue_of
 from ballast.asking import Ask
 from ballast.batch import BatchContext, Batched
-from ballast.builtin import button_data
 from ballast.builtin.jobs import UserJob
 from ballast.context import JobContext, User
 from ballast.envelope import Envelope, enqueued_lane
@@ -45,6 +43,7 @@ from dbcore.redis_client import redis_time
 from workers import built_in_answers, handlers
 from workers.celery import Task, upkeep
 from workers.context import WorkerContext
+from workers.job_buttons import keep
 from workers.periods import period_of
 from workers.tasks.job_task import make_task
 from workers.work import AsyncStep, Work
@@ -248,17 +247,7 @@ def _buttons(work: Work[Job], reply: Reply, place: int) -> list[list[Shown]]:
         raise UsageError(
             "buttons need somebody who may press them: give the job a telegram_id, or the reply a `to`"
         )
-    kept = AppButtons(work.worker.redis)
-    rows: list[list[Shown]] = []
-    for row_number, row in enumerate(reply.buttons):
-        rows.append([])
-        for number, button in enumerate(row):
-            INSTALLED.require_job(button.job.kind)
-            written = button.job.model_dump_json()
-            token = fingerprint("button", work.job_id, place, row_number, number, button.job.kind, written)
-            kept.keep(token, PressedJob(kind=button.job.kind, fields=json.loads(written), owner_id=owner_id))
-            rows[-1].append(Shown(text=button.text, data=button_data.app(token)))
-    return rows
+    return keep(work.worker.redis, work.job_id, reply.buttons, owner_id, place)
 
 
 def _messages_alone(work: Work[Job], outcome: Any) -> list[Message]:

@@ -26,6 +26,7 @@ from bot_frontend.web.api import (
     composing,
     csv_lists,
     failed_jobs,
+    fleet,
     holds,
     many_jobs,
     media,
@@ -76,7 +77,7 @@ class Api:
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
         parts = (
             *(users, approvals, users_beside, transfers, holds, withdrawals, subscriptions, csv_lists),
-            *(many_jobs, waiting_jobs, failed_jobs),
+            *(many_jobs, waiting_jobs, failed_jobs, fleet),
             *(composing, media, broadcasts, operators),
         )
         for part in parts:

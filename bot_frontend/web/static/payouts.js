@@ -18,7 +18,7 @@ export function showPayouts({ payouts }, elapsed) {
     show: (element, each) => {
       mark(element, "data-state", "degraded");
       fill(element, {
-        what: `Withdrawal ${each.number} of ${grouped(each.amount)}: ${trouble(each)}`,
+        what: `Withdrawal ${each.number} of ${grouped(each.amount)} ${each.currency}: ${trouble(each)}`,
         at: `for ${duration(older(each.for_seconds, elapsed))}`,
         by: `${each.adapter}, ${counted(each.attempts, "attempt", "attempts")}`,
       });

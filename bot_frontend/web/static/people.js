@@ -130,6 +130,7 @@ export class People {
     write($("person-id"), String(user.telegram_id));
     write($("person-balance"), balance(user.balance));
     write($("person-available"), user.available === user.balance ? "" : `available ${balance(user.available)}`);
+    write($("person-others"), user.other_balances.filter((each) => each.balance).map((each) => balance(each.balance, each.currency)).join(", "));
     write($("person-status"), standing(user));
     write($("person-language"), user.language ?? user.language_code ?? "unknown");
     write($("person-first"), moment(user.first_seen_at));
@@ -148,12 +149,12 @@ export class People {
         what: failure.what === "job" ? `Job ${failure.number}` : `${sentence(failure.what)} ${failure.number}`,
         at: moment(failure.failed_at),
         why: failure.why,
-        amount: failure.amount === null ? "" : amount(failure.amount),
+        amount: failure.amount === null ? "" : amount(failure.amount, failure.currency),
       }),
     });
     write($("failures-none"), failures.length ? "" : "Nothing failed.");
-    plainRows("waiting", waiting, "Nothing waits.", ({ what, number, kind, amount: minor, counterparty }) => ({
-      what: what === "job" ? `Job ${number}` : `Their confirmation of ${amount(minor)}`,
+    plainRows("waiting", waiting, "Nothing waits.", ({ what, number, kind, amount: minor, currency, counterparty }) => ({
+      what: what === "job" ? `Job ${number}` : `Their confirmation of ${amount(minor, currency)}`,
       at: "",
       words: what === "job" ? kind : `to ${byName(counterparty)}`,
     }));
