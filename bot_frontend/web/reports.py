@@ -139,7 +139,7 @@ def payouts(look: StatusSnapshot, now: float) -> dict[str, Any]:
             {
                 "number": each.number,
                 "state": each.state,
-                "amount": plain_amount(each.amount, look.decimals.get(each.currency, 0)),
+                "amount": plain_amount(each.amount, look.decimals_of(each.currency)),
                 "currency": each.currency,
                 "adapter": each.adapter,
                 "attempts": each.attempts,
