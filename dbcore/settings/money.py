@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from dbcore.expectations import shaped
 from dbcore.money import MAX_AMOUNT, minor_units
 from dbcore.settings.options import Section
 
@@ -39,7 +40,12 @@ class MoneyOptions(Section):
     """The currency, and what operators may do with it."""
 
     timezone: str = "UTC"
-    currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")] = "CREDIT"
+    currency: Annotated[
+        str,
+        Field(
+            pattern=shaped(r"^[A-Z][A-Z0-9]{1,11}$", "2 to 12 of A-Z and 0-9, a letter first, such as EUR")
+        ),
+    ] = "CREDIT"
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
     credit_limit: Amount = None
     credit_limit_per_day: Amount = None
