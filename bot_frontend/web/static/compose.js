@@ -3,7 +3,7 @@
 import { uuid } from "/static/actions.js";
 import { get, post, signedIn, upload, whatWentWrong } from "/static/api.js";
 import { Question } from "/static/ask.js";
-import { composition, Unreadable } from "/static/composition.js";
+import { composition, inFormsWords, Unreadable } from "/static/composition.js";
 import { $, mark, write } from "/static/dom.js";
 import { at, counted, duration, zone } from "/static/words.js";
 
@@ -43,6 +43,7 @@ function read() {
 }
 
 async function preview({ count = false } = {}) {
+  clearTimeout(typing); // or what waits for the end of typing would take this one's place
   const turn = ++shown;
   try {
     const made = read();
@@ -68,7 +69,7 @@ async function preview({ count = false } = {}) {
 }
 
 function inWords(error) {
-  return error instanceof Unreadable ? error.message : whatWentWrong(error);
+  return error instanceof Unreadable ? error.message : inFormsWords(whatWentWrong(error));
 }
 
 function audience({ audience: people, seconds, stars }) {
@@ -164,6 +165,7 @@ async function begin() {
 }
 
 form.addEventListener("input", () => {
+  write($("audience"), ""); // it was of what the form said before
   clearTimeout(typing);
   typing = setTimeout(() => preview(), TYPING_MS);
 });
