@@ -196,14 +196,15 @@ def _deposit(typed: Typed) -> Routed:
     message, settings = typed.message, typed.settings
     if not deposits.takes_payments(settings):
         return say_privately(message, deposits.off(), opens="deposit")
-    if not typed.arguments.text:
-        return Routed(
-            deposits.deliver(deposits.packages(message.origin, message.sender.telegram_id, settings))
-        )
-    checkout = deposits.checkout_of(typed.arguments.text, who(message.sender), message.origin, settings)
-    return Routed(
-        checkout or deposits.deliver(deposits.invoice_of(typed.arguments.text, message.origin, settings))
-    )
+    written = typed.arguments.text
+    checkout = deposits.checkout_of(written, who(message.sender), message.origin, settings)
+    if checkout is not None:
+        return Routed(checkout)
+    if deposits.asks(written, settings):
+        answer = deposits.packages(message.origin, message.sender.telegram_id, settings)
+    else:
+        answer = deposits.invoice_of(written, message.origin, settings)
+    return Routed(deposits.deliver(answer))
 
 
 def _refund(typed: Typed) -> Routed:
