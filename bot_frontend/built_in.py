@@ -13,7 +13,7 @@ from ballast.builtin.broadcasts import DraftBroadcast
 from ballast.builtin.composition import LinkButton
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
-from ballast.builtin.operators import GrantRole, ShowRoles
+from ballast.builtin.operators import GrantRole, ShowRoles, SignIn
 from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
 from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer
@@ -149,6 +149,12 @@ def _withdraw(typed: Typed) -> Routed:
     return Routed(StartWithdrawal(**who(typed.message.sender), text=text))
 
 
+def _sign_in(typed: Typed) -> Routed:
+    if typed.settings.ops_token is None:
+        return say_privately(typed.message, texts.nobody_can_sign_in(), opens="start")
+    return Routed(SignIn(**who(typed.message.sender)))
+
+
 def _role(typed: Typed) -> Routed:
     arguments, sender = typed.arguments, who(typed.message.sender)
     if not arguments.text and arguments.author is None:
@@ -247,6 +253,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "debit": partial(_adjust, sign=-1),
     "user": _user,
     "withdraw": _withdraw,
+    "signin": _sign_in,
     "role": _role,
     "broadcast": _broadcast,
     "deposit": _deposit,
