@@ -78,7 +78,7 @@ compose-test: .venv/.installed ## the fleet of docker-compose.yml on a Docker en
 	docker build --tag ballast $(ARGS) .
 	$(PYTHON) -m tests.compose
 
-broadcast-chaos: .venv/.installed ## a broadcast to 20,000 while everything dies; ARGS="--recipients 2000" for fewer
+broadcast-chaos: .venv/.installed ## a broadcast to 20,000 while everything dies; ARGS="--recipients 2000" for fewer, --composed for one of the page's
 	$(PYTHON) -m tests.broadcasts.chaos $(ARGS)
 
 clean: ## remove .venv and caches; the data in .ballast stays

@@ -9,8 +9,9 @@ SCOPES = {
     "transfers:read": "list transfers, holds and withdrawals",
     "broadcasts:read": "list broadcasts and how far they are",
     "broadcasts:write": "draw up, start, pause, resume and cancel broadcasts",
-    "jobs:read": "list failed jobs",
+    "jobs:read": "list jobs that failed or wait, queues and workers",
     "jobs:write": "retry and discard failed jobs",
+    "fleet:write": "pause queues, and drain workers",
     "audit:read": "search the audit log",
 }
 """In the order in which they are shown."""

@@ -57,6 +57,7 @@ class BatchContext(Context, Generic[J]):
         app_settings: BaseModel | None = None,
         translations: Path | None = None,
         language_of: Callable[[int], str] = lambda _: ENGLISH,
+        subscribed: Callable[[int, str], bool] | None = None,
     ) -> None:
         super().__init__(
             kind=kind,
@@ -67,6 +68,7 @@ class BatchContext(Context, Generic[J]):
             app_settings=app_settings,
             translations=translations,
             language_of=language_of,
+            subscribed=subscribed,
         )
         self._batched = batched
         # By identity: two jobs may say the same.

@@ -60,10 +60,12 @@ class Context:
         app_settings: BaseModel | None = None,
         translations: Path | None = None,
         language_of: Callable[[int], str] = lambda _: ENGLISH,
+        subscribed: Callable[[int, str], bool] | None = None,
     ) -> None:
         """announce -- called after a commit with jobs in it.
         app_settings -- the options of the app that the job belongs to. translations -- its catalogues.
-        language_of -- of somebody by Telegram id.
+        language_of -- of somebody by Telegram id. subscribed -- whether somebody is, to a plan; None where nobody can
+            be.
         """
         self.kind = kind
         self.settings = settings
@@ -73,6 +75,7 @@ class Context:
         self._app_settings = app_settings
         self._translations = translations
         self._language_of = language_of
+        self._subscribed = subscribed
         self._parts: set[str] = set()
         self.has_effects = False
         """Whether something of this attempt stands, whatever becomes of the rest."""
@@ -94,9 +97,12 @@ class Context:
             raise self._not_declared("session", 'database="read" or "write"')
         return session(self._engine, writes=False, name=self.kind, deadline_seconds=deadline_seconds)
 
-    def money(self, minor: int) -> str:
-        """An amount of minor units as people read it, such as `5.50 CREDIT`."""
-        return amount(minor, self.settings.currency_exponent, self.settings.currency)
+    def money(self, minor: int, currency: str | None = None) -> str:
+        """An amount of minor units as people read it, such as `5.50 CREDIT`. currency -- one of the bot's; None is the
+        first.
+        """
+        settings = self.settings.in_currency(currency)
+        return amount(minor, settings.currency_exponent, settings.currency)
 
     def text(self, text: str, /, **arguments: object) -> str:
         """`text` in the language of whoever asked, by the catalogues of the app's `translations`; as it stands if they
@@ -107,6 +113,19 @@ class Context:
     def count(self, one: str, many: str, count: int, /, **arguments: object) -> str:
         """The same with a number: `ctx.count("{count} gift", "{count} gifts", 5)`."""
         return of_app(self._translations, one, one if count == 1 else many, count, **arguments)
+
+    def is_subscribed(self, plan: str, telegram_id: int) -> bool:
+        """Whether a user is subscribed to a plan of STARS_SUBSCRIPTIONS.
+
+        While the database is unavailable it answers yes by what was known last, for as long as that was paid. What it
+        does not know it does not guess: it raises Unavailable. Say so, or let that rise: the job then waits for the
+        database.
+
+        Raises UsageError for what cannot be the name of a plan.
+        """
+        if self._subscribed is None:
+            raise UsageError(f"{self.kind} runs where subscriptions are not known")
+        return self._subscribed(telegram_id, plan)
 
     def speaking_to(self, telegram_id: int) -> AbstractContextManager[None]:
         """What `text`, `count` and `money` say in the `with` block is in this user's language: for a reply to them."""
@@ -157,6 +176,7 @@ class JobContext(Context):
         built_in: Callable[[Job | None], BuiltInAnswer] | None = None,
         translations: Path | None = None,
         language_of: Callable[[int], str] = lambda _: ENGLISH,
+        subscribed: Callable[[int, str], bool] | None = None,
         waited_seconds: float = 0.0,
     ) -> None:
         """As Context has it, and besides:
@@ -175,6 +195,7 @@ class JobContext(Context):
             app_settings=app_settings,
             translations=translations,
             language_of=language_of,
+            subscribed=subscribed,
         )
         self.job_id = job_id
         self.attempt = attempt
@@ -193,6 +214,21 @@ class JobContext(Context):
         if self._user is None:
             raise UsageError(f"{self.kind} belongs to no user: give the job a field telegram_id")
         return self._user
+
+    def is_subscribed(self, plan: str, telegram_id: int | None = None) -> bool:
+        """As Context.is_subscribed, of whoever asked if nobody is named."""
+        return super().is_subscribed(plan, self.user.telegram_id if telegram_id is None else telegram_id)
+
+    def subscription_link(self, plan: str) -> str:
+        """A new link by which anybody can subscribe to a plan of STARS_SUBSCRIPTIONS. Telegram is asked for it, for at
+        most ten seconds. In a coroutine call it by `asyncio.to_thread`.
+
+        Raises Refuse, which is the answer if it rises, if the bot takes no payments, does not offer the plan, or
+        Telegram does not answer.
+        """
+        from ballast.subscriptions import offering
+
+        return offering.link_to(plan, self.settings)
 
     def transact(
         self, work: Callable[[Tx], T], *, part: str | None = None, deadline_seconds: float | None = None

@@ -93,7 +93,8 @@ def checked(job: J) -> J:
         fields = job.model_dump(mode="json", warnings=False)
     except ValueError as error:
         raise JobInvalid(f"{task_name(job.kind)}: {error}") from None
-    return type(job).decode({**dict.fromkeys(vars(job), ""), **fields})
+    unknown = vars(job).keys() - type(job).model_fields.keys()
+    return type(job).decode({**dict.fromkeys(unknown, ""), **fields})
 
 
 class TelegramUpdate(Job):

@@ -189,22 +189,29 @@ def balance_from_memory(
         return None
     if origin is None or not isinstance(telegram_id, int):
         return None
-    known = balances.last(telegram_id, settings.currency)
-    if known is None:
+    first = balances.last(telegram_id, settings.currency)
+    if first is None:
         return None
-    balance, seen_at = known
+    others = ((each.code, balances.last(telegram_id, each.code)) for each in settings.currencies)
+    were = [
+        _balance_was(*first, settings),
+        *(_balance_was(*known, settings.in_currency(code)) for code, known in others if known and known[0]),
+    ]
+    told = joined("\n".join(were), _cannot_check(paused=paused))
+    return tuple(origin.privately(told, opens="balance"))
+
+
+def _balance_was(balance: int, seen_at: int, settings: Settings) -> str:
     money = amount(balance, settings.currency_exponent, escape(settings.currency, quote=False))
     moment = _clock(datetime.fromtimestamp(seen_at, UTC), settings)
     if moment.is_today:
-        was = gettext("At {time} your balance was {amount}.", time=moment.time, amount=f"<b>{money}</b>")
-    else:
-        was = gettext(
-            "On {date} at {time} your balance was {amount}.",
-            date=moment.date,
-            time=moment.time,
-            amount=f"<b>{money}</b>",
-        )
-    return tuple(origin.privately(joined(was, _cannot_check(paused=paused)), opens="balance"))
+        return gettext("At {time} your balance was {amount}.", time=moment.time, amount=f"<b>{money}</b>")
+    return gettext(
+        "On {date} at {time} your balance was {amount}.",
+        date=moment.date,
+        time=moment.time,
+        amount=f"<b>{money}</b>",
+    )
 
 
 @dataclass(frozen=True, slots=True)

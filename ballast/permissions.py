@@ -34,6 +34,7 @@ class Permission(StrEnum):
     BROADCAST = "broadcast"
     QUERY = "query"
     COMMAND_APPS = "command_apps"
+    PAUSE_WORK = "pause_work"
     HOLD_DATABASE = "hold_database"
     GRANT_ROLES = "grant_roles"
     END_SESSIONS = "end_sessions"
@@ -53,7 +54,7 @@ PERMISSIONS: Mapping[Permission, Row] = {
     Permission.SEE_PEOPLE: Row("find users, with their balances and movements", Role.VIEWER, "users:read"),
     Permission.SEE_TRANSFERS: Row("list transfers", Role.VIEWER, "transfers:read"),
     Permission.SEE_BROADCASTS: Row("list broadcasts", Role.VIEWER, "broadcasts:read"),
-    Permission.SEE_JOBS: Row("list failed jobs", Role.VIEWER, "jobs:read"),
+    Permission.SEE_JOBS: Row("list jobs that failed or wait, queues and workers", Role.VIEWER, "jobs:read"),
     Permission.SEE_AUDIT_LOG: Row("search the audit log", Role.VIEWER, "audit:read"),
     Permission.MESSAGE: Row("write to users", Role.SUPPORT, "users:write"),
     Permission.FREEZE: Row("freeze and unfreeze accounts", Role.SUPPORT, "users:write"),
@@ -64,14 +65,15 @@ PERMISSIONS: Mapping[Permission, Row] = {
     Permission.SETTLE_HOLDS: Row(
         "post and void holds, and approve withdrawals", Role.TREASURER, "money:write"
     ),
-    Permission.REFUND: Row("refund payments in Stars", Role.TREASURER, None),
+    Permission.REFUND: Row(
+        "refund payments in Stars, and cancel the renewal of subscriptions", Role.TREASURER, None
+    ),
     Permission.ERASE: Row("erase users' data", Role.OWNER, "users:write"),
     Permission.BROADCAST: Row("send broadcasts, and stop them", Role.OWNER, "broadcasts:write"),
     Permission.QUERY: Row("choose whom a broadcast goes to by SQL", Role.OWNER, None),
     Permission.COMMAND_APPS: Row("use apps' commands for admins", Role.OWNER, None),
-    Permission.HOLD_DATABASE: Row(
-        "pause queues or all database access, or ignore the breaker", Role.OWNER, None
-    ),
+    Permission.PAUSE_WORK: Row("pause queues, and drain workers", Role.OWNER, "fleet:write"),
+    Permission.HOLD_DATABASE: Row("pause all database access, or ignore the breaker", Role.OWNER, None),
     Permission.GRANT_ROLES: Row("give and take roles", Role.OWNER, None),
     Permission.END_SESSIONS: Row("list and end others' sessions", Role.OWNER, None),
 }
@@ -81,7 +83,8 @@ OF_ORDERS: Mapping[str, Permission] = {
     "breaker": Permission.HOLD_DATABASE,
     "dead_letter": Permission.RESOLVE_JOBS,
     "broadcast": Permission.BROADCAST,
-    "queue": Permission.HOLD_DATABASE,
+    "queue": Permission.PAUSE_WORK,
+    "worker": Permission.PAUSE_WORK,
 }
 """Of what the status page orders (`OperatorAction`), by the first word of the action."""
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 from telegram import Bot, Update, User
 from telegram.ext import (
     Application,
@@ -33,6 +32,9 @@ from ballast.jobs import TelegramUpdate
 from dbcore.errors import DatabaseAway, OutcomeUnknown, UsageError
 from dbcore.failures import FailureKind, Phase, classify
 from dbcore.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
 
 log = structlog.get_logger(__name__)
 
@@ -169,6 +171,8 @@ def needed_by(groups: Groups, update: Update) -> Database | None:
 
 async def run(groups: Groups, ctx: JobContext, job: TelegramUpdate) -> None:
     """Raises OutcomeUnknown if the database interrupted a handler, and what a handler raises otherwise."""
+    from sqlalchemy.exc import DBAPIError  # frontends load this module and never run it
+
     bot = make_bot(ctx.settings, job.bot_username)
     try:
         await _run(groups, ctx, bot, json.loads(job.update))

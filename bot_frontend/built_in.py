@@ -11,16 +11,20 @@ from html import escape
 from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.broadcasts import DraftBroadcast
 from ballast.builtin.composition import LinkButton
+from ballast.builtin.exchange import TEXT_LENGTH_MAX as EXCHANGE_TEXT_LENGTH_MAX
+from ballast.builtin.exchange import AskExchange
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
 from ballast.builtin.operators import GrantRole, ShowRoles, SignIn
 from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
 from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
-from ballast.builtin.transfers import CancelTransfers, CreateTransfer
+from ballast.builtin.subscriptions import ShowPlans
+from ballast.builtin.transfers import CancelTransfers, CreateTransfer, ShowHistory
 from ballast.builtin.withdrawals import StartWithdrawal
 from ballast.markup import is_html
 from ballast.permissions import Permission, may
 from ballast.registered import Command
+from ballast.subscriptions.chat_texts import nothing_to_subscribe_to
 from ballast.texts import said, time_zones
 from bot_frontend import conversation as dialogues
 from bot_frontend import deposits, formatting, texts
@@ -30,7 +34,7 @@ from bot_frontend.routed import Routed, ask, say, say_privately, who
 from bot_frontend.updates import TextMessage
 from dbcore.ledger.users import UserRefError
 from dbcore.ledger.withdrawals import TEXT_LENGTH_MAX
-from dbcore.money import AmountError, parse_amount_and_note
+from dbcore.money import AmountError, parse_money_and_note
 from dbcore.roles import Role
 from dbcore.settings import Settings
 from dbcore.text import one_line, shows_something
@@ -55,6 +59,8 @@ def _help(typed: Typed) -> Routed:
         payments=deposits.takes_payments(typed.settings),
         refunds=typed.settings.stars_refund_hours > 0,
         withdrawals=typed.settings.withdrawals_by is not None,
+        subscriptions=bool(typed.settings.subscription_plans),
+        exchange=bool(typed.settings.currencies),
     )
     return say_privately(typed.message, help_text, opens="help")
 
@@ -95,6 +101,7 @@ def intention_after(step: Question | Refusal | SendRequest, message: TextMessage
                     **who(message.sender),
                     recipient=step.recipient,
                     amount=step.amount,
+                    currency=step.currency,
                     memo=one_line(step.memo),
                 )
             )
@@ -106,13 +113,26 @@ def _cancel(typed: Typed) -> Routed:
     return Routed(CancelTransfers(**who(typed.message.sender)))
 
 
+def _history(typed: Typed) -> Routed:
+    message, wanted, currencies = typed.message, typed.arguments.text.strip(), typed.settings.known_currencies
+    if not wanted:
+        return Routed(ShowHistory(**who(message.sender)))
+    if len(currencies) == 1:
+        is_operator = typed.settings.role_of(message.sender.telegram_id) is not None
+        return say(message, texts.only_your_own(typed.command.name, is_operator))
+    currency = currencies.meant_by(wanted)
+    if currency is None:
+        return say(message, texts.history_usage(typed.command.name, currencies))
+    return Routed(ShowHistory(**who(message.sender), currency=currencies.code_if_further(currency)))
+
+
 def _adjust(typed: Typed, sign: int) -> Routed:
     name, message, settings = typed.command.name, typed.message, typed.settings
     try:
         target = person_named(typed.arguments, settings)
         if target is None or not target.rest:
             return say_privately(message, texts.adjust_usage(name))
-        amount, reason = parse_amount_and_note(target.rest, settings.currency_exponent, settings.currency)
+        money, reason = parse_money_and_note(target.rest, settings.known_currencies)
     except (UserRefError, AmountError) as error:
         return say_privately(message, f"{said(error)} {texts.adjust_usage(name)}")
     if len(reason.strip()) > MEMO_LENGTH_MAX:
@@ -121,7 +141,8 @@ def _adjust(typed: Typed, sign: int) -> Routed:
         AskAdjustment(
             telegram_id=target.user.telegram_id,
             username=target.user.username,
-            amount=sign * amount,
+            amount=sign * money.minor,
+            currency=settings.known_currencies.code_if_further(money.currency),
             reason=one_line(reason),
             admin_id=message.sender.telegram_id,
         )
@@ -153,6 +174,11 @@ def _sign_in(typed: Typed) -> Routed:
     if typed.settings.ops_token is None:
         return say_privately(typed.message, texts.nobody_can_sign_in(), opens="start")
     return Routed(SignIn(**who(typed.message.sender)))
+
+
+def _exchange(typed: Typed) -> Routed:
+    text = typed.arguments.text.strip()[:EXCHANGE_TEXT_LENGTH_MAX]
+    return Routed(AskExchange(**who(typed.message.sender), text=text))
 
 
 def _role(typed: Typed) -> Routed:
@@ -213,6 +239,15 @@ def _deposit(typed: Typed) -> Routed:
     return Routed(deposits.deliver(answer))
 
 
+def _subscribe(typed: Typed) -> Routed:
+    message, settings = typed.message, typed.settings
+    if not deposits.takes_payments(settings):
+        return say_privately(message, deposits.off(), opens="subscribe")
+    if not settings.subscription_plans:
+        return say_privately(message, nothing_to_subscribe_to(), opens="subscribe")
+    return Routed(ShowPlans(**who(message.sender)))
+
+
 def _refund(typed: Typed) -> Routed:
     message, settings, named = typed.message, typed.settings, typed.arguments.text
     may_for_others = may(settings.role_of(message.sender.telegram_id), Permission.REFUND)
@@ -248,15 +283,18 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "language": _language,
     "timezone": _time_zone,
     "send": _send,
+    "history": _history,
     "cancel": _cancel,
     "credit": partial(_adjust, sign=1),
     "debit": partial(_adjust, sign=-1),
     "user": _user,
     "withdraw": _withdraw,
     "signin": _sign_in,
+    "exchange": _exchange,
     "role": _role,
     "broadcast": _broadcast,
     "deposit": _deposit,
+    "subscribe": _subscribe,
     "refund": _refund,
     "paysupport": _paysupport,
     "terms": _terms,

@@ -104,7 +104,12 @@ def _history_button(
     owner = int(data["owner"])
     if owner != press.sender.telegram_id:
         return toast(press, not_your_history(), conversation)
-    shown = ShowHistory(**who(press.sender), owner_telegram_id=owner, upto_version=int(data["version"]))
+    shown = ShowHistory(
+        **who(press.sender),
+        owner_telegram_id=owner,
+        upto_version=int(data["version"]),
+        currency=data["currency"],
+    )
     return Routed(shown, conversation)
 
 

@@ -18,7 +18,7 @@ from ballast.texts import said
 from bot_frontend import texts
 from bot_frontend.naming import Arguments, person_named
 from dbcore.ledger.users import UserRef, UserRefError
-from dbcore.money import AmountError, parse_amount_and_note
+from dbcore.money import AmountError, parse_money_and_note
 from dbcore.settings import Settings
 
 
@@ -89,10 +89,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class SendRequest:
-    """All that /send needs. `amount` in minor units."""
+    """All that /send needs. `amount` in minor units. currency -- None for the first."""
 
     recipient: str
     amount: int
+    currency: str | None
     memo: str
 
 
@@ -148,9 +149,10 @@ def _ask_amount(recipient: UserRef, update_id: int, correction: str = "") -> Que
 
 def _request(recipient: UserRef, rest: str, settings: Settings) -> SendRequest | Refusal:
     try:
-        amount, memo = parse_amount_and_note(rest, settings.currency_exponent, settings.currency)
+        money, memo = parse_money_and_note(rest, settings.known_currencies)
     except AmountError as error:
         return Refusal(said(error))
     if len(memo) > MEMO_LENGTH_MAX:
         return Refusal(texts.memo_too_long())
-    return SendRequest(recipient=str(recipient), amount=amount, memo=memo)
+    currency = settings.known_currencies.code_if_further(money.currency)
+    return SendRequest(recipient=str(recipient), amount=money.minor, currency=currency, memo=memo)

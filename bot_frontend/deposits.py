@@ -20,6 +20,7 @@ from ballast.messages import Button, Invoice, Message
 from ballast.origins import Origin
 from ballast.providers import installed
 from ballast.providers.provider import Provider
+from ballast.subscriptions import chat_texts, invoices
 from ballast.texts import gettext, ngettext
 from ballast.texts import said as translated
 from ballast.texts.formats import amount
@@ -150,6 +151,8 @@ def refusal(query: Mapping[str, Any], settings: Settings) -> str | None:
     """
     if not takes_payments(settings):
         return off()
+    if invoices.said_in(str(query.get("invoice_payload"))) is not None:
+        return _refusal_of_subscription(query, settings)
     invoice = star_invoices.read(str(query.get("invoice_payload")), settings)
     is_as_written = invoice is not None and (query.get("currency"), query.get("total_amount")) == (
         STARS,
@@ -165,6 +168,14 @@ def refusal(query: Mapping[str, Any], settings: Settings) -> str | None:
             "This invoice has expired. You have not been charged. Send {command} for a new one.",
             command=called("deposit"),
         )
+    return None
+
+
+def _refusal_of_subscription(query: Mapping[str, Any], settings: Settings) -> str | None:
+    """Telegram asks before the first payment, and not before renewals."""
+    plan = invoices.on_offer(str(query.get("invoice_payload")), settings)
+    if plan is None or (query.get("currency"), query.get("total_amount")) != (STARS, plan.stars):
+        return chat_texts.not_on_offer()
     return None
 
 

@@ -40,6 +40,8 @@ from bot_frontend.updates import (
     MembershipChange,
     ParsedUpdate,
     Payment,
+    RenewalChange,
+    StarSpending,
     TextMessage,
     UpdateUnreadable,
     payment_in,
@@ -321,10 +323,9 @@ class Intake:
         envelope = _envelope(
             job, reading, self._job_id(reading), lane, told_to_wait=told_to_wait, language=arrival.language
         ).model_copy(update={"time_zone": arrival.time_zone})
-        # Money has moved: of a payment there is no "try again later", so it goes past every queue.
-        return _Decision(
-            envelope, conversation=step, bounded=not isinstance(reading, Payment), told_to_wait=told_to_wait
-        )
+        # Of what Telegram says of payments there is no "try again later": it goes past every bound.
+        bounded = not isinstance(reading, Payment | RenewalChange | StarSpending)
+        return _Decision(envelope, conversation=step, bounded=bounded, told_to_wait=told_to_wait)
 
     def _for_an_app(self, theirs: Envelope) -> _Decision:
         """What one of its functions or handlers takes, as a command of it would be."""
@@ -412,7 +413,9 @@ class Intake:
 
     def _answer_from_memory(self, job: Job, reading: ParsedUpdate) -> Job:
         """A job that needs no database now, such as a known balance, becomes its answer. Others stay as they are."""
-        if not isinstance(job, ShowBalance | AppCommand) or isinstance(reading, MembershipChange):
+        if not isinstance(job, ShowBalance | AppCommand) or isinstance(
+            reading, MembershipChange | RenewalChange
+        ):
             return job
         return self._without_database(Envelope.of(job, job_id="", lane="", origin=reading.origin)) or job
 
@@ -436,7 +439,7 @@ class Intake:
         if status not in {Acceptance.FULL, Acceptance.CROWDED} or not decision.bounded:
             return None
         reading = arrival.reading
-        if reading is None or isinstance(reading, MembershipChange):
+        if reading is None or isinstance(reading, MembershipChange | RenewalChange):
             return None  # nobody asked for anything
         # There is no room for the job: it is said past the lane. If even that is full, they were told already.
         text = texts.too_many_waiting() if status is Acceptance.FULL else texts.too_many_in_all()
@@ -500,7 +503,7 @@ def _envelope(
         job,
         job_id=job_id,
         lane=_lane(reading, lane),
-        origin=None if isinstance(reading, MembershipChange) else reading.origin,
+        origin=None if isinstance(reading, MembershipChange | RenewalChange) else reading.origin,
         message_id=reading.message_id if isinstance(reading, ButtonPress) else None,
         update_id=reading.update_id,
         told_to_wait=told_to_wait,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from bot_frontend import texts
 from bot_frontend.updates import Author, Mention
 from dbcore.ledger.users import UserRef, UserRefError
-from dbcore.money import AmountError, NotANumber, parse_amount, parse_amount_and_note
+from dbcore.money import AmountError, NotANumber, parse_money, parse_money_and_note
 from dbcore.settings import Settings
 
 _WORD = re.compile(r"\S+")
@@ -119,14 +119,14 @@ def _meant_as_amount(text: str, settings: Settings) -> str | None:
 
 def _is_amount(text: str, settings: Settings) -> bool:
     try:
-        return parse_amount(text, settings.currency_exponent, settings.currency) > 0
+        return parse_money(text, settings.known_currencies).minor > 0
     except AmountError:
         return False
 
 
 def _begins_with_amount(text: str, settings: Settings, *, or_wrong_one: bool) -> bool:
     try:
-        parse_amount_and_note(text, settings.currency_exponent, settings.currency)
+        parse_money_and_note(text, settings.known_currencies)
     except NotANumber:
         return False
     except AmountError:

@@ -127,6 +127,8 @@ async def _set_menu(
             payments=takes_payments(settings),
             refunds=settings.stars_refund_hours > 0,
             withdrawals=settings.withdrawals_by is not None,
+            subscriptions=bool(settings.subscription_plans),
+            exchange=bool(settings.currencies),
         )
     wanted = fingerprint(settings.telegram_api_url, commands)
     if await registered.knows(what, wanted):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from ballast.builtin.broadcasts import CardQuestion
-from ballast.builtin.payments import RecordPayment
+from ballast.builtin.payments import RecordPayment, RecordStarReport
+from ballast.builtin.subscriptions import RecordRenewal
 from ballast.builtin.users import SetUserStatus
 from ballast.builtin.words import unknown_button
 from ballast.installed import INSTALLED
@@ -30,7 +32,9 @@ from bot_frontend.updates import (
     MembershipChange,
     ParsedUpdate,
     Payment,
+    RenewalChange,
     Sender,
+    StarSpending,
     TextMessage,
     WordsOf,
 )
@@ -92,6 +96,27 @@ def _routed(
             return pressed(reading, conversation, settings)
         case Payment():
             return Routed(_payment(reading), conversation)
+        case RenewalChange():
+            return Routed(
+                RecordRenewal(
+                    **who(reading.sender),
+                    payload=reading.payload,
+                    renewal=reading.renewal.value,
+                    said_at=int(time.time()),
+                ),
+                conversation,
+            )
+        case StarSpending():
+            return Routed(
+                RecordStarReport(
+                    **who(reading.sender),
+                    report=reading.kind,
+                    what=reading.what,
+                    stars=reading.stars,
+                    said_at=reading.date or int(time.time()),
+                ),
+                conversation,
+            )
         case MembershipChange():
             return Routed(
                 SetUserStatus(
@@ -135,6 +160,8 @@ def is_ours(reading: ParsedUpdate, settings: Settings) -> bool:
             return command is not None and command["name"].lower() in ours
         case ButtonPress():
             return is_button(reading.data)
+        case StarSpending():
+            return False  # an app's function for it has it
     return True
 
 

@@ -17,6 +17,7 @@ from ballast.permissions import ALL, Permission, may, of_role
 from ballast.registered import Command
 from ballast.texts import available, gettext, ngettext, of_any_app, own_name, time_zones
 from ballast.texts.phrases import quoted
+from dbcore.currencies import Currencies
 from dbcore.roles import Role
 from dbcore.settings import Settings
 
@@ -47,18 +48,28 @@ COMMANDS: Mapping[Role | None, tuple[str, ...]] = {
 
 
 def menu(
-    role: Role | None = None, *, payments: bool = True, refunds: bool = True, withdrawals: bool = True
+    role: Role | None = None,
+    *,
+    payments: bool = True,
+    refunds: bool = True,
+    withdrawals: bool = True,
+    subscriptions: bool = True,
+    exchange: bool = True,
 ) -> list[tuple[str, str]]:
     """Each command of everybody's menu, or of an operator's, and its line.
 
     payments -- whether the bot takes them: else what is only for payments is left out. refunds -- whether payers can
     refund a payment themselves: else only the menu of who may refund others' says how.
-    withdrawals -- whether there are any.
+    withdrawals, subscriptions -- whether there are any. exchange -- whether there are several currencies.
     """
     names = COMMANDS[role]
     hidden = frozenset() if payments else PAYMENT_COMMANDS
     if not withdrawals:
         hidden |= {"withdraw", "withdrawals"}
+    if not subscriptions:
+        hidden |= {"subscribe", "subscription"}
+    if not exchange:
+        hidden |= {"exchange"}
     if not (refunds or may(role, Permission.REFUND)):
         hidden |= {"refund"}
     return [(name, _line(name)) for name in names if _word_of(name) not in hidden]
@@ -274,11 +285,24 @@ def ask_support_for_refunds() -> str:
 
 
 def help_text(
-    role: Role | None = None, *, payments: bool = True, refunds: bool = True, withdrawals: bool = True
+    role: Role | None = None,
+    *,
+    payments: bool = True,
+    refunds: bool = True,
+    withdrawals: bool = True,
+    subscriptions: bool = True,
+    exchange: bool = True,
 ) -> str:
     return "\n".join(
         gettext("{command} – {line}", command=f"/{name}", line=escape(line))
-        for name, line in menu(role, payments=payments, refunds=refunds, withdrawals=withdrawals)
+        for name, line in menu(
+            role,
+            payments=payments,
+            refunds=refunds,
+            withdrawals=withdrawals,
+            subscriptions=subscriptions,
+            exchange=exchange,
+        )
     )
 
 
@@ -303,6 +327,15 @@ def two_people(named: str) -> str:
         "Did you mean {name} or the person you replied to? No money was moved. Write {name} before the amount, or "
         "reply without another name.",
         name=named,
+    )
+
+
+def history_usage(command: str, currencies: Currencies) -> str:
+    """For what names no currency."""
+    return gettext(
+        "{command} shows your own transactions in one currency. Send {command}, or {command} with one of {currencies}.",
+        command=f"/{command}",
+        currencies=str(currencies),
     )
 
 

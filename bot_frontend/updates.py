@@ -11,10 +11,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ballast.origins import Origin
 from dbcore.ledger.payments import PaymentKind
+from dbcore.ledger.star_reports import StarReportKind
+from dbcore.ledger.star_subscriptions import Renewal
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.text import storable, storable_json
 
-ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
+ALLOWED_UPDATES = (
+    "message",
+    "callback_query",
+    "my_chat_member",
+    "pre_checkout_query",
+    "subscription",
+    "purchased_paid_media",
+)
 """Named explicitly to Telegram, which otherwise leaves some kinds out and sends others we have no use for."""
 
 CHARGE_ID_LENGTH_MAX = 256
@@ -149,6 +158,9 @@ class _Message(_Original):
     guest_bot_caller_chat: Any = None
     successful_payment: _Payment | None = None
     refunded_payment: _Payment | None = None
+    # Whatever else Telegram says of a gift, it is one.
+    gift: Any = None
+    unique_gift: Any = None
 
     @property
     def tells_of_a_topic(self) -> bool:
@@ -180,11 +192,26 @@ class _Membership(_Part):
     new_chat_member: _Member
 
 
+class _Subscription(_Part):
+    """A BotSubscriptionUpdated. It has no date."""
+
+    user: _User
+    invoice_payload: _Text = Field(max_length=PAYLOAD_LENGTH_MAX)
+    state: _Text
+
+
+class _PaidMedia(_Part):
+    sender: _User = Field(alias="from")
+    paid_media_payload: _Text = Field(default="", max_length=PAYLOAD_LENGTH_MAX)
+
+
 class _Update(_Part):
     update_id: _Integer
     message: _Message | None = None
     callback_query: _CallbackQuery | None = None
     my_chat_member: _Membership | None = None
+    subscription: _Subscription | None = None
+    purchased_paid_media: _PaidMedia | None = None
 
 
 @dataclass(frozen=True)
@@ -355,7 +382,38 @@ class Payment:
         return Origin(self.chat_id, self.sender.telegram_id)
 
 
-ParsedUpdate = TextMessage | ButtonPress | MembershipChange | Payment
+@dataclass(frozen=True)
+class RenewalChange:
+    """The renewal of a subscription was cancelled, turned on again, or could not be paid."""
+
+    update_id: int
+    sender: Sender
+    payload: str
+    renewal: Renewal
+    date: int = 0
+    """Telegram names none."""
+
+
+@dataclass(frozen=True)
+class StarSpending:
+    """Somebody bought paid media, or sent the bot a gift. date -- 0 if Telegram names none."""
+
+    update_id: int
+    date: int
+    sender: Sender
+    kind: StarReportKind
+    what: str
+    stars: int | None
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.sender.telegram_id, self.sender.telegram_id)
+
+
+ParsedUpdate = TextMessage | ButtonPress | MembershipChange | Payment | RenewalChange | StarSpending
+
+_RENEWALS = {"active": Renewal.ON, "canceled": Renewal.CANCELLED, "failed": Renewal.FAILED}
+"""By the state that Telegram names."""
 
 
 def read(raw: Any) -> ParsedUpdate | None:
@@ -375,16 +433,31 @@ def read(raw: Any) -> ParsedUpdate | None:
         return _press(update.update_id, update.callback_query)
     if update.my_chat_member is not None:
         return _membership(update.update_id, update.my_chat_member)
+    if update.subscription is not None:
+        return _renewal(update.update_id, update.subscription)
+    if update.purchased_paid_media is not None:
+        bought = update.purchased_paid_media
+        sender, payload = _sender(bought.sender), bought.paid_media_payload
+        return StarSpending(update.update_id, 0, sender, StarReportKind.PAID_MEDIA, payload, None)
     return None
 
 
-def _message(update_id: int, message: _Message) -> TextMessage | Payment | None:
+def _renewal(update_id: int, told: _Subscription) -> RenewalChange:
+    renewal = _RENEWALS.get(told.state)
+    if renewal is None:
+        raise UpdateUnreadable(f"subscription.state: expected one of {', '.join(_RENEWALS)}")
+    return RenewalChange(update_id, _sender(told.user), told.invoice_payload, renewal)
+
+
+def _message(update_id: int, message: _Message) -> TextMessage | Payment | StarSpending | None:
     if message.successful_payment is not None:
         return _payment(update_id, message, PaymentKind.PAID, message.successful_payment)
     if message.refunded_payment is not None:
         return _payment(update_id, message, PaymentKind.REFUNDED, message.refunded_payment)
     if message.sender is None or not _is_heard(message) or message.tells_of_a_topic:
         return None
+    if message.gift is not None or message.unique_gift is not None:
+        return _gift(update_id, message, message.sender)
     text = message.text or ""
     return TextMessage(
         update_id=update_id,
@@ -401,6 +474,20 @@ def _message(update_id: int, message: _Message) -> TextMessage | Payment | None:
         replied_author=_replied_author(message),
         thread_id=_thread(message),
     )
+
+
+def _gift(update_id: int, message: _Message, sender: _User) -> StarSpending | None:
+    """In private alone: what people give each other in groups is not the bot's."""
+    if message.chat.type != "private" or not _is_person(sender):
+        return None
+    kind = StarReportKind.GIFT if message.gift is not None else StarReportKind.UNIQUE_GIFT
+    told = message.gift if message.gift is not None else message.unique_gift
+    gift = told.get("gift") if isinstance(told, dict) else None
+    gift = gift if isinstance(gift, dict) else {}
+    stars = gift.get("star_count")
+    what = storable(str(gift.get("name") or gift.get("id") or ""))[:PAYLOAD_LENGTH_MAX]
+    is_number = type(stars) is int and 0 <= stars < 2**63
+    return StarSpending(update_id, message.date, _sender(sender), kind, what, stars if is_number else None)
 
 
 def _entity(entity: _Entity) -> Entity:

@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dbcore.guard.engine import GuardedEngine
 from dbcore.text import storable, storable_json
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
 
 DONE = "done"
 

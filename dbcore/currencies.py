@@ -1,8 +1,13 @@
-"""What people write for a currency beside an amount: codes, symbols and names."""
+"""The currencies that a bot keeps balances in, and what people write for a currency beside an amount: codes, symbols
+and names.
+"""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 CENTS = "cents"
 """Stands for a hundredth of whatever currency: never the currency of an amount by itself."""
@@ -56,19 +61,108 @@ def begins_a_shout(word: str, rest: str) -> bool:
     return word in _WORDS and bool(following) and following[0].isupper() and len(following[0]) > 1
 
 
-def currency_named(word: str, ours: str | None) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """code -- such as EUR. exponent -- decimals: with 2, `1.00` is 100 minor units. name, symbol -- what people may
+    write for it besides, such as `Euro` and `€`.
+    """
+
+    code: str
+    exponent: int
+    name: str | None = None
+    symbol: str | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What people may write for it, in the singular."""
+        return tuple(filter(None, (self.code, self.name, self.symbol)))
+
+    def is_meant_by(self, word: str) -> bool:
+        """By its code or name, in any case and in the plural, or by its symbol."""
+        capitals = word.upper()
+        names = {self.code, self.name.upper()} if self.name else {self.code}
+        return capitals in names | {f"{name}S" for name in names} or (bool(word) and word == self.symbol)
+
+
+class Currencies:
+    """Those that a bot keeps balances in. The first one is meant where nobody names any."""
+
+    __slots__ = ("_all", "first")
+
+    def __init__(self, first: Currency, *others: Currency) -> None:
+        self.first = first
+        self._all = {each.code: each for each in (first, *others)}
+
+    def __iter__(self) -> Iterator[Currency]:
+        return iter(self._all.values())
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __str__(self) -> str:
+        """Their codes: `CREDIT, EUR, TON`."""
+        return ", ".join(self._all)
+
+    def get(self, code: str) -> Currency | None:
+        return self._all.get(code)
+
+    def code_if_further(self, currency: Currency) -> str | None:
+        """None for the first: as what was recorded while there was one, and has no currency."""
+        return None if currency == self.first else currency.code
+
+    def meant_by(self, word: str) -> Currency | None:
+        return next((each for each in self if each.is_meant_by(word)), None)
+
+
+CURRENCIES_MAX = 20
+EXPONENT_MAX = 9
+CODE = r"[A-Z][A-Z0-9]{1,11}"
+_FURTHER = re.compile(
+    rf"(?P<code>{CODE}):(?P<exponent>[0-9])"
+    r"(?::(?P<name>[^\W\d_][^\d_:,]{0,30}[^\W\d_]))?(?::(?P<symbol>[^\w\s:,.+\-]{1,4}|[^\W\d_]{1,2}[^\w\s:,.+\-]))?"
+)
+
+
+def further_currencies(text: str) -> tuple[Currency, ...]:
+    """Read `EUR:2:Euro:€,TON:9`: code, decimals, and what people may write besides. Raises ValueError."""
+    read: list[Currency] = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        found = _FURTHER.fullmatch(part)
+        if found is None:
+            raise ValueError(
+                "expected CODE:DECIMALS, with :NAME and :SYMBOL if they are to be read, comma separated, such as "
+                "EUR:2:Euro:€,TON:9"
+            )
+        read.append(Currency(found["code"], int(found["exponent"]), found["name"], found["symbol"]))
+    if len(read) >= CURRENCIES_MAX:
+        raise ValueError(f"expected at most {CURRENCIES_MAX - 1} further currencies")
+    return tuple(read)
+
+
+def require_different(currencies: tuple[Currency, ...]) -> None:
+    """Raises ValueError if something that people write means two of them."""
+    for number, each in enumerate(currencies):
+        for other in currencies[:number]:
+            if any(map(other.is_meant_by, each.words)) or any(map(each.is_meant_by, other.words)):
+                raise ValueError(
+                    f"expected currencies that differ in all names; {other.code} and {each.code} do not"
+                )
+
+
+def currency_named(word: str, ours: Currencies | None) -> str | None:
     """The code of the currency that a word names, None where it names none. What nobody knows stands for itself.
 
-    ours -- is known in any case and in the plural, whatever it is called.
+    ours -- are known by their names whatever these are; a symbol such as `€` is that of another currency if one of ours
+        has it.
     """
     bare = unicodedata.normalize("NFC", word.rstrip(".,;:!?"))
-    capitals = bare.upper()
-    if ours is not None and capitals in {ours, f"{ours}S"}:
-        return ours
+    if ours is not None and (meant := ours.meant_by(bare)):
+        return meant.code
     if bare in _SYMBOLS:
         return _SYMBOLS[bare]
     if bare in _CODES:
         return bare
+    capitals = bare.upper()
     if capitals in _NAMES:
         return _NAMES[capitals]
     symbols = [sign for sign in bare if unicodedata.category(sign) == "Sc"]  # as in R$, A$ or ฿

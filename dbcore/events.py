@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dbcore.guard.engine import GuardedEngine
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
 
 RETRY_SECONDS_MIN = 5
 RETRY_SECONDS_MAX = 900

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any, Literal
 
 from dbcore.admin_actions import DONE, AdminAction, insert_statement
-from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
 from dbcore.text import storable, storable_json
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dbcore.guard.engine import GuardedEngine
 
 PRUNED_AT_ONCE = 500
 

@@ -106,9 +106,17 @@ def bot_safe_get_or_create_user(telegram_id: int, username: str | None, first_na
 
 
 def bot_safe_adjust_balance(
-    telegram_id: int, amount: int, *, key: str, memo: str = "", actor: str = "bot"
+    telegram_id: int,
+    amount: int,
+    *,
+    key: str,
+    memo: str = "",
+    actor: str = "bot",
+    currency: str | None = None,
 ) -> AdjustOutcome:
     """Credit (amount above zero) or debit (below), in minor units. The same key is applied once, forever.
+
+    currency -- the code of one of the bot's; None is the first. Raises ValueError for any other.
 
     So it is if `workers.balances.adjust` is called with it as `idempotency_key`, before or after: what is
     UNAVAILABLE or UNKNOWN can be left to the workers.
@@ -124,6 +132,7 @@ def bot_safe_adjust_balance(
             amount=amount,
             memo=memo,
             actor=actor,
+            currency=currency,
         )
     except _DATABASE_ERRORS as error:
         status, failure, retry_after_seconds = _judge(error, "adjust_balance")
@@ -132,16 +141,25 @@ def bot_safe_adjust_balance(
             failure=failure,
             retry_after_seconds=retry_after_seconds,
             amount=amount,
-            currency=door.engine.currency,
+            currency=door.engine.known_currency(currency),
         )
     door.note(*outcome.balances_now, since=began)
     return outcome
 
 
 def bot_safe_create_transaction(
-    sender_telegram_id: int, recipient_telegram_id: int, amount: int, *, key: str, memo: str = ""
+    sender_telegram_id: int,
+    recipient_telegram_id: int,
+    amount: int,
+    *,
+    key: str,
+    memo: str = "",
+    currency: str | None = None,
 ) -> TransferOutcome:
-    """Move minor units from one user to another, at once. The same key is applied once, forever."""
+    """Move minor units from one user to another, at once. The same key is applied once, forever.
+
+    currency -- the code of one of the bot's; None is the first. Raises ValueError for any other.
+    """
     _require_telegram_id(sender_telegram_id)
     _require_telegram_id(recipient_telegram_id)
     door, began = _door(), time.monotonic()
@@ -153,6 +171,7 @@ def bot_safe_create_transaction(
             recipient_telegram_id=recipient_telegram_id,
             amount=amount,
             memo=memo,
+            currency=currency,
         )
     except _DATABASE_ERRORS as error:
         status, failure, retry_after_seconds = _judge(error, "create_transaction")
@@ -161,7 +180,7 @@ def bot_safe_create_transaction(
             failure=failure,
             retry_after_seconds=retry_after_seconds,
             amount=amount,
-            currency=door.engine.currency,
+            currency=door.engine.known_currency(currency),
             memo=memo,
         )
     door.note(*outcome.balances_now, since=began)

@@ -25,9 +25,10 @@ RESERVED = (
     "provider_refund:",
     "provider_fee:",
     "hold:",
+    "exchange:",
 )
 """Keys that begin so are made by the ledger itself, for what somebody confirmed, what Telegram says of Stars,
-what other providers say, and what was held.
+what other providers say, what was held, and what was exchanged.
 """
 
 OF_IMPORTS = ("opening:", "history:", "settle:", "reversal:")

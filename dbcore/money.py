@@ -2,8 +2,9 @@
 
 What can be read two ways is refused. An amount is plain digits with at most one separator, `.` or `,`, before its
 decimals. Digits in groups of three, as the bot shows them, are read where decimals follow, for then there is one way to
-read them: `1,234.50`, `1.234,50`. Beside it may stand the currency, if it is ours. A note may follow, which does not
-begin with a number: `10 000` is ten thousand to many, and never ten with the note `000`.
+read them: `1,234.50`, `1.234,50`. Beside it may stand the currency, if it is one of ours; without, the first of ours is
+meant. A note may follow, which does not begin with a number: `10 000` is ten thousand to many, and never ten with the
+note `000`.
 
 AmountError
 ├── NotANumber
@@ -19,11 +20,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from itertools import dropwhile, takewhile
 
-from dbcore.currencies import CENTS, begins_a_shout, currency_named
+from dbcore.currencies import CENTS, Currencies, Currency, begins_a_shout, currency_named
 from dbcore.sentences import Refusal, Sentence, sentence
 
 MAX_AMOUNT = 10**15
@@ -114,7 +116,7 @@ class AmbiguousAmount(AmountError):
 
 
 class OtherCurrency(AmountError):
-    """`$5` or `5 EUR`, where all is in another currency."""
+    """`$5` or `5 EUR`, where nothing is in that currency; or two currencies beside one amount."""
 
 
 class ZeroAmount(AmountError):
@@ -133,16 +135,21 @@ class AmountTooLarge(AmountError):
     """Above MAX_AMOUNT."""
 
 
-def parse_amount(text: str, exponent: int, currency: str | None = None) -> int:
-    """Read `5`, `5.5` or `5,50` as minor units of a currency with `exponent` decimals.
+@dataclass(frozen=True, slots=True)
+class Money:
+    """minor -- units of the currency, above zero."""
 
-    currency -- may stand beside the number; None where none may.
+    minor: int
+    currency: Currency
+
+
+def parse_amount(text: str, exponent: int, currency: str | None = None) -> int:
+    """Read `5`, `5.5` or `5,50` as minor units of the one currency that there may be, with `exponent` decimals.
+
+    currency -- its code, which may stand beside the number; None where none may.
     Raises an AmountError whose message can be shown to the person.
     """
-    minor, note = _read(text, exponent, currency, takes_note=False)
-    if note:
-        raise _not_a_number()
-    return minor
+    return parse_money(text, _only(exponent, currency)).minor
 
 
 def parse_amount_and_note(text: str, exponent: int, currency: str | None = None) -> tuple[int, str]:
@@ -150,30 +157,70 @@ def parse_amount_and_note(text: str, exponent: int, currency: str | None = None)
 
     Raises an AmountError whose message can be shown to the person.
     """
-    return _read(text, exponent, currency, takes_note=True)
+    money, note = parse_money_and_note(text, _only(exponent, currency))
+    return money.minor, note
 
 
-def _read(text: str, exponent: int, currency: str | None, *, takes_note: bool) -> tuple[int, str]:
+def parse_money(text: str, ours: Currencies) -> Money:
+    """Read `5` as an amount of the first currency of ours, and `5 EUR`, `€5` or `5 euros` as one of euros.
+
+    Raises an AmountError whose message can be shown to the person.
+    """
+    money, note = _read(text, ours, takes_note=False)
+    if note:
+        raise _not_a_number()
+    return money
+
+
+def parse_money_and_note(text: str, ours: Currencies) -> tuple[Money, str]:
+    """Read `5 EUR for lunch` as 5.00 EUR and the note `for lunch`, which may be empty.
+
+    Raises an AmountError whose message can be shown to the person.
+    """
+    return _read(text, ours, takes_note=True)
+
+
+def _only(exponent: int, code: str | None) -> Currencies:
+    return Currencies(Currency(code or "", exponent))
+
+
+def _read(text: str, ours: Currencies, *, takes_note: bool) -> tuple[Money, str]:
+    named = []
     word, rest = _first_word(_without_groups(text))
-    if _is_currency(word, currency):
+    if currency := _currency(word, ours):
+        named.append(currency)
         word, rest = _first_word(rest)
     found = _NUMBER_AND_CURRENCY.fullmatch(word) if len(word) <= _LONGEST_TEXT else None
     if found is None:
         raise _not_a_number()
     before, number, after = found.groups()
-    for beside in (before, after):
-        if beside and not _is_currency(beside, currency):
+    for beside in filter(None, (before, after)):
+        if (currency := _currency(beside, ours)) is None:
             raise _not_a_number()
+        named.append(currency)
     past_currency = bool(after)
     following, behind = _first_word(rest)
     mark = _CURRENCY_AND_MORE.fullmatch(rest.strip())
-    if mark and _goes_on_by_number(mark[2]) and _is_currency(mark[1], currency):
+    if mark and _goes_on_by_number(mark[2]) and _currency(mark[1], ours):
         raise AmbiguousAmount(sentence("Please write the whole amount as one number, such as 12.50."))
-    if not begins_a_shout(following, behind) and _is_currency(following, currency):
+    if not begins_a_shout(following, behind) and (currency := _currency(following, ours)):
+        named.append(currency)
         rest, past_currency = behind, True
-    _refuse_words_of_amounts(rest.strip(), currency, takes_note=takes_note, past_currency=past_currency)
-    _refuse_number_behind(number, rest.strip(), exponent, takes_note=takes_note, past_currency=past_currency)
-    return _minor_units(number, exponent), _without_quotes(rest.strip())
+    currency = named[0] if named else ours.first
+    if other := next((each for each in named if each != currency), None):
+        raise OtherCurrency(
+            sentence(
+                "Did you mean {one} or {other}? Please write the amount with one currency.",
+                one=currency.code,
+                other=other.code,
+            )
+        )
+    _refuse_words_of_amounts(rest.strip(), ours, takes_note=takes_note, past_currency=past_currency)
+    _refuse_number_behind(
+        number, rest.strip(), currency.exponent, takes_note=takes_note, past_currency=past_currency
+    )
+    money = Money(_minor_units(number, currency.exponent), currency)
+    return money, _without_quotes(rest.strip())
 
 
 def _minor_units(number: str, exponent: int) -> int:
@@ -225,15 +272,13 @@ def _goes_on_by_number(glued: str) -> bool:
     return unicodedata.category(first or " ")[0] == "N" or word in _WORDS_OF_AMOUNTS | _SMALL_NUMBERS
 
 
-def _refuse_words_of_amounts(
-    rest: str, currency: str | None, *, takes_note: bool, past_currency: bool
-) -> None:
+def _refuse_words_of_amounts(rest: str, ours: Currencies, *, takes_note: bool, past_currency: bool) -> None:
     """Thousands in words, and sums. In quotes they are a note."""
     quoted = (
         [sentence("If this is the note, put it in quotes: {example}.", example="5 “…”")] if takes_note else []
     )
     word = _first_letters(rest)
-    is_small = word in _SMALL_NUMBERS and (past_currency or not _counts_something(rest, currency))
+    is_small = word in _SMALL_NUMBERS and (past_currency or not _counts_something(rest, ours))
     if _first_letters(_HOW_MANY.sub("", rest, count=1)) in _WORDS_OF_AMOUNTS or is_small:
         raise AmbiguousAmount(sentence("Please write the whole amount in digits, such as 5000."), *quoted)
     if _SUM_GOES_ON.match(rest):
@@ -242,7 +287,7 @@ def _refuse_words_of_amounts(
         )
 
 
-def _counts_something(rest: str, currency: str | None) -> bool:
+def _counts_something(rest: str, ours: Currencies) -> bool:
     """Whether the number in letters that `rest` begins with is one of things: of coffees, not of cents, and neither a
     part of a larger number nor all there is.
     """
@@ -254,7 +299,7 @@ def _counts_something(rest: str, currency: str | None) -> bool:
         or number[-1] in ".,;:!?"
         or _goes_on_by_number(glued)
         or word in _WORDS_OF_AMOUNTS | _SMALL_NUMBERS
-        or currency_named(word, currency)
+        or currency_named(word, ours)
         or _SUM_GOES_ON.match(behind)
     )
 
@@ -346,19 +391,26 @@ def _is_amount(number: str, exponent: int) -> bool:
         return False
 
 
-def _is_currency(word: str, ours: str | None) -> bool:
-    """Whether a word names our currency. Raises OtherCurrency where it names another."""
-    named = currency_named(word, ours) if word else None
-    if named is None or named == ours:
-        return named is not None
-    if ours is None:
+def _currency(word: str, ours: Currencies) -> Currency | None:
+    """Which of ours a word names, if any. Raises OtherCurrency where it names another."""
+    known = ours if ours.first.code else None
+    named = currency_named(word, known) if word else None
+    if named is None:
+        return None
+    if known is None:
         raise OtherCurrency(sentence("Please write the amount without a currency, such as 5 or 5.50."))
+    if currency := ours.get(named):
+        return currency
     if named == CENTS:
-        raise OtherCurrency(sentence("Please write the amount in {ours}, not in cents.", ours=ours))
+        raise OtherCurrency(sentence("Please write the amount in {ours}, not in cents.", ours=str(ours)))
+    if len(ours) > 1:
+        raise OtherCurrency(
+            sentence("Amounts are in one of {ours}, not in {named}.", ours=str(ours), named=named)
+        )
     raise OtherCurrency(
         sentence(
             "Amounts are in {ours}, not in {named}. Please write the amount without {named}.",
-            ours=ours,
+            ours=str(ours),
             named=named,
         )
     )

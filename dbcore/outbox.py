@@ -12,16 +12,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from psycopg2.errors import UndefinedTable
-from sqlalchemy import Connection
-from sqlalchemy.exc import ProgrammingError
 
 from dbcore import keys
 from dbcore.errors import UsageError
-from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dbcore.guard.engine import GuardedEngine
 
 PAYLOAD_LENGTH_MAX = 262_144
 """Characters of JSON. The job waits in Redis's memory, too."""
@@ -93,6 +95,8 @@ def add(
     if len(payload) > PAYLOAD_LENGTH_MAX:
         raise UsageError(f"a job has up to {PAYLOAD_LENGTH_MAX:,} characters of JSON, got {len(payload):,}")
     read(payload)
+    from sqlalchemy.exc import ProgrammingError
+
     try:
         connection.exec_driver_sql(qualified(_ADD, schema), (job.kind, payload, telegram_id, key))
     except ProgrammingError as error:

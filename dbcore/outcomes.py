@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from dbcore.failures import FailureKind
@@ -68,6 +69,17 @@ class RejectionReason(StrEnum):
     NOT_APPROVED = "not_approved"  # so it cannot be paid
     PAYOUT_UNDER_WAY = "payout_under_way"  # the provider was asked to pay, or may have been
     WITHDRAWAL_ENDED = "withdrawal_ended"
+    UNKNOWN_SUBSCRIPTION = "unknown_subscription"
+    SUBSCRIPTION_CHANGE_UNDER_WAY = (
+        "subscription_change_under_way"  # Telegram has not answered the one before
+    )
+    SUBSCRIPTION_ENDED = "subscription_ended"
+    RENEWAL_IS_CANCELLED = "renewal_is_cancelled"
+    RENEWAL_IS_ALLOWED = "renewal_is_allowed"  # the bot did not cancel it, or allowed it again
+    NO_RATE = "no_rate"  # the pair of currencies is not exchanged
+    RATE_CHANGED = "rate_changed"  # since the exchange was put before whoever asked for it
+    AMOUNT_TOO_SMALL = "amount_too_small"  # less than a minor unit would be got for it
+    EXCHANGE_SHORT = "exchange_short"  # the account `exchange` would fall below its floor
 
 
 class HoldState(StrEnum):
@@ -221,6 +233,39 @@ class AdjustmentDecisionOutcome(Outcome):
     balance_now: int | None
     version: int | None
     left_today: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeOutcome(Outcome):
+    """An exchange put before whoever asked for it. No money has moved.
+
+    token -- empty where it was refused. given_amount, got_amount -- minor units; got_amount is None without a rate.
+    rate -- units got for one given. available -- what they could spend of what is given.
+    """
+
+    token: str
+    given_amount: int
+    given_currency: str
+    got_amount: int | None
+    got_currency: str
+    rate: Decimal | None
+    available: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeDecisionOutcome(Outcome):
+    """What the press of whoever asked led to. Nothing of it is told to someone it does not belong to.
+
+    given_balance, got_balance -- theirs, right after the exchange.
+    """
+
+    decision: Decision | None
+    given_amount: int | None
+    given_currency: str | None
+    given_balance: int | None
+    got_amount: int | None
+    got_currency: str | None
+    got_balance: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,17 +11,20 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dbcore import events, failed_operations, probes
 from dbcore.broadcasts import deliveries
 from dbcore.guard import effects
-from dbcore.guard.engine import GuardedEngine
-from dbcore.settings import Settings
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
+    from dbcore.settings import Settings
 
 SECONDS_MAX = 2.0
 """A call goes on for so long where much is old. Once a minute that is some 100,000 rows."""
 
-Remove = Callable[[GuardedEngine, int], int]
+Remove = Callable[["GuardedEngine", int], int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,8 @@ system_accounts = Table(
     ),
     _check(
         "system_accounts_name_known",
-        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees', 'payouts') "
+        "name IN ('house', 'stars', 'opening', 'adjustments', 'promo', 'provider_fees', 'payouts', 'subscriptions', "
+        "'exchange') "
         "OR name ~ '^provider:[a-z][a-z0-9_]{0,19}$'",
     ),
 )
@@ -312,6 +313,93 @@ star_payments = Table(
     _check("star_payments_refund_has_time", "(refund_transfer_id IS NULL) = (refunded_at IS NULL)"),
 )
 
+star_subscriptions = Table(
+    "star_subscriptions",
+    metadata,
+    _id(),
+    Column("user_id", BigInteger, ForeignKey("users.id"), nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("stars", BigInteger, nullable=False),
+    _time("begun_at", nullable=True, default_now=False),
+    _time("expires_at", nullable=True, default_now=False),
+    Column("renewal", Text, nullable=False, server_default="on"),
+    _time("renewal_at", default_now=False),
+    Column("cancelled_by_bot", Boolean, nullable=False, server_default="false"),
+    _time("ended_at", nullable=True, default_now=False),
+    Column("wanted", Text),
+    Column("wanted_key", Text),
+    Column("wanted_by", Text),
+    _time("due_at", nullable=True, default_now=False),
+    Column("refusal", Text),
+    Column("version", BigInteger, nullable=False, server_default="0"),
+    _time("created_at"),
+    UniqueConstraint("user_id", "payload", name="star_subscriptions_invoice_key"),
+    _check("star_subscriptions_costs_something", "stars > 0"),
+    _check("star_subscriptions_renewal_known", "renewal IN ('on', 'cancelled', 'failed')"),
+    _check("star_subscriptions_wanted_known", "wanted IN ('cancelled', 'allowed')"),
+    _check(
+        "star_subscriptions_wanted_by_somebody",
+        "(wanted IS NULL) = (wanted_key IS NULL) AND (wanted IS NULL) = (wanted_by IS NULL) "
+        "AND (wanted IS NULL) = (due_at IS NULL)",
+    ),
+)
+Index(
+    "star_subscriptions_open_idx",
+    star_subscriptions.c.expires_at,
+    postgresql_where=text("ended_at IS NULL"),
+)
+Index("star_subscriptions_due_idx", star_subscriptions.c.due_at, postgresql_where=text("due_at IS NOT NULL"))
+
+star_subscription_periods = Table(
+    "star_subscription_periods",
+    metadata,
+    Column("star_payment_id", BigInteger, ForeignKey("star_payments.id"), primary_key=True),
+    Column("subscription_id", BigInteger, ForeignKey("star_subscriptions.id"), nullable=False),
+    _time("ends_at", default_now=False),
+)
+Index(
+    "star_subscription_periods_subscription_idx",
+    star_subscription_periods.c.subscription_id,
+    star_subscription_periods.c.ends_at,
+)
+
+star_subscription_changes = Table(
+    "star_subscription_changes",
+    metadata,
+    _id(),
+    Column("subscription_id", BigInteger, ForeignKey("star_subscriptions.id"), nullable=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("change", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    _time("expires_at", nullable=True, default_now=False),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    _check(
+        "star_subscription_changes_change_known",
+        "change IN ('begun', 'renewed', 'cancelled', 'resumed', 'failed', 'refunded', 'expired', "
+        "'asked_cancelled', 'asked_allowed', 'allowed', 'refused')",
+    ),
+)
+Index(
+    "star_subscription_changes_subscription_idx",
+    star_subscription_changes.c.subscription_id,
+    star_subscription_changes.c.id,
+)
+
+star_reports = Table(
+    "star_reports",
+    metadata,
+    _id(),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("telegram_id", BigInteger, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("stars", BigInteger),
+    _time("said_at", default_now=False),
+    _time("created_at"),
+    _check("star_reports_kind_known", "kind IN ('paid_media', 'gift', 'unique_gift')"),
+)
+
 provider_payments = Table(
     "provider_payments",
     metadata,
@@ -415,6 +503,91 @@ star_acceptances = Table(
     Column("charge_id", Text, primary_key=True),
     Column("actor", Text, nullable=False),
     _time("created_at"),
+)
+
+exchange_rates = Table(
+    "exchange_rates",
+    metadata,
+    _id(),
+    Column("given_currency", Text, nullable=False),
+    Column("got_currency", Text, nullable=False),
+    Column("rate", Numeric),
+    Column("numerator", Numeric),
+    Column("denominator", Numeric),
+    Column("actor", Text, nullable=False),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
+    _check("exchange_rates_two_currencies", "given_currency <> got_currency"),
+    _check("exchange_rates_above_zero", "rate > 0 AND numerator > 0 AND denominator > 0"),
+    _check("exchange_rates_whole", "trunc(numerator) = numerator AND trunc(denominator) = denominator"),
+    _check(
+        "exchange_rates_rate_in_minor_units",
+        "(rate IS NULL) = (numerator IS NULL) AND (rate IS NULL) = (denominator IS NULL)",
+    ),
+)
+Index(
+    "exchange_rates_pair_idx",
+    exchange_rates.c.given_currency,
+    exchange_rates.c.got_currency,
+    exchange_rates.c.id,
+)
+
+exchange_accounts = Table(
+    "exchange_accounts",
+    metadata,
+    Column("currency", Text, primary_key=True),
+    Column("account_id", BigInteger, nullable=False, unique=True),
+    Column("balance", BigInteger, nullable=False, server_default="0"),
+    Column("floor", BigInteger, nullable=False, server_default="0"),
+    ForeignKeyConstraint(
+        ["account_id", "currency"],
+        ["accounts.id", "accounts.currency"],
+        name="exchange_accounts_account_fkey",
+    ),
+    _check("exchange_accounts_not_below_floor", "floor <= 0 AND balance >= floor"),
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    _id(),
+    Column("token", Text, nullable=False, unique=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("user_id", BigInteger, ForeignKey("users.id"), nullable=False),
+    Column("rate_id", BigInteger, ForeignKey("exchange_rates.id")),
+    Column("given_amount", BigInteger, nullable=False),
+    Column("given_currency", Text, nullable=False),
+    Column("got_amount", BigInteger),
+    Column("got_currency", Text, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("decided_key", Text),
+    Column("given_transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    Column("got_transfer_id", BigInteger, ForeignKey("transfers.id"), unique=True),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
+    _time("expires_at", default_now=False),
+    _time("decided_at", nullable=True, default_now=False),
+    _check(
+        "exchanges_amounts_within_bounds",
+        "given_amount > 0 AND given_amount <= 1000000000000000 AND got_amount > 0 AND got_amount <= 1000000000000000",
+    ),
+    _check(
+        "exchanges_status_known",
+        "status IN ('refused', 'pending', 'confirmed', 'failed', 'cancelled', 'expired')",
+    ),
+    _check("exchanges_refusal_has_reason", "(status IN ('refused', 'failed')) = (reason IS NOT NULL)"),
+    _check("exchanges_has_rate", "status = 'refused' OR rate_id IS NOT NULL AND got_amount IS NOT NULL"),
+    _check(
+        "exchanges_transfers_iff_confirmed",
+        "(status = 'confirmed') = (given_transfer_id IS NOT NULL) "
+        "AND (status = 'confirmed') = (got_transfer_id IS NOT NULL)",
+    ),
+    _check(
+        "exchanges_decision_has_key",
+        "(status IN ('refused', 'pending')) = (decided_key IS NULL) "
+        "AND (decided_key IS NULL) = (decided_at IS NULL)",
+    ),
 )
 
 holds = Table(

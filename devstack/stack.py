@@ -134,9 +134,12 @@ class Stack:
     # What it says and holds
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        """Status and JSON of one of the frontend's pages."""
+        """Status and JSON of one of the frontend's pages, asked for with OPS_TOKEN where there is one."""
+        token = self.env.get("OPS_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.ops_port}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ops_port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)

@@ -12,6 +12,7 @@ from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.texts import gettext, ngettext
 from ballast.texts.phrases import first_name, identified, memo_line, money, name, shown
+from dbcore.ledger.pending_adjustments import Limits
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     Decision,
@@ -68,6 +69,7 @@ def refused(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: Set
         outcome.amount,
         _what_refused(outcome.balance, outcome.balance_now, settings),
         outcome.left_today,
+        job.admin_id,
         settings,
     )
 
@@ -81,11 +83,13 @@ def _what_refused(available: int | None, balance_now: int | None, settings: Sett
     return gettext("They can spend {amount}.", amount=money(available, settings))
 
 
-def decided(outcome: AdjustmentDecisionOutcome, settings: Settings) -> str:
+def decided(outcome: AdjustmentDecisionOutcome, admin_id: int, settings: Settings) -> str:
     if outcome.reason is not None:
         whom = "" if outcome.target is None else name(outcome.target)
         refused_by = _what_refused(outcome.balance_after, outcome.balance_now, settings)
-        return _refusal(outcome.reason, whom, outcome.amount, refused_by, outcome.left_today, settings)
+        return _refusal(
+            outcome.reason, whom, outcome.amount, refused_by, outcome.left_today, admin_id, settings
+        )
     if outcome.decision is Decision.CANCELLED:
         return gettext("Cancelled. Nothing was changed.")
     # A confirmed one tells all of it; only refusals leave something out.
@@ -115,7 +119,7 @@ def closes_the_card(outcome: AdjustmentDecisionOutcome) -> bool:
 
 
 def _approvable() -> str:
-    return gettext("What is above a limit can be ordered by the HTTP API, where an owner approves it.")
+    return gettext("An owner can approve what is above a limit, but not who asks for it.")
 
 
 def _refusal(
@@ -124,27 +128,30 @@ def _refusal(
     amount: int | None,
     refused_by: str,
     left_today: int | None,
+    admin_id: int,
     settings: Settings,
 ) -> str:
     """whom -- as HTML. refused_by -- a sentence, if funds were short."""
     nothing = nothing_moved(amount or 0)
+    role = settings.role_of(admin_id)
+    limits, is_own = Limits.of(settings, role), role in settings.role_limits
     match reason:
         case RejectionReason.OVER_LIMIT:
-            most = money(settings.minor_units(settings.credit_limit) or 0, settings)
+            most = money(limits.once or 0, settings)
             why = gettext(
                 "One {credit} or {debit} may move at most {amount} ({option}).",
                 credit=called("credit"),
                 debit=called("debit"),
                 amount=most,
-                option="CREDIT_LIMIT",
+                option="ROLE_LIMITS" if is_own else "CREDIT_LIMIT",
             )
             why = joined(why, _approvable())
         case RejectionReason.OVER_DAILY_LIMIT:
-            most = money(settings.minor_units(settings.credit_limit_per_day) or 0, settings)
+            most = money(limits.per_day or 0, settings)
             why = gettext(
                 "An admin may move at most {amount} in 24 hours ({option}).",
                 amount=most,
-                option="CREDIT_LIMIT_PER_DAY",
+                option="ROLE_LIMITS" if is_own else "CREDIT_LIMIT_PER_DAY",
             )
             if left_today is not None:
                 why = joined(why, gettext("You have {amount} left.", amount=money(left_today, settings)))

@@ -28,7 +28,7 @@ from ballast.status.counters import LocalCounters, name_of
 from ballast.telegram.presses import Presses
 from ballast.telegram.rate_limiter import RateLimiter
 from ballast.telegram.reply_sender import ReplySender
-from dbcore import bound_bot, outbox
+from dbcore import bound_bot, known_currencies, outbox
 from dbcore.breaker.membership import join
 from dbcore.breaker.process_names import name_of_this_process
 from dbcore.collisions import Refused
@@ -128,6 +128,7 @@ class WorkerContext:
     def _report(self) -> dict[str, Any]:
         return {
             "name": self._node.partition("@")[0],
+            "node": self._node,
             "version": ballast.__version__,
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -176,6 +177,7 @@ class WorkerContexts:
             require_database(settings)
             require_adapter(settings)
             bound_bot.require_own(settings)
+            known_currencies.require(settings)
         except (SettingsError, Refused) as error:
             sys.exit(f"ballast: {error}")
         sys.setswitchinterval(SWITCH_SECONDS)  # the children have it by the fork

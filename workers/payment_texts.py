@@ -11,11 +11,12 @@ from ballast.command_names import called, joined, mention
 from ballast.installed import INSTALLED
 from ballast.reconciling.record import Finished
 from ballast.texts import gettext, ngettext
-from ballast.texts.formats import amount
+from ballast.texts.formats import amount, day
 from ballast.texts.phrases import escape, money
 from dbcore.currencies import STARS
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.star_payments import StarOutcome
+from dbcore.ledger.star_subscriptions import SubscriptionOutcome
 from dbcore.settings import Settings
 from dbcore.text import one_line
 
@@ -79,6 +80,25 @@ def booked(job: RecordPayment, outcome: StarOutcome, settings: Settings) -> str:
         now = gettext("Your balance is {amount}.", amount=money(after, settings))
     number = gettext("Receipt number: {number}", number=f"<code>{outcome.payment_id}</code>")
     return _lines(told, joined(changed, now), number, _charge(job))
+
+
+def subscribed(job: RecordPayment, outcome: SubscriptionOutcome, settings: Settings) -> str:
+    """The receipt of a subscription's payment, or of its refund."""
+    price, plan = f"<b>{_price(job)}</b>", outcome.plan or ""
+    title = next((each.title for each in settings.subscription_plans if each.name == plan), plan)
+    if PaymentKind(job.event) is PaymentKind.REFUNDED:
+        told = gettext("Your payment of {price} was refunded.", price=price)
+        now = gettext("Your subscription to {title} has lost the time that it paid for.", title=_line(title))
+    else:
+        told = gettext("We received your payment of {price}.", price=price)
+        until = outcome.expires_at
+        now = (
+            gettext("You are subscribed to {title} until {date}.", title=_line(title), date=day(until))
+            if until is not None
+            else ""
+        )
+    number = gettext("Receipt number: {number}", number=f"<code>{outcome.payment_id}</code>")
+    return _lines(told, now, number, _charge(job))
 
 
 def debt_alarm(job: RecordPayment, debt: int, settings: Settings) -> str:

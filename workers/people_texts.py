@@ -11,6 +11,7 @@ from workers.texts import adjusted_for_you, your_balance_is
 
 def told(job: TellUser, settings: Settings) -> str:
     """In the language that is spoken."""
+    settings = settings.in_currency(job.currency)
     match job.about:
         case "adjusted":
             return adjusted_for_you(job.amount, job.balance, job.text, settings)

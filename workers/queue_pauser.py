@@ -1,5 +1,6 @@
 """The queue pauser: while the fleet's breaker lets nothing through, this worker takes no job that needs the database,
-and while an operator paused a queue (ballast/queue_pauses.py) none of that one.
+and while an operator paused a queue (ballast/queue_pauses.py) none of that one. While it is drained
+(ballast/worker_drains.py) it takes none at all, and says once what it had is done.
 
 They wait in Redis, in order, instead of being taken, refused and given back over and over. `replies` and `health` flow
 on. A job that was at hand already meets the breaker at once and goes back to the inbox (giving_back.py), from where the
@@ -15,14 +16,16 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable, Collection
 from typing import Any
 
 import redis
 import structlog
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
+from celery.worker import state
 
-from ballast import ownership
+from ballast import ownership, worker_drains
 from ballast.ownership import WrongBot
 from ballast.queue_pauses import PauseReader
 from ballast.queues import DATABASE_QUEUES
@@ -30,6 +33,7 @@ from dbcore.breaker import CachedStateReader
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings
 from workers import parent
+from workers.drain_obeyer import DrainObeyer
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +47,20 @@ class Watch:
     While Redis is away the last answer stands; there are no jobs to take then.
     """
 
-    def __init__(self, client: redis.Redis, pace: RedisPace = RESPONSIVE) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        pace: RedisPace = RESPONSIVE,
+        worker: str = "",
+        queues: Collection[str] = DATABASE_QUEUES,
+        is_idle: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """worker -- its name in Celery, and the queues that it consumes. is_idle -- whether this process has no
+        message in hand, nor its children.
+        """
         self._pace = pace
+        self._queues = frozenset(queues)
+        self._drain = DrainObeyer(client, worker, is_idle, pace)
         self._state_reader = CachedStateReader(client)
         self._pause_reader = PauseReader(client)
         self.shut: frozenset[str] = frozenset()
@@ -63,7 +79,8 @@ class Watch:
     def look(self) -> None:
         try:
             paused = frozenset(self._pause_reader.read())
-            self.shut = frozenset(DATABASE_QUEUES) if self._state_reader.read().is_open else paused
+            shut = frozenset(DATABASE_QUEUES) if self._state_reader.read().is_open else paused
+            self.shut = self._queues if self._drain.look() else shut
         except redis.RedisError as error:
             log.debug("queue_pauser_without_redis", error=type(error).__name__)
         except Exception:  # the edge of a thread: without it the queues would stay as it is forever
@@ -71,7 +88,7 @@ class Watch:
 
     def pause(self) -> float:
         """Until the next look, in seconds: short while it is shut, for then people wait."""
-        return self._pace.near if self.shut else self._pace.pauser
+        return self._pace.near if self.shut and not self._drain.is_done else self._pace.pauser
 
     def _run(self) -> None:
         while not self._stopped.wait(self.pause()):
@@ -87,6 +104,10 @@ def _refuse_anothers_redis(settings: Settings) -> None:
         raise WorkerShutdown(1) from error
 
 
+def _has_no_message() -> bool:
+    return not state.reserved_requests and not state.active_requests
+
+
 class QueuePauserStep(bootsteps.StartStopStep):
     """In the worker's consumer, which is stopped and started again with each connection to Redis."""
 
@@ -96,6 +117,7 @@ class QueuePauserStep(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._closed: list[str] = []  # outlives a connection: Celery goes on without these queues then
+        self._queues: tuple[str, ...] = ()
         self._watch: Watch | None = None
         self._timer: Any = None
 
@@ -107,7 +129,12 @@ class QueuePauserStep(bootsteps.StartStopStep):
             )  # or answers would wander between us and those who can send them
             log.warning("replies_left_to_others", meaning="this worker has no TELEGRAM_BOT_TOKEN")
         _refuse_anothers_redis(settings)
-        self._watch = Watch(parent.redis_client(), pace_of(settings))
+        if self._watch is None:  # not with each connection to Redis
+            worker_drains.resume(parent.redis_client(), consumer.hostname)
+            self._queues = tuple(consumer.app.amqp.queues.consume_from)
+        self._watch = Watch(
+            parent.redis_client(), pace_of(settings), consumer.hostname, self._queues, _has_no_message
+        )
         self._watch.start()
         self._turn(consumer)
         self._timer = consumer.timer.call_repeatedly(TURN_SECONDS, self._turn, (consumer,))
@@ -124,9 +151,8 @@ class QueuePauserStep(bootsteps.StartStopStep):
         ordinary = consumer.connection.transport.brpop_timeout
         consumer.task_consumer.channel.brpop_timeout = self._watch.pause() if self._watch.shut else ordinary
         shut = self._watch.shut
-        flowing = [
-            name for name in DATABASE_QUEUES if name in shut and name in consumer.app.amqp.queues.consume_from
-        ]
+        consumed = consumer.app.amqp.queues.consume_from
+        flowing = [name for name in self._queues if name in shut and name in consumed]
         for name in flowing:
             self._closed.append(name)  # first: should the connection go in between, it is closed all the same
             consumer.cancel_task_queue(name)

@@ -22,19 +22,22 @@ def to_confirm(outcome: RefundOutcome, *, by_payer: bool, settings: Settings) ->
     assert outcome.payment is not None and outcome.available is not None  # noqa: S101  else it is refused
     payment, price = outcome.payment, _price(outcome.payment)
     taken = money(payment.amount, settings)
+    period = gettext(
+        "It paid for a subscription, which loses that time. The last period's refund ends the renewal."
+    )
     debt = payment.amount - max(0, outcome.available)
     if by_payer:
         lines = [
             gettext("Refund your payment of {price}?", price=price),
-            gettext("{amount} will be taken from your balance.", amount=taken),
+            gettext("{amount} will be taken from your balance.", amount=taken) if payment.amount else period,
         ]
     else:
         lines = [
             gettext("Refund {price} to {name}?", price=price, name=name(payment.payer)),
             identified(payment.payer),
-            gettext("{amount} will be taken from their balance.", amount=taken),
+            gettext("{amount} will be taken from their balance.", amount=taken) if payment.amount else period,
             gettext("They have spent {amount} of it, and will owe that.", amount=money(debt, settings))
-            if debt > 0
+            if payment.amount and debt > 0
             else "",
         ]
     return "\n".join([*filter(None, lines), *_numbers(payment), f"<i>{confirm_within()}</i>"])

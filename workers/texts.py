@@ -10,7 +10,7 @@ from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.button_data import CANCEL, CONFIRM
 from ballast.builtin.transfers import NEWER, OLDER, CreateTransfer
 from ballast.builtin.words import DECISIONS
-from ballast.command_names import joined, mention
+from ballast.command_names import called, joined, mention
 from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.texts import gettext, ngettext, of_any_app, own_name, pgettext, phrases, spoken
@@ -83,19 +83,28 @@ def welcome(account: UserAccount, settings: Settings) -> str:
 
 
 def balance(account: UserAccount, settings: Settings) -> str:
-    return your_balance_is(account.balance, settings, account.held)
+    lines = [your_balance_is(account.balance, settings, account.held)]
+    for each in account.others:
+        if each.balance:
+            others = settings.in_currency(each.currency)
+            also = gettext("You also have {amount}.", amount=_money(each.balance, others))
+            lines.append(joined(also, _of_which_held(each.balance, others, each.held)))
+    return "\n".join(lines)
 
 
 def your_balance_is(minor: int, settings: Settings, held: int = 0) -> str:
     told = gettext("Your balance is {amount}.", amount=_money(minor, settings))
+    return joined(told, _of_which_held(minor, settings, held))
+
+
+def _of_which_held(minor: int, settings: Settings, held: int) -> str:
     if not held:
-        return told
-    held_back = gettext(
+        return ""
+    return gettext(
         "Of this, {held} is reserved and {available} is available.",
         held=_money(held, settings),
         available=_money(minor - held, settings),
     )
-    return joined(told, held_back)
 
 
 def _what_refused(outcome: PendingOutcome, available: int, settings: Settings) -> str:
@@ -311,18 +320,28 @@ def _moved(did: str, outcome: DecisionOutcome, balance_after: int | None, settin
 
 
 def history(page: HistoryPage, settings: Settings) -> str:
+    others = _other_histories(settings)
     if not page.entries:
-        return gettext("You have no transactions yet.")
+        return joined(gettext("You have no transactions yet."), others)
     lines = [_entry(entry, settings) for entry in page.entries]
     times = gettext("Times are {zone}.", zone=zone(settings.timezone).key)
-    return f"{your_balance_is(page.balance, settings, page.held)} {times}\n\n" + "\n".join(lines)
+    told = f"{your_balance_is(page.balance, settings, page.held)} {times}\n\n" + "\n".join(lines)
+    return f"{told}\n\n{others}" if others else told
+
+
+def _other_histories(settings: Settings) -> str:
+    """settings -- in the currency that is shown."""
+    commands = ", ".join(f"{called('history')} {each.code}" for each in settings.currencies)
+    return gettext("Other currencies: {commands}", commands=commands) if commands else ""
 
 
 def _entry(entry: HistoryEntry, settings: Settings) -> str:
     """When, how much, and with whom or what for."""
     sign = "+" if entry.amount > 0 else "−"
     amount = formatted_amount(abs(entry.amount), settings.currency_exponent, settings.currency)
-    if entry.counterparty is None:
+    if entry.kind in {"exchange_given", "exchange_got"}:
+        with_whom = gettext("exchange")
+    elif entry.counterparty is None:
         with_whom = gettext("credit") if entry.amount > 0 else gettext("debit")
     elif entry.amount > 0:
         with_whom = pgettext("history", "from {name}", name=_name(entry.counterparty))
@@ -341,19 +360,26 @@ def _entry(entry: HistoryEntry, settings: Settings) -> str:
     return f"{line}{memo}"
 
 
-def history_buttons(page: HistoryPage, telegram_id: int, page_length: int) -> Sequence[Sequence[Button]]:
+def history_buttons(
+    page: HistoryPage, telegram_id: int, page_length: int, currency: str | None = None
+) -> Sequence[Sequence[Button]]:
+    """currency -- None for the first."""
     if not page.entries or not INSTALLED.has_button("history"):
         return []
     newest_shown, oldest_shown = page.entries[0].version, page.entries[-1].version
     row = []
     if newest_shown < page.newest_version:
         newer = min(page.newest_version, newest_shown + page_length)
-        row.append(Button(text=button_label("history", NEWER), data=button_data.history(telegram_id, newer)))
+        row.append(
+            Button(
+                text=button_label("history", NEWER), data=button_data.history(telegram_id, newer, currency)
+            )
+        )
     if oldest_shown > 1:
         row.append(
             Button(
                 text=button_label("history", OLDER),
-                data=button_data.history(telegram_id, oldest_shown - 1),
+                data=button_data.history(telegram_id, oldest_shown - 1, currency),
             )
         )
     return [row] if row else []

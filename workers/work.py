@@ -14,6 +14,7 @@ from ballast.origins import Origin
 from ballast.telegram.presses import TOAST_LENGTH_MAX
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.balance_cache import BalanceSnapshot
+from dbcore.ledger.users import UserAccount
 from dbcore.outcomes import Outcome
 from dbcore.settings import Settings
 from workers.context import WorkerContext
@@ -82,9 +83,16 @@ class Work(Generic[J]):
         """Which one anybody else reads."""
         return self.worker.inbox.languages
 
-    def note_read(self, telegram_id: int, balance: int, version: int) -> None:
-        """Somebody's balance was read."""
-        self.balances.append(BalanceSnapshot(telegram_id, self.settings.currency, balance, version))
+    def note_read(self, telegram_id: int, balance: int, version: int, currency: str | None = None) -> None:
+        """Somebody's balance was read. currency -- None for the first."""
+        self.balances.append(
+            BalanceSnapshot(telegram_id, currency or self.settings.currency, balance, version)
+        )
+
+    def note_account(self, account: UserAccount) -> None:
+        """All balances of somebody were read."""
+        for each in account.balances:
+            self.note_read(account.telegram_id, each.balance, each.version, each.currency)
 
     def note(self, outcome: Outcome) -> None:
         """What became of money, and the balances of those whom it concerns."""

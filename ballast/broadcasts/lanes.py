@@ -14,9 +14,10 @@ import redis
 import structlog
 
 from ballast.alerts import notifier
-from ballast.broadcasts import halts
+from ballast.broadcasts import halts, trial_results
 from ballast.broadcasts.cards import Cards
 from ballast.broadcasts.schedule import Schedule
+from ballast.broadcasts.trial_results import TrialResult
 from ballast.builtin.broadcasts import (
     EraseChunk,
     ReportBroadcast,
@@ -104,7 +105,18 @@ class Lanes:
 
     def try_out(self, broadcast_id: int, admin_id: int, order: str) -> None:
         """Have it sent to one admin, once for each order. Raises Snoozed where the inbox is full."""
-        self._accept(TryBroadcast(broadcast_id=broadcast_id, telegram_id=admin_id), f"{order}-test")
+        job_id = f"{order}-test"
+        known = trial_results.read(self._redis, broadcast_id).get(admin_id)
+        if known is None or known.order != job_id:
+            trial_results.put(self._redis, broadcast_id, admin_id, TrialResult(job_id))
+        self._accept(TryBroadcast(broadcast_id=broadcast_id, telegram_id=admin_id), job_id)
+
+    def end_trial(self, broadcast_id: int, admin_id: int, job_id: str, error: str | None) -> None:
+        """error -- why Telegram did not take it. Best effort: the admin sees it anyway."""
+        try:
+            trial_results.end(self._redis, broadcast_id, admin_id, job_id, error)
+        except redis.RedisError as trouble:
+            log.warning("trial_not_noted", broadcast_id=broadcast_id, error=type(trouble).__name__)
 
     def erase(self, chunk: EraseChunk, order: str) -> None:
         """Begin to delete. order -- the id of the job that ordered it: the same order twice is one chain of jobs."""

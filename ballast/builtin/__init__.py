@@ -3,9 +3,11 @@ in the menu, in /help, on the queues and in the metrics.
 """
 
 from ballast.builtin.app import BuiltInApp
+from ballast.builtin.approvals import approvals
 from ballast.builtin.backups import backups
 from ballast.builtin.balances import balances
 from ballast.builtin.broadcasts import broadcasts
+from ballast.builtin.exchange import exchange
 from ballast.builtin.languages import languages
 from ballast.builtin.operators import operators
 from ballast.builtin.payments import payments
@@ -15,6 +17,7 @@ from ballast.builtin.reconciliation import reconciliation
 from ballast.builtin.refunds import refunds
 from ballast.builtin.replies import replies
 from ballast.builtin.status import status
+from ballast.builtin.subscriptions import subscriptions
 from ballast.builtin.transfers import transfers
 from ballast.builtin.users import users
 from ballast.builtin.withdrawals import withdrawals
@@ -22,8 +25,11 @@ from ballast.builtin.withdrawals import withdrawals
 BUILT_IN: tuple[BuiltInApp, ...] = (
     users,
     balances,
+    approvals,
     transfers,
+    exchange,
     payments,
+    subscriptions,
     providers,
     withdrawals,
     reconciliation,

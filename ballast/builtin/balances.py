@@ -11,7 +11,7 @@ from ballast.builtin import button_data
 from ballast.builtin.app import BuiltInApp
 from ballast.builtin.button_data import CardToken
 from ballast.builtin.declared import Waiting
-from ballast.builtin.jobs import MEMO_LENGTH_MAX, TelegramId, UserJob
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, FurtherCurrency, TelegramId, UserJob
 from ballast.builtin.words import DECISIONS, amount_shown, decision_words, shown
 from ballast.jobs import Job
 from ballast.permissions import Permission
@@ -35,6 +35,7 @@ class _Adjustment(Job):
     telegram_id: int | None = Field(default=None, gt=0, lt=TELEGRAM_ID_LIMIT)
     username: str | None = Field(default=None, max_length=64)
     amount: int = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
+    currency: FurtherCurrency = None
     reason: str = Field(default="", max_length=MEMO_LENGTH_MAX)
 
     @model_validator(mode="after")

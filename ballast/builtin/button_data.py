@@ -10,6 +10,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from dbcore.currencies import CODE
+
 CONFIRM = "c"
 CANCEL = "x"
 
@@ -20,7 +22,7 @@ _DECISION = rf"(?P<decision>[{CONFIRM}{CANCEL}]):{_CARD}"
 TRANSFER = re.compile(_DECISION)
 ADJUSTMENT = re.compile("a" + _DECISION)
 REFUND = re.compile("r" + _DECISION)
-HISTORY = re.compile(r"h:(?P<owner>\d{1,16}):(?P<version>[1-9]\d{0,15})")
+HISTORY = re.compile(rf"h:(?P<owner>\d{{1,16}}):(?P<version>[1-9]\d{{0,15}})(?::(?P<currency>{CODE}))?")
 BROADCAST_CARD = re.compile(r"b:(?P<id>[1-9]\d{0,17}):(?P<what>[a-z]{1,16})(?::(?P<shown>[0-9a-f]{1,16}))?")
 LANGUAGE = re.compile(r"l:(?P<owner>[1-9]\d{0,15}):(?P<language>[A-Za-z_]{2,12}|-)")
 DEPOSIT = re.compile(r"s:(?P<owner>[1-9]\d{0,15}):(?P<stars>[1-9]\d{0,4})")
@@ -55,9 +57,9 @@ def refund(decision: str, token: str, owner_id: int) -> str:
     return f"r{transfer(decision, token, owner_id)}"
 
 
-def history(owner_id: int, version: int) -> str:
-    """version -- of the account, up to which entries are shown."""
-    return f"h:{owner_id}:{version}"
+def history(owner_id: int, version: int, currency: str | None = None) -> str:
+    """version -- of the account, up to which entries are shown. currency -- None for the first."""
+    return f"h:{owner_id}:{version}" if currency is None else f"h:{owner_id}:{version}:{currency}"
 
 
 def language(owner_id: int, chosen: str | None) -> str:

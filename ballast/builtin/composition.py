@@ -50,6 +50,12 @@ LATE_MAX = timedelta(minutes=1)
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Unsendable(ValueError):
+    """Each value is well by itself, and yet it cannot be sent: Telegram would refuse it, or its parts contradict each
+    other.
+    """
+
+
 def _no_number(value: object) -> object:
     """pydantic takes one for seconds."""
     if isinstance(value, int | float) or (isinstance(value, str) and "-" not in value[1:]):
@@ -115,7 +121,7 @@ class Segment(BaseModel):
             and self.balance_max is not None
             and self.balance_min > self.balance_max
         ):
-            raise ValueError("balance_max: expected no less than balance_min")
+            raise Unsendable("balance_max: expected no less than balance_min")
         return self
 
     def parts(self) -> dict[str, Any]:
@@ -141,12 +147,12 @@ class QuietHours(BaseModel):
         try:
             return ZoneInfo(value).key
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("expected a time zone such as Europe/Berlin") from None
+            raise Unsendable("expected a time zone such as Europe/Berlin") from None
 
     @model_validator(mode="after")
     def _some_hours(self) -> Self:
         if self.begin == self.end:
-            raise ValueError("expected an end other than the beginning")
+            raise Unsendable("expected an end other than the beginning")
         return self
 
 
@@ -269,13 +275,13 @@ class Composition(BaseModel):
         # Not by the buttons themselves: the API tells what is malformed from what cannot be sent.
         for number, button in enumerate((each for row in self.buttons for each in row), 1):
             if button.objection is not None:
-                raise ValueError(f"button {number}: {button.objection}")
+                raise Unsendable(f"button {number}: {button.objection}")
         most = TEXT_LENGTH_MAX if self.media is None else CAPTION_LENGTH_MAX
         if self.text is not None:
             _require_text("text", self.text, most, is_html=self.entities is None)
         if self.other is not None:
             if self.text is None:
-                raise ValueError("other: expected a text beside it")
+                raise Unsendable("other: expected a text beside it")
             _require_text("other", self.other.text, most, is_html=self.other.entities is None)
         return self
 
@@ -329,6 +335,6 @@ def _require_text(name: str, text: str, most: int, *, is_html: bool) -> None:
     try:
         length = len(plain_text(text) if is_html else text)
     except HtmlError as error:
-        raise ValueError(f"{name}: expected Telegram's HTML: {error}") from None
+        raise Unsendable(f"{name}: expected Telegram's HTML: {error}") from None
     if not 1 <= length <= most:
-        raise ValueError(f"{name}: expected 1 to {most:,} characters without tags, got {length:,}")
+        raise Unsendable(f"{name}: expected 1 to {most:,} characters without tags, got {length:,}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import AfterValidator, Field
 
 from ballast.jobs import Job
+from dbcore.currencies import CODE
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT, Profile
 from dbcore.sentences import Refusal, sentence
 from dbcore.text import is_blank
@@ -22,6 +25,11 @@ Seen = AfterValidator(_seen)
 """Of a text that people are to read."""
 
 TelegramId = Field(gt=0, lt=TELEGRAM_ID_LIMIT)
+
+FurtherCurrency = Annotated[str | None, Field(pattern=f"^{CODE}$", exclude_if=lambda code: code is None)]
+"""The code of the currency that a job's amount is in; None: the first. It is on record only where it is another: the
+release before knows no such field, and refuses a job that has it rather than take its amount for one of the first.
+"""
 
 
 class UserJob(Job):

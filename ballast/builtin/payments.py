@@ -9,6 +9,7 @@ from pydantic import Field
 from ballast.builtin.app import BuiltInApp
 from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import UserJob
+from dbcore.ledger.star_reports import StarReportKind
 from dbcore.sentences import sentence
 
 
@@ -30,6 +31,20 @@ class RecordPayment(UserJob):
     said_at: int = Field(ge=0)
 
 
+class RecordStarReport(UserJob):
+    """Telegram says that this user bought paid media, or sent a gift: keep it. No balance changes by it.
+
+    what -- the payload of the media, or the gift's id or name. stars -- None if Telegram does not say.
+    said_at -- seconds since 1970.
+    """
+
+    kind = "transactions.record_star_report"
+    report: StarReportKind
+    what: str = Field(default="", max_length=512)
+    stars: int | None = Field(default=None, ge=0, lt=2**63)
+    said_at: int = Field(ge=0)
+
+
 payments = BuiltInApp("transactions", tasks=["workers.tasks.payments"])
 
 payments.built_in_job(
@@ -37,4 +52,7 @@ payments.built_in_job(
     database="write",
     waiting=Waiting(words=sentence("Your payment is saved, and I'll send you a receipt {until}.")),
     needed="Telegram says only once that somebody paid",
+)
+payments.built_in_job(
+    RecordStarReport, database="write", needed="Telegram says only once that Stars were spent"
 )

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ballast.arguments import Amount
 from ballast.builtin.app import BuiltInApp
-from ballast.builtin.jobs import MEMO_LENGTH_MAX, Seen, TelegramId, UserJob
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, FurtherCurrency, Seen, TelegramId, UserJob
 from ballast.context import Database
 from ballast.jobs import Job
 from ballast.permissions import Permission, may
@@ -27,7 +27,8 @@ class TellUser(Job):
     """Tell somebody what became of their account, in their language. Committed with what it tells of.
 
     about -- what was done. amount -- of a credit or debit, signed minor units; of a reversal, what moved, unsigned.
-    balance -- right after it. number -- of the transfer that was reversed. text -- the operator's words.
+    balance -- right after it. currency -- of both. number -- of the transfer that was reversed. text -- the operator's
+    words.
     """
 
     kind = "replies.tell_user"
@@ -37,6 +38,7 @@ class TellUser(Job):
     ]
     amount: int = 0
     balance: int = 0
+    currency: FurtherCurrency = None
     number: int = 0
     text: str = Field(default="", max_length=MESSAGE_LENGTH_MAX)
 

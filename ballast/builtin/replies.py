@@ -64,5 +64,7 @@ replies.built_in_command(
 )
 replies.built_in_button("deposit", button_data.DEPOSIT, leads_to=[DeliverReply])
 
-PAYMENT_COMMANDS = frozenset({"deposit", "refund", "paysupport", "reconcile", "terms"})
+PAYMENT_COMMANDS = frozenset(
+    {"deposit", "refund", "paysupport", "reconcile", "subscribe", "subscription", "terms"}
+)
 """By their own words. They are in no menu while this bot takes no payments."""

@@ -50,15 +50,13 @@ def worth(stars: int, settings: Settings) -> int | None:
 def write(invoice: StarInvoice, settings: Settings) -> str:
     """The payload, of at most 128 bytes."""
     said = f"b1:{invoice.stars}:{invoice.amount}:{invoice.currency}:{invoice.until}"
-    return f"{said}:{_signature(said, settings)}"
+    return f"{said}:{signature(said, settings)}"
 
 
 def read(payload: str, settings: Settings) -> StarInvoice | None:
     """The invoice; None if this bot did not write it."""
     found = _PAYLOAD.fullmatch(payload)
-    if found is None or settings.telegram_bot_token is None:
-        return None
-    if not hmac.compare_digest(found["signature"], _signature(found["said"], settings)):
+    if found is None or not is_signed(found["said"], found["signature"], settings):
         return None
     return StarInvoice(int(found["stars"]), int(found["amount"]), found["currency"], int(found["until"]))
 
@@ -73,7 +71,13 @@ def stars_in(payload: str) -> int | None:
     return None if found is None else int(found["stars"])
 
 
-def _signature(said: str, settings: Settings) -> str:
+def is_signed(said: str, by: str, settings: Settings) -> bool:
+    """Whether this bot wrote it, with the token that it has now."""
+    return settings.telegram_bot_token is not None and hmac.compare_digest(by, signature(said, settings))
+
+
+def signature(said: str, settings: Settings) -> str:
+    """Of what stands in an invoice's payload, by a key that is made of the bot's token."""
     key = b"ballast star invoice " + settings.require("telegram_bot_token").encode()
     digest = hmac.new(key, said.encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")

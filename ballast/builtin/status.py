@@ -12,12 +12,14 @@ from ballast.jobs import Job
 from ballast.permissions import Permission
 from ballast.queues import DATABASE_QUEUES
 from ballast.texts import gettext_noop
+from ballast.worker_drains import WORKER
 from dbcore.expectations import shaped
 
 ACTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 REFERENCE = shaped(r"^[A-Z2-7]{8}$", "a reference such as 7F3KQ2MA")
-QUEUE = f"^({'|'.join(DATABASE_QUEUES)})$"
+QUEUE = shaped(f"^({'|'.join(DATABASE_QUEUES)})$", f"one of {', '.join(DATABASE_QUEUES)}")
 BROADCAST_ID = shaped(r"^[1-9][0-9]{0,17}$", "the number of a broadcast")
+REASON_LENGTH_MAX = 200
 
 
 class ShowDatabaseStatus(Job):
@@ -27,11 +29,11 @@ class ShowDatabaseStatus(Job):
 
 
 class OperatorAction(Job):
-    """What an operator ordered on the status page. A word for the breaker, or a queue, has taken effect by then, and is
-    only written down.
+    """What an operator ordered on the status page. A word for the breaker, a queue or a worker has taken effect by
+    then, and is only written down.
 
     action_id -- drawn by the page: by it the order takes effect once.
-    target -- a dead letter's reference, a broadcast's id, or a queue; the breaker needs none.
+    target -- a dead letter's reference, a broadcast's id, a queue, or a worker's name; the breaker needs none.
     at -- when it was ordered, seconds since 1970 by Redis's clock.
     """
 
@@ -44,14 +46,18 @@ class OperatorAction(Job):
         "breaker.auto",
         "queue.pause",
         "queue.resume",
+        "worker.drain",
+        "worker.drain_last",
+        "worker.resume",
         "dead_letter.retry",
         "dead_letter.discard",
         "broadcast.pause",
         "broadcast.resume",
         "broadcast.cancel",
     ]
-    target: str = Field(default="", max_length=20)
+    target: str = Field(default="", max_length=129)
     at: float
+    reason: str = Field(default="", max_length=REASON_LENGTH_MAX)
 
     @model_validator(mode="after")
     def _target_of_its_sort(self) -> Self:
@@ -61,12 +67,19 @@ class OperatorAction(Job):
         return self
 
 
-_TARGETS = {"breaker": "^$", "dead_letter": REFERENCE, "broadcast": BROADCAST_ID, "queue": QUEUE}
+_TARGETS = {
+    "breaker": "^$",
+    "dead_letter": REFERENCE,
+    "broadcast": BROADCAST_ID,
+    "queue": QUEUE,
+    "worker": WORKER,
+}
 _TARGETS_MEANT = {
     "breaker": "nothing",
     "dead_letter": "a reference of eight letters and digits",
     "broadcast": "a broadcast's id",
     "queue": f"one of {', '.join(DATABASE_QUEUES)}",
+    "worker": "a worker's name, such as main@host",
 }
 
 

@@ -11,7 +11,7 @@ from ballast.builtin import button_data
 from ballast.builtin.app import BuiltInApp
 from ballast.builtin.button_data import CardToken
 from ballast.builtin.declared import Waiting
-from ballast.builtin.jobs import MEMO_LENGTH_MAX, UserJob
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, FurtherCurrency, UserJob
 from ballast.builtin.words import DECISIONS, amount_shown, decision_words, shown
 from ballast.texts import gettext_noop
 from dbcore.money import MAX_AMOUNT
@@ -29,6 +29,7 @@ class CreateTransfer(UserJob):
     kind = "transactions.create"
     recipient: str = Field(min_length=1, max_length=64)
     amount: int = Field(gt=0, le=MAX_AMOUNT)
+    currency: FurtherCurrency = None
     memo: str = Field(default="", max_length=MEMO_LENGTH_MAX)
 
 
@@ -47,7 +48,7 @@ class CancelTransfers(UserJob):
 
 
 class ShowHistory(UserJob):
-    """A page of the user's entries: the newest, or those up to an account version.
+    """A page of the user's entries in one currency: the newest, or those up to an account version.
 
     owner_telegram_id -- whose history the pressed button belongs to.
     """
@@ -55,6 +56,7 @@ class ShowHistory(UserJob):
     kind = "transactions.history"
     upto_version: int | None = Field(default=None, ge=1)
     owner_telegram_id: int | None = None
+    currency: FurtherCurrency = None
 
 
 NEWER, OLDER = gettext_noop("◀ Newer"), gettext_noop("Older ▶")
@@ -103,7 +105,7 @@ transfers.built_in_command(
     leaves_dialogue=True,
 )
 transfers.built_in_command(
-    "history", ShowHistory, help=gettext_noop("Show your transactions"), alone="anything", is_linked=True
+    "history", ShowHistory, help=gettext_noop("Show your transactions"), is_linked=True
 )
 transfers.built_in_command(
     "cancel",

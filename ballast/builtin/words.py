@@ -21,6 +21,7 @@ def unknown_button() -> str:
 
 
 def amount_shown(fields: Mapping[str, Any], settings: Settings) -> str:
+    settings = settings.in_currency(fields.get("currency"))
     return amount(abs(int(fields.get("amount") or 0)), settings.currency_exponent, escape(settings.currency))
 
 

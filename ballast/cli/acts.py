@@ -14,6 +14,7 @@ from ballast.cli.commands import Command, open_database, require_agreement
 if TYPE_CHECKING:
     from ballast.people.doing import Doing
     from dbcore.ledger.users import UserRef
+    from dbcore.money import Money
     from dbcore.people.acts import Act
     from dbcore.people.person import Person
 
@@ -92,7 +93,7 @@ def debit(*, whom: str, amount: str, reason: str, key: str | None, yes: bool) ->
 def reverse(*, number: int, amount: str | None, reason: str, key: str | None, yes: bool) -> None:
     """Move a transfer back. Without an amount: all of it that was not reversed yet, and its recipient still has."""
     doing = _doing()
-    moving = doing.reversible(number, None if amount is None else _minor(doing, amount), key)
+    moving = doing.reversible(number, None if amount is None else _money(doing, amount), key)
     require_agreement(moving.lines, "Reverse it?", "reversed", yes=yes)
     click.echo(doing.reverse(act_of(reason, key), number, moving.amount))
 
@@ -160,12 +161,13 @@ def erase(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
 
 def _adjust(whom: str, amount: str, sign: int, reason: str, key: str | None, yes: bool) -> None:
     doing = _doing()
-    minor = sign * _minor(doing, amount)
+    money = _money(doing, amount)
+    minor, currency = sign * money.minor, money.currency.code
     person = doing.person(ref_of(whom))
-    lines = [doing.described(person), *doing.adjustment(person, minor), f"Reason: {reason}"]
+    lines = [doing.described(person), *doing.adjustment(person, minor, currency), f"Reason: {reason}"]
     question, done = ("Credit it?", "credited") if sign > 0 else ("Debit it?", "debited")
     require_agreement(lines, question, done, yes=yes)
-    click.echo(doing.adjust(act_of(reason, key), _of(person), minor))
+    click.echo(doing.adjust(act_of(reason, key), _of(person), minor, currency))
 
 
 def _doing() -> Doing:
@@ -190,11 +192,11 @@ def _of(person: Person) -> UserRef:
     return UserRef(telegram_id=person.telegram_id)
 
 
-def _minor(doing: Doing, text: str) -> int:
-    from dbcore.money import AmountError, parse_amount
+def _money(doing: Doing, text: str) -> Money:
+    from dbcore.money import AmountError, parse_money
 
     try:
-        return parse_amount(text, doing.settings.currency_exponent, doing.settings.currency)
+        return parse_money(text, doing.settings.known_currencies)
     except AmountError as error:
         raise click.UsageError(str(error)) from None
 

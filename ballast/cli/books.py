@@ -50,6 +50,7 @@ def books(
     house          what programs did
     promo, provider_fees   what you move there by --move
     payouts        what withdrawals paid out
+    exchange       what the bot has for exchanges between currencies
     """
     from ballast.apps import installed
     from ballast.cli.commands import open_database
@@ -75,14 +76,21 @@ def _move(
     from dbcore import keys
     from dbcore.breaker.override import user_here
     from dbcore.ledger import books as ledger_books
-    from dbcore.money import AmountError, parse_amount
+    from dbcore.money import AmountError, parse_money
 
     text, from_, to = move
     try:
         keys.require_of_job(key)
-        amount = parse_amount(text, settings.currency_exponent, settings.currency)
+        money = parse_money(text, settings.known_currencies)
         done = ledger_books.reclassify(
-            engine, key=key, from_=from_, to=to, amount=amount, memo=memo, actor=f"operator:{user_here()}"
+            engine,
+            key=key,
+            from_=from_,
+            to=to,
+            amount=money.minor,
+            currency=money.currency.code,
+            memo=memo,
+            actor=f"operator:{user_here()}",
         )
     except (AmountError, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -99,22 +107,24 @@ def _show(
     from dbcore.ledger import books as ledger_books
     from dbcore.money import plain_amount
 
-    exponent = settings.currency_exponent
+    def plain(minor: int, currency: str) -> str:
+        return plain_amount(minor, settings.in_currency(currency).currency_exponent)
+
     if days is not None:
         columns = ["day", "currency", "account", "kind", "debits", "credits", "entries"]
         rows = [
             {
                 **asdict(each),
                 "day": each.day.isoformat(),
-                "debits": plain_amount(each.debits, exponent),
-                "credits": plain_amount(each.credits, exponent),
+                "debits": plain(each.debits, each.currency),
+                "credits": plain(each.credits, each.currency),
             }
             for each in ledger_books.daily_totals(engine, days)
         ]
     else:
         columns = ["currency", "account", "balance", "entries"]
         rows = [
-            {**asdict(each), "balance": plain_amount(each.balance, exponent)}
+            {**asdict(each), "balance": plain(each.balance, each.currency)}
             for each in ledger_books.balance_sheet(engine)
         ]
     if as_json:

@@ -17,6 +17,7 @@ from ballast.cli import (
     broadcast,
     completion,
     database,
+    exchanging,
     exporting,
     importing,
     jobs,
@@ -30,8 +31,10 @@ from ballast.cli import (
     queues,
     reconciling,
     refunding,
+    subscribing,
     upgrading,
     withdrawing,
+    workers,
 )
 from ballast.cli.commands import Group
 from ballast.garbage import put_off_collection
@@ -74,6 +77,7 @@ for _command in (
     acts.erase,
     jobs.jobs,
     queues.queues,
+    workers.workers,
     keys.keys,
     approvals.approvals,
     operators.roles,
@@ -82,7 +86,10 @@ for _command in (
     books.books,
     reconciling.reconcile,
     refunding.refund,
+    subscribing.link,
+    subscribing.subscriptions,
     withdrawing.withdrawals,
+    exchanging.exchange,
     importing.import_,
     exporting.export,
     backups.backup,

@@ -33,8 +33,9 @@ def person_line(person: Person, settings: Settings) -> str:
 
 def transfer_line(made: ListedTransfer, settings: Settings) -> str:
     memo = one_line(made.memo, 40)
+    amount = money(made.amount, settings.in_currency(made.currency))
     parts = [
-        f"#{made.id:<10} {made.created_at:%Y-%m-%d %H:%M}  {money(made.amount, settings):>18}",
+        f"#{made.id:<10} {made.created_at:%Y-%m-%d %H:%M}  {amount:>18}",
         f"{named(made.sender)} to {named(made.recipient)}  {made.kind}",
     ]
     if made.reason:
@@ -47,7 +48,10 @@ def transfer_line(made: ListedTransfer, settings: Settings) -> str:
 
 
 def person_as_json(person: Person) -> dict[str, Any]:
-    return {**asdict(person), "available": person.available}
+    described = {**asdict(person), "available": person.available}
+    if len(person.balances) < 2:
+        del described["balances"]
+    return described
 
 
 def transfer_as_json(made: ListedTransfer) -> dict[str, Any]:
@@ -75,7 +79,7 @@ class Card:
         self._engine = engine
         self._client = client
         self._settings = settings
-        self._person = person
+        self._person = card.with_balances(engine, person)
 
     def as_json(self, filters: Filters, limit: int, before: int | None) -> dict[str, Any]:
         person = self._person
@@ -109,6 +113,10 @@ class Card:
         click.echo(f"  balance     {money(person.balance, settings)}")
         if person.held:
             click.echo(f"  available   {money(person.available, settings)}")
+        for other in person.balances[1:]:
+            others = settings.in_currency(other.currency)
+            held = f", available {money(other.balance - other.held, others)}" if other.held else ""
+            click.echo(f"              {money(other.balance, others)}{held}")
         click.echo(f"  status      {', '.join(filter(None, (person.status.value, frozen(person))))}")
         click.echo(f"  language    {person.language or person.language_code or 'unknown'}")
         click.echo(f"  first seen  {person.first_seen_at:%Y-%m-%d %H:%M}")
@@ -125,7 +133,11 @@ class Card:
         if failed:
             click.echo("\nFailed")
         for each in failed:
-            amount = "" if each.amount is None else f"{money(each.amount, settings):>18}  "
+            amount = (
+                ""
+                if each.amount is None
+                else f"{money(each.amount, settings.in_currency(each.currency)):>18}  "
+            )
             click.echo(
                 f"  {each.failed_at:%Y-%m-%d %H:%M}  {each.what} {each.number}  {amount}{one_line(str(each.why), 200)}"
             )
@@ -151,7 +163,8 @@ class Card:
         for each in asked:
             to = named(each.recipient)
             click.echo(
-                f"  {each.created_at:%Y-%m-%d %H:%M}  their Confirm  {money(each.amount, self._settings)} to {to}"
+                f"  {each.created_at:%Y-%m-%d %H:%M}  their Confirm  "
+                f"{money(each.amount, self._settings.in_currency(each.currency))} to {to}"
             )
 
     def _movement(self, made: Movement) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ballast.cli.commands import Group, as_json, print_json
+from ballast.cli.fleet_orders import write_down
 from ballast.queues import DATABASE_QUEUES, QUEUES
 
 _queue = click.argument("queue", type=click.Choice(DATABASE_QUEUES))
@@ -64,15 +65,9 @@ def resume(*, queue: str) -> None:
 
 
 def _order(word: str, queue: str) -> None:
-    """At once; a worker writes it into the audit log, once the database is available."""
-    import uuid
-
     from ballast import queue_pauses
-    from ballast.builtin.status import OperatorAction
-    from ballast.envelope import Envelope
-    from ballast.inbox import Inbox, Publisher
     from dbcore.breaker.override import user_here
-    from dbcore.redis_client import connect_redis, redis_time
+    from dbcore.redis_client import connect_redis
     from dbcore.settings import load_settings
 
     client = connect_redis(load_settings())
@@ -80,15 +75,4 @@ def _order(word: str, queue: str) -> None:
         queue_pauses.pause(client, queue, user_here())
     else:
         queue_pauses.resume(client, queue)
-    order = OperatorAction.decode(
-        {
-            "action_id": str(uuid.uuid4()),
-            "actor": user_here(),
-            "action": f"queue.{word}",
-            "target": queue,
-            "at": redis_time(client),
-        }
-    )
-    receipt = Inbox(client).accept(Envelope.of(order, job_id=f"action-{order.action_id}", lane="operators"))
-    if receipt.dispatch is not None:
-        Publisher(client).publish(receipt.dispatch)
+    write_down(client, f"queue.{word}", queue)

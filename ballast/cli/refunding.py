@@ -47,9 +47,11 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
 
     lines = [
         f"Payment {found.number} ({found.charge_id}): {found.stars} {STARS} of user {found.payer.telegram_id}",
-        f"{money(found.amount)} will be taken from their balance",
+        f"{money(found.amount)} will be taken from their balance"
+        if found.amount
+        else "It paid for a subscription, which loses that time. The last period's refund ends the renewal",
     ]
-    if (debt := found.amount - max(0, asked.available or 0)) > 0:
+    if found.amount and (debt := found.amount - max(0, asked.available or 0)) > 0:
         lines.append(f"They have spent {money(debt)} of it, and will owe that")
     require_agreement(lines, "Refund it?", "refunded", yes=yes)
     client = connect_redis(settings)

@@ -49,7 +49,11 @@ def move(mover: Mover, manifest: BackupManifest, folder: Path, file: Path) -> Mo
                 with_inbox=False,
             )
             found = gap.find(
-                client, mover.target, settings.ballast_schema, settings.currency, folder / archive.INBOX
+                client,
+                mover.target,
+                settings.ballast_schema,
+                settings.known_currencies,
+                folder / archive.INBOX,
             )
             _tell(mover, manifest, found, file)
             _ask(mover)

@@ -13,6 +13,7 @@ import redis
 from sqlalchemy import text
 
 from ballast.csv_text import csv_text
+from dbcore.currencies import Currencies
 from dbcore.guard import pool
 from dbcore.moving.hold import NAME
 from dbcore.qualified_names import qualified
@@ -48,12 +49,14 @@ class Gap:
     jobs_done: int | None
 
 
-def find(client: redis.Redis, url: str, schema: str | None, currency: str, inbox: Path) -> Gap:
-    """url -- of the restored database. inbox -- the backup's copy of the inbox; it may be missing.
+def find(client: redis.Redis, url: str, schema: str | None, currencies: Currencies, inbox: Path) -> Gap:
+    """url -- of the restored database. currencies -- the bot's. inbox -- the backup's copy of the inbox, which may be
+    missing.
 
     Raises redis.RedisError, SQLAlchemy's errors.
     """
-    return Gap(list(_differences(client, url, schema, currency)), _jobs_done(client, inbox))
+    found = (_differences(client, url, schema, each.code) for each in currencies)
+    return Gap([each for of_one in found for each in of_one], _jobs_done(client, inbox))
 
 
 def write(gap: Gap, file: Path) -> None:

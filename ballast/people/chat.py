@@ -26,12 +26,14 @@ from ballast.builtin.people import (
     ShowMovements,
     ShowPerson,
 )
+from ballast.builtin.subscriptions import ShowSubscriptionsOf
 from ballast.context import JobContext
 from ballast.people import chat_texts as texts
 from ballast.people import orders
 from ballast.permissions import Permission, may
 from ballast.registered import Outcome
 from ballast.replies import Button, Reply
+from dbcore.ledger import star_subscriptions
 from dbcore.ledger.users import UserRef
 from dbcore.outcomes import Party
 from dbcore.people import card, lists, search
@@ -180,8 +182,11 @@ def confirm_reversal(ctx: JobContext, job: ConfirmReversal) -> Outcome:
         payer = None
         if made is not None and made.recipient is not None:
             payer = card.find(ctx._engine, UserRef(telegram_id=made.recipient.telegram_id))
-        amount = left if payer is None else max(0, min(left, payer.available))
-        if made is None or amount == 0:
+        if made is None:
+            return _done(ctx, person, texts.not_reversible(job.transfer))
+        has = None if payer is None else payer.balance_in(made.currency)
+        amount = left if has is None else max(0, min(left, has.balance - has.held))
+        if amount == 0:
             return _done(ctx, person, texts.not_reversible(job.transfer))
         text = texts.reversal_question(made, amount, left, job.reason, ctx.settings)
         return _question(ctx, person, text, Reverse(**job.model_dump(), amount=amount))
@@ -226,6 +231,11 @@ def _card(ctx: JobContext, person: Person) -> Reply:
         Permission.SEE_PEOPLE: [
             Button(texts.transactions(), ShowMovements(**about)),
             Button(texts.failed_requests(), ShowFailures(**about)),
+            *(
+                [Button(texts.subscriptions(), ShowSubscriptionsOf(**about))]
+                if star_subscriptions.listed(ctx._engine, telegram_id=person.telegram_id, limit=1)
+                else []
+            ),
         ],
         Permission.ADJUST: [
             Button(texts.credit(), AskAmount(**about, is_credit=True)),

@@ -53,6 +53,9 @@ def card(person: Person, party: Party, found: Sequence[Refused], waiting: int, s
     lines.append(gettext("Balance now: {amount}", amount=money(person.balance, settings)))
     if person.held:
         lines.append(gettext("Available: {amount}", amount=money(person.available, settings)))
+    for each in person.balances[1:]:
+        others = settings.in_currency(each.currency)
+        lines.append(gettext("Balance now: {amount}", amount=money(each.balance, others)))
     if person.receiving_frozen:
         lines.append(gettext("Frozen: sends and receives nothing."))
     elif person.sending_frozen:
@@ -88,7 +91,9 @@ def _movement(made: Movement, settings: Settings) -> str:
     sign = "+" if made.amount > 0 else "−"
     amount = f"{sign}{money(abs(made.amount), settings)}"
     parts = [f"#{made.transfer_id} · {when} · {amount}"]
-    if made.counterparty is None:
+    if made.kind in {"exchange_given", "exchange_got"}:
+        parts.append(gettext("exchange"))
+    elif made.counterparty is None:
         parts.append(gettext("credit") if made.amount > 0 else gettext("debit"))
     elif made.amount > 0:
         parts.append(pgettext("history", "from {name}", name=name(made.counterparty)))
@@ -110,6 +115,8 @@ def may_be_reversed(made: Movement) -> bool:
         "star_refund",
         "provider_payment",
         "provider_refund",
+        "exchange_given",
+        "exchange_got",
     }
     return not is_final and made.reversed_amount < abs(made.amount)
 
@@ -124,7 +131,7 @@ def _failure(each: Refused, settings: Settings) -> str:
     if each.what == "job":
         parts.append(f"<code>{escape(each.number)}</code>")
     if each.amount is not None:
-        parts.append(money(each.amount, settings))
+        parts.append(money(each.amount, settings.in_currency(each.currency)))
     if each.counterparty is not None:
         parts.append(name(each.counterparty))
     why = each.why
@@ -176,6 +183,7 @@ def message_sent(party: Party) -> str:
 
 
 def reversal_question(made: ListedTransfer, amount: int, left: int, reason: str, settings: Settings) -> str:
+    settings = settings.in_currency(made.currency)
     lines = [
         gettext("Reverse transfer {number}?", number=f"#{made.id}"),
         gettext("{amount} goes back from {payer} to {payee}.", amount=money(amount, settings),
@@ -196,7 +204,7 @@ def reversed_(outcome: ReversalOutcome, settings: Settings) -> str:
         return f"{not_reversible(outcome.reverses_id)} {shown(why_not) if isinstance(why_not, str) else said(why_not)}"
     return gettext(
         "Reversed {amount} of transfer {number} by transfer {new}.",
-        amount=money(outcome.amount, settings),
+        amount=money(outcome.amount, settings.in_currency(outcome.currency)),
         number=f"#{outcome.reverses_id}",
         new=f"#{outcome.transfer_id}",
     )
@@ -212,6 +220,10 @@ def _plain(party: Party) -> str:
 
 def transactions() -> str:
     return gettext("Transactions")
+
+
+def subscriptions() -> str:
+    return gettext("Subscriptions")
 
 
 def failed_requests() -> str:

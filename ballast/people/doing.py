@@ -8,7 +8,7 @@ from ballast import outbox_relay
 from ballast.people import orders
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import UserRef
-from dbcore.money import MAX_AMOUNT, format_amount
+from dbcore.money import MAX_AMOUNT, Money, format_amount
 from dbcore.outcomes import OutcomeStatus, Party, RejectionReason
 from dbcore.people import card, lists
 from dbcore.people.acts import Act, Direction, StatusOutcome
@@ -49,44 +49,51 @@ class Doing:
         name = one_line(person.first_name, 64) or "(no name)"
         return f"{name}, {handle}, ID {person.telegram_id}"
 
-    def adjustment(self, person: Person, minor: int) -> list[str]:
+    def adjustment(self, person: Person, minor: int, currency: str) -> list[str]:
+        has = person.balance_in(currency).balance
         return [
-            f"Balance now:   {self._money(person.balance)}",
-            f"Balance after: {self._money(person.balance + minor)}",
+            f"Balance now:   {self._money(has, currency)}",
+            f"Balance after: {self._money(has + minor, currency)}",
         ]
 
-    def reversible(self, number: int, amount: int | None, key: str | None) -> Reversible:
-        """amount -- None: as much as can be, or as the reversal of the same key was."""
+    def reversible(self, number: int, asked: Money | None, key: str | None) -> Reversible:
+        """asked -- None: as much as can be, or as the reversal of the same key was. Of the first currency if none was
+        named, so that is to be that of the transfer.
+        """
         before = None if key is None else lists.transfer_of_key(self._engine, key)
+        amount = None if asked is None else asked.minor
         if before is not None:
             return Reversible(amount or before.amount, [f"Reversed before, by transfer {before.id}"])
         made = lists.transfer(self._engine, number)
         left = lists.left_to_reverse(self._engine, number)
         if made is None or left is None:
             raise NotDone(f"there is no transfer {number}")
+        currency = made.currency
+        if asked is not None and asked.currency.code != currency:
+            raise NotDone(f"transfer {number} is in {currency}, not in {asked.currency.code}")
         if amount is None:
-            has = self._available(made.recipient)
+            has = self._available(made.recipient, currency)
             amount = left if has is None else min(left, has)
         if amount <= 0:
             why = "all of it was reversed already" if left <= 0 else "its recipient has nothing left"
             raise NotDone(f"transfer {number} cannot be reversed: {why}")
         lines = [
-            f"Transfer {number} of {made.created_at:%Y-%m-%d %H:%M}: {self._money(made.amount)}, {made.kind}, "
-            f"from {named(made.sender)} to {named(made.recipient)}",
-            f"Not reversed yet: {self._money(left)}",
-            f"To be reversed:   {self._money(amount)}",
+            f"Transfer {number} of {made.created_at:%Y-%m-%d %H:%M}: {self._money(made.amount, currency)}, "
+            f"{made.kind}, from {named(made.sender)} to {named(made.recipient)}",
+            f"Not reversed yet: {self._money(left, currency)}",
+            f"To be reversed:   {self._money(amount, currency)}",
         ]
         return Reversible(amount, lines)
 
-    def adjust(self, act: Act, target: UserRef, minor: int) -> str:
-        outcome = orders.adjust(self._engine, act, target=target, amount=minor)
+    def adjust(self, act: Act, target: UserRef, minor: int, currency: str) -> str:
+        outcome = orders.adjust(self._engine, act, target=target, amount=minor, currency=currency)
         if outcome.reason is not None or outcome.balance_after is None:
             raise NotDone(_refused(outcome.reason))
         outbox_relay.ask_from_outside(self.settings)
         did = "credited" if minor > 0 else "debited"
         return (
-            f"{_before(outcome.status)}{did} {self._money(abs(minor))}, transfer {outcome.transfer_id}; "
-            f"balance then {self._money(outcome.balance_after)}"
+            f"{_before(outcome.status)}{did} {self._money(abs(minor), currency)}, transfer "
+            f"{outcome.transfer_id}; balance then {self._money(outcome.balance_after, currency)}"
         )
 
     def reverse(self, act: Act, number: int, amount: int) -> str:
@@ -96,9 +103,10 @@ class Doing:
         if outcome.reason is not None:
             raise NotDone(_refused(outcome.reason))
         outbox_relay.ask_from_outside(self.settings)
+        moved, left = (self._money(minor, outcome.currency) for minor in (amount, outcome.left or 0))
         return (
-            f"{_before(outcome.status)}reversed {self._money(amount)} of transfer {number} by transfer "
-            f"{outcome.transfer_id}; {self._money(outcome.left or 0)} of it not reversed"
+            f"{_before(outcome.status)}reversed {moved} of transfer {number} by transfer {outcome.transfer_id}; "
+            f"{left} of it not reversed"
         )
 
     def freeze(self, act: Act, target: UserRef, refuses: Direction) -> str:
@@ -117,8 +125,9 @@ class Doing:
         """A line, of what was asked for and what became of it."""
         did = "credit" if found.amount > 0 else "debit"
         decided = f" by {one_line(found.decided_by)}" if found.decided_by else ""
+        amount = self._money(abs(found.amount), found.currency)
         return (
-            f"{did} {self._money(abs(found.amount))}, user {found.telegram_id}, asked by {found.actor} at "
+            f"{did} {amount}, user {found.telegram_id}, asked by {found.actor} at "
             f"{found.created_at:%Y-%m-%d %H:%M}: “{one_line(found.reason)}”; {found.status}{decided}"
         )
 
@@ -142,15 +151,19 @@ class Doing:
         outbox_relay.ask_from_outside(self.settings)
         return done if outcome.changed else f"nothing to do: {done} already"
 
-    def _available(self, party: Party | None) -> int | None:
+    def _available(self, party: Party | None, currency: str) -> int | None:
         """None for a system account."""
         if party is None:
             return None
         found = card.find(self._engine, UserRef(telegram_id=party.telegram_id))
-        return None if found is None else max(0, found.available)
+        if found is None:
+            return None
+        has = found.balance_in(currency)
+        return max(0, has.balance - has.held)
 
-    def _money(self, minor: int) -> str:
-        return format_amount(minor, self.settings.currency_exponent, self.settings.currency)
+    def _money(self, minor: int, currency: str) -> str:
+        settings = self.settings.in_currency(currency)
+        return format_amount(minor, settings.currency_exponent, settings.currency)
 
 
 def _before(status: OutcomeStatus) -> str:

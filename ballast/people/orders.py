@@ -5,28 +5,38 @@ Ask for the relay afterwards (ballast/outbox_relay.py), so that they are told at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from ballast.builtin.approvals import TellOfApproval
 from ballast.builtin.people import TellUser
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.users import UserRef
 from dbcore.outcomes import AdjustOutcome, ReversalOutcome
 from dbcore.people import acts, approvals
-from dbcore.people.acts import Act, Direction, StatusOutcome
-from dbcore.people.approvals import Answer
-
-Notices = Sequence[tuple[TellUser, int]]
+from dbcore.people.acts import Act, Direction, Notices, StatusOutcome
+from dbcore.people.approvals import Answer, Approval
 
 
-def adjust(engine: GuardedEngine, act: Act, *, target: UserRef, amount: int) -> AdjustOutcome:
-    """amount -- signed minor units. Raises as dbcore.people.acts does, like all that follow."""
-
-    return acts.adjust(engine, act, target=target, amount=amount, notice=_adjusted(act.reason))
+def adjust(
+    engine: GuardedEngine, act: Act, *, target: UserRef, amount: int, currency: str | None = None
+) -> AdjustOutcome:
+    """amount -- signed minor units. currency -- None for the first. Raises as dbcore.people.acts does, like all that
+    follow.
+    """
+    notice = _adjusted(engine, act.reason)
+    return acts.adjust(engine, act, target=target, amount=amount, currency=currency, notice=notice)
 
 
 def adjust_within(
-    engine: GuardedEngine, act: Act, *, operator_id: int, target_id: int, amount: int, limits: Limits
+    engine: GuardedEngine,
+    act: Act,
+    *,
+    operator_id: int,
+    target_id: int,
+    amount: int,
+    limits: Limits,
+    currency: str | None = None,
 ) -> AdjustOutcome | Answer:
     """The same by somebody with limits; above them it waits for approval. The fields are of dbcore.people.approvals."""
     return approvals.adjust(
@@ -36,12 +46,22 @@ def adjust_within(
         target_id=target_id,
         amount=amount,
         limits=limits,
-        notice=_adjusted(act.reason),
+        currency=currency,
+        notice=_adjusted(engine, act.reason),
+        asks=lambda waiting: [(TellOfApproval(approval=waiting.id), None)],
     )
 
 
 def decide(engine: GuardedEngine, decision: Act, *, approval_id: int, approve: bool) -> Answer | None:
-    return approvals.decide(engine, decision, approval_id=approval_id, approve=approve, notice_of=_adjusted)
+    def notice_of(reason: str) -> Callable[[AdjustOutcome], Notices]:
+        return _adjusted(engine, reason)
+
+    def answers(decided: Approval) -> Notices:
+        return [(TellOfApproval(approval=decided.id, is_decided=True, why=decision.reason), None)]
+
+    return approvals.decide(
+        engine, decision, approval_id=approval_id, approve=approve, notice_of=notice_of, answers=answers
+    )
 
 
 def reverse(engine: GuardedEngine, act: Act, *, transfer_id: int, amount: int) -> ReversalOutcome:
@@ -57,7 +77,12 @@ def reverse(engine: GuardedEngine, act: Act, *, transfer_id: int, amount: int) -
             for about, party, balance in both
             if party is not None and balance is not None
             for told in _told(
-                party.telegram_id, about=about, amount=amount, balance=balance, number=transfer_id
+                party.telegram_id,
+                about=about,
+                amount=amount,
+                balance=balance,
+                currency=_if_further(engine, outcome.currency),
+                number=transfer_id,
             )
         ]
 
@@ -83,7 +108,11 @@ def erase(engine: GuardedEngine, act: Act, *, target: UserRef) -> StatusOutcome:
     return acts.erase(engine, act, target=target)
 
 
-def _adjusted(reason: str) -> Callable[[AdjustOutcome], Notices]:
+def _if_further(engine: GuardedEngine, currency: str) -> str | None:
+    return None if currency == engine.currency else currency
+
+
+def _adjusted(engine: GuardedEngine, reason: str) -> Callable[[AdjustOutcome], Notices]:
     def notice(outcome: AdjustOutcome) -> Notices:
         if outcome.target is None or outcome.balance_after is None:
             return ()
@@ -92,6 +121,7 @@ def _adjusted(reason: str) -> Callable[[AdjustOutcome], Notices]:
             about="adjusted",
             amount=outcome.amount,
             balance=outcome.balance_after,
+            currency=_if_further(engine, outcome.currency),
             text=reason,
         )
 

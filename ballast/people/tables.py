@@ -52,7 +52,7 @@ def transfers_table(settings: Settings) -> Table[ListedTransfer]:
             made.kind,
             made.status,
             made.reason,
-            _plain(made.amount, settings),
+            _plain(made.amount, settings.in_currency(made.currency)),
             made.currency,
             sender and sender.telegram_id,
             sender and sender.username,

@@ -7,6 +7,7 @@ from typing import Any
 
 from ballast.builtin import star_invoices
 from ballast.builtin.payments import RecordPayment
+from ballast.subscriptions import charges, invoices
 from dbcore.currencies import STARS
 from dbcore.ledger.star_book import Transaction
 from dbcore.settings import Settings
@@ -46,6 +47,13 @@ def read(raw: dict[str, Any], settings: Settings) -> Transaction:
         and invoice is not None
         and (stars, nanostars, settings.currency) == (invoice.stars, 0, invoice.currency)
     )
+    subscribed = invoices.said_in(str(partner.get("invoice_payload", "")))
+    is_subscription = (
+        purpose in (PAYMENT, REFUND)
+        and subscribed is not None
+        and (stars, nanostars) == (subscribed.stars, 0)
+    )
+    amount = invoice.amount if is_ours and invoice is not None else None
     return Transaction(
         id=storable(str(raw["id"])),
         is_outgoing=is_outgoing,
@@ -53,7 +61,7 @@ def read(raw: dict[str, Any], settings: Settings) -> Transaction:
         nanostars=nanostars,
         purpose=purpose,
         telegram_id=partner["user"]["id"] if "user" in partner else None,
-        invoice_amount=invoice.amount if is_ours and invoice is not None else None,
+        invoice_amount=charges.worth(stars, settings) if is_subscription else amount,
         details=raw,
         date=int(raw["date"]),
     )

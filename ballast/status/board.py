@@ -1,8 +1,9 @@
-"""What the status page shows of the database's own tables: open dead letters, broadcasts, what operators did. A worker
+"""What the status page shows of the database's own tables: open dead letters, broadcasts, what operators did and have
+to decide. A worker
 reads them, where somebody watches the page; in Redis they stay readable while the database is unavailable.
 
-    ballast:board   string   as JSON: at, when it was read, by Redis's clock; work, see below; dead_letters, broadcasts,
-                             actions
+    ballast:board   string   as JSON: at, when it was read, by Redis's clock; work, see below; dead_letters, approvals,
+                             broadcasts, actions; broadcasts_mark, another one once anything of them changed
 """
 
 from __future__ import annotations

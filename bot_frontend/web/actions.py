@@ -1,16 +1,16 @@
-"""What operators order on the status page: a word for the breaker or a queue at once, in Redis; the rest as a job of
-the inbox, for it needs the database. Each takes effect once by its id, however often it is sent.
+"""What operators order on the status page: a word for the breaker, a queue or a worker at once, in Redis; the rest as a
+job of the inbox, for it needs the database. Each takes effect once by its id, however often it is sent.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 import structlog
 
-from ballast import queue_pauses
+from ballast import queue_pauses, worker_drains
 from ballast.builtin.status import OperatorAction
 from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
@@ -31,6 +31,9 @@ _WORDS = {
     "breaker.auto": "The breaker decides again; every process knows within a second.",
     "queue.pause": "The queue is paused; every worker knows within four seconds.",
     "queue.resume": "The queue is resumed; every worker knows within four seconds.",
+    "worker.drain": "The worker drains: it takes no more jobs, and finishes what it has.",
+    "worker.drain_last": "The worker drains: it takes no more jobs, and finishes what it has.",
+    "worker.resume": "The worker takes jobs again within four seconds.",
 }
 _WAITS = (
     "A worker does it in a moment, or once the database is available. "
@@ -48,10 +51,11 @@ class NoRoom(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """state -- done, or queued."""
+    """state -- done, or queued. replayed -- whether the same order came before."""
 
     state: str
     words: str
+    replayed: bool = False
 
 
 class Actions:
@@ -62,15 +66,15 @@ class Actions:
         self._inbox = inbox
         self._publisher = publisher
 
-    def take(self, action_id: str, actor: str, action: str, target: str) -> Accepted:
-        """Raises ballast.jobs.JobInvalid with a sentence, ActionConflict, NoRoom."""
+    def take(self, action_id: str, actor: str, action: str, target: str, reason: str = "") -> Accepted:
+        """Raises ballast.jobs.JobInvalid with a sentence, ActionConflict, NoRoom, NoSuchWorker, WouldLeaveAlone."""
         fields: dict[str, Any] = {"action_id": action_id, "actor": actor, "action": action, "target": target}
-        order = OperatorAction.decode({**fields, "at": redis_time(self._redis)})
+        order = OperatorAction.decode({**fields, "at": redis_time(self._redis), "reason": reason})
         known = actions.known(self._redis, action_id)
         if known is not None:
             if (known["action"], known["target"]) != (action, target):
                 raise ActionConflict
-            return _told(known["action"], known["outcome"])
+            return replace(_told(known["action"], known["outcome"]), replayed=True)
         kind, _, word = order.action.partition(".")
         match kind, word:
             case "breaker", _:
@@ -79,6 +83,16 @@ class Actions:
                 queue_pauses.pause(self._redis, order.target, order.actor)
             case "queue", _:
                 queue_pauses.resume(self._redis, order.target)
+            case "worker", "resume":
+                worker_drains.resume(self._redis, order.target)
+            case "worker", _:
+                worker_drains.drain(
+                    self._redis,
+                    order.target,
+                    order.actor,
+                    self._inbox.processes(),
+                    even_last=word == "drain_last",
+                )
             case _:
                 self._have_it_done(order, QUEUED)
                 return _told(order.action, QUEUED)

@@ -60,7 +60,10 @@ def _today(look: StatusSnapshot, side: Literal["credits", "debits"]) -> Values:
         return []
     today = datetime.fromtimestamp(look.books.at, UTC).date()
     return [
-        ((each.currency, each.account, each.kind), getattr(each, side) / 10**look.currency_exponent)
+        (
+            (each.currency, each.account, each.kind),
+            getattr(each, side) / 10 ** look.decimals_of(each.currency),
+        )
         for each in look.books.days
         if each.day == today
     ]
@@ -429,7 +432,7 @@ METRICS: tuple[Metric, ...] = (
         ("currency", "account"),
         "Balance of an account of the ledger, in units of the currency; `users` are all of theirs.",
         lambda look, _: [
-            ((each.currency, each.account), each.balance / 10**look.currency_exponent)
+            ((each.currency, each.account), each.balance / 10 ** look.decimals_of(each.currency))
             for each in (() if look.books is None else look.books.sheet)
         ],
     ),

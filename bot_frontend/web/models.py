@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, QUEUE, REFERENCE
 from ballast.permissions import Permission
 from ballast.status.health import DatabaseState, HealthLevel
+from ballast.worker_drains import WORKER, WorkerState
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.ledger.books import ACCOUNTS
 from dbcore.ledger.star_book import DifferenceKind
@@ -202,6 +203,10 @@ class DeadLetter(Answer):
     error: str
 
 
+class Approvals(Answer):
+    waiting: Count | None
+
+
 class DeadLetters(Answer):
     open: Count | None
     age_seconds: Seconds | None
@@ -221,6 +226,18 @@ class Worker(Answer):
     beat_age_seconds: Seconds
     breaker: str
     doing: list[Doing]
+
+
+class FleetWorker(Answer):
+    """alone -- queues whose jobs no other worker takes."""
+
+    name: str
+    state: WorkerState
+    processes: Count
+    jobs: Count
+    alone: list[str]
+    drained_by: str | None
+    drained_seconds: Seconds | None
 
 
 class StatusConnections(StabilityConnections):
@@ -251,6 +268,7 @@ class ListedBroadcast(Answer):
 
 class Broadcasts(Answer):
     age_seconds: Seconds | None
+    mark: str | None
     stuck: list[Count]
     items: list[ListedBroadcast]
 
@@ -372,7 +390,9 @@ class Status(Answer):
     inbox: StatusInbox
     throughput: Throughput
     dead_letters: DeadLetters
+    approvals: Approvals
     workers: list[Worker]
+    fleet: list[FleetWorker]
     connections: StatusConnections
     quota: StatusQuota
     backup: Backup
@@ -428,6 +448,11 @@ class BroadcastOrder(_Order):
 class QueueOrder(_Order):
     action: Literal["queue.pause", "queue.resume"]
     target: str = Field(pattern=QUEUE)
+
+
+class WorkerOrder(_Order):
+    action: Literal["worker.drain", "worker.drain_last", "worker.resume"]
+    target: str = Field(pattern=WORKER)
 
 
 class Ordered(Answer):

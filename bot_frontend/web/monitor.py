@@ -11,7 +11,7 @@ from typing import Any
 import redis
 import structlog
 
-from ballast import loss_record, queue_pauses
+from ballast import loss_record, queue_pauses, worker_drains
 from ballast.alerts import active
 from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
@@ -202,6 +202,7 @@ class Monitor:
             redis=self._condition(),
             queues=lengths,
             paused_queues=queue_pauses.read(self._redis),
+            drains=worker_drains.read(self._redis),
             inbox_size=self._inbox.size(),
             inbox_oldest_seconds=self._inbox.oldest_age_seconds(),
             inbox_held_back=self._inbox.held_back(),
@@ -234,7 +235,7 @@ class Monitor:
             backup=backup_record.read(self._redis),
             move=progress.read(self._redis, silent_after_seconds=self._pace.silent),
             books=books_record.read(self._redis),
-            currency_exponent=self._settings.currency_exponent,
+            decimals={each.code: each.exponent for each in self._settings.known_currencies},
             reconciliation=reconciliation_record.read(self._redis),
             seen_at=now,
             redis_ahead_seconds=redis_now - now,

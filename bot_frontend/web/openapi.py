@@ -31,6 +31,7 @@ from bot_frontend.web.models import (
     Ready,
     Stability,
     Status,
+    WorkerOrder,
 )
 
 _DETAILS: dict[str, Any] = {"security": [{"opsToken": []}, {}]}
@@ -65,9 +66,9 @@ def described(
 
 def _order_body() -> dict[str, Any]:
     """Of `/actions`, which reads its body by itself."""
-    schema = TypeAdapter(BreakerOrder | DeadLetterOrder | BroadcastOrder | QueueOrder).json_schema(
-        ref_template="#/components/schemas/{model}"
-    )
+    schema = TypeAdapter(
+        BreakerOrder | DeadLetterOrder | BroadcastOrder | QueueOrder | WorkerOrder
+    ).json_schema(ref_template="#/components/schemas/{model}")
     return {"required": True, "content": {"application/json": {"schema": {"oneOf": schema["anyOf"]}}}}
 
 

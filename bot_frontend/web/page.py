@@ -20,6 +20,7 @@ from starlette.types import Scope
 
 from ballast.jobs import JobInvalid
 from ballast.permissions import OF_ORDERS, PERMISSIONS, may
+from ballast.worker_drains import NoSuchWorker, WouldLeaveAlone
 from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin, is_own_page
 from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
 from bot_frontend.web.request_body import read_body
@@ -71,7 +72,7 @@ class Page:
         self._threads = ThreadPoolExecutor(ORDERS_AT_ONCE, thread_name_prefix="orders")
         told = {
             "currency": settings.currency,
-            "exponent": settings.currency_exponent,
+            "decimals": ",".join(f"{each.code}:{each.exponent}" for each in settings.known_currencies),
             "freeze": settings.freeze_refuses,
         }
         self._body = "".join(f' data-{name}="{value}"' for name, value in told.items())  # words and numbers
@@ -176,6 +177,8 @@ class Page:
             taken = await self._taken(operator, **order)
         except JobInvalid as error:
             return _refused(400, str(error))
+        except (NoSuchWorker, WouldLeaveAlone) as refused:
+            return _refused(409, str(refused))
         except ActionConflict:
             return _refused(409, "this id came before, with another order")
         except NoRoom:

@@ -123,7 +123,7 @@ def balance_sheet(look: StatusSnapshot) -> list[dict[str, Any]]:
         {
             "currency": each.currency,
             "account": each.account,
-            "balance": plain_amount(each.balance, look.currency_exponent),
+            "balance": plain_amount(each.balance, look.decimals_of(each.currency)),
             "entries": each.entries,
         }
         for each in (() if look.books is None else look.books.sheet)
@@ -141,8 +141,8 @@ def daily_totals(look: StatusSnapshot) -> list[dict[str, Any]]:
             "currency": each.currency,
             "account": each.account,
             "kind": each.kind,
-            "debits": plain_amount(each.debits, look.currency_exponent),
-            "credits": plain_amount(each.credits, look.currency_exponent),
+            "debits": plain_amount(each.debits, look.decimals_of(each.currency)),
+            "credits": plain_amount(each.credits, look.decimals_of(each.currency)),
             "entries": each.entries,
         }
         for each in (() if look.books is None else look.books.days)
@@ -160,8 +160,8 @@ def users_days(look: StatusSnapshot) -> list[dict[str, Any]]:
         {
             "day": day,
             "currency": currency,
-            "debits": plain_amount(total["debits"], look.currency_exponent),
-            "credits": plain_amount(total["credits"], look.currency_exponent),
+            "debits": plain_amount(total["debits"], look.decimals_of(currency)),
+            "credits": plain_amount(total["credits"], look.decimals_of(currency)),
             "entries": total["entries"],
         }
         for (day, currency), total in totals.items()

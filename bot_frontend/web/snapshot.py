@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ from ballast.queue_pauses import QueuePause
 from ballast.reconciling.record import Record as Reconciliation
 from ballast.status.books_record import Books
 from ballast.status.health import DatabaseState, database_state, last_answered_at
+from ballast.worker_drains import Drain, node_of
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.throughput import Throughput
 from dbcore.breaker import Event, FleetView
@@ -49,7 +51,7 @@ class StatusSnapshot:
     actions -- what operators ordered on the page lately, newest first. backup -- the last proven one, and
         whether the last run failed. move -- of the database to another server; None where none is known.
         whether the last run failed. reconciliation -- of Telegram's book of Stars with the ledger.
-    books -- balances of the ledger's accounts, and its seals. currency_exponent -- decimals of the currency.
+    books -- balances of the ledger's accounts, and its seals. decimals -- of each currency.
     telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is
         probed.
     """
@@ -61,6 +63,7 @@ class StatusSnapshot:
     redis: RedisCondition = field(default_factory=RedisCondition)
     queues: dict[str, int] = field(default_factory=dict)
     paused_queues: dict[str, QueuePause] = field(default_factory=dict)
+    drains: dict[str, Drain] = field(default_factory=dict)
     inbox_size: int | None = None
     inbox_oldest_seconds: float | None = None
     inbox_held_back: int | None = None
@@ -88,12 +91,16 @@ class StatusSnapshot:
     backup: Record = field(default_factory=Record)
     move: MoveProgress | None = None
     books: Books | None = None
-    currency_exponent: int = 0
+    decimals: Mapping[str, int] = field(default_factory=dict)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
     seen_at: float | None = None
     redis_ahead_seconds: float = 0.0
     telegram: IntakeHealth | None = None
     probe_seconds: int = 60
+
+    def decimals_of(self, currency: str) -> int:
+        """0 of a currency that the bot no longer has: its amounts are in minor units."""
+        return self.decimals.get(currency, 0)
 
     @property
     def engines(self) -> dict[str, dict[str, Any]]:
@@ -102,8 +109,13 @@ class StatusSnapshot:
 
     @property
     def attended_queues(self) -> set[str]:
-        """Those that a living worker takes from."""
-        return {queue for report in self.processes.values() for queue in report.get("queues", ())}
+        """Those that a living worker takes from, which is not drained."""
+        return {
+            queue
+            for report in self.processes.values()
+            if node_of(report) not in self.drains
+            for queue in report.get("queues", ())
+        }
 
     @property
     def unattended_queues(self) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import ballast
+from ballast import worker_drains
 from ballast.status.health import BREAKER_WORDS, HealthInputs, summarize
 from bot_frontend.web import outage_report, reports
 from bot_frontend.web.snapshot import StatusSnapshot
@@ -53,7 +54,9 @@ def status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         },
         "throughput": _throughput(look),
         "dead_letters": _dead_letters(look, now),
+        "approvals": {"waiting": (look.board or {}).get("approvals", {}).get("waiting")},
         "workers": _workers(look, now),
+        "fleet": _fleet(look, now),
         "connections": {
             "open": look.connections.open if look.connections else None,
             "possible": look.connections.possible if look.connections else None,
@@ -72,6 +75,7 @@ def status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "books": reports.books(look, now),
         "broadcasts": {
             "age_seconds": _board_age(look, now),
+            "mark": (look.board or {}).get("broadcasts_mark"),
             "stuck": look.broadcasts_stuck or [],
             "items": look.board["broadcasts"] if look.board else [],
         },
@@ -235,6 +239,23 @@ def _workers(look: StatusSnapshot, now: float) -> list[dict[str, Any]]:
     ]
     shown.sort(key=lambda each: (str(each["name"]), str(each["host"]), str(each["pid"])))
     return shown[:WORKERS_SHOWN_MAX]
+
+
+def _fleet(look: StatusSnapshot, now: float) -> list[dict[str, Any]]:
+    """The workers that these processes belong to."""
+    found = worker_drains.workers(look.processes, look.drains, look.by_redis_clock(now))
+    return [
+        {
+            "name": each.name,
+            "state": each.state,
+            "processes": len(each.processes),
+            "jobs": len(each.jobs),
+            "alone": list(each.alone),
+            "drained_by": each.drained_by and isolated(one_line(each.drained_by)),
+            "drained_seconds": each.drained_seconds,
+        }
+        for each in found[:WORKERS_SHOWN_MAX]
+    ]
 
 
 def _recent_actions(look: StatusSnapshot) -> list[dict[str, Any]]:

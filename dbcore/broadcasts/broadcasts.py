@@ -16,15 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg2
 
 from dbcore import keys
 from dbcore.admin_actions import DONE, AdminAction, insert_statement
-from dbcore.guard.engine import GuardedEngine
 from dbcore.sentences import Refusal, Sentence, sentence
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
 
 SNAPSHOT_SECONDS_MAX = 50.0
 """For taking down the audience, 6 s for a million on a slow machine, in one statement. Below a task's time limit."""

@@ -7,10 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX, BroadcastRefused, Progress
-from dbcore.guard.engine import GuardedEngine
 from dbcore.sentences import sentence
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
 
 DELETABLE_HOURS = 48
 """Telegram deletes a message for everybody within that time."""

@@ -41,7 +41,7 @@ def export(
         revision = require_revision(connection, schema)
         own = [own_table(connection, name) for name in tables]
         files: dict[str, ManifestFile] = {}
-        for each in (*export_files(settings.currency, settings.currency_exponent), *own):
+        for each in (*export_files(settings.known_currencies), *own):
             name = f"{each.name}.{form}"
             files[name] = _write(connection, settings, each, form, growing / name)
             wrote(name, files[name])

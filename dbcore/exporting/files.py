@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dbcore.currencies import Currencies, Currency
+
 
 @dataclass(frozen=True, slots=True)
 class ExportFile:
@@ -21,14 +23,25 @@ def time(column: str, name: str) -> str:
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {name}"""
 
 
-def money(column: str, name: str, exponent: int) -> str:
-    """Minor units as an exact amount with the currency's decimals, as text: JSON has only floats."""
-    return f"({column}::numeric / {10**exponent})::numeric(30, {exponent})::text AS {name}"
+def money(column: str, name: str, currencies: Currencies, *, currency: str) -> str:
+    """Minor units as an exact amount with its currency's decimals, as text: JSON has only floats.
+
+    currency -- the column of its code. Of one that the bot no longer has it is minor units.
+    """
+    if len(currencies) == 1:
+        return f"{_in_units(column, currencies.first.exponent)} AS {name}"
+    cases = " ".join(f"WHEN '{each.code}' THEN {_in_units(column, each.exponent)}" for each in currencies)
+    return f"CASE {currency} {cases} ELSE ({column})::text END AS {name}"
 
 
-def profile_columns(exponent: int) -> str:
+def _in_units(column: str, exponent: int) -> str:
+    return f"({column}::numeric / {10**exponent})::numeric(30, {exponent})::text"
+
+
+def profile_columns(first: Currency) -> str:
     """Of `users u` and, if there is one, their account `a`. `ballast import` reads them under these names."""
-    return f"""u.telegram_id, {money("coalesce(a.balance, 0)", "balance", exponent)}, u.username, u.first_name,
+    balance = _in_units("coalesce(a.balance, 0)", first.exponent)
+    return f"""u.telegram_id, {balance} AS balance, u.username, u.first_name,
         u.language_code, u.language AS chosen_language, u.time_zone AS chosen_time_zone,
         {time("u.created_at", "registered_at")},
         {time("nullif(u.last_seen_at, 'epoch')", "last_seen_at")}, u.status,
@@ -36,17 +49,17 @@ def profile_columns(exponent: int) -> str:
         {time("u.broadcasts_stopped_at", "broadcasts_stopped_at")}"""
 
 
-def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
-    """currency -- of the users' balances; made of capitals and digits."""
+def export_files(currencies: Currencies) -> tuple[ExportFile, ...]:
+    """Their codes are made of capitals and digits. Users' balances are in the first."""
 
-    def amount(column: str, name: str = "amount") -> str:
-        return money(column, name, exponent)
+    def amount(column: str, name: str = "amount", *, currency: str | None = None) -> str:
+        return money(column, name, currencies, currency=currency or f"{column.partition('.')[0]}.currency")
 
     return (
         ExportFile(
             "users",
-            f"SELECT {profile_columns(exponent)} FROM ballast.users u LEFT JOIN ballast.accounts a "
-            f"ON a.user_id = u.id AND a.currency = '{currency}' ORDER BY u.id",
+            f"SELECT {profile_columns(currencies.first)} FROM ballast.users u LEFT JOIN ballast.accounts a "
+            f"ON a.user_id = u.id AND a.currency = '{currencies.first.code}' ORDER BY u.id",
             "balance",
         ),
         ExportFile(
@@ -75,8 +88,8 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
         ),
         ExportFile(
             "entries",
-            f"SELECT e.id, e.transfer_id, u.telegram_id, {amount('e.amount')}, a.currency, "
-            f"{amount('e.balance_after', 'balance_after')}, e.account_version, t.kind, t.memo, "
+            f"SELECT e.id, e.transfer_id, u.telegram_id, {amount('e.amount', currency='a.currency')}, a.currency, "
+            f"{amount('e.balance_after', 'balance_after', currency='a.currency')}, e.account_version, t.kind, t.memo, "
             f"{time('t.created_at', 'made_at')} FROM ballast.entries e JOIN ballast.accounts a ON a.id = e.account_id "
             "JOIN ballast.users u ON u.id = a.user_id JOIN ballast.transfers t ON t.id = e.transfer_id ORDER BY e.id",
             "amount",
@@ -112,6 +125,29 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             "amount",
         ),
         ExportFile(
+            "star_subscriptions",
+            "SELECT s.id, u.telegram_id, s.plan, s.stars, s.payload, s.renewal, s.cancelled_by_bot, s.wanted, "
+            f"{time('s.begun_at', 'begun_at')}, {time('s.expires_at', 'expires_at')}, "
+            f"{time('s.ended_at', 'ended_at')}, {time('s.created_at', 'created_at')} "
+            "FROM ballast.star_subscriptions s JOIN ballast.users u ON u.id = s.user_id ORDER BY s.id",
+        ),
+        ExportFile(
+            "star_subscription_periods",
+            f"SELECT d.star_payment_id, d.subscription_id, {time('d.ends_at', 'ends_at')} "
+            "FROM ballast.star_subscription_periods d ORDER BY d.star_payment_id",
+        ),
+        ExportFile(
+            "star_subscription_changes",
+            "SELECT c.id, c.subscription_id, c.change, c.actor, "
+            f"{time('c.expires_at', 'expires_at')}, {time('c.created_at', 'created_at')} "
+            "FROM ballast.star_subscription_changes c ORDER BY c.id",
+        ),
+        ExportFile(
+            "star_reports",
+            f"SELECT id, kind, telegram_id, what, stars, {time('said_at', 'said_at')}, "
+            f"{time('created_at', 'created_at')} FROM ballast.star_reports ORDER BY id",
+        ),
+        ExportFile(
             "provider_payments",
             "SELECT p.id, p.provider, p.payment_id, u.telegram_id, p.paid AS paid_minor_units, p.paid_currency, "
             f"{amount('p.amount')}, p.currency, p.refunded AS refunded_minor_units, p.fee AS fee_minor_units, "
@@ -138,6 +174,20 @@ def export_files(currency: str, exponent: int) -> tuple[ExportFile, ...]:
             f"{time('w.ended_at', 'ended_at')} "
             "FROM ballast.withdrawals w JOIN ballast.users u ON u.id = w.user_id ORDER BY w.id",
             "amount",
+        ),
+        ExportFile(
+            "exchange_rates",
+            f"SELECT id, given_currency, got_currency, rate::text AS rate, actor, {time('created_at', 'created_at')} "
+            "FROM ballast.exchange_rates ORDER BY id",
+        ),
+        ExportFile(
+            "exchanges",
+            "SELECT x.id, u.telegram_id, "
+            f"{amount('x.given_amount', 'given_amount', currency='x.given_currency')}, x.given_currency, "
+            f"{amount('x.got_amount', 'got_amount', currency='x.got_currency')}, x.got_currency, x.rate_id, x.status, "
+            f"x.reason, x.given_transfer_id, x.got_transfer_id, {time('x.created_at', 'created_at')}, "
+            f"{time('x.decided_at', 'decided_at')} "
+            "FROM ballast.exchanges x JOIN ballast.users u ON u.id = x.user_id ORDER BY x.id",
         ),
         ExportFile(
             "broadcasts",

@@ -23,7 +23,7 @@ class ManifestFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Times are ISO 8601 in UTC. currency, exponent -- of the users' balances, and how many decimals amounts have."""
+    """Times are ISO 8601 in UTC. currency, exponent -- of the users' balances, and its decimals."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -30,20 +30,22 @@ VERSION = 1
 
 def _parts(settings: Settings, user_id: int, telegram_id: int) -> dict[str, str]:
     """The query of each part of the document."""
-    exponent = settings.currency_exponent
+    currencies = settings.known_currencies
 
-    def amount(column: str, name: str = "amount") -> str:
-        return money(column, name, exponent)
+    def amount(column: str, name: str = "amount", *, currency: str | None = None) -> str:
+        alias, dot, _ = column.rpartition(".")
+        return money(column, name, currencies, currency=currency or f"{alias}{dot}currency")
 
     party = "other.telegram_id AS counterparty_telegram_id, other.username AS counterparty_username, "
     party += "other.first_name AS counterparty_first_name"
     return {
-        "profile": f"SELECT {profile_columns(exponent)} FROM ballast.users u LEFT JOIN ballast.accounts a "
+        "profile": f"SELECT {profile_columns(currencies.first)} FROM ballast.users u LEFT JOIN ballast.accounts a "
         f"ON a.user_id = u.id AND a.currency = '{settings.currency}' WHERE u.id = {user_id}",
         "accounts": f"SELECT currency, {amount('balance', 'balance')}, {amount('held', 'held')}, "
         f"{time('created_at', 'created_at')} FROM ballast.accounts WHERE user_id = {user_id} ORDER BY id",
-        "movements": f"SELECT e.id, e.transfer_id, {amount('e.amount')}, a.currency, "
-        f"{amount('e.balance_after', 'balance_after')}, t.kind, t.memo, {party}, {time('t.created_at', 'made_at')} "
+        "movements": f"SELECT e.id, e.transfer_id, {amount('e.amount', currency='a.currency')}, a.currency, "
+        f"{amount('e.balance_after', 'balance_after', currency='a.currency')}, t.kind, t.memo, {party}, "
+        f"{time('t.created_at', 'made_at')} "
         "FROM ballast.accounts a JOIN ballast.entries e ON e.account_id = a.id "
         "JOIN ballast.transfers t ON t.id = e.transfer_id "
         "LEFT JOIN ballast.accounts oa ON oa.id = CASE WHEN t.from_account_id = a.id THEN t.to_account_id "
@@ -63,6 +65,11 @@ def _parts(settings: Settings, user_id: int, telegram_id: int) -> dict[str, str]
         "credits_and_debits_by_admins": f"SELECT id, {amount('amount')}, currency, memo, status, reason, transfer_id, "
         f"{time('created_at', 'created_at')}, {time('decided_at', 'decided_at')} "
         f"FROM ballast.pending_adjustments WHERE target_user_id = {user_id} ORDER BY id",
+        "exchanges": "SELECT id, "
+        f"{amount('given_amount', 'given_amount', currency='given_currency')}, given_currency, "
+        f"{amount('got_amount', 'got_amount', currency='got_currency')}, got_currency, status, reason, "
+        f"given_transfer_id, got_transfer_id, {time('created_at', 'created_at')}, {time('decided_at', 'decided_at')} "
+        f"FROM ballast.exchanges WHERE user_id = {user_id} ORDER BY id",
         "payments": "SELECT kind, charge_id, amount AS minor_units, currency, payload, "
         f"{time('said_at', 'said_at')}, details FROM ballast.payment_events "
         f"WHERE telegram_id = {telegram_id} ORDER BY id",

@@ -275,7 +275,7 @@ def _failures(call: Transactions) -> Iterator[None]:
 
 
 def fetch_row(
-    pool: GuardedPool, statement: str, parameters: Sequence[Any], *, ping: str = PING
+    pool: GuardedPool, statement: str, parameters: Sequence[Any] | Mapping[str, Any], *, ping: str = PING
 ) -> tuple[Any, ...]:
     """One statement and its first row by the driver's own cursor, for a third of the time on our side.
 

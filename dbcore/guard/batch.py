@@ -92,7 +92,7 @@ class TransactMany(Transact):
 
     def make_tx(self, session: Session, connection: Connection, found: Found) -> BatchTx:
         ledger = BatchLedger(
-            session, self.engine.currency, self.engine.schema, keys=self._new_of(found), actor=self.name
+            session, self.engine.currencies, self.engine.schema, keys=self._new_of(found), actor=self.name
         )
         return BatchTx(session, connection, ledger, self.engine.schema, self.announce)
 

@@ -11,12 +11,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dbcore.errors import UsageError
-from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 ISOLATIONS: tuple[Isolation, ...] = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")

@@ -107,7 +107,8 @@ class GuardedEngine:
         ping_after_idle_seconds -- a connection unused for longer is tried before it is relied on.
         Raises SettingsError where DATABASE_URL is unset.
         """
-        self.currency = settings.currency
+        self.currencies = settings.known_currencies
+        self.currency = self.currencies.first.code
         self.schema = settings.ballast_schema
         self.deliveries_keep_days = settings.deliveries_keep_days
         self.deadline_seconds = settings.db_deadline_seconds
@@ -129,6 +130,14 @@ class GuardedEngine:
         self._failed_at: float | None = None
         self._counts: Counter[str] = Counter()
         self._kinds: Counter[str] = Counter()
+
+    def known_currency(self, code: str | None) -> str:
+        """The code of one of the bot's currencies; None is the first. Raises ValueError for any other."""
+        if code is None:
+            return self.currency
+        if self.currencies.get(code) is None:
+            raise ValueError(f"expected one of the currencies {self.currencies}, got {code!r}")
+        return code
 
     def call(
         self,
@@ -171,7 +180,7 @@ class GuardedEngine:
     def fetch_row(
         self,
         statement: str,
-        parameters: Sequence[Any] = (),
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
         *,
         name: str,
         writes: bool = True,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, overload
 
 from sqlalchemy.orm import Session
 
+from dbcore.currencies import Currencies
 from dbcore.errors import UsageError
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
@@ -51,8 +52,8 @@ _TRANSFER = (
     "%s, item.memo) AS done ORDER BY item.place"
 )
 _BALANCE = (
-    "SELECT a.balance, a.held FROM ballast.users_find(%s, %s, %s) AS found "
-    "JOIN ballast.accounts a ON a.id = found.r_account_id"
+    "SELECT coalesce(a.balance, 0), coalesce(a.held, 0) FROM ballast.users_find(%s, %s, %s) AS found "
+    "LEFT JOIN ballast.accounts a ON a.id = found.r_account_id WHERE found.r_reason IS NULL"
 )
 
 _WORDS = {
@@ -138,9 +139,9 @@ class _Item:
 class Accounts:
     """Users and their money in the session of one transaction."""
 
-    def __init__(self, session: Session, currency: str, schema: str | None, *, actor: str) -> None:
+    def __init__(self, session: Session, currencies: Currencies, schema: str | None, *, actor: str) -> None:
         self._session = session
-        self._currency = currency
+        self._currencies = currencies
         self._schema = schema
         self._actor = storable(actor)
 
@@ -155,19 +156,27 @@ class Accounts:
             raise ValueError(f"a Telegram id of a person is an integer above zero, got {telegram_id!r}")
         self._session.flush()
         profile = Profile(telegram_id, username.removeprefix("@") if username else None, first_name)
-        return touch(self._session.connection(), profile, self._currency, self._schema)
+        return touch(self._session.connection(), profile, self._code(None), self._schema)
 
-    def balance(self, user: User) -> int:
+    def balance(self, user: User, *, currency: str | None = None) -> int:
         """As it is now, with what this transaction moved, in minor units. Raises Refuse for somebody unknown."""
-        return self._figures(user)[0]
+        return self._figures(user, currency)[0]
 
-    def available(self, user: User) -> int:
+    def available(self, user: User, *, currency: str | None = None) -> int:
         """What the user can spend now: the balance without what is held. Raises Refuse for somebody unknown."""
-        balance, held = self._figures(user)
+        balance, held = self._figures(user, currency)
         return balance - held
 
-    def _figures(self, user: User) -> tuple[int, int]:
-        row = self._row(_BALANCE, (*_reference(user).parameters(), self._currency))
+    def _code(self, currency: str | None) -> str:
+        """Raises UsageError for a currency that the bot does not have."""
+        if currency is None:
+            return self._currencies.first.code
+        if self._currencies.get(currency) is None:
+            raise UsageError(f"expected one of the bot's currencies {self._currencies}, got {currency!r}")
+        return currency
+
+    def _figures(self, user: User, currency: str | None) -> tuple[int, int]:
+        row = self._row(_BALANCE, (*_reference(user).parameters(), self._code(currency)))
         if row is None:
             raise _refusal(RejectionReason.UNKNOWN_USER)
         return int(row[0]), int(row[1])
@@ -177,15 +186,16 @@ class Accounts:
         connection = self._session.connection()
         return connection.exec_driver_sql(qualified(statement, self._schema), parameters).one_or_none()
 
-    def _adjust(self, items: Sequence[_Item], *, partial: bool) -> list[Moved]:
-        return self._move(_ADJUST, items, (self._currency, self._actor), partial=partial)
+    def _adjust(self, items: Sequence[_Item], currency: str | None, *, partial: bool) -> list[Moved]:
+        return self._move(_ADJUST, items, (self._code(currency), self._actor), partial=partial)
 
-    def _transfer(self, items: Sequence[_Item], *, partial: bool) -> list[Moved]:
-        return self._move(_TRANSFER, items, (self._currency, "transfer"), partial=partial)
+    def _transfer(self, items: Sequence[_Item], currency: str | None, *, partial: bool) -> list[Moved]:
+        return self._move(_TRANSFER, items, (self._code(currency), "transfer"), partial=partial)
 
     def _move(
-        self, statement: str, items: Sequence[_Item], rest: tuple[str, ...], *, partial: bool
+        self, statement: str, items: Sequence[_Item], rest: tuple[str, str], *, partial: bool
     ) -> list[Moved]:
+        """rest -- the currency, and what the statement takes behind it."""
         if not items:
             return []
         self._session.flush()
@@ -203,7 +213,7 @@ class Accounts:
             raise _refusal(refused)
         return moved
 
-    def _rows(self, statement: str, items: Sequence[_Item], rest: tuple[str, ...]) -> Sequence[Any]:
+    def _rows(self, statement: str, items: Sequence[_Item], rest: tuple[str, str]) -> Sequence[Any]:
         columns = (
             [item.key for item in items],
             [
@@ -213,7 +223,7 @@ class Accounts:
                     item.username,
                     item.recipient,
                     item.amount,
-                    self._currency,
+                    rest[0],
                     item.memo,
                 )
                 for item in items
@@ -230,7 +240,9 @@ class Accounts:
 
 
 class TransactionLedger(Accounts):
-    """Money of users in this bot's currency, moved when the transaction commits. `register` makes its users.
+    """Money of users, moved when the transaction commits. `register` makes its users.
+
+    currency -- the code of one of the bot's currencies; None is the first. Raises UsageError for any other.
 
     Amounts are integers of minor units, above zero. A movement that the ledger refuses raises Refuse, whose `reason` is
     a RejectionReason: everything is rolled back, unless the work catches it. Needs a transact with a key, or raises
@@ -240,57 +252,75 @@ class TransactionLedger(Accounts):
     def __init__(
         self,
         session: Session,
-        currency: str,
+        currencies: Currencies,
         schema: str | None,
         *,
         key: str | None,
         actor: str,
     ) -> None:
-        super().__init__(session, currency, schema, actor=actor)
+        super().__init__(session, currencies, schema, actor=actor)
         self._key = key
         self._numbers = itertools.count(1)
 
-    def credit(self, user: User, minor: int, memo: str = "") -> Moved:
+    def credit(self, user: User, minor: int, memo: str = "", *, currency: str | None = None) -> Moved:
         """From the house to the user."""
-        return self.credit_many([Adjustment(user, minor, memo)])[0]
+        return self.credit_many([Adjustment(user, minor, memo)], currency=currency)[0]
 
-    def debit(self, user: User, minor: int, memo: str = "") -> Moved:
+    def debit(self, user: User, minor: int, memo: str = "", *, currency: str | None = None) -> Moved:
         """From the user to the house. Refused if the account has less."""
-        return self.debit_many([Adjustment(user, minor, memo)])[0]
+        return self.debit_many([Adjustment(user, minor, memo)], currency=currency)[0]
 
-    def transfer(self, sender: int, recipient: int, minor: int, memo: str = "") -> Moved:
+    def transfer(
+        self, sender: int, recipient: int, minor: int, memo: str = "", *, currency: str | None = None
+    ) -> Moved:
         """From one user to another, by their Telegram ids."""
-        return self.transfer_many([Transfer(sender, recipient, minor, memo)])[0]
+        return self.transfer_many([Transfer(sender, recipient, minor, memo)], currency=currency)[0]
 
-    def credit_many(self, adjustments: Iterable[Adjustment], *, partial: bool = False) -> list[Moved]:
+    def credit_many(
+        self, adjustments: Iterable[Adjustment], *, currency: str | None = None, partial: bool = False
+    ) -> list[Moved]:
         """As many `credit`s, in their order and one statement.
 
         partial -- what is refused moves nothing and is told in its `reason`; the others go on.
         """
-        return self._adjust([_adjustment(self._next_key(), each, 1) for each in adjustments], partial=partial)
+        items = [_adjustment(self._next_key(), each, 1) for each in adjustments]
+        return self._adjust(items, currency, partial=partial)
 
-    def debit_many(self, adjustments: Iterable[Adjustment], *, partial: bool = False) -> list[Moved]:
+    def debit_many(
+        self, adjustments: Iterable[Adjustment], *, currency: str | None = None, partial: bool = False
+    ) -> list[Moved]:
         """As many `debit`s; as `credit_many`."""
-        return self._adjust(
-            [_adjustment(self._next_key(), each, -1) for each in adjustments], partial=partial
-        )
+        items = [_adjustment(self._next_key(), each, -1) for each in adjustments]
+        return self._adjust(items, currency, partial=partial)
 
-    def transfer_many(self, transfers: Iterable[Transfer], *, partial: bool = False) -> list[Moved]:
+    def transfer_many(
+        self, transfers: Iterable[Transfer], *, currency: str | None = None, partial: bool = False
+    ) -> list[Moved]:
         """As many `transfer`s; as `credit_many`."""
-        return self._transfer([_transfer_of(self._next_key(), each) for each in transfers], partial=partial)
+        items = [_transfer_of(self._next_key(), each) for each in transfers]
+        return self._transfer(items, currency, partial=partial)
 
-    def hold(self, user: User, minor: int, memo: str = "", *, expires_after: timedelta | None = None) -> Held:
+    def hold(
+        self,
+        user: User,
+        minor: int,
+        memo: str = "",
+        *,
+        currency: str | None = None,
+        expires_after: timedelta | None = None,
+    ) -> Held:
         """Set money of the user aside: it stays theirs, and nothing but `post` takes it.
 
         expires_after -- by the database's clock; it is available again then. None: until `post` or `void`.
         Raises Refuse if less is available.
         """
         require_time(expires_after)
+        currency = self._code(currency)
         owner, key = _reference(user), self._next_key()
         if _amount(minor) > MAX_AMOUNT:
             raise _refusal(RejectionReason.AMOUNT_TOO_LARGE)
-        mark = hold_fingerprint(owner, minor, self._currency, storable(memo), expires_after)
-        asked = (*owner.parameters(), minor, self._currency, storable(memo), self._actor, expires_after)
+        mark = hold_fingerprint(owner, minor, currency, storable(memo), expires_after)
+        asked = (*owner.parameters(), minor, currency, storable(memo), self._actor, expires_after)
         hold_id, status, reason, _, available, expires_at = self._row(HOLD_SQL, (key, mark, *asked))
         _require_new(key, status, reason)
         return Held(hold_id, minor, available, expires_at)
@@ -312,8 +342,8 @@ class TransactionLedger(Accounts):
     def _end(self, hold_id: int, *, post: bool, minor: int | None, to: UserRef | None) -> Moved:
         key, mark = self._next_key(), end_fingerprint(hold_id, post=post, amount=minor, to=to)
         recipient = (None, None) if to is None else to.parameters()
-        row = self._row(END_SQL, (key, mark, hold_id, self._currency, post, minor, *recipient, self._actor))
-        status, reason, _, transfer_id, posted, _, balance, _, _, _, recipient_balance, _ = row
+        row = self._row(END_SQL, (key, mark, hold_id, post, minor, *recipient, self._actor))
+        status, reason, _, transfer_id, posted, _, balance, _, _, _, recipient_balance, _, _ = row
         _require_new(key, status, reason)
         return Moved(transfer_id, posted or 0, balance, recipient_balance)
 
@@ -331,63 +361,73 @@ class BatchLedger(Accounts):
 
     `credit_many`, `debit_many` and `transfer_many` take one movement per job that the work got, in the same order; None
     for a job that moves nothing. They return what became of each. A movement that the ledger refuses raises Refuse, and
-    everything is rolled back, unless `partial=True`.
+    everything is rolled back, unless `partial=True`. currency -- of all of them: the code of one of the bot's; None is
+    the first.
     """
 
     def __init__(
-        self, session: Session, currency: str, schema: str | None, *, keys: Sequence[str], actor: str
+        self, session: Session, currencies: Currencies, schema: str | None, *, keys: Sequence[str], actor: str
     ) -> None:
-        super().__init__(session, currency, schema, actor=actor)
+        super().__init__(session, currencies, schema, actor=actor)
         self._keys = keys
         self._calls = itertools.count(1)
 
     @overload
-    def credit_many(self, adjustments: Iterable[Adjustment], *, partial: bool = ...) -> list[Moved]: ...
+    def credit_many(
+        self, adjustments: Iterable[Adjustment], *, currency: str | None = ..., partial: bool = ...
+    ) -> list[Moved]: ...
 
     @overload
     def credit_many(
-        self, adjustments: Iterable[Adjustment | None], *, partial: bool = ...
+        self, adjustments: Iterable[Adjustment | None], *, currency: str | None = ..., partial: bool = ...
     ) -> list[Moved | None]: ...
 
-    def credit_many(self, adjustments: Iterable[Adjustment | None], *, partial: bool = False) -> list[Any]:
+    def credit_many(
+        self, adjustments: Iterable[Adjustment | None], *, currency: str | None = None, partial: bool = False
+    ) -> list[Any]:
         """From the house to the users.
 
         partial -- what is refused moves nothing and is told in its `reason`; the others go on.
         """
         keyed = self._keyed(adjustments)
-        return self._each(
-            [_adjustment(*each, 1) if each else None for each in keyed], self._adjust, partial=partial
-        )
-
-    @overload
-    def debit_many(self, adjustments: Iterable[Adjustment], *, partial: bool = ...) -> list[Moved]: ...
+        items = [_adjustment(*each, 1) if each else None for each in keyed]
+        return self._each(items, self._adjust, currency, partial=partial)
 
     @overload
     def debit_many(
-        self, adjustments: Iterable[Adjustment | None], *, partial: bool = ...
-    ) -> list[Moved | None]: ...
-
-    def debit_many(self, adjustments: Iterable[Adjustment | None], *, partial: bool = False) -> list[Any]:
-        """From the users to the house; as `credit_many`."""
-        keyed = self._keyed(adjustments)
-        return self._each(
-            [_adjustment(*each, -1) if each else None for each in keyed], self._adjust, partial=partial
-        )
+        self, adjustments: Iterable[Adjustment], *, currency: str | None = ..., partial: bool = ...
+    ) -> list[Moved]: ...
 
     @overload
-    def transfer_many(self, transfers: Iterable[Transfer], *, partial: bool = ...) -> list[Moved]: ...
+    def debit_many(
+        self, adjustments: Iterable[Adjustment | None], *, currency: str | None = ..., partial: bool = ...
+    ) -> list[Moved | None]: ...
+
+    def debit_many(
+        self, adjustments: Iterable[Adjustment | None], *, currency: str | None = None, partial: bool = False
+    ) -> list[Any]:
+        """From the users to the house; as `credit_many`."""
+        keyed = self._keyed(adjustments)
+        items = [_adjustment(*each, -1) if each else None for each in keyed]
+        return self._each(items, self._adjust, currency, partial=partial)
 
     @overload
     def transfer_many(
-        self, transfers: Iterable[Transfer | None], *, partial: bool = ...
+        self, transfers: Iterable[Transfer], *, currency: str | None = ..., partial: bool = ...
+    ) -> list[Moved]: ...
+
+    @overload
+    def transfer_many(
+        self, transfers: Iterable[Transfer | None], *, currency: str | None = ..., partial: bool = ...
     ) -> list[Moved | None]: ...
 
-    def transfer_many(self, transfers: Iterable[Transfer | None], *, partial: bool = False) -> list[Any]:
+    def transfer_many(
+        self, transfers: Iterable[Transfer | None], *, currency: str | None = None, partial: bool = False
+    ) -> list[Any]:
         """From users to users; as `credit_many`."""
         keyed = self._keyed(transfers)
-        return self._each(
-            [_transfer_of(*each) if each else None for each in keyed], self._transfer, partial=partial
-        )
+        items = [_transfer_of(*each) if each else None for each in keyed]
+        return self._each(items, self._transfer, currency, partial=partial)
 
     def _keyed(self, movements: Iterable[M | None]) -> list[tuple[str, M] | None]:
         asked, call = list(movements), next(self._calls)
@@ -402,7 +442,12 @@ class BatchLedger(Accounts):
         ]
 
     def _each(
-        self, items: Sequence[_Item | None], move: Callable[..., list[Moved]], *, partial: bool
+        self,
+        items: Sequence[_Item | None],
+        move: Callable[..., list[Moved]],
+        currency: str | None,
+        *,
+        partial: bool,
     ) -> list[Moved | None]:
         # By account, so that two batches on the same accounts seldom wait for each other in a circle.
         order = sorted(
@@ -410,7 +455,7 @@ class BatchLedger(Accounts):
             key=lambda number: _accounts_of(items[number]),
         )
         moved: list[Moved | None] = [None] * len(items)
-        done = move([items[number] for number in order], partial=partial)
+        done = move([items[number] for number in order], currency, partial=partial)
         for number, each in zip(order, done, strict=True):
             moved[number] = each
         return moved

@@ -266,7 +266,7 @@ class Transact:
         """What the work gets."""
         key = self.keys[0] if self.keys else None
         ledger = TransactionLedger(
-            session, self.engine.currency, self.engine.schema, key=key, actor=self.name
+            session, self.engine.currencies, self.engine.schema, key=key, actor=self.name
         )
         return Tx(session, connection, ledger, self.engine.schema, self.announce)
 

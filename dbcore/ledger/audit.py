@@ -37,9 +37,12 @@ KEPT_TABLES = (
     "holds",
     "reversals",
     "star_refunds",
+    "star_subscription_changes",
     "provider_payments",
     "provider_refunds",
     "withdrawals",
+    "exchange_rates",
+    "exchanges",
     "admin_actions",
 )
 """Tables that only grow: rows that an audit saw are there at every later one."""
@@ -269,10 +272,14 @@ CHECKS: tuple[Check, ...] = (
         "CASE WHEN g.user_id IS NULL THEN 'a system account' ELSE 'a user' END) FROM ballast.new_transfers t "
         "LEFT JOIN ballast.accounts f ON f.id = t.from_account_id "
         "LEFT JOIN ballast.accounts g ON g.id = t.to_account_id "
-        "WHERE t.status = 'applied' AND t.kind <> 'reversal' AND ((t.kind IN ('credit', 'star_payment', "
-        "'provider_payment', 'provider_fee', 'reclassification')) <> (f.user_id IS NULL) "
+        # Of subscriptions both accounts are the system's: the check of payments in Stars says which.
+        "WHERE t.status = 'applied' AND t.kind <> 'reversal' "
+        "AND NOT (t.kind IN ('star_payment', 'star_refund') AND EXISTS (SELECT FROM ballast.star_payments p "
+        "JOIN ballast.star_subscription_periods d ON d.star_payment_id = p.id "
+        "WHERE t.id IN (p.transfer_id, p.refund_transfer_id))) AND ((t.kind IN ('credit', 'star_payment', "
+        "'provider_payment', 'provider_fee', 'exchange_got', 'reclassification')) <> (f.user_id IS NULL) "
         "OR (t.kind IN ('debit', 'star_refund', 'provider_refund', 'provider_fee', "
-        "'payout', 'reclassification')) <> (g.user_id IS NULL)) ORDER BY t.id",
+        "'payout', 'exchange_given', 'reclassification')) <> (g.user_id IS NULL)) ORDER BY t.id",
     ),
     Check(
         "each account's floor is zero, or its debt",
@@ -295,14 +302,18 @@ CHECKS: tuple[Check, ...] = (
         "FROM ballast.star_payments p "
         "JOIN ballast.accounts a ON a.user_id = p.user_id AND a.currency = p.currency "
         "LEFT JOIN ballast.system_accounts s ON s.name = 'stars' AND s.currency = p.currency "
+        "LEFT JOIN ballast.star_subscription_periods d ON d.star_payment_id = p.id "
+        "LEFT JOIN ballast.system_accounts v ON v.name = 'subscriptions' AND v.currency = p.currency "
         "LEFT JOIN ballast.transfers t ON t.id = p.transfer_id "
         "LEFT JOIN ballast.transfers r ON r.id = p.refund_transfer_id "
         "WHERE greatest(p.transfer_id, p.refund_transfer_id) > ballast.proved_transfer "
         "AND (NOT coalesce(t.status = 'applied' AND t.kind = 'star_payment' AND t.amount = p.amount "
-        "AND t.from_account_id = s.account_id AND t.to_account_id = a.id "
+        "AND t.from_account_id = s.account_id "
+        "AND t.to_account_id = CASE WHEN d.star_payment_id IS NULL THEN a.id ELSE v.account_id END "
         "AND t.idempotency_key = 'star_payment:' || p.charge_id, false) "
         "OR p.refund_transfer_id IS NOT NULL AND NOT coalesce(r.status = 'applied' AND r.kind = 'star_refund' "
-        "AND r.amount = p.amount AND r.from_account_id = a.id AND r.to_account_id = s.account_id "
+        "AND r.amount = p.amount AND r.to_account_id = s.account_id "
+        "AND r.from_account_id = CASE WHEN d.star_payment_id IS NULL THEN a.id ELSE v.account_id END "
         "AND r.idempotency_key = 'star_refund:' || p.charge_id, false)) "
         "UNION ALL SELECT format('transfer %s: no payment in Stars %s', t.id, t.idempotency_key) "
         "FROM ballast.new_transfers t WHERE t.status = 'applied' "
@@ -310,6 +321,21 @@ CHECKS: tuple[Check, ...] = (
         "(SELECT FROM ballast.system_accounts s WHERE s.name = 'stars' "
         "AND s.account_id IN (t.from_account_id, t.to_account_id))) AND NOT EXISTS "
         "(SELECT FROM ballast.star_payments p WHERE t.id IN (p.transfer_id, p.refund_transfer_id))",
+    ),
+    Check(
+        "each subscription is as its payments and changes say",
+        "SELECT count(*) FROM ballast.star_subscriptions",
+        "SELECT format('subscription %s: begun %s, until %s, version %s', s.id, s.begun_at, s.expires_at, s.version) "
+        "FROM ballast.star_subscriptions s LEFT JOIN (SELECT d.subscription_id, min(p.paid_at) AS begun_at, "
+        "max(d.ends_at) AS highest, max(d.ends_at) FILTER (WHERE p.refunded_at IS NULL) AS expires_at, "
+        "bool_and(p.user_id = o.user_id AND p.payload = o.payload) AS fit FROM ballast.star_subscription_periods d "
+        "JOIN ballast.star_payments p ON p.id = d.star_payment_id "
+        "JOIN ballast.star_subscriptions o ON o.id = d.subscription_id GROUP BY d.subscription_id) d "
+        "ON d.subscription_id = s.id LEFT JOIN (SELECT subscription_id, max(id) AS newest "
+        "FROM ballast.star_subscription_changes GROUP BY subscription_id) c ON c.subscription_id = s.id "
+        "WHERE s.begun_at IS DISTINCT FROM d.begun_at OR s.version IS DISTINCT FROM c.newest OR d.fit IS FALSE "
+        "OR CASE WHEN d.expires_at IS NOT NULL THEN s.expires_at IS DISTINCT FROM d.expires_at "
+        "ELSE coalesce(s.expires_at > d.highest, s.expires_at IS NOT NULL) END ORDER BY s.id",
     ),
     Check(
         "each payment by a provider has its transfers",
@@ -454,6 +480,47 @@ _PAID_OUT = Check(
     "WHERE status = 'paid') w WHERE p.amount <> w.amount",
 )
 
+_EXCHANGED = Check(
+    "each exchange has its two transfers at its rate",
+    "SELECT count(*) FROM ballast.exchanges WHERE given_transfer_id > ballast.proved_transfer",
+    "SELECT format('exchange %s: %s %s for %s %s, transfers %s and %s', x.id, x.got_amount, x.got_currency, "
+    "x.given_amount, x.given_currency, x.given_transfer_id, x.got_transfer_id) FROM ballast.exchanges x "
+    "JOIN ballast.exchange_rates r ON r.id = x.rate_id "
+    "LEFT JOIN ballast.transfers g ON g.id = x.given_transfer_id "
+    "LEFT JOIN ballast.transfers t ON t.id = x.got_transfer_id "
+    "LEFT JOIN ballast.accounts p ON p.user_id = x.user_id AND p.currency = x.given_currency "
+    "LEFT JOIN ballast.accounts o ON o.user_id = x.user_id AND o.currency = x.got_currency "
+    "LEFT JOIN ballast.exchange_accounts i ON i.currency = x.given_currency "
+    "LEFT JOIN ballast.exchange_accounts s ON s.currency = x.got_currency "
+    "WHERE x.given_transfer_id > ballast.proved_transfer AND NOT coalesce("
+    "(r.given_currency, r.got_currency) = (x.given_currency, x.got_currency) "
+    "AND x.got_amount = div(x.given_amount * r.numerator, r.denominator) "
+    "AND (g.status, g.kind, g.amount, g.from_account_id, g.to_account_id, g.idempotency_key) "
+    "= ('applied', 'exchange_given', x.given_amount, p.id, i.account_id, 'exchange:' || x.id || ':given') "
+    "AND (t.status, t.kind, t.amount, t.from_account_id, t.to_account_id, t.idempotency_key) "
+    "= ('applied', 'exchange_got', x.got_amount, s.account_id, o.id, 'exchange:' || x.id || ':got'), false) "
+    "UNION ALL SELECT format('transfer %s: no exchange', t.id) FROM ballast.new_transfers t "
+    "WHERE t.status = 'applied' AND t.kind IN ('exchange_given', 'exchange_got') AND NOT EXISTS "
+    "(SELECT FROM ballast.exchanges x WHERE t.id IN (x.given_transfer_id, x.got_transfer_id))",
+)
+_EXCHANGE_ACCOUNTS = Check(
+    "each account of exchanges has the sum of its entries",
+    "SELECT count(*) FROM ballast.exchange_accounts",
+    "SELECT format('%s: %s, entries %s', a.currency, x.balance, coalesce(e.balance, 0)) FROM ballast.system_accounts a "
+    "LEFT JOIN ballast.exchange_accounts x ON (x.currency, x.account_id) = (a.currency, a.account_id) "
+    "LEFT JOIN (SELECT e.account_id, sum(e.amount) AS balance FROM ballast.entries e GROUP BY e.account_id) e "
+    "ON e.account_id = a.account_id "
+    "WHERE a.name = 'exchange' AND x.balance IS DISTINCT FROM coalesce(e.balance, 0)",
+    "SELECT format('%s: %s, entries %s', a.currency, x.balance, d.balance + n.balance) FROM ballast.system_accounts a "
+    "LEFT JOIN ballast.exchange_accounts x ON (x.currency, x.account_id) = (a.currency, a.account_id) "
+    "CROSS JOIN LATERAL (SELECT coalesce(sum(d.credits - d.debits), 0) AS balance FROM ballast.ledger_days d "
+    "WHERE d.currency = a.currency AND d.account = 'exchange') d "
+    "CROSS JOIN LATERAL (SELECT coalesce(sum(e.amount), 0) AS balance FROM ballast.entries e "
+    "WHERE e.id > (SELECT coalesce(max(s.entries_to), 0) FROM ballast.ledger_seals s) "
+    "AND e.account_id = a.account_id) n "
+    "WHERE a.name = 'exchange' AND x.balance IS DISTINCT FROM d.balance + n.balance",
+)
+
 _SEALED = Check(
     "what was sealed is as it was sealed",
     "SELECT count(*) FROM ballast.ledger_seals",
@@ -506,7 +573,7 @@ _STRUCTURE = "the schema is what the migrations made"
 _PRIVATE = "tables and functions are closed to others"
 _KEPT = "what the last audit saw is still there"
 
-CHECKS += (_WITHDRAWN, _PAID_OUT, _SEALED, _TOTALS)
+CHECKS += (_WITHDRAWN, _PAID_OUT, _EXCHANGED, _EXCHANGE_ACCOUNTS, _SEALED, _TOTALS)
 
 CHECK_NAMES: tuple[str, ...] = (*(check.name for check in CHECKS), _STRUCTURE, _PRIVATE, _KEPT)
 

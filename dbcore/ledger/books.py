@@ -5,14 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from dbcore.fingerprints import fingerprint
-from dbcore.guard.engine import GuardedEngine
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from dbcore.text import storable
 
-ACCOUNTS = ("users", "house", "stars", "opening", "adjustments", "promo", "provider_fees", "payouts")
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
+
+ACCOUNTS = (
+    "users",
+    "house",
+    "stars",
+    "opening",
+    "adjustments",
+    "promo",
+    "provider_fees",
+    "payouts",
+    "subscriptions",
+    "exchange",
+)
 """`users` are the accounts of all users together; the others are the system accounts. Each provider has one beside
 them, `provider:<name>`.
 """
@@ -104,17 +118,27 @@ def daily_totals(engine: GuardedEngine, days: int) -> list[DayTotal]:
 
 
 def reclassify(
-    engine: GuardedEngine, *, key: str, from_: str, to: str, amount: int, memo: str, actor: str
+    engine: GuardedEngine,
+    *,
+    key: str,
+    from_: str,
+    to: str,
+    amount: int,
+    memo: str,
+    actor: str,
+    currency: str | None = None,
 ) -> Reclassified:
     """Move an amount of minor units from one system account to another, by a transfer of now, once for the key.
 
-    Raises ValueError for accounts that are not RECLASSIFIED, or an amount that no transfer has.
+    currency -- one of the bot's; None is the first. Raises ValueError for accounts that are not RECLASSIFIED, or an
+    amount that no transfer has.
     """
     if from_ == to or not {from_, to} <= {*RECLASSIFIED}:
         raise ValueError(f"expected two of {', '.join(RECLASSIFIED)}")
     if not 0 < amount <= MAX_AMOUNT:
         raise ValueError("expected an amount above zero that a transfer can have")
-    mark = fingerprint("reclassify", from_, to, amount, engine.currency, storable(memo))
+    currency = engine.known_currency(currency)
+    mark = fingerprint("reclassify", from_, to, amount, currency, storable(memo))
     transfer_id, status, reason = engine.fetch_row(
         _RECLASSIFY,
         (
@@ -123,7 +147,7 @@ def reclassify(
             from_,
             to,
             amount,
-            engine.currency,
+            currency,
             storable(memo),
             storable(actor),
         ),

@@ -49,16 +49,26 @@ class HistoryPage:
     held: int = 0
 
 
-def page(engine: GuardedEngine, *, profile: Profile, upto_version: int | None, limit: int) -> HistoryPage:
+def page(
+    engine: GuardedEngine,
+    *,
+    profile: Profile,
+    upto_version: int | None,
+    limit: int,
+    currency: str | None = None,
+) -> HistoryPage:
     """The page that ends with `upto_version`, None being the newest. Versions have no gaps, so the next page
     ends at `upto_version - limit`.
+
+    currency -- one of the bot's; None is the first.
     """
+    currency = engine.known_currency(currency)
     if not 1 <= limit <= LIMIT_MAX:
         raise ValueError(f"a page has 1 to {LIMIT_MAX} entries, not {limit}")
     newest, balance, rows, held = read_and_note(
         engine,
         _PAGE_SQL,
-        (*profile.parameters(), engine.currency, upto_version, limit, engine.currency, profile.telegram_id),
+        (*profile.parameters(), currency, upto_version, limit, currency, profile.telegram_id),
         name="history.page",
     )
     return HistoryPage(
@@ -75,7 +85,7 @@ def page(engine: GuardedEngine, *, profile: Profile, upto_version: int | None, l
             for version, amount, balance_after, kind, memo, created_at, *counterparty in rows
         ],
         newest_version=newest,
-        currency=engine.currency,
+        currency=currency,
         balance=balance,
         held=held,
     )

@@ -18,7 +18,12 @@ from dbcore.outcomes import HoldEndOutcome, HoldOutcome, HoldState, OutcomeStatu
 from dbcore.text import storable
 
 HOLD_SQL = "SELECT * FROM ballast.ledger_hold(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
-END_SQL = "SELECT * FROM ballast.ledger_end_hold(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+END_SQL = (
+    "SELECT ended.*, h.currency FROM (SELECT %s::text AS key, %s::text AS mark, %s::bigint AS id) AS asked "
+    "LEFT JOIN ballast.holds h ON h.id = asked.id CROSS JOIN LATERAL "
+    "ballast.ledger_end_hold(asked.key, asked.mark, asked.id, h.currency, %s, %s, %s, %s, %s) AS ended"
+)
+"""In the hold's own currency."""
 
 ACCOUNTS_PER_SWEEP = 200
 
@@ -32,9 +37,14 @@ def hold(
     memo: str,
     actor: str,
     expires_after: timedelta | None = None,
+    currency: str | None = None,
 ) -> HoldOutcome:
-    """Hold `amount` minor units of one user. expires_after -- None: until it is posted or voided."""
+    """Hold `amount` minor units of one user.
+
+    expires_after -- None: until it is posted or voided. currency -- one of the bot's; None is the first.
+    """
     require_key(key)
+    currency = engine.known_currency(currency)
     require_amount(amount)
     require_time(expires_after)
     if amount > MAX_AMOUNT:
@@ -44,7 +54,7 @@ def hold(
             hold_id=None,
             state=None,
             amount=amount,
-            currency=engine.currency,
+            currency=currency,
             available=None,
             expires_at=None,
         )
@@ -53,11 +63,11 @@ def hold(
         HOLD_SQL,
         (
             key,
-            hold_fingerprint(owner, amount, engine.currency, memo, expires_after),
+            hold_fingerprint(owner, amount, currency, memo, expires_after),
             telegram_id,
             username,
             amount,
-            engine.currency,
+            currency,
             storable(memo),
             storable(actor),
             expires_after,
@@ -71,7 +81,7 @@ def hold(
         hold_id=None if reason else hold_id,
         state=None if reason else HoldState(state),
         amount=amount,
-        currency=engine.currency,
+        currency=currency,
         available=available,
         expires_at=expires_at,
     )
@@ -111,21 +121,18 @@ def _end(
     actor: str,
 ) -> HoldEndOutcome:
     require_key(key)
-    asked = end_parameters(engine.currency, key, hold_id, post=post, amount=amount, to=to, actor=actor)
-    return ended(
-        engine.currency, engine.fetch_row(END_SQL, asked, name="holds.post" if post else "holds.void")
-    )
+    asked = end_parameters(key, hold_id, post=post, amount=amount, to=to, actor=actor)
+    return ended(engine, engine.fetch_row(END_SQL, asked, name="holds.post" if post else "holds.void"))
 
 
 def end_parameters(
-    currency: str, key: str, hold_id: int, *, post: bool, amount: int | None, to: UserRef | None, actor: str
+    key: str, hold_id: int, *, post: bool, amount: int | None, to: UserRef | None, actor: str
 ) -> tuple[object, ...]:
     """Of END_SQL."""
     return (
         key,
         end_fingerprint(hold_id, post=post, amount=amount, to=to),
         hold_id,
-        currency,
         post,
         amount,
         *((None, None) if to is None else to.parameters()),
@@ -133,9 +140,12 @@ def end_parameters(
     )
 
 
-def ended(currency: str, row: tuple[Any, ...]) -> HoldEndOutcome:
+def ended(engine: GuardedEngine, row: tuple[Any, ...]) -> HoldEndOutcome:
     """What END_SQL answered."""
-    status, reason, state, transfer_id, posted, owner_id, balance, available, version, *recipient = row
+    status, reason, state, transfer_id, posted, owner_id, balance, available, version, *recipient, of_hold = (
+        row
+    )
+    currency = of_hold or engine.currency
     return HoldEndOutcome(
         status=OutcomeStatus(status),
         reason=None if reason is None else RejectionReason(reason),

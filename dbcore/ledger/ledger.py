@@ -6,16 +6,18 @@ reason. Bad arguments are the program's mistake and raise ValueError.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbcore.fingerprints import fingerprint
-from dbcore.guard.engine import GuardedEngine
 from dbcore.keys import OF_IMPORTS, RESERVED
 from dbcore.ledger.balance_cache import BalanceSnapshot
-from dbcore.ledger.users import UserRef
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, Party, RejectionReason, TransferOutcome
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
+    from dbcore.ledger.users import UserRef
 
 TRANSFER_SQL = (
     "SELECT done.*, sender.*, recipient.* FROM ballast.ledger_transfer(%s, %s, %s, %s, %s, %s, %s, %s) AS done, "
@@ -71,6 +73,7 @@ def adjust(
     memo: str,
     actor: str,
     earlier_key: str | None = None,
+    currency: str | None = None,
 ) -> AdjustOutcome:
     """Credit (amount above zero) or debit (below) one user. The other side is `adjustments` if an admin or operator
     ordered it, and `house` if a program did.
@@ -78,9 +81,17 @@ def adjust(
     amount -- signed minor units. actor -- who ordered it, for the record: another actor with the same key, amount, memo
         and target is a repetition.
     earlier_key -- under which an earlier release may have applied the same (keys.py).
+    currency -- one of the bot's; None is the first.
     """
     asked = adjustment(
-        engine, key=key, target=target, amount=amount, memo=memo, actor=actor, earlier_key=earlier_key
+        engine,
+        key=key,
+        target=target,
+        amount=amount,
+        memo=memo,
+        actor=actor,
+        earlier_key=earlier_key,
+        currency=currency,
     )
     if isinstance(asked, AdjustOutcome):
         return asked
@@ -88,7 +99,7 @@ def adjust(
     if row[2] == RejectionReason.KEY_REUSED:
         # Or the same request was committed by somebody else, after this one looked for it. Now it is found.
         row = engine.fetch_row(ADJUST_SQL, asked, name="ledger.adjust")
-    return adjusted(engine, amount, row)
+    return adjusted(engine.known_currency(currency), amount, row)
 
 
 def adjustment(
@@ -100,9 +111,11 @@ def adjustment(
     memo: str,
     actor: str,
     earlier_key: str | None,
+    currency: str | None = None,
 ) -> tuple[Any, ...] | AdjustOutcome:
     """The parameters of ADJUST_SQL; or the outcome, if it is refused without asking. Raises ValueError."""
     require_key(key)
+    currency = engine.known_currency(currency)
     if amount == 0:
         raise ValueError("an adjustment needs an amount other than 0")
     if abs(amount) > MAX_AMOUNT:
@@ -110,17 +123,17 @@ def adjustment(
             status=OutcomeStatus.REJECTED,
             reason=RejectionReason.AMOUNT_TOO_LARGE,
             amount=amount,
-            currency=engine.currency,
+            currency=currency,
         )
     telegram_id, username = target.parameters()
     mark = fingerprint(
-        "adjust", telegram_id, username.lower() if username else None, amount, engine.currency, memo, actor
+        "adjust", telegram_id, username.lower() if username else None, amount, currency, memo, actor
     )
-    asked = (telegram_id, username, amount, engine.currency, storable(memo))
-    return (key, earlier_key, mark, *asked, *asked, storable(actor), engine.currency)
+    asked = (telegram_id, username, amount, currency, storable(memo))
+    return (key, earlier_key, mark, *asked, *asked, storable(actor), currency)
 
 
-def adjusted(engine: GuardedEngine, amount: int, row: tuple[Any, ...]) -> AdjustOutcome:
+def adjusted(currency: str, amount: int, row: tuple[Any, ...]) -> AdjustOutcome:
     """The outcome from ADJUST_SQL's row."""
     transfer_id, status, reason, target_id, target_username, target_first_name, balance, *now = row
     return AdjustOutcome(
@@ -129,9 +142,9 @@ def adjusted(engine: GuardedEngine, amount: int, row: tuple[Any, ...]) -> Adjust
         transfer_id=transfer_id,
         target=party(target_id, target_username, target_first_name),
         amount=amount,
-        currency=engine.currency,
+        currency=currency,
         balance_after=balance,
-        balances_now=balances_now(engine.currency, (target_id, *now)),
+        balances_now=balances_now(currency, (target_id, *now)),
     )
 
 
@@ -144,9 +157,14 @@ def transfer(
     amount: int,
     memo: str,
     kind: str = "transfer",
+    currency: str | None = None,
 ) -> TransferOutcome:
-    """Move `amount` minor units from one user to another. The sender must exist like the recipient."""
+    """Move `amount` minor units from one user to another. The sender must exist like the recipient.
+
+    currency -- one of the bot's; None is the first.
+    """
     require_key(key)
+    currency = engine.known_currency(currency)
     if amount <= 0:
         raise ValueError(f"a transfer needs an amount above 0, got {amount}")
     if amount > MAX_AMOUNT:
@@ -154,12 +172,10 @@ def transfer(
             status=OutcomeStatus.REJECTED,
             reason=RejectionReason.AMOUNT_TOO_LARGE,
             amount=amount,
-            currency=engine.currency,
+            currency=currency,
             memo=memo,
         )
-    mark = fingerprint(
-        "transfer", sender_telegram_id, recipient_telegram_id, amount, engine.currency, memo, kind
-    )
+    mark = fingerprint("transfer", sender_telegram_id, recipient_telegram_id, amount, currency, memo, kind)
     row: tuple[Any, ...] = engine.fetch_row(
         TRANSFER_SQL,
         (
@@ -168,11 +184,11 @@ def transfer(
             sender_telegram_id,
             recipient_telegram_id,
             amount,
-            engine.currency,
+            currency,
             kind,
             storable(memo),
-            engine.currency,
-            engine.currency,
+            currency,
+            currency,
         ),
         name="ledger.transfer",
     )
@@ -183,11 +199,11 @@ def transfer(
         sender=party(row[3], row[4], row[5]),
         recipient=party(row[6], row[7], row[8]),
         amount=amount,
-        currency=engine.currency,
+        currency=currency,
         memo=memo,
         sender_balance=row[9],
         recipient_balance=row[10],
-        balances_now=balances_now(engine.currency, (row[3], row[11], row[12]), (row[6], row[13], row[14])),
+        balances_now=balances_now(currency, (row[3], row[11], row[12]), (row[6], row[13], row[14])),
     )
 
 

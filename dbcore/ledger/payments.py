@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dbcore.guard.engine import GuardedEngine
 from dbcore.text import storable, storable_json
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
 
 # A statement does not see what it inserts itself: `known` is the row of another job, or of this one's first time.
 _RECORD_SQL = (

@@ -4,9 +4,10 @@ cancelled by `decide`, both within limits.
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dbcore.fingerprints import fingerprint
@@ -22,6 +23,7 @@ from dbcore.outcomes import (
     PendingAdjustmentOutcome,
     RejectionReason,
 )
+from dbcore.roles import Role
 from dbcore.settings import Settings
 from dbcore.text import storable
 
@@ -29,7 +31,10 @@ _CREATE_SQL = (
     "SELECT * FROM ballast.pending_adjust_create"
     "(%s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
 )
-_DECIDE_SQL = "SELECT * FROM ballast.pending_adjust_decide(%s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
+_DECIDE_SQL = (
+    "SELECT * FROM ballast.pending_adjust_decide("
+    "%(key)s, %(token)s, %(presser_id)s, %(confirm)s, make_interval(secs => %(waited)s), {once}, {per_day})"
+)
 # Everything that the decisions lock is locked first, in one order: two batches that have accounts or admins in common
 # wait for each other and not in a circle. Each kind of lock comes where one decision alone takes it. They wait for less
 # long than one alone does: it can then be told which of them has to wait.
@@ -45,13 +50,16 @@ SELECT FROM ballast.accounts a
  ORDER BY a.id FOR NO KEY UPDATE;
 SELECT decision.*
   FROM unnest(%(keys)s::text[], %(tokens)s::text[], %(presser_ids)s::bigint[], %(confirms)s::boolean[],
-              %(waits)s::float[])
-       WITH ORDINALITY AS press (key, token, presser_id, confirm, waited_seconds, place)
+              %(waits)s::float[], %(once)s::{of}[], %(per_day)s::{of}[])
+       WITH ORDINALITY AS press (key, token, presser_id, confirm, waited_seconds, once, per_day, place)
  CROSS JOIN LATERAL ballast.pending_adjust_decide(press.key, press.token, press.presser_id, press.confirm,
                                                   make_interval(secs => press.waited_seconds),
-                                                  %(once)s, %(per_day)s) AS decision
+                                                  {once}, {per_day}) AS decision
  ORDER BY press.place
 """
+_FIRST = ""
+"""Stands for all currencies that have no limit of their own."""
+
 _SHOW_AGAIN_SQL = """
 WITH shown AS (
     UPDATE ballast.pending_adjustments
@@ -68,16 +76,36 @@ class Limits:
     """The most that an admin may move, in minor units; None for no limit.
 
     once -- by one credit or debit. per_day -- by all that they confirmed within 24 hours, credits and debits alike.
+    further -- those in further currencies, by code: as many units of each.
     """
 
     once: int | None = None
     per_day: int | None = None
+    further: Mapping[str, Limits] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        return cls(
-            once=settings.minor_units(settings.credit_limit),
-            per_day=settings.minor_units(settings.credit_limit_per_day),
+    def of(cls, settings: Settings, role: Role | None) -> Limits:
+        """role -- whose limits; of one that ROLE_LIMITS does not name they are CREDIT_LIMIT's."""
+        first, *others = (settings.in_currency(each.code) for each in settings.known_currencies)
+        return replace(cls._in(first, role), further={each.currency: cls._in(each, role) for each in others})
+
+    @classmethod
+    def _in(cls, settings: Settings, role: Role | None) -> Limits:
+        own = None if role is None else settings.role_limits.get(role)
+        once, per_day = own or (settings.credit_limit, settings.credit_limit_per_day)
+        return cls(once=settings.minor_units(once), per_day=settings.minor_units(per_day))
+
+    def in_currency(self, code: str) -> Limits:
+        return self.further.get(code, self)
+
+    def parameters(self) -> tuple[int | str | None, int | str | None]:
+        """For the statements that decide: once and per day; of each currency where there are several."""
+        if not self.further:
+            return self.once, self.per_day
+        every = {_FIRST: self, **self.further}
+        return (
+            json.dumps({code: each.once for code, each in every.items()}),
+            json.dumps({code: each.per_day for code, each in every.items()}),
         )
 
 
@@ -91,14 +119,17 @@ def create(
     memo: str,
     limits: Limits,
     expires_after_seconds: float = EXPIRES_AFTER_SECONDS,
+    currency: str | None = None,
 ) -> PendingAdjustmentOutcome:
     """Check what can be checked and ask the admin to confirm. No money moves.
 
     The same key answers with the same token, or is refused for the same reason.
 
     amount -- signed minor units: a credit above zero, a debit below.
+    currency -- one of the bot's; None is the first.
     """
     require_key(key)
+    currency = engine.known_currency(currency)
     if amount == 0:
         raise ValueError("an adjustment needs an amount other than 0")
     if abs(amount) > MAX_AMOUNT:
@@ -108,7 +139,7 @@ def create(
             token="",
             target=None,
             amount=amount,
-            currency=engine.currency,
+            currency=currency,
             balance=None,
             balance_now=None,
             version=None,
@@ -121,7 +152,7 @@ def create(
         target_id,
         username.lower() if username else None,
         amount,
-        engine.currency,
+        currency,
         memo,
     )
     row = engine.fetch_row(
@@ -134,11 +165,11 @@ def create(
             target_id,
             username,
             amount,
-            engine.currency,
+            currency,
             storable(memo),
             expires_after_seconds,
-            limits.once,
-            limits.per_day,
+            limits.in_currency(currency).once,
+            limits.in_currency(currency).per_day,
         ),
         name="pending_adjustments.create",
     )
@@ -148,7 +179,7 @@ def create(
         token=row[2] or "",
         target=party(row[3], row[4], row[5]),
         amount=amount,
-        currency=engine.currency,
+        currency=currency,
         balance=row[6],
         balance_now=row[7],
         version=row[8],
@@ -185,9 +216,24 @@ def decide(
     waited_seconds -- for how long the press has waited to be carried out: one made in time counts.
     """
     require_key(key)
+    once, per_day = limits.parameters()
     row = engine.fetch_row(
-        _DECIDE_SQL,
-        (key, storable(token), presser_id, confirm, waited_seconds, limits.once, limits.per_day),
+        _with_limits(
+            _DECIDE_SQL,
+            bool(limits.further),
+            token="%(token)s",  # noqa: S106  a place
+            once="%(once)s",
+            per_day="%(per_day)s",
+        ),
+        {
+            "key": key,
+            "token": storable(token),
+            "presser_id": presser_id,
+            "confirm": confirm,
+            "waited": waited_seconds,
+            "once": once,
+            "per_day": per_day,
+        },
         name="pending_adjustments.decide",
     )
     return _decision(row)
@@ -202,30 +248,52 @@ class Press:
     presser_id: int
     confirm: bool
     waited_seconds: float = 0.0
+    limits: Limits = Limits()
 
 
-def decide_many(
-    engine: GuardedEngine, presses: Sequence[Press], *, limits: Limits
-) -> list[AdjustmentDecisionOutcome]:
+def decide_many(engine: GuardedEngine, presses: Sequence[Press]) -> list[AdjustmentDecisionOutcome]:
     """Carry out several presses in one round trip and one transaction, in their order, each under its own key and with
     its own outcome. An error of one is an error of all, and nothing of any is applied.
     """
     for press in presses:
         require_key(press.key)
+    limits = [press.limits.parameters() for press in presses]
+    are_several = any(press.limits.further for press in presses)
     rows = engine.fetch_rows(
-        _DECIDE_MANY_SQL,
+        _with_limits(
+            _DECIDE_MANY_SQL,
+            are_several,
+            token="press.token",  # noqa: S106  a column
+            once="press.once",
+            per_day="press.per_day",
+        ),
         {
             "keys": [press.key for press in presses],
             "tokens": [storable(press.token) for press in presses],
             "presser_ids": [press.presser_id for press in presses],
             "confirms": [press.confirm for press in presses],
             "waits": [press.waited_seconds for press in presses],
-            "once": limits.once,
-            "per_day": limits.per_day,
+            "once": [once for once, _ in limits],
+            "per_day": [per_day for _, per_day in limits],
         },
         name="pending_adjustments.decide_many",
     )
     return [_decision(row) for row in rows]
+
+
+def _with_limits(statement: str, are_several: bool, *, token: str, once: str, per_day: str) -> str:
+    """are_several -- currencies. With one the limits are numbers, and nothing is looked up.
+
+    token, once, per_day -- where the statement has each.
+    """
+    if not are_several:
+        return statement.format(once=once, per_day=per_day, of="bigint")
+    currency = f"(SELECT p.currency FROM ballast.pending_adjustments p WHERE p.token = {token})"  # noqa: S608
+    own_once, own_per_day = (
+        f"(CASE WHEN {given} ? {currency} THEN {given} ->> {currency} ELSE {given} ->> '{_FIRST}' END::bigint)"
+        for given in (f"{once}::jsonb", f"{per_day}::jsonb")
+    )
+    return statement.format(once=own_once, per_day=own_per_day, of="text")
 
 
 def _decision(row: tuple[Any, ...]) -> AdjustmentDecisionOutcome:

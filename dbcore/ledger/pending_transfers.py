@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from dbcore.fingerprints import fingerprint
-from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.ledger import balances_now, party, require_key
-from dbcore.ledger.users import Profile, UserRef
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Decision, DecisionOutcome, OutcomeStatus, Party, PendingOutcome, RejectionReason
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
+    from dbcore.ledger.users import Profile, UserRef
 
 _CREATE_SQL = (
     "SELECT done.*, sender.* FROM ballast.pending_create("
@@ -57,12 +60,16 @@ def create(
     amount: int,
     memo: str,
     expires_after_seconds: float = EXPIRES_AFTER_SECONDS,
+    currency: str | None = None,
 ) -> PendingOutcome:
     """Check what can be checked and ask the sender to confirm. No money moves.
 
     The same key answers with the same token, or is refused for the same reason.
+
+    currency -- one of the bot's; None is the first.
     """
     require_key(key)
+    currency = engine.known_currency(currency)
     if amount <= 0:
         raise ValueError(f"a transfer needs an amount above 0, got {amount}")
     sending = Party(sender.telegram_id, sender.username, sender.first_name)
@@ -74,7 +81,7 @@ def create(
             sender=sending,
             recipient=None,
             amount=amount,
-            currency=engine.currency,
+            currency=currency,
             balance=None,
         )
     recipient_id, recipient_username = recipient.parameters()
@@ -84,7 +91,7 @@ def create(
         recipient_id,
         recipient_username.lower() if recipient_username else None,
         amount,
-        engine.currency,
+        currency,
         memo,
     )
     row = engine.fetch_row(
@@ -97,11 +104,11 @@ def create(
             recipient_id,
             recipient_username,
             amount,
-            engine.currency,
+            currency,
             storable(memo),
             expires_after_seconds,
             sender.telegram_id,
-            engine.currency,
+            currency,
         ),
         name="pending_transfers.create",
     )
@@ -113,9 +120,9 @@ def create(
         sender=sending,
         recipient=party(*recipient_row),
         amount=amount,
-        currency=engine.currency,
+        currency=currency,
         balance=balance,
-        balances_now=balances_now(engine.currency, (sender.telegram_id, balance_now, version_now)),
+        balances_now=balances_now(currency, (sender.telegram_id, balance_now, version_now)),
     )
 
 

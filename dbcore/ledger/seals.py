@@ -10,10 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
-from dbcore.guard.engine import GuardedEngine
+if TYPE_CHECKING:
+    from dbcore.guard.engine import GuardedEngine
 
 log = structlog.get_logger(__name__)
 

@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
-
-from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
 from dbcore.text import storable_json
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dbcore.guard.engine import GuardedEngine
 
 NANOSTARS = 10**9
 """Of one Star."""
@@ -172,7 +174,7 @@ class Transaction:
     """A line of Telegram's book.
 
     purpose -- `payment`, `refund`, or what else moved the Stars. telegram_id -- the payer, if there is one.
-    invoice_amount -- minor units that it is credited as, if it was paid by an invoice of this bot.
+    invoice_amount -- minor units that it is booked as, if it was paid by an invoice of this bot.
     details -- Telegram's object, whole. date -- seconds since 1970.
     """
 

@@ -37,13 +37,19 @@ class RefundState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefundedPayment:
-    """number -- the receipt's. amount -- minor units that it was credited as."""
+    """number -- the receipt's. amount -- minor units that it was credited as, and that are taken back; 0 of a
+    subscription's payment, which credited nobody.
+    """
 
     number: int
     charge_id: str
     payer: Party
     stars: int
     amount: int
+
+    @property
+    def is_of_subscription(self) -> bool:
+        return self.amount == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +157,9 @@ def state_of(engine: GuardedEngine, *, token: str) -> tuple[RefundState, str | N
 
 
 def book_refund(engine: GuardedEngine, payment: RefundedPayment, *, said_at: int) -> StarOutcome:
-    """Telegram has given the Stars back: take what they were credited as, from what was held and from the rest."""
+    """Telegram has given the Stars back: take what they were credited as, from what was held and from the rest. A
+    subscription's are for `star_subscriptions.refund`.
+    """
     return book(
         engine,
         StarCharge(

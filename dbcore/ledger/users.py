@@ -7,16 +7,18 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
-from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
 from dbcore.sentences import Refusal, Sentence, sentence
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dbcore.guard.engine import GuardedEngine
 
 T = TypeVar("T")
 
@@ -31,10 +33,15 @@ _LINK = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _TOUCH = "SELECT * FROM ballast.users_touch(%s, %s, %s, %s, %s)"
-_GET_OR_CREATE_SQL = "SELECT * FROM ballast.users_account(%s, %s, %s, %s, %s)"
+_GET_OR_CREATE_SQL = "SELECT account.* {others} FROM ballast.users_account(%s, %s, %s, %s, %s) AS account"
+_OTHERS = """
+, (SELECT coalesce(json_agg(json_build_array(a.currency, a.balance, a.held, a.version)), '[]')
+     FROM ballast.accounts a WHERE a.user_id = account.r_user_id AND a.id <> account.r_account_id)
+"""
+"""Their accounts in further currencies: asked for if the bot has any."""
 # In the order of ids, for rows of users may be written to: two batches are not to wait in a circle.
 _GET_OR_CREATE_MANY_SQL = """
-SELECT account.*
+SELECT account.* {others}
   FROM (SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[])
                       WITH ORDINALITY AS given (telegram_id, username, first_name, language_code, place)
          ORDER BY telegram_id) AS profile
@@ -142,8 +149,20 @@ def _without_invisible(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Balance:
+    """What somebody has in one currency, in minor units. held -- what of it is not available."""
+
+    currency: str
+    balance: int
+    held: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class UserAccount:
-    """A user with their account in this bot's currency. held -- what of the balance is not available."""
+    """A user with their account in this bot's first currency. held -- what of the balance is not available. others --
+    their accounts in further currencies, in the order of CURRENCIES.
+    """
 
     user_id: int
     telegram_id: int
@@ -156,11 +175,17 @@ class UserAccount:
     version: int
     created: bool
     held: int = 0
+    others: tuple[Balance, ...] = ()
 
     @property
     def available(self) -> int:
         """What the user can spend."""
         return self.balance - self.held
+
+    @property
+    def balances(self) -> tuple[Balance, ...]:
+        """In each currency, the first one first."""
+        return (Balance(self.currency, self.balance, self.held, self.version), *self.others)
 
 
 def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
@@ -171,7 +196,10 @@ def get_or_create(engine: GuardedEngine, *, profile: Profile) -> UserAccount:
     give it by id, changes no name. Where the database cannot be written to, known users are answered.
     """
     row = read_and_note(
-        engine, _GET_OR_CREATE_SQL, _touch_parameters(profile, engine.currency), name="users.get_or_create"
+        engine,
+        _with_others(_GET_OR_CREATE_SQL, engine),
+        _touch_parameters(profile, engine.currency),
+        name="users.get_or_create",
     )
     return _account(engine, profile, row)
 
@@ -181,7 +209,7 @@ def get_or_create_many(engine: GuardedEngine, *, profiles: Sequence[Profile]) ->
     ids, usernames, first_names = zip(*(profile.parameters() for profile in profiles), strict=True)
     rows = _read_and_note(
         engine.fetch_rows,
-        _GET_OR_CREATE_MANY_SQL,
+        _with_others(_GET_OR_CREATE_MANY_SQL, engine),
         ([*ids], [*usernames], [*first_names], [_language(each) for each in profiles], engine.currency),
         name="users.get_or_create_many",
     )
@@ -192,8 +220,13 @@ def _language(profile: Profile) -> str | None:
     return storable(profile.language_code) if profile.language_code else None
 
 
+def _with_others(statement: str, engine: GuardedEngine) -> str:
+    return statement.format(others=_OTHERS if len(engine.currencies) > 1 else "")
+
+
 def _account(engine: GuardedEngine, profile: Profile, row: tuple[Any, ...]) -> UserAccount:
-    user_id, status, account_id, balance, version, created, held = row
+    user_id, status, account_id, balance, version, created, held, *others = row
+    found = {each[0]: Balance(*each) for each in others[0]} if others else {}
     return UserAccount(
         user_id=user_id,
         telegram_id=profile.telegram_id,
@@ -206,6 +239,7 @@ def _account(engine: GuardedEngine, profile: Profile, row: tuple[Any, ...]) -> U
         version=version,
         created=created,
         held=held,
+        others=tuple(found[each.code] for each in engine.currencies if each.code in found),
     )
 
 

@@ -14,19 +14,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any, Literal
 
 from dbcore import outbox
 from dbcore.admin_actions import DONE, AdminAction, insert_statement
-from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.ledger import party, require_key
 from dbcore.ledger.pending_transfers import EXPIRES_AFTER_SECONDS, TOKEN_BYTES
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Outcome, OutcomeStatus, Party, RejectionReason
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dbcore.guard.engine import GuardedEngine
 
 _CREATE = (
     "SELECT * FROM ballast.withdrawal_create"

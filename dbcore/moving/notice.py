@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
-from sqlalchemy import Connection, text
 
 from dbcore.moving import whereabouts
 from dbcore.moving.refusal import REFUSAL
 from dbcore.moving.role_defaults import set_default
 from dbcore.moving.sealing import Unreadable, unseal
 from dbcore.qualified_names import qualified
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 TABLE = "ballast_moved"
 _LOOK = "/* moved? */"
@@ -96,6 +98,8 @@ def post(connection: Connection, notice: Notice, tables: Sequence[str], schema: 
 
     tables -- quoted, with their schemas. schema -- BALLAST_SCHEMA.
     """
+    from sqlalchemy import text  # frontends read notices and post none
+
     run = connection.exec_driver_sql
     run(qualified(_MAKE, schema))
     run(qualified(f"REVOKE ALL ON ballast.{TABLE} FROM PUBLIC", schema))

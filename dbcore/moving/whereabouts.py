@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from typing import Protocol
 
 import structlog
-from sqlalchemy import make_url
 
 from dbcore.database_url import addresses, read_database_url
 
@@ -81,6 +80,8 @@ def note_token(token: str) -> None:
 
 def secrets_of(url: str) -> list[str]:
     """What a process that was given this address can open a sealed one with."""
+    from sqlalchemy import make_url  # a process that does without SQLAlchemy looks for no secrets
+
     password = make_url(read_database_url(url)).password
     with _lock:
         return [*([str(password)] if password else []), *_tokens]
@@ -102,6 +103,8 @@ def is_as_given() -> bool:
 
 def place_of(url: str) -> str:
     """Host, port and database for people: without user and password."""
+    from sqlalchemy import make_url
+
     url = read_database_url(url)
     hosts = [where if isinstance(where, str) else f"{where[0]}:{where[1]}" for where in addresses(url)]
     return f"{','.join(hosts)}/{make_url(url).database or ''}"

@@ -32,8 +32,11 @@ from dbcore.outcomes import (
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
 
-Notice = Callable[[Any], Sequence[tuple[outbox.Job, int]]]
-"""Of an outcome, by which something changed: the jobs that tell people of it, and whom. They are part of the commit."""
+Notices = Sequence[tuple[outbox.Job, int | None]]
+Notice = Callable[[Any], Notices]
+"""Of an outcome, by which something changed: the jobs that tell people of it, and among whose jobs each has its place.
+They are part of the commit.
+"""
 
 REFUSED = "refused: "
 """How an outcome in the audit log begins that names why."""
@@ -44,7 +47,7 @@ Direction = Literal["sending", "everything"]
 
 _PERSON = (
     "SELECT u.id, u.telegram_id, u.username, u.first_name, a.sending_frozen, a.receiving_frozen FROM ballast.users u "
-    "JOIN ballast.accounts a ON a.user_id = u.id AND a.currency = %s WHERE u.telegram_id = %s FOR NO KEY UPDATE OF a"
+    "JOIN ballast.accounts a ON a.user_id = u.id AND a.currency = %s WHERE u.telegram_id = %s FOR NO KEY UPDATE OF u, a"
 )
 _BY_NAME = (
     "SELECT u.telegram_id FROM ballast.users u WHERE lower(u.username) = lower(%s) "
@@ -54,7 +57,8 @@ _FREEZE = "UPDATE ballast.accounts SET sending_frozen = %s, receiving_frozen = %
 _KNOWN = "SELECT target, outcome, reason, after FROM ballast.admin_actions WHERE action_id = %s"
 _REVERSE = (
     "SELECT done.*, payer.*, payee.* FROM ballast.ledger_reverse(%s, %s, %s, %s, %s, %s) AS done, "
-    "ballast.ledger_account_now(done.r_from_id, %s) AS payer, ballast.ledger_account_now(done.r_to_id, %s) AS payee"
+    "ballast.ledger_account_now(done.r_from_id, done.r_currency) AS payer, "
+    "ballast.ledger_account_now(done.r_to_id, done.r_currency) AS payee"
 )
 # Names of everybody are what Telegram says; the ledger, with its memos, stays as it is under the id.
 _ERASE = """
@@ -97,7 +101,7 @@ class StatusOutcome:
     reason: RejectionReason | None = None
 
 
-def nobody(_: Any) -> Sequence[tuple[outbox.Job, int]]:
+def nobody(_: Any) -> Notices:
     """Nobody is told."""
     return ()
 
@@ -108,17 +112,27 @@ def adjust(
     *,
     target: UserRef,
     amount: int,
+    currency: str | None = None,
     notice: Notice = nobody,
 ) -> AdjustOutcome:
-    """Credit (amount above zero) or debit somebody, at once. The reason is the transfer's memo."""
-    work = adjusting(engine, act, target=target, amount=amount, notice=notice)
+    """Credit (amount above zero) or debit somebody, at once. The reason is the transfer's memo. currency -- one of the
+    bot's; None is the first.
+    """
+    work = adjusting(engine, act, target=target, amount=amount, currency=currency, notice=notice)
     return engine.call(work, name="people.adjust", replayable=True)
 
 
 def adjusting(
-    engine: GuardedEngine, act: Act, *, target: UserRef, amount: int, notice: Notice = nobody
+    engine: GuardedEngine,
+    act: Act,
+    *,
+    target: UserRef,
+    amount: int,
+    currency: str | None = None,
+    notice: Notice = nobody,
 ) -> Callable[[Connection], AdjustOutcome]:
     """What `adjust` does in its transaction, for one that does more."""
+    currency = engine.known_currency(currency)
     action = _action(act, "user.credit" if amount > 0 else "user.debit", str(target))
     asked = ledger.adjustment(
         engine,
@@ -128,24 +142,31 @@ def adjusting(
         memo=act.reason,
         actor=act.actor,
         earlier_key=keys.of_caller(act.act_id).earlier,
+        currency=currency,
     )
 
     def work(connection: Connection) -> AdjustOutcome:
         if isinstance(asked, AdjustOutcome):
             return asked
-        outcome = ledger.adjusted(engine, amount, _row(connection, engine, ledger.ADJUST_SQL, asked))
+        outcome = ledger.adjusted(currency, amount, _row(connection, engine, ledger.ADJUST_SQL, asked))
         if outcome.reason is RejectionReason.KEY_REUSED:
             # Or the same request was committed by somebody else, after this one looked for it. Now it is found.
-            outcome = ledger.adjusted(engine, amount, _row(connection, engine, ledger.ADJUST_SQL, asked))
+            outcome = ledger.adjusted(currency, amount, _row(connection, engine, ledger.ADJUST_SQL, asked))
         after = outcome.balance_after
         refused = outcome.reason is not None
         before = None if after is None else after if refused else after - amount
         if outcome.status is OutcomeStatus.REPLAYED or outcome.reason is RejectionReason.KEY_REUSED:
             return outcome
         booked = action if outcome.target is None else replace(action, target=str(outcome.target.telegram_id))
-        _book(connection, engine, booked, outcome.reason, _money(before), _money(after))
+        _book(
+            connection,
+            engine,
+            booked,
+            outcome.reason,
+            *(_money(engine, each, currency) for each in (before, after)),
+        )
         if not refused:
-            _tell(connection, engine, notice(outcome))
+            tell(connection, engine, notice(outcome))
         return outcome
 
     return work
@@ -171,8 +192,6 @@ def reverse(
         amount,
         memo,
         storable(act.actor),
-        engine.currency,
-        engine.currency,
     )
 
     def work(connection: Connection) -> ReversalOutcome:
@@ -191,7 +210,7 @@ def reverse(
             {"left_to_reverse": outcome.left},
         )
         if done:
-            _tell(connection, engine, notice(outcome))
+            tell(connection, engine, notice(outcome))
         return outcome
 
     return engine.call(work, name="people.reverse", replayable=True)
@@ -213,7 +232,7 @@ def _reversed(engine: GuardedEngine, transfer_id: int, amount: int, row: tuple[A
         payer_balance=payer[3],
         payee_balance=payee[3],
         balances_now=balances_now(
-            engine.currency, (payer[0], rest[8], rest[9]), (payee[0], rest[10], rest[11])
+            currency or engine.currency, (payer[0], rest[8], rest[9]), (payee[0], rest[10], rest[11])
         ),
     )
 
@@ -234,9 +253,7 @@ def end_hold(
     if amount is not None:
         holds.require_amount(amount)
     action = _action(act, "hold.post" if post else "hold.void", str(hold_id))
-    asked = holds.end_parameters(
-        engine.currency, act.act_id, hold_id, post=post, amount=amount, to=to, actor=act.actor
-    )
+    asked = holds.end_parameters(act.act_id, hold_id, post=post, amount=amount, to=to, actor=act.actor)
 
     def work(connection: Connection) -> HoldEndOutcome:
         booked = _run(connection, engine, _KNOWN, (action.action_id,)).one_or_none()
@@ -244,7 +261,7 @@ def end_hold(
             return _not_ended(engine, RejectionReason.KEY_REUSED)
         if booked is not None and booked[1] != DONE:
             return _not_ended(engine, RejectionReason(booked[1].removeprefix(REFUSED)))
-        outcome = holds.ended(engine.currency, _row(connection, engine, holds.END_SQL, asked))
+        outcome = holds.ended(engine, _row(connection, engine, holds.END_SQL, asked))
         if outcome.status is OutcomeStatus.REPLAYED or outcome.reason is RejectionReason.KEY_REUSED:
             return outcome
         done = outcome.reason is None
@@ -355,7 +372,7 @@ def _once(
         _book(connection, engine, replace(action, target=str(found[1])), None, before, after)
         outcome = StatusOutcome(OutcomeStatus.APPLIED, known, before != after)
         if outcome.changed:
-            _tell(connection, engine, notice(outcome))
+            tell(connection, engine, notice(outcome))
         return outcome
 
     return engine.call(work, name=f"people.{name}", replayable=True)
@@ -392,13 +409,17 @@ def _book(
     _run(connection, engine, statement, parameters)
 
 
-def _tell(connection: Connection, engine: GuardedEngine, notices: Sequence[tuple[outbox.Job, int]]) -> None:
+def tell(connection: Connection, engine: GuardedEngine, notices: Notices) -> None:
+    """Put them into the outbox, in this transaction."""
     for job, telegram_id in notices:
         outbox.add(connection, engine.schema, job, key=None, telegram_id=telegram_id)
 
 
-def _money(balance: int | None) -> dict[str, Any] | None:
-    return None if balance is None else {"balance": balance}
+def _money(engine: GuardedEngine, balance: int | None, currency: str) -> dict[str, Any] | None:
+    """The currency where there are several: the limits of a day count what is in the audit log by it."""
+    if balance is None:
+        return None
+    return {"balance": balance, "currency": currency} if len(engine.currencies) > 1 else {"balance": balance}
 
 
 def _frozen(sending: bool, receiving: bool) -> Changed:

@@ -21,11 +21,14 @@ from dbcore.ledger.ledger import require_key
 from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.users import UserRef
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, RejectionReason
-from dbcore.people.acts import Act, Notice, adjusting, nobody
+from dbcore.people.acts import Act, Notice, adjusting, nobody, tell
 from dbcore.qualified_names import qualified
 from dbcore.text import storable
 
 EXPIRES_AFTER_HOURS = 24
+
+WAITING_MAX = 20
+"""Of one operator: each is put before every owner."""
 
 _COLUMNS = (
     "id, act_key, operator_id, telegram_id, amount, currency, reason, exceeds, CASE WHEN status = 'waiting' "
@@ -42,6 +45,10 @@ _EXCEEDS = (
     "WHERE NOT EXISTS (SELECT FROM ballast.transfers WHERE idempotency_key = %s) "
     "AND EXISTS (SELECT FROM ballast.users WHERE telegram_id = %s)"
 )
+_WAITING_OF = (
+    "SELECT count(*) FROM ballast.approvals WHERE operator_id = %s AND status = 'waiting' "
+    "AND expires_at > clock_timestamp()"
+)
 _ASK = (
     "INSERT INTO ballast.approvals (act_key, operator_id, telegram_id, amount, currency, reason, exceeds, expires_at) "  # noqa: S608
     "VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(hours => %s)) "
@@ -55,6 +62,7 @@ _LIST = (
     f"SELECT {_COLUMNS} FROM ballast.approvals WHERE (%s::bigint IS NULL OR id < %s) AND (NOT %s "  # noqa: S608
     "OR status = 'waiting' AND expires_at > clock_timestamp()) ORDER BY id DESC LIMIT %s"
 )
+_COUNT = "SELECT count(*) FROM ballast.approvals WHERE status = 'waiting' AND expires_at > clock_timestamp()"
 
 
 class ApprovalStatus(StrEnum):
@@ -124,15 +132,20 @@ def adjust(
     target_id: int,
     amount: int,
     limits: Limits,
+    currency: str | None = None,
     notice: Notice = nobody,
+    asks: Notice = nobody,
 ) -> AdjustOutcome | Answer:
     """Credit or debit somebody as dbcore.people.acts does, or have it wait for approval if it is above the limits.
 
-    operator_id -- the Telegram id of the act's actor; target_id -- of whom it is about. The same act again is answered
-    with what became of it.
+    operator_id -- the Telegram id of the act's actor; target_id -- of whom it is about. currency -- one of the bot's;
+    None is the first. The same act again is answered with what became of it. asks -- of an approval that waits from now
+    on: the jobs that tell who can decide it. Raises ApprovalRefused for one more than WAITING_MAX.
     """
-    move = adjusting(engine, act, target=UserRef(telegram_id=target_id), amount=amount, notice=notice)
-    asked = (operator_id, target_id, amount, engine.currency, storable(act.reason))
+    currency, target = engine.known_currency(currency), UserRef(telegram_id=target_id)
+    move = adjusting(engine, act, target=target, amount=amount, currency=currency, notice=notice)
+    limits = limits.in_currency(currency)
+    asked = (operator_id, target_id, amount, currency, storable(act.reason))
 
     def work(connection: Connection) -> AdjustOutcome | Answer:
         _run(connection, engine, _LOCK, operator_id)
@@ -142,10 +155,12 @@ def adjust(
                 connection,
                 engine,
                 _EXCEEDS,
-                *(operator_id, amount, engine.currency, limits.once, limits.per_day, act.act_id, target_id),
+                *(operator_id, amount, currency, limits.once, limits.per_day, act.act_id, target_id),
             ).scalar()
             if exceeds is None:
                 return move(connection)
+            if _run(connection, engine, _WAITING_OF, operator_id).scalar() >= WAITING_MAX:
+                raise ApprovalRefused(f"{WAITING_MAX} of yours wait for approval already.")
             made = _run(
                 connection, engine, _ASK, act.act_id, *asked, exceeds, EXPIRES_AFTER_HOURS
             ).one_or_none()
@@ -155,6 +170,7 @@ def adjust(
                     f"approval.ask {act.act_id}", act.actor, "approval.ask", str(found.id), act.at, act.reason
                 )
                 _book(connection, engine, action, None, _state(found))
+                tell(connection, engine, asks(found))
                 return Answer(found)
             known = _run(connection, engine, _BY_KEY, act.act_id).one()
         found = _read(known)
@@ -163,7 +179,7 @@ def adjust(
                 status=OutcomeStatus.REJECTED,
                 reason=RejectionReason.KEY_REUSED,
                 amount=amount,
-                currency=engine.currency,
+                currency=currency,
             )
         if found.status in {ApprovalStatus.APPROVED, ApprovalStatus.REFUSED}:
             return move(connection)
@@ -179,11 +195,13 @@ def decide(
     approval_id: int,
     approve: bool,
     notice_of: Callable[[str], Notice] = lambda _: nobody,
+    answers: Notice = nobody,
 ) -> Answer | None:
     """Approve it, which moves the money in the same transaction, or decline it. None if there is no such approval.
 
     decision -- by whom, why, and under which key: the same decision again is answered as the first time. What the
-    ledger refuses is decided too. notice_of -- of the reason of what is approved. Raises ApprovalRefused.
+    ledger refuses is decided too. notice_of -- of the reason of what is approved. answers -- of the approval as it is
+    decided: the jobs that tell who asked for it. Raises ApprovalRefused.
     """
     require_key(decision.act_id)
 
@@ -208,8 +226,17 @@ def decide(
         if approve:
             act = Act(found.act_key, found.actor, found.reason, decision.at)
             target = UserRef(telegram_id=found.telegram_id)
-            notice = notice_of(found.reason)
-            outcome = adjusting(engine, act, target=target, amount=found.amount, notice=notice)(connection)
+            if engine.currencies.get(found.currency) is None:
+                raise ApprovalRefused(f"{found.currency} is no longer a currency of this bot.")
+            move = adjusting(
+                engine,
+                act,
+                target=target,
+                amount=found.amount,
+                currency=found.currency,
+                notice=notice_of(found.reason),
+            )
+            outcome = move(connection)
             status = ApprovalStatus.REFUSED if outcome.reason else ApprovalStatus.APPROVED
             refusal, balances = outcome.reason, outcome.balances_now
         decided = _read(
@@ -222,6 +249,7 @@ def decide(
             f"{word} {approval_id}", decision.actor, word, str(approval_id), decision.at, decision.reason
         )
         _book(connection, engine, action, _state(found), _state(decided))
+        tell(connection, engine, answers(decided))
         return Answer(decided, balances_now=balances)
 
     return engine.call(work, name="approvals.decide", replayable=True)
@@ -236,6 +264,12 @@ def find(engine: GuardedEngine, approval_id: int) -> Approval | None:
         writes=False,
     )
     return _read(rows[0]) if rows else None
+
+
+def count_waiting(engine: GuardedEngine) -> int:
+    """How many can be decided."""
+    (count,) = engine.fetch_row(_COUNT, (), name="approvals.count_waiting", writes=False)
+    return int(count)
 
 
 def recent(

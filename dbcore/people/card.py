@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.ledger import party
-from dbcore.ledger.users import UserRef
+from dbcore.ledger.users import Balance, UserRef
 from dbcore.outcomes import Party
 from dbcore.people.person import COLUMNS, TABLES, Person, person_of
 
@@ -19,6 +19,7 @@ _FIND = (
     "OR %(telegram_id)s::bigint IS NULL AND lower(u.username) = lower(%(username)s) "
     "ORDER BY u.last_seen_at DESC, u.id DESC LIMIT 1"
 )
+_BALANCES = "SELECT currency, balance, held, version FROM ballast.accounts WHERE user_id = %s"
 _BROADCASTS = """
 SELECT b.id, d.status, d.message_id, d.error, d.updated_at, b.payload ->> 'text'
   FROM (SELECT id, payload FROM ballast.broadcasts WHERE started_at IS NOT NULL ORDER BY id DESC LIMIT %s) b
@@ -26,7 +27,7 @@ SELECT b.id, d.status, d.message_id, d.error, d.updated_at, b.payload ->> 'text'
  ORDER BY b.id DESC
 """
 _WAITING = """
-SELECT p.id, p.amount, p.memo, o.telegram_id, o.username, o.first_name, p.created_at, p.expires_at
+SELECT p.id, p.amount, p.currency, p.memo, o.telegram_id, o.username, o.first_name, p.created_at, p.expires_at
   FROM (SELECT * FROM ballast.pending_transfers ORDER BY id DESC LIMIT %s) p
   JOIN ballast.users o ON o.id = p.recipient_user_id
  WHERE p.sender_user_id = %s AND p.status = 'pending' AND p.expires_at > clock_timestamp()
@@ -52,6 +53,7 @@ class Unconfirmed:
 
     number: int
     amount: int
+    currency: str
     memo: str
     recipient: Party | None
     created_at: datetime
@@ -67,7 +69,17 @@ def find(engine: GuardedEngine, ref: UserRef) -> Person | None:
         name="people.find",
         writes=False,
     )
-    return person_of(rows[0]) if rows else None
+    return with_balances(engine, person_of(rows[0])) if rows else None
+
+
+def with_balances(engine: GuardedEngine, person: Person) -> Person:
+    """The same with their balances in each currency, as far as they have accounts."""
+    balances = [Balance(engine.currency, person.balance, person.held, person.version)]
+    if len(engine.currencies) > 1:
+        found = engine.fetch_rows(_BALANCES, (person.user_id,), name="people.balances", writes=False)
+        known = {row[0]: Balance(*row) for row in found}
+        balances += [known[each.code] for each in engine.currencies if each.code in known][1:]
+    return replace(person, balances=tuple(balances))
 
 
 def broadcasts_received(engine: GuardedEngine, user_id: int) -> list[BroadcastReceived]:
@@ -82,6 +94,6 @@ def unconfirmed(engine: GuardedEngine, user_id: int) -> list[Unconfirmed]:
     """What waits for their Confirm; what waits in the inbox, Redis knows."""
     rows = engine.fetch_rows(_WAITING, (WAITING_SCANNED_MAX, user_id), name="people.waiting", writes=False)
     return [
-        Unconfirmed(number, amount, memo, party(*other), created_at, expires_at)
-        for number, amount, memo, *other, created_at, expires_at in rows
+        Unconfirmed(number, amount, currency, memo, party(*other), created_at, expires_at)
+        for number, amount, currency, memo, *other, created_at, expires_at in rows
     ]

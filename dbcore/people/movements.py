@@ -103,11 +103,16 @@ def movements(
     before: int | None = None,
     limit: int = 50,
     filters: Filters | None = None,
+    currency: str | None = None,
 ) -> MovementsPage:
-    """A page of those with versions below `before`, None being all. Of somebody unknown there are none."""
+    """A page of those in one currency with versions below `before`, None being all. Of somebody unknown there are none.
+
+    currency -- one of the bot's; None is the first.
+    """
+    currency = engine.known_currency(currency)
     if not 1 <= limit <= LIMIT_MAX:
         raise ValueError(f"a page has 1 to {LIMIT_MAX} movements, not {limit}")
-    found = engine.fetch_rows(_ACCOUNT, (engine.currency, telegram_id), name="people.account", writes=False)
+    found = engine.fetch_rows(_ACCOUNT, (currency, telegram_id), name="people.account", writes=False)
     if not found:
         return MovementsPage([], None)
     account_id, version = found[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dbcore.ledger.users import UserStatus
+from dbcore.ledger.users import Balance, UserStatus
 
 COLUMNS = (
     "u.id, u.telegram_id, u.username, u.first_name, u.status, u.language, u.language_code, u.time_zone, u.created_at, "
@@ -24,7 +24,8 @@ class Person:
     """Names are as Telegram said them last, empty if they were erased. They are not escaped for anything.
 
     language -- that they chose; language_code -- that Telegram says. last_seen_at -- None if they never wrote.
-    balance, held -- minor units; what is held cannot be spent. version -- how many movements there are.
+    balance, held -- minor units of the first currency; what is held cannot be spent. version -- how many movements
+    there are in it. balances -- in each currency, the first one first; of the card alone, empty in lists.
     """
 
     user_id: int
@@ -43,6 +44,12 @@ class Person:
     sending_frozen: bool
     receiving_frozen: bool
     held: int
+    balances: tuple[Balance, ...] = ()
+
+    def balance_in(self, currency: str) -> Balance:
+        """Zero if they have no account in it yet."""
+        known = (each for each in self.balances if each.currency == currency)
+        return next(known, Balance(currency, 0, 0, 0))
 
     @property
     def available(self) -> int:

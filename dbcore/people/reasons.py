@@ -42,6 +42,15 @@ _WORDS = {
     RejectionReason.NOT_APPROVED: sentence("The withdrawal is not approved."),
     RejectionReason.PAYOUT_UNDER_WAY: sentence("The withdrawal is being paid."),
     RejectionReason.WITHDRAWAL_ENDED: sentence("The withdrawal had already ended."),
+    RejectionReason.UNKNOWN_SUBSCRIPTION: sentence("There is no such subscription."),
+    RejectionReason.SUBSCRIPTION_CHANGE_UNDER_WAY: sentence("Telegram has not answered the last change yet."),
+    RejectionReason.SUBSCRIPTION_ENDED: sentence("The subscription has ended."),
+    RejectionReason.RENEWAL_IS_CANCELLED: sentence("The renewal is already cancelled."),
+    RejectionReason.RENEWAL_IS_ALLOWED: sentence("The renewal is not blocked by this bot."),
+    RejectionReason.NO_RATE: sentence("There is no rate for these currencies."),
+    RejectionReason.RATE_CHANGED: sentence("The rate had changed."),
+    RejectionReason.AMOUNT_TOO_SMALL: sentence("The amount was too small."),
+    RejectionReason.EXCHANGE_SHORT: sentence("The account exchange does not have enough."),
 }
 
 

@@ -16,27 +16,28 @@ SCANNED_MAX = 50_000
 """The newest so many rows of each table are looked through: none has an index by person."""
 
 _REFUSALS = """
-(SELECT 'transfer', p.id::text, true, coalesce(p.reason, p.status), p.amount, p.memo,
+(SELECT 'transfer', p.id::text, true, coalesce(p.reason, p.status), p.amount, p.currency, p.memo,
         o.telegram_id, o.username, o.first_name, coalesce(p.decided_at, p.created_at) AS failed_at
    FROM (SELECT * FROM ballast.pending_transfers ORDER BY id DESC LIMIT %(scanned)s) p
    LEFT JOIN ballast.users o ON o.id = p.recipient_user_id
   WHERE p.sender_user_id = %(user_id)s AND p.status IN ('refused', 'failed', 'expired')
   ORDER BY p.id DESC LIMIT %(limit)s)
 UNION ALL
-(SELECT 'adjustment', p.id::text, true, coalesce(p.reason, p.status), p.amount, p.memo, NULL, NULL, NULL,
+(SELECT 'adjustment', p.id::text, true, coalesce(p.reason, p.status), p.amount, p.currency, p.memo, NULL, NULL, NULL,
         coalesce(p.decided_at, p.created_at)
    FROM (SELECT * FROM ballast.pending_adjustments ORDER BY id DESC LIMIT %(scanned)s) p
   WHERE p.target_user_id = %(user_id)s AND p.status IN ('refused', 'failed', 'expired')
   ORDER BY p.id DESC LIMIT %(limit)s)
 UNION ALL
-(SELECT 'ledger', t.id::text, true, t.reason, t.amount, t.memo, NULL, NULL, NULL, t.created_at
+(SELECT 'ledger', t.id::text, true, t.reason, t.amount, t.currency, t.memo, NULL, NULL, NULL, t.created_at
    FROM (SELECT * FROM ballast.transfers ORDER BY id DESC LIMIT %(scanned)s) t
   WHERE t.status = 'rejected' AND t.idempotency_key NOT LIKE 'pending%%'
     AND EXISTS (SELECT FROM ballast.accounts a
                  WHERE a.user_id = %(user_id)s AND a.id IN (t.from_account_id, t.to_account_id))
   ORDER BY t.id DESC LIMIT %(limit)s)
 UNION ALL
-(SELECT 'job', f.reference, f.status <> 'open', f.kind || ': ' || f.error, NULL, '', NULL, NULL, NULL, f.created_at
+(SELECT 'job', f.reference, f.status <> 'open', f.kind || ': ' || f.error, NULL, NULL, '', NULL, NULL, NULL,
+        f.created_at
    FROM (SELECT * FROM ballast.failed_operations ORDER BY id DESC LIMIT %(scanned)s) f
   WHERE f.telegram_id = %(telegram_id)s
   ORDER BY f.id DESC LIMIT %(limit)s)
@@ -51,7 +52,8 @@ class Refused:
     what -- a `transfer` that they asked for, an `adjustment` that an admin asked for, what the `ledger` refused to a
         program, or a `job`. number -- of the request, the transfer, or the job's reference.
     settled -- False for a failed job that is still open.
-    reason -- as it is on record; `why` says it in words. amount -- minor units, signed for an adjustment.
+    reason -- as it is on record; `why` says it in words. amount -- minor units of the currency, signed for an
+        adjustment.
     """
 
     what: Literal["transfer", "adjustment", "ledger", "job"]
@@ -59,6 +61,7 @@ class Refused:
     settled: bool
     reason: str
     amount: int | None
+    currency: str | None
     memo: str
     counterparty: Party | None
     failed_at: datetime
@@ -77,6 +80,6 @@ def refusals(engine: GuardedEngine, user_id: int, telegram_id: int, *, limit: in
         writes=False,
     )
     return [
-        Refused(what, number, settled, reason, amount, memo, party(*other), failed_at)
-        for what, number, settled, reason, amount, memo, *other, failed_at in rows
+        Refused(what, number, settled, reason, amount, currency, memo, party(*other), failed_at)
+        for what, number, settled, reason, amount, currency, memo, *other, failed_at in rows
     ]

@@ -14,12 +14,13 @@ from dbcore.expectations import shaped
 from dbcore.money import minor_units
 from dbcore.settings.money import MoneyOptions, is_usable_rate
 from dbcore.settings.options import listed
+from dbcore.subscription_plans import SubscriptionPlan, read_plans
 
 PACKAGES_MAX = 12
 
 
 class StarOptions(MoneyOptions):
-    """Deposits in Stars, their refunds and their reconciliation."""
+    """Deposits and subscriptions in Stars, their refunds and their reconciliation."""
 
     stars_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
     stars_packages: Annotated[str, Field(validate_default=True)] = "50,100,250,500"
@@ -30,6 +31,7 @@ class StarOptions(MoneyOptions):
         Field(pattern=shaped(r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$", "a time such as 04:00, or never")),
     ] = "04:00"
     stars_refund_hours: Annotated[int, Field(ge=0, le=504)] = 0  # Telegram pays out after 21 days
+    stars_subscriptions: str | None = None
 
     @field_validator("stars_rate")
     @classmethod
@@ -61,7 +63,27 @@ class StarOptions(MoneyOptions):
                 )
         return ",".join(parts)
 
+    @field_validator("stars_subscriptions")
+    @classmethod
+    def _whole_plans(cls, value: str | None, info: ValidationInfo) -> str | None:
+        plans = read_plans(value or "")
+        rate, exponent = info.data.get("stars_rate"), info.data.get("currency_exponent")
+        if rate is None or exponent is None:  # refused themselves
+            return value
+        for plan in plans:
+            if minor_units(Fraction(rate) * plan.stars, exponent) is None:
+                raise ValueError(
+                    f"expected plans whose Stars are a whole number of minor units; {plan.stars} Stars at "
+                    f"STARS_RATE={rate} with CURRENCY_EXPONENT={exponent} are none"
+                )
+        return value
+
     @property
     def star_packages(self) -> tuple[int, ...]:
         """What /deposit offers, in Stars."""
         return tuple(map(int, listed(self.stars_packages)))
+
+    @property
+    def subscription_plans(self) -> tuple[SubscriptionPlan, ...]:
+        """What people can subscribe to."""
+        return read_plans(self.stars_subscriptions or "")

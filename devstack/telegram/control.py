@@ -350,6 +350,31 @@ class TelegramControl:
         )
         return Sent(SeenMessage.read(answer["message"]), answer["update_id"])
 
+    async def subscribe(
+        self, user_id: int, link: str, charge_id: str, *, renew: bool = False, lost: bool = False
+    ) -> int | None:
+        """They subscribe by a link of the bot's, or Telegram renews that; returns the update's id."""
+        action = "renew" if renew else "begin"
+        answer = await self._post(
+            "/subscriptions", user_id=user_id, link=link, action=action, charge_id=charge_id, lost=lost
+        )
+        return _optional_id(answer)
+
+    async def turn_subscription(self, user_id: int, link: str, action: str) -> int | None:
+        """The subscriber cancels it or resumes it in Telegram, or fails to pay (`cancel`, `resume`, `fail`)."""
+        return _optional_id(await self._post("/subscriptions", user_id=user_id, link=link, action=action))
+
+    async def subscriptions(self, user_id: int) -> list[dict[str, Any]]:
+        """As Telegram has them, the oldest first."""
+        answer = await self._get(f"/users/{user_id}/subscriptions")
+        found: list[dict[str, Any]] = answer["subscriptions"]
+        return found
+
+    async def invoice_link(self, link: str) -> dict[str, Any]:
+        """What a link of the bot's asks for."""
+        answer: dict[str, Any] = (await self._get("/invoice_link", link=link))["link"]
+        return answer
+
     async def star_book(self) -> dict[str, Any]:
         """Telegram's own book of the bot's Stars: its transactions, oldest first, and the balance."""
         return await self._get("/stars")

@@ -236,7 +236,7 @@ class People:
         is_lost: bool,
     ) -> tuple[StoredMessage, int | None]:
         """Money has moved: the service message that says so, and its update's id."""
-        self._present(user_id, user_id)
+        self.visit(user_id)
         return tell_of_payment(
             self._telegram,
             user_id,
@@ -247,6 +247,10 @@ class People:
             is_refund=is_refund,
             is_lost=is_lost,
         )
+
+    def visit(self, user_id: int) -> None:
+        """They are in their private chat with the bot."""
+        self._present(user_id, user_id)
 
     def block(self, user_id: int) -> int | None:
         return self._set_private_status(user_id, BotStatus.KICKED)

@@ -21,6 +21,7 @@ from devstack.telegram.state.messages import Messages
 from devstack.telegram.state.record import Record
 from devstack.telegram.state.stars import Stars
 from devstack.telegram.state.store import Store
+from devstack.telegram.state.subscriptions import Subscriptions
 from devstack.telegram.state.topics import Topics
 from devstack.telegram.state.updates import Updates
 from devstack.telegram.state.users import Users
@@ -60,6 +61,7 @@ class Telegram:
         self.callback_queries = CallbackQueries(self.store, self.clock, self.live)
         self.checkouts = Checkouts(self.store, self.clock, self.live)
         self.stars = Stars(self.store, self.clock)
+        self.subscriptions = Subscriptions(self.store, self.clock)
         self.commands = Commands(self.store)
         self.files = Files(self.store)
         self.record = Record(self.store)

@@ -24,6 +24,8 @@ from tests.harness.servers import AUTHORITY, running_telegram
 from tests.texts import pseudo
 
 DATABASE = "shared_stack"
+TREASURER_ID = 3_001
+OPS_TOKEN = "a token for tests"
 PROGRAMS = ("frontend", "main", "light")
 REDIS_INDEX = 0  # the tests with a logical database of their own have 1 to 15
 
@@ -75,7 +77,11 @@ def shared_stack(
         telegram_url=telegram_server.url,
         SSL_CERT_FILE=AUTHORITY,
         TEXTS_FOLDER=str(texts),
+        OPS_TOKEN=OPS_TOKEN,
+        ADMIN_ROLES=f"{TREASURER_ID}:treasurer",
+        ROLE_LIMITS="treasurer:1000000:none",
         STARS_REFUND_HOURS="24",
+        STARS_SUBSCRIPTIONS="premium:250:Premium; pro:900:Pro & more",
         STARS_SUPPORT="Write to @support_of_ours",
         STARS_TERMS="https://example.org/terms",
     )

@@ -97,7 +97,7 @@ async def test_nothing_accepted_before_the_backup_is_lost_and_nothing_is_booked_
     for card in cards[DONE_BEFORE + WAITING :]:
         await confirm(telegram, card)
     said = await backup
-    assert "31 of 31 checks passed" in said
+    assert "34 of 34 checks passed" in said
     await all_settled(stack, telegram)
     booked = balances(stack)[alice]
     assert booked == 100 * len(cards)

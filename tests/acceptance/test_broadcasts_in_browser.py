@@ -86,13 +86,18 @@ async def test_a_broadcast_is_drawn_up_tried_out_started_and_watched(page: Page,
         await page.get_by_role("button", name="Count").click()
         await expect(page.get_by_test_id("audience")).to_contain_text("300 people now")
         await page.get_by_role("button", name="Send a test").click()
-        await expect(page.get_by_test_id("said")).to_contain_text("Queued: the bot sends draft 1")
+        await expect(page.get_by_test_id("said")).to_have_text(f"Telegram took draft 1 for {ADMIN_ID}.")
         tried = await telegram.wait_for_message(ADMIN_ID, lambda message: message.text == "News & more")
         keyboard = tried.message["reply_markup"]["inline_keyboard"]
         assert [[each.get("url") or each["callback_data"] for each in row] for row in keyboard] == [
             ["https://example.org"],
             ["later"],
         ]
+        await telegram.add_fault("bad_request", chat_id=ADMIN_ID, methods=["sendMessage"], count=1)
+        await page.get_by_role("button", name="Send a test").click()
+        await expect(page.get_by_test_id("said")).to_contain_text(
+            f"Telegram did not take draft 1 for {ADMIN_ID}:"
+        )
         await picture(page, "broadcast-new")
         await page.get_by_role("button", name="Start…").click()
         await agree(page, "Send it to 300 people?", "Done. Broadcast 1 is sending.")
@@ -119,7 +124,7 @@ async def test_a_broadcast_is_drawn_up_tried_out_started_and_watched(page: Page,
         lines = (await (await downloading.value).path()).read_text().splitlines()
         assert (lines[0], len(lines)) == ("telegram_id,status,error,sent_at", 301)
     acts = [action for (action,) in site.stack.query("SELECT action FROM admin_actions ORDER BY id")]
-    assert acts == [f"broadcast.{act}" for act in ("create", "test", "start", "pause", "resume")]
+    assert acts == [f"broadcast.{act}" for act in ("create", "test", "test", "start", "pause", "resume")]
 
 
 async def test_what_the_form_says_wrong_is_told_by_its_own_labels(

@@ -37,6 +37,7 @@ RUN = {
     "ballast approvals list",
     "ballast outages",
     "ballast queues list",
+    "ballast workers list",
     "ballast queues pause users",
     "ballast queues resume users",
     "ballast settings",
@@ -55,6 +56,8 @@ REFUSED = {
     "ballast jobs retry REFERENCE": "there is no",
     "ballast jobs discard REFERENCE": "there is no",
     "ballast user @bob": "nobody is found",
+    "ballast workers drain main@host": "there is no worker main@host",
+    "ballast workers resume main@host": "main@host is not drained",
     'ballast approvals approve 17 --reason "checked with the provider"': "there is no approval 17",
     'ballast approvals decline 17 --reason "not agreed"': "there is no approval 17",
     "python -m workers job 7F3KQ2MA": "no job has the reference",
@@ -140,6 +143,15 @@ NOT_RUN = {
             "ballast withdrawals resume",
         ],
         "tests/ballast/test_withdrawals_cli.py does it",
+    ),
+    **dict.fromkeys(
+        [
+            "ballast exchange rate EUR CREDIT 1.10",
+            "ballast exchange rate CREDIT EUR 0.88",
+            'ballast books --move "1000 EUR" house exchange --key fund-1',
+            "ballast exchange show",
+        ],
+        "tests/ballast/test_currencies_cli.py does it",
     ),
     **dict.fromkeys(
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -15,7 +16,7 @@ import aiohttp
 from devstack.stack import ROOT, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
-from tests.harness.people import all_settled, assert_audit_passes, balances, say
+from tests.harness.people import all_settled, assert_audit_passes, balances, pause, resume, say
 
 BLOCK = re.compile(r"(?:^    .*\n|^\n(?=    ))+", re.MULTILINE)
 
@@ -96,6 +97,29 @@ def answer_to_a_script(page: str, telegram: TelegramControl) -> str:
     return subprocess.check_output(["bash", "-ec", script], text=True, timeout=60)
 
 
+async def subscribe(stack: Stack, telegram: TelegramControl, person: int) -> None:
+    """Subscribers are known as such in an outage too; of others it is not known, and that is said."""
+    offered = await say(telegram, person, "/report")
+    assert offered.text.startswith("This is for subscribers: https://t.me/$local")
+    await telegram.subscribe(person, offered.text.rsplit(" ", 1)[1], "charge-of-the-guide")
+    await telegram.wait_for_message(person, lambda message: message.text == "Welcome to Premium!")
+    await all_settled(stack, telegram)
+    other = (await telegram.create_user("Other")).id
+    await pause(stack)
+    await asked_until(telegram, other, "I cannot look up your subscription")
+    assert (await say(telegram, person, "/report")).text == "The long report."
+    await resume(stack)
+    await asked_until(telegram, other, "This is for subscribers")
+    await all_settled(stack, telegram)
+
+
+async def asked_until(telegram: TelegramControl, person: int, answer: str) -> None:
+    """The worker that answers is yet to hear how the database is."""
+    async with asyncio.timeout(60):
+        while not (await say(telegram, person, "/report")).text.startswith(answer):
+            await asyncio.sleep(0.2)
+
+
 async def test_the_quickstart_works(make_stack: MakeStack, telegram: TelegramControl) -> None:
     stack = make_stack(BALLAST_APPS="shop")
     write_files("quickstart.md", stack.folder)
@@ -110,7 +134,14 @@ async def test_the_quickstart_works(make_stack: MakeStack, telegram: TelegramCon
 
 async def test_each_step_of_the_guide_works(make_stack: MakeStack, telegram: TelegramControl) -> None:
     secret = "the provider's and ours"
-    stack = make_stack(BALLAST_APPS="shop.bot", SHOP_GREETING="Good day", SHOP_PAYMENTS_SECRET=secret)
+    stack = make_stack(
+        BALLAST_APPS="shop.bot",
+        SHOP_GREETING="Good day",
+        SHOP_PAYMENTS_SECRET=secret,
+        STARS_SUPPORT="Write to @us",
+        STARS_TERMS="Be kind.",
+        STARS_SUBSCRIPTIONS="premium:250:Premium",
+    )
     write_files("extending.md", stack.folder)
     assert stack.command("ballast", "migrate").returncode == 0
     stack.start("frontend", "main", "light")
@@ -139,4 +170,5 @@ async def test_each_step_of_the_guide_works(make_stack: MakeStack, telegram: Tel
         bob, lambda message: message.text == "We come to 52.5. You have 1.50 CREDIT."
     )
     run_commands("extending.md", stack)
+    await subscribe(stack, telegram, bob)
     assert_audit_passes(stack)

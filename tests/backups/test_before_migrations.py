@@ -19,7 +19,7 @@ def test_an_older_database_is_backed_up_before_it_is_migrated(
     upgrade(empty_database_url, to=oldest_revision())
     done = ballast("migrate", DATABASE_URL=empty_database_url)
     assert done.exit_code == 0, done.output
-    assert "proven    restored, 31 of 31 checks passed" in done.stderr
+    assert "proven    restored, 34 of 34 checks passed" in done.stderr
     (backup,) = listed(ballast)
     assert backup["note"]["revision"] == oldest_revision()
     with statements_on(empty_database_url) as run:

@@ -42,7 +42,7 @@ async def test_what_is_sent_to_the_owner_is_proven_and_restores(
     made = await asyncio.to_thread(ballast, "backup", **options)
     assert made.exit_code == 0, made.output
     sent = (await telegram.messages(ADMIN_ID, from_bot=True))[-1]
-    assert "Proven: 31 checks passed." in sent.text
+    assert "Proven: 34 checks passed." in sent.text
     document = sent.message["document"]
     async with aiohttp.ClientSession() as session:
         url = f"{options['TELEGRAM_API_URL']}/bot{TOKEN}/getFile"

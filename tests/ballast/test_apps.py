@@ -306,7 +306,7 @@ def test_what_of_ballasts_own_is_switched_off_is_nowhere() -> None:
         "deposit",
     }
     ours = [
-        *("provider-sweep", "payout-sweep", "star-reconciliation"),
+        *("subscription-sweep", "provider-sweep", "payout-sweep", "star-reconciliation"),
         *("languages-restore", "health-probe", "backup"),
     ]
     assert [each.name for each in found.scheduled] == ours

@@ -7,9 +7,13 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from ballast.builtin import BUILT_IN, button_data
 from ballast.builtin.replacing import BUTTONS, JOBS, SCHEDULED
 from ballast.builtin.replies import DeliverReply
+from ballast.builtin.transfers import CreateTransfer
+from ballast.jobs import JobInvalid, checked
 from ballast.messages import Message
 from bot_frontend.built_in import BY_WORD
 from bot_frontend.buttons import BY_NAME
@@ -63,7 +67,7 @@ def test_a_command_that_one_file_adds_is_in_the_menu_and_is_done(tmp_path: Path)
     assert {*found["schedule"]} == {
         "every-replies.every.sweep",
         *("health-probe", "broadcasts-watch", "languages-restore", "backup", "star-reconciliation"),
-        *("provider-sweep", "payout-sweep"),
+        *("provider-sweep", "payout-sweep", "subscription-sweep"),
     }
     assert found["without_task"] == ["balances.ponder"], "each job of Ballast's own has a task"
     assert {each.task.removeprefix("workers.") for app in BUILT_IN for each in app.scheduled} <= {
@@ -103,7 +107,7 @@ def test_what_an_app_replaces_and_switches_off_is_so_everywhere(tmp_path: Path) 
     assert "history" not in found["menu"]
     assert {*found["schedule"]} == {
         *("every-shop.cron.watch", "health-probe", "languages-restore", "backup", "star-reconciliation"),
-        *("provider-sweep", "payout-sweep"),
+        *("provider-sweep", "payout-sweep", "subscription-sweep"),
     }
     assert found["without_task"] == []
     for declared, body in found["places"].values():
@@ -149,7 +153,16 @@ def test_what_a_button_carries_is_read_as_it_was_written() -> None:
             button_data.adjustment(button_data.CANCEL, token, longest),
             {"decision": "x", "token": token, "owner": str(longest)},
         ),
-        (button_data.HISTORY, button_data.history(8, 16), {"owner": "8", "version": "16"}),
+        (
+            button_data.HISTORY,
+            button_data.history(8, 16),
+            {"owner": "8", "version": "16", "currency": None},
+        ),
+        (
+            button_data.HISTORY,
+            button_data.history(longest, longest, "ABCDEFGHIJKL"),
+            {"owner": str(longest), "version": str(longest), "currency": "ABCDEFGHIJKL"},
+        ),
         (
             button_data.BROADCAST_CARD,
             button_data.broadcast_card(7, "pause"),
@@ -168,3 +181,14 @@ def test_what_a_button_carries_is_read_as_it_was_written() -> None:
         assert [
             button.data for app in BUILT_IN for button in app.buttons if button.data.fullmatch(written)
         ] == [pattern], "no other button is meant by it"
+
+
+def test_a_job_in_the_first_currency_is_on_record_as_the_release_before_has_it() -> None:
+    """That refuses fields that it does not know: what it would take for an amount of the first currency, too."""
+    asked = CreateTransfer(telegram_id=7, recipient="@bob", amount=500)
+    assert "currency" not in asked.model_dump(mode="json")
+    assert checked(asked.model_copy(update={"amount": 600})).currency is None
+    in_euros = asked.model_copy(update={"currency": "EUR"})
+    assert checked(in_euros).model_dump(mode="json")["currency"] == "EUR"
+    with pytest.raises(JobInvalid, match="currency"):
+        checked(asked.model_copy(update={"currency": "eur; 5"}))

@@ -84,9 +84,11 @@ def main() -> None:
         json.dumps(
             {
                 "said": found,
-                "menu": dict(menu(payments=False, withdrawals=False)),
+                "menu": dict(menu(payments=False, withdrawals=False, exchange=False)),
                 "admins": {
-                    name: line for name, line in menu(Role.OWNER, withdrawals=False) if name in ADMIN_COMMANDS
+                    name: line
+                    for name, line in menu(Role.OWNER, withdrawals=False, exchange=False)
+                    if name in ADMIN_COMMANDS
                 },
             }
         )

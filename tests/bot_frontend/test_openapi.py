@@ -92,7 +92,9 @@ def have_something_to_tell(queueing: Queueing) -> None:
             "at": now,
             "work": 1,
             "dead_letters": {"open": 1, "items": [letter]},
+            "approvals": {"waiting": 1},
             "broadcasts": [broadcast],
+            "broadcasts_mark": "0" * 32,
             "actions": [booked],
         },
     )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import psycopg2
 import pytest
 
+from dbcore.admin_actions import AdminAction
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import (
+    books,
+    exchanges,
     holds,
     ledger,
     pending_adjustments,
@@ -17,6 +21,7 @@ from dbcore.ledger import (
     seals,
     star_payments,
     star_refunds,
+    star_subscriptions,
     withdrawals,
 )
 from dbcore.ledger.audit import CHECK_NAMES, audit, report
@@ -25,10 +30,11 @@ from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent
 from dbcore.ledger.star_book import Transaction
 from dbcore.ledger.star_payments import StarCharge
-from dbcore.ledger.users import UserRef
+from dbcore.ledger.star_subscriptions import PlanInvoice, SubscriptionCharge
+from dbcore.ledger.users import Profile, UserRef
 from dbcore.people import acts, lists
 from dbcore.people.acts import Act
-from tests.dbcore.conftest import Person, Sql
+from tests.dbcore.conftest import MakeEngine, Person, Sql
 from tests.dbcore.test_star_book import read as read_book
 
 UNLOCK = """
@@ -42,6 +48,9 @@ UNLOCK = """
     ALTER TABLE star_refunds DISABLE TRIGGER ALL;
     ALTER TABLE provider_payments DISABLE TRIGGER ALL;
     ALTER TABLE withdrawals DISABLE TRIGGER ALL;
+    ALTER TABLE star_subscriptions DISABLE TRIGGER ALL;
+    ALTER TABLE star_subscription_periods DISABLE TRIGGER ALL;
+    ALTER TABLE exchanges DISABLE TRIGGER ALL;
     ALTER TABLE holds DROP CONSTRAINT holds_end_has_key;
     ALTER TABLE entries DROP CONSTRAINT entries_version_with_balance;
 """
@@ -50,6 +59,7 @@ ANN = "(SELECT a.id FROM accounts a JOIN users u ON u.id = a.user_id WHERE u.use
 STRUCTURE = "the schema is what the migrations made"
 PRIVATE = "tables and functions are closed to others"
 SEALED = "what was sealed is as it was sealed"
+EXCHANGED = "each exchange has its two transfers at its rate"
 EMPTIED = "what the last audit saw is still there"
 
 CORRUPTIONS = [
@@ -139,6 +149,18 @@ CORRUPTIONS = [
         "UPDATE transfers SET kind = 'star_payment' WHERE kind = 'credit'",
     ),
     (
+        "each payment in Stars has its transfers",
+        "DELETE FROM star_subscription_periods",
+    ),
+    (
+        "each subscription is as its payments and changes say",
+        "UPDATE star_subscriptions SET expires_at = expires_at + interval '1 day'",
+    ),
+    (
+        "each subscription is as its payments and changes say",
+        "UPDATE star_subscriptions SET version = version + 1",
+    ),
+    (
         "each withdrawal has its hold",
         "UPDATE withdrawals SET status = 'returned', reason = 'x', ended_at = now() WHERE status = 'held'",
     ),
@@ -208,15 +230,33 @@ CORRUPTIONS = [
         "GRANT EXECUTE ON FUNCTION ledger_adjust TO PUBLIC",
     ),
     (EMPTIED, "DELETE FROM transfers WHERE status = 'rejected'"),
+    (EXCHANGED, "UPDATE exchanges SET got_amount = got_amount + 1 WHERE status = 'confirmed'"),
+    (
+        EXCHANGED,
+        "UPDATE exchanges SET given_transfer_id = got_transfer_id, got_transfer_id = given_transfer_id",
+    ),
+    (
+        EXCHANGED,
+        "UPDATE exchanges SET status = 'cancelled', given_transfer_id = NULL, got_transfer_id = NULL",
+    ),
+    (
+        "each account of exchanges has the sum of its entries",
+        "UPDATE exchange_accounts SET balance = balance + 1",
+    ),
+    (
+        "each account of exchanges has the sum of its entries",
+        "DELETE FROM exchange_accounts WHERE currency = 'EUR'",
+    ),
     (
         EMPTIED,
         "ALTER TABLE star_payments DISABLE TRIGGER ALL; "
         "ALTER TABLE provider_payments DISABLE TRIGGER ALL; "
         "ALTER TABLE provider_refunds DISABLE TRIGGER ALL; "
         "ALTER TABLE withdrawals DISABLE TRIGGER ALL; "
+        "ALTER TABLE exchanges DISABLE TRIGGER ALL; "
         "ALTER TABLE reversals DISABLE TRIGGER ALL; "
         "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, holds, reversals, "
-        "star_refunds, provider_payments, provider_refunds, withdrawals; "
+        "star_subscription_periods, star_refunds, provider_payments, provider_refunds, withdrawals, exchanges; "
         "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (
@@ -236,6 +276,32 @@ CORRUPTIONS = [
         f"UPDATE pending_adjustments SET target_user_id = (SELECT user_id FROM accounts WHERE id = {ANN})",
     ),
 ]
+
+
+def exchange(engine: GuardedEngine, who: Profile) -> None:
+    """Between the bot's two currencies."""
+    first, second = engine.currencies
+    books.reclassify(
+        engine,
+        key="fund",
+        from_="house",
+        to="exchange",
+        amount=500,
+        memo="",
+        actor="t",
+        currency=second.code,
+    )
+    rate = AdminAction("rate", "t", "exchange.rate", "", 0.0)
+    exchanges.set_rate(engine, rate, given=first, got=second, rate=Decimal("0.9"))
+    asked = exchanges.create(
+        engine, key="x", profile=who, given_amount=55, given_currency=first.code, got_currency=second.code
+    )
+    assert exchanges.decide(engine, key="y", token=asked.token, presser=who, confirm=True).reason is None
+
+
+@pytest.fixture
+def engine(make_engine: MakeEngine) -> GuardedEngine:
+    return make_engine(settings={"db_deadline_seconds": 30, "currencies": "EUR:2"})
 
 
 @pytest.fixture
@@ -281,6 +347,21 @@ def busy(engine: GuardedEngine, person: Person, database_url: str) -> None:
         PaymentKind.PAID, "charge-9", bob, stars=5, amount=500, payload="", said_at=1_700_000_000
     )
     star_payments.book(engine, paid)
+    star_subscriptions.book(
+        engine,
+        SubscriptionCharge(
+            PaymentKind.PAID,
+            "sub",
+            bob,
+            5,
+            500,
+            PlanInvoice("p", 5, "s1"),
+            True,
+            1_700_000_000,
+            1_702_592_000,
+        ),
+        follows=lambda _: (),
+    )
     card = star_refunds.create(engine, key="r", payment="charge-9", presser_id=None, actor="t")
     star_refunds.decide(engine, key="d", token=card.token, presser_id=None, is_admin=True, confirm=True)
     star_payments.book(engine, replace(paid, kind=PaymentKind.REFUNDED))
@@ -289,6 +370,7 @@ def busy(engine: GuardedEngine, person: Person, database_url: str) -> None:
         Transaction("charge-0", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-1", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-9", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
+        Transaction("sub", False, 5, 0, "payment", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-9", True, 5, 0, "refund", bob.telegram_id, 500, {}, 1_700_000_000),
         Transaction("charge-1", True, 5, 0, "refund", bob.telegram_id, 500, {}, 1_700_000_000),
     )
@@ -329,6 +411,7 @@ def busy(engine: GuardedEngine, person: Person, database_url: str) -> None:
             withdrawals.answer(
                 engine, token=put_out.token, said="paid", attempt=1, text="r", notice=lambda _: ()
             )
+    exchange(engine, bob)
 
 
 @pytest.mark.usefixtures("busy")

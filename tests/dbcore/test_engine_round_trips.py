@@ -20,18 +20,20 @@ def proxy(postgres_server: EmbeddedPostgres) -> Iterator[FaultProxy]:
         yield proxy
 
 
+@pytest.mark.parametrize("currencies", ["", "EUR:2,TON:9"])
 def test_each_operation_on_money_is_one_statement(
-    make_engine: MakeEngine, person: Person, proxy: FaultProxy, database_url: str
+    make_engine: MakeEngine, person: Person, proxy: FaultProxy, database_url: str, currencies: str
 ) -> None:
     ann, bob = person(1_000), person()
     engine = make_engine(
         proxy.url_of(database_url.rsplit("/", 1)[1]),
-        settings={"db_pool_size": 1, "db_deadline_seconds": 60},
+        settings={"db_pool_size": 1, "db_deadline_seconds": 60, "currencies": currencies},
     )
     users.get_or_create(engine, profile=ann)
     proxy.forget()
 
     users.get_or_create(engine, profile=ann)
+    users.get_or_create_many(engine, profiles=[ann, bob])
     target = UserRef(telegram_id=ann.telegram_id)
     ledger.adjust(engine, key="a", target=target, amount=5, memo="", actor="t")
     ledger.transfer(
@@ -47,8 +49,12 @@ def test_each_operation_on_money_is_one_statement(
     )
     pending_transfers.decide(engine, key="d", token=asked.token, presser=ann, confirm=True)
     statements = proxy.statements()
-    assert len(statements) == 5
-    assert all(statement.startswith("SELECT") for statement in statements)
+    assert len(statements) == 6
+    assert all(statement.strip().startswith("SELECT") for statement in statements)
+    further = [statement for statement in statements if "json_agg" in statement]
+    assert len(further) == (
+        2 if currencies else 0
+    )  # with one currency nobody is asked for accounts in others
 
 
 def test_an_operation_through_sqlalchemy_is_one_transaction_and_leaves_its_session_clean(

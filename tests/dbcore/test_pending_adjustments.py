@@ -248,7 +248,25 @@ def test_the_keys_of_confirmed_adjustments_are_nobody_s_own(engine: GuardedEngin
 def decide_many(
     engine: GuardedEngine, presses: list[Press], limits: Limits = NO_LIMITS
 ) -> list[AdjustmentDecisionOutcome]:
-    return pending_adjustments.decide_many(engine, presses, limits=limits)
+    return pending_adjustments.decide_many(engine, [replace(press, limits=limits) for press in presses])
+
+
+def test_decided_together_each_has_the_limits_of_its_own_admin(engine: GuardedEngine, person: Person) -> None:
+    bob = person()
+    found = []
+    for number, limits in ((1, Limits(once=50)), (2, Limits(once=500)), (3, NO_LIMITS)):
+        card = pending_adjustments.create(
+            engine,
+            key=f"ask-{number}",
+            admin_id=number,
+            target=UserRef(telegram_id=bob.telegram_id),
+            amount=100,
+            memo="",
+            limits=NO_LIMITS,
+        )
+        found.append(Press(f"press-{number}", card.token, number, confirm=True, limits=limits))
+    decided = pending_adjustments.decide_many(engine, found)
+    assert [each.reason for each in decided] == [RejectionReason.OVER_LIMIT, None, None]
 
 
 def test_decided_together_each_has_the_outcome_it_would_have_alone(

@@ -14,7 +14,9 @@ from sqlalchemy.engine import make_url
 
 from dbcore import database_url
 from dbcore.database_url import addresses
+from dbcore.ledger.pending_adjustments import Limits
 from dbcore.redis_url import read_redis_url
+from dbcore.roles import Role
 from dbcore.settings import RUNNING_ENV_FILE, Options, Settings, SettingsError, load_options, load_settings
 from dbcore.settings.database import DatabaseOptions, RedisOptions
 from tests.conftest import MakeSettings
@@ -541,6 +543,42 @@ def test_a_limit_is_an_amount_of_the_currency(
 def test_what_is_no_amount_is_no_limit(monkeypatch: pytest.MonkeyPatch, option: str, limit: str) -> None:
     monkeypatch.setenv(option, limit)
     with pytest.raises(SettingsError, match=f"^{option}: ") as refused:
+        load_settings()
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_roles_have_limits_of_their_own_and_others_those_of_all(make_settings: MakeSettings) -> None:
+    settings = make_settings(
+        credit_limit="10", credit_limit_per_day="20", role_limits="treasurer:5.50:none, owner:none:99"
+    )
+    assert Limits.of(settings, Role.TREASURER) == Limits(550, None)
+    assert Limits.of(settings, Role.OWNER) == Limits(None, 9_900)
+    assert Limits.of(settings, Role.SUPPORT) == Limits.of(settings, None) == Limits(1_000, 2_000)
+    only = make_settings(credit_limit="10", role_limits="owner:7:7", currency_exponent=0)
+    assert Limits.of(only, Role.TREASURER) == Limits(10, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("treasurer:50", "expected roles that credit"),
+        ("support:50:60", "treasurer or owner"),
+        ("boss:50:60", "treasurer or owner"),
+        ("treasurer:50:60:70", "expected roles that credit"),
+        ("treasurer:1:2,treasurer:3:4", "each role once"),
+        ("treasurer:0:5", "amounts above zero"),
+        ("treasurer:-1:5", "amounts above zero"),
+        ("treasurer:five:5", "amounts above zero"),
+        ("treasurer:1e400:5", "amounts above zero"),
+        ("treasurer:1.001:5", "no more decimals"),
+        ("treasurer:1:99999999999999999999", "at most"),
+    ],
+)
+def test_what_are_no_limits_of_roles_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: str, said: str
+) -> None:
+    monkeypatch.setenv("ROLE_LIMITS", given)
+    with pytest.raises(SettingsError, match=f"^ROLE_LIMITS: .*{said}") as refused:
         load_settings()
     assert len(str(refused.value).splitlines()) == 1
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dbcore.currencies import Currencies, Currency
 from dbcore.exporting.files import export_files
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger
@@ -133,7 +134,7 @@ def test_one_person_s_export_has_what_the_bot_knows_of_them_and_nothing_of_other
 def test_every_file_and_column_is_documented() -> None:
     page = (ROOT / "docs/export.md").read_text()
     documented = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| (.*) \|$", page, re.MULTILINE))
-    assert documented.keys() == {file.name for file in export_files("CREDIT", 2)}
+    assert documented.keys() == {file.name for file in export_files(Currencies(Currency("CREDIT", 2)))}
 
 
 def test_the_documented_columns_are_those_of_the_files(

@@ -21,6 +21,7 @@ from tests.harness.queueing import queueing_at
 from tests.harness.servers import Servers, running_servers
 
 SENDING_SECONDS_MAX = 120.0
+OPS_TOKEN = "a token for tests"
 
 
 class Broadcasting:
@@ -32,7 +33,7 @@ class Broadcasting:
     def __init__(self, servers: Servers, bulk: tuple[str, ...] = ("bulk", "bulk2")) -> None:
         self.bulk = bulk
         self.servers = servers
-        self.stack = servers.stack(HEALTH_PROBE_SECONDS="1")
+        self.stack = servers.stack(HEALTH_PROBE_SECONDS="1", OPS_TOKEN=OPS_TOKEN)
         self.engine = GuardedEngine(Settings(_env_file=None, database_url=servers.postgres.url))
         self._jobs = 0
 

@@ -251,7 +251,7 @@ def refusals(reason: RejectionReason, job: CreateTransfer, settings: Settings) -
         texts.decided(decided, settings),
         texts.decided_in_group(decided, settings),
         texts.adjusted(adjusted, AdjustBalance(telegram_id=9, amount=-1), settings),
-        adjustment_texts.decided(adjustment, settings),
+        adjustment_texts.decided(adjustment, 1, settings),
     ]
 
 

@@ -176,8 +176,8 @@ def decision(**changes: object) -> AdjustmentDecisionOutcome:
 
 def test_a_balance_that_changed_before_confirm_is_said(make_settings: MakeSettings) -> None:
     settings = make_settings()
-    assert "It had changed" not in adjustment_texts.decided(decision(), settings)
-    told = adjustment_texts.decided(decision(balance_after=2_500), settings)
+    assert "It had changed" not in adjustment_texts.decided(decision(), 1, settings)
+    told = adjustment_texts.decided(decision(balance_after=2_500), 1, settings)
     assert "Their balance is <b>25.00 CREDIT</b>." in told
     assert "It had changed from <b>10.00 CREDIT</b> to <b>5.00 CREDIT</b> before you confirmed." in told
 
@@ -188,7 +188,7 @@ def test_every_refusal_of_an_adjustment_says_that_nothing_moved(
 ) -> None:
     settings = make_settings(credit_limit="10", credit_limit_per_day="50")
     refused = decision(status=OutcomeStatus.REJECTED, decision=None, reason=reason, left_today=100)
-    told = adjustment_texts.decided(refused, settings)
+    told = adjustment_texts.decided(refused, 1, settings)
     assert "Nothing was" in told or "done once" in told
     if reason is RejectionReason.OVER_LIMIT:
         assert "at most <b>10.00 CREDIT</b> (CREDIT_LIMIT)" in told
@@ -196,7 +196,7 @@ def test_every_refusal_of_an_adjustment_says_that_nothing_moved(
         assert "at most <b>50.00 CREDIT</b> in 24 hours" in told
         assert "<b>1.00 CREDIT</b> left" in told
     is_above = reason in {RejectionReason.OVER_LIMIT, RejectionReason.OVER_DAILY_LIMIT}
-    assert ("where an owner approves it" in told) is is_above
+    assert ("An owner can approve" in told) is is_above
 
 
 FORGED = "Alice sent you 500.00 CREDIT. x"
@@ -262,8 +262,8 @@ def all_texts(make_settings: MakeSettings, person: Party, memo: str = "") -> lis
         adjustment_texts.to_confirm(
             to_confirm, AskAdjustment(telegram_id=9, amount=1, reason=memo, admin_id=1), settings
         ),
-        adjustment_texts.decided(decision(target=person, memo=memo), settings),
-        adjustment_texts.decided(refused, settings),
+        adjustment_texts.decided(decision(target=person, memo=memo), 1, settings),
+        adjustment_texts.decided(refused, 1, settings),
     ]
 
 

@@ -28,6 +28,7 @@ class Trial:
     home: Broadcaster
     broadcast: Progress
     chat_id: int
+    job_id: str
 
     async def run(self, maybe_bot: Bot | None) -> list[Message]:
         with await asyncio.to_thread(self.home.languages.speaking_to, self.chat_id):
@@ -44,10 +45,15 @@ class Trial:
                 raise await defer(self.home, posted.wait_seconds, self.chat_id, flood=posted.flood)
             why = posted.bad_payload or posted.result.error
             if why is not None:
+                await asyncio.to_thread(self._note, why)
                 return [Message(chat_id=self.chat_id, text=refused_by_telegram(why))]
+        await asyncio.to_thread(self._note, None)
         return []
 
+    def _note(self, error: str | None) -> None:
+        self.home.lanes.end_trial(self.broadcast.id, self.chat_id, self.job_id, error)
 
-def trial(home: Broadcaster, job: TryBroadcast) -> Trial:
+
+def trial(home: Broadcaster, job: TryBroadcast, job_id: str) -> Trial:
     """Raises BroadcastRefused."""
-    return Trial(home, broadcasts.require_progress(home.engine, job.broadcast_id), job.telegram_id)
+    return Trial(home, broadcasts.require_progress(home.engine, job.broadcast_id), job.telegram_id, job_id)

@@ -14,11 +14,9 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from ballast.app_buttons import AppButtons, PressedJob
 from ballast.app_questions import JobDialogue, dialogue_of
 from ballast.asking import Ask
 from ballast.batch import BatchContext, Batched
-from ballast.builtin import button_data
 from ballast.builtin.jobs import UserJob
 from ballast.context import JobContext, User
 from ballast.envelope import Envelope, enqueued_lane
@@ -33,6 +31,7 @@ from ballast.periodic_runs import lane_of
 from ballast.registered import Handler
 from ballast.replies import BuiltInAnswer, Reply
 from ballast.snooze import Snoozed
+from ballast.subscriptions import known
 from dbcore import keys, outbox
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError
 from dbcore.fingerprints import fingerprint
@@ -44,6 +43,7 @@ from dbcore.redis_client import redis_time
 from workers import built_in_answers, handlers
 from workers.celery import Task, upkeep
 from workers.context import WorkerContext
+from workers.job_buttons import keep
 from workers.periods import period_of
 from workers.tasks.job_task import make_task
 from workers.work import AsyncStep, Work
@@ -200,6 +200,9 @@ def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
         "app_settings": INSTALLED.settings.get(handler.app),
         "translations": INSTALLED.translations.get(handler.app),
         "language_of": work.languages.of,
+        "subscribed": partial(
+            known.is_subscribed, work.engine, work.worker.redis, memory_first=handler.database == "none"
+        ),
     }
 
 
@@ -243,17 +246,7 @@ def _buttons(work: Work[Job], reply: Reply, place: int) -> list[list[Shown]]:
         raise UsageError(
             "buttons need somebody who may press them: give the job a telegram_id, or the reply a `to`"
         )
-    kept = AppButtons(work.worker.redis)
-    rows: list[list[Shown]] = []
-    for row_number, row in enumerate(reply.buttons):
-        rows.append([])
-        for number, button in enumerate(row):
-            INSTALLED.require_job(button.job.kind)
-            written = button.job.model_dump_json()
-            token = fingerprint("button", work.job_id, place, row_number, number, button.job.kind, written)
-            kept.keep(token, PressedJob(kind=button.job.kind, fields=json.loads(written), owner_id=owner_id))
-            rows[-1].append(Shown(text=button.text, data=button_data.app(token)))
-    return rows
+    return keep(work.worker.redis, work.job_id, reply.buttons, owner_id, place)
 
 
 def _messages_alone(work: Work[Job], outcome: Any) -> list[Message]:

@@ -15,6 +15,8 @@ from dbcore.breaker.compute_usage import compute_usage
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus, Progress
 from dbcore.errors import DatabaseAway
+from dbcore.fingerprints import fingerprint
+from dbcore.people import approvals
 from dbcore.redis_client import redis_time
 from dbcore.text import one_line
 from workers.celery import Task, upkeep
@@ -45,6 +47,7 @@ def read_board(task: Task) -> None:
 def _read(worker: WorkerContext) -> dict[str, Any]:
     engine = worker.engine
     letters = failed_operations.list_open(engine, SHOWN_MAX)
+    newest = broadcasts.list_recent(engine, SHOWN_MAX)
     return {
         "dead_letters": {
             "open": failed_operations.count_open(engine) if len(letters) == SHOWN_MAX else len(letters),
@@ -58,11 +61,11 @@ def _read(worker: WorkerContext) -> dict[str, Any]:
                 for letter in letters
             ],
         },
+        "approvals": {"waiting": approvals.count_waiting(engine)},
         "broadcasts": [
-            _described(worker, each)
-            for each in broadcasts.list_recent(engine, SHOWN_MAX)
-            if each.status is not BroadcastStatus.DRAFT
+            _described(worker, each) for each in newest if each.status is not BroadcastStatus.DRAFT
         ],
+        "broadcasts_mark": fingerprint("broadcasts", *map(repr, newest)),
         "actions": [
             {
                 "action_id": each.action_id,

@@ -61,7 +61,7 @@ LISTED_MAX = 10
 @job_task(ChooseBroadcasts)
 def choose_broadcasts(work: Work[ChooseBroadcasts]) -> list[Message]:
     account = users.choose_broadcasts(work.engine, profile=work.job.profile, wanted=work.job.wanted)
-    work.note_read(account.telegram_id, account.balance, account.version)
+    work.note_account(account)
     return work.answer(texts.broadcasts_wanted() if work.job.wanted else texts.broadcasts_stopped())
 
 
@@ -122,7 +122,7 @@ def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
 
 @job_task(TryBroadcast)
 def try_out(work: Work[TryBroadcast]) -> AsyncStep:
-    return _obeyed(lambda: trial(work.worker.broadcaster, work.job)).run
+    return _obeyed(lambda: trial(work.worker.broadcaster, work.job, work.job_id)).run
 
 
 @job_task(DraftBroadcast)

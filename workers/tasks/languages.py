@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 def choose_language(work: Work[ChooseLanguage]) -> list[Message]:
     job = work.job
     account = users.choose_language(work.engine, profile=job.profile, language=job.language)
-    work.note_read(account.telegram_id, account.balance, account.version)
+    work.note_account(account)
     chosen = work.languages.choose(job.telegram_id, job.language, job.language_code)
     with speaking(chosen, work.languages.zone_of(job.telegram_id)):
         return work.answer(texts.language_chosen(), edit=work.message_id is not None)
@@ -32,7 +32,7 @@ def choose_language(work: Work[ChooseLanguage]) -> list[Message]:
 def choose_time_zone(work: Work[ChooseTimeZone]) -> list[Message]:
     job = work.job
     account = users.choose_time_zone(work.engine, profile=job.profile, zone=job.zone)
-    work.note_read(account.telegram_id, account.balance, account.version)
+    work.note_account(account)
     work.languages.choose_zone(job.telegram_id, job.zone)
     with speaking(work.language, job.zone):
         return work.answer(texts.time_zone_chosen(work.settings), edit=work.message_id is not None)

@@ -1,4 +1,6 @@
-"""The task that keeps what Telegram said of a payment, and books Stars that were paid by an invoice of this bot."""
+"""The task that keeps what Telegram said of a payment, and books Stars that were paid by an invoice of this bot: to
+their payer's balance, or for a subscription.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,20 @@ import structlog
 
 from ballast.alerts import notifier
 from ballast.builtin import star_invoices
-from ballast.builtin.payments import RecordPayment
+from ballast.builtin.payments import RecordPayment, RecordStarReport
+from ballast.builtin.subscriptions import follows
 from ballast.jobs import Discard
 from ballast.messages import Message
+from ballast.subscriptions import charges, known
+from ballast.texts import gettext
+from dbcore import outbox
 from dbcore.currencies import STARS
-from dbcore.ledger import payments, star_payments
+from dbcore.fingerprints import fingerprint
+from dbcore.ledger import payments, star_payments, star_reports, star_subscriptions
 from dbcore.ledger.payments import PaymentEvent, PaymentKind, Recorded
 from dbcore.ledger.star_payments import StarCharge, StarOutcome
+from dbcore.ledger.star_reports import StarReport, StarReportKind
+from dbcore.ledger.star_subscriptions import SubscriptionCharge
 from dbcore.outcomes import OutcomeStatus
 from workers import payment_texts
 from workers.tasks.job_task import job_task
@@ -43,6 +52,9 @@ def record(work: Work[RecordPayment]) -> list[Message]:
     )
     recorded = payments.record(work.engine, event, job_id=work.job_id)
     log.warning("payment_reported", event_kind=job.event, charge_id=job.charge_id, recorded=recorded)
+    subscription = charges.charge_of(job, work.settings)
+    if recorded is not Recorded.CONTRADICTS and subscription is not None:
+        return _subscribed(work, subscription, recorded)
     if recorded is not Recorded.CONTRADICTS and (charge := _charge_of(work)) is not None:
         # Known or not: the job that recorded it may have died before this, and a charge is booked once.
         booked = star_payments.book(work.engine, charge)
@@ -54,6 +66,19 @@ def record(work: Work[RecordPayment]) -> list[Message]:
     notifier.enqueue_payment(work.worker.redis, _event_id(job, recorded), lambda: alarm(job))
     said = payment_texts.receipt if is_new else payment_texts.doubtful
     return _to_payer(work, lambda: said(job))
+
+
+@job_task(RecordStarReport)
+def record_star_report(work: Work[RecordStarReport]) -> list[Message]:
+    job = work.job
+    report = StarReport(job.report, job.telegram_id, job.what, job.stars, job.said_at)
+    # Update ids begin anew at times, and of paid media Telegram names no date.
+    key = fingerprint(work.job_id, job.telegram_id, job.report.value, job.what)
+    star_reports.record(work.engine, report, key=key)
+    log.info("star_report", report=job.report, stars=job.stars)
+    if job.report is StarReportKind.PAID_MEDIA or work.origin is None:
+        return []
+    return work.answer(gettext("Thank you for the gift!"))
 
 
 def _charge_of(work: Work[RecordPayment]) -> StarCharge | None:
@@ -107,6 +132,20 @@ def _told(work: Work[RecordPayment], booked: StarOutcome, recorded: Recorded) ->
             lambda: payment_texts.debt_alarm(job, debt, work.settings),
         )
     return _to_payer(work, lambda: payment_texts.booked(job, booked, work.settings))
+
+
+def _subscribed(work: Work[RecordPayment], charge: SubscriptionCharge, recorded: Recorded) -> list[Message]:
+    """Begin or renew a subscription, or take a refunded period back. As `_told`."""
+    job, engine = work.job, work.engine
+    outcome = star_subscriptions.book(engine, charge, follows=follows)
+    work.note(outcome)
+    if outcome.reason is not None or outcome.plan is None:
+        raise Discard(f"the Stars of charge {job.charge_id} are not booked: {outcome.reason}")
+    outbox.announce()
+    known.look_up(engine, work.worker.redis, job.telegram_id, outcome.plan)
+    if recorded is Recorded.KNOWN and outcome.status is OutcomeStatus.REPLAYED:
+        return []
+    return _to_payer(work, lambda: payment_texts.subscribed(job, outcome, work.settings))
 
 
 def _to_payer(work: Work[RecordPayment], text: Callable[[], str]) -> list[Message]:

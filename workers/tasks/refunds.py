@@ -17,14 +17,18 @@ import structlog
 from telegram.error import BadRequest, Forbidden, TelegramError
 
 from ballast.builtin.refunds import AskRefund, DecideRefund, FinishRefund
+from ballast.builtin.subscriptions import follows
 from ballast.jobs import Discard
 from ballast.messages import Message
 from ballast.permissions import Permission, may
 from ballast.snooze import Snoozed
 from ballast.telegram.calls import call
 from ballast.telegram.errors import classify
-from dbcore.ledger import star_refunds
+from dbcore import outbox
+from dbcore.guard.engine import GuardedEngine
+from dbcore.ledger import star_refunds, star_subscriptions
 from dbcore.ledger.star_refunds import RefundedPayment, RefundOutcome, RefundState
+from dbcore.outcomes import Outcome
 from workers import refund_texts
 from workers.broadcasts.broadcaster import NO_BOT_SECONDS
 from workers.tasks.job_task import job_task
@@ -107,11 +111,10 @@ def _finished(
             raise Snoozed(NO_BOT_SECONDS)
         refusal = await _ask(bot, payment)
         if refusal is None:
-            booked = await asyncio.to_thread(
-                star_refunds.book_refund, engine, payment, said_at=int(time.time())
-            )
+            booked = await asyncio.to_thread(_book, engine, payment)
             if booked.reason is not None:
                 raise Discard(f"Telegram refunded {payment.charge_id}, and it is not booked: {booked.reason}")
+            outbox.announce()
             log.info("refunded", charge_id=payment.charge_id)
             return answer(refund_texts.done(payment))
         state = await asyncio.to_thread(star_refunds.refuse, engine, token=outcome.token, reason=refusal)
@@ -121,6 +124,20 @@ def _finished(
         return answer(refund_texts.refused_by_telegram(payment, refusal))
 
     return step
+
+
+def _book(engine: GuardedEngine, payment: RefundedPayment) -> Outcome:
+    said_at = int(time.time())
+    if not payment.is_of_subscription:
+        return star_refunds.book_refund(engine, payment, said_at=said_at)
+    return star_subscriptions.refund(
+        engine,
+        charge_id=payment.charge_id,
+        payer_id=payment.payer.telegram_id,
+        stars=payment.stars,
+        said_at=said_at,
+        follows=follows,
+    )
 
 
 async def _ask(bot: Bot, payment: RefundedPayment) -> str | None:

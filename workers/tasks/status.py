@@ -31,7 +31,7 @@ def database_status(work: Work[ShowDatabaseStatus]) -> list[Message]:
 @job_task(OperatorAction)
 def act(work: Work[OperatorAction]) -> list[Message]:
     worker, job = work.worker, work.job
-    order = AdminAction(job.action_id, job.actor, job.action, job.target, job.at)
+    order = AdminAction(job.action_id, job.actor, job.action, job.target, job.at, job.reason)
     outcome = admin_actions.outcome_of(work.engine, order.action_id)
     if outcome is None:
         outcome = _carried_out(worker, order)

@@ -23,18 +23,20 @@ def create(work: Work[CreateTransfer]) -> list[Message]:
         sender=work.job.profile,
         recipient=users.UserRef.parse(work.job.recipient),
         amount=work.job.amount,
+        currency=work.job.currency,
         memo=work.job.memo,
     )
+    settings = work.settings.in_currency(outcome.currency)
     work.note(outcome)
     if outcome.reason is not None:
-        refused = texts.transfer_refused(outcome, work.job, work.settings)
+        refused = texts.transfer_refused(outcome, work.job, settings)
         is_private = outcome.reason is RejectionReason.INSUFFICIENT_FUNDS
         return work.answer(refused) if is_private else work.answer_publicly(refused)
     if outcome.status is OutcomeStatus.REPLAYED:
         # Asked before, by a run whose question never came: it may have expired.
         pending_transfers.restart_expiry(work.engine, key=work.job_id)
     return work.answer_publicly(
-        texts.transfer_to_confirm(outcome, work.job, work.settings),
+        texts.transfer_to_confirm(outcome, work.job, settings),
         texts.transfer_buttons(outcome.token, work.job.telegram_id),
     )
 
@@ -50,17 +52,18 @@ def confirm(work: Work[DecideTransfer]) -> list[Message]:
         waited_seconds=work.waited_seconds,
     )
     work.note(outcome)
-    told = texts.decided(outcome, work.settings)
+    settings = work.settings.in_currency(outcome.currency)
+    told = texts.decided(outcome, settings)
     if not texts.closes_the_question(outcome):
         # A stranger, or a second press. That somebody pressed Confirm on what /cancel ended must not go unsaid.
         return work.toast(told, matters=outcome.reason is RejectionReason.ALREADY_CANCELLED)
     messages = work.answer(told, edit=True)
     if work.origin is not None and work.origin.is_group:
-        messages = work.answer_publicly(texts.decided_in_group(outcome, work.settings), edit=True)
+        messages = work.answer_publicly(texts.decided_in_group(outcome, settings), edit=True)
         messages += work.answer(told)[:1] if texts.is_private(outcome) else []
     if outcome.recipient is not None and texts.money_moved(outcome):
         messages.append(
-            work.to_other(outcome.recipient.telegram_id, lambda: texts.received(outcome, work.settings))
+            work.to_other(outcome.recipient.telegram_id, lambda: texts.received(outcome, settings))
         )
     return messages
 
@@ -77,11 +80,15 @@ def history(work: Work[ShowHistory]) -> list[Message]:
     if job.owner_telegram_id not in {None, job.telegram_id}:
         return work.toast(not_your_history(), matters=False)
     page = history_pages.page(
-        work.engine, profile=job.profile, upto_version=job.upto_version, limit=HISTORY_PAGE_LENGTH
+        work.engine,
+        profile=job.profile,
+        upto_version=job.upto_version,
+        limit=HISTORY_PAGE_LENGTH,
+        currency=job.currency,
     )
-    work.note_read(job.telegram_id, page.balance, page.newest_version)
+    work.note_read(job.telegram_id, page.balance, page.newest_version, page.currency)
     return work.answer(
-        texts.history(page, work.settings),
-        texts.history_buttons(page, job.telegram_id, HISTORY_PAGE_LENGTH),
+        texts.history(page, work.settings.in_currency(page.currency)),
+        texts.history_buttons(page, job.telegram_id, HISTORY_PAGE_LENGTH, job.currency),
         edit=work.message_id is not None,
     )

@@ -14,7 +14,7 @@ from workers.work import Work
 @job_task(GetOrCreateUser)
 def get_or_create(work: Work[GetOrCreateUser]) -> list[Message]:
     account = users.get_or_create(work.engine, profile=work.job.profile)
-    work.note_read(account.telegram_id, account.balance, account.version)
+    work.note_account(account)
     return work.answer(texts.welcome(account, work.settings))
 
 

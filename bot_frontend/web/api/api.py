@@ -26,10 +26,12 @@ from bot_frontend.web.api import (
     composing,
     csv_lists,
     failed_jobs,
+    fleet,
     holds,
     many_jobs,
     media,
     operators,
+    subscriptions,
     transfers,
     users,
     users_beside,
@@ -74,8 +76,8 @@ class Api:
         )
         router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
         parts = (
-            *(users, approvals, users_beside, transfers, holds, withdrawals, csv_lists),
-            *(many_jobs, waiting_jobs, failed_jobs),
+            *(users, approvals, users_beside, transfers, holds, withdrawals, subscriptions, csv_lists),
+            *(many_jobs, waiting_jobs, failed_jobs, fleet),
             *(composing, media, broadcasts, operators),
         )
         for part in parts:

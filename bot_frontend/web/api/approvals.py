@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.people import orders
 from ballast.permissions import Permission
+from bot_frontend.web.access import Operator
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Reason, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Why, act_of, idempotency_key, outcome_of
@@ -28,6 +29,7 @@ from dbcore.people.acts import Act
 from dbcore.people.approvals import Answer, ApprovalRefused, ApprovalStatus
 from dbcore.people.reasons import in_words
 from dbcore.roles import Role
+from dbcore.settings import Settings
 
 router = APIRouter()
 
@@ -38,6 +40,11 @@ class AdjustmentOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     amount: Amount
+    currency: str | None = Field(
+        default=None,
+        max_length=12,
+        description="The code of one of the bot's currencies; the first if it is missing",
+    )
     reason: Reason = Field(description="Why; the person reads it as the memo")
 
 
@@ -97,7 +104,8 @@ async def credit_user(
     response: Response,
 ) -> Adjustment | Response:
     """At once. What the ledger refuses is refused again by the same Idempotency-Key."""
-    return await _adjust(api, caller, telegram_id, order.amount, act_of(key, caller, order.reason), response)
+    act = act_of(key, caller, order.reason)
+    return await _adjust(api, caller, telegram_id, order.amount, order.currency, act, response)
 
 
 @router.post(
@@ -116,31 +124,44 @@ async def debit_user(
     response: Response,
 ) -> Adjustment | Response:
     """At once. What the ledger refuses is refused again by the same Idempotency-Key."""
-    return await _adjust(api, caller, telegram_id, -order.amount, act_of(key, caller, order.reason), response)
+    act = act_of(key, caller, order.reason)
+    return await _adjust(api, caller, telegram_id, -order.amount, order.currency, act, response)
 
 
 async def _adjust(
-    api: Services, caller: Caller, telegram_id: int, amount: int, act: Act, response: Response
+    api: Services,
+    caller: Caller,
+    telegram_id: int,
+    amount: int,
+    currency: str | None,
+    act: Act,
+    response: Response,
 ) -> Adjustment | Response:
+    api.require_currency(currency)
+
     def have_done(engine: GuardedEngine) -> AdjustOutcome | Answer:
-        limited = _limited(caller)
-        if limited is None:
+        limited = _limited(caller, api.settings)
+        if limited is None or limited.telegram_id is None:
             done: AdjustOutcome | Answer = orders.adjust(
-                engine, act, target=UserRef(telegram_id=telegram_id), amount=amount
+                engine, act, target=UserRef(telegram_id=telegram_id), amount=amount, currency=currency
             )
         else:
             done = orders.adjust_within(
                 engine,
                 act,
-                operator_id=limited,
+                operator_id=limited.telegram_id,
                 target_id=telegram_id,
                 amount=amount,
-                limits=Limits.of(api.settings),
+                limits=Limits.of(api.settings, limited.role),
+                currency=currency,
             )
         api.tell_soon()
         return done
 
-    done = await api.database.move(have_done, name="api.user.adjust")
+    try:
+        done = await api.database.move(have_done, name="api.user.adjust")
+    except ApprovalRefused as refused:
+        raise Problem(409, "conflict", str(refused)) from None
     if isinstance(done, Answer):
         return _waits(done)
     outcome_of(done, response, of_user=telegram_id)
@@ -155,10 +176,11 @@ async def _adjust(
     )
 
 
-def _limited(caller: Caller) -> int | None:
-    """The Telegram id of a caller who has limits: who signed in as themselves, and is no owner."""
+def _limited(caller: Caller, settings: Settings) -> Operator | None:
+    """The caller, if they have limits: who signed in as themselves. Owners have only those of ROLE_LIMITS."""
     operator = caller.operator
-    return None if operator is None or operator.role is Role.OWNER else operator.telegram_id
+    is_free = operator is not None and operator.role is Role.OWNER and Role.OWNER not in settings.role_limits
+    return None if is_free else operator
 
 
 def _waits(answer: Answer) -> Response:

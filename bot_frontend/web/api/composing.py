@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -9,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ballast.broadcasts import preview
+from ballast.broadcasts import preview, trial_results
 from ballast.broadcasts.audience import audience_size
 from ballast.broadcasts.cost import stars_for
 from ballast.broadcasts.lanes import Lanes
@@ -22,7 +23,7 @@ from ballast.permissions import Permission
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 from bot_frontend.web.api.broadcasts import Broadcast, Id, found_or_problem
 from bot_frontend.web.api.callers import Caller, Requires
-from bot_frontend.web.api.models import OF_ACTS, error_responses
+from bot_frontend.web.api.models import OF_ACTS, Page, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
@@ -62,6 +63,12 @@ class Trial(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     telegram_id: Whole = TelegramId
+
+
+class TestSend(BaseModel):
+    telegram_id: int = Field(description="To whom")
+    sent: bool | None = Field(description="null until it ended")
+    error: str | None = Field(description="What Telegram said, if it did not take it")
 
 
 @router.get("/options", summary="What a broadcast can be composed of", responses=error_responses())
@@ -164,6 +171,20 @@ async def try_broadcast(
     if replayed:
         response.headers[REPLAYED] = "true"
     return found
+
+
+@router.get("/{broadcast_id}/tests", summary="What became of test sends", responses=error_responses())
+async def list_tests(
+    _: Annotated[Caller, Depends(Requires(Permission.BROADCAST))],
+    api: Annotated[Services, Depends(services)],
+    broadcast_id: Id,
+) -> Page[TestSend]:
+    """The last one to each admin, for a day."""
+    found = await asyncio.to_thread(trial_results.read, api.redis, broadcast_id)
+    items = [
+        TestSend(telegram_id=admin, sent=each.sent, error=each.error) for admin, each in sorted(found.items())
+    ]
+    return Page(items=items, next_cursor=None)
 
 
 def _pieces(found: list[preview.Piece]) -> list[Piece]:

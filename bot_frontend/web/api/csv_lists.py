@@ -21,7 +21,7 @@ from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import error_responses
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.transfers import transfer_filters
-from bot_frontend.web.api.users import TelegramId, movement_filters, user_filters
+from bot_frontend.web.api.users import OfCurrency, TelegramId, movement_filters, user_filters
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.guard.engine import GuardedEngine
 from dbcore.people import lists, movements
@@ -78,7 +78,7 @@ async def transfers_csv(
     "/users/{telegram_id}/movements.csv",
     tags=["users"],
     summary="All movements of a user as CSV",
-    responses=_CSV | error_responses(),
+    responses=_CSV | error_responses(404),
     response_class=StreamingResponse,
 )
 async def movements_csv(
@@ -86,14 +86,19 @@ async def movements_csv(
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     filters: Annotated[Filters, Depends(movement_filters)],
+    currency: OfCurrency = None,
 ) -> StreamingResponse:
-    """Of somebody unknown there are none."""
+    """In one currency. Of somebody unknown there are none."""
+    api.require_currency(currency)
 
     def read(engine: GuardedEngine, before: int | None) -> tuple[Sequence[Any], int | None]:
-        page = movements.movements(engine, telegram_id, before=before, limit=PAGE, filters=filters)
+        page = movements.movements(
+            engine, telegram_id, before=before, limit=PAGE, filters=filters, currency=currency
+        )
         return page.movements, page.next_before
 
-    return await _streamed(api, movements_table(api.settings), read, f"movements-{telegram_id}")
+    table = movements_table(api.settings.in_currency(currency))
+    return await _streamed(api, table, read, f"movements-{telegram_id}")
 
 
 @router.get(

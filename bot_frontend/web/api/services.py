@@ -11,6 +11,7 @@ from starlette.requests import Request
 from ballast import event_asking, outbox_relay
 from ballast.inbox import Inbox, Publisher
 from bot_frontend.web.api.database import Database
+from bot_frontend.web.api.problems import Problem
 from dbcore.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ class Services:
     inbox: Inbox
     publisher: Publisher
     uploader: Uploader
+
+    def require_currency(self, code: str | None) -> None:
+        """Raises Problem for one that the bot does not have. None is the first."""
+        known = self.settings.known_currencies
+        if code is not None and known.get(code) is None:
+            raise Problem(404, "not-found", f"The bot has no such currency: expected one of {known}")
 
     def tell_soon(self) -> None:
         """The people concerned, by the jobs that an act committed, and programs outside. Raises nothing."""

@@ -10,9 +10,9 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from ballast.builtin.composition import Unsendable
 from ballast.failed_jobs import FailedJobRefused
 from ballast.snooze import Snoozed
-from bot_frontend.web.api.models import Unseen
 from bot_frontend.web.api.problems import Problem
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway, OutcomeUnknown
@@ -86,16 +86,11 @@ def _invalid(error: RequestValidationError) -> Problem:
         return Problem(
             400, "bad-request", "Idempotency-Key: expected 1 to 64 letters, digits or any of . _ : -"
         )
-    # What a validator of a body's model says of values that are well by themselves.
-    if all(
-        each["type"] == "value_error"
-        and each["loc"][0] == "body"
-        and not isinstance(each["ctx"]["error"], Unseen)
-        for each in error.errors()
+    contradictions = [each["ctx"]["error"] for each in error.errors() if each["type"] == "value_error"]
+    if all(isinstance(each, Unsendable) for each in contradictions) and len(contradictions) == len(
+        error.errors()
     ):
-        return Problem(
-            409, "unsendable", _line("; ".join(str(each["ctx"]["error"]) for each in error.errors()))
-        )
+        return Problem(409, "unsendable", _line("; ".join(map(str, contradictions))))
     errors = [
         {"at": ".".join(str(part) for part in each["loc"]), "message": expectation(each)}
         for each in error.errors()[:ERRORS_SHOWN_MAX]

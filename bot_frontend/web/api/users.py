@@ -36,7 +36,19 @@ from dbcore.people.search import TEXT_LENGTH_MAX
 
 router = APIRouter(prefix="/users", tags=["users"])
 
+OfCurrency = Annotated[
+    str | None,
+    Query(max_length=12, description="The code of one of the bot's currencies; the first if it is missing"),
+]
 TelegramId = Annotated[int, Path(gt=0, lt=TELEGRAM_ID_LIMIT)]
+
+
+class BalanceIn(BaseModel):
+    """What somebody has in one currency, in its minor units."""
+
+    currency: str
+    balance: int
+    held: int
 
 
 class User(BaseModel):
@@ -50,6 +62,9 @@ class User(BaseModel):
     held: int = Field(description="What of the balance is held, and cannot be spent")
     available: int
     currency: str
+    other_balances: list[BalanceIn] = Field(
+        description="In further currencies; of one user, and empty in lists"
+    )
     sending_frozen: bool
     receiving_frozen: bool
     language: str | None = Field(description="That they chose; null if they did not")
@@ -60,8 +75,13 @@ class User(BaseModel):
 
     @classmethod
     def of(cls, found: PersonRecord, currency: str) -> User:
-        fields = {name: getattr(found, name) for name in cls.model_fields if name != "currency"}
-        return cls(currency=currency, **fields)
+        others = [
+            BalanceIn(currency=each.currency, balance=each.balance, held=each.held)
+            for each in found.balances[1:]
+        ]
+        given = {"currency": currency, "other_balances": others}
+        fields = {name: getattr(found, name) for name in cls.model_fields if name not in given}
+        return cls(**given, **fields)
 
 
 class Movement(BaseModel):
@@ -183,14 +203,18 @@ async def list_movements(
     api: Annotated[Services, Depends(services)],
     telegram_id: TelegramId,
     filters: Annotated[Filters, Depends(movement_filters)],
+    currency: OfCurrency = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[Movement]:
-    """Newest first. Amounts of filters are unsigned."""
+    """Newest first, in one currency. Amounts of filters are unsigned."""
     before = place_of(cursor)
+    api.require_currency(currency)
 
     def read(engine: GuardedEngine) -> movements.MovementsPage:
-        page = movements.movements(engine, telegram_id, before=before, limit=limit, filters=filters)
+        page = movements.movements(
+            engine, telegram_id, before=before, limit=limit, filters=filters, currency=currency
+        )
         if not page.movements and card.find(engine, UserRef(telegram_id=telegram_id)) is None:
             raise _unknown(telegram_id)
         return page

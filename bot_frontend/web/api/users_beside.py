@@ -36,6 +36,7 @@ class Failure(BaseModel):
     reason: str
     why: str = Field(description="The reason in words")
     amount: int | None
+    currency: str | None
     memo: str
     counterparty: Person | None
     failed_at: Moment
@@ -53,6 +54,7 @@ class Waiting(BaseModel):
     number: str = Field(description="A job's reference, or the number of the request")
     kind: str | None = Field(description="Of a job")
     amount: int | None
+    currency: str | None
     counterparty: Person | None
 
 
@@ -153,6 +155,7 @@ async def list_waiting(
                 number=str(each.number),
                 kind=None,
                 amount=each.amount,
+                currency=each.currency,
                 counterparty=Person.of(each.recipient),
             )
             for each in card.unconfirmed(engine, person.user_id)
@@ -160,7 +163,14 @@ async def list_waiting(
         jobs = finding.waiting(api.redis, telegram_id) or []
         return [
             *(
-                Waiting(what="job", number=job["reference"], kind=job["kind"], amount=None, counterparty=None)
+                Waiting(
+                    what="job",
+                    number=job["reference"],
+                    kind=job["kind"],
+                    amount=None,
+                    currency=None,
+                    counterparty=None,
+                )
                 for job in jobs
             ),
             *asked,

@@ -1,7 +1,8 @@
 // What an operator does from here. Each asks first and says what will happen, and is sent with an ID of its own: however often a
 // click or a request comes, it takes effect once.
 
-import { $, headingOf, mark, write } from "/static/dom.js";
+import { order } from "/static/api.js";
+import { $, mark, write } from "/static/dom.js";
 import { toast } from "/static/toasts.js";
 import { plain, sentence } from "/static/words.js";
 
@@ -36,6 +37,22 @@ const QUESTIONS = {
     title: `Resume the queue ${target}?`,
     words: "Its jobs are done again, whoever has waited longest first.",
     go: "Resume the queue",
+  }),
+  "worker.drain": (target) => ({
+    title: `Drain ${target}?`,
+    words: "It takes no more jobs, and finishes what it has. Others do the jobs that come. It stays so until it is resumed, or started anew.",
+    go: "Drain it",
+  }),
+  "worker.drain_last": (target, queues) => ({
+    title: `Drain ${target}, the last one?`,
+    words: `No other worker takes the jobs of ${queues}: they wait until one does, or this one is resumed. Nothing is lost.`,
+    go: "Drain the last one",
+    isDangerous: true,
+  }),
+  "worker.resume": (target) => ({
+    title: `Have ${target} take jobs again?`,
+    words: "It goes on within four seconds.",
+    go: "Resume it",
   }),
   "dead_letter.retry": (target, about) => ({
     title: `Retry ${target}?`,
@@ -83,25 +100,17 @@ export function nameButton(button, target, about) {
 }
 
 export class Actions {
-  constructor(dialog) {
-    this.dialog = dialog;
-    this.csrf = null;
-    this.asked = null;
-    this.isBusy = false;
+  constructor(question) {
+    this.question = question;
     this.queued = new Map();
     document.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-action]");
       if (button) this.#open(button);
     });
-    $("confirm-go").addEventListener("click", () => this.#go());
-    $("confirm-leave").addEventListener("click", () => { if (!this.isBusy) dialog.close(); });
-    dialog.addEventListener("cancel", (event) => { if (this.isBusy) event.preventDefault(); });
-    dialog.addEventListener("close", () => this.#giveFocusBack());
   }
 
-  show({ actions: { allowed, why_not: whyNot, csrf, signed_in_as: name, role, permitted }, recent_actions: recent }) {
+  show({ actions: { allowed, why_not: whyNot, signed_in_as: name, role, permitted }, recent_actions: recent }) {
     this.#tellResults(recent);
-    this.csrf = csrf;
     mark(document.body, "data-acting", allowed ? "yes" : "no");
     mark(document.body, "data-permitted", permitted.join(" "));
     for (const sentence of document.querySelectorAll(".why-not")) write(sentence, allowed ? "" : whyNot ?? "");
@@ -110,75 +119,32 @@ export class Actions {
   }
 
   #open(button) {
-    if (this.dialog.open) return;
     const { action, target = "", about = "" } = button.dataset;
-    const { title, words, go, isDangerous } = QUESTIONS[action](target, about);
-    this.asked = { action, target, id: uuid() };
-    this.opener = button;
-    this.heading = headingOf(button);
-    write($("confirm-title"), title);
-    write($("confirm-words"), words);
-    write($("confirm-go"), go);
-    mark($("confirm-go"), "class", isDangerous ? "danger" : "primary");
-    this.#say("", true);
-    this.dialog.showModal();
-    $("confirm-leave").focus();
-  }
-
-  async #go() {
-    if (this.isBusy) return;
-    this.isBusy = true;
-    mark(this.dialog, "aria-busy", "true");
-    this.#say("Asking…", true);
-    const { words, state, isRefused } = await this.#send();
-    this.isBusy = false;
-    mark(this.dialog, "aria-busy", "false");
-    this.#say(words, !isRefused);
-    if (!state) {
-      $(isRefused ? "confirm-leave" : "confirm-go").focus();
-      return;
-    }
-    const { action, target } = this.asked;
-    if (state === "queued") this.queued.set(`${action} ${target}`, performance.now());
-    this.dialog.close();
-    toast(words, state === "done" ? "ok" : "working_through");
+    const asked = { action, target, id: uuid() };
+    let state = null;
+    this.question.ask(button, {
+      ...QUESTIONS[action](target, about),
+      act: async () => {
+        const answer = await order(asked, TIMEOUT_MS);
+        ({ state } = answer);
+        return `${state === "done" ? "Done" : "Queued"}. ${answer.words}`;
+      },
+      after: (words) => {
+        if (state === "queued") this.queued.set(`${action} ${target}`, performance.now());
+        toast(words, state === "done" ? "ok" : "working_through");
+        return true;
+      },
+    });
   }
 
   // What was queued here, once it is done or refused.
   #tellResults(recent) {
-    for (const [order, orderedAt] of this.queued) {
-      const found = recent.find(({ action, target }) => `${action} ${target}` === order);
+    for (const [ordered, orderedAt] of this.queued) {
+      const found = recent.find(({ action, target }) => `${action} ${target}` === ordered);
       if (found && found.outcome !== "queued") {
-        toast(`${sentence(plain(order))}: ${found.outcome}.`, found.outcome === "done" ? "ok" : "degraded");
-        this.queued.delete(order);
-      } else if (performance.now() - orderedAt > RESULT_MS_MAX) this.queued.delete(order);
+        toast(`${sentence(plain(ordered))}: ${found.outcome}.`, found.outcome === "done" ? "ok" : "degraded");
+        this.queued.delete(ordered);
+      } else if (performance.now() - orderedAt > RESULT_MS_MAX) this.queued.delete(ordered);
     }
-  }
-
-  async #send() {
-    try {
-      const response = await fetch("/actions", {
-        method: "POST",
-        headers: { "Content-Type": "application/json", "X-CSRF-Token": this.csrf ?? "" },
-        body: JSON.stringify(this.asked),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      const answer = await response.json();
-      if (response.ok) return { words: `${answer.state === "done" ? "Done" : "Queued"}. ${answer.words}`, state: answer.state };
-      return { words: `Refused: ${answer.error}`, isRefused: response.status < 500 };
-    } catch {
-      return { words: "No answer, so it is unknown whether the request arrived. Trying again is safe: it takes effect once." };
-    }
-  }
-
-  #say(outcome, canGo) {
-    write($("confirm-outcome"), outcome);
-    write($("confirm-leave"), "Go back");
-    $("confirm-go").hidden = !canGo;
-  }
-
-  // The browser gives the focus back to the button; where that is gone by now, its section's heading takes it.
-  #giveFocusBack() {
-    if (!this.opener.isConnected || this.opener.hidden) this.heading?.focus();
   }
 }

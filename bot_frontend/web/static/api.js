@@ -36,10 +36,19 @@ export async function get(path) {
 
 // Raises Refused with the words of an answer; anything else is no answer, and the same may be sent again.
 export async function post(path, body, key = null, timeoutMs = TIMEOUT_MS) {
+  return send(`/api/v1${path}`, body, key ? { "Idempotency-Key": key } : {}, timeoutMs);
+}
+
+// What an operator orders on the status page; {id, action, target}.
+export async function order(body, timeoutMs = TIMEOUT_MS) {
+  return send("/actions", body, {}, timeoutMs);
+}
+
+async function send(url, body, more, timeoutMs) {
   const { csrf } = await signedIn();
-  const headers = { "Content-Type": "application/json", "X-CSRF-Token": csrf ?? "", ...(key && { "Idempotency-Key": key }) };
+  const headers = { "Content-Type": "application/json", "X-CSRF-Token": csrf ?? "", ...more };
   const signal = AbortSignal.timeout(timeoutMs);
-  return said(await fetch(`/api/v1${path}`, { method: "POST", headers, body: JSON.stringify(body), signal }));
+  return said(await fetch(url, { method: "POST", headers, body: JSON.stringify(body), signal }));
 }
 
 async function said(answer) {

@@ -1,6 +1,7 @@
-// A dialog that says what will happen and does it once it is agreed to.
+// A dialog that says what will happen and does it once it is agreed to. Each page has one; some ask for a reason, too, or show
+// how far it is.
 
-import { whatWentWrong } from "/static/api.js";
+import { Refused, whatWentWrong } from "/static/api.js";
 import { $, headingOf, mark, write } from "/static/dom.js";
 
 export class Question {
@@ -10,42 +11,58 @@ export class Question {
     $("confirm-go").addEventListener("click", () => this.#go());
     $("confirm-leave").addEventListener("click", ({ detail: clicks }) => { if (!this.isBusy && clicks < 2) dialog.close(); });
     dialog.addEventListener("cancel", (event) => { if (this.isBusy) event.preventDefault(); });
-    dialog.addEventListener("close", () => { if (!this.opener.isConnected || this.opener.hidden) this.heading?.focus(); });
+    dialog.addEventListener("close", () => this.#giveFocusBack());
+    addEventListener("beforeunload", (event) => { if (this.isBusy) event.preventDefault(); });
   }
 
-  // act -- what is done; it returns the words that tell, or nothing where the page goes elsewhere.
-  ask(opener, { title, words, go, isDangerous = false, act }) {
+  // act -- what is done: it returns the words that tell, and gets what was written as a reason. What it throws is told, too; unless
+  // it is refused for good it can be tried again. after -- called with the words once it is done; it says whether the dialog closes.
+  ask(opener, { title, words, go, isDangerous = false, act, after = () => false }) {
     if (this.dialog.open) return;
-    Object.assign(this, { opener, act, heading: headingOf(opener) });
+    Object.assign(this, { opener, act, after, heading: headingOf(opener) });
     write($("confirm-title"), title);
     write($("confirm-words"), words);
     write($("confirm-go"), go);
     mark($("confirm-go"), "class", isDangerous ? "danger" : "primary");
-    this.#say("", "Go back", true);
+    if ($("confirm-reason")) $("confirm-reason").value = "";
+    this.#show({ words: "", isOver: false });
     this.dialog.showModal();
     $("confirm-leave").focus();
   }
 
   async #go() {
     if (this.isBusy) return;
-    this.isBusy = true;
-    mark(this.dialog, "aria-busy", "true");
-    this.#say("Asking…", "Go back", true);
-    let outcome;
-    try {
-      outcome = { words: await this.act(), isFinal: true };
-    } catch (error) {
-      outcome = { words: whatWentWrong(error), isFinal: false };
-    }
-    this.isBusy = false;
-    mark(this.dialog, "aria-busy", "false");
-    this.#say(outcome.words, outcome.isFinal ? "Close" : "Go back", !outcome.isFinal);
-    $(outcome.isFinal ? "confirm-leave" : "confirm-go").focus();
+    this.#turn(true);
+    write($("confirm-outcome"), "Asking…");
+    const outcome = await this.#outcome();
+    this.#turn(false);
+    this.#show(outcome);
+    if (outcome.isDone && this.after(outcome.words)) this.dialog.close();
+    else $(outcome.isOver ? "confirm-leave" : "confirm-go").focus();
   }
 
-  #say(outcome, leave, canGo) {
-    write($("confirm-outcome"), outcome);
-    write($("confirm-leave"), leave);
-    $("confirm-go").hidden = !canGo;
+  async #outcome() {
+    try {
+      return { words: await this.act($("confirm-reason")?.value.trim() ?? ""), isOver: true, isDone: true };
+    } catch (error) {
+      return { words: whatWentWrong(error), isOver: error instanceof Refused && error.isFinal };
+    }
+  }
+
+  #turn(isBusy) {
+    this.isBusy = isBusy;
+    mark(this.dialog, "aria-busy", String(isBusy));
+  }
+
+  #show({ words, isOver, isDone = false }) {
+    write($("confirm-outcome"), words);
+    write($("confirm-leave"), isDone ? "Close" : "Go back");
+    $("confirm-go").hidden = isOver;
+    if ($("confirm-reason-field")) $("confirm-reason-field").hidden = isOver;
+  }
+
+  // The browser gives the focus back to the button; where that is gone by now, its section's heading takes it.
+  #giveFocusBack() {
+    if (!this.opener.isConnected || this.opener.hidden) this.heading?.focus();
   }
 }

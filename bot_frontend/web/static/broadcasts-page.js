@@ -1,13 +1,12 @@
 // All broadcasts: what each says, how far it is, and what can be done with it.
 
 import { uuid } from "/static/actions.js";
-import { get, post, signedIn, whatWentWrong } from "/static/api.js";
+import { get, knowSession, post, signedIn, whatWentWrong } from "/static/api.js";
 import { Question } from "/static/ask.js";
 import { $, fill, mark, reach, rows, write } from "/static/dom.js";
-import { ago, at, count, duration, fine, zone } from "/static/words.js";
+import { Stream } from "/static/stream.js";
+import { ago, at, count, duration, fine, older as grown, zone } from "/static/words.js";
 
-const LIST_MS = 2_000;
-const HIDDEN_MS = 20_000;
 const TICK_MS = 1_000;
 const PAGE = 20;
 
@@ -27,8 +26,8 @@ const QUESTIONS = {
 };
 
 let answer = null;
-let heardAt = null;
-let timer = null;
+let known = null; // the figures' mark when the list was read
+const figures = new Stream("/status/stream", heard, read);
 const question = new Question($("confirm"));
 const older = [];
 const seen = new Map();
@@ -59,21 +58,30 @@ function show() {
   rows($("broadcasts"), items, { template: "broadcast-row", key: (item) => item.id, show: showOne });
   write($("broadcasts-none"), items.length ? "" : "There was none yet.");
   $("more").hidden = (older.length ? cursor : answer.next_cursor) === null;
-  write($("freshness"), `As of ${ago((performance.now() - heardAt) / 1000)}`);
+  const age = figures.answer?.broadcasts.age_seconds ?? null;
+  write($("freshness"), figures.isLost ? "Not connected" : age === null ? "Live" : `As of ${ago(grown(age, figures.elapsed))}`);
   document.body.dataset.ready = "yes";
 }
 
-// Again and again; what the API lets nobody see goes on growing old.
+// The figures say when something of the broadcasts has changed.
+function heard() {
+  if (figures.answer) knowSession(figures.answer.actions);
+  const changed = figures.answer?.broadcasts.mark ?? null;
+  if (changed !== known) {
+    known = changed;
+    read();
+  }
+  show();
+}
+
 async function read() {
-  clearTimeout(timer);
   try {
     answer = await get(`/broadcasts?limit=${PAGE}`);
-    heardAt = performance.now();
     show();
   } catch (error) {
+    known = null; // it is read with the next figures
     if (!answer) write($("freshness"), whatWentWrong(error));
   }
-  timer = setTimeout(read, document.hidden ? HIDDEN_MS : LIST_MS);
 }
 
 function showOne(element, item) {
@@ -171,5 +179,5 @@ async function begin() {
 write($("zone"), zone());
 $("more").addEventListener("click", more);
 setInterval(show, TICK_MS);
-read();
+figures.connect();
 begin();

@@ -8,6 +8,8 @@ import { $, mark, write } from "/static/dom.js";
 import { at, counted, duration, zone } from "/static/words.js";
 
 const TYPING_MS = 400;
+const TEST_MS = 500;
+const TEST_LOOKS = 120;
 
 const form = $("compose");
 const question = new Question($("confirm"));
@@ -43,7 +45,7 @@ function read() {
 }
 
 async function preview({ count = false } = {}) {
-  clearTimeout(typing); // or what waits for the end of typing would take this one's place
+  clearTimeout(typing); // what was written last is in this one
   const turn = ++shown;
   try {
     const made = read();
@@ -105,8 +107,21 @@ function tryOut() {
   return acted(async () => {
     const id = await saved();
     await post(`/broadcasts/${id}/test`, { telegram_id: admin }, key);
-    return `Queued: the bot sends draft ${id} to ${admin} in a moment.`;
+    write($("said"), `Queued: the bot sends draft ${id} to ${admin} in a moment.`);
+    return ended(id, admin);
   });
+}
+
+// What became of a test, in words.
+async function ended(id, admin) {
+  for (let looks = 0; looks < TEST_LOOKS; looks += 1) {
+    const { items } = await get(`/broadcasts/${id}/tests`);
+    const { sent, error } = items.find((each) => each.telegram_id === admin) ?? { sent: null };
+    if (sent) return `Telegram took draft ${id} for ${admin}.`;
+    if (sent === false) return `Telegram did not take draft ${id} for ${admin}: ${error}`;
+    await new Promise((resolve) => { setTimeout(resolve, TEST_MS); });
+  }
+  return `Draft ${id} waits to be sent to ${admin}: no worker has sent it yet.`;
 }
 
 async function start() {

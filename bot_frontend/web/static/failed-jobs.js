@@ -2,6 +2,7 @@
 // address: /failed-jobs?kind=balances.adjust&error=timeout.
 
 import { get, signedIn } from "/static/api.js";
+import { Question } from "/static/ask.js";
 import { $, fill, mark, rows, write } from "/static/dom.js";
 import { Resolving } from "/static/resolving.js";
 import { WaitingJobs } from "/static/waiting-jobs.js";
@@ -27,7 +28,7 @@ class FailedJobs {
     this.selected = new Set();
     this.total = 0;
     this.turn = 0;
-    this.resolving = new Resolving($("confirm"), () => this.load());
+    this.resolving = new Resolving(new Question($("confirm")), () => this.load());
     for (const [name, value] of new URLSearchParams(location.search)) {
       const field = $("filters").elements[name];
       if (field) field.value = value;
@@ -51,13 +52,13 @@ class FailedJobs {
     $("bulk").addEventListener("click", ({ target }) => {
       const { verb } = target.dataset;
       if (!verb) return;
-      if (this.selected.size) this.resolving.ask(verb, { references: [...this.selected] }, this.selected.size);
-      else this.resolving.ask(verb, { matching: this.#matching() }, this.total);
+      if (this.selected.size) this.resolving.ask(target, verb, { references: [...this.selected] }, this.selected.size);
+      else this.resolving.ask(target, verb, { matching: this.#matching() }, this.total);
     });
     $("causes").addEventListener("click", ({ target }) => {
       const cause = this.causes?.find((each) => key(each) === target.closest("li")?.dataset.key);
       if (!cause || !target.dataset.verb) return;
-      this.resolving.ask(target.dataset.verb, { matching: { ...this.#matching(), kind: cause.kind, cause: cause.cause } }, cause.count);
+      this.resolving.ask(target, target.dataset.verb, { matching: { ...this.#matching(), kind: cause.kind, cause: cause.cause } }, cause.count);
     });
   }
 

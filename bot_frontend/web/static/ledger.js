@@ -13,6 +13,7 @@ const NAMES = {
   promo: "Promotions",
   provider_fees: "Providers' fees",
   payouts: "Paid out",
+  exchange: "For exchanges",
 };
 
 export function showLedger({ books }, elapsed) {

@@ -51,7 +51,7 @@ const LISTS = {
       const marks = [reason ? `rejected: ${plain(reason)}` : "", reverses === null ? "" : `reverses #${reverses}`].filter(Boolean);
       fill(element, {
         what: `${sentence(plain(transfer.kind))} from ${side(sender)} to ${side(recipient)}`,
-        amount: amount(transfer.amount),
+        amount: amount(transfer.amount, transfer.currency),
         memo: transfer.memo,
         number: [`#${transfer.id}`, at(Date.parse(transfer.created_at) / 1000, Date.now() / 1000), ...marks].join(" · "),
       });

@@ -1,43 +1,49 @@
 // Amounts are integers of minor units, as the ledger has them: exact up to 2^53, ninety trillion units with two decimals.
 
-const { currency, exponent } = document.body.dataset;
-const DECIMALS = Number(exponent);
+import { shown } from "/static/words.js";
+
+const { currency, decimals } = document.body.dataset;
+const DECIMALS = Object.fromEntries(decimals.split(",").map((each) => each.split(":")).map(([code, digits]) => [code, Number(digits)]));
 
 // Of an exact text, such as -1234567.50.
 export function grouped(text) {
   return text.replace(/^-?\d+/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ","));
 }
 
-function written(minor) {
-  const digits = String(minor).replace("-", "").padStart(DECIMALS + 1, "0");
-  const whole = grouped(digits.slice(0, digits.length - DECIMALS));
-  return DECIMALS ? `${whole}.${digits.slice(-DECIMALS)}` : whole;
+// Of a currency that the bot no longer has nobody knows the decimals.
+function written(minor, code) {
+  const decimals = DECIMALS[code] ?? 0;
+  const digits = String(minor).replace("-", "").padStart(decimals + 1, "0");
+  const whole = grouped(digits.slice(0, digits.length - decimals));
+  return decimals ? `${whole}.${digits.slice(-decimals)}` : whole;
 }
 
-export function amount(minor) {
-  return `${written(minor)} ${currency}`;
+// All amounts are of the first currency unless another is named.
+export function amount(minor, code = currency) {
+  return `${written(minor, code)} ${code}${code in DECIMALS ? "" : " minor units"}`;
 }
 
-export function balance(minor) {
-  return `${minor < 0 ? "−" : ""}${amount(minor)}`;
+export function balance(minor, code = currency) {
+  return `${minor < 0 ? "−" : ""}${amount(minor, code)}`;
 }
 
-export function signed(minor) {
-  return `${minor < 0 ? "−" : "+"}${amount(minor)}`;
+export function signed(minor, code = currency) {
+  return `${minor < 0 ? "−" : "+"}${amount(minor, code)}`;
 }
 
 // Minor units, or null for what is no plain amount above zero: nothing is guessed.
-export function minorUnits(text) {
+export function minorUnits(text, code = currency) {
+  const decimals = DECIMALS[code] ?? 0;
   const found = text.trim().match(/^(\d{1,15})(?:[.,](\d+))?$/);
-  if (!found || (found[2] ?? "").length > DECIMALS) return null;
-  const minor = Number(found[1] + (found[2] ?? "").padEnd(DECIMALS, "0"));
+  if (!found || (found[2] ?? "").length > decimals) return null;
+  const minor = Number(found[1] + (found[2] ?? "").padEnd(decimals, "0"));
   return minor > 0 && Number.isSafeInteger(minor) ? minor : null;
 }
 
-export function plainAmount(minor) {
-  return written(minor).replaceAll(",", "");
+export function plainAmount(minor, code = currency) {
+  return written(minor, code).replaceAll(",", "");
 }
 
 export function byName({ first_name: name, username, telegram_id: id }) {
-  return `${name || "(no name)"} (${username ? `@${username}` : `ID ${id}`})`;
+  return `${name ? shown(name) : "(no name)"} (${username ? `@${username}` : `ID ${id}`})`;
 }

@@ -26,6 +26,13 @@ function standing(user) {
   return [user.sending_frozen ? refuses : "Active", REACHED[user.status]].filter(Boolean).join("; ");
 }
 
+function renewal(subscription) {
+  if (subscription.wanted !== null) return `Telegram is being asked: renewal ${subscription.wanted}`;
+  const words = { on: "It is renewed", cancelled: "It is not renewed", failed: "The renewal could not be paid" }[subscription.renewal];
+  const by = subscription.cancelled_by_bot ? ": cancelled by this bot" : "";
+  return `${words}${by}${subscription.refusal === null ? "" : `. Telegram refused the last change: ${subscription.refusal}`}`;
+}
+
 function plainRows(id, items, none, fields) {
   const keyed = items.map((item, place) => ({ place, ...fields(item) }));
   rows($(id), keyed, { template: "plain-row", key: (row) => row.place, show: (element, { place: _, ...row }) => fill(element, row) });
@@ -100,6 +107,7 @@ export class People {
         get(`/users/${telegramId}/failures`),
         get(`/users/${telegramId}/waiting`),
         get(`/users/${telegramId}/broadcasts`),
+        get(`/users/${telegramId}/subscriptions`),
       ]);
       return () => {
         const isNew = this.user?.telegram_id !== telegramId;
@@ -112,7 +120,7 @@ export class People {
     });
   }
 
-  #draw(failures, waiting, received) {
+  #draw(failures, waiting, received, subscriptions) {
     const { user } = this;
     history.replaceState(null, "", `#user=${user.telegram_id}`);
     write($("people-heading"), user.first_name || "(no name)");
@@ -122,6 +130,7 @@ export class People {
     write($("person-id"), String(user.telegram_id));
     write($("person-balance"), balance(user.balance));
     write($("person-available"), user.available === user.balance ? "" : `available ${balance(user.available)}`);
+    write($("person-others"), user.other_balances.filter((each) => each.balance).map((each) => balance(each.balance, each.currency)).join(", "));
     write($("person-status"), standing(user));
     write($("person-language"), user.language ?? user.language_code ?? "unknown");
     write($("person-first"), moment(user.first_seen_at));
@@ -140,12 +149,12 @@ export class People {
         what: failure.what === "job" ? `Job ${failure.number}` : `${sentence(failure.what)} ${failure.number}`,
         at: moment(failure.failed_at),
         why: failure.why,
-        amount: failure.amount === null ? "" : amount(failure.amount),
+        amount: failure.amount === null ? "" : amount(failure.amount, failure.currency),
       }),
     });
     write($("failures-none"), failures.length ? "" : "Nothing failed.");
-    plainRows("waiting", waiting, "Nothing waits.", ({ what, number, kind, amount: minor, counterparty }) => ({
-      what: what === "job" ? `Job ${number}` : `Their confirmation of ${amount(minor)}`,
+    plainRows("waiting", waiting, "Nothing waits.", ({ what, number, kind, amount: minor, currency, counterparty }) => ({
+      what: what === "job" ? `Job ${number}` : `Their confirmation of ${amount(minor, currency)}`,
       at: "",
       words: what === "job" ? kind : `to ${byName(counterparty)}`,
     }));
@@ -154,7 +163,30 @@ export class People {
       at: moment(updated),
       words: text ?? "a copied message",
     }));
+    this.#drawSubscriptions(subscriptions);
     $("person").hidden = false;
+  }
+
+  #drawSubscriptions(subscriptions) {
+    this.subscriptions = subscriptions;
+    rows($("subscriptions"), subscriptions, {
+      template: "subscription-row",
+      key: (each) => each.number,
+      show: (element, each) => {
+        fill(element, {
+          what: `${each.plan} · ${each.stars} Stars · #${each.number}`,
+          until: `${each.is_paid ? "paid until" : "ended"} ${moment(each.expires_at)}`,
+          renewal: renewal(each),
+        });
+        const isOpen = each.is_paid && each.wanted === null;
+        for (const button of element.querySelectorAll("[data-act]")) {
+          button.dataset.subscription = each.number;
+          const cancels = button.dataset.act === "cancel_renewal";
+          button.hidden = !isOpen || (cancels ? each.renewal !== "on" : !each.cancelled_by_bot);
+        }
+      },
+    });
+    write($("subscriptions-none"), subscriptions.length ? "" : "None.");
   }
 
   #drawMovements() {

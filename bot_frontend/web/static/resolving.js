@@ -3,7 +3,7 @@
 
 import { uuid } from "/static/actions.js";
 import { post, Refused } from "/static/api.js";
-import { $, mark, write } from "/static/dom.js";
+import { $, write } from "/static/dom.js";
 import { count, counted } from "/static/words.js";
 
 const TIMEOUT_MS = 45_000;
@@ -17,69 +17,50 @@ const VERBS = {
 
 export class Resolving {
   // after -- called once something may have changed.
-  constructor(dialog, after) {
-    Object.assign(this, { dialog, after, isBusy: false, isOver: false });
-    $("confirm-go").addEventListener("click", () => this.#go());
-    $("confirm-leave").addEventListener("click", () => { if (!this.isBusy) dialog.close(); });
-    dialog.addEventListener("cancel", (event) => { if (this.isBusy) event.preventDefault(); });
-    dialog.addEventListener("close", () => { if (this.isOver) after(); });
-    addEventListener("beforeunload", (event) => { if (this.isBusy) event.preventDefault(); });
+  constructor(question, after) {
+    Object.assign(this, { question, after });
+    question.dialog.addEventListener("close", () => {
+      if (this.isBegun) after();
+      this.isBegun = false;
+    });
   }
 
   // which -- {references} or {matching}, as the API has it; total -- how many jobs that are.
-  ask(verb, which, total) {
-    if (this.dialog.open) return;
-    Object.assign(this, { verb, which, total, isOver: false });
+  ask(opener, verb, which, total) {
     const { title, words, isDangerous } = VERBS[verb];
     const name = `${title} ${counted(total, "failed job", "failed jobs")}`;
-    write($("confirm-title"), `${name}?`);
-    write($("confirm-words"), words);
-    write($("confirm-go"), name);
-    write($("confirm-leave"), "Go back");
-    write($("confirm-outcome"), "");
-    mark($("confirm-go"), "class", isDangerous ? "danger" : "primary");
-    $("confirm-go").hidden = false;
-    $("confirm-reason-field").hidden = false;
-    $("confirm-reason").value = "";
     $("progress").hidden = true;
-    this.dialog.showModal();
-    $("confirm-leave").focus();
+    this.question.ask(opener, {
+      title: `${name}?`, words, go: name, isDangerous, act: (reason) => this.#resolve(verb, which, total, reason),
+    });
   }
 
-  async #go() {
-    if (this.isBusy) return;
-    this.isBusy = this.isOver = true;
-    mark(this.dialog, "aria-busy", "true");
+  async #resolve(verb, which, total, reason) {
+    this.isBegun = true;
     $("confirm-go").hidden = $("confirm-reason-field").hidden = true;
-    Object.assign($("progress"), { hidden: false, max: Math.max(1, this.total), value: 0 });
-    const { title, done: doneWord } = VERBS[this.verb];
+    Object.assign($("progress"), { hidden: false, max: Math.max(1, total), value: 0 });
+    const { title, done: doneWord } = VERBS[verb];
     let done = 0;
     const refused = [];
     let failure = "";
     try {
-      for (const body of this.#bodies()) {
-        const answer = await this.#send(body);
+      for (const body of this.#bodies(which, reason)) {
+        const answer = await this.#send(verb, body);
         done += answer.done;
         refused.push(...answer.refused);
         this.next = answer.next_cursor;
         $("progress").value = done + refused.length;
-        write($("confirm-outcome"), `${count(done)} of ${count(this.total)} ${doneWord}…`);
+        write($("confirm-outcome"), `${count(done)} of ${count(total)} ${doneWord}…`);
       }
     } catch (error) {
       failure = ` Stopped: ${error.message} The others are still here; ${title.toLowerCase()} them again.`;
     }
     const first = refused.length ? ` ${counted(refused.length, "job was", "jobs were")} refused, the first because ${refused[0].why}.` : "";
-    write($("confirm-outcome"), `${count(done)} ${doneWord}.${first}${failure}`);
-    this.isBusy = false;
-    mark(this.dialog, "aria-busy", "false");
-    write($("confirm-leave"), "Close");
-    $("confirm-leave").focus();
+    return `${count(done)} ${doneWord}.${first}${failure}`;
   }
 
   // One after the other: where the next one begins is in the answer to the one before.
-  *#bodies() {
-    const reason = $("confirm-reason").value.trim();
-    const { references, matching } = this.which;
+  *#bodies({ references, matching }, reason) {
     if (references) {
       for (let from = 0; from < references.length; from += AT_ONCE) yield { references: references.slice(from, from + AT_ONCE), reason };
       return;
@@ -89,11 +70,11 @@ export class Resolving {
     while (this.next !== null);
   }
 
-  async #send(body) {
+  async #send(verb, body) {
     const key = uuid();
     for (let tries = 1; ; tries += 1) {
       try {
-        return await post(`/jobs/${this.verb}`, body, key, TIMEOUT_MS);
+        return await post(`/jobs/${verb}`, body, key, TIMEOUT_MS);
       } catch (error) {
         if (error instanceof Refused && (error.isFinal || tries === TRIES)) throw error;
         if (tries === TRIES) throw new Error("no answer came.", { cause: error });

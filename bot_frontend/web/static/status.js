@@ -1,8 +1,10 @@
 // The status page: listens, and shows what came in every section. All ages grow by the second, whatever comes.
 
+import { Approvals } from "/static/approvals.js";
 import { Actions } from "/static/actions.js";
 import { Acts } from "/static/acts.js";
 import { knowSession } from "/static/api.js";
+import { Question } from "/static/ask.js";
 import { showBooks } from "/static/books.js";
 import { showBreaker } from "/static/breaker.js";
 import { showBroadcasts } from "/static/broadcasts.js";
@@ -37,9 +39,10 @@ const SECTIONS = [
 const figures = new Stream("/status/stream", show, drawProbes);
 const chart = new ProbeChart($("chart"));
 const cards = new Cards(document.querySelector(".grid"));
-const actions = new Actions($("confirm"));
+const actions = new Actions(new Question($("confirm")));
 const people = new People();
-new Acts($("act"), people);
+const approvals = new Approvals();
+new Acts($("act"), people, approvals);
 const operators = new Operators();
 
 function show() {
@@ -48,9 +51,9 @@ function show() {
   showVerdict(figures);
   showFreshness(figures);
   if (!status) return;
-  cards.show(SECTIONS.flatMap((section) => section(status, elapsed) ?? []));
-  actions.show(status);
+  cards.show([...SECTIONS.flatMap((section) => section(status, elapsed) ?? []), ...approvals.show(status)]);
   knowSession(status.actions);
+  actions.show(status);
   operators.show(status.actions);
   chart.show(status, elapsed);
   write($("version"), `Ballast ${status.version}. `);

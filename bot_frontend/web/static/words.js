@@ -60,6 +60,15 @@ export function bytes(value) {
   return `${fine(size)} TB`;
 }
 
+const TURNS = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/gu;
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+// What people wrote, in a sentence of ours: on one line, and nothing in it turns the rest around.
+export function shown(text) {
+  const line = text.replace(TURNS, " ").trim();
+  return RIGHT_TO_LEFT.test(line) ? `\u2068${line}\u2069` : line;
+}
+
 export function plain(word) {
   return word.replaceAll("_", " ");
 }

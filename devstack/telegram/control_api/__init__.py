@@ -29,6 +29,10 @@ cannot send unasked. Errors: `{"error": "<sentence>"}` with 400, 403, 404 or 409
 | POST /control/checkouts | user_id, invoice? or total_amount, currency?, payload? | pre_checkout_query_id |
 | GET /control/checkouts/{id} | wait_seconds? (until answered) | checkout |
 | POST /control/payments | the same, charge_id, refunded?, lost? (the bot gets no update) | message, update_id |
+| POST /control/subscriptions | user_id, link, action: begin or renew (with charge_id, lost?), | update_id |
+| | or what the subscriber does: cancel, resume; fail: they could not pay | |
+| GET /control/users/{id}/subscriptions | | subscriptions |
+| GET /control/invoice_link | link | link: its payload, price and period |
 | GET /control/stars | | transactions, balance: Telegram's book of the bot's Stars |
 | POST /control/stars | id, stars, nanostars?, partner (a TransactionPartner), outgoing? | |
 | GET /control/commands | user_id, chat_id? | commands (the menu this user sees there) |

@@ -13,6 +13,7 @@ from devstack.telegram.control_api.message_routes import MessageRoutes
 from devstack.telegram.control_api.payment_routes import PaymentRoutes
 from devstack.telegram.control_api.people_routes import PeopleRoutes
 from devstack.telegram.control_api.record_routes import RecordRoutes
+from devstack.telegram.control_api.subscription_routes import SubscriptionRoutes
 from devstack.telegram.errors import ControlError
 from devstack.telegram.people import People
 from devstack.telegram.telegram import Telegram
@@ -30,6 +31,7 @@ def add_control_routes(
     PeopleRoutes(telegram, people).add_to(router)
     MessageRoutes(telegram, people).add_to(router)
     PaymentRoutes(telegram, people).add_to(router)
+    SubscriptionRoutes(telegram, people).add_to(router)
     RecordRoutes(telegram).add_to(router)
     FaultRoutes(telegram, bot_api, people_anew).add_to(router)
     EventRoutes(telegram).add_to(router)

@@ -14,6 +14,8 @@ from devstack.telegram.telegram import Telegram
 STARS = "XTR"
 PAYLOAD_BYTES_MAX = 128
 TRANSACTIONS_MAX = 100
+SUBSCRIPTION_SECONDS = 2_592_000
+SUBSCRIPTION_STARS_MAX = 10_000
 
 
 def send_invoice(telegram: Telegram, params: Parameters) -> dict[str, Any]:
@@ -50,14 +52,28 @@ def answer_pre_checkout_query(telegram: Telegram, params: Parameters) -> bool:
 
 
 def create_invoice_link(telegram: Telegram, params: Parameters) -> str:
-    """The link cannot be opened; that it is paid is said by the control API, with the payload."""
+    """The link cannot be opened; that it is paid, or subscribed by, is said by the control API."""
     for name in ("title", "description", "payload", "currency"):
         if not params.text(name).strip():
             raise bad_request(f"{name} is empty")
-    if len(params.text("payload").encode()) > PAYLOAD_BYTES_MAX:
+    payload, currency = params.text("payload"), params.text("currency")
+    if len(payload.encode()) > PAYLOAD_BYTES_MAX:
         raise bad_request("INVOICE_PAYLOAD_INVALID")
-    _prices(params, params.text("currency"))
-    return f"https://t.me/$local{telegram.messages.draw_id()}"
+    total, period = sum(_prices(params, currency)), params.integer("subscription_period", 0) or None
+    if period is not None and (currency != STARS or period != SUBSCRIPTION_SECONDS):
+        raise bad_request("SUBSCRIPTION_PERIOD_INVALID")
+    if period is not None and total > SUBSCRIPTION_STARS_MAX:
+        raise bad_request("SUBSCRIPTION_PRICE_INVALID")
+    link = f"https://t.me/$local{telegram.messages.draw_id()}"
+    telegram.subscriptions.keep_link(
+        link,
+        title=params.text("title"),
+        payload=payload,
+        currency=currency,
+        total_amount=total,
+        period=period,
+    )
+    return link
 
 
 def tell_of_payment(
@@ -70,10 +86,12 @@ def tell_of_payment(
     charge_id: str,
     is_refund: bool,
     is_lost: bool = False,
+    recurring: dict[str, Any] | None = None,
 ) -> tuple[StoredMessage, int | None]:
     """Money has moved: book it, and write the service message that says so. Its update's id too.
 
     is_lost -- the bot never gets the update, as if it had not come for it within a day.
+    recurring -- what else is said of a subscription's payment.
     """
     if currency == STARS:
         telegram.stars.book(
@@ -85,6 +103,7 @@ def tell_of_payment(
         "invoice_payload": payload,
         "telegram_payment_charge_id": charge_id,
         "provider_payment_charge_id": "",
+        **(recurring or {}),
     }
     content: dict[str, Any] = {
         "message_id": telegram.messages.draw_id(),
@@ -135,6 +154,8 @@ def _transaction(telegram: Telegram, row: dict[str, Any]) -> dict[str, Any]:
         "user": telegram.users.require(row["user_id"]).api(),
         "invoice_payload": row["payload"],
     }
+    if (period := telegram.subscriptions.period_of(row["charge_id"])) is not None:
+        partner["subscription_period"] = period
     return {
         "id": row["charge_id"],
         **_stars(row["stars"], row["nanostars"]),

@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from devstack.telegram.methods import chats, commands, copying, editing, files, payments, sending
+from devstack.telegram.methods import (
+    chats,
+    commands,
+    copying,
+    editing,
+    files,
+    payments,
+    sending,
+    subscriptions,
+)
 from devstack.telegram.parameters import Parameters
 from devstack.telegram.telegram import Telegram
 
@@ -28,6 +37,7 @@ _METHODS = (
     Method("getFile", files.get_file),
     Method("answerPreCheckoutQuery", payments.answer_pre_checkout_query),
     Method("createInvoiceLink", payments.create_invoice_link),
+    Method("editUserStarSubscription", subscriptions.edit_user_star_subscription),
     Method("refundStarPayment", payments.refund_star_payment),
     Method("getStarTransactions", payments.get_star_transactions),
     Method("getMyStarBalance", payments.get_my_star_balance),

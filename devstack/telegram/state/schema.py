@@ -109,6 +109,29 @@ CREATE TABLE IF NOT EXISTS star_transactions (
     UNIQUE (charge_id, is_refund)
 );
 
+CREATE TABLE IF NOT EXISTS invoice_links (
+    link TEXT PRIMARY KEY,
+    title TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    total_amount INTEGER NOT NULL,
+    period INTEGER
+);
+CREATE TABLE IF NOT EXISTS subscriptions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id INTEGER NOT NULL,
+    link TEXT NOT NULL,
+    until_date INTEGER NOT NULL,
+    canceled INTEGER NOT NULL DEFAULT 0,
+    bot_canceled INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (user_id, link)
+);
+CREATE TABLE IF NOT EXISTS subscription_charges (
+    charge_id TEXT PRIMARY KEY,
+    subscription_id INTEGER NOT NULL,
+    period INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS files (
     file_id TEXT PRIMARY KEY,
     file_unique_id TEXT NOT NULL,
@@ -167,6 +190,9 @@ EMPTIED_BY_RESET = (
     "checkouts",
     "invoices",
     "star_transactions",
+    "invoice_links",
+    "subscriptions",
+    "subscription_charges",
     "files",
     "requests",
     "webhook_deliveries",

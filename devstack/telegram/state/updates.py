@@ -23,7 +23,7 @@ QUERY_KINDS = frozenset({"callback_query", "pre_checkout_query", "shipping_query
 INLINE_KEPT_SECONDS = 30.0
 IDLE_BEFORE_NEW_IDS_SECONDS = 7 * 24 * 3600.0
 
-# Every kind of the Bot API 10.0; the three are only sent to a bot that names them.
+# Every kind of the Bot API 10.1; the three are only sent to a bot that names them.
 NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 
 

@@ -111,3 +111,35 @@ async def test_what_an_owner_approves_and_the_ledger_refuses_is_told_to_both(
         refused = await api.post(f"/approvals/{asked.body['id']}/approve", {})
         assert (refused.kind, refused.body["reason"]) == ("rejected", "insufficient_funds")
         assert (await treasurer.post("/users/2/debit", order, "k")).kind == "rejected"
+
+
+async def test_an_owner_has_limits_by_the_api_only_if_the_settings_name_them(
+    settings: Settings, queueing: Queueing, engine: GuardedEngine
+) -> None:
+    given = {**settings.model_dump(exclude_unset=True), "admin_roles": f"{OWNER}:owner,{TREASURER}:treasurer"}
+    limited = Settings(
+        _env_file=None, **{**given, "credit_limit": "1", "role_limits": "owner:3:none,treasurer:2:none"}
+    )
+    users.get_or_create(engine, profile=users.Profile(2, "bob", "Bob"))
+    async with (
+        serving(limited, queueing) as url,
+        signed_in(url, queueing, OWNER) as ones,
+        signed_in(url, queueing, TREASURER) as others,
+        aiohttp.ClientSession() as http,
+    ):
+        owner = Signed(url, ones, (await status(ones, url))["actions"]["csrf"])
+        treasurer = Signed(url, others, (await status(others, url))["actions"]["csrf"])
+        api = Client(f"{url}/api/v1", http, engine)
+        for who, amount, expected in (
+            (owner, 300, 200),
+            (owner, 301, 202),
+            (treasurer, 200, 200),
+            (treasurer, 201, 202),
+        ):
+            order = {"amount": amount, "reason": "order 17"}
+            answer = await who.post("/users/2/credit", order, f"k{amount}")
+            assert answer.status == expected, (amount, answer.body)
+        assert (await api.post("/users/2/credit", {"amount": 9_000, "reason": "x"})).status == 200
+        for own in (await api.get("/approvals?waiting=true")).body["items"]:
+            refused = await owner.post(f"/approvals/{own['id']}/approve", {}, f"d{own['id']}")
+            assert refused.status == (409 if own["amount"] == 301 else 200), refused.body

@@ -30,6 +30,7 @@ ROUTES = {
     ("GET", "/users/1/failures"): "users:read",
     ("GET", "/users/1/waiting"): "users:read",
     ("GET", "/users/1/broadcasts"): "users:read",
+    ("GET", "/users/1/subscriptions"): "users:read",
     ("GET", "/users/1/movements.csv"): "users:read",
     ("GET", "/users.csv"): "users:read",
     ("GET", "/transfers.csv"): "transfers:read",
@@ -70,10 +71,17 @@ ROUTES = {
     ("GET", "/broadcasts/1/variants"): "broadcasts:read",
     ("GET", "/broadcasts/1/recipients.csv"): "broadcasts:read",
     ("POST", "/broadcasts/1/test"): "broadcasts:write",
+    ("GET", "/broadcasts/1/tests"): "broadcasts:write",
     ("POST", "/broadcasts/1/start"): "broadcasts:write",
     ("POST", "/broadcasts/1/pause"): "broadcasts:write",
     ("POST", "/broadcasts/1/resume"): "broadcasts:write",
     ("POST", "/broadcasts/1/cancel"): "broadcasts:write",
+    ("GET", "/queues"): "jobs:read",
+    ("POST", "/queues/balances/pause"): "fleet:write",
+    ("POST", "/queues/balances/resume"): "fleet:write",
+    ("GET", "/workers"): "jobs:read",
+    ("POST", "/workers/main@host/drain"): "fleet:write",
+    ("POST", "/workers/main@host/resume"): "fleet:write",
     ("GET", "/audit"): "audit:read",
 }
 """The scope that each needs."""
@@ -86,6 +94,8 @@ OF_OWNERS = {
     ("POST", "/api/v1/approvals/{approval_id}/decline"),
     ("GET", "/api/v1/sessions"),
     ("POST", "/api/v1/sessions/{session_id}/end"),
+    ("POST", "/api/v1/subscriptions/{number}/cancel-renewal"),
+    ("POST", "/api/v1/subscriptions/{number}/allow-renewal"),
 }
 """For which no key is enough."""
 
@@ -93,6 +103,8 @@ OF_OWNERS = {
 def pattern(path: str) -> str:
     """As the document has it."""
     for value, name in {
+        "/queues/balances": "/queues/{queue}",
+        "/workers/main@host": "/workers/{worker}",
         "/ABCDEFGH": "/{reference}",
         "/broadcasts/1": "/broadcasts/{broadcast_id}",
         "/users/1": "/users/{telegram_id}",
@@ -101,7 +113,8 @@ def pattern(path: str) -> str:
         "/withdrawals/1": "/withdrawals/{number}",
         **dict.fromkeys(("}/retry", "}/discard", "}/start", "}/pause", "}/resume", "}/cancel"), "}/{action}"),
     }.items():
-        path = path.replace(value, name)
+        if name != "}/{action}" or not path.startswith(("/queues", "/workers")):
+            path = path.replace(value, name)
     return f"/api/v1{path}"
 
 

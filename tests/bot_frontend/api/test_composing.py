@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ballast.broadcasts import trial_results
 from dbcore import admin_actions
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus
@@ -211,5 +212,21 @@ async def test_a_test_goes_to_an_admin_and_is_one_job(
         answer = await api.post(f"/broadcasts/{number}/test", {"telegram_id": ADMIN}, once="try-1")
         assert answer.status == 200, answer.body
     assert queueing.inbox.size() == 1
+    told = await api.get(f"/broadcasts/{number}/tests")
+    assert told.body["items"] == [{"telegram_id": ADMIN, "sent": None, "error": None}]
+    trial_results.end(queueing.client, number, ADMIN, "of-another-order", "x")
+    trial_results.end(queueing.client, number, ADMIN, "api-try-1-test", "Bad Request: no")
+    told = await api.get(f"/broadcasts/{number}/tests")
+    assert told.body["items"] == [{"telegram_id": ADMIN, "sent": False, "error": "Bad Request: no"}]
     options = await api.get("/broadcasts/options")
     assert options.body == {"apps": [], "admins": [ADMIN]}
+
+
+async def test_what_is_malformed_is_invalid_and_what_contradicts_itself_is_unsendable(api: Client) -> None:
+    malformed = {"text": "x", "scheduled_for": 5}
+    assert (await api.post("/broadcasts", malformed)).kind == "invalid"
+    segment = {"balance_min": 5, "balance_max": 4}
+    for both in ({**malformed, "segment": segment}, {**malformed, "text": "<b>"}):
+        assert (await api.post("/broadcasts", both)).kind == "invalid"
+    for contradiction in ({"text": "x", "segment": segment}, {"text": "<b>"}):
+        assert (await api.post("/broadcasts", contradiction)).kind == "unsendable"

@@ -45,7 +45,8 @@ def documented_paths() -> dict[tuple[str, str], str]:
 
 def test_the_page_has_every_path_scope_and_problem() -> None:
     served = {
-        (method, re.sub(r"/(?:1|ABCDEFGH)\b", "/<>", path)): scope for (method, path), scope in ROUTES.items()
+        (method, re.sub(r"/(?:1|ABCDEFGH|main@host|(?<=queues/)balances)\b", "/<>", path)): scope
+        for (method, path), scope in ROUTES.items()
     }
     assert documented_paths() == served
     assert set(re.findall(r"^\| `([a-z]+:[a-z]+)` \|", PAGE, re.MULTILINE)) == set(SCOPES)

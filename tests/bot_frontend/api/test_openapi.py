@@ -66,6 +66,8 @@ async def test_a_fuzzer_finds_nothing_that_the_document_does_not_say(
     settings: Settings, queueing: Queueing, engine: GuardedEngine, tmp_path: Path, database_url: str
 ) -> None:
     have_something(engine)
+    report = {"node": "main@host", "name": "main", "pid": 7, "queues": ["balances"], "doing": []}
+    queueing.inbox.beat("host:7:a", report)
     unbounded = settings.model_copy(update={"api_requests_per_minute": 1_000_000})
     async with serving(unbounded, queueing) as url:
         fuzzer = await asyncio.create_subprocess_exec(

@@ -149,6 +149,23 @@ def test_what_is_approved_moves_once_however_many_approve_it_at_once(
     assert sorted(booked)[2][0].startswith("web:") and sorted(booked)[2][1] == "approval.approve"
 
 
+def test_one_operator_has_so_many_waiting_and_no_more_until_some_are_decided(
+    engine: GuardedEngine, person: Person
+) -> None:
+    bob = person()
+    with ThreadPoolExecutor(4) as threads:
+        asked = [
+            *threads.map(lambda number: ask(engine, bob, 500, key=f"k{number}"), range(approvals.WAITING_MAX))
+        ]
+    with pytest.raises(ApprovalRefused, match="20 of yours wait"):
+        ask(engine, bob, 500, key="one more")
+    assert waiting(ask(engine, bob, 500, key="k0")), "one that waits already is answered"
+    assert waiting(ask(engine, bob, 500, by=OTHER))
+    decide(engine, waiting(asked[0]), approve=False)
+    assert waiting(ask(engine, bob, 500, key="one more"))
+    assert len(approvals.recent(engine, only_waiting=True).items) == approvals.WAITING_MAX + 1
+
+
 def test_the_same_decision_again_is_answered_as_the_first_time_and_no_other_is(
     engine: GuardedEngine, person: Person
 ) -> None:
