@@ -76,7 +76,8 @@ def welcome(account: UserAccount, settings: Settings) -> str:
         greeting = gettext("Welcome, {name}!", name=name) if name else gettext("Welcome!")
     else:
         greeting = gettext("Welcome back, {name}!", name=name) if name else gettext("Welcome back!")
-    text = f"{greeting} {balance(account, settings)}"
+    # Where /balance is switched off, balances are elsewhere, such as in an app's own tables.
+    text = greeting if INSTALLED.name_of("balance") is None else f"{greeting} {balance(account, settings)}"
     what_there_is = _what_there_is()
     return f"{text}\n\n{what_there_is}." if what_there_is else text
 

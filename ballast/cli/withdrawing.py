@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.acts import act_of, key_option, reason_option, yes_option
-from ballast.cli.commands import REFUSED, Command, Group, open_database, require_agreement
+from ballast.cli.commands import REFUSED, Command, Group, open_database, require_agreement, say_if_none
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
@@ -31,7 +31,9 @@ def list_(*, everything: bool) -> None:
 
     engine, settings = open_database()
     _say_switch(engine)
-    for each in kept.listed(engine, only_open=not everything):
+    found = kept.listed(engine, only_open=not everything)
+    say_if_none(found, "There are no withdrawals." if everything else "No withdrawal is open.")
+    for each in found:
         click.echo(_line(each, settings))
     for stuck in kept.open_ones(engine).stuck:
         click.echo(_stuck(stuck))
