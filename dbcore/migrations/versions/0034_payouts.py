@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dbcore import migration_files
 
-revision = "0035"
+revision = "0034"
 down_revision = "0033"
 branch_labels = None
 depends_on = None
