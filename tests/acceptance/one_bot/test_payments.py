@@ -312,7 +312,7 @@ async def test_a_refund_is_held_asked_and_booked_once_whatever_telegram_answers_
 
 
 async def books_are_the_same(stack: Stack, telegram: TelegramControl) -> None:
-    """What was paid by invoices of this bot and not given back: in Telegram's book and in the ledger."""
+    """What was paid by invoices of this bot, subscriptions too, in Telegram's book and in the ledger."""
     theirs = (await telegram.star_book())["transactions"]
     ours = stack.query(
         "SELECT charge_id, stars, false FROM star_payments UNION ALL"
