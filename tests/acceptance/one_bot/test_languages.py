@@ -226,7 +226,7 @@ async def test_the_main_commands_say_nothing_that_is_in_no_catalogue(
 NAMES = {
     *("CREDIT", "UTC", "PostgreSQL", "Telegram", "HTML", "News", "code", "name", "start", "help", "balance"),
     *("send", "history", "cancel", "credit", "debit", "user", "stop", "resume", "broadcast", "broadcasts"),
-    *("deposit", "paysupport", "refund", "terms"),
+    *("deposit", "paysupport", "refund", "terms", "subscribe", "subscription"),
     *("dbstatus", "language", "timezone", "Lisbon", "x_y_z", "nothing", "outage", "username"),
     *("reconcile", "signin", "role"),
 }
