@@ -241,10 +241,10 @@ def _imported(name: str) -> App:
         raise SettingsError(f"BALLAST_APPS: {module_name} cannot be imported: {_told(error)}") from error
     app = getattr(module, attribute, None)
     if not isinstance(app, App):
-        came = "has no such name" if app is None else f"is a {type(app).__name__}"
+        came = "is not there" if app is None else f"is of the type {type(app).__name__}"
         raise SettingsError(
             f"BALLAST_APPS: expected module:name of a ballast.App, such as shop.bot:app; {name}: "
-            f"{attribute} {came}"
+            f"`{attribute}` in {module_name} {came}"
         )
     return app
 

@@ -16,6 +16,7 @@ from ballast.inbox import Inbox, Publisher
 from ballast.installed import INSTALLED
 from ballast.logs import configure_logging
 from ballast.ownership import WrongBot
+from ballast.payouts.installed import require_adapter
 from ballast.providers.installed import providers
 from ballast.status import board
 from ballast.telegram.bot import make_bot
@@ -152,6 +153,7 @@ def main() -> None:
         settings = load_settings()
         settings.require("telegram_bot_token")
         require_database(settings)
+        require_adapter(settings)
         _claim_redis(settings)
     except (SettingsError, WrongBot) as error:
         sys.exit(f"ballast: {error}")

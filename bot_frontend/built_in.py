@@ -15,7 +15,7 @@ from ballast.builtin.exchange import TEXT_LENGTH_MAX as EXCHANGE_TEXT_LENGTH_MAX
 from ballast.builtin.exchange import AskExchange
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.languages import ChooseTimeZone
-from ballast.builtin.operators import GrantRole, ShowRoles
+from ballast.builtin.operators import GrantRole, ShowRoles, SignIn
 from ballast.builtin.people import QUERY_LENGTH_MAX, ShowPerson
 from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
 from ballast.builtin.subscriptions import ShowPlans
@@ -170,6 +170,12 @@ def _withdraw(typed: Typed) -> Routed:
     return Routed(StartWithdrawal(**who(typed.message.sender), text=text))
 
 
+def _sign_in(typed: Typed) -> Routed:
+    if typed.settings.ops_token is None:
+        return say_privately(typed.message, texts.nobody_can_sign_in(), opens="start")
+    return Routed(SignIn(**who(typed.message.sender)))
+
+
 def _exchange(typed: Typed) -> Routed:
     text = typed.arguments.text.strip()[:EXCHANGE_TEXT_LENGTH_MAX]
     return Routed(AskExchange(**who(typed.message.sender), text=text))
@@ -222,14 +228,15 @@ def _deposit(typed: Typed) -> Routed:
     message, settings = typed.message, typed.settings
     if not deposits.takes_payments(settings):
         return say_privately(message, deposits.off(), opens="deposit")
-    if not typed.arguments.text:
-        return Routed(
-            deposits.deliver(deposits.packages(message.origin, message.sender.telegram_id, settings))
-        )
-    checkout = deposits.checkout_of(typed.arguments.text, who(message.sender), message.origin, settings)
-    return Routed(
-        checkout or deposits.deliver(deposits.invoice_of(typed.arguments.text, message.origin, settings))
-    )
+    written = typed.arguments.text
+    checkout = deposits.checkout_of(written, who(message.sender), message.origin, settings)
+    if checkout is not None:
+        return Routed(checkout)
+    if deposits.asks(written, settings):
+        answer = deposits.packages(message.origin, message.sender.telegram_id, settings)
+    else:
+        answer = deposits.invoice_of(written, message.origin, settings)
+    return Routed(deposits.deliver(answer))
 
 
 def _subscribe(typed: Typed) -> Routed:
@@ -282,6 +289,7 @@ BY_WORD: Mapping[str, Callable[[Typed], Routed]] = {
     "debit": partial(_adjust, sign=-1),
     "user": _user,
     "withdraw": _withdraw,
+    "signin": _sign_in,
     "exchange": _exchange,
     "role": _role,
     "broadcast": _broadcast,

@@ -40,6 +40,11 @@ def off() -> str:
     return gettext("This bot does not accept payments yet. You have not been charged.")
 
 
+def asks(said: str, settings: Settings) -> bool:
+    """Whether packages are the answer to `/deposit <said>`: also to what may have meant a provider."""
+    return not said or (_NUMBER.fullmatch(said) is None and bool(_providers(settings)))
+
+
 def packages(origin: Origin, telegram_id: int, settings: Settings) -> list[Message]:
     buttons = [
         [Button(text=f"{stars} ⭐ · {_worth(stars, settings)}", data=button_data.deposit(telegram_id, stars))]
@@ -55,11 +60,22 @@ def packages(origin: Origin, telegram_id: int, settings: Settings) -> list[Messa
         for name, provider in _providers(settings).items()
         for minor in settings.pay_amounts
     ]
-    command = f"{called('deposit')} {settings.star_packages[0]}"
-    asked = gettext(
-        "How many Telegram Stars do you want to pay? You can also write {command}.", command=command
+    return origin.privately(_asked(settings), buttons, opens="deposit")
+
+
+def _asked(settings: Settings) -> str:
+    by_stars = f"{called('deposit')} {settings.star_packages[0]}"
+    for name, provider in _providers(settings).items():
+        return gettext(
+            "How much do you want to pay? You can also write {by_stars} for Telegram Stars, or {by_provider} for "
+            "{provider}.",
+            by_stars=by_stars,
+            by_provider=f"{called('deposit')} {name} {settings.pay_packages.partition(',')[0]}",
+            provider=escape(provider.title, quote=False),
+        )
+    return gettext(
+        "How many Telegram Stars do you want to pay? You can also write {command}.", command=by_stars
     )
-    return origin.privately(asked, buttons, opens="deposit")
 
 
 def invoice_of(said: str, origin: Origin, settings: Settings) -> list[Message]:

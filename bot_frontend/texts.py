@@ -111,6 +111,10 @@ def broadcasts_in_private() -> str:
     return gettext("Broadcasts can only be created in our private chat.")
 
 
+def nobody_can_sign_in() -> str:
+    return gettext("Nobody can sign in to the operators' page: OPS_TOKEN is not set.")
+
+
 def admins_only() -> str:
     return gettext("Only admins can do that, in their private chat with me.")
 

@@ -7,8 +7,18 @@ from typing import Any
 
 Context = Mapping[str, Any]
 
+_SHAPES: dict[str, str] = {}
+
+
+def shaped(pattern: str, words: str) -> str:
+    """The pattern, for a field of pydantic: what does not match is refused as "expected <words>"."""
+    _SHAPES[pattern] = words
+    return pattern
+
+
 _WHOLE = "expected a whole number"
 _NUMBER = "expected a number"
+_DECIMAL = "expected a number such as 5.50"
 _YES_OR_NO = "expected true or false"
 _TEXT = "expected a text"
 _TIME = "expected a time such as 2026-12-01T18:00:00+01:00"
@@ -22,8 +32,8 @@ _SENTENCES: dict[str, str | Callable[[Context], str]] = {
     "int_from_float": _WHOLE,
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,
-    "decimal_type": _NUMBER,
-    "decimal_parsing": _NUMBER,
+    "decimal_type": _DECIMAL,
+    "decimal_parsing": _DECIMAL,
     "finite_number": "expected a finite number",
     "bool_type": _YES_OR_NO,
     "bool_parsing": _YES_OR_NO,
@@ -53,7 +63,7 @@ _SENTENCES: dict[str, str | Callable[[Context], str]] = {
     "multiple_of": lambda context: f"expected a multiple of {context['multiple_of']}",
     "string_too_short": lambda context: f"expected at least {_characters(context['min_length'])}",
     "string_too_long": lambda context: f"expected at most {_characters(context['max_length'])}",
-    "string_pattern_mismatch": lambda context: f"expected a text of the form {context['pattern']}",
+    "string_pattern_mismatch": lambda context: f"expected {_shape(context['pattern'])}",
     "literal_error": lambda context: f"expected {context['expected']}",
     "enum": lambda context: f"expected {context['expected']}",
     "too_short": lambda context: f"expected at least {context['min_length']} of them",
@@ -69,6 +79,10 @@ def expectation(error: Mapping[str, Any]) -> str:
         # Our own validators say what they expect.
         return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return found if isinstance(found, str) else found(error.get("ctx", {}))
+
+
+def _shape(pattern: str) -> str:
+    return _SHAPES.get(pattern, f"a text of the form {pattern}")
 
 
 def _characters(count: int) -> str:

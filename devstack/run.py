@@ -87,7 +87,7 @@ def run() -> int:
 
 
 def _import_apps(*, await_servers: bool = False) -> None:
-    """Raises SettingsError if one cannot be imported.
+    """Raises SettingsError if one cannot be imported, or an option names what none of them has.
 
     await_servers -- they may connect to servers that are not up yet: then it is tried again.
     """
@@ -96,6 +96,10 @@ def _import_apps(*, await_servers: bool = False) -> None:
     except SettingsError as error:
         if not (await_servers and isinstance(error.__cause__, _CANNOT_CONNECT)):
             raise
+        return
+    from ballast.payouts.installed import require_adapter  # it has the apps that were imported
+
+    require_adapter(load_settings())
 
 
 class _Run:

@@ -22,6 +22,7 @@ from ballast import event_asking, outbox_relay
 from ballast.backups.schedule import BackupStarter
 from ballast.garbage import spare_what_stays
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
+from ballast.payouts.installed import require_adapter
 from ballast.queues import DATABASE_QUEUES
 from ballast.status.counters import LocalCounters, name_of
 from ballast.telegram.presses import Presses
@@ -174,6 +175,7 @@ class WorkerContexts:
         try:
             settings = load_settings()
             require_database(settings)
+            require_adapter(settings)
             bound_bot.require_own(settings)
             known_currencies.require(settings)
         except (SettingsError, Refused) as error:

@@ -71,6 +71,8 @@ def make(settings: Settings, store: Store, around: Surroundings) -> Note:
 
 
 def _run(settings: Settings, store: Store, around: Surroundings) -> Note:
+    if store.takes_sealed_alone and not settings.backup_recipient:
+        raise BackupFailed("a backup in a chat must be sealed: set BACKUP_RECIPIENT")
     try:
         with Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS):
             url = source.database(settings, around.redis)

@@ -36,6 +36,7 @@ class S3Store:
 
     folder: Path | None = None
     lists = True
+    takes_sealed_alone = False
 
     def __init__(self, url: str, environment: Mapping[str, str]) -> None:
         """environment -- values of CREDENTIALS. Raises BackupFailed for an address that is none."""

@@ -60,12 +60,13 @@ class Store(Protocol):
     """Raises BackupFailed with a sentence.
 
     where -- for people. folder -- where a file that is to be put there is best made; None: anywhere. lists -- whether
-    it can say what it has.
+    it can say what it has. takes_sealed_alone -- others would be read by whoever keeps them.
     """
 
     where: str
     folder: Path | None
     lists: bool
+    takes_sealed_alone: bool
 
     def put(self, file: Path, name: str, sha256: str, note: Note | None) -> None:
         """The file, whole or not at all, and then its note. None: it was not proven."""
@@ -102,6 +103,7 @@ def read_note(raw: bytes) -> Note | None:
 
 class FolderStore:
     lists = True
+    takes_sealed_alone = False
 
     def __init__(self, folder: Path) -> None:
         self.folder: Path | None = folder

@@ -20,6 +20,7 @@ from pydantic import (
 
 from ballast.builtin.jobs import TelegramId
 from ballast.markup import HtmlError, plain_text
+from dbcore.expectations import shaped
 from dbcore.money import MAX_AMOUNT
 
 TEXT_LENGTH_MAX = 4096
@@ -92,7 +93,7 @@ class Segment(BaseModel):
     balance_max: Units | None = None
     language: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        pattern=shaped(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language code such as de or pt-br"),
         max_length=35,
         description="de is de-at too",
     )
@@ -107,7 +108,9 @@ class Segment(BaseModel):
     )
     app: str | None = Field(
         default=None,
-        pattern=r"^[a-z][a-z0-9_]{0,29}\.[a-z][a-z0-9_]{0,63}$",
+        pattern=shaped(
+            r"^[a-z][a-z0-9_]{0,29}\.[a-z][a-z0-9_]{0,63}$", "a segment of an app, such as shop.redeemers"
+        ),
         description="A segment of an app",
     )
 
@@ -126,13 +129,16 @@ class Segment(BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
+TIME_OF_DAY = shaped(r"^([01]\d|2[0-3]):[0-5]\d$", "a time such as 22:00")
+
+
 class QuietHours(BaseModel):
     """Nothing goes out from `begin` to `end`, HH:MM by the clocks of `zone`; past midnight where `end` is earlier."""
 
     model_config = _STRICT
 
-    begin: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    end: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    begin: str = Field(pattern=TIME_OF_DAY)
+    end: str = Field(pattern=TIME_OF_DAY)
     zone: str = Field(default="UTC", max_length=64)
 
     @field_validator("zone")
@@ -179,7 +185,11 @@ class MessageButton(BaseModel):
     model_config = _STRICT
 
     text: str = Field(min_length=1, max_length=64)
-    url: str | None = Field(default=None, max_length=2048, pattern=r"^(https?|tg)://[!-~]+$")
+    url: str | None = Field(
+        default=None,
+        max_length=2048,
+        pattern=shaped(r"^(https?|tg)://[!-~]+$", "a link that begins with https://, http:// or tg://"),
+    )
     data: str | None = Field(default=None, min_length=1, max_length=64)
 
     @property
@@ -202,7 +212,9 @@ class Media(BaseModel):
     model_config = _STRICT
 
     type: Literal["photo", "video", "animation", "document", "audio", "voice"]
-    file_id: str = Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9_-]+$")
+    file_id: str = Field(
+        min_length=1, max_length=256, pattern=shaped(r"^[A-Za-z0-9_-]+$", "a file_id of Telegram's")
+    )
 
 
 class Wording(BaseModel):

@@ -52,7 +52,7 @@ replies.built_in_button(
 replies.built_in_command(
     "deposit",
     DeliverReply,
-    help=gettext_noop("Add money with Telegram Stars: /{name} [50]"),
+    help=gettext_noop("Add money: /{name} [50]"),
     leaves_dialogue=True,
     is_linked=True,
 )

@@ -13,11 +13,12 @@ from ballast.permissions import Permission
 from ballast.queues import DATABASE_QUEUES
 from ballast.texts import gettext_noop
 from ballast.worker_drains import WORKER
+from dbcore.expectations import shaped
 
 ACTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-REFERENCE = r"^[A-Z2-7]{8}$"
-QUEUE = f"^({'|'.join(DATABASE_QUEUES)})$"
-BROADCAST_ID = r"^[1-9][0-9]{0,17}$"
+REFERENCE = shaped(r"^[A-Z2-7]{8}$", "a reference such as 7F3KQ2MA")
+QUEUE = shaped(f"^({'|'.join(DATABASE_QUEUES)})$", f"one of {', '.join(DATABASE_QUEUES)}")
+BROADCAST_ID = shaped(r"^[1-9][0-9]{0,17}$", "the number of a broadcast")
 REASON_LENGTH_MAX = 200
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from ballast.cli.acts import act_of, reason_option, yes_option
-from ballast.cli.commands import Group, as_json, open_database, print_json, require_agreement
+from ballast.cli.commands import Group, as_json, open_database, print_json, require_agreement, say_if_none
 
 LISTED_MAX = 100
 
@@ -34,6 +34,7 @@ def list_(*, every: bool, as_json: bool) -> None:
         print_json([{"actor": each.actor, **asdict(each)} for each in found])
         return
     doing = Doing(engine, settings)
+    say_if_none(found, "Nothing waits for approval." if not every else "There are no approvals.")
     for each in found:
         click.echo(f"{each.id:<8}  {doing.approval(each)}")
 

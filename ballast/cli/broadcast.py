@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ballast.cli.commands import Group, as_json, open_database, print_json
+from ballast.cli.commands import Group, as_json, open_database, print_json, say_if_none
 
 if TYPE_CHECKING:
     from ballast.broadcasts.service import BroadcastService
@@ -131,7 +131,9 @@ def list_(*, as_json: bool) -> None:
     if as_json:
         print_json([asdict(found) for found in broadcasts.list_recent(engine, command.LISTED_MAX)])
         return
-    for line in command.listed(engine):
+    lines = command.listed(engine)
+    say_if_none(lines, "There are no broadcasts.")
+    for line in lines:
         click.echo(line)
 
 

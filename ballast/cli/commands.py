@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -122,6 +122,12 @@ def require_agreement(lines: Sequence[str], question: str, done: str, *, yes: bo
         )
     if not click.confirm(question, default=False):
         raise NotDone(f"nothing was {done}")
+
+
+def say_if_none(found: Sized, words: str) -> None:
+    """On stderr: a script that reads the list reads an empty one."""
+    if not found:
+        click.echo(words, err=True)
 
 
 def print_json(value: object) -> None:

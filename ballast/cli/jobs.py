@@ -17,6 +17,7 @@ from ballast.cli.commands import (
     open_database,
     print_json,
     require_agreement,
+    say_if_none,
 )
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def list_(*, limit: int, as_json: bool, **wanted: Any) -> None:
         names = ("reference", "created_at", "kind", "telegram_id", "error")
         print_json([{name: getattr(letter, name) for name in names} for letter in letters])
         return
+    say_if_none(letters, "No failed jobs.")
     for letter in letters:
         error = one_line(letter.error, 80)
         click.echo(f"{letter.reference}  {letter.created_at:%Y-%m-%d %H:%M}  {letter.kind:<22}  {error}")
@@ -144,6 +146,7 @@ def waiting(*, limit: int, as_json: bool) -> None:
     if as_json:
         print_json([asdict(job) for job in page.items])
         return
+    say_if_none(page.items, "No job waits.")
     for job in page.items:
         whose = "nobody" if job.telegram_id is None else job.telegram_id
         waits = f"{job.state}, for {job.waits_for}" if job.waits_for else job.state

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.api_scopes import SCOPES
-from ballast.cli.commands import Group, as_json, open_database, print_json
+from ballast.cli.commands import Group, as_json, open_database, print_json, say_if_none
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
@@ -69,6 +69,7 @@ def list_(*, as_json: bool) -> None:
             ]
         )
         return
+    say_if_none(found, "There are no keys.")
     for key in found:
         state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "in force"
         click.echo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 
 import click
@@ -58,8 +59,9 @@ def settings(*, show_all: bool, as_json: bool) -> None:
     from ballast.apps import installed
     from dbcore.settings import in_force, load_settings, unknown_in_env_file
 
+    environment = dict(os.environ)  # as it is before options are put into it for apps
     installed()  # or options of theirs would be taken for misspelt ones
-    options = in_force(load_settings())
+    options = in_force(load_settings(), environment)
     if as_json:
         print_json([asdict(option) for option in options])
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.acts import act_of, reason_option, ref_of, whom_argument
-from ballast.cli.commands import TIMES, Command, Group, as_json, open_database, print_json
+from ballast.cli.commands import TIMES, Command, Group, as_json, open_database, print_json, say_if_none
 
 if TYPE_CHECKING:
     from ballast.people.doing import Doing
@@ -138,6 +138,7 @@ def log(
     if as_json:
         print_json([asdict(each) for each in found])
         return
+    say_if_none(found, "Nothing matches.")
     for each in found:
         click.echo(_line(each))
 

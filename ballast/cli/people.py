@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ballast.cli.commands import REFUSED, TIMES, Command, as_json, in_utc, open_database, print_json
+from ballast.cli.commands import (
+    REFUSED,
+    TIMES,
+    Command,
+    as_json,
+    in_utc,
+    open_database,
+    print_json,
+    say_if_none,
+)
 
 if TYPE_CHECKING:
     from ballast.csv_text import Table
@@ -186,6 +195,7 @@ def _print(
     if json is not None:
         print_json({"items": [json(item) for item in items], "next_before": cursor})
         return
+    say_if_none(items, "Nothing matches.")
     for item in items:
         click.echo(line(item))
     if cursor is not None:

@@ -9,7 +9,7 @@ from ballast.payouts.adapter import PayoutAdapter
 from ballast.payouts.manual import NAME, Manual
 from ballast.providers import installed
 from dbcore.ledger.withdrawals import Limits
-from dbcore.settings import Settings
+from dbcore.settings import Settings, SettingsError
 
 
 def adapter(settings: Settings, name: str | None = None) -> PayoutAdapter | None:
@@ -22,6 +22,17 @@ def adapter(settings: Settings, name: str | None = None) -> PayoutAdapter | None
         return Manual(settings.currency, settings.currency_exponent)
     found = None if wanted is None else installed.providers(settings).get(wanted)
     return found if isinstance(found, PayoutAdapter) else None
+
+
+def require_adapter(settings: Settings) -> None:
+    """Raises SettingsError if WITHDRAWALS_BY names nothing that is set up and pays out."""
+    if settings.withdrawals_by is None or adapter(settings) is not None:
+        return
+    found = installed.providers(settings)
+    usable = [NAME, *sorted(name for name, by in found.items() if isinstance(by, PayoutAdapter))]
+    raise SettingsError(
+        f"WITHDRAWALS_BY: expected what is set up and pays out ({', '.join(usable)}); got {settings.withdrawals_by!r}"
+    )
 
 
 def pays(amount: int, by: PayoutAdapter, settings: Settings) -> int:

@@ -46,6 +46,9 @@ SAFE_PAGE_HEADERS = {
     ),
 }
 
+PAGES = frozenset({"/", "/outages", "/failed-jobs", "/broadcasts", "/broadcasts/new"})
+"""Where a sign-in may lead."""
+
 ERROR_MARK = "<!-- error -->"
 
 _NOBODY_CAN = (
@@ -134,11 +137,11 @@ class Page:
             return self.asks_to_sign_in("That is neither the operators' token nor a code that is still good.")
         turn.was_right()
         log.info("signed_in", actor=session.name, telegram_id=session.telegram_id)
-        return RedirectResponse("/", status_code=303)
+        return _to_page(request)
 
-    async def back(self, _: Request) -> Response:
+    async def back(self, request: Request) -> Response:
         """The address that a browser shows after a try in vain, opened anew."""
-        return RedirectResponse("/", status_code=303)
+        return _to_page(request)
 
     async def sign_out(self, request: Request) -> Response:
         if self._access.has_token and not is_cross_origin(request):
@@ -214,6 +217,12 @@ def _order(body: bytes | None) -> dict[str, str] | str:
     if wrong:
         return f"{wrong[0]}: expected a text"
     return {field: given[name] for name, field in expected.items()}
+
+
+def _to_page(request: Request) -> Response:
+    """The one that was asked for before the sign-in. A browser keeps what stands behind the # of the address."""
+    asked = request.query_params.get("page", "/")
+    return RedirectResponse(asked if asked in PAGES else "/", status_code=303)
 
 
 def _refused(status: int, error: str) -> Response:

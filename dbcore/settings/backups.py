@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+from dbcore.expectations import shaped
 from dbcore.qualified_names import is_plain_name
 from dbcore.settings.database import DatabaseOptions, DatabaseUrl
 from dbcore.settings.options import listed
@@ -22,7 +23,9 @@ class BackupOptions(DatabaseOptions):
     backup_to: str | None = None
     backup_every_hours: Annotated[float, Field(ge=0, le=8_760, allow_inf_nan=False)] = 24.0
     backup_alarm_hours: Annotated[float | None, Field(gt=0, le=87_600, allow_inf_nan=False)] = None
-    backup_keep: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}d?$")] = "14"
+    backup_keep: Annotated[
+        str, Field(pattern=shaped(r"^[1-9][0-9]{0,3}d?$", "a number such as 14, or of days such as 30d"))
+    ] = "14"
     backup_recipient: Annotated[tuple[str, ...], NoDecode] = ()
     backup_database_url: DatabaseUrl = None
     backup_schemas: Annotated[tuple[str, ...], NoDecode] = ()

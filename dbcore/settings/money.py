@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from dbcore.currencies import CODE, Currencies, Currency, further_currencies, require_different
+from dbcore.expectations import shaped
 from dbcore.money import MAX_AMOUNT, minor_units
 from dbcore.roles import Role
 from dbcore.settings.options import Section
@@ -66,7 +67,10 @@ class MoneyOptions(Section):
     """The currencies, and what operators may do with them."""
 
     timezone: str = "UTC"
-    currency: Annotated[str, Field(pattern=f"^{CODE}$")] = "CREDIT"
+    currency: Annotated[
+        str,
+        Field(pattern=shaped(f"^{CODE}$", "2 to 12 of A-Z and 0-9, a letter first, such as EUR")),
+    ] = "CREDIT"
     currency_exponent: Annotated[int, Field(ge=0, le=8)] = 2
     currencies: Annotated[tuple[Currency, ...], NoDecode] = ()
     credit_limit: Amount = None

@@ -9,12 +9,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from dbcore.expectations import shaped
 from dbcore.money import minor_units
 from dbcore.settings.money import MoneyOptions, is_usable_rate
 from dbcore.settings.options import listed
 
 PAY_PACKAGES_MAX = 6
 _ODD_AT_STRIPE = frozenset({"ISK", "UGX", "HUF", "TWD"})
+
+_HOST = shaped(r"^https?://[^\s/]+/?$", "https:// and a host")
 
 
 class ProviderOptions(MoneyOptions):
@@ -24,13 +27,17 @@ class ProviderOptions(MoneyOptions):
     crypto_pay_token: SecretStr | None = None
     crypto_pay_asset: Literal["USDT", "USDC", "TON", "GRAM", "BTC", "LTC", "ETH", "BNB", "TRX"] = "USDT"
     crypto_pay_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
-    crypto_pay_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+/?$")] = "https://pay.crypt.bot"
+    crypto_pay_url: Annotated[str, Field(pattern=_HOST)] = "https://pay.crypt.bot"
     stripe_key: SecretStr | None = None
     stripe_webhook_secret: SecretStr | None = None
-    stripe_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    stripe_currency: Annotated[
+        str, Field(pattern=shaped(r"^[A-Z]{3}$", "three capital letters, such as USD"))
+    ] = "USD"
     stripe_rate: Annotated[Decimal, Field(gt=0)] = Decimal(1)
-    stripe_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+/?$")] = "https://api.stripe.com"
-    stripe_return_url: Annotated[str, Field(pattern=r"^https://\S{1,500}$")] = "https://t.me"
+    stripe_url: Annotated[str, Field(pattern=_HOST)] = "https://api.stripe.com"
+    stripe_return_url: Annotated[
+        str, Field(pattern=shaped(r"^https://\S{1,500}$", "an https:// address"))
+    ] = "https://t.me"
 
     @field_validator("crypto_pay_rate", "stripe_rate")
     @classmethod

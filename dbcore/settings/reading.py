@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -114,15 +114,15 @@ class InForce:
     source: str
 
 
-def in_force(settings: Settings) -> list[InForce]:
-    """Every option, in the order of docs/settings.md."""
+def in_force(settings: Settings, environment: Mapping[str, str]) -> list[InForce]:
+    """Every option, in the order of docs/settings.md. environment -- that they were read from, beside the files."""
     files = {
         file: {name.upper() for name in dotenv_values(file)} for file in ENV_FILES if Path(file).is_file()
     }
-    environment = {name.upper() for name, value in os.environ.items() if value.strip()}
+    in_environment = {name.upper() for name, value in environment.items() if value.strip()}
 
     def source(name: str) -> str:
-        if name in environment:
+        if name in in_environment:
             return "environment"
         # The last of the files is the strongest.
         return next((file for file in reversed(ENV_FILES) if name in files.get(file, ())), "default")
@@ -138,6 +138,8 @@ def _shown(value: object, annotation: object) -> str:
         return ""
     if "Secret" in str(annotation):
         return "set, not shown"
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}:{each}" for key, each in value.items())
     if isinstance(value, tuple | list | frozenset | set):
         return ",".join(map(str, value))
     return str(value)

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from dbcore.currencies import STARS_MAX
+from dbcore.expectations import shaped
 from dbcore.money import minor_units
 from dbcore.settings.money import MoneyOptions, is_usable_rate
 from dbcore.settings.options import listed
@@ -25,7 +26,10 @@ class StarOptions(MoneyOptions):
     stars_packages: Annotated[str, Field(validate_default=True)] = "50,100,250,500"
     stars_support: Annotated[str | None, Field(max_length=2_000)] = None
     stars_terms: Annotated[str | None, Field(max_length=2_000)] = None
-    stars_reconcile_at: Annotated[str, Field(pattern=r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$")] = "04:00"
+    stars_reconcile_at: Annotated[
+        str,
+        Field(pattern=shaped(r"^(?:([01][0-9]|2[0-3]):[0-5][0-9]|never)$", "a time such as 04:00, or never")),
+    ] = "04:00"
     stars_refund_hours: Annotated[int, Field(ge=0, le=504)] = 0  # Telegram pays out after 21 days
     stars_subscriptions: str | None = None
 

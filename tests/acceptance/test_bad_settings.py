@@ -63,6 +63,15 @@ def test_a_database_that_this_redis_has_not_is_refused_at_the_start(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("program", ["frontend", "worker"])
+def test_what_does_not_pay_out_is_refused_at_the_start(program: str, redis_url: str, tmp_path: Path) -> None:
+    options = {"REDIS_URL": redis_url, "TELEGRAM_BOT_TOKEN": "222:a", "WITHDRAWALS_BY": "paypal"}
+    done = run(tmp_path, program, **options)
+    assert done.returncode not in {0, -9}
+    assert "WITHDRAWALS_BY: expected what is set up and pays out (manual); got 'paypal'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_database_of_another_bot_is_refused_at_a_worker_s_start(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:

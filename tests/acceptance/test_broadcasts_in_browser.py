@@ -127,6 +127,39 @@ async def test_a_broadcast_is_drawn_up_tried_out_started_and_watched(page: Page,
     assert acts == [f"broadcast.{act}" for act in ("create", "test", "test", "start", "pause", "resume")]
 
 
+async def test_what_the_form_says_wrong_is_told_by_its_own_labels(
+    browser: Browser, site: Site, session: StorageState
+) -> None:
+    forgiven = (*FORGIVEN, "422")
+    async with watched_page(
+        browser, site.url, timeout_ms=ANSWER_MS_MAX, signed_in=session, forgiven=forgiven
+    ) as page:
+        await page.goto(f"{site.url}/broadcasts/new")
+        form, wrong, audience = (
+            page.locator("#compose"),
+            page.get_by_test_id("wrong"),
+            page.get_by_test_id("audience"),
+        )
+        await page.get_by_label("Text", exact=True).fill("News")
+        await page.get_by_role("button", name="Count").click()
+        await expect(audience).to_contain_text("now, about")
+        await form.locator("[name=language]").fill("Deutsch, bitte")
+        await expect(audience).to_have_text("")
+        await expect(wrong).to_have_text("Refused: Language: expected a language code such as de or pt-br")
+        await form.locator("[name=language]").fill("")
+        await form.locator("[name=active_days]").fill("0")
+        await expect(wrong).to_have_text("Refused: Seen within: expected at least 1")
+        await form.locator("[name=active_days]").fill("")
+        await form.locator("[name=quiet_begin]").fill("22:00")
+        await expect(wrong).to_have_text("Quiet: write both times.")
+        await form.locator("[name=quiet_begin]").fill("")
+        await form.locator("summary", has_text="Media").click()
+        await form.locator("[name=file_id]").fill("AgAC")
+        await expect(wrong).to_have_text("Media: choose its kind.")
+        await form.locator("[name=file_id]").fill("")
+        await expect(wrong).to_have_text("")
+
+
 async def test_two_texts_are_compared_and_a_canary_waits_for_a_word(page: Page, site: Site) -> None:
     async with TelegramControl(site.servers.telegram.url) as telegram:
         people = await crowd(site.stack, telegram, 60)

@@ -64,6 +64,7 @@ def test_what_cannot_be_sent_is_said(
 ) -> None:
     open_one = ballast("backup", **{**options, "BACKUP_RECIPIENT": ""})
     assert open_one.stderr == "ballast: a backup in a chat must be sealed: set BACKUP_RECIPIENT\n"
+    assert open_one.stdout == ""  # before anything is dumped
     stranger = ballast("backup", **{**options, "BACKUP_TO": "chat:424242"})
     assert stranger.exit_code == 1
     assert stranger.stderr.startswith("ballast: chat 424242: Telegram did not take it (")

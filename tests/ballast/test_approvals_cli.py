@@ -50,7 +50,8 @@ def test_what_waits_is_listed_and_approved_or_declined_once_in_the_shell(
     assert ballast("approve", "1", "--reason", "checked", "--yes").exit_code != 0
     assert "declined by operator:" in ballast("decline", "2", "--reason", "no", "--yes").stdout
     assert ballast("decline", "3", "--reason", "no", "--yes").exit_code != 0
-    assert ballast("list").stdout == ""
+    none = ballast("list")
+    assert (none.stdout, none.stderr) == ("", "Nothing waits for approval.\n")
     assert len(ballast("list", "--all").stdout.splitlines()) == 2
     found = card.find(engine, ref(ann))
     assert found is not None and found.balance == 500

@@ -119,9 +119,9 @@ def test_each_program_ends_in_one_line_if_an_app_cannot_be_had(program: str, tmp
         (
             "",
             "shop",
-            "expected module:name of a ballast.App, such as shop.bot:app; shop: app has no such name",
+            "expected module:name of a ballast.App, such as shop.bot:app; shop: `app` in shop is not there",
         ),
-        ("app = 3", "shop:app", "shop:app: app is a int"),
+        ("app = 3", "shop:app", "shop:app: `app` in shop is of the type int"),
         (
             "x = 1\ny = x / 0",
             "shop",

@@ -7,11 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from ballast.builtin import star_invoices
 from ballast.builtin.star_invoices import StarInvoice
 from ballast.origins import Origin
-from bot_frontend.deposits import invoice_of, off, refusal
+from ballast.subscriptions import invoices
+from bot_frontend.deposits import asks, invoice_of, off, packages, refusal
 from dbcore.settings import Settings, SettingsError, load_settings
 from devstack.stack import TOKEN
 from tests.conftest import MakeSettings
@@ -66,6 +68,25 @@ def test_without_support_and_terms_nobody_pays(settings: Settings, unset: str) -
     assert refusal(query(star_invoices.write(PROMISED, settings)), without) == off()
 
 
+def test_a_subscription_may_be_paid_while_its_plan_is_on_offer_at_its_price(settings: Settings) -> None:
+    plans = settings.model_copy(update={"stars_subscriptions": "premium:250:Premium"})
+    (plan,) = plans.subscription_plans
+    payload = invoices.write(plan, plans)
+    assert refusal(query(payload, 250), plans) is None
+    dearer = plans.model_copy(update={"stars_subscriptions": "premium:300:Premium"})
+    for wrong, at in (
+        (query(payload, 249), plans),
+        (query(payload, 250, "EUR"), plans),
+        (query(payload.replace("premium", "pro"), 250), plans),
+        (query(payload, 250), dearer),
+        (query(payload, 250), settings),
+    ):
+        said = refusal(wrong, at)
+        assert said is not None and "no longer offered" in said
+    without = plans.model_copy(update={"stars_terms": None})
+    assert refusal(query(payload, 250), without) == off()
+
+
 def test_stars_that_are_no_whole_amount_get_no_invoice(settings: Settings) -> None:
     origin = Origin(8, 8)
     rate = settings.model_copy(update={"stars_rate": Decimal("0.0025")})
@@ -78,6 +99,18 @@ def test_stars_that_are_no_whole_amount_get_no_invoice(settings: Settings) -> No
     for wrong in ("0", "10001", "x", "5.5", "-3", "٥"):
         (said,) = invoice_of(wrong, origin, rate)
         assert said.invoice is None
+
+
+def test_who_names_no_provider_that_there_is_reads_which_there_are(settings: Settings) -> None:
+    assert not asks("paypal 5", settings) and asks("", settings)
+    (stars_alone,) = packages(Origin(8, 8), 8, settings)
+    assert "How many Telegram Stars" in stars_alone.text
+    with_stripe = settings.model_copy(
+        update={"stripe_key": SecretStr("rk_1"), "stripe_webhook_secret": SecretStr("whsec_1")}
+    )
+    assert asks("paypal 5", with_stripe) and asks("5,50", with_stripe) and not asks("50", with_stripe)
+    (asked,) = packages(Origin(8, 8), 8, with_stripe)
+    assert "/deposit 50 for Telegram Stars" in asked.text and "/deposit stripe 5 for Stripe" in asked.text
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from bot_frontend.web.login_throttle import (
     LoginThrottle,
 )
 from bot_frontend.web.monitor import Monitor
+from bot_frontend.web.page import PAGES
 from dbcore.breaker import FleetStore, read_breaker
 from dbcore.breaker.rules import BreakerState
 from dbcore.settings import Settings
@@ -88,6 +89,37 @@ async def test_a_browser_is_asked_to_sign_in_and_a_machine_for_the_token(
                 assert (answer.status, answer.content_type) == (401, "application/json")
         async with http.get(url, headers=BEARER) as answer:
             assert (await answer.json())["verdict"]["state"] == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("asked", "led_to"),
+    [
+        ("/broadcasts/new", "/broadcasts/new"),
+        ("/failed-jobs", "/failed-jobs"),
+        ("//evil.example", "/"),
+        ("https://evil.example/", "/"),
+        ("/static/evil", "/"),
+        ("", "/"),
+    ],
+)
+async def test_a_sign_in_leads_to_the_page_that_was_asked_for_and_nowhere_else(
+    settings: Settings, queueing: Queueing, asked: str, led_to: str
+) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        address, form = f"{url}/sign-in", {"token": OPS_TOKEN}
+        for answer in (
+            await http.post(address, data=form, params={"page": asked}, allow_redirects=False),
+            await http.get(address, params={"page": asked}, allow_redirects=False),
+        ):
+            assert (answer.status, answer.headers["Location"]) == (303, led_to)
+
+
+async def test_every_page_is_one_that_a_sign_in_leads_to(settings: Settings, queueing: Queueing) -> None:
+    async with serving(settings, queueing) as url, browser() as http:
+        for page in PAGES:
+            async with http.get(url + page, headers=BY_BROWSER) as answer:
+                assert (answer.status, answer.content_type) == (401, "text/html")
+                assert "/static/sign-in.js" in await answer.text()
 
 
 async def test_who_signs_in_sees_the_page_and_may_act(settings: Settings, queueing: Queueing) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
-from dbcore.expectations import expectation
+from dbcore.expectations import expectation, shaped
 from dbcore.settings import Settings, SettingsError, load_settings
 
 
@@ -26,6 +27,8 @@ from dbcore.settings import Settings, SettingsError, load_settings
         (Annotated[str, Field(min_length=1)], "", "expected at least 1 character"),
         (Annotated[str, Field(max_length=2)], "abc", "expected at most 2 characters"),
         (Annotated[str, Field(pattern="^a+$")], "b", "expected a text of the form ^a+$"),
+        (Annotated[str, Field(pattern=shaped("^b+$", "a row of b"))], "a", "expected a row of b"),
+        (Decimal, "5,50", "expected a number such as 5.50"),
         (Literal["polling", "webhook"], "pigeon", "expected 'polling' or 'webhook'"),
         (AwareDatetime, datetime(2026, 1, 1), "expected a time with its offset from UTC, such as"),  # noqa: DTZ001
         (list[int], 5, "expected a list"),
@@ -47,4 +50,5 @@ def test_no_setting_speaks_as_pydantic_does(given: str, monkeypatch: pytest.Monk
         load_settings()
     except SettingsError as error:
         for line in str(error).splitlines():
+            assert "of the form" not in line, line
             assert "Input should" not in line and "Value error" not in line and "valid" not in line, line

@@ -80,7 +80,7 @@ def test_every_shape_of_a_database_url_that_the_driver_takes_is_taken(
         ("ADMIN_IDS", "12,bob", "expected Telegram user ids, comma separated"),
         ("TELEGRAM_API_URL", "api.telegram.org", "expected http://host:port or https://host"),
         ("TELEGRAM_WEBHOOK_URL", "ftp://h", "expected http://host:port or https://host"),
-        ("CURRENCY", "euro", "a text of the form"),
+        ("CURRENCY", "euro", "2 to 12 of A-Z and 0-9, a letter first"),
         ("CURRENCY_EXPONENT", "9", "at most 8"),
         ("CREDIT_LIMIT", "1e999999", "at most 10000000000000"),
         ("CREDIT_LIMIT", "1e-9999999", "no more decimals than CURRENCY_EXPONENT"),

@@ -56,6 +56,11 @@ def refused(
         ("BALLAST_REDIS_PORT", "x", "BALLAST_REDIS_PORT: expected a whole number"),
         ("ADMIN_IDS", "bob", "ADMIN_IDS: expected Telegram user ids"),
         ("DATABASE_URL", "mysql://h/d", "DATABASE_URL: expected postgresql://"),
+        (
+            "WITHDRAWALS_BY",
+            "paypal",
+            "WITHDRAWALS_BY: expected what is set up and pays out (manual); got 'paypal'",
+        ),
         ("TELEGRAM_API_URL", "http://h", "TELEGRAM_API_URL: expected together with TELEGRAM_BOT_TOKEN"),
     ],
 )

@@ -298,3 +298,16 @@ def test_a_file_that_is_no_catalogue_is_refused_by_its_name(tmp_path: Path, cont
     (tmp_path / "de.po").write_bytes(content)
     with pytest.raises(CatalogueError, match=r"de\.po"):
         use_folder(tmp_path)
+
+
+_WRITTEN_OUT = re.compile(r"/\{|@\w|\} [\d@]")
+"""Of an example of a command: its slash, a name, an amount behind a command."""
+
+
+def test_an_example_of_a_command_is_isolated_where_one_reads_from_the_right() -> None:
+    for language in filter(is_right_to_left, TRANSLATED):
+        for message in messages(language):
+            for _, text in forms(message):
+                outside = re.sub(r"<[^>]*>|\u2068[^\u2069]*\u2069", "", text)
+                # What begins with a command is an example itself, and isolated where it is put into a text.
+                assert outside.startswith("{command}") or not _WRITTEN_OUT.search(outside), (language, text)

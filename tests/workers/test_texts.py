@@ -11,6 +11,7 @@ import pytest
 
 from ballast.builtin.balances import AdjustBalance, AskAdjustment
 from ballast.builtin.transfers import CreateTransfer
+from ballast.installed import INSTALLED
 from ballast.messages import Message
 from dbcore.ledger.history import HistoryEntry, HistoryPage
 from dbcore.ledger.users import UserAccount, UserStatus
@@ -330,3 +331,13 @@ def test_the_longest_page_of_history_fits_a_message(make_settings: MakeSettings)
         entries=[longest] * HISTORY_PAGE_LENGTH, newest_version=99, currency="X", balance=10**18
     )
     assert len(Message(chat_id=1, text=texts.history(page, settings)).text) > 3_500
+
+
+def test_a_welcome_names_no_balance_where_the_command_for_it_is_switched_off(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = UserAccount(1, 7, "bob", "Bob", UserStatus.ACTIVE, 1, 0, "CREDIT", 0, created=True)
+    assert "0.00 CREDIT" in texts.welcome(bob, make_settings())
+    monkeypatch.delitem(INSTALLED.own_commands, "balance")
+    greeting = texts.welcome(bob, make_settings())
+    assert greeting.startswith("Welcome, Bob!") and "CREDIT" not in greeting and "/balance" not in greeting

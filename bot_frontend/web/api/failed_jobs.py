@@ -19,12 +19,13 @@ from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_o
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
 from dbcore import failed_operations
+from dbcore.expectations import shaped
 from dbcore.failed_operations import FailedOperation, Filters
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.text import storable
 
-KIND = r"^[a-z0-9_.]{1,64}$"
+KIND = shaped(r"^[a-z0-9_.]{1,64}$", "a kind of jobs, such as shop.order")
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

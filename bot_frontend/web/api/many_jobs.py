@@ -21,7 +21,7 @@ from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.failed_jobs import KIND
 from bot_frontend.web.api.models import OF_ACTS, Time, Whom, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
-from bot_frontend.web.api.paging import cursor_of, place_of
+from bot_frontend.web.api.paging import CURSOR, cursor_of, place_of
 from bot_frontend.web.api.services import Services, services
 from dbcore import admin_actions, failed_operations
 from dbcore.admin_actions import DONE
@@ -77,7 +77,7 @@ class MatchingJobs(Why):
     """The oldest hundred failed jobs that match, behind `cursor`: the `next_cursor` of the answer before."""
 
     matching: Matching
-    cursor: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None = None
+    cursor: Annotated[str, Field(pattern=CURSOR)] | None = None
 
     def target(self) -> str:
         wanted = [f"{name}={value}" for name, value in self.matching.model_dump(exclude_none=True).items()]

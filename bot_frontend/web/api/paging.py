@@ -6,14 +6,18 @@ from typing import Annotated
 
 from fastapi import Query
 
+from dbcore.expectations import shaped
+
 LIMIT_MAX = 100
 LIMIT = 50
 
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many there are on the page, at most")]
+CURSOR = shaped(r"^[0-9]{1,18}$", "the next_cursor of the page before")
 Cursor = Annotated[
     str | None,
     Query(
-        pattern=r"^[0-9]{1,18}$", description="The `next_cursor` of the page before; for the first page none"
+        pattern=CURSOR,
+        description="The `next_cursor` of the page before; for the first page none",
     ),
 ]
 

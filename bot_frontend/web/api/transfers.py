@@ -25,6 +25,7 @@ from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
+from dbcore.expectations import shaped
 from dbcore.guard.engine import GuardedEngine
 from dbcore.outcomes import ReversalOutcome
 from dbcore.people import lists
@@ -86,7 +87,10 @@ class Reversal(BaseModel):
 
 
 def transfer_filters(
-    kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
+    kind: Annotated[
+        str | None,
+        Query(pattern=shaped(r"^[a-z_]{1,32}$", "a kind of transfers, such as transfer or reversal")),
+    ] = None,
     status: Literal["applied", "rejected"] | None = None,
     amount_min: Minor = None,
     amount_max: Minor = None,

@@ -24,6 +24,7 @@ from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, ou
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.services import Services, services
+from dbcore.expectations import shaped
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT, UserRef, UserStatus
 from dbcore.people import card, lists, movements, search
@@ -134,7 +135,10 @@ def user_filters(
 
 
 def movement_filters(
-    kind: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$")] = None,
+    kind: Annotated[
+        str | None,
+        Query(pattern=shaped(r"^[a-z_]{1,32}$", "a kind of transfers, such as transfer or reversal")),
+    ] = None,
     direction: Literal["in", "out"] | None = None,
     counterparty: Annotated[int | None, Query(gt=0, lt=TELEGRAM_ID_LIMIT)] = None,
     amount_min: Minor = None,

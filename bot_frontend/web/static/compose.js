@@ -3,7 +3,7 @@
 import { uuid } from "/static/actions.js";
 import { get, post, signedIn, upload, whatWentWrong } from "/static/api.js";
 import { Question } from "/static/ask.js";
-import { composition, Unreadable } from "/static/composition.js";
+import { composition, inFormsWords, Unreadable } from "/static/composition.js";
 import { $, mark, write } from "/static/dom.js";
 import { at, counted, duration, zone } from "/static/words.js";
 
@@ -71,7 +71,7 @@ async function preview({ count = false } = {}) {
 }
 
 function inWords(error) {
-  return error instanceof Unreadable ? error.message : whatWentWrong(error);
+  return error instanceof Unreadable ? error.message : inFormsWords(whatWentWrong(error));
 }
 
 function audience({ audience: people, seconds, stars }) {
@@ -180,6 +180,7 @@ async function begin() {
 }
 
 form.addEventListener("input", () => {
+  write($("audience"), ""); // it was of what the form said before
   clearTimeout(typing);
   typing = setTimeout(() => preview(), TYPING_MS);
 });

@@ -51,17 +51,37 @@ const SEGMENT = {
   sql: (text) => text,
 };
 
+// What the form calls the fields of the API. The last name in the address of a field that is in here counts.
+const CALLED = {
+  text: "Text", other: "Another text", media: "Media", file_id: "file_id", buttons: "Buttons", entities: "Entities",
+  active_days: "Seen within", language: "Language", seen_until: "Not seen since", joined_since: "Joined since",
+  balance_min: "Balance from", balance_max: "Balance to", telegram_ids: "Telegram IDs", app: "An app's segment", sql: "Own SQL",
+  scheduled_for: "Start at", begin: "Quiet from", end: "Quiet until", canary: "The first", percent: "The first",
+  failures_max: "At most failed", stars_max: "At most, Stars",
+};
+
+// "body.segment.language: expected …" of the API, in the form's words.
+export function inFormsWords(refusal) {
+  return refusal.replace(/\bbody((?:\.\w+)+): /g, (given, address) => {
+    const name = address.split(".").findLast((part) => part in CALLED);
+    return name ? `${CALLED[name]}: ` : given;
+  });
+}
+
 export function composition(form) {
   const { elements } = form;
   const given = (name) => elements[name].value.trim();
   const made = { text: elements.text.value.trim() ? elements.text.value : null, segment: {} };
   if (given("entities")) made.entities = json("Entities", given("entities"));
   if (given("other")) made.other = { text: elements.other.value };
-  if (given("media_type") && given("file_id")) made.media = { type: given("media_type"), file_id: given("file_id") };
+  if (given("media_type") && !given("file_id")) throw new Unreadable("Media: choose a file, or write its file_id.");
+  if (given("file_id") && !given("media_type")) throw new Unreadable("Media: choose its kind.");
+  if (given("media_type")) made.media = { type: given("media_type"), file_id: given("file_id") };
   if (given("buttons")) made.buttons = buttons(given("buttons"));
   for (const [name, read] of Object.entries(SEGMENT)) if (given(name)) made.segment[name] = read(given(name));
   if (given("scheduled_for")) made.scheduled_for = moment(given("scheduled_for"));
   if (given("quiet_begin") || given("quiet_end")) {
+    if (!given("quiet_begin") || !given("quiet_end")) throw new Unreadable("Quiet: write both times.");
     const { timeZone: zone } = Intl.DateTimeFormat().resolvedOptions();
     made.quiet_hours = { begin: given("quiet_begin"), end: given("quiet_end"), zone };
   }

@@ -181,11 +181,34 @@ def test_failed_jobs_are_listed_and_discarded_by_what_they_have_in_common(
     assert (refused.exit_code, "was discarded already" in refused.stderr) == (1, True)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "approvals list",
+            "broadcast list",
+            "jobs list",
+            "jobs waiting",
+            "keys list",
+            "log",
+            "withdrawals list",
+        ),
+        *("users --frozen", "transfers"),
+    ],
+)
+def test_a_list_of_nothing_says_so_and_is_empty_for_a_script(run: Run, line: str) -> None:
+    shown = run(line)
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.replace("Payouts go on\n", "") == ""
+    assert shown.stderr.endswith(".\n")
+
+
 def test_settings_are_shown_with_their_source_and_without_secrets(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPS_TOKEN", "a-secret-of-sixteen-letters")
     monkeypatch.setenv("CURRENCY", "CREDIT")
+    monkeypatch.setenv("ADMIN_ROLES", "1002:support,1003:viewer")
     shown = run("settings")
     assert shown.exit_code == 0, shown.output
     lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in shown.stdout.splitlines()}
@@ -193,5 +216,7 @@ def test_settings_are_shown_with_their_source_and_without_secrets(
     assert lines["OPS_TOKEN"].split()[-1] == "environment"
     assert "set, not shown" in lines["OPS_TOKEN"]
     assert "DB_POOL_SIZE" not in lines
+    assert lines["DATABASE_URL"].split()[-1] == "environment"
+    assert lines["ADMIN_ROLES"].split() == ["1002:support,1003:viewer", "environment"]
     assert "DB_POOL_SIZE" in run("settings --all").stdout
     assert run("outages").stdout == "no outage or pause is known\n"
