@@ -68,8 +68,9 @@ broadcasts: .venv/.installed ## send broadcasts with whole processes, and kill t
 outages: .venv/.installed ## an outage of SECONDS=60 under 50 commands a second; ARGS="--kind frozen --times 20"
 	$(PYTHON) -m tests.outages --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
-histories: .venv/.installed ## COUNT=100000 random histories of the ledger against a simple model, by SEED=1
+histories: .venv/.installed ## COUNT=100000 random histories of the ledger, and of withdrawals, against a simple model, by SEED=1
 	$(PYTHON) -m tests.histories --count $(COUNT) --seed $(SEED)
+	$(PYTHON) -m tests.histories --count $(COUNT) --seed $(SEED) --withdrawals
 
 fuzz: .venv/.installed ## UPDATES=1000000 updates of every bad shape, by SEED=1, through reading, commands and intake
 	$(PYTHON) -m tests.fuzz --updates $(UPDATES) --seed $(SEED)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ballast.replies import BuiltInAnswer
     from dbcore.guard.engine import GuardedEngine
     from dbcore.guard.transaction import Effect, Tx
+    from dbcore.ledger.balance_cache import BalanceSnapshot
     from dbcore.ledger.users import Profile
     from dbcore.settings import Settings
 
@@ -178,6 +179,7 @@ class JobContext(Context):
         language_of: Callable[[int], str] = lambda _: ENGLISH,
         subscribed: Callable[[int, str], bool] | None = None,
         waited_seconds: float = 0.0,
+        note_balance: Callable[[BalanceSnapshot], object] = lambda _: None,
     ) -> None:
         """As Context has it, and besides:
 
@@ -185,6 +187,7 @@ class JobContext(Context):
         enqueue -- takes a job on record, the key that it was given, and the seconds until it is to be done.
         built_in -- does what Ballast would have done; None if its function is in nobody's place.
         waited_seconds -- from when it was queued until this process took it.
+        note_balance -- keeps somebody's for when the database is unavailable.
         """
         super().__init__(
             kind=kind,
@@ -201,6 +204,7 @@ class JobContext(Context):
         self.attempt = attempt
         self._user = user
         self._waited_seconds = waited_seconds
+        self._note_balance = note_balance
         self._profile = profile
         self._enqueue = enqueue
         self._built_in = built_in

@@ -25,6 +25,7 @@ from ballast.registered import Command
 from ballast.replies import Reply
 from ballast.texts import gettext, said, speaking
 from ballast.texts.formats import amount, day, zone
+from ballast.texts.phrases import reserved_of
 from dbcore.ledger.balance_cache import BalanceCache
 from dbcore.sentences import Sentence, sentence
 from dbcore.settings import Settings
@@ -192,16 +193,27 @@ def balance_from_memory(
     first = balances.last(telegram_id, settings.currency)
     if first is None:
         return None
-    others = ((each.code, balances.last(telegram_id, each.code)) for each in settings.currencies)
+    further = (settings.in_currency(each.code) for each in settings.currencies)
+    others = ((each, balances.last(telegram_id, each.currency)) for each in further)
     were = [
-        _balance_was(*first, settings),
-        *(_balance_was(*known, settings.in_currency(code)) for code, known in others if known and known[0]),
+        _balance_was(*first, balances.held(telegram_id, settings.currency), settings),
+        *(
+            _balance_was(*known, balances.held(telegram_id, each.currency), each)
+            for each, known in others
+            if known and known[0]
+        ),
     ]
     told = joined("\n".join(were), _cannot_check(paused=paused))
     return tuple(origin.privately(told, opens="balance"))
 
 
-def _balance_was(balance: int, seen_at: int, settings: Settings) -> str:
+def _balance_was(balance: int, seen_at: int, held: int, settings: Settings) -> str:
+    was = _was(balance, seen_at, settings)
+    reserved = min(held, max(0, balance))
+    return joined(was, reserved_of(balance, reserved, settings)) if reserved else was
+
+
+def _was(balance: int, seen_at: int, settings: Settings) -> str:
     money = amount(balance, settings.currency_exponent, escape(settings.currency, quote=False))
     moment = _clock(datetime.fromtimestamp(seen_at, UTC), settings)
     if moment.is_today:

@@ -99,7 +99,10 @@ def bot_safe_get_or_create_user(telegram_id: int, username: str | None, first_na
     except _DATABASE_ERRORS as error:
         status, failure, retry_after_seconds = _judge(error, "get_or_create_user")
         return UserOutcome(status=status, failure=failure, retry_after_seconds=retry_after_seconds)
-    door.note(BalanceSnapshot(telegram_id, account.currency, account.balance, account.version), since=began)
+    door.note(
+        BalanceSnapshot(telegram_id, account.currency, account.balance, account.version, account.held),
+        since=began,
+    )
     return UserOutcome(
         status=OutcomeStatus.APPLIED if account.created else OutcomeStatus.REPLAYED, account=account
     )

@@ -24,6 +24,7 @@ RESERVED = (
     "provider_payment:",
     "provider_refund:",
     "provider_fee:",
+    "provider_dispute:",
     "hold:",
     "exchange:",
 )

@@ -58,8 +58,8 @@ class TableLock:
         return self.stops_writers and bool(self.long) and self.table not in _FEW_ROWS
 
 
-_FEW_ROWS = frozenset({"admin_actions", "system_accounts"})
-"""Tables that stay small in every database."""
+_FEW_ROWS = frozenset({"admin_actions", "provider_events", "system_accounts"})
+"""Tables that stay small in every database, or that no release had before the one that changes them."""
 
 _TOKEN = re.compile(
     r"--[^\n]*|/\*.*?\*/|(?P<body>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*')|(?P<end>;)|(?P<other>\"[^\"]*\"|[^;'$/\-]+|.)",

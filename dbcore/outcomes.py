@@ -69,6 +69,8 @@ class RejectionReason(StrEnum):
     NOT_APPROVED = "not_approved"  # so it cannot be paid
     PAYOUT_UNDER_WAY = "payout_under_way"  # the provider was asked to pay, or may have been
     WITHDRAWAL_ENDED = "withdrawal_ended"
+    TAKEN_BACK = "taken_back"  # by whoever asked for the withdrawal
+    REFUSED_BY_PROVIDER = "refused_by_provider"  # it paid nothing
     UNKNOWN_SUBSCRIPTION = "unknown_subscription"
     SUBSCRIPTION_CHANGE_UNDER_WAY = (
         "subscription_change_under_way"  # Telegram has not answered the one before

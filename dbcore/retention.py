@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dbcore import events, failed_operations, probes
 from dbcore.broadcasts import deliveries
 from dbcore.guard import effects
+from dbcore.ledger import provider_payments
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
@@ -37,7 +38,14 @@ class Rule:
     keep_days: int | None
 
 
-TABLES = ("health_probes", "effects", "broadcast_deliveries", "failed_operations", "events")
+TABLES = (
+    "health_probes",
+    "effects",
+    "broadcast_deliveries",
+    "failed_operations",
+    "events",
+    "provider_events",
+)
 
 
 def rules(settings: Settings) -> dict[str, Rule]:
@@ -50,6 +58,7 @@ def rules(settings: Settings) -> dict[str, Rule]:
         ),
         "failed_operations": Rule(failed_operations.prune, settings.failed_jobs_keep_days),
         "events": Rule(events.prune, settings.events_keep_days),
+        "provider_events": Rule(provider_payments.prune, settings.provider_events_keep_days),
     }
 
 
@@ -81,7 +90,8 @@ SELECT extract(epoch FROM now() - (SELECT min(created_at) FROM ballast.health_pr
        extract(epoch FROM now() - (SELECT min(created_at) FROM ballast.effects))::float8,
        extract(epoch FROM now() - (SELECT min(finished_at) FROM ballast.broadcasts WHERE deliveries_kept))::float8,
        extract(epoch FROM now() - (SELECT min(resolved_at) FROM ballast.failed_operations))::float8,
-       extract(epoch FROM now() - (SELECT min(created_at) FROM ballast.events))::float8
+       extract(epoch FROM now() - (SELECT min(created_at) FROM ballast.events))::float8,
+       extract(epoch FROM now() - (SELECT min(created_at) FROM ballast.provider_events WHERE problem IS NULL))::float8
 """
 
 

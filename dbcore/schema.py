@@ -447,6 +447,93 @@ provider_events = Table(
     Column("recorded_by", Text, nullable=False),
     _time("contradicted_at", nullable=True, default_now=False),
     _time("created_at"),
+    Column("problem", Text),
+    _check("provider_events_problem_known", "problem IN ('contradicted', 'not_as_asked', 'refused')"),
+)
+Index(
+    "provider_events_created_at_idx",
+    provider_events.c.created_at,
+    postgresql_where=text("problem IS NULL"),
+)
+Index(
+    "provider_events_problem_idx",
+    provider_events.c.created_at,
+    postgresql_where=text("problem IS NOT NULL"),
+)
+
+provider_disputes = Table(
+    "provider_disputes",
+    metadata,
+    _id(),
+    Column("provider", Text, nullable=False),
+    Column("dispute_id", Text, nullable=False),
+    Column("payment_id", Text, nullable=False),
+    Column("disputed", BigInteger, nullable=False),
+    Column("paid_currency", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    _time("created_at"),
+    UniqueConstraint("provider", "dispute_id"),
+    _check("provider_disputes_state_known", "state IN ('open', 'won', 'lost')"),
+    _check("provider_disputes_is_about_something", "disputed > 0"),
+)
+Index("provider_disputes_payment_idx", provider_disputes.c.provider, provider_disputes.c.payment_id)
+
+provider_dispute_steps = Table(
+    "provider_dispute_steps",
+    metadata,
+    _id(),
+    Column("transfer_id", BigInteger, ForeignKey("transfers.id"), nullable=False, unique=True),
+    Column("provider_payment_id", BigInteger, ForeignKey("provider_payments.id"), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    _time("created_at"),
+    _check("provider_dispute_steps_moves_something", "amount <> 0"),
+)
+Index("provider_dispute_steps_payment_idx", provider_dispute_steps.c.provider_payment_id)
+
+provider_reconciliations = Table(
+    "provider_reconciliations",
+    metadata,
+    _id(),
+    Column("provider", Text, nullable=False),
+    _time("since", default_now=False),
+    Column("newest_transfer_id", BigInteger, nullable=False),
+    Column("payments", Integer, nullable=False, server_default="0"),
+    Column("handed_in", Integer, nullable=False, server_default="0"),
+    _time("started_at"),
+    _time("finished_at", nullable=True, default_now=False),
+)
+Index(
+    "provider_reconciliations_provider_idx",
+    provider_reconciliations.c.provider,
+    provider_reconciliations.c.id,
+    postgresql_where=text("finished_at IS NOT NULL"),
+)
+
+provider_book = Table(
+    "provider_book",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("payment_id", Text, primary_key=True),
+    Column("seen_by", BigInteger, ForeignKey("provider_reconciliations.id"), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("refunded", BigInteger, nullable=False),
+    Column("telegram_id", BigInteger, nullable=False),
+    Column("credited", BigInteger),
+    _time("paid_at", default_now=False),
+)
+Index("provider_book_seen_by_idx", provider_book.c.seen_by)
+
+provider_acceptances = Table(
+    "provider_acceptances",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("difference", Text, primary_key=True),
+    Column("payment_id", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    _time("accepted_at"),
 )
 
 provider_sweeps = Table(
@@ -697,6 +784,8 @@ withdrawals = Table(
     _time("expires_at", default_now=False),
     _time("decided_at", nullable=True, default_now=False),
     _time("ended_at", nullable=True, default_now=False),
+    _time("approved_at", nullable=True, default_now=False),
+    _time("asked_at", nullable=True, default_now=False),
     _check(
         "withdrawals_amount_within_bounds",
         "amount > 0 AND amount <= 1000000000000000 AND pays > 0",

@@ -53,9 +53,11 @@ class Told:
 class LocalProviders:
     """Both, behind one address. `answers` False: each request is answered 503.
 
-    invoices, sessions, charges, refunds -- by their ids, as the providers tell them.
+    invoices, sessions, charges, refunds -- by their ids, as the providers tell them. disputes -- by their payments.
     transfers -- what Crypto Pay paid out, by the key of each. available -- what it has to pay from.
     loses -- so many of the next transfers are made, and their answers are lost. late_seconds -- until one is made.
+    hides_transfers -- they are not listed. lies -- what its answers say of transfers instead. garbage -- the body of
+        each answer, instead of it.
     """
 
     answers: bool = True
@@ -64,10 +66,14 @@ class LocalProviders:
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     charges: dict[str, dict[str, Any]] = field(default_factory=dict)
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    disputes: dict[str, dict[str, Any]] = field(default_factory=dict)
     transfers: dict[str, dict[str, Any]] = field(default_factory=dict)
     available: str = "1000"
     loses: int = 0
     late_seconds: float = 0.0
+    lies: dict[str, Any] = field(default_factory=dict)
+    garbage: bytes | None = None
+    hides_transfers: bool = False
     url: str = ""
     _keys: dict[str, str] = field(default_factory=dict)
     _numbers: count[int] = field(default_factory=lambda: count(1))
@@ -85,6 +91,7 @@ class LocalProviders:
                 web.post("/v1/checkout/sessions", self._create_session),
                 web.get("/v1/charges", self._list_charges),
                 web.get("/v1/refunds", self._list_refunds),
+                web.get("/v1/disputes", self._list_disputes),
                 web.get("/v1/payment_intents/{id}", self._payment_intent),
             ]
         )
@@ -150,6 +157,25 @@ class LocalProviders:
         }
         return self._told("charge.refunded", _unexpanded(charge))
 
+    def dispute_charge(self, intent: str, amount: int, status: str = "needs_response") -> Told:
+        """The payer's bank takes money back, or says how that stands; the webhook that tells it."""
+        dispute = self.disputes.setdefault(
+            intent,
+            {
+                "id": f"dp_{next(self._numbers)}",
+                "object": "dispute",
+                "amount": amount,
+                "currency": self.charges[intent]["currency"],
+                "charge": self.charges[intent]["id"],
+                "payment_intent": intent,
+                "reason": "fraudulent",
+                "created": int(time.time()),
+            },
+        )
+        kind = "created" if "status" not in dispute else "closed" if status in {"won", "lost"} else "updated"
+        dispute["status"] = status
+        return self._told(f"charge.dispute.{kind}", dispute)
+
     def _told(self, kind: str, subject: dict[str, Any]) -> Told:
         event_id = f"evt_{next(self._numbers)}"
         event = {"id": event_id, "type": kind, "created": int(time.time()), "data": {"object": dict(subject)}}
@@ -169,7 +195,7 @@ class LocalProviders:
                 {"ok": False, "error": {"code": 401, "name": "UNAUTHORIZED"}}, status=401
             )
         answer: web.StreamResponse = await handler(request)
-        return answer
+        return answer if self.garbage is None else web.Response(body=self.garbage)
 
     async def _create_invoice(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -221,12 +247,14 @@ class LocalProviders:
         if self.loses:
             self.loses -= 1
             return web.json_response({"error": "lost"}, status=502)
-        return web.json_response({"ok": True, "result": made})
+        return web.json_response({"ok": True, "result": {**made, **self.lies}})
 
     async def _get_transfers(self, request: web.Request) -> web.Response:
         asked = await request.json()
-        made = self.transfers.get(asked["spend_id"])
-        return web.json_response({"ok": True, "result": {"items": [] if made is None else [made]}})
+        made = None if self.hides_transfers else self.transfers.get(asked["spend_id"])
+        return web.json_response(
+            {"ok": True, "result": {"items": [] if made is None else [{**made, **self.lies}]}}
+        )
 
     async def _get_balance(self, _: web.Request) -> web.Response:
         row = {"currency_code": "USDT", "available": self.available, "onhold": "0"}
@@ -258,6 +286,9 @@ class LocalProviders:
 
     async def _list_refunds(self, request: web.Request) -> web.Response:
         return _page(request, list(self.refunds.values()))
+
+    async def _list_disputes(self, request: web.Request) -> web.Response:
+        return _page(request, list(self.disputes.values()))
 
     async def _payment_intent(self, request: web.Request) -> web.Response:
         charge = self.charges.get(request.match_info["id"])

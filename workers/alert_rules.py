@@ -27,6 +27,8 @@ from ballast.alerts.notifier import AdminNotifier, in_each, in_each_language
 from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
+from ballast.payouts import record as payouts_record
+from ballast.reconciling import provider_record
 from ballast.reconciling import record as reconciliation_record
 from ballast.status import board, books_record, counters, failed_causes, probe_results
 from ballast.texts import ENGLISH, gettext
@@ -188,6 +190,22 @@ class AlarmWatch:
             stars.open > stars.bookable or (stars.open and now - stars.at >= STARS_BOOKED_SECONDS)
         ):
             yield Condition("stars", partial(alert_texts.stars, stars), over=alert_texts.stars_over)
+        for compared in provider_record.read(self._redis):
+            # Some are being booked.
+            is_late = compared.at is not None and now - compared.at >= STARS_BOOKED_SECONDS
+            if compared.open > compared.bookable or (compared.open and is_late):
+                yield Condition(
+                    f"provider-{compared.provider}",
+                    partial(alert_texts.provider_differs, compared),
+                    over=partial(alert_texts.provider_agrees, compared.provider),
+                )
+        payouts = payouts_record.read(self._redis)
+        for each in () if payouts is None else payouts.open.stuck[:STUCK_TOLD_MAX]:
+            yield Condition(
+                f"withdrawal-{each.number}",
+                partial(alert_texts.stuck_withdrawal, each),
+                over=partial(alert_texts.stuck_withdrawal_over, each.number),
+            )
         ledger = books_record.read(self._redis)
         if ledger is not None and ledger.broken:
             yield Condition("seals", alert_texts.broken_seal, over=alert_texts.seals_over)

@@ -8,10 +8,13 @@ from html import escape
 from ballast.backups.record import Record
 from ballast.command_names import joined, mention
 from ballast.inbox import Overdue
+from ballast.payouts.paying import key_of
+from ballast.reconciling.provider_record import Compared
 from ballast.reconciling.record import Finished
 from ballast.texts import gettext, gettext_noop
 from ballast.texts.formats import duration
 from dbcore.breaker.rules import BreakerReason
+from dbcore.ledger.withdrawals import Stuck, WithdrawalState
 from dbcore.redis_condition import RedisTrouble
 from dbcore.text import one_line
 
@@ -106,6 +109,37 @@ def stuck(broadcast_id: int) -> str:
     )
 
 
+def stuck_withdrawal(found: Stuck) -> str:
+    number = str(found.number)
+    if found.state is WithdrawalState.APPROVED:
+        return gettext(
+            "Withdrawal {number} is stuck: it was approved {duration} ago, and no worker pays it. The log of the "
+            "workers says why, as {event}. {decline} returns the money.",
+            number=number,
+            duration=duration(found.seconds),
+            event="<code>payout_waits</code>",
+            decline=f"<code>ballast withdrawals decline {number}</code>",
+        )
+    return gettext(
+        "Withdrawal {number} is stuck: {name} has not said for {duration} whether it is paid. Its money is held. "
+        "Look there for the key {key}, then run {paid} or {unpaid}.",
+        number=number,
+        name=f"<code>{escape(found.adapter)}</code>",
+        duration=duration(found.seconds),
+        key=f"<code>{key_of(found.token)}</code>",
+        paid=f"<code>ballast withdrawals paid {number}</code>",
+        unpaid=f"<code>ballast withdrawals unpaid {number}</code>",
+    )
+
+
+def stuck_withdrawal_over(number: int) -> str:
+    return gettext(
+        "Withdrawal {number} was stuck for {lasted}. It is being paid, or has ended.",
+        number=str(number),
+        lasted=LASTED,
+    )
+
+
 def outbox(waits_seconds: float) -> str:
     return gettext(
         "Jobs of committed transactions do not reach the workers: the oldest has waited for {duration} in the table "
@@ -176,6 +210,26 @@ def stars(found: Finished) -> str:
         command="<code>ballast reconcile</code>",
         page="docs/payments.md",
         accept="<code>ballast reconcile --accept</code>",
+    )
+
+
+def provider_differs(found: Compared) -> str:
+    return gettext(
+        "What {name} tells of payments and the ledger do not agree: {kinds}. {command} lists the differences; {page} "
+        "says what each means. If one is as it should be, accept it with {accept}.",
+        name=f"<code>{found.provider}</code>",
+        kinds=", ".join(f"{count} <code>{kind}</code>" for kind, count in sorted(found.counted.items())),
+        command=f"<code>ballast reconcile --provider {found.provider}</code>",
+        page="<code>docs/payments.md</code>",
+        accept="<code>--accept</code>",
+    )
+
+
+def provider_agrees(name: str) -> str:
+    return gettext(
+        "What {name} tells of payments and the ledger agree again after {lasted}.",
+        name=f"<code>{name}</code>",
+        lasted=LASTED,
     )
 
 

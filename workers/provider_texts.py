@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape as escape_html
 
-from ballast.builtin.providers import RecordProviderPayment
+from ballast.builtin.providers import RecordProviderDispute, RecordProviderPayment
 from ballast.command_names import joined
 from ballast.providers.orders import Order
 from ballast.providers.provider import Provider
@@ -64,15 +64,49 @@ def booked(
         )
         taken = gettext("{amount} was taken from your balance.", amount=money(outcome.taken, settings))
         lines.append(joined(refunded, taken))
-    if after < 0:
-        owed = money(-after, settings)
-        lines.append(
-            gettext("You owe {amount}. Whatever your account receives pays that first.", amount=owed)
-        )
-    else:
-        lines.append(gettext("Your balance is {amount}.", amount=money(after, settings)))
+    lines.append(_stands(after, settings))
     lines.append(gettext("Receipt number: {number}", number=f"<code>{job.provider}-{outcome.number}</code>"))
     return "\n".join(lines)
+
+
+def disputed(payment_id: str, taken: int, balance: int, settings: Settings) -> str:
+    """For the payer. taken -- below zero: given back."""
+    if taken > 0:
+        lines = [
+            gettext(
+                "Your bank has taken back a payment to us. {amount} was taken from your balance until that is "
+                "decided.",
+                amount=money(taken, settings),
+            )
+        ]
+    else:
+        lines = [
+            gettext(
+                "The dispute about a payment of yours is over. {amount} was added to your balance.",
+                amount=money(-taken, settings),
+            )
+        ]
+    return "\n".join([*lines, _stands(balance, settings), _payment(payment_id)])
+
+
+def dispute_alarm(
+    job: RecordProviderPayment | RecordProviderDispute,
+    payer: int,
+    taken: int,
+    balance: int,
+    provider: Provider | None,
+    settings: Settings,
+) -> str:
+    """For the admins."""
+    told = gettext(
+        "The bank of {user} disputes a payment by {provider}. {amount} was taken from their balance, which is "
+        "{balance} now. Answer the dispute at the provider.",
+        user=gettext("User {id}", id=f"<code>{payer}</code>"),
+        provider=_title(job.provider, provider),
+        amount=money(taken, settings),
+        balance=money(balance, settings),
+    )
+    return f"{told}\n{_payment(job.payment_id)}"
 
 
 def debt_alarm(
@@ -85,18 +119,18 @@ def debt_alarm(
         price=_price(job, job.refunded, provider),
         amount=money(debt, settings),
     )
-    return f"{owes}\n{_payment(job)}"
+    return f"{owes}\n{_payment(job.payment_id)}"
 
 
-def contradiction(job: RecordProviderPayment, provider: Provider | None) -> str:
+def contradiction(job: RecordProviderPayment | RecordProviderDispute, provider: Provider | None) -> str:
     """For the admins: what was told before and now differs."""
     told = gettext(
         "{provider} reported a payment of {price} that contradicts what it said before. The first report was kept, "
         "and nothing was booked.",
-        provider=_title(job, provider),
-        price=_price(job, job.paid, provider),
+        provider=_title(job.provider, provider),
+        price=_price(job, job.disputed if isinstance(job, RecordProviderDispute) else job.paid, provider),
     )
-    return f"{told}\n{_payment(job)}"
+    return f"{told}\n{_payment(job.payment_id)}"
 
 
 def not_as_asked(job: RecordProviderPayment, order: Order, provider: Provider | None) -> str:
@@ -104,22 +138,31 @@ def not_as_asked(job: RecordProviderPayment, order: Order, provider: Provider | 
     told = gettext(
         "{provider} reported a payment of {price} by {user}, which is not what its checkout asked for. No balance has "
         "changed.",
-        provider=_title(job, provider),
+        provider=_title(job.provider, provider),
         price=_price(job, job.paid, provider),
         user=gettext("User {id}", id=f"<code>{order.telegram_id}</code>"),
     )
-    return f"{told}\n{_payment(job)}"
+    return f"{told}\n{_payment(job.payment_id)}"
 
 
-def _title(job: RecordProviderPayment, provider: Provider | None) -> str:
-    return escape(job.provider if provider is None else provider.title)
+def _stands(balance: int, settings: Settings) -> str:
+    if balance < 0:
+        owed = money(-balance, settings)
+        return gettext("You owe {amount}. Whatever your account receives pays that first.", amount=owed)
+    return gettext("Your balance is {amount}.", amount=money(balance, settings))
 
 
-def _payment(job: RecordProviderPayment) -> str:
-    return gettext("Charge ID: {id}", id=f"<code>{escape(one_line(job.payment_id))}</code>")
+def _title(name: str, provider: Provider | None) -> str:
+    return escape(name if provider is None else provider.title)
 
 
-def _price(job: RecordProviderPayment, minor_units: int, provider: Provider | None) -> str:
+def _payment(payment_id: str) -> str:
+    return gettext("Charge ID: {id}", id=f"<code>{escape(one_line(payment_id))}</code>")
+
+
+def _price(
+    job: RecordProviderPayment | RecordProviderDispute, minor_units: int, provider: Provider | None
+) -> str:
     if provider is None or provider.currency != job.paid_currency:
         return gettext(
             "{count} of the smallest units of {currency}",

@@ -16,7 +16,7 @@ from ballast.messages import Button
 from ballast.texts import gettext, ngettext, of_any_app, own_name, pgettext, phrases, spoken
 from ballast.texts.formats import amount as formatted_amount
 from ballast.texts.formats import day_and_time, zone
-from ballast.texts.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, shown
+from ballast.texts.phrases import NAME_SHOWN_MAX, first_name, identified, quoted, reserved_of, shown
 from dbcore.ledger.history import HistoryEntry, HistoryPage
 from dbcore.ledger.users import UserAccount
 from dbcore.outcomes import AdjustOutcome, Decision, DecisionOutcome, PendingOutcome, RejectionReason
@@ -100,11 +100,7 @@ def your_balance_is(minor: int, settings: Settings, held: int = 0) -> str:
 def _of_which_held(minor: int, settings: Settings, held: int) -> str:
     if not held:
         return ""
-    return gettext(
-        "Of this, {held} is reserved and {available} is available.",
-        held=_money(held, settings),
-        available=_money(minor - held, settings),
-    )
+    return reserved_of(minor, held, settings)
 
 
 def _what_refused(outcome: PendingOutcome, available: int, settings: Settings) -> str:

@@ -83,16 +83,25 @@ class Work(Generic[J]):
         """Which one anybody else reads."""
         return self.worker.inbox.languages
 
-    def note_read(self, telegram_id: int, balance: int, version: int, currency: str | None = None) -> None:
-        """Somebody's balance was read. currency -- None for the first."""
+    def note_read(
+        self,
+        telegram_id: int,
+        balance: int,
+        version: int,
+        currency: str | None = None,
+        held: int | None = None,
+    ) -> None:
+        """Somebody's balance was read. currency -- None for the first. held -- what of it is reserved; None if that was
+        not read.
+        """
         self.balances.append(
-            BalanceSnapshot(telegram_id, currency or self.settings.currency, balance, version)
+            BalanceSnapshot(telegram_id, currency or self.settings.currency, balance, version, held)
         )
 
     def note_account(self, account: UserAccount) -> None:
         """All balances of somebody were read."""
         for each in account.balances:
-            self.note_read(account.telegram_id, each.balance, each.version, each.currency)
+            self.note_read(account.telegram_id, each.balance, each.version, each.currency, each.held)
 
     def note(self, outcome: Outcome) -> None:
         """What became of money, and the balances of those whom it concerns."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from ballast.builtin import button_data
@@ -45,6 +47,23 @@ class RecordProviderPayment(Job):
     paid_at: int = Field(ge=0, lt=2**40)
 
 
+class RecordProviderDispute(Job):
+    """A provider says how a dispute about a payment stands: record it, and book what it leads to.
+
+    event_id, mark -- as of a payment. disputed -- minor units of paid_currency.
+    """
+
+    kind = "transactions.record_provider_dispute"
+    provider: str = Field(pattern=r"^[a-z][a-z0-9_]{0,19}$")
+    event_id: str = Field(min_length=1, max_length=200)
+    mark: str = Field(min_length=1, max_length=64)
+    dispute_id: str = Field(min_length=1, max_length=200)
+    payment_id: str = Field(min_length=1, max_length=200)
+    disputed: int = Field(gt=0, lt=2**63)
+    paid_currency: str = Field(min_length=1, max_length=16)
+    state: Literal["open", "won", "lost"]
+
+
 providers = BuiltInApp("transactions", tasks=["workers.tasks.providers"])
 
 providers.built_in_job(AskCheckout, database="none")
@@ -53,6 +72,12 @@ providers.built_in_job(
     database="write",
     asked_by=None,
     needed="the provider has taken the money",
+)
+providers.built_in_job(
+    RecordProviderDispute,
+    database="write",
+    asked_by=None,
+    needed="the provider has taken the money back",
 )
 providers.built_in_button("checkout", button_data.CHECKOUT, leads_to=[AskCheckout])
 # Two beats are harmless: a payment that both find is one job.

@@ -72,8 +72,16 @@ class TellOfWithdrawal(Job):
     state: WithdrawalState
 
 
+class TakeBack(Job):
+    """A press on Take back, by whoever asked for the withdrawal."""
+
+    kind = "transactions.take_back_withdrawal"
+    telegram_id: int = TelegramId
+    token: Token
+
+
 class ShowWithdrawals(UserJob):
-    """/withdrawals: those that are open, and the switch. For operators."""
+    """/withdrawals: one's own; for operators all that are open, and the switch."""
 
     kind = "transactions.show_withdrawals"
 
@@ -152,7 +160,8 @@ _JOBS: tuple[tuple[type[Job], Database, str, Permission | None], ...] = (
     (AskWithdrawal, "write", "ask", None),
     (DecideWithdrawal, "write", "decide", None),
     (TellOfWithdrawal, "read", "tell", None),
-    (ShowWithdrawals, "read", "show", Permission.SETTLE_HOLDS),
+    (TakeBack, "write", "take_back", None),
+    (ShowWithdrawals, "read", "show", None),
     (Approve, "write", "approve", Permission.SETTLE_HOLDS),
     (AskDecline, "none", "ask_decline", Permission.SETTLE_HOLDS),
     (Decline, "write", "decline", Permission.SETTLE_HOLDS),
@@ -173,8 +182,7 @@ withdrawals.built_in_command(
 withdrawals.built_in_command(
     "withdrawals",
     ShowWithdrawals,
-    help=gettext_noop("Approve withdrawals, and stop payouts"),
-    needs=Permission.SETTLE_HOLDS,
+    help=gettext_noop("Show withdrawals, and take one back"),
     alone="anything",
 )
 withdrawals.schedule(

@@ -1,4 +1,4 @@
-"""`ballast reconcile`: Telegram's book of Stars against the ledger."""
+"""`ballast reconcile`: Telegram's book of Stars, or what another provider lists, against the ledger."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.commands import REFUSED, Command, as_json, print_json
+from ballast.cli.provider_reconciling import compare, require_known
 
 if TYPE_CHECKING:
     from ballast.reconciling.record import Finished
@@ -21,11 +22,21 @@ if TYPE_CHECKING:
 @click.option("--show", is_flag=True, help="Read nothing: show what the last reading left.")
 @click.option("--accept", multiple=True, metavar="CHARGE_ID", help="Take these differences as they are.")
 @click.option("--accept-all", is_flag=True, help="Take all open differences as they are.")
+@click.option("--provider", metavar="NAME", help="Compare payments by this provider instead, such as stripe.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    default=30,
+    show_default=True,
+    help="With --provider: how far back.",
+)
 @as_json
 @click.pass_context
 def reconcile(
     ctx: click.Context,
     *,
+    provider: str | None,
+    days: int,
     as_csv: bool,
     show: bool,
     accept: Sequence[str],
@@ -37,6 +48,19 @@ def reconcile(
     All of Telegram's transactions are read, from where a reading was broken off. Payments and refunds that the ledger
     lacks are given to the workers. Exit status 1 if other differences are open.
     """
+    if provider is not None:
+        is_settled = compare(
+            provider,
+            days=days,
+            show=show,
+            accept=accept,
+            accept_all=accept_all,
+            as_csv=as_csv,
+            as_json=as_json,
+        )
+        if not is_settled:
+            ctx.exit(REFUSED)
+        return
     from ballast import outbox_relay
     from ballast.apps import installed
     from ballast.cli.commands import open_database
@@ -54,9 +78,7 @@ def reconcile(
         found = star_book.differences(engine)
         if accept or accept_all:
             chosen = [each for each in found if accept_all or each.charge_id in accept]
-            unknown = {*accept} - {each.charge_id for each in chosen}
-            if unknown:
-                raise click.ClickException(f"there is no difference of {', '.join(sorted(unknown))}")
+            require_known(accept, {each.charge_id for each in chosen})
             count = star_book.accept(engine, [each for each in chosen if not each.is_bookable], user_here())
             click.echo(f"{count:,} accepted", err=True)
             found = star_book.differences(engine)

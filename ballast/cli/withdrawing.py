@@ -11,7 +11,7 @@ from ballast.cli.commands import REFUSED, Command, Group, open_database, require
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
-    from dbcore.ledger.withdrawals import Withdrawal, Word
+    from dbcore.ledger.withdrawals import Stuck, Withdrawal, Word
     from dbcore.settings import Settings
 
 _number = click.argument("number", type=click.IntRange(1), metavar="WITHDRAWAL")
@@ -35,6 +35,8 @@ def list_(*, everything: bool) -> None:
     say_if_none(found, "There are no withdrawals." if everything else "No withdrawal is open.")
     for each in found:
         click.echo(_line(each, settings))
+    for stuck in kept.open_ones(engine).stuck:
+        click.echo(_stuck(stuck))
 
 
 @withdrawals.command(cls=Command)
@@ -138,6 +140,17 @@ def _say_switch(engine: GuardedEngine) -> None:
         click.echo(f"Payouts are stopped since {since} by {stands.actor}{why}")
     else:
         click.echo("Payouts go on")
+
+
+def _stuck(each: Stuck) -> str:
+    from ballast.payouts.paying import key_of
+    from dbcore.ledger.withdrawals import WithdrawalState
+
+    minutes = f"{each.seconds / 60:,.0f} min"
+    if each.state is WithdrawalState.APPROVED:
+        return f"{each.number} is stuck: approved, and no worker has begun to pay it for {minutes}"
+    asked = f"look there for {key_of(each.token)}, then say `paid` or `unpaid`"
+    return f"{each.number} is stuck: {each.adapter} has not said for {minutes} whether it is paid; {asked}"
 
 
 def _line(each: Withdrawal, settings: Settings) -> str:

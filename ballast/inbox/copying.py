@@ -37,7 +37,7 @@ _DONE_KEPT_SECONDS = 2 * 86_400
 _TEXTS = ("ballast:inbox:key:", "ballast:dialogue:", "ballast:button:")
 """What operators' keys stand for, where people are in a dialogue, and what apps' buttons stand for."""
 
-_FORGOTTEN = ("ballast:balances:", "ballast:answer:", "ballast:broadcast", "ballast:board")
+_FORGOTTEN = ("ballast:balances:", "ballast:held:", "ballast:answer:", "ballast:broadcast", "ballast:board")
 """What Redis knows of a database that is older again: last balances by their accounts' versions, results of broadcasts
 by leases whose numbers come again, and what pages show.
 """

@@ -50,8 +50,11 @@ class PayoutAdapter(Protocol):
         """Pay `amount` minor units of its currency, once for the key. Returns its reference there."""
         ...
 
-    async def payout(self, key: str) -> PayoutState | None:
-        """How it stands; None if the provider knows no payout by this key."""
+    async def payout(self, key: str, amount: int, destination: str) -> PayoutState | None:
+        """How it stands; None if the provider knows no payout by this key.
+
+        Raises Unanswered if what it knows is another amount or destination.
+        """
         ...
 
     async def balance(self) -> int:

@@ -16,6 +16,7 @@ from ballast.builtin.withdrawals import (
     MarkPaid,
     ShowWithdrawals,
     StartWithdrawal,
+    TakeBack,
     TellOfWithdrawal,
     TurnPayouts,
     notices,
@@ -101,7 +102,7 @@ def _put(ctx: JobContext, by: PayoutAdapter, job: AskWithdrawal) -> Outcome:
         Button(texts.confirm(), DecideWithdrawal(telegram_id=owner, token=outcome.token, confirm=True)),
         Button(texts.cancel(), DecideWithdrawal(telegram_id=owner, token=outcome.token, confirm=False)),
     ]
-    return Reply(texts.question(job.amount, payout, by, settings), html=True, buttons=[row])
+    return Reply(texts.question(job.amount, outcome.payout or payout, by, settings), html=True, buttons=[row])
 
 
 def decide(ctx: JobContext, job: DecideWithdrawal) -> Outcome:
@@ -116,13 +117,14 @@ def decide(ctx: JobContext, job: DecideWithdrawal) -> Outcome:
         waited_seconds=ctx._waited_seconds,
     )
     ctx._announce()
+    _note_balance(ctx, ctx.user.telegram_id)
     if outcome.reason is not None:
         return Reply(texts.refused(outcome, ctx.settings), html=True, edit=True)
     if outcome.state is WithdrawalState.CANCELLED:
         return Reply(texts.cancelled(), edit=True)
     found = withdrawals.find(ctx._engine, token=job.token)
     assert found is not None  # noqa: S101  it was confirmed
-    return Reply(texts.taken(found, ctx.settings), html=True, edit=True)
+    return Reply(texts.taken(found, ctx.settings), html=True, edit=True, buttons=_take_back(found))
 
 
 def tell(ctx: JobContext, job: TellOfWithdrawal) -> Outcome:
@@ -130,6 +132,7 @@ def tell(ctx: JobContext, job: TellOfWithdrawal) -> Outcome:
     found = withdrawals.find(ctx._engine, token=job.token)
     assert found is not None  # noqa: S101  committed with this job
     owner = found.owner.telegram_id
+    _note_balance(ctx, owner)
     if job.state in {WithdrawalState.PAID, WithdrawalState.RETURNED}:
         with ctx.speaking_to(owner):
             return Reply(texts.ended(found, ctx.settings), html=True, to=owner)
@@ -144,7 +147,29 @@ def tell(ctx: JobContext, job: TellOfWithdrawal) -> Outcome:
 
 
 def show(ctx: JobContext, job: ShowWithdrawals) -> Outcome:
-    return _listed(ctx, edit=False)
+    if may_act(ctx, Permission.SETTLE_HOLDS):
+        return _listed(ctx, edit=False)
+    owner = ctx.user.telegram_id
+    found = withdrawals.listed(ctx._engine, only_open=False, telegram_id=owner, limit=SHOWN_MAX)
+    if not found:
+        return Reply(texts.none_of_yours())
+    return [_own_card(ctx, each, to=owner) for each in found]
+
+
+def take_back(ctx: JobContext, job: TakeBack) -> Outcome:
+    outcome = withdrawals.take_back(
+        ctx._engine,
+        key=ctx.job_id,
+        token=job.token,
+        telegram_id=ctx.user.telegram_id,
+        notice=lambda state: notices(job.token, state),
+    )
+    ctx._announce()
+    _note_balance(ctx, ctx.user.telegram_id)
+    found = withdrawals.find(ctx._engine, token=job.token)
+    if found is None or outcome.reason is RejectionReason.UNKNOWN_WITHDRAWAL:
+        return Reply(texts.refused(outcome, ctx.settings), html=True)
+    return _own_card(ctx, found, reason=outcome.reason)
 
 
 def approve(ctx: JobContext, job: Approve) -> Outcome:
@@ -186,6 +211,13 @@ def _said(ctx: JobContext, number: int, word: Word, text: str) -> Outcome:
     return _card(ctx, found, ctx.user.telegram_id, reason=outcome.reason)
 
 
+def _note_balance(ctx: JobContext, telegram_id: int) -> None:
+    """What is reserved of it has changed."""
+    seen = withdrawals.balance_of(ctx._engine, telegram_id)
+    if seen is not None:
+        ctx._note_balance(seen)
+
+
 def _act(ctx: JobContext, reason: str) -> Act:
     return Act(ctx.job_id, f"telegram:{ctx.user.telegram_id}", reason, time.time())
 
@@ -209,6 +241,21 @@ def _card(
         offered = [Button(texts.paid(), AskReference(**about)), Button(texts.decline(), AskDecline(**about))]
     text = texts.card(found, reason, installed.adapter(ctx.settings, found.payout.adapter), ctx.settings)
     return Reply(text, html=True, edit=to is None, to=to, buttons=[offered] if offered else [])
+
+
+def _own_card(
+    ctx: JobContext, found: Withdrawal, *, to: int | None = None, reason: RejectionReason | None = None
+) -> Reply:
+    """For whoever asked for it."""
+    by = installed.adapter(ctx.settings, found.payout.adapter)
+    text = texts.own_card(found, reason, by, ctx.settings)
+    return Reply(text, html=True, edit=to is None, to=to, buttons=_take_back(found))
+
+
+def _take_back(found: Withdrawal) -> list[list[Button]]:
+    if found.state not in {WithdrawalState.HELD, WithdrawalState.APPROVED}:
+        return []
+    return [[Button(texts.take_back(), TakeBack(telegram_id=found.owner.telegram_id, token=found.token))]]
 
 
 def _listed(ctx: JobContext, *, edit: bool) -> Outcome:

@@ -10,10 +10,18 @@ from ballast.texts import gettext, ngettext, said
 from ballast.texts.formats import amount, day_and_time
 from ballast.texts.phrases import escape, identified, money, name, shown
 from dbcore.ledger.pending_transfers import EXPIRES_AFTER_SECONDS
-from dbcore.ledger.withdrawals import Payout, Switch, Withdrawal, WithdrawalOutcome, WithdrawalState
+from dbcore.ledger.withdrawals import (
+    TEXT_LENGTH_MAX,
+    Payout,
+    Switch,
+    Withdrawal,
+    WithdrawalOutcome,
+    WithdrawalState,
+)
 from dbcore.outcomes import RejectionReason
 from dbcore.people.reasons import in_words
 from dbcore.settings import Settings
+from dbcore.text import one_line
 
 _MINUTES = int(EXPIRES_AFTER_SECONDS // 60)
 
@@ -75,6 +83,8 @@ def refused(outcome: WithdrawalOutcome, settings: Settings) -> str:
         case RejectionReason.INSUFFICIENT_FUNDS:
             available = money(max(0, outcome.available or 0), settings)
             return gettext("You do not have that much. Available: {amount}", amount=available)
+        case RejectionReason.AMOUNT_TOO_LARGE:
+            return gettext("That amount is too large.")
         case RejectionReason.ACCOUNT_FROZEN:
             return gettext("Your account is frozen. Nothing was taken from your balance.")
         case None:
@@ -106,28 +116,41 @@ def ended(found: Withdrawal, settings: Settings) -> str:
         text = gettext("Withdrawal {number} of {amount} is paid.", **about)
         return "\n".join([text, gettext("Reference: {reference}", reference=_code(found.reference))])
     text = gettext("Withdrawal {number} of {amount} was not paid, and the money is yours again.", **about)
-    return "\n".join([text, gettext("Reason: {reason}", reason=shown(found.reason or ""))])
+    return "\n".join([text, gettext("Reason: {reason}", reason=_why(found))])
 
 
 def card(
     found: Withdrawal, reason: RejectionReason | None, by: PayoutAdapter | None, settings: Settings
 ) -> str:
     """For operators. reason -- why what they wanted was not done."""
-    paid_as = found.payout.currency if by is None else _pays(found.payout, by)
     title = gettext("Withdrawal {number}: {state}", number=found.number, state=state(found.state))
+    whose = f"{name(found.owner)}, {identified(found.owner)}"
+    return "\n".join([f"<b>{title}</b>", whose, *_details(found, reason, by, settings)])
+
+
+def own_card(
+    found: Withdrawal, reason: RejectionReason | None, by: PayoutAdapter | None, settings: Settings
+) -> str:
+    """For whoever asked for it. reason -- why it was not taken back."""
+    title = gettext("Withdrawal {number}: {state}", number=found.number, state=state(found.state))
+    return "\n".join([f"<b>{title}</b>", *_details(found, reason, by, settings)])
+
+
+def _details(
+    found: Withdrawal, reason: RejectionReason | None, by: PayoutAdapter | None, settings: Settings
+) -> list[str]:
+    paid_as = found.payout.currency if by is None else _pays(found.payout, by)
     lines = [
-        f"<b>{title}</b>",
-        f"{name(found.owner)}, {identified(found.owner)}",
         f"{money(found.amount, settings)} → {paid_as}",
         gettext("To: {destination}", destination=_code(found.payout.destination)),
     ]
     if found.reference is not None:
         lines.append(gettext("Reference: {reference}", reference=_code(found.reference)))
     if found.reason is not None:
-        lines.append(gettext("Reason: {reason}", reason=shown(found.reason)))
+        lines.append(gettext("Reason: {reason}", reason=_why(found)))
     if reason is not None:
         lines.append(said(in_words(reason)))
-    return "\n".join(lines)
+    return lines
 
 
 def state(of: WithdrawalState) -> str:
@@ -160,6 +183,24 @@ def paid_and_returned(number: int) -> str:
     )
 
 
+def refused_by(number: int, by: PayoutAdapter, words: str) -> str:
+    """For the admins. words -- the provider's."""
+    return gettext(
+        "{name} refused to pay withdrawal {number}, and the money is its user's again: {reason}",
+        name=escape(by.title),
+        number=number,
+        reason=shown(one_line(words, TEXT_LENGTH_MAX)),
+    )
+
+
+def none_of_yours() -> str:
+    return gettext("You have no withdrawals.")
+
+
+def take_back() -> str:
+    return gettext("Take it back")
+
+
 def confirm() -> str:
     return gettext(DECISIONS[0])
 
@@ -190,6 +231,12 @@ def go_on() -> str:
 
 def _pays(payout: Payout, by: PayoutAdapter) -> str:
     return amount(payout.pays, by.exponent, payout.currency)
+
+
+def _why(found: Withdrawal) -> str:
+    """In an operator's words, or of what ended it by itself."""
+    said_why = in_words(found.reason or "")
+    return shown(said_why) if isinstance(said_why, str) else said(said_why)
 
 
 def _code(text: str | None) -> str:

@@ -36,7 +36,7 @@ class Manual:
     async def pay(self, key: str, amount: int, destination: str) -> str:
         raise Refused("a person pays it")
 
-    async def payout(self, key: str) -> PayoutState | None:
+    async def payout(self, key: str, amount: int, destination: str) -> PayoutState | None:
         return PayoutState("under_way")
 
     async def balance(self) -> int:

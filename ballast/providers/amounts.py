@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 
@@ -11,6 +11,10 @@ _WITH_THREE = frozenset("BHD JOD KWD OMR TND".split())  # noqa: SIM905
 
 OF_ASSETS = {"USDT": 6, "USDC": 6, "TON": 9, "GRAM": 9, "BTC": 8, "LTC": 8, "ETH": 8, "BNB": 8, "TRX": 6}
 """Decimals in which a price in one of Crypto Pay's assets is written."""
+
+
+DIGITS_MAX = 30
+"""Of an amount in minor units: more would take long to read, and is none."""
 
 
 def exponent_at_stripe(currency: str) -> int:
@@ -25,21 +29,25 @@ def written(minor_units: int, exponent: int) -> str:
 
 def read(text: object, exponent: int) -> int:
     """A decimal number in minor units. Raises ValueError if it is none, or has more decimals."""
-    try:
-        number = Decimal(str(text)).scaleb(exponent)
-    except InvalidOperation:
-        raise ValueError(f"{str(text)[:40]!r} is no amount") from None
-    if not number.is_finite() or number != number.to_integral_value():
+    number = _number(text, exponent)
+    if number != number.to_integral_value():
         raise ValueError(f"{str(text)[:40]!r} has more than {exponent} decimals")
     return int(number)
 
 
 def read_rounded(text: object, exponent: int) -> int:
     """As `read`, rounded to the nearest minor unit."""
+    return int(_number(text, exponent).to_integral_value())
+
+
+def _number(text: object, exponent: int) -> Decimal:
     try:
-        return int(Decimal(str(text)).scaleb(exponent).to_integral_value())
-    except (InvalidOperation, ValueError, OverflowError):
+        number = Decimal(str(text)).scaleb(exponent)
+    except ArithmeticError:
         raise ValueError(f"{str(text)[:40]!r} is no amount") from None
+    if not number.is_finite() or number.adjusted() > DIGITS_MAX:
+        raise ValueError(f"{str(text)[:40]!r} is no amount")
+    return number
 
 
 def price_of(amount: int, exponent: int, rate: Decimal, price_exponent: int) -> int:

@@ -16,13 +16,23 @@ from typing import Any
 from ballast.payouts.adapter import PayoutState
 from ballast.providers import amounts
 from ballast.providers.http import Http
-from ballast.providers.provider import Checkout, Event, Forged, Payment, Refused, Unanswered
+from ballast.providers.provider import (
+    GARBAGE,
+    Checkout,
+    Event,
+    Payment,
+    Refused,
+    Unanswered,
+    Unreadable,
+)
 from ballast.providers.signatures import verify_hmac_sha256
 
 CHECKOUT_SECONDS = 86_400
 PAGE = 200
 PAGES_MAX = 500
 DESCRIPTION_LENGTH_MAX = 1_024
+_IS_USED = "SPEND_ID"
+"""In the name of the refusal of a key that was used before."""
 
 
 class CryptoPay:
@@ -59,8 +69,8 @@ class CryptoPay:
             if told["update_type"] != "invoice_paid":
                 return None
             payment = self._payment(told["payload"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise Forged(f"it cannot be read: {type(error).__name__}") from error
+        except GARBAGE as error:
+            raise Unreadable(f"it cannot be read: {type(error).__name__}") from error
         if payment is None:
             return None
         said = json.dumps(told["payload"], sort_keys=True)
@@ -89,33 +99,46 @@ class CryptoPay:
         return str(telegram_id)
 
     async def pay(self, key: str, amount: int, destination: str) -> str:
+        wanted = {
+            "user_id": int(destination),
+            "asset": self.currency,
+            "amount": amounts.written(amount, self.exponent),
+            "spend_id": key,
+        }
         try:
-            transfer = await self._ask(
-                "transfer",
-                {
-                    "user_id": int(destination),
-                    "asset": self.currency,
-                    "amount": amounts.written(amount, self.exponent),
-                    "spend_id": key,
-                },
-            )
-        except Refused:
+            transfer = await self._ask("transfer", wanted)
+        except Refused as refused:
             # A key that was used is refused as well: what it stands for there is the truth.
             try:
-                made = await self.payout(key)
+                made = await self.payout(key, amount, destination)
             except Refused as error:
                 raise Unanswered(f"it does not say how a transfer stands: {error}") from error
+            if made is None and _IS_USED in str(refused):
+                raise Unanswered("it knows the key, and does not list its transfer") from refused
             if made is None:
                 raise
             return made.text
-        return str(int(transfer["transfer_id"]))
+        return self._reference(transfer, key, amount, destination)
 
-    async def payout(self, key: str) -> PayoutState | None:
+    async def payout(self, key: str, amount: int, destination: str) -> PayoutState | None:
         listed = await self._ask("getTransfers", {"spend_id": key})
         for item in listed["items"]:
-            if item.get("spend_id") == key:
-                return PayoutState("paid", str(int(item["transfer_id"])))
+            if item["spend_id"] == key:
+                return PayoutState("paid", self._reference(item, key, amount, destination))
         return None
+
+    def _reference(self, transfer: dict[str, Any], key: str, amount: int, destination: str) -> str:
+        """Raises Unanswered if it is another transfer than was asked for, or one that is not made."""
+        said = (
+            transfer["spend_id"],
+            transfer["status"],
+            str(transfer["asset"]),
+            amounts.read(transfer["amount"], self.exponent),
+            str(transfer["user_id"]),
+        )
+        if said != (key, "completed", self.currency, amount, destination):
+            raise Unanswered(f"it tells of another transfer: {said}")
+        return str(int(transfer["transfer_id"]))
 
     async def balance(self) -> int:
         for each in await self._ask("getBalance", {}):

@@ -6,8 +6,16 @@ is another job, which finds that they differ and books nothing.
 
 from __future__ import annotations
 
-from ballast.builtin.providers import RecordProviderPayment
-from ballast.providers.provider import ORDER_LENGTH_MAX, PAYMENT_ID_LENGTH_MAX, Event, Forged, Provider
+from ballast.builtin.providers import RecordProviderDispute, RecordProviderPayment
+from ballast.providers.provider import (
+    ORDER_LENGTH_MAX,
+    PAYMENT_ID_LENGTH_MAX,
+    Dispute,
+    Event,
+    Forged,
+    Provider,
+    Unreadable,
+)
 from ballast.webhooks import Received, Receiving, WebhookRequest
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.refusal import Refuse
@@ -21,28 +29,45 @@ def receiving(provider: Provider) -> Receiving:
     def receive(request: WebhookRequest) -> Received | None:
         try:
             event = provider.read_event(request.body, request.headers)
+            job = None if event is None else job_of(provider.name, event)
+        except Unreadable:
+            raise  # the provider sends it again, and its pages show that it was not taken
         except Forged as error:
             raise Refuse(f"not genuine: {error}") from None
-        if event is None:
+        if job is None:
             return None
-        job = job_of(provider.name, event)
         return Received(job, key=f"{fingerprint(job.event_id)}:{job.mark}")
 
     return receive
 
 
-def job_of(name: str, event: Event) -> RecordProviderPayment:
-    """Raises ValueError for what no job can hold."""
-    payment = event.payment
-    return RecordProviderPayment(
-        provider=name,
-        event_id=event.id if len(event.id) <= PAYMENT_ID_LENGTH_MAX else fingerprint(event.id),
-        mark=fingerprint("provider event", event.said),
-        payment_id=payment.id,
-        paid=payment.amount,
-        paid_currency=payment.currency,
-        refunded=payment.refunded,
-        fee=payment.fee,
-        order=payment.order if len(payment.order) <= ORDER_LENGTH_MAX else "",
-        paid_at=payment.paid_at,
-    )
+def job_of(name: str, event: Event) -> RecordProviderPayment | RecordProviderDispute:
+    """Raises Unreadable for what no job can hold."""
+    subject = event.payment
+    try:
+        told = {
+            "provider": name,
+            "event_id": event.id if len(event.id) <= PAYMENT_ID_LENGTH_MAX else fingerprint(event.id),
+            "mark": fingerprint("provider event", event.said),
+        }
+        if isinstance(subject, Dispute):
+            return RecordProviderDispute(
+                **told,
+                dispute_id=subject.id,
+                payment_id=subject.payment_id,
+                disputed=subject.amount,
+                paid_currency=subject.currency,
+                state=subject.state,
+            )
+        return RecordProviderPayment(
+            **told,
+            payment_id=subject.id,
+            paid=subject.amount,
+            paid_currency=subject.currency,
+            refunded=subject.refunded,
+            fee=subject.fee,
+            order=subject.order if len(subject.order) <= ORDER_LENGTH_MAX else "",
+            paid_at=subject.paid_at,
+        )
+    except ValueError as error:
+        raise Unreadable(f"no job can hold it: {type(error).__name__}") from error

@@ -14,9 +14,10 @@ SECONDS_MAX = 10.0
 ANSWER_BYTES_MAX = 8_000_000
 SAID_LENGTH_MAX = 200
 
-_TOO_MANY = 429
+_OPEN = frozenset({408, 409, 425, 429})
+"""Of a request that may be done there or not, and is to be asked again."""
+
 _BAD = 400
-_CONFLICT = 409
 _SERVER = 500
 
 
@@ -43,7 +44,7 @@ class Http:
     ) -> Any:
         """The answer's JSON. data -- as a form. body -- as JSON.
 
-        Raises Refused for a 4xx, and Unanswered if nobody can know, or for a 409 or 429, which are to be asked again.
+        Raises Refused for a 4xx, and Unanswered if nobody can know, or for a 408, 409, 425 or 429.
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -66,14 +67,14 @@ class Http:
                 retry_after = answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unanswered(type(error).__name__) from error
-        if status in (_TOO_MANY, _CONFLICT) or status >= _SERVER:
+        if status in _OPEN or status >= _SERVER:
             seconds = float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else 0.0
             raise Unanswered(f"HTTP {status}", retry_after_seconds=min(seconds, 3600.0))
         if status >= _BAD:
             raise Refused(f"HTTP {status}: {said[:SAID_LENGTH_MAX].decode(errors='replace')}", status=status)
         try:
             return json.loads(said)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter: brackets without end
             raise Unanswered(f"HTTP {status} without JSON") from error
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ payment         ──▶ how one payment stands
 
 ProviderError
 ├── Forged       what came is not the provider's: nothing is done
+│   └── Unreadable   it is signed, and tells of a payment that cannot be one
 ├── Refused      the provider says no, and would say so again
 └── Unanswered   no good answer: it may or may not be done there; ask again
 """
@@ -17,7 +18,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,19}")
 PAYMENT_ID_LENGTH_MAX = 200
@@ -26,12 +27,20 @@ OWN_PROVIDERS = ("crypto_pay", "stripe")
 """The names of those that Ballast has."""
 
 
+GARBAGE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What reading an answer raises that is not as its provider's documentation has it."""
+
+
 class ProviderError(Exception):
     """Of an adapter."""
 
 
 class Forged(ProviderError):
     """What came is not signed by the provider, or too long ago."""
+
+
+class Unreadable(Forged):
+    """It is signed by the provider, and what it says cannot be so, such as an amount below zero."""
 
 
 class Refused(ProviderError):
@@ -88,8 +97,23 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class Dispute:
+    """A payment whose payer's bank took it back, in whole or in part, until it is decided. amount -- minor units.
+
+    id -- the provider's, and the same in every event and list. payment_id -- as of its Payment.
+    state -- open: the money was taken from you; lost: it stays so; won: it was given back to you.
+    """
+
+    id: str
+    payment_id: str
+    amount: int
+    currency: str
+    state: Literal["open", "won", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """What a provider told by its webhook.
+    """What a provider told by its webhook, of a payment or of a dispute.
 
     id -- the same when it is told again.
     said -- what must be the same then, as text: without what changes from one try to the next, such as the time.
@@ -97,7 +121,7 @@ class Event:
 
     id: str
     said: str
-    payment: Payment
+    payment: Payment | Dispute
 
 
 @runtime_checkable
@@ -137,4 +161,13 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+        ...
+
+
+@runtime_checkable
+class TellsOfDisputes(Protocol):
+    """A provider whose disputes can be listed too."""
+
+    def disputes_since(self, since: float) -> AsyncIterator[Dispute]:
+        """Every dispute that began since, at least, as it stands now. since -- seconds since 1970."""
         ...

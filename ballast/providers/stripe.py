@@ -1,8 +1,8 @@
 """Stripe Checkout: a page of Stripe's where a sum is paid. A payment is known by its PaymentIntent.
 
 https://docs.stripe.com/api. What was ordered stands in the metadata, which only the secret key can write. The webhook
-is to be sent checkout.session.completed, checkout.session.async_payment_succeeded, charge.succeeded and
-charge.refunded.
+is to be sent checkout.session.completed, checkout.session.async_payment_succeeded, charge.succeeded,
+charge.refunded and charge.dispute.*.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from ballast.providers import amounts
 from ballast.providers.http import Http
-from ballast.providers.provider import Checkout, Event, Forged, Payment, Refused
+from ballast.providers.provider import GARBAGE, Checkout, Dispute, Event, Payment, Refused, Unreadable
 from ballast.providers.signatures import verify_stripe
 
 VERSION = "2024-06-20"
@@ -27,6 +27,14 @@ _NOT_FOUND = 404
 
 _OF_SESSIONS = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
 _OF_CHARGES = ("charge.succeeded", "charge.refunded")
+_OF_DISPUTES = "charge.dispute."
+_DISPUTED: dict[str, Literal["open", "won", "lost"]] = {
+    "needs_response": "open",
+    "under_review": "open",
+    "won": "won",
+    "lost": "lost",
+}
+"""By the status there. Those that begin with `warning_` are questions, and take no money."""
 
 
 class Stripe:
@@ -78,18 +86,21 @@ class Stripe:
         verify_stripe(self._secret, body, headers.get("stripe-signature"), now=self._clock())
         try:
             told = json.loads(body)
-            payment, subject = None, told["data"]["object"]
+            payment: Payment | Dispute | None = None
+            subject = told["data"]["object"]
             if told["type"] in _OF_SESSIONS:
                 payment = _of_session(subject, int(told["created"]))
             elif told["type"] in _OF_CHARGES:
                 payment = _of_charge(subject)
+            elif told["type"].startswith(_OF_DISPUTES):
+                payment = _of_dispute(subject)
             if payment is None:
                 return None
             # Without pending_webhooks, which counts down from one try to the next.
             said = json.dumps([told["type"], told["data"]], sort_keys=True)
             return Event(str(told["id"]), said, payment)
-        except (ValueError, KeyError, TypeError) as error:
-            raise Forged(f"it cannot be read: {type(error).__name__}") from error
+        except GARBAGE as error:
+            raise Unreadable(f"it cannot be read: {type(error).__name__}") from error
 
     async def payments_since(self, since: float) -> AsyncIterator[Payment]:
         """The charges made since then, and the payments that were refunded since."""
@@ -106,6 +117,12 @@ class Stripe:
                 payment = await self.payment(payment_id)
                 if payment is not None:
                     yield payment
+
+    async def disputes_since(self, since: float) -> AsyncIterator[Dispute]:
+        async for dispute in self._listed("/v1/disputes", since):
+            found = _of_dispute(dispute)
+            if found is not None:
+                yield found
 
     async def payment(self, payment_id: str) -> Payment | None:
         try:
@@ -167,6 +184,19 @@ def _of_charge(charge: dict[str, Any]) -> Payment | None:
         paid_at=int(charge["created"]),
         refunded=int(charge["amount_refunded"]),
         fee=fee,
+    )
+
+
+def _of_dispute(dispute: dict[str, Any]) -> Dispute | None:
+    state = _DISPUTED.get(str(dispute["status"]))
+    if state is None:
+        return None
+    return Dispute(
+        id=str(dispute["id"]),
+        payment_id=str(dispute.get("payment_intent") or dispute["charge"]),
+        amount=int(dispute["amount"]),
+        currency=str(dispute["currency"]).upper(),
+        state=state,
     )
 
 

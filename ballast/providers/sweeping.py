@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 
 import structlog
@@ -20,7 +20,16 @@ from sqlalchemy import Connection
 from ballast.builtin.providers import RecordProviderPayment
 from ballast.installed import INSTALLED
 from ballast.providers import door, installed, orders
-from ballast.providers.provider import Event, Payment, Provider, ProviderError
+from ballast.providers.orders import Order
+from ballast.providers.provider import (
+    GARBAGE,
+    Dispute,
+    Event,
+    Payment,
+    Provider,
+    ProviderError,
+    TellsOfDisputes,
+)
 from dbcore import outbox
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
@@ -36,6 +45,9 @@ SECONDS_MAX = 30.0
 OVERLAP_SECONDS = 86_400.0
 """Before the end of the last sweep: what is told late is dated earlier."""
 
+DISPUTE_SECONDS = 120 * 86_400.0
+"""A dispute is decided within so long, and is listed by when it began."""
+
 PAGE = 200
 
 
@@ -47,8 +59,8 @@ def sweep(
     clock: Callable[[], float] = time.time,
 ) -> int:
     """How many payments were handed in. Raises DatabaseAway. A provider that does not answer is asked again later."""
-    if INSTALLED.handlers[RecordProviderPayment.kind].replaced_by is not None:
-        return 0  # an app books them by itself, and knows which it has
+    if is_replaced():
+        return 0
     handed_in = 0
     for provider in installed.providers(settings).values():
         began = clock()
@@ -56,7 +68,7 @@ def sweep(
         since = (began if last is None else last) - OVERLAP_SECONDS
         try:
             handed_in += asyncio.run(_swept(provider, since, settings, engine, seconds_max))
-        except (ProviderError, TimeoutError, ValueError, KeyError, TypeError) as error:
+        except (ProviderError, TimeoutError, *GARBAGE) as error:
             log.warning(
                 "provider_sweep_broken_off", provider=provider.name, error=f"{type(error).__name__}: {error}"
             )
@@ -66,6 +78,11 @@ def sweep(
         log.warning("provider_payments_found", handed_in=handed_in)
         outbox.announce()
     return handed_in
+
+
+def is_replaced() -> bool:
+    """Whether an app books payments by itself, and knows which it has."""
+    return INSTALLED.handlers[RecordProviderPayment.kind].replaced_by is not None
 
 
 def payment_of(job: RecordProviderPayment) -> Payment:
@@ -83,24 +100,38 @@ def payment_of(job: RecordProviderPayment) -> Payment:
 async def _swept(
     provider: Provider, since: float, settings: Settings, engine: GuardedEngine, seconds_max: float
 ) -> int:
-    page: list[Payment] = []
     handed_in = 0
     try:
         async with asyncio.timeout(seconds_max):
-            async for payment in provider.payments_since(since):
-                if orders.read(payment.order, settings) is None:
-                    continue  # others may have the same account with the provider
-                page.append(payment)
-                if len(page) == PAGE:
-                    handed_in += await asyncio.to_thread(_hand_in, provider.name, page, engine)
-                    page = []
-        return handed_in + await asyncio.to_thread(_hand_in, provider.name, page, engine)
+            if isinstance(provider, TellsOfDisputes):
+                found = [each async for each in provider.disputes_since(since - DISPUTE_SECONDS)]
+                handed_in += await asyncio.to_thread(_hand_in_disputes, provider.name, found, engine)
+            async for page in pages(provider, since, settings):
+                listed = [payment for payment, _ in page]
+                handed_in += await asyncio.to_thread(hand_in, provider.name, listed, engine)
+        return handed_in
     finally:
         await provider.close()
 
 
-def _hand_in(name: str, page: list[Payment], engine: GuardedEngine) -> int:
-    """In one transaction with the look at which are news."""
+async def pages(
+    provider: Provider, since: float, settings: Settings
+) -> AsyncIterator[list[tuple[Payment, Order]]]:
+    """Its payments that this bot asked for: others may have the same account with the provider."""
+    page: list[tuple[Payment, Order]] = []
+    async for payment in provider.payments_since(since):
+        order = orders.read(payment.order, settings)
+        if order is not None:
+            page.append((payment, order))
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def hand_in(name: str, page: list[Payment], engine: GuardedEngine) -> int:
+    """Those that are news, in one transaction with the look at which are."""
     jobs = [door.job_of(name, _as_event(payment)) for payment in page]
     listed = [
         {"place": place, **job.model_dump(include={"event_id", "payment_id", "refunded", "fee"})}
@@ -114,9 +145,26 @@ def _hand_in(name: str, page: list[Payment], engine: GuardedEngine) -> int:
             outbox.add(connection, engine.schema, job, key=f"swept:{job.mark}", telegram_id=None)
         return len(found)
 
-    return engine.call(work, name="provider_payments.hand_in", replayable=True) if page else 0
+    return engine.call(work, name="provider_payments.hand_in", replayable=True)
 
 
-def _as_event(payment: Payment) -> Event:
-    said = json.dumps(asdict(payment), sort_keys=True)
-    return Event(f"swept:{fingerprint(payment.id, said)}", said, payment)
+def _hand_in_disputes(name: str, found: list[Dispute], engine: GuardedEngine) -> int:
+    """As `hand_in`; they are few."""
+    jobs = [door.job_of(name, _as_event(dispute)) for dispute in found]
+    listed = [
+        {"place": place, "dispute_id": each.id, "state": each.state} for place, each in enumerate(found)
+    ]
+
+    def work(connection: Connection) -> int:
+        news = provider_payments.news_of_disputes(connection, engine.schema, name, listed)
+        for place in news:
+            job = jobs[place]
+            outbox.add(connection, engine.schema, job, key=f"swept:{job.mark}", telegram_id=None)
+        return len(news)
+
+    return engine.call(work, name="provider_payments.hand_in_disputes", replayable=True) if found else 0
+
+
+def _as_event(subject: Payment | Dispute) -> Event:
+    said = json.dumps(asdict(subject), sort_keys=True)
+    return Event(f"swept:{fingerprint(subject.id, said)}", said, subject)

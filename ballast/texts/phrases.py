@@ -37,6 +37,15 @@ def money(minor: int, settings: Settings) -> str:
     return f"<b>{amount(minor, settings.currency_exponent, settings.currency)}</b>"
 
 
+def reserved_of(balance: int, held: int, settings: Settings) -> str:
+    """What stands behind a balance of which something is held."""
+    return gettext(
+        "Of this, {held} is reserved and {available} is available.",
+        held=money(held, settings),
+        available=money(balance - held, settings),
+    )
+
+
 def shown(text: str, length_max: int | None = None) -> str:
     """What somebody wrote, as it may stand in a sentence of ours; empty where nothing of it is seen."""
     line = one_line(text, length_max)

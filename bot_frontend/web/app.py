@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ballast.csv_text import csv_text
+from ballast.reconciling import provider_record
 from ballast.reconciling import record as reconciliation_record
 from bot_frontend.web import outage_report, public_status, reports, status
 from bot_frontend.web.access import Guard, SafeHeaders, Sessions
@@ -153,6 +154,13 @@ def make_app(
         rows = () if found is None else found.differences
         return _csv(reconciliation_record.COLUMNS, rows, "star-differences.csv")
 
+    async def provider_differences(request: Request) -> Response:
+        if not access.may_see(request):
+            return _turned_away()
+        monitor.asked()
+        rows = [row for each in monitor.latest.providers for row in each.differences]
+        return _csv(provider_record.COLUMNS, rows, "provider-differences.csv")
+
     async def books(request: Request) -> Response:
         if not access.may_see(request):
             return _turned_away()
@@ -179,6 +187,7 @@ def make_app(
         "/books-days.csv": books_days,
         "/outages.csv": outages_csv,
         "/star-differences.csv": star_differences,
+        "/provider-differences.csv": provider_differences,
         "/jobs/{reference}": job,
     }
     if settings.public_status:

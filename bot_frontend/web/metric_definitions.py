@@ -467,6 +467,12 @@ METRICS: tuple[Metric, ...] = (
         lambda look, _: None if look.move is None else float(look.move.with_old_url),
     ),
     gauge(
+        "ballast_withdrawals_stuck",
+        "Withdrawals that a provider has not settled, or no worker pays, for a quarter of an hour. Absent "
+        "while none is open.",
+        lambda look, _: None if look.payouts is None else float(len(look.payouts.open.stuck)),
+    ),
+    gauge(
         "ballast_star_reconciliation_timestamp_seconds",
         "When Telegram's book of Stars was compared with the ledger last. Absent while that is not known.",
         lambda look, _: (

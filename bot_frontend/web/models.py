@@ -16,7 +16,9 @@ from ballast.status.health import DatabaseState, HealthLevel
 from ballast.worker_drains import WORKER, WorkerState
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.ledger.books import ACCOUNTS
+from dbcore.ledger.provider_book import ProviderDifferenceKind
 from dbcore.ledger.star_book import DifferenceKind
+from dbcore.ledger.withdrawals import WithdrawalState
 from dbcore.moving.record import MoveState
 from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
@@ -330,6 +332,41 @@ class Stars(Answer):
     differences: list[StarDifference]
 
 
+class ProviderDifference(Answer):
+    difference: ProviderDifferenceKind
+    payment_id: str
+    currency: str | None
+    provider_minor_units: int | None
+    ledger_minor_units: int | None
+    accepted: bool
+    is_booked: bool
+
+
+class ComparedProvider(Answer):
+    provider: str
+    compared_age_seconds: Seconds | None
+    payments: Count
+    open: Count
+    differences: list[ProviderDifference]
+
+
+class StuckWithdrawal(Answer):
+    number: Count
+    state: WithdrawalState
+    amount: str
+    currency: str
+    adapter: str
+    attempts: Count
+    for_seconds: Seconds
+
+
+class Payouts(Answer):
+    age_seconds: Seconds | None
+    is_stopped: bool | None
+    open: dict[WithdrawalState, Count]
+    stuck: list[StuckWithdrawal]
+
+
 class AccountBalance(Answer):
     currency: str
     account: Annotated[str, Field(json_schema_extra={"enum": [*ACCOUNTS]})]
@@ -399,6 +436,8 @@ class Status(Answer):
     move: Move | None
     books: Books
     stars: Stars
+    providers: list[ComparedProvider]
+    payouts: Payouts
     broadcasts: Broadcasts
     transitions: list[Transition]
     outages: list[Outage]

@@ -17,7 +17,9 @@ from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
 from ballast.moving import progress
+from ballast.payouts import record as payouts_record
 from ballast.queues import QUEUES
+from ballast.reconciling import provider_record
 from ballast.reconciling import record as reconciliation_record
 from ballast.status import actions, board, books_record, counters, probe_results
 from bot_frontend.intake_health import IntakeHealth
@@ -234,6 +236,8 @@ class Monitor:
             actions=actions.recent(self._redis, ACTIONS_SHOWN),
             backup=backup_record.read(self._redis),
             move=progress.read(self._redis, silent_after_seconds=self._pace.silent),
+            providers=provider_record.read(self._redis),
+            payouts=payouts_record.read(self._redis),
             books=books_record.read(self._redis),
             decimals={each.code: each.exponent for each in self._settings.known_currencies},
             reconciliation=reconciliation_record.read(self._redis),

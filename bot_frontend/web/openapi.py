@@ -144,6 +144,7 @@ STATUS: dict[str, tuple[str, dict[str, Any]]] = {
     "/books-days.csv": ("The ledger's totals of the last days, by account and kind of transfer", CSV),
     "/outages.csv": ("The same outages as a file, a line each", CSV),
     "/star-differences.csv": ("How Telegram's book of Stars differs from the ledger", CSV),
+    "/provider-differences.csv": ("How what other providers list differs from the ledger", CSV),
     "/jobs/{reference}": ("Where a job is, by the reference that its user was told", JOB),
     public_status.PATH: ("Whether the bot works, for everybody; a page for browsers", STATUS_PAGE),
     "/actions": ("Order something; the same id again orders it once", ACTIONS),

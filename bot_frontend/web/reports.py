@@ -14,7 +14,7 @@ from dbcore.quota import QuotaState
 from dbcore.redis_condition import RedisTrouble
 from dbcore.text import isolated, one_line
 
-STAR_DIFFERENCES_SHOWN = 20
+DIFFERENCES_SHOWN = 20
 
 _LETS_THROUGH = frozenset({"closed", "disabled"})
 
@@ -77,7 +77,7 @@ def move(look: StatusSnapshot) -> dict[str, Any] | None:
 def stars(look: StatusSnapshot, now: float) -> dict[str, Any]:
     """How Telegram's book of Stars differs from the ledger, by the last comparison; None if none is known."""
     found = look.reconciliation.finished
-    shown = () if found is None else found.differences[:STAR_DIFFERENCES_SHOWN]
+    shown = () if found is None else found.differences[:DIFFERENCES_SHOWN]
     return {
         "compared_age_seconds": None
         if found is None
@@ -96,6 +96,56 @@ def stars(look: StatusSnapshot, now: float) -> dict[str, Any]:
                 "is_booked_by_charge_id": each["is_booked_by_charge_id"],
             }
             for each in shown
+        ],
+    }
+
+
+def providers(look: StatusSnapshot, now: float) -> list[dict[str, Any]]:
+    """How what each provider lists of payments differs from the ledger, and what it told that cannot be booked."""
+    return [
+        {
+            "provider": each.provider,
+            "compared_age_seconds": None
+            if each.at is None
+            else round(max(0.0, look.by_redis_clock(now) - each.at), 3),
+            "payments": each.payments,
+            "open": each.open,
+            "differences": [
+                {
+                    "difference": shown["difference"],
+                    "payment_id": isolated(one_line(shown["payment_id"])),
+                    "currency": shown["currency"],
+                    "provider_minor_units": shown["provider_minor_units"],
+                    "ledger_minor_units": shown["ledger_minor_units"],
+                    "accepted": shown["accepted_by"] is not None,
+                    "is_booked": shown["is_booked"],
+                }
+                for shown in each.differences[:DIFFERENCES_SHOWN]
+            ],
+        }
+        for each in look.providers
+    ]
+
+
+def payouts(look: StatusSnapshot, now: float) -> dict[str, Any]:
+    """Withdrawals that are open, and those of them that do not get on, as the payouts' sweep found them last."""
+    found = look.payouts
+    age = None if found is None else max(0.0, look.by_redis_clock(now) - found.at)
+    return {
+        "age_seconds": None if age is None else round(age, 3),
+        "is_stopped": None if found is None else found.open.is_stopped,
+        "open": {} if found is None else found.open.counted,
+        "stuck": [
+            {
+                "number": each.number,
+                "state": each.state,
+                "amount": plain_amount(each.amount, look.decimals_of(each.currency)),
+                "currency": each.currency,
+                "adapter": each.adapter,
+                "attempts": each.attempts,
+                "for_seconds": round(each.seconds + (age or 0.0), 3),
+            }
+            for each in (() if found is None else found.open.stuck)
         ],
     }
 

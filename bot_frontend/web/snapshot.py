@@ -11,7 +11,9 @@ from typing import Any
 from ballast.backups.record import Record
 from ballast.inbox import Overdue
 from ballast.moving.progress import MoveProgress
+from ballast.payouts.record import Record as Payouts
 from ballast.queue_pauses import QueuePause
+from ballast.reconciling.provider_record import Compared
 from ballast.reconciling.record import Record as Reconciliation
 from ballast.status.books_record import Books
 from ballast.status.health import DatabaseState, database_state, last_answered_at
@@ -51,6 +53,8 @@ class StatusSnapshot:
     actions -- what operators ordered on the page lately, newest first. backup -- the last proven one, and
         whether the last run failed. move -- of the database to another server; None where none is known.
         whether the last run failed. reconciliation -- of Telegram's book of Stars with the ledger.
+    providers -- what each lists of payments, compared with the ledger.
+    payouts -- withdrawals that are open; None while none is.
     books -- balances of the ledger's accounts, and its seals. decimals -- of each currency.
     telegram -- where updates come in; None where nobody listens to Telegram. probe_seconds -- how often the database is
         probed.
@@ -90,6 +94,8 @@ class StatusSnapshot:
     actions: list[dict[str, Any]] = field(default_factory=list)
     backup: Record = field(default_factory=Record)
     move: MoveProgress | None = None
+    providers: list[Compared] = field(default_factory=list)
+    payouts: Payouts | None = None
     books: Books | None = None
     decimals: Mapping[str, int] = field(default_factory=dict)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)

@@ -72,6 +72,8 @@ def status(look: StatusSnapshot, now: float) -> dict[str, Any]:
         "backup": reports.backup(look, now),
         "move": reports.move(look),
         "stars": reports.stars(look, now),
+        "providers": reports.providers(look, now),
+        "payouts": reports.payouts(look, now),
         "books": reports.books(look, now),
         "broadcasts": {
             "age_seconds": _board_age(look, now),

@@ -40,6 +40,8 @@ KEPT_TABLES = (
     "star_subscription_changes",
     "provider_payments",
     "provider_refunds",
+    "provider_disputes",
+    "provider_dispute_steps",
     "withdrawals",
     "exchange_rates",
     "exchanges",
@@ -360,11 +362,24 @@ CHECKS: tuple[Check, ...] = (
         "OR p.fee_transfer_id IS NOT NULL AND NOT coalesce(f.status = 'applied' AND f.kind = 'provider_fee' "
         "AND f.from_account_id = o.account_id AND f.to_account_id = s.account_id "
         "AND f.amount = round(p.amount::numeric * p.fee / p.paid), false) "
+        "UNION ALL SELECT format('provider payment %s: disputes take %s, %s taken', p.id, "
+        "ballast.provider_disputed(p.id), coalesce(s.amount, 0)) FROM ballast.provider_payments p "
+        "LEFT JOIN (SELECT s.provider_payment_id, sum(s.amount) AS amount, "
+        "bool_and(coalesce(x.status = 'applied' AND x.amount = abs(s.amount) AND CASE WHEN s.amount > 0 "
+        "THEN x.from_account_id = a.id AND x.to_account_id = o.account_id AND x.kind = 'provider_refund' "
+        "ELSE x.from_account_id = o.account_id AND x.to_account_id = a.id AND x.kind = 'provider_payment' END, false)) "
+        "AS fit FROM ballast.provider_dispute_steps s JOIN ballast.provider_payments p ON p.id = s.provider_payment_id "
+        "JOIN ballast.accounts a ON a.user_id = p.user_id AND a.currency = p.currency "
+        "LEFT JOIN ballast.system_accounts o ON o.name = 'provider:' || p.provider AND o.currency = p.currency "
+        "LEFT JOIN ballast.transfers x ON x.id = s.transfer_id GROUP BY s.provider_payment_id) s "
+        "ON s.provider_payment_id = p.id "
+        "WHERE coalesce(s.amount, 0) <> ballast.provider_disputed(p.id) OR NOT coalesce(s.fit, true) "
         "UNION ALL SELECT format('transfer %s: no payment by a provider %s', t.id, t.idempotency_key) "
         "FROM ballast.new_transfers t WHERE t.status = 'applied' "
         "AND t.kind IN ('provider_payment', 'provider_refund', 'provider_fee') AND NOT EXISTS "
         "(SELECT FROM ballast.provider_payments p WHERE t.id IN (p.transfer_id, p.fee_transfer_id)) AND NOT EXISTS "
-        "(SELECT FROM ballast.provider_refunds r WHERE r.transfer_id = t.id)",
+        "(SELECT FROM ballast.provider_refunds r WHERE r.transfer_id = t.id) AND NOT EXISTS "
+        "(SELECT FROM ballast.provider_dispute_steps s WHERE s.transfer_id = t.id)",
     ),
     Check(
         "Telegram's book of Stars is the ledger's",

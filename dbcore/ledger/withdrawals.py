@@ -10,6 +10,7 @@ Each step is one SQL function and one transaction. What tells people of a step i
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dbcore import outbox
 from dbcore.admin_actions import DONE, AdminAction, insert_statement
+from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.ledger.ledger import party, require_key
 from dbcore.ledger.pending_transfers import EXPIRES_AFTER_SECONDS, TOKEN_BYTES
 from dbcore.money import MAX_AMOUNT
@@ -34,8 +36,13 @@ _CREATE = (
     "SELECT * FROM ballast.withdrawal_create"
     "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s))"
 )
+_PAYOUT = "SELECT adapter, destination, pays, pays_currency FROM ballast.withdrawals WHERE token = %s"
 _DECIDE = "SELECT * FROM ballast.withdrawal_decide(%s, %s, %s, %s, make_interval(secs => %s), %s, %s, %s, %s)"
 _WORD = "SELECT * FROM ballast.withdrawal_word(%s, %s, %s, %s, %s, make_interval(secs => %s))"
+_OWN = """
+SELECT w.id FROM ballast.withdrawals w JOIN ballast.users u ON u.id = w.user_id
+ WHERE w.token = %s AND u.telegram_id = %s
+"""
 _BEGIN = "SELECT * FROM ballast.withdrawal_begin(%s, make_interval(secs => %s), %s)"
 _ANSWER = "SELECT * FROM ballast.withdrawal_answer(%s, %s, %s, %s, make_interval(secs => %s))"
 _LIST = """
@@ -43,7 +50,7 @@ SELECT w.id, w.token, w.amount, w.adapter, w.destination, w.pays, w.pays_currenc
        w.attempts, w.reference, w.created_at, w.ended_at, u.telegram_id, u.username, u.first_name
   FROM ballast.withdrawals w JOIN ballast.users u ON u.id = w.user_id
  WHERE w.currency = %s AND (%s::bigint IS NULL OR w.id = %s) AND (%s::bigint IS NULL OR w.id < %s)
-   AND (%s::text IS NULL OR w.token = %s) AND w.hold_id IS NOT NULL
+   AND (%s::text IS NULL OR w.token = %s) AND (%s::bigint IS NULL OR u.telegram_id = %s) AND w.hold_id IS NOT NULL
    AND (NOT %s OR w.status IN ('held', 'approved', 'paying'))
  ORDER BY w.id DESC LIMIT %s
 """
@@ -54,17 +61,48 @@ UPDATE ballast.withdrawals SET due_at = clock_timestamp() + make_interval(secs =
                ORDER BY w.due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING token
 """
+_BALANCE = """
+SELECT a.balance, a.version, a.held FROM ballast.users u JOIN ballast.accounts a ON a.user_id = u.id
+ WHERE u.telegram_id = %s AND a.currency = %s
+"""
 _SWITCH = "SELECT is_stopped, actor, reason, changed_at FROM ballast.payout_switch"
 _TURN = """
 UPDATE ballast.payout_switch SET is_stopped = %s, actor = %s, reason = %s, changed_at = clock_timestamp()
  WHERE is_stopped IS DISTINCT FROM %s
 """
 
+_OPEN = """
+SELECT s.is_stopped, count(*) FILTER (WHERE w.status = 'held'), count(*) FILTER (WHERE w.status = 'approved'),
+       count(*) FILTER (WHERE w.status = 'paying')
+  FROM ballast.payout_switch s LEFT JOIN ballast.withdrawals w ON w.status IN ('held', 'approved', 'paying')
+   AND w.currency = %s GROUP BY s.is_stopped
+"""
+# One by hand waits for a person, who was told. A frozen account, and stopped payouts, are an operator's word.
+_STUCK = """
+SELECT * FROM (
+SELECT w.id, w.token, w.status, w.amount, w.currency, w.adapter, w.attempts,
+       extract(epoch FROM clock_timestamp() - CASE w.status
+           WHEN 'paying' THEN coalesce(w.asked_at, w.attempt_at)
+           ELSE greatest(coalesce(w.approved_at, w.decided_at), s.changed_at) END)::float8 AS seconds
+  FROM ballast.withdrawals w JOIN ballast.accounts a ON a.user_id = w.user_id AND a.currency = w.currency,
+       ballast.payout_switch s
+ WHERE w.currency = %s AND (w.status = 'paying' AND w.adapter <> 'manual'
+    OR w.status = 'approved' AND NOT s.is_stopped AND NOT a.sending_frozen)
+) waiting WHERE seconds >= %s ORDER BY seconds DESC LIMIT %s
+"""
+
+STUCK_AFTER_SECONDS = 900.0
+"""After the first request to a provider, or the approval: somebody is to look."""
+
+STUCK_MAX = 20
+
 SETTLED_AFTER_SECONDS = 60.0
 """After a request to a provider, until nothing of it is under way any more: longer than its client waits."""
 
 ASK_AGAIN_SECONDS = 300.0
 """After an answer that settles nothing."""
+
+PAYS_MAX = 2**63 - 1
 
 DUE_MAX = 100
 TEXT_LENGTH_MAX = 200
@@ -110,11 +148,13 @@ class Payout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawalOutcome(Outcome):
-    """token -- names it for `decide`; empty if it was refused. number -- for people, once it was confirmed.
-    available -- what is left to spend. left -- of the limit of a day; None if there is none.
+    """token -- names it for `decide`; empty if it was refused. payout -- what `create` put before whoever asked.
+    number -- for people, once it was confirmed. available -- what is left to spend. left -- of the limit of a day;
+    None if there is none.
     """
 
     token: str = ""
+    payout: Payout | None = None
     number: int | None = None
     state: WithdrawalState | None = None
     available: int | None = None
@@ -144,9 +184,13 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a worker is to do about a payout now. attempt -- the number of the request, or of the last one."""
+    """What a worker is to do about a payout now: nothing if it waits, or was returned because its user owes money.
 
-    action: Literal["pay", "ask", "wait"]
+    attempt -- the number of the request, or of the last one. begun -- right before it was put on record, on the
+    monotonic clock.
+    """
+
+    action: Literal["pay", "ask", "wait", "returned"]
     number: int
     attempt: int
     destination: str
@@ -154,6 +198,32 @@ class Turn:
     pays: int
     currency: str
     telegram_id: int
+    begun: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A withdrawal that does not get on: the provider did not say for `seconds` how it stands, or, approved, no worker
+    began to pay it. amount -- minor units.
+    """
+
+    number: int
+    token: str
+    state: WithdrawalState
+    amount: int
+    currency: str
+    adapter: str
+    attempts: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOnes:
+    """counted -- open withdrawals by their state. stuck -- the longest first, at most STUCK_MAX."""
+
+    is_stopped: bool
+    counted: dict[str, int]
+    stuck: tuple[Stuck, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,33 +248,36 @@ def create(
 ) -> WithdrawalOutcome:
     """Put it before whoever asked. Nothing is held yet."""
     require_key(key)
-    if not 0 < amount <= MAX_AMOUNT:
+    if not (0 < amount <= MAX_AMOUNT and 0 < payout.pays <= PAYS_MAX):
         return WithdrawalOutcome(status=OutcomeStatus.REJECTED, reason=RejectionReason.AMOUNT_TOO_LARGE)
-    status, reason, token, available, left = engine.fetch_row(
-        _CREATE,
-        (
-            key,
-            secrets.token_urlsafe(TOKEN_BYTES),
-            telegram_id,
-            amount,
-            engine.currency,
-            payout.adapter,
-            storable(payout.destination)[:TEXT_LENGTH_MAX],
-            payout.pays,
-            payout.currency,
-            limits.once,
-            limits.per_day,
-            EXPIRES_AFTER_SECONDS,
-        ),
-        name="withdrawals.create",
+    parameters = (
+        key,
+        secrets.token_urlsafe(TOKEN_BYTES),
+        telegram_id,
+        amount,
+        engine.currency,
+        payout.adapter,
+        storable(payout.destination)[:TEXT_LENGTH_MAX],
+        payout.pays,
+        payout.currency,
+        limits.once,
+        limits.per_day,
+        EXPIRES_AFTER_SECONDS,
     )
-    return WithdrawalOutcome(
-        status=OutcomeStatus(status),
-        reason=None if reason is None else RejectionReason(reason),
-        token=token or "",
-        available=available,
-        left=left,
-    )
+
+    def work(connection: Connection) -> WithdrawalOutcome:
+        status, reason, token, available, left = _row(connection, engine, _CREATE, parameters)
+        return WithdrawalOutcome(
+            status=OutcomeStatus(status),
+            reason=None if reason is None else RejectionReason(reason),
+            token=token or "",
+            available=available,
+            left=left,
+            # A replay is of what was asked first, however settings have changed since.
+            payout=Payout(*_row(connection, engine, _PAYOUT, (token,))) if token else None,
+        )
+
+    return engine.call(work, name="withdrawals.create", replayable=True)
 
 
 def decide(
@@ -269,7 +342,7 @@ def say(
     require_key(action.action_id)
 
     def work(connection: Connection) -> WithdrawalOutcome:
-        status, reason, state = _row(
+        row = _row(
             connection,
             engine,
             _WORD,
@@ -282,13 +355,9 @@ def say(
                 SETTLED_AFTER_SECONDS,
             ),
         )
-        outcome = WithdrawalOutcome(
-            status=OutcomeStatus(status),
-            reason=None if reason is None else RejectionReason(reason),
-            number=number if state is not None else None,
-            state=None if state is None else WithdrawalState(state),
-        )
-        statement, parameters = insert_statement(action, DONE if reason is None else f"refused: {reason}")
+        outcome = _of_word(number, row)
+        became = DONE if outcome.reason is None else f"refused: {outcome.reason}"
+        statement, parameters = insert_statement(action, became)
         connection.exec_driver_sql(qualified(statement, engine.schema), parameters)
         _tell(connection, engine, str(number), outcome, notice)
         return outcome
@@ -296,16 +365,57 @@ def say(
     return engine.call(work, name="withdrawals.say", replayable=True)
 
 
-def begin(engine: GuardedEngine, *, token: str, absent_after: int | None = None) -> Turn:
+def take_back(
+    engine: GuardedEngine, *, key: str, token: str, telegram_id: int, notice: Notice
+) -> WithdrawalOutcome:
+    """Whoever asked for it does not want it any more: the money is theirs again, unless somebody was asked to pay."""
+    require_key(key)
+
+    def work(connection: Connection) -> WithdrawalOutcome:
+        asked = (storable(token), telegram_id)
+        found = connection.exec_driver_sql(qualified(_OWN, engine.schema), asked).one_or_none()
+        if found is None:
+            return WithdrawalOutcome(status=OutcomeStatus.REJECTED, reason=RejectionReason.UNKNOWN_WITHDRAWAL)
+        (number,) = found
+        taken = (key, number, "decline", f"telegram:{telegram_id}", RejectionReason.TAKEN_BACK)
+        row = _row(connection, engine, _WORD, (*taken, SETTLED_AFTER_SECONDS))
+        outcome = _of_word(number, row)
+        _tell(connection, engine, token, outcome, notice)
+        return outcome
+
+    return engine.call(work, name="withdrawals.take_back", replayable=True)
+
+
+def _of_word(number: int, row: tuple[Any, ...]) -> WithdrawalOutcome:
+    status, reason, state = row
+    return WithdrawalOutcome(
+        status=OutcomeStatus(status),
+        reason=None if reason is None else RejectionReason(reason),
+        number=number if state is not None else None,
+        state=None if state is None else WithdrawalState(state),
+    )
+
+
+def begin(
+    engine: GuardedEngine, *, token: str, absent_after: int | None = None, notice: Notice = lambda _: ()
+) -> Turn:
     """What is to be done about a payout now. PAY is on record as an attempt before this returns.
 
     absent_after -- of the turn by which the provider was asked, and knows nothing of it.
     """
-    row = engine.fetch_row(
-        _BEGIN, (storable(token), SETTLED_AFTER_SECONDS, absent_after), name="withdrawals.begin"
-    )
-    action, number, attempt, destination, adapter, pays, currency, telegram_id = row
-    return Turn(action, number, attempt, destination, adapter, pays, currency, telegram_id)
+    begun = time.monotonic()
+
+    def work(connection: Connection) -> Turn:
+        asked = (storable(token), SETTLED_AFTER_SECONDS, absent_after)
+        row = _row(connection, engine, _BEGIN, asked)
+        action, number, attempt, destination, adapter, pays, currency, telegram_id = row
+        turn = Turn(action, number, attempt, destination, adapter, pays, currency, telegram_id, begun)
+        if action == "returned":
+            outcome = WithdrawalOutcome(status=OutcomeStatus.APPLIED, state=WithdrawalState.RETURNED)
+            _tell(connection, engine, token, outcome, notice)
+        return turn
+
+    return engine.call(work, name="withdrawals.begin", replayable=True)
 
 
 def answer(
@@ -350,6 +460,27 @@ def due(engine: GuardedEngine, *, notice: Callable[[str], outbox.Job]) -> int:
     return engine.call(work, name="withdrawals.due", replayable=True)
 
 
+def open_ones(engine: GuardedEngine) -> OpenOnes:
+    """What is open, and what of it does not get on."""
+
+    def look(connection: Connection) -> OpenOnes:
+        is_stopped, held, approved, paying = _row(connection, engine, _OPEN, (engine.currency,))
+        found: list[tuple[Any, ...]] = []
+        if approved or paying:
+            asked = (engine.currency, STUCK_AFTER_SECONDS, STUCK_MAX)
+            rows = connection.exec_driver_sql(qualified(_STUCK, engine.schema), asked)
+            found = [tuple(row) for row in rows]
+        return OpenOnes(
+            is_stopped,
+            {"held": held, "approved": approved, "paying": paying},
+            tuple(
+                Stuck(number, token, WithdrawalState(state), *rest) for number, token, state, *rest in found
+            ),
+        )
+
+    return engine.call(look, name="withdrawals.open", writes=False, replayable=True)
+
+
 def find(engine: GuardedEngine, number: int | None = None, *, token: str | None = None) -> Withdrawal | None:
     """One that was confirmed, by either."""
     found = _listed(engine, number=number, token=token, before=None, only_open=False, limit=1)
@@ -357,10 +488,33 @@ def find(engine: GuardedEngine, number: int | None = None, *, token: str | None 
 
 
 def listed(
-    engine: GuardedEngine, *, only_open: bool, before: int | None = None, limit: int = LISTED_MAX
+    engine: GuardedEngine,
+    *,
+    only_open: bool,
+    telegram_id: int | None = None,
+    before: int | None = None,
+    limit: int = LISTED_MAX,
 ) -> list[Withdrawal]:
-    """Those that were confirmed, the newest first. before -- the number of the last one that was seen."""
-    return _listed(engine, number=None, token=None, before=before, only_open=only_open, limit=limit)
+    """Those that were confirmed, the newest first. telegram_id -- of one user. before -- the number of the last one
+    that was seen.
+    """
+    return _listed(
+        engine,
+        number=None,
+        token=None,
+        telegram_id=telegram_id,
+        before=before,
+        only_open=only_open,
+        limit=limit,
+    )
+
+
+def balance_of(engine: GuardedEngine, telegram_id: int) -> BalanceSnapshot | None:
+    """With what is reserved of it; None of somebody unknown."""
+    rows = engine.fetch_rows(
+        _BALANCE, (telegram_id, engine.currency), name="withdrawals.balance", writes=False
+    )
+    return BalanceSnapshot(telegram_id, engine.currency, *rows[0]) if rows else None
 
 
 def switch(engine: GuardedEngine) -> Switch:
@@ -393,13 +547,26 @@ def _listed(
     *,
     number: int | None,
     token: str | None,
+    telegram_id: int | None = None,
     before: int | None,
     only_open: bool,
     limit: int,
 ) -> list[Withdrawal]:
     rows = engine.fetch_rows(
         _LIST,
-        (engine.currency, number, number, before, before, token, token, only_open, min(limit, LISTED_MAX)),
+        (
+            engine.currency,
+            number,
+            number,
+            before,
+            before,
+            token,
+            token,
+            telegram_id,
+            telegram_id,
+            only_open,
+            min(limit, LISTED_MAX),
+        ),
         name="withdrawals.list",
         writes=False,
     )

@@ -41,6 +41,8 @@ _WORDS = {
     RejectionReason.ALREADY_APPROVED: sentence("The withdrawal had already been approved."),
     RejectionReason.NOT_APPROVED: sentence("The withdrawal is not approved."),
     RejectionReason.PAYOUT_UNDER_WAY: sentence("The withdrawal is being paid."),
+    RejectionReason.TAKEN_BACK: sentence("It was taken back."),
+    RejectionReason.REFUSED_BY_PROVIDER: sentence("The provider refused it."),
     RejectionReason.WITHDRAWAL_ENDED: sentence("The withdrawal had already ended."),
     RejectionReason.UNKNOWN_SUBSCRIPTION: sentence("There is no such subscription."),
     RejectionReason.SUBSCRIPTION_CHANGE_UNDER_WAY: sentence("Telegram has not answered the last change yet."),

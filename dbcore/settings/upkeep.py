@@ -21,3 +21,4 @@ class UpkeepOptions(Section):
     deliveries_keep_days: Annotated[int, Field(ge=3, le=36_500)] = 90
     failed_jobs_keep_days: Annotated[int, Field(ge=7, le=36_500)] = 365
     health_probes_keep_days: Annotated[int, Field(ge=1, le=30)] = 30
+    provider_events_keep_days: Annotated[int, Field(ge=30, le=36_500)] = 180

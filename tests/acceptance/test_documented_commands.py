@@ -163,6 +163,13 @@ NOT_RUN = {
     ),
     **dict.fromkeys(
         [
+            "ballast reconcile --provider stripe",
+            """celery -A workers call workers.payments.sweep --kwargs '{"reconcile": true}'""",
+        ],
+        "tests/acceptance/test_providers.py does it",
+    ),
+    **dict.fromkeys(
+        [
             "ballast reconcile",
             "ballast refund 17",
             """celery -A workers call workers.payments.reconcile --kwargs '{"now": true}'""",

@@ -163,6 +163,44 @@ async def test_a_payment_by_either_provider_is_credited_once_whatever_their_webh
     assert_audit_passes(stack)
 
 
+async def test_a_payment_that_its_bank_disputes_is_taken_back_pays_no_withdrawal_and_is_given_back_once_it_is_won(
+    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+) -> None:
+    stack = at_work(make_stack, stand_in, WITHDRAWALS_BY="crypto_pay", WITHDRAWALS_AUTO="50")
+    await say(telegram, ADMIN_ID, "/start")
+    (ann,) = await register(telegram, "Ann")
+    session = await session_of(telegram, stand_in, ann, "20")
+    await until(stack, stand_in.pay_session(session))
+    await telegram.wait_for_message(ann, lambda message: "Receipt number" in message.text)
+
+    card = await say(telegram, ann, "/withdraw 15")
+    opened = stand_in.dispute_charge(f"pi_{session}", 1000)
+    for _ in range(3):
+        await until(stack, opened)
+    await telegram.wait_for_message(ann, lambda message: "Your bank has taken back" in message.text)
+    await telegram.wait_for_message(ADMIN_ID, lambda message: "disputes a payment by Stripe" in message.text)
+    await telegram.press_button(ann, card, "Confirm")
+    await telegram.wait_for_message(ann, lambda message: "do not have that much" in message.text)
+    assert balances(stack)[ann] == 0
+
+    # Its end was never told, and is found by the sweep.
+    stand_in.dispute_charge(f"pi_{session}", 1000, "won")
+    swept = await asyncio.to_thread(
+        stack.command, "celery", "-A", "workers", "call", "workers.payments.sweep", "--queue", "health"
+    )
+    assert swept.returncode == 0, swept.stderr
+    await telegram.wait_for_message(
+        ann,
+        lambda message: "The dispute about a payment of yours is over" in message.text,
+        timeout_seconds=60,
+    )
+    await until(stack, opened)
+    await all_settled(stack, telegram)
+    assert balances(stack)[ann] == 2000
+    assert stand_in.transfers == {}
+    assert_audit_passes(stack)
+
+
 async def test_a_payment_whose_webhook_never_came_is_found(
     make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
@@ -190,6 +228,77 @@ async def test_a_payment_whose_webhook_never_came_is_found(
         "WHERE s.name = 'provider_fees'"
     )
     assert fees == (-2 * local.STRIPE_FEE,)
+    assert_audit_passes(stack)
+
+
+async def test_what_a_provider_lists_is_compared_and_what_cannot_be_booked_is_an_alarm_until_it_is_accepted(
+    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+) -> None:
+    stack = at_work(make_stack, stand_in)
+    await say(telegram, ADMIN_ID, "/start")
+    (ann,) = await register(telegram, "Ann")
+
+    def ballast(*arguments: str) -> tuple[int, str]:
+        done = stack.command("ballast", "reconcile", "--provider", "stripe", *arguments)
+        return done.returncode, done.stdout + done.stderr
+
+    lost = await session_of(telegram, stand_in, ann, "20")
+    stand_in.pay_session(lost)  # and its webhook is lost
+    odd = await session_of(telegram, stand_in, ann, "5")
+    stand_in.sessions[odd]["amount_total"] = 1
+    stand_in.pay_session(odd)
+    status, said = await asyncio.to_thread(ballast)
+    assert status == 1, said
+    assert f"theirs_alone  pi_{lost}" in said
+    assert f"not_as_asked  pi_{odd}" in said
+    await telegram.wait_for_message(
+        ann, lambda message: "We received your payment" in message.text, timeout_seconds=PATIENCE_SECONDS
+    )
+    await telegram.wait_for_message(
+        ADMIN_ID,
+        lambda message: "stripe tells of payments and the ledger do not agree" in message.text,
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+    await all_settled(stack, telegram)
+    status, said = await asyncio.to_thread(ballast, "--show", "--csv")
+    assert [line.split(",")[1] for line in said.splitlines()] == ["difference", "not_as_asked"], said
+    assert status == 1
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: [each["open"] for each in stack.get("/status.json")[1]["providers"]] == [1],
+        "the page shows it",
+    )
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{frontend(stack)}/provider-differences.csv") as answer,
+    ):
+        assert f"pi_{odd}" in await answer.text()
+    assert (await asyncio.to_thread(ballast, "--accept", "pi_nobody"))[0] != 0
+    status, said = await asyncio.to_thread(ballast, "--accept", f"pi_{odd}")
+    assert (status, "1 accepted" in said) == (0, True), said
+    await telegram.wait_for_message(
+        ADMIN_ID, lambda message: "agree again after" in message.text, timeout_seconds=PATIENCE_SECONDS
+    )
+    swept = await asyncio.to_thread(
+        stack.command,
+        *("celery", "-A", "workers", "call", "workers.payments.sweep", "--queue", "health"),
+        *("--kwargs", '{"reconcile": true}'),
+    )
+    assert swept.returncode == 0, swept.stderr
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: (
+            stack.query(
+                "SELECT count(*) FROM provider_reconciliations WHERE finished_at IS NOT NULL AND provider = 'stripe'"
+            )
+            == [(2,)]
+        ),
+        "the sweep compared it",
+    )
+    status, said = await asyncio.to_thread(ballast)
+    assert status == 0
+    assert "accepted by" in said
+    assert balances(stack)[ann] == 2000
     assert_audit_passes(stack)
 
 

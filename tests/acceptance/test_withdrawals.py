@@ -63,6 +63,13 @@ async def confirmed(telegram: TelegramControl, user: int, text: str) -> SeenMess
     return await seen(telegram, user, "is reserved")
 
 
+async def sweep(stack: Stack) -> None:
+    swept = await asyncio.to_thread(
+        stack.command, "celery", "-A", "workers", "call", "workers.payouts.sweep", "--queue", "health"
+    )
+    assert swept.returncode == 0, swept.stderr
+
+
 async def test_asked_for_step_by_step_approved_and_paid_by_a_person(
     make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
@@ -108,6 +115,29 @@ async def test_declined_the_person_reads_why_and_has_the_money_back(
     assert_audit_passes(stack)
 
 
+async def test_whoever_asked_sees_their_own_and_takes_one_back_before_anybody_approves_it(
+    make_stack: MakeStack, telegram: TelegramControl
+) -> None:
+    stack = at_work(make_stack, WITHDRAWALS_BY="manual")
+    await say(telegram, ADMIN_ID, "/start")
+    ann = await with_money(telegram)
+    (ben,) = await register(telegram, "Ben")
+    assert "no withdrawals" in (await say(telegram, ben, "/withdrawals")).text
+    await confirmed(telegram, ann, "/withdraw 20 somewhere")
+    asked = await seen(telegram, ADMIN_ID, "to be approved")
+    own = await say(telegram, ann, "/withdrawals")
+    assert "to be approved" in own.text and "somewhere" in own.text
+    # Not by somebody else, whatever they send.
+    await telegram.press(ben, own.message_id, str(own.buttons[0][1]), force=True)
+    await telegram.press_button(ann, own, "Take it back")
+    await seen(telegram, ann, "yours again", "taken back")
+    await telegram.press_button(ADMIN_ID, asked, "Approve")
+    await seen(telegram, ADMIN_ID, "already ended")
+    await all_settled(stack, telegram)
+    assert balances(stack)[ann] == 5_000
+    assert_audit_passes(stack)
+
+
 async def test_paid_by_the_provider_once_while_workers_are_killed_and_the_answer_is_lost(
     make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
@@ -128,10 +158,7 @@ async def test_paid_by_the_provider_once_while_workers_are_killed_and_the_answer
     past = "UPDATE withdrawals SET attempt_at = now() - interval '1 hour', due_at = now() RETURNING 1"
     await asyncio.to_thread(stack.query, past)
     stand_in.late_seconds = 0.0
-    swept = await asyncio.to_thread(
-        stack.command, "celery", "-A", "workers", "call", "workers.payouts.sweep", "--queue", "health"
-    )
-    assert swept.returncode == 0, swept.stderr
+    await sweep(stack)
     await seen(telegram, ann, "is paid", "Reference:")
     await all_settled(stack, telegram)
     assert len(stand_in.transfers) == 1
@@ -189,4 +216,41 @@ async def test_pressed_twice_and_delivered_five_times_by_workers_that_are_frozen
     assert [each["amount"] for each in stand_in.transfers.values()] == ["15"]
     assert stand_in.asked.count("POST /api/transfer") == 1
     assert balances(stack)[ann] == 3_500
+    assert_audit_passes(stack)
+
+
+async def test_one_whose_provider_does_not_say_is_an_alarm_on_the_page_and_in_the_shell_until_somebody_looked(
+    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+) -> None:
+    stack = at_work(make_stack, **by_crypto_pay(stand_in))
+    await say(telegram, ADMIN_ID, "/start")
+    ann = await with_money(telegram)
+    stand_in.garbage = b"<html>maintenance</html>"
+    await confirmed(telegram, ann, "/withdraw 5")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not stand_in.transfers:
+            await asyncio.sleep(0.02)
+    past = "UPDATE withdrawals SET asked_at = now() - interval '1 h', attempt_at = now() - interval '1 h' RETURNING id"
+    ((number,),) = await asyncio.to_thread(stack.query, past)
+    await sweep(stack)
+    alarm = await seen(telegram, ADMIN_ID, f"Withdrawal {number} is stuck", "crypto_pay has not said")
+    key = next(iter(stand_in.transfers))
+    assert key in alarm.text
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: [each["number"] for each in stack.get("/status.json")[1]["payouts"]["stuck"]] == [number],
+        "the page shows it",
+    )
+    listed = await asyncio.to_thread(stack.command, "ballast", "withdrawals", "list")
+    assert f"{number} is stuck" in listed.stdout
+    assert key in listed.stdout
+    said = await asyncio.to_thread(
+        stack.command, "ballast", "withdrawals", "paid", str(number), "seen there", "--yes"
+    )
+    assert said.returncode == 0, said.stderr
+    await seen(telegram, ann, "is paid", "seen there")
+    await sweep(stack)
+    await seen(telegram, ADMIN_ID, "Alarm over", f"Withdrawal {number} was stuck")
+    await all_settled(stack, telegram)
+    assert balances(stack)[ann] == 4_500
     assert_audit_passes(stack)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from dbcore.guard.engine import GuardedEngine
@@ -33,6 +34,23 @@ def number(database_url: str, make_settings: MakeSettings) -> int:
     engine.dispose()
     assert made.number is not None
     return made.number
+
+
+def test_one_that_is_stuck_is_listed_with_what_to_look_for(
+    number: int, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE withdrawals SET status = 'paying', adapter = 'crypto_pay', word_by = 'rule', attempts = 1, "
+            "asked_at = now() - interval '20 min', attempt_at = now() RETURNING token"
+        )
+        ((token,),) = cursor.fetchall()
+    connection.close()
+    listed = run_program(
+        ["-m", "ballast", "withdrawals", "list"], tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url
+    )
+    assert f"{number} is stuck: crypto_pay has not said for 20 min" in listed.stdout
+    assert f"ballast-{token}" in listed.stdout
 
 
 def test_approved_and_paid_from_the_shell_and_payouts_are_stopped(

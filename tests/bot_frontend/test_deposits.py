@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from ballast.builtin import star_invoices
 from ballast.builtin.star_invoices import StarInvoice
 from ballast.origins import Origin
+from ballast.subscriptions import invoices
 from bot_frontend.deposits import asks, invoice_of, off, packages, refusal
 from dbcore.settings import Settings, SettingsError, load_settings
 from devstack.stack import TOKEN
@@ -65,6 +66,25 @@ def test_anything_else_is_refused_with_a_sentence(settings: Settings, make_setti
 def test_without_support_and_terms_nobody_pays(settings: Settings, unset: str) -> None:
     without = settings.model_copy(update={unset: None})
     assert refusal(query(star_invoices.write(PROMISED, settings)), without) == off()
+
+
+def test_a_subscription_may_be_paid_while_its_plan_is_on_offer_at_its_price(settings: Settings) -> None:
+    plans = settings.model_copy(update={"stars_subscriptions": "premium:250:Premium"})
+    (plan,) = plans.subscription_plans
+    payload = invoices.write(plan, plans)
+    assert refusal(query(payload, 250), plans) is None
+    dearer = plans.model_copy(update={"stars_subscriptions": "premium:300:Premium"})
+    for wrong, at in (
+        (query(payload, 249), plans),
+        (query(payload, 250, "EUR"), plans),
+        (query(payload.replace("premium", "pro"), 250), plans),
+        (query(payload, 250), dearer),
+        (query(payload, 250), settings),
+    ):
+        said = refusal(wrong, at)
+        assert said is not None and "no longer offered" in said
+    without = plans.model_copy(update={"stars_terms": None})
+    assert refusal(query(payload, 250), without) == off()
 
 
 def test_stars_that_are_no_whole_amount_get_no_invoice(settings: Settings) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from ballast.broadcasts.albums import Albums
 from ballast.builtin import star_invoices
-from ballast.builtin.payments import RecordPayment
+from ballast.builtin.payments import RecordPayment, RecordStarReport
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.star_invoices import StarInvoice
+from ballast.builtin.subscriptions import RecordRenewal
 from ballast.envelope import Envelope
 from ballast.inbox.limits import LANE_LENGTH_MAX, SIZE_MAX
 from ballast.telegram.bot import make_bot
@@ -127,6 +128,62 @@ def test_a_payment_is_taken_where_no_command_is_any_more(intake: Intake, queuein
     fill_inbox(queueing.client, SIZE_MAX)
     take(intake, payment(update_id=6))
     assert taken(queueing, 6).kind == RecordPayment.kind
+
+
+ANN = {"id": 8, "is_bot": False, "first_name": "Ann"}
+
+
+def of_renewal(state: str, update_id: int = 5) -> dict[str, Any]:
+    told = {"user": ANN, "invoice_payload": "s1:premium:250:x:y", "state": state}
+    return {"update_id": update_id, "subscription": told}
+
+
+@pytest.mark.parametrize(
+    ("state", "renewal"), [("active", "on"), ("canceled", "cancelled"), ("failed", "failed")]
+)
+def test_a_change_of_a_renewal_is_taken_past_every_bound(
+    intake: Intake, queueing: Queueing, state: str, renewal: str
+) -> None:
+    fill_inbox(queueing.client, SIZE_MAX)
+    take(intake, of_renewal(state))
+    claim = queueing.inbox.claim("123456-5-0", OWNER)
+    assert claim is not None
+    job = RecordRenewal.decode(claim.envelope.fields)
+    assert (job.telegram_id, job.renewal, job.payload) == (8, renewal, "s1:premium:250:x:y")
+    assert claim.envelope.chat_id is None  # nobody asked for anything
+
+
+def test_a_state_that_nobody_knows_is_kept_for_an_operator(intake: Intake, queueing: Queueing) -> None:
+    take(intake, of_renewal("of tomorrow"))
+    (job_id,) = queueing.client.zrange("ballast:inbox:all", 0, -1)
+    assert b"unreadable" in job_id
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "what", "stars"),
+    [
+        ({"gift": {"gift": {"id": "g1", "star_count": 15}}}, "gift", "g1", 15),
+        ({"unique_gift": {"gift": {"name": "Cat-7"}}}, "unique_gift", "Cat-7", None),
+        ({"gift": {}}, "gift", "", None),
+        ({"gift": {"gift": {"id": 1, "star_count": "x"}}}, "gift", "1", None),
+    ],
+)
+def test_a_gift_is_kept_and_is_no_small_talk(
+    intake: Intake, queueing: Queueing, told: dict[str, Any], kind: str, what: str, stars: int | None
+) -> None:
+    message = {**payment()["message"], **told}
+    del message["successful_payment"]
+    take(intake, {"update_id": 5, "message": message})
+    job = RecordStarReport.decode(taken(queueing).fields)
+    assert (job.report, job.what, job.stars, job.telegram_id, job.said_at) == (kind, what, stars, 8, DATE)
+
+
+def test_paid_media_that_somebody_bought_is_kept(intake: Intake, queueing: Queueing) -> None:
+    take(intake, {"update_id": 5, "purchased_paid_media": {"from": ANN, "paid_media_payload": "film 7"}})
+    claim = queueing.inbox.claim("123456-5-0", OWNER)
+    assert claim is not None
+    job = RecordStarReport.decode(claim.envelope.fields)
+    assert (job.report, job.what, job.stars, job.telegram_id) == ("paid_media", "film 7", None, 8)
 
 
 GROUP = {"id": -100, "type": "supergroup"}

@@ -252,11 +252,13 @@ CORRUPTIONS = [
         "ALTER TABLE star_payments DISABLE TRIGGER ALL; "
         "ALTER TABLE provider_payments DISABLE TRIGGER ALL; "
         "ALTER TABLE provider_refunds DISABLE TRIGGER ALL; "
+        "ALTER TABLE provider_dispute_steps DISABLE TRIGGER ALL; "
         "ALTER TABLE withdrawals DISABLE TRIGGER ALL; "
         "ALTER TABLE exchanges DISABLE TRIGGER ALL; "
         "ALTER TABLE reversals DISABLE TRIGGER ALL; "
         "TRUNCATE entries, transfers, pending_transfers, pending_adjustments, star_payments, holds, reversals, "
-        "star_subscription_periods, star_refunds, provider_payments, provider_refunds, withdrawals, exchanges; "
+        "star_subscription_periods, star_refunds, provider_payments, provider_refunds, provider_dispute_steps, "
+        "withdrawals, exchanges; "
         "UPDATE accounts SET balance = 0, version = 0 WHERE user_id IS NOT NULL",
     ),
     (

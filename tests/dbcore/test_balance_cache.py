@@ -56,3 +56,19 @@ def test_a_balance_seen_again_is_of_the_later_time(balances: BalanceCache) -> No
 def test_each_currency_has_its_own(balances: BalanceCache) -> None:
     balances.note(read(1_000, version=5), read(3, version=9, currency="POINT"), ago_seconds=LATELY)
     assert (known(balances), known(balances, "POINT"), known(balances, "EURO")) == (1_000, 3, None)
+
+
+def test_what_is_reserved_is_of_the_latest_reading_and_who_did_not_read_it_leaves_it(
+    balances: BalanceCache,
+) -> None:
+    def held() -> int:
+        return balances.held(7, "CREDIT")
+
+    assert held() == 0
+    balances.note(BalanceSnapshot(7, "CREDIT", 1_000, 5, 300), ago_seconds=LATELY)
+    balances.note(BalanceSnapshot(7, "CREDIT", 1_000, 5, 100), ago_seconds=LONG_AGO)
+    assert held() == 300, "without a new version: a hold is no entry"
+    balances.note(BalanceSnapshot(7, "CREDIT", 900, 6), ago_seconds=0)
+    assert (held(), known(balances)) == (300, 900)
+    balances.note(BalanceSnapshot(7, "CREDIT", 900, 6, 0), ago_seconds=0)
+    assert held() == 0

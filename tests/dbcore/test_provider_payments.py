@@ -6,6 +6,7 @@ import itertools
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,14 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, provider_payments
 from dbcore.ledger.audit import audit
 from dbcore.ledger.books import balance_sheet
-from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent, ProviderOutcome
+from dbcore.ledger.provider_payments import (
+    DisputeOutcome,
+    DisputeState,
+    ProviderCharge,
+    ProviderDispute,
+    ProviderEvent,
+    ProviderOutcome,
+)
 from dbcore.ledger.users import UserRef
 from dbcore.outcomes import OutcomeStatus, RejectionReason
 from tests.dbcore.conftest import Sql
@@ -176,3 +184,158 @@ def test_a_sweep_is_remembered_and_never_goes_back(engine: GuardedEngine) -> Non
     provider_payments.note_swept(engine, "stripe", 2_000.0)
     provider_payments.note_swept(engine, "stripe", 1_000.0)
     assert provider_payments.swept_to(engine, "stripe") == 2_000.0
+
+
+def disputed(
+    engine: GuardedEngine,
+    state: DisputeState,
+    amount: int = PAID.paid,
+    *,
+    dispute_id: str = "dp_1",
+    payment_id: str = PAID.payment_id,
+    event_id: str | None = None,
+    mark: str = "m",
+    job_id: str | None = None,
+) -> DisputeOutcome:
+    number = next(_numbers)
+    event = ProviderEvent("stripe", event_id or f"evt_{number}", mark, {"n": number})
+    about = ProviderDispute(dispute_id, payment_id, amount, "USD", state)
+    return provider_payments.dispute(engine, event, about, job_id=job_id or f"job-{number}")
+
+
+def test_a_dispute_takes_the_money_once_and_gives_it_back_if_it_is_won(engine: GuardedEngine) -> None:
+    told(engine)
+    first = disputed(engine, "open", job_id="job", event_id="evt")
+    assert (first.taken, first.balance, first.telegram_id, first.number) == (
+        PAID.amount,
+        0,
+        PAID.telegram_id,
+        1,
+    )
+    assert disputed(engine, "open", job_id="job", event_id="evt").taken == PAID.amount, "its answer was lost"
+    assert disputed(engine, "open").taken == 0
+    assert sheet(engine) == {"users": 0, "provider:stripe": 0}
+    won = disputed(engine, "won")
+    assert (won.taken, won.balance) == (-PAID.amount, PAID.amount)
+    assert disputed(engine, "open").taken == 0, "an older word that comes late"
+    assert sheet(engine) == {"users": PAID.amount, "provider:stripe": -PAID.amount}
+
+
+def test_a_dispute_of_what_was_spent_is_a_debt_that_is_paid_first(engine: GuardedEngine) -> None:
+    told(engine)
+    payer = UserRef(telegram_id=PAID.telegram_id)
+    ledger.adjust(engine, key="spend", target=payer, amount=-PAID.amount, memo="", actor="t")
+    assert disputed(engine, "open", 500).balance == -PAID.amount * 500 // PAID.paid + 1
+    assert disputed(engine, "lost", 500).taken == 0
+    assert ledger.adjust(engine, key="more", target=payer, amount=-1, memo="", actor="t").reason is not None
+
+
+def test_a_dispute_that_is_told_before_its_payment_is_booked_with_it(engine: GuardedEngine) -> None:
+    early = disputed(engine, "open")
+    assert (early.telegram_id, early.taken) == (None, 0)
+    booked = told(engine)
+    assert (booked.credited, booked.disputed, booked.balance) == (PAID.amount, PAID.amount, 0)
+    assert disputed(engine, "open", dispute_id="dp_other", payment_id="of another program").number is None
+
+
+def test_a_dispute_with_other_words_or_two_ends_is_looked_into(engine: GuardedEngine, sql: Sql) -> None:
+    told(engine)
+    disputed(engine, "open", event_id="evt")
+    for wrong in (
+        disputed(engine, "open", event_id="evt", mark="other"),
+        disputed(engine, "open", 1),
+        disputed(engine, "open", payment_id="pi_2"),
+    ):
+        assert (wrong.reason, wrong.taken) == (RejectionReason.KEY_REUSED, 0)
+    disputed(engine, "lost")
+    assert disputed(engine, "won").reason is RejectionReason.KEY_REUSED
+    assert sheet(engine) == {"users": 0, "provider:stripe": 0}
+    assert sql("SELECT count(*) FROM provider_events WHERE problem = 'contradicted'") == [(4,)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_disputes_and_refunds_in_any_order_and_number_take_no_more_than_was_paid(
+    engine: GuardedEngine, seed: int
+) -> None:
+    chance = random.Random(seed)
+    refund = chance.choice([0, 300, PAID.paid])
+    first, second = chance.randint(1, PAID.paid), chance.randint(1, PAID.paid)
+    states: list[DisputeState] = ["won", "lost", "open"]
+    ends = [chance.choice(states) for _ in range(2)]
+    words = [
+        lambda: told(engine),
+        lambda: told(engine, replace(PAID, refunded=refund)),
+        lambda: disputed(engine, "open", first),
+        lambda: disputed(engine, ends[0], first),
+        lambda: disputed(engine, "open", second, dispute_id="dp_2"),
+        lambda: disputed(engine, ends[1], second, dispute_id="dp_2"),
+    ]
+    said = words * 2
+    chance.shuffle(said)
+    with ThreadPoolExecutor(3) as threads:
+        for each in [threads.submit(word) for word in said]:
+            each.result()
+    given_back = PAID.amount if refund == PAID.paid else PAID.amount * refund // PAID.paid
+    taken = sum(
+        PAID.amount * amount // PAID.paid
+        for amount, end in ((first, ends[0]), (second, ends[1]))
+        if end != "won"
+    )
+    left = PAID.amount - given_back - min(taken, PAID.amount - given_back)
+    assert sheet(engine).get("users", 0) == left
+
+
+def test_the_audit_finds_a_dispute_that_was_not_taken(
+    engine: GuardedEngine, sql: Sql, database_url: str
+) -> None:
+    told(engine)
+    disputed(engine, "open")
+    sql("UPDATE provider_disputes SET state = 'won'")
+    wrong = [each for each in audit(database_url) if not each.ok]
+    assert [each.name for each in wrong] == ["each payment by a provider has its transfers"]
+    assert "disputes take 0, 100003 taken" in wrong[0].offenders[0]
+    sql("UPDATE provider_disputes SET state = 'open'")
+
+
+def test_forgotten_an_event_that_comes_again_books_nothing_more_and_says_what_it_did_not(
+    engine: GuardedEngine, sql: Sql
+) -> None:
+    told(engine, replace(PAID, refunded=250), event_id="evt", job_id="job")
+    told(engine, None, event_id="odd")
+    told(engine, replace(PAID, paid=1), event_id="other", mark="o")
+    before = sheet(engine)
+    sql("UPDATE provider_events SET created_at = now() - interval '181 days'")
+    assert provider_payments.prune(engine, 180) == 2
+    assert provider_payments.prune(engine, 180) == 0
+    assert sql("SELECT event_id, problem FROM provider_events") == [("other", "contradicted")]
+
+    again = told(engine, replace(PAID, refunded=250), event_id="evt", job_id="webhook again")
+    assert (again.credited, again.taken, again.number) == (0, 0, 1)
+    late = told(engine, PAID, event_id="evt of before the refund")
+    assert (late.credited, late.taken) == (0, 0)
+    changed = told(engine, replace(PAID, telegram_id=8), event_id="evt", job_id="another again")
+    assert changed.reason is RejectionReason.KEY_REUSED
+    assert sheet(engine) == before
+
+
+def test_two_that_prune_and_one_that_books_leave_each_other_alone(engine: GuardedEngine, sql: Sql) -> None:
+    for number in range(40):
+        told(engine, replace(PAID, payment_id=f"pi_{number}"), event_id=f"evt_{number}")
+    before = sheet(engine)
+    sql("UPDATE provider_events SET created_at = now() - interval '181 days'")
+    with ThreadPoolExecutor(4) as threads:
+        pruned = [threads.submit(provider_payments.prune, engine, 180) for _ in range(2)]
+        again = [
+            threads.submit(told, engine, replace(PAID, payment_id=f"pi_{number}"), event_id=f"evt_{number}")
+            for number in range(40)
+        ]
+        assert sum(each.result().credited for each in again) == 0
+        assert sum(each.result() for each in pruned) <= 40
+    assert sheet(engine) == before
+
+
+def test_a_fee_that_cannot_be_one_keeps_nobody_from_the_credit(engine: GuardedEngine) -> None:
+    told(engine, replace(PAID, fee=2**62))
+    assert sheet(engine) == {"users": PAID.amount, "provider:stripe": -PAID.amount}
+    told(engine, replace(PAID, fee=125))
+    assert sheet(engine)["provider_fees"] == -10_000

@@ -13,8 +13,9 @@ import pytest
 from dbcore import outbox
 from dbcore.admin_actions import AdminAction
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger import holds, ledger, users, withdrawals
+from dbcore.ledger import holds, ledger, provider_payments, users, withdrawals
 from dbcore.ledger.audit import audit
+from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent
 from dbcore.ledger.users import Profile, UserRef
 from dbcore.ledger.withdrawals import Limits, Payout, WithdrawalOutcome, WithdrawalState
 from dbcore.outcomes import OutcomeStatus, RejectionReason
@@ -148,6 +149,45 @@ def test_declined_the_money_is_available_again(engine: GuardedEngine) -> None:
     assert said(engine, first.number, "approve").reason is RejectionReason.WITHDRAWAL_ENDED
 
 
+def test_whoever_asked_takes_it_back_once_until_the_provider_is_asked_and_nobody_else_does(
+    engine: GuardedEngine,
+) -> None:
+    funded(engine)
+    held, paying = asked(engine, 40).token, asked(engine, 10, limits=BY_RULE).token
+    decided(engine, held)
+    decided(engine, paying, limits=BY_RULE)
+    told: list[WithdrawalState] = []
+
+    def notice(state: WithdrawalState) -> Sequence[outbox.Job]:
+        told.append(state)
+        return ()
+
+    def taken_back(token: str, key: str, telegram_id: int = OWNER.telegram_id) -> WithdrawalOutcome:
+        return withdrawals.take_back(
+            engine,
+            key=key,
+            token=token,
+            telegram_id=telegram_id,
+            notice=notice,
+        )
+
+    assert taken_back(held, "k0", telegram_id=5).reason is RejectionReason.UNKNOWN_WITHDRAWAL
+    assert figures(engine) == (100, 50)
+    assert taken_back(held, "k1").state is WithdrawalState.RETURNED
+    assert taken_back(held, "k1").status is OutcomeStatus.REPLAYED
+    assert taken_back(held, "k2").reason is RejectionReason.WITHDRAWAL_ENDED
+    assert told == [WithdrawalState.RETURNED]
+    assert figures(engine) == (100, 90)
+    assert withdrawals.begin(engine, token=paying).action == "pay"
+    assert taken_back(paying, "k3").reason is RejectionReason.PAYOUT_UNDER_WAY
+    own = withdrawals.listed(engine, only_open=False, telegram_id=OWNER.telegram_id)
+    assert [(each.state, each.reason) for each in own] == [
+        (WithdrawalState.PAYING, None),
+        (WithdrawalState.RETURNED, RejectionReason.TAKEN_BACK),
+    ]
+    assert withdrawals.listed(engine, only_open=False, telegram_id=5) == []
+
+
 def test_cancelled_or_by_a_stranger_nothing_is_held(engine: GuardedEngine) -> None:
     funded(engine)
     card = asked(engine)
@@ -261,6 +301,125 @@ def test_stopped_nothing_is_paid_and_nothing_new_is_taken_until_payouts_go_on(en
     assert not withdrawals.turn(engine, order, is_stopped=True), "its answer was lost, so it is sent again"
     assert not withdrawals.switch(engine).is_stopped
     assert withdrawals.begin(engine, token=token).action == "pay"
+
+
+def refunded(engine: GuardedEngine, amount: int) -> None:
+    """A payment of a provider's that credited the owner is given back there."""
+    charge = ProviderCharge("pi", OWNER.telegram_id, amount, "USD", amount, amount, None, 1_700_000_000)
+    provider_payments.book(engine, ProviderEvent("stripe", "evt", "m", {}), charge, job_id="refund")
+
+
+def test_frozen_after_it_was_confirmed_it_is_not_approved_and_not_paid_until_it_is_unfrozen(
+    engine: GuardedEngine, sql: Sql
+) -> None:
+    token, _ = approved(engine)
+    held = decided(engine, asked(engine, 10).token)
+    sql("UPDATE accounts SET sending_frozen = true WHERE user_id IS NOT NULL")
+    assert said(engine, held.number, "approve").reason is RejectionReason.ACCOUNT_FROZEN
+    assert withdrawals.begin(engine, token=token).action == "wait"
+    assert said(engine, held.number, "decline").state is WithdrawalState.RETURNED
+    sql("UPDATE accounts SET sending_frozen = false WHERE user_id IS NOT NULL")
+    assert withdrawals.begin(engine, token=token).action == "pay"
+
+
+def test_a_debt_that_came_meanwhile_is_paid_first_by_what_is_held(engine: GuardedEngine, sql: Sql) -> None:
+    token, _ = approved(engine)
+    other = decided(engine, asked(engine, 40).token)
+    told: list[WithdrawalState] = []
+
+    def notice(state: WithdrawalState) -> Sequence[outbox.Job]:
+        told.append(state)
+        return [_Told()]
+
+    charge = ProviderCharge("pi", OWNER.telegram_id, 50, "USD", 50, 0, None, 1_700_000_000)
+    provider_payments.book(engine, ProviderEvent("stripe", "paid", "m", {}), charge, job_id="paid")
+    ledger.adjust(
+        engine,
+        key=f"spent-{next(_keys)}",
+        target=UserRef(telegram_id=OWNER.telegram_id),
+        amount=-50,
+        memo="",
+        actor="t",
+    )
+    refunded(engine, 50)
+    assert figures(engine) == (50, -50)
+    assert said(engine, other.number, "approve").reason is RejectionReason.INSUFFICIENT_FUNDS
+    turn = withdrawals.begin(engine, token=token, notice=notice)
+    assert turn.action == "returned"
+    assert withdrawals.begin(engine, token=token, notice=notice).action == "wait"
+    assert told == [WithdrawalState.RETURNED]
+    assert sql("SELECT count(*) FROM outbox") == [(1,)]
+    assert figures(engine) == (50, 10)
+    assert said(engine, other.number, "approve").state is WithdrawalState.APPROVED
+
+
+def test_asked_for_already_a_payout_is_not_returned_for_a_debt_but_not_sent_again_either(
+    engine: GuardedEngine, sql: Sql
+) -> None:
+    token, number = approved(engine)
+    assert withdrawals.begin(engine, token=token).action == "pay"
+    sql("UPDATE accounts SET sending_frozen = true WHERE user_id IS NOT NULL")
+    settled(sql)
+    assert withdrawals.begin(engine, token=token).action == "ask"
+    assert withdrawals.begin(engine, token=token, absent_after=1).action == "wait"
+    assert figures(engine) == (100, 40)
+    assert said(engine, number, "unpaid").state is WithdrawalState.RETURNED
+
+
+def test_what_does_not_get_on_is_found_and_what_waits_for_a_person_is_not(
+    engine: GuardedEngine, sql: Sql
+) -> None:
+    token, asked_for = approved(engine)
+    withdrawals.begin(engine, token=token)
+    waits = decided(engine, asked(engine, 10).token)
+    by_hand = decided(engine, asked(engine, 10, adapter="manual").token)
+    said(engine, by_hand.number, "approve")
+    untaken = decided(engine, asked(engine, 10, limits=BY_RULE).token, limits=BY_RULE)
+    assert withdrawals.open_ones(engine).stuck == ()
+    settled(sql)
+    sql(
+        "UPDATE withdrawals SET asked_at = asked_at - interval '1 h', decided_at = decided_at - interval '16 min'"
+    )
+    sql("UPDATE payout_switch SET changed_at = now() - interval '1 h'")
+    found = withdrawals.open_ones(engine)
+    assert found.counted == {"held": 1, "approved": 1, "paying": 2}
+    assert [(each.number, each.state) for each in found.stuck] == [
+        (asked_for, WithdrawalState.PAYING),
+        (untaken.number, WithdrawalState.APPROVED),
+    ]
+    assert withdrawals.begin(engine, token=token, absent_after=1).attempt == 2
+    assert withdrawals.open_ones(engine).stuck[0].number == asked_for, (
+        "asked once more it is stuck for as long"
+    )
+    sql("UPDATE payout_switch SET is_stopped = true")
+    assert [each.number for each in withdrawals.open_ones(engine).stuck] == [asked_for]
+    said(engine, waits.number, "decline")
+
+
+def test_what_no_provider_can_be_told_is_refused_and_asked_again_it_is_what_was_asked_first(
+    engine: GuardedEngine,
+) -> None:
+    funded(engine)
+    huge = withdrawals.create(
+        engine,
+        key="huge",
+        telegram_id=OWNER.telegram_id,
+        amount=50,
+        payout=Payout("crypto", "there", 2**63, "USDT"),
+        limits=FREE,
+    )
+    assert huge.reason is RejectionReason.AMOUNT_TOO_LARGE
+    first = asked(engine, 60, key="k")
+    again = withdrawals.create(
+        engine,
+        key="k",
+        telegram_id=OWNER.telegram_id,
+        amount=60,
+        payout=Payout("other", "elsewhere", 120, "TON"),
+        limits=FREE,
+    )
+    assert (again.status, again.token) == (OutcomeStatus.REPLAYED, first.token)
+    assert again.payout == first.payout == Payout("crypto", "there", 60, "USDT")
 
 
 def test_nobody_but_the_withdrawal_ends_its_hold(engine: GuardedEngine, sql: Sql) -> None:

@@ -19,12 +19,14 @@ from devstack.postgres import EmbeddedPostgres
 from tests.chaos.report import machine
 from tests.harness.servers import temporary_folder
 from tests.histories.histories import Histories
+from tests.histories.withdrawals import WithdrawalHistories
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.histories", description=__doc__)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--withdrawals", action="store_true", help="of deposits, disputes and withdrawals")
     options = parser.parse_args()
     configure_logging()
     logging.getLogger().setLevel(logging.ERROR)
@@ -35,7 +37,7 @@ def main() -> int:
             upgrade(server.url)
             settings = Settings(_env_file=None, database_url=SecretStr(server.url))
             engine = GuardedEngine(settings)
-            histories = Histories(engine)
+            histories = WithdrawalHistories(engine) if options.withdrawals else Histories(engine)
             started = time.monotonic()
             histories.run(options.seed, options.count)
             seconds = time.monotonic() - started

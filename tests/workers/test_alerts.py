@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,9 @@ from ballast.builtin.replies import DeliverReply
 from ballast.envelope import Envelope
 from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
+from ballast.payouts import record as payouts_record
+from ballast.reconciling import provider_record
+from ballast.reconciling.provider_record import Compared
 from ballast.status import board, counters, failed_causes, probe_results
 from ballast.texts import gettext, speaking
 from ballast.texts.catalogues import use_folder
@@ -33,6 +36,7 @@ from dbcore.breaker import FleetView
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.breaker.view import MOVE
 from dbcore.failed_operations import Cause
+from dbcore.ledger.withdrawals import OpenOnes, Stuck, WithdrawalState
 from dbcore.redis_client import redis_time
 from tests.harness.queueing import Queueing, fill_inbox, queueing_at
 from tests.texts import pseudo
@@ -115,6 +119,46 @@ def let_time_pass(client: redis.Redis, seconds: float) -> None:
     for name, event in client.hgetall("ballast:alarms").items():
         fields = json.loads(event)
         client.hset("ballast:alarms", name, json.dumps({**fields, "since": fields["since"] - seconds}))
+
+
+STUCK = OpenOnes(
+    is_stopped=False,
+    counted={"held": 0, "approved": 1, "paying": 1},
+    stuck=(
+        Stuck(4, "token-4", WithdrawalState.PAYING, 500, "CREDIT", "crypto_pay", 2, 1_200.0),
+        Stuck(5, "token-5", WithdrawalState.APPROVED, 500, "CREDIT", "crypto_pay", 0, 960.0),
+    ),
+)
+NONE_STUCK = OpenOnes(is_stopped=False, counted={"held": 0, "approved": 0, "paying": 0}, stuck=())
+
+
+DIFFERS = Compared(
+    provider="stripe",
+    at=1.0,
+    looked_at=1.0,
+    payments=3,
+    handed_in=0,
+    counted={"amounts_differ": 1},
+    bookable=0,
+    differences=(),
+)
+
+
+def test_a_stuck_withdrawal_is_told_once_with_what_to_do_and_so_is_its_end(queueing: Queueing) -> None:
+    guard = Guard(queueing)
+    payouts_record.keep(queueing.client, STUCK)
+    for _ in range(3):
+        guard.look()
+    asked, untaken = sorted(messages(queueing))
+    assert "Withdrawal 4 is stuck: <code>crypto_pay</code> has not said for 20 min" in asked
+    assert "ballast-token-4" in asked
+    assert "ballast withdrawals unpaid 4" in asked
+    assert "payout_waits" in untaken
+    assert "ballast withdrawals decline 5" in untaken
+    payouts_record.keep(queueing.client, NONE_STUCK)
+    guard.look()
+    assert payouts_record.read(queueing.client) is None
+    assert len(messages(queueing)) == 4
 
 
 def test_an_outage_is_told_once_with_its_reason_and_its_end_with_how_long(queueing: Queueing) -> None:
@@ -388,6 +432,8 @@ def test_each_alarm_and_its_end_is_translated(queueing: Queueing, tmp_path: Path
             schedule.after(7, -1)
             schedule.take_due(30)
         probe_results.keep(client, {"ok": True, "probed_at": 0.0, "outbox_oldest_seconds": 600.0})
+        payouts_record.keep(client, STUCK)
+        client.hset(provider_record.KEY, "stripe", json.dumps(asdict(DIFFERS)))
         client.hset("ballast:backup", "failed", json.dumps({"at": time.time(), "error": "1"}))
         client.hincrby(counters.KEY, "dead_letters", 1)
         client.hincrby(counters.KEY, counters.name_of("failures", "corruption"), 1)
@@ -407,11 +453,22 @@ def test_each_alarm_and_its_end_is_translated(queueing: Queueing, tmp_path: Path
         schedule.went_on(7, 30)
         probe_results.keep(client, {"ok": True, "probed_at": 0.0})
         client.hdel("ballast:backup", "failed")
+        payouts_record.keep(client, NONE_STUCK)
+        client.delete(provider_record.KEY)
         inbox.finish("a")
         guard.look(CLOSED)
     told = told_each(queueing)[1001]
-    assert stood >= {"quota", "broadcast-7", "outbox", "backup", "dead-letters", "corruption"}, stood
-    assert len(told) == 17, "ten, and the ends of seven"
+    assert stood >= {
+        "withdrawal-4",
+        "withdrawal-5",
+        "quota",
+        "broadcast-7",
+        "outbox",
+        "backup",
+        "dead-letters",
+        "corruption",
+    }, stood
+    assert len(told) == 23, "thirteen, and the ends of ten"
     for text in told:
         without_code = re.sub(r"<code>.*?</code>|/dbstatus|SQLSTATE [X0-9, ]+", "", text)
         assert set(pseudo.plain_words(without_code)) <= {

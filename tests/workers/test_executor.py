@@ -110,6 +110,17 @@ def test_while_the_breaker_is_open_the_last_known_balance_is_the_answer_at_once(
     assert "1.50" in (field(worker, "reply") or "")
 
 
+def test_what_is_reserved_of_the_last_known_balance_is_said_too(worker: WorkerContext) -> None:
+    seen = BalanceSnapshot(PERSON, worker.settings.currency, 150, 3, 40)
+    worker.inbox.balances.note(seen, ago_seconds=30)
+    worker.engine.breaker.force_open()
+    accept(worker, ShowBalance(telegram_id=PERSON))
+    carry(worker, SATURATED)
+    told = field(worker, "reply") or ""
+    assert "1.50" in told
+    assert "0.40" in told and "1.10" in told and "is available" in told
+
+
 def test_a_job_that_changes_something_is_told_to_wait_from_its_second_failed_call(
     worker: WorkerContext,
 ) -> None:

@@ -181,6 +181,7 @@ def _context(handler: Handler, work: Work[Job]) -> JobContext:
         job_id=work.job_id,
         attempt=work.tries + 1,
         waited_seconds=work.waited_seconds,
+        note_balance=work.balances.append,
         user=_user(work),
         profile=_profile(work.job),
         enqueue=partial(_enqueue, work),

@@ -6,32 +6,46 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from ballast.alerts import notifier
 from ballast.builtin import star_invoices
-from ballast.builtin.providers import AskCheckout, RecordProviderPayment
+from ballast.builtin.providers import AskCheckout, RecordProviderDispute, RecordProviderPayment
 from ballast.jobs import Discard
 from ballast.messages import Message
 from ballast.providers import installed, orders, sweeping
 from ballast.providers.orders import Order
-from ballast.providers.provider import Checkout, ProviderError, Refused
+from ballast.providers.provider import GARBAGE, Checkout, Provider, ProviderError, Refused
+from ballast.reconciling import providers as reconciling
 from ballast.texts import gettext
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import provider_payments
-from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent, ProviderOutcome
+from dbcore.ledger.provider_payments import (
+    Problem,
+    ProviderCharge,
+    ProviderDispute,
+    ProviderEvent,
+    ProviderOutcome,
+)
+from dbcore.outcomes import RejectionReason
+from dbcore.redis_client import redis_time
 from workers import provider_texts
 from workers.celery import Task, upkeep
+from workers.context import WorkerContext
 from workers.tasks.job_task import job_task
+from workers.tasks.reconciliation import is_time
 from workers.work import AsyncStep, Work
 
 if TYPE_CHECKING:
     from telegram import Bot
 
 log = structlog.get_logger(__name__)
+
+RECONCILE_SECONDS_MAX = 60.0
+"""For all that a provider lists of a month. `ballast reconcile --provider` takes what it needs."""
 
 
 @job_task(AskCheckout)
@@ -56,8 +70,10 @@ def ask_checkout(work: Work[AskCheckout]) -> list[Message] | AsyncStep:
         except Refused as error:
             log.warning("checkout_refused", provider=job.provider, error=str(error))
             return work.answer(provider_texts.refused(provider))
-        except ProviderError as error:
-            log.warning("checkout_unanswered", provider=job.provider, error=str(error))
+        except (ProviderError, *GARBAGE) as error:
+            log.warning(
+                "checkout_unanswered", provider=job.provider, error=f"{type(error).__name__}: {error}"
+            )
             return work.answer(provider_texts.unanswered(provider))
         finally:
             await provider.close()
@@ -80,11 +96,12 @@ def record(work: Work[RecordProviderPayment]) -> list[Message]:
         ProviderEvent(job.provider, job.event_id, job.mark, job.model_dump(mode="json")),
         _charge(job, order) if order is not None and is_kept else None,
         job_id=work.job_id,
+        problem=Problem.NOT_AS_ASKED if order is not None and not is_kept else None,
     )
     work.note(outcome)
     provider = installed.providers(settings).get(job.provider)
     log.info("provider_payment", provider=job.provider, payment_id=job.payment_id, status=outcome.status)
-    if outcome.contradicts or (outcome.reason is not None and outcome.reason.value == "key_reused"):
+    if outcome.contradicts or outcome.reason is RejectionReason.KEY_REUSED:
         _ring(work, "contradicts", lambda: provider_texts.contradiction(job, provider))
         return []
     if outcome.reason is not None:
@@ -102,11 +119,54 @@ def _told(work: Work[RecordProviderPayment], order: Order, outcome: ProviderOutc
     """A receipt of what this job credited or took back."""
     job, settings, balance = work.job, work.settings, outcome.balance or 0
     provider = installed.providers(settings).get(job.provider)
+    disputed = _told_of_dispute(work, job, order.telegram_id, outcome.disputed, balance, provider)
     if not (outcome.credited or outcome.taken):
-        return []
+        return disputed
     if outcome.taken and balance < 0:
         _ring(work, "debt", lambda: provider_texts.debt_alarm(job, order, -balance, provider, settings))
-    return [work.to_other(order.telegram_id, lambda: provider_texts.booked(job, outcome, provider, settings))]
+    booked = work.to_other(order.telegram_id, lambda: provider_texts.booked(job, outcome, provider, settings))
+    return [booked, *disputed]
+
+
+@job_task(RecordProviderDispute)
+def record_dispute(work: Work[RecordProviderDispute]) -> list[Message]:
+    """Once for its event. A dispute of another program's payment by the same account is only recorded."""
+    job, settings = work.job, work.settings
+    outcome = provider_payments.dispute(
+        work.engine,
+        ProviderEvent(job.provider, job.event_id, job.mark, job.model_dump(mode="json")),
+        ProviderDispute(job.dispute_id, job.payment_id, job.disputed, job.paid_currency, job.state),
+        job_id=work.job_id,
+    )
+    work.note(outcome)
+    provider = installed.providers(settings).get(job.provider)
+    log.info("provider_dispute", provider=job.provider, payment_id=job.payment_id, state=job.state)
+    if outcome.reason is RejectionReason.KEY_REUSED:
+        _ring(work, "contradicts", lambda: provider_texts.contradiction(job, provider))
+        return []
+    if outcome.reason is not None:
+        raise Discard(f"the dispute {job.dispute_id} by {job.provider} is not booked: {outcome.reason}")
+    return _told_of_dispute(work, job, outcome.telegram_id, outcome.taken, outcome.balance or 0, provider)
+
+
+def _told_of_dispute(
+    work: Work[Any],
+    job: RecordProviderPayment | RecordProviderDispute,
+    payer: int | None,
+    taken: int,
+    balance: int,
+    provider: Provider | None,
+) -> list[Message]:
+    if payer is None or not taken:
+        return []
+    settings = work.settings
+    if taken > 0:
+        _ring(
+            work,
+            "disputed",
+            lambda: provider_texts.dispute_alarm(job, payer, taken, balance, provider, settings),
+        )
+    return [work.to_other(payer, lambda: provider_texts.disputed(job.payment_id, taken, balance, settings))]
 
 
 def _charge(job: RecordProviderPayment, order: Order) -> ProviderCharge:
@@ -122,7 +182,7 @@ def _charge(job: RecordProviderPayment, order: Order) -> ProviderCharge:
     )
 
 
-def _ring(work: Work[RecordProviderPayment], what: str, text: Callable[[], str]) -> None:
+def _ring(work: Work[Any], what: str, text: Callable[[], str]) -> None:
     """Once for the same words, however often the job runs."""
     job = work.job
     told = hashlib.sha256(f"{job.provider} {job.event_id} {job.mark}".encode()).hexdigest()[:16]
@@ -131,14 +191,33 @@ def _ring(work: Work[RecordProviderPayment], what: str, text: Callable[[], str])
 
 
 @upkeep(sweeping.TASK)
-def sweep(task: Task) -> None:
-    """Look for payments whose webhook never came, at each provider that is set up."""
+def sweep(task: Task, reconcile: bool = False) -> None:
+    """Look for payments whose webhook never came, at each provider that is set up, and compare all that they list with
+    the ledger once a day.
+
+    reconcile -- in any case: `celery -A workers call workers.payments.sweep --kwargs '{"reconcile": true}'`.
+    """
     worker = task.context
     try:
         sweeping.sweep(worker.settings, worker.engine)
+        if sweeping.is_replaced():
+            return
+        for provider in installed.providers(worker.settings).values():
+            _compare(worker, provider, now=reconcile)
     except DatabaseAway as error:
         log.warning("provider_sweep_waits", error=str(error))
-    except UndefinedTable:
-        log.error(
-            "provider_sweep_waits", error="the table provider_payments is missing: python -m dbcore migrate"
+    except (UndefinedColumn, UndefinedTable):
+        log.error("provider_sweep_waits", lacks="the table provider_book", repair="python -m dbcore migrate")
+
+
+def _compare(worker: WorkerContext, provider: Provider, *, now: bool) -> None:
+    compared = reconciling.look_again(worker.engine, worker.redis, provider.name)
+    if not (now or is_time(compared.at, redis_time(worker.redis), worker.settings)):
+        return
+    try:
+        reconciling.run(
+            worker.settings, worker.engine, worker.redis, provider, seconds_max=RECONCILE_SECONDS_MAX
         )
+    except (ProviderError, TimeoutError, *GARBAGE) as error:
+        told = f"{type(error).__name__}: {error}"
+        log.warning("provider_reconciliation_broken_off", provider=provider.name, error=told)

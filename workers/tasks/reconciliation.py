@@ -66,14 +66,21 @@ def is_due(known: Record, now: float, settings: Settings) -> bool:
     """Whether a reading was broken off, or none has begun since the last STARS_RECONCILE_AT."""
     if known.begun_at is not None:
         return True
-    if settings.stars_reconcile_at == "never" or not star_invoices.are_on(settings):
+    if not star_invoices.are_on(settings):
+        return False
+    return is_time(None if known.finished is None else known.finished.at, now, settings)
+
+
+def is_time(last_at: float | None, now: float, settings: Settings) -> bool:
+    """Whether nothing was compared since the last STARS_RECONCILE_AT. Seconds since 1970."""
+    if settings.stars_reconcile_at == "never":
         return False
     here = datetime.fromtimestamp(now, ZoneInfo(settings.timezone))
     hour, minute = map(int, settings.stars_reconcile_at.split(":"))
     last = here.replace(hour=hour, minute=minute, second=0, microsecond=0)
     if last > here:
         last -= timedelta(days=1)
-    return known.finished is None or known.finished.at < last.timestamp()
+    return last_at is None or last_at < last.timestamp()
 
 
 @job_task(ReconcileStars)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from ballast.alerts import notifier
 from ballast.builtin.withdrawals import PayOut
 from ballast.messages import Message
-from ballast.payouts import chat_texts, installed
-from ballast.payouts.paying import pay_out
+from ballast.payouts import chat_texts, installed, paying, record
 from dbcore import outbox
 from dbcore.errors import DatabaseAway
 from dbcore.ledger import withdrawals
+from dbcore.ledger.withdrawals import WithdrawalState
 from workers.celery import Task, upkeep
 from workers.tasks.job_task import job_task
 from workers.work import AsyncStep, Work
@@ -38,13 +39,14 @@ def pay(work: Work[PayOut]) -> list[Message] | AsyncStep:
     if (by.currency, by.name) != (found.payout.currency, found.payout.adapter):
         log.error("payout_waits", number=found.number, error=f"it is in {found.payout.currency}")
         return []
-    turn = withdrawals.begin(work.engine, token=token)
-    if turn.action == "wait":
+    turn = paying.begin(work.engine, token)
+    if turn.action not in {"pay", "ask"}:
+        outbox.announce()
         return []
 
     async def step(_: Bot | None) -> list[Message]:
         try:
-            twice = await pay_out(work.engine, token, turn, by)
+            result = await paying.pay_out(work.engine, token, turn, by)
         except DatabaseAway as error:
             # The attempt is on record: the sweep asks the provider how it stands.
             log.warning("payout_not_booked", number=turn.number, error=str(error))
@@ -52,10 +54,11 @@ def pay(work: Work[PayOut]) -> list[Message] | AsyncStep:
         finally:
             await by.close()
         outbox.announce()
-        if twice:
-            notifier.enqueue_payment(
-                work.worker.redis, f"payout-twice-{token}", lambda: chat_texts.paid_and_returned(turn.number)
-            )
+        tell = partial(notifier.enqueue_payment, work.worker.redis)
+        if result.is_paid_twice:
+            tell(f"payout-twice-{token}", lambda: chat_texts.paid_and_returned(turn.number))
+        elif result.refusal and result.state is WithdrawalState.RETURNED:
+            tell(f"payout-refused-{token}", lambda: chat_texts.refused_by(turn.number, by, result.refusal))
         return []
 
     return step
@@ -64,9 +67,11 @@ def pay(work: Work[PayOut]) -> list[Message] | AsyncStep:
 @upkeep(SWEEP)
 def sweep(task: Task) -> None:
     try:
-        if withdrawals.due(task.context.engine, notice=lambda token: PayOut(token=token)):
+        engine = task.context.engine
+        if withdrawals.due(engine, notice=lambda token: PayOut(token=token)):
             outbox.announce()
+        record.keep(task.context.redis, withdrawals.open_ones(engine))
     except DatabaseAway as error:
         log.warning("payout_sweep_waits", error=str(error))
-    except UndefinedTable:
-        log.error("payout_sweep_waits", error="the table withdrawals is missing: python -m dbcore migrate")
+    except (UndefinedColumn, UndefinedTable):
+        log.error("payout_sweep_waits", lacks="the table withdrawals", repair="python -m dbcore migrate")

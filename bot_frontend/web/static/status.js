@@ -19,6 +19,8 @@ import { Operators } from "/static/operators.js";
 import { showOutages } from "/static/outages.js";
 import { People } from "/static/people.js";
 import { ProbeChart } from "/static/probes.js";
+import { showPayouts } from "/static/payouts.js";
+import { showProviders } from "/static/providers.js";
 import { showQueues } from "/static/queues.js";
 import { showServer } from "/static/server.js";
 import { showStars } from "/static/stars.js";
@@ -33,7 +35,7 @@ const TICK_MS = 1_000;
 
 const SECTIONS = [
   showSignals, showBreaker, showQueues, showWorkers, showLinks, showServer, showDeadLetters, showOutages, showBroadcasts, showBooks, showLedger,
-  showStars,
+  showPayouts, showProviders, showStars,
 ];
 
 const figures = new Stream("/status/stream", show, drawProbes);

@@ -312,13 +312,13 @@ async def test_a_refund_is_held_asked_and_booked_once_whatever_telegram_answers_
 
 
 async def books_are_the_same(stack: Stack, telegram: TelegramControl) -> None:
-    """What was paid by invoices of this bot and not given back, in Telegram's book and in the ledger."""
+    """What was paid by invoices of this bot, subscriptions too, in Telegram's book and in the ledger."""
     theirs = (await telegram.star_book())["transactions"]
     ours = stack.query(
         "SELECT charge_id, stars, false FROM star_payments UNION ALL"
         " SELECT charge_id, stars, true FROM star_payments WHERE refunded_at IS NOT NULL"
     )
-    of_invoices = [row for row in theirs if row["payload"].startswith("b1:")]
+    of_invoices = [row for row in theirs if row["payload"].startswith(("b1:", "s1:"))]
     assert sorted(ours) == sorted((row["charge_id"], row["stars"], row["is_refund"]) for row in of_invoices)
     ((in_ledger,),) = stack.query(
         "SELECT -coalesce(sum(e.amount), 0)::bigint FROM entries e"

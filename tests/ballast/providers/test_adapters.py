@@ -15,7 +15,16 @@ import pytest_asyncio
 
 from ballast.providers import amounts
 from ballast.providers.crypto_pay import CryptoPay
-from ballast.providers.provider import Checkout, Forged, Payment, Provider, Refused, Unanswered
+from ballast.providers.provider import (
+    Checkout,
+    Dispute,
+    Forged,
+    Payment,
+    Provider,
+    Refused,
+    TellsOfDisputes,
+    Unanswered,
+)
 from ballast.providers.stripe import Stripe
 from devstack import providers as local
 from devstack.providers import LocalProviders
@@ -100,6 +109,29 @@ RECORDED_REFUND = {
     "pending_webhooks": 1,
     "type": "charge.refunded",
 }
+RECORDED_DISPUTE: dict[str, Any] = {
+    "id": "evt_1QDisp",
+    "object": "event",
+    "created": 1_764_066_000,
+    "data": {
+        "object": {
+            "id": "du_1Q",
+            "object": "dispute",
+            "amount": 1250,
+            "balance_transactions": [],
+            "charge": "ch_3QAbc",
+            "created": 1_764_065_990,
+            "currency": "usd",
+            "evidence_details": {"due_by": 1_764_700_000, "has_evidence": False},
+            "is_charge_refundable": False,
+            "metadata": {},
+            "payment_intent": "pi_3QAbc",
+            "reason": "fraudulent",
+            "status": "needs_response",
+        }
+    },
+    "type": "charge.dispute.created",
+}
 CHECKOUT = Checkout(order="the order", price=1250, title="12.50 CREDIT", key="k1")
 
 
@@ -160,6 +192,39 @@ def test_recorded_events_of_stripe_are_one_payment_by_its_intent() -> None:
     )
     again = stripe().read_event(*of_stripe({**RECORDED_SESSION, "pending_webhooks": 0}))
     assert again == paid
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("needs_response", "open"),
+        ("under_review", "open"),
+        ("won", "won"),
+        ("lost", "lost"),
+        ("warning_needs_response", None),
+        ("warning_closed", None),
+    ],
+)
+def test_a_dispute_is_read_as_how_it_stands_and_a_question_is_none(status: str, state: Any) -> None:
+    event = {**RECORDED_DISPUTE, "data": {"object": {**RECORDED_DISPUTE["data"]["object"], "status": status}}}
+    told = stripe().read_event(*of_stripe(event))
+    about = None if told is None else told.payment
+    assert about == (None if state is None else Dispute("du_1Q", "pi_3QAbc", 1250, "USD", state))
+
+
+async def test_disputes_are_listed_too(stand_in: LocalProviders) -> None:
+    adapter = stripe(stand_in.url)
+    session = await adapter.checkout(CHECKOUT)
+    assert session
+    (session_id,) = stand_in.sessions
+    stand_in.pay_session(session_id)
+    stand_in.dispute_charge(f"pi_{session_id}", 700)
+    found = [each async for each in adapter.disputes_since(0)]
+    assert [(each.payment_id, each.amount, each.state) for each in found] == [
+        (f"pi_{session_id}", 700, "open")
+    ]
+    assert isinstance(adapter, TellsOfDisputes)
+    await adapter.close()
 
 
 def test_what_tells_of_no_payment_is_nothing_and_what_cannot_be_read_is_forged() -> None:

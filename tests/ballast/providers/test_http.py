@@ -53,3 +53,26 @@ async def test_an_answer_that_does_not_end_is_none(monkeypatch: pytest.MonkeyPat
     async with client_of(in_pieces(b'"' + b"x" * 300_000 + b'"')) as client:
         with pytest.raises(Unanswered, match="100,000"):
             await client.ask("GET", "/list")
+
+
+@pytest.mark.parametrize("status", [301, 408, 409, 425, 429, 500, 503])
+async def test_a_status_that_leaves_it_open_is_no_answer(status: int) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, text="{")
+
+    async with client_of(answer) as client:
+        with pytest.raises(Unanswered):
+            await client.ask("GET", "/list")
+
+
+async def test_brackets_without_end_and_a_compressed_answer_that_is_none_are_no_answer() -> None:
+    async with client_of(in_pieces(b"[" * 200_000)) as client:
+        with pytest.raises(Unanswered):
+            await client.ask("GET", "/list")
+
+    async def squeezed(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"no gzip", headers={"Content-Encoding": "gzip"})
+
+    async with client_of(squeezed) as client:
+        with pytest.raises(Unanswered):
+            await client.ask("GET", "/list")
