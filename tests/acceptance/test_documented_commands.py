@@ -170,6 +170,14 @@ NOT_RUN = {
     ),
     **dict.fromkeys(
         [
+            "ballast subscriptions list --user 12345",
+            'ballast subscriptions cancel 17 --reason "asked by mail"',
+            'ballast subscriptions allow 17 --reason "changed their mind"',
+        ],
+        "tests/acceptance/one_bot/test_subscriptions.py lists and cancels; what is allowed again goes the same way",
+    ),
+    **dict.fromkeys(
+        [
             "ballast reconcile",
             "ballast refund 17",
             """celery -A workers call workers.payments.reconcile --kwargs '{"now": true}'""",

@@ -16,10 +16,15 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import redis
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, Route, StorageState, ViewportSize, expect
 from playwright.async_api import Response as PlaywrightResponse
 
+from ballast.payouts import record as payouts_record
+from ballast.reconciling import provider_record
+from dbcore.ledger.provider_book import ProviderDifference, ProviderDifferenceKind
+from dbcore.ledger.withdrawals import OpenOnes, Stuck, WithdrawalState
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.broadcasts.test_broadcasts import crowd
@@ -216,6 +221,39 @@ async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itsel
     await expect(page.get_by_test_id("signal-database")).to_contain_text("ms, probed")
     await drawn_anew(page, re.compile(r"failed, the last .*\d s ago"))
     await picture(page, "status")
+
+
+async def test_withdrawals_that_are_stuck_and_payments_that_differ_are_cards_in_trouble(
+    page: Page, site: Site
+) -> None:
+    stuck = Stuck(17, "token", WithdrawalState.PAYING, 550, "CREDIT", "crypto_pay", 2, 1_200.0)
+    counted = {"held": 3, "approved": 0, "paying": 1}
+    difference = ProviderDifference(
+        *(ProviderDifferenceKind.NOT_AS_ASKED, "pi_7", 1, 0, None, None, "USD", 7, None, None, False, None)
+    )
+    with redis.Redis.from_url(site.stack.env["REDIS_URL"]) as client:
+
+        async def known() -> None:
+            """The workers know better, and say so each minute."""
+            while True:
+                payouts_record.keep(client, OpenOnes(is_stopped=True, counted=counted, stuck=(stuck,)))
+                provider_record.keep(client, "stripe", None, [difference])
+                await asyncio.sleep(0.2)
+
+        told = asyncio.create_task(known())
+        try:
+            words = page.get_by_test_id("payouts-words")
+            await expect(words).to_contain_text("Payouts are stopped. 3 withdrawals wait for approval")
+            await expect(page.locator("#payouts")).to_contain_text("Withdrawal 17 of 5.50 CREDIT")
+            await expect(page.locator("#payouts")).to_contain_text("does not say whether it is paid")
+            await expect(page.get_by_test_id("providers-words")).to_contain_text("1 difference is open")
+            await expect(page.locator("#providers")).to_contain_text("not what its checkout asked for: ")
+            await assert_reads_well(page)
+        finally:
+            told.cancel()
+            client.delete(payouts_record.KEY, provider_record.KEY)
+    await expect(page.locator("#card-payouts")).to_be_hidden()
+    await expect(page.locator("#card-providers")).to_be_hidden()
 
 
 async def test_the_story_of_an_outage_is_read_at_a_glance_and_taken_along_as_a_file(page: Page) -> None:
