@@ -5,9 +5,11 @@ import secrets
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from ballast.builtin.balances import AskAdjustment, DecideAdjustment, ShowBalance
 from ballast.builtin.broadcasts import CardQuestion, ChooseBroadcasts
+from ballast.builtin.operators import SignIn
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
 from ballast.builtin.users import GetOrCreateUser
@@ -273,3 +275,11 @@ def test_a_question_of_an_app_that_is_gone_is_no_question_of_the_built_in_comman
 def test_small_talk_is_answered_in_private_alone(settings: Settings) -> None:
     assert "commands" in said(route(text("hello"), None, settings))
     assert route(text("hello", is_private=False), None, settings) is None
+
+
+def test_without_a_token_nobody_gets_a_code_that_signs_nobody_in(settings: Settings) -> None:
+    without = settings.model_copy(update={"ops_token": None})
+    assert "OPS_TOKEN is not set" in said(route(text("/signin", ADMIN), None, without))
+    with_token = settings.model_copy(update={"ops_token": SecretStr("0123456789abcdef")})
+    routed = route(text("/signin", ADMIN), None, with_token)
+    assert routed is not None and isinstance(routed.job, SignIn)
