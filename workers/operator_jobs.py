@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import redis
 import structlog
 
+from ballast.builtin.jobs import ChatAct
 from ballast.envelope import Envelope, lane_by_field
 from ballast.inbox import Acceptance
-from ballast.jobs import Job, JobInvalid
+from ballast.jobs import Job, JobInvalid, task_name
 from dbcore import keys
 from dbcore.fingerprints import fingerprint
 from workers.context import WorkerContext
@@ -33,6 +34,10 @@ def on_record(
     """The job's id, and why it is refused where an operator's arguments make no job."""
     if arguments.keys() <= {"job_id", "place"} and isinstance(arguments.get("job_id"), str):
         return arguments["job_id"], None
+    if issubclass(job_type, ChatAct):
+        complaint = f"{task_name(job_type.kind)}: only a press or a command in the chat asks for this"
+        log.error("arguments_refused", job_id=task_id, error=complaint)
+        return task_id, complaint
     fields = dict(arguments)
     key = fields.pop("idempotency_key", None)
     job_id, refused, objection = task_id, None, None

@@ -1,13 +1,18 @@
-"""A text as Telegram shows it: pieces of plain words, each with how it looks. Pure."""
+"""A broadcast's text as Telegram shows it: pieces of plain words, each with how it looks, or its beginning. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from ballast.builtin.composition import Formatting
-from ballast.markup import Span, read
+from ballast.markup import HtmlError, Span, plain_text, read
+from dbcore.text import one_line
+
+BEGINNING_LENGTH_MAX = 100
 
 _LOOKS = {
     **dict.fromkeys(("b", "strong", "bold"), "bold"),
@@ -42,6 +47,17 @@ def pieces(text: str, entities: Sequence[Formatting] | None) -> list[Piece]:
     known = [span for span in spans if span.tag in _LOOKS and span.begin < span.end]
     cuts = sorted({0, len(plain), *(span.begin for span in known), *(span.end for span in known)})
     return [_piece(plain, begin, end, known) for begin, end in pairwise(cuts) if end <= len(plain)]
+
+
+def beginning(payload: Mapping[str, Any]) -> str | None:
+    """Of a broadcast's text, on one line without markup; None of a copied message."""
+    text = payload.get("text")
+    if text is None:
+        return None
+    if "entities" not in payload:
+        with suppress(HtmlError):  # of a program's own, which sends what it likes
+            text = plain_text(text)
+    return one_line(text, BEGINNING_LENGTH_MAX)
 
 
 def _piece(text: str, begin: int, end: int, spans: Sequence[Span]) -> Piece:

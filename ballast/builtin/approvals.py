@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ballast.builtin.app import BuiltInApp
-from ballast.builtin.jobs import MEMO_LENGTH_MAX, FurtherCurrency, Seen, TelegramId
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, ChatAct, FurtherCurrency, Seen, TelegramId
 from ballast.context import Database
 from ballast.jobs import Job
 from ballast.permissions import Permission, may
@@ -40,7 +40,7 @@ class AskOwner(_OfApproval):
     telegram_id: int = TelegramId
 
 
-class AskApproval(Job):
+class AskApproval(ChatAct):
     """A press by whose limit a credit or debit exceeds. telegram_id -- theirs. person -- of whom it is about.
 
     amount -- signed minor units.
@@ -54,15 +54,15 @@ class AskApproval(Job):
     reason: str = Field(default="", max_length=MEMO_LENGTH_MAX)
 
 
-class ApproveAdjustment(AskOwner):
+class ApproveAdjustment(ChatAct, AskOwner):
     kind = "balances.approve"
 
 
-class AskDeclineAdjustment(AskOwner):
+class AskDeclineAdjustment(ChatAct, AskOwner):
     kind = "balances.ask_decline"
 
 
-class DeclineAdjustment(AskOwner):
+class DeclineAdjustment(ChatAct, AskOwner):
     kind = "balances.decline"
     why: Annotated[str, Field(max_length=MEMO_LENGTH_MAX), Seen]
 

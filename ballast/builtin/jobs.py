@@ -32,6 +32,12 @@ release before knows no such field, and refuses a job that has it rather than ta
 """
 
 
+class ChatAct(Job):
+    """What an operator does in the chat in their own name, as the audit log has it: nobody starts one by its task's
+    name.
+    """
+
+
 class UserJob(Job):
     """A job on behalf of one Telegram user, as Telegram described them in the update."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ballast.builtin.app import BuiltInApp
-from ballast.builtin.jobs import MEMO_LENGTH_MAX, UserJob
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, ChatAct, UserJob
 from ballast.builtin.people import QUERY_LENGTH_MAX
 from ballast.permissions import Permission
 from ballast.texts import gettext_noop
@@ -24,7 +24,7 @@ class ShowRoles(UserJob):
     kind = "users.show_roles"
 
 
-class GrantRole(UserJob):
+class GrantRole(ChatAct, UserJob):
     """/role with somebody's name. The fields of UserJob are the owner's.
 
     person -- Telegram id or @username. role -- None: they have none any more.

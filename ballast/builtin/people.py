@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ballast.arguments import Amount
 from ballast.builtin.app import BuiltInApp
-from ballast.builtin.jobs import MEMO_LENGTH_MAX, FurtherCurrency, Seen, TelegramId, UserJob
+from ballast.builtin.jobs import MEMO_LENGTH_MAX, ChatAct, FurtherCurrency, Seen, TelegramId, UserJob
 from ballast.context import Database
 from ballast.jobs import Job
 from ballast.permissions import Permission, may
@@ -50,7 +50,7 @@ class ShowPerson(UserJob):
     query: str = Field(min_length=1, max_length=QUERY_LENGTH_MAX)
 
 
-class _AboutPerson(Job):
+class _AboutPerson(ChatAct):
     """telegram_id -- the admin's. person -- the Telegram id of whom it is about."""
 
     telegram_id: int = TelegramId

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ballast.arguments import Amount
 from ballast.builtin.app import BuiltInApp
-from ballast.builtin.jobs import Seen, TelegramId, UserJob
+from ballast.builtin.jobs import ChatAct, Seen, TelegramId, UserJob
 from ballast.context import Database
 from ballast.jobs import Job
 from ballast.permissions import Permission
@@ -72,6 +72,14 @@ class TellOfWithdrawal(Job):
     state: WithdrawalState
 
 
+class ShowToOperator(Job):
+    """Send an operator the card of a withdrawal that waits for them, or that came to an end that they are to know."""
+
+    kind = "transactions.show_withdrawal"
+    telegram_id: int = TelegramId
+    token: Token
+
+
 class TakeBack(Job):
     """A press on Take back, by whoever asked for the withdrawal."""
 
@@ -86,7 +94,7 @@ class ShowWithdrawals(UserJob):
     kind = "transactions.show_withdrawals"
 
 
-class _Word(Job):
+class _Word(ChatAct):
     """telegram_id -- the operator's. number -- of the withdrawal."""
 
     telegram_id: int = TelegramId
@@ -115,7 +123,7 @@ class MarkPaid(_Word):
     reference: Text
 
 
-class TurnPayouts(Job):
+class TurnPayouts(ChatAct):
     """Stop all payouts, or go on with them."""
 
     kind = "transactions.turn_payouts"
@@ -160,6 +168,7 @@ _JOBS: tuple[tuple[type[Job], Database, str, Permission | None], ...] = (
     (AskWithdrawal, "write", "ask", None),
     (DecideWithdrawal, "write", "decide", None),
     (TellOfWithdrawal, "read", "tell", None),
+    (ShowToOperator, "read", "show_to_operator", None),
     (TakeBack, "write", "take_back", None),
     (ShowWithdrawals, "read", "show", None),
     (Approve, "write", "approve", Permission.SETTLE_HOLDS),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import redis
 
+from ballast.broadcasts.preview import beginning
 from ballast.people import finding
 from ballast.people.doing import named
 from ballast.people.tables import PAGE, frozen, movements_table
@@ -92,7 +93,10 @@ class Card:
             "waiting_jobs": finding.waiting(self._client, person.telegram_id),
             "unconfirmed": [asdict(each) for each in card.unconfirmed(self._engine, person.user_id)],
             "failed": [{**asdict(each), "why": str(each.why)} for each in self._refusals()],
-            "broadcasts": [asdict(each) for each in card.broadcasts_received(self._engine, person.user_id)],
+            "broadcasts": [
+                {**asdict(each), "text": beginning(each.payload)}
+                for each in card.broadcasts_received(self._engine, person.user_id)
+            ],
         }
 
     def print_csv(self, filters: Filters) -> None:
@@ -145,7 +149,7 @@ class Card:
         if received:
             click.echo("\nBroadcasts")
         for broadcast in received:
-            text = one_line(broadcast.text or "a copied message", 60)
+            text = one_line(beginning(broadcast.payload) or "a copied message", 60)
             click.echo(
                 f"  {broadcast.updated_at:%Y-%m-%d %H:%M}  {broadcast.broadcast_id}  {broadcast.status}  {text}"
             )

@@ -14,6 +14,7 @@ from ballast.builtin.withdrawals import (
     DecideWithdrawal,
     Decline,
     MarkPaid,
+    ShowToOperator,
     ShowWithdrawals,
     StartWithdrawal,
     TakeBack,
@@ -137,13 +138,16 @@ def tell(ctx: JobContext, job: TellOfWithdrawal) -> Outcome:
         with ctx.speaking_to(owner):
             return Reply(texts.ended(found, ctx.settings), html=True, to=owner)
     settings = ctx.settings
-    operators = sorted({*settings.admin_ids, *settings.admin_roles})
-    replies = []
-    for each in operators:
-        if may(settings.role_of(each), Permission.SETTLE_HOLDS):
-            with ctx.speaking_to(each):
-                replies.append(_card(ctx, found, each, to=each))
-    return replies
+    everybody = sorted({*settings.admin_ids, *settings.admin_roles})
+    operators = [each for each in everybody if may(settings.role_of(each), Permission.SETTLE_HOLDS)]
+    return [ShowToOperator(telegram_id=each, token=job.token) for each in operators]
+
+
+def show_to_operator(ctx: JobContext, job: ShowToOperator) -> Outcome:
+    found = withdrawals.find(ctx._engine, token=job.token)
+    assert found is not None  # noqa: S101  as above
+    with ctx.speaking_to(job.telegram_id):
+        return _card(ctx, found, job.telegram_id, to=job.telegram_id)
 
 
 def show(ctx: JobContext, job: ShowWithdrawals) -> Outcome:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.ledger import party
@@ -21,7 +23,7 @@ _FIND = (
 )
 _BALANCES = "SELECT currency, balance, held, version FROM ballast.accounts WHERE user_id = %s"
 _BROADCASTS = """
-SELECT b.id, d.status, d.message_id, d.error, d.updated_at, b.payload ->> 'text'
+SELECT b.id, d.status, d.message_id, d.error, d.updated_at, b.payload
   FROM (SELECT id, payload FROM ballast.broadcasts WHERE started_at IS NOT NULL ORDER BY id DESC LIMIT %s) b
   JOIN ballast.broadcast_deliveries d ON d.broadcast_id = b.id AND d.user_id = %s
  ORDER BY b.id DESC
@@ -37,14 +39,16 @@ SELECT p.id, p.amount, p.currency, p.memo, o.telegram_id, o.username, o.first_na
 
 @dataclass(frozen=True, slots=True)
 class BroadcastReceived:
-    """status -- of its delivery to them: pending, leased, sent, unknown, blocked or failed. text -- None of a copy."""
+    """status -- of its delivery to them: pending, leased, sent, unknown, blocked or failed.
+    payload -- what was sent.
+    """
 
     broadcast_id: int
     status: str
     message_id: int | None
     error: str | None
     updated_at: datetime
-    text: str | None
+    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

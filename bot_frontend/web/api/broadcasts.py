@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from ballast.broadcasts.audience import A, B, payload_of
 from ballast.broadcasts.lanes import Lanes
+from ballast.broadcasts.preview import beginning
 from ballast.broadcasts.service import BroadcastService
 from ballast.builtin.broadcasts import StartBroadcast
 from ballast.builtin.composition import CanaryRule
 from ballast.kinds import JOB_TYPES
-from ballast.markup import HtmlError, plain_text
 from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, error_responses
@@ -30,11 +29,9 @@ from dbcore.admin_actions import DONE
 from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX, BroadcastStatus, Progress
 from dbcore.guard.engine import GuardedEngine
-from dbcore.text import one_line
 
 router = APIRouter(prefix="/broadcasts", tags=["broadcasts"])
 
-TEXT_LENGTH_MAX = 100
 
 Id = Annotated[int, Path(ge=1, lt=2**63)]
 
@@ -66,22 +63,12 @@ class Broadcast(BaseModel):
     @classmethod
     def of(cls, found: Progress) -> Broadcast:
         ours = {
-            "text": _beginning(found.payload),
+            "text": beginning(found.payload),
             "canary_out": found.canary_until is not None,
             "has_variants": "other" in found.payload,
         }
         fields = {name: getattr(found, name) for name in cls.model_fields if name not in ours}
         return cls(**ours, **fields)
-
-
-def _beginning(payload: Mapping[str, Any]) -> str | None:
-    text = payload.get("text")
-    if text is None:
-        return None
-    if "entities" not in payload:
-        with suppress(HtmlError):  # of a program's own, which sends what it likes
-            text = plain_text(text)
-    return one_line(text, TEXT_LENGTH_MAX)
 
 
 @router.get("", summary="List broadcasts", responses=error_responses())
@@ -152,7 +139,7 @@ async def compare_variants(
 
 def _variant(found: Progress, name: str, counts: dict[str, int]) -> Variant:
     ended = {state: counts.get(state, 0) for state in ("sent", "blocked", "failed", "unknown")}
-    text = _beginning(payload_of(found.payload, name)) or ""
+    text = beginning(payload_of(found.payload, name)) or ""
     return Variant(name=name, text=text, audience=sum(counts.values()), **ended)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ballast.broadcasts.preview import beginning
 from ballast.builtin.people import MESSAGE_LENGTH_MAX
 from ballast.people import finding, orders
 from ballast.permissions import Permission
@@ -64,7 +65,7 @@ class Received(BaseModel):
     broadcast_id: int
     status: str
     error: str | None
-    text: str | None = Field(description="null: a copied message")
+    text: str | None = Field(description="The beginning of its text; null for copied messages")
     updated_at: Moment
 
 
@@ -195,7 +196,11 @@ async def list_received(
         return card.broadcasts_received(engine, _known(engine, telegram_id).user_id)
 
     found = await api.database.run(read, name="api.user.broadcasts")
-    items = [Received(**{name: getattr(each, name) for name in Received.model_fields}) for each in found]
+    names = Received.model_fields.keys() - {"text"}
+    items = [
+        Received(text=beginning(each.payload), **{name: getattr(each, name) for name in names})
+        for each in found
+    ]
     return Page(items=items, next_cursor=None)
 
 

@@ -11,7 +11,7 @@ import pytest
 from dbcore import integration
 from dbcore.integration import bot_safe_adjust_balance
 from dbcore.outcomes import OutcomeStatus
-from devstack.stack import Stack
+from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.harness.people import all_settled, assert_audit_passes, balances, queue_task, register
 
@@ -76,6 +76,31 @@ async def test_a_wrong_argument_gets_a_clear_error_and_a_dead_letter(
         assert payload["fields"].items() <= arguments.items()
         await asyncio.to_thread(stack.wait_until, partial(_logged, stack, complaint), "the error in the log")
     await all_settled(stack, telegram)
+
+
+async def test_nobody_acts_in_an_operator_s_name_by_starting_what_their_press_would_ask_for(
+    stack: Stack, telegram: TelegramControl
+) -> None:
+    (ann,) = await register(telegram, "Ann")
+    await all_settled(stack, telegram)
+    acts = "SELECT count(*) FROM admin_actions"
+    acted = stack.query(acts)
+    named = {"telegram_id": ADMIN_ID}
+    forged: dict[str, dict[str, Any]] = {
+        "workers.users.freeze": {**named, "person": ann, "is_frozen": True, "reason": "because"},
+        "workers.users.grant_role": {**named, "person": str(ann), "role": "owner"},
+        "workers.balances.approve": {**named, "approval": 1},
+        "workers.transactions.approve_withdrawal": {**named, "number": 1},
+        "workers.transactions.turn_payouts": {**named, "stop": True},
+    }
+    task_ids = [queue_task(stack, task, arguments) for task, arguments in forged.items()]
+    for task in forged:
+        complaint = f"{task}: only a press or a command in the chat asks for this"
+        await asyncio.to_thread(stack.wait_until, partial(_logged, stack, complaint), "it is refused")
+    await all_settled(stack, telegram)
+    kept = "SELECT count(*) FROM failed_operations WHERE job_id = ANY(%s)"
+    assert stack.query(kept, task_ids) == [(0,)], "nor is there anything that could be retried"
+    assert stack.query(acts) == acted
 
 
 def _logged(stack: Stack, complaint: str) -> bool:
