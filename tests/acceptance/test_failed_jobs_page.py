@@ -73,8 +73,7 @@ async def page(
         await page.goto(f"{url}/failed-jobs")
         await page.get_by_label("Operator token").fill(OPS_TOKEN)
         await page.get_by_role("button", name="Sign in").click()
-        await page.wait_for_url(f"{url}/")
-        await page.goto(f"{url}/failed-jobs")
+        await page.wait_for_url(f"{url}/failed-jobs")
         await expect(page.get_by_test_id("words")).to_have_text("502 failed jobs")
         yield page
 

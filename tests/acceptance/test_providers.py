@@ -106,7 +106,9 @@ async def test_a_payment_by_either_provider_is_credited_once_whatever_their_webh
     ann, ben = await register(telegram, "Ann", "Ben")
     await say(telegram, ADMIN_ID, "/start")
     await say(telegram, ann, "/deposit")
-    offered = await telegram.wait_for_message(ann, lambda message: "How many Telegram Stars" in message.text)
+    offered = await telegram.wait_for_message(
+        ann, lambda message: "How much do you want to pay" in message.text
+    )
     rows = offered.message["reply_markup"]["inline_keyboard"]
     assert len(rows) == 4 + 2 * 4
     await telegram.press_button(ann, offered, "10.00 CREDIT · Crypto Pay")

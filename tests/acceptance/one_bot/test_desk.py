@@ -327,8 +327,8 @@ async def test_outages_settings_and_a_broadcast(
             (stack.current_folder / ".env").unlink()
         assert "ROLE_LIMITS" in said and "HEALTH_PROBE_SECOND" in said and "token for tests" not in said
     async with shell.task("a broadcast with a button, to a list"):
-        options = ("--text", "From the shell", "--button", "Look | https://example.org")
+        options = ("--text", "News code", "--button", "Look | https://example.org")
         await shell.run("broadcast", "start", *options, "--ids", str(jane), str(karl), "--yes")
-    await telegram.wait_for_message(karl, partial(says, "From the shell"), timeout_seconds=60)
+    await telegram.wait_for_message(karl, partial(says, "News code"), timeout_seconds=60)
     await all_settled(stack, telegram)
     assert_audit_passes(stack)

@@ -18,6 +18,7 @@ from tests.acceptance.one_bot.test_payments import (
     books_are_the_same,
     invoice_of,
 )
+from tests.acceptance.shared_stack import OPS_TOKEN
 from tests.harness.people import all_settled, answers, register, say
 from workers.tasks.health import SEAL_TASK
 
@@ -25,7 +26,11 @@ WITHDRAWAL = {"type": "fragment", "withdrawal_state": {"type": "pending"}}
 
 
 def csv_of(stack: Stack) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{stack.ops_port}/star-differences.csv") as answer:
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{stack.ops_port}/star-differences.csv",
+        headers={"Authorization": f"Bearer {OPS_TOKEN}"},
+    )
+    with urllib.request.urlopen(asked) as answer:  # noqa: S310  ours
         return str(answer.read().decode())
 
 
