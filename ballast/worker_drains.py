@@ -95,10 +95,8 @@ class Worker:
 
 def read(client: redis.Redis) -> dict[str, Drain]:
     """By worker. Raises redis.RedisError."""
-    with client.pipeline(transaction=False) as pipeline:
-        pipeline.hgetall(_DRAINS)
-        pipeline.hgetall(_DRAINED)
-        drains, drained = cast("list[dict[bytes, bytes]]", pipeline.execute())
+    drains = cast("dict[bytes, bytes]", client.hgetall(_DRAINS))
+    drained = cast("dict[bytes, bytes]", client.hgetall(_DRAINED)) if drains else {}
     found = {}
     for name, kept in sorted(drains.items()):
         drain = json.loads(kept)
@@ -107,6 +105,11 @@ def read(client: redis.Redis) -> dict[str, Drain]:
             said = {}  # of a drain before
         found[name.decode()] = Drain(drain["by"], drain["at"], said.get("said_at"), said.get("done_at"))
     return found
+
+
+def of(client: redis.Redis, worker: str) -> Drain | None:
+    """Of one worker, by one command while it is not drained. Raises redis.RedisError."""
+    return read(client).get(worker) if client.hexists(_DRAINS, worker) else None
 
 
 def node_of(report: Mapping[str, Any]) -> str:

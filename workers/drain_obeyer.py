@@ -62,7 +62,7 @@ class DrainObeyer:
         if now - self._read_at < every:
             return self._drain is not None
         self._read_at = now
-        before, self._drain = self._drain, worker_drains.read(self._redis).get(self._worker)
+        before, self._drain = self._drain, worker_drains.of(self._redis, self._worker)
         if self._drain is None:
             if before is not None:
                 log.warning("worker_resumed", worker=self._worker)
