@@ -73,7 +73,7 @@ async def test_an_amount_is_a_number_of_minor_units_and_nothing_else(api: Client
     bodies: tuple[Any, ...] = (
         {"amount": 5},
         {"amount": 5, "reason": ""},
-        {"amount": 5, "reason": "x", "currency": "X"},
+        {"amount": 5, "reason": "x", "colour": "X"},
     )
     for body in (*bodies, None, {"amount": 5, "reason": "x" * 201}):
         assert (await api.post("/users/2/credit", body)).kind == "invalid", body
