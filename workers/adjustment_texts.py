@@ -31,10 +31,6 @@ from workers.texts import (
 )
 
 
-def not_permitted() -> str:
-    return gettext("You are not permitted to do that. Nothing was changed.")
-
-
 def to_confirm(outcome: PendingAdjustmentOutcome, job: AskAdjustment, settings: Settings) -> str:
     assert outcome.target is not None and outcome.balance is not None  # noqa: S101  else it is refused
     amount, whom = money(abs(outcome.amount), settings), first_name(outcome.target)

@@ -11,10 +11,6 @@ from ballast.texts.phrases import quoted
 from dbcore.roles import Role
 
 
-def not_permitted() -> str:
-    return gettext("You are not permitted to do that. Nothing was changed.")
-
-
 def code(made: str, seconds: int) -> str:
     return gettext(
         "Your code for the operators' page is {code}. It works once, within {duration}. Do not pass it on.",

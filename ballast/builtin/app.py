@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Literal
 
 from ballast.app import App
 from ballast.builtin.declared import BuiltInButton, BuiltInCommand, BuiltInJob, Scheduled, Waiting
+from ballast.builtin.words import not_permitted
 from ballast.context import Database
 from ballast.jobs import OWNER, Job
-from ballast.permissions import Permission
+from ballast.permissions import Permission, may
 from ballast.registered import Command, Handler, Outcome
+from ballast.replies import Reply
 from dbcore.redis_pace import RedisPace
 from dbcore.settings import Settings
 
@@ -54,6 +57,23 @@ class BuiltInApp(App):
             needed=needed,
         )
         self.jobs[job_type] = Handler(job_type.kind, _by_its_task, job_type, database, 1, declared=own)
+
+    def chat_job(
+        self, job_type: type[Job], *, database: Database, by: str, needs: Permission | None = None
+    ) -> None:
+        """A job that is done as an author's is.
+
+        by -- its function, such as `ballast.people.chat:show`. It is imported for the first job: those modules need all
+        that is installed. needs -- what whoever asks must be permitted when it is done.
+        """
+        module, _, function = by.partition(":")
+
+        def handler(ctx: Any, job: Any) -> Any:
+            if needs is not None and not may(ctx.settings.role_of(ctx.user.telegram_id), needs):
+                return Reply(not_permitted())  # they might do it when the button was made
+            return getattr(import_module(module), function)(ctx, job)
+
+        self.job(job_type, database=database)(handler)
 
     def built_in_command(
         self,

@@ -6,8 +6,7 @@ ballast/people/approving.py does them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -15,7 +14,7 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, ChatAct, FurtherCurrency, Seen, TelegramId
 from ballast.context import Database
 from ballast.jobs import Job
-from ballast.permissions import Permission, may
+from ballast.permissions import Permission
 from dbcore.money import MAX_AMOUNT
 
 
@@ -69,21 +68,6 @@ class DeclineAdjustment(ChatAct, AskOwner):
 
 approvals = BuiltInApp("balances", tasks=[])
 
-
-def _done_by(function: str, needs: Permission | None) -> Callable[[Any, Any], Any]:
-    """ballast/people/approving.py needs all that is installed, this module among it."""
-
-    def handler(ctx: Any, job: Any) -> Any:
-        from ballast.people import approving, chat_texts
-
-        if needs is not None and not may(ctx.settings.role_of(ctx.user.telegram_id), needs):
-            # They might do it when the button was made.
-            return chat_texts.not_permitted()
-        return getattr(approving, function)(ctx, job)
-
-    return handler
-
-
 _JOBS: tuple[tuple[type[Job], Database, str, Permission | None], ...] = (
     (AskApproval, "write", "ask_for", Permission.ADJUST),
     (TellOfApproval, "read", "tell", None),
@@ -94,4 +78,6 @@ _JOBS: tuple[tuple[type[Job], Database, str, Permission | None], ...] = (
 )
 
 for _job_type, _database, _function, _needs in _JOBS:
-    approvals.job(_job_type, database=_database)(_done_by(_function, _needs))
+    approvals.chat_job(
+        _job_type, database=_database, by=f"ballast.people.approving:{_function}", needs=_needs
+    )

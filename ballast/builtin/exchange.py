@@ -5,8 +5,7 @@ What the command and its buttons lead to are jobs as an app's are; ballast/excha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -38,20 +37,8 @@ class DecideExchange(Job):
 
 exchange = BuiltInApp("transactions", tasks=[])
 
-
-def _done_by(function: str) -> Callable[[Any, Any], Any]:
-    """ballast/exchanging/chat.py needs all that is installed, this module among it."""
-
-    def handler(ctx: Any, job: Any) -> Any:
-        from ballast.exchanging import chat
-
-        return getattr(chat, function)(ctx, job)
-
-    return handler
-
-
-exchange.job(AskExchange, database="write")(_done_by("ask"))
-exchange.job(DecideExchange, database="write")(_done_by("decide"))
+exchange.chat_job(AskExchange, database="write", by="ballast.exchanging.chat:ask")
+exchange.chat_job(DecideExchange, database="write", by="ballast.exchanging.chat:decide")
 
 exchange.built_in_command(
     "exchange",

@@ -6,8 +6,8 @@ ballast/people/chat.py does them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, ChatAct, FurtherCurrency, Seen, TelegramId, UserJob
 from ballast.context import Database
 from ballast.jobs import Job
-from ballast.permissions import Permission, may
+from ballast.permissions import Permission
 from ballast.texts import gettext_noop
 
 MESSAGE_LENGTH_MAX = 2_000
@@ -147,21 +147,6 @@ people.built_in_job(
     internal="it tells people what an operator did about their account",
 )
 
-
-def _done_by(function: str, needs: Permission) -> Callable[[Any, Any], Any]:
-    """ballast/people/chat.py needs all that is installed, this module among it."""
-
-    def handler(ctx: Any, job: Any) -> Any:
-        from ballast.people import chat, chat_texts
-
-        if not may(ctx.settings.role_of(ctx.user.telegram_id), needs):
-            # They might do it when the button was made.
-            return chat_texts.not_permitted()
-        return getattr(chat, function)(ctx, job)
-
-    return handler
-
-
 _JOBS: tuple[tuple[type[Job], Database, str, Permission], ...] = (
     (ShowPerson, "read", "show", Permission.SEE_PEOPLE),
     (ShowMovements, "read", "movements", Permission.SEE_PEOPLE),
@@ -183,7 +168,7 @@ NEEDS: Mapping[type[Job], Permission] = {job_type: needs for job_type, *_, needs
 """What an operator must be permitted for each."""
 
 for _job_type, _database, _function, _needs in _JOBS:
-    people.job(_job_type, database=_database)(_done_by(_function, _needs))
+    people.chat_job(_job_type, database=_database, by=f"ballast.people.chat:{_function}", needs=_needs)
 
 people.built_in_command(
     "user",

@@ -5,8 +5,8 @@ What the commands and buttons lead to are jobs as an app's are; ballast/subscrip
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -134,18 +134,6 @@ subscriptions.built_in_job(
 subscriptions.built_in_job(SubscriptionChanged, database="read")
 subscriptions.built_in_job(ChangeRenewal, database="write", asked_by=None, internal=_TELEGRAM_DECIDES)
 
-
-def _done_by(function: str) -> Callable[[Any, Any], Any]:
-    """ballast/subscriptions/chat.py needs all that is installed, this module among it."""
-
-    def handler(ctx: Any, job: Any) -> Any:
-        from ballast.subscriptions import chat
-
-        return getattr(chat, function)(ctx, job)
-
-    return handler
-
-
 _JOBS: tuple[tuple[type[Job], Database, str], ...] = (
     (ShowPlans, "read", "show_plans"),
     (MakeSubscriptionLink, "read", "subscribe"),
@@ -156,7 +144,7 @@ _JOBS: tuple[tuple[type[Job], Database, str], ...] = (
 )
 
 for _job_type, _database, _function in _JOBS:
-    subscriptions.job(_job_type, database=_database)(_done_by(_function))
+    subscriptions.chat_job(_job_type, database=_database, by=f"ballast.subscriptions.chat:{_function}")
 
 subscriptions.built_in_command(
     "subscribe",

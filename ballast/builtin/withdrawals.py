@@ -5,8 +5,8 @@ What the commands and buttons lead to are jobs as an app's are; ballast/payouts/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field
 
@@ -148,20 +148,6 @@ _HOLDS_MONEY = "it holds money until the withdrawal is paid or returned"
 
 withdrawals.built_in_job(PayOut, database="write", asked_by=None, internal=_HOLDS_MONEY)
 
-
-def _done_by(function: str, needs: Permission | None) -> Callable[[Any, Any], Any]:
-    """ballast/payouts/chat.py needs all that is installed, this module among it."""
-
-    def handler(ctx: Any, job: Any) -> Any:
-        from ballast.payouts import chat
-
-        if needs is not None and not chat.may_act(ctx, needs):
-            return chat.not_permitted()
-        return getattr(chat, function)(ctx, job)
-
-    return handler
-
-
 _JOBS: tuple[tuple[type[Job], Database, str, Permission | None], ...] = (
     (StartWithdrawal, "none", "start", None),
     (AskDestination, "none", "ask_destination", None),
@@ -180,7 +166,7 @@ _JOBS: tuple[tuple[type[Job], Database, str, Permission | None], ...] = (
 )
 
 for _job_type, _database, _function, _needs in _JOBS:
-    withdrawals.job(_job_type, database=_database)(_done_by(_function, _needs))
+    withdrawals.chat_job(_job_type, database=_database, by=f"ballast.payouts.chat:{_function}", needs=_needs)
 
 withdrawals.built_in_command(
     "withdraw",

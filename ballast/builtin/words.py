@@ -16,6 +16,18 @@ from dbcore.settings import Settings
 DECISIONS = (gettext_noop("Confirm"), gettext_noop("Cancel"))
 
 
+def confirm() -> str:
+    return gettext(DECISIONS[0])
+
+
+def cancel() -> str:
+    return gettext(DECISIONS[1])
+
+
+def not_permitted() -> str:
+    return gettext("You are not permitted to do that. Nothing was changed.")
+
+
 def unknown_button() -> str:
     return gettext("This button no longer works. Please start again.")
 

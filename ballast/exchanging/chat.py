@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ballast.builtin.exchange import AskExchange, DecideExchange
+from ballast.builtin.words import cancel, confirm
 from ballast.context import JobContext
 from ballast.exchanging import chat_texts as texts
 from ballast.exchanging import reading
@@ -39,12 +40,8 @@ def ask(ctx: JobContext, job: AskExchange) -> Outcome:
         # Asked before, by a run whose question never came: it may have expired.
         exchanges.restart_expiry(ctx._engine, key=ctx.job_id)
     row = [
-        Button(
-            texts.confirm(), DecideExchange(telegram_id=job.telegram_id, token=outcome.token, confirm=True)
-        ),
-        Button(
-            texts.cancel(), DecideExchange(telegram_id=job.telegram_id, token=outcome.token, confirm=False)
-        ),
+        Button(confirm(), DecideExchange(telegram_id=job.telegram_id, token=outcome.token, confirm=True)),
+        Button(cancel(), DecideExchange(telegram_id=job.telegram_id, token=outcome.token, confirm=False)),
     ]
     return Reply(texts.question(outcome, settings), html=True, buttons=[row])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from ballast.builtin.words import DECISIONS
 from ballast.command_names import called, joined, mention
 from ballast.texts import gettext, ngettext, said
 from ballast.texts.formats import amount
@@ -37,14 +36,6 @@ def rate(given: str, got: str, units: Decimal) -> str:
     exponent = units.as_tuple().exponent
     digits = max(0, -exponent) if isinstance(exponent, int) else 0
     return f"1 {given} = {amount(int(units.scaleb(digits)), digits, got)}"
-
-
-def confirm() -> str:
-    return gettext(DECISIONS[0])
-
-
-def cancel() -> str:
-    return gettext(DECISIONS[1])
 
 
 def question(outcome: ExchangeOutcome, settings: Settings) -> str:

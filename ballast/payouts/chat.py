@@ -22,6 +22,7 @@ from ballast.builtin.withdrawals import (
     TurnPayouts,
     notices,
 )
+from ballast.builtin.words import cancel, confirm
 from ballast.context import JobContext
 from ballast.payouts import chat_texts as texts
 from ballast.payouts import installed, words
@@ -39,14 +40,6 @@ from dbcore.people.acts import Act
 from dbcore.sentences import Refusal
 
 SHOWN_MAX = 8
-
-
-def may_act(ctx: JobContext, needs: Permission) -> bool:
-    return may(ctx.settings.role_of(ctx.user.telegram_id), needs)
-
-
-def not_permitted() -> Reply:
-    return Reply(texts.not_permitted())
 
 
 def start(ctx: JobContext, job: StartWithdrawal) -> Outcome:
@@ -100,8 +93,8 @@ def _put(ctx: JobContext, by: PayoutAdapter, job: AskWithdrawal) -> Outcome:
     if outcome.reason is not None:
         return Reply(texts.refused(outcome, settings), html=True)
     row = [
-        Button(texts.confirm(), DecideWithdrawal(telegram_id=owner, token=outcome.token, confirm=True)),
-        Button(texts.cancel(), DecideWithdrawal(telegram_id=owner, token=outcome.token, confirm=False)),
+        Button(confirm(), DecideWithdrawal(telegram_id=owner, token=outcome.token, confirm=True)),
+        Button(cancel(), DecideWithdrawal(telegram_id=owner, token=outcome.token, confirm=False)),
     ]
     return Reply(texts.question(job.amount, outcome.payout or payout, by, settings), html=True, buttons=[row])
 
@@ -151,7 +144,7 @@ def show_to_operator(ctx: JobContext, job: ShowToOperator) -> Outcome:
 
 
 def show(ctx: JobContext, job: ShowWithdrawals) -> Outcome:
-    if may_act(ctx, Permission.SETTLE_HOLDS):
+    if may(ctx.settings.role_of(ctx.user.telegram_id), Permission.SETTLE_HOLDS):
         return _listed(ctx, edit=False)
     owner = ctx.user.telegram_id
     found = withdrawals.listed(ctx._engine, only_open=False, telegram_id=owner, limit=SHOWN_MAX)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ballast.builtin.words import DECISIONS
 from ballast.command_names import joined, mention
 from ballast.payouts.adapter import PayoutAdapter
 from ballast.payouts.manual import NAME
@@ -24,10 +23,6 @@ from dbcore.settings import Settings
 from dbcore.text import one_line
 
 _MINUTES = int(EXPIRES_AFTER_SECONDS // 60)
-
-
-def not_permitted() -> str:
-    return gettext("You are not permitted to do that. Nothing was changed.")
 
 
 def is_off() -> str:
@@ -199,14 +194,6 @@ def none_of_yours() -> str:
 
 def take_back() -> str:
     return gettext("Take it back")
-
-
-def confirm() -> str:
-    return gettext(DECISIONS[0])
-
-
-def cancel() -> str:
-    return gettext(DECISIONS[1])
 
 
 def approve() -> str:

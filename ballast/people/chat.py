@@ -27,6 +27,7 @@ from ballast.builtin.people import (
     ShowPerson,
 )
 from ballast.builtin.subscriptions import ShowSubscriptionsOf
+from ballast.builtin.words import cancel, confirm
 from ballast.context import JobContext
 from ballast.people import chat_texts as texts
 from ballast.people import orders
@@ -262,7 +263,7 @@ def _back(ctx: JobContext, person: Person) -> Button:
 
 
 def _question(ctx: JobContext, person: Person, text: str, job: Freeze | SendMessage | Reverse) -> Reply:
-    row = [Button(texts.confirm(), job), Button(texts.cancel(), _shown_again(ctx, person))]
+    row = [Button(confirm(), job), Button(cancel(), _shown_again(ctx, person))]
     return Reply(text, html=True, edit=True, buttons=[row])
 
 

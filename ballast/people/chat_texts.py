@@ -7,9 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ballast.builtin.transfers import OLDER
-from ballast.builtin.words import DECISIONS
 from ballast.command_names import leave
-from ballast.replies import Reply
 from ballast.texts import gettext, said
 from ballast.texts.formats import day, day_and_time, number, zone
 from ballast.texts.phrases import escape, first_name, identified, memo_line, money, name, quoted, shown
@@ -27,10 +25,6 @@ from dbcore.text import one_line
 MEMO_SHOWN_MAX = 40
 WHY_SHOWN_MAX = 160
 CHOICE_LENGTH_MAX = 60
-
-
-def not_permitted() -> Reply:
-    return Reply(gettext("You are not permitted to do that. Nothing was changed."))
 
 
 def nobody(query: str) -> str:
@@ -256,11 +250,3 @@ def back() -> str:
 
 def older() -> str:
     return gettext(OLDER)
-
-
-def confirm() -> str:
-    return gettext(DECISIONS[0])
-
-
-def cancel() -> str:
-    return gettext(DECISIONS[1])

@@ -13,6 +13,7 @@ from ballast.builtin.subscriptions import (
     ShowSubscriptions,
     ShowSubscriptionsOf,
 )
+from ballast.builtin.words import cancel, confirm, not_permitted
 from ballast.context import JobContext
 from ballast.permissions import Permission, may
 from ballast.registered import Outcome
@@ -58,7 +59,7 @@ def show(ctx: JobContext, job: ShowSubscriptions) -> Outcome:
 def show_of(ctx: JobContext, job: ShowSubscriptionsOf) -> Outcome:
     role = ctx.settings.role_of(ctx.user.telegram_id)
     if not may(role, Permission.SEE_PEOPLE):
-        return Reply(texts.not_permitted())
+        return Reply(not_permitted())
     return _shown(ctx, job.person, operator=ctx.user.telegram_id)
 
 
@@ -68,8 +69,8 @@ def ask(ctx: JobContext, job: AskAboutRenewal) -> Outcome:
         return Reply(said(in_words(RejectionReason.UNKNOWN_SUBSCRIPTION)))
     about = job.model_dump()
     row = [
-        Button(texts.confirm(), DecideRenewal(**about, confirm=True)),
-        Button(texts.cancel(), DecideRenewal(**about, confirm=False)),
+        Button(confirm(), DecideRenewal(**about, confirm=True)),
+        Button(cancel(), DecideRenewal(**about, confirm=False)),
     ]
     text = texts.question(found, job.wanted, ctx.settings, by_operator=job.by_operator)
     return Reply(text, html=True, buttons=[row])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ballast.builtin.words import DECISIONS
 from ballast.command_names import joined, mention
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import day
@@ -14,10 +13,6 @@ from dbcore.settings import Settings
 from dbcore.subscription_plans import SubscriptionPlan
 
 BUTTON_LENGTH_MAX = 64
-
-
-def not_permitted() -> str:
-    return gettext("You are not permitted to do that. Nothing was changed.")
 
 
 def nothing_to_subscribe_to() -> str:
@@ -102,14 +97,6 @@ def cancel_renewal() -> str:
 
 def allow_renewal() -> str:
     return gettext("Allow the renewal again")
-
-
-def confirm() -> str:
-    return gettext(DECISIONS[0])
-
-
-def cancel() -> str:
-    return gettext(DECISIONS[1])
 
 
 def question(found: Subscription, wanted: Wanted, settings: Settings, *, by_operator: bool) -> str:

@@ -22,6 +22,7 @@ from ballast.builtin.balances import AdjustBalance, AskAdjustment
 from ballast.builtin.broadcasts import CardQuestion
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.transfers import CreateTransfer
+from ballast.builtin.words import not_permitted
 from ballast.command_names import not_your_history
 from ballast.envelope import Envelope
 from ballast.inbox import Overdue
@@ -203,7 +204,7 @@ def test_what_people_are_told_of_money(make_settings: MakeSettings) -> None:
         texts.decided(replace(done, decision=Decision.CANCELLED), settings),
         texts.adjusted_for_you(5, 5, "", settings),
         texts.adjusted_for_you(-5, 5, "", settings),
-        adjustment_texts.not_permitted(),
+        not_permitted(),
         *(refusal for reason in RejectionReason for refusal in refusals(reason, job, settings)),
         beside=frozenset(
             {

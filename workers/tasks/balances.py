@@ -10,6 +10,7 @@ import structlog
 
 from ballast.builtin.approvals import AskApproval
 from ballast.builtin.balances import AdjustBalance, AskAdjustment, DecideAdjustment, ShowBalance
+from ballast.builtin.words import not_permitted
 from ballast.jobs import Discard
 from ballast.messages import Button, Message
 from ballast.people import approval_texts
@@ -183,7 +184,7 @@ def _may_still(work: Work[DecideAdjustment]) -> bool:
 
 
 def _refused(work: Work[DecideAdjustment]) -> list[Message]:
-    return work.toast(adjustment_texts.not_permitted(), matters=False)
+    return work.toast(not_permitted(), matters=False)
 
 
 def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -> list[Message]:

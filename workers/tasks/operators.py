@@ -8,6 +8,7 @@ import structlog
 
 from ballast import operators
 from ballast.builtin.operators import GrantRole, ShowRoles, SignIn
+from ballast.builtin.words import not_permitted
 from ballast.messages import Message
 from ballast.operators import CODE_SECONDS, SigningIn
 from ballast.permissions import Permission, may
@@ -33,7 +34,7 @@ NAME_LENGTH_MAX = 64
 def sign_in(work: Work[SignIn]) -> list[Message]:
     job = work.job
     if not may(work.settings.role_of(job.telegram_id), Permission.SEE_STATUS):
-        return work.answer(texts.not_permitted())
+        return work.answer(not_permitted())
     name = f"@{job.username}" if job.username else one_line(job.first_name, NAME_LENGTH_MAX)
     code = operators.make_code(work.worker.redis, SigningIn(job.telegram_id, name))
     return work.answer(texts.code(code, CODE_SECONDS))
@@ -43,7 +44,7 @@ def sign_in(work: Work[SignIn]) -> list[Message]:
 def show_roles(work: Work[ShowRoles]) -> list[Message]:
     settings = work.settings
     if not may(settings.role_of(work.job.telegram_id), Permission.GRANT_ROLES):
-        return work.answer(texts.not_permitted())
+        return work.answer(not_permitted())
     given = {each.telegram_id: each.role for each in granted.everybody(work.engine)}
     everybody = sorted({*given, *settings.admin_ids, *settings.admin_roles})
     shown = []
@@ -58,7 +59,7 @@ def show_roles(work: Work[ShowRoles]) -> list[Message]:
 def grant_role(work: Work[GrantRole]) -> list[Message]:
     job = work.job
     if not may(work.settings.role_of(job.telegram_id), Permission.GRANT_ROLES):
-        return work.answer(texts.not_permitted())
+        return work.answer(not_permitted())
     person = card.find(work.engine, UserRef.parse(job.person))
     if person is None:
         return work.answer(texts.nobody(job.person))
