@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from ballast.api_scopes import SCOPES
 from dbcore.roles import Role
+
+if TYPE_CHECKING:
+    from dbcore.settings import Settings
 
 
 class Permission(StrEnum):
@@ -94,6 +98,11 @@ ALL = frozenset(Permission)
 def may(role: Role | None, permission: Permission) -> bool:
     """role -- None for somebody who is no operator."""
     return role is not None and role.includes(PERMISSIONS[permission].least)
+
+
+def operators_who_may(settings: Settings, permission: Permission) -> list[int]:
+    """Telegram ids of the operators by the settings who are permitted that."""
+    return [each for each in settings.operator_ids if may(settings.role_of(each), permission)]
 
 
 def of_role(role: Role) -> frozenset[Permission]:

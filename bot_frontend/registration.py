@@ -95,7 +95,7 @@ async def _set_commands(
     await _set_menu(bot, settings, registered, ENGLISH, what="menu")
     for code, language in _language_codes().items():
         await _set_menu(bot, settings, registered, language, what=f"menu:{code}", language_code=code)
-    for admin_id in sorted({*settings.admin_ids, *settings.admin_roles}):
+    for admin_id in settings.operator_ids:
         language = await asyncio.to_thread(languages, admin_id)
         await _set_menu(bot, settings, registered, language, what=f"menu:{admin_id}", admin_id=admin_id)
 

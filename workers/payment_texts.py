@@ -10,6 +10,7 @@ from ballast.builtin.payments import RecordPayment
 from ballast.command_names import called, joined, mention
 from ballast.installed import INSTALLED
 from ballast.reconciling.record import Finished
+from ballast.subscriptions.chat_texts import title_of
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import amount, day
 from ballast.texts.phrases import escape, money
@@ -84,8 +85,7 @@ def booked(job: RecordPayment, outcome: StarOutcome, settings: Settings) -> str:
 
 def subscribed(job: RecordPayment, outcome: SubscriptionOutcome, settings: Settings) -> str:
     """The receipt of a subscription's payment, or of its refund."""
-    price, plan = f"<b>{_price(job)}</b>", outcome.plan or ""
-    title = next((each.title for each in settings.subscription_plans if each.name == plan), plan)
+    price, title = f"<b>{_price(job)}</b>", title_of(outcome.plan or "", settings)
     if PaymentKind(job.event) is PaymentKind.REFUNDED:
         told = gettext("Your payment of {price} was refunded.", price=price)
         now = gettext("Your subscription to {title} has lost the time that it paid for.", title=_line(title))

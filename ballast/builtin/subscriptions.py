@@ -16,11 +16,12 @@ from ballast.context import Database
 from ballast.jobs import Job
 from ballast.texts import gettext_noop
 from dbcore.ledger.star_subscriptions import Change, ChangeKind, Wanted
+from dbcore.subscription_plans import NAME
 
 SWEEP_SECONDS = 60.0
 """How often it is looked what has expired, and what Telegram has not answered."""
 
-PlanName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,19}$")]
+PlanName = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 
 
 class ShowPlans(UserJob):

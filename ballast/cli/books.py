@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -103,30 +103,19 @@ def _move(
 def _show(
     engine: GuardedEngine, settings: Settings, days: int | None, *, as_csv: bool, as_json: bool
 ) -> None:
+    from ballast import books_rows
     from ballast.csv_text import csv_text
     from dbcore.ledger import books as ledger_books
-    from dbcore.money import plain_amount
 
-    def plain(minor: int, currency: str) -> str:
-        return plain_amount(minor, settings.in_currency(currency).currency_exponent)
+    def decimals_of(currency: str) -> int:
+        return settings.in_currency(currency).currency_exponent
 
+    columns: Sequence[str] = books_rows.SHEET_COLUMNS
     if days is not None:
-        columns = ["day", "currency", "account", "kind", "debits", "credits", "entries"]
-        rows = [
-            {
-                **asdict(each),
-                "day": each.day.isoformat(),
-                "debits": plain(each.debits, each.currency),
-                "credits": plain(each.credits, each.currency),
-            }
-            for each in ledger_books.daily_totals(engine, days)
-        ]
+        columns = books_rows.DAYS_COLUMNS
+        rows = books_rows.day_rows(ledger_books.daily_totals(engine, days), decimals_of)
     else:
-        columns = ["currency", "account", "balance", "entries"]
-        rows = [
-            {**asdict(each), "balance": plain(each.balance, each.currency)}
-            for each in ledger_books.balance_sheet(engine)
-        ]
+        rows = books_rows.sheet_rows(ledger_books.balance_sheet(engine), decimals_of)
     if as_json:
         print_json(rows)
     elif as_csv:

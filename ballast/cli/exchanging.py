@@ -53,7 +53,6 @@ def rate(*, given: str, got: str, rate: str, reason: str, key: str | None, yes: 
     """Set the units of GOT for one unit of GIVEN, such as `EUR CREDIT 1.10`; `off` ends the exchange. The other
     direction has a rate of its own. Questions that wait at another rate are refused.
     """
-    from dbcore.admin_actions import AdminAction
     from dbcore.ledger import exchanges
 
     engine, settings = open_database()
@@ -61,15 +60,7 @@ def rate(*, given: str, got: str, rate: str, reason: str, key: str | None, yes: 
     units = _units(rate)
     at = "not exchanged any more" if units is None else f"{units} {pair[1].code}"
     require_agreement([f"1 {pair[0].code} = {at}"], "Set it?", "changed", yes=yes)
-    act = act_of(reason, key)
-    action = AdminAction(
-        f"exchange.rate {act.act_id}",
-        act.actor,
-        "exchange.rate",
-        f"{pair[0].code} {pair[1].code}",
-        act.at,
-        act.reason,
-    )
+    action = act_of(reason, key).logged_as("exchange.rate", f"{pair[0].code} {pair[1].code}")
     try:
         done = exchanges.set_rate(engine, action, given=pair[0], got=pair[1], rate=units)
     except ValueError as error:
@@ -86,7 +77,6 @@ def floor(ctx: click.Context, *, amount: str, reason: str, key: str | None) -> N
     """Let the account `exchange` of a currency fall so far below zero, such as `"500 EUR"`; `"0 EUR"` is what it begins
     with. Move money to it by `ballast books --move "500 EUR" house exchange`.
     """
-    from dbcore.admin_actions import AdminAction
     from dbcore.ledger import exchanges
     from dbcore.money import AmountError, parse_money
 
@@ -100,10 +90,7 @@ def floor(ctx: click.Context, *, amount: str, reason: str, key: str | None) -> N
             minor, currency = money.minor, money.currency.code
     except AmountError as error:
         raise click.UsageError(str(error)) from error
-    act = act_of(reason, key)
-    action = AdminAction(
-        f"exchange.floor {act.act_id}", act.actor, "exchange.floor", currency, act.at, act.reason
-    )
+    action = act_of(reason, key).logged_as("exchange.floor", currency)
     if not exchanges.set_floor(engine, action, currency=currency, floor=-minor):
         click.echo("ballast: nothing was changed: the account is below that now", err=True)
         ctx.exit(REFUSED)

@@ -37,11 +37,7 @@ def list_(*, as_json: bool) -> None:
 
     engine, settings = open_database()
     given = operators.everybody(engine)
-    fixed = {
-        each: role
-        for each in sorted({*settings.admin_ids, *settings.admin_roles})
-        if (role := settings.role_of(each)) is not None
-    }
+    fixed = {each: role for each in settings.operator_ids if (role := settings.role_of(each)) is not None}
     if as_json:
         from_settings = [{"telegram_id": each, "role": role} for each, role in fixed.items()]
         print_json([*from_settings, *(asdict(each) for each in given if each.telegram_id not in fixed)])
@@ -78,7 +74,6 @@ def take(*, whom: str, reason: str) -> None:
 def _grant(whom: str, name: str | None, reason: str) -> None:
     from ballast.operators import Roles
     from dbcore import operators
-    from dbcore.admin_actions import AdminAction
     from dbcore.redis_client import connect_redis
     from dbcore.roles import Role
 
@@ -88,8 +83,7 @@ def _grant(whom: str, name: str | None, reason: str) -> None:
         raise click.UsageError("their role is in ADMIN_IDS or ADMIN_ROLES; change it there")
     role = None if name is None else Role(name)
     word = "role.take" if role is None else "role.grant"
-    act = act_of(reason)
-    action = AdminAction(f"{word} {act.act_id}", act.actor, word, str(person.telegram_id), act.at, reason)
+    action = act_of(reason).logged_as(word, str(person.telegram_id))
     now = operators.grant(engine, action, telegram_id=person.telegram_id, role=role)
     with connect_redis(settings) as client:
         Roles(client).put(person.telegram_id, now)

@@ -28,7 +28,7 @@ from ballast.payouts import chat_texts as texts
 from ballast.payouts import installed, words
 from ballast.payouts.adapter import PayoutAdapter
 from ballast.payouts.manual import NAME
-from ballast.permissions import Permission, may
+from ballast.permissions import Permission, may, operators_who_may
 from ballast.registered import Outcome
 from ballast.replies import Button, Reply
 from ballast.texts import said
@@ -130,9 +130,7 @@ def tell(ctx: JobContext, job: TellOfWithdrawal) -> Outcome:
     if job.state in {WithdrawalState.PAID, WithdrawalState.RETURNED}:
         with ctx.speaking_to(owner):
             return Reply(texts.ended(found, ctx.settings), html=True, to=owner)
-    settings = ctx.settings
-    everybody = sorted({*settings.admin_ids, *settings.admin_roles})
-    operators = [each for each in everybody if may(settings.role_of(each), Permission.SETTLE_HOLDS)]
+    operators = operators_who_may(ctx.settings, Permission.SETTLE_HOLDS)
     return [ShowToOperator(telegram_id=each, token=job.token) for each in operators]
 
 

@@ -28,7 +28,7 @@ def turn(engine: GuardedEngine, act: Act, *, is_stopped: bool) -> Switch:
     action = "payouts.stop" if is_stopped else "payouts.resume"
     withdrawals.turn(
         engine,
-        AdminAction(f"{action} {act.act_id}", act.actor, action, "", act.at, act.reason),
+        act.logged_as(action, ""),
         is_stopped=is_stopped,
     )
     return withdrawals.switch(engine)

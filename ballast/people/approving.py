@@ -18,7 +18,7 @@ from ballast.builtin.approvals import (
 from ballast.context import JobContext
 from ballast.people import approval_texts as texts
 from ballast.people import chat_texts, orders
-from ballast.permissions import Permission, may
+from ballast.permissions import Permission, operators_who_may
 from ballast.registered import Outcome
 from ballast.replies import Button, Reply
 from dbcore.ledger.pending_adjustments import Limits
@@ -62,10 +62,8 @@ def tell(ctx: JobContext, job: TellOfApproval) -> Outcome:
             return Reply(text, html=True, to=found.operator_id)
     if found.status is not ApprovalStatus.WAITING:
         return None  # somebody was quicker
-    settings = ctx.settings
-    others = sorted({*settings.admin_ids, *settings.admin_roles} - {found.operator_id})
-    owners = [each for each in others if may(settings.role_of(each), Permission.APPROVE)]
-    return [AskOwner(telegram_id=each, approval=found.id) for each in owners]
+    owners = operators_who_may(ctx.settings, Permission.APPROVE)
+    return [AskOwner(telegram_id=each, approval=found.id) for each in owners if each != found.operator_id]
 
 
 def ask(ctx: JobContext, job: AskOwner) -> Outcome:

@@ -66,7 +66,7 @@ def none_yet() -> str:
 
 def standing(found: Subscription, settings: Settings, *, by_operator: bool = False) -> str:
     """How it stands, and how its renewal does. by_operator -- it is somebody else's who reads it."""
-    title, until = f"<b>{escape(title_of(found, settings))}</b>", day(found.expires_at)
+    title, until = f"<b>{escape(title_of(found.plan, settings))}</b>", day(found.expires_at)
     if not found.is_paid and found.renewal is not Renewal.ON:
         return gettext("{title}: ended on {date}.", title=title, date=until)
     paid = gettext("{title}: paid until {date}.", title=title, date=until)
@@ -101,7 +101,7 @@ def allow_renewal() -> str:
 
 def question(found: Subscription, wanted: Wanted, settings: Settings, *, by_operator: bool) -> str:
     """by_operator -- about somebody else's."""
-    about = {"title": f"<b>{escape(title_of(found, settings))}</b>", "date": day(found.expires_at)}
+    about = {"title": f"<b>{escape(title_of(found.plan, settings))}</b>", "date": day(found.expires_at)}
     whose = [f"{name(found.owner)}, {identified(found.owner)}"] if by_operator else []
     if wanted == "cancelled":
         asked = gettext("Cancel the renewal of {title}?", **about)
@@ -122,7 +122,7 @@ def asking_telegram() -> str:
 
 def changed(found: Subscription, change: ChangeKind, settings: Settings) -> str:
     """To whose subscription it is."""
-    about = {"title": f"<b>{escape(title_of(found, settings))}</b>", "date": day(found.expires_at)}
+    about = {"title": f"<b>{escape(title_of(found.plan, settings))}</b>", "date": day(found.expires_at)}
     match change:
         case ChangeKind.CANCELLED:
             return gettext("{title} is not renewed any more. It is yours until {date}.", **about)
@@ -142,9 +142,10 @@ def changed(found: Subscription, change: ChangeKind, settings: Settings) -> str:
             return joined(ended, mention("subscribe", "{command} shows what there is."))
 
 
-def title_of(found: Subscription, settings: Settings) -> str:
+def title_of(plan: str, settings: Settings) -> str:
     """The plan's; its name if it is no longer offered."""
-    return next((plan.title for plan in settings.subscription_plans if plan.name == found.plan), found.plan)
+    found = settings.subscription_plan(plan)
+    return plan if found is None else found.title
 
 
 def stars(count: int) -> str:

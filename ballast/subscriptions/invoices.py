@@ -14,10 +14,10 @@ import secrets
 from ballast.builtin.star_invoices import is_signed, signature
 from dbcore.ledger.star_subscriptions import PlanInvoice
 from dbcore.settings import Settings
-from dbcore.subscription_plans import SubscriptionPlan
+from dbcore.subscription_plans import NAME, SubscriptionPlan
 
 _PAYLOAD = re.compile(
-    r"(?P<said>s1:(?P<plan>[a-z][a-z0-9_]{0,19}):(?P<stars>[1-9]\d{0,4}):[\w-]{8}):(?P<signature>[\w-]{22})",
+    rf"(?P<said>s1:(?P<plan>{NAME.pattern}):(?P<stars>[1-9]\d{{0,4}}):[\w-]{{8}}):(?P<signature>[\w-]{{22}})",
     re.ASCII,
 )
 
@@ -43,6 +43,5 @@ def on_offer(payload: str, settings: Settings) -> SubscriptionPlan | None:
     found, said = _PAYLOAD.fullmatch(payload), said_in(payload)
     if found is None or said is None or not is_signed(found["said"], found["signature"], settings):
         return None
-    plans = {plan.name: plan for plan in settings.subscription_plans}
-    plan = plans.get(said.plan)
+    plan = settings.subscription_plan(said.plan)
     return plan if plan is not None and plan.stars == said.stars else None

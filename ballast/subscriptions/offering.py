@@ -17,7 +17,7 @@ def plan_named(name: str, settings: Settings) -> SubscriptionPlan | None:
     """None if it is not on offer: there is no such plan, or the bot takes no payments."""
     if not star_invoices.are_on(settings):
         return None
-    return next((plan for plan in settings.subscription_plans if plan.name == name), None)
+    return settings.subscription_plan(name)
 
 
 def link_to(name: str, settings: Settings) -> str:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from ballast import books_rows
 from ballast.csv_text import csv_text
 from ballast.reconciling import provider_record
 from ballast.reconciling import record as reconciliation_record
@@ -146,32 +147,17 @@ def make_app(
 
         return endpoint
 
-    async def star_differences(request: Request) -> Response:
-        if not access.may_see(request):
-            return _turned_away()
-        monitor.asked()
-        found = monitor.latest.reconciliation.finished
-        rows = () if found is None else found.differences
-        return _csv(reconciliation_record.COLUMNS, rows, "star-differences.csv")
+    def file_of(
+        name: str, columns: Sequence[str], rows: Callable[[StatusSnapshot], Iterable[Mapping[str, Any]]]
+    ) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            if not access.may_see(request):
+                return _turned_away()
+            monitor.asked()
+            return _csv(columns, rows(monitor.latest), name)
 
-    async def provider_differences(request: Request) -> Response:
-        if not access.may_see(request):
-            return _turned_away()
-        monitor.asked()
-        rows = [row for each in monitor.latest.providers for row in each.differences]
-        return _csv(provider_record.COLUMNS, rows, "provider-differences.csv")
-
-    async def books(request: Request) -> Response:
-        if not access.may_see(request):
-            return _turned_away()
-        monitor.asked()
-        return _csv(reports.BOOKS_COLUMNS, reports.balance_sheet(monitor.latest), "books.csv")
-
-    async def books_days(request: Request) -> Response:
-        if not access.may_see(request):
-            return _turned_away()
-        monitor.asked()
-        return _csv(reports.DAYS_COLUMNS, reports.daily_totals(monitor.latest), "books-days.csv")
+        endpoint.__name__ = name.removesuffix(".csv").replace("-", "_")  # the OpenAPI document names it so
+        return endpoint
 
     endpoints: dict[str, Endpoint] = {
         "/health/live": live,
@@ -183,11 +169,15 @@ def make_app(
         "/status.json": status_json,
         "/status/probes.json": probes,
         "/outages.json": outages_json,
-        "/books.csv": books,
-        "/books-days.csv": books_days,
+        "/books.csv": file_of("books.csv", books_rows.SHEET_COLUMNS, reports.balance_sheet),
+        "/books-days.csv": file_of("books-days.csv", books_rows.DAYS_COLUMNS, reports.daily_totals),
         "/outages.csv": outages_csv,
-        "/star-differences.csv": star_differences,
-        "/provider-differences.csv": provider_differences,
+        "/star-differences.csv": file_of(
+            "star-differences.csv", reconciliation_record.COLUMNS, reports.star_differences
+        ),
+        "/provider-differences.csv": file_of(
+            "provider-differences.csv", provider_record.COLUMNS, reports.provider_differences
+        ),
         "/jobs/{reference}": job,
     }
     if settings.public_status:

@@ -5,8 +5,10 @@ every field.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ballast.books_rows import day_rows, sheet_rows
 from ballast.status.health import failures_in_a_row
 from bot_frontend.web.snapshot import NOT_LOOKED_YET, StatusSnapshot
 from dbcore.money import plain_amount
@@ -127,6 +129,17 @@ def providers(look: StatusSnapshot, now: float) -> list[dict[str, Any]]:
     ]
 
 
+def star_differences(look: StatusSnapshot) -> Sequence[Mapping[str, Any]]:
+    """As the last whole reading left them."""
+    found = look.reconciliation.finished
+    return () if found is None else found.differences
+
+
+def provider_differences(look: StatusSnapshot) -> Sequence[Mapping[str, Any]]:
+    """Of all providers."""
+    return [row for each in look.providers for row in each.differences]
+
+
 def payouts(look: StatusSnapshot, now: float) -> dict[str, Any]:
     """Withdrawals that are open, and those of them that do not get on, as the payouts' sweep found them last."""
     found = look.payouts
@@ -164,39 +177,13 @@ def books(look: StatusSnapshot, now: float) -> dict[str, Any]:
     }
 
 
-BOOKS_COLUMNS = ("currency", "account", "balance", "entries")
-
-
 def balance_sheet(look: StatusSnapshot) -> list[dict[str, Any]]:
-    """A row for each account: balances as exact text, such as `-5.50`."""
-    return [
-        {
-            "currency": each.currency,
-            "account": each.account,
-            "balance": plain_amount(each.balance, look.decimals_of(each.currency)),
-            "entries": each.entries,
-        }
-        for each in (() if look.books is None else look.books.sheet)
-    ]
-
-
-DAYS_COLUMNS = ("day", "currency", "account", "kind", "debits", "credits", "entries")
+    return sheet_rows(() if look.books is None else look.books.sheet, look.decimals_of)
 
 
 def daily_totals(look: StatusSnapshot) -> list[dict[str, Any]]:
-    """A row for each UTC day, account and kind of transfer, today's first: amounts as exact text."""
-    return [
-        {
-            "day": each.day.isoformat(),
-            "currency": each.currency,
-            "account": each.account,
-            "kind": each.kind,
-            "debits": plain_amount(each.debits, look.decimals_of(each.currency)),
-            "credits": plain_amount(each.credits, look.decimals_of(each.currency)),
-            "entries": each.entries,
-        }
-        for each in (() if look.books is None else look.books.days)
-    ]
+    """Today's first."""
+    return day_rows(() if look.books is None else look.books.days, look.decimals_of)
 
 
 def users_days(look: StatusSnapshot) -> list[dict[str, Any]]:

@@ -86,6 +86,14 @@ class Act:
     reason: str
     at: float
 
+    def logged_as(self, action: str, target: str) -> AdminAction:
+        """For the audit log. Of each sort of act its own: a key of one may be used for another, and both are in it.
+
+        Raises ValueError for what cannot be an idempotency key.
+        """
+        require_key(self.act_id)
+        return AdminAction(f"{action} {self.act_id}", self.actor, action, target, self.at, self.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class StatusOutcome:
@@ -133,7 +141,7 @@ def adjusting(
 ) -> Callable[[Connection], AdjustOutcome]:
     """What `adjust` does in its transaction, for one that does more."""
     currency = engine.known_currency(currency)
-    action = _action(act, "user.credit" if amount > 0 else "user.debit", str(target))
+    action = act.logged_as("user.credit" if amount > 0 else "user.debit", str(target))
     asked = ledger.adjustment(
         engine,
         key=act.act_id,
@@ -182,7 +190,7 @@ def reverse(
     require_key(act.act_id)
     if not 0 < amount <= MAX_AMOUNT:
         raise ValueError(f"a reversal moves 1 to {MAX_AMOUNT} minor units, got {amount}")
-    action = _action(act, "transfer.reverse", str(transfer_id))
+    action = act.logged_as("transfer.reverse", str(transfer_id))
     memo = storable(act.reason)
     mark = fingerprint("reverse", transfer_id, amount, memo)
     parameters = (
@@ -252,7 +260,7 @@ def end_hold(
     """
     if amount is not None:
         holds.require_amount(amount)
-    action = _action(act, "hold.post" if post else "hold.void", str(hold_id))
+    action = act.logged_as("hold.post" if post else "hold.void", str(hold_id))
     asked = holds.end_parameters(act.act_id, hold_id, post=post, amount=amount, to=to, actor=act.actor)
 
     def work(connection: Connection) -> HoldEndOutcome:
@@ -353,7 +361,7 @@ def _once(
     """Do it unless the same act was done before. change -- does it, and says how it was before. after -- how it is
     then. The same id with another target, reason or `after` is refused; of a reason the audit log keeps the beginning.
     """
-    action = _action(act, name, str(target))
+    action = act.logged_as(name, str(target))
 
     def work(connection: Connection) -> StatusOutcome:
         found = _person(connection, engine, target)
@@ -376,12 +384,6 @@ def _once(
         return outcome
 
     return engine.call(work, name=f"people.{name}", replayable=True)
-
-
-def _action(act: Act, action: str, target: str) -> AdminAction:
-    require_key(act.act_id)
-    # Of each sort of act its own: a key of one may be used for another, and both are in the audit log.
-    return AdminAction(f"{action} {act.act_id}", act.actor, action, target, act.at, act.reason)
 
 
 def _person(connection: Connection, engine: GuardedEngine, target: UserRef) -> tuple[Any, ...] | None:

@@ -87,3 +87,7 @@ class StarOptions(MoneyOptions):
     def subscription_plans(self) -> tuple[SubscriptionPlan, ...]:
         """What people can subscribe to."""
         return read_plans(self.stars_subscriptions or "")
+
+    def subscription_plan(self, name: str) -> SubscriptionPlan | None:
+        """None if it is no longer offered, or never was."""
+        return next((plan for plan in self.subscription_plans if plan.name == name), None)

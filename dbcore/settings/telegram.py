@@ -136,6 +136,11 @@ class TelegramOptions(Section):
         token = self.telegram_bot_token
         return None if token is None else bot_id_of(token.get_secret_value())
 
+    @property
+    def operator_ids(self) -> list[int]:
+        """Telegram ids of all who have a role by the settings, in order."""
+        return sorted({*self.admin_ids, *self.admin_roles})
+
     def role_of(self, telegram_id: int) -> Role | None:
         """What they are in the chat and on the page; None for who is no operator."""
         return self.admin_roles.get(telegram_id, Role.OWNER if telegram_id in self.admin_ids else None)

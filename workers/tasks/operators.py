@@ -46,7 +46,7 @@ def show_roles(work: Work[ShowRoles]) -> list[Message]:
     if not may(settings.role_of(work.job.telegram_id), Permission.GRANT_ROLES):
         return work.answer(not_permitted())
     given = {each.telegram_id: each.role for each in granted.everybody(work.engine)}
-    everybody = sorted({*given, *settings.admin_ids, *settings.admin_roles})
+    everybody = sorted({*given, *settings.operator_ids})
     shown = []
     for telegram_id in everybody:
         person = card.find(work.engine, UserRef(telegram_id=telegram_id))

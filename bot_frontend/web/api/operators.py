@@ -107,7 +107,7 @@ async def list_roles(
     settings = api.settings
     items = [
         OperatorRole(telegram_id=each, role=role, in_settings=True, granted_by=None, granted_at=None)
-        for each in sorted({*settings.admin_ids, *settings.admin_roles})
+        for each in settings.operator_ids
         if (role := settings.role_of(each)) is not None
     ]
     items += [

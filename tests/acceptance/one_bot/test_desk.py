@@ -219,9 +219,9 @@ async def test_jobs_queues_and_workers(
 
     def fail(first: int) -> None:
         for number in range(first, first + FAILED):
-            envelope = Envelope.of(
-                ShowBalance(telegram_id=ivan), job_id=f"desk-{number}", lane=f"user:{ivan}"
-            )
+            # In several lanes: one has room for LANE_LENGTH_MAX jobs.
+            lane = f"desk:{ivan}:{number % 5}"
+            envelope = Envelope.of(ShowBalance(telegram_id=ivan), job_id=f"desk-{number}", lane=lane)
             failed_operations.record(
                 engine,
                 job_id=envelope.job_id,
