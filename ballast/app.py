@@ -22,10 +22,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
 
-from ballast.arguments import require_readable
-from ballast.batch import BatchContext
-from ballast.context import Database, JobContext
-from ballast.job_options import (
+from ballast.apps.options import (
     checked_aliases,
     checked_backoff,
     checked_batch,
@@ -34,11 +31,7 @@ from ballast.job_options import (
     checked_lane,
     require_unavailable,
 )
-from ballast.jobs import OWNER, Job, TelegramUpdate
-from ballast.permissions import Permission
-from ballast.providers.provider import NAME as PROVIDER_NAME
-from ballast.providers.provider import OWN_PROVIDERS, Provider
-from ballast.registered import (
+from ballast.apps.registered import (
     Answers,
     AuditCheck,
     BatchAnswers,
@@ -53,6 +46,13 @@ from ballast.registered import (
     Unavailable,
     UpdateHandler,
 )
+from ballast.arguments import require_readable
+from ballast.batch import BatchContext
+from ballast.context import Database, JobContext
+from ballast.jobs import OWNER, Job, TelegramUpdate
+from ballast.operators.permissions import Permission
+from ballast.providers.provider import NAME as PROVIDER_NAME
+from ballast.providers.provider import OWN_PROVIDERS, Provider
 from ballast.replies import require_button_text
 from ballast.webhooks import PATH, Receiving
 from dbcore import keys
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from telegram.ext import BaseHandler
     from telegram.ext.filters import BaseFilter
 
-    from ballast.telegram_handlers import Groups
+    from ballast.apps.telegram_handlers import Groups
 
 A = TypeVar("A", bound=BaseModel)
 J = TypeVar("J", bound=Job)
@@ -403,7 +403,7 @@ class App:
             @app.update(filters.PHOTO & filters.ChatType.PRIVATE)
             def photo(ctx: JobContext, update: Update) -> Reply: ...
         """
-        from ballast.updates import run_function, types_wanted
+        from ballast.apps.updates import run_function, types_wanted
 
         types = types_wanted(what)
         require_unavailable("update", unavailable, database, remembers=False)
@@ -446,7 +446,7 @@ class App:
 
         Raises UsageError for a ConversationHandler, whose state is one process's.
         """
-        from ballast.telegram_handlers import Added, require_runnable
+        from ballast.apps.telegram_handlers import Added, require_runnable
 
         require_runnable(handler)
         if database not in get_args(Database):
@@ -625,7 +625,7 @@ class App:
         """What runs the handlers of python-telegram-bot, if there are any."""
         if not self.telegram_handlers:
             return []
-        from ballast.telegram_handlers import databases, run
+        from ballast.apps.telegram_handlers import databases, run
 
         function = partial(run, self.telegram_handlers)
         # "write" too: what waits from before may be of that kind.

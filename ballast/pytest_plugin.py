@@ -45,7 +45,7 @@ def telegram(
     """The local Telegram. If there are apps of Ballast, its bot is Ballast with these; else start yours, against its
     `url` and `token`.
     """
-    from ballast.apps import ENTRY_POINTS
+    from ballast.apps.discovery import ENTRY_POINTS
 
     if ballast_settings.get("BALLAST_APPS") or entry_points(group=ENTRY_POINTS):
         request.getfixturevalue("ballast")

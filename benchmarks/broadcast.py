@@ -25,7 +25,7 @@ from telegram import Bot
 
 from ballast.builtin.broadcasts import SendChunk
 from ballast.inbox import Inbox, Publisher
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.rate_limiter import BulkGrant, RateLimiter
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus

@@ -10,8 +10,8 @@ import redis
 from telegram import Bot
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
 from ballast.inbox import Answered, Inbox, Offer
+from ballast.queueing.envelope import Envelope
 from ballast.telegram.calls import call
 from ballast.telegram.transport import AiohttpRequest
 from benchmarks.sink import Sink

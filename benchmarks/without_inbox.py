@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ballast.envelope import Envelope, queue_of
 from ballast.inbox import (
     Acceptance,
     Answered,
@@ -26,6 +25,7 @@ from ballast.inbox import (
     Offer,
     Receipt,
 )
+from ballast.queueing.envelope import Envelope, queue_of
 from bot_frontend import __main__ as frontend
 from workers import context, remote_control
 from workers.celery import app

@@ -1,5 +1,5 @@
 """`python -m bot_frontend` imports this before all else."""
 
-from ballast.garbage import put_off_collection
+from ballast.process.garbage import put_off_collection
 
 put_off_collection()

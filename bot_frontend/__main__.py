@@ -9,14 +9,14 @@ import redis
 import structlog
 import uvicorn
 
-from ballast import ownership
+from ballast.apps.installed import INSTALLED
 from ballast.broadcasts.albums import Albums
-from ballast.garbage import spare_what_stays
 from ballast.inbox import Inbox, Publisher
-from ballast.installed import INSTALLED
-from ballast.logs import configure_logging
-from ballast.ownership import WrongBot
 from ballast.payouts.installed import require_adapter
+from ballast.process import ownership
+from ballast.process.garbage import spare_what_stays
+from ballast.process.logs import configure_logging
+from ballast.process.ownership import WrongBot
 from ballast.providers.installed import providers
 from ballast.status import board
 from ballast.telegram.bot import make_bot

@@ -6,12 +6,12 @@ from html import escape
 
 from pydantic import BaseModel
 
+from ballast.apps.command_names import leave
+from ballast.apps.installed import INSTALLED
+from ballast.apps.registered import Command
 from ballast.arguments import ArgumentsMissing, ArgumentsRefused, parse, question, read
-from ballast.command_names import leave
-from ballast.installed import INSTALLED
-from ballast.kinds import JOB_TYPES
-from ballast.permissions import may
-from ballast.registered import Command
+from ballast.operators.permissions import may
+from ballast.queueing.kinds import JOB_TYPES
 from bot_frontend.conversation import CommandQuestion, Conversation, Question
 from bot_frontend.routed import Routed, ask, say_privately, who, written
 from bot_frontend.updates import TextMessage

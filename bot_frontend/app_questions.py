@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ballast.app_questions import JobQuestion
+from ballast.apps.command_names import leave
+from ballast.apps.installed import INSTALLED
+from ballast.apps.questions import JobQuestion
 from ballast.arguments import ArgumentsRefused, question, read_json
 from ballast.asking import answer_as_json, missing_fields
 from ballast.builtin.replies import DeliverReply
-from ballast.command_names import leave
-from ballast.installed import INSTALLED
 from ballast.jobs import Job
-from ballast.kinds import JOB_TYPES
+from ballast.queueing.kinds import JOB_TYPES
 from bot_frontend.conversation import Conversation
 from bot_frontend.routed import Routed, written
 from bot_frontend.updates import TextMessage

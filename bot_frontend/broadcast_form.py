@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ballast.apps.command_names import joined, mention
 from ballast.builtin.broadcasts import CardQuestion, ChangeDraft
 from ballast.builtin.composition import ACTIVE_DAYS_MAX, STARS_MAX, TELEGRAM_IDS_MAX
-from ballast.command_names import joined, mention
 from ballast.jobs import JobInvalid
 from ballast.texts import gettext
 from ballast.texts.formats import zone

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from html import escape
 
+from ballast.apps.registered import Command
 from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.broadcasts import DraftBroadcast
 from ballast.builtin.composition import LinkButton
@@ -21,9 +22,8 @@ from ballast.builtin.refunds import PAYMENT_NAME_LENGTH_MAX, AskRefund
 from ballast.builtin.subscriptions import ShowPlans
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer, ShowHistory
 from ballast.builtin.withdrawals import StartWithdrawal
-from ballast.markup import is_html
-from ballast.permissions import Permission, may
-from ballast.registered import Command
+from ballast.chat.markup import is_html
+from ballast.operators.permissions import Permission, may
 from ballast.subscriptions.chat_texts import nothing_to_subscribe_to
 from ballast.texts import said, time_zones
 from bot_frontend import conversation as dialogues

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from ballast.apps.command_names import not_your_history
+from ballast.apps.installed import INSTALLED
 from ballast.builtin.balances import DecideAdjustment
 from ballast.builtin.broadcasts import CardButton, CardQuestion, PressBroadcast
 from ballast.builtin.button_data import CONFIRM
@@ -14,9 +16,7 @@ from ballast.builtin.refunds import DecideRefund
 from ballast.builtin.replies import PressAppButton
 from ballast.builtin.transfers import DecideTransfer, ShowHistory
 from ballast.builtin.words import unknown_button
-from ballast.command_names import not_your_history
-from ballast.installed import INSTALLED
-from ballast.permissions import Permission, may
+from ballast.operators.permissions import Permission, may
 from ballast.texts import available, time_zones
 from bot_frontend import broadcast_form, deposits, texts
 from bot_frontend.conversation import Conversation, DraftQuestion

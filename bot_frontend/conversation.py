@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict
 
-from ballast.app_questions import JobQuestion
+from ballast.apps.questions import JobQuestion
 from ballast.builtin.broadcasts import CardQuestion
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.texts import said

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from ballast.apps.command_names import called
+from ballast.apps.installed import INSTALLED
 from ballast.builtin import button_data, star_invoices
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.providers import AskCheckout
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.star_invoices import GOOD_FOR_SECONDS, StarInvoice
-from ballast.command_names import called
-from ballast.installed import INSTALLED
+from ballast.chat.origins import Origin
 from ballast.jobs import Job
 from ballast.messages import Button, Invoice, Message
-from ballast.origins import Origin
 from ballast.providers import installed
 from ballast.providers.provider import Provider
 from ballast.subscriptions import chat_texts, invoices

@@ -10,13 +10,13 @@ from typing import Any
 
 from telegram import Chat, Update
 
-from ballast.envelope import Envelope, job_id_of_update
-from ballast.installed import INSTALLED
+from ballast.apps.installed import INSTALLED
+from ballast.apps.telegram_handlers import KnownBot, make_bot
+from ballast.apps.updates import allowed_by, kind_of_taker
+from ballast.chat.origins import Origin
 from ballast.jobs import UPDATE_LENGTH_MAX, TelegramUpdate
-from ballast.kinds import APPS_WITH_HANDLERS, JOB_TYPES
-from ballast.origins import Origin
-from ballast.telegram_handlers import KnownBot, make_bot
-from ballast.updates import allowed_by, kind_of_taker
+from ballast.queueing.envelope import Envelope, job_id_of_update
+from ballast.queueing.kinds import APPS_WITH_HANDLERS, JOB_TYPES
 from bot_frontend.updates import ALLOWED_UPDATES, GENERAL_THREAD_ID, NOBODY, ParsedUpdate, TextMessage
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.settings import Settings

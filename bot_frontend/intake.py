@@ -20,15 +20,15 @@ from ballast.builtin.balances import ShowBalance
 from ballast.builtin.languages import ChooseLanguage, ChooseTimeZone
 from ballast.builtin.replies import DeliverReply, PressAppButton
 from ballast.builtin.users import Quarantine
-from ballast.envelope import Envelope, job_id_of_update, lane_by_field, queue_of
+from ballast.chat.notices import answer_without_database, queued_notice, waits_for_the_database
 from ballast.inbox import Acceptance, DialogueStep, Inbox, Offer, Publisher, Receipt, dialogue_key
 from ballast.inbox.limits import APP_QUESTION_TTL_SECONDS, DIALOGUE_TTL_SECONDS, OFFERS_MAX, SIZE_MAX
 from ballast.jobs import Job
-from ballast.kinds import READING_KINDS, TOLD_TO_WAIT, AppCommand
-from ballast.notices import answer_without_database, queued_notice, waits_for_the_database
-from ballast.ownership import WrongBot
-from ballast.permissions import Permission, may
-from ballast.queues import DATABASE_QUEUES
+from ballast.operators.permissions import Permission, may
+from ballast.process.ownership import WrongBot
+from ballast.queueing.envelope import Envelope, job_id_of_update, lane_by_field, queue_of
+from ballast.queueing.kinds import READING_KINDS, TOLD_TO_WAIT, AppCommand
+from ballast.queueing.queues import DATABASE_QUEUES
 from ballast.texts import speaking
 from bot_frontend import texts
 from bot_frontend.callbacks import PressReply

@@ -16,12 +16,12 @@ import redis
 import structlog
 from telegram import Bot
 
-from ballast.app_buttons import job_id_of_button
+from ballast.apps.buttons import job_id_of_button
 from ballast.builtin.replies import PressAppButton
-from ballast.envelope import Envelope
+from ballast.chat.notices import late_notice, waits_for_the_database
 from ballast.inbox import Inbox
 from ballast.messages import Message
-from ballast.notices import late_notice, waits_for_the_database
+from ballast.queueing.envelope import Envelope
 from ballast.telegram.errors import SendStatus
 from ballast.telegram.rate_limiter import RateLimiter
 from ballast.telegram.reply_sender import delete_message, send

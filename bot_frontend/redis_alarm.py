@@ -14,7 +14,7 @@ import structlog
 from telegram import Bot
 
 from ballast.alerts.notifier import headed
-from ballast.languages import Languages
+from ballast.chat.languages import Languages
 from ballast.messages import Message
 from ballast.telegram.errors import SendStatus
 from ballast.telegram.reply_sender import send

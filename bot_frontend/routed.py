@@ -8,9 +8,9 @@ from typing import Any
 
 from ballast.arguments import ArgumentsRefused
 from ballast.builtin.replies import DeliverReply
+from ballast.chat.origins import Origin
 from ballast.jobs import Job
 from ballast.messages import Button
-from ballast.origins import Origin
 from bot_frontend import texts
 from bot_frontend.conversation import Conversation, Question
 from bot_frontend.updates import ButtonPress, Sender, TextMessage

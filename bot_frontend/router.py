@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from ballast.apps.installed import INSTALLED
 from ballast.builtin.broadcasts import CardQuestion
 from ballast.builtin.payments import RecordPayment, RecordStarReport
 from ballast.builtin.subscriptions import RecordRenewal
 from ballast.builtin.users import SetUserStatus
 from ballast.builtin.words import unknown_button
-from ballast.installed import INSTALLED
 from ballast.jobs import Job
-from ballast.kinds import JOB_TYPES
-from ballast.permissions import Permission, may
+from ballast.operators.permissions import Permission, may
+from ballast.queueing.kinds import JOB_TYPES
 from ballast.texts import said
 from bot_frontend import app_commands, app_questions, broadcast_form, texts
 from bot_frontend import conversation as dialogues

@@ -7,14 +7,14 @@ from datetime import datetime
 from html import escape
 from zoneinfo import ZoneInfo
 
+from ballast.apps.command_names import called, joined, leave, mention
+from ballast.apps.installed import INSTALLED
+from ballast.apps.registered import Command
 from ballast.builtin import button_data
 from ballast.builtin.jobs import MEMO_LENGTH_MAX
 from ballast.builtin.replies import PAYMENT_COMMANDS
-from ballast.command_names import called, joined, leave, mention
-from ballast.installed import INSTALLED
 from ballast.messages import Button
-from ballast.permissions import ALL, Permission, may, of_role
-from ballast.registered import Command
+from ballast.operators.permissions import ALL, Permission, may, of_role
 from ballast.texts import available, gettext, ngettext, of_any_app, own_name, time_zones
 from ballast.texts.phrases import quoted
 from dbcore.currencies import Currencies

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ballast.origins import Origin
+from ballast.chat.origins import Origin
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.star_reports import StarReportKind
 from dbcore.ledger.star_subscriptions import Renewal

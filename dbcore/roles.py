@@ -1,4 +1,4 @@
-"""Roles of operators. What each may do stands in ballast/permissions.py."""
+"""Roles of operators. What each may do stands in ballast/operators/permissions.py."""
 
 from __future__ import annotations
 

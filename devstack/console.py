@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from ballast.queues import WORKERS
+from ballast.queueing.queues import WORKERS
 from devstack.aof import Repair
 from devstack.plan import Plan
 from devstack.readiness import reachable_host

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from ballast.queues import WORKERS
+from ballast.queueing.queues import WORKERS
 from dbcore.settings import Settings, bot_id_of
 from devstack import programs
 from devstack.options import RunOptions, StartRefused

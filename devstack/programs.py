@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ballast.queues import WORKERS
+from ballast.queueing.queues import WORKERS
 from devstack.embedded import Command
 
 

@@ -22,9 +22,9 @@ import redis
 from redis import Redis
 from sqlalchemy.exc import OperationalError
 
-from ballast.apps import installed
-from ballast.ownership import hand_over
-from ballast.queues import WORKERS
+from ballast.apps.discovery import installed
+from ballast.process.ownership import hand_over
+from ballast.queueing.queues import WORKERS
 from dbcore.settings import SettingsError, load_settings
 from devstack import console
 from devstack.embedded import EmbeddedServerError, FolderRefused

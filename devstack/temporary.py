@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ballast.locked_folders import locked_folder
+from ballast.process.locked_folders import locked_folder
 
 MEMORY = Path("/dev/shm")  # noqa: S108  a file system, not a file of ours
 MEMORY_BYTES_MIN = 4 * 2**30

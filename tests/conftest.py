@@ -16,7 +16,7 @@ import hypothesis
 import pytest
 import redis
 
-from ballast.garbage import put_off_collection, spare_what_stays
+from ballast.process.garbage import put_off_collection, spare_what_stays
 from dbcore.settings import Settings
 from devstack import temporary
 from devstack.ports import free_port

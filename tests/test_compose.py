@@ -16,7 +16,7 @@ import pytest
 import redis
 import yaml  # type: ignore[import-untyped]  # publishes no types
 
-from ballast.queues import WORKERS
+from ballast.queueing.queues import WORKERS
 from dbcore.settings import Settings
 from devstack import programs
 from devstack.ports import free_port

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ballast.queues import WORKERS
+from ballast.queueing.queues import WORKERS
 from devstack import programs
 from devstack.programs import Program
 from devstack.stack import ROOT

@@ -1,5 +1,5 @@
 """`celery -A workers …` imports this before all else of Ballast."""
 
-from ballast.garbage import put_off_collection
+from ballast.process.garbage import put_off_collection
 
 put_off_collection()

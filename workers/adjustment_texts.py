@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ballast.apps.command_names import called, joined
+from ballast.apps.installed import INSTALLED
 from ballast.builtin import button_data
 from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.button_data import CANCEL, CONFIRM
-from ballast.command_names import called, joined
-from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.texts import gettext, ngettext
 from ballast.texts.phrases import first_name, identified, memo_line, money, name, shown

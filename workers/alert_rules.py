@@ -20,7 +20,6 @@ from typing import cast
 
 import redis
 
-from ballast import queue_pauses
 from ballast.alerts import active
 from ballast.alerts.active import Event
 from ballast.alerts.notifier import AdminNotifier, in_each, in_each_language
@@ -28,6 +27,7 @@ from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
 from ballast.payouts import record as payouts_record
+from ballast.queueing import queue_pauses
 from ballast.reconciling import provider_record
 from ballast.reconciling import record as reconciliation_record
 from ballast.status import board, books_record, counters, failed_causes, probe_results

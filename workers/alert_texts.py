@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from ballast.apps.command_names import joined, mention
 from ballast.backups.record import Record
-from ballast.command_names import joined, mention
 from ballast.inbox import Overdue
 from ballast.payouts.paying import key_of
 from ballast.reconciling.provider_record import Compared

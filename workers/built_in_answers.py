@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ballast.apps.installed import INSTALLED
+from ballast.apps.registered import Handler
 from ballast.builtin.replacing import JOBS, SCHEDULED
 from ballast.context import Database
-from ballast.installed import INSTALLED
 from ballast.jobs import Job, JobInvalid, checked
 from ballast.messages import Message
-from ballast.registered import Handler
 from ballast.replies import BuiltInAnswer
 from dbcore.errors import UsageError
 from dbcore.outcomes import RejectionReason

@@ -7,8 +7,8 @@ from typing import Any
 from celery import Celery, signals
 
 from ballast.builtin import BUILT_IN
-from ballast.garbage import spare_what_stays
-from ballast.logs import configure_logging
+from ballast.process.garbage import spare_what_stays
+from ballast.process.logs import configure_logging
 from workers import flower_defaults, kombu_patches, unknown_kinds
 from workers.context import WorkerContext, WorkerContexts
 from workers.queue_pauser import QueuePauserStep

@@ -7,10 +7,10 @@ import sys
 import redis.connection
 import redis.utils
 
-from ballast.envelope import queue_of
-from ballast.installed import INSTALLED
+from ballast.apps.installed import INSTALLED
 from ballast.jobs import task_name
-from ballast.queues import QUEUES
+from ballast.queueing.envelope import queue_of
+from ballast.queueing.queues import QUEUES
 from dbcore.redis_pace import pace_of
 from dbcore.redis_url import read_redis_url
 from dbcore.settings import SettingsError, load_settings

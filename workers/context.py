@@ -18,12 +18,12 @@ import redis
 import structlog
 
 import ballast
-from ballast import event_asking, outbox_relay
 from ballast.backups.schedule import BackupStarter
-from ballast.garbage import spare_what_stays
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
 from ballast.payouts.installed import require_adapter
-from ballast.queues import DATABASE_QUEUES
+from ballast.process.garbage import spare_what_stays
+from ballast.queueing import event_asking, outbox_relay
+from ballast.queueing.queues import DATABASE_QUEUES
 from ballast.status.counters import LocalCounters, name_of
 from ballast.telegram.presses import Presses
 from ballast.telegram.rate_limiter import RateLimiter

@@ -1,5 +1,5 @@
-"""A worker that an operator drains (ballast/worker_drains.py): it says that it takes no more jobs, and once nothing is
-left that it had.
+"""A worker that an operator drains (ballast/queueing/worker_drains.py): it says that it takes no more jobs, and once
+nothing is left that it had.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable
 import redis
 import structlog
 
-from ballast import worker_drains
 from ballast.inbox import Inbox
-from ballast.worker_drains import Drain
+from ballast.queueing import worker_drains
+from ballast.queueing.worker_drains import Drain
 from dbcore.redis_client import redis_time
 from dbcore.redis_pace import RedisPace
 

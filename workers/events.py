@@ -27,8 +27,8 @@ import redis
 import structlog
 
 import ballast
-from ballast import event_asking
 from ballast.inbox import Publisher
+from ballast.queueing import event_asking
 from dbcore import events
 from dbcore.breaker import outage_history
 from dbcore.events import Event

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from ballast.envelope import Envelope
 from ballast.inbox import Claim
 from ballast.jobs import Discard, Job, task_name
 from ballast.messages import Message
-from ballast.queues import DATABASE_QUEUES
+from ballast.queueing.envelope import Envelope
+from ballast.queueing.queues import DATABASE_QUEUES
 from ballast.texts import speaking
 from dbcore.errors import DatabaseAway
 from dbcore.failures import FailureKind

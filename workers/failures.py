@@ -9,8 +9,8 @@ import structlog
 
 from ballast.alerts import notifier
 from ballast.builtin.users import Quarantine
-from ballast.envelope import Envelope, reference_of
 from ballast.messages import Message
+from ballast.queueing.envelope import Envelope, reference_of
 from ballast.status import failed_causes
 from dbcore import failed_operations
 from dbcore.errors import DatabaseAway

@@ -9,14 +9,14 @@ import redis
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from ballast.envelope import Envelope
+from ballast.apps.installed import INSTALLED
+from ballast.chat.notices import answer_without_database
 from ballast.inbox import Claim
-from ballast.installed import INSTALLED
 from ballast.jobs import Discard, JobInvalid
-from ballast.kinds import READING_KINDS
 from ballast.messages import to_json
-from ballast.notices import answer_without_database
-from ballast.snooze import Snoozed
+from ballast.queueing.envelope import Envelope
+from ballast.queueing.kinds import READING_KINDS
+from ballast.queueing.snooze import Snoozed
 from dbcore.breaker.rules import BreakerState
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.failures import FailureKind

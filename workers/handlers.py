@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ballast.envelope import queue_of
-from ballast.installed import INSTALLED
+from ballast.apps.installed import INSTALLED
 from ballast.jobs import Job, JobInvalid, task_name
+from ballast.queueing.envelope import queue_of
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Buttons that stand for a job, kept where a press finds them (ballast/app_buttons.py)."""
+"""Buttons that stand for a job, kept where a press finds them (ballast/apps/buttons.py)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import redis
 
-from ballast.app_buttons import AppButtons, PressedJob
+from ballast.apps.buttons import AppButtons, PressedJob
+from ballast.apps.installed import INSTALLED
 from ballast.builtin import button_data
-from ballast.installed import INSTALLED
 from ballast.messages import Button as Shown
 from ballast.replies import Button
 from dbcore.fingerprints import fingerprint

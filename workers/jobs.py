@@ -10,8 +10,8 @@ from ballast.builtin.broadcasts import (
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.transfers import CreateTransfer, DecideTransfer, ShowHistory
 from ballast.builtin.users import GetOrCreateUser, SetUserStatus
-from ballast.envelope import Envelope, job_id_of_update, queue_of, reference_of
 from ballast.jobs import Job, JobInvalid, task_name
+from ballast.queueing.envelope import Envelope, job_id_of_update, queue_of, reference_of
 
 __all__ = [
     "AdjustBalance",

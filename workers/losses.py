@@ -11,11 +11,11 @@ from typing import Any
 import redis
 import structlog
 
-from ballast import loss_record
-from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.inbox.limits import SIZE_MAX
-from ballast.kinds import JOB_TYPES
+from ballast.queueing import loss_record
+from ballast.queueing.envelope import Envelope
+from ballast.queueing.kinds import JOB_TYPES
 from dbcore import keys
 from workers import parent
 from workers.operator_jobs import as_an_operator_s

@@ -9,9 +9,9 @@ import redis
 import structlog
 
 from ballast.builtin.jobs import ChatAct
-from ballast.envelope import Envelope, lane_by_field
 from ballast.inbox import Acceptance
 from ballast.jobs import Job, JobInvalid, task_name
+from ballast.queueing.envelope import Envelope, lane_by_field
 from dbcore import keys
 from dbcore.fingerprints import fingerprint
 from workers.context import WorkerContext

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import re
 
+from ballast.apps.command_names import called, joined, mention
+from ballast.apps.installed import INSTALLED
 from ballast.builtin.payments import RecordPayment
-from ballast.command_names import called, joined, mention
-from ballast.installed import INSTALLED
 from ballast.reconciling.record import Finished
 from ballast.subscriptions.chat_texts import title_of
 from ballast.texts import gettext, ngettext

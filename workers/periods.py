@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from celery.schedules import ParseException, crontab
 
-from ballast.registered import Cron, Periodic
+from ballast.apps.registered import Cron, Periodic
 
 CRON_SECONDS = 60
 MADE_UP_FOR_MINUTES = 60

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape as escape_html
 
+from ballast.apps.command_names import joined
 from ballast.builtin.providers import RecordProviderDispute, RecordProviderPayment
-from ballast.command_names import joined
 from ballast.providers.orders import Order
 from ballast.providers.provider import Provider
 from ballast.texts import gettext

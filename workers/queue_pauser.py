@@ -1,6 +1,6 @@
 """The queue pauser: while the fleet's breaker lets nothing through, this worker takes no job that needs the database,
-and while an operator paused a queue (ballast/queue_pauses.py) none of that one. While it is drained
-(ballast/worker_drains.py) it takes none at all, and says once what it had is done.
+and while an operator paused a queue (ballast/queueing/queue_pauses.py) none of that one. While it is drained
+(ballast/queueing/worker_drains.py) it takes none at all, and says once what it had is done.
 
 They wait in Redis, in order, instead of being taken, refused and given back over and over. `replies` and `health` flow
 on. A job that was at hand already meets the breaker at once and goes back to the inbox (giving_back.py), from where the
@@ -25,10 +25,11 @@ from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
 
-from ballast import ownership, worker_drains
-from ballast.ownership import WrongBot
-from ballast.queue_pauses import PauseReader
-from ballast.queues import DATABASE_QUEUES
+from ballast.process import ownership
+from ballast.process.ownership import WrongBot
+from ballast.queueing import worker_drains
+from ballast.queueing.queue_pauses import PauseReader
+from ballast.queueing.queues import DATABASE_QUEUES
 from dbcore.breaker import CachedStateReader
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of
 from dbcore.settings import Settings, load_settings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ballast.apps.command_names import joined, mention
+from ballast.apps.installed import INSTALLED
 from ballast.builtin import button_data
 from ballast.builtin.button_data import CANCEL, CONFIRM
-from ballast.command_names import joined, mention
-from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.texts import gettext, ngettext
 from ballast.texts.phrases import escape, identified, money, name

@@ -18,11 +18,11 @@ from typing import Any
 import redis
 import structlog
 
-from ballast import outbox_relay, relay_hold
-from ballast.envelope import APPS_LANE, Envelope, enqueued_lane
 from ballast.inbox import Acceptance, Inbox, Offer, Publisher
 from ballast.jobs import JobInvalid
-from ballast.kinds import JOB_TYPES
+from ballast.queueing import outbox_relay, relay_hold
+from ballast.queueing.envelope import APPS_LANE, Envelope, enqueued_lane
+from ballast.queueing.kinds import JOB_TYPES
 from dbcore import jobs_waiting, keys, outbox
 from dbcore.errors import UsageError
 from dbcore.fingerprints import fingerprint

@@ -18,12 +18,12 @@ import structlog
 
 from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.transfers import CreateTransfer
-from ballast.envelope import Envelope
+from ballast.chat.notices import asked_about
+from ballast.chat.origins import perhaps_answered_in_private, private_chat_closed
 from ballast.inbox import Answered, Claim, Note
-from ballast.kinds import TOLD_TO_WAIT
 from ballast.messages import Message, from_json, to_json
-from ballast.notices import asked_about
-from ballast.origins import perhaps_answered_in_private, private_chat_closed
+from ballast.queueing.envelope import Envelope
+from ballast.queueing.kinds import TOLD_TO_WAIT
 from ballast.telegram.errors import MISCONFIGURED_SECONDS, SendResult, SendStatus
 from ballast.telegram.floods import refuse_chat
 from ballast.telegram.presses import answer_press

@@ -16,16 +16,16 @@ import redis
 import structlog
 from celery import bootsteps
 
-from ballast import event_asking, outbox_relay
 from ballast.alerts.notifier import AdminNotifier
-from ballast.envelope import queue_of
+from ballast.chat.notices import answer_without_database, queued_notice, waits_for_the_database
 from ballast.inbox import Inbox, Publisher
 from ballast.inbox.records import Waiting, record_key
-from ballast.kinds import READING_KINDS, WRITING_KINDS
 from ballast.messages import to_json
-from ballast.notices import answer_without_database, queued_notice, waits_for_the_database
-from ballast.queue_pauses import PauseReader
-from ballast.queues import DATABASE_QUEUES
+from ballast.queueing import event_asking, outbox_relay
+from ballast.queueing.envelope import queue_of
+from ballast.queueing.kinds import READING_KINDS, WRITING_KINDS
+from ballast.queueing.queue_pauses import PauseReader
+from ballast.queueing.queues import DATABASE_QUEUES
 from dbcore.breaker import CachedStateReader, FleetView, outages
 from dbcore.breaker.process_names import has_ended
 from dbcore.redis_pace import RESPONSIVE, RedisPace, pace_of

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from ballast.apps.command_names import called, joined, mention
+from ballast.apps.installed import INSTALLED
 from ballast.builtin import button_data
 from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.button_data import CANCEL, CONFIRM
 from ballast.builtin.transfers import NEWER, OLDER, CreateTransfer
 from ballast.builtin.words import DECISIONS
-from ballast.command_names import called, joined, mention
-from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.texts import gettext, ngettext, of_any_app, own_name, pgettext, phrases, spoken
 from ballast.texts.formats import amount as formatted_amount

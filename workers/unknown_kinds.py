@@ -13,7 +13,7 @@ import redis
 import structlog
 
 from ballast.inbox import Dispatch, Inbox, Publisher
-from ballast.queues import QUEUES
+from ballast.queueing.queues import QUEUES
 from dbcore import keys
 from workers import parent
 

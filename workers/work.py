@@ -6,11 +6,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ballast.installed import INSTALLED
+from ballast.apps.installed import INSTALLED
+from ballast.chat.languages import Languages
+from ballast.chat.origins import Origin
 from ballast.jobs import Job
-from ballast.languages import Languages
 from ballast.messages import Message
-from ballast.origins import Origin
 from ballast.telegram.presses import TOAST_LENGTH_MAX
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.balance_cache import BalanceSnapshot

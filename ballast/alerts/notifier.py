@@ -20,10 +20,10 @@ import redis
 import structlog
 
 from ballast.builtin.replies import DeliverReply
-from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
+from ballast.queueing.envelope import Envelope
 from ballast.texts import ENGLISH, available, gettext, speaking, spoken
 
 log = structlog.get_logger(__name__)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import redis
 
-from ballast import relay_hold
 from ballast.inbox.copying import InboxCopier, is_running
+from ballast.queueing import relay_hold
 from dbcore.backups.errors import BackupDamaged, BackupFailed
 from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings

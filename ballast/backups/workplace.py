@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ballast.backups.stores import told
-from ballast.locked_folders import locked_folder
+from ballast.process.locked_folders import locked_folder
 
 _PREFIX = ".ballast-backup-"
 

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ballast.csv_text import Table
-from ballast.installed import INSTALLED
+from ballast.apps.installed import INSTALLED
+from ballast.operators.csv_text import Table
 from dbcore.broadcasts import broadcasts, segments
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.broadcasts.deliveries import Delivery

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ballast.apps.command_names import joined, mention
+from ballast.apps.installed import INSTALLED
 from ballast.broadcasts import halts
 from ballast.broadcasts.cards import View
 from ballast.broadcasts.cost import stars_counted, stars_for
 from ballast.broadcasts.progress import bar
 from ballast.builtin import button_data
 from ballast.builtin.broadcasts import CardButton, CardQuestion
-from ballast.command_names import joined, mention
-from ballast.installed import INSTALLED
 from ballast.messages import Button
 from ballast.texts import gettext, gettext_noop, ngettext
 from ballast.texts.formats import amount, day, decimals, duration, share, zone

@@ -9,8 +9,8 @@ from ballast.broadcasts.audience import audience_size
 from ballast.broadcasts.card import segment_text
 from ballast.broadcasts.cost import stars_counted, stars_for
 from ballast.builtin.broadcasts import StartBroadcast
+from ballast.chat.markup import plain_text
 from ballast.jobs import JobInvalid
-from ballast.markup import plain_text
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 from ballast.texts import ngettext
 from ballast.texts.formats import duration

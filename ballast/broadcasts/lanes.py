@@ -26,10 +26,10 @@ from ballast.builtin.broadcasts import (
     TryBroadcast,
     WakeBroadcast,
 )
-from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.jobs import Job
-from ballast.snooze import Snoozed
+from ballast.queueing.envelope import Envelope
+from ballast.queueing.snooze import Snoozed
 from ballast.texts import gettext
 
 log = structlog.get_logger(__name__)

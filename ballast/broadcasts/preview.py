@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from ballast.builtin.composition import Formatting
-from ballast.markup import HtmlError, Span, plain_text, read
+from ballast.chat.markup import HtmlError, Span, plain_text, read
 from dbcore.text import one_line
 
 BEGINNING_LENGTH_MAX = 100

@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import Any, Literal
 
 from ballast.app import App
+from ballast.apps.registered import Command, Handler, Outcome
 from ballast.builtin.declared import BuiltInButton, BuiltInCommand, BuiltInJob, Scheduled, Waiting
 from ballast.builtin.words import not_permitted
 from ballast.context import Database
 from ballast.jobs import OWNER, Job
-from ballast.permissions import Permission, may
-from ballast.registered import Command, Handler, Outcome
+from ballast.operators.permissions import Permission, may
 from ballast.replies import Reply
 from dbcore.redis_pace import RedisPace
 from dbcore.settings import Settings

@@ -14,7 +14,7 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, ChatAct, FurtherCurrency, Seen, TelegramId
 from ballast.context import Database
 from ballast.jobs import Job
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from dbcore.money import MAX_AMOUNT
 
 

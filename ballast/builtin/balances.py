@@ -14,7 +14,7 @@ from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, FurtherCurrency, TelegramId, UserJob
 from ballast.builtin.words import DECISIONS, amount_shown, decision_words, shown
 from ballast.jobs import Job
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from ballast.texts import gettext_noop
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT

@@ -25,7 +25,7 @@ from ballast.builtin.composition import (
 from ballast.builtin.declared import Waiting
 from ballast.builtin.jobs import TelegramId, UserJob
 from ballast.jobs import Job
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from ballast.texts import gettext_noop
 from dbcore.sentences import sentence
 

@@ -88,5 +88,5 @@ def checkout(owner_id: int, provider: str, amount: int) -> str:
 
 
 def app(token: str) -> str:
-    """token -- of the job that the button stands for (ballast/app_buttons.py)."""
+    """token -- of the job that the button stands for (ballast/apps/buttons.py)."""
     return f"j:{token}"

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from ballast.builtin.jobs import TelegramId
-from ballast.markup import HtmlError, plain_text
+from ballast.chat.markup import HtmlError, plain_text
 from dbcore.expectations import shaped
 from dbcore.money import MAX_AMOUNT
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from ballast.builtin.app import BuiltInApp
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, ChatAct, UserJob
 from ballast.builtin.people import QUERY_LENGTH_MAX
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from ballast.texts import gettext_noop
 from dbcore.roles import Role
 

@@ -16,7 +16,7 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.jobs import MEMO_LENGTH_MAX, ChatAct, FurtherCurrency, Seen, TelegramId, UserJob
 from ballast.context import Database
 from ballast.jobs import Job
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from ballast.texts import gettext_noop
 
 MESSAGE_LENGTH_MAX = 2_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ballast.builtin.app import BuiltInApp
 from ballast.jobs import Job
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from ballast.texts import gettext_noop
 
 LOOK_SECONDS = 300.0

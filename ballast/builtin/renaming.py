@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ballast.app import App
+from ballast.apps.registered import Command, Renamed
 from ballast.builtin import BUILT_IN
-from ballast.registered import Command, Renamed
 from dbcore.settings import SettingsError
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ballast.app import App
+from ballast.apps.registered import Command, Handler
 from ballast.builtin import BUILT_IN
 from ballast.builtin.declared import BuiltInButton, Scheduled
 from ballast.jobs import Job
-from ballast.queues import DATABASE_QUEUES
-from ballast.registered import Command, Handler
+from ballast.queueing.queues import DATABASE_QUEUES
 from dbcore.settings import SettingsError
 
 JOBS: dict[type[Job], Handler] = {

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from ballast.builtin.app import BuiltInApp
 from ballast.jobs import Job
-from ballast.permissions import Permission
-from ballast.queues import DATABASE_QUEUES
+from ballast.operators.permissions import Permission
+from ballast.queueing.queues import DATABASE_QUEUES
+from ballast.queueing.worker_drains import WORKER
 from ballast.texts import gettext_noop
-from ballast.worker_drains import WORKER
 from dbcore.expectations import shaped
 
 ACTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"

@@ -15,7 +15,7 @@ from ballast.builtin.app import BuiltInApp
 from ballast.builtin.jobs import ChatAct, Seen, TelegramId, UserJob
 from ballast.context import Database
 from ballast.jobs import Job
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from ballast.texts import gettext_noop
 from dbcore.ledger.withdrawals import TEXT_LENGTH_MAX, WithdrawalState
 

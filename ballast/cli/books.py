@@ -52,7 +52,7 @@ def books(
     payouts        what withdrawals paid out
     exchange       what the bot has for exchanges between currencies
     """
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from ballast.cli.commands import open_database
 
     if (move is None) != (key is None):
@@ -103,8 +103,8 @@ def _move(
 def _show(
     engine: GuardedEngine, settings: Settings, days: int | None, *, as_csv: bool, as_json: bool
 ) -> None:
-    from ballast import books_rows
-    from ballast.csv_text import csv_text
+    from ballast.operators import books_rows
+    from ballast.operators.csv_text import csv_text
     from dbcore.ledger import books as ledger_books
 
     def decimals_of(currency: str) -> int:

@@ -13,7 +13,7 @@ from ballast.broadcasts.audience import A, B, payload_of
 from ballast.broadcasts.progress import Meter, line
 from ballast.broadcasts.service import BroadcastService
 from ballast.builtin.broadcasts import StartBroadcast
-from ballast.kinds import JOB_TYPES
+from ballast.queueing.kinds import JOB_TYPES
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE, AdminAction
 from dbcore.breaker.override import user_here

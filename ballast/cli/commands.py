@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ballast.garbage import put_off_collection
+from ballast.process.garbage import put_off_collection
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
@@ -98,7 +98,7 @@ def open_database() -> tuple[GuardedEngine, Settings]:
     """The guarded engine, and what it was made of. The one line at the end says what failed, so the logs do not."""
     import logging
 
-    from ballast.logs import configure_logging
+    from ballast.process.logs import configure_logging
     from dbcore.guard.engine import GuardedEngine
     from dbcore.settings import load_settings
 
@@ -174,9 +174,9 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     from redis import RedisError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from ballast.failed_jobs import FailedJobRefused
     from ballast.jobs import JobInvalid
     from ballast.people.doing import NotDone
+    from ballast.queueing.failed_jobs import FailedJobRefused
     from ballast.reconciling.reconciler import ReconciliationRefused
     from ballast.telegram.stars import BookUnreadable
     from dbcore.api_keys import KeyRefused

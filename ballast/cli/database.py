@@ -38,7 +38,7 @@ def migrate(*, take_over: bool, move_from: str | None, no_backup: bool, as_json:
     With TELEGRAM_BOT_TOKEN set, the database then belongs to that bot. With BACKUP_TO set, a proven backup is made
     before a migration changes tables: the proof rehearses Ballast's own migrations on the restored copy.
     """
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from dbcore import migrate as migrations
     from dbcore.installation import bring_to_this_release
     from dbcore.settings import load_settings
@@ -81,8 +81,8 @@ def audit(ctx: click.Context, *, full: bool, as_json: bool) -> None:
     What is sealed and was proved by a former audit is not read again: each balance is held against its last entry, the
     chain of seals is followed, and what is new is read. The workers read sealed rows again, a seal at a time.
     """
-    from ballast.apps import installed
-    from ballast.auditing import audit_with_apps
+    from ballast.apps.discovery import installed
+    from ballast.operators.auditing import audit_with_apps
     from dbcore.ledger.audit import report
     from dbcore.settings import load_settings
 
@@ -102,7 +102,7 @@ def audit(ctx: click.Context, *, full: bool, as_json: bool) -> None:
 @as_json
 def status(*, as_json: bool) -> None:
     """Show the database's version, revision, tables, connections, size and latency."""
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from dbcore.settings import load_settings
     from dbcore.status import status as read_status
 

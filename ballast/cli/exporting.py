@@ -69,7 +69,7 @@ def _verify(ctx: click.Context, folder: Path) -> None:
 
 def _export_all(folder: Path, form: str, tables: tuple[str, ...]) -> None:
     import ballast
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from dbcore.exporting.exporting import export
     from dbcore.exporting.manifest import ManifestFile
     from dbcore.exporting.verifying import sha256_of
@@ -94,8 +94,8 @@ def _export_all(folder: Path, form: str, tables: tuple[str, ...]) -> None:
 
 def _export_person(person: str, path: Path) -> None:
     import ballast
-    from ballast.apps import installed
-    from ballast.lookup import waiting_of
+    from ballast.apps.discovery import installed
+    from ballast.chat.lookup import waiting_of
     from dbcore.exporting.copying import ExportRefused
     from dbcore.exporting.person import export_person
     from dbcore.ledger.users import UserRef, UserRefError

@@ -13,8 +13,8 @@ def write_down(client: redis.Redis, action: str, target: str, reason: str = "") 
     import uuid
 
     from ballast.builtin.status import OperatorAction
-    from ballast.envelope import Envelope
     from ballast.inbox import Inbox, Publisher
+    from ballast.queueing.envelope import Envelope
     from dbcore.breaker.override import user_here
     from dbcore.redis_client import redis_time
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import click
 
-from ballast.apps import installed
-from ballast.auditing import audit_with_apps
+from ballast.apps.discovery import installed
+from ballast.operators.auditing import audit_with_apps
 from dbcore.guard.engine import GuardedEngine
 from dbcore.importing import reading
 from dbcore.importing.batches import MOVEMENTS_MAX, PEOPLE_MAX

@@ -88,7 +88,7 @@ def import_(
     mapped = _mapped(names)
     time_zone = _zone(zone)
 
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from ballast.cli import import_report
     from dbcore.importing.booking import require_source_name
     from dbcore.importing.reading import Rules

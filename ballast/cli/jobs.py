@@ -60,9 +60,10 @@ def jobs() -> None:
 @click.pass_context
 def show(ctx: click.Context, *, reference: str) -> None:
     """Show where a job is, and what it waits for, as JSON."""
-    from ballast import failed_jobs, lookup
-    from ballast.failed_jobs import FailedJobRefused
+    from ballast.chat import lookup
     from ballast.jobs import JobInvalid
+    from ballast.queueing import failed_jobs
+    from ballast.queueing.failed_jobs import FailedJobRefused
     from dbcore.breaker import CachedStateReader
     from dbcore.breaker.override import iso_time
     from dbcore.errors import DatabaseAway
@@ -108,7 +109,7 @@ def list_(*, limit: int, as_json: bool, **wanted: Any) -> None:
     """List the failed jobs that are open, the oldest first."""
     from itertools import islice
 
-    from ballast import failed_jobs
+    from ballast.queueing import failed_jobs
     from dbcore import failed_operations
     from dbcore.text import one_line
 
@@ -135,7 +136,7 @@ def list_(*, limit: int, as_json: bool, **wanted: Any) -> None:
 @as_json
 def waiting(*, limit: int, as_json: bool) -> None:
     """List the jobs on record, whoever has waited longest first: whose, what, and what for. It needs Redis alone."""
-    from ballast import lookup
+    from ballast.chat import lookup
     from ballast.texts.formats import duration
     from dbcore.breaker import CachedStateReader
     from dbcore.redis_client import connect_redis
@@ -166,9 +167,9 @@ def retry(ctx: click.Context, /, *, references: tuple[str, ...], yes: bool, **wa
     """Queue failed jobs again: those of these references, or all that match. Each under its own ID, so what took effect
     does not do so twice.
     """
-    from ballast import failed_jobs
     from ballast.cli.broadcast_actions import action_here
     from ballast.inbox import Inbox, Publisher
+    from ballast.queueing import failed_jobs
     from dbcore.redis_client import connect_redis
 
     engine, settings = open_database()
@@ -189,8 +190,8 @@ def retry(ctx: click.Context, /, *, references: tuple[str, ...], yes: bool, **wa
 @click.pass_context
 def discard(ctx: click.Context, /, *, references: tuple[str, ...], yes: bool, **wanted: Any) -> None:
     """Close failed jobs without doing them: those of these references, or all that match."""
-    from ballast import failed_jobs
     from ballast.cli.broadcast_actions import action_here
+    from ballast.queueing import failed_jobs
 
     engine, _ = open_database()
 
@@ -204,9 +205,9 @@ def discard(ctx: click.Context, /, *, references: tuple[str, ...], yes: bool, **
 @click.argument("name")
 def run(*, name: str) -> None:
     """Run an app's periodic function once, now, beside its periods. NAME is the function's."""
-    from ballast.envelope import reference_of
     from ballast.inbox import Inbox, Publisher
-    from ballast.periodic_runs import run_now
+    from ballast.queueing.envelope import reference_of
+    from ballast.queueing.periodic_runs import run_now
     from dbcore.redis_client import connect_redis
     from dbcore.settings import load_settings
 
@@ -227,7 +228,7 @@ def failed(ctx: click.Context, *, as_json: bool) -> None:
 @_reference
 def failure(*, reference: str) -> None:
     """Show all that is known of a failed job, as JSON."""
-    from ballast import failed_jobs
+    from ballast.queueing import failed_jobs
 
     engine, _ = open_database()
     print_json(failed_jobs.described(engine, reference))
@@ -250,8 +251,8 @@ def _each(
     yes: bool,
 ) -> None:
     """What came of each; exit status 1 if one was refused."""
-    from ballast import failed_jobs
-    from ballast.failed_jobs import FailedJobRefused
+    from ballast.queueing import failed_jobs
+    from ballast.queueing.failed_jobs import FailedJobRefused
     from dbcore import failed_operations
 
     is_filtered = any(value is not None for value in wanted.values())

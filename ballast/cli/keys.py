@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ballast.api_scopes import SCOPES
 from ballast.cli.commands import Group, as_json, open_database, print_json, say_if_none
+from ballast.operators.api_scopes import SCOPES
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine

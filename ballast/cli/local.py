@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ballast.cli.commands import REFUSED, Command, Group, require_extra
-from ballast.garbage import spare_what_stays
+from ballast.process.garbage import spare_what_stays
 
 
 def require_embedded() -> None:

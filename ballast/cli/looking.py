@@ -56,7 +56,7 @@ def outages(*, limit: int, as_json: bool) -> None:
 @as_json
 def settings(*, show_all: bool, as_json: bool) -> None:
     """Show the options that are set, and where from: secrets masked. Warns of names in .env that are no options."""
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from dbcore.settings import in_force, load_settings, unknown_in_env_file
 
     environment = dict(os.environ)  # as it is before options are put into it for apps

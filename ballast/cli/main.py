@@ -37,7 +37,7 @@ from ballast.cli import (
     workers,
 )
 from ballast.cli.commands import Group
-from ballast.garbage import put_off_collection
+from ballast.process.garbage import put_off_collection
 
 
 @click.group(cls=Group, context_settings={"max_content_width": 110})

@@ -63,7 +63,7 @@ def move(
     """
     from dataclasses import replace
 
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from ballast.backups import restoring
     from ballast.backups.stores import open_store
     from ballast.cli.backups import surroundings

@@ -32,7 +32,7 @@ def roles() -> None:
 @as_json
 def list_(*, as_json: bool) -> None:
     """List who has which role, and what each role may do."""
-    from ballast.permissions import PERMISSIONS
+    from ballast.operators.permissions import PERMISSIONS
     from dbcore import operators
 
     engine, settings = open_database()
@@ -72,7 +72,7 @@ def take(*, whom: str, reason: str) -> None:
 
 
 def _grant(whom: str, name: str | None, reason: str) -> None:
-    from ballast.operators import Roles
+    from ballast.operators.roles import Roles
     from dbcore import operators
     from dbcore.redis_client import connect_redis
     from dbcore.roles import Role

@@ -19,7 +19,7 @@ from ballast.cli.commands import (
 )
 
 if TYPE_CHECKING:
-    from ballast.csv_text import Table
+    from ballast.operators.csv_text import Table
     from dbcore.people.lists import Page
     from dbcore.settings import Settings
 

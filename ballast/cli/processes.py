@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ballast.cli.commands import Command, require_extra
-from ballast.queues import QUEUES, WORKERS
+from ballast.queueing.queues import QUEUES, WORKERS
 
 
 class _CeleryCommand(Command):

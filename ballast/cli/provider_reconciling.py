@@ -19,10 +19,10 @@ def compare(
     name: str, *, days: int, show: bool, accept: Sequence[str], accept_all: bool, as_csv: bool, as_json: bool
 ) -> bool:
     """Read its list, or only show or accept what the last reading left; whether nothing is left to look into."""
-    from ballast import outbox_relay
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from ballast.providers import installed as providers
     from ballast.providers.provider import GARBAGE, ProviderError
+    from ballast.queueing import outbox_relay
     from ballast.reconciling import providers as reconciling
     from dbcore.breaker.override import user_here
     from dbcore.ledger import provider_book
@@ -60,7 +60,7 @@ def require_known(accept: Sequence[str], known: set[str]) -> None:
 
 
 def _print(compared: Compared, found: Sequence[ProviderDifference], *, as_csv: bool, as_json: bool) -> None:
-    from ballast.csv_text import csv_text
+    from ballast.operators.csv_text import csv_text
     from ballast.reconciling import provider_record
 
     described = [provider_record.described(compared.provider, each) for each in found]

@@ -8,7 +8,7 @@ import click
 
 from ballast.cli.commands import Group, as_json, print_json
 from ballast.cli.fleet_orders import write_down
-from ballast.queues import DATABASE_QUEUES, QUEUES
+from ballast.queueing.queues import DATABASE_QUEUES, QUEUES
 
 _queue = click.argument("queue", type=click.Choice(DATABASE_QUEUES))
 
@@ -25,7 +25,7 @@ def queues() -> None:
 @as_json
 def list_(*, as_json: bool) -> None:
     """List the queues with what waits in each, and who paused it."""
-    from ballast import queue_pauses
+    from ballast.queueing import queue_pauses
     from dbcore.redis_client import connect_redis, redis_time
     from dbcore.settings import load_settings
 
@@ -65,7 +65,7 @@ def resume(*, queue: str) -> None:
 
 
 def _order(word: str, queue: str) -> None:
-    from ballast import queue_pauses
+    from ballast.queueing import queue_pauses
     from dbcore.breaker.override import user_here
     from dbcore.redis_client import connect_redis
     from dbcore.settings import load_settings

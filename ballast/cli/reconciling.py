@@ -61,9 +61,9 @@ def reconcile(
         if not is_settled:
             ctx.exit(REFUSED)
         return
-    from ballast import outbox_relay
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
     from ballast.cli.commands import open_database
+    from ballast.queueing import outbox_relay
     from ballast.reconciling import reconciler
     from dbcore.breaker.override import user_here
     from dbcore.ledger import star_book
@@ -94,7 +94,7 @@ def reconcile(
 def _print(
     engine: GuardedEngine, finished: Finished, found: Sequence[Difference], *, as_csv: bool, as_json: bool
 ) -> None:
-    from ballast.csv_text import csv_text
+    from ballast.operators.csv_text import csv_text
     from ballast.reconciling import record
     from dbcore.ledger import star_book
 

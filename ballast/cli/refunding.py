@@ -24,8 +24,8 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
     refunded, 1 if it cannot be or Telegram refuses, 2 if Telegram has not answered within a minute: the refund goes on.
     """
     from ballast.builtin.refunds import FinishRefund
-    from ballast.envelope import Envelope
     from ballast.inbox import Acceptance, Inbox, Publisher
+    from ballast.queueing.envelope import Envelope
     from dbcore.breaker.override import user_here
     from dbcore.currencies import STARS
     from dbcore.ledger import star_refunds

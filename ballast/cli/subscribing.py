@@ -92,7 +92,7 @@ def allow(ctx: click.Context, *, number: int, reason: str, key: str | None, yes:
 def _have_changed(
     ctx: click.Context, number: int, wanted: Wanted, question: str, reason: str, key: str | None, *, yes: bool
 ) -> None:
-    from ballast import outbox_relay
+    from ballast.queueing import outbox_relay
     from ballast.subscriptions import changing
     from dbcore.ledger import star_subscriptions
     from dbcore.people.reasons import in_words

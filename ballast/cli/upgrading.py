@@ -27,8 +27,8 @@ def upgrade(ctx: click.Context, *, check: bool, as_json: bool) -> None:
     1  something is to be put right first, marked `first`
     2  a setting is bad, or a server does not answer
     """
-    from ballast import upgrade_check
-    from ballast.apps import installed
+    from ballast.apps.discovery import installed
+    from ballast.cli import upgrade_check
     from dbcore.settings import load_settings
 
     apps = migrations_of(installed().apps)

@@ -101,8 +101,8 @@ def resume(*, reason: str) -> None:
 def _word(
     ctx: click.Context, number: int, word: Word, text: str, key: str | None, question: str, *, yes: bool
 ) -> None:
-    from ballast import outbox_relay
     from ballast.payouts import words
+    from ballast.queueing import outbox_relay
     from dbcore.ledger import withdrawals as kept
     from dbcore.people.reasons import in_words
 

@@ -15,7 +15,7 @@ from ballast.cli.fleet_orders import write_down
 if TYPE_CHECKING:
     import redis
 
-    from ballast.worker_drains import Worker
+    from ballast.queueing.worker_drains import Worker
 
 LOOK_SECONDS = 0.5
 TOLD_EVERY_SECONDS = 5.0
@@ -65,9 +65,9 @@ def drain(*, worker: str, reason: str, wait_seconds: int, yes: bool) -> None:
     WORKER is a name that `ballast workers list` shows, such as main@host. If no other worker takes the jobs of one of
     its queues, it asks first.
     """
-    from ballast import worker_drains
     from ballast.people.doing import NotDone
-    from ballast.worker_drains import NoSuchWorker, WouldLeaveAlone
+    from ballast.queueing import worker_drains
+    from ballast.queueing.worker_drains import NoSuchWorker, WouldLeaveAlone
     from dbcore.breaker.override import user_here
 
     client = _connected()
@@ -93,8 +93,8 @@ def drain(*, worker: str, reason: str, wait_seconds: int, yes: bool) -> None:
 @_reason
 def resume(*, worker: str, reason: str) -> None:
     """Have a worker take jobs again."""
-    from ballast import worker_drains
     from ballast.people.doing import NotDone
+    from ballast.queueing import worker_drains
 
     client = _connected()
     if worker not in worker_drains.read(client):
@@ -107,7 +107,7 @@ def resume(*, worker: str, reason: str) -> None:
 def _wait(client: redis.Redis, worker: str, seconds: int) -> str:
     """What came of it. Raises NotDone if that is not known by then."""
     from ballast.people.doing import NotDone
-    from ballast.worker_drains import WorkerState
+    from ballast.queueing.worker_drains import WorkerState
 
     until = time.monotonic() + seconds
     told_at = float("-inf")
@@ -128,7 +128,7 @@ def _wait(client: redis.Redis, worker: str, seconds: int) -> str:
 
 
 def _jobs(found: Worker) -> list[str]:
-    from ballast.worker_drains import WorkerState
+    from ballast.queueing.worker_drains import WorkerState
 
     lines = [f"{job['kind']} for {job['seconds']:.0f} s, pid {job['pid']}" for job in found.jobs]
     if found.state is WorkerState.SILENT:
@@ -150,7 +150,7 @@ def _processes(client: redis.Redis) -> dict[str, dict[str, object]]:
 
 
 def _all(client: redis.Redis) -> list[Worker]:
-    from ballast import worker_drains
+    from ballast.queueing import worker_drains
     from dbcore.redis_client import redis_time
     from dbcore.redis_pace import pace_of
     from dbcore.settings import load_settings

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ballast.apps.registered import Outcome
 from ballast.builtin.exchange import AskExchange, DecideExchange
 from ballast.builtin.words import cancel, confirm
 from ballast.context import JobContext
 from ballast.exchanging import chat_texts as texts
 from ballast.exchanging import reading
-from ballast.registered import Outcome
 from ballast.replies import Button, Reply
 from ballast.texts import said
 from dbcore.ledger import exchanges

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from ballast.command_names import called, joined, mention
+from ballast.apps.command_names import called, joined, mention
 from ballast.texts import gettext, ngettext, said
 from ballast.texts.formats import amount
 from ballast.texts.phrases import money

@@ -26,8 +26,9 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     claimed       hash   queue -> the highest number that was claimed
     amnesty       string there while nobody is taken for dead, for Redis itself stood still
 
-and beside them the last balances known (dbcore/ledger/balance_cache.py), the last answers (ballast/last_answers.py),
-who reads which language (ballast/languages.py), and the counters (status/counters.py).
+and beside them the last balances known (dbcore/ledger/balance_cache.py), the last answers
+(ballast/chat/last_answers.py), who reads which language (ballast/chat/languages.py), and the counters
+(status/counters.py).
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ import redis
 
 from ballast.batch import BATCH_MAX
 from ballast.builtin.users import Quarantine
-from ballast.envelope import Envelope, main_lane, queue_of
+from ballast.chat.languages import Languages
+from ballast.chat.last_answers import LastAnswers
 from ballast.inbox.limits import (
     APP_QUESTION_TTL_SECONDS,
     BEARER_LEASE_MS,
@@ -81,10 +83,9 @@ from ballast.inbox.records import (
     texts_of,
 )
 from ballast.inbox.scripts import TURN_OF_A_JOB_LUA, Scripts
-from ballast.languages import Languages
-from ballast.last_answers import LastAnswers
-from ballast.operators import Roles
-from ballast.queues import QUEUES
+from ballast.operators.roles import Roles
+from ballast.queueing.envelope import Envelope, main_lane, queue_of
+from ballast.queueing.queues import QUEUES
 from ballast.telegram.rate_limiter import TURN_LUA, TURN_SECONDS
 from dbcore.breaker.outages import OUTAGES_LUA
 from dbcore.ledger.balance_cache import NOTE_LUA, BalanceCache, BalanceSnapshot, as_arguments

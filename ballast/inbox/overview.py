@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import redis
 
+from ballast.apps.installed import INSTALLED
 from ballast.inbox.records import record_key, texts_of
 from ballast.inbox.scripts import Scripts
-from ballast.installed import INSTALLED
 from dbcore.breaker import FleetView
 
 OVERDUE_SECONDS = 15.0

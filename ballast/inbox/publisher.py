@@ -13,7 +13,7 @@ import redis
 import structlog
 
 from ballast.jobs import task_name
-from ballast.queues import QUEUES
+from ballast.queueing.queues import QUEUES
 from dbcore.redis_client import FIRST_WRITE_LUA
 
 if TYPE_CHECKING:

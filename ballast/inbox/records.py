@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from ballast.builtin.users import Quarantine
-from ballast.envelope import Envelope
 from ballast.inbox.limits import DIALOGUE_TTL_SECONDS, SIZE_MAX
+from ballast.queueing.envelope import Envelope
 from dbcore.ledger.balance_cache import BalanceSnapshot
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import redis
 
+from ballast.chat.languages import CHANGES_KEY
 from ballast.inbox.publisher import BEARERS_MARK
-from ballast.languages import CHANGES_KEY
-from ballast.queues import QUEUES
+from ballast.queueing.queues import QUEUES
 from ballast.status import counters
 from ballast.telegram.rate_limiter import TURN_LUA
 from dbcore.redis_client import FIRST_WRITE_LUA

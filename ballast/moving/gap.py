@@ -12,7 +12,7 @@ from typing import cast
 import redis
 from sqlalchemy import text
 
-from ballast.csv_text import csv_text
+from ballast.operators.csv_text import csv_text
 from dbcore.currencies import Currencies
 from dbcore.guard import pool
 from dbcore.moving.hold import NAME

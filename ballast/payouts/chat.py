@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ballast.apps.registered import Outcome
 from ballast.asking import Ask
 from ballast.builtin.withdrawals import (
     Approve,
@@ -24,12 +25,11 @@ from ballast.builtin.withdrawals import (
 )
 from ballast.builtin.words import cancel, confirm
 from ballast.context import JobContext
+from ballast.operators.permissions import Permission, may, operators_who_may
 from ballast.payouts import chat_texts as texts
 from ballast.payouts import installed, words
 from ballast.payouts.adapter import PayoutAdapter
 from ballast.payouts.manual import NAME
-from ballast.permissions import Permission, may, operators_who_may
-from ballast.registered import Outcome
 from ballast.replies import Button, Reply
 from ballast.texts import said
 from dbcore.ledger import withdrawals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ballast.command_names import joined, mention
+from ballast.apps.command_names import joined, mention
 from ballast.payouts.adapter import PayoutAdapter
 from ballast.payouts.manual import NAME
 from ballast.texts import gettext, ngettext, said

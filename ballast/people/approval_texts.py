@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ballast.command_names import joined
+from ballast.apps.command_names import joined
 from ballast.texts import gettext, said
 from ballast.texts.formats import day_and_time, zone
 from ballast.texts.phrases import first_name, identified, memo_line, money, name, shown

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 
+from ballast.apps.registered import Outcome
 from ballast.asking import Ask
 from ballast.builtin.approvals import (
     ApproveAdjustment,
@@ -16,10 +17,9 @@ from ballast.builtin.approvals import (
     TellOfApproval,
 )
 from ballast.context import JobContext
+from ballast.operators.permissions import Permission, operators_who_may
 from ballast.people import approval_texts as texts
 from ballast.people import chat_texts, orders
-from ballast.permissions import Permission, operators_who_may
-from ballast.registered import Outcome
 from ballast.replies import Button, Reply
 from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.users import UserRef

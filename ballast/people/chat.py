@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ballast.apps.registered import Outcome
 from ballast.asking import Ask
 from ballast.builtin.balances import AskAdjustment
 from ballast.builtin.people import (
@@ -29,10 +30,9 @@ from ballast.builtin.people import (
 from ballast.builtin.subscriptions import ShowSubscriptionsOf
 from ballast.builtin.words import cancel, confirm
 from ballast.context import JobContext
+from ballast.operators.permissions import Permission, may
 from ballast.people import chat_texts as texts
 from ballast.people import orders
-from ballast.permissions import Permission, may
-from ballast.registered import Outcome
 from ballast.replies import Button, Reply
 from dbcore.ledger import star_subscriptions
 from dbcore.ledger.users import UserRef

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ballast.apps.command_names import leave
 from ballast.builtin.transfers import OLDER
-from ballast.command_names import leave
 from ballast.texts import gettext, said
 from ballast.texts.formats import day, day_and_time, number, zone
 from ballast.texts.phrases import escape, first_name, identified, memo_line, money, name, quoted, shown

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ballast import outbox_relay
 from ballast.people import orders
+from ballast.queueing import outbox_relay
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import UserRef
 from dbcore.money import MAX_AMOUNT, Money, format_amount

@@ -1,6 +1,6 @@
 """The acts of dbcore/people, each with the job that tells the person concerned in its commit.
 
-Ask for the relay afterwards (ballast/outbox_relay.py), so that they are told at once.
+Ask for the relay afterwards (ballast/queueing/outbox_relay.py), so that they are told at once.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from ballast.csv_text import Table
+from ballast.operators.csv_text import Table
 from dbcore.people.lists import ListedTransfer
 from dbcore.people.movements import Movement
 from dbcore.people.person import Person

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ballast.installed import INSTALLED
+from ballast.apps.installed import INSTALLED
 from ballast.providers.crypto_pay import CryptoPay
 from ballast.providers.provider import Provider
 from ballast.providers.stripe import Stripe

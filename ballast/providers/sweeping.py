@@ -17,8 +17,8 @@ from dataclasses import asdict
 import structlog
 from sqlalchemy import Connection
 
+from ballast.apps.installed import INSTALLED
 from ballast.builtin.providers import RecordProviderPayment
-from ballast.installed import INSTALLED
 from ballast.providers import door, installed, orders
 from ballast.providers.orders import Order
 from ballast.providers.provider import (

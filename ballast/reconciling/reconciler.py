@@ -19,8 +19,8 @@ import redis
 import structlog
 from sqlalchemy import Connection
 
+from ballast.apps.installed import INSTALLED
 from ballast.builtin.payments import RecordPayment
-from ballast.installed import INSTALLED
 from ballast.reconciling import record, transactions
 from ballast.reconciling.record import Finished
 from ballast.telegram.stars import PAGE, StarBook

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
-from ballast.kinds import DATABASE_KINDS
+from ballast.queueing.kinds import DATABASE_KINDS
 from ballast.status.counters import name_of
 from dbcore.breaker import read_breaker
 from dbcore.breaker.compute_usage import ComputeUsage

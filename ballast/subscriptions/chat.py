@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ballast.apps.registered import Outcome
 from ballast.builtin.subscriptions import (
     AskAboutRenewal,
     ChangeRenewal,
@@ -15,8 +16,7 @@ from ballast.builtin.subscriptions import (
 )
 from ballast.builtin.words import cancel, confirm, not_permitted
 from ballast.context import JobContext
-from ballast.permissions import Permission, may
-from ballast.registered import Outcome
+from ballast.operators.permissions import Permission, may
 from ballast.replies import Button, Reply
 from ballast.subscriptions import changing, offering
 from ballast.subscriptions import chat_texts as texts

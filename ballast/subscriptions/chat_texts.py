@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ballast.command_names import joined, mention
+from ballast.apps.command_names import joined, mention
 from ballast.texts import gettext, ngettext
 from ballast.texts.formats import day
 from ballast.texts.phrases import escape, identified, name, shown

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from telegram.error import BadRequest, Forbidden, TelegramError
 
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.bot import make_bot
 from ballast.telegram.calls import call
 from ballast.telegram.errors import classify

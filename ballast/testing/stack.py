@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-from ballast.queues import WORKERS
+from ballast.queueing.queues import WORKERS
 from ballast.testing.database import Database
 from ballast.testing.logged_warnings import LoggedWarnings
 from ballast.testing.telegram import Telegram

@@ -26,8 +26,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from ballast.operators import Roles, take_code
-from ballast.permissions import of_role
+from ballast.operators.permissions import of_role
+from ballast.operators.roles import Roles, take_code
 from ballast.webhooks import PREFIX
 from bot_frontend.web.login_throttle import LoginThrottle, Turn
 from bot_frontend.web.session_list import Session, SessionList

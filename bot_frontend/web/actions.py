@@ -10,10 +10,10 @@ from typing import Any
 import redis
 import structlog
 
-from ballast import queue_pauses, worker_drains
 from ballast.builtin.status import OperatorAction
-from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox, Publisher
+from ballast.queueing import queue_pauses, worker_drains
+from ballast.queueing.envelope import Envelope
 from ballast.status import actions
 from dbcore.breaker import override
 from dbcore.redis_client import redis_time

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ballast import books_rows
-from ballast.csv_text import csv_text
+from ballast.operators import books_rows
+from ballast.operators.csv_text import csv_text
 from ballast.reconciling import provider_record
 from ballast.reconciling import record as reconciliation_record
 from bot_frontend.web import outage_report, public_status, reports, status

@@ -22,12 +22,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ballast.apps import Registry
-from ballast.envelope import Envelope, enqueued_lane
+from ballast.apps.discovery import Registry
 from ballast.inbox import Acceptance, Batcher
 from ballast.jobs import OWNER, JobInvalid
 from ballast.providers import door
 from ballast.providers.provider import Provider
+from ballast.queueing.envelope import Envelope, enqueued_lane
 from ballast.webhooks import PREFIX, Received, Receiving, WebhookRequest
 from bot_frontend.intake import Intake, IntakeFull
 from bot_frontend.web.request_body import read_body

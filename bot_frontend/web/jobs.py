@@ -12,7 +12,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ballast import lookup
+from ballast.chat import lookup
 from bot_frontend.web.snapshot import StatusSnapshot
 
 log = structlog.get_logger(__name__)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import ballast
-from ballast.kinds import JOB_TYPES
-from ballast.queues import QUEUES
+from ballast.queueing.kinds import JOB_TYPES
+from ballast.queueing.queues import QUEUES
 from ballast.status.counters import ANSWER_MS
 from ballast.status.health import DatabaseState, failures_in_a_row
 from bot_frontend.web.metric import Histogram, Kind, Metric, Values, gauge, gauges, state_set, total, totals

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.builtin.status import ACTION_ID, BROADCAST_ID, QUEUE, REFERENCE
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
+from ballast.queueing.worker_drains import WORKER, WorkerState
 from ballast.status.health import DatabaseState, HealthLevel
-from ballast.worker_drains import WORKER, WorkerState
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.ledger.books import ACCOUNTS
 from dbcore.ledger.provider_book import ProviderDifferenceKind

@@ -11,14 +11,14 @@ from typing import Any
 import redis
 import structlog
 
-from ballast import loss_record, queue_pauses, worker_drains
 from ballast.alerts import active
 from ballast.backups import record as backup_record
 from ballast.broadcasts.schedule import Schedule
 from ballast.inbox import Inbox
 from ballast.moving import progress
 from ballast.payouts import record as payouts_record
-from ballast.queues import QUEUES
+from ballast.queueing import loss_record, queue_pauses, worker_drains
+from ballast.queueing.queues import QUEUES
 from ballast.reconciling import provider_record
 from ballast.reconciling import record as reconciliation_record
 from ballast.status import actions, board, books_record, counters, probe_results

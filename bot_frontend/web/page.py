@@ -19,8 +19,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from ballast.jobs import JobInvalid
-from ballast.permissions import OF_ORDERS, PERMISSIONS, may
-from ballast.worker_drains import NoSuchWorker, WouldLeaveAlone
+from ballast.operators.permissions import OF_ORDERS, PERMISSIONS, may
+from ballast.queueing.worker_drains import NoSuchWorker, WouldLeaveAlone
 from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin, is_own_page
 from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
 from bot_frontend.web.request_body import read_body

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ballast.books_rows import day_rows, sheet_rows
+from ballast.operators.books_rows import day_rows, sheet_rows
 from ballast.status.health import failures_in_a_row
 from bot_frontend.web.snapshot import NOT_LOOKED_YET, StatusSnapshot
 from dbcore.money import plain_amount

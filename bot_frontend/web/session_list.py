@@ -17,7 +17,7 @@ from typing import cast
 import redis
 import structlog
 
-from ballast.operators import Roles
+from ballast.operators.roles import Roles
 from dbcore.roles import Role
 from dbcore.settings import Settings
 

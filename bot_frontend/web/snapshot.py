@@ -12,12 +12,12 @@ from ballast.backups.record import Record
 from ballast.inbox import Overdue
 from ballast.moving.progress import MoveProgress
 from ballast.payouts.record import Record as Payouts
-from ballast.queue_pauses import QueuePause
+from ballast.queueing.queue_pauses import QueuePause
+from ballast.queueing.worker_drains import Drain, node_of
 from ballast.reconciling.provider_record import Compared
 from ballast.reconciling.record import Record as Reconciliation
 from ballast.status.books_record import Books
 from ballast.status.health import DatabaseState, database_state, last_answered_at
-from ballast.worker_drains import Drain, node_of
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.throughput import Throughput
 from dbcore.breaker import Event, FleetView

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import ballast
-from ballast import worker_drains
+from ballast.queueing import worker_drains
 from ballast.status.health import BREAKER_WORDS, HealthInputs, summarize
 from bot_frontend.web import outage_report, reports
 from bot_frontend.web.snapshot import StatusSnapshot

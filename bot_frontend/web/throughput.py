@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ballast.envelope import queue_of
-from ballast.kinds import TOLD_TO_WAIT
+from ballast.queueing.envelope import queue_of
+from ballast.queueing.kinds import TOLD_TO_WAIT
 from ballast.status.counters import ANSWER_MS, name_of
 
 MEASURED_SECONDS = 60.0

@@ -17,7 +17,7 @@ from telegram.ext import (
 )
 
 from ballast import App, JobContext, Reply, Tx, attach_engine
-from ballast.telegram_handlers import Context
+from ballast.apps.telegram_handlers import Context
 
 URL = make_url(os.environ.get("DATABASE_URL", "postgresql://localhost/bot")).set(
     drivername="postgresql+psycopg2"

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import redis
 
-from ballast.queues import WORKERS
+from ballast.queueing.queues import WORKERS
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, Stack

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from ballast.operators import FRESH_SECONDS
+from ballast.operators.roles import FRESH_SECONDS
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.control_objects import SeenMessage

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
-from ballast.app_buttons import AppButtons, PressedJob
+from ballast.apps.buttons import AppButtons, PressedJob
 from ballast.builtin import button_data
 from ballast.builtin.broadcasts import ChooseBroadcasts
 from ballast.builtin.jobs import MEMO_LENGTH_MAX

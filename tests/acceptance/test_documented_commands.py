@@ -142,7 +142,7 @@ NOT_RUN = {
             'ballast withdrawals stop --reason "trouble at the provider"',
             "ballast withdrawals resume",
         ],
-        "tests/ballast/test_withdrawals_cli.py does it",
+        "tests/ballast/cli/test_withdrawals.py does it",
     ),
     **dict.fromkeys(
         [
@@ -151,7 +151,7 @@ NOT_RUN = {
             'ballast books --move "1000 EUR" house exchange --key fund-1',
             "ballast exchange show",
         ],
-        "tests/ballast/test_currencies_cli.py does it",
+        "tests/ballast/cli/test_currencies.py does it",
     ),
     **dict.fromkeys(
         [
@@ -159,7 +159,7 @@ NOT_RUN = {
             "ballast books --days 31 --csv",
             'ballast books --move 12.50 house promo --key spring-1 --memo "spring promotion"',
         ],
-        "tests/ballast/test_books_cli.py does it",
+        "tests/ballast/cli/test_books.py does it",
     ),
     **dict.fromkeys(
         [

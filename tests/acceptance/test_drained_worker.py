@@ -10,9 +10,9 @@ import socket
 
 import psutil
 
-from ballast import worker_drains
 from ballast.inbox import Inbox
-from ballast.worker_drains import Worker, WorkerState
+from ballast.queueing import worker_drains
+from ballast.queueing.worker_drains import Worker, WorkerState
 from dbcore.redis_client import redis_time
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl

@@ -10,7 +10,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, ViewportSize, expect
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope, reference_of
+from ballast.queueing.envelope import Envelope, reference_of
 from dbcore import admin_actions, failed_operations
 from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings

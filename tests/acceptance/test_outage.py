@@ -24,10 +24,10 @@ import pytest
 from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.users import GetOrCreateUser
-from ballast.envelope import Envelope
 from ballast.inbox import Acceptance
 from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
+from ballast.queueing.envelope import Envelope
 from bot_frontend.texts import too_many_in_all
 from dbcore.breaker import FleetStore
 from devstack.postgres import EmbeddedPostgres

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 
-from ballast import queue_pauses
+from ballast.queueing import queue_pauses
 from devstack.stack import ROOT, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack

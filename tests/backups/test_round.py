@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
 from ballast.inbox import Inbox
+from ballast.queueing.envelope import Envelope
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger
 from dbcore.ledger.users import UserRef

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from ballast.apps.installed import INSTALLED
 from ballast.builtin.replacing import JOBS
-from ballast.envelope import queue_of
-from ballast.installed import INSTALLED
-from ballast.kinds import JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRITING_KINDS
+from ballast.queueing.envelope import queue_of
+from ballast.queueing.kinds import JOB_TYPES, READING_KINDS, TOLD_TO_WAIT, WRITING_KINDS
 from bot_frontend.router import route
 from bot_frontend.texts import ADMIN_COMMANDS, PUBLIC_COMMANDS, help_text, menu
 from bot_frontend.updates import Sender, TextMessage

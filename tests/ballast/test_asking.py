@@ -10,13 +10,13 @@ import pytest
 from pydantic import BaseModel, Field, model_validator
 
 from ballast import Amount, App, Ask, Job, UsageError
-from ballast.app_questions import JobQuestion, dialogue_of
+from ballast.apps.installed import INSTALLED
+from ballast.apps.questions import JobQuestion, dialogue_of
 from ballast.arguments import ArgumentsRefused
 from ballast.asking import answer_as_json, given_as_json, missing_fields
 from ballast.builtin.replies import DeliverReply
-from ballast.installed import INSTALLED
-from ballast.kinds import JOB_TYPES
-from ballast.origins import Origin
+from ballast.chat.origins import Origin
+from ballast.queueing.kinds import JOB_TYPES
 from bot_frontend import app_questions
 from bot_frontend.conversation import CommandQuestion, Conversation
 from bot_frontend.router import route

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from ballast.builtin.broadcasts import StartBroadcast
-from ballast.envelope import Envelope
 from ballast.jobs import JobInvalid
+from ballast.queueing.envelope import Envelope
 
 
 def test_a_broadcast_survives_the_way_through_its_envelope() -> None:

@@ -23,7 +23,7 @@ from workers import jobs as first_jobs
 from workers import messages as first_messages
 
 LINES = """
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 
 
 @replies.command("ping", help="Whether I am there")

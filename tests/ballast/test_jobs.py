@@ -8,11 +8,11 @@ from ballast.builtin.balances import AdjustBalance, ShowBalance
 from ballast.builtin.broadcasts import StartBroadcast
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.transfers import CreateTransfer
-from ballast.envelope import Envelope, job_id_of_update, queue_of, reference_of
 from ballast.jobs import JobInvalid, task_name
-from ballast.kinds import JOB_TYPES
 from ballast.messages import Button, Message
-from ballast.queues import QUEUES
+from ballast.queueing.envelope import Envelope, job_id_of_update, queue_of, reference_of
+from ballast.queueing.kinds import JOB_TYPES
+from ballast.queueing.queues import QUEUES
 
 
 def test_every_kind_belongs_to_a_queue_that_workers_consume() -> None:

@@ -31,9 +31,9 @@ def balance(ctx: JobContext) -> Reply:
 def main() -> None:
     from ballast.builtin.replies import DeliverReply
     from ballast.builtin.transfers import CancelTransfers
-    from ballast.envelope import Envelope
-    from ballast.notices import late_notice
-    from ballast.origins import Origin
+    from ballast.chat.notices import late_notice
+    from ballast.chat.origins import Origin
+    from ballast.queueing.envelope import Envelope
     from bot_frontend.conversation import Conversation
     from bot_frontend.router import is_ours, route
     from bot_frontend.texts import ADMIN_COMMANDS, menu

@@ -26,7 +26,7 @@ for kind in ("edited_message", "message_reaction", "poll_answer", "chat_join_req
 
 
 def main() -> None:
-    from ballast.notices import late_notice, waits_for_the_database
+    from ballast.chat.notices import late_notice, waits_for_the_database
     from bot_frontend.handlers import AppHandlers, allowed_updates
     from bot_frontend.updates import read
     from dbcore.settings import load_settings

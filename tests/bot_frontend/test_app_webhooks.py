@@ -18,9 +18,9 @@ import structlog.testing
 from pydantic import BaseModel
 
 from ballast import App, Job, JobContext, Received, Refuse, UsageError, WebhookRequest
-from ballast.apps import Registry, registry
+from ballast.apps.discovery import Registry, registry
+from ballast.apps.installed import INSTALLED
 from ballast.inbox.limits import LANE_LENGTH_MAX
-from ballast.installed import INSTALLED
 from bot_frontend.web.app_webhooks import BODY_BYTES_MAX, RETRY_AFTER_SECONDS, THREADS
 from dbcore.settings import Settings
 from devstack.redis import EmbeddedRedis

@@ -18,7 +18,7 @@ from ballast.builtin.broadcasts import (
 )
 from ballast.builtin.composition import Formatting, LinkButton, Segment
 from ballast.builtin.replies import DeliverReply
-from ballast.envelope import Envelope
+from ballast.queueing.envelope import Envelope
 from bot_frontend.conversation import Conversation, DraftQuestion
 from bot_frontend.intake import Intake
 from bot_frontend.routed import Routed

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from ballast.builtin import star_invoices
 from ballast.builtin.star_invoices import StarInvoice
-from ballast.origins import Origin
+from ballast.chat.origins import Origin
 from ballast.subscriptions import invoices
 from bot_frontend.deposits import asks, invoice_of, off, packages, refusal
 from dbcore.settings import Settings, SettingsError, load_settings

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ballast import ownership
 from ballast.broadcasts.albums import Albums
 from ballast.builtin.balances import ShowBalance
 from ballast.builtin.replies import DeliverReply
-from ballast.envelope import reference_of
 from ballast.inbox.limits import LANE_LENGTH_MAX
+from ballast.process import ownership
+from ballast.queueing.envelope import reference_of
 from bot_frontend import texts
 from bot_frontend.intake import Intake, IntakeFull
 from dbcore.ledger.balance_cache import BalanceSnapshot

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from ballast.broadcasts.albums import Albums
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.users import Quarantine
-from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Batcher, Dispatch, Offer
 from ballast.inbox.limits import LANE_LENGTH_MAX, OFFERS_LENGTH_MAX
-from ballast.queues import QUEUES
+from ballast.queueing.envelope import Envelope
+from ballast.queueing.queues import QUEUES
 from bot_frontend import texts
 from bot_frontend.callbacks import PressReply
 from bot_frontend.intake import Intake, IntakeFull

@@ -8,13 +8,13 @@ import pytest
 import pytest_asyncio
 from telegram import Bot
 
-from ballast.app_buttons import job_id_of_button
+from ballast.apps.buttons import job_id_of_button
 from ballast.builtin.balances import AskAdjustment, ShowBalance
 from ballast.builtin.jobs import UserJob
 from ballast.builtin.replies import PressAppButton
 from ballast.builtin.transfers import CreateTransfer
-from ballast.envelope import Envelope, reference_of
-from ballast.origins import Origin
+from ballast.chat.origins import Origin
+from ballast.queueing.envelope import Envelope, reference_of
 from ballast.telegram.bot import make_bot
 from ballast.telegram.rate_limiter import RateLimiter
 from bot_frontend.late_notices import LATE_SECONDS, TOLD_AGAIN_SECONDS, LateNotices

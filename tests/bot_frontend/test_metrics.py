@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 import ballast
 from ballast.broadcasts.schedule import WAKES_STUCK, Schedule
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
 from ballast.inbox import Inbox
+from ballast.queueing.envelope import Envelope
 from ballast.status import counters
 from bot_frontend.web.metric_definitions import METRICS
 from bot_frontend.web.metrics import exposition

@@ -10,7 +10,7 @@ import aiohttp
 
 from ballast.alerts import active
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
+from ballast.queueing.envelope import Envelope
 from ballast.status import board, probe_results
 from dbcore.breaker import override
 from dbcore.moving import record

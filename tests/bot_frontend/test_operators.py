@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from ballast.operators import CODE_LENGTH, FRESH_SECONDS, Roles, SigningIn, make_code, take_code
+from ballast.operators.roles import CODE_LENGTH, FRESH_SECONDS, Roles, SigningIn, make_code, take_code
 from dbcore import admin_actions, operators
 from dbcore.admin_actions import DONE, AdminAction, Filters
 from dbcore.guard.engine import GuardedEngine

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import redis
 
-from ballast.queues import QUEUES
+from ballast.queueing.queues import QUEUES
 from bot_frontend.web.page_language import accepted_language
 from dbcore.breaker import override
 from dbcore.breaker.outages import WaitingJob, note_waiting

@@ -14,7 +14,7 @@ import pytest
 import structlog.testing
 
 from ballast.builtin.status import OperatorAction
-from ballast.envelope import Envelope
+from ballast.queueing.envelope import Envelope
 from bot_frontend.web.login_throttle import (
     SLOW_SECONDS,
     TRIES_MAX,

@@ -14,8 +14,8 @@ from ballast.builtin.payments import RecordPayment, RecordStarReport
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.star_invoices import StarInvoice
 from ballast.builtin.subscriptions import RecordRenewal
-from ballast.envelope import Envelope
 from ballast.inbox.limits import LANE_LENGTH_MAX, SIZE_MAX
+from ballast.queueing.envelope import Envelope
 from ballast.telegram.bot import make_bot
 from ballast.telegram.presses import Presses
 from ballast.telegram.rate_limiter import RateLimiter

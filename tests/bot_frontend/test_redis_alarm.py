@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from ballast.languages import Languages
+from ballast.chat.languages import Languages
 from ballast.telegram.bot import make_bot
 from bot_frontend.redis_alarm import TOLD_AFTER_SECONDS, RedisAlarm
 from bot_frontend.web.snapshot import StatusSnapshot

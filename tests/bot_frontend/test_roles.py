@@ -15,13 +15,13 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
+from ballast.apps.installed import INSTALLED
 from ballast.builtin import button_data
 from ballast.builtin.balances import DecideAdjustment
 from ballast.builtin.broadcasts import CardButton, PressBroadcast
 from ballast.builtin.status import OperatorAction
-from ballast.installed import INSTALLED
-from ballast.operators import SigningIn, make_code
-from ballast.permissions import OF_ORDERS, PERMISSIONS, Permission, may
+from ballast.operators.permissions import OF_ORDERS, PERMISSIONS, Permission, may
+from ballast.operators.roles import SigningIn, make_code
 from bot_frontend.router import route
 from bot_frontend.updates import ButtonPress, Sender
 from bot_frontend.web.api import PREFIX

@@ -15,13 +15,13 @@ import aiohttp
 import pytest
 import redis
 
-from ballast.apps import Registry
+from ballast.apps.discovery import Registry
+from ballast.apps.installed import INSTALLED
 from ballast.broadcasts.albums import Albums
 from ballast.builtin.balances import ShowBalance
 from ballast.builtin.transfers import CreateTransfer
-from ballast.envelope import Envelope, reference_of
-from ballast.installed import INSTALLED
-from ballast.queues import QUEUES
+from ballast.queueing.envelope import Envelope, reference_of
+from ballast.queueing.queues import QUEUES
 from ballast.status import probe_results
 from ballast.telegram.bot import make_bot
 from ballast.telegram.presses import Presses

@@ -23,7 +23,7 @@ import psycopg2
 
 from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.users import GetOrCreateUser
-from ballast.envelope import Envelope
+from ballast.queueing.envelope import Envelope
 from tests.chaos.report import machine, spread
 from tests.harness.cluster import Cluster
 from tests.harness.queueing import Queueing, queueing_at

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from ballast.builtin.users import GetOrCreateUser
-from ballast.envelope import Envelope
 from ballast.inbox import Dispatch, Offer
 from ballast.jobs import Job
+from ballast.queueing.envelope import Envelope
 from devstack.redis import EmbeddedRedis
 from devstack.stack import Stack
 from tests.chaos.frozen_brpop import freeze_in_brpop

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 
-from ballast.logs import configure_logging
+from ballast.process.logs import configure_logging
 from devstack.ports import free_port
 from devstack.redis import EmbeddedRedis
 from tests.chaos.report import machine

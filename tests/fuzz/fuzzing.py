@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from ballast.broadcasts.albums import Albums
 from ballast.builtin.balances import AdjustBalance, AskAdjustment, DecideAdjustment
 from ballast.builtin.replies import DeliverReply
-from ballast.envelope import Envelope
 from ballast.inbox import Inbox
+from ballast.queueing.envelope import Envelope
 from bot_frontend.conversation import Conversation
 from bot_frontend.intake import Intake
 from bot_frontend.routed import Routed

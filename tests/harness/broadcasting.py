@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg2
 
-from ballast.envelope import Envelope
 from ballast.jobs import Job
+from ballast.queueing.envelope import Envelope
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import Broadcast, BroadcastStatus
 from dbcore.guard.engine import GuardedEngine

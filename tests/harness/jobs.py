@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ballast.envelope import Envelope
 from ballast.jobs import Job
+from ballast.queueing.envelope import Envelope
 from devstack.stack import Stack
 from tests.harness.queueing import queueing_at
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery
 
-from ballast.envelope import queue_of
+from ballast.queueing.envelope import queue_of
 from dbcore.breaker import override
 from dbcore.ledger.audit import audit, report
 from dbcore.ledger.balance_cache import BalanceCache

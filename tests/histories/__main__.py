@@ -9,7 +9,7 @@ import time
 
 from pydantic import SecretStr
 
-from ballast.logs import configure_logging
+from ballast.process.logs import configure_logging
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.audit import audit, report
 from dbcore.migrate import upgrade

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ballast.envelope import job_id_of_update, reference_of
+from ballast.queueing.envelope import job_id_of_update, reference_of
 from devstack.stack import TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from tests.chaos.report import percentile

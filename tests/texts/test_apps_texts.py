@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from ballast import App
-from ballast.apps import registry
+from ballast.apps.discovery import registry
 from ballast.arguments import ArgumentsRefused, parse
 from ballast.context import Context
 from ballast.texts import of_any_app, speaking

@@ -12,7 +12,7 @@ import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 
-from ballast.markup import plain_text
+from ballast.chat.markup import plain_text
 from ballast.messages import Button
 from ballast.texts import LANGUAGES, available, gettext, negotiated, ngettext, own_name, said, speaking
 from ballast.texts.catalogues import CatalogueError, Source, is_right_to_left, use_folder

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from ballast import notices, origins
 from ballast.alerts import notifier
+from ballast.apps.command_names import not_your_history
+from ballast.apps.installed import INSTALLED
 from ballast.arguments import ArgumentsRefused, parse, question
 from ballast.backups import record as backup_record
 from ballast.broadcasts import card
@@ -23,13 +24,12 @@ from ballast.builtin.broadcasts import CardQuestion
 from ballast.builtin.payments import RecordPayment
 from ballast.builtin.transfers import CreateTransfer
 from ballast.builtin.words import not_permitted
-from ballast.command_names import not_your_history
-from ballast.envelope import Envelope
+from ballast.chat import notices, origins
+from ballast.chat.markup import plain_text
+from ballast.chat.origins import Origin
 from ballast.inbox import Overdue
-from ballast.installed import INSTALLED
-from ballast.markup import plain_text
 from ballast.messages import Button, Message, cannot_ask_there
-from ballast.origins import Origin
+from ballast.queueing.envelope import Envelope
 from ballast.reconciling.record import Finished
 from ballast.texts import LANGUAGES, gettext, said, speaking
 from ballast.texts.catalogues import use_folder

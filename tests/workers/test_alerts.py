@@ -16,17 +16,17 @@ from typing import cast
 import pytest
 import redis
 
-from ballast import queue_pauses
 from ballast.alerts import active, notifier
 from ballast.alerts.notifier import AN_HOUR_MAX, AdminNotifier
 from ballast.broadcasts import halts
 from ballast.broadcasts.schedule import WAKES_STUCK, Schedule
 from ballast.builtin.balances import ShowBalance
 from ballast.builtin.replies import DeliverReply
-from ballast.envelope import Envelope
 from ballast.inbox.limits import SIZE_MAX
 from ballast.messages import Message
 from ballast.payouts import record as payouts_record
+from ballast.queueing import queue_pauses
+from ballast.queueing.envelope import Envelope
 from ballast.reconciling import provider_record
 from ballast.reconciling.provider_record import Compared
 from ballast.status import board, counters, failed_causes, probe_results

@@ -19,7 +19,7 @@ from telegram import Bot
 from ballast.broadcasts.albums import Albums
 from ballast.broadcasts.schedule import Schedule
 from ballast.builtin.broadcasts import DraftBroadcast, SendChunk, StartBroadcast
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.status import counters
 from ballast.telegram.rate_limiter import HALT_SECONDS_MAX, SEVERAL_CHATS, RateLimiter
 from ballast.telegram.transport import AiohttpRequest

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from ballast import event_asking
 from ballast.inbox import Publisher
+from ballast.queueing import event_asking
 from dbcore import events, failed_operations
 from dbcore.breaker import override
 from dbcore.guard.engine import GuardedEngine

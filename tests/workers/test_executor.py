@@ -8,10 +8,10 @@ import pytest
 from celery import Celery
 
 from ballast.builtin.balances import AdjustBalance, ShowBalance
-from ballast.envelope import Envelope
 from ballast.jobs import Job
 from ballast.messages import Message
-from ballast.snooze import Snoozed
+from ballast.queueing.envelope import Envelope
+from ballast.queueing.snooze import Snoozed
 from dbcore.errors import DatabaseAway, Unavailable
 from dbcore.failures import FailureKind
 from dbcore.ledger.balance_cache import BalanceSnapshot

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ballast import App, JobContext, UsageError
-from ballast.registered import Cron
+from ballast.apps.registered import Cron
 from workers.periods import newest, seconds_between
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from ballast import queue_pauses
 from ballast.builtin.balances import AdjustBalance, ShowBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.transfers import CreateTransfer
 from ballast.builtin.users import GetOrCreateUser
-from ballast.envelope import Envelope
 from ballast.inbox import Inbox
-from ballast.kinds import WRITING_KINDS
 from ballast.messages import Message
-from ballast.queues import DATABASE_QUEUES
+from ballast.queueing import queue_pauses
+from ballast.queueing.envelope import Envelope
+from ballast.queueing.kinds import WRITING_KINDS
+from ballast.queueing.queues import DATABASE_QUEUES
 from dbcore.breaker import FleetStore, outages, read_breaker
 from dbcore.breaker.rules import BreakerReason, BreakerState
 from dbcore.breaker.state import FleetState

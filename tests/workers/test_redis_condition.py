@@ -13,8 +13,8 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 
 from ballast.builtin.users import GetOrCreateUser
-from ballast.envelope import Envelope
 from ballast.inbox import Inbox
+from ballast.queueing.envelope import Envelope
 from dbcore.breaker import FleetStore
 from dbcore.breaker.state import FleetState
 from dbcore.ledger.balance_cache import BalanceSnapshot

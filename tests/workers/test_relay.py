@@ -17,14 +17,14 @@ import pytest
 import redis
 from celery import Celery
 
-from ballast import outbox_relay
+from ballast.apps.installed import INSTALLED
+from ballast.apps.registered import Handler
 from ballast.builtin.balances import AdjustBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.inbox import Dispatch, Inbox, Offer, Publisher, Receipt
 from ballast.inbox.limits import LANE_LENGTH_MAX, UNKNOWN_KIND_SECONDS
-from ballast.installed import INSTALLED
 from ballast.messages import Message
-from ballast.registered import Handler
+from ballast.queueing import outbox_relay
 from dbcore import Guard, jobs_waiting, outbox
 from dbcore.breaker import override
 from dbcore.errors import DatabaseAway

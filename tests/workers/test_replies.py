@@ -11,16 +11,16 @@ import redis
 from celery import Celery
 from telegram import Bot
 
-from ballast import failed_jobs
 from ballast.builtin.balances import AdjustBalance, AskAdjustment, ShowBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.transfers import CreateTransfer, DecideTransfer
-from ballast.envelope import Envelope
+from ballast.chat.notices import queued_notice
+from ballast.chat.origins import Origin, answered_in_private, perhaps_answered_in_private, private_chat_closed
 from ballast.inbox import Claim
 from ballast.jobs import Job
 from ballast.messages import Button, Message
-from ballast.notices import queued_notice
-from ballast.origins import Origin, answered_in_private, perhaps_answered_in_private, private_chat_closed
+from ballast.queueing import failed_jobs
+from ballast.queueing.envelope import Envelope
 from ballast.telegram.bot import make_bot
 from dbcore.settings import Settings
 from devstack.stack import TOKEN

@@ -12,15 +12,15 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 from ballast import App, BatchContext, Job, JobContext
+from ballast.apps.installed import INSTALLED
 from ballast.builtin.balances import ShowBalance
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.transfers import ShowHistory
-from ballast.envelope import Envelope, enqueued_lane, queue_of
-from ballast.installed import INSTALLED
 from ballast.jobs import Discard, task_name
 from ballast.messages import Message
-from ballast.queues import QUEUES
-from ballast.snooze import Snoozed
+from ballast.queueing.envelope import Envelope, enqueued_lane, queue_of
+from ballast.queueing.queues import QUEUES
+from ballast.queueing.snooze import Snoozed
 from dbcore.errors import Unavailable
 from dbcore.failures import FailureKind
 from devstack.ports import free_port

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ballast.builtin.broadcasts import SendChunk
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.rate_limiter import RateLimiter
 from dbcore.breaker import FleetStore
 from dbcore.errors import DatabaseAway

@@ -9,9 +9,9 @@ from html import unescape
 
 import pytest
 
+from ballast.apps.installed import INSTALLED
 from ballast.builtin.balances import AdjustBalance, AskAdjustment
 from ballast.builtin.transfers import CreateTransfer
-from ballast.installed import INSTALLED
 from ballast.messages import Message
 from dbcore.ledger.history import HistoryEntry, HistoryPage
 from dbcore.ledger.users import UserAccount, UserStatus

@@ -16,7 +16,7 @@ import structlog
 
 from ballast.broadcasts.lanes import LANES, Lanes
 from ballast.broadcasts.service import BroadcastService
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.floods import refuse_chat
 from ballast.telegram.rate_limiter import RateLimiter
 from dbcore.breaker import CachedStateReader, FleetStore

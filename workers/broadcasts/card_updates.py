@@ -20,7 +20,7 @@ from ballast.broadcasts.audience import audience_size
 from ballast.broadcasts.schedule import quiet_until
 from ballast.builtin.broadcasts import ShowCard
 from ballast.messages import Message
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.errors import SendStatus
 from ballast.telegram.reply_sender import delete_message, send
 from dbcore.broadcasts import broadcasts

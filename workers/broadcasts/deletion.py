@@ -18,7 +18,7 @@ from telegram.error import TelegramError
 
 from ballast.builtin.broadcasts import EraseChunk
 from ballast.messages import Message
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.errors import SendStatus, classify
 from ballast.telegram.floods import refuse_chat
 from ballast.texts import ngettext

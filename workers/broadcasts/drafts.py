@@ -10,15 +10,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ballast.apps.command_names import joined, mention
 from ballast.broadcasts import card, halts
 from ballast.broadcasts.albums import Albums
 from ballast.broadcasts.cards import View
 from ballast.broadcasts.cost import refuse_paid_album
 from ballast.builtin.broadcasts import CardButton, ChangeDraft, DraftBroadcast, PressBroadcast, StartBroadcast
 from ballast.builtin.composition import TELEGRAM_IDS_MAX
-from ballast.command_names import joined, mention
 from ballast.messages import Message
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.errors import AWAY_SECONDS
 from ballast.texts import gettext, ngettext
 from dbcore import admin_actions

@@ -16,11 +16,11 @@ import structlog
 from telegram import InputFile
 from telegram.error import TelegramError
 
+from ballast.apps.command_names import joined
 from ballast.broadcasts.audience import recipients_table
 from ballast.builtin.broadcasts import ReportBroadcast
-from ballast.command_names import joined
 from ballast.messages import Message
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.errors import SendResult, SendStatus, classify
 from ballast.texts import gettext, ngettext
 from dbcore.broadcasts import broadcasts, deliveries

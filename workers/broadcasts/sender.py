@@ -28,7 +28,7 @@ from ballast.broadcasts.audience import payload_of, variant_of
 from ballast.broadcasts.lanes import SILENCE_SECONDS_MAX
 from ballast.builtin.broadcasts import SendChunk
 from ballast.messages import Message
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.floods import refuse_chat
 from dbcore.breaker.store import SATURATED_SECONDS
 from dbcore.broadcasts import broadcasts, leases

@@ -14,23 +14,23 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from ballast.app_questions import JobDialogue, dialogue_of
+from ballast.apps.installed import INSTALLED
+from ballast.apps.questions import JobDialogue, dialogue_of
+from ballast.apps.registered import Handler
 from ballast.asking import Ask
 from ballast.batch import BatchContext, Batched
 from ballast.builtin.jobs import UserJob
+from ballast.chat.origins import Origin, messages_of
 from ballast.context import JobContext, User
-from ballast.envelope import Envelope, enqueued_lane
 from ballast.inbox import Acceptance, dialogue_key
-from ballast.installed import INSTALLED
 from ballast.jobs import OWNER, Discard, Job, JobInvalid, Snooze, TelegramUpdate
-from ballast.kinds import JOB_TYPES, AppCommand
 from ballast.messages import Button as Shown
 from ballast.messages import Message
-from ballast.origins import Origin, messages_of
-from ballast.periodic_runs import lane_of
-from ballast.registered import Handler
+from ballast.queueing.envelope import Envelope, enqueued_lane
+from ballast.queueing.kinds import JOB_TYPES, AppCommand
+from ballast.queueing.periodic_runs import lane_of
+from ballast.queueing.snooze import Snoozed
 from ballast.replies import BuiltInAnswer, Reply
-from ballast.snooze import Snoozed
 from ballast.subscriptions import known
 from dbcore import keys, outbox
 from dbcore.errors import DatabaseAway, OutcomeUnknown, Unavailable, UsageError

@@ -13,8 +13,8 @@ from ballast.builtin.balances import AdjustBalance, AskAdjustment, DecideAdjustm
 from ballast.builtin.words import not_permitted
 from ballast.jobs import Discard
 from ballast.messages import Button, Message
+from ballast.operators.permissions import Permission, may
 from ballast.people import approval_texts
-from ballast.permissions import Permission, may
 from ballast.replies import Button as JobButton
 from ballast.texts import speaking
 from dbcore import keys

@@ -7,7 +7,7 @@ from __future__ import annotations
 import redis
 import structlog
 
-from ballast import event_asking
+from ballast.queueing import event_asking
 from dbcore.errors import DatabaseAway
 from workers.celery import Task, upkeep
 from workers.events import EventSender, OutageTeller, Webhook

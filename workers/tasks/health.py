@@ -11,7 +11,7 @@ import redis
 import structlog
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 
-from ballast import outbox_relay
+from ballast.queueing import outbox_relay
 from ballast.status import books_record, probe_results
 from dbcore import events, failed_operations, jobs_waiting, outbox, probes, retention
 from dbcore.breaker import outage_history

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import structlog
 from celery.exceptions import Reject
 
-from ballast.installed import INSTALLED
+from ballast.apps.installed import INSTALLED
 from ballast.jobs import Discard, Job, task_name
 from ballast.messages import Message
 from workers import handlers

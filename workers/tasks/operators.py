@@ -6,12 +6,12 @@ import time
 
 import structlog
 
-from ballast import operators
 from ballast.builtin.operators import GrantRole, ShowRoles, SignIn
 from ballast.builtin.words import not_permitted
 from ballast.messages import Message
-from ballast.operators import CODE_SECONDS, SigningIn
-from ballast.permissions import Permission, may
+from ballast.operators import roles as operators
+from ballast.operators.permissions import Permission, may
+from ballast.operators.roles import CODE_SECONDS, SigningIn
 from ballast.texts.phrases import identified
 from dbcore import operators as granted
 from dbcore.admin_actions import AdminAction

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import structlog
 from psycopg2.errors import UndefinedTable
 
+from ballast.apps.command_names import called
 from ballast.builtin import star_invoices
 from ballast.builtin.reconciliation import ReconcileStars
-from ballast.command_names import called
 from ballast.messages import Message
 from ballast.reconciling import reconciler, record
 from ballast.reconciling.reconciler import ReconciliationRefused, UnderWay

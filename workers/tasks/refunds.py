@@ -20,8 +20,8 @@ from ballast.builtin.refunds import AskRefund, DecideRefund, FinishRefund
 from ballast.builtin.subscriptions import follows
 from ballast.jobs import Discard
 from ballast.messages import Message
-from ballast.permissions import Permission, may
-from ballast.snooze import Snoozed
+from ballast.operators.permissions import Permission, may
+from ballast.queueing.snooze import Snoozed
 from ballast.telegram.calls import call
 from ballast.telegram.errors import classify
 from dbcore import outbox

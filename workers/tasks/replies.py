@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ballast.app_buttons import AppButtons, job_id_of_button
+from ballast.apps.buttons import AppButtons, job_id_of_button
+from ballast.apps.installed import INSTALLED
 from ballast.builtin.replies import DeliverReply, PressAppButton
 from ballast.builtin.words import unknown_button
 from ballast.inbox import Acceptance
-from ballast.installed import INSTALLED
-from ballast.kinds import JOB_TYPES
 from ballast.messages import Message
+from ballast.queueing.kinds import JOB_TYPES
 from ballast.texts import gettext
 from workers.tasks.apps import accept
 from workers.tasks.job_task import job_task

@@ -5,10 +5,10 @@ is given back until it returns.
 
 from __future__ import annotations
 
-from ballast import failed_jobs
 from ballast.builtin.status import OperatorAction, ShowDatabaseStatus
-from ballast.failed_jobs import FailedJobRefused
 from ballast.messages import Message
+from ballast.queueing import failed_jobs
+from ballast.queueing.failed_jobs import FailedJobRefused
 from ballast.status import actions
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE, AdminAction

@@ -12,7 +12,7 @@ from psycopg2.errors import UndefinedTable
 
 from ballast.builtin.subscriptions import ChangeRenewal, RecordRenewal, SubscriptionChanged, follows
 from ballast.messages import Message
-from ballast.snooze import Snoozed
+from ballast.queueing.snooze import Snoozed
 from ballast.subscriptions import chat_texts, invoices, known
 from ballast.telegram.subscriptions import turn_renewal
 from dbcore import outbox

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ballast.apps.command_names import not_your_history
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
-from ballast.command_names import not_your_history
 from ballast.messages import Message
 from dbcore.ledger import history as history_pages
 from dbcore.ledger import pending_transfers, users

@@ -15,9 +15,9 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ballast.failed_jobs import FailedJobRefused
 from ballast.inbox import Inbox, Publisher
-from ballast.snooze import Snoozed
+from ballast.queueing.failed_jobs import FailedJobRefused
+from ballast.queueing.snooze import Snoozed
 from bot_frontend.web.access import Access
 from bot_frontend.web.api import (
     PREFIX,

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from ballast.operators.permissions import Permission
 from ballast.people import orders
-from ballast.permissions import Permission
 from bot_frontend.web.access import Operator
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Reason, error_responses

@@ -16,8 +16,8 @@ from ballast.broadcasts.preview import beginning
 from ballast.broadcasts.service import BroadcastService
 from ballast.builtin.broadcasts import StartBroadcast
 from ballast.builtin.composition import CanaryRule
-from ballast.kinds import JOB_TYPES
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
+from ballast.queueing.kinds import JOB_TYPES
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key

@@ -10,7 +10,7 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ballast.permissions import ALL, PERMISSIONS, Permission, of_role, of_scopes
+from ballast.operators.permissions import ALL, PERMISSIONS, Permission, of_role, of_scopes
 from bot_frontend.web.access import Access, Operator, address_of, is_own_page
 from bot_frontend.web.api import PREFIX
 from bot_frontend.web.api.keys import Keys

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ballast.apps.installed import INSTALLED
 from ballast.broadcasts import preview, trial_results
 from ballast.broadcasts.audience import audience_size
 from ballast.broadcasts.cost import stars_for
@@ -17,9 +18,8 @@ from ballast.broadcasts.lanes import Lanes
 from ballast.builtin.broadcasts import StartBroadcast
 from ballast.builtin.composition import Composition, Whole
 from ballast.builtin.jobs import TelegramId
-from ballast.installed import INSTALLED
-from ballast.kinds import JOB_TYPES
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
+from ballast.queueing.kinds import JOB_TYPES
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
 from bot_frontend.web.api.broadcasts import Broadcast, Id, found_or_problem
 from bot_frontend.web.api.callers import Caller, Requires

@@ -13,9 +13,9 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 
 from ballast.broadcasts.audience import recipients_table
-from ballast.csv_text import Table
+from ballast.operators.csv_text import Table
+from ballast.operators.permissions import Permission
 from ballast.people.tables import PAGE, movements_table, transfers_table, users_table
-from ballast.permissions import Permission
 from bot_frontend.web.api.broadcasts import Id, found_or_problem
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import error_responses

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from ballast import failed_jobs
 from ballast.builtin.status import REFERENCE
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
+from ballast.queueing import failed_jobs
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Time, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key

@@ -9,11 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
-from ballast import queue_pauses, worker_drains
 from ballast.builtin.status import QUEUE
-from ballast.permissions import Permission
-from ballast.queues import QUEUES
-from ballast.worker_drains import WORKER, NoSuchWorker, WorkerState, WouldLeaveAlone
+from ballast.operators.permissions import Permission
+from ballast.queueing import queue_pauses, worker_drains
+from ballast.queueing.queues import QUEUES
+from ballast.queueing.worker_drains import WORKER, NoSuchWorker, WorkerState, WouldLeaveAlone
 from bot_frontend.web.actions import ActionConflict, Actions, NoRoom
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Page, error_responses

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Whom, error_responses
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ballast import failed_jobs
 from ballast.builtin.status import REFERENCE
-from ballast.failed_jobs import FailedJobRefused
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
+from ballast.queueing import failed_jobs
+from ballast.queueing.failed_jobs import FailedJobRefused
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.failed_jobs import KIND
 from bot_frontend.web.api.models import OF_ACTS, Time, Whom, error_responses

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from ballast.builtin.jobs import TelegramId
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from bot_frontend.web.api.callers import UPLOAD_BYTES_MAX, Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key

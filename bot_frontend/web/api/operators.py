@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Time, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, ReasonOrder, idempotency_key

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import redis
 from starlette.requests import Request
 
-from ballast import event_asking, outbox_relay
 from ballast.inbox import Inbox, Publisher
+from ballast.queueing import event_asking, outbox_relay
 from bot_frontend.web.api.database import Database
 from bot_frontend.web.api.problems import Problem
 from dbcore.settings import Settings

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
-from ballast.permissions import Permission
+from ballast.operators.permissions import Permission
 from ballast.subscriptions import changing
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, error_responses

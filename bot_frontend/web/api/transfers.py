@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ballast.operators.permissions import Permission
 from ballast.people import orders
-from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import (
     OF_ACTS,

@@ -11,8 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from ballast.builtin.composition import Unsendable
-from ballast.failed_jobs import FailedJobRefused
-from ballast.snooze import Snoozed
+from ballast.queueing.failed_jobs import FailedJobRefused
+from ballast.queueing.snooze import Snoozed
 from bot_frontend.web.api.problems import Problem
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway, OutcomeUnknown

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.broadcasts.preview import beginning
 from ballast.builtin.people import MESSAGE_LENGTH_MAX
+from ballast.operators.permissions import Permission
 from ballast.people import finding, orders
-from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Seen, error_responses
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of

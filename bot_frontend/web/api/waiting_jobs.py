@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from ballast import lookup
-from ballast.lookup import FoundJob, WaitingPage
-from ballast.permissions import Permission
+from ballast.chat import lookup
+from ballast.chat.lookup import FoundJob, WaitingPage
+from ballast.operators.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import Moment, Page, error_responses
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of

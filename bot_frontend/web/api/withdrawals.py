@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ballast.operators.permissions import Permission
 from ballast.payouts import words
-from ballast.permissions import Permission
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Reason, error_responses
 from bot_frontend.web.api.orders import ReasonOrder, Why, act_of, idempotency_key, outcome_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
 from ballast.inbox.limits import UNKNOWN_KIND_SECONDS
+from ballast.queueing.envelope import Envelope
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
 from tests.harness.jobs import FAILED, accept, hurried, in_lane_of

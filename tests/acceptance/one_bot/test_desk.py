@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import expect
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope, reference_of
+from ballast.queueing.envelope import Envelope, reference_of
 from dbcore import failed_operations
 from dbcore.guard.engine import GuardedEngine
 from devstack.stack import Stack

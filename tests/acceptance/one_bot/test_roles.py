@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ballast.operators import FRESH_SECONDS
+from ballast.operators.roles import FRESH_SECONDS
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.harness.people import all_settled, register, say

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from ballast.builtin.balances import ShowBalance
 from ballast.builtin.transfers import ShowHistory
-from ballast.envelope import Envelope
 from ballast.inbox import Claims, Inbox, Publisher
 from ballast.inbox.limits import CLAIMS_MAX
 from ballast.jobs import Job, task_name
-from ballast.queues import QUEUES
+from ballast.queueing.envelope import Envelope
+from ballast.queueing.queues import QUEUES
 from workers import kombu_patches
 from workers.draining import ROUND_SECONDS, RoundSize, Turn
 from workers.heartbeat import Heartbeat

@@ -7,9 +7,7 @@ import time
 import pytest
 import redis
 
-from ballast import queue_pauses
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, DialogueStep, Dispatch, Inbox, Receipt
 from ballast.inbox.limits import (
     APP_QUESTION_TTL_SECONDS,
@@ -17,6 +15,8 @@ from ballast.inbox.limits import (
     LANE_LENGTH_MAX,
     UNKNOWN_KIND_SECONDS,
 )
+from ballast.queueing import queue_pauses
+from ballast.queueing.envelope import Envelope
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.redis_client import redis_time
 

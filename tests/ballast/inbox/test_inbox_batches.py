@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Answered, DialogueStep, Inbox, Offer, Receipt
 from ballast.inbox.limits import OFFERS_LENGTH_MAX, OFFERS_MAX
+from ballast.queueing.envelope import Envelope
 from dbcore.ledger.balance_cache import BalanceSnapshot
 
 LANE_MAX = 3

@@ -6,11 +6,11 @@ import threading
 
 import redis
 
-from ballast import relay_hold
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
 from ballast.inbox import Acceptance, Inbox
 from ballast.inbox.copying import InboxCopier, is_running
+from ballast.queueing import relay_hold
+from ballast.queueing.envelope import Envelope
 
 OWNER = "host:1:aa"
 

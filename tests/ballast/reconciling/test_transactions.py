@@ -10,7 +10,7 @@ import pytest
 
 from ballast.builtin import star_invoices
 from ballast.builtin.star_invoices import StarInvoice
-from ballast.csv_text import csv_text
+from ballast.operators.csv_text import csv_text
 from ballast.reconciling import transactions
 from dbcore.settings import Settings
 from tests.conftest import MakeSettings

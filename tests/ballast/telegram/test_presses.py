@@ -10,8 +10,8 @@ import pytest_asyncio
 import redis
 from telegram import Bot
 
+from ballast.chat.origins import Origin
 from ballast.messages import Message
-from ballast.origins import Origin
 from ballast.telegram.bot import make_bot
 from ballast.telegram.errors import SendStatus
 from ballast.telegram.presses import Presses, answer_press

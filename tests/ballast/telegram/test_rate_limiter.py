@@ -8,8 +8,8 @@ import time
 import pytest
 import redis
 
-from ballast.envelope import Envelope
 from ballast.inbox import Claim, Inbox, Note
+from ballast.queueing.envelope import Envelope
 from ballast.telegram.rate_limiter import (
     FREE_MARGIN,
     FREE_PER_SECOND,

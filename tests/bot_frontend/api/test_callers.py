@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from ballast.api_scopes import SCOPES
+from ballast.operators.api_scopes import SCOPES
 from bot_frontend.web.api.request_rate import RequestRate
 from dbcore import api_keys
 from dbcore.api_keys import KeyRefused

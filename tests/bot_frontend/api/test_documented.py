@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from ballast.api_scopes import SCOPES
+from ballast.operators.api_scopes import SCOPES
 from bot_frontend.web.api.problems import TITLES, TYPE
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import users

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from ballast import queue_pauses, worker_drains
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
+from ballast.queueing import queue_pauses, worker_drains
+from ballast.queueing.envelope import Envelope
 from bot_frontend.web.actions import LANE
 from tests.bot_frontend.api.conftest import Client
 from tests.harness.queueing import Queueing

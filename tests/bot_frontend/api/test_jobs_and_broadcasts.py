@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope, reference_of
+from ballast.queueing.envelope import Envelope, reference_of
 from dbcore import admin_actions, failed_operations
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope, reference_of
+from ballast.queueing.envelope import Envelope, reference_of
 from dbcore import admin_actions, failed_operations
 from dbcore.failed_operations import Filters
 from dbcore.guard.engine import GuardedEngine

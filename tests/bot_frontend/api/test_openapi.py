@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope
+from ballast.queueing.envelope import Envelope
 from dbcore import failed_operations
 from dbcore.broadcasts import broadcasts
 from dbcore.guard.engine import GuardedEngine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ballast.builtin.balances import ShowBalance
-from ballast.envelope import Envelope, reference_of
+from ballast.queueing.envelope import Envelope, reference_of
 from tests.bot_frontend.api.conftest import Client
 from tests.harness.queueing import Queueing
 

@@ -1,0 +1,1 @@
+"""What authors register, how it is found, and what runs it."""

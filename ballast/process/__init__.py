@@ -1,0 +1,1 @@
+"""What every process of Ballast sets up or holds."""
