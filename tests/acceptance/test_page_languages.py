@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 import redis
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, StorageState, expect
+from playwright.async_api import Browser, Page, StorageState, ViewportSize, expect
 
 from ballast.apps.installed import INSTALLED
 from ballast.payouts import record as payouts_record
@@ -35,7 +35,7 @@ pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module"), pytest.m
 
 OPS_TOKEN = "a token for tests"
 ANSWER_MS_MAX = 120_000
-PHONE = {"width": 360, "height": 740}
+PHONE: ViewportSize = {"width": 360, "height": 740}
 FIRST_PAINT_BYTES_MAX = 200_000
 """Of what goes over the wire."""
 
@@ -70,8 +70,9 @@ SAID = """() => {
         if (element.hasAttribute(name)) found.push(element.getAttribute(name));
       }
       for (const node of element.childNodes) {
+        if (node.nodeType !== Node.TEXT_NODE) continue;
         // What is in <noscript> is one text, with its tags.
-        if (node.nodeType === Node.TEXT_NODE) found.push(element.matches("noscript") ? node.data.replace(/<[^>]*>/g, "") : node.data);
+        found.push(element.matches("noscript") ? node.data.replace(/<[^>]*>/g, "") : node.data);
       }
       if (element instanceof HTMLTemplateElement) look(element.content);
     }
@@ -200,7 +201,7 @@ async def assert_fits(page: Page, where: str) -> None:
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("locale", ["en-XA", "ar"])
 async def test_each_page_fits_and_reads_well(
-    browser: Browser, site: Site, session: StorageState, locale: str, size: dict[str, int]
+    browser: Browser, site: Site, session: StorageState, locale: str, size: ViewportSize
 ) -> None:
     async with watched_page(
         browser, site.url, viewport=size, timeout_ms=ANSWER_MS_MAX, signed_in=session, locale=locale
