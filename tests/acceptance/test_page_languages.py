@@ -52,13 +52,13 @@ PATHS = (
 
 NAMES = {
     *("Nora", "nora", "Otto", "otto", "Operatrix", "birthday"),  # people, and what they wrote
-    *("stripe", "crypto_pay", "main", "light", "bulk"),  # adapters and workers
+    *("stripe", "crypto", "pay", "main", "light", "bulk"),  # adapters and workers
 }
 
 DATA = re.compile(
-    r"@\w+|\b[A-Z2-7]{8}\b"  # usernames, references
+    r"Mozilla/.*|@\w+|\b[A-Z2-7]{8}\b"  # browsers, usernames, references
     r"|`[^`]*`|\w+(?:[.:@/]\w+)+"  # commands, kinds of jobs, actions of the audit log, actors, addresses
-    r"|\b\d{1,2} [A-Z][a-z]{2}, \d\d:\d\d|Mozilla/.*"  # dates as the browser has them in English, browsers
+    r"|\b\d{1,2} [A-Z][a-z]{2}, \d\d:\d\d"  # dates as the browser has them in English
 )
 
 OF_NO_LANGUAGE = {
@@ -89,6 +89,14 @@ SAID = """() => {
   look(document);
   return [...new Set(found.map((text) => text.trim()))].filter(Boolean);
 }"""
+
+TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+  [...document.body.querySelectorAll("*")]
+    .filter((element) => {
+      const { left, right, width } = element.getBoundingClientRect();
+      return width > 0 && (left < 0 || right > innerWidth);
+    })
+    .map((element) => element.outerHTML.slice(0, 200))"""
 
 
 @dataclass
@@ -201,8 +209,7 @@ async def in_plain_english(page: Page, allowed: set[str]) -> list[str]:
 
 
 async def assert_fits(page: Page, where: str) -> None:
-    width, inner = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert width <= inner, f"{where} overflows: {width} of {inner}"
+    assert not await page.evaluate(TOO_WIDE), where
     found = (await Axe().run(page)).response["violations"]
     assert not found, (where, [(each["id"], [node["html"] for node in each["nodes"]]) for each in found])
 
