@@ -47,7 +47,7 @@ PATHS = (
     "/broadcasts/new",
     "/#users",
     "/#transfers",
-    "/#user=@nora",
+    "/#user={nora}",
 )
 
 SHOWN = {
