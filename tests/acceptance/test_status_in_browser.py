@@ -352,7 +352,7 @@ async def test_a_dead_letter_is_discarded_by_keyboard_alone(page: Page, site: Si
     await expect(page.get_by_test_id("toast").first).to_contain_text("Queued.")
     await expect(page.get_by_test_id("confirm-dialog")).to_be_hidden()
     await expect(letter).to_have_count(0)
-    await expect(page.get_by_test_id("toast").last).to_contain_text(f"discard {reference}: done.")
+    await expect(page.get_by_test_id("toast").last).to_have_text(f"Discard {reference}: done.")
     await expect(focused).to_contain_text("Failed jobs")
     await expect(page.locator("#books")).to_contain_text(f"dead_letter.discard {reference}: done")
     assert site.stack.query("SELECT status FROM failed_operations WHERE reference = %s", reference) == [
