@@ -18,6 +18,7 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, users
 from dbcore.ledger.users import Profile, UserRef
 from dbcore.people.acts import Act
+from dbcore.roles import Role
 from dbcore.settings import Settings
 from devstack.stack import TOKEN
 from tests.bot_frontend.test_page import OPS_TOKEN
@@ -39,6 +40,10 @@ ASK = """([action, target, about]) => {
   Object.assign(button.dataset, { action, target, about });
   button.click();
   button.remove();
+}"""
+ROLES = """async (roles) => {
+  const { whoWithRole } = await import("/static/roles.js");
+  return [...roles, null].map((role) => whoWithRole("Bob", role));
 }"""
 AMOUNTS = """async () => {
   const { amount, balance, signed, plainAmount } = await import("/static/money.js");
@@ -104,6 +109,12 @@ async def test_every_question_about_the_fleet_is_asked_in_the_operators_language
             await assert_translated(page, "#confirm")
             await page.locator("#confirm-leave").click()
             await expect(page.locator("#confirm")).to_be_hidden()
+
+
+async def test_each_role_has_a_name(settings: Settings, queueing: Queueing, pseudo_language: None) -> None:
+    async with signed_in(settings, queueing, "en-XA") as (page, _):
+        for said in await page.evaluate(ROLES, [*Role]):
+            assert not {*pseudo.plain_words(said)} - DATA, said
 
 
 async def test_every_act_on_somebody_says_what_it_will_do_in_the_operators_language(
