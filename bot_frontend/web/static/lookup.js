@@ -1,14 +1,27 @@
 // Where a job is, by the reference that its user was told.
 
 import { $, write } from "/static/dom.js";
+import { gettext, noop } from "/static/texts.js";
 import { at, duration } from "/static/words.js";
 
 const TIMEOUT_MS = 25_000;
 
 const STATES = {
-  held_back: "Held back", queued: "Queued", running: "Running", behind: "Waiting", delayed: "Waiting",
-  answering: "Done, not answered yet", finished: "Finished today or yesterday", failed: "Failed",
+  held_back: noop("Held back"),
+  queued: noop("Queued"),
+  running: noop("Running"),
+  behind: noop("Waiting"),
+  delayed: noop("Waiting"),
+  answering: noop("Done, not answered yet"),
+  finished: noop("Finished today or yesterday"),
+  failed: noop("Failed"),
 };
+
+// waitsFor -- what it waits for, in words; empty if it waits for nothing.
+export function stateInWords(code, waitsFor) {
+  const state = code in STATES ? gettext(STATES[code]) : code;
+  return waitsFor ? gettext("{state}: it waits for {what}", { state, what: waitsFor }) : state;
+}
 
 export function lookUpByReference() {
   $("lookup").addEventListener("submit", async (event) => {
@@ -41,8 +54,7 @@ async function found(reference) {
 }
 
 function described(job) {
-  const parts = [STATES[job.state] ?? job.state];
-  if (job.waits_for) parts[0] += `: it waits for ${job.waits_for}`;
+  const parts = [stateInWords(job.state, job.waits_for)];
   if (job.kind) parts.push(job.kind);
   if (job.telegram_id) parts.push(`of ${job.username ? `@${job.username}, ` : ""}id ${job.telegram_id}`);
   if (job.since !== null) parts.push(`since ${at(job.since, Date.now() / 1000)}${job.age_seconds === null ? "" : ` (${duration(job.age_seconds)})`}`);

@@ -110,7 +110,7 @@ async def test_a_worker_is_drained_and_resumed_on_the_page_and_the_last_one_is_a
         await expect(dialog).to_contain_text("the last one?")
         await expect(dialog).to_contain_text("balances, transactions, users")
         await page.get_by_test_id("confirm-go").click()
-        await expect(worker).to_contain_text("nothing is left that it had")
+        await expect(worker).to_contain_text("It has no jobs left.")
         asked = await telegram.send_text(ann, "/balance")
         await expect(page.get_by_test_id("verdict-words")).to_contain_text("no worker takes from there")
         await worker.get_by_role("button", name="Resume").click()
@@ -268,7 +268,7 @@ async def test_jobs_queues_and_workers(
                 main = page.get_by_test_id("fleet-worker").filter(has_text="main@")
                 await phone.tap(main.get_by_role("button", name="Drain"))
                 await phone.tap(page.get_by_test_id("confirm-go"))
-                await expect(main).to_contain_text("nothing is left that it had")
+                await expect(main).to_contain_text("It has no jobs left.")
         await shell.run("workers", "resume", f"main@{socket.gethostname()}")
         async with shell.task("drain a worker"):
             await shell.run("workers", "drain", f"light@{socket.gethostname()}", "--yes")
