@@ -75,7 +75,7 @@ function show() {
   write($("broadcasts-none"), items.length ? "" : gettext("No broadcasts yet."));
   $("more").hidden = (older.length ? cursor : answer.next_cursor) === null;
   const age = figures.answer?.broadcasts.age_seconds ?? null;
-  write($("freshness"), figures.isLost ? gettext("Not connected") : age === null ? gettext("Live") : gettext("As of {ago}", { ago: ago(grown(age, figures.elapsed)) }));
+  write($("freshness"), figures.isLost ? gettext("Not connected") : age === null ? gettext("Live") : gettext("As of {when}", { when: ago(grown(age, figures.elapsed)) }));
   document.body.dataset.ready = "yes";
 }
 

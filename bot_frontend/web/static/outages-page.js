@@ -34,7 +34,7 @@ function show() {
   $("outages").hidden = answer.outages.length === 0;
   write($("outages-none"), answer.outages.length ? "" : answer.age_seconds === null ? gettext("Unknown yet.") : gettext("None so far."));
   const age = older(answer.age_seconds, elapsed);
-  write($("freshness"), age === null ? gettext("Nothing seen yet") : gettext("As of {ago}", { ago: ago(age) }));
+  write($("freshness"), age === null ? gettext("Nothing seen yet") : gettext("As of {when}", { when: ago(age) }));
   document.body.dataset.ready = "yes";
 }
 

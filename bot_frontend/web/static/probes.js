@@ -94,7 +94,7 @@ export class ProbeChart {
     // One that is on grows with time.
     if (this.plot && (isNews || this.outages.some((outage) => outage.ended_at === null))) this.#plot();
     const { probe_age_seconds: age } = status.database;
-    write($("probe-age"), age === null ? gettext("no probe yet") : gettext("probed {ago}", { ago: ago(older(age, elapsed)) }));
+    write($("probe-age"), age === null ? gettext("no probe yet") : gettext("probed {when}", { when: ago(older(age, elapsed)) }));
     write($("probes-summary"), summary(this.known, this.outages, this.now));
   }
 

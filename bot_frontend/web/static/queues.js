@@ -41,7 +41,7 @@ export function showQueues(status, elapsed) {
 }
 
 function note({ paused_by: by, paused_seconds: seconds }, isLeft) {
-  if (by !== null) return gettext("paused by {operator} {ago}; its jobs wait, in order", { operator: by, ago: ago(seconds) });
+  if (by !== null) return gettext("paused by {operator} {when}; its jobs wait, in order", { operator: by, when: ago(seconds) });
   return isLeft ? gettext("no worker consumes it") : "";
 }
 

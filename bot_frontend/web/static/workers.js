@@ -41,7 +41,7 @@ function none() {
 }
 
 function beat(isLate, when) {
-  return isLate ? gettext("last heartbeat {ago}", { ago: when }) : gettext("heartbeat {ago}", { ago: when });
+  return isLate ? gettext("last heartbeat {when}", { when }) : gettext("heartbeat {when}", { when });
 }
 
 const LEVEL = { working: "ok", draining: "working_through", drained: "degraded", silent: "down", gone: "down" };
@@ -86,7 +86,7 @@ function told({ state, jobs, drained_by: operator, drained_seconds: seconds }) {
     silent: () => `${gettext("It does not answer.")} ${left}`,
     gone: () => gettext("It ended, and its jobs went to others."),
   }[state]?.() ?? "";
-  return `${gettext("Told to drain by {operator} {ago}.", { operator, ago: ago(seconds) })} ${rest}`.trim();
+  return `${gettext("Told to drain by {operator} {when}.", { operator, when: ago(seconds) })} ${rest}`.trim();
 }
 
 const BREAKERS = {
