@@ -107,6 +107,22 @@ export function reason(code) {
   return code in REASONS ? gettext(REASONS[code]) : plain(code);
 }
 
+// What is wrong with Redis, by its codes.
+const REDIS_TROUBLES = {
+  read_only: noop("read-only"),
+  too_few_replicas: noop("too few replicas"),
+  disk: noop("disk"),
+  memory_full: noop("memory full"),
+  evicting: noop("evicting"),
+  memory_short: noop("memory short"),
+  may_evict: noop("may evict"),
+  not_persistent: noop("not persistent"),
+};
+
+export function redisTroubles(codes) {
+  return listed(codes.map((code) => (code in REDIS_TROUBLES ? gettext(REDIS_TROUBLES[code]) : plain(code))));
+}
+
 const TURNS = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/gu;
 
 // What people wrote, in a sentence of ours: on one line, and nothing in it turns the rest around.
