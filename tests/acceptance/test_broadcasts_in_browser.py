@@ -79,7 +79,7 @@ async def test_a_broadcast_is_drawn_up_tried_out_started_and_watched(page: Page,
             await expect(page.get_by_test_id("wrong")).to_have_text("")
             await fits(page, width)
         await page.get_by_text("Buttons", exact=True).click()
-        await page.get_by_label("One a line").fill("Look | https://example.org\nLater | later")
+        await page.get_by_label("One per line").fill("Look | https://example.org\nLater | later")
         await page.get_by_text("Lists", exact=True).click()
         query = f"SELECT telegram_id FROM ballast.users WHERE telegram_id >= {people.start}"
         await page.get_by_label("Own SQL").fill(query)

@@ -306,7 +306,7 @@ async def test_outages_settings_and_a_broadcast(
             await phone.tap(phone.link("New"))
             await phone.fill(page.get_by_label("Text", exact=True), "<b>News</b>")
             await phone.tap(page.get_by_text("Buttons", exact=True))
-            await phone.fill(page.get_by_label("One a line"), "Look | https://example.org")
+            await phone.fill(page.get_by_label("One per line"), "Look | https://example.org")
             await phone.tap(page.get_by_text("Lists", exact=True))
             await phone.fill(page.get_by_label("Telegram IDs", exact=True), f"{jane} {karl}")
             await phone.tap(phone.button("Start…"))
