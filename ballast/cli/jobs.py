@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,7 +76,7 @@ def show(ctx: click.Context, *, reference: str) -> None:
     engine, settings = open_database()
     client = connect_redis(settings)
     found = lookup.find(client, wanted, CachedStateReader(client).read())
-    answer = {} if found is None else {name: value for name, value in asdict(found).items() if value != ""}
+    answer = {} if found is None else {name: value for name, value in found.as_json().items() if value != ""}
     if found is None or found.state == "finished":
         try:
             letter = failed_jobs.described(engine, wanted)
@@ -145,7 +144,7 @@ def waiting(*, limit: int, as_json: bool) -> None:
     client = connect_redis(load_settings())
     page = lookup.waiting(client, CachedStateReader(client).read(), place=None, limit=limit)
     if as_json:
-        print_json([asdict(job) for job in page.items])
+        print_json([job.as_json() for job in page.items])
         return
     say_if_none(page.items, "No job waits.")
     for job in page.items:

@@ -156,7 +156,7 @@ def unknown_in_env_file() -> list[tuple[str, str | None]]:
 def _one_line(options: type[Options], item: object) -> str:
     assert isinstance(item, dict)  # noqa: S101  pydantic's ErrorDetails is a TypedDict
     if not item["loc"]:  # of several options together: the message names them
-        return expectation(item)
+        return str(expectation(item))
     prefix = str(options.model_config.get("env_prefix", ""))
     option = str(item["loc"][0]).removeprefix(prefix.lower())
     field = options.model_fields.get(option)

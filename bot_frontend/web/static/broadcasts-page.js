@@ -1,6 +1,6 @@
 // All broadcasts: what each says, how far it is, and what can be done with it.
 
-import { uuid } from "/static/actions.js";
+import { questionOf, uuid } from "/static/actions.js";
 import { get, knowSession, post, signedIn, whatWentWrong } from "/static/api.js";
 import { Question } from "/static/ask.js";
 import { deliveries, halted, LEVEL, nowInWords, pace, reached, statusInWords } from "/static/broadcast-words.js";
@@ -19,32 +19,6 @@ const OFFERED = {
   paused: ["resume", "cancel"],
   halted: ["resume", "cancel"],
 };
-const QUESTIONS = {
-  start: (item) => ({
-    title: gettext("Start broadcast {id}?", { id: String(item.id) }),
-    words: item.scheduled_for
-      ? gettext("It is sent to everybody in its segment at {time}.", { time: when(item.scheduled_for) })
-      : gettext("It is sent to everybody in its segment, and cannot be taken back."),
-    go: gettext("Start"),
-  }),
-  pause: (item) => ({
-    title: gettext("Pause broadcast {id}?", { id: String(item.id) }),
-    words: gettext("Sending stops within a few seconds. {reached} have received it; the others wait until it is resumed.", { reached: reached(item) }),
-    go: gettext("Pause"),
-  }),
-  resume: (item) => ({
-    title: gettext("Resume broadcast {id}?", { id: String(item.id) }),
-    words: gettext("Sending continues with the remaining recipients. {reached} have received it and do not get it again.", { reached: reached(item) }),
-    go: gettext("Resume"),
-  }),
-  cancel: (item) => ({
-    title: gettext("Cancel broadcast {id}?", { id: String(item.id) }),
-    words: gettext("This cannot be undone. {reached} have received it and keep it; the others never get it.", { reached: reached(item) }),
-    go: gettext("Cancel broadcast"),
-    isDangerous: true,
-  }),
-};
-
 let answer = null;
 let known = null; // the figures' mark when the list was read
 const figures = new Stream("/status/stream", heard, read);
@@ -154,11 +128,21 @@ async function showVariants({ id }) {
   show();
 }
 
+function startQuestion(item) {
+  return {
+    title: gettext("Start broadcast {id}?", { id: String(item.id) }),
+    words: item.scheduled_for
+      ? gettext("It is sent to everybody in its segment at {time}.", { time: when(item.scheduled_for) })
+      : gettext("It is sent to everybody in its segment, and cannot be taken back."),
+    go: gettext("Start"),
+  };
+}
+
 function ask(button, item) {
   const { act } = button.dataset;
   const key = uuid();
   question.ask(button, {
-    ...QUESTIONS[act](item),
+    ...(act === "start" ? startQuestion(item) : questionOf(`broadcast.${act}`, String(item.id), reached(item))),
     act: async () => {
       const { status } = await post(`/broadcasts/${item.id}/${act}`, {}, key);
       read();

@@ -1,7 +1,7 @@
 // Withdrawals that are open, and those that do not get on.
 
 import { $, fill, mark, rows, write } from "/static/dom.js";
-import { grouped } from "/static/money.js";
+import { exact } from "/static/money.js";
 import { gettext, ngettext } from "/static/texts.js";
 import { ago, duration, older } from "/static/words.js";
 
@@ -39,7 +39,7 @@ function words({ held, approved, paying }, isStopped) {
 }
 
 function trouble({ number, amount, currency, state }) {
-  const args = { number: String(number), amount: `${grouped(amount)} ${currency}` };
+  const args = { number: String(number), amount: exact(amount, currency) };
   return state === "approved"
     ? gettext("Withdrawal {number} of {amount}: approved, and no worker pays it", args)
     : gettext("Withdrawal {number} of {amount}: the provider does not say whether it is paid", args);
