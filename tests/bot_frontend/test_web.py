@@ -431,8 +431,8 @@ async def test_a_job_is_found_by_the_reference_that_its_user_was_told(
         assert (await asked("short"))[0] == 400
 
 
-def test_a_frontend_starts_without_what_only_the_api_needs() -> None:
+def test_a_frontend_starts_without_what_only_the_api_or_another_language_needs() -> None:
     program = "import bot_frontend.__main__, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "starlette" in loaded.stdout.split()
-    assert {"fastapi", "sqlalchemy"}.isdisjoint(loaded.stdout.split())
+    assert {"fastapi", "sqlalchemy", "babel"}.isdisjoint(loaded.stdout.split())
