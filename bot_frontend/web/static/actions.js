@@ -37,12 +37,12 @@ const QUESTIONS = {
   },
   "queue.resume": {
     title: noop("Resume the queue {target}?"),
-    words: noop("Its jobs are done again, whoever has waited longest first."),
+    words: noop("Workers take its jobs again, those that have waited longest first."),
     go: noop("Resume the queue"),
   },
   "worker.drain": {
     title: noop("Drain {target}?"),
-    words: noop("It takes no more jobs, and finishes what it has. Others do the jobs that come. It stays so until it is resumed, or started anew."),
+    words: noop("It takes no more jobs, and finishes what it has. Other workers take new jobs. It stays drained until it is resumed or restarted."),
     go: noop("Drain it"),
   },
   "worker.drain_last": {
@@ -52,8 +52,8 @@ const QUESTIONS = {
     isDangerous: true,
   },
   "worker.resume": {
-    title: noop("Have {target} take jobs again?"),
-    words: noop("It goes on within four seconds."),
+    title: noop("Resume {target}?"),
+    words: noop("It takes jobs again within four seconds."),
     go: noop("Resume it"),
   },
   "dead_letter.retry": {
