@@ -64,7 +64,7 @@ async def test_a_broadcast_is_drawn_up_tried_out_started_and_watched(page: Page,
     async with TelegramControl(site.servers.telegram.url) as telegram:
         people = await crowd(site.stack, telegram, 300)
         await page.goto(f"{site.url}/broadcasts")
-        await expect(page.locator("#broadcasts-none")).to_have_text("There was none yet.")
+        await expect(page.locator("#broadcasts-none")).to_have_text("No broadcasts yet.")
         await page.get_by_role("link", name="New").click()
         for width in WIDTHS:
             await page.set_viewport_size({"width": width, "height": 900})
@@ -79,14 +79,14 @@ async def test_a_broadcast_is_drawn_up_tried_out_started_and_watched(page: Page,
             await expect(page.get_by_test_id("wrong")).to_have_text("")
             await fits(page, width)
         await page.get_by_text("Buttons", exact=True).click()
-        await page.get_by_label("One a line").fill("Look | https://example.org\nLater | later")
+        await page.get_by_label("One per line").fill("Look | https://example.org\nLater | later")
         await page.get_by_text("Lists", exact=True).click()
         query = f"SELECT telegram_id FROM ballast.users WHERE telegram_id >= {people.start}"
         await page.get_by_label("Own SQL").fill(query)
         await page.get_by_role("button", name="Count").click()
         await expect(page.get_by_test_id("audience")).to_contain_text("300 people now")
         await page.get_by_role("button", name="Send a test").click()
-        await expect(page.get_by_test_id("said")).to_have_text(f"Telegram took draft 1 for {ADMIN_ID}.")
+        await expect(page.get_by_test_id("said")).to_have_text(f"Draft 1 was sent to {ADMIN_ID}.")
         tried = await telegram.wait_for_message(ADMIN_ID, lambda message: message.text == "News & more")
         keyboard = tried.message["reply_markup"]["inline_keyboard"]
         assert [[each.get("url") or each["callback_data"] for each in row] for row in keyboard] == [
@@ -95,9 +95,7 @@ async def test_a_broadcast_is_drawn_up_tried_out_started_and_watched(page: Page,
         ]
         await telegram.add_fault("bad_request", chat_id=ADMIN_ID, methods=["sendMessage"], count=1)
         await page.get_by_role("button", name="Send a test").click()
-        await expect(page.get_by_test_id("said")).to_contain_text(
-            f"Telegram did not take draft 1 for {ADMIN_ID}:"
-        )
+        await expect(page.get_by_test_id("said")).to_contain_text(f"Draft 1 could not be sent to {ADMIN_ID}:")
         await picture(page, "broadcast-new")
         await page.get_by_role("button", name="Start…").click()
         await agree(page, "Send it to 300 people?", "Done. Broadcast 1 is sending.")

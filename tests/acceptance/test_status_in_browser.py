@@ -206,7 +206,7 @@ async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itsel
         # What is of the database alone says how old it has become.
         await expect(page.locator("#letters-age")).to_have_text(re.compile(r"^\d+ s ago|min"))
         await expect(page.get_by_test_id("server-version")).not_to_have_text("unknown")
-        await expect(page.get_by_test_id("alarms")).to_contain_text("the breaker is not closed")
+        await expect(page.get_by_test_id("alarms")).to_contain_text("database calls are blocked")
         await expect(page.get_by_test_id("probes-summary")).to_contain_text("failed, the last")
         await drawn_anew(page, re.compile(r"([5-9]|\d\d) failed"))
         await picture(page, "status-outage")
@@ -217,7 +217,7 @@ async def test_while_the_database_is_away_the_page_says_so_and_recovers_by_itsel
     await expect(page.get_by_test_id("breaker-state")).to_contain_text("Closed")
     newest = page.locator("#outages li").first
     await expect(newest).to_contain_text(re.compile(r"Outage, \d+ s"))
-    await expect(newest).to_contain_text(re.compile(r"3 jobs waited, the longest \d+ s; \d+ probes? failed"))
+    await expect(newest).to_contain_text(re.compile(r"3 jobs waited, the longest \d+ s\. \d+ probes? failed"))
     await expect(page.get_by_test_id("probes-summary")).to_contain_text("The breaker's own probes failed")
     await expect(page.get_by_test_id("alarms")).to_have_text("No active alarms.")
     await expect(page.get_by_test_id("signal-database")).to_contain_text("ms, probed")
@@ -265,13 +265,13 @@ async def test_the_story_of_an_outage_is_read_at_a_glance_and_taken_along_as_a_f
     )
     await expect(page.locator("#chart-slow")).to_have_text("slow from 3,000 ms")
     await open_card(page, "outages")
-    await page.get_by_role("link", name="All, with a report").click()
+    await page.get_by_role("link", name="All outages, with a report").click()
     row = page.get_by_test_id("outage").first
     for width in (1280, 390):
         await page.set_viewport_size({"width": width, "height": 800})
         await expect(row).to_contain_text(re.compile(r"Outage, \d+ s"))
         await expect(row).to_contain_text(
-            re.compile(r"The first call failed at [\d:]+\. After [\d.]+ s the breaker held all calls back\.")
+            re.compile(r"The first call failed at [\d:]+\. After [\d.]+ s the breaker blocked all calls\.")
         )
         await expect(row).to_contain_text(re.compile(r"\d+ probes? failed until one was answered\."))
         await expect(row).to_contain_text("3 jobs waited, the longest")

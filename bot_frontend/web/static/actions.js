@@ -37,12 +37,12 @@ const QUESTIONS = {
   },
   "queue.resume": {
     title: noop("Resume the queue {target}?"),
-    words: noop("Its jobs are done again, whoever has waited longest first."),
+    words: noop("Workers take its jobs again, those that have waited longest first."),
     go: noop("Resume the queue"),
   },
   "worker.drain": {
     title: noop("Drain {target}?"),
-    words: noop("It takes no more jobs, and finishes what it has. Others do the jobs that come. It stays so until it is resumed, or started anew."),
+    words: noop("It takes no more jobs, and finishes what it has. Other workers take new jobs. It stays drained until it is resumed or restarted."),
     go: noop("Drain it"),
   },
   "worker.drain_last": {
@@ -52,8 +52,8 @@ const QUESTIONS = {
     isDangerous: true,
   },
   "worker.resume": {
-    title: noop("Have {target} take jobs again?"),
-    words: noop("It goes on within four seconds."),
+    title: noop("Resume {target}?"),
+    words: noop("It takes jobs again within four seconds."),
     go: noop("Resume it"),
   },
   "dead_letter.retry": {
@@ -91,6 +91,12 @@ const QUESTIONS = {
 };
 
 const REFUSED = "refused: "; // before why, in the audit log
+
+// What a dialog asks before an action.
+export function questionOf(action, target, about) {
+  const { title, words, go, isDangerous } = QUESTIONS[action];
+  return { title: gettext(title, { target }), words: gettext(words, { about }), go: gettext(go), isDangerous };
+}
 
 // crypto.randomUUID is there by https and on localhost alone, and operators have networks of their own.
 export function uuid() {
@@ -136,13 +142,9 @@ export class Actions {
   #open(button) {
     const { action, target = "", about = "" } = button.dataset;
     const asked = { action, target, id: uuid() };
-    const { title, words, go, isDangerous } = QUESTIONS[action];
     let state = null;
     this.question.ask(button, {
-      title: gettext(title, { target }),
-      words: gettext(words, { about }),
-      go: gettext(go),
-      isDangerous,
+      ...questionOf(action, target, about),
       act: async () => {
         const answer = await order(asked, TIMEOUT_MS);
         ({ state } = answer);

@@ -17,7 +17,7 @@ const MESSAGE_LENGTH_MAX = 2_000;
 const KEPT = noop("The reason is kept in the audit log.");
 const TOLD_AND_KEPT = noop("They are told. The reason is kept in the audit log.");
 const READ = noop("They read the reason.");
-const ANSWERED = noop("The reason is kept in the audit log, and told to who asked.");
+const ANSWERED = noop("The reason is kept in the audit log, and told to whoever asked.");
 
 const ACTS = {
   credit: {

@@ -26,7 +26,7 @@ export function knowSession(actions) {
 export async function signedIn() {
   if (session === null) {
     const answer = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(READ_MS) });
-    if (!answer.ok) throw new Refused(gettext("You are signed out. Open the page anew to sign in."), true);
+    if (!answer.ok) throw new Refused(gettext("You are signed out. Reload the page to sign in."), true);
     session = (await answer.json()).actions;
   }
   return session;

@@ -1,7 +1,8 @@
 // Operator actions, newest first.
 
 import { $, fill, mark, rows, write } from "/static/dom.js";
-import { ago, at, older } from "/static/words.js";
+import { gettext, noop } from "/static/texts.js";
+import { ago, at, older, plain } from "/static/words.js";
 
 export function showBooks(status, elapsed) {
   rows($("books"), status.recent_actions, {
@@ -10,15 +11,28 @@ export function showBooks(status, elapsed) {
     show: (element, entry) => {
       mark(element, "data-state", entry.outcome === "done" ? "ok" : "unknown");
       fill(element, {
-        what: `${entry.action}${entry.target ? ` ${entry.target}` : ""}: ${entry.outcome}`,
+        what: gettext("{act}: {outcome}", { act: named(entry), outcome: outcomeInWords(entry.outcome) }),
         at: at(entry.at, status.now),
-        by: `by ${entry.actor}`,
+        by: gettext("by {actor}", { actor: entry.actor }),
       });
     },
   });
   $("books").hidden = status.recent_actions.length === 0;
-  write($("books-none"), status.recent_actions.length ? "" : "No operator actions yet.");
+  write($("books-none"), status.recent_actions.length ? "" : gettext("No operator actions yet."));
   write($("books-age"), ago(older(status.broadcasts.age_seconds, elapsed)));
   const [last] = status.recent_actions;
-  return [{ card: "actions", state: "ok", words: last ? `${last.action} ${last.target}`.trim() : "None yet" }];
+  return [{ card: "actions", state: "ok", words: last ? named(last) : gettext("None yet") }];
+}
+
+// As the audit log has it.
+function named({ action, target }) {
+  return `${action} ${target}`.trim();
+}
+
+const OUTCOMES = { done: noop("done"), queued: noop("queued") };
+
+export function outcomeInWords(outcome) {
+  if (outcome in OUTCOMES) return gettext(OUTCOMES[outcome]);
+  const [, why] = outcome.match(/^refused: (.+)$/s) ?? [];
+  return why ? gettext("refused: {why}", { why: plain(why) }) : outcome;
 }

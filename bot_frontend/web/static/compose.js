@@ -3,9 +3,11 @@
 import { uuid } from "/static/actions.js";
 import { get, post, signedIn, upload, whatWentWrong } from "/static/api.js";
 import { Question } from "/static/ask.js";
+import { nowInWords } from "/static/broadcast-words.js";
 import { composition, inFormsWords, Unreadable } from "/static/composition.js";
 import { $, mark, write } from "/static/dom.js";
-import { at, counted, duration, zone } from "/static/words.js";
+import { gettext, ngettext } from "/static/texts.js";
+import { at, duration, zone } from "/static/words.js";
 
 const TYPING_MS = 400;
 const TEST_MS = 500;
@@ -49,7 +51,7 @@ async function preview({ count = false } = {}) {
   const turn = ++shown;
   try {
     const made = read();
-    write($("preview-media"), made.media ? `A ${made.media.type} above the text` : "");
+    write($("preview-media"), made.media ? gettext("Above the text: {kind}", { kind: form.elements.media_type.selectedOptions[0].text }) : "");
     keyboard(made.buttons ?? []);
     if (!made.text && !made.media) {
       for (const bubble of [$("preview-text"), $("preview-other")]) bubble.replaceChildren();
@@ -75,8 +77,8 @@ function inWords(error) {
 }
 
 function audience({ audience: people, seconds, stars }) {
-  const cost = stars === null ? "free" : `at most ${counted(stars, "Star", "Stars")}`;
-  return `${counted(people, "person", "people")} now, about ${duration(seconds)}, ${cost}.`;
+  const cost = stars === null ? gettext("free") : ngettext("at most {count} Star", "at most {count} Stars", stars);
+  return ngettext("{count} person now, about {duration}, {cost}.", "{count} people now, about {duration}, {cost}.", people, { duration: duration(seconds), cost });
 }
 
 // The id of a draft that says what the form says. One that said something else is cancelled, so that no drafts pile up.
@@ -93,7 +95,7 @@ async function saved() {
 }
 
 async function acted(act) {
-  write($("said"), "Sending…");
+  write($("said"), gettext("Sending…"));
   try {
     write($("said"), await act());
   } catch (error) {
@@ -107,7 +109,7 @@ function tryOut() {
   return acted(async () => {
     const id = await saved();
     await post(`/broadcasts/${id}/test`, { telegram_id: admin }, key);
-    write($("said"), `Queued: the bot sends draft ${id} to ${admin} in a moment.`);
+    write($("said"), gettext("Queued: the bot sends draft {id} to {admin} in a moment.", { id: String(id), admin: String(admin) }));
     return ended(id, admin);
   });
 }
@@ -117,28 +119,30 @@ async function ended(id, admin) {
   for (let looks = 0; looks < TEST_LOOKS; looks += 1) {
     const { items } = await get(`/broadcasts/${id}/tests`);
     const { sent, error } = items.find((each) => each.telegram_id === admin) ?? { sent: null };
-    if (sent) return `Telegram took draft ${id} for ${admin}.`;
-    if (sent === false) return `Telegram did not take draft ${id} for ${admin}: ${error}`;
+    if (sent) return gettext("Draft {id} was sent to {admin}.", { id: String(id), admin: String(admin) });
+    if (sent === false) return gettext("Draft {id} could not be sent to {admin}: {error}", { id: String(id), admin: String(admin), error });
     await new Promise((resolve) => { setTimeout(resolve, TEST_MS); });
   }
-  return `Draft ${id} waits to be sent to ${admin}: no worker has sent it yet.`;
+  return gettext("Draft {id} waits to be sent to {admin}: no worker has sent it yet.", { id: String(id), admin: String(admin) });
 }
 
 async function start() {
   const found = await preview({ count: true });
   if (found === null) return;
   const time = form.elements.scheduled_for.value;
-  const begin = time ? `It begins at ${at(Date.parse(time) / 1000, Date.now() / 1000)}.` : "It begins at once.";
+  const begin = time
+    ? gettext("It begins at {time}.", { time: at(Date.parse(time) / 1000, Date.now() / 1000) })
+    : gettext("It begins immediately.");
   const key = uuid();
   question.ask($("start"), {
-    title: `Send it to ${counted(found.audience, "person", "people")}?`,
-    words: `${audience(found)} ${begin} What is sent cannot be taken back.`,
-    go: time ? "Schedule" : "Start",
+    title: ngettext("Send it to {count} person?", "Send it to {count} people?", found.audience),
+    words: [audience(found), begin, gettext("Sending cannot be undone.")].join(" "),
+    go: time ? gettext("Schedule") : gettext("Start"),
     act: async () => {
       const id = await saved();
       const { status } = await post(`/broadcasts/${id}/start`, {}, key);
       setTimeout(() => location.assign("/broadcasts"), 1_500);
-      return `Done. Broadcast ${id} is ${status}.`;
+      return nowInWords(id, status);
     },
   });
 }
@@ -153,7 +157,7 @@ async function uploaded() {
     form.elements.file_id.value = known;
     form.elements.upload.value = "";
     preview();
-    return "Telegram has the file.";
+    return gettext("Telegram has the file.");
   });
 }
 
@@ -167,13 +171,13 @@ async function begin() {
     const { permitted, why_not: whyNot } = await signedIn();
     const allowed = permitted.includes("broadcast");
     mark(document.body, "data-acting", allowed ? "yes" : "no");
-    write($("why-not"), allowed ? "" : whyNot ?? "Your role may not send broadcasts.");
+    write($("why-not"), allowed ? "" : whyNot ?? gettext("Your role may not send broadcasts."));
     if (!allowed) return;
     const { apps, admins } = await get("/broadcasts/options");
     form.elements.app.append(...apps.map((name) => new Option(name)));
     $("admin").append(...admins.map((id) => new Option(String(id))));
     $("try").disabled = form.elements.upload.disabled = admins.length === 0;
-    if (!admins.length) write($("why-not"), "Set ADMIN_IDS to send tests.");
+    if (!admins.length) write($("why-not"), gettext("Set ADMIN_IDS to send tests."));
   } catch (error) {
     write($("said"), whatWentWrong(error));
   }
@@ -191,7 +195,7 @@ form.addEventListener("submit", (event) => {
 });
 $("count").addEventListener("click", () => preview({ count: true }));
 $("try").addEventListener("click", tryOut);
-$("save").addEventListener("click", () => acted(async () => `Draft ${await saved()} is saved.`));
+$("save").addEventListener("click", () => acted(async () => gettext("Draft {id} is saved.", { id: String(await saved()) })));
 write($("zone"), zone());
 preview(); // what a browser kept of the form, or somebody wrote before this ran
 const ready = begin();

@@ -2,7 +2,8 @@
 
 import { nameButton } from "/static/actions.js";
 import { $, fill, rows, write } from "/static/dom.js";
-import { ago, at, count, counted, older } from "/static/words.js";
+import { gettext, ngettext } from "/static/texts.js";
+import { ago, at, older } from "/static/words.js";
 
 export function showDeadLetters(status, elapsed) {
   const { dead_letters: letters } = status;
@@ -22,8 +23,10 @@ export function showDeadLetters(status, elapsed) {
 }
 
 function none({ open, items }) {
-  if (open === null) return "Unknown until the database is first read.";
-  if (!items.length) return open ? `${counted(open, "is", "are")} open.` : "No failed jobs.";
+  if (open === null) return gettext("Unknown until the database is first read.");
+  if (!items.length) return open ? ngettext("{count} failed job", "{count} failed jobs", open) : gettext("No failed jobs.");
   if (open <= items.length) return "";
-  return `The oldest ${count(items.length)} of ${count(open)}. All of a kind at once, in a shell: ballast jobs retry --kind ${items[0].kind}`;
+  return gettext("The oldest {shown} of {open}. To retry all of a kind, run: {command}", {
+    shown: items.length, open, command: `ballast jobs retry --kind ${items[0].kind}`,
+  });
 }

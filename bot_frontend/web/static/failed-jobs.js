@@ -1,12 +1,13 @@
 // Jobs that failed: by cause, and one by one; what is shown, or all that matches, is retried or discarded. The filters are in the
 // address: /failed-jobs?kind=balances.adjust&error=timeout.
 
-import { get, signedIn } from "/static/api.js";
+import { get, signedIn, whyNotRead } from "/static/api.js";
 import { Question } from "/static/ask.js";
 import { $, fill, mark, rows, write } from "/static/dom.js";
 import { Resolving } from "/static/resolving.js";
+import { gettext, ngettext } from "/static/texts.js";
 import { WaitingJobs } from "/static/waiting-jobs.js";
-import { at, count, counted } from "/static/words.js";
+import { at, count } from "/static/words.js";
 
 const PAGE = 50;
 // A page may be empty where a filter fits little, and not be the last one.
@@ -64,14 +65,14 @@ class FailedJobs {
 
   async load() {
     const turn = (this.turn += 1);
-    write($("freshness"), "Loading…");
+    write($("freshness"), gettext("Loading…"));
     try {
       this.filters = filters();
       const [causes, actions] = await Promise.all([get(`/jobs/causes?${new URLSearchParams(this.filters)}`), signedIn()]);
       if (turn !== this.turn) return;
       const mayAct = actions.allowed && actions.permitted.includes("resolve_jobs");
       mark(document.body, "data-may-act", mayAct ? "yes" : "no");
-      write($("why-not"), actions.allowed ? (mayAct ? "" : "Your role may look at failed jobs, and not retry or discard them.") : actions.why_not ?? "");
+      write($("why-not"), actions.allowed ? (mayAct ? "" : gettext("Your role may see failed jobs, but not retry or discard them.")) : actions.why_not ?? "");
       this.causes = causes.items;
       this.total = causes.total;
       this.isAll = causes.is_all;
@@ -79,9 +80,11 @@ class FailedJobs {
       this.selected.clear();
       this.cursor = null;
       await this.#more();
-      write($("freshness"), `${counted(this.total, "failed job", "failed jobs")}${this.isAll ? "" : " among the newest 5,000"}`);
+      write($("freshness"), this.isAll
+        ? ngettext("{count} failed job", "{count} failed jobs", this.total)
+        : ngettext("{count} failed job among the newest {most}", "{count} failed jobs among the newest {most}", this.total, { most: 5_000 }));
     } catch (error) {
-      if (turn === this.turn) write($("freshness"), `No answer: ${error.message}`);
+      if (turn === this.turn) write($("freshness"), whyNotRead(error));
     }
     mark(document.body, "data-ready", "yes");
   }
@@ -108,27 +111,39 @@ class FailedJobs {
       template: "cause-row",
       key,
       show: (element, each) => {
-        const number = count(each.count);
-        fill(element, { count: number, kind: each.kind, cause: each.cause || "No error's text", at: `last ${at(seconds(each.last_at), now())}`, retry: `Retry ${number}`, discard: `Discard ${number}` });
+        fill(element, {
+          count: count(each.count),
+          kind: each.kind,
+          cause: each.cause || gettext("No error text"),
+          at: gettext("last {time}", { time: at(seconds(each.last_at), now()) }),
+          retry: ngettext("Retry {count}", "Retry {count}", each.count),
+          discard: ngettext("Discard {count}", "Discard {count}", each.count),
+        });
         const { kind, cause } = each;
         element.fields.show.href = `?${new URLSearchParams({ ...Object.fromEntries(new URLSearchParams(location.search)), kind, cause })}`;
       },
     });
-    write($("causes-none"), this.causes.length ? "" : "No failed jobs.");
+    write($("causes-none"), this.causes.length ? "" : gettext("No failed jobs."));
     rows($("jobs"), this.items, {
       template: "job-row",
       key: (job) => job.reference,
       show: (element, job) => {
-        fill(element, { reference: job.reference, kind: job.kind, whose: job.telegram_id === null ? "" : `user ${job.telegram_id}`, at: at(seconds(job.failed_at), now()), error: job.error });
+        fill(element, {
+          reference: job.reference,
+          kind: job.kind,
+          whose: job.telegram_id === null ? "" : gettext("user {id}", { id: String(job.telegram_id) }),
+          at: at(seconds(job.failed_at), now()),
+          error: job.error,
+        });
         element.fields.whose.href = `/#user=${job.telegram_id}`;
         const box = element.querySelector("input");
         box.value = job.reference;
         box.checked = this.selected.has(job.reference);
       },
     });
-    const which = this.selected.size ? `${count(this.selected.size)} selected` : `all ${count(this.total)}`;
-    write($("retry"), `Retry ${which}`);
-    write($("discard"), `Discard ${which}`);
+    const selected = this.selected.size;
+    write($("retry"), selected ? ngettext("Retry {count} selected", "Retry {count} selected", selected) : ngettext("Retry all {count}", "Retry all {count}", this.total));
+    write($("discard"), selected ? ngettext("Discard {count} selected", "Discard {count} selected", selected) : ngettext("Discard all {count}", "Discard all {count}", this.total));
     $("bulk").hidden = this.items.length === 0;
     $("select-all").checked = this.items.length > 0 && this.selected.size === this.items.length;
   }
@@ -138,7 +153,7 @@ class FailedJobs {
       const { job_id: id, payload } = await get(`/jobs/${element.dataset.key}`);
       write(element.fields.details, JSON.stringify({ job_id: id, ...payload }, null, 2));
     } catch (error) {
-      write(element.fields.details, `No answer: ${error.message}`);
+      write(element.fields.details, whyNotRead(error));
     }
   }
 }

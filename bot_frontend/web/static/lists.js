@@ -154,7 +154,7 @@ function filter({ name, label, options, as, placeholder = "" }, value) {
   const input = element.fields.input;
   input.name = name;
   if (options) input.append(new Option(gettext("Any"), ""), ...Object.entries(options).map(([key, words]) => new Option(gettext(words), key)));
-  else Object.assign(input, { type: as === "day" ? "date" : "text", inputMode: as === "amount" ? "decimal" : "text", placeholder });
+  else Object.assign(input, { type: as === "day" ? "date" : "text", inputMode: as === "amount" ? "decimal" : "text", placeholder, translate: false });
   input.value = value;
   return element;
 }

@@ -24,6 +24,12 @@ const REFUSALS = {
 };
 const NO_ANSWER = noop("No answer. Try again.");
 
+// waitsFor -- what it waits for, in words; empty if it waits for nothing.
+export function stateInWords(code, waitsFor) {
+  const state = code in STATES ? gettext(STATES[code]) : code;
+  return waitsFor ? gettext("{state}: it waits for {what}", { state, what: waitsFor }) : state;
+}
+
 export function lookUpByReference() {
   $("lookup").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -56,14 +62,7 @@ async function found(reference) {
 }
 
 function described(job) {
-  const name = STATES[job.state] ?? job.state;
-  const state = gettext(name);
-  const words = inOne([
-    job.waits_for ? gettext("{state}: it waits for {what}", { state, what: job.waits_for }) : state,
-    job.kind,
-    whose(job),
-    since(job),
-  ]);
+  const words = inOne([stateInWords(job.state, job.waits_for), job.kind, whose(job), since(job)]);
   return gettext("{reference}: {words}.", { reference: job.reference, words });
 }
 

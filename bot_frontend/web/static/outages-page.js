@@ -3,6 +3,7 @@
 import { $, fill, mark, rows, write } from "/static/dom.js";
 import { span, story, uptimeInWords, what } from "/static/outages.js";
 import { Stream } from "/static/stream.js";
+import { gettext } from "/static/texts.js";
 import { ago, older, zone } from "/static/words.js";
 
 const TICK_MS = 1_000;
@@ -12,7 +13,7 @@ const report = new Stream("/outages/stream", show);
 function show() {
   const { answer, elapsed } = report;
   if (report.isSignedOut) {
-    write($("freshness"), "You are signed out");
+    write($("freshness"), gettext("You are signed out"));
     return;
   }
   write($("contact"), report.contact);
@@ -31,9 +32,9 @@ function show() {
     },
   });
   $("outages").hidden = answer.outages.length === 0;
-  write($("outages-none"), answer.outages.length ? "" : answer.age_seconds === null ? "Unknown yet." : "None so far.");
+  write($("outages-none"), answer.outages.length ? "" : answer.age_seconds === null ? gettext("Unknown yet.") : gettext("None so far."));
   const age = older(answer.age_seconds, elapsed);
-  write($("freshness"), age === null ? "Nothing seen yet" : `As of ${ago(age)}`);
+  write($("freshness"), age === null ? gettext("Nothing seen yet") : gettext("As of {when}", { when: ago(age) }));
   document.body.dataset.ready = "yes";
 }
 

@@ -3,7 +3,8 @@
 /* global uPlot */
 
 import { $, write } from "/static/dom.js";
-import { ago, at, count, counted, duration, fine, older } from "/static/words.js";
+import { gettext, ngettext } from "/static/texts.js";
+import { ago, at, DATES, duration, fine, older, reason } from "/static/words.js";
 
 const LATENCY_MS_MIN = 5;
 const CROSS = 3.5;
@@ -20,12 +21,19 @@ const MINUTE = 60;
 const HOUR = 3600;
 const STEPS = [SECOND, 2, 5, 10, 15, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR];
 
-const HOURS = [
-  [24 * HOUR, "{D} {MMM}", null, null, null, null, null, null, 1],
-  [HOUR, "{HH}:{mm}", null, null, null, null, null, null, 1],
-  [MINUTE, "{HH}:{mm}", null, null, null, null, null, null, 1],
-  [SECOND, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
-];
+const DATE = new Intl.DateTimeFormat(DATES, { day: "numeric", month: "short" });
+const CLOCK = new Intl.DateTimeFormat(DATES, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const SECONDS_CLOCK = new Intl.DateTimeFormat(DATES, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+// Of times that are so many seconds apart.
+function times(ticks, step) {
+  const format = step >= 24 * HOUR ? DATE : step >= MINUTE ? CLOCK : SECONDS_CLOCK;
+  return ticks.map((tick) => format.format(new Date(1000 * tick)));
+}
+
+function milliseconds(value) {
+  return gettext("{latency} ms", { latency: fine(value) });
+}
 
 export class ProbeChart {
   constructor(place) {
@@ -81,12 +89,12 @@ export class ProbeChart {
     this.outages = status.outages;
     this.now = status.now + elapsed;
     this.slow = status.database.slow_ms;
-    write($("chart-slow"), `slow from ${fine(this.slow)} ms`);
+    write($("chart-slow"), gettext("slow from {latency}", { latency: milliseconds(this.slow) }));
     this.#add(status);
     // One that is on grows with time.
     if (this.plot && (isNews || this.outages.some((outage) => outage.ended_at === null))) this.#plot();
     const { probe_age_seconds: age } = status.database;
-    write($("probe-age"), age === null ? "no probe yet" : `probed ${ago(older(age, elapsed))}`);
+    write($("probe-age"), age === null ? gettext("no probe yet") : gettext("probed {when}", { when: ago(older(age, elapsed)) }));
     write($("probes-summary"), summary(this.known, this.outages, this.now));
   }
 
@@ -99,7 +107,10 @@ export class ProbeChart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { x: { range: (_, first, last) => [first, this.#lastTime(last)] }, y: { range: (_, __, most) => [0, Math.max(LATENCY_MS_MIN, (most ?? 0) * 1.15)] } },
-      axes: [{ ...axis, values: HOURS, incrs: STEPS, size: 30, space: 70 }, { ...axis, values: (_, ticks) => ticks.map((tick) => `${fine(tick)} ms`), size: 62, space: 36 }],
+      axes: [
+        { ...axis, values: (_, ticks, __, ___, step) => times(ticks, step), incrs: STEPS, size: 30, space: 70 },
+        { ...axis, values: (_, ticks) => ticks.map(milliseconds), size: 62, space: 36 },
+      ],
       series: [
         {},
         { stroke: () => colour("--chart"), fill: () => colour("--chart-area"), width: 1.75, points: { size: 5, fill: () => colour("--chart") } },
@@ -169,7 +180,7 @@ export class ProbeChart {
 
   #readOut(index) {
     const probe = this.probes[index];
-    write($("probe-readout"), probe && !probe.isPause ? `${at(probe.at, Date.now() / 1000)}: ${inWords(probe)}` : "");
+    write($("probe-readout"), probe && !probe.isPause ? gettext("{time}: {result}", { time: at(probe.at, Date.now() / 1000), result: inWords(probe) }) : "");
   }
 
   #key(event) {
@@ -200,26 +211,41 @@ function withPauses(probes) {
 }
 
 function summary(probes, outages, now) {
-  if (!probes.length) return "No probe yet. One runs every HEALTH_PROBE_SECONDS.";
-  const failed = probes.filter((probe) => !probe.ok);
+  if (!probes.length) return gettext("No probe yet. One runs every HEALTH_PROBE_SECONDS.");
   const latencies = probes.flatMap((probe) => (probe.latency === null ? [] : [probe.latency]));
+  const speed = latencies.length
+    ? gettext("Median {median}, slowest {slowest}.", { median: milliseconds(middle(latencies)), slowest: milliseconds(Math.max(...latencies)) })
+    : "";
+  return [...counts(probes, now), speed, ofTheBreaker(outages, probes[0].at)].filter(Boolean).join(" ");
+}
+
+function counts(probes, now) {
+  const span = { duration: duration(now - probes[0].at) };
+  const failed = probes.filter((probe) => !probe.ok);
   const last = failed.at(-1);
-  const failures = last ? `${count(failed.length)} failed, the last ${ago(now - last.at)} (${last.kind ?? "no reason known"})` : "none failed";
-  const speed = latencies.length ? ` Half within ${fine(middle(latencies))} ms, the slowest ${fine(Math.max(...latencies))} ms.` : "";
-  const since = probes[0].at;
-  return `${counted(probes.length, "probe", "probes")} in ${duration(now - since)}: ${failures}.${speed}${ofTheBreaker(outages, since)}`;
+  if (!last) return [ngettext("{count} probe in {duration}, none failed.", "{count} probes in {duration}, none failed.", probes.length, span)];
+  return [
+    ngettext("{count} probe in {duration}.", "{count} probes in {duration}.", probes.length, span),
+    ngettext("{count} failed, the last {ago} ({reason}).", "{count} failed, the last {ago} ({reason}).", failed.length, {
+      ago: ago(now - last.at), reason: why(last),
+    }),
+  ];
 }
 
 // In an outage the breaker probes by itself, far more often than the schedule.
 function ofTheBreaker(outages, since) {
-  const shown = outages.filter((outage) => outage.failed_probes && (outage.ended_at ?? Infinity) >= since);
+  const shown = outages.filter((outage) => (outage.ended_at ?? Infinity) >= since);
   const failed = shown.reduce((sum, outage) => sum + outage.failed_probes, 0);
-  return failed ? ` The breaker's own probes failed ${count(failed)} times in ${counted(shown.length, "outage", "outages")}.` : "";
+  return failed ? ngettext("The breaker's own probes failed {count} time.", "The breaker's own probes failed {count} times.", failed) : "";
 }
 
 function inWords(probe) {
-  if (!probe.ok) return `failed, ${probe.kind ?? "no reason known"}`;
-  return probe.latency === null ? "reachable, not woken" : `${fine(probe.latency)} ms`;
+  if (!probe.ok) return gettext("failed, {reason}", { reason: why(probe) });
+  return probe.latency === null ? gettext("reachable, not woken") : milliseconds(probe.latency);
+}
+
+function why({ kind }) {
+  return kind === null ? gettext("no reason known") : reason(kind);
 }
 
 function middle(values) {

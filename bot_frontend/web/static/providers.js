@@ -1,19 +1,9 @@
 // What other providers list of payments, beside the ledger: what the last comparison found.
 
+import { agreement, difference, standing } from "/static/differences.js";
 import { $, fill, mark, rows, write } from "/static/dom.js";
-import { ago, count, counted, older } from "/static/words.js";
-
-const NAMES = {
-  theirs_alone: "a payment that the ledger lacks",
-  not_as_asked: "a payment that is not what its checkout asked for",
-  ours_alone: "a payment that the provider lacks",
-  amounts_differ: "amounts of a payment differ",
-  payers_differ: "payers differ",
-  refund_theirs_alone: "a refund that the ledger lacks",
-  refund_ours_alone: "a refund that the provider lacks",
-  contradicted: "reports that contradict each other",
-  refused: "a payment that the ledger cannot hold",
-};
+import { gettext, ngettext, pgettext } from "/static/texts.js";
+import { ago, older } from "/static/words.js";
 
 export function showProviders({ providers }, elapsed) {
   $("card-providers").hidden = providers.length === 0;
@@ -28,26 +18,29 @@ export function showProviders({ providers }, elapsed) {
   rows($("providers"), found, {
     template: "event-row",
     key: (each) => `${each.provider} ${each.difference} ${each.payment_id}`,
-    show: (element, each) => {
+    show: (element, { provider, currency, ...each }) => {
       mark(element, "data-state", each.accepted ? "ok" : "degraded");
       fill(element, {
-        what: `${NAMES[each.difference]}: ${each.payment_id}`,
-        at: `${each.provider} ${told(each.provider_minor_units, each)}, ledger ${told(each.ledger_minor_units, each)}`,
-        by: each.accepted ? "accepted" : each.is_booked ? "is being booked" : "open",
+        what: difference(each.difference, each.payment_id, provider),
+        at: gettext("{provider} {theirs}, ledger {ours}", {
+          provider, theirs: told(each.provider_minor_units, currency), ours: told(each.ledger_minor_units, currency),
+        }),
+        by: standing(each.accepted, each.is_booked),
       });
     },
   });
   $("providers").hidden = found.length === 0;
-  const summary = open ? `${counted(open, "difference is", "differences are")} open` : "The ledger agrees";
-  return [{ card: "providers", state, words: summary }];
+  return [{ card: "providers", state, words: agreement(open) }];
 }
 
 function words({ provider, payments, open, compared_age_seconds: age }) {
-  const found = open ? `${counted(open, "difference is", "differences are")} open` : "the ledger agrees";
-  return age === null ? `${provider}: not compared yet, ${found}.` : `${provider}: ${counted(payments, "payment", "payments")}, ${found}.`;
+  const compared = age === null
+    ? gettext("{provider}: not compared yet.", { provider })
+    : ngettext("{provider}: {count} payment.", "{provider}: {count} payments.", payments, { provider });
+  return `${compared} ${agreement(open)}`;
 }
 
 // In the smallest units of the provider's currency.
-function told(units, { currency }) {
-  return units === null ? "none" : `${count(units)} ${currency}`;
+function told(units, currency) {
+  return units === null ? pgettext("no amount", "none") : gettext("{amount} {currency}", { amount: units, currency });
 }

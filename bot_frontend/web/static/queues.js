@@ -2,6 +2,7 @@
 
 import { nameButton } from "/static/actions.js";
 import { $, fill, mark, reach, rows, write } from "/static/dom.js";
+import { gettext } from "/static/texts.js";
 import { ago, count, duration, fine, moments, older, UNKNOWN } from "/static/words.js";
 
 const ALWAYS = ["replies", "health"];
@@ -30,7 +31,7 @@ export function showQueues(status, elapsed) {
   });
   write($("inbox-size"), count(inbox.size));
   write($("inbox-held"), count(inbox.held_back));
-  write($("inbox-oldest"), inbox.oldest_seconds === null ? (inbox.size === null ? UNKNOWN : "none") : duration(older(inbox.oldest_seconds, elapsed)));
+  write($("inbox-oldest"), inbox.oldest_seconds === null ? (inbox.size === null ? UNKNOWN : gettext("none")) : duration(older(inbox.oldest_seconds, elapsed)));
   write($("inbox-eta"), eta(inbox, throughput));
   write($("commands-rate"), fine(throughput.commands_per_minute));
   write($("answers-rate"), fine(throughput.answers_per_minute));
@@ -40,15 +41,15 @@ export function showQueues(status, elapsed) {
 }
 
 function note({ paused_by: by, paused_seconds: seconds }, isLeft) {
-  if (by !== null) return `paused by ${by} ${ago(seconds)}; its jobs wait, in order`;
-  return isLeft ? "no worker consumes it" : "";
+  if (by !== null) return gettext("paused by {operator} {when}; its jobs wait, in order", { operator: by, when: ago(seconds) });
+  return isLeft ? gettext("no worker consumes it") : "";
 }
 
 // Those by which people are answered are not paused.
 function showPause(element, { name, paused_by: by }) {
   const button = element.querySelector("button");
   button.hidden = ALWAYS.includes(name);
-  write(button, by === null ? "Pause" : "Resume");
+  write(button, by === null ? gettext("Pause") : gettext("Resume"));
   mark(button, "data-action", by === null ? "queue.pause" : "queue.resume");
   nameButton(button, name, name);
 }
@@ -57,12 +58,14 @@ function showPause(element, { name, paused_by: by }) {
 function eta({ size, held_back: held }, { answers_per_minute: done, commands_per_minute: came }) {
   const waiting = (size ?? 0) - (held ?? 0);
   if (size === null || done === null) return UNKNOWN;
-  if (waiting < BACKLOG_MIN) return "moments";
-  if (done < 1) return "never at this pace: nothing is answered";
-  const grows = came > done * GROWING ? `; it grows by ${fine(came - done)} a minute: add workers` : "";
-  return `${duration((60 * waiting) / done)} at this pace${grows}`;
+  if (waiting < BACKLOG_MIN) return gettext("moments");
+  if (done < 1) return gettext("never at this rate: nothing is answered");
+  const args = { duration: duration((60 * waiting) / done), growth: fine(came - done) };
+  return came > done * GROWING
+    ? gettext("{duration} at this rate; the backlog grows by {growth} per minute: add workers", args)
+    : gettext("{duration} at this rate", args);
 }
 
 function within(seconds, { answers_per_minute: rate }) {
-  return seconds === null && rate !== null ? "none recently" : moments(seconds);
+  return seconds === null && rate !== null ? gettext("none recently") : moments(seconds);
 }

@@ -101,7 +101,7 @@ export class Resolving {
         return await post(`/jobs/${verb}`, body, key, TIMEOUT_MS);
       } catch (error) {
         if (error instanceof Refused && (error.isFinal || tries === TRIES)) throw error;
-        if (tries === TRIES) throw new Error(gettext("no answer came."), { cause: error });
+        if (tries === TRIES) throw new Error(gettext("there was no answer."), { cause: error });
       }
     }
   }

@@ -134,7 +134,7 @@ function waiting({ inbox, queues }, elapsed) {
   return {
     state: inbox.size === null ? "unknown" : isTrouble ? "degraded" : "ok",
     value: inbox.size ? ngettext("{count} waiting", "{count} waiting", inbox.size) : inbox.size === 0 ? gettext("None waiting") : gettext("Unknown"),
-    detail: unattended.length ? gettext("nobody takes {queues}", { queues: listed(unattended) }) : oldest ?? (inbox.size === 0 ? gettext("no one is waiting") : ""),
+    detail: unattended.length ? gettext("no worker takes {queues}", { queues: listed(unattended) }) : oldest ?? (inbox.size === 0 ? gettext("no one is waiting") : ""),
   };
 }
 
@@ -146,7 +146,7 @@ function answers({ throughput }) {
   const { answer_p50_seconds: half, answer_p95_seconds: most, commands_per_minute: rate } = throughput;
   if (rate === null) return { state: "unknown", value: gettext("Not known yet"), inCard: gettext("answers not known yet"), detail: gettext("after a minute") };
   const shown = fine(rate);
-  const commands = ngettext("{count} command a min", "{count} commands a min", shown === "1" ? 1 : rate, { count: shown });
+  const commands = ngettext("{count} command per min", "{count} commands per min", shown === "1" ? 1 : rate, { count: shown });
   const took = half === null ? null : { duration: moments(half) };
   return {
     state: speed(most ?? half ?? 0),

@@ -30,10 +30,10 @@ function lost(figures) {
   }
   const words = figures.answer
     ? gettext(
-      "Nothing was heard for {duration}. Is this device online, and does the frontend run? Meanwhile Telegram keeps what people write, and jobs wait in Redis.",
+      "No answer for {duration}. Is this device online, and is the frontend running? Meanwhile Telegram keeps new messages, and jobs wait in Redis.",
       { duration: duration(figures.elapsed) },
     )
-    : gettext("Nothing was heard so far. Is this device online, and does the frontend run? Meanwhile Telegram keeps what people write, and jobs wait in Redis.");
+    : gettext("No answer so far. Is this device online, and is the frontend running? Meanwhile Telegram keeps new messages, and jobs wait in Redis.");
   return { state: "unreachable", title: gettext("The frontend does not answer this page"), words };
 }
 
@@ -47,8 +47,8 @@ function alarms(status, elapsed, isLost) {
 
 const ALARMS = {
   backup: noop("there is no new proven backup"),
-  breaker: noop("the breaker is not closed"),
-  broadcast: noop("broadcast {id} does not get on"),
+  breaker: noop("database calls are blocked"),
+  broadcast: noop("broadcast {id} is stuck"),
   corruption: noop("PostgreSQL reports damaged data"),
   "dead-letters": noop("a job failed"),
   outbox: noop("jobs of committed transactions do not reach the workers"),

@@ -1,8 +1,10 @@
 // The jobs on record, whoever has waited longest first. This needs Redis alone, so it is there in an outage too.
 
-import { get } from "/static/api.js";
+import { get, whyNotRead } from "/static/api.js";
 import { $, fill, rows, write } from "/static/dom.js";
-import { duration, plain, sentence } from "/static/words.js";
+import { stateInWords } from "/static/lookup.js";
+import { gettext } from "/static/texts.js";
+import { duration } from "/static/words.js";
 
 const PAGE = 50;
 
@@ -14,7 +16,7 @@ export class WaitingJobs {
   }
 
   async load() {
-    write($("waiting-words"), "Loading…");
+    write($("waiting-words"), gettext("Loading…"));
     try {
       const page = await get(`/jobs/waiting?${new URLSearchParams({ limit: PAGE, ...(this.cursor === null ? {} : { cursor: this.cursor }) })}`);
       this.items = [...this.items, ...page.items];
@@ -25,17 +27,17 @@ export class WaitingJobs {
         show: (element, { reference, kind, state, telegram_id: id, username, age_seconds: age, waits_for: waits }) => {
           fill(element, {
             reference,
-            kind: kind ?? "unknown",
-            whose: id === null ? "" : username ? `@${username}` : `user ${id}`,
+            kind: kind ?? gettext("unknown"),
+            whose: id === null ? "" : username ? `@${username}` : gettext("user {id}", { id: String(id) }),
             age: duration(age),
-            waits: sentence(waits ? `${plain(state)}, waits for ${waits}` : plain(state)),
+            waits: stateInWords(state, waits),
           });
           element.fields.whose.href = `/#user=${id}`;
         },
       });
-      write($("waiting-words"), this.items.length ? "" : "No job waits.");
+      write($("waiting-words"), this.items.length ? "" : gettext("No job waits."));
     } catch (error) {
-      write($("waiting-words"), `No answer: ${error.message}`);
+      write($("waiting-words"), whyNotRead(error));
     }
     $("waiting-more").hidden = this.cursor === null;
   }
