@@ -36,10 +36,6 @@ export function fineShare(value) {
   return FINE_PERCENT.format(value);
 }
 
-export function counted(value, one, many) {
-  return `${count(value)} ${value === 1 ? one : many}`;
-}
-
 // Names and figures, one after the other.
 export function listed(items) {
   return LIST.format(items.map((item) => isolated(String(item))));
