@@ -47,8 +47,17 @@ PATHS = (
     "/broadcasts/new",
     "/#users",
     "/#transfers",
-    "/#user=@nora",
+    "/#user={nora}",
 )
+
+SHOWN = {
+    "/failed-jobs": "[data-testid=failed-job]",
+    "/broadcasts": "[data-testid=broadcast], #compose",
+    "#users": "#lists-rows li",
+    "#transfers": "[data-testid=transfer]",
+    "#user=": "[data-testid=movement]",
+}
+"""What a page shows once it has what it asks for by itself."""
 
 NAMES = {
     *("Nora", "nora", "Otto", "otto", "Operatrix", "birthday"),  # people, and what they wrote
@@ -198,8 +207,10 @@ async def opened(page: Page, url: str) -> None:
     await page.goto("about:blank")
     await page.goto(url)
     await ready(page)
+    for name, shown in SHOWN.items():
+        if name in url:
+            await expect(page.locator(shown).first).to_be_visible()
     await page.evaluate("document.querySelectorAll('details').forEach((card) => { card.open = true; })")
-    await asyncio.sleep(1)  # for what it asks for by itself
 
 
 async def in_plain_english(page: Page, allowed: set[str]) -> list[str]:

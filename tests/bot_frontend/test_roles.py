@@ -43,6 +43,7 @@ NOBODY = 99
 OPEN = {
     *("/health/live", "/health/ready", "/health", "/openapi.json"),
     *("/", "/outages", "/failed-jobs", "/sign-in", "/sign-out"),  # to a stranger, pages that ask to sign in
+    "/page-texts/{language}.js",
 }
 """What everybody may ask for. Everything else asks who it is."""
 

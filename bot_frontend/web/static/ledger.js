@@ -15,6 +15,7 @@ const NAMES = {
   provider_fees: noop("Providers' fees"),
   payouts: noop("Paid out"),
   exchange: noop("For exchanges"),
+  subscriptions: noop("Subscriptions"),
 };
 
 export function showLedger({ books }, elapsed) {

@@ -11,7 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from ballast.operators.permissions import PERMISSIONS, Permission, not_permitted
 from ballast.operators.roles import SigningIn, make_code
+from ballast.texts import speaking
 from ballast.texts.catalogues import use_folder
 from dbcore import admin_actions
 from dbcore.admin_actions import Filters
@@ -188,6 +190,15 @@ async def test_the_same_request_in_another_language_takes_effect_once_and_is_kep
     assert code == 409 and is_translated(said["detail"])
     await page.ask("POST", f"/users/{CAROL}/freeze", {"reason": "asked"}, **ASKS_FOR_PSEUDO)
     assert "⟦" not in str(admin_actions.search(engine, Filters()))
+
+
+@pytest.mark.parametrize("permission", list(Permission))
+def test_what_a_role_is_too_low_for_is_said_in_each_language(permission: Permission) -> None:
+    english = not_permitted(permission)
+    assert english.startswith("Only ") and english.endswith(f"may {PERMISSIONS[permission].what}.")
+    with speaking(pseudo.LANGUAGE):
+        said = not_permitted(permission)
+    assert said.startswith("⟦") and not {*pseudo.plain_words(said)} - {"dbstatus"}
 
 
 async def test_the_document_and_csv_are_english(page: Page) -> None:
