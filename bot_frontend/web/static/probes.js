@@ -4,7 +4,7 @@
 
 import { $, write } from "/static/dom.js";
 import { gettext, ngettext } from "/static/texts.js";
-import { ago, at, DATES, duration, fine, older, reason } from "/static/words.js";
+import { ago, at, DATES, duration, milliseconds, older, reason } from "/static/words.js";
 
 const LATENCY_MS_MIN = 5;
 const CROSS = 3.5;
@@ -29,10 +29,6 @@ const SECONDS_CLOCK = new Intl.DateTimeFormat(DATES, { hour: "2-digit", minute: 
 function times(ticks, step) {
   const format = step >= 24 * HOUR ? DATE : step >= MINUTE ? CLOCK : SECONDS_CLOCK;
   return ticks.map((tick) => format.format(new Date(1000 * tick)));
-}
-
-function milliseconds(value) {
-  return gettext("{latency} ms", { latency: fine(value) });
 }
 
 export class ProbeChart {

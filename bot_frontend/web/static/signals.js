@@ -2,7 +2,7 @@
 
 import { $, fill, icon, mark, rows } from "/static/dom.js";
 import { gettext, ngettext, noop } from "/static/texts.js";
-import { ago, duration, fine, listed, moments, older, reason, redisTroubles } from "/static/words.js";
+import { ago, duration, fine, listed, milliseconds, moments, older, reason, redisTroubles } from "/static/words.js";
 
 const HOLDS_BACK = ["open", "half_open"];
 
@@ -74,7 +74,7 @@ function database({ database, breaker, now }, elapsed) {
   // Somebody else was answered since: both are so, and the one would look like the other's mistake.
   if (state === "ok" && database.probe_ok === false) return { state, value: gettext(value), detail: gettext("but its last probe failed {when}", { when }) };
   const details = [
-    database.probe_ok && database.latency_ms !== null ? gettext("{milliseconds} ms", { milliseconds: fine(database.latency_ms) }) : null,
+    database.probe_ok && database.latency_ms !== null ? milliseconds(database.latency_ms) : null,
     database.probe_ok === false && database.probe_kind ? reason(database.probe_kind) : null,
     database.probe_age_seconds === null ? gettext("no probe yet") : gettext("probed {when}", { when }),
   ];

@@ -64,6 +64,10 @@ export function moments(seconds) {
   return seconds < 10 ? gettext("{seconds} s", { seconds: (seconds < 1 ? HUNDREDTHS : TENTHS).format(seconds) }) : duration(seconds);
 }
 
+export function milliseconds(value) {
+  return gettext("{latency} ms", { latency: fine(value) });
+}
+
 export function ago(seconds) {
   if (seconds === null) return gettext("never");
   return seconds < 1 ? gettext("just now") : gettext("{duration} ago", { duration: duration(seconds) });
